@@ -1,0 +1,41 @@
+"""One source of randomness for the whole package.
+
+Weights, dropout masks and shuffles draw from a `numpy.random.Generator`: the one that was passed,
+else the package's own, which `set_random_seed` restarts. Same seed, same machine, same numbers.
+"""
+
+import random
+
+import numpy as np
+
+_generator = np.random.default_rng()
+
+
+def set_random_seed(seed: int) -> None:
+    """Restart all randomness: Python's `random`, NumPy's global generator, and minicnn's own.
+
+    As `keras.utils.set_random_seed`. Raises `ValueError` unless `seed` is an integer in
+    [0, 2**32), the range that NumPy's global generator takes.
+    """
+    global _generator
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise ValueError(
+            f"set_random_seed expects an integer from 0 to 2**32 - 1. Received {seed!r}."
+        )
+    random.seed(int(seed))
+    np.random.seed(int(seed))
+    _generator = np.random.default_rng(int(seed))
+
+
+def default_generator() -> np.random.Generator:
+    """The package's generator: fresh entropy at import, restarted by `set_random_seed`."""
+    return _generator
+
+
+def generator(seed: "int | np.random.Generator | None") -> np.random.Generator:
+    """A generator from what a user may pass as `seed`: an integer, a generator, or None."""
+    if seed is None:
+        return _generator
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(seed)

@@ -1,0 +1,163 @@
+"""Window arithmetic, and the argument checks that every room shares.
+
+A window of `kernel` pixels, spread by `dilation`, slides over `size` pixels in steps of `stride`:
+
+    extent = (kernel - 1) * dilation + 1                      pixels from its first to its last tap
+    "valid":  out = floor((size - extent) / stride) + 1       windows lie inside the input
+    "same":   out = ceil(size / stride)                       zeros are put around the input,
+              padding = max((out - 1) * stride + extent - size, 0)
+              before = padding // 2,  after = padding - before
+
+"same" puts the odd zero after, not before, and with a stride above 1 it depends on the size of the
+input: TensorFlow's rule, and so Keras's.
+"""
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Pair = tuple[int, int]
+
+
+def positive_int(value: Any, argument: str, who: str, minimum: int = 1) -> int:
+    """`value` as an int of at least `minimum`, else a `ValueError` that names the argument."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = minimum - 1
+    if isinstance(value, (bool, np.bool_)) or number < minimum:
+        raise ValueError(
+            f"{who} expects {argument} to be an integer >= {minimum}. Received {value!r}."
+        )
+    return number
+
+
+def pair(value: Any, argument: str, who: str, minimum: int = 1) -> Pair:
+    """`3` or `(3, 3)` as two ints (rows, columns) of at least `minimum`."""
+    items = list(value) if isinstance(value, (tuple, list, np.ndarray)) else [value, value]
+    try:
+        rows, columns = (positive_int(item, argument, who, minimum) for item in items)
+    except ValueError:
+        raise ValueError(
+            f"{who} expects {argument} to be an integer >= {minimum} or a pair of them. "
+            f"Received {value!r}."
+        ) from None
+    return rows, columns
+
+
+def choice(value: Any, options: Iterable[str], argument: str, who: str) -> str:
+    """`value` in lower case if it is one of `options`, else a `ValueError` that lists them."""
+    options = list(options)
+    if not isinstance(value, str) or value.lower() not in options:
+        listed = ", ".join(f'"{option}"' for option in options)
+        raise ValueError(f"{who} expects {argument} to be one of {listed}. Received {value!r}.")
+    return value.lower()
+
+
+def check_array(x: Any, rank: int | None, argument: str, who: str) -> np.ndarray:
+    """`x` if it is a float32 or float64 NumPy array of this rank, else a clear error.
+
+    Integers are refused rather than guessed at: whether 255 means white or a class number is for
+    the caller to say (`x.astype("float32")`, or a `Rescaling` layer).
+    """
+    if not isinstance(x, np.ndarray):
+        raise TypeError(
+            f"{who} expects {argument} to be a NumPy array. Received {type(x).__name__}."
+        )
+    if x.dtype not in (np.float32, np.float64):
+        raise TypeError(
+            f"{who} expects {argument} to be float32 or float64. Received dtype {x.dtype}; "
+            f'{argument}.astype("float32") converts numbers.'
+        )
+    if rank is not None and x.ndim != rank:
+        meaning = {4: " (batch, height, width, channels)", 2: " (batch, features)"}.get(rank, "")
+        raise ValueError(
+            f"{who} expects {argument} with {rank} dimensions{meaning}. "
+            f"Received {argument}.shape={x.shape}."
+        )
+    return x
+
+
+def check_shape(x: np.ndarray, expected: Sequence[int], argument: str, who: str) -> None:
+    """Raise a `ValueError` unless `x.shape` is exactly `expected`."""
+    if x.shape != tuple(expected):
+        raise ValueError(
+            f"{who} expects {argument}.shape={tuple(expected)}. "
+            f"Received {argument}.shape={x.shape}."
+        )
+
+
+def check_same_dtype(arrays: dict[str, np.ndarray | None], who: str) -> None:
+    """Raise a `TypeError` unless all arrays share one dtype."""
+    dtypes = {name: a.dtype.name for name, a in arrays.items() if a is not None}
+    if len(set(dtypes.values())) > 1:
+        raise TypeError(f"{who} expects one dtype for all of its arrays. Received {dtypes}.")
+
+
+class Window(NamedTuple):
+    """A window's geometry along rows and columns, once the input's size is known."""
+
+    kernel: Pair
+    strides: Pair
+    dilation: Pair
+    before: Pair  # zeros above and left of the input
+    out: Pair  # how many windows fit
+
+
+def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> Pair:
+    """Zeros that "same" puts before and after `size` pixels: the odd one comes after."""
+    extent = (kernel - 1) * dilation + 1
+    out = -(-size // stride)
+    total = max((out - 1) * stride + extent - size, 0)
+    return total // 2, total - total // 2
+
+
+def output_size(size: int, kernel: int, stride: int, padding: str, dilation: int = 1) -> int:
+    """How many windows fit along `size` pixels; 0 or less means none does."""
+    if padding == "same":
+        return -(-size // stride)
+    return (size - ((kernel - 1) * dilation + 1)) // stride + 1
+
+
+def window(
+    size: Pair, kernel: Pair, strides: Pair, padding: str, dilation: Pair, who: str
+) -> Window:
+    """The geometry of a window over an input of `size` (height, width).
+
+    Raises a `ValueError` where no window fits: a "valid" kernel larger than the input.
+    """
+    out = tuple(
+        output_size(n, k, s, padding, d)
+        for n, k, s, d in zip(size, kernel, strides, dilation, strict=True)
+    )
+    if min(out) < 1:
+        extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+        raise ValueError(
+            f"{who} expects an input of at least {extent[0]}x{extent[1]} pixels, the size of its "
+            f"window. Received {size[0]}x{size[1]}."
+        )
+    before = (0, 0)
+    if padding == "same":
+        rows, columns = (
+            same_padding(n, k, s, d)[0]
+            for n, k, s, d in zip(size, kernel, strides, dilation, strict=True)
+        )
+        before = rows, columns
+    return Window(kernel, strides, dilation, before, (out[0], out[1]))
+
+
+class ReceptiveField(NamedTuple):
+    """How much of the model's input one unit sees along one axis.
+
+    `size` pixels, and `step` input pixels from one unit to its neighbour (the effective stride).
+    Through a window:  size' = size + (extent - 1) * step,   step' = step * stride
+    (Araujo et al., "Computing Receptive Fields of CNNs", Distill 2019, equations 1 and 2).
+    """
+
+    size: int = 1
+    step: int = 1
+
+    def through(self, kernel: int, stride: int, dilation: int = 1) -> "ReceptiveField":
+        return ReceptiveField(self.size + (kernel - 1) * dilation * self.step, self.step * stride)
