@@ -1,0 +1,955 @@
+"""The operations of a CNN as pure functions of arrays: check, allocate, choose, compute.
+
+Each function has a plain-loop twin of the same name in `minicnn.naive`; read that one for the
+formula. Here every argument is checked once, so that the kernels below need not. Arrays are float32
+or float64 (one dtype per call), activations NHWC `(batch, height, width, channels)`, kernels HWIO.
+Inputs are never written to and never returned: a result is always a new array.
+
+`name` is how error messages call the operation; a layer passes its own name.
+
+Convolutions take `algorithm`:
+
+- `"naive"`   the loops of `minicnn.naive`: to read and to check, thousands of times slower.
+- `"im2col"`  patches copied into a matrix, one matrix product for all of them. Fast at any size.
+- `"auto"`    the fast one.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import kernels, naive, shapes
+from minicnn.shapes import Pair
+
+Array = np.ndarray
+
+ALGORITHMS = ("auto", "im2col", "naive")
+
+# Patches of a block of images are gathered and multiplied before the next block is touched: a
+# block this large still lies in the cache when BLAS reads it.
+_BLOCK_BYTES = 4 * 2**20
+
+# Sums over all positions are split into this many parts whatever the number of threads, so that
+# the rounding, and so the result, is the same on one core and on many.
+_BLOCKS = 16
+
+
+# ---------------------------------------------------------------------------------------------
+# Convolution
+# ---------------------------------------------------------------------------------------------
+
+
+class _Convolution(NamedTuple):
+    """A convolution whose arguments have been checked."""
+
+    window: shapes.Window
+    groups: int
+    algorithm: str
+
+
+def _check_convolution(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    groups: Any,
+    algorithm: Any,
+    name: str,
+    filters: int | None = None,
+) -> _Convolution:
+    shapes.check_array(x, 4, "x", name)
+    shapes.check_array(w, 4, "w", name)
+    strides = shapes.pair(strides, "strides", name)
+    dilation = shapes.pair(dilation_rate, "dilation_rate", name)
+    groups = shapes.positive_int(groups, "groups", name)
+    padding = shapes.choice(padding, ("valid", "same"), "padding", name)
+    algorithm = shapes.choice(algorithm, ALGORITHMS, "algorithm", name)
+    if filters is None:
+        filters = w.shape[3]
+    if filters % groups:
+        raise ValueError(
+            f"{name} expects a number of filters that its {groups} groups divide. "
+            f"Received w.shape={w.shape}."
+        )
+    if x.shape[3] != w.shape[2] * groups:
+        raise ValueError(
+            f"{name} expects {w.shape[2] * groups} input channels. Received x.shape={x.shape}."
+        )
+    if b is not None:
+        shapes.check_array(b, 1, "b", name)
+        shapes.check_shape(b, (filters,), "b", name)
+    shapes.check_same_dtype({"x": x, "w": w, "b": b}, name)
+    height, width = x.shape[1:3]
+    kernel = (w.shape[0], w.shape[1])
+    window = shapes.window((height, width), kernel, strides, padding, dilation, name)
+    return _Convolution(window, groups, algorithm)
+
+
+def _check_gradient(dy: Array, shape: Sequence[int], x: Array, name: str) -> Array:
+    """`dy` for an output of this shape, contiguous as the kernels expect it."""
+    shapes.check_array(dy, None, "dy", name)
+    shapes.check_shape(dy, shape, "dy", name)
+    shapes.check_same_dtype({"dy": dy, "x": x}, name)
+    return np.ascontiguousarray(dy)
+
+
+def _is_matrix_product(window: shapes.Window) -> bool:
+    """A 1x1 window that visits every pixel: x itself is the matrix of patches."""
+    return window.kernel == (1, 1) and window.strides == (1, 1)
+
+
+_scratch = threading.local()
+
+
+def _scratch_matrix(rows: int, columns: int, dtype: np.dtype) -> Array:
+    """A matrix to work in, the same memory each time: fresh memory costs more than filling it."""
+    buffers: dict[np.dtype, Array] = _scratch.__dict__.setdefault("buffers", {})
+    if dtype not in buffers or buffers[dtype].size < rows * columns:
+        buffers[dtype] = np.empty(rows * columns, dtype)
+    return buffers[dtype][: rows * columns].reshape(rows, columns)
+
+
+def _image_blocks(x: Array, w: Array, window: shapes.Window) -> list[slice]:
+    """Slices of the batch whose patches take about `_BLOCK_BYTES` each, at least one image."""
+    depth = w.shape[0] * w.shape[1] * w.shape[2]
+    image_bytes = window.out[0] * window.out[1] * depth * x.itemsize
+    images = x.shape[0]
+    step = images if _is_matrix_product(window) else max(1, _BLOCK_BYTES // max(image_bytes, 1))
+    return [slice(first, min(first + step, images)) for first in range(0, images, max(step, 1))]
+
+
+def _patches(x: Array, window: shapes.Window) -> Array:
+    """The patches under the windows as rows of a matrix: (positions, kernel area * channels)."""
+    rows = x.shape[0] * window.out[0] * window.out[1]
+    if _is_matrix_product(window):
+        return x.reshape(rows, x.shape[3])
+    cols = _scratch_matrix(rows, window.kernel[0] * window.kernel[1] * x.shape[3], x.dtype)
+    kernels.convolution.im2col(
+        x, window.kernel, window.strides, window.dilation, window.before, window.out, cols
+    )
+    return cols
+
+
+def _conv2d_im2col(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
+    filters = w.shape[3]
+    matrix = w.reshape(-1, filters)
+    y = np.empty((x.shape[0], *window.out, filters), x.dtype)
+    for block in _image_blocks(x, w, window):
+        rows = y[block].reshape(-1, filters)
+        np.matmul(_patches(x[block], window), matrix, out=rows)
+        if b is not None:
+            rows += b
+    return y
+
+
+def _conv2d_im2col_backward(
+    dy: Array, x: Array, w: Array, window: shapes.Window, need_dx: bool, need_dw: bool
+) -> tuple[Array | None, Array | None]:
+    """dw = cols^T @ dy;  dcols = dy @ w^T, and each patch pixel adds to its x."""
+    filters = w.shape[3]
+    matrix = w.reshape(-1, filters)
+    dx = np.empty_like(x) if need_dx else None
+    dw = np.zeros_like(matrix) if need_dw else None
+    for block in _image_blocks(x, w, window):
+        received = dy[block].reshape(-1, filters)
+        if dw is not None:
+            dw += _patches(x[block], window).T @ received
+        if dx is None:
+            continue
+        if _is_matrix_product(window):
+            np.matmul(received, matrix.T, out=dx[block].reshape(-1, x.shape[3]))
+        else:
+            cols = _scratch_matrix(len(received), len(matrix), x.dtype)
+            np.matmul(received, matrix.T, out=cols)
+            kernels.convolution.col2im(
+                cols, window.kernel, window.strides, window.dilation, window.before, window.out,
+                dx[block],
+            )  # fmt: skip
+    return dx, None if dw is None else dw.reshape(w.shape)
+
+
+def _split_channels(x: Array, groups: int) -> list[Array]:
+    return [np.ascontiguousarray(part) for part in np.split(x, groups, axis=-1)]
+
+
+def conv2d(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    strides: int | Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: int | Pair = (1, 1),
+    groups: int = 1,
+    algorithm: str = "auto",
+    name: str = "conv2d",
+) -> Array:
+    """Convolution (cross-correlation, as in all CNN libraries).
+
+        y[n, oy, ox, o] = b[o] + sum over i, j, c of x[n, iy, ix, c] * w[i, j, c, o]
+        iy = oy * strides[0] + i * dilation_rate[0] - padding above,  ix likewise
+
+    Args:
+        x: (batch, height, width, channels).
+        w: (rows, columns, channels / groups, filters).
+        b: (filters,) or None.
+        strides, padding, dilation_rate, groups: as in Keras's `Conv2D`; "same" pads as described
+            in `minicnn.shapes`.
+        algorithm: see the top of this module.
+
+    Returns:
+        y (batch, out_height, out_width, filters), of x's dtype.
+
+    Raises:
+        TypeError: an array that is no float32 or float64 NumPy array, or mixed dtypes.
+        ValueError: a wrong rank, channels that do not fit `w`, a window larger than the input, or
+            an option that is not one of those named here.
+    """
+    how = _check_convolution(x, w, b, strides, padding, dilation_rate, groups, algorithm, name)
+    window = how.window
+    if how.algorithm == "naive":
+        return naive.conv2d(x, w, b, window.strides, padding.lower(), window.dilation, groups)
+    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+    if how.groups == 1:
+        return _conv2d_im2col(x, w, b, window)
+    biases = [None] * groups if b is None else np.split(b, groups)
+    parts = zip(_split_channels(x, groups), _split_channels(w, groups), biases, strict=True)
+    return np.concatenate([_conv2d_im2col(*part, window) for part in parts], axis=-1)
+
+
+def conv2d_backward(
+    dy: Array,
+    x: Array,
+    w: Array,
+    strides: int | Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: int | Pair = (1, 1),
+    groups: int = 1,
+    algorithm: str = "auto",
+    need_dx: bool = True,
+    need_dw: bool = True,
+    name: str = "conv2d",
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Gradients `(dx, dw, db)` of `conv2d`, given `dy` of the shape of its output.
+
+        dx[n, iy, ix, c] = sum of dy[n, oy, ox, o] * w[i, j, c, o]      over all windows on (iy, ix)
+        dw[i, j, c, o]   = sum of dy[n, oy, ox, o] * x[n, iy, ix, c]    over all windows
+        db[o]            = sum of dy[n, oy, ox, o]
+
+    What is not needed (`need_dx=False`; `need_dw=False` for dw and db) costs nothing and is None.
+    Raises as `conv2d`, and a `ValueError` for a `dy` of another shape than y.
+    """
+    how = _check_convolution(x, w, None, strides, padding, dilation_rate, groups, algorithm, name)
+    window = how.window
+    dy = _check_gradient(dy, (x.shape[0], *window.out, w.shape[3]), x, name)
+    if how.algorithm == "naive":
+        dx, dw, db = naive.conv2d_backward(
+            dy, x, w, window.strides, padding.lower(), window.dilation, groups
+        )
+        return dx if need_dx else None, dw if need_dw else None, db if need_dw else None
+    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+    bias_gradient = _sum_positions(dy) if need_dw else None
+    if groups == 1:
+        return *_conv2d_im2col_backward(dy, x, w, window, need_dx, need_dw), bias_gradient
+    parts = zip(
+        _split_channels(dy, groups), _split_channels(x, groups), _split_channels(w, groups),
+        strict=True,
+    )  # fmt: skip
+    dxs, dws = zip(
+        *(_conv2d_im2col_backward(*part, window, need_dx, need_dw) for part in parts), strict=True
+    )
+    return (
+        np.concatenate(dxs, axis=-1) if need_dx else None,
+        np.concatenate(dws, axis=-1) if need_dw else None,
+        bias_gradient,
+    )
+
+
+def _check_depthwise(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    algorithm: Any,
+    name: str,
+) -> _Convolution:
+    shapes.check_array(w, 4, "w", name)
+    filters = w.shape[2] * w.shape[3]
+    return _check_convolution(x, w, b, strides, padding, dilation_rate, 1, algorithm, name, filters)
+
+
+def depthwise_conv2d(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    strides: int | Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: int | Pair = (1, 1),
+    algorithm: str = "auto",
+    name: str = "depthwise_conv2d",
+) -> Array:
+    """Depthwise convolution: every channel is filtered alone, with `multiplier` filters of its own.
+
+        y[n, oy, ox, c * multiplier + m] = b[...] + sum over i, j of x[n, iy, ix, c] * w[i, j, c, m]
+
+    `x` (batch, height, width, channels), `w` (rows, columns, channels, multiplier), `b`
+    (channels * multiplier,) or None; y (batch, out_height, out_width, channels * multiplier).
+    `algorithm` is "auto" or "naive" ("im2col" has nothing to multiply here and means "auto").
+    Raises as `conv2d`.
+    """
+    how = _check_depthwise(x, w, b, strides, padding, dilation_rate, algorithm, name)
+    window, filters = how.window, w.shape[2] * w.shape[3]
+    if how.algorithm == "naive":
+        return naive.depthwise_conv2d(x, w, b, window.strides, padding.lower(), window.dilation)
+    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+    bias = np.zeros(filters, x.dtype) if b is None else np.ascontiguousarray(b)
+    y = np.empty((x.shape[0], *window.out, filters), x.dtype)
+    kernels.depthwise.forward(x, w, bias, window.strides, window.dilation, window.before, y)
+    return y
+
+
+def depthwise_conv2d_backward(
+    dy: Array,
+    x: Array,
+    w: Array,
+    strides: int | Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: int | Pair = (1, 1),
+    algorithm: str = "auto",
+    need_dx: bool = True,
+    need_dw: bool = True,
+    name: str = "depthwise_conv2d",
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Gradients `(dx, dw, db)` of `depthwise_conv2d`; see `conv2d_backward` for the arguments."""
+    how = _check_depthwise(x, w, None, strides, padding, dilation_rate, algorithm, name)
+    window, filters = how.window, w.shape[2] * w.shape[3]
+    dy = _check_gradient(dy, (x.shape[0], *window.out, filters), x, name)
+    if how.algorithm == "naive":
+        dx, dw, db = naive.depthwise_conv2d_backward(
+            dy, x, w, window.strides, padding.lower(), window.dilation
+        )
+        return dx if need_dx else None, dw if need_dw else None, db if need_dw else None
+    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+    geometry = window.strides, window.dilation, window.before
+    dx_found: Array | None = None
+    dw_found: Array | None = None
+    db_found: Array | None = None
+    if need_dx:
+        dx_found = np.empty_like(x)
+        kernels.depthwise.backward_input(dy, w, *geometry, dx_found)
+    if need_dw:
+        partial = np.empty((x.shape[0], *window.kernel, filters), x.dtype)
+        kernels.depthwise.backward_weight(dy, x, *geometry, partial)
+        dw_found = partial.sum(axis=0).reshape(w.shape)
+        db_found = _sum_positions(dy)
+    return dx_found, dw_found, db_found
+
+
+def _sum_positions(dy: Array) -> Array:
+    """The sum over all axes but the last: a bias's gradient."""
+    rows = np.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
+    sums = np.empty((_BLOCKS, rows.shape[1]))
+    kernels.convolution.column_sums(rows, _BLOCKS, sums)
+    return sums.sum(axis=0).astype(dy.dtype)
+
+
+# ---------------------------------------------------------------------------------------------
+# Pooling
+# ---------------------------------------------------------------------------------------------
+
+
+def _pool_window(
+    size: Sequence[int], pool_size: Any, strides: Any, padding: Any, name: str
+) -> shapes.Window:
+    kernel = shapes.pair(pool_size, "pool_size", name)
+    steps = kernel if strides is None else shapes.pair(strides, "strides", name)
+    padding = shapes.choice(padding, ("valid", "same"), "padding", name)
+    return shapes.window((size[0], size[1]), kernel, steps, padding, (1, 1), name)
+
+
+def max_pool2d(
+    x: Array,
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair | None = None,
+    padding: str = "valid",
+    name: str = "max_pool2d",
+) -> Array:
+    """Max pooling: the largest pixel under each window, per channel.
+
+    `x` (batch, height, width, channels) to y (batch, out_height, out_width, channels). `strides`
+    defaults to `pool_size`. Under "same" the padding counts as minus infinity and never wins. NaN
+    under a window makes its output NaN.
+
+    Raises `TypeError` or `ValueError` for an `x` that is no such array, a window larger than the
+    input, or an unknown option.
+    """
+    shapes.check_array(x, 4, "x", name)
+    window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
+    y = np.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
+    kernels.pooling.max_forward(
+        np.ascontiguousarray(x), window.kernel, window.strides, window.before, y
+    )
+    return y
+
+
+def max_pool2d_backward(
+    dy: Array,
+    x: Array,
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair | None = None,
+    padding: str = "valid",
+    name: str = "max_pool2d",
+) -> Array:
+    """dx of `max_pool2d`: the winner of each window gets its dy; of equal pixels the first one
+
+    in reading order wins, as in TensorFlow. Windows that overlap add up.
+    """
+    shapes.check_array(x, 4, "x", name)
+    window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
+    dy = _check_gradient(dy, (x.shape[0], *window.out, x.shape[3]), x, name)
+    dx = np.empty(x.shape, x.dtype)
+    kernels.pooling.max_backward(
+        dy, np.ascontiguousarray(x), window.kernel, window.strides, window.before, dx
+    )
+    return dx
+
+
+def average_pool2d(
+    x: Array,
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair | None = None,
+    padding: str = "valid",
+    name: str = "average_pool2d",
+) -> Array:
+    """Average pooling: the mean of the real pixels under each window (padding is not counted).
+
+    Shapes, defaults and errors as `max_pool2d`.
+    """
+    shapes.check_array(x, 4, "x", name)
+    window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
+    y = np.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
+    kernels.pooling.average_forward(
+        np.ascontiguousarray(x), window.kernel, window.strides, window.before, y
+    )
+    return y
+
+
+def average_pool2d_backward(
+    dy: Array,
+    x_shape: Sequence[int],
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair | None = None,
+    padding: str = "valid",
+    name: str = "average_pool2d",
+) -> Array:
+    """dx of `average_pool2d`: each of the k real pixels under a window gets dy / k."""
+    batch, height, width, channels = x_shape
+    window = _pool_window((height, width), pool_size, strides, padding, name)
+    dy = _check_gradient(dy, (batch, *window.out, channels), dy, name)
+    dx = np.empty(tuple(x_shape), dy.dtype)
+    kernels.pooling.average_backward(dy, window.kernel, window.strides, window.before, dx)
+    return dx
+
+
+def _check_pixels(x: Array, name: str) -> None:
+    shapes.check_array(x, 4, "x", name)
+    if 0 in x.shape[1:3]:
+        raise ValueError(f"{name} expects at least one pixel. Received x.shape={x.shape}.")
+
+
+def global_average_pool2d(x: Array, name: str = "global_average_pool2d") -> Array:
+    """y[n, c] = mean of x[n, :, :, c]: (batch, height, width, channels) to (batch, channels)."""
+    _check_pixels(x, name)
+    return x.mean(axis=(1, 2), dtype=x.dtype)
+
+
+def global_average_pool2d_backward(
+    dy: Array, x_shape: Sequence[int], name: str = "global_average_pool2d"
+) -> Array:
+    """dx[n, i, j, c] = dy[n, c] / (height * width)."""
+    batch, height, width, channels = x_shape
+    dy = _check_gradient(dy, (batch, channels), dy, name)
+    share = dy / dy.dtype.type(height * width)
+    return np.broadcast_to(share[:, None, None, :], tuple(x_shape)).copy()
+
+
+def global_max_pool2d(x: Array, name: str = "global_max_pool2d") -> Array:
+    """y[n, c] = largest of x[n, :, :, c]: (batch, height, width, channels) to (batch, channels)."""
+    _check_pixels(x, name)
+    y: Array = x.max(axis=(1, 2))
+    return y
+
+
+def global_max_pool2d_backward(dy: Array, x: Array, name: str = "global_max_pool2d") -> Array:
+    """dx: the k pixels equal to the maximum get dy / k each.
+
+    An even share, where a pooling window would choose the first: Keras computes this layer as a
+    reduction, and that is the gradient of its reduction.
+    """
+    _check_pixels(x, name)
+    dy = _check_gradient(dy, (x.shape[0], x.shape[3]), x, name)
+    winners = x == x.max(axis=(1, 2), keepdims=True)
+    # A NaN equals nothing, not even itself: without a winner nobody gets a share.
+    share = dy / np.maximum(winners.sum(axis=(1, 2)), 1).astype(dy.dtype)
+    return winners * share[:, None, None, :]
+
+
+def zero_padding2d(
+    x: Array, padding: tuple[Pair, Pair] = ((1, 1), (1, 1)), name: str = "zero_padding2d"
+) -> Array:
+    """Zeros around each picture: `padding` is `((top, bottom), (left, right))`, in pixels."""
+    shapes.check_array(x, 4, "x", name)
+    sides = [shapes.pair(side, "padding", name, minimum=0) for side in padding]
+    return np.pad(x, ((0, 0), *sides, (0, 0)))
+
+
+def zero_padding2d_backward(
+    dy: Array, padding: tuple[Pair, Pair] = ((1, 1), (1, 1)), name: str = "zero_padding2d"
+) -> Array:
+    """dx: dy without its border."""
+    shapes.check_array(dy, 4, "dy", name)
+    (top, bottom), (left, right) = (shapes.pair(side, "padding", name, 0) for side in padding)
+    return dy[:, top : dy.shape[1] - bottom, left : dy.shape[2] - right].copy()
+
+
+# ---------------------------------------------------------------------------------------------
+# Dense and element by element
+# ---------------------------------------------------------------------------------------------
+
+
+def _check_dense(x: Array, w: Array, b: Array | None, name: str) -> None:
+    shapes.check_array(x, None, "x", name)
+    shapes.check_array(w, 2, "w", name)
+    if x.ndim < 2 or x.shape[-1] != w.shape[0]:
+        raise ValueError(
+            f"{name} expects x.shape=(batch, ..., {w.shape[0]}). Received x.shape={x.shape}."
+        )
+    if b is not None:
+        shapes.check_array(b, 1, "b", name)
+        shapes.check_shape(b, (w.shape[1],), "b", name)
+    shapes.check_same_dtype({"x": x, "w": w, "b": b}, name)
+
+
+def dense(x: Array, w: Array, b: Array | None = None, name: str = "dense") -> Array:
+    """y[..., u] = b[u] + sum over k of x[..., k] * w[k, u]: (…, features) to (…, units)."""
+    _check_dense(x, w, b, name)
+    y = np.matmul(x.reshape(-1, w.shape[0]), w)
+    if b is not None:
+        y += b
+    return y.reshape(*x.shape[:-1], w.shape[1])
+
+
+def dense_backward(
+    dy: Array,
+    x: Array,
+    w: Array,
+    need_dx: bool = True,
+    need_dw: bool = True,
+    name: str = "dense",
+) -> tuple[Array | None, Array | None, Array | None]:
+    """`(dx, dw, db)` of `dense`: dx = dy w^T, dw = x^T dy, db = the sum of dy over positions."""
+    _check_dense(x, w, None, name)
+    dy = _check_gradient(dy, (*x.shape[:-1], w.shape[1]), x, name).reshape(-1, w.shape[1])
+    dx = np.matmul(dy, w.T).reshape(x.shape) if need_dx else None
+    dw = np.matmul(x.reshape(-1, w.shape[0]).T, dy) if need_dw else None
+    return dx, dw, dy.sum(axis=0) if need_dw else None
+
+
+def relu(
+    x: Array,
+    max_value: float | None = None,
+    negative_slope: float = 0.0,
+    threshold: float = 0.0,
+    name: str = "relu",
+) -> Array:
+    """y = x above `threshold`, `negative_slope * (x - threshold)` below, at most `max_value`.
+
+    With the defaults max(x, 0); `max_value=6` is ReLU6. NaN stays NaN.
+    """
+    shapes.check_array(x, None, "x", name)
+    y = np.empty(x.shape, x.dtype)
+    cap = np.inf if max_value is None else max_value
+    kernels.elementwise.relu(
+        np.ascontiguousarray(x).reshape(-1),
+        y.reshape(-1),
+        *(x.dtype.type(v) for v in (cap, negative_slope, threshold)),
+    )
+    return y
+
+
+def relu_backward(
+    dy: Array,
+    x: Array,
+    max_value: float | None = None,
+    negative_slope: float = 0.0,
+    threshold: float = 0.0,
+    name: str = "relu",
+) -> Array:
+    """dx = dy above `threshold`, `negative_slope * dy` at and below it, 0 at and above `max_value`.
+
+    For plain ReLU the output y serves as well as the input x: both are above 0 at the same places.
+    """
+    shapes.check_array(x, None, "x", name)
+    dy = _check_gradient(dy, x.shape, x, name)
+    dx = np.empty(x.shape, x.dtype)
+    cap = np.inf if max_value is None else max_value
+    kernels.elementwise.relu_backward(
+        dy.reshape(-1),
+        np.ascontiguousarray(x).reshape(-1),
+        dx.reshape(-1),
+        *(x.dtype.type(v) for v in (cap, negative_slope, threshold)),
+    )
+    return dx
+
+
+def sigmoid(x: Array, name: str = "sigmoid") -> Array:
+    """y = 1 / (1 + exp(-x)), computed from exp(-|x|) so that nothing overflows."""
+    shapes.check_array(x, None, "x", name)
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def sigmoid_backward(dy: Array, y: Array, name: str = "sigmoid") -> Array:
+    """dx = dy * y * (1 - y), from the output y."""
+    dy = _check_gradient(dy, y.shape, y, name)
+    return dy * y * (1 - y)
+
+
+def tanh(x: Array, name: str = "tanh") -> Array:
+    """y = tanh(x)."""
+    shapes.check_array(x, None, "x", name)
+    y: Array = np.tanh(x)
+    return y
+
+
+def tanh_backward(dy: Array, y: Array, name: str = "tanh") -> Array:
+    """dx = dy * (1 - y**2), from the output y."""
+    dy = _check_gradient(dy, y.shape, y, name)
+    return dy * (1 - y * y)
+
+
+def softmax(x: Array, name: str = "softmax") -> Array:
+    """y[..., k] = exp(x[..., k] - m) / sum over j of exp(x[..., j] - m), m the largest of x[...].
+
+    Over the last axis. Subtracting m cancels in the ratio and keeps exp from overflowing.
+    """
+    shapes.check_array(x, None, "x", name)
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    y: Array = e / e.sum(axis=-1, keepdims=True)
+    return y
+
+
+def softmax_backward(dy: Array, y: Array, name: str = "softmax") -> Array:
+    """dx[..., k] = y[..., k] * (dy[..., k] - sum over j of dy[..., j] * y[..., j])."""
+    dy = _check_gradient(dy, y.shape, y, name)
+    dx: Array = y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+    return dx
+
+
+def dropout(x: Array, mask: Array, rate: float, name: str = "dropout") -> Array:
+    """y = x / (1 - rate) where the boolean `mask` is True, else 0, so that y's mean stays x's.
+
+    `rate` in [0, 1) is the share that is dropped (Srivastava et al. 2014, scaled while training).
+    """
+    shapes.check_array(x, None, "x", name)
+    shapes.check_shape(mask, x.shape, "mask", name)
+    return np.where(mask, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
+
+
+def dropout_backward(dy: Array, mask: Array, rate: float, name: str = "dropout") -> Array:
+    """dx = dy / (1 - rate) where the mask is True, else 0."""
+    return dropout(dy, mask, rate, name)
+
+
+def _check_several(xs: Sequence[Array], name: str) -> None:
+    if len(xs) < 1:
+        raise ValueError(f"{name} expects at least one array. Received none.")
+    for x in xs:
+        shapes.check_array(x, None, "each input", name)
+    shapes.check_same_dtype({f"x{i}": x for i, x in enumerate(xs)}, name)
+
+
+def add(xs: Sequence[Array], name: str = "add") -> Array:
+    """y = x0 + x1 + …; all of one shape. Each x receives dy unchanged."""
+    _check_several(xs, name)
+    for x in xs[1:]:
+        if x.shape != xs[0].shape:
+            raise ValueError(
+                f"{name} expects inputs of one shape. Received {[x.shape for x in xs]}."
+            )
+    y = xs[0].copy() if len(xs) == 1 else xs[0] + xs[1]
+    for x in xs[2:]:
+        y += x
+    return y
+
+
+def concatenate(xs: Sequence[Array], name: str = "concatenate") -> Array:
+    """The channels (last axis) of x0, then those of x1, …; all other axes must agree."""
+    _check_several(xs, name)
+    if len({x.shape[:-1] for x in xs}) > 1:
+        raise ValueError(
+            f"{name} expects inputs that differ in the last axis only. "
+            f"Received {[x.shape for x in xs]}."
+        )
+    return np.concatenate(xs, axis=-1)
+
+
+def concatenate_backward(
+    dy: Array, channels: Sequence[int], name: str = "concatenate"
+) -> list[Array]:
+    """Each input's own slice of dy; `channels` counts those of each input."""
+    shapes.check_array(dy, None, "dy", name)
+    if sum(channels) != dy.shape[-1]:
+        raise ValueError(
+            f"{name} expects dy with {sum(channels)} channels. Received dy.shape={dy.shape}."
+        )
+    return [part.copy() for part in np.split(dy, np.cumsum(channels)[:-1], axis=-1)]
+
+
+# ---------------------------------------------------------------------------------------------
+# Batch normalization
+# ---------------------------------------------------------------------------------------------
+
+
+def _rows(x: Array, name: str) -> Array:
+    shapes.check_array(x, None, "x", name)
+    if x.ndim < 2:
+        raise ValueError(f"{name} expects x with at least 2 dimensions. Received {x.shape}.")
+    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+
+
+def _check_per_channel(x: Array, parameters: dict[str, Array], name: str) -> None:
+    for argument, value in parameters.items():
+        shapes.check_array(value, 1, argument, name)
+        shapes.check_shape(value, (x.shape[-1],), argument, name)
+    shapes.check_same_dtype({"x": x, **parameters}, name)
+
+
+def batch_moments(x: Array, name: str = "batch_moments") -> tuple[Array, Array]:
+    """Per channel (last axis): mean, and variance = mean of (x - mean)**2, over the whole batch.
+
+    The variance is the biased one (divided by the count), in the sums as in what Keras puts into
+    the moving variance. Sums run in float64. Raises `ValueError` for an empty batch.
+    """
+    rows = _rows(x, name)
+    if len(rows) == 0:
+        raise ValueError(f"{name} expects at least one example. Received x.shape={x.shape}.")
+    sums = np.empty((_BLOCKS, rows.shape[1]))
+    kernels.convolution.column_sums(rows, _BLOCKS, sums)
+    mean = sums.sum(axis=0) / len(rows)
+    kernels.normalization.centered_sums(rows, mean, _BLOCKS, sums)
+    variance = sums.sum(axis=0) / len(rows)
+    return mean.astype(x.dtype), variance.astype(x.dtype)
+
+
+def batch_normalization(
+    x: Array,
+    mean: Array,
+    variance: Array,
+    gamma: Array,
+    beta: Array,
+    epsilon: float = 1e-3,
+    name: str = "batch_normalization",
+) -> Array:
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, per channel (last axis).
+
+    All of `mean`, `variance`, `gamma`, `beta` have the shape (channels,).
+    """
+    rows = _rows(x, name)
+    _check_per_channel(x, {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}, name)
+    scale = (gamma / np.sqrt(variance + x.dtype.type(epsilon))).astype(x.dtype)
+    y = np.empty(x.shape, x.dtype)
+    kernels.normalization.forward(
+        rows, np.ascontiguousarray(mean), scale, np.ascontiguousarray(beta), y.reshape(rows.shape)
+    )
+    return y
+
+
+def batch_normalization_backward(
+    dy: Array,
+    x: Array,
+    mean: Array,
+    variance: Array,
+    gamma: Array,
+    epsilon: float = 1e-3,
+    training: bool = False,
+    need_dx: bool = True,
+    name: str = "batch_normalization",
+) -> tuple[Array | None, Array, Array]:
+    """`(dx, dgamma, dbeta)` of `batch_normalization`; z = (x - mean) / sqrt(variance + epsilon).
+
+        dbeta = sum of dy,   dgamma = sum of dy * z
+        inference:  dx = gamma / sqrt(variance + epsilon) * dy
+        training:   dx = gamma / sqrt(variance + epsilon) * (dy - mean(dy) - z * mean(dy * z))
+
+    In training `mean` and `variance` must be the batch's own (`batch_moments(x)`): each x moved
+    them, hence the two extra terms (Ioffe and Szegedy 2015, section 3).
+    """
+    rows = _rows(x, name)
+    _check_per_channel(x, {"mean": mean, "variance": variance, "gamma": gamma}, name)
+    dy = _check_gradient(dy, x.shape, x, name).reshape(rows.shape)
+    mean = np.ascontiguousarray(mean)
+    sums = np.empty((_BLOCKS, 2, rows.shape[1]))
+    kernels.normalization.backward_sums(dy, rows, mean, _BLOCKS, sums)
+    total, centered = sums.sum(axis=0)
+    inverse = 1 / np.sqrt(variance.astype(np.float64) + epsilon)
+    dgamma, dbeta = (centered * inverse).astype(x.dtype), total.astype(x.dtype)
+    if not need_dx:
+        return None, dgamma, dbeta
+    count = len(rows) if training else np.inf
+    dx = np.empty(x.shape, x.dtype)
+    kernels.normalization.backward_input(
+        dy,
+        rows,
+        mean,
+        (gamma * inverse).astype(x.dtype),
+        (total / count).astype(x.dtype),
+        (centered * inverse**2 / count).astype(x.dtype),
+        dx.reshape(rows.shape),
+    )
+    return dx, dgamma, dbeta
+
+
+# ---------------------------------------------------------------------------------------------
+# Losses, one number per example
+# ---------------------------------------------------------------------------------------------
+
+EPSILON = 1e-7  # Keras's `epsilon()`: how far probabilities stay from 0 and 1 under a logarithm
+
+
+def _check_targets(y_true: Array, y_pred: Array, name: str) -> None:
+    shapes.check_array(y_true, None, "y_true", name)
+    shapes.check_array(y_pred, None, "y_pred", name)
+    shapes.check_shape(y_true, y_pred.shape, "y_true", name)
+    shapes.check_same_dtype({"y_true": y_true, "y_pred": y_pred}, name)
+
+
+def categorical_crossentropy(
+    y_true: Array,
+    y_pred: Array,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    name: str = "categorical_crossentropy",
+) -> Array:
+    """loss = - sum over k of t[k] * log p[k], with t = y_true * (1 - s) + s / classes.
+
+    `y_true` and `y_pred` (…, classes); the result has one number per example, shape (…,).
+    From logits z, log p[k] = z[k] - m - log(sum over j of exp(z[j] - m)) with m the largest z: no
+    overflow and no log(0). Probabilities are first divided by their sum and kept within
+    [1e-7, 1 - 1e-7], as Keras does.
+    """
+    _check_targets(y_true, y_pred, name)
+    t = _smooth(y_true, label_smoothing, y_true.shape[-1])
+    loss: Array = -(t * _log_probabilities(y_pred, from_logits)).sum(axis=-1)
+    return loss
+
+
+def _smooth(y_true: Array, label_smoothing: float, classes: int) -> Array:
+    return y_true * y_true.dtype.type(1 - label_smoothing) + y_true.dtype.type(
+        label_smoothing / classes
+    )
+
+
+def _log_probabilities(y_pred: Array, from_logits: bool) -> Array:
+    if from_logits:
+        shifted = y_pred - y_pred.max(axis=-1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    q = y_pred / y_pred.sum(axis=-1, keepdims=True)
+    return np.log(np.clip(q, EPSILON, 1 - EPSILON))
+
+
+def categorical_crossentropy_backward(
+    y_true: Array,
+    y_pred: Array,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    name: str = "categorical_crossentropy",
+) -> Array:
+    """d loss / d y_pred of each example; from logits it is softmax(z) * sum(t) - t.
+
+    From probabilities p with sum s and q = p / s:  dq = -t / q where q was not cut off, else 0, and
+    dp[k] = (dq[k] - sum over j of dq[j] * q[j]) / s.
+    """
+    _check_targets(y_true, y_pred, name)
+    t = _smooth(y_true, label_smoothing, y_true.shape[-1])
+    if from_logits:
+        return softmax(y_pred) * t.sum(axis=-1, keepdims=True) - t
+    total = y_pred.sum(axis=-1, keepdims=True)
+    q = y_pred / total
+    inside = (q >= EPSILON) & (q <= 1 - EPSILON)
+    dq = np.where(inside, -t / np.where(inside, q, 1), 0).astype(y_pred.dtype)
+    dp: Array = (dq - (dq * q).sum(axis=-1, keepdims=True)) / total
+    return dp
+
+
+def binary_crossentropy(
+    y_true: Array,
+    y_pred: Array,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    name: str = "binary_crossentropy",
+) -> Array:
+    """loss = mean over the last axis of - t log p - (1 - t) log(1 - p), t = y_true (1 - s) + s / 2.
+
+    From logits z each term is max(z, 0) - z t + log(1 + exp(-|z|)), which cannot overflow.
+    Probabilities are first kept within [1e-7, 1 - 1e-7], as Keras does.
+    """
+    _check_targets(y_true, y_pred, name)
+    t = _smooth(y_true, label_smoothing, 2)
+    if from_logits:
+        terms = np.maximum(y_pred, 0) - y_pred * t + np.log1p(np.exp(-np.abs(y_pred)))
+    else:
+        p = np.clip(y_pred, EPSILON, 1 - EPSILON)
+        terms = -t * np.log(p) - (1 - t) * np.log(1 - p)
+    loss: Array = terms.mean(axis=-1, dtype=y_pred.dtype)
+    return loss
+
+
+def binary_crossentropy_backward(
+    y_true: Array,
+    y_pred: Array,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    name: str = "binary_crossentropy",
+) -> Array:
+    """d loss / d y_pred: (sigmoid(z) - t) / n from logits, (p - t) / (p (1 - p)) / n from p;
+
+    n is the length of the last axis. A probability that was cut off has gradient 0.
+    """
+    _check_targets(y_true, y_pred, name)
+    t = _smooth(y_true, label_smoothing, 2)
+    units = y_pred.dtype.type(y_pred.shape[-1])
+    if from_logits:
+        return (sigmoid(y_pred) - t) / units
+    inside = (y_pred >= EPSILON) & (y_pred <= 1 - EPSILON)
+    p = np.where(inside, y_pred, y_pred.dtype.type(0.5))
+    return np.where(inside, (p - t) / (p * (1 - p)) / units, 0).astype(y_pred.dtype)
+
+
+# ---------------------------------------------------------------------------------------------
+# Activations by name
+# ---------------------------------------------------------------------------------------------
+
+
+class ActivationFunction(NamedTuple):
+    """`forward(z)` gives y, `backward(dy, z, y)` gives dz; for layers with `activation=`."""
+
+    forward: Callable[[Array], Array]
+    backward: Callable[[Array, Array, Array], Array]
+
+
+ACTIVATIONS: dict[str, ActivationFunction] = {
+    "linear": ActivationFunction(lambda z: z, lambda dy, z, y: dy),
+    "relu": ActivationFunction(relu, lambda dy, z, y: relu_backward(dy, y)),
+    "relu6": ActivationFunction(
+        lambda z: relu(z, max_value=6.0), lambda dy, z, y: relu_backward(dy, y, max_value=6.0)
+    ),
+    "sigmoid": ActivationFunction(sigmoid, lambda dy, z, y: sigmoid_backward(dy, y)),
+    "tanh": ActivationFunction(tanh, lambda dy, z, y: tanh_backward(dy, y)),
+    "softmax": ActivationFunction(softmax, lambda dy, z, y: softmax_backward(dy, y)),
+}

@@ -1,0 +1,20 @@
+"""The fast versions, and the only rooms that import numba.
+
+Each kernel computes what its plain-loop twin in `minicnn.naive` computes. Kernels trust their
+caller: `minicnn.functional` has checked every shape, because a kernel indexes without bounds
+checks.
+
+Submodules load on first use (`kernels.pooling.max_pool2d`), so that `import minicnn` does not pay
+for numba.
+"""
+
+import importlib
+from types import ModuleType
+
+_ROOMS = ("convolution", "depthwise", "elementwise", "normalization", "pooling", "warp")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

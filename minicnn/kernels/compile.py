@@ -1,0 +1,35 @@
+"""How kernels are compiled: once per machine, kept on disk, and without surprises.
+
+`jit` is for one thread (and for calling from several), `parallel_jit` spreads its `prange` loops
+over the cores. Both keep IEEE behaviour for NaN and infinity; the one liberty is `contract`, which
+lets `a * b + c` become a single fused instruction.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+# NumPy's matrix products and numba's loops alternate in a convolution, each with threads of its
+# own. Threads that spin while they wait take the cores from the other side: 10 ms per alternation,
+# measured. `passive` lets them sleep. Read by libgomp when it starts, so it is set before that.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numba
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    options |= {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # numba found no folder it may write its cache to
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function` for one thread; it releases the GIL."""
+    return _compile(function)
+
+
+def parallel_jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function`; its `prange` loops run on all of numba's threads."""
+    return _compile(function, parallel=True)

@@ -1,0 +1,107 @@
+"""Depthwise convolution: each channel with its own small filter, so there is no matrix product.
+
+Channels lie next to each other in memory (NHWC), and nothing is summed over them: the innermost
+loop runs over channels and becomes vector instructions. Little arithmetic per byte: memory decides
+the speed.
+"""
+
+import numpy as np
+from numba import prange
+
+from minicnn.kernels.compile import parallel_jit
+
+
+@parallel_jit
+def forward(x, w, b, strides, dilation, before, y):  # type: ignore[no-untyped-def]
+    """y[n, oy, ox, c * multiplier + m]; `w` has the shape (rows, columns, channels, multiplier)."""
+    images, height, width, channels = x.shape
+    rows, columns, _, multiplier = w.shape
+    out_height, out_width = y.shape[1], y.shape[2]
+    flat = w.reshape(rows, columns, channels * multiplier)
+    for line in prange(images * out_height):
+        n, oy = line // out_height, line % out_height
+        for ox in range(out_width):
+            pixel = y[n, oy, ox]
+            for c in range(channels * multiplier):
+                pixel[c] = b[c]
+            for i in range(rows):
+                iy = oy * strides[0] + i * dilation[0] - before[0]
+                if iy < 0 or iy >= height:
+                    continue
+                for j in range(columns):
+                    ix = ox * strides[1] + j * dilation[1] - before[1]
+                    if ix < 0 or ix >= width:
+                        continue
+                    source, weight = x[n, iy, ix], flat[i, j]
+                    if multiplier == 1:
+                        for c in range(channels):
+                            pixel[c] += source[c] * weight[c]
+                    else:
+                        for c in range(channels):
+                            for m in range(multiplier):
+                                k = c * multiplier + m
+                                pixel[k] += source[c] * weight[k]
+
+
+@parallel_jit
+def backward_input(dy, w, strides, dilation, before, dx):  # type: ignore[no-untyped-def]
+    """dx, gathered line by line: each thread owns the lines it writes."""
+    images, height, width, channels = dx.shape
+    rows, columns, _, multiplier = w.shape
+    out_height, out_width = dy.shape[1], dy.shape[2]
+    flat = w.reshape(rows, columns, channels * multiplier)
+    for line in prange(images * height):
+        n, iy = line // height, line % height
+        for ix in range(width):
+            pixel = dx[n, iy, ix]
+            for c in range(channels):
+                pixel[c] = 0
+            for i in range(rows):
+                oy = iy + before[0] - i * dilation[0]
+                if oy < 0 or oy % strides[0] != 0 or oy // strides[0] >= out_height:
+                    continue
+                for j in range(columns):
+                    ox = ix + before[1] - j * dilation[1]
+                    if ox < 0 or ox % strides[1] != 0 or ox // strides[1] >= out_width:
+                        continue
+                    received, weight = dy[n, oy // strides[0], ox // strides[1]], flat[i, j]
+                    if multiplier == 1:
+                        for c in range(channels):
+                            pixel[c] += received[c] * weight[c]
+                    else:
+                        for c in range(channels):
+                            for m in range(multiplier):
+                                k = c * multiplier + m
+                                pixel[c] += received[k] * weight[k]
+
+
+@parallel_jit
+def backward_weight(dy, x, strides, dilation, before, dw):  # type: ignore[no-untyped-def]
+    """dw[n, i, j, c * multiplier + m]: one partial sum for each image, added up by the caller."""
+    images, height, width, channels = x.shape
+    rows, columns = dw.shape[1], dw.shape[2]
+    out_height, out_width = dy.shape[1], dy.shape[2]
+    multiplier = dy.shape[3] // channels
+    for n in prange(images):
+        total = np.zeros((rows, columns, channels * multiplier), dw.dtype)
+        for oy in range(out_height):
+            for i in range(rows):
+                iy = oy * strides[0] + i * dilation[0] - before[0]
+                if iy < 0 or iy >= height:
+                    continue
+                for ox in range(out_width):
+                    received = dy[n, oy, ox]
+                    for j in range(columns):
+                        ix = ox * strides[1] + j * dilation[1] - before[1]
+                        if ix < 0 or ix >= width:
+                            continue
+                        source, sums = x[n, iy, ix], total[i, j]
+                        if multiplier == 1:
+                            for c in range(channels):
+                                sums[c] += received[c] * source[c]
+                        else:
+                            for c in range(channels):
+                                for m in range(multiplier):
+                                    k = c * multiplier + m
+                                    sums[k] += received[k] * source[c]
+        dw[n] = total
