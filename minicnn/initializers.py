@@ -1,0 +1,253 @@
+"""Where weights start: Keras's initializers, drawn from a seeded `numpy.random.Generator`.
+
+The distributions are Keras's; the numbers are NumPy's, so the same seed gives other weights here
+than there.
+
+`fan_in` counts the inputs of one output, `fan_out` the outputs of one input: for a kernel of shape
+(rows, columns, in, out) they are rows * columns * in and rows * columns * out.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import seeding
+
+Array = np.ndarray
+
+
+class Initializer:
+    """Base class: `initializer(shape, dtype)` returns a new array."""
+
+    seed: Any = None
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        raise NotImplementedError
+
+    def _rng(self) -> np.random.Generator:
+        # As in Keras, an integer seed makes every call return the same numbers.
+        return seeding.generator(self.seed)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this initializer again; a generator cannot be written down."""
+        config = dict(vars(self))
+        if isinstance(self.seed, np.random.Generator):
+            config["seed"] = None
+        return config
+
+
+class Zeros(Initializer):
+    """All 0."""
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        return np.zeros(tuple(shape), dtype)
+
+
+class Ones(Initializer):
+    """All 1."""
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        return np.ones(tuple(shape), dtype)
+
+
+class Constant(Initializer):
+    """All `value`."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = value
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        return np.full(tuple(shape), self.value, dtype)
+
+
+class RandomNormal(Initializer):
+    """Normal with `mean` and `stddev`."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
+        self.mean, self.stddev, self.seed = mean, stddev, seed
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        return self._rng().normal(self.mean, self.stddev, tuple(shape)).astype(dtype)
+
+
+class RandomUniform(Initializer):
+    """Uniform in [`minval`, `maxval`)."""
+
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: Any = None) -> None:
+        self.minval, self.maxval, self.seed = minval, maxval, seed
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        return self._rng().uniform(self.minval, self.maxval, tuple(shape)).astype(dtype)
+
+
+class TruncatedNormal(Initializer):
+    """Normal, with draws further than two standard deviations from the mean drawn again."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
+        self.mean, self.stddev, self.seed = mean, stddev, seed
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        values = _truncated_normal(self._rng(), shape)
+        return (self.mean + self.stddev * values).astype(dtype)
+
+
+def _truncated_normal(rng: np.random.Generator, shape: Sequence[int]) -> Array:
+    values = rng.standard_normal(tuple(shape))
+    while (outside := np.abs(values) > 2).any():
+        values[outside] = rng.standard_normal(int(outside.sum()))
+    return values
+
+
+class VarianceScaling(Initializer):
+    """Random weights of variance `scale / n`, n being fan_in, fan_out or their mean (`mode`).
+
+    So a signal neither grows nor dies on its way through the layers. `distribution` is
+    "truncated_normal" (whose stddev is divided by 0.8796, what truncation takes away),
+    "untruncated_normal" or "uniform" (within +-sqrt(3 * scale / n)).
+    """
+
+    _modes = ("fan_in", "fan_out", "fan_avg")
+    _distributions = ("truncated_normal", "untruncated_normal", "uniform")
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: Any = None,
+    ) -> None:
+        if scale <= 0:
+            raise ValueError(f"VarianceScaling expects scale > 0. Received {scale!r}.")
+        for argument, value, options in (
+            ("mode", mode, self._modes),
+            ("distribution", distribution, self._distributions),
+        ):
+            if value not in options:
+                raise ValueError(
+                    f"VarianceScaling expects {argument} to be one of {options}. "
+                    f"Received {value!r}."
+                )
+        self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        fan_in, fan_out = compute_fans(shape)
+        n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        variance = self.scale / max(1.0, n)
+        rng = self._rng()
+        if self.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return rng.uniform(-limit, limit, tuple(shape)).astype(dtype)
+        if self.distribution == "untruncated_normal":
+            return rng.normal(0, math.sqrt(variance), tuple(shape)).astype(dtype)
+        stddev = math.sqrt(variance) / 0.87962566103423978
+        return (stddev * _truncated_normal(rng, shape)).astype(dtype)
+
+
+def compute_fans(shape: Sequence[int]) -> tuple[float, float]:
+    """`(fan_in, fan_out)` of a bias, a dense kernel (in, out) or a convolution kernel (…, in, out).
+
+    A depthwise kernel (rows, columns, in, multiplier) is counted by the same rule, as in Keras.
+    """
+    if len(shape) < 2:
+        size = float(shape[0]) if shape else 1.0
+        return size, size
+    area = math.prod(shape[:-2])
+    return float(area * shape[-2]), float(area * shape[-1])
+
+
+class _Named(VarianceScaling):
+    """A `VarianceScaling` with a name of its own, as in Keras: only the seed is left to choose."""
+
+    _arguments: tuple[float, str, str]
+
+    def __init__(self, seed: Any = None) -> None:
+        super().__init__(*self._arguments, seed=seed)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"seed": super().get_config()["seed"]}
+
+
+class GlorotUniform(_Named):
+    """Uniform within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+
+    _arguments = (1.0, "fan_avg", "uniform")
+
+
+class GlorotNormal(_Named):
+    """Truncated normal of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+
+    _arguments = (1.0, "fan_avg", "truncated_normal")
+
+
+class HeUniform(_Named):
+    """Uniform within +-sqrt(6 / fan_in), for ReLU networks (He et al. 2015)."""
+
+    _arguments = (2.0, "fan_in", "uniform")
+
+
+class HeNormal(_Named):
+    """Truncated normal of variance 2 / fan_in, for ReLU networks (He et al. 2015)."""
+
+    _arguments = (2.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(_Named):
+    """Uniform within +-sqrt(3 / fan_in) (LeCun et al. 1998)."""
+
+    _arguments = (1.0, "fan_in", "uniform")
+
+
+class LecunNormal(_Named):
+    """Truncated normal of variance 1 / fan_in (LeCun et al. 1998)."""
+
+    _arguments = (1.0, "fan_in", "truncated_normal")
+
+
+_CLASSES: dict[str, type[Initializer]] = {
+    "zeros": Zeros,
+    "ones": Ones,
+    "constant": Constant,
+    "random_normal": RandomNormal,
+    "random_uniform": RandomUniform,
+    "truncated_normal": TruncatedNormal,
+    "variance_scaling": VarianceScaling,
+    "glorot_uniform": GlorotUniform,
+    "glorot_normal": GlorotNormal,
+    "he_uniform": HeUniform,
+    "he_normal": HeNormal,
+    "lecun_uniform": LecunUniform,
+    "lecun_normal": LecunNormal,
+}
+_BY_CLASS_NAME = {cls.__name__: cls for cls in _CLASSES.values()}
+
+
+def get(identifier: Any) -> Initializer:
+    """An initializer from an object, a name ("he_normal") or a saved config; else `ValueError`."""
+    if isinstance(identifier, Initializer):
+        return identifier
+    if isinstance(identifier, dict):
+        cls, config = identifier.get("class_name"), identifier.get("config", {})
+        if cls in _BY_CLASS_NAME:
+            known = {k: v for k, v in config.items() if k not in ("input_axes", "output_axes")}
+            return _BY_CLASS_NAME[cls](**known)
+        identifier = cls
+    if isinstance(identifier, str):
+        found = _CLASSES.get(identifier) or _BY_CLASS_NAME.get(identifier)
+        if found is not None:
+            return found()
+    raise ValueError(
+        f"An initializer is an object of minicnn.initializers or one of {', '.join(_CLASSES)}. "
+        f"Received {identifier!r}."
+    )
+
+
+def serialize(initializer: Initializer) -> dict[str, Any]:
+    """The initializer as Keras writes it into a model's config."""
+    return {
+        "module": "keras.initializers",
+        "class_name": type(initializer).__name__,
+        "config": initializer.get_config(),
+        "registered_name": None,
+    }

@@ -1,0 +1,303 @@
+"""Losses, under Keras's names: one number that says how wrong the predictions are.
+
+    value, cache = loss.forward(y_true, y_pred, sample_weight=None)
+    dy_pred = loss.backward(cache)
+
+`loss(y_true, y_pred, sample_weight=None)` gives the value alone. Each example has its own loss
+(`minicnn.functional` and `minicnn.naive` have the formulas); `reduction` makes one number of them:
+
+    "sum_over_batch_size"      sum(weight * loss) / number of examples        (Keras's default)
+    "mean"                     the same
+    "mean_with_sample_weight"  sum(weight * loss) / sum(weight)
+    "sum"                      sum(weight * loss)
+    None or "none"             weight * loss, an array
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import functional, shapes
+
+Array = np.ndarray
+
+_REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none")
+
+
+class Loss:
+    """Base class: checks targets, weights examples, reduces. Kinds write `_losses`, `_gradient`."""
+
+    activation = ""  # whose input (the logits) the loss prefers over its output
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        who = type(self).__name__
+        if not isinstance(label_smoothing, (int, float)) or not 0 <= label_smoothing <= 1:
+            raise ValueError(
+                f"{who} expects label_smoothing in [0, 1]. Received {label_smoothing!r}."
+            )
+        if axis != -1:
+            raise ValueError(f"{who} expects axis=-1, the only one here. Received {axis!r}.")
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = float(label_smoothing)
+        self.reduction = shapes.choice(reduction or "none", _REDUCTIONS, "reduction", who)
+        self.name = name or self._default_name()
+
+    @classmethod
+    def _default_name(cls) -> str:
+        raise NotImplementedError
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The loss of predictions `y_pred` for targets `y_true`; see the top of the module."""
+        return self.forward(y_true, np.asarray(y_pred), sample_weight)[0]
+
+    def forward(
+        self,
+        y_true: Any,
+        y_pred: Array,
+        sample_weight: Any = None,
+        from_logits: bool | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """`(value, cache)`.
+
+        `from_logits` overrides the loss's own setting for one call: `fit` hands over what went into
+        a final softmax or sigmoid, as Keras does, since the loss is exact there.
+
+        Raises `ValueError` for targets of another shape, NaN among them, or out of range.
+        """
+        logits = self.from_logits if from_logits is None else from_logits
+        if y_pred.dtype.kind != "f":
+            y_pred = y_pred.astype(np.float32)
+        y_true = self._check(np.asarray(y_true), y_pred)
+        losses = self._losses(y_true, y_pred, logits)
+        weights = self._weights(sample_weight, losses)
+        scale = self._scale(weights, losses)
+        weighted = losses if weights is None else losses * weights
+        if self.reduction != "none":
+            weighted = losses.dtype.type(weighted.sum(dtype=np.float64) * scale)
+        cache = {"y_true": y_true, "y_pred": y_pred, "from_logits": logits}
+        # What each example's own gradient is multiplied with, given the reduction.
+        factor = np.full(losses.shape, scale, losses.dtype)
+        cache["factor"] = factor if weights is None else factor * weights
+        return weighted, cache
+
+    def backward(self, cache: dict[str, Any]) -> Array:
+        """d value / d y_pred (with reduction "none": of the sum)."""
+        dy = self._gradient(cache["y_true"], cache["y_pred"], cache["from_logits"])
+        result: Array = dy * cache["factor"][..., None]
+        return result
+
+    def _weights(self, sample_weight: Any, losses: Array) -> Array | None:
+        if sample_weight is None:
+            return None
+        weights = np.asarray(sample_weight, losses.dtype)
+        if weights.ndim == losses.ndim + 1 and weights.shape[-1] == 1:
+            weights = weights[..., 0]
+        if weights.shape != losses.shape[: weights.ndim]:
+            raise ValueError(
+                f"{type(self).__name__} expects one sample weight per example, "
+                f"shape {losses.shape}. Received {weights.shape}."
+            )
+        return np.broadcast_to(
+            weights.reshape(weights.shape + (1,) * (losses.ndim - weights.ndim)), losses.shape
+        )
+
+    def _scale(self, weights: Array | None, losses: Array) -> float:
+        if self.reduction in ("sum", "none"):
+            return 1.0
+        if self.reduction == "mean_with_sample_weight" and weights is not None:
+            total = float(weights.sum(dtype=np.float64))
+            return 1.0 / total if total else 0.0
+        return 1.0 / losses.size if losses.size else 0.0
+
+    def _check(self, y_true: Array, y_pred: Array) -> Array:
+        """Targets of the predictions' shape and dtype, between 0 and 1."""
+        who = type(self).__name__
+        if y_true.dtype.kind not in "fiub":
+            raise TypeError(f"{who} expects targets to be numbers. Received dtype {y_true.dtype}.")
+        if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
+            y_true = y_true[..., None]
+        if y_true.shape != y_pred.shape:
+            raise ValueError(
+                f"{who} expects y_true.shape={y_pred.shape}, the shape of the predictions. "
+                f"Received y_true.shape={y_true.shape}.{self._shape_hint(y_true, y_pred)}"
+            )
+        if y_true.size and not (y_true.min() >= 0 and y_true.max() <= 1):
+            raise ValueError(
+                f"{who} expects targets between 0 and 1. Received {_range(y_true)} among them."
+            )
+        return y_true.astype(y_pred.dtype)
+
+    def _shape_hint(self, y_true: Array, y_pred: Array) -> str:
+        return ""
+
+    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        raise NotImplementedError
+
+    def _gradient(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this loss again, as Keras writes them."""
+        config: dict[str, Any] = {
+            "name": self.name,
+            "reduction": self.reduction,
+            "from_logits": self.from_logits,
+        }
+        if not isinstance(self, SparseCategoricalCrossentropy):
+            config |= {"label_smoothing": self.label_smoothing, "axis": -1}
+        return config
+
+
+def _range(values: Array) -> str:
+    return "NaN" if np.isnan(values).any() else f"values from {values.min()} to {values.max()}"
+
+
+class CategoricalCrossentropy(Loss):
+    """- sum over k of t[k] * log p[k], for one-hot targets (or a distribution) over the classes.
+
+    `y_true`, `y_pred` (batch, classes). With `from_logits=True` `y_pred` are scores, and
+    p = softmax(y_pred). `label_smoothing=s` uses t * (1 - s) + s / classes.
+    """
+
+    activation = "softmax"
+
+    @classmethod
+    def _default_name(cls) -> str:
+        return "categorical_crossentropy"
+
+    def _shape_hint(self, y_true: Array, y_pred: Array) -> str:
+        if y_true.ndim < y_pred.ndim or y_true.shape[-1] == 1:
+            return " Class numbers as targets go with SparseCategoricalCrossentropy."
+        return ""
+
+    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        return functional.categorical_crossentropy(
+            y_true, y_pred, from_logits, self.label_smoothing
+        )
+
+    def _gradient(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        return functional.categorical_crossentropy_backward(
+            y_true, y_pred, from_logits, self.label_smoothing
+        )
+
+
+class SparseCategoricalCrossentropy(Loss):
+    """- log p[k], k being the class number: `CategoricalCrossentropy` for targets 0, 1, 2, …
+
+    `y_true` (batch,) or (batch, 1), `y_pred` (batch, classes). Keras has no label smoothing here.
+    """
+
+    activation = "softmax"
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits, 0.0, axis, reduction, name)
+
+    @classmethod
+    def _default_name(cls) -> str:
+        return "sparse_categorical_crossentropy"
+
+    def _check(self, y_true: Array, y_pred: Array) -> Array:
+        classes = y_pred.shape[-1]
+        if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
+            y_true = y_true[..., 0]
+        who = type(self).__name__
+        if y_true.dtype.kind not in "fiub":
+            raise TypeError(f"{who} expects class numbers. Received dtype {y_true.dtype}.")
+        if y_true.shape != y_pred.shape[:-1]:
+            hint = " One-hot targets go with CategoricalCrossentropy."
+            raise ValueError(
+                f"{who} expects y_true.shape={y_pred.shape[:-1]}, one class number per example. "
+                f"Received y_true.shape={y_true.shape}."
+                f"{hint if y_true.shape == y_pred.shape else ''}"
+            )
+        if y_true.size and not (y_true.min() >= 0 and y_true.max() <= classes - 1):
+            raise ValueError(
+                f"{who} expects class numbers from 0 to {classes - 1}. Received {_range(y_true)}."
+            )
+        numbers = y_true.astype(np.intp)
+        if (numbers != y_true).any():
+            raise ValueError(f"{who} expects whole class numbers. Received {_range(y_true)}.")
+        one_hot: Array = np.eye(classes, dtype=y_pred.dtype)[numbers]
+        return one_hot
+
+    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        logits = y_pred if from_logits else self._as_logits(y_pred)
+        return functional.categorical_crossentropy(y_true, logits, from_logits=True)
+
+    def _gradient(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        if from_logits:
+            return functional.categorical_crossentropy_backward(y_true, y_pred, from_logits=True)
+        logits = self._as_logits(y_pred)
+        dz = functional.categorical_crossentropy_backward(y_true, logits, from_logits=True)
+        inside = (y_pred >= functional.EPSILON) & (y_pred <= 1 - functional.EPSILON)
+        dy: Array = np.where(inside, dz / np.where(inside, y_pred, 1), 0).astype(y_pred.dtype)
+        return dy
+
+    @staticmethod
+    def _as_logits(p: Array) -> Array:
+        """log p, p kept within [1e-7, 1 - 1e-7]: softmax of it gives p back, divided by its sum."""
+        logits: Array = np.log(np.clip(p, functional.EPSILON, 1 - functional.EPSILON))
+        return logits
+
+
+class BinaryCrossentropy(Loss):
+    """- t log p - (1 - t) log(1 - p), averaged over the last axis; targets 0 or 1.
+
+    `y_true` (batch,) or `y_pred`'s shape (batch, units). With `from_logits=True`
+    p = sigmoid(y_pred).
+    """
+
+    activation = "sigmoid"
+
+    @classmethod
+    def _default_name(cls) -> str:
+        return "binary_crossentropy"
+
+    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        return functional.binary_crossentropy(y_true, y_pred, from_logits, self.label_smoothing)
+
+    def _gradient(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        return functional.binary_crossentropy_backward(
+            y_true, y_pred, from_logits, self.label_smoothing
+        )
+
+
+LOSSES: dict[str, type[Loss]] = {
+    cls._default_name(): cls
+    for cls in (CategoricalCrossentropy, SparseCategoricalCrossentropy, BinaryCrossentropy)
+}
+
+
+def get(identifier: Any) -> Loss:
+    """A loss from an object, a name ("categorical_crossentropy") or a saved config."""
+    if isinstance(identifier, Loss):
+        return identifier
+    classes = {cls.__name__: cls for cls in LOSSES.values()}
+    if isinstance(identifier, dict) and identifier.get("class_name") in classes:
+        cls = classes[identifier["class_name"]]
+        config = dict(identifier.get("config", {}))
+        if config.pop("ignore_class", None) is not None:
+            raise ValueError(f"{cls.__name__} does not support ignore_class.")
+        config.pop("dtype", None)
+        return cls(**config)
+    if isinstance(identifier, str):
+        cls_found = LOSSES.get(identifier) or classes.get(identifier)
+        if cls_found is not None:
+            return cls_found()
+    raise ValueError(
+        f"A loss is an object of minicnn.losses or one of {', '.join(LOSSES)}. "
+        f"Received {identifier!r}."
+    )

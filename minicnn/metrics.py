@@ -1,0 +1,154 @@
+"""Metrics, under Keras's names: what people read while a model learns.
+
+A metric gathers over the batches of an epoch: `update_state`, then `result()`; `reset_state`.
+"""
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+
+class Metric:
+    """A weighted mean over examples. Kinds write `values(y_true, y_pred)`, one per example."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or self._default_name()
+        self.reset_state()
+
+    @classmethod
+    def _default_name(cls) -> str:
+        raise NotImplementedError
+
+    def reset_state(self) -> None:
+        self._total, self._count = 0.0, 0.0
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        values = self.values(np.asarray(y_true), np.asarray(y_pred))
+        if sample_weight is None:
+            self._add(float(values.sum(dtype=np.float64)), values.size)
+        else:
+            weights = np.broadcast_to(np.asarray(sample_weight, np.float64), values.shape)
+            self._add(float((values * weights).sum()), float(weights.sum()))
+
+    def _add(self, total: float, count: float) -> None:
+        self._total += total
+        self._count += count
+
+    def result(self) -> float:
+        """The mean so far; 0.0 before the first example, as in Keras."""
+        return self._total / self._count if self._count else 0.0
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+class Mean(Metric):
+    """The mean of the numbers it is given: `mean.update_state(values, sample_weight=None)`."""
+
+    @classmethod
+    def _default_name(cls) -> str:
+        return "mean"
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        values = np.asarray(values, np.float64)
+        weights = np.broadcast_to(1.0 if sample_weight is None else sample_weight, values.shape)
+        self._add(float((values * weights).sum()), float(weights.sum()))
+
+
+class CategoricalAccuracy(Metric):
+    """How often the largest prediction stands where the target is 1; (batch, classes) both."""
+
+    @classmethod
+    def _default_name(cls) -> str:
+        return "categorical_accuracy"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        _check_same_shape(y_true, y_pred, type(self).__name__)
+        return (y_true.argmax(axis=-1) == y_pred.argmax(axis=-1)).astype(np.float32)
+
+
+class SparseCategoricalAccuracy(Metric):
+    """How often the largest prediction is the target's class number; targets (batch,)."""
+
+    @classmethod
+    def _default_name(cls) -> str:
+        return "sparse_categorical_accuracy"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
+            y_true = y_true[..., 0]
+        _check_same_shape(y_true, y_pred[..., 0], type(self).__name__)
+        return (y_true == y_pred.argmax(axis=-1)).astype(np.float32)
+
+
+class BinaryAccuracy(Metric):
+    """How often `y_pred > threshold` says what the target says; each unit counts.
+
+    The surprise, Keras's: the threshold is 0.5 even where the predictions are logits.
+    """
+
+    def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
+        super().__init__(name)
+        self.threshold = threshold
+
+    @classmethod
+    def _default_name(cls) -> str:
+        return "binary_accuracy"
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
+            y_true = y_true[..., None]
+        _check_same_shape(y_true, y_pred, type(self).__name__)
+        right = (y_true == (y_pred > self.threshold)).astype(np.float32)
+        return right.mean(axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "threshold": self.threshold}
+
+
+def _check_same_shape(y_true: Array, y_pred: Array, who: str) -> None:
+    if y_true.shape != y_pred.shape:
+        raise ValueError(f"{who} expects targets of shape {y_pred.shape}. Received {y_true.shape}.")
+
+
+METRICS: dict[str, type[Metric]] = {
+    cls._default_name(): cls
+    for cls in (CategoricalAccuracy, SparseCategoricalAccuracy, BinaryAccuracy)
+}
+
+
+def accuracy_for(target_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> type[Metric]:
+    """Which accuracy "accuracy" means, by the targets' form, as Keras decides it."""
+    if output_shape[-1] == 1:
+        return BinaryAccuracy
+    if len(target_shape) < len(output_shape) or target_shape[-1] == 1:
+        return SparseCategoricalAccuracy
+    return CategoricalAccuracy
+
+
+def get(identifier: Any, target_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> Metric:
+    """A metric from an object or a name; "accuracy" and "acc" choose by the targets' form."""
+    if isinstance(identifier, Metric):
+        return identifier
+    if identifier in ("accuracy", "acc"):
+        return accuracy_for(target_shape, output_shape)(name=identifier)
+    classes = {cls.__name__: cls for cls in METRICS.values()}
+    if isinstance(identifier, dict):
+        identifier = identifier.get("class_name")
+    if isinstance(identifier, str):
+        found = METRICS.get(identifier) or classes.get(identifier)
+        if found is not None:
+            return found()
+    raise ValueError(
+        f'A metric is an object of minicnn.metrics or one of "accuracy", {", ".join(METRICS)}. '
+        f"Received {identifier!r}."
+    )

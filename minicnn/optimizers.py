@@ -1,0 +1,321 @@
+"""Optimizers: how gradients move the weights, step for step as Keras.
+
+`optimizer.apply(grads, variables)` makes one step; both are dicts with the same keys, as from
+`model.backward` and `model.trainable_variables_by_name()`. The weights are updated in place, and
+what an optimizer remembers of a weight (momentum, averages) it keeps beside it.
+
+Below, g is a gradient, w its weight, lr the learning rate; t counts the steps from 1.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn.variable import Variable
+
+Array = np.ndarray
+
+
+class Optimizer:
+    """Base class: the learning rate, clipping, weight decay. Kinds write `_slots` and `_update`.
+
+    Args:
+        learning_rate: step size, > 0 or 0; may be changed between steps.
+        weight_decay: w -= lr * weight_decay * w before each step.
+        clipnorm: each gradient is scaled down to at most this norm.
+        global_clipnorm: all gradients together are.
+        clipvalue: each entry is kept within [-clipvalue, clipvalue].
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.name = name or type(self).__name__.lower()
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.clipnorm, self.clipvalue = clipnorm, clipvalue
+        self.global_clipnorm = global_clipnorm
+        if sum(v is not None for v in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            raise ValueError(
+                f"{type(self).__name__} expects at most one of clipnorm, clipvalue and "
+                f"global_clipnorm. Received {clipnorm!r}, {clipvalue!r}, {global_clipnorm!r}."
+            )
+        self.iterations = 0
+        # One dict of arrays per weight, found by the weight's identity; the weight is kept too, so
+        # that its identity cannot be reused.
+        self._state: dict[int, tuple[Variable, dict[str, Array]]] = {}
+
+    @property
+    def learning_rate(self) -> float:
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not number or not 0 <= value < math.inf:
+            raise ValueError(
+                f"{type(self).__name__} expects learning_rate to be a number >= 0. "
+                f"Received {value!r}."
+            )
+        self._learning_rate = float(value)
+
+    def apply(self, grads: dict[str, Array], variables: dict[str, Variable]) -> None:
+        """One step. Raises `ValueError` where keys or shapes of the two dicts differ."""
+        if grads.keys() != variables.keys():
+            raise ValueError(
+                f"{type(self).__name__} expects a gradient for each of {sorted(variables)}. "
+                f"Received {sorted(grads)}."
+            )
+        for key, grad in grads.items():
+            if grad.shape != variables[key].shape:
+                raise ValueError(
+                    f"{type(self).__name__} expects a gradient of shape {variables[key].shape} "
+                    f'for "{key}". Received {grad.shape}.'
+                )
+        clipped = self._clip(grads)
+        self.iterations += 1
+        for key, variable in variables.items():
+            w = variable.value
+            if self.weight_decay is not None:
+                w -= w * w.dtype.type(self.weight_decay * self.learning_rate)
+            self._update(w, clipped[key], self.slots(variable))
+
+    def apply_gradients(self, grads_and_vars: Any) -> None:
+        """Keras's form of `apply`: pairs of (gradient, `Variable`)."""
+        pairs = list(grads_and_vars)
+        self.apply(
+            {str(i): grad for i, (grad, _) in enumerate(pairs)},
+            {str(i): variable for i, (_, variable) in enumerate(pairs)},
+        )
+
+    def slots(self, variable: Variable) -> dict[str, Array]:
+        """What the optimizer remembers of this weight; zeros at first."""
+        if id(variable) not in self._state:
+            made = {name: np.zeros_like(variable.value) for name in self._slot_names()}
+            self._state[id(variable)] = (variable, made)
+        return self._state[id(variable)][1]
+
+    def _clip(self, grads: dict[str, Array]) -> dict[str, Array]:
+        if self.clipvalue is not None:
+            return {k: np.clip(g, -self.clipvalue, self.clipvalue) for k, g in grads.items()}
+        if self.clipnorm is not None:
+            return {k: _scaled(g, _norm([g]), self.clipnorm) for k, g in grads.items()}
+        if self.global_clipnorm is not None:
+            norm = _norm(list(grads.values()))
+            return {k: _scaled(g, norm, self.global_clipnorm) for k, g in grads.items()}
+        return grads
+
+    def _slot_names(self) -> tuple[str, ...]:
+        return ()
+
+    def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this optimizer again, as Keras writes them."""
+        return {
+            "name": self.name,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "clipnorm": self.clipnorm,
+            "global_clipnorm": self.global_clipnorm,
+            "clipvalue": self.clipvalue,
+        }
+
+
+def _norm(grads: list[Array]) -> float:
+    return math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in grads))
+
+
+def _scaled(g: Array, norm: float, limit: float) -> Array:
+    return g * g.dtype.type(limit / norm) if norm > limit else g
+
+
+class SGD(Optimizer):
+    """Gradient descent: w -= lr * g.
+
+    With momentum m:  v = m * v - lr * g,  w += v;  with `nesterov`:  w += m * v - lr * g.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        if not isinstance(momentum, (int, float)) or not 0 <= momentum <= 1:
+            raise ValueError(f"SGD expects momentum in [0, 1]. Received {momentum!r}.")
+        self.momentum, self.nesterov = float(momentum), bool(nesterov)
+
+    def _slot_names(self) -> tuple[str, ...]:
+        return ("momentum",) if self.momentum else ()
+
+    def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
+        lr, m = w.dtype.type(self.learning_rate), w.dtype.type(self.momentum)
+        step = g * lr
+        if not self.momentum:
+            w -= step
+            return
+        v = slots["momentum"]
+        v *= m
+        v -= step
+        w += v * m - step if self.nesterov else v
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"momentum": self.momentum, "nesterov": self.nesterov}
+
+
+class Adam(Optimizer):
+    """Adaptive moments (Kingma and Ba 2015, the efficient form at the end of section 2).
+
+        m += (g - m) * (1 - beta_1)        v += (g**2 - v) * (1 - beta_2)
+        w -= lr * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon)
+
+    The surprise: epsilon (1e-7, Keras's) stands outside the bias correction. With `amsgrad` the
+    largest v so far divides.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        for argument, value in (("beta_1", beta_1), ("beta_2", beta_2)):
+            if not 0 <= value < 1:
+                raise ValueError(f"Adam expects {argument} in [0, 1). Received {value!r}.")
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.amsgrad = bool(amsgrad)
+
+    def _slot_names(self) -> tuple[str, ...]:
+        return ("momentum", "velocity") + (("velocity_hat",) if self.amsgrad else ())
+
+    def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
+        number, t = w.dtype.type, self.iterations
+        correction = math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        m, v = slots["momentum"], slots["velocity"]
+        m += (g - m) * number(1 - self.beta_1)
+        v += (g * g - v) * number(1 - self.beta_2)
+        if self.amsgrad:
+            v = np.maximum(slots["velocity_hat"], v, out=slots["velocity_hat"])
+        w -= m * number(self.learning_rate * correction) / (np.sqrt(v) + number(self.epsilon))
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+            "amsgrad": self.amsgrad,
+        }
+
+
+class RMSprop(Optimizer):
+    """Each weight's step is divided by the running size of its gradient (Hinton, lecture 6e).
+
+        v = rho * v + (1 - rho) * g**2             w -= lr * g / sqrt(v + epsilon)
+
+    With `momentum` steps accumulate: s = momentum * s + step; with `centered` the variance of the
+    gradient divides: v - (running mean of g)**2.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        for argument, value in (("rho", rho), ("momentum", momentum)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"RMSprop expects {argument} in [0, 1]. Received {value!r}.")
+        self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
+        self.centered = bool(centered)
+
+    def _slot_names(self) -> tuple[str, ...]:
+        names = ["velocity"]
+        if self.momentum:
+            names.append("momentum")
+        if self.centered:
+            names.append("average_gradient")
+        return tuple(names)
+
+    def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
+        number = w.dtype.type
+        rho, rest = number(self.rho), number(1 - self.rho)
+        v = slots["velocity"]
+        v *= rho
+        v += rest * g * g
+        spread = v + number(self.epsilon)
+        if self.centered:
+            mean = slots["average_gradient"]
+            mean *= rho
+            mean += rest * g
+            spread -= mean * mean
+        step = g * number(self.learning_rate) / np.sqrt(spread)
+        if self.momentum:
+            s = slots["momentum"]
+            s *= number(self.momentum)
+            s += step
+            step = s
+        w -= step
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "rho": self.rho,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "centered": self.centered,
+        }
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}
+
+# Settings of Keras's optimizers that minicnn lacks, with the value that switches them off.
+_SWITCHED_OFF: dict[str, Any] = {
+    "use_ema": False,
+    "ema_momentum": None,
+    "ema_overwrite_frequency": None,
+    "loss_scale_factor": None,
+    "gradient_accumulation_steps": None,
+}
+
+
+def get(identifier: Any) -> Optimizer:
+    """An optimizer from an object, a name ("adam") or a saved config; else `ValueError`."""
+    if isinstance(identifier, Optimizer):
+        return identifier
+    if isinstance(identifier, dict):
+        found = OPTIMIZERS.get(str(identifier.get("class_name")).lower())
+        if found is not None:
+            config = dict(identifier.get("config", {}))
+            for key, off in _SWITCHED_OFF.items():
+                value = config.pop(key, off)
+                if key != "ema_momentum" and value not in (off, None):
+                    raise ValueError(
+                        f"{identifier['class_name']} does not support {key}={value!r}."
+                    )
+            return found(**config)
+        identifier = identifier.get("class_name")
+    if isinstance(identifier, str) and identifier.lower() in OPTIMIZERS:
+        return OPTIMIZERS[identifier.lower()]()
+    raise ValueError(
+        f"An optimizer is an object of minicnn.optimizers or one of {', '.join(OPTIMIZERS)}. "
+        f"Received {identifier!r}."
+    )

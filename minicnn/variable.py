@@ -1,0 +1,46 @@
+"""A weight: an array with a name, as layers hold it and optimizers move it."""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import shapes
+
+Array = np.ndarray
+
+
+class Variable:
+    """One weight array with a name. `np.asarray(variable)` and `variable.numpy()` give its values.
+
+    `value` is the array itself, which optimizers update in place. `trainable` tells a parameter
+    (kernel, gamma) from a statistic (moving mean); whether training touches it also depends on its
+    layer's `trainable`.
+    """
+
+    def __init__(self, value: Array, name: str, layer_name: str, trainable: bool = True) -> None:
+        self.value, self.name, self.trainable = value, name, trainable
+        self.path = f"{layer_name}/{name}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.value.dtype.name
+
+    def numpy(self) -> Array:
+        """A copy of the values."""
+        return self.value.copy()
+
+    def assign(self, value: Any) -> None:
+        """Copy `value` in. Raises `ValueError` if its shape differs."""
+        array = np.asarray(value)
+        shapes.check_shape(array, self.shape, "value", f'Variable "{self.path}"')
+        self.value[...] = array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.value, dtype=dtype, copy=True if copy is None else copy)
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
