@@ -1,0 +1,77 @@
+"""The layers, under Keras's names."""
+
+from minicnn.layers.base import KerasTensor, Layer, Node
+from minicnn.layers.convolutional import Conv2D, DepthwiseConv2D, SeparableConv2D, ZeroPadding2D
+from minicnn.layers.core import (
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    InputLayer,
+    ReLU,
+    Rescaling,
+    Reshape,
+    Softmax,
+)
+from minicnn.layers.merging import Add, Concatenate
+from minicnn.layers.normalization import BatchNormalization
+from minicnn.layers.pooling import (
+    AveragePooling2D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    MaxPooling2D,
+)
+from minicnn.variable import Variable
+
+# Keras's second names for the same layers.
+AvgPool2D = AveragePooling2D
+MaxPool2D = MaxPooling2D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalMaxPool2D = GlobalMaxPooling2D
+Convolution2D = Conv2D
+DepthwiseConvolution2D = DepthwiseConv2D
+SeparableConvolution2D = SeparableConv2D
+
+LAYERS: dict[str, type[Layer]] = {
+    cls.__name__: cls
+    for cls in (
+        Activation,
+        Add,
+        AveragePooling2D,
+        BatchNormalization,
+        Concatenate,
+        Conv2D,
+        Dense,
+        DepthwiseConv2D,
+        Dropout,
+        Flatten,
+        GlobalAveragePooling2D,
+        GlobalMaxPooling2D,
+        InputLayer,
+        MaxPooling2D,
+        ReLU,
+        Rescaling,
+        Reshape,
+        SeparableConv2D,
+        Softmax,
+        ZeroPadding2D,
+    )
+}
+"""Every layer by its class name: what a model file may name."""
+
+__all__ = [
+    *LAYERS,
+    "AvgPool2D",
+    "Convolution2D",
+    "DepthwiseConvolution2D",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
+    "Input",
+    "KerasTensor",
+    "Layer",
+    "MaxPool2D",
+    "Node",
+    "SeparableConvolution2D",
+    "Variable",
+]

@@ -1,0 +1,441 @@
+"""What every layer shares: names, weights, symbolic calls, and the forward/backward contract.
+
+    y, cache = layer.forward(x, training=False)
+    dx, grads = layer.backward(dy, cache)
+
+`cache` is a plain dict of what backward will need (and a learner may want to look at); the layer
+itself remembers nothing of a pass. `grads` has the keys of `layer.params`, or none if the layer is
+frozen. Nothing is updated here: that is the optimizer's work.
+
+A layer of a kind writes three methods: `compute_output_shape`, `_forward` and `_backward`, and
+`build` if it has weights. The base class checks inputs, casts them to the layer's dtype, builds the
+weights on first use and applies the activation:
+
+    z, cache = layer._forward(x, training)        y = activation(z)
+    dz = activation'(dy)                          dx, grads = layer._backward(dz, cache, need_dx)
+"""
+
+import difflib
+import inspect
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import config, functional, initializers, shapes
+from minicnn.variable import Variable
+
+Array = np.ndarray
+Shape = tuple[int | None, ...]
+Cache = dict[str, Any]
+Grads = dict[str, Array]
+
+
+# ---------------------------------------------------------------------------------------------
+# Names
+# ---------------------------------------------------------------------------------------------
+
+_name_counts: Counter[str] = Counter()
+
+
+def snake_case(name: str) -> str:
+    """`MaxPooling2D` as `max_pooling2d`: Keras's rule, which its weight files rely on."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def unique_name(prefix: str) -> str:
+    """`conv2d`, then `conv2d_1`, `conv2d_2`, …"""
+    count = _name_counts[prefix]
+    _name_counts[prefix] += 1
+    return prefix if count == 0 else f"{prefix}_{count}"
+
+
+def clear_session() -> None:
+    """Start numbering automatic layer names anew, as `keras.utils.clear_session`."""
+    _name_counts.clear()
+
+
+# ---------------------------------------------------------------------------------------------
+# Symbols
+# ---------------------------------------------------------------------------------------------
+
+
+class KerasTensor:
+    """A symbol for a layer's output while a model is drawn: a shape with None for the batch."""
+
+    def __init__(self, shape: Shape, dtype: str, node: "Node", index: int = 0) -> None:
+        self.shape, self.dtype, self.node, self.index = shape, dtype, node, index
+
+    @property
+    def name(self) -> str:
+        return self.node.layer.name
+
+    def __repr__(self) -> str:
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Array:
+        raise TypeError(
+            f"{self!r} is a symbol without values; call a Model on arrays to get numbers."
+        )
+
+
+class Node:
+    """One use of a layer in a graph: which tensors went in, which came out.
+
+    `training` is what the call said (`base_model(inputs, training=False)`), None for nothing.
+    """
+
+    def __init__(
+        self, layer: "Layer", inputs: Sequence[KerasTensor], training: bool | None, single: bool
+    ) -> None:
+        self.layer, self.inputs, self.training = layer, list(inputs), training
+        self.single_input = single  # called on a tensor rather than on a list
+        self.outputs: list[KerasTensor] = []
+        self.index = len(layer.nodes)
+        layer.nodes.append(self)
+
+
+def _is_symbolic(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(isinstance(item, KerasTensor) for item in x)
+    return isinstance(x, KerasTensor)
+
+
+# ---------------------------------------------------------------------------------------------
+# Layer
+# ---------------------------------------------------------------------------------------------
+
+
+class Layer:
+    """Base class of all layers; see the top of this module for the contract.
+
+    Args:
+        name: unique within a model; made from the class name if not given.
+        trainable: False freezes the layer: no gradients for its parameters, no updates.
+        dtype: "float32" or "float64"; `minicnn.config.floatx()` if not given.
+        input_shape: without the batch axis; lets a `Sequential` start without an `Input`.
+    """
+
+    activation: str = "linear"
+    input_rank: int | None = None  # the rank of x that the layer needs; None for any
+    takes_list = False  # Add, Concatenate: forward takes a list of arrays
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        input_shape: Sequence[int | None] | None = None,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            self._refuse(next(iter(unknown)))
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            raise ValueError(
+                f'{type(self).__name__} expects name to be a non-empty string without "/". '
+                f"Received {name!r}."
+            )
+        self.name = name if name is not None else unique_name(snake_case(type(self).__name__))
+        self._trainable = bool(trainable)
+        self.dtype = config.standardize_dtype(dtype)
+        self.given_input_shape = None if input_shape is None else tuple(input_shape)
+        self.built = False
+        self.nodes: list[Node] = []
+        self.weights_list: list[Variable] = []
+
+    @classmethod
+    def _arguments(cls) -> list[str]:
+        """The names of the constructor's own arguments, in order."""
+        names = inspect.signature(cls.__init__).parameters
+        return [n for n in names if n not in ("self", "kwargs", "unknown", "args")]
+
+    @classmethod
+    def _refuse(cls, argument: str) -> None:
+        known = [*cls._arguments(), "name", "trainable", "dtype"]
+        close = difflib.get_close_matches(argument, known, 1)
+        hint = f' Did you mean "{close[0]}"?' if close else f" It takes {', '.join(known)}."
+        raise ValueError(f'{cls.__name__} does not take the argument "{argument}".{hint}')
+
+    @property
+    def label(self) -> str:
+        """How messages call this layer: `Conv2D "conv1"`."""
+        return f'{type(self).__name__} "{self.name}"'
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    # -- weights ------------------------------------------------------------------------------
+
+    def add_weight(
+        self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True
+    ) -> Variable:
+        """Make a weight; its place in the order of calls is its place in Keras's files."""
+        value = initializers.get(initializer)(shape, self.dtype)
+        shapes.check_shape(value, shape, "the initializer's result", self.label)
+        variable = Variable(value, name, self.name, trainable)
+        self.weights_list.append(variable)
+        return variable
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights, trainable or not, in Keras's order."""
+        return list(self.weights_list)
+
+    variables = weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """What training updates; empty for a frozen layer."""
+        return list(self.trainable_variables_by_name().values())
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return self.trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """What training leaves alone (moving statistics; everything, if the layer is frozen)."""
+        trained = {id(v) for v in self.trainable_weights}
+        return [v for v in self.weights if id(v) not in trained]
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        return self.non_trainable_weights
+
+    def trainable_variables_by_name(self) -> dict[str, Variable]:
+        """What training updates, under the keys that `backward`'s `grads` have."""
+        return {v.name: v for v in self.weights_list if v.trainable} if self.trainable else {}
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters by name, frozen or not; statistics are not among them."""
+        return {v.name: v.value for v in self.weights_list if v.trainable}
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all weights, in Keras's order."""
+        return [v.numpy() for v in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Copy `weights` (as from `get_weights`) in: all of them, or none if anything is wrong."""
+        variables = self.weights
+        if len(weights) != len(variables):
+            raise ValueError(
+                f"{self.label} expects {len(variables)} weight arrays. Received {len(weights)}."
+            )
+        arrays = [np.asarray(w) for w in weights]
+        for array, variable in zip(arrays, variables, strict=True):
+            shapes.check_shape(array, variable.shape, variable.path, self.label)
+        for array, variable in zip(arrays, variables, strict=True):
+            variable.assign(array)
+
+    def count_params(self) -> int:
+        """The number of weights, trainable or not. `ValueError` before the layer is built."""
+        if not self.built:
+            raise ValueError(
+                f"{self.label} has no weights yet: it makes them when it first sees an input."
+            )
+        return sum(v.value.size for v in self.weights)
+
+    # -- shapes and costs ----------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape (batch axis included)."""
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of y for an input of this shape; None stands for an unknown size."""
+        return input_shape
+
+    def parameter_formula(self) -> str:
+        """The count of parameters as the sum that gives it, such as `(3·3·3+1)·32`."""
+        return ""
+
+    def multiply_adds(self, input_shape: Any) -> int | None:
+        """How many multiplications, each with its addition, one example costs; None if unknown."""
+        return 0
+
+    def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
+        """`(kernel, strides, dilation)` of the window that one output sees; None: all pixels."""
+        return (1, 1), (1, 1), (1, 1)
+
+    # -- running -------------------------------------------------------------------------------
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Any, Any]:
+        """`(y, cache)`. Raises `TypeError` or `ValueError` for an input that does not fit."""
+        x = self._prepare(x)
+        z, cache = self._forward(x, training)
+        if self.activation == "linear":
+            y = z
+        else:
+            y = functional.ACTIVATIONS[self.activation].forward(z)
+            cache |= {"z": z, "y": y}
+        cache["output_shape"] = y.shape
+        return y, cache
+
+    def backward(
+        self, dy: Array, cache: Any, need_dx: bool = True, at_logits: bool = False
+    ) -> tuple[Any, Grads]:
+        """`(dx, grads)` for `dy` = d loss / d y, of y's shape.
+
+        `need_dx=False` skips dx (it is None then). `at_logits=True` says that `dy` is already
+        d loss / d z, before the activation: cross-entropy and softmax together have the gradient
+        p - t, which is exact where the two one after the other divide by a vanishing p.
+        """
+        shapes.check_array(dy, None, "dy", self.label)
+        shapes.check_shape(dy, cache["output_shape"], "dy", self.label)
+        dz = np.ascontiguousarray(dy, self.dtype)
+        if self.activation != "linear" and not at_logits:
+            activation = functional.ACTIVATIONS[self.activation]
+            dz = activation.backward(dz, cache["z"], cache["y"])
+        return self._backward(dz, cache, need_dx)
+
+    def logits(self, cache: Any, activation: str) -> Array | None:
+        """What went into the activation, if the layer ends in this one; None if it does not."""
+        logits: Array | None = cache["z"] if self.activation == activation else None
+        return logits
+
+    def _forward(self, x: Any, training: bool) -> tuple[Array, Cache]:
+        raise NotImplementedError
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        raise NotImplementedError
+
+    def _prepare(self, x: Any) -> Any:
+        """x as the layer wants it: checked, of the layer's dtype; builds the weights if need be."""
+        if self.takes_list:
+            if not isinstance(x, (list, tuple)):
+                raise TypeError(
+                    f"{self.label} expects a list of arrays. Received {type(x).__name__}."
+                )
+            x = [self._prepare_array(item) for item in x]
+            shape: Any = [item.shape for item in x]
+        else:
+            x = self._prepare_array(x)
+            shape = x.shape
+        self._build_for(shape)
+        return x
+
+    def _prepare_array(self, x: Any) -> Array:
+        x = shapes.check_array(x, self.input_rank, "x", self.label)
+        return np.ascontiguousarray(x, self.dtype)
+
+    def _build_for(self, shape: Any) -> None:
+        if not self.built:
+            self.build(shape)
+            self.built = True
+
+    # -- calling -------------------------------------------------------------------------------
+
+    def __call__(self, x: Any, training: bool | None = None) -> Any:
+        """With arrays: run the layer and return y. With a symbol: add the layer to the graph."""
+        if not _is_symbolic(x):
+            return self.forward(x, training=bool(training))[0]
+        inputs = list(x) if isinstance(x, (list, tuple)) else [x]
+        for item in inputs:
+            if not isinstance(item, KerasTensor):
+                raise TypeError(
+                    f"{self.label} expects symbols or arrays, not both. "
+                    f"Received {type(item).__name__} among symbols."
+                )
+        single = not isinstance(x, (list, tuple))
+        if self.takes_list and single:
+            raise TypeError(f"{self.label} expects a list of inputs. Received {x!r}.")
+        return self._connect(inputs, training, single)
+
+    def _connect(self, inputs: list[KerasTensor], training: bool | None, single: bool) -> Any:
+        shape: Any = [t.shape for t in inputs] if self.takes_list else inputs[0].shape
+        if not self.takes_list and len(inputs) != 1:
+            raise ValueError(f"{self.label} expects one input. Received {len(inputs)}.")
+        if self.input_rank is not None and len(shape) != self.input_rank:
+            raise ValueError(
+                f"{self.label} expects an input with {self.input_rank} dimensions, "
+                f"the batch among them. Received {shape}."
+            )
+        self._build_for(shape)
+        output_shape = self.compute_output_shape(shape)
+        node = Node(self, inputs, training, single)
+        node.outputs = [KerasTensor(tuple(output_shape), self.dtype, node)]
+        return node.outputs[0]
+
+    def _only_node(self, what: str) -> Node:
+        if len(self.nodes) != 1:
+            raise AttributeError(
+                f"{self.label} has been used {len(self.nodes)} times in a graph, "
+                f"so it has no single {what}."
+            )
+        return self.nodes[0]
+
+    @property
+    def input(self) -> Any:
+        """The symbol (or list of symbols) that the layer was called on."""
+        node = self._only_node("input")
+        return node.inputs[0] if node.single_input else list(node.inputs)
+
+    @property
+    def output(self) -> Any:
+        """The symbol that the layer's call returned: `Model(model.inputs, layer.output)`."""
+        outputs = self._only_node("output").outputs
+        return outputs[0] if len(outputs) == 1 else list(outputs)
+
+    # -- config --------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again, as Keras writes them."""
+        own = {name: _plain(getattr(self, name)) for name in self._arguments()}
+        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, **own}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Layer":
+        """A new layer from `get_config()`'s dict, Keras's or ours.
+
+        What Keras's layer has and this one lacks may stand there switched off (None or False).
+        Raises `ValueError` if it is switched on.
+        """
+        known = {*cls._arguments(), "name", "trainable", "dtype"}
+        kept: dict[str, Any] = {}
+        for key, value in config.items():
+            if key in known:
+                kept[key] = tuple(value) if isinstance(value, list) else value
+            elif value not in (None, False, "channels_last") and key not in _WITHOUT_EFFECT:
+                raise ValueError(
+                    f'{cls.__name__} "{config.get("name")}" has {key}={value!r}, '
+                    "which minicnn does not support."
+                )
+        return cls(**kept)
+
+
+# Settings in Keras's files that mean nothing by themselves.
+_WITHOUT_EFFECT = {"renorm_momentum", "batch_input_shape"}
+
+
+def _plain(value: Any) -> Any:
+    """A hyper-parameter as JSON can hold it."""
+    if isinstance(value, initializers.Initializer):
+        return initializers.serialize(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def activation_name(activation: Any, who: str) -> str:
+    """`None`, a name, or one of `minicnn.activations`' functions, as a name."""
+    if activation is None:
+        return "linear"
+    if callable(activation) and getattr(activation, "__name__", None) in functional.ACTIVATIONS:
+        activation = activation.__name__
+    if not isinstance(activation, str) or activation not in functional.ACTIVATIONS:
+        names = ", ".join(f'"{name}"' for name in functional.ACTIVATIONS)
+        raise ValueError(f"{who} expects activation to be one of {names}. Received {activation!r}.")
+    return activation

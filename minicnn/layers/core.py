@@ -1,0 +1,362 @@
+"""Dense, activations, Dropout, and the layers that only move or rescale numbers."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import functional, initializers, seeding, shapes
+from minicnn.layers.base import (
+    Array,
+    Cache,
+    Grads,
+    KerasTensor,
+    Layer,
+    Node,
+    Shape,
+    activation_name,
+)
+from minicnn.layers.convolutional import kernel_grads, known_channels
+
+
+class InputLayer(Layer):
+    """Where a graph begins: no computation, just a shape. Made by `Input`."""
+
+    def __init__(
+        self,
+        shape: Sequence[int | None] | None = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        batch_shape: Sequence[int | None] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dtype=dtype, **kwargs)
+        if (shape is None) == (batch_shape is None):
+            raise ValueError(
+                "Input expects shape=(height, width, channels) without the batch, or batch_shape "
+                f"with it. Received shape={shape!r}, batch_shape={batch_shape!r}."
+            )
+        sizes = (batch_size, *_sizes(shape)) if shape is not None else tuple(_sizes(batch_shape))
+        for size in sizes:
+            if size is not None:
+                shapes.positive_int(size, "each size of shape", "Input")
+        self.batch_shape: Shape = tuple(sizes)
+        self.built = True
+        node = Node(self, [], None, True)
+        node.outputs = [KerasTensor(self.batch_shape, self.dtype, node)]
+
+    @classmethod
+    def _arguments(cls) -> list[str]:
+        return ["batch_shape"]  # what a config holds; the other arguments are ways to say it
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return x, {}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        return dz, {}
+
+
+def _sizes(shape: Any) -> list[int | None]:
+    if isinstance(shape, (tuple, list)):
+        return list(shape)
+    raise ValueError(f"Input expects shape to be a tuple such as (32, 32, 3). Received {shape!r}.")
+
+
+def Input(  # noqa: N802 - Keras's name
+    shape: Sequence[int | None] | None = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    batch_shape: Sequence[int | None] | None = None,
+    name: str | None = None,
+) -> KerasTensor:
+    """A symbol for a model's input: `Input((150, 150, 3))`. None is a size known only later."""
+    layer = InputLayer(
+        shape=shape, batch_size=batch_size, dtype=dtype, batch_shape=batch_shape, name=name
+    )
+    return layer.nodes[0].outputs[0]
+
+
+class Dense(Layer):
+    """y = activation(x @ kernel + bias): each unit is a weighted sum of all features.
+
+        z[..., u] = bias[u] + sum over k of x[..., k] * kernel[k, u]
+
+    (batch, …, features) to (batch, …, units). Weights: `kernel` (features, units), `bias` (units,).
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = shapes.positive_int(units, "units", self.label)
+        self.activation = activation_name(activation, self.label)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+
+    def build(self, input_shape: Shape) -> None:
+        _check_features(input_shape, None, self.label)
+        features = known_channels(input_shape, self.label)
+        self.kernel = self.add_weight("kernel", (features, self.units), self.kernel_initializer)
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight("bias", (self.units,), self.bias_initializer)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        _check_features(input_shape, self.kernel.shape[0] if self.built else None, self.label)
+        return (*input_shape[:-1], self.units)
+
+    def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
+        return None
+
+    def parameter_formula(self) -> str:
+        return f"({self.kernel.shape[0]}{'+1' if self.use_bias else ''})·{self.units}"
+
+    def multiply_adds(self, input_shape: Shape) -> int | None:
+        positions = input_shape[1:-1]
+        if any(size is None for size in positions):
+            return None
+        return math.prod(s for s in positions if s is not None) * math.prod(self.kernel.shape)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        bias = self.bias.value if self.bias is not None else None
+        return functional.dense(x, self.kernel.value, bias, self.label), {"x": x}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        dx, dw, db = functional.dense_backward(
+            dz, cache["x"], self.kernel.value, need_dx, self.trainable, self.label
+        )
+        return dx, kernel_grads(dw, db, self)
+
+
+def _check_features(input_shape: Shape, features: int | None, who: str) -> None:
+    if len(input_shape) < 2 or (features is not None and input_shape[-1] != features):
+        wanted = "features" if features is None else features
+        raise ValueError(f"{who} expects an input (batch, ..., {wanted}). Received {input_shape}.")
+
+
+class _ElementByElement(Layer):
+    """A layer whose own part changes nothing: what it does is its activation."""
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return x, {}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        return dz, {}
+
+
+class Activation(_ElementByElement):
+    """y = activation(x): "relu", "relu6", "sigmoid", "tanh", "softmax" or "linear". No weights."""
+
+    def __init__(self, activation: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activation = activation_name(activation, self.label)
+
+
+class Softmax(_ElementByElement):
+    """y[..., k] = exp(x[..., k]) / sum over j of exp(x[..., j]): scores become probabilities.
+
+    Over the last axis (`axis=-1`, the only one here). The largest x is subtracted first, which
+    changes nothing and keeps exp from overflowing.
+    """
+
+    activation = "softmax"
+
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if axis != -1:
+            raise ValueError(f"{self.label} expects axis=-1, the only one here. Received {axis!r}.")
+        self.axis = axis
+
+
+class ReLU(Layer):
+    """y = x above `threshold`, `negative_slope * (x - threshold)` below it, at most `max_value`.
+
+    With the defaults y = max(x, 0); `ReLU(max_value=6)` is MobileNet's ReLU6. No weights.
+    """
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for argument, value in (
+            ("max_value", 0.0 if max_value is None else max_value),
+            ("negative_slope", negative_slope),
+            ("threshold", threshold),
+        ):
+            if not isinstance(value, (int, float, np.number)) or not value >= 0:
+                raise ValueError(
+                    f"{self.label} expects {argument} to be a number >= 0. Received {value!r}."
+                )
+        self.max_value = max_value
+        self.negative_slope = negative_slope
+        self.threshold = threshold
+
+    @property
+    def _corners(self) -> dict[str, Any]:
+        return {
+            "max_value": self.max_value,
+            "negative_slope": self.negative_slope,
+            "threshold": self.threshold,
+            "name": self.label,
+        }
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return functional.relu(x, **self._corners), {"x": x}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if not need_dx:
+            return None, {}
+        return functional.relu_backward(dz, cache["x"], **self._corners), {}
+
+
+class Dropout(Layer):
+    """While training, sets a random share `rate` of x to 0 and divides the rest by 1 - rate.
+
+    Otherwise y = x. `seed` is an integer or a `numpy.random.Generator`; without one the masks come
+    from the generator that `set_random_seed` restarts. The surprise: the scaling happens while
+    training, so that prediction needs none (Srivastava et al. 2014, section 10). No weights.
+    """
+
+    def __init__(
+        self, rate: float, noise_shape: Any = None, seed: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+            raise ValueError(f"{self.label} expects rate in [0, 1]. Received {rate!r}.")
+        self.rate, self.seed = rate, seed
+        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        # Made once: each pass continues the sequence, so that no two masks are the same.
+        self._generator = None if seed is None else seeding.generator(seed)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return config | {"seed": self.seed if isinstance(self.seed, int) else None}
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        if not training or self.rate == 0:
+            return x, {"mask": None}
+        if self.rate == 1:
+            return np.zeros_like(x), {"mask": np.zeros(x.shape, bool)}
+        rng = self._generator or seeding.default_generator()
+        mask = rng.random(self._mask_shape(x), dtype=np.float32) >= self.rate
+        mask = np.broadcast_to(mask, x.shape)
+        return functional.dropout(x, mask, self.rate, self.label), {"mask": mask}
+
+    def _mask_shape(self, x: Array) -> tuple[int, ...]:
+        if self.noise_shape is None:
+            return x.shape
+        sizes = zip(self.noise_shape, x.shape, strict=False)
+        if len(self.noise_shape) != x.ndim or any(n not in (None, 1, size) for n, size in sizes):
+            raise ValueError(
+                f"{self.label} expects noise_shape={self.noise_shape} to have the sizes of x, "
+                f"1 or None. Received x.shape={x.shape}."
+            )
+        return tuple(
+            size if n is None else n for n, size in zip(self.noise_shape, x.shape, strict=True)
+        )
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if cache["mask"] is None:
+            return dz, {}
+        if self.rate == 1:
+            return np.zeros_like(dz), {}
+        return functional.dropout_backward(dz, cache["mask"], self.rate, self.label), {}
+
+
+class Flatten(Layer):
+    """(batch, height, width, channels) to (batch, height * width * channels), in reading order."""
+
+    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if data_format not in (None, "channels_last"):
+            raise ValueError(
+                f'{self.label} expects data_format="channels_last". Received {data_format!r}.'
+            )
+        self.data_format = "channels_last"
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        sizes = [size for size in input_shape[1:] if size is not None]
+        known = len(sizes) == len(input_shape) - 1
+        return input_shape[0], math.prod(sizes) if known else None
+
+    def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
+        return None
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return x.reshape(x.shape[0], math.prod(x.shape[1:])), {"x_shape": x.shape}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        return dz.reshape(cache["x_shape"]), {}
+
+
+class Reshape(Layer):
+    """The same numbers in reading order under another shape; one size may be -1, "what is left"."""
+
+    def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        target = tuple(target_shape) if isinstance(target_shape, (tuple, list)) else (target_shape,)
+        for size in target:
+            if size != -1:
+                shapes.positive_int(size, "each size of target_shape", self.label)
+        if target.count(-1) > 1:
+            raise ValueError(f"{self.label} expects at most one -1. Received {target_shape!r}.")
+        self.target_shape = target
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        sizes = [size for size in input_shape[1:] if size is not None]
+        if len(sizes) < len(input_shape) - 1:
+            return (input_shape[0], *(None if size == -1 else size for size in self.target_shape))
+        return (input_shape[0], *self._resolve(math.prod(sizes), input_shape))
+
+    def _resolve(self, count: int, input_shape: Shape) -> tuple[int, ...]:
+        known = math.prod(size for size in self.target_shape if size != -1)
+        if count % known or (-1 not in self.target_shape and count != known):
+            raise ValueError(
+                f"{self.label} expects inputs that fit target_shape={self.target_shape}. "
+                f"Received {input_shape}."
+            )
+        return tuple(count // known if size == -1 else size for size in self.target_shape)
+
+    def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
+        return None
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        target = self._resolve(math.prod(x.shape[1:]), x.shape)
+        return x.reshape(x.shape[0], *target), {"x_shape": x.shape}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        return dz.reshape(cache["x_shape"]), {}
+
+
+class Rescaling(Layer):
+    """y = x * scale + offset: `Rescaling(1/255)` takes pixels 0…255 to 0…1. No weights.
+
+    The one layer that takes integers too: a photo's uint8 pixels.
+    """
+
+    def __init__(self, scale: float, offset: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale, self.offset = scale, offset
+
+    def _prepare_array(self, x: Any) -> Array:
+        if isinstance(x, np.ndarray) and x.dtype.kind in "iu":
+            x = x.astype(self.dtype)
+        return super()._prepare_array(x)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return x * x.dtype.type(self.scale) + x.dtype.type(self.offset), {}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        return dz * dz.dtype.type(self.scale), {}

@@ -1,0 +1,131 @@
+"""BatchNormalization."""
+
+from typing import Any
+
+from minicnn import functional, initializers
+from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
+from minicnn.layers.convolutional import known_channels
+
+
+class BatchNormalization(Layer):
+    """Each channel is shifted and scaled to mean `beta` and standard deviation `gamma`.
+
+        y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
+
+    While training, mean and variance are those of the batch, and the moving statistics follow:
+
+        moving = moving * momentum + batch's * (1 - momentum)
+
+    Otherwise the moving statistics are used. Surprises, all Keras's: the variance is the biased one
+    (divided by the count) there too; `momentum` is the share of the old value, 0.99; epsilon is
+    1e-3; and `trainable=False` means that the layer always runs as in inference.
+
+    Any shape (batch, …, channels). Weights: `gamma`, `beta`, then the statistics `moving_mean`,
+    `moving_variance`, each (channels,).
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 0.001,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(axis, (tuple, list)) and len(axis) == 1:
+            axis = axis[0]
+        if not isinstance(axis, int) or isinstance(axis, bool):
+            raise ValueError(f"{self.label} expects axis to be an integer. Received {axis!r}.")
+        if not 0 <= momentum <= 1 or not epsilon > 0:
+            raise ValueError(
+                f"{self.label} expects momentum in [0, 1] and epsilon > 0. "
+                f"Received momentum={momentum!r}, epsilon={epsilon!r}."
+            )
+        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
+        self.center, self.scale = bool(center), bool(scale)
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+
+    def build(self, input_shape: Shape) -> None:
+        if len(input_shape) < 2 or self.axis not in (-1, len(input_shape) - 1):
+            raise ValueError(
+                f"{self.label} normalizes the last axis: it expects axis=-1 and an input "
+                f"(batch, ..., channels). Received axis={self.axis}, shape {input_shape}."
+            )
+        shape = (known_channels(input_shape, self.label),)
+        self.gamma = self.add_weight("gamma", shape, self.gamma_initializer) if self.scale else None
+        self.beta = self.add_weight("beta", shape, self.beta_initializer) if self.center else None
+        self.moving_mean = self.add_weight(
+            "moving_mean", shape, self.moving_mean_initializer, trainable=False
+        )
+        self.moving_variance = self.add_weight(
+            "moving_variance", shape, self.moving_variance_initializer, trainable=False
+        )
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        if self.built and input_shape[-1] != self.moving_mean.shape[0]:
+            raise ValueError(
+                f"{self.label} expects {self.moving_mean.shape[0]} channels. "
+                f"Received {input_shape}."
+            )
+        return input_shape
+
+    def parameter_formula(self) -> str:
+        return f"{len(self.weights)}·{self.moving_mean.shape[0]}"
+
+    def _scale_and_shift(self) -> tuple[Array, Array]:
+        shape, dtype = self.moving_mean.shape, self.dtype
+        gamma = self.gamma.value if self.gamma else initializers.Ones()(shape, dtype)
+        beta = self.beta.value if self.beta else initializers.Zeros()(shape, dtype)
+        return gamma, beta
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        training = training and self.trainable
+        if x.shape[-1] != self.moving_mean.shape[0]:
+            raise ValueError(
+                f"{self.label} expects {self.moving_mean.shape[0]} channels. "
+                f"Received x.shape={x.shape}."
+            )
+        if training:
+            mean, variance = functional.batch_moments(x, self.label)
+            for moving, batch in (
+                (self.moving_mean.value, mean),
+                (self.moving_variance.value, variance),
+            ):
+                moving *= moving.dtype.type(self.momentum)
+                moving += batch * batch.dtype.type(1 - self.momentum)
+        else:
+            mean, variance = self.moving_mean.numpy(), self.moving_variance.numpy()
+        gamma, beta = self._scale_and_shift()
+        y = functional.batch_normalization(x, mean, variance, gamma, beta, self.epsilon, self.label)
+        return y, {"x": x, "mean": mean, "variance": variance, "training": training}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        gamma, _ = self._scale_and_shift()
+        dx, dgamma, dbeta = functional.batch_normalization_backward(
+            dz,
+            cache["x"],
+            cache["mean"],
+            cache["variance"],
+            gamma,
+            self.epsilon,
+            cache["training"],
+            need_dx,
+            self.label,
+        )
+        if not self.trainable:
+            return dx, {}
+        grads: Grads = {}
+        if self.gamma:
+            grads["gamma"] = dgamma
+        if self.beta:
+            grads["beta"] = dbeta
+        return dx, grads

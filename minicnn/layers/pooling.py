@@ -1,0 +1,132 @@
+"""MaxPooling2D, AveragePooling2D and the two global poolings."""
+
+from typing import Any
+
+from minicnn import functional, shapes
+from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
+from minicnn.layers.convolutional import check_data_format, window_output_shape
+
+
+class _Pooling(Layer):
+    input_rank = 4
+
+    def __init__(
+        self,
+        pool_size: Any = (2, 2),
+        strides: Any = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_size = shapes.pair(pool_size, "pool_size", self.label)
+        self.strides = shapes.pair(
+            self.pool_size if strides is None else strides, "strides", self.label
+        )
+        self.padding = shapes.choice(padding, ("valid", "same"), "padding", self.label)
+        self.data_format = check_data_format(data_format, self.label)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        height, width = window_output_shape(
+            input_shape, self.pool_size, self.strides, self.padding, (1, 1), self.label
+        )
+        return input_shape[0], height, width, input_shape[3]
+
+    def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
+        return self.pool_size, self.strides, (1, 1)
+
+    @property
+    def _window(self) -> dict[str, Any]:
+        return {
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "name": self.label,
+        }
+
+
+class MaxPooling2D(_Pooling):
+    """The largest pixel under each window, per channel. No weights.
+
+        y[n, oy, ox, c] = max over i, j of x[n, oy*s + i - before, ox*s + j - before, c]
+
+    Surprises: padding counts as minus infinity, so that it never wins over a negative pixel; and
+    among equal pixels the first in reading order gets the whole gradient, as in TensorFlow.
+    """
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return functional.max_pool2d(x, **self._window), {"x": x}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if not need_dx:
+            return None, {}
+        return functional.max_pool2d_backward(dz, cache["x"], **self._window), {}
+
+
+class AveragePooling2D(_Pooling):
+    """The mean of the pixels under each window, per channel. No weights.
+
+    The surprise: padding is neither added nor counted, so a corner under "same" is the mean of the
+    real pixels alone.
+    """
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return functional.average_pool2d(x, **self._window), {"x_shape": x.shape}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if not need_dx:
+            return None, {}
+        return functional.average_pool2d_backward(dz, cache["x_shape"], **self._window), {}
+
+
+class _GlobalPooling(Layer):
+    input_rank = 4
+
+    def __init__(
+        self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data_format = check_data_format(data_format, self.label)
+        self.keepdims = bool(keepdims)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        batch, channels = input_shape[0], input_shape[3]
+        return (batch, 1, 1, channels) if self.keepdims else (batch, channels)
+
+    def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
+        return None
+
+    def _shaped(self, y: Array) -> Array:
+        return y[:, None, None, :] if self.keepdims else y
+
+
+class GlobalAveragePooling2D(_GlobalPooling):
+    """y[n, c] = the mean of x[n, :, :, c]: a picture of features becomes one vector.
+
+    (batch, height, width, channels) to (batch, channels), or (batch, 1, 1, channels) with
+    `keepdims=True`. No weights.
+    """
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return self._shaped(functional.global_average_pool2d(x, self.label)), {"x_shape": x.shape}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        shape = cache["x_shape"]
+        flat = dz.reshape(shape[0], shape[3])
+        return functional.global_average_pool2d_backward(flat, shape, self.label), {}
+
+
+class GlobalMaxPooling2D(_GlobalPooling):
+    """y[n, c] = the largest of x[n, :, :, c]. Shapes as `GlobalAveragePooling2D`. No weights.
+
+    The surprise: equal maxima share the gradient, where `MaxPooling2D` gives it to the first; both
+    are what Keras does.
+    """
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return self._shaped(functional.global_max_pool2d(x, self.label)), {"x": x}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        x = cache["x"]
+        flat = dz.reshape(x.shape[0], x.shape[3])
+        return functional.global_max_pool2d_backward(flat, x, self.label), {}
