@@ -1,0 +1,264 @@
+"""From what a user passes to `fit`, `evaluate` or `predict` to batches `(x, y, sample_weight)`.
+
+Four kinds of data: arrays, which are cut into batches; a sequence (`__len__` and `__getitem__`,
+such as a directory iterator or a `keras.utils.PyDataset`), read by index; an iterable that can be
+read again and again (such as an `ImageDataset`); and a generator, read on and on.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import seeding
+
+Array = np.ndarray
+
+
+class Batch(NamedTuple):
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+
+
+class Batches:
+    """Base class: `steps` batches an epoch (None: unknown until one was read), `epoch()` reads."""
+
+    steps: int | None = None
+
+    def epoch(self) -> Iterator[Batch]:
+        raise NotImplementedError
+
+    def on_epoch_end(self) -> None:
+        """Called after each epoch of training."""
+
+
+class ArrayBatches(Batches):
+    """Arrays in memory, shuffled anew for each epoch if asked to. The last batch may be smaller."""
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        batch_size: int = 32,
+        shuffle: bool = False,
+    ) -> None:
+        self.columns = [x, y, sample_weight]
+        lengths = {len(a) for column in self.columns for a in _flat(column)}
+        if len(lengths) != 1:
+            raise ValueError(
+                "x, y and sample_weight must have one entry per example. "
+                f"Received lengths {sorted(lengths)}."
+            )
+        self.examples = lengths.pop()
+        if self.examples == 0:
+            raise ValueError("There are no examples: x is empty.")
+        self.batch_size, self.shuffle = batch_size, shuffle
+        self.steps = math.ceil(self.examples / batch_size)
+
+    def epoch(self) -> Iterator[Batch]:
+        order = None
+        if self.shuffle:
+            order = seeding.default_generator().permutation(self.examples)
+        for first in range(0, self.examples, self.batch_size):
+            part = slice(first, min(first + self.batch_size, self.examples))
+            chosen: Any = part if order is None else order[part]
+            yield Batch(*(_take(column, chosen) for column in self.columns))
+
+
+def _flat(column: Any) -> list[Array]:
+    if column is None:
+        return []
+    if isinstance(column, Mapping):
+        return list(column.values())
+    return list(column) if isinstance(column, (list, tuple)) else [column]
+
+
+def _take(column: Any, chosen: Any) -> Any:
+    if column is None:
+        return None
+    if isinstance(column, Mapping):
+        return {key: value[chosen] for key, value in column.items()}
+    if isinstance(column, (list, tuple)):
+        return [value[chosen] for value in column]
+    return column[chosen]
+
+
+class SequenceBatches(Batches):
+    """`data[i]` for i in range(len(data)); the order of the batches is shuffled if asked to.
+
+    The next batch is fetched in a thread while the current one is used: decoding overlaps training.
+    """
+
+    def __init__(self, data: Any, shuffle: bool = False) -> None:
+        self.data, self.shuffle = data, shuffle
+        self.steps = len(data)
+        if self.steps == 0:
+            raise ValueError(f"There are no batches: len({type(data).__name__}) is 0.")
+
+    def epoch(self) -> Iterator[Batch]:
+        order = np.arange(self.steps or 0)
+        if self.shuffle:
+            order = seeding.default_generator().permutation(self.steps or 0)
+        with ThreadPoolExecutor(1, thread_name_prefix="minicnn-batches") as thread:
+            coming = thread.submit(self.data.__getitem__, int(order[0]))
+            try:
+                for following in [*order[1:], None]:
+                    batch = coming.result()
+                    if following is not None:
+                        coming = thread.submit(self.data.__getitem__, int(following))
+                    yield as_batch(batch)
+            finally:
+                coming.cancel()
+
+    def on_epoch_end(self) -> None:
+        getattr(self.data, "on_epoch_end", lambda: None)()
+
+
+class IterableBatches(Batches):
+    """Something that `iter` starts anew each time."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        try:
+            self.steps = len(data)
+        except TypeError:
+            self.steps = None
+
+    def epoch(self) -> Iterator[Batch]:
+        yield from map(as_batch, iter(self.data))
+
+
+class GeneratorBatches(Batches):
+    """A generator: each epoch reads `steps` batches on from where the last one ended."""
+
+    def __init__(self, data: Iterator[Any], steps: int | None) -> None:
+        self.data, self.steps = data, steps
+
+    def epoch(self) -> Iterator[Batch]:
+        count = 0
+        while self.steps is None or count < self.steps:
+            try:
+                batch = next(self.data)
+            except StopIteration:
+                return
+            yield as_batch(batch)
+            count += 1
+
+
+def as_batch(item: Any) -> Batch:
+    """What a sequence or generator yields: x, (x, y) or (x, y, sample_weight)."""
+    if isinstance(item, (tuple, list)):
+        if not 1 <= len(item) <= 3:
+            raise ValueError(
+                f"A batch is x, (x, y) or (x, y, sample_weight). Received {len(item)} parts."
+            )
+        return Batch(*item)
+    return Batch(item)
+
+
+def make_batches(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    shuffle: bool = False,
+) -> Batches:
+    """The right kind of `Batches` for `x`.
+
+    Raises `TypeError` for something that is none of the four kinds and `ValueError` for arrays of
+    different lengths, empty data, or `y` beside data that brings its own.
+    """
+    for argument, value in (("batch_size", batch_size), ("steps", steps)):
+        if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
+            raise ValueError(f"{argument} must be an integer >= 1. Received {value!r}.")
+    if _is_arrays(x):
+        arrays = ArrayBatches(
+            _as_arrays(x, "x"),
+            _as_arrays(y, "y"),
+            _as_arrays(sample_weight, "sample_weight"),
+            batch_size or 32,
+            shuffle,
+        )
+        return arrays if steps is None else _limited(arrays, steps)
+    if y is not None or sample_weight is not None:
+        raise ValueError(
+            f"y and sample_weight go with arrays; {type(x).__name__} brings its own in each batch."
+        )
+    if batch_size is not None:
+        raise ValueError(f"batch_size goes with arrays; {type(x).__name__} makes its own batches.")
+    batches: Batches
+    if hasattr(x, "__getitem__") and (hasattr(x, "__len__") or hasattr(x, "num_batches")):
+        batches = SequenceBatches(x, shuffle)
+    elif hasattr(x, "__next__"):
+        return GeneratorBatches(x, steps)
+    elif hasattr(x, "__iter__"):
+        batches = IterableBatches(x)
+    else:
+        raise TypeError(
+            "Data are arrays, a sequence of batches, an iterable of batches or a generator. "
+            f"Received {type(x).__name__}."
+        )
+    return batches if steps is None else _limited(batches, steps)
+
+
+def _limited(batches: Batches, steps: int) -> Batches:
+    """The batches read on and on, `steps` of them an epoch."""
+
+    def forever() -> Iterator[Batch]:
+        while True:
+            empty = True
+            for batch in batches.epoch():
+                empty = False
+                yield batch
+            batches.on_epoch_end()
+            if empty:
+                return
+
+    return GeneratorBatches(forever(), steps)
+
+
+def _is_arrays(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return len(x) > 0
+    if isinstance(x, Mapping):
+        return True
+    # `__array__` alone: tensors of TensorFlow or JAX, data frames.
+    return isinstance(x, np.ndarray) or hasattr(x, "__array__")
+
+
+def _as_arrays(column: Any, name: str) -> Any:
+    """`column` as an array, or as a list or dict of arrays where the model has several inputs."""
+    if column is None:
+        return None
+    if isinstance(column, Mapping):
+        return {key: _as_array(value, f"{name}[{key!r}]") for key, value in column.items()}
+    # A list of arrays is one array per input; a list of numbers or of lists is one array.
+    if isinstance(column, (list, tuple)) and all(getattr(a, "ndim", 0) >= 1 for a in column):
+        return [_as_array(value, f"{name}[{i}]") for i, value in enumerate(column)]
+    return _as_array(column, name)
+
+
+def _as_array(value: Any, name: str) -> Array:
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be an array of numbers. Received dtype {array.dtype}.")
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have one entry per example. Received a single number.")
+    return array
+
+
+def class_weights(y: Any, class_weight: Mapping[int, float] | None) -> Array | None:
+    """One weight per example, by its class; a class that is not named weighs 1, as in Keras."""
+    if class_weight is None:
+        return None
+    y = np.asarray(y)
+    classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y))
+    return np.array([class_weight.get(int(c), 1.0) for c in classes], np.float32)

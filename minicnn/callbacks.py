@@ -1,0 +1,463 @@
+"""What happens between batches and epochs of `fit`, under Keras's names.
+
+A callback gets `model` and `params` before training, then one call per event with `logs`, a dict of
+the loss and metrics so far. `model.stop_training = True` ends training after the epoch.
+"""
+
+import csv
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Logs = dict[str, float]
+
+
+class Callback:
+    """Base class: every event does nothing. Override those you need."""
+
+    model: Any = None
+    params: dict[str, Any] = {}
+
+    def set_model(self, model: Any) -> None:
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None: ...
+    def on_train_end(self, logs: Logs | None = None) -> None: ...
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None: ...
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None: ...
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_test_begin(self, logs: Logs | None = None) -> None: ...
+    def on_test_end(self, logs: Logs | None = None) -> None: ...
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_predict_begin(self, logs: Logs | None = None) -> None: ...
+    def on_predict_end(self, logs: Logs | None = None) -> None: ...
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+
+
+EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+
+
+class CallbackList(Callback):
+    """Hands each event on to several callbacks, in order."""
+
+    def __init__(self, callbacks: Iterable[Callback], model: Any, params: dict[str, Any]) -> None:
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if not all(callable(getattr(callback, event, None)) for event in EVENTS):
+                raise TypeError(
+                    "callbacks are objects of minicnn.callbacks (or have all methods of "
+                    f"minicnn.callbacks.Callback). Received {callback!r}."
+                )
+            callback.set_params(params)
+            callback.set_model(model)
+
+    def call(self, event: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(*args)
+
+
+class History(Callback):
+    """What `fit` returns: `history.history["val_accuracy"]` has one number per epoch."""
+
+    def __init__(self) -> None:
+        self.epoch: list[int] = []
+        self.history: dict[str, list[float]] = {}
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.epoch = []
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.epoch.append(epoch)
+        for key, value in (logs or {}).items():
+            self.history.setdefault(key, []).append(value)
+
+
+class _Monitor(Callback):
+    """Watches one number of the logs and knows whether it got better."""
+
+    def __init__(
+        self, monitor: str, mode: str, min_delta: float = 0.0, best: float | None = None
+    ) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(
+                f'{type(self).__name__} expects mode to be "auto", "min" or "max". '
+                f"Received {mode!r}."
+            )
+        if mode == "auto":
+            mode = "max" if "acc" in monitor.rsplit("/", 1)[-1] or "auc" in monitor else "min"
+        self.monitor, self.mode = monitor, mode
+        self.min_delta, self.best = abs(min_delta), best
+
+    def _improved(self, value: float, than: float | None) -> bool:
+        if than is None:
+            return not math.isnan(value)
+        if self.mode == "max":
+            return value - self.min_delta > than
+        return value + self.min_delta < than
+
+    def _monitored(self, logs: Logs | None) -> float | None:
+        value = (logs or {}).get(self.monitor)
+        if value is None:
+            have = ", ".join(logs or {})
+            warnings.warn(
+                f'{type(self).__name__} cannot find "{self.monitor}" in the logs; '
+                f"there is: {have}.",
+                stacklevel=2,
+            )
+        return value
+
+
+class ModelCheckpoint(_Monitor):
+    """Saves the model after each epoch, or only when it got better.
+
+    Args (Keras's): `filepath` ends in `.keras` (`.weights.h5` with `save_weights_only`) and may
+    hold `{epoch:02d}` and any number of the logs, `{val_accuracy:.3f}`; missing folders are made.
+    `monitor`, `mode`, `initial_value_threshold` say what better means for `save_best_only`;
+    `save_freq` is "epoch" or a number of batches; `verbose=1` tells.
+
+    A file is written beside its place and then moved there, so an interrupt never leaves half a
+    checkpoint.
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__(monitor, mode, best=initial_value_threshold)
+        self.filepath = str(filepath)
+        suffix = ".weights.h5" if save_weights_only else ".keras"
+        if not self.filepath.endswith(suffix):
+            raise ValueError(
+                f"ModelCheckpoint with save_weights_only={save_weights_only} expects a filepath "
+                f"that ends in {suffix!r}. Received {self.filepath!r}."
+            )
+        if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
+            raise ValueError(
+                f'ModelCheckpoint expects save_freq to be "epoch" or a number of batches. '
+                f"Received {save_freq!r}."
+            )
+        self.verbose, self.save_freq = verbose, save_freq
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        self._epoch = self._batches = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if self.save_freq == "epoch":
+            return
+        self._batches += 1
+        if self._batches == self.save_freq:
+            self._batches = 0
+            self._save(self._epoch, {"batch": batch + 1, **(logs or {})})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(epoch, dict(logs or {}))
+
+    def _save(self, epoch: int, logs: dict[str, Any]) -> None:
+        try:
+            path = Path(self.filepath.format(epoch=epoch + 1, **logs))
+        except KeyError as error:
+            raise KeyError(
+                f"ModelCheckpoint's filepath {self.filepath!r} names {error}, which is not among "
+                f"the logs: {', '.join(['epoch', *logs])}."
+            ) from None
+        if not self._should_save(epoch, logs, path):
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (self.model.save_weights if self.save_weights_only else self.model.save)(path)
+
+    def _should_save(self, epoch: int, logs: dict[str, Any], path: Path) -> bool:
+        value = self._monitored(logs) if self.save_best_only else None
+        if value is None:
+            self._say(f"Epoch {epoch + 1}: saving model to {path}")
+            return True
+        best = "None" if self.best is None else f"{self.best:.5f}"
+        if not self._improved(value, self.best):
+            self._say(f"Epoch {epoch + 1}: {self.monitor} did not improve from {best}")
+            return False
+        self._say(
+            f"Epoch {epoch + 1}: {self.monitor} improved from {best} to {value:.5f}, "
+            f"saving model to {path}"
+        )
+        self.best = value
+        return True
+
+    def _say(self, text: str) -> None:
+        if self.verbose:
+            print(f"\n{text}")
+
+
+class EarlyStopping(_Monitor):
+    """Stops training once `monitor` has not improved by `min_delta` for `patience` epochs.
+
+    `baseline`: what must be reached at all; `restore_best_weights`: go back to the best epoch's
+    weights at the end; `start_from_epoch`: how many epochs to wait before watching; `verbose=1`
+    tells.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.patience, self.verbose, self.baseline = patience, verbose, baseline
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = start_from_epoch
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best = None
+        self.best_weights: list[np.ndarray] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        value = self._monitored(logs)
+        if value is None or epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self._remember(epoch)
+        self.wait += 1
+        if self._improved(value, self.best):
+            self.best = value
+            self._remember(epoch)
+            # Patience starts anew only above the baseline, as in Keras.
+            if self.baseline is None or self._improved(value, self.baseline):
+                self.wait = 0
+            return
+        if self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def _remember(self, epoch: int) -> None:
+        self.best_epoch = epoch
+        if self.restore_best_weights:
+            self.best_weights = self.model.get_weights()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.stopped_epoch and self.verbose:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.restore_best_weights and self.best_weights is not None:
+            if self.verbose:
+                print(f"Restoring the weights of the best epoch: {self.best_epoch + 1}.")
+            self.model.set_weights(self.best_weights)
+
+
+class CSVLogger(Callback):
+    """Writes one line per epoch: epoch (from 0) and all logs. `append` goes on in an old file."""
+
+    def __init__(
+        self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False
+    ) -> None:
+        self.filename, self.separator, self.append = Path(filename), separator, append
+        self._keys: list[str] = []
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._keys = []
+        if self.append and self.filename.exists() and self.filename.stat().st_size:
+            with self.filename.open(newline="") as file:
+                self._keys = next(csv.reader(file, delimiter=self.separator))[1:]
+        else:
+            self.filename.write_text("")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        logs = logs or {}
+        with self.filename.open("a", newline="") as file:
+            writer = csv.writer(file, delimiter=self.separator)
+            if not self._keys:
+                self._keys = sorted(logs)
+                writer.writerow(["epoch", *self._keys])
+            writer.writerow([epoch, *(logs.get(key, "NA") for key in self._keys)])
+
+
+class LambdaCallback(Callback):
+    """Functions as a callback: `LambdaCallback(on_epoch_end=lambda epoch, logs: …)`."""
+
+    def __init__(self, **functions: Callable[..., Any]) -> None:
+        for event, function in functions.items():
+            if event not in EVENTS:
+                raise ValueError(
+                    f"LambdaCallback expects events of {', '.join(EVENTS)}. Received {event!r}."
+                )
+            if function is not None:
+                setattr(self, event, function)
+
+
+class TerminateOnNaN(Callback):
+    """Stops training when the loss is no number any more."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            print(f"Batch {batch}: invalid loss, terminating training")
+            self.model.stop_training = True
+
+
+# ---------------------------------------------------------------------------------------------
+# Progress
+# ---------------------------------------------------------------------------------------------
+
+
+def progress_for(verbose: str | int) -> Callback | None:
+    """The callback that shows progress, as `verbose` asks for it.
+
+    "auto" shows a bar on a terminal or in a notebook and is quiet elsewhere; 0 is quiet; 1 shows
+    the bar, or a line per epoch where a bar cannot be drawn; 2 prints a line per epoch.
+    """
+    if verbose not in ("auto", 0, 1, 2) or isinstance(verbose, float):
+        raise ValueError(f'verbose is "auto", 0, 1 or 2. Received {verbose!r}.')
+    if verbose == 0:
+        return None
+    can_draw = _can_draw()
+    if verbose == "auto" and not can_draw:
+        return None
+    return ProgressBar() if can_draw and verbose != 2 else LinePerEpoch()
+
+
+def _can_draw() -> bool:
+    if not sys.stdout.isatty() and "ipykernel" not in sys.modules:
+        return False
+    from rich.console import Console
+
+    console = Console()
+    return console.is_terminal or console.is_jupyter
+
+
+def logs_text(logs: Logs | None) -> str:
+    """`accuracy: 0.8125 - loss: 0.5310`."""
+    return " - ".join(
+        f"{key}: {value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{key}: {value:.4e}"
+        for key, value in (logs or {}).items()
+    )
+
+
+class LinePerEpoch(Callback):
+    """`Epoch 3/10 - 4s - 42ms/step - accuracy: … - loss: …`, after each epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._start, self._steps = time.perf_counter(), 0
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._steps = batch + 1
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        seconds = time.perf_counter() - self._start
+        step = 1000 * seconds / max(self._steps, 1)
+        epochs = self.params.get("epochs")
+        print(
+            f"Epoch {epoch + 1}/{epochs} - {seconds:.1f}s - {step:.0f}ms/step - {logs_text(logs)}",
+            flush=True,
+        )
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        self._start_test = time.perf_counter()
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        if "epochs" not in self.params:  # `evaluate` by itself, not the validation of `fit`
+            print(f"{time.perf_counter() - self._start_test:.1f}s - {logs_text(logs)}", flush=True)
+
+
+class ProgressBar(Callback):
+    """A bar per epoch with the loss, the metrics and the time left, drawn by rich."""
+
+    _bar: Any = None
+
+    def _open(self, title: str, steps: int | None) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._close()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("<"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[logs]}"),
+            refresh_per_second=8,
+        )
+        self._task = self._bar.add_task(title, total=steps, logs="")
+        self._bar.start()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _advance(self, batch: int, logs: Logs | None) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=batch + 1, logs=logs_text(logs))
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        epochs = self.params.get("epochs")
+        self._open(f"Epoch {epoch + 1}/{epochs}", self.params.get("steps"))
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._advance(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self._bar is not None:
+            done = self._bar.tasks[0].completed
+            self._bar.update(self._task, total=done, logs=logs_text(logs))
+        self._close()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._close()
+
+    def _alone(self) -> bool:
+        return "epochs" not in self.params
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        if self._alone():
+            self._open("Evaluate", self.params.get("steps"))
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if self._alone():
+            self._advance(batch, logs)
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        if self._alone():
+            self._close()
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        self._open("Predict", self.params.get("steps"))
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._advance(batch, logs)
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        self._close()

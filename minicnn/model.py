@@ -1,0 +1,826 @@
+"""`Model`, a graph of layers, and `Sequential`, a chain of them.
+
+Running a graph forward writes a tape: one entry for each use of a layer, with what went in, what
+came out and the layer's cache. Backward walks the tape in reverse. The tape is the caller's:
+
+    y, tape = model.forward(x)
+    for entry in tape.entries:
+        print(entry.layer.name, entry.y.shape)
+    dx, grads = model.backward(dy, tape)      # grads["conv2d/kernel"], grads["dense/bias"], …
+
+A model is a layer too, so models nest; a nested model's entry has a tape as its cache.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicnn import summary
+from minicnn.layers import LAYERS, InputLayer
+from minicnn.layers.base import Array, Grads, KerasTensor, Layer, Node, Shape, unique_name
+from minicnn.saving import keras_file, weights
+from minicnn.shapes import Pair
+from minicnn.training import Trainer
+from minicnn.variable import Variable
+
+
+@dataclass
+class TapeEntry:
+    """One use of a layer in a pass: `x` (a list for several inputs), `y`, and its cache."""
+
+    node: Node
+    x: Any
+    y: Any
+    cache: Any
+
+    @property
+    def layer(self) -> Layer:
+        return self.node.layer
+
+
+@dataclass
+class Tape:
+    """A pass through a model, in the order of computation."""
+
+    entries: list[TapeEntry] = field(default_factory=list)
+    y: Any = None
+
+    def __getitem__(self, name: str) -> TapeEntry:
+        """The (first) entry of the layer of this name."""
+        for entry in self.entries:
+            if entry.layer.name == name:
+                return entry
+        raise KeyError(f"No layer {name!r} on the tape: {[e.layer.name for e in self.entries]}.")
+
+
+class Model(Trainer, Layer):
+    """A graph of layers from `inputs` to `outputs`, symbols made by `Input` and calls of layers.
+
+        inputs = Input((64, 64, 3))
+        x = Conv2D(32, 3, activation="relu")(inputs)
+        outputs = Dense(10)(GlobalAveragePooling2D()(x))
+        model = Model(inputs, outputs)
+
+    Raises `ValueError` if an output does not depend on the inputs, or if two layers share a name.
+    """
+
+    keras_class_name = "Functional"
+
+    def __init__(
+        self,
+        inputs: Any,
+        outputs: Any,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        Layer.__init__(
+            self, name=name or unique_name("functional"), trainable=trainable, dtype=dtype
+        )
+        self.metadata: dict[str, Any] = {}
+        self._set_graph(_tensors(inputs, "inputs"), _tensors(outputs, "outputs"))
+        self._list_inputs = isinstance(inputs, (list, tuple))
+        self._list_outputs = isinstance(outputs, (list, tuple))
+        if not trainable:
+            self.trainable = False
+
+    def _set_graph(self, inputs: list[KerasTensor], outputs: list[KerasTensor]) -> None:
+        self._inputs, self._outputs = inputs, outputs
+        self._sort_graph()
+        self._feeds = {id(t) for node in self.graph_nodes for t in node.inputs}
+        self._produced_by = {id(t): node for node in self.graph_nodes for t in node.outputs}
+        self._output_ids = {id(t) for t in outputs}
+        self.built = True
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The symbols that the model starts from."""
+        self._check_graph("inputs")
+        return list(self._inputs)
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The symbols that the model computes."""
+        self._check_graph("outputs")
+        return list(self._outputs)
+
+    @property
+    def input(self) -> Any:
+        """The symbol that the model starts from (a list, if there are several)."""
+        return self.inputs[0] if len(self.inputs) == 1 else self.inputs
+
+    @property
+    def output(self) -> Any:
+        """The symbol that the model computes (a list, if there are several)."""
+        return self.outputs[0] if len(self.outputs) == 1 else self.outputs
+
+    @property
+    def input_shape(self) -> Any:
+        found = [t.shape for t in self.inputs]
+        return found[0] if len(found) == 1 else found
+
+    @property
+    def output_shape(self) -> Any:
+        found = [t.shape for t in self.outputs]
+        return found[0] if len(found) == 1 else found
+
+    def _check_graph(self, what: str) -> None:
+        if not self.built:
+            raise ValueError(
+                f"{self.label} has no {what} yet: start it with an Input, or call it on data."
+            )
+
+    # -- the order of computation ----------------------------------------------------------------
+
+    def _sort_graph(self) -> None:
+        """Sort nodes and layers as Keras does, since weight files rely on the order.
+
+        Depth is the longest way from a node to an output. Layers come deepest first; within a
+        depth, as a walk back from the outputs meets them.
+        """
+        order: list[Node] = []  # inputs before what needs them
+        met: dict[Layer, int] = {}  # when the walk from the outputs first came to a layer
+        state: dict[Node, str] = {}
+        starts = {id(t) for t in self._inputs}
+
+        def visit(tensor: KerasTensor) -> None:
+            # A loop with a stack of its own: a deep network must not exhaust Python's.
+            stack: list[tuple[Node, int]] = [(tensor.node, 0)]
+            while stack:
+                node, position = stack.pop()
+                if position == 0:
+                    if node in state:
+                        continue
+                    state[node] = "open"
+                    met.setdefault(node.layer, len(met))
+                incoming = [] if id(node.outputs[0]) in starts else node.inputs
+                if position < len(incoming):
+                    stack.append((node, position + 1))
+                    if incoming[position].node not in state:
+                        stack.append((incoming[position].node, 0))
+                    continue
+                order.append(node)
+
+        for output in self._outputs:
+            visit(output)
+        for tensor in self._inputs:
+            if tensor.node not in state:  # an input that no output needs
+                order.insert(0, tensor.node)
+                met[tensor.node.layer] = -1
+        for node in order:
+            if not node.inputs and not any(t is node.outputs[0] for t in self._inputs):
+                raise ValueError(
+                    f"{self.label}: the outputs depend on {node.outputs[0]!r}, "
+                    "which is not among the inputs."
+                )
+        depth: dict[Node, int] = {}
+        layer_depth: dict[Layer, int] = {}
+        for node in reversed(order):
+            depth[node] = max(depth.get(node, 0), layer_depth.get(node.layer, 0))
+            layer_depth[node.layer] = depth[node]
+            if id(node.outputs[0]) in starts:
+                continue
+            for tensor in node.inputs:
+                depth[tensor.node] = max(depth.get(tensor.node, 0), depth[node] + 1)
+        self.graph_nodes: list[Node] = order
+        self._layers = sorted(layer_depth, key=lambda layer: (-layer_depth[layer], met[layer]))
+        names = [layer.name for layer in self._layers]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'{self.label} has several layers with the name "{name}".')
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers, in Keras's order."""
+        return list(self._layers)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name, or at this place in `layers`. Raises `ValueError` if none is."""
+        if (name is None) == (index is None):
+            raise ValueError("get_layer expects a name or an index.")
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(
+                    f"{self.label} has {len(self.layers)} layers. Received index={index}."
+                )
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        names = ", ".join(layer.name for layer in self.layers)
+        raise ValueError(f"{self.label} has no layer {name!r}. It has {names}.")
+
+    # -- weights ---------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights of all layers, in Keras's order."""
+        return [variable for layer in self.layers for variable in layer.weights]
+
+    variables = weights
+
+    def trainable_variables_by_name(self) -> dict[str, Variable]:
+        if not self.trainable:
+            return {}
+        return {
+            f"{layer.name}/{key}": variable
+            for layer in self.layers
+            for key, variable in layer.trainable_variables_by_name().items()
+        }
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters of all layers: `"conv2d/kernel"`, …"""
+        return {
+            f"{layer.name}/{key}": value
+            for layer in self.layers
+            for key, value in layer.params.items()
+        }
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        """Freeze or unfreeze the model with everything in it, as in Keras."""
+        self._trainable = bool(value)
+        for layer in self.layers:
+            layer.trainable = bool(value)
+
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write all weights to a `.weights.h5` file that Keras reads."""
+        self._check_graph("weights")
+        weights.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
+        """Read all weights from a `.weights.h5` file, Keras's or ours.
+
+        All or nothing; with `skip_mismatch` layers that do not fit keep theirs, with a warning.
+        """
+        self._check_graph("weights")
+        skipped = weights.load_weights(self, filepath, skip_mismatch)
+        if skipped:
+            import warnings
+
+            warnings.warn(f"Left as they were: {', '.join(skipped)}.", stacklevel=2)
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the whole model to a `.keras` file: architecture, weights, how it was compiled.
+
+        `model.metadata`, a dict of what JSON can hold, travels with it (class names, image size).
+        """
+        keras_file.save_model(self, filepath, overwrite)
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Any, Tape]:
+        """`(y, tape)`; the tape keeps every layer's input, output and cache."""
+        return self._run(x, training, set(self._graph_for(x)))
+
+    def run(self, x: Any, training: bool = False) -> Any:
+        """y alone; what no later layer needs is dropped on the way."""
+        return self._run(x, training, set())[0]
+
+    def run_for_training(self, x: Any) -> tuple[Array, Tape]:
+        """`(y, tape)` with training on; the tape keeps only what the trainable part needs."""
+        self._graph_for(x)
+        return self._run(x, True, self._learning_nodes())
+
+    def run_keeping_last(self, x: Any) -> tuple[Array, Tape]:
+        """`(y, tape)` as in inference; the tape keeps the last layer's entry."""
+        self._graph_for(x)
+        return self._run(x, False, {self._produced_by[id(self._outputs[0])]})
+
+    def _graph_for(self, x: Any) -> list[Node]:
+        """The nodes; a Sequential without an Input builds itself for x here."""
+        if not self.built:
+            self._build_for(np.asarray(x).shape)
+        return self.graph_nodes
+
+    def _run(self, x: Any, training: bool, keep: set[Node]) -> tuple[Any, Tape]:
+        nodes = self._graph_for(x)
+        values = self._input_values(x)
+        uses = dict.fromkeys(values, 0)
+        for node in nodes:
+            for tensor in node.inputs:
+                uses[id(tensor)] = uses.get(id(tensor), 0) + 1
+        tape = Tape()
+        for node in nodes:
+            if id(node.outputs[0]) in values:  # an input
+                continue
+            taken = [values[id(tensor)] for tensor in node.inputs]
+            given = taken[0] if node.single_input else taken
+            effective = training if node.training is None else node.training
+            if node in keep:
+                y, cache = node.layer.forward(given, effective)
+                tape.entries.append(TapeEntry(node, given, y, cache))
+            elif isinstance(node.layer, Model):
+                y = node.layer.run(given, effective)
+            else:
+                y = node.layer.forward(given, effective)[0]
+            outputs = y if isinstance(y, list) else [y]
+            values |= {id(tensor): value for tensor, value in zip(node.outputs, outputs)}
+            for tensor in node.inputs:
+                uses[id(tensor)] -= 1
+                if not uses[id(tensor)] and id(tensor) not in self._output_ids:
+                    values.pop(id(tensor), None)
+            del y, outputs, taken, given
+        results = [values[id(tensor)] for tensor in self._outputs]
+        tape.y = results if self._list_outputs and len(results) > 1 else results[0]
+        return tape.y, tape
+
+    def _input_values(self, x: Any) -> dict[int, Array]:
+        """The arrays for the model's inputs, checked and of the inputs' dtype."""
+        if isinstance(x, dict):
+            missing = [t.name for t in self._inputs if t.name not in x]
+            if missing:
+                raise ValueError(f"{self.label} expects inputs {missing}. Received {list(x)}.")
+            x = [x[t.name] for t in self._inputs]
+        arrays = list(x) if isinstance(x, (list, tuple)) and len(self._inputs) > 1 else [x]
+        if len(arrays) != len(self._inputs):
+            raise ValueError(
+                f"{self.label} expects {len(self._inputs)} inputs. Received {len(arrays)}."
+            )
+        return {
+            id(tensor): self._input_value(array, tensor)
+            for array, tensor in zip(arrays, self._inputs)
+        }
+
+    def _input_value(self, x: Any, tensor: KerasTensor) -> Array:
+        argument = "x" if len(self._inputs) == 1 else f'input "{tensor.name}"'
+        array = x if isinstance(x, np.ndarray) else np.asarray(x)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(
+                f"{self.label} expects {argument} to be numbers. Received dtype {array.dtype}."
+            )
+        if not _fits(array.shape, tensor.shape):
+            expected = summary.shape_text(tensor.shape).replace("None", "batch", 1)
+            hint = ""
+            if array.ndim == 4 and _fits(np.moveaxis(array, 1, -1).shape, tensor.shape):
+                hint = " Channels come last here: np.moveaxis(x, 1, -1)."
+            elif _fits((1, *array.shape), tensor.shape):
+                hint = " One example needs its batch axis: x[None]."
+            raise ValueError(
+                f"{self.label} expects {argument}.shape={expected}. "
+                f"Received {argument}.shape={array.shape}.{hint}"
+            )
+        return np.ascontiguousarray(array, tensor.dtype)
+
+    # -- backward ----------------------------------------------------------------------------------
+
+    def _learning_nodes(self) -> set[Node]:
+        """The nodes that gradients must pass: those with something to train, and all after them."""
+        learning: set[Node] = set()
+        for node in self.graph_nodes:
+            trains = self.trainable and bool(node.layer.trainable_variables_by_name())
+            after = any(self._produced_by[id(t)] in learning for t in node.inputs)
+            if trains or after:
+                learning.add(node)
+        return learning
+
+    def backward(
+        self, dy: Any, cache: Any, need_dx: bool = True, at_logits: bool = False
+    ) -> tuple[Any, Grads]:
+        """`(dx, grads)` for `dy` = d loss / d y, given the tape of the pass.
+
+        `grads` has the keys of `trainable_variables_by_name()`. With `need_dx=False` layers before
+        the first trainable one do no work. `at_logits`: see `Layer.backward`; for one output.
+        """
+        tape: Tape = cache
+        dys = list(dy) if isinstance(dy, (list, tuple)) else [dy]
+        if len(dys) != len(self._outputs):
+            raise ValueError(
+                f"{self.label} expects {len(self._outputs)} gradients. Received {len(dys)}."
+            )
+        needed = set(self.graph_nodes) if need_dx else self._learning_nodes()
+        received: dict[int, Array] = {}
+        for tensor, gradient in zip(self._outputs, dys):
+            _accumulate(received, id(tensor), gradient)
+        last = self._outputs[0].node
+        grads: Grads = {}
+        for entry in reversed(tape.entries):
+            node, layer = entry.node, entry.layer
+            if node not in needed:
+                continue
+            incoming = [received.pop(id(tensor), None) for tensor in node.outputs]
+            if all(gradient is None for gradient in incoming):
+                continue
+            wanted = [self._produced_by[id(t)] in needed for t in node.inputs]
+            dx, own = layer.backward(
+                _filled(incoming, entry.y),
+                entry.cache,
+                need_dx=any(wanted),
+                at_logits=at_logits and node is last,
+            )
+            if self.trainable:
+                for key, gradient in own.items():
+                    _accumulate(grads, f"{layer.name}/{key}", gradient)
+            parts = dx if isinstance(dx, list) else [dx]
+            for tensor, part, want in zip(node.inputs, parts, wanted):
+                if want and part is not None:
+                    _accumulate(received, id(tensor), part)
+        for key, variable in self.trainable_variables_by_name().items():
+            if key not in grads:  # a branch that no gradient reached
+                grads[key] = np.zeros_like(variable.value)
+        found = [received.get(id(tensor)) for tensor in self._inputs] if need_dx else [None]
+        return found[0] if len(self._inputs) == 1 else found, grads
+
+    def logits(self, cache: Any, activation: str) -> Array | None:
+        if len(self._outputs) != 1 or not self.ends_in(activation):
+            return None
+        last = self._produced_by[id(self._outputs[0])]
+        entry = next(e for e in reversed(cache.entries) if e.node is last)
+        return entry.layer.logits(entry.cache, activation)
+
+    def ends_in(self, activation: str) -> bool:
+        """Whether the one output is this activation of something, used nowhere else."""
+        if not self.built or len(self._outputs) != 1 or id(self._outputs[0]) in self._feeds:
+            return False
+        layer = self._outputs[0].node.layer
+        if isinstance(layer, Model):
+            return layer.ends_in(activation)
+        return layer.activation == activation
+
+    # -- as a layer --------------------------------------------------------------------------------
+
+    def __call__(self, x: Any, training: bool | None = None) -> Any:
+        """With arrays: run and return y. With symbols: nest this model in a larger graph."""
+        if isinstance(x, KerasTensor) or (
+            isinstance(x, (list, tuple)) and any(isinstance(t, KerasTensor) for t in x)
+        ):
+            return Layer.__call__(self, x, training)
+        return self.run(x, training=bool(training))
+
+    def _connect(self, inputs: list[KerasTensor], training: bool | None, single: bool) -> Any:
+        if not self.built:
+            self._build_for(inputs[0].shape)
+        if len(inputs) != len(self._inputs):
+            raise ValueError(
+                f"{self.label} expects {len(self._inputs)} inputs. Received {len(inputs)}."
+            )
+        found = self._output_shapes([t.shape for t in inputs])
+        node = Node(self, inputs, training, single)
+        node.outputs = [
+            KerasTensor(shape, tensor.dtype, node, index)
+            for index, (shape, tensor) in enumerate(zip(found, self._outputs))
+        ]
+        return node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
+        found = self._output_shapes(list(input_shape) if several else [input_shape])
+        return found[0] if len(found) == 1 else found
+
+    def _output_shapes(self, input_shapes: list[Shape]) -> list[Shape]:
+        known: dict[int, Shape] = {}
+        for tensor, shape in zip(self._inputs, input_shapes):
+            if not _fits(tuple(0 if s is None else s for s in shape), tensor.shape, unknown=0):
+                raise ValueError(
+                    f"{self.label} expects an input of shape {tensor.shape}. Received {shape}."
+                )
+            known[id(tensor)] = tuple(shape)
+        for node in self.graph_nodes:
+            if id(node.outputs[0]) in known:
+                continue
+            shapes = [known[id(t)] for t in node.inputs]
+            one = node.single_input and not node.layer.takes_list
+            found = node.layer.compute_output_shape(shapes[0] if one else shapes)
+            several = len(node.outputs) > 1
+            known |= {id(t): s for t, s in zip(node.outputs, found if several else [found])}
+        return [known[id(tensor)] for tensor in self._outputs]
+
+    def parameter_formula(self) -> str:
+        return "see its own summary"
+
+    def multiply_adds(self, input_shape: Any) -> int | None:
+        costs = [row.multiply_adds for row in summary.rows(self)]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+    def receptive_window(self) -> tuple[Pair, Pair, Pair] | None:
+        """The whole model as one window: its receptive field, its effective strides."""
+        last = self._outputs[0].node
+        lines = zip(self.graph_nodes, summary.rows(self))
+        found = next(row.field for node, row in lines if node is last)
+        if found is None:
+            return None
+        rows, columns = found
+        return (rows.size, columns.size), (rows.step, columns.step), (1, 1)
+
+    def summary(
+        self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None
+    ) -> None:
+        """Print a table: shapes, parameters and their formula, multiply-adds, receptive field.
+
+        `print_fn` gets the text line by line, as in Keras.
+        """
+        self._check_graph("layers to show")
+        summary.print_summary(self, line_length, print_fn)
+
+    # -- config ------------------------------------------------------------------------------------
+
+    def serialize(self) -> dict[str, Any]:
+        """The model as config.json of a `.keras` file holds it."""
+        return _serialize_layer(self)
+
+    def get_config(self) -> dict[str, Any]:
+        """The graph as Keras writes it: each layer with the uses (nodes) it has in this model."""
+        own = set(self.graph_nodes)
+        described = []
+        for layer in self.layers:
+            nodes = [node for node in layer.nodes if node in own and node.inputs]
+            described.append(
+                _serialize_layer(layer)
+                | {
+                    "name": layer.name,
+                    "inbound_nodes": [self._serialize_node(node) for node in nodes],
+                }
+            )
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "layers": described,
+            "input_layers": self._serialize_ends(self._inputs, self._list_inputs),
+            "output_layers": self._serialize_ends(self._outputs, self._list_outputs),
+        }
+
+    def _history(self, tensor: KerasTensor) -> list[Any]:
+        """[layer name, which of its uses in this model, which output]: Keras's address."""
+        own = [node for node in tensor.node.layer.nodes if node in set(self.graph_nodes)]
+        return [tensor.node.layer.name, own.index(tensor.node), tensor.index]
+
+    def _serialize_ends(self, tensors: list[KerasTensor], as_list: bool) -> Any:
+        ends = [self._history(tensor) for tensor in tensors]
+        return ends if as_list else ends[0]
+
+    def _serialize_node(self, node: Node) -> dict[str, Any]:
+        tensors = [
+            {
+                "class_name": "__keras_tensor__",
+                "config": {
+                    "shape": list(tensor.shape),
+                    "dtype": tensor.dtype,
+                    "keras_history": self._history(tensor),
+                },
+            }
+            for tensor in node.inputs
+        ]
+        kwargs = {} if node.training is None else {"training": node.training}
+        return {"args": [tensors[0] if node.single_input else tensors], "kwargs": kwargs}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Model":
+        """A new model, with new weights, from `get_config()`'s dict, Keras's or ours."""
+        made: dict[str, Layer] = {}
+        pending: list[tuple[Layer, dict[str, Any]]] = []
+        for data in config["layers"]:
+            layer = layer_from_config(data)
+            made[data.get("name", layer.name)] = layer
+            pending += [(layer, node) for node in data.get("inbound_nodes", [])]
+        # Each layer's own Input node (a Sequential's, a nested model's) does not count as a use.
+        before = {
+            name: 0 if isinstance(layer, InputLayer) else len(layer.nodes)
+            for name, layer in made.items()
+        }
+
+        def tensor_at(address: Any) -> KerasTensor | None:
+            name, use, index = address
+            if name not in made:
+                raise ValueError(f"A model's config names a layer {name!r} that it does not have.")
+            nodes = made[name].nodes[before[name] :]
+            return nodes[use].outputs[index] if use < len(nodes) else None
+
+        while pending:
+            waiting: list[tuple[Layer, dict[str, Any]]] = []
+            for position, (layer, node) in enumerate(pending):
+                # A layer's uses are made in order: the second waits for the first.
+                if any(layer is other for other, _ in waiting):
+                    waiting.append(pending[position])
+                    continue
+                arguments, single, training = _node_arguments(node, layer)
+                tensors = [tensor_at(address) for address in arguments]
+                if any(tensor is None for tensor in tensors):
+                    waiting.append((layer, node))
+                else:
+                    layer(tensors[0] if single else tensors, training=training)
+            if len(waiting) == len(pending):
+                raise ValueError("A model's config has layers that wait for each other.")
+            pending = waiting
+
+        def ends(key: str) -> Any:
+            value = config[key]
+            if len(value) == 3 and isinstance(value[0], str):
+                return tensor_at(value)
+            return [tensor_at(address) for address in value]
+
+        return cls(
+            ends("input_layers"),
+            ends("output_layers"),
+            name=config.get("name"),
+            trainable=config.get("trainable", True),
+        )
+
+
+class Sequential(Model):
+    """A chain of layers: each one's output is the next one's input.
+
+        model = Sequential([Input((64, 64, 3)), Conv2D(32, 3, activation="relu"), Flatten(),
+                            Dense(10)])
+
+    Without an `Input` (or `input_shape=` on the first layer) the chain builds itself when it first
+    sees data.
+    """
+
+    keras_class_name = "Sequential"
+
+    def __init__(
+        self,
+        layers: Sequence[Layer | KerasTensor] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        Layer.__init__(
+            self, name=name or unique_name("sequential"), trainable=trainable, dtype=dtype
+        )
+        self.metadata = {}
+        self._chain: list[Layer] = []
+        self._list_inputs = self._list_outputs = False
+        for layer in layers or []:
+            self._append(layer)
+        self._rebuild()
+        if not trainable:
+            self.trainable = False
+
+    def add(self, layer: Layer | KerasTensor) -> None:
+        """Put one more layer at the end."""
+        self._append(layer)
+        self._rebuild()
+
+    def pop(self) -> Layer:
+        """Take the last layer off."""
+        if not self.layers:
+            raise ValueError(f"{self.label} has no layer to take off.")
+        layer = self._chain.pop()
+        self._rebuild()
+        return layer
+
+    def _append(self, layer: Layer | KerasTensor) -> None:
+        if isinstance(layer, KerasTensor) and isinstance(layer.node.layer, InputLayer):
+            layer = layer.node.layer
+        if not isinstance(layer, Layer):
+            raise TypeError(f"{self.label} expects layers. Received {layer!r}.")
+        if isinstance(layer, InputLayer) and self._chain:
+            raise ValueError(f"{self.label} takes an Input only as its first layer.")
+        if not self._chain and layer.given_input_shape is not None:
+            self._chain.append(InputLayer(shape=layer.given_input_shape, dtype=layer.dtype))
+        if any(layer.name == other.name for other in self._chain):
+            raise ValueError(f'{self.label} has several layers with the name "{layer.name}".')
+        self._chain.append(layer)
+
+    def _rebuild(self) -> None:
+        self.built = False
+        if self._chain and isinstance(self._chain[0], InputLayer) and len(self._chain) > 1:
+            start = self._chain[0].nodes[0].outputs[0]
+        elif self._chain and isinstance(self._chain[0], Model) and self._chain[0].built:
+            shape = self._chain[0].inputs[0].shape
+            start = InputLayer(batch_shape=shape).nodes[0].outputs[0]
+        else:
+            return
+        self._build_from(start)
+
+    def _build_from(self, start: KerasTensor) -> None:
+        tensor = start
+        for layer in self._chain:
+            if not isinstance(layer, InputLayer):
+                tensor = layer(tensor)
+        self._set_graph([start], [tensor])
+
+    def build(self, input_shape: Any) -> None:
+        """Build for inputs of this shape, batch included."""
+        if not self._chain:
+            raise ValueError(f"{self.label} has no layers.")
+        start = InputLayer(shape=tuple(input_shape[1:]), dtype=self._chain[0].dtype)
+        self._build_from(start.nodes[0].outputs[0])
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers without the Input, as in Keras."""
+        return [layer for layer in self._chain if not isinstance(layer, InputLayer)]
+
+    def get_config(self) -> dict[str, Any]:
+        chain = list(self._chain)
+        if self.built and not isinstance(chain[0], InputLayer):
+            chain.insert(0, self._inputs[0].node.layer)
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self.dtype,
+            "layers": [_serialize_layer(layer) for layer in chain],
+            "build_input_shape": list(self._inputs[0].shape) if self.built else None,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Sequential":
+        layers = [layer_from_config(data) for data in config["layers"]]
+        model = cls(layers, config.get("trainable", True), config.get("name"))
+        shape = config.get("build_input_shape")
+        if not model.built and shape:
+            model.build(tuple(shape))
+        return model
+
+
+# ---------------------------------------------------------------------------------------------
+# Helpers
+# ---------------------------------------------------------------------------------------------
+
+
+def _tensors(value: Any, what: str) -> list[KerasTensor]:
+    tensors = list(value) if isinstance(value, (list, tuple)) else [value]
+    if not tensors or not all(isinstance(tensor, KerasTensor) for tensor in tensors):
+        raise TypeError(
+            f"Model expects {what} to be symbols, made by Input and by calling layers on it. "
+            f"Received {value!r}."
+        )
+    return tensors
+
+
+def _fits(shape: tuple[int, ...], expected: Shape, unknown: int | None = None) -> bool:
+    """Whether an array of this shape may stand for the symbol; None there fits any size."""
+    return len(shape) == len(expected) and all(
+        wanted is None or size in (wanted, unknown) for size, wanted in zip(shape, expected)
+    )
+
+
+def _accumulate(sums: dict[Any, Array], key: Any, gradient: Array) -> None:
+    """Add to what is there, without writing into an array that others may hold."""
+    sums[key] = sums[key] + gradient if key in sums else gradient
+
+
+def _filled(incoming: list[Array | None], y: Any) -> Any:
+    """The gradients of a layer's outputs, zeros for those that nothing used."""
+    ys = y if isinstance(y, list) else [y]
+    filled = [np.zeros_like(v) if g is None else g for g, v in zip(incoming, ys)]
+    return filled if isinstance(y, list) else filled[0]
+
+
+def _serialize_layer(layer: Layer) -> dict[str, Any]:
+    """A layer as Keras's files describe it."""
+    name = getattr(layer, "keras_class_name", type(layer).__name__)
+    module = {"Functional": "keras.src.models.functional", "Sequential": "keras"}
+    data: dict[str, Any] = {
+        "module": module.get(name, "keras.layers"),
+        "class_name": name,
+        "config": layer.get_config(),
+        "registered_name": "Functional" if name == "Functional" else None,
+    }
+    if layer.nodes and layer.nodes[-1].inputs:
+        node = layer.nodes[-1]
+        shapes = [list(tensor.shape) for tensor in node.inputs]
+        data["build_config"] = {"input_shape": shapes[0] if node.single_input else shapes}
+    return data
+
+
+def layer_from_config(data: dict[str, Any]) -> Any:
+    """A layer or model from its description in a file; runs no code that the file names."""
+    classes: dict[str, type[Layer]] = {
+        **LAYERS,
+        "Functional": Model,
+        "Model": Model,
+        "Sequential": Sequential,
+    }
+    name = data.get("class_name")
+    if name not in classes:
+        raise ValueError(
+            f"The file has a layer of class {name!r}, which minicnn does not have. "
+            f"It has {', '.join(classes)}."
+        )
+    config = data.get("config")
+    if not isinstance(config, dict):
+        raise ValueError(f"The file describes a {name} without a config.")
+    layer = classes[name].from_config(config)
+    if isinstance(layer, Model) and data.get("compile_config"):
+        settings = data["compile_config"]
+        layer.compile(settings["optimizer"], settings.get("loss"), settings.get("metrics"))
+    return layer
+
+
+def _node_arguments(
+    node: dict[str, Any], layer: Layer
+) -> tuple[list[list[Any]], bool, bool | None]:
+    """Where a use of a layer takes its inputs: addresses, one or a list, and `training`."""
+    args, kwargs = node.get("args", []), node.get("kwargs", {})
+    for key, value in kwargs.items():
+        if key not in ("training", "mask") or (key == "mask" and value is not None):
+            raise ValueError(f"{layer.label} is called with {key}={value!r}: not supported.")
+    if len(args) != 1:
+        raise ValueError(f"{layer.label} is called with {len(args)} arguments: not supported.")
+    single = not isinstance(args[0], list)
+    tensors = [args[0]] if single else args[0]
+    for tensor in tensors:
+        if not isinstance(tensor, dict) or tensor.get("class_name") != "__keras_tensor__":
+            raise ValueError(f"{layer.label} is called with {tensor!r}: not supported.")
+    return [t["config"]["keras_history"] for t in tensors], single, kwargs.get("training")

@@ -1,0 +1,1 @@
+"""Keras's file formats, read and written: `.keras` and `.weights.h5`."""

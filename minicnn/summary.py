@@ -1,0 +1,168 @@
+"""The table that `model.summary()` prints: shapes, parameters and the formula behind them, costs.
+
+Receptive field: how many of the input's pixels one unit sees, "all" behind a global pooling or a
+dense layer (`minicnn.shapes.ReceptiveField`). Multiply-adds are per example.
+"""
+
+import io
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from minicnn.layers.base import Layer, Node
+from minicnn.shapes import ReceptiveField
+
+Fields = tuple[ReceptiveField, ReceptiveField] | None  # rows and columns; None: the whole picture
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    layer: Layer
+    output_shape: tuple[int | None, ...]
+    parameters: int
+    formula: str
+    multiply_adds: int | None
+    field: Fields
+    connected_to: list[str]
+
+
+def rows(model: Any) -> list[Row]:
+    """The table's lines, one per use of a layer, in the order of computation."""
+    fields: dict[int, Fields] = {}
+    counted: set[int] = set()
+    result = []
+    for node in model.graph_nodes:
+        layer, output = node.layer, node.outputs[0]
+        field = _field(node, fields)
+        fields |= {id(tensor): field for tensor in node.outputs}
+        shape: Any = [t.shape for t in node.inputs]
+        if not layer.takes_list and len(shape) == 1:
+            shape = shape[0]
+        # A layer that is used twice has its parameters once.
+        parameters = 0 if id(layer) in counted else layer.count_params()
+        counted.add(id(layer))
+        result.append(
+            Row(
+                layer,
+                output.shape,
+                parameters,
+                layer.parameter_formula() if parameters else "",
+                layer.multiply_adds(shape) if node.inputs else 0,
+                field,
+                [tensor.name for tensor in node.inputs],
+            )
+        )
+    return result
+
+
+def _field(node: Node, fields: dict[int, Fields]) -> Fields:
+    """The receptive field after this node; of several inputs the largest counts."""
+    if not node.inputs:
+        return ReceptiveField(), ReceptiveField()
+    window = node.layer.receptive_window()
+    incoming = [fields.get(id(tensor)) for tensor in node.inputs]
+    if window is None or any(field is None for field in incoming):
+        return None
+    kernel, strides, dilation = window
+    through = [
+        tuple(f.through(k, s, d) for f, k, s, d in zip(field, kernel, strides, dilation))
+        for field in incoming
+        if field is not None
+    ]
+    rows_, columns = (max(axis) for axis in zip(*through))
+    return rows_, columns
+
+
+def _is_chain(model: Any) -> bool:
+    nodes: list[Node] = model.graph_nodes
+    return all(
+        len(node.inputs) <= 1 and (not node.inputs or node.inputs[0] in previous.outputs)
+        for previous, node in itertools.pairwise(nodes)
+    )
+
+
+def print_summary(
+    model: Any, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None
+) -> None:
+    """Print the table (to the terminal, a notebook, or line by line through `print_fn`)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    to_text = print_fn is not None
+    console = Console(
+        file=io.StringIO() if to_text else None, width=line_length or (110 if to_text else None)
+    )
+    if not to_text and line_length is None and not console.is_terminal:
+        console = Console(width=110)
+    table = Table(title=f'Model: "{model.name}"', title_justify="left", title_style="bold")
+    table.add_column("Layer (type)", overflow="fold")
+    table.add_column("Output shape")
+    table.add_column("Params", justify="right")
+    table.add_column("= formula", overflow="fold")
+    table.add_column("Multiply-adds", justify="right")
+    table.add_column("Sees", justify="right")
+    chain = _is_chain(model)
+    if not chain:
+        table.add_column("Connected to", overflow="fold")
+    lines = rows(model)
+    for row in lines:
+        frozen = "" if row.layer.trainable or not row.parameters else " [dim](frozen)[/dim]"
+        cells = [
+            f"{_escape(row.layer.name)} [dim]({type(row.layer).__name__})[/dim]{frozen}",
+            shape_text(row.output_shape),
+            f"{row.parameters:,}" if row.parameters else "0",
+            row.formula,
+            "?" if row.multiply_adds is None else f"{row.multiply_adds:,}",
+            _field_text(row.field),
+        ]
+        if not chain:
+            cells.append(_escape(", ".join(row.connected_to)))
+        table.add_row(*cells)
+    console.print(table)
+    for line in totals(model, lines):
+        console.print(line, highlight=False)
+    if print_fn is not None:
+        assert isinstance(console.file, io.StringIO)
+        for line in console.file.getvalue().splitlines():
+            print_fn(line)
+
+
+def totals(model: Any, lines: list[Row]) -> list[str]:
+    """What stands below the table."""
+    size = {v.dtype: v.value.itemsize for v in model.weights}
+    total = model.count_params()
+    trained = sum(v.value.size for v in model.trainable_weights)
+    frozen = total - trained
+    bytes_each = max(size.values(), default=4)
+    costs = [row.multiply_adds for row in lines]
+    cost = "unknown" if None in costs else f"{sum(c for c in costs if c is not None):,}"
+    return [
+        f" Total params: {total:,} ({_bytes_text(total * bytes_each)})",
+        f" Trainable params: {trained:,} ({_bytes_text(trained * bytes_each)})",
+        f" Non-trainable params: {frozen:,} ({_bytes_text(frozen * bytes_each)})",
+        f" Multiply-adds per example: {cost}",
+    ]
+
+
+def shape_text(shape: tuple[int | None, ...]) -> str:
+    """`(None, 64, 64, 3)`."""
+    return f"({', '.join(str(size) for size in shape)})"
+
+
+def _field_text(field: Fields) -> str:
+    return "all" if field is None else f"{field[0].size}x{field[1].size}"
+
+
+def _bytes_text(count: float) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1024 or unit == "GB":
+            return f"{count:.2f} {unit}"
+        count /= 1024
+    raise AssertionError
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,488 @@
+"""`compile`, `fit`, `evaluate`, `predict`: Keras's training loop, in the open.
+
+One step of training is four lines of mathematics (`Trainer._train_step`):
+
+    y_pred, tape = forward(x)              what does the model say?
+    loss, cache  = loss(y, y_pred)         how wrong is it?
+    grads        = backward(dloss, tape)   which weight is to blame, and how much?
+    optimizer.apply(grads, weights)        a small step down
+
+`Trainer` knows nothing of layers; `Model` joins the two.
+"""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import losses, metrics, optimizers
+from minicnn.batches import Batch, Batches, class_weights, make_batches
+from minicnn.callbacks import Callback, CallbackList, History, progress_for
+
+Array = np.ndarray
+
+
+class Trainer:
+    """What a model can do once it can run forward and backward."""
+
+    name: str
+    label: str
+    stop_training = False
+    compiled = False
+
+    # Filled by `compile`.
+    optimizer: optimizers.Optimizer
+    loss: losses.Loss
+
+    # What `Model` brings.
+    def run(self, x: Any, training: bool) -> Any:
+        raise NotImplementedError
+
+    def run_for_training(self, x: Any) -> tuple[Array, Any]:
+        raise NotImplementedError
+
+    def logits(self, cache: Any, activation: str) -> Array | None:
+        raise NotImplementedError
+
+    def ends_in(self, activation: str) -> bool:
+        raise NotImplementedError
+
+    def backward(
+        self, dy: Any, cache: Any, need_dx: bool = True, at_logits: bool = False
+    ) -> tuple[Any, dict[str, Array]]:
+        raise NotImplementedError
+
+    def trainable_variables_by_name(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    # -- compile -------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Sequence[Any] | None = None,
+    ) -> None:
+        """Say how to train: an optimizer, a loss, and metrics to watch; objects or Keras's names.
+
+        Raises `ValueError` for a name that is not known, listing those that are.
+        """
+        self.optimizer = optimizers.get(optimizer)
+        self._loss_identifier = loss
+        if loss is not None:
+            self.loss = losses.get(loss)
+        if isinstance(metrics, (str, dict)) or (metrics is not None and not _is_list(metrics)):
+            raise ValueError(f'metrics is a list such as ["accuracy"]. Received {metrics!r}.')
+        self._metric_identifiers = list(metrics or [])
+        _check_metrics(self._metric_identifiers)
+        self._metrics: list[metrics_module.Metric] | None = None
+        self._loss_mean = metrics_module.Mean(name="loss")
+        self.compiled = True
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` was told, as Keras writes it into a model's file."""
+        return {
+            "optimizer": _serialized(self.optimizer, "keras.optimizers"),
+            "loss": self._loss_identifier
+            if self._loss_identifier is None or isinstance(self._loss_identifier, str)
+            else _serialized(self.loss, "keras.losses"),
+            "loss_weights": None,
+            "metrics": [
+                m if isinstance(m, str) else _serialized(m, "keras.metrics")
+                for m in self._metric_identifiers
+            ],
+            "weighted_metrics": None,
+            "run_eagerly": False,
+            "steps_per_execution": 1,
+            "jit_compile": False,
+        }
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the numbers that `evaluate` returns, in order."""
+        self._check_compiled("metrics_names")
+        names = [m if isinstance(m, str) else m.name for m in self._metric_identifiers]
+        return ["loss", *names]
+
+    def _check_compiled(self, method: str, need_loss: bool = True) -> None:
+        if not self.compiled:
+            raise ValueError(f"{self.label}: call compile(optimizer, loss) before {method}.")
+        if need_loss and self._loss_identifier is None:
+            raise ValueError(f"{self.label}: compile(…, loss=…) is needed for {method}.")
+
+    # -- one step ------------------------------------------------------------------------------
+
+    def _train_step(self, batch: Batch) -> None:
+        y_pred, tape = self.run_for_training(batch.x)
+        y = self._targets(batch.y, y_pred)
+        value, cache, at_logits = self._loss_of(y, y_pred, tape, batch.sample_weight)
+        _, grads = self.backward(
+            self.loss.backward(cache), tape, need_dx=False, at_logits=at_logits
+        )
+        if grads:
+            self.optimizer.apply(grads, self.trainable_variables_by_name())
+        self._update_metrics(value, y, y_pred)
+
+    def _test_step(self, batch: Batch) -> None:
+        # Only a final softmax or sigmoid makes the loss ask for what went into it.
+        if self.ends_in(self.loss.activation):
+            y_pred, tape = self.run_keeping_last(batch.x)
+        else:
+            y_pred, tape = self.run(batch.x, training=False), None
+        y = self._targets(batch.y, y_pred)
+        value, _, _ = self._loss_of(y, y_pred, tape, batch.sample_weight)
+        self._update_metrics(value, y, y_pred)
+
+    def run_keeping_last(self, x: Any) -> tuple[Array, Any]:
+        raise NotImplementedError
+
+    def _loss_of(
+        self, y: Array, y_pred: Array, tape: Any, sample_weight: Any
+    ) -> tuple[float, dict[str, Any], bool]:
+        """The loss, computed from the logits if the model ends in the activation that fits it."""
+        z = None if tape is None else self.logits(tape, self.loss.activation)
+        if z is None:
+            value, cache = self.loss.forward(y, y_pred, sample_weight)
+        else:
+            if self.loss.from_logits:
+                warnings.warn(
+                    f"{type(self.loss).__name__} has from_logits=True, but {self.label} ends in "
+                    f"{self.loss.activation}; the loss takes what goes into it, as in Keras.",
+                    stacklevel=2,
+                )
+            value, cache = self.loss.forward(y, z, sample_weight, from_logits=True)
+        return float(np.mean(value)), cache, z is not None
+
+    def _targets(self, y: Any, y_pred: Any) -> Array:
+        if isinstance(y_pred, list):
+            raise ValueError(
+                f"{self.label} has {len(y_pred)} outputs; training takes models with one."
+            )
+        if y is None:
+            raise ValueError(f"{self.label} needs targets y to train or to be evaluated.")
+        y = np.asarray(y)
+        if y.ndim == 1 and y_pred.ndim == 2 and y_pred.shape[-1] == 1:
+            y = y[:, None]  # as Keras does, so that "accuracy" sees one column beside one column
+        return y
+
+    def _update_metrics(self, value: float, y: Array, y_pred: Array) -> None:
+        if self._metrics is None:
+            self._metrics = [
+                metrics_module.get(m, y.shape, y_pred.shape) for m in self._metric_identifiers
+            ]
+        self._loss_mean.update_state(value, sample_weight=len(y_pred))
+        for metric in self._metrics:
+            metric.update_state(y, y_pred)
+
+    def _logs(self) -> dict[str, float]:
+        """Loss and metrics so far, in the order of Keras's logs: by name."""
+        found = {"loss": self._loss_mean.result()}
+        found |= {metric.name: metric.result() for metric in self._metrics or []}
+        return dict(sorted(found.items()))
+
+    def reset_metrics(self) -> None:
+        """Begin new means of the loss and the metrics."""
+        self._loss_mean.reset_state()
+        for metric in self._metrics or []:
+            metric.reset_state()
+
+    def _in_order(self, logs: Mapping[str, float]) -> Any:
+        """[loss, metrics…], or the loss alone if there are no metrics: what Keras returns."""
+        values = [logs[name] for name in self.metrics_names]
+        return values if len(values) > 1 else values[0]
+
+    # -- fit -----------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Callback | Iterable[Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> History:
+        """Train. Arguments, defaults and the returned `History` are Keras's.
+
+        Args:
+            x, y: arrays with one entry per example; or x alone as a sequence or iterable of batches
+                (x, y) or (x, y, sample_weight), or a generator of them.
+            batch_size: examples a step, for arrays; 32.
+            epochs, initial_epoch: trains epochs `initial_epoch` … `epochs - 1`.
+            verbose: see `minicnn.callbacks.progress_for`.
+            validation_split: the last share of the arrays, before shuffling, is for validation.
+            validation_data: (x, y), (x, y, sample_weight), or anything that x may be.
+            shuffle: new order of examples (arrays) or of batches (sequences) in each epoch.
+            class_weight, sample_weight: weigh each example's loss.
+            steps_per_epoch, validation_steps: how many batches make an epoch; needed for a
+                generator that never ends.
+            validation_freq: validate after each so many epochs.
+
+        Returns:
+            `History`: `history.history` maps "loss", "accuracy", "val_loss", … to a list.
+
+        Raises:
+            ValueError: before `compile`, for data that do not fit the model, or for NaN or
+                out-of-range targets.
+        """
+        self._check_compiled("fit")
+        for argument, number, least in (
+            ("epochs", epochs, 1),
+            ("initial_epoch", initial_epoch, 0),
+            ("validation_freq", validation_freq, 1),
+        ):
+            if not isinstance(number, (int, np.integer)) or number < least:
+                raise ValueError(f"{argument} must be an integer >= {least}. Received {number!r}.")
+        if class_weight is not None and sample_weight is not None:
+            raise ValueError("Pass class_weight or sample_weight, not both.")
+        if validation_split:
+            if validation_data is not None:
+                raise ValueError("Pass validation_split or validation_data, not both.")
+            (x, y, sample_weight), validation_data = _split(x, y, sample_weight, validation_split)
+        training = make_batches(x, y, sample_weight, batch_size, steps_per_epoch, shuffle)
+        validation = None
+        if validation_data is not None:
+            validation = self._validation_batches(
+                validation_data, validation_batch_size or batch_size, validation_steps
+            )
+        history = History()
+        events = self._callbacks(
+            [history, *_listed(callbacks)],
+            verbose,
+            {"epochs": epochs, "steps": training.steps, "verbose": verbose},
+        )
+        self.stop_training = False
+        logs: dict[str, float] = {}
+        events.call("on_train_begin")
+        try:
+            for epoch in range(initial_epoch, epochs):
+                self.reset_metrics()
+                events.call("on_epoch_begin", epoch)
+                logs = self._epoch(training, class_weight, events)
+                if validation is not None and (epoch + 1) % validation_freq == 0:
+                    found = self._evaluate(validation, events)
+                    logs |= {f"val_{key}": value for key, value in found.items()}
+                training.on_epoch_end()
+                events.call("on_epoch_end", epoch, logs)
+                if self.stop_training:
+                    break
+        except BaseException:
+            _close_bars(events)
+            raise
+        events.call("on_train_end", logs)
+        return history
+
+    def _epoch(
+        self, training: Batches, class_weight: Mapping[int, float] | None, events: CallbackList
+    ) -> dict[str, float]:
+        logs: dict[str, float] = {}
+        step = -1
+        for step, batch in enumerate(training.epoch()):
+            if class_weight is not None:
+                batch = Batch(batch.x, batch.y, class_weights(batch.y, class_weight))
+            events.call("on_train_batch_begin", step)
+            self._train_step(batch)
+            logs = self._logs()
+            events.call("on_train_batch_end", step, logs)
+            if self.stop_training:
+                break
+        if step < 0:
+            raise ValueError("The training data ended before the epoch had a batch.")
+        if training.steps is None:
+            training.steps = step + 1
+        if np.isnan(logs["loss"]):
+            warnings.warn(
+                f"{self.label}: the loss became NaN. Are there NaN among the inputs, or is the "
+                f"learning rate ({self.optimizer.learning_rate:g}) too large?",
+                stacklevel=3,
+            )
+        return logs
+
+    def _validation_batches(self, data: Any, batch_size: int | None, steps: int | None) -> Batches:
+        if isinstance(data, (tuple, list)):
+            if not 2 <= len(data) <= 3:
+                raise ValueError(
+                    "validation_data is (x, y), (x, y, sample_weight) or a data set. "
+                    f"Received {len(data)} parts."
+                )
+            x, y, sample_weight = [*data, None][:3]
+            return make_batches(x, y, sample_weight, batch_size, steps)
+        return make_batches(data, steps=steps)
+
+    def _callbacks(
+        self, callbacks: list[Callback], verbose: str | int, params: dict[str, Any]
+    ) -> CallbackList:
+        progress = progress_for(verbose)
+        # The bar comes first, so that what other callbacks print stands below its finished line.
+        if progress is not None:
+            callbacks = [progress, *callbacks]
+        return CallbackList(callbacks, self, params)
+
+    # -- evaluate, predict, single batches --------------------------------------------------------
+
+    def _evaluate(self, batches: Batches, events: CallbackList) -> dict[str, float]:
+        self.reset_metrics()
+        events.call("on_test_begin")
+        logs: dict[str, float] = {}
+        for step, batch in enumerate(batches.epoch()):
+            events.call("on_test_batch_begin", step)
+            self._test_step(batch)
+            logs = self._logs()
+            events.call("on_test_batch_end", step, logs)
+        if not logs:
+            raise ValueError("There are no batches to evaluate.")
+        events.call("on_test_end", logs)
+        return logs
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics on these data: `[loss, accuracy]`, or a dict with `return_dict=True`.
+
+        Without metrics the loss alone. Data as in `fit`.
+        """
+        self._check_compiled("evaluate")
+        batches = make_batches(x, y, sample_weight, batch_size, steps)
+        events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
+        try:
+            logs = self._evaluate(batches, events)
+        except BaseException:
+            _close_bars(events)
+            raise
+        return logs if return_dict else self._in_order(logs)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
+    ) -> Any:
+        """The model's output for each example, as one array (a list of them for several outputs).
+
+        Needs no `compile`. Data as in `fit`; targets in batches are ignored, as in Keras.
+        """
+        batches = make_batches(x, batch_size=batch_size, steps=steps)
+        events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
+        parts: list[Any] = []
+        events.call("on_predict_begin")
+        try:
+            for step, batch in enumerate(batches.epoch()):
+                events.call("on_predict_batch_begin", step)
+                parts.append(self.run(batch.x, training=False))
+                events.call("on_predict_batch_end", step)
+        finally:
+            _close_bars(events)
+        if not parts:
+            raise ValueError("There are no batches to predict.")
+        events.call("on_predict_end")
+        if isinstance(parts[0], list):
+            return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+        return np.concatenate(parts)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One step on one batch; returns its loss and metrics from before the step."""
+        self._check_compiled("train_on_batch")
+        if class_weight is not None:
+            if sample_weight is not None:
+                raise ValueError("Pass class_weight or sample_weight, not both.")
+            sample_weight = class_weights(y, class_weight)
+        self.reset_metrics()
+        self._train_step(Batch(x, y, sample_weight))
+        logs = self._logs()
+        return logs if return_dict else self._in_order(logs)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Loss and metrics of one batch, without a step."""
+        self._check_compiled("test_on_batch")
+        self.reset_metrics()
+        self._test_step(Batch(x, y, sample_weight))
+        logs = self._logs()
+        return logs if return_dict else self._in_order(logs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The model's output for one batch."""
+        return self.run(x, training=False)
+
+
+metrics_module = metrics  # `compile` has an argument of that name
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
+    if callbacks is None:
+        return []
+    return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+
+
+def _check_metrics(identifiers: list[Any]) -> None:
+    """Raise now, not in the first epoch, for a metric that is not known."""
+    for identifier in identifiers:
+        metrics.get(identifier, (1, 2), (1, 2))
+
+
+def _serialized(thing: Any, module: str) -> dict[str, Any]:
+    return {
+        "module": module,
+        "class_name": type(thing).__name__,
+        "config": thing.get_config(),
+        "registered_name": None,
+    }
+
+
+def _close_bars(events: CallbackList) -> None:
+    """A progress bar that is left open would go on drawing over an error message."""
+    for callback in events.callbacks:
+        getattr(callback, "_close", lambda: None)()
+
+
+def _split(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[Any, Any]:
+    """The last `share` of the arrays for validation, the rest for training, as Keras cuts it."""
+    if not isinstance(share, float) or not 0 < share < 1:
+        raise ValueError(f"validation_split must be between 0 and 1. Received {share!r}.")
+    columns = [None if c is None else c for c in (x, y, sample_weight)]
+    if not isinstance(x, np.ndarray) or not (y is None or hasattr(y, "__len__")):
+        raise ValueError(
+            f"validation_split needs arrays, to cut them. Received {type(x).__name__}; "
+            "pass validation_data instead."
+        )
+    at = int(np.floor(len(x) * (1 - share)))
+    if at == 0 or at == len(x):
+        raise ValueError(f"validation_split={share} of {len(x)} examples leaves one side empty.")
+    arrays = [None if c is None else np.asarray(c) for c in columns]
+    return (
+        tuple(None if a is None else a[:at] for a in arrays),
+        tuple(a[at:] for a in arrays if a is not None),
+    )
