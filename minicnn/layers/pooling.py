@@ -70,6 +70,16 @@ class AveragePooling2D(_Pooling):
     real pixels alone.
     """
 
+    def __init__(
+        self,
+        pool_size: Any,  # no default, as in Keras
+        strides: Any = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pool_size, strides, padding, data_format, **kwargs)
+
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return functional.average_pool2d(x, **self._window), {"x_shape": x.shape}
 

@@ -1,0 +1,341 @@
+"""Each layer beside the Keras layer of the same name, as a table for people and for the tests.
+
+For every case both layers get the same weights, the same x and the same dy; compared are y, dx and
+the gradient of each parameter. A difference is the largest absolute one, divided by the largest
+value of Keras's array; float32 rounding alone makes about 1e-6.
+
+Keras is imported only when a check runs.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.layers import LAYERS
+from minicnn.layers.base import Layer
+
+Array = np.ndarray
+
+TOLERANCE = 1e-4
+
+
+class Case(NamedTuple):
+    """One layer with its options and an input to try it on.
+
+    `values`: "normal" draws from a normal distribution; "ties" draws whole numbers from -2 to 2, so
+    that many pixels are equal; "negative" has no pixel above -1.
+    """
+
+    layer: str
+    options: dict[str, Any]
+    shape: tuple[int, ...] = (2, 9, 8, 4)
+    values: str = "normal"
+    training: bool = False
+    inputs: int = 1
+
+    @property
+    def title(self) -> str:
+        parts = [f"{key}={value}" for key, value in self.options.items()]
+        parts += [f"x={'x'.join(map(str, self.shape))}"]
+        parts += [self.values] if self.values != "normal" else []
+        parts += ["training"] if self.training else []
+        return f"{self.layer}({', '.join(parts)})"
+
+
+class Difference(NamedTuple):
+    """How far one array (`y`, `dx`, `d kernel`, …) is from Keras's."""
+
+    array: str
+    largest: float
+
+    @property
+    def passed(self) -> bool:
+        return self.largest <= TOLERANCE
+
+
+def cases() -> Iterator[Case]:
+    """Every layer, with every option and the corners where implementations tend to differ."""
+    yield from _convolution_cases()
+    yield from _pooling_cases()
+    yield from _element_cases()
+    yield from _normalization_cases()
+    yield from _moving_cases()
+
+
+# Even and odd sizes, H != W, a batch of one, a single pixel.
+_SHAPES = ((2, 9, 8, 4), (1, 8, 7, 4), (3, 6, 6, 4), (1, 5, 10, 4))
+
+
+def _convolution_cases() -> Iterator[Case]:
+    both = ("valid", "same")
+    for shape in _SHAPES:
+        for padding in both:
+            yield Case("Conv2D", {"filters": 6, "kernel_size": 3, "padding": padding}, shape)
+            for strides in (2, 3, (1, 2)):
+                options = {"filters": 3, "kernel_size": 3, "padding": padding, "strides": strides}
+                yield Case("Conv2D", options, shape)
+    for padding in both:
+        for more in (
+            {"kernel_size": (2, 5)},
+            {"kernel_size": 4, "strides": 2},
+            {"kernel_size": 3, "dilation_rate": 2},
+            {"kernel_size": 3, "dilation_rate": (1, 3)},
+            {"kernel_size": 3, "groups": 2},
+            {"kernel_size": 3, "groups": 4, "strides": 2},
+            {"kernel_size": 1},
+            {"kernel_size": 1, "strides": 2},
+            {"kernel_size": 3, "use_bias": False},
+        ):
+            yield Case("Conv2D", {"filters": 8, "padding": padding, **more}, (2, 9, 8, 4))
+    yield Case("Conv2D", {"filters": 5, "kernel_size": 3, "padding": "same"}, (1, 1, 1, 3))
+    yield Case("Conv2D", {"filters": 32, "kernel_size": 3}, (2, 20, 21, 17))
+    for activation in ("relu", "relu6", "sigmoid", "tanh", "softmax", "linear"):
+        yield Case("Conv2D", {"filters": 4, "kernel_size": 3, "activation": activation})
+
+    for shape in _SHAPES:
+        for padding in both:
+            for strides in (1, 2):
+                options = {"kernel_size": 3, "padding": padding, "strides": strides}
+                yield Case("DepthwiseConv2D", options, shape)
+                options = {"filters": 5, **options}
+                yield Case("SeparableConv2D", options, shape)
+    for padding in both:
+        for more in (
+            {"kernel_size": 3, "depth_multiplier": 2},
+            {"kernel_size": (2, 4), "depth_multiplier": 3},
+            {"kernel_size": 3, "dilation_rate": 2},
+            {"kernel_size": 3, "use_bias": False, "activation": "relu"},
+            {"kernel_size": 5, "strides": 3, "depth_multiplier": 2},
+        ):
+            yield Case("DepthwiseConv2D", {"padding": padding, **more})
+            yield Case("SeparableConv2D", {"filters": 7, "padding": padding, **more})
+    for padding in (1, (2, 0), ((1, 2), (0, 3))):
+        yield Case("ZeroPadding2D", {"padding": padding})
+
+
+def _pooling_cases() -> Iterator[Case]:
+    for layer in ("MaxPooling2D", "AveragePooling2D"):
+        if layer == "MaxPooling2D":
+            yield Case(layer, {})
+        for shape in _SHAPES:
+            for padding in ("valid", "same"):
+                yield Case(layer, {"pool_size": 2, "padding": padding}, shape)
+                for pool_size, strides in ((3, 2), (3, 1), ((2, 3), (3, 2)), (2, 3), (5, 2)):
+                    options = {"pool_size": pool_size, "strides": strides, "padding": padding}
+                    yield Case(layer, options, shape)
+        for values in ("ties", "negative"):
+            for padding in ("valid", "same"):
+                options = {"pool_size": 3, "strides": 2, "padding": padding}
+                yield Case(layer, options, (2, 9, 8, 4), values)
+                yield Case(layer, {"pool_size": 2, "padding": padding}, (2, 9, 8, 4), values)
+    for layer in ("GlobalAveragePooling2D", "GlobalMaxPooling2D"):
+        for keepdims in (False, True):
+            for values in ("normal", "ties", "negative"):
+                yield Case(layer, {"keepdims": keepdims}, (2, 9, 8, 4), values)
+                yield Case(layer, {"keepdims": keepdims}, (1, 1, 1, 3), values)
+
+
+def _element_cases() -> Iterator[Case]:
+    for shape in ((5, 12), (1, 3), (2, 4, 6)):
+        yield Case("Dense", {"units": 7}, shape)
+        yield Case("Dense", {"units": 1, "activation": "sigmoid"}, shape)
+        yield Case("Dense", {"units": 10, "activation": "softmax", "use_bias": False}, shape)
+    for activation in ("relu", "relu6", "sigmoid", "tanh", "softmax", "linear"):
+        yield Case("Activation", {"activation": activation})
+        yield Case("Activation", {"activation": activation}, (4, 10), "ties")
+    for shape in ((4, 10), (2, 3, 5, 4)):
+        yield Case("Softmax", {}, shape)
+    for options in (
+        {},
+        {"max_value": 6},
+        {"max_value": 1.5},
+        {"negative_slope": 0.2},
+        {"threshold": 0.5},
+        {"max_value": 1.5, "negative_slope": 0.1, "threshold": 0.25},
+    ):
+        yield Case("ReLU", options)
+    yield Case("ReLU", {}, (2, 9, 8, 4), "ties")
+
+
+def _normalization_cases() -> Iterator[Case]:
+    for training in (False, True):
+        for shape in ((4, 9, 8, 4), (1, 5, 6, 3), (8, 10)):
+            yield Case("BatchNormalization", {}, shape, training=training)
+        for options in (
+            {"center": False},
+            {"scale": False},
+            {"center": False, "scale": False},
+            {"momentum": 0.8, "epsilon": 1e-5},
+        ):
+            yield Case("BatchNormalization", options, (4, 9, 8, 4), training=training)
+    frozen = {"trainable": False}
+    yield Case("BatchNormalization", frozen, (4, 9, 8, 4), training=True)
+
+
+def _moving_cases() -> Iterator[Case]:
+    yield Case("Dropout", {"rate": 0.5})
+    yield Case("Dropout", {"rate": 0.0}, training=True)
+    yield Case("Flatten", {})
+    yield Case("Flatten", {}, (3, 5))
+    yield Case("Reshape", {"target_shape": (8, 9, 4)})
+    yield Case("Reshape", {"target_shape": (-1, 12)})
+    yield Case("Rescaling", {"scale": 1 / 127.5, "offset": -1.0})
+    yield Case("Add", {}, inputs=2)
+    yield Case("Add", {}, inputs=3)
+    yield Case("Concatenate", {}, inputs=2)
+    yield Case("Concatenate", {"axis": -1}, inputs=3)
+
+
+def _values(case: Case, rng: np.random.Generator) -> Array:
+    x = rng.standard_normal(case.shape)
+    if case.values == "ties":
+        x = rng.integers(-2, 3, case.shape)
+    elif case.values == "negative":
+        x = -1 - np.abs(x)
+    return x.astype(np.float32)
+
+
+def compare(case: Case, seed: int = 0) -> list[Difference]:
+    """The differences of one case: y, dx (one per input), each gradient, each statistic.
+
+    Raises `ImportError` with what to install if Keras is missing.
+    """
+    keras = import_keras()
+    rng = np.random.default_rng(seed)
+    xs = [_values(case, rng) for _ in range(case.inputs)]
+    theirs = getattr(keras.layers, case.layer)(**case.options)
+    ours = LAYERS[case.layer](**case.options)
+    theirs(xs if case.inputs > 1 else xs[0])  # builds the weights
+    weights = [_weight(variable, rng) for variable in theirs.weights]
+    theirs.set_weights(weights)
+    given: Any = xs if case.inputs > 1 else xs[0]
+    ours.forward(given)
+    ours.set_weights(weights)
+    shape = theirs(given).shape
+    dy = rng.standard_normal(tuple(shape)).astype(np.float32)
+    expected = _run_keras(theirs, xs, dy, case)
+    found = _run_ours(ours, given, dy, case)
+    if expected.keys() != found.keys():
+        raise AssertionError(f"{case.title}: Keras has {list(expected)}, minicnn {list(found)}.")
+    return [
+        Difference(name, relative_difference(found[name], array))
+        for name, array in expected.items()
+    ]
+
+
+def relative_difference(found: Any, expected: Any) -> float:
+    """max |found - expected| / max |expected|; infinite where the shapes differ."""
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    if found.shape != expected.shape:
+        return float("inf")
+    if not expected.size:
+        return 0.0
+    largest = float(np.abs(expected).max())
+    return float(np.abs(found - expected).max()) / (largest or 1.0)
+
+
+def _weight(variable: Any, rng: np.random.Generator) -> Array:
+    """Values unlike the initial zeros and ones; a variance must be positive."""
+    value = 0.5 * rng.standard_normal(tuple(variable.shape))
+    if variable.name in ("gamma", "moving_variance"):
+        value = 0.5 + np.abs(value)
+    return value.astype(np.float32)
+
+
+def _run_keras(layer: Any, xs: list[Array], dy: Array, case: Case) -> dict[str, Array]:
+    import tensorflow as tf
+
+    tensors = [tf.constant(x) for x in xs]
+    statistics = [v for v in layer.weights if "moving" in v.name]
+    kwargs = {}
+    if case.layer in ("BatchNormalization", "Dropout"):
+        kwargs["training"] = case.training
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        y = layer(tensors if case.inputs > 1 else tensors[0], **kwargs)
+        objective = tf.reduce_sum(y * dy)
+    weights = layer.trainable_weights
+    gradients = tape.gradient(objective, [*tensors, *(w.value for w in weights)])
+    arrays = {"y": y.numpy()}
+    arrays |= {_dx_name(i, case): g.numpy() for i, g in enumerate(gradients[: len(xs)])}
+    arrays |= {f"d {w.name}": g.numpy() for w, g in zip(weights, gradients[len(xs) :], strict=True)}
+    return arrays | {v.name: v.numpy() for v in statistics}
+
+
+def _run_ours(layer: Layer, given: Any, dy: Array, case: Case) -> dict[str, Array]:
+    y, cache = layer.forward(given, training=case.training)
+    dx, grads = layer.backward(dy, cache)
+    arrays = {"y": y}
+    dxs = dx if isinstance(dx, list) else [dx]
+    arrays |= {_dx_name(i, case): value for i, value in enumerate(dxs)}
+    arrays |= {f"d {name}": grad for name, grad in grads.items()}
+    return arrays | {v.name: v.numpy() for v in layer.weights if "moving" in v.name}
+
+
+def _dx_name(index: int, case: Case) -> str:
+    return "dx" if case.inputs == 1 else f"dx{index}"
+
+
+def import_keras() -> Any:
+    """Keras on TensorFlow, or an `ImportError` that says what to do."""
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        import keras
+        import tensorflow  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "The check compares minicnn with Keras on TensorFlow, which is not installed here: "
+            'pip install "minicnn[keras]".'
+        ) from None
+    if keras.config.backend() != "tensorflow":
+        raise ImportError(
+            "The check runs Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
+            f"It is {keras.config.backend()!r} now."
+        )
+    return keras
+
+
+def run(layers: list[str] | None = None) -> bool:
+    """Print the table, one line per case; True if all differences are within the tolerance.
+
+    `layers` restricts the table to layers of these names. Raises `ImportError` without Keras and
+    `ValueError` for a name that is not checked.
+    """
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    keras = import_keras()
+    chosen = list(cases())
+    known = sorted({case.layer for case in chosen})
+    unknown = [name for name in layers or [] if name not in known]
+    if unknown:
+        raise ValueError(f"check knows {', '.join(known)}. Received {unknown[0]!r}.")
+    if layers:
+        chosen = [case for case in chosen if case.layer in layers]
+    console = Console()
+    table = Table(title=f"minicnn beside Keras {keras.__version__}, float32, relative differences")
+    table.add_column("Case", overflow="fold")
+    table.add_column("Largest difference", overflow="fold")
+    table.add_column("Verdict")
+    worst, failed = 0.0, 0
+    quiet = not console.is_terminal
+    for case in track(chosen, "Comparing", console=console, transient=True, disable=quiet):
+        differences = compare(case)
+        worst = max(worst, *(d.largest for d in differences))
+        passed = all(d.passed for d in differences)
+        failed += not passed
+        table.add_row(
+            case.title,
+            "  ".join(f"{d.array} {d.largest:.0e}" for d in differences),
+            "[green]agrees[/green]" if passed else "[red]DIFFERS[/red]",
+        )
+    console.print(table)
+    console.print(
+        f"{len(chosen) - failed} of {len(chosen)} cases agree within {TOLERANCE:g}; "
+        f"the largest difference is {worst:.1e}."
+    )
+    return not failed

@@ -1,0 +1,158 @@
+"""The sample data set: drawn clothes in a folder tree like that of clothing-dataset-small.
+
+DIR/train/dress/dress-0000.jpg, …    DIR/validation/…    DIR/test/…
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import drawing
+from minicnn.drawing import CLOTHING_CLASSES, draw_clothing
+from minicnn.shapes import pair, positive_int
+
+__all__ = ["CLOTHING_CLASSES", "SAMPLE_COUNTS", "draw_clothing", "write_clothing_sample"]
+
+SAMPLE_COUNTS: Mapping[str, int] = {"train": 100, "validation": 20, "test": 20}
+
+
+def _check_counts(images_per_class: Any) -> dict[str, int]:
+    who = "write_clothing_sample"
+    if not isinstance(images_per_class, Mapping) or not images_per_class:
+        raise TypeError(
+            f"{who} expects images_per_class to be a mapping from split names to counts, such as "
+            f"{dict(SAMPLE_COUNTS)}. Received {images_per_class!r}."
+        )
+    for name in images_per_class:
+        plain = isinstance(name, str) and name.strip(". ") == name and name != ""
+        if not plain or any(mark in name for mark in "/\\:\0"):
+            raise ValueError(
+                f"{who} expects the names in images_per_class to be plain folder names, without "
+                f"separators. Received {name!r}."
+            )
+    return {
+        name: positive_int(count, f"images_per_class[{name!r}]", who, minimum=0)
+        for name, count in images_per_class.items()
+    }
+
+
+def _is_complete(directory: Path, parameters: dict[str, Any]) -> bool:
+    """Whether the folder holds exactly the sample that these parameters describe."""
+    try:
+        recorded = json.loads((directory / "sample.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return recorded == parameters and all(
+        (directory / _file_name(split, kind, index)).is_file()
+        for split, count in parameters["images_per_class"].items()
+        for kind in CLOTHING_CLASSES
+        for index in range(count)
+    )
+
+
+def _file_name(split: str, kind: str, index: int) -> str:
+    return f"{split}/{kind}/{kind}-{index:04d}.jpg"
+
+
+def _write_picture(
+    root: Path, seed: int, size: tuple[int, int], split: str, kind: str, index: int
+) -> None:
+    """One picture, from its own seed: it depends neither on the others nor on their order."""
+    name = split.encode()
+    key = [seed, len(name), *name, CLOTHING_CLASSES.index(kind), index]
+    rng = np.random.default_rng(np.random.SeedSequence(key))
+    picture = draw_clothing(kind, rng, size)
+    picture.save(root / _file_name(split, kind, index), quality=int(rng.integers(75, 97)))
+
+
+@contextmanager
+def _progress_bar(total: int, show: bool | None) -> Iterator[Callable[[], None]]:
+    """A function to call after each picture."""
+    if not (sys.stderr.isatty() if show is None else show):
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("Drawing clothes", total=total)
+        yield lambda: bar.advance(task)
+
+
+def write_clothing_sample(
+    directory: str | os.PathLike[str],
+    images_per_class: Mapping[str, int] = SAMPLE_COUNTS,
+    size: int | tuple[int, int] = 160,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Path:
+    """Draw a data set: `directory/<split>/<class>/*.jpg`. Returns `directory` as a `Path`.
+
+    `images_per_class` says how many pictures each class gets in each split; `size` is the side in
+    pixels or `(height, width)`. The same `seed` gives the same files; more pictures leave the
+    first ones as they are, and no picture is in two splits. `progress` shows a bar: None does so
+    on a terminal only.
+
+    All or nothing: an interrupt leaves no folder behind. A finished sample with the same
+    parameters is reused; any other folder with something in it raises a `FileExistsError`.
+    """
+    who = "write_clothing_sample"
+    directory = Path(directory)
+    counts = _check_counts(images_per_class)
+    height, width = pair(size, "size", who, minimum=16)
+    seed = positive_int(seed, "seed", who, minimum=0)
+    parameters = {
+        "drawing": drawing.VERSION,
+        "images_per_class": counts,
+        "size": [height, width],
+        "seed": seed,
+    }
+    if directory.exists():
+        if _is_complete(directory, parameters):
+            return directory
+        if not directory.is_dir() or any(directory.iterdir()):
+            raise FileExistsError(
+                f"{who} expects a new or empty folder, or the same sample from an earlier call. "
+                f"Received {str(directory)!r}, which holds something else."
+            )
+    target = directory.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        tree = workshop / target.name
+        _draw_tree(tree, counts, (height, width), seed, progress)
+        (tree / "sample.json").write_text(json.dumps(parameters, indent=2) + "\n", "utf-8")
+        if target.exists():
+            target.rmdir()  # Windows doesn't replace a folder, not even an empty one
+        tree.replace(target)
+    finally:
+        shutil.rmtree(workshop)
+    return directory
+
+
+def _draw_tree(
+    tree: Path, counts: dict[str, int], size: tuple[int, int], seed: int, progress: bool | None
+) -> None:
+    tasks = [
+        (split, kind, index)
+        for split, count in counts.items()
+        for kind in CLOTHING_CLASSES
+        for index in range(count)
+    ]
+    for split in counts:
+        for kind in CLOTHING_CLASSES:
+            (tree / split / kind).mkdir(parents=True)
+    # One after the other: threads were measured to gain nothing, for a picture is many short calls
+    # that hold Python's lock.
+    with _progress_bar(len(tasks), progress) as advance:
+        for task in tasks:
+            _write_picture(tree, seed, size, *task)
+            advance()
