@@ -1,0 +1,44 @@
+"""minicnn: a CNN engine in NumPy and numba, with Keras's names and every layer open to look into.
+
+    import minicnn as keras
+
+Start at `minicnn.naive` for the formulas, at `minicnn.layers` for the layers, at `minicnn.model`
+for how a network runs forward and backward, and at `minicnn.training` for how it learns.
+"""
+
+from minicnn import (
+    activations,
+    callbacks,
+    config,
+    functional,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    naive,
+    optimizers,
+)
+from minicnn.layers import Input, KerasTensor, Layer
+from minicnn.model import Model, Sequential
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Input",
+    "KerasTensor",
+    "Layer",
+    "Model",
+    "Sequential",
+    "activations",
+    "callbacks",
+    "config",
+    "functional",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "naive",
+    "optimizers",
+]

@@ -137,15 +137,16 @@ def _pooling_cases() -> Iterator[Case]:
 
 
 def _element_cases() -> Iterator[Case]:
-    for shape in ((5, 12), (1, 3), (2, 4, 6)):
+    features: tuple[tuple[int, ...], ...] = ((5, 12), (1, 3), (2, 4, 6))
+    for shape in features:
         yield Case("Dense", {"units": 7}, shape)
         yield Case("Dense", {"units": 1, "activation": "sigmoid"}, shape)
         yield Case("Dense", {"units": 10, "activation": "softmax", "use_bias": False}, shape)
     for activation in ("relu", "relu6", "sigmoid", "tanh", "softmax", "linear"):
         yield Case("Activation", {"activation": activation})
         yield Case("Activation", {"activation": activation}, (4, 10), "ties")
-    for shape in ((4, 10), (2, 3, 5, 4)):
-        yield Case("Softmax", {}, shape)
+    yield Case("Softmax", {}, (4, 10))
+    yield Case("Softmax", {}, (2, 3, 5, 4))
     for options in (
         {},
         {"max_value": 6},
@@ -160,7 +161,8 @@ def _element_cases() -> Iterator[Case]:
 
 def _normalization_cases() -> Iterator[Case]:
     for training in (False, True):
-        for shape in ((4, 9, 8, 4), (1, 5, 6, 3), (8, 10)):
+        shapes: tuple[tuple[int, ...], ...] = ((4, 9, 8, 4), (1, 5, 6, 3), (8, 10))
+        for shape in shapes:
             yield Case("BatchNormalization", {}, shape, training=training)
         for options in (
             {"center": False},
@@ -190,7 +192,7 @@ def _moving_cases() -> Iterator[Case]:
 def _values(case: Case, rng: np.random.Generator) -> Array:
     x = rng.standard_normal(case.shape)
     if case.values == "ties":
-        x = rng.integers(-2, 3, case.shape)
+        x = rng.integers(-2, 3, case.shape).astype(np.float64)
     elif case.values == "negative":
         x = -1 - np.abs(x)
     return x.astype(np.float32)

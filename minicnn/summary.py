@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from minicnn.layers.base import Layer, Node
 from minicnn.shapes import ReceptiveField
 
+_PLAIN_WIDTH = 132  # columns, where no terminal says how wide it is
+
 Fields = tuple[ReceptiveField, ReceptiveField] | None  # rows and columns; None: the whole picture
 
 
@@ -91,10 +93,11 @@ def print_summary(
 
     to_text = print_fn is not None
     console = Console(
-        file=io.StringIO() if to_text else None, width=line_length or (110 if to_text else None)
+        file=io.StringIO() if to_text else None,
+        width=line_length or (_PLAIN_WIDTH if to_text else None),
     )
     if not to_text and line_length is None and not console.is_terminal:
-        console = Console(width=110)
+        console = Console(width=_PLAIN_WIDTH)
     table = Table(title=f'Model: "{model.name}"', title_justify="left", title_style="bold")
     table.add_column("Layer (type)", overflow="fold")
     table.add_column("Output shape")

@@ -150,8 +150,10 @@ class Layer:
     @classmethod
     def _arguments(cls) -> list[str]:
         """The names of the constructor's own arguments, in order."""
+        if cls.__init__ is Layer.__init__:
+            return []
         names = inspect.signature(cls.__init__).parameters
-        return [n for n in names if n not in ("self", "kwargs", "unknown", "args")]
+        return [n for n in names if n not in ("self", "kwargs")]
 
     @classmethod
     def _refuse(cls, argument: str) -> None:

@@ -1,0 +1,6 @@
+"""Keras's place for reading and augmenting pictures."""
+
+from minicnn.images import image_dataset_from_directory
+from minicnn.preprocessing import image
+
+__all__ = ["image", "image_dataset_from_directory"]

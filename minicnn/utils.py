@@ -1,0 +1,42 @@
+"""Small helpers under Keras's names."""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.images import (
+    array_to_img,
+    image_dataset_from_directory,
+    img_to_array,
+    load_img,
+    save_img,
+)
+from minicnn.layers.base import clear_session
+from minicnn.seeding import set_random_seed
+
+
+def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
+    """Class numbers as one-hot rows: [0, 2] to [[1, 0, 0], [0, 0, 1]], float32.
+
+    Raises `ValueError` for numbers that are not whole or not in 0 … num_classes - 1.
+    """
+    numbers = np.asarray(x)
+    if numbers.ndim > 1 and numbers.shape[-1] == 1:
+        numbers = numbers[..., 0]
+    count = num_classes if num_classes is not None else int(numbers.max(initial=-1)) + 1
+    whole = numbers.astype(np.intp)
+    if (whole != numbers).any() or (numbers.size and not 0 <= whole.min() <= whole.max() < count):
+        raise ValueError(f"to_categorical expects whole numbers in [0, {count}). Received {x!r}.")
+    return np.eye(count, dtype=np.float32)[whole]
+
+
+__all__ = [
+    "array_to_img",
+    "clear_session",
+    "image_dataset_from_directory",
+    "img_to_array",
+    "load_img",
+    "save_img",
+    "set_random_seed",
+    "to_categorical",
+]
