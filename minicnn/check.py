@@ -110,8 +110,9 @@ def _convolution_cases() -> Iterator[Case]:
         ):
             yield Case("DepthwiseConv2D", {"padding": padding, **more})
             yield Case("SeparableConv2D", {"filters": 7, "padding": padding, **more})
-    for padding in (1, (2, 0), ((1, 2), (0, 3))):
-        yield Case("ZeroPadding2D", {"padding": padding})
+    sides: tuple[Any, ...] = (1, (2, 0), ((1, 2), (0, 3)))
+    for side in sides:
+        yield Case("ZeroPadding2D", {"padding": side})
 
 
 def _pooling_cases() -> Iterator[Case]:

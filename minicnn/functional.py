@@ -10,10 +10,14 @@ Inputs are never written to and never returned: a result is always a new array.
 Convolutions take `algorithm`:
 
 - `"naive"`   the loops of `minicnn.naive`: to read and to check, thousands of times slower.
-- `"im2col"`  patches copied into a matrix, one matrix product for all of them. Fast at any size.
-- `"auto"`    the fast one.
+- `"im2col"`  patches copied into a matrix, one matrix product for all of them. Any option, any
+  dtype; the matrix costs memory and time.
+- `"direct"`  no matrix: tiles of the result are summed up in the processor's registers, straight
+  from the picture. float32, without dilation and groups.
+- `"auto"`    "direct" where it can, else "im2col".
 """
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -25,7 +29,7 @@ from minicnn.shapes import Pair
 
 Array = np.ndarray
 
-ALGORITHMS = ("auto", "im2col", "naive")
+ALGORITHMS = ("auto", "direct", "im2col", "naive")
 
 # Patches of a block of images are gathered and multiplied before the next block is touched: a
 # block this large still lies in the cache when BLAS reads it.
@@ -86,6 +90,14 @@ def _check_convolution(
     height, width = x.shape[1:3]
     kernel = (w.shape[0], w.shape[1])
     window = shapes.window((height, width), kernel, strides, padding, dilation, name)
+    can_be_direct = x.dtype == np.float32 and dilation == (1, 1) and groups == 1
+    if algorithm == "auto":
+        algorithm = "direct" if can_be_direct else "im2col"
+    elif algorithm == "direct" and not can_be_direct:
+        raise ValueError(
+            f'{name} expects float32, dilation_rate=1 and groups=1 for algorithm="direct". '
+            f"Received {x.dtype}, dilation_rate={dilation}, groups={groups}."
+        )
     return _Convolution(window, groups, algorithm)
 
 
@@ -172,6 +184,65 @@ def _conv2d_im2col_backward(
     return dx, None if dw is None else dw.reshape(w.shape)
 
 
+def _bands(images: int, out_height: int) -> int:
+    """Into how many bands of lines an image is cut: a small batch must have work for all cores."""
+    return max(1, min(_BLOCKS // max(images, 1), out_height))
+
+
+def _conv2d_direct(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
+    filters = w.shape[3]
+    packed = kernels.direct.pack(w.reshape(-1, filters))
+    bias = np.zeros(packed.shape[0] * packed.shape[2], x.dtype)
+    if b is not None:
+        bias[:filters] = b
+    y = np.empty((x.shape[0], *window.out, filters), x.dtype)
+    kernels.direct.forward(
+        x,
+        packed,
+        bias,
+        window.kernel,
+        window.strides,
+        window.before,
+        _bands(len(x), window.out[0]),
+        y,
+    )
+    return y
+
+
+def _conv2d_direct_dw(dy: Array, x: Array, w: Array, window: shapes.Window) -> Array:
+    filters = w.shape[3]
+    bands = _bands(len(x), window.out[0])
+    groups = max(1, min(_BLOCKS // 2, len(x) * bands))
+    partial = np.zeros(
+        (groups, math.prod(w.shape[:3]), kernels.direct.padded_filters(filters)), x.dtype
+    )
+    kernels.direct.backward_weight(
+        dy, x, window.kernel, window.strides, window.before, bands, partial
+    )
+    return np.ascontiguousarray(partial.sum(axis=0)[:, :filters]).reshape(w.shape)
+
+
+def _conv2d_direct_backward(
+    dy: Array, x: Array, w: Array, window: shapes.Window, need_dx: bool, need_dw: bool
+) -> tuple[Array | None, Array | None]:
+    """With stride 1, dx is a convolution too: of dy with the kernel turned by half a circle.
+
+    A pixel was seen by the window's first tap from one side and by its last from the other; so the
+    padding before is what the kernel reaches beyond the padding that x had. Wider strides leave
+    gaps between windows, which im2col's reverse handles.
+    """
+    dw = _conv2d_direct_dw(dy, x, w, window) if need_dw else None
+    if not need_dx:
+        return None, dw
+    if window.strides != (1, 1):
+        return _conv2d_im2col_backward(dy, x, w, window, True, False)[0], dw
+    turned = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
+    rows, columns = (k - 1 - before for k, before in zip(window.kernel, window.before))
+    size = (x.shape[1], x.shape[2])
+    back = window._replace(before=(rows, columns), out=size)
+    return _conv2d_direct(dy, turned, None, back), dw
+
+
 def _split_channels(x: Array, groups: int) -> list[Array]:
     return [np.ascontiguousarray(part) for part in np.split(x, groups, axis=-1)]
 
@@ -213,6 +284,8 @@ def conv2d(
     if how.algorithm == "naive":
         return naive.conv2d(x, w, b, window.strides, padding.lower(), window.dilation, groups)
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+    if how.algorithm == "direct":
+        return _conv2d_direct(x, w, b, window)
     if how.groups == 1:
         return _conv2d_im2col(x, w, b, window)
     biases = [None] * groups if b is None else np.split(b, groups)
@@ -253,7 +326,8 @@ def conv2d_backward(
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
     bias_gradient = _sum_positions(dy) if need_dw else None
     if groups == 1:
-        return *_conv2d_im2col_backward(dy, x, w, window, need_dx, need_dw), bias_gradient
+        backward = _conv2d_direct_backward if how.algorithm == "direct" else _conv2d_im2col_backward
+        return *backward(dy, x, w, window, need_dx, need_dw), bias_gradient
     parts = zip(
         _split_channels(dy, groups), _split_channels(x, groups), _split_channels(w, groups),
         strict=True,
@@ -937,19 +1011,32 @@ def binary_crossentropy_backward(
 
 
 class ActivationFunction(NamedTuple):
-    """`forward(z)` gives y, `backward(dy, z, y)` gives dz; for layers with `activation=`."""
+    """`forward(z)` gives y, `backward(dy, y)` gives dz; for layers with `activation=`.
+
+    `in_place(z)` overwrites z with y, where that saves a large array.
+    """
 
     forward: Callable[[Array], Array]
-    backward: Callable[[Array, Array, Array], Array]
+    backward: Callable[[Array, Array], Array]
+    in_place: Callable[[Array], Array] | None = None
+
+
+def _relu_in_place(z: Array, max_value: float = np.inf) -> Array:
+    number = z.dtype.type
+    flat = z.reshape(-1)
+    kernels.elementwise.relu(flat, flat, number(max_value), number(0), number(0))
+    return z
 
 
 ACTIVATIONS: dict[str, ActivationFunction] = {
-    "linear": ActivationFunction(lambda z: z, lambda dy, z, y: dy),
-    "relu": ActivationFunction(relu, lambda dy, z, y: relu_backward(dy, y)),
+    "linear": ActivationFunction(lambda z: z, lambda dy, y: dy),
+    "relu": ActivationFunction(relu, relu_backward, _relu_in_place),
     "relu6": ActivationFunction(
-        lambda z: relu(z, max_value=6.0), lambda dy, z, y: relu_backward(dy, y, max_value=6.0)
+        lambda z: relu(z, max_value=6.0),
+        lambda dy, y: relu_backward(dy, y, max_value=6.0),
+        lambda z: _relu_in_place(z, max_value=6.0),
     ),
-    "sigmoid": ActivationFunction(sigmoid, lambda dy, z, y: sigmoid_backward(dy, y)),
-    "tanh": ActivationFunction(tanh, lambda dy, z, y: tanh_backward(dy, y)),
-    "softmax": ActivationFunction(softmax, lambda dy, z, y: softmax_backward(dy, y)),
+    "sigmoid": ActivationFunction(sigmoid, sigmoid_backward),
+    "tanh": ActivationFunction(tanh, tanh_backward),
+    "softmax": ActivationFunction(softmax, softmax_backward),
 }

@@ -6,6 +6,10 @@
 Each row of `cols` is the patch under one window, so one big matrix product does all windows at
 once, and BLAS does that near the speed of the machine. The price is memory: a 3x3 window copies
 each pixel nine times. `functional` therefore works through the batch in blocks that fit the cache.
+
+The inner loops run over slices and start at 0. That is what makes them vector instructions: an
+index such as `first + c` might be negative for all the compiler knows, and then it would have to
+count from the end, as Python does.
 """
 
 import numpy as np
@@ -18,27 +22,34 @@ from minicnn.kernels.compile import parallel_jit
 def im2col(x, kernel, strides, dilation, before, out, cols):  # type: ignore[no-untyped-def]
     """Fill `cols` (images * out rows * out columns, kernel rows * kernel columns * channels)."""
     images, height, width, channels = x.shape
+    rows, columns = kernel
+    lines = x.reshape(images * height, width * channels)
     for line in prange(images * out[0]):
         n, oy = line // out[0], line % out[0]
-        for ox in range(out[1]):
-            row = cols[line * out[1] + ox]
-            k = 0
-            for i in range(kernel[0]):
-                iy = oy * strides[0] + i * dilation[0] - before[0]
-                if iy < 0 or iy >= height:
-                    row[k : k + kernel[1] * channels] = 0
-                    k += kernel[1] * channels
+        for i in range(rows):
+            iy = oy * strides[0] + i * dilation[0] - before[0]
+            inside = 0 <= iy < height
+            source = lines[n * height + iy if inside else 0]
+            first = i * columns * channels
+            for ox in range(out[1]):
+                patch = cols[line * out[1] + ox, first : first + columns * channels]
+                left = ox * strides[1] - before[1]
+                if inside and dilation[1] == 1 and 0 <= left <= width - columns:
+                    # The pixels of one kernel row lie side by side: one run.
+                    seen = source[left * channels : (left + columns) * channels]
+                    for k in range(len(patch)):
+                        patch[k] = seen[k]
                     continue
-                for j in range(kernel[1]):
-                    ix = ox * strides[1] + j * dilation[1] - before[1]
-                    if ix < 0 or ix >= width:
+                for j in range(columns):
+                    place = patch[j * channels : (j + 1) * channels]
+                    ix = left + j * dilation[1]
+                    if not inside or ix < 0 or ix >= width:
                         for c in range(channels):
-                            row[k + c] = 0
+                            place[c] = 0
                     else:
-                        pixel = x[n, iy, ix]
+                        pixel = source[ix * channels : (ix + 1) * channels]
                         for c in range(channels):
-                            row[k + c] = pixel[c]
-                    k += channels
+                            place[c] = pixel[c]
 
 
 @parallel_jit
@@ -49,27 +60,25 @@ def col2im(cols, kernel, strides, dilation, before, out, dx):  # type: ignore[no
     result does not depend on the number of threads.
     """
     images, height, width, channels = dx.shape
+    rows, columns = kernel
     for line in prange(images * height):
         n, iy = line // height, line % height
-        for ix in range(width):
-            pixel = dx[n, iy, ix]
-            for c in range(channels):
-                pixel[c] = 0
-        for i in range(kernel[0]):
+        dx[n, iy] = 0
+        for i in range(rows):
             oy = iy + before[0] - i * dilation[0]
             if oy < 0 or oy % strides[0] != 0 or oy // strides[0] >= out[0]:
                 continue
-            oy //= strides[0]
-            for ix in range(width):
-                pixel = dx[n, iy, ix]
-                for j in range(kernel[1]):
-                    ox = ix + before[1] - j * dilation[1]
-                    if ox < 0 or ox % strides[1] != 0 or ox // strides[1] >= out[1]:
+            patches = (n * out[0] + oy // strides[0]) * out[1]
+            for ox in range(out[1]):
+                for j in range(columns):
+                    ix = ox * strides[1] + j * dilation[1] - before[1]
+                    if ix < 0 or ix >= width:
                         continue
-                    row = cols[(n * out[0] + oy) * out[1] + ox // strides[1]]
-                    k = (i * kernel[1] + j) * channels
+                    pixel = dx[n, iy, ix]
+                    first = (i * columns + j) * channels
+                    share = cols[patches + ox, first : first + channels]
                     for c in range(channels):
-                        pixel[c] += row[k + c]
+                        pixel[c] += share[c]
 
 
 @parallel_jit

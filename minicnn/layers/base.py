@@ -122,6 +122,7 @@ class Layer:
     activation: str = "linear"
     input_rank: int | None = None  # the rank of x that the layer needs; None for any
     takes_list = False  # Add, Concatenate: forward takes a list of arrays
+    makes_new_z = False  # `_forward` returns an array that nobody else holds
 
     def __init__(
         self,
@@ -278,10 +279,11 @@ class Layer:
         """`(y, cache)`. Raises `TypeError` or `ValueError` for an input that does not fit."""
         x = self._prepare(x)
         z, cache = self._forward(x, training)
-        if self.activation == "linear":
-            y = z
-        else:
-            y = functional.ACTIVATIONS[self.activation].forward(z)
+        y, activation = z, functional.ACTIVATIONS[self.activation]
+        if activation.in_place is not None and self.makes_new_z:
+            cache["y"] = activation.in_place(z)
+        elif self.activation != "linear":
+            y = activation.forward(z)
             cache |= {"z": z, "y": y}
         cache["output_shape"] = y.shape
         return y, cache
@@ -300,7 +302,7 @@ class Layer:
         dz = np.ascontiguousarray(dy, self.dtype)
         if self.activation != "linear" and not at_logits:
             activation = functional.ACTIVATIONS[self.activation]
-            dz = activation.backward(dz, cache["z"], cache["y"])
+            dz = activation.backward(dz, cache["y"])
         return self._backward(dz, cache, need_dx)
 
     def logits(self, cache: Any, activation: str) -> Array | None:

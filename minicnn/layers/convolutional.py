@@ -40,6 +40,7 @@ class _Convolution(Layer):
     """The arguments and shapes that all convolutions share."""
 
     input_rank = 4
+    makes_new_z = True
     bias: Variable | None = None
 
     def _set_window(

@@ -85,6 +85,8 @@ class Dense(Layer):
     (batch, …, features) to (batch, …, units). Weights: `kernel` (features, units), `bias` (units,).
     """
 
+    makes_new_z = True
+
     def __init__(
         self,
         units: int,

@@ -1,0 +1,411 @@
+"""The command line: `minicnn demo`, `train`, `predict`, `check`.
+
+Each command ends with exit code 0, or with one sentence on stderr and exit code 2 (130 after an
+interrupt). `minicnn COMMAND --help` explains the options.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+DEFAULT_FILTERS = (32, 64, 128, 128)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        return code
+    except KeyboardInterrupt:
+        print(f"minicnn {options.command}: interrupted.", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        print(f"minicnn {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+# ---------------------------------------------------------------------------------------------
+# Options
+# ---------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="minicnn",
+        description="A CNN engine in NumPy and numba that you can look into.",
+        epilog="Start with: minicnn demo",
+        formatter_class=formatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="draw a sample data set and train a small CNN on it, in under a minute",
+        description=(
+            "Draws ten kinds of clothing (no network needed), trains a small CNN on them, prints\n"
+            "the network, the history and the test accuracy, and writes into --output:\n"
+            "  clothes/      the pictures, train/, validation/ and test/ with a folder per class\n"
+            "  model.keras   the trained model; Keras opens it too\n"
+            "  history.csv   loss and accuracy, epoch by epoch\n"
+            '  curves.png    the same as a picture (needs pip install "minicnn[plot]")'
+        ),
+        formatter_class=formatter,
+    )
+    demo.add_argument("--output", type=Path, default=Path("minicnn-demo"), metavar="DIR")
+    demo.add_argument("--epochs", type=_positive, default=12, metavar="N")
+    demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
+    demo.set_defaults(run=_demo)
+
+    train = commands.add_parser(
+        "train",
+        help="train a CNN on a folder of photos",
+        description=(
+            "Trains a CNN from scratch on photos in class folders:\n"
+            "  DIR/train/CLASS/*.jpg   DIR/validation/CLASS/*.jpg   [DIR/test/CLASS/*.jpg]\n"
+            "or DIR/CLASS/*.jpg with --validation-split. The network is one 3x3 convolution with\n"
+            "ReLU per entry of --filters, max pooling between them, global average pooling, and a\n"
+            "dense layer with one score per class; trained with Adam and cross-entropy.\n\n"
+            "Writes into --output: model.keras (the best epoch by validation accuracy, with class\n"
+            "names and image size inside), history.csv, curves.png."
+        ),
+        epilog=(
+            "examples:\n"
+            "  minicnn train --data clothing-dataset-small --image-size 64 --epochs 20\n"
+            "  minicnn train --data photos --validation-split 0.2 --augment --dropout 0.2"
+        ),
+        formatter_class=formatter,
+    )
+    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="the photos")
+    train.add_argument(
+        "--output", type=Path, default=Path("runs/minicnn"), metavar="DIR", help="what is written"
+    )
+    train.add_argument(
+        "--image-size", type=_positive, default=64, metavar="PX", help="side in pixels; default 64"
+    )
+    train.add_argument("--epochs", type=_positive, default=20, metavar="N", help="default: 20")
+    train.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="default: 32")
+    train.add_argument(
+        "--learning-rate", type=float, default=1e-3, metavar="LR", help="Adam's; default: 0.001"
+    )
+    train.add_argument(
+        "--filters",
+        type=_filters,
+        default=DEFAULT_FILTERS,
+        metavar="N,N,…",
+        help="filters of each convolution; default: 32,64,128,128",
+    )
+    train.add_argument(
+        "--dropout", type=float, default=0.0, metavar="RATE", help="before the dense layer"
+    )
+    train.add_argument(
+        "--augment",
+        action="store_true",
+        help="flip, shift and zoom the training photos at random, anew in each epoch",
+    )
+    train.add_argument(
+        "--validation-split",
+        type=float,
+        default=None,
+        metavar="SHARE",
+        help="hold this share of the photos out, where there is no validation folder",
+    )
+    train.add_argument(
+        "--skip-bad-images",
+        action="store_true",
+        help="leave damaged photos out and count them, instead of stopping at the first",
+    )
+    train.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
+    train.set_defaults(run=_train)
+
+    predict = commands.add_parser(
+        "predict",
+        help="name what is on a photo",
+        description="Prints the most likely classes of each photo with their probabilities.",
+        epilog="example:\n  minicnn predict runs/minicnn/model.keras photo.jpg another.png",
+        formatter_class=formatter,
+    )
+    predict.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
+    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    predict.add_argument("--top", type=_positive, default=3, metavar="N", help="default: 3")
+    predict.set_defaults(run=_predict)
+
+    check = commands.add_parser(
+        "check",
+        help="compare each layer with Keras",
+        description=(
+            "Runs each layer with many options beside the Keras layer of the same name and prints\n"
+            "the largest differences of the output and of every gradient, relative to the largest\n"
+            'value, and a verdict. Needs Keras and TensorFlow: pip install "minicnn[keras]".'
+        ),
+        formatter_class=formatter,
+    )
+    check.add_argument("layers", nargs="*", metavar="LAYER", help="such as Conv2D; default: all")
+    check.set_defaults(run=_check)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdigit() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
+    return number
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected a whole number below 2**32, not {text!r}")
+    return int(text)
+
+
+def _filters(text: str) -> tuple[int, ...]:
+    return tuple(_positive(part) for part in text.split(","))
+
+
+# ---------------------------------------------------------------------------------------------
+# Networks
+# ---------------------------------------------------------------------------------------------
+
+
+def small_cnn(
+    image_size: int, classes: int, filters: Sequence[int] = DEFAULT_FILTERS, dropout: float = 0.0
+) -> Any:
+    """Rescaling, then (3x3 convolution + ReLU, pooling) per entry of `filters`, then scores.
+
+    No pooling after the last convolution: global average pooling follows there.
+    """
+    from minicnn import layers
+
+    if image_size < 2 ** (len(filters) - 1):
+        raise ValueError(
+            f"{len(filters)} convolutions with pooling between them need photos of at least "
+            f"{2 ** (len(filters) - 1)} pixels a side. Received --image-size {image_size}."
+        )
+    from minicnn.model import Sequential
+
+    model = Sequential([layers.Input((image_size, image_size, 3)), layers.Rescaling(1 / 255)])
+    for index, count in enumerate(filters):
+        if index:
+            model.add(layers.MaxPooling2D())
+        model.add(layers.Conv2D(count, 3, padding="same", activation="relu"))
+    model.add(layers.GlobalAveragePooling2D())
+    if dropout:
+        model.add(layers.Dropout(dropout))
+    model.add(layers.Dense(classes))
+    return model
+
+
+# ---------------------------------------------------------------------------------------------
+# Commands
+# ---------------------------------------------------------------------------------------------
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from minicnn import datasets, seeding
+
+    output: Path = options.output
+    output.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    counts = {"train": 100, "validation": 20, "test": 30}
+    data = datasets.write_clothing_sample(output / "clothes", counts, size=64, seed=options.seed)
+    print(f"Drew {10 * sum(counts.values())} pictures into {data} (or found them there).")
+    seeding.set_random_seed(options.seed)
+    train, validation, test = (
+        _photos(data / split, 64, 32, shuffle=split == "train", seed=options.seed)
+        for split in counts
+    )
+    model = small_cnn(64, len(train.class_names), filters=(16, 32, 64))
+    _fit(model, train, validation, options, output, learning_rate=3e-3)
+    loss, accuracy = model.evaluate(test, verbose=0)
+    print(f"\nTest: accuracy {accuracy:.3f}, loss {loss:.3f}, on pictures it never saw.")
+    print(f"That took {time.perf_counter() - start:.0f} seconds in all.")
+    picture = next(iter(sorted((data / "test" / "hat").glob("*.jpg"))))
+    print(
+        "\nWhat to try next:\n"
+        f"  minicnn predict {output / 'model.keras'} {picture}\n"
+        f"  minicnn train --data {data} --filters 32,64,128 --dropout 0.2 --epochs 20\n"
+        "  minicnn check Conv2D MaxPooling2D      (each layer beside Keras's)"
+    )
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from minicnn import seeding
+
+    output: Path = options.output
+    seeding.set_random_seed(options.seed)
+    train, validation, test = _splits(options)
+    output.mkdir(parents=True, exist_ok=True)
+    model = small_cnn(options.image_size, len(train.class_names), options.filters, options.dropout)
+    history = _fit(model, train, validation, options, output, options.learning_rate)
+    accuracies = history["val_accuracy"]
+    best = max(accuracies)
+    print(f"\nBest validation accuracy: {best:.3f} in epoch {1 + accuracies.index(best)}.")
+    if test is not None:
+        from minicnn.models import load_model
+
+        loss, accuracy = load_model(output / "model.keras").evaluate(test, verbose=0)
+        print(f"Test, with that epoch's weights: accuracy {accuracy:.3f}, loss {loss:.3f}.")
+    return 0
+
+
+def _splits(options: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """Training, validation and (or None) test photos, by what folders there are."""
+    data: Path = options.data
+    if not data.is_dir():
+        raise FileNotFoundError(f"--data: there is no folder {str(data)!r}.")
+    common: dict[str, Any] = {
+        "size": options.image_size,
+        "batch_size": options.batch_size,
+        "seed": options.seed,
+        "skip_bad": options.skip_bad_images,
+    }
+    if (data / "train").is_dir() and options.validation_split is None:
+        if not (data / "validation").is_dir():
+            raise ValueError(
+                f"{str(data)!r} has a train folder but no validation folder: add one, or pass "
+                "--validation-split 0.2."
+            )
+        train = _photos(data / "train", shuffle=True, **common)
+        validation = _photos(data / "validation", **common)
+    else:
+        folder = data / "train" if (data / "train").is_dir() else data
+        share = 0.2 if options.validation_split is None else options.validation_split
+        train = _photos(folder, shuffle=True, split=(share, "training"), **common)
+        validation = _photos(folder, split=(share, "validation"), **common)
+    test = _photos(data / "test", **common) if (data / "test").is_dir() else None
+    for name, other in (("validation", validation), ("test", test)):
+        if other is not None and other.class_names != train.class_names:
+            raise ValueError(
+                f"The class folders of train and {name} differ: {train.class_names} and "
+                f"{other.class_names}."
+            )
+    return train, validation, test
+
+
+def _photos(
+    folder: Path,
+    size: int,
+    batch_size: int,
+    seed: int,
+    shuffle: bool = False,
+    split: tuple[float, str] | None = None,
+    skip_bad: bool = False,
+) -> Any:
+    """The photos of a folder in batches, decoded once and kept in memory."""
+    from minicnn.images import image_dataset_from_directory
+
+    return image_dataset_from_directory(
+        folder,
+        label_mode="categorical",
+        image_size=(size, size),
+        batch_size=batch_size,
+        shuffle=shuffle or split is not None,
+        seed=seed,
+        validation_split=split[0] if split else None,
+        subset=split[1] if split else None,
+        on_bad_image="skip" if skip_bad else "error",
+    ).cache()
+
+
+def _fit(
+    model: Any,
+    train: Any,
+    validation: Any,
+    options: argparse.Namespace,
+    output: Path,
+    learning_rate: float,
+) -> dict[str, list[float]]:
+    """Train, keeping the best epoch's model, the history and the curves in `output`."""
+    from minicnn import callbacks, losses, optimizers
+
+    model.metadata = {
+        "class_names": list(train.class_names),
+        "image_size": list(model.input_shape[1:3]),
+        "interpolation": "bilinear",
+    }
+    model.summary()
+    model.compile(
+        optimizers.Adam(learning_rate),
+        losses.CategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    if getattr(options, "augment", False):
+        train = train.map(_Augmentation(options.seed))
+    best = callbacks.ModelCheckpoint(
+        output / "model.keras", monitor="val_accuracy", save_best_only=True
+    )
+    try:
+        history = model.fit(
+            train,
+            validation_data=validation,
+            epochs=options.epochs,
+            callbacks=[best, callbacks.CSVLogger(output / "history.csv")],
+            verbose=1 if sys.stdout.isatty() else 2,
+        ).history
+    except KeyboardInterrupt:
+        if best.best is not None:
+            print(f"\nThe best model so far ({best.best:.3f}) is in {output / 'model.keras'}.")
+        raise
+    print(f"\nWrote {output / 'model.keras'} and {output / 'history.csv'}", end="")
+    try:
+        from minicnn import plots
+
+        print(f" and {plots.save(plots.curves(history), output / 'curves.png')}.")
+    except ImportError as error:
+        print(f". No curves.png: {error}")
+    return dict(history)
+
+
+class _Augmentation:
+    """Random flips, shifts by up to a tenth and zooms by up to a fifth, from one seeded source."""
+
+    def __init__(self, seed: int) -> None:
+        from minicnn.images import ImageDataGenerator
+
+        self._rng = np.random.default_rng(seed)
+        self._generator = ImageDataGenerator(
+            horizontal_flip=True, width_shift_range=0.1, height_shift_range=0.1, zoom_range=0.2
+        )
+
+    def __call__(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seeds = self._rng.integers(2**31, size=len(x))
+        changed = [
+            self._generator.random_transform(image, seed=int(seed)) for image, seed in zip(x, seeds)
+        ]
+        return np.stack(changed).astype(x.dtype), y
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from minicnn import functional
+    from minicnn.images import load_photo
+    from minicnn.models import load_model
+
+    model = load_model(options.model)
+    names = model.metadata.get("class_names")
+    height, width = model.metadata.get("image_size") or model.input_shape[1:3]
+    if names is None or len(names) != model.output_shape[-1] or None in (height, width):
+        raise ValueError(
+            f"{str(options.model)!r} does not say its class names and image size; "
+            "predict takes models that `minicnn train` wrote."
+        )
+    for path in options.images:
+        photo = load_photo(path, (height, width))
+        scores = model.predict(photo[None], verbose=0)
+        p = scores[0] if model.ends_in("softmax") else functional.softmax(scores)[0]
+        print(f"{path}:")
+        for index in np.argsort(-p, kind="stable")[: options.top]:
+            print(f"  {p[index]:6.1%}  {names[index]}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from minicnn import check
+
+    return 0 if check.run(options.layers) else 1

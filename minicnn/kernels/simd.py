@@ -1,0 +1,124 @@
+"""One small matrix product, kept in the processor's vector registers: the tile.
+
+    c[r, :] = start[r, :] + sum over u, k of a[r, u, k] * b[u, k, :]
+
+for `ROWS` rows r and `COLUMNS` columns at a time. This is the inside of every direct convolution:
+the rows are pixels, the columns are filters, u and k run over the window.
+
+Why it is fast. A processor multiplies and adds whole vectors (8 float32 in an AVX2 register, 16 in
+an AVX-512 one), two of them in each cycle, but only if the numbers are in registers already. So a
+tile of c (6 rows of 2 vectors, or 14 of 2) stays in registers for the whole sum. Each step loads
+2 vectors of b and, for each row, one number of a, spread over a vector; each of these loads serves
+several multiply-adds (12 for 8 loads). Twelve sums that don't wait for each other also hide that
+one multiply-add takes four cycles.
+
+A compiler does not find this shape by itself, so `tile` writes it out in LLVM's language, with
+vectors as values. Where the processor's vectors are smaller, LLVM splits them: right everywhere.
+
+Addresses are given row by row in tables. That makes the one tile serve all uses: pixels that lie
+apart in memory, a start from a bias or from an earlier sum, a last tile with fewer rows (the table
+goes on with rows whose result goes to a place that nobody reads).
+"""
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+
+def _lanes_and_rows() -> tuple[int, int]:
+    """float32 numbers per vector, and rows per tile, for the processor that numba compiles for."""
+    if config.CPU_NAME or config.CPU_FEATURES:  # asked to compile for another one
+        features = config.CPU_FEATURES or ""
+        has = {part.lstrip("+") for part in features.split(",") if part.startswith("+")}
+    else:
+        has = {name for name, there in llvmlite.binding.get_host_cpu_features().items() if there}
+    if "avx512f" in has:
+        return 16, 14  # 28 sums in 32 registers
+    if "avx2" in has:
+        return 8, 6  # 12 sums in 16 registers
+    return 4, 6
+
+
+LANES, ROWS = _lanes_and_rows()
+VECTORS = 2
+COLUMNS = VECTORS * LANES
+
+
+@intrinsic
+def tile(  # type: ignore[no-untyped-def]
+    typingctx,
+    a_rows, a_offset, outer, a_outer, depth, a_step,
+    b, b_outer, b_step,
+    start_rows, start_offset, c_rows, c_offset,
+):  # fmt: skip
+    """Compute one tile of float32; all arguments are int64: addresses, counts, strides in bytes.
+
+    `a_rows`, `start_rows`, `c_rows` are the addresses of tables with `ROWS` addresses each, to
+    which the offsets are added. The sum runs over u < `outer` and k < `depth`:  a (one number) at
+    a_rows[r] + a_offset + u * a_outer + k * a_step,  b (`COLUMNS` numbers side by side) at
+    b + u * b_outer + k * b_step.
+    """
+    signature = types.void(*[types.int64] * 13)
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        a_rows, a_offset, outer, a_outer, depth, a_step = arguments[:6]
+        b, b_outer, b_step = arguments[6:9]
+        start_rows, start_offset, c_rows, c_offset = arguments[9:]
+        i64, number = ir.IntType(64), ir.FloatType()
+        vector = ir.VectorType(number, LANES)
+
+        def address(base, kind):  # type: ignore[no-untyped-def]
+            return builder.inttoptr(base, kind.as_pointer())
+
+        def plus(base, offset):  # type: ignore[no-untyped-def]
+            return builder.add(base, offset)
+
+        def load(base, kind):  # type: ignore[no-untyped-def]
+            loaded = builder.load(address(base, kind))
+            loaded.align = 4  # numbers may start anywhere
+            return loaded
+
+        def table(base, offset):  # type: ignore[no-untyped-def]
+            rows = [load(plus(base, ir.Constant(i64, 8 * r)), i64) for r in range(ROWS)]
+            return [plus(row, offset) for row in rows]
+
+        def spread(value):  # type: ignore[no-untyped-def]
+            one = builder.insert_element(
+                ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
+            )
+            zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+        places = [ir.Constant(i64, 4 * LANES * v) for v in range(VECTORS)]
+        a, start = table(a_rows, a_offset), table(start_rows, start_offset)
+        c = table(c_rows, c_offset)
+        # Written as memory, these become registers: LLVM's mem2reg sees that nobody takes their
+        # address.
+        sums = [[cgutils.alloca_once(builder, vector) for _ in places] for _ in range(ROWS)]
+        for r in range(ROWS):
+            for v, place in enumerate(places):
+                builder.store(load(plus(start[r], place), vector), sums[r][v])
+        with cgutils.for_range(builder, outer) as window_row:
+            a_offset = builder.mul(window_row.index, a_outer)
+            b_row = plus(b, builder.mul(window_row.index, b_outer))
+            with cgutils.for_range(builder, depth) as step:
+                a_place = plus(a_offset, builder.mul(step.index, a_step))
+                b_place = plus(b_row, builder.mul(step.index, b_step))
+                b_vectors = [load(plus(b_place, place), vector) for place in places]
+                for r in range(ROWS):
+                    a_vector = spread(load(plus(a[r], a_place), number))
+                    for v in range(VECTORS):
+                        product = builder.fmul(a_vector, b_vectors[v], flags=("contract",))
+                        total = builder.fadd(builder.load(sums[r][v]), product, flags=("contract",))
+                        builder.store(total, sums[r][v])
+        for r in range(ROWS):
+            for v, place in enumerate(places):
+                written = builder.store(
+                    builder.load(sums[r][v]), address(plus(c[r], place), vector)
+                )
+                written.align = 4
+        return context.get_dummy_value()
+
+    return signature, codegen
