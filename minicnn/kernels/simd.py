@@ -29,8 +29,8 @@ from numba.extending import intrinsic
 
 def _lanes_and_rows() -> tuple[int, int]:
     """float32 numbers per vector, and rows per tile, for the processor that numba compiles for."""
-    if config.CPU_NAME or config.CPU_FEATURES:  # asked to compile for another one
-        features = config.CPU_FEATURES or ""
+    name, features = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None) or ""
+    if name or features:  # numba was asked to compile for another one
         has = {part.lstrip("+") for part in features.split(",") if part.startswith("+")}
     else:
         has = {name for name, there in llvmlite.binding.get_host_cpu_features().items() if there}
