@@ -18,6 +18,8 @@ from minicnn import (
     models,
     naive,
     optimizers,
+    preprocessing,
+    utils,
 )
 from minicnn.layers import Input, KerasTensor, Layer
 from minicnn.model import Model, Sequential
@@ -41,4 +43,6 @@ __all__ = [
     "models",
     "naive",
     "optimizers",
+    "preprocessing",
+    "utils",
 ]

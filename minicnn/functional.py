@@ -1006,6 +1006,50 @@ def binary_crossentropy_backward(
 
 
 # ---------------------------------------------------------------------------------------------
+# Pictures
+# ---------------------------------------------------------------------------------------------
+
+FILL_MODES = ("constant", "nearest", "reflect", "wrap")  # in the order of kernels.warp's numbers
+
+
+def affine_transform(
+    x: Array,
+    matrix: Any,
+    offset: Any,
+    order: int = 1,
+    mode: str = "nearest",
+    cval: float = 0.0,
+    name: str = "affine_transform",
+) -> Array:
+    """One picture (height, width, channels) rotated, shifted, sheared or zoomed, same shape:
+
+        y[i, j] = x at the position matrix · (i, j) + offset
+
+    read from the nearest pixel (`order=0`) or bilinearly between four (`order=1`). Outside the
+    picture lies `cval` ("constant"), the edge ("nearest"), the mirror image ("reflect") or the
+    picture again ("wrap"): the modes and numbers of `scipy.ndimage.affine_transform`.
+    """
+    shapes.check_array(x, 3, "x", name)
+    mode = shapes.choice(mode, FILL_MODES, "mode", name)
+    if order not in (0, 1):
+        raise ValueError(f"{name} expects order to be 0 or 1. Received {order!r}.")
+    matrix, offset = np.asarray(matrix, np.float64), np.asarray(offset, np.float64)
+    if matrix.shape != (2, 2) or offset.shape != (2,):
+        raise ValueError(
+            f"{name} expects a matrix of shape (2, 2) and an offset of shape (2,). "
+            f"Received {matrix.shape} and {offset.shape}."
+        )
+    if not (np.isfinite(matrix).all() and np.isfinite(offset).all()):
+        raise ValueError(f"{name} expects finite numbers. Received {matrix}, {offset}.")
+    y = np.empty(x.shape, x.dtype)
+    if y.size:
+        kernels.warp.affine_transform(
+            np.ascontiguousarray(x), matrix, offset, order, FILL_MODES.index(mode), float(cval), y
+        )
+    return y
+
+
+# ---------------------------------------------------------------------------------------------
 # Activations by name
 # ---------------------------------------------------------------------------------------------
 

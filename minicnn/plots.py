@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minicnn.saving.atomic import replacing
+from minicnn.atomic import replacing
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 

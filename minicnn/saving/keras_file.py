@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from minicnn.atomic import replacing
 from minicnn.saving import weights
-from minicnn.saving.atomic import replacing
 
 SUFFIX = ".keras"
 _LARGEST_JSON = 64 * 2**20  # bytes; Xception's config has a quarter of one million

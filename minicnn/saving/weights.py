@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.atomic import replacing
 from minicnn.layers.base import Layer, snake_case
-from minicnn.saving.atomic import replacing
 
 SUFFIX = ".weights.h5"
 

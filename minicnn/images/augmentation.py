@@ -1,0 +1,413 @@
+"""`ImageDataGenerator`: pictures turned, shifted, sheared, zoomed and flipped at random.
+
+A network that has seen a shirt a little to the left and a little larger knows better what a shirt
+is. Names, defaults, ranges and the order of the random draws are Keras's, so the same seed gives
+the same pictures.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn import config, functional, shapes
+from minicnn.images.files import array_to_img, check_channels_last, img_to_array
+from minicnn.images.iterators import DirectoryIterator, NumpyArrayIterator, random_state
+
+Array = np.ndarray
+
+
+class ImageDataGenerator:
+    """Augmentation and scaling of pictures, as Keras's class of the same name.
+
+    - `rotation_range`: up to this many degrees either way. `shear_range`: likewise, degrees.
+    - `width_shift_range`, `height_shift_range`: a share of the size if below 1, else pixels; a
+      list: one of its values, either way. Beware: Keras 3 shifts rows by the width's range and
+      columns by the height's (see `affine_matrix`), and so does this class.
+    - `zoom_range`: z for factors in [1 - z, 1 + z], or (low, high); above 1 the picture shrinks.
+      Height and width get factors of their own.
+    - `channel_shift_range`: all values up to this much brighter or darker, within the picture's
+      own range. `brightness_range`: (low, high) factors, as Pillow's `ImageEnhance.Brightness`.
+    - `horizontal_flip`, `vertical_flip`: every other picture, by chance.
+    - `fill_mode` "nearest", "constant" (`cval`), "reflect" or "wrap": what comes in at the edges.
+    - then `preprocessing_function`, `rescale` (a factor), and the picture's own mean and deviation
+      (`samplewise_…`) or those of a data set seen by `fit` (`featurewise_…`, `zca_whitening`).
+    - `validation_split`: the share that `subset="validation"` takes.
+    - `interpolation_order`: 0 (nearest pixel) or 1 (bilinear).
+
+    Raises `ValueError` for values out of range.
+    """
+
+    def __init__(
+        self,
+        featurewise_center: bool = False,
+        samplewise_center: bool = False,
+        featurewise_std_normalization: bool = False,
+        samplewise_std_normalization: bool = False,
+        zca_whitening: bool = False,
+        zca_epsilon: float = 1e-6,
+        rotation_range: float = 0,
+        width_shift_range: Any = 0.0,
+        height_shift_range: Any = 0.0,
+        brightness_range: tuple[float, float] | None = None,
+        shear_range: float = 0.0,
+        zoom_range: Any = 0.0,
+        channel_shift_range: float = 0.0,
+        fill_mode: str = "nearest",
+        cval: float = 0.0,
+        horizontal_flip: bool = False,
+        vertical_flip: bool = False,
+        rescale: float | None = None,
+        preprocessing_function: Callable[[Array], Array] | None = None,
+        data_format: str | None = None,
+        validation_split: float = 0.0,
+        interpolation_order: int = 1,
+        dtype: Any = None,
+    ) -> None:
+        who = "ImageDataGenerator"
+        check_channels_last(data_format, who)
+        if validation_split and not 0 < validation_split < 1:
+            raise ValueError(
+                f"{who} expects validation_split to be between 0 and 1. "
+                f"Received {validation_split!r}."
+            )
+        if interpolation_order not in (0, 1):
+            raise ValueError(
+                f"{who} expects interpolation_order to be 0 (nearest) or 1 (bilinear). "
+                f"Received {interpolation_order!r}."
+            )
+        if brightness_range is not None and not _is_range(brightness_range):
+            raise ValueError(
+                f"{who} expects brightness_range to be two numbers (low, high). "
+                f"Received {brightness_range!r}."
+            )
+        for name, value in (
+            ("rotation_range", rotation_range),
+            ("shear_range", shear_range),
+            ("channel_shift_range", channel_shift_range),
+        ):
+            if not _is_number(value):
+                raise ValueError(f"{who} expects {name} to be a number. Received {value!r}.")
+        if preprocessing_function is not None and not callable(preprocessing_function):
+            raise ValueError(
+                f"{who} expects preprocessing_function to be a function. "
+                f"Received {preprocessing_function!r}."
+            )
+        if _is_number(zoom_range):
+            self.zoom_range = [1 - zoom_range, 1 + zoom_range]
+        elif _is_range(zoom_range):
+            self.zoom_range = list(zoom_range)
+        else:
+            raise ValueError(
+                f"{who} expects zoom_range to be a number or two (low, high). "
+                f"Received {zoom_range!r}."
+            )
+        self.fill_mode = shapes.choice(fill_mode, functional.FILL_MODES, "fill_mode", who)
+        self.rotation_range, self.shear_range = rotation_range, shear_range
+        self.width_shift_range, self.height_shift_range = width_shift_range, height_shift_range
+        self.channel_shift_range, self.brightness_range = channel_shift_range, brightness_range
+        self.cval, self.interpolation_order = cval, interpolation_order
+        self.horizontal_flip, self.vertical_flip = horizontal_flip, vertical_flip
+        self.rescale, self.preprocessing_function = rescale, preprocessing_function
+        self.dtype = config.floatx() if dtype is None else dtype
+        self._validation_split = validation_split
+
+        # Each of these makes sense only after the one before it.
+        self.zca_whitening, self.zca_epsilon = zca_whitening, zca_epsilon
+        self.featurewise_std_normalization = featurewise_std_normalization and not zca_whitening
+        self.featurewise_center = (
+            featurewise_center or zca_whitening or featurewise_std_normalization
+        )
+        self.samplewise_std_normalization = samplewise_std_normalization
+        self.samplewise_center = samplewise_center or samplewise_std_normalization
+        self.mean: Array | None = None
+        self.std: Array | None = None
+        self.zca_whitening_matrix: Array | None = None
+
+    # -- from pictures to batches -------------------------------------------------------------
+
+    def flow(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        seed: int | None = None,
+        save_to_dir: Any = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        ignore_class_split: bool = False,
+        subset: str | None = None,
+    ) -> NumpyArrayIterator:
+        """Batches of the pictures in an array; see `NumpyArrayIterator`."""
+        return NumpyArrayIterator(
+            x,
+            y,
+            self,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            seed=seed,
+            save_to_dir=save_to_dir,
+            save_prefix=save_prefix,
+            save_format=save_format,
+            ignore_class_split=ignore_class_split,
+            subset=subset,
+            dtype=self.dtype,
+        )
+
+    def flow_from_directory(
+        self,
+        directory: Any,
+        target_size: tuple[int, int] = (256, 256),
+        color_mode: str = "rgb",
+        classes: list[str] | None = None,
+        class_mode: str | None = "categorical",
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int | None = None,
+        save_to_dir: Any = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        follow_links: bool = False,
+        subset: str | None = None,
+        interpolation: str = "nearest",
+        keep_aspect_ratio: bool = False,
+        on_bad_image: str = "error",
+    ) -> DirectoryIterator:
+        """Batches of the photos in class folders; see `DirectoryIterator`."""
+        return DirectoryIterator(
+            directory,
+            self,
+            target_size=target_size,
+            color_mode=color_mode,
+            classes=classes,
+            class_mode=class_mode,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            save_to_dir=save_to_dir,
+            save_prefix=save_prefix,
+            save_format=save_format,
+            follow_links=follow_links,
+            subset=subset,
+            interpolation=interpolation,
+            keep_aspect_ratio=keep_aspect_ratio,
+            dtype=self.dtype,
+            on_bad_image=on_bad_image,
+        )
+
+    # -- one picture --------------------------------------------------------------------------
+
+    def get_random_transform(
+        self, img_shape: tuple[int, ...], seed: "int | np.random.RandomState | None" = None
+    ) -> dict[str, Any]:
+        """What shall happen to a picture of this shape, drawn at random.
+
+        A dictionary for `apply_transform`: `theta` and `shear` in degrees, `tx` (from the height's
+        range) and `ty` (from the width's) in pixels, factors `zx` and `zy`, `flip_horizontal`, `flip_vertical`,
+        `channel_shift_intensity`, `brightness`. The draws come in Keras's order.
+        """
+        random = random_state(seed)
+        theta = (
+            random.uniform(-self.rotation_range, self.rotation_range)
+            if (self.rotation_range)
+            else 0
+        )
+        tx = _draw_shift(random, self.height_shift_range, img_shape[0])
+        ty = _draw_shift(random, self.width_shift_range, img_shape[1])
+        shear = random.uniform(-self.shear_range, self.shear_range) if self.shear_range else 0
+        zx, zy = 1.0, 1.0
+        if self.zoom_range != [1, 1]:
+            zx, zy = random.uniform(self.zoom_range[0], self.zoom_range[1], 2)
+        flip_horizontal = bool(random.random_sample() < 0.5) and self.horizontal_flip
+        flip_vertical = bool(random.random_sample() < 0.5) and self.vertical_flip
+        channel_shift = None
+        if self.channel_shift_range != 0:
+            channel_shift = random.uniform(-self.channel_shift_range, self.channel_shift_range)
+        brightness = None
+        if self.brightness_range is not None:
+            brightness = random.uniform(*self.brightness_range)
+        return {
+            "theta": theta,
+            "tx": tx,
+            "ty": ty,
+            "shear": shear,
+            "zx": zx,
+            "zy": zy,
+            "flip_horizontal": flip_horizontal,
+            "flip_vertical": flip_vertical,
+            "channel_shift_intensity": channel_shift,
+            "brightness": brightness,
+        }
+
+    def apply_transform(self, x: Array, transform_parameters: dict[str, Any]) -> Array:
+        """`x` (height, width, channels), changed as the dictionary says, as a new array."""
+        p = transform_parameters
+        x = np.asarray(x)
+        if x.ndim != 3:
+            raise ValueError(
+                "ImageDataGenerator expects a picture (height, width, channels). "
+                f"Received x.shape={x.shape}."
+            )
+        y = x.astype(x.dtype if x.dtype in (np.float32, np.float64) else self.dtype)
+        matrix, offset = affine_matrix(
+            y.shape,
+            p.get("theta", 0),
+            p.get("tx", 0),
+            p.get("ty", 0),
+            p.get("shear", 0),
+            p.get("zx", 1),
+            p.get("zy", 1),
+        )
+        if not (np.array_equal(matrix, np.eye(2)) and not offset.any()):
+            y = functional.affine_transform(
+                y,
+                matrix,
+                offset,
+                self.interpolation_order,
+                self.fill_mode,
+                self.cval,
+                name="ImageDataGenerator",
+            )
+        if p.get("channel_shift_intensity") is not None:
+            y = np.clip(y + y.dtype.type(p["channel_shift_intensity"]), y.min(), y.max())
+        if p.get("flip_horizontal"):
+            y = y[:, ::-1]
+        if p.get("flip_vertical"):
+            y = y[::-1]
+        if p.get("brightness") is not None:
+            y = _brighten(y, p["brightness"])
+        return np.ascontiguousarray(y)
+
+    def random_transform(self, x: Array, seed: int | None = None) -> Array:
+        """`x` changed at random: `get_random_transform`, then `apply_transform`."""
+        return self.apply_transform(x, self.get_random_transform(np.shape(x), seed))
+
+    def standardize(self, x: Array) -> Array:
+        """Preprocessing function, factor and normalization; writes to `x`, as Keras does."""
+        if self.preprocessing_function is not None:
+            x = self.preprocessing_function(x)
+        if self.rescale:
+            x *= self.rescale
+        if self.samplewise_center:
+            x -= np.mean(x, keepdims=True)
+        if self.samplewise_std_normalization:
+            x /= np.std(x, keepdims=True) + 1e-6
+        for option, statistic in (
+            ("featurewise_center", self.mean),
+            ("featurewise_std_normalization", self.std),
+            ("zca_whitening", self.zca_whitening_matrix),
+        ):
+            if getattr(self, option) and statistic is None:
+                raise ValueError(
+                    f"ImageDataGenerator({option}=True) needs the statistics of your pictures: "
+                    "call fit(pictures) first."
+                )
+        if self.featurewise_center:
+            x -= self.mean
+        if self.featurewise_std_normalization:
+            assert self.std is not None
+            x /= self.std + 1e-6
+        if self.zca_whitening:
+            x = (x.reshape(-1, x.size) @ self.zca_whitening_matrix).reshape(x.shape)
+        return x
+
+    def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
+        """Measure what `featurewise_…` and `zca_whitening` need: mean, deviation, whitening.
+
+        `x` is (n, height, width, channels); with `augment`, `rounds` random versions of each
+        picture are measured instead. Raises `ValueError` for another rank or no pictures.
+        """
+        x = np.array(x, dtype=self.dtype)
+        if x.ndim != 4 or len(x) == 0:
+            raise ValueError(
+                "ImageDataGenerator.fit expects pictures (n, height, width, channels). "
+                f"Received x.shape={x.shape}."
+            )
+        random = random_state(seed)
+        if self.rescale:
+            x *= self.rescale
+        if augment:
+            x = np.stack(
+                [
+                    self.apply_transform(a, self.get_random_transform(a.shape, random))
+                    for _ in range(rounds)
+                    for a in x
+                ]
+            )
+        if self.featurewise_center:
+            self.mean = x.mean(axis=(0, 1, 2)).reshape(1, 1, -1)
+            x -= self.mean
+        if self.featurewise_std_normalization:
+            self.std = x.std(axis=(0, 1, 2)).reshape(1, 1, -1)
+            x /= self.std + 1e-6
+        if self.zca_whitening:
+            u, s, _ = np.linalg.svd(x.reshape(len(x), -1).T, full_matrices=False)
+            self.zca_whitening_matrix = (u * (np.sqrt(len(x)) / (s + self.zca_epsilon))) @ u.T
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and bool(np.isfinite(value))
+
+
+def _is_range(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _draw_shift(random: np.random.RandomState, limits: Any, size: int) -> float:
+    """Pixels to shift by. One number: up to that; several: one of them. Below 1: a share."""
+    if not np.any(limits):
+        return 0.0
+    if np.ndim(limits) or isinstance(limits, (int, np.integer)):
+        shift = float(random.choice(limits))
+        shift *= float(random.choice([-1, 1]))
+    else:
+        shift = float(random.uniform(-limits, limits))
+    return shift * size if np.max(limits) < 1 else shift
+
+
+def affine_matrix(
+    shape: tuple[int, ...],
+    theta: float = 0,
+    tx: float = 0,
+    ty: float = 0,
+    shear: float = 0,
+    zx: float = 1,
+    zy: float = 1,
+) -> tuple[Array, Array]:
+    """Where each pixel of the new picture is found in the old one: `matrix · (i, j) + offset`.
+
+    Rotation, then shift, shear and zoom, around the middle of the picture:
+
+        M = R(theta) · T(tx, ty) · S(shear) · Z(zx, zy),   about ((h - 1) / 2, (w - 1) / 2)
+
+    in homogeneous coordinates. Keras 3 then swaps the first two axes of M (`apply_affine_transform`
+    in keras/src/legacy/preprocessing/image.py) before it reads them as (row, column, 1), so that
+    `tx` moves columns and `ty` rows, and a picture that is not square turns about a point beside
+    its middle. Surprising, but it is what a seed gives there, and so it is here.
+    """
+    a, s = np.deg2rad(theta), np.deg2rad(shear)
+    rotation = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    shift = np.array([[1, 0, tx], [0, 1, ty], [0, 0, 1]])
+    shearing = np.array([[1, -np.sin(s), 0], [0, np.cos(s), 0], [0, 0, 1]])
+    zoom = np.diag([zx, zy, 1.0])
+    middle_row, middle_column = shape[0] / 2 - 0.5, shape[1] / 2 - 0.5
+    to_middle = np.array([[1, 0, middle_row], [0, 1, middle_column], [0, 0, 1]])
+    back = np.array([[1, 0, -middle_row], [0, 1, -middle_column], [0, 0, 1]])
+    m = to_middle @ (rotation @ shift @ shearing @ zoom) @ back
+    m[:, [0, 1]] = m[:, [1, 0]]
+    m[[0, 1]] = m[[1, 0]]
+    return m[:2, :2], m[:2, 2]
+
+
+def _brighten(x: Array, factor: float) -> Array:
+    """Pillow's brightness; a picture outside 0 … 255 is stretched there and back."""
+    from PIL import ImageEnhance
+
+    low, high = x.min(), x.max()
+    stretch = bool(low < 0 or high > 255)
+    image = ImageEnhance.Brightness(array_to_img(x, scale=stretch)).enhance(factor)
+    y = img_to_array(image, dtype=x.dtype)
+    return y / 255 * (high - low) + low if stretch else y

@@ -1,0 +1,436 @@
+"""`image_dataset_from_directory`: photos in class folders as batches to iterate over.
+
+An `ImageDataset` starts anew each time it is iterated over. While one batch is used, the next one
+is decoded in threads; `cache()` decodes once and keeps the pixels.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from minicnn import seeding, shapes
+from minicnn.images.files import (
+    COLOR_MODES,
+    RESIZE_INTERPOLATIONS,
+    check_channels_last,
+    load_photo,
+)
+from minicnn.images.folders import (
+    check_class_count,
+    check_directory,
+    class_folders,
+    drop_unreadable,
+    in_threads,
+    list_images,
+    say,
+)
+
+Array = np.ndarray
+
+ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+LABEL_MODES = ("int", "categorical", "binary", None)
+SUBSETS = ("training", "validation", "both")
+_WHO = "image_dataset_from_directory"
+_END = object()
+
+
+class ImageDataset:
+    """Batches to iterate over again and again, with the few methods of `tf.data` that photos need.
+
+    `class_names` in the order of the class numbers, `file_paths` of the photos, `len()` the number
+    of batches. Every method returns a new data set and leaves this one as it is.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[], Iterator[Any]],
+        length: int,
+        class_names: list[str] | None = None,
+        file_paths: list[str] | None = None,
+        skipped: list[str] | None = None,
+    ) -> None:
+        self._start, self._length = start, length
+        self.class_names, self.file_paths = class_names, file_paths
+        self.skipped = skipped or []
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._start()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def cardinality(self) -> int:
+        return self._length
+
+    def as_numpy_iterator(self) -> Iterator[Any]:
+        return iter(self)
+
+    def _like(self, start: Callable[[], Iterator[Any]], length: int) -> "ImageDataset":
+        return ImageDataset(start, length, self.class_names, self.file_paths, self.skipped)
+
+    def map(
+        self, function: Callable[..., Any], num_parallel_calls: int | None = None
+    ) -> "ImageDataset":
+        """`function(x, y)` in place of each batch (x, y); `function(x)` where there are no labels.
+
+        `num_parallel_calls` batches are worked on ahead, in threads; the order stays.
+        """
+
+        def call(batch: Any) -> Any:
+            return function(*batch) if isinstance(batch, tuple) else function(batch)
+
+        def start() -> Iterator[Any]:
+            if num_parallel_calls is None or num_parallel_calls == 1:
+                return map(call, iter(self))
+            return _map_ahead(call, iter(self), num_parallel_calls)
+
+        return self._like(start, self._length)
+
+    def take(self, count: int) -> "ImageDataset":
+        """The first `count` batches; -1: all."""
+        if count < 0:
+            return self
+
+        def start() -> Iterator[Any]:
+            batches = iter(self)
+            for _ in range(min(count, self._length)):
+                yield next(batches)
+
+        return self._like(start, min(count, self._length))
+
+    def skip(self, count: int) -> "ImageDataset":
+        """All but the first `count` batches."""
+        if count < 0:
+            raise ValueError(f"skip expects a number of batches >= 0. Received {count}.")
+
+        def start() -> Iterator[Any]:
+            for number, batch in enumerate(self):
+                if number >= count:
+                    yield batch
+
+        return self._like(start, max(self._length - count, 0))
+
+    def shuffle(
+        self,
+        buffer_size: int,
+        seed: int | None = None,
+        reshuffle_each_iteration: bool = True,
+    ) -> "ImageDataset":
+        """The batches (not the photos in them) in random order, from a buffer, as `tf.data`."""
+        shapes.positive_int(buffer_size, "buffer_size", "shuffle")
+        rng = seeding.generator(seed)
+        fixed = int(rng.integers(2**32))
+
+        def start() -> Iterator[Any]:
+            random = rng if reshuffle_each_iteration else np.random.default_rng(fixed)
+            buffer: list[Any] = []
+            for batch in self:
+                buffer.append(batch)
+                if len(buffer) >= buffer_size:
+                    yield buffer.pop(int(random.integers(len(buffer))))
+            while buffer:
+                yield buffer.pop(int(random.integers(len(buffer))))
+
+        return self._like(start, self._length)
+
+    def prefetch(self, buffer_size: int) -> "ImageDataset":
+        """Make `buffer_size` batches ahead in a thread (-1: two) while one is used."""
+        count = 2 if buffer_size < 0 else max(buffer_size, 1)
+        return self._like(lambda: _map_ahead(None, iter(self), count), self._length)
+
+    def cache(self) -> "ImageDataset":
+        """Keep the batches of the first complete pass in memory; later passes get those."""
+        kept: list[Any] = []
+
+        def start() -> Iterator[Any]:
+            if kept:
+                yield from kept
+                return
+            batches = []
+            for batch in self:
+                batches.append(batch)
+                yield batch
+            kept[:] = batches
+
+        return self._like(start, self._length)
+
+
+def _map_ahead(
+    function: Callable[[Any], Any] | None, items: Iterator[Any], count: int
+) -> Iterator[Any]:
+    """`map(function, items)` with `count` results made ahead, in order.
+
+    Without a function the items themselves are made ahead, by one thread. The threads end with the
+    iteration, also with one that is left early.
+    """
+    workers = 1 if function is None else count
+    with ThreadPoolExecutor(workers, thread_name_prefix="minicnn-ahead") as threads:
+        waiting: deque[Any] = deque()
+
+        def add() -> None:
+            if function is None:
+                waiting.append(threads.submit(next, items, _END))
+            else:
+                item = next(items, _END)
+                waiting.append(threads.submit(lambda: item if item is _END else function(item)))
+
+        try:
+            for _ in range(count):
+                add()
+            while (result := waiting.popleft().result()) is not _END:
+                add()
+                yield result
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class _Photos(ImageDataset):
+    """Photos of a folder in batches: the source that the methods above build upon."""
+
+    def __init__(
+        self,
+        paths: list[str],
+        labels: Array | None,
+        class_names: list[str] | None,
+        read: Callable[[str], Array],
+        batch_size: int | None,
+        shuffle: bool,
+        seed: int,
+        skipped: list[str],
+        keep: bool = False,
+    ) -> None:
+        self._paths, self._labels, self._read = paths, labels, read
+        self._batch_size, self._shuffle, self._seed = batch_size, shuffle, seed
+        self._epoch = 0
+        self._pixels: dict[int, Array] | None = {} if keep else None
+        length = len(paths) if batch_size is None else -(-len(paths) // batch_size)
+        super().__init__(self._batches, length, class_names, paths, skipped)
+
+    def cache(self) -> ImageDataset:
+        """Decode each photo once, on first use, and keep its pixels; the order still changes.
+
+        float32: 12 bytes a pixel of an RGB photo, 49 kB for one of 64x64.
+        """
+        return _Photos(
+            self._paths,
+            self._labels,
+            self.class_names,
+            self._read,
+            self._batch_size,
+            self._shuffle,
+            self._seed,
+            self.skipped,
+            keep=True,
+        )
+
+    def _batches(self) -> Iterator[Any]:
+        return _map_ahead(None, self._epoch_of_batches(), 2)
+
+    def _epoch_of_batches(self) -> Iterator[Any]:
+        order = np.arange(len(self._paths))
+        if self._shuffle:  # anew in each epoch, the same for the same seed
+            order = np.random.default_rng([self._seed, self._epoch]).permutation(len(order))
+        self._epoch += 1
+        step = self._batch_size or 1
+        for first in range(0, len(order), step):
+            numbers = order[first : first + step]
+            x = np.stack(self._photos(numbers))
+            y = None if self._labels is None else self._labels[numbers]
+            if self._batch_size is None:
+                x, y = x[0], None if y is None else y[0]
+            yield x if y is None else (x, y)
+
+    def _photos(self, numbers: Array) -> list[Array]:
+        kept = self._pixels
+        if kept is None:
+            return in_threads(self._read, [self._paths[i] for i in numbers])
+        missing = [int(i) for i in numbers if int(i) not in kept]
+        for i, x in zip(missing, in_threads(self._read, [self._paths[i] for i in missing])):
+            kept[i] = x
+        return [kept[int(i)] for i in numbers]
+
+
+def image_dataset_from_directory(
+    directory: Any,
+    labels: Any = "inferred",
+    label_mode: str | None = "int",
+    class_names: Sequence[str] | None = None,
+    color_mode: str = "rgb",
+    batch_size: int | None = 32,
+    image_size: tuple[int, int] = (256, 256),
+    shuffle: bool = True,
+    seed: int | None = None,
+    validation_split: float | None = None,
+    subset: str | None = None,
+    interpolation: str = "bilinear",
+    follow_links: bool = False,
+    crop_to_aspect_ratio: bool = False,
+    pad_to_aspect_ratio: bool = False,
+    data_format: str | None = None,
+    verbose: bool = True,
+    on_bad_image: str = "error",
+) -> Any:
+    """The photos below `directory` as an `ImageDataset` of batches `(x, y)`; Keras's function.
+
+    `x` is float32 (batch, height, width, channels) with values 0 … 255, resized as TensorFlow does.
+    `label_mode`: "int" (int32 numbers of the class folders in alphabetical order), "categorical"
+    (one-hot float32), "binary" (float32 (batch, 1)), None (no labels: batches are `x` alone).
+    `labels` may be a list, one per file in the order of the paths, or None. `subset` "training",
+    "validation" or "both" with `validation_split`: for a seed the same photos as Keras. A shuffled
+    data set comes in a new order each epoch.
+
+    `on_bad_image="skip"` (not in Keras) tries every photo first and leaves out those that cannot be
+    read, with a warning; `.skipped` lists them. Raises `FileNotFoundError` without the folder,
+    `ValueError` for unknown modes, no photos, fewer than two classes, labels that do not fit; a
+    damaged photo raises when its batch is read, by name.
+    """
+    directory = check_directory(directory, _WHO)
+    if label_mode not in LABEL_MODES:
+        raise ValueError(
+            f"{_WHO} expects label_mode to be one of {LABEL_MODES}. Received {label_mode!r}."
+        )
+    if labels is None:
+        label_mode = None
+    color_mode = shapes.choice(color_mode, COLOR_MODES, "color_mode", _WHO)
+    interpolation = shapes.choice(interpolation, RESIZE_INTERPOLATIONS, "interpolation", _WHO)
+    image_size = shapes.pair(image_size, "image_size", _WHO)
+    if batch_size is not None:
+        batch_size = shapes.positive_int(batch_size, "batch_size", _WHO)
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
+        raise ValueError(f"{_WHO}: only one of crop_to_… and pad_to_aspect_ratio can be True.")
+    check_channels_last(data_format, _WHO)
+    _check_split(validation_split, subset, shuffle, seed)
+    if seed is None:
+        seed = int(seeding.default_generator().integers(10**6))
+
+    paths, numbers, names = _index(directory, labels, class_names, follow_links)
+    if label_mode is not None:
+        assert names is not None
+        check_class_count(directory, names, _WHO, label_mode == "binary")
+    skipped = drop_unreadable(paths, on_bad_image, _WHO)
+    if skipped:
+        bad = set(skipped)
+        good = [i for i, path in enumerate(paths) if path not in bad]
+        paths, numbers = [paths[i] for i in good], numbers[good]
+    if not paths:
+        raise ValueError(f"{_WHO} found no photos ({', '.join(ENDINGS)}) in {directory!r}.")
+    if verbose:
+        classes = "" if label_mode is None else f" belonging to {len(names or [])} classes"
+        say(f"Found {len(paths)} files{classes}.")
+    if shuffle:  # Keras's shuffle: it decides which photos a split takes
+        order = np.random.RandomState(seed)
+        order.shuffle(paths)
+        np.random.RandomState(seed).shuffle(numbers)
+
+    fit = "crop" if crop_to_aspect_ratio else "pad" if pad_to_aspect_ratio else "stretch"
+
+    def read(path: str) -> Array:
+        return load_photo(path, image_size, interpolation, color_mode, fit)
+
+    def dataset(part: slice, shuffled: bool) -> ImageDataset:
+        if not paths[part]:
+            raise ValueError(
+                f"validation_split={validation_split} leaves no photos for one part of "
+                f"{len(paths)} in {directory!r}."
+            )
+        y = None if label_mode is None else _labels(numbers[part], label_mode, len(names or []))
+        return _Photos(
+            paths[part],
+            y,
+            names if label_mode is not None or labels is not None else None,
+            read,
+            batch_size,
+            shuffled,
+            seed,
+            skipped,
+        )
+
+    if not validation_split:
+        return dataset(slice(None), shuffle)
+    held_out = int(validation_split * len(paths))
+    training, validation = slice(0, len(paths) - held_out), slice(len(paths) - held_out, None)
+    if verbose and subset in ("training", "both"):
+        say(f"Using {len(paths) - held_out} files for training.")
+    if verbose and subset in ("validation", "both"):
+        say(f"Using {held_out} files for validation.")
+    if subset == "both":
+        return dataset(training, shuffle), dataset(validation, False)
+    return dataset(training if subset == "training" else validation, shuffle)
+
+
+def _check_split(
+    validation_split: float | None, subset: str | None, shuffle: bool, seed: int | None
+) -> None:
+    if validation_split and not 0 < validation_split < 1:
+        raise ValueError(
+            f"{_WHO} expects validation_split to be between 0 and 1. Received {validation_split!r}."
+        )
+    if bool(validation_split) != (subset is not None):
+        raise ValueError(
+            f"{_WHO}: validation_split and subset go together. Received "
+            f"validation_split={validation_split!r}, subset={subset!r}."
+        )
+    if subset is not None:
+        shapes.choice(subset, SUBSETS, "subset", _WHO)
+    if validation_split and shuffle and seed is None:
+        raise ValueError(
+            f"{_WHO}: a shuffled validation_split needs a seed, so that the training and the "
+            "validation part do not overlap."
+        )
+    if seed is not None and (not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32):
+        raise ValueError(f"{_WHO} expects a seed from 0 to 2**32 - 1. Received {seed!r}.")
+
+
+def _index(
+    directory: str, labels: Any, class_names: Sequence[str] | None, follow_links: bool
+) -> tuple[list[str], Array, list[str] | None]:
+    """Paths, the number of the class of each, and the names of the classes."""
+    if isinstance(labels, str) and labels == "inferred":
+        folders = class_folders(directory, hidden=False)
+        if class_names is not None:
+            if not set(class_names) <= set(folders):
+                raise ValueError(
+                    f"{_WHO} expects class_names out of the class folders {folders}. "
+                    f"Received {list(class_names)}."
+                )
+            folders = list(class_names)
+        found = [list_images(f"{directory}/{name}", ENDINGS, follow_links) for name in folders]
+        numbers = np.repeat(np.arange(len(folders), dtype=np.int32), [len(f) for f in found])
+        return [path for paths in found for path in paths], numbers, folders
+    if class_names is not None:
+        raise ValueError(f'{_WHO}: class_names go with labels="inferred" only.')
+    paths = list_images(directory, ENDINGS, follow_links)
+    if labels is None:
+        return paths, np.zeros(len(paths), np.int32), None
+    if not isinstance(labels, (list, tuple, np.ndarray)):
+        raise ValueError(
+            f'{_WHO} expects labels to be "inferred", None, or a list with a whole number for each '
+            f"file. Received {labels!r}."
+        )
+    if len(labels) != len(paths):
+        raise ValueError(
+            f"{_WHO} expects one label for each of the {len(paths)} files in {directory!r}. "
+            f"Received {len(labels)}."
+        )
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iu" or array.ndim != 1 or (len(array) and array.min() < 0):
+        raise ValueError(f"{_WHO} expects labels to be whole numbers >= 0. Received {labels!r}.")
+    names = [str(label) for label in sorted(set(array.tolist()))]
+    return paths, array.astype(np.int32), names
+
+
+def _labels(numbers: Array, label_mode: str, classes: int) -> Array:
+    if label_mode == "int":
+        return numbers
+    if label_mode == "binary":
+        return numbers.astype(np.float32)[:, None]
+    if len(numbers) and numbers.max() >= classes:
+        raise ValueError(
+            f"{_WHO} expects labels from 0 to {classes - 1} for {classes} classes. "
+            f"Received {int(numbers.max())}."
+        )
+    return np.eye(classes, dtype=np.float32)[numbers]

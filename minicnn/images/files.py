@@ -1,0 +1,317 @@
+"""One picture: from a file to an array and back, as Keras and TensorFlow read it.
+
+Keras has two ways from a photo to pixels, and they differ:
+
+- `load_img` decodes and resizes with Pillow; the default is `"nearest"`, one source pixel for each
+  new one. `ImageDataGenerator.flow_from_directory` reads photos like this.
+- `image_dataset_from_directory` resizes with TensorFlow, bilinear between the four neighbours of
+  each new pixel's centre and without smoothing. `load_photo` reads photos like this.
+
+A network sees better what it was trained on, so read new photos the way the training photos were
+read. Both ways ignore a camera's EXIF rotation.
+"""
+
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn import config, shapes
+from minicnn.atomic import replacing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Array = np.ndarray
+PathLike = str | os.PathLike[str]
+
+# A header may claim a picture that no memory holds. Photos of today's cameras stay below.
+MAX_PIXELS = 100_000_000
+
+COLOR_MODES = {"grayscale": 1, "rgb": 3, "rgba": 4}  # and their channels
+PILLOW_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
+
+
+class BadImageError(ValueError):
+    """A file that should be a picture and cannot be read as one; the message names it."""
+
+
+def check_channels_last(data_format: str | None, who: str) -> None:
+    """Refuse Keras's other data format by name, instead of mixing up axes."""
+    if data_format not in (None, "channels_last"):
+        raise ValueError(
+            f'{who} expects data_format="channels_last": minicnn is NHWC throughout. '
+            f"Received {data_format!r}."
+        )
+
+
+# ---------------------------------------------------------------------------------------------
+# Files
+# ---------------------------------------------------------------------------------------------
+
+
+def open_image(path: PathLike | bytes | io.BytesIO) -> "Image":
+    """The decoded picture in the mode of its file.
+
+    Raises `FileNotFoundError` for a path that does not exist, `TypeError` for something that is no
+    path, and `BadImageError` for a file that is not a picture, damaged, cut off, or larger than
+    `MAX_PIXELS` (found out from its header, before any memory is taken).
+    """
+    from PIL import Image
+
+    if isinstance(path, io.BytesIO):
+        data, name = path, "the bytes"
+    elif isinstance(path, (str, bytes, os.PathLike)):
+        data, name = io.BytesIO(Path(os.fsdecode(path)).read_bytes()), repr(os.fsdecode(path))
+    else:
+        raise TypeError(f"path should be path-like or io.BytesIO. Received {type(path).__name__}.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we measure below
+            image = Image.open(data)
+        if image.width * image.height > MAX_PIXELS:
+            raise BadImageError(
+                f"{name} is too large: {image.width}x{image.height} pixels, "
+                f"where at most {MAX_PIXELS:,} pixels are read."
+            )
+        image.load()
+    except Image.DecompressionBombError:
+        raise BadImageError(
+            f"{name} is too large: its header claims more than {MAX_PIXELS:,} pixels."
+        ) from None
+    except Image.UnidentifiedImageError:
+        raise BadImageError(f"{name} is not a picture that can be read.") from None
+    except BadImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever they stumble over
+        raise BadImageError(f"{name} is damaged: {error or type(error).__name__}.") from None
+    return image
+
+
+def load_img(
+    path: PathLike | bytes | io.BytesIO,
+    color_mode: str = "rgb",
+    target_size: tuple[int, int] | None = None,
+    interpolation: str = "nearest",
+    keep_aspect_ratio: bool = False,
+) -> "Image":
+    """A photo as a Pillow image, as `keras.utils.load_img`.
+
+    `target_size` is (height, width); with `keep_aspect_ratio` the middle of the photo is cut out
+    first. `color_mode` "grayscale" leaves 16 and 32 bit gray pictures as they are; "rgb" drops an
+    alpha channel. Raises what `open_image` raises, and `ValueError` for unknown modes.
+    """
+    from PIL import Image
+
+    color_mode = shapes.choice(color_mode, COLOR_MODES, "color_mode", "load_img")
+    interpolation = shapes.choice(interpolation, PILLOW_INTERPOLATIONS, "interpolation", "load_img")
+    if target_size is not None:
+        target_size = shapes.pair(target_size, "target_size", "load_img")
+    image = open_image(path)
+    mode = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[color_mode]
+    if image.mode != mode and not (mode == "L" and image.mode in ("I", "I;16")):
+        image = image.convert(mode)
+    if target_size is None or image.size == target_size[::-1]:
+        return image
+    box = None
+    if keep_aspect_ratio:
+        box = _middle(image.width, image.height, target_size[1], target_size[0])
+    return image.resize(target_size[::-1], Image.Resampling[interpolation.upper()], box=box)
+
+
+def _middle(width: int, height: int, to_width: int, to_height: int) -> tuple[int, int, int, int]:
+    """The largest box (left, top, right, bottom) in the middle with the target's proportions."""
+    crop_height = max(min(height, (width * to_height) // to_width), 1)
+    crop_width = max(min(width, (height * to_width) // to_height), 1)
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return left, top, left + crop_width, top + crop_height
+
+
+def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> Array:
+    """A Pillow image as a float array (height, width, channels), as `keras.utils.img_to_array`.
+
+    Raises `ValueError` for anything that has not 2 or 3 axes.
+    """
+    check_channels_last(data_format, "img_to_array")
+    x = np.asarray(img, dtype=config.floatx() if dtype is None else dtype)
+    if x.ndim not in (2, 3):
+        raise ValueError(f"img_to_array expects a picture with 2 or 3 axes. Received {x.shape}.")
+    return x[:, :, None] if x.ndim == 2 else x
+
+
+def array_to_img(
+    x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None
+) -> "Image":
+    """An array (height, width, 1, 3 or 4) as a Pillow image, as `keras.utils.array_to_img`.
+
+    `scale` stretches the values to 0 … 255, whatever their range; without it they must lie there.
+    Raises `ValueError` for another rank or number of channels, and for values that are not finite.
+    """
+    from PIL import Image
+
+    check_channels_last(data_format, "array_to_img")
+    x = np.asarray(x, dtype=config.floatx() if dtype is None else dtype)
+    if x.ndim != 3 or x.shape[2] not in (1, 3, 4) or x.size == 0:
+        raise ValueError(
+            "array_to_img expects an array (height, width, channels) with 1, 3 or 4 channels. "
+            f"Received x.shape={x.shape}."
+        )
+    if not np.isfinite(x).all():
+        raise ValueError("array_to_img expects finite values. Received NaN or infinity.")
+    if scale:
+        x = x - x.min()
+        if x.max() != 0:
+            x /= x.max()
+        x *= 255
+    if x.shape[2] == 1 and x.max() > 255:
+        return Image.fromarray(x[:, :, 0].astype("int32"))
+    # Through int32, because a float outside 0 … 255 has no defined value as uint8.
+    pixels = x.astype("int32").astype("uint8")
+    return Image.fromarray(pixels[:, :, 0] if x.shape[2] == 1 else pixels)
+
+
+def save_img(
+    path: Any,
+    x: Any,
+    data_format: str | None = None,
+    file_format: str | None = None,
+    scale: bool = True,
+    **kwargs: Any,
+) -> None:
+    """Write an array as a picture, as `keras.utils.save_img`; further arguments go to Pillow.
+
+    `path` is a path or an open binary file. JPEG has no alpha: it is dropped, with a warning. A
+    file is written whole or not at all. Raises `ValueError` for a format that Pillow cannot write.
+    """
+    from PIL import Image
+
+    image = array_to_img(x, data_format=data_format, scale=scale)
+    is_path = isinstance(path, (str, os.PathLike))
+    if file_format is None and is_path:
+        file_format = Path(path).suffix[1:]
+    file_format = {"jpg": "jpeg"}.get((file_format or "").lower(), (file_format or "").lower())
+    Image.init()
+    if file_format.upper() not in Image.SAVE and f".{file_format}" not in Image.EXTENSION:
+        raise ValueError(
+            f'save_img expects a format such as "png" or "jpeg". Received {file_format!r}.'
+        )
+    file_format = Image.EXTENSION.get(f".{file_format}", file_format.upper())
+    if image.mode == "RGBA" and file_format == "JPEG":
+        warnings.warn("JPEG has no alpha channel: it is dropped.", stacklevel=2)
+        image = image.convert("RGB")
+    if not is_path:
+        image.save(path, format=file_format, **kwargs)
+        return
+    with replacing(path) as temporary:
+        image.save(temporary, format=file_format, **kwargs)
+
+
+# ---------------------------------------------------------------------------------------------
+# As TensorFlow reads and resizes
+# ---------------------------------------------------------------------------------------------
+
+
+def load_photo(
+    path: PathLike,
+    image_size: tuple[int, int],
+    interpolation: str = "bilinear",
+    color_mode: str = "rgb",
+    fit: str = "stretch",
+) -> Array:
+    """A photo as a float32 array (height, width, channels) with values from 0 to 255.
+
+    Exactly what `image_dataset_from_directory` makes of it, so that a model sees a new photo as it
+    saw the training photos. `fit` is "stretch", "crop" (the middle, in proportion) or "pad" (black
+    borders). Raises what `open_image` raises.
+    """
+    x = decode_photo(path, color_mode)
+    height, width = image_size
+    if fit == "crop":
+        left, top, right, bottom = _middle(x.shape[1], x.shape[0], width, height)
+        x = x[top:bottom, left:right]
+    elif fit == "pad":
+        ratio = max(x.shape[0] / height, x.shape[1] / width)
+        inner = max(int(x.shape[0] / ratio), 1), max(int(x.shape[1] / ratio), 1)
+        top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+        y = np.zeros((height, width, x.shape[2]), np.float32)
+        y[top : top + inner[0], left : left + inner[1]] = resize(x, inner, interpolation)
+        return y
+    return resize(x, image_size, interpolation)
+
+
+def decode_photo(path: PathLike, color_mode: str = "rgb") -> Array:
+    """The pixels of a photo as uint8 (height, width, channels), as `tf.io.decode_image`.
+
+    Palettes become colours; an alpha channel is dropped for "rgb" and "grayscale"; of 16 bits the
+    upper 8 remain; of an animation the first picture.
+    """
+    image = open_image(path)
+    if image.mode in ("I", "I;16", "I;16B", "I;16L"):
+        gray = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        gray = gray[:, :, None]
+        if color_mode == "grayscale":
+            return gray
+        opaque = [np.full_like(gray, 255)] if color_mode == "rgba" else []
+        return np.concatenate([gray, gray, gray, *opaque], axis=2)
+    mode = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[color_mode]
+    if image.mode == "P" and mode == "L":
+        image = image.convert("RGB")
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+RESIZE_INTERPOLATIONS = ("bilinear", "nearest")
+
+
+def resize(x: Array, size: tuple[int, int], interpolation: str = "bilinear") -> Array:
+    """`x` (height, width, channels) at another size as float32, as `tf.image.resize`.
+
+    A new pixel's centre lies at (i + 1/2) · old / new - 1/2 of the old picture ("half pixel
+    centres"); "bilinear" weighs the four pixels around it, "nearest" takes the one it falls in.
+    Making a picture smaller does not smooth it first: fine patterns may flicker (aliasing).
+    """
+    height, width = size
+    if x.shape[:2] == (height, width):
+        return x.astype(np.float32)
+    if interpolation == "nearest":
+        rows, columns = (_nearest(n, old) for n, old in zip(size, x.shape[:2]))
+        return x[rows][:, columns].astype(np.float32)
+    top, bottom, down = _between(height, x.shape[0])
+    left, right, across = _between(width, x.shape[1])
+    down, across = down[:, None, None], across[None, :, None]
+
+    def row(index: Array) -> Array:
+        line = x[index].astype(np.float32)
+        a = line[:, left]
+        b: Array = line[:, right]
+        b -= a
+        b *= across
+        b += a
+        return b
+
+    above, below = row(top), row(bottom)
+    below -= above
+    below *= down
+    below += above
+    return below
+
+
+def _centres(new: int, old: int) -> Array:
+    scale = np.float32(old) / np.float32(new)
+    return (np.arange(new, dtype=np.float32) + np.float32(0.5)) * scale
+
+
+def _nearest(new: int, old: int) -> Array:
+    return np.minimum(np.floor(_centres(new, old)).astype(np.intp), old - 1)
+
+
+def _between(new: int, old: int) -> tuple[Array, Array, Array]:
+    """For each new pixel the two old ones around it, and how far it is towards the second."""
+    position = _centres(new, old) - np.float32(0.5)
+    floor = np.floor(position)
+    before = np.maximum(floor, 0).astype(np.intp)
+    after = np.minimum(np.ceil(position), old - 1).astype(np.intp)
+    return before, after, position - floor
