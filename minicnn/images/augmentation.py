@@ -206,8 +206,8 @@ class ImageDataGenerator:
         """What shall happen to a picture of this shape, drawn at random.
 
         A dictionary for `apply_transform`: `theta` and `shear` in degrees, `tx` (from the height's
-        range) and `ty` (from the width's) in pixels, factors `zx` and `zy`, `flip_horizontal`, `flip_vertical`,
-        `channel_shift_intensity`, `brightness`. The draws come in Keras's order.
+        range) and `ty` (from the width's) in pixels, factors `zx` and `zy`, `flip_horizontal`,
+        `flip_vertical`, `channel_shift_intensity`, `brightness`. Drawn in Keras's order.
         """
         random = random_state(seed)
         theta = (
