@@ -357,6 +357,30 @@ def _check_depthwise(
     return _check_convolution(x, w, b, strides, padding, dilation_rate, 1, algorithm, name, filters)
 
 
+def _flat_filters(w: Array) -> Array:
+    """(rows, columns, channels, multiplier) as (rows, columns, channels * multiplier)."""
+    return np.ascontiguousarray(w).reshape(*w.shape[:2], -1)
+
+
+def _repeat_channels(x: Array, multiplier: int) -> Array:
+    """Each channel `multiplier` times: as many channels as filters, so that each has one filter."""
+    x = np.ascontiguousarray(x)
+    if multiplier == 1:
+        return x
+    y = np.empty((*x.shape[:3], x.shape[3] * multiplier), x.dtype)
+    kernels.depthwise.repeat(x.reshape(-1), multiplier, y.reshape(-1))
+    return y
+
+
+def _sum_channels(dy: Array, multiplier: int) -> Array:
+    """The backward pass of `_repeat_channels`: the sum over each channel's copies."""
+    if multiplier == 1:
+        return dy
+    dx = np.empty((*dy.shape[:3], dy.shape[3] // multiplier), dy.dtype)
+    kernels.depthwise.sum_runs(dy.reshape(-1), multiplier, dx.reshape(-1))
+    return dx
+
+
 def depthwise_conv2d(
     x: Array,
     w: Array,
@@ -380,7 +404,7 @@ def depthwise_conv2d(
     window, filters = how.window, w.shape[2] * w.shape[3]
     if how.algorithm == "naive":
         return naive.depthwise_conv2d(x, w, b, window.strides, padding.lower(), window.dilation)
-    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+    x, w = _repeat_channels(x, w.shape[3]), _flat_filters(w)
     bias = np.zeros(filters, x.dtype) if b is None else np.ascontiguousarray(b)
     y = np.empty((x.shape[0], *window.out, filters), x.dtype)
     kernels.depthwise.forward(x, w, bias, window.strides, window.dilation, window.before, y)
@@ -408,17 +432,17 @@ def depthwise_conv2d_backward(
             dy, x, w, window.strides, padding.lower(), window.dilation
         )
         return dx if need_dx else None, dw if need_dw else None, db if need_dw else None
-    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
     geometry = window.strides, window.dilation, window.before
     dx_found: Array | None = None
     dw_found: Array | None = None
     db_found: Array | None = None
     if need_dx:
-        dx_found = np.empty_like(x)
-        kernels.depthwise.backward_input(dy, w, *geometry, dx_found)
+        each = np.empty((*x.shape[:3], filters), x.dtype)
+        kernels.depthwise.backward_input(dy, _flat_filters(w), *geometry, each)
+        dx_found = _sum_channels(each, w.shape[3])
     if need_dw:
         partial = np.empty((x.shape[0], *window.kernel, filters), x.dtype)
-        kernels.depthwise.backward_weight(dy, x, *geometry, partial)
+        kernels.depthwise.backward_weight(dy, _repeat_channels(x, w.shape[3]), *geometry, partial)
         dw_found = partial.sum(axis=0).reshape(w.shape)
         db_found = _sum_positions(dy)
     return dx_found, dw_found, db_found
@@ -682,10 +706,10 @@ def relu_backward(
 
 
 def sigmoid(x: Array, name: str = "sigmoid") -> Array:
-    """y = 1 / (1 + exp(-x)), computed from exp(-|x|) so that nothing overflows."""
+    """y = 1 / (1 + exp(-x)), as exp(min(x, 0)) / (1 + exp(-|x|)) so that nothing overflows."""
     shapes.check_array(x, None, "x", name)
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    y: Array = np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+    return y
 
 
 def sigmoid_backward(dy: Array, y: Array, name: str = "sigmoid") -> Array:

@@ -246,8 +246,8 @@ def decode_photo(path: PathLike, color_mode: str = "rgb") -> Array:
     """The pixels of a photo as uint8 (height, width, channels), as `tf.io.decode_image`.
 
     JPEG alone differs, by a few of 255 levels: TensorFlow decodes it with a faster, rougher inverse
-    cosine transform. Palettes become colours; an alpha channel is dropped for "rgb" and "grayscale"; of 16 bits the
-    upper 8 remain; of an animation the first picture.
+    cosine transform. Palettes become colours; an alpha channel is dropped for "rgb" and
+    "grayscale"; of 16 bits the upper 8 remain; of an animation the first picture.
     """
     image = open_image(path)
     if image.mode in ("I", "I;16", "I;16B", "I;16L"):
