@@ -293,8 +293,8 @@ def image_dataset_from_directory(
         raise ValueError(
             f"{_WHO} expects label_mode to be one of {LABEL_MODES}. Received {label_mode!r}."
         )
-    if labels is None:
-        label_mode = None
+    if labels is None or label_mode is None:  # either means: photos alone
+        labels = label_mode = None
     color_mode = shapes.choice(color_mode, COLOR_MODES, "color_mode", _WHO)
     interpolation = shapes.choice(interpolation, RESIZE_INTERPOLATIONS, "interpolation", _WHO)
     image_size = shapes.pair(image_size, "image_size", _WHO)
@@ -341,7 +341,7 @@ def image_dataset_from_directory(
         return _Photos(
             paths[part],
             y,
-            names if label_mode is not None or labels is not None else None,
+            names,
             read,
             batch_size,
             shuffled,

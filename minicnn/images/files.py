@@ -233,9 +233,11 @@ def load_photo(
         left, top, right, bottom = _middle(x.shape[1], x.shape[0], width, height)
         x = x[top:bottom, left:right]
     elif fit == "pad":
-        ratio = max(x.shape[0] / height, x.shape[1] / width)
-        inner = max(int(x.shape[0] / ratio), 1), max(int(x.shape[1] / ratio), 1)
-        top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+        # In float32 and rounded down, as `tf.image.resize_with_pad`.
+        old, new = np.array(x.shape[:2], np.float32), np.array(image_size, np.float32)
+        exact = old / (old / new).max()
+        inner = max(int(exact[0]), 1), max(int(exact[1]), 1)
+        top, left = ((new - exact) / 2).astype(int)
         y = np.zeros((height, width, x.shape[2]), np.float32)
         y[top : top + inner[0], left : left + inner[1]] = resize(x, inner, interpolation)
         return y
