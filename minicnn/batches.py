@@ -18,6 +18,8 @@ Array = np.ndarray
 
 
 class Batch(NamedTuple):
+    """What one step takes: inputs, targets, and a weight for each example (or None)."""
+
     x: Any
     y: Any = None
     sample_weight: Any = None

@@ -105,6 +105,12 @@ def _parser() -> argparse.ArgumentParser:
         "--dropout", type=float, default=0.0, metavar="RATE", help="before the dense layer"
     )
     train.add_argument(
+        "--head",
+        choices=("average", "flatten"),
+        default="average",
+        help="before the dense layer: global average pooling (default), or flatten",
+    )
+    train.add_argument(
         "--augment",
         action="store_true",
         help="flip, shift and zoom the training photos at random, anew in each epoch",
@@ -174,18 +180,24 @@ def _filters(text: str) -> tuple[int, ...]:
 
 
 def small_cnn(
-    image_size: int, classes: int, filters: Sequence[int] = DEFAULT_FILTERS, dropout: float = 0.0
+    image_size: int,
+    classes: int,
+    filters: Sequence[int] = DEFAULT_FILTERS,
+    dropout: float = 0.0,
+    head: str = "average",
 ) -> Any:
-    """Rescaling, then (3x3 convolution + ReLU, pooling) per entry of `filters`, then scores.
+    """Rescaling, then a 3x3 convolution with ReLU per entry of `filters`, pooling between them.
 
-    No pooling after the last convolution: global average pooling follows there.
+    `head` "average": global average pooling, what was seen wherever it was; "flatten": one more
+    pooling, and every place keeps weights of its own. Then one score per class.
     """
     from minicnn import layers
 
-    if image_size < 2 ** (len(filters) - 1):
+    halvings = len(filters) - 1 if head == "average" else len(filters)
+    if image_size < 2**halvings:
         raise ValueError(
-            f"{len(filters)} convolutions with pooling between them need photos of at least "
-            f"{2 ** (len(filters) - 1)} pixels a side. Received --image-size {image_size}."
+            f"{len(filters)} convolutions and {halvings} poolings need photos of at least "
+            f"{2**halvings} pixels a side. Received --image-size {image_size}."
         )
     from minicnn.model import Sequential
 
@@ -194,7 +206,11 @@ def small_cnn(
         if index:
             model.add(layers.MaxPooling2D())
         model.add(layers.Conv2D(count, 3, padding="same", activation="relu"))
-    model.add(layers.GlobalAveragePooling2D())
+    if head == "average":
+        model.add(layers.GlobalAveragePooling2D())
+    else:
+        model.add(layers.MaxPooling2D())
+        model.add(layers.Flatten())
     if dropout:
         model.add(layers.Dropout(dropout))
     model.add(layers.Dense(classes))
@@ -220,16 +236,16 @@ def _demo(options: argparse.Namespace) -> int:
         _photos(data / split, 64, 32, shuffle=split == "train", seed=options.seed)
         for split in counts
     )
-    model = small_cnn(64, len(train.class_names), filters=(16, 32, 64))
-    _fit(model, train, validation, options, output, learning_rate=3e-3)
+    model = small_cnn(64, len(train.class_names), (16, 32, 64), dropout=0.3, head="flatten")
+    _fit(model, train, validation, options, output, learning_rate=1e-3)
     loss, accuracy = model.evaluate(test, verbose=0)
     print(f"\nTest: accuracy {accuracy:.3f}, loss {loss:.3f}, on pictures it never saw.")
     print(f"That took {time.perf_counter() - start:.0f} seconds in all.")
-    picture = next(iter(sorted((data / "test" / "hat").glob("*.jpg"))))
+    picture = next(iter(sorted((data / "test" / "pants").glob("*.jpg"))))
     print(
         "\nWhat to try next:\n"
         f"  minicnn predict {output / 'model.keras'} {picture}\n"
-        f"  minicnn train --data {data} --filters 32,64,128 --dropout 0.2 --epochs 20\n"
+        f"  minicnn train --data {data} --head flatten --augment --epochs 20\n"
         "  minicnn check Conv2D MaxPooling2D      (each layer beside Keras's)"
     )
     return 0
@@ -242,7 +258,13 @@ def _train(options: argparse.Namespace) -> int:
     seeding.set_random_seed(options.seed)
     train, validation, test = _splits(options)
     output.mkdir(parents=True, exist_ok=True)
-    model = small_cnn(options.image_size, len(train.class_names), options.filters, options.dropout)
+    model = small_cnn(
+        options.image_size,
+        len(train.class_names),
+        options.filters,
+        options.dropout,
+        options.head,
+    )
     history = _fit(model, train, validation, options, output, options.learning_rate)
     accuracies = history["val_accuracy"]
     best = max(accuracies)

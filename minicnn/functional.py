@@ -72,6 +72,8 @@ def _check_convolution(
     groups = shapes.positive_int(groups, "groups", name)
     padding = shapes.choice(padding, ("valid", "same"), "padding", name)
     algorithm = shapes.choice(algorithm, ALGORITHMS, "algorithm", name)
+    if 0 in w.shape:
+        raise ValueError(f"{name} expects a w that is not empty. Received w.shape={w.shape}.")
     if filters is None:
         filters = w.shape[3]
     if filters % groups:
@@ -470,6 +472,14 @@ def _pool_window(
     return shapes.window((size[0], size[1]), kernel, steps, padding, (1, 1), name)
 
 
+def _check_x_shape(x_shape: Sequence[int], name: str) -> Sequence[int]:
+    if len(x_shape) != 4 or min(x_shape[1:3]) < 1:
+        raise ValueError(
+            f"{name} expects x_shape=(batch, height, width, channels). Received {x_shape}."
+        )
+    return x_shape
+
+
 def max_pool2d(
     x: Array,
     pool_size: int | Pair = (2, 2),
@@ -546,7 +556,7 @@ def average_pool2d_backward(
     name: str = "average_pool2d",
 ) -> Array:
     """dx of `average_pool2d`: each of the k real pixels under a window gets dy / k."""
-    batch, height, width, channels = x_shape
+    batch, height, width, channels = _check_x_shape(x_shape, name)
     window = _pool_window((height, width), pool_size, strides, padding, name)
     dy = _check_gradient(dy, (batch, *window.out, channels), dy, name)
     dx = np.empty(tuple(x_shape), dy.dtype)
@@ -570,7 +580,7 @@ def global_average_pool2d_backward(
     dy: Array, x_shape: Sequence[int], name: str = "global_average_pool2d"
 ) -> Array:
     """dx[n, i, j, c] = dy[n, c] / (height * width)."""
-    batch, height, width, channels = x_shape
+    batch, height, width, channels = _check_x_shape(x_shape, name)
     dy = _check_gradient(dy, (batch, channels), dy, name)
     share = dy / dy.dtype.type(height * width)
     return np.broadcast_to(share[:, None, None, :], tuple(x_shape)).copy()
@@ -597,13 +607,20 @@ def global_max_pool2d_backward(dy: Array, x: Array, name: str = "global_max_pool
     return winners * share[:, None, None, :]
 
 
+def _check_sides(padding: tuple[Pair, Pair], name: str) -> list[Pair]:
+    if not isinstance(padding, (tuple, list)) or len(padding) != 2:
+        raise ValueError(
+            f"{name} expects padding=((top, bottom), (left, right)). Received {padding!r}."
+        )
+    return [shapes.pair(side, "padding", name, minimum=0) for side in padding]
+
+
 def zero_padding2d(
     x: Array, padding: tuple[Pair, Pair] = ((1, 1), (1, 1)), name: str = "zero_padding2d"
 ) -> Array:
     """Zeros around each picture: `padding` is `((top, bottom), (left, right))`, in pixels."""
     shapes.check_array(x, 4, "x", name)
-    sides = [shapes.pair(side, "padding", name, minimum=0) for side in padding]
-    return np.pad(x, ((0, 0), *sides, (0, 0)))
+    return np.pad(x, ((0, 0), *_check_sides(padding, name), (0, 0)))
 
 
 def zero_padding2d_backward(
@@ -611,7 +628,12 @@ def zero_padding2d_backward(
 ) -> Array:
     """dx: dy without its border."""
     shapes.check_array(dy, 4, "dy", name)
-    (top, bottom), (left, right) = (shapes.pair(side, "padding", name, 0) for side in padding)
+    (top, bottom), (left, right) = _check_sides(padding, name)
+    if dy.shape[1] < top + bottom or dy.shape[2] < left + right:
+        raise ValueError(
+            f"{name} expects dy with at least {top + bottom}x{left + right} pixels, its padding. "
+            f"Received dy.shape={dy.shape}."
+        )
     return dy[:, top : dy.shape[1] - bottom, left : dy.shape[2] - right].copy()
 
 
@@ -695,7 +717,7 @@ def relu_backward(
     shapes.check_array(x, None, "x", name)
     dy = _check_gradient(dy, x.shape, x, name)
     dx = np.empty(x.shape, x.dtype)
-    cap = np.inf if max_value is None else max_value
+    cap = np.nan if max_value is None else max_value  # not even infinity is at or above NaN
     kernels.elementwise.relu_backward(
         dy.reshape(-1),
         np.ascontiguousarray(x).reshape(-1),
@@ -714,6 +736,7 @@ def sigmoid(x: Array, name: str = "sigmoid") -> Array:
 
 def sigmoid_backward(dy: Array, y: Array, name: str = "sigmoid") -> Array:
     """dx = dy * y * (1 - y), from the output y."""
+    shapes.check_array(y, None, "y", name)
     dy = _check_gradient(dy, y.shape, y, name)
     return dy * y * (1 - y)
 
@@ -727,8 +750,18 @@ def tanh(x: Array, name: str = "tanh") -> Array:
 
 def tanh_backward(dy: Array, y: Array, name: str = "tanh") -> Array:
     """dx = dy * (1 - y**2), from the output y."""
+    shapes.check_array(y, None, "y", name)
     dy = _check_gradient(dy, y.shape, y, name)
     return dy * (1 - y * y)
+
+
+def _check_classes(x: Array, argument: str, name: str) -> None:
+    shapes.check_array(x, None, argument, name)
+    if x.ndim < 1 or x.shape[-1] < 1:
+        raise ValueError(
+            f"{name} expects {argument}.shape=(..., classes), at least one class. "
+            f"Received {argument}.shape={x.shape}."
+        )
 
 
 def softmax(x: Array, name: str = "softmax") -> Array:
@@ -736,7 +769,7 @@ def softmax(x: Array, name: str = "softmax") -> Array:
 
     Over the last axis. Subtracting m cancels in the ratio and keeps exp from overflowing.
     """
-    shapes.check_array(x, None, "x", name)
+    _check_classes(x, "x", name)
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     y: Array = e / e.sum(axis=-1, keepdims=True)
     return y
@@ -744,6 +777,7 @@ def softmax(x: Array, name: str = "softmax") -> Array:
 
 def softmax_backward(dy: Array, y: Array, name: str = "softmax") -> Array:
     """dx[..., k] = y[..., k] * (dy[..., k] - sum over j of dy[..., j] * y[..., j])."""
+    _check_classes(y, "y", name)
     dy = _check_gradient(dy, y.shape, y, name)
     dx: Array = y * (dy - (dy * y).sum(axis=-1, keepdims=True))
     return dx
@@ -755,7 +789,12 @@ def dropout(x: Array, mask: Array, rate: float, name: str = "dropout") -> Array:
     `rate` in [0, 1) is the share that is dropped (Srivastava et al. 2014, scaled while training).
     """
     shapes.check_array(x, None, "x", name)
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool:
+        received = getattr(mask, "dtype", type(mask).__name__)
+        raise TypeError(f"{name} expects mask to be an array of booleans. Received {received}.")
     shapes.check_shape(mask, x.shape, "mask", name)
+    if not 0 <= rate < 1:
+        raise ValueError(f"{name} expects rate to be at least 0 and below 1. Received {rate!r}.")
     return np.where(mask, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
 
 
@@ -922,7 +961,7 @@ EPSILON = 1e-7  # Keras's `epsilon()`: how far probabilities stay from 0 and 1 u
 
 def _check_targets(y_true: Array, y_pred: Array, name: str) -> None:
     shapes.check_array(y_true, None, "y_true", name)
-    shapes.check_array(y_pred, None, "y_pred", name)
+    _check_classes(y_pred, "y_pred", name)
     shapes.check_shape(y_true, y_pred.shape, "y_true", name)
     shapes.check_same_dtype({"y_true": y_true, "y_pred": y_pred}, name)
 
@@ -1065,6 +1104,12 @@ def affine_transform(
         )
     if not (np.isfinite(matrix).all() and np.isfinite(offset).all()):
         raise ValueError(f"{name} expects finite numbers. Received {matrix}, {offset}.")
+    with np.errstate(over="ignore"):
+        farthest = np.abs(matrix) @ x.shape[:2] + np.abs(offset)
+    if farthest.max() > 2**31:  # beyond, the kernel's arithmetic would lose the picture
+        raise ValueError(
+            f"{name} expects positions within 2**31 pixels. Received {matrix}, {offset}."
+        )
     y = np.empty(x.shape, x.dtype)
     if y.size:
         kernels.warp.affine_transform(

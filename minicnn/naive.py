@@ -180,7 +180,10 @@ def max_pool2d_backward(
     strides: Pair | None = None,
     padding: str = "valid",
 ) -> Array:
-    """dx: the winner of each window takes all of its dy; among equals the first one wins."""
+    """dx: the winner of each window takes all of its dy; among equals the first one wins.
+
+    NaN wins over every number, and the first NaN over later ones.
+    """
     batch, height, width, channels = x.shape
     window = shapes.window(
         (height, width), pool_size, strides or pool_size, padding, (1, 1), "max_pool2d"
@@ -189,9 +192,9 @@ def max_pool2d_backward(
     for oy, ox, _i, _j, iy, ix in _taps(window, (height, width)):
         for n in range(batch):
             for c in range(channels):
-                key = (n, oy, ox, c)
-                if key not in best or x[n, iy, ix, c] > best[key][0] or np.isnan(x[n, iy, ix, c]):
-                    best[key] = (x[n, iy, ix, c], iy, ix)
+                key, pixel = (n, oy, ox, c), x[n, iy, ix, c]
+                if key not in best or not (pixel <= best[key][0] or np.isnan(best[key][0])):
+                    best[key] = (pixel, iy, ix)
     dx = np.zeros_like(x)
     for (n, oy, ox, c), (_, iy, ix) in best.items():
         dx[n, iy, ix, c] += dy[n, oy, ox, c]
@@ -331,10 +334,10 @@ def relu(
     """y = x above the threshold, `negative_slope * (x - threshold)` below, at most `max_value`."""
     y = np.zeros_like(x)
     for p in np.ndindex(x.shape):
-        if x[p] > threshold or np.isnan(x[p]):
-            y[p] = x[p] if max_value is None or np.isnan(x[p]) else min(x[p], max_value)
-        else:
-            y[p] = negative_slope * (x[p] - threshold)
+        if x[p] <= threshold:
+            y[p] = negative_slope * (x[p] - threshold) if negative_slope else 0.0
+        else:  # also NaN, which is neither above nor below
+            y[p] = max_value if max_value is not None and x[p] > max_value else x[p]
     return y
 
 
@@ -351,10 +354,10 @@ def relu_backward(
     """
     dx = np.zeros_like(x)
     for p in np.ndindex(x.shape):
-        if x[p] > threshold:
-            dx[p] = dy[p] if max_value is None or x[p] < max_value else 0.0
+        if x[p] <= threshold:
+            dx[p] = negative_slope * dy[p] if negative_slope else 0.0
         else:
-            dx[p] = negative_slope * dy[p]
+            dx[p] = 0.0 if max_value is not None and x[p] >= max_value else dy[p]
     return dx
 
 
@@ -658,7 +661,9 @@ def _fold(position: float, size: int, mode: str) -> float:
         if mode == "nearest":
             position = min(max(position, 0), last)
         elif mode == "wrap":  # a b c d | b c d: the first pixel lies on the last, as in scipy
-            position = 0 if last == 0 else position + (last if position < 0 else -last)
+            if last == 0:
+                return 0
+            return last - -position % last if position < 0 else position % last
         elif -0.5 <= position <= size - 0.5:  # "reflect", between an edge and its mirror image
             return position
         else:  # "reflect", d c b a | a b c d | d c b a

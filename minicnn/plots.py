@@ -17,8 +17,8 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 def curves(history: Mapping[str, Sequence[float]], title: str = "") -> Any:
     """A matplotlib `Figure`: the loss, and each metric, of training and validation over the epochs.
 
-    `history` is `fit(…).history`. The best validation epoch of each metric is marked. Raises
-    `ImportError` without matplotlib and `ValueError` for an empty history.
+    `history` is `fit(…).history`. The best validation epoch of each metric is circled, and named in
+    the legend. Raises `ImportError` without matplotlib and `ValueError` for an empty history.
     """
     try:
         from matplotlib.figure import Figure
@@ -39,18 +39,12 @@ def curves(history: Mapping[str, Sequence[float]], title: str = "") -> Any:
             if not values:
                 continue
             epochs = range(1, len(values) + 1)
-            axes.plot(epochs, values, line, color=colour, marker="o", markersize=3, label=label)
+            (drawn,) = axes.plot(epochs, values, line, color=colour, marker="o", markersize=3)
             if key.startswith("val_"):
                 best = (min if name == "loss" else max)(epochs, key=lambda e: values[e - 1])
-                axes.annotate(
-                    f"{values[best - 1]:.3f} (epoch {best})",
-                    (best, values[best - 1]),
-                    xytext=(0, 8 if name != "loss" else -14),
-                    textcoords="offset points",
-                    ha="center",
-                    color=colour,
-                    fontsize=8,
-                )
+                axes.plot(best, values[best - 1], "o", color=colour, fillstyle="none", markersize=9)
+                label += f", best {values[best - 1]:.3f} in epoch {best}"
+            drawn.set_label(label)
         axes.set_title(name)
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss (nats)" if name == "loss" else f"{name} (share of examples)")

@@ -100,6 +100,7 @@ class _Convolution(Layer):
 
 
 def check_data_format(data_format: str | None, who: str) -> str:
+    """`"channels_last"`; `ValueError` for anything else but None."""
     if data_format not in (None, "channels_last"):
         raise ValueError(
             f'{who} expects data_format="channels_last", the only one here. '
