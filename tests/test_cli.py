@@ -1,0 +1,279 @@
+"""The command line as a user meets it: what it prints, writes and returns, and how it fails."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicnn import cli
+from minicnn.models import load_model
+
+
+def run(*arguments):
+    return cli.main([str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two classes that one pixel tells apart, as train, validation and test folders."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("validation", 4), ("test", 4)):
+        for name, bright in (("day", 150), ("night", 0)):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 100, (12, 10, 3)) + bright
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / split / name / f"{i}.png")
+    return folder
+
+
+SMALL = ("--image-size", 8, "--filters", "4,4", "--batch-size", 8, "--learning-rate", 0.03)
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    output = tmp_path_factory.mktemp("run")
+    assert run("train", "--data", photos, "--output", output, "--epochs", 8, *SMALL) == 0
+    return output
+
+
+def test_train_writes_the_best_model_and_the_history(photos, trained):
+    rows = list(csv.DictReader((trained / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == [str(i) for i in range(8)]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} < set(rows[0])
+    model = load_model(trained / "model.keras")
+    assert model.metadata["class_names"] == ["day", "night"]
+    assert model.metadata["image_size"] == [8, 8]
+    assert max(float(row["val_accuracy"]) for row in rows) == 1.0
+
+
+def test_train_prints_what_happened(photos, tmp_path, capsys):
+    assert run("train", "--data", photos, "--output", tmp_path, "--epochs", 2, *SMALL) == 0
+    printed = capsys.readouterr().out
+    assert "(3·3·3+1)·4" in printed
+    assert "Epoch 2/2" in printed
+    assert "Best validation accuracy" in printed
+    assert "Test, with that epoch's weights" in printed
+
+
+def test_curves_are_drawn(trained):
+    pytest.importorskip("matplotlib")
+    with Image.open(trained / "curves.png") as picture:
+        assert picture.width > 600
+
+
+def test_same_seed_same_model(photos, tmp_path):
+    for name in ("a", "b"):
+        arguments = ("--output", tmp_path / name, "--epochs", 2, "--seed", 3, "--augment")
+        assert run("train", "--data", photos, *arguments, *SMALL, "--dropout", 0.2) == 0
+    a, b = (load_model(tmp_path / name / "model.keras").get_weights() for name in ("a", "b"))
+    for first, second in zip(a, b, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_predict(photos, trained, capsys):
+    images = [photos / "test" / "night" / "0.png", photos / "test" / "day" / "1.png"]
+    assert run("predict", trained / "model.keras", *images) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{images[0]}:"
+    assert lines[1].split()[1] == "night"
+    assert lines[4].split()[1] == "day"
+    shares = [float(line.split("%")[0]) for line in lines[1:3]]
+    assert abs(sum(shares) - 100) < 0.11
+    assert run("predict", trained / "model.keras", images[0], "--top", 1) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_train_without_a_validation_folder(photos, tmp_path, capsys):
+    data = photos / "train"
+    arguments = ("--output", tmp_path, "--epochs", 1, "--head", "flatten", *SMALL)
+    assert run("train", "--data", data, "--validation-split", 0.25, *arguments) == 0
+    printed = capsys.readouterr().out
+    assert "Using 18 files for training." in printed
+    assert "Using 6 files for validation." in printed
+
+
+def test_demo(tmp_path, capsys, monkeypatch):
+    from minicnn import datasets
+
+    draw = datasets.write_clothing_sample
+
+    def draw_fewer(folder, counts, **options):
+        return draw(folder, {"train": 6, "validation": 2, "test": 2}, **options)
+
+    monkeypatch.setattr(datasets, "write_clothing_sample", draw_fewer)
+    assert run("demo", "--output", tmp_path / "demo", "--epochs", 1) == 0
+    printed = capsys.readouterr().out
+    assert "Test: accuracy" in printed
+    assert {p.name for p in (tmp_path / "demo").iterdir()} >= {
+        "clothes",
+        "model.keras",
+        "history.csv",
+    }
+    # What it says to try next works as printed.
+    commands = [line.split() for line in printed.splitlines() if line.startswith("  minicnn ")]
+    assert [command[1] for command in commands] == ["predict", "train", "check"]
+    assert run(*commands[0][1:]) == 0
+    assert "%" in capsys.readouterr().out
+
+
+def test_check_one_layer(capsys):
+    pytest.importorskip("keras")
+    assert run("check", "ReLU") == 0
+    assert "ReLU" in capsys.readouterr().out
+
+
+def test_check_without_keras_says_how_to_get_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    assert run("check") == 2
+    assert 'pip install "minicnn[keras]"' in capsys.readouterr().err
+
+
+def test_check_of_an_unknown_layer(capsys):
+    pytest.importorskip("keras")
+    assert run("check", "Conv7D") == 2
+    error = capsys.readouterr().err
+    assert "Conv7D" in error
+    assert "Conv2D" in error
+
+
+# ---------------------------------------------------------------------------------------------
+# One sentence and exit code 2
+# ---------------------------------------------------------------------------------------------
+
+
+def assert_fails(capsys, sentence, *arguments):
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_no_data(tmp_path, capsys):
+    assert_fails(capsys, "no folder", "train", "--data", tmp_path / "nowhere")
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    assert_fails(capsys, "no validation folder", "train", "--data", tmp_path / "data")
+    (tmp_path / "data" / "validation").mkdir(parents=True)
+    assert_fails(capsys, "at least 2", "train", "--data", tmp_path / "data")
+
+
+def test_class_folders_that_differ(photos, tmp_path, capsys):
+    for split, names in (("train", ("a", "b")), ("validation", ("a", "c"))):
+        for name in names:
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("RGB", (9, 9)).save(tmp_path / split / name / "0.png")
+    assert_fails(capsys, "differ", "train", "--data", tmp_path)
+
+
+def test_photos_too_small_for_the_network(photos, tmp_path, capsys):
+    arguments = ("--data", photos, "--image-size", 4, "--output", tmp_path / "run")
+    assert_fails(capsys, "at least 8 pixels", "train", *arguments)
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_a_bad_photo_is_named_or_skipped(photos, tmp_path, capsys):
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(photos, data)
+    (data / "train" / "day" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    arguments = ("--data", data, "--epochs", 1, "--output", tmp_path / "run", *SMALL)
+    assert_fails(capsys, "broken.png", "train", *arguments)
+    assert not (tmp_path / "run" / "model.keras").exists()
+    with pytest.warns(UserWarning, match="Skipped 1 bad picture"):
+        assert run("train", *arguments, "--skip-bad-images") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--learning-rate", "-1"], "learning_rate"),
+        (["--dropout", "1.5"], "rate"),
+        (["--validation-split", "2"], "validation_split"),
+    ],
+)
+def test_values_out_of_range(photos, tmp_path, capsys, arguments, sentence):
+    where = ("--data", photos, "--output", tmp_path, "--image-size", 8, "--filters", "2")
+    assert_fails(capsys, sentence, "train", *where, *arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train"],
+        ["train", "--data", "x", "--epochs", "0"],
+        ["train", "--data", "x", "--filters", "a,b"],
+        ["train", "--data", "x", "--seed", "-1"],
+        ["predict", "model.keras"],
+        ["dance"],
+        [],
+    ],
+)
+def test_usage_errors(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(*arguments)
+    assert stop.value.code == 2
+    assert "usage: minicnn" in capsys.readouterr().err
+
+
+def test_predict_with_bad_files(photos, trained, tmp_path, capsys):
+    image = photos / "test" / "day" / "0.png"
+    model = trained / "model.keras"
+    assert_fails(capsys, "none.keras", "predict", tmp_path / "none.keras", image)
+    assert_fails(capsys, "none.png", "predict", model, tmp_path / "none.png")
+    (tmp_path / "text.png").write_text("no photo")
+    assert_fails(capsys, "text.png", "predict", model, tmp_path / "text.png")
+    (tmp_path / "half.keras").write_bytes(model.read_bytes()[:500])
+    assert_fails(capsys, "half.keras", "predict", tmp_path / "half.keras", image)
+
+
+def test_predict_with_a_model_that_names_no_classes(photos, trained, tmp_path, capsys):
+    source, target = io.BytesIO((trained / "model.keras").read_bytes()), io.BytesIO()
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "metadata.json":
+                data = json.dumps({"keras_version": "3.0.0"}).encode()
+            new.writestr(name, data)
+    (tmp_path / "anonymous.keras").write_bytes(target.getvalue())
+    image = photos / "test" / "day" / "0.png"
+    assert_fails(capsys, "class names", "predict", tmp_path / "anonymous.keras", image)
+
+
+def test_an_interrupt_keeps_the_best_model_so_far(photos, tmp_path, capsys, monkeypatch):
+    from minicnn.callbacks import CSVLogger
+
+    def interrupt(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(CSVLogger, "on_epoch_end", interrupt)
+    assert run("train", "--data", photos, "--output", tmp_path, "--epochs", 3, *SMALL) == 130
+    caught = capsys.readouterr()
+    assert "interrupted" in caught.err
+    assert "best model so far" in caught.out
+    assert load_model(tmp_path / "model.keras").metadata["class_names"] == ["day", "night"]
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["predict"], ["check"]])
+def test_help_names_every_option(command):
+    """As a module, in a process of its own, and in a narrow terminal."""
+    found = subprocess.run(
+        [sys.executable, "-m", "minicnn", *command, "--help"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | {"COLUMNS": "60", "PYTHONIOENCODING": "utf-8"},
+        check=True,
+    )
+    assert found.stdout.startswith("usage: minicnn")
+    assert "usage: minicnn" in found.stdout
+    assert len(found.stdout.splitlines()) >= 8
