@@ -359,17 +359,21 @@ def logs_text(logs: Logs | None) -> str:
 
 
 class LinePerEpoch(Callback):
-    """`Epoch 3/10 - 4s - 42ms/step - accuracy: … - loss: …`, after each epoch."""
+    """`Epoch 3/10 - 4.1s - 42ms/step - accuracy: … - loss: …`, after each epoch.
+
+    The seconds are the whole epoch's, the step's those of training alone, without validation.
+    """
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._start, self._steps = time.perf_counter(), 0
+        self._start = self._last_step = time.perf_counter()
+        self._steps = 0
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._steps = batch + 1
+        self._steps, self._last_step = batch + 1, time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         seconds = time.perf_counter() - self._start
-        step = 1000 * seconds / max(self._steps, 1)
+        step = 1000 * (self._last_step - self._start) / max(self._steps, 1)
         epochs = self.params.get("epochs")
         print(
             f"Epoch {epoch + 1}/{epochs} - {seconds:.1f}s - {step:.0f}ms/step - {logs_text(logs)}",
@@ -380,16 +384,20 @@ class LinePerEpoch(Callback):
         self._start_test = time.perf_counter()
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        if "epochs" not in self.params:  # `evaluate` by itself, not the validation of `fit`
+        if self._alone():
             print(f"{time.perf_counter() - self._start_test:.1f}s - {logs_text(logs)}", flush=True)
 
+    def _alone(self) -> bool:
+        """`evaluate` by itself, not the validation of `fit`."""
+        return "epochs" not in self.params
 
-class ProgressBar(Callback):
-    """A bar per epoch with the loss, the metrics and the time left, drawn by rich."""
+
+class ProgressBar(LinePerEpoch):
+    """While an epoch runs, a bar with the loss, the metrics and the time left; then its line."""
 
     _bar: Any = None
 
-    def _open(self, title: str, steps: int | None) -> None:
+    def _open(self, title: str) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -409,8 +417,9 @@ class ProgressBar(Callback):
             TimeRemainingColumn(),
             TextColumn("{task.fields[logs]}"),
             refresh_per_second=8,
+            transient=True,
         )
-        self._task = self._bar.add_task(title, total=steps, logs="")
+        self._task = self._bar.add_task(title, total=self.params.get("steps"), logs="")
         self._bar.start()
 
     def _close(self) -> None:
@@ -423,27 +432,24 @@ class ProgressBar(Callback):
             self._bar.update(self._task, completed=batch + 1, logs=logs_text(logs))
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        epochs = self.params.get("epochs")
-        self._open(f"Epoch {epoch + 1}/{epochs}", self.params.get("steps"))
+        super().on_epoch_begin(epoch, logs)
+        self._open(f"Epoch {epoch + 1}/{self.params.get('epochs')}")
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        super().on_train_batch_end(batch, logs)
         self._advance(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        if self._bar is not None:
-            done = self._bar.tasks[0].completed
-            self._bar.update(self._task, total=done, logs=logs_text(logs))
         self._close()
+        super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self._close()
 
-    def _alone(self) -> bool:
-        return "epochs" not in self.params
-
     def on_test_begin(self, logs: Logs | None = None) -> None:
+        super().on_test_begin(logs)
         if self._alone():
-            self._open("Evaluate", self.params.get("steps"))
+            self._open("Evaluate")
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         if self._alone():
@@ -452,9 +458,10 @@ class ProgressBar(Callback):
     def on_test_end(self, logs: Logs | None = None) -> None:
         if self._alone():
             self._close()
+        super().on_test_end(logs)
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
-        self._open("Predict", self.params.get("steps"))
+        self._open("Predict")
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self._advance(batch, logs)

@@ -1103,12 +1103,15 @@ def affine_transform(
             f"Received {matrix.shape} and {offset.shape}."
         )
     if not (np.isfinite(matrix).all() and np.isfinite(offset).all()):
-        raise ValueError(f"{name} expects finite numbers. Received {matrix}, {offset}.")
+        raise ValueError(
+            f"{name} expects finite numbers. Received {matrix.tolist()}, {offset.tolist()}."
+        )
     with np.errstate(over="ignore"):
         farthest = np.abs(matrix) @ x.shape[:2] + np.abs(offset)
     if farthest.max() > 2**31:  # beyond, the kernel's arithmetic would lose the picture
         raise ValueError(
-            f"{name} expects positions within 2**31 pixels. Received {matrix}, {offset}."
+            f"{name} expects positions within 2**31 pixels. "
+            f"Received {matrix.tolist()}, {offset.tolist()}."
         )
     y = np.empty(x.shape, x.dtype)
     if y.size:
