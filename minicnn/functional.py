@@ -604,7 +604,7 @@ def global_max_pool2d_backward(dy: Array, x: Array, name: str = "global_max_pool
     winners = x == x.max(axis=(1, 2), keepdims=True)
     # A NaN equals nothing, not even itself: without a winner nobody gets a share.
     share = dy / np.maximum(winners.sum(axis=(1, 2)), 1).astype(dy.dtype)
-    return winners * share[:, None, None, :]
+    return np.where(winners, share[:, None, None, :], dy.dtype.type(0))
 
 
 def _check_sides(padding: tuple[Pair, Pair], name: str) -> list[Pair]:
@@ -938,17 +938,20 @@ def batch_normalization_backward(
     dgamma, dbeta = (centered * inverse).astype(x.dtype), total.astype(x.dtype)
     if not need_dx:
         return None, dgamma, dbeta
-    count = len(rows) if training else np.inf
-    dx = np.empty(x.shape, x.dtype)
-    kernels.normalization.backward_input(
-        dy,
-        rows,
-        mean,
-        (gamma * inverse).astype(x.dtype),
-        (total / count).astype(x.dtype),
-        (centered * inverse**2 / count).astype(x.dtype),
-        dx.reshape(rows.shape),
-    )
+    dx, scale = np.empty(x.shape, x.dtype), (gamma * inverse).astype(x.dtype)
+    if training:
+        kernels.normalization.backward_input(
+            dy,
+            rows,
+            mean,
+            scale,
+            (total / len(rows)).astype(x.dtype),
+            (centered * inverse**2 / len(rows)).astype(x.dtype),
+            dx.reshape(rows.shape),
+        )
+    else:  # dx = (dy - 0) * scale + 0, whatever x is
+        zero = np.zeros_like(scale)
+        kernels.normalization.forward(dy, zero, scale, zero, dx.reshape(rows.shape))
     return dx, dgamma, dbeta
 
 
