@@ -5,6 +5,7 @@ such as a directory iterator or a `keras.utils.PyDataset`), read by index; an it
 read again and again (such as an `ImageDataset`); and a generator, read on and on.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,9 @@ class Batches:
 
     def on_epoch_end(self) -> None:
         """Called after each epoch of training."""
+
+    def restart(self) -> None:
+        """Called before each validation, which sees the same batches each time."""
 
 
 class ArrayBatches(Batches):
@@ -151,6 +155,30 @@ class GeneratorBatches(Batches):
             count += 1
 
 
+class LimitedBatches(Batches):
+    """Another's batches, read on and on, `steps` of them an epoch."""
+
+    def __init__(self, batches: Batches, steps: int) -> None:
+        self.batches, self.steps = batches, steps
+        self.restart()
+
+    def restart(self) -> None:
+        self._reader = self._forever()
+
+    def _forever(self) -> Iterator[Batch]:
+        while True:
+            empty = True
+            for batch in self.batches.epoch():
+                empty = False
+                yield batch
+            self.batches.on_epoch_end()
+            if empty:
+                return
+
+    def epoch(self) -> Iterator[Batch]:
+        yield from itertools.islice(self._reader, self.steps)
+
+
 def as_batch(item: Any) -> Batch:
     """What a sequence or generator yields: x, (x, y) or (x, y, sample_weight)."""
     if isinstance(item, (tuple, list)):
@@ -186,7 +214,7 @@ def make_batches(
             batch_size or 32,
             shuffle,
         )
-        return arrays if steps is None else _limited(arrays, steps)
+        return arrays if steps is None else LimitedBatches(arrays, steps)
     if y is not None or sample_weight is not None:
         raise ValueError(
             f"y and sample_weight go with arrays; {type(x).__name__} brings its own in each batch."
@@ -205,23 +233,7 @@ def make_batches(
             "Data are arrays, a sequence of batches, an iterable of batches or a generator. "
             f"Received {type(x).__name__}."
         )
-    return batches if steps is None else _limited(batches, steps)
-
-
-def _limited(batches: Batches, steps: int) -> Batches:
-    """The batches read on and on, `steps` of them an epoch."""
-
-    def forever() -> Iterator[Batch]:
-        while True:
-            empty = True
-            for batch in batches.epoch():
-                empty = False
-                yield batch
-            batches.on_epoch_end()
-            if empty:
-                return
-
-    return GeneratorBatches(forever(), steps)
+    return batches if steps is None else LimitedBatches(batches, steps)
 
 
 def _is_arrays(x: Any) -> bool:
@@ -263,4 +275,6 @@ def class_weights(y: Any, class_weight: Mapping[int, float] | None) -> Array | N
         return None
     y = np.asarray(y)
     classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y))
+    if not np.isfinite(classes).all():
+        raise ValueError("class_weight expects class numbers as targets. Received NaN or infinity.")
     return np.array([class_weight.get(int(c), 1.0) for c in classes], np.float32)

@@ -136,14 +136,16 @@ def accuracy_for(target_shape: tuple[int, ...], output_shape: tuple[int, ...]) -
 
 
 def get(identifier: Any, target_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> Metric:
-    """A metric from an object or a name; "accuracy" and "acc" choose by the targets' form."""
+    """A metric from an object, a name or a saved config; "accuracy" goes by the targets' form."""
     if isinstance(identifier, Metric):
         return identifier
     if identifier in ("accuracy", "acc"):
         return accuracy_for(target_shape, output_shape)(name=identifier)
     classes = {cls.__name__: cls for cls in METRICS.values()}
-    if isinstance(identifier, dict):
-        identifier = identifier.get("class_name")
+    if isinstance(identifier, dict) and identifier.get("class_name") in classes:
+        config = dict(identifier.get("config", {}))
+        config.pop("dtype", None)
+        return classes[identifier["class_name"]](**config)
     if isinstance(identifier, str):
         found = METRICS.get(identifier) or classes.get(identifier)
         if found is not None:

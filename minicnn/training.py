@@ -74,7 +74,11 @@ class Trainer:
             self.loss = losses.get(loss)
         if isinstance(metrics, (str, dict)) or (metrics is not None and not _is_list(metrics)):
             raise ValueError(f'metrics is a list such as ["accuracy"]. Received {metrics!r}.')
-        self._metric_identifiers = list(metrics or [])
+        # A saved metric becomes an object; a name waits: which "accuracy" it is, the targets say.
+        self._metric_identifiers = [
+            metrics_module.get(m, (1, 2), (1, 2)) if isinstance(m, dict) else m
+            for m in metrics or []
+        ]
         _check_metrics(self._metric_identifiers)
         self._metrics: list[metrics_module.Metric] | None = None
         self._loss_mean = metrics_module.Mean(name="loss")
@@ -290,6 +294,10 @@ class Trainer:
         step = -1
         for step, batch in enumerate(training.epoch()):
             if class_weight is not None:
+                if batch.sample_weight is not None:
+                    raise ValueError(
+                        "The data bring sample weights: class_weight cannot join them."
+                    )
                 batch = Batch(batch.x, batch.y, class_weights(batch.y, class_weight))
             events.call("on_train_batch_begin", step)
             self._train_step(batch)
@@ -301,6 +309,10 @@ class Trainer:
             raise ValueError("The training data ended before the epoch had a batch.")
         if training.steps is None:
             training.steps = step + 1
+        elif step + 1 < training.steps and not self.stop_training:
+            warnings.warn(
+                f"The training data ended after {step + 1} of {training.steps} steps.", stacklevel=3
+            )
         if np.isnan(logs["loss"]):
             warnings.warn(
                 f"{self.label}: the loss became NaN. Are there NaN among the inputs, or is the "
@@ -333,6 +345,7 @@ class Trainer:
 
     def _evaluate(self, batches: Batches, events: CallbackList) -> dict[str, float]:
         self.reset_metrics()
+        batches.restart()
         events.call("on_test_begin")
         logs: dict[str, float] = {}
         for step, batch in enumerate(batches.epoch()):
