@@ -64,7 +64,8 @@ class Model(Trainer, Layer):
         outputs = Dense(10)(GlobalAveragePooling2D()(x))
         model = Model(inputs, outputs)
 
-    Raises `ValueError` if an output does not depend on the inputs, or if two layers share a name.
+    Raises `ValueError` if an input is not made by `Input`, if an output depends on another one, or
+    if two layers share a name.
     """
 
     keras_class_name = "Functional"
@@ -81,7 +82,14 @@ class Model(Trainer, Layer):
             self, name=name or unique_name("functional"), trainable=trainable, dtype=dtype
         )
         self.metadata: dict[str, Any] = {}
-        self._set_graph(_tensors(inputs, "inputs"), _tensors(outputs, "outputs"))
+        starts = _tensors(inputs, "inputs")
+        for tensor in starts:
+            if tensor.node.inputs:
+                raise ValueError(
+                    f"{self.label} expects inputs made by Input. Received {tensor!r}, which is "
+                    "computed: call the layers behind it on a new Input."
+                )
+        self._set_graph(starts, _tensors(outputs, "outputs"))
         self._list_inputs = isinstance(inputs, (list, tuple))
         self._list_outputs = isinstance(outputs, (list, tuple))
         if not trainable:
@@ -217,19 +225,21 @@ class Model(Trainer, Layer):
 
     @property
     def weights(self) -> list[Variable]:
-        """All weights of all layers, in Keras's order."""
-        return [variable for layer in self.layers for variable in layer.weights]
+        """All weights of all layers, in Keras's order, each once."""
+        found = {id(variable): variable for layer in self.layers for variable in layer.weights}
+        return list(found.values())
 
     variables = weights
 
     def trainable_variables_by_name(self) -> dict[str, Variable]:
         if not self.trainable:
             return {}
-        return {
-            f"{layer.name}/{key}": variable
-            for layer in self.layers
-            for key, variable in layer.trainable_variables_by_name().items()
-        }
+        # A layer that is used here and in a nested model has its first name only.
+        names: dict[int, tuple[str, Variable]] = {}
+        for layer in self.layers:
+            for key, variable in layer.trainable_variables_by_name().items():
+                names.setdefault(id(variable), (f"{layer.name}/{key}", variable))
+        return dict(names.values())
 
     @property
     def params(self) -> dict[str, Array]:
@@ -340,6 +350,9 @@ class Model(Trainer, Layer):
             if missing:
                 raise ValueError(f"{self.label} expects inputs {missing}. Received {list(x)}.")
             x = [x[t.name] for t in self._inputs]
+        if isinstance(x, (list, tuple)) and len(x) == len(self._inputs) == 1:
+            # [array] for the one input, as Keras takes it; [row] is a batch of one row.
+            x = x[0] if np.ndim(x[0]) == len(self._inputs[0].shape) else x
         arrays = list(x) if isinstance(x, (list, tuple)) and len(self._inputs) > 1 else [x]
         if len(arrays) != len(self._inputs):
             raise ValueError(
@@ -401,6 +414,7 @@ class Model(Trainer, Layer):
         for tensor, gradient in zip(self._outputs, dys):
             _accumulate(received, id(tensor), gradient)
         last = self._outputs[0].node
+        names = {id(v): name for name, v in self.trainable_variables_by_name().items()}
         grads: Grads = {}
         for entry in reversed(tape.entries):
             node, layer = entry.node, entry.layer
@@ -417,8 +431,9 @@ class Model(Trainer, Layer):
                 at_logits=at_logits and node is last,
             )
             if self.trainable:
+                variables = layer.trainable_variables_by_name()
                 for key, gradient in own.items():
-                    _accumulate(grads, f"{layer.name}/{key}", gradient)
+                    _accumulate(grads, names[id(variables[key])], gradient)
             parts = dx if isinstance(dx, list) else [dx]
             for tensor, part, want in zip(node.inputs, parts, wanted):
                 if want and part is not None:
@@ -656,16 +671,27 @@ class Sequential(Model):
             self.trainable = False
 
     def add(self, layer: Layer | KerasTensor) -> None:
-        """Put one more layer at the end."""
+        """Put one more layer at the end; one that does not fit is not added."""
+        before = list(self._chain)
         self._append(layer)
-        self._rebuild()
+        try:
+            if self.built:  # the layers before keep the one use they have
+                self._set_graph(self._inputs, [self._chain[-1](self._outputs[0])])
+            else:
+                self._rebuild()
+        except (TypeError, ValueError):
+            self._chain = before
+            raise
 
     def pop(self) -> Layer:
         """Take the last layer off."""
         if not self.layers:
             raise ValueError(f"{self.label} has no layer to take off.")
         layer = self._chain.pop()
-        self._rebuild()
+        if self.built and self.layers:
+            self._set_graph(self._inputs, self._outputs[0].node.inputs)
+        else:
+            self.built = False
         return layer
 
     def _append(self, layer: Layer | KerasTensor) -> None:

@@ -369,7 +369,7 @@ class Layer:
             )
         self._build_for(shape)
         output_shape = self.compute_output_shape(shape)
-        node = Node(self, inputs, training, single)
+        node = Node(self, inputs, training, not self.takes_list)
         node.outputs = [KerasTensor(tuple(output_shape), self.dtype, node)]
         return node.outputs[0]
 

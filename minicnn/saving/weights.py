@@ -24,16 +24,23 @@ from minicnn.layers.base import Layer, snake_case
 SUFFIX = ".weights.h5"
 
 
-def layer_paths(model: Any) -> Iterator[tuple[str, Layer]]:
-    """`("layers/conv2d", layer)` for each layer of the model, nested ones after their model."""
+def layer_paths(model: Any, met: set[int] | None = None) -> Iterator[tuple[str, Layer]]:
+    """`("layers/conv2d", layer)` for each layer of the model, nested ones after their model.
+
+    A layer that is used here and in a nested model has the first of its places only.
+    """
+    met = set() if met is None else met
     counts: Counter[str] = Counter()
     for layer in model.layers:
         kind = snake_case(getattr(layer, "keras_class_name", type(layer).__name__))
         path = f"layers/{kind}" + (f"_{counts[kind]}" if counts[kind] else "")
         counts[kind] += 1
+        if id(layer) in met:
+            continue
+        met.add(id(layer))
         yield path, layer
         if hasattr(layer, "layers"):
-            yield from ((f"{path}/{inner}", nested) for inner, nested in layer_paths(layer))
+            yield from ((f"{path}/{inner}", nested) for inner, nested in layer_paths(layer, met))
 
 
 def write_weights(model: Any, file: Any) -> None:
