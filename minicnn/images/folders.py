@@ -94,4 +94,5 @@ def _why_unreadable(path: str) -> tuple[str, str] | None:
 
 
 def say(text: str) -> None:
+    """Print at once, so that it is read while the photos are, not after."""
     print(text, file=sys.stdout, flush=True)

@@ -1,0 +1,326 @@
+"""The floors of the house: who may import whom, read from the source with `ast`.
+
+A room is a file or folder of `minicnn/`. Each imports from lower floors only, so that a reader who
+starts at the bottom never meets a name from above, and the formulas can never come to depend on
+what is checked against them. The heavy libraries stay in the few places that need them.
+"""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import minicnn
+
+PACKAGE = Path(minicnn.__file__).parent
+
+# Lowest floor first. A room imports from the floors above it in this list; never from its own
+# floor, never from one below it in the list. Rooms that are planned may stand here before they do.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("atomic", "config", "seeding", "shapes"),
+    ("drawing", "naive", "plots", "variable"),
+    ("kernels",),
+    ("functional",),
+    ("initializers", "losses", "metrics", "optimizers"),
+    ("layers",),
+    ("activations", "batches", "callbacks", "saving", "summary"),
+    ("training",),
+    ("model",),
+    ("datasets", "images", "models"),
+    ("applications", "preprocessing", "utils"),
+    ("check", "explain"),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+# Where libraries other than NumPy may be imported. `anywhere`: in any room, but inside functions,
+# so that `import minicnn` does not load them.
+ONLY_IN = {"numba": "kernels", "llvmlite": "kernels", "keras": "check", "tensorflow": "check"}
+LAZY = {"PIL", "h5py", "keras", "matplotlib", "rich", "tensorflow"}
+KNOWN_LIBRARIES = {"numpy", *ONLY_IN, *LAZY}
+
+
+class Import(NamedTuple):
+    """One imported module; `lazy` if it happens inside a function or for type checkers only."""
+
+    line: int
+    module: str
+    lazy: bool
+
+
+def source_files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    """`minicnn.layers.base`; a package's `__init__.py` has the package's name."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def room(module: str) -> str:
+    """The room of a dotted name within the package; the package itself is `__init__`."""
+    return [*module.split("."), "__init__"][1]
+
+
+FILES = source_files()
+MODULES = {module_name(path): path for path in FILES}
+IDS = list(MODULES)
+
+
+def imports(module: str, source: str) -> list[Import]:
+    """Everything that this source imports, in whatever form, with absolute names."""
+    package = module if MODULES.get(module, Path()).name == "__init__.py" else _parent(module)
+    return list(_imports(ast.parse(source), package, lazy=False))
+
+
+def _parent(module: str) -> str:
+    return module.rpartition(".")[0]
+
+
+def _imports(node: ast.AST, package: str, lazy: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (Import(child.lineno, alias.name, lazy) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            base = child.module or ""
+            if child.level:
+                up = package.split(".")[: len(package.split(".")) - child.level + 1]
+                base = ".".join([*up, *([base] if base else [])])
+            for alias in child.names:
+                full = f"{base}.{alias.name}"
+                # `from minicnn import shapes` names a module, `from minicnn.shapes import pair`
+                # something in one.
+                inside = full in MODULES or base == "minicnn"
+                yield Import(child.lineno, full if inside else base, lazy)
+        else:
+            function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+            yield from _imports(child, package, lazy or function or typing_only)
+
+
+def own(found: Import) -> bool:
+    return found.module.split(".")[0] == "minicnn"
+
+
+def target_room(found: Import) -> str:
+    """Where an import within the package leads; a name of `minicnn` itself leads to `__init__`."""
+    name = room(found.module)
+    known = any(room(module) == name for module in MODULES)
+    return name if known else "__init__"
+
+
+def broken_floors(module: str, source: str) -> list[str]:
+    """One sentence for each import that does not lead down."""
+    here = room(module)
+    return [
+        f"{module}, line {found.line}: {here} (floor {FLOOR_OF[here]}) imports {there} "
+        f"(floor {FLOOR_OF.get(there)})"
+        for found in imports(module, source)
+        if own(found)
+        for there in [target_room(found)]
+        if there != here and FLOOR_OF.get(there, len(FLOORS)) >= FLOOR_OF[here]
+    ]
+
+
+def misplaced_libraries(module: str, source: str) -> list[str]:
+    """One sentence for each library that is imported where it should not be."""
+    complaints = []
+    for found in imports(module, source):
+        library = found.module.split(".")[0]
+        if own(found) or library in sys.stdlib_module_names:
+            continue
+        where = f"{module}, line {found.line}: {library}"
+        if library not in KNOWN_LIBRARIES:
+            complaints.append(f"{where} is not among the libraries that minicnn uses")
+        if library in ONLY_IN and room(module) != ONLY_IN[library]:
+            complaints.append(f"{where} is imported outside minicnn/{ONLY_IN[library]}")
+        if library in LAZY and not found.lazy:
+            complaints.append(f"{where} is imported outside a function")
+    return complaints
+
+
+# -- the rules on the package --------------------------------------------------------------------
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {room(module) for module in MODULES}
+    unknown = sorted(rooms - FLOOR_OF.keys())
+    assert not unknown, (
+        f"minicnn has a room that no floor knows: {', '.join(unknown)}. "
+        "Add it to FLOORS in tests/test_rooms.py, above all that it imports."
+    )
+
+
+def test_no_room_stands_on_two_floors() -> None:
+    assert len(FLOOR_OF) == sum(len(rooms) for rooms in FLOORS)
+
+
+@pytest.mark.parametrize("module", IDS)
+def test_imports_lead_down(module: str) -> None:
+    assert broken_floors(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("module", IDS)
+def test_libraries_stay_where_they_belong(module: str) -> None:
+    assert misplaced_libraries(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+def test_files_of_one_room_do_not_import_in_circles() -> None:
+    """Within a room files may import each other, but one can still be read after the other."""
+    graph = {
+        module: {
+            found.module
+            for found in imports(module, path.read_text(encoding="utf-8"))
+            if found.module in MODULES and found.module != module
+        }
+        for module, path in MODULES.items()
+    }
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"imports go round in a circle: {' -> '.join(error.args[1])}")
+    assert order.index("minicnn.shapes") < order.index("minicnn.model")
+
+
+# -- the rules themselves can fail -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("minicnn.naive", "from minicnn import functional", "naive .* imports functional"),
+        ("minicnn.naive", "import minicnn.kernels.pooling", "imports kernels"),
+        ("minicnn.naive", "from minicnn.kernels.pooling import max_pool2d", "imports kernels"),
+        ("minicnn.naive", "from . import functional", "imports functional"),
+        ("minicnn.layers.base", "from ..model import Model", "imports model"),
+        ("minicnn.losses", "from minicnn import metrics", "losses .* imports metrics"),
+        ("minicnn.functional", "def f():\n    from minicnn.layers import Conv2D", "line 2"),
+        ("minicnn.shapes", "import minicnn", "imports __init__"),
+        ("minicnn.shapes", "from minicnn import Model", "imports __init__"),
+    ],
+)
+def test_an_import_that_leads_up_is_seen(module: str, source: str, complaint: str) -> None:
+    (found,) = broken_floors(module, source)
+    assert re.search(complaint, found)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("minicnn.model", "from minicnn.layers import Conv2D"),
+        ("minicnn.layers.core", "from minicnn.layers.base import Layer"),
+        ("minicnn.layers.core", "from .base import Layer"),
+        ("minicnn.naive", "import math\nimport numpy as np\nfrom minicnn import shapes"),
+    ],
+)
+def test_an_import_that_leads_down_is_none(module: str, source: str) -> None:
+    assert broken_floors(module, source) == []
+    assert any(own(found) for found in imports(module, source))
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("minicnn.functional", "import numba", "numba is imported outside minicnn/kernels"),
+        ("minicnn.functional", "def f():\n    from numba import njit", "line 2: numba"),
+        ("minicnn.images.files", "from PIL import Image", "PIL is imported outside a function"),
+        ("minicnn.plots", "class A:\n    import matplotlib.figure", "outside a function"),
+        ("minicnn.check", "import keras", "keras is imported outside a function"),
+        ("minicnn.losses", "def f():\n    import keras", "keras is imported outside minicnn/check"),
+        ("minicnn.losses", "import tensorflow.keras", "outside minicnn/check"),
+        ("minicnn.images.files", "import scipy.ndimage", "scipy is not among the libraries"),
+    ],
+)
+def test_a_misplaced_library_is_seen(module: str, source: str, complaint: str) -> None:
+    assert any(complaint in found for found in misplaced_libraries(module, source))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("minicnn.kernels.simd", "import numba\nfrom llvmlite import ir"),
+        ("minicnn.plots", "def f():\n    import matplotlib.figure"),
+        ("minicnn.check", "def f():\n    import keras, tensorflow"),
+        ("minicnn.images.files", "if TYPE_CHECKING:\n    from PIL.Image import Image"),
+    ],
+)
+def test_a_library_in_its_place_is_none(module: str, source: str) -> None:
+    assert misplaced_libraries(module, source) == []
+
+
+# -- importing the package -------------------------------------------------------------------------
+
+
+def loaded_after(statement: str) -> set[str]:
+    """The top-level modules that a fresh Python has loaded after this statement."""
+    code = f"{statement}\nimport sys\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_minicnn_loads_nothing_heavy() -> None:
+    """numba included: the kernels load at the first call that needs them."""
+    loaded = loaded_after("import minicnn")
+    assert {"minicnn", "numpy"} <= loaded
+    assert loaded & {*ONLY_IN, *LAZY, "scipy", "pandas"} == set()
+
+
+def test_every_module_imports_without_keras() -> None:
+    """Also those that `import minicnn` leaves alone: check, cli, plots, the kernels."""
+    statement = "\n".join(f"import {module}" for module in MODULES if "__main__" not in module)
+    loaded = loaded_after(statement)
+    assert "numba" in loaded
+    assert loaded & LAZY == set()
+
+
+# -- public names ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", IDS)
+def test_every_name_in_all_exists(module: str) -> None:
+    if module == "minicnn.__main__":
+        assert "__all__" not in MODULES[module].read_text(encoding="utf-8")
+        return
+    loaded = importlib.import_module(module)
+    names = getattr(loaded, "__all__", [])
+    assert [name for name in names if not hasattr(loaded, name)] == []
+    assert len(names) == len(set(names)), "a name stands twice"
+
+
+def test_the_package_hands_on_what_it_says() -> None:
+    assert {"Input", "Model", "Sequential", "layers", "losses", "optimizers"} <= set(
+        minicnn.__all__
+    )
+
+
+def public_without_docstring(source: str) -> list[str]:
+    """The module and its public functions and classes that say nothing about themselves."""
+    tree = ast.parse(source)
+    silent = [] if ast.get_docstring(tree) else ["the module"]
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for node in tree.body:
+        if isinstance(node, definitions) and not node.name.startswith("_"):
+            silent += [] if ast.get_docstring(node) else [f"{node.name} (line {node.lineno})"]
+    return silent
+
+
+@pytest.mark.parametrize("module", IDS)
+def test_what_is_public_has_a_docstring(module: str) -> None:
+    assert public_without_docstring(MODULES[module].read_text(encoding="utf-8")) == []
+
+
+def test_a_missing_docstring_is_seen() -> None:
+    source = '"""A module."""\ndef f():\n    return 1\ndef _g():\n    return 2'
+    assert public_without_docstring(source) == ["f (line 2)"]
+    assert public_without_docstring("x = 1") == ["the module"]
