@@ -184,6 +184,7 @@ def _moving_cases() -> Iterator[Case]:
     yield Case("Reshape", {"target_shape": (8, 9, 4)})
     yield Case("Reshape", {"target_shape": (-1, 12)})
     yield Case("Rescaling", {"scale": 1 / 127.5, "offset": -1.0})
+    yield Case("Rescaling", {"scale": [1.0, 0.5, 0.25, 2.0], "offset": [0.0, 1.0, 2.0, 3.0]})
     yield Case("Add", {}, inputs=2)
     yield Case("Add", {}, inputs=3)
     yield Case("Concatenate", {}, inputs=2)

@@ -119,8 +119,7 @@ class Loss:
     def _check(self, y_true: Array, y_pred: Array) -> Array:
         """Targets of the predictions' shape and dtype, between 0 and 1."""
         who = type(self).__name__
-        if y_true.dtype.kind not in "fiub":
-            raise TypeError(f"{who} expects targets to be numbers. Received dtype {y_true.dtype}.")
+        shapes.check_numbers(y_true, "targets", who)
         if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
             y_true = y_true[..., None]
         if y_true.shape != y_pred.shape:
@@ -214,8 +213,7 @@ class SparseCategoricalCrossentropy(Loss):
         if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
             y_true = y_true[..., 0]
         who = type(self).__name__
-        if y_true.dtype.kind not in "fiub":
-            raise TypeError(f"{who} expects class numbers. Received dtype {y_true.dtype}.")
+        shapes.check_numbers(y_true, "targets", who)
         if y_true.shape != y_pred.shape[:-1]:
             hint = " One-hot targets go with CategoricalCrossentropy."
             raise ValueError(

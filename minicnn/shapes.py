@@ -89,6 +89,12 @@ def check_shape(x: np.ndarray, expected: Sequence[int], argument: str, who: str)
         )
 
 
+def check_numbers(x: np.ndarray, argument: str, who: str) -> None:
+    """Raise a `TypeError` unless `x` holds numbers: floats, integers or booleans."""
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"{who} expects {argument} to be numbers. Received dtype {x.dtype}.")
+
+
 def check_same_dtype(arrays: dict[str, np.ndarray | None], who: str) -> None:
     """Raise a `TypeError` unless all arrays share one dtype."""
     dtypes = {name: a.dtype.name for name, a in arrays.items() if a is not None}

@@ -34,9 +34,10 @@ class Variable:
         return self.value.copy()
 
     def assign(self, value: Any) -> None:
-        """Copy `value` in. Raises `ValueError` if its shape differs."""
-        array = np.asarray(value)
-        shapes.check_shape(array, self.shape, "value", f'Variable "{self.path}"')
+        """Copy `value` in. Raises `ValueError` if its shape differs, `TypeError` if no numbers."""
+        array, who = np.asarray(value), f'Variable "{self.path}"'
+        shapes.check_numbers(array, "value", who)
+        shapes.check_shape(array, self.shape, "value", who)
         self.value[...] = array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

@@ -239,6 +239,7 @@ class Layer:
             )
         arrays = [np.asarray(w) for w in weights]
         for array, variable in zip(arrays, variables, strict=True):
+            shapes.check_numbers(array, variable.path, self.label)
             shapes.check_shape(array, variable.shape, variable.path, self.label)
         for array, variable in zip(arrays, variables, strict=True):
             variable.assign(array)

@@ -345,12 +345,14 @@ class Reshape(Layer):
 class Rescaling(Layer):
     """y = x * scale + offset: `Rescaling(1/255)` takes pixels 0…255 to 0…1. No weights.
 
-    The one layer that takes integers too: a photo's uint8 pixels.
+    `scale` and `offset` are numbers, or have one number for each channel. The one layer that takes
+    integers too: a photo's uint8 pixels.
     """
 
-    def __init__(self, scale: float, offset: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.scale, self.offset = scale, offset
+        self.scale = _numbers(scale, "scale", self.label)
+        self.offset = _numbers(offset, "offset", self.label)
 
     def _prepare_array(self, x: Any) -> Array:
         if isinstance(x, np.ndarray) and x.dtype.kind in "iu":
@@ -358,7 +360,24 @@ class Rescaling(Layer):
         return super()._prepare_array(x)
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
-        return x * x.dtype.type(self.scale) + x.dtype.type(self.offset), {}
+        scale, offset = np.array(self.scale, x.dtype), np.array(self.offset, x.dtype)
+        for argument, value in (("scale", scale), ("offset", offset)):
+            if value.ndim and x.shape[-1] != value.size:
+                raise ValueError(
+                    f"{self.label} has {argument} for {value.size} channels. "
+                    f"Received x.shape={x.shape}."
+                )
+        return x * scale + offset, {}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        return dz * dz.dtype.type(self.scale), {}
+        return dz * np.array(self.scale, dz.dtype), {}
+
+
+def _numbers(value: Any, argument: str, who: str) -> Any:
+    """A finite number or a list of them, as a config can hold it; else `ValueError`."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu" or array.ndim > 1 or not np.isfinite(array).all():
+        raise ValueError(
+            f"{who} expects {argument} to be a number, or one for each channel. Received {value!r}."
+        )
+    return array.astype(float).tolist()
