@@ -37,12 +37,25 @@ class Optimizer:
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         name: str | None = None,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            raise ValueError(
+                f'{type(self).__name__} does not take the argument "{next(iter(unknown))}".'
+            )
         self.name = name or type(self).__name__.lower()
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.clipnorm, self.clipvalue = clipnorm, clipvalue
         self.global_clipnorm = global_clipnorm
+        for argument, value in (
+            ("weight_decay", weight_decay),
+            ("clipnorm", clipnorm),
+            ("clipvalue", clipvalue),
+            ("global_clipnorm", global_clipnorm),
+        ):
+            if value is not None:
+                self._check_number(argument, value)
         if sum(v is not None for v in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(
                 f"{type(self).__name__} expects at most one of clipnorm, clipvalue and "
@@ -59,13 +72,15 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
+        self._check_number("learning_rate", value)
+        self._learning_rate = float(value)
+
+    def _check_number(self, argument: str, value: Any) -> None:
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not number or not 0 <= value < math.inf:
             raise ValueError(
-                f"{type(self).__name__} expects learning_rate to be a number >= 0. "
-                f"Received {value!r}."
+                f"{type(self).__name__} expects {argument} to be a number >= 0. Received {value!r}."
             )
-        self._learning_rate = float(value)
 
     def apply(self, grads: dict[str, Array], variables: dict[str, Variable]) -> None:
         """One step. Raises `ValueError` where keys or shapes of the two dicts differ."""
@@ -198,6 +213,7 @@ class Adam(Optimizer):
         for argument, value in (("beta_1", beta_1), ("beta_2", beta_2)):
             if not 0 <= value < 1:
                 raise ValueError(f"Adam expects {argument} in [0, 1). Received {value!r}.")
+        self._check_number("epsilon", epsilon)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self.amsgrad = bool(amsgrad)
 
@@ -245,6 +261,7 @@ class RMSprop(Optimizer):
         for argument, value in (("rho", rho), ("momentum", momentum)):
             if not 0 <= value <= 1:
                 raise ValueError(f"RMSprop expects {argument} in [0, 1]. Received {value!r}.")
+        self._check_number("epsilon", epsilon)
         self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
         self.centered = bool(centered)
 

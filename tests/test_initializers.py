@@ -1,0 +1,168 @@
+"""Initializers: distributions as Keras's, seeds that repeat, names and configs both ways."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicnn import config, initializers, seeding, utils
+from minicnn.initializers import compute_fans
+
+SHAPE = (3, 3, 40, 60)  # fan_in 360, fan_out 540
+
+# Largest possible value (None: no limit) and standard deviation, for SHAPE.
+EXPECTED = {
+    "random_normal": (None, 0.05),
+    "random_uniform": (0.05, 0.05 / 3**0.5),
+    "truncated_normal": (0.1, 0.05 * 0.87963),
+    "variance_scaling": (2 * (1 / 360) ** 0.5 / 0.87963, (1 / 360) ** 0.5),
+    "glorot_uniform": ((6 / 900) ** 0.5, (2 / 900) ** 0.5),
+    "glorot_normal": (2 * (2 / 900) ** 0.5 / 0.87963, (2 / 900) ** 0.5),
+    "he_uniform": ((6 / 360) ** 0.5, (2 / 360) ** 0.5),
+    "he_normal": (2 * (2 / 360) ** 0.5 / 0.87963, (2 / 360) ** 0.5),
+    "lecun_uniform": ((3 / 360) ** 0.5, (1 / 360) ** 0.5),
+    "lecun_normal": (2 * (1 / 360) ** 0.5 / 0.87963, (1 / 360) ** 0.5),
+}
+NAMES = ["zeros", "ones", "constant", *EXPECTED]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_distribution(name: str) -> None:
+    """21600 draws: the standard deviation is known to about 1 %."""
+    largest, spread = EXPECTED[name]
+    utils.set_random_seed(0)
+    w = initializers.get(name)(SHAPE)
+    assert (w.shape, w.dtype) == (SHAPE, np.float32)
+    assert abs(w.mean()) < 0.03 * spread
+    assert w.std() == pytest.approx(spread, rel=0.02)
+    if largest is not None:
+        assert 0.97 * largest < np.abs(w).max() <= largest * 1.0001
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "constant"])
+def test_the_distribution_is_kerass(name: str) -> None:
+    keras = pytest.importorskip("keras")
+    ours = initializers.get(name)(SHAPE)
+    theirs = np.asarray(keras.initializers.get(name)(SHAPE))
+    assert ours.dtype == theirs.dtype
+    quantiles = np.linspace(0.05, 0.95, 19)
+    scale = max(float(theirs.std()), 1e-6)
+    a, b = np.quantile(ours, quantiles), np.quantile(theirs, quantiles)
+    np.testing.assert_allclose(a / scale, b / scale, atol=0.06)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_config_makes_it_again(name: str, dtype: str) -> None:
+    made = initializers.get(name)
+    again = initializers.get(initializers.serialize(made))
+    assert type(again) is type(made)
+    assert again.get_config() == made.get_config()
+    utils.set_random_seed(1)
+    a = made((2, 3), dtype)
+    utils.set_random_seed(1)
+    np.testing.assert_array_equal(a, again((2, 3), dtype))
+    assert a.dtype == dtype
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_keras_reads_our_config(name: str) -> None:
+    keras = pytest.importorskip("keras")
+    found = keras.initializers.deserialize(initializers.serialize(initializers.get(name)))
+    back = initializers.get(keras.initializers.serialize(found))
+    assert back.get_config() == initializers.get(name).get_config()
+
+
+def test_seeds() -> None:
+    """An integer gives the same numbers at each call, as in Keras; a generator goes on."""
+    he = initializers.HeNormal(seed=3)
+    np.testing.assert_array_equal(he((4, 5)), he((4, 5)))
+    np.testing.assert_array_equal(he((4, 5)), initializers.HeNormal(seed=3)((4, 5)))
+    assert not np.array_equal(he((4, 5)), initializers.HeNormal(seed=4)((4, 5)))
+    going_on = initializers.HeNormal(seed=np.random.default_rng(3))
+    first = going_on((4, 5))
+    np.testing.assert_array_equal(first, he((4, 5)))
+    assert not np.array_equal(first, going_on((4, 5)))
+    assert going_on.get_config() == {"seed": None}
+    utils.set_random_seed(8)
+    a = initializers.HeNormal()((4, 5))
+    b = initializers.HeNormal()((4, 5))
+    utils.set_random_seed(8)
+    np.testing.assert_array_equal(a, initializers.HeNormal()((4, 5)))
+    assert not np.array_equal(a, b)
+
+
+def test_constants_by_hand() -> None:
+    np.testing.assert_array_equal(initializers.get("zeros")((2,)), [0, 0])
+    np.testing.assert_array_equal(initializers.get("ones")((2,)), [1, 1])
+    np.testing.assert_array_equal(initializers.Constant(2.5)((2,)), [2.5, 2.5])
+
+
+@pytest.mark.parametrize(
+    ("shape", "fans"),
+    [
+        ((), (1, 1)),
+        ((7,), (7, 7)),
+        ((5, 6), (5, 6)),
+        ((3, 2, 5, 6), (30, 36)),
+        ((3, 3, 8, 1), (72, 9)),
+    ],
+)
+def test_fans_by_hand(shape: tuple[int, ...], fans: tuple[int, int]) -> None:
+    assert compute_fans(shape) == fans
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: initializers.get("he"), "glorot_uniform.*'he'"),
+        (lambda: initializers.get(None), "Received None"),
+        (lambda: initializers.get({"class_name": "Orthogonal", "config": {}}), "'Orthogonal'"),
+        (lambda: initializers.VarianceScaling(scale=0), "scale > 0. Received 0"),
+        (lambda: initializers.VarianceScaling(mode="fan"), "mode .*'fan'"),
+        (lambda: initializers.VarianceScaling(distribution="cauchy"), "distribution .*cauchy"),
+    ],
+)
+def test_what_is_unknown_is_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# -- the seed of everything ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [-1, 2**32, 1.5, "1", None, True])
+def test_a_bad_seed_is_refused_and_changes_nothing(bad: Any) -> None:
+    utils.set_random_seed(1)
+    expected = seeding.default_generator().random(3)
+    utils.set_random_seed(1)
+    with pytest.raises(ValueError, match="0 to 2"):
+        utils.set_random_seed(bad)
+    np.testing.assert_array_equal(seeding.default_generator().random(3), expected)
+
+
+def test_one_seed_restarts_all_randomness() -> None:
+    import random
+
+    def draw() -> list[float]:
+        return [random.random(), np.random.rand(), float(seeding.default_generator().random())]
+
+    utils.set_random_seed(4)
+    first = draw()
+    assert draw() != first
+    utils.set_random_seed(4)
+    assert draw() == first
+    utils.set_random_seed(5)
+    assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+@pytest.mark.parametrize("name", ["float32", "float64", np.float32, np.dtype("float64"), None])
+def test_dtypes_by_any_name(name: Any) -> None:
+    assert config.standardize_dtype(name) == np.dtype(name or "float32").name
+
+
+@pytest.mark.parametrize("name", ["float16", "int32", "double32", 3, object])
+def test_other_dtypes_are_refused(name: Any) -> None:
+    with pytest.raises(ValueError, match=r'dtype must be "float32" or "float64". Received'):
+        config.standardize_dtype(name)

@@ -1,0 +1,334 @@
+"""Losses and metrics: by hand, weighted and reduced in every way, at the edges, beside Keras."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from gradients import check_gradients
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minicnn import functional, losses, metrics
+from minicnn.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+)
+
+Array = np.ndarray
+
+LOSSES = (CategoricalCrossentropy, SparseCategoricalCrossentropy, BinaryCrossentropy)
+REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none")
+P = np.array([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]])
+SECOND = np.array([0.25, 0.75])  # what P gives to class 1
+
+
+def targets(loss: type, classes: list[int], count: int = 3) -> Any:
+    return classes if loss is SparseCategoricalCrossentropy else np.eye(count)[classes]
+
+
+# -- by hand ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [CategoricalCrossentropy, SparseCategoricalCrossentropy])
+@pytest.mark.parametrize(
+    ("reduction", "expected"),
+    [
+        ("none", [3 * np.log(4), np.log(4 / 3)]),
+        (None, [3 * np.log(4), np.log(4 / 3)]),
+        ("sum", 3 * np.log(4) + np.log(4 / 3)),
+        ("sum_over_batch_size", (3 * np.log(4) + np.log(4 / 3)) / 2),
+        ("mean", (3 * np.log(4) + np.log(4 / 3)) / 2),
+        ("mean_with_sample_weight", (3 * np.log(4) + np.log(4 / 3)) / 4),
+    ],
+)
+def test_reductions_by_hand(loss: type, reduction: str | None, expected: Any) -> None:
+    """Weights 3 and 1 for the examples."""
+    value = loss(reduction=reduction)(targets(loss, [1, 1]), P, [3, 1])
+    np.testing.assert_allclose(value, expected, rtol=1e-9)
+    column = loss(reduction=reduction)(targets(loss, [1, 1]), P, np.array([[3], [1]]))
+    np.testing.assert_array_equal(column, value)
+
+
+def test_binary_by_hand() -> None:
+    y, p = np.array([1, 0]), np.array([[0.25], [0.75]])
+    expected = np.log(4)
+    for shaped in (y, y[:, None], y.astype(bool), y.tolist()):
+        np.testing.assert_allclose(BinaryCrossentropy()(shaped, p), expected)
+    # Several units: their mean.
+    value = BinaryCrossentropy(reduction="none")([[1, 0]], np.array([[0.25, 0.5]]))
+    np.testing.assert_allclose(value, [(np.log(4) + np.log(2)) / 2])
+
+
+def test_label_smoothing_by_hand() -> None:
+    """0.3 of three classes: the targets become 0.8, 0.1, 0.1."""
+    value = CategoricalCrossentropy(label_smoothing=0.3)([[1, 0, 0]], P[:1])
+    np.testing.assert_allclose(value, 0.8 * np.log(2) + 0.2 * np.log(4))
+    value = BinaryCrossentropy(label_smoothing=0.5)([[1]], np.array([[0.25]]))
+    np.testing.assert_allclose(value, 0.75 * np.log(4) + 0.25 * np.log(4 / 3))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_from_logits_is_the_loss_of_the_probabilities(loss: type) -> None:
+    binary = loss is BinaryCrossentropy
+    logits = np.log(P / (1 - P)) if binary else np.log(P) + 5
+    y = targets(loss, [2, 0])
+    np.testing.assert_allclose(loss(from_logits=True)(y, logits), loss()(y, P), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_far_logits_stay_finite(loss: type) -> None:
+    logits = np.array([[1e4, -1e4, 0.0]], np.float32)
+    value, cache = loss(from_logits=True).forward(targets(loss, [1]), logits)
+    assert np.isfinite(value)
+    assert value > 1e3
+    dy = loss(from_logits=True).backward(cache)
+    assert np.isfinite(dy).all()
+    assert np.abs(dy).max() > 0.3
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_certain_and_wrong_is_expensive_but_finite(loss: type) -> None:
+    p = np.array([[1.0, 0.0, 0.0]], np.float32)
+    wrong, right = loss()(targets(loss, [1]), p), loss()(targets(loss, [0]), p)
+    assert 10 * (2 / 3 if loss is BinaryCrossentropy else 1) < wrong < 17
+    assert right == pytest.approx(0, abs=1e-6)
+
+
+# -- gradients -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
+@settings(deadline=None, max_examples=20)
+@given(data=st.data(), seed=st.integers(0, 2**16))
+def test_gradients_are_what_differences_say(
+    loss: type, from_logits: bool, data: st.DataObject, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    batch, classes = data.draw(st.integers(1, 4)), data.draw(st.integers(2, 5))
+    reduction = data.draw(st.sampled_from(REDUCTIONS))
+    options = {"from_logits": from_logits, "reduction": reduction}
+    if loss is not SparseCategoricalCrossentropy:
+        options["label_smoothing"] = data.draw(st.sampled_from([0.0, 0.2]))
+    weights = data.draw(st.sampled_from([None, rng.uniform(0, 2, batch)]))
+    y = targets(loss, list(rng.integers(0, classes, batch)), classes)
+    chosen = loss(**options)
+    x = (
+        rng.standard_normal((batch, classes))
+        if from_logits
+        else rng.uniform(0.1, 0.9, (batch, classes))
+    )
+
+    def forward(y_pred: Array) -> Array:
+        return np.array(np.sum(chosen.forward(y, y_pred, weights)[0]))
+
+    def backward(dy: Array, y_pred: Array) -> list[Array]:
+        return [dy * chosen.backward(chosen.forward(y, y_pred, weights)[1])]
+
+    check_gradients(forward, backward, [x], rng)
+
+
+@pytest.mark.parametrize("loss", [CategoricalCrossentropy, SparseCategoricalCrossentropy])
+def test_softmax_and_cross_entropy_together_are_p_minus_t(loss: type) -> None:
+    value, cache = loss(from_logits=True).forward(targets(loss, [0, 1]), np.log(P))
+    np.testing.assert_allclose(
+        loss.backward(loss(), cache), (P - np.eye(3)[[0, 1]]) / 2, atol=1e-12
+    )
+    assert value == pytest.approx((np.log(2) + np.log(4 / 3)) / 2)
+
+
+# -- beside Keras ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loss", "smoothing"),
+    [
+        ("CategoricalCrossentropy", 0.0),
+        ("CategoricalCrossentropy", 0.1),
+        ("SparseCategoricalCrossentropy", 0.0),
+        ("BinaryCrossentropy", 0.0),
+        ("BinaryCrossentropy", 0.1),
+    ],
+)
+@pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
+@pytest.mark.parametrize("reduction", [*REDUCTIONS, None])
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_value_and_gradient_are_kerass(
+    loss: str, from_logits: bool, reduction: str | None, weighted: bool, smoothing: float
+) -> None:
+    keras = pytest.importorskip("keras")
+    tf = pytest.importorskip("tensorflow")
+    sparse = loss == "SparseCategoricalCrossentropy"
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 4)).astype(np.float32) * 3
+    if not from_logits:
+        x = functional.sigmoid(x) if loss == "BinaryCrossentropy" else functional.softmax(x)
+        x[0] = [0, 1, 0, 0]  # certain
+    classes = np.array([1, 0, 3, 2, 2])
+    y: Any = classes if sparse else np.eye(4, dtype=np.float32)[classes]
+    weights = np.array([0, 1, 2, 0.5, 3], np.float32) if weighted else None
+    options = {"from_logits": from_logits, "reduction": reduction}
+    if not sparse:
+        options["label_smoothing"] = smoothing
+    ours, theirs = getattr(losses, loss)(**options), getattr(keras.losses, loss)(**options)
+    value, cache = ours.forward(y, x, weights)
+    tensor = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        expected = theirs(y, tensor, sample_weight=weights)
+        total = tf.reduce_sum(expected)
+    np.testing.assert_allclose(value, expected.numpy(), rtol=1e-4, atol=1e-6)
+    gradient = tape.gradient(total, tensor).numpy()
+    scale = max(1.0, float(np.abs(gradient).max()))
+    np.testing.assert_allclose(ours.backward(cache) / scale, gradient / scale, atol=1e-4)
+
+
+# -- bad targets -----------------------------------------------------------------------------------
+
+BAD: list[tuple[Callable[[], Any], str]] = [
+    (lambda: CategoricalCrossentropy()([0, 1], P), r"\(2, 3\).*\(2,\).*SparseCategorical"),
+    (lambda: CategoricalCrossentropy()(np.eye(2), P), r"\(2, 3\).*Received y_true\.shape=\(2, 2\)"),
+    (lambda: CategoricalCrossentropy()([[1, 0, np.nan], [0, 1, 0]], P), "between 0 and 1.*NaN"),
+    (lambda: CategoricalCrossentropy()([[2, 0, 0], [0, 1, 0]], P), "between 0 and 1.*0 to 2"),
+    (lambda: CategoricalCrossentropy()([[-1, 1, 1], [0, 1, 0]], P), "between 0 and 1.*-1 to 1"),
+    (lambda: CategoricalCrossentropy()([["a"] * 3] * 2, P), "targets to be numbers"),
+    (
+        lambda: SparseCategoricalCrossentropy()([0, 3], P),
+        "from 0 to 2. Received values from 0 to 3",
+    ),
+    (lambda: SparseCategoricalCrossentropy()([-1, 0], P), "from 0 to 2. .*-1"),
+    (lambda: SparseCategoricalCrossentropy()([0, np.nan], P), "from 0 to 2. Received NaN"),
+    (lambda: SparseCategoricalCrossentropy()([0, 1.5], P), "whole class numbers"),
+    (lambda: SparseCategoricalCrossentropy()(np.eye(3)[:2], P), "One-hot targets go with Categor"),
+    (lambda: SparseCategoricalCrossentropy()([0], P), r"\(2,\).*\(1,\)"),
+    (lambda: SparseCategoricalCrossentropy()(["dress", "hat"], P), "targets to be numbers"),
+    (lambda: BinaryCrossentropy()([0, 1, 1], np.array([[0.5], [0.5]])), r"\(2, 1\).*\(3, 1\)"),
+    (lambda: BinaryCrossentropy()([0, 7], np.array([[0.5], [0.5]])), "0 to 7"),
+    (lambda: CategoricalCrossentropy()(np.eye(3)[:2], P, [1, 2, 3]), r"one sample weight.*\(3,\)"),
+    (lambda: CategoricalCrossentropy()(np.eye(3)[:2], P, np.ones((2, 2))), "one sample weight"),
+    (lambda: CategoricalCrossentropy(label_smoothing=2), r"label_smoothing in \[0, 1\].*2"),
+    (lambda: CategoricalCrossentropy(reduction="average"), "reduction .*average"),
+    (lambda: CategoricalCrossentropy(axis=1), "axis=-1"),
+    (lambda: losses.get("crossentropy"), "categorical_crossentropy.*'crossentropy'"),
+    (lambda: losses.get(3), "Received 3"),
+    (
+        lambda: losses.get(
+            {"class_name": "SparseCategoricalCrossentropy", "config": {"ignore_class": 1}}
+        ),
+        "ignore_class",
+    ),
+]
+
+
+@pytest.mark.parametrize(("use", "message"), BAD, ids=[m for _, m in BAD])
+def test_what_does_not_fit_is_refused(use: Callable[[], Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        use()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_config_makes_the_loss_again(loss: type) -> None:
+    made = loss(from_logits=True, reduction="sum", name="mine")
+    copy = losses.get({"class_name": loss.__name__, "config": made.get_config()})
+    assert copy.get_config() == made.get_config()
+    assert (copy.from_logits, copy.reduction, copy.name) == (True, "sum", "mine")
+    assert isinstance(losses.get(loss.__name__), loss)
+    assert isinstance(losses.get(loss().name), loss)
+    assert losses.get(made) is made
+
+
+# -- metrics ---------------------------------------------------------------------------------------
+
+
+def test_accuracies_by_hand() -> None:
+    p = np.array([[0.1, 0.9], [0.6, 0.4], [0.5, 0.5]])
+    assert metrics.CategoricalAccuracy()(np.eye(2)[[1, 1, 0]], p) == pytest.approx(2 / 3)
+    assert metrics.SparseCategoricalAccuracy()([1, 1, 0], p) == pytest.approx(2 / 3)
+    assert metrics.SparseCategoricalAccuracy()([[1], [1], [0]], p) == pytest.approx(2 / 3)
+    # Exactly at the threshold is a no.
+    assert metrics.BinaryAccuracy()([1, 0, 1], np.array([[0.9], [0.5], [0.5]])) == pytest.approx(
+        2 / 3
+    )
+    assert metrics.BinaryAccuracy(threshold=0.95)([1, 0], np.array([[0.9], [0.5]])) == 0.5
+
+
+def test_a_metric_gathers_over_batches() -> None:
+    metric = metrics.SparseCategoricalAccuracy()
+    assert metric.result() == 0
+    metric.update_state([0], np.array([[0.9, 0.1]]))
+    metric.update_state([0, 0, 0], np.array([[0.1, 0.9]] * 3))
+    assert metric.result() == 0.25
+    metric.reset_state()
+    metric.update_state([0, 1], np.array([[0.9, 0.1]] * 2), sample_weight=[3, 1])
+    assert metric.result() == 0.75
+
+
+def test_a_mean_of_numbers() -> None:
+    mean = metrics.Mean()
+    mean.update_state(1.0, sample_weight=3)
+    mean.update_state([4.0, 6.0])
+    assert mean.result() == pytest.approx((3 + 10) / 5)
+
+
+@pytest.mark.parametrize(
+    ("target", "output", "kind"),
+    [
+        ((8, 10), (8, 10), metrics.CategoricalAccuracy),
+        ((8,), (8, 10), metrics.SparseCategoricalAccuracy),
+        ((8, 1), (8, 10), metrics.SparseCategoricalAccuracy),
+        ((8, 1), (8, 1), metrics.BinaryAccuracy),
+        ((8,), (8, 1), metrics.BinaryAccuracy),
+    ],
+)
+def test_accuracy_goes_by_the_targets_form(target: Any, output: Any, kind: type) -> None:
+    for name in ("accuracy", "acc"):
+        found = metrics.get(name, target, output)
+        assert type(found) is kind
+        assert found.name == name
+
+
+@pytest.mark.parametrize(
+    "metric", ["CategoricalAccuracy", "SparseCategoricalAccuracy", "BinaryAccuracy"]
+)
+def test_metrics_are_kerass(metric: str) -> None:
+    keras = pytest.importorskip("keras")
+    rng = np.random.default_rng(0)
+    p = rng.random((12, 3)).astype(np.float32)
+    y: Any = rng.integers(0, 3, 12)
+    if metric == "CategoricalAccuracy":
+        y = np.eye(3)[y]
+    elif metric == "BinaryAccuracy":
+        y = rng.integers(0, 2, (12, 3))
+    weights = rng.random(12)
+    ours, theirs = getattr(metrics, metric)(), getattr(keras.metrics, metric)()
+    assert ours.name == theirs.name
+    for part in (slice(0, 5), slice(5, 12)):
+        ours.update_state(y[part], p[part], weights[part])
+        theirs.update_state(y[part], p[part], weights[part])
+    assert ours.result() == pytest.approx(float(theirs.result()), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda: metrics.CategoricalAccuracy()([0, 1], P), r"shape \(2, 3\). Received \(2,\)"),
+        (lambda: metrics.SparseCategoricalAccuracy()([0], P), r"shape \(2,\). Received \(1,\)"),
+        (lambda: metrics.BinaryAccuracy()([0], P), r"shape \(2, 3\)"),
+        (lambda: metrics.get("precision", (1, 2), (1, 2)), "one of \"accuracy\", .*'precision'"),
+        (lambda: metrics.get({"class_name": "AUC"}, (1, 2), (1, 2)), "AUC"),
+    ],
+)
+def test_a_metric_that_does_not_fit_is_refused(use: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        use()
+
+
+def test_names_of_messages_are_class_names() -> None:
+    """Who complains is the first word of every message above."""
+    for use, _ in BAD[:20]:
+        with pytest.raises((ValueError, TypeError)) as raised:
+            use()
+        assert re.match(r"(Sparse)?(Categorical|Binary)Crossentropy ", str(raised.value))

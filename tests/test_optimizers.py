@@ -1,0 +1,226 @@
+"""Optimizers: the first steps by hand, every setting beside Keras, and what is refused."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicnn import optimizers
+from minicnn.optimizers import SGD, Adam, RMSprop
+from minicnn.variable import Variable
+
+Array = np.ndarray
+
+
+def steps(optimizer: Any, start: float, gradients: list[float]) -> list[float]:
+    """Where one weight goes under these gradients."""
+    w = Variable(np.array([start]), "w", "layer")
+    found = []
+    for g in gradients:
+        optimizer.apply({"w": np.array([g])}, {"w": w})
+        found.append(float(w.value[0]))
+    return found
+
+
+# -- by hand ---------------------------------------------------------------------------------------
+
+
+def test_sgd_by_hand() -> None:
+    assert steps(SGD(0.5), 1.0, [1, -2]) == [0.5, 1.5]
+    # v = -0.5, then 0.5·(-0.5) + 1 = 0.75
+    assert steps(SGD(0.5, momentum=0.5), 1.0, [1, -2]) == [0.5, 1.25]
+    # w += 0.5·v - 0.5·g: -0.75, then 0.375 + 1
+    assert steps(SGD(0.5, momentum=0.5, nesterov=True), 1.0, [1, -2]) == [0.25, 1.625]
+
+
+def test_adam_by_hand() -> None:
+    """The first step has size lr whatever the gradient: m / sqrt(v) is its sign."""
+    (w,) = steps(Adam(0.1, epsilon=1e-12), 1.0, [1234.0])
+    assert w == pytest.approx(0.9)
+    # m = 0.5, then 0.5 + (0 - 0.5)·0.5 = 0.25; v = 0.25, then 0.1875;
+    # step = lr·sqrt(1 - 0.75²)/(1 - 0.5²) · m/sqrt(v)
+    first, second = steps(Adam(1.0, beta_1=0.5, beta_2=0.75, epsilon=1e-12), 0.0, [1.0, 0.0])
+    assert first == pytest.approx(-1)
+    expected = math.sqrt(1 - 0.5625) / 0.75 * 0.25 / math.sqrt(0.1875)
+    assert second - first == pytest.approx(-expected)
+
+
+def test_amsgrad_remembers_the_largest() -> None:
+    plain = steps(Adam(1.0, beta_2=0.5), 0.0, [4.0, 0.1, 0.1])
+    careful = steps(Adam(1.0, beta_2=0.5, amsgrad=True), 0.0, [4.0, 0.1, 0.1])
+    assert plain[0] == pytest.approx(careful[0])
+    assert abs(careful[2] - careful[1]) < abs(plain[2] - plain[1])
+
+
+def test_rmsprop_by_hand() -> None:
+    """v = 0.25·4 = 1, step 2; then v = 0.75 + 0.25·1 = 1, step 1."""
+    optimizer = RMSprop(1.0, rho=0.75, epsilon=1e-12)
+    assert steps(optimizer, 10.0, [2.0, 1.0]) == pytest.approx([8.0, 7.0])
+    optimizer = RMSprop(1.0, rho=0.75, epsilon=1e-12, momentum=0.5)
+    assert steps(optimizer, 10.0, [2.0, 1.0]) == pytest.approx([8.0, 6.0])
+    # centered: v - mean² = 1 - 0.25
+    optimizer = RMSprop(1.0, rho=0.75, epsilon=1e-12, centered=True)
+    assert steps(optimizer, 0.0, [2.0]) == pytest.approx([-2 / math.sqrt(0.75)])
+
+
+def test_clipping_by_hand() -> None:
+    def after(**clip: float) -> list[float]:
+        a, b = (Variable(np.zeros(2), name, "layer") for name in "ab")
+        SGD(1.0, **clip).apply(
+            {"a": np.array([3.0, 4.0]), "b": np.array([0.0, 12.0])}, {"a": a, "b": b}
+        )
+        return [-float(v) for v in [*a.value, *b.value]]
+
+    assert after() == [3, 4, 0, 12]
+    assert after(clipvalue=3.5) == [3, 3.5, 0, 3.5]
+    assert after(clipnorm=10) == [3, 4, 0, 10]
+    assert after(clipnorm=2.5) == pytest.approx([1.5, 2, 0, 2.5])
+    assert after(global_clipnorm=6.5) == pytest.approx([1.5, 2, 0, 6])
+    assert after(global_clipnorm=13) == [3, 4, 0, 12]
+
+
+def test_weight_decay_by_hand() -> None:
+    assert steps(SGD(0.5, weight_decay=0.5), 4.0, [1.0]) == [4 - 4 * 0.25 - 0.5]
+
+
+# -- beside Keras (training on a network: test_training_against_keras) ----------------------------
+
+SETTINGS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {}),
+    ("SGD", {"learning_rate": 0.1, "momentum": 0.9}),
+    ("SGD", {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    ("SGD", {"clipnorm": 0.5}),
+    ("SGD", {"clipvalue": 0.1}),
+    ("SGD", {"global_clipnorm": 0.5}),
+    ("Adam", {}),
+    ("Adam", {"learning_rate": 0.1, "beta_1": 0.5, "beta_2": 0.7, "epsilon": 0.01}),
+    ("Adam", {"amsgrad": True, "weight_decay": 0.1}),
+    ("RMSprop", {}),
+    ("RMSprop", {"learning_rate": 0.1, "rho": 0.5, "momentum": 0.9, "centered": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), SETTINGS)
+def test_fifty_steps_are_kerass(name: str, options: dict[str, Any]) -> None:
+    keras = pytest.importorskip("keras")
+    rng = np.random.default_rng(0)
+    starts = [rng.standard_normal(shape).astype(np.float32) for shape in ((3, 4), (4,))]
+    ours = [Variable(w.copy(), f"w{i}", "layer") for i, w in enumerate(starts)]
+    theirs = [keras.Variable(w) for w in starts]
+    optimizer, oracle = (
+        getattr(optimizers, name)(**options),
+        getattr(keras.optimizers, name)(**options),
+    )
+    defaults = optimizer.get_config()
+    expected = oracle.get_config()
+    for key, value in defaults.items():
+        if key == "name":  # Keras counts: sgd, sgd_1, …
+            continue
+        if isinstance(value, float):
+            assert value == pytest.approx(expected[key], rel=1e-6)
+        else:
+            assert value == expected[key], key
+    for _ in range(50):
+        grads = [rng.standard_normal(w.shape).astype(np.float32) for w in starts]
+        optimizer.apply_gradients(zip(grads, ours, strict=True))
+        oracle.apply_gradients(zip(grads, theirs, strict=True))
+    assert optimizer.iterations == int(oracle.iterations) == 50
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a.value, b.numpy(), rtol=1e-4, atol=1e-5)
+
+
+# -- behaviour -------------------------------------------------------------------------------------
+
+
+def test_the_learning_rate_may_change_between_steps() -> None:
+    optimizer = SGD(1.0)
+    w = Variable(np.zeros(1), "w", "layer")
+    optimizer.apply({"w": np.ones(1)}, {"w": w})
+    optimizer.learning_rate = 0.25
+    optimizer.apply({"w": np.ones(1)}, {"w": w})
+    assert w.value[0] == -1.25
+    assert optimizer.get_config()["learning_rate"] == 0.25
+
+
+@pytest.mark.parametrize(
+    "optimizer", [SGD(momentum=0.9), Adam(amsgrad=True), RMSprop(momentum=0.5)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_keep_their_array_and_dtype_and_gradients_are_left_alone(
+    optimizer: Any, dtype: str
+) -> None:
+    w = Variable(np.ones((2, 3), dtype), "w", "layer")
+    array, g = w.value, np.full((2, 3), 0.5, dtype)
+    for _ in range(3):
+        optimizer.apply({"w": g}, {"w": w})
+    assert w.value is array
+    assert array.dtype == dtype
+    assert {a.dtype for a in optimizer.slots(w).values()} == {np.dtype(dtype)}
+    np.testing.assert_array_equal(g, np.full((2, 3), 0.5))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(0.3, 0.5, True, clipnorm=2),
+        Adam(0.1, 0.5, 0.6, 0.1, True),
+        RMSprop(0.1, 0.5, 0.2, 1e-3, True),
+    ],
+)
+def test_a_config_makes_the_optimizer_again(optimizer: Any) -> None:
+    name = type(optimizer).__name__
+    again = optimizers.get({"class_name": name, "config": optimizer.get_config()})
+    assert type(again) is type(optimizer)
+    assert again.get_config() == optimizer.get_config()
+    keras_adds = {"use_ema": False, "ema_momentum": 0.99, "loss_scale_factor": None}
+    optimizers.get({"class_name": name, "config": optimizer.get_config() | keras_adds})
+    with pytest.raises(ValueError, match="use_ema=True"):
+        optimizers.get({"class_name": name, "config": {"use_ema": True}})
+
+
+def test_names() -> None:
+    for name, cls in {"sgd": SGD, "Adam": Adam, "adam": Adam, "RMSprop": RMSprop}.items():
+        assert type(optimizers.get(name)) is cls
+    own = Adam()
+    assert optimizers.get(own) is own
+
+
+BAD: list[tuple[Callable[[], Any], str]] = [
+    (lambda: SGD(-1), "learning_rate to be a number >= 0. Received -1"),
+    (lambda: Adam("fast"), "learning_rate .*'fast'"),
+    (lambda: Adam(math.nan), "learning_rate .*nan"),
+    (lambda: Adam(math.inf), "learning_rate .*inf"),
+    (lambda: SGD(momentum=2), r"momentum in \[0, 1\]. Received 2"),
+    (lambda: Adam(beta_1=1), r"beta_1 in \[0, 1\). Received 1"),
+    (lambda: Adam(beta_2=-0.1), "beta_2 .*-0.1"),
+    (lambda: RMSprop(rho=3), "rho .*3"),
+    (lambda: SGD(clipnorm=1, clipvalue=1), "at most one of clipnorm, clipvalue"),
+    (lambda: SGD(clipnorm=-1), "clipnorm .*-1"),
+    (lambda: SGD(clipvalue=np.nan), "clipvalue .*nan"),
+    (lambda: SGD(global_clipnorm="a"), "global_clipnorm .*'a'"),
+    (lambda: SGD(weight_decay=-0.1), "weight_decay .*-0.1"),
+    (lambda: Adam(epsilon=-1), "epsilon .*-1"),
+    (lambda: RMSprop(epsilon="x"), "epsilon .*'x'"),
+    (lambda: Adam(lr=0.1), "Adam .*lr"),
+    (lambda: optimizers.get("adamw"), "sgd, adam, rmsprop. Received 'adamw'"),
+    (lambda: optimizers.get(None), "Received None"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD, ids=[m for _, m in BAD])
+def test_a_bad_setting_is_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()
+
+
+def test_gradients_that_do_not_fit_are_refused_before_any_step() -> None:
+    a, b = Variable(np.zeros(2), "a", "layer"), Variable(np.zeros(3), "b", "layer")
+    optimizer = SGD()
+    with pytest.raises(ValueError, match=r"a gradient for each of \['a', 'b'\]. Received \['a'\]"):
+        optimizer.apply({"a": np.ones(2)}, {"a": a, "b": b})
+    with pytest.raises(ValueError, match=r'shape \(3,\) for "b". Received \(2,\)'):
+        optimizer.apply({"a": np.ones(2), "b": np.ones(2)}, {"a": a, "b": b})
+    assert optimizer.iterations == 0
+    assert not a.value.any()
