@@ -7,7 +7,7 @@ read again and again (such as an `ImageDataset`); and a generator, read on and o
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -39,6 +39,9 @@ class Batches:
 
     def restart(self) -> None:
         """Called before each validation, which sees the same batches each time."""
+
+    def close(self) -> None:
+        """Called at the end: lets go of threads."""
 
 
 class ArrayBatches(Batches):
@@ -160,12 +163,18 @@ class LimitedBatches(Batches):
 
     def __init__(self, batches: Batches, steps: int) -> None:
         self.batches, self.steps = batches, steps
+        self._reader: Generator[Batch, None, None] | None = None
         self.restart()
 
     def restart(self) -> None:
+        self.close()
         self._reader = self._forever()
 
-    def _forever(self) -> Iterator[Batch]:
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    def _forever(self) -> Generator[Batch, None, None]:
         while True:
             empty = True
             for batch in self.batches.epoch():
@@ -176,6 +185,7 @@ class LimitedBatches(Batches):
                 return
 
     def epoch(self) -> Iterator[Batch]:
+        assert self._reader is not None
         yield from itertools.islice(self._reader, self.steps)
 
 
@@ -267,6 +277,20 @@ def _as_array(value: Any, name: str) -> Array:
     if array.ndim == 0:
         raise ValueError(f"{name} must have one entry per example. Received a single number.")
     return array
+
+
+def check_class_weight(class_weight: Any) -> None:
+    """Raise a `ValueError` unless `class_weight` is None or maps class numbers to numbers."""
+    if class_weight is None:
+        return
+    if not isinstance(class_weight, Mapping) or not all(
+        isinstance(key, (int, np.integer)) and isinstance(value, (int, float, np.number))
+        for key, value in class_weight.items()
+    ):
+        raise ValueError(
+            "class_weight must be a dict from class numbers to weights, such as {0: 1.0, 1: 2.5}. "
+            f"Received {class_weight!r}."
+        )
 
 
 def class_weights(y: Any, class_weight: Mapping[int, float] | None) -> Array | None:

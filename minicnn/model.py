@@ -296,9 +296,13 @@ class Model(Trainer, Layer):
         return self._run(x, training, set())[0]
 
     def run_for_training(self, x: Any) -> tuple[Array, Tape]:
-        """`(y, tape)` with training on; the tape keeps only what the trainable part needs."""
+        """`(y, tape)` with training on; the tape keeps only what the trainable part needs.
+
+        And the last layer's entry, even of a frozen model: the loss may ask for its logits.
+        """
         self._graph_for(x)
-        return self._run(x, True, self._learning_nodes())
+        last = self._produced_by[id(self._outputs[0])]
+        return self._run(x, True, self._learning_nodes() | {last})
 
     def run_keeping_last(self, x: Any) -> tuple[Array, Tape]:
         """`(y, tape)` as in inference; the tape keeps the last layer's entry."""

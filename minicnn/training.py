@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import losses, metrics, optimizers
-from minicnn.batches import Batch, Batches, class_weights, make_batches
+from minicnn.batches import Batch, Batches, check_class_weight, class_weights, make_batches
 from minicnn.callbacks import Callback, CallbackList, History, progress_for
 
 Array = np.ndarray
@@ -75,11 +75,9 @@ class Trainer:
         if isinstance(metrics, (str, dict)) or (metrics is not None and not _is_list(metrics)):
             raise ValueError(f'metrics is a list such as ["accuracy"]. Received {metrics!r}.')
         # A saved metric becomes an object; a name waits: which "accuracy" it is, the targets say.
-        self._metric_identifiers = [
-            metrics_module.get(m, (1, 2), (1, 2)) if isinstance(m, dict) else m
-            for m in metrics or []
-        ]
-        _check_metrics(self._metric_identifiers)
+        self._metric_identifiers = [_metric(m) if isinstance(m, dict) else m for m in metrics or []]
+        for identifier in self._metric_identifiers:
+            _metric(identifier)  # raises now, not in the first epoch, for one that is not known
         self._metrics: list[metrics_module.Metric] | None = None
         self._loss_mean = metrics_module.Mean(name="loss")
         self.compiled = True
@@ -106,8 +104,7 @@ class Trainer:
     def metrics_names(self) -> list[str]:
         """The names of the numbers that `evaluate` returns, in order."""
         self._check_compiled("metrics_names")
-        names = [m if isinstance(m, str) else m.name for m in self._metric_identifiers]
-        return ["loss", *names]
+        return ["loss", *(_metric(m).name for m in self._metric_identifiers)]
 
     def _check_compiled(self, method: str, need_loss: bool = True) -> None:
         if not self.compiled:
@@ -248,6 +245,7 @@ class Trainer:
         ):
             if not isinstance(number, (int, np.integer)) or number < least:
                 raise ValueError(f"{argument} must be an integer >= {least}. Received {number!r}.")
+        check_class_weight(class_weight)
         if class_weight is not None and sample_weight is not None:
             raise ValueError("Pass class_weight or sample_weight, not both.")
         if validation_split:
@@ -281,9 +279,11 @@ class Trainer:
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
-        except BaseException:
+        finally:
             _close_bars(events)
-            raise
+            training.close()
+            if validation is not None:
+                validation.close()
         events.call("on_train_end", logs)
         return history
 
@@ -378,9 +378,9 @@ class Trainer:
         events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
         try:
             logs = self._evaluate(batches, events)
-        except BaseException:
+        finally:
             _close_bars(events)
-            raise
+            batches.close()
         return logs if return_dict else self._in_order(logs)
 
     def predict(
@@ -406,6 +406,7 @@ class Trainer:
                 events.call("on_predict_batch_end", step)
         finally:
             _close_bars(events)
+            batches.close()
         if not parts:
             raise ValueError("There are no batches to predict.")
         events.call("on_predict_end")
@@ -423,6 +424,7 @@ class Trainer:
     ) -> Any:
         """One step on one batch; returns its loss and metrics from before the step."""
         self._check_compiled("train_on_batch")
+        check_class_weight(class_weight)
         if class_weight is not None:
             if sample_weight is not None:
                 raise ValueError("Pass class_weight or sample_weight, not both.")
@@ -460,10 +462,9 @@ def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
     return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
 
 
-def _check_metrics(identifiers: list[Any]) -> None:
-    """Raise now, not in the first epoch, for a metric that is not known."""
-    for identifier in identifiers:
-        metrics.get(identifier, (1, 2), (1, 2))
+def _metric(identifier: Any) -> metrics.Metric:
+    """The metric, while the targets are not known yet; `ValueError` if there is none such."""
+    return metrics.get(identifier, (1, 2), (1, 2))
 
 
 def _serialized(thing: Any, module: str) -> dict[str, Any]:

@@ -1,0 +1,364 @@
+"""Callbacks: what each does at each event, on scripted logs and beside Keras's; what is refused."""
+
+import csv
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicnn import Input, Sequential, callbacks, layers, models, utils
+
+Logs = dict[str, float]
+
+
+class FakeModel:
+    """What callbacks use of a model; counts what was saved."""
+
+    stop_training = False
+
+    def __init__(self) -> None:
+        self.weights = [np.zeros(1)]
+        self.saved: list[str] = []
+
+    def save(self, path: Path) -> None:
+        self.saved.append(Path(path).name)
+
+    save_weights = save
+
+    def get_weights(self) -> list[np.ndarray]:
+        return [w.copy() for w in self.weights]
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        self.weights = [w.copy() for w in weights]
+
+
+def play(callback: Any, epochs: list[Logs], model: Any = None) -> FakeModel:
+    """Run the callback through these epochs' logs; the model's weight is the epoch's number."""
+    model = model or FakeModel()
+    model.stop_training = False
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch, logs in enumerate(epochs):
+        callback.on_epoch_begin(epoch)
+        model.set_weights([np.array([epoch + 1.0])])
+        callback.on_epoch_end(epoch, dict(logs))
+        if model.stop_training:
+            break
+    callback.on_train_end()
+    return model
+
+
+def losses(*values: float) -> list[Logs]:
+    return [{"loss": v, "val_loss": v, "val_accuracy": 1 - v / 10} for v in values]
+
+
+def trained(*given: Any, **arguments: Any) -> tuple[Any, dict[str, list[float]]]:
+    """A small model after a `fit` with these callbacks."""
+    utils.set_random_seed(0)
+    model = Sequential([Input((3,)), layers.Dense(2, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    x = np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int)
+    history = model.fit(
+        x, y, validation_split=0.25, verbose=0, callbacks=list(given), **{"epochs": 3, **arguments}
+    )
+    return model, history.history
+
+
+# -- ModelCheckpoint -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "saved"),
+    [
+        ({}, [1, 2, 3, 4, 5]),
+        ({"save_best_only": True}, [1, 3, 5]),
+        ({"save_best_only": True, "mode": "max"}, [1, 2]),
+        ({"save_best_only": True, "monitor": "val_accuracy"}, [1, 3, 5]),
+        ({"save_best_only": True, "monitor": "val_accuracy", "mode": "min"}, [1, 2]),
+        ({"save_best_only": True, "initial_value_threshold": 2.5}, [5]),
+        ({"save_best_only": True, "save_weights_only": True}, [1, 3, 5]),
+    ],
+)
+def test_which_epochs_are_saved(tmp_path: Path, options: dict[str, Any], saved: list[int]) -> None:
+    suffix = ".weights.h5" if options.get("save_weights_only") else ".keras"
+    callback = callbacks.ModelCheckpoint(tmp_path / f"{{epoch}}{suffix}", **options)
+    model = play(callback, losses(5, 6, 4, 4, 2))
+    assert model.saved == [f"{epoch}{suffix}" for epoch in saved]
+
+
+def test_checkpoints_of_a_real_model_are_that_epochs(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "cnn_{epoch:02d}-{val_accuracy:.3f}.keras"
+    seen: list[list[np.ndarray]] = []
+    keep = callbacks.LambdaCallback(on_epoch_end=lambda e, logs: seen.append(box[0].get_weights()))
+    box: list[Any] = []
+    first = callbacks.LambdaCallback(on_train_begin=lambda logs=None: box.append(keep.model))
+    _, history = trained(first, keep, callbacks.ModelCheckpoint(path))
+    names = sorted(p.name for p in path.parent.iterdir())
+    expected = [f"cnn_{e + 1:02d}-{v:.3f}.keras" for e, v in enumerate(history["val_accuracy"])]
+    assert names == expected
+    for name, weights in zip(expected, seen, strict=True):
+        for a, b in zip(models.load_model(path.parent / name).get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_best_checkpoint_of_a_real_model_is_the_best(tmp_path: Path) -> None:
+    path = tmp_path / "best.weights.h5"
+    callback = callbacks.ModelCheckpoint(
+        path, monitor="val_loss", save_best_only=True, save_weights_only=True
+    )
+    model, history = trained(callback, epochs=6)
+    assert callback.best == min(history["val_loss"])
+    model.load_weights(path)
+
+
+def test_saving_every_so_many_batches(tmp_path: Path) -> None:
+    path = tmp_path / "{epoch}-{batch}.keras"
+    trained(callbacks.ModelCheckpoint(path, save_freq=4), batch_size=4, epochs=3)
+    # 3 steps an epoch: after steps 4 and 8, the first of epoch 2, the second of epoch 3.
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["2-1.keras", "3-2.keras"]
+
+
+def test_what_is_saved_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    callback = callbacks.ModelCheckpoint(tmp_path / "m.keras", save_best_only=True, verbose=1)
+    play(callback, losses(5, 6))
+    out = capsys.readouterr().out
+    assert "Epoch 1: val_loss improved from None to 5.00000, saving model to " in out
+    assert "Epoch 2: val_loss did not improve from 5.00000" in out
+
+
+def test_a_missing_monitor_is_warned_of_and_saved_all_the_same(tmp_path: Path) -> None:
+    callback = callbacks.ModelCheckpoint(tmp_path / "m.keras", save_best_only=True)
+    with pytest.warns(UserWarning, match='cannot find "val_loss" in the logs; there is: loss'):
+        model = play(callback, [{"loss": 1.0}])
+    assert model.saved == ["m.keras"]
+
+
+def test_nan_is_never_best(tmp_path: Path) -> None:
+    callback = callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras", save_best_only=True)
+    assert play(callback, losses(float("nan"), 3, float("nan"), 2)).saved == ["2.keras", "4.keras"]
+
+
+def test_a_name_that_the_logs_lack_is_an_error(tmp_path: Path) -> None:
+    callback = callbacks.ModelCheckpoint(tmp_path / "{epoch}-{val_f1:.2f}.keras")
+    with pytest.raises(KeyError, match=r"val_f1.*not among the logs: epoch, loss"):
+        play(callback, losses(1))
+
+
+def test_an_interrupt_while_saving_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.keras"
+    trained(callbacks.ModelCheckpoint(path), epochs=1)
+    before = path.read_bytes()
+
+    def interrupted(self: Any, *args: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zipfile.ZipFile.writestr", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained(callbacks.ModelCheckpoint(path), epochs=1)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["m.keras"]
+
+
+# -- EarlyStopping ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "epochs"),
+    [
+        ({}, [5, 4, 4, 3], 3),
+        ({"patience": 2}, [5, 4, 4, 4, 3], 4),
+        ({"patience": 2}, [5, 4, 4, 3, 3, 3, 1], 6),
+        ({"min_delta": 0.5}, [5, 4, 3.6, 1], 3),
+        ({"min_delta": -0.5}, [5, 4, 3.6, 1], 3),
+        ({"monitor": "val_accuracy"}, [5, 4, 4, 3], 3),
+        ({"mode": "max"}, [5, 6, 6, 7], 3),
+        ({"baseline": 3.5, "patience": 2}, [5, 4, 4, 1], 3),
+        ({"baseline": 4.5, "patience": 2}, [5, 4, 4, 1], 4),
+        ({"start_from_epoch": 2, "patience": 1}, [5, 6, 7, 6, 8, 1], 5),
+    ],
+)
+def test_when_it_stops(options: dict[str, Any], values: list[float], epochs: int) -> None:
+    assert play(callbacks.EarlyStopping(**options), losses(*values)).weights[0][0] == epochs
+
+
+def test_it_goes_back_to_the_best(capsys: pytest.CaptureFixture[str]) -> None:
+    callback = callbacks.EarlyStopping(patience=2, restore_best_weights=True, verbose=1)
+    model = play(callback, losses(5, 3, 4, 4, 4))
+    assert model.weights[0][0] == 2
+    assert (callback.best_epoch, callback.stopped_epoch) == (1, 3)
+    out = capsys.readouterr().out
+    assert "Epoch 4: early stopping" in out
+    assert "best epoch: 2" in out
+    # Also where the end of training comes first, and in a second `fit`.
+    assert play(callback, losses(1, 3)).weights[0][0] == 1
+    assert play(callbacks.EarlyStopping(patience=2), losses(5, 3, 4, 4)).weights[0][0] == 4
+
+
+def test_a_missing_monitor_stops_nothing() -> None:
+    with pytest.warns(UserWarning, match='EarlyStopping cannot find "val_loss"'):
+        model = play(callbacks.EarlyStopping(), [{"loss": 1.0}] * 3)
+    assert model.weights[0][0] == 3
+
+
+SCRIPTS = [
+    [5.0, 4.0, 4.0, 3.0, 3.0, 3.0, 2.0],
+    [1.0, 2.0, 3.0, 0.5, 0.6, 0.4],
+    [2.0, 1.9, 1.85, 1.84, 1.0],
+    [3.0, 3.0, 3.0],
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"patience": 1},
+        {"patience": 2, "restore_best_weights": True},
+        {"min_delta": 0.08, "patience": 1},
+        {"baseline": 2.5, "patience": 2, "restore_best_weights": True},
+        {"start_from_epoch": 1, "patience": 1},
+        {"monitor": "val_accuracy", "patience": 1},
+        {"monitor": "val_accuracy", "mode": "max", "restore_best_weights": True},
+    ],
+)
+def test_it_stops_where_keras_does(script: list[float], options: dict[str, Any]) -> None:
+    keras = pytest.importorskip("keras")
+    model = FakeModel()
+    model.stop_training = False
+
+    class Theirs(keras.callbacks.EarlyStopping):
+        model = property(lambda self: fake)  # Keras wants a compiled one, to ask it for `mode`
+
+        def set_model(self, model: Any) -> None: ...
+
+        def _set_monitor_op(self) -> None:
+            up = "accuracy" in self.monitor
+            self.monitor_op = keras.ops.greater if up else keras.ops.less
+            self.min_delta *= 1 if up else -1
+
+    fake = FakeModel()
+    ours = play(callbacks.EarlyStopping(**options), losses(*script))
+    theirs = play(Theirs(**options), losses(*script), fake)
+    assert ours.weights[0][0] == theirs.weights[0][0]
+    assert ours.stop_training == theirs.stop_training
+
+
+# -- CSVLogger -------------------------------------------------------------------------------------
+
+
+def test_the_log_is_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    _, history = trained(callbacks.CSVLogger(path))
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 2]
+    for key, values in history.items():
+        assert [float(row[key]) for row in rows] == values
+
+
+def test_the_log_is_kerass(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    epochs = losses(5, 4.25, 3)
+    epochs[1].pop("val_loss")
+    for name, module in (("ours", callbacks), ("theirs", keras.callbacks)):
+        for append in (False, True):
+            play(module.CSVLogger(str(tmp_path / name), separator=";", append=append), epochs)
+    ours, theirs = (
+        [line.split(";") for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("ours", "theirs")
+    )
+    assert len(ours) == 7
+    assert ours == theirs
+
+
+def test_an_old_log_is_replaced_or_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    play(callbacks.CSVLogger(path), losses(1, 2))
+    play(callbacks.CSVLogger(path), losses(3))
+    assert len(path.read_text().splitlines()) == 2
+    play(callbacks.CSVLogger(path, append=True), losses(4, 5))
+    lines = path.read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["epoch", "0", "0", "1"]
+
+
+# -- the others ------------------------------------------------------------------------------------
+
+
+def test_functions_as_a_callback() -> None:
+    told: list[Any] = []
+    callback = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: told.append((epoch, sorted(logs))),
+        on_train_end=lambda logs: told.append("end"),
+        on_epoch_begin=None,
+    )
+    trained(callback, epochs=2)
+    keys = ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert told == [(0, keys), (1, keys), "end"]
+
+
+def test_terminate_on_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    model = Sequential([Input((3,)), layers.Dense(2, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x = np.full((8, 3), np.nan, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        history = model.fit(
+            x, np.zeros(8), 2, epochs=5, verbose=0, callbacks=[callbacks.TerminateOnNaN()]
+        )
+    assert len(history.epoch) == 1
+    assert "Batch 0: invalid loss" in capsys.readouterr().out
+
+
+def test_a_callback_knows_its_model_and_the_plan() -> None:
+    callback = callbacks.Callback()
+    model, _ = trained(callback, epochs=2, batch_size=4)
+    assert callback.model is model
+    assert (callback.params["epochs"], callback.params["steps"]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("logs", "text"),
+    [
+        ({"loss": 0.53104, "accuracy": 1.0}, "loss: 0.5310 - accuracy: 1.0000"),
+        ({"loss": 0.0}, "loss: 0.0000"),
+        ({"loss": 1.25e-5}, "loss: 1.2500e-05"),
+        ({"loss": 123456.0}, "loss: 1.2346e+05"),
+        (None, ""),
+    ],
+)
+def test_logs_as_text(logs: Logs | None, text: str) -> None:
+    assert callbacks.logs_text(logs) == text
+
+
+BAD: list[tuple[Callable[[], Any], str]] = [
+    (lambda: callbacks.ModelCheckpoint("m.h5"), r"ends in '\.keras'. Received 'm\.h5'"),
+    (
+        lambda: callbacks.ModelCheckpoint("m.keras", save_weights_only=True),
+        r"ends in '\.weights\.h5'. Received 'm\.keras'",
+    ),
+    (lambda: callbacks.ModelCheckpoint("m.keras", mode="best"), "mode .*'best'"),
+    (lambda: callbacks.ModelCheckpoint("m.keras", save_freq=0), "save_freq .*0"),
+    (lambda: callbacks.ModelCheckpoint("m.keras", save_freq="batch"), "save_freq .*'batch'"),
+    (lambda: callbacks.EarlyStopping(mode="up"), "EarlyStopping expects mode .*'up'"),
+    (lambda: callbacks.LambdaCallback(on_epoch=print), "events of on_train_begin.*'on_epoch'"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD, ids=[m for _, m in BAD])
+def test_a_bad_option_is_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_log_where_no_file_can_be(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=re.escape(str(tmp_path / "no"))):
+        trained(callbacks.CSVLogger(tmp_path / "no" / "log.csv"))

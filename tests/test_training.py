@@ -1,0 +1,561 @@
+"""`compile`, `fit`, `evaluate`, `predict` and their data: what they promise, and what they refuse.
+
+That the numbers are Keras's is `test_training_against_keras.py`'s to show; here nothing but minicnn
+is needed.
+"""
+
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicnn import Input, Model, Sequential, callbacks, layers, losses, metrics, optimizers, utils
+from minicnn.batches import ArrayBatches, LimitedBatches, class_weights, make_batches
+
+Array = np.ndarray
+
+
+@pytest.fixture(autouse=True)
+def _start_anew() -> None:
+    utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left_over() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    left = {t for t in threading.enumerate() if t not in before and t.name.startswith("minicnn")}
+    assert not left
+
+
+def data(count: int = 24, classes: int = 3, seed: int = 0) -> tuple[Array, Array]:
+    """Points around one corner for each class: learnable within a few steps."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, count)
+    x = rng.standard_normal((count, 4)).astype(np.float32)
+    x[np.arange(count), y] += 3
+    return x, y
+
+
+def model(units: int = 3, loss: Any = "sparse_categorical_crossentropy", **settings: Any) -> Model:
+    made = Sequential([Input((4,)), layers.Dense(8, "relu"), layers.Dense(units, "softmax")])
+    made.compile(**{"optimizer": "adam", "loss": loss, "metrics": ["accuracy"], **settings})
+    return made
+
+
+X, Y = data()
+
+
+class Seen(callbacks.Callback):
+    """Writes down every event."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in callbacks.EVENTS:
+            self.events.append(name)
+        return super().__getattribute__(name)
+
+
+class Pairs:
+    """A sequence of batches; remembers which were asked for."""
+
+    def __init__(self, batches: int = 6, size: int = 4) -> None:
+        self.batches, self.size = batches, size
+        self.asked: list[int] = []
+        self.epochs = 0
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __getitem__(self, i: int) -> tuple[Array, Array]:
+        self.asked.append(i)
+        part = slice(i * self.size, (i + 1) * self.size)
+        return X[part], Y[part]
+
+    def on_epoch_end(self) -> None:
+        self.epochs += 1
+
+
+def forever(size: int = 4) -> Iterator[tuple[Array, Array]]:
+    while True:
+        for i in range(0, 24, size):
+            yield X[i : i + size], Y[i : i + size]
+
+
+# -- fit -------------------------------------------------------------------------------------------
+
+
+def test_it_learns() -> None:
+    m = model(optimizer=optimizers.Adam(0.02))
+    history = m.fit(X, Y, epochs=30, batch_size=8, verbose=0).history
+    assert list(history) == ["accuracy", "loss"]
+    assert len(history["loss"]) == 30
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    assert m.evaluate(X, Y, verbose=0)[1] > 0.9
+
+
+def test_the_history_has_kerass_keys() -> None:
+    history = model().fit(X, Y, validation_split=0.25, epochs=2, verbose=0)
+    assert list(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert history.epoch == [0, 1]
+    history = model(metrics=None).fit(X, Y, initial_epoch=2, epochs=5, verbose=0)
+    assert list(history.history) == ["loss"]
+    assert history.epoch == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("accuracy", "accuracy"),
+        ("acc", "acc"),
+        ("sparse_categorical_accuracy", "sparse_categorical_accuracy"),
+        ("SparseCategoricalAccuracy", "sparse_categorical_accuracy"),
+        (metrics.SparseCategoricalAccuracy(name="right"), "right"),
+    ],
+)
+def test_a_metric_by_any_name(name: Any, key: str) -> None:
+    m = model(metrics=[name])
+    assert m.metrics_names == ["loss", key]
+    assert sorted(m.fit(X, Y, verbose=0).history) == sorted([key, "loss"])
+    assert len(m.evaluate(X, Y, verbose=0)) == 2
+
+
+def test_several_metrics_come_in_the_order_of_compile() -> None:
+    m = model(loss="categorical_crossentropy", metrics=["binary_accuracy", "accuracy"])
+    y = np.eye(3)[Y]
+    values = m.evaluate(X, y, verbose=0)
+    logs = m.evaluate(X, y, verbose=0, return_dict=True)
+    assert values == [logs["loss"], logs["binary_accuracy"], logs["accuracy"]]
+
+
+def test_sources_of_the_same_batches_give_the_same_training() -> None:
+    def weights(x: Any, y: Any = None, **arguments: Any) -> list[Array]:
+        utils.set_random_seed(3)
+        m = model()
+        m.fit(x, y, epochs=2, verbose=0, **arguments)
+        return m.get_weights()
+
+    expected = weights(X, Y, batch_size=4, shuffle=False)
+    batches = [(X[i : i + 4], Y[i : i + 4]) for i in range(0, 24, 4)]
+
+    class Again:
+        def __iter__(self) -> Iterator[Any]:
+            return iter(batches)
+
+    for source, arguments in (
+        (Pairs(), {"shuffle": False}),
+        (Again(), {}),
+        (forever(), {"steps_per_epoch": 6}),
+    ):
+        for a, b in zip(expected, weights(source, **arguments), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_sequence_is_read_whole_each_epoch(shuffle: bool) -> None:
+    pairs = Pairs()
+    model().fit(pairs, epochs=3, shuffle=shuffle, verbose=0)
+    epochs = [pairs.asked[i : i + 6] for i in (0, 6, 12)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(6))] * 3
+    assert (len({tuple(epoch) for epoch in epochs}) > 1) == shuffle
+    assert pairs.epochs == 3
+
+
+def test_a_sequence_that_fails_says_so_and_leaves_no_thread() -> None:
+    class Broken(Pairs):
+        def __getitem__(self, i: int) -> Any:
+            if i == 2:
+                raise OSError("photo 2 is gone")
+            return super().__getitem__(i)
+
+    with pytest.raises(OSError, match="photo 2 is gone"):
+        model().fit(Broken(), shuffle=False, verbose=0)
+
+
+def test_steps_per_epoch_reads_on() -> None:
+    pairs = Pairs()
+    model().fit(pairs, epochs=3, steps_per_epoch=2, shuffle=False, verbose=0)
+    assert pairs.asked[:6] == list(range(6))
+
+
+def test_validation_steps_start_anew() -> None:
+    pairs = Pairs()
+    model().fit(X, Y, epochs=3, validation_data=pairs, validation_steps=2, verbose=0)
+    assert set(pairs.asked) <= {0, 1, 2}  # one is fetched ahead
+    assert pairs.asked.count(0) == 3
+
+
+def test_validation_freq() -> None:
+    history = (
+        model().fit(X, Y, epochs=5, validation_data=(X, Y), validation_freq=2, verbose=0).history
+    )
+    assert (len(history["loss"]), len(history["val_loss"])) == (5, 2)
+
+
+def test_validation_split_takes_the_last_and_never_trains_on_them() -> None:
+    x = X.copy()
+    x[18:] = np.nan
+    m = model()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        history = m.fit(x, Y, validation_split=0.25, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert np.isnan(history["val_loss"]).all()
+    assert all(np.isfinite(w).all() for w in m.get_weights())
+
+
+def test_sample_weight_zero_is_as_absent() -> None:
+    def weights(x: Array, y: Array, **arguments: Any) -> list[Array]:
+        utils.set_random_seed(3)
+        m = model(loss=losses.SparseCategoricalCrossentropy(reduction="sum"))
+        m.fit(x, y, batch_size=len(x), shuffle=False, verbose=0, **arguments)
+        return m.get_weights()
+
+    weight = np.array([1.0] * 12 + [0.0] * 12)
+    for a, b in zip(weights(X, Y, sample_weight=weight), weights(X[:12], Y[:12]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_class_weight_is_a_sample_weight_by_class() -> None:
+    def weights(**arguments: Any) -> list[Array]:
+        utils.set_random_seed(3)
+        m = model()
+        m.fit(X, Y, epochs=2, verbose=0, **arguments)
+        return m.get_weights()
+
+    by_class = weights(class_weight={0: 2.0, 2: 0.5})
+    by_example = weights(sample_weight=np.array([2.0, 1.0, 0.5])[Y])
+    for a, b, c in zip(by_class, by_example, weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, c)
+    np.testing.assert_array_equal(class_weights(np.eye(3)[[0, 2]], {2: 5.0}), [1, 5])
+
+
+def test_events_come_in_kerass_order() -> None:
+    seen = Seen()
+    model().fit(X, Y, batch_size=12, validation_data=(X, Y), callbacks=[seen], verbose=0)
+    events = [e for e in seen.events if e.startswith("on_")]
+    # What `CallbackList` looked at to see that the callback has all of them comes first.
+    events = events[len(callbacks.EVENTS) :]
+    assert events == [
+        "on_train_begin",
+        "on_epoch_begin",
+        *["on_train_batch_begin", "on_train_batch_end"] * 2,
+        "on_test_begin",
+        *["on_test_batch_begin", "on_test_batch_end"] * 2,
+        "on_test_end",
+        "on_epoch_end",
+        "on_train_end",
+    ]
+
+
+def test_stop_training_stops() -> None:
+    def stop(epoch: int, logs: Any) -> None:
+        m.stop_training = epoch == 1
+
+    m = model()
+    history = m.fit(
+        X, Y, epochs=9, callbacks=callbacks.LambdaCallback(on_epoch_end=stop), verbose=0
+    )
+    assert history.epoch == [0, 1]
+    assert len(m.fit(X, Y, epochs=2, verbose=0).epoch) == 2, "a new fit begins anew"
+
+
+# -- the same numbers ------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    def train(seed: int) -> tuple[list[Array], Any]:
+        utils.set_random_seed(seed)
+        m = Sequential(
+            [Input((4,)), layers.Dense(8, "relu"), layers.Dropout(0.5), layers.Dense(3, "softmax")]
+        )
+        m.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        history = m.fit(X, Y, epochs=3, batch_size=8, verbose=0).history
+        return m.get_weights(), history
+
+    first, history = train(1)
+    again, history_again = train(1)
+    other, _ = train(2)
+    assert history == history_again
+    for a, b, c in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, c)
+
+
+def test_evaluate_and_predict_change_nothing() -> None:
+    m = Sequential([Input((4,)), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(3)])
+    m.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = m.get_weights()
+    first = m.predict(X, verbose=0)
+    m.evaluate(X, Y, verbose=0)
+    np.testing.assert_array_equal(first, m.predict(X, verbose=0))
+    for a, b in zip(before, m.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_evaluate_is_the_mean_over_examples_whatever_the_batches() -> None:
+    m = model()
+    expected = m.evaluate(X, Y, batch_size=24, verbose=0)
+    for size in (1, 5, 7, 100):
+        assert m.evaluate(X, Y, batch_size=size, verbose=0) == pytest.approx(expected, rel=1e-5)
+    y_pred = m.predict(X, verbose=0)
+    by_hand = -np.log(y_pred[np.arange(24), Y]).mean()
+    assert expected[0] == pytest.approx(by_hand, rel=1e-5)
+    assert expected[1] == pytest.approx((y_pred.argmax(1) == Y).mean())
+
+
+def test_a_single_step() -> None:
+    m = model(optimizer=optimizers.SGD(0.1))
+    loss, accuracy = m.test_on_batch(X, Y)
+    before = m.get_weights()
+    assert m.train_on_batch(X, Y) == [loss, accuracy], "what it says is from before the step"
+    assert not any(np.array_equal(a, b) for a, b in zip(before, m.get_weights(), strict=True))
+    assert m.test_on_batch(X, Y, return_dict=True)["loss"] < loss
+    np.testing.assert_array_equal(m.predict_on_batch(X), m.predict(X, verbose=0))
+    weighted = m.train_on_batch(X, Y, class_weight={0: 0.0, 1: 0.0, 2: 0.0}, return_dict=True)
+    assert weighted["loss"] == 0
+
+
+def test_predict_takes_every_kind_of_data() -> None:
+    m = model()
+    expected = m.predict(X, verbose=0)
+    for given in (Pairs(), list(X.tolist()), np.asfortranarray(X), X.astype(np.float64)):
+        np.testing.assert_allclose(m.predict(given, verbose=0), expected, rtol=1e-6)
+    np.testing.assert_array_equal(m.predict(forever(), steps=2, verbose=0), expected[:8])
+    np.testing.assert_array_equal(m.predict(X, batch_size=5, verbose=0).shape, (24, 3))
+
+
+def test_several_outputs_are_predicted_as_a_list() -> None:
+    x = Input((4,))
+    m = Model(x, [layers.Dense(2)(x), layers.Dense(5)(x)])
+    assert [y.shape for y in m.predict(X, batch_size=10, verbose=0)] == [(24, 2), (24, 5)]
+    m.compile("sgd", "categorical_crossentropy")
+    with pytest.raises(ValueError, match="2 outputs; training takes models with one"):
+        m.fit(X, Y, verbose=0)
+
+
+def test_several_inputs_as_list_and_dict() -> None:
+    a, b = Input((4,), name="a"), Input((2,), name="b")
+    m = Model([a, b], layers.Dense(1, "sigmoid")(layers.Concatenate()([a, b])))
+    m.compile("adam", "binary_crossentropy", ["accuracy"])
+    more = np.ones((24, 2), np.float32)
+    expected = m.evaluate([X, more], Y > 1, verbose=0)
+    assert m.evaluate({"b": more, "a": X}, Y > 1, verbose=0) == expected
+    m.fit([X, more], Y > 1, validation_data=([X, more], Y > 1), verbose=0)
+
+
+def test_a_frozen_model_runs_but_does_not_move() -> None:
+    m = model()
+    m.trainable = False
+    before = m.get_weights()
+    m.fit(X, Y, verbose=0)
+    for a, b in zip(before, m.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_loss_that_becomes_nan_is_warned_of() -> None:
+    x = X.copy()
+    x[3] = np.nan
+    with pytest.warns(UserWarning, match="the loss became NaN"):
+        model().fit(x, Y, verbose=0)
+
+
+def test_an_early_end_of_the_data_is_warned_of() -> None:
+    def short() -> Iterator[Any]:
+        yield X[:4], Y[:4]
+
+    with pytest.warns(UserWarning, match="ended after 1 of 5 steps"):
+        model().fit(short(), steps_per_epoch=5, verbose=0)
+
+
+# -- progress --------------------------------------------------------------------------------------
+
+
+def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    for quiet in (0, "auto"):  # the output of tests is no terminal
+        model().fit(X, Y, epochs=2, verbose=quiet)
+        model().evaluate(X, Y, verbose=quiet)
+        model().predict(X, verbose=quiet)
+    assert capsys.readouterr().out == ""
+    for told in (1, 2):
+        model().fit(X, Y, epochs=2, validation_data=(X, Y), verbose=told)
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 2
+        assert lines[1].startswith("Epoch 2/2 - ")
+        for key in ("ms/step", "accuracy: ", "loss: ", "val_accuracy: ", "val_loss: "):
+            assert key in lines[1]
+    model().evaluate(X, Y, verbose=2)
+    assert "loss: " in capsys.readouterr().out
+
+
+def test_a_bar_on_a_terminal() -> None:
+    """Drawn on a real terminal: a bar while the epoch runs, one line when it is done."""
+    pty = pytest.importorskip("pty")
+    import os
+
+    code = (
+        "import numpy as np, minicnn\n"
+        "from minicnn import layers\n"
+        "m = minicnn.Sequential([minicnn.Input((4,)), layers.Dense(2, 'softmax')])\n"
+        "m.compile('sgd', 'sparse_categorical_crossentropy')\n"
+        "m.fit(np.ones((64, 4), 'float32'), np.zeros(64), batch_size=1, epochs=2)\n"
+        "m.predict(np.ones((64, 4), 'float32'))\n"
+    )
+    main, side = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=side, stderr=side, env=env)
+    os.close(side)
+    found = b""
+    while True:
+        try:
+            part = os.read(main, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        found += part
+    os.close(main)
+    assert process.wait() == 0, found.decode()
+    text = found.decode()
+    assert "━" in text
+    assert "Epoch 2/2 - " in text
+    assert "Predict" in text
+    assert "Traceback" not in text
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+def plain() -> Model:
+    return Sequential([Input((4,)), layers.Dense(3, "softmax")])
+
+
+def fit(*args: Any, **kwargs: Any) -> Any:
+    return model().fit(*args, verbose=0, **kwargs)
+
+
+BAD: list[tuple[Callable[[], Any], str]] = [
+    (lambda: plain().fit(X, Y), r"call compile\(optimizer, loss\) before fit"),
+    (lambda: plain().evaluate(X, Y), "before evaluate"),
+    (lambda: plain().train_on_batch(X, Y), "before train_on_batch"),
+    (lambda: model(loss=None).fit(X, Y), "loss=.*needed for fit"),
+    (lambda: model(loss="crossentropy"), "A loss is .*'crossentropy'"),
+    (lambda: model(optimizer="adamax"), "An optimizer is .*'adamax'"),
+    (lambda: model(metrics="accuracy"), 'metrics is a list such as .*"accuracy"'),
+    (lambda: model(metrics=["f1"]), "A metric is .*'f1'"),
+    (lambda: fit(X, Y[:5]), r"one entry per example.*\[5, 24\]"),
+    (lambda: fit(X), "needs targets y"),
+    (lambda: fit(X[:0], Y[:0]), "no examples: x is empty"),
+    (lambda: fit(X, Y, batch_size=0), "batch_size must be an integer >= 1. Received 0"),
+    (lambda: fit(X, Y, batch_size=2.5), "batch_size .*2.5"),
+    (lambda: fit(X, Y, epochs=0), "epochs must be an integer >= 1. Received 0"),
+    (lambda: fit(X, Y, epochs="3"), "epochs .*'3'"),
+    (lambda: fit(X, Y, initial_epoch=-1), "initial_epoch .*-1"),
+    (lambda: fit(X, Y, validation_freq=0), "validation_freq .*0"),
+    (lambda: fit(X, Y, validation_split=1.5), "validation_split must be between 0 and 1.*1.5"),
+    (lambda: fit(X, Y, validation_split=-0.5), "validation_split .*-0.5"),
+    (lambda: fit(X, Y, validation_split=0.999), "leaves one side empty"),
+    (lambda: fit(Pairs(), validation_split=0.5), "validation_split needs arrays.*Pairs"),
+    (lambda: fit(X, Y, validation_split=0.5, validation_data=(X, Y)), "not both"),
+    (lambda: fit(X, Y, validation_data=(X,)), r"validation_data is \(x, y\).*1 parts"),
+    (lambda: fit(X, Y, class_weight={0: 1}, sample_weight=np.ones(24)), "not both"),
+    (lambda: fit(X, Y, class_weight={0: "a"}), "class_weight .*'a'"),
+    (lambda: fit(X, Y, class_weight=[1, 2, 3]), r"class_weight .*\[1, 2, 3\]"),
+    (lambda: fit(X, Y, steps_per_epoch=0), "steps.* >= 1. Received 0"),
+    (lambda: fit(Pairs(), Y), "y and sample_weight go with arrays; Pairs"),
+    (lambda: fit(Pairs(), batch_size=3), "batch_size goes with arrays; Pairs"),
+    (lambda: fit(Pairs(0)), r"no batches: len\(Pairs\) is 0"),
+    (lambda: fit(iter([])), "ended before the epoch had a batch"),
+    (lambda: fit([X, X, X], Y), r"Received x.shape=\(3, 24, 4\)"),
+    (lambda: fit(3), "Received int"),
+    (lambda: fit("photos"), "Received|numbers"),
+    (lambda: fit(np.array(["a", "b"]), Y[:2]), "x must be an array of numbers"),
+    (lambda: fit([[1, 2], [3]], Y[:2]), "x must be an array of numbers"),
+    (lambda: fit(iter([(X, Y, None, None)])), "A batch is x.*4 parts"),
+    (lambda: fit(X[:, :3], Y), r"4.*\(24, 3\)|Received.*\(24, 3\)"),
+    (lambda: fit(X, np.where(Y == 0, np.nan, Y)), "from 0 to 2. Received NaN"),
+    (lambda: fit(X, Y + 1), "from 0 to 2. Received values from"),
+    (lambda: fit(X, np.eye(3)[Y]), "One-hot targets go with CategoricalCrossentropy"),
+    (lambda: fit(X, np.array(["shirt"] * 24)), "y must be an array of numbers"),
+    (lambda: fit(X, Y, callbacks=[print]), "callbacks are objects of minicnn.callbacks"),
+    (lambda: model().fit(X, Y, verbose=3), 'verbose is "auto", 0, 1 or 2. Received 3'),
+    (lambda: model().predict(X, batch_size=-1), "batch_size .*-1"),
+    (lambda: model().predict(iter([]), verbose=0), "no batches to predict"),
+    (lambda: model().evaluate(iter([]), verbose=0), "no batches to evaluate"),
+    (lambda: model().predict(X[:, :2]), "Received"),
+    (lambda: model().train_on_batch(X, Y, np.ones(24), {0: 1.0}), "not both"),
+]
+
+
+@pytest.mark.parametrize(("use", "message"), BAD, ids=[m for _, m in BAD])
+def test_what_does_not_fit_is_refused(use: Callable[[], Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        use()
+
+
+def test_bad_targets_change_no_weight() -> None:
+    m = model()
+    before = m.get_weights()
+    with pytest.raises(ValueError, match="Received"):
+        m.train_on_batch(X, Y + 1)
+    for a, b in zip(before, m.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# -- batches ---------------------------------------------------------------------------------------
+
+
+def test_batches_by_hand() -> None:
+    batches = ArrayBatches(np.arange(5), np.arange(5) * 10, batch_size=2)
+    assert batches.steps == 3
+    assert [(b.x.tolist(), b.y.tolist()) for b in batches.epoch()] == [
+        ([0, 1], [0, 10]),
+        ([2, 3], [20, 30]),
+        ([4], [40]),
+    ]
+
+
+def test_shuffled_batches_have_every_example_once_with_its_target() -> None:
+    batches = ArrayBatches([np.arange(7), -np.arange(7)], np.arange(7), None, 3, shuffle=True)
+    orders = []
+    for _ in range(2):
+        read = list(batches.epoch())
+        for batch in read:
+            np.testing.assert_array_equal(batch.x[0], batch.y)
+            np.testing.assert_array_equal(batch.x[1], -batch.y)
+        orders.append([int(v) for batch in read for v in batch.y])
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(7))
+    assert orders[0] != orders[1]
+
+
+def test_limited_batches_read_on_and_start_anew() -> None:
+    batches = make_batches(np.arange(4), batch_size=1, steps=3)
+    assert isinstance(batches, LimitedBatches)
+
+    def epoch() -> list[int]:
+        return [int(b.x[0]) for b in batches.epoch()]
+
+    assert [epoch(), epoch()] == [[0, 1, 2], [3, 0, 1]]
+    batches.restart()
+    assert epoch() == [0, 1, 2]
+
+
+def test_a_sequence_is_fetched_in_another_thread() -> None:
+    threads = []
+
+    class Watched(Pairs):
+        def __getitem__(self, i: int) -> Any:
+            threads.append(threading.current_thread())
+            return super().__getitem__(i)
+
+    model().fit(Watched(), verbose=0)
+    assert threading.main_thread() not in threads
+    assert len(threads) == 6
