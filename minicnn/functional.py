@@ -32,7 +32,7 @@ Array = np.ndarray
 ALGORITHMS = ("auto", "direct", "im2col", "naive")
 
 # Patches of a block of images are gathered and multiplied before the next block is touched: a
-# block this large still lies in the cache when BLAS reads it.
+# block this large still lies in the cache when it is multiplied.
 _BLOCK_BYTES = 4 * 2**20
 
 # Sums over all positions are split into this many parts whatever the number of threads, so that
@@ -127,6 +127,24 @@ def _scratch_matrix(rows: int, columns: int, dtype: np.dtype) -> Array:
     return buffers[dtype][: rows * columns].reshape(rows, columns)
 
 
+def _matmul(
+    a: Array, b: Array, a_turned: bool = False, b_turned: bool = False, out: Array | None = None
+) -> Array:
+    """a @ b; a `turned` matrix is given transposed. The same on any number of threads."""
+    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    rows, depth = a.shape[::-1] if a_turned else a.shape
+    columns = b.shape[0] if b_turned else b.shape[1]
+    parts, panels = kernels.matmul.plan(rows, depth, columns, a.itemsize)
+    if parts == 1 and out is not None:
+        sums = out.reshape(1, rows, columns)
+    else:
+        sums = np.empty((parts, rows, columns), a.dtype)
+    kernels.matmul.product(a, a_turned, b, b_turned, panels, sums)
+    if parts == 1:
+        return sums[0]
+    return np.sum(sums, axis=0, out=out)
+
+
 def _image_blocks(x: Array, w: Array, window: shapes.Window) -> list[slice]:
     """Slices of the batch whose patches take about `_BLOCK_BYTES` each, at least one image."""
     depth = w.shape[0] * w.shape[1] * w.shape[2]
@@ -154,7 +172,7 @@ def _conv2d_im2col(x: Array, w: Array, b: Array | None, window: shapes.Window) -
     y = np.empty((x.shape[0], *window.out, filters), x.dtype)
     for block in _image_blocks(x, w, window):
         rows = y[block].reshape(-1, filters)
-        np.matmul(_patches(x[block], window), matrix, out=rows)
+        _matmul(_patches(x[block], window), matrix, out=rows)
         if b is not None:
             rows += b
     return y
@@ -171,14 +189,14 @@ def _conv2d_im2col_backward(
     for block in _image_blocks(x, w, window):
         received = dy[block].reshape(-1, filters)
         if dw is not None:
-            dw += _patches(x[block], window).T @ received
+            dw += _matmul(_patches(x[block], window), received, a_turned=True)
         if dx is None:
             continue
         if _is_matrix_product(window):
-            np.matmul(received, matrix.T, out=dx[block].reshape(-1, x.shape[3]))
+            _matmul(received, matrix, b_turned=True, out=dx[block].reshape(-1, x.shape[3]))
         else:
             cols = _scratch_matrix(len(received), len(matrix), x.dtype)
-            np.matmul(received, matrix.T, out=cols)
+            _matmul(received, matrix, b_turned=True, out=cols)
             kernels.convolution.col2im(
                 cols, window.kernel, window.strides, window.dilation, window.before, window.out,
                 dx[block],
@@ -658,7 +676,7 @@ def _check_dense(x: Array, w: Array, b: Array | None, name: str) -> None:
 def dense(x: Array, w: Array, b: Array | None = None, name: str = "dense") -> Array:
     """y[..., u] = b[u] + sum over k of x[..., k] * w[k, u]: (…, features) to (…, units)."""
     _check_dense(x, w, b, name)
-    y = np.matmul(x.reshape(-1, w.shape[0]), w)
+    y = _matmul(x.reshape(-1, w.shape[0]), w)
     if b is not None:
         y += b
     return y.reshape(*x.shape[:-1], w.shape[1])
@@ -675,8 +693,8 @@ def dense_backward(
     """`(dx, dw, db)` of `dense`: dx = dy w^T, dw = x^T dy, db = the sum of dy over positions."""
     _check_dense(x, w, None, name)
     dy = _check_gradient(dy, (*x.shape[:-1], w.shape[1]), x, name).reshape(-1, w.shape[1])
-    dx = np.matmul(dy, w.T).reshape(x.shape) if need_dx else None
-    dw = np.matmul(x.reshape(-1, w.shape[0]).T, dy) if need_dw else None
+    dx = _matmul(dy, w, b_turned=True).reshape(x.shape) if need_dx else None
+    dw = _matmul(x.reshape(-1, w.shape[0]), dy, a_turned=True) if need_dw else None
     return dx, dw, dy.sum(axis=0) if need_dw else None
 
 

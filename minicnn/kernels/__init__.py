@@ -11,7 +11,16 @@ for numba.
 import importlib
 from types import ModuleType
 
-_ROOMS = ("convolution", "depthwise", "direct", "elementwise", "normalization", "pooling", "warp")
+_ROOMS = (
+    "convolution",
+    "depthwise",
+    "direct",
+    "elementwise",
+    "matmul",
+    "normalization",
+    "pooling",
+    "warp",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

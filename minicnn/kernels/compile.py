@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-# NumPy's matrix products and numba's loops alternate in a convolution, each with threads of its
-# own. Threads that spin while they wait take the cores from the other side: 10 ms per alternation,
-# measured. `passive` lets them sleep. Read by libgomp when it starts, so it is set before that.
+# A user's own NumPy brings BLAS's threads beside numba's. Threads that spin while they wait take
+# the cores from the other side: 10 ms per alternation, measured. `passive` lets numba's sleep. Read
+# by libgomp when it starts, so it is set before that.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba

@@ -4,7 +4,7 @@
     y = cols @ w.reshape(i * j * c, filters)
 
 Each row of `cols` is the patch under one window, so one big matrix product does all windows at
-once, and BLAS does that near the speed of the machine. The price is memory: a 3x3 window copies
+once (`kernels.matmul`), near the speed of the machine. The price is memory: a 3x3 window copies
 each pixel nine times. `functional` therefore works through the batch in blocks that fit the cache.
 
 The inner loops run over slices and start at 0. That is what makes them vector instructions: an

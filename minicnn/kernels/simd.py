@@ -43,7 +43,7 @@ def _lanes_and_rows() -> tuple[int, int]:
 
 LANES, ROWS = _lanes_and_rows()
 VECTORS = 2
-COLUMNS = VECTORS * LANES
+COLUMNS = VECTORS * LANES  # of float32; of float64 half as many are as wide
 
 
 @intrinsic
@@ -60,14 +60,30 @@ def tile(  # type: ignore[no-untyped-def]
     a_rows[r] + a_offset + u * a_outer + k * a_step,  b (`COLUMNS` numbers side by side) at
     b + u * b_outer + k * b_step.
     """
+    return _tile_of(ir.FloatType(), 4)
+
+
+@intrinsic
+def tile64(  # type: ignore[no-untyped-def]
+    typingctx,
+    a_rows, a_offset, outer, a_outer, depth, a_step,
+    b, b_outer, b_step,
+    start_rows, start_offset, c_rows, c_offset,
+):  # fmt: skip
+    """`tile` for float64, `COLUMNS / 2` columns wide."""
+    return _tile_of(ir.DoubleType(), 8)
+
+
+def _tile_of(number, size):  # type: ignore[no-untyped-def]
+    """The tile's signature and its code, for numbers of `size` bytes."""
     signature = types.void(*[types.int64] * 13)
+    lanes = 4 * LANES // size
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         a_rows, a_offset, outer, a_outer, depth, a_step = arguments[:6]
         b, b_outer, b_step = arguments[6:9]
         start_rows, start_offset, c_rows, c_offset = arguments[9:]
-        i64, number = ir.IntType(64), ir.FloatType()
-        vector = ir.VectorType(number, LANES)
+        i64, vector = ir.IntType(64), ir.VectorType(number, lanes)
 
         def address(base, kind):  # type: ignore[no-untyped-def]
             return builder.inttoptr(base, kind.as_pointer())
@@ -77,7 +93,7 @@ def tile(  # type: ignore[no-untyped-def]
 
         def load(base, kind):  # type: ignore[no-untyped-def]
             loaded = builder.load(address(base, kind))
-            loaded.align = 4  # numbers may start anywhere
+            loaded.align = 8 if kind is i64 else size  # numbers may start anywhere
             return loaded
 
         def table(base, offset):  # type: ignore[no-untyped-def]
@@ -88,10 +104,10 @@ def tile(  # type: ignore[no-untyped-def]
             one = builder.insert_element(
                 ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
             )
-            zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
             return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
 
-        places = [ir.Constant(i64, 4 * LANES * v) for v in range(VECTORS)]
+        places = [ir.Constant(i64, size * lanes * v) for v in range(VECTORS)]
         a, start = table(a_rows, a_offset), table(start_rows, start_offset)
         c = table(c_rows, c_offset)
         # Written as memory, these become registers: LLVM's mem2reg sees that nobody takes their
@@ -118,7 +134,7 @@ def tile(  # type: ignore[no-untyped-def]
                 written = builder.store(
                     builder.load(sums[r][v]), address(plus(c[r], place), vector)
                 )
-                written.align = 4
+                written.align = size
         return context.get_dummy_value()
 
     return signature, codegen
