@@ -12,6 +12,9 @@ columns are filters, and the sum runs over all pixels.
 
 Work is cut into tasks by shapes alone, and each number is summed by one thread in one order, so
 results do not depend on the number of threads.
+
+An address does not keep an array alive. So whoever takes addresses (`_forward_band`, `_add_units`)
+gets the arrays as arguments, which the caller holds until the call returns.
 """
 
 import numpy as np
@@ -59,69 +62,123 @@ def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
         target[left + inside :] = 0
 
 
+@jit
+def _forward_band(x, n, top, packed, bias, kernel, strides, before, lines, wide, spare, y):  # type: ignore[no-untyped-def]
+    """y (lines of image n from `top` on), by way of `lines` of x and, for odd counts, `wide`."""
+    channels = x.shape[3]
+    height, out_width, filters = y.shape
+    panels, run = packed.shape[0], kernel[1] * channels
+    line_bytes = lines.shape[1] * channels * 4
+    # A panel's weights are read again for each tile: as many window rows at a time as fit the L1.
+    rows_at_once = kernel[0] if kernel[0] * run <= _L1_NUMBERS // COLUMNS else 1
+    _padded_lines(x, n, top * strides[0], before, lines)
+    pixels = height * out_width
+    result = y.reshape(pixels, filters)
+    exact = filters == panels * COLUMNS
+    first_place = result.ctypes.data if exact else wide.ctypes.data
+    count = -(-pixels // ROWS) * ROWS
+    a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
+    bias_rows = np.full(ROWS, bias.ctypes.data)
+    for p in range(count):
+        oy, ox = min(p, pixels - 1) // out_width, min(p, pixels - 1) % out_width
+        place = oy * strides[0] * line_bytes + ox * strides[1] * channels * 4
+        a_rows[p] = lines.ctypes.data + place
+        c_rows[p] = first_place + p * panels * COLUMNS * 4 if p < pixels else spare.ctypes.data
+    for panel in range(panels):
+        offset = panel * COLUMNS * 4
+        for i in range(0, kernel[0], rows_at_once):
+            for first in range(0, count, ROWS):
+                c = c_rows[first:].ctypes.data
+                tile(
+                    a_rows[first:].ctypes.data, i * line_bytes,
+                    rows_at_once, line_bytes, run, 4,
+                    packed[panel].ctypes.data + i * run * COLUMNS * 4,
+                    run * COLUMNS * 4, COLUMNS * 4,
+                    bias_rows.ctypes.data if i == 0 else c, offset, c, offset,
+                )  # fmt: skip
+    if not exact:
+        for p in range(pixels):
+            for o in range(filters):
+                result[p, o] = wide[p, o]
+
+
 @parallel_jit
 def forward(x, packed, bias, kernel, strides, before, bands, y):  # type: ignore[no-untyped-def]
     """y for weights `packed` by `pack` and `bias` (panels * COLUMNS); each task a band of lines."""
     images, _, _, channels = x.shape
     out_height, out_width, filters = y.shape[1:]
-    panels, run = packed.shape[0], kernel[1] * channels
+    columns = packed.shape[0] * COLUMNS
     padded_width = (out_width - 1) * strides[1] + kernel[1]
-    line_bytes = padded_width * channels * 4
-    # A panel's weights are read again for each tile: as many window rows at a time as fit the L1.
-    rows_at_once = kernel[0] if kernel[0] * run <= _L1_NUMBERS // COLUMNS else 1
     for task in prange(images * bands):
         n, band = task // bands, task % bands
         top, bottom = out_height * band // bands, out_height * (band + 1) // bands
-        pixels = (bottom - top) * out_width
-        if pixels == 0:
+        if bottom == top:
             continue
         lines = np.empty(
             ((bottom - top - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype
         )
-        _padded_lines(x, n, top * strides[0], before, lines)
-        result = y[n, top:bottom].reshape(pixels, filters)
-        exact = filters == panels * COLUMNS
-        wide = result if exact else np.empty((pixels, panels * COLUMNS), x.dtype)
-        spare = np.empty(panels * COLUMNS, x.dtype)
-        count = -(-pixels // ROWS) * ROWS
-        a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
-        bias_rows = np.full(ROWS, bias.ctypes.data)
-        for p in range(count):
-            oy, ox = min(p, pixels - 1) // out_width, min(p, pixels - 1) % out_width
-            place = oy * strides[0] * line_bytes + ox * strides[1] * channels * 4
-            a_rows[p] = lines.ctypes.data + place
-            c_rows[p] = wide[p].ctypes.data if p < pixels else spare.ctypes.data
-        for panel in range(panels):
-            offset = panel * COLUMNS * 4
-            for i in range(0, kernel[0], rows_at_once):
+        wide = np.empty((0 if filters == columns else (bottom - top) * out_width, columns), x.dtype)
+        spare = np.empty(columns, x.dtype)
+        _forward_band(
+            x, n, top, packed, bias, kernel, strides, before, lines, wide, spare, y[n, top:bottom]
+        )
+
+
+@jit
+def _add_units(dy, x, begin, end, kernel, strides, before, bands, lines, received, spare, sums):  # type: ignore[no-untyped-def]
+    """Add the units' dw to `sums` (window entries, panels * COLUMNS)."""
+    channels = x.shape[3]
+    out_height, out_width, filters = dy.shape[1:]
+    entries, wide = sums.shape
+    run = kernel[1] * channels
+    line_bytes = lines.shape[1] * channels * 4
+    count = -(-entries // ROWS) * ROWS
+    block = received.shape[0]
+    a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
+    for entry in range(count):
+        i, k = min(entry, entries - 1) // run, min(entry, entries - 1) % run
+        a_rows[entry] = lines.ctypes.data + i * line_bytes + k * 4
+        c_rows[entry] = (
+            sums.ctypes.data + entry * wide * 4 if entry < entries else spare.ctypes.data
+        )
+    for unit in range(begin, end):
+        n, band = unit // bands, unit % bands
+        first_line, last = out_height * band // bands, out_height * (band + 1) // bands
+        _padded_lines(x, n, first_line * strides[0], before, lines)
+        for top in range(first_line, last, block):
+            height = min(block, last - top)
+            for panel in range(wide // COLUMNS):
+                offset = panel * COLUMNS
+                used = min(COLUMNS, filters - offset)
+                for oy in range(height):
+                    for ox in range(out_width):
+                        source = dy[n, top + oy, ox, offset : offset + used]
+                        target = received[oy, ox]
+                        for o in range(used):
+                            target[o] = source[o]
+                        for o in range(used, COLUMNS):
+                            target[o] = 0
                 for first in range(0, count, ROWS):
                     c = c_rows[first:].ctypes.data
                     tile(
-                        a_rows[first:].ctypes.data, i * line_bytes,
-                        rows_at_once, line_bytes, run, 4,
-                        packed[panel].ctypes.data + i * run * COLUMNS * 4,
-                        run * COLUMNS * 4, COLUMNS * 4,
-                        bias_rows.ctypes.data if i == 0 else c, offset, c, offset,
+                        a_rows[first:].ctypes.data,
+                        (top - first_line) * strides[0] * line_bytes,
+                        height, strides[0] * line_bytes, out_width, strides[1] * channels * 4,
+                        received.ctypes.data, out_width * COLUMNS * 4, COLUMNS * 4,
+                        c, offset * 4, c, offset * 4,
                     )  # fmt: skip
-        if not exact:
-            for p in range(pixels):
-                for o in range(filters):
-                    result[p, o] = wide[p, o]
 
 
 @parallel_jit
 def backward_weight(dy, x, kernel, strides, before, bands, partial):  # type: ignore[no-untyped-def]
     """Add each group's dw to partial[group] (window entries, panels * COLUMNS).
 
-    A group is a share of the batch's bands of lines, `bands` to an image.
+    A group is a share of the units, the bands of lines of all images, `bands` to an image.
     """
-    images, _, _, channels = x.shape
-    out_height, out_width, filters = dy.shape[1:]
-    groups, entries, wide = partial.shape
-    run = kernel[1] * channels
+    images, channels = x.shape[0], x.shape[3]
+    out_height, out_width = dy.shape[1:3]
+    groups, wide = partial.shape[0], partial.shape[2]
     padded_width = (out_width - 1) * strides[1] + kernel[1]
-    line_bytes = padded_width * channels * 4
-    count = -(-entries // ROWS) * ROWS
     tallest = -(-out_height // bands)
     # Lines at a time, so that a panel of their dy fits the L1 with room for x.
     block = min(max(1, _L1_NUMBERS // (2 * COLUMNS * out_width)), tallest)
@@ -129,35 +186,8 @@ def backward_weight(dy, x, kernel, strides, before, bands, partial):  # type: ig
         lines = np.empty(((tallest - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype)
         received = np.zeros((block, out_width, COLUMNS), x.dtype)
         spare = np.zeros(wide, x.dtype)
-        a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
-        for entry in range(count):
-            i, k = min(entry, entries - 1) // run, min(entry, entries - 1) % run
-            a_rows[entry] = lines.ctypes.data + i * line_bytes + k * 4
-            sums = partial[group, entry] if entry < entries else spare
-            c_rows[entry] = sums.ctypes.data
-        for unit in range(images * bands * group // groups, images * bands * (group + 1) // groups):
-            n, band = unit // bands, unit % bands
-            first_line, end = out_height * band // bands, out_height * (band + 1) // bands
-            _padded_lines(x, n, first_line * strides[0], before, lines)
-            for top in range(first_line, end, block):
-                height = min(block, end - top)
-                for panel in range(wide // COLUMNS):
-                    offset = panel * COLUMNS
-                    used = min(COLUMNS, filters - offset)
-                    for oy in range(height):
-                        for ox in range(out_width):
-                            source = dy[n, top + oy, ox, offset : offset + used]
-                            target = received[oy, ox]
-                            for o in range(used):
-                                target[o] = source[o]
-                            for o in range(used, COLUMNS):
-                                target[o] = 0
-                    for first in range(0, count, ROWS):
-                        c = c_rows[first:].ctypes.data
-                        tile(
-                            a_rows[first:].ctypes.data,
-                            (top - first_line) * strides[0] * line_bytes,
-                            height, strides[0] * line_bytes, out_width, strides[1] * channels * 4,
-                            received.ctypes.data, out_width * COLUMNS * 4, COLUMNS * 4,
-                            c, offset * 4, c, offset * 4,
-                        )  # fmt: skip
+        begin, end = images * bands * group // groups, images * bands * (group + 1) // groups
+        _add_units(
+            dy, x, begin, end, kernel, strides, before, bands, lines, received, spare,
+            partial[group],
+        )  # fmt: skip

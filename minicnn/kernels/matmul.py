@@ -78,6 +78,38 @@ def _pack_columns(b, turned, left, first, steps, packed):  # type: ignore[no-unt
                     target[o] = part[o]
 
 
+@jit
+def _add_block(a, a_turned, b, b_turned, top, left, begin, end, a_packed, b_packed, sums):  # type: ignore[no-untyped-def]
+    """sums += the block's product over the steps from `begin` to `end`."""
+    tiles, steps_at_once = a_packed.shape[:2]
+    across, wide, size = b_packed.shape[0], b_packed.shape[2], sums.itemsize
+    a_rows, sum_rows = np.empty(ROWS, np.int64), np.empty(tiles * ROWS, np.int64)
+    for r in range(ROWS):
+        a_rows[r] = a_packed.ctypes.data + r * size
+    for r in range(tiles * ROWS):
+        sum_rows[r] = sums.ctypes.data + r * across * wide * size
+    for first in range(begin, end, _DEPTH):
+        steps = min(_DEPTH, end - first)
+        _pack_rows(a, a_turned, top, first, steps, a_packed)
+        _pack_columns(b, b_turned, left, first, steps, b_packed)
+        for panel in range(across):
+            b_place = b_packed[panel].ctypes.data
+            offset = panel * wide * size
+            for t in range(tiles):
+                a_offset = t * steps_at_once * ROWS * size
+                place = sum_rows[t * ROWS :].ctypes.data
+                if size == 4:
+                    tile(
+                        a_rows.ctypes.data, a_offset, 1, 0, steps, ROWS * size,
+                        b_place, 0, wide * size, place, offset, place, offset,
+                    )  # fmt: skip
+                else:
+                    tile64(
+                        a_rows.ctypes.data, a_offset, 1, 0, steps, ROWS * size,
+                        b_place, 0, wide * size, place, offset, place, offset,
+                    )  # fmt: skip
+
+
 @parallel_jit
 def product(a, a_turned, b, b_turned, panels, c):  # type: ignore[no-untyped-def]
     """c[part] = a @ b over the part's share of the steps; `turned` matrices lie transposed.
@@ -85,8 +117,8 @@ def product(a, a_turned, b, b_turned, panels, c):  # type: ignore[no-untyped-def
     c (parts, rows, columns); all arrays are C-contiguous and of one dtype.
     """
     parts, rows, columns = c.shape
-    depth, size = a.shape[0] if a_turned else a.shape[1], c.itemsize
-    wide = COLUMNS * 4 // size
+    depth = a.shape[0] if a_turned else a.shape[1]
+    wide = COLUMNS * 4 // c.itemsize
     above = -(-rows // (ROWS * _TILES))
     beside = -(-columns // (wide * panels))
     for task in prange(parts * above * beside):
@@ -95,35 +127,12 @@ def product(a, a_turned, b, b_turned, panels, c):  # type: ignore[no-untyped-def
         begin, end = depth * part // parts, depth * (part + 1) // parts
         tiles = min(_TILES, -(-(rows - top) // ROWS))
         across = min(panels, -(-(columns - left) // wide))
-        steps_at_once = min(_DEPTH, end - begin)
-        a_packed = np.empty((tiles, steps_at_once, ROWS), c.dtype)
-        b_packed = np.empty((across, steps_at_once, wide), c.dtype)
+        steps = min(_DEPTH, end - begin)
+        a_packed = np.empty((tiles, steps, ROWS), c.dtype)
+        b_packed = np.empty((across, steps, wide), c.dtype)
         sums = np.zeros((tiles * ROWS, across * wide), c.dtype)
-        a_rows, sum_rows = np.empty(ROWS, np.int64), np.empty(tiles * ROWS, np.int64)
-        for r in range(ROWS):
-            a_rows[r] = a_packed.ctypes.data + r * size
-        for r in range(tiles * ROWS):
-            sum_rows[r] = sums[r].ctypes.data
-        for first in range(begin, end, _DEPTH):
-            steps = min(_DEPTH, end - first)
-            _pack_rows(a, a_turned, top, first, steps, a_packed)
-            _pack_columns(b, b_turned, left, first, steps, b_packed)
-            for panel in range(across):
-                b_place = b_packed[panel].ctypes.data
-                offset = panel * wide * size
-                for t in range(tiles):
-                    a_offset = t * steps_at_once * ROWS * size
-                    place = sum_rows[t * ROWS :].ctypes.data
-                    if size == 4:
-                        tile(
-                            a_rows.ctypes.data, a_offset, 1, 0, steps, ROWS * size,
-                            b_place, 0, wide * size, place, offset, place, offset,
-                        )  # fmt: skip
-                    else:
-                        tile64(
-                            a_rows.ctypes.data, a_offset, 1, 0, steps, ROWS * size,
-                            b_place, 0, wide * size, place, offset, place, offset,
-                        )  # fmt: skip
+        # Addresses do not keep arrays alive; the arguments of a call are, until it returns.
+        _add_block(a, a_turned, b, b_turned, top, left, begin, end, a_packed, b_packed, sums)
         height, width = min(tiles * ROWS, rows - top), min(across * wide, columns - left)
         for r in range(height):
             source, target = sums[r, :width], c[part, top + r, left : left + width]
