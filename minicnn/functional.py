@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import kernels, naive, shapes
+from minicnn import buffers, kernels, naive, shapes
 from minicnn.shapes import Pair
 
 Array = np.ndarray
@@ -169,7 +169,7 @@ def _patches(x: Array, window: shapes.Window) -> Array:
 def _conv2d_im2col(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
     filters = w.shape[3]
     matrix = w.reshape(-1, filters)
-    y = np.empty((x.shape[0], *window.out, filters), x.dtype)
+    y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     for block in _image_blocks(x, w, window):
         rows = y[block].reshape(-1, filters)
         _matmul(_patches(x[block], window), matrix, out=rows)
@@ -184,7 +184,7 @@ def _conv2d_im2col_backward(
     """dw = cols^T @ dy;  dcols = dy @ w^T, and each patch pixel adds to its x."""
     filters = w.shape[3]
     matrix = w.reshape(-1, filters)
-    dx = np.empty_like(x) if need_dx else None
+    dx = buffers.empty(x.shape, x.dtype) if need_dx else None
     dw = np.zeros_like(matrix) if need_dw else None
     for block in _image_blocks(x, w, window):
         received = dy[block].reshape(-1, filters)
@@ -215,7 +215,7 @@ def _conv2d_direct(x: Array, w: Array, b: Array | None, window: shapes.Window) -
     bias = np.zeros(packed.shape[0] * packed.shape[2], x.dtype)
     if b is not None:
         bias[:filters] = b
-    y = np.empty((x.shape[0], *window.out, filters), x.dtype)
+    y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     kernels.direct.forward(
         x,
         packed,
@@ -387,7 +387,7 @@ def _repeat_channels(x: Array, multiplier: int) -> Array:
     x = np.ascontiguousarray(x)
     if multiplier == 1:
         return x
-    y = np.empty((*x.shape[:3], x.shape[3] * multiplier), x.dtype)
+    y = buffers.empty((*x.shape[:3], x.shape[3] * multiplier), x.dtype)
     kernels.depthwise.repeat(x.reshape(-1), multiplier, y.reshape(-1))
     return y
 
@@ -396,7 +396,7 @@ def _sum_channels(dy: Array, multiplier: int) -> Array:
     """The backward pass of `_repeat_channels`: the sum over each channel's copies."""
     if multiplier == 1:
         return dy
-    dx = np.empty((*dy.shape[:3], dy.shape[3] // multiplier), dy.dtype)
+    dx = buffers.empty((*dy.shape[:3], dy.shape[3] // multiplier), dy.dtype)
     kernels.depthwise.sum_runs(dy.reshape(-1), multiplier, dx.reshape(-1))
     return dx
 
@@ -426,7 +426,7 @@ def depthwise_conv2d(
         return naive.depthwise_conv2d(x, w, b, window.strides, padding.lower(), window.dilation)
     x, w = _repeat_channels(x, w.shape[3]), _flat_filters(w)
     bias = np.zeros(filters, x.dtype) if b is None else np.ascontiguousarray(b)
-    y = np.empty((x.shape[0], *window.out, filters), x.dtype)
+    y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     kernels.depthwise.forward(x, w, bias, window.strides, window.dilation, window.before, y)
     return y
 
@@ -457,7 +457,7 @@ def depthwise_conv2d_backward(
     dw_found: Array | None = None
     db_found: Array | None = None
     if need_dx:
-        each = np.empty((*x.shape[:3], filters), x.dtype)
+        each = buffers.empty((*x.shape[:3], filters), x.dtype)
         kernels.depthwise.backward_input(dy, _flat_filters(w), *geometry, each)
         dx_found = _sum_channels(each, w.shape[3])
     if need_dw:
@@ -516,7 +516,7 @@ def max_pool2d(
     """
     shapes.check_array(x, 4, "x", name)
     window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
-    y = np.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
+    y = buffers.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
     kernels.pooling.max_forward(
         np.ascontiguousarray(x), window.kernel, window.strides, window.before, y
     )
@@ -538,7 +538,7 @@ def max_pool2d_backward(
     shapes.check_array(x, 4, "x", name)
     window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
     dy = _check_gradient(dy, (x.shape[0], *window.out, x.shape[3]), x, name)
-    dx = np.empty(x.shape, x.dtype)
+    dx = buffers.empty(x.shape, x.dtype)
     kernels.pooling.max_backward(
         dy, np.ascontiguousarray(x), window.kernel, window.strides, window.before, dx
     )
@@ -558,7 +558,7 @@ def average_pool2d(
     """
     shapes.check_array(x, 4, "x", name)
     window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
-    y = np.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
+    y = buffers.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
     kernels.pooling.average_forward(
         np.ascontiguousarray(x), window.kernel, window.strides, window.before, y
     )
@@ -577,7 +577,7 @@ def average_pool2d_backward(
     batch, height, width, channels = _check_x_shape(x_shape, name)
     window = _pool_window((height, width), pool_size, strides, padding, name)
     dy = _check_gradient(dy, (batch, *window.out, channels), dy, name)
-    dx = np.empty(tuple(x_shape), dy.dtype)
+    dx = buffers.empty(tuple(x_shape), dy.dtype)
     kernels.pooling.average_backward(dy, window.kernel, window.strides, window.before, dx)
     return dx
 
@@ -710,7 +710,7 @@ def relu(
     With the defaults max(x, 0); `max_value=6` is ReLU6. NaN stays NaN.
     """
     shapes.check_array(x, None, "x", name)
-    y = np.empty(x.shape, x.dtype)
+    y = buffers.empty(x.shape, x.dtype)
     cap = np.inf if max_value is None else max_value
     kernels.elementwise.relu(
         np.ascontiguousarray(x).reshape(-1),
@@ -734,7 +734,7 @@ def relu_backward(
     """
     shapes.check_array(x, None, "x", name)
     dy = _check_gradient(dy, x.shape, x, name)
-    dx = np.empty(x.shape, x.dtype)
+    dx = buffers.empty(x.shape, x.dtype)
     cap = np.nan if max_value is None else max_value  # not even infinity is at or above NaN
     kernels.elementwise.relu_backward(
         dy.reshape(-1),
@@ -918,7 +918,7 @@ def batch_normalization(
     rows = _rows(x, name)
     _check_per_channel(x, {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}, name)
     scale = (gamma / np.sqrt(variance + x.dtype.type(epsilon))).astype(x.dtype)
-    y = np.empty(x.shape, x.dtype)
+    y = buffers.empty(x.shape, x.dtype)
     kernels.normalization.forward(
         rows, np.ascontiguousarray(mean), scale, np.ascontiguousarray(beta), y.reshape(rows.shape)
     )
@@ -956,7 +956,7 @@ def batch_normalization_backward(
     dgamma, dbeta = (centered * inverse).astype(x.dtype), total.astype(x.dtype)
     if not need_dx:
         return None, dgamma, dbeta
-    dx, scale = np.empty(x.shape, x.dtype), (gamma * inverse).astype(x.dtype)
+    dx, scale = buffers.empty(x.shape, x.dtype), (gamma * inverse).astype(x.dtype)
     if training:
         kernels.normalization.backward_input(
             dy,
@@ -1134,7 +1134,7 @@ def affine_transform(
             f"{name} expects positions within 2**31 pixels. "
             f"Received {matrix.tolist()}, {offset.tolist()}."
         )
-    y = np.empty(x.shape, x.dtype)
+    y = buffers.empty(x.shape, x.dtype)
     if y.size:
         kernels.warp.affine_transform(
             np.ascontiguousarray(x), matrix, offset, order, FILL_MODES.index(mode), float(cval), y
