@@ -43,6 +43,23 @@ class Batches:
     def close(self) -> None:
         """Called at the end: lets go of threads."""
 
+    # What `minicnn.features` needs. Data of a kind that cannot tell keep these.
+
+    def example_count(self) -> int | None:
+        """How many examples, if they are the same in each epoch; else None."""
+        return None
+
+    def read(self, numbers: Array) -> Any:
+        """The inputs x of the examples with these numbers."""
+        raise NotImplementedError
+
+    def with_features(self, features: Array) -> "Batches":
+        """The same batches in the same order, with `features[number]` in the place of x."""
+        raise NotImplementedError
+
+    def catch_up(self, twin: "Batches") -> None:
+        """Go on from where the twin that `with_features` made has come to."""
+
 
 class ArrayBatches(Batches):
     """Arrays in memory, shuffled anew for each epoch if asked to. The last batch may be smaller."""
@@ -77,6 +94,16 @@ class ArrayBatches(Batches):
             chosen: Any = part if order is None else order[part]
             yield Batch(*(_take(column, chosen) for column in self.columns))
 
+    def example_count(self) -> int | None:
+        return self.examples if isinstance(self.columns[0], np.ndarray) else None
+
+    def read(self, numbers: Array) -> Any:
+        return self.columns[0][numbers]
+
+    def with_features(self, features: Array) -> "ArrayBatches":
+        _, y, sample_weight = self.columns
+        return ArrayBatches(features, y, sample_weight, self.batch_size, self.shuffle)
+
 
 def _flat(column: Any) -> list[Array]:
     if column is None:
@@ -96,7 +123,24 @@ def _take(column: Any, chosen: Any) -> Any:
     return column[chosen]
 
 
-class SequenceBatches(Batches):
+class _DataBatches(Batches):
+    """Another object's batches; minicnn's own data sets can read single examples, too."""
+
+    data: Any
+
+    def example_count(self) -> int | None:
+        count: int | None = getattr(self.data, "example_count", lambda: None)()
+        return count
+
+    def read(self, numbers: Array) -> Any:
+        return self.data.read_examples(numbers)
+
+    def catch_up(self, twin: Batches) -> None:
+        assert isinstance(twin, _DataBatches)
+        self.data.catch_up(twin.data)
+
+
+class SequenceBatches(_DataBatches):
     """`data[i]` for i in range(len(data)); the order of the batches is shuffled if asked to.
 
     The next batch is fetched in a thread while the current one is used: decoding overlaps training.
@@ -126,8 +170,11 @@ class SequenceBatches(Batches):
     def on_epoch_end(self) -> None:
         getattr(self.data, "on_epoch_end", lambda: None)()
 
+    def with_features(self, features: Array) -> "SequenceBatches":
+        return SequenceBatches(self.data.with_features(features), self.shuffle)
 
-class IterableBatches(Batches):
+
+class IterableBatches(_DataBatches):
     """Something that `iter` starts anew each time."""
 
     def __init__(self, data: Any) -> None:
@@ -139,6 +186,9 @@ class IterableBatches(Batches):
 
     def epoch(self) -> Iterator[Batch]:
         yield from map(as_batch, iter(self.data))
+
+    def with_features(self, features: Array) -> "IterableBatches":
+        return IterableBatches(self.data.with_features(features))
 
 
 class GeneratorBatches(Batches):
@@ -187,6 +237,20 @@ class LimitedBatches(Batches):
     def epoch(self) -> Iterator[Batch]:
         assert self._reader is not None
         yield from itertools.islice(self._reader, self.steps)
+
+    def example_count(self) -> int | None:
+        return self.batches.example_count()
+
+    def read(self, numbers: Array) -> Any:
+        return self.batches.read(numbers)
+
+    def with_features(self, features: Array) -> "LimitedBatches":
+        assert self.steps is not None
+        return LimitedBatches(self.batches.with_features(features), self.steps)
+
+    def catch_up(self, twin: Batches) -> None:
+        assert isinstance(twin, LimitedBatches)
+        self.batches.catch_up(twin.batches)
 
 
 def as_batch(item: Any) -> Batch:

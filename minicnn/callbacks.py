@@ -70,9 +70,14 @@ class CallbackList(Callback):
 
 
 class History(Callback):
-    """What `fit` returns: `history.history["val_accuracy"]` has one number per epoch."""
+    """What `fit` returns: `history.history["val_accuracy"]` has one number per epoch.
+
+    `computed_once` names the layers whose outputs were computed once for all epochs
+    (`minicnn.features`).
+    """
 
     def __init__(self) -> None:
+        self.computed_once: tuple[str, ...] = ()
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
 

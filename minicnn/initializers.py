@@ -223,6 +223,9 @@ _CLASSES: dict[str, type[Initializer]] = {
 _BY_CLASS_NAME = {cls.__name__: cls for cls in _CLASSES.values()}
 
 
+_UNUSED = ("input_axes", "output_axes", "dtype")  # of Keras's configs
+
+
 def get(identifier: Any) -> Initializer:
     """An initializer from an object, a name ("he_normal") or a saved config; else `ValueError`."""
     if isinstance(identifier, Initializer):
@@ -230,7 +233,7 @@ def get(identifier: Any) -> Initializer:
     if isinstance(identifier, dict):
         cls, config = identifier.get("class_name"), identifier.get("config", {})
         if cls in _BY_CLASS_NAME:
-            known = {k: v for k, v in config.items() if k not in ("input_axes", "output_axes")}
+            known = {k: v for k, v in config.items() if k not in _UNUSED}
             return _BY_CLASS_NAME[cls](**known)
         identifier = cls
     if isinstance(identifier, str):

@@ -283,6 +283,8 @@ def get(identifier: Any) -> Loss:
     """A loss from an object, a name ("categorical_crossentropy") or a saved config."""
     if isinstance(identifier, Loss):
         return identifier
+    if isinstance(identifier, dict) and identifier.get("class_name") == "function":
+        identifier = identifier.get("config")  # how Keras writes `keras.losses.…` itself
     classes = {cls.__name__: cls for cls in LOSSES.values()}
     if isinstance(identifier, dict) and identifier.get("class_name") in classes:
         cls = classes[identifier["class_name"]]
@@ -290,6 +292,8 @@ def get(identifier: Any) -> Loss:
         if config.pop("ignore_class", None) is not None:
             raise ValueError(f"{cls.__name__} does not support ignore_class.")
         config.pop("dtype", None)
+        if config.get("reduction") == "auto":  # Keras 2's name for the default
+            del config["reduction"]
         return cls(**config)
     if isinstance(identifier, str):
         cls_found = LOSSES.get(identifier) or classes.get(identifier)

@@ -141,11 +141,17 @@ def get(identifier: Any, target_shape: tuple[int, ...], output_shape: tuple[int,
         return identifier
     if identifier in ("accuracy", "acc"):
         return accuracy_for(target_shape, output_shape)(name=identifier)
+    if isinstance(identifier, dict) and identifier.get("class_name") == "function":
+        identifier = identifier.get("config")  # how Keras writes `keras.metrics.…` itself
     classes = {cls.__name__: cls for cls in METRICS.values()}
     if isinstance(identifier, dict) and identifier.get("class_name") in classes:
         config = dict(identifier.get("config", {}))
         config.pop("dtype", None)
         return classes[identifier["class_name"]](**config)
+    if isinstance(identifier, dict) and identifier.get("class_name") == "MeanMetricWrapper":
+        config = identifier.get("config", {})  # Keras 2 writes a metric as a mean of a function
+        if config.get("fn") in METRICS:
+            return METRICS[config["fn"]](name=config.get("name"))
     if isinstance(identifier, str):
         found = METRICS.get(identifier) or classes.get(identifier)
         if found is not None:

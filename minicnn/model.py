@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import summary
+from minicnn import rewriting, saving, summary
 from minicnn.layers import LAYERS, InputLayer
 from minicnn.layers.base import Array, Grads, KerasTensor, Layer, Node, Shape, unique_name
-from minicnn.saving import keras_file, weights
 from minicnn.shapes import Pair
-from minicnn.training import Trainer
+from minicnn.training import InTwo, Trainer
 from minicnn.variable import Variable
 
 
@@ -264,15 +263,29 @@ class Model(Trainer, Layer):
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write all weights to a `.weights.h5` file that Keras reads."""
         self._check_graph("weights")
-        weights.save_weights(self, filepath, overwrite)
+        saving.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
-        """Read all weights from a `.weights.h5` file, Keras's or ours.
+    def load_weights(
+        self,
+        filepath: str | os.PathLike[str],
+        skip_mismatch: bool = False,
+        by_name: bool = False,
+    ) -> None:
+        """Read all weights from a file of Keras's or ours: `.weights.h5`, `.keras` or old `.h5`.
 
-        All or nothing; with `skip_mismatch` layers that do not fit keep theirs, with a warning.
+        All or nothing: nothing changes if anything does not fit.
+
+        Args:
+            skip_mismatch: layers that do not fit keep their weights, with a warning.
+            by_name: layers take the weights of the layer of their name, wherever it stood in the
+                other model; those whose name the file lacks keep theirs. Else the order counts.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged, or does not fit the model.
         """
         self._check_graph("weights")
-        skipped = weights.load_weights(self, filepath, skip_mismatch)
+        skipped = saving.load_weights(self, filepath, skip_mismatch, by_name)
         if skipped:
             import warnings
 
@@ -283,7 +296,7 @@ class Model(Trainer, Layer):
 
         `model.metadata`, a dict of what JSON can hold, travels with it (class names, image size).
         """
-        keras_file.save_model(self, filepath, overwrite)
+        saving.save_model(self, filepath, overwrite)
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -386,6 +399,22 @@ class Model(Trainer, Layer):
                 f"Received {argument}.shape={array.shape}.{hint}"
             )
         return np.ascontiguousarray(array, tensor.dtype)
+
+    # -- the model rewritten -----------------------------------------------------------------------
+
+    def in_two(self) -> InTwo | None:
+        """The layers before the first one that learns, and the rest, as two models."""
+        parts = rewriting.split(self) if self.built else None
+        if parts is None:
+            return None
+        (border,) = parts.fixed[1]
+        return InTwo(
+            Model(*parts.fixed, name=f"{self.name}_body"),
+            Model(*parts.learning, name=f"{self.name}_head"),
+            tuple(layer.name for layer in parts.layers),
+            border.shape,
+            np.dtype(border.dtype).itemsize,
+        )
 
     # -- backward ----------------------------------------------------------------------------------
 
@@ -512,6 +541,13 @@ class Model(Trainer, Layer):
             known |= {id(t): s for t, s in zip(node.outputs, found if several else [found])}
         return [known[id(tensor)] for tensor in self._outputs]
 
+    def differs_in_training(self) -> bool:
+        return any(
+            node.layer.differs_in_training()
+            for node in self.graph_nodes
+            if node.training is not False
+        )
+
     def parameter_formula(self) -> str:
         return "see its own summary"
 
@@ -572,7 +608,12 @@ class Model(Trainer, Layer):
         return [tensor.node.layer.name, own.index(tensor.node), tensor.index]
 
     def _serialize_ends(self, tensors: list[KerasTensor], as_list: bool) -> Any:
-        ends = [self._history(tensor) for tensor in tensors]
+        # Among the ends, not elsewhere, Keras counts a nested functional model's own graph as its
+        # first use.
+        ends = []
+        for tensor in tensors:
+            name, use, index = self._history(tensor)
+            ends.append([name, use + (type(tensor.node.layer) is Model), index])
         return ends if as_list else ends[0]
 
     def _serialize_node(self, node: Node) -> dict[str, Any]:
@@ -629,11 +670,16 @@ class Model(Trainer, Layer):
                 raise ValueError("A model's config has layers that wait for each other.")
             pending = waiting
 
+        def end_at(address: Any) -> KerasTensor | None:
+            name, use, index = address
+            own_graph = type(made.get(name)) is Model
+            return tensor_at([name, use - own_graph, index])
+
         def ends(key: str) -> Any:
             value = config[key]
             if len(value) == 3 and isinstance(value[0], str):
-                return tensor_at(value)
-            return [tensor_at(address) for address in value]
+                return end_at(value)
+            return [end_at(address) for address in value]
 
         return cls(
             ends("input_layers"),
@@ -823,19 +869,16 @@ def layer_from_config(data: dict[str, Any]) -> Any:
         "Sequential": Sequential,
     }
     name = data.get("class_name")
+    config = data.get("config")
     if name not in classes:
+        called = f' "{config.get("name")}"' if isinstance(config, dict) else ""
         raise ValueError(
-            f"The file has a layer of class {name!r}, which minicnn does not have. "
+            f"Layer{called} is of class {name!r}, which minicnn does not have. "
             f"It has {', '.join(classes)}."
         )
-    config = data.get("config")
     if not isinstance(config, dict):
-        raise ValueError(f"The file describes a {name} without a config.")
-    layer = classes[name].from_config(config)
-    if isinstance(layer, Model) and data.get("compile_config"):
-        settings = data["compile_config"]
-        layer.compile(settings["optimizer"], settings.get("loss"), settings.get("metrics"))
-    return layer
+        raise ValueError(f"A {name} is described without a config. Received {config!r}.")
+    return classes[name].from_config(config)
 
 
 def _node_arguments(

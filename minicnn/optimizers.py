@@ -8,7 +8,7 @@ Below, g is a gradient, w its weight, lr the learning rate; t counts the steps f
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ Array = np.ndarray
 
 
 class Optimizer:
-    """Base class: the learning rate, clipping, weight decay. Kinds write `_slots` and `_update`.
+    """Base class: the learning rate, clipping, weight decay. Kinds write `_slot_groups` and
+    `_update`.
 
     Args:
         learning_rate: step size, > 0 or 0; may be changed between steps.
@@ -114,7 +115,8 @@ class Optimizer:
     def slots(self, variable: Variable) -> dict[str, Array]:
         """What the optimizer remembers of this weight; zeros at first."""
         if id(variable) not in self._state:
-            made = {name: np.zeros_like(variable.value) for name in self._slot_names()}
+            names = [name for group in self._slot_groups() for name in group]
+            made = {name: np.zeros_like(variable.value) for name in names}
             self._state[id(variable)] = (variable, made)
         return self._state[id(variable)][1]
 
@@ -128,7 +130,40 @@ class Optimizer:
             return {k: _scaled(g, norm, self.global_clipnorm) for k, g in grads.items()}
         return grads
 
-    def _slot_names(self) -> tuple[str, ...]:
+    def state(self, variables: Sequence[Variable]) -> list[tuple[str, Array]]:
+        """What a file keeps so that training can go on: names and arrays, in Keras's order.
+
+        The count of steps, the learning rate, then the slots: those of one group side by side for
+        each weight, one group after the other.
+        """
+        found: list[tuple[str, Array]] = [
+            ("iteration", np.array(self.iterations, np.int64)),
+            ("learning_rate", np.array(self.learning_rate, np.float32)),
+        ]
+        for group in self._slot_groups():
+            for variable in variables:
+                found += [(f"{variable.path}_{s}", self.slots(variable)[s]) for s in group]
+        return found
+
+    def set_state(self, variables: Sequence[Variable], arrays: Sequence[Any]) -> None:
+        """Take over `state`'s arrays. Raises `ValueError` where number or shapes differ."""
+        places = self.state(variables)
+        values = [np.asarray(array) for array in arrays]
+        if [v.shape for v in values] != [place.shape for _, place in places]:
+            raise ValueError(
+                f"{type(self).__name__} expects {len(places)} arrays of the shapes of its state. "
+                f"Received {len(values)}: {[v.shape for v in values]}."
+            )
+        steps = int(values[0])
+        if steps < 0 or steps != values[0]:
+            raise ValueError(f"{type(self).__name__} expects a count of steps. Received {steps}.")
+        if np.float32(self.learning_rate) != values[1]:  # else 0.001 would become 0.0010000000475
+            self.learning_rate = float(values[1])
+        self.iterations = steps
+        for (_, place), value in zip(places[2:], values[2:], strict=True):
+            place[...] = value
+
+    def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
         return ()
 
     def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
@@ -172,8 +207,8 @@ class SGD(Optimizer):
             raise ValueError(f"SGD expects momentum in [0, 1]. Received {momentum!r}.")
         self.momentum, self.nesterov = float(momentum), bool(nesterov)
 
-    def _slot_names(self) -> tuple[str, ...]:
-        return ("momentum",) if self.momentum else ()
+    def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
+        return (("momentum",),) if self.momentum else ()
 
     def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
         lr, m = w.dtype.type(self.learning_rate), w.dtype.type(self.momentum)
@@ -217,8 +252,8 @@ class Adam(Optimizer):
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self.amsgrad = bool(amsgrad)
 
-    def _slot_names(self) -> tuple[str, ...]:
-        return ("momentum", "velocity") + (("velocity_hat",) if self.amsgrad else ())
+    def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
+        return (("momentum", "velocity"),) + ((("velocity_hat",),) if self.amsgrad else ())
 
     def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
         number, t = w.dtype.type, self.iterations
@@ -265,13 +300,13 @@ class RMSprop(Optimizer):
         self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
         self.centered = bool(centered)
 
-    def _slot_names(self) -> tuple[str, ...]:
-        names = ["velocity"]
+    def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
+        groups = [("velocity",)]
         if self.momentum:
-            names.append("momentum")
+            groups.append(("momentum",))
         if self.centered:
-            names.append("average_gradient")
-        return tuple(names)
+            groups.append(("average_gradient",))
+        return tuple(groups)
 
     def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
         number = w.dtype.type
@@ -304,14 +339,10 @@ class RMSprop(Optimizer):
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}
 
-# Settings of Keras's optimizers that minicnn lacks, with the value that switches them off.
-_SWITCHED_OFF: dict[str, Any] = {
-    "use_ema": False,
-    "ema_momentum": None,
-    "ema_overwrite_frequency": None,
-    "loss_scale_factor": None,
-    "gradient_accumulation_steps": None,
-}
+# Settings of Keras's optimizers that minicnn lacks: they must be off (None, False or 0).
+_SWITCHED_OFF = ("use_ema", "loss_scale_factor", "gradient_accumulation_steps", "decay")
+# Without effect on the numbers, while those are off.
+_WITHOUT_EFFECT = ("ema_momentum", "ema_overwrite_frequency", "jit_compile", "is_legacy_optimizer")
 
 
 def get(identifier: Any) -> Optimizer:
@@ -322,12 +353,14 @@ def get(identifier: Any) -> Optimizer:
         found = OPTIMIZERS.get(str(identifier.get("class_name")).lower())
         if found is not None:
             config = dict(identifier.get("config", {}))
-            for key, off in _SWITCHED_OFF.items():
-                value = config.pop(key, off)
-                if key != "ema_momentum" and value not in (off, None):
+            for key in _SWITCHED_OFF:
+                value = config.pop(key, None)
+                if value:
                     raise ValueError(
                         f"{identifier['class_name']} does not support {key}={value!r}."
                     )
+            for key in _WITHOUT_EFFECT:
+                config.pop(key, None)
             return found(**config)
         identifier = identifier.get("class_name")
     if isinstance(identifier, str) and identifier.lower() in OPTIMIZERS:

@@ -12,15 +12,25 @@ One step of training is four lines of mathematics (`Trainer._train_step`):
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import losses, metrics, optimizers
+from minicnn import features, losses, metrics, optimizers
 from minicnn.batches import Batch, Batches, check_class_weight, class_weights, make_batches
 from minicnn.callbacks import Callback, CallbackList, History, progress_for
 
 Array = np.ndarray
+
+
+class InTwo(NamedTuple):
+    """A model as what computes features, and what learns from them; `names` of the first part."""
+
+    body: "Trainer"
+    head: "Trainer"
+    names: tuple[str, ...]
+    feature_shape: tuple[int | None, ...]
+    itemsize: int
 
 
 class Trainer:
@@ -40,6 +50,13 @@ class Trainer:
         raise NotImplementedError
 
     def run_for_training(self, x: Any) -> tuple[Array, Any]:
+        raise NotImplementedError
+
+    def run_keeping_last(self, x: Any) -> tuple[Array, Any]:
+        raise NotImplementedError
+
+    def in_two(self) -> "InTwo | None":
+        """The part that is the same in each epoch, and the rest; None if there is none such."""
         raise NotImplementedError
 
     def logits(self, cache: Any, activation: str) -> Array | None:
@@ -62,12 +79,25 @@ class Trainer:
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
+        loss_weights: Any = None,
         metrics: Sequence[Any] | None = None,
+        weighted_metrics: Any = None,
+        **unknown: Any,
     ) -> None:
         """Say how to train: an optimizer, a loss, and metrics to watch; objects or Keras's names.
 
         Raises `ValueError` for a name that is not known, listing those that are.
         """
+        for argument, value in {
+            "loss_weights": loss_weights,
+            "weighted_metrics": weighted_metrics,
+            **unknown,
+        }.items():
+            if argument in unknown or value is not None:
+                raise ValueError(
+                    f"compile does not support {argument}={value!r}. It takes optimizer, loss and "
+                    "metrics; models here have one output, and fit's sample_weight weighs examples."
+                )
         self.optimizer = optimizers.get(optimizer)
         self._loss_identifier = loss
         if loss is not None:
@@ -114,35 +144,32 @@ class Trainer:
 
     # -- one step ------------------------------------------------------------------------------
 
-    def _train_step(self, batch: Batch) -> None:
-        y_pred, tape = self.run_for_training(batch.x)
+    def _train_step(self, batch: Batch, model: "Trainer") -> None:
+        y_pred, tape = model.run_for_training(batch.x)
         y = self._targets(batch.y, y_pred)
-        value, cache, at_logits = self._loss_of(y, y_pred, tape, batch.sample_weight)
-        _, grads = self.backward(
+        value, cache, at_logits = self._loss_of(y, y_pred, tape, batch.sample_weight, model)
+        _, grads = model.backward(
             self.loss.backward(cache), tape, need_dx=False, at_logits=at_logits
         )
         if grads:
-            self.optimizer.apply(grads, self.trainable_variables_by_name())
+            self.optimizer.apply(grads, model.trainable_variables_by_name())
         self._update_metrics(value, y, y_pred)
 
-    def _test_step(self, batch: Batch) -> None:
+    def _test_step(self, batch: Batch, model: "Trainer") -> None:
         # Only a final softmax or sigmoid makes the loss ask for what went into it.
-        if self.ends_in(self.loss.activation):
-            y_pred, tape = self.run_keeping_last(batch.x)
+        if model.ends_in(self.loss.activation):
+            y_pred, tape = model.run_keeping_last(batch.x)
         else:
-            y_pred, tape = self.run(batch.x, training=False), None
+            y_pred, tape = model.run(batch.x, training=False), None
         y = self._targets(batch.y, y_pred)
-        value, _, _ = self._loss_of(y, y_pred, tape, batch.sample_weight)
+        value, _, _ = self._loss_of(y, y_pred, tape, batch.sample_weight, model)
         self._update_metrics(value, y, y_pred)
-
-    def run_keeping_last(self, x: Any) -> tuple[Array, Any]:
-        raise NotImplementedError
 
     def _loss_of(
-        self, y: Array, y_pred: Array, tape: Any, sample_weight: Any
+        self, y: Array, y_pred: Array, tape: Any, sample_weight: Any, model: "Trainer"
     ) -> tuple[float, dict[str, Any], bool]:
         """The loss, computed from the logits if the model ends in the activation that fits it."""
-        z = None if tape is None else self.logits(tape, self.loss.activation)
+        z = None if tape is None else model.logits(tape, self.loss.activation)
         if z is None:
             value, cache = self.loss.forward(y, y_pred, sample_weight)
         else:
@@ -213,8 +240,9 @@ class Trainer:
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
+        reuse_features: bool = True,
     ) -> History:
-        """Train. Arguments, defaults and the returned `History` are Keras's.
+        """Train. Arguments, defaults and the returned `History` are Keras's, but for the last one.
 
         Args:
             x, y: arrays with one entry per example; or x alone as a sequence or iterable of batches
@@ -229,6 +257,10 @@ class Trainer:
             steps_per_epoch, validation_steps: how many batches make an epoch; needed for a
                 generator that never ends.
             validation_freq: validate after each so many epochs.
+            reuse_features: compute the layers before the first one that learns only once, where
+                they and the photos are the same in each epoch (`minicnn.features`): arrays,
+                `flow`, `flow_from_directory` and `image_dataset_from_directory` without
+                augmentation. The numbers are the same; `history.computed_once` names the layers.
 
         Returns:
             `History`: `history.history` maps "loss", "accuracy", "val_loss", … to a list.
@@ -266,29 +298,85 @@ class Trainer:
         )
         self.stop_training = False
         logs: dict[str, float] = {}
+        # What training and validation read, and the part of the model that they run.
+        train_on, validate_on = (training, self), (validation, self)
+        if reuse_features and epochs - initial_epoch > 1:
+            show = progress_for(verbose) is not None
+            train_on, validate_on, history.computed_once = self._reuse(training, validation, show)
         events.call("on_train_begin")
         try:
             for epoch in range(initial_epoch, epochs):
                 self.reset_metrics()
                 events.call("on_epoch_begin", epoch)
-                logs = self._epoch(training, class_weight, events)
+                if history.computed_once and not self._still_fixed(history.computed_once):
+                    training.catch_up(train_on[0])  # a callback has unfrozen something
+                    train_on, validate_on = (training, self), (validation, self)
+                logs = self._epoch(*train_on, class_weight, events)
                 if validation is not None and (epoch + 1) % validation_freq == 0:
-                    found = self._evaluate(validation, events)
+                    found = self._evaluate(validate_on[0] or validation, validate_on[1], events)
                     logs |= {f"val_{key}": value for key, value in found.items()}
-                training.on_epoch_end()
+                train_on[0].on_epoch_end()
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
         finally:
             _close_bars(events)
-            training.close()
-            if validation is not None:
-                validation.close()
+            for batches, used in ((training, train_on[0]), (validation, validate_on[0])):
+                if batches is not None and used is not None:
+                    used.close()
+                    if used is not batches:
+                        batches.catch_up(used)
         events.call("on_train_end", logs)
         return history
 
+    def _reuse(
+        self, training: Batches, validation: Batches | None, show: bool
+    ) -> tuple[tuple[Batches, "Trainer"], tuple[Batches | None, "Trainer"], tuple[str, ...]]:
+        """Batches of features and the part of the model that learns from them, where that works.
+
+        Else the batches and the model as they are. And the names of the layers computed once.
+        """
+        as_they_are = (training, self), (validation, self), ()
+        parts = self.in_two()
+        if parts is None:
+            return as_they_are
+
+        def replaced(batches: Batches, title: str) -> Batches | None:
+            count = batches.example_count() or 0
+            if not features.fits(parts.feature_shape, count, parts.itemsize):
+                return None
+            if not features.can_repeat(batches):
+                return None
+            made = features.compute(batches, lambda x: parts.body.run(x, False), title, show)
+            return batches.with_features(made)
+
+        once = replaced(training, "Features, training")
+        if once is None:
+            return as_they_are
+        validated: tuple[Batches | None, Trainer] = (validation, self)
+        if validation is not None:
+            validation_once = replaced(validation, "Features, validation")
+            if validation_once is not None:
+                validated = (validation_once, parts.head)
+        if show:
+            names = " … ".join(dict.fromkeys((parts.names[0], parts.names[-1])))
+            size = features.size(parts.feature_shape, once.example_count() or 0, parts.itemsize)
+            print(
+                f"Computed once, for they do not learn: {names} ({len(parts.names)} layers; "
+                f"{(size or 0) / 2**20:.1f} MB of features kept)."
+            )
+        return (once, parts.head), validated, parts.names
+
+    def _still_fixed(self, names: tuple[str, ...]) -> bool:
+        parts = self.in_two()
+        return parts is not None and parts.names == names
+
     def _epoch(
-        self, training: Batches, class_weight: Mapping[int, float] | None, events: CallbackList
+        self,
+        training: Batches,
+        model: "Trainer",
+        class_weight: Mapping[int, float] | None,
+        events: CallbackList,
     ) -> dict[str, float]:
         logs: dict[str, float] = {}
         step = -1
@@ -300,7 +388,7 @@ class Trainer:
                     )
                 batch = Batch(batch.x, batch.y, class_weights(batch.y, class_weight))
             events.call("on_train_batch_begin", step)
-            self._train_step(batch)
+            self._train_step(batch, model)
             logs = self._logs()
             events.call("on_train_batch_end", step, logs)
             if self.stop_training:
@@ -343,14 +431,16 @@ class Trainer:
 
     # -- evaluate, predict, single batches --------------------------------------------------------
 
-    def _evaluate(self, batches: Batches, events: CallbackList) -> dict[str, float]:
+    def _evaluate(
+        self, batches: Batches, model: "Trainer", events: CallbackList
+    ) -> dict[str, float]:
         self.reset_metrics()
         batches.restart()
         events.call("on_test_begin")
         logs: dict[str, float] = {}
         for step, batch in enumerate(batches.epoch()):
             events.call("on_test_batch_begin", step)
-            self._test_step(batch)
+            self._test_step(batch, model)
             logs = self._logs()
             events.call("on_test_batch_end", step, logs)
         if not logs:
@@ -377,7 +467,7 @@ class Trainer:
         batches = make_batches(x, y, sample_weight, batch_size, steps)
         events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
         try:
-            logs = self._evaluate(batches, events)
+            logs = self._evaluate(batches, self, events)
         finally:
             _close_bars(events)
             batches.close()
@@ -430,7 +520,7 @@ class Trainer:
                 raise ValueError("Pass class_weight or sample_weight, not both.")
             sample_weight = class_weights(y, class_weight)
         self.reset_metrics()
-        self._train_step(Batch(x, y, sample_weight))
+        self._train_step(Batch(x, y, sample_weight), self)
         logs = self._logs()
         return logs if return_dict else self._in_order(logs)
 
@@ -440,7 +530,7 @@ class Trainer:
         """Loss and metrics of one batch, without a step."""
         self._check_compiled("test_on_batch")
         self.reset_metrics()
-        self._test_step(Batch(x, y, sample_weight))
+        self._test_step(Batch(x, y, sample_weight), self)
         logs = self._logs()
         return logs if return_dict else self._in_order(logs)
 

@@ -60,7 +60,7 @@ def trained(*given: Any, **arguments: Any) -> tuple[Any, dict[str, list[float]]]
     """A small model after a `fit` with these callbacks."""
     utils.set_random_seed(0)
     model = Sequential([Input((3,)), layers.Dense(2, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     x = np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)
     y = (x[:, 0] > 0).astype(int)
     history = model.fit(

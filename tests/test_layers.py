@@ -844,3 +844,12 @@ def test_second_names_are_the_same_layers() -> None:
         "DepthwiseConvolution2D": "DepthwiseConv2D",
     }.items():
         assert getattr(layers, second) is getattr(layers, first)
+
+
+def test_build_by_hand_keeps_the_weights_that_are_set() -> None:
+    x = np.ones((1, 4, 4, 3), np.float32)
+    layer = layers.Conv2D(2, 3)
+    layer.build(x.shape)
+    assert layer.built
+    layer.set_weights([np.ones((3, 3, 3, 2)), np.array([1.0, 2.0])])
+    np.testing.assert_array_equal(layer(x)[0, 0, 0], [28, 29])

@@ -24,13 +24,14 @@ PACKAGE = Path(minicnn.__file__).parent
 # Lowest floor first. A room imports from the floors above it in this list; never from its own
 # floor, never from one below it in the list. Rooms that are planned may stand here before they do.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("atomic", "config", "seeding", "shapes"),
-    ("drawing", "naive", "plots", "variable"),
+    ("atomic", "buffers", "config", "seeding", "shapes"),
+    ("download", "drawing", "naive", "plots", "variable"),
     ("kernels",),
     ("functional",),
     ("initializers", "losses", "metrics", "optimizers"),
     ("layers",),
-    ("activations", "batches", "callbacks", "saving", "summary"),
+    ("activations", "batches", "callbacks", "rewriting", "saving", "summary"),
+    ("features",),
     ("training",),
     ("model",),
     ("datasets", "images", "models"),

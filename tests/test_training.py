@@ -277,7 +277,7 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
         m = Sequential(
             [Input((4,)), layers.Dense(8, "relu"), layers.Dropout(0.5), layers.Dense(3, "softmax")]
         )
-        m.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        m.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         history = m.fit(X, Y, epochs=3, batch_size=8, verbose=0).history
         return m.get_weights(), history
 
@@ -345,7 +345,7 @@ def test_several_outputs_are_predicted_as_a_list() -> None:
 def test_several_inputs_as_list_and_dict() -> None:
     a, b = Input((4,), name="a"), Input((2,), name="b")
     m = Model([a, b], layers.Dense(1, "sigmoid")(layers.Concatenate()([a, b])))
-    m.compile("adam", "binary_crossentropy", ["accuracy"])
+    m.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     more = np.ones((24, 2), np.float32)
     expected = m.evaluate([X, more], Y > 1, verbose=0)
     assert m.evaluate({"b": more, "a": X}, Y > 1, verbose=0) == expected

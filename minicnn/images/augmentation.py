@@ -242,6 +242,20 @@ class ImageDataGenerator:
             "brightness": brightness,
         }
 
+    def is_random(self) -> bool:
+        """Whether a picture looks different each time."""
+        return bool(
+            self.rotation_range
+            or np.any(self.width_shift_range)
+            or np.any(self.height_shift_range)
+            or self.shear_range
+            or self.zoom_range != [1, 1]
+            or self.channel_shift_range
+            or self.horizontal_flip
+            or self.vertical_flip
+            or self.brightness_range is not None
+        )
+
     def apply_transform(self, x: Array, transform_parameters: dict[str, Any]) -> Array:
         """`x` (height, width, channels), changed as the dictionary says, as a new array."""
         p = transform_parameters

@@ -202,7 +202,9 @@ class _Photos(ImageDataset):
         seed: int,
         skipped: list[str],
         keep: bool = False,
+        features: Array | None = None,
     ) -> None:
+        self._features = features
         self._paths, self._labels, self._read = paths, labels, read
         self._batch_size, self._shuffle, self._seed = batch_size, shuffle, seed
         self._epoch = 0
@@ -227,6 +229,36 @@ class _Photos(ImageDataset):
             keep=True,
         )
 
+    # -- for `minicnn.features`: the same photos in each epoch, asked for by number ---------------
+
+    def example_count(self) -> int | None:
+        """How many photos; None without labels or batches, with which nothing is trained."""
+        return None if self._labels is None or self._batch_size is None else len(self._paths)
+
+    def read_examples(self, numbers: Array) -> Array:
+        """The photos with these numbers."""
+        return np.stack(self._photos(numbers))
+
+    def with_features(self, features: Array) -> "_Photos":
+        """A data set of the same batches with `features[number]` for each photo."""
+        twin = _Photos(
+            self._paths,
+            self._labels,
+            self.class_names,
+            self._read,
+            self._batch_size,
+            self._shuffle,
+            self._seed,
+            self.skipped,
+            features=features,
+        )
+        twin._epoch = self._epoch
+        return twin
+
+    def catch_up(self, twin: "_Photos") -> None:
+        """Go on where this twin has come to."""
+        self._epoch = twin._epoch
+
     def _batches(self) -> Iterator[Any]:
         return _map_ahead(None, self._epoch_of_batches(), 2)
 
@@ -238,7 +270,7 @@ class _Photos(ImageDataset):
         step = self._batch_size or 1
         for first in range(0, len(order), step):
             numbers = order[first : first + step]
-            x = np.stack(self._photos(numbers))
+            x = self.read_examples(numbers) if self._features is None else self._features[numbers]
             y = None if self._labels is None else self._labels[numbers]
             if self._batch_size is None:
                 x, y = x[0], None if y is None else y[0]

@@ -6,6 +6,7 @@ batch the random numbers restart from `seed + batches seen so far`, are drawn pi
 and only then are the pictures decoded and turned about, several at a time.
 """
 
+import copy
 import os
 import threading
 from collections.abc import Callable
@@ -159,11 +160,48 @@ class _Pictures(Iterator):
         """The batch `x` with what belongs to it: labels, weights."""
         raise NotImplementedError
 
+    # -- for `minicnn.features`: the same pictures in each epoch, asked for by number -------------
+
+    features: Array | None = None  # what stands in for the pictures
+
+    def example_count(self) -> int | None:
+        """How many pictures, if each looks the same whenever it comes; else None."""
+        random = self.image_data_generator.is_random() or self.save_to_dir is not None
+        return None if random or not self._alone() else self.n
+
+    def read_examples(self, numbers: Array) -> Array:
+        """The pictures with these numbers, as they come in batches."""
+        x = np.zeros((len(numbers), *self.image_shape), self.dtype)
+        for i, made in enumerate(in_threads(self._standard, list(numbers))):
+            x[i] = made
+        return x
+
+    def with_features(self, features: Array) -> "_Pictures":
+        """An iterator over the same batches with `features[number]` for each picture."""
+        twin = copy.copy(self)
+        twin.features = features
+        return twin
+
+    def catch_up(self, twin: "_Pictures") -> None:
+        """Go on where this twin has come to."""
+        self.batch_index, self.index_array = twin.batch_index, twin.index_array
+        self.total_batches_seen = twin.total_batches_seen
+
+    def _alone(self) -> bool:
+        """Whether a batch holds nothing else that is made of the pictures."""
+        raise NotImplementedError
+
+    def _standard(self, number: int) -> Array:
+        return np.asarray(self.image_data_generator.standardize(self._read(number)))
+
     def _prepare(self, numbers: Array) -> Callable[[], Any]:
         generator = self.image_data_generator
         transforms = [
             generator.get_random_transform(self.image_shape, self._random) for _ in numbers
         ]
+        if self.features is not None:  # after the draws, so that the order stays what it is
+            chosen = self.features[numbers]
+            return lambda: self._beside(chosen, numbers)
         # Drawn as Keras draws them, so that all that follows is Keras's too.
         tags = [self._random.randint(self._tags) for _ in numbers if self.save_to_dir]
 
@@ -267,6 +305,9 @@ class NumpyArrayIterator(_Pictures):
         )
 
     _tags = 10**4
+
+    def _alone(self) -> bool:
+        return not self.x_misc
 
     def _read(self, number: int) -> Array:
         return np.array(self.x[number], self.dtype)
@@ -380,6 +421,9 @@ class DirectoryIterator(_Pictures):
     @property
     def labels(self) -> Array:
         return self.classes
+
+    def _alone(self) -> bool:
+        return self.class_mode != "input"
 
     def _read(self, number: int) -> Array:
         image = load_img(

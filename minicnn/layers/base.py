@@ -16,10 +16,13 @@ weights on first use and applies the activation:
 """
 
 import difflib
+import functools
 import inspect
+import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -89,19 +92,65 @@ class Node:
     """
 
     def __init__(
-        self, layer: "Layer", inputs: Sequence[KerasTensor], training: bool | None, single: bool
+        self,
+        layer: "Layer",
+        inputs: Sequence[KerasTensor],
+        training: bool | None,
+        single: bool,
+        listed: bool = True,
     ) -> None:
         self.layer, self.inputs, self.training = layer, list(inputs), training
         self.single_input = single  # called on a tensor rather than on a list
         self.outputs: list[KerasTensor] = []
         self.index = len(layer.nodes)
-        layer.nodes.append(self)
+        if listed:  # else a rewritten graph's, which the layer should not know of
+            layer.nodes.append(self)
 
 
 def _is_symbolic(x: Any) -> bool:
     if isinstance(x, (list, tuple)):
         return any(isinstance(item, KerasTensor) for item in x)
     return isinstance(x, KerasTensor)
+
+
+# ---------------------------------------------------------------------------------------------
+# Weights that a file will fill
+# ---------------------------------------------------------------------------------------------
+
+
+class WeightBudget:
+    """How many bytes of weights a model may still ask for."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit, self.asked = limit, 0
+
+    def placeholder(self, shape: tuple[int, ...], dtype: str, who: str) -> Array:
+        """An array without values. Raises `ValueError` when the limit is passed."""
+        self.asked += math.prod(shape) * np.dtype(dtype).itemsize
+        if self.asked > self.limit:
+            raise ValueError(
+                f"The file is too small for its model: with {who}, of shape {shape}, the weights "
+                f"take {self.asked} bytes, and the file can hold {self.limit} at most."
+            )
+        return np.empty(shape, dtype)
+
+
+_budget: WeightBudget | None = None
+
+
+@contextmanager
+def weight_budget(limit: float) -> Iterator[None]:
+    """Within it, layers make weights without initial values, of at most `limit` bytes together.
+
+    For models whose weights are read next: a file's description is not to be trusted with memory,
+    and drawing random numbers only to overwrite them takes time and moves the generator.
+    """
+    global _budget
+    _budget = WeightBudget(limit)
+    try:
+        yield
+    finally:
+        _budget = None
 
 
 # ---------------------------------------------------------------------------------------------
@@ -148,6 +197,19 @@ class Layer:
         self.nodes: list[Node] = []
         self.weights_list: list[Variable] = []
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """As in Keras: a layer is built once its `build` is through, whoever called it."""
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            own = cls.build
+
+            @functools.wraps(own)
+            def build(self: Layer, input_shape: Any) -> None:
+                own(self, input_shape)
+                self.built = True
+
+            cls.build = build  # type: ignore[method-assign]
+
     @classmethod
     def _arguments(cls) -> list[str]:
         """The names of the constructor's own arguments, in order."""
@@ -177,8 +239,11 @@ class Layer:
         self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True
     ) -> Variable:
         """Make a weight; its place in the order of calls is its place in Keras's files."""
-        value = initializers.get(initializer)(shape, self.dtype)
-        shapes.check_shape(value, shape, "the initializer's result", self.label)
+        if _budget is not None:
+            value = _budget.placeholder(tuple(shape), self.dtype, f"{self.label}'s {name}")
+        else:
+            value = initializers.get(initializer)(shape, self.dtype)
+            shapes.check_shape(value, shape, "the initializer's result", self.label)
         variable = Variable(value, name, self.name, trainable)
         self.weights_list.append(variable)
         return variable
@@ -269,6 +334,10 @@ class Layer:
     def multiply_adds(self, input_shape: Any) -> int | None:
         """How many multiplications, each with its addition, one example costs; None if unknown."""
         return 0
+
+    def differs_in_training(self) -> bool:
+        """Whether `forward` with `training=True` gives other numbers, or changes a weight."""
+        return False
 
     def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
         """`(kernel, strides, dilation)` of the window that one output sees; None: all pixels."""
@@ -411,7 +480,9 @@ class Layer:
         known = {*cls._arguments(), "name", "trainable", "dtype"}
         kept: dict[str, Any] = {}
         for key, value in config.items():
-            if key in known:
+            if key == "batch_input_shape":  # Keras 2's way to begin a Sequential
+                kept["input_shape"] = value[1:]
+            elif key in known:
                 kept[key] = tuple(value) if isinstance(value, list) else value
             elif value not in (None, False, "channels_last") and key not in _WITHOUT_EFFECT:
                 raise ValueError(
@@ -422,7 +493,7 @@ class Layer:
 
 
 # Settings in Keras's files that mean nothing by themselves.
-_WITHOUT_EFFECT = {"renorm_momentum", "batch_input_shape"}
+_WITHOUT_EFFECT = {"renorm_momentum"}
 
 
 def _plain(value: Any) -> Any:

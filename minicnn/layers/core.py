@@ -242,6 +242,9 @@ class Dropout(Layer):
         # Made once: each pass continues the sequence, so that no two masks are the same.
         self._generator = None if seed is None else seeding.generator(seed)
 
+    def differs_in_training(self) -> bool:
+        return self.rate > 0
+
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return config | {"seed": self.seed if isinstance(self.seed, int) else None}

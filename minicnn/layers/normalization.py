@@ -81,6 +81,9 @@ class BatchNormalization(Layer):
     def parameter_formula(self) -> str:
         return f"{len(self.weights)}·{self.moving_mean.shape[0]}"
 
+    def differs_in_training(self) -> bool:
+        return self.trainable
+
     def _scale_and_shift(self) -> tuple[Array, Array]:
         shape, dtype = self.moving_mean.shape, self.dtype
         gamma = self.gamma.value if self.gamma else initializers.Ones()(shape, dtype)

@@ -1,1 +1,144 @@
-"""Keras's file formats, read and written: `.keras` and `.weights.h5`."""
+"""Keras's file formats, read and written. A model file is untrusted input.
+
+    .keras               whole models (`keras_file`)                          read and written
+    .weights.h5          weights and the optimizer's state (`weights`)        read and written
+    .h5 of Keras 2       whole models and weights alone (`legacy`)            read
+
+Nothing is unpickled, no class is looked up outside minicnn's own table, no code runs, no link is
+followed; sizes are compared before memory is asked for (`hdf5`, and `WeightBudget` of the layers).
+What is written appears whole or not at all.
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from minicnn.atomic import replacing
+from minicnn.layers.base import weight_budget
+from minicnn.saving import hdf5, keras_file, legacy, weights
+
+_HDF5 = (".h5", ".hdf5")
+Build = Callable[[dict[str, Any]], Any]
+
+
+def save_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """Write `path` (ends in `.keras`). The model must have been built."""
+    target = _target(path, keras_file.SUFFIX, "save", overwrite)
+    if not model.built:
+        raise ValueError(f"{model.label} has no weights yet: it makes them on its first input.")
+    with replacing(target) as temporary:
+        keras_file.write(model, temporary)
+
+
+def save_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """Write `path` (ends in `.weights.h5`)."""
+    import h5py
+
+    target = _target(path, weights.SUFFIX, "save_weights", overwrite)
+    with replacing(target) as temporary, h5py.File(temporary, "w") as file:
+        weights.write_weights(model, file)
+
+
+def load_model(path: str | os.PathLike[str], build: Build, compile: bool = True) -> Any:
+    """The model in `path`, compiled as it was saved, its optimizer where it stopped.
+
+    `build` makes a model from config.json's dict. Raises `FileNotFoundError`, and `ValueError` for
+    a file that is damaged, is no Keras model, or names what minicnn does not have.
+    """
+    found = hdf5.existing(path, "model file")
+    source = repr(str(found))
+    if found.suffix in _HDF5:
+        with hdf5.opened(found, source) as file:
+            config = legacy.read_config(file, source)
+            model = _built(config, found.stat().st_size, build, source)
+            legacy.read_weights(model, file, source)
+            if compile and compile_as_saved(model, config, source):
+                legacy.read_optimizer(model, file, source)
+        return model
+    if found.suffix != keras_file.SUFFIX:
+        raise ValueError(f"load_model expects a path that ends in '.keras' or '.h5', not {source}.")
+    archive = keras_file.KerasFile(found, source)
+    model = _built(archive.config, len(archive.weights.getbuffer()), build, source)
+    with archive.weights_file(source) as file:
+        weights.read_weights(model, file, source)
+        if compile and compile_as_saved(model, archive.config, source):
+            weights.read_optimizer(model, file, source)
+    own = archive.metadata.get("minicnn", {})
+    model.metadata = own if isinstance(own, dict) else {}
+    return model
+
+
+def load_weights(
+    model: Any,
+    path: str | os.PathLike[str],
+    skip_mismatch: bool = False,
+    by_name: bool = False,
+) -> list[str]:
+    """Read `path` into the model: all weights or none. Returns the names of skipped layers.
+
+    Raises `FileNotFoundError`, and `ValueError` for a file that is damaged or does not fit.
+    """
+    found = hdf5.existing(path, "weights file")
+    source = repr(str(found))
+    if found.suffix == keras_file.SUFFIX:
+        opened = keras_file.KerasFile(found, source).weights_file(source)
+    elif found.suffix in _HDF5:
+        opened = hdf5.opened(found, source)
+    else:
+        raise ValueError(
+            f"load_weights expects a path that ends in '.weights.h5', '.h5' or '.keras', "
+            f"not {source}."
+        )
+    with opened as file:
+        layout: Any = legacy if legacy.is_legacy(file) else weights
+        skipped: list[str] = layout.read_weights(model, file, source, skip_mismatch, by_name)
+        # As in Keras: an optimizer that has not stepped yet keeps what `compile` has just said.
+        if model.compiled and model.optimizer.iterations:
+            layout.read_optimizer(model, file, source)
+    return skipped
+
+
+def _target(path: str | os.PathLike[str], suffix: str, method: str, overwrite: bool) -> Path:
+    if not str(path).endswith(suffix):
+        raise ValueError(
+            f"{method} expects a path that ends in {suffix!r}. Received {str(path)!r}."
+        )
+    if not overwrite and Path(path).exists():
+        raise FileExistsError(f"{str(path)!r} exists; overwrite=True replaces it.")
+    return Path(path)
+
+
+def _built(config: dict[str, Any], file_size: int, build: Build, source: str) -> Any:
+    """The model that a config describes; its weights are still to be read.
+
+    The weights may be no larger than a file of this size can hold: 8 times it, should someone have
+    compressed it, and a little for small ones.
+    """
+    try:
+        with weight_budget(8 * file_size + 2**20):
+            return build(config)
+    except ValueError as error:
+        raise ValueError(f"{source} cannot be loaded. {error}") from error
+    except (TypeError, KeyError, AttributeError, LookupError, ArithmeticError, RecursionError) as e:
+        raise ValueError(
+            f"{source} describes no model that minicnn can build: {type(e).__name__}: {e}."
+        ) from e
+
+
+def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
+    """Compile the model as the file says. What minicnn lacks costs the training, not the model."""
+    settings = config.get("compile_config")
+    if not isinstance(settings, dict) or not settings.get("optimizer"):
+        return False
+    try:
+        model.compile(settings["optimizer"], settings.get("loss"), metrics=settings.get("metrics"))
+    except (ValueError, TypeError) as error:
+        warnings.warn(
+            f"{source}: the model is loaded, not compiled: {error} "
+            "Call compile before fit or evaluate.",
+            stacklevel=4,
+        )
+        return False
+    return True

@@ -8,20 +8,27 @@
 A layer's place is its class in snake case, numbered in the order of `model.layers`, so that two
 models of one architecture read each other's files whatever their layers are called. `vars` has the
 layer's name as an attribute, for people.
+
+The optimizer's state stands beside the layers, in Keras's order: steps taken, learning rate, then
+what it remembers of each trainable weight.
+
+    optimizer/vars/0, 1, 2, …
+
+Keras 2 wrote another layout under the same suffix; `minicnn.saving.legacy` reads that.
 """
 
-import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minicnn.atomic import replacing
 from minicnn.layers.base import Layer, snake_case
+from minicnn.saving import hdf5
 
 SUFFIX = ".weights.h5"
+Assignments = list[tuple[Any, np.ndarray]]
 
 
 def layer_paths(model: Any, met: set[int] | None = None) -> Iterator[tuple[str, Layer]]:
@@ -43,25 +50,50 @@ def layer_paths(model: Any, met: set[int] | None = None) -> Iterator[tuple[str, 
             yield from ((f"{path}/{inner}", nested) for inner, nested in layer_paths(layer, met))
 
 
+def named_layer_paths(model: Any, file: Any, source: str) -> Iterator[tuple[str, Layer]]:
+    """The same for those layers whose names the file has, wherever they stand in it."""
+    kinds = hdf5.member(file, "layers", source)
+    places: dict[str, str] = {}
+    for kind in kinds or ():
+        variables = hdf5.member(kinds, f"{kind}/vars", source)
+        if variables is not None:
+            places[hdf5.text(variables, "name", source) or kind] = kind
+    for layer in model.layers:
+        if layer.name in places:
+            path = f"layers/{places[layer.name]}"
+            yield path, layer
+            if hasattr(layer, "layers"):
+                inside = named_layer_paths(layer, hdf5.member(file, path, source), source)
+                yield from ((f"{path}/{inner}", nested) for inner, nested in inside)
+
+
 def write_weights(model: Any, file: Any) -> None:
-    """Write the model's weights into an open `h5py.File`."""
+    """Write the model's weights, and its optimizer's state, into an open `h5py.File`."""
     file.create_group("vars").attrs["name"] = model.name
     for path, layer in layer_paths(model):
         group = file.create_group(f"{path}/vars")
         group.attrs["name"] = layer.name
         for index, variable in enumerate(layer.weights_list):
             group[str(index)] = variable.value
+    if model.compiled:
+        group = file.create_group("optimizer/vars")
+        group.attrs["name"] = model.optimizer.name
+        for index, (_, array) in enumerate(model.optimizer.state(model.trainable_weights)):
+            group[str(index)] = array
 
 
-def read_weights(model: Any, file: Any, source: str, skip_mismatch: bool = False) -> list[str]:
+def read_weights(
+    model: Any, file: Any, source: str, skip_mismatch: bool = False, by_name: bool = False
+) -> list[str]:
     """Read the model's weights from an open `h5py.File`: all of them, or none if anything is wrong.
 
     With `skip_mismatch` layers whose weights differ in number or shape keep theirs, and their names
     are returned. Raises `ValueError` otherwise.
     """
-    assignments: list[tuple[Any, np.ndarray]] = []
+    assignments: Assignments = []
     skipped = []
-    for path, layer in layer_paths(model):
+    named = named_layer_paths(model, file, source) if by_name else layer_paths(model)
+    for path, layer in named:
         if not layer.weights_list:
             continue
         try:
@@ -70,88 +102,64 @@ def read_weights(model: Any, file: Any, source: str, skip_mismatch: bool = False
             if not skip_mismatch:
                 raise
             skipped.append(layer.name)
-    for variable, array in assignments:
-        variable.assign(array)
+    assign(model, assignments, skipped, source)
     return skipped
 
 
-def _layer_assignments(
-    layer: Layer, file: Any, path: str, source: str
-) -> list[tuple[Any, np.ndarray]]:
-    group = _member(file, f"{path}/vars", source)
+def assign(model: Any, assignments: Assignments, skipped: list[str], source: str) -> None:
+    """Copy what was read into the model. Raises `ValueError` if nothing of it was in the file."""
+    if model.weights and not assignments and not skipped:
+        names = ", ".join(layer.name for layer in model.layers if layer.weights)
+        raise ValueError(f"{source} has none of the layers of {model.label}: {names}.")
+    for variable, array in assignments:
+        variable.assign(array)
+
+
+def _layer_assignments(layer: Layer, file: Any, path: str, source: str) -> Assignments:
+    group = hdf5.member(file, f"{path}/vars", source)
     expected = len(layer.weights_list)
     found = 0 if group is None else len(group)
     if group is None or found != expected:
         raise ValueError(
             f"{layer.label} has {expected} weight arrays. {source} has {found} at {path}/vars."
         )
-    pairs = []
-    for index, variable in enumerate(layer.weights_list):
-        dataset = _member(group, str(index), source)
-        if dataset is None or not hasattr(dataset, "dtype"):
-            raise ValueError(f"{source} has no array at {path}/vars/{index}.")
-        if dataset.is_virtual or dataset.external:
-            raise ValueError(
-                f"{source} keeps {path}/vars/{index} in other files, which is refused."
-            )
-        if dataset.shape != variable.shape:
-            raise ValueError(
-                f"{layer.label} expects {variable.name} of shape {variable.shape}. "
-                f"{source} has {dataset.shape} at {path}/vars/{index}."
-            )
-        if dataset.dtype.kind != "f":
-            raise ValueError(
-                f"{source} has dtype {dataset.dtype} at {path}/vars/{index}, not numbers."
-            )
-        pairs.append((variable, np.asarray(dataset[()], variable.dtype)))
-    return pairs
+    return [
+        (
+            variable,
+            hdf5.read_array(
+                group, str(index), variable.shape, source, f"{layer.label}'s {variable.name}"
+            ),
+        )
+        for index, variable in enumerate(layer.weights_list)
+    ]
 
 
-def _member(group: Any, path: str, source: str) -> Any:
-    """The member at `path`, None if it is missing; links that lead elsewhere are refused."""
-    import h5py
+def read_optimizer(model: Any, file: Any, source: str) -> None:
+    """Give the model's optimizer the state that the file keeps, so that training goes on.
 
-    for part in path.split("/"):
-        if not isinstance(group, h5py.Group) or part not in group:
-            return None
-        if not isinstance(group.get(part, getlink=True), h5py.HardLink):
-            raise ValueError(f"{source} has a link at {part!r}, which is refused.")
-        group = group[part]
-    return group
-
-
-def check_path(path: str | os.PathLike[str], suffix: str, what: str) -> Path:
-    """`path` as a `Path` if it ends in `suffix`, as Keras demands; else `ValueError`."""
-    if not str(path).endswith(suffix):
-        raise ValueError(f"{what} expects a path that ends in {suffix!r}. Received {str(path)!r}.")
-    return Path(path)
-
-
-def save_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """Write `path` (ends in `.weights.h5`), whole or not at all."""
-    import h5py
-
-    path = check_path(path, SUFFIX, "save_weights")
-    if not overwrite and path.exists():
-        raise FileExistsError(f"{str(path)!r} exists; overwrite=True replaces it.")
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        write_weights(model, file)
-
-
-def load_weights(
-    model: Any, path: str | os.PathLike[str], skip_mismatch: bool = False
-) -> list[str]:
-    """Read `path` (ends in `.weights.h5`) into the model: all weights or none.
-
-    Raises `FileNotFoundError`, and `ValueError` for a file that is damaged or does not fit.
+    A state that does not fit (other layers were trainable) is left out with a warning, as in Keras.
     """
-    import h5py
+    group = hdf5.member(file, "optimizer/vars", source)
+    if group is None or len(group) <= 2:  # saved before its first step
+        return
+    read_state(
+        model,
+        source,
+        len(group),
+        lambda i, shape, who: hdf5.read_array(group, str(i), shape, source, who),
+    )
 
-    path = check_path(path, SUFFIX, "load_weights")
-    if not path.is_file():
-        raise FileNotFoundError(f"No weights file at {str(path)!r}.")
-    try:
-        with h5py.File(path, "r") as file:
-            return read_weights(model, file, repr(str(path)), skip_mismatch)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(f"{str(path)!r} is no readable HDF5 file: {error}.") from error
+
+def read_state(model: Any, source: str, count: int, read: Any) -> None:
+    """The optimizer's state from `count` arrays, of which `read(index, shape, who)` gives one."""
+    variables = model.trainable_weights
+    expected = model.optimizer.state(variables)
+    if count != len(expected):
+        warnings.warn(
+            f"{source} keeps {count} arrays of the optimizer, and {model.label}'s "
+            f"{type(model.optimizer).__name__} has {len(expected)}: it starts anew.",
+            stacklevel=2,
+        )
+        return
+    arrays = [read(i, array.shape, name) for i, (name, array) in enumerate(expected)]
+    model.optimizer.set_state(variables, arrays)

@@ -1,0 +1,11 @@
+"""Known networks: the architecture in code, the weights from a file.
+
+Each module has the network, the `preprocess_input` that its weights were trained with, and
+`decode_predictions`, as in `keras.applications`.
+"""
+
+from minicnn.applications import mobilenet, xception
+from minicnn.applications.mobilenet import MobileNet
+from minicnn.applications.xception import Xception
+
+__all__ = ["MobileNet", "Xception", "mobilenet", "xception"]

@@ -1,0 +1,89 @@
+"""What does not change from epoch to epoch is computed once: the outputs of a frozen base.
+
+In transfer learning the base takes nearly all of the time, and for a photo it computes the same in
+each epoch, as long as nothing random (augmentation, dropout, learning) stands before or in it. So
+`fit` computes these *features* once, and trains what follows on them; the numbers are the same.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+
+from minicnn.batches import Batches
+
+Array = np.ndarray
+
+_LARGEST = 2**30  # bytes of features that are kept for one data set
+_STEP = 32  # examples computed at a time
+
+
+def can_repeat(batches: Batches) -> bool:
+    """Whether the examples are the same in each epoch, and can be asked for by number.
+
+    A function of the user's (`preprocessing_function`) might draw random numbers without saying so:
+    the first examples are made twice and compared.
+    """
+    count = batches.example_count()
+    if not count:
+        return False
+    first = np.arange(min(count, _STEP))
+    try:
+        x, again = batches.read(first), batches.read(first)
+    except Exception:
+        return False  # whatever it is, training meets it too, and says where
+    return isinstance(x, np.ndarray) and np.array_equal(x, again, equal_nan=True)
+
+
+def size(shape: tuple[int | None, ...], count: int, itemsize: int) -> int | None:
+    """Bytes that the features of `count` examples take; None if the shape is not known."""
+    sizes = [n for n in shape[1:] if n is not None]
+    return None if len(sizes) < len(shape) - 1 else count * math.prod(sizes) * itemsize
+
+
+def fits(shape: tuple[int | None, ...], count: int, itemsize: int) -> bool:
+    """Whether the features are small enough to be kept."""
+    found = size(shape, count, itemsize)
+    return found is not None and found <= _LARGEST
+
+
+def compute(batches: Batches, run: Callable[[Array], Array], title: str, show: bool) -> Array:
+    """`run`'s outputs for all examples, in the order of their numbers.
+
+    The next photos are decoded while the current ones are computed.
+    """
+    count = batches.example_count()
+    assert count
+    parts = [np.arange(at, min(at + _STEP, count)) for at in range(0, count, _STEP)]
+    features: Array | None = None
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="minicnn-features") as thread,
+        _bar(title, count, show) as advance,
+    ):
+        coming = thread.submit(batches.read, parts[0])
+        for part, following in zip(parts, [*parts[1:], None], strict=True):
+            x = coming.result()
+            if following is not None:
+                coming = thread.submit(batches.read, following)
+            y = run(x)
+            if features is None:
+                features = np.empty((count, *y.shape[1:]), y.dtype)
+            features[part] = y
+            advance(len(part))
+    assert features is not None
+    return features
+
+
+@contextmanager
+def _bar(title: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
+    if not show:
+        yield lambda count: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress("{task.description}", *columns, transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,240 @@
+"""Graphs made of graphs: fewer steps for inference, and the part that training need not repeat.
+
+**Folding.** At inference a BatchNormalization is a fixed scale and shift per channel, and so is
+linear in what the convolution before it computes:
+
+    scale = gamma / sqrt(moving_variance + epsilon)
+    (conv(x, kernel) + bias - moving_mean) * scale + beta
+        = conv(x, kernel * scale) + (bias - moving_mean) * scale + beta
+
+So a convolution with another kernel and bias gives the same numbers, and the normalization costs
+nothing. A ReLU behind it is applied to the result in place. (Jacob et al. 2018, section 3.2.)
+
+**Splitting.** The layers before the first one that learns or draws random numbers compute the same
+for a photo in each epoch: once is enough.
+
+Both leave the model and its layers as they are; what they return shares its weights.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    InputLayer,
+    KerasTensor,
+    Layer,
+    Node,
+    ReLU,
+    SeparableConv2D,
+)
+
+Array = np.ndarray
+Ends = tuple[list[KerasTensor], list[KerasTensor]]  # a graph's inputs and outputs
+LINEAR = (Conv2D, DepthwiseConv2D, SeparableConv2D, Dense)
+
+
+# ---------------------------------------------------------------------------------------------
+# Copying a graph
+# ---------------------------------------------------------------------------------------------
+
+
+def _use(layer: Layer, inputs: list[KerasTensor], node: Node) -> list[KerasTensor]:
+    """A use of `layer` as in `node`, on other symbols; the layer does not know of it."""
+    copy = Node(layer, inputs, node.training, node.single_input, listed=False)
+    copy.outputs = [
+        KerasTensor(tensor.shape, tensor.dtype, copy, tensor.index) for tensor in node.outputs
+    ]
+    return copy.outputs
+
+
+def _new_input(tensor: KerasTensor, name: str) -> KerasTensor:
+    return InputLayer(batch_shape=tensor.shape, dtype=tensor.dtype, name=name).nodes[0].outputs[0]
+
+
+# ---------------------------------------------------------------------------------------------
+# Folding
+# ---------------------------------------------------------------------------------------------
+
+
+class Fold(NamedTuple):
+    """Layers that inference computes as one; `refresh` copies their weights into `layer`."""
+
+    layer: Layer
+    layers: tuple[Layer, ...]
+    refresh: Callable[[], None]
+
+    def __str__(self) -> str:
+        return " + ".join(layer.name for layer in self.layers)
+
+
+def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
+    """The graph of `model` for inference, and what was folded in it.
+
+    `nested(inner)` gives the model that stands for a nested one.
+    """
+    users: dict[int, list[Node]] = {}
+    for node in model.graph_nodes:
+        for tensor in node.inputs:
+            users.setdefault(id(tensor), []).append(node)
+    outputs = {id(tensor) for tensor in model.outputs}
+
+    def only_user(node: Node) -> Node | None:
+        """The node that alone takes what this one computes."""
+        found = users.get(id(node.outputs[0]), [])
+        alone = len(found) == 1 and id(node.outputs[0]) not in outputs
+        return found[0] if alone and len(found[0].inputs) == 1 else None
+
+    new = {id(tensor): tensor for tensor in model.inputs}
+    folds: list[Fold] = []
+    for node in model.graph_nodes:
+        if id(node.outputs[0]) in new:  # an input, or folded into a layer before
+            continue
+        layer, last = node.layer, node
+        if hasattr(layer, "graph_nodes"):
+            layer = layer if node.training else nested(layer)
+        elif isinstance(layer, LINEAR) and layer.activation == "linear":
+            behind = only_user(node)
+            normalization = None
+            if behind is not None and _is_fixed_normalization(behind):
+                normalization, last = behind.layer, behind
+                behind = only_user(behind)
+            activation = "linear"
+            if behind is not None and _clamp(behind.layer) is not None:
+                activation, last = str(_clamp(behind.layer)), behind
+            if last is not node:
+                folded = _folded(layer, normalization, activation)
+                layers = (layer, normalization, behind.layer if behind is last else None)
+                folds.append(
+                    Fold(
+                        folded,
+                        tuple(part for part in layers if part is not None),
+                        _refresher(layer, normalization, folded),
+                    )
+                )
+                layer = folded
+        made = _use(layer, [new[id(tensor)] for tensor in node.inputs], node)
+        new |= {id(tensor): copy for tensor, copy in zip(last.outputs, made, strict=True)}
+        if last is not node:  # the normalization between is done, too
+            between = only_user(node)
+            assert between is not None
+            new |= {id(tensor): made[0] for tensor in between.outputs}
+    return (list(model.inputs), [new[id(tensor)] for tensor in model.outputs]), folds
+
+
+def _is_fixed_normalization(node: Node) -> bool:
+    return isinstance(node.layer, BatchNormalization) and not node.training
+
+
+def _clamp(layer: Layer) -> str | None:
+    """The name of the activation that the layer is, if it can be applied in place."""
+    if isinstance(layer, Activation) and layer.activation in ("relu", "relu6"):
+        return layer.activation
+    if isinstance(layer, ReLU) and layer.negative_slope == 0 and layer.threshold == 0:
+        return {None: "relu", 6.0: "relu6"}.get(layer.max_value)
+    return None
+
+
+def _folded(layer: Layer, normalization: Any, activation: str) -> Layer:
+    """A layer of the same kind with a bias and the activation; its weights are still empty."""
+    config = layer.get_config() | {"activation": activation}
+    if normalization is not None:
+        config["use_bias"] = True
+    folded = type(layer).from_config(config)
+    sources = {variable.name: variable for variable in layer.weights_list}
+    for attribute, variable in vars(layer).items():
+        if any(variable is source for source in sources.values()):
+            setattr(folded, attribute, variable)
+    folded.built = True
+    if normalization is None:
+        folded.weights_list = list(layer.weights_list)
+        return folded
+    # What the normalization does not touch (a separable convolution's depthwise kernel) is shared.
+    kernel = _kernel(layer)
+    filters = normalization.moving_mean.shape[0]
+    folded.weights_list = [v for v in layer.weights_list if v is not kernel and v.name != "bias"]
+    setattr(folded, kernel.name, folded.add_weight(kernel.name, kernel.shape, "zeros"))
+    folded.bias = folded.add_weight("bias", (filters,), "zeros")  # type: ignore[attr-defined]
+    return folded
+
+
+def _kernel(layer: Any) -> Any:
+    """The weight that makes the outputs: the last kernel."""
+    return [variable for variable in layer.weights_list if variable.name != "bias"][-1]
+
+
+def _refresher(layer: Any, normalization: Any, folded: Any) -> Callable[[], None]:
+    """What computes the folded weights from the current ones."""
+
+    def refresh() -> None:
+        if normalization is None:
+            return
+        gamma, beta = normalization._scale_and_shift()
+        variance = normalization.moving_variance.value.astype(np.float64)
+        scale = gamma / np.sqrt(variance + normalization.epsilon)
+        bias = 0.0 if layer.bias is None else layer.bias.value
+        kernel, target = _kernel(layer).value, _kernel(folded).value
+        # A depthwise kernel ends in (channels, multiplier), which together are the outputs.
+        shape = kernel.shape[2:] if isinstance(layer, DepthwiseConv2D) else (-1,)
+        np.multiply(kernel, scale.reshape(shape).astype(kernel.dtype), out=target)
+        folded.bias.value[...] = (bias - normalization.moving_mean.value) * scale + beta
+
+    return refresh
+
+
+# ---------------------------------------------------------------------------------------------
+# Splitting
+# ---------------------------------------------------------------------------------------------
+
+
+class Split(NamedTuple):
+    """A model in two: what stays the same for a photo, and what learns."""
+
+    fixed: Ends
+    learning: Ends
+    layers: tuple[Layer, ...]  # in the fixed part
+
+
+def split(model: Any) -> Split | None:
+    """The model's fixed part and the rest of it; None if nothing worth keeping is fixed.
+
+    Fixed are the layers that neither learn nor differ between training and inference, and have only
+    such layers before them. For models with one input.
+    """
+    if len(model.inputs) != 1 or not model.trainable_weights:
+        return None
+    trains = {id(variable) for variable in model.trainable_weights}
+    fixed: set[int] = {id(model.inputs[0])}
+    nodes: list[Node] = []
+    for node in model.graph_nodes:
+        ready = node.inputs and all(id(tensor) in fixed for tensor in node.inputs)
+        if ready and not any(id(v) in trains for v in node.layer.weights) and _repeats(node):
+            fixed |= {id(tensor) for tensor in node.outputs}
+            nodes.append(node)
+    if not any(node.layer.weights for node in nodes):
+        return None  # nothing but cheap layers
+    # What goes from one part to the other.
+    needed = [t for node in model.graph_nodes if node not in nodes for t in node.inputs]
+    crossing = {id(t): t for t in [*needed, *model.outputs] if id(t) in fixed}
+    if len(crossing) != 1 or id(model.inputs[0]) in crossing:
+        return None
+    (border,) = crossing.values()
+    start = _new_input(border, "features")
+    new = {id(border): start}
+    for node in model.graph_nodes:
+        if node not in nodes and node.inputs:
+            made = _use(node.layer, [new[id(tensor)] for tensor in node.inputs], node)
+            new |= {id(tensor): copy for tensor, copy in zip(node.outputs, made, strict=True)}
+    learning = [start], [new[id(tensor)] for tensor in model.outputs]
+    return Split((list(model.inputs), [border]), learning, tuple(node.layer for node in nodes))
+
+
+def _repeats(node: Node) -> bool:
+    """Whether training computes here what inference does, and changes nothing on the way."""
+    return node.training is False or not node.layer.differs_in_training()

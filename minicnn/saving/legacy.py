@@ -1,0 +1,219 @@
+"""Keras's old `.h5`: a whole model, or weights alone, as Keras 2 and `keras.applications` write it.
+
+    layer_names (attribute)               the layers in the order of `model.layers`
+    conv1.weight_names (attribute)        the arrays of the group conv1, in order
+    conv1/conv1/kernel:0                  one of them
+
+A whole model keeps that under `model_weights`, and beside it as attributes in JSON `model_config`
+and `training_config`. Inside a layer (a nested model, too) trainable weights come first.
+"""
+
+import json
+import warnings
+from typing import Any
+
+from minicnn.layers.base import Layer
+from minicnn.saving import hdf5, weights
+
+_MODELS = ("Functional", "Model", "Sequential")
+_CALLED_ON_LISTS = ("Add", "Concatenate")
+
+
+def is_legacy(file: Any) -> bool:
+    """Whether an open HDF5 file has this layout."""
+    attributes = set(file.attrs)
+    return "model_weights" in file or not attributes.isdisjoint(("layer_names", "layer_names0"))
+
+
+# ---------------------------------------------------------------------------------------------
+# Weights
+# ---------------------------------------------------------------------------------------------
+
+
+def read_weights(
+    model: Any, file: Any, source: str, skip_mismatch: bool = False, by_name: bool = False
+) -> list[str]:
+    """As `minicnn.saving.weights.read_weights`, from an open file of the old layout.
+
+    In order: the k-th layer that has weights takes the k-th group that has some. `by_name`: each
+    layer takes the group of its name, and keeps its weights if there is none.
+    """
+    group = hdf5.member(file, "model_weights", source) or file
+    saved = {name: _weight_names(group, name, source) for name in _layer_names(group, source)}
+    if by_name:
+        pairs = [(layer, layer.name) for layer in model.layers if layer.name in saved]
+    else:
+        wanted = [layer for layer in model.layers if layer.weights]
+        full = [name for name, arrays in saved.items() if arrays]
+        if len(full) != len(wanted):
+            raise ValueError(
+                f"{model.label} has {len(wanted)} layers with weights. {source} has {len(full)}; "
+                "by_name=True takes those of equal names."
+            )
+        pairs = list(zip(wanted, full))
+    assignments: weights.Assignments = []
+    skipped = []
+    for layer, name in pairs:
+        try:
+            assignments += _layer_assignments(layer, group, name, saved[name], source)
+        except ValueError:
+            if not skip_mismatch:
+                raise
+            skipped.append(layer.name)
+    weights.assign(model, assignments, skipped, source)
+    return skipped
+
+
+def _layer_names(group: Any, source: str) -> list[str]:
+    return hdf5.names(group, "layer_names", source)
+
+
+def _weight_names(group: Any, layer_name: str, source: str) -> list[str]:
+    layer_group = hdf5.member(group, layer_name, source)
+    if layer_group is None:
+        raise ValueError(f"{source} lists a layer {layer_name!r} and has no group of that name.")
+    return hdf5.names(layer_group, "weight_names", source)
+
+
+def _layer_assignments(
+    layer: Layer, group: Any, name: str, arrays: list[str], source: str
+) -> weights.Assignments:
+    variables = layer.trainable_weights + layer.non_trainable_weights
+    if len(arrays) != len(variables):
+        raise ValueError(
+            f"{layer.label} has {len(variables)} weight arrays. "
+            f"{source} has {len(arrays)} for {name!r}."
+        )
+    return [
+        (
+            variable,
+            hdf5.read_array(
+                group, f"{name}/{array}", variable.shape, source, f"{layer.label}'s {variable.name}"
+            ),
+        )
+        for variable, array in zip(variables, arrays, strict=True)
+    ]
+
+
+def read_optimizer(model: Any, file: Any, source: str) -> None:
+    """The optimizer's state, if Keras 3 wrote it; Keras 2 ordered its own differently."""
+    group = hdf5.member(file, "optimizer_weights", source)
+    if group is None:
+        return
+    arrays = hdf5.names(group, "weight_names", source)
+    version = hdf5.text(file, "keras_version", source) or "1"
+    if version.startswith(("1", "2")):
+        warnings.warn(
+            f"{source} keeps an optimizer's state as Keras {version} orders it, which is not "
+            "read: the optimizer starts anew.",
+            stacklevel=2,
+        )
+    elif len(arrays) > 2:  # else saved before the first step
+        weights.read_state(
+            model,
+            source,
+            len(arrays),
+            lambda i, shape, who: hdf5.read_array(group, arrays[i], shape, source, who),
+        )
+
+
+# ---------------------------------------------------------------------------------------------
+# The architecture
+# ---------------------------------------------------------------------------------------------
+
+
+def read_config(file: Any, source: str) -> dict[str, Any]:
+    """What a `.keras` file's config.json would hold for this model."""
+    written = hdf5.text(file, "model_config", source)
+    if written is None:
+        raise ValueError(
+            f"{source} holds weights without the model: make the model, then load_weights."
+        )
+    config = modern(_json(written, "model_config", source))
+    training = hdf5.text(file, "training_config", source)
+    if training is not None:
+        settings = _json(training, "training_config", source)
+        config["compile_config"] = {
+            "optimizer": settings.get("optimizer_config"),
+            "loss": settings.get("loss"),
+            "metrics": _flat(settings.get("metrics")),
+        }
+    return config
+
+
+def _json(written: str, what: str, source: str) -> dict[str, Any]:
+    try:
+        data = json.loads(written)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{source} has a damaged {what}: {error}.") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{source} has a {what} that is no JSON object.")
+    return data
+
+
+def _flat(metrics: Any) -> Any:
+    """Keras 2 wraps the metrics of one output in a list of outputs."""
+    nested = isinstance(metrics, list) and len(metrics) == 1 and isinstance(metrics[0], list)
+    return metrics[0] if nested else metrics
+
+
+def modern(data: dict[str, Any]) -> dict[str, Any]:
+    """A model's or layer's description by Keras 2, as Keras 3 would write it."""
+    config, kind = data.get("config"), data.get("class_name")
+    if isinstance(config, list):  # Sequential before Keras 2.2.3
+        config = {"layers": config}
+    if not isinstance(config, dict):
+        return data
+    config = dict(config)
+    if kind == "InputLayer" and "batch_input_shape" in config:
+        config["batch_shape"] = config.pop("batch_input_shape")
+    if kind in _MODELS:
+        layers = [modern(layer) for layer in config.get("layers", [])]
+        nodes = [node for layer in layers for node in layer.get("inbound_nodes", [])]
+        if any(isinstance(node, list) for node in nodes):  # else Keras 3 wrote it
+            shift = {_name(layer): _first_use(layer) for layer in layers}
+            config["output_layers"] = _ends(config.get("output_layers"), layers)
+            layers = [_with_modern_nodes(layer, shift) for layer in layers]
+        config["layers"] = layers
+    return {**data, "config": config}
+
+
+def _name(layer: dict[str, Any]) -> Any:
+    return layer.get("name", layer.get("config", {}).get("name"))
+
+
+def _first_use(layer: dict[str, Any]) -> int:
+    """Which number Keras 2 gives a layer's first use: a nested model's own graph counts as one."""
+    inner = layer.get("config", {}).get("layers") or [{}]
+    starts = layer.get("class_name") in _MODELS and inner[0].get("class_name") == "InputLayer"
+    return 1 if starts else 0
+
+
+def _with_modern_nodes(layer: dict[str, Any], shift: dict[Any, int]) -> dict[str, Any]:
+    nodes = layer.get("inbound_nodes", [])
+    return {**layer, "inbound_nodes": [_modern_node(node, layer, shift) for node in nodes]}
+
+
+def _modern_node(node: Any, layer: dict[str, Any], shift: dict[Any, int]) -> Any:
+    if not isinstance(node, list):
+        return node
+    tensors = []
+    kwargs: dict[str, Any] = {}
+    for name, use, index, *rest in node:
+        kwargs = rest[0] if rest else {}
+        address = [name, max(use - shift.get(name, 0), 0), index]
+        tensors.append({"class_name": "__keras_tensor__", "config": {"keras_history": address}})
+    single = len(tensors) == 1 and layer.get("class_name") not in _CALLED_ON_LISTS
+    return {"args": [tensors[0] if single else tensors], "kwargs": kwargs}
+
+
+def _ends(ends: Any, layers: list[dict[str, Any]]) -> Any:
+    """A nested Sequential's first use is 1 in Keras 2, 0 in Keras 3; Functional's is 1 in both."""
+    shifted = {
+        _name(layer)
+        for layer in layers
+        if layer.get("class_name") == "Sequential" and _first_use(layer)
+    }
+    if not all(isinstance(end, list) for end in ends or []):  # one output, not in a list
+        return _ends([ends], layers)[0]
+    return [[n, max(u - 1, 0), i] if n in shifted else [n, u, i] for n, u, i in ends]

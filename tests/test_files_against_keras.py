@@ -1,0 +1,510 @@
+"""Files both ways: what Keras writes minicnn goes on with, and the other way round."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import minicnn
+from minicnn import layers, models, utils
+
+keras = pytest.importorskip("keras")
+
+Array = np.ndarray
+SHAPE = (8, 6, 3)
+
+
+@pytest.fixture(autouse=True)
+def _start_anew() -> None:
+    for library in (minicnn, keras):
+        library.utils.clear_session()
+        library.utils.set_random_seed(0)
+
+
+def photos(count: int = 2, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal((count, *SHAPE)).astype(np.float32)
+
+
+def shaken(model: Any, seed: int = 5) -> Any:
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.uniform(0.2, 1, w.shape).astype("f") for w in model.get_weights()])
+    return model
+
+
+def classifier(library: Any) -> Any:
+    """Convolution, normalization, a nested base, a shortcut: what the course's models have."""
+    k = library.layers
+    inside = library.Input((4, 3, 4))
+    base = library.Model(
+        inside,
+        k.ReLU()(k.BatchNormalization()(k.Conv2D(4, 3, padding="same")(inside))),
+        name="base",
+    )
+    inputs = library.Input(SHAPE)
+    x = k.MaxPooling2D()(k.Conv2D(4, 3, padding="same", activation="relu")(inputs))
+    x = k.Add()([base(x), x])
+    x = k.GlobalAveragePooling2D()(k.SeparableConv2D(6, 3)(x))
+    return library.Model(inputs, k.Dense(3, activation="softmax")(x))
+
+
+def assert_same_predictions(a: Any, b: Any, x: Array) -> None:
+    found, wanted = a.predict(x, verbose=0), b.predict(x, verbose=0)
+    found, wanted = (v if isinstance(v, list) else [v] for v in (found, wanted))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * np.abs(other).max())
+
+
+# -- training goes on ------------------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "SGD": {"learning_rate": 0.02},
+    "SGD with momentum": {"learning_rate": 0.02, "momentum": 0.9, "nesterov": True},
+    "Adam": {"learning_rate": 0.003},
+    "Adam with amsgrad": {"learning_rate": 0.003, "amsgrad": True},
+    "RMSprop": {"learning_rate": 0.002},
+    "RMSprop in full": {"learning_rate": 0.002, "momentum": 0.5, "centered": True},
+}
+
+
+def compiled(library: Any, model: Any, optimizer: str) -> Any:
+    cls = getattr(library.optimizers, optimizer.split()[0])
+    model.compile(
+        cls(**OPTIMIZERS[optimizer]), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model
+
+
+def losses(model: Any, steps: int, seed: int) -> list[float]:
+    rng = np.random.default_rng(seed)
+    found = []
+    for step in range(steps):
+        x, y = photos(8, seed=1000 * seed + step), rng.integers(0, 3, 8)
+        found.append(model.train_on_batch(x, y, return_dict=True)["loss"])
+    return [float(value) for value in found]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("start", ["keras", "minicnn"])
+def test_the_next_50_losses_are_those_of_the_other_side(
+    start: str, optimizer: str, tmp_path: Path
+) -> None:
+    first, load = (
+        (keras, models.load_model) if start == "keras" else (minicnn, keras.saving.load_model)
+    )
+    model = compiled(first, shaken(classifier(first)), optimizer)
+    losses(model, 10, seed=1)
+    model.save(tmp_path / "m.keras")
+    other = load(tmp_path / "m.keras")
+    np.testing.assert_allclose(losses(other, 50, seed=2), losses(model, 50, seed=2), rtol=2e-3)
+
+
+def test_a_state_matters(tmp_path: Path) -> None:
+    """Without the optimizer's state the losses above would differ: the test can fail."""
+    model = compiled(keras, shaken(classifier(keras)), "Adam")
+    losses(model, 10, seed=1)
+    model.save(tmp_path / "m.keras")
+    fresh = models.load_model(tmp_path / "m.keras")
+    compiled(minicnn, fresh, "Adam")
+    expected = losses(model, 50, seed=2)
+    assert np.abs(np.array(losses(fresh, 50, seed=2)) / expected - 1).max() > 0.01
+
+
+def test_an_old_file_goes_on_too(tmp_path: Path) -> None:
+    model = compiled(keras, shaken(classifier(keras)), "Adam")
+    losses(model, 10, seed=1)
+    model.save(tmp_path / "m.h5")
+    loaded = models.load_model(tmp_path / "m.h5")
+    np.testing.assert_allclose(losses(loaded, 20, seed=2), losses(model, 20, seed=2), rtol=2e-3)
+
+
+def test_a_live_model_goes_on_too() -> None:
+    model = compiled(keras, shaken(classifier(keras)), "Adam")
+    losses(model, 10, seed=1)
+    ours = models.from_keras(model)
+    assert [layer.name for layer in ours.layers] == [layer.name for layer in model.layers]
+    assert_same_predictions(ours, model, photos())
+    np.testing.assert_allclose(losses(ours, 20, seed=2), losses(model, 20, seed=2), rtol=2e-3)
+
+
+def test_from_keras_takes_models_only() -> None:
+    with pytest.raises(TypeError, match=r"expects a Keras model\. Received str"):
+        models.from_keras("model.keras")
+    with pytest.raises(ValueError, match=r'Layer "lstm" is of class .LSTM.*It has Activation, Add'):
+        models.from_keras(keras.Sequential([keras.Input((3, 2)), keras.layers.LSTM(4)]))
+
+
+def test_weights_alone_keep_an_optimizer_that_has_begun(tmp_path: Path) -> None:
+    model = compiled(keras, shaken(classifier(keras)), "Adam")
+    losses(model, 10, seed=1)
+    model.save_weights(tmp_path / "m.weights.h5")
+    ours = compiled(minicnn, classifier(minicnn), "Adam")
+    ours.optimizer.learning_rate = 0.5
+    ours.load_weights(tmp_path / "m.weights.h5")
+    assert (ours.optimizer.iterations, ours.optimizer.learning_rate) == (0, 0.5)
+    ours.optimizer.learning_rate = 0.0
+    losses(ours, 1, seed=1)
+    ours.load_weights(tmp_path / "m.weights.h5")
+    assert ours.optimizer.iterations == 10
+    np.testing.assert_allclose(losses(ours, 20, seed=2), losses(model, 20, seed=2), rtol=2e-3)
+
+
+def test_what_cannot_be_trained_here_predicts_all_the_same(tmp_path: Path) -> None:
+    model = shaken(classifier(keras))
+    model.compile(keras.optimizers.Adagrad(), keras.losses.Huber())
+    model.save(tmp_path / "m.keras")
+    with pytest.warns(UserWarning, match=r"loaded, not compiled: An optimizer is .*Adagrad"):
+        ours = models.load_model(tmp_path / "m.keras")
+    assert_same_predictions(ours, model, photos())
+    assert models.load_model(tmp_path / "m.keras", compile=False).compiled is False
+
+
+# -- the old layout --------------------------------------------------------------------------------
+
+
+def test_an_old_whole_model(tmp_path: Path) -> None:
+    model = shaken(classifier(keras))
+    model.get_layer("base").trainable = False  # another order of the nested weights
+    model.save(tmp_path / "m.h5")
+    assert_same_predictions(models.load_model(tmp_path / "m.h5"), model, photos())
+
+
+def test_old_weights_by_order_and_by_name(tmp_path: Path) -> None:
+    model = shaken(classifier(keras))
+    model.save(tmp_path / "whole.h5")
+    with h5py.File(tmp_path / "whole.h5") as file, h5py.File(tmp_path / "w.h5", "w") as alone:
+        for key, value in file["model_weights"].attrs.items():
+            alone.attrs[key] = value
+        for name in file["model_weights"]:
+            file.copy(file["model_weights"][name], alone, name)
+    ours = classifier(minicnn)
+    ours.load_weights(tmp_path / "w.h5")
+    assert_same_predictions(ours, model, photos())
+    ours.load_weights(tmp_path / "whole.h5")
+    assert_same_predictions(ours, model, photos())
+    # By name: another model that begins in the same way.
+    inputs = minicnn.Input(SHAPE)
+    x = layers.Conv2D(4, 3, name="conv2d_1")(inputs)
+    other = minicnn.Model(inputs, layers.Dense(3, name="other")(layers.Flatten()(x)))
+    before = other.get_weights()
+    with pytest.raises(ValueError, match=r"has 2 layers with weights.*by_name=True"):
+        other.load_weights(tmp_path / "w.h5")
+    other.load_weights(tmp_path / "w.h5", by_name=True)
+    np.testing.assert_array_equal(
+        other.get_weights()[0], model.get_layer("conv2d_1").get_weights()[0]
+    )
+    np.testing.assert_array_equal(other.get_weights()[2], before[2])
+
+
+@pytest.mark.parametrize("name", ["m.weights.h5", "m.h5", "m.keras"])
+def test_every_kind_of_file_by_name(name: str, tmp_path: Path) -> None:
+    model = shaken(classifier(keras))
+    (model.save_weights if name == "m.weights.h5" else model.save)(tmp_path / name)
+    inputs = minicnn.Input((6,))
+    head = minicnn.Model(inputs, layers.Dense(3, name="dense")(inputs))
+    head.load_weights(tmp_path / name, by_name=True)
+    for found, wanted in zip(head.get_weights(), model.get_layer("dense").get_weights()):
+        np.testing.assert_array_equal(found, wanted)
+    stranger = minicnn.Model(inputs, layers.Dense(3, name="stranger")(inputs))
+    with pytest.raises(ValueError, match=r"has none of the layers of .*: stranger"):
+        stranger.load_weights(tmp_path / name, by_name=True)
+    wider = minicnn.Model(inputs, layers.Dense(4, name="dense")(inputs))
+    with pytest.raises(ValueError, match=r'"dense"\'s kernel has shape \(6, 4\).*has \(6, 3\)'):
+        wider.load_weights(tmp_path / name, by_name=True)
+    with pytest.warns(UserWarning, match="Left as they were: dense"):
+        wider.load_weights(tmp_path / name, by_name=True, skip_mismatch=True)
+
+
+KERAS_2 = {
+    "class_name": "Functional",
+    "config": {
+        "name": "model",
+        "trainable": True,
+        "layers": [
+            {
+                "class_name": "InputLayer",
+                "config": {
+                    "batch_input_shape": [None, 4, 4, 3],
+                    "dtype": "float32",
+                    "sparse": False,
+                    "ragged": False,
+                    "name": "input_2",
+                },
+                "name": "input_2",
+                "inbound_nodes": [],
+            },
+            {
+                "class_name": "Sequential",
+                "config": {
+                    "name": "base",
+                    "layers": [
+                        {
+                            "class_name": "InputLayer",
+                            "config": {"batch_input_shape": [None, 4, 4, 3], "name": "input_1"},
+                        },
+                        {
+                            "class_name": "Conv2D",
+                            "config": {
+                                "name": "conv",
+                                "trainable": False,
+                                "batch_input_shape": [None, 4, 4, 3],
+                                "dtype": "float32",
+                                "filters": 2,
+                                "kernel_size": [3, 3],
+                                "strides": [1, 1],
+                                "padding": "valid",
+                                "data_format": "channels_last",
+                                "dilation_rate": [1, 1],
+                                "groups": 1,
+                                "activation": "relu",
+                                "use_bias": True,
+                                "kernel_initializer": {
+                                    "class_name": "GlorotUniform",
+                                    "config": {"seed": None, "dtype": "float32"},
+                                },
+                                "bias_initializer": {"class_name": "Zeros", "config": {}},
+                                "kernel_regularizer": None,
+                                "bias_constraint": None,
+                            },
+                        },
+                    ],
+                },
+                "name": "base",
+                "inbound_nodes": [[["input_2", 0, 0, {"training": False}]]],
+            },
+            {
+                "class_name": "Add",
+                "config": {"name": "add", "trainable": True, "dtype": "float32"},
+                "name": "add",
+                "inbound_nodes": [[["base", 1, 0, {}], ["base", 1, 0, {}]]],
+            },
+            {
+                "class_name": "GlobalAveragePooling2D",
+                "config": {"name": "pool", "data_format": "channels_last"},
+                "name": "pool",
+                "inbound_nodes": [[["add", 0, 0, {}]]],
+            },
+        ],
+        "input_layers": [["input_2", 0, 0]],
+        "output_layers": [["pool", 0, 0]],
+    },
+    "keras_version": "2.13.1",
+    "backend": "tensorflow",
+}
+TRAINING_2 = {
+    "loss": {
+        "class_name": "CategoricalCrossentropy",
+        "config": {"reduction": "auto", "name": "x", "from_logits": True, "label_smoothing": 0},
+    },
+    "metrics": [
+        [
+            {
+                "class_name": "MeanMetricWrapper",
+                "config": {"name": "accuracy", "dtype": "float32", "fn": "categorical_accuracy"},
+            }
+        ]
+    ],
+    "weighted_metrics": None,
+    "loss_weights": None,
+    "optimizer_config": {
+        "class_name": "Adam",
+        "config": {
+            "name": "Adam",
+            "weight_decay": None,
+            "clipnorm": None,
+            "use_ema": False,
+            "ema_momentum": 0.99,
+            "ema_overwrite_frequency": None,
+            "jit_compile": True,
+            "is_legacy_optimizer": False,
+            "learning_rate": 0.005,
+            "beta_1": 0.9,
+            "beta_2": 0.999,
+            "epsilon": 1e-07,
+            "amsgrad": False,
+        },
+    },
+}
+
+
+def keras_2_file(path: Path) -> tuple[Array, Array]:
+    """A file as Keras 2.13 writes it, with old numbers of uses and names that end in ":0"."""
+    rng = np.random.default_rng(3)
+    w, b = rng.standard_normal((3, 3, 3, 2)).astype("f"), rng.standard_normal(2).astype("f")
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"] = "2.13.1"
+        file.attrs["model_config"] = json.dumps(KERAS_2)
+        file.attrs["training_config"] = json.dumps(TRAINING_2)
+        group = file.create_group("model_weights")
+        group.attrs["keras_version"] = "2.13.1"
+        group.attrs["layer_names"] = [b"input_2", b"base", b"add", b"pool"]
+        for name in ("input_2", "add", "pool"):
+            group.create_group(name).attrs["weight_names"] = np.array([], float)
+        base = group.create_group("base")
+        base.attrs["weight_names"] = [b"conv/kernel:0", b"conv/bias:0"]
+        base["conv/kernel:0"], base["conv/bias:0"] = w, b
+        state = file.create_group("optimizer_weights")
+        state.attrs["weight_names"] = [b"iteration:0", b"Adam/m/conv/kernel:0"]
+        state["iteration:0"], state["Adam/m/conv/kernel:0"] = np.int64(7), w
+    return w, b
+
+
+def test_a_file_of_keras_2(tmp_path: Path) -> None:
+    w, b = keras_2_file(tmp_path / "old.h5")
+    with pytest.warns(UserWarning, match=r"as Keras 2.13.1 orders it.*starts anew"):
+        model = models.load_model(tmp_path / "old.h5")
+    x = photos(2)[:, :4, :4]
+    z = layers.Conv2D(2, 3, activation="relu")
+    z.build(x.shape)
+    z.set_weights([w, b])
+    np.testing.assert_allclose(model.predict(x, verbose=0), 2 * z(x).mean((1, 2)), rtol=1e-5)
+    assert model.get_layer("base").layers[0].trainable is False
+    assert type(model.loss).__name__ == "CategoricalCrossentropy"
+    assert model.loss.from_logits is True
+    assert (type(model.optimizer).__name__, model.optimizer.learning_rate) == ("Adam", 0.005)
+    assert model.metrics_names == ["loss", "accuracy"]
+
+
+# -- random models ---------------------------------------------------------------------------------
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Any:
+    """A function that draws the same small random graph with either library."""
+    choices: list[tuple[str, dict[str, Any]]] = []
+    for _ in range(draw(st.integers(1, 5))):
+        kind = draw(
+            st.sampled_from(
+                (
+                    "conv",
+                    "depthwise",
+                    "separable",
+                    "norm",
+                    "pool",
+                    "average",
+                    "relu",
+                    "act",
+                    "pad",
+                    "add",
+                    "concat",
+                    "nested",
+                    "dropout",
+                    "rescale",
+                )
+            )
+        )
+        choices.append(
+            (
+                kind,
+                {
+                    "filters": draw(st.integers(1, 4)),
+                    "kernel": draw(st.integers(1, 3)),
+                    "strides": draw(st.integers(1, 2)),
+                    "padding": "same",
+                    "bias": draw(st.booleans()),
+                    "activation": draw(st.sampled_from([None, "relu", "tanh", "sigmoid"])),
+                    "limit": draw(st.sampled_from([None, 6.0])),
+                    "scale": draw(st.booleans()),
+                    "trainable": draw(st.booleans()),
+                },
+            )
+        )
+    top = draw(st.sampled_from(["average", "max", "flatten", "none", "two"]))
+
+    def make(library: Any) -> Any:
+        k = library.layers
+        inputs = library.Input((6, 5, 2))
+        x = inputs
+        for number, (kind, o) in enumerate(choices):
+            conv = {
+                "strides": o["strides"],
+                "padding": o["padding"],
+                "use_bias": o["bias"],
+                "activation": o["activation"],
+            }
+            same = {**conv, "strides": 1}
+            if kind == "conv":
+                x = k.Conv2D(o["filters"], o["kernel"], **conv, trainable=o["trainable"])(x)
+            elif kind == "depthwise":
+                x = k.DepthwiseConv2D(o["kernel"], **conv)(x)
+            elif kind == "separable":
+                x = k.SeparableConv2D(o["filters"], o["kernel"], **conv)(x)
+            elif kind == "norm":
+                x = k.BatchNormalization(scale=o["scale"], center=o["bias"])(x)
+            elif kind == "pool":
+                x = k.MaxPooling2D(o["kernel"], strides=o["strides"], padding="same")(x)
+            elif kind == "average":
+                x = k.AveragePooling2D(o["kernel"], strides=o["strides"], padding="same")(x)
+            elif kind == "relu":
+                x = k.ReLU(max_value=o["limit"])(x)
+            elif kind == "act":
+                x = k.Activation(o["activation"] or "linear")(x)
+            elif kind == "pad":
+                x = k.ZeroPadding2D(((o["kernel"], 0), (1, o["strides"])))(x)
+            elif kind == "add":
+                x = k.Add()([k.Conv2D(x.shape[-1], 1, use_bias=o["bias"])(x), x])
+            elif kind == "concat":
+                x = k.Concatenate()([x, k.Conv2D(o["filters"], o["kernel"], **same)(x)])
+            elif kind == "nested":
+                inside = library.Input(tuple(x.shape[1:]))
+                y = k.BatchNormalization()(k.Conv2D(o["filters"], 1, **same)(inside))
+                base = library.Model(inside, y, name=f"base{number}")
+                base.trainable = o["trainable"]
+                x = base(x, training=False) if o["scale"] else base(x)
+            elif kind == "dropout":
+                x = k.Dropout(0.3)(x)
+            else:
+                x = k.Rescaling(0.5, offset=0.25)(x)
+        if top == "average":
+            outputs: Any = k.Dense(3)(k.GlobalAveragePooling2D()(x))
+        elif top == "max":
+            outputs = k.GlobalMaxPooling2D(keepdims=True)(x)
+        elif top == "flatten":
+            outputs = k.Softmax()(k.Dense(3)(k.Flatten()(x)))
+        elif top == "two":
+            outputs = [x, k.Reshape((-1,))(x)]
+        else:
+            outputs = x
+        return library.Model(inputs, outputs)
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5", ".h5"])
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(make=graphs(), seed=st.integers(0, 2**16))
+def test_random_models_make_the_round(make: Any, seed: int, suffix: str, tmp_path: Path) -> None:
+    for library in (minicnn, keras):
+        library.utils.clear_session()
+    x = np.random.default_rng(seed).standard_normal((2, 6, 5, 2)).astype(np.float32)
+    theirs = shaken(make(keras), seed)
+    there, back = tmp_path / f"there{suffix}", tmp_path / f"back{suffix}"
+    if suffix == ".weights.h5":
+        theirs.save_weights(there)
+        ours = make(minicnn)
+        ours.load_weights(there)
+        ours.save_weights(back)
+        again = make(keras)
+        again.load_weights(back)
+    else:
+        theirs.save(there)
+        ours = models.load_model(there)
+        ours.save(tmp_path / "back.keras")
+        again = keras.saving.load_model(tmp_path / "back.keras")
+    # `==` on the arrays: a round trip changes no bit.
+    for found, wanted in zip(again.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert_same_predictions(ours, theirs, x)
+    assert_same_predictions(again, theirs, x)
+    assert [v.shape for v in ours.trainable_weights] == [
+        tuple(v.shape) for v in theirs.trainable_weights
+    ]
+    utils.clear_session()
