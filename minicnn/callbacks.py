@@ -65,6 +65,9 @@ class CallbackList(Callback):
             callback.set_model(model)
 
     def call(self, event: str, *args: Any) -> None:
+        """Call each one's method; `logs`, the last argument, is {} where there are none yet."""
+        if len(args) < (2 if "epoch" in event or "batch" in event else 1):
+            args = (*args, {})
         for callback in self.callbacks:
             getattr(callback, event)(*args)
 

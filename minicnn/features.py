@@ -81,9 +81,11 @@ def _bar(title: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
     if not show:
         yield lambda count: None
         return
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress("{task.description}", *columns, transient=True) as bar:
+    quiet = not Console().is_terminal
+    with Progress("{task.description}", *columns, transient=True, disable=quiet) as bar:
         task = bar.add_task(title, total=total)
         yield lambda count: bar.advance(task, count)

@@ -362,3 +362,18 @@ def test_a_bad_option_is_refused(make: Callable[[], Any], message: str) -> None:
 def test_a_log_where_no_file_can_be(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=re.escape(str(tmp_path / "no"))):
         trained(callbacks.CSVLogger(tmp_path / "no" / "log.csv"))
+
+
+def test_functions_get_logs_at_every_event() -> None:
+    """As in Keras: `lambda epoch, logs` and `lambda logs` do for the beginnings, too."""
+    heard: list[str] = []
+
+    def hear(event: str) -> Any:
+        if "epoch" in event or "batch" in event:
+            return lambda number, logs: heard.append(f"{event} {isinstance(logs, dict)}")
+        return lambda logs: heard.append(f"{event} {isinstance(logs, dict)}")
+
+    events = {event: hear(event) for event in callbacks.EVENTS if "predict" not in event}
+    trained(callbacks.LambdaCallback(**events))
+    assert {text.split()[0] for text in heard} == set(events)
+    assert all(text.endswith("True") for text in heard)

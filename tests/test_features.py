@@ -1,0 +1,318 @@
+"""A frozen base is computed once for a whole fit, and nobody could tell from the numbers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import Input, Model, Sequential, datasets, features, layers, rewriting, utils
+from minicnn.batches import make_batches
+from minicnn.preprocessing.image import ImageDataGenerator
+
+Array = np.ndarray
+
+
+@pytest.fixture(autouse=True)
+def _start_anew() -> None:
+    utils.clear_session()
+    utils.set_random_seed(0)
+
+
+class Counting(layers.Layer):
+    """y = x; counts the examples that pass."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seen = 0
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, dict[str, Any]]:
+        self.seen += len(x)
+        return x, {}
+
+    def _backward(self, dz: Array, cache: dict[str, Any], need_dx: bool) -> Any:
+        return dz, {}
+
+
+def transfer(dropout: float = 0.0, base_dropout: float = 0.0, trainable: bool = False) -> Model:
+    utils.clear_session()
+    utils.set_random_seed(0)
+    base = Sequential(
+        [
+            Input((16, 16, 3)),
+            layers.Conv2D(6, 3),
+            layers.BatchNormalization(),
+            layers.Dropout(base_dropout),
+            layers.Conv2D(4, 3, activation="relu"),
+        ],
+        name="base",
+    )
+    base.trainable = trainable
+    inputs = Input((16, 16, 3))
+    x = Counting(name="counting")(layers.Rescaling(1 / 64)(inputs))
+    x = layers.GlobalAveragePooling2D()(base(x))
+    x = layers.Dense(8, activation="relu")(layers.Dropout(dropout)(x))
+    model = Model(inputs, layers.Dense(3, activation="softmax")(x))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def examples(count: int = 70) -> tuple[Array, Array]:
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0, 255, (count, 16, 16, 3)).astype(np.float32)
+    return x, np.arange(count) % 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("clothes") / "sample"
+    return datasets.write_clothing_sample(root, {"train": 3, "validation": 1}, size=20)
+
+
+def arrays(_: Path) -> dict[str, Any]:
+    x, y = examples()
+    return {"x": x, "y": y, "validation_split": 0.2}
+
+
+def flow(_: Path) -> dict[str, Any]:
+    generator = ImageDataGenerator(rescale=0.5)
+    return {
+        "x": generator.flow(*examples(), batch_size=16, seed=3),
+        "validation_data": examples(30),
+    }
+
+
+def directory(folder: Path, **options: Any) -> dict[str, Any]:
+    def photos(part: str, **more: Any) -> Any:
+        return ImageDataGenerator(**more).flow_from_directory(
+            folder / part,
+            target_size=(16, 16),
+            batch_size=8,
+            class_mode="sparse",
+            classes=["dress", "hat", "pants"],
+        )
+
+    return {"x": photos("train", **options), "validation_data": photos("validation")}
+
+
+def dataset(folder: Path) -> dict[str, Any]:
+    def photos(part: str) -> Any:
+        return utils.image_dataset_from_directory(
+            folder / part, image_size=(16, 16), batch_size=8, class_names=["dress", "hat", "pants"]
+        )
+
+    return {"x": photos("train"), "validation_data": photos("validation")}
+
+
+KINDS: list[Callable[[Path], dict[str, Any]]] = [arrays, flow, directory, dataset]
+
+
+@pytest.mark.parametrize("steps", [None, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_numbers_are_the_same_to_the_last_bit(
+    kind: Callable[[Path], dict[str, Any]], steps: int | None, folder: Path
+) -> None:
+    found, order = [], []
+    for reuse in (True, False):
+        model = transfer(dropout=0.3)
+        data = kind(folder)
+        if steps:
+            data["steps_per_epoch"] = steps
+        history = model.fit(**data, epochs=3, verbose=0, reuse_features=reuse)
+        # A second fit goes on with the same data, which must stand where they would have stood.
+        again = model.fit(**data, epochs=2, verbose=0, reuse_features=False)
+        found.append([history.history, again.history, *map(np.ndarray.tolist, model.get_weights())])
+        order.append(history.computed_once)
+    assert order == [("rescaling", "counting", "base", "global_average_pooling2d"), ()]
+    assert found[0] == found[1]
+
+
+def test_each_photo_passes_the_base_once() -> None:
+    x, y = examples()
+    model = transfer()
+    model.fit(x, y, epochs=5, validation_data=examples(20), verbose=0)
+    # Once, and the first 32 (20) twice, to see whether they stay the same: that reads photos only.
+    assert model.get_layer("counting").seen == 70 + 20
+    model.fit(x, y, epochs=5, verbose=0, reuse_features=False)
+    assert model.get_layer("counting").seen == 70 + 20 + 5 * 70
+
+
+def test_one_epoch_gains_nothing_and_keeps_nothing() -> None:
+    assert transfer().fit(*examples(), epochs=1, verbose=0).computed_once == ()
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (lambda: transfer(dropout=0.5), 4),
+        (lambda: transfer(base_dropout=0.5), 0),
+        (lambda: transfer(trainable=True), 0),
+    ],
+    ids=["dropout behind", "dropout within", "a base that learns"],
+)
+def test_what_is_random_or_learns_is_not_kept(make: Callable[[], Model], names: int) -> None:
+    history = make().fit(*examples(), epochs=2, verbose=0)
+    assert len(history.computed_once) == names
+
+
+def test_a_base_called_for_inference_may_hold_dropout() -> None:
+    base = Sequential([Input((4, 4, 3)), layers.Conv2D(2, 3), layers.Dropout(0.5)], name="base")
+    base.trainable = False
+    inputs = Input((4, 4, 3))
+    x = layers.Flatten()(base(inputs, training=False))
+    model = Model(inputs, layers.Dense(1)(x))
+    parts = rewriting.split(model)
+    assert parts is not None
+    assert [layer.name for layer in parts.layers] == ["base", "flatten"]
+
+
+def test_moving_statistics_are_not_frozen_by_having_no_parameters() -> None:
+    inputs = Input((4, 4, 3))
+    frozen = layers.Conv2D(2, 3, trainable=False, name="frozen")
+    x = layers.BatchNormalization(center=False, scale=False)(frozen(inputs))
+    parts = rewriting.split(Model(inputs, layers.Dense(1)(layers.Flatten()(x))))
+    assert parts is not None
+    assert [layer.name for layer in parts.layers] == ["frozen"]
+
+
+def test_a_shortcut_around_the_border_is_no_border() -> None:
+    inputs = Input((4, 4, 2))
+    frozen = layers.Conv2D(2, 3, padding="same", trainable=False)(inputs)
+    learned = layers.Conv2D(2, 3, padding="same")(frozen)
+    model = Model(inputs, layers.Add()([learned, inputs]))
+    assert rewriting.split(model) is None  # photos and features would both be needed
+    assert rewriting.split(Model(inputs, layers.Add()([learned, frozen]))) is not None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rotation_range": 10},
+        {"width_shift_range": 0.1},
+        {"height_shift_range": [-2, 2]},
+        {"shear_range": 5.0},
+        {"zoom_range": 0.2},
+        {"horizontal_flip": True},
+        {"vertical_flip": True},
+        {"brightness_range": (0.5, 1.5)},
+        {"channel_shift_range": 5.0},
+        {"preprocessing_function": lambda x: x + np.random.uniform()},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_augmented_photos_are_new_each_time(options: dict[str, Any], folder: Path) -> None:
+    assert transfer().fit(**directory(folder, **options), epochs=2, verbose=0).computed_once == ()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"preprocessing_function": lambda x: x / 2},
+        {"samplewise_center": True},
+        {"rescale": 1 / 255},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_preparation_that_draws_nothing_is_fixed(options: dict[str, Any], folder: Path) -> None:
+    assert transfer().fit(**directory(folder, **options), epochs=2, verbose=0).computed_once
+
+
+def test_data_of_other_kinds_are_not_asked() -> None:
+    x, y = examples(32)
+
+    def batches() -> Any:
+        while True:
+            yield x, y
+
+    class Sequence:
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            return x, y
+
+    for data in (batches(), Sequence()):
+        assert transfer().fit(data, epochs=2, steps_per_epoch=2, verbose=0).computed_once == ()
+
+
+def test_validation_may_be_of_another_kind() -> None:
+    x, y = examples(40)
+    model = transfer()
+    history = model.fit(
+        x, y, epochs=2, validation_data=iter([(x, y)] * 2), validation_steps=1, verbose=0
+    )
+    assert history.computed_once
+    expected = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert history.history["val_loss"][-1] == pytest.approx(expected["loss"], rel=1e-6)
+
+
+def test_too_many_features_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert features.fits((None, 4), 70, 4)
+    assert not features.fits((None, None, 4), 70, 4)
+    monkeypatch.setattr(features, "_LARGEST", 70 * 4 * 4)
+    assert features.fits((None, 4), 70, 4)
+    monkeypatch.setattr(features, "_LARGEST", 70 * 4 * 4 - 1)
+    assert transfer().fit(*examples(), epochs=2, verbose=0).computed_once == ()
+
+
+def test_a_callback_that_unfreezes_is_heard() -> None:
+    model = transfer()
+    kernel = model.get_layer("base").layers[0].kernel
+
+    def unfreeze(epoch: int, logs: Any) -> None:
+        if epoch == 1:
+            model.get_layer("base").trainable = True
+
+    before = kernel.numpy()
+    changed = []
+    model.fit(
+        *examples(),
+        epochs=3,
+        verbose=0,
+        callbacks=[
+            minicnn.callbacks.LambdaCallback(
+                on_epoch_begin=unfreeze,
+                on_epoch_end=lambda e, logs: changed.append((kernel.numpy() != before).any()),
+            )
+        ],
+    )
+    assert changed == [False, True, True]
+
+
+def test_the_user_can_see_it(capsys: pytest.CaptureFixture[str]) -> None:
+    transfer().fit(*examples(), epochs=2, verbose=2)
+    assert (
+        "Computed once, for they do not learn: rescaling … dropout_1 (5 layers; "
+        in capsys.readouterr().out
+    )
+
+
+def test_evaluation_in_a_callback_sees_photos(folder: Path) -> None:
+    """The data themselves are not changed: another reader of them gets photos, not features."""
+    data = directory(folder)
+    shapes: list[Any] = []
+
+    def look(epoch: int, logs: Any) -> None:
+        shapes.append(data["validation_data"][0][0].shape)
+
+    model = transfer()
+    model.fit(
+        **data,
+        epochs=2,
+        verbose=0,
+        callbacks=[minicnn.callbacks.LambdaCallback(on_epoch_end=look)],
+    )
+    assert shapes == [(3, 16, 16, 3)] * 2
+
+
+def test_examples_by_number_are_those_of_the_batches(folder: Path) -> None:
+    for kind in KINDS:
+        data = kind(folder)
+        batches = make_batches(data["x"], data.get("y"))
+        count = batches.example_count()
+        assert count
+        whole = batches.read(np.arange(count))
+        seen = np.concatenate([np.asarray(batch.x) for batch in batches.epoch()])
+        assert sorted(x.tobytes() for x in whole) == sorted(x.tobytes() for x in seen)
