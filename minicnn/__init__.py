@@ -8,6 +8,7 @@ for how a network runs forward and backward, and at `minicnn.training` for how i
 
 from minicnn import (
     activations,
+    applications,
     callbacks,
     config,
     functional,
@@ -33,6 +34,7 @@ __all__ = [
     "Model",
     "Sequential",
     "activations",
+    "applications",
     "callbacks",
     "config",
     "functional",

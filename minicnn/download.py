@@ -99,7 +99,8 @@ def _download(
                 raise ConnectionError(f"{url} broke off after {size} of {total} bytes. Try again.")
             expected = file_hash or _md5_of_server(response.headers)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
-        reason = getattr(error, "reason", None) or error
+        # An HTTPError says "HTTP Error 404: Not Found" by itself, a URLError wraps its reason.
+        reason = error if hasattr(error, "code") else getattr(error, "reason", error)
         raise ConnectionError(
             f"{url} cannot be downloaded: {reason}. Without a network, put the file at "
             f"{str(target)!r} (or pass its path) yourself."

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.download import get_file
 from minicnn.images import (
     array_to_img,
     image_dataset_from_directory,
@@ -33,6 +34,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
 __all__ = [
     "array_to_img",
     "clear_session",
+    "get_file",
     "image_dataset_from_directory",
     "img_to_array",
     "load_img",
