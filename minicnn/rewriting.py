@@ -16,6 +16,8 @@ for a photo in each epoch: once is enough.
 Both leave the model and its layers as they are; what they return shares its weights.
 """
 
+import copy
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -64,20 +66,19 @@ def _new_input(tensor: KerasTensor, name: str) -> KerasTensor:
 
 
 class Fold(NamedTuple):
-    """Layers that inference computes as one; `refresh` copies their weights into `layer`."""
+    """Layers that inference computes as one; `refresh` computes its weights from theirs."""
 
     layer: Layer
     layers: tuple[Layer, ...]
     refresh: Callable[[], None]
-
-    def __str__(self) -> str:
-        return " + ".join(layer.name for layer in self.layers)
+    values_spared: int | None  # outputs per example that are not written to memory; None: unknown
 
 
 def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
     """The graph of `model` for inference, and what was folded in it.
 
-    `nested(inner)` gives the model that stands for a nested one.
+    `nested(inner)` gives the model that stands for a nested one. Classes of the user's own are left
+    as they are: what they compute is not known here.
     """
     users: dict[int, list[Node]] = {}
     for node in model.graph_nodes:
@@ -99,7 +100,7 @@ def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
         layer, last = node.layer, node
         if hasattr(layer, "graph_nodes"):
             layer = layer if node.training else nested(layer)
-        elif isinstance(layer, LINEAR) and layer.activation == "linear":
+        elif type(layer) in LINEAR and layer.activation == "linear":
             behind = only_user(node)
             normalization = None
             if behind is not None and _is_fixed_normalization(behind):
@@ -109,13 +110,16 @@ def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
             if behind is not None and _clamp(behind.layer) is not None:
                 activation, last = str(_clamp(behind.layer)), behind
             if last is not node:
-                folded = _folded(layer, normalization, activation)
+                uses = sum(fold.layers[0] is layer for fold in folds)
+                name = f"{layer.name}_use_{uses + 1}" if uses else layer.name
+                folded = _folded(layer, normalization, activation, name)
                 layers = (layer, normalization, behind.layer if behind is last else None)
                 folds.append(
                     Fold(
                         folded,
                         tuple(part for part in layers if part is not None),
                         _refresher(layer, normalization, folded),
+                        _values(node, 2 if normalization and behind is last else 1),
                     )
                 )
                 layer = folded
@@ -129,39 +133,39 @@ def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
 
 
 def _is_fixed_normalization(node: Node) -> bool:
-    return isinstance(node.layer, BatchNormalization) and not node.training
+    return type(node.layer) is BatchNormalization and not node.training
+
+
+def _values(node: Node, times: int) -> int | None:
+    sizes = [size for size in node.outputs[0].shape[1:] if size is not None]
+    known = len(sizes) == len(node.outputs[0].shape) - 1
+    return times * math.prod(sizes) if known else None
 
 
 def _clamp(layer: Layer) -> str | None:
     """The name of the activation that the layer is, if it can be applied in place."""
-    if isinstance(layer, Activation) and layer.activation in ("relu", "relu6"):
+    if type(layer) is Activation and layer.activation in ("relu", "relu6"):
         return layer.activation
-    if isinstance(layer, ReLU) and layer.negative_slope == 0 and layer.threshold == 0:
+    if type(layer) is ReLU and layer.negative_slope == 0 and layer.threshold == 0:
         return {None: "relu", 6.0: "relu6"}.get(layer.max_value)
     return None
 
 
-def _folded(layer: Layer, normalization: Any, activation: str) -> Layer:
-    """A layer of the same kind with a bias and the activation; its weights are still empty."""
-    config = layer.get_config() | {"activation": activation}
+def _folded(layer: Any, normalization: Any, activation: str, name: str) -> Layer:
+    """The layer with the activation and room for another kernel and bias, if they will differ."""
+    folded = copy.copy(layer)
+    folded.name, folded.activation = name, activation
     if normalization is not None:
-        config["use_bias"] = True
-    folded = type(layer).from_config(config)
-    sources = {variable.name: variable for variable in layer.weights_list}
-    for attribute, variable in vars(layer).items():
-        if any(variable is source for source in sources.values()):
-            setattr(folded, attribute, variable)
-    folded.built = True
-    if normalization is None:
-        folded.weights_list = list(layer.weights_list)
-        return folded
-    # What the normalization does not touch (a separable convolution's depthwise kernel) is shared.
-    kernel = _kernel(layer)
-    filters = normalization.moving_mean.shape[0]
-    folded.weights_list = [v for v in layer.weights_list if v is not kernel and v.name != "bias"]
-    setattr(folded, kernel.name, folded.add_weight(kernel.name, kernel.shape, "zeros"))
-    folded.bias = folded.add_weight("bias", (filters,), "zeros")  # type: ignore[attr-defined]
-    return folded
+        # What the normalization does not touch (a separable convolution's depthwise kernel) is
+        # shared.
+        kernel = _kernel(layer)
+        filters = normalization.moving_mean.shape[0]
+        folded.weights_list = [
+            v for v in layer.weights_list if v is not kernel and v is not layer.bias
+        ]
+        setattr(folded, kernel.name, folded.add_weight(kernel.name, kernel.shape, "zeros"))
+        folded.bias, folded.use_bias = folded.add_weight("bias", (filters,), "zeros"), True
+    return folded  # type: ignore[no-any-return]
 
 
 def _kernel(layer: Any) -> Any:

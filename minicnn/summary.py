@@ -148,6 +148,37 @@ def totals(model: Any, lines: list[Row]) -> list[str]:
     ]
 
 
+def inference_plan(model: Any, folds: list[Any]) -> list[str]:
+    """What `predict` computes, in words: for a learner who asks where a layer has gone."""
+    steps = len(model.graph_nodes) - sum(len(fold.layers) - 1 for fold in folds)
+    lines = [f'Inference plan of "{model.name}": {len(model.graph_nodes)} layers in {steps} steps.']
+    nested = [layer.name for layer in model.layers if hasattr(layer, "graph_nodes")]
+    if nested:
+        lines.append(f"Each of these has a plan of its own: {', '.join(nested)}.")
+    if not folds:
+        return [*lines, "Nothing to fold: no normalization or ReLU stands behind a convolution."]
+    lines += [
+        "",
+        "At inference BatchNormalization scales and shifts each channel by fixed numbers, so the",
+        "convolution before it can do that: with scale = gamma / sqrt(moving_variance + epsilon),",
+        "",
+        "    (conv(x, kernel) + bias - moving_mean) * scale + beta",
+        "        = conv(x, kernel * scale) + (bias - moving_mean) * scale + beta",
+        "",
+        "and a ReLU behind it changes the result where it stands, without a copy.",
+        "",
+    ]
+    width = max(len(fold.layers[0].name) for fold in folds)
+    for fold in folds:
+        taken = " + ".join(layer.name for layer in fold.layers[1:])
+        lines.append(f"    {fold.layers[0].name:{width}} takes {taken}")
+    spared = [fold.values_spared for fold in folds]
+    if None not in spared:
+        size = sum(spared) * max(v.value.itemsize for v in model.weights)
+        lines += ["", f"Per example {_bytes_text(size)} less are written to memory and read again."]
+    return lines
+
+
 def shape_text(shape: tuple[int | None, ...]) -> str:
     """`(None, 64, 64, 3)`."""
     return f"({', '.join(str(size) for size in shape)})"

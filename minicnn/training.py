@@ -55,6 +55,10 @@ class Trainer:
     def run_keeping_last(self, x: Any) -> tuple[Array, Any]:
         raise NotImplementedError
 
+    def ready_for(self, x: Any, fold: bool) -> "Trainer":
+        """The model that computes predictions: this one, built for x, or its folded form."""
+        raise NotImplementedError
+
     def in_two(self) -> "InTwo | None":
         """The part that is the same in each epoch, and the rest; None if there is none such."""
         raise NotImplementedError
@@ -480,19 +484,25 @@ class Trainer:
         verbose: str | int = "auto",
         steps: int | None = None,
         callbacks: Callback | Iterable[Callback] | None = None,
+        fold: bool = True,
     ) -> Any:
         """The model's output for each example, as one array (a list of them for several outputs).
 
-        Needs no `compile`. Data as in `fit`; targets in batches are ignored, as in Keras.
+        Needs no `compile`. Data as in `fit`; targets in batches are ignored, as in Keras. With
+        `fold` (not in Keras) normalizations and ReLUs are folded into the convolutions before them
+        (`inference_model`): fewer steps, the same numbers but for rounding.
         """
         batches = make_batches(x, batch_size=batch_size, steps=steps)
+        model: Trainer | None = None
         events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
         parts: list[Any] = []
         events.call("on_predict_begin")
         try:
             for step, batch in enumerate(batches.epoch()):
                 events.call("on_predict_batch_begin", step)
-                parts.append(self.run(batch.x, training=False))
+                if model is None:  # now, for a Sequential may build itself for its first data
+                    model = self.ready_for(batch.x, fold)
+                parts.append(model.run(batch.x, training=False))
                 events.call("on_predict_batch_end", step)
         finally:
             _close_bars(events)

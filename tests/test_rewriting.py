@@ -1,0 +1,271 @@
+"""Folding: fewer steps, the same numbers, and the model itself does not notice."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_models import graphs
+
+import minicnn
+from minicnn import Input, Model, Sequential, layers, rewriting, utils
+
+Array = np.ndarray
+
+
+@pytest.fixture(autouse=True)
+def _start_anew() -> None:
+    utils.clear_session()
+    utils.set_random_seed(0)
+
+
+def shaken(model: Any, seed: int = 5) -> Any:
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.uniform(0.2, 1, w.shape).astype(w.dtype) for w in model.get_weights()])
+    return model
+
+
+def photos(shape: tuple[int, ...] = (2, 8, 6, 4)) -> Array:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def assert_folds_to(model: Model, steps: int, x: Array | None = None) -> Model:
+    """The folded model has so many layers behind its input and predicts the same."""
+    x = photos() if x is None else x
+    folded = model.inference_model()
+    assert len(folded.graph_nodes) - 1 == steps
+    wanted = model.predict(x, verbose=0, fold=False)
+    found = model.predict(x, verbose=0)
+    for a, b in zip(np.atleast_1d(found), np.atleast_1d(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-5 * np.abs(wanted).max())
+    np.testing.assert_array_equal(wanted, model.run(x))
+    return folded
+
+
+def test_by_hand() -> None:
+    """scale = 3 / sqrt(15.999 + 0.001) = 0.75; kernel 2 * 0.75; bias (1 - 5) * 0.75 + 7 = 4."""
+    model = Sequential(
+        [Input((1, 1, 1)), layers.Conv2D(1, 1), layers.BatchNormalization(), layers.ReLU()]
+    )
+    model.set_weights([[[[[2.0]]]], [1.0], [3.0], [7.0], [5.0], [15.999]])
+    folded = model.inference_model()
+    kernel, bias = folded.get_weights()
+    np.testing.assert_allclose(kernel, [[[[1.5]]]], rtol=1e-6)
+    np.testing.assert_allclose(bias, [4.0], rtol=1e-6)
+    x = np.array([10.0, -10.0], np.float32).reshape(2, 1, 1, 1)
+    np.testing.assert_allclose(model.predict(x, verbose=0).ravel(), [19.0, 0.0], rtol=1e-6)
+
+
+LINEAR: dict[str, Callable[[bool], layers.Layer]] = {
+    "Conv2D": lambda b: layers.Conv2D(6, 3, strides=2, padding="same", use_bias=b),
+    "Conv2D in groups": lambda b: layers.Conv2D(6, 3, groups=2, use_bias=b),
+    "Conv2D dilated": lambda b: layers.Conv2D(5, 2, dilation_rate=2, use_bias=b),
+    "DepthwiseConv2D": lambda b: layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=b),
+    "SeparableConv2D": lambda b: layers.SeparableConv2D(5, 3, depth_multiplier=2, use_bias=b),
+    "Dense": lambda b: layers.Dense(5, use_bias=b),
+}
+CLAMPS: dict[str, Callable[[], list[layers.Layer]]] = {
+    "nothing": list,
+    "relu": lambda: [layers.Activation("relu")],
+    "relu6": lambda: [layers.Activation("relu6")],
+    "ReLU": lambda: [layers.ReLU()],
+    "ReLU6": lambda: [layers.ReLU(max_value=6)],
+}
+
+
+@pytest.mark.parametrize("clamp", CLAMPS)
+@pytest.mark.parametrize("normalization", [None, {}, {"scale": False}, {"center": False}])
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize("kind", LINEAR)
+def test_every_kind_folds(kind: str, use_bias: bool, normalization: Any, clamp: str) -> None:
+    chain: list[Any] = [LINEAR[kind](use_bias)]
+    if normalization is not None:
+        chain.append(layers.BatchNormalization(**normalization))
+    chain += CLAMPS[clamp]()
+    folded = assert_folds_to(shaken(Sequential([Input((8, 6, 4)), *chain])), 1)
+    assert folded.layers[1].name == chain[0].name
+
+
+def test_in_float64_the_numbers_agree_to_the_last_digits() -> None:
+    model = shaken(
+        Sequential(
+            [
+                Input((8, 6, 4), dtype="float64"),
+                layers.SeparableConv2D(5, 3, dtype="float64"),
+                layers.BatchNormalization(dtype="float64"),
+            ]
+        )
+    )
+    x = photos().astype(np.float64)
+    found, wanted = model.predict(x, verbose=0), model.predict(x, verbose=0, fold=False)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+class Own(layers.Conv2D):
+    """A convolution of the user's, which computes something else."""
+
+    def _forward(self, x: Array, training: bool) -> Any:
+        z, cache = super()._forward(x, training)
+        return z + 1, cache
+
+
+UNFOLDED: dict[str, Callable[[Any], Any]] = {
+    "an activation before": lambda x: layers.BatchNormalization()(
+        layers.Conv2D(4, 3, activation="relu")(x)
+    ),
+    "a normalization first": lambda x: layers.Conv2D(4, 3)(layers.BatchNormalization()(x)),
+    "a leaky ReLU": lambda x: layers.ReLU(negative_slope=0.1)(layers.Conv2D(4, 3)(x)),
+    "a raised ReLU": lambda x: layers.ReLU(threshold=0.5)(layers.Conv2D(4, 3)(x)),
+    "another limit": lambda x: layers.ReLU(max_value=1)(layers.Conv2D(4, 3)(x)),
+    "tanh": lambda x: layers.Activation("tanh")(layers.Conv2D(4, 3)(x)),
+    "the user's own class": lambda x: layers.BatchNormalization()(Own(4, 3)(x)),
+    "always as in training": lambda x: layers.BatchNormalization()(
+        layers.Conv2D(4, 3)(x), training=True
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNFOLDED)
+def test_what_cannot_fold_stays(case: str) -> None:
+    inputs = Input((8, 6, 4))
+    outputs = UNFOLDED[case](inputs)
+    assert_folds_to(shaken(Model(inputs, outputs)), 2)
+
+
+def test_what_others_need_stays() -> None:
+    inputs = Input((8, 6, 4))
+    z = layers.Conv2D(4, 3)(inputs)
+    y = layers.BatchNormalization()(z)
+    assert_folds_to(shaken(Model(inputs, layers.Add()([y, z]))), 3)
+    both = shaken(Model(inputs, [y, z]))
+    assert len(both.inference_model().graph_nodes) - 1 == 2
+    for a, b in zip(both.predict(photos(), verbose=0), both.run(photos()), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_the_normalization_between_may_be_an_output() -> None:
+    inputs = Input((8, 6, 4))
+    y = layers.BatchNormalization()(layers.Conv2D(4, 3)(inputs))
+    model = shaken(Model(inputs, [y, layers.ReLU()(y)]))
+    assert len(model.inference_model().graph_nodes) - 1 == 2
+    for a, b in zip(model.predict(photos(), verbose=0), model.run(photos()), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_a_layer_used_twice_folds_at_each_place() -> None:
+    inputs = Input((8, 6, 4))
+    conv = layers.Conv2D(4, 3, padding="same")
+    x = layers.BatchNormalization()(conv(inputs))
+    model = shaken(Model(inputs, layers.BatchNormalization()(conv(x))))
+    assert_folds_to(model, 2)
+
+
+def network() -> Model:
+    base = Sequential(
+        [Input((8, 6, 4)), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU()],
+        name="base",
+    )
+    inputs = Input((8, 6, 4))
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same")(inputs))
+    x = layers.GlobalAveragePooling2D()(base(x))
+    return shaken(Model(inputs, layers.Dense(3, activation="softmax")(x)))
+
+
+def test_nested_models_fold_too() -> None:
+    model = network()
+    folded = assert_folds_to(model, 4)
+    assert len(folded.get_layer("base").graph_nodes) - 1 == 1
+    model.get_layer("base").trainable = False
+    assert_folds_to(model, 4)
+
+
+def test_new_weights_are_seen_wherever_they_come_from() -> None:
+    model = network()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    changes: list[Callable[[], Any]] = [
+        lambda: shaken(model, 6),
+        lambda: model.fit(photos(), np.array([0, 2]), epochs=2, verbose=0),
+        lambda: model.get_layer("base").layers[1].moving_mean.assign(np.ones(4)),
+        lambda: model.get_layer("base").layers[0].kernel.value.__imul__(2),
+        lambda: setattr(model.get_layer("base").layers[1], "epsilon", 0.5),
+        lambda: setattr(model.layers[-1], "activation", "linear"),
+    ]
+    before = model.predict(photos(), verbose=0)
+    for change in changes:
+        change()
+        after = model.predict(photos(), verbose=0)
+        assert np.abs(after - before).max() > 1e-6
+        np.testing.assert_allclose(after, model.run(photos()), rtol=2e-5, atol=1e-6)
+        before = after
+
+
+def test_a_chain_that_grows_folds_anew() -> None:
+    model = Sequential([Input((8, 6, 4)), layers.Conv2D(4, 3)])
+    model.predict(photos(), verbose=0)
+    model.add(layers.BatchNormalization())
+    model.add(layers.ReLU())
+    assert_folds_to(shaken(model), 1)
+    late = Sequential([layers.Conv2D(4, 3), layers.BatchNormalization()])
+    late.predict(photos(), verbose=0)  # builds itself for its first data
+    assert_folds_to(shaken(late), 1)
+
+
+def test_the_model_does_not_notice() -> None:
+    model = network()
+    conv = model.get_layer("conv2d_1")
+    before = (
+        model.count_params(),
+        [w.path for w in model.weights],
+        conv.output,
+        model.get_config(),
+    )
+    model.predict(photos(), verbose=0)
+    rewriting.split(model)
+    assert (model.count_params(), [w.path for w in model.weights]) == before[:2]
+    assert conv.output is before[2]
+    assert model.get_config() == before[3]
+    assert layers.Conv2D(1, 1).name == "conv2d_2"  # no names were used up
+    assert layers.BatchNormalization().name == "batch_normalization_2"
+
+
+def test_a_model_class_of_the_user_s_own_is_left_alone() -> None:
+    class Doubled(Model):
+        def run(self, x: Any, training: bool = False) -> Any:
+            return 2 * super().run(x, training)
+
+    inputs = Input((8, 6, 4))
+    outputs = layers.BatchNormalization()(layers.Conv2D(4, 3)(inputs))
+    plain, doubled = Model(inputs, outputs), Doubled(inputs, outputs)
+    np.testing.assert_allclose(
+        doubled.predict(photos(), verbose=0), 2 * plain.predict(photos(), verbose=0), rtol=1e-5
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(make=graphs(), seed=st.integers(0, 2**16))
+def test_random_models_fold(make: Any, seed: int) -> None:
+    utils.clear_session()
+    model = shaken(make(minicnn), seed)
+    x = np.random.default_rng(seed).standard_normal((2, 6, 5, 2)).astype(np.float32)
+    found, wanted = model.predict(x, verbose=0), model.run(x)
+    found, wanted = (v if isinstance(v, list) else [v] for v in (found, wanted))
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * max(1, np.abs(b).max()))
+
+
+def test_the_plan_says_what_became_of_each_layer() -> None:
+    lines: list[str] = []
+    network().print_inference_plan(lines.append)
+    text = "\n".join(lines)
+    assert text.startswith('Inference plan of "functional": 6 layers in 5 steps.')
+    assert "Each of these has a plan of its own: base." in text
+    assert "    conv2d_1 takes batch_normalization_1" in text
+    # 8 * 6 * 4 numbers of 4 bytes, once.
+    assert "Per example 768.00 B less are written to memory and read again." in text
+    assert "conv(x, kernel * scale) + (bias - moving_mean) * scale + beta" in text
+    lines.clear()
+    Sequential([Input((3,)), layers.Dense(2)]).print_inference_plan(lines.append)
+    assert lines[-1].startswith("Nothing to fold")
