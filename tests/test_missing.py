@@ -45,7 +45,7 @@ def test_the_table_names_nothing_that_is_there() -> None:
 
 
 def test_python_s_own_questions_are_not_answered_with_advice() -> None:
-    with pytest.raises(AttributeError, match="has no attribute .__wrapped"):
+    with pytest.raises(AttributeError, match=r"has no attribute .__wrapped"):
         _ = minicnn.layers.__wrapped__  # type: ignore[attr-defined]
     assert pickle.loads(pickle.dumps(minicnn.layers.Dense)) is minicnn.layers.Dense
 
