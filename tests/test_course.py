@@ -1,0 +1,109 @@
+"""The course's code runs on minicnn as on Keras: same names, same shapes, close numbers."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from course import SIZE, course
+
+import minicnn
+from minicnn import applications, datasets
+from minicnn.preprocessing import image
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("course") / "clothes"
+    return datasets.write_clothing_sample(
+        folder, {"train": 3, "validation": 1, "test": 1}, size=(90, 70)
+    )
+
+
+def base_weights(work: Path, photos: Path) -> Path:
+    """A base whose features tell photos apart, though nobody has trained it.
+
+    Its normalizations have the statistics of these photos, so that no layer flattens them.
+    """
+    minicnn.utils.set_random_seed(0)
+    minicnn.utils.clear_session()
+    base = applications.Xception(weights=None, include_top=False, input_shape=(SIZE, SIZE, 3))
+    normalizations = [layer for layer in base.layers if hasattr(layer, "momentum")]
+    for layer in normalizations:
+        layer.momentum = 0.0
+    generator = image.ImageDataGenerator(
+        preprocessing_function=applications.xception.preprocess_input
+    )
+    base.run(
+        next(generator.flow_from_directory(photos / "train", (SIZE, SIZE), batch_size=30))[0],
+        training=True,
+    )
+    for layer in normalizations:
+        layer.momentum = 0.99
+    work.mkdir()
+    base.save_weights(work / "xception.weights.h5")
+    return work
+
+
+def assert_close(found: Any, wanted: Any, where: str, tolerance: float) -> None:
+    """Equal keys, shapes and words; numbers within `tolerance` of the largest."""
+    if isinstance(wanted, dict):
+        assert list(found) == list(wanted), where
+        for key in wanted:
+            assert_close(found[key], wanted[key], f"{where}, {key}", tolerance)
+    elif isinstance(wanted, (list, tuple)) and not all(isinstance(v, float) for v in wanted):
+        assert len(found) == len(wanted), where
+        for a, b in zip(found, wanted, strict=True):
+            assert_close(a, b, where, tolerance)
+    elif isinstance(wanted, (float, list, np.ndarray, np.floating)):
+        assert np.shape(found) == np.shape(wanted), where
+        scale = max(float(np.abs(wanted).max()), 1e-3)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * scale, err_msg=where)
+    else:
+        assert found == wanted, where
+
+
+def test_the_course_on_keras_and_on_minicnn(photos: Path, tmp_path: Path) -> None:
+    keras = pytest.importorskip("tensorflow").keras
+    work = base_weights(tmp_path / "work", photos)
+    theirs = course(keras, photos, work)
+    minicnn.utils.clear_session()
+    ours = course(minicnn, photos, work)
+    # Same decoding, same order, same beginning: only rounding differs.
+    for part, wanted in theirs.items():
+        found = ours[part]
+        if part.endswith("random"):  # dropout draws other numbers
+            assert list(found) == list(wanted)
+        elif part == "checkpoints":
+            assert [name[:12] for name in found] == [name[:12] for name in wanted]
+        else:
+            assert_close(found, wanted, part, 0.002)
+    # The numbers say something: the features differ from photo to photo, and training trains.
+    assert np.ptp(theirs["features"], axis=0).max() > 0.1
+    losses = ours["history"]["loss"]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_course_without_tensorflow(photos: Path, tmp_path: Path) -> None:
+    """In a process that cannot import it: load, predict, fine-tune."""
+    work = base_weights(tmp_path / "work", photos)
+    code = (
+        "import sys; sys.modules.update(tensorflow=None, keras=None)\n"
+        "from pathlib import Path\n"
+        "import minicnn\n"
+        "from course import course\n"
+        f"seen = course(minicnn, Path({str(photos)!r}), Path({str(work)!r}))\n"
+        "print(sorted(seen['history']), len(seen['answer']))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    expected = "['accuracy', 'loss', 'val_accuracy', 'val_loss'] 10"
+    assert run.stdout.splitlines()[-1] == expected
