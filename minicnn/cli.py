@@ -1,4 +1,4 @@
-"""The command line: `minicnn demo`, `train`, `predict`, `check`.
+"""The command line: `minicnn demo`, `train`, `transfer`, `predict`, `check`.
 
 Each command ends with exit code 0, or with one sentence on stderr and exit code 2 (130 after an
 interrupt). `minicnn COMMAND --help` explains the options.
@@ -7,7 +7,7 @@ interrupt). `minicnn COMMAND --help` explains the options.
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         ),
         formatter_class=formatter,
     )
-    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="the photos")
-    train.add_argument(
-        "--output", type=Path, default=Path("runs/minicnn"), metavar="DIR", help="what is written"
-    )
-    train.add_argument(
-        "--image-size", type=_positive, default=64, metavar="PX", help="side in pixels; default 64"
-    )
-    train.add_argument("--epochs", type=_positive, default=20, metavar="N", help="default: 20")
-    train.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="default: 32")
+    _add_data_options(train, Path("runs/minicnn"), image_size=64, epochs=20)
     train.add_argument(
         "--learning-rate", type=float, default=1e-3, metavar="LR", help="Adam's; default: 0.001"
     )
@@ -110,25 +102,54 @@ def _parser() -> argparse.ArgumentParser:
         default="average",
         help="before the dense layer: global average pooling (default), or flatten",
     )
-    train.add_argument(
-        "--augment",
-        action="store_true",
-        help="flip, shift and zoom the training photos at random, anew in each epoch",
-    )
-    train.add_argument(
-        "--validation-split",
-        type=float,
-        default=None,
-        metavar="SHARE",
-        help="hold this share of the photos out, where there is no validation folder",
-    )
-    train.add_argument(
-        "--skip-bad-images",
-        action="store_true",
-        help="leave damaged photos out and count them, instead of stopping at the first",
-    )
-    train.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
     train.set_defaults(run=_train)
+
+    transfer = commands.add_parser(
+        "transfer",
+        help="teach a trained network your classes",
+        description=(
+            "Transfer learning: a network that others trained stays as it is, and a small head\n"
+            "behind it learns your classes. The frozen base is computed once per photo, not once\n"
+            "per epoch (unless --augment shows it other photos each time).\n\n"
+            "Several values, separated by commas, are tried one after the other, each with each.\n"
+            "Writes into --output: model.keras (the best of all, by validation accuracy, with\n"
+            "class names and image size inside), a model for each run, runs.csv, curves.png."
+        ),
+        epilog=(
+            "examples:\n"
+            "  minicnn transfer --data clothing-dataset-small\n"
+            "  minicnn transfer --data photos --base base.keras --learning-rate 1e-4,1e-3,1e-2\n"
+            "  minicnn transfer --data photos --inner 0,100,1000 --dropout 0,0.2"
+        ),
+        formatter_class=formatter,
+    )
+    _add_data_options(transfer, Path("runs/transfer"), image_size=150, epochs=10)
+    transfer.add_argument(
+        "--base",
+        default="xception",
+        help="xception (default) or mobilenet, with ImageNet's weights, downloaded once; or a "
+        "model file that ends in features",
+    )
+    transfer.add_argument(
+        "--input-range",
+        choices=("-1..1", "0..1", "0..255"),
+        default="-1..1",
+        help="what the base expects of a pixel; default -1..1, as xception and mobilenet do",
+    )
+    transfer.add_argument(
+        "--learning-rate", type=_numbers, default=(1e-3,), metavar="LR,…", help="default: 0.001"
+    )
+    transfer.add_argument(
+        "--inner",
+        type=_counts,
+        default=(0,),
+        metavar="N,…",
+        help="units of a dense layer before the last one; default 0: none",
+    )
+    transfer.add_argument(
+        "--dropout", type=_numbers, default=(0.0,), metavar="RATE,…", help="before the last layer"
+    )
+    transfer.set_defaults(run=_transfer)
 
     predict = commands.add_parser(
         "predict",
@@ -140,6 +161,24 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     predict.add_argument("--top", type=_positive, default=3, metavar="N", help="default: 3")
+    predict.add_argument(
+        "--classes",
+        type=lambda text: text.split(","),
+        metavar="NAME,…",
+        help="the classes in order, for a model of Keras's that does not say them",
+    )
+    predict.add_argument(
+        "--image-size", type=_positive, metavar="PX", help="for a model that takes any size"
+    )
+    predict.add_argument(
+        "--input-range",
+        choices=("-1..1", "0..1", "0..255"),
+        default="0..255",
+        help="what the model expects of a pixel; default 0..255: it rescales by itself",
+    )
+    predict.add_argument(
+        "--plan", action="store_true", help="show first which layers are computed as one, and why"
+    )
     predict.set_defaults(run=_predict)
 
     check = commands.add_parser(
@@ -155,6 +194,59 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("layers", nargs="*", metavar="LAYER", help="such as Conv2D; default: all")
     check.set_defaults(run=_check)
     return parser
+
+
+def _add_data_options(
+    command: argparse.ArgumentParser, output: Path, image_size: int, epochs: int
+) -> None:
+    """What `train` and `transfer` have in common."""
+    add = command.add_argument
+    add("--data", type=Path, required=True, metavar="DIR", help="the photos")
+    add("--output", type=Path, default=output, metavar="DIR", help=f"default: {output}")
+    add(
+        "--image-size",
+        type=_positive,
+        default=image_size,
+        metavar="PX",
+        help=f"side in pixels; default {image_size}",
+    )
+    add("--epochs", type=_positive, default=epochs, metavar="N", help=f"default: {epochs}")
+    add("--batch-size", type=_positive, default=32, metavar="N", help="default: 32")
+    add(
+        "--augment",
+        action="store_true",
+        help="flip, shift and zoom the training photos at random, anew in each epoch",
+    )
+    add(
+        "--validation-split",
+        type=float,
+        default=None,
+        metavar="SHARE",
+        help="hold this share of the photos out, where there is no validation folder",
+    )
+    add(
+        "--skip-bad-images",
+        action="store_true",
+        help="leave damaged photos out and count them, instead of stopping at the first",
+    )
+    add("--seed", type=_seed, default=0, metavar="N", help="default: 0")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected numbers separated by commas, not {text!r}"
+        ) from None
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    if not all(part.isdigit() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers separated by commas, not {text!r}"
+        )
+    return tuple(int(part) for part in text.split(","))
 
 
 def _positive(text: str) -> int:
@@ -277,8 +369,65 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _splits(options: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """Training, validation and (or None) test photos, by what folders there are."""
+def _transfer(options: argparse.Namespace) -> int:
+    import csv
+    import itertools
+    import shutil
+
+    from minicnn import seeding, transfer
+    from minicnn.atomic import replacing
+    from minicnn.layers.base import clear_session
+    from minicnn.models import load_model
+
+    output: Path = options.output
+    combinations = itertools.product(options.learning_rate, options.inner, options.dropout)
+    settings = [transfer.Settings(*values) for values in combinations]
+    seeding.set_random_seed(options.seed)
+    # Not kept in memory: the features are, and augmented photos are new each time.
+    train, validation, test = _splits(options, keep=False)
+    base = transfer.load_base(options.base, options.image_size)
+    output.mkdir(parents=True, exist_ok=True)
+    runs: dict[str, dict[str, list[float]]] = {}
+    for number, setting in enumerate(settings, start=1):
+        print(f"\nRun {number} of {len(settings)}: {setting}")
+        seeding.set_random_seed(options.seed)
+        clear_session()  # equal names in all files
+        model = transfer.make_model(
+            base, len(train.class_names), options.image_size, setting, options.input_range
+        )
+        if number == 1:
+            model.summary()
+        runs[str(setting)] = _run(
+            model, train, validation, options, output / setting.file_name, None
+        )
+    print("\nBest validation accuracy of each run:")
+    best = {name: max(history["val_accuracy"]) for name, history in runs.items()}
+    for name, accuracy in best.items():
+        print(f"  {accuracy:.3f}  {name}")
+    winner = max(settings, key=lambda setting: best[str(setting)])
+    with replacing(output / "model.keras") as temporary:
+        shutil.copyfile(output / winner.file_name, temporary)
+    with replacing(output / "runs.csv") as temporary, temporary.open("w", newline="") as file:
+        table = csv.writer(file)
+        names = ["loss", "accuracy", "val_loss", "val_accuracy"]
+        table.writerow(["learning_rate", "inner", "dropout", "epoch", *names])
+        for setting in settings:
+            history = runs[str(setting)]
+            for epoch in range(len(history["loss"])):
+                table.writerow([*setting, epoch, *(history[name][epoch] for name in names)])
+    print(f"\nWrote {output / 'model.keras'} ({winner}) and {output / 'runs.csv'}", end="")
+    _draw(lambda plots: plots.comparison(runs), output / "curves.png")
+    if test is not None:
+        loss, accuracy = load_model(output / "model.keras").evaluate(test, verbose=0)
+        print(f"Test: accuracy {accuracy:.3f}, loss {loss:.3f}.")
+    return 0
+
+
+def _splits(options: argparse.Namespace, keep: bool = True) -> tuple[Any, Any, Any]:
+    """Training, validation and (or None) test photos, by what folders there are.
+
+    `keep`: decoded once, and held in memory.
+    """
     data: Path = options.data
     if not data.is_dir():
         raise FileNotFoundError(f"--data: there is no folder {str(data)!r}.")
@@ -287,6 +436,7 @@ def _splits(options: argparse.Namespace) -> tuple[Any, Any, Any]:
         "batch_size": options.batch_size,
         "seed": options.seed,
         "skip_bad": options.skip_bad_images,
+        "keep": keep,
     }
     if (data / "train").is_dir() and options.validation_split is None:
         if not (data / "validation").is_dir():
@@ -319,11 +469,12 @@ def _photos(
     shuffle: bool = False,
     split: tuple[float, str] | None = None,
     skip_bad: bool = False,
+    keep: bool = True,
 ) -> Any:
-    """The photos of a folder in batches, decoded once and kept in memory."""
+    """The photos of a folder in batches."""
     from minicnn.images import image_dataset_from_directory
 
-    return image_dataset_from_directory(
+    photos = image_dataset_from_directory(
         folder,
         label_mode="categorical",
         image_size=(size, size),
@@ -333,7 +484,8 @@ def _photos(
         validation_split=split[0] if split else None,
         subset=split[1] if split else None,
         on_bad_image="skip" if skip_bad else "error",
-    ).cache()
+    )
+    return photos.cache() if keep else photos
 
 
 def _fit(
@@ -345,44 +497,60 @@ def _fit(
     learning_rate: float,
 ) -> dict[str, list[float]]:
     """Train, keeping the best epoch's model, the history and the curves in `output`."""
-    from minicnn import callbacks, losses, optimizers
+    from minicnn import transfer
+
+    model.summary()
+    transfer.compile_for(model, learning_rate)
+    history = _run(
+        model, train, validation, options, output / "model.keras", output / "history.csv"
+    )
+    print(f"\nWrote {output / 'model.keras'} and {output / 'history.csv'}", end="")
+    _draw(lambda plots: plots.curves(history), output / "curves.png")
+    return history
+
+
+def _run(
+    model: Any,
+    train: Any,
+    validation: Any,
+    options: argparse.Namespace,
+    path: Path,
+    log: Path | None,
+) -> dict[str, list[float]]:
+    """`fit`, keeping the best epoch's model at `path`, and the history as CSV at `log`."""
+    from minicnn import callbacks
 
     model.metadata = {
         "class_names": list(train.class_names),
         "image_size": list(model.input_shape[1:3]),
         "interpolation": "bilinear",
     }
-    model.summary()
-    model.compile(
-        optimizers.Adam(learning_rate),
-        losses.CategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
     if getattr(options, "augment", False):
         train = train.map(_Augmentation(options.seed))
-    best = callbacks.ModelCheckpoint(
-        output / "model.keras", monitor="val_accuracy", save_best_only=True
-    )
+    best = callbacks.ModelCheckpoint(path, monitor="val_accuracy", save_best_only=True)
     try:
         history = model.fit(
             train,
             validation_data=validation,
             epochs=options.epochs,
-            callbacks=[best, callbacks.CSVLogger(output / "history.csv")],
+            callbacks=[best] if log is None else [best, callbacks.CSVLogger(log)],
             verbose=1 if sys.stdout.isatty() else 2,
         ).history
     except KeyboardInterrupt:
         if best.best is not None:
-            print(f"\nThe best model so far ({best.best:.3f}) is in {output / 'model.keras'}.")
+            print(f"\nThe best model so far ({best.best:.3f}) is in {path}.")
         raise
-    print(f"\nWrote {output / 'model.keras'} and {output / 'history.csv'}", end="")
+    return dict(history)
+
+
+def _draw(figure: Callable[[Any], Any], path: Path) -> None:
+    """Save a picture, if matplotlib is there; ends the line that says what was written."""
     try:
         from minicnn import plots
 
-        print(f" and {plots.save(plots.curves(history), output / 'curves.png')}.")
+        print(f" and {plots.save(figure(plots), path)}.")
     except ImportError as error:
-        print(f". No curves.png: {error}")
-    return dict(history)
+        print(f". No {path.name}: {error}")
 
 
 class _Augmentation:
@@ -408,17 +576,29 @@ def _predict(options: argparse.Namespace) -> int:
     from minicnn import functional
     from minicnn.images import load_photo
     from minicnn.models import load_model
+    from minicnn.transfer import INPUT_RANGES
 
-    model = load_model(options.model)
-    names = model.metadata.get("class_names")
+    scaling = INPUT_RANGES[options.input_range]
+    model = load_model(options.model, compile=False)
+    names = options.classes or model.metadata.get("class_names")
     height, width = model.metadata.get("image_size") or model.input_shape[1:3]
-    if names is None or len(names) != model.output_shape[-1] or None in (height, width):
+    if options.image_size is not None:
+        height = width = options.image_size
+    if names is None or None in (height, width):
         raise ValueError(
-            f"{str(options.model)!r} does not say its class names and image size; "
-            "predict takes models that `minicnn train` wrote."
+            f"{str(options.model)!r} does not say its class names and image size, as models that "
+            "minicnn wrote do: pass --classes and --image-size."
         )
+    if len(names) != model.output_shape[-1]:
+        raise ValueError(
+            f"{str(options.model)!r} tells {model.output_shape[-1]} classes apart. "
+            f"Received {len(names)} names."
+        )
+    if options.plan:
+        model.print_inference_plan()
     for path in options.images:
         photo = load_photo(path, (height, width))
+        photo = photo * np.float32(scaling["scale"]) + np.float32(scaling["offset"])
         scores = model.predict(photo[None], verbose=0)
         p = scores[0] if model.ends_in("softmax") else functional.softmax(scores)[0]
         print(f"{path}:")

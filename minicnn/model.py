@@ -569,6 +569,11 @@ class Model(Trainer, Layer):
         return found[0] if len(found) == 1 else found
 
     def _output_shapes(self, input_shapes: list[Shape]) -> list[Shape]:
+        known = self._all_shapes(input_shapes)
+        return [known[id(tensor)] for tensor in self._outputs]
+
+    def _all_shapes(self, input_shapes: list[Shape]) -> dict[int, Shape]:
+        """The shape of every symbol, for inputs of these shapes."""
         known: dict[int, Shape] = {}
         for tensor, shape in zip(self._inputs, input_shapes):
             if not _fits(tuple(0 if s is None else s for s in shape), tensor.shape, unknown=0):
@@ -584,7 +589,7 @@ class Model(Trainer, Layer):
             found = node.layer.compute_output_shape(shapes[0] if one else shapes)
             several = len(node.outputs) > 1
             known |= {id(t): s for t, s in zip(node.outputs, found if several else [found])}
-        return [known[id(tensor)] for tensor in self._outputs]
+        return known
 
     def differs_in_training(self) -> bool:
         return any(
@@ -597,7 +602,13 @@ class Model(Trainer, Layer):
         return "see its own summary"
 
     def multiply_adds(self, input_shape: Any) -> int | None:
-        costs = [row.multiply_adds for row in summary.rows(self)]
+        several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
+        known = self._all_shapes(list(input_shape) if several else [input_shape])
+        costs = []
+        for node in self.graph_nodes:
+            shapes = [known[id(tensor)] for tensor in node.inputs]
+            one = node.single_input and not node.layer.takes_list
+            costs.append(node.layer.multiply_adds(shapes[0] if one else shapes) if shapes else 0)
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     def receptive_window(self) -> tuple[Pair, Pair, Pair] | None:

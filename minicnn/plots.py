@@ -12,6 +12,7 @@ from typing import Any
 from minicnn.atomic import replacing
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def curves(history: Mapping[str, Sequence[float]], title: str = "") -> Any:
@@ -54,6 +55,46 @@ def curves(history: Mapping[str, Sequence[float]], title: str = "") -> Any:
         axes.legend(frameon=False)
     if title:
         figure.suptitle(title)
+    return figure
+
+
+def comparison(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> Any:
+    """A matplotlib `Figure`: the accuracy of several runs, training and validation side by side.
+
+    `runs` maps a run's name to its history. The legend has each run's best validation accuracy.
+    Raises `ImportError` without matplotlib and `ValueError` if a run has no validation accuracy.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+    except ImportError:
+        raise ImportError('Plots need matplotlib: pip install "minicnn[plot]".') from None
+    if not runs or not all("val_accuracy" in history for history in runs.values()):
+        raise ValueError("A comparison needs runs with a validation accuracy.")
+    figure = Figure(figsize=(10.4, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, key, title in (
+        (left, "accuracy", "training"),
+        (right, "val_accuracy", "validation"),
+    ):
+        for index, (name, history) in enumerate(runs.items()):
+            values = history[key]
+            # Told apart by colour, and by line where there are more runs than colours.
+            axes.plot(
+                range(1, len(values) + 1),
+                values,
+                ("-", "--", ":")[index // len(COLOURS) % 3],
+                color=COLOURS[index % len(COLOURS)],
+                marker="o",
+                markersize=3,
+                label=f"{name}: {max(history['val_accuracy']):.3f}",
+            )
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    left.set_ylabel("accuracy (share of examples)")
+    right.legend(title="best validation accuracy", frameon=False, fontsize="small")
     return figure
 
 

@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("datasets", "images", "models"),
     ("applications", "preprocessing", "utils"),
-    ("check", "explain", "missing"),
+    ("check", "explain", "missing", "transfer"),
     ("cli",),
     ("__init__", "__main__"),
 )

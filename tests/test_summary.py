@@ -168,3 +168,13 @@ def windows() -> list[tuple[str, list[Any], str]]:
 def test_receptive_fields_by_hand(case: tuple[str, list[Any], str]) -> None:
     model = Sequential([Input((40, 40, 1)), *case[1]])
     assert cells(model)[-1][5] == case[2]
+
+
+def test_a_nested_model_of_any_size_costs_what_its_input_makes_it_cost() -> None:
+    base = Sequential([Input((None, None, 3)), layers.Conv2D(4, 3, padding="same")], name="base")
+    inputs = Input((10, 6, 3))
+    model = Model(inputs, layers.MaxPooling2D()(base(inputs)))
+    assert base.multiply_adds((None, 10, 6, 3)) == 10 * 6 * 3 * 3 * 3 * 4
+    lines: list[str] = []
+    model.summary(print_fn=lines.append)
+    assert any("Multiply-adds per example: 6,480" in line for line in lines)

@@ -1,0 +1,100 @@
+"""Transfer learning: a base that others trained, frozen, and a small head that learns.
+
+    photo → base (frozen) → global average → [inner layer, ReLU] → [dropout] → one score a class
+
+The base has learned from a million photos what edges, fabrics and shapes look like; a few thousand
+photos are enough to learn which of them make a dress.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minicnn import applications, layers, losses, optimizers
+from minicnn.model import Model
+from minicnn.models import load_model
+
+NETWORKS: dict[str, Callable[..., Model]] = {
+    "xception": applications.Xception,
+    "mobilenet": applications.MobileNet,
+}
+# What the base expects of a pixel: how to get there from 0 … 255.
+INPUT_RANGES = {
+    "-1..1": {"scale": 1 / 127.5, "offset": -1.0},
+    "0..1": {"scale": 1 / 255, "offset": 0.0},
+    "0..255": {"scale": 1.0, "offset": 0.0},
+}
+
+
+class Settings(NamedTuple):
+    """One way to train: Adam's learning rate, units of the inner layer (0: none), dropout."""
+
+    learning_rate: float = 0.001
+    size_inner: int = 0
+    droprate: float = 0.0
+
+    def __str__(self) -> str:
+        words = [f"learning rate {self.learning_rate:g}"]
+        if self.size_inner:
+            words.append(f"inner {self.size_inner}")
+        if self.droprate:
+            words.append(f"dropout {self.droprate:g}")
+        return ", ".join(words)
+
+    @property
+    def file_name(self) -> str:
+        return f"lr-{self.learning_rate:g}-inner-{self.size_inner}-drop-{self.droprate:g}.keras"
+
+
+def load_base(base: str | os.PathLike[str], image_size: int) -> Model:
+    """The base: "xception" or "mobilenet" with ImageNet's weights, or a model file's network.
+
+    Raises `ValueError` for a network that does not end in a picture of features, or does not take
+    photos of this size; `FileNotFoundError`, `ConnectionError` as `load_model` and `get_file`.
+    """
+    shape = (image_size, image_size, 3)
+    if str(base) in NETWORKS:
+        return NETWORKS[str(base)](include_top=False, input_shape=shape)
+    if not Path(base).is_file():
+        raise FileNotFoundError(
+            f"The base is one of {', '.join(NETWORKS)} or a model file. Received {str(base)!r}."
+        )
+    model = load_model(base, compile=False)
+    if len(model.inputs) != 1 or len(model.output_shape) != 4:
+        raise ValueError(
+            f"{str(base)!r} is no base: it should end in features (batch, rows, columns, "
+            f"channels). It has output shape {model.output_shape}."
+        )
+    model.compute_output_shape((None, *shape))  # raises for a size that it does not take
+    return model
+
+
+def make_model(
+    base: Model,
+    classes: int,
+    image_size: int,
+    settings: Settings = Settings(),  # noqa: B008 - immutable
+    input_range: str = "-1..1",
+) -> Model:
+    """The base, frozen, with a head of its own, compiled. Takes pixels from 0 to 255."""
+    base.trainable = False
+    inputs = layers.Input((image_size, image_size, 3))
+    x = layers.Rescaling(**INPUT_RANGES[input_range])(inputs)
+    x = layers.GlobalAveragePooling2D()(base(x, training=False))
+    if settings.size_inner:
+        x = layers.Dense(settings.size_inner, activation="relu")(x)
+    if settings.droprate:
+        x = layers.Dropout(settings.droprate)(x)
+    model = Model(inputs, layers.Dense(classes)(x))
+    compile_for(model, settings.learning_rate)
+    return model
+
+
+def compile_for(model: Any, learning_rate: float) -> None:
+    """Adam and cross-entropy on scores, watching accuracy: how all commands here train."""
+    model.compile(
+        optimizers.Adam(learning_rate),
+        losses.CategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
