@@ -132,9 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     transfer.add_argument(
         "--input-range",
-        choices=("-1..1", "0..1", "0..255"),
-        default="-1..1",
-        help="what the base expects of a pixel; default -1..1, as xception and mobilenet do",
+        choices=("signed", "unit", "pixels"),
+        default="signed",
+        help="what the base expects of a pixel: signed, from -1 to 1, as xception and mobilenet do "
+        "(default); unit, from 0 to 1; pixels, from 0 to 255",
     )
     transfer.add_argument(
         "--learning-rate", type=_numbers, default=(1e-3,), metavar="LR,…", help="default: 0.001"
@@ -172,9 +173,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument(
         "--input-range",
-        choices=("-1..1", "0..1", "0..255"),
-        default="0..255",
-        help="what the model expects of a pixel; default 0..255: it rescales by itself",
+        choices=("signed", "unit", "pixels"),
+        default="pixels",
+        help="what the model expects of a pixel: pixels, from 0 to 255, for it rescales by itself "
+        "(default); unit, from 0 to 1; signed, from -1 to 1",
     )
     predict.add_argument(
         "--plan", action="store_true", help="show first which layers are computed as one, and why"

@@ -21,9 +21,9 @@ NETWORKS: dict[str, Callable[..., Model]] = {
 }
 # What the base expects of a pixel: how to get there from 0 … 255.
 INPUT_RANGES = {
-    "-1..1": {"scale": 1 / 127.5, "offset": -1.0},
-    "0..1": {"scale": 1 / 255, "offset": 0.0},
-    "0..255": {"scale": 1.0, "offset": 0.0},
+    "signed": {"scale": 1 / 127.5, "offset": -1.0},
+    "unit": {"scale": 1 / 255, "offset": 0.0},
+    "pixels": {"scale": 1.0, "offset": 0.0},
 }
 
 
@@ -75,7 +75,7 @@ def make_model(
     classes: int,
     image_size: int,
     settings: Settings = Settings(),  # noqa: B008 - immutable
-    input_range: str = "-1..1",
+    input_range: str = "signed",
 ) -> Model:
     """The base, frozen, with a head of its own, compiled. Takes pixels from 0 to 255."""
     base.trainable = False

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn import cli
+from minicnn import Model, cli, layers, utils
 from minicnn.models import load_model
 
 
@@ -263,7 +263,7 @@ def test_an_interrupt_keeps_the_best_model_so_far(photos, tmp_path, capsys, monk
     assert load_model(tmp_path / "model.keras").metadata["class_names"] == ["day", "night"]
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["predict"], ["check"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["transfer"], ["predict"], ["check"]])
 def test_help_names_every_option(command):
     """As a module, in a process of its own, and in a narrow terminal."""
     found = subprocess.run(
@@ -277,3 +277,118 @@ def test_help_names_every_option(command):
     assert found.stdout.startswith("usage: minicnn")
     assert "usage: minicnn" in found.stdout
     assert len(found.stdout.splitlines()) >= 8
+
+
+# -- transfer --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A base that nobody has trained: a convolution of any size."""
+    utils.set_random_seed(0)
+    inputs = layers.Input((None, None, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(6, 3)(inputs))
+    path = tmp_path_factory.mktemp("base") / "base.keras"
+    Model(inputs, layers.ReLU()(x), name="base").save(path)
+    return path
+
+
+def transfer(photos, base, output, *more):
+    small = ("--image-size", 8, "--batch-size", 8, "--epochs", 3)
+    return run("transfer", "--data", photos, "--base", base, "--output", output, *small, *more)
+
+
+def test_transfer_teaches_the_head_and_leaves_the_base(photos, base, tmp_path, capsys):
+    assert transfer(photos, base, tmp_path, "--learning-rate", 0.1) == 0
+    printed = capsys.readouterr().out
+    assert "Run 1 of 1: learning rate 0.1" in printed
+    assert "Computed once, for they do not learn: rescaling … global_average_pooling2d" in printed
+    assert "Test: accuracy 1.000" in printed
+    model = load_model(tmp_path / "model.keras")
+    assert model.metadata["class_names"] == ["day", "night"]
+    for found, wanted in zip(model.get_layer("base").get_weights(), load_model(base).get_weights()):
+        np.testing.assert_array_equal(found, wanted)
+    assert [w.name for w in model.trainable_weights] == ["kernel", "bias"]
+
+
+def test_transfer_tries_each_with_each(photos, base, tmp_path, capsys):
+    rates = ("--learning-rate", "1e-9,0.1", "--inner", "0,5", "--dropout", "0.5")
+    assert transfer(photos, base, tmp_path, *rates) == 0
+    printed = capsys.readouterr().out
+    assert "Run 4 of 4: learning rate 0.1, inner 5, dropout 0.5" in printed
+    rows = list(csv.DictReader((tmp_path / "runs.csv").open()))
+    assert len(rows) == 4 * 3
+    assert {(row["learning_rate"], row["inner"], row["dropout"]) for row in rows} == {
+        (rate, inner, "0.5") for rate in ("1e-09", "0.1") for inner in ("0", "5")
+    }
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "curves.png",
+        "lr-0.1-inner-0-drop-0.5.keras",
+        "lr-0.1-inner-5-drop-0.5.keras",
+        "lr-1e-09-inner-0-drop-0.5.keras",
+        "lr-1e-09-inner-5-drop-0.5.keras",
+        "model.keras",
+        "runs.csv",
+    ]
+    inner = load_model(tmp_path / "lr-0.1-inner-5-drop-0.5.keras")
+    assert [type(layer).__name__ for layer in inner.layers[-3:]] == ["Dense", "Dropout", "Dense"]
+    # The winner is the first of the best in the table.
+    table = printed.partition("Best validation accuracy of each run:\n")[2].split("\n\n")[0]
+    results = [line.strip().split("  ") for line in table.splitlines()]
+    winner = max(results, key=lambda result: float(result[0]))[1]
+    assert f"model.keras ({winner})" in printed
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size[0] > 1000
+
+
+def test_transfer_with_augmentation_computes_anew(photos, base, tmp_path, capsys):
+    assert transfer(photos, base, tmp_path, "--augment") == 0
+    assert "Computed once" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--base", "resnet"), "The base is one of xception, mobilenet or a model file."),
+        (("--image-size", 2), "Conv2D"),
+        (("--dropout", "1.5"), "rate in [0, 1]"),
+        (("--learning-rate", "-1"), "learning_rate to be a number >= 0"),
+    ],
+)
+def test_transfer_says_what_is_wrong(photos, base, tmp_path, capsys, more, sentence):
+    assert transfer(photos, base, tmp_path / "out", *more) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_transfer_wants_features_from_a_base(photos, trained, tmp_path, capsys):
+    assert transfer(photos, trained / "model.keras", tmp_path / "out") == 2
+    assert "is no base: it should end in features" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [("--learning-rate", "a,b"), ("--inner", "1.5")])
+def test_transfer_usage_errors(options, capsys):
+    with pytest.raises(SystemExit):
+        run("transfer", "--data", "x", *options)
+    assert "separated by commas" in capsys.readouterr().err
+
+
+# -- predict with a model that says nothing of itself ----------------------------------------------
+
+
+def test_predict_with_a_model_of_keras_s(photos, tmp_path, capsys):
+    """Its class names, size and input range come from the command line."""
+    inputs = layers.Input((None, None, 3))
+    x = layers.GlobalAveragePooling2D()(inputs)
+    model = Model(inputs, layers.Dense(2, activation="softmax")(x))
+    model.set_weights([np.array([[9.0, -9.0]] * 3), np.zeros(2)])  # bright or dark
+    model.save(tmp_path / "m.keras")
+    photo = photos / "test" / "day" / "0.png"
+    options = ("--classes", "day,night", "--image-size", 8, "--input-range", "signed", "--plan")
+    assert run("predict", tmp_path / "m.keras", photo, *options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Inference plan of")
+    assert lines[-2].endswith("day")
+    assert run("predict", tmp_path / "m.keras", photo, "--classes", "a,b,c", *options[2:]) == 2
+    assert "tells 2 classes apart. Received 3 names" in capsys.readouterr().err
+    assert run("predict", tmp_path / "m.keras", photo) == 2
+    assert "pass --classes and --image-size" in capsys.readouterr().err

@@ -30,6 +30,10 @@ def test_first_screen_has_twelve_lines_of_code():
 def test_example_runs(block, tmp_path):
     if "clothes/train" in block:
         datasets.write_clothing_sample(tmp_path / "clothes", {"train": 3}, size=64, seed=0)
+    if "model.keras" in block:
+        inputs = minicnn.Input((8, 8, 3))
+        x = minicnn.layers.BatchNormalization()(minicnn.layers.Conv2D(2, 3)(inputs))
+        minicnn.Model(inputs, x).save(tmp_path / "model.keras")
     found = subprocess.run(
         [sys.executable, "-c", block],
         cwd=tmp_path,
