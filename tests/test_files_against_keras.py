@@ -1,6 +1,8 @@
 """Files both ways: what Keras writes minicnn goes on with, and the other way round."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -368,6 +370,27 @@ def test_a_file_of_keras_2(tmp_path: Path) -> None:
     assert model.loss.from_logits is True
     assert (type(model.optimizer).__name__, model.optimizer.learning_rate) == ("Adam", 0.005)
     assert model.metrics_names == ["loss", "accuracy"]
+
+
+def test_a_keras_file_of_keras_2(tmp_path: Path) -> None:
+    """Keras 2.13's `.keras`: its own words for nodes in config.json, another folder for layers."""
+    w, b = keras_2_file(tmp_path / "old.h5")
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        group = file.create_group("_layer_checkpoint_dependencies/sequential")
+        group["_layer_checkpoint_dependencies/conv2d/vars/0"] = w
+        group["_layer_checkpoint_dependencies/conv2d/vars/1"] = b
+    with zipfile.ZipFile(tmp_path / "old.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"module": "keras", **KERAS_2}))
+        archive.writestr("metadata.json", json.dumps({"keras_version": "2.13.1"}))
+        archive.writestr("model.weights.h5", weights.getvalue())
+    with pytest.warns(UserWarning, match="starts anew"):
+        expected = models.load_model(tmp_path / "old.h5")
+    found = models.load_model(tmp_path / "old.keras")
+    x = photos(2)[:, :4, :4]
+    np.testing.assert_array_equal(found.predict(x, verbose=0), expected.predict(x, verbose=0))
+    for layer in ("base", "pool"):
+        assert found.get_layer(layer).name == layer
 
 
 # -- random models ---------------------------------------------------------------------------------

@@ -644,13 +644,14 @@ def test_a_hostile_description_is_refused_with_its_reason(case: str, tmp_path: P
     assert "m.keras" in str(caught.value)
 
 
-def test_models_within_models_without_end_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("depth", [900, 5000])
+def test_models_within_models_without_end_are_refused(depth: int, tmp_path: Path) -> None:
     path = tmp_path / "m.keras"
     Sequential([Input((3,)), layers.Dense(2)]).save(path)
     inner = '{"class_name": "Sequential", "config": {"name": "s", "layers": ['
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    members["config.json"] = (inner * 5000 + "]}}" * 5000).encode()
+    members["config.json"] = (inner * depth + "]}}" * depth).encode()
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
@@ -711,3 +712,21 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     assert path.stat().st_size < 2**20
     with pytest.raises(ValueError, match=r"more than \d+ bytes: refused"):
         models.load_model(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["/", ".", "..", "", "../dense", "/etc/passwd", "a" * 10_000, "\n"]
+)
+@pytest.mark.parametrize("where", ["layer", "weight"])
+def test_hostile_names_in_old_files_lead_nowhere(where: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "old.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name if where == "layer" else "dense"]
+        dense = file.create_group("dense")
+        dense.attrs["weight_names"] = [name, "bias"]
+        dense["kernel"], dense["bias"] = np.ones((3, 2), "f4"), np.ones(2, "f4")
+    model = Sequential([Input((3,)), layers.Dense(2, name="dense")])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"old\.h5"):
+        model.load_weights(path)
+    assert_same_weights(model, before)

@@ -118,7 +118,7 @@ def _built(config: dict[str, Any], file_size: int, build: Build, source: str) ->
     """
     try:
         with weight_budget(8 * file_size + 2**20):
-            return build(config)
+            return build(legacy.modern(config))  # Keras 2 wrote .keras files, too
     except ValueError as error:
         raise ValueError(f"{source} cannot be loaded. {error}") from error
     except (TypeError, KeyError, AttributeError, LookupError, ArithmeticError, RecursionError) as e:

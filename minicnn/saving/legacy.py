@@ -123,13 +123,13 @@ def read_optimizer(model: Any, file: Any, source: str) -> None:
 
 
 def read_config(file: Any, source: str) -> dict[str, Any]:
-    """What a `.keras` file's config.json would hold for this model."""
+    """What a `.keras` file's config.json would hold for this model, in Keras 2's words."""
     written = hdf5.text(file, "model_config", source)
     if written is None:
         raise ValueError(
             f"{source} holds weights without the model: make the model, then load_weights."
         )
-    config = modern(_json(written, "model_config", source))
+    config = _json(written, "model_config", source)
     training = hdf5.text(file, "training_config", source)
     if training is not None:
         settings = _json(training, "training_config", source)

@@ -28,6 +28,7 @@ from minicnn.layers.base import Layer, snake_case
 from minicnn.saving import hdf5
 
 SUFFIX = ".weights.h5"
+_OLD_FOLDER = "_layer_checkpoint_dependencies"  # what Keras 2.12 and 2.13 called `layers`
 Assignments = list[tuple[Any, np.ndarray]]
 
 
@@ -116,6 +117,8 @@ def assign(model: Any, assignments: Assignments, skipped: list[str], source: str
 
 
 def _layer_assignments(layer: Layer, file: Any, path: str, source: str) -> Assignments:
+    if _OLD_FOLDER in file:
+        path = path.replace("layers", _OLD_FOLDER)
     group = hdf5.member(file, f"{path}/vars", source)
     expected = len(layer.weights_list)
     found = 0 if group is None else len(group)
