@@ -446,6 +446,10 @@ class Model(Trainer, Layer):
         folds = [] if self._inference is None else self._inference[2]
         for line in summary.inference_plan(self, folds):
             print_fn(line)
+        for layer in self.layers:
+            if isinstance(layer, Model):
+                print_fn("")
+                layer.print_inference_plan(print_fn)
 
     def in_two(self) -> InTwo | None:
         """The layers before the first one that learns, and the rest, as two models."""

@@ -154,9 +154,12 @@ def inference_plan(model: Any, folds: list[Any]) -> list[str]:
     lines = [f'Inference plan of "{model.name}": {len(model.graph_nodes)} layers in {steps} steps.']
     nested = [layer.name for layer in model.layers if hasattr(layer, "graph_nodes")]
     if nested:
-        lines.append(f"Each of these has a plan of its own: {', '.join(nested)}.")
+        lines.append(f"Each of these has a plan of its own, below: {', '.join(nested)}.")
     if not folds:
-        return [*lines, "Nothing to fold: no normalization or ReLU stands behind a convolution."]
+        return [
+            *lines,
+            "Nothing to fold: no normalization or ReLU stands right behind a convolution.",
+        ]
     lines += [
         "",
         "At inference BatchNormalization scales and shifts each channel by fixed numbers, so the",

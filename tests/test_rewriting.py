@@ -261,7 +261,9 @@ def test_the_plan_says_what_became_of_each_layer() -> None:
     network().print_inference_plan(lines.append)
     text = "\n".join(lines)
     assert text.startswith('Inference plan of "functional": 6 layers in 5 steps.')
-    assert "Each of these has a plan of its own: base." in text
+    assert "Each of these has a plan of its own, below: base." in text
+    assert '\n\nInference plan of "base": 4 layers in 2 steps.' in text
+    assert "    conv2d takes batch_normalization + re_lu" in text
     assert "    conv2d_1 takes batch_normalization_1" in text
     # 8 * 6 * 4 numbers of 4 bytes, once.
     assert "Per example 768.00 B less are written to memory and read again." in text
