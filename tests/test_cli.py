@@ -339,8 +339,9 @@ def test_transfer_tries_each_with_each(photos, base, tmp_path, capsys):
     results = [line.strip().split("  ") for line in table.splitlines()]
     winner = max(results, key=lambda result: float(result[0]))[1]
     assert f"model.keras ({winner})" in printed
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.size[0] > 1000
+    for name in pictures:
+        with Image.open(tmp_path / name) as picture:
+            assert picture.size[0] > 1000
 
 
 def test_transfer_with_augmentation_computes_anew(photos, base, tmp_path, capsys):
