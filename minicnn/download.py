@@ -5,10 +5,11 @@ import hashlib
 import http.client
 import os
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def get_file(
     fname = fname or Path(parts.path).name
     if not fname or Path(fname).name != fname or fname in (".", ".."):
         raise ValueError(f"get_file expects fname to be a plain file name. Received {fname!r}.")
-    _check_url(origin)
+    check_url(origin)
     folder = Path(cache_dir if cache_dir is not None else keras_home()).expanduser() / cache_subdir
     target = folder / fname
     if target.is_file() and not force_download and _is_right(target, file_hash):
@@ -75,11 +76,53 @@ def get_file(
     return str(target)
 
 
+def fetch(
+    url: str,
+    largest: int,
+    seconds: float | None = None,
+    schemes: Sequence[str] = ("https",),
+) -> bytes:
+    """What the address holds, in memory.
+
+    Args:
+        url: HTTPS, or what else `schemes` allows (HTTP on this machine always).
+        largest: bytes; more are refused.
+        seconds: for all of it; None sets no limit but 30 seconds without a byte.
+
+    Raises:
+        ConnectionError: the server cannot be reached, says no, breaks off or takes too long.
+        ValueError: another scheme, or more than `largest` bytes.
+    """
+    check_url(url, schemes)
+    start = time.monotonic()
+    content = bytearray()
+    patience = _TIMEOUT if seconds is None else min(_TIMEOUT, seconds)
+    try:
+        with _opener(schemes).open(url, timeout=patience) as response:
+            # read1 returns what has arrived, so that a trickle meets the clock too.
+            while piece := response.read1(_PIECE):
+                content += piece
+                if len(content) > largest:
+                    raise ValueError(f"{url} has more than {largest} bytes: refused.")
+                if seconds is not None and time.monotonic() - start > seconds:
+                    raise TimeoutError(f"it took more than {seconds:g} seconds")
+            if response.length:
+                raise ConnectionError(f"{url} broke off, {response.length} bytes early. Try again.")
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
+        raise ConnectionError(f"{url} cannot be downloaded: {_reason(error)}.") from error
+    return bytes(content)
+
+
+def _reason(error: Exception) -> object:
+    """An HTTPError says "HTTP Error 404: Not Found" by itself, a URLError wraps its reason."""
+    return error if hasattr(error, "code") else getattr(error, "reason", error)
+
+
 def _download(
     url: str, temporary: Path, target: Path, file_hash: str | None, largest: int, show: bool | None
 ) -> None:
     try:
-        with _opener().open(url, timeout=_TIMEOUT) as response:
+        with _opener(("https",)).open(url, timeout=_TIMEOUT) as response:
             total = int(response.headers.get("Content-Length") or -1)
             if total > largest:
                 raise ValueError(
@@ -99,10 +142,8 @@ def _download(
                 raise ConnectionError(f"{url} broke off after {size} of {total} bytes. Try again.")
             expected = file_hash or _md5_of_server(response.headers)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
-        # An HTTPError says "HTTP Error 404: Not Found" by itself, a URLError wraps its reason.
-        reason = error if hasattr(error, "code") else getattr(error, "reason", error)
         raise ConnectionError(
-            f"{url} cannot be downloaded: {reason}. Without a network, put the file at "
+            f"{url} cannot be downloaded: {_reason(error)}. Without a network, put the file at "
             f"{str(target)!r} (or pass its path) yourself."
         ) from error
     if not _is_right(temporary, expected):
@@ -115,24 +156,29 @@ def _download(
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     """A secure address must not lead to an insecure one, or to a file."""
 
+    def __init__(self, schemes: Sequence[str]) -> None:
+        self._schemes = schemes
+
     def redirect_request(
         self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, url: Any
     ) -> Any:
-        _check_url(url)
+        check_url(url, self._schemes)
         return super().redirect_request(req, fp, code, msg, headers, url)
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    opener = urllib.request.build_opener(_SafeRedirects)
+def _opener(schemes: Sequence[str]) -> urllib.request.OpenerDirector:
+    opener = urllib.request.build_opener(_SafeRedirects(schemes))
     opener.addheaders = [("User-Agent", "minicnn")]
     return opener
 
 
-def _check_url(url: str) -> None:
+def check_url(url: str, schemes: Sequence[str] = ("https",)) -> None:
+    """Raise a `ValueError` unless the address has one of these schemes, or is on this machine."""
     parts = urllib.parse.urlsplit(url)
     local = parts.scheme == "http" and parts.hostname in _LOCAL
-    if not (parts.scheme == "https" or local) or not parts.hostname:
-        raise ValueError(f"Only HTTPS addresses are downloaded. Received {url!r}.")
+    if not (parts.scheme in schemes or local) or not parts.hostname:
+        allowed = " and ".join(scheme.upper() for scheme in schemes)
+        raise ValueError(f"Only {allowed} addresses are downloaded. Received {url!r}.")
 
 
 def _is_right(path: Path, file_hash: str | None) -> bool:

@@ -215,7 +215,7 @@ def save_img(
 
 
 def load_photo(
-    path: PathLike,
+    path: PathLike | bytes | io.BytesIO,
     image_size: tuple[int, int],
     interpolation: str = "bilinear",
     color_mode: str = "rgb",
@@ -244,7 +244,7 @@ def load_photo(
     return resize(x, image_size, interpolation)
 
 
-def decode_photo(path: PathLike, color_mode: str = "rgb") -> Array:
+def decode_photo(path: PathLike | bytes | io.BytesIO, color_mode: str = "rgb") -> Array:
     """The pixels of a photo as uint8 (height, width, channels), as `tf.io.decode_image`.
 
     JPEG alone differs, by a few of 255 levels: TensorFlow decodes it with a faster, rougher inverse
