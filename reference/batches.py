@@ -1,0 +1,108 @@
+"""Batches for Keras's `fit`, in an order that depends on the seed and the epoch's number alone.
+
+So a run that was interrupted goes on with the very batches that it would have seen. `fit` must be
+called with `shuffle=False`: the order is made here.
+"""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import keras
+import numpy as np
+
+from reference.console import progress
+from reference.data import THREADS, Photos, Reader, decoded
+
+Array = np.ndarray
+
+LARGEST_KEPT = 2 * 2**30  # bytes of decoded photos that are kept in memory
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of `x` and `y`; with a seed, in another order each epoch.
+
+    `x` is an array, or a function from row numbers to an array. Of several processes (`group`) each
+    takes its own slice of every batch; photos that do not divide among them (fewer than there are
+    processes, in the last batch) wait for another epoch.
+    """
+
+    def __init__(
+        self,
+        x: Array | Callable[[Array], Array],
+        y: Array,
+        batch_size: int,
+        seed: int | None = None,
+        group: Any = None,
+    ) -> None:
+        super().__init__()
+        self.x, self.y, self.batch_size = x, y, batch_size
+        self.seed, self.epoch, self.group = seed, 0, group
+        if group is not None and batch_size % group.count:
+            raise ValueError(
+                f"{group.count} processes share each batch: --batch-size should be a multiple of "
+                f"{group.count}. Received {batch_size}."
+            )
+        if group is not None and len(y) < group.count:
+            raise ValueError(f"{len(y)} photos are too few for {group.count} processes.")
+
+    def __len__(self) -> int:
+        count = 1 if self.group is None else self.group.count
+        return math.ceil((len(self.y) // count * count) / self.batch_size)
+
+    def order(self, epoch: int) -> Array:
+        """The row numbers of an epoch, in the order in which they are learned from."""
+        if self.seed is None:
+            return np.arange(len(self.y))
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.y))
+
+    def rows(self, batch: int) -> Array:
+        """The row numbers of a batch of the current epoch (this process's part of it)."""
+        rows = self.order(self.epoch)[batch * self.batch_size : (batch + 1) * self.batch_size]
+        if self.group is None:
+            return rows
+        rows = rows[: len(rows) // self.group.count * self.group.count]
+        return rows[self.group.share(len(rows))]
+
+    def __getitem__(self, batch: int) -> tuple[Array, Array]:
+        rows = self.rows(batch)
+        return self.x(rows) if callable(self.x) else self.x[rows], self.y[rows]
+
+
+class InOrder(keras.callbacks.Callback):
+    """Tells the batches which epoch it is.
+
+    They cannot count by `PyDataset.on_epoch_end`: Keras calls that once more where it looks at the
+    first batch to build the model, which it does in a new run and not in one that goes on.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._batches.epoch = epoch
+
+
+def pixels(photos: Photos, reader: Reader, show: bool = True) -> Array | Callable[[Array], Array]:
+    """The photos' pixels: kept in memory if they fit, else decoded when they are asked for.
+
+    Every photo is decoded once now, so that bad ones are named before anything is trained.
+    """
+    size = len(photos) * reader.image_size**2 * 3 * 4
+    keep = size <= LARGEST_KEPT
+    kept = []
+    with progress(f"Decoding {photos.name}", len(photos), show) as advance:
+        for batch in decoded(photos, reader, 32):
+            if keep:
+                kept.append(batch)
+            advance(len(batch))
+    if keep:
+        return np.concatenate(kept)
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="photos")
+
+    def read(rows: Array) -> Array:
+        return np.stack(list(threads.map(reader, [photos.paths[row] for row in rows])))
+
+    return read

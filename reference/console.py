@@ -1,0 +1,212 @@
+"""What the commands share: options, progress bars, and errors that end in one sentence."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+Command = Callable[[argparse.Namespace], None]
+
+
+@contextmanager
+def progress(title: str, total: int, show: bool = True) -> Iterator[Callable[[int], None]]:
+    """A bar with the time left, where there is a terminal; yields `advance(count)`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    quiet = not show or not Console().is_terminal
+    with Progress("{task.description}", *columns, transient=True, disable=quiet) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def say(text: str = "") -> None:
+    """Print at once, so that it stands before the slow work that it announces."""
+    print(text, flush=True)
+
+
+def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str] | None) -> int:
+    """Run a command: 0, or one sentence on stderr and 2 (130 after an interrupt)."""
+    options = parser.parse_args(arguments)
+    try:
+        command(options)
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        sentence = out_of_memory(error, getattr(options, "batch_size", None))
+        expected = (ValueError, TypeError, OSError, ImportError)
+        if sentence is None and not isinstance(error, expected):
+            raise  # a defect: its traceback says where
+        print(f"{parser.prog}: {sentence or error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def out_of_memory(error: Exception, batch_size: int | None) -> str | None:
+    """What to do about an error that says that memory ran out; None if it says something else.
+
+    Each backend has an error of its own (`ResourceExhaustedError`, `XlaRuntimeError`,
+    `OutOfMemoryError`); they share their words.
+    """
+    text = f"{type(error).__name__}: {error}"
+    words = r"RESOURCE_EXHAUSTED|ResourceExhausted|OutOfMemory|out of memory|MemoryError"
+    if not isinstance(error, MemoryError) and not re.search(words, text):
+        return None
+    if batch_size is None or batch_size < 2:
+        return "Out of memory. Smaller photos (--image-size) need less."
+    return (
+        f"Out of memory with batches of {batch_size} photos: try --batch-size {batch_size // 2}, "
+        "or smaller photos (--image-size)."
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Options
+# ---------------------------------------------------------------------------------------------
+
+
+def make_parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"python -m reference.{name}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("photos").add_argument
+    add(
+        "--data",
+        required=True,
+        metavar="DIR",
+        help='class folders train/, validation/, test/; or "download" (the course\'s photos), or '
+        '"sample" (drawn, no network)',
+    )
+    add("--image-size", type=positive, default=150, metavar="PX", help="side; default: 150")
+    add(
+        "--course-compatible",
+        action="store_true",
+        help="resize to the nearest pixel, as flow_from_directory does; default: bilinear",
+    )
+    add(
+        "--skip-bad-images",
+        action="store_true",
+        help="leave damaged photos out, by name, instead of stopping",
+    )
+
+
+def add_base_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("the frozen base").add_argument
+    add(
+        "--base",
+        default="xception",
+        metavar="NAME",
+        help="xception (default), another name of keras.applications, or a .keras file that ends "
+        "in features",
+    )
+    add(
+        "--weights",
+        default="imagenet",
+        metavar="W",
+        help="imagenet (default), none (random), or a weights file",
+    )
+    add(
+        "--input-range",
+        choices=("signed", "unit", "pixels"),
+        default="signed",
+        help="what a .keras base expects of a pixel: -1 to 1 (default), 0 to 1, 0 to 255; "
+        "the networks of keras.applications know it themselves",
+    )
+    add(
+        "--cache",
+        type=Path,
+        default=Path("runs/features"),
+        metavar="DIR",
+        help="where features are kept between commands; default: runs/features",
+    )
+
+
+def add_backend_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("how to compute").add_argument
+    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: what there is")
+    add(
+        "--precision",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        default="float32",
+        help="default: float32; the mixed ones are faster on GPUs made for them",
+    )
+    add(
+        "--xla",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="compile training steps with XLA; auto: on JAX, and on TensorFlow with a GPU",
+    )
+    add(
+        "--deterministic",
+        action="store_true",
+        help="the same seed gives the same numbers on a GPU too, slower",
+    )
+    add("--seed", type=seed, default=0, metavar="N", help="default: 0")
+    add(
+        "--strategy",
+        choices=("none", "mirrored", "multiworker"),
+        default="none",
+        help="mirrored: all GPUs of this machine (TensorFlow)",
+    )
+    many = parser.add_argument_group(
+        "several machines (JAX)", "the same command on each, with its own --process-id"
+    ).add_argument
+    many("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+    many("--processes", type=positive, metavar="N", help="how many take part")
+    many("--process-id", type=count, metavar="I", help="from 0 to N - 1")
+
+
+def positive(text: str) -> int:
+    number = int(text) if text.isdigit() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
+    return number
+
+
+def count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number, not {text!r}")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    if not text.isdigit() or int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(f"expected a whole number below 2**31, not {text!r}")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    """A learning rate: a positive number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number, not {text!r}")
+    return number
+
+
+def share(text: str) -> float:
+    """A drop rate: from 0 to below 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, not {text!r}")
+    return number
+
+
+def listed(kind: Callable[[str], float]) -> Callable[[str], list[float]]:
+    """An option of several values separated by commas."""
+    return lambda text: [kind(part) for part in text.split(",")]

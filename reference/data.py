@@ -1,0 +1,394 @@
+"""Photos in class folders, checked before anything is trained on them.
+
+    DIR/train/CLASS/*.jpg    DIR/validation/CLASS/*.jpg    DIR/test/CLASS/*.jpg (may be missing)
+
+`python -m reference.data --data DIR` reads every photo, names the bad ones, and prints a table.
+Photos are decoded and resized by `minicnn.images`, here as in training, evaluation, prediction and
+in minicnn itself: a network sees a new photo just as it saw the photos that it learned from.
+"""
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.atomic import replacing
+from minicnn.download import fetch
+from minicnn.images import BadImageError, img_to_array, load_img, load_photo
+from minicnn.images.dataset import ENDINGS
+from minicnn.images.folders import THREADS, class_folders, list_images
+from reference.console import progress
+
+Array = np.ndarray
+
+SPLITS = ("train", "validation", "test")
+SMALLEST, LARGEST = 16, 2048  # pixels a side
+INTERPOLATIONS = ("bilinear", "nearest")
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The photos of one split: where they are, and the number of each one's class."""
+
+    name: str
+    paths: tuple[str, ...]
+    labels: Array
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def one_hot(self) -> Array:
+        """Targets for `CategoricalCrossentropy`: (photos, classes) float32."""
+        return np.eye(len(self.class_names), dtype=np.float32)[self.labels]
+
+    def keep(self, chosen: Sequence[int]) -> "Photos":
+        """Only the photos of these numbers."""
+        return replace(
+            self, paths=tuple(self.paths[i] for i in chosen), labels=self.labels[list(chosen)]
+        )
+
+    def sha256(self) -> str:
+        """A checksum of the files' contents, in order: other photos, another checksum."""
+        whole = hashlib.sha256()
+        with ThreadPoolExecutor(THREADS) as threads:
+            for digest in threads.map(_file_sha256, self.paths):
+                whole.update(digest)
+        return whole.hexdigest()
+
+
+def _file_sha256(path: str) -> bytes:
+    return hashlib.sha256(Path(path).read_bytes()).digest()
+
+
+class Splits(NamedTuple):
+    """The photos to learn from, to choose by, and to judge by at the end."""
+
+    train: Photos
+    validation: Photos
+    test: Photos | None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """From a file to pixels: float32 (image_size, image_size, 3), from 0 to 255.
+
+    "bilinear" reads as `image_dataset_from_directory` does, "nearest" as `flow_from_directory`.
+    """
+
+    image_size: int
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        size = self.image_size
+        if isinstance(size, bool) or not isinstance(size, int) or not SMALLEST <= size <= LARGEST:
+            raise ValueError(
+                f"The image size should be a whole number of pixels from {SMALLEST} to {LARGEST}, "
+                f"such as 150 or 299. Received {size!r}."
+            )
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"interpolation should be one of {', '.join(INTERPOLATIONS)}. "
+                f"Received {self.interpolation!r}."
+            )
+
+    def __call__(self, path: str | Path | io.BytesIO) -> Array:
+        size = (self.image_size, self.image_size)
+        if self.interpolation == "nearest":
+            return img_to_array(load_img(path, target_size=size), dtype="float32")
+        return load_photo(path, size)
+
+    def read(self, paths: Sequence[str]) -> Array:
+        """These photos as one array. Raises `BadImageError` for the first bad one."""
+        pixels = np.empty((len(paths), self.image_size, self.image_size, 3), np.float32)
+        for row, path in enumerate(paths):
+            pixels[row] = self(path)
+        return pixels
+
+
+# ---------------------------------------------------------------------------------------------
+# Folders
+# ---------------------------------------------------------------------------------------------
+
+
+def find(folder: str | Path) -> Splits:
+    """The photos of a data set by its folders. Reads no photo yet (`check` does).
+
+    Raises `FileNotFoundError` or `ValueError` for a data set that nobody could train on: a missing
+    split, a class without photos, class folders that differ between splits.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f'There is no folder {str(folder)!r}. --data takes a folder, "download" for the '
+            'course\'s clothing photos, or "sample" for drawn ones that need no network.'
+        )
+    for name in SPLITS[:2]:
+        if not (folder / name).is_dir():
+            found = ", ".join(sorted(p.name for p in folder.iterdir() if p.is_dir())) or "none"
+            raise FileNotFoundError(
+                f"{str(folder)!r} should have the folders train and validation, with a folder per "
+                f"class in each. {name} is missing; its folders are: {found}."
+            )
+    train, validation = (find_split(folder / name, name) for name in SPLITS[:2])
+    test = find_split(folder / "test", "test") if (folder / "test").is_dir() else None
+    for other in (validation, test):
+        if other is not None and other.class_names != train.class_names:
+            raise ValueError(_difference(train, other))
+    return Splits(train, validation, test)
+
+
+def find_split(folder: Path, name: str) -> Photos:
+    """The photos of one split: class folders in alphabetical order, as Keras numbers them."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
+    classes = class_folders(str(folder), hidden=False)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{str(folder)!r} should have a folder per class, at least two. "
+            f"Found {', '.join(classes) or 'none'}."
+        )
+    found = [list_images(folder / label, ENDINGS) for label in classes]
+    empty = [label for label, paths in zip(classes, found, strict=True) if not paths]
+    if empty:
+        raise ValueError(
+            f"{str(folder)!r}: no photos ({', '.join(ENDINGS)}) of {', '.join(empty)}."
+        )
+    labels = np.repeat(np.arange(len(classes)), [len(paths) for paths in found])
+    return Photos(name, tuple(path for paths in found for path in paths), labels, tuple(classes))
+
+
+def _difference(train: Photos, other: Photos) -> str:
+    missing = sorted(set(train.class_names) - set(other.class_names))
+    extra = sorted(set(other.class_names) - set(train.class_names))
+    parts = [f"{other.name} lacks {', '.join(missing)}"] if missing else []
+    parts += [f"train lacks {', '.join(extra)}"] if extra else []
+    return (
+        f"The class folders of train and {other.name} should be the same, since a class's number "
+        f"is its place among the folders; {' and '.join(parts)}."
+    )
+
+
+def check(photos: Photos, skip: bool = False, show: bool = True) -> Photos:
+    """Decode every photo: `photos` if all can be read.
+
+    Raises `BadImageError` that names the bad ones; with `skip`, prints them and leaves them out.
+    """
+    bad: dict[int, str] = {}
+    with (
+        ThreadPoolExecutor(THREADS) as threads,
+        progress(f"Checking {photos.name}", len(photos), show) as advance,
+    ):
+        for index, reason in enumerate(threads.map(_why_unreadable, photos.paths)):
+            if reason is not None:
+                bad[index] = reason
+            advance(1)
+    if not bad:
+        return photos
+    told = told_bad(list(bad.values()), len(photos), photos.name)
+    if not skip:
+        raise BadImageError(f"{told} --skip-bad-images leaves them out.")
+    print(f"Left out: {told}", flush=True)
+    kept = photos.keep([index for index in range(len(photos)) if index not in bad])
+    gone = [n for i, n in enumerate(photos.class_names) if not (kept.labels == i).any()]
+    if gone:
+        raise ValueError(f"{photos.name}: no readable photo of {', '.join(gone)} is left.")
+    return kept
+
+
+def told_bad(reasons: Sequence[str], count: int, where: str) -> str:
+    """One paragraph that names bad photos, the first ten of them."""
+    more = f" … and {len(reasons) - 10} more." if len(reasons) > 10 else ""
+    return f"{len(reasons)} of {count} photos in {where} are bad: {' '.join(reasons[:10])}{more}"
+
+
+def _why_unreadable(path: str) -> str | None:
+    try:
+        load_img(path)
+    except (BadImageError, OSError) as error:
+        return str(error)
+    return None
+
+
+def decoded(
+    photos: Photos, reader: Reader, batch_size: int, part: slice = slice(None)
+) -> Iterator[Array]:
+    """The pixels of all photos (or of a `part`), batch by batch, decoded ahead in threads.
+
+    Raises one `BadImageError` that names all bad photos, after the last one has been looked at.
+    """
+    paths = photos.paths[part]
+    bad: list[str] = []
+
+    def read(path: str) -> Array | None:
+        try:
+            return reader(path)
+        except (BadImageError, OSError) as error:
+            bad.append(str(error))
+            return None
+
+    ahead = 4 * THREADS + batch_size  # photos decoded and not yet asked for
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="photos") as threads:
+        coming = [threads.submit(read, path) for path in paths[:ahead]]
+        following = iter(paths[ahead:])
+        for first in range(0, len(paths), batch_size):
+            batch = []
+            for _ in range(min(batch_size, len(paths) - first)):
+                batch.append(coming.pop(0).result())
+                if (path := next(following, None)) is not None:
+                    coming.append(threads.submit(read, path))
+            if not bad:
+                yield np.stack([pixels for pixels in batch if pixels is not None])
+    if bad:
+        raise BadImageError(
+            f"{told_bad(sorted(bad), len(paths), photos.name)} --skip-bad-images leaves them out."
+        )
+
+
+# ---------------------------------------------------------------------------------------------
+# The course's photos
+# ---------------------------------------------------------------------------------------------
+
+REPOSITORY = "alexeygrigorev/clothing-dataset-small"
+COMMIT = "36364be1969242c019705255cd87aed00c73a939"
+_API, _FILES = "https://api.github.com", "https://raw.githubusercontent.com"
+_LARGEST_LIST, _LARGEST_PHOTO = 2**24, 2**25  # bytes
+_TRIES, _CONNECTIONS = 3, 8
+
+
+def download(
+    folder: str | Path,
+    repository: str = REPOSITORY,
+    commit: str = COMMIT,
+    api: str = _API,
+    files: str = _FILES,
+    show: bool = True,
+) -> Path:
+    """The course's photos from GitHub, at a pinned commit, into `folder`; returns it.
+
+    The list of files comes first, with the Git blob id (SHA-1 of length and content) of each. A
+    file that is there with the right id is not fetched again, so a download that was interrupted
+    goes on where it stopped; one that arrives with another id is refused. Git's own checksum of
+    checksums, the commit's tree id, is computed over the list and must be right too.
+
+    Raises `ConnectionError` without a network, `ValueError` for content that is not what was asked.
+    """
+    folder = Path(folder)
+    about = _fetch_json(f"{api}/repos/{repository}/git/commits/{commit}")
+    tree = str(about.get("tree", {}).get("sha"))
+    answer = _fetch_json(f"{api}/repos/{repository}/git/trees/{tree}?recursive=1")
+    if answer.get("truncated") or "tree" not in answer:
+        raise ValueError("GitHub's list of files is not whole. Try again later.")
+    if about.get("sha") != commit or _tree_ids(answer["tree"]).get("") != tree:
+        raise ValueError(f"GitHub's list of files does not have the checksum of commit {commit}.")
+    wanted = _wanted(answer["tree"])
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def get(entry: tuple[str, str]) -> None:
+        path, blob = entry
+        target = folder / path
+        if target.is_file() and _blob_id(target.read_bytes()) == blob:
+            return
+        content = _fetch(f"{files}/{repository}/{commit}/{path}", _LARGEST_PHOTO)
+        if _blob_id(content) != blob:
+            raise ValueError(f"{path} arrived damaged: its checksum is not {blob}. Try again.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as temporary:
+            temporary.write_bytes(content)
+
+    with (
+        ThreadPoolExecutor(_CONNECTIONS) as threads,
+        progress("Downloading photos", len(wanted), show) as advance,
+    ):
+        waiting = [threads.submit(get, entry) for entry in wanted.items()]
+        try:
+            for done in waiting:
+                done.result()
+                advance(1)
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+    return folder
+
+
+def _wanted(entries: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Photos of the three splits, and the licence: path to blob id."""
+    wanted = {}
+    for entry in entries:
+        parts = Path(entry["path"]).parts
+        if entry["type"] != "blob" or ".." in parts or Path(entry["path"]).is_absolute():
+            continue
+        photo = parts[0] in SPLITS and len(parts) == 3 and entry["path"].lower().endswith(ENDINGS)
+        if photo or entry["path"] in ("LICENSE", "README.md"):
+            wanted[entry["path"]] = entry["sha"]
+    return wanted
+
+
+def _tree_ids(entries: Sequence[dict[str, str]]) -> dict[str, str]:
+    """The id of each folder ("" is the root), computed from its entries' as Git does."""
+    children: dict[str, list[tuple[str, str, str]]] = {"": []}
+    for entry in entries:
+        parent, _, name = entry["path"].rpartition("/")
+        children.setdefault(parent, []).append((name, entry["mode"], entry["path"]))
+    blobs = {entry["path"]: entry["sha"] for entry in entries if entry["type"] != "tree"}
+    ids: dict[str, str] = {}
+    for folder in sorted(children, key=lambda path: -path.count("/") if path else 1):
+        body = b""
+        # Git sorts a folder's name as if it ended in a slash.
+        for name, mode, path in sorted(
+            children[folder], key=lambda child: child[0] + ("/" if child[2] not in blobs else "")
+        ):
+            number = blobs.get(path) or ids.get(path, "")
+            body += f"{mode.lstrip('0')} {name}\0".encode() + bytes.fromhex(number)
+        ids[folder] = hashlib.sha1(f"tree {len(body)}\0".encode() + body).hexdigest()
+    return ids
+
+
+def _blob_id(content: bytes) -> str:
+    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+
+
+def _fetch_json(url: str) -> dict[str, Any]:
+    answer = json.loads(_fetch(url, _LARGEST_LIST))
+    if not isinstance(answer, dict):
+        raise ValueError(f"{url} did not answer with a JSON object.")
+    return answer
+
+
+def _fetch(url: str, largest: int) -> bytes:
+    """What the address holds; tried again after a broken connection."""
+    for attempt in range(_TRIES):
+        try:
+            return fetch(url, largest)
+        except ConnectionError as error:
+            status = getattr(error.__cause__, "code", 500)
+            if attempt + 1 == _TRIES or status < 500:
+                raise ConnectionError(
+                    f"{error} What has arrived stays, and the next call goes on from there. "
+                    'Without a network: --data sample, or "git clone '
+                    f'https://github.com/{REPOSITORY}" elsewhere and --data FOLDER.'
+                ) from error
+            time.sleep(2**attempt)
+    raise AssertionError("the loop returns or raises")
+
+
+def locate(data: str, cache: str | Path | None = None) -> Path:
+    """The folder that `--data` means: itself, or what "download" and "sample" put there."""
+    home = Path(cache) if cache is not None else Path.home() / ".cache" / "minicnn"
+    if data == "download":
+        return download(home / "clothing-dataset-small")
+    if data == "sample":
+        from minicnn.datasets import write_clothing_sample
+
+        return write_clothing_sample(home / "clothing-sample")
+    return Path(data)
+
+
+__all__ = ["Photos", "Reader", "Splits", "check", "decoded", "download", "find", "locate"]

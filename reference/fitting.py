@@ -1,0 +1,275 @@
+"""One training run: its epochs, its best model, and what it needs to go on after a kill.
+
+After each epoch, `state.npz` holds all that the rest of the run depends on: weights, optimizer,
+the state of random layers, and the history. It is replaced in one step, after the best model has
+been written; and since a seed and an epoch's number fix the epoch's batches, a run that was killed
+at any moment goes on to the same history and the same best model.
+"""
+
+import csv
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from minicnn.atomic import replacing
+from reference.batches import Batches, InOrder
+
+Array = np.ndarray
+History = dict[str, list[float]]
+
+COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. `patience`: stop after so many epochs without a better validation accuracy."""
+
+    learning_rate: float = 0.001
+    size_inner: int = 0
+    droprate: float = 0.0
+    epochs: int = 10
+    batch_size: int = 32
+    seed: int = 0
+    patience: int | None = None
+    class_weights: bool = False
+    augment: bool = False
+    fine_tune: str | None = None  # the first layer of the base that learns, by (start of) its name
+    fine_tune_epochs: int = 5
+    fine_tune_rate: float = 1e-5
+
+    def __str__(self) -> str:
+        words = [f"learning rate {self.learning_rate:g}"]
+        if self.size_inner:
+            words.append(f"inner {self.size_inner}")
+        if self.droprate:
+            words.append(f"dropout {self.droprate:g}")
+        if self.augment:
+            words.append("augmented")
+        if self.fine_tune:
+            words.append(f"fine-tuned from {self.fine_tune}")
+        return ", ".join(words)
+
+
+def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
+    """The first epoch with the highest validation accuracy, counted from 0."""
+    return int(np.argmax(history["val_accuracy"]))
+
+
+def balanced(y: Array) -> dict[int, float]:
+    """Weights that let each class count the same: photos / (classes · photos of the class)."""
+    counts = y.sum(axis=0)
+    return {index: float(len(y) / (len(counts) * n)) for index, n in enumerate(counts)}
+
+
+def scores(logits: Array, y: Array) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy of logits, as `fit` reports them."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    right = logits.argmax(axis=1) == y.argmax(axis=1)
+    return float(-(y * log_p).sum(axis=1).mean()), float(right.mean())
+
+
+# ---------------------------------------------------------------------------------------------
+# Callbacks
+# ---------------------------------------------------------------------------------------------
+
+
+class BestModel(keras.callbacks.ModelCheckpoint):
+    """Keras's checkpoint of the best epoch, `save_best_only`, written by a function of ours.
+
+    `write` saves the whole model, though only its head is trained, and never half of it. `best` is
+    the accuracy to beat, where a run goes on.
+    """
+
+    def __init__(self, path: Path, write: Callable[[], None], best: float | None = None) -> None:
+        super().__init__(
+            str(path),
+            monitor="val_accuracy",
+            mode="max",
+            save_best_only=True,
+            initial_value_threshold=best,
+        )
+        self._write = write
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(_Saves(self._write))
+
+
+class _Saves:
+    """What `ModelCheckpoint` asks of a model."""
+
+    def __init__(self, write: Callable[[], None]) -> None:
+        self._write = write
+
+    def save(self, filepath: str, overwrite: bool = True) -> None:
+        self._write()
+
+
+class BestWeights(keras.callbacks.Callback):
+    """The weights of the best epoch, in memory: a sweep writes only its winner."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.best: float | None = None
+        self.weights: list[Array] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.best is None or logs["val_accuracy"] > self.best:
+            self.best, self.weights = logs["val_accuracy"], self.model.get_weights()
+
+
+class Record(keras.callbacks.Callback):
+    """Keeps the history, calls `after` after each epoch, and stops when patience ends."""
+
+    def __init__(
+        self,
+        history: History,
+        patience: int | None = None,
+        since: int = 0,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__()
+        self.history, self.patience, self.since, self.after = history, patience, since, after
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        for name in COLUMNS:
+            self.history[name].append(float(logs[name]))
+        self.after()
+        if is_over(self.history, self.patience, self.since):
+            self.model.stop_training = True
+
+
+def is_over(history: History, patience: int | None, since: int = 0) -> bool:
+    """Whether the last `patience` epochs (from number `since` on) brought nothing better."""
+    done = len(history["loss"])
+    if patience is None or done <= since:
+        return False
+    return done - 1 - max(best_epoch(history), since) >= patience
+
+
+class ValidationHere(keras.callbacks.Callback):
+    """Validation by one process alone, which `fit` cannot do where several train together."""
+
+    def __init__(self, logits: Callable[[Any], Array], y: Array) -> None:
+        super().__init__()
+        self._logits, self._y = logits, y
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs["val_loss"], logs["val_accuracy"] = scores(self._logits(self.model), self._y)
+
+
+def run_epochs(
+    model: keras.Model,
+    training: Batches,
+    validation: Batches | None,
+    epochs: range,
+    callbacks: Sequence[keras.callbacks.Callback],
+    class_weight: dict[int, float] | None = None,
+    verbose: int = 0,
+) -> None:
+    """Keras's `fit` over these epochs."""
+    if not epochs:
+        return
+    model.fit(
+        training,
+        validation_data=validation,
+        initial_epoch=epochs.start,
+        epochs=epochs.stop,
+        shuffle=False,
+        callbacks=[InOrder(training), *callbacks],
+        class_weight=class_weight,
+        verbose=verbose,
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# The state of a run
+# ---------------------------------------------------------------------------------------------
+
+
+def empty_history() -> History:
+    return {name: [] for name in COLUMNS}
+
+
+def learning_variables(model: keras.Model) -> list[Any]:
+    """What changes while the model trains: weights, random layers, optimizer."""
+    optimizer = model.optimizer
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    changing = {id(variable) for variable in model.trainable_variables}
+    random = [v for v in model.variables if "seed_generator" in v.path]
+    chosen = [v for v in model.variables if id(v) in changing]
+    return [*chosen, *random, *optimizer.variables]
+
+
+class State(NamedTuple):
+    """Where an interrupted run stands: its history, and the values of `learning_variables`.
+
+    `fine_tuning_since` is the number of the first epoch of fine-tuning, None before it.
+    """
+
+    history: History
+    fine_tuning_since: int | None
+    values: list[Array]
+
+
+def write_state(
+    path: Path,
+    about: Mapping[str, Any],
+    history: History,
+    fine_tuning_since: int | None,
+    model: keras.Model,
+) -> None:
+    """All that the rest of the run depends on, in one file, replaced in one step."""
+    told = {"about": dict(about), "history": history, "fine_tuning_since": fine_tuning_since}
+    arrays = {
+        f"v{number:05d}": keras.ops.convert_to_numpy(variable)
+        for number, variable in enumerate(learning_variables(model))
+    }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, told=np.array(json.dumps(told)), **arrays)
+
+
+def read_state(path: Path, about: Mapping[str, Any]) -> State:
+    """Where the run stands. Raises `ValueError` if it is another run (settings, photos, base)."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            told = json.loads(str(file["told"]))
+            values = [np.asarray(file[name]) for name in sorted(file.files) if name != "told"]
+        before, now = told["about"], dict(about)
+        state = State(told["history"], told["fine_tuning_since"], values)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged ({error}): start anew, without --resume.") from error
+    other = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    if other:
+        changes = "; ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in other)
+        raise ValueError(
+            f"{path} is of another run ({changes}): the same command goes on with it, and without "
+            "--resume a new run begins."
+        )
+    return state
+
+
+def restore(model: keras.Model, values: Sequence[Array]) -> None:
+    """Put a state's values into the model and its optimizer."""
+    variables = learning_variables(model)
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [value.shape for value in values]:
+        raise ValueError("The saved state is of another model: start anew, without --resume.")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def write_history(path: Path, history: Mapping[str, Sequence[float]]) -> None:
+    """The history as CSV, epochs counted from 1."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["epoch", *COLUMNS])
+        for epoch, row in enumerate(zip(*(history[name] for name in COLUMNS), strict=True), 1):
+            table.writerow([epoch, *row])

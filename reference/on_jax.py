@@ -1,0 +1,128 @@
+"""What is JAX's own, above all several processes that train one model: the only file with jax.
+
+Every process runs the same program on its own photos. Keras's `DataParallel` keeps a copy of the
+weights in each and averages the gradients, so all copies stay the same, and the same as those of
+one process that sees all photos. Keras 3's `fit` cannot do this on TensorFlow (keras issue 20585).
+"""
+
+import atexit
+import os
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+Array = np.ndarray
+
+
+def version() -> str:
+    return str(jax.__version__)
+
+
+def gpus() -> list[str]:
+    return [str(device) for device in jax.devices() if device.platform == "gpu"]
+
+
+def use_cpu() -> None:
+    jax.config.update("jax_platforms", "cpu")
+
+
+def make_deterministic() -> None:
+    """Read when the first GPU program is compiled; the CPU's programs are deterministic anyway."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+
+
+# Seconds without a sign of life after which a process counts as gone.
+HEARTBEAT = 20
+MEETING = 120  # seconds within which all processes should have started
+
+# JAX ends a process that has lost another one inside C++, where no Python can say anything. So a
+# second, tiny process waits for word that all went well, and speaks if none comes.
+_WATCHER = """
+import sys
+if sys.stdin.read() != "done":
+    print(sys.argv[1], file=sys.stderr, flush=True)
+"""
+
+
+class Processes:
+    """The group of processes that train together; this one is number `index` of `count`."""
+
+    def __init__(self, coordinator: str, count: int, index: int) -> None:
+        """Join the group. Raises `ConnectionError` if it does not come together."""
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        sentence = (
+            f"Process {index} of {count} (meeting at {coordinator}) ended before its work did: it, "
+            "or another process, or the connection between them was lost. Start all of them again "
+            "with --resume: the run goes on after its last whole epoch."
+        )
+        self._watcher = subprocess.Popen(
+            [sys.executable, "-c", _WATCHER, sentence],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # an interrupt at the keyboard is not for it
+        )
+        atexit.register(self._went_well)  # not called when JAX, or a signal, ends the process
+        try:
+            jax.distributed.initialize(
+                coordinator,
+                count,
+                index,
+                initialization_timeout=MEETING,
+                heartbeat_timeout_seconds=HEARTBEAT,
+                shutdown_timeout_seconds=HEARTBEAT,
+            )
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise ConnectionError(
+                f"Process {index} of {count} did not meet the others at {coordinator}: {reason}. "
+                "Start the same command with every --process-id from 0, all with one --coordinator."
+            ) from error
+        self.count, self.index = count, index
+
+    def _went_well(self) -> None:
+        """The work is done, or ended in a sentence of its own: nobody needs to say anything."""
+        if self._watcher.poll() is None:
+            self._watcher.communicate("done")
+
+    def distribute(self) -> None:
+        """From here on, new models have a copy in each process and learn together.
+
+        Each process brings its own slice of every batch (`auto_shard_dataset=False`).
+        """
+        keras.distribution.set_distribution(
+            keras.distribution.DataParallel(auto_shard_dataset=False)
+        )
+
+    def gather(self, own: Array, total: int) -> Array:
+        """The rows of all processes in order, in each; every process brings its `share`."""
+        from jax.experimental import multihost_utils
+
+        longest = -(-total // self.count)
+        padded = np.zeros((longest, *own.shape[1:]), own.dtype)
+        padded[: len(own)] = own
+        stacked = np.asarray(multihost_utils.process_allgather(padded))
+        shares = [self.share(total, index) for index in range(self.count)]
+        return np.concatenate(
+            [rows[: share.stop - share.start] for rows, share in zip(stacked, shares, strict=True)]
+        )
+
+    def share(self, total: int, index: int | None = None) -> slice:
+        """Which of `total` rows are this process's, or that of `index`."""
+        index = self.index if index is None else index
+        return slice(total * index // self.count, total * (index + 1) // self.count)
+
+
+def run_here(model: Any, x: Array, batch_size: int) -> Array:
+    """The model's outputs for x, computed by this process alone from its copy of the weights."""
+    local = [
+        [variable.value.addressable_data(0) for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    ]
+    run = jax.jit(lambda weights, x: model.stateless_call(*weights, x, training=False)[0])
+    parts = [run(local, x[at : at + batch_size]) for at in range(0, len(x), batch_size)]
+    return np.concatenate([np.asarray(part) for part in parts])

@@ -1,0 +1,53 @@
+"""What is TensorFlow's own: the only file here that imports tensorflow."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def version() -> str:
+    return str(tf.__version__)
+
+
+def gpus() -> list[str]:
+    return [device.name for device in tf.config.list_physical_devices("GPU")]
+
+
+def prepare(use_gpu: bool) -> None:
+    """Take GPU memory as it is needed, not all at once; or leave the GPUs alone."""
+    for device in tf.config.list_physical_devices("GPU"):
+        if use_gpu:
+            tf.config.experimental.set_memory_growth(device, True)
+    if not use_gpu:
+        tf.config.set_visible_devices([], "GPU")
+
+
+def make_deterministic() -> None:
+    tf.config.experimental.enable_op_determinism()
+
+
+def mirrored(devices: list[str] | None = None) -> Any:
+    """One copy of the model on each GPU (or on these devices); each batch is shared among them."""
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def scope(strategy: Any) -> AbstractContextManager[Any]:
+    context: AbstractContextManager[Any] = strategy.scope()
+    return context
+
+
+def run_tflite(path: Path, x: np.ndarray) -> np.ndarray:
+    """The outputs of a TFLite file, photo by photo."""
+    interpreter = tf.lite.Interpreter(str(path))
+    interpreter.allocate_tensors()
+    into = interpreter.get_input_details()[0]["index"]
+    out = interpreter.get_output_details()[0]["index"]
+    rows = []
+    for photo in x:
+        interpreter.set_tensor(into, photo[None])
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(out)[0])
+    return np.stack(rows)
