@@ -1,0 +1,150 @@
+"""What a frozen base says of each photo: computed once, kept, read by every experiment.
+
+While only the head learns, the base gives the same vector for the same photo in each epoch, for
+each learning rate, each seed. So one pass over the photos stands for all of them. What the vectors
+depend on is in the file's name as a checksum: the photos, how they are read, the base and its
+weights, the precision, and the versions of what computed them. Another photo, another file.
+"""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import PIL
+
+from minicnn.atomic import replacing
+from reference.backend import Machine
+from reference.console import progress, say
+from reference.data import Photos, Reader, decoded
+from reference.model import Base
+
+Array = np.ndarray
+
+BATCH = 32
+_FORM = 1  # of the file; another number, another name
+
+
+@dataclass(frozen=True)
+class Features:
+    """One vector a photo: `x` (photos, channels) float32, `y` one-hot."""
+
+    x: Array
+    y: Array
+    image_size: int
+    computed: bool  # now, or read from the cache
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def key(photos: Photos, reader: Reader, base: Base, machine: Machine) -> dict[str, Any]:
+    """Everything that the vectors depend on."""
+    return {
+        "form": _FORM,
+        "photos": photos.sha256(),
+        "image_size": reader.image_size,
+        "interpolation": reader.interpolation,
+        "base": base.name,
+        "weights": base.sha256(),
+        "precision": machine.precision,
+        "versions": [machine.version, keras.__version__, PIL.__version__],
+    }
+
+
+def path_for(cache: str | Path, about: dict[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    return Path(cache) / f"{about['base']}-{about['image_size']}-{digest[:20]}.npz"
+
+
+def extract(
+    photos: Photos,
+    reader: Reader,
+    base: Base,
+    machine: Machine,
+    cache: str | Path | None = None,
+    show: bool = True,
+) -> Features:
+    """The vectors of all photos, from the cache if they are there, else computed and kept.
+
+    With several processes each computes its share of the photos, and all get all vectors. Raises
+    `BadImageError` that names all bad photos, `ValueError` where photos and base differ in size.
+    """
+    if reader.image_size != base.image_size:
+        raise ValueError(
+            f"The base takes photos of {base.image_size} pixels a side. Received a reader for "
+            f"{reader.image_size}: one run has one image size."
+        )
+    about = key(photos, reader, base, machine)
+    path = None if cache is None else path_for(cache, about)
+    x = None if path is None else _read(path, about, len(photos))
+    computed = x is None
+    if x is None:
+        x = _compute(photos, reader, base, machine, show)
+        if path is not None and machine.is_first:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, features=x, about=np.array(json.dumps(about)))
+    return Features(x, photos.one_hot(), reader.image_size, computed)
+
+
+def _read(path: Path, about: dict[str, Any], count: int) -> Array | None:
+    """The vectors in a file of the cache; None (and a sentence) if it is not whole."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            x = np.asarray(file["features"])
+            same = json.loads(str(file["about"])) == about
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        say(f"{path} is damaged ({error}): computed anew.")
+        return None
+    if not same or x.ndim != 2 or len(x) != count or not np.isfinite(x).all():
+        say(f"{path} is not what its name says: computed anew.")
+        return None
+    return x
+
+
+def _compute(photos: Photos, reader: Reader, base: Base, machine: Machine, show: bool) -> Array:
+    with machine.scope():
+        extractor = base.extractor()
+    extractor.compile(jit_compile=machine.jit_compile(small=False))
+    group = machine.processes
+    part = slice(None) if group is None else group.share(len(photos))
+    x = outputs(extractor, photos, reader, f"Features of {photos.name}", show, part)
+    if not np.isfinite(x).all():
+        raise ValueError(
+            f"The base makes NaN or infinity of photos in {photos.name}: are its weights whole, "
+            f"and is {machine.precision} enough for it?"
+        )
+    return x if group is None else np.asarray(group.gather(x, len(photos)))
+
+
+def outputs(
+    model: keras.Model,
+    photos: Photos,
+    reader: Reader,
+    title: str,
+    show: bool = True,
+    part: slice = slice(None),
+) -> Array:
+    """The model's outputs for the photos (or a `part` of them): one float32 row each.
+
+    The next photos are decoded while the current ones are computed. A batch that is not full is
+    filled up, so that nothing is compiled for another size.
+    """
+    count = len(range(*part.indices(len(photos))))
+    rows = np.empty((count, model.output_shape[-1]), np.float32)
+    done = 0
+    with progress(title, count, show) as advance:
+        for batch in decoded(photos, reader, BATCH, part):
+            missing = np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)
+            y = model.predict_on_batch(np.concatenate([batch, missing]))
+            rows[done : done + len(batch)] = keras.ops.convert_to_numpy(y)[: len(batch)]
+            done += len(batch)
+            advance(len(batch))
+    return rows

@@ -1,0 +1,492 @@
+"""The network: a frozen base that others trained, and a small head that learns.
+
+    photo → preprocess → base (frozen) → global average → [inner, ReLU] → [dropout] → logits
+    0…255   as the base     rows × columns   one number                      one score a class
+            expects          × channels       a channel
+
+`make_model` is the course's function. `save` writes one `.keras` file that has all a prediction
+needs: weights, class names, image size, interpolation, and (as layers) the preprocessing. `load`
+builds the network in code and takes only weights from the file.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import h5py
+import keras
+import numpy as np
+
+from minicnn.atomic import replacing
+from reference.data import Reader
+
+Array = np.ndarray
+
+INPUT_RANGES = {
+    "signed": (1 / 127.5, -1.0),
+    "unit": (1 / 255, 0.0),
+    "pixels": (1.0, 0.0),
+}
+_LARGEST_JSON = 16 * 2**20  # bytes
+
+
+class Pixels(NamedTuple):
+    """What a base expects of a pixel: x @ matrix + offset, of red, green, blue from 0 to 255."""
+
+    matrix: Array
+    offset: Array
+
+    def layers(self) -> list[keras.Layer]:
+        """The same as layers, so that it travels inside the model file."""
+        scale = np.diag(self.matrix)
+        if not np.array_equal(self.matrix, np.diag(scale)):
+            # Colours change places (VGG and ResNet were trained on blue, green, red).
+            mix = keras.layers.Conv2D(3, 1, trainable=False, name="preprocess", dtype="float32")
+            mix.build((None, None, None, 3))
+            mix.set_weights([self.matrix[None, None], self.offset])
+            return [mix]
+        if np.all(scale == 1) and not self.offset.any():
+            return []
+
+        def short(values: Array) -> Any:
+            return float(values[0]) if np.all(values == values[0]) else values.tolist()
+
+        scaling = {"scale": short(scale), "offset": short(self.offset)}
+        return [keras.layers.Rescaling(**scaling, name="preprocess", dtype="float32")]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A network that ends in features, frozen, for photos of one size."""
+
+    name: str
+    network: keras.Model
+    pixels: Pixels
+    image_size: int
+    input_range: str = "signed"
+
+    def sha256(self) -> str:
+        """A checksum of the weights and of what comes before them."""
+        whole = hashlib.sha256(np.concatenate([*self.pixels.matrix, self.pixels.offset]).tobytes())
+        for variable in self.network.variables:
+            value = np.ascontiguousarray(keras.ops.convert_to_numpy(variable), np.float32)
+            whole.update(f"{variable.path.rpartition('/')[2]} {value.shape}".encode())
+            whole.update(value.data)
+        return whole.hexdigest()
+
+    def extractor(self) -> keras.Model:
+        """Photo in, one vector out: all that stays the same while the head learns."""
+        inputs = keras.Input((self.image_size, self.image_size, 3), name="photo")
+        return keras.Model(inputs, self.vectors(inputs), name="extractor")
+
+    def vectors(self, inputs: Any) -> Any:
+        x = inputs
+        for layer in self.pixels.layers():
+            x = layer(x)
+        x = self.network(x, training=False)  # its BatchNormalization stays as it was trained
+        return keras.layers.GlobalAveragePooling2D(name="vectors", dtype="float32")(x)
+
+
+# ---------------------------------------------------------------------------------------------
+# The base
+# ---------------------------------------------------------------------------------------------
+
+
+def applications() -> dict[str, tuple[Callable[..., keras.Model], ModuleType]]:
+    """`keras.applications` by lower-case name: the function, and its preprocessing's module."""
+    modules = [m for m in vars(keras.applications).values() if hasattr(m, "preprocess_input")]
+    found = {}
+    for name, function in vars(keras.applications).items():
+        if callable(function):
+            homes = [m for m in modules if getattr(m, name, None) is function]
+            if homes:
+                found[name.lower()] = (function, homes[0])
+    return found
+
+
+def load_base(
+    name: str, image_size: int, weights: str = "imagenet", input_range: str = "signed"
+) -> Base:
+    """A base by name (`keras.applications`) or by file (`.keras`), for photos of this size.
+
+    `weights`: "imagenet", "none" (random), or the path of a weights file. `input_range` says what
+    the network of a file expects of a pixel; the others have their own preprocessing.
+
+    Raises `ValueError` for a size that the network does not take, weights that are not its own, or
+    a network that does not end in features; `FileNotFoundError`; `ConnectionError` offline.
+    """
+    Reader(image_size)
+    known = applications()
+    if name.lower() in known:
+        function, module = known[name.lower()]
+        network = _application(function, image_size, weights)
+        return Base(name.lower(), network, probed(module.preprocess_input), image_size)
+    if not name.endswith((".keras", ".h5")):
+        raise ValueError(
+            f"--base is a name of keras.applications or a .keras file. Received {name!r}. "
+            f"Names: {', '.join(known)}."
+        )
+    if weights not in ("imagenet", "none"):
+        raise ValueError(f"--base {name} brings its own weights; --weights {weights} has no use.")
+    network = _from_file(Path(name))
+    if len(network.inputs) != 1 or [len(y.shape) for y in network.outputs] != [4]:
+        raise ValueError(
+            f"{name} is no base: it should end in features (batch, rows, columns, channels). "
+            f"It ends in {[tuple(y.shape) for y in network.outputs]}: cut the classifier off "
+            "(include_top=False)."
+        )
+    _check_size(network, image_size, name)
+    if input_range not in INPUT_RANGES:
+        raise ValueError(f"input_range is one of {list(INPUT_RANGES)}. Received {input_range!r}.")
+    scale, offset = INPUT_RANGES[input_range]
+    pixels = Pixels(np.eye(3) * scale, np.full(3, offset))
+    if keras.config.dtype_policy().name != "float32":
+        network = with_policy(network, keras.config.dtype_policy().name)
+    network.trainable = False
+    return Base(Path(name).stem, network, pixels, image_size, input_range)
+
+
+def _application(
+    function: Callable[..., keras.Model], image_size: int, weights: str
+) -> keras.Model:
+    name = function.__name__
+    shape = (image_size, image_size, 3)
+    chosen = None if weights.lower() == "none" else weights
+    if chosen not in (None, "imagenet"):
+        path = Path(weights)
+        if not path.is_file():
+            raise FileNotFoundError(f"--weights: there is no file {weights!r}.")
+        _refuse_whole_h5(path)
+        chosen = None
+    if chosen == "imagenet":
+        try:
+            network = function(include_top=False, weights="imagenet", input_shape=shape)
+        except Exception as error:
+            raise _explained(error, name, image_size) from error
+    else:
+        try:
+            network = function(include_top=False, weights=None, input_shape=shape)
+        except ValueError as error:
+            raise _explained(error, name, image_size) from error
+        if weights.lower() != "none":
+            try:
+                network.load_weights(weights)
+            except (ValueError, OSError, KeyError) as error:
+                raise ValueError(
+                    f"--weights {weights} does not fit {name} without its classifier "
+                    f"({len(network.weights)} arrays, {network.count_params():,} numbers): "
+                    f"{str(error).splitlines()[0]}"
+                ) from error
+    network.trainable = False
+    return network
+
+
+def _explained(error: Exception, name: str, image_size: int) -> Exception:
+    """What Keras said, with what to do about it."""
+    text = str(error)
+    if "fetch" in text or "URL" in text:
+        return ConnectionError(
+            f"ImageNet's weights for {name} are not in ~/.keras/models, and cannot be downloaded: "
+            f"{text.splitlines()[0]} Ways on: run this once with a network; or --weights FILE, "
+            "Keras's published weights file; or --base FILE.keras, a base of your own; or "
+            "--weights none, random weights, which learn little."
+        )
+    if "input size" in text.lower() or "input_shape" in text:
+        return ValueError(
+            f"{name} does not take photos of {image_size}x{image_size} pixels: "
+            f"{text.splitlines()[0]} Try --image-size 150."
+        )
+    return error
+
+
+def _from_file(path: Path) -> keras.Model:
+    if path.suffix == ".h5":
+        raise ValueError(
+            f"{path} is an old .h5 file: whole models are read from .keras files only, which hold "
+            "no code. Open it where it was made and save it as .keras."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"--base: there is no file {str(path)!r}.")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a damaged archive makes of itself
+        raise ValueError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"{path} holds a {type(model).__name__}, not a model.")
+    return model
+
+
+def _refuse_whole_h5(path: Path) -> None:
+    if path.suffix != ".h5" or path.name.endswith(".weights.h5"):
+        return
+    try:
+        with h5py.File(path, "r") as file:
+            whole = "model_config" in file.attrs
+    except OSError as error:
+        raise ValueError(f"{path} is no HDF5 file: {error}") from error
+    if whole:
+        raise ValueError(f"{path} is a whole model, not weights: save_weights writes weights.")
+
+
+def _check_size(network: keras.Model, image_size: int, name: str) -> None:
+    _, height, width, channels = network.inputs[0].shape
+    if channels != 3 or not {height, width} <= {None, image_size}:
+        raise ValueError(
+            f"{name} takes photos of shape {tuple(network.inputs[0].shape[1:])}. "
+            f"Received --image-size {image_size}: ({image_size}, {image_size}, 3)."
+        )
+    try:
+        network.compute_output_shape((None, image_size, image_size, 3))
+    except ValueError as error:
+        raise ValueError(
+            f"{name} does not take photos of {image_size}x{image_size} pixels: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
+def probed(preprocess: Callable[..., Any]) -> Pixels:
+    """The preprocessing as a matrix, found out by trying: all of Keras's are affine in the pixel.
+
+    With the photos black, fully red, green and blue, four answers tell everything. Fresh arrays,
+    because Keras's functions overwrite their argument.
+    """
+    black = np.asarray(preprocess(np.zeros((1, 1, 1, 3), np.float64)), np.float64).ravel()
+    rows = []
+    for channel in range(3):
+        pure = np.zeros((1, 1, 1, 3), np.float64)
+        pure[..., channel] = 255
+        rows.append((np.asarray(preprocess(pure), np.float64).ravel() - black) / 255)
+    # Differences of floats: 1.0000000000000002 means 1.
+    return Pixels(np.round(np.stack(rows), 12), np.round(black, 12))
+
+
+# ---------------------------------------------------------------------------------------------
+# The head, and the whole
+# ---------------------------------------------------------------------------------------------
+
+
+def head_layers(classes: int, size_inner: int = 0, droprate: float = 0.0) -> list[keras.Layer]:
+    """What learns: one score (logit) per class, after an inner layer and dropout if asked for."""
+    layers: list[keras.Layer] = []
+    if size_inner:
+        layers.append(keras.layers.Dense(size_inner, activation="relu", name="inner"))
+    if droprate:
+        layers.append(keras.layers.Dropout(droprate, name="drop"))
+    # The loss needs full precision, whatever the layers before it have.
+    layers.append(keras.layers.Dense(classes, name="logits", dtype="float32"))
+    return layers
+
+
+def through(layers: list[keras.Layer], x: Any) -> Any:
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def make_model(
+    base: Base,
+    classes: int,
+    learning_rate: float = 0.001,
+    size_inner: int = 0,
+    droprate: float = 0.0,
+) -> keras.Model:
+    """The course's model: pixels from 0 to 255 in, logits out, compiled."""
+    model = _classifier(base, classes, size_inner, droprate)
+    compile_for(model, learning_rate)
+    return model
+
+
+def _classifier(base: Base, classes: int, size_inner: int, droprate: float) -> keras.Model:
+    inputs = keras.Input((base.image_size, base.image_size, 3), name="photo")
+    vectors = base.vectors(inputs)
+    outputs = through(head_layers(classes, size_inner, droprate), vectors)
+    return keras.Model(inputs, outputs, name="classifier")
+
+
+def head_of(model: keras.Model) -> keras.Model:
+    """The part of the model behind its vectors, as a model that shares its layers."""
+    start = model.get_layer("vectors")
+    layers = model.layers[model.layers.index(start) + 1 :]
+    inputs = keras.Input(start.output.shape[1:], name="features")
+    return keras.Model(inputs, through(layers, inputs), name="head")
+
+
+def compile_for(
+    model: keras.Model,
+    learning_rate: float,
+    jit_compile: bool | str = "auto",
+    steps_per_execution: int = 1,
+) -> None:
+    """Adam and cross-entropy on logits, watching accuracy."""
+    model.compile(
+        keras.optimizers.Adam(learning_rate=learning_rate),
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=jit_compile,
+        steps_per_execution=steps_per_execution,
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# The file
+# ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class About:
+    """What travels in the model file beside the weights."""
+
+    class_names: list[str]
+    image_size: int
+    interpolation: str
+    base: str
+    input_range: str = "signed"
+    size_inner: int = 0
+    droprate: float = 0.0
+    training: dict[str, Any] = field(default_factory=dict)  # to read: rate, epochs, accuracy, …
+
+    @property
+    def reader(self) -> Reader:
+        """Reads a photo as the training photos were read."""
+        return Reader(self.image_size, self.interpolation)
+
+
+def save(model: keras.Model, path: str | Path, about: About) -> None:
+    """Write the whole model to a `.keras` file, in float32, whole or not at all.
+
+    `minicnn predict` and `reference.predict` read class names and size from it; Keras ignores them.
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise ValueError(f"A model file's name ends in .keras. Received {str(path)!r}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        written = Path(folder) / path.name
+        with plain(model) as copy:
+            if not copy.optimizer.built:  # else Keras misses its variables when it loads the file
+                copy.optimizer.build(copy.trainable_variables)
+            copy.save(written)
+        with replacing(path) as temporary:
+            _add_metadata(written, temporary, asdict(about))
+
+
+@contextmanager
+def plain(model: keras.Model) -> Iterator[keras.Model]:
+    """The model itself, or a copy without mixed precision and distribution: opens everywhere."""
+    distribution = keras.distribution.distribution()
+    in_float32 = all(layer.compute_dtype == "float32" for layer in _all_layers(model))
+    if distribution is None and in_float32:
+        yield model
+        return
+    keras.distribution.set_distribution(None)  # the copy is this process's own
+    try:
+        copy = with_policy(model, "float32")
+        compile_for(copy, float(model.optimizer.learning_rate))
+        yield copy
+    finally:
+        keras.distribution.set_distribution(distribution)
+
+
+def with_policy(model: keras.Model, policy: str) -> keras.Model:
+    """A copy of the model, with the same weights, that computes with this precision."""
+
+    def changed(config: Any) -> Any:
+        if isinstance(config, list):
+            return [changed(part) for part in config]
+        if not isinstance(config, dict):
+            return config
+        if config.get("class_name") == "DTypePolicy":
+            return {**config, "config": {"name": policy}}
+        return {key: changed(value) for key, value in config.items()}
+
+    copy = type(model).from_config(changed(model.get_config()))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _all_layers(model: keras.Model) -> Iterator[keras.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _all_layers(layer)
+        else:
+            yield layer
+
+
+def _add_metadata(written: Path, target: Path, about: dict[str, Any]) -> None:
+    """Copy Keras's archive, with `about` in its metadata.json."""
+    with zipfile.ZipFile(written) as archive, zipfile.ZipFile(target, "w") as copy:
+        for member in archive.infolist():
+            if member.filename == "metadata.json":
+                metadata = json.loads(archive.read(member))
+                about = {**about, "image_size": [about["image_size"]] * 2}
+                copy.writestr(member, json.dumps(metadata | {"minicnn": about}))
+            else:
+                with archive.open(member) as source, copy.open(member, "w") as into:
+                    shutil.copyfileobj(source, into)
+
+
+def read_about(path: str | Path) -> About:
+    """What the file says of itself. Raises `ValueError` for a file that nothing here wrote."""
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise ValueError(
+            f"A model file's name ends in .keras (old whole-model .h5 files are refused). "
+            f"Received {str(path)!r}."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no model file {str(path)!r}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo("metadata.json")
+            if member.file_size > _LARGEST_JSON:
+                raise ValueError(f"its metadata has {member.file_size} bytes")
+            found = json.loads(archive.read(member))["minicnn"]
+            found = {**found, "image_size": found["image_size"][0]}
+            about = About(**{name: found[name] for name in About.__dataclass_fields__})
+    except (OSError, zipfile.BadZipFile, KeyError, TypeError, IndexError, ValueError) as error:
+        raise ValueError(
+            f"{path} does not say its class names, image size and base, as files that "
+            f"reference.train wrote do ({type(error).__name__}: {error})."
+        ) from error
+    return about
+
+
+class Saved(NamedTuple):
+    """A model from its file, ready to predict."""
+
+    model: keras.Model
+    about: About
+
+
+def load(path: str | Path) -> Saved:
+    """The model in a file that `save` wrote.
+
+    A base of keras.applications is built in code, and only weights come from the file. A base that
+    came from a file is built from its description, by Keras with `safe_mode` on: no code either.
+    Raises `FileNotFoundError`, `ValueError`.
+    """
+    about = read_about(path)
+    if about.base not in applications():
+        model = _from_file(Path(path))
+    else:
+        base = load_base(about.base, about.image_size, "none")
+        classes = len(about.class_names)
+        model = _classifier(base, classes, about.size_inner, about.droprate)
+        try:
+            model.load_weights(path)
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    if model.output_shape != (None, len(about.class_names)):
+        raise ValueError(
+            f"{path} names {len(about.class_names)} classes. "
+            f"Its model tells {model.output_shape[-1]} apart."
+        )
+    return Saved(model, about)

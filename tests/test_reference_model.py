@@ -1,0 +1,341 @@
+"""`reference.model` and `reference.features`: the base, the head, the file, and the cache."""
+
+import json
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn.images import BadImageError
+from reference import backend, data, features
+from reference import model as models
+from reference.data import Reader
+from reference.model import About
+
+
+@pytest.fixture(scope="module")
+def machine():
+    return backend.default()
+
+
+@pytest.fixture
+def base(tiny_base):
+    return models.load_base(str(tiny_base), 48)
+
+
+@pytest.fixture(scope="module")
+def photos(clothes):
+    return data.find(clothes)
+
+
+def about(**changes):
+    told = {"class_names": list("abcdefghij"), "image_size": 48, "interpolation": "bilinear"}
+    return About(**{**told, "base": "tiny", **changes})
+
+
+# ---------------------------------------------------------------------------------------------
+# The base
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["xception", "vgg16", "resnet50", "densenet121", "efficientnetb0", "mobilenet"]
+)
+def test_each_networks_preprocessing_becomes_layers(name):
+    _, module = models.applications()[name]
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 5, 7, 3)).astype(np.float32)
+    wanted = module.preprocess_input(pixels.copy())
+    found = models.through(models.probed(module.preprocess_input).layers(), pixels)
+    np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-5, atol=2e-5)
+
+
+def test_every_network_of_keras_is_known_by_its_lower_case_name():
+    known = models.applications()
+    assert {"xception", "mobilenetv2", "resnet50v2", "nasnetmobile", "convnexttiny"} <= set(known)
+    assert known["xception"][0] is keras.applications.Xception
+
+
+def test_a_base_is_frozen_and_its_size_is_checked(tiny_base, base):
+    assert base.network.trainable_variables == []
+    assert base.name == "tiny"
+    with pytest.raises(ValueError, match=r"does not take photos of 70x70 pixels.*71.*image-size"):
+        models.load_base("xception", 70, "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "words"),
+    [
+        ("xeption", "none", ["'xeption'", "xception", ".keras"]),
+        ("nowhere.keras", "none", ["no file 'nowhere.keras'"]),
+        ("model.h5", "none", ["old .h5 file", ".keras"]),
+        ("mobilenet", "nowhere.h5", ["--weights", "no file"]),
+    ],
+)
+def test_a_base_that_is_none_says_what_one_is(name, weights, words):
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        models.load_base(name, 96, weights)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_without_network_and_weights_the_ways_on_are_named(monkeypatch):
+    def unreachable(*arguments, **options):
+        raise Exception("URL fetch failure on https://…: None -- [Errno -2] Name not known")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", unreachable)
+    with pytest.raises(ConnectionError) as caught:
+        models.load_base("mobilenet", 96)
+    for word in ("MobileNet", "--weights FILE", "--base FILE.keras", "--weights none", "~/.keras"):
+        assert word in str(caught.value)
+
+
+def test_weights_from_a_file_and_the_wrong_file(tmp_path):
+    keras.utils.set_random_seed(5)
+    network = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(64, 64, 3))
+    right = tmp_path / "right.weights.h5"
+    network.save_weights(right)
+    base = models.load_base("mobilenet", 64, str(right))
+    for found, wanted in zip(base.network.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    wrong = tmp_path / "wrong.weights.h5"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save_weights(wrong)
+    with pytest.raises(ValueError, match="does not fit MobileNet without its classifier"):
+        models.load_base("mobilenet", 64, str(wrong))
+
+
+def test_a_whole_model_in_h5_is_no_weights_file(tmp_path):
+    path = tmp_path / "whole.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = "{}"
+    with pytest.raises(ValueError, match="whole model, not weights"):
+        models.load_base("mobilenet", 64, str(path))
+
+
+def test_a_classifier_is_no_base(tmp_path):
+    path = tmp_path / "classifier.keras"
+    keras.Sequential([keras.Input((48, 48, 3)), keras.layers.Flatten()]).save(path)
+    with pytest.raises(ValueError, match=r"is no base.*include_top=False"):
+        models.load_base(str(path), 48)
+    fixed = tmp_path / "fixed.keras"
+    keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(2, 3)]).save(fixed)
+    with pytest.raises(ValueError, match=r"\(32, 32, 3\).*--image-size 48"):
+        models.load_base(str(fixed), 48)
+    path.write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        models.load_base(str(path), 48)
+
+
+# ---------------------------------------------------------------------------------------------
+# The whole
+# ---------------------------------------------------------------------------------------------
+
+
+def test_only_the_head_learns(base, photos):
+    model = models.make_model(base, 10, 0.01, size_inner=7, droprate=0.5)
+    assert [layer.name for layer in model.layers[-4:]] == ["vectors", "inner", "drop", "logits"]
+    assert sum(np.prod(v.shape) for v in model.trainable_variables) == (24 + 1) * 7 + (7 + 1) * 10
+    before = [w.copy() for w in base.network.get_weights()]
+    x = Reader(48).read(photos.train.paths[:16])
+    model.fit(x, photos.train.one_hot()[:16], verbose=0)
+    for found, wanted in zip(base.network.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_features_and_head_give_the_whole_models_logits(base, photos, machine, tmp_path):
+    model = models.make_model(base, 10, size_inner=5)
+    reader = Reader(48)
+    whole = features.outputs(model, photos.validation, reader, "", show=False)
+    found = features.extract(photos.validation, reader, base, machine, tmp_path, show=False)
+    head = np.asarray(models.head_of(model)(found.x))
+    np.testing.assert_allclose(head, whole, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(found.y, photos.validation.one_hot())
+
+
+# ---------------------------------------------------------------------------------------------
+# The cache
+# ---------------------------------------------------------------------------------------------
+
+
+def test_features_are_computed_once(base, photos, machine, tmp_path, monkeypatch):
+    first = features.extract(photos.validation, Reader(48), base, machine, tmp_path, show=False)
+    assert first.computed
+    monkeypatch.setattr(features, "outputs", None)  # would fail if it were called
+    again = features.extract(photos.validation, Reader(48), base, machine, tmp_path, show=False)
+    assert not again.computed
+    np.testing.assert_array_equal(again.x, first.x)
+
+
+def test_what_changes_the_features_changes_their_name(base, photos, machine, tiny_base):
+    from dataclasses import replace
+
+    def name(photos=photos.validation, reader=Reader(48), base=base, machine=machine):  # noqa: B008
+        return features.path_for("cache", features.key(photos, reader, base, machine))
+
+    other = models.load_base(str(tiny_base), 48)
+    assert name(base=other) == name()
+    kernel = other.network.trainable_variables or other.network.variables
+    kernel[0].assign(kernel[0] * 1.0001)
+    names = [
+        name(),
+        name(photos=photos.train),
+        name(photos=photos.validation.keep(range(59))),
+        name(reader=Reader(48, "nearest")),
+        name(base=other),
+        name(base=models.load_base(str(tiny_base), 48, input_range="unit")),
+        name(machine=replace(machine, precision="mixed_bfloat16")),
+        name(machine=replace(machine, version="JAX 99")),
+    ]
+    assert len(set(names)) == len(names)
+
+
+def test_a_damaged_cache_is_computed_anew(base, photos, machine, tmp_path, capsys):
+    first = features.extract(photos.validation, Reader(48), base, machine, tmp_path, show=False)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:1000], whole[:-300]):
+        path.write_bytes(damaged)
+        again = features.extract(photos.validation, Reader(48), base, machine, tmp_path, show=False)
+        assert again.computed
+        np.testing.assert_array_equal(again.x, first.x)
+        assert "computed anew" in capsys.readouterr().out
+    with np.load(path) as file:
+        told = file["about"]
+    np.savez(path, features=np.full((60, 24), np.nan, np.float32), about=told)
+    assert features.extract(
+        photos.validation, Reader(48), base, machine, tmp_path, show=False
+    ).computed
+
+
+def test_another_size_than_the_bases_is_refused(base, photos, machine):
+    with pytest.raises(ValueError, match=r"48 pixels a side.*64: one run has one image size"):
+        features.extract(photos.validation, Reader(64), base, machine)
+
+
+def test_a_base_of_nan_is_named(base, photos, machine):
+    gamma = base.network.layers[-1].gamma
+    gamma.assign(gamma * np.nan)
+    with pytest.raises(ValueError, match="NaN or infinity of photos in validation"):
+        features.extract(photos.validation, Reader(48), base, machine, show=False)
+
+
+def test_bad_photos_are_named_and_leave_no_cache(base, clothes, machine, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(clothes, tmp_path / "copy")
+    bad = sorted((copy / "train" / "hat").iterdir())[3]
+    bad.write_bytes(b"no")
+    with pytest.raises(BadImageError, match=bad.name):
+        features.extract(
+            data.find(copy).train, Reader(48), base, machine, tmp_path / "cache", show=False
+        )
+    assert not (tmp_path / "cache").exists()
+
+
+# ---------------------------------------------------------------------------------------------
+# The file
+# ---------------------------------------------------------------------------------------------
+
+
+def written(tmp_path, base, **changes):
+    model = models.make_model(base, 10, size_inner=6, droprate=0.2)
+    path = tmp_path / "model.keras"
+    models.save(model, path, about(base=base.name, size_inner=6, droprate=0.2, **changes))
+    return model, path
+
+
+def test_the_file_has_all_that_a_prediction_needs(base, photos, tmp_path):
+    model, path = written(tmp_path, base)
+    saved = models.load(path)
+    assert saved.about == about(base="tiny", size_inner=6, droprate=0.2)
+    wanted = features.outputs(model, photos.test, Reader(48), "", show=False)
+    found = features.outputs(saved.model, photos.test, saved.about.reader, "", show=False)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+    # Keras and minicnn open it too; minicnn predicts with what the file says of itself.
+    plain = keras.saving.load_model(path)
+    pixels = Reader(48).read(photos.test.paths)
+    np.testing.assert_allclose(plain.predict(pixels, verbose=0), wanted, atol=1e-5)
+    ours = minicnn.models.load_model(path)
+    np.testing.assert_allclose(ours.predict(pixels, verbose=0), wanted, atol=1e-4)
+    assert ours.metadata["class_names"] == list("abcdefghij")
+    assert ours.metadata["image_size"] == [48, 48]
+    assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_network_of_keras_is_rebuilt_in_code(tmp_path, monkeypatch):
+    base = models.load_base("mobilenet", 48, "none")
+    model, path = written(tmp_path, base)
+    monkeypatch.setattr(keras.saving, "load_model", None)  # would fail if it were called
+    saved = models.load(path)
+    x = np.random.default_rng(0).uniform(0, 255, (2, 48, 48, 3)).astype("float32")
+    np.testing.assert_allclose(
+        saved.model.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5
+    )
+
+
+def test_mixed_precision_is_saved_in_float32(tiny_base, tmp_path, photos):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        base = models.load_base(str(tiny_base), 48)
+        assert base.network.layers[1].compute_dtype == "bfloat16"
+        model, path = written(tmp_path, base)
+        rough = features.outputs(model, photos.test, Reader(48), "", show=False)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert "bfloat16" not in zipfile.ZipFile(path).read("config.json").decode()
+    saved = models.load(path)
+    fine = features.outputs(saved.model, photos.test, saved.about.reader, "", show=False)
+    assert np.abs(fine - rough).max() < 0.05 * np.abs(fine).max()
+    for found, wanted in zip(saved.model.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_an_interrupted_save_leaves_the_old_file(base, tmp_path, monkeypatch):
+    _, path = written(tmp_path, base)
+    before = path.read_bytes()
+    monkeypatch.setattr(models, "_add_metadata", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        written(tmp_path, base)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
+
+
+def changed_metadata(path, change):
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    metadata = json.loads(members["metadata.json"])
+    change(metadata)
+    members["metadata.json"] = json.dumps(metadata).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m.pop("minicnn"), "does not say its class names"),
+        (lambda m: m["minicnn"].pop("base"), "does not say its class names"),
+        (lambda m: m["minicnn"].update(image_size=48), "does not say its class names"),
+        (lambda m: m["minicnn"].update(class_names=["a", "b"]), "names 2 classes.*tells 10 apart"),
+    ],
+)
+def test_a_file_that_does_not_say_what_it_is_is_refused(base, tmp_path, change, words):
+    _, path = written(tmp_path, base)
+    changed_metadata(path, change)
+    with pytest.raises(ValueError, match=words):
+        models.load(path)
+
+
+def test_other_files_are_refused_in_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"ends in .keras \(old whole-model .h5"):
+        models.load(tmp_path / "model.h5")
+    with pytest.raises(FileNotFoundError, match="no model file"):
+        models.load(tmp_path / "model.keras")
+    (tmp_path / "model.keras").write_bytes(b"PK no archive")
+    with pytest.raises(ValueError, match="does not say its class names"):
+        models.load(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"name ends in .keras. Received.*model.h5"):
+        models.save(None, tmp_path / "model.h5", about())
