@@ -1,0 +1,220 @@
+"""The course's experiments in order, and one report.
+
+    python -m reference.course --data clothing-dataset-small
+
+Section 8.5 trains the baseline, 8.6 compares learning rates, 8.7 keeps the best epoch in a file,
+8.8 adds an inner layer; then come dropout, augmentation, the larger image, and, once, the test
+photos. The base runs once for each image size; every experiment on heads reads what it said.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from minicnn import plots
+from reference import evaluate, fitting
+from reference import model as models
+from reference.backend import Machine
+from reference.console import (
+    add_backend_options,
+    add_base_options,
+    add_data_options,
+    main,
+    make_parser,
+    positive,
+    say,
+)
+from reference.data import Reader, Splits
+from reference.fitting import Settings
+from reference.model import Base
+from reference.report import Page
+from reference.sweep import Sweep, print_sweep, three_sweeps, write_trials, write_winner
+from reference.train import Result, prepare, train
+
+SECTIONS = {
+    "learning rate": "8.6 Learning rate",
+    "inner size": "8.8 An inner layer",
+    "drop rate": "Dropout",
+}
+
+
+def course(
+    splits: Splits,
+    base: Base,
+    settings: Settings,
+    output: Path,
+    machine: Machine,
+    reader: Reader,
+    cache: Path | None,
+    larger: tuple[Base, Reader] | None,
+    seeds: int = 1,
+    drop_epochs: int = 30,
+    augment_epochs: int = 0,
+    resume: bool = False,
+    verbose: int = 0,
+) -> Path:
+    """Run everything and write `output/report.html`; returns its path.
+
+    `larger` is the base and the reader of the larger image; `augment_epochs` 0 leaves augmentation
+    out. The model that validation chose is in `output/model.keras`.
+    """
+    page = Page("Transfer learning on photos of clothes", machine.describe())
+    start = time.perf_counter()
+    counts = [f"{len(photos)} {photos.name}" for photos in splits if photos is not None]
+    page.text(
+        f"{', '.join(counts)} photos of {len(splits.train.class_names)} classes "
+        f"({', '.join(splits.train.class_names)}), read at {reader.image_size} pixels "
+        f"({reader.interpolation}). Base: {base.name}, frozen."
+    )
+    candidates: list[tuple[str, float, Path]] = []
+
+    def trained(title: str, name: str, chosen: Settings, on: Base, by: Reader) -> Result:
+        say(f"\n{title}")
+        result = train(
+            splits, on, chosen, output / name, machine, by, cache, resume, verbose=verbose
+        )
+        best = fitting.best_epoch(result.history)
+        page.heading(title)
+        page.text(
+            f"{str(chosen).capitalize()}: best validation accuracy {result.best:.3f} "
+            f"{evaluate.interval(result.best, len(splits.validation))} in epoch {best + 1} of "
+            f"{len(result.history['loss'])}."
+        )
+        page.picture(plots.curves(result.history), f"Loss and accuracy by epoch: {title}")
+        candidates.append((title, result.best, result.path))
+        say(f"Best validation accuracy {result.best:.3f} in epoch {best + 1}.")
+        return result
+
+    trained("8.5 Baseline", "baseline", settings, base, reader)
+
+    def told(found: Sweep) -> None:
+        say(f"\n{SECTIONS[found.title]}")
+        print_sweep(found)
+        page.heading(SECTIONS[found.title])
+        page.table(*found.table(), best=found.best_row)
+        page.text(found.sentence())
+        page.picture(found.figure(), f"Accuracy by epoch for each {found.title}")
+        if found.title == "learning rate":
+            page.heading("8.7 Checkpoints")
+            page.text(
+                "Each run keeps the epoch with the best validation accuracy, the first among "
+                "equals, not the last: the accuracies here are those epochs'."
+            )
+
+    done = three_sweeps(
+        splits, base, settings, reader, machine, cache, seeds, drop_epochs=drop_epochs, told=told
+    )
+    write_trials(output / "trials.csv", done.found)
+    winner = max((found.best for found in done.found), key=lambda trial: trial.best)
+    write_winner(output / "sweeps.keras", winner, base, splits, reader, machine)
+    candidates.append(
+        (f"the sweeps' best ({winner.settings})", winner.best, output / "sweeps.keras")
+    )
+    best = replace(winner.settings, seed=settings.seed)
+
+    if augment_epochs:
+        chosen = replace(best, augment=True, epochs=augment_epochs)
+        trained("Augmentation", "augmented", chosen, base, reader)
+        page.text("Each epoch sees each photo flipped, shifted and zoomed anew, uncached.")
+    if larger is not None:
+        title = f"A larger image: {larger[1].image_size} pixels"
+        trained(title, f"at-{larger[1].image_size}", best, *larger)
+
+    name, accuracy, path = max(candidates, key=lambda candidate: candidate[1])
+    page.heading("The choice")
+    page.table(
+        ["model", "best validation accuracy"],
+        [[label, f"{value:.3f}"] for label, value, _ in candidates],
+        best=max(range(len(candidates)), key=lambda i: candidates[i][1]),
+    )
+    saved = models.load(path)
+    models.save(saved.model, output / "model.keras", saved.about)
+    page.text(f"Chosen by validation accuracy: {name}, {accuracy:.3f}. It is model.keras.")
+    say(f"\nChosen by validation accuracy: {name}, {accuracy:.3f}.")
+    _test(splits, saved, accuracy, output, page)
+    page.text(f"All of this took {time.perf_counter() - start:.0f} s.")
+    page.write(output / "report.html")
+    return output / "report.html"
+
+
+def _test(splits: Splits, saved: models.Saved, accuracy: float, output: Path, page: Page) -> None:
+    """The one look at the test photos."""
+    page.heading("Test")
+    if splits.test is None:
+        page.text(
+            "There is no test folder. The validation photos chose the model, so their accuracy "
+            "flatters it; put photos that it never saw into test/CLASS/."
+        )
+        say("There is no test folder: nothing has judged the model yet.")
+        return
+    judged = evaluate.evaluate(saved, splits.test, accuracy)
+    evaluate.write(judged, output)
+    say(judged.summary())
+    page.text(judged.summary())
+    page.code(judged.report())
+    page.picture(evaluate.confusion_picture(judged), "Confusion matrix of the test photos")
+    page.picture(evaluate.contact_sheet(judged), "The most confident mistakes")
+
+
+# ---------------------------------------------------------------------------------------------
+# The command
+# ---------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    made = make_parser(
+        "course",
+        "Runs the course's experiments in order and writes one report, --output/report.html, with\n"
+        "tables and curves: baseline, learning rate, checkpoints, inner layer, dropout,\n"
+        "augmentation, larger image, test.",
+        "examples:\n"
+        "  python -m reference.course --data download\n"
+        "  python -m reference.course --data sample --base base.keras --augment-epochs 0",
+    )
+    add_data_options(made)
+    add_base_options(made)
+    add = made.add_argument_group("experiments").add_argument
+    add("--output", type=Path, default=Path("runs/course"), metavar="DIR",
+        help="default: runs/course")  # fmt: skip
+    add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
+    add("--drop-epochs", type=positive, default=30, metavar="N",
+        help="epochs with dropout; default: 30")  # fmt: skip
+    add("--augment-epochs", type=int, default=10, metavar="N",
+        help="epochs with augmentation, each a pass of the base; 0: none; default: 10")  # fmt: skip
+    add("--larger", type=int, default=299, metavar="PX", help="the larger image; 0: none")
+    add("--seeds", type=positive, default=1, metavar="N", help="trials of each value; default: 1")
+    add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
+    add("--resume", action="store_true", help="go on with an interrupted run in --output")
+    add_backend_options(made)
+    return made
+
+
+def command(options: argparse.Namespace) -> None:
+    if options.processes is not None:
+        raise ValueError("The course runs in one process: no --processes.")
+    machine, splits, reader, base = prepare(options)
+    settings = Settings(epochs=options.epochs, batch_size=options.batch_size, seed=options.seed)
+    larger = None
+    if options.larger:
+        with machine.scope():
+            other = models.load_base(
+                options.base, options.larger, options.weights, options.input_range
+            )
+        larger = other, Reader(options.larger, reader.interpolation)
+    page = course(
+        splits, base, settings, options.output, machine, reader, options.cache, larger,
+        options.seeds, options.drop_epochs, options.augment_epochs, options.resume,
+        verbose=1 if sys.stdout.isatty() else 0,
+    )  # fmt: skip
+    say(f"Wrote {page}, and model.keras, trials.csv and the runs beside it.")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    return main(parser(), command, None if arguments is None else list(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,281 @@
+"""Judge a trained model on photos that it never saw.
+
+    python -m reference.evaluate runs/reference/model.keras --data clothing-dataset-small
+
+Test accuracy with its 95 % interval, macro-F1, a table per class, the confusion matrix, the most
+confident mistakes as a contact sheet, and the drop from validation to test: the validation photos
+chose the epoch and the settings, so they flatter a model a little.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import plots
+from minicnn.atomic import replacing
+from reference import data, features
+from reference import model as models
+from reference.console import main, make_parser, say
+from reference.data import Photos
+from reference.model import Saved
+
+Array = np.ndarray
+
+SHOWN_MISTAKES = 24
+
+
+class Interval(NamedTuple):
+    """Where the true share lies, with 95 % confidence."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"(95 % interval {self.low:.3f} to {self.high:.3f})"
+
+
+def interval(share: float, count: int) -> Interval:
+    """Wilson's score interval for a share of `count` photos (Wilson 1927, "Probable inference").
+
+    Unlike share ± 1.96 standard errors it stays between 0 and 1, and is right near them too.
+    """
+    from scipy.stats import binomtest
+
+    found = binomtest(round(share * count), count).proportion_ci(0.95, "wilson")
+    return Interval(float(found.low), float(found.high))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model's answers to photos whose classes are known."""
+
+    photos: Photos
+    p: Array  # probabilities (photos, classes)
+    validation_accuracy: float | None = None
+
+    @property
+    def predicted(self) -> Array:
+        return self.p.argmax(axis=1)
+
+    @property
+    def accuracy(self) -> float:
+        return float((self.predicted == self.photos.labels).mean())
+
+    @property
+    def loss(self) -> float:
+        right = self.p[np.arange(len(self.p)), self.photos.labels]
+        return float(-np.log(np.maximum(right, 1e-12)).mean())
+
+    @property
+    def macro_f1(self) -> float:
+        from sklearn.metrics import f1_score
+
+        return float(
+            f1_score(
+                self.photos.labels,
+                self.predicted,
+                labels=range(len(self.photos.class_names)),
+                average="macro",
+                zero_division=0,
+            )
+        )
+
+    def report(self) -> str:
+        """Precision, recall and F1 of each class, as scikit-learn prints them."""
+        from sklearn.metrics import classification_report
+
+        names = self.photos.class_names
+        text: str = classification_report(
+            self.photos.labels,
+            self.predicted,
+            labels=range(len(names)),
+            target_names=names,
+            digits=3,
+            zero_division=0,
+        )
+        return text
+
+    def confusion(self) -> Array:
+        """[row, column]: how many photos of class `row` were taken for class `column`."""
+        from sklearn.metrics import confusion_matrix
+
+        found: Array = confusion_matrix(
+            self.photos.labels, self.predicted, labels=range(len(self.photos.class_names))
+        )
+        return found
+
+    def mistakes(self) -> list[int]:
+        """The photos that were taken for something else, the most confident mistakes first."""
+        wrong = np.flatnonzero(self.predicted != self.photos.labels)
+        order = np.argsort(-self.p[wrong].max(axis=1), kind="stable")
+        return [int(i) for i in wrong[order]]
+
+    def summary(self) -> str:
+        """Some sentences."""
+        count = len(self.photos)
+        lines = [
+            f"{self.photos.name.capitalize()} accuracy: {self.accuracy:.3f} "
+            f"{interval(self.accuracy, count)}, macro-F1 {self.macro_f1:.3f}, "
+            f"loss {self.loss:.3f}, on {count} photos."
+        ]
+        if self.validation_accuracy is not None:
+            drop = self.validation_accuracy - self.accuracy
+            lines.append(
+                f"That is {abs(drop):.3f} {'below' if drop >= 0 else 'above'} the best validation "
+                f"accuracy ({self.validation_accuracy:.3f})"
+                + (", which chose the epoch and so flatters the model." if drop >= 0 else ".")
+            )
+        return " ".join(lines)
+
+
+def evaluate(saved: Saved, photos: Photos, validation_accuracy: float | None = None) -> Judged:
+    """The model's answers to these photos, read as it learned to see them.
+
+    Raises `ValueError` if the photos' classes are not the model's. Where only their order differs,
+    the photos' labels are renumbered, by name.
+    """
+    about = saved.about
+    if set(photos.class_names) != set(about.class_names):
+        raise ValueError(
+            f"The model tells {', '.join(about.class_names)} apart. The class folders of "
+            f"{photos.name} are {', '.join(photos.class_names)}."
+        )
+    if list(photos.class_names) != about.class_names:
+        say("The class folders are in another order than the model's classes: matched by name.")
+        place = np.array([about.class_names.index(name) for name in photos.class_names])
+        photos = Photos(photos.name, photos.paths, place[photos.labels], tuple(about.class_names))
+    logits = features.outputs(saved.model, photos, about.reader, f"Evaluating {photos.name}")
+    return Judged(photos, probabilities(logits), validation_accuracy)
+
+
+def probabilities(logits: Array) -> Array:
+    """Softmax, in float64."""
+    z = np.exp(np.float64(logits) - logits.max(axis=1, keepdims=True))
+    return np.asarray(z / z.sum(axis=1, keepdims=True))
+
+
+# ---------------------------------------------------------------------------------------------
+# Pictures
+# ---------------------------------------------------------------------------------------------
+
+
+def confusion_picture(judged: Judged) -> Any:
+    """A matplotlib `Figure` of the confusion matrix: rows are the truth."""
+    from matplotlib.figure import Figure
+
+    names, counts = judged.photos.class_names, judged.confusion()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = 2.6 + 0.52 * len(names)
+    figure = Figure(figsize=(size + 0.6, size), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("taken for")
+    axes.set_ylabel("is")
+    for row, column in np.ndindex(counts.shape):
+        if counts[row, column]:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
+    axes.set_title(f"{judged.photos.name}: accuracy {judged.accuracy:.3f}")
+    figure.colorbar(image, ax=axes, fraction=0.046, label="share of the row")
+    return figure
+
+
+def contact_sheet(judged: Judged, shown: int = SHOWN_MISTAKES) -> Any:
+    """A matplotlib `Figure` of the most confident mistakes, each with truth and answer."""
+    from matplotlib.figure import Figure
+
+    chosen = judged.mistakes()[:shown]
+    columns = min(6, max(1, len(chosen)))
+    rows = max(1, -(-len(chosen) // columns))
+    figure = Figure(figsize=(2.1 * columns, 2.5 * rows + 0.4), layout="constrained")
+    names = judged.photos.class_names
+    for place, index in enumerate(chosen, 1):
+        axes = figure.add_subplot(rows, columns, place)
+        axes.imshow(data.load_img(judged.photos.paths[index]))
+        axes.set_axis_off()
+        guess = int(judged.predicted[index])
+        axes.set_title(
+            f"{names[guess]} {judged.p[index, guess]:.0%}\nis {names[judged.photos.labels[index]]}",
+            fontsize=9,
+        )
+    title = "The most confident mistakes" if chosen else "No mistakes"
+    figure.suptitle(f"{title} ({judged.photos.name})")
+    return figure
+
+
+def write(judged: Judged, folder: Path) -> None:
+    """evaluation.json, report.txt, confusion.png and mistakes.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = judged.photos.name
+    low, high = interval(judged.accuracy, len(judged.photos))
+    told = {
+        "split": name,
+        "photos": len(judged.photos),
+        "accuracy": judged.accuracy,
+        "interval_95": [low, high],
+        "macro_f1": judged.macro_f1,
+        "loss": judged.loss,
+        "validation_accuracy": judged.validation_accuracy,
+        "class_names": list(judged.photos.class_names),
+        "confusion": judged.confusion().tolist(),
+        "mistakes": [judged.photos.paths[i] for i in judged.mistakes()],
+    }
+    for file, text in (
+        ("evaluation.json", json.dumps(told, indent=2)),
+        ("report.txt", f"{judged.summary()}\n\n{judged.report()}"),
+    ):
+        with replacing(folder / file) as temporary:
+            temporary.write_text(text + "\n", "utf-8")
+    plots.save(confusion_picture(judged), folder / "confusion.png")
+    plots.save(contact_sheet(judged), folder / "mistakes.png")
+
+
+# ---------------------------------------------------------------------------------------------
+# The command
+# ---------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    made = make_parser(
+        "evaluate",
+        "Judges a model on photos that it never saw: accuracy with its interval, macro-F1, a\n"
+        "table per class, the confusion matrix, the most confident mistakes.",
+        "example:\n  python -m reference.evaluate runs/reference/model.keras --data photos",
+    )
+    made.add_argument("model", type=Path, metavar="MODEL", help="a file that reference.train wrote")
+    made.add_argument("--data", required=True, metavar="DIR", help="as for reference.train")
+    made.add_argument("--split", choices=data.SPLITS, default="test", help="default: test")
+    made.add_argument("--output", type=Path, metavar="DIR", help="default: the model's folder")
+    return made
+
+
+def command(options: argparse.Namespace) -> None:
+    saved = models.load(options.model)
+    folder = data.locate(options.data) / options.split
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {str(folder)!r}. --split validation judges by the validation "
+            "photos, which chose the model: what they say is a little too good."
+        )
+    judged = evaluate(saved, data.find_split(folder, options.split))
+    say(judged.summary())
+    say(judged.report())
+    output = options.output or options.model.parent
+    write(judged, output)
+    say(f"Wrote evaluation.json, report.txt, confusion.png and mistakes.png into {output}.")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    return main(parser(), command, None if arguments is None else list(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(run())

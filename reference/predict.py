@@ -1,0 +1,135 @@
+"""Name what is on a photo, with a model that `reference.train` wrote.
+
+    python -m reference.predict runs/reference/model.keras photo.jpg folder/ https://…/dress.jpg
+
+Class names, image size, interpolation and preprocessing are inside the model file.
+"""
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from minicnn.download import check_url, fetch
+from minicnn.images import BadImageError
+from minicnn.images.dataset import ENDINGS
+from minicnn.images.folders import list_images
+from reference import model as models
+from reference.console import main, make_parser, positive, say
+from reference.evaluate import probabilities
+from reference.model import Saved
+
+Array = np.ndarray
+
+LARGEST, SECONDS = 32 * 2**20, 30  # of a photo from the network
+SCHEMES = ("http", "https")
+_BATCH = 32
+
+
+class Answer(NamedTuple):
+    """Probabilities of the classes, or why there are none."""
+
+    source: str
+    p: Array | None
+    problem: str | None = None
+
+
+def expand(sources: Sequence[str]) -> list[str]:
+    """Files and addresses; a folder becomes the photos in it. Raises `FileNotFoundError`."""
+    found: list[str] = []
+    for source in sources:
+        if is_address(source):
+            check_url(source, SCHEMES)
+            found.append(source)
+        elif Path(source).is_dir():
+            photos = list_images(source, ENDINGS)
+            if not photos:
+                raise FileNotFoundError(f"{source} has no photos ({', '.join(ENDINGS)}).")
+            found += photos
+        elif Path(source).is_file():
+            found.append(source)
+        else:
+            raise FileNotFoundError(f"There is no photo, folder or http(s) address {source!r}.")
+    return found
+
+
+def is_address(source: str) -> bool:
+    return "://" in source
+
+
+def predict(saved: Saved, sources: Sequence[str]) -> list[Answer]:
+    """An answer for each file or address, in order; a bad photo is one with a `problem`."""
+    reader = saved.about.reader
+    answers = []
+    for first in range(0, len(sources), _BATCH):
+        part = sources[first : first + _BATCH]
+        pixels: list[Array] = []
+        problems: list[str | None] = []
+        for source in part:
+            try:
+                pixels.append(reader(_opened(source)))
+                problems.append(None)
+            except (BadImageError, OSError, ValueError) as error:
+                pixels.append(np.zeros((reader.image_size, reader.image_size, 3), np.float32))
+                problems.append(str(error).replace("the bytes", source))
+        logits = keras.ops.convert_to_numpy(saved.model.predict_on_batch(np.stack(pixels)))
+        for source, row, problem in zip(part, probabilities(logits), problems, strict=True):
+            answers.append(Answer(source, None if problem else row, problem))
+    return answers
+
+
+def _opened(source: str) -> str | io.BytesIO:
+    if not is_address(source):
+        return source
+    return io.BytesIO(fetch(source, LARGEST, SECONDS, SCHEMES))
+
+
+def parser() -> argparse.ArgumentParser:
+    made = make_parser(
+        "predict",
+        "Prints the most likely classes of each photo with their probabilities.",
+        "example:\n  python -m reference.predict runs/reference/model.keras photo.jpg photos/",
+    )
+    made.add_argument("model", type=Path, metavar="MODEL", help="a file that reference.train wrote")
+    made.add_argument(
+        "sources", nargs="+", metavar="PHOTO", help="a file, a folder, or an http(s) address"
+    )
+    made.add_argument("--top", type=positive, default=3, metavar="N", help="default: 3")
+    made.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+    return made
+
+
+def command(options: argparse.Namespace) -> None:
+    sources = expand(options.sources)
+    saved = models.load(options.model)
+    names = saved.about.class_names
+    answers = predict(saved, sources)
+    for answer in answers:
+        if answer.p is None:
+            print(f"{answer.source}: {answer.problem}", file=sys.stderr)
+            continue
+        best = np.argsort(-answer.p, kind="stable")[: options.top]
+        if options.json:
+            found = {names[i]: round(float(answer.p[i]), 6) for i in best}
+            say(json.dumps({"photo": answer.source, "classes": found}))
+            continue
+        say(f"{answer.source}:")
+        for index in best:
+            say(f"  {answer.p[index]:6.1%}  {names[index]}")
+    bad = sum(answer.p is None for answer in answers)
+    if bad:
+        raise BadImageError(f"{bad} of {len(answers)} photos could not be read.")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    return main(parser(), command, None if arguments is None else list(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(run())

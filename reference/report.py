@@ -1,0 +1,81 @@
+"""A page that can be mailed: text, tables and pictures in one HTML file."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minicnn.atomic import replacing
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #8886; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+tr.best td { font-weight: 600; }
+figure { margin: 1rem 0; } img { max-width: 100%; background: white; border-radius: 4px; }
+pre { overflow-x: auto; } .machine { opacity: .75; }
+@media (max-width: 40rem) { .wide { overflow-x: auto; } }
+"""
+
+
+class Page:
+    """Parts in order; `write` makes the file, whole or not at all."""
+
+    def __init__(self, title: str, first_line: str) -> None:
+        self.title = title
+        self._parts = [
+            f"<h1>{html.escape(title)}</h1>",
+            f'<p class="machine">{html.escape(first_line)}</p>',
+        ]
+
+    def heading(self, text: str) -> None:
+        self._parts.append(f"<h2>{html.escape(text)}</h2>")
+
+    def text(self, text: str) -> None:
+        self._parts.append(f"<p>{html.escape(text)}</p>")
+
+    def code(self, text: str) -> None:
+        self._parts.append(f"<pre>{html.escape(text)}</pre>")
+
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None
+    ) -> None:
+        """`best` is the number of the row that stands out."""
+
+        def line(cells: Sequence[str], tag: str, mark: str = "") -> str:
+            inside = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+            return f"<tr{mark}>{inside}</tr>"
+
+        body = "\n".join(
+            line(row, "td", ' class="best"' if number == best else "")
+            for number, row in enumerate(rows)
+        )
+        self._parts.append(
+            f'<div class="wide"><table><thead>{line(head, "th")}</thead>'
+            f"<tbody>{body}</tbody></table></div>"
+        )
+
+    def picture(self, figure: Any, description: str) -> None:
+        """A matplotlib figure; `description` is for those who cannot see it."""
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        alt = html.escape(description, quote=True)
+        self._parts.append(f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"></figure>')
+
+    def write(self, path: Path) -> None:
+        body = "\n".join(self._parts)
+        page = (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{html.escape(self.title)}</title><style>{_STYLE}</style></head>\n"
+            f"<body>\n{body}\n</body></html>\n"
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(page, "utf-8")

@@ -1,0 +1,437 @@
+"""Which learning rate, which inner layer, how much dropout? Try them, and see what can be said.
+
+    python -m reference.sweep --data clothing-dataset-small --seeds 3
+
+Each value is tried with several seeds on the cached features, and chosen by validation accuracy.
+A few hundred validation photos cannot tell small differences from luck: the table says which.
+"""
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from minicnn import plots
+from minicnn.atomic import replacing
+from reference import features, fitting
+from reference import model as models
+from reference.backend import Machine
+from reference.batches import Batches
+from reference.console import (
+    add_backend_options,
+    add_base_options,
+    add_data_options,
+    count,
+    listed,
+    main,
+    make_parser,
+    positive,
+    progress,
+    rate,
+    say,
+    share,
+)
+from reference.data import Reader, Splits
+from reference.evaluate import interval
+from reference.features import Features
+from reference.fitting import History, Settings
+from reference.model import About, Base
+from reference.train import prepare
+
+Array = np.ndarray
+
+RATES, INNERS, DROPS = (1e-4, 1e-3, 1e-2, 1e-1), (10, 100, 1000), (0.0, 0.2, 0.5, 0.8)
+
+
+@dataclass
+class Trial:
+    """One head, trained: its history, the best epoch's weights, and which photos it got right."""
+
+    settings: Settings
+    history: History
+    weights: list[Array]
+    right: Array  # a bool for each validation photo
+
+    @property
+    def best(self) -> float:
+        return self.history["val_accuracy"][fitting.best_epoch(self.history)]
+
+
+def try_head(settings: Settings, train: Features, validation: Features, machine: Machine) -> Trial:
+    """Train a head on the features, as `train` does without augmentation, but write nothing."""
+    keras.utils.set_random_seed(settings.seed)
+    with machine.scope():
+        inputs = keras.Input((train.x.shape[1],), name="features")
+        classes = train.y.shape[1]
+        layers = models.head_layers(classes, settings.size_inner, settings.droprate)
+        head = keras.Model(inputs, models.through(layers, inputs), name="head")
+        steps = max(1, len(train) // settings.batch_size)
+        models.compile_for(head, settings.learning_rate, machine.jit_compile(small=True), steps)
+    best, history = fitting.BestWeights(), fitting.empty_history()
+    fitting.run_epochs(
+        head,
+        Batches(train.x, train.y, settings.batch_size, settings.seed),
+        Batches(validation.x, validation.y, settings.batch_size),
+        range(settings.epochs),
+        [best, fitting.Record(history, settings.patience)],
+        fitting.balanced(train.y) if settings.class_weights else None,
+    )
+    head.set_weights(best.weights)
+    logits = keras.ops.convert_to_numpy(head(validation.x))
+    right = logits.argmax(axis=1) == validation.y.argmax(axis=1)
+    return Trial(settings, history, best.weights, right)
+
+
+class Row(NamedTuple):
+    """One value of a sweep: its trials, a seed each."""
+
+    label: str
+    trials: list[Trial]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean([trial.best for trial in self.trials]))
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over the seeds; 0 for one."""
+        bests = [trial.best for trial in self.trials]
+        return float(np.std(bests, ddof=1)) if len(bests) > 1 else 0.0
+
+
+@dataclass
+class Sweep:
+    """A question, and how each answer did."""
+
+    title: str
+    rows: list[Row]
+    photos: int  # in the validation split
+
+    @property
+    def best_row(self) -> int:
+        """The row with the best mean; among equals the first."""
+        return int(np.argmax([row.mean for row in self.rows]))
+
+    @property
+    def best(self) -> Trial:
+        """The best row's best trial."""
+        return max(self.rows[self.best_row].trials, key=lambda trial: trial.best)
+
+    def p_value(self, row: Row) -> float | None:
+        """How often luck alone makes two equally good models differ as much as these two did.
+
+        McNemar's exact test on the photos that one got right and the other wrong, first seeds.
+        """
+        from scipy.stats import binomtest
+
+        first, other = self.rows[self.best_row].trials[0].right, row.trials[0].right
+        gained, lost = int((first & ~other).sum()), int((other & ~first).sum())
+        if row is self.rows[self.best_row]:
+            return None
+        if gained + lost == 0:
+            return 1.0
+        return float(binomtest(gained, gained + lost).pvalue)
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Head and rows, as text."""
+        head = [self.title, "seeds", "mean", "spread", "lowest", "highest", "95 % interval", "p"]
+        rows = []
+        for row in self.rows:
+            bests = [trial.best for trial in row.trials]
+            low, high = interval(row.mean, self.photos)
+            p = self.p_value(row)
+            rows.append(
+                [
+                    row.label,
+                    str(len(bests)),
+                    f"{row.mean:.3f}",
+                    f"{row.spread:.3f}" if len(bests) > 1 else "–",
+                    f"{min(bests):.3f}",
+                    f"{max(bests):.3f}",
+                    f"{low:.3f}–{high:.3f}",
+                    "best" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}",
+                ]
+            )
+        return head, rows
+
+    def sentence(self) -> str:
+        """What the table can and cannot say."""
+        best = self.rows[self.best_row]
+        error = np.sqrt(best.mean * (1 - best.mean) / self.photos)
+        others = [row for row in self.rows if row is not best]
+        unclear = [row.label for row in others if (self.p_value(row) or 0) >= 0.05]
+        clear = [row.label for row in others if row.label not in unclear]
+        parts = [
+            f"Best by validation accuracy: {best.label} ({best.mean:.3f}). With {self.photos} "
+            f"validation photos one standard error is {100 * error:.1f} points, and each number is "
+            "the best of its epochs, so a little too good."
+        ]
+        if clear:
+            parts.append(f"Worse beyond luck (p below 0.05): {', '.join(clear)}.")
+        if unclear:
+            parts.append(f"Not told apart from the best by these photos: {', '.join(unclear)}.")
+        return " ".join(parts)
+
+    def figure(self) -> Any:
+        """Training and validation accuracy side by side, of each row's first seed."""
+        return plots.comparison({row.label: row.trials[0].history for row in self.rows})
+
+
+def sweep(
+    title: str,
+    values: Sequence[tuple[str, Settings]],
+    seeds: Sequence[int],
+    train: Features,
+    validation: Features,
+    machine: Machine,
+    show: bool = True,
+) -> Sweep:
+    """Try each of the labelled settings with each seed."""
+    rows = []
+    with progress(title, len(values) * len(seeds), show) as advance:
+        for label, settings in values:
+            trials = []
+            for seed in seeds:
+                trials.append(try_head(replace(settings, seed=seed), train, validation, machine))
+                advance(1)
+            rows.append(Row(label, trials))
+    return Sweep(title, rows, len(validation))
+
+
+def rates(base: Settings, values: Sequence[float]) -> list[tuple[str, Settings]]:
+    return [(f"{value:g}", replace(base, learning_rate=value)) for value in values]
+
+
+def inners(base: Settings, values: Sequence[int]) -> list[tuple[str, Settings]]:
+    return [(str(value or "none"), replace(base, size_inner=value)) for value in values]
+
+
+def drops(base: Settings, values: Sequence[float]) -> list[tuple[str, Settings]]:
+    return [(f"{value:g}", replace(base, droprate=value)) for value in values]
+
+
+def write_trials(path: Path, sweeps: Sequence[Sweep]) -> None:
+    """Every epoch of every trial, as CSV."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        table = csv.writer(file)
+        names = ["learning_rate", "size_inner", "droprate", "seed"]
+        table.writerow(["sweep", *names, "epoch", *fitting.COLUMNS])
+        for found in sweeps:
+            for trial in (trial for row in found.rows for trial in row.trials):
+                values = [getattr(trial.settings, name) for name in names]
+                epochs = zip(*(trial.history[name] for name in fitting.COLUMNS), strict=True)
+                for epoch, numbers in enumerate(epochs, start=1):
+                    table.writerow([found.title, *values, epoch, *numbers])
+
+
+def write_winner(
+    path: Path, trial: Trial, base: Base, splits: Splits, reader: Reader, machine: Machine
+) -> keras.Model:
+    """The trial's head behind its base, as one model file; returns the model."""
+    settings = trial.settings
+    whole = models.make_model(
+        base,
+        len(splits.train.class_names),
+        settings.learning_rate,
+        settings.size_inner,
+        settings.droprate,
+    )
+    models.head_of(whole).set_weights(trial.weights)
+    about = About(
+        list(splits.train.class_names), reader.image_size, reader.interpolation, base.name,
+        base.input_range, settings.size_inner, settings.droprate,
+        {"val_accuracy": trial.best, "made_with": machine.describe()},
+    )  # fmt: skip
+    models.save(whole, path, about)
+    return whole
+
+
+def naive_epoch_seconds(
+    splits: Splits, base: Base, settings: Settings, reader: Reader, machine: Machine
+) -> float:
+    """How long one epoch takes the plain way: photos decoded and the whole network run each time.
+
+    Tracing and compiling are left out, by a step before the clock starts.
+    """
+    with machine.scope():
+        whole = models.make_model(base, len(splits.train.class_names), settings.learning_rate)
+        models.compile_for(whole, settings.learning_rate, machine.jit_compile(small=False))
+    parts = []
+    for photos in splits[:2]:
+        assert photos is not None
+        read = _reading(photos.paths, reader)
+        parts.append(Batches(read, photos.one_hot(), settings.batch_size, settings.seed))
+    for batches in parts:
+        whole.train_on_batch(*batches[0])
+        whole.test_on_batch(*batches[0])
+    start = time.perf_counter()
+    fitting.run_epochs(whole, parts[0], parts[1], range(1), [])
+    return time.perf_counter() - start
+
+
+def _reading(paths: Sequence[str], reader: Reader) -> Callable[[Array], Array]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from reference.data import THREADS
+
+    threads = ThreadPoolExecutor(THREADS)
+    return lambda rows: np.stack(list(threads.map(reader, [paths[row] for row in rows])))
+
+
+@dataclass
+class Sweeps:
+    """The three sweeps in the course's order, each with the best values of those before it."""
+
+    found: list[Sweep]
+    epochs: int
+    seconds: float
+    naive_seconds: float | None
+
+    def speed(self) -> str:
+        told = f"{self.epochs} epochs in {self.seconds:.0f} s, the pass of the base included"
+        if self.naive_seconds is None:
+            return f"{told}."
+        plain = self.naive_seconds * self.epochs
+        return (
+            f"{told}; the plain way, the whole network in each epoch, takes "
+            f"{self.naive_seconds:.1f} s an epoch, {plain:.0f} s in all: "
+            f"{plain / self.seconds:.0f} times as long."
+        )
+
+
+def three_sweeps(
+    splits: Splits,
+    base: Base,
+    settings: Settings,
+    reader: Reader,
+    machine: Machine,
+    cache: Path | None,
+    seeds: int = 1,
+    rate_values: Sequence[float] = RATES,
+    inner_values: Sequence[int] = INNERS,
+    drop_values: Sequence[float] = DROPS,
+    drop_epochs: int = 30,
+    compare: bool = False,
+    told: Callable[[Sweep], None] | None = None,
+) -> Sweeps:
+    """Learning rates, then inner sizes at the best rate, then drop rates with the best inner size.
+
+    `compare` also times one epoch of the plain way, on the same machine in the same run. `told` is
+    called with each sweep when it is done; by default it prints the table.
+    """
+    start = time.perf_counter()
+    train, validation = (
+        features.extract(photos, reader, base, machine, cache)
+        for photos in splits[:2]
+        if photos is not None
+    )
+    chosen = [settings.seed + number for number in range(seeds)]
+    found = []
+    current = settings
+    questions: list[tuple[str, Any, Sequence[Any], int]] = [
+        ("learning rate", rates, rate_values, settings.epochs),
+        ("inner size", inners, inner_values, settings.epochs),
+        ("drop rate", drops, drop_values, drop_epochs),
+    ]
+    for title, made, values, epochs in questions:
+        if not values:
+            continue
+        labelled = made(replace(current, epochs=epochs), values)
+        found.append(sweep(title, labelled, chosen, train, validation, machine))
+        current = replace(found[-1].best.settings, seed=settings.seed)
+        (told or print_sweep)(found[-1])
+    seconds = time.perf_counter() - start
+    done = sum(len(t.history["loss"]) for s in found for row in s.rows for t in row.trials)
+    naive = None
+    if compare:
+        say("\nTiming one epoch of the plain way …")
+        naive = naive_epoch_seconds(splits, base, settings, reader, machine)
+    return Sweeps(found, done, seconds, naive)
+
+
+def print_sweep(found: Sweep) -> None:
+    """The table as text, and what it can say."""
+    head, rows = found.table()
+    widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
+    lines = [
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                  for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        for line in [head, *rows]
+    ]  # fmt: skip
+    say("\n" + "\n".join(lines))
+    say(found.sentence())
+
+
+# ---------------------------------------------------------------------------------------------
+# The command
+# ---------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    made = make_parser(
+        "sweep",
+        "Compares learning rates, then inner sizes, then drop rates, with several seeds each, on\n"
+        "features that are computed once. Writes into --output: trials.csv, a picture for each\n"
+        "comparison, and model.keras (the best trial of all).",
+        "examples:\n"
+        "  python -m reference.sweep --data download --seeds 3\n"
+        "  python -m reference.sweep --data photos --learning-rates 0.001,0.01 --inner-sizes 100",
+    )
+    add_data_options(made)
+    add_base_options(made)
+    add = made.add_argument_group("what to try").add_argument
+    add(
+        "--output", type=Path, default=Path("runs/sweep"), metavar="DIR", help="default: runs/sweep"
+    )
+    add("--learning-rates", type=listed(rate), default=list(RATES), metavar="LR,…",
+        help="default: 0.0001,0.001,0.01,0.1")  # fmt: skip
+    add("--inner-sizes", type=listed(count), default=list(INNERS), metavar="N,…",
+        help="default: 10,100,1000; 0 is none")  # fmt: skip
+    add("--drop-rates", type=listed(share), default=list(DROPS), metavar="RATE,…",
+        help="default: 0,0.2,0.5,0.8")  # fmt: skip
+    add("--seeds", type=positive, default=1, metavar="N", help="trials of each value; default: 1")
+    add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
+    add("--drop-epochs", type=positive, default=30, metavar="N",
+        help="epochs with dropout, which learns slower; default: 30")  # fmt: skip
+    add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
+    add("--compare", action="store_true",
+        help="time an epoch of the plain way too, and print how much longer it takes")  # fmt: skip
+    add_backend_options(made)
+    return made
+
+
+def command(options: argparse.Namespace) -> None:
+    if options.processes is not None:
+        raise ValueError("A sweep trains small heads, which one process does fast: no --processes.")
+    machine, splits, reader, base = prepare(options)
+    settings = Settings(epochs=options.epochs, batch_size=options.batch_size, seed=options.seed)
+    options.output.mkdir(parents=True, exist_ok=True)
+    done = three_sweeps(
+        splits, base, settings, reader, machine, options.cache, options.seeds,
+        options.learning_rates, options.inner_sizes, options.drop_rates, options.drop_epochs,
+        options.compare,
+    )  # fmt: skip
+    write_trials(options.output / "trials.csv", done.found)
+    for found in done.found:
+        name = found.title.replace(" ", "-")
+        plots.save(found.figure(), options.output / f"{name}.png")
+    winner = max((found.best for found in done.found), key=lambda trial: trial.best)
+    write_winner(options.output / "model.keras", winner, base, splits, reader, machine)
+    say(f"\nBest of all: {winner.best:.3f} ({winner.settings}).")
+    say(f"Wrote trials.csv, model.keras and pictures into {options.output}.")
+    say(done.speed())
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    return main(parser(), command, None if arguments is None else list(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(run())

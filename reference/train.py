@@ -1,0 +1,421 @@
+"""Train one model: a frozen base, a head that learns, the best epoch in a file.
+
+    python -m reference.train --data clothing-dataset-small
+    python -m reference.train --data sample --base base.keras --inner 100 --dropout 0.2
+
+Without augmentation the base runs once over the photos and the head learns from what it said
+(`reference.features`). Augmented photos are new in each epoch, so the whole network runs each time;
+so it does while its last blocks are fine-tuned.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from minicnn import plots
+from reference import backend, data, evaluate, features, fitting
+from reference import model as models
+from reference.backend import Machine
+from reference.batches import Batches, pixels
+from reference.console import (
+    add_backend_options,
+    add_base_options,
+    add_data_options,
+    count,
+    main,
+    make_parser,
+    positive,
+    rate,
+    say,
+    share,
+)
+from reference.data import Reader, Splits
+from reference.fitting import History, Settings
+from reference.model import About, Base
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run reached; the model of the best epoch is in `path`."""
+
+    path: Path
+    history: History
+    about: About
+
+    @property
+    def best(self) -> float:
+        return self.history["val_accuracy"][fitting.best_epoch(self.history)]
+
+
+def train(
+    splits: Splits,
+    base: Base,
+    settings: Settings,
+    output: str | Path,
+    machine: Machine,
+    reader: Reader,
+    cache: str | Path | None = None,
+    resume: bool = False,
+    tensorboard: bool = False,
+    verbose: int = 0,
+) -> Result:
+    """Train, and write into `output`: model.keras (the best epoch), history.csv, state.npz.
+
+    With `resume` a run that was interrupted goes on where its last epoch ended, to the same result.
+    Raises `ValueError` for settings that do not fit, or a state of another run.
+    """
+    run = _Run(splits, base, settings, Path(output), machine, reader, cache, tensorboard, verbose)
+    return run.go(resume)
+
+
+class _Run:
+    """A training run, step by step."""
+
+    def __init__(
+        self,
+        splits: Splits,
+        base: Base,
+        settings: Settings,
+        output: Path,
+        machine: Machine,
+        reader: Reader,
+        cache: str | Path | None,
+        tensorboard: bool,
+        verbose: int,
+    ) -> None:
+        self.splits, self.settings, self.machine, self.reader = splits, settings, machine, reader
+        self.output, self.cache, self.verbose = output, cache, verbose
+        self.model_path, self.state_path = output / "model.keras", output / "state.npz"
+        self.tensorboard = tensorboard
+        if settings.fine_tune:
+            _first_of(base.network, settings.fine_tune)  # raises for an unknown name
+        if tensorboard and not backend.installed("tensorboard"):
+            raise ImportError("--tensorboard needs it: pip install tensorboard.")
+        self.history = fitting.empty_history()
+        self.fine_tuning_since: int | None = None
+        self.state: fitting.State | None = None
+        self.about = {
+            **{name: value for name, value in asdict(settings).items() if "epochs" not in name},
+            "base": base.name,
+            "weights": base.sha256(),
+            "photos": splits.train.sha256(),
+            "validation photos": splits.validation.sha256(),
+            "image_size": reader.image_size,
+            "interpolation": reader.interpolation,
+            "precision": machine.precision,
+        }
+        self.class_weight = None
+        if settings.class_weights:
+            self.class_weight = fitting.balanced(splits.train.one_hot())
+        # The features come first: each process computes its own, before they become one.
+        self.found: tuple[features.Features, features.Features] | None = None
+        if not settings.augment:
+            train_x, validation_x = (
+                features.extract(photos, reader, base, machine, cache, show=verbose > 0)
+                for photos in splits[:2]
+                if photos is not None
+            )
+            self.found = train_x, validation_x
+        self.read: tuple[Any, Any] | None = None
+        if machine.processes is not None:
+            machine.processes.distribute()
+            base = replace(base, network=models.with_policy(base.network, machine.precision))
+            base.network.trainable = False
+        keras.utils.set_random_seed(settings.seed)
+        with machine.scope():
+            self.whole = models.make_model(
+                base,
+                len(splits.train.class_names),
+                settings.learning_rate,
+                settings.size_inner,
+                settings.droprate,
+            )
+        self.base = base
+
+    def go(self, resume: bool) -> Result:
+        self.output.mkdir(parents=True, exist_ok=True)
+        if resume and self.state_path.exists():
+            self.state = fitting.read_state(self.state_path, self.about)
+            self.history = self.state.history
+            self.fine_tuning_since = self.state.fine_tuning_since
+            if self.verbose:
+                say(f"Going on after epoch {len(self.history['loss'])}.")
+        settings = self.settings
+        if self.fine_tuning_since is None:
+            learner = self._learner(settings.learning_rate, on_features=self.found is not None)
+            self._epochs(learner, settings.epochs, since=0, on_features=self.found is not None)
+        if settings.fine_tune:
+            self._fine_tune()
+        if self.machine.is_first:
+            fitting.write_history(self.output / "history.csv", self.history)
+        return Result(self.model_path, self.history, self._about())
+
+    def _fine_tune(self) -> None:
+        """From the best epoch so far on, the base's last layers learn too, slowly."""
+        settings = self.settings
+        assert settings.fine_tune is not None
+        network = self.base.network
+        first = network.layers.index(_first_of(network, settings.fine_tune))
+        network.trainable = True
+        for layer in network.layers[:first]:
+            layer.trainable = False
+        if self.fine_tuning_since is None:
+            self.fine_tuning_since = len(self.history["loss"])
+            self.whole.set_weights(models.load(self.model_path).model.get_weights())
+        learner = self._learner(settings.fine_tune_rate, on_features=False)
+        last = self.fine_tuning_since + settings.fine_tune_epochs
+        self._epochs(learner, last, self.fine_tuning_since, on_features=False)
+
+    def _learner(self, learning_rate: float, on_features: bool) -> keras.Model:
+        """The part of the network that `fit` sees, compiled."""
+        with self.machine.scope():
+            if on_features:
+                learner = models.head_of(self.whole)
+            elif self.settings.augment:
+                learner = augmented(self.whole, self.settings.seed)
+            else:
+                learner = self.whole
+            # A small head takes less time than the call of a step: many steps to a call.
+            steps = len(self.splits.train) // self.settings.batch_size
+            models.compile_for(
+                learner,
+                learning_rate,
+                self.machine.jit_compile(small=on_features),
+                max(1, steps) if on_features else 1,
+            )
+        return learner
+
+    def _epochs(self, learner: keras.Model, last: int, since: int, on_features: bool) -> None:
+        settings, group = self.settings, self.machine.processes
+        if self.state is not None and self.fine_tuning_since == self.state.fine_tuning_since:
+            fitting.restore(learner, self.state.values)
+            self.state = None
+        done = len(self.history["loss"])
+        if done >= last or fitting.is_over(self.history, settings.patience, since):
+            return
+        x, validation_x = self._inputs(on_features)
+        y, validation_y = (photos.one_hot() for photos in self.splits[:2] if photos is not None)
+        training = Batches(x, y, settings.batch_size, settings.seed, group)
+        validation: Batches | None = Batches(validation_x, validation_y, settings.batch_size)
+        callbacks: list[keras.callbacks.Callback] = []
+        if group is not None:
+            callbacks.append(self._validation_here(validation_x, validation_y))
+            validation = None
+        if self.machine.is_first:
+            best = max(self.history["val_accuracy"], default=None)
+            callbacks.append(fitting.BestModel(self.model_path, self._write_model, best))
+            if self.tensorboard:
+                callbacks.append(keras.callbacks.TensorBoard(str(self.output / "tensorboard")))
+        callbacks.append(
+            fitting.Record(
+                self.history, settings.patience, since, lambda: self._after_epoch(learner)
+            )
+        )
+        fitting.run_epochs(
+            learner,
+            training,
+            validation,
+            range(done, last),
+            callbacks,
+            self.class_weight,
+            self.verbose if self.machine.is_first else 0,
+        )
+
+    def _inputs(self, on_features: bool) -> tuple[Any, Any]:
+        if on_features:
+            assert self.found is not None
+            return self.found[0].x, self.found[1].x
+        if self.read is None:
+            train_x, validation_x = (
+                pixels(photos, self.reader, self.verbose > 0)
+                for photos in self.splits[:2]
+                if photos is not None
+            )
+            self.read = train_x, validation_x
+        return self.read
+
+    def _validation_here(self, x: Any, y: Array) -> keras.callbacks.Callback:
+        from reference.on_jax import run_here
+
+        group, size = self.machine.processes, self.settings.batch_size
+
+        def logits(learner: keras.Model) -> Array:
+            own = np.arange(len(y))[group.share(len(y))]
+            found = run_here(learner, x(own) if callable(x) else x[own], size)
+            return np.asarray(group.gather(found, len(y)))
+
+        return fitting.ValidationHere(logits, y)
+
+    def _after_epoch(self, learner: keras.Model) -> None:
+        if self.machine.is_first:
+            fitting.write_history(self.output / "history.csv", self.history)
+            fitting.write_state(
+                self.state_path, self.about, self.history, self.fine_tuning_since, learner
+            )
+
+    def _write_model(self) -> None:
+        models.save(self.whole, self.model_path, self._about())
+
+    def _about(self) -> About:
+        settings = self.settings
+        return About(
+            class_names=list(self.splits.train.class_names),
+            image_size=self.reader.image_size,
+            interpolation=self.reader.interpolation,
+            base=self.base.name,
+            input_range=self.base.input_range,
+            size_inner=settings.size_inner,
+            droprate=settings.droprate,
+            training={**asdict(settings), "made_with": self.machine.describe()},
+        )
+
+
+def augmented(whole: keras.Model, seed: int) -> keras.Model:
+    """The model behind random flips, shifts by up to a tenth and zooms by up to a fifth.
+
+    Only for training: the layers pass photos through when they predict, and are not in the file.
+    """
+    inputs = keras.Input(whole.input_shape[1:], name="plain_photo")
+    x = keras.layers.RandomFlip("horizontal", seed=seed, name="flip")(inputs)
+    edge = {"fill_mode": "nearest"}
+    x = keras.layers.RandomTranslation(0.1, 0.1, seed=seed + 1, name="shift", **edge)(x)
+    x = keras.layers.RandomZoom((-0.2, 0.2), seed=seed + 2, name="zoom", **edge)(x)
+    return keras.Model(inputs, whole(x), name="augmented")
+
+
+def _first_of(network: keras.Model, name: str) -> keras.Layer:
+    """The first layer whose name is, or starts with, `name`."""
+    for layer in network.layers:
+        if layer.name.startswith(name):
+            return layer
+    names = list(dict.fromkeys(layer.name.split("_")[0] for layer in network.layers))
+    raise ValueError(
+        f"--fine-tune names the first layer of the base that learns, such as {names[-1]}. "
+        f"{network.name} has none that starts with {name!r}. It has: {', '.join(names)}."
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# The command
+# ---------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    made = make_parser(
+        "train",
+        "Trains a classifier of photos on a frozen base (transfer learning, with Keras).\n\n"
+        "Writes into --output: model.keras (the best epoch by validation accuracy; class names,\n"
+        "image size and preprocessing are inside), history.csv, curves.png, state.npz (to go on\n"
+        "after an interruption: --resume), and what reference.evaluate writes for the test photos.",
+        "examples:\n"
+        "  python -m reference.train --data download\n"
+        "  python -m reference.train --data photos --inner 100 --dropout 0.2 --epochs 30\n"
+        "  python -m reference.train --data photos --augment --fine-tune block14",
+    )
+    add_data_options(made)
+    add_base_options(made)
+    add = made.add_argument_group("training").add_argument
+    add("--output", type=Path, default=Path("runs/reference"), metavar="DIR",
+        help="default: runs/reference")  # fmt: skip
+    add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
+    add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
+    add("--learning-rate", type=rate, default=0.001, metavar="LR", help="Adam's; default: 0.001")
+    add("--inner", type=count, default=0, metavar="N",
+        help="units of a dense layer before the last one; default 0: none")  # fmt: skip
+    add("--dropout", type=share, default=0.0, metavar="RATE", help="before the last layer")
+    add("--augment", action="store_true",
+        help="flip, shift and zoom the training photos at random: the features cannot be kept, and "
+        "each epoch takes as long as the pass of the base")  # fmt: skip
+    add("--fine-tune", metavar="LAYER",
+        help="then let the base learn too, from the first layer so named (or begun)")  # fmt: skip
+    add("--fine-tune-epochs", type=positive, default=5, metavar="N", help="default: 5")
+    add("--fine-tune-rate", type=rate, default=1e-5, metavar="LR", help="default: 0.00001")
+    add("--class-weights", action="store_true", help="let rare classes count as much as others")
+    add("--patience", type=positive, metavar="N",
+        help="stop after N epochs without a better validation accuracy")  # fmt: skip
+    add("--resume", action="store_true", help="go on with an interrupted run in --output")
+    add("--tensorboard", action="store_true", help="also write logs for it, if it is installed")
+    add_backend_options(made)
+    return made
+
+
+def settings_from(options: argparse.Namespace) -> Settings:
+    return Settings(
+        learning_rate=options.learning_rate,
+        size_inner=options.inner,
+        droprate=options.dropout,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        patience=options.patience,
+        class_weights=options.class_weights,
+        augment=options.augment,
+        fine_tune=options.fine_tune,
+        fine_tune_epochs=options.fine_tune_epochs,
+        fine_tune_rate=options.fine_tune_rate,
+    )
+
+
+def prepare(options: argparse.Namespace) -> tuple[Machine, Splits, Reader, Base]:
+    """What every command starts with: the machine, the photos, and the base."""
+    reader = Reader(options.image_size, "nearest" if options.course_compatible else "bilinear")
+    if options.image_size in (229, 289):
+        say(f"--image-size {options.image_size}: is 299, Xception's own size, meant? Going on.")
+    machine = backend.start(options)
+    if machine.is_first:
+        say(machine.describe())
+    splits = data.find(data.locate(options.data))
+    if options.skip_bad_images:
+        checked = [None if p is None else data.check(p, skip=True) for p in splits]
+        splits = Splits(*checked)  # type: ignore[arg-type]
+    with machine.scope():
+        base = models.load_base(
+            options.base, options.image_size, options.weights, options.input_range
+        )
+    if machine.is_first:
+        parts = [f"{len(p)} {p.name}" for p in splits if p is not None]
+        say(f"{', '.join(parts)} photos of {len(splits.train.class_names)} classes.")
+    return machine, splits, reader, base
+
+
+def command(options: argparse.Namespace) -> None:
+    machine, splits, reader, base = prepare(options)
+    settings = settings_from(options)
+    if settings.augment and machine.is_first:
+        say("Augmented photos are new each time: the whole network runs in every epoch, uncached.")
+    result = train(
+        splits, base, settings, options.output, machine, reader, options.cache,
+        options.resume, options.tensorboard, verbose=1 if sys.stdout.isatty() else 2,
+    )  # fmt: skip
+    if not machine.is_first:
+        return
+    plots.save(plots.curves(result.history, str(settings)), options.output / "curves.png")
+    best = fitting.best_epoch(result.history)
+    interval = evaluate.interval(result.best, len(splits.validation))
+    say(f"\nBest validation accuracy: {result.best:.3f} {interval} in epoch {best + 1}.")
+    say(f"Wrote {result.path}, history.csv and curves.png beside it.")
+    if splits.test is None:
+        say(
+            "There is no test folder, so nothing has judged this model yet: the validation photos "
+            "chose it. Put photos that it never saw into test/CLASS/."
+        )
+    elif machine.processes is None:
+        judged = evaluate.evaluate(models.load(result.path), splits.test, result.best)
+        say(judged.summary())
+        evaluate.write(judged, options.output)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    return main(parser(), command, None if arguments is None else list(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(run())
