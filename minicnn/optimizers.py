@@ -7,15 +7,23 @@ what an optimizer remembers of a weight (momentum, averages) it keeps beside it.
 Below, g is a gradient, w its weight, lr the learning rate; t counts the steps from 1.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from minicnn import shapes
 from minicnn.variable import Variable
 
 Array = np.ndarray
+
+INSTEAD = {
+    "decay": "LambdaCallback(on_epoch_begin=…), and set model.optimizer.learning_rate in it",
+    "lr": "learning_rate",
+}
+"""What Keras's optimizers once had, and what to use in its place."""
 
 
 class Optimizer:
@@ -41,9 +49,11 @@ class Optimizer:
         **unknown: Any,
     ) -> None:
         if unknown:
-            raise ValueError(
-                f'{type(self).__name__} does not take the argument "{next(iter(unknown))}".'
-            )
+            names = [
+                n for cls in (type(self), Optimizer) for n in inspect.signature(cls).parameters
+            ]
+            known = [name for name in dict.fromkeys(names) if name not in ("kwargs", "unknown")]
+            shapes.refuse_argument(next(iter(unknown)), known, INSTEAD, type(self).__name__)
         self.name = name or type(self).__name__.lower()
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -75,6 +85,11 @@ class Optimizer:
     def learning_rate(self, value: Any) -> None:
         self._check_number("learning_rate", value)
         self._learning_rate = float(value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in INSTEAD:  # else `optimizer.lr = 0.01` would be in vain, and say nothing
+            raise AttributeError(f"{type(self).__name__} has no {name}. Use {INSTEAD[name]}.")
+        super().__setattr__(name, value)
 
     def _check_number(self, argument: str, value: Any) -> None:
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

@@ -12,9 +12,10 @@ A window of `kernel` pixels, spread by `dilation`, slides over `size` pixels in 
 input: TensorFlow's rule, and so Keras's.
 """
 
+import difflib
 import operator
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -54,6 +55,20 @@ def choice(value: Any, options: Iterable[str], argument: str, who: str) -> str:
         listed = ", ".join(f'"{option}"' for option in options)
         raise ValueError(f"{who} expects {argument} to be one of {listed}. Received {value!r}.")
     return value.lower()
+
+
+def refuse_argument(
+    argument: str, known: Sequence[str], instead: Mapping[str, str], who: str
+) -> NoReturn:
+    """A `ValueError` for an argument that `who` does not take, with the one to use."""
+    close = difflib.get_close_matches(argument, known, 1)
+    if argument in instead:
+        hint = f"Use {instead[argument]}."
+    elif close:
+        hint = f'Did you mean "{close[0]}"?'
+    else:
+        hint = f"It takes {', '.join(known)}."
+    raise ValueError(f'{who} does not take the argument "{argument}". {hint}')
 
 
 def check_array(x: Any, rank: int | None, argument: str, who: str) -> np.ndarray:

@@ -691,6 +691,12 @@ BAD_OPTIONS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.Conv2D(4, 3, activation=3), "activation .*Received 3"),
     (lambda: layers.Conv2D(4, 3, activaton="relu"), 'argument "activaton". Did you mean "activat'),
     (lambda: layers.Conv2D(4, 3, frobnicate=1), 'argument "frobnicate". It takes filters, kernel'),
+    (
+        lambda: layers.Conv2D(4, 3, kernel_regularizer="l2"),
+        "Use weight_decay .*Dropout",
+    ),
+    (lambda: layers.Dense(4, bias_constraint=1), "Use a LambdaCallback.on_train_batch_end"),
+    (lambda: layers.Dense(4, input_dim=8), r"Use input_shape=\(size,\)"),
     (lambda: layers.Conv2D(4, 3, data_format="channels_first"), "channels_last.*channels_first"),
     (lambda: layers.Conv2D(4, 3, kernel_initializer="he"), "initializer .*he_normal.*'he'"),
     (lambda: layers.Conv2D(4, 3, name=""), "name to be a non-empty string"),

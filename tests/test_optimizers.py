@@ -203,7 +203,10 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: SGD(weight_decay=-0.1), "weight_decay .*-0.1"),
     (lambda: Adam(epsilon=-1), "epsilon .*-1"),
     (lambda: RMSprop(epsilon="x"), "epsilon .*'x'"),
-    (lambda: Adam(lr=0.1), "Adam .*lr"),
+    (lambda: Adam(lr=0.1), r'Adam does not take the argument "lr"\. Use learning_rate\.$'),
+    (lambda: SGD(decay=1e-6), r'argument "decay"\. Use LambdaCallback'),
+    (lambda: SGD(momentun=0.9), r'argument "momentun"\. Did you mean "momentum"\?$'),
+    (lambda: SGD(foo=1), r"takes learning_rate, momentum, nesterov, weight_decay, .*, name\.$"),
     (lambda: optimizers.get("adamw"), "sgd, adam, rmsprop. Received 'adamw'"),
     (lambda: optimizers.get(None), "Received None"),
 ]
@@ -213,6 +216,13 @@ BAD: list[tuple[Callable[[], Any], str]] = [
 def test_a_bad_setting_is_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_the_learning_rate_cannot_be_set_under_its_earlier_name() -> None:
+    optimizer = SGD(0.1)
+    with pytest.raises(AttributeError, match=r"^SGD has no lr\. Use learning_rate\.$"):
+        optimizer.lr = 0.01  # type: ignore[attr-defined]
+    assert optimizer.learning_rate == 0.1
 
 
 def test_gradients_that_do_not_fit_are_refused_before_any_step() -> None:

@@ -15,7 +15,6 @@ weights on first use and applies the activation:
     dz = activation'(dy)                          dx, grads = layer._backward(dz, cache, need_dx)
 """
 
-import difflib
 import functools
 import inspect
 import math
@@ -221,9 +220,7 @@ class Layer:
     @classmethod
     def _refuse(cls, argument: str) -> None:
         known = [*cls._arguments(), "name", "trainable", "dtype"]
-        close = difflib.get_close_matches(argument, known, 1)
-        hint = f' Did you mean "{close[0]}"?' if close else f" It takes {', '.join(known)}."
-        raise ValueError(f'{cls.__name__} does not take the argument "{argument}".{hint}')
+        shapes.refuse_argument(argument, known, _INSTEAD, cls.__name__)
 
     @property
     def label(self) -> str:
@@ -491,6 +488,18 @@ class Layer:
                 )
         return cls(**kept)
 
+
+# What Keras's layers take, or once took, and what does the same here.
+_PARTS = ("activity", "beta", "bias", "depthwise", "gamma", "kernel", "pointwise")
+_REGULARIZE = "weight_decay of the optimizer, or a Dropout layer"
+_CONSTRAIN = "a LambdaCallback(on_train_batch_end=…) that assigns the weights"
+_INSTEAD = {
+    **{f"{part}_regularizer": _REGULARIZE for part in _PARTS},
+    **{f"{part}_constraint": _CONSTRAIN for part in _PARTS},
+    "batch_input_shape": "input_shape, which leaves the batch out",
+    "input_dim": "input_shape=(size,)",
+    "weights": "set_weights, once the layer is built",
+}
 
 # Settings in Keras's files that mean nothing by themselves.
 _WITHOUT_EFFECT = {"renorm_momentum"}
