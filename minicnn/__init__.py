@@ -21,6 +21,7 @@ from minicnn import (
     naive,
     optimizers,
     preprocessing,
+    saving,
     utils,
 )
 from minicnn.layers import Input, KerasTensor, Layer
@@ -47,5 +48,6 @@ __all__ = [
     "naive",
     "optimizers",
     "preprocessing",
+    "saving",
     "utils",
 ]

@@ -264,7 +264,7 @@ class Model(Trainer, Layer):
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write all weights to a `.weights.h5` file that Keras reads."""
         self._check_graph("weights")
-        saving.save_weights(self, filepath, overwrite)
+        saving.write_weights(self, filepath, overwrite)
 
     def load_weights(
         self,
@@ -286,7 +286,7 @@ class Model(Trainer, Layer):
             ValueError: the file is damaged, or does not fit the model.
         """
         self._check_graph("weights")
-        skipped = saving.load_weights(self, filepath, skip_mismatch, by_name)
+        skipped = saving.read_weights(self, filepath, skip_mismatch, by_name)
         if skipped:
             import warnings
 
@@ -297,7 +297,7 @@ class Model(Trainer, Layer):
 
         `model.metadata`, a dict of what JSON can hold, travels with it (class names, image size).
         """
-        saving.save_model(self, filepath, overwrite)
+        saving.write_model(self, filepath, overwrite)
 
     # -- running -----------------------------------------------------------------------------------
 

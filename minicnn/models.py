@@ -37,7 +37,7 @@ def load_model(
             raise ValueError(f"{str(filepath)!r} holds a {type(model).__name__}, not a model.")
         return model
 
-    model = saving.load_model(filepath, build, compile)
+    model = saving.read_model(filepath, build, compile)
     assert isinstance(model, Model)
     return model
 
@@ -76,5 +76,7 @@ def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool =
     """`model.save(filepath)`."""
     model.save(filepath, overwrite)
 
+
+saving.load_model, saving.save_model = load_model, save_model  # `keras.saving`
 
 __all__ = ["Model", "Sequential", "Tape", "TapeEntry", "from_keras", "load_model", "save_model"]

@@ -279,6 +279,17 @@ def test_overwrite_false_keeps_what_is_there(name: str, tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
+def test_keras_s_other_place_for_the_same_two_functions(tmp_path: Path) -> None:
+    assert minicnn.saving.load_model is models.load_model
+    model = chain()
+    minicnn.saving.save_model(model, tmp_path / "m.keras")
+    again = minicnn.saving.load_model(tmp_path / "m.keras")
+    for ours, read in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(read, ours)
+    with pytest.raises(FileExistsError):
+        minicnn.saving.save_model(model, tmp_path / "m.keras", overwrite=False)
+
+
 @pytest.mark.parametrize(
     ("use", "error", "message"),
     [

@@ -22,8 +22,15 @@ from minicnn.saving import hdf5, keras_file, legacy, weights
 _HDF5 = (".h5", ".hdf5")
 Build = Callable[[dict[str, Any]], Any]
 
+__all__ = ["load_model", "save_model"]
 
-def save_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+# Keras has these two here. They make and take models, so they stand in `minicnn.models`, on a
+# higher floor, and are put here from there.
+load_model: Callable[..., Any]
+save_model: Callable[..., None]
+
+
+def write_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Write `path` (ends in `.keras`). The model must have been built."""
     target = _target(path, keras_file.SUFFIX, "save", overwrite)
     if not model.built:
@@ -32,7 +39,7 @@ def save_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True)
         keras_file.write(model, temporary)
 
 
-def save_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+def write_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Write `path` (ends in `.weights.h5`)."""
     import h5py
 
@@ -41,7 +48,7 @@ def save_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = Tru
         weights.write_weights(model, file)
 
 
-def load_model(path: str | os.PathLike[str], build: Build, compile: bool = True) -> Any:
+def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True) -> Any:
     """The model in `path`, compiled as it was saved, its optimizer where it stopped.
 
     `build` makes a model from config.json's dict. Raises `FileNotFoundError`, and `ValueError` for
@@ -70,7 +77,7 @@ def load_model(path: str | os.PathLike[str], build: Build, compile: bool = True)
     return model
 
 
-def load_weights(
+def read_weights(
     model: Any,
     path: str | os.PathLike[str],
     skip_mismatch: bool = False,
