@@ -54,6 +54,7 @@ _NAME = "its name in compile, or an object of its class"
 _FOLDERS = "folders of photos, or write_clothing_sample, which draws some"
 _QUIET = "verbose=0 of fit, evaluate and predict"
 _DTYPE = 'dtype="float32" or "float64" of a layer, or minicnn.config.set_floatx for all'
+_REGULARIZE = "weight_decay of an optimizer, or a Dropout layer"
 _SAVE = 'save("model.keras"), or get_config and from_config for the architecture alone'
 _TRANSFORM = "ImageDataGenerator({}).random_transform(x)"
 
@@ -102,6 +103,7 @@ INSTEAD: dict[ModuleType, Mapping[str, str]] = {
         "Resizing": "target_size of flow_from_directory",
         "add": "Add()([x, y])",
         "concatenate": "Concatenate()([x, y])",
+        "experimental": "minicnn.layers itself, or " + _AUGMENT.format("…"),
     },
     losses: {
         "binary_crossentropy": _NAME,
@@ -128,6 +130,7 @@ INSTEAD: dict[ModuleType, Mapping[str, str]] = {
         "Sequence": "any class with __len__ and __getitem__: fit takes it as it is",
         "disable_interactive_logging": _QUIET,
         "model_to_dot": "model.summary()",
+        "np_utils": "minicnn.utils itself",
         "plot_model": "model.summary()",
     },
 }
@@ -139,6 +142,7 @@ TOP = {
     "Loss": "minicnn.losses.Loss",
     "Metric": "minicnn.metrics.Metric",
     "Optimizer": "minicnn.optimizers.Optimizer",
+    "Regularizer": _REGULARIZE,
     "Variable": "minicnn.layers.Variable",
     "backend": "NumPy, the only backend here. clear_session is in minicnn.utils, floatx in "
     "minicnn.config, and model.optimizer.learning_rate is a plain number to read and to set",
@@ -147,7 +151,7 @@ TOP = {
     "keras": "minicnn itself: import minicnn as keras",
     "ops": "NumPy, and minicnn.functional for what layers compute",
     "random": "numpy.random; what minicnn draws is seeded by minicnn.utils.set_random_seed",
-    "regularizers": "weight_decay of an optimizer, or a Dropout layer",
+    "regularizers": _REGULARIZE,
     "version": "minicnn.__version__",
 }
 
