@@ -2,26 +2,14 @@
 
 from typing import Any
 
-import numpy as np
+from minicnn.functional import ACTIVATIONS
 
-from minicnn import functional
-
-Array = np.ndarray
-
-relu = functional.relu
-sigmoid = functional.sigmoid
-softmax = functional.softmax
-tanh = functional.tanh
-
-
-def relu6(x: Array) -> Array:
-    """min(max(x, 0), 6)."""
-    return functional.relu(x, max_value=6.0)
-
-
-def linear(x: Array) -> Array:
-    """x."""
-    return x
+linear = ACTIVATIONS["linear"].forward
+relu = ACTIVATIONS["relu"].forward
+relu6 = ACTIVATIONS["relu6"].forward
+sigmoid = ACTIVATIONS["sigmoid"].forward
+softmax = ACTIVATIONS["softmax"].forward
+tanh = ACTIVATIONS["tanh"].forward
 
 
 def get(identifier: Any) -> Any:

@@ -1165,11 +1165,21 @@ def _relu_in_place(z: Array, max_value: float = np.inf) -> Array:
     return z
 
 
+def _relu6(z: Array) -> Array:
+    """min(max(z, 0), 6)."""
+    return relu(z, max_value=6.0)
+
+
+def _linear(z: Array) -> Array:
+    """z."""
+    return z
+
+
 ACTIVATIONS: dict[str, ActivationFunction] = {
-    "linear": ActivationFunction(lambda z: z, lambda dy, y: dy),
+    "linear": ActivationFunction(_linear, lambda dy, y: dy),
     "relu": ActivationFunction(relu, relu_backward, _relu_in_place),
     "relu6": ActivationFunction(
-        lambda z: relu(z, max_value=6.0),
+        _relu6,
         lambda dy, y: relu_backward(dy, y, max_value=6.0),
         lambda z: _relu_in_place(z, max_value=6.0),
     ),

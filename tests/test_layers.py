@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minicnn
-from minicnn import config, layers, utils
+from minicnn import activations, config, layers, utils
 from minicnn.layers import LAYERS
 
 Array = np.ndarray
@@ -502,6 +502,31 @@ def test_activations_by_hand() -> None:
     check_by_hand(layers.Activation("sigmoid"), x, [0.5, 0.75], [4, 16], [1, 3])
     check_by_hand(layers.Activation("tanh"), x, [0, 0.8], [1, 1], [1, 0.36])
     check_by_hand(layers.Activation("linear"), x, x, [5, 6], [5, 6])
+
+
+@pytest.mark.parametrize("name", activations.__all__)
+def test_an_activation_by_name_or_as_the_function(name: str) -> None:
+    if name != "get":
+        function = getattr(activations, name)
+        assert layers.Dense(2, activation=function).activation == name
+        assert activations.get(function) is activations.get(name) is function
+
+
+def test_an_activation_as_keras_s_function() -> None:
+    keras = pytest.importorskip("keras")
+    for name in ("linear", "relu", "relu6", "sigmoid", "softmax", "tanh"):
+        assert layers.Dense(2, activation=getattr(keras.activations, name)).activation == name
+
+
+def test_a_function_of_the_user_s_is_not_taken_for_another_of_its_name() -> None:
+    def relu(x: Array) -> Array:
+        return np.maximum(x, -1)
+
+    for function in (relu, np.tanh):
+        with pytest.raises(ValueError, match="a layer of your own"):
+            layers.Dense(2, activation=function)
+        with pytest.raises(ValueError, match=r"activations\.get expects activation"):
+            activations.get(function)
 
 
 def test_pooling_by_hand() -> None:

@@ -515,12 +515,23 @@ def _plain(value: Any) -> Any:
 
 
 def activation_name(activation: Any, who: str) -> str:
-    """`None`, a name, or one of `minicnn.activations`' functions, as a name."""
+    """`None`, a name, or one of `minicnn.activations`' or Keras's functions, as a name.
+
+    Another function is refused, whatever its name: there is no gradient of it here.
+    """
     if activation is None:
         return "linear"
-    if callable(activation) and getattr(activation, "__name__", None) in functional.ACTIVATIONS:
-        activation = activation.__name__
-    if not isinstance(activation, str) or activation not in functional.ACTIVATIONS:
+    for known, function in functional.ACTIVATIONS.items():
+        if activation is function.forward:
+            return known
+    name, hint = activation, ""
+    if callable(activation):
+        if str(getattr(activation, "__module__", "")).split(".")[0] == "keras":
+            name = getattr(activation, "__name__", None)
+        hint = " A function of your own goes into a layer of your own (see minicnn.layers.base)."
+    if not isinstance(name, str) or name not in functional.ACTIVATIONS:
         names = ", ".join(f'"{name}"' for name in functional.ACTIVATIONS)
-        raise ValueError(f"{who} expects activation to be one of {names}. Received {activation!r}.")
-    return activation
+        raise ValueError(
+            f"{who} expects activation to be one of {names}. Received {activation!r}.{hint}"
+        )
+    return name
