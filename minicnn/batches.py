@@ -34,11 +34,14 @@ class Batches:
     def epoch(self) -> Iterator[Batch]:
         raise NotImplementedError
 
+    def on_epoch_begin(self) -> None:
+        """Called before each epoch's first batch, in `evaluate` and `predict`, too."""
+
     def on_epoch_end(self) -> None:
-        """Called after each epoch of training."""
+        """Called after each epoch's last batch."""
 
     def restart(self) -> None:
-        """Called before each validation, which sees the same batches each time."""
+        """Called after each validation: the next one sees the same batches."""
 
     def close(self) -> None:
         """Called at the end: lets go of threads."""
@@ -92,7 +95,7 @@ class ArrayBatches(Batches):
         for first in range(0, self.examples, self.batch_size):
             part = slice(first, min(first + self.batch_size, self.examples))
             chosen: Any = part if order is None else order[part]
-            yield Batch(*(_take(column, chosen) for column in self.columns))
+            yield Batch(*(take(column, chosen) for column in self.columns))
 
     def example_count(self) -> int | None:
         return self.examples if isinstance(self.columns[0], np.ndarray) else None
@@ -113,7 +116,8 @@ def _flat(column: Any) -> list[Array]:
     return list(column) if isinstance(column, (list, tuple)) else [column]
 
 
-def _take(column: Any, chosen: Any) -> Any:
+def take(column: Any, chosen: Any) -> Any:
+    """`array[chosen]` of an array, of each in a list or dict, or None."""
     if column is None:
         return None
     if isinstance(column, Mapping):
@@ -167,6 +171,9 @@ class SequenceBatches(_DataBatches):
             finally:
                 coming.cancel()
 
+    def on_epoch_begin(self) -> None:
+        getattr(self.data, "on_epoch_begin", lambda: None)()
+
     def on_epoch_end(self) -> None:
         getattr(self.data, "on_epoch_end", lambda: None)()
 
@@ -209,7 +216,11 @@ class GeneratorBatches(Batches):
 
 
 class LimitedBatches(Batches):
-    """Another's batches, read on and on, `steps` of them an epoch."""
+    """Another's batches, read on and on, `steps` of them an epoch.
+
+    The other's epoch begins and ends where its batches do: `on_epoch_end` comes after its last one,
+    or when no more of them will be read.
+    """
 
     def __init__(self, batches: Batches, steps: int) -> None:
         self.batches, self.steps = batches, steps
@@ -227,10 +238,13 @@ class LimitedBatches(Batches):
     def _forever(self) -> Generator[Batch, None, None]:
         while True:
             empty = True
-            for batch in self.batches.epoch():
-                empty = False
-                yield batch
-            self.batches.on_epoch_end()
+            self.batches.on_epoch_begin()
+            try:
+                for batch in self.batches.epoch():
+                    empty = False
+                    yield batch
+            finally:
+                self.batches.on_epoch_end()
             if empty:
                 return
 
@@ -280,15 +294,15 @@ def make_batches(
     for argument, value in (("batch_size", batch_size), ("steps", steps)):
         if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
             raise ValueError(f"{argument} must be an integer >= 1. Received {value!r}.")
-    if _is_arrays(x):
+    if is_arrays(x):
         arrays = ArrayBatches(
-            _as_arrays(x, "x"),
-            _as_arrays(y, "y"),
-            _as_arrays(sample_weight, "sample_weight"),
+            as_arrays(x, "x"),
+            as_arrays(y, "y"),
+            as_arrays(sample_weight, "sample_weight"),
             batch_size or 32,
             shuffle,
         )
-        return arrays if steps is None else LimitedBatches(arrays, steps)
+        return _limited(arrays, steps)
     if y is not None or sample_weight is not None:
         raise ValueError(
             f"y and sample_weight go with arrays; {type(x).__name__} brings its own in each batch."
@@ -307,10 +321,17 @@ def make_batches(
             "Data are arrays, a sequence of batches, an iterable of batches or a generator. "
             f"Received {type(x).__name__}."
         )
-    return batches if steps is None else LimitedBatches(batches, steps)
+    return _limited(batches, steps)
 
 
-def _is_arrays(x: Any) -> bool:
+def _limited(batches: Batches, steps: int | None) -> Batches:
+    if steps is None or steps == batches.steps:
+        return batches
+    return LimitedBatches(batches, steps)
+
+
+def is_arrays(x: Any) -> bool:
+    """Whether `x` is an array, or a list, tuple or dict of them, rather than a data set."""
     if isinstance(x, (list, tuple)):
         return len(x) > 0
     if isinstance(x, Mapping):
@@ -319,7 +340,7 @@ def _is_arrays(x: Any) -> bool:
     return isinstance(x, np.ndarray) or hasattr(x, "__array__")
 
 
-def _as_arrays(column: Any, name: str) -> Any:
+def as_arrays(column: Any, name: str) -> Any:
     """`column` as an array, or as a list or dict of arrays where the model has several inputs."""
     if column is None:
         return None

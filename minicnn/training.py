@@ -319,7 +319,6 @@ class Trainer:
                 if validation is not None and (epoch + 1) % validation_freq == 0:
                     found = self._evaluate(validate_on[0] or validation, validate_on[1], events)
                     logs |= {f"val_{key}": value for key, value in found.items()}
-                train_on[0].on_epoch_end()
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
@@ -384,6 +383,7 @@ class Trainer:
     ) -> dict[str, float]:
         logs: dict[str, float] = {}
         step = -1
+        training.on_epoch_begin()
         for step, batch in enumerate(training.epoch()):
             if class_weight is not None:
                 if batch.sample_weight is not None:
@@ -397,6 +397,7 @@ class Trainer:
             events.call("on_train_batch_end", step, logs)
             if self.stop_training:
                 break
+        training.on_epoch_end()
         if step < 0:
             raise ValueError("The training data ended before the epoch had a batch.")
         if training.steps is None:
@@ -439,14 +440,16 @@ class Trainer:
         self, batches: Batches, model: "Trainer", events: CallbackList
     ) -> dict[str, float]:
         self.reset_metrics()
-        batches.restart()
         events.call("on_test_begin")
         logs: dict[str, float] = {}
+        batches.on_epoch_begin()
         for step, batch in enumerate(batches.epoch()):
             events.call("on_test_batch_begin", step)
             self._test_step(batch, model)
             logs = self._logs()
             events.call("on_test_batch_end", step, logs)
+        batches.on_epoch_end()
+        batches.restart()
         if not logs:
             raise ValueError("There are no batches to evaluate.")
         events.call("on_test_end", logs)
@@ -497,6 +500,7 @@ class Trainer:
         events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
         parts: list[Any] = []
         events.call("on_predict_begin")
+        batches.on_epoch_begin()
         try:
             for step, batch in enumerate(batches.epoch()):
                 events.call("on_predict_batch_begin", step)
@@ -504,6 +508,8 @@ class Trainer:
                     model = self.ready_for(batch.x, fold)
                 parts.append(model.run(batch.x, training=False))
                 events.call("on_predict_batch_end", step)
+            batches.on_epoch_end()
+            batches.restart()
         finally:
             _close_bars(events)
             batches.close()

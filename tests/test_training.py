@@ -192,6 +192,68 @@ def test_validation_steps_start_anew() -> None:
     assert pairs.asked.count(0) == 3
 
 
+class Epochs(Pairs):
+    """Writes down its reads and its epochs' ends; read in order, each before the next is used."""
+
+    def __init__(self, name: str, log: list[str], batches: int) -> None:
+        super().__init__(batches)
+        self.name, self.log = name, log
+
+    def __getitem__(self, i: int) -> tuple[Array, Array]:
+        self.log.append(f"{self.name}{i}")
+        return super().__getitem__(i)
+
+    def on_epoch_begin(self) -> None:
+        self.log.append(f"{self.name}(")
+
+    def on_epoch_end(self) -> None:
+        self.log.append(f"){self.name}")
+
+
+def told(log: list[str]) -> callbacks.Callback:
+    """A callback that writes when epochs, tests and predictions begin and end."""
+    events = [e for e in callbacks.EVENTS if "batch" not in e and "train" not in e]
+    made = callbacks.Callback()
+    for event in events:
+        setattr(made, event, lambda *args, event=event: log.append(event[3:]))
+    return made
+
+
+def test_a_sequence_is_told_of_its_epochs() -> None:
+    log: list[str] = []
+    train, validation = Epochs("t", log, 2), Epochs("v", log, 2)
+    m = model()
+    options: dict[str, Any] = {"verbose": 0, "callbacks": told(log)}
+    m.fit(train, epochs=2, shuffle=False, validation_data=validation, **options)
+    test = ["test_begin", "v(", "v0", "v1", ")v", "test_end"]
+    epoch = ["epoch_begin", "t(", "t0", "t1", ")t", *test, "epoch_end"]
+    assert log == epoch * 2
+    log.clear()
+    m.evaluate(validation, **options)
+    assert log == test
+    log.clear()
+    m.predict(train, **options)
+    assert log == ["predict_begin", "t(", "t0", "t1", ")t", "predict_end"]
+
+
+def test_a_sequence_that_is_read_in_part_has_its_end_too() -> None:
+    log: list[str] = []
+    train, validation = Epochs("t", log, 3), Epochs("v", log, 6)
+    # Three passes over the training data in two epochs; the validation sees the same each time.
+    settings: dict[str, Any] = {"steps_per_epoch": 4, "validation_steps": 2, "verbose": 0}
+    m = model()
+    m.fit(train, epochs=2, shuffle=False, validation_data=validation, **settings)
+    assert [c for c in log if c in "t()t"] == ["t(", ")t"] * 3
+    assert [c for c in log if c in "v()v"] == ["v(", ")v"] * 2
+    assert log.count("v0") == log.count("v1") == 2
+    log.clear()
+    m.predict(validation, steps=2, callbacks=told(log), verbose=0)
+    assert (log[:3], log[-2:]) == (["predict_begin", "v(", "v0"], [")v", "predict_end"])
+    log.clear()
+    m.fit(train, epochs=2, shuffle=False, steps_per_epoch=3, callbacks=told(log), verbose=0)
+    assert log == ["epoch_begin", "t(", "t0", "t1", "t2", ")t", "epoch_end"] * 2
+
+
 def test_validation_freq() -> None:
     history = (
         model().fit(X, Y, epochs=5, validation_data=(X, Y), validation_freq=2, verbose=0).history

@@ -447,6 +447,62 @@ def test_the_history_counts_epochs_as_keras() -> None:
     assert ours.fit(x, classes, **options).epoch == theirs.fit(x, classes, **options).epoch
 
 
+def test_a_sequence_hears_of_its_epochs_in_kerass_order() -> None:
+    """Keras also looks at the first batches beforehand, to learn their shape; that is left out."""
+
+    class Told(keras.utils.PyDataset):
+        def __init__(self, name: str, log: list[str]) -> None:
+            super().__init__()
+            self.name, self.log = name, log
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, i: int) -> Any:
+            self.log.append(f"{self.name}{i}")
+            return np.ones((2, 3), np.float32), np.zeros((2, 1), np.float32)
+
+        def on_epoch_begin(self) -> None:
+            self.log.append(f"{self.name}(")
+
+        def on_epoch_end(self) -> None:
+            self.log.append(f"){self.name}")
+
+    def epochs(log: list[str]) -> list[str]:
+        kept: list[str] = []
+        open_: set[str] = set()
+        for entry in log:
+            name = entry.strip("(0123456789)")
+            if len(name) > 1 or entry.endswith("(") or name in open_:
+                kept.append(entry)
+            open_ = open_ | {name} if entry.endswith("(") else open_
+            open_ = open_ - {name} if entry.startswith(")") else open_
+        return kept
+
+    def played(library: Any) -> list[str]:
+        model = library.Sequential([library.Input((3,)), library.layers.Dense(1)])
+        model.compile("sgd", "binary_crossentropy")
+        log: list[str] = []
+        said = library.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: log.append("epoch begin"),
+            on_epoch_end=lambda epoch, logs: log.append("epoch end"),
+            on_test_begin=lambda logs: log.append("test begin"),
+            on_test_end=lambda logs: log.append("test end"),
+            on_predict_begin=lambda logs: log.append("predict begin"),
+            on_predict_end=lambda logs: log.append("predict end"),
+        )
+        options: dict[str, Any] = {"verbose": 0, "callbacks": [said]}
+        train, validation = Told("t", log), Told("v", log)
+        model.fit(train, epochs=2, shuffle=False, validation_data=validation, **options)
+        model.evaluate(validation, **options)
+        model.predict(train, **options)
+        return epochs(log)
+
+    ours, theirs = played(minicnn), played(keras)
+    assert ours == theirs
+    assert ours.count("t(") == ours.count("v(") == 3
+
+
 def test_batches_of_a_keras_data_set() -> None:
     """A `PyDataset` of Keras feeds both: batches with weights, of different sizes."""
 
