@@ -17,7 +17,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import features, losses, metrics, optimizers
-from minicnn.batches import Batch, Batches, check_class_weight, class_weights, make_batches
+from minicnn.batches import (
+    ArrayBatches,
+    Batch,
+    Batches,
+    as_arrays,
+    check_class_weight,
+    class_weights,
+    is_arrays,
+    make_batches,
+    take,
+)
 from minicnn.callbacks import Callback, CallbackList, History, progress_for
 
 Array = np.ndarray
@@ -592,17 +602,18 @@ def _split(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[Any, Any]:
     """The last `share` of the arrays for validation, the rest for training, as Keras cuts it."""
     if not isinstance(share, float) or not 0 < share < 1:
         raise ValueError(f"validation_split must be between 0 and 1. Received {share!r}.")
-    columns = [None if c is None else c for c in (x, y, sample_weight)]
-    if not isinstance(x, np.ndarray) or not (y is None or hasattr(y, "__len__")):
+    if not is_arrays(x):
         raise ValueError(
             f"validation_split needs arrays, to cut them. Received {type(x).__name__}; "
             "pass validation_data instead."
         )
-    at = int(np.floor(len(x) * (1 - share)))
-    if at == 0 or at == len(x):
-        raise ValueError(f"validation_split={share} of {len(x)} examples leaves one side empty.")
-    arrays = [None if c is None else np.asarray(c) for c in columns]
+    named = (("x", x), ("y", y), ("sample_weight", sample_weight))
+    columns = [as_arrays(column, name) for name, column in named]
+    count = ArrayBatches(*columns).examples
+    at = int(np.floor(count * (1 - share)))
+    if at == 0 or at == count:
+        raise ValueError(f"validation_split={share} of {count} examples leaves one side empty.")
     return (
-        tuple(None if a is None else a[:at] for a in arrays),
-        tuple(a[at:] for a in arrays if a is not None),
+        tuple(take(column, slice(at)) for column in columns),
+        tuple(take(column, slice(at, None)) for column in columns),
     )

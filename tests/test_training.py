@@ -273,6 +273,32 @@ def test_validation_split_takes_the_last_and_never_trains_on_them() -> None:
     assert all(np.isfinite(w).all() for w in m.get_weights())
 
 
+def two_inputs() -> Model:
+    a, b = Input((2,), name="a"), Input((2,), name="b")
+    made = Model([a, b], layers.Dense(3, "softmax")(layers.Concatenate()([a, b])))
+    made.compile("sgd", "sparse_categorical_crossentropy")
+    return made
+
+
+@pytest.mark.parametrize("form", [list, tuple, lambda parts: dict(zip("ab", parts))])
+def test_validation_split_cuts_each_input(form: Callable[[Any], Any]) -> None:
+    weights = np.linspace(0, 1, 24)
+    histories = []
+    for settings in (
+        {"x": form([X[:, :2], X[:, 2:]]), "sample_weight": weights, "validation_split": 0.25},
+        {
+            "x": [X[:18, :2], X[:18, 2:]],
+            "sample_weight": weights[:18],
+            "validation_data": ([X[18:, :2], X[18:, 2:]], Y[18:], weights[18:]),
+        },
+    ):
+        utils.set_random_seed(0)
+        y = Y.tolist() if "validation_split" in settings else Y[:18]
+        histories.append(two_inputs().fit(y=y, epochs=2, verbose=0, **settings).history)
+    assert histories[0] == histories[1]
+    assert len(histories[0]["val_loss"]) == 2
+
+
 def test_sample_weight_zero_is_as_absent() -> None:
     def weights(x: Array, y: Array, **arguments: Any) -> list[Array]:
         utils.set_random_seed(3)
