@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import random
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -244,6 +246,72 @@ def test_an_accident_leaves_the_old_file_and_nothing_else(
     assert [p.name for p in tmp_path.iterdir()] == [name]
     save()
     assert path.read_bytes() != before
+
+
+SAVE_ON_A_FULL_DISK = """
+import resource, sys
+import numpy as np
+from minicnn import Input, Sequential, layers, utils
+path = sys.argv[1]
+model = Sequential([Input((300,)), layers.Dense(300)])
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+try:
+    if path.endswith("png"):
+        utils.save_img(path, np.random.default_rng(0).random((80, 80, 3)))
+    else:
+        (model.save if path.endswith("keras") else model.save_weights)(path)
+except OSError as error:
+    print(type(error).__name__, error.errno, error)
+"""
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.png"])
+@pytest.mark.parametrize("old", [True, False])
+def test_a_full_disk_is_told_in_one_sentence(name: str, old: bool, tmp_path: Path) -> None:
+    """A limit on the size of files, in a process of its own, is met as a full disk is."""
+    pytest.importorskip("resource")
+    path = tmp_path / name
+    if old:
+        path.write_text("old")
+    command = [sys.executable, "-c", SAVE_ON_A_FULL_DISK, str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    kept = " The old file is as it was." if old else ""
+    reason = f"OSError {errno.EFBIG} {str(path)!r} cannot be written: {os.strerror(errno.EFBIG)}."
+    assert told == f"{reason}{kept}\n"
+    assert [p.name for p in tmp_path.iterdir()] == ([name] if old else [])
+    assert not old or path.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "cannot be written: Permission den"),
+        (PermissionError(errno.EACCES, "Permission denied", "photo.jpg"), "photo.jpg"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset"), "Connection reset"),
+        (ValueError("no"), "no"),
+    ],
+)
+def test_an_error_keeps_its_class_and_number(made: Exception, told: str, tmp_path: Path) -> None:
+    (tmp_path / "m").write_text("old")
+    with pytest.raises(type(made), match=told) as caught, replacing(tmp_path / "m"):
+        raise made
+    assert type(caught.value) is type(made)
+    assert getattr(caught.value, "errno", None) == getattr(made, "errno", None)
+    assert ("cannot be written" in str(caught.value)) == ("cannot" in told)
+    assert (tmp_path / "m").read_text() == "old"
+
+
+def test_a_folder_or_a_device_stays_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "m.keras").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"m\.keras' is a folder"):
+        chain().save(tmp_path / "m.keras")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.keras"]
+    if not hasattr(os, "mkfifo"):
+        return
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe' is a folder or a device"):
+        replacing(tmp_path / "pipe").__enter__()
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:

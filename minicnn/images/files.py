@@ -205,8 +205,10 @@ def save_img(
     if not is_path:
         image.save(path, format=file_format, **kwargs)
         return
+    buffer = io.BytesIO()  # Pillow by itself tells of a full disk as an "encoder error"
+    image.save(buffer, format=file_format, **kwargs)
     with replacing(path) as temporary:
-        image.save(temporary, format=file_format, **kwargs)
+        temporary.write_bytes(buffer.getvalue())
 
 
 # ---------------------------------------------------------------------------------------------

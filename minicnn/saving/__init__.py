@@ -41,11 +41,9 @@ def write_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True
 
 def write_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Write `path` (ends in `.weights.h5`)."""
-    import h5py
-
     target = _target(path, weights.SUFFIX, "save_weights", overwrite)
-    with replacing(target) as temporary, h5py.File(temporary, "w") as file:
-        weights.write_weights(model, file)
+    with replacing(target) as temporary:
+        temporary.write_bytes(weights.to_bytes(model))
 
 
 def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True) -> Any:

@@ -27,8 +27,6 @@ _LARGEST_RATIO, _HARMLESS = 20, 64 * 2**20
 
 def write(model: Any, path: Path) -> None:
     """Write the archive."""
-    import h5py
-
     config = model.serialize()
     if model.compiled:
         config["compile_config"] = model.get_compile_config()
@@ -37,14 +35,10 @@ def write(model: Any, path: Path) -> None:
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
         "minicnn": model.metadata,
     }
-    # The HDF5 file is made in memory: an archive member is written in one go.
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        weights.write_weights(model, file)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.json", json.dumps(metadata))
         archive.writestr("config.json", json.dumps(config))
-        archive.writestr(WEIGHTS, buffer.getbuffer())
+        archive.writestr(WEIGHTS, weights.to_bytes(model))
 
 
 class KerasFile:

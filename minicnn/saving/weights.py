@@ -17,6 +17,7 @@ what it remembers of each trainable weight.
 Keras 2 wrote another layout under the same suffix; `minicnn.saving.legacy` reads that.
 """
 
+import io
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -66,6 +67,19 @@ def named_layer_paths(model: Any, file: Any, source: str) -> Iterator[tuple[str,
             if hasattr(layer, "layers"):
                 inside = named_layer_paths(layer, hdf5.member(file, path, source), source)
                 yield from ((f"{path}/{inner}", nested) for inner, nested in inside)
+
+
+def to_bytes(model: Any) -> memoryview:
+    """The HDF5 file of the model's weights, made in memory and so written in one go.
+
+    HDF5 itself tells of a full disk in many lines, and of some of it only when it closes the file.
+    """
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        write_weights(model, file)
+    return buffer.getbuffer()
 
 
 def write_weights(model: Any, file: Any) -> None:
