@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.atomic import replacing
+
 Logs = dict[str, float]
 
 
@@ -279,7 +281,10 @@ class EarlyStopping(_Monitor):
 
 
 class CSVLogger(Callback):
-    """Writes one line per epoch: epoch (from 0) and all logs. `append` goes on in an old file."""
+    """Writes one line per epoch: epoch (from 0) and all logs. `append` goes on in an old file.
+
+    Without it the old file makes way when the first epoch is through, not before.
+    """
 
     def __init__(
         self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False
@@ -289,20 +294,24 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._keys = []
-        if self.append and self.filename.exists() and self.filename.stat().st_size:
-            with self.filename.open(newline="") as file:
-                self._keys = next(csv.reader(file, delimiter=self.separator))[1:]
-        else:
-            self.filename.write_text("")
+        with self.filename.open("a+", newline="") as file:  # says now if no file can be there
+            file.seek(0)
+            if self.append:
+                self._keys = next(csv.reader(file, delimiter=self.separator), [])[1:]
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
-        with self.filename.open("a", newline="") as file:
-            writer = csv.writer(file, delimiter=self.separator)
-            if not self._keys:
-                self._keys = sorted(logs)
-                writer.writerow(["epoch", *self._keys])
-            writer.writerow([epoch, *(logs.get(key, "NA") for key in self._keys)])
+        if self._keys:
+            with self.filename.open("a", newline="") as file:
+                self._write_row(file, [epoch, *(logs.get(key, "NA") for key in self._keys)])
+            return
+        self._keys = sorted(logs)
+        with replacing(self.filename) as temporary, temporary.open("w", newline="") as file:
+            self._write_row(file, ["epoch", *self._keys])
+            self._write_row(file, [epoch, *(logs[key] for key in self._keys)])
+
+    def _write_row(self, file: Any, row: list[Any]) -> None:
+        csv.writer(file, delimiter=self.separator).writerow(row)
 
 
 class LambdaCallback(Callback):

@@ -1,6 +1,8 @@
 """Callbacks: what each does at each event, on scripted logs and beside Keras's; what is refused."""
 
 import csv
+import errno
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -288,6 +290,35 @@ def test_an_old_log_is_replaced_or_gone_on_with(tmp_path: Path) -> None:
     play(callbacks.CSVLogger(path, append=True), losses(4, 5))
     lines = path.read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["epoch", "0", "0", "1"]
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_an_old_log_stays_until_the_new_one_has_a_row(append: bool, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    play(callbacks.CSVLogger(path), losses(1, 2))
+    old = path.read_text()
+    logger = callbacks.CSVLogger(path, append=append)
+    logger.on_train_begin()
+    assert path.read_text() == old
+    for epoch, logs in enumerate(losses(3, 4)):
+        logger.on_epoch_end(epoch, logs)
+        lines = path.read_text().splitlines()
+        assert len(lines) == 2 + epoch + (2 if append else 0)
+    assert path.read_text().startswith(old) == append
+
+
+def test_a_full_disk_leaves_the_old_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("old")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"log\.csv' cannot be written: No space .* as it was"):
+        play(callbacks.CSVLogger(path), losses(1))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 # -- the others ------------------------------------------------------------------------------------
