@@ -58,10 +58,13 @@ class CallbackList(Callback):
     def __init__(self, callbacks: Iterable[Callback], model: Any, params: dict[str, Any]) -> None:
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
-            if not all(callable(getattr(callback, event, None)) for event in EVENTS):
+            complete = all(callable(getattr(callback, event, None)) for event in EVENTS)
+            if not complete or isinstance(callback, type):
+                name = getattr(callback, "__name__", None)
+                hint = f" Call the class: {name}(…)." if isinstance(callback, type) else ""
                 raise TypeError(
                     "callbacks are objects of minicnn.callbacks (or have all methods of "
-                    f"minicnn.callbacks.Callback). Received {callback!r}."
+                    f"minicnn.callbacks.Callback). Received {callback!r}.{hint}"
                 )
             callback.set_params(params)
             callback.set_model(model)
@@ -315,13 +318,38 @@ class CSVLogger(Callback):
 
 
 class LambdaCallback(Callback):
-    """Functions as a callback: `LambdaCallback(on_epoch_end=lambda epoch, logs: …)`."""
+    """Functions as a callback: `LambdaCallback(on_epoch_end=lambda epoch, logs: …)`.
 
-    def __init__(self, **functions: Callable[..., Any]) -> None:
+    All events by name; the first six in Keras's order, too.
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+        **others: Callable[..., Any] | None,
+    ) -> None:
+        functions = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+            **others,
+        }
         for event, function in functions.items():
             if event not in EVENTS:
                 raise ValueError(
                     f"LambdaCallback expects events of {', '.join(EVENTS)}. Received {event!r}."
+                )
+            if function is not None and not callable(function):
+                raise ValueError(
+                    f"LambdaCallback expects {event} to be a function. Received {function!r}."
                 )
             if function is not None:
                 setattr(self, event, function)

@@ -575,7 +575,9 @@ def _is_list(value: Any) -> bool:
 def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
     if callbacks is None:
         return []
-    return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+    if isinstance(callbacks, Iterable) and not isinstance(callbacks, Callback):
+        return list(callbacks)
+    return [callbacks]  # `CallbackList` says what it thinks of it
 
 
 def _metric(identifier: Any) -> metrics.Metric:

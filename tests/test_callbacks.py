@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import functools
 import os
 import re
 import warnings
@@ -336,6 +337,24 @@ def test_functions_as_a_callback() -> None:
     assert told == [(0, keys), (1, keys), "end"]
 
 
+def test_functions_by_their_place_as_in_keras() -> None:
+    keras = pytest.importorskip("keras")
+    told: list[list[str]] = []
+    for module in (callbacks, keras.callbacks):
+        heard: list[str] = []
+
+        def hear(*args: Any, name: str, heard: list[str] = heard) -> None:
+            heard.append(name)
+
+        functions = [functools.partial(hear, name=name) for name in "abcdef"]
+        callback = module.LambdaCallback(*functions)
+        for event in ("train_begin", "epoch_begin", "train_batch_begin"):
+            for part in (event, event.replace("begin", "end")):
+                getattr(callback, f"on_{part}")(0, {})
+        told.append(heard)
+    assert told[0] == told[1] == list("cdabef")
+
+
 def test_terminate_on_nan(capsys: pytest.CaptureFixture[str]) -> None:
     model = Sequential([Input((3,)), layers.Dense(2, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -380,6 +399,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: callbacks.ModelCheckpoint("m.keras", save_freq=0), "save_freq .*0"),
     (lambda: callbacks.ModelCheckpoint("m.keras", save_freq="batch"), "save_freq .*'batch'"),
     (lambda: callbacks.EarlyStopping(mode="up"), "EarlyStopping expects mode .*'up'"),
+    (lambda: callbacks.LambdaCallback(3), "on_epoch_begin to be a function. Received 3"),
     (lambda: callbacks.LambdaCallback(on_epoch=print), "events of on_train_begin.*'on_epoch'"),
 ]
 

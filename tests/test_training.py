@@ -574,6 +574,12 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: fit(X, np.eye(3)[Y]), "One-hot targets go with CategoricalCrossentropy"),
     (lambda: fit(X, np.array(["shirt"] * 24)), "y must be an array of numbers"),
     (lambda: fit(X, Y, callbacks=[print]), "callbacks are objects of minicnn.callbacks"),
+    (
+        lambda: fit(X, Y, callbacks=callbacks.EarlyStopping),
+        r"Received <class .*Call the class: EarlyStopping\(…\)",
+    ),
+    (lambda: fit(X, Y, callbacks=[callbacks.EarlyStopping]), "Call the class: EarlyStopping"),
+    (lambda: fit(X, Y, callbacks=3), "callbacks are objects .*Received 3"),
     (lambda: model().fit(X, Y, verbose=3), 'verbose is "auto", 0, 1 or 2. Received 3'),
     (lambda: model().predict(X, batch_size=-1), "batch_size .*-1"),
     (lambda: model().predict(iter([]), verbose=0), "no batches to predict"),
