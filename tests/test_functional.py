@@ -1439,6 +1439,18 @@ REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
     ("dense", TypeError, "dtype int64", lambda: F.dense(ones(2, 3, dtype=np.int64), ones(3, 5))),
     ("dense", TypeError, "one dtype", lambda: F.dense(ones(2, 3), ones(3, 5, dtype=np.float64))),
     ("dense", TypeError, "list", lambda: F.dense([[1.0]], ones(1, 1))),
+    (
+        "dense",
+        ValueError,
+        r"w that is not empty\. .*\(0, 3\)",
+        lambda: F.dense(ones(2, 0), ones(0, 3)),
+    ),
+    (
+        "dense",
+        ValueError,
+        r"w that is not empty\. .*\(4, 0\)",
+        lambda: F.dense(ones(2, 4), ones(4, 0)),
+    ),
     # activations
     ("relu", TypeError, "dtype int64", lambda: F.relu(ones(3, dtype=np.int64))),
     ("sigmoid", TypeError, "dtype object", lambda: F.sigmoid(ones(3, dtype=object))),

@@ -30,9 +30,11 @@ def window_output_shape(
 
 
 def known_channels(input_shape: Shape, who: str) -> int:
-    """The number of channels or features, which must not be None."""
+    """The number of channels or features, which must not be None or 0."""
     if input_shape[-1] is None:
         raise ValueError(f"{who} expects a known number of channels. Received {input_shape}.")
+    if input_shape[-1] == 0:
+        raise ValueError(f"{who} expects at least one channel or feature. Received {input_shape}.")
     return input_shape[-1]
 
 
