@@ -123,6 +123,8 @@ OPTIONS = {
     "width": {"width_shift_range": 0.2},
     "height": {"height_shift_range": 0.2},
     "pixels": {"width_shift_range": 3, "height_shift_range": [1, 4, 7]},
+    "no pixels": {"width_shift_range": [], "height_shift_range": None, "rescale": 0},
+    "backwards": {"width_shift_range": -1, "height_shift_range": -0.1},
     "shear": {"shear_range": 20},
     "zoom": {"zoom_range": 0.3},
     "zoom range": {"zoom_range": (0.5, 0.9)},

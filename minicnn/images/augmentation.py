@@ -66,7 +66,7 @@ class ImageDataGenerator:
     ) -> None:
         who = "ImageDataGenerator"
         check_channels_last(data_format, who)
-        if validation_split and not 0 < validation_split < 1:
+        if validation_split and not (_is_number(validation_split) and 0 < validation_split < 1):
             raise ValueError(
                 f"{who} expects validation_split to be between 0 and 1. "
                 f"Received {validation_split!r}."
@@ -85,9 +85,19 @@ class ImageDataGenerator:
             ("rotation_range", rotation_range),
             ("shear_range", shear_range),
             ("channel_shift_range", channel_shift_range),
+            ("cval", cval),
+            ("rescale", 0 if rescale is None else rescale),
         ):
             if not _is_number(value):
                 raise ValueError(f"{who} expects {name} to be a number. Received {value!r}.")
+        for name, value in (
+            ("width_shift_range", width_shift_range),
+            ("height_shift_range", height_shift_range),
+        ):
+            if value is not None and not _is_number(value) and not _is_list(value):
+                raise ValueError(
+                    f"{who} expects {name} to be a number or a list of numbers. Received {value!r}."
+                )
         if preprocessing_function is not None and not callable(preprocessing_function):
             raise ValueError(
                 f"{who} expects preprocessing_function to be a function. "
@@ -366,6 +376,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.number)) and bool(np.isfinite(value))
 
 
+def _is_list(value: Any) -> bool:
+    return (isinstance(value, (tuple, list)) or np.ndim(value) == 1) and all(map(_is_number, value))
+
+
 def _is_range(value: Any) -> bool:
     return isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_number, value))
 
@@ -374,7 +388,7 @@ def _draw_shift(random: np.random.RandomState, limits: Any, size: int) -> float:
     """Pixels to shift by. One number: up to that; several: one of them. Below 1: a share."""
     if not np.any(limits):
         return 0.0
-    if np.ndim(limits) or isinstance(limits, (int, np.integer)):
+    if np.ndim(limits) or (isinstance(limits, (int, np.integer)) and limits > 0):
         shift = float(random.choice(limits))
         shift *= float(random.choice([-1, 1]))
     else:
