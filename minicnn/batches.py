@@ -369,7 +369,9 @@ def check_class_weight(class_weight: Any) -> None:
     if class_weight is None:
         return
     if not isinstance(class_weight, Mapping) or not all(
-        isinstance(key, (int, np.integer)) and isinstance(value, (int, float, np.number))
+        isinstance(key, (int, np.integer))
+        and isinstance(value, (int, float, np.number))
+        and np.isfinite(value)
         for key, value in class_weight.items()
     ):
         raise ValueError(

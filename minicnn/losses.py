@@ -97,6 +97,10 @@ class Loss:
         if sample_weight is None:
             return None
         weights = np.asarray(sample_weight, losses.dtype)
+        if not np.isfinite(weights).all():
+            raise ValueError(
+                f"{type(self).__name__} expects finite sample weights. Received NaN or infinity."
+            )
         if weights.ndim == losses.ndim + 1 and weights.shape[-1] == 1:
             weights = weights[..., 0]
         if weights.shape != losses.shape[: weights.ndim]:

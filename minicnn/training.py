@@ -10,6 +10,7 @@ One step of training is four lines of mathematics (`Trainer._train_step`):
 `Trainer` knows nothing of layers; `Model` joins the two.
 """
 
+import itertools
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from minicnn.batches import (
     ArrayBatches,
     Batch,
     Batches,
+    LimitedBatches,
     as_arrays,
     check_class_weight,
     class_weights,
@@ -50,6 +52,8 @@ class Trainer:
     label: str
     stop_training = False
     compiled = False
+    built: bool
+    output_shape: Any
 
     # Filled by `compile`.
     optimizer: optimizers.Optimizer
@@ -304,6 +308,7 @@ class Trainer:
             validation = self._validation_batches(
                 validation_data, validation_batch_size or batch_size, validation_steps
             )
+            self._check_validation(validation)
         history = History()
         events = self._callbacks(
             [history, *_listed(callbacks)],
@@ -325,10 +330,19 @@ class Trainer:
                 if history.computed_once and not self._still_fixed(history.computed_once):
                     training.catch_up(train_on[0])  # a callback has unfrozen something
                     train_on, validate_on = (training, self), (validation, self)
-                logs = self._epoch(*train_on, class_weight, events)
+                found = self._epoch(*train_on, class_weight, events)
+                if found is None and epoch == initial_epoch:
+                    raise ValueError("The training data ended before the epoch had a batch.")
+                if found is None:
+                    warnings.warn(
+                        f"The training data ran out after epoch {epoch}: training ends.",
+                        stacklevel=2,
+                    )
+                    break
+                logs = found
                 if validation is not None and (epoch + 1) % validation_freq == 0:
-                    found = self._evaluate(validate_on[0] or validation, validate_on[1], events)
-                    logs |= {f"val_{key}": value for key, value in found.items()}
+                    held_out = self._evaluate(validate_on[0] or validation, validate_on[1], events)
+                    logs |= {f"val_{key}": value for key, value in held_out.items()}
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
@@ -390,7 +404,8 @@ class Trainer:
         model: "Trainer",
         class_weight: Mapping[int, float] | None,
         events: CallbackList,
-    ) -> dict[str, float]:
+    ) -> dict[str, float] | None:
+        """The epoch's logs; None if the data had no batch for it."""
         logs: dict[str, float] = {}
         step = -1
         training.on_epoch_begin()
@@ -409,7 +424,7 @@ class Trainer:
                 break
         training.on_epoch_end()
         if step < 0:
-            raise ValueError("The training data ended before the epoch had a batch.")
+            return None
         if training.steps is None:
             training.steps = step + 1
         elif step + 1 < training.steps and not self.stop_training:
@@ -434,6 +449,20 @@ class Trainer:
             x, y, sample_weight = [*data, None][:3]
             return make_batches(x, y, sample_weight, batch_size, steps)
         return make_batches(data, steps=steps)
+
+    def _check_validation(self, validation: Batches) -> None:
+        """Raise now, not after the first epoch, where arrays have targets that do not fit."""
+        arrays = validation.batches if isinstance(validation, LimitedBatches) else validation
+        if not isinstance(arrays, ArrayBatches):
+            return
+        if arrays.columns[1] is None:
+            raise ValueError(f"{self.label} needs targets y in validation_data: pass (x, y).")
+        shape = self.output_shape if self.built else None
+        if not isinstance(shape, tuple) or None in shape[1:]:
+            return  # only the data will tell
+        for batch in itertools.islice(arrays.epoch(), validation.steps):
+            y_pred = np.full((len(batch.y), *shape[1:]), 0.5, np.float32)  # any will do
+            self.loss.forward(self._targets(batch.y, y_pred), y_pred, batch.sample_weight)
 
     def _callbacks(
         self, callbacks: list[Callback], verbose: str | int, params: dict[str, Any]

@@ -464,6 +464,20 @@ def test_an_early_end_of_the_data_is_warned_of() -> None:
         model().fit(short(), steps_per_epoch=5, verbose=0)
 
 
+@pytest.mark.parametrize("steps", [None, 2])
+def test_a_generator_that_runs_out_ends_the_training(steps: int | None) -> None:
+    def two_epochs() -> Iterator[Any]:
+        for _ in range(4 if steps else 1):
+            yield X, Y
+
+    seen = Seen()
+    m = model()
+    with pytest.warns(UserWarning, match=f"ran out after epoch {2 if steps else 1}: training ends"):
+        history = m.fit(two_epochs(), epochs=5, steps_per_epoch=steps, callbacks=seen, verbose=0)
+    assert len(history.history["loss"]) == len(history.epoch) == (2 if steps else 1)
+    assert seen.events[-1] == "on_train_end"
+
+
 # -- progress --------------------------------------------------------------------------------------
 
 
@@ -556,6 +570,8 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: fit(X, Y, validation_data=(X,)), r"validation_data is \(x, y\).*1 parts"),
     (lambda: fit(X, Y, class_weight={0: 1}, sample_weight=np.ones(24)), "not both"),
     (lambda: fit(X, Y, class_weight={0: "a"}), "class_weight .*'a'"),
+    (lambda: fit(X, Y, class_weight={0: np.nan}), "class_weight .*nan"),
+    (lambda: fit(X, Y, sample_weight=np.full(24, np.nan)), "finite sample weights. Received NaN"),
     (lambda: fit(X, Y, class_weight=[1, 2, 3]), r"class_weight .*\[1, 2, 3\]"),
     (lambda: fit(X, Y, steps_per_epoch=0), "steps.* >= 1. Received 0"),
     (lambda: fit(Pairs(), Y), "y and sample_weight go with arrays; Pairs"),
@@ -593,6 +609,27 @@ BAD: list[tuple[Callable[[], Any], str]] = [
 def test_what_does_not_fit_is_refused(use: Callable[[], Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         use()
+
+
+@pytest.mark.parametrize(
+    ("validation", "steps", "message"),
+    [
+        (X, None, r"needs targets y in validation_data: pass \(x, y\)"),
+        ((X, Y + 1), None, "from 0 to 2. Received values from"),
+        ((X, Y + 1), 1, "from 0 to 2. Received values from"),
+        ((X, np.eye(3)[Y]), None, "One-hot targets"),
+        ((X, Y, np.full(24, np.nan)), None, "finite sample weights"),
+    ],
+)
+def test_bad_validation_data_are_met_before_training(
+    validation: Any, steps: int | None, message: str
+) -> None:
+    seen, m = Seen(), model()
+    options: dict[str, Any] = {"validation_data": validation, "validation_steps": steps}
+    with pytest.raises(ValueError, match=message):
+        m.fit(X, Y, epochs=1, callbacks=seen, verbose=0, **options)
+    assert "on_epoch_end" not in seen.events[len(callbacks.EVENTS) :]
+    assert not m.optimizer.iterations
 
 
 def test_bad_targets_change_no_weight() -> None:
