@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_data_options(train, Path("runs/minicnn"), image_size=64, epochs=20)
     train.add_argument(
-        "--learning-rate", type=float, default=1e-3, metavar="LR", help="Adam's; default: 0.001"
+        "--learning-rate", type=_number, default=1e-3, metavar="LR", help="Adam's; default: 0.001"
     )
     train.add_argument(
         "--filters",
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         help="filters of each convolution; default: 32,64,128,128",
     )
     train.add_argument(
-        "--dropout", type=float, default=0.0, metavar="RATE", help="before the dense layer"
+        "--dropout", type=_number, default=0.0, metavar="RATE", help="before the dense layer"
     )
     train.add_argument(
         "--head",
@@ -234,13 +234,19 @@ def _add_data_options(
     add("--seed", type=_seed, default=0, metavar="N", help="default: 0")
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def _number(text: str, expected: str = "a number of at least 0") -> float:
     try:
-        return tuple(float(part) for part in text.split(","))
+        number = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected numbers separated by commas, not {text!r}"
-        ) from None
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected {expected}, not {text!r}")
+    return number
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    expected = "numbers of at least 0, separated by commas"
+    return tuple(_number(part, expected) for part in text.split(","))
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -580,6 +586,11 @@ def _predict(options: argparse.Namespace) -> int:
     from minicnn.models import load_model
     from minicnn.transfer import INPUT_RANGES
 
+    for path in options.images:
+        if path.is_dir():
+            raise IsADirectoryError(f"{str(path)!r} is a folder; name the photos in it.")
+        if not path.exists():
+            raise FileNotFoundError(f"There is no photo {str(path)!r}.")
     scaling = INPUT_RANGES[options.input_range]
     model = load_model(options.model, compile=False)
     names = options.classes or model.metadata.get("class_names")

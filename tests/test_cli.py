@@ -196,7 +196,6 @@ def test_a_bad_photo_is_named_or_skipped(photos, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--learning-rate", "-1"], "learning_rate"),
         (["--dropout", "1.5"], "rate"),
         (["--validation-split", "2"], "validation_split"),
     ],
@@ -213,6 +212,12 @@ def test_values_out_of_range(photos, tmp_path, capsys, arguments, sentence):
         ["train", "--data", "x", "--epochs", "0"],
         ["train", "--data", "x", "--filters", "a,b"],
         ["train", "--data", "x", "--seed", "-1"],
+        ["train", "--data", "x", "--learning-rate", "-1"],
+        ["train", "--data", "x", "--learning-rate", "nan"],
+        ["train", "--data", "x", "--learning-rate", "fast"],
+        ["train", "--data", "x", "--dropout", "inf"],
+        ["transfer", "--data", "x", "--learning-rate", "1e-3,-1"],
+        ["transfer", "--data", "x", "--dropout", "nan"],
         ["predict", "model.keras"],
         ["dance"],
         [],
@@ -229,7 +234,9 @@ def test_predict_with_bad_files(photos, trained, tmp_path, capsys):
     image = photos / "test" / "day" / "0.png"
     model = trained / "model.keras"
     assert_fails(capsys, "none.keras", "predict", tmp_path / "none.keras", image)
-    assert_fails(capsys, "none.png", "predict", model, tmp_path / "none.png")
+    none = tmp_path / "none.png"
+    assert_fails(capsys, f"minicnn predict: There is no photo '{none}'.", "predict", model, none)
+    assert_fails(capsys, f"'{tmp_path}' is a folder; name", "predict", model, image, tmp_path)
     (tmp_path / "text.png").write_text("no photo")
     assert_fails(capsys, "text.png", "predict", model, tmp_path / "text.png")
     (tmp_path / "half.keras").write_bytes(model.read_bytes()[:500])
@@ -355,7 +362,6 @@ def test_transfer_with_augmentation_computes_anew(photos, base, tmp_path, capsys
         (("--base", "resnet"), "The base is one of xception, mobilenet or a model file."),
         (("--image-size", 2), "Conv2D"),
         (("--dropout", "1.5"), "rate in [0, 1]"),
-        (("--learning-rate", "-1"), "learning_rate to be a number >= 0"),
     ],
 )
 def test_transfer_says_what_is_wrong(photos, base, tmp_path, capsys, more, sentence):
@@ -368,7 +374,9 @@ def test_transfer_wants_features_from_a_base(photos, trained, tmp_path, capsys):
     assert "is no base: it should end in features" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [("--learning-rate", "a,b"), ("--inner", "1.5")])
+@pytest.mark.parametrize(
+    "options", [("--learning-rate", "a,b"), ("--learning-rate", "1,-1"), ("--inner", "1.5")]
+)
 def test_transfer_usage_errors(options, capsys):
     with pytest.raises(SystemExit):
         run("transfer", "--data", "x", *options)
