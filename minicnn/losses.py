@@ -202,11 +202,17 @@ class SparseCategoricalCrossentropy(Loss):
     def __init__(
         self,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: str | None = "sum_over_batch_size",
         axis: int = -1,
         name: str | None = None,
     ) -> None:
         super().__init__(from_logits, 0.0, axis, reduction, name)
+        if ignore_class is not None:
+            raise ValueError(
+                f"{type(self).__name__} does not support ignore_class. Received {ignore_class!r}; "
+                "a sample_weight of 0 leaves an example out."
+            )
 
     @classmethod
     def _default_name(cls) -> str:
@@ -293,8 +299,6 @@ def get(identifier: Any) -> Loss:
     if isinstance(identifier, dict) and identifier.get("class_name") in classes:
         cls = classes[identifier["class_name"]]
         config = dict(identifier.get("config", {}))
-        if config.pop("ignore_class", None) is not None:
-            raise ValueError(f"{cls.__name__} does not support ignore_class.")
         config.pop("dtype", None)
         if config.get("reduction") == "auto":  # Keras 2's name for the default
             del config["reduction"]

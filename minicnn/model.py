@@ -46,6 +46,7 @@ class Tape:
 
     entries: list[TapeEntry] = field(default_factory=list)
     y: Any = None
+    model: "Model | None" = field(default=None, repr=False)  # whose pass it is
 
     def __getitem__(self, name: str) -> TapeEntry:
         """The (first) entry of the layer of this name."""
@@ -336,7 +337,7 @@ class Model(Trainer, Layer):
         for node in nodes:
             for tensor in node.inputs:
                 uses[id(tensor)] = uses.get(id(tensor), 0) + 1
-        tape = Tape()
+        tape = Tape(model=self)
         for node in nodes:
             if id(node.outputs[0]) in values:  # an input
                 continue
@@ -485,7 +486,13 @@ class Model(Trainer, Layer):
         `grads` has the keys of `trainable_variables_by_name()`. With `need_dx=False` layers before
         the first trainable one do no work. `at_logits`: see `Layer.backward`; for one output.
         """
-        tape: Tape = cache
+        if not isinstance(cache, Tape) or cache.model is not self:
+            other = getattr(cache, "model", None)
+            given = type(cache).__name__ if other is None else f"that of {other.label}"
+            raise ValueError(
+                f"{self.label} expects the tape that its forward returned. Received {given}."
+            )
+        tape = cache
         dys = list(dy) if isinstance(dy, (list, tuple)) else [dy]
         if len(dys) != len(self._outputs):
             raise ValueError(
@@ -626,12 +633,23 @@ class Model(Trainer, Layer):
         return (rows.size, columns.size), (rows.step, columns.step), (1, 1)
 
     def summary(
-        self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None
+        self,
+        line_length: int | None = None,
+        print_fn: Callable[[str], Any] | None = None,
+        **unknown: Any,
     ) -> None:
         """Print a table: shapes, parameters and their formula, multiply-adds, receptive field.
 
-        `print_fn` gets the text line by line, as in Keras.
+        `print_fn` gets the text line by line, as in Keras. Raises `ValueError` if more
+        is asked for.
         """
+        for argument, value in unknown.items():
+            if value not in (None, False):
+                raise ValueError(
+                    f"summary does not support {argument}={value!r}. It takes line_length and "
+                    "print_fn; a nested model has a summary of its own: "
+                    "model.get_layer(name).summary()."
+                )
         self._check_graph("layers to show")
         summary.print_summary(self, line_length, print_fn)
 

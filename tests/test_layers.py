@@ -593,10 +593,11 @@ def test_moving_layers_by_hand() -> None:
 
 def test_merging_by_hand() -> None:
     a, b = np.array([[1, 2]], np.float32), np.array([[10, 20]], np.float32)
-    y, cache = layers.Add().forward([a, b])
+    add = layers.Add()
+    y, cache = add.forward([a, b])
     np.testing.assert_array_equal(y, [[11, 22]])
     dy = np.array([[3, 4]], np.float32)
-    for dx in layers.Add().backward(dy, cache)[0]:
+    for dx in add.backward(dy, cache)[0]:
         np.testing.assert_array_equal(dx, dy)
     joined = layers.Concatenate()
     y, cache = joined.forward([a, b[:, :1]])
@@ -647,9 +648,10 @@ def test_dropouts_noise_shape_drops_together(noise_shape: Any, same: tuple[int, 
 
 def test_dropout_of_everything() -> None:
     x = np.ones((2, 3), np.float32)
-    y, cache = layers.Dropout(1.0).forward(x, training=True)
+    layer = layers.Dropout(1.0)
+    y, cache = layer.forward(x, training=True)
     assert not y.any()
-    assert not layers.Dropout(1.0).backward(x, cache)[0].any()
+    assert not layer.backward(x, cache)[0].any()
 
 
 # -- costs and fields ------------------------------------------------------------------------------
@@ -818,6 +820,15 @@ BAD_INPUTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.Dense(3)([layers.Input((3,)), layers.Input((3,))]), "one input. Received 2"),
     (lambda: np.asarray(layers.Input((3,))), "a symbol without values"),
     (lambda: layers.Dense(2).count_params(), "no weights yet"),
+    (
+        lambda: shown(layers.Dense(2, name="d"), 1, 3).backward(x(1, 2), None),
+        'Dense "d" expects the cache that its forward returned. Received NoneType',
+    ),
+    (lambda: layers.ReLU().backward(x(1, 2), {}), "expects the cache .* Received dict"),
+    (
+        lambda: layers.ReLU().backward(x(1, 2), layers.Flatten(name="f").forward(x(1, 2))[1]),
+        'expects the cache .* Received that of Flatten "f"',
+    ),
     (lambda: shown(layers.Dense(2), 1, 3).set_weights([x(3, 2)]), "2 weight arrays. Received 1"),
     (lambda: shown(layers.Dense(2), 1, 3).set_weights([x(2, 3), x(2)]), r"\(3, 2\).*\(2, 3\)"),
     (lambda: layers.Dense(2, kernel_initializer=lambda s, d: x(1))(x(1, 3)), "initializer"),

@@ -203,6 +203,10 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: SparseCategoricalCrossentropy()([0, np.nan], P), "from 0 to 2. Received NaN"),
     (lambda: SparseCategoricalCrossentropy()([0, 1.5], P), "whole class numbers"),
     (lambda: SparseCategoricalCrossentropy()(np.eye(3)[:2], P), "One-hot targets go with Categor"),
+    (
+        lambda: SparseCategoricalCrossentropy(ignore_class=0),
+        "SparseCategoricalCrossentropy does not support ignore_class. Received 0; a sample_weight",
+    ),
     (lambda: SparseCategoricalCrossentropy()([0], P), r"\(2,\).*\(1,\)"),
     (lambda: SparseCategoricalCrossentropy()(["dress", "hat"], P), "targets to be numbers"),
     (lambda: BinaryCrossentropy()([0, 1, 1], np.array([[0.5], [0.5]])), r"\(2, 1\).*\(3, 1\)"),

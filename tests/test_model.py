@@ -166,6 +166,23 @@ def flat(y: Any) -> Array:
 # ---------------------------------------------------------------------------------------------
 
 
+def test_backward_wants_the_model_s_own_tape() -> None:
+    def made(name: str) -> Model:
+        inputs = Input((3,))
+        return Model(inputs, layers.Dense(2)(inputs), name=name)
+
+    a, b = made("a"), made("b")
+    y, tape = b.forward(np.ones((1, 3), np.float32))
+    with pytest.raises(ValueError, match=r'"a" expects the tape .* Received that of Model "b"'):
+        a.backward(y, tape)
+    with pytest.raises(ValueError, match=r'"a" expects the tape .* Received NoneType'):
+        a.backward(y, None)
+    # Nodes are shared, the pass is not: what of it is missing would be taken for zeros.
+    part = Model(b.inputs, b.layers[-1].output, name="part")
+    with pytest.raises(ValueError, match="Received that of Model"):
+        part.backward(y, tape)
+
+
 def test_a_branched_model_computes_what_its_layers_do() -> None:
     """Each value written out with the layers themselves, in the order of the drawing."""
     model = branches()

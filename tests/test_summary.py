@@ -132,6 +132,12 @@ def test_it_prints_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b[" not in out, "colours are for terminals"
 
 
+def test_other_arguments_of_keras_s_are_refused_in_a_sentence() -> None:
+    with pytest.raises(ValueError, match=r"expand_nested=True\. .*get_layer\(name\)\.summary"):
+        small().summary(expand_nested=True)
+    small().summary(expand_nested=False, print_fn=len)
+
+
 def test_a_model_without_shapes_says_what_to_do() -> None:
     with pytest.raises(ValueError, match="start it with an Input, or call it on data"):
         Sequential([layers.Dense(2)]).summary()

@@ -352,7 +352,7 @@ class Layer:
         elif self.activation != "linear":
             y = activation.forward(z)
             cache |= {"z": z, "y": y}
-        cache["output_shape"] = y.shape
+        cache |= {"output_shape": y.shape, "layer": self}
         return y, cache
 
     def backward(
@@ -363,7 +363,15 @@ class Layer:
         `need_dx=False` skips dx (it is None then). `at_logits=True` says that `dy` is already
         d loss / d z, before the activation: cross-entropy and softmax together have the gradient
         p - t, which is exact where the two one after the other divide by a vanishing p.
+
+        Raises `ValueError` for a cache that is not this layer's, and for dy of another shape.
         """
+        if not isinstance(cache, dict) or cache.get("layer") is not self:
+            other = cache.get("layer") if isinstance(cache, dict) else None
+            received = type(cache).__name__ if other is None else f"that of {other.label}"
+            raise ValueError(
+                f"{self.label} expects the cache that its forward returned. Received {received}."
+            )
         shapes.check_array(dy, None, "dy", self.label)
         shapes.check_shape(dy, cache["output_shape"], "dy", self.label)
         dz = np.ascontiguousarray(dy, self.dtype)
