@@ -91,7 +91,7 @@ class Base:
         x = inputs
         for layer in self.pixels.layers():
             x = layer(x)
-        x = self.network(x, training=False)  # its BatchNormalization stays as it was trained
+        x = self.network(x, training=False)
         return keras.layers.GlobalAveragePooling2D(name="vectors", dtype="float32")(x)
 
 

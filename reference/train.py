@@ -165,8 +165,12 @@ class _Run:
         network = self.base.network
         first = network.layers.index(_first_of(network, settings.fine_tune))
         network.trainable = True
-        for layer in network.layers[:first]:
-            layer.trainable = False
+        for number, layer in enumerate(network.layers):
+            # BatchNormalization keeps its statistics: a few photos would make them worse. Frozen it
+            # does; `training=False`, as the base was called, does not outlast Keras 3's fit, which
+            # calls everything with training=True (keras issue 20285).
+            statistics = isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = number >= first and not statistics
         if self.fine_tuning_since is None:
             self.fine_tuning_since = len(self.history["loss"])
             self.whole.set_weights(models.load(self.model_path).model.get_weights())

@@ -1,0 +1,356 @@
+"""`reference.fitting`, `train`, `sweep`: what is learned, and that nothing is lost by a kill."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from minicnn import losses
+from reference import backend, data, evaluate, features, fitting, sweep
+from reference import model as models
+from reference import train as training
+from reference.data import Reader
+from reference.fitting import Settings
+
+ROOT = Path(__file__).parent.parent
+QUICK = Settings(learning_rate=0.05, epochs=3, batch_size=32, seed=7)
+
+
+@pytest.fixture(scope="module")
+def machine():
+    return backend.default()
+
+
+@pytest.fixture(scope="module")
+def splits(clothes):
+    return data.find(clothes)
+
+
+@pytest.fixture
+def learn(splits, tiny_base, tmp_path, machine):
+    """`train` on the tiny base; calls with the same name share a folder."""
+
+    def run(settings=QUICK, name="run", **options):
+        base = models.load_base(str(tiny_base), 48)
+        return training.train(
+            splits,
+            base,
+            settings,
+            tmp_path / name,
+            machine,
+            Reader(48),
+            tmp_path / "cache",
+            **options,
+        )
+
+    return run
+
+
+# ---------------------------------------------------------------------------------------------
+# Parts
+# ---------------------------------------------------------------------------------------------
+
+
+def test_scores_are_keras_s():
+    rng = np.random.default_rng(0)
+    logits, y = (
+        rng.normal(size=(9, 4)).astype("f4") * 5,
+        np.eye(4, dtype="f4")[rng.integers(0, 4, 9)],
+    )
+    loss, accuracy = fitting.scores(logits, y)
+    assert loss == pytest.approx(float(losses.CategoricalCrossentropy(from_logits=True)(y, logits)))
+    assert accuracy == np.mean(logits.argmax(1) == y.argmax(1))
+
+
+def test_balanced_weights_by_hand():
+    y = np.eye(2)[[0, 0, 0, 1]]
+    assert fitting.balanced(y) == {0: 4 / (2 * 3), 1: 4 / (2 * 1)}
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "since", "over"),
+    [
+        ([0.5, 0.6], 0, False),
+        ([0.6, 0.5], 0, False),
+        ([0.6, 0.5, 0.6], 0, True),  # the first of equals is the best
+        ([0.6, 0.5, 0.5], 1, False),  # patience starts anew with fine-tuning
+        ([0.6, 0.5, 0.5, 0.5], 1, True),
+        ([], 0, False),
+    ],
+)
+def test_patience_counts_epochs_without_a_better_one(accuracies, since, over):
+    history = {"loss": accuracies, "val_accuracy": accuracies}
+    assert fitting.is_over(history, 2, since) is over
+    assert fitting.is_over(history, None, since) is False
+
+
+def test_a_state_of_another_run_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    path = tmp_path / "state.npz"
+    fitting.write_state(path, {"seed": 1, "base": "a"}, fitting.empty_history(), None, model)
+    assert fitting.read_state(path, {"seed": 1, "base": "a"}).fine_tuning_since is None
+    with pytest.raises(ValueError, match=r"of another run \(base was a, is b; seed was 1, is 2\)"):
+        fitting.read_state(path, {"seed": 2, "base": "b"})
+    other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    other.compile("adam", "mse")
+    with pytest.raises(ValueError, match="of another model"):
+        fitting.restore(other, fitting.read_state(path, {"seed": 1, "base": "a"}).values)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"is damaged.*without --resume"):
+        fitting.read_state(path, {"seed": 1, "base": "a"})
+
+
+# ---------------------------------------------------------------------------------------------
+# A run
+# ---------------------------------------------------------------------------------------------
+
+
+def test_the_file_has_the_best_epochs_model(learn, splits, tmp_path):
+    result = learn(replace(QUICK, epochs=5))
+    accuracies = result.history["val_accuracy"]
+    assert len(accuracies) == 5
+    assert max(accuracies) > 0.3, "nothing was learned"
+    saved = models.load(result.path)
+    judged = evaluate.evaluate(saved, splits.validation)
+    best = int(np.argmax(accuracies))
+    assert judged.accuracy == pytest.approx(max(accuracies), abs=1e-6)
+    assert judged.loss == pytest.approx(result.history["val_loss"][best], rel=1e-4)
+    assert saved.about.training["learning_rate"] == 0.05
+    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
+    assert [float(row["val_accuracy"]) for row in rows] == accuracies
+    assert [row["epoch"] for row in rows] == list("12345")
+
+
+def test_a_sweeps_trial_is_the_same_run(learn, splits, tiny_base, machine):
+    settings = replace(QUICK, size_inner=8, droprate=0.3)
+    result = learn(settings)
+    base = models.load_base(str(tiny_base), 48)
+    train_x, validation_x = (
+        features.extract(photos, Reader(48), base, machine, show=False) for photos in splits[:2]
+    )
+    trial = sweep.try_head(settings, train_x, validation_x, machine)
+    for name in fitting.COLUMNS:
+        np.testing.assert_allclose(trial.history[name], result.history[name], rtol=1e-5)
+    assert trial.best == result.best
+    assert trial.right.mean() == pytest.approx(trial.best)
+    # And the winner's file is the same model.
+    whole = models.load(result.path).model
+    for found, wanted in zip(models.head_of(whole).get_weights(), trial.weights, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_the_seed_decides(learn):
+    first, second = learn(name="a").history, learn(name="b").history
+    assert first == second
+    assert learn(replace(QUICK, seed=8), name="c").history != first
+
+
+def test_class_weights_change_what_is_learned(learn, clothes, tiny_base, tmp_path, machine):
+    splits = data.find(clothes)
+    few = [i for i in range(120) if splits.train.labels[i] != 0 or i == 0]
+    uneven = splits._replace(train=splits.train.keep(few))
+    base = models.load_base(str(tiny_base), 48)
+    histories = [
+        training.train(
+            uneven, base, replace(QUICK, class_weights=weights), tmp_path / str(weights), machine,
+            Reader(48),
+        ).history
+        for weights in (False, True)
+    ]  # fmt: skip
+    assert histories[0]["val_loss"] != histories[1]["val_loss"]
+
+
+def test_augmentation_runs_the_whole_network_and_leaves_no_layer_in_the_file(learn, splits):
+    result = learn(replace(QUICK, augment=True, epochs=2))
+    assert result.history != learn(replace(QUICK, epochs=2), name="plain").history
+    saved = models.load(result.path)
+    names = [layer.name for layer in saved.model.layers]
+    assert names == ["photo", "preprocess", "tiny", "vectors", "logits"]
+    judged = evaluate.evaluate(saved, splits.validation)
+    assert judged.accuracy == pytest.approx(result.best, abs=1e-6)
+
+
+def test_fine_tuning_moves_the_last_blocks_and_nothing_before_them(learn, tiny_base):
+    settings = replace(QUICK, epochs=1, fine_tune="block2", fine_tune_epochs=3, fine_tune_rate=0.01)
+    result = learn(settings)
+    assert len(result.history["loss"]) == 4
+    best = fitting.best_epoch(result.history)
+    assert best > 0, "fine-tuning brought nothing, so the file says nothing of it"
+    before = models.load_base(str(tiny_base), 48).network
+    after = models.load(result.path).model.get_layer("tiny")
+    for layer in before.layers:
+        pairs = zip(layer.weights, after.get_layer(layer.name).weights, strict=True)
+        for old, new in pairs:
+            same = np.array_equal(old, new)
+            moves = layer.name == "block2_conv"  # and not block2_bn
+            assert same is not moves, old.path
+
+
+def test_an_unknown_layer_to_fine_tune_lists_the_blocks(learn):
+    with pytest.raises(
+        ValueError, match=r"none that starts with 'block9'. It has: .*block1, block2"
+    ):
+        learn(replace(QUICK, fine_tune="block9"))
+
+
+def test_patience_stops_a_run(learn):
+    settings = replace(QUICK, learning_rate=1e-9, epochs=9, patience=2)
+    assert len(learn(settings).history["loss"]) == 3
+
+
+def test_tensorboard_is_asked_for_in_a_sentence(learn, monkeypatch):
+    monkeypatch.setattr(backend, "installed", lambda package: False)
+    with pytest.raises(ImportError, match="pip install tensorboard"):
+        learn(tensorboard=True)
+
+
+# ---------------------------------------------------------------------------------------------
+# Interrupted runs
+# ---------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("stage", ["before the model", "after the model", "after the state"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        replace(QUICK, epochs=4, size_inner=6, droprate=0.4),
+        replace(
+            QUICK,
+            epochs=2,
+            augment=True,
+            fine_tune="block2",
+            fine_tune_epochs=2,
+            fine_tune_rate=0.01,
+        ),
+    ],
+    ids=["head", "augmented and fine-tuned"],
+)
+def test_a_run_that_was_interrupted_comes_to_the_same(learn, monkeypatch, stage, settings):
+    """Stopped again and again, at each of the places where something has been written."""
+    wanted = learn(settings, name="whole")
+    count = {"left": 0}
+
+    def stop():
+        count["left"] -= 1
+        if count["left"] == 0:
+            raise Killed
+
+    write_model, write_state = training._Run._write_model, fitting.write_state
+
+    def model(run):
+        if stage == "before the model":
+            stop()
+        write_model(run)
+        if stage == "after the model":
+            stop()
+
+    def state(*arguments):
+        write_state(*arguments)
+        if stage == "after the state":
+            stop()
+
+    monkeypatch.setattr(training._Run, "_write_model", model)
+    monkeypatch.setattr(fitting, "write_state", state)
+    stops = 0
+    for _ in range(8):
+        # The same step would stop it again and again, so one may pass each time.
+        count["left"] = 1 if stage == "after the state" else 2
+        try:
+            found = learn(settings, name="broken", resume=True)
+        except Killed:
+            stops += 1
+        else:
+            break
+    assert 1 <= stops < 8
+    assert found.history == wanted.history
+    ours, theirs = (models.load(result.path).model.get_weights() for result in (found, wanted))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_patience_is_the_same_after_an_interruption(learn):
+    settings = replace(QUICK, learning_rate=1e-9, epochs=9, patience=3)
+    wanted = learn(settings, name="whole").history
+    learn(replace(settings, epochs=2), name="broken")
+    assert learn(settings, name="broken", resume=True).history == wanted
+
+
+def test_more_epochs_may_follow_and_other_settings_may_not(learn):
+    learn(replace(QUICK, epochs=1))
+    with pytest.raises(ValueError, match=r"learning_rate was 0\.05, is 0\.02"):
+        learn(replace(QUICK, learning_rate=0.02), resume=True)
+    assert len(learn(QUICK, resume=True).history["loss"]) == 3
+    assert len(learn(replace(QUICK, epochs=1)).history["loss"]) == 1, "without resume: anew"
+
+
+def command(*arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "reference.train", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process):
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def epochs_in(folder):
+    path = folder / "history.csv"
+    return len(path.read_text().splitlines()) - 1 if path.exists() else 0
+
+
+def wait_for(ready, process, seconds=100):
+    end = time.monotonic() + seconds
+    while not ready():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end, "the run did not get so far"
+        time.sleep(0.01)
+
+
+def test_a_run_that_is_really_killed_goes_on_to_the_same(clothes, tiny_base, tmp_path):
+    options = (
+        "--data", clothes, "--base", tiny_base, "--image-size", 48, "--cache", tmp_path / "cache",
+        "--learning-rate", 0.01, "--dropout", 0.2, "--deterministic", "--epochs", 60,
+    )  # fmt: skip
+    process = command(*options, "--output", tmp_path / "broken")
+    wait_for(lambda: epochs_in(tmp_path / "broken") >= 4, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = epochs_in(tmp_path / "broken")
+    assert 4 <= done < 60, "it was killed too late to prove anything"
+    printed = finished(command(*options, "--output", tmp_path / "broken", "--resume"))
+    assert "Going on after epoch" in printed
+    assert "Test accuracy" in printed
+    finished(command(*options, "--output", tmp_path / "whole"))
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    assert (broken / "history.csv").read_text() == (whole / "history.csv").read_text()
+    assert epochs_in(whole) == 60
+    ours, theirs = (models.load(f / "model.keras").model.get_weights() for f in (broken, whole))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+    told = [json.loads((f / "evaluation.json").read_text())["accuracy"] for f in (broken, whole)]
+    assert told[0] == told[1]
+    assert sorted(p.name for p in broken.iterdir()) == [
+        "confusion.png", "curves.png", "evaluation.json", "history.csv", "mistakes.png",
+        "model.keras", "report.txt", "state.npz",
+    ]  # fmt: skip
