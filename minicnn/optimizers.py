@@ -151,14 +151,20 @@ class Optimizer:
         The count of steps, the learning rate, then the slots: those of one group side by side for
         each weight, one group after the other.
         """
-        found: list[tuple[str, Array]] = [
+        return [
             ("iteration", np.array(self.iterations, np.int64)),
             ("learning_rate", np.array(self.learning_rate, np.float32)),
+            *((f"{v.path}_{slot}", self.slots(v)[slot]) for v, slot in self._places(variables)),
         ]
-        for group in self._slot_groups():
-            for variable in variables:
-                found += [(f"{variable.path}_{s}", self.slots(variable)[s]) for s in group]
-        return found
+
+    def state_shapes(self, variables: Sequence[Variable]) -> list[tuple[str, tuple[int, ...]]]:
+        """The names and shapes of `state`'s arrays; makes none of them."""
+        slots = [(f"{v.path}_{slot}", v.shape) for v, slot in self._places(variables)]
+        return [("iteration", ()), ("learning_rate", ()), *slots]
+
+    def _places(self, variables: Sequence[Variable]) -> list[tuple[Variable, str]]:
+        groups = self._slot_groups()
+        return [(v, slot) for group in groups for v in variables for slot in group]
 
     def set_state(self, variables: Sequence[Variable], arrays: Sequence[Any]) -> None:
         """Take over `state`'s arrays. Raises `ValueError` where number or shapes differ."""

@@ -1,14 +1,17 @@
 """Files: what is written is read, whole or not at all; a damaged one ends in a sentence."""
 
 import errno
+import io
 import json
 import os
 import random
+import re
+import struct
 import subprocess
 import sys
-import tracemalloc
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import pytest
 import minicnn
 from minicnn import Input, Model, Sequential, layers, models, utils
 from minicnn.atomic import replacing
+from minicnn.saving import hdf5
 
 Array = np.ndarray
 
@@ -465,27 +469,6 @@ def test_every_truncation_is_noticed(name: str, tmp_path: Path) -> None:
     assert_same_weights(model, before)
 
 
-@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])
-def test_flipped_bytes_load_or_end_in_a_value_error(name: str, tmp_path: Path) -> None:
-    """HDF5 cannot see a flipped bit in a weight; all else must be said, in a sentence."""
-    path = tmp_path / name
-    model = shaken(chain())
-    (model.save if name == "m.keras" else model.save_weights)(path)
-    whole, rng, refused = path.read_bytes(), random.Random(0), 0
-    for _ in range(150):
-        damaged = bytearray(whole)
-        for _ in range(8):
-            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
-        path.write_bytes(damaged)
-        before = model.get_weights()
-        try:
-            models.load_model(path) if name == "m.keras" else model.load_weights(path)
-        except ValueError:
-            refused += 1
-            assert_same_weights(model, before)
-    assert refused > 5
-
-
 def edited(tmp_path: Path, edit: Callable[[h5py.File], Any]) -> tuple[Model, Path]:
     path = tmp_path / "m.weights.h5"
     model = shaken(Sequential([Input((3,)), layers.Dense(2)]))
@@ -512,6 +495,21 @@ def _external_data(file: h5py.File) -> None:
     )
 
 
+def _virtual_data(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((2,), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "x", (2,))
+    del file["layers/dense/vars/1"]
+    file.create_virtual_dataset("layers/dense/vars/1", layout)
+
+
+def _stored(**how: Any) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        del file["layers/dense/vars/1"]
+        file.create_dataset("layers/dense/vars/1", (2,), "f4", np.ones(2, np.float32), **how)
+
+    return edit
+
+
 def _replaced(value: Any) -> Callable[[h5py.File], None]:
     def edit(file: h5py.File) -> None:
         del file["layers/dense/vars/1"]
@@ -536,6 +534,9 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "a link to another file": (_external_link, "link at '0', which is refused"),
     "a link within the file": (_soft_link, "link at '0', which is refused"),
     "data in another file": (_external_data, "points into other files, which is refused"),
+    "data put together from other files": (_virtual_data, "points into other files"),
+    "data in pieces": (_stored(chunks=(1,)), r"in pieces or compressed.*h5repack"),
+    "compressed data": (_stored(compression="gzip"), r"in pieces or compressed.*h5repack"),
     "text": (_replaced(np.array([b"ab", b"cd"])), "not numbers"),
     "objects": (_replaced(np.array(["ab", "cd"], dtype=h5py.string_dtype())), "not numbers"),
     "another shape": (_replaced(np.zeros(3)), r"bias has shape \(2,\).*has \(3,\)"),
@@ -583,21 +584,205 @@ def rewritten(path: Path, name: str, change: Callable[[Any], Any]) -> None:
             archive.writestr(member, content)
 
 
-def peak_memory(function: Callable[[], Any]) -> int:
-    """Bytes of NumPy arrays and Python objects at the highest point."""
-    tracemalloc.start()
-    try:
-        function()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+def test_values_that_were_never_written_are_missed(tmp_path: Path) -> None:
+    def hollow(file: h5py.File) -> None:
+        del file["layers/dense/vars/0"]
+        file.create_dataset("layers/dense/vars/0", (3, 2), "f4")
+
+    model, path = edited(tmp_path, hollow)
+    with pytest.raises(ValueError, match="has a shape but no values"):
+        model.load_weights(path)
+
+
+# -- small files that ask for much -----------------------------------------------------------------
+
+LARGE, SLACK = 400 * 2**20, 200 * 2**20  # bytes that the files below ask for, and may take
+
+
+def opened_apart(
+    how: str, folder: Path, model: Path | None = None, seconds: float = 60
+) -> list[dict[str, Any]]:
+    """What came of opening each file of a folder in another process: see `strangers`."""
+    script = Path(__file__).with_name("strangers.py")
+    done = subprocess.run(
+        [sys.executable, script, how, folder, *([model] if model else [])],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["file"] for line in told] == sorted(path.name for path in folder.iterdir())
+    return told
+
+
+def zeros_deflated(size: int, wbits: int) -> bytes:
+    """`size` zero bytes as zlib packs them, in a thousandth of the space."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
+    piece = bytes(2**20)
+    return b"".join(packer.compress(piece) for _ in range(size // len(piece))) + packer.flush()
+
+
+def small_model(size: int = 3) -> Model:
+    return Sequential([Input((size,)), layers.Dense(size, name="dense")])
+
+
+def packed(path: Path, **changed: bytes) -> None:
+    """A small model's `.keras` file, deflated, with other members."""
+    source = path.parent.parent / "small.keras"
+    model = small_model(256)
+    model.compile("adam", "binary_crossentropy")
+    model.save(source)
+    with (
+        zipfile.ZipFile(source) as good,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for name in good.namelist():
+            target.writestr(name, changed.get(name.replace(".", "_"), good.read(name)))
+
+
+def hdf5_bytes(edit: Callable[[h5py.File], Any]) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        edit(file)
+    return buffer.getvalue()
+
+
+def _unpacks_in_hdf5(path: Path) -> None:
+    """A dataset of 256 KiB whose only chunk unpacks to 400 MiB."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group("layers/dense/vars")
+        kernel = group.create_dataset("0", (256, 256), "f4", chunks=(256, 256), compression="gzip")
+        kernel.id.write_direct_chunk((0, 0), zeros_deflated(LARGE, 15))
+        group["1"] = np.zeros(256, np.float32)
+
+
+def _unpacks_twice(path: Path) -> None:
+    """The same within an archive that packs it once more."""
+    inner = path.with_name("inner.weights.h5")
+    _unpacks_in_hdf5(inner)
+    packed(path, model_weights_h5=inner.read_bytes())
+    inner.unlink()
+
+
+def _large_json(member: str) -> Callable[[Path], None]:
+    return lambda path: packed(path, **{member: b'{"x":[' + b"{}," * (LARGE // 24) + b"{}]}"})
+
+
+def _large_json_in_hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_group("model_weights")
+        file.attrs["model_config"] = '{"x":[' + "{}," * (LARGE // 24) + "{}]}"
+
+
+def _archive_that_lies(path: Path) -> None:
+    """A member that unpacks to 400 MiB, of which the directory says that it is stored in 200."""
+    packed(path, model_weights_h5=b"")
+    name, content = b"model.weights.h5", zeros_deflated(LARGE, -15)
+    whole = path.read_bytes()
+    end = whole.rindex(b"PK\5\6")
+    count, size, start = struct.unpack_from("<HII", whole, end + 10)
+    directory = whole[start : start + size]
+    entry = directory.rindex(b"PK\1\2", 0, directory.index(name))
+    sizes = struct.pack("<III", 0, LARGE // 2, LARGE)
+    local = b"PK\3\4" + struct.pack("<HHHHH", 20, 0, 8, 0, 33) + sizes
+    changed = bytearray(directory)
+    changed[entry + 16 : entry + 28] = sizes
+    changed[entry + 42 : entry + 46] = struct.pack("<I", start)
+    whole = whole[:start] + local + struct.pack("<HH", len(name), 0) + name + content
+    tail = struct.pack("<HHHHIIH", 0, 0, count, count, size, len(whole), 0)
+    path.write_bytes(whole + changed + b"PK\5\6" + tail)
+
+
+def _never_written(path: Path) -> None:
+    """Arrays of 256 MB without a value, in a file that zeros make large until it is packed."""
+    side = 8000
+
+    def edit(file: h5py.File) -> None:
+        for name in ("layers/dense/vars/0", "optimizer/vars/2", "optimizer/vars/3"):
+            file.create_dataset(name, (side, side), "f4", chunks=(1000, 1000))
+        file["optimizer/vars/0"], file["optimizer/vars/1"] = np.int64(3), np.float32(0.001)
+
+    model = small_model()
+    model.compile("adam", "binary_crossentropy")
+    config = model.serialize() | {"compile_config": model.get_compile_config()}
+    start, dense = config["config"]["layers"]
+    start["config"]["batch_shape"] = config["config"]["build_input_shape"] = [None, side]
+    dense["config"] |= {"units": side, "use_bias": False}
+    del dense["build_config"]
+    packed(
+        path,
+        config_json=json.dumps(config).encode(),
+        model_weights_h5=hdf5_bytes(edit) + bytes(60 * 2**20),
+    )
+
+
+def _one_text_many_times(path: Path) -> None:
+    """A list of names that are all one and the same megabyte."""
+    count, size = LARGE // 2**20, 2**20
+    with h5py.File(path, "w") as file:
+        names = ["a" * size] + ["b"] * (count - 1)
+        file.attrs.create("layer_names", names, dtype=h5py.string_dtype())
+    whole = path.read_bytes()
+    reference = re.compile(struct.pack("<I", size) + rb".{8}\x01\0\0\0", re.DOTALL)
+    found = reference.search(whole)
+    assert found
+    content, at = bytearray(whole), found.start()
+    content[at : at + 16 * count] = found.group() * count
+    path.write_bytes(content)
+
+
+def _layers_in_rows(path: Path) -> None:
+    """An array where a group is expected, of a million rows that take 2 GiB each."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("layers", (10**6, 2**28), "f8", chunks=(1, 1024))
+
+
+def _one_array_for_all_layers(path: Path) -> None:
+    """A megabyte that a model of 400 MiB would be filled from."""
+    with h5py.File(path, "w") as file:
+        file.create_group("model_weights").attrs["layer_names"] = np.array([], float)
+        file.attrs["model_config"] = json.dumps(
+            Sequential([Input((1,)), *(layers.Dense(1) for _ in range(400))]).serialize()
+        ).replace('"units": 1,', '"units": 512,')
+
+
+BOMBS: dict[str, tuple[str, str, Callable[[Path], None], str]] = {
+    "unpacks in HDF5": ("load_weights", "m.weights.h5", _unpacks_in_hdf5, "or compressed"),
+    "unpacks twice": ("load_model", "m.keras", _unpacks_twice, "or compressed"),
+    "config": ("load_model", "m.keras", _large_json("config_json"), "config.json that unpacks to"),
+    "metadata": ("load_model", "m.keras", _large_json("metadata_json"), "metadata.json that"),
+    "old config": ("load_model", "m.h5", _large_json_in_hdf5, "model_config of more than"),
+    "archive that lies": ("load_model", "m.keras", _archive_that_lies, "that unpacks to over"),
+    "never written": ("load_model", "m.keras", _never_written, "that unpacks to over"),
+    "one text": (
+        "load_weights",
+        "m.h5",
+        _one_text_many_times,
+        "more than it can hold: with the texts",
+    ),
+    "rows": ("by_name", "m.weights.h5", _layers_in_rows, "has none of the layers"),
+    "no weights": ("load_model", "m.h5", _one_array_for_all_layers, "too small for its model"),
+}
+
+
+@pytest.mark.parametrize("case", BOMBS)
+def test_a_small_file_cannot_ask_for_much(case: str, tmp_path: Path) -> None:
+    how, name, make, message = BOMBS[case]
+    (tmp_path / "files").mkdir()
+    make(tmp_path / "files" / name)
+    small_model(256).save(tmp_path / "model.keras")
+    model = None if how == "load_model" else tmp_path / "model.keras"
+    (told,) = opened_apart(how, tmp_path / "files", model)
+    assert told["error"] == "ValueError"
+    assert re.search(f"{name}.*{message}", told["message"])
+    assert told["grown"] < SLACK
 
 
 @pytest.mark.parametrize("old", [False, True], ids=[".keras", ".h5"])
-def test_a_small_file_cannot_ask_for_gigabytes(old: bool, tmp_path: Path) -> None:
+def test_a_description_cannot_ask_for_more_than_the_file_holds(old: bool, tmp_path: Path) -> None:
     path = tmp_path / ("m.h5" if old else "m.keras")
-    model = Sequential([Input((3,)), layers.Dense(2)])
-    model.save(tmp_path / "m.keras")
+    small_model().save(tmp_path / "m.keras")
 
     def enlarge(config: Any) -> Any:
         config["config"]["layers"][1]["config"]["units"] = 2**31
@@ -610,69 +795,238 @@ def test_a_small_file_cannot_ask_for_gigabytes(old: bool, tmp_path: Path) -> Non
             file.create_group("model_weights").attrs["layer_names"] = np.array([], float)
     else:
         rewritten(path, "config.json", enlarge)
-
-    def load() -> None:
-        with pytest.raises(ValueError, match=r'too small for its model: with Dense "dense"'):
-            models.load_model(path)
-
-    assert peak_memory(load) < 20 * 2**20
+    with pytest.raises(ValueError, match=r'too small for its model: with Dense "dense"'):
+        models.load_model(path)
 
 
-def test_values_that_were_never_written_are_missed(tmp_path: Path) -> None:
-    def hollow(file: h5py.File) -> None:
-        del file["layers/dense/vars/0"]
-        file.create_dataset("layers/dense/vars/0", (3, 2), "f4")
-
-    model, path = edited(tmp_path, hollow)
-    with pytest.raises(ValueError, match="has a shape but no values"):
-        model.load_weights(path)
-
-
-def test_compressed_weights_are_read_but_not_in_giant_pieces(tmp_path: Path) -> None:
-    def packed(chunks: tuple[int, ...], maximum: Any = None) -> Callable[[h5py.File], None]:
-        def edit(file: h5py.File) -> None:
-            values = file["layers/dense/vars/0"][()]
-            del file["layers/dense/vars/0"]
-            file.create_dataset(
-                "layers/dense/vars/0",
-                data=values,
-                chunks=chunks,
-                maxshape=maximum,
-                compression="gzip",
-            )
-
-        return edit
-
-    model, path = edited(tmp_path, packed((3, 2)))
-    before = model.get_weights()
-    model.set_weights([np.zeros_like(w) for w in before])
+def test_what_is_stored_once_is_not_read_a_hundred_times(tmp_path: Path) -> None:
+    path = tmp_path / "m.weights.h5"
+    model = Sequential([Input((64,)), *(layers.Dense(64, use_bias=False) for _ in range(100))])
+    model.save_weights(path)
     model.load_weights(path)
+    with h5py.File(path, "w") as file:
+        file["layers/dense/vars/0"] = np.ones((64, 64), np.float32)
+        for i in range(1, 100):
+            file[f"layers/dense_{i}"] = file["layers/dense"]
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"m\.weights\.h5.* asks for more than it can hold"):
+        model.load_weights(path)
     assert_same_weights(model, before)
-    model, path = edited(tmp_path, packed((2**12, 2**12), (None, None)))
-    with pytest.raises(ValueError, match=r"in pieces of \(4096, 4096\), larger than itself"):
+
+
+def test_half_precision_is_no_reason_to_refuse_a_file(tmp_path: Path) -> None:
+    """What is read may be larger than the file, within reason."""
+    path = tmp_path / "m.keras"
+    model = shaken(Sequential([Input((800,)), layers.Dense(800, use_bias=False)]))
+    model.save(path)
+    kernel = model.get_weights()[0].astype(np.float16)
+    content = hdf5_bytes(lambda file: file.create_dataset("layers/dense/vars/0", data=kernel))
+    with zipfile.ZipFile(path) as good:
+        members = {name: good.read(name) for name in good.namelist()}
+    with zipfile.ZipFile(path, "w") as target:
+        for name, member in members.items():
+            target.writestr(name, content if name == "model.weights.h5" else member)
+    np.testing.assert_array_equal(models.load_model(path).get_weights()[0], kernel)
+
+
+def test_an_archive_that_was_packed_anew_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    model = shaken(chain())
+    model.compile("adam", "sparse_categorical_crossentropy")  # its state is zeros
+    model.save(path)
+    with zipfile.ZipFile(path) as good:
+        members = {name: good.read(name) for name in good.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, member in members.items():
+            target.writestr(name, member)
+    assert_same_weights(models.load_model(path), model)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2], ids=["lzma", "bzip2"])
+def test_other_compressions_are_refused(method: int, tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    small_model().save(path)
+    with zipfile.ZipFile(path) as good:
+        members = {name: good.read(name) for name in good.namelist()}
+    with zipfile.ZipFile(path, "w", method) as target:
+        for name, member in members.items():
+            target.writestr(name, member)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"config.json") + 20
+    content[at : at + 40] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"m.keras.*zip's method {method}: refused"):
+        models.load_model(path)
+
+
+# -- damage ----------------------------------------------------------------------------------------
+
+
+def old_file(path: Path) -> Path:
+    """A whole model in the old layout, as h5py writes its texts: in a heap."""
+    model = shaken(small_model())
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(model.serialize())
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = ["dense"]
+        group.create_group("dense").attrs["weight_names"] = ["kernel", "bias"]
+        group["dense/kernel"], group["dense/bias"] = model.get_weights()
+    assert_same_weights(models.load_model(path), model)
+    return path
+
+
+def heap_objects(content: bytes) -> Iterator[tuple[int, int]]:
+    """Where an object of the file's heap begins, and its number; 0 is free space."""
+    at = content.index(b"GCOL")
+    end = at + int.from_bytes(content[at + 8 : at + 16], "little")
+    at += 16
+    while at < end:
+        number, size = struct.unpack_from("<H6xQ", content, at)
+        yield at, number
+        at += 16 + -(-size // 8) * 8 if number else size
+
+
+@pytest.mark.parametrize(
+    ("free", "size"),
+    [(True, 0), (True, 2**20), (True, 2**63), (False, 2**20), (False, 2**63), (False, 2**64 - 1)],
+)
+def test_a_heap_that_leads_nowhere_is_refused(free: bool, size: int, tmp_path: Path) -> None:
+    """HDF5 itself reads on for ever where free space has the size 0."""
+    (tmp_path / "files").mkdir()
+    path = old_file(tmp_path / "files" / "m.h5")
+    content = bytearray(path.read_bytes())
+    at = next(at for at, number in heap_objects(content) if (number == 0) is free)
+    content[at + 8 : at + 16] = struct.pack("<Q", size)
+    path.write_bytes(content)
+    (told,) = opened_apart("load_model", tmp_path / "files", seconds=20)
+    assert told["error"] == "ValueError"
+    assert re.search(r"m\.h5.* is damaged.*(leads nowhere|in the heap)", told["message"])
+
+
+def test_a_text_that_says_it_is_long_is_refused(tmp_path: Path) -> None:
+    """HDF5 itself asks for the memory before it looks for the text."""
+    (tmp_path / "files").mkdir()
+    path = old_file(tmp_path / "files" / "m.h5")
+    with h5py.File(path) as file:
+        length = len(file.attrs["model_config"])
+    content = bytearray(path.read_bytes())
+    reference = struct.pack("<IQ", length, content.index(b"GCOL"))
+    at = content.index(reference)
+    content[at : at + 4] = struct.pack("<I", LARGE)
+    path.write_bytes(content)
+    (told,) = opened_apart("load_model", tmp_path / "files")
+    assert told["error"] == "ValueError"
+    assert re.search(rf"m\.h5.* a text of {LARGE} bytes has {length}", told["message"])
+    assert told["grown"] < SLACK
+
+
+TEXTS: dict[str, Any] = {
+    "one": "text",
+    "long": "ä" * 60_000,
+    "empty": "",
+    "bytes": b"bytes",
+    "list": ["a", "", "bc"],
+    "list of bytes": [b"dense", b"conv2d"],
+    "fixed": np.array([b"abc", b"d", b""]),
+    "nothing": np.array([], float),
+    "null": h5py.Empty("S5"),
+}
+
+
+@pytest.mark.parametrize("version", ["earliest", "v108", "v110"])
+@pytest.mark.parametrize("order", [False, True])
+def test_attributes_are_read_as_h5py_reads_them(version: str, order: bool, tmp_path: Path) -> None:
+    for case, value in TEXTS.items():
+        with h5py.File(tmp_path / "m.h5", "w", libver=(version, "v110")) as file:
+            group = file.create_group("g", track_order=order)
+            group.attrs["number"], group.attrs["numbers"] = 3, np.arange(5)
+            group.attrs[case] = value
+            group.attrs["last"] = ["x", "y"]
+        with hdf5.opened(tmp_path / "m.h5", "m.h5") as opened:
+            found = opened.group("g")
+            assert found is not None
+            wanted = [] if case in ("nothing", "null") else np.atleast_1d(value).tolist()
+            assert found.names(case) == [
+                w.decode() if isinstance(w, bytes) else w for w in wanted
+            ], case
+            assert found.names("last") == ["x", "y"]
+            assert not found.has("none")
+            with pytest.raises(ValueError, match="'number' is no text"):
+                found.text("number")
+
+
+def test_a_list_may_be_cut_in_pieces(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["layer_names0"], file.attrs["layer_names1"] = ["a", "b"], ["c"]
+    with hdf5.opened(tmp_path / "m.h5", "m.h5") as opened:
+        assert opened.names("layer_names") == ["a", "b", "c"]
+        with pytest.raises(ValueError, match=r"m\.h5 has no list 'weight_names'"):
+            opened.names("weight_names")
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, -1.0])
+@pytest.mark.parametrize("place", [0, 1], ids=["steps", "learning rate"])
+def test_a_state_of_nonsense_names_its_file(place: int, value: float, tmp_path: Path) -> None:
+    path = tmp_path / "m.weights.h5"
+    model = small_model()
+    model.compile("sgd", "binary_crossentropy")
+    model.train_on_batch(np.ones((1, 3)), np.ones((1, 3)))
+    model.save_weights(path)
+    with h5py.File(path, "r+") as file:
+        del file[f"optimizer/vars/{place}"]
+        file[f"optimizer/vars/{place}"] = value
+    with pytest.raises(ValueError, match=r"m\.weights\.h5"):
         model.load_weights(path)
 
 
-def test_a_member_that_swells_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "bomb.keras"
-    Sequential([Input((3,)), layers.Dense(2)]).save(path)
-    with zipfile.ZipFile(path) as archive:
+def damaged(content: bytes, rng: random.Random) -> bytes:
+    """With some bits or bytes changed, at times cut off."""
+    changed = bytearray(content)
+    for _ in range(rng.choice([1, 2, 4, 16])):
+        at = rng.randrange(len(changed))
+        changed[at] = rng.choice([changed[at] ^ 1 << rng.randrange(8), rng.randrange(256), 255, 0])
+    if rng.random() < 0.1:
+        del changed[rng.randrange(len(changed)) :]
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", ["archive", "weights in an archive", "weights", "old"])
+def test_damage_anywhere_ends_in_a_value_error(kind: str, seed: int, tmp_path: Path) -> None:
+    """HDF5 cannot see a flipped bit in a weight; all else is said, in little time and memory."""
+    rng, model = random.Random(seed), tmp_path / "model.keras"
+    shaken(chain()).save(model)
+    models.load_model(model).save_weights(tmp_path / "m.weights.h5")
+    with zipfile.ZipFile(model) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    members["model.weights.h5"] += bytes(65 * 2**20)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    del members
-    assert path.stat().st_size < 2**20
+    good = {
+        "archive": model,
+        "weights": tmp_path / "m.weights.h5",
+        "old": Path(__file__).parent / "files" / "model.h5",
+    }.get(kind)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number in range(100):
+        path = folder / f"{number:03}{'.weights.h5' if kind == 'weights' else '.keras'}"
+        if good is None:
+            weights = damaged(members["model.weights.h5"], rng)
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, content in members.items():
+                    archive.writestr(name, weights if name == "model.weights.h5" else content)
+        else:
+            path.with_suffix(good.suffix).write_bytes(damaged(good.read_bytes(), rng))
+    how = "load_weights" if kind == "weights" else "load_model"
+    told = opened_apart(how, folder, model if kind == "weights" else None)
+    refused = [line for line in told if line["error"] is not None]
+    assert len(refused) > 5
+    for line in refused:
+        assert line["error"] == "ValueError", line
+        assert line["file"] in line["message"]
+        assert not line["changed"]
+    assert sum(line["grown"] for line in told) < SLACK
 
-    def load() -> None:
-        with pytest.raises(
-            ValueError, match=r"model.weights.h5 that unpacks from \d+ to \d+ bytes"
-        ):
-            models.load_model(path)
 
-    assert peak_memory(load) < 20 * 2**20
-
+# -- hostile descriptions --------------------------------------------------------------------------
 
 HOSTILE_CONFIGS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a Lambda": (lambda layer: layer | {"class_name": "Lambda"}, "Lambda.*does not have"),
@@ -738,59 +1092,12 @@ def test_models_within_models_without_end_are_refused(depth: int, tmp_path: Path
         models.load_model(path)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_damaged_old_files_end_in_a_value_error(seed: int, tmp_path: Path) -> None:
-    """Bit flips and cuts all over a file of the old layout; peak memory stays small."""
-    path = tmp_path / "old.h5"
-    with h5py.File(path, "w") as file:
-        group = file.create_group("model_weights")
-        group.attrs["layer_names"] = [b"dense"]
-        group.create_group("dense").attrs["weight_names"] = [b"dense/kernel:0", b"dense/bias:0"]
-        group["dense/dense/kernel:0"] = np.ones((3, 2), np.float32)
-        group["dense/dense/bias:0"] = np.ones(2, np.float32)
-    whole = path.read_bytes()
-    model = Sequential([Input((3,)), layers.Dense(2, name="dense")])
-    model.load_weights(path)
-    rng = random.Random(seed)
-    refused = 0
-
-    def damage() -> None:
-        nonlocal refused
-        for attempt in range(60):
-            damaged = bytearray(whole)
-            for _ in range(rng.choice([1, 3, 30])):
-                damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
-            if attempt % 3 == 0:
-                del damaged[rng.randrange(len(damaged)) :]
-            path.write_bytes(damaged)
-            before = model.get_weights()
-            try:
-                model.load_weights(path)
-            except ValueError:
-                refused += 1
-                assert_same_weights(model, before)
-
-    assert peak_memory(damage) < 50 * 2**20
-    assert refused > 20
-
-
 def test_custom_code_has_no_door(tmp_path: Path) -> None:
     Sequential([Input((3,)), layers.Dense(2)]).save(tmp_path / "m.keras")
     with pytest.raises(ValueError, match=r"minicnn's own layers only\. Received custom_objects"):
         models.load_model(tmp_path / "m.keras", custom_objects={"Mine": object})
     with pytest.raises(ValueError, match="no safe_mode=False"):
         models.load_model(tmp_path / "m.keras", safe_mode=False)
-
-
-def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
-    path = tmp_path / "bomb.keras"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("metadata.json", "{}")
-        file.writestr("config.json", b" " * (65 * 2**20))
-        file.writestr("model.weights.h5", b"")
-    assert path.stat().st_size < 2**20
-    with pytest.raises(ValueError, match=r"more than \d+ bytes: refused"):
-        models.load_model(path)
 
 
 @pytest.mark.parametrize(

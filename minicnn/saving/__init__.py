@@ -5,7 +5,7 @@
     .h5 of Keras 2       whole models and weights alone (`legacy`)            read
 
 Nothing is unpickled, no class is looked up outside minicnn's own table, no code runs, no link is
-followed; sizes are compared before memory is asked for (`hdf5`, and `WeightBudget` of the layers).
+followed; nothing grows out of proportion to the file (`untrusted`, and the layers' `WeightBudget`).
 What is written appears whole or not at all.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 from minicnn.atomic import replacing
 from minicnn.layers.base import weight_budget
 from minicnn.saving import hdf5, keras_file, legacy, weights
+from minicnn.saving.untrusted import allowance, shortened
 
 _HDF5 = (".h5", ".hdf5")
 Build = Callable[[dict[str, Any]], Any]
@@ -56,20 +57,20 @@ def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True)
     source = repr(str(found))
     if found.suffix in _HDF5:
         with hdf5.opened(found, source) as file:
-            config = legacy.read_config(file, source)
-            model = _built(config, found.stat().st_size, build, source)
-            legacy.read_weights(model, file, source)
+            config = legacy.read_config(file)
+            model = _built(config, found, build, source)
+            legacy.read_weights(model, file)
             if compile and compile_as_saved(model, config, source):
-                legacy.read_optimizer(model, file, source)
+                legacy.read_optimizer(model, file)
         return model
     if found.suffix != keras_file.SUFFIX:
         raise ValueError(f"load_model expects a path that ends in '.keras' or '.h5', not {source}.")
     archive = keras_file.KerasFile(found, source)
-    model = _built(archive.config, len(archive.weights.getbuffer()), build, source)
+    model = _built(archive.config, found, build, source)
     with archive.weights_file(source) as file:
-        weights.read_weights(model, file, source)
+        weights.read_weights(model, file)
         if compile and compile_as_saved(model, archive.config, source):
-            weights.read_optimizer(model, file, source)
+            weights.read_optimizer(model, file)
     own = archive.metadata.get("minicnn", {})
     model.metadata = own if isinstance(own, dict) else {}
     return model
@@ -98,10 +99,10 @@ def read_weights(
         )
     with opened as file:
         layout: Any = legacy if legacy.is_legacy(file) else weights
-        skipped: list[str] = layout.read_weights(model, file, source, skip_mismatch, by_name)
+        skipped: list[str] = layout.read_weights(model, file, skip_mismatch, by_name)
         # As in Keras: an optimizer that has not stepped yet keeps what `compile` has just said.
         if model.compiled and model.optimizer.iterations:
-            layout.read_optimizer(model, file, source)
+            layout.read_optimizer(model, file)
     return skipped
 
 
@@ -115,20 +116,21 @@ def _target(path: str | os.PathLike[str], suffix: str, method: str, overwrite: b
     return Path(path)
 
 
-def _built(config: dict[str, Any], file_size: int, build: Build, source: str) -> Any:
+def _built(config: dict[str, Any], path: Path, build: Build, source: str) -> Any:
     """The model that a config describes; its weights are still to be read.
 
-    The weights may be no larger than a file of this size can hold: 8 times it, should someone have
-    compressed it, and a little for small ones.
+    They may be no larger than a file of this size can hold, as it lies on disk: what it unpacks to
+    costs a stranger nothing.
     """
     try:
-        with weight_budget(8 * file_size + 2**20):
+        with weight_budget(allowance(path.stat().st_size)):
             return build(legacy.modern(config))  # Keras 2 wrote .keras files, too
     except ValueError as error:
-        raise ValueError(f"{source} cannot be loaded. {error}") from error
+        raise ValueError(f"{source} cannot be loaded. {shortened(error, 2000)}") from error
     except (TypeError, KeyError, AttributeError, LookupError, ArithmeticError, RecursionError) as e:
         raise ValueError(
-            f"{source} describes no model that minicnn can build: {type(e).__name__}: {e}."
+            f"{source} describes no model that minicnn can build: "
+            f"{type(e).__name__}: {shortened(e)}."
         ) from e
 
 

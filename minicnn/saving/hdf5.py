@@ -1,107 +1,184 @@
-"""HDF5 files from strangers: what is read of them, and how much.
+"""HDF5 files from strangers, through one door: `Group`.
 
-A model file may come from anywhere. So nothing here follows a link out of the file, opens another
-file that it names, or reads more than the model at hand has room for.
+Nothing here follows a link, opens another file that this one names, or reads more than the file
+holds. Keras stores every array in one piece and uncompressed, so nothing else is read: what is
+unpacked, put together from pieces or made up where nothing was written could be of any size.
 """
 
+import io
+import mmap
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-_LARGEST_LIST = 100_000  # names in one attribute; Xception has 132 layers
-_LARGEST_TEXT = 64 * 2**20  # bytes of one attribute
+from minicnn.saving.attributes import Attribute, Attributes
+from minicnn.saving.untrusted import Budget, MismatchError, shortened
+
+_OBJECT = 64  # bytes that Python needs for a name beside its letters, about
+
+
+class Group:
+    """A group of an open file. Each read is checked and counted before memory is asked for."""
+
+    def __init__(self, group: Any, file: "_File") -> None:
+        self._group, self._file = group, file
+
+    @property
+    def source(self) -> str:
+        """How messages call the file."""
+        return self._file.source
+
+    def group(self, path: str) -> "Group | None":
+        """The group at `path`, None if there is none."""
+        import h5py
+
+        found = self._member(path)
+        return Group(found, self._file) if isinstance(found, h5py.Group) else None
+
+    def keys(self) -> list[str]:
+        """The names of the members."""
+        found: list[str] = []
+
+        def add(name: bytes) -> None:
+            self._file.budget.spend(len(name) + _OBJECT, "the names in a group")
+            found.append(name.decode("utf-8"))
+
+        # Counted one by one: a damaged index can list the same members again and again.
+        self._group.id.links.iterate(add)
+        return found
+
+    def array(self, path: str, shape: tuple[int, ...], who: str) -> np.ndarray:
+        """The numbers at `path`. Raises `MismatchError` if their shape is another one."""
+        import h5py
+
+        name = shortened(f"{self._group.name}/{path}".lstrip("/"))
+        where = f"{self.source} at {name}"
+        dataset = self._member(path)
+        if not isinstance(dataset, h5py.Dataset):
+            raise ValueError(f"{where}: there is no array, {who} was expected.")
+        if dataset.is_virtual or dataset.external:
+            raise ValueError(f"{where} points into other files, which is refused.")
+        if dataset.shape != shape:
+            raise MismatchError(f"{who} has shape {shape}. {where} has {dataset.shape}.")
+        if dataset.dtype.kind not in "fiu" or dataset.dtype.itemsize > 8:
+            raise ValueError(f"{where} has dtype {shortened(dataset.dtype)}, not numbers.")
+        if dataset.chunks is not None:
+            raise ValueError(
+                f"{where} is stored in pieces or compressed, which Keras never does: refused. "
+                "h5repack -l CONTI -f NONE writes the file as Keras would."
+            )
+        if dataset.id.get_storage_size() < dataset.nbytes:
+            raise ValueError(f"{where} has a shape but no values.")
+        # The model will keep at least 4 bytes for each number.
+        self._file.budget.spend(dataset.size * max(dataset.dtype.itemsize, 4), name)
+        return np.asarray(dataset[()])
+
+    def has(self, attribute: str) -> bool:
+        """Whether there is an attribute of this name."""
+        return attribute in self._attributes
+
+    def names(self, attribute: str) -> list[str]:
+        """A list of names, in an attribute or in `attribute0`, `attribute1`, … if it is long."""
+        if self.has(attribute):
+            return self._texts(attribute)
+        found: list[str] = []
+        piece = 0
+        while self.has(f"{attribute}{piece}"):
+            found += self._texts(f"{attribute}{piece}")
+            piece += 1
+        if not piece:
+            raise ValueError(
+                f"{self.source} has no list {attribute!r}: it is not a file of weights."
+            )
+        return found
+
+    def text(self, attribute: str) -> str | None:
+        """An attribute that is one text, None if it is missing."""
+        if not self.has(attribute):
+            return None
+        found = self._texts(attribute)
+        if len(found) != 1:
+            raise ValueError(f"{self.source} has {len(found)} texts as {attribute!r}, not one.")
+        return found[0]
+
+    def _member(self, path: str) -> Any:
+        """What is at `path`, None if nothing is. Links are refused."""
+        import h5py
+
+        group = self._group
+        for part in path.split("/"):
+            if not isinstance(group, h5py.Group) or part not in group:
+                return None
+            if not isinstance(group.get(part, getlink=True), h5py.HardLink):
+                raise ValueError(
+                    f"{self.source} has a link at {shortened(repr(part))}, which is refused."
+                )
+            group = group[part]
+        return group
+
+    @cached_property
+    def _attributes(self) -> dict[str, Attribute]:
+        import h5py
+
+        return self._file.attributes.of(h5py.h5o.get_info(self._group.id).addr)
+
+    def _texts(self, name: str) -> list[str]:
+        return self._file.attributes.texts(self._attributes[name], name)
+
+
+class _File:
+    """What all groups of a file share: its name, its attributes, and what may still be read."""
+
+    def __init__(self, content: bytes | mmap.mmap, source: str) -> None:
+        self.source = source
+        # Twice its size, for numbers in half precision, and a little for small files.
+        self.budget = Budget(2 * len(content) + 2**20, source)
+        self.attributes = Attributes(content, self.budget.spend)
 
 
 @contextmanager
-def opened(file: str | os.PathLike[str] | Any, source: str) -> Iterator[Any]:
-    """The `h5py.File` at a path or in a binary stream, for reading.
+def _content(file: Path | io.BytesIO) -> Iterator[bytes | mmap.mmap]:
+    if isinstance(file, io.BytesIO):
+        yield file.getvalue()
+        return
+    with file.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        yield content
+
+
+@contextmanager
+def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
+    """The HDF5 file at a path or in memory, for reading.
 
     What HDF5 says about a damaged file, here or on the way, becomes a `ValueError` that names it.
     """
     import h5py
 
     try:
-        with h5py.File(file, "r") as handle:
-            yield handle
-    # h5py raises these and no others for what it cannot read; ValueErrors of ours pass through.
-    except (OSError, RuntimeError, KeyError, TypeError, AttributeError, UnicodeError) as error:
-        raise ValueError(f"{source} is damaged, or no HDF5 file: {error}.") from error
-
-
-def member(group: Any, path: str, source: str) -> Any:
-    """The group or data set at `path`, None if it is missing; links that lead away are refused."""
-    import h5py
-
-    for part in path.split("/"):
-        if not isinstance(group, h5py.Group) or part not in group:
-            return None
-        if not isinstance(group.get(part, getlink=True), h5py.HardLink):
-            raise ValueError(f"{source} has a link at {part!r}, which is refused.")
-        group = group[part]
-    return group
-
-
-def read_array(group: Any, path: str, shape: tuple[int, ...], source: str, who: str) -> np.ndarray:
-    """The array at `path`, of floating-point numbers and of exactly this shape.
-
-    The shape is compared before anything is read: a file cannot ask for more memory than the model
-    has already.
-    """
-    where = f"{source} at {f'{group.name}/{path}'.lstrip('/')}"
-    dataset = member(group, path, source)
-    if dataset is None or not hasattr(dataset, "dtype"):
-        raise ValueError(f"{where}: there is no array, {who} was expected.")
-    if dataset.is_virtual or dataset.external:
-        raise ValueError(f"{where} points into other files, which is refused.")
-    if dataset.shape != shape:
-        raise ValueError(f"{who} has shape {shape}. {where} has {dataset.shape}.")
-    if dataset.dtype.kind not in "fiu" or dataset.dtype.itemsize > 8:
-        raise ValueError(f"{where} has dtype {dataset.dtype}, not numbers.")
-    if dataset.chunks is None:
-        if dataset.id.get_storage_size() < dataset.nbytes:
-            raise ValueError(f"{where} has a shape but no values.")
-    elif np.prod(dataset.chunks, dtype=float) > 2 * dataset.size + 1024:
-        raise ValueError(f"{where} is stored in pieces of {dataset.chunks}, larger than itself.")
-    return np.asarray(dataset[()])
-
-
-def names(group: Any, attribute: str, source: str) -> list[str]:
-    """A list of names in an attribute, or in `attribute0`, `attribute1`, … if it was too long."""
-    if attribute in group.attrs:
-        pieces = [attribute]
-    else:
-        pieces = []
-        while f"{attribute}{len(pieces)}" in group.attrs:
-            pieces.append(f"{attribute}{len(pieces)}")
-        if not pieces:
-            raise ValueError(f"{source} has no list {attribute!r}: it is not a file of weights.")
-    found: list[str] = []
-    for piece in pieces:
-        values = _attribute(group, piece, source)
-        found += [_text(value) for value in np.atleast_1d(values)]
-    return found
-
-
-def text(group: Any, attribute: str, source: str) -> str | None:
-    """An attribute that is one text, None if it is missing."""
-    if attribute not in group.attrs:
-        return None
-    return _text(_attribute(group, attribute, source))
-
-
-def _attribute(group: Any, name: str, source: str) -> Any:
-    kind = group.attrs.get_id(name)
-    if np.prod(kind.shape, dtype=float) > _LARGEST_LIST or kind.dtype.itemsize > _LARGEST_TEXT:
-        raise ValueError(f"{source} has an attribute {name!r} of shape {kind.shape}: refused.")
-    return group.attrs[name]
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+        with h5py.File(file, "r") as handle, _content(file) as content:
+            yield Group(handle, _File(content, source))
+    # What h5py raises for what it cannot read, and Python for a number that no file should hold.
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        SystemError,
+        OverflowError,
+        MemoryError,
+        struct.error,
+    ) as error:
+        if isinstance(error, ValueError) and source in str(error):
+            raise  # ours, or said already
+        reason = shortened(error) or type(error).__name__
+        raise ValueError(f"{source} is damaged, or no HDF5 file: {reason}.") from error
 
 
 def existing(path: str | os.PathLike[str], what: str) -> Path:

@@ -8,21 +8,21 @@ A whole model keeps that under `model_weights`, and beside it as attributes in J
 and `training_config`. Inside a layer (a nested model, too) trainable weights come first.
 """
 
-import json
 import warnings
 from typing import Any
 
 from minicnn.layers.base import Layer
 from minicnn.saving import hdf5, weights
+from minicnn.saving.untrusted import parse_json, shortened
 
 _MODELS = ("Functional", "Model", "Sequential")
 _CALLED_ON_LISTS = ("Add", "Concatenate")
 
 
-def is_legacy(file: Any) -> bool:
+def is_legacy(file: hdf5.Group) -> bool:
     """Whether an open HDF5 file has this layout."""
-    attributes = set(file.attrs)
-    return "model_weights" in file or not attributes.isdisjoint(("layer_names", "layer_names0"))
+    listed = file.has("layer_names") or file.has("layer_names0")
+    return listed or file.group("model_weights") is not None
 
 
 # ---------------------------------------------------------------------------------------------
@@ -31,15 +31,15 @@ def is_legacy(file: Any) -> bool:
 
 
 def read_weights(
-    model: Any, file: Any, source: str, skip_mismatch: bool = False, by_name: bool = False
+    model: Any, file: hdf5.Group, skip_mismatch: bool = False, by_name: bool = False
 ) -> list[str]:
     """As `minicnn.saving.weights.read_weights`, from an open file of the old layout.
 
     In order: the k-th layer that has weights takes the k-th group that has some. `by_name`: each
     layer takes the group of its name, and keeps its weights if there is none.
     """
-    group = hdf5.member(file, "model_weights", source) or file
-    saved = {name: _weight_names(group, name, source) for name in _layer_names(group, source)}
+    group = file.group("model_weights") or file
+    saved = {name: _weight_names(group, name) for name in group.names("layer_names")}
     if by_name:
         pairs = [(layer, layer.name) for layer in model.layers if layer.name in saved]
     else:
@@ -47,73 +47,70 @@ def read_weights(
         full = [name for name, arrays in saved.items() if arrays]
         if len(full) != len(wanted):
             raise ValueError(
-                f"{model.label} has {len(wanted)} layers with weights. {source} has {len(full)}; "
-                "by_name=True takes those of equal names."
+                f"{model.label} has {len(wanted)} layers with weights. "
+                f"{file.source} has {len(full)}; by_name=True takes those of equal names."
             )
         pairs = list(zip(wanted, full))
     assignments: weights.Assignments = []
     skipped = []
     for layer, name in pairs:
         try:
-            assignments += _layer_assignments(layer, group, name, saved[name], source)
+            assignments += _layer_assignments(layer, group, name, saved[name])
         except ValueError:
             if not skip_mismatch:
                 raise
             skipped.append(layer.name)
-    weights.assign(model, assignments, skipped, source)
+    weights.assign(model, assignments, skipped, file.source)
     return skipped
 
 
-def _layer_names(group: Any, source: str) -> list[str]:
-    return hdf5.names(group, "layer_names", source)
-
-
-def _weight_names(group: Any, layer_name: str, source: str) -> list[str]:
-    layer_group = hdf5.member(group, layer_name, source)
+def _weight_names(group: hdf5.Group, layer_name: str) -> list[str]:
+    layer_group = group.group(layer_name)
     if layer_group is None:
-        raise ValueError(f"{source} lists a layer {layer_name!r} and has no group of that name.")
-    return hdf5.names(layer_group, "weight_names", source)
+        raise ValueError(
+            f"{group.source} lists a layer {shortened(repr(layer_name))} and has no group of that "
+            "name."
+        )
+    return layer_group.names("weight_names")
 
 
 def _layer_assignments(
-    layer: Layer, group: Any, name: str, arrays: list[str], source: str
+    layer: Layer, group: hdf5.Group, name: str, arrays: list[str]
 ) -> weights.Assignments:
     variables = layer.trainable_weights + layer.non_trainable_weights
     if len(arrays) != len(variables):
         raise ValueError(
             f"{layer.label} has {len(variables)} weight arrays. "
-            f"{source} has {len(arrays)} for {name!r}."
+            f"{group.source} has {len(arrays)} for {shortened(repr(name))}."
         )
     return [
         (
             variable,
-            hdf5.read_array(
-                group, f"{name}/{array}", variable.shape, source, f"{layer.label}'s {variable.name}"
-            ),
+            group.array(f"{name}/{array}", variable.shape, f"{layer.label}'s {variable.name}"),
         )
         for variable, array in zip(variables, arrays, strict=True)
     ]
 
 
-def read_optimizer(model: Any, file: Any, source: str) -> None:
+def read_optimizer(model: Any, file: hdf5.Group) -> None:
     """The optimizer's state, if Keras 3 wrote it; Keras 2 ordered its own differently."""
-    group = hdf5.member(file, "optimizer_weights", source)
+    group = file.group("optimizer_weights")
     if group is None:
         return
-    arrays = hdf5.names(group, "weight_names", source)
-    version = hdf5.text(file, "keras_version", source) or "1"
+    arrays = group.names("weight_names")
+    version = file.text("keras_version") or "1"
     if version.startswith(("1", "2")):
         warnings.warn(
-            f"{source} keeps an optimizer's state as Keras {version} orders it, which is not "
-            "read: the optimizer starts anew.",
+            f"{file.source} keeps an optimizer's state as Keras {shortened(version)} orders it, "
+            "which is not read: the optimizer starts anew.",
             stacklevel=2,
         )
-    elif len(arrays) > 2:  # else saved before the first step
+    else:
         weights.read_state(
             model,
-            source,
+            file.source,
             len(arrays),
-            lambda i, shape, who: hdf5.read_array(group, arrays[i], shape, source, who),
+            lambda i, shape, who: group.array(arrays[i], shape, who),
         )
 
 
@@ -122,33 +119,24 @@ def read_optimizer(model: Any, file: Any, source: str) -> None:
 # ---------------------------------------------------------------------------------------------
 
 
-def read_config(file: Any, source: str) -> dict[str, Any]:
+def read_config(file: hdf5.Group) -> dict[str, Any]:
     """What a `.keras` file's config.json would hold for this model, in Keras 2's words."""
-    written = hdf5.text(file, "model_config", source)
+    source = file.source
+    written = file.text("model_config")
     if written is None:
         raise ValueError(
             f"{source} holds weights without the model: make the model, then load_weights."
         )
-    config = _json(written, "model_config", source)
-    training = hdf5.text(file, "training_config", source)
+    config = parse_json(written, "model_config", source)
+    training = file.text("training_config")
     if training is not None:
-        settings = _json(training, "training_config", source)
+        settings = parse_json(training, "training_config", source)
         config["compile_config"] = {
             "optimizer": settings.get("optimizer_config"),
             "loss": settings.get("loss"),
             "metrics": _flat(settings.get("metrics")),
         }
     return config
-
-
-def _json(written: str, what: str, source: str) -> dict[str, Any]:
-    try:
-        data = json.loads(written)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{source} has a damaged {what}: {error}.") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{source} has a {what} that is no JSON object.")
-    return data
 
 
 def _flat(metrics: Any) -> Any:

@@ -20,13 +20,14 @@ Keras 2 wrote another layout under the same suffix; `minicnn.saving.legacy` read
 import io
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from minicnn.layers.base import Layer, snake_case
 from minicnn.saving import hdf5
+from minicnn.saving.untrusted import MismatchError
 
 SUFFIX = ".weights.h5"
 _OLD_FOLDER = "_layer_checkpoint_dependencies"  # what Keras 2.12 and 2.13 called `layers`
@@ -52,21 +53,22 @@ def layer_paths(model: Any, met: set[int] | None = None) -> Iterator[tuple[str, 
             yield from ((f"{path}/{inner}", nested) for inner, nested in layer_paths(layer, met))
 
 
-def named_layer_paths(model: Any, file: Any, source: str) -> Iterator[tuple[str, Layer]]:
+def named_layer_paths(model: Any, file: hdf5.Group) -> Iterator[tuple[str, Layer]]:
     """The same for those layers whose names the file has, wherever they stand in it."""
-    kinds = hdf5.member(file, "layers", source)
+    kinds = file.group("layers")
     places: dict[str, str] = {}
-    for kind in kinds or ():
-        variables = hdf5.member(kinds, f"{kind}/vars", source)
+    for kind in kinds.keys() if kinds is not None else ():
+        variables = file.group(f"layers/{kind}/vars")
         if variables is not None:
-            places[hdf5.text(variables, "name", source) or kind] = kind
+            places[variables.text("name") or kind] = kind
     for layer in model.layers:
         if layer.name in places:
             path = f"layers/{places[layer.name]}"
             yield path, layer
-            if hasattr(layer, "layers"):
-                inside = named_layer_paths(layer, hdf5.member(file, path, source), source)
-                yield from ((f"{path}/{inner}", nested) for inner, nested in inside)
+            inside = file.group(path)
+            if hasattr(layer, "layers") and inside is not None:
+                found = named_layer_paths(layer, inside)
+                yield from ((f"{path}/{inner}", nested) for inner, nested in found)
 
 
 def to_bytes(model: Any) -> memoryview:
@@ -98,26 +100,26 @@ def write_weights(model: Any, file: Any) -> None:
 
 
 def read_weights(
-    model: Any, file: Any, source: str, skip_mismatch: bool = False, by_name: bool = False
+    model: Any, file: hdf5.Group, skip_mismatch: bool = False, by_name: bool = False
 ) -> list[str]:
-    """Read the model's weights from an open `h5py.File`: all of them, or none if anything is wrong.
+    """Read the model's weights from an open file: all of them, or none if anything is wrong.
 
     With `skip_mismatch` layers whose weights differ in number or shape keep theirs, and their names
     are returned. Raises `ValueError` otherwise.
     """
     assignments: Assignments = []
     skipped = []
-    named = named_layer_paths(model, file, source) if by_name else layer_paths(model)
+    named = named_layer_paths(model, file) if by_name else layer_paths(model)
     for path, layer in named:
         if not layer.weights_list:
             continue
         try:
-            assignments += _layer_assignments(layer, file, path, source)
+            assignments += _layer_assignments(layer, file, path)
         except ValueError:
             if not skip_mismatch:
                 raise
             skipped.append(layer.name)
-    assign(model, assignments, skipped, source)
+    assign(model, assignments, skipped, file.source)
     return skipped
 
 
@@ -130,53 +132,56 @@ def assign(model: Any, assignments: Assignments, skipped: list[str], source: str
         variable.assign(array)
 
 
-def _layer_assignments(layer: Layer, file: Any, path: str, source: str) -> Assignments:
-    if _OLD_FOLDER in file:
+def _layer_assignments(layer: Layer, file: hdf5.Group, path: str) -> Assignments:
+    if file.group(_OLD_FOLDER) is not None:
         path = path.replace("layers", _OLD_FOLDER)
-    group = hdf5.member(file, f"{path}/vars", source)
+    group = file.group(f"{path}/vars")
     expected = len(layer.weights_list)
-    found = 0 if group is None else len(group)
+    found = 0 if group is None else len(group.keys())
     if group is None or found != expected:
         raise ValueError(
-            f"{layer.label} has {expected} weight arrays. {source} has {found} at {path}/vars."
+            f"{layer.label} has {expected} weight arrays. {file.source} has {found} at {path}/vars."
         )
     return [
-        (
-            variable,
-            hdf5.read_array(
-                group, str(index), variable.shape, source, f"{layer.label}'s {variable.name}"
-            ),
-        )
+        (variable, group.array(str(index), variable.shape, f"{layer.label}'s {variable.name}"))
         for index, variable in enumerate(layer.weights_list)
     ]
 
 
-def read_optimizer(model: Any, file: Any, source: str) -> None:
-    """Give the model's optimizer the state that the file keeps, so that training goes on.
+def read_optimizer(model: Any, file: hdf5.Group) -> None:
+    """Give the model's optimizer the state that the file keeps, so that training goes on."""
+    group = file.group("optimizer/vars")
+    if group is not None:
+        count = len(group.keys())
+        read_state(model, file.source, count, lambda i, shape, who: group.array(str(i), shape, who))
 
-    A state that does not fit (other layers were trainable) is left out with a warning, as in Keras.
+
+def read_state(
+    model: Any, source: str, count: int, read: Callable[[int, tuple[int, ...], str], np.ndarray]
+) -> None:
+    """The optimizer's state from `count` arrays, of which `read(index, shape, who)` gives one.
+
+    A state that does not fit (other layers were trainable) is left out with a warning, as in Keras;
+    `read` says so by `MismatchError`. One of only two arrays, steps and learning rate, is of an
+    optimizer that has not begun, unless it remembers nothing more.
     """
-    group = hdf5.member(file, "optimizer/vars", source)
-    if group is None or len(group) <= 2:  # saved before its first step
-        return
-    read_state(
-        model,
-        source,
-        len(group),
-        lambda i, shape, who: hdf5.read_array(group, str(i), shape, source, who),
-    )
-
-
-def read_state(model: Any, source: str, count: int, read: Any) -> None:
-    """The optimizer's state from `count` arrays, of which `read(index, shape, who)` gives one."""
     variables = model.trainable_weights
-    expected = model.optimizer.state(variables)
-    if count != len(expected):
+    expected = model.optimizer.state_shapes(variables)
+    if count <= 2 < len(expected):
+        return
+    try:
+        if count != len(expected):
+            raise MismatchError(
+                f"{model.label}'s {type(model.optimizer).__name__} has {len(expected)} arrays. "
+                f"{source} has {count}."
+            )
+        # All are read before room is made for them: a file without them cannot ask for it.
+        arrays = [read(i, shape, name) for i, (name, shape) in enumerate(expected)]
+    except MismatchError as error:
         warnings.warn(
-            f"{source} keeps {count} arrays of the optimizer, and {model.label}'s "
-            f"{type(model.optimizer).__name__} has {len(expected)}: it starts anew.",
+            f"{source} keeps a state of the optimizer that does not fit, so that it starts anew: "
+            f"{error}",
             stacklevel=2,
         )
         return
-    arrays = [read(i, array.shape, name) for i, (name, array) in enumerate(expected)]
     model.optimizer.set_state(variables, arrays)
