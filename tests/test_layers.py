@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 import minicnn
 from minicnn import activations, config, layers, utils
 from minicnn.layers import LAYERS
+from minicnn.layers.base import weight_budget
 
 Array = np.ndarray
 
@@ -854,7 +856,11 @@ def test_set_weights_changes_nothing_when_it_refuses() -> None:
 @pytest.mark.parametrize(
     ("layer", "config_", "message"),
     [
-        ("Conv2D", {"filters": 2, "kernel_size": 3, "kernel_regularizer": {"l2": 1}}, "kernel_reg"),
+        (
+            "Conv2D",
+            {"filters": 2, "kernel_size": 3, "kernel_regularizer": {"l2": 1}},
+            "kernel_reg.*takes .*strides",
+        ),
         ("Dense", {"units": 2, "lora_rank": 4}, "lora_rank=4"),
         ("BatchNormalization", {"synchronized": True}, "synchronized=True"),
     ],
@@ -866,6 +872,37 @@ def test_a_config_with_what_minicnn_lacks_is_refused(
         LAYERS[layer].from_config(config_)
     off = {k: None if v not in (2, 3) else v for k, v in config_.items()}
     assert LAYERS[layer].from_config(off).weights == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "config_", "message"),
+    [
+        ("Conv2D", {"filters": 2, "kernel_size": 3, "kernel_initializer": "Orthogonal"}, "initia"),
+        ("Dense", {"units": 2, "dtype": "float16"}, "dtype must be"),
+        (
+            "Dense",
+            {"units": 2, "kernel_initializer": {"class_name": "Zeros", "config": {"a": 1}}},
+            "a",
+        ),
+        ("Conv2D", {"filters": 2}, "kernel_size"),
+    ],
+)
+def test_a_config_that_is_refused_names_its_layer(
+    layer: str, config_: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=f'{layer} "mine": .*{message}'):
+        LAYERS[layer].from_config({"name": "mine", **config_})
+
+
+def test_room_for_a_file_s_weights_is_a_matter_of_its_thread() -> None:
+    """While one thread loads a model, the layers of another get initial values."""
+    with weight_budget(10), ThreadPoolExecutor(1) as thread:
+        layer = layers.Dense(50)
+        thread.submit(layer.build, (None, 50)).result()
+        with pytest.raises(ValueError, match="too small for its model"):
+            layers.Dense(50).build((None, 50))
+    limit = np.sqrt(6 / 100)
+    assert limit / 2 < np.abs(layer.get_weights()[0]).max() <= limit
 
 
 def test_floatx_is_the_dtype_of_new_layers() -> None:

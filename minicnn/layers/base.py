@@ -22,6 +22,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,8 @@ class WeightBudget:
         return np.empty(shape, dtype)
 
 
-_budget: WeightBudget | None = None
+# Of each thread its own: while one loads a model, another may make layers.
+_budget: ContextVar[WeightBudget | None] = ContextVar("_budget", default=None)
 
 
 @contextmanager
@@ -144,12 +146,11 @@ def weight_budget(limit: float) -> Iterator[None]:
     For models whose weights are read next: a file's description is not to be trusted with memory,
     and drawing random numbers only to overwrite them takes time and moves the generator.
     """
-    global _budget
-    _budget = WeightBudget(limit)
+    token = _budget.set(WeightBudget(limit))
     try:
         yield
     finally:
-        _budget = None
+        _budget.reset(token)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -236,8 +237,9 @@ class Layer:
         self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True
     ) -> Variable:
         """Make a weight; its place in the order of calls is its place in Keras's files."""
-        if _budget is not None:
-            value = _budget.placeholder(tuple(shape), self.dtype, f"{self.label}'s {name}")
+        budget = _budget.get()
+        if budget is not None:
+            value = budget.placeholder(tuple(shape), self.dtype, f"{self.label}'s {name}")
         else:
             value = initializers.get(initializer)(shape, self.dtype)
             shapes.check_shape(value, shape, "the initializer's result", self.label)
@@ -483,6 +485,7 @@ class Layer:
         Raises `ValueError` if it is switched on.
         """
         known = {*cls._arguments(), "name", "trainable", "dtype"}
+        label = f'{cls.__name__} "{config.get("name")}"'
         kept: dict[str, Any] = {}
         for key, value in config.items():
             if key == "batch_input_shape":  # Keras 2's way to begin a Sequential
@@ -491,10 +494,15 @@ class Layer:
                 kept[key] = tuple(value) if isinstance(value, list) else value
             elif value not in (None, False, "channels_last") and key not in _WITHOUT_EFFECT:
                 raise ValueError(
-                    f'{cls.__name__} "{config.get("name")}" has {key}={value!r}, '
-                    "which minicnn does not support."
+                    f"{label} has {key}={value!r}, which minicnn does not support. "
+                    f"It takes {', '.join(sorted(known))}."
                 )
-        return cls(**kept)
+        try:
+            return cls(**kept)
+        except (TypeError, ValueError) as error:
+            if label in str(error):
+                raise
+            raise ValueError(f"{label}: {error}") from error
 
 
 # What Keras's layers take, or once took, and what does the same here.
