@@ -433,11 +433,11 @@ class Model(Trainer, Layer):
         return self.inference_model() if fold else self
 
     def _inference_key(self) -> list[Any]:
-        """What the folded graph depends on, but for weights."""
+        """What the folded graph depends on, but for weights: the layers and their settings."""
         key: list[Any] = []
         for node in self.graph_nodes:
             inner = node.layer._inference_key() if isinstance(node.layer, Model) else []
-            key += [node, node.layer.activation, *inner]
+            key += [node, *rewriting.settings(node.layer), *inner]
         return key
 
     def print_inference_plan(self, print_fn: Callable[[str], Any] = print) -> None:

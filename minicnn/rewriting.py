@@ -17,6 +17,7 @@ Both leave the model and its layers as they are; what they return shares its wei
 """
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -130,6 +131,20 @@ def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
             assert between is not None
             new |= {id(tensor): made[0] for tensor in between.outputs}
     return (list(model.inputs), [new[id(tensor)] for tensor in model.outputs]), folds
+
+
+def settings(layer: Layer) -> list[Any]:
+    """What a layer that may be folded is asked for or copied for: whether to fold, and to what."""
+    kind: Any = type(layer)
+    if kind not in (*LINEAR, BatchNormalization, Activation, ReLU):
+        return []
+    return [layer.activation, *(getattr(layer, name) for name in _arguments(kind))]
+
+
+@functools.cache
+def _arguments(kind: Any) -> list[str]:
+    names: list[str] = kind._arguments()
+    return names
 
 
 def _is_fixed_normalization(node: Node) -> bool:

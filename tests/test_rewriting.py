@@ -202,6 +202,40 @@ def test_new_weights_are_seen_wherever_they_come_from() -> None:
         before = after
 
 
+@pytest.mark.parametrize(
+    ("layer", "setting", "value"),
+    [
+        ("re_lu", "max_value", 0.5),
+        ("re_lu", "max_value", 6.0),
+        ("re_lu", "negative_slope", 0.5),
+        ("re_lu", "threshold", 0.5),
+        ("conv2d", "strides", (2, 2)),
+        ("depthwise_conv2d", "dilation_rate", (2, 2)),
+    ],
+)
+def test_new_settings_are_seen(layer: str, setting: str, value: Any) -> None:
+    inner = Sequential(
+        [
+            Input((8, 6, 4)),
+            layers.Conv2D(4, 1),
+            layers.BatchNormalization(),
+            layers.ReLU(max_value=None if value == 6 else 6.0),
+            layers.DepthwiseConv2D(2),
+            layers.ReLU(name="last"),
+        ]
+    )
+    for model in (inner, Sequential([Input((8, 6, 4)), inner, layers.GlobalMaxPooling2D()])):
+        shaken(model)
+        before = model.predict(3 * photos(), verbose=0)
+        old = getattr(inner.get_layer(layer), setting)
+        setattr(inner.get_layer(layer), setting, value)
+        after = model.predict(3 * photos(), verbose=0)
+        np.testing.assert_allclose(after, model.run(3 * photos()), rtol=2e-5, atol=1e-5)
+        assert after.shape != before.shape or np.abs(after - before).max() > 1e-4
+        setattr(inner.get_layer(layer), setting, old)
+        np.testing.assert_array_equal(model.predict(3 * photos(), verbose=0), before)
+
+
 def test_a_chain_that_grows_folds_anew() -> None:
     model = Sequential([Input((8, 6, 4)), layers.Conv2D(4, 3)])
     model.predict(photos(), verbose=0)
