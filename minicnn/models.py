@@ -4,8 +4,12 @@ import json
 import os
 from typing import Any
 
+import numpy as np
+
 from minicnn import saving
 from minicnn.model import Model, Sequential, Tape, TapeEntry, layer_from_config
+from minicnn.saving.untrusted import MismatchError
+from minicnn.saving.weights import read_state
 
 
 def load_model(
@@ -57,19 +61,31 @@ def from_keras(model: Any) -> Model:
     if not isinstance(found, Model):
         raise ValueError(f"from_keras expects a Keras model. Received {config['class_name']}.")
     _copy_weights(model, found)
-    if saving.compile_as_saved(found, config, f'The Keras model "{model.name}"'):
+    source, optimizer = f'The Keras model "{model.name}"', getattr(model, "optimizer", None)
+    if isinstance(config.get("compile_config"), dict) and optimizer is not None:
+        # The optimizer itself knows best: of the config Keras loses it when it writes an .h5 file.
+        config["compile_config"]["optimizer"] = {
+            "class_name": type(optimizer).__name__,
+            "config": optimizer.get_config(),
+        }
+    if saving.compile_as_saved(found, config, source):
         state = [variable.numpy() for variable in model.optimizer.variables]
-        if len(state) > 2:  # else it has not stepped yet
-            found.optimizer.set_state(found.trainable_weights, state)
+
+        def read(index: int, shape: tuple[int, ...], who: str) -> np.ndarray:
+            if state[index].shape != shape:
+                raise MismatchError(f"{who} has shape {shape}. Received {state[index].shape}.")
+            return np.asarray(state[index])
+
+        read_state(found, source, len(state), read)
     return found
 
 
 def _copy_weights(source: Any, target: Model) -> None:
-    for theirs, ours in zip(source.layers, target.layers, strict=True):
+    for ours in target.layers:  # of which Keras does not list all: a sum `x + y` is no layer there
         if isinstance(ours, Model):
-            _copy_weights(theirs, ours)
-        else:
-            ours.set_weights(theirs.get_weights())
+            _copy_weights(source.get_layer(ours.name), ours)
+        elif ours.weights:
+            ours.set_weights(source.get_layer(ours.name).get_weights())
 
 
 def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:

@@ -22,7 +22,7 @@ import pytest
 import minicnn
 from minicnn import Input, Model, Sequential, layers, models, utils
 from minicnn.atomic import replacing
-from minicnn.saving import hdf5
+from minicnn.saving import hdf5, weights
 
 Array = np.ndarray
 
@@ -209,6 +209,41 @@ def test_training_goes_on_where_it_was_left(tmp_path: Path) -> None:
         m.get_layer("dropout").rate = 0.0
         m.train_on_batch(photos(), np.array([0, 2]))
     assert_same_weights(loaded, model)
+
+
+def test_plain_descent_counts_its_steps(tmp_path: Path) -> None:
+    model = small_model()
+    model.compile("sgd", "binary_crossentropy")
+    for _ in range(3):
+        model.train_on_batch(np.ones((1, 3)), np.ones((1, 3)))
+    model.optimizer.learning_rate = 0.5
+    model.save(tmp_path / "m.keras")
+    model.save_weights(tmp_path / "m.weights.h5")
+    loaded = models.load_model(tmp_path / "m.keras")
+    assert (loaded.optimizer.iterations, loaded.optimizer.learning_rate) == (3, 0.5)
+    loaded.train_on_batch(np.ones((1, 3)), np.ones((1, 3)))
+    loaded.load_weights(tmp_path / "m.weights.h5")
+    assert loaded.optimizer.iterations == 3
+
+
+def test_a_state_for_other_weights_is_left_out(tmp_path: Path) -> None:
+    """As many arrays, of other shapes: another layer was trainable."""
+    model = Sequential([Input((3,)), layers.Dense(2), layers.Dense(3)])
+    model.layers[0].trainable = False
+    model.compile("adam", "binary_crossentropy")
+    model.train_on_batch(np.ones((1, 3)), np.ones((1, 3)))
+    model.layers[0].trainable, model.layers[1].trainable = True, False
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        weights.write_weights(shaken(model), file)
+        for i, shape in enumerate([(2, 3), (2, 3), (3,), (3,)]):
+            del file[f"optimizer/vars/{i + 2}"]
+            file[f"optimizer/vars/{i + 2}"] = np.ones(shape)
+    other = Sequential.from_config(model.get_config())
+    other.compile("adam", "binary_crossentropy")
+    other.train_on_batch(np.ones((1, 3)), np.ones((1, 3)))
+    with pytest.warns(UserWarning, match=r"m\.weights\.h5.* does not fit, so that it starts anew"):
+        other.load_weights(tmp_path / "m.weights.h5")
+    assert_same_weights(other, model)
 
 
 # -- whole or not at all ---------------------------------------------------------------------------
