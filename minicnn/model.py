@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import rewriting, saving, summary
-from minicnn.layers import LAYERS, InputLayer
+from minicnn.layers import LAYERS, Add, InputLayer
 from minicnn.layers.base import Array, Grads, KerasTensor, Layer, Node, Shape, unique_name
 from minicnn.shapes import Pair
 from minicnn.training import InTwo, Trainer
@@ -390,7 +390,8 @@ class Model(Trainer, Layer):
                 f"{self.label} expects {argument} to be numbers. Received dtype {array.dtype}."
             )
         if not _fits(array.shape, tensor.shape):
-            expected = summary.shape_text(tensor.shape).replace("None", "batch", 1)
+            free = (None, *tensor.shape[1:])
+            expected = summary.shape_text(free).replace("None", "batch", 1)
             hint = ""
             if array.ndim == 4 and _fits(np.moveaxis(array, 1, -1).shape, tensor.shape):
                 hint = " Channels come last here: np.moveaxis(x, 1, -1)."
@@ -755,6 +756,12 @@ class Model(Trainer, Layer):
 
         def ends(key: str) -> Any:
             value = config[key]
+            if isinstance(value, dict):
+                raise ValueError(
+                    f'Model "{config.get("name")}" has its {key.removesuffix("_layers")}s in a '
+                    f"dict, {list(value)}, which minicnn does not support. In Keras, "
+                    "Model([...], [...]) of the same symbols is the same model with lists."
+                )
             if len(value) == 3 and isinstance(value[0], str):
                 return end_at(value)
             return [end_at(address) for address in value]
@@ -904,9 +911,12 @@ def _tensors(value: Any, what: str) -> list[KerasTensor]:
 
 
 def _fits(shape: tuple[int, ...], expected: Shape, unknown: int | None = None) -> bool:
-    """Whether an array of this shape may stand for the symbol; None there fits any size."""
+    """Whether an array of this shape may stand for the symbol; None there fits any size.
+
+    Any batch fits, as in Keras, which keeps the size of the batch that a model was built for.
+    """
     return len(shape) == len(expected) and all(
-        wanted is None or size in (wanted, unknown) for size, wanted in zip(shape, expected)
+        wanted is None or size in (wanted, unknown) for size, wanted in zip(shape[1:], expected[1:])
     )
 
 
@@ -965,6 +975,8 @@ def _node_arguments(
 ) -> tuple[list[list[Any]], bool, bool | None]:
     """Where a use of a layer takes its inputs: addresses, one or a list, and `training`."""
     args, kwargs = node.get("args", []), node.get("kwargs", {})
+    if isinstance(layer, Add) and len(args) > 1:
+        args = [args]  # Keras's `x + y` is an Add that is called on two arguments
     for key, value in kwargs.items():
         if key not in ("training", "mask") or (key == "mask" and value is not None):
             raise ValueError(f"{layer.label} is called with {key}={value!r}: not supported.")

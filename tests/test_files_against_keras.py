@@ -143,6 +143,70 @@ def test_a_live_model_goes_on_too() -> None:
     np.testing.assert_allclose(losses(ours, 20, seed=2), losses(model, 20, seed=2), rtol=2e-3)
 
 
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_a_live_model_that_was_saved_is_still_compiled(optimizer: str, tmp_path: Path) -> None:
+    """Keras itself forgets the optimizer in the model's config while it writes an .h5 file."""
+    model = compiled(keras, shaken(classifier(keras)), optimizer)
+    losses(model, 3, seed=1)
+    model.optimizer.learning_rate = 0.25
+    model.save(tmp_path / "m.h5")
+    for ours in (models.from_keras(model), models.load_model(tmp_path / "m.h5")):
+        assert ours.compiled
+        assert (ours.optimizer.iterations, ours.optimizer.learning_rate) == (3, 0.25)
+
+
+def test_a_model_frozen_since_its_last_step_starts_anew(tmp_path: Path) -> None:
+    model = compiled(keras, shaken(classifier(keras)), "Adam")
+    losses(model, 3, seed=1)
+    model.get_layer("base").trainable = False
+    model.save(tmp_path / "m.keras")
+    with pytest.warns(UserWarning, match=r'The Keras model ".*does not fit.*starts anew'):
+        live = models.from_keras(model)
+    with pytest.warns(UserWarning, match=r"m\.keras.*does not fit.*starts anew"):
+        loaded = models.load_model(tmp_path / "m.keras")
+    for ours in (live, loaded):
+        assert ours.compiled
+        assert ours.optimizer.iterations == 0
+        assert_same_predictions(ours, model, photos())
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("start", ["build", "call"])
+def test_a_chain_takes_any_batch_whatever_it_saw_first(
+    start: str, suffix: str, tmp_path: Path
+) -> None:
+    model = keras.Sequential([keras.layers.Dense(2)])
+    if start == "build":
+        model.build((32, 3))
+    else:
+        model(np.zeros((1, 3), np.float32))
+    model.save(tmp_path / f"m{suffix}")
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    for ours in (models.load_model(tmp_path / f"m{suffix}"), models.from_keras(model)):
+        assert_same_predictions(ours, model, x)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_plain_sum_is_an_add(suffix: str, tmp_path: Path) -> None:
+    inputs = keras.Input(SHAPE)
+    x = keras.layers.Conv2D(3, 1)(inputs)
+    model = shaken(keras.Model(inputs, x + inputs + x))
+    model.save(tmp_path / f"m{suffix}")
+    for ours in (models.load_model(tmp_path / f"m{suffix}"), models.from_keras(model)):
+        assert_same_predictions(ours, model, photos())
+    ours.save(tmp_path / "back.keras")
+    assert_same_predictions(keras.saving.load_model(tmp_path / "back.keras"), ours, photos())
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_ends_in_a_dict_end_in_a_sentence(suffix: str, tmp_path: Path) -> None:
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    model = keras.Model({"a": a, "b": b}, {"y": keras.layers.Add(name="y")([a, b])})
+    model.save(tmp_path / f"m{suffix}")
+    with pytest.raises(ValueError, match=r"inputs in a dict, \['a', 'b'\], which minicnn does not"):
+        models.load_model(tmp_path / f"m{suffix}")
+
+
 def test_from_keras_takes_models_only() -> None:
     with pytest.raises(TypeError, match=r"expects a Keras model\. Received str"):
         models.from_keras("model.keras")

@@ -915,6 +915,49 @@ def test_an_input_that_does_not_fit(
         getattr(chain(), method)(x)
 
 
+def test_the_batch_that_a_model_was_made_for_is_no_limit() -> None:
+    """As in Keras, where a model that saw its first batch keeps its size in the config."""
+    inputs = Input((6, 6, 2), batch_size=32)
+    base = Sequential([Input((6, 6, 2)), layers.Conv2D(3, 2), layers.Flatten()])
+    model = Model(inputs, layers.Dense(2)(base(inputs)))
+    assert model.input_shape == (32, 6, 6, 2)
+    again = Model.from_config(model.get_config())
+    assert again.input_shape == (32, 6, 6, 2)
+    for count in (1, 32, 33):
+        assert again(random(count, 6, 6, 2)).shape == (count, 2)
+        assert again.predict(random(count, 6, 6, 2), verbose=0).shape == (count, 2)
+    assert Sequential([Input((6, 6, 2)), again])(random(3, 6, 6, 2)).shape == (3, 2)
+    with pytest.raises(
+        ValueError, match=r"x\.shape=\(batch, 6, 6, 2\)\. Received .*\(32, 5, 6, 2\)"
+    ):
+        again(random(32, 5, 6, 2))
+
+
+@pytest.mark.parametrize("key", ["input_layers", "output_layers"])
+def test_ends_in_a_dict_are_refused(key: str) -> None:
+    config = several_ends().get_config()
+    config[key] = {"left": config[key][0], "right": config[key][1]}
+    with pytest.raises(ValueError, match=rf"{key[:-7]}s in a dict, \['left', 'right'\], which"):
+        Model.from_config(config)
+
+
+def test_a_sum_in_keras_s_words_is_an_add() -> None:
+    """`x + y` in Keras: class Add, called on two arguments instead of a list."""
+    inputs = Input((3,))
+    model = Model(inputs, layers.Add()([layers.Dense(3)(inputs), inputs]))
+    config = model.get_config()
+    (node,) = config["layers"][-1]["inbound_nodes"]
+    (node["args"],) = node["args"]
+    assert len(node["args"]) == 2
+    again = Model.from_config(config)
+    again.set_weights(model.get_weights())
+    x = random(2, 3)
+    np.testing.assert_array_equal(again(x), model(x))
+    node["args"][1] = 3
+    with pytest.raises(ValueError, match=r'Add "add" is called with 3: not supported'):
+        Model.from_config(config)
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [

@@ -197,6 +197,8 @@ def _modern_node(node: Any, layer: dict[str, Any], shift: dict[Any, int]) -> Any
 
 def _ends(ends: Any, layers: list[dict[str, Any]]) -> Any:
     """A nested Sequential's first use is 1 in Keras 2, 0 in Keras 3; Functional's is 1 in both."""
+    if isinstance(ends, dict):
+        return ends  # which `Model.from_config` refuses
     shifted = {
         _name(layer)
         for layer in layers
