@@ -17,6 +17,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     that names `path` if the system does not let it be written.
     """
     path = Path(path)
+    if path.is_symlink():
+        path = path.resolve()  # the link stays; the file that it names is replaced
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist: make it first.")
     if path.exists() and not path.is_file():
