@@ -16,6 +16,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minicnn.saving import hdf5, weights
 from minicnn.saving.untrusted import LARGEST_JSON, allowance, parse_json, shortened
 
@@ -27,19 +29,39 @@ _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def write(model: Any, path: Path) -> None:
-    """Write the archive."""
+    """Write the archive. Raises `TypeError` for metadata that JSON cannot hold."""
     config = model.serialize()
     if model.compiled:
         config["compile_config"] = model.get_compile_config()
+    own = _json(model.metadata, f"{model.label} expects metadata that JSON can hold")
+    if len(own) > LARGEST_JSON // 2:
+        raise ValueError(
+            f"{model.label} expects metadata of at most {LARGEST_JSON // 2} characters in JSON. "
+            f"Received {len(own)}."
+        )
     metadata = {
         "keras_version": "3.15.1",
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
-        "minicnn": model.metadata,
+        "minicnn": json.loads(own),
     }
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.json", json.dumps(metadata))
         archive.writestr("config.json", json.dumps(config))
         archive.writestr(WEIGHTS, weights.to_bytes(model))
+
+
+def _json(data: Any, wish: str) -> str:
+    """`data` in JSON, NumPy's numbers and arrays as Python's."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, (np.generic, np.ndarray)):
+            return value.tolist()
+        raise TypeError(f"an object of type {type(value).__name__}")
+
+    try:
+        return json.dumps(data, default=plain)
+    except (TypeError, ValueError, RecursionError) as error:  # also keys, circles
+        raise TypeError(f"{wish}. Received {shortened(error)}.") from error
 
 
 class KerasFile:
