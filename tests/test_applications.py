@@ -109,6 +109,28 @@ def test_keras_s_weights_give_keras_s_numbers(case: str, suffix: str, tmp_path: 
     )
 
 
+@pytest.mark.parametrize("size", [150, 299])
+def test_xception_at_the_sizes_of_use(size: int, tmp_path: Path) -> None:
+    """With its top and without, from one file of weights, one photo each."""
+    keras = pytest.importorskip("keras")
+    keras.utils.clear_session()
+    shape, path = (size, size, 3), tmp_path / "x.weights.h5"
+    theirs = shaken(keras.applications.Xception(weights=None, input_shape=shape, classes=5))
+    theirs.save_weights(path)
+    x = np.random.default_rng(1).uniform(-1, 1, (1, *shape)).astype(np.float32)
+    bare = keras.Model(theirs.input, theirs.get_layer("block14_sepconv2_act").output)
+    features = np.asarray(bare(x, training=False))
+    top = keras.Model(bare.output, theirs.output)
+    whole = applications.Xception(weights=path, input_shape=shape, classes=5)
+    base = applications.Xception(weights=None, include_top=False, input_shape=shape)
+    base.load_weights(path)
+    assert base.layers[-1].name == "block14_sepconv2_act"
+    for model, wanted in ((base, features), (whole, np.asarray(top(features, training=False)))):
+        found = model.predict(x, verbose=0)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+        assert np.ptp(wanted) > 0.1 * np.abs(wanted).max()
+
+
 # -- weights from the network ----------------------------------------------------------------------
 
 
