@@ -353,6 +353,50 @@ def test_a_folder_or_a_device_stays_what_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "pipe").is_fifo()
 
 
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])
+def test_a_link_stays_one_and_its_file_is_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link, there = tmp_path / name, tmp_path / "disk" / name
+    link.symlink_to(Path("disk") / name)
+    model = shaken(small_model())
+    for seed in (6, 7):  # the file is not there yet, and is
+        shaken(model, seed)
+        (model.save if name == "m.keras" else model.save_weights)(link)
+        assert link.is_symlink()
+        assert not there.is_symlink()
+        assert [path.name for path in there.parent.iterdir()] == [name]
+        other = small_model()
+        other.load_weights(there)
+        assert_same_weights(other, model)
+
+
+def test_metadata_may_hold_numpy_s_numbers(tmp_path: Path) -> None:
+    model = small_model()
+    model.metadata = {"mean": np.float32(0.5), "size": np.int64(3), "all": np.arange(3)}
+    model.save(tmp_path / "m.keras")
+    loaded = models.load_model(tmp_path / "m.keras")
+    assert loaded.metadata == {"mean": 0.5, "size": 3, "all": [0, 1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error", "message"),
+    [
+        ({"x": object()}, TypeError, "JSON can hold. Received an object of type object"),
+        ({"x": {1, 2}}, TypeError, "JSON can hold. Received an object of type set"),
+        ({(1, 2): 3}, TypeError, "JSON can hold. Received keys must be"),
+        ({"x": "a" * 3_000_000}, ValueError, "at most 2097152 characters.*Received 30000"),
+    ],
+)
+def test_other_metadata_are_refused_before_anything_is_written(
+    metadata: Any, error: Any, message: str, tmp_path: Path
+) -> None:
+    model = small_model()
+    model.metadata = metadata
+    with pytest.raises(error, match=f'Sequential "sequential" expects metadata .*{message}'):
+        model.save(tmp_path / "m.keras")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     with replacing(tmp_path / "ours") as temporary:
@@ -988,6 +1032,27 @@ def test_attributes_are_read_as_h5py_reads_them(version: str, order: bool, tmp_p
             assert not found.has("none")
             with pytest.raises(ValueError, match="'number' is no text"):
                 found.text("number")
+
+
+def test_every_wrong_byte_of_an_attribute_ends_in_a_value_error(tmp_path: Path) -> None:
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"], file.attrs["fixed"] = ["a", "bc"], np.array([b"a", b"bc"])
+        start = h5py.h5o.get_info(file.id).addr
+    whole = path.read_bytes()
+    refused: list[str] = []
+    for at in range(start, whole.index(b"fixed") + 80):
+        for value in (0, 255, whole[at] ^ 8):
+            path.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+            try:
+                with hdf5.opened(path, "m.h5") as opened:
+                    for name in ("layer_names", "fixed"):
+                        if opened.has(name):
+                            opened.names(name)
+            except ValueError as error:
+                refused.append(str(error))
+    assert len(refused) > 100
+    assert all("m.h5" in message for message in refused)
 
 
 def test_a_list_may_be_cut_in_pieces(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
     except (
         OSError,
         RuntimeError,
-        KeyError,
+        LookupError,
         TypeError,
         AttributeError,
         ValueError,
