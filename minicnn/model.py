@@ -12,6 +12,7 @@ A model is a layer too, so models nest; a nested model's entry has a tape as its
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -196,9 +197,8 @@ class Model(Trainer, Layer):
                 depth[tensor.node] = max(depth.get(tensor.node, 0), depth[node] + 1)
         self.graph_nodes: list[Node] = order
         self._layers = sorted(layer_depth, key=lambda layer: (-layer_depth[layer], met[layer]))
-        names = [layer.name for layer in self._layers]
-        for name in names:
-            if names.count(name) > 1:
+        for name, count in Counter(layer.name for layer in self._layers).items():
+            if count > 1:
                 raise ValueError(f'{self.label} has several layers with the name "{name}".')
 
     @property

@@ -97,12 +97,18 @@ def read_weights(
             f"load_weights expects a path that ends in '.weights.h5', '.h5' or '.keras', "
             f"not {source}."
         )
+    # As in Keras: an optimizer that has not stepped yet keeps what `compile` has just said.
+    with_optimizer = model.compiled and model.optimizer.iterations
+    before = model.get_weights() if with_optimizer else None
     with opened as file:
         layout: Any = legacy if legacy.is_legacy(file) else weights
         skipped: list[str] = layout.read_weights(model, file, skip_mismatch, by_name)
-        # As in Keras: an optimizer that has not stepped yet keeps what `compile` has just said.
-        if model.compiled and model.optimizer.iterations:
-            layout.read_optimizer(model, file)
+        if before is not None:
+            try:
+                layout.read_optimizer(model, file)
+            except Exception:  # whatever damage makes of itself: all or nothing
+                model.set_weights(before)
+                raise
     return skipped
 
 
