@@ -582,7 +582,6 @@ class _Augmentation:
 
 def _predict(options: argparse.Namespace) -> int:
     from minicnn import functional
-    from minicnn.images import load_photo
     from minicnn.models import load_model
     from minicnn.transfer import INPUT_RANGES
 
@@ -610,7 +609,7 @@ def _predict(options: argparse.Namespace) -> int:
     if options.plan:
         model.print_inference_plan()
     for path in options.images:
-        photo = load_photo(path, (height, width))
+        photo = _read_photo(path, (height, width), model.metadata.get("interpolation"))
         photo = photo * np.float32(scaling["scale"]) + np.float32(scaling["offset"])
         scores = model.predict(photo[None], verbose=0)
         p = scores[0] if model.ends_in("softmax") else functional.softmax(scores)[0]
@@ -618,6 +617,15 @@ def _predict(options: argparse.Namespace) -> int:
         for index in np.argsort(-p, kind="stable")[: options.top]:
             print(f"  {p[index]:6.1%}  {names[index]}")
     return 0
+
+
+def _read_photo(path: Path, size: tuple[int, int], interpolation: Any) -> np.ndarray:
+    """A photo as the model's training photos were read: with one of Keras's two ways."""
+    from minicnn.images import img_to_array, load_img, load_photo
+
+    if interpolation == "nearest":  # flow_from_directory
+        return img_to_array(load_img(path, target_size=size), dtype="float32")
+    return load_photo(path, size)
 
 
 def _check(options: argparse.Namespace) -> int:

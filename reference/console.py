@@ -106,8 +106,8 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
         "--base",
         default="xception",
         metavar="NAME",
-        help="xception (default), another name of keras.applications, or a .keras file that ends "
-        "in features",
+        help="xception (default), another name of keras.applications, or a .keras file: a network "
+        "that ends in features, or a classifier, which is cut off behind them",
     )
     add(
         "--weights",

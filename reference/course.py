@@ -8,6 +8,7 @@ photos. The base runs once for each image size; every experiment on heads reads 
 """
 
 import argparse
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from minicnn import plots
+from minicnn.atomic import replacing
 from reference import evaluate, fitting
 from reference import model as models
 from reference.backend import Machine
@@ -131,7 +133,8 @@ def course(
         best=max(range(len(candidates)), key=lambda i: candidates[i][1]),
     )
     saved = models.load(path)
-    models.save(saved.model, output / "model.keras", saved.about)
+    with replacing(output / "model.keras") as temporary:
+        shutil.copyfile(path, temporary)
     page.text(f"Chosen by validation accuracy: {name}, {accuracy:.3f}. It is model.keras.")
     say(f"\nChosen by validation accuracy: {name}, {accuracy:.3f}.")
     _test(splits, saved, accuracy, output, page)

@@ -7,9 +7,11 @@ Photos are decoded and resized by `minicnn.images`, here as in training, evaluat
 in minicnn itself: a network sees a new photo just as it saw the photos that it learned from.
 """
 
+import argparse
 import hashlib
 import io
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +26,7 @@ from minicnn.download import fetch
 from minicnn.images import BadImageError, img_to_array, load_img, load_photo
 from minicnn.images.dataset import ENDINGS
 from minicnn.images.folders import THREADS, class_folders, list_images
-from reference.console import progress
+from reference.console import main, make_parser, progress, say
 
 Array = np.ndarray
 
@@ -391,4 +393,53 @@ def locate(data: str, cache: str | Path | None = None) -> Path:
     return Path(data)
 
 
+# ---------------------------------------------------------------------------------------------
+# The command
+# ---------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    made = make_parser(
+        "data",
+        "Reads every photo of a data set, names the bad ones, and counts the photos of each class.",
+        "examples:\n"
+        "  python -m reference.data --data download\n"
+        "  python -m reference.data --data photos --skip-bad-images",
+    )
+    made.add_argument(
+        "--data",
+        required=True,
+        metavar="DIR",
+        help='class folders train/, validation/, test/; or "download" (the course\'s photos), or '
+        '"sample" (drawn, no network)',
+    )
+    made.add_argument(
+        "--skip-bad-images", action="store_true", help="count the good ones, whatever the others"
+    )
+    return made
+
+
+def command(options: argparse.Namespace) -> None:
+    folder = locate(options.data)
+    splits = [photos for photos in find(folder) if photos is not None]
+    checked = [check(photos, options.skip_bad_images) for photos in splits]
+    names = splits[0].class_names
+    width = max(len(name) for name in names)
+    say(f"{folder}")
+    say(f"{'':{width}}" + "".join(f"{photos.name:>12}" for photos in checked))
+    for number, name in enumerate(names):
+        counts = [int((photos.labels == number).sum()) for photos in checked]
+        say(f"{name:{width}}" + "".join(f"{count:>12}" for count in counts))
+    say(f"{'all':{width}}" + "".join(f"{len(photos):>12}" for photos in checked))
+    if len(splits) < len(SPLITS):
+        say("There is no test folder: nothing will judge a model that these photos chose.")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    return main(parser(), command, None if arguments is None else list(arguments))
+
+
 __all__ = ["Photos", "Reader", "Splits", "check", "decoded", "download", "find", "locate"]
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -82,10 +82,12 @@ def extract(
     about = key(photos, reader, base, machine)
     path = None if cache is None else path_for(cache, about)
     x = None if path is None else _read(path, about, len(photos))
+    if machine.processes is not None and not machine.processes.agree(x is not None):
+        x = None  # one lacks them, and needs the others to compute them
     computed = x is None
     if x is None:
         x = _compute(photos, reader, base, machine, show)
-        if path is not None and machine.is_first:
+        if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, features=x, about=np.array(json.dumps(about)))

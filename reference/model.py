@@ -26,6 +26,7 @@ import keras
 import numpy as np
 
 from minicnn.atomic import replacing
+from reference.console import say
 from reference.data import Reader
 
 Array = np.ndarray
@@ -136,13 +137,7 @@ def load_base(
         )
     if weights not in ("imagenet", "none"):
         raise ValueError(f"--base {name} brings its own weights; --weights {weights} has no use.")
-    network = _from_file(Path(name))
-    if len(network.inputs) != 1 or [len(y.shape) for y in network.outputs] != [4]:
-        raise ValueError(
-            f"{name} is no base: it should end in features (batch, rows, columns, channels). "
-            f"It ends in {[tuple(y.shape) for y in network.outputs]}: cut the classifier off "
-            "(include_top=False)."
-        )
+    network = _features_of(_from_file(Path(name)), name)
     _check_size(network, image_size, name)
     if input_range not in INPUT_RANGES:
         raise ValueError(f"input_range is one of {list(INPUT_RANGES)}. Received {input_range!r}.")
@@ -224,6 +219,24 @@ def _from_file(path: Path) -> keras.Model:
     return model
 
 
+def _features_of(network: keras.Model, name: str) -> keras.Model:
+    """The network up to its last picture of features; a classifier behind that is cut off."""
+    if len(network.inputs) != 1:
+        raise ValueError(f"{name} is no base: it has {len(network.inputs)} inputs, not one photo.")
+    if [len(y.shape) for y in network.outputs] == [4]:
+        return network
+    for layer in reversed(network.layers):
+        y = layer.output
+        is_input = isinstance(layer, keras.layers.InputLayer)
+        if not is_input and not isinstance(y, list) and len(y.shape) == 4:
+            say(f"{name} ends in a classifier: cut off behind its layer {layer.name}.")
+            return keras.Model(network.inputs, y, name="base")
+    raise ValueError(
+        f"{name} is no base: no layer of it gives a picture of features (batch, rows, columns, "
+        f"channels). It ends in {[tuple(y.shape) for y in network.outputs]}."
+    )
+
+
 def _refuse_whole_h5(path: Path) -> None:
     if path.suffix != ".h5" or path.name.endswith(".weights.h5"):
         return
@@ -301,6 +314,8 @@ def make_model(
     """The course's model: pixels from 0 to 255 in, logits out, compiled."""
     model = _classifier(base, classes, size_inner, droprate)
     compile_for(model, learning_rate)
+    # Else Keras misses the optimizer's variables when it loads a file of the model.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
@@ -371,8 +386,6 @@ def save(model: keras.Model, path: str | Path, about: About) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
         written = Path(folder) / path.name
         with plain(model) as copy:
-            if not copy.optimizer.built:  # else Keras misses its variables when it loads the file
-                copy.optimizer.build(copy.trainable_variables)
             copy.save(written)
         with replacing(path) as temporary:
             _add_metadata(written, temporary, asdict(about))
@@ -381,16 +394,25 @@ def save(model: keras.Model, path: str | Path, about: About) -> None:
 @contextmanager
 def plain(model: keras.Model) -> Iterator[keras.Model]:
     """The model itself, or a copy without mixed precision and distribution: opens everywhere."""
-    distribution = keras.distribution.distribution()
     in_float32 = all(layer.compute_dtype == "float32" for layer in _all_layers(model))
-    if distribution is None and in_float32:
+    if keras.distribution.distribution() is None and in_float32:
         yield model
         return
-    keras.distribution.set_distribution(None)  # the copy is this process's own
-    try:
+    with of_this_process():
         copy = with_policy(model, "float32")
-        compile_for(copy, float(model.optimizer.learning_rate))
+        if model.compiled:
+            compile_for(copy, float(model.optimizer.learning_rate))
+            copy.optimizer.build(copy.trainable_variables)
         yield copy
+
+
+@contextmanager
+def of_this_process() -> Iterator[None]:
+    """Models made here are not shared with other processes, though others are."""
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
     finally:
         keras.distribution.set_distribution(distribution)
 

@@ -7,6 +7,7 @@ one process that sees all photos. Keras 3's `fit` cannot do this on TensorFlow (
 
 import atexit
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -55,13 +56,13 @@ class Processes:
     def __init__(self, coordinator: str, count: int, index: int) -> None:
         """Join the group. Raises `ConnectionError` if it does not come together."""
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        sentence = (
+        self._sentence = (
             f"Process {index} of {count} (meeting at {coordinator}) ended before its work did: it, "
             "or another process, or the connection between them was lost. Start all of them again "
             "with --resume: the run goes on after its last whole epoch."
         )
         self._watcher = subprocess.Popen(
-            [sys.executable, "-c", _WATCHER, sentence],
+            [sys.executable, "-c", _WATCHER, self._sentence],
             stdin=subprocess.PIPE,
             text=True,
             start_new_session=True,  # an interrupt at the keyboard is not for it
@@ -84,6 +85,17 @@ class Processes:
             ) from error
         self.count, self.index = count, index
 
+    def end_if_lost(self, error: Exception) -> None:
+        """End this process with a sentence if the error says that another one is gone.
+
+        At once: JAX's own way out waits for the others, and ends in a page of C++. What it raises
+        is a `ValueError` or a `JaxRuntimeError`; its words tell.
+        """
+        if re.search(r"gloo|coordination service|heartbeat|UNAVAILABLE|ABORTED", str(error), re.I):
+            print(self._sentence, file=sys.stderr, flush=True)
+            self._went_well()
+            os._exit(2)
+
     def _went_well(self) -> None:
         """The work is done, or ended in a sentence of its own: nobody needs to say anything."""
         if self._watcher.poll() is None:
@@ -97,6 +109,10 @@ class Processes:
         keras.distribution.set_distribution(
             keras.distribution.DataParallel(auto_shard_dataset=False)
         )
+
+    def agree(self, yes: bool) -> bool:
+        """Whether all processes say yes."""
+        return bool(self.gather(np.array([yes]), self.count).all())
 
     def gather(self, own: Array, total: int) -> Array:
         """The rows of all processes in order, in each; every process brings its `share`."""
@@ -126,3 +142,13 @@ def run_here(model: Any, x: Array, batch_size: int) -> Array:
     run = jax.jit(lambda weights, x: model.stateless_call(*weights, x, training=False)[0])
     parts = [run(local, x[at : at + batch_size]) for at in range(0, len(x), batch_size)]
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+def compiled(model: Any) -> Any:
+    """The model as a compiled function of an array that already lies on the device."""
+    weights = [
+        [variable.value for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    ]
+    run = jax.jit(lambda weights, x: model.stateless_call(*weights, x, training=False)[0])
+    return lambda x: run(weights, x)

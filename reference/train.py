@@ -92,7 +92,8 @@ class _Run:
         verbose: int,
     ) -> None:
         self.splits, self.settings, self.machine, self.reader = splits, settings, machine, reader
-        self.output, self.cache, self.verbose = output, cache, verbose
+        self.output, self.cache = output, cache
+        self.verbose = verbose if machine.is_first else 0  # one of several processes speaks
         self.model_path, self.state_path = output / "model.keras", output / "state.npz"
         self.tensorboard = tensorboard
         if settings.fine_tune:
@@ -119,7 +120,7 @@ class _Run:
         self.found: tuple[features.Features, features.Features] | None = None
         if not settings.augment:
             train_x, validation_x = (
-                features.extract(photos, reader, base, machine, cache, show=verbose > 0)
+                features.extract(photos, reader, base, machine, cache, show=self.verbose > 0)
                 for photos in splits[:2]
                 if photos is not None
             )
@@ -173,7 +174,11 @@ class _Run:
             layer.trainable = number >= first and not statistics
         if self.fine_tuning_since is None:
             self.fine_tuning_since = len(self.history["loss"])
-            self.whole.set_weights(models.load(self.model_path).model.get_weights())
+            if self.machine.processes is not None:
+                self.machine.processes.agree(True)  # the first one has written the file
+            with models.of_this_process():
+                best = models.load(self.model_path).model.get_weights()
+            self.whole.set_weights(best)
         learner = self._learner(settings.fine_tune_rate, on_features=False)
         last = self.fine_tuning_since + settings.fine_tune_epochs
         self._epochs(learner, last, self.fine_tuning_since, on_features=False)
@@ -188,7 +193,10 @@ class _Run:
             else:
                 learner = self.whole
             # A small head takes less time than the call of a step: many steps to a call.
+            # (Several devices cannot do that with a `PyDataset`.)
             steps = len(self.splits.train) // self.settings.batch_size
+            if self.machine.strategy is not None:
+                steps = 1
             models.compile_for(
                 learner,
                 learning_rate,
@@ -230,7 +238,7 @@ class _Run:
             range(done, last),
             callbacks,
             self.class_weight,
-            self.verbose if self.machine.is_first else 0,
+            self.verbose,
         )
 
     def _inputs(self, on_features: bool) -> tuple[Any, Any]:
@@ -395,10 +403,15 @@ def command(options: argparse.Namespace) -> None:
     settings = settings_from(options)
     if settings.augment and machine.is_first:
         say("Augmented photos are new each time: the whole network runs in every epoch, uncached.")
-    result = train(
-        splits, base, settings, options.output, machine, reader, options.cache,
-        options.resume, options.tensorboard, verbose=1 if sys.stdout.isatty() else 2,
-    )  # fmt: skip
+    try:
+        result = train(
+            splits, base, settings, options.output, machine, reader, options.cache,
+            options.resume, options.tensorboard, verbose=1 if sys.stdout.isatty() else 2,
+        )  # fmt: skip
+    except Exception as error:
+        if machine.processes is not None:
+            machine.processes.end_if_lost(error)
+        raise
     if not machine.is_first:
         return
     plots.save(plots.curves(result.history, str(settings)), options.output / "curves.png")

@@ -114,10 +114,28 @@ def test_a_whole_model_in_h5_is_no_weights_file(tmp_path):
         models.load_base("mobilenet", 64, str(path))
 
 
-def test_a_classifier_is_no_base(tmp_path):
+def test_a_classifier_is_cut_behind_its_last_features(tmp_path, capsys):
+    path = tmp_path / "classifier.keras"
+    ours = minicnn.Sequential(
+        [
+            minicnn.Input((48, 48, 3)),
+            minicnn.layers.Conv2D(5, 3, name="seen"),
+            minicnn.layers.Flatten(),
+            minicnn.layers.Dense(3),
+        ]
+    )
+    ours.save(path)
+    base = models.load_base(str(path), 48, input_range="unit")
+    assert "cut off behind its layer seen" in capsys.readouterr().out
+    assert base.network.output_shape == (None, 46, 46, 5)
+    for found, wanted in zip(base.network.get_weights(), ours.get_weights()[:2], strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_network_without_features_is_no_base(tmp_path):
     path = tmp_path / "classifier.keras"
     keras.Sequential([keras.Input((48, 48, 3)), keras.layers.Flatten()]).save(path)
-    with pytest.raises(ValueError, match=r"is no base.*include_top=False"):
+    with pytest.raises(ValueError, match=r"is no base.*\(None, 6912\)"):
         models.load_base(str(path), 48)
     fixed = tmp_path / "fixed.keras"
     keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(2, 3)]).save(fixed)

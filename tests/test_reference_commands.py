@@ -1,0 +1,524 @@
+"""The commands of `reference/` as a user meets them: what they write, print, and refuse."""
+
+import csv
+import importlib
+import json
+import re
+import shutil
+import threading
+import time
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minicnn.cli
+from reference import backend, console, course, data, evaluate, export, predict, report, sweep
+from reference import model as models
+from reference import train as training
+from reference.data import Photos
+from reference.evaluate import Judged
+
+COMMANDS = ("data", "train", "sweep", "evaluate", "predict", "export", "course")
+
+
+@pytest.fixture(scope="module")
+def options(clothes, tiny_base, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    return [
+        "--data", str(clothes), "--base", str(tiny_base), "--image-size", "48", "--cache",
+        str(cache),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(options, tmp_path_factory):
+    """The folder of one small run of `reference.train`."""
+    output = tmp_path_factory.mktemp("trained")
+    told = ["--epochs", "3", "--learning-rate", "0.05", "--output", str(output)]
+    assert training.run([*options, *told]) == 0
+    return output
+
+
+# ---------------------------------------------------------------------------------------------
+# Every command
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_every_option(name, capsys):
+    module = importlib.import_module(f"reference.{name}")
+    with pytest.raises(SystemExit) as ended:
+        module.run(["--help"])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert f"python -m reference.{name}" in printed
+    for action in module.parser()._actions:
+        assert action.help, f"{name} {action.option_strings} has no help"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ["--learning-rate", "0"],
+        ["--learning-rate", "nan"],
+        ["--dropout", "1"],
+        ["--epochs", "0"],
+        ["--inner", "-3"],
+        ["--seed", "x"],
+        ["--precision", "float8"],
+    ],
+)
+def test_impossible_options_are_refused_before_anything_is_read(told, capsys):
+    with pytest.raises(SystemExit) as ended:
+        training.run(["--data", "nowhere", *told])
+    assert ended.value.code == 2
+    assert told[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (["--data", "nowhere"], ["no folder 'nowhere'", "download", "sample"]),
+        (["--strategy", "multiworker"], ["keras issue 20585", "KERAS_BACKEND=jax"]),
+        (["--coordinator", "127.0.0.1:1"], ["--processes, --process-id is missing"]),
+        (
+            ["--coordinator", "h:1", "--processes", "2", "--process-id", "0"],
+            ["KERAS_BACKEND=jax", "tensorflow"],
+        ),
+        (["--base", "nothing"], ["keras.applications", "xception"]),
+        (["--image-size", "12"], ["16 to 2048", "12"]),
+        (["--fine-tune", "block7"], ["block7", "block1, block2"]),
+    ],
+)
+def test_what_cannot_be_done_ends_in_one_sentence(told, words, options, tmp_path, capsys):
+    assert training.run([*options, "--output", str(tmp_path / "out"), *told]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("python -m reference.train: ")
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_gpu_that_is_not_there_is_not_pretended(options, capsys, monkeypatch):
+    monkeypatch.setattr("reference.on_tensorflow.gpus", lambda: [])
+    assert training.run([*options, "--device", "gpu"]) == 2
+    assert re.search(r"finds no GPU.*--device auto", capsys.readouterr().err)
+
+
+def test_a_likely_typo_of_299_is_asked_about(clothes, capsys):
+    training.run(["--data", str(clothes), "--image-size", "229", "--base", "nothing"])
+    assert "is 299, Xception's own size, meant?" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "batch_size", "words"),
+    [
+        (MemoryError(), 32, "try --batch-size 16"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes"), 64, "size 32"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), 1, "Smaller photos"),
+        (MemoryError(), None, "Smaller photos"),
+    ],
+)
+def test_out_of_memory_says_what_to_try(error, batch_size, words):
+    assert words in console.out_of_memory(error, batch_size)
+
+
+def test_other_errors_are_not_taken_for_memory():
+    assert console.out_of_memory(ValueError("no memory of that photo"), 32) is None
+
+
+def test_a_defect_keeps_its_traceback():
+    parser = console.make_parser("train", "")
+
+    def broken(options):
+        raise ZeroDivisionError
+
+    def stopped(options):
+        raise KeyboardInterrupt
+
+    with pytest.raises(ZeroDivisionError):
+        console.main(parser, broken, [])
+    assert console.main(parser, stopped, []) == 130
+
+
+def test_old_versions_with_known_bugs_are_refused(monkeypatch):
+    backend.check_versions()
+    monkeypatch.setattr("PIL.__version__", "12.1.9")
+    with pytest.raises(ImportError, match=r"pillow 12\.1\.9 .*pillow>=12\.2"):
+        backend.check_versions()
+
+
+# ---------------------------------------------------------------------------------------------
+# data
+# ---------------------------------------------------------------------------------------------
+
+
+def test_data_counts_every_class_and_names_the_bad(clothes, tmp_path, capsys):
+    assert data.run(["--data", str(clothes)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"longsleeve +12 +6 +4", printed)
+    assert re.search(r"all +120 +60 +40", printed)
+    copy = shutil.copytree(clothes, tmp_path / "copy")
+    bad = sorted((copy / "test" / "hat").iterdir())[0]
+    bad.write_bytes(b"no")
+    assert data.run(["--data", str(copy)]) == 2
+    assert bad.name in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------
+# train, evaluate
+# ---------------------------------------------------------------------------------------------
+
+
+def test_train_writes_what_it_says(trained):
+    assert {path.name for path in trained.iterdir()} == {
+        "confusion.png", "curves.png", "evaluation.json", "history.csv", "mistakes.png",
+        "model.keras", "report.txt", "state.npz",
+    }  # fmt: skip
+    for name in ("confusion.png", "curves.png", "mistakes.png"):
+        with Image.open(trained / name) as picture:
+            assert min(picture.size) > 300
+    told = json.loads((trained / "evaluation.json").read_text())
+    rows = list(csv.DictReader((trained / "history.csv").open()))
+    assert told["validation_accuracy"] == max(float(row["val_accuracy"]) for row in rows)
+    assert np.sum(told["confusion"]) == 40
+    assert np.trace(told["confusion"]) == round(40 * told["accuracy"])
+
+
+def test_without_test_photos_nothing_is_claimed(clothes, options, tmp_path, capsys):
+    copy = shutil.copytree(clothes, tmp_path / "copy")
+    shutil.rmtree(copy / "test")
+    told = ["--data", str(copy), "--epochs", "1", "--output", str(tmp_path / "out")]
+    assert training.run([*options, *told]) == 0
+    assert "nothing has judged this model yet" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "evaluation.json").exists()
+    assert evaluate.run([str(tmp_path / "out" / "model.keras"), "--data", str(copy)]) == 2
+    assert "--split validation" in capsys.readouterr().err
+
+
+def test_evaluate_says_the_same_as_train(trained, clothes, tmp_path, capsys):
+    told = ["--data", str(clothes), "--output", str(tmp_path)]
+    assert evaluate.run([str(trained / "model.keras"), *told]) == 0
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    wanted = json.loads((trained / "evaluation.json").read_text())
+    assert found["confusion"] == wanted["confusion"]
+    assert found["mistakes"] == wanted["mistakes"]
+    printed = capsys.readouterr().out
+    assert f"Test accuracy: {wanted['accuracy']:.3f}" in printed
+    assert "macro avg" in printed
+
+
+def test_the_classes_of_another_data_set_are_refused(trained, clothes, tmp_path, capsys):
+    copy = shutil.copytree(clothes, tmp_path / "copy")
+    (copy / "test" / "hat").rename(copy / "test" / "cap")
+    assert evaluate.run([str(trained / "model.keras"), "--data", str(copy)]) == 2
+    err = capsys.readouterr().err
+    assert "The model tells dress, hat" in err
+    assert "cap" in err
+
+
+def test_classes_in_another_order_are_matched_by_name(trained, clothes, capsys):
+    saved, photos = models.load(trained / "model.keras"), data.find(clothes).test
+    wanted = evaluate.evaluate(saved, photos)
+    order = np.arange(10)[::-1]
+    turned = Photos(
+        "test", photos.paths, order[photos.labels], tuple(np.array(photos.class_names)[order])
+    )
+    found = evaluate.evaluate(saved, turned)
+    assert found.accuracy == wanted.accuracy
+    assert found.photos.class_names == wanted.photos.class_names
+    assert "another order" in capsys.readouterr().out
+
+
+def judged():
+    """Six photos of three classes; three right."""
+    p = [
+        [0.6, 0.3, 0.1],  # a, right
+        [0.2, 0.7, 0.1],  # a, taken for b
+        [0.1, 0.8, 0.1],  # b, right
+        [0.1, 0.0, 0.9],  # b, taken for c: the most confident mistake
+        [0.5, 0.1, 0.4],  # b, taken for a
+        [0.3, 0.2, 0.5],  # c, right
+    ]
+    photos = Photos("test", tuple("uvwxyz"), np.array([0, 0, 1, 1, 1, 2]), ("a", "b", "c"))
+    return Judged(photos, np.array(p), 0.9)
+
+
+def test_judgement_by_hand():
+    found = judged()
+    assert found.accuracy == 0.5
+    assert found.confusion().tolist() == [[1, 1, 0], [1, 1, 1], [0, 0, 1]]
+    assert found.mistakes() == [3, 1, 4]
+    # F1 = 2 right / (2 right + missed + wrongly named): a 2/4, b 2/5, c 2/3
+    assert found.macro_f1 == pytest.approx((2 / 4 + 2 / 5 + 2 / 3) / 3)
+    assert found.loss == pytest.approx(-np.log([0.6, 0.2, 0.8, 1e-12, 0.1, 0.5]).mean())
+    assert "0.400 below the best validation accuracy (0.900)" in found.summary()
+
+
+def test_the_interval_is_wilsons():
+    # (p + z²/2n ± z·sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n), with z = 1.96, p = 0.9, n = 10
+    z, p, n = 1.959964, 0.9, 10
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = evaluate.interval(0.9, 10)
+    assert low == pytest.approx((p + z * z / (2 * n) - half) / (1 + z * z / n), abs=1e-6)
+    assert high == pytest.approx((p + z * z / (2 * n) + half) / (1 + z * z / n), abs=1e-6)
+    assert evaluate.interval(1.0, 10).high == 1.0
+
+
+# ---------------------------------------------------------------------------------------------
+# predict
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def serve():
+    """Starts a server on this machine; returns its address."""
+    servers = []
+
+    def start(handler):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+def test_predict_takes_files_folders_and_addresses(trained, clothes, serve, capsys):
+    address = serve(partial(Quiet, directory=str(clothes)))
+    hats = sorted((clothes / "test" / "hat").iterdir())
+    sources = [str(hats[0]), str(clothes / "test" / "hat"), f"{address}/test/hat/{hats[0].name}"]
+    assert predict.run([str(trained / "model.keras"), *sources, "--json", "--top", "10"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["photo"] for line in lines] == [sources[0], *map(str, hats), sources[2]]
+    assert lines[0]["classes"] == lines[1]["classes"] == lines[-1]["classes"]
+    assert sum(lines[0]["classes"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_prediction_is_what_training_saw(trained, clothes):
+    """From the saved file, photo by photo: the very probabilities of the evaluation."""
+    saved, photos = models.load(trained / "model.keras"), data.find(clothes).validation
+    together = evaluate.evaluate(saved, photos).p
+    alone = [predict.predict(saved, [path])[0].p for path in photos.paths[:12]]
+    np.testing.assert_allclose(alone, together[:12], rtol=0, atol=1e-5)
+
+
+def test_minicnn_predicts_the_same_without_keras(trained, clothes, capsys):
+    photo = str(sorted((clothes / "test" / "hat").iterdir())[0])
+    assert predict.run([str(trained / "model.keras"), photo]) == 0
+    theirs = capsys.readouterr().out
+    assert minicnn.cli.main(["predict", str(trained / "model.keras"), photo]) == 0
+    assert capsys.readouterr().out == theirs
+
+
+def test_minicnn_reads_photos_as_the_model_learned_to(options, clothes, tmp_path, capsys):
+    told = ["--course-compatible", "--epochs", "2", "--learning-rate", "0.05"]
+    assert training.run([*options, *told, "--output", str(tmp_path)]) == 0
+    capsys.readouterr()
+    photo = str(sorted((clothes / "test" / "hat").iterdir())[0])
+    assert predict.run([str(tmp_path / "model.keras"), photo, "--top", "10"]) == 0
+    theirs = capsys.readouterr().out
+    told = ["predict", str(tmp_path / "model.keras"), photo, "--top", "10"]
+    assert minicnn.cli.main(told) == 0
+    assert capsys.readouterr().out == theirs
+
+
+def test_a_bad_photo_does_not_hide_the_others(trained, clothes, tmp_path, capsys):
+    (tmp_path / "bad.jpg").write_bytes(b"no photo")
+    good = str(sorted((clothes / "test" / "hat").iterdir())[0])
+    assert predict.run([str(trained / "model.keras"), str(tmp_path / "bad.jpg"), good]) == 2
+    out, err = capsys.readouterr()
+    assert good in out
+    assert "bad.jpg" in err
+    assert "1 of 2 photos could not be read" in err
+
+
+class Awkward(BaseHTTPRequestHandler):
+    """Pages that are no photos, or never end, or lead elsewhere."""
+
+    def do_GET(self):
+        if self.path == "/elsewhere.jpg":
+            self.send_response(302)
+            self.send_header("Location", "file:///etc/hostname")
+            self.end_headers()
+            return
+        if self.path == "/missing.jpg":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.end_headers()
+        try:
+            for _ in range(400):
+                self.wfile.write(b"x" * (2**20 if self.path == "/huge.jpg" else 10))
+                self.wfile.flush()
+                time.sleep(0 if self.path == "/huge.jpg" else 0.05)
+        except OSError:
+            pass  # the other side has heard enough
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("missing.jpg", "404"),
+        ("huge.jpg", "more than 3000000 bytes"),
+        ("slow.jpg", "took more than 0.5 seconds"),
+        ("elsewhere.jpg", "is not allowed"),
+    ],
+)
+def test_an_address_that_gives_no_photo_says_why(trained, serve, monkeypatch, page, words, capsys):
+    monkeypatch.setattr(predict, "LARGEST", 3_000_000)
+    monkeypatch.setattr(predict, "SECONDS", 0.5)
+    address = f"{serve(Awkward)}/{page}"
+    assert predict.run([str(trained / "model.keras"), address]) == 2
+    err = capsys.readouterr().err
+    assert address in err
+    assert words in err
+
+
+@pytest.mark.parametrize("source", ["file:///etc/hostname", "ftp://example.org/a.jpg", "nowhere"])
+def test_other_addresses_are_refused(trained, source, capsys):
+    assert predict.run([str(trained / "model.keras"), source]) == 2
+    assert source in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------
+# sweep, course, export
+# ---------------------------------------------------------------------------------------------
+
+
+def trial(accuracies, right):
+    history = {name: list(accuracies) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    settings = training.Settings()
+    return sweep.Trial(settings, history, [], np.array(right, bool))
+
+
+def test_what_a_sweep_says_by_hand():
+    best = sweep.Row("0.001", [trial([0.5, 0.9], [1] * 9 + [0]), trial([0.8], [1] * 8 + [0] * 2)])
+    close = sweep.Row("0.01", [trial([0.8], [1] * 8 + [0] * 2), trial([0.8], [0] * 10)])
+    poor = sweep.Row("0.1", [trial([0.1], [0] * 9 + [1]), trial([0.2], [0] * 10)])
+    found = sweep.Sweep("learning rate", [close, best, poor], 10)
+    assert (best.mean, close.mean) == (pytest.approx(0.85), pytest.approx(0.8))
+    assert best.spread == pytest.approx(np.std([0.9, 0.8], ddof=1))
+    assert found.best_row == 1
+    assert found.best is best.trials[0]
+    # McNemar, exactly: 1 photo gained, 0 lost: as likely as not (p = 1).
+    assert found.p_value(close) == pytest.approx(1.0)
+    # 9 gained, 1 lost: p = 2 · (1 + 10) / 2^10
+    assert found.p_value(poor) == pytest.approx(22 / 1024)
+    told = found.sentence()
+    assert "Best by validation accuracy: 0.001 (0.850)" in told
+    assert f"{100 * np.sqrt(0.85 * 0.15 / 10):.1f} points" in told
+    assert "Worse beyond luck (p below 0.05): 0.1." in told
+    assert "Not told apart from the best by these photos: 0.01." in told
+    head, rows = found.table()
+    assert [row[0] for row in rows] == ["0.01", "0.001", "0.1"]
+    assert all(len(row) == len(head) for row in rows)
+
+
+def test_among_equals_the_first_is_chosen():
+    rows = [sweep.Row(name, [trial([0.5], [1, 0])]) for name in "ab"]
+    assert sweep.Sweep("x", rows, 2).best_row == 0
+
+
+def test_sweep_tries_each_with_each_seed_and_keeps_the_best(options, tmp_path, capsys):
+    told = [
+        "--learning-rates", "0.05,0.000001", "--inner-sizes", "4", "--drop-rates", "0.2",
+        "--seeds", "2", "--epochs", "2", "--drop-epochs", "3", "--compare", "--output",
+        str(tmp_path),
+    ]  # fmt: skip
+    assert sweep.run([*options, *told]) == 0
+    printed = capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
+    assert len(rows) == 2 * (2 * 2 + 2 + 3)
+    assert {row["seed"] for row in rows} == {"0", "1"}
+    inner = [row for row in rows if row["sweep"] == "inner size"]
+    assert {row["learning_rate"] for row in inner} == {"0.05"}, "each sweep starts from the best"
+    assert re.search(r"18 epochs in .* times as long\.", printed)
+    best = max(float(row["val_accuracy"]) for row in rows)
+    assert f"Best of all: {best:.3f}" in printed
+    saved = models.load(tmp_path / "model.keras")
+    clothes = options[1]
+    judged = evaluate.evaluate(saved, data.find(clothes).validation)
+    assert judged.accuracy == pytest.approx(best, abs=1e-6)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "trials.csv", "model.keras", "learning-rate.png", "inner-size.png", "drop-rate.png",
+    }  # fmt: skip
+
+
+def test_the_course_ends_in_one_report(options, tmp_path, capsys):
+    told = [
+        "--larger", "64", "--epochs", "2", "--drop-epochs", "2", "--augment-epochs", "1",
+        "--output", str(tmp_path),
+    ]  # fmt: skip
+    assert course.run([*options, *told]) == 0
+    page = (tmp_path / "report.html").read_text()
+    places = [
+        page.index(f"<h2>{title}</h2>")
+        for title in (
+            "8.5 Baseline", "8.6 Learning rate", "8.7 Checkpoints", "8.8 An inner layer",
+            "Dropout", "Augmentation", "A larger image: 64 pixels", "The choice", "Test",
+        )
+    ]  # fmt: skip
+    assert places == sorted(places)
+    assert page.count("<img alt=") == 8
+    assert "http" not in re.sub(r"data:image/png;base64,[^\"]*", "", page), "it stands alone"
+    assert "Keras 3" in page[: places[0]]
+    saved = models.load(tmp_path / "model.keras")
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    judged = evaluate.evaluate(saved, data.find(options[1]).test)
+    assert found["accuracy"] == judged.accuracy
+    assert f"{found['accuracy']:.3f}" in page[places[-1] :]
+    assert "Wrote" in capsys.readouterr().out
+
+
+def test_a_page_shows_text_as_text(tmp_path):
+    page = report.Page("<b>title</b>", "a & b")
+    page.table(["<i>"], [["1 < 2"]], best=0)
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    for wanted in ("&lt;b&gt;title", "a &amp; b", "<th>&lt;i&gt;</th>", "<td>1 &lt; 2</td>"):
+        assert wanted in text
+
+
+def test_export_proves_each_file(trained, tmp_path, capsys):
+    told = [str(trained / "model.keras"), "--output", str(tmp_path)]
+    assert export.run([*told, "--format", "keras,tflite"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"model\.keras .*computed by minicnn", printed)
+    assert re.search(r"model\.tflite .*logits within \de-\d\d", printed)
+    assert (tmp_path / "model.keras").read_bytes() == (trained / "model.keras").read_bytes()
+    told_beside = json.loads((tmp_path / "model.tflite.json").read_text())
+    assert told_beside["image_size"] == 48
+    assert len(told_beside["class_names"]) == 10
+    assert export.run([*told, "--format", "pickle"]) == 2
+    assert "keras, tflite, onnx. Received pickle" in capsys.readouterr().err
+
+
+def test_a_file_that_does_not_agree_is_not_written(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(export, "_run", lambda path, x, kind: np.zeros((len(x), 10)))
+    told = [str(trained / "model.keras"), "--output", str(tmp_path), "--format", "tflite"]
+    assert export.run(told) == 2
+    assert "logits differ by 1.0e+00" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_format_whose_packages_are_missing_says_which(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(backend, "installed", lambda package: False)
+    told = [str(trained / "model.keras"), "--output", str(tmp_path), "--format", "onnx"]
+    assert export.run(told) == 2
+    assert "needs onnx and tf2onnx" in capsys.readouterr().err

@@ -1,0 +1,178 @@
+"""More than one device: JAX instead of TensorFlow, several processes, copies on several devices."""
+
+import ast
+import csv
+import importlib.util
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import reference
+from reference import data, evaluate
+from reference import model as models
+
+ROOT = Path(__file__).parent.parent
+needs_jax = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs jax")
+
+
+def history(folder):
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    return np.array([[float(value) for value in row.values()] for row in rows])
+
+
+def epochs_in(folder):
+    path = folder / "history.csv"
+    return len(path.read_text().splitlines()) - 1 if path.exists() else 0
+
+
+def start(output, *told):
+    return subprocess.Popen(
+        [sys.executable, "-m", "reference.train", *map(str, told), "--output", str(output)],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=150)
+    assert process.returncode == 0, err
+    return out
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@needs_jax
+def test_two_processes_train_what_one_does_and_survive_the_death_of_one(
+    clothes, tiny_base, tmp_path
+):
+    told = [
+        "--data", clothes, "--base", tiny_base, "--image-size", 48, "--learning-rate", 0.05,
+        "--dropout", 0.2, "--epochs", 40, "--fine-tune", "block2", "--fine-tune-epochs", 2,
+        "--fine-tune-rate", 0.01,
+    ]  # fmt: skip
+    alone, group = tmp_path / "alone", tmp_path / "group"
+
+    def together(*more):
+        port = free_port()
+        shared = ["--coordinator", f"127.0.0.1:{port}", "--processes", 2]
+        caches = [tmp_path / f"cache{index}" for index in range(2)]
+        return [
+            start(group, *told, "--cache", cache, *shared, "--process-id", index, *more)
+            for index, cache in enumerate(caches)
+        ]
+
+    first, second = together()
+    end = time.monotonic() + 100
+    while epochs_in(group) < 3:
+        assert first.poll() is None, first.communicate()
+        assert time.monotonic() < end, "the two did not get so far"
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    err = second.communicate(timeout=60)[1]
+    assert second.returncode != 0
+    assert re.search(r"Process 1 of 2 .*was lost\. Start all of them again with --resume", err)
+    first.communicate()
+    done = epochs_in(group)
+    assert 3 <= done < 40, "it was killed too late to prove anything"
+
+    printed = [finish(process) for process in together("--resume")]
+    assert "Going on after epoch" in printed[0]
+    assert "process 0 of 2" in printed[0]
+    spoken = [line for line in printed[1].splitlines() if not line.startswith("[Gloo]")]
+    assert spoken == [], "only the first one speaks"
+
+    finish(start(alone, *told, "--cache", tmp_path / "cache"))
+    assert len(history(alone)) == 42
+    np.testing.assert_allclose(history(group), history(alone), rtol=2e-4, atol=1e-6)
+    # What JAX trained, TensorFlow opens: the file says nothing of the backend.
+    saved = models.load(group / "model.keras")
+    judged = evaluate.evaluate(saved, data.find(clothes).validation)
+    assert judged.accuracy == pytest.approx(history(alone)[:, 4].max(), abs=1e-6)
+
+
+MIRRORED = """
+import sys
+from dataclasses import replace
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from reference import backend, data, fitting, on_tensorflow, train
+from reference import model as models
+photos, base_file, output = sys.argv[1:]
+one = backend.default()
+two = replace(one, strategy=on_tensorflow.mirrored(["CPU:0", "CPU:1"]))
+print(two.describe())
+settings = fitting.Settings(
+    learning_rate=0.05, epochs=3, fine_tune="block2", fine_tune_epochs=1, fine_tune_rate=0.01
+)
+for name, machine in (("one", one), ("two", two)):
+    with machine.scope():
+        base = models.load_base(base_file, 48)
+    train.train(data.find(photos), base, settings, f"{output}/{name}", machine, data.Reader(48))
+"""
+
+
+def test_copies_on_two_devices_train_what_one_does(clothes, tiny_base, tmp_path):
+    command = [sys.executable, "-c", MIRRORED, str(clothes), str(tiny_base), str(tmp_path)]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
+    assert found.returncode == 0, found.stderr
+    assert "mirrored on 2 devices" in found.stdout
+    assert len(history(tmp_path / "one")) == 4
+    np.testing.assert_allclose(
+        history(tmp_path / "two"), history(tmp_path / "one"), rtol=2e-4, atol=1e-6
+    )
+    assert keras.backend.backend() == "tensorflow"
+
+
+# ---------------------------------------------------------------------------------------------
+# The rooms
+# ---------------------------------------------------------------------------------------------
+
+FLOORS = (
+    ("console",), ("on_tensorflow", "on_jax"), ("backend",), ("data",), ("model", "report"),
+    ("features", "batches"), ("fitting",), ("evaluate",), ("train", "predict", "export"),
+    ("sweep",), ("course",),
+)  # fmt: skip
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+SOURCES = sorted(Path(reference.__file__).parent.glob("*.py"))
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            inside = node.module == "reference"
+            names = [f"reference.{alias.name}" for alias in node.names] if inside else [node.module]
+            yield from names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_rooms_import_from_lower_floors_and_backends_stay_in_their_files(path):
+    for name in imported(path):
+        top, _, room = name.partition(".")
+        if top == "reference":
+            assert FLOOR_OF[room.split(".")[0]] < FLOOR_OF[path.stem], f"{path.stem} → {room}"
+        for library, home in (("tensorflow", "on_tensorflow"), ("jax", "on_jax")):
+            assert top != library or path.stem == home
+
+
+def test_every_room_has_a_floor():
+    assert set(FLOOR_OF) == {path.stem for path in SOURCES} - {"__init__"}
