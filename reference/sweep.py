@@ -113,6 +113,7 @@ class Sweep:
     title: str
     rows: list[Row]
     photos: int  # in the validation split
+    prefer_small: bool = False  # rows are sizes, smallest first, and a smaller one is worth having
 
     @property
     def best_row(self) -> int:
@@ -123,6 +124,25 @@ class Sweep:
     def best(self) -> Trial:
         """The best row's best trial."""
         return max(self.rows[self.best_row].trials, key=lambda trial: trial.best)
+
+    @property
+    def error(self) -> float:
+        """One standard error of the best mean: how far luck alone moves such a share."""
+        mean = self.rows[self.best_row].mean
+        return float(np.sqrt(mean * (1 - mean) / self.photos))
+
+    @property
+    def chosen(self) -> Trial:
+        """What the next sweep goes on with: the best, or the smallest as good as it.
+
+        As good is within one standard error: the "one standard error rule" (Breiman et al.,
+        "Classification and Regression Trees", 1984, section 3.4.3).
+        """
+        if not self.prefer_small:
+            return self.best
+        enough = self.rows[self.best_row].mean - self.error
+        row = next(row for row in self.rows if row.mean >= enough)
+        return max(row.trials, key=lambda trial: trial.best)
 
     def p_value(self, row: Row) -> float | None:
         """How often luck alone makes two equally good models differ as much as these two did.
@@ -164,19 +184,23 @@ class Sweep:
     def sentence(self) -> str:
         """What the table can and cannot say."""
         best = self.rows[self.best_row]
-        error = np.sqrt(best.mean * (1 - best.mean) / self.photos)
         others = [row for row in self.rows if row is not best]
         unclear = [row.label for row in others if (self.p_value(row) or 0) >= 0.05]
         clear = [row.label for row in others if row.label not in unclear]
         parts = [
             f"Best by validation accuracy: {best.label} ({best.mean:.3f}). With {self.photos} "
-            f"validation photos one standard error is {100 * error:.1f} points, and each number is "
-            "the best of its epochs, so a little too good."
+            f"validation photos one standard error is {100 * self.error:.1f} points, and each "
+            "number is the best of its epochs, so a little too good."
         ]
         if clear:
             parts.append(f"Worse beyond luck (p below 0.05): {', '.join(clear)}.")
         if unclear:
             parts.append(f"Not told apart from the best by these photos: {', '.join(unclear)}.")
+        chosen = next(row for row in self.rows if self.chosen in row.trials)
+        if chosen is not best:
+            parts.append(
+                f"Going on with {chosen.label}: the smallest within one standard error of the best."
+            )
         return " ".join(parts)
 
     def figure(self) -> Any:
@@ -192,6 +216,7 @@ def sweep(
     validation: Features,
     machine: Machine,
     show: bool = True,
+    prefer_small: bool = False,
 ) -> Sweep:
     """Try each of the labelled settings with each seed."""
     rows = []
@@ -202,7 +227,7 @@ def sweep(
                 trials.append(try_head(replace(settings, seed=seed), train, validation, machine))
                 advance(1)
             rows.append(Row(label, trials))
-    return Sweep(title, rows, len(validation))
+    return Sweep(title, rows, len(validation), prefer_small)
 
 
 def rates(base: Settings, values: Sequence[float]) -> list[tuple[str, Settings]]:
@@ -321,7 +346,7 @@ def three_sweeps(
     compare: bool = False,
     told: Callable[[Sweep], None] | None = None,
 ) -> Sweeps:
-    """Learning rates, then inner sizes at the best rate, then drop rates with the best inner size.
+    """Learning rates, then inner sizes at the best rate, then drop rates at the chosen size.
 
     `compare` also times one epoch of the plain way, on the same machine in the same run. `told` is
     called with each sweep when it is done; by default it prints the table.
@@ -344,8 +369,9 @@ def three_sweeps(
         if not values:
             continue
         labelled = made(replace(current, epochs=epochs), values)
-        found.append(sweep(title, labelled, chosen, train, validation, machine))
-        current = replace(found[-1].best.settings, seed=settings.seed)
+        small = title == "inner size"
+        found.append(sweep(title, labelled, chosen, train, validation, machine, prefer_small=small))
+        current = replace(found[-1].chosen.settings, seed=settings.seed)
         (told or print_sweep)(found[-1])
     seconds = time.perf_counter() - start
     done = sum(len(t.history["loss"]) for s in found for row in s.rows for t in row.trials)

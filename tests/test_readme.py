@@ -1,5 +1,6 @@
 """README's examples run as they stand, and its commands are those of the project."""
 
+import importlib
 import os
 import re
 import subprocess
@@ -56,6 +57,20 @@ def test_commands_exist():
     assert len(commands) >= 4
     for command in commands:
         assert cli._parser().parse_args(command).command == command[0]
+
+
+def test_commands_of_the_reference_exist():
+    """So does every `python -m …` line."""
+    pytest.importorskip("keras")
+    commands = [
+        line.split("#")[0].split()[2:]
+        for block in SHELL_BLOCKS
+        for line in block.splitlines()
+        if line.startswith("python -m ")
+    ]
+    assert len(commands) >= 4
+    for module, *told in commands:
+        importlib.import_module(module).parser().parse_args(told)
 
 
 def test_extras_exist():

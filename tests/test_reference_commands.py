@@ -430,6 +430,23 @@ def test_what_a_sweep_says_by_hand():
     assert all(len(row) == len(head) for row in rows)
 
 
+def test_of_sizes_the_smallest_that_is_as_good_goes_on():
+    def rows(*bests):
+        return [sweep.Row(str(10**i), [trial([best], [1])]) for i, best in enumerate(bests)]
+
+    # One standard error of 0.9 with 100 photos is 0.03.
+    found = sweep.Sweep("inner size", rows(0.5, 0.88, 0.9), 100, prefer_small=True)
+    assert found.chosen.best == 0.88
+    assert found.best.best == 0.9
+    assert "Going on with 10: the smallest within one standard error" in found.sentence()
+    assert (
+        sweep.Sweep("inner size", rows(0.5, 0.86, 0.9), 100, prefer_small=True).chosen.best == 0.9
+    )
+    plain = sweep.Sweep("learning rate", rows(0.5, 0.88, 0.9), 100)
+    assert plain.chosen.best == 0.9
+    assert "Going on" not in plain.sentence()
+
+
 def test_among_equals_the_first_is_chosen():
     rows = [sweep.Row(name, [trial([0.5], [1, 0])]) for name in "ab"]
     assert sweep.Sweep("x", rows, 2).best_row == 0
