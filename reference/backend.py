@@ -60,6 +60,15 @@ class Machine:
 
         return on_tensorflow.scope(self.strategy)
 
+    def steps_per_execution(self, steps: int) -> int:
+        """How many steps of a small model to take in one call, of `steps` in an epoch.
+
+        A call takes longer than such a step. torch, and several devices, take one at a time.
+        """
+        if self.strategy is not None or self.backend == "torch":
+            return 1
+        return max(1, steps)
+
     def jit_compile(self, small: bool) -> bool | str:
         """Whether XLA compiles the training step.
 
@@ -167,6 +176,8 @@ def _devices(backend: str, wanted: str, deterministic: bool) -> tuple[tuple[str,
         import torch
 
         gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        if wanted == "cpu" and gpus:
+            raise ValueError("torch takes the GPU that it finds: set KERAS_TORCH_DEVICE=cpu.")
         if deterministic:
             torch.use_deterministic_algorithms(True)
         name = f"torch {torch.__version__}"

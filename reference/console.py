@@ -56,7 +56,9 @@ def out_of_memory(error: Exception, batch_size: int | None) -> str | None:
     words = r"RESOURCE_EXHAUSTED|ResourceExhausted|OutOfMemory|out of memory|MemoryError"
     if not isinstance(error, MemoryError) and not re.search(words, text):
         return None
-    if batch_size is None or batch_size < 2:
+    if batch_size is None:
+        return "Out of memory: other programs hold too much of it, or the network is too large."
+    if batch_size < 2:
         return "Out of memory. Smaller photos (--image-size) need less."
     return (
         f"Out of memory with batches of {batch_size} photos: try --batch-size {batch_size // 2}, "

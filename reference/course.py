@@ -24,6 +24,7 @@ from reference.console import (
     add_backend_options,
     add_base_options,
     add_data_options,
+    count,
     main,
     make_parser,
     positive,
@@ -185,9 +186,9 @@ def parser() -> argparse.ArgumentParser:
     add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
     add("--drop-epochs", type=positive, default=30, metavar="N",
         help="epochs with dropout; default: 30")  # fmt: skip
-    add("--augment-epochs", type=int, default=10, metavar="N",
+    add("--augment-epochs", type=count, default=10, metavar="N",
         help="epochs with augmentation, each a pass of the base; 0: none; default: 10")  # fmt: skip
-    add("--larger", type=int, default=299, metavar="PX", help="the larger image; 0: none")
+    add("--larger", type=count, default=299, metavar="PX", help="the larger image; 0: none")
     add("--seeds", type=positive, default=1, metavar="N", help="trials of each value; default: 1")
     add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
     add("--resume", action="store_true", help="go on with an interrupted run in --output")

@@ -65,6 +65,11 @@ class Photos:
                 whole.update(digest)
         return whole.hexdigest()
 
+    def classes_sha256(self) -> str:
+        """A checksum of the classes' names and of each photo's class."""
+        told = json.dumps([self.class_names, self.labels.tolist()])
+        return hashlib.sha256(told.encode()).hexdigest()
+
 
 def _file_sha256(path: str) -> bytes:
     return hashlib.sha256(Path(path).read_bytes()).digest()

@@ -129,7 +129,7 @@ class Judged:
             lines.append(
                 f"That is {abs(drop):.3f} {'below' if drop >= 0 else 'above'} the best validation "
                 f"accuracy ({self.validation_accuracy:.3f})"
-                + (", which chose the epoch and so flatters the model." if drop >= 0 else ".")
+                + (", which chose the epoch and so flatters the model." if drop > 0 else ".")
             )
         return " ".join(lines)
 
@@ -254,6 +254,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", required=True, metavar="DIR", help="as for reference.train")
     made.add_argument("--split", choices=data.SPLITS, default="test", help="default: test")
     made.add_argument("--output", type=Path, metavar="DIR", help="default: the model's folder")
+    made.add_argument(
+        "--skip-bad-images", action="store_true", help="leave damaged photos out, by name"
+    )
     return made
 
 
@@ -265,7 +268,9 @@ def command(options: argparse.Namespace) -> None:
             f"There is no folder {str(folder)!r}. --split validation judges by the validation "
             "photos, which chose the model: what they say is a little too good."
         )
-    judged = evaluate(saved, data.find_split(folder, options.split))
+    photos = data.check(data.find_split(folder, options.split), options.skip_bad_images)
+    validation = saved.about.training.get("val_accuracy") if options.split == "test" else None
+    judged = evaluate(saved, photos, validation)
     say(judged.summary())
     say(judged.report())
     output = options.output or options.model.parent

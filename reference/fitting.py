@@ -8,7 +8,6 @@ at any moment goes on to the same history and the same best model.
 
 import csv
 import json
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,11 +82,13 @@ def scores(logits: Array, y: Array) -> tuple[float, float]:
 class BestModel(keras.callbacks.ModelCheckpoint):
     """Keras's checkpoint of the best epoch, `save_best_only`, written by a function of ours.
 
-    `write` saves the whole model, though only its head is trained, and never half of it. `best` is
-    the accuracy to beat, where a run goes on.
+    `write(accuracy)` saves the whole model, though only its head is trained, and never half of it.
+    `best` is the accuracy to beat, where a run goes on.
     """
 
-    def __init__(self, path: Path, write: Callable[[], None], best: float | None = None) -> None:
+    def __init__(
+        self, path: Path, write: Callable[[float], None], best: float | None = None
+    ) -> None:
         super().__init__(
             str(path),
             monitor="val_accuracy",
@@ -98,7 +99,7 @@ class BestModel(keras.callbacks.ModelCheckpoint):
         self._write = write
 
     def set_model(self, model: Any) -> None:
-        super().set_model(_Saves(self._write))
+        super().set_model(_Saves(lambda: self._write(float(self.best))))
 
 
 class _Saves:
@@ -156,12 +157,12 @@ def is_over(history: History, patience: int | None, since: int = 0) -> bool:
 class ValidationHere(keras.callbacks.Callback):
     """Validation by one process alone, which `fit` cannot do where several train together."""
 
-    def __init__(self, logits: Callable[[Any], Array], y: Array) -> None:
+    def __init__(self, logits: Callable[[], Array], y: Array) -> None:
         super().__init__()
         self._logits, self._y = logits, y
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        logs["val_loss"], logs["val_accuracy"] = scores(self._logits(self.model), self._y)
+        logs["val_loss"], logs["val_accuracy"] = scores(self._logits(), self._y)
 
 
 def run_epochs(
@@ -244,7 +245,7 @@ def read_state(path: Path, about: Mapping[str, Any]) -> State:
             values = [np.asarray(file[name]) for name in sorted(file.files) if name != "told"]
         before, now = told["about"], dict(about)
         state = State(told["history"], told["fine_tuning_since"], values)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever a damaged archive makes of itself
         raise ValueError(f"{path} is damaged ({error}): start anew, without --resume.") from error
     other = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     if other:

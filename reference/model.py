@@ -75,9 +75,14 @@ class Base:
     input_range: str = "signed"
 
     def sha256(self) -> str:
-        """A checksum of the weights and of what comes before them."""
+        """A checksum of the weights, of the layers, and of what comes before them."""
         whole = hashlib.sha256(np.concatenate([*self.pixels.matrix, self.pixels.offset]).tobytes())
-        for variable in self.network.variables:
+        for layer in all_layers(self.network):
+            # Without names, which Keras counts on from one model to the next.
+            config = {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable")}
+            told = json.dumps([type(layer).__name__, config], default=lambda o: type(o).__name__)
+            whole.update(told.encode())
+        for variable in self.network.weights:
             value = np.ascontiguousarray(keras.ops.convert_to_numpy(variable), np.float32)
             whole.update(f"{variable.path.rpartition('/')[2]} {value.shape}".encode())
             whole.update(value.data)
@@ -129,7 +134,8 @@ def load_base(
     if name.lower() in known:
         function, module = known[name.lower()]
         network = _application(function, image_size, weights)
-        return Base(name.lower(), network, probed(module.preprocess_input), image_size)
+        pixels = probed(module.preprocess_input)
+        return Base(name.lower(), _quiet(network), pixels, image_size)
     if not name.endswith((".keras", ".h5")):
         raise ValueError(
             f"--base is a name of keras.applications or a .keras file. Received {name!r}. "
@@ -146,7 +152,7 @@ def load_base(
     if keras.config.dtype_policy().name != "float32":
         network = with_policy(network, keras.config.dtype_policy().name)
     network.trainable = False
-    return Base(Path(name).stem, network, pixels, image_size, input_range)
+    return Base(Path(name).name, _quiet(network), pixels, image_size, input_range)
 
 
 def _application(
@@ -216,7 +222,21 @@ def _from_file(path: Path) -> keras.Model:
         raise ValueError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
     if not isinstance(model, keras.Model):
         raise ValueError(f"{path} holds a {type(model).__name__}, not a model.")
+    if not model.built or not getattr(model, "inputs", None):
+        raise ValueError(f"{path} holds a model that does not say its input: start it with Input.")
     return model
+
+
+def _quiet(network: keras.Model) -> keras.Model:
+    """Without what is random in training (dropout, stochastic depth): the base is to stay as it is.
+
+    `training=False` alone does not do it: Keras 3's fit overrides it (keras issue 20285).
+    """
+    for layer in all_layers(network):
+        for name in ("rate", "drop_path_rate"):
+            if isinstance(getattr(layer, name, None), float):
+                setattr(layer, name, 0.0)
+    return network
 
 
 def _features_of(network: keras.Model, name: str) -> keras.Model:
@@ -250,7 +270,8 @@ def _refuse_whole_h5(path: Path) -> None:
 
 
 def _check_size(network: keras.Model, image_size: int, name: str) -> None:
-    _, height, width, channels = network.inputs[0].shape
+    shape = tuple(network.inputs[0].shape)
+    _, height, width, channels = shape if len(shape) == 4 else (None, 0, 0, 0)
     if channels != 3 or not {height, width} <= {None, image_size}:
         raise ValueError(
             f"{name} takes photos of shape {tuple(network.inputs[0].shape[1:])}. "
@@ -394,7 +415,7 @@ def save(model: keras.Model, path: str | Path, about: About) -> None:
 @contextmanager
 def plain(model: keras.Model) -> Iterator[keras.Model]:
     """The model itself, or a copy without mixed precision and distribution: opens everywhere."""
-    in_float32 = all(layer.compute_dtype == "float32" for layer in _all_layers(model))
+    in_float32 = all(layer.compute_dtype == "float32" for layer in all_layers(model))
     if keras.distribution.distribution() is None and in_float32:
         yield model
         return
@@ -434,10 +455,10 @@ def with_policy(model: keras.Model, policy: str) -> keras.Model:
     return copy
 
 
-def _all_layers(model: keras.Model) -> Iterator[keras.Layer]:
+def all_layers(model: keras.Model) -> Iterator[keras.Layer]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _all_layers(layer)
+            yield from all_layers(layer)
         else:
             yield layer
 
@@ -504,7 +525,7 @@ def load(path: str | Path) -> Saved:
         model = _classifier(base, classes, about.size_inner, about.droprate)
         try:
             model.load_weights(path)
-        except (ValueError, OSError, KeyError) as error:
+        except Exception as error:  # whatever a damaged archive makes of itself
             raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     if model.output_shape != (None, len(about.class_names)):
         raise ValueError(

@@ -133,15 +133,18 @@ class Processes:
         return slice(total * index // self.count, total * (index + 1) // self.count)
 
 
-def run_here(model: Any, x: Array, batch_size: int) -> Array:
-    """The model's outputs for x, computed by this process alone from its copy of the weights."""
-    local = [
-        [variable.value.addressable_data(0) for variable in variables]
-        for variables in (model.trainable_variables, model.non_trainable_variables)
-    ]
+def here(model: Any) -> Any:
+    """The model as a function of an array, computed by this process alone from its weights."""
     run = jax.jit(lambda weights, x: model.stateless_call(*weights, x, training=False)[0])
-    parts = [run(local, x[at : at + batch_size]) for at in range(0, len(x), batch_size)]
-    return np.concatenate([np.asarray(part) for part in parts])
+
+    def outputs(x: Array) -> Array:
+        own = [
+            [variable.value.addressable_data(0) for variable in variables]
+            for variables in (model.trainable_variables, model.non_trainable_variables)
+        ]
+        return np.asarray(run(own, x))
+
+    return outputs
 
 
 def compiled(model: Any) -> Any:

@@ -72,7 +72,7 @@ def try_head(settings: Settings, train: Features, validation: Features, machine:
         classes = train.y.shape[1]
         layers = models.head_layers(classes, settings.size_inner, settings.droprate)
         head = keras.Model(inputs, models.through(layers, inputs), name="head")
-        steps = max(1, len(train) // settings.batch_size) if machine.strategy is None else 1
+        steps = machine.steps_per_execution(len(train) // settings.batch_size)
         models.compile_for(head, settings.learning_rate, machine.jit_compile(small=True), steps)
     best, history = fitting.BestWeights(), fitting.empty_history()
     fitting.run_epochs(

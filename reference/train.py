@@ -109,6 +109,7 @@ class _Run:
             "weights": base.sha256(),
             "photos": splits.train.sha256(),
             "validation photos": splits.validation.sha256(),
+            "classes": splits.train.classes_sha256(),
             "image_size": reader.image_size,
             "interpolation": reader.interpolation,
             "precision": machine.precision,
@@ -147,8 +148,12 @@ class _Run:
             self.state = fitting.read_state(self.state_path, self.about)
             self.history = self.state.history
             self.fine_tuning_since = self.state.fine_tuning_since
-            if self.verbose:
-                say(f"Going on after epoch {len(self.history['loss'])}.")
+        if resume and self.machine.processes is not None:
+            done = np.array([len(self.history["loss"])])
+            everywhere = self.machine.processes.gather(done, self.machine.processes.count)
+            self._check_shared(len(set(everywhere.tolist())) == 1)
+        if self.state is not None and self.verbose:
+            say(f"Going on after epoch {len(self.history['loss'])}.")
         settings = self.settings
         if self.fine_tuning_since is None:
             learner = self._learner(settings.learning_rate, on_features=self.found is not None)
@@ -159,6 +164,14 @@ class _Run:
             fitting.write_history(self.output / "history.csv", self.history)
         return Result(self.model_path, self.history, self._about())
 
+    def _check_shared(self, same: bool) -> None:
+        assert self.machine.processes is not None
+        if not self.machine.processes.agree(same):
+            raise ValueError(
+                f"Several processes share one --output. {str(self.output)!r} is not the same "
+                "folder for all of them: put it on a disk that every machine sees."
+            )
+
     def _fine_tune(self) -> None:
         """From the best epoch so far on, the base's last layers learn too, slowly."""
         settings = self.settings
@@ -167,19 +180,25 @@ class _Run:
         first = network.layers.index(_first_of(network, settings.fine_tune))
         network.trainable = True
         for number, layer in enumerate(network.layers):
+            layer.trainable = number >= first
+        for layer in models.all_layers(network):
             # BatchNormalization keeps its statistics: a few photos would make them worse. Frozen it
             # does; `training=False`, as the base was called, does not outlast Keras 3's fit, which
             # calls everything with training=True (keras issue 20285).
-            statistics = isinstance(layer, keras.layers.BatchNormalization)
-            layer.trainable = number >= first and not statistics
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+        begins = self.fine_tuning_since is None
         if self.fine_tuning_since is None:
             self.fine_tuning_since = len(self.history["loss"])
             if self.machine.processes is not None:
                 self.machine.processes.agree(True)  # the first one has written the file
+                self._check_shared(self.model_path.is_file())
             with models.of_this_process():
                 best = models.load(self.model_path).model.get_weights()
             self.whole.set_weights(best)
         learner = self._learner(settings.fine_tune_rate, on_features=False)
+        if begins:  # before the file holds anything else than the best head
+            self._after_epoch(learner)
         last = self.fine_tuning_since + settings.fine_tune_epochs
         self._epochs(learner, last, self.fine_tuning_since, on_features=False)
 
@@ -192,23 +211,22 @@ class _Run:
                 learner = augmented(self.whole, self.settings.seed)
             else:
                 learner = self.whole
-            # A small head takes less time than the call of a step: many steps to a call.
-            # (Several devices cannot do that with a `PyDataset`.)
             steps = len(self.splits.train) // self.settings.batch_size
-            if self.machine.strategy is not None:
-                steps = 1
             models.compile_for(
                 learner,
                 learning_rate,
                 self.machine.jit_compile(small=on_features),
-                max(1, steps) if on_features else 1,
+                self.machine.steps_per_execution(steps) if on_features else 1,
             )
+            # Now, by all processes and devices together: a state needs its variables.
+            learner.optimizer.build(learner.trainable_variables)
         return learner
 
     def _epochs(self, learner: keras.Model, last: int, since: int, on_features: bool) -> None:
         settings, group = self.settings, self.machine.processes
         if self.state is not None and self.fine_tuning_since == self.state.fine_tuning_since:
-            fitting.restore(learner, self.state.values)
+            with self.machine.scope():
+                fitting.restore(learner, self.state.values)
             self.state = None
         done = len(self.history["loss"])
         if done >= last or fitting.is_over(self.history, settings.patience, since):
@@ -219,7 +237,7 @@ class _Run:
         validation: Batches | None = Batches(validation_x, validation_y, settings.batch_size)
         callbacks: list[keras.callbacks.Callback] = []
         if group is not None:
-            callbacks.append(self._validation_here(validation_x, validation_y))
+            callbacks.append(self._validation_here(learner, validation_x, validation_y))
             validation = None
         if self.machine.is_first:
             best = max(self.history["val_accuracy"], default=None)
@@ -254,15 +272,17 @@ class _Run:
             self.read = train_x, validation_x
         return self.read
 
-    def _validation_here(self, x: Any, y: Array) -> keras.callbacks.Callback:
-        from reference.on_jax import run_here
+    def _validation_here(self, learner: keras.Model, x: Any, y: Array) -> keras.callbacks.Callback:
+        from reference.on_jax import here
 
         group, size = self.machine.processes, self.settings.batch_size
+        own = np.arange(len(y))[group.share(len(y))]
+        parts = [own[at : at + size] for at in range(0, len(own), size)]
+        run = here(learner)
 
-        def logits(learner: keras.Model) -> Array:
-            own = np.arange(len(y))[group.share(len(y))]
-            found = run_here(learner, x(own) if callable(x) else x[own], size)
-            return np.asarray(group.gather(found, len(y)))
+        def logits() -> Array:
+            found = [run(x(rows) if callable(x) else x[rows]) for rows in parts]
+            return np.asarray(group.gather(np.concatenate(found), len(y)))
 
         return fitting.ValidationHere(logits, y)
 
@@ -273,8 +293,10 @@ class _Run:
                 self.state_path, self.about, self.history, self.fine_tuning_since, learner
             )
 
-    def _write_model(self) -> None:
-        models.save(self.whole, self.model_path, self._about())
+    def _write_model(self, accuracy: float) -> None:
+        about = self._about()
+        about.training["val_accuracy"] = accuracy
+        models.save(self.whole, self.model_path, about)
 
     def _about(self) -> About:
         settings = self.settings
@@ -388,6 +410,8 @@ def prepare(options: argparse.Namespace) -> tuple[Machine, Splits, Reader, Base]
     if options.skip_bad_images:
         checked = [None if p is None else data.check(p, skip=True) for p in splits]
         splits = Splits(*checked)  # type: ignore[arg-type]
+    elif splits.test is not None:
+        data.check(splits.test)  # read only at the end, when it would be too late to hear of it
     with machine.scope():
         base = models.load_base(
             options.base, options.image_size, options.weights, options.input_range
@@ -424,7 +448,9 @@ def command(options: argparse.Namespace) -> None:
             "There is no test folder, so nothing has judged this model yet: the validation photos "
             "chose it. Put photos that it never saw into test/CLASS/."
         )
-    elif machine.processes is None:
+    elif machine.processes is not None:
+        say("Now, in one process: python -m reference.evaluate, for the test photos.")
+    else:
         judged = evaluate.evaluate(models.load(result.path), splits.test, result.best)
         say(judged.summary())
         evaluate.write(judged, options.output)

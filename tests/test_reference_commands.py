@@ -120,7 +120,7 @@ def test_a_likely_typo_of_299_is_asked_about(clothes, capsys):
         (MemoryError(), 32, "try --batch-size 16"),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes"), 64, "size 32"),
         (RuntimeError("CUDA out of memory. Tried to allocate"), 1, "Smaller photos"),
-        (MemoryError(), None, "Smaller photos"),
+        (MemoryError(), None, "other programs"),
     ],
 )
 def test_out_of_memory_says_what_to_try(error, batch_size, words):
@@ -200,6 +200,18 @@ def test_without_test_photos_nothing_is_claimed(clothes, options, tmp_path, caps
     assert "--split validation" in capsys.readouterr().err
 
 
+def test_a_bad_test_photo_is_named_before_training(clothes, options, tmp_path, capsys):
+    copy = shutil.copytree(clothes, tmp_path / "copy")
+    bad = sorted((copy / "test" / "hat").iterdir())[0]
+    bad.write_bytes(b"no photo")
+    told = ["--data", str(copy), "--epochs", "1", "--output", str(tmp_path / "out")]
+    assert training.run([*options, *told]) == 2
+    assert bad.name in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert training.run([*options, *told, "--skip-bad-images"]) == 0
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["photos"] == 39
+
+
 def test_evaluate_says_the_same_as_train(trained, clothes, tmp_path, capsys):
     told = ["--data", str(clothes), "--output", str(tmp_path)]
     assert evaluate.run([str(trained / "model.keras"), *told]) == 0
@@ -207,6 +219,7 @@ def test_evaluate_says_the_same_as_train(trained, clothes, tmp_path, capsys):
     wanted = json.loads((trained / "evaluation.json").read_text())
     assert found["confusion"] == wanted["confusion"]
     assert found["mistakes"] == wanted["mistakes"]
+    assert found["validation_accuracy"] == pytest.approx(wanted["validation_accuracy"])
     printed = capsys.readouterr().out
     assert f"Test accuracy: {wanted['accuracy']:.3f}" in printed
     assert "macro avg" in printed

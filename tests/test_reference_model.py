@@ -60,7 +60,7 @@ def test_every_network_of_keras_is_known_by_its_lower_case_name():
 
 def test_a_base_is_frozen_and_its_size_is_checked(tiny_base, base):
     assert base.network.trainable_variables == []
-    assert base.name == "tiny"
+    assert base.name == "tiny.keras"
     with pytest.raises(ValueError, match=r"does not take photos of 70x70 pixels.*71.*image-size"):
         models.load_base("xception", 70, "none")
 
@@ -267,7 +267,7 @@ def written(tmp_path, base, **changes):
 def test_the_file_has_all_that_a_prediction_needs(base, photos, tmp_path):
     model, path = written(tmp_path, base)
     saved = models.load(path)
-    assert saved.about == about(base="tiny", size_inner=6, droprate=0.2)
+    assert saved.about == about(base="tiny.keras", size_inner=6, droprate=0.2)
     wanted = features.outputs(model, photos.test, Reader(48), "", show=False)
     found = features.outputs(saved.model, photos.test, saved.about.reader, "", show=False)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
@@ -357,3 +357,45 @@ def test_other_files_are_refused_in_a_sentence(tmp_path):
         models.load(tmp_path / "model.keras")
     with pytest.raises(ValueError, match=r"name ends in .keras. Received.*model.h5"):
         models.save(None, tmp_path / "model.h5", about())
+
+
+def test_a_base_file_with_the_name_of_a_network_stays_itself(tmp_path, photos):
+    """Else the file would be opened with Keras's network of that name, or its preprocessing."""
+    keras.utils.set_random_seed(3)
+    network = keras.applications.MobileNet(
+        include_top=False, weights=None, input_shape=(48, 48, 3), alpha=0.25
+    )
+    network.save(tmp_path / "mobilenet.keras")
+    base = models.load_base(str(tmp_path / "mobilenet.keras"), 48, input_range="unit")
+    model, path = written(tmp_path, base)
+    found = features.outputs(models.load(path).model, photos.test, Reader(48), "", show=False)
+    wanted = features.outputs(model, photos.test, Reader(48), "", show=False)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_base_with_other_layers_and_the_same_weights_is_another_base(tmp_path):
+    def saved(name, activation):
+        keras.utils.set_random_seed(3)
+        inputs = keras.Input((None, None, 3))
+        keras.Model(inputs, keras.layers.Conv2D(4, 3, activation=activation)(inputs)).save(
+            tmp_path / name
+        )
+        return models.load_base(str(tmp_path / name), 48).sha256()
+
+    assert saved("a.keras", "relu") == saved("b.keras", "relu")
+    assert saved("a.keras", "relu") != saved("a.keras", "tanh")
+
+
+def test_nothing_in_a_base_is_random(tmp_path):
+    inputs = keras.Input((48, 48, 3))
+    x = keras.layers.Dropout(0.5)(keras.layers.Conv2D(4, 3)(inputs))
+    keras.Model(inputs, x).save(tmp_path / "dropping.keras")
+    base = models.load_base(str(tmp_path / "dropping.keras"), 48)
+    model = models.make_model(base, 10)
+    x = np.random.default_rng(0).uniform(0, 255, (2, 48, 48, 3)).astype("float32")
+    first, again, plain = (np.asarray(model(x, training=t)) for t in (True, True, False))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, plain)
+    before = base.sha256()
+    model.fit(x, np.eye(10)[:2], verbose=0)
+    assert base.sha256() == before

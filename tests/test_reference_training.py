@@ -251,10 +251,10 @@ def test_a_run_that_was_interrupted_comes_to_the_same(learn, monkeypatch, stage,
 
     write_model, write_state = training._Run._write_model, fitting.write_state
 
-    def model(run):
+    def model(run, accuracy):
         if stage == "before the model":
             stop()
-        write_model(run)
+        write_model(run, accuracy)
         if stage == "after the model":
             stop()
 
@@ -354,3 +354,38 @@ def test_a_run_that_is_really_killed_goes_on_to_the_same(clothes, tiny_base, tmp
         "confusion.png", "curves.png", "evaluation.json", "history.csv", "mistakes.png",
         "model.keras", "report.txt", "state.npz",
     ]  # fmt: skip
+
+
+def test_a_kill_within_the_first_epoch_of_fine_tuning_loses_nothing(learn, monkeypatch):
+    """The file holds fine-tuned weights by then, and is no longer the best head to start from."""
+    settings = replace(QUICK, epochs=2, fine_tune="block2", fine_tune_epochs=2, fine_tune_rate=0.02)
+    wanted = learn(settings, name="whole")
+    assert fitting.best_epoch(wanted.history) >= 2, "fine-tuning must write the file"
+    write_model = training._Run._write_model
+
+    def model(run, accuracy):
+        write_model(run, accuracy)
+        if run.fine_tuning_since is not None:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "_write_model", model)
+        with pytest.raises(Killed):
+            learn(settings, name="broken")
+    assert learn(settings, name="broken", resume=True).history == wanted.history
+
+
+def test_a_resumed_run_has_the_same_classes(splits, tiny_base, tmp_path, machine):
+    base = models.load_base(str(tiny_base), 48)
+
+    def run(train, resume):
+        return training.train(
+            splits._replace(train=train), base, QUICK, tmp_path, machine, Reader(48), resume=resume
+        )
+
+    run(splits.train, False)
+    other = replace(splits.train, labels=splits.train.labels[::-1].copy())
+    with pytest.raises(ValueError, match="classes was"):
+        run(other, True)
+    with pytest.raises(ValueError, match="classes was"):
+        run(replace(splits.train, class_names=tuple("abcdefghij")), True)
