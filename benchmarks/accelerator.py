@@ -101,23 +101,22 @@ def _inference(model: keras.Model) -> Callable[[Any], Any]:
 # ---------------------------------------------------------------------------------------------
 
 
-def flops(network: keras.Model) -> float:
+def flops(network: keras.Model, size: int) -> float:
     """Operations of one photo's way through the network: two for each weight at each position.
 
     Convolutions and dense layers; normalization and activation are counted as nothing.
     """
-    total = 0.0
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            total += flops(layer)
-            continue
-        kernels = [w for w in layer.weights if "kernel" in w.name]
-        if not kernels:
-            continue
-        shape = layer.output.shape
-        positions = float(np.prod(shape[1:-1])) if len(shape) == 4 else 1.0
-        total += 2 * positions * sum(float(np.prod(w.shape)) for w in kernels)
-    return total
+    kernels = {
+        layer: sum(float(np.prod(w.shape)) for w in layer.weights if "kernel" in w.name)
+        for layer in network.layers
+    }
+    counted = [layer for layer, weights in kernels.items() if weights]
+    every = keras.Model(network.inputs, [layer.output for layer in counted])
+    shapes = every.compute_output_shape((1, size, size, 3))
+    return sum(
+        2 * kernels[layer] * float(np.prod(shape[1:-1]))
+        for layer, shape in zip(counted, shapes, strict=True)
+    )
 
 
 def measure(
@@ -138,7 +137,7 @@ def measure(
         classifier = models.make_model(base, 10)
     finally:
         keras.config.set_dtype_policy("float32")
-    per_photo = flops(extractor)
+    per_photo = flops(base.network, size)
     rng = np.random.default_rng(0)
     pixels = rng.uniform(0, 255, (batch_size, size, size, 3)).astype(np.float32)
     targets = np.eye(10, dtype=np.float32)[rng.integers(0, 10, batch_size)]

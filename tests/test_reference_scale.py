@@ -3,6 +3,7 @@
 import ast
 import csv
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 import reference
+from benchmarks import accelerator
 from reference import data, evaluate
 from reference import model as models
 
@@ -138,6 +140,33 @@ def test_copies_on_two_devices_train_what_one_does(clothes, tiny_base, tmp_path)
         history(tmp_path / "two"), history(tmp_path / "one"), rtol=2e-4, atol=1e-6
     )
     assert keras.backend.backend() == "tensorflow"
+
+
+def test_operations_are_counted_as_by_hand():
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same")(inputs)  # 24 × 24 places
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.SeparableConv2D(5, 3)(x)  # 22 × 22
+    wanted = 2 * 24 * 24 * (3 * 3 * 3 * 4) + 2 * 22 * 22 * (3 * 3 * 4 + 4 * 5)
+    assert accelerator.flops(keras.Model(inputs, x), 48) == wanted
+
+
+def test_the_accelerators_benchmark_tells_every_rate(tiny_base, clothes, tmp_path, capsys):
+    told = [
+        "--base", str(tiny_base), "--data", str(clothes), "--image-size", "48", "--batch-size",
+        "8", "--json", str(tmp_path / "rates.json"),
+    ]  # fmt: skip
+    assert accelerator.run(told) == 0
+    found = json.loads((tmp_path / "rates.json").read_text())
+    assert len(found["rows"]) == 2 * 4
+    assert {row["precision"] for row in found["rows"]} == {"float32", "mixed_bfloat16"}
+    for row in found["rows"]:
+        assert row["photos_per_second"] > 0
+        assert row["share"] == pytest.approx(
+            row["teraflops"] * 1e12 / found["peaks"][row["precision"]]
+        )
+    assert capsys.readouterr().out.count("photos/s") == 8
+    assert keras.config.dtype_policy().name == "float32"
 
 
 # ---------------------------------------------------------------------------------------------
