@@ -67,6 +67,7 @@ def extract(
     machine: Machine,
     cache: str | Path | None = None,
     show: bool = True,
+    batch_size: int = BATCH,
 ) -> Features:
     """The vectors of all photos, from the cache if they are there, else computed and kept.
 
@@ -85,7 +86,7 @@ def extract(
         x = None  # one lacks them, and needs the others to compute them
     computed = x is None
     if x is None:
-        x = _compute(photos, reader, base, machine, show)
+        x = _compute(photos, reader, base, machine, show, batch_size)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as temporary, temporary.open("wb") as file:
@@ -110,13 +111,17 @@ def _read(path: Path, about: dict[str, Any], count: int) -> Array | None:
     return x
 
 
-def _compute(photos: Photos, reader: Reader, base: Base, machine: Machine, show: bool) -> Array:
+def _compute(
+    photos: Photos, reader: Reader, base: Base, machine: Machine, show: bool, batch_size: int
+) -> Array:
     with machine.scope():
         extractor = base.extractor()
     extractor.compile(jit_compile=machine.jit_compile(small=False))
     group = machine.processes
     part = slice(None) if group is None else group.share(len(photos))
-    x = outputs(extractor, photos, reader, f"Features of {photos.name}", show, part)
+    # A batch that is too large for training's memory is not tried here first.
+    size = min(BATCH, batch_size)
+    x = outputs(extractor, photos, reader, f"Features of {photos.name}", show, part, size)
     if not np.isfinite(x).all():
         raise ValueError(
             f"The base makes NaN or infinity of photos in {photos.name}: are its weights whole, "
@@ -132,6 +137,7 @@ def outputs(
     title: str,
     show: bool = True,
     part: slice = slice(None),
+    batch_size: int = BATCH,
 ) -> Array:
     """The model's outputs for the photos (or a `part` of them): one float32 row each.
 
@@ -142,8 +148,8 @@ def outputs(
     rows = np.empty((count, model.output_shape[-1]), np.float32)
     done = 0
     with progress(title, count, show) as advance:
-        for batch in decoded(photos, reader, BATCH, part):
-            missing = np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)
+        for batch in decoded(photos, reader, batch_size, part):
+            missing = np.zeros((batch_size - len(batch), *batch.shape[1:]), batch.dtype)
             y = model.predict_on_batch(np.concatenate([batch, missing]))
             rows[done : done + len(batch)] = keras.ops.convert_to_numpy(y)[: len(batch)]
             done += len(batch)

@@ -353,7 +353,7 @@ def three_sweeps(
     """
     start = time.perf_counter()
     train, validation = (
-        features.extract(photos, reader, base, machine, cache)
+        features.extract(photos, reader, base, machine, cache, batch_size=settings.batch_size)
         for photos in splits[:2]
         if photos is not None
     )

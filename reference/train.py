@@ -121,7 +121,9 @@ class _Run:
         self.found: tuple[features.Features, features.Features] | None = None
         if not settings.augment:
             train_x, validation_x = (
-                features.extract(photos, reader, base, machine, cache, show=self.verbose > 0)
+                features.extract(
+                    photos, reader, base, machine, cache, self.verbose > 0, settings.batch_size
+                )
                 for photos in splits[:2]
                 if photos is not None
             )

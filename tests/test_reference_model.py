@@ -177,6 +177,16 @@ def test_features_and_head_give_the_whole_models_logits(base, photos, machine, t
 # ---------------------------------------------------------------------------------------------
 
 
+def test_smaller_batches_give_the_same_features(base, photos, machine):
+    found = [
+        features.extract(
+            photos.validation, Reader(48), base, machine, show=False, batch_size=size
+        ).x
+        for size in (7, 500)
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-6)
+
+
 def test_features_are_computed_once(base, photos, machine, tmp_path, monkeypatch):
     first = features.extract(photos.validation, Reader(48), base, machine, tmp_path, show=False)
     assert first.computed
