@@ -161,15 +161,14 @@ class SequenceBatches(_DataBatches):
         if self.shuffle:
             order = seeding.default_generator().permutation(self.steps or 0)
         with ThreadPoolExecutor(1, thread_name_prefix="minicnn-batches") as thread:
+            # Who stops early still waits for the batch under way: reading it may move the data on
+            # (a shuffle, a count of batches), which must not depend on who was faster.
             coming = thread.submit(self.data.__getitem__, int(order[0]))
-            try:
-                for following in [*order[1:], None]:
-                    batch = coming.result()
-                    if following is not None:
-                        coming = thread.submit(self.data.__getitem__, int(following))
-                    yield as_batch(batch)
-            finally:
-                coming.cancel()
+            for following in [*order[1:], None]:
+                batch = coming.result()
+                if following is not None:
+                    coming = thread.submit(self.data.__getitem__, int(following))
+                yield as_batch(batch)
 
     def on_epoch_begin(self) -> None:
         getattr(self.data, "on_epoch_begin", lambda: None)()

@@ -9,7 +9,7 @@ import pytest
 
 import minicnn
 from minicnn import Input, Model, Sequential, datasets, features, layers, rewriting, utils
-from minicnn.batches import make_batches
+from minicnn.batches import SequenceBatches, make_batches
 from minicnn.preprocessing.image import ImageDataGenerator
 
 Array = np.ndarray
@@ -316,3 +316,62 @@ def test_examples_by_number_are_those_of_the_batches(folder: Path) -> None:
         whole = batches.read(np.arange(count))
         seen = np.concatenate([np.asarray(batch.x) for batch in batches.epoch()])
         assert sorted(x.tobytes() for x in whole) == sorted(x.tobytes() for x in seen)
+
+
+class LateThreads:
+    """Threads that begin a task as late as they may: when its result is wanted, or at the end."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.tasks: list[Any] = []
+
+    def __enter__(self) -> "LateThreads":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for task in self.tasks:
+            if not task.cancelled():
+                task.result()
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        class Task:
+            state = "waiting"
+            value: Any = None
+
+            def cancelled(self) -> bool:
+                return self.state == "cancelled"
+
+            def cancel(self) -> None:
+                self.state = "cancelled" if self.state == "waiting" else self.state
+
+            def result(self) -> Any:
+                if self.state == "waiting":
+                    self.state, self.value = "done", function(*arguments)
+                return self.value
+
+        self.tasks.append(Task())
+        return self.tasks[-1]
+
+
+def test_who_stops_early_has_read_as_much_however_fast_the_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Counted:
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            self.seen.append(index)
+            return np.zeros((1, 2), np.float32), np.zeros(1)
+
+    def read_two(data: Counted) -> list[int]:
+        reader = SequenceBatches(data).epoch()
+        next(reader), next(reader)
+        reader.close()  # type: ignore[attr-defined]
+        return data.seen
+
+    assert read_two(Counted()) == [0, 1, 2]
+    monkeypatch.setattr("minicnn.batches.ThreadPoolExecutor", LateThreads)
+    assert read_two(Counted()) == [0, 1, 2]
