@@ -13,27 +13,24 @@ Convolutions take `algorithm`:
 - `"im2col"`  patches copied into a matrix, one matrix product for all of them. Any option, any
   dtype; the matrix costs memory and time.
 - `"direct"`  no matrix: tiles of the result are summed up in the processor's registers, straight
-  from the picture. float32, without dilation and groups.
-- `"auto"`    "direct" where it can, else "im2col".
+  from the picture. float32, without dilation.
+- `"winograd"` 3x3 kernels with strides 1 and a quarter of the multiplications; rounding errors are
+  about ten times those of the others. float32, without dilation.
+- `"auto"`    "winograd" from 8 channels and 8 filters on, else "direct", else "im2col", whichever
+  comes first of those that can (`minicnn.algorithms.choose`).
 """
 
-import math
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import buffers, kernels, naive, shapes
+from minicnn import algorithms, buffers, kernels, naive, shapes
 from minicnn.shapes import Pair
 
 Array = np.ndarray
 
-ALGORITHMS = ("auto", "direct", "im2col", "naive")
-
-# Patches of a block of images are gathered and multiplied before the next block is touched: a
-# block this large still lies in the cache when it is multiplied.
-_BLOCK_BYTES = 4 * 2**20
+ALGORITHMS = ("auto", *algorithms.ALGORITHMS, "naive")
 
 # Sums over all positions are split into this many parts whatever the number of threads, so that
 # the rounding, and so the result, is the same on one core and on many.
@@ -92,13 +89,11 @@ def _check_convolution(
     height, width = x.shape[1:3]
     kernel = (w.shape[0], w.shape[1])
     window = shapes.window((height, width), kernel, strides, padding, dilation, name)
-    can_be_direct = x.dtype == np.float32 and dilation == (1, 1) and groups == 1
-    if algorithm == "auto":
-        algorithm = "direct" if can_be_direct else "im2col"
-    elif algorithm == "direct" and not can_be_direct:
+    known = algorithms.ALGORITHMS.get(algorithm)
+    if known is not None and not known.can(window, x.dtype):
         raise ValueError(
-            f'{name} expects float32, dilation_rate=1 and groups=1 for algorithm="direct". '
-            f"Received {x.dtype}, dilation_rate={dilation}, groups={groups}."
+            f'{name} expects {known.needs} for algorithm="{algorithm}". Received {x.dtype}, '
+            f"a {kernel[0]}x{kernel[1]} kernel, strides={strides}, dilation_rate={dilation}."
         )
     return _Convolution(window, groups, algorithm)
 
@@ -111,160 +106,20 @@ def _check_gradient(dy: Array, shape: Sequence[int], x: Array, name: str) -> Arr
     return np.ascontiguousarray(dy)
 
 
-def _is_matrix_product(window: shapes.Window) -> bool:
-    """A 1x1 window that visits every pixel: x itself is the matrix of patches."""
-    return window.kernel == (1, 1) and window.strides == (1, 1)
-
-
-_scratch = threading.local()
-
-
-def _scratch_matrix(rows: int, columns: int, dtype: np.dtype) -> Array:
-    """A matrix to work in, the same memory each time: fresh memory costs more than filling it."""
-    buffers: dict[np.dtype, Array] = _scratch.__dict__.setdefault("buffers", {})
-    if dtype not in buffers or buffers[dtype].size < rows * columns:
-        buffers[dtype] = np.empty(rows * columns, dtype)
-    return buffers[dtype][: rows * columns].reshape(rows, columns)
-
-
-def _matmul(
-    a: Array, b: Array, a_turned: bool = False, b_turned: bool = False, out: Array | None = None
-) -> Array:
-    """a @ b; a `turned` matrix is given transposed. The same on any number of threads."""
-    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
-    rows, depth = a.shape[::-1] if a_turned else a.shape
-    columns = b.shape[0] if b_turned else b.shape[1]
-    parts, panels = kernels.matmul.plan(rows, depth, columns, a.itemsize)
-    if parts == 1 and out is not None:
-        sums = out.reshape(1, rows, columns)
-    else:
-        sums = np.empty((parts, rows, columns), a.dtype)
-    kernels.matmul.product(a, a_turned, b, b_turned, panels, sums)
-    if parts == 1:
-        return sums[0]
-    return np.sum(sums, axis=0, out=out)
-
-
-def _image_blocks(x: Array, w: Array, window: shapes.Window) -> list[slice]:
-    """Slices of the batch whose patches take about `_BLOCK_BYTES` each, at least one image."""
-    depth = w.shape[0] * w.shape[1] * w.shape[2]
-    image_bytes = window.out[0] * window.out[1] * depth * x.itemsize
-    images = x.shape[0]
-    step = images if _is_matrix_product(window) else max(1, _BLOCK_BYTES // max(image_bytes, 1))
-    return [slice(first, min(first + step, images)) for first in range(0, images, max(step, 1))]
-
-
-def _patches(x: Array, window: shapes.Window) -> Array:
-    """The patches under the windows as rows of a matrix: (positions, kernel area * channels)."""
-    rows = x.shape[0] * window.out[0] * window.out[1]
-    if _is_matrix_product(window):
-        return x.reshape(rows, x.shape[3])
-    cols = _scratch_matrix(rows, window.kernel[0] * window.kernel[1] * x.shape[3], x.dtype)
-    kernels.convolution.im2col(
-        x, window.kernel, window.strides, window.dilation, window.before, window.out, cols
-    )
-    return cols
-
-
-def _conv2d_im2col(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
-    filters = w.shape[3]
-    matrix = w.reshape(-1, filters)
-    y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
-    for block in _image_blocks(x, w, window):
-        rows = y[block].reshape(-1, filters)
-        _matmul(_patches(x[block], window), matrix, out=rows)
-        if b is not None:
-            rows += b
-    return y
-
-
-def _conv2d_im2col_backward(
-    dy: Array, x: Array, w: Array, window: shapes.Window, need_dx: bool, need_dw: bool
-) -> tuple[Array | None, Array | None]:
-    """dw = cols^T @ dy;  dcols = dy @ w^T, and each patch pixel adds to its x."""
-    filters = w.shape[3]
-    matrix = w.reshape(-1, filters)
-    dx = buffers.empty(x.shape, x.dtype) if need_dx else None
-    dw = np.zeros_like(matrix) if need_dw else None
-    for block in _image_blocks(x, w, window):
-        received = dy[block].reshape(-1, filters)
-        if dw is not None:
-            dw += _matmul(_patches(x[block], window), received, a_turned=True)
-        if dx is None:
-            continue
-        if _is_matrix_product(window):
-            _matmul(received, matrix, b_turned=True, out=dx[block].reshape(-1, x.shape[3]))
-        else:
-            cols = _scratch_matrix(len(received), len(matrix), x.dtype)
-            _matmul(received, matrix, b_turned=True, out=cols)
-            kernels.convolution.col2im(
-                cols, window.kernel, window.strides, window.dilation, window.before, window.out,
-                dx[block],
-            )  # fmt: skip
-    return dx, None if dw is None else dw.reshape(w.shape)
-
-
-def _bands(images: int, out_height: int) -> int:
-    """Into how many bands of lines an image is cut: a small batch must have work for all cores."""
-    return max(1, min(_BLOCKS // max(images, 1), out_height))
-
-
-def _conv2d_direct(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
-    filters = w.shape[3]
-    packed = kernels.direct.pack(w.reshape(-1, filters))
-    bias = np.zeros(packed.shape[0] * packed.shape[2], x.dtype)
-    if b is not None:
-        bias[:filters] = b
-    y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
-    kernels.direct.forward(
-        x,
-        packed,
-        bias,
-        window.kernel,
-        window.strides,
-        window.before,
-        _bands(len(x), window.out[0]),
-        y,
-    )
-    return y
-
-
-def _conv2d_direct_dw(dy: Array, x: Array, w: Array, window: shapes.Window) -> Array:
-    filters = w.shape[3]
-    bands = _bands(len(x), window.out[0])
-    groups = max(1, min(_BLOCKS // 2, len(x) * bands))
-    partial = np.zeros(
-        (groups, math.prod(w.shape[:3]), kernels.direct.padded_filters(filters)), x.dtype
-    )
-    kernels.direct.backward_weight(
-        dy, x, window.kernel, window.strides, window.before, bands, partial
-    )
-    return np.ascontiguousarray(partial.sum(axis=0)[:, :filters]).reshape(w.shape)
-
-
-def _conv2d_direct_backward(
-    dy: Array, x: Array, w: Array, window: shapes.Window, need_dx: bool, need_dw: bool
-) -> tuple[Array | None, Array | None]:
-    """With stride 1, dx is a convolution too: of dy with the kernel turned by half a circle.
-
-    A pixel was seen by the window's first tap from one side and by its last from the other; so the
-    padding before is what the kernel reaches beyond the padding that x had. Wider strides leave
-    gaps between windows, which im2col's reverse handles.
-    """
-    dw = _conv2d_direct_dw(dy, x, w, window) if need_dw else None
-    if not need_dx:
-        return None, dw
-    if window.strides != (1, 1):
-        return _conv2d_im2col_backward(dy, x, w, window, True, False)[0], dw
-    turned = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
-    rows, columns = (k - 1 - before for k, before in zip(window.kernel, window.before))
-    size = (x.shape[1], x.shape[2])
-    back = window._replace(before=(rows, columns), out=size)
-    return _conv2d_direct(dy, turned, None, back), dw
+def _algorithm(how: _Convolution, channels: int, filters: int, dtype: np.dtype) -> Any:
+    """The one that was asked for, or that "auto" chooses for so many channels and filters."""
+    name = how.algorithm
+    if name == "auto":
+        name = algorithms.choose(how.window, dtype, channels, filters)
+    return algorithms.ALGORITHMS[name]
 
 
 def _split_channels(x: Array, groups: int) -> list[Array]:
     return [np.ascontiguousarray(part) for part in np.split(x, groups, axis=-1)]
+
+
+def _joined(parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 def conv2d(
@@ -303,14 +158,10 @@ def conv2d(
     window = how.window
     if how.algorithm == "naive":
         return naive.conv2d(x, w, b, window.strides, padding.lower(), window.dilation, groups)
-    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-    if how.algorithm == "direct":
-        return _conv2d_direct(x, w, b, window)
-    if how.groups == 1:
-        return _conv2d_im2col(x, w, b, window)
+    forward = _algorithm(how, w.shape[2], w.shape[3] // groups, x.dtype).forward
     biases = [None] * groups if b is None else np.split(b, groups)
     parts = zip(_split_channels(x, groups), _split_channels(w, groups), biases, strict=True)
-    return np.concatenate([_conv2d_im2col(*part, window) for part in parts], axis=-1)
+    return _joined([forward(*part, window) for part in parts])
 
 
 def conv2d_backward(
@@ -339,27 +190,20 @@ def conv2d_backward(
     window = how.window
     dy = _check_gradient(dy, (x.shape[0], *window.out, w.shape[3]), x, name)
     if how.algorithm == "naive":
-        dx, dw, db = naive.conv2d_backward(
+        found = naive.conv2d_backward(
             dy, x, w, window.strides, padding.lower(), window.dilation, groups
         )
-        return dx if need_dx else None, dw if need_dw else None, db if need_dw else None
-    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-    bias_gradient = _sum_positions(dy) if need_dw else None
-    if groups == 1:
-        backward = _conv2d_direct_backward if how.algorithm == "direct" else _conv2d_im2col_backward
-        return *backward(dy, x, w, window, need_dx, need_dw), bias_gradient
-    parts = zip(
-        _split_channels(dy, groups), _split_channels(x, groups), _split_channels(w, groups),
-        strict=True,
-    )  # fmt: skip
-    dxs, dws = zip(
-        *(_conv2d_im2col_backward(*part, window, need_dx, need_dw) for part in parts), strict=True
-    )
-    return (
-        np.concatenate(dxs, axis=-1) if need_dx else None,
-        np.concatenate(dws, axis=-1) if need_dw else None,
-        bias_gradient,
-    )
+        return found[0] if need_dx else None, *(found[1:] if need_dw else (None, None))
+    way = _algorithm(how, w.shape[2], w.shape[3] // groups, x.dtype)
+    dys, xs, ws = (_split_channels(a, groups) for a in (dy, x, w))
+    dx = dw = None
+    if need_dx:
+        size = x.shape[1], x.shape[2]
+        dxs = [way.input_gradient(*part, window, size) for part in zip(dys, ws, strict=True)]
+        dx = _joined(dxs)
+    if need_dw:
+        dw = _joined([way.weight_gradient(*part, window) for part in zip(dys, xs, strict=True)])
+    return dx, dw, _sum_positions(dy) if need_dw else None
 
 
 def _check_depthwise(
@@ -373,6 +217,7 @@ def _check_depthwise(
     name: str,
 ) -> _Convolution:
     shapes.check_array(w, 4, "w", name)
+    shapes.choice(algorithm, ("auto", "naive"), "algorithm", name)
     filters = w.shape[2] * w.shape[3]
     return _check_convolution(x, w, b, strides, padding, dilation_rate, 1, algorithm, name, filters)
 
@@ -417,7 +262,7 @@ def depthwise_conv2d(
 
     `x` (batch, height, width, channels), `w` (rows, columns, channels, multiplier), `b`
     (channels * multiplier,) or None; y (batch, out_height, out_width, channels * multiplier).
-    `algorithm` is "auto" or "naive" ("im2col" has nothing to multiply here and means "auto").
+    `algorithm` is "auto" or "naive": without a sum over channels there is no matrix to multiply.
     Raises as `conv2d`.
     """
     how = _check_depthwise(x, w, b, strides, padding, dilation_rate, algorithm, name)
@@ -678,7 +523,7 @@ def _check_dense(x: Array, w: Array, b: Array | None, name: str) -> None:
 def dense(x: Array, w: Array, b: Array | None = None, name: str = "dense") -> Array:
     """y[..., u] = b[u] + sum over k of x[..., k] * w[k, u]: (…, features) to (…, units)."""
     _check_dense(x, w, b, name)
-    y = _matmul(x.reshape(-1, w.shape[0]), w)
+    y = algorithms.matmul(x.reshape(-1, w.shape[0]), w)
     if b is not None:
         y += b
     return y.reshape(*x.shape[:-1], w.shape[1])
@@ -695,8 +540,8 @@ def dense_backward(
     """`(dx, dw, db)` of `dense`: dx = dy w^T, dw = x^T dy, db = the sum of dy over positions."""
     _check_dense(x, w, None, name)
     dy = _check_gradient(dy, (*x.shape[:-1], w.shape[1]), x, name).reshape(-1, w.shape[1])
-    dx = _matmul(dy, w, b_turned=True).reshape(x.shape) if need_dx else None
-    dw = _matmul(x.reshape(-1, w.shape[0]), dy, a_turned=True) if need_dw else None
+    dx = algorithms.matmul(dy, w, b_turned=True).reshape(x.shape) if need_dx else None
+    dw = algorithms.matmul(x.reshape(-1, w.shape[0]), dy, a_turned=True) if need_dw else None
     return dx, dw, dy.sum(axis=0) if need_dw else None
 
 

@@ -8,6 +8,7 @@ so the fast version and the loops must agree to the last bit, however they order
 """
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from gradients import check_gradients, distinct_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn import functional, naive, shapes
+from minicnn import algorithms, buffers, functional, naive, shapes
 
 Array = np.ndarray
 DTYPES = [np.float32, np.float64]
@@ -93,16 +94,22 @@ def windows(draw: st.DrawFn, largest_dilation: int = 1) -> Windows:
 
 
 @st.composite
-def convolutions(draw: st.DrawFn, batch: int | None = None, plain: bool = False) -> Operation:
-    """`plain`: what "direct" can do."""
-    where = draw(windows(1 if plain else 3))
-    groups = 1 if plain else draw(st.integers(1, 3))
+def convolutions(draw: st.DrawFn, batch: int | None = None, algorithm: str = "auto") -> Operation:
+    """What `algorithm` can do."""
+    where = draw(windows(1 if algorithm == "direct" else 3))
+    if algorithm == "winograd":
+        size = draw(st.tuples(st.integers(3, 11), st.integers(3, 11)))
+        where = Windows(size, (3, 3), (1, 1), where.padding, (1, 1))
+    groups = draw(st.integers(1, 3))
     channels, filters = draw(st.integers(1, 3)), draw(st.sampled_from([1, 2, 3]))
     if groups == 1 and draw(st.booleans()):
         filters = 35  # more than a vector tile's columns, and no multiple of them
-    options = {"strides": where.strides, "padding": where.padding}
-    if not plain:
-        options |= {"dilation_rate": where.dilation, "groups": groups}
+    if groups == 1 and algorithm == "winograd" and draw(st.booleans()):
+        channels = draw(st.sampled_from([16, 19]))
+    options = {
+        "strides": where.strides, "padding": where.padding, "dilation_rate": where.dilation,
+        "groups": groups,
+    }  # fmt: skip
     sizes = {
         "x": (draw_batch(draw, batch), *where.size, channels * groups),
         "w": (*where.kernel, channels, filters * groups),
@@ -118,7 +125,7 @@ def convolutions(draw: st.DrawFn, batch: int | None = None, plain: bool = False)
     ) -> tuple:
         return m.conv2d_backward(dy, x, w, **options, **more)[: 2 if b is None else 3]
 
-    return Operation(sizes, forward, backward, options, exact=True)
+    return Operation(sizes, forward, backward, options, exact=algorithm != "winograd")
 
 
 def draw_batch(draw: st.DrawFn, batch: int | None) -> int:
@@ -556,23 +563,69 @@ def test_inputs_stay_as_they_are(name: str, data: st.DataObject, seed: int) -> N
 # Convolution: one result, several ways to it
 # ---------------------------------------------------------------------------------------------
 
-WAYS = ["auto", "direct", "im2col", "naive"]
+WAYS = list(functional.ALGORITHMS)
 
 
 @pytest.mark.parametrize("algorithm", WAYS)
 @MANY
 @given(data=st.data(), seed=SEEDS)
 def test_every_algorithm_gives_the_same(algorithm: str, data: st.DataObject, seed: int) -> None:
-    operation = data.draw(convolutions(plain=algorithm == "direct"))
+    operation = data.draw(convolutions(algorithm=algorithm))
     rng = np.random.default_rng(seed)
     arrays = operation.arrays(np.float32, rng)
+    exact = operation.exact
     y = operation.forward(functional, *arrays, algorithm=algorithm)
-    assert_same(y, operation.forward(naive, *arrays), True, f"y, {operation.options}")
+    assert_same(y, operation.forward(naive, *arrays), exact, f"y, {operation.options}")
     dy = operation.gradient_for(y, rng)
     found = operation.backward(functional, dy, *arrays, algorithm=algorithm)
     expected = operation.backward(naive, dy, *arrays)
     for name, a, b in zip(operation.shapes, found, expected, strict=True):
-        assert_same(a, b, True, f"d{name}, {operation.options}")
+        assert_same(a, b, exact, f"d{name}, {operation.options}")
+
+
+class Guarded:
+    """Arrays with NaN before and behind them, and a check that nobody wrote there."""
+
+    margin = 1024
+
+    def __init__(self) -> None:
+        self.blocks: list[Array] = []
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        size = math.prod(shape)
+        self.blocks.append(np.full(size + 2 * self.margin, np.nan, dtype))
+        return self.blocks[-1][self.margin : self.margin + size].reshape(shape)
+
+    def copy(self, x: Array) -> Array:
+        y = self.empty(x.shape, x.dtype)
+        y[...] = x
+        return y
+
+    def check(self) -> None:
+        for block in self.blocks:
+            assert np.isnan(block[: self.margin]).all(), "written before the array"
+            assert np.isnan(block[-self.margin :]).all(), "written behind the array"
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "im2col", "winograd"])
+@MANY
+@given(data=st.data(), seed=SEEDS)
+def test_nothing_outside_the_arrays_is_touched(
+    algorithm: str, data: st.DataObject, seed: int
+) -> None:
+    """What is read there would show as NaN, what is written there on the guards."""
+    operation = data.draw(convolutions(data.draw(st.integers(0, 3)), algorithm))
+    rng = np.random.default_rng(seed)
+    guarded = Guarded()
+    arrays = [guarded.copy(x) for x in operation.arrays(np.float32, rng)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(buffers, "empty", guarded.empty)
+        y = operation.forward(functional, *arrays, algorithm=algorithm)
+        dy = guarded.copy(operation.gradient_for(y, rng))
+        gradients = operation.backward(functional, dy, *arrays, algorithm=algorithm)
+    for found in (y, *gradients):
+        assert np.isfinite(found).all()
+    guarded.check()
 
 
 # Sizes at which the fast ways change their course: several panels of filters, weights too large
@@ -580,6 +633,8 @@ def test_every_algorithm_gives_the_same(algorithm: str, data: st.DataObject, see
 # line, one column.
 LARGER = [
     {"x": (1, 9, 7, 48), "w": (3, 3, 48, 40)},
+    {"x": (9, 13, 17, 40), "w": (3, 3, 40, 72)},
+    {"x": (1, 3, 3, 330), "w": (3, 3, 330, 8)},
     {"x": (2, 5, 6, 130), "w": (3, 2, 130, 33)},
     {"x": (1, 40, 11, 3), "w": (3, 3, 3, 32)},
     {"x": (1, 17, 19, 3), "w": (5, 4, 3, 70), "strides": (2, 3)},
@@ -616,12 +671,14 @@ def test_larger_convolutions(case: dict, padding: str) -> None:
     for i, j in np.ndindex(w.shape[:2]):
         views[:, :: steps[0], :: steps[1], :, i, j] += dy @ w[i, j].T
     dx = spread[:, around[1][0] :, around[2][0] :][:, : x.shape[1], : x.shape[2]]
-    for algorithm in ("direct", "im2col"):
+    can_be_winograd = w.shape[:2] == (3, 3) and options["strides"] == 1
+    for algorithm in ("direct", "im2col", "winograd")[: 3 if can_be_winograd else 2]:
+        exact = algorithm != "winograd"
         found = functional.conv2d(x, w, b, **options, algorithm=algorithm)
-        assert_same(found, y, True, f"y, {algorithm}")
+        assert_same(found, y, exact, f"y, {algorithm}")
         gradients = functional.conv2d_backward(dy, x, w, **options, algorithm=algorithm)
         for name, a, expected in zip("xwb", gradients, (dx, dw, dy.sum((0, 1, 2))), strict=True):
-            assert_same(a, expected, True, f"d{name}, {algorithm}")
+            assert_same(a, expected, exact, f"d{name}, {algorithm}")
 
 
 def test_im2col_in_blocks_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -631,7 +688,7 @@ def test_im2col_in_blocks_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
     dy = rng.integers(-3, 4, (7, 3, 2, 4)) / 1.0
     image_bytes = 3 * 2 * 18 * 8
     for images in (0.5, 1, 3):
-        monkeypatch.setattr(functional, "_BLOCK_BYTES", int(images * image_bytes))
+        monkeypatch.setattr(algorithms, "_BLOCK_BYTES", int(images * image_bytes))
         assert_same(functional.conv2d(x, w), naive.conv2d(x, w), True, "y")
         found = functional.conv2d_backward(dy, x, w)
         for name, a, b in zip("xwb", found, naive.conv2d_backward(dy, x, w), strict=True):
@@ -641,7 +698,8 @@ def test_im2col_in_blocks_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "more"),
     [("dense", {})]
-    + [(name, {"algorithm": way}) for name in ("conv2d", "depthwise_conv2d") for way in WAYS]
+    + [("conv2d", {"algorithm": way}) for way in WAYS]
+    + [("depthwise_conv2d", {"algorithm": way}) for way in ("auto", "naive")]
     + [("conv2d", {"groups": 2}), ("conv2d", {"strides": 2})],
 )
 def test_only_the_gradients_that_are_needed(name: str, more: dict) -> None:
@@ -1017,7 +1075,7 @@ def spoil(x: Array, rng: np.random.Generator) -> None:
     x.reshape(-1)[places] = rng.choice([np.nan, np.inf, -np.inf], len(places))
 
 
-@pytest.mark.parametrize("algorithm", WAYS)
+@pytest.mark.parametrize("algorithm", [way for way in WAYS if way != "winograd"])
 def test_one_nan_reaches_the_windows_on_it(algorithm: str) -> None:
     x, w = np.ones((1, 4, 4, 2), np.float32), np.ones((2, 2, 2, 3), np.float32)
     x[0, 0, 3, 1] = np.nan
@@ -1027,6 +1085,27 @@ def test_one_nan_reaches_the_windows_on_it(algorithm: str) -> None:
     for o in range(3):
         expected = [[8, 8, np.nan], [8, 8, 8], [np.inf, 8, 8]]
         np.testing.assert_array_equal(y[0, :, :, o], expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [(0, 0), (3, 4), (8, 6)])
+def test_winograd_hides_no_nan(place: tuple[int, int], value: float) -> None:
+    """Every number that should not be finite is not, in y, dx and dw; others of its tile may be."""
+    rng = np.random.default_rng(0)
+    x, w = rng.random((2, 9, 7, 9), np.float32), rng.random((3, 3, 9, 8), np.float32)
+    x[1, *place, 5] = value
+    with np.errstate(invalid="ignore"):
+        expected = naive.conv2d(x, w, padding="same")
+        found = functional.conv2d(x, w, padding="same", algorithm="winograd")
+        dy = rng.random(expected.shape, np.float32)
+        dy[0, *place, 2] = value
+        gradients = functional.conv2d_backward(dy, x, w, padding="same", algorithm="winograd")
+        wanted = naive.conv2d_backward(dy, x, w, padding="same")
+    for name, a, b in zip(["y", "x", "w"], (found, *gradients), (expected, *wanted), strict=False):
+        lost = ~np.isfinite(b)
+        assert 0 < lost.sum() < lost.size, name
+        assert not np.isfinite(a[lost]).any(), name
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-4)
 
 
 def test_max_pool2d_of_nan_and_infinity() -> None:
@@ -1229,7 +1308,7 @@ BAD_CONVOLUTIONS = [
     ({"dilation_rate": 0}, ValueError, r"dilation_rate .* Received 0\."),
     ({"padding": "full"}, ValueError, r'padding to be one of "valid", "same"\. Received \'full\''),
     ({"padding": 1}, ValueError, r"padding to be one of .* Received 1\."),
-    ({"algorithm": "fft"}, ValueError, r'one of "auto", "direct", .* Received \'fft\'\.'),
+    ({"algorithm": "fft"}, ValueError, r'algorithm to be one of "auto", .* Received \'fft\'\.'),
     ({"algorithm": None}, ValueError, r"algorithm to be one of .* Received None\."),
 ]
 BAD_GROUPS = [
@@ -1241,20 +1320,25 @@ BAD_GROUPS = [
     ),
     ({"groups": 2}, ValueError, r"expects 8 input channels\. Received x.shape=\(2, 5, 5, 4\)"),
     (
-        {"groups": 2, "w": ones(3, 3, 2, 6), "algorithm": "direct"},
-        ValueError,
-        r'groups=1 for algorithm="direct"\. Received float32, dilation_rate=\(1, 1\), groups=2',
-    ),
-    (
         {"dilation_rate": 2, "algorithm": "direct"},
         ValueError,
-        r'dilation_rate=1 .*"direct"\. Received float32, dilation_rate=\(2, 2\), groups=1',
+        r'dilation_rate=1 for .*"direct"\. Received float32, a 3x3 .*dilation_rate=\(2, 2\)',
+    ),
+    (
+        {"strides": 2, "algorithm": "winograd"},
+        ValueError,
+        r'3x3 kernel, strides=1 .*"winograd"\. Received float32, .*strides=\(2, 2\)',
+    ),
+    (
+        {"w": ones(3, 2, 4, 6), "algorithm": "winograd"},
+        ValueError,
+        r'"winograd"\. Received float32, a 3x2 kernel',
     ),
     (
         {k: ones(*s, dtype=np.float64) for k, s in {"x": (2, 5, 5, 4), "w": (3, 3, 4, 6)}.items()}
         | {"b": None, "algorithm": "direct"},
         ValueError,
-        r'expects float32, .*"direct"\. Received float64',
+        r'expects float32 .*"direct"\. Received float64',
     ),
 ]
 

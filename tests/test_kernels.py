@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minicnn
-from minicnn import functional, naive
+from minicnn import algorithms, functional, naive
 
 # Every kernel, forward and backward, on sizes that several threads share; then a short training.
 # Prints a digest of each array.
@@ -39,6 +39,7 @@ for name, layer in {
     "conv with stride": layers.Conv2D(40, 5, 2, padding="same"),
     "conv dilated": layers.Conv2D(16, 3, dilation_rate=2),
     "conv in groups": layers.Conv2D(12, 3, groups=3),
+    "conv 3x3": layers.Conv2D(9, 3),
     "conv 1x1": layers.Conv2D(70, 1),
     "depthwise": layers.DepthwiseConv2D(3, depth_multiplier=2),
     "separable": layers.SeparableConv2D(20, 3),
@@ -136,20 +137,25 @@ def test_no_kernel_reads_memory_that_is_freed_or_not_yet_written(
         assert {name for name in found if found[name] != first["found"][name]} == set()
 
 
-def test_a_plain_cpu_computes_the_same_within_rounding(tmp_path: Path) -> None:
-    """Without AVX the tile is smaller; the sums have another order."""
+@pytest.mark.parametrize("cpu", ["generic", "haswell"])
+def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path) -> None:
+    """With smaller vectors, or none to speak of, the tile is smaller; the sums' order differs."""
     code = (
         "import sys, numpy as np\n"
         "from minicnn import functional\n"
         "rng = np.random.default_rng(0)\n"
-        "x = rng.standard_normal((2, 9, 11, 5), dtype='float32')\n"
-        "w = rng.standard_normal((3, 3, 5, 37), dtype='float32')\n"
-        "y = functional.conv2d(x, w, padding='same', algorithm='direct')\n"
-        "dx, dw, db = functional.conv2d_backward(y, x, w, padding='same', algorithm='direct')\n"
-        "np.savez(sys.argv[1], y=y, dx=dx, dw=dw, x=x, w=w)\n"
+        "x = rng.standard_normal((2, 9, 11, 9), dtype='float32')\n"
+        "w = rng.standard_normal((3, 3, 9, 37), dtype='float32')\n"
+        "found = {'x': x, 'w': w}\n"
+        "for way in ('direct', 'winograd'):\n"
+        "    y = functional.conv2d(x, w, padding='same', algorithm=way)\n"
+        "    dx, dw, db = functional.conv2d_backward(y, x, w, padding='same', algorithm=way)\n"
+        "    found |= {f'{way} y': y, f'{way} dx': dx, f'{way} dw': dw}\n"
+        "np.savez(sys.argv[1], **found)\n"
     )
     path = tmp_path / "found.npz"
-    environment = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    features = "+avx,+avx2,+fma" if cpu == "haswell" else ""
+    environment = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
     environment["NUMBA_CACHE_DIR"] = str(tmp_path / "cache")
     subprocess.run(
         [sys.executable, "-c", code, str(path)],
@@ -159,10 +165,12 @@ def test_a_plain_cpu_computes_the_same_within_rounding(tmp_path: Path) -> None:
     )
     with np.load(path) as found:
         y = naive.conv2d(found["x"], found["w"], padding="same")
-        dx, dw, _ = naive.conv2d_backward(found["y"], found["x"], found["w"], padding="same")
-        for name, expected in (("y", y), ("dx", dx), ("dw", dw)):
-            scale = np.abs(expected).max()
-            np.testing.assert_allclose(found[name] / scale, expected / scale, atol=1e-5)
+        dx, dw, _ = naive.conv2d_backward(y, found["x"], found["w"], padding="same")
+        for way, tolerance in (("direct", 1e-5), ("winograd", 1e-4)):
+            for name, expected in (("y", y), ("dx", dx), ("dw", dw)):
+                scale = np.abs(expected).max()
+                difference = np.abs(found[f"{way} {name}"] - expected).max() / scale
+                assert difference < tolerance, f"{way} {name}"
 
 
 def test_without_a_folder_for_the_cache_it_still_runs(tmp_path: Path) -> None:
@@ -224,10 +232,10 @@ def test_the_matrix_product(
     x = rng.integers(-3, 4, (rows, columns)).astype(dtype)
     given = [m.T if turned else m for m, turned in ((a, a_turned), (b, b_turned))]
     given = [np.ascontiguousarray(m, dtype) for m in given]
-    found = functional._matmul(*given, a_turned, b_turned)
+    found = algorithms.matmul(*given, a_turned, b_turned)
     np.testing.assert_array_equal(found, a @ b)
     assert found.dtype == dtype
-    assert functional._matmul(*given, a_turned, b_turned, out=x) is not None
+    assert algorithms.matmul(*given, a_turned, b_turned, out=x) is not None
     np.testing.assert_array_equal(x, a @ b)
 
 
@@ -241,8 +249,8 @@ def test_the_matrix_product_of_any_sizes(sizes: tuple[int, int, int], seed: int)
     rng = np.random.default_rng(seed)
     a, b = rng.standard_normal((rows, depth)), rng.standard_normal((depth, columns))
     expected = a @ b
-    np.testing.assert_allclose(functional._matmul(a, b), expected, rtol=1e-10, atol=1e-9)
-    found = functional._matmul(a.astype("float32"), b.astype("float32"))
+    np.testing.assert_allclose(algorithms.matmul(a, b), expected, rtol=1e-10, atol=1e-9)
+    found = algorithms.matmul(a.astype("float32"), b.astype("float32"))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-3)
 
 
@@ -250,13 +258,13 @@ def test_the_matrix_product_of_any_sizes(sizes: tuple[int, int, int], seed: int)
 def test_an_empty_matrix_product(dtype: str) -> None:
     for rows, depth, columns in ((0, 3, 4), (3, 0, 4), (3, 4, 0)):
         a, b = np.ones((rows, depth), dtype), np.ones((depth, columns), dtype)
-        np.testing.assert_array_equal(functional._matmul(a, b), np.zeros((rows, columns)))
+        np.testing.assert_array_equal(algorithms.matmul(a, b), np.zeros((rows, columns)))
 
 
 def test_a_nan_reaches_the_numbers_it_is_part_of_and_no_others() -> None:
     a, b = np.ones((30, 40), np.float32), np.ones((40, 50), np.float32)
     a[3, 7], b[9, 11] = np.nan, np.inf
-    found = functional._matmul(a, b)
+    found = algorithms.matmul(a, b)
     expected = a @ b
     np.testing.assert_array_equal(found, expected)
 

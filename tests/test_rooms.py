@@ -27,6 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("atomic", "buffers", "config", "seeding", "shapes"),
     ("download", "drawing", "naive", "plots", "variable"),
     ("kernels",),
+    ("algorithms",),
     ("functional",),
     ("initializers", "losses", "metrics", "optimizers"),
     ("layers",),

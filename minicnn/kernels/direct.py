@@ -90,7 +90,7 @@ def _forward_band(x, n, top, packed, bias, kernel, strides, before, lines, wide,
             for first in range(0, count, ROWS):
                 c = c_rows[first:].ctypes.data
                 tile(
-                    a_rows[first:].ctypes.data, i * line_bytes,
+                    pixels - first, a_rows[first:].ctypes.data, i * line_bytes,
                     rows_at_once, line_bytes, run, 4,
                     packed[panel].ctypes.data + i * run * COLUMNS * 4,
                     run * COLUMNS * 4, COLUMNS * 4,
@@ -161,7 +161,7 @@ def _add_units(dy, x, begin, end, kernel, strides, before, bands, lines, receive
                 for first in range(0, count, ROWS):
                     c = c_rows[first:].ctypes.data
                     tile(
-                        a_rows[first:].ctypes.data,
+                        entries - first, a_rows[first:].ctypes.data,
                         (top - first_line) * strides[0] * line_bytes,
                         height, strides[0] * line_bytes, out_width, strides[1] * channels * 4,
                         received.ctypes.data, out_width * COLUMNS * 4, COLUMNS * 4,

@@ -83,6 +83,7 @@ def _add_block(a, a_turned, b, b_turned, top, left, begin, end, a_packed, b_pack
     """sums += the block's product over the steps from `begin` to `end`."""
     tiles, steps_at_once = a_packed.shape[:2]
     across, wide, size = b_packed.shape[0], b_packed.shape[2], sums.itemsize
+    height = (a.shape[1] if a_turned else a.shape[0]) - top
     a_rows, sum_rows = np.empty(ROWS, np.int64), np.empty(tiles * ROWS, np.int64)
     for r in range(ROWS):
         a_rows[r] = a_packed.ctypes.data + r * size
@@ -100,12 +101,12 @@ def _add_block(a, a_turned, b, b_turned, top, left, begin, end, a_packed, b_pack
                 place = sum_rows[t * ROWS :].ctypes.data
                 if size == 4:
                     tile(
-                        a_rows.ctypes.data, a_offset, 1, 0, steps, ROWS * size,
+                        height - t * ROWS, a_rows.ctypes.data, a_offset, 1, 0, steps, ROWS * size,
                         b_place, 0, wide * size, place, offset, place, offset,
                     )  # fmt: skip
                 else:
                     tile64(
-                        a_rows.ctypes.data, a_offset, 1, 0, steps, ROWS * size,
+                        height - t * ROWS, a_rows.ctypes.data, a_offset, 1, 0, steps, ROWS * size,
                         b_place, 0, wide * size, place, offset, place, offset,
                     )  # fmt: skip
 

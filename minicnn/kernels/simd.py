@@ -20,6 +20,9 @@ apart in memory, a start from a bias or from an earlier sum, a last tile with fe
 goes on with rows whose result goes to a place that nobody reads).
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import llvmlite.binding
 from llvmlite import ir
 from numba import types
@@ -42,6 +45,7 @@ def _lanes_and_rows() -> tuple[int, int]:
 
 
 LANES, ROWS = _lanes_and_rows()
+HEIGHTS = (ROWS, ROWS // 2 + 1, ROWS // 4 + 1)  # what remains below a full tile costs less
 VECTORS = 2
 COLUMNS = VECTORS * LANES  # of float32; of float64 half as many are as wide
 
@@ -49,16 +53,19 @@ COLUMNS = VECTORS * LANES  # of float32; of float64 half as many are as wide
 @intrinsic
 def tile(  # type: ignore[no-untyped-def]
     typingctx,
-    a_rows, a_offset, outer, a_outer, depth, a_step,
+    rows, a_rows, a_offset, outer, a_outer, depth, a_step,
     b, b_outer, b_step,
     start_rows, start_offset, c_rows, c_offset,
 ):  # fmt: skip
-    """Compute one tile of float32; all arguments are int64: addresses, counts, strides in bytes.
+    """Compute one tile of float32; all arguments are int64: counts, addresses, strides in bytes.
 
     `a_rows`, `start_rows`, `c_rows` are the addresses of tables with `ROWS` addresses each, to
     which the offsets are added. The sum runs over u < `outer` and k < `depth`:  a (one number) at
     a_rows[r] + a_offset + u * a_outer + k * a_step,  b (`COLUMNS` numbers side by side) at
     b + u * b_outer + k * b_step.
+
+    Of the `ROWS` rows the first `rows` are wanted: all are computed, or, where a lower tile is
+    enough, fewer.
     """
     return _tile_of(ir.FloatType(), 4)
 
@@ -66,7 +73,7 @@ def tile(  # type: ignore[no-untyped-def]
 @intrinsic
 def tile64(  # type: ignore[no-untyped-def]
     typingctx,
-    a_rows, a_offset, outer, a_outer, depth, a_step,
+    rows, a_rows, a_offset, outer, a_outer, depth, a_step,
     b, b_outer, b_step,
     start_rows, start_offset, c_rows, c_offset,
 ):  # fmt: skip
@@ -76,65 +83,137 @@ def tile64(  # type: ignore[no-untyped-def]
 
 def _tile_of(number, size):  # type: ignore[no-untyped-def]
     """The tile's signature and its code, for numbers of `size` bytes."""
-    signature = types.void(*[types.int64] * 13)
-    lanes = 4 * LANES // size
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        a_rows, a_offset, outer, a_outer, depth, a_step = arguments[:6]
-        b, b_outer, b_step = arguments[6:9]
-        start_rows, start_offset, c_rows, c_offset = arguments[9:]
-        i64, vector = ir.IntType(64), ir.VectorType(number, lanes)
-
-        def address(base, kind):  # type: ignore[no-untyped-def]
-            return builder.inttoptr(base, kind.as_pointer())
-
-        def plus(base, offset):  # type: ignore[no-untyped-def]
-            return builder.add(base, offset)
-
-        def load(base, kind):  # type: ignore[no-untyped-def]
-            loaded = builder.load(address(base, kind))
-            loaded.align = 8 if kind is i64 else size  # numbers may start anywhere
-            return loaded
-
-        def table(base, offset):  # type: ignore[no-untyped-def]
-            rows = [load(plus(base, ir.Constant(i64, 8 * r)), i64) for r in range(ROWS)]
-            return [plus(row, offset) for row in rows]
-
-        def spread(value):  # type: ignore[no-untyped-def]
-            one = builder.insert_element(
-                ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
-            )
-            zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-            return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
-
-        places = [ir.Constant(i64, size * lanes * v) for v in range(VECTORS)]
-        a, start = table(a_rows, a_offset), table(start_rows, start_offset)
-        c = table(c_rows, c_offset)
-        # Written as memory, these become registers: LLVM's mem2reg sees that nobody takes their
-        # address.
-        sums = [[cgutils.alloca_once(builder, vector) for _ in places] for _ in range(ROWS)]
-        for r in range(ROWS):
-            for v, place in enumerate(places):
-                builder.store(load(plus(start[r], place), vector), sums[r][v])
-        with cgutils.for_range(builder, outer) as window_row:
-            a_offset = builder.mul(window_row.index, a_outer)
-            b_row = plus(b, builder.mul(window_row.index, b_outer))
-            with cgutils.for_range(builder, depth) as step:
-                a_place = plus(a_offset, builder.mul(step.index, a_step))
-                b_place = plus(b_row, builder.mul(step.index, b_step))
-                b_vectors = [load(plus(b_place, place), vector) for place in places]
-                for r in range(ROWS):
-                    a_vector = spread(load(plus(a[r], a_place), number))
-                    for v in range(VECTORS):
-                        product = builder.fmul(a_vector, b_vectors[v], flags=("contract",))
-                        total = builder.fadd(builder.load(sums[r][v]), product, flags=("contract",))
-                        builder.store(total, sums[r][v])
-        for r in range(ROWS):
-            for v, place in enumerate(places):
-                written = builder.store(
-                    builder.load(sums[r][v]), address(plus(c[r], place), vector)
+        done = builder.append_basic_block("done")
+        for height in sorted(HEIGHTS):
+            if height < ROWS:
+                enough = builder.icmp_signed(
+                    "<=", arguments[0], ir.Constant(ir.IntType(64), height)
                 )
-                written.align = size
+                lower, higher = (builder.append_basic_block() for _ in range(2))
+                builder.cbranch(enough, lower, higher)
+                builder.position_at_end(lower)
+                _write_tile(builder, number, size, height, arguments[1:])
+                builder.branch(done)
+                builder.position_at_end(higher)
+            else:
+                _write_tile(builder, number, size, height, arguments[1:])
+                builder.branch(done)
+        builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return signature, codegen
+    return types.void(*[types.int64] * 14), codegen
+
+
+def _write_tile(builder, number, size, height, arguments):  # type: ignore[no-untyped-def]
+    """The instructions for a tile of `height` rows."""
+    a_rows, a_offset, outer, a_outer, depth, a_step = arguments[:6]
+    b, b_outer, b_step = arguments[6:9]
+    start_rows, start_offset, c_rows, c_offset = arguments[9:]
+    lanes = 4 * LANES // size
+    i64, vector = ir.IntType(64), ir.VectorType(number, lanes)
+
+    def plus(base, offset):  # type: ignore[no-untyped-def]
+        return builder.add(base, offset)
+
+    def load(base, kind):  # type: ignore[no-untyped-def]
+        loaded = builder.load(builder.inttoptr(base, kind.as_pointer()))
+        loaded.align = 8 if kind is i64 else size  # numbers may start anywhere
+        return loaded
+
+    def table(base, offset):  # type: ignore[no-untyped-def]
+        rows = [load(plus(base, ir.Constant(i64, 8 * r)), i64) for r in range(height)]
+        return [plus(row, offset) for row in rows]
+
+    def spread(value):  # type: ignore[no-untyped-def]
+        one = builder.insert_element(
+            ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
+        )
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+        return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+    places = [ir.Constant(i64, size * lanes * v) for v in range(VECTORS)]
+    a, start = table(a_rows, a_offset), table(start_rows, start_offset)
+    c = table(c_rows, c_offset)
+    # Written as memory, these become registers: LLVM's mem2reg sees that nobody takes their
+    # address.
+    sums = [[cgutils.alloca_once(builder, vector) for _ in places] for _ in range(height)]
+    for r in range(height):
+        for v, place in enumerate(places):
+            builder.store(load(plus(start[r], place), vector), sums[r][v])
+    with cgutils.for_range(builder, outer) as window_row:
+        a_row = builder.mul(window_row.index, a_outer)
+        b_row = plus(b, builder.mul(window_row.index, b_outer))
+        with cgutils.for_range(builder, depth) as step:
+            a_place = plus(a_row, builder.mul(step.index, a_step))
+            b_place = plus(b_row, builder.mul(step.index, b_step))
+            b_vectors = [load(plus(b_place, place), vector) for place in places]
+            for r in range(height):
+                a_vector = spread(load(plus(a[r], a_place), number))
+                for v in range(VECTORS):
+                    product = builder.fmul(a_vector, b_vectors[v], flags=("contract",))
+                    total = builder.fadd(builder.load(sums[r][v]), product, flags=("contract",))
+                    builder.store(total, sums[r][v])
+    for r in range(height):
+        for v, place in enumerate(places):
+            target = builder.inttoptr(plus(c[r], place), vector.as_pointer())
+            builder.store(builder.load(sums[r][v]), target).align = size
+
+
+class _Vector:
+    """`LANES` float32 in a register while code is generated: + and - and * write instructions."""
+
+    def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
+        self.builder, self.value = builder, value
+
+    def __add__(self, other: "_Vector") -> "_Vector":
+        added = self.builder.fadd(self.value, other.value, flags=("contract",))
+        return _Vector(self.builder, added)
+
+    def __sub__(self, other: "_Vector") -> "_Vector":
+        taken = self.builder.fsub(self.value, other.value, flags=("contract",))
+        return _Vector(self.builder, taken)
+
+    def __mul__(self, factor: float) -> "_Vector":
+        factors = ir.Constant(self.value.type, [factor] * LANES)
+        return _Vector(self.builder, self.builder.fmul(self.value, factors, flags=("contract",)))
+
+
+def grid_transform(along: Callable[[Sequence[Any]], Sequence[Any]], size: int) -> Any:
+    """The instructions that apply `along`, a few sums, to a grid's columns and then to its rows.
+
+    `along` takes `size` numbers and returns others; it only adds, subtracts, and multiplies by
+    constants. The grid (`size` x `size`) has a vector of `LANES` float32 in each place. The result
+    is a function of six int64, addresses and strides in bytes: `source, source_row, source_column,
+    target, target_row, target_column`.
+    """
+
+    @intrinsic
+    def transform(typingctx, source, source_row, source_column, target, target_row, target_column):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            i64, vector = ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
+
+            def pointer(base, row_stride, column_stride, i, j):  # type: ignore[no-untyped-def]
+                down = builder.mul(row_stride, ir.Constant(i64, i))
+                right = builder.mul(column_stride, ir.Constant(i64, j))
+                place = builder.add(base, builder.add(down, right))
+                return builder.inttoptr(place, vector.as_pointer())
+
+            columns = []
+            for j in range(size):
+                numbers = []
+                for i in range(size):
+                    loaded = builder.load(pointer(*arguments[:3], i, j))
+                    loaded.align = 4
+                    numbers.append(_Vector(builder, loaded))
+                columns.append(along(numbers))
+            for i, row in enumerate(zip(*columns, strict=True)):
+                for j, result in enumerate(along(row)):
+                    written = builder.store(result.value, pointer(*arguments[3:], i, j))
+                    written.align = 4
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 6), codegen
+
+    return transform

@@ -1,0 +1,343 @@
+"""Ways to compute one convolution: each allocates, calls its kernels, and returns a new array.
+
+All of them take what `minicnn.functional` has checked: contiguous arrays of one dtype, one group,
+and the window's geometry.
+
+    forward(x, w, b, window)                 y
+    input_gradient(dy, w, window, size)      dx, for x of `size` (height, width)
+    weight_gradient(dy, x, window)           dw
+
+- `"im2col"` copies the patch under each window into a row of a matrix; one matrix product does the
+  rest. Any window, any dtype; the matrix costs memory and time.
+- `"direct"` makes no matrix: tiles of the result are summed up in registers, straight from the
+  picture. float32, no dilation.
+- `"winograd"` multiplies a quarter as often, for 3x3 windows that move by one pixel, and rounds ten
+  times as much (`kernels.winograd`). float32.
+"""
+
+import math
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn import buffers, kernels, shapes
+from minicnn.shapes import Pair
+
+Array = np.ndarray
+
+# Patches of a block of images are gathered and multiplied before the next block is touched: a
+# block this large still lies in the cache when it is multiplied.
+_BLOCK_BYTES = 4 * 2**20
+
+# Work that a small batch has too little of is cut into this many parts, whatever the number of
+# threads, so that the rounding, and so the result, is the same on one core and on many.
+_PARTS = 16
+
+# With fewer channels or filters than this, Winograd's transforms cost more than they save.
+_WINOGRAD_CHANNELS = 8
+
+
+class Algorithm(NamedTuple):
+    """One way to compute a convolution and its gradients; `needs` says what it can be used for."""
+
+    forward: Callable[[Array, Array, Array | None, shapes.Window], Array]
+    input_gradient: Callable[[Array, Array, shapes.Window, Pair], Array]
+    weight_gradient: Callable[[Array, Array, shapes.Window], Array]
+    can: Callable[[shapes.Window, np.dtype], bool]
+    needs: str
+
+
+def choose(window: shapes.Window, dtype: np.dtype, channels: int, filters: int) -> str:
+    """What `"auto"` means: the fewest multiplications where they pay, and no matrix if possible."""
+    if min(channels, filters) >= _WINOGRAD_CHANNELS and ALGORITHMS["winograd"].can(window, dtype):
+        return "winograd"
+    return "direct" if ALGORITHMS["direct"].can(window, dtype) else "im2col"
+
+
+# ---------------------------------------------------------------------------------------------
+# The matrix product
+# ---------------------------------------------------------------------------------------------
+
+
+def matmul(
+    a: Array, b: Array, a_turned: bool = False, b_turned: bool = False, out: Array | None = None
+) -> Array:
+    """a @ b; a `turned` matrix is given transposed. The same on any number of threads."""
+    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    rows, depth = a.shape[::-1] if a_turned else a.shape
+    columns = b.shape[0] if b_turned else b.shape[1]
+    parts, panels = kernels.matmul.plan(rows, depth, columns, a.itemsize)
+    if parts == 1 and out is not None:
+        sums = out.reshape(1, rows, columns)
+    else:
+        sums = np.empty((parts, rows, columns), a.dtype)
+    kernels.matmul.product(a, a_turned, b, b_turned, panels, sums)
+    if parts == 1:
+        return sums[0]
+    return np.sum(sums, axis=0, out=out)
+
+
+# ---------------------------------------------------------------------------------------------
+# im2col
+# ---------------------------------------------------------------------------------------------
+
+
+def _is_matrix_product(window: shapes.Window) -> bool:
+    """A 1x1 window that visits every pixel: x itself is the matrix of patches."""
+    return window.kernel == (1, 1) and window.strides == (1, 1)
+
+
+_scratch = threading.local()
+
+
+def _scratch_matrix(rows: int, columns: int, dtype: np.dtype) -> Array:
+    """A matrix to work in, the same memory each time: fresh memory costs more than filling it."""
+    held: dict[np.dtype, Array] = _scratch.__dict__.setdefault("buffers", {})
+    if dtype not in held or held[dtype].size < rows * columns:
+        held[dtype] = np.empty(rows * columns, dtype)
+    return held[dtype][: rows * columns].reshape(rows, columns)
+
+
+def _image_blocks(
+    images: int, channels: int, window: shapes.Window, dtype: np.dtype
+) -> list[slice]:
+    """Slices of the batch whose patches take about `_BLOCK_BYTES` each, at least one image."""
+    image_bytes = math.prod(window.out) * math.prod(window.kernel) * channels * dtype.itemsize
+    step = images if _is_matrix_product(window) else max(1, _BLOCK_BYTES // max(image_bytes, 1))
+    return [slice(first, min(first + step, images)) for first in range(0, images, max(step, 1))]
+
+
+def _patches(x: Array, window: shapes.Window) -> Array:
+    """The patches under the windows as rows of a matrix: (positions, kernel area * channels)."""
+    rows = x.shape[0] * math.prod(window.out)
+    if _is_matrix_product(window):
+        return x.reshape(rows, x.shape[3])
+    cols = _scratch_matrix(rows, math.prod(window.kernel) * x.shape[3], x.dtype)
+    kernels.convolution.im2col(
+        x, window.kernel, window.strides, window.dilation, window.before, window.out, cols
+    )
+    return cols
+
+
+def _im2col(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
+    filters = w.shape[3]
+    matrix = w.reshape(-1, filters)
+    y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
+    for block in _image_blocks(len(x), x.shape[3], window, x.dtype):
+        rows = y[block].reshape(-1, filters)
+        matmul(_patches(x[block], window), matrix, out=rows)
+        if b is not None:
+            rows += b
+    return y
+
+
+def _im2col_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
+    """dcols = dy @ w^T, and each patch pixel adds to its x."""
+    channels, filters = w.shape[2:]
+    matrix = w.reshape(-1, filters)
+    dx = buffers.empty((dy.shape[0], *size, channels), dy.dtype)
+    for block in _image_blocks(len(dy), channels, window, dy.dtype):
+        received = dy[block].reshape(-1, filters)
+        if _is_matrix_product(window):
+            matmul(received, matrix, b_turned=True, out=dx[block].reshape(-1, channels))
+            continue
+        cols = _scratch_matrix(len(received), len(matrix), dy.dtype)
+        matmul(received, matrix, b_turned=True, out=cols)
+        kernels.convolution.col2im(
+            cols, window.kernel, window.strides, window.dilation, window.before, window.out,
+            dx[block],
+        )  # fmt: skip
+    return dx
+
+
+def _im2col_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Array:
+    """dw = cols^T @ dy."""
+    channels, filters = x.shape[3], dy.shape[3]
+    dw = np.zeros((*window.kernel, channels, filters), x.dtype)
+    for block in _image_blocks(len(x), channels, window, x.dtype):
+        received = dy[block].reshape(-1, filters)
+        product = matmul(_patches(x[block], window), received, a_turned=True)
+        dw += product.reshape(dw.shape)
+    return dw
+
+
+# ---------------------------------------------------------------------------------------------
+# direct
+# ---------------------------------------------------------------------------------------------
+
+
+def _bands(images: int, out_height: int) -> int:
+    """Into how many bands of lines an image is cut: a small batch must have work for all cores."""
+    return max(1, min(_PARTS // max(images, 1), out_height))
+
+
+def _whole_bias(b: Array | None, columns: int) -> Array:
+    """The bias for whole panels of filters; 0 where there is none."""
+    bias = np.zeros(columns, np.float32)
+    if b is not None:
+        bias[: len(b)] = b
+    return bias
+
+
+def _direct(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
+    filters = w.shape[3]
+    packed = kernels.direct.pack(w.reshape(-1, filters))
+    bias = _whole_bias(b, packed.shape[0] * packed.shape[2])
+    y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
+    kernels.direct.forward(
+        x,
+        packed,
+        bias,
+        window.kernel,
+        window.strides,
+        window.before,
+        _bands(len(x), window.out[0]),
+        y,
+    )
+    return y
+
+
+def _seen_backwards(window: shapes.Window, size: Pair) -> shapes.Window:
+    """The window of the convolution that makes dx of dy and the turned kernel; for stride 1.
+
+    A pixel was seen by the window's first tap from one side and by its last from the other; so the
+    padding before is what the kernel reaches beyond the padding that x had.
+    """
+    rows, columns = (k - 1 - before for k, before in zip(window.kernel, window.before))
+    return window._replace(before=(rows, columns), out=size)
+
+
+def _direct_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
+    """With stride 1, dx is a convolution too: of dy with the kernel turned by half a circle.
+
+    Wider strides leave gaps between windows, which im2col's reverse handles.
+    """
+    if window.strides != (1, 1):
+        return _im2col_input_gradient(dy, w, window, size)
+    turned = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
+    return _direct(dy, turned, None, _seen_backwards(window, size))
+
+
+def _direct_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Array:
+    channels, filters = x.shape[3], dy.shape[3]
+    bands = _bands(len(x), window.out[0])
+    groups = max(1, min(_PARTS // 2, len(x) * bands))
+    entries = math.prod(window.kernel) * channels
+    partial = np.zeros((groups, entries, kernels.direct.padded_filters(filters)), x.dtype)
+    kernels.direct.backward_weight(
+        dy, x, window.kernel, window.strides, window.before, bands, partial
+    )
+    dw = np.ascontiguousarray(partial.sum(axis=0)[:, :filters])
+    return dw.reshape(*window.kernel, channels, filters)
+
+
+def _can_be_direct(window: shapes.Window, dtype: np.dtype) -> bool:
+    return dtype == np.float32 and window.dilation == (1, 1)
+
+
+# ---------------------------------------------------------------------------------------------
+# Winograd
+# ---------------------------------------------------------------------------------------------
+
+
+def _can_be_winograd(window: shapes.Window, dtype: np.dtype) -> bool:
+    ones = window.strides == (1, 1) and window.dilation == (1, 1)
+    return dtype == np.float32 and window.kernel == (3, 3) and ones
+
+
+def _winograd_of(x: Array, w: Array, b: Array | None, window: shapes.Window, filters: int) -> Array:
+    """y of the first `filters` of w, which has whole panels of them."""
+    fast = kernels.winograd
+    channels, columns = w.shape[2:]
+    y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
+    bias = _whole_bias(b, columns)
+    threads, tiles, depth = (
+        fast.threads(),
+        fast.tiles_of(y.shape),
+        fast.padded(channels, fast.LANES),
+    )
+    block = fast.block_size(tiles, channels)
+    rows = fast.padded(block, fast.ROWS)
+    packed = buffers.empty(
+        (columns // fast.COLUMNS, fast.scratch_size(channels, fast.COLUMNS)), x.dtype
+    )
+    fast.transform_weights(w, packed)
+    fast.forward(
+        x,
+        packed,
+        bias,
+        window.before,
+        block,
+        np.zeros((threads, 6, 6, depth), x.dtype),
+        buffers.empty((threads, fast.scratch_size(block, depth)), x.dtype),
+        buffers.empty((threads, fast.scratch_size(rows, fast.COLUMNS)), x.dtype),
+        y,
+    )
+    return y
+
+
+def _winograd(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
+    filters = w.shape[3]
+    missing = -filters % kernels.winograd.COLUMNS
+    if missing:
+        w = np.pad(w, ((0, 0), (0, 0), (0, 0), (0, missing)))
+    return _winograd_of(x, w, b, window, filters)
+
+
+def _winograd_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
+    channels, filters = w.shape[2:]
+    columns = kernels.winograd.padded(channels, kernels.winograd.COLUMNS)
+    turned = buffers.empty((3, 3, filters, columns), w.dtype)
+    kernels.winograd.turn(w, turned)
+    return _winograd_of(dy, turned, None, _seen_backwards(window, size), channels)
+
+
+def _winograd_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Array:
+    channels, filters = x.shape[3], dy.shape[3]
+    fast = kernels.winograd
+    threads, depth = fast.threads(), fast.padded(channels, fast.LANES)
+    columns = fast.padded(filters, fast.COLUMNS)
+    x_points, dy_points = fast.points_shapes(dy.shape, channels)
+    sums = buffers.empty((fast.POINTS, channels, columns), x.dtype)
+    if len(x) == 0:
+        sums[...] = 0  # no tile begins the sum
+    fast.backward_weight(
+        dy,
+        x,
+        window.before,
+        np.zeros((threads, 6, 6, depth), x.dtype),
+        np.zeros((threads, 4, 4, columns), x.dtype),
+        buffers.empty(x_points, x.dtype),
+        buffers.empty(dy_points, x.dtype),
+        sums,
+    )
+    dw = np.empty((3, 3, channels, columns), x.dtype)
+    fast.transform_sums(sums, dw)
+    return dw if columns == filters else np.ascontiguousarray(dw[..., :filters])
+
+
+ALGORITHMS = {
+    "winograd": Algorithm(
+        _winograd,
+        _winograd_input_gradient,
+        _winograd_weight_gradient,
+        _can_be_winograd,
+        "float32, a 3x3 kernel, strides=1 and dilation_rate=1",
+    ),
+    "direct": Algorithm(
+        _direct,
+        _direct_input_gradient,
+        _direct_weight_gradient,
+        _can_be_direct,
+        "float32 and dilation_rate=1",
+    ),
+    "im2col": Algorithm(
+        _im2col,
+        _im2col_input_gradient,
+        _im2col_weight_gradient,
+        lambda window, dtype: True,
+        "float32 or float64",
+    ),
+}

@@ -1,0 +1,342 @@
+"""3x3 convolution with a quarter of the multiplications: Winograd's F(4x4, 3x3), in float32.
+
+Take a line of 6 pixels d and 3 weights w. The 4 sums that the window makes of them cost 12
+multiplications. They can be had with 6:
+
+    y = AT [(G w) * (BT d)]         * element by element
+
+because a product of two polynomials is fixed by its values at a few points: G and BT find the
+values of both at 0, 1, -1, 2, -2 and infinity, and AT goes back from the products. The functions
+below are BT (`input_points`), G (`weight_points`) and AT (`output_pixels`), written as sums. Along
+both axes this makes 4x4 pixels of a 6x6 patch with 36 multiplications instead of 144 (Lavin and
+Gray 2016, section 4.3).
+
+With channels, each of the 36 products becomes a sum over them, that is, for each point a matrix
+product (tiles, channels) by (channels, filters), which `simd.tile` computes. The transforms cost
+little beside it, once there are 32 channels or more.
+
+The gradient of the weights runs the same way backwards. y is linear in G w, so
+
+    dw = GT [(A dy) * (BT d)],      A and GT the matrices above, transposed
+
+summed over all tiles: for each point a matrix product (channels, tiles) by (tiles, filters).
+
+The price is precision. The values at 2 and -2 are up to ten times as large as the pixels and cancel
+later, so that rounding is about ten times that of "direct" (4e-5 against 4e-6 where y has unit
+variance). And a NaN or an infinity makes the whole 4x4 tile NaN, not only the pixels whose window
+sees it.
+
+How it stays fast: tiles go through in blocks whose transform stays in the level-2 cache. A patch is
+read where it lies; only at the edge of the picture, or where channels don't fill a vector, it is
+copied, with its zeros, first. So nothing outside an array is ever read. Each number is summed by
+one thread in one order: results do not depend on the number of threads.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import get_num_threads, get_thread_id, prange
+
+from minicnn.kernels.compile import jit, parallel_jit
+from minicnn.kernels.simd import COLUMNS, LANES, ROWS, grid_transform, tile
+
+POINTS = 36
+ONES = 7  # the point (1, 1): what is added there comes out at each of the 16 pixels
+_HELD = 2**23  # bytes of points that the weights' gradient works on at a time
+_LINE = 16  # float32 in a cache line
+_L2_NUMBERS = 2**18  # 1 MB of float32
+
+
+def input_points(d: Sequence[Any]) -> Sequence[Any]:
+    """BT d: the values of 6 pixels' polynomial at the points."""
+    even, odd = d[4] - d[2] * 4, d[3] - d[1] * 4
+    even2, odd2 = d[4] - d[2], (d[3] - d[1]) * 2
+    return (
+        d[0] * 4 - d[2] * 5 + d[4],
+        even + odd,
+        even - odd,
+        even2 + odd2,
+        even2 - odd2,
+        d[1] * 4 - d[3] * 5 + d[5],
+    )
+
+
+def weight_points(w: Sequence[Any]) -> Sequence[Any]:
+    """G w: the values of 3 weights' polynomial at the points."""
+    even, odd = (w[0] + w[2]) * (-1 / 6), w[1] * (-1 / 6)
+    even2, odd2 = w[0] * (1 / 24) + w[2] * (1 / 6), w[1] * (1 / 12)
+    return w[0] * (1 / 4), even + odd, even - odd, even2 + odd2, even2 - odd2, w[2]
+
+
+def output_pixels(m: Sequence[Any]) -> Sequence[Any]:
+    """AT m: 4 pixels of the 6 products."""
+    even, odd, even2, odd2 = m[1] + m[2], m[1] - m[2], m[3] + m[4], m[3] - m[4]
+    return m[0] + even + even2, odd + odd2 * 2, even + even2 * 4, odd + odd2 * 8 + m[5]
+
+
+def output_points(dy: Sequence[Any]) -> Sequence[Any]:
+    """A dy: `output_pixels` transposed."""
+    even, odd = dy[0] + dy[2], dy[1] + dy[3]
+    even2, odd2 = dy[0] + dy[2] * 4, dy[1] * 2 + dy[3] * 8
+    return dy[0], even + odd, even - odd, even2 + odd2, even2 - odd2, dy[3]
+
+
+def weight_gradient(du: Sequence[Any]) -> Sequence[Any]:
+    """GT du: `weight_points` transposed."""
+    even, odd, even2, odd2 = du[1] + du[2], du[1] - du[2], du[3] + du[4], du[3] - du[4]
+    return (
+        du[0] * (1 / 4) - even * (1 / 6) + even2 * (1 / 24),
+        odd2 * (1 / 12) - odd * (1 / 6),
+        even2 * (1 / 6) - even * (1 / 6) + du[5],
+    )
+
+
+_input_points = grid_transform(input_points, 6)
+_weight_points = grid_transform(weight_points, 3)
+_output_pixels = grid_transform(output_pixels, 6)
+_output_points = grid_transform(output_points, 4)
+_weight_gradient = grid_transform(weight_gradient, 6)
+
+
+def threads() -> int:
+    """How many threads the kernels will run on, each with scratch of its own."""
+    return int(get_num_threads())
+
+
+def padded(count: int, whole: int) -> int:
+    """`count` rounded up to whole vectors or panels."""
+    return -(-count // whole) * whole
+
+
+def tiles_of(y_shape: Sequence[int]) -> int:
+    """4x4 tiles of an output (batch, height, width, …)."""
+    return y_shape[0] * -(-y_shape[1] // 4) * -(-y_shape[2] // 4)
+
+
+def block_size(tiles: int, channels: int) -> int:
+    """Tiles in a block: as many as have their points in the level-2 cache, if all threads get some.
+
+    No result depends on it: a tile's numbers are its own.
+    """
+    fits = _L2_NUMBERS // (POINTS * padded(channels, LANES) * ROWS)
+    most = ROWS * max(1, min(4, fits))
+    if tiles >= 4 * threads() * most:
+        return most
+    blocks = padded(max(1, -(-tiles // most)), threads())
+    return max(1, -(-tiles // blocks))
+
+
+def scratch_size(tiles: int, depth: int) -> int:
+    """float32 for all points of the tiles; a cache line more, so that points don't collide."""
+    return POINTS * (tiles * depth + _LINE)
+
+
+def points_shapes(dy_shape: Sequence[int], channels: int) -> tuple[tuple[int, int, int], ...]:
+    """`backward_weight`'s scratch for x and dy: as many tiles at a time as `_HELD` bytes hold.
+
+    Rows of an odd number of cache lines, so that the tiles of a channel don't collide in the cache.
+    """
+    depths = padded(channels, LANES), padded(dy_shape[3], COLUMNS)
+    lines = [depth // _LINE + 1 | 1 for depth in depths]
+    at_once = min(tiles_of(dy_shape), _HELD // (POINTS * sum(lines) * _LINE * 4))
+    return tuple((POINTS, max(1, at_once), count * _LINE) for count in lines)
+
+
+@parallel_jit
+def transform_weights(w, packed):  # type: ignore[no-untyped-def]
+    """packed[panel] (`scratch_size` of channels rows of COLUMNS) of w (3, 3, channels, panels)."""
+    channels, wide = w.shape[2:]
+    point_bytes = packed[0].size // POINTS * 4
+    for task in prange(packed.shape[0] * channels):
+        panel, c = task // channels, task % channels
+        for v in range(0, COLUMNS, LANES):
+            _weight_points(
+                w[0, 0, c].ctypes.data + (panel * COLUMNS + v) * 4,
+                3 * channels * wide * 4, channels * wide * 4,
+                packed[panel].ctypes.data + (c * COLUMNS + v) * 4, 6 * point_bytes, point_bytes,
+            )  # fmt: skip
+
+
+@parallel_jit
+def turn(w, turned):  # type: ignore[no-untyped-def]
+    """turned[i, j, o, c] = w[2 - i, 2 - j, c, o]; the rest of turned's last axis becomes 0."""
+    channels, filters = w.shape[2:]
+    side = 16  # a square of this side is read and written a cache line at a time
+    rows = -(-filters // side)
+    for task in prange(9 * rows):
+        i, j, first = task // rows // 3, task // rows % 3, task % rows * side
+        source, target = w[2 - i, 2 - j], turned[i, j]
+        last = min(first + side, filters)
+        for begin in range(0, channels, side):
+            for o in range(first, last):
+                for c in range(begin, min(begin + side, channels)):
+                    target[o, c] = source[c, o]
+        target[first:last, channels:] = 0
+
+
+@jit
+def _transform_tile(x, number, before, grid, patch, target, point_bytes):  # type: ignore[no-untyped-def]
+    """The points of tile `number` of x: of its 6x6 patch, or of dy's 4x4 if `patch` is as small."""
+    _, height, width, channels = x.shape
+    size, depth = patch.shape[0], patch.shape[2]
+    down, across = grid
+    n, place = number // (down * across), number % (down * across)
+    top, left = place // across * 4 - before[0], place % across * 4 - before[1]
+    inside = top >= 0 and left >= 0 and top + size <= height and left + size <= width
+    if inside and channels == depth:
+        source = x.ctypes.data + ((n * height + top) * width + left) * channels * 4
+        column_bytes, row_bytes = channels * 4, width * channels * 4
+    else:
+        for i in range(size):
+            for j in range(size):
+                iy, ix, copied = top + i, left + j, patch[i, j]
+                if 0 <= iy < height and 0 <= ix < width:
+                    pixel = x[n, iy, ix]
+                    for c in range(channels):
+                        copied[c] = pixel[c]
+                else:
+                    copied[:] = 0
+        source, column_bytes, row_bytes = patch.ctypes.data, depth * 4, size * depth * 4
+    for c in range(0, depth * 4, LANES * 4):
+        if size == 6:
+            _input_points(
+                source + c, row_bytes, column_bytes, target + c, 6 * point_bytes, point_bytes
+            )
+        else:
+            _output_points(
+                source + c, row_bytes, column_bytes, target + c, 6 * point_bytes, point_bytes
+            )
+
+
+@jit
+def _multiply_panel(points, depth, first, count, channels, packed, bias, panel, grid, products, y):  # type: ignore[no-untyped-def]
+    """One panel of filters of the tiles `first` to `first + count` of y, from their points."""
+    _, out_height, out_width, filters = y.shape
+    down, across = grid
+    point_bytes, product_bytes = points.size // POINTS * 4, products.size // POINTS * 4
+    rows = -(-count // ROWS) * ROWS
+    a_rows, c_rows = np.empty(rows, np.int64), np.empty(rows, np.int64)
+    start_rows, zeros = np.empty(ROWS, np.int64), np.zeros(COLUMNS, np.float32)
+    for t in range(rows):
+        a_rows[t] = points.ctypes.data + min(t, count - 1) * depth * 4
+        c_rows[t] = products.ctypes.data + t * COLUMNS * 4
+    for point in range(POINTS):
+        start = bias.ctypes.data + panel * COLUMNS * 4 if point == ONES else zeros.ctypes.data
+        start_rows[:] = start
+        for t in range(0, rows, ROWS):
+            tile(
+                count - t, a_rows[t:].ctypes.data, point * point_bytes,
+                1, 0, channels, 4,
+                packed.ctypes.data + point * (packed.size // POINTS * 4), 0, COLUMNS * 4,
+                start_rows.ctypes.data, 0, c_rows[t:].ctypes.data, point * product_bytes,
+            )  # fmt: skip
+    used = min(COLUMNS, filters - panel * COLUMNS)
+    corner = np.empty((4, 4, COLUMNS), np.float32)  # for tiles of which not all is wanted
+    for t in range(count):
+        n, place = (first + t) // (down * across), (first + t) % (down * across)
+        top, left = place // across * 4, place % across * 4
+        high, wide = min(4, out_height - top), min(4, out_width - left)
+        whole = high == 4 and wide == 4 and used == COLUMNS
+        if whole:
+            place = ((n * out_height + top) * out_width + left) * filters + panel * COLUMNS
+            target, column, row = y.ctypes.data + place * 4, filters * 4, out_width * filters * 4
+        else:
+            target, column, row = corner.ctypes.data, COLUMNS * 4, 4 * COLUMNS * 4
+        for v in range(0, COLUMNS * 4, LANES * 4):
+            _output_pixels(
+                products.ctypes.data + t * COLUMNS * 4 + v, 6 * product_bytes, product_bytes,
+                target + v, row, column,
+            )  # fmt: skip
+        if not whole:
+            for i in range(high):
+                for j in range(wide):
+                    pixel = y[n, top + i, left + j, panel * COLUMNS : panel * COLUMNS + used]
+                    made = corner[i, j]
+                    for o in range(used):
+                        pixel[o] = made[o]
+
+
+@parallel_jit
+def forward(x, packed, bias, before, block, patches, points, products, y):  # type: ignore[no-untyped-def]
+    """y of x for the weights `packed` by `transform_weights`, `block` tiles at a time.
+
+    `bias` has whole panels. Scratch for each thread: patches (threads, 6, 6, depth) filled with 0,
+    points (threads, `scratch_size` of a block) and products (the same of whole `ROWS`).
+    """
+    grid = -(-y.shape[1] // 4), -(-y.shape[2] // 4)
+    tiles, depth = y.shape[0] * grid[0] * grid[1], patches.shape[3]
+    for task in prange(-(-tiles // block)):
+        me, first = get_thread_id(), task * block
+        count = min(block, tiles - first)
+        point_bytes = points[me].size // POINTS * 4
+        for t in range(count):
+            place = points[me].ctypes.data + t * depth * 4
+            _transform_tile(x, first + t, before, grid, patches[me], place, point_bytes)
+        for panel in range(packed.shape[0]):
+            _multiply_panel(
+                points[me], depth, first, count, x.shape[3], packed[panel], bias, panel, grid,
+                products[me], y,
+            )  # fmt: skip
+
+
+@jit
+def _add_products(x_points, dy_points, point, panel, count, start, sums):  # type: ignore[no-untyped-def]
+    """sums[point, :, panel] (+)= the point's (channels, tiles) by (tiles, filters)."""
+    channels = sums.shape[1]
+    rows = -(-channels // ROWS) * ROWS
+    a_rows, c_rows = np.empty(rows, np.int64), np.empty(rows, np.int64)
+    zeros, spare = np.zeros(COLUMNS, np.float32), np.empty(COLUMNS, np.float32)
+    zero_rows = np.full(ROWS, zeros.ctypes.data)
+    offset = panel * COLUMNS * 4
+    for c in range(rows):
+        a_rows[c] = x_points[point].ctypes.data + min(c, channels - 1) * 4
+        c_rows[c] = spare.ctypes.data
+        if c < channels:
+            c_rows[c] = sums[point, c].ctypes.data + offset
+    for c in range(0, rows, ROWS):
+        place = c_rows[c:].ctypes.data
+        tile(
+            channels - c, a_rows[c:].ctypes.data, 0, 1, 0, count, x_points.shape[2] * 4,
+            dy_points[point].ctypes.data + offset, 0, dy_points.shape[2] * 4,
+            zero_rows.ctypes.data if start else place, 0, place, 0,
+        )  # fmt: skip
+
+
+@parallel_jit
+def backward_weight(dy, x, before, x_patches, dy_patches, x_points, dy_points, sums):  # type: ignore[no-untyped-def]
+    """sums[point, c, o] = the weights' gradient at the points, before `weight_gradient`.
+
+    x_points and dy_points (POINTS, tiles at a time, whole vectors) are scratch.
+    """
+    grid = -(-dy.shape[1] // 4), -(-dy.shape[2] // 4)
+    tiles = dy.shape[0] * grid[0] * grid[1]
+    at_once, panels = x_points.shape[1], sums.shape[2] // COLUMNS
+    for first in range(0, tiles, at_once):
+        count = min(at_once, tiles - first)
+        for t in prange(count):
+            me = get_thread_id()
+            _transform_tile(
+                x, first + t, before, grid, x_patches[me],
+                x_points[0, t].ctypes.data, x_points[0].size * 4,
+            )  # fmt: skip
+            _transform_tile(
+                dy, first + t, (0, 0), grid, dy_patches[me],
+                dy_points[0, t].ctypes.data, dy_points[0].size * 4,
+            )  # fmt: skip
+        for task in prange(POINTS * panels):
+            _add_products(
+                x_points, dy_points, task // panels, task % panels, count, first == 0, sums
+            )
+
+
+@parallel_jit
+def transform_sums(sums, dw):  # type: ignore[no-untyped-def]
+    """dw (3, 3, channels, whole panels) of sums (POINTS, channels, whole panels)."""
+    channels, wide = sums.shape[1:]
+    for c in prange(channels):
+        for o in range(0, wide, LANES):
+            _weight_gradient(
+                sums[0, c].ctypes.data + o * 4, 6 * sums[0].size * 4, sums[0].size * 4,
+                dw[0, 0, c].ctypes.data + o * 4, 3 * dw[0, 0].size * 4, dw[0, 0].size * 4,
+            )  # fmt: skip
