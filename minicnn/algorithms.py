@@ -50,7 +50,9 @@ class Algorithm(NamedTuple):
 
 
 def choose(window: shapes.Window, dtype: np.dtype, channels: int, filters: int) -> str:
-    """What `"auto"` means: the fewest multiplications where they pay, and no matrix if possible."""
+    """What `"auto"` means: the fewest multiplications where they pay, and few copies."""
+    if _is_matrix_product(window):
+        return "im2col"  # whose matrix is x itself
     if min(channels, filters) >= _WINOGRAD_CHANNELS and ALGORITHMS["winograd"].can(window, dtype):
         return "winograd"
     return "direct" if ALGORITHMS["direct"].can(window, dtype) else "im2col"
@@ -62,21 +64,32 @@ def choose(window: shapes.Window, dtype: np.dtype, channels: int, filters: int) 
 
 
 def matmul(
-    a: Array, b: Array, a_turned: bool = False, b_turned: bool = False, out: Array | None = None
+    a: Array,
+    b: Array,
+    bias: Array | None = None,
+    a_turned: bool = False,
+    b_turned: bool = False,
+    out: Array | None = None,
 ) -> Array:
-    """a @ b; a `turned` matrix is given transposed. The same on any number of threads."""
+    """a @ b + bias; a `turned` matrix is given transposed. The same on any number of threads."""
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     rows, depth = a.shape[::-1] if a_turned else a.shape
     columns = b.shape[0] if b_turned else b.shape[1]
     parts, panels = kernels.matmul.plan(rows, depth, columns, a.itemsize)
-    if parts == 1 and out is not None:
-        sums = out.reshape(1, rows, columns)
-    else:
-        sums = np.empty((parts, rows, columns), a.dtype)
-    kernels.matmul.product(a, a_turned, b, b_turned, panels, sums)
+    if out is None:
+        out = buffers.empty((rows, columns), a.dtype)
+    start = np.zeros(columns + kernels.matmul.COLUMNS, a.dtype)
     if parts == 1:
-        return sums[0]
-    return np.sum(sums, axis=0, out=out)
+        if bias is not None:
+            start[:columns] = bias
+        kernels.matmul.product(a, a_turned, b, b_turned, start, panels, out[None])
+        return out
+    sums = buffers.empty((parts, rows, columns), a.dtype)
+    kernels.matmul.product(a, a_turned, b, b_turned, start, panels, sums)
+    np.sum(sums, axis=0, out=out)
+    if bias is not None:
+        out += bias
+    return out
 
 
 # ---------------------------------------------------------------------------------------------
@@ -127,9 +140,7 @@ def _im2col(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array
     y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     for block in _image_blocks(len(x), x.shape[3], window, x.dtype):
         rows = y[block].reshape(-1, filters)
-        matmul(_patches(x[block], window), matrix, out=rows)
-        if b is not None:
-            rows += b
+        matmul(_patches(x[block], window), matrix, b, out=rows)
     return y
 
 
@@ -182,42 +193,76 @@ def _whole_bias(b: Array | None, columns: int) -> Array:
 
 
 def _direct(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
-    filters = w.shape[3]
-    packed = kernels.direct.pack(w.reshape(-1, filters))
-    bias = _whole_bias(b, packed.shape[0] * packed.shape[2])
-    y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
-    kernels.direct.forward(
-        x,
-        packed,
-        bias,
-        window.kernel,
-        window.strides,
-        window.before,
-        _bands(len(x), window.out[0]),
-        y,
-    )
+    y = buffers.empty((x.shape[0], *window.out, w.shape[3]), x.dtype)
+    _direct_into(y, x, w, b, window)
     return y
 
 
-def _seen_backwards(window: shapes.Window, size: Pair) -> shapes.Window:
-    """The window of the convolution that makes dx of dy and the turned kernel; for stride 1.
+def _direct_into(
+    y: Array,
+    x: Array,
+    w: Array,
+    b: Array | None,
+    window: shapes.Window,
+    first: Pair = (0, 0),
+    steps: Pair = (1, 1),
+) -> None:
+    """Write the result to y's pixels `first`, `first + steps`, …"""
+    packed = kernels.direct.pack(w.reshape(-1, w.shape[3]))
+    bias = _whole_bias(b, packed.shape[0] * packed.shape[2])
+    bands = _bands(len(x), window.out[0])
+    kernels.direct.forward(
+        x, packed, bias, window.kernel, window.strides, window.before, bands, window.out, first,
+        steps, y,
+    )  # fmt: skip
 
-    A pixel was seen by the window's first tap from one side and by its last from the other; so the
-    padding before is what the kernel reaches beyond the padding that x had.
+
+def _turned(w: Array, columns: int | None = None) -> Array:
+    """The kernel turned by half a circle, filters to channels: what dy is convolved with.
+
+    With as many `columns` as the last axis shall have, 0 beyond the channels.
     """
-    rows, columns = (k - 1 - before for k, before in zip(window.kernel, window.before))
-    return window._replace(before=(rows, columns), out=size)
+    rows, width, channels, filters = w.shape
+    turned = buffers.empty((rows, width, filters, columns or channels), w.dtype)
+    kernels.convolution.turn(np.ascontiguousarray(w), turned)
+    return turned
 
 
 def _direct_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
-    """With stride 1, dx is a convolution too: of dy with the kernel turned by half a circle.
+    """dx is a convolution too: of dy with the kernel turned by half a circle.
 
-    Wider strides leave gaps between windows, which im2col's reverse handles.
+    Along one axis, pixel s * q + p of x (s the stride) was seen by the taps r, r + s, r + 2 * s, …
+    with r = (p + before) % s. So the pixels with the same p make a picture of their own, which is
+    a convolution of dy with these taps, moving by one pixel: s * s of them make dx.
     """
-    if window.strides != (1, 1):
-        return _im2col_input_gradient(dy, w, window, size)
-    turned = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
-    return _direct(dy, turned, None, _seen_backwards(window, size))
+    dx = buffers.empty((dy.shape[0], *size, w.shape[2]), dy.dtype)
+    rows, columns = (_phases(window, size, axis) for axis in (0, 1))
+    if len(rows) < window.strides[0] or len(columns) < window.strides[1]:
+        dx[...] = 0  # strides that pass over pixels
+    for p_row, r_row, before_row, out_row in rows:
+        for p_column, r_column, before_column, out_column in columns:
+            taps = _turned(w[r_row :: window.strides[0], r_column :: window.strides[1]])
+            phase = shapes.Window(
+                (taps.shape[0], taps.shape[1]),
+                (1, 1),
+                (1, 1),
+                (before_row, before_column),
+                (out_row, out_column),
+            )
+            _direct_into(dx, dy, taps, None, phase, (p_row, p_column), window.strides)
+    return dx
+
+
+def _phases(window: shapes.Window, size: Pair, axis: int) -> list[tuple[int, int, int, int]]:
+    """(p, first tap r, padding before dy, pixels) of each p along an axis that any tap sees."""
+    stride, before, kernel = window.strides[axis], window.before[axis], window.kernel[axis]
+    found = []
+    for p in range(min(stride, size[axis])):
+        r = (p + before) % stride
+        if r < kernel:
+            last = (kernel - 1 - r) // stride
+            found.append((p, r, last - (p + before - r) // stride, -(-(size[axis] - p) // stride)))
+    return found
 
 
 def _direct_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Array:
@@ -287,11 +332,11 @@ def _winograd(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Arr
 
 
 def _winograd_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
-    channels, filters = w.shape[2:]
+    channels = w.shape[2]
     columns = kernels.winograd.padded(channels, kernels.winograd.COLUMNS)
-    turned = buffers.empty((3, 3, filters, columns), w.dtype)
-    kernels.winograd.turn(w, turned)
-    return _winograd_of(dy, turned, None, _seen_backwards(window, size), channels)
+    before = 2 - window.before[0], 2 - window.before[1]
+    back = window._replace(before=before, out=size)
+    return _winograd_of(dy, _turned(w, columns), None, back, channels)
 
 
 def _winograd_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Array:

@@ -523,9 +523,7 @@ def _check_dense(x: Array, w: Array, b: Array | None, name: str) -> None:
 def dense(x: Array, w: Array, b: Array | None = None, name: str = "dense") -> Array:
     """y[..., u] = b[u] + sum over k of x[..., k] * w[k, u]: (…, features) to (…, units)."""
     _check_dense(x, w, b, name)
-    y = algorithms.matmul(x.reshape(-1, w.shape[0]), w)
-    if b is not None:
-        y += b
+    y = algorithms.matmul(x.reshape(-1, w.shape[0]), w, b)
     return y.reshape(*x.shape[:-1], w.shape[1])
 
 

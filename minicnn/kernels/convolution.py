@@ -16,6 +16,7 @@ import numpy as np
 from numba import prange
 
 from minicnn.kernels.compile import parallel_jit
+from minicnn.kernels.simd import LANES, transpose_square
 
 
 @parallel_jit
@@ -94,3 +95,25 @@ def column_sums(rows, blocks, sums):  # type: ignore[no-untyped-def]
             for c in range(channels):
                 total[c] += rows[r, c]
         sums[block] = total
+
+
+@parallel_jit
+def turn(w, turned):  # type: ignore[no-untyped-def]
+    """turned[i, j, o, c] = w[-1 - i, -1 - j, c, o]; 0 beyond the channels."""
+    rows, columns, channels, filters = w.shape
+    strips = -(-filters // LANES)
+    for task in prange(rows * columns * strips):
+        tap, first = task // strips, task % strips * LANES
+        i, j = tap // columns, tap % columns
+        source, target = w[rows - 1 - i, columns - 1 - j], turned[i, j]
+        last = min(first + LANES, filters)
+        squares = channels // LANES * LANES if last - first == LANES and w.itemsize == 4 else 0
+        for c in range(0, squares, LANES):
+            transpose_square(
+                source[c, first:].ctypes.data, filters * 4,
+                target[first, c:].ctypes.data, turned.shape[3] * 4,
+            )  # fmt: skip
+        for o in range(first, last):
+            for c in range(squares, channels):
+                target[o, c] = source[c, o]
+            target[o, channels:] = 0

@@ -63,34 +63,58 @@ def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _forward_band(x, n, top, packed, bias, kernel, strides, before, lines, wide, spare, y):  # type: ignore[no-untyped-def]
-    """y (lines of image n from `top` on), by way of `lines` of x and, for odd counts, `wide`."""
-    channels = x.shape[3]
-    height, out_width, filters = y.shape
+def _forward_band(
+    x,
+    n,
+    top,
+    bottom,
+    packed,
+    bias,
+    kernel,
+    strides,
+    before,
+    width,
+    first,
+    steps,
+    lines,
+    wide,
+    spare,
+    y,
+):  # type: ignore[no-untyped-def]
+    """Output lines `top` to `bottom` of image n, by way of `lines` of x and, for odd counts, `wide`.
+
+    `width` is the output's; its pixel (oy, ox) is y's at `first` + `steps` * (oy, ox).
+    """
+    channels, filters = x.shape[3], y.shape[3]
     panels, run = packed.shape[0], kernel[1] * channels
     line_bytes = lines.shape[1] * channels * 4
     # A panel's weights are read again for each tile: as many window rows at a time as fit the L1.
     rows_at_once = kernel[0] if kernel[0] * run <= _L1_NUMBERS // COLUMNS else 1
     _padded_lines(x, n, top * strides[0], before, lines)
-    pixels = height * out_width
-    result = y.reshape(pixels, filters)
+    pixels = (bottom - top) * width
     exact = filters == panels * COLUMNS
-    first_place = result.ctypes.data if exact else wide.ctypes.data
     count = -(-pixels // ROWS) * ROWS
     a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
     bias_rows = np.full(ROWS, bias.ctypes.data)
     for p in range(count):
-        oy, ox = min(p, pixels - 1) // out_width, min(p, pixels - 1) % out_width
-        place = oy * strides[0] * line_bytes + ox * strides[1] * channels * 4
-        a_rows[p] = lines.ctypes.data + place
-        c_rows[p] = first_place + p * panels * COLUMNS * 4 if p < pixels else spare.ctypes.data
+        oy, ox = min(p, pixels - 1) // width, min(p, pixels - 1) % width
+        a_rows[p] = (
+            lines.ctypes.data + oy * strides[0] * line_bytes + ox * strides[1] * channels * 4
+        )
+        if p >= pixels:
+            c_rows[p] = spare.ctypes.data
+        elif exact:
+            line, column = first[0] + (top + oy) * steps[0], first[1] + ox * steps[1]
+            c_rows[p] = y[n, line, column].ctypes.data
+        else:
+            c_rows[p] = wide[p].ctypes.data
     for panel in range(panels):
         offset = panel * COLUMNS * 4
         for i in range(0, kernel[0], rows_at_once):
-            for first in range(0, count, ROWS):
-                c = c_rows[first:].ctypes.data
+            for p in range(0, count, ROWS):
+                c = c_rows[p:].ctypes.data
                 tile(
-                    pixels - first, a_rows[first:].ctypes.data, i * line_bytes,
+                    pixels - p, a_rows[p:].ctypes.data, i * line_bytes,
                     rows_at_once, line_bytes, run, 4,
                     packed[panel].ctypes.data + i * run * COLUMNS * 4,
                     run * COLUMNS * 4, COLUMNS * 4,
@@ -98,30 +122,36 @@ def _forward_band(x, n, top, packed, bias, kernel, strides, before, lines, wide,
                 )  # fmt: skip
     if not exact:
         for p in range(pixels):
+            line, column = first[0] + (top + p // width) * steps[0], first[1] + p % width * steps[1]
+            made, pixel = wide[p], y[n, line, column]
             for o in range(filters):
-                result[p, o] = wide[p, o]
+                pixel[o] = made[o]
 
 
 @parallel_jit
-def forward(x, packed, bias, kernel, strides, before, bands, y):  # type: ignore[no-untyped-def]
-    """y for weights `packed` by `pack` and `bias` (panels * COLUMNS); each task a band of lines."""
-    images, _, _, channels = x.shape
-    out_height, out_width, filters = y.shape[1:]
+def forward(x, packed, bias, kernel, strides, before, bands, out, first, steps, y):  # type: ignore[no-untyped-def]
+    """The output (`out` pixels a picture) for weights `packed` by `pack`, `bias` in whole panels.
+
+    Output pixel (oy, ox) is written to y's pixel `first` + `steps` * (oy, ox). Each task computes
+    one of `bands` bands of lines of a picture.
+    """
+    channels, filters = x.shape[3], y.shape[3]
     columns = packed.shape[0] * COLUMNS
-    padded_width = (out_width - 1) * strides[1] + kernel[1]
-    for task in prange(images * bands):
+    padded_width = (out[1] - 1) * strides[1] + kernel[1]
+    for task in prange(x.shape[0] * bands):
         n, band = task // bands, task % bands
-        top, bottom = out_height * band // bands, out_height * (band + 1) // bands
+        top, bottom = out[0] * band // bands, out[0] * (band + 1) // bands
         if bottom == top:
             continue
         lines = np.empty(
             ((bottom - top - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype
         )
-        wide = np.empty((0 if filters == columns else (bottom - top) * out_width, columns), x.dtype)
+        wide = np.empty((0 if filters == columns else (bottom - top) * out[1], columns), x.dtype)
         spare = np.empty(columns, x.dtype)
         _forward_band(
-            x, n, top, packed, bias, kernel, strides, before, lines, wide, spare, y[n, top:bottom]
-        )
+            x, n, top, bottom, packed, bias, kernel, strides, before, out[1], first, steps, lines,
+            wide, spare, y,
+        )  # fmt: skip
 
 
 @jit

@@ -7,18 +7,29 @@ the last digits depend on their number; and its threads and numba's, which alter
 take the cores from each other. So the same tile as in `direct` does this too.
 
 How: the result is cut into blocks, and the sum into runs of `_DEPTH` steps. For each block and run
-a task copies what it needs of a and b into the order in which `simd.tile` reads it, where it stays
-in the cache, and adds one tile after the other. The blocks depend on the shapes alone, and each
-number is summed by one thread from the first k to the last, so results do not depend on the number
-of threads. Only where there are few numbers and long sums (a weight's gradient) is the sum itself
-cut into `parts`, which `functional` adds up in order.
+a task copies what it needs of b into panels, in the order in which `simd.tile` reads it, where it
+stays in the cache, and adds one tile after the other to c. Of a, a tile takes one number at a time,
+so a can stay where it lies, transposed or not.
+
+The blocks depend on the shapes alone, and each number is summed by one thread from the first k to
+the last, so results do not depend on the number of threads. Only where there are few numbers and
+long sums (a weight's gradient) is the sum itself cut into `parts`, which the caller adds up in
+order.
 """
 
 import numpy as np
 from numba import prange
 
 from minicnn.kernels.compile import jit, parallel_jit
-from minicnn.kernels.simd import COLUMNS, ROWS, tile, tile64
+from minicnn.kernels.simd import (
+    COLUMNS,
+    LANES,
+    ROWS,
+    copy_vectors,
+    tile,
+    tile64,
+    transpose_square,
+)
 
 _DEPTH = 256  # steps at a time: a tile's rows and columns of them fit a level-1 cache
 _TILES = 8  # tiles one above the other in a block: they and a panel of b fit a level-2 cache
@@ -37,85 +48,91 @@ def plan(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int]:
 
 
 @jit
-def _pack_rows(a, turned, top, first, steps, packed):  # type: ignore[no-untyped-def]
-    """packed[tile, k, r] = the entry of row top + tile * ROWS + r, step first + k; 0 below."""
-    rows = a.shape[1] if turned else a.shape[0]
-    if rows - top < packed.shape[0] * ROWS:
-        packed[-1] = 0
-    height = min(packed.shape[0] * ROWS, rows - top)
-    if turned:
-        for k in range(steps):
-            source = a[first + k, top : top + height]
-            for t in range(packed.shape[0]):
-                part, target = source[t * ROWS : (t + 1) * ROWS], packed[t, k]
-                for r in range(len(part)):
-                    target[r] = part[r]
-    else:
-        for r in range(height):
-            source, block = a[top + r, first : first + steps], packed[r // ROWS]
-            for k in range(steps):
-                block[k, r % ROWS] = source[k]
-
-
-@jit
 def _pack_columns(b, turned, left, first, steps, packed):  # type: ignore[no-untyped-def]
-    """packed[panel, k, o] = the entry of step first + k, column left + panel * wide + o."""
+    """packed[panel, k, o] = the entry of step first + k, column left + panel * wide + o; else 0."""
     columns, wide = b.shape[0] if turned else b.shape[1], packed.shape[2]
-    if columns - left < packed.shape[0] * wide:
-        packed[-1] = 0
-    width = min(packed.shape[0] * wide, columns - left)
-    if turned:
-        for o in range(width):
-            source, block = b[left + o, first : first + steps], packed[o // wide]
+    size = b.itemsize
+    for panel in range(packed.shape[0]):
+        block, begin = packed[panel], left + panel * wide
+        width = min(wide, columns - begin)
+        if width < wide:
+            block[:] = 0
+        if turned:
+            squares = steps // LANES * LANES if width == wide and size == 4 else 0
+            for o in range(0, wide if squares else 0, LANES):
+                for k in range(0, squares, LANES):
+                    transpose_square(
+                        b[begin + o, first + k :].ctypes.data, b.shape[1] * size,
+                        block[k, o:].ctypes.data, wide * size,
+                    )  # fmt: skip
+            for o in range(width):
+                for k in range(squares, steps):
+                    block[k, o] = b[begin + o, first + k]
+        elif width == wide:
             for k in range(steps):
-                block[k, o % wide] = source[k]
-    else:
-        for k in range(steps):
-            source = b[first + k, left : left + width]
-            for panel in range(packed.shape[0]):
-                part, target = source[panel * wide : (panel + 1) * wide], packed[panel, k]
-                for o in range(len(part)):
-                    target[o] = part[o]
+                copy_vectors(b[first + k, begin:].ctypes.data, block[k].ctypes.data)
+        else:
+            for k in range(steps):
+                source, target = b[first + k, begin : begin + width], block[k]
+                for o in range(width):
+                    target[o] = source[o]
 
 
 @jit
-def _add_block(a, a_turned, b, b_turned, top, left, begin, end, a_packed, b_packed, sums):  # type: ignore[no-untyped-def]
-    """sums += the block's product over the steps from `begin` to `end`."""
-    tiles, steps_at_once = a_packed.shape[:2]
-    across, wide, size = b_packed.shape[0], b_packed.shape[2], sums.itemsize
-    height = (a.shape[1] if a_turned else a.shape[0]) - top
-    a_rows, sum_rows = np.empty(ROWS, np.int64), np.empty(tiles * ROWS, np.int64)
-    for r in range(ROWS):
-        a_rows[r] = a_packed.ctypes.data + r * size
-    for r in range(tiles * ROWS):
-        sum_rows[r] = sums.ctypes.data + r * across * wide * size
-    for first in range(begin, end, _DEPTH):
+def _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, packed, edge, c):  # type: ignore[no-untyped-def]
+    """The block of c from row `top` and column `left` on: the product over `begin` to `end`.
+
+    Numbers beyond c's last row or column go to `edge` (ROWS, wide), and those before, from there
+    to c.
+    """
+    rows, columns = c.shape
+    panels, _, wide = packed.shape
+    size = c.itemsize
+    row_bytes, step_bytes = (size, a.shape[1] * size) if a_turned else (a.shape[1] * size, size)
+    a_rows, c_rows = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
+    first_rows = np.empty(ROWS, np.int64)
+    bottom = min(rows, top + _TILES * ROWS)
+    for first in range(begin, max(end, begin + 1), _DEPTH):
         steps = min(_DEPTH, end - first)
-        _pack_rows(a, a_turned, top, first, steps, a_packed)
-        _pack_columns(b, b_turned, left, first, steps, b_packed)
-        for panel in range(across):
-            b_place = b_packed[panel].ctypes.data
-            offset = panel * wide * size
-            for t in range(tiles):
-                a_offset = t * steps_at_once * ROWS * size
-                place = sum_rows[t * ROWS :].ctypes.data
+        _pack_columns(b, b_turned, left, first, steps, packed)
+        for panel in range(panels):
+            column = left + panel * wide
+            width = min(wide, columns - column)
+            place = packed[panel].ctypes.data
+            first_rows[:] = start[column:].ctypes.data
+            for row in range(top, bottom, ROWS):
+                height = min(ROWS, bottom - row)
+                for r in range(ROWS):
+                    a_rows[r] = a.ctypes.data + min(row + r, rows - 1) * row_bytes
+                    c_rows[r] = edge[r].ctypes.data
+                    if r < height and width == wide:
+                        c_rows[r] = c[row + r, column:].ctypes.data
+                    elif r < height and first > begin:
+                        for o in range(width):
+                            edge[r, o] = c[row + r, column + o]
+                from_rows = (first_rows if first == begin else c_rows).ctypes.data
                 if size == 4:
                     tile(
-                        height - t * ROWS, a_rows.ctypes.data, a_offset, 1, 0, steps, ROWS * size,
-                        b_place, 0, wide * size, place, offset, place, offset,
+                        height, a_rows.ctypes.data, first * step_bytes, 1, 0, steps, step_bytes,
+                        place, 0, wide * size, from_rows, 0, c_rows.ctypes.data, 0,
                     )  # fmt: skip
                 else:
                     tile64(
-                        height - t * ROWS, a_rows.ctypes.data, a_offset, 1, 0, steps, ROWS * size,
-                        b_place, 0, wide * size, place, offset, place, offset,
+                        height, a_rows.ctypes.data, first * step_bytes, 1, 0, steps, step_bytes,
+                        place, 0, wide * size, from_rows, 0, c_rows.ctypes.data, 0,
                     )  # fmt: skip
+                if width < wide:
+                    for r in range(height):
+                        for o in range(width):
+                            c[row + r, column + o] = edge[r, o]
 
 
 @parallel_jit
-def product(a, a_turned, b, b_turned, panels, c):  # type: ignore[no-untyped-def]
-    """c[part] = a @ b over the part's share of the steps; `turned` matrices lie transposed.
+def product(a, a_turned, b, b_turned, start, panels, c):  # type: ignore[no-untyped-def]
+    """c[part] = start + a @ b over the part's share of the steps; `turned` matrices lie transposed.
 
-    c (parts, rows, columns); all arrays are C-contiguous and of one dtype.
+    c (parts, rows, columns), start (whole panels of columns); all arrays are C-contiguous and of one
+    dtype.
     """
     parts, rows, columns = c.shape
     depth = a.shape[0] if a_turned else a.shape[1]
@@ -126,16 +143,8 @@ def product(a, a_turned, b, b_turned, panels, c):  # type: ignore[no-untyped-def
         part, block = task // (above * beside), task % (above * beside)
         top, left = block // beside * ROWS * _TILES, block % beside * wide * panels
         begin, end = depth * part // parts, depth * (part + 1) // parts
-        tiles = min(_TILES, -(-(rows - top) // ROWS))
         across = min(panels, -(-(columns - left) // wide))
-        steps = min(_DEPTH, end - begin)
-        a_packed = np.empty((tiles, steps, ROWS), c.dtype)
-        b_packed = np.empty((across, steps, wide), c.dtype)
-        sums = np.zeros((tiles * ROWS, across * wide), c.dtype)
+        packed = np.empty((across, min(_DEPTH, end - begin), wide), c.dtype)
+        edge = np.zeros((ROWS, wide), c.dtype)
         # Addresses do not keep arrays alive; the arguments of a call are, until it returns.
-        _add_block(a, a_turned, b, b_turned, top, left, begin, end, a_packed, b_packed, sums)
-        height, width = min(tiles * ROWS, rows - top), min(across * wide, columns - left)
-        for r in range(height):
-            source, target = sums[r, :width], c[part, top + r, left : left + width]
-            for o in range(width):
-                target[o] = source[o]
+        _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, packed, edge, c[part])

@@ -161,6 +161,61 @@ def _write_tile(builder, number, size, height, arguments):  # type: ignore[no-un
             builder.store(builder.load(sums[r][v]), target).align = size
 
 
+@intrinsic
+def copy_vectors(typingctx, source, target):  # type: ignore[no-untyped-def]
+    """Copy `COLUMNS` float32 (or half as many float64) from one address to another."""
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        vector = ir.VectorType(ir.FloatType(), COLUMNS)
+        source, target = (builder.inttoptr(a, vector.as_pointer()) for a in arguments)
+        copied = builder.load(source)
+        copied.align = 4
+        builder.store(copied, target).align = 4
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def transpose_square(typingctx, source, source_row, target, target_row):  # type: ignore[no-untyped-def]
+    """target[k, r] = source[r, k] for `LANES` x `LANES` float32; addresses and strides in bytes.
+
+    In log2(LANES) rounds: round s swaps, between rows r and r + s, the columns whose number has bit
+    s with those that have not.
+    """
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        i64, vector = ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
+        base, stride, target, target_stride = arguments
+
+        def place(base, stride, r):  # type: ignore[no-untyped-def]
+            address = builder.add(base, builder.mul(stride, ir.Constant(i64, r)))
+            return builder.inttoptr(address, vector.as_pointer())
+
+        rows = []
+        for r in range(LANES):
+            rows.append(builder.load(place(base, stride, r)))
+            rows[-1].align = 4
+        step = 1
+        while step < LANES:
+            # Of two rows side by side (the second one's columns count on from LANES), the columns
+            # that stay or come up, and those that go down or stay.
+            up = [c if not c & step else LANES + c - step for c in range(LANES)]
+            down = [c + step if not c & step else LANES + c for c in range(LANES)]
+            for r in range(LANES):
+                if not r & step:
+                    first, second = rows[r], rows[r + step]
+                    for where, columns in ((r, up), (r + step, down)):
+                        mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), columns)
+                        rows[where] = builder.shuffle_vector(first, second, mask)
+            step *= 2
+        for r in range(LANES):
+            builder.store(rows[r], place(target, target_stride, r)).align = 4
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), codegen
+
+
 class _Vector:
     """`LANES` float32 in a register while code is generated: + and - and * write instructions."""
 

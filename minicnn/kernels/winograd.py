@@ -158,23 +158,6 @@ def transform_weights(w, packed):  # type: ignore[no-untyped-def]
             )  # fmt: skip
 
 
-@parallel_jit
-def turn(w, turned):  # type: ignore[no-untyped-def]
-    """turned[i, j, o, c] = w[2 - i, 2 - j, c, o]; the rest of turned's last axis becomes 0."""
-    channels, filters = w.shape[2:]
-    side = 16  # a square of this side is read and written a cache line at a time
-    rows = -(-filters // side)
-    for task in prange(9 * rows):
-        i, j, first = task // rows // 3, task // rows % 3, task % rows * side
-        source, target = w[2 - i, 2 - j], turned[i, j]
-        last = min(first + side, filters)
-        for begin in range(0, channels, side):
-            for o in range(first, last):
-                for c in range(begin, min(begin + side, channels)):
-                    target[o, c] = source[c, o]
-        target[first:last, channels:] = 0
-
-
 @jit
 def _transform_tile(x, number, before, grid, patch, target, point_bytes):  # type: ignore[no-untyped-def]
     """The points of tile `number` of x: of its 6x6 patch, or of dy's 4x4 if `patch` is as small."""
