@@ -306,7 +306,8 @@ def depthwise_conv2d_backward(
         kernels.depthwise.backward_input(dy, _flat_filters(w), *geometry, each)
         dx_found = _sum_channels(each, w.shape[3])
     if need_dw:
-        partial = np.empty((x.shape[0], *window.kernel, filters), x.dtype)
+        parts = max(1, min(_BLOCKS, len(dy) * window.out[0]))
+        partial = np.empty((parts, *window.kernel, filters), x.dtype)
         kernels.depthwise.backward_weight(dy, _repeat_channels(x, w.shape[3]), *geometry, partial)
         dw_found = partial.sum(axis=0).reshape(w.shape)
         db_found = _sum_positions(dy)

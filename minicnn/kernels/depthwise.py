@@ -1,90 +1,122 @@
 """Depthwise convolution: each channel with its own small filter, so there is no matrix product.
 
-Channels lie next to each other in memory (NHWC), and nothing is summed over them: the innermost
-loop runs over channels and becomes vector instructions. Little arithmetic per byte: memory decides
-the speed. Where a channel has several filters, the caller repeats it first (`repeat`): as many
-channels as filters, and one simple loop.
+Channels lie next to each other in memory (NHWC), and nothing is summed over them: an output pixel
+is a sum of some rows of channels, each times a row of weights. `simd.add_products` does that with
+the sum in registers; what is to be found here is which rows. Little arithmetic per byte: memory
+decides the speed. Where a channel has several filters, the caller repeats it first (`repeat`): as
+many channels as filters, and one simple loop.
+
+An address does not keep an array alive; the arguments of a call are alive until it returns. So
+tables of addresses are made by one function and used by another.
 """
 
 import numpy as np
 from numba import prange
 
-from minicnn.kernels.compile import parallel_jit
+from minicnn.kernels.compile import jit, parallel_jit
+from minicnn.kernels.simd import add_products, add_products64
+
+
+@jit
+def _add(x_rows, w_rows, count, start, y):  # type: ignore[no-untyped-def]
+    """y[c] = start[c] + sum over t < count of x[t][c] * w[t][c]."""
+    x, w, first, target = (
+        x_rows.ctypes.data, w_rows.ctypes.data, start.ctypes.data, y.ctypes.data,
+    )  # fmt: skip
+    if y.itemsize == 4:
+        add_products(x, w, count, first, target, y.size)
+    else:
+        add_products64(x, w, count, first, target, y.size)
+
+
+@jit
+def _forward_line(x, w, b, n, oy, strides, dilation, before, x_rows, w_rows, y):  # type: ignore[no-untyped-def]
+    _, height, width, _ = x.shape
+    for ox in range(y.shape[2]):
+        count = 0
+        for i in range(w.shape[0]):
+            iy = oy * strides[0] + i * dilation[0] - before[0]
+            if iy < 0 or iy >= height:
+                continue
+            for j in range(w.shape[1]):
+                ix = ox * strides[1] + j * dilation[1] - before[1]
+                if 0 <= ix < width:
+                    x_rows[count], w_rows[count] = x[n, iy, ix].ctypes.data, w[i, j].ctypes.data
+                    count += 1
+        _add(x_rows, w_rows, count, b, y[n, oy, ox])
 
 
 @parallel_jit
 def forward(x, w, b, strides, dilation, before, y):  # type: ignore[no-untyped-def]
     """y[n, oy, ox, c] from x[n, iy, ix, c] and w[i, j, c]."""
-    images, height, width, channels = x.shape
-    rows, columns = w.shape[0], w.shape[1]
-    out_height, out_width = y.shape[1], y.shape[2]
-    for line in prange(images * out_height):
+    out_height, taps = y.shape[1], w.shape[0] * w.shape[1]
+    for line in prange(len(x) * out_height):
+        x_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
         n, oy = line // out_height, line % out_height
-        for ox in range(out_width):
-            pixel = y[n, oy, ox]
-            for c in range(channels):
-                pixel[c] = b[c]
-            for i in range(rows):
-                iy = oy * strides[0] + i * dilation[0] - before[0]
-                if iy < 0 or iy >= height:
-                    continue
-                for j in range(columns):
-                    ix = ox * strides[1] + j * dilation[1] - before[1]
-                    if ix < 0 or ix >= width:
-                        continue
-                    source, weight = x[n, iy, ix], w[i, j]
-                    for c in range(channels):
-                        pixel[c] += source[c] * weight[c]
+        _forward_line(x, w, b, n, oy, strides, dilation, before, x_rows, w_rows, y)
+
+
+@jit
+def _backward_line(dy, w, zeros, n, iy, strides, dilation, before, dy_rows, w_rows, dx):  # type: ignore[no-untyped-def]
+    _, out_height, out_width, _ = dy.shape
+    for ix in range(dx.shape[2]):
+        count = 0
+        for i in range(w.shape[0]):
+            oy = iy + before[0] - i * dilation[0]
+            if oy < 0 or oy % strides[0] != 0 or oy // strides[0] >= out_height:
+                continue
+            for j in range(w.shape[1]):
+                ox = ix + before[1] - j * dilation[1]
+                if ox >= 0 and ox % strides[1] == 0 and ox // strides[1] < out_width:
+                    received = dy[n, oy // strides[0], ox // strides[1]]
+                    dy_rows[count], w_rows[count] = received.ctypes.data, w[i, j].ctypes.data
+                    count += 1
+        _add(dy_rows, w_rows, count, zeros, dx[n, iy, ix])
 
 
 @parallel_jit
 def backward_input(dy, w, strides, dilation, before, dx):  # type: ignore[no-untyped-def]
     """dx, gathered line by line: each thread owns the lines it writes."""
-    images, height, width, channels = dx.shape
-    rows, columns = w.shape[0], w.shape[1]
-    out_height, out_width = dy.shape[1], dy.shape[2]
-    for line in prange(images * height):
+    height, taps = dx.shape[1], w.shape[0] * w.shape[1]
+    zeros = np.zeros(dx.shape[3], dx.dtype)
+    for line in prange(len(dx) * height):
+        dy_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
         n, iy = line // height, line % height
-        for ix in range(width):
-            pixel = dx[n, iy, ix]
-            for c in range(channels):
-                pixel[c] = 0
-            for i in range(rows):
-                oy = iy + before[0] - i * dilation[0]
-                if oy < 0 or oy % strides[0] != 0 or oy // strides[0] >= out_height:
-                    continue
-                for j in range(columns):
-                    ox = ix + before[1] - j * dilation[1]
-                    if ox < 0 or ox % strides[1] != 0 or ox // strides[1] >= out_width:
-                        continue
-                    received, weight = dy[n, oy // strides[0], ox // strides[1]], w[i, j]
-                    for c in range(channels):
-                        pixel[c] += received[c] * weight[c]
+        _backward_line(dy, w, zeros, n, iy, strides, dilation, before, dy_rows, w_rows, dx)
+
+
+@jit
+def _add_line(dy, x, n, oy, strides, dilation, before, dy_rows, x_rows, sums):  # type: ignore[no-untyped-def]
+    """Add line oy's share to sums[i, j, c]: for each tap the products of all its pixels."""
+    _, height, width, _ = x.shape
+    for i in range(sums.shape[0]):
+        iy = oy * strides[0] + i * dilation[0] - before[0]
+        if iy < 0 or iy >= height:
+            continue
+        for j in range(sums.shape[1]):
+            count = 0
+            for ox in range(dy.shape[2]):
+                ix = ox * strides[1] + j * dilation[1] - before[1]
+                if 0 <= ix < width:
+                    dy_rows[count], x_rows[count] = (
+                        dy[n, oy, ox].ctypes.data,
+                        x[n, iy, ix].ctypes.data,
+                    )
+                    count += 1
+            _add(dy_rows, x_rows, count, sums[i, j], sums[i, j])
 
 
 @parallel_jit
 def backward_weight(dy, x, strides, dilation, before, dw):  # type: ignore[no-untyped-def]
-    """dw[n, i, j, c]: one partial sum for each image, added up by the caller."""
-    images, height, width, channels = x.shape
-    rows, columns = dw.shape[1], dw.shape[2]
-    out_height, out_width = dy.shape[1], dy.shape[2]
-    for n in prange(images):
-        total = np.zeros((rows, columns, channels), dw.dtype)
-        for oy in range(out_height):
-            for i in range(rows):
-                iy = oy * strides[0] + i * dilation[0] - before[0]
-                if iy < 0 or iy >= height:
-                    continue
-                for ox in range(out_width):
-                    received = dy[n, oy, ox]
-                    for j in range(columns):
-                        ix = ox * strides[1] + j * dilation[1] - before[1]
-                        if ix < 0 or ix >= width:
-                            continue
-                        source, sums = x[n, iy, ix], total[i, j]
-                        for c in range(channels):
-                            sums[c] += received[c] * source[c]
-        dw[n] = total
+    """dw[part, i, j, c]: a sum for each part of all images' lines; the caller adds them up."""
+    parts, out_height = len(dw), dy.shape[1]
+    lines = len(dy) * out_height
+    for part in prange(parts):
+        dy_rows, x_rows = np.empty(dy.shape[2], np.int64), np.empty(dy.shape[2], np.int64)
+        dw[part] = 0
+        for line in range(lines * part // parts, lines * (part + 1) // parts):
+            n, oy = line // out_height, line % out_height
+            _add_line(dy, x, n, oy, strides, dilation, before, dy_rows, x_rows, dw[part])
 
 
 @parallel_jit

@@ -63,25 +63,11 @@ def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _forward_band(
-    x,
-    n,
-    top,
-    bottom,
-    packed,
-    bias,
-    kernel,
-    strides,
-    before,
-    width,
-    first,
-    steps,
-    lines,
-    wide,
-    spare,
-    y,
-):  # type: ignore[no-untyped-def]
-    """Output lines `top` to `bottom` of image n, by way of `lines` of x and, for odd counts, `wide`.
+def _forward_band(  # type: ignore[no-untyped-def]
+    x, n, top, bottom, packed, bias, kernel, strides, before, width, first, steps, lines, wide,
+    spare, y,
+):  # fmt: skip
+    """Output lines `top` to `bottom` of image n, by way of `lines` of x and, if need be, `wide`.
 
     `width` is the output's; its pixel (oy, ox) is y's at `first` + `steps` * (oy, ox).
     """

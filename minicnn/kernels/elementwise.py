@@ -1,5 +1,7 @@
 """Element by element over a flat array. Memory decides the speed: both cores read and write."""
 
+import math
+
 from numba import prange
 
 from minicnn.kernels.compile import parallel_jit
@@ -26,3 +28,22 @@ def relu_backward(dy, x, dx, cap, slope, threshold):  # type: ignore[no-untyped-
         v, g = x[i], dy[i]
         below = slope * g if slope != 0 else zero
         dx[i] = below if v <= threshold else (zero if v >= cap else g)
+
+
+@parallel_jit
+def adam(w, g, m, v, one_minus_beta_1, one_minus_beta_2, rate, epsilon):  # type: ignore[no-untyped-def]
+    """One step of Adam in place, in one pass over memory; `rate` includes the bias corrections."""
+    for i in prange(w.size):
+        m_new = m[i] + (g[i] - m[i]) * one_minus_beta_1
+        v_new = v[i] + (g[i] * g[i] - v[i]) * one_minus_beta_2
+        m[i], v[i] = m_new, v_new
+        w[i] -= m_new * rate / (math.sqrt(v_new) + epsilon)
+
+
+@parallel_jit
+def momentum(w, g, v, rate, kept):  # type: ignore[no-untyped-def]
+    """One step of gradient descent with momentum in place: v = kept * v - rate * g, w += v."""
+    for i in prange(w.size):
+        v_new = v[i] * kept - g[i] * rate
+        v[i] = v_new
+        w[i] += v_new

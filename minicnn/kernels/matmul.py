@@ -32,7 +32,7 @@ from minicnn.kernels.simd import (
 )
 
 _DEPTH = 256  # steps at a time: a tile's rows and columns of them fit a level-1 cache
-_TILES = 8  # tiles one above the other in a block: they and a panel of b fit a level-2 cache
+_TILES = 16  # tiles one above the other in a block: they and a panel of b fit a level-2 cache
 _PANELS = 16  # tiles side by side in a block, at most
 _TASKS = 16  # as many as keep the cores busy
 
@@ -131,8 +131,8 @@ def _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, packed, e
 def product(a, a_turned, b, b_turned, start, panels, c):  # type: ignore[no-untyped-def]
     """c[part] = start + a @ b over the part's share of the steps; `turned` matrices lie transposed.
 
-    c (parts, rows, columns), start (whole panels of columns); all arrays are C-contiguous and of one
-    dtype.
+    c (parts, rows, columns), start (whole panels of columns). All arrays are C-contiguous and of
+    one dtype.
     """
     parts, rows, columns = c.shape
     depth = a.shape[0] if a_turned else a.shape[1]

@@ -216,6 +216,66 @@ def transpose_square(typingctx, source, source_row, target, target_row):  # type
     return types.void(*[types.int64] * 4), codegen
 
 
+@intrinsic
+def add_products(typingctx, x_rows, w_rows, count, start, target, channels):  # type: ignore[no-untyped-def]
+    """target[c] = start[c] + sum over t < `count` of x[t][c] * w[t][c], in float32.
+
+    `x_rows` and `w_rows` are the addresses of tables with the addresses of x[t] and w[t]. The sums
+    stay in registers, those of 4 vectors at a time while there are as many channels.
+    """
+    return _products_of(ir.FloatType(), 4)
+
+
+@intrinsic
+def add_products64(typingctx, x_rows, w_rows, count, start, target, channels):  # type: ignore[no-untyped-def]
+    """`add_products` for float64."""
+    return _products_of(ir.DoubleType(), 8)
+
+
+def _products_of(number, size):  # type: ignore[no-untyped-def]
+    i64 = ir.IntType(64)
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        x_rows, w_rows, count, start, target, channels = arguments
+
+        def run(width, begin, end):  # type: ignore[no-untyped-def]
+            """Vectors of `width` numbers from channel `begin` on, as many as fit before `end`."""
+            vector = ir.VectorType(number, width)
+
+            def place(base, offset):  # type: ignore[no-untyped-def]
+                return builder.inttoptr(builder.add(base, offset), vector.as_pointer())
+
+            def load(base, offset):  # type: ignore[no-untyped-def]
+                loaded = builder.load(place(base, offset))
+                loaded.align = size
+                return loaded
+
+            def entry(table, t):  # type: ignore[no-untyped-def]
+                pointer = builder.inttoptr(table, i64.as_pointer())
+                return builder.load(builder.gep(pointer, [t]))
+
+            vectors = builder.sdiv(builder.sub(end, begin), ir.Constant(i64, width))
+            with cgutils.for_range(builder, vectors) as step:
+                channel = builder.add(begin, builder.mul(step.index, ir.Constant(i64, width)))
+                offset = builder.mul(channel, ir.Constant(i64, size))
+                total = cgutils.alloca_once(builder, vector)
+                builder.store(load(start, offset), total)
+                with cgutils.for_range(builder, count) as tap:
+                    x, w = (load(entry(rows, tap.index), offset) for rows in (x_rows, w_rows))
+                    product = builder.fmul(x, w, flags=("contract",))
+                    added = builder.fadd(builder.load(total), product, flags=("contract",))
+                    builder.store(added, total)
+                builder.store(builder.load(total), place(target, offset)).align = size
+            return builder.add(begin, builder.mul(vectors, ir.Constant(i64, width)))
+
+        done = ir.Constant(i64, 0)
+        for width in (4 * LANES, LANES, 1):
+            done = run(width, done, channels)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6), codegen
+
+
 class _Vector:
     """`LANES` float32 in a register while code is generated: + and - and * write instructions."""
 
