@@ -533,3 +533,15 @@ def load(path: str | Path) -> Saved:
             f"Its model tells {model.output_shape[-1]} apart."
         )
     return Saved(model, about)
+
+
+def minicnn_lacks(path: str | Path) -> str | None:
+    """Why minicnn cannot open this model file; None if it can."""
+    from minicnn.models import load_model
+
+    try:
+        load_model(path, compile=False)
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{str(path)!r} cannot be loaded. ")
+        return reason.split(" It has ")[0].removesuffix(".")
+    return None

@@ -98,8 +98,12 @@ class _Run:
         self.tensorboard = tensorboard
         if settings.fine_tune:
             _first_of(base.network, settings.fine_tune)  # raises for an unknown name
-        if tensorboard and not backend.installed("tensorboard"):
-            raise ImportError("--tensorboard needs it: pip install tensorboard.")
+        if tensorboard:
+            # Keras writes the logs with TensorFlow, whichever backend computes.
+            needed = ("tensorboard", "tensorflow")
+            missing = [package for package in needed if not backend.installed(package)]
+            if missing:
+                raise ImportError(f"--tensorboard needs it: pip install {' '.join(missing)}.")
         self.history = fitting.empty_history()
         self.fine_tuning_since: int | None = None
         self.state: fitting.State | None = None
@@ -378,7 +382,11 @@ def parser() -> argparse.ArgumentParser:
     add("--patience", type=positive, metavar="N",
         help="stop after N epochs without a better validation accuracy")  # fmt: skip
     add("--resume", action="store_true", help="go on with an interrupted run in --output")
-    add("--tensorboard", action="store_true", help="also write logs for it, if it is installed")
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="also write logs into --output/tensorboard, for: tensorboard --logdir DIR",
+    )
     add_backend_options(made)
     return made
 
@@ -445,6 +453,8 @@ def command(options: argparse.Namespace) -> None:
     interval = evaluate.interval(result.best, len(splits.validation))
     say(f"\nBest validation accuracy: {result.best:.3f} {interval} in epoch {best + 1}.")
     say(f"Wrote {result.path}, history.csv and curves.png beside it.")
+    if lacking := models.minicnn_lacks(result.path):
+        say(f"The file is for Keras: minicnn cannot open it ({lacking}).")
     if splits.test is None:
         say(
             "There is no test folder, so nothing has judged this model yet: the validation photos "

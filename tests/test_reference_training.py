@@ -208,10 +208,25 @@ def test_patience_stops_a_run(learn):
     assert len(learn(settings).history["loss"]) == 3
 
 
-def test_tensorboard_is_asked_for_in_a_sentence(learn, monkeypatch):
-    monkeypatch.setattr(backend, "installed", lambda package: False)
-    with pytest.raises(ImportError, match="pip install tensorboard"):
+@pytest.mark.parametrize("missing", ["tensorboard", "tensorflow"])
+def test_tensorboard_is_asked_for_in_a_sentence(learn, monkeypatch, missing):
+    monkeypatch.setattr(backend, "installed", lambda package: package != missing)
+    with pytest.raises(ImportError, match=f"pip install {missing}"):
         learn(tensorboard=True)
+
+
+def test_tensorboard_sees_every_epoch(learn, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    tf = pytest.importorskip("tensorflow")
+    settings = replace(QUICK, epochs=2, fine_tune="block2", fine_tune_epochs=1)
+    history = learn(settings, tensorboard=True).history
+    for folder, column in (("train", "loss"), ("validation", "val_loss")):
+        events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard" / folder))
+        events.Reload()
+        told = events.Tensors("epoch_loss")
+        assert [event.step for event in told] == [0, 1, 2]
+        found = [float(tf.make_ndarray(event.tensor_proto)) for event in told]
+        np.testing.assert_allclose(found, history[column], rtol=1e-6)
 
 
 # ---------------------------------------------------------------------------------------------
