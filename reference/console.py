@@ -32,6 +32,8 @@ def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str]
     """Run a command: 0, or one sentence on stderr and 2 (130 after an interrupt)."""
     options = parser.parse_args(arguments)
     try:
+        for name in ("output", "cache"):
+            check_folder(f"--{name}", getattr(options, name, None))
         command(options)
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted.", file=sys.stderr)
@@ -44,6 +46,20 @@ def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str]
         print(f"{parser.prog}: {sentence or error}", file=sys.stderr)
         return 2
     return 0
+
+
+def check_folder(option: str, folder: Path | None) -> None:
+    """Raise `NotADirectoryError` if a file is where the folder, or one above it, should be."""
+    if folder is None:
+        return
+    for path in (folder, *folder.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise NotADirectoryError(
+                    f"{option} is a folder, and is made where there is none. "
+                    f"{str(path)!r} is a file: name another place."
+                )
+            return
 
 
 def out_of_memory(error: Exception, batch_size: int | None) -> str | None:

@@ -108,13 +108,14 @@ class Base:
 
 def applications() -> dict[str, tuple[Callable[..., keras.Model], ModuleType]]:
     """`keras.applications` by lower-case name: the function, and its preprocessing's module."""
-    modules = [m for m in vars(keras.applications).values() if hasattr(m, "preprocess_input")]
+    spaces = vars(keras.applications)
     found = {}
-    for name, function in vars(keras.applications).items():
+    for name, function in spaces.items():
         if callable(function):
-            homes = [m for m in modules if getattr(m, name, None) is function]
-            if homes:
-                found[name.lower()] = (function, homes[0])
+            # MobileNetV3Small lies beside the module with its preprocessing, not in it.
+            home = spaces.get(function.__module__.rpartition(".")[2])
+            if hasattr(home, "preprocess_input"):
+                found[name.lower()] = (function, home)
     return found
 
 
@@ -245,11 +246,15 @@ def _features_of(network: keras.Model, name: str) -> keras.Model:
         raise ValueError(f"{name} is no base: it has {len(network.inputs)} inputs, not one photo.")
     if [len(y.shape) for y in network.outputs] == [4]:
         return network
+    pooling = keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D
     for layer in reversed(network.layers):
-        y = layer.output
-        is_input = isinstance(layer, keras.layers.InputLayer)
-        if not is_input and not isinstance(y, list) and len(y.shape) == 4:
-            say(f"{name} ends in a classifier: cut off behind its layer {layer.name}.")
+        y = getattr(layer, "input", None)  # a layer that is used more than once has no such thing
+        if y is None or isinstance(y, list) or y is network.inputs[0] or len(y.shape) != 4:
+            continue
+        # Behind its pooling a classifier may go on with pictures of one pixel.
+        if isinstance(layer, pooling) or tuple(y.shape[1:3]) != (1, 1):
+            last = y._keras_history.operation
+            say(f"{name} ends in a classifier: cut off behind its layer {last.name}.")
             return keras.Model(network.inputs, y, name="base")
     raise ValueError(
         f"{name} is no base: no layer of it gives a picture of features (batch, rows, columns, "

@@ -104,6 +104,21 @@ def test_what_cannot_be_done_ends_in_one_sentence(told, words, options, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["train", "sweep", "evaluate", "export", "course"])
+@pytest.mark.parametrize("inside", ["", "below"])
+def test_a_file_where_the_output_should_go_is_named_at_once(name, inside, tmp_path, capsys):
+    path = tmp_path / "notes.txt"
+    path.write_text("mine")
+    module = importlib.import_module(f"reference.{name}")
+    told = {"evaluate": ["model.keras", "--data", "x"], "export": ["model.keras"]}
+    output = ["--output", str(path / inside)]
+    assert module.run([*told.get(name, ["--data", "nowhere"]), *output]) == 2
+    err = capsys.readouterr().err
+    assert f"--output is a folder, and is made where there is none. '{path}' is a file" in err
+    assert err.count("\n") == 1
+    assert path.read_text() == "mine"
+
+
 def test_a_gpu_that_is_not_there_is_not_pretended(options, capsys, monkeypatch):
     monkeypatch.setattr("reference.on_tensorflow.gpus", lambda: [])
     assert training.run([*options, "--device", "gpu"]) == 2
