@@ -22,7 +22,7 @@ import numpy as np
 from minicnn.atomic import replacing
 from reference import backend
 from reference import model as models
-from reference.console import main, make_parser, say
+from reference.console import main, make_parser, reason, say
 from reference.model import Saved
 
 Array = np.ndarray
@@ -56,10 +56,9 @@ def export(saved: Saved, source: Path, target: Path, kind: str) -> float | None:
             )
             difference = _compare(saved, written, kind)
         except Exception as error:  # whatever one of the many converters makes of itself
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(
                 f"Keras on {keras.backend.backend()} makes no {kind} file of this model that its "
-                f"runtime can use: {reason} {_OTHERS[kind]}"
+                f"runtime can use: {reason(error)}. {_OTHERS[kind]}"
             ) from error
         written.replace(target)
     about = saved.about

@@ -26,7 +26,7 @@ import keras
 import numpy as np
 
 from minicnn.atomic import replacing
-from reference.console import say
+from reference.console import reason, say
 from reference.data import Reader
 
 Array = np.ndarray
@@ -185,7 +185,7 @@ def _application(
                 raise ValueError(
                     f"--weights {weights} does not fit {name} without its classifier "
                     f"({len(network.weights)} arrays, {network.count_params():,} numbers): "
-                    f"{str(error).splitlines()[0]}"
+                    f"{reason(error)}."
                 ) from error
     network.trainable = False
     return network
@@ -197,14 +197,14 @@ def _explained(error: Exception, name: str, image_size: int) -> Exception:
     if "fetch" in text or "URL" in text:
         return ConnectionError(
             f"ImageNet's weights for {name} are not in ~/.keras/models, and cannot be downloaded: "
-            f"{text.splitlines()[0]} Ways on: run this once with a network; or --weights FILE, "
+            f"{reason(error)}. Ways on: run this once with a network; or --weights FILE, "
             "Keras's published weights file; or --base FILE.keras, a base of your own; or "
             "--weights none, random weights, which learn little."
         )
     if "input size" in text.lower() or "input_shape" in text:
         return ValueError(
             f"{name} does not take photos of {image_size}x{image_size} pixels: "
-            f"{text.splitlines()[0]} Try --image-size 150."
+            f"{reason(error)}. Try --image-size 150."
         )
     return error
 
@@ -220,7 +220,7 @@ def _from_file(path: Path) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a damaged archive makes of itself
-        raise ValueError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path} cannot be loaded: {reason(error)}.") from error
     if not isinstance(model, keras.Model):
         raise ValueError(f"{path} holds a {type(model).__name__}, not a model.")
     if not model.built or not getattr(model, "inputs", None):
@@ -286,8 +286,7 @@ def _check_size(network: keras.Model, image_size: int, name: str) -> None:
         network.compute_output_shape((None, image_size, image_size, 3))
     except ValueError as error:
         raise ValueError(
-            f"{name} does not take photos of {image_size}x{image_size} pixels: "
-            f"{str(error).splitlines()[0]}"
+            f"{name} does not take photos of {image_size}x{image_size} pixels: {reason(error)}."
         ) from error
 
 
@@ -531,7 +530,7 @@ def load(path: str | Path) -> Saved:
         try:
             model.load_weights(path)
         except Exception as error:  # whatever a damaged archive makes of itself
-            raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+            raise ValueError(f"{path} is damaged: {reason(error)}.") from error
     if model.output_shape != (None, len(about.class_names)):
         raise ValueError(
             f"{path} names {len(about.class_names)} classes. "

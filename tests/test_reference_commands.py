@@ -119,6 +119,30 @@ def test_a_file_where_the_output_should_go_is_named_at_once(name, inside, tmp_pa
     assert path.read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["best.h5", "xception_{epoch:02d}.keras"])
+def test_a_checkpoints_name_in_the_place_of_the_folder_is_asked_about(name, tmp_path, capsys):
+    assert training.run(["--data", "nowhere", "--output", str(tmp_path / name)]) == 2
+    err = capsys.readouterr().err
+    assert "--output is a folder; the model in it is named model.keras" in err
+    assert name in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("No route: [Errno 101].\nTraceback …"), "No route: [Errno 101]"),
+        (
+            ValueError("A total of 54 objects could not be loaded. Example error message for x:"),
+            "A total of 54 objects could not be loaded",
+        ),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_what_others_say_ends_a_sentence_of_ours(error, said):
+    assert console.reason(error) == said
+
+
 def test_a_gpu_that_is_not_there_is_not_pretended(options, capsys, monkeypatch):
     monkeypatch.setattr("reference.on_tensorflow.gpus", lambda: [])
     assert training.run([*options, "--device", "gpu"]) == 2

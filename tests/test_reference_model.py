@@ -107,7 +107,7 @@ def test_weights_from_a_file_and_the_wrong_file(tmp_path):
         np.testing.assert_array_equal(found, wanted)
     wrong = tmp_path / "wrong.weights.h5"
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save_weights(wrong)
-    with pytest.raises(ValueError, match="does not fit MobileNet without its classifier"):
+    with pytest.raises(ValueError, match=r"does not fit MobileNet without its classifier.*[^:]\.$"):
         models.load_base("mobilenet", 64, str(wrong))
 
 
