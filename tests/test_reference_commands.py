@@ -537,6 +537,23 @@ def test_sweep_tries_each_with_each_seed_and_keeps_the_best(options, tmp_path, c
     }  # fmt: skip
 
 
+def test_a_sweep_that_is_killed_leaves_what_was_done(options, tmp_path, monkeypatch):
+    def killed(*arguments, **more):
+        raise KeyboardInterrupt
+
+    told = [
+        "--learning-rates", "0.05,0.01", "--inner-sizes", "4", "--drop-rates", "0.2", "--epochs",
+        "2", "--output", str(tmp_path),
+    ]  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "inners", killed)
+        assert sweep.run([*options, *told]) == 130
+    rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
+    assert len(rows) == 2 * 2
+    assert {row["sweep"] for row in rows} == {"learning rate"}
+    assert {path.name for path in tmp_path.iterdir()} == {"trials.csv", "learning-rate.png"}
+
+
 def test_the_course_ends_in_one_report(options, tmp_path, capsys):
     told = [
         "--larger", "64", "--epochs", "2", "--drop-epochs", "2", "--augment-epochs", "1",
