@@ -152,6 +152,11 @@ class _Run:
         self.output.mkdir(parents=True, exist_ok=True)
         if resume and self.state_path.exists():
             self.state = fitting.read_state(self.state_path, self.about)
+            if not self.model_path.is_file():
+                raise FileNotFoundError(
+                    f"{self.model_path}, the best epoch so far, is gone from beside "
+                    f"{self.state_path.name}: put it back, or start anew, without --resume."
+                )
             self.history = self.state.history
             self.fine_tuning_since = self.state.fine_tuning_since
         if resume and self.machine.processes is not None:

@@ -390,6 +390,15 @@ def test_a_kill_within_the_first_epoch_of_fine_tuning_loses_nothing(learn, monke
     assert learn(settings, name="broken", resume=True).history == wanted.history
 
 
+def test_a_run_whose_best_model_was_moved_does_not_go_on(learn):
+    path = learn().path
+    path.rename(path.with_name("mine.keras"))
+    history = path.with_name("history.csv").read_text()
+    with pytest.raises(FileNotFoundError, match=r"best epoch so far.*put it back, or start anew"):
+        learn(replace(QUICK, epochs=5), resume=True)
+    assert path.with_name("history.csv").read_text() == history
+
+
 def test_a_resumed_run_has_the_same_classes(splits, tiny_base, tmp_path, machine):
     base = models.load_base(str(tiny_base), 48)
 
