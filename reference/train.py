@@ -9,6 +9,7 @@ so it does while its last blocks are fine-tuned.
 """
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -150,6 +151,8 @@ class _Run:
 
     def go(self, resume: bool) -> Result:
         self.output.mkdir(parents=True, exist_ok=True)
+        if self.machine.is_first:
+            self._clear()
         if resume and self.state_path.exists():
             self.state = fitting.read_state(self.state_path, self.about)
             if not self.model_path.is_file():
@@ -174,6 +177,15 @@ class _Run:
         if self.machine.is_first:
             fitting.write_history(self.output / "history.csv", self.history)
         return Result(self.model_path, self.history, self._about())
+
+    def _clear(self) -> None:
+        """Remove what a kill in the middle of writing has left: half a file under a hidden name."""
+        for name in (self.model_path.name, self.state_path.name, "history.csv"):
+            for left in self.output.glob(f".{name}[.-]????????"):
+                if left.is_dir():
+                    shutil.rmtree(left)
+                else:
+                    left.unlink()
 
     def _check_shared(self, same: bool) -> None:
         assert self.machine.processes is not None

@@ -390,6 +390,17 @@ def test_a_kill_within_the_first_epoch_of_fine_tuning_loses_nothing(learn, monke
     assert learn(settings, name="broken", resume=True).history == wanted.history
 
 
+def test_what_a_kill_left_half_written_is_removed(learn):
+    folder = learn().path.parent
+    wanted = sorted(path.name for path in folder.iterdir())
+    (folder / ".state.npz.2onxilmy").write_bytes(b"half")
+    (folder / ".history.csv.abcd_123").write_bytes(b"")
+    (folder / ".model.keras-xyz12345").mkdir()
+    (folder / ".model.keras-xyz12345" / "model.keras").write_bytes(b"half")
+    learn(replace(QUICK, epochs=4), resume=True)
+    assert sorted(path.name for path in folder.iterdir()) == wanted
+
+
 def test_a_run_whose_best_model_was_moved_does_not_go_on(learn):
     path = learn().path
     path.rename(path.with_name("mine.keras"))
