@@ -90,16 +90,17 @@ def pixels(photos: Photos, reader: Reader, show: bool = True) -> Array | Callabl
 
     Every photo is decoded once now, so that bad ones are named before anything is trained.
     """
-    size = len(photos) * reader.image_size**2 * 3 * 4
-    keep = size <= LARGEST_KEPT
-    kept = []
+    shape = (len(photos), reader.image_size, reader.image_size, 3)
+    kept = np.empty(shape, np.float32) if 4 * math.prod(shape) <= LARGEST_KEPT else None
+    done = 0
     with progress(f"Decoding {photos.name}", len(photos), show) as advance:
         for batch in decoded(photos, reader, 32):
-            if keep:
-                kept.append(batch)
+            if kept is not None:
+                kept[done : done + len(batch)] = batch
+            done += len(batch)
             advance(len(batch))
-    if keep:
-        return np.concatenate(kept)
+    if kept is not None:
+        return kept
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="photos")
 
     def read(rows: Array) -> Array:

@@ -32,6 +32,8 @@ def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str]
     """Run a command: 0, or one sentence on stderr and 2 (130 after an interrupt)."""
     options = parser.parse_args(arguments)
     try:
+        for name in ("output", "cache"):
+            check_folder(f"--{name}", getattr(options, name, None))
         command(options)
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted.", file=sys.stderr)
@@ -44,6 +46,34 @@ def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str]
         print(f"{parser.prog}: {sentence or error}", file=sys.stderr)
         return 2
     return 0
+
+
+def check_folder(option: str, folder: Path | None) -> None:
+    """Raise `NotADirectoryError` if a file is where the folder, or one above it, should be.
+
+    `ValueError` for a new folder with the name of a model file: one was meant.
+    """
+    if folder is None:
+        return
+    if folder.suffix in (".keras", ".h5", ".hdf5") and not folder.exists():
+        raise ValueError(
+            f"{option} is a folder; the model in it is named model.keras (.h5 is Keras's old "
+            f"form). Received {str(folder)!r}."
+        )
+    for path in (folder, *folder.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise NotADirectoryError(
+                    f"{option} is a folder, and is made where there is none. "
+                    f"{str(path)!r} is a file: name another place."
+                )
+            return
+
+
+def reason(error: Exception) -> str:
+    """The first line of what the error says, without its full stop, to end a sentence of ours."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line.partition(" Example error message")[0].rstrip(" .:")
 
 
 def out_of_memory(error: Exception, batch_size: int | None) -> str | None:

@@ -125,7 +125,8 @@ class Judged:
             f"loss {self.loss:.3f}, on {count} photos."
         ]
         if self.validation_accuracy is not None:
-            drop = self.validation_accuracy - self.accuracy
+            # Keras's accuracy is a float32: equal ones differ in the eighth place.
+            drop = round(self.validation_accuracy - self.accuracy, 6)
             lines.append(
                 f"That is {abs(drop):.3f} {'below' if drop >= 0 else 'above'} the best validation "
                 f"accuracy ({self.validation_accuracy:.3f})"

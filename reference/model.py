@@ -26,7 +26,7 @@ import keras
 import numpy as np
 
 from minicnn.atomic import replacing
-from reference.console import say
+from reference.console import reason, say
 from reference.data import Reader
 
 Array = np.ndarray
@@ -108,13 +108,14 @@ class Base:
 
 def applications() -> dict[str, tuple[Callable[..., keras.Model], ModuleType]]:
     """`keras.applications` by lower-case name: the function, and its preprocessing's module."""
-    modules = [m for m in vars(keras.applications).values() if hasattr(m, "preprocess_input")]
+    spaces = vars(keras.applications)
     found = {}
-    for name, function in vars(keras.applications).items():
+    for name, function in spaces.items():
         if callable(function):
-            homes = [m for m in modules if getattr(m, name, None) is function]
-            if homes:
-                found[name.lower()] = (function, homes[0])
+            # MobileNetV3Small lies beside the module with its preprocessing, not in it.
+            home = spaces.get(function.__module__.rpartition(".")[2])
+            if hasattr(home, "preprocess_input"):
+                found[name.lower()] = (function, home)
     return found
 
 
@@ -184,7 +185,7 @@ def _application(
                 raise ValueError(
                     f"--weights {weights} does not fit {name} without its classifier "
                     f"({len(network.weights)} arrays, {network.count_params():,} numbers): "
-                    f"{str(error).splitlines()[0]}"
+                    f"{reason(error)}."
                 ) from error
     network.trainable = False
     return network
@@ -196,14 +197,14 @@ def _explained(error: Exception, name: str, image_size: int) -> Exception:
     if "fetch" in text or "URL" in text:
         return ConnectionError(
             f"ImageNet's weights for {name} are not in ~/.keras/models, and cannot be downloaded: "
-            f"{text.splitlines()[0]} Ways on: run this once with a network; or --weights FILE, "
+            f"{reason(error)}. Ways on: run this once with a network; or --weights FILE, "
             "Keras's published weights file; or --base FILE.keras, a base of your own; or "
             "--weights none, random weights, which learn little."
         )
     if "input size" in text.lower() or "input_shape" in text:
         return ValueError(
             f"{name} does not take photos of {image_size}x{image_size} pixels: "
-            f"{text.splitlines()[0]} Try --image-size 150."
+            f"{reason(error)}. Try --image-size 150."
         )
     return error
 
@@ -219,7 +220,7 @@ def _from_file(path: Path) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a damaged archive makes of itself
-        raise ValueError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path} cannot be loaded: {reason(error)}.") from error
     if not isinstance(model, keras.Model):
         raise ValueError(f"{path} holds a {type(model).__name__}, not a model.")
     if not model.built or not getattr(model, "inputs", None):
@@ -245,11 +246,15 @@ def _features_of(network: keras.Model, name: str) -> keras.Model:
         raise ValueError(f"{name} is no base: it has {len(network.inputs)} inputs, not one photo.")
     if [len(y.shape) for y in network.outputs] == [4]:
         return network
+    pooling = keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D
     for layer in reversed(network.layers):
-        y = layer.output
-        is_input = isinstance(layer, keras.layers.InputLayer)
-        if not is_input and not isinstance(y, list) and len(y.shape) == 4:
-            say(f"{name} ends in a classifier: cut off behind its layer {layer.name}.")
+        y = getattr(layer, "input", None)  # a layer that is used more than once has no such thing
+        if y is None or isinstance(y, list) or y is network.inputs[0] or len(y.shape) != 4:
+            continue
+        # Behind its pooling a classifier may go on with pictures of one pixel.
+        if isinstance(layer, pooling) or tuple(y.shape[1:3]) != (1, 1):
+            last = y._keras_history.operation
+            say(f"{name} ends in a classifier: cut off behind its layer {last.name}.")
             return keras.Model(network.inputs, y, name="base")
     raise ValueError(
         f"{name} is no base: no layer of it gives a picture of features (batch, rows, columns, "
@@ -281,8 +286,7 @@ def _check_size(network: keras.Model, image_size: int, name: str) -> None:
         network.compute_output_shape((None, image_size, image_size, 3))
     except ValueError as error:
         raise ValueError(
-            f"{name} does not take photos of {image_size}x{image_size} pixels: "
-            f"{str(error).splitlines()[0]}"
+            f"{name} does not take photos of {image_size}x{image_size} pixels: {reason(error)}."
         ) from error
 
 
@@ -526,10 +530,22 @@ def load(path: str | Path) -> Saved:
         try:
             model.load_weights(path)
         except Exception as error:  # whatever a damaged archive makes of itself
-            raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+            raise ValueError(f"{path} is damaged: {reason(error)}.") from error
     if model.output_shape != (None, len(about.class_names)):
         raise ValueError(
             f"{path} names {len(about.class_names)} classes. "
             f"Its model tells {model.output_shape[-1]} apart."
         )
     return Saved(model, about)
+
+
+def minicnn_lacks(path: str | Path) -> str | None:
+    """Why minicnn cannot open this model file; None if it can."""
+    from minicnn.models import load_model
+
+    try:
+        load_model(path, compile=False)
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{str(path)!r} cannot be loaded. ")
+        return reason.split(" It has ")[0].removesuffix(".")
+    return None

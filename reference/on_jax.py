@@ -16,6 +16,8 @@ import jax
 import keras
 import numpy as np
 
+from reference.console import reason
+
 Array = np.ndarray
 
 
@@ -78,10 +80,10 @@ class Processes:
                 shutdown_timeout_seconds=HEARTBEAT,
             )
         except Exception as error:
-            reason = str(error).splitlines()[0]
             raise ConnectionError(
-                f"Process {index} of {count} did not meet the others at {coordinator}: {reason}. "
-                "Start the same command with every --process-id from 0, all with one --coordinator."
+                f"Process {index} of {count} did not meet the others at {coordinator}: "
+                f"{reason(error)}. Start the same command with every --process-id from 0, all with "
+                "one --coordinator."
             ) from error
         self.count, self.index = count, index
 

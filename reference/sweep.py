@@ -439,15 +439,21 @@ def command(options: argparse.Namespace) -> None:
     machine, splits, reader, base = prepare(options)
     settings = Settings(epochs=options.epochs, batch_size=options.batch_size, seed=options.seed)
     options.output.mkdir(parents=True, exist_ok=True)
+    finished: list[Sweep] = []
+
+    def told(found: Sweep) -> None:
+        """Print and write a comparison when it is done: a kill takes only the later ones."""
+        print_sweep(found)
+        finished.append(found)
+        write_trials(options.output / "trials.csv", finished)
+        name = found.title.replace(" ", "-")
+        plots.save(found.figure(), options.output / f"{name}.png")
+
     done = three_sweeps(
         splits, base, settings, reader, machine, options.cache, options.seeds,
         options.learning_rates, options.inner_sizes, options.drop_rates, options.drop_epochs,
-        options.compare,
+        options.compare, told,
     )  # fmt: skip
-    write_trials(options.output / "trials.csv", done.found)
-    for found in done.found:
-        name = found.title.replace(" ", "-")
-        plots.save(found.figure(), options.output / f"{name}.png")
     winner = max((found.best for found in done.found), key=lambda trial: trial.best)
     write_winner(options.output / "model.keras", winner, base, splits, reader, machine)
     say(f"\nBest of all: {winner.best:.3f} ({winner.settings}).")

@@ -9,6 +9,7 @@ so it does while its last blocks are fine-tuned.
 """
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -98,8 +99,12 @@ class _Run:
         self.tensorboard = tensorboard
         if settings.fine_tune:
             _first_of(base.network, settings.fine_tune)  # raises for an unknown name
-        if tensorboard and not backend.installed("tensorboard"):
-            raise ImportError("--tensorboard needs it: pip install tensorboard.")
+        if tensorboard:
+            # Keras writes the logs with TensorFlow, whichever backend computes.
+            needed = ("tensorboard", "tensorflow")
+            missing = [package for package in needed if not backend.installed(package)]
+            if missing:
+                raise ImportError(f"--tensorboard needs it: pip install {' '.join(missing)}.")
         self.history = fitting.empty_history()
         self.fine_tuning_since: int | None = None
         self.state: fitting.State | None = None
@@ -146,8 +151,15 @@ class _Run:
 
     def go(self, resume: bool) -> Result:
         self.output.mkdir(parents=True, exist_ok=True)
+        if self.machine.is_first:
+            self._clear()
         if resume and self.state_path.exists():
             self.state = fitting.read_state(self.state_path, self.about)
+            if not self.model_path.is_file():
+                raise FileNotFoundError(
+                    f"{self.model_path}, the best epoch so far, is gone from beside "
+                    f"{self.state_path.name}: put it back, or start anew, without --resume."
+                )
             self.history = self.state.history
             self.fine_tuning_since = self.state.fine_tuning_since
         if resume and self.machine.processes is not None:
@@ -165,6 +177,15 @@ class _Run:
         if self.machine.is_first:
             fitting.write_history(self.output / "history.csv", self.history)
         return Result(self.model_path, self.history, self._about())
+
+    def _clear(self) -> None:
+        """Remove what a kill in the middle of writing has left: half a file under a hidden name."""
+        for name in (self.model_path.name, self.state_path.name, "history.csv"):
+            for left in self.output.glob(f".{name}[.-]????????"):
+                if left.is_dir():
+                    shutil.rmtree(left)
+                else:
+                    left.unlink()
 
     def _check_shared(self, same: bool) -> None:
         assert self.machine.processes is not None
@@ -378,7 +399,11 @@ def parser() -> argparse.ArgumentParser:
     add("--patience", type=positive, metavar="N",
         help="stop after N epochs without a better validation accuracy")  # fmt: skip
     add("--resume", action="store_true", help="go on with an interrupted run in --output")
-    add("--tensorboard", action="store_true", help="also write logs for it, if it is installed")
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="also write logs into --output/tensorboard, for: tensorboard --logdir DIR",
+    )
     add_backend_options(made)
     return made
 
@@ -445,6 +470,8 @@ def command(options: argparse.Namespace) -> None:
     interval = evaluate.interval(result.best, len(splits.validation))
     say(f"\nBest validation accuracy: {result.best:.3f} {interval} in epoch {best + 1}.")
     say(f"Wrote {result.path}, history.csv and curves.png beside it.")
+    if lacking := models.minicnn_lacks(result.path):
+        say(f"The file is for Keras: minicnn cannot open it ({lacking}).")
     if splits.test is None:
         say(
             "There is no test folder, so nothing has judged this model yet: the validation photos "

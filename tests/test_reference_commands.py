@@ -10,6 +10,7 @@ import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -101,6 +102,45 @@ def test_what_cannot_be_done_ends_in_one_sentence(told, words, options, tmp_path
     for word in words:
         assert word in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["train", "sweep", "evaluate", "export", "course"])
+@pytest.mark.parametrize("inside", ["", "below"])
+def test_a_file_where_the_output_should_go_is_named_at_once(name, inside, tmp_path, capsys):
+    path = tmp_path / "notes.txt"
+    path.write_text("mine")
+    module = importlib.import_module(f"reference.{name}")
+    told = {"evaluate": ["model.keras", "--data", "x"], "export": ["model.keras"]}
+    output = ["--output", str(path / inside)]
+    assert module.run([*told.get(name, ["--data", "nowhere"]), *output]) == 2
+    err = capsys.readouterr().err
+    assert f"--output is a folder, and is made where there is none. '{path}' is a file" in err
+    assert err.count("\n") == 1
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["best.h5", "xception_{epoch:02d}.keras"])
+def test_a_checkpoints_name_in_the_place_of_the_folder_is_asked_about(name, tmp_path, capsys):
+    assert training.run(["--data", "nowhere", "--output", str(tmp_path / name)]) == 2
+    err = capsys.readouterr().err
+    assert "--output is a folder; the model in it is named model.keras" in err
+    assert name in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("No route: [Errno 101].\nTraceback …"), "No route: [Errno 101]"),
+        (
+            ValueError("A total of 54 objects could not be loaded. Example error message for x:"),
+            "A total of 54 objects could not be loaded",
+        ),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_what_others_say_ends_a_sentence_of_ours(error, said):
+    assert console.reason(error) == said
 
 
 def test_a_gpu_that_is_not_there_is_not_pretended(options, capsys, monkeypatch):
@@ -245,6 +285,13 @@ def test_classes_in_another_order_are_matched_by_name(trained, clothes, capsys):
     assert found.accuracy == wanted.accuracy
     assert found.photos.class_names == wanted.photos.class_names
     assert "another order" in capsys.readouterr().out
+
+
+def test_an_accuracy_as_good_as_in_validation_is_not_below_it():
+    # Keras's is a float32, so that 0.1 is 0.10000000149.
+    p = np.eye(10)[[0] * 10]
+    photos = Photos("test", ("x",) * 10, np.arange(10), tuple("abcdefghij"))
+    assert "flatters" not in Judged(photos, p, float(np.float32(0.1))).summary()
 
 
 def judged():
@@ -490,6 +537,23 @@ def test_sweep_tries_each_with_each_seed_and_keeps_the_best(options, tmp_path, c
     }  # fmt: skip
 
 
+def test_a_sweep_that_is_killed_leaves_what_was_done(options, tmp_path, monkeypatch):
+    def killed(*arguments, **more):
+        raise KeyboardInterrupt
+
+    told = [
+        "--learning-rates", "0.05,0.01", "--inner-sizes", "4", "--drop-rates", "0.2", "--epochs",
+        "2", "--output", str(tmp_path),
+    ]  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "inners", killed)
+        assert sweep.run([*options, *told]) == 130
+    rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
+    assert len(rows) == 2 * 2
+    assert {row["sweep"] for row in rows} == {"learning rate"}
+    assert {path.name for path in tmp_path.iterdir()} == {"trials.csv", "learning-rate.png"}
+
+
 def test_the_course_ends_in_one_report(options, tmp_path, capsys):
     told = [
         "--larger", "64", "--epochs", "2", "--drop-epochs", "2", "--augment-epochs", "1",
@@ -547,8 +611,82 @@ def test_a_file_that_does_not_agree_is_not_written(trained, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_format_whose_packages_are_missing_says_which(trained, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        ("onnx", "tensorflow", "on tensorflow needs onnx and tf2onnx: pip install onnx tf2onnx"),
+        ("onnx", "jax", "on jax needs onnx and jax2onnx"),
+        ("onnx", "torch", "on torch needs onnx and onnxscript"),
+        ("tflite", "jax", "KERAS_BACKEND=tensorflow"),
+    ],
+)
+def test_a_format_whose_packages_are_missing_says_which(
+    trained, tmp_path, monkeypatch, kind, name, words, capsys
+):
+    saved = models.load(trained / "model.keras")
+    monkeypatch.setattr(models, "load", lambda path: saved)
     monkeypatch.setattr(backend, "installed", lambda package: False)
-    told = [str(trained / "model.keras"), "--output", str(tmp_path), "--format", "onnx"]
+    monkeypatch.setattr("keras.backend.backend", lambda: name)
+    output = tmp_path / "out"
+    told = [str(trained / "model.keras"), "--output", str(output), "--format", kind]
     assert export.run(told) == 2
-    assert "needs onnx and tf2onnx" in capsys.readouterr().err
+    assert words in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_a_file_that_its_runtime_cannot_run_ends_in_a_sentence(
+    trained, tmp_path, monkeypatch, capsys
+):
+    def broken(path, x, kind):
+        raise RuntimeError("Required inputs are missing\nmore")
+
+    monkeypatch.setattr(export, "_run", broken)
+    told = [str(trained / "model.keras"), "--output", str(tmp_path), "--format", "tflite"]
+    assert export.run(told) == 2
+    err = capsys.readouterr().err
+    assert "no tflite file of this model that its runtime can use: Required inputs are" in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_onnx_agrees_with_the_model_in_batches_of_every_size(options, tmp_path, capsys):
+    """Trained in mixed precision, with augmenting layers inside the base, which minicnn lacks."""
+    for package in ("onnx", "tf2onnx"):
+        pytest.importorskip(package)
+    onnxruntime = pytest.importorskip("onnxruntime")
+    inputs = keras.Input((48, 48, 3))
+    x = keras.layers.RandomFlip("horizontal")(inputs)
+    x = keras.layers.RandomZoom(0.2)(keras.layers.Rescaling(1 / 255)(x))
+    keras.Model(inputs, keras.layers.Conv2D(4, 3, strides=3)(x)).save(tmp_path / "base.keras")
+    told = ["--base", str(tmp_path / "base.keras"), "--input-range", "pixels", "--epochs", "1"]
+    path, output = tmp_path / "run" / "model.keras", tmp_path / "out"
+    try:
+        told += ["--precision", "mixed_bfloat16", "--output", str(path.parent)]
+        assert training.run([*options, *told]) == 0
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert export.run([str(path), "--output", str(output), "--format", "onnx"]) == 0
+    assert re.search(r"model\.onnx .*logits within \de-\d\d", capsys.readouterr().out)
+    model = models.load(path).model
+    session = onnxruntime.InferenceSession(str(output / "model.onnx"))
+    pixels = np.random.default_rng(0).uniform(0, 255, (7, 48, 48, 3)).astype(np.float32)
+    for count in (1, 2, 7):
+        (found,) = session.run(None, {session.get_inputs()[0].name: pixels[:count]})
+        wanted = np.asarray(model(pixels[:count], training=False))
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    beside = json.loads((output / "model.onnx.json").read_text())
+    assert "(photos, 48, 48, 3)" in beside["input"]
+
+
+def test_a_file_that_minicnn_cannot_open_says_so(options, tmp_path, capsys):
+    inputs = keras.Input((48, 48, 3))
+    x = keras.layers.Conv2D(4, 3, strides=3)(keras.layers.RandomFlip()(inputs))
+    keras.Model(inputs, x).save(tmp_path / "base.keras")
+    path = tmp_path / "run" / "model.keras"
+    told = ["--base", str(tmp_path / "base.keras"), "--epochs", "1", "--output", str(path.parent)]
+    assert training.run([*options, *told]) == 0
+    why = "minicnn cannot open it.*'RandomFlip', which minicnn does not have"
+    assert re.search(why, capsys.readouterr().out)
+    assert export.run([str(path), "--output", str(tmp_path / "out")]) == 0
+    assert re.search(why, capsys.readouterr().out)
+    assert (tmp_path / "out" / "model.keras").read_bytes() == path.read_bytes()

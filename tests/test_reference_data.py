@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import threading
+import tracemalloc
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
@@ -396,6 +397,17 @@ def test_photos_that_do_not_fit_the_memory_are_decoded_when_asked_for(clothes, m
     read = pixels(train, reader)
     rows = np.array([5, 119, 0])
     np.testing.assert_array_equal(read(rows), kept[rows])
+
+
+def test_photos_that_are_kept_take_their_memory_once(clothes):
+    train = data.find(clothes).train
+    photos = train.keep(np.tile(np.arange(len(train)), 6))
+    tracemalloc.start()
+    kept = pixels(photos, Reader(32))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert kept.shape == (720, 32, 32, 3)
+    assert peak < 1.5 * kept.nbytes
 
 
 def test_a_split_can_be_cut_to_some_photos():

@@ -56,6 +56,11 @@ def test_every_network_of_keras_is_known_by_its_lower_case_name():
     known = models.applications()
     assert {"xception", "mobilenetv2", "resnet50v2", "nasnetmobile", "convnexttiny"} <= set(known)
     assert known["xception"][0] is keras.applications.Xception
+    functions = {
+        name.lower() for name, found in vars(keras.applications).items() if callable(found)
+    }
+    assert set(known) == functions
+    assert known["mobilenetv3small"][1] is keras.applications.mobilenet_v3
 
 
 def test_a_base_is_frozen_and_its_size_is_checked(tiny_base, base):
@@ -102,7 +107,7 @@ def test_weights_from_a_file_and_the_wrong_file(tmp_path):
         np.testing.assert_array_equal(found, wanted)
     wrong = tmp_path / "wrong.weights.h5"
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save_weights(wrong)
-    with pytest.raises(ValueError, match="does not fit MobileNet without its classifier"):
+    with pytest.raises(ValueError, match=r"does not fit MobileNet without its classifier.*[^:]\.$"):
         models.load_base("mobilenet", 64, str(wrong))
 
 
@@ -130,6 +135,44 @@ def test_a_classifier_is_cut_behind_its_last_features(tmp_path, capsys):
     assert base.network.output_shape == (None, 46, 46, 5)
     for found, wanted in zip(base.network.get_weights(), ours.get_weights()[:2], strict=True):
         np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "layer", "features"),
+    [
+        ("mobilenet", 64, "conv_pw_13_relu", (2, 2, 256)),
+        ("mobilenet", 32, "conv_pw_13_relu", (1, 1, 256)),
+        ("mobilenetv3small", 64, "activation", (2, 2, 576)),
+        ("vgg16", 64, "block5_pool", (2, 2, 512)),
+    ],
+)
+def test_keras_s_own_classifiers_are_cut_before_their_pooling(
+    name, size, layer, features, tmp_path, capsys
+):
+    """Two of them end in pictures of one pixel: pooling that keeps them, then convolutions."""
+    narrow = {"mobilenet": {"alpha": 0.25}, "vgg16": {"classes": 2}}.get(name, {})
+    function, _ = models.applications()[name]
+    whole = function(weights=None, include_top=True, input_shape=(size, size, 3), **narrow)
+    whole.save(tmp_path / "whole.keras")
+    base = models.load_base(str(tmp_path / "whole.keras"), size)
+    assert base.network.output_shape == (None, *features)
+    assert f"cut off behind its layer {layer}" in capsys.readouterr().out
+
+
+def test_a_classifier_behind_a_network_of_its_own_is_cut_there(base, tmp_path, capsys):
+    """As `reference.train` writes them."""
+    inputs = keras.Input((48, 48, 3))
+    for name, top in (
+        ("pooled", keras.layers.GlobalAveragePooling2D()), ("flat", keras.layers.Flatten()),
+    ):  # fmt: skip
+        path = tmp_path / f"{name}.keras"
+        keras.Model(inputs, keras.layers.Dense(3)(top(base.network(inputs)))).save(path)
+        again = models.load_base(str(path), 48)
+        assert "cut off behind its layer tiny" in capsys.readouterr().out
+        x = np.random.default_rng(0).uniform(-1, 1, (2, 48, 48, 3)).astype("float32")
+        np.testing.assert_allclose(
+            np.asarray(again.network(x)), np.asarray(base.network(x)), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_a_network_without_features_is_no_base(tmp_path):

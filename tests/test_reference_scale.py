@@ -108,6 +108,27 @@ def test_two_processes_train_what_one_does_and_survive_the_death_of_one(
     assert judged.accuracy == pytest.approx(history(alone)[:, 4].max(), abs=1e-6)
 
 
+@needs_jax
+def test_two_processes_augment_and_fine_tune_as_one_does(clothes, tiny_base, tmp_path):
+    """Every random flip, shift and zoom of the one falls on the same photo of the two."""
+    told = [
+        "--data", clothes, "--base", tiny_base, "--image-size", 48, "--learning-rate", 0.05,
+        "--augment", "--epochs", 2, "--fine-tune", "block2", "--fine-tune-epochs", 1,
+        "--fine-tune-rate", 0.01, "--batch-size", 40,  # all batches alike: compiling takes longest
+    ]  # fmt: skip
+    alone, group = tmp_path / "alone", tmp_path / "group"
+    shared = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", 2]
+    together = [start(group, *told, *shared, "--process-id", index) for index in range(2)]
+    printed = [finish(process) for process in together]
+    assert "Augmented photos are new each time" in printed[0]
+    finish(start(alone, *told))
+    assert len(history(alone)) == 3
+    np.testing.assert_allclose(history(group), history(alone), rtol=2e-4, atol=1e-6)
+    ours, theirs = (models.load(f / "model.keras").model.get_weights() for f in (group, alone))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
 MIRRORED = """
 import sys
 from dataclasses import replace

@@ -208,10 +208,25 @@ def test_patience_stops_a_run(learn):
     assert len(learn(settings).history["loss"]) == 3
 
 
-def test_tensorboard_is_asked_for_in_a_sentence(learn, monkeypatch):
-    monkeypatch.setattr(backend, "installed", lambda package: False)
-    with pytest.raises(ImportError, match="pip install tensorboard"):
+@pytest.mark.parametrize("missing", ["tensorboard", "tensorflow"])
+def test_tensorboard_is_asked_for_in_a_sentence(learn, monkeypatch, missing):
+    monkeypatch.setattr(backend, "installed", lambda package: package != missing)
+    with pytest.raises(ImportError, match=f"pip install {missing}"):
         learn(tensorboard=True)
+
+
+def test_tensorboard_sees_every_epoch(learn, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    tf = pytest.importorskip("tensorflow")
+    settings = replace(QUICK, epochs=2, fine_tune="block2", fine_tune_epochs=1)
+    history = learn(settings, tensorboard=True).history
+    for folder, column in (("train", "loss"), ("validation", "val_loss")):
+        events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard" / folder))
+        events.Reload()
+        told = events.Tensors("epoch_loss")
+        assert [event.step for event in told] == [0, 1, 2]
+        found = [float(tf.make_ndarray(event.tensor_proto)) for event in told]
+        np.testing.assert_allclose(found, history[column], rtol=1e-6)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -373,6 +388,26 @@ def test_a_kill_within_the_first_epoch_of_fine_tuning_loses_nothing(learn, monke
         with pytest.raises(Killed):
             learn(settings, name="broken")
     assert learn(settings, name="broken", resume=True).history == wanted.history
+
+
+def test_what_a_kill_left_half_written_is_removed(learn):
+    folder = learn().path.parent
+    wanted = sorted(path.name for path in folder.iterdir())
+    (folder / ".state.npz.2onxilmy").write_bytes(b"half")
+    (folder / ".history.csv.abcd_123").write_bytes(b"")
+    (folder / ".model.keras-xyz12345").mkdir()
+    (folder / ".model.keras-xyz12345" / "model.keras").write_bytes(b"half")
+    learn(replace(QUICK, epochs=4), resume=True)
+    assert sorted(path.name for path in folder.iterdir()) == wanted
+
+
+def test_a_run_whose_best_model_was_moved_does_not_go_on(learn):
+    path = learn().path
+    path.rename(path.with_name("mine.keras"))
+    history = path.with_name("history.csv").read_text()
+    with pytest.raises(FileNotFoundError, match=r"best epoch so far.*put it back, or start anew"):
+        learn(replace(QUICK, epochs=5), resume=True)
+    assert path.with_name("history.csv").read_text() == history
 
 
 def test_a_resumed_run_has_the_same_classes(splits, tiny_base, tmp_path, machine):
