@@ -532,7 +532,8 @@ class Trainer:
 
         Needs no `compile`. Data as in `fit`; targets in batches are ignored, as in Keras. With
         `fold` (not in Keras) normalizations and ReLUs are folded into the convolutions before them
-        (`inference_model`): fewer steps, the same numbers but for rounding.
+        (`inference_model`): fewer steps, the same numbers but for rounding. For less than four
+        examples in all they are not: computing the folded weights would take longer.
         """
         batches = make_batches(x, batch_size=batch_size, steps=steps)
         model: Trainer | None = None
@@ -544,7 +545,8 @@ class Trainer:
             for step, batch in enumerate(batches.epoch()):
                 events.call("on_predict_batch_begin", step)
                 if model is None:  # now, for a Sequential may build itself for its first data
-                    model = self.ready_for(batch.x, fold)
+                    few = batches.steps == 1 and len(_first(batch.x)) < _WORTH_FOLDING
+                    model = self.ready_for(batch.x, fold and not few)
                 parts.append(model.run(batch.x, training=False))
                 events.call("on_predict_batch_end", step)
             batches.on_epoch_end()
@@ -592,6 +594,14 @@ class Trainer:
     def predict_on_batch(self, x: Any) -> Any:
         """The model's output for one batch."""
         return self.run(x, training=False)
+
+
+_WORTH_FOLDING = 4  # examples
+
+
+def _first(x: Any) -> Any:
+    """The first input's array."""
+    return next(iter(x.values())) if isinstance(x, dict) else x[0] if _is_list(x) else x
 
 
 metrics_module = metrics  # `compile` has an argument of that name
