@@ -85,14 +85,9 @@ def _convolution(case: Case, work: str, data: Data) -> list[Way]:
 
     deep = case.kind == "depthwise"
     forward = tf.nn.depthwise_conv2d if deep else tf.nn.conv2d
-    back_input, back_filter = (
-        (
-            tf.raw_ops.DepthwiseConv2dNativeBackpropInput,
-            tf.raw_ops.DepthwiseConv2dNativeBackpropFilter,
-        )
-        if deep
-        else (tf.raw_ops.Conv2DBackpropInput, tf.raw_ops.Conv2DBackpropFilter)
-    )
+    kind = "DepthwiseConv2dNative" if deep else "Conv2D"
+    back_input = getattr(tf.raw_ops, f"{kind}BackpropInput")
+    back_filter = getattr(tf.raw_ops, f"{kind}BackpropFilter")
     strides, padding = [1, *case.strides, 1], case.padding.upper()
     size, kernel = data["x"].shape, data["w"].shape
     if work == "forward":

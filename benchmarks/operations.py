@@ -1,9 +1,9 @@
 """The operations that `layers` measures: their sizes, their data, and what they need at the least.
 
 A product and a sum count as two operations. Bytes are those of a machine with an endless cache:
-every array that goes in is read once, every one that comes out is written once. Winograd's algorithm
-needs fewer operations than are counted here, and what still lies in the cache need not be read; so
-a share of the limit may exceed 100 %.
+every array that goes in is read once, every one that comes out is written once. Winograd's
+algorithm needs fewer operations than are counted here, and what still lies in the cache need not be
+read; so a share of the limit may exceed 100 %.
 """
 
 import math

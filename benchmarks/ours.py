@@ -34,7 +34,7 @@ def sides(case: Case, work: str, data: Data) -> list[Side]:
 
 
 def algorithms(case: Case) -> list[str]:
-    """Those of `functional`, as far as they mean something; loops where they take under a second."""
+    """All that there are; the plain loops only where they take under about a second."""
     if case.kind == "depthwise":
         return ["auto"] + ["naive"] * (case.flops / 2 < _LOOPS)
     return [name for name in functional.ALGORITHMS if name != "naive" or case.flops / 2 < _LOOPS]
