@@ -73,6 +73,8 @@ def command(options: argparse.Namespace) -> "list[Row]":
     head, lines = report.summary(rows)
     if lines:
         say("\nsummary: the median ratio of each group, and its range")
+        if options.markdown:
+            say(f"\n{report.sentence(told)}\n")
         for line in (report.markdown if options.markdown else report.aligned)(head, lines):
             say(line)
     say(f"\n{len(rows)} rows in {time.perf_counter() - start:.0f} s.")
@@ -89,16 +91,15 @@ def command(options: argparse.Namespace) -> "list[Row]":
 
 def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
     """Threads set, libraries loaded, and what is to be measured."""
-    from benchmarks import harness
+    from benchmarks import threads as cpu
 
-    threads = options.threads or harness.cores()
-    if threads > harness.cores():
+    threads = options.threads or cpu.cores()
+    if threads > cpu.cores():
         raise ValueError(
-            f"--threads {threads} is more than the {harness.cores()} cores that this process has."
+            f"--threads {threads} is more than the {cpu.cores()} cores that this process has."
         )
-    for name, value in harness.environment(threads).items():
-        os.environ.setdefault(name, value)
-    from benchmarks import on_tensorflow, on_torch
+    os.environ |= cpu.environment(threads)
+    from benchmarks import harness, on_tensorflow, on_torch
 
     if options.plot:
         from benchmarks import plots
@@ -107,12 +108,12 @@ def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
     for path in (options.json, options.plot):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"The folder of {path} does not exist: make it first.")
-    known = (*_known_sides(), "")
+    known = _known_sides()
     for side in options.sides:
         if side not in known:
-            raise ValueError(f"--sides knows {', '.join(_known_sides())}, not {side!r}.")
+            raise ValueError(f"--sides knows {', '.join(known)}, not {side!r}.")
     session = harness.Session(threads, options.quick, options.sides)
-    harness.set_threads(threads)
+    cpu.set_threads(threads)
     if session.wants(harness.THEIRS):
         if on_tensorflow.installed():
             on_tensorflow.start(threads)

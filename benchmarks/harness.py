@@ -16,13 +16,11 @@ it may be asked to (`tf.function`, the same compiled by XLA). A row goes like th
    the medians.
 
 Sides live in one process and share its cores, so none may spin while another one computes. OpenMP's
-threads (numba's, PyTorch's) would, by default, for milliseconds after a loop; `set_threads` asks
-them to sleep. TensorFlow's own pool stops at once. That the turns cost TensorFlow nothing can be
-seen with `--sides TensorFlow`, which leaves it alone in the process: SHARED_PROCESS_NOTE.
+threads (numba's, PyTorch's) would, by default, for milliseconds after a loop; `threads.environment`
+has them sleep. TensorFlow's own pool stops at once. SHARED_PROCESS_NOTE
 """
 
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -276,35 +274,3 @@ def _usual(run: Callable[[], Any]) -> float:
     """About what a call takes: the least of a few, of one if that is slow."""
     took = timed(run)
     return took if took > _SLOW else min(took, *(timed(run) for _ in range(_TRIES)))
-
-
-# ---------------------------------------------------------------------------------------------
-# Threads
-# ---------------------------------------------------------------------------------------------
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def environment(threads: int) -> dict[str, str]:
-    """What must stand in the environment before the libraries load."""
-    return {
-        "OMP_WAIT_POLICY": "passive",  # waiting threads sleep: see the top of this file
-        "OPENBLAS_NUM_THREADS": str(threads),  # NumPy's matrix product
-        "OMP_NUM_THREADS": str(threads),
-        "TF_ENABLE_ONEDNN_OPTS": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "KERAS_BACKEND": "tensorflow",
-        "CUDA_VISIBLE_DEVICES": "-1",  # the same cores for both
-    }
-
-
-def set_threads(threads: int) -> None:
-    """numba's threads; each other library's file has a `start(threads)` of its own."""
-    import numba
-
-    numba.set_num_threads(threads)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import harness
+from benchmarks import threads as cpu
 from benchmarks.harness import OURS, THEIRS, Row, Times
 from benchmarks.limits import Limits
 from minicnn.atomic import replacing
@@ -43,7 +43,7 @@ def machine(threads: int) -> dict[str, Any]:
     return {
         "architecture": platform.machine(),
         "system": platform.system(),
-        "cores": harness.cores(),
+        "cores": cpu.cores(),
         "vectors": _vectors(),
         "memory_gib": _memory(),
         "threads": threads,
@@ -65,6 +65,18 @@ def _memory() -> float | None:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def sentence(told: dict[str, Any]) -> str:
+    """The machine in one sentence, for README."""
+    memory = "" if told["memory_gib"] is None else f", {told['memory_gib']:.0f} GiB of memory"
+    threads = "1 thread" if told["threads"] == 1 else f"{told['threads']} threads"
+    versions = told["versions"]
+    against = f"; TensorFlow {versions['tensorflow']}" if "tensorflow" in versions else ""
+    return (
+        f"Measured on {told['cores']} cores of {told['architecture']} with {told['vectors']}{memory}; "
+        f"{threads} for each side{against}."
+    )
 
 
 def machine_lines(told: dict[str, Any], limits: Limits | None) -> list[str]:
@@ -216,6 +228,7 @@ def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         "TensorFlow",
     ]
     lines = []
+    rows = [row for row in rows if row.subject != "scaling"]  # whose rows stand elsewhere, too
     for group in dict.fromkeys(row.group for row in rows):
         members = [row for row in rows if row.group == group]
         ratios = [row.ratio for row in members if row.ratio is not None]
