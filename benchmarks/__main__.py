@@ -54,7 +54,7 @@ def command(options: argparse.Namespace) -> "list[Row]":
     subjects = [options.subject] if options.subject else list(SUBJECTS)
     told = report.machine(session.threads)
     found_limits = limits.measure(session) if "layers" in subjects else None
-    for line in report.machine_lines(told, found_limits):
+    for line in report.machine_lines(told):
         say(line)
     rows: list[Row] = []
     start = time.perf_counter()
@@ -62,13 +62,16 @@ def command(options: argparse.Namespace) -> "list[Row]":
         for job in jobs:
             rows += job.run()
             advance(1)
+    if found_limits:
+        found_limits = found_limits.or_better(limits.measure(session))
     for subject in subjects:
         members = [row for row in rows if row.subject == subject]
         if members:
             say(f"\n{subject}")
-            for line in report.aligned(*report.table(members, found_limits)):
-                say(line)
-            for line in report.slopes(members):
+            limited = found_limits if subject == "layers" else None
+            above = [] if limited is None else report.limit_lines(limited)
+            table = report.aligned(*report.table(members, limited))
+            for line in [*above, *table, *report.slopes(members)]:
                 say(line)
     head, lines = report.summary(rows)
     if lines:

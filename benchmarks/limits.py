@@ -33,6 +33,12 @@ class Limits:
         """The least that work of so many operations and bytes can take."""
         return max(flops / self.flops, size / self.bandwidth)
 
+    def or_better(self, other: "Limits") -> "Limits":
+        """The best of two measurements: a machine that was busy during one of them can do more."""
+        best = max(self, other, key=lambda each: each.flops)
+        bandwidth = max(self.bandwidth, other.bandwidth)
+        return Limits(best.flops, bandwidth, best.by, min(self.call, other.call))
+
 
 def measure(session: Session) -> Limits:
     """Half a second of products, a second of copies."""

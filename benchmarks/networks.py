@@ -143,7 +143,7 @@ _CALLS = {
 
 def _memory_job(session: Session, name: str, size: int, batch: int) -> Job:
     row = Row(
-        SUBJECT, "peak memory of predict", f"{name} {size}×{size}", "peak memory", batch,
+        SUBJECT, "peak memory of predict", f"memory of {name} {size}×{size}", "predict", batch,
         unit="bytes", photos=batch,
     )  # fmt: skip
 

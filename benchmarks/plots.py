@@ -65,11 +65,14 @@ def roofline(axes: Any, rows: Sequence[Row], limits: Limits) -> None:
     edge = np.geomspace(min(x) / 2, max(x) * 2, 200)
     roof = np.minimum(limits.flops, edge * limits.bandwidth) / 1e9
     axes.plot(edge, roof, color="black", linewidth=1.5)
+    behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
     peak = f"matrix product: {limits.flops / 1e9:.0f} GFLOP/s"
-    axes.annotate(peak, (edge[-1], roof[-1]), xytext=(0, 4), textcoords="offset points",
-                  ha="right", va="bottom", fontsize="small")  # fmt: skip
-    axes.annotate(f"copying: {limits.bandwidth / 1e9:.0f} GB/s", (edge[0], roof[0]), xytext=(6, 12),
-                  textcoords="offset points", ha="left", va="bottom", fontsize="small")  # fmt: skip
+    copying = f"copying: {limits.bandwidth / 1e9:.0f} GB/s"
+    style: dict[str, Any] = {
+        "textcoords": "offset points", "fontsize": "small", "bbox": behind,
+    }  # fmt: skip
+    axes.annotate(peak, (edge[-1], roof[-1]), xytext=(0, 4), ha="right", va="bottom", **style)
+    axes.annotate(copying, (edge[0], roof[0]), xytext=(16, 4), ha="left", va="top", **style)
     for side, (colour, mark) in _MARKS.items():
         # Empty marks for a batch of one: there the caches help, and there is less to share out.
         for one, face in ((False, colour), (True, "none")):
@@ -106,8 +109,8 @@ def ratios(axes: Any, rows: Sequence[Row]) -> None:
         ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if _between(t, found)]
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.minorticks_off()
-    axes.set_xlabel("TensorFlow time / minicnn time (bar: median, dots: rows)")
-    axes.set_title("Right of the line minicnn is faster")
+    axes.set_xlabel("TensorFlow / minicnn (bar: median, dots: rows)")
+    axes.set_title("Right of the line minicnn needs less")
     axes.grid(alpha=0.3, axis="x")
     if not names:
         axes.text(0.5, 0.5, "nothing to compare with", ha="center", transform=axes.transAxes)

@@ -24,19 +24,22 @@ def peak_memory():
 
 
 def fresh(code: str, environment: dict[str, str], timeout: float = 600) -> Any:
-    """What `code` prints last, read as JSON. Raises `RuntimeError` with its last words if it fails.
+    """What `code` prints last, read as JSON. Raises `ChildProcessError` with its last words.
 
     `code` runs in the environment that this process began with, but for `environment`.
     """
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        raise ChildProcessError(f"A process of the benchmark took over {timeout:.0f} s.") from None
     if done.returncode:
         words = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-        raise RuntimeError(f"A process of the benchmark failed: {words[0]}")
+        raise ChildProcessError(f"A process of the benchmark failed: {words[0]}")
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -73,28 +73,32 @@ def sentence(told: dict[str, Any]) -> str:
     threads = "1 thread" if told["threads"] == 1 else f"{told['threads']} threads"
     versions = told["versions"]
     against = f"; TensorFlow {versions['tensorflow']}" if "tensorflow" in versions else ""
-    return (
-        f"Measured on {told['cores']} cores of {told['architecture']} with {told['vectors']}{memory}; "
-        f"{threads} for each side{against}."
-    )
+    machine = f"{told['cores']} cores of {told['architecture']} with {told['vectors']}{memory}"
+    return f"Measured on {machine}; {threads} for each side{against}."
 
 
-def machine_lines(told: dict[str, Any], limits: Limits | None) -> list[str]:
+def machine_lines(told: dict[str, Any]) -> list[str]:
     """The first block of the report."""
     memory = "" if told["memory_gib"] is None else f", {told['memory_gib']:.0f} GiB of memory"
     cores = "core" if told["cores"] == 1 else "cores"
-    lines = [
+    return [
         f"machine   {told['architecture']}, {told['cores']} {cores}, {told['vectors']}{memory}",
         "versions  " + ", ".join(f"{name} {v}" for name, v in told["versions"].items()),
         f"threads   {told['threads']} for each side",
     ]
-    if limits is not None:
+
+
+def limit_lines(limits: Limits) -> list[str]:
+    """What stands above the table of `layers`."""
+    lines = [
+        f"limits    {limits.flops / 1e9:.0f} GFLOP/s (matrix product, reached by {limits.by}), "
+        f"{limits.bandwidth / 1e9:.1f} GB/s (copying)"
+    ]
+    if limits.call:
         lines.append(
-            f"limits    {limits.flops / 1e9:.0f} GFLOP/s (matrix product, reached by {limits.by}), "
-            f"{limits.bandwidth / 1e9:.1f} GB/s (copying)"
+            f"* beside a ratio: an empty tf.function takes {_amount(limits.call, 's')}, "
+            "a quarter of TensorFlow's time or more"
         )
-        if limits.call:
-            lines.append(f"call      an empty tf.function takes {_amount(limits.call, 's')}")
     return lines
 
 

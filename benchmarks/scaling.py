@@ -30,7 +30,7 @@ def jobs(session: Session) -> list[Job]:
     found = [_threads_job(session, count) for count in counts]
     steps = 3 if session.quick else 5
     for case, what, times in _growing(steps):
-        title = f"{case.name}, growing {what}"
+        title = f"{case.name}, batch {case.batch}, growing {what}"
         row = replace(
             layers.row_of(case, "forward"), subject=SUBJECT, group=f"growth with {what}",
             grows=times,

@@ -90,13 +90,13 @@ def _told(session: Session, library: str, work: str = "", **environment: str) ->
 
 
 def _row(group: str, work: str, unit: str = "s") -> Row:
-    return Row(SUBJECT, group, "small CNN 64×64", work, 1, unit=unit)
+    return Row(SUBJECT, group, group, work, 1, unit=unit)
 
 
 def _warm(session: Session) -> list[Row]:
     sides = sides_with_library(session)
     rows = {
-        "import": _row("import", "import"),
+        "import": _row("import", "import alone"),
         "first": _row("first call of a second process", "first prediction"),
         "total": _row("second process's first prediction", "import to first prediction"),
     }
