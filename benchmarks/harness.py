@@ -40,6 +40,7 @@ OURS, THEIRS = "minicnn", "TensorFlow"
 _GROUP = 1e-3  # seconds: shorter calls are timed several at once
 _SLOW = 0.25  # seconds: a call this long needs no other before it to be warm
 _VERY_SLOW = 1.0  # seconds: of calls longer than this three rounds are enough
+_CLEARLY = 1.3  # times as long: such a way may be left out of the next row
 _TRIES = 3  # calls by which the ways of a side are compared
 
 
@@ -101,6 +102,10 @@ class Times:
         """Half the distance of the quartiles, as a share of the median."""
         low, high = self.quartiles
         return (high - low) / 2 / self.median if self.median else 0.0
+
+    def lost(self, way: str) -> bool:
+        """Was this way clearly slower than another, or not tried at all?"""
+        return self.tried.get(way, math.inf) > _CLEARLY * min(self.tried.values(), default=0.0)
 
 
 @dataclass

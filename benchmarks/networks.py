@@ -21,8 +21,6 @@ from benchmarks.harness import OURS, THEIRS, Job, Row, Session, Side, Times, Way
 
 SUBJECT = "networks"
 
-_MUCH_SLOWER = 1.3
-
 
 def jobs(session: Session) -> list[Job]:
     """Each network, size and batch; then the memory."""
@@ -64,8 +62,7 @@ def _job(session: Session, name: str, size: int, batch: int, shared: dict[Any, A
             found.append(Side(THEIRS, their_ways(theirs, x, not shared.get("slow"))))
         measure(row, [side for side in found if session.wants(side.name)], session.effort)
         if theirs is not None and THEIRS in row.times:
-            tried = row.times[THEIRS].tried
-            shared["slow"] = "XLA" not in tried or tried["XLA"] > _MUCH_SLOWER * min(tried.values())
+            shared["slow"] = row.times[THEIRS].lost("XLA")
         return [row]
 
     return Job(row.title, run)

@@ -171,6 +171,16 @@ def test_the_faster_way_counts():
     assert found.times[OURS].median >= 0.002
 
 
+def test_a_way_that_lost_clearly_or_was_not_tried():
+    times = Times([], tried={"graph": 1.0, "eager": 1.25, "XLA": 1.4})
+    assert [times.lost(way) for way in ("graph", "eager", "XLA", "other")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
 def test_statistics():
     times = Times([[3.0, 1.0], [2.0], [5.0, 4.0]])
     assert times.samples == [3, 1, 2, 5, 4]
