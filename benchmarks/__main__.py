@@ -1,0 +1,155 @@
+"""How fast minicnn is beside TensorFlow on the same cores, measured on this machine.
+
+    python -m benchmarks                      all subjects, about ten minutes
+    python -m benchmarks layers --quick       one of them, in under a minute
+    python -m benchmarks --markdown --json speed.json --plot speed.png
+
+Sides are compared before they are timed: where they disagree, the row says so, and the command ends
+with exit status 1. `benchmarks/harness.py` explains how time is measured.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reference.console import main, positive, progress, say
+
+if TYPE_CHECKING:
+    from benchmarks.harness import Job, Row, Session
+
+SUBJECTS = ("layers", "networks", "training", "startup", "scaling")
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("subject", nargs="?", choices=SUBJECTS, metavar="SUBJECT",
+        help=f"{', '.join(SUBJECTS)}; default: all of them")  # fmt: skip
+    add("--quick", action="store_true", help="fewer rows and rounds: under a minute a subject")
+    add("--threads", type=positive, metavar="N", help="for each side; default: all cores")
+    add("--only", default="", metavar="TEXT", help="only rows whose title contains this")
+    add("--sides", type=lambda text: tuple(text.split(",")), default=(), metavar="NAME,…",
+        help="only these, such as minicnn,TensorFlow")  # fmt: skip
+    add("--json", type=Path, metavar="F", help="write every sample and the machine there")
+    add("--plot", type=Path, metavar="F",
+        help="draw; with several subjects F.png becomes F-layers.png and so on")  # fmt: skip
+    add("--markdown", action="store_true", help="the summary as README has it")
+    return made
+
+
+def command(options: argparse.Namespace) -> "list[Row]":
+    session, jobs = prepared(options)
+    from benchmarks import limits, plots, report
+
+    subjects = [options.subject] if options.subject else list(SUBJECTS)
+    told = report.machine(session.threads)
+    found_limits = limits.measure(session) if "layers" in subjects else None
+    for line in report.machine_lines(told):
+        say(line)
+    rows: list[Row] = []
+    start = time.perf_counter()
+    with progress("measuring", len(jobs)) as advance:
+        for job in jobs:
+            rows += job.run()
+            advance(1)
+    if found_limits:
+        found_limits = found_limits.or_better(limits.measure(session))
+    for subject in subjects:
+        members = [row for row in rows if row.subject == subject]
+        if members:
+            say(f"\n{subject}")
+            limited = found_limits if subject == "layers" else None
+            above = [] if limited is None else report.limit_lines(limited)
+            table = report.aligned(*report.table(members, limited))
+            for line in [*above, *table, *report.slopes(members)]:
+                say(line)
+    head, lines = report.summary(rows)
+    if lines:
+        say("\nsummary: the median ratio of each group, and its range")
+        if options.markdown:
+            say(f"\n{report.sentence(told)}\n")
+        for line in (report.markdown if options.markdown else report.aligned)(head, lines):
+            say(line)
+    say(f"\n{len(rows)} rows in {time.perf_counter() - start:.0f} s.")
+    if options.json:
+        report.write_json(options.json, rows, told, found_limits)
+        say(f"Wrote {options.json}.")
+    if options.plot:
+        for path in plots.write(options.plot, rows, found_limits):
+            say(f"Wrote {path}.")
+    for row in report.disagreements(rows):
+        print(f"The sides disagree: {row.title}.", file=sys.stderr)
+    return rows
+
+
+def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
+    """Threads set, libraries loaded, and what is to be measured."""
+    from benchmarks import threads as cpu
+
+    threads = options.threads or cpu.cores()
+    if threads > cpu.cores():
+        raise ValueError(
+            f"--threads {threads} is more than the {cpu.cores()} cores that this process has."
+        )
+    os.environ |= cpu.environment(threads)
+    from benchmarks import harness, on_tensorflow, on_torch
+
+    if options.plot:
+        from benchmarks import plots
+
+        plots.check()
+    for path in (options.json, options.plot):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ValueError(f"The folder of {path} does not exist: make it first.")
+    known = _known_sides()
+    for side in options.sides:
+        if side not in known:
+            raise ValueError(f"--sides knows {', '.join(known)}, not {side!r}.")
+    session = harness.Session(threads, options.quick, options.sides)
+    cpu.set_threads(threads)
+    if session.wants(harness.THEIRS):
+        if on_tensorflow.installed():
+            on_tensorflow.start(threads)
+        else:
+            say('TensorFlow is not installed (pip install "minicnn[keras]"): minicnn alone.')
+    if session.wants(on_torch.NAME) and on_torch.installed():
+        on_torch.start(threads)
+    subjects = [options.subject] if options.subject else SUBJECTS
+    jobs: list[Any] = []
+    for subject in subjects:
+        jobs += importlib.import_module(f"benchmarks.{subject}").jobs(session)
+    jobs = [job for job in jobs if options.only in job.title]
+    if not jobs:
+        raise ValueError(f"No row's title contains --only {options.only!r}.")
+    return session, jobs
+
+
+def _known_sides() -> list[str]:
+    from benchmarks import harness, on_torch
+    from minicnn import functional
+
+    algorithms = [name for name in functional.ALGORITHMS if name != "auto"]
+    return [harness.OURS, harness.THEIRS, on_torch.NAME, *algorithms]
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """0; 1 where sides disagree; 2 with one sentence for what cannot be done."""
+    rows: list[Any] = []
+    warnings.filterwarnings("ignore", module="keras")
+    told = None if arguments is None else list(arguments)
+    code = main(parser(), lambda options: rows.extend(command(options)), told)
+    return code or int(any(row.disagreeing for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,287 @@
+"""How a row is measured: agreement first, then time, the sides in turns.
+
+A *side* is who computes (minicnn, TensorFlow, PyTorch, an algorithm of minicnn's); a *way* is how
+it may be asked to (`tf.function`, the same compiled by XLA). A row goes like this:
+
+1. Each way of each side runs once. That first call traces and compiles; its time is kept apart.
+2. What it returned is compared with what the judge returned: the largest difference over the
+   largest value, array by array. TensorFlow is the judge where it is installed. If any of them
+   is off by more than the row's tolerance, nothing in the row is timed, and the command fails.
+3. Each side's ways run a few more times; the fastest goes on.
+4. Rounds: every side in turn, in the opposite order every other round, so that a machine that
+   warms up, slows down or is busy with something else does the same to all. A turn is one call that
+   is not counted, to wake threads up and to take the caches back, then as many as fit into a few
+   hundredths of a second, at least one. Calls shorter than a millisecond are timed in groups.
+5. The row says the median, the best, and the quartiles of all these samples. A ratio is that of
+   the medians.
+
+Sides live in one process and share its cores, so none may spin while another one computes. OpenMP's
+threads (numba's, PyTorch's) would, by default, for milliseconds after a loop; `threads.environment`
+has them sleep. That turns cost TensorFlow nothing was measured by giving it its turn right after
+one of its own and right after one of minicnn's, 24 to 60 times each, in alternation, on two busy
+cores. Medians: convolution 3×3 of 56×56×64, one photo, 2.89 and 2.91 ms, 32 photos 99.6 and
+100.8 ms; depthwise 7.12 and 6.77 ms; ReLU 2.21 and 2.35 ms. The differences are those of one
+measurement from the next. `--sides TensorFlow` measures it without the others in the process.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+OURS, THEIRS = "minicnn", "TensorFlow"
+
+_GROUP = 1e-3  # seconds: shorter calls are timed several at once
+_SLOW = 0.25  # seconds: a call this long needs no other before it to be warm
+_VERY_SLOW = 1.0  # seconds: of calls longer than this three rounds are enough
+_CLEARLY = 1.3  # times as long: such a way may be left out of the next row
+_TRIES = 3  # calls by which the ways of a side are compared
+
+
+class Unavailable(Exception):  # noqa: N818 - no error: a "—" in the table
+    """This side cannot do this work."""
+
+
+@dataclass
+class Way:
+    """`run()` computes once and returns when that is done; `arrays(result)` for the comparison."""
+
+    name: str
+    run: Callable[[], Any]
+    arrays: Callable[[Any], list[Array]] = lambda result: [np.array(part) for part in result]
+
+
+@dataclass
+class Side:
+    """One column of the table."""
+
+    name: str
+    ways: Sequence[Way]
+
+
+@dataclass
+class Times:
+    """What was measured of one side: seconds of each call, round by round (or bytes, see Row).
+
+    `first` is the first call in the process; `tried` has what each way took, before `way` was
+    chosen.
+    """
+
+    rounds: list[list[float]]
+    way: str = ""
+    first: float | None = None
+    tried: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> list[float]:
+        return [sample for each in self.rounds for sample in each]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.samples)
+
+    @property
+    def best(self) -> float:
+        return min(self.samples)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        if len(self.samples) == 1:
+            return self.samples[0], self.samples[0]
+        low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
+        return low, high
+
+    @property
+    def spread(self) -> float:
+        """Half the distance of the quartiles, as a share of the median."""
+        low, high = self.quartiles
+        return (high - low) / 2 / self.median if self.median else 0.0
+
+    def lost(self, way: str) -> bool:
+        """Was this way clearly slower than another, or not tried at all?"""
+        return self.tried.get(way, math.inf) > _CLEARLY * min(self.tried.values(), default=0.0)
+
+
+@dataclass
+class Row:
+    """One line of the table. `flops` and `bytes` are what the work needs at the least."""
+
+    subject: str
+    group: str
+    name: str
+    work: str
+    batch: int
+    flops: float = 0.0
+    bytes: float = 0.0
+    unit: str = "s"
+    times: dict[str, Times] = field(default_factory=dict)
+    differences: dict[str, float] = field(default_factory=dict)
+    judge: str = ""
+    tolerance: float = 1e-4
+    photos: float = 0.0  # of one call
+    grows: float = 0.0  # what `scaling` makes larger from row to row
+
+    @property
+    def disagreeing(self) -> dict[str, float]:
+        """The sides that are off by more than the tolerance; NaN is, too."""
+        return {
+            side: found for side, found in self.differences.items() if not found <= self.tolerance
+        }
+
+    @property
+    def ratio(self) -> float | None:
+        """TensorFlow's time over ours: above 1, ours is faster."""
+        if OURS not in self.times or THEIRS not in self.times:
+            return None
+        return self.times[THEIRS].median / self.times[OURS].median
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, batch {self.batch}, {self.work}"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a row is measured: rounds, and the seconds of each side's turn."""
+
+    rounds: int
+    turn: float
+
+    @classmethod
+    def chosen(cls, quick: bool) -> "Effort":
+        return cls(rounds=3, turn=0.01) if quick else cls(rounds=7, turn=0.04)
+
+
+@dataclass
+class Session:
+    """What the command was told, for all subjects. `wanted`: the sides, all where it is empty."""
+
+    threads: int
+    quick: bool = False
+    wanted: tuple[str, ...] = ()
+
+    @property
+    def effort(self) -> Effort:
+        return Effort.chosen(self.quick)
+
+    def wants(self, side: str) -> bool:
+        return not self.wanted or side in self.wanted
+
+
+@dataclass
+class Job:
+    """One row to measure, or a few that belong together. `title` is what `--only` looks at."""
+
+    title: str
+    run: Callable[[], list[Row]]
+
+
+# ---------------------------------------------------------------------------------------------
+# Agreement
+# ---------------------------------------------------------------------------------------------
+
+
+def difference(found: Sequence[Array], expected: Sequence[Array]) -> float:
+    """The largest |found - expected| over the largest |expected|, the worst of all arrays.
+
+    Infinite where number or shapes differ, or one has NaN or infinity.
+    """
+    if [np.shape(a) for a in found] != [np.shape(b) for b in expected]:
+        return math.inf
+    worst = 0.0
+    for a, b in zip(found, expected, strict=True):
+        if not np.size(b):
+            continue
+        largest = float(np.abs(b).max()) or 1.0
+        off = float(np.abs(np.subtract(a, b, dtype=np.result_type(b, np.float32))).max()) / largest
+        worst = max(worst, off) if math.isfinite(off) else math.inf
+    return worst
+
+
+# ---------------------------------------------------------------------------------------------
+# Time
+# ---------------------------------------------------------------------------------------------
+
+
+def timed(run: Callable[[], Any], calls: int = 1) -> float:
+    """Seconds of one call, the mean of `calls`. A result is dropped before the next call."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return (time.perf_counter() - start) / calls
+
+
+def turn(run: Callable[[], Any], seconds: float, usual: float) -> list[float]:
+    """The samples of one side's turn; `usual` is about what a call takes."""
+    if usual < _SLOW:
+        run()
+    calls = max(1, math.ceil(_GROUP / max(usual, 1e-7))) if usual < _GROUP else 1
+    count = max(1, int(seconds / (usual * calls)))
+    return [timed(run, calls) for _ in range(count)]
+
+
+def interleaved(
+    runs: Mapping[str, Callable[[], Any]],
+    effort: Effort,
+    usual: Mapping[str, float] | None = None,
+) -> dict[str, list[list[float]]]:
+    """The samples of each, round by round; the order turns round in every other round."""
+    usual = usual or {name: timed(run) for name, run in runs.items()}
+    samples: dict[str, list[list[float]]] = {name: [] for name in runs}
+    names = list(runs)
+    slow = max(usual.values(), default=0.0) > _VERY_SLOW
+    for number in range(min(3, effort.rounds) if slow else effort.rounds):
+        for name in reversed(names) if number % 2 else names:
+            samples[name].append(turn(runs[name], effort.turn, usual[name]))
+    return samples
+
+
+def measure(row: Row, sides: Iterable[Side], effort: Effort) -> Row:
+    """Fill the row in: compare the sides, and if they agree, time them.
+
+    The judge is TensorFlow if it is among them, else the last of them that is not minicnn itself.
+    """
+    tried: list[tuple[Side, Way, float, list[Array]]] = []
+    for side in sides:
+        for way in side.ways:
+            start = time.perf_counter()
+            try:
+                result = way.run()
+            except Unavailable:
+                continue
+            tried.append((side, way, time.perf_counter() - start, way.arrays(result)))
+    names = list(dict.fromkeys(side.name for side, *_ in tried))
+    others = [name for name in names if name != OURS]
+    row.judge = THEIRS if THEIRS in others else others[-1] if others else ""
+    expected = next((arrays for side, *_, arrays in tried if side.name == row.judge), None)
+    if expected is not None:
+        for side, _, _, arrays in tried:
+            off = difference(arrays, expected)
+            row.differences[side.name] = max(row.differences.get(side.name, 0.0), off)
+        if row.disagreeing:
+            return row
+    calls = [(side.name, way, first) for side, way, first, _ in tried]
+    del tried, expected  # large arrays
+    runs: dict[str, Callable[[], Any]] = {}
+    usual: dict[str, float] = {}
+    for name, way, first in calls:
+        times = row.times.setdefault(name, Times([]))
+        took = times.tried[way.name] = _usual(way.run)
+        if name not in runs or took < usual[name]:
+            runs[name], usual[name] = way.run, took
+            times.way, times.first = way.name, first
+    for name, rounds in interleaved(runs, effort, usual).items():
+        row.times[name].rounds = rounds
+    return row
+
+
+def _usual(run: Callable[[], Any]) -> float:
+    """About what a call takes: the least of a few, of one if that is slow."""
+    took = timed(run)
+    return took if took > _SLOW else min(took, *(timed(run) for _ in range(_TRIES)))

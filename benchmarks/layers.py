@@ -1,0 +1,52 @@
+"""Each operation alone: loops, im2col, minicnn's kernels, TensorFlow, PyTorch; forward and back.
+
+A call from Python is part of what is timed, on all sides. A layer inside a TensorFlow graph does
+not pay for it, one inside minicnn's `fit` does: rows so short that the empty call of a
+`tf.function` is a quarter of TensorFlow's time or more are marked with "*". What the layers come to
+together is measured in `networks` and `training`.
+"""
+
+from benchmarks import on_tensorflow, on_torch, operations, ours
+from benchmarks.harness import THEIRS, Job, Row, Session, Side, measure
+from benchmarks.operations import Case
+
+SUBJECT = "layers"
+
+
+def jobs(session: Session) -> list[Job]:
+    """One row for each case and way through it."""
+    return [
+        _job(session, case, work)
+        for case in operations.cases()
+        if case.quick or not session.quick
+        for work in case.works
+    ]
+
+
+def _job(session: Session, case: Case, work: str) -> Job:
+    row = row_of(case, work)
+    return Job(row.title, lambda: [measure(row, sides(case, work, session), session.effort)])
+
+
+def row_of(case: Case, work: str) -> Row:
+    """The row, still empty."""
+    return Row(
+        SUBJECT,
+        operations.group_of(case),
+        case.name,
+        work,
+        case.batch,
+        case.flops,
+        case.bytes(work),
+    )
+
+
+def sides(case: Case, work: str, session: Session) -> list[Side]:
+    """All who can do this and are wanted, with the same data."""
+    data = operations.data_of(case)
+    found = ours.sides(case, work, data)
+    if session.wants(on_torch.NAME) and on_torch.installed():
+        found += [side] if (side := on_torch.side(case, work, data)) else []
+    if session.wants(THEIRS) and on_tensorflow.installed():
+        found.append(on_tensorflow.side(case, work, data))
+    return [side for side in found if session.wants(side.name)]

@@ -1,0 +1,93 @@
+"""What this machine can do at best, measured: the lines that nothing in the picture should cross.
+
+The peak is that of a large matrix product in float32, the best that any of the libraries reaches.
+The bandwidth is that of copying an array that no cache holds, bytes read and bytes written.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks import on_tensorflow
+from benchmarks.harness import OURS, THEIRS, Session, timed
+from minicnn import functional
+
+_SIZE = 2048
+_COPIED = 256 * 2**20  # bytes
+
+
+@dataclass
+class Limits:
+    """Operations and bytes a second; `call` is what an empty `tf.function` takes, in seconds."""
+
+    flops: float
+    bandwidth: float
+    by: str = ""  # who reached the peak
+    call: float = 0.0
+
+    def seconds(self, flops: float, size: float) -> float:
+        """The least that work of so many operations and bytes can take."""
+        return max(flops / self.flops, size / self.bandwidth)
+
+    def or_better(self, other: "Limits") -> "Limits":
+        """The best of two measurements: a machine that was busy during one of them can do more."""
+        best = max(self, other, key=lambda each: each.flops)
+        bandwidth = max(self.bandwidth, other.bandwidth)
+        return Limits(best.flops, bandwidth, best.by, min(self.call, other.call))
+
+
+def measure(session: Session) -> Limits:
+    """Half a second of products, a second of copies."""
+    rates = {
+        name: 2 * _SIZE**3 / _best(run, 2 if session.quick else 5)
+        for name, run in _products(session).items()
+    }
+    by = max(rates, key=lambda name: rates[name])
+    return Limits(rates[by], _bandwidth(session.threads), by, _empty_call(session))
+
+
+def _best(run: Callable[[], Any], calls: int) -> float:
+    run()
+    return min(timed(run) for _ in range(calls))
+
+
+def _products(session: Session) -> dict[str, Callable[[], Any]]:
+    a = np.random.default_rng(0).standard_normal((_SIZE, _SIZE), np.float32)
+    runs: dict[str, Callable[[], Any]] = {
+        "NumPy": lambda: a @ a,
+        OURS: lambda: functional.dense(a, a),
+    }
+    if session.wants(THEIRS) and on_tensorflow.installed():
+        import tensorflow as tf
+
+        tensor = tf.constant(a)
+        runs[THEIRS] = lambda: tf.matmul(tensor, tensor)
+    return runs
+
+
+def _bandwidth(threads: int) -> float:
+    """Each thread copies a part of its own: NumPy lets go of Python's lock meanwhile."""
+    source = np.ones(_COPIED, np.uint8)
+    target = np.zeros_like(source)
+    parts = list(zip(np.array_split(source, threads), np.array_split(target, threads)))
+    with ThreadPoolExecutor(threads) as pool:
+        times = []
+        for _ in range(6):
+            start = time.perf_counter()
+            list(pool.map(lambda part: np.copyto(part[1], part[0]), parts))
+            times.append(time.perf_counter() - start)
+    return 2 * _COPIED / min(times[1:])
+
+
+def _empty_call(session: Session) -> float:
+    if not session.wants(THEIRS) or not on_tensorflow.installed():
+        return 0.0
+    import tensorflow as tf
+
+    nothing = tf.function(lambda x: x, input_signature=[tf.TensorSpec((1,))])
+    x = tf.ones(1)
+    return min(timed(lambda: nothing(x), 200) for _ in range(5))

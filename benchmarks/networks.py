@@ -1,0 +1,164 @@
+"""Whole networks: photos a second, latency and peak memory of `predict`.
+
+Both sides have the same weights. minicnn is given NumPy arrays and answers with them, as a user of
+`predict` is; TensorFlow is given tensors that exist already. It may use Keras's `predict_on_batch`,
+a `tf.function` of the model, or that compiled by XLA, and the fastest counts. (XLA takes up to
+a minute to compile a large network, so where it lost clearly at one batch size of a network, it is
+not asked again at the next.)
+
+Peak memory is that of a fresh process which builds the network and predicts one batch, imports
+included: what a machine must have to do this at all.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minicnn
+from benchmarks import built, on_tensorflow, processes
+from benchmarks.harness import OURS, THEIRS, Job, Row, Session, Side, Times, Way, measure
+
+SUBJECT = "networks"
+
+
+def jobs(session: Session) -> list[Job]:
+    """Each network, size and batch; then the memory."""
+    shared: dict[Any, Any] = {}
+    found = [_job(session, name, size, batch, shared) for name, size, batch in cases(session.quick)]
+    for name in ["small CNN"] if session.quick else built.NETWORKS:
+        found.append(_memory_job(session, name, 150, 1 if session.quick else 32))
+    return found
+
+
+def cases(quick: bool) -> list[tuple[str, int, int]]:
+    """(network, side of the photos, batch), batches in ascending order."""
+    if quick:
+        return [("small CNN", 150, 1), ("small CNN", 150, 32), ("MobileNet", 150, 1)]
+    return [
+        (name, size, batch)
+        for name in built.NETWORKS
+        for size in (150, 299)
+        for batch in (1, 8, 32)
+    ]
+
+
+def _group(name: str, batch: int) -> str:
+    return f"predict: {name}, batch {batch}"
+
+
+def _job(session: Session, name: str, size: int, batch: int, shared: dict[Any, Any]) -> Job:
+    title = f"{name} {size}×{size}"
+    row = Row(SUBJECT, _group(name, batch), title, "predict", batch, photos=batch)
+
+    def run() -> list[Row]:
+        if (name, size) not in shared:
+            shared.clear()  # one network at a time
+            shared[name, size] = pair(built.NETWORKS[name], size, session)
+        ours, theirs = shared[name, size]
+        x = np.random.default_rng(0).standard_normal((batch, size, size, 3), np.float32)
+        found = [Side(OURS, ways(ours, x))]
+        if theirs is not None:
+            found.append(Side(THEIRS, their_ways(theirs, x, not shared.get("slow"))))
+        measure(row, [side for side in found if session.wants(side.name)], session.effort)
+        if theirs is not None and THEIRS in row.times:
+            shared["slow"] = row.times[THEIRS].lost("XLA")
+        return [row]
+
+    return Job(row.title, run)
+
+
+def pair(build: Callable[[Any, int], Any], size: int, session: Session) -> tuple[Any, Any]:
+    """The network of minicnn and that of Keras (None without it), with the same weights."""
+    if not session.wants(THEIRS) or not on_tensorflow.installed():
+        return build(minicnn, size), None
+    import keras
+
+    theirs = build(keras, size)
+    return minicnn.models.from_keras(theirs), theirs
+
+
+def ways(model: Any, x: Any) -> list[Way]:
+    """What a user of minicnn calls."""
+    return [
+        Way(
+            "predict",
+            lambda: model.predict(x, batch_size=len(x), verbose=0),
+            lambda y: [np.array(y)],
+        )
+    ]
+
+
+def their_ways(model: Any, x: Any, xla: bool) -> list[Way]:
+    """What a user of Keras calls, and what they would do to be faster."""
+    import tensorflow as tf
+
+    tensor = tf.constant(x)
+    signature = [tf.TensorSpec(x.shape, tf.float32)]
+
+    def graph(jit_compile: bool) -> Callable[[], Any]:
+        function = tf.function(
+            lambda x: model(x, training=False), input_signature=signature, jit_compile=jit_compile
+        )
+        return lambda: function(tensor)
+
+    found = [
+        Way("graph", graph(False), lambda y: [y.numpy()]),
+        Way("predict_on_batch", lambda: model.predict_on_batch(tensor), lambda y: [np.array(y)]),
+    ]
+    return [*found, Way("XLA", graph(True), lambda y: [y.numpy()])] if xla else found
+
+
+# ---------------------------------------------------------------------------------------------
+# Memory
+# ---------------------------------------------------------------------------------------------
+
+_CODE = """
+import json, sys
+import numpy as np
+{memory}
+from benchmarks import built
+import {library} as library
+if {threads} and "{library}" == "keras":
+    from benchmarks import on_tensorflow
+    on_tensorflow.start({threads})
+elif {threads}:
+    from benchmarks import threads
+    threads.set_threads({threads})
+model = built.NETWORKS["{name}"](library, {size})
+x = np.random.default_rng(0).standard_normal(({batch}, {size}, {size}, 3), np.float32)
+y = model.{call}
+assert y.shape[0] == {batch}
+print(json.dumps(peak_memory()))
+"""
+
+_CALLS = {
+    "minicnn": "predict(x, batch_size=len(x), verbose=0)",
+    "keras": "predict_on_batch(x)",
+}
+
+
+def _memory_job(session: Session, name: str, size: int, batch: int) -> Job:
+    row = Row(
+        SUBJECT, "peak memory of predict", f"memory of {name} {size}×{size}", "predict", batch,
+        unit="bytes", photos=batch,
+    )  # fmt: skip
+
+    def run() -> list[Row]:
+        for side, library in sides_with_library(session):
+            code = _CODE.format(
+                memory=processes.PEAK_MEMORY, library=library, name=name, size=size, batch=batch,
+                call=_CALLS[library], threads=session.threads,
+            )  # fmt: skip
+            row.times[side] = Times([[float(processes.fresh(code, {}))]], "fresh process")
+        return [row]
+
+    return Job(row.title, run)
+
+
+def sides_with_library(session: Session) -> list[tuple[str, str]]:
+    """(side, the module that a process of it imports)."""
+    found = [(OURS, "minicnn")]
+    if on_tensorflow.installed():
+        found.append((THEIRS, "keras"))
+    return [(side, library) for side, library in found if session.wants(side)]

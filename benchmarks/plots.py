@@ -1,0 +1,160 @@
+"""The pictures: a roofline and bars for `layers`, bars for the rest, lines for `scaling`.
+
+Colours are told apart by colour-blind eyes (Okabe and Ito); sides also differ by their marks.
+"""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import OURS, THEIRS, Row
+from benchmarks.limits import Limits
+from minicnn.plots import BLUE, ORANGE, save
+
+GREY = "#555555"
+_MARKS = {OURS: (BLUE, "o"), THEIRS: (ORANGE, "^")}
+
+
+def check() -> None:
+    """Raises `ImportError` now, not after ten minutes."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise ImportError('--plot needs matplotlib: pip install "minicnn[plot]".') from None
+
+
+def write(path: Path, rows: Sequence[Row], limits: Limits | None) -> list[Path]:
+    """One picture for each subject; the files' names."""
+    subjects = list(dict.fromkeys(row.subject for row in rows))
+    written = []
+    for subject in subjects:
+        members = [row for row in rows if row.subject == subject and row.times]
+        if not members:
+            continue
+        suffix = path.suffix or ".png"
+        file = path if len(subjects) == 1 else path.with_name(f"{path.stem}-{subject}{suffix}")
+        written.append(save(figure(subject, members, limits), file))
+    return written
+
+
+def figure(subject: str, rows: Sequence[Row], limits: Limits | None) -> Any:
+    """The picture of one subject."""
+    from matplotlib.figure import Figure
+
+    with_ratio = [row for row in rows if row.ratio is not None and not row.grows]
+    count = len({row.name for row in with_ratio})
+    drawn = Figure(figsize=(12.5, max(4.5, 1.6 + 0.24 * count)), layout="constrained")
+    left, right = drawn.subplots(1, 2, width_ratios=(1.15, 1))
+    if subject == "layers" and limits is not None:
+        roofline(left, rows, limits)
+    elif any(row.grows for row in rows):
+        growth(left, [row for row in rows if row.grows])
+    else:
+        times(left, rows)
+    ratios(right, with_ratio)
+    return drawn
+
+
+def roofline(axes: Any, rows: Sequence[Row], limits: Limits) -> None:
+    """Speed over arithmetic per byte, below the two limits of the machine."""
+    known = [row for row in rows if row.flops and row.bytes]
+    x = [row.flops / row.bytes for row in known] or [1.0]
+    edge = np.geomspace(min(x) / 2, max(x) * 2, 200)
+    roof = np.minimum(limits.flops, edge * limits.bandwidth) / 1e9
+    axes.plot(edge, roof, color="black", linewidth=1.5)
+    behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    peak = f"matrix product: {limits.flops / 1e9:.0f} GFLOP/s"
+    copying = f"copying: {limits.bandwidth / 1e9:.0f} GB/s"
+    style: dict[str, Any] = {
+        "textcoords": "offset points", "fontsize": "small", "bbox": behind,
+    }  # fmt: skip
+    axes.annotate(peak, (edge[-1], roof[-1]), xytext=(0, 4), ha="right", va="bottom", **style)
+    axes.annotate(copying, (edge[0], roof[0]), xytext=(16, 4), ha="left", va="top", **style)
+    for side, (colour, mark) in _MARKS.items():
+        # Empty marks for a batch of one: there the caches help, and there is less to share out.
+        for one, face in ((False, colour), (True, "none")):
+            points = [
+                (row.flops / row.bytes, row.flops / row.times[side].median / 1e9)
+                for row in known
+                if side in row.times and (row.batch == 1) == one
+            ]
+            if points:
+                axes.plot(
+                    *zip(*points), mark, color=colour, markerfacecolor=face, markersize=5,
+                    alpha=0.8, label=f"{side}, {'one photo' if one else 'larger batches'}",
+                )  # fmt: skip
+    axes.set(xscale="log", yscale="log", title="Roofline: how near the machine's limits")
+    axes.set_xlabel("arithmetic per byte (operations / byte that must move)")
+    axes.set_ylabel("speed (GFLOP/s)")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(frameon=False, fontsize="small", loc="lower right")
+
+
+def ratios(axes: Any, rows: Sequence[Row]) -> None:
+    """A bar for each name: the median of its rows' ratios; a dot for each row."""
+    names = list(dict.fromkeys(row.name for row in rows))
+    found = {name: [row.ratio or 0.0 for row in rows if row.name == name] for name in names}
+    for place, name in enumerate(names):
+        middle = statistics.median(found[name])
+        axes.barh(place, middle, color=BLUE if middle >= 1 else ORANGE, alpha=0.55, height=0.7)
+        axes.plot(found[name], [place] * len(found[name]), ".", color=GREY, markersize=4)
+    axes.axvline(1.0, color="black", linewidth=1.2)
+    axes.set_yticks(range(len(names)), names, fontsize="small")
+    axes.invert_yaxis()
+    if names and max(map(max, found.values())) > 8:
+        axes.set_xscale("log")
+        ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if _between(t, found)]
+        axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        axes.minorticks_off()
+    axes.set_xlabel("TensorFlow / minicnn (bar: median, dots: rows)")
+    axes.set_title("Right of the line minicnn needs less")
+    axes.grid(alpha=0.3, axis="x")
+    if not names:
+        axes.text(0.5, 0.5, "nothing to compare with", ha="center", transform=axes.transAxes)
+
+
+def _between(tick: float, found: dict[str, list[float]]) -> bool:
+    every = [ratio for ratios in found.values() for ratio in ratios]
+    return min(every) / 2 <= tick <= max(every) * 2
+
+
+def times(axes: Any, rows: Sequence[Row]) -> None:
+    """Both sides' medians, a pair of marks for each row, on a logarithmic axis."""
+    timed = [row for row in rows if row.unit == "s"]
+    for side, (colour, mark) in _MARKS.items():
+        points = [
+            (row.times[side].median, place) for place, row in enumerate(timed) if side in row.times
+        ]
+        if points:
+            axes.plot(*zip(*points), mark, color=colour, label=side, markersize=6)
+    axes.set_yticks(range(len(timed)), [row.title for row in timed], fontsize="x-small")
+    axes.invert_yaxis()
+    axes.set(xscale="log", title="Median time")
+    axes.set_xlabel("seconds")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(frameon=False, fontsize="small")
+
+
+def growth(axes: Any, rows: Sequence[Row]) -> None:
+    """Time over what grows, one line for each group and side."""
+    lines = ("-", "--", ":", "-.")
+    for number, group in enumerate(dict.fromkeys(row.group for row in rows)):
+        for side, (colour, mark) in _MARKS.items():
+            points = [
+                (row.grows, row.times[side].median)
+                for row in rows
+                if row.group == group and side in row.times
+            ]
+            if points:
+                axes.plot(
+                    *zip(*sorted(points)), lines[number % len(lines)] + mark, color=colour,
+                    markersize=4, label=f"{side}, {group}",
+                )  # fmt: skip
+    axes.set(xscale="log", yscale="log", title="How time grows")
+    axes.set_xlabel("times the smallest")
+    axes.set_ylabel("seconds")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(frameon=False, fontsize="x-small")

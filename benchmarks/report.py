@@ -1,0 +1,329 @@
+"""What was measured, as tables, as JSON and as pictures.
+
+A time is "median (best) ± half the distance of the quartiles, in percent". A ratio is TensorFlow's
+median over minicnn's: above 1, minicnn is faster.
+"""
+
+import json
+import math
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import threads as cpu
+from benchmarks.harness import OURS, THEIRS, Row, Times
+from benchmarks.limits import Limits
+from minicnn.atomic import replacing
+
+VERSION = 1  # of the JSON file
+
+_LIBRARIES = ("numpy", "numba", "tensorflow", "keras", "torch")
+
+
+# ---------------------------------------------------------------------------------------------
+# The machine
+# ---------------------------------------------------------------------------------------------
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """The machine in general terms, and the versions of what ran on it."""
+    versions = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "cores": cpu.cores(),
+        "vectors": _vectors(),
+        "memory_gib": _memory(),
+        "threads": threads,
+        "versions": versions,
+    }
+
+
+def _vectors() -> str:
+    """The widest vector instructions that numba may use."""
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    names = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "neon": "NEON", "sse2": "SSE2"}
+    return next((name for key, name in names.items() if features.get(key)), "none known")
+
+
+def _memory() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def sentence(told: dict[str, Any]) -> str:
+    """The machine in one sentence, for README."""
+    memory = "" if told["memory_gib"] is None else f", {told['memory_gib']:.0f} GiB of memory"
+    threads = "1 thread" if told["threads"] == 1 else f"{told['threads']} threads"
+    versions = told["versions"]
+    against = f"; TensorFlow {versions['tensorflow']}" if "tensorflow" in versions else ""
+    machine = f"{told['cores']} cores of {told['architecture']} with {told['vectors']}{memory}"
+    return f"Measured on {machine}; {threads} for each side{against}."
+
+
+def machine_lines(told: dict[str, Any]) -> list[str]:
+    """The first block of the report."""
+    memory = "" if told["memory_gib"] is None else f", {told['memory_gib']:.0f} GiB of memory"
+    cores = "core" if told["cores"] == 1 else "cores"
+    return [
+        f"machine   {told['architecture']}, {told['cores']} {cores}, {told['vectors']}{memory}",
+        "versions  " + ", ".join(f"{name} {v}" for name, v in told["versions"].items()),
+        f"threads   {told['threads']} for each side",
+    ]
+
+
+def limit_lines(limits: Limits) -> list[str]:
+    """What stands above the table of `layers`."""
+    lines = [
+        f"limits    {limits.flops / 1e9:.0f} GFLOP/s (matrix product, reached by {limits.by}), "
+        f"{limits.bandwidth / 1e9:.1f} GB/s (copying)"
+    ]
+    if limits.call:
+        lines.append(
+            f"* beside a ratio: an empty tf.function takes {_amount(limits.call, 's')}, "
+            "a quarter of TensorFlow's time or more"
+        )
+    return lines
+
+
+# ---------------------------------------------------------------------------------------------
+# Tables
+# ---------------------------------------------------------------------------------------------
+
+
+def aligned(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    """A table as plain text: words to the left, numbers to the right."""
+    table = [list(head), *map(list, lines)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(head))]
+    left = [all(not line[i][:1].isdigit() for line in table[1:]) for i in range(len(head))]
+    left[0] = True
+
+    def text(line: Sequence[str]) -> str:
+        cells = (
+            cell.ljust(width) if to_left else cell.rjust(width)
+            for cell, width, to_left in zip(line, widths, left, strict=True)
+        )
+        return "  ".join(cells).rstrip()
+
+    return [text(table[0]), "  ".join("─" * width for width in widths), *map(text, table[1:])]
+
+
+def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    """The same for README."""
+    found = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return found + ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _amount(value: float, unit: str) -> str:
+    """Three digits and a unit that fits: 0.0123 s is 12.3 ms."""
+    if unit == "bytes":
+        return f"{value / 2**20:.0f} MB"
+    for factor, name in ((1.0, "s"), (1e-3, "ms")):
+        if value >= factor:
+            return f"{_digits(value / factor)} {name}"
+    return f"{_digits(value * 1e6)} µs"
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, no exponent."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
+def _cell(times: Times | None, unit: str) -> str:
+    if times is None:
+        return "—"
+    best = "" if len(times.samples) == 1 else f" ({_amount(times.best, unit)})"
+    return f"{_amount(times.median, unit)}{best} ±{times.spread:.0%}"
+
+
+def side_names(rows: Iterable[Row]) -> list[str]:
+    """The columns: minicnn and TensorFlow first, then the others as they come."""
+    found = dict.fromkeys(name for row in rows for name in (*row.times, *row.differences))
+    first = [name for name in (OURS, THEIRS) if name in found]
+    return first + [name for name in found if name not in first]
+
+
+def table(rows: Sequence[Row], limits: Limits | None) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of a subject's table."""
+    names = side_names(rows)
+    work = any(row.flops or row.bytes for row in rows)
+    photos = any(row.subject in ("networks", "training") for row in rows)
+    head = ["what", "batch", "work"]
+    for name in names:
+        head += [name, "way"] if name == THEIRS else [name]
+    head += ["ratio"]
+    head += ["rate", "share of limit"] if work and limits else []
+    head += ["photos/s"] if photos else []
+    lines = []
+    for row in rows:
+        line = [row.name, str(row.batch), row.work]
+        if row.disagreeing:
+            off = "disagrees: " + ", ".join(
+                f"{name} is off by {found:.1e}" for name, found in row.disagreeing.items()
+            )
+            told = off + (f" from {row.judge}" if row.judge else "")
+            lines.append(line + [told] + ["not timed"] * (len(head) - len(line) - 1))
+            continue
+        for name in names:
+            times = row.times.get(name)
+            line.append(_cell(times, row.unit))
+            if name == THEIRS:
+                line.append(times.way if times else "")
+        star = "*" if limits and _is_mostly_call(row, limits) else ""
+        line.append("—" if row.ratio is None else f"{row.ratio:.2f}{star}")
+        if work and limits:
+            line += [_rate(row), _share(row, limits)]
+        if photos:
+            fast = row.times.get(OURS)
+            in_time = fast is not None and row.unit == "s" and row.photos
+            line.append(_digits(row.photos / fast.median) if in_time and fast else "—")
+        lines.append(line)
+    return head, lines
+
+
+def _is_mostly_call(row: Row, limits: Limits) -> bool:
+    times = row.times.get(THEIRS)
+    return row.subject == "layers" and times is not None and times.median < 4 * limits.call
+
+
+def _rate(row: Row) -> str:
+    times = row.times.get(OURS)
+    if times is None:
+        return "—"
+    if row.flops:
+        return f"{_digits(row.flops / times.median / 1e9)} GFLOP/s"
+    return f"{_digits(row.bytes / times.median / 1e9)} GB/s"
+
+
+def _share(row: Row, limits: Limits) -> str:
+    times = row.times.get(OURS)
+    if times is None:
+        return "—"
+    return f"{limits.seconds(row.flops, row.bytes) / times.median:.0%}"
+
+
+def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of the last table: each group's median ratio, range, and first calls."""
+    head = [
+        "work",
+        "TensorFlow time / ours",
+        "from",
+        "to",
+        "rows",
+        "first calls ours",
+        "TensorFlow",
+    ]
+    lines = []
+    rows = [row for row in rows if row.subject != "scaling"]  # whose rows stand elsewhere, too
+    for group in dict.fromkeys(row.group for row in rows):
+        members = [row for row in rows if row.group == group]
+        ratios = [row.ratio for row in members if row.ratio is not None]
+        if not ratios:
+            continue
+        firsts = [
+            [row.times[side].first for row in members if side in row.times]
+            for side in (OURS, THEIRS)
+        ]
+        lines.append(
+            [group, f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}", f"{max(ratios):.2f}",
+             str(len(ratios))]
+            + [
+                _amount(sum(found), "s") if (found := [f for f in first if f is not None]) else "—"
+                for first in firsts
+            ]
+        )  # fmt: skip
+    return head, lines
+
+
+def slopes(rows: Sequence[Row]) -> list[str]:
+    """How time grows: the exponent k of time ~ what^k, fitted through the logarithms."""
+    lines = []
+    for group in dict.fromkeys(row.group for row in rows if row.grows):
+        members = [row for row in rows if row.group == group and row.grows and row.times]
+        told = []
+        for side in side_names(members):
+            points = [(r.grows, r.times[side].median) for r in members if side in r.times]
+            if len(points) > 1:
+                told.append(f"{side} {slope(points):.2f}")
+        if told:
+            lines.append(f"{group}: time grows with the power {', '.join(told)}")
+    return lines
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Least squares through the points' logarithms."""
+    x, y = np.log(np.asarray(points, float)).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def disagreements(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row.disagreeing]
+
+
+# ---------------------------------------------------------------------------------------------
+# JSON
+# ---------------------------------------------------------------------------------------------
+
+
+def write_json(
+    path: Path, rows: Sequence[Row], told: dict[str, Any], limits: Limits | None
+) -> None:
+    """Every sample and the machine, whole or not at all."""
+    content = {
+        "version": VERSION,
+        "machine": told,
+        "limits": None if limits is None else asdict(limits),
+        "rows": [as_dict(row) for row in rows],
+    }
+    # Infinity, of a difference, is no JSON: it becomes a word.
+    text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", "utf-8")
+
+
+def as_dict(row: Row) -> dict[str, Any]:
+    """The row with what follows from its samples."""
+    found = asdict(row) | {"ratio": row.ratio, "agrees": not row.disagreeing}
+    for side, times in row.times.items():
+        found["times"][side] |= {
+            "median": times.median, "best": times.best, "quartiles": list(times.quartiles),
+        }  # fmt: skip
+    return found
+
+
+def from_dict(found: dict[str, Any]) -> Row:
+    """The row that `as_dict` told of."""
+    told = {key: value for key, value in found.items() if key not in ("ratio", "agrees", "times")}
+    times = {
+        side: Times(each["rounds"], each["way"], each["first"], each["tried"])
+        for side, each in found["times"].items()
+    }
+    return Row(**told, times=times)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

@@ -1,0 +1,137 @@
+"""What a fresh process costs: importing, the first prediction, the memory of `predict` and `fit`.
+
+Each round starts a new process of each side, in the opposite order every other round. Both run the
+same lines, for minicnn has Keras's names; weights are the same, and the first predictions are
+compared. TensorFlow's import is `import tensorflow` alone, and its first prediction `model(x)`,
+which traces no graph: its quickest. minicnn is measured twice, with the compiled code of an earlier
+process at hand, and once with an empty `NUMBA_CACHE_DIR`, as right after the installation.
+"""
+
+import tempfile
+from typing import Any
+
+import numpy as np
+
+from benchmarks import processes
+from benchmarks.harness import OURS, Job, Row, Session, Times, difference
+from benchmarks.networks import sides_with_library
+
+SUBJECT = "startup"
+
+_CODE = """
+import json, time
+start = time.perf_counter()
+import {first}
+imported = time.perf_counter() - start
+import {library} as library
+import numpy as np
+if "{library}" == "keras":
+    import tensorflow as tf
+    tf.config.threading.set_intra_op_parallelism_threads({threads})
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+else:
+    import numba
+    numba.set_num_threads({threads})
+layers = library.layers
+model = library.Sequential([
+    library.Input((64, 64, 3)),
+    layers.Conv2D(32, 3, padding="same", activation="relu"),
+    layers.MaxPooling2D(),
+    layers.Conv2D(64, 3, padding="same", activation="relu"),
+    layers.MaxPooling2D(),
+    layers.Conv2D(128, 3, padding="same", activation="relu"),
+    layers.GlobalAveragePooling2D(),
+    layers.Dense(10),
+])
+rng = np.random.default_rng(0)
+model.set_weights([rng.standard_normal(w.shape) * 0.05 for w in model.get_weights()])
+x = rng.standard_normal((256, 64, 64, 3), np.float32)
+built = time.perf_counter()
+y = np.asarray({call})
+done = time.perf_counter()
+told = {{"import": imported, "first": done - built, "total": done - start, "y": y.tolist()}}
+{memory}
+if {work!r} == "predict":
+    model.predict(x, batch_size=32, verbose=0)
+    told["memory"] = peak_memory()
+if {work!r} == "fit":
+    loss = library.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile(library.optimizers.Adam(), loss)
+    model.fit(x, np.eye(10, dtype=np.float32)[np.arange(256) % 10], batch_size=32, verbose=0)
+    told["memory"] = peak_memory()
+print(json.dumps(told))
+"""
+
+_SIDES = {
+    "minicnn": {"first": "minicnn", "call": "model.predict(x[:1], verbose=0)"},
+    "keras": {"first": "tensorflow", "call": "model(x[:1], training=False)"},
+}
+
+
+def jobs(session: Session) -> list[Job]:
+    """The warm start, the cold one, and memory."""
+    return [
+        Job("start of a second process", lambda: _warm(session)),
+        Job("start of the first process", lambda: _cold(session)),
+        *(
+            Job(f"peak memory of {work}", lambda work=work: _memory(session, work))  # type: ignore[misc]
+            for work in ("predict", "fit")
+        ),
+    ]
+
+
+def _told(session: Session, library: str, work: str = "", **environment: str) -> dict[str, Any]:
+    code = _CODE.format(
+        library=library, work=work, memory=processes.PEAK_MEMORY, threads=session.threads,
+        **_SIDES[library],
+    )  # fmt: skip
+    found: dict[str, Any] = processes.fresh(code, environment)
+    return found
+
+
+def _row(group: str, work: str, unit: str = "s") -> Row:
+    return Row(SUBJECT, group, group, work, 1, unit=unit)
+
+
+def _warm(session: Session) -> list[Row]:
+    sides = sides_with_library(session)
+    rows = {
+        "import": _row("import", "import alone"),
+        "first": _row("first call of a second process", "first prediction"),
+        "total": _row("second process's first prediction", "import to first prediction"),
+    }
+    found: dict[str, list[dict[str, Any]]] = {side: [] for side, _ in sides}
+    answers = {side: _told(session, library)["y"] for side, library in sides}  # fills the caches
+    if len(answers) > 1:
+        ours, theirs = ([np.asarray(answers[side])] for side, _ in sides)
+        off = difference(ours, theirs)
+        for row in rows.values():
+            row.judge = sides[-1][0]
+            row.differences = {OURS: off, row.judge: 0.0}
+        if any(row.disagreeing for row in rows.values()):
+            return list(rows.values())
+    for number in range(2 if session.quick else 5):
+        for side, library in reversed(sides) if number % 2 else sides:
+            found[side].append(_told(session, library))
+    for key, row in rows.items():
+        for side, told in found.items():
+            row.times[side] = Times([[each[key]] for each in told], "fresh process")
+    return list(rows.values())
+
+
+def _cold(session: Session) -> list[Row]:
+    """TensorFlow keeps no compiled code: its first process is like any other."""
+    row = _row("first process's first prediction", "import to first prediction, empty cache")
+    for side, library in sides_with_library(session):
+        with tempfile.TemporaryDirectory() as empty:
+            told = _told(session, library, NUMBA_CACHE_DIR=empty)
+        row.times[side] = Times([[told["total"]]], "fresh process")
+    return [row]
+
+
+def _memory(session: Session, work: str) -> list[Row]:
+    row = _row(f"peak memory of {work}", f"{work}, batches of 32", "bytes")
+    for side, library in sides_with_library(session):
+        told = _told(session, library, work)
+        row.times[side] = Times([[float(told["memory"])]], "fresh process")
+    return [row]

@@ -1,0 +1,30 @@
+"""The same cores and the same number of threads for each side; imports nothing that computes."""
+
+import os
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What must stand in the environment before the libraries load, NumPy included."""
+    return {
+        "OMP_WAIT_POLICY": "passive",  # waiting threads sleep, and leave their core to others
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),  # NumPy's matrix product
+        "TF_ENABLE_ONEDNN_OPTS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+
+
+def set_threads(threads: int) -> None:
+    """numba's threads; each other library's file has a `start(threads)` of its own."""
+    import numba
+
+    numba.set_num_threads(threads)

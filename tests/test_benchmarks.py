@@ -1,0 +1,543 @@
+"""The benchmark measures what it says: agreement first, turns in alternation, honest statistics."""
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as cli
+from benchmarks import (
+    harness,
+    layers,
+    limits,
+    networks,
+    on_tensorflow,
+    on_torch,
+    operations,
+    ours,
+    plots,
+    processes,
+    report,
+    scaling,
+    startup,
+    threads,
+    training,
+)  # fmt: skip
+from benchmarks.harness import (
+    OURS,
+    THEIRS,
+    Effort,
+    Job,
+    Row,
+    Session,
+    Side,
+    Times,
+    Unavailable,
+    Way,
+)
+from benchmarks.limits import Limits
+
+ROOT = Path(__file__).parent.parent
+BRIEF = Effort(rounds=4, turn=0.0)
+
+
+def row(**more):
+    return Row(
+        **{"subject": "layers", "group": "g", "name": "n", "work": "forward", "batch": 1, **more}
+    )
+
+
+def fake(name, value, called=None, seconds=0.0, way=""):
+    """A side that returns `value` and says into `called` that it ran."""
+
+    def run():
+        if called is not None:
+            called.append(name + way)
+        if seconds:
+            time.sleep(seconds)
+        return [np.asarray(value, np.float32)]
+
+    return Side(name, [Way(way, run)])
+
+
+# -- agreement -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "answer"),
+    [
+        ([[1.0, 2.0]], [[1.0, 2.0]], 0.0),
+        ([[1.0, 2.5]], [[1.0, 2.0]], 0.25),  # 0.5 off, of at most 2
+        ([[1.0], [3.0]], [[1.0], [4.0]], 0.25),  # the second array
+        ([[0.5]], [[0.0]], 0.5),
+        ([[1.0]], [[1.0, 2.0]], math.inf),
+        ([[1.0]], [[1.0], [2.0]], math.inf),
+        ([[math.nan]], [[1.0]], math.inf),
+        ([[1.0]], [[math.nan]], math.inf),
+        ([[math.nan], [1.0]], [[1.0], [1.0]], math.inf),
+    ],
+)
+def test_difference(found, expected, answer):
+    given = ([np.asarray(a, np.float32) for a in side] for side in (found, expected))
+    assert harness.difference(*given) == answer
+
+
+@pytest.mark.parametrize("wrong", [1.01, math.nan, [1.0, 1.0]])
+def test_a_row_that_disagrees_is_not_timed(wrong):
+    called = []
+    sides = [fake(OURS, wrong, called), fake("im2col", 1.0, called), fake(THEIRS, 1.0, called)]
+    found = harness.measure(row(), sides, BRIEF)
+    assert called == [OURS, "im2col", THEIRS]  # once each, for the comparison
+    assert found.times == {}
+    assert list(found.disagreeing) == [OURS]
+    assert (found.judge, found.ratio) == (THEIRS, None)
+
+
+def test_every_way_of_a_side_must_agree():
+    good, bad = fake(THEIRS, 1.0, way="graph"), fake(THEIRS, 2.0, way="XLA")
+    found = harness.measure(row(), [fake(OURS, 1.0), Side(THEIRS, [*good.ways, *bad.ways])], BRIEF)
+    assert found.times == {}
+    assert found.disagreeing == {THEIRS: 1.0}
+
+
+def test_a_row_that_agrees_within_the_tolerance_is_timed():
+    found = harness.measure(row(), [fake(OURS, 1.00005), fake(THEIRS, 1.0)], BRIEF)
+    assert not found.disagreeing
+    assert found.differences[OURS] == pytest.approx(5e-5, rel=0.01)
+    assert set(found.times) == {OURS, THEIRS}
+
+
+def test_without_tensorflow_another_side_judges_and_alone_nobody_does():
+    assert harness.measure(row(), [fake(OURS, 1.0), fake("im2col", 2.0)], BRIEF).judge == "im2col"
+    alone = harness.measure(row(), [fake(OURS, 1.0)], BRIEF)
+    assert (alone.judge, alone.differences, alone.ratio) == ("", {}, None)
+    assert alone.times[OURS].samples
+
+
+def test_who_cannot_is_left_out():
+    def refuse():
+        raise Unavailable("not for this case")
+
+    found = harness.measure(
+        row(), [fake(OURS, 1.0), Side("direct", [Way("", refuse)]), fake(THEIRS, 1.0)], BRIEF
+    )
+    assert list(found.times) == [OURS, THEIRS]
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+def test_turns_alternate():
+    called = []
+    runs = {name: lambda name=name: called.append(name) for name in "abc"}
+    slow = dict.fromkeys(runs, 1.0)  # so that a turn is one call
+    samples = harness.interleaved(runs, BRIEF, slow)
+    assert "".join(called) == "abccbaabccba"
+    assert {name: len(rounds) for name, rounds in samples.items()} == {"a": 4, "b": 4, "c": 4}
+
+
+def test_of_very_slow_calls_three_rounds_are_enough():
+    samples = harness.interleaved({"a": lambda: None, "b": lambda: None}, BRIEF, {"a": 9, "b": 0.5})
+    assert {name: len(rounds) for name, rounds in samples.items()} == {"a": 3, "b": 3}
+
+
+def test_a_turn_begins_with_a_call_that_is_not_counted():
+    called = []
+    samples = harness.turn(lambda: called.append(1), seconds=0.05, usual=0.01)
+    assert (len(called), len(samples)) == (6, 5)
+
+
+def test_short_calls_are_timed_in_groups():
+    called = []
+    samples = harness.turn(lambda: called.append(1), seconds=0.003, usual=0.0001)
+    assert len(samples) == 3
+    assert len(called) == 1 + 3 * 10
+
+
+def test_the_faster_way_counts():
+    quick, slow = fake(THEIRS, 1.0, way="graph"), fake(THEIRS, 1.0, seconds=0.01, way="XLA")
+    sides = [fake(OURS, 1.0, seconds=0.002), Side(THEIRS, [*slow.ways, *quick.ways])]
+    found = harness.measure(row(), sides, BRIEF)
+    assert found.times[THEIRS].way == "graph"
+    assert set(found.times[THEIRS].tried) == {"graph", "XLA"}
+    assert found.times[THEIRS].tried["XLA"] >= 0.01
+    assert found.times[OURS].median >= 0.002
+
+
+def test_a_way_that_lost_clearly_or_was_not_tried():
+    times = Times([], tried={"graph": 1.0, "eager": 1.25, "XLA": 1.4})
+    assert [times.lost(way) for way in ("graph", "eager", "XLA", "other")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_statistics():
+    times = Times([[3.0, 1.0], [2.0], [5.0, 4.0]])
+    assert times.samples == [3, 1, 2, 5, 4]
+    assert (times.median, times.best, times.quartiles) == (3.0, 1.0, (2.0, 4.0))
+    assert times.spread == pytest.approx(1 / 3)
+    one = Times([[7.0]])
+    assert (one.median, one.best, one.quartiles, one.spread) == (7.0, 7.0, (7.0, 7.0), 0.0)
+
+
+def test_the_ratio_is_theirs_over_ours():
+    assert row(times={OURS: Times([[1.0, 2.0, 9.0]]), THEIRS: Times([[6.0]])}).ratio == 3.0
+    assert row(times={OURS: Times([[1.0]])}).ratio is None
+
+
+# -- operations ------------------------------------------------------------------------------------
+
+
+SMALL = [
+    operations.Case("conv", "g", 2, 9, 8, 3, 5, (3, 3)),
+    operations.Case("conv", "g", 1, 9, 9, 3, 5, (3, 3), (2, 2), "valid"),
+    operations.Case("conv", "g", 2, 6, 6, 4, 6, (3, 3), (2, 2)),
+    operations.Case("conv", "g", 2, 5, 4, 7, 6),
+    operations.Case("conv", "g", 2, 8, 8, 3, 4, (5, 5)),
+    operations.Case("depthwise", "g", 2, 7, 6, 5, 0, (3, 3)),
+    operations.Case("depthwise", "g", 1, 8, 8, 5, 0, (3, 3), (2, 2)),
+    operations.Case("dense", "g", 3, 1, 1, 11, 5),
+    operations.Case("relu", "g", 2, 4, 4, 3, works=operations.FORWARD_BACK),
+    operations.Case("batch norm", "g", 4, 5, 5, 3, works=(*operations.FORWARD_BACK, "inference")),
+    operations.Case(
+        "max pool", "g", 2, 6, 6, 3, 0, (2, 2), (2, 2), "valid", operations.FORWARD_BACK
+    ),
+    operations.Case(
+        "max pool", "g", 2, 7, 7, 3, 0, (3, 3), (2, 2), "same", operations.FORWARD_BACK
+    ),
+    operations.Case("cross-entropy", "g", 4, channels=6, works=("both ways",)),
+    operations.Case("adam", "g", 1, channels=6, filters=4, works=("step",), label="Adam"),
+]
+WORKS = [
+    pytest.param(case, work, id=f"{case.name} {work}") for case in SMALL for work in case.works
+]
+
+
+def test_every_kind_and_work_of_the_list_is_among_the_small_ones():
+    small = {(case.kind, work) for case in SMALL for work in case.works}
+    assert {(case.kind, work) for case in operations.cases() for work in case.works} <= small
+
+
+@pytest.mark.parametrize(("case", "work"), WORKS)
+def test_all_sides_agree(case, work):
+    """Each algorithm with the others; with TensorFlow and PyTorch too, where they are installed."""
+    found = harness.measure(
+        layers.row_of(case, work), layers.sides(case, work, Session(1)), Effort(1, 0.0)
+    )
+    assert found.disagreeing == {}
+    assert OURS in found.times
+    if on_tensorflow.installed():
+        assert found.judge == THEIRS
+        assert THEIRS in found.times
+    elif case.kind in ("conv", "depthwise"):
+        assert found.judge in found.times  # the loops themselves, for a case this small
+
+
+@pytest.mark.parametrize("side", ["theirs", "ours"])
+def test_a_wrong_result_is_seen(side, monkeypatch):
+    """Of the real sides: a gradient of another bias would not pass."""
+    case = SMALL[0]
+    found = layers.sides(case, "dw", Session(1))
+    assert len(found) > 1
+    other = dict(operations.data_of(case))
+    other["dy"] = other["dy"] * np.float32(1.001)
+    found[0] = ours.sides(case, "dw", other)[0]
+    assert harness.measure(row(), found, BRIEF).disagreeing.keys() == {OURS}
+
+
+def test_what_a_case_needs():
+    conv = operations.Case("conv", "g", 2, 10, 10, 3, 5, (3, 3), (1, 1), "valid")
+    assert conv.out == (8, 8)
+    assert conv.flops == 2 * (2 * 8 * 8) * (3 * 3 * 3) * 5
+    x, w, b, y = 2 * 10 * 10 * 3, 3 * 3 * 3 * 5, 5, 2 * 8 * 8 * 5
+    assert conv.bytes("forward") == 4 * (x + w + y)
+    assert {k: v.shape for k, v in operations.data_of(conv).items()} == {
+        "x": (2, 10, 10, 3), "dy": (2, 8, 8, 5), "w": (3, 3, 3, 5), "b": (b,),
+    }  # fmt: skip
+    relu = operations.Case("relu", "g", 1, 4, 4, 2)
+    assert (relu.bytes("forward"), relu.bytes("backward")) == (4 * 64, 4 * 96)
+
+
+def test_titles_name_one_row_each():
+    for quick in (False, True):
+        session = Session(1, quick)
+        jobs = [
+            job
+            for subject in (layers, networks, training, startup, scaling)
+            for job in subject.jobs(session)
+        ]
+        titles = [job.title for job in jobs]
+        assert len(titles) == len(set(titles))
+
+
+def test_a_quick_run_measures_less():
+    assert {c.group for c in operations.cases() if c.quick} >= {operations.CONV3, operations.OTHER}
+    for subject in (layers, networks, training):
+        assert 0 < len(subject.jobs(Session(1, quick=True))) < len(subject.jobs(Session(1))) / 2
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("work", ["epoch", "step"])
+def test_a_course_is_learned_alike(work):
+    """The losses that are compared come down: what is timed does learn."""
+    course = training.COURSES[0]
+    tiny = training.Course(
+        "tiny", course.build, 8, 4, 3, 10, course.optimizer, course.loss, epochs=3
+    )
+    session = Session(1, wanted=(OURS,))
+    (side,) = training.sides(tiny, work, session)
+    (losses,) = side.ways[0].arrays(side.ways[0].run())
+    assert len(losses) == (2 if work == "step" else 3)
+    assert losses[-1] < losses[0]
+
+
+# -- reports ---------------------------------------------------------------------------------------
+
+
+def measured(**more):
+    """A row with times of both sides; its ratio is 2."""
+    times = {OURS: Times([[0.010, 0.011]], "", 0.5), THEIRS: Times([[0.021]], "graph", 0.25)}
+    return row(flops=2e9, bytes=1e7, times=times, **more)
+
+
+LIMITS = Limits(flops=400e9, bandwidth=10e9, by="NumPy", call=1e-4)
+
+
+def test_the_table():
+    head, (line,) = report.table([measured()], LIMITS)
+    told = dict(zip(head, line, strict=True))
+    assert told["minicnn"] == "10.5 ms (10.0 ms) ±2%"
+    assert told["TensorFlow"] == "21.0 ms ±0%"
+    assert (told["way"], told["ratio"]) == ("graph", "2.00")
+    assert told["rate"] == "190 GFLOP/s"
+    assert told["share of limit"] == "48%"  # 5 ms of arithmetic, 1 ms of memory
+
+
+def test_a_row_that_is_mostly_the_call_is_marked():
+    slow_call = Limits(400e9, 10e9, call=0.01)
+    assert report.table([measured()], slow_call)[1][0][5] == "graph"
+    assert "2.00*" in report.table([measured()], slow_call)[1][0]
+
+
+def test_the_table_tells_of_a_disagreement_instead_of_a_time():
+    wrong = row(differences={OURS: 0.25, THEIRS: 0.0}, judge=THEIRS)
+    head, (line,) = report.table([wrong], None)
+    assert len(head) == len(line)
+    assert line[3] == "disagrees: minicnn is off by 2.5e-01 from TensorFlow"
+    assert not any(character in cell for cell in line[3:] for character in ("ms", "µs"))
+
+
+def test_the_summary_has_the_median_of_each_group():
+    rows = [
+        row(group=group, times={OURS: Times([[1.0]], first=1.0), THEIRS: Times([[theirs]])})
+        for group, theirs in (("a", 1.0), ("a", 4.0), ("a", 2.0), ("b", 0.5))
+    ]
+    lines = report.summary(rows)[1]
+    assert [line[:5] for line in lines] == [
+        ["a", "2.00", "1.00", "4.00", "3"],
+        ["b", "0.50", "0.50", "0.50", "1"],
+    ]
+    assert lines[0][5:] == ["3.00 s", "—"]
+    text = report.markdown(*report.summary(rows))
+    assert text[0].startswith("| work | TensorFlow time / ours |")
+    assert len({line.count("|") for line in text}) == 1
+
+
+def test_the_slope_of_a_square_is_two():
+    assert report.slope([(1, 3), (2, 12), (4, 48)]) == pytest.approx(2.0)
+    rows = [row(group="growth", grows=k, times={OURS: Times([[k]])}) for k in (1.0, 2.0)]
+    assert report.slopes(rows) == ["growth: time grows with the power minicnn 1.00"]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(1.234, "s", "1.23 s"), (0.0123, "s", "12.3 ms"), (4.5e-5, "s", "45.0 µs"),
+     (123.4, "s", "123 s"), (3 * 2**20, "bytes", "3 MB")],
+)  # fmt: skip
+def test_amounts(value, unit, text):
+    assert report._amount(value, unit) == text
+
+
+def test_json_has_every_sample_and_comes_back(tmp_path):
+    rows = [measured(), row(differences={OURS: math.inf}, judge=THEIRS)]
+    file = tmp_path / "found.json"
+    report.write_json(file, rows, report.machine(2), LIMITS)
+    found = json.loads(file.read_text("utf-8"))
+    assert found["version"] == report.VERSION
+    assert {"cores", "vectors", "memory_gib", "threads", "versions"} <= found["machine"].keys()
+    assert found["limits"]["flops"] == 400e9
+    good, bad = found["rows"]
+    assert good["times"][OURS]["rounds"] == [[0.010, 0.011]]
+    assert good["times"][OURS]["median"] == pytest.approx(0.0105)
+    assert (good["ratio"], good["agrees"]) == (pytest.approx(2.0), True)
+    assert (bad["agrees"], bad["times"], bad["differences"]) == (False, {}, {OURS: "inf"})
+    assert report.from_dict(good) == rows[0]
+
+
+@pytest.mark.parametrize("subject", ["layers", "networks", "training", "startup", "scaling"])
+def test_pictures(subject, tmp_path):
+    pytest.importorskip("matplotlib")
+    from PIL import Image
+
+    rows = [measured(subject=subject, group=f"growth {k}", grows=float(k)) for k in (1, 2)]
+    rows += [measured(subject=subject, name=name) for name in ("conv", "pool")]
+    (file,) = plots.write(tmp_path / "speed.png", rows, LIMITS)
+    with Image.open(file) as picture:
+        colours = picture.convert("RGB").getcolors(2**24)
+    drawn = {tuple(colour) for _, colour in colours}
+    assert {(0, 0x72, 0xB2), (0xD5, 0x5E, 0)} <= drawn  # both sides
+
+
+def test_several_subjects_make_several_pictures(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = [measured(subject="layers"), measured(subject="training")]
+    files = plots.write(tmp_path / "speed.png", rows, LIMITS)
+    assert [file.name for file in files] == ["speed-layers.png", "speed-training.png"]
+
+
+def test_the_better_of_two_measurements_is_the_limit():
+    busy = Limits(flops=100e9, bandwidth=12e9, by="minicnn", call=2e-4)
+    assert LIMITS.or_better(busy) == busy.or_better(LIMITS) == Limits(400e9, 12e9, "NumPy", 1e-4)
+
+
+# -- limits and processes --------------------------------------------------------------------------
+
+
+def test_the_limit_that_is_reached_first_counts():
+    assert LIMITS.seconds(flops=400e9, size=1) == 1.0
+    assert LIMITS.seconds(flops=1, size=20e9) == 2.0
+
+
+def test_limits_are_measured(monkeypatch):
+    monkeypatch.setattr(limits, "_SIZE", 128)
+    monkeypatch.setattr(limits, "_COPIED", 2**16)
+    found = limits.measure(Session(1, quick=True, wanted=(OURS,)))
+    assert found.flops > 0
+    assert found.bandwidth > 0
+    assert found.by in ("NumPy", OURS)
+
+
+def test_a_fresh_process_tells_json_and_its_own_memory():
+    code = processes.PEAK_MEMORY + "\nimport json\nprint('noise')\nprint(json.dumps(peak_memory()))"
+    big = processes.fresh("big = bytearray(200 * 2**20)\n" + code, {})
+    small = processes.fresh(code, {})
+    assert 2 * 2**20 < small < big - 150 * 2**20
+
+
+def test_a_process_that_fails_says_why():
+    with pytest.raises(ChildProcessError, match="ValueError: no such network"):
+        processes.fresh("raise ValueError('no such network')", {})
+    with pytest.raises(ChildProcessError, match="took over 1 s"):
+        processes.fresh("import time; time.sleep(30)", {}, timeout=1)
+
+
+def test_numbers_of_threads_are_measured_in_processes(monkeypatch):
+    told = [report.as_dict(measured())]
+    asked = []
+    monkeypatch.setattr(
+        processes, "fresh", lambda code, env: asked.append(env["OMP_NUM_THREADS"]) or told
+    )
+    jobs = scaling.jobs(Session(3, quick=True))
+    rows = [found for job in jobs if "thread" in job.title for found in job.run()]
+    assert asked == ["1", "2", "3"]
+    assert [found.name for found in rows] == ["n, 1 thread", "n, 2 threads", "n, 3 threads"]
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+
+
+def test_layers_as_a_user_runs_them(tmp_path):
+    file = tmp_path / "found.json"
+    told = command(
+        "layers", "--quick", "--threads", "1", "--only", "conv 3×3  28×28×1→32",
+        "--sides", "minicnn,TensorFlow,im2col,naive",
+        "--json", str(file), "--markdown",
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert re.search(r"GFLOP/s \(matrix product", told.stdout)
+    found = json.loads(file.read_text("utf-8"))
+    assert [each["work"] for each in found["rows"]] == ["forward", "dw"]
+    assert all(each["agrees"] for each in found["rows"])
+    assert all({OURS, "naive", "im2col"} <= each["times"].keys() for each in found["rows"])
+    assert found["machine"]["threads"] == 1
+    if on_tensorflow.installed():
+        assert "| other convolutions, batch 1 |" in told.stdout
+        assert "Measured on" in told.stdout
+    else:
+        assert "TensorFlow is not installed" in told.stdout
+
+
+@pytest.fixture
+def _own_environment(monkeypatch):
+    """What the command sets is undone: these tests share their process with others."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(on_tensorflow, "installed", lambda: False)
+    monkeypatch.setattr(on_torch, "installed", lambda: False)
+    monkeypatch.setattr(threads, "set_threads", lambda count: None)
+    monkeypatch.setattr(limits, "measure", lambda session: LIMITS)
+
+
+@pytest.mark.usefixtures("_own_environment")
+def test_disagreement_is_exit_status_1(monkeypatch, capsys):
+    def wrong():
+        return [harness.measure(row(), [fake(OURS, 1.0), fake(THEIRS, 2.0)], BRIEF)]
+
+    monkeypatch.setattr(layers, "jobs", lambda session: [Job("a row", wrong)])
+    assert cli.run(["layers", "--quick"]) == 1
+    told = capsys.readouterr()
+    assert "disagrees: minicnn is off by 5.0e-01 from TensorFlow" in told.out
+    assert "n, batch 1, forward" in told.err
+
+
+@pytest.mark.usefixtures("_own_environment")
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--threads", "100000"], "more than the"),
+        (["--only", "no such row"], "No row's title contains --only 'no such row'"),
+        (["--sides", "minicnn,Caffe"], "--sides knows minicnn, TensorFlow, PyTorch"),
+        (["--json", "no/such/folder/a.json"], "make it first"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(arguments, sentence, capsys):
+    assert cli.run(["layers", "--quick", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m benchmarks: ")
+    assert sentence in line
+
+
+@pytest.mark.parametrize("arguments", [["speed"], ["layers", "--threads", "0"]])
+def test_unknown_words_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(arguments)
+    assert stopped.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+def test_every_subject_has_a_file():
+    for subject in cli.SUBJECTS:
+        assert (ROOT / "benchmarks" / f"{subject}.py").is_file()
