@@ -7,6 +7,8 @@ it may be asked to (`tf.function`, the same compiled by XLA). A row goes like th
 2. What it returned is compared with what the judge returned: the largest difference over the
    largest value, array by array. TensorFlow is the judge where it is installed. If any of them
    is off by more than the row's tolerance, nothing in the row is timed, and the command fails.
+   The tolerance of an operation is 1e-4: what Winograd's way to compute 3x3 convolutions may round
+   (`minicnn.kernels.winograd`), and ten times what the others do.
 3. Each side's ways run a few more times; the fastest goes on.
 4. Rounds: every side in turn, in the opposite order every other round, so that a machine that
    warms up, slows down or is busy with something else does the same to all. A turn is one call that

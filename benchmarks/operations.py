@@ -216,5 +216,5 @@ def cases() -> list[Case]:
 
 
 def group_of(case: Case) -> str:
-    """The summary's line: convolutions by batch, for a batch of one image is another problem."""
-    return f"{case.group}, batch {case.batch}" if case.group in (CONV3, OTHER) else case.group
+    """The summary's line: by batch, for a batch of one image is another problem."""
+    return case.group if case.group == DENSE else f"{case.group}, batch {case.batch}"

@@ -254,7 +254,10 @@ def _direct_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pai
 
 
 def _phases(window: shapes.Window, size: Pair, axis: int) -> list[tuple[int, int, int, int]]:
-    """(p, first tap r, padding before dy, pixels) of each p along an axis that any tap sees."""
+    """(p, first tap r, padding before dy, pixels) of each p along an axis that any tap sees.
+
+    The padding is negative where the first window lies wholly before the pixels of this p.
+    """
     stride, before, kernel = window.strides[axis], window.before[axis], window.kernel[axis]
     found = []
     for p in range(min(stride, size[axis])):

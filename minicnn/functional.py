@@ -740,11 +740,12 @@ def batch_moments(x: Array, name: str = "batch_moments") -> tuple[Array, Array]:
     rows = _rows(x, name)
     if len(rows) == 0:
         raise ValueError(f"{name} expects at least one example. Received x.shape={x.shape}.")
-    sums = np.empty((_BLOCKS, rows.shape[1]))
-    kernels.convolution.column_sums(rows, _BLOCKS, sums)
-    mean = sums.sum(axis=0) / len(rows)
-    kernels.normalization.centered_sums(rows, mean, _BLOCKS, sums)
-    variance = sums.sum(axis=0) / len(rows)
+    shift = np.where(np.isfinite(rows[0]), rows[0], 0).astype(np.float64)
+    sums = np.empty((_BLOCKS, 2, rows.shape[1]))
+    kernels.normalization.shifted_sums(rows, shift, _BLOCKS, sums)
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite shows in the result
+        mean, square = sums.sum(axis=0) / len(rows)
+        variance = np.maximum(square - (mean - shift) ** 2, 0)
     return mean.astype(x.dtype), variance.astype(x.dtype)
 
 

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 # A user's own NumPy brings BLAS's threads beside numba's. Threads that spin while they wait take
-# the cores from the other side: 10 ms per alternation, measured. `passive` lets numba's sleep. Read
-# by libgomp when it starts, so it is set before that.
+# the cores from the other side: 10 ms per alternation, measured. `passive` lets numba's sleep. But
+# to wake one takes 50 microseconds, at each kernel of a network: so they spin for a tenth of a
+# millisecond first, in which the next kernel comes. Read by libgomp when it starts, so it is set
+# before that.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 import numba
 

@@ -44,9 +44,13 @@ def pack(matrix: np.ndarray) -> np.ndarray:
 
 @jit
 def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
-    """Copy lines of image n, from `first` on, into `lines` (count, padded width, channels)."""
+    """Copy lines of image n, from `first` on, into `lines` (count, padded width, channels).
+
+    `before` counts the zeros above and left of the picture; negative, pixels that are passed over.
+    """
     _, height, width, channels = x.shape
-    left = before[1]
+    left, passed = max(before[1], 0), max(-before[1], 0)
+    inside = max(0, min(width - passed, lines.shape[1] - left))
     for line in range(lines.shape[0]):
         iy = first + line - before[0]
         target = lines[line]
@@ -54,8 +58,7 @@ def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
             target[:] = 0
             continue
         target[:left] = 0
-        inside = min(width, target.shape[0] - left)
-        source, place = x[n, iy], target[left : left + inside]
+        source, place = x[n, iy, passed : passed + inside], target[left : left + inside]
         for ix in range(inside):
             for c in range(channels):
                 place[ix, c] = source[ix, c]

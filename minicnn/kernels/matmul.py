@@ -7,9 +7,10 @@ the last digits depend on their number; and its threads and numba's, which alter
 take the cores from each other. So the same tile as in `direct` does this too.
 
 How: the result is cut into blocks, and the sum into runs of `_DEPTH` steps. For each block and run
-a task copies what it needs of b into panels, in the order in which `simd.tile` reads it, where it
-stays in the cache, and adds one tile after the other to c. Of a, a tile takes one number at a time,
-so a can stay where it lies, transposed or not.
+a task copies what it needs of b into panels, in the order in which `simd.tile` reads it, and what
+it needs of a as it lies, transposed or not, for of a the tile takes one number at a time. There
+they stay in the cache while one tile after the other is added to c. (Where they lay, lines of 1024
+numbers would all want the same few places of the cache.)
 
 The blocks depend on the shapes alone, and each number is summed by one thread from the first k to
 the last, so results do not depend on the number of threads. Only where there are few numbers and
@@ -31,9 +32,10 @@ from minicnn.kernels.simd import (
     transpose_square,
 )
 
-_DEPTH = 256  # steps at a time: a tile's rows and columns of them fit a level-1 cache
-_TILES = 16  # tiles one above the other in a block: they and a panel of b fit a level-2 cache
-_PANELS = 16  # tiles side by side in a block, at most
+_DEPTH = 384  # steps at a time: as many of a tile's rows and columns stay near
+_TILES = 8  # tiles one above the other in a block: they and a panel of b fit a level-2 cache
+_PANELS = 8  # tiles side by side in a block, at most
+_LINE = 16  # numbers more in a line, so that lines don't collide in the cache
 _TASKS = 16  # as many as keep the cores busy
 
 
@@ -79,7 +81,16 @@ def _pack_columns(b, turned, left, first, steps, packed):  # type: ignore[no-unt
 
 
 @jit
-def _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, packed, edge, c):  # type: ignore[no-untyped-def]
+def _copy_lines(a, top, height, left, width, copied):  # type: ignore[no-untyped-def]
+    """The upper left part of `copied` = a[top : top + height, left : left + width]."""
+    for r in range(height):
+        source, target = a[top + r, left : left + width], copied[r]
+        for k in range(len(source)):
+            target[k] = source[k]
+
+
+@jit
+def _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, copied, packed, edge, c):  # type: ignore[no-untyped-def]
     """The block of c from row `top` and column `left` on: the product over `begin` to `end`.
 
     Numbers beyond c's last row or column go to `edge` (ROWS, wide), and those before, from there
@@ -88,13 +99,18 @@ def _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, packed, e
     rows, columns = c.shape
     panels, _, wide = packed.shape
     size = c.itemsize
-    row_bytes, step_bytes = (size, a.shape[1] * size) if a_turned else (a.shape[1] * size, size)
+    line_bytes = copied.shape[1] * size
+    row_bytes, step_bytes = (size, line_bytes) if a_turned else (line_bytes, size)
     a_rows, c_rows = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
     first_rows = np.empty(ROWS, np.int64)
     bottom = min(rows, top + _TILES * ROWS)
     for first in range(begin, max(end, begin + 1), _DEPTH):
         steps = min(_DEPTH, end - first)
         _pack_columns(b, b_turned, left, first, steps, packed)
+        if a_turned:
+            _copy_lines(a, first, steps, top, bottom - top, copied)
+        else:
+            _copy_lines(a, top, bottom - top, first, steps, copied)
         for panel in range(panels):
             column = left + panel * wide
             width = min(wide, columns - column)
@@ -103,7 +119,7 @@ def _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, packed, e
             for row in range(top, bottom, ROWS):
                 height = min(ROWS, bottom - row)
                 for r in range(ROWS):
-                    a_rows[r] = a.ctypes.data + min(row + r, rows - 1) * row_bytes
+                    a_rows[r] = copied.ctypes.data + (row - top + min(r, height - 1)) * row_bytes
                     c_rows[r] = edge[r].ctypes.data
                     if r < height and width == wide:
                         c_rows[r] = c[row + r, column:].ctypes.data
@@ -113,12 +129,12 @@ def _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, packed, e
                 from_rows = (first_rows if first == begin else c_rows).ctypes.data
                 if size == 4:
                     tile(
-                        height, a_rows.ctypes.data, first * step_bytes, 1, 0, steps, step_bytes,
+                        height, a_rows.ctypes.data, 0, 1, 0, steps, step_bytes,
                         place, 0, wide * size, from_rows, 0, c_rows.ctypes.data, 0,
                     )  # fmt: skip
                 else:
                     tile64(
-                        height, a_rows.ctypes.data, first * step_bytes, 1, 0, steps, step_bytes,
+                        height, a_rows.ctypes.data, 0, 1, 0, steps, step_bytes,
                         place, 0, wide * size, from_rows, 0, c_rows.ctypes.data, 0,
                     )  # fmt: skip
                 if width < wide:
@@ -144,7 +160,12 @@ def product(a, a_turned, b, b_turned, start, panels, c):  # type: ignore[no-unty
         top, left = block // beside * ROWS * _TILES, block % beside * wide * panels
         begin, end = depth * part // parts, depth * (part + 1) // parts
         across = min(panels, -(-(columns - left) // wide))
-        packed = np.empty((across, min(_DEPTH, end - begin), wide), c.dtype)
+        steps, height = min(_DEPTH, end - begin), min(_TILES * ROWS, rows - top)
+        packed = np.empty((across, steps, wide), c.dtype)
+        lines = (steps, height + _LINE) if a_turned else (height, steps + _LINE)
+        copied = np.empty(lines, c.dtype)
         edge = np.zeros((ROWS, wide), c.dtype)
         # Addresses do not keep arrays alive; the arguments of a call are, until it returns.
-        _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, packed, edge, c[part])
+        _add_block(
+            a, a_turned, b, b_turned, start, top, left, begin, end, copied, packed, edge, c[part]
+        )

@@ -11,16 +11,21 @@ from minicnn.kernels.compile import parallel_jit
 
 
 @parallel_jit
-def centered_sums(rows, mean, blocks, sums):  # type: ignore[no-untyped-def]
-    """sums[block, c] = sum over the block's rows of (x - mean)**2, in float64."""
+def shifted_sums(rows, shift, blocks, sums):  # type: ignore[no-untyped-def]
+    """sums[block, 0, c] = sum of x, sums[block, 1, c] = sum of (x - shift[c])**2, in float64.
+
+    One reading of x gives mean and variance; a `shift` near the mean keeps the latter exact.
+    """
     count, channels = rows.shape
     for block in prange(blocks):
-        total = np.zeros(channels)
+        total, squares = np.zeros(channels), np.zeros(channels)
         for r in range(count * block // blocks, count * (block + 1) // blocks):
             for c in range(channels):
-                d = rows[r, c] - mean[c]
-                total[c] += d * d
-        sums[block] = total
+                d = np.float64(rows[r, c]) - shift[c]
+                total[c] += rows[r, c]
+                squares[c] += d * d
+        sums[block, 0] = total
+        sums[block, 1] = squares
 
 
 @parallel_jit
