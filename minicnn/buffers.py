@@ -2,7 +2,7 @@
 
 A fresh array of 45 MB costs more than filling it: the system hands out its pages one by one, at
 the first touch of each. A network asks for the same sizes in every step, so the memory of a big
-array goes, when its last view is gone, to the next one of its size.
+array goes, when its last view is gone, to the next one of its size or a little less.
 """
 
 import math
@@ -13,6 +13,7 @@ import numpy as np
 
 _SMALLEST = 2**18  # bytes; below that malloc reuses memory by itself
 _KEPT = 2**29  # bytes that may wait for their next use
+_LOOSEST = 1.5  # so many times as large as asked for a block may be
 _ALIGNMENT = 64  # a cache line, and a vector register
 
 _free: "OrderedDict[int, list[np.ndarray]]" = OrderedDict()
@@ -41,11 +42,14 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
     if size < _SMALLEST:
         return np.empty(shape, dtype)
-    waiting = _free.get(size)
-    try:
-        block = waiting.pop() if waiting else None
-    except IndexError:  # another thread was faster
-        block = None
+    block = None
+    fitting = sorted(kept for kept in list(_free) if size <= kept <= _LOOSEST * size)
+    for kept in fitting:
+        try:
+            block = _free[kept].pop()
+            break
+        except (IndexError, KeyError):  # none is left, or another thread was faster
+            continue
     if block is None:
         block = np.empty(size + _ALIGNMENT, np.uint8)
     return np.asarray(_Lease(block, tuple(shape), dtype))

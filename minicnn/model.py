@@ -11,6 +11,7 @@ came out and the layer's cache. Backward walks the tape in reverse. The tape is 
 A model is a layer too, so models nest; a nested model's entry has a tape as its cache.
 """
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ from minicnn.layers.base import Array, Grads, KerasTensor, Layer, Node, Shape, u
 from minicnn.shapes import Pair
 from minicnn.training import InTwo, Trainer
 from minicnn.variable import Variable
+
+_HELD = 2**25  # bytes of one layer's output that `predict` computes at a time
 
 
 @dataclass
@@ -428,6 +431,33 @@ class Model(Trainer, Layer):
             if isinstance(layer, Model):
                 layer.inference_model()  # refreshes its weights, too
         return folded
+
+    def examples_at_once(self) -> int | None:
+        """How many examples keep each layer's output within `_HELD` bytes; None: not to be told.
+
+        That is so where a size is unknown, and where a layer of the user's own may look at the
+        whole batch.
+        """
+        largest = self._largest_output()
+        return None if largest is None else max(1, _HELD // max(largest, 1))
+
+    def _largest_output(self) -> int | None:
+        """Bytes of one example's largest layer output."""
+        if type(self) not in (Model, Sequential):
+            return None
+        sizes: list[int | None] = []
+        for node in self.graph_nodes:
+            layer = node.layer
+            if isinstance(layer, Model):
+                sizes.append(layer._largest_output())
+            elif not type(layer).__module__.startswith("minicnn."):
+                return None
+            for tensor in node.outputs:
+                shape = [size for size in tensor.shape[1:] if size is not None]
+                known = len(shape) == len(tensor.shape) - 1
+                sizes.append(math.prod(shape) * np.dtype(tensor.dtype).itemsize if known else None)
+        known_sizes = [size for size in sizes if size is not None]
+        return max(known_sizes) if known_sizes and len(known_sizes) == len(sizes) else None
 
     def ready_for(self, x: Any, fold: bool) -> "Model":
         self._graph_for(x)

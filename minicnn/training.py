@@ -69,6 +69,10 @@ class Trainer:
     def run_keeping_last(self, x: Any) -> tuple[Array, Any]:
         raise NotImplementedError
 
+    def examples_at_once(self) -> int | None:
+        """How many examples `predict` computes at a time; None: the whole batch."""
+        return None
+
     def ready_for(self, x: Any, fold: bool) -> "Trainer":
         """The model that computes predictions: this one, built for x, or its folded form."""
         raise NotImplementedError
@@ -537,6 +541,7 @@ class Trainer:
         """
         batches = make_batches(x, batch_size=batch_size, steps=steps)
         model: Trainer | None = None
+        at_once: int | None = None
         events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
         parts: list[Any] = []
         events.call("on_predict_begin")
@@ -547,7 +552,8 @@ class Trainer:
                 if model is None:  # now, for a Sequential may build itself for its first data
                     few = batches.steps == 1 and len(_first(batch.x)) < _WORTH_FOLDING
                     model = self.ready_for(batch.x, fold and not few)
-                parts.append(model.run(batch.x, training=False))
+                    at_once = model.examples_at_once()
+                parts += [model.run(x, training=False) for x in _slices(batch.x, at_once)]
                 events.call("on_predict_batch_end", step)
             batches.on_epoch_end()
             batches.restart()
@@ -602,6 +608,16 @@ _WORTH_FOLDING = 4  # examples
 def _first(x: Any) -> Any:
     """The first input's array."""
     return next(iter(x.values())) if isinstance(x, dict) else x[0] if _is_list(x) else x
+
+
+def _slices(x: Any, at_once: int | None) -> list[Any]:
+    """A batch in equal parts of at most so many examples: less memory, and more of it in the cache.
+
+    A layer computes each example alone, so the numbers are the same.
+    """
+    if at_once is None or not isinstance(x, np.ndarray) or len(x) <= at_once:
+        return [x]
+    return np.array_split(x, -(-len(x) // at_once))
 
 
 metrics_module = metrics  # `compile` has an argument of that name

@@ -49,6 +49,24 @@ def test_memory_is_used_again_once_the_array_is_gone() -> None:
     assert address(buffers.empty((150, 600), "float32")) == place  # equal bytes, another shape
 
 
+def test_a_block_serves_arrays_that_are_a_little_smaller() -> None:
+    array = buffers.empty(BIG, "float32")
+    place = address(array)
+    del array
+    far_smaller = buffers.empty((190, 390), "float32")
+    assert address(far_smaller) == place, "four fifths of it"
+    del far_smaller
+    assert address(buffers.empty((250, 300), "float32")) == place, "the block is as large as before"
+    assert address(buffers.empty((301, 300), "float32")) != place, "it is too small for this"
+
+
+def test_a_block_is_not_spent_on_a_small_array() -> None:
+    array = buffers.empty((600, 300), "float32")
+    place = address(array)
+    del array
+    assert address(buffers.empty(BIG, "float32")) != place, "it asks for half of it"
+
+
 @pytest.mark.parametrize(
     "view",
     [

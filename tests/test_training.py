@@ -690,3 +690,42 @@ def test_a_sequence_is_fetched_in_another_thread() -> None:
     model().fit(Watched(), verbose=0)
     assert threading.main_thread() not in threads
     assert len(threads) == 6
+
+
+def test_predict_computes_large_batches_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers are the same to the last bit, and no layer sees more than fits."""
+    net = Sequential(
+        [
+            Input((12, 10, 3)),
+            layers.Conv2D(9, 3, activation="relu"),
+            layers.BatchNormalization(),
+            Sequential([layers.SeparableConv2D(8, 3), layers.MaxPooling2D()]),
+            layers.Flatten(),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
+    x = np.random.default_rng(0).random((11, 12, 10, 3), np.float32)
+    whole = net.predict(x, batch_size=11, verbose=0)
+    seen: list[int] = []
+    run = Model.run
+
+    def watched(self: Any, x: Any, training: bool) -> Any:
+        if self.name == net.name:  # not the one inside
+            seen.append(len(x))
+        return run(self, x, training)
+
+    monkeypatch.setattr("minicnn.model._HELD", 3 * 10 * 8 * 9 * 4)
+    monkeypatch.setattr(Model, "run", watched)
+    np.testing.assert_array_equal(net.predict(x, batch_size=11, verbose=0), whole)
+    assert seen == [3, 3, 3, 2]
+
+
+def test_a_layer_of_the_users_own_sees_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AboveMean(layers.Layer):
+        def _forward(self, x: Any, training: bool) -> Any:
+            return x - x.mean(axis=0), {}
+
+    net = Sequential([Input((3,)), layers.Dense(2), AboveMean()])
+    monkeypatch.setattr("minicnn.model._HELD", 1)
+    y = net.predict(np.random.default_rng(0).random((8, 3), np.float32), verbose=0)
+    np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-6)
