@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minicnn
-from minicnn import algorithms, functional, naive
+from minicnn import algorithms, functional, kernels, naive
 
 # Every kernel, forward and backward, on sizes that several threads share; then a short training.
 # Prints a digest of each array.
@@ -213,6 +213,29 @@ def test_importing_is_quick_because_kernels_wait() -> None:
         "assert 'minicnn.kernels.pooling' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_winograd_s_transforms_make_the_sums_of_a_window() -> None:
+    """One line: 4 sums of 3 weights over 6 pixels, by hand; 6 products instead of 12."""
+    fast = kernels.winograd
+    d, w = [1.0, 2.0, 0.0, -1.0, 3.0, 5.0], [2.0, -1.0, 1.0]
+    products = [u * v for u, v in zip(fast.weight_points(w), fast.input_points(d), strict=True)]
+    assert len(products) == 6
+    # 2 - 2 + 0,  4 - 0 - 1,  0 + 1 + 3,  -2 - 3 + 5
+    np.testing.assert_allclose(fast.output_pixels(products), [0, 3, 4, 0], atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "size"),
+    [("output_pixels", "output_points", 6), ("weight_points", "weight_gradient", 3)],
+)
+def test_winograd_s_backward_transforms_are_the_transposed(
+    forward: str, backward: str, size: int
+) -> None:
+    there, back = (getattr(kernels.winograd, name) for name in (forward, backward))
+    matrix = np.array(there(np.eye(size)))
+    transposed = np.array(back(np.eye(len(matrix))))
+    np.testing.assert_allclose(transposed, matrix.T, rtol=1e-14, atol=1e-15)
 
 
 SIZES = [(1, 1, 1), (14, 256, 32), (15, 257, 33), (113, 40, 1), (3, 5000, 40), (200, 9000, 9)]
