@@ -26,6 +26,9 @@ from minicnn import buffers, kernels, shapes
 from minicnn.shapes import Pair
 
 Array = np.ndarray
+Limits = tuple[float, float]  # the least and the most that a result may be: an activation's
+
+UNBOUNDED: Limits = (-np.inf, np.inf)
 
 # Patches of a block of images are gathered and multiplied before the next block is touched: a
 # block this large still lies in the cache when it is multiplied.
@@ -42,9 +45,9 @@ _WINOGRAD_CHANNELS = 8
 class Algorithm(NamedTuple):
     """One way to compute a convolution and its gradients; `needs` says what it can be used for."""
 
-    forward: Callable[[Array, Array, Array | None, shapes.Window], Array]
+    forward: Callable[[Array, Array, Array | None, shapes.Window, Limits], Array]
     input_gradient: Callable[[Array, Array, shapes.Window, Pair], Array]
-    weight_gradient: Callable[[Array, Array, shapes.Window], Array]
+    weight_gradient: Callable[[Array, Array, shapes.Window], tuple[Array, Array]]  # dw, db
     can: Callable[[shapes.Window, np.dtype], bool]
     needs: str
 
@@ -56,6 +59,19 @@ def choose(window: shapes.Window, dtype: np.dtype, channels: int, filters: int) 
     if min(channels, filters) >= _WINOGRAD_CHANNELS and ALGORITHMS["winograd"].can(window, dtype):
         return "winograd"
     return "direct" if ALGORITHMS["direct"].can(window, dtype) else "im2col"
+
+
+def clamp_of(limits: Limits, dtype: np.dtype) -> Array:
+    """The limits as kernels take them."""
+    return np.array(limits, dtype)
+
+
+def sum_positions(dy: Array) -> Array:
+    """The sum over all axes but the last: a bias's gradient."""
+    rows = np.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
+    sums = np.empty((_PARTS, rows.shape[1]))
+    kernels.convolution.column_sums(rows, _PARTS, sums)
+    return sums.sum(axis=0).astype(dy.dtype)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -70,8 +86,12 @@ def matmul(
     a_turned: bool = False,
     b_turned: bool = False,
     out: Array | None = None,
+    limits: Limits = UNBOUNDED,
 ) -> Array:
-    """a @ b + bias; a `turned` matrix is given transposed. The same on any number of threads."""
+    """a @ b + bias within the limits; a `turned` matrix is given transposed.
+
+    The same on any number of threads.
+    """
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     rows, depth = a.shape[::-1] if a_turned else a.shape
     columns = b.shape[0] if b_turned else b.shape[1]
@@ -79,16 +99,19 @@ def matmul(
     if out is None:
         out = buffers.empty((rows, columns), a.dtype)
     start = np.zeros(columns + kernels.matmul.COLUMNS, a.dtype)
+    clamp = clamp_of(limits if parts == 1 else UNBOUNDED, a.dtype)
     if parts == 1:
         if bias is not None:
             start[:columns] = bias
-        kernels.matmul.product(a, a_turned, b, b_turned, start, panels, out[None])
+        kernels.matmul.product(a, a_turned, b, b_turned, start, clamp, panels, out[None])
         return out
     sums = buffers.empty((parts, rows, columns), a.dtype)
-    kernels.matmul.product(a, a_turned, b, b_turned, start, panels, sums)
+    kernels.matmul.product(a, a_turned, b, b_turned, start, clamp, panels, sums)
     np.sum(sums, axis=0, out=out)
     if bias is not None:
         out += bias
+    if limits != UNBOUNDED:
+        np.clip(out, *limits, out=out)
     return out
 
 
@@ -134,13 +157,15 @@ def _patches(x: Array, window: shapes.Window) -> Array:
     return cols
 
 
-def _im2col(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
+def _im2col(
+    x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits
+) -> Array:
     filters = w.shape[3]
     matrix = w.reshape(-1, filters)
     y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     for block in _image_blocks(len(x), x.shape[3], window, x.dtype):
         rows = y[block].reshape(-1, filters)
-        matmul(_patches(x[block], window), matrix, b, out=rows)
+        matmul(_patches(x[block], window), matrix, b, out=rows, limits=limits)
     return y
 
 
@@ -163,7 +188,9 @@ def _im2col_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pai
     return dx
 
 
-def _im2col_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Array:
+def _im2col_weight_gradient(
+    dy: Array, x: Array, window: shapes.Window
+) -> tuple[Array, Array]:
     """dw = cols^T @ dy."""
     channels, filters = x.shape[3], dy.shape[3]
     dw = np.zeros((*window.kernel, channels, filters), x.dtype)
@@ -171,7 +198,7 @@ def _im2col_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Array
         received = dy[block].reshape(-1, filters)
         product = matmul(_patches(x[block], window), received, a_turned=True)
         dw += product.reshape(dw.shape)
-    return dw
+    return dw, sum_positions(dy)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -192,9 +219,11 @@ def _whole_bias(b: Array | None, columns: int) -> Array:
     return bias
 
 
-def _direct(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
+def _direct(
+    x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits
+) -> Array:
     y = buffers.empty((x.shape[0], *window.out, w.shape[3]), x.dtype)
-    _direct_into(y, x, w, b, window)
+    _direct_into(y, x, w, b, window, limits)
     return y
 
 
@@ -204,6 +233,7 @@ def _direct_into(
     w: Array,
     b: Array | None,
     window: shapes.Window,
+    limits: Limits = UNBOUNDED,
     first: Pair = (0, 0),
     steps: Pair = (1, 1),
 ) -> None:
@@ -212,8 +242,8 @@ def _direct_into(
     bias = _whole_bias(b, packed.shape[0] * packed.shape[2])
     bands = _bands(len(x), window.out[0])
     kernels.direct.forward(
-        x, packed, bias, window.kernel, window.strides, window.before, bands, window.out, first,
-        steps, y,
+        x, packed, bias, clamp_of(limits, x.dtype), window.kernel, window.strides, window.before,
+        bands, window.out, first, steps, y,
     )  # fmt: skip
 
 
@@ -249,7 +279,8 @@ def _direct_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pai
                 (before_row, before_column),
                 (out_row, out_column),
             )
-            _direct_into(dx, dy, taps, None, phase, (p_row, p_column), window.strides)
+            first = p_row, p_column
+            _direct_into(dx, dy, taps, None, phase, first=first, steps=window.strides)
     return dx
 
 
@@ -268,7 +299,9 @@ def _phases(window: shapes.Window, size: Pair, axis: int) -> list[tuple[int, int
     return found
 
 
-def _direct_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Array:
+def _direct_weight_gradient(
+    dy: Array, x: Array, window: shapes.Window
+) -> tuple[Array, Array]:
     channels, filters = x.shape[3], dy.shape[3]
     bands = _bands(len(x), window.out[0])
     groups = max(1, min(_PARTS // 2, len(x) * bands))
@@ -278,7 +311,7 @@ def _direct_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Array
         dy, x, window.kernel, window.strides, window.before, bands, partial
     )
     dw = np.ascontiguousarray(partial.sum(axis=0)[:, :filters])
-    return dw.reshape(*window.kernel, channels, filters)
+    return dw.reshape(*window.kernel, channels, filters), sum_positions(dy)
 
 
 def _can_be_direct(window: shapes.Window, dtype: np.dtype) -> bool:
@@ -295,7 +328,9 @@ def _can_be_winograd(window: shapes.Window, dtype: np.dtype) -> bool:
     return dtype == np.float32 and window.kernel == (3, 3) and ones
 
 
-def _winograd_of(x: Array, w: Array, b: Array | None, window: shapes.Window, filters: int) -> Array:
+def _winograd_of(
+    x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits, filters: int
+) -> Array:
     """y of the first `filters` of w, which has whole panels of them."""
     fast = kernels.winograd
     channels, columns = w.shape[2:]
@@ -316,6 +351,7 @@ def _winograd_of(x: Array, w: Array, b: Array | None, window: shapes.Window, fil
         x,
         packed,
         bias,
+        clamp_of(limits, x.dtype),
         window.before,
         block,
         np.zeros((threads, 6, 6, depth), x.dtype),
@@ -326,12 +362,14 @@ def _winograd_of(x: Array, w: Array, b: Array | None, window: shapes.Window, fil
     return y
 
 
-def _winograd(x: Array, w: Array, b: Array | None, window: shapes.Window) -> Array:
+def _winograd(
+    x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits
+) -> Array:
     filters = w.shape[3]
     missing = -filters % kernels.winograd.COLUMNS
     if missing:
         w = np.pad(w, ((0, 0), (0, 0), (0, 0), (0, missing)))
-    return _winograd_of(x, w, b, window, filters)
+    return _winograd_of(x, w, b, window, limits, filters)
 
 
 def _winograd_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
@@ -339,10 +377,12 @@ def _winograd_input_gradient(dy: Array, w: Array, window: shapes.Window, size: P
     columns = kernels.winograd.padded(channels, kernels.winograd.COLUMNS)
     before = 2 - window.before[0], 2 - window.before[1]
     back = window._replace(before=before, out=size)
-    return _winograd_of(dy, _turned(w, columns), None, back, channels)
+    return _winograd_of(dy, _turned(w, columns), None, back, UNBOUNDED, channels)
 
 
-def _winograd_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Array:
+def _winograd_weight_gradient(
+    dy: Array, x: Array, window: shapes.Window
+) -> tuple[Array, Array]:
     channels, filters = x.shape[3], dy.shape[3]
     fast = kernels.winograd
     threads, depth = fast.threads(), fast.padded(channels, fast.LANES)
@@ -351,6 +391,7 @@ def _winograd_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Arr
     sums = buffers.empty((fast.POINTS, channels, columns), x.dtype)
     if len(x) == 0:
         sums[...] = 0  # no tile begins the sum
+    db = np.zeros(columns)
     fast.backward_weight(
         dy,
         x,
@@ -360,10 +401,11 @@ def _winograd_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> Arr
         buffers.empty(x_points, x.dtype),
         buffers.empty(dy_points, x.dtype),
         sums,
+        db,
     )
     dw = np.empty((3, 3, channels, columns), x.dtype)
     fast.transform_sums(sums, dw)
-    return dw if columns == filters else np.ascontiguousarray(dw[..., :filters])
+    return np.ascontiguousarray(dw[..., :filters]), db[:filters].astype(x.dtype)
 
 
 ALGORITHMS = {

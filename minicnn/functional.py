@@ -32,8 +32,8 @@ Array = np.ndarray
 
 ALGORITHMS = ("auto", *algorithms.ALGORITHMS, "naive")
 
-# Sums over all positions are split into this many parts whatever the number of threads, so that
-# the rounding, and so the result, is the same on one core and on many.
+# Depthwise sums over all positions are split into this many parts whatever the number of threads,
+# so that the rounding, and so the result, is the same on one core and on many.
 _BLOCKS = 16
 
 
@@ -131,6 +131,7 @@ def conv2d(
     dilation_rate: int | Pair = (1, 1),
     groups: int = 1,
     algorithm: str = "auto",
+    activation: str = "linear",
     name: str = "conv2d",
 ) -> Array:
     """Convolution (cross-correlation, as in all CNN libraries).
@@ -145,6 +146,8 @@ def conv2d(
         strides, padding, dilation_rate, groups: as in Keras's `Conv2D`; "same" pads as described
             in `minicnn.shapes`.
         algorithm: see the top of this module.
+        activation: "linear", "relu" or "relu6", applied while y is still in the processor's
+            registers; another pass over a large y costs as much time as a small convolution.
 
     Returns:
         y (batch, out_height, out_width, filters), of x's dtype.
@@ -155,13 +158,14 @@ def conv2d(
             an option that is not one of those named here.
     """
     how = _check_convolution(x, w, b, strides, padding, dilation_rate, groups, algorithm, name)
-    window = how.window
+    window, limits = how.window, _limits(activation, name)
     if how.algorithm == "naive":
-        return naive.conv2d(x, w, b, window.strides, padding.lower(), window.dilation, groups)
+        y = naive.conv2d(x, w, b, window.strides, padding.lower(), window.dilation, groups)
+        return np.clip(y, *limits, out=y)
     forward = _algorithm(how, w.shape[2], w.shape[3] // groups, x.dtype).forward
     biases = [None] * groups if b is None else np.split(b, groups)
     parts = zip(_split_channels(x, groups), _split_channels(w, groups), biases, strict=True)
-    return _joined([forward(*part, window) for part in parts])
+    return _joined([forward(*part, window, limits) for part in parts])
 
 
 def conv2d_backward(
@@ -196,14 +200,15 @@ def conv2d_backward(
         return found[0] if need_dx else None, *(found[1:] if need_dw else (None, None))
     way = _algorithm(how, w.shape[2], w.shape[3] // groups, x.dtype)
     dys, xs, ws = (_split_channels(a, groups) for a in (dy, x, w))
-    dx = dw = None
+    dx = dw = db = None
     if need_dx:
         size = x.shape[1], x.shape[2]
         dxs = [way.input_gradient(*part, window, size) for part in zip(dys, ws, strict=True)]
         dx = _joined(dxs)
     if need_dw:
-        dw = _joined([way.weight_gradient(*part, window) for part in zip(dys, xs, strict=True)])
-    return dx, dw, _sum_positions(dy) if need_dw else None
+        found = [way.weight_gradient(*part, window) for part in zip(dys, xs, strict=True)]
+        dw, db = (_joined(parts) for parts in map(list, zip(*found, strict=True)))
+    return dx, dw, db
 
 
 def _check_depthwise(
@@ -254,6 +259,7 @@ def depthwise_conv2d(
     padding: str = "valid",
     dilation_rate: int | Pair = (1, 1),
     algorithm: str = "auto",
+    activation: str = "linear",
     name: str = "depthwise_conv2d",
 ) -> Array:
     """Depthwise convolution: every channel is filtered alone, with `multiplier` filters of its own.
@@ -263,16 +269,18 @@ def depthwise_conv2d(
     `x` (batch, height, width, channels), `w` (rows, columns, channels, multiplier), `b`
     (channels * multiplier,) or None; y (batch, out_height, out_width, channels * multiplier).
     `algorithm` is "auto" or "naive": without a sum over channels there is no matrix to multiply.
-    Raises as `conv2d`.
+    `activation` as in `conv2d`. Raises as `conv2d`.
     """
     how = _check_depthwise(x, w, b, strides, padding, dilation_rate, algorithm, name)
-    window, filters = how.window, w.shape[2] * w.shape[3]
+    window, filters, limits = how.window, w.shape[2] * w.shape[3], _limits(activation, name)
     if how.algorithm == "naive":
-        return naive.depthwise_conv2d(x, w, b, window.strides, padding.lower(), window.dilation)
+        y = naive.depthwise_conv2d(x, w, b, window.strides, padding.lower(), window.dilation)
+        return np.clip(y, *limits, out=y)
     x, w = _repeat_channels(x, w.shape[3]), _flat_filters(w)
     bias = np.zeros(filters, x.dtype) if b is None else np.ascontiguousarray(b)
     y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
-    kernels.depthwise.forward(x, w, bias, window.strides, window.dilation, window.before, y)
+    clamp = algorithms.clamp_of(limits, x.dtype)
+    kernels.depthwise.forward(x, w, bias, clamp, window.strides, window.dilation, window.before, y)
     return y
 
 
@@ -310,16 +318,8 @@ def depthwise_conv2d_backward(
         partial = np.empty((parts, *window.kernel, filters), x.dtype)
         kernels.depthwise.backward_weight(dy, _repeat_channels(x, w.shape[3]), *geometry, partial)
         dw_found = partial.sum(axis=0).reshape(w.shape)
-        db_found = _sum_positions(dy)
+        db_found = algorithms.sum_positions(dy)
     return dx_found, dw_found, db_found
-
-
-def _sum_positions(dy: Array) -> Array:
-    """The sum over all axes but the last: a bias's gradient."""
-    rows = np.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
-    sums = np.empty((_BLOCKS, rows.shape[1]))
-    kernels.convolution.column_sums(rows, _BLOCKS, sums)
-    return sums.sum(axis=0).astype(dy.dtype)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -521,10 +521,20 @@ def _check_dense(x: Array, w: Array, b: Array | None, name: str) -> None:
     shapes.check_same_dtype({"x": x, "w": w, "b": b}, name)
 
 
-def dense(x: Array, w: Array, b: Array | None = None, name: str = "dense") -> Array:
-    """y[..., u] = b[u] + sum over k of x[..., k] * w[k, u]: (…, features) to (…, units)."""
+def dense(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    activation: str = "linear",
+    name: str = "dense",
+) -> Array:
+    """y[..., u] = b[u] + sum over k of x[..., k] * w[k, u]: (…, features) to (…, units).
+
+    `activation` as in `conv2d`.
+    """
     _check_dense(x, w, b, name)
-    y = algorithms.matmul(x.reshape(-1, w.shape[0]), w, b)
+    limits = _limits(activation, name)
+    y = algorithms.matmul(x.reshape(-1, w.shape[0]), w, b, limits=limits)
     return y.reshape(*x.shape[:-1], w.shape[1])
 
 
@@ -997,19 +1007,12 @@ def affine_transform(
 class ActivationFunction(NamedTuple):
     """`forward(z)` gives y, `backward(dy, y)` gives dz; for layers with `activation=`.
 
-    `in_place(z)` overwrites z with y, where that saves a large array.
+    `limits`: all that it does is to keep z between them, which a convolution can do on its way.
     """
 
     forward: Callable[[Array], Array]
     backward: Callable[[Array, Array], Array]
-    in_place: Callable[[Array], Array] | None = None
-
-
-def _relu_in_place(z: Array, max_value: float = np.inf) -> Array:
-    number = z.dtype.type
-    flat = z.reshape(-1)
-    kernels.elementwise.relu(flat, flat, number(max_value), number(0), number(0))
-    return z
+    limits: algorithms.Limits | None = None
 
 
 def _relu6(z: Array) -> Array:
@@ -1023,14 +1026,18 @@ def _linear(z: Array) -> Array:
 
 
 ACTIVATIONS: dict[str, ActivationFunction] = {
-    "linear": ActivationFunction(_linear, lambda dy, y: dy),
-    "relu": ActivationFunction(relu, relu_backward, _relu_in_place),
+    "linear": ActivationFunction(_linear, lambda dy, y: dy, algorithms.UNBOUNDED),
+    "relu": ActivationFunction(relu, relu_backward, (0.0, np.inf)),
     "relu6": ActivationFunction(
-        _relu6,
-        lambda dy, y: relu_backward(dy, y, max_value=6.0),
-        lambda z: _relu_in_place(z, max_value=6.0),
+        _relu6, lambda dy, y: relu_backward(dy, y, max_value=6.0), (0.0, 6.0)
     ),
     "sigmoid": ActivationFunction(sigmoid, sigmoid_backward),
     "tanh": ActivationFunction(tanh, tanh_backward),
     "softmax": ActivationFunction(softmax, softmax_backward),
 }
+
+
+def _limits(activation: Any, name: str) -> algorithms.Limits:
+    """The limits of an activation that has nothing but limits."""
+    known = {key: found.limits for key, found in ACTIVATIONS.items() if found.limits is not None}
+    return known[shapes.choice(activation, tuple(known), "activation", name)]

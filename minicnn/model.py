@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import rewriting, saving, summary
-from minicnn.layers import LAYERS, Add, InputLayer
+from minicnn import functional, rewriting, saving, summary
+from minicnn.layers import LAYERS, Add, InputLayer, MaxPooling2D
 from minicnn.layers.base import Array, Grads, KerasTensor, Layer, Node, Shape, unique_name
 from minicnn.shapes import Pair
 from minicnn.training import InTwo, Trainer
@@ -103,9 +103,9 @@ class Model(Trainer, Layer):
     def _set_graph(self, inputs: list[KerasTensor], outputs: list[KerasTensor]) -> None:
         self._inputs, self._outputs = inputs, outputs
         self._sort_graph()
-        self._feeds = {id(t) for node in self.graph_nodes for t in node.inputs}
         self._produced_by = {id(t): node for node in self.graph_nodes for t in node.outputs}
         self._output_ids = {id(t) for t in outputs}
+        self._uses = Counter(id(t) for node in self.graph_nodes for t in node.inputs)
         self.built = True
 
     @property
@@ -534,6 +534,7 @@ class Model(Trainer, Layer):
         for tensor, gradient in zip(self._outputs, dys):
             _accumulate(received, id(tensor), gradient)
         last = self._outputs[0].node
+        undone: set[Node] = set()  # nodes whose activation the layer behind them has gone through
         names = {id(v): name for name, v in self.trainable_variables_by_name().items()}
         grads: Grads = {}
         for entry in reversed(tape.entries):
@@ -544,11 +545,18 @@ class Model(Trainer, Layer):
             if all(gradient is None for gradient in incoming):
                 continue
             wanted = [self._produced_by[id(t)] in needed for t in node.inputs]
+            dy = _filled(incoming, entry.y)
+            clamped = self._clamped_before(node)
+            if clamped is not None:
+                # Of a window the pooling lets only the largest number through. So the activation
+                # may as well be undone behind it, where there are fewer numbers.
+                dy = functional.ACTIVATIONS[clamped.layer.activation].backward(dy, entry.y)
+                undone.add(clamped)
             dx, own = layer.backward(
-                _filled(incoming, entry.y),
+                dy,
                 entry.cache,
                 need_dx=any(wanted),
-                at_logits=at_logits and node is last,
+                at_logits=node in undone or (at_logits and node is last),
             )
             if self.trainable:
                 variables = layer.trainable_variables_by_name()
@@ -564,6 +572,15 @@ class Model(Trainer, Layer):
         found = [received.get(id(tensor)) for tensor in self._inputs] if need_dx else [None]
         return found[0] if len(self._inputs) == 1 else found, grads
 
+    def _clamped_before(self, node: Node) -> Node | None:
+        """The node that a max pooling alone takes from, if its activation only has limits."""
+        if type(node.layer) is not MaxPooling2D:
+            return None
+        before = self._produced_by[id(node.inputs[0])]
+        alone = self._uses[id(node.inputs[0])] == 1 and id(node.inputs[0]) not in self._output_ids
+        ours = type(before.layer).backward is Layer.backward  # and so knows of `at_logits`
+        return before if alone and ours and before.layer.clamp != "linear" else None
+
     def logits(self, cache: Any, activation: str) -> Array | None:
         if len(self._outputs) != 1 or not self.ends_in(activation):
             return None
@@ -573,7 +590,7 @@ class Model(Trainer, Layer):
 
     def ends_in(self, activation: str) -> bool:
         """Whether the one output is this activation of something, used nowhere else."""
-        if not self.built or len(self._outputs) != 1 or id(self._outputs[0]) in self._feeds:
+        if not self.built or len(self._outputs) != 1 or id(self._outputs[0]) in self._uses:
             return False
         layer = self._outputs[0].node.layer
         if isinstance(layer, Model):

@@ -21,19 +21,28 @@ from minicnn.kernels.simd import add_products, add_products64
 
 
 @jit
-def _add(x_rows, w_rows, count, start, y):  # type: ignore[no-untyped-def]
-    """y[c] = start[c] + sum over t < count of x[t][c] * w[t][c]."""
-    x, w, first, target = (
-        x_rows.ctypes.data, w_rows.ctypes.data, start.ctypes.data, y.ctypes.data,
-    )  # fmt: skip
-    if y.itemsize == 4:
-        add_products(x, w, count, first, target, y.size)
-    else:
-        add_products64(x, w, count, first, target, y.size)
+def _unbounded(like):  # type: ignore[no-untyped-def]
+    """A clamp that changes nothing."""
+    return np.array([-np.inf, np.inf]).astype(like.dtype)
 
 
 @jit
-def _forward_line(x, w, b, n, oy, strides, dilation, before, x_rows, w_rows, y):  # type: ignore[no-untyped-def]
+def _add(x_rows, w_rows, count, start, clamp, y):  # type: ignore[no-untyped-def]
+    """y[c] = start[c] + sum over t < count of x[t][c] * w[t][c], clamped."""
+    x, w, first, target, limits = (
+        x_rows.ctypes.data, w_rows.ctypes.data, start.ctypes.data, y.ctypes.data,
+        clamp.ctypes.data,
+    )  # fmt: skip
+    if y.itemsize == 4:
+        add_products(x, w, count, first, target, y.size, limits)
+    else:
+        add_products64(x, w, count, first, target, y.size, limits)
+
+
+@jit
+def _forward_line(  # type: ignore[no-untyped-def]
+    x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_rows, y
+):
     _, height, width, _ = x.shape
     for ox in range(y.shape[2]):
         count = 0
@@ -46,21 +55,23 @@ def _forward_line(x, w, b, n, oy, strides, dilation, before, x_rows, w_rows, y):
                 if 0 <= ix < width:
                     x_rows[count], w_rows[count] = x[n, iy, ix].ctypes.data, w[i, j].ctypes.data
                     count += 1
-        _add(x_rows, w_rows, count, b, y[n, oy, ox])
+        _add(x_rows, w_rows, count, b, clamp, y[n, oy, ox])
 
 
 @parallel_jit
-def forward(x, w, b, strides, dilation, before, y):  # type: ignore[no-untyped-def]
-    """y[n, oy, ox, c] from x[n, iy, ix, c] and w[i, j, c]."""
+def forward(x, w, b, clamp, strides, dilation, before, y):  # type: ignore[no-untyped-def]
+    """y[n, oy, ox, c] from x[n, iy, ix, c] and w[i, j, c], at least clamp[0], at most clamp[1]."""
     out_height, taps = y.shape[1], w.shape[0] * w.shape[1]
     for line in prange(len(x) * out_height):
         x_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
         n, oy = line // out_height, line % out_height
-        _forward_line(x, w, b, n, oy, strides, dilation, before, x_rows, w_rows, y)
+        _forward_line(x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_rows, y)
 
 
 @jit
-def _backward_line(dy, w, zeros, n, iy, strides, dilation, before, dy_rows, w_rows, dx):  # type: ignore[no-untyped-def]
+def _backward_line(  # type: ignore[no-untyped-def]
+    dy, w, zeros, unbounded, n, iy, strides, dilation, before, dy_rows, w_rows, dx
+):
     _, out_height, out_width, _ = dy.shape
     for ix in range(dx.shape[2]):
         count = 0
@@ -74,22 +85,24 @@ def _backward_line(dy, w, zeros, n, iy, strides, dilation, before, dy_rows, w_ro
                     received = dy[n, oy // strides[0], ox // strides[1]]
                     dy_rows[count], w_rows[count] = received.ctypes.data, w[i, j].ctypes.data
                     count += 1
-        _add(dy_rows, w_rows, count, zeros, dx[n, iy, ix])
+        _add(dy_rows, w_rows, count, zeros, unbounded, dx[n, iy, ix])
 
 
 @parallel_jit
 def backward_input(dy, w, strides, dilation, before, dx):  # type: ignore[no-untyped-def]
     """dx, gathered line by line: each thread owns the lines it writes."""
     height, taps = dx.shape[1], w.shape[0] * w.shape[1]
-    zeros = np.zeros(dx.shape[3], dx.dtype)
+    zeros, unbounded = np.zeros(dx.shape[3], dx.dtype), _unbounded(dx)
     for line in prange(len(dx) * height):
         dy_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
         n, iy = line // height, line % height
-        _backward_line(dy, w, zeros, n, iy, strides, dilation, before, dy_rows, w_rows, dx)
+        _backward_line(dy, w, zeros, unbounded, n, iy, strides, dilation, before, dy_rows, w_rows, dx)
 
 
 @jit
-def _add_line(dy, x, n, oy, strides, dilation, before, dy_rows, x_rows, sums):  # type: ignore[no-untyped-def]
+def _add_line(  # type: ignore[no-untyped-def]
+    dy, x, unbounded, n, oy, strides, dilation, before, dy_rows, x_rows, sums
+):
     """Add line oy's share to sums[i, j, c]: for each tap the products of all its pixels."""
     _, height, width, _ = x.shape
     for i in range(sums.shape[0]):
@@ -106,7 +119,7 @@ def _add_line(dy, x, n, oy, strides, dilation, before, dy_rows, x_rows, sums):  
                         x[n, iy, ix].ctypes.data,
                     )
                     count += 1
-            _add(dy_rows, x_rows, count, sums[i, j], sums[i, j])
+            _add(dy_rows, x_rows, count, sums[i, j], unbounded, sums[i, j])
 
 
 @parallel_jit
@@ -114,12 +127,13 @@ def backward_weight(dy, x, strides, dilation, before, dw):  # type: ignore[no-un
     """dw[part, i, j, c]: a sum for each part of all images' lines; the caller adds them up."""
     parts, out_height = len(dw), dy.shape[1]
     lines = len(dy) * out_height
+    unbounded = _unbounded(dw)
     for part in prange(parts):
         dy_rows, x_rows = np.empty(dy.shape[2], np.int64), np.empty(dy.shape[2], np.int64)
         dw[part] = 0
         for line in range(lines * part // parts, lines * (part + 1) // parts):
             n, oy = line // out_height, line % out_height
-            _add_line(dy, x, n, oy, strides, dilation, before, dy_rows, x_rows, dw[part])
+            _add_line(dy, x, unbounded, n, oy, strides, dilation, before, dy_rows, x_rows, dw[part])
 
 
 @parallel_jit

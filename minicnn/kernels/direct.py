@@ -67,8 +67,8 @@ def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
 
 @jit
 def _forward_band(  # type: ignore[no-untyped-def]
-    x, n, top, bottom, packed, bias, kernel, strides, before, width, first, steps, lines, wide,
-    spare, y,
+    x, n, top, bottom, packed, bias, clamp, kernel, strides, before, width, first, steps, lines,
+    wide, spare, y,
 ):  # fmt: skip
     """Output lines `top` to `bottom` of image n, by way of `lines` of x and, if need be, `wide`.
 
@@ -100,6 +100,7 @@ def _forward_band(  # type: ignore[no-untyped-def]
     for panel in range(panels):
         offset = panel * COLUMNS * 4
         for i in range(0, kernel[0], rows_at_once):
+            limits = clamp.ctypes.data if i + rows_at_once >= kernel[0] else 0
             for p in range(0, count, ROWS):
                 c = c_rows[p:].ctypes.data
                 tile(
@@ -107,7 +108,7 @@ def _forward_band(  # type: ignore[no-untyped-def]
                     rows_at_once, line_bytes, run, 4,
                     packed[panel].ctypes.data + i * run * COLUMNS * 4,
                     run * COLUMNS * 4, COLUMNS * 4,
-                    bias_rows.ctypes.data if i == 0 else c, offset, c, offset,
+                    bias_rows.ctypes.data if i == 0 else c, offset, c, offset, limits,
                 )  # fmt: skip
     if not exact:
         for p in range(pixels):
@@ -118,8 +119,12 @@ def _forward_band(  # type: ignore[no-untyped-def]
 
 
 @parallel_jit
-def forward(x, packed, bias, kernel, strides, before, bands, out, first, steps, y):  # type: ignore[no-untyped-def]
+def forward(  # type: ignore[no-untyped-def]
+    x, packed, bias, clamp, kernel, strides, before, bands, out, first, steps, y
+):
     """The output (`out` pixels a picture) for weights `packed` by `pack`, `bias` in whole panels.
+
+    `clamp` is the least and the most that a number may be.
 
     Output pixel (oy, ox) is written to y's pixel `first` + `steps` * (oy, ox). Each task computes
     one of `bands` bands of lines of a picture.
@@ -138,8 +143,8 @@ def forward(x, packed, bias, kernel, strides, before, bands, out, first, steps, 
         wide = np.empty((0 if filters == columns else (bottom - top) * out[1], columns), x.dtype)
         spare = np.empty(columns, x.dtype)
         _forward_band(
-            x, n, top, bottom, packed, bias, kernel, strides, before, out[1], first, steps, lines,
-            wide, spare, y,
+            x, n, top, bottom, packed, bias, clamp, kernel, strides, before, out[1], first, steps,
+            lines, wide, spare, y,
         )  # fmt: skip
 
 
@@ -184,7 +189,7 @@ def _add_units(dy, x, begin, end, kernel, strides, before, bands, lines, receive
                         (top - first_line) * strides[0] * line_bytes,
                         height, strides[0] * line_bytes, out_width, strides[1] * channels * 4,
                         received.ctypes.data, out_width * COLUMNS * 4, COLUMNS * 4,
-                        c, offset * 4, c, offset * 4,
+                        c, offset * 4, c, offset * 4, 0,
                     )  # fmt: skip
 
 

@@ -92,7 +92,9 @@ def _copy_lines(a, top, height, left, width, copied):  # type: ignore[no-untyped
 
 
 @jit
-def _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, copied, packed, edge, c):  # type: ignore[no-untyped-def]
+def _add_block(  # type: ignore[no-untyped-def]
+    a, a_turned, b, b_turned, start, clamp, top, left, begin, end, copied, packed, edge, c
+):
     """The block of c from row `top` and column `left` on: the product over `begin` to `end`.
 
     Numbers beyond c's last row or column go to `edge` (ROWS, wide), and those before, from there
@@ -108,6 +110,7 @@ def _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, copied, p
     bottom = min(rows, top + _TILES * ROWS)
     for first in range(begin, max(end, begin + 1), _DEPTH):
         steps = min(_DEPTH, end - first)
+        limits = clamp.ctypes.data if first + _DEPTH >= end else 0
         _pack_columns(b, b_turned, left, first, steps, packed)
         if a_turned:
             _copy_lines(a, first, steps, top, bottom - top, copied)
@@ -132,12 +135,12 @@ def _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, copied, p
                 if size == 4:
                     tile(
                         height, a_rows.ctypes.data, 0, 1, 0, steps, step_bytes,
-                        place, 0, wide * size, from_rows, 0, c_rows.ctypes.data, 0,
+                        place, 0, wide * size, from_rows, 0, c_rows.ctypes.data, 0, limits,
                     )  # fmt: skip
                 else:
                     tile64(
                         height, a_rows.ctypes.data, 0, 1, 0, steps, step_bytes,
-                        place, 0, wide * size, from_rows, 0, c_rows.ctypes.data, 0,
+                        place, 0, wide * size, from_rows, 0, c_rows.ctypes.data, 0, limits,
                     )  # fmt: skip
                 if width < wide:
                     for r in range(height):
@@ -146,10 +149,11 @@ def _add_block(a, a_turned, b, b_turned, start, top, left, begin, end, copied, p
 
 
 @parallel_jit
-def product(a, a_turned, b, b_turned, start, panels, c):  # type: ignore[no-untyped-def]
+def product(a, a_turned, b, b_turned, start, clamp, panels, c):  # type: ignore[no-untyped-def]
     """c[part] = start + a @ b over the part's share of the steps; `turned` matrices lie transposed.
 
-    c (parts, rows, columns), start (whole panels of columns). All arrays are C-contiguous and of
+    c (parts, rows, columns), start (whole panels of columns), `clamp` the least and the most that
+    a number of c may be. All arrays are C-contiguous and of
     one dtype.
     """
     parts, rows, columns = c.shape
@@ -169,5 +173,6 @@ def product(a, a_turned, b, b_turned, start, panels, c):  # type: ignore[no-unty
         edge = np.zeros((ROWS, wide), c.dtype)
         # Addresses do not keep arrays alive; the arguments of a call are, until it returns.
         _add_block(
-            a, a_turned, b, b_turned, start, top, left, begin, end, copied, packed, edge, c[part]
+            a, a_turned, b, b_turned, start, clamp, top, left, begin, end, copied, packed, edge,
+            c[part],
         )

@@ -20,6 +20,7 @@ apart in memory, a start from a bias or from an earlier sum, a last tile with fe
 goes on with rows whose result goes to a place that nobody reads).
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def tile(  # type: ignore[no-untyped-def]
     typingctx,
     rows, a_rows, a_offset, outer, a_outer, depth, a_step,
     b, b_outer, b_step,
-    start_rows, start_offset, c_rows, c_offset,
+    start_rows, start_offset, c_rows, c_offset, clamp,
 ):  # fmt: skip
     """Compute one tile of float32; all arguments are int64: counts, addresses, strides in bytes.
 
@@ -66,6 +67,9 @@ def tile(  # type: ignore[no-untyped-def]
 
     Of the `ROWS` rows the first `rows` are wanted: all are computed, or, where a lower tile is
     enough, fewer.
+
+    `clamp` is the address of two numbers, the least and the most that a result may be (for a ReLU:
+    0 and infinity), or 0. What is NaN stays NaN.
     """
     return _tile_of(ir.FloatType(), 4)
 
@@ -75,7 +79,7 @@ def tile64(  # type: ignore[no-untyped-def]
     typingctx,
     rows, a_rows, a_offset, outer, a_outer, depth, a_step,
     b, b_outer, b_step,
-    start_rows, start_offset, c_rows, c_offset,
+    start_rows, start_offset, c_rows, c_offset, clamp,
 ):  # fmt: skip
     """`tile` for float64, `COLUMNS / 2` columns wide."""
     return _tile_of(ir.DoubleType(), 8)
@@ -103,14 +107,14 @@ def _tile_of(number, size):  # type: ignore[no-untyped-def]
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 14), codegen
+    return types.void(*[types.int64] * 15), codegen
 
 
 def _write_tile(builder, number, size, height, arguments):  # type: ignore[no-untyped-def]
     """The instructions for a tile of `height` rows."""
     a_rows, a_offset, outer, a_outer, depth, a_step = arguments[:6]
     b, b_outer, b_step = arguments[6:9]
-    start_rows, start_offset, c_rows, c_offset = arguments[9:]
+    start_rows, start_offset, c_rows, c_offset, clamp = arguments[9:]
     lanes = 4 * LANES // size
     i64, vector = ir.IntType(64), ir.VectorType(number, lanes)
 
@@ -125,13 +129,6 @@ def _write_tile(builder, number, size, height, arguments):  # type: ignore[no-un
     def table(base, offset):  # type: ignore[no-untyped-def]
         rows = [load(plus(base, ir.Constant(i64, 8 * r)), i64) for r in range(height)]
         return [plus(row, offset) for row in rows]
-
-    def spread(value):  # type: ignore[no-untyped-def]
-        one = builder.insert_element(
-            ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
-        )
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-        return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
 
     places = [ir.Constant(i64, size * lanes * v) for v in range(VECTORS)]
     a, start = table(a_rows, a_offset), table(start_rows, start_offset)
@@ -150,15 +147,45 @@ def _write_tile(builder, number, size, height, arguments):  # type: ignore[no-un
             b_place = plus(b_row, builder.mul(step.index, b_step))
             b_vectors = [load(plus(b_place, place), vector) for place in places]
             for r in range(height):
-                a_vector = spread(load(plus(a[r], a_place), number))
+                a_vector = _spread(builder, load(plus(a[r], a_place), number), vector)
                 for v in range(VECTORS):
                     product = builder.fmul(a_vector, b_vectors[v], flags=("contract",))
                     total = builder.fadd(builder.load(sums[r][v]), product, flags=("contract",))
                     builder.store(total, sums[r][v])
+    with builder.if_then(builder.icmp_signed("!=", clamp, ir.Constant(i64, 0))):
+        limits = _limits(builder, clamp, vector, size)
+        for total in itertools.chain.from_iterable(sums):
+            builder.store(_clamped(builder, builder.load(total), limits), total)
     for r in range(height):
         for v, place in enumerate(places):
             target = builder.inttoptr(plus(c[r], place), vector.as_pointer())
             builder.store(builder.load(sums[r][v]), target).align = size
+
+
+def _spread(builder, value, vector):  # type: ignore[no-untyped-def]
+    """A vector with `value` in each place."""
+    undefined, i32 = ir.Constant(vector, ir.Undefined), ir.IntType(32)
+    one = builder.insert_element(undefined, value, ir.Constant(i32, 0))
+    zeros = ir.Constant(ir.VectorType(i32, vector.count), [0] * vector.count)
+    return builder.shuffle_vector(one, undefined, zeros)
+
+
+def _limits(builder, clamp, vector, size):  # type: ignore[no-untyped-def]
+    """The two numbers at `clamp`, each as a vector."""
+    pointer = builder.inttoptr(clamp, vector.element.as_pointer())
+    found = []
+    for place in range(2):
+        limit = builder.load(builder.gep(pointer, [ir.Constant(ir.IntType(64), place)]))
+        limit.align = size
+        found.append(_spread(builder, limit, vector))
+    return found
+
+
+def _clamped(builder, value, limits):  # type: ignore[no-untyped-def]
+    """`value` between the limits; a comparison with NaN is false, so NaN stays."""
+    low, high = limits
+    raised = builder.select(builder.fcmp_ordered("<=", value, low), low, value)
+    return builder.select(builder.fcmp_ordered(">", raised, high), high, raised)
 
 
 @intrinsic
@@ -217,17 +244,18 @@ def transpose_square(typingctx, source, source_row, target, target_row):  # type
 
 
 @intrinsic
-def add_products(typingctx, x_rows, w_rows, count, start, target, channels):  # type: ignore[no-untyped-def]
+def add_products(typingctx, x_rows, w_rows, count, start, target, channels, clamp):  # type: ignore[no-untyped-def]
     """target[c] = start[c] + sum over t < `count` of x[t][c] * w[t][c], in float32.
 
     `x_rows` and `w_rows` are the addresses of tables with the addresses of x[t] and w[t]. The sums
-    stay in registers, those of 4 vectors at a time while there are as many channels.
+    stay in registers, those of 4 vectors at a time while there are as many channels. `clamp` is the
+    address of the least and the most that a result may be.
     """
     return _products_of(ir.FloatType(), 4)
 
 
 @intrinsic
-def add_products64(typingctx, x_rows, w_rows, count, start, target, channels):  # type: ignore[no-untyped-def]
+def add_products64(typingctx, x_rows, w_rows, count, start, target, channels, clamp):  # type: ignore[no-untyped-def]
     """`add_products` for float64."""
     return _products_of(ir.DoubleType(), 8)
 
@@ -236,7 +264,7 @@ def _products_of(number, size):  # type: ignore[no-untyped-def]
     i64 = ir.IntType(64)
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        x_rows, w_rows, count, start, target, channels = arguments
+        x_rows, w_rows, count, start, target, channels, clamp = arguments
 
         def run(width, begin, end):  # type: ignore[no-untyped-def]
             """Vectors of `width` numbers from channel `begin` on, as many as fit before `end`."""
@@ -254,6 +282,7 @@ def _products_of(number, size):  # type: ignore[no-untyped-def]
                 pointer = builder.inttoptr(table, i64.as_pointer())
                 return builder.load(builder.gep(pointer, [t]))
 
+            limits = _limits(builder, clamp, vector, size)
             vectors = builder.sdiv(builder.sub(end, begin), ir.Constant(i64, width))
             with cgutils.for_range(builder, vectors) as step:
                 channel = builder.add(begin, builder.mul(step.index, ir.Constant(i64, width)))
@@ -265,7 +294,8 @@ def _products_of(number, size):  # type: ignore[no-untyped-def]
                     product = builder.fmul(x, w, flags=("contract",))
                     added = builder.fadd(builder.load(total), product, flags=("contract",))
                     builder.store(added, total)
-                builder.store(builder.load(total), place(target, offset)).align = size
+                result = _clamped(builder, builder.load(total), limits)
+                builder.store(result, place(target, offset)).align = size
             return builder.add(begin, builder.mul(vectors, ir.Constant(i64, width)))
 
         done = ir.Constant(i64, 0)
@@ -273,7 +303,7 @@ def _products_of(number, size):  # type: ignore[no-untyped-def]
             done = run(width, done, channels)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6), codegen
+    return types.void(*[types.int64] * 7), codegen
 
 
 class _Vector:
@@ -307,28 +337,53 @@ def grid_transform(along: Callable[[Sequence[Any]], Sequence[Any]], size: int) -
     @intrinsic
     def transform(typingctx, source, source_row, source_column, target, target_row, target_column):  # type: ignore[no-untyped-def]
         def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            i64, vector = ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
-
-            def pointer(base, row_stride, column_stride, i, j):  # type: ignore[no-untyped-def]
-                down = builder.mul(row_stride, ir.Constant(i64, i))
-                right = builder.mul(column_stride, ir.Constant(i64, j))
-                place = builder.add(base, builder.add(down, right))
-                return builder.inttoptr(place, vector.as_pointer())
-
-            columns = []
-            for j in range(size):
-                numbers = []
-                for i in range(size):
-                    loaded = builder.load(pointer(*arguments[:3], i, j))
-                    loaded.align = 4
-                    numbers.append(_Vector(builder, loaded))
-                columns.append(along(numbers))
-            for i, row in enumerate(zip(*columns, strict=True)):
-                for j, result in enumerate(along(row)):
-                    written = builder.store(result.value, pointer(*arguments[3:], i, j))
-                    written.align = 4
+            _write_grid(builder, along, size, arguments[:3], arguments[3:], lambda value: value)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 6), codegen
 
     return transform
+
+
+def clamped_grid_transform(along: Callable[[Sequence[Any]], Sequence[Any]], size: int) -> Any:
+    """`grid_transform` with a seventh number, `clamp`: see `tile`; here it must not be 0."""
+
+    @intrinsic
+    def transform(  # type: ignore[no-untyped-def]
+        typingctx, source, source_row, source_column, target, target_row, target_column, clamp
+    ):
+        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            vector = ir.VectorType(ir.FloatType(), LANES)
+            limits = _limits(builder, arguments[6], vector, 4)
+
+            def finish(value):  # type: ignore[no-untyped-def]
+                return _clamped(builder, value, limits)
+
+            _write_grid(builder, along, size, arguments[:3], arguments[3:6], finish)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 7), codegen
+
+    return transform
+
+
+def _write_grid(builder, along, size, source, target, finish):  # type: ignore[no-untyped-def]
+    i64, vector = ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
+
+    def pointer(base, row_stride, column_stride, i, j):  # type: ignore[no-untyped-def]
+        down = builder.mul(row_stride, ir.Constant(i64, i))
+        right = builder.mul(column_stride, ir.Constant(i64, j))
+        place = builder.add(base, builder.add(down, right))
+        return builder.inttoptr(place, vector.as_pointer())
+
+    columns = []
+    for j in range(size):
+        numbers = []
+        for i in range(size):
+            loaded = builder.load(pointer(*source, i, j))
+            loaded.align = 4
+            numbers.append(_Vector(builder, loaded))
+        columns.append(along(numbers))
+    for i, row in enumerate(zip(*columns, strict=True)):
+        for j, result in enumerate(along(row)):
+            builder.store(finish(result.value), pointer(*target, i, j)).align = 4

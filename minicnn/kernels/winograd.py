@@ -43,10 +43,17 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from minicnn.kernels.compile import jit, parallel_jit
-from minicnn.kernels.simd import COLUMNS, LANES, ROWS, grid_transform, tile
+from minicnn.kernels.simd import (
+    COLUMNS,
+    LANES,
+    ROWS,
+    clamped_grid_transform,
+    grid_transform,
+    tile,
+)
 
 POINTS = 36
-ONES = 7  # the point (1, 1): what is added there comes out at each of the 16 pixels
+ONES = 7  # the point (1, 1): what is added there comes out at each of the 16 pixels, and back
 _HELD = 2**23  # bytes of points that the weights' gradient works on at a time
 _LINE = 16  # float32 in a cache line
 _L2_NUMBERS = 2**18  # 1 MB of float32
@@ -98,7 +105,7 @@ def weight_gradient(du: Sequence[Any]) -> Sequence[Any]:
 
 _input_points = grid_transform(input_points, 6)
 _weight_points = grid_transform(weight_points, 3)
-_output_pixels = grid_transform(output_pixels, 6)
+_output_pixels = clamped_grid_transform(output_pixels, 6)
 _output_points = grid_transform(output_points, 4)
 _weight_gradient = grid_transform(weight_gradient, 6)
 
@@ -197,7 +204,9 @@ def _transform_tile(x, number, before, grid, patch, target, point_bytes):  # typ
 
 
 @jit
-def _multiply_panel(points, depth, first, count, channels, packed, bias, panel, grid, products, y):  # type: ignore[no-untyped-def]
+def _multiply_panel(  # type: ignore[no-untyped-def]
+    points, depth, first, count, channels, packed, bias, clamp, panel, grid, products, y
+):
     """One panel of filters of the tiles `first` to `first + count` of y, from their points."""
     _, out_height, out_width, filters = y.shape
     down, across = grid
@@ -216,7 +225,7 @@ def _multiply_panel(points, depth, first, count, channels, packed, bias, panel, 
                 count - t, a_rows[t:].ctypes.data, point * point_bytes,
                 1, 0, channels, 4,
                 packed.ctypes.data + point * (packed.size // POINTS * 4), 0, COLUMNS * 4,
-                start_rows.ctypes.data, 0, c_rows[t:].ctypes.data, point * product_bytes,
+                start_rows.ctypes.data, 0, c_rows[t:].ctypes.data, point * product_bytes, 0,
             )  # fmt: skip
     used = min(COLUMNS, filters - panel * COLUMNS)
     corner = np.empty((4, 4, COLUMNS), np.float32)  # for tiles of which not all is wanted
@@ -233,7 +242,7 @@ def _multiply_panel(points, depth, first, count, channels, packed, bias, panel, 
         for v in range(0, COLUMNS * 4, LANES * 4):
             _output_pixels(
                 products.ctypes.data + t * COLUMNS * 4 + v, 6 * product_bytes, product_bytes,
-                target + v, row, column,
+                target + v, row, column, clamp.ctypes.data,
             )  # fmt: skip
         if not whole:
             for i in range(high):
@@ -245,10 +254,10 @@ def _multiply_panel(points, depth, first, count, channels, packed, bias, panel, 
 
 
 @parallel_jit
-def forward(x, packed, bias, before, block, patches, points, products, y):  # type: ignore[no-untyped-def]
+def forward(x, packed, bias, clamp, before, block, patches, points, products, y):  # type: ignore[no-untyped-def]
     """y of x for the weights `packed` by `transform_weights`, `block` tiles at a time.
 
-    `bias` has whole panels. Scratch for each thread: patches (threads, 6, 6, depth) filled with 0,
+    `bias` has whole panels; `clamp` is the least and the most that a number of y may be. Scratch for each thread: patches (threads, 6, 6, depth) filled with 0,
     points (threads, `scratch_size` of a block) and products (the same of whole `ROWS`).
     """
     grid = -(-y.shape[1] // 4), -(-y.shape[2] // 4)
@@ -262,8 +271,8 @@ def forward(x, packed, bias, before, block, patches, points, products, y):  # ty
             _transform_tile(x, first + t, before, grid, patches[me], place, point_bytes)
         for panel in range(packed.shape[0]):
             _multiply_panel(
-                points[me], depth, first, count, x.shape[3], packed[panel], bias, panel, grid,
-                products[me], y,
+                points[me], depth, first, count, x.shape[3], packed[panel], bias, clamp,
+                panel, grid, products[me], y,
             )  # fmt: skip
 
 
@@ -286,14 +295,27 @@ def _add_products(x_points, dy_points, point, panel, count, start, sums):  # typ
         tile(
             channels - c, a_rows[c:].ctypes.data, 0, 1, 0, count, x_points.shape[2] * 4,
             dy_points[point].ctypes.data + offset, 0, dy_points.shape[2] * 4,
-            zero_rows.ctypes.data if start else place, 0, place, 0,
+            zero_rows.ctypes.data if start else place, 0, place, 0, 0,
         )  # fmt: skip
 
 
+@jit
+def _add_lines(lines, first, total):  # type: ignore[no-untyped-def]
+    """Add all lines to total, in the `COLUMNS` columns from the first on."""
+    into = total[first : first + COLUMNS]
+    for t in range(len(lines)):
+        line = lines[t, first : first + COLUMNS]
+        for o in range(COLUMNS):
+            into[o] += line[o]
+
+
 @parallel_jit
-def backward_weight(dy, x, before, x_patches, dy_patches, x_points, dy_points, sums):  # type: ignore[no-untyped-def]
+def backward_weight(  # type: ignore[no-untyped-def]
+    dy, x, before, x_patches, dy_patches, x_points, dy_points, sums, db
+):
     """sums[point, c, o] = the weights' gradient at the points, before `weight_gradient`.
 
+    And db[o] += the sum of dy, for at one point the value of dy's tile is the sum of its pixels.
     x_points and dy_points (POINTS, tiles at a time, whole vectors) are scratch.
     """
     grid = -(-dy.shape[1] // 4), -(-dy.shape[2] // 4)
@@ -312,9 +334,10 @@ def backward_weight(dy, x, before, x_patches, dy_patches, x_points, dy_points, s
                 dy_points[0, t].ctypes.data, dy_points[0].size * 4,
             )  # fmt: skip
         for task in prange(POINTS * panels):
-            _add_products(
-                x_points, dy_points, task // panels, task % panels, count, first == 0, sums
-            )
+            point, panel = task // panels, task % panels
+            _add_products(x_points, dy_points, point, panel, count, first == 0, sums)
+            if point == ONES:
+                _add_lines(dy_points[ONES, :count], panel * COLUMNS, db)
 
 
 @parallel_jit

@@ -171,7 +171,7 @@ class Layer:
     activation: str = "linear"
     input_rank: int | None = None  # the rank of x that the layer needs; None for any
     takes_list = False  # Add, Concatenate: forward takes a list of arrays
-    makes_new_z = False  # `_forward` returns an array that nobody else holds
+    clamps = False  # `_forward` itself applies an activation that only has limits, such as ReLU
 
     def __init__(
         self,
@@ -349,8 +349,8 @@ class Layer:
         x = self._prepare(x)
         z, cache = self._forward(x, training)
         y, activation = z, functional.ACTIVATIONS[self.activation]
-        if activation.in_place is not None and self.makes_new_z:
-            cache["y"] = activation.in_place(z)
+        if self.clamps and self.clamp != "linear":
+            cache["y"] = y
         elif self.activation != "linear":
             y = activation.forward(z)
             cache |= {"z": z, "y": y}
@@ -381,6 +381,12 @@ class Layer:
             activation = functional.ACTIVATIONS[self.activation]
             dz = activation.backward(dz, cache["y"])
         return self._backward(dz, cache, need_dx)
+
+    @property
+    def clamp(self) -> str:
+        """The activation, if it only has limits; "linear" if `forward` is to apply it."""
+        limits = functional.ACTIVATIONS[self.activation].limits
+        return "linear" if limits is None else self.activation
 
     def logits(self, cache: Any, activation: str) -> Array | None:
         """What went into the activation, if the layer ends in this one; None if it does not."""

@@ -42,7 +42,7 @@ class _Convolution(Layer):
     """The arguments and shapes that all convolutions share."""
 
     input_rank = 4
-    makes_new_z = True
+    clamps = True
     bias: Variable | None = None
 
     def _set_window(
@@ -186,7 +186,12 @@ class Conv2D(_Convolution):
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
         z = functional.conv2d(
-            x, self.kernel.value, self._bias_value(), groups=self.groups, **self._window
+            x,
+            self.kernel.value,
+            self._bias_value(),
+            groups=self.groups,
+            activation=self.clamp,
+            **self._window,
         )
         return z, {"x": x}
 
@@ -275,7 +280,9 @@ class DepthwiseConv2D(_Convolution):
         return None if positions is None else positions * math.prod(self.kernel.shape)
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
-        z = functional.depthwise_conv2d(x, self.kernel.value, self._bias_value(), **self._window)
+        z = functional.depthwise_conv2d(
+            x, self.kernel.value, self._bias_value(), activation=self.clamp, **self._window
+        )
         return z, {"x": x}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
@@ -363,7 +370,13 @@ class SeparableConv2D(_Convolution):
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
         h = functional.depthwise_conv2d(x, self.depthwise_kernel.value, **self._window)
-        z = functional.conv2d(h, self.pointwise_kernel.value, self._bias_value(), name=self.label)
+        z = functional.conv2d(
+            h,
+            self.pointwise_kernel.value,
+            self._bias_value(),
+            activation=self.clamp,
+            name=self.label,
+        )
         return z, {"x": x, "h": h}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:

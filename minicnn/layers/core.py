@@ -85,7 +85,7 @@ class Dense(Layer):
     (batch, …, features) to (batch, …, units). Weights: `kernel` (features, units), `bias` (units,).
     """
 
-    makes_new_z = True
+    clamps = True
 
     def __init__(
         self,
@@ -129,7 +129,8 @@ class Dense(Layer):
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
         bias = self.bias.value if self.bias is not None else None
-        return functional.dense(x, self.kernel.value, bias, self.label), {"x": x}
+        z = functional.dense(x, self.kernel.value, bias, self.clamp, self.label)
+        return z, {"x": x}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dx, dw, db = functional.dense_backward(
