@@ -100,13 +100,16 @@ def matmul(
         out = buffers.empty((rows, columns), a.dtype)
     start = np.zeros(columns + kernels.matmul.COLUMNS, a.dtype)
     clamp = clamp_of(limits if parts == 1 else UNBOUNDED, a.dtype)
+    ready = buffers.empty(kernels.matmul.packed_shape(rows, depth, columns, a.itemsize), a.dtype)
+    if len(ready):
+        kernels.matmul.pack(b, b_turned, ready)
     if parts == 1:
         if bias is not None:
             start[:columns] = bias
-        kernels.matmul.product(a, a_turned, b, b_turned, start, clamp, panels, out[None])
+        kernels.matmul.product(a, a_turned, b, b_turned, ready, start, clamp, panels, out[None])
         return out
     sums = buffers.empty((parts, rows, columns), a.dtype)
-    kernels.matmul.product(a, a_turned, b, b_turned, start, clamp, panels, sums)
+    kernels.matmul.product(a, a_turned, b, b_turned, ready, start, clamp, panels, sums)
     np.sum(sums, axis=0, out=out)
     if bias is not None:
         out += bias
@@ -157,9 +160,7 @@ def _patches(x: Array, window: shapes.Window) -> Array:
     return cols
 
 
-def _im2col(
-    x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits
-) -> Array:
+def _im2col(x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits) -> Array:
     filters = w.shape[3]
     matrix = w.reshape(-1, filters)
     y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
@@ -188,9 +189,7 @@ def _im2col_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pai
     return dx
 
 
-def _im2col_weight_gradient(
-    dy: Array, x: Array, window: shapes.Window
-) -> tuple[Array, Array]:
+def _im2col_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
     """dw = cols^T @ dy."""
     channels, filters = x.shape[3], dy.shape[3]
     dw = np.zeros((*window.kernel, channels, filters), x.dtype)
@@ -219,9 +218,7 @@ def _whole_bias(b: Array | None, columns: int) -> Array:
     return bias
 
 
-def _direct(
-    x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits
-) -> Array:
+def _direct(x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits) -> Array:
     y = buffers.empty((x.shape[0], *window.out, w.shape[3]), x.dtype)
     _direct_into(y, x, w, b, window, limits)
     return y
@@ -299,9 +296,7 @@ def _phases(window: shapes.Window, size: Pair, axis: int) -> list[tuple[int, int
     return found
 
 
-def _direct_weight_gradient(
-    dy: Array, x: Array, window: shapes.Window
-) -> tuple[Array, Array]:
+def _direct_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
     channels, filters = x.shape[3], dy.shape[3]
     bands = _bands(len(x), window.out[0])
     groups = max(1, min(_PARTS // 2, len(x) * bands))
@@ -362,9 +357,7 @@ def _winograd_of(
     return y
 
 
-def _winograd(
-    x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits
-) -> Array:
+def _winograd(x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits) -> Array:
     filters = w.shape[3]
     missing = -filters % kernels.winograd.COLUMNS
     if missing:
@@ -380,9 +373,7 @@ def _winograd_input_gradient(dy: Array, w: Array, window: shapes.Window, size: P
     return _winograd_of(dy, _turned(w, columns), None, back, UNBOUNDED, channels)
 
 
-def _winograd_weight_gradient(
-    dy: Array, x: Array, window: shapes.Window
-) -> tuple[Array, Array]:
+def _winograd_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
     channels, filters = x.shape[3], dy.shape[3]
     fast = kernels.winograd
     threads, depth = fast.threads(), fast.padded(channels, fast.LANES)

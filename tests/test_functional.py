@@ -583,6 +583,50 @@ def test_every_algorithm_gives_the_same(algorithm: str, data: st.DataObject, see
         assert_same(a, b, exact, f"d{name}, {operation.options}")
 
 
+ON_THE_WAY = {"relu": (0, np.inf), "relu6": (0, 6)}
+
+
+@pytest.mark.parametrize("activation", ON_THE_WAY)
+@pytest.mark.parametrize("algorithm", WAYS)
+@FEW
+@given(data=st.data(), seed=SEEDS)
+def test_an_activation_on_the_way_is_one_afterwards(
+    algorithm: str, activation: str, data: st.DataObject, seed: int
+) -> None:
+    operation = data.draw(convolutions(algorithm=algorithm))
+    arrays = [9 * x for x in operation.arrays(np.float32, np.random.default_rng(seed))]
+    y = operation.forward(functional, *arrays, algorithm=algorithm)
+    found = operation.forward(functional, *arrays, algorithm=algorithm, activation=activation)
+    np.testing.assert_array_equal(found, np.clip(y, *ON_THE_WAY[activation]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", ON_THE_WAY)
+@pytest.mark.parametrize(
+    ("function", "x_shape", "w_shape"),
+    [
+        (functional.depthwise_conv2d, (2, 5, 4, 19), (3, 3, 19, 2)),
+        (functional.dense, (3, 37), (37, 41)),
+        (functional.dense, (2, 9000), (9000, 5)),  # long sums, in parts
+        (functional.dense, (300, 800), (800, 35)),
+    ],
+)
+def test_so_it_is_in_other_layers(
+    function: Any, x_shape: tuple, w_shape: tuple, activation: str, dtype: type
+) -> None:
+    rng = np.random.default_rng(0)
+    x, w = (3 * rng.standard_normal(shape).astype(dtype) for shape in (x_shape, w_shape))
+    b = rng.standard_normal(function(x, w).shape[-1]).astype(dtype)
+    x[0, 0] = np.nan
+    y = function(x, w, b)
+    assert np.isnan(y).any()
+    assert (y > 6).any()
+    found = function(x, w, b, activation=activation)
+    np.testing.assert_array_equal(found, np.clip(y, *ON_THE_WAY[activation]))
+    with pytest.raises(ValueError, match=r"activation.*linear.*relu.*relu6.*'tanh'"):
+        function(x, w, b, activation="tanh")
+
+
 class Guarded:
     """Arrays with NaN before and behind them, and a check that nobody wrote there."""
 

@@ -14,6 +14,7 @@ import pytest
 from gradients import check_gradients
 
 from minicnn import Input, Model, Sequential, config, layers, utils
+from minicnn.functional import ACTIVATIONS
 from minicnn.layers import (
     Activation,
     Add,
@@ -25,6 +26,7 @@ from minicnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
+    MaxPooling2D,
 )
 
 Array = np.ndarray
@@ -373,6 +375,71 @@ def test_a_layer_here_and_in_a_nested_model_is_one_layer(double: None) -> None:
     y, tape = model.forward(np.array([[2.0]]))
     dx, grads = model.backward(np.ones_like(y), tape)
     assert (dx.item(), {key: g.item() for key, g in grads.items()}) == (9, {"k/kernel": 12})
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+@pytest.mark.parametrize("pool", [{}, {"pool_size": 3, "strides": 1, "padding": "same"}])
+def test_an_activation_before_max_pooling_gets_its_own_gradient(
+    pool: dict, activation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Undone behind the pooling, where there are fewer numbers; the answer is the plain walk's."""
+    model = Sequential(
+        [
+            Input((9, 8, 2)),
+            Conv2D(5, 3, activation=activation),
+            MaxPooling2D(**pool),
+            Conv2D(3, 3),
+            Activation(activation),
+            MaxPooling2D(2, padding="same"),
+        ]
+    )
+    x = np.round(3 * random(4, 9, 8, 2))  # with ties, dead units and some above 6
+    y, tape = model.forward(x)
+    assert (tape["conv2d"].y == 0).any()
+    assert (tape["conv2d"].y > 6).any() == (activation == "relu")
+    dy = random(*y.shape, seed=1)
+    expected, dx = {}, dy
+    for entry in reversed(tape.entries):
+        dx, grads = entry.layer.backward(dx, entry.cache)
+        expected |= {f"{entry.layer.name}/{key}": gradient for key, gradient in grads.items()}
+    shapes_seen = []
+    for name in ("relu", "relu6"):
+        known = ACTIVATIONS[name]
+
+        def counted(dy: Array, y: Array, known: Any = known) -> Array:
+            shapes_seen.append(y.shape)
+            return known.backward(dy, y)
+
+        monkeypatch.setitem(ACTIVATIONS, name, known._replace(backward=counted))
+    found_dx, found = model.backward(dy, tape)
+    assert shapes_seen == [tape["max_pooling2d_1"].y.shape, tape["max_pooling2d"].y.shape]
+    np.testing.assert_array_equal(found_dx, dx)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        np.testing.assert_array_equal(found[name], gradient, err_msg=name)
+
+
+def test_an_activation_that_something_else_sees_too_is_undone_in_its_place() -> None:
+    inputs = Input((6, 6, 2))
+    x = Conv2D(3, 3, padding="same", activation="relu")(inputs)
+    pooled = MaxPooling2D()(x)
+    model = Model(inputs, [Add()([GlobalAveragePooling2D()(x), GlobalAveragePooling2D()(pooled)])])
+    ends = Model(inputs, [x, pooled])
+    given = random(2, 6, 6, 2)
+    for whole in (model, ends):
+        y, tape = whole.forward(given)
+        ys = y if isinstance(y, list) else [y]
+        dys = [random(*part.shape, seed=3) for part in ys]
+        _, grads = whole.backward(dys, tape)
+        entry, pooling = tape["conv2d"], tape["max_pooling2d"]
+        if whole is model:
+            both = np.broadcast_to(dys[0][:, None, None] / 36, entry.y.shape)
+            behind = np.broadcast_to(dys[0][:, None, None] / 9, pooling.y.shape)
+        else:
+            both, behind = dys
+        dy = both + pooling.layer.backward(np.ascontiguousarray(behind), pooling.cache)[0]
+        expected = entry.layer.backward(dy, entry.cache)[1]
+        np.testing.assert_allclose(grads["conv2d/kernel"], expected["kernel"], rtol=1e-5, atol=1e-6)
 
 
 def test_a_branch_that_no_gradient_reaches_gets_zeros() -> None:

@@ -96,7 +96,9 @@ def backward_input(dy, w, strides, dilation, before, dx):  # type: ignore[no-unt
     for line in prange(len(dx) * height):
         dy_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
         n, iy = line // height, line % height
-        _backward_line(dy, w, zeros, unbounded, n, iy, strides, dilation, before, dy_rows, w_rows, dx)
+        _backward_line(
+            dy, w, zeros, unbounded, n, iy, strides, dilation, before, dy_rows, w_rows, dx
+        )
 
 
 @jit

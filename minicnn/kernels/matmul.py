@@ -6,13 +6,15 @@ NumPy would ask BLAS, which is as fast. But BLAS shares a sum among its threads 
 the last digits depend on their number; and its threads and numba's, which alternate in a network,
 take the cores from each other. So the same tile as in `direct` does this too.
 
-How: the result is cut into blocks, and the sum into runs of `_DEPTH` steps. For each block and run
-a task copies what it needs of b into panels, in the order in which `simd.tile` reads it, and what
-it needs of a as it lies, transposed or not, for of a the tile takes one number at a time. There
-they stay in the cache while one tile after the other is added to c. (Where they lay, lines of 1024
-numbers would all want the same few places of the cache.)
+How: the result is cut into blocks, and the sum into runs of `_DEPTH` steps. All blocks need the
+same b, so it is copied into panels first (`pack`), in the order in which `simd.tile` reads it;
+where one block is as high as the result, the tiles read b where it lies. For each run a block's
+task copies its part of a as it lies, transposed or not, for of a the tile takes one number at a
+time. There they stay in the cache while one tile after the other is added to c. (Where a lay, lines
+of 1024 numbers would all want the same few places of the cache.)
 
-The numbers: 80 to 90 % of BLAS's speed on large matrices, the same or better on few rows.
+The numbers: on one core whose multipliers end at 115 GFLOP/s, 90 to 105 on large matrices and on
+those with few rows alike.
 
 The blocks depend on the shapes alone, and each number is summed by one thread from the first k to
 the last, so results do not depend on the number of threads. Only where there are few numbers and
@@ -35,8 +37,8 @@ from minicnn.kernels.simd import (
 )
 
 _DEPTH = 384  # steps at a time: as many of a tile's rows and columns stay near
-_TILES = 8  # tiles one above the other in a block: they and a panel of b fit a level-2 cache
-_PANELS = 8  # tiles side by side in a block, at most
+_TILES = 8  # tiles one above the other in a block: their part of a fits a level-2 cache
+_PANELS = 32  # tiles side by side in a block, at most: for each block a is copied again
 _LINE = 16  # numbers more in a line, so that lines don't collide in the cache
 _TASKS = 16  # as many as keep the cores busy
 
@@ -51,35 +53,50 @@ def plan(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int]:
     return parts, -(-panels // beside)
 
 
+def packed_shape(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int, int]:
+    """The shape of b's panels, packed before the product; none where only one block would read."""
+    wide = COLUMNS * 4 // itemsize
+    worth_it = rows > ROWS * _TILES
+    return -(-columns // wide) if worth_it else 0, depth, wide
+
+
 @jit
-def _pack_columns(b, turned, left, first, steps, packed):  # type: ignore[no-untyped-def]
-    """packed[panel, k, o] = the entry of step first + k, column left + panel * wide + o; else 0."""
-    columns, wide = b.shape[0] if turned else b.shape[1], packed.shape[2]
-    size = b.itemsize
-    for panel in range(packed.shape[0]):
-        block, begin = packed[panel], left + panel * wide
-        width = min(wide, columns - begin)
-        if width < wide:
-            block[:] = 0
-        if turned:
-            squares = steps // LANES * LANES if width == wide and size == 4 else 0
-            for o in range(0, wide if squares else 0, LANES):
-                for k in range(0, squares, LANES):
-                    transpose_square(
-                        b[begin + o, first + k :].ctypes.data, b.shape[1] * size,
-                        block[k, o:].ctypes.data, wide * size,
-                    )  # fmt: skip
+def _pack_panel(b, turned, left, first, steps, packed):  # type: ignore[no-untyped-def]
+    """packed[k, o] = the entry of step first + k, column left + o; 0 beyond the last column."""
+    columns, wide, size = b.shape[0] if turned else b.shape[1], packed.shape[1], b.itemsize
+    width = min(wide, columns - left)
+    if width < wide:
+        packed[:steps] = 0
+    if turned:
+        squares = steps // LANES * LANES if width == wide and size == 4 else 0
+        for o in range(0, wide if squares else 0, LANES):
+            for k in range(0, squares, LANES):
+                transpose_square(
+                    b[left + o, first + k :].ctypes.data, b.shape[1] * size,
+                    packed[k, o:].ctypes.data, wide * size,
+                )  # fmt: skip
+        for o in range(width):
+            for k in range(squares, steps):
+                packed[k, o] = b[left + o, first + k]
+    elif width == wide:
+        for k in range(steps):
+            copy_vectors(b[first + k, left:].ctypes.data, packed[k].ctypes.data)
+    else:
+        for k in range(steps):
+            source, target = b[first + k, left : left + width], packed[k]
             for o in range(width):
-                for k in range(squares, steps):
-                    block[k, o] = b[begin + o, first + k]
-        elif width == wide:
-            for k in range(steps):
-                copy_vectors(b[first + k, begin:].ctypes.data, block[k].ctypes.data)
-        else:
-            for k in range(steps):
-                source, target = b[first + k, begin : begin + width], block[k]
-                for o in range(width):
-                    target[o] = source[o]
+                target[o] = source[o]
+
+
+@parallel_jit
+def pack(b, turned, packed):  # type: ignore[no-untyped-def]
+    """packed (panels, depth, wide) of all of b, panel by panel; 0 beyond the last column."""
+    panels, depth, wide = packed.shape
+    runs = -(-depth // _DEPTH)
+    for task in prange(panels * runs):
+        panel, first = task // runs, task % runs * _DEPTH
+        steps = min(_DEPTH, depth - first)
+        _pack_panel(b, turned, panel * wide, first, steps, packed[panel, first:])
 
 
 @jit
@@ -93,63 +110,69 @@ def _copy_lines(a, top, height, left, width, copied):  # type: ignore[no-untyped
 
 @jit
 def _add_block(  # type: ignore[no-untyped-def]
-    a, a_turned, b, b_turned, start, clamp, top, left, begin, end, copied, packed, edge, c
-):
+    a, a_turned, b, b_turned, start, clamp, top, left, panels, begin, end, copied, ready, packed,
+    edge, c,
+):  # fmt: skip
     """The block of c from row `top` and column `left` on: the product over `begin` to `end`.
 
-    Numbers beyond c's last row or column go to `edge` (ROWS, wide), and those before, from there
-    to c.
+    b's panels are packed already, if `ready` (panels, depth, wide) has any; else `packed` (panels,
+    steps, wide) is the place to pack them. Numbers beyond c's last row or column go to `edge`
+    (ROWS, panels * wide), and those before, from there to c.
     """
     rows, columns = c.shape
-    panels, _, wide = packed.shape
-    size = c.itemsize
+    wide, size = packed.shape[1], c.itemsize
     line_bytes = copied.shape[1] * size
     row_bytes, step_bytes = (size, line_bytes) if a_turned else (line_bytes, size)
-    a_rows, c_rows = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
-    first_rows = np.empty(ROWS, np.int64)
-    bottom = min(rows, top + _TILES * ROWS)
+    height = min(rows - top, _TILES * ROWS)
+    count = -(-height // ROWS) * ROWS
+    a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
+    start_rows, edge_rows = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
+    for r in range(count):
+        a_rows[r] = copied.ctypes.data + min(r, height - 1) * row_bytes
+        c_rows[r] = c[top + r, left:].ctypes.data if r < height else edge[0].ctypes.data
+    for r in range(ROWS):
+        start_rows[r], edge_rows[r] = start[left:].ctypes.data, edge[r].ctypes.data
     for first in range(begin, max(end, begin + 1), _DEPTH):
         steps = min(_DEPTH, end - first)
         limits = clamp.ctypes.data if first + _DEPTH >= end else 0
-        _pack_columns(b, b_turned, left, first, steps, packed)
         if a_turned:
-            _copy_lines(a, first, steps, top, bottom - top, copied)
+            _copy_lines(a, first, steps, top, height, copied)
         else:
-            _copy_lines(a, top, bottom - top, first, steps, copied)
+            _copy_lines(a, top, height, first, steps, copied)
         for panel in range(panels):
-            column = left + panel * wide
+            column, offset = left + panel * wide, panel * wide * size
             width = min(wide, columns - column)
-            place = packed[panel].ctypes.data
-            first_rows[:] = start[column:].ctypes.data
-            for row in range(top, bottom, ROWS):
-                height = min(ROWS, bottom - row)
-                for r in range(ROWS):
-                    a_rows[r] = copied.ctypes.data + (row - top + min(r, height - 1)) * row_bytes
-                    c_rows[r] = edge[r].ctypes.data
-                    if r < height and width == wide:
-                        c_rows[r] = c[row + r, column:].ctypes.data
-                    elif r < height and first > begin:
-                        for o in range(width):
-                            edge[r, o] = c[row + r, column + o]
-                from_rows = (first_rows if first == begin else c_rows).ctypes.data
+            place, b_step = packed.ctypes.data, wide * size
+            if len(ready):
+                place = ready[column // wide, first].ctypes.data
+            elif b_turned or width < wide:
+                _pack_panel(b, b_turned, column, first, steps, packed)
+            else:
+                place, b_step = b[first, column:].ctypes.data, b.shape[1] * size
+            for row in range(0, height, ROWS):
+                used = min(ROWS, height - row) if width < wide else 0
+                for r in range(used if first > begin else 0):
+                    for o in range(width):
+                        edge[r, panel * wide + o] = c[top + row + r, column + o]
+                into = (edge_rows if used else c_rows[row:]).ctypes.data
+                since = start_rows.ctypes.data if first == begin else into
                 if size == 4:
                     tile(
-                        height, a_rows.ctypes.data, 0, 1, 0, steps, step_bytes,
-                        place, 0, wide * size, from_rows, 0, c_rows.ctypes.data, 0, limits,
+                        height - row, a_rows[row:].ctypes.data, 0, 1, 0, steps, step_bytes,
+                        place, 0, b_step, since, offset, into, offset, limits,
                     )  # fmt: skip
                 else:
                     tile64(
-                        height, a_rows.ctypes.data, 0, 1, 0, steps, step_bytes,
-                        place, 0, wide * size, from_rows, 0, c_rows.ctypes.data, 0, limits,
+                        height - row, a_rows[row:].ctypes.data, 0, 1, 0, steps, step_bytes,
+                        place, 0, b_step, since, offset, into, offset, limits,
                     )  # fmt: skip
-                if width < wide:
-                    for r in range(height):
-                        for o in range(width):
-                            c[row + r, column + o] = edge[r, o]
+                for r in range(used):
+                    for o in range(width):
+                        c[top + row + r, column + o] = edge[r, panel * wide + o]
 
 
 @parallel_jit
-def product(a, a_turned, b, b_turned, start, clamp, panels, c):  # type: ignore[no-untyped-def]
+def product(a, a_turned, b, b_turned, ready, start, clamp, panels, c):  # type: ignore[no-untyped-def]
     """c[part] = start + a @ b over the part's share of the steps; `turned` matrices lie transposed.
 
     c (parts, rows, columns), start (whole panels of columns), `clamp` the least and the most that
@@ -167,12 +190,26 @@ def product(a, a_turned, b, b_turned, start, clamp, panels, c):  # type: ignore[
         begin, end = depth * part // parts, depth * (part + 1) // parts
         across = min(panels, -(-(columns - left) // wide))
         steps, height = min(_DEPTH, end - begin), min(_TILES * ROWS, rows - top)
-        packed = np.empty((across, steps, wide), c.dtype)
+        packed = np.empty((0 if len(ready) else steps, wide), c.dtype)
         lines = (steps, height + _LINE) if a_turned else (height, steps + _LINE)
         copied = np.empty(lines, c.dtype)
-        edge = np.zeros((ROWS, wide), c.dtype)
+        edge = np.zeros((ROWS, across * wide), c.dtype)
         # Addresses do not keep arrays alive; the arguments of a call are, until it returns.
         _add_block(
-            a, a_turned, b, b_turned, start, clamp, top, left, begin, end, copied, packed, edge,
+            a,
+            a_turned,
+            b,
+            b_turned,
+            start,
+            clamp,
+            top,
+            left,
+            across,
+            begin,
+            end,
+            copied,
+            ready,
+            packed,
+            edge,
             c[part],
         )

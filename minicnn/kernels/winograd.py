@@ -257,8 +257,9 @@ def _multiply_panel(  # type: ignore[no-untyped-def]
 def forward(x, packed, bias, clamp, before, block, patches, points, products, y):  # type: ignore[no-untyped-def]
     """y of x for the weights `packed` by `transform_weights`, `block` tiles at a time.
 
-    `bias` has whole panels; `clamp` is the least and the most that a number of y may be. Scratch for each thread: patches (threads, 6, 6, depth) filled with 0,
-    points (threads, `scratch_size` of a block) and products (the same of whole `ROWS`).
+    `bias` has whole panels; `clamp` is the least and the most that a number of y may be. Scratch
+    for each thread: patches (threads, 6, 6, depth) filled with 0, points (threads, `scratch_size`
+    of a block) and products (the same of whole `ROWS`).
     """
     grid = -(-y.shape[1] // 4), -(-y.shape[2] // 4)
     tiles, depth = y.shape[0] * grid[0] * grid[1], patches.shape[3]
