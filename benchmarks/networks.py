@@ -2,9 +2,10 @@
 
 Both sides have the same weights. minicnn is given NumPy arrays and answers with them, as a user of
 `predict` is; TensorFlow is given tensors that exist already. It may use Keras's `predict_on_batch`,
-a `tf.function` of the model, or that compiled by XLA, and the fastest counts. (XLA takes up to
-a minute to compile a large network, so where it lost clearly at one batch size of a network, it is
-not asked again at the next.)
+a `tf.function` of the model, the same with its weights as constants (which lets TensorFlow fold
+normalizations into convolutions, as minicnn does), or compiled by XLA, and the fastest counts. (XLA
+takes up to a minute to compile a large network, so where it lost clearly at one batch size of
+a network, it is not asked again at the next.)
 
 Peak memory is that of a fresh process which builds the network and predicts one batch, imports
 included: what a machine must have to do this at all.
@@ -96,17 +97,28 @@ def their_ways(model: Any, x: Any, xla: bool) -> list[Way]:
     tensor = tf.constant(x)
     signature = [tf.TensorSpec(x.shape, tf.float32)]
 
-    def graph(jit_compile: bool) -> Callable[[], Any]:
-        function = tf.function(
+    def graph(jit_compile: bool) -> Any:
+        return tf.function(
             lambda x: model(x, training=False), input_signature=signature, jit_compile=jit_compile
         )
-        return lambda: function(tensor)
 
+    def frozen() -> Callable[[], Any]:
+        from tensorflow.python.framework.convert_to_constants import (
+            convert_variables_to_constants_v2,
+        )
+
+        function = convert_variables_to_constants_v2(graph(False).get_concrete_function())
+        return lambda: function(tensor)[0]
+
+    in_turn, compiled = graph(False), graph(True)
     found = [
-        Way("graph", graph(False), lambda y: [y.numpy()]),
+        Way("graph", lambda: in_turn(tensor), lambda y: [y.numpy()]),
+        Way("frozen graph", frozen(), lambda y: [y.numpy()]),
         Way("predict_on_batch", lambda: model.predict_on_batch(tensor), lambda y: [np.array(y)]),
     ]
-    return [*found, Way("XLA", graph(True), lambda y: [y.numpy()])] if xla else found
+    if xla:
+        found.append(Way("XLA", lambda: compiled(tensor), lambda y: [y.numpy()]))
+    return found
 
 
 # ---------------------------------------------------------------------------------------------

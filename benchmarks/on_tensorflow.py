@@ -32,6 +32,7 @@ def start(threads: int) -> None:
     """Threads for one operation; one operation at a time, as each wants all of them."""
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # it warns of each graph that is traced, and tracing is meant
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)

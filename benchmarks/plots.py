@@ -157,4 +157,4 @@ def growth(axes: Any, rows: Sequence[Row]) -> None:
     axes.set_xlabel("times the smallest")
     axes.set_ylabel("seconds")
     axes.grid(alpha=0.3, which="both")
-    axes.legend(frameon=False, fontsize="x-small")
+    axes.legend(frameon=False, fontsize="x-small", handlelength=4)  # room to see dashes

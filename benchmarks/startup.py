@@ -32,17 +32,8 @@ if "{library}" == "keras":
 else:
     import numba
     numba.set_num_threads({threads})
-layers = library.layers
-model = library.Sequential([
-    library.Input((64, 64, 3)),
-    layers.Conv2D(32, 3, padding="same", activation="relu"),
-    layers.MaxPooling2D(),
-    layers.Conv2D(64, 3, padding="same", activation="relu"),
-    layers.MaxPooling2D(),
-    layers.Conv2D(128, 3, padding="same", activation="relu"),
-    layers.GlobalAveragePooling2D(),
-    layers.Dense(10),
-])
+from benchmarks import built
+model = built.small_cnn(library, 64)
 rng = np.random.default_rng(0)
 model.set_weights([rng.standard_normal(w.shape) * 0.05 for w in model.get_weights()])
 x = rng.standard_normal((256, 64, 64, 3), np.float32)

@@ -2,9 +2,9 @@
 
 Each way of each side begins with a model of its own, all with the same weights, and gets the same
 batches in the same order; what is compared first is the loss, of an epoch or of what a step has
-made better. Keras may take the arrays or a `tf.data` pipeline that keeps them as tensors, with and
-without XLA; the fastest counts. A step is `train_on_batch`; Keras's gets tensors. (Steps come
-first: where XLA lost clearly there, whole epochs are not tried with it.)
+made better, and all weights after it. Keras may take the arrays or a `tf.data` pipeline that keeps
+them as tensors, with and without XLA; the fastest counts. A step is `train_on_batch`; Keras's gets
+tensors. (Steps come first: where XLA lost clearly there, whole epochs are not tried with it.)
 
 The frozen base is measured as a whole `fit` of several epochs, because minicnn computes what does
 not learn once for each photo, and Keras once for each photo and epoch. The step shows both without
@@ -139,17 +139,20 @@ def _fits(name: str, model: Any, x: Any, y: Any, course: Course) -> Way:
     return Way(
         name,
         lambda: model.fit(x, y, **settings).history["loss"],
-        lambda losses: [np.array(losses)],
+        lambda losses: [np.array(losses), *model.get_weights()],
     )
 
 
 def _steps(name: str, model: Any, x: Any, y: Any, course: Course) -> Way:
-    """One step; for the comparison its loss, and the loss after it."""
+    """One step; for the comparison its loss, the loss after it, and the weights."""
     x, y = x[: course.batch], y[: course.batch]
     return Way(
         name,
         lambda: model.train_on_batch(x, y),
-        lambda loss: [np.array([float(loss), float(model.test_on_batch(x, y))])],
+        lambda loss: [
+            np.array([float(loss), float(model.test_on_batch(x, y))]),
+            *model.get_weights(),
+        ],
     )
 
 
