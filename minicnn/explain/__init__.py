@@ -1,0 +1,5 @@
+"""Why is this number what it is? Checks and lessons for a layer, a model, an algorithm."""
+
+from minicnn.explain.gradcheck import gradcheck
+
+__all__ = ["gradcheck"]
