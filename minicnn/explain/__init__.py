@@ -2,5 +2,6 @@
 
 from minicnn.explain.gradcheck import gradcheck
 from minicnn.explain.health import health
+from minicnn.explain.ways import compare_algorithms, convolution_steps
 
-__all__ = ["gradcheck", "health"]
+__all__ = ["compare_algorithms", "convolution_steps", "gradcheck", "health"]
