@@ -301,7 +301,8 @@ class _Function:
     def _forward(self) -> tuple[list[Array], Any]:
         copies.restart_dropout(self.clone, self.seed)
         y, cache = self.clone.forward(self.x, self.training)
-        return (list(y) if isinstance(y, (list, tuple)) else [y]), cache
+        outputs = list(y) if isinstance(y, (list, tuple)) else [y]
+        return [np.array(a) for a in outputs], cache  # y may be x itself, which moves
 
     def _loss(self, outputs: list[Array], cache: Any) -> tuple[float, Any, bool]:
         """The loss as training computes it: from the logits, where the model ends in softmax."""

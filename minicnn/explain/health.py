@@ -191,8 +191,8 @@ def health(
     if not isinstance(model, Model):
         raise TypeError(f"health expects a model. Received {type(model).__name__}.")
     who = f"health of {model.label}"
-    for argument, value in (("examples", examples), ("tiny", tiny), ("steps", steps)):
-        shapes.positive_int(value, argument, who)
+    for argument, number in (("examples", examples), ("tiny", tiny), ("steps", steps)):
+        shapes.positive_int(number, argument, who)
     loss = _compiled_loss(model, loss, who)
     optimizer_config = _optimizer_config(model, optimizer)
     x, y = _some(x, y, examples, who)
@@ -235,7 +235,7 @@ def health(
     return Health(title, checks, rows)
 
 
-# -- what is given -------------------------------------------------------------------------------
+# -- what is given --------------------------------------------------------------------------------
 
 
 def _compiled_loss(model: Model, loss: Any, who: str) -> losses.Loss:
@@ -274,18 +274,18 @@ def _some(x: Any, y: Any, examples: int, who: str) -> tuple[Any, Any]:
     """Examples from all over the arrays, or a data set's first batch."""
     if is_arrays(x):
         x, y = as_arrays(x, "x"), as_arrays(y, "y")
-        batch = next(make_batches(x, y, batch_size=1).epoch())  # are they of one length?
-        if y is not None:
-            count = len(_arrays(x)[0])
-            chosen = np.unique(np.linspace(0, count - 1, min(examples, count)).astype(int))
-            return take(x, chosen), take(y, chosen)
+        make_batches(x, y)  # raises where they are not of one length
+        count = len(_arrays(x)[0])
+        chosen = np.unique(np.linspace(0, count - 1, min(examples, count)).astype(int))
+        x, y = take(x, chosen), take(y, chosen)
     else:
         batch = next(itertools.islice(make_batches(x, y).epoch(), 1), None)
         if batch is None:
             raise ValueError(f"{who}: the data have no batches.")
-    if batch.y is None:
+        x, y = batch.x, batch.y
+    if y is None:
         raise ValueError(f"{who} needs targets y.")
-    return batch.x, np.asarray(batch.y)
+    return x, np.asarray(y)
 
 
 def _uses(tape: Tape, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -298,7 +298,7 @@ def _uses(tape: Tape, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield name, entry
 
 
-# -- numbers ---------------------------------------------------------------------------------------
+# -- numbers --------------------------------------------------------------------------------------
 
 
 def _check_weights(model: Model) -> list[Check]:
@@ -381,7 +381,7 @@ def _check_inputs(uses: list[tuple[str, Any]]) -> Check:
     return Check("inputs", "ok", measured, "A range that initial weights are made for.")
 
 
-# -- the loss before training ----------------------------------------------------------------------
+# -- the loss before training ---------------------------------------------------------------------
 
 
 def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]:
@@ -494,7 +494,7 @@ def _check_initial_loss(
     )
 
 
-# -- layer by layer --------------------------------------------------------------------------------
+# -- layer by layer -------------------------------------------------------------------------------
 
 
 def _layer_rows(uses: list[tuple[str, Any]]) -> list[LayerHealth]:
@@ -709,7 +709,7 @@ def _check_steps(rows: list[LayerHealth], optimizer_config: dict[str, Any]) -> C
     return Check(name, "ok", measured, "Steps of a size that learns without forgetting.")
 
 
-# -- a tiny batch, learned by heart ----------------------------------------------------------------
+# -- a tiny batch, learned by heart ---------------------------------------------------------------
 
 
 class _Watch(Callback):
@@ -719,7 +719,8 @@ class _Watch(Callback):
         self.goal, self.steps, self.title = goal, steps, title
         self.losses: list[float] = []
         self.accuracy = math.nan
-        self._started, self._bar = time.monotonic(), None
+        self._started = time.monotonic()
+        self._bar: Any = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.losses.append(float((logs or {})["loss"]))
