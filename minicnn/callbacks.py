@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.atomic import replacing
+from minicnn.insight import inside
 
 Logs = dict[str, float]
 
@@ -109,6 +110,11 @@ class History(Callback):
         if path is not None:
             plots.save(figure, path)
         return figure
+
+    def _repr_html_(self) -> str:
+        """The history in a notebook: a row for each epoch."""
+        html: str = inside.bodies.html(self)
+        return html
 
 
 class _Monitor(Callback):

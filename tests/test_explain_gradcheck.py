@@ -67,7 +67,7 @@ def test_the_numbers_of_one_dense_unit_by_hand():
 
 
 def test_the_numbers_of_cross_entropy_by_hand():
-    """Dense(2) with zero weights says 1/2 and 1/2: d loss / d bias = p - t, the mean of examples."""
+    """Dense(2) with zero weights says 1/2 and 1/2: d loss / d bias = p - t, averaged."""
     model = keras.Sequential([keras.Input((1,)), layers.Dense(2, activation="softmax")])
     model.set_weights([np.zeros((1, 2)), np.zeros(2)])
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -222,7 +222,7 @@ def test_black_pictures_and_zero_biases_pass():
     assert found[f"{model.layers[0].name}/bias"].kinks > 0
 
 
-# -- models ----------------------------------------------------------------------------------------
+# -- models ---------------------------------------------------------------------------------------
 
 
 def graph():
@@ -280,7 +280,7 @@ def test_frozen_parameters_are_said_to_be_frozen():
     assert "Frozen, so backward gives no gradient: a/kernel, a/bias." in str(found)
 
 
-# -- the user's own stays as it is -----------------------------------------------------------------
+# -- the user's own stays as it is ----------------------------------------------------------------
 
 
 def trained():
@@ -357,7 +357,7 @@ def test_small_arrays_are_tested_in_full_and_large_ones_sampled():
     assert entry.at[1] == 3  # the one column with a gradient is never left out
 
 
-# -- how it looks, and what it refuses ---------------------------------------------------------------
+# -- how it looks, and what it refuses ------------------------------------------------------------
 
 
 def test_the_table():
@@ -385,11 +385,11 @@ def test_an_array_that_was_not_checked():
 
 def test_what_gradcheck_refuses():
     x = random(ROW)
-    with pytest.raises(TypeError, match="expects a layer or a model of minicnn. Received str"):
+    with pytest.raises(TypeError, match=r"expects a layer or a model of minicnn\. Received str"):
         gradcheck("dense", x)
     with pytest.raises(TypeError, match="x to be numbers"):
         gradcheck(layers.Dense(2), np.array([["a"]]))
-    with pytest.raises(ValueError, match="finite x. Received NaN"):
+    with pytest.raises(ValueError, match=r"finite x\. Received NaN"):
         gradcheck(layers.Dense(2), x * np.nan)
     with pytest.raises(ValueError, match="at least one example"):
         gradcheck(layers.Dense(2), x[:0])

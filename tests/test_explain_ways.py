@@ -17,7 +17,7 @@ def random(shape, seed=0, dtype="float32"):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-# -- by hand ---------------------------------------------------------------------------------------
+# -- by hand --------------------------------------------------------------------------------------
 
 
 def test_the_matrix_of_patches_by_hand():
@@ -35,7 +35,9 @@ def test_the_loops_by_hand():
     lesson = convolution_steps(THREE_BY_THREE, TWO_BY_TWO, b, padding="same")
     padded = [[1, 2, 3, 0], [4, 5, 6, 0], [7, 8, 9, 0], [0, 0, 0, 0]]
     assert lesson["The padded input"].array[0, :, :, 0].tolist() == padded
-    assert lesson["The padded input"].formula == "p = x with zeros: 0 above, 1 below, 0 left, 1 right"
+    assert (
+        lesson["The padded input"].formula == "p = x with zeros: 0 above, 1 below, 0 left, 1 right"
+    )
     assert lesson["The window of the first output"].shown.tolist() == [[1, 2], [4, 5]]
     assert lesson["Its products with filter 0"].shown.tolist() == [[1, 4], [12, 20]]
     expected = [[37.5, 47.5, 21.5], [67.5, 77.5, 33.5], [23.5, 26.5, 9.5]]
@@ -85,7 +87,7 @@ def test_winograd_multiplies_a_quarter_as_often():
     assert found["im2col"].memory == 4 * (2 * 8 * 8) * (3 * 3 * 5)
 
 
-# -- the transforms are those of the kernels -------------------------------------------------------
+# -- the transforms are those of the kernels ------------------------------------------------------
 
 
 class Counted:
@@ -133,7 +135,7 @@ def test_winograds_additions_by_hand():
     assert lesson.additions == 2 * 144 + 2 * 54 + 100 + 36 + 16  # a sum of two products, the bias
 
 
-# -- agreement ---------------------------------------------------------------------------------------
+# -- agreement ------------------------------------------------------------------------------------
 
 
 @st.composite
@@ -201,7 +203,7 @@ def test_winograd_rounds_more_and_the_comparison_says_so():
     assert found["loops"].from_exact > 0
 
 
-# -- how it looks, and what it refuses ---------------------------------------------------------------
+# -- how it looks, and what it refuses ------------------------------------------------------------
 
 
 def test_small_arrays_are_printed_in_full():

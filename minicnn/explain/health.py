@@ -36,6 +36,7 @@ from minicnn.explain import copies, show
 from minicnn.layers import BatchNormalization, Dropout, ReLU
 from minicnn.layers.base import Layer
 from minicnn.model import Model, Tape
+from minicnn.training import LossOfPass
 
 Array = np.ndarray
 
@@ -208,7 +209,7 @@ def health(
     if any(check.verdict == "problem" for check in stopped):
         return Health(title, stopped, [])
     y_pred, tape = body.forward(x, training=False)
-    y = body._targets(y, y_pred)
+    y = _pass_loss(body, loss, y, y_pred, tape).targets  # raises where they do not fit
     uses = list(_uses(tape))
     rows = _layer_rows(uses)
     inputs = _check_inputs(uses)
@@ -439,23 +440,26 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
     return [Check(name, "ok", f"{kind}, {measured}", "The loss takes them for what they are.")]
 
 
+def _pass_loss(model: Model, loss: losses.Loss, y: Any, y_pred: Any, tape: Tape) -> LossOfPass:
+    """As training computes it; that loss and last layer disagree is told elsewhere."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.loss_of_pass(y, y_pred, tape, loss)
+
+
 def _initial_loss(
     model: Model, loss: losses.Loss, y: Array, y_pred: Array, tape: Tape
 ) -> tuple[float, float]:
     """The loss now, and that of giving each class the same probability."""
-    z = model.logits(tape, loss.activation)
-    if z is None:
-        value, cache = loss.forward(y, y_pred)
-    else:
-        value, cache = loss.forward(y, z, from_logits=True)
+    value, cache = _pass_loss(model, loss, y, y_pred, tape)[2:4]
     if not loss.activation:
-        return float(np.mean(value)), math.nan
+        return value, math.nan
     one_of_many = y_pred.shape[-1] > 1 and (
         loss.activation == "softmax" or model.ends_in("softmax")
     )
     share = 1 / y_pred.shape[-1] if one_of_many else 0.5
     guess = np.full(cache["y_pred"].shape, share, np.float64)
-    return float(value), float(loss.forward(y, guess, from_logits=False)[0])
+    return value, float(loss.forward(y, guess, from_logits=False)[0])
 
 
 def _check_initial_loss(
@@ -540,12 +544,9 @@ def _with_gradients(
     if not clone.built:
         copies.build(clone, x)
     y_pred, tape = clone.forward(x, training=True)
-    z = clone.logits(tape, loss.activation)
-    if z is None:
-        _, cache = loss.forward(y, y_pred)
-    else:
-        _, cache = loss.forward(y, z, from_logits=True)
-    _, grads = clone.backward(loss.backward(cache), tape, need_dx=False, at_logits=z is not None)
+    wrong = _pass_loss(clone, loss, y, y_pred, tape)
+    dy = loss.backward(wrong.cache)
+    _, grads = clone.backward(dy, tape, need_dx=False, at_logits=wrong.at_logits)
     variables = clone.trainable_variables_by_name()
     before = {key: v.numpy() for key, v in variables.items()}
     if grads:
