@@ -8,7 +8,7 @@ stand an order of magnitude or more from where healthy networks usually are.
 |---|---|---|
 | inputs | beyond 30, or within 0.05 of zero, where the first weights are | initializers assume inputs of about unit variance (Glorot and Bengio 2010; He et al. 2015) |
 | loss before training | 1.5 times that of guessing, or less than half of it | equal scores for all classes cost log(classes) |
-| a tiny batch | its loss does not fall by 90 % in so many steps | a network that can't learn 8 examples by heart has a bug |
+| a tiny batch | its loss falls by less than 90 % in so many steps; a problem, by less than half | a network that can't learn 8 examples by heart has a bug (Karpathy) |
 | dead ReLUs | more than half of a layer's units are 0 on the whole batch | no gradient passes a unit that is always 0 (CS231n) |
 | activations | a standard deviation below 1e-4 or above 1e3 | signals that fade or grow from layer to layer (He et al. 2015; Mishkin and Matas 2016) |
 | gradients | a layer's, relative to its weights, below 1e-5 of the largest; norms above 1e3 | vanishing and exploding gradients (Glorot and Bengio 2010; Pascanu et al. 2013) |
@@ -42,7 +42,7 @@ Array = np.ndarray
 
 LARGE_INPUT, SMALL_INPUT = 30.0, 0.05
 HIGH_LOSS, LOW_LOSS = 1.5, 0.5  # times the loss of guessing
-LEARNED = 0.1  # of the loss may be left of a tiny batch's
+LEARNED, SLOW = 0.1, 0.5  # of a tiny batch's loss may be left
 DEAD = 0.5  # of a layer's units
 FADED, GROWN = 1e-4, 1e3  # standard deviation of a layer's output
 VANISHING = 1e-5  # of the largest layer's gradient / weight
@@ -607,8 +607,8 @@ def _check_dead(rows: list[LayerHealth], examples: int) -> Check:
 def _check_activations(rows: list[LayerHealth]) -> Check:
     name = "activations"
     # A softmax's or sigmoid's spread says how sure it is, not how large the numbers are.
-    watched = [row for row in rows if row.kind not in ("Softmax", "Rescaling", "InputLayer")]
-    watched = watched or rows
+    # And the last layer may well start with weights of 0.
+    watched = [row for row in rows[:-1] if row.kind not in ("Softmax", "Rescaling")] or rows
     low, high = (f(watched, key=lambda row: row.std) for f in (min, max))
     measured = f"std {show.number(low.std)} ({low.name}) … {show.number(high.std)} ({high.name})"
     if low.std == 0:
@@ -650,6 +650,15 @@ def _check_gradients(rows: list[LayerHealth]) -> Check:
             name, "problem", measured, "Gradients are not finite: the first step breaks the model."
         )
     silent = [row.name for row in learning if not row.gradient]
+    zeros = [row.name for row in learning if row.relative is None and row.gradient]
+    if silent and zeros:
+        return Check(
+            name,
+            "look",
+            f"none arrives at {_worst(silent)}",
+            f"The weights of {_worst(zeros)} are all 0 and let none pass; after the first step "
+            "they are not. Random weights start faster.",
+        )
     if silent:
         return Check(
             name,
@@ -681,7 +690,7 @@ def _check_gradients(rows: list[LayerHealth]) -> Check:
 
 def _check_steps(rows: list[LayerHealth], optimizer_config: dict[str, Any]) -> Check:
     name = "step / weights"
-    moved = [(row.name, row.step) for row in rows if row.step is not None]
+    moved = [(row.name, row.step) for row in rows if row.step]
     who = _optimizer_text(optimizer_config)
     if not moved:
         return Check(name, "skipped", "no weights move", "Nothing learns, or all weights are 0.")
@@ -824,6 +833,14 @@ def _check_tiny(
                 f"{who} does not learn them in {steps} steps, Adam(learning_rate=0.001) does in "
                 f"{len(other)}: the learning rate is too small or too large.",
             )
+    if found[-1] <= least + SLOW * (start - least):
+        return Check(
+            name,
+            "look",
+            measured,
+            f"{who} learns them, but slowly: more steps, a larger learning rate or more units "
+            "will do.",
+        )
     return Check(
         name,
         "problem",
