@@ -156,7 +156,7 @@ class Explanation:
             size = self.magnitude
             if size is None:
                 size = float(np.abs(self.terms.product).sum()) + abs(self.bias)
-        return (8 + math.sqrt(len(self.terms))) * self.epsilon * (size + abs(self.value))
+        return (4 + math.sqrt(len(self.terms))) * self.epsilon * (size + abs(self.value))
 
     @property
     def is_gradient(self) -> bool:

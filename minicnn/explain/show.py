@@ -85,13 +85,21 @@ def scale_of(*arrays: Array) -> float:
 
 
 def colour(value: float, scale: float) -> str:
-    """The style of a cell: blue below zero, orange above, and a text colour that reads on it."""
+    """The style of a cell: blue below zero, orange above, and black or white text on it."""
     if not math.isfinite(value):
-        return "background:#c00;color:#fff;"
+        return "background:rgb(190,0,0);color:#fff;"
     strength = min(abs(value) / scale, 1.0)
     full = _BELOW if value < 0 else _ABOVE
     red, green, blue = (round(255 + (c - 255) * strength) for c in full)
-    return f"background:rgb({red},{green},{blue});color:{'#fff' if strength > 0.6 else '#111'};"
+    # Luminance as WCAG 2 defines it; above 0.18 black has more contrast than white.
+    light = 0.2126 * _linear(red) + 0.7152 * _linear(green) + 0.0722 * _linear(blue)
+    text = "#000" if light > 0.18 else "#fff"
+    return f"background:rgb({red},{green},{blue});color:{text};"
+
+
+def _linear(part: int) -> float:
+    share = part / 255
+    return share / 12.92 if share <= 0.03928 else ((share + 0.055) / 1.055) ** 2.4
 
 
 def html_grid(title: str, values: Array, scale: float, faint: Array | None = None) -> str:
