@@ -217,7 +217,7 @@ def _history(history: Any) -> Mapping[str, Sequence[float]]:
 
 
 def _grid_size(count: int, width: float) -> tuple[int, int]:
-    """(rows, columns) for so many pictures: about `width` times as many across, few places empty."""
+    """(rows, columns): about `width` times as many across as down, with few places left empty."""
     ideal = math.sqrt(count * width)
     across = min(range(1, count + 1), key=lambda n: (-count % n) / count + abs(n - ideal) / ideal)
     return -(-count // across), across
