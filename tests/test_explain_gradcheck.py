@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_models import graphs
 
 import minicnn as keras
 from minicnn import layers, seeding
 from minicnn.explain import gradcheck
 from minicnn.layers.base import _name_counts
-from tests.random_models import graphs
 
 
 def random(shape, seed=0):
