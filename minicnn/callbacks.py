@@ -98,6 +98,19 @@ class History(Callback):
         for key, value in (logs or {}).items():
             self.history.setdefault(key, []).append(value)
 
+    def plot(self, path: str | os.PathLike[str] | None = None, title: str = "") -> Any:
+        """A matplotlib `Figure` of the curves, which a notebook shows; `path` writes it as a file.
+
+        Raises `ImportError` without matplotlib (`pip install "minicnn[plot]"`) and `ValueError`
+        before the first epoch.
+        """
+        from minicnn import plots
+
+        figure = plots.curves(self, title)
+        if path is not None:
+            plots.save(figure, path)
+        return figure
+
     def _repr_html_(self) -> str:
         """The history in a notebook: a row for each epoch."""
         html: str = inside.bodies.html(self)

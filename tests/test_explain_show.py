@@ -152,7 +152,8 @@ def test_windows_are_grids_by_channel() -> None:
         assert f"channel {channel}, together {parts[channel]:.4g}" in text
     html = e._repr_html_()
     assert html.count("1px dashed") == 3 * 5, "five taps of each shown channel are padding"
-    assert "colours:" in html
+    assert "dashed: padding" in html
+    assert f"x ±{np.abs(e.terms.input).max():.4g}, w ±" in html
 
 
 def test_a_wide_window_is_a_list() -> None:

@@ -55,6 +55,8 @@ def test_every_layer_has_its_entry(trace: Trace) -> None:
     assert [entry.name for entry in trace.entries] == NAMES
     assert [entry.layer.name for entry in trace] == [name.split("/")[-1] for name in NAMES]
     assert len(trace) == 9
+    assert "conv" in trace
+    assert "nowhere" not in trace
     assert trace["conv"].y.shape == (3, 12, 10, 4)
     assert trace["dense"].y is trace.y
     assert trace.x.shape == (3, 12, 10, 3)
@@ -132,6 +134,19 @@ def test_a_look_changes_nothing() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
+def test_the_masks_are_those_of_the_next_step() -> None:
+    model = minicnn.Sequential(
+        [minicnn.Input((50,)), layers.Dropout(0.5, seed=1), layers.Dropout(0.5, name="late")]
+    )
+    first, again = (
+        model.trace(np.ones((2, 50)), training=True),
+        model.trace(np.ones((2, 50)), training=True),
+    )
+    assert np.array_equal(first.y, again.y)
+    assert np.array_equal(first.y, model(np.ones((2, 50)), training=True))
+    assert not np.array_equal(first.y, model(np.ones((2, 50)), training=True))
+
+
 def test_a_model_explains_its_output_as_a_layer_does() -> None:
     e = small().explain(photos(), at=2, example=1)
     assert e.name == "dense"
@@ -172,6 +187,18 @@ def test_gradients_that_are_not_there(trace: Trace) -> None:
     assert frozen.explain_gradient("conv", "dx", (0, 0, 0)).value == frozen["conv"].dx[0, 0, 0, 0]
 
 
+def test_what_each_user_of_an_output_sends_back(trace: Trace) -> None:
+    g = trace.explain_gradient("conv", "dy", at=(2, 3, 1), example=1)
+    parts = [trace["add"].dx[0][1, 2, 3, 1], trace["separable"].dx[1, 2, 3, 1]]
+    assert sorted(g.terms.product.tolist()) == sorted(float(part) for part in parts)
+    assert g.formula == "dy[2, 3, 1] = dx of inner/separable + dx of add"
+    assert g.value == trace["conv"].dy[1, 2, 3, 1]
+    assert abs(g.difference) <= g.tolerance
+    assert trace.explain_gradient("dense", "dy", at=1).name == "SparseCategoricalCrossentropy"
+    with pytest.raises(ValueError, match="dy has its entries at rows"):
+        trace.explain_gradient("conv", "dy", at=(12, 0, 0))
+
+
 def test_a_side_branch_that_the_loss_does_not_see() -> None:
     inputs = minicnn.Input((4,))
     x = layers.Dense(3, name="main")(inputs)
@@ -185,6 +212,14 @@ def test_inputs_that_do_not_fit() -> None:
         small().trace(np.zeros((1, 30, 30, 3)))
     with pytest.raises(ValueError, match=r"x\[None\]"):
         small().trace(photos()[0])
+
+
+def test_a_trace_writes_itself_as_a_page(trace: Trace, tmp_path: Any) -> None:
+    path = trace.to_html(tmp_path / "page.html", example=1)
+    assert path.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
+    with pytest.raises(ValueError, match="saw the examples 0…2"):
+        trace.to_html(tmp_path / "other.html", example=3)
+    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
 
 
 # -- trouble ---------------------------------------------------------------------------------------
@@ -414,6 +449,26 @@ def test_the_branches_of_a_graph_are_covered(trace: Trace) -> None:
     assert trace.perturb("add", at=(5, 5)).agrees
 
 
+def test_branches_that_look_to_different_sides() -> None:
+    """One branch is shifted down and right by two, the other not: the sum sees both."""
+    minicnn.utils.set_random_seed(0)
+    inputs = minicnn.Input((9, 8, 1))
+    x = layers.Conv2D(1, 1, name="base")(inputs)
+    shifted = layers.ZeroPadding2D(((2, 0), (2, 0)))(x)
+    still = layers.ZeroPadding2D(((0, 2), (0, 2)))(x)
+    for order in ([shifted, still], [still, shifted]):
+        model = minicnn.Model(inputs, layers.Add(name="sum")(order))
+        trace = model.trace(np.random.default_rng(0).normal(size=(1, 9, 8, 1)))
+        seen = trace.receptive_field("sum", at=(5, 6))
+        assert (seen.rows, seen.cols) == ((3, 5), (4, 6))
+        assert seen.formula is not None
+        assert seen.formula[0].pixels(5) == (3, 5)
+        moved = trace.perturb("sum", at=(5, 6))
+        assert (moved.rows, moved.cols) == ((3, 5), (4, 6))  # and none between
+        assert moved.reaches_all
+        assert trace.receptive_field("sum", at=(1, 7)).rows == (1, 1), "above is padding"
+
+
 # -- the table -------------------------------------------------------------------------------------
 
 
@@ -428,6 +483,59 @@ def test_the_table(trace: Trace) -> None:
     assert (conv["input"], conv["output"], conv["sees"]) == ("12×10×3", "12×10×4", "3×3")
     assert (by_name["top"]["sees"], by_name["top"]["step"]) == ("10×10", "2×2")
     assert by_name["dense"]["sees"] == "all"
-    assert by_name["add"]["input"] == "12×10×4 + 12×10×4"
+    assert by_name["add"]["input"] == "2 of 12×10×4"
     assert float(conv["‖grads‖"]) > 0
     assert "loss " in str(trace)
+
+
+def test_several_inputs_and_outputs() -> None:
+    """Two inputs of different sizes; the path says which of them it ends in."""
+    left, right = minicnn.Input((3,), name="left"), minicnn.Input((2,), name="right")
+    joined = layers.Concatenate(name="both")([left, right])
+    dense = layers.Dense(1, use_bias=False, name="dense")
+    model = minicnn.Model([left, right], [dense(joined), joined])
+    dense.set_weights([[[1], [1], [1], [1], [10]]])
+    xs = [np.ones((2, 3)), np.full((2, 2), 3.0)]
+    trace = model.trace(xs)
+    assert [x.shape for x in trace.x] == [(2, 3), (2, 2)]
+    assert trace["both"].x_shape == "3 + 2"
+    assert trace.why("dense", 0, example=1).end == "the model's input 1 [1] = 3"
+    assert "2 examples" in str(trace)
+    with pytest.raises(ValueError, match="takes models with one"):
+        model.trace(xs, y=[0, 1], loss=LOSS)
+    with pytest.raises(ValueError, match="several inputs"):
+        trace.to_html("page.html")
+    with pytest.raises(ValueError, match="takes no pictures"):
+        trace.receptive_field("dense", at=0)
+    with pytest.raises(ValueError, match="no single layer that its output is of"):
+        model.explain(xs, at=0)
+
+
+def test_a_nested_model_of_several_outputs_is_asked_by_its_layers() -> None:
+    inputs = minicnn.Input((3,))
+    a, b = layers.Dense(2, name="a")(inputs), layers.Dense(2, name="b")(inputs)
+    inner = minicnn.Model(inputs, [a, b], name="inner")
+    outer = minicnn.Input((3,))
+    model = minicnn.Model(outer, layers.Add(name="add")(inner(outer)))
+    trace = model.trace(np.ones((1, 3)), y=[1], loss=LOSS)
+    with pytest.raises(ValueError, match=r"several outputs: ask .* inner/a, inner/b"):
+        trace.explain("inner", at=0)
+    assert trace["add"].sources == [trace["inner/a"], trace["inner/b"]]
+    for name in ("a", "b"):
+        g = trace.explain_gradient(name, "kernel", at=(2, 1))
+        assert abs(g.difference) <= g.tolerance
+    follows(trace, trace.why("add", 1))
+
+
+def test_sample_weights_and_targets_as_fit_takes_them() -> None:
+    model = small()
+    weights = np.array([1.0, 0.0, 3.0])
+    trace = model.trace(
+        photos(), y=np.eye(4)[[0, 1, 3]], loss="categorical_crossentropy", sample_weight=weights
+    )
+    singles = [trace.explain_loss(example).total for example in range(3)]
+    assert trace.loss == pytest.approx(np.dot(weights, singles) / 3, rel=1e-5)
+    assert not trace["conv"].dy[1].any(), "an example of weight 0 sends nothing back"
+    g = trace.explain_loss_gradient(at=2, example=2)
+    assert g.terms.gradient.tolist() == [1.0, 1.0]  # 3 of 3 examples
+    assert abs(g.difference) <= g.tolerance

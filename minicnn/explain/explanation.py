@@ -213,9 +213,10 @@ class Explanation:
                 show.number(exact_sum(products), exact),
             ]
         ]
-        if self.bias or self.what == "y":
+        if self.bias or (getattr(self.layer, "use_bias", False) and self.what == "y"):
             rows += [["+ bias", "", show.number(self.bias, exact)]]
-            rows += [["= total", "", show.number(self.total, exact)]]
+            name = "= total" if self.layer.activation == "linear" else "= z, the total"
+            rows += [[name, "", show.number(self.total, exact)]]
         for name, formula, value, _ in self.steps:
             rows.append([name, f"= {formula}" if formula else "", show.number(value, exact)])
         rows.append([self._said(), "", show.number(self.value, exact)])
@@ -340,7 +341,8 @@ class Explanation:
             together = show.number(exact_sum(others.product.ravel().tolist()))
             more = show.count(others.shape[2], "more channel")
             parts.append(show.html_text(f"… and {more}, together {together}"))
-        return [*parts, show.legend(scales[2])]
+        full = dict(zip(("x", "w", "x·w"), scales, strict=True))
+        return [*parts, show.legend(full, bool(terms.padded.any()))]
 
 
 def exact_sum(values: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ every text goes through `escape`.
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,17 +121,21 @@ def html_grid(title: str, values: Array, scale: float, faint: Array | None = Non
         body += f"<tr>{cells}</tr>"
     return (
         '<table style="display:inline-table;margin:4px 16px 4px 0;border-collapse:collapse">'
-        f'<caption style="text-align:left">{escape(title)}</caption><tbody>{body}</tbody></table>'
+        f'<caption style="text-align:left;white-space:nowrap">{escape(title)}</caption>'
+        f"<tbody>{body}</tbody></table>"
     )
 
 
-def legend(scale: float) -> str:
-    """What the colours mean."""
+def legend(scales: Mapping[str, float], padding: bool = False) -> str:
+    """What the colours mean, and for which numbers they are full."""
     samples = "".join(
-        f'<span style="padding:1px 8px;{colour(value, scale)}">{number(value)}</span>'
-        for value in (-scale, -scale / 2, 0.0, scale / 2, scale)
-    )
-    return f'<p style="margin:4px 0">colours: {samples}</p>'
+        f'<span style="padding:1px 8px;{colour(value, 1.0)}">{text}</span>'
+        for value, text in ((-1.0, "below 0"), (-0.5, "&nbsp;"), (0.0, "0"), (0.5, "&nbsp;"),
+                            (1.0, "above 0"))
+    )  # fmt: skip
+    full = ", ".join(f"{name} ±{number(scale)}" for name, scale in scales.items())
+    more = "; dashed: padding" if padding else ""
+    return f'<p style="margin:4px 0">{samples} full at {escape(full)}{more}</p>'
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
