@@ -206,8 +206,8 @@ def conv2d_backward(
         dxs = [way.input_gradient(*part, window, size) for part in zip(dys, ws, strict=True)]
         dx = _joined(dxs)
     if need_dw:
-        found = [way.weight_gradient(*part, window) for part in zip(dys, xs, strict=True)]
-        dw, db = (_joined(parts) for parts in map(list, zip(*found, strict=True)))
+        sums = [way.weight_gradient(*part, window) for part in zip(dys, xs, strict=True)]
+        dw, db = (_joined(list(parts)) for parts in zip(*sums, strict=True))
     return dx, dw, db
 
 

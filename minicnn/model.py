@@ -570,20 +570,22 @@ class Model(Trainer, Layer):
             if all(gradient is None for gradient in incoming):
                 continue
             wanted = [self._produced_by[id(t)] in needed for t in node.inputs]
-            given = _filled(incoming, entry.y)
+            received_dy = _filled(incoming, entry.y)
             clamped = self._clamped_before(node) if visit is None else None
             if clamped is not None:
                 # Of a window the pooling lets only the largest number through. So the activation
                 # may as well be undone behind it, where there are fewer numbers.
-                given = functional.ACTIVATIONS[clamped.layer.activation].backward(given, entry.y)
+                received_dy = functional.ACTIVATIONS[clamped.layer.activation].backward(
+                    received_dy, entry.y
+                )
                 undone.add(clamped)
             here = node in undone or (at_logits and node is last)
             more = {"visit": visit} if visit is not None and isinstance(layer, Model) else {}
             dx, own = layer.backward(
-                given, entry.cache, need_dx=any(wanted), at_logits=here, **more
+                received_dy, entry.cache, need_dx=any(wanted), at_logits=here, **more
             )
             if visit is not None:
-                visit(entry, BackwardStep(given, dx, own, here))
+                visit(entry, BackwardStep(received_dy, dx, own, here))
             if self.trainable:
                 variables = layer.trainable_variables_by_name()
                 for key, gradient in own.items():
