@@ -1,7 +1,7 @@
 // The page's state, and what keys and buttons do to it.
-import { array, backward, forwardAsync, size } from "./engine.js";
+import { array, backward, forward, forwardAsync, size } from "./engine.js";
 import { breathe, inflate, Net } from "./net.js";
-import { offsetOf, unravel } from "./explain.js";
+import { explain, explainInput, explainWeight, offsetOf, unravel } from "./explain.js";
 import { colourPicture, count, fmt, h, theme } from "./draw.js";
 import { bench, clampAt, layerView, layout, overview, placeText } from "./views.js";
 
@@ -16,7 +16,6 @@ function createApp(net) {
   let timer = 0, said = 0, work = 0, dream = null;
   const app = { net, state };
   const backward_ = () => state.mode === "backward";
-  net.target0 = net.target;
 
   // -- drawing ---------------------------------------------------------------------------------------
 
@@ -52,8 +51,8 @@ function createApp(net) {
       net.changed ? h("button.badge", { onclick: () => app.resetChanges(), "data-focus": "badge", title: "Back to the real network" }, "What-if is on · reset") : null,
       state.busy ? h("span.busy", { role: "status" }, state.busy) : null,
       h("span.grow"),
-      h("button.quiet", { "data-focus": "theme", "aria-label": `Switch to ${theme() === "dark" ? "light" : "dark"} colours`, onclick: () => { document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark"; render(); } }, theme() === "dark" ? "☀ Light" : "☾ Dark"),
-      h("button.quiet", { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help() }, "? Help"));
+      h("button.quiet", { "data-focus": "theme", "aria-label": `Switch to ${theme() === "dark" ? "light" : "dark"} colours`, onclick: () => { document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark"; render(); } }, h("span", { "aria-hidden": "true" }, theme() === "dark" ? "☀" : "☾"), h("span.word", {}, theme() === "dark" ? " Light" : " Dark")),
+      h("button.quiet", { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help() }, "?", h("span.word", {}, " Help")));
   }
 
   function footer() {
@@ -80,7 +79,7 @@ function createApp(net) {
   // -- going around ------------------------------------------------------------------------------------
 
   const source = () => net.nodes[state.node].inputs[state.which] ?? net.nodes[state.node].inputs[0];
-  const looked = () => (backward_() ? net.dy(source()) : net.y(state.node));
+  const looked = () => (state.view !== "layer" ? null : backward_() ? net.dy(source()) : net.y(state.node));
 
   // The cell with the largest number, of this channel or of all.
   function strongestCell(a, channel = null) {
@@ -120,7 +119,7 @@ function createApp(net) {
     dream = null;
     settle(channel);
     render();
-    (root.querySelector('[data-focus="out"]') ?? root.querySelector('[data-focus="film"]') ?? root.querySelector('[data-focus="back"]'))?.focus({ preventScroll: true });
+    (root.querySelector('[data-focus="out"], .unit.chosen:not(:disabled)') ?? root.querySelector('[data-focus="film"]') ?? root.querySelector('[data-focus="back"]'))?.focus({ preventScroll: true });
     say(`${net.nodes[id].name}, ${net.nodes[id].type}`);
   };
 
@@ -333,7 +332,7 @@ function createApp(net) {
     const inLayer = state.view === "layer", keys = {
       f: () => app.setMode("forward"), b: () => app.setMode("backward"),
       ...(inLayer ? { ".": () => app.move(1), ",": () => app.move(-1), "[": () => app.chooseMap((now - 1 + channels) % channels), "]": () => app.chooseMap((now + 1) % channels) } : {}),
-      ...(inLayer && !pressing ? { " ": () => app.play(!state.playing), Enter: () => root.querySelector('[data-focus="out"]')?.focus() } : {}),
+      ...(inLayer && !pressing ? { " ": () => app.play(!state.playing), Enter: () => root.querySelector('[data-focus="out"], .unit.chosen')?.focus() } : {}),
     };
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (keys[key]) {
@@ -344,8 +343,7 @@ function createApp(net) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
   let resized = 0;
   addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(render, 120); });
-  app.render = render;
-  return app;
+  return Object.assign(app, { render, array, forward, backward, explain, explainInput, explainWeight });
 }
 
 async function start() {

@@ -1,5 +1,5 @@
 // The pieces of a view: a map with a window on it, grids of numbers, bars, sums.
-import { colour, exact, fmt, h, inkOn, power, theme, unitFor } from "./draw.js";
+import { cellText, colour, exact, fmt, h, inkOn, power, theme, unitFor } from "./draw.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -85,7 +85,7 @@ export function numberGrid(rows, columns, get, top, options = {}) {
         class: classes, title: cell.title ?? (cell.padded ? "outside the picture: padding" : exact(cell.value)),
         style: cell.padded ? {} : { background: colour(cell.value, top), color: inkOn(cell.value, top) },
         onclick: cell.onclick,
-      }, cell.padded ? (cell.text ?? "0") : cell.value === 0 ? "0" : unit === 1 ? fmt(cell.value) : (cell.value / unit).toFixed(2).replace("-", "−")));
+      }, cell.padded ? (cell.text ?? "0") : cellText(cell.value, unit)));
     }
   }
   return grid;

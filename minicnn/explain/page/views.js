@@ -93,7 +93,7 @@ const MOVES = new Set(["InputLayer", "Flatten", "Dropout", "Reshape"]);
 export function overview(app) {
   const { net, state } = app, items = overviewItems(net, state.open), back = state.mode === "backward";
   const lanes = Math.max(...items.map((i) => i.lane)) + 1, columns = Math.max(...items.map((i) => i.column)) + 1;
-  const narrow = innerWidth < 821, room = innerWidth - (narrow ? 0 : 330), tall = Math.max(360, innerHeight - 200);
+  const narrow = innerWidth < 821, room = innerWidth - (narrow ? 0 : 330), tall = Math.max(360, innerHeight - 165);
   // As wide as the window allows if all columns fit into it; else they scroll.
   const fits = !narrow && columns * 96 <= room, gap = fits && room / columns > 150 ? 64 : 50;
   const wide = fits ? Math.floor(Math.min(104, room / columns - gap)) : narrow ? 56 : 64, thumb = wide, stepX = wide + gap;
@@ -294,7 +294,7 @@ export function bench(app, tab) {
 // One side of the bench: a map with its caption.
 function side(app, what) {
   const { caption, note, id, a, channel, marks, pad, onmove, focus, label, chooser } = what;
-  const narrow = innerWidth < 700, px = what.size ?? (narrow ? Math.min(220, innerWidth - 60) : innerWidth < 1100 ? 200 : 264);
+  const narrow = innerWidth < 700, px = what.size ?? (narrow ? Math.min(260, (innerWidth - 46) / 2) : innerWidth < 1100 ? 200 : 264);
   if (!a) return h("figure.side", {}, h("figcaption", {}, caption), h("p.void", {}, note ?? "left out of this page"));
   const place_ = layout(a.shape);
   const list = !place_.map && size(a.shape) <= 24;
@@ -314,14 +314,20 @@ function side(app, what) {
     }
   }
   return h("figure.side", {}, h("figcaption", {}, caption, note ? h("small", {}, note) : null), body,
-    list ? null : legend(topFor(a)), chooser);
+    list || (channel === -1 && isPhoto(app.net, id)) ? null : legend(topFor(a)), chooser);
 }
 
 function vectorList(app, { id, a, onmove, at, focus, label }) {
   const { net } = app, top = topFor(a), classes = id === net.output && net.classes.length === a.data.length;
   const chosen = at ? offsetOf(a.shape, at) : -1;
   return h("ul.units", { "aria-label": label }, [...a.data].map((v, k) => h("li", {}, h(`button.unit${k === chosen ? ".chosen" : ""}`, {
-    disabled: !onmove, "data-focus": onmove ? `${focus}-${k}` : null, "aria-pressed": String(k === chosen), onclick: () => onmove?.(unravel(a.shape, k)),
+    disabled: !onmove, "data-focus": onmove ? `${focus}-${k}` : null, onkeydown: (event) => {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key], to = k + (by ?? 0);
+    if (!by || to < 0 || to >= a.data.length) return;
+    event.preventDefault();
+    event.currentTarget.closest("ul").querySelectorAll("button")[to].focus();
+    onmove(unravel(a.shape, to));
+  }, "aria-pressed": String(k === chosen), onclick: () => onmove?.(unravel(a.shape, k)),
   }, h("span.unit-name", {}, classes ? net.className(k) : `unit ${k}`), bar(v, top), h("b", { title: exact(v) }, fmt(v))))));
 }
 
@@ -434,7 +440,7 @@ function arithmetic(app, e, channel) {
         e.mean ? sumLine([["Σ", "sum", e.sum], ["÷", "pixels", e.count], ["=", "", e.value, true]]) : sumLine([["max", "", e.value, true]]), check()];
     }
     case "global": return [h("h3", {}, e.mean ? `The mean of all ${e.count} pixels of the map` : "The largest pixel of the map"),
-      e.mean ? termTable(e.taps.map((t) => ({ label: `(${t.row}, ${t.col})`, input: t.input, weight: 1 / e.count, product: t.input / e.count })), { what: "pixel", heads: ["value", "share"], limit: 8 }) : h("p.note", {}, `at row ${e.winner.row}, column ${e.winner.col}${e.ties ? `, and ${e.ties} others just as large: they share the gradient` : ""}`),
+      e.mean ? termTable(e.taps.map((t) => ({ label: `(${t.row}, ${t.col})`, input: t.input, weight: 1 / e.count, product: t.input / e.count })), { what: "pixel", heads: ["value", "share"], limit: 6 }) : h("p.note", {}, `at row ${e.winner.row}, column ${e.winner.col}${e.ties ? `, and ${e.ties} others just as large: they share the gradient` : ""}`),
       e.mean ? sumLine([["Σ", "sum", e.sum], ["÷", "pixels", e.count], ["=", "", e.value, true]]) : sumLine([["max", "", e.value, true]]), check()];
     case "steps": return [h("h3", {}, "Step by step"),
       h("ol.steps", {}, e.lines.map(([name, says, v], n) => h("li", {}, h("b.step-name", {}, name), h("span", {}, says), h("b", { class: n === e.lines.length - 1 ? "strong" : "", title: exact(v) }, fmt(v))))), check()];
@@ -460,7 +466,7 @@ function verdictOf(app, e, options = {}) {
   const { net, state } = app, tolerance = net.notes.some((n) => n.includes("11 bits")) ? 2e-2 : 1e-4;
   if (state.mode === "backward") {
     if (e.uses > 1 && e.form) return h("p.verdict", {}, `This is one of ${e.uses} ways: together they give `, h("b", {}, fmt(e.real)), ".");
-    const stored = net.nodes[e.node.inputs?.[state.which] ?? 0]?.dy !== null && !net.changed && net.target === net.target0;
+    const stored = net.nodes[e.node.inputs?.[state.which] ?? 0]?.dy !== null && net.asStored;
     return verdict(e.value, e.real, { tolerance, says: stored ? "minicnn says" : "the page’s backward pass says", ...options });
   }
   const changed = net.alternatives.has(e.node.id);
@@ -566,17 +572,17 @@ function weightGradients(app) {
   const head = h("div.pickers", {}, h("label", {}, "weight ", h("select", { value: name, "data-focus": "wname", "aria-label": "Weight", onchange: (e) => app.set({ weight: { name: e.target.value, at: [] } }) }, names.map((n) => h("option", { value: n, selected: n === name ? true : null }, n)))), p.shape.map((_, a) => axis(a, labels[a])));
   if (!found) return h("div.arithmetic.wide", {}, head, h("p.void", {}, "Only some kernels are in this page: this gradient cannot be taken apart."));
   const maps = dz.shape.length === 3, best = [...found.terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product))[0];
-  const kernel = p.shape.length === 4 && p.shape[0] * p.shape[1] > 1 ? numberGrid(p.shape[0], p.shape[1], (i, j) => {
-    const e = explainWeight(net, id, name, [i, j, at[2], at[3]]);
-    return { value: e.total, mark: i === at[0] && j === at[1] ? "won" : "", onclick: () => pick([i, j, at[2], at[3]]) };
-  }, Math.max(1e-12, ...[...Array(p.shape[0] * p.shape[1]).keys()].map((k) => Math.abs(explainWeight(net, id, name, [Math.floor(k / p.shape[1]), k % p.shape[1], at[2], at[3]]).total))), { label: "Gradient of the kernel" }) : null;
+  const [kh, kw] = p.shape, spatial = p.shape.length === 4 && kh * kw > 1;
+  const entries = spatial ? Array.from({ length: kh * kw }, (_, k) => explainWeight(net, id, name, [Math.floor(k / kw), k % kw, at[2], at[3]]).total) : [];
+  const most = Math.max(1e-12, ...entries.map(Math.abs));
+  const kernel = spatial ? numberGrid(kh, kw, (i, j) => ({ value: entries[i * kw + j], mark: i === at[0] && j === at[1] ? "won" : "", onclick: () => pick([i, j, at[2], at[3]]) }), most, { label: "Gradient of the kernel" }) : null;
   const marks = best && maps ? [cellMark(best.xrow, best.xcol)] : [];
   const inChannel = x.shape.length === 3 ? (["kernel", "depthwise_kernel"].includes(name) ? (node.type === "Conv2D" ? Math.floor(at[3] / (p.shape[3] / (net.layer(id).config.groups ?? 1))) * p.shape[2] + at[2] : at[2]) : Math.min(at.at(-1), x.shape[2] - 1)) : 0;
   const outUnit = name === "depthwise_kernel" ? 0 : node.type === "DepthwiseConv2D" && name === "kernel" ? at[2] * p.shape[3] + at[3] : at.at(-1);
   return [
     side(app, { caption: `in: ${net.nodes[node.inputs[0]].name}`, note: x.shape.length === 3 ? `channel ${inChannel}` : "", id: node.inputs[0], a: x, channel: inChannel, marks: name === "bias" || name === "beta" ? [] : marks, label: "The input" }),
-    h("div.arithmetic", { "data-form": "weight" }, h("h3", {}, `How the loss changes with ${name}[${at.join(", ")}]`), head, kernel ? h("div.taps", {}, h("div.tap-row", {}, h("div.grid-of", {}, h("small", {}, `gradient of this ${p.shape[0]}×${p.shape[1]} kernel: click an entry`), kernel))) : null,
-      termTable(found.terms, { heads: name === "bias" || name === "beta" ? ["1", "dL/dz"] : ["input", "dL/dz"], limit: 8, name: (t) => (maps ? `output (${t.row}, ${t.col})` : "this example") }),
+    h("div.arithmetic", { "data-form": "weight" }, h("h3", {}, `How the loss changes with ${name}[${at.join(", ")}]`), head, kernel ? h("div.taps", {}, h("div.tap-row", {}, h("div.grid-of", {}, h("small", {}, `gradient of this ${kh}×${kw} kernel${unitFor(most)[1]}: click an entry`), kernel))) : null,
+      termTable(found.terms, { heads: name === "bias" || name === "beta" ? ["1", "dL/dz"] : ["input", "dL/dz"], limit: innerHeight > 860 ? 10 : 5, name: (t) => (maps ? `output (${t.row}, ${t.col})` : "this example") }),
       sumLine([["Σ", `${found.terms.length} products`, found.total, true]]),
       verdict(found.total, found.real, { without: node.trainable ? "The page computed this sum itself." : "The layer is frozen, so training does not use this gradient." })),
     side(app, { caption: `dL/dz of ${node.name}`, note: maps ? `map ${outUnit}` : "", id: -1, a: dz, channel: outUnit, marks: best && maps ? [cellMark(best.row, best.col)] : [], label: "The gradient of the output" }),
@@ -684,7 +690,7 @@ const PRESETS = {
 function whatIf(app) {
   const { net, state } = app, id = state.node, node = net.nodes[id], layer = net.layer(id), at = state.at;
   const source = node.inputs[0], x = id ? net.y(source) : null, parts = [], kernelName = layer.params.kernel ? "kernel" : layer.params.depthwise_kernel ? "depthwise_kernel" : null;
-  const numberInput = (value, label, key, apply, wide) => h("input.what", { type: "number", step: "any", value: +(+value).toPrecision(5), "aria-label": label, "data-focus": key, class: wide ? "what wide" : "what", onchange: (e) => { const v = Number(e.target.value); if (Number.isFinite(v) && e.target.value !== "") apply(v); } });
+  const numberInput = (value, label, key, apply, wide) => h("input.what", { type: "number", step: "any", value: +(+value).toPrecision(4), "aria-label": label, "data-focus": key, class: wide ? "what wide" : "what", onchange: (e) => { const v = Number(e.target.value); if (Number.isFinite(v) && e.target.value !== "") apply(v); } });
   if (kernelName) {
     const p = layer.params[kernelName], depth = p.shape.length === 4;
     const plain = node.type === "Conv2D" || node.type === "Dense";
