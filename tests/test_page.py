@@ -46,7 +46,7 @@ def opened(browser):
         contexts.append(context)
         tab = context.new_page()
         tab.on("console", lambda m: complaints.append(f"console {m.type}: {m.text}"))
-        tab.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        tab.on("pageerror", lambda error: complaints.append(f"error: {error.stack}"))
         tab.on("dialog", lambda d: (complaints.append(f"dialog: {d.message}"), d.dismiss()))
         tab.on(
             "request",
@@ -136,6 +136,11 @@ def wait(tab, expression, argument=None, seconds=20):
         tab.wait_for_timeout(20)
 
 
+def go_backward(tab):
+    tab.get_by_role("button", name="Backward").click()
+    wait(tab, "document.querySelector('[data-focus=mode-backward]').ariaPressed === 'true'")
+
+
 def numbers(tab, expression, argument=None):
     return np.array(tab.evaluate(f"(a) => {expression}", argument), float)
 
@@ -203,7 +208,7 @@ def test_gradients_of_pixels_and_weights_are_minicnn_s(everything, opened):
     dx, grads = loss_gradients(model, x, 2)
     tab = opened(path)
     rng = np.random.default_rng(2)
-    tab.get_by_role("button", name="Backward").click()
+    go_backward(tab)
     ids = tab.evaluate("Object.fromEntries(page.net.nodes.map((n) => [n.name, n.id]))")
     places = [[int(rng.integers(n)) for n in x.shape[1:]] for _ in range(10)]
     found = numbers(tab, "a.map((at) => page.explainInput(page.net, 1, at).value)", places)
@@ -224,7 +229,7 @@ def test_gradients_of_pixels_and_weights_are_minicnn_s(everything, opened):
 def test_every_layer_explains_its_input_s_gradient(everything, opened):
     _, _, path = everything
     tab = opened(path)
-    tab.get_by_role("button", name="Backward").click()
+    go_backward(tab)
     for name in tab.evaluate("page.net.nodes.slice(1).map((n) => n.name)"):
         tab.evaluate("page.overview()")
         open_layer(tab, name)
@@ -250,7 +255,7 @@ def test_the_loss_and_another_class_of_it(everything, opened):
     model, x, path = everything
     p = model.forward(x)[0][0]
     tab = opened(path)
-    tab.get_by_role("button", name="Backward").click()
+    go_backward(tab)
     assert "loss" in tab.locator(".outcome").inner_text()
     assert tab.evaluate("page.net.loss()") == pytest.approx(-np.log(p[2]), rel=1e-4)
     tab.get_by_label("The class of the loss").select_option("0")
@@ -431,7 +436,7 @@ def test_another_pixel_of_the_photo_changes_the_classes(tmp_path, opened):
     x[0, 4, 5] = 900
     wanted = functional.softmax(model.forward(x)[0])[0]
     np.testing.assert_allclose(class_probabilities(tab), wanted, rtol=2e-4, atol=1e-6)
-    tab.get_by_role("button", name="Backward").click()  # gradients of the changed network
+    go_backward(tab)  # gradients of the changed network
     y, tape = model.forward(x)
     p = functional.softmax(y)
     p[0, tab.evaluate("page.net.target")] -= 1
@@ -474,7 +479,7 @@ def test_everything_can_be_done_with_the_keyboard(everything, opened):
     tab.keyboard.press("ArrowRight")
     assert tab.evaluate("page.state.at[2]") == 2
     tab.keyboard.press("b")
-    wait(tab, "page.state.mode === 'backward'")
+    wait(tab, "document.querySelector('[data-focus=mode-backward]').ariaPressed === 'true'")
     tab.keyboard.press("Escape")
     assert tab.locator(".overview").count() == 1
     assert tab.evaluate("document.activeElement.dataset.layer") == "conv"

@@ -66,7 +66,7 @@ function createApp(net) {
       h("h2", {}, "What you see"), h("p", {}, "Sums are computed in this page with 64 bits and set beside what minicnn computed with 32: they agree but for rounding. Point at a number for all of its digits. Orange is above zero, blue below, the ground is zero."),
       net.notes.length ? [h("h2", {}, "What is left out"), net.notes.map((note) => h("p", {}, note))] : null,
       h("form", { method: "dialog" }, h("button.primary", {}, "Close")));
-    root.append(dialog);
+    document.body.append(dialog);
     dialog.addEventListener("close", () => { dialog.remove(); root.querySelector('[data-focus="help"]')?.focus(); });
     dialog.showModal();
   }
@@ -185,11 +185,11 @@ function createApp(net) {
 
   app.setMode = async (mode) => {
     stop();
+    // What is shown stays until all gradients are there.
+    if (mode === "forward") work++;
+    else if (!(await gradients())) return;
     state.mode = mode;
-    if (mode === "backward") {
-      if (state.view === "layer" && state.node === 0) state.node = net.nodes[0].consumers[0];
-      await gradients();
-    }
+    if (mode === "backward" && state.view === "layer" && state.node === 0) state.node = net.nodes[0].consumers[0];
     if (state.view === "layer") settle();
     render();
     say(mode === "backward" ? "Backward: gradients of the loss" : "Forward");
@@ -201,12 +201,13 @@ function createApp(net) {
     await net.prepareBackward(() => mine === work);
     clearTimeout(slow);
     if (mine === work) state.busy = "";
+    return mine === work;
   }
 
   app.setTarget = async (k) => {
     net.target = k;
     net.forget();
-    await gradients();
+    if (!(await gradients())) return;
     render();
     say(`loss of ${net.className(k)}: ${fmt(net.loss())}`);
   };
@@ -324,7 +325,7 @@ function createApp(net) {
   // -- keys ----------------------------------------------------------------------------------------------------
 
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || root.querySelector("dialog[open]")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const typing = ["INPUT", "SELECT"].includes(event.target.tagName), pressing = event.target.tagName === "BUTTON";
     if (event.key === "Escape" && state.view === "layer") return app.overview();
     if (typing) return;

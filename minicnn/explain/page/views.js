@@ -151,7 +151,7 @@ function card(app, item, { x, y, wide, thumb, many }) {
   const frame = { width: `${wide}px`, height: `${many * (thumb + 4) - 4}px` };
   if (!value) thumbs.push(h("span.void", {}, back ? "no gradient" : "left out"));
   else if (shape.length === 3) {
-    const ratio = Math.min(1, shape[0] / shape[1]) || 1, style = { width: `${thumb}px`, height: `${thumb * ratio}px` };
+    const longer = Math.max(shape[0], shape[1]), style = { width: `${Math.max(8, (thumb * shape[1]) / longer)}px`, height: `${Math.max(8, (thumb * shape[0]) / longer)}px` };
     const photo = isPhoto(net, id) && !back;
     const list = photo ? [-1, 0, 1, 2] : strongest(value, many);
     list.slice(0, many).forEach((k) => thumbs.push(lazyPicture(() => picture(net, id, value, k), { style, "data-map": k, title: k < 0 ? "the photo" : `map ${k}` })));
