@@ -16,7 +16,7 @@ from minicnn import Input, Model, Sequential, functional, layers
 from minicnn.explain import page as page_room
 from minicnn.explain.page import build
 
-# -- a browser ---------------------------------------------------------------------------------------
+# -- a browser -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def opened(browser):
     assert complaints == []
 
 
-# -- models ------------------------------------------------------------------------------------------
+# -- models ----------------------------------------------------------------------------------------
 
 
 def every_layer():
@@ -145,7 +145,7 @@ def numbers(tab, expression, argument=None):
     return np.array(tab.evaluate(f"(a) => {expression}", argument), float)
 
 
-# -- what it shows is what minicnn computed --------------------------------------------------------------
+# -- what it shows is what minicnn computed --------------------------------------------------------
 
 
 def test_each_layer_opens_with_a_click_and_says_what_minicnn_says(everything, opened):
@@ -190,7 +190,10 @@ def test_padded_taps_are_marked_and_count_for_nothing(everything, opened):
     tab.evaluate("page.moveTo([6, 6, 0])")
     assert tab.locator(".grid-of .padded").count() == 3 * 5 * 2  # patch and products
     window = functional.conv2d(
-        model.forward(x)[1]["pad"].y, model.get_layer("conv").kernel.value, strides=2, padding="same"
+        model.forward(x)[1]["pad"].y,
+        model.get_layer("conv").kernel.value,
+        strides=2,
+        padding="same",
     )
     total = tab.evaluate("page.explain(page.net, page.state.node, [6, 6, 0]).total")
     assert total == pytest.approx(float(window[0, 6, 6, 0]), rel=1e-4)
@@ -241,9 +244,11 @@ def test_every_layer_explains_its_input_s_gradient(everything, opened):
         """page.net.nodes.slice(0, -1).map((node) => {
             const dy = page.net.dy(node.id), at = page.net.shape(node.id).map((n) => n >> 1);
             let sum = 0;
-            for (const next of new Set(node.consumers)) page.net.nodes[next].inputs.forEach((i, k) => {
-                if (i === node.id) sum += page.explainInput(page.net, next, at, k).value;
-            });
+            for (const next of new Set(node.consumers)) {
+                page.net.nodes[next].inputs.forEach((i, k) => {
+                    if (i === node.id) sum += page.explainInput(page.net, next, at, k).value;
+                });
+            }
             const o = at.reduce((o, v, i) => o * dy.shape[i] + v, 0);
             return Math.abs(sum - dy.data[o]) / (Math.max(...dy.data.map(Math.abs)) || 1);
         })""",
@@ -265,7 +270,7 @@ def test_the_loss_and_another_class_of_it(everything, opened):
     np.testing.assert_allclose(found, dx, rtol=1e-3, atol=1e-4 * np.abs(dx).max())
 
 
-# -- the arithmetic in the page, layer by layer --------------------------------------------------------------
+# -- the arithmetic in the page, layer by layer ----------------------------------------------------
 
 
 def random_layers():
@@ -276,9 +281,16 @@ def random_layers():
         padding, activation = pick("same", "valid"), pick("linear", "relu", "sigmoid", "tanh")
         kernel = (int(rng.integers(1, 5)), int(rng.integers(1, 4)))
         strides = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
-        dilation = (1, 1) if max(strides) > 1 else (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+        dilation = (
+            (1, 1) if max(strides) > 1 else (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+        )
         window = {"padding": padding, "strides": strides}
-        more = {**window, "dilation_rate": dilation, "activation": activation, "use_bias": number % 3 > 0}
+        more = {
+            **window,
+            "dilation_rate": dilation,
+            "activation": activation,
+            "use_bias": number % 3 > 0,
+        }
         groups = pick(1, 1, 2, 4)
         kinds = [
             lambda k=kernel, m=more, g=groups: layers.Conv2D(8, k, groups=g, **m),
@@ -311,7 +323,8 @@ def spec(layer):
         "type": type(layer).__name__,
         "config": json.loads(json.dumps(layer.get_config(), default=str)),
         "params": {
-            v.name: {"shape": list(v.shape), "data": v.value.ravel().tolist()} for v in layer.weights
+            v.name: {"shape": list(v.shape), "data": v.value.ravel().tolist()}
+            for v in layer.weights
         },
     }
 
@@ -322,19 +335,28 @@ def test_the_engine_agrees_with_minicnn_for_random_layers(everything, opened):
     for layer in random_layers():
         x = np.round(rng.normal(size=(1, 9, 8, 4)), 1).astype("float32")  # with ties
         layer.forward(x)
-        layer.set_weights([rng.uniform(0.2, 1, w.shape) * rng.choice([-1, 1]) if "variance" not in w.path
-                           else rng.uniform(0.5, 2, w.shape) for w in layer.weights])  # fmt: skip
+        signs = [1 if "variance" in w.path else rng.choice([-1, 1], w.shape) for w in layer.weights]
+        layer.set_weights([rng.uniform(0.2, 1, w.shape) * s for w, s in zip(layer.weights, signs)])
         y, cache = layer.forward(x)
         dy = rng.normal(size=y.shape).astype("float32")
         dx, grads = layer.backward(dy, cache)
         found = tab.evaluate(
             """([layer, shape, x, outShape, dy]) => {
+                const plain = (a) => Array.from(a.data);
                 const X = page.array(shape, Float32Array.from(x)), out = page.forward(layer, [X]);
-                const got = page.backward(layer, [X], { ...out, z: out.z ?? out.y }, page.array(outShape, Float32Array.from(dy)));
-                return { shape: out.y.shape, y: Array.from(out.y.data), dx: Array.from(got.dxs[0].data),
-                    grads: Object.fromEntries(Object.entries(got.grads).map(([k, v]) => [k, Array.from(v.data)])) };
+                const DY = page.array(outShape, Float32Array.from(dy));
+                const got = page.backward(layer, [X], { ...out, z: out.z ?? out.y }, DY);
+                const grads = Object.entries(got.grads).map(([k, v]) => [k, plain(v)]);
+                return { shape: out.y.shape, y: plain(out.y), dx: plain(got.dxs[0]),
+                    grads: Object.fromEntries(grads) };
             }""",
-            [spec(layer), list(x.shape[1:]), x.ravel().tolist(), list(y.shape[1:]), dy.ravel().tolist()],
+            [
+                spec(layer),
+                list(x.shape[1:]),
+                x.ravel().tolist(),
+                list(y.shape[1:]),
+                dy.ravel().tolist(),
+            ],
         )
         what = f"{layer.label} {layer.get_config()}"
         assert tuple(found["shape"]) == y.shape[1:], what
@@ -347,7 +369,7 @@ def test_the_engine_agrees_with_minicnn_for_random_layers(everything, opened):
             )
 
 
-# -- what if -------------------------------------------------------------------------------------------------
+# -- what if ---------------------------------------------------------------------------------------
 
 
 def small_cnn(strides=1, padding="same"):
@@ -375,9 +397,7 @@ def class_probabilities(tab):
 def changed(tab, act):
     before = tab.evaluate("Number(document.getElementById('app').dataset.computed ?? 0)")
     act()
-    wait(
-        tab, "(n) => Number(document.getElementById('app').dataset.computed ?? 0) > n", before
-    )
+    wait(tab, "(n) => Number(document.getElementById('app').dataset.computed ?? 0) > n", before)
 
 
 def test_what_if_agrees_with_minicnn(tmp_path, opened):
@@ -446,7 +466,8 @@ def test_another_pixel_of_the_photo_changes_the_classes(tmp_path, opened):
 
 
 def test_a_change_that_does_not_fit_the_next_layer_is_told(tmp_path, opened):
-    model = Sequential([Input((8, 8, 3)), layers.Conv2D(2, 3, name="conv"), layers.Flatten(), layers.Dense(2)])  # fmt: skip
+    convolution = layers.Conv2D(2, 3, name="conv")
+    model = Sequential([Input((8, 8, 3)), convolution, layers.Flatten(), layers.Dense(2)])
     tab = opened(build(model, photo((8, 8, 3)), tmp_path / "page.html"))
     open_layer(tab, "conv")
     tab.get_by_role("tab", name="What if").click()
@@ -454,7 +475,7 @@ def test_a_change_that_does_not_fit_the_next_layer_is_told(tmp_path, opened):
     assert "expects 72 features" in tab.locator(".results").inner_text()
 
 
-# -- keys, colours, phones ---------------------------------------------------------------------------------------
+# -- keys, colours, phones -------------------------------------------------------------------------
 
 
 def test_everything_can_be_done_with_the_keyboard(everything, opened):
@@ -514,8 +535,8 @@ def test_it_fits_and_everything_has_a_name(everything, opened, width, height, sc
                 tab.evaluate(f"page.set({{ tab: '{choice}' }})")
                 assert tab.evaluate("document.documentElement.scrollWidth") <= width
                 nameless = tab.evaluate(
-                    """[...document.querySelectorAll('button, select, input, canvas, svg, img')].filter((e) =>
-                        !(e.ariaLabel || e.textContent.trim() || e.closest('[aria-hidden=true]')
+                    """[...document.querySelectorAll('button, select, input, canvas, svg, img')]
+                        .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.closest('[aria-hidden=true]')
                           || e.alt !== undefined || e.closest('label'))).map((e) => e.outerHTML)"""
                 )
                 assert nameless == []
@@ -552,14 +573,20 @@ def test_the_field_of_a_cell_is_what_pixels_change_it(tmp_path, opened):
     assert "rows 3–10 and columns 0–4" in note
 
 
-# -- what may stand in a page ---------------------------------------------------------------------------------------
+# -- what may stand in a page ----------------------------------------------------------------------
 
 
 def test_text_from_files_stays_text(tmp_path, opened):
     evil = '</script><img src=x onerror="window.hacked=1"><!--'
-    model = Sequential([Input((6, 6, 3)), layers.Conv2D(2, 3, name="<img src=x onerror='hacked=1'> & \u2028"), layers.Flatten(), layers.Dense(2)])  # fmt: skip
+    name = "<img src=x onerror='hacked=1'> & \u2028"
+    convolution = layers.Conv2D(2, 3, name=name)
+    model = Sequential([Input((6, 6, 3)), convolution, layers.Flatten(), layers.Dense(2)])
     path = build(
-        model, photo((6, 6, 3)), tmp_path / "page.html", class_names=[evil, "{{script}}"], title=evil
+        model,
+        photo((6, 6, 3)),
+        tmp_path / "page.html",
+        class_names=[evil, "{{script}}"],
+        title=evil,
     )
     tab = opened(path)
     for mode in ("forward", "backward"):
@@ -593,7 +620,9 @@ def test_what_does_not_fit_is_left_out_and_told(tmp_path, opened):
         told.update(notes)
         assert all(note in tab.locator(".notes").inner_text() for note in notes)
         for name in ("block1_conv", "block2_sepconv", "dense"):
-            number = tab.evaluate("(n) => page.net.nodes.find((m) => m.name.startsWith(n)).id", name)
+            number = tab.evaluate(
+                "(n) => page.net.nodes.find((m) => m.name.startsWith(n)).id", name
+            )
             y = next(e.y for e in tape.entries if e.layer.name.startswith(name))[0]
             tab.evaluate(f"page.openLayer({number})")
             at = tab.evaluate("page.state.at")
@@ -632,7 +661,8 @@ def test_a_small_cnn_takes_less_than_five_megabytes():
 
 
 def test_nested_models_are_laid_open(tmp_path, opened):
-    inner = Sequential([Input((8, 8, 3)), layers.Conv2D(4, 3, name="inside"), layers.ReLU()], name="base")  # fmt: skip
+    convolution = layers.Conv2D(4, 3, name="inside")
+    inner = Sequential([Input((8, 8, 3)), convolution, layers.ReLU()], name="base")
     inputs = Input((8, 8, 3))
     x = layers.Add()([inner(inputs), inner(layers.Rescaling(0.5)(inputs))])
     model = Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
@@ -678,7 +708,7 @@ def test_a_single_score(tmp_path, opened, activation):
         assert tab.locator(".tick.off").count() == 0
 
 
-# -- bad input -------------------------------------------------------------------------------------------------------
+# -- bad input -------------------------------------------------------------------------------------
 
 
 def _with_nan():
@@ -710,7 +740,12 @@ def _overflowing():
             {"y": "d", "class_names": ["a", "b", "c"]},
             "no class 'd'. There is a, b, c",
         ),
-        (lambda: Sequential([Input((4,)), layers.Dense(2)]), np.zeros((1, 4)), {}, "look at pictures"),
+        (
+            lambda: Sequential([Input((4,)), layers.Dense(2)]),
+            np.zeros((1, 4)),
+            {},
+            "look at pictures",
+        ),
     ],
 )
 def test_bad_input_ends_in_one_sentence(make, x, options, message):

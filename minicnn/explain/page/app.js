@@ -82,13 +82,14 @@ function createApp(net) {
   const looked = () => (state.view !== "layer" ? null : backward_() ? net.dy(source()) : net.y(state.node));
 
   // The cell with the largest number, of this channel or of all.
-  function strongestCell(a, channel = null) {
+  // `kept`: the maps whose kernels are in the page.
+  function strongestCell(a, channel = null, kept = null) {
     if (!a) return null;
-    const channels = a.shape.at(-1), signed = backward_();
+    const channels = a.shape.at(-1), signed = backward_(), here = kept && channel === null ? new Set(kept) : null;
     let best = -1, most = -Infinity;
     for (let o = channel ?? 0; o < a.data.length; o += channel === null || a.shape.length !== 3 ? 1 : channels) {
       const v = signed ? Math.abs(a.data[o]) : a.data[o];
-      if (v > most) { most = v; best = o; }
+      if (v > most && (!here || here.has(o % channels))) { most = v; best = o; }
     }
     return unravel(a.shape, Math.max(best, 0));
   }
@@ -99,7 +100,8 @@ function createApp(net) {
     const y = net.y(state.node), dx = backward_() ? net.dy(source()) : null;
     if (channel !== null && channel < 0) channel = 0;
     const map = (a) => (a?.shape.length === 3 && channel !== null ? Math.min(channel, a.shape[2] - 1) : null);
-    if (!backward_() && y) state.at = strongestCell(y, map(y));
+    const kept = Object.values(node.params).find((p) => p.kept)?.kept;
+    if (!backward_() && y) state.at = strongestCell(y, map(y), kept);
     else state.at = state.at && y ? clampAt(y.shape.map((_, i) => state.at[i] ?? 0), y.shape) : node.shape.map(() => 0);
     if (backward_()) state.inAt = strongestCell(dx, map(dx)) ?? net.shape(source() ?? 0).map(() => 0);
     state.inChannel = state.outChannel = state.term = state.pixel = null;

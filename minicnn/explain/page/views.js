@@ -95,7 +95,7 @@ export function overview(app) {
   const lanes = Math.max(...items.map((i) => i.lane)) + 1, columns = Math.max(...items.map((i) => i.column)) + 1;
   const narrow = innerWidth < 821, room = innerWidth - (narrow ? 0 : 330), tall = Math.max(360, innerHeight - 165);
   // As wide as the window allows if all columns fit into it; else they scroll.
-  const fits = !narrow && columns * 96 <= room, gap = fits && room / columns > 150 ? 64 : 50;
+  const fits = !narrow && columns * 96 <= room, gap = fits ? (room / columns > 150 ? 64 : 50) : items.some((i) => i.folded) ? 70 : 58;
   const wide = fits ? Math.floor(Math.min(104, room / columns - gap)) : narrow ? 56 : 64, thumb = wide, stepX = wide + gap;
   const many = narrow ? (lanes > 1 ? 2 : 4) : Math.max(2, Math.min(8, Math.floor((tall / lanes - 76) / (thumb + 4))));
   const laneY = many * (thumb + 4) + 74;
@@ -256,6 +256,7 @@ function filmstrip(app) {
   const about = back ? net.nodes[id].inputs[state.which] ?? 0 : id, a = back ? net.dy(about) : net.y(id);
   if (!a || a.shape.length !== 3) return null;
   const chosen = back ? state.inAt?.[2] : state.at[2];
+  const kept = back ? null : Object.values(net.nodes[id].params).find((p) => p.kept)?.kept;
   return h("div.film", { role: "listbox", "aria-label": back ? `Gradients of the maps that go into ${net.nodes[id].name}` : `Maps of ${net.nodes[id].name}`, tabindex: 0, "data-focus": "film", "data-scroll": "film",
     "aria-activedescendant": `film-${chosen}`,
     onkeydown: (event) => {
@@ -265,7 +266,7 @@ function filmstrip(app) {
         app.chooseMap(Math.max(0, Math.min(a.shape[2] - 1, chosen + by)));
       }
     } },
-  Array.from({ length: a.shape[2] }, (_, k) => h(`span.frame${k === chosen ? ".chosen" : ""}`, { role: "option", id: `film-${k}`, "aria-selected": String(k === chosen), "aria-label": `map ${k}`, onclick: () => app.chooseMap(k) },
+  Array.from({ length: a.shape[2] }, (_, k) => h(`span.frame${k === chosen ? ".chosen" : ""}${kept && !kept.includes(k) ? ".dim" : ""}`, { role: "option", id: `film-${k}`, "aria-selected": String(k === chosen), "aria-label": `map ${k}`, onclick: () => app.chooseMap(k) },
     lazyPicture(() => mapPicture(a, k, topFor(a))), h("small", {}, k))));
 }
 
