@@ -510,6 +510,29 @@ def test_everything_can_be_done_with_the_keyboard(everything, opened):
     assert tab.get_by_role("dialog").count() == 0
 
 
+def test_the_largest_terms_lead_to_the_photo_and_to_the_loss(everything, opened):
+    _, _, path = everything
+    tab = opened(path)
+    open_layer(tab, "softmax")
+    seen = ["softmax"]
+    while seen[-1] != "photo":
+        follow = tab.locator(".follow")
+        name = re.search(r"comes from (\w+),", follow.inner_text())[1]
+        follow.click()
+        assert tab.locator(".layer-head h2").inner_text().split()[0] == name
+        assert tab.locator(".tick.off").count() == 0
+        seen.append(name)
+    assert len(seen) > 10
+    go_backward(tab)
+    tab.evaluate("page.openLayer(1)")
+    while tab.locator(".follow").count():
+        before = tab.evaluate("page.state.node")
+        tab.locator(".follow").click()
+        assert tab.evaluate("page.state.node") > before
+        assert tab.locator(".tick.off").count() == 0
+    assert "comes from the loss" in tab.locator(".arithmetic").inner_text()
+
+
 def test_play_slides_the_window(everything, opened):
     tab = opened(everything[2])
     open_layer(tab, "conv")
@@ -536,8 +559,9 @@ def test_it_fits_and_everything_has_a_name(everything, opened, width, height, sc
                 assert tab.evaluate("document.documentElement.scrollWidth") <= width
                 nameless = tab.evaluate(
                     """[...document.querySelectorAll('button, select, input, canvas, svg, img')]
-                        .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.closest('[aria-hidden=true]')
-                          || e.alt !== undefined || e.closest('label'))).map((e) => e.outerHTML)"""
+                        .filter((e) => !(e.ariaLabel || e.textContent.trim()
+                          || e.closest('[aria-hidden=true]') || e.alt !== undefined
+                          || e.closest('label'))).map((e) => e.outerHTML)"""
                 )
                 assert nameless == []
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")

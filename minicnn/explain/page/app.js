@@ -125,6 +125,16 @@ function createApp(net) {
     say(`${net.nodes[id].name}, ${net.nodes[id].type}`);
   };
 
+  // Open a layer at a certain number: of its output, or (backward) of its input.
+  app.openAt = (id, at, which = 0) => {
+    app.openLayer(id);
+    state.which = which;
+    if (backward_()) state.inAt = at; else state.at = at;
+    state.tab = "number";
+    render();
+    tell();
+  };
+
   app.overview = () => {
     stop();
     const id = state.node, wasIn = state.view === "layer";
@@ -309,9 +319,9 @@ function createApp(net) {
         });
         await breathe();
       }
-      const g = got.get(0)?.data, rms = Math.sqrt(g.reduce((s, v) => s + v * v, 0) / g.length) || 1, by = (0.055 * (high - low)) / rms;
+      const g = got.get(0)?.data, rms = Math.sqrt(g.reduce((s, v) => s + v * v, 0) / g.length) || 1, by = (0.04 * (high - low) * (1 - step / (2 * steps))) / rms;
       for (let i = 0; i < g.length; i++) x.data[i] = Math.max(low, Math.min(high, x.data[i] + Math.max(-3, Math.min(3, g[i] / rms)) * rms * by));
-      if (step % 4 === 3 && step < steps - 4) smooth(x);
+      if (step % 2 && step < steps - 2) smooth(x);
     }
   }
 

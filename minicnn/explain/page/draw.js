@@ -46,6 +46,7 @@ export function inkOn(v, top) {
 // The same for the small cells of a grid: v / unit in at most six signs.
 export function cellText(v, unit) {
   if (Number.isNaN(v)) return "–";
+  if (unit === 1 && Number.isInteger(v)) return String(v).replace("-", "−");
   const s = v / unit, a = Math.abs(s);
   return (s === 0 ? "0" : s.toFixed(a >= 999.5 ? 0 : a >= 99.95 ? 1 : a >= 9.995 || unit !== 1 ? 2 : 3)).replace("-", "−");
 }

@@ -1,6 +1,6 @@
 // The two views, the whole network and one layer, and what stands in the layer's middle.
 import { activationOf, layerWindow, paddingOf, place, size } from "./engine.js";
-import { explain, explainInput, explainLoss, explainWeight, missing, offsetOf, softmaxLines, unravel } from "./explain.js";
+import { explain, explainInput, explainLoss, explainWeight, largestTerm, missing, offsetOf, softmaxLines, unravel } from "./explain.js";
 import { colourPicture, count, exact, fmt, h, legend, mapPicture, percent, shapeText, topOf, unitFor, vectorPicture, vectorShape } from "./draw.js";
 import { bar, curve, mapView, numberGrid, sumLine, termTable, verdict } from "./cells.js";
 
@@ -394,7 +394,7 @@ function forwardNumber(app) {
   return [
     side(app, { caption: `in: ${net.nodes[source].name}`, note: x ? `${shapeText(x.shape)}${n > 1 ? `, channel ${channel}${photo ? ` (${["red", "green", "blue"][channel] ?? channel})` : ""}` : ""}` : "", id: source, a: x, channel: channel ?? 0, marks, pad,
       label: `Input of ${node.name}`, chooser: chooser(app, source, n, channel, free ? (k) => app.set({ inChannel: k }) : null) }),
-    h("div.arithmetic", { "data-form": found?.form ?? "none" }, why ? h("p.void", {}, why) : arithmetic(app, found, channel)),
+    h("div.arithmetic", { "data-form": found?.form ?? "none" }, why ? h("p.void", {}, why) : [arithmetic(app, found, channel), follow(app, found)]),
     side(app, { caption: `out: ${node.name}`, note: placeText(at), id, a: y, channel: at[2] ?? 0, marks: [cellMark(r, c)], at,
       onmove: (to) => app.moveTo(to), focus: "out", label: `Output of ${node.name}, ${placeText(at)}: ${fmt(y.data[offsetOf(y.shape, at)])}. Arrow keys move the cell.` }),
   ];
@@ -475,6 +475,20 @@ function verdictOf(app, e, options = {}) {
   return verdict(e.value, e.real, { tolerance, says, ...options });
 }
 
+// On to the number that matters most for this one: towards the photo, or towards the loss.
+function follow(app, e) {
+  const { net, state } = app, back = state.mode === "backward", next = largestTerm(net, e);
+  if (!next || !next.at) return null;
+  if (!back) {
+    const source = e.node.inputs[next.input];
+    return h("button.quiet.follow", { "data-focus": "follow", onclick: () => app.openAt(source, next.at) }, `↤ Its largest term comes from ${net.nodes[source].name}, ${placeText(next.at)}`);
+  }
+  const after = e.node.consumers[0];
+  if (after === undefined) return h("p.note", {}, "This is the last layer: its gradient comes from the loss.");
+  const place_ = e.form === "steps" && net.shape(e.node.id).length < e.at.length ? [e.at.at(-1)] : next.at;
+  return h("button.quiet.follow", { "data-focus": "follow", onclick: () => app.openAt(after, place_, net.nodes[after].inputs.indexOf(e.node.id)) }, `Its largest part comes from ${e.node.name}, ${placeText(place_)} ↦`);
+}
+
 function closing(e) {
   const parts = [["Σ", "products", e.total]];
   if (e.bias !== undefined && !e.back) parts.push(["+", "bias", e.bias], ["=", e.activation === "linear" ? "" : "z", e.z, e.activation === "linear"]);
@@ -550,7 +564,7 @@ function backwardNumber(app) {
   return [
     side(app, { caption: `dL/d ${net.nodes[source].name}`, note: placeText(at), id: -1, a: dx, channel: at[2] ?? 0, marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo(to), focus: "out",
       label: `Gradient of the input of ${node.name}, ${placeText(at)}: ${fmt(dx.data[offsetOf(dx.shape, at)])}. Arrow keys move the cell.`, chooser: chooser(app, source, 1, 0, null) }),
-    h("div.arithmetic", { "data-form": found?.form ?? "none" }, found ? arithmetic(app, found, channel)
+    h("div.arithmetic", { "data-form": found?.form ?? "none" }, found ? [arithmetic(app, found, channel), follow(app, found)]
       : h("p.void", {}, `Only some kernels of ${node.name} are in this page, and all of them send gradients back: the sum cannot be shown.`)),
     side(app, { caption: `dL/dz of ${node.name}`, note: "before the activation" + (out.map ? `, map ${channel}` : ""), id: -1, a: dz, channel: channel ?? 0, marks, label: `Gradient of the output of ${node.name}`,
       chooser: found?.form === "window" && out.channels > 1 ? h("div.chooser", {}, h("span.stepper", {}, h("button", { "aria-label": "Filter before", "data-focus": "f-", onclick: () => app.set({ outChannel: (channel - 1 + out.channels) % out.channels }) }, "‹"),
