@@ -16,7 +16,7 @@ from minicnn.layers.base import KerasTensor, Node
 from minicnn.model import Model
 
 # A model's graph is made anew; how it was compiled is not copied.
-_GRAPH = {"_inputs", "_outputs", "graph_nodes", "_feeds", "_produced_by", "_output_ids", "_layers"}
+_GRAPH = {"_inputs", "_outputs", "graph_nodes", "_uses", "_produced_by", "_output_ids", "_layers"}
 _TRAINING = {"optimizer", "loss", "_metrics", "_metric_identifiers", "_loss_mean", "compiled"}
 _LEFT_OUT = {"nodes", "_inference", *_GRAPH, *_TRAINING}
 
@@ -83,7 +83,7 @@ def _copy_graph(source: Model, clone: Any, found: dict[int, Any]) -> None:
 
 
 def build(layer: Layer, x: Any) -> None:
-    """Make the weights, if there are none yet, for inputs like x."""
+    """Make a copy's weights, if there are none yet, for inputs like x."""
     if not layer.built and not isinstance(layer, InputLayer):
         with undisturbed(layer):
             layer(x)
