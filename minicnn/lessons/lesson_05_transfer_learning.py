@@ -1,0 +1,122 @@
+# %% [markdown]
+# # Lesson 5: Transfer learning
+#
+# *Section 8.5 of the course · 15 minutes to read, 4 seconds to compute*
+#
+# The network of lesson 3 knows six kinds of clothing. We need four others, and we have only **eight
+# pictures** of each. Start from nothing? Or take over what it has already learned to see?
+
+# %%
+import numpy as np
+
+import minicnn as keras
+from minicnn.lessons import PRETRAINED, Lesson, draw
+
+lesson = Lesson(5)
+layers = keras.layers
+network = keras.models.load_model(PRETRAINED, compile=False)
+known = network.metadata["class_names"]
+new = [kind for kind in keras.datasets.CLOTHING_CLASSES if kind not in known]
+preprocess_input = keras.applications.xception.preprocess_input
+
+
+def load(split, count):
+    x, y = lesson.photos(split, new, count)
+    return preprocess_input(x), y
+
+
+x, y = load("train", 8)
+validation = load("validation", 20)
+print("new kinds:", new, x.shape, y.shape)
+
+# %% [markdown]
+# ## Cut off the top
+#
+# A network has two parts. The long first part turns pixels into *features*: is there a sleeve, a
+# hem, a pattern? The last layer turns features into the six classes. We keep the first part, the
+# *base*. (Keras's networks do this with `include_top=False`.)
+#
+# **Before you run this:** look at the summary in lesson 3. Four poolings halve 64 four times. Which
+# shape comes out of the base?
+
+# %%
+base = keras.Model(network.input, network.get_layer("block4_pool").output, name="base")
+features = base.predict(x, verbose=0)
+print(features.shape)
+
+# %% [markdown]
+# For each of 16 places 64 numbers. *Global average pooling* takes the mean over the places: 64
+# numbers for a picture, wherever the sleeve was. This is its *vector*.
+
+# %%
+vectors = features.mean(axis=(1, 2))
+print(vectors.shape)
+by_kind = [vectors[start : start + 8] for start in range(0, 32, 8)]
+lesson.show(draw.maps(by_kind, new, "Vectors: a row for each picture, 64 numbers", columns=1))
+
+# %% [markdown]
+# The base has never seen a shoe, and yet rows of one kind resemble each other. That is what we
+# take over.
+#
+# ## A new head
+#
+# Behind the base we put one `Dense` layer with a score for each new kind. The base is *frozen*:
+# training will not touch it.
+#
+# **Before you run this:** how many parameters does the head have? (64 numbers in, 4 scores out.)
+
+# %%
+def make_model(base):
+    inputs = keras.Input((64, 64, 3))
+    vectors = layers.GlobalAveragePooling2D()(base(inputs, training=False))
+    return keras.Model(inputs, layers.Dense(len(new))(vectors))
+
+
+base.trainable = False
+keras.utils.set_random_seed(0)
+model = make_model(base)
+model.summary()
+
+# %% [markdown]
+# `training=False` keeps the base as it is in use, even while the head learns. That matters for
+# layers that behave differently in training, such as dropout and batch normalization.
+#
+# ## What does "wrong" mean, as a number?
+#
+# Training makes a number smaller, the *loss*. Here it is the **cross-entropy**. `y` says for each
+# picture which kind is right, as a one-hot row: *the labels were made so when they were loaded*
+# (lesson 2). `CategoricalCrossentropy` does not make them; it **takes** such rows and the scores,
+# and returns one number: −log of the probability that the right class got. `Dense` gives scores of
+# any size (*logits*), no probabilities; `from_logits=True` says that the loss has to apply softmax.
+#
+# **Before you run this:** before training it knows nothing about four kinds. If each gets a
+# probability of about 1/4, which loss will it have?
+
+# %%
+loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+scores = model.predict(x, verbose=0)
+print("a label:", y[0], " its scores:", scores[0].round(2))
+print("loss:", float(loss(y, scores)), " log(4):", np.log(4))
+
+# %% [markdown]
+# ## Learn
+#
+# **Before you run this:** guess both accuracies on 80 validation pictures: the new head on the
+# frozen base, and the same network trained from nothing. Chance is 25%.
+
+# %%
+def train(model):
+    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+    return model.fit(x, y, epochs=30, validation_data=validation, verbose=0).history
+
+
+before = base.get_weights()[0].copy()
+transfer = train(model)
+print(f"frozen base, new head: {transfer['val_accuracy'][-1]:.2f}")
+print("the base is as it was:", np.array_equal(before, base.get_weights()[0]))
+
+# %%
+keras.utils.set_random_seed(0)
+scratch_base = keras.models.clone_model(base) if hasattr(keras.models, "clone_model") else None
+
+# %%
