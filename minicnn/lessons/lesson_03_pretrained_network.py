@@ -75,11 +75,19 @@ print("accuracy:", accuracy(preprocess_input(pictures)))
 # %%
 print("pixels 0 to 255:", accuracy(pictures))
 print("pixels 0 to 1:  ", accuracy(pictures / 255))
-p = network.predict(pictures[:20], verbose=0)
-print("how sure it is of its answers for dresses:", p.max(axis=1).round(2)[:8])
 
 # %% [markdown]
-# Wrong, and *sure*. Remember this when a network disappoints you: first look at what goes in.
+# Worse, but not so bad that you would notice on a photo or two: that makes it a mean mistake. How
+# sure is it of its *wrong* answers?
+
+# %%
+for name, inputs in (("-1 to 1", preprocess_input(pictures)), ("0 to 255", pictures)):
+    p = network.predict(inputs, verbose=0)
+    wrong = p.argmax(axis=1) != truth
+    print(f"{name:8}  wrong: {wrong.sum():2} of 120, sure of those: {p[wrong].max(axis=1).mean():.0%}")
+
+# %% [markdown]
+# Remember this when a network disappoints you: first look at what goes in.
 #
 # ## What it cannot say
 #
@@ -95,7 +103,7 @@ answers = p.argmax(axis=1).reshape(len(new), -1)
 for kind, row in zip(new, answers):
     said = np.bincount(row, minlength=len(known))
     print(f"{kind:8}", {known[i]: int(said[i]) for i in np.argsort(-said) if said[i]})
-print(f"sure of it (mean of the largest probability): {p.max(axis=1).mean():.2f}")
+print(f"and how sure it is, on average: {p.max(axis=1).mean():.0%}")
 
 # %%
 some = [0, 20, 40, 60]
@@ -107,8 +115,8 @@ lesson.show(draw.pictures(strangers[some], said, "What the network says to stran
 # it knows; it cannot say "none of these". The same happens with the big networks: ImageNet's 1000
 # classes have a "jersey" but no t-shirt, so a t-shirt is called a jersey.
 #
-# Its answers are not stupid, though: see which kinds it confuses. It knows sleeves and legs. Lesson 5
-# builds on that.
+# Its answers are not stupid, though: t-shirts become shirts, shorts become pants. It knows sleeves
+# and legs. Lesson 5 builds on that.
 #
 # ## A look inside
 #

@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn import datasets, layers, losses, optimizers, seeding
 from minicnn.applications.imagenet import preprocess_input
-from minicnn.model import Sequential
+from minicnn.model import Model, Sequential
 
 PRETRAINED = Path(__file__).with_name("six_clothes.keras")
 KNOWN = ("dress", "hat", "longsleeve", "outwear", "pants", "shirt")
@@ -47,6 +47,21 @@ def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return preprocess_input(np.stack(pictures)), np.repeat(np.arange(len(KNOWN)), count)
 
 
+def scale_features(model: Sequential, x: np.ndarray) -> None:
+    """Make the features that come out of the blocks half a unit large; the probabilities stay.
+
+    What a ReLU's input is divided by, its output is divided by: so the last convolution takes the
+    factor, and the dense layer gives it back. A new head of random weights then begins as one that
+    knows nothing, with a loss near log(classes), not as one that is sure of something wrong.
+    """
+    features = Model(model.inputs[0], model.get_layer("average").output).predict(x, verbose=0)
+    factor = 2 * np.sqrt(np.mean(features**2))
+    convolution, dense = model.get_layer("block4_conv"), model.get_layer("probabilities")
+    convolution.set_weights([w / factor for w in convolution.get_weights()])
+    kernel, bias = dense.get_weights()
+    dense.set_weights([kernel * factor, bias])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw, train, write; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m minicnn.lessons.pretrain")
@@ -71,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model.fit(x, y, epochs=epochs, validation_data=held_out, verbose=2)
     trained = make_network()  # without the optimizer's memory: a third of the size
     trained.set_weights(model.get_weights())
+    scale_features(trained, held_out[0])
     trained.metadata = {"class_names": list(KNOWN), "image_size": [SIZE, SIZE]}
     trained.save(options.output)
     print(f"Wrote {options.output}.")
