@@ -1,0 +1,832 @@
+"""Can this network learn? What to look at before a long training, as a table with advice.
+
+The checks are those that practitioners do by hand (Karpathy, "A Recipe for Training Neural
+Networks", 2019; Stanford's CS231n notes, "Neural Networks Part 3"). Their limits are no laws: they
+stand an order of magnitude or more from where healthy networks usually are.
+
+| check | looked at again when | why |
+|---|---|---|
+| inputs | beyond 30, or within 0.05 of zero, where the first weights are | initializers assume inputs of about unit variance (Glorot and Bengio 2010; He et al. 2015) |
+| loss before training | 1.5 times that of guessing, or less than half of it | equal scores for all classes cost log(classes) |
+| a tiny batch | its loss does not fall by 90 % in so many steps | a network that can't learn 8 examples by heart has a bug |
+| dead ReLUs | more than half of a layer's units are 0 on the whole batch | no gradient passes a unit that is always 0 (CS231n) |
+| activations | a standard deviation below 1e-4 or above 1e3 | signals that fade or grow from layer to layer (He et al. 2015; Mishkin and Matas 2016) |
+| gradients | a layer's, relative to its weights, below 1e-5 of the largest; norms above 1e3 | vanishing and exploding gradients (Glorot and Bengio 2010; Pascanu et al. 2013) |
+| step / weights | outside 1e-5 … 0.3 | "somewhere around 1e-3" is healthy (CS231n); an optimizer's first step may be larger |
+
+Everything runs on copies: the model, its weights and its optimizer stay as they are.
+"""  # noqa: E501 - a table
+
+import copy
+import itertools
+import math
+import sys
+import textwrap
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import losses, optimizers, shapes
+from minicnn.batches import as_arrays, is_arrays, make_batches, take
+from minicnn.callbacks import Callback
+from minicnn.explain import copies, show
+from minicnn.layers import BatchNormalization, Dropout, ReLU
+from minicnn.layers.base import Layer
+from minicnn.model import Model, Tape
+
+Array = np.ndarray
+
+LARGE_INPUT, SMALL_INPUT = 30.0, 0.05
+HIGH_LOSS, LOW_LOSS = 1.5, 0.5  # times the loss of guessing
+LEARNED = 0.1  # of the loss may be left of a tiny batch's
+DEAD = 0.5  # of a layer's units
+FADED, GROWN = 1e-4, 1e3  # standard deviation of a layer's output
+VANISHING = 1e-5  # of the largest layer's gradient / weight
+EXPLODING = 1e3  # norm of a layer's gradient
+SMALL_STEP, LARGE_STEP = 1e-5, 0.3  # step / weight
+
+_SIGNS = {"ok": "✓", "look": "!", "problem": "✗", "skipped": "–"}
+_WIDTH = 100
+
+
+class Check(NamedTuple):
+    """One line: `verdict` is "ok", "look" (unusual), "problem" or "skipped"."""
+
+    name: str
+    verdict: str
+    measured: str
+    sentence: str
+
+
+class LayerHealth(NamedTuple):
+    """One use of a layer, on the whole batch; None where there is no such number."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    mean: float
+    std: float
+    dead: float | None  # share of the units that are 0 for every example and at every place
+    gradient: float | None  # norm of the gradient of the layer's parameters
+    relative: float | None  # of its largest parameter: norm of the gradient / norm of the weights
+    step: float | None  # norm of the optimizer's first step / norm of the weights
+
+
+class Health:
+    """The result: `checks`, `layers`, `passed`, `report["dead ReLUs"]`; prints as tables.
+
+    `passed`: no check is a "problem".
+    """
+
+    def __init__(self, title: str, checks: list[Check], layers: list[LayerHealth]) -> None:
+        self.title, self.checks, self.layers = title, checks, layers
+
+    @property
+    def passed(self) -> bool:
+        return not any(check.verdict == "problem" for check in self.checks)
+
+    def __getitem__(self, name: str) -> Check:
+        for check in self.checks:
+            if check.name == name:
+                return check
+        raise KeyError(f"No check {name!r}: {[check.name for check in self.checks]}.")
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        counts = {
+            kind: sum(check.verdict == kind for check in self.checks)
+            for kind in ("problem", "look")
+        }
+        if not any(counts.values()):
+            return "Healthy: nothing found that would keep it from learning."
+        said = []
+        if counts["problem"]:
+            said.append(f"{show.count(counts['problem'], 'problem')} to solve first (✗)")
+        if counts["look"]:
+            said.append(f"{show.count(counts['look'], 'thing')} to look at (!)")
+        return " and ".join(said) + "."
+
+    _HEADER = (
+        "layer", "output", "mean", "std", "dead ReLUs", "gradient norm", "gradient / weights",
+        "step / weights",
+    )  # fmt: skip
+
+    def _layer_cells(self) -> list[list[str]]:
+        def cell(value: float | None, form: str = ".2g") -> str:
+            return "" if value is None else format(value, form)
+
+        return [
+            [
+                row.name,
+                "×".join(map(str, row.output_shape[1:])) or "1",
+                show.number(row.mean),
+                show.number(row.std),
+                cell(row.dead, ".0%"),
+                cell(row.gradient),
+                cell(row.relative),
+                cell(row.step),
+            ]
+            for row in self.layers
+        ]
+
+    def __str__(self) -> str:
+        width = max(len(check.name) for check in self.checks)
+        lines = [self.title, ""]
+        for check in self.checks:
+            lines.append(f"  {_SIGNS[check.verdict]} {check.name:{width}}  {check.measured}")
+            lines += textwrap.wrap(
+                check.sentence,
+                _WIDTH,
+                initial_indent=" " * (width + 6),
+                subsequent_indent=" " * (width + 6),
+            )
+        lines += ["", self.verdict]
+        if self.layers:
+            lines += ["", *show.columns([list(self._HEADER), *self._layer_cells()], 2, "  ")]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        checks = show.html_table(
+            ("", "check", "measured", "advice"),
+            [(_SIGNS[c.verdict], c.name, c.measured, c.sentence) for c in self.checks],
+            left=4,
+        )
+        parts = [checks, show.html_text(self.verdict)]
+        if self.layers:
+            parts.append(show.html_table(self._HEADER, self._layer_cells(), left=2))
+        return show.html_block(self.title, parts)
+
+
+def health(
+    model: Model,
+    x: Any,
+    y: Any = None,
+    loss: Any = None,
+    optimizer: Any = None,
+    *,
+    examples: int = 32,
+    tiny: int = 8,
+    steps: int = 100,
+) -> Health:
+    """The training-health check: see the table at the top of the module.
+
+        print(minicnn.explain.health(model, x, y))
+
+    Args:
+        x, y: data as `fit` takes them. Of arrays, `examples` are taken, evenly spread (data are
+            often sorted by class); of a data set, the first batch.
+        loss, optimizer: instead of those that the model was compiled with.
+        tiny, steps: how many examples are to be learned by heart, and in how many steps at most.
+
+    Raises:
+        TypeError: for what is no model.
+        ValueError: without a loss, for data that do not fit, for targets that the loss refuses.
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"health expects a model. Received {type(model).__name__}.")
+    who = f"health of {model.label}"
+    for argument, value in (("examples", examples), ("tiny", tiny), ("steps", steps)):
+        shapes.positive_int(value, argument, who)
+    loss = _compiled_loss(model, loss, who)
+    optimizer_config = _optimizer_config(model, optimizer)
+    x, y = _some(x, y, examples, who)
+    body = copies.copied(model)
+    if not body.built:
+        copies.build(body, x)
+    count = len(_arrays(x)[0])
+    title = (
+        f"Training health of {model.label}: {show.count(count, 'example')}, "
+        f"{type(loss).__name__}, {_optimizer_text(optimizer_config)}"
+    )
+    stopped = [*_check_weights(body), *_check_finite(x)]
+    if any(check.verdict == "problem" for check in stopped):
+        return Health(title, stopped, [])
+    y_pred, tape = body.forward(x, training=False)
+    y = body._targets(y, y_pred)
+    uses = list(_uses(tape))
+    rows = _layer_rows(uses)
+    inputs = _check_inputs(uses)
+    broken = _check_numbers(uses)
+    if broken.verdict == "problem":
+        return Health(title, [*stopped, inputs, broken], rows)
+    answers = _check_output(body, loss, y_pred)
+    value, guess = _initial_loss(body, loss, y, y_pred, tape)
+    initial = _check_initial_loss(value, guess, y_pred, loss, _steps_made(model))
+    rows = _with_gradients(rows, uses, model, loss, optimizer_config, x, y)
+    checks = [
+        *stopped,
+        inputs,
+        *answers,
+        initial,
+        _check_dead(rows, count),
+        _check_activations(rows),
+        _check_gradients(rows),
+        _check_steps(rows, optimizer_config),
+        _check_tiny(
+            model, loss, optimizer_config, x, y, guess, y_pred.shape[1:], min(tiny, count), steps
+        ),
+    ]
+    return Health(title, checks, rows)
+
+
+# -- what is given -------------------------------------------------------------------------------
+
+
+def _compiled_loss(model: Model, loss: Any, who: str) -> losses.Loss:
+    if loss is None:
+        loss = getattr(model, "loss", None)
+    if loss is None:
+        raise ValueError(f"{who}: compile the model with a loss first, or pass loss=….")
+    found = copy.copy(losses.get(loss))
+    found.reduction = "sum_over_batch_size"  # the mean of the examples, to compare it with guessing
+    return found
+
+
+def _optimizer_config(model: Model, optimizer: Any) -> dict[str, Any]:
+    """What makes a new optimizer of the same settings."""
+    if optimizer is None:
+        optimizer = getattr(model, "optimizer", None) or "adam"
+    found = optimizers.get(optimizer)
+    return {"class_name": type(found).__name__, "config": found.get_config()}
+
+
+def _optimizer_text(config: dict[str, Any]) -> str:
+    return f"{config['class_name']}(learning_rate={config['config']['learning_rate']:g})"
+
+
+def _steps_made(model: Model) -> int:
+    return int(getattr(getattr(model, "optimizer", None), "iterations", 0))
+
+
+def _arrays(x: Any) -> list[Array]:
+    if isinstance(x, dict):
+        return list(x.values())
+    return list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+def _some(x: Any, y: Any, examples: int, who: str) -> tuple[Any, Any]:
+    """Examples from all over the arrays, or a data set's first batch."""
+    if is_arrays(x):
+        x, y = as_arrays(x, "x"), as_arrays(y, "y")
+        batch = next(make_batches(x, y, batch_size=1).epoch())  # are they of one length?
+        if y is not None:
+            count = len(_arrays(x)[0])
+            chosen = np.unique(np.linspace(0, count - 1, min(examples, count)).astype(int))
+            return take(x, chosen), take(y, chosen)
+    else:
+        batch = next(itertools.islice(make_batches(x, y).epoch(), 1), None)
+        if batch is None:
+            raise ValueError(f"{who}: the data have no batches.")
+    if batch.y is None:
+        raise ValueError(f"{who} needs targets y.")
+    return batch.x, np.asarray(batch.y)
+
+
+def _uses(tape: Tape, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The names and entries of all layers, those of nested models among them."""
+    for entry in tape.entries:
+        name = prefix + entry.layer.name
+        if isinstance(entry.cache, Tape):
+            yield from _uses(entry.cache, f"{name}/")
+        else:
+            yield name, entry
+
+
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+def _check_weights(model: Model) -> list[Check]:
+    bad = [v.path for v in model.weights if not np.isfinite(v.value).all()]
+    if not bad:
+        return [Check("weights", "ok", "finite", "No NaN or infinity among the weights.")]
+    names = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
+    sentence = (
+        "A training has diverged, or a file is damaged: make the model anew, and train with a "
+        "smaller learning rate."
+    )
+    return [Check("weights", "problem", f"NaN or infinity in {names}", sentence)]
+
+
+def _check_finite(x: Any) -> list[Check]:
+    if all(np.isfinite(array).all() for array in _arrays(x)):
+        return []
+    return [
+        Check(
+            "inputs",
+            "problem",
+            "NaN or infinity",
+            "No layer can make sense of NaN: look at how the inputs were read or divided.",
+        )
+    ]
+
+
+def _check_numbers(uses: list[tuple[str, Any]]) -> Check:
+    """The first layer whose output is not finite."""
+    for name, entry in uses:
+        outputs = entry.y if isinstance(entry.y, list) else [entry.y]
+        if not all(np.isfinite(y).all() for y in outputs):
+            return Check(
+                "activations",
+                "problem",
+                f"NaN or infinity after {name}",
+                "Weights and inputs are finite, so numbers grew too large on the way: smaller "
+                "inputs or initial weights, or BatchNormalization, help.",
+            )
+    return Check("activations", "ok", "finite", "")
+
+
+def _check_inputs(uses: list[tuple[str, Any]]) -> Check:
+    """What arrives at the first layer with weights."""
+    weighted = [(name, entry) for name, entry in uses if entry.layer.weights]
+    if not weighted:
+        return Check("inputs", "skipped", "no layer has weights", "There is nothing to learn.")
+    name, entry = weighted[0]
+    arrays = [np.asarray(a) for a in (entry.x if isinstance(entry.x, list) else [entry.x])]
+    low, high = min(float(a.min()) for a in arrays), max(float(a.max()) for a in arrays)
+    std = max(float(a.std(dtype=np.float64)) for a in arrays)
+    measured = (
+        f"{show.number(low)} … {show.number(high)}, std {show.number(std)}, where {name} takes them"
+    )
+    largest = max(abs(low), abs(high))
+    if std == 0:
+        return Check(
+            "inputs", "problem", measured, "All inputs are the same number: nothing to learn from."
+        )
+    if isinstance(entry.layer, BatchNormalization):
+        return Check("inputs", "ok", measured, "BatchNormalization brings them to unit variance.")
+    if largest > LARGE_INPUT:
+        pixels = low >= 0 and 100 < high <= 255
+        what = "These look like pixels from 0 to 255" if pixels else "These are large"
+        return Check(
+            "inputs",
+            "look",
+            measured,
+            f"{what}; initial weights are made for inputs of about unit variance: put "
+            f"{'Rescaling(1/255)' if pixels else 'a Rescaling or BatchNormalization'} first.",
+        )
+    if largest < SMALL_INPUT:
+        return Check(
+            "inputs",
+            "look",
+            measured,
+            "These are tiny; were pixels divided by 255 twice, once in the data and once in the "
+            "model?",
+        )
+    return Check("inputs", "ok", measured, "A range that initial weights are made for.")
+
+
+# -- the loss before training ----------------------------------------------------------------------
+
+
+def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]:
+    """Whether the last layer and the loss agree on what the numbers mean."""
+    name = "output and loss"
+    softmax = loss.activation == "softmax"
+    ends = bool(loss.activation) and model.ends_in(loss.activation)
+    inside = bool(y_pred.min() >= 0 and y_pred.max() <= 1)
+    if softmax:
+        inside = inside and np.allclose(y_pred.sum(axis=-1), 1, atol=1e-3)
+    measured = f"{show.number(y_pred.min())} … {show.number(y_pred.max())}"
+    if not loss.activation:
+        return [Check(name, "skipped", measured, "A loss of your own: its meaning is yours.")]
+    if softmax and y_pred.shape[-1] == 1:
+        return [
+            Check(
+                name,
+                "problem",
+                "1 unit",
+                "Softmax of one score is always 1, and its loss always 0: take one unit for each "
+                "class, or BinaryCrossentropy.",
+            )
+        ]
+    if not loss.from_logits and not ends and not inside:
+        return [
+            Check(
+                name,
+                "problem",
+                f"{measured}, taken for probabilities",
+                f"The last layer says scores, not probabilities: {type(loss).__name__}"
+                f'(from_logits=True), or activation="{loss.activation}" in the last layer.',
+            )
+        ]
+    if loss.from_logits and ends:
+        return [
+            Check(
+                name,
+                "look",
+                f"from_logits=True behind a {loss.activation}",
+                f"The loss takes what goes into the {loss.activation}, as in Keras, so the numbers "
+                "are right; but say one or the other.",
+            )
+        ]
+    if loss.from_logits and inside and softmax:
+        return [
+            Check(
+                name,
+                "problem",
+                f"{measured}, taken for scores",
+                "These are probabilities already, and from_logits=True would apply softmax twice: "
+                "leave it out.",
+            )
+        ]
+    kind = "scores" if loss.from_logits else "probabilities"
+    return [Check(name, "ok", f"{kind}, {measured}", "The loss takes them for what they are.")]
+
+
+def _initial_loss(
+    model: Model, loss: losses.Loss, y: Array, y_pred: Array, tape: Tape
+) -> tuple[float, float]:
+    """The loss now, and that of giving each class the same probability."""
+    z = model.logits(tape, loss.activation)
+    if z is None:
+        value, cache = loss.forward(y, y_pred)
+    else:
+        value, cache = loss.forward(y, z, from_logits=True)
+    if not loss.activation:
+        return float(np.mean(value)), math.nan
+    one_of_many = y_pred.shape[-1] > 1 and (
+        loss.activation == "softmax" or model.ends_in("softmax")
+    )
+    share = 1 / y_pred.shape[-1] if one_of_many else 0.5
+    guess = np.full(cache["y_pred"].shape, share, np.float64)
+    return float(value), float(loss.forward(y, guess, from_logits=False)[0])
+
+
+def _check_initial_loss(
+    value: float, guess: float, y_pred: Array, loss: losses.Loss, steps_made: int
+) -> Check:
+    name = "initial loss"
+    if math.isnan(guess):
+        return Check(name, "skipped", show.number(value), "What guessing costs is not known here.")
+    formula = "log 2" if loss.activation == "sigmoid" else f"log {y_pred.shape[-1]}"
+    same = math.isclose(guess, math.log(float(formula.split()[1])), rel_tol=1e-4)
+    measured = f"{value:.3f}; guessing costs {guess:.3f}{f' = {formula}' if same else ''}"
+    if not math.isfinite(value):
+        return Check(name, "problem", measured, "The loss is not finite before any step.")
+    if steps_made and value < HIGH_LOSS * guess:
+        return Check(
+            name, "ok", measured, f"The model has been trained for {steps_made:,} steps already."
+        )
+    if value > HIGH_LOSS * guess:
+        return Check(
+            name,
+            "look",
+            measured,
+            "Sure of wrong answers before it has learned any: inputs or initial weights are too "
+            "large, and the first epochs will go into unlearning.",
+        )
+    if value < LOW_LOSS * guess:
+        return Check(
+            name,
+            "look",
+            measured,
+            "Better than guessing before any training: does it have trained weights, or do the "
+            "inputs give the answer away?",
+        )
+    return Check(name, "ok", measured, "As a network should start: knowing nothing, sure of nothing.")
+
+
+# -- layer by layer --------------------------------------------------------------------------------
+
+
+def _layer_rows(uses: list[tuple[str, Any]]) -> list[LayerHealth]:
+    rows = []
+    for name, entry in uses:
+        y = entry.y[0] if isinstance(entry.y, list) else entry.y
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean, std = float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64))
+        dead = None
+        if _is_relu(entry.layer):
+            axes = tuple(range(y.ndim - 1))
+            dead = float(np.mean((y == 0).all(axis=axes)))
+        kind = type(entry.layer).__name__
+        rows.append(LayerHealth(name, kind, y.shape, mean, std, dead, None, None, None))
+    return rows
+
+
+def _is_relu(layer: Layer) -> bool:
+    if isinstance(layer, ReLU):
+        return not layer.negative_slope
+    return layer.activation in ("relu", "relu6")
+
+
+def _calm(model: Any) -> Any:
+    """The same without Dropout: what is measured should not depend on luck."""
+    for layer in copies.all_layers(model):
+        if isinstance(layer, Dropout):
+            layer.rate = 0
+    return model
+
+
+def _with_gradients(
+    rows: list[LayerHealth],
+    uses: list[tuple[str, Any]],
+    model: Model,
+    loss: losses.Loss,
+    optimizer_config: dict[str, Any],
+    x: Any,
+    y: Array,
+) -> list[LayerHealth]:
+    """The rows with one training step's gradients, and what the optimizer makes of them."""
+    clone = _calm(copies.copied(model))
+    if not clone.built:
+        copies.build(clone, x)
+    y_pred, tape = clone.forward(x, training=True)
+    z = clone.logits(tape, loss.activation)
+    if z is None:
+        _, cache = loss.forward(y, y_pred)
+    else:
+        _, cache = loss.forward(y, z, from_logits=True)
+    _, grads = clone.backward(
+        loss.backward(cache), tape, need_dx=False, at_logits=z is not None
+    )
+    variables = clone.trainable_variables_by_name()
+    before = {key: v.numpy() for key, v in variables.items()}
+    if grads:
+        with np.errstate(all="ignore"):
+            optimizers.get(optimizer_config).apply(dict(grads), variables)
+    keys = {id(v): key for key, v in variables.items()}
+    found = []
+    for row, (_, entry) in zip(rows, _uses(tape)):
+        own = [keys[id(v)] for v in entry.layer.weights_list if id(v) in keys]
+        if own:
+            largest = max(own, key=lambda key: before[key].size)
+            weight = _norm(before[largest])
+            step = _norm(variables[largest].value - before[largest])
+            row = row._replace(
+                gradient=math.sqrt(sum(_norm(grads[key]) ** 2 for key in own)),
+                relative=_norm(grads[largest]) / weight if weight else None,
+                step=step / weight if weight else None,
+            )
+        found.append(row)
+    return found
+
+
+def _norm(array: Array) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.sqrt(np.square(array, dtype=np.float64).sum()))
+
+
+def _worst(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _check_dead(rows: list[LayerHealth], examples: int) -> Check:
+    name = "dead ReLUs"
+    watched = [(row.name, row.dead) for row in rows if row.dead is not None]
+    if not watched:
+        return Check(name, "skipped", "no ReLU", "Only a ReLU's gradient can die this way.")
+    worst, share = max(watched, key=lambda pair: pair[1])
+    measured = f"at most {share:.0%}, in {worst}, on {show.count(examples, 'example')}"
+    if share == 1:
+        return Check(
+            name,
+            "problem",
+            f"all of {_worst([n for n, dead in watched if dead == 1])}",
+            "The layer says 0 whatever it sees, so no gradient passes it: smaller learning rate, "
+            "biases that are not far below zero, inputs that are not all negative.",
+        )
+    if share > DEAD:
+        return Check(
+            name,
+            "look",
+            measured,
+            "These units are 0 for every example here, and don't learn from any of them; often "
+            "the learning rate or the inputs are too large.",
+        )
+    return Check(name, "ok", measured, "Enough units answer to something to learn from it.")
+
+
+def _check_activations(rows: list[LayerHealth]) -> Check:
+    name = "activations"
+    # A softmax's or sigmoid's spread says how sure it is, not how large the numbers are.
+    watched = [row for row in rows if row.kind not in ("Softmax", "Rescaling", "InputLayer")]
+    watched = watched or rows
+    low, high = (f(watched, key=lambda row: row.std) for f in (min, max))
+    measured = f"std {show.number(low.std)} ({low.name}) … {show.number(high.std)} ({high.name})"
+    if low.std == 0:
+        return Check(
+            name,
+            "problem",
+            measured,
+            f"{low.name} says the same for every example, place and unit: nothing of the input "
+            "is left behind it.",
+        )
+    if high.std > GROWN:
+        return Check(
+            name,
+            "look",
+            measured,
+            "Signals grow from layer to layer: smaller inputs, he_normal or glorot_uniform "
+            "weights, or BatchNormalization keep them near 1.",
+        )
+    if low.std < FADED:
+        return Check(
+            name,
+            "look",
+            measured,
+            "Signals fade from layer to layer: he_normal weights behind ReLUs, or "
+            "BatchNormalization, keep them near 1.",
+        )
+    return Check(name, "ok", measured, "Signals neither fade nor grow much.")
+
+
+def _check_gradients(rows: list[LayerHealth]) -> Check:
+    name = "gradients"
+    learning = [row for row in rows if row.gradient is not None]
+    if not learning:
+        return Check(name, "skipped", "nothing learns", "Every layer with weights is frozen.")
+    norms = [row.gradient or 0.0 for row in learning]
+    measured = f"norms {show.number(min(norms))} … {show.number(max(norms))}"
+    if not all(map(math.isfinite, norms)):
+        return Check(
+            name, "problem", measured, "Gradients are not finite: the first step breaks the model."
+        )
+    silent = [row.name for row in learning if not row.gradient]
+    if silent:
+        return Check(
+            name,
+            "problem",
+            f"none arrives at {_worst(silent)}",
+            "These layers cannot learn: something behind them lets no gradient pass (dead ReLUs, "
+            "a saturated activation, a branch that the loss does not see).",
+        )
+    if max(norms) > EXPLODING:
+        return Check(
+            name,
+            "look",
+            measured,
+            "Exploding: smaller inputs, or clipnorm=1.0 in the optimizer, tame the first steps.",
+        )
+    compared = [row for row in learning if row.relative]
+    largest = max((row.relative or 0.0 for row in compared), default=0.0)
+    faint = [row.name for row in compared if (row.relative or 0.0) < VANISHING * largest]
+    if faint:
+        return Check(
+            name,
+            "look",
+            f"{measured}; faint at {_worst(faint)}",
+            "Vanishing: next to the others these layers hardly learn; ReLU in place of sigmoid or "
+            "tanh, BatchNormalization, or a residual Add help.",
+        )
+    return Check(name, "ok", measured, "Every layer hears from the loss.")
+
+
+def _check_steps(rows: list[LayerHealth], optimizer_config: dict[str, Any]) -> Check:
+    name = "step / weights"
+    moved = [(row.name, row.step) for row in rows if row.step is not None]
+    who = _optimizer_text(optimizer_config)
+    if not moved:
+        return Check(name, "skipped", "no weights move", "Nothing learns, or all weights are 0.")
+    low, high = (f(step for _, step in moved) for f in (min, max))
+    measured = f"{low:.1e} … {high:.1e} in the first step of {who}"
+    if not math.isfinite(high):
+        return Check(name, "problem", measured, "The first step is not finite.")
+    if high > LARGE_STEP:
+        names = _worst([n for n, step in moved if step > LARGE_STEP])
+        return Check(
+            name,
+            "look",
+            measured,
+            f"The first step nearly replaces the weights of {names}: a smaller learning rate "
+            "keeps what they know.",
+        )
+    if low < SMALL_STEP:
+        names = _worst([n for n, step in moved if step < SMALL_STEP])
+        return Check(
+            name,
+            "look",
+            measured,
+            f"The weights of {names} hardly move: a larger learning rate, or look at the "
+            "gradients first.",
+        )
+    return Check(name, "ok", measured, "Steps of a size that learns without forgetting.")
+
+
+# -- a tiny batch, learned by heart ----------------------------------------------------------------
+
+
+class _Watch(Callback):
+    """Keeps the losses, stops once `goal` is reached, and shows progress if it takes long."""
+
+    def __init__(self, goal: float, steps: int, title: str) -> None:
+        self.goal, self.steps, self.title = goal, steps, title
+        self.losses: list[float] = []
+        self.accuracy = math.nan
+        self._started, self._bar = time.monotonic(), None
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.losses.append(float((logs or {})["loss"]))
+        if self.losses[-1] <= self.goal or not math.isfinite(self.losses[-1]):
+            self.model.stop_training = True
+        if self._bar is None and time.monotonic() - self._started > 2 and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self.title, total=self.steps)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=epoch + 1)
+
+    def _close(self) -> None:  # which `fit` calls in any case
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _learn(
+    model: Model,
+    loss: losses.Loss,
+    optimizer_config: dict[str, Any],
+    x: Any,
+    y: Array,
+    goal: float,
+    steps: int,
+) -> list[float]:
+    clone = _calm(copies.copied(model))
+    if not clone.built:
+        copies.build(clone, x)
+    clone.compile(optimizers.get(optimizer_config), loss)
+    watch = _Watch(goal, steps, f"Learning {len(y)} examples by heart")
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        clone.fit(
+            x, y, batch_size=len(y), epochs=steps, shuffle=False, verbose=0, callbacks=[watch]
+        )
+    return watch.losses
+
+
+def _least_loss(loss: losses.Loss, y: Array, y_pred_shape: tuple[int, ...]) -> float:
+    """What perfect predictions cost: 0, but with soft or smoothed targets."""
+    _, cache = loss.forward(y, np.full(y_pred_shape, 0.5, np.float64), from_logits=False)
+    target, smoothing = cache["y_true"], loss.label_smoothing
+    share = 1 / target.shape[-1] if loss.activation == "softmax" else 0.5
+    target = target * (1 - smoothing) + smoothing * share
+    return float(loss.forward(y, target.astype(np.float64), from_logits=False)[0])
+
+
+_TRIED = {"class_name": "Adam", "config": {"learning_rate": 0.001}}
+
+
+def _check_tiny(
+    model: Model,
+    loss: losses.Loss,
+    optimizer_config: dict[str, Any],
+    x: Any,
+    y: Array,
+    guess: float,
+    output_shape: tuple[int, ...],
+    tiny: int,
+    steps: int,
+) -> Check:
+    name = "tiny batch"
+    if not model.trainable_variables_by_name() and model.built:
+        return Check(name, "skipped", "nothing learns", "Every layer with weights is frozen.")
+    chosen = np.unique(np.linspace(0, len(y) - 1, tiny).astype(int))
+    x, y = take(x, chosen), y[chosen]
+    if math.isnan(guess):
+        start = _learn(model, loss, optimizer_config, x, y, -math.inf, 1)[0]
+        least = 0.0
+    else:
+        start, least = guess, _least_loss(loss, y, (len(y), *output_shape))
+    goal = least + LEARNED * (start - least)
+    found = _learn(model, loss, optimizer_config, x, y, goal, steps)
+    who, many = _optimizer_text(optimizer_config), show.count(len(y), "example")
+    measured = f"{many}: loss {found[0]:.3f} → {found[-1]:.3f} in {show.count(len(found), 'step')}"
+    if found[-1] <= goal:
+        return Check(
+            name, "ok", measured, f"{who} learns them by heart, so gradients and labels fit."
+        )
+    if not math.isfinite(found[-1]):
+        return Check(
+            name,
+            "problem",
+            f"{many}: loss NaN after {show.count(len(found), 'step')} of {who}",
+            "Training diverges: take a smaller learning rate.",
+        )
+    if optimizer_config["class_name"] != "Adam" or not math.isclose(
+        optimizer_config["config"]["learning_rate"], 0.001
+    ):
+        other = _learn(model, loss, _TRIED, x, y, goal, steps)
+        if other[-1] <= goal:
+            return Check(
+                name,
+                "look",
+                measured,
+                f"{who} does not learn them in {steps} steps, Adam(learning_rate=0.001) does in "
+                f"{len(other)}: the learning rate is too small or too large.",
+            )
+    return Check(
+        name,
+        "problem",
+        measured,
+        "A network that cannot learn a few examples by heart will not learn many: look at the "
+        "checks above, at whether labels belong to inputs, and whether steps are enough.",
+    )
+

@@ -1,0 +1,161 @@
+"""How explanations look: numbers rounded for reading, tables of text, coloured grids of HTML.
+
+Colours: blue is below zero, orange above it, white zero; the text on them is set, too, so that they
+read the same on a light and on a dark page and to colour-blind eyes. Names may come from files:
+every text goes through `escape`.
+"""
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+_BELOW, _ABOVE = (0, 90, 160), (213, 110, 0)
+_CELL = "padding:2px 6px;text-align:right;font-variant-numeric:tabular-nums;"
+_PLAIN = _CELL + "border:1px solid rgba(128,128,128,.35);"
+_MOST_CELLS = 400  # of one grid: a notebook is no place for a whole feature map in numbers
+
+
+def number(value: Any, exact: bool = False) -> str:
+    """Four digits for reading, or all that a float64 has."""
+    value = float(value)
+    if exact:
+        return repr(value)
+    return "0" if value == 0 else f"{value:.4g}"
+
+
+def place(at: Iterable[Any]) -> str:
+    """`[2, 3, 5]`."""
+    return f"[{', '.join(str(int(i)) for i in at)}]"
+
+
+def span(numbers: Sequence[int]) -> str:
+    """`1…3`; `1, 3, 5` where there are gaps; `4` for one alone."""
+    if len(numbers) == 1:
+        return str(numbers[0])
+    if list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}…{numbers[-1]}"
+    return ", ".join(str(n) for n in numbers)
+
+
+def count(n: int, noun: str) -> str:
+    """`1 term`, `27 terms`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def columns(rows: Sequence[Sequence[str]], left: int = 1, indent: str = "    ") -> list[str]:
+    """Lines of a table: the first `left` columns flush left, the others right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        indent
+        + "  ".join(
+            cell.ljust(width) if index < left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def side_by_side(grids: Sequence[tuple[str, list[list[str]]]], indent: str = "    ") -> list[str]:
+    """Titled grids of texts beside each other."""
+    blocks = []
+    for title, cells in grids:
+        lines = [title, *columns(cells, left=0, indent="")]
+        width = max(len(line) for line in lines)
+        blocks.append([line.ljust(width) for line in lines])
+    return [(indent + "     ".join(parts)).rstrip() for parts in zip(*blocks, strict=True)]
+
+
+# -- HTML ------------------------------------------------------------------------------------------
+
+
+def escape(text: Any) -> str:
+    """The text as HTML shows it, whatever is in it."""
+    return html.escape(str(text), quote=True)
+
+
+def scale_of(*arrays: Array) -> float:
+    """The largest absolute finite number: where the colours are full."""
+    sizes = [float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a in map(np.asarray, arrays)]
+    return max(sizes, default=0.0) or 1.0
+
+
+def colour(value: float, scale: float) -> str:
+    """The style of a cell: blue below zero, orange above, and a text colour that reads on it."""
+    if not math.isfinite(value):
+        return "background:#c00;color:#fff;"
+    strength = min(abs(value) / scale, 1.0)
+    full = _BELOW if value < 0 else _ABOVE
+    red, green, blue = (round(255 + (c - 255) * strength) for c in full)
+    return f"background:rgb({red},{green},{blue});color:{'#fff' if strength > 0.6 else '#111'};"
+
+
+def html_grid(title: str, values: Array, scale: float, faint: Array | None = None) -> str:
+    """A matrix as a coloured table; `faint` marks cells that lie in the padding."""
+    values = np.asarray(values)
+    if values.size > _MOST_CELLS:
+        rows, columns_ = (min(n, 20) for n in values.shape)
+        title += f" (the first {rows}×{columns_} of {values.shape[0]}×{values.shape[1]})"
+        values = values[:rows, :columns_]
+    body = ""
+    for i, row in enumerate(values):
+        cells = ""
+        for j, value in enumerate(row):
+            padded = faint is not None and bool(faint[i, j])
+            border = "border:1px dashed #888;" if padded else "border:1px solid transparent;"
+            hint = ' title="padding"' if padded else f' title="{float(value)!r}"'
+            cells += f'<td style="{_CELL}{border}{colour(float(value), scale)}"{hint}>'
+            cells += f"{number(value)}</td>"
+        body += f"<tr>{cells}</tr>"
+    return (
+        '<table style="display:inline-table;margin:4px 16px 4px 0;border-collapse:collapse">'
+        f'<caption style="text-align:left">{escape(title)}</caption><tbody>{body}</tbody></table>'
+    )
+
+
+def legend(scale: float) -> str:
+    """What the colours mean."""
+    samples = "".join(
+        f'<span style="padding:1px 8px;{colour(value, scale)}">{number(value)}</span>'
+        for value in (-scale, -scale / 2, 0.0, scale / 2, scale)
+    )
+    return f'<p style="margin:4px 0">colours: {samples}</p>'
+
+
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A plain table; every cell is escaped."""
+
+    def cell(tag: str, index: int, text: str) -> str:
+        side = "text-align:left;" if index < left else ""
+        return f'<{tag} style="{_PLAIN}{side}">{escape(text)}</{tag}>'
+
+    def row(tag: str, cells: Sequence[str]) -> str:
+        return f"<tr>{''.join(cell(tag, i, text) for i, text in enumerate(cells))}</tr>"
+
+    head = f"<thead>{row('th', header)}</thead>" if header else ""
+    body = "".join(row("td", cells) for cells in rows)
+    return (
+        f'<table style="border-collapse:collapse;margin:4px 0">{head}<tbody>{body}</tbody></table>'
+    )
+
+
+def html_text(text: str, style: str = "margin:4px 0") -> str:
+    """A paragraph."""
+    return f'<p style="{style}">{escape(text)}</p>'
+
+
+def html_formula(text: str) -> str:
+    """A line of code."""
+    return f'<pre style="margin:4px 0;background:none;color:inherit">{escape(text)}</pre>'
+
+
+def html_block(title: str, parts: Iterable[str]) -> str:
+    """A titled block of what the functions above made."""
+    return (
+        '<div style="color:inherit;font-size:13px;overflow-x:auto">'
+        f"<p style=\"margin:4px 0\"><strong>{escape(title)}</strong></p>{''.join(parts)}</div>"
+    )
