@@ -60,6 +60,20 @@ def maps(
     return figure
 
 
+def rows(groups: Mapping[str, Any], title: str = "", x_label: str = "") -> Any:
+    """Arrays (n, m) below each other, a line of colours for each row; each group has its name."""
+    figure = _figure(7.0, 4.2, title)
+    axes = figure.subplots()
+    shown = axes.imshow(np.concatenate(list(groups.values())), "viridis", aspect="auto")
+    ends = np.cumsum([len(group) for group in groups.values()])
+    axes.set_yticks(ends - [(len(group) + 1) / 2 for group in groups.values()], list(groups))
+    for end in ends[:-1]:
+        axes.axhline(end - 0.5, color="white", linewidth=2)
+    axes.set_xlabel(x_label)
+    figure.colorbar(shown, ax=axes)
+    return figure
+
+
 def numbers(x: Any, names: Sequence[str] = (), title: str = "", digits: int = 0) -> Any:
     """Small arrays (h, w) with their numbers written into the cells."""
     count = len(x)
@@ -91,6 +105,8 @@ def lines(
     y_range: tuple[float, float] | None = None,
 ) -> Any:
     """One line for each entry; without `x` the values belong to 1, 2, 3, …"""
+    from matplotlib.ticker import MaxNLocator
+
     figure = _figure(6.4, 3.8, title)
     axes = figure.subplots()
     for index, (name, values) in enumerate(curves.items()):
@@ -108,7 +124,8 @@ def lines(
     if y_range:
         axes.set_ylim(y_range)
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside right center", frameon=False, fontsize="small")
     return figure
 
 

@@ -51,12 +51,12 @@ print(features.shape)
 # %%
 vectors = features.mean(axis=(1, 2))
 print(vectors.shape)
-by_kind = [vectors[start : start + 8] for start in range(0, 32, 8)]
-lesson.show(draw.maps(by_kind, new, "Vectors: a row for each picture, 64 numbers", columns=1))
+by_kind = {kind: vectors[8 * i : 8 * (i + 1)] for i, kind in enumerate(new)}
+lesson.show(draw.rows(by_kind, "The vectors: a row for each picture", "feature"))
 
 # %% [markdown]
-# The base has never seen a shoe, and yet rows of one kind resemble each other. That is what we
-# take over.
+# The base has never seen a shoe, and yet rows of one kind resemble each other: bright columns of
+# t-shirts are dark in shoes. That is what we take over.
 #
 # ## A new head
 #

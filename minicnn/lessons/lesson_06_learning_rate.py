@@ -90,13 +90,6 @@ def train(learning_rate, seed=0, epochs=20):
 runs = {rate: train(rate) for rate in (0.0001, 0.001, 0.01, 0.1, 1.0)}
 curves = {f"{rate:g}": history["val_accuracy"] for rate, history in runs.items()}
 lesson.show(draw.lines(curves, title="Validation accuracy by learning rate", y_range=(0, 1)))
-lesson.show(
-    draw.lines(
-        {f"{rate:g}": np.log10(history["loss"]) for rate, history in runs.items()},
-        title="Training loss by learning rate",
-        y_label="log10 of the loss",
-    )
-)
 
 # %% [markdown]
 # ## Choose
@@ -124,9 +117,9 @@ for rate, history in runs.items():
 
 # %%
 for rate in (0.01, 0.1):
-    best = [max(train(rate, seed)["val_accuracy"]) for seed in range(5)]
-    last = [train(rate, seed)["val_accuracy"][-1] for seed in range(5)]
-    print(f"rate {rate:<5g} best epoch: {np.sort(best)}   last epoch: {np.sort(last)}")
+    histories = [train(rate, seed)["val_accuracy"] for seed in range(5)]
+    top, last = np.max(histories, axis=1), np.array(histories)[:, -1]
+    print(f"rate {rate:<5g} best epoch: {np.sort(top)}   last epoch: {np.sort(last)}")
 
 # %% [markdown]
 # Differences as small as the spread mean nothing. Between rates that are equally good, take the
@@ -143,7 +136,7 @@ for rate in (0.01, 0.1):
 
 # %%
 for optimizer in (keras.optimizers.SGD(0.01), keras.optimizers.Adam(0.01)):
-    w = layers.Variable(np.zeros(3, np.float32), name="w")
+    w = layers.Variable(np.zeros(3, np.float32), "w", "example")
     gradient = np.array([0.001, 1, -1000], dtype=np.float32)
     optimizer.apply({"w": gradient}, {"w": w})
     print(f"{type(optimizer).__name__:5}", w.numpy())
