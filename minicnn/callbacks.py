@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.atomic import replacing
+from minicnn.insight import inside
 
 Logs = dict[str, float]
 
@@ -96,6 +97,11 @@ class History(Callback):
         self.epoch.append(epoch)
         for key, value in (logs or {}).items():
             self.history.setdefault(key, []).append(value)
+
+    def _repr_html_(self) -> str:
+        """The history in a notebook: a row for each epoch."""
+        html: str = inside.bodies.html(self)
+        return html
 
 
 class _Monitor(Callback):

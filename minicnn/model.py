@@ -16,11 +16,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn import rewriting, saving, summary
+from minicnn.insight import inside
 from minicnn.layers import LAYERS, Add, InputLayer
 from minicnn.layers.base import Array, Grads, KerasTensor, Layer, Node, Shape, unique_name
 from minicnn.shapes import Pair
@@ -42,6 +43,18 @@ class TapeEntry:
     @property
     def layer(self) -> Layer:
         return self.node.layer
+
+
+class BackwardStep(NamedTuple):
+    """What an entry's backward took and gave; `at_logits`: dy is that before the activation."""
+
+    dy: Any
+    dx: Any
+    grads: Grads
+    at_logits: bool
+
+
+Visitor = Callable[[TapeEntry, BackwardStep], None]
 
 
 @dataclass
@@ -365,6 +378,11 @@ class Model(Trainer, Layer):
         tape.y = results if self._list_outputs and len(results) > 1 else results[0]
         return tape.y, tape
 
+    def input_values(self, x: Any) -> list[Array]:
+        """The arrays that the model's inputs receive for x, checked and of their dtype."""
+        self._graph_for(x)
+        return list(self._input_values(x).values())
+
     def _input_values(self, x: Any) -> dict[int, Array]:
         """The arrays for the model's inputs, checked and of the inputs' dtype."""
         if isinstance(x, dict):
@@ -510,12 +528,19 @@ class Model(Trainer, Layer):
         return learning
 
     def backward(
-        self, dy: Any, cache: Any, need_dx: bool = True, at_logits: bool = False
+        self,
+        dy: Any,
+        cache: Any,
+        need_dx: bool = True,
+        at_logits: bool = False,
+        visit: Visitor | None = None,
     ) -> tuple[Any, Grads]:
         """`(dx, grads)` for `dy` = d loss / d y, given the tape of the pass.
 
         `grads` has the keys of `trainable_variables_by_name()`. With `need_dx=False` layers before
         the first trainable one do no work. `at_logits`: see `Layer.backward`; for one output.
+        `visit(entry, step)` is shown each entry's gradients on the way, those of nested models'
+        entries, too: nothing else keeps them.
         """
         if not isinstance(cache, Tape) or cache.model is not self:
             other = getattr(cache, "model", None)
@@ -544,12 +569,14 @@ class Model(Trainer, Layer):
             if all(gradient is None for gradient in incoming):
                 continue
             wanted = [self._produced_by[id(t)] in needed for t in node.inputs]
+            given = _filled(incoming, entry.y)
+            here = at_logits and node is last
+            more = {"visit": visit} if visit is not None and isinstance(layer, Model) else {}
             dx, own = layer.backward(
-                _filled(incoming, entry.y),
-                entry.cache,
-                need_dx=any(wanted),
-                at_logits=at_logits and node is last,
+                given, entry.cache, need_dx=any(wanted), at_logits=here, **more
             )
+            if visit is not None:
+                visit(entry, BackwardStep(given, dx, own, here))
             if self.trainable:
                 variables = layer.trainable_variables_by_name()
                 for key, gradient in own.items():
@@ -579,6 +606,36 @@ class Model(Trainer, Layer):
         if isinstance(layer, Model):
             return layer.ends_in(activation)
         return layer.activation == activation
+
+    # -- looking inside ----------------------------------------------------------------------------
+
+    def trace(
+        self,
+        x: Any,
+        y: Any = None,
+        loss: Any = None,
+        training: bool = False,
+        sample_weight: Any = None,
+    ) -> Any:
+        """A pass to look into: a `minicnn.explain.Trace`; with targets y backward, too.
+
+            trace = model.trace(x, y=labels)
+            print(trace)                                     # every layer: shapes, costs, ranges
+            print(trace.explain("conv2d", at=(4, 7, 0)))     # one number, term by term
+            print(trace.why("dense", at=(3,)))               # down to the pixels
+
+        Args:
+            x: a batch, as `predict` takes it.
+            y: targets, as `fit` takes them.
+            loss: an object or a name, if not the compiled loss.
+            training: as while training (dropout, batch statistics); the model stays as it is.
+            sample_weight: weighs each example's loss.
+
+        Raises `ValueError` for inputs or targets that do not fit, and for targets without a loss.
+        """
+        return inside.bodies.trace(
+            self, x, y=y, loss=loss, training=training, sample_weight=sample_weight
+        )
 
     # -- as a layer --------------------------------------------------------------------------------
 

@@ -172,13 +172,27 @@ def window(
 class ReceptiveField(NamedTuple):
     """How much of the model's input one unit sees along one axis.
 
-    `size` pixels, and `step` input pixels from one unit to its neighbour (the effective stride).
-    Through a window:  size' = size + (extent - 1) * step,   step' = step * stride
-    (Araujo et al., "Computing Receptive Fields of CNNs", Distill 2019, equations 1 and 2).
+    `size` pixels, and `step` input pixels from one unit to its neighbour (the effective stride);
+    `before` of the first unit's pixels lie in front of the input, in the padding.
+    Through a window:  size' = size + (extent - 1) * step,   step' = step * stride,
+                       before' = before + padding * step
+    (Araujo et al., "Computing Receptive Fields of CNNs", Distill 2019, equations 1 to 4).
     """
 
     size: int = 1
     step: int = 1
+    before: int = 0
 
-    def through(self, kernel: int, stride: int, dilation: int = 1) -> "ReceptiveField":
-        return ReceptiveField(self.size + (kernel - 1) * dilation * self.step, self.step * stride)
+    def through(
+        self, kernel: int, stride: int, dilation: int = 1, padding: int = 0
+    ) -> "ReceptiveField":
+        return ReceptiveField(
+            self.size + (kernel - 1) * dilation * self.step,
+            self.step * stride,
+            self.before + padding * self.step,
+        )
+
+    def pixels(self, unit: int) -> tuple[int, int]:
+        """The first and the last pixel of unit 0, 1, 2, …: padding counts, below 0, for example."""
+        first = unit * self.step - self.before
+        return first, first + self.size - 1

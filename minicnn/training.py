@@ -45,6 +45,16 @@ class InTwo(NamedTuple):
     itemsize: int
 
 
+class LossOfPass(NamedTuple):
+    """A loss, its value, and what `backward(loss.backward(cache), tape, at_logits=…)` needs."""
+
+    loss: losses.Loss
+    targets: Array
+    value: float
+    cache: dict[str, Any]
+    at_logits: bool
+
+
 class Trainer:
     """What a model can do once it can run forward and backward."""
 
@@ -188,21 +198,45 @@ class Trainer:
         self._update_metrics(value, y, y_pred)
 
     def _loss_of(
-        self, y: Array, y_pred: Array, tape: Any, sample_weight: Any, model: "Trainer"
+        self,
+        y: Array,
+        y_pred: Array,
+        tape: Any,
+        sample_weight: Any,
+        model: "Trainer",
+        loss: losses.Loss | None = None,
     ) -> tuple[float, dict[str, Any], bool]:
         """The loss, computed from the logits if the model ends in the activation that fits it."""
-        z = None if tape is None else model.logits(tape, self.loss.activation)
+        loss = loss or self.loss
+        z = None if tape is None else model.logits(tape, loss.activation)
         if z is None:
-            value, cache = self.loss.forward(y, y_pred, sample_weight)
+            value, cache = loss.forward(y, y_pred, sample_weight)
         else:
-            if self.loss.from_logits:
+            if loss.from_logits:
                 warnings.warn(
-                    f"{type(self.loss).__name__} has from_logits=True, but {self.label} ends in "
-                    f"{self.loss.activation}; the loss takes what goes into it, as in Keras.",
+                    f"{type(loss).__name__} has from_logits=True, but {self.label} ends in "
+                    f"{loss.activation}; the loss takes what goes into it, as in Keras.",
                     stacklevel=2,
                 )
-            value, cache = self.loss.forward(y, z, sample_weight, from_logits=True)
+            value, cache = loss.forward(y, z, sample_weight, from_logits=True)
         return float(np.mean(value)), cache, z is not None
+
+    def loss_of_pass(
+        self, y: Any, y_pred: Array, tape: Any, loss: Any = None, sample_weight: Any = None
+    ) -> "LossOfPass":
+        """How wrong the pass was, as `fit` computes it; `loss` if not the compiled one.
+
+        Raises `ValueError` without a loss, and for targets that do not fit.
+        """
+        if loss is None and (not self.compiled or self._loss_identifier is None):
+            raise ValueError(
+                f"{self.label} has no loss to go back from: compile it with one, or pass "
+                'loss="categorical_crossentropy", for example.'
+            )
+        chosen = self.loss if loss is None else losses.get(loss)
+        targets = self._targets(y, y_pred)
+        found = self._loss_of(targets, y_pred, tape, sample_weight, self, chosen)
+        return LossOfPass(chosen, targets, *found)
 
     def _targets(self, y: Any, y_pred: Any) -> Array:
         if isinstance(y_pred, list):

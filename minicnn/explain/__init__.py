@@ -1,7 +1,57 @@
-"""Why is this number what it is? Checks and lessons for a layer, a model, an algorithm."""
+"""Why is this number what it is? Any number of any layer, forward and backward, term by term.
 
+    trace = model.trace(x)                        # or model.trace(x, y=labels)
+    print(trace.explain("conv2d", at=(4, 7, 0)))  # which pixels, which weights, what sum
+    print(trace.explain_gradient("conv2d", "kernel", at=(0, 0, 0, 0)))
+    print(trace.why("dense", at=(3,)))            # down to the pixels
+    print(layer.explain(x, at=(4, 7, 0)))         # a layer alone
+
+`arithmetic` has the sums of all layers, `gradients` those of their gradients, `field` the receptive
+fields, `show` what makes them readable. `gradcheck`, `health` and `ways` are checks of a model and
+lessons on the algorithms of a convolution.
+"""
+
+from minicnn.explain.arithmetic import Spot, Sum, sums
+from minicnn.explain.entry import TraceEntry
+from minicnn.explain.explanation import (
+    Explanation,
+    Step,
+    Window,
+    make_gradient_terms,
+    make_terms,
+)
+from minicnn.explain.field import Seen
 from minicnn.explain.gradcheck import gradcheck
+from minicnn.explain.gradients import Asked, GradientSum, gradient_of
 from minicnn.explain.health import health
+from minicnn.explain.inside import Inside
+from minicnn.explain.path import Link, Path
+from minicnn.explain.trace import Moved, Trace
 from minicnn.explain.ways import compare_algorithms, convolution_steps
+from minicnn.insight import inside
 
-__all__ = ["compare_algorithms", "convolution_steps", "gradcheck", "health"]
+inside.bodies = Inside
+
+__all__ = [
+    "Asked",
+    "Explanation",
+    "GradientSum",
+    "Link",
+    "Moved",
+    "Path",
+    "Seen",
+    "Spot",
+    "Step",
+    "Sum",
+    "Trace",
+    "TraceEntry",
+    "Window",
+    "compare_algorithms",
+    "convolution_steps",
+    "gradcheck",
+    "gradient_of",
+    "health",
+    "make_gradient_terms",
+    "make_terms",
+    "sums",
+]

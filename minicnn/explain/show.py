@@ -157,5 +157,5 @@ def html_block(title: str, parts: Iterable[str]) -> str:
     """A titled block of what the functions above made."""
     return (
         '<div style="color:inherit;font-size:13px;overflow-x:auto">'
-        f"<p style=\"margin:4px 0\"><strong>{escape(title)}</strong></p>{''.join(parts)}</div>"
+        f'<p style="margin:4px 0"><strong>{escape(title)}</strong></p>{"".join(parts)}</div>'
     )

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import config, functional, initializers, shapes
+from minicnn.insight import inside
 from minicnn.variable import Variable
 
 Array = np.ndarray
@@ -416,6 +417,22 @@ class Layer:
         if not self.built:
             self.build(shape)
             self.built = True
+
+    # -- looking inside --------------------------------------------------------------------------
+
+    def explain(self, x: Any, at: Any, example: int = 0, training: bool = False) -> Any:
+        """Where one number of the output for x comes from, term by term.
+
+        `at` is its place in the output of the batch's `example`: (row, col, channel), or a unit's
+        number. Returns a `minicnn.explain.Explanation`: print it, or take its `terms`. The layer
+        stays as it is. Raises as `forward`, and a `ValueError` for a place that is not there.
+        """
+        return inside.bodies.explain(self, x, at, example, training)
+
+    def _repr_html_(self) -> str:
+        """The layer in a notebook: its settings, and its weights as coloured grids."""
+        html: str = inside.bodies.html(self)
+        return html
 
     # -- calling -------------------------------------------------------------------------------
 

@@ -1,0 +1,628 @@
+"""One output of a layer as the sum that makes it, term by term, in float64.
+
+Each kind of layer has one function here: it lists the terms `input × weight` and the bias of one
+place of its output. What the layer's activation then does to the sum is the same for all
+(`activation_steps`). A layer of your own joins in with
+
+    @sums(MyLayer)
+    def my_layer(layer, xs, cache, spot):
+        return Sum(make_terms(places, inputs, weights), "y[k] = …")
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import layers, shapes
+from minicnn.explain import show
+from minicnn.explain.explanation import Explanation, Step, Terms, Window, exact_sum, make_terms
+from minicnn.layers import Layer
+
+Array = np.ndarray
+
+
+class Spot(NamedTuple):
+    """Which number is asked for: its place in an example's output, and that output's shape."""
+
+    at: tuple[int, ...]
+    shape: tuple[int, ...]
+    example: int
+
+
+@dataclass
+class Sum:
+    """The terms of one output, and what belongs to them; fields as `Explanation`'s."""
+
+    terms: Terms
+    formula: str
+    bias: float = 0.0
+    steps: list[Step] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    window: Window | None = None
+    grid: tuple[int, int, int] | None = None
+    magnitude: float | None = None
+
+
+Function = Callable[[Any, list[Array], Any, Spot], Sum]
+SUMS: dict[type[Layer], Function] = {}
+
+
+def sums(*kinds: type[Layer]) -> Callable[[Function], Function]:
+    """Register a function for layers of these classes and of those derived from them."""
+
+    def register(function: Function) -> Function:
+        SUMS.update(dict.fromkeys(kinds, function))
+        return function
+
+    return register
+
+
+def explain_output(
+    layer: Layer, x: Any, y: Array, cache: Any, at: Any, example: int = 0, name: str | None = None
+) -> Explanation:
+    """The explanation of `y[example, *at]`, given what `layer.forward(x)` returned.
+
+    Raises `ValueError` for a place that y does not have, and for a layer of an unknown kind.
+    """
+    name = name or layer.name
+    spot = find_spot(layer.label, y, at, example)
+    found = _function_for(layer)(layer, inputs_of(layer, x, spot.example), cache, spot)
+    total = exact_sum([*found.terms.product.tolist(), found.bias])
+    steps, formula = list(found.steps), found.formula
+    result = total
+    if layer.activation != "linear":
+        scores = None
+        if layer.activation == "softmax":
+            scores = cache["z"][(spot.example, *spot.at[:-1])].astype(np.float64)
+        added = activation_steps(layer.activation, total, scores, spot.at[-1])
+        steps, result = steps + added, added[-1].value
+        left, _, right = formula.partition(" = ")
+        formula = f"{left} = {_named(layer.activation, right)}"
+    return Explanation(
+        name=name,
+        layer=layer,
+        what="y",
+        at=spot.at,
+        example=spot.example,
+        formula=formula,
+        terms=found.terms,
+        value=float(y[(spot.example, *spot.at)]),
+        bias=found.bias,
+        steps=steps,
+        result=result,
+        notes=[*found.notes, *trouble(layer, found.terms)],
+        window=found.window,
+        grid=found.grid,
+        magnitude=found.magnitude,
+        epsilon=float(np.finfo(y.dtype).eps),
+    )
+
+
+def _function_for(layer: Layer) -> Function:
+    for cls in type(layer).__mro__:
+        if cls in SUMS:
+            return SUMS[cls]
+    raise ValueError(
+        f"{layer.label} is of a kind that minicnn.explain does not know. Tell it how a number of "
+        "the layer is computed, with @minicnn.explain.sums(…): minicnn/explain/arithmetic.py "
+        "shows how."
+    )
+
+
+def inputs_of(layer: Layer, x: Any, example: int) -> list[Array]:
+    """One example of each input of the layer, of the dtype that the layer computes in."""
+    several = x if isinstance(x, (list, tuple)) else [x]
+    return [np.asarray(item[example], layer.dtype) for item in several]
+
+
+# -- places ------------------------------------------------------------------------------------
+
+
+def find_spot(who: str, y: Array, at: Any, example: Any = 0, what: str = "output") -> Spot:
+    """`at` and `example` checked against an array (batch, …)."""
+    if not isinstance(example, (int, np.integer)) or isinstance(example, bool):
+        raise ValueError(f"{who} expects example to be an integer. Received {example!r}.")
+    if not 0 <= example < len(y):
+        received = f"Received example={example}."
+        if not len(y):
+            raise ValueError(f"{who} saw an empty batch: there is nothing to explain. {received}")
+        raise ValueError(f"{who} saw the examples 0…{len(y) - 1}. {received}")
+    return Spot(check_place(who, y.shape[1:], at, what), y.shape[1:], int(example))
+
+
+_AXES = {1: ("units",), 2: ("columns", "channels"), 3: ("rows", "columns", "channels")}
+
+
+def check_place(
+    who: str, shape: Sequence[int], at: Any, what: str, names: Sequence[str] = ()
+) -> tuple[int, ...]:
+    """`at` as a tuple of ints that index an array of this shape, else a `ValueError`."""
+    given = at if isinstance(at, (tuple, list, np.ndarray)) else (at,)
+    names = names or _AXES.get(len(shape), [f"axis {i}" for i in range(len(shape))])
+    places = ", ".join(f"{n} 0…{size - 1}" for n, size in zip(names, shape, strict=True))
+    wanted = ", ".join(n.removesuffix("s") for n in names)
+    whole = all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) for i in given)
+    if not whole or len(given) != len(shape):
+        comma = "," if len(shape) == 1 else ""
+        raise ValueError(
+            f"{who} expects at=({wanted}{comma}), a place in its {what} of {places}. "
+            f"Received at={at!r}."
+        )
+    if not all(0 <= i < size for i, size in zip(given, shape, strict=True)):
+        raise ValueError(f"{who} has its {what} at {places}. Received at={at!r}.")
+    return tuple(int(i) for i in given)
+
+
+def trouble(layer: Layer | None, terms: Terms) -> list[str]:
+    """Sentences on what makes a sum worthless: NaN or infinity among inputs or weights."""
+    found = []
+    for variable in [] if layer is None else layer.weights:
+        bad = int((~np.isfinite(variable.value)).sum())
+        if bad:
+            of = f"{bad:,} of the {variable.value.size:,} numbers"
+            found.append(f"Careful: {of} of {variable.path} are NaN or infinite.")
+    for key in ("input", "gradient"):
+        if key in (terms.dtype.names or ()):
+            bad = int((~np.isfinite(terms[key][~terms.padded])).sum())
+            if bad:
+                found.append(f"Careful: NaN or infinite {key}s: {bad:,} of {len(terms):,}.")
+    return found
+
+
+# -- windows -----------------------------------------------------------------------------------
+
+
+def window_of(layer: Any, size: Sequence[int]) -> shapes.Window:
+    """The geometry of a convolution's or pooling's window over an input of this size."""
+    kernel = layer.kernel_size if hasattr(layer, "kernel_size") else layer.pool_size
+    return shapes.window(
+        (size[0], size[1]),
+        kernel,
+        layer.strides,
+        layer.padding,
+        getattr(layer, "dilation_rate", (1, 1)),
+        layer.label,
+    )
+
+
+def place_window(window: shapes.Window, row: int, col: int) -> Window:
+    """Where the taps of the output at (row, col) lie in the input."""
+    rows, cols = (
+        tuple(o * s - b + i * d for i in range(k))
+        for o, s, b, k, d in zip(
+            (row, col), window.strides, window.before, window.kernel, window.dilation, strict=True
+        )
+    )
+    return Window(rows, cols, window.before)
+
+
+def taps(x: Array, where: Window, channels: Sequence[int]) -> tuple[Array, Array, Array]:
+    """Places, values and "lies in the padding" of all taps: rows, then columns, then channels."""
+    grid = np.meshgrid(where.rows, where.cols, channels, indexing="ij")
+    rows, cols, depth = (axis.ravel() for axis in grid)
+    padded = (rows < 0) | (rows >= x.shape[0]) | (cols < 0) | (cols >= x.shape[1])
+    values = np.zeros(len(rows))
+    inside = ~padded
+    values[inside] = x[rows[inside], cols[inside], depth[inside]]
+    return np.stack([rows, cols, depth], axis=1), values, padded
+
+
+def _sliding(where: Window, dilation: shapes.Pair) -> str:
+    """`1+i, 2+j`: the index of x in a formula."""
+    texts = []
+    for taps_, letter, step in zip((where.rows, where.cols), "ij", dilation, strict=True):
+        moving = letter if step == 1 else f"{step}{letter}"
+        texts.append(moving if taps_[0] == 0 else f"{taps_[0]}+{moving}")
+    return ", ".join(texts)
+
+
+def _over(**ranges: int) -> str:
+    """`i = 0…2, j = 0…2`."""
+    return ",  " + ", ".join(f"{k} = {show.span(range(n))}" for k, n in ranges.items())
+
+
+def _bias(layer: Any, unit: int) -> float:
+    return 0.0 if layer.bias is None else float(layer.bias.value[unit])
+
+
+# -- convolutions ------------------------------------------------------------------------------
+
+
+@sums(layers.Conv2D)
+def _conv2d(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    (x,), (row, col, unit) = xs, spot.at
+    geometry = window_of(layer, x.shape)
+    where = place_window(geometry, row, col)
+    kernel = layer.kernel.value
+    each = kernel.shape[2]  # channels that one filter sees
+    first = unit // (layer.filters // layer.groups) * each
+    places, values, padded = taps(x, where, range(first, first + each))
+    depth = "c" if first == 0 else f"{first}+c"
+    bias = f" + bias[{unit}]" if layer.use_bias else ""
+    return Sum(
+        make_terms(places, values, kernel[:, :, :, unit].ravel(), padded=padded),
+        f"y{show.place(spot.at)} = Σ x[{_sliding(where, geometry.dilation)}, {depth}]·"
+        f"kernel[i, j, c, {unit}]{bias}"
+        + _over(i=kernel.shape[0], j=kernel.shape[1], c=each),
+        bias=_bias(layer, unit),
+        notes=_group_note(layer, first, each),
+        window=where,
+        grid=kernel.shape[:3],
+    )  # fmt: skip
+
+
+def _group_note(layer: Any, first: int, each: int) -> list[str]:
+    if layer.groups == 1:
+        return []
+    seen = show.span(range(first, first + each))
+    return [f"Group {first // each} of {layer.groups}: it sees the channels {seen} of x only."]
+
+
+@sums(layers.DepthwiseConv2D)
+def _depthwise(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    (x,), (row, col, unit) = xs, spot.at
+    geometry = window_of(layer, x.shape)
+    where = place_window(geometry, row, col)
+    kernel = layer.kernel.value
+    channel, copy = divmod(unit, kernel.shape[3])
+    places, values, padded = taps(x, where, [channel])
+    bias = f" + bias[{unit}]" if layer.use_bias else ""
+    return Sum(
+        make_terms(places, values, kernel[:, :, channel, copy].ravel(), padded=padded),
+        f"y{show.place(spot.at)} = Σ x[{_sliding(where, geometry.dilation)}, {channel}]·"
+        f"kernel[i, j, {channel}, {copy}]{bias}" + _over(i=kernel.shape[0], j=kernel.shape[1]),
+        bias=_bias(layer, unit),
+        window=where,
+        grid=(*kernel.shape[:2], 1),
+    )
+
+
+@sums(layers.SeparableConv2D)
+def _separable(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    """The terms lead to x itself, in one step: weight = depthwise · pointwise."""
+    (x,), (row, col, unit) = xs, spot.at
+    geometry = window_of(layer, x.shape)
+    where = place_window(geometry, row, col)
+    deep, point = layer.depthwise_kernel.value.astype(np.float64), layer.pointwise_kernel.value
+    multiplier = deep.shape[3]
+    places, values, padded = taps(
+        x, where, np.repeat(np.arange(deep.shape[2]), multiplier).tolist()
+    )
+    point = point[0, 0, :, unit].astype(np.float64)
+    flat = deep.reshape(*deep.shape[:2], -1)
+    h = (values.reshape(flat.shape) * flat).sum(axis=(0, 1))
+    weights = (flat * point).ravel()
+    bias = f" + bias[{unit}]" if layer.use_bias else ""
+    stages: Terms = np.rec.fromarrays(
+        (np.arange(len(h)), h, point, h * point),
+        dtype=[("channel", int), ("input", float), ("weight", float), ("product", float)],
+    )
+    mixed = exact_sum([*stages.product.tolist(), _bias(layer, unit)])
+    return Sum(
+        make_terms(places, values, weights, padded=padded),
+        f"y{show.place(spot.at)} = Σ h[{row}, {col}, m]·pointwise_kernel[0, 0, m, {unit}]{bias}"
+        + _over(m=len(h))
+        + f";   h[{row}, {col}, m] = Σ x[{_sliding(where, geometry.dilation)}, c]·"
+        + ("depthwise_kernel[i, j, c, 0], m = c" if multiplier == 1 else
+           f"depthwise_kernel[i, j, c, k], m = {multiplier}c + k"),
+        bias=_bias(layer, unit),
+        steps=[
+            Step("h·pointwise", f"Σ over the {len(h)} filtered channels h, + bias", mixed, stages)
+        ],
+        notes=["Two stages in one: each weight is depthwise · pointwise."],
+        window=where,
+        grid=flat.shape,
+    )  # fmt: skip
+
+
+@sums(layers.ZeroPadding2D)
+def _zero_padding(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    (x,), (row, col, channel) = xs, spot.at
+    place = (row - layer.padding[0][0], col - layer.padding[1][0], channel)
+    inside = 0 <= place[0] < x.shape[0] and 0 <= place[1] < x.shape[1]
+    value = x[place] if inside else 0.0
+    right = f"x{show.place(place)}" if inside else "0, the padding"
+    terms = make_terms(np.array([place]), value, 1.0, padded=not inside)
+    return Sum(terms, f"y{show.place(spot.at)} = {right}")
+
+
+# -- pooling -----------------------------------------------------------------------------------
+
+
+@sums(layers.MaxPooling2D)
+def _max_pooling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    """The winner has weight 1, the others 0; among equal ones the first wins."""
+    (x,), (row, col, channel) = xs, spot.at
+    geometry = window_of(layer, x.shape)
+    where = place_window(geometry, row, col)
+    places, values, padded = taps(x, where, [channel])
+    winners = _largest(values, ~padded)
+    return Sum(
+        _chosen(places, values, padded, winners[:1]),
+        f"y{show.place(spot.at)} = max x[{_sliding(where, (1, 1))}, {channel}]"
+        + _over(i=geometry.kernel[0], j=geometry.kernel[1]),
+        notes=_winner_notes(places, winners, "the first of them wins, and gets the gradient")
+        + (["Padding counts as -∞: it never wins."] if padded.any() else []),
+        window=where,
+        grid=(*geometry.kernel, 1),
+    )
+
+
+@sums(layers.GlobalMaxPooling2D)
+def _global_max(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    """Equal winners share: each has weight 1 / their number."""
+    (x,), channel = xs, spot.at[-1]
+    places, values = _whole_map(x, channel)
+    winners = _largest(values, np.ones(len(values), bool))
+    return Sum(
+        _chosen(places, values, np.zeros(len(values), bool), winners),
+        f"y{show.place(spot.at)} = max x[i, j, {channel}]" + _over(i=x.shape[0], j=x.shape[1]),
+        notes=_winner_notes(places, winners, "they share the gradient"),
+        grid=(x.shape[0], x.shape[1], 1),
+    )
+
+
+def _largest(values: Array, real: Array) -> Array:
+    """Where the largest of the real values is, in reading order; NaN beats all."""
+    candidates = np.flatnonzero(real)
+    invalid = candidates[np.isnan(values[candidates])]
+    if invalid.size:
+        return invalid
+    return candidates[values[candidates] == values[candidates].max()]
+
+
+def _chosen(places: Array, values: Array, padded: Array, winners: Array) -> Terms:
+    weights = np.zeros(len(values))
+    weights[winners] = 1 / len(winners)
+    products = np.zeros(len(values))
+    products[winners] = values[winners] / len(winners)
+    return make_terms(places, np.where(padded, -np.inf, values), weights, products, padded)
+
+
+def _winner_notes(places: Array, winners: Array, rule: str) -> list[str]:
+    first = f"The winner is x{show.place(places[winners[0]])}."
+    if len(winners) == 1:
+        return [first]
+    tied = ", ".join(show.place(places[w]) for w in winners[:6])
+    more = f" and {len(winners) - 6} more" if len(winners) > 6 else ""
+    return [f"{len(winners)} pixels are equally large, at {tied}{more}: {rule}."]
+
+
+@sums(layers.AveragePooling2D)
+def _average_pooling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    (x,), (row, col, channel) = xs, spot.at
+    geometry = window_of(layer, x.shape)
+    where = place_window(geometry, row, col)
+    places, values, padded = taps(x, where, [channel])
+    real = int((~padded).sum())
+    return Sum(
+        make_terms(places, values, np.where(padded, 0.0, 1 / real), padded=padded),
+        f"y{show.place(spot.at)} = Σ x[{_sliding(where, (1, 1))}, {channel}] / {real}"
+        + _over(i=geometry.kernel[0], j=geometry.kernel[1]),
+        notes=["Padding is not counted."] if padded.any() else [],
+        window=where,
+        grid=(*geometry.kernel, 1),
+    )
+
+
+@sums(layers.GlobalAveragePooling2D)
+def _global_average(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    (x,), channel = xs, spot.at[-1]
+    places, values = _whole_map(x, channel)
+    return Sum(
+        make_terms(places, values, 1 / len(values)),
+        f"y{show.place(spot.at)} = Σ x[i, j, {channel}] / {len(values)}"
+        + _over(i=x.shape[0], j=x.shape[1]),
+        grid=(x.shape[0], x.shape[1], 1),
+    )
+
+
+def _whole_map(x: Array, channel: int) -> tuple[Array, Array]:
+    rows, cols = (axis.ravel() for axis in np.indices(x.shape[:2]))
+    places = np.stack([rows, cols, np.full(len(rows), channel)], axis=1)
+    return places, x[:, :, channel].astype(np.float64).ravel()
+
+
+# -- dense, and element by element ---------------------------------------------------------------
+
+
+@sums(layers.Dense)
+def _dense(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    (x,), unit = xs, spot.at[-1]
+    features = np.arange(x.shape[-1])
+    fixed = np.tile(np.array(spot.at[:-1], np.intp), (len(features), 1))
+    before = "".join(f"{i}, " for i in spot.at[:-1])
+    bias = f" + bias[{unit}]" if layer.use_bias else ""
+    return Sum(
+        make_terms(
+            np.concatenate([fixed, features[:, None]], axis=1),
+            x[spot.at[:-1]],
+            layer.kernel.value[:, unit],
+        ),
+        f"y{show.place(spot.at)} = Σ x[{before}k]·kernel[k, {unit}]{bias}" + _over(k=len(features)),
+        bias=_bias(layer, unit),
+    )
+
+
+def _one(spot: Spot, x: Array, weight: float = 1.0) -> Terms:
+    return make_terms(np.array([spot.at], np.intp).reshape(1, -1), x[spot.at], weight)
+
+
+@sums(layers.Activation, layers.Softmax, layers.InputLayer)
+def _unchanged(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    place = show.place(spot.at)
+    return Sum(_one(spot, xs[0]), f"y{place} = x{place}")
+
+
+@sums(layers.ReLU)
+def _relu(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    (x,), place = xs, show.place(spot.at)
+    number = x.dtype.type
+    value, threshold, slope = x[spot.at], number(layer.threshold), number(layer.negative_slope)
+    cap = None if layer.max_value is None else number(layer.max_value)
+    left = f"y{place} = "
+    if value <= threshold:
+        weight, bias = float(slope), -float(slope) * float(threshold)
+        if slope:
+            low = "0" if threshold == 0 else show.number(threshold)
+            right = f"{show.number(slope)}·(x{place} - {low})"
+        else:
+            right = "0"
+        note = f"Off: x is not above the threshold {show.number(threshold)}."
+    elif cap is not None and value > cap:
+        weight, bias, right = 0.0, float(cap), show.number(cap)
+        note = f"Cut off: x is above max_value={show.number(cap)}."
+    else:
+        weight, bias, right = 1.0, 0.0, f"x{place}"
+        note = f"On: x is above the threshold {show.number(threshold)}."
+    return Sum(_one(spot, x, weight), left + right, bias, notes=[note])
+
+
+@sums(layers.Rescaling)
+def _rescaling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    (x,), place = xs, show.place(spot.at)
+    scale, offset = (
+        float(np.broadcast_to(np.array(value, x.dtype), x.shape[-1:])[spot.at[-1]])
+        for value in (layer.scale, layer.offset)
+    )
+    terms = _one(spot, x, scale)
+    return Sum(terms, f"y{place} = x{place}·scale + offset", offset)
+
+
+@sums(layers.Dropout)
+def _dropout(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    (x,), place, mask = xs, show.place(spot.at), cache["mask"]
+    if mask is None:
+        note = "Dropout changes nothing here: it works while training only (training=True)."
+        return Sum(_one(spot, x), f"y{place} = x{place}", notes=[note])
+    if not mask[(spot.example, *spot.at)]:
+        terms = make_terms(np.array([spot.at]), x[spot.at], 0.0, 0.0)
+        return Sum(terms, f"y{place} = 0", notes=["Dropped in this pass."])
+    kept = float(x.dtype.type(1 / (1 - layer.rate)))
+    note = "Kept in this pass, and scaled up for those that were dropped."
+    return Sum(_one(spot, x, kept), f"y{place} = x{place} / (1 - {layer.rate:g})", notes=[note])
+
+
+@sums(layers.Flatten, layers.Reshape)
+def _reshape(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    (x,) = xs
+    flat = np.ravel_multi_index(spot.at, spot.shape)
+    place = tuple(int(i) for i in np.unravel_index(flat, x.shape))
+    return Sum(
+        make_terms(np.array([place]), x[place], 1.0),
+        f"y{show.place(spot.at)} = x{show.place(place)}",
+        notes=[f"Number {flat:,} in reading order, before and after."],
+    )
+
+
+@sums(layers.Add)
+def _add(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    place = show.place(spot.at)
+    terms = make_terms(
+        np.array([spot.at] * len(xs)),
+        [x[spot.at] for x in xs],
+        1.0,
+        source=np.arange(len(xs)),
+    )
+    return Sum(terms, f"y{place} = {' + '.join(f'x{i}{place}' for i in range(len(xs)))}")
+
+
+@sums(layers.Concatenate)
+def _concatenate(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    channel = spot.at[-1]
+    for source, x in enumerate(xs):
+        if channel < x.shape[-1]:
+            place = (*spot.at[:-1], channel)
+            terms = make_terms(np.array([place]), x[place], 1.0, source=source)
+            return Sum(terms, f"y{show.place(spot.at)} = x{source}{show.place(place)}")
+        channel -= x.shape[-1]
+    raise AssertionError("find_spot has checked the channel")
+
+
+@sums(layers.BatchNormalization)
+def _batch_normalization(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    """One term: y = x·scale + (beta - mean·scale), scale = gamma / √(variance + epsilon)."""
+    (x,), channel = xs, spot.at[-1]
+    value, mean, variance = (
+        float(v) for v in (x[spot.at], cache["mean"][channel], cache["variance"][channel])
+    )
+    gamma = float(layer.gamma.value[channel]) if layer.gamma else 1.0
+    beta = float(layer.beta.value[channel]) if layer.beta else 0.0
+    deviation = math.sqrt(variance + layer.epsilon) if variance > -layer.epsilon else math.nan
+    scale, place, c = gamma / deviation, show.place(spot.at), f"[{channel}]"
+    source = f"mean of x[…, {channel}] over the batch" if cache["training"] else f"moving_mean{c}"
+    spread = (
+        f"mean of (x[…, {channel}] - μ)² over the batch"
+        if cache["training"]
+        else f"moving_variance{c}"
+    )
+    normal = (value - mean) / deviation
+    steps = [
+        Step("μ", source, mean),
+        Step("σ²", spread, variance),
+        Step("x - μ", "", value - mean),
+        Step("√(σ² + ε)", f"√({show.number(variance)} + {layer.epsilon:g})", deviation),
+        Step("x̂", "(x - μ) / √(σ² + ε)", normal),
+        Step("y", f"gamma{c}·x̂ + beta{c}", gamma * normal + beta),
+    ]
+    return Sum(
+        _one(spot, x, scale),
+        f"y{place} = gamma{c}·(x{place} - μ) / √(σ² + {layer.epsilon:g}) + beta{c}",
+        beta - mean * scale,
+        steps,
+        ["As one term: x·gamma/√(σ² + ε), and the rest is the bias: beta - μ·gamma/√(σ² + ε)."],
+        magnitude=abs(value * scale) + abs(mean * scale) + abs(beta),
+    )
+
+
+# -- activations -------------------------------------------------------------------------------
+
+
+def _named(activation: str, inner: str) -> str:
+    """The right side of a formula within its activation; the ranges stay outside."""
+    core, comma, ranges = inner.partition(",  ")
+    return f"{'σ' if activation == 'sigmoid' else activation}({core}){comma}{ranges}"
+
+
+def activation_steps(
+    activation: str, z: float, scores: Array | None = None, k: int = 0
+) -> list[Step]:
+    """What an activation does to the sum z, step by step; the last step is y.
+
+    A softmax needs all the `scores` of its place, of which z is number k.
+    """
+    if activation == "softmax":
+        assert scores is not None
+        return softmax_steps(scores, k)
+    if activation == "relu":
+        return [Step("y", "max(z, 0)", z if math.isnan(z) else max(z, 0.0))]
+    if activation == "relu6":
+        return [Step("y", "min(max(z, 0), 6)", z if math.isnan(z) else min(max(z, 0.0), 6.0))]
+    if activation == "tanh":
+        return [Step("y", "tanh(z) = (eᶻ - e⁻ᶻ) / (eᶻ + e⁻ᶻ)", math.tanh(z))]
+    if activation == "sigmoid":
+        if z < 0:  # e⁻ᶻ could overflow
+            e = math.exp(z)
+            return [Step("eᶻ", "", e), Step("y", "σ(z) = eᶻ / (1 + eᶻ)", e / (1 + e))]
+        e = math.exp(-z)
+        return [Step("e⁻ᶻ", "", e), Step("y", "σ(z) = 1 / (1 + e⁻ᶻ)", 1 / (1 + e))]
+    return [Step("y", f"{activation}(z)", z)]
+
+
+def softmax_steps(scores: Array, k: int) -> list[Step]:
+    """Softmax of score k: subtract the largest, exponentiate, divide by the sum."""
+    largest = float(scores.max())
+    with np.errstate(invalid="ignore", over="ignore"):
+        powers = np.exp(scores - largest)
+    total = exact_sum(powers.tolist())
+    index = "" if math.isnan(largest) else f" = z[{int(scores.argmax())}]"
+    return [
+        Step("m", f"max over j of z[j]{index}", largest, scores),
+        Step("z - m", "what exp is taken of: never above 0", float(scores[k] - largest)),
+        Step("exp(z - m)", "", float(powers[k])),
+        Step("S", f"Σ over the {len(scores)} scores of exp(z[j] - m)", total, powers),
+        Step("y", "exp(z - m) / S", float(powers[k]) / total),
+    ]

@@ -1,0 +1,74 @@
+"""One use of a layer in a traced pass: what went in, what came out, and the gradients of both."""
+
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+import numpy as np
+
+from minicnn import functional
+from minicnn.explain import show
+from minicnn.explain.arithmetic import explain_output
+from minicnn.explain.explanation import Explanation
+from minicnn.layers import Layer
+
+Array = np.ndarray
+
+Source = Union["TraceEntry", int]
+"""Where an input comes from: another entry, or the model's input of this number."""
+
+
+@dataclass(eq=False)
+class TraceEntry:
+    """One use of a layer: `x` (a list for several inputs), `y`, its cache, and backward's numbers.
+
+    `dy`, `dx` and `grads` are None, None and {} without a backward pass, or where none came by.
+    `name` has the nested models around the layer, "base/conv2d", and ":2" for its second use.
+    """
+
+    name: str
+    layer: Layer
+    x: Any
+    y: Any
+    cache: Any
+    sources: list[Source] = field(default_factory=list)
+    dy: Any = None
+    dx: Any = None
+    grads: dict[str, Array] = field(default_factory=dict)
+    at_logits: bool = False  # dy is that before the activation: the loss worked with the logits
+
+    def __repr__(self) -> str:
+        kind = type(self.layer).__name__
+        return f"<TraceEntry {self.name} ({kind}): {self.x_shape} to {_shape(self.y)}>"
+
+    @property
+    def x_shape(self) -> str:
+        return _shape(self.x)
+
+    @property
+    def y_shape(self) -> str:
+        return _shape(self.y)
+
+    @property
+    def xs(self) -> list[Array]:
+        """The inputs as a list, of the dtype that the layer computes in."""
+        several = self.x if isinstance(self.x, (list, tuple)) else [self.x]
+        return [np.asarray(x, self.layer.dtype) for x in several]
+
+    @property
+    def dz(self) -> Array | None:
+        """The gradient of the sum before the activation, as backward computes it from dy."""
+        if self.dy is None or self.at_logits or self.layer.activation == "linear":
+            return self.dy
+        activation = functional.ACTIVATIONS[self.layer.activation]
+        found: Array = activation.backward(np.ascontiguousarray(self.dy), self.cache["y"])
+        return found
+
+    def explain(self, at: Any, example: int = 0) -> Explanation:
+        """Where `y[example, *at]` comes from."""
+        return explain_output(self.layer, self.x, self.y, self.cache, at, example, self.name)
+
+
+def _shape(x: Any) -> str:
+    if isinstance(x, (list, tuple)):
+        return " + ".join(_shape(item) for item in x)
+    return "×".join(str(size) for size in x.shape[1:]) if np.ndim(x) > 1 else show.place(x.shape)

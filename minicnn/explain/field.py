@@ -1,0 +1,168 @@
+"""Which pixels one unit of a layer can see: exactly, and in closed form."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import layers
+from minicnn.explain import show
+from minicnn.explain.arithmetic import window_of
+from minicnn.explain.entry import TraceEntry
+from minicnn.shapes import ReceptiveField
+
+Array = np.ndarray
+Span = tuple[int, int]  # first and last
+NOTHING: Span = (0, -1)
+Axes = tuple[ReceptiveField, ReceptiveField] | None  # rows and columns; None: the whole picture
+
+
+@dataclass(frozen=True, repr=False)
+class Seen:
+    """The pixels that a unit depends on: `rows` and `cols`, first and last, within the picture.
+
+    `formula` is the closed form, for rows and columns: unit u sees `size` pixels from
+    `u * step - before` on, `step` being the effective stride, and `before` counting the padding.
+    It is None behind a layer that sees the whole picture (`whole`).
+    """
+
+    name: str
+    at: tuple[int, ...]
+    rows: Span
+    cols: Span
+    size: tuple[int, int]  # of the picture
+    formula: Axes
+    whole: bool
+
+    def __str__(self) -> str:
+        (top, bottom), (left, right) = self.rows, self.cols
+        if top > bottom or left > right:
+            return f"{self.name}{show.place(self.at)} sees no pixel, only padding."
+        text = (
+            f"{self.name}{show.place(self.at)} sees rows {top}…{bottom} and columns {left}…{right} "
+            f"of the {self.size[0]}×{self.size[1]} picture"
+        )
+        if self.whole or self.formula is None:
+            return text + ": all of it can matter."
+        for title, axis, unit, (low, high) in zip(
+            ("rows", "columns"), self.formula, self.at, (self.rows, self.cols), strict=False
+        ):
+            first, last = axis.pixels(unit)
+            start = f"{unit}·{axis.step} - {axis.before} = {first}"
+            text += f"\n    {title}: {axis.size} pixels from {start} on, {first}…{last}"
+            if (first, last) != (low, high):
+                text += f", cut at the picture's edge: {low}…{high}"
+        return text
+
+    __repr__ = __str__
+
+
+def closed_form(entry: TraceEntry, known: dict[TraceEntry, Axes]) -> Axes:
+    """The entry's receptive field by formula; of several inputs, what covers them all."""
+    window = entry.layer.receptive_window()
+    if window is None:
+        return None
+    kernel, strides, dilation = window
+    before = _before(entry)
+    incoming = [
+        (ReceptiveField(), ReceptiveField()) if isinstance(s, int) else known.get(s)
+        for s in entry.sources
+    ]
+    found = []
+    for axis in (0, 1):
+        parts = []
+        for fields in incoming:
+            if fields is None:
+                return None
+            parts.append(
+                fields[axis].through(kernel[axis], strides[axis], dilation[axis], before[axis])
+            )
+        found.append(_cover(parts))
+    return found[0], found[1]
+
+
+def _cover(parts: Sequence[ReceptiveField]) -> ReceptiveField:
+    before = max(part.before for part in parts)
+    after = max(part.size - part.before for part in parts)
+    return ReceptiveField(before + after, max(part.step for part in parts), before)
+
+
+def _before(entry: TraceEntry) -> tuple[int, int]:
+    """Rows of padding above, and columns on the left, of the layer's own."""
+    layer: Any = entry.layer
+    if isinstance(layer, layers.ZeroPadding2D):
+        return layer.padding[0][0], layer.padding[1][0]
+    if hasattr(layer, "strides") and hasattr(layer, "padding"):
+        return window_of(layer, entry.xs[0].shape[1:3]).before
+    return 0, 0
+
+
+def seen_by(entry: TraceEntry, at: tuple[int, ...], picture: tuple[int, int]) -> tuple[Span, Span]:
+    """First and last row and column of the picture that the unit can depend on, layer by layer."""
+    whole = (0, picture[0] - 1), (0, picture[1] - 1)
+    if np.ndim(entry.y) != 4:
+        return whole
+    wanted: dict[TraceEntry, list[Span]] = {}
+    reached: list[list[Span]] = []
+    order = _before_it(entry)
+    wanted[entry] = [(at[0], at[0]), (at[1], at[1])]
+    for current in reversed(order):
+        if current not in wanted:
+            continue
+        spans = _through(current, wanted[current])
+        if spans is None:
+            return whole
+        if any(first > last for first, last in spans):
+            continue  # nothing but padding on this way
+        for source in current.sources:
+            if isinstance(source, int):
+                reached.append(spans)
+            else:
+                held = wanted.get(source)
+                wanted[source] = spans if held is None else _union(held, spans)
+    if not reached:
+        return NOTHING, NOTHING
+    rows, cols = reached[0]
+    for spans in reached[1:]:
+        rows, cols = _union([rows, cols], spans)
+    return rows, cols
+
+
+def _union(a: Sequence[Span], b: Sequence[Span]) -> list[Span]:
+    return [(min(p[0], q[0]), max(p[1], q[1])) for p, q in zip(a, b, strict=True)]
+
+
+def _before_it(entry: TraceEntry) -> list[TraceEntry]:
+    """The entries that this one depends on, and itself, inputs first."""
+    order: list[TraceEntry] = []
+    state: dict[TraceEntry, int] = {}
+    stack = [entry]
+    while stack:
+        current = stack[-1]
+        step = state.setdefault(current, 0)
+        below = [s for s in current.sources if isinstance(s, TraceEntry)]
+        if step < len(below):
+            state[current] += 1
+            if below[step] not in state:
+                stack.append(below[step])
+            continue
+        order.append(stack.pop())
+    return order
+
+
+def _through(entry: TraceEntry, spans: Sequence[Span]) -> list[Span] | None:
+    """From a span of the layer's output to that of its input, within it; None: all of it."""
+    window = entry.layer.receptive_window()
+    x = entry.xs[0]
+    if window is None or x.ndim != 4:
+        return None
+    kernel, strides, dilation = window
+    before = _before(entry)
+    found = []
+    for axis in (0, 1):
+        first = spans[axis][0] * strides[axis] - before[axis]
+        last = spans[axis][1] * strides[axis] - before[axis] + (kernel[axis] - 1) * dilation[axis]
+        size = x.shape[1 + axis]
+        found.append((max(first, 0), min(last, size - 1)))
+    return found

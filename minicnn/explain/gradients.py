@@ -1,0 +1,666 @@
+"""One entry of a gradient as the sum that makes it, term by term, in float64.
+
+`explain_gradient(entry, what, at)`: `what` is the name of a parameter ("kernel", "bias", "gamma",
+…), "dx", the gradient of the layer's input, or "dz", that of the sum before its activation. Each
+term is a `gradient` of the layer's output times a `factor`: an input, a weight, or a slope.
+
+As in `arithmetic`, each kind of layer has its functions here, and `@gradient_of(MyLayer, "dx")`
+adds more.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicnn import functional, layers, shapes
+from minicnn.explain import show
+from minicnn.explain.arithmetic import check_place, find_spot, place_window, trouble, window_of
+from minicnn.explain.entry import TraceEntry
+from minicnn.explain.explanation import Explanation, Step, Terms, exact_sum, make_gradient_terms
+from minicnn.layers import Layer
+
+Array = np.ndarray
+
+
+@dataclass
+class GradientSum:
+    """The terms of one entry of a gradient; fields as `Explanation`'s."""
+
+    terms: Terms
+    formula: str
+    steps: list[Step] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    magnitude: float | None = None
+    result: float | None = None
+
+
+@dataclass
+class Asked:
+    """Which entry of a gradient is asked for; of dx that of this example and input."""
+
+    at: tuple[int, ...]
+    example: int = 0
+    source: int = 0
+
+
+Function = Callable[[Any, TraceEntry, Array, Asked], GradientSum]
+GRADIENTS: dict[tuple[type[Layer], str], Function] = {}
+
+
+def gradient_of(*kinds: type[Layer], what: str) -> Callable[[Function], Function]:
+    """Register `function(layer, entry, dz, asked)` for this gradient of layers of these classes."""
+
+    def register(function: Function) -> Function:
+        GRADIENTS.update({(kind, what): function for kind in kinds})
+        return function
+
+    return register
+
+
+def explain_gradient(
+    entry: TraceEntry, what: str, at: Any, example: int = 0, source: int = 0
+) -> Explanation:
+    """The explanation of one entry of a gradient, the largest term first.
+
+    Args:
+        what: a parameter's name, "dx" or "dz".
+        at: a place in the parameter; for "dx" and "dz" one in an example's input or output.
+        example, source: of "dx" and "dz": whose, and of which of several inputs.
+
+    Raises `ValueError` for a trace without gradients, a gradient that the layer does not have, and
+    a place outside of it.
+    """
+    layer, who = entry.layer, f"{entry.layer.label}'s {what}"
+    _check_what(entry, what)
+    array = _given(entry, what, source)
+    if what in ("dx", "dz"):
+        spot = find_spot(who, array, at, example, "entries")
+        asked = Asked(spot.at, spot.example, source)
+        value = float(array[(spot.example, *spot.at)])
+    else:
+        names = _PARAMETER_AXES.get(what) if array.ndim == 4 else None
+        asked = Asked(check_place(who, array.shape, at, "entries", names or ()))
+        value = float(array[asked.at])
+    found = _function_for(layer, what)(layer, entry, entry.dz, asked)  # type: ignore[arg-type]
+    total = exact_sum(found.terms.product.tolist())
+    return Explanation(
+        name=entry.name,
+        layer=layer,
+        what=what,
+        at=asked.at,
+        example=asked.example if what in ("dx", "dz") else None,
+        formula=found.formula,
+        terms=found.terms,
+        value=value,
+        steps=found.steps,
+        result=total,
+        notes=[*found.notes, *trouble(layer, found.terms)],
+        magnitude=found.magnitude,
+        epsilon=float(np.finfo(array.dtype).eps),
+    )
+
+
+_PARAMETER_AXES = {
+    "kernel": ("rows", "columns", "channels", "filters"),
+    "depthwise_kernel": ("rows", "columns", "channels", "copies"),
+    "pointwise_kernel": ("rows", "columns", "channels", "filters"),
+}
+
+
+def _check_what(entry: TraceEntry, what: Any) -> None:
+    layer = entry.layer
+    if entry.dy is None:
+        raise ValueError(
+            f"No gradient came by {layer.label}: model.trace(x, y=labels) goes backward, too, and "
+            "reaches the layers that the loss depends on."
+        )
+    known = [*layer.params, "dx", "dz"]
+    if what not in known:
+        raise ValueError(f"{layer.label} has the gradients {', '.join(known)}. Received {what!r}.")
+    if what in layer.params and what not in entry.grads:
+        raise ValueError(
+            f"{layer.label} is frozen (trainable=False): backward computes no gradient of its "
+            f"{what}."
+        )
+
+
+def _given(entry: TraceEntry, what: str, source: Any) -> Array:
+    """The array that backward computed."""
+    if what in entry.grads:
+        return entry.grads[what]
+    if what == "dz":
+        dz = entry.dz
+        assert dz is not None
+        return dz
+    parts = entry.dx if isinstance(entry.dx, list) else [entry.dx]
+    if not isinstance(source, (int, np.integer)) or not 0 <= source < len(parts):
+        raise ValueError(
+            f"{entry.layer.label} has the inputs 0…{len(parts) - 1}. Received source={source!r}."
+        )
+    part: Array = parts[source]
+    return part
+
+
+def _function_for(layer: Layer, what: str) -> Function:
+    if what == "dz":
+        return _activation
+    for cls in type(layer).__mro__:
+        if (cls, what) in GRADIENTS:
+            return GRADIENTS[cls, what]
+    raise ValueError(
+        f"{layer.label} is of a kind whose {what} minicnn.explain does not know. Tell it, with "
+        "@minicnn.explain.gradient_of(…): minicnn/explain/gradients.py shows how."
+    )
+
+
+# -- terms -------------------------------------------------------------------------------------
+
+
+def _everywhere(dz: Array, unit: int) -> tuple[Array, Array, Array]:
+    """All positions of one unit: examples, places in the output, gradients."""
+    index = np.indices(dz.shape[:-1]).reshape(dz.ndim - 1, -1)
+    units = np.full((1, index.shape[1]), unit)
+    return index[0], np.concatenate([index[1:], units]).T, dz[..., unit].ravel()
+
+
+def _sum_over_positions(dz: Array, unit: int, name: str) -> GradientSum:
+    """The gradient of a bias: the sum of dz, whatever x is."""
+    examples, places, gradients = _everywhere(dz, unit)
+    nowhere = np.empty((len(examples), 0), np.intp)
+    return GradientSum(
+        make_gradient_terms(examples, places, gradients, 1.0, nowhere),
+        f"d{name}[{unit}] = Σ dz[n, …, {unit}] over all examples and places",
+    )
+
+
+def _single(asked: Asked, dz: Array, at: Sequence[int], factor: float, formula: str) -> GradientSum:
+    """One output alone depends on this input, with this slope."""
+    place = np.array([at], np.intp).reshape(1, -1)
+    gradient = dz[(asked.example, *at)]
+    here = np.array([asked.at], np.intp).reshape(1, -1)
+    return GradientSum(make_gradient_terms(asked.example, place, gradient, factor, here), formula)
+
+
+# -- convolutions ------------------------------------------------------------------------------
+
+
+def _kernel_terms(
+    dz: Array, x: Array, geometry: shapes.Window, tap: Sequence[int], channel: int, unit: int
+) -> Terms:
+    """dz of every window times the pixel that this tap of the kernel lay on."""
+    examples, places, gradients = _everywhere(dz, unit)
+    rows, cols = (
+        places[:, axis] * geometry.strides[axis]
+        - geometry.before[axis]
+        + tap[axis] * geometry.dilation[axis]
+        for axis in (0, 1)
+    )
+    inside = (rows >= 0) & (rows < x.shape[1]) & (cols >= 0) & (cols < x.shape[2])
+    factors = np.zeros(len(rows))
+    factors[inside] = x[examples[inside], rows[inside], cols[inside], channel]
+    pixels = np.stack([rows, cols, np.full(len(rows), channel)], axis=1)
+    terms = make_gradient_terms(examples, places, gradients, factors, pixels)
+    at = terms.factor_at
+    terms.padded = (
+        (at[:, 0] < 0) | (at[:, 0] >= x.shape[1]) | (at[:, 1] < 0) | (at[:, 1] >= x.shape[2])
+    )
+    return terms
+
+
+def _kernel_formula(name: str, asked: Asked, geometry: shapes.Window, channel: int) -> str:
+    index = ", ".join(
+        _scaled(letter, stride, tap * dilation - before)
+        for letter, stride, tap, dilation, before in zip(
+            "rc", geometry.strides, asked.at, geometry.dilation, geometry.before, strict=False
+        )
+    )
+    return (
+        f"d{name}{show.place(asked.at)} = Σ over n, r, c of dz[n, r, c, …]·x[n, {index}, {channel}]"
+    )
+
+
+def _scaled(letter: str, stride: int, offset: int) -> str:
+    text = letter if stride == 1 else f"{stride}{letter}"
+    return text if offset == 0 else f"{text}{offset:+d}"
+
+
+def _outputs_on(pixel: int, axis: int, geometry: shapes.Window) -> list[tuple[int, int]]:
+    """(tap, output) of all windows that lie on this pixel, along one axis."""
+    found = []
+    for tap in range(geometry.kernel[axis]):
+        distance = pixel + geometry.before[axis] - tap * geometry.dilation[axis]
+        output, rest = divmod(distance, geometry.strides[axis])
+        if rest == 0 and 0 <= output < geometry.out[axis]:
+            found.append((tap, output))
+    return found
+
+
+def _pixel_terms(
+    dz: Array, asked: Asked, geometry: shapes.Window, units: Sequence[int], weight: Any
+) -> Terms:
+    """dz of all windows on a pixel times `weight(i, j)`, one number for each of `units`.
+
+    `weight` also tells where in the kernel those numbers are: (values, places).
+    """
+    places, gradients, factors, kernel_places = [], [], [], []
+    for i, row in _outputs_on(asked.at[0], 0, geometry):
+        for j, col in _outputs_on(asked.at[1], 1, geometry):
+            values, where = weight(i, j)
+            places += [(row, col, unit) for unit in units]
+            gradients += dz[asked.example, row, col, units].tolist()
+            factors += values.tolist()
+            kernel_places += where
+    width = 4
+    return make_gradient_terms(
+        asked.example,
+        np.array(places, np.intp).reshape(-1, 3),
+        np.array(gradients),
+        np.array(factors),
+        np.array(kernel_places, np.intp).reshape(-1, width),
+    )
+
+
+def _pixel_formula(asked: Asked, kernel: str) -> str:
+    return (
+        f"dx{show.place(asked.at)} = Σ dz[r, c, o]·{kernel} over the windows on this pixel, "
+        "and their filters"
+    )
+
+
+@gradient_of(layers.Conv2D, what="kernel")
+def _conv2d_kernel(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    (x,), (i, j, c, unit) = entry.xs, asked.at
+    geometry = window_of(layer, x.shape[1:])
+    each = layer.kernel.shape[2]
+    channel = unit // (layer.filters // layer.groups) * each + c
+    return GradientSum(
+        _kernel_terms(dz, x, geometry, (i, j), channel, unit),
+        _kernel_formula("kernel", asked, geometry, channel),
+    )
+
+
+@gradient_of(layers.Conv2D, what="dx")
+def _conv2d_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    geometry = window_of(layer, entry.xs[0].shape[1:])
+    kernel = layer.kernel.value
+    group, c = divmod(asked.at[2], kernel.shape[2])
+    each = layer.filters // layer.groups
+    units = list(range(group * each, (group + 1) * each))
+
+    def weight(i: int, j: int) -> tuple[Array, list[Any]]:
+        return kernel[i, j, c, units], [(i, j, c, unit) for unit in units]
+
+    return GradientSum(
+        _pixel_terms(dz, asked, geometry, units, weight),
+        _pixel_formula(asked, f"kernel[i, j, {c}, o]"),
+    )
+
+
+@gradient_of(
+    layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense, what="bias"
+)
+def _bias(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    return _sum_over_positions(dz, asked.at[0], "bias")
+
+
+@gradient_of(layers.DepthwiseConv2D, what="kernel")
+def _depthwise_kernel(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    (x,), (i, j, c, copy) = entry.xs, asked.at
+    geometry = window_of(layer, x.shape[1:])
+    unit = c * layer.kernel.shape[3] + copy
+    return GradientSum(
+        _kernel_terms(dz, x, geometry, (i, j), c, unit),
+        _kernel_formula("kernel", asked, geometry, c),
+    )
+
+
+@gradient_of(layers.DepthwiseConv2D, what="dx")
+def _depthwise_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    geometry = window_of(layer, entry.xs[0].shape[1:])
+    return GradientSum(
+        _own_filters(dz, asked, geometry, layer.kernel.value),
+        _pixel_formula(asked, f"kernel[i, j, {asked.at[2]}, m]"),
+    )
+
+
+def _own_filters(dz: Array, asked: Asked, geometry: shapes.Window, kernel: Array) -> Terms:
+    """The terms of dx through a depthwise kernel: a channel has filters of its own."""
+    c, copies = asked.at[2], kernel.shape[3]
+    units = [c * copies + copy for copy in range(copies)]
+
+    def weight(i: int, j: int) -> tuple[Array, list[Any]]:
+        return kernel[i, j, c], [(i, j, c, copy) for copy in range(copies)]
+
+    return _pixel_terms(dz, asked, geometry, units, weight)
+
+
+_BETWEEN = "dh, the gradient between the stages: Σ over o of dz[…, o]·pointwise_kernel[0, 0, m, o]."
+
+
+def _dh(layer: Any, entry: TraceEntry, dz: Array) -> Array:
+    """The gradient between the two stages, as the layer's own backward computes it."""
+    dh = functional.conv2d_backward(
+        np.ascontiguousarray(dz),
+        entry.cache["h"],
+        layer.pointwise_kernel.value,
+        need_dw=False,
+        name=layer.label,
+    )[0]
+    assert dh is not None
+    return dh
+
+
+@gradient_of(layers.SeparableConv2D, what="pointwise_kernel")
+def _separable_pointwise(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    h, (_, _, m, unit) = entry.cache["h"], asked.at
+    examples, places, gradients = _everywhere(dz, unit)
+    where = places.copy()
+    where[:, 2] = m
+    terms = make_gradient_terms(examples, places, gradients, h[..., m].ravel(), where)
+    left = f"dpointwise_kernel{show.place(asked.at)}"
+    formula = f"{left} = Σ over n, r, c of dz[n, r, c, {unit}]·h[n, r, c, {m}]"
+    return GradientSum(terms, formula, notes=["h is what the depthwise stage said."])
+
+
+@gradient_of(layers.SeparableConv2D, what="depthwise_kernel")
+def _separable_depthwise(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    (x,), (i, j, c, copy) = entry.xs, asked.at
+    geometry = window_of(layer, x.shape[1:])
+    unit = c * layer.depthwise_kernel.shape[3] + copy
+    terms = _kernel_terms(_dh(layer, entry, dz), x, geometry, (i, j), c, unit)
+    formula = _kernel_formula("depthwise_kernel", asked, geometry, c).replace("dz", "dh")
+    return GradientSum(terms, formula, notes=[_BETWEEN])
+
+
+@gradient_of(layers.SeparableConv2D, what="dx")
+def _separable_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    geometry = window_of(layer, entry.xs[0].shape[1:])
+    terms = _own_filters(_dh(layer, entry, dz), asked, geometry, layer.depthwise_kernel.value)
+    formula = _pixel_formula(asked, f"depthwise_kernel[i, j, {asked.at[2]}, k]")
+    return GradientSum(terms, formula.replace("dz[r, c, o]", "dh[r, c, m]"), notes=[_BETWEEN])
+
+
+@gradient_of(layers.ZeroPadding2D, what="dx")
+def _zero_padding_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    (top, _), (left, _) = layer.padding
+    at = (asked.at[0] + top, asked.at[1] + left, asked.at[2])
+    return _single(asked, dz, at, 1.0, f"dx{show.place(asked.at)} = dy{show.place(at)}")
+
+
+# -- pooling -----------------------------------------------------------------------------------
+
+
+@gradient_of(layers.MaxPooling2D, what="dx")
+def _max_pooling_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    (x,), (row, col, channel) = entry.xs, asked.at
+    geometry = window_of(layer, x.shape[1:])
+
+    def wins(i: int, j: int, place: tuple[int, int]) -> float:
+        where = place_window(geometry, *place)
+        rows, cols = (
+            [p for p in taps if 0 <= p < size]
+            for taps, size in zip((where.rows, where.cols), x.shape[1:3], strict=True)
+        )
+        seen = x[asked.example, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1, channel]
+        first = int(np.argmax(seen))  # NaN counts as the largest
+        return float(
+            (row, col) == (rows[0] + first // seen.shape[1], cols[0] + first % seen.shape[1])
+        )
+
+    terms = _pooled_terms(dz, asked, geometry, wins)
+    return GradientSum(
+        terms,
+        f"dx{show.place(asked.at)} = Σ dy[r, c, {channel}] over the windows that this pixel wins",
+        notes=[_wins_note(terms)],
+    )
+
+
+def _wins_note(terms: Terms) -> str:
+    won = int((terms.factor > 0).sum())
+    return f"This pixel lies under {show.count(len(terms), 'window')}, and wins {won}."
+
+
+def _pooled_terms(
+    dz: Array, asked: Asked, geometry: shapes.Window, share: Callable[[int, int, Any], float]
+) -> Terms:
+    pairs = [
+        (i, j, (row, col))
+        for i, row in _outputs_on(asked.at[0], 0, geometry)
+        for j, col in _outputs_on(asked.at[1], 1, geometry)
+    ]
+    places = np.array([(*place, asked.at[2]) for _, _, place in pairs], np.intp).reshape(-1, 3)
+    taps = np.array([(i, j) for i, j, _ in pairs], np.intp).reshape(-1, 2)
+    gradients = dz[asked.example, places[:, 0], places[:, 1], places[:, 2]]
+    factors = np.array([share(*pair) for pair in pairs])
+    return make_gradient_terms(asked.example, places, gradients, factors, taps)
+
+
+@gradient_of(layers.AveragePooling2D, what="dx")
+def _average_pooling_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    size = entry.xs[0].shape[1:3]
+    geometry = window_of(layer, size)
+
+    def share(i: int, j: int, place: tuple[int, int]) -> float:
+        where = place_window(geometry, *place)
+        rows, cols = (
+            sum(0 <= p < n for p in taps)
+            for taps, n in zip((where.rows, where.cols), size, strict=True)
+        )
+        return 1 / (rows * cols)
+
+    return GradientSum(
+        _pooled_terms(dz, asked, geometry, share),
+        f"dx{show.place(asked.at)} = Σ dy[r, c, {asked.at[2]}] / (real pixels under the window)",
+    )
+
+
+@gradient_of(layers.GlobalAveragePooling2D, what="dx")
+def _global_average_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    pixels = entry.xs[0].shape[1] * entry.xs[0].shape[2]
+    return _from_channel(asked, dz, 1 / pixels, f"/ {pixels}")
+
+
+@gradient_of(layers.GlobalMaxPooling2D, what="dx")
+def _global_max_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    x = entry.xs[0][asked.example, :, :, asked.at[2]]
+    winners = int((x == x.max()).sum())
+    if x[asked.at[:2]] == x.max():
+        found = _from_channel(asked, dz, 1 / winners, "" if winners == 1 else f"/ {winners}")
+        more = f"one of {winners} that share the gradient" if winners > 1 else "the only one"
+        found.notes.append(f"This pixel is the largest of its channel, {more}.")
+        return found
+    found = _from_channel(asked, dz, 0.0, "· 0")
+    found.notes.append("This pixel is not the largest of its channel.")
+    return found
+
+
+def _from_channel(asked: Asked, dz: Array, factor: float, text: str) -> GradientSum:
+    at = (0,) * (dz.ndim - 2) + (asked.at[2],)
+    formula = f"dx{show.place(asked.at)} = dy{show.place(at)} {text}".rstrip()
+    return _single(asked, dz, at, factor, formula)
+
+
+# -- dense, and element by element ---------------------------------------------------------------
+
+
+@gradient_of(layers.Dense, what="kernel")
+def _dense_kernel(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    (x,), (feature, unit) = entry.xs, asked.at
+    examples, places, gradients = _everywhere(dz, unit)
+    where = places.copy()
+    where[:, -1] = feature
+    terms = make_gradient_terms(examples, places, gradients, x[..., feature].ravel(), where)
+    formula = f"dkernel{show.place(asked.at)} = Σ over n of dz[n, …, {unit}]·x[n, …, {feature}]"
+    return GradientSum(terms, formula)
+
+
+@gradient_of(layers.Dense, what="dx")
+def _dense_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    *before, feature = asked.at
+    units = np.arange(dz.shape[-1])
+    places = np.concatenate(
+        [np.tile(np.array(before, np.intp), (len(units), 1)), units[:, None]], axis=1
+    )
+    kernel_at = np.stack([np.full_like(units, feature), units], axis=1)
+    terms = make_gradient_terms(
+        asked.example, places, dz[(asked.example, *before)], layer.kernel.value[feature], kernel_at
+    )
+    formula = f"dx{show.place(asked.at)} = Σ over u of dz[…, u]·kernel[{feature}, u]"
+    return GradientSum(terms, formula)
+
+
+def _same_place(asked: Asked, dz: Array, factor: float, text: str = "") -> GradientSum:
+    place = show.place(asked.at)
+    return _single(asked, dz, asked.at, factor, f"dx{place} = dz{place}{text}")
+
+
+@gradient_of(layers.Activation, layers.Softmax, layers.Add, what="dx")
+def _passed_on(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    return _same_place(asked, dz, 1.0)
+
+
+@gradient_of(layers.ReLU, what="dx")
+def _relu_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    x = entry.xs[0]
+    number, value = x.dtype.type, x[(asked.example, *asked.at)]
+    if value <= number(layer.threshold):
+        return _same_place(asked, dz, float(number(layer.negative_slope)), " · negative_slope")
+    if layer.max_value is not None and value >= number(layer.max_value):
+        return _same_place(asked, dz, 0.0, " · 0, x is cut off at max_value")
+    return _same_place(asked, dz, 1.0)
+
+
+@gradient_of(layers.Rescaling, what="dx")
+def _rescaling_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    scale = np.broadcast_to(np.array(layer.scale, dz.dtype), dz.shape[-1:])[asked.at[-1]]
+    return _same_place(asked, dz, float(scale), " · scale")
+
+
+@gradient_of(layers.Dropout, what="dx")
+def _dropout_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    mask = entry.cache["mask"]
+    if mask is None:
+        return _same_place(asked, dz, 1.0)
+    if not mask[(asked.example, *asked.at)]:
+        return _same_place(asked, dz, 0.0, " · 0, it was dropped")
+    kept = float(dz.dtype.type(1 / (1 - layer.rate)))
+    return _same_place(asked, dz, kept, f" / (1 - {layer.rate:g})")
+
+
+@gradient_of(layers.Flatten, layers.Reshape, what="dx")
+def _reshape_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    flat = np.ravel_multi_index(asked.at, entry.xs[0].shape[1:])
+    at = tuple(int(i) for i in np.unravel_index(flat, dz.shape[1:]))
+    return _single(asked, dz, at, 1.0, f"dx{show.place(asked.at)} = dy{show.place(at)}")
+
+
+@gradient_of(layers.Concatenate, what="dx")
+def _concatenate_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    before = sum(entry.cache["channels"][: asked.source])
+    at = (*asked.at[:-1], asked.at[-1] + before)
+    return _single(asked, dz, at, 1.0, f"dx{show.place(asked.at)} = dy{show.place(at)}")
+
+
+# -- batch normalization -----------------------------------------------------------------------
+
+
+def _normalized(layer: Any, entry: TraceEntry, c: int) -> tuple[Array, float]:
+    """x̂ of a channel at all positions, and 1 / √(σ² + ε), in float64."""
+    mean, variance = (float(entry.cache[key][c]) for key in ("mean", "variance"))
+    inverse = 1 / np.sqrt(variance + layer.epsilon)
+    return (entry.xs[0][..., c].astype(np.float64) - mean) * inverse, float(inverse)
+
+
+@gradient_of(layers.BatchNormalization, what="gamma")
+def _gamma(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    (c,) = asked.at
+    examples, places, gradients = _everywhere(dz, c)
+    normal, _ = _normalized(layer, entry, c)
+    terms = make_gradient_terms(examples, places, gradients, normal.ravel(), places)
+    return GradientSum(
+        terms, f"dgamma[{c}] = Σ dy[n, …, {c}]·x̂[n, …, {c}], x̂ = (x - μ) / √(σ² + ε)"
+    )
+
+
+@gradient_of(layers.BatchNormalization, what="beta")
+def _beta(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    return _sum_over_positions(dz, asked.at[0], "beta")
+
+
+@gradient_of(layers.BatchNormalization, what="dx")
+def _batch_normalization_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    c = asked.at[-1]
+    normal, inverse = _normalized(layer, entry, c)
+    gamma = float(layer.gamma.value[c]) if layer.gamma else 1.0
+    scale, place = gamma * inverse, show.place(asked.at)
+    if not entry.cache["training"]:
+        return _same_place(asked, dz, scale, f"·gamma[{c}] / √(σ² + ε)")
+    examples, places, gradients = _everywhere(dz, c)
+    flat, own = normal.ravel(), normal[(asked.example, *asked.at[:-1])]
+    here = (examples == asked.example) & (places == np.array(asked.at)).all(axis=1)
+    factors = scale * (here - (1 + own * flat) / len(flat))
+    steps = [
+        Step("γ/√(σ² + ε)", "", scale),
+        Step("mean of dy", f"over {len(flat):,} places", float(gradients.mean(dtype=np.float64))),
+        Step("mean of dy·x̂", "", float((gradients * flat).mean())),
+        Step("x̂", "here", float(own)),
+    ]
+    return GradientSum(
+        make_gradient_terms(examples, places, gradients, factors, places),
+        f"dx{place} = gamma[{c}]/√(σ² + ε)·(dy{place} - mean of dy - x̂{place}·mean of dy·x̂)",
+        steps,
+        ["Each x of the batch moved the mean and the variance: so all of dy counts."],
+    )
+
+
+# -- through an activation ---------------------------------------------------------------------
+
+
+def _activation(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    """dz from dy: times the slope of the activation; a softmax mixes all units of a place."""
+    place, kind = show.place(asked.at), layer.activation
+    dy: Array = entry.dy
+    if entry.at_logits:
+        found = _same_place(asked, dy, 1.0)
+        found.formula = f"dz{place} = (p - t)·weight, from the loss itself"
+        found.notes.append(
+            f"{kind} and the loss are differentiated together, which is exact: see "
+            "trace.explain_loss_gradient."
+        )
+        return found
+    if kind == "linear":
+        found = _same_place(asked, dy, 1.0)
+        found.formula = f"dz{place} = dy{place}"
+        return found
+    y: Array = entry.cache["y"].astype(np.float64)
+    value = float(y[(asked.example, *asked.at)])
+    if kind == "softmax":
+        return _softmax_dz(dy, y, asked)
+    slopes = {
+        "relu": (float(value > 0), "1 where y > 0, else 0"),
+        "relu6": (float(0 < value < 6), "1 where 0 < y < 6, else 0"),
+        "sigmoid": (value * (1 - value), "y·(1 - y)"),
+        "tanh": (1 - value**2, "1 - y²"),
+    }
+    slope, text = slopes[kind]
+    found = _same_place(asked, dy, slope)
+    found.formula = f"dz{place} = dy{place}·({text})"
+    found.magnitude = abs(float(dy[(asked.example, *asked.at)]))
+    return found
+
+
+def _softmax_dz(dy: Array, y: Array, asked: Asked) -> GradientSum:
+    *before, k = asked.at
+    p, received = y[(asked.example, *before)], dy[(asked.example, *before)].astype(np.float64)
+    units = np.arange(len(p))
+    factors = p[k] * ((units == k) - p)
+    places = np.concatenate(
+        [np.tile(np.array(before, np.intp), (len(units), 1)), units[:, None]], axis=1
+    )
+    return GradientSum(
+        make_gradient_terms(asked.example, places, received, factors, places),
+        f"dz{show.place(asked.at)} = y[{k}]·(dy[{k}] - Σ over j of dy[j]·y[j])",
+        magnitude=float(p[k] * (abs(received[k]) + np.abs(received * p).sum())),
+    )

@@ -1,0 +1,207 @@
+"""The path of the largest contributions: from a number down to the pixels, or up to the loss."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.explain import show
+from minicnn.explain.entry import Source, TraceEntry
+from minicnn.explain.explanation import Explanation, make_gradient_terms
+from minicnn.explain.gradients import explain_gradient
+
+Array = np.ndarray
+
+
+class Link(NamedTuple):
+    """One step of a path: an explained number, the term that was followed, and its share.
+
+    `share`: of all terms that pull the same way, what part this one is (None where none is).
+    """
+
+    explanation: Explanation
+    term: Any  # a row of explanation.terms
+    share: float | None
+
+    @property
+    def value(self) -> float:
+        return self.explanation.value
+
+
+@dataclass(eq=False)
+class Path:
+    """Links, each of which explains the number that the term of the one before took in."""
+
+    title: str
+    links: list[Link]
+    end: str  # where it stopped, and why
+    reverse: bool = False
+
+    def __len__(self) -> int:
+        return len(self.links)
+
+    def __iter__(self) -> Iterator[Link]:
+        return iter(self.links)
+
+    def __getitem__(self, index: int) -> Link:
+        return self.links[index]
+
+    def to_string(self, exact: bool = False) -> str:
+        """The path as text, a line for each link."""
+        lines = show.columns(self.rows(exact), left=2)
+        lines = [*lines, f"    {self.end}"]
+        if self.reverse:
+            lines.reverse()
+        return "\n".join([self.title, "", *lines])
+
+    def rows(self, exact: bool = False) -> list[list[str]]:
+        """One row a link: the number, the term, its share."""
+        return [_row(link, exact) for link in self.links]
+
+    def __str__(self) -> str:
+        return self.to_string()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        header = ["number", "", "because of", "share"]
+        rows = self.rows()
+        end = show.html_text(self.end)
+        table = show.html_table(header, rows[::-1] if self.reverse else rows, left=3)
+        parts = [end, table] if self.reverse else [table, end]
+        return show.html_block(self.title, parts)
+
+
+def _row(link: Link, exact: bool) -> list[str]:
+    e, term = link.explanation, link.term
+    what = "" if e.what == "y" else f" {e.what}"
+    example = "" if e.example is None or e.what == "y" else f"{e.example}: "
+    left = f"{e.name}{what} {example}{show.place(e.at)}"
+    value = f"= {show.number(e.value, exact)}"
+    if term is None:
+        return [left, value, "", ""]
+    first, second = (term.gradient, term.factor) if e.is_gradient else (term.input, term.weight)
+    product = f"{show.number(first, exact)} · {show.number(second, exact)}"
+    product += f" = {show.number(term.product, exact)}"
+    share = "" if link.share is None else f"{link.share:.0%} of {show.count(len(e.terms), 'term')}"
+    return [left, value, product, share]
+
+
+def _strongest(e: Explanation, sign: float) -> tuple[Any, float | None]:
+    """The largest term that pulls towards `sign` (0: either way), and its share of those."""
+    products = e.terms.product * sign if sign else np.abs(e.terms.product)
+    products = np.where(np.isnan(products), np.inf, products)
+    if not len(products) or not products.max() > 0:
+        return None, None
+    index = int(products.argmax())
+    with np.errstate(invalid="ignore"):
+        share = float(products[index] / products[products > 0].sum())
+    return e.terms[index], share if np.isfinite(share) else None
+
+
+def why(entry: TraceEntry, at: Any, example: int) -> Path:
+    """From one output down to a pixel: at each layer the term that did most for the number.
+
+    Where the sum is positive, the largest positive term is followed, else the most negative one; at
+    a softmax the sum counts as positive if it is above the mean of the scores.
+    """
+    links: list[Link] = []
+    source: Source = entry
+    title = ""
+    while isinstance(source, TraceEntry):
+        e = source.explain(at, example)
+        title = (
+            title
+            or f"Why {e.name}{show.place(e.at)} of example {example} is {show.number(e.value)}"
+        )
+        term, share = _strongest(e, _direction(e))
+        if term is None:  # every term is 0, or pulls the other way
+            term, share = _strongest(e, 0.0)
+        if term is None and len(e.terms) == 1 and not e.terms[0].padded:
+            term = e.terms[0]  # a 0 that is passed on, or switched off, has a history, too
+        links.append(Link(e, term, share))
+        if term is None:
+            return Path(title, links, "Every term is 0 here: there is nothing to follow.")
+        at, source = tuple(int(i) for i in term.place), source.sources[int(term.source)]
+    end = links[-1].term
+    number = "" if source == 0 else f" {source}"
+    return Path(
+        title,
+        links,
+        f"the model's input{number} {show.place(end.place)} = {show.number(end.input)}",
+    )
+
+
+def _direction(e: Explanation) -> float:
+    centre = 0.0
+    if e.layer.activation == "softmax" and e.steps and e.steps[-5].parts is not None:
+        centre = float(e.steps[-5].parts.mean())
+    return float(np.sign(np.nan_to_num(e.total - centre)))
+
+
+def why_gradient(
+    entry: TraceEntry,
+    what: str,
+    at: Any,
+    example: int,
+    consumers: Callable[[TraceEntry], list[tuple[TraceEntry, int]]],
+    loss_gradient: Callable[[Any, int], Explanation],
+) -> Path:
+    """From one entry of a gradient up to the loss: at each layer the largest term."""
+    e = explain_gradient(entry, what, at, example)
+    title = f"Why the gradient {what}{show.place(e.at)} of {e.name} is {show.number(e.value)}"
+    links: list[Link] = []
+    while True:
+        term, share = _strongest(e, 0.0)
+        links.append(Link(e, term, share))
+        if term is None:
+            return Path(title, links, "Every term is 0 here: no gradient comes through.", True)
+        place, example = tuple(int(i) for i in term.place), int(term.example)
+        if e.layer is None:
+            break
+        active = entry.layer.activation != "linear" and not entry.at_logits
+        if active and e.what not in ("dz", "dy"):
+            e = explain_gradient(entry, "dz", place, example)
+            continue
+        users = consumers(entry)
+        if not users:
+            e = loss_gradient(place, example)
+            continue
+        if len(users) > 1 and e.what != "dy":
+            e = _gathered(entry, place, example, users)
+            continue
+        entry, source = users[int(term.source) if e.what == "dy" else 0]
+        e = explain_gradient(entry, "dx", place, example, source)
+    return Path(title, links, "the loss", True)
+
+
+def _gathered(
+    entry: TraceEntry, place: tuple[int, ...], example: int, users: list[tuple[TraceEntry, int]]
+) -> Explanation:
+    """dy of an output that several layers use: the sum of what each of them sends back."""
+    parts = []
+    for user, source in users:
+        dx = user.dx[source] if isinstance(user.dx, list) else user.dx
+        parts.append(0.0 if dx is None else float(dx[(example, *place)]))
+    places = np.tile(np.array(place, np.intp), (len(users), 1))
+    terms = make_gradient_terms(example, places, parts, 1.0, places)
+    # Which user each term is of: the order of the terms is that of their sizes.
+    order = np.argsort(-np.abs(np.array(parts)), kind="stable")
+    kinds = [*terms.dtype.descr, ("source", "<i8")]
+    marked = np.recarray(len(terms), dtype=np.dtype(kinds))
+    for name in terms.dtype.names or ():
+        marked[name] = terms[name]
+    marked.source = order
+    return Explanation(
+        name=entry.name,
+        layer=entry.layer,
+        what="dy",
+        at=place,
+        example=example,
+        formula=f"dy{show.place(place)} = {' + '.join(f'dx of {user.name}' for user, _ in users)}",
+        terms=marked,
+        value=float(entry.dy[(example, *place)]),
+        result=float(sum(parts)),
+        epsilon=float(np.finfo(entry.dy.dtype).eps),
+    )

@@ -1,0 +1,433 @@
+"""A whole pass to look into: `trace = model.trace(x)`, or `model.trace(x, y=labels)`.
+
+    trace.entries                                    every layer's x, y, cache, dx, dy, grads
+    trace.explain("conv2d", at=(row, col, channel))  one output, term by term
+    trace.explain_gradient("conv2d", "kernel", at=(i, j, c, o))
+    trace.why("dense", at=(3,))                      down to the pixels, along the largest terms
+    trace.receptive_field("conv2d_1", at=(row, col))
+
+The trace holds the arrays of the pass; weights are read when something is explained. If training
+has changed them since, the explanation's `difference` shows it.
+"""
+
+import difflib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn.explain import field, path, show
+from minicnn.explain import loss as losses
+from minicnn.explain.arithmetic import find_spot
+from minicnn.explain.entry import Source, TraceEntry
+from minicnn.explain.explanation import Explanation
+from minicnn.explain.gradients import explain_gradient
+from minicnn.layers import InputLayer, Layer
+from minicnn.model import BackwardStep, Model, Tape, TapeEntry
+from minicnn.training import LossOfPass
+
+Array = np.ndarray
+
+
+class Trace:
+    """A pass through `model`, with backward where `y` is given.
+
+    Attributes: `x`, `y` (the model's output), `entries` in the order of computation (nested models'
+    layers in their places), `loss` (the number, None without targets), `training`.
+
+    Args:
+        model: a `Model` or `Sequential`.
+        x: a batch, as `predict` takes it.
+        y: targets, as `fit` takes them; without them there is no backward pass.
+        loss: another loss than the compiled one: an object or a name.
+        training: as while training; the moving statistics of BatchNormalization stay as they were.
+        sample_weight: weighs each example's loss.
+
+    Raises `ValueError` for inputs and targets that do not fit, and for targets without a loss.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        x: Any,
+        y: Any = None,
+        loss: Any = None,
+        training: bool = False,
+        sample_weight: Any = None,
+    ) -> None:
+        if y is None and (loss is not None or sample_weight is not None):
+            given = "loss" if loss is not None else "sample_weight"
+            raise ValueError(f"{model.label}: trace takes {given} with targets y only.")
+        self.model, self.training = model, bool(training)
+        self.y, tape = _forward(model, x, self.training)
+        self.x = _inputs(model, x)
+        self.entries: list[TraceEntry] = []
+        self._nested: dict[str, TraceEntry] = {}
+        self._ends: dict[TraceEntry, list[Source]] = {}  # of a nested model: what its outputs are
+        self._of_tape: dict[int, TraceEntry] = {}
+        where: dict[int, Source] = {id(tensor): i for i, tensor in enumerate(model.inputs)}
+        self._outputs = self._read(model, tape, "", where)
+        self._fields: dict[TraceEntry, field.Axes] = {}
+        for entry in self.entries:
+            self._fields[entry] = field.closed_form(entry, self._fields)
+        self.found: LossOfPass | None = None
+        if y is not None:
+            self._go_backward(y, tape, loss, sample_weight)
+        self.trouble = self._find_trouble()
+        if self.trouble:
+            warnings.warn(self.trouble, stacklevel=3)
+
+    def _read(
+        self, model: Model, tape: Tape, prefix: str, where: dict[int, Source]
+    ) -> list[Source]:
+        """Make entries of a tape's; `where` says where each symbol's values come from."""
+        uses: dict[Layer, int] = {}
+        for item in tape.entries:
+            layer, node = item.layer, item.node
+            uses[layer] = uses.get(layer, 0) + 1
+            name = prefix + layer.name + (f":{uses[layer]}" if uses[layer] > 1 else "")
+            sources = [where[id(tensor)] for tensor in node.inputs]
+            entry = TraceEntry(name, layer, item.x, item.y, item.cache, sources)
+            self._of_tape[id(item)] = entry
+            if isinstance(layer, Model):
+                self._nested[name] = entry
+                inner = {id(t): s for t, s in zip(layer.inputs, sources, strict=True)}
+                ends = self._read(layer, item.cache, f"{name}/", inner)
+                self._ends[entry] = ends
+                where |= {id(t): s for t, s in zip(node.outputs, ends, strict=True)}
+            else:
+                self.entries.append(entry)
+                where[id(node.outputs[0])] = entry
+        return [where[id(tensor)] for tensor in model.outputs]
+
+    def _go_backward(self, y: Any, tape: Tape, loss: Any, sample_weight: Any) -> None:
+        found = self.model.loss_of_pass(y, self.y, tape, loss, sample_weight)
+
+        def visit(item: TapeEntry, step: BackwardStep) -> None:
+            entry = self._of_tape[id(item)]
+            entry.dy, entry.dx, entry.grads = step.dy, step.dx, step.grads
+            entry.at_logits = step.at_logits
+
+        dy = found.loss.backward(found.cache)
+        self.dx, self.grads = self.model.backward(dy, tape, at_logits=found.at_logits, visit=visit)
+        self.found = found
+
+    @property
+    def loss(self) -> float | None:
+        """The loss of the batch; None without targets."""
+        return None if self.found is None else self.found.value
+
+    # -- finding -------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[TraceEntry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, name: Any) -> TraceEntry:
+        """The entry of a layer: its name, the name with its models ("base/conv2d"), or itself.
+
+        ":2" after a name is the layer's second use. Raises `ValueError` for a name that is not
+        there, or stands for several layers.
+        """
+        if isinstance(name, Layer):
+            for entry in [*self.entries, *self._nested.values()]:
+                if entry.layer is name:
+                    return entry
+            raise ValueError(f"{name.label} has no part in this pass of {self.model.label}.")
+        known = {entry.name: entry for entry in self.entries} | self._nested
+        if name in known:
+            return known[name]
+        alike = [full for full in known if full.rpartition("/")[2] == name]
+        if len(alike) == 1:
+            return known[alike[0]]
+        raise ValueError(self._not_found(name, list(known), alike))
+
+    def _not_found(self, name: Any, known: list[str], alike: list[str]) -> str:
+        who = self.model.label
+        if alike:
+            return f"{who} has several layers of the name {name!r}: {', '.join(alike)}."
+        if any(isinstance(x, InputLayer) and x.name == name for x in self.model.layers):
+            return f"{name!r} is an input of {who}: it computes nothing. trace.x is what went in."
+        close = difflib.get_close_matches(str(name), known, 1)
+        hint = f'Did you mean "{close[0]}"? ' if close else ""
+        return f"{who} has no layer {name!r}. {hint}It has {', '.join(known)}."
+
+    def _leaf(self, name: Any, at: Any) -> TraceEntry:
+        """The entry that computes; a nested model stands for the layer that its output is of."""
+        entry = self[name]
+        while entry in self._ends:
+            ends = self._ends[entry]
+            if len(ends) != 1 or not isinstance(ends[0], TraceEntry):
+                names = [e.name for e in self.entries if e.name.startswith(f"{entry.name}/")]
+                raise ValueError(
+                    f"{entry.layer.label} has several outputs: ask for one of its layers, "
+                    f"{', '.join(names)}."
+                )
+            entry = ends[0]
+        return entry
+
+    def output_entry(self) -> TraceEntry:
+        """The entry whose output is the model's, if that is one."""
+        end = self._outputs[0]
+        if len(self._outputs) != 1 or not isinstance(end, TraceEntry):
+            raise ValueError(f"{self.model.label} has no single layer that its output is of.")
+        return end
+
+    def consumers(self, entry: TraceEntry) -> list[tuple[TraceEntry, int]]:
+        """The entries that take in this one's output, and as which of their inputs."""
+        return [
+            (user, number)
+            for user in self.entries
+            if user.dy is not None or self.found is None
+            for number, source in enumerate(user.sources)
+            if source is entry
+        ]
+
+    # -- explaining ----------------------------------------------------------------------------
+
+    def explain(self, layer: Any, at: Any, example: int = 0) -> Explanation:
+        """Where one output comes from: `at` is (row, col, channel), or a unit's number."""
+        return self._leaf(layer, at).explain(at, example)
+
+    def explain_gradient(
+        self, layer: Any, what: str = "kernel", at: Any = 0, example: int = 0, source: int = 0
+    ) -> Explanation:
+        """Where one entry of a gradient comes from, the largest term first.
+
+        Args:
+            layer: its name.
+            what: a parameter, such as "kernel"; "dx", of the layer's input; "dz", of its sum
+                before the activation.
+            at: a place in the parameter; for dx and dz in that example's input or output.
+            example, source: of dx and dz; `source` is which of several inputs.
+        """
+        self._need_gradients()
+        return explain_gradient(self._leaf(layer, at), what, at, example, source)
+
+    def explain_loss(self, example: int = 0, at: Any = ()) -> Explanation:
+        """The loss of one example: each class a term."""
+        return losses.explain_loss(self._need_gradients(), example, at)
+
+    def explain_loss_gradient(self, at: Any, example: int = 0) -> Explanation:
+        """The gradient that backward begins with, of one score or probability."""
+        return losses.explain_loss_gradient(self._need_gradients(), at, example)
+
+    def why(self, layer: Any, at: Any, example: int = 0) -> path.Path:
+        """The path of the largest contributions, from a number down to a pixel."""
+        return path.why(self._leaf(layer, at), at, example)
+
+    def why_gradient(
+        self, layer: Any, what: str = "kernel", at: Any = 0, example: int = 0
+    ) -> path.Path:
+        """The path of the largest contributions to a gradient, printed from the loss down."""
+        self._need_gradients()
+        return path.why_gradient(
+            self._leaf(layer, at),
+            what,
+            at,
+            example,
+            self.consumers,
+            lambda place, which: self.explain_loss_gradient(place, which),
+        )
+
+    def _need_gradients(self) -> LossOfPass:
+        if self.found is None:
+            raise ValueError(
+                f"This trace of {self.model.label} went forward only: model.trace(x, y=labels) "
+                "goes backward, too."
+            )
+        return self.found
+
+    # -- receptive fields ------------------------------------------------------------------------
+
+    def receptive_field(self, layer: Any, at: Any = None) -> field.Seen:
+        """Which pixels a unit can depend on; `at` is (row, col), the channel does not matter."""
+        entry = self._leaf(layer, at)
+        if at is None:
+            at = tuple(size // 2 for size in entry.y.shape[1:-1])
+        given = tuple(at) if isinstance(at, (tuple, list, np.ndarray)) else (at,)
+        if len(given) == entry.y.ndim - 2:
+            given = (*given, 0)
+        spot = find_spot(entry.layer.label, entry.y, given)
+        shape = (self.x[0] if isinstance(self.x, list) else self.x).shape
+        if len(shape) != 4:
+            raise ValueError(
+                f"{self.model.label} takes no pictures: receptive fields are of pixels. "
+                f"Received x.shape={shape}."
+            )
+        picture = (shape[1], shape[2])
+        rows, cols = field.seen_by(entry, spot.at, picture)
+        formula = self._fields[entry]
+        at = spot.at[: max(entry.y.ndim - 2, 1)]
+        return field.Seen(entry.name, at, rows, cols, picture, formula, formula is None)
+
+    def perturb(self, layer: Any, at: Any, seed: int = 0) -> "Moved":
+        """Which rows and columns of the picture change a unit, found by changing them.
+
+        One pass for each row and each column, with the whole of it replaced by noise. What a unit
+        can see is at least that; a ReLU that is off, or a pixel that loses a max pooling, may hide
+        some of it. All channels at the place count.
+        """
+        entry = self._leaf(layer, at)
+        seen = self.receptive_field(layer, at)
+        if isinstance(self.x, list):
+            raise ValueError(f"{self.model.label} has several inputs; perturb changes one.")
+        given = (0, *seen.at) if entry.y.ndim == 4 else (0,)
+        x, rng = self.x[:1], np.random.default_rng(seed)
+        spread = float(np.std(x)) or 1.0
+
+        def values(batch: Array) -> Array:
+            _, tape = _forward(self.model, batch, False)
+            found: Array = self._entry_on(tape, entry).y[(slice(None), *given[1:])]
+            return found
+
+        plain = values(x)[0]
+        moved: list[tuple[int, ...]] = []
+        for axis in (1, 2):
+            hits = []
+            for line in range(x.shape[axis]):
+                changed = np.repeat(x, 2, axis=0)
+                index = (slice(None), line) if axis == 1 else (slice(None), slice(None), line)
+                noise = rng.normal(float(np.mean(x)), 3 * spread, changed[index].shape)
+                changed[index] = noise.astype(x.dtype)
+                if not np.array_equal(values(changed), np.stack([plain, plain])):
+                    hits.append(line)
+            moved.append(tuple(hits))
+        return Moved(seen, moved[0], moved[1])
+
+    def _entry_on(self, tape: Tape, entry: TraceEntry) -> TapeEntry:
+        """The same use of the same layer in another pass."""
+        *models, _ = parts = entry.name.split("/")
+        for depth, part in enumerate(parts):
+            name, _, use = part.partition(":")
+            alike = [item for item in tape.entries if item.layer.name in (name, part)]
+            item = alike[int(use or 1) - 1] if len(alike) > 1 else alike[0]
+            if depth < len(models):
+                tape = item.cache
+        return item
+
+    # -- showing -------------------------------------------------------------------------------
+
+    def rows(self) -> tuple[list[str], list[list[str]]]:
+        """The trace as a table: header, and one row for each entry."""
+        header = ["layer", "input", "output", "parameters", "= formula", "multiply-adds", "sees"]
+        header += ["step", "smallest", "largest", "zeros"]
+        if self.found is not None:
+            header += ["‖dy‖", "‖grads‖"]
+        return header, [self._row(entry) for entry in self.entries]
+
+    def _row(self, entry: TraceEntry) -> list[str]:
+        layer, y, axes = entry.layer, entry.y, self._fields[entry]
+        shape = [x.shape for x in entry.xs] if layer.takes_list else entry.xs[0].shape
+        cost = layer.multiply_adds(shape)
+        count = layer.count_params()
+        sees = "all" if axes is None else f"{axes[0].size}×{axes[1].size}"
+        step = "" if axes is None else f"{axes[0].step}×{axes[1].step}"
+        row = [
+            f"{entry.name} ({type(layer).__name__})",
+            entry.x_shape,
+            entry.y_shape,
+            f"{count:,}",
+            layer.parameter_formula() if count else "",
+            "?" if cost is None else f"{cost:,}",
+            sees,
+            step,
+            show.number(y.min()) if y.size else "",
+            show.number(y.max()) if y.size else "",
+            f"{float((y == 0).mean()):.0%}" if y.size else "",
+        ]
+        if self.found is not None:
+            row.append("" if entry.dy is None else show.number(np.linalg.norm(entry.dy)))
+            sizes = [float(np.linalg.norm(g)) for g in entry.grads.values()]
+            row.append(show.number(np.linalg.norm(sizes)) if sizes else "")
+        return row
+
+    @property
+    def title(self) -> str:
+        examples = len(self.x[0] if isinstance(self.x, list) else self.x)
+        text = f"{self.model.label}: {show.count(examples, 'example')}"
+        text += ", as while training" if self.training else ""
+        return text if self.loss is None else f"{text}, loss {show.number(self.loss)}"
+
+    def __str__(self) -> str:
+        header, rows = self.rows()
+        lines = [self.title, "", *show.columns([header, *rows], left=1)]
+        return "\n".join([*lines, *([f"    {self.trouble}"] if self.trouble else [])])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        header, rows = self.rows()
+        parts = [show.html_table(header, rows)]
+        parts += [show.html_text(self.trouble)] if self.trouble else []
+        return show.html_block(self.title, parts)
+
+    def _find_trouble(self) -> str:
+        """A sentence on where NaN or infinity first came up; "" where none did."""
+        inputs = self.x if isinstance(self.x, list) else [self.x]
+        if not all(np.isfinite(x).all() for x in inputs):
+            return f"{self.model.label}: there is NaN or infinity in x already."
+        for entry in self.entries:
+            for variable in entry.layer.weights:
+                if not np.isfinite(variable.value).all():
+                    return (
+                        f"{self.model.label}: there is NaN or infinity among the weights "
+                        f"{variable.path}; what comes behind it means nothing."
+                    )
+            if not np.isfinite(entry.y).all():
+                return (
+                    f"{self.model.label}: NaN or infinity first appears in the output of "
+                    f"{entry.name}, though what went into it is finite."
+                )
+        return ""
+
+
+@dataclass(frozen=True, repr=False)
+class Moved:
+    """What changing pixels has shown: the `rows` and `cols` that the unit reacts to."""
+
+    seen: field.Seen
+    rows: tuple[int, ...]
+    cols: tuple[int, ...]
+
+    def __str__(self) -> str:
+        verdict = "as computed" if self.reaches_all else "all within what was computed"
+        verdict = verdict if self.agrees else "which is more than was computed"
+        rows, cols = (show.span(hits) if hits else "none" for hits in (self.rows, self.cols))
+        return f"{self.seen}\nChanging pixels moved it from rows {rows}, columns {cols}: {verdict}."
+
+    __repr__ = __str__
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing outside the computed receptive field made a difference."""
+        pairs = ((self.rows, self.seen.rows), (self.cols, self.seen.cols))
+        return all(first <= i <= last for hits, (first, last) in pairs for i in hits)
+
+    @property
+    def reaches_all(self) -> bool:
+        """Whether the receptive field's first and last row and column made a difference, too."""
+        pairs = ((self.rows, self.seen.rows), (self.cols, self.seen.cols))
+        return all(hits and (hits[0], hits[-1]) == ends for hits, ends in pairs)
+
+
+def _forward(model: Model, x: Any, training: bool) -> tuple[Any, Tape]:
+    """A pass that leaves the model as it was: BatchNormalization's statistics move in training."""
+    if training and not model.built:
+        model.forward(x)
+    held = [(v, v.numpy()) for v in model.weights if not v.trainable] if training else []
+    try:
+        return model.forward(x, training)
+    finally:
+        for variable, value in held:
+            variable.assign(value)
+
+
+def _inputs(model: Model, x: Any) -> Any:
+    """What the model's inputs received, as arrays of their dtype."""
+    values = list(model.input_values(x))
+    return values[0] if len(values) == 1 else values
