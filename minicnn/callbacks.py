@@ -103,6 +103,19 @@ class History(Callback):
         html: str = inside.bodies.html(self)
         return html
 
+    def plot(self, path: str | os.PathLike[str] | None = None, title: str = "") -> Any:
+        """A matplotlib `Figure` of the curves, which a notebook shows; `path` writes it as a file.
+
+        Raises `ImportError` without matplotlib (`pip install "minicnn[plot]"`) and `ValueError`
+        before the first epoch.
+        """
+        from minicnn import plots
+
+        figure = plots.curves(self, title)
+        if path is not None:
+            plots.save(figure, path)
+        return figure
+
 
 class _Monitor(Callback):
     """Watches one number of the logs and knows whether it got better."""

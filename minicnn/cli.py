@@ -424,7 +424,7 @@ def _transfer(options: argparse.Namespace) -> int:
             for epoch in range(len(history["loss"])):
                 table.writerow([*setting, epoch, *(history[name][epoch] for name in names)])
     print(f"\nWrote {output / 'model.keras'} ({winner}) and {output / 'runs.csv'}", end="")
-    _draw(lambda plots: plots.comparison(runs), output / "curves.png")
+    _draw(lambda plots: plots.sweep(runs), output / "curves.png")
     if test is not None:
         loss, accuracy = load_model(output / "model.keras").evaluate(test, verbose=0)
         print(f"Test: accuracy {accuracy:.3f}, loss {loss:.3f}.")

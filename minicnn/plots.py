@@ -1,37 +1,125 @@
-"""Pictures of a training run, with matplotlib (`pip install "minicnn[plot]"`).
+"""Pictures of training runs, of what a network sees, and of its mistakes, with matplotlib.
 
-Figures are drawn without a screen; colours are told apart by colour-blind eyes (Okabe and Ito).
+    pip install "minicnn[plot]"
+
+Each function returns a `Figure`, drawn without a screen: a notebook shows it, `save` writes it.
+Colours are told apart by colour-blind eyes (Okabe and Ito; cividis; blue below zero, orange above).
+Names that come from files are drawn as they are: a `$` begins no formula.
 """
 
+import difflib
+import functools
 import io
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minicnn.atomic import replacing
+
+Array = np.ndarray
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_LINES = ("-", "--", ":")
+_GREY = "#767676"  # of marginal text: reads on white
 
 
-def curves(history: Mapping[str, Sequence[float]], title: str = "") -> Any:
-    """A matplotlib `Figure`: the loss, and each metric, of training and validation over the epochs.
+# -- what all share -----------------------------------------------------------------------------------
 
-    `history` is `fit(…).history`. The best validation epoch of each metric is circled, and named in
-    the legend. Raises `ImportError` without matplotlib and `ValueError` for an empty history.
-    """
+
+@functools.cache
+def _figure_class() -> Any:
     try:
         from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
     except ImportError:
         raise ImportError('Plots need matplotlib: pip install "minicnn[plot]".') from None
+
+    class Picture(Figure):
+        """A figure that a notebook shows, whether or not pyplot was imported there."""
+
+        def _repr_png_(self) -> bytes:
+            return _drawn(self, "png", 100)
+
+    return Picture
+
+
+def _figure(width: float, height: float) -> Any:
+    """An empty figure of this size in inches. `ImportError` without matplotlib."""
+    return _figure_class()(figsize=(width, height), layout="constrained")
+
+
+def _drawn(figure: Any, kind: str, dpi: int) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=dpi)
+    return buffer.getvalue()
+
+
+def save(figure: Any, path: str | os.PathLike[str]) -> Path:
+    """Write the figure as PNG (or what the suffix says), whole or not at all."""
+    path = Path(path)
+    drawn = _drawn(figure, path.suffix.lstrip(".") or "png", 144)
+    with replacing(path) as temporary:
+        temporary.write_bytes(drawn)
+    return path
+
+
+def _epochs_axis(axes: Any, title: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title, parse_math=False)
+    axes.set_xlabel("epoch")
+    axes.margins(y=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(axes: Any, lines: Sequence[Any], labels: Sequence[str], **options: Any) -> None:
+    """A legend of these very texts: matplotlib leaves out those that begin with "_"."""
+    numbers = [str(number) for number in range(len(labels))]
+    legend = axes.legend(lines, numbers, frameon=False, **options)
+    for text, label in zip(legend.get_texts(), labels):
+        text.set_parse_math(False)
+        text.set_text(label)
+
+
+def _is_loss(name: str) -> bool:
+    return name.removeprefix("val_") == "loss"
+
+
+def _unit(name: str) -> str:
+    return "loss (nats)" if _is_loss(name) else f"{name} (share of examples)"
+
+
+def _best(values: Sequence[float], name: str) -> int:
+    """The index of the best value; NaN is never it."""
+    worst = math.inf if _is_loss(name) else -math.inf
+    known = [worst if math.isnan(value) else value for value in values]
+    return known.index((min if _is_loss(name) else max)(known))
+
+
+# -- training runs ------------------------------------------------------------------------------------
+
+
+def curves(history: Any, title: str = "") -> Any:
+    """A `Figure`: the loss, and each metric, of training and validation over the epochs.
+
+    `history` is what `fit` returns, or its dict. The best validation epoch of each metric is
+    circled, and named in the legend. Raises `ImportError` without matplotlib and `ValueError` for
+    an empty history.
+    """
+    history = _history(history)
     names = [name for name in history if not name.startswith("val_")]
     if not names:
         raise ValueError(f"A history has at least the loss. Received {sorted(history)}.")
     names.sort(key=lambda name: name != "loss")
-    figure = Figure(figsize=(5.2 * len(names), 3.8), layout="constrained")
+    figure = _figure(5.2 * len(names), 3.8)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
+        lines, labels = [], []
         for key, label, colour, line in (
             (name, "training", BLUE, "-"),
             (f"val_{name}", "validation", ORANGE, "--"),
@@ -40,69 +128,488 @@ def curves(history: Mapping[str, Sequence[float]], title: str = "") -> Any:
             if not values:
                 continue
             epochs = range(1, len(values) + 1)
-            (drawn,) = axes.plot(epochs, values, line, color=colour, marker="o", markersize=3)
+            lines += axes.plot(epochs, values, line, color=colour, marker="o", markersize=3)
             if key.startswith("val_"):
-                best = (min if name == "loss" else max)(epochs, key=lambda e: values[e - 1])
-                axes.plot(best, values[best - 1], "o", color=colour, fillstyle="none", markersize=9)
-                label += f", best {values[best - 1]:.3f} in epoch {best}"
-            drawn.set_label(label)
-        axes.set_title(name)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("loss (nats)" if name == "loss" else f"{name} (share of examples)")
-        axes.margins(y=0.12)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+                best = _best(values, key)
+                axes.plot(best + 1, values[best], "o", color=colour, fillstyle="none", markersize=9)
+                label += f", best {values[best]:.3f} in epoch {best + 1}"
+            labels.append(label)
+        _epochs_axis(axes, name)
+        axes.set_ylabel(_unit(name))
+        _legend(axes, lines, labels)
     if title:
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)
     return figure
 
 
-def comparison(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> Any:
-    """A matplotlib `Figure`: the accuracy of several runs, training and validation side by side.
+def sweep(runs: Mapping[str, Any], metric: str = "accuracy", title: str = "") -> Any:
+    """A `Figure`: one metric (or the "loss") of several runs over the epochs, on one scale.
 
-    `runs` maps a run's name to its history. The legend has each run's best validation accuracy.
-    Raises `ImportError` without matplotlib and `ValueError` if a run has no validation accuracy.
+        sweep({"lr=0.01": history, "lr=0.001": other})
+
+    `runs` maps a run's name to what `fit` returned, or to its dict. Training and validation stand
+    side by side, where all runs have a validation; the legend has each run's best value. Raises
+    `ImportError` without matplotlib and `ValueError` where a run lacks the metric.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError:
-        raise ImportError('Plots need matplotlib: pip install "minicnn[plot]".') from None
-    if not runs or not all("val_accuracy" in history for history in runs.values()):
-        raise ValueError("A comparison needs runs with a validation accuracy.")
-    figure = Figure(figsize=(10.4, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    for axes, key, title in (
-        (left, "accuracy", "training"),
-        (right, "val_accuracy", "validation"),
-    ):
-        for index, (name, history) in enumerate(runs.items()):
-            values = history[key]
+    histories = {str(name): _history(run) for name, run in runs.items()}
+    if not histories:
+        raise ValueError("A sweep needs at least one run. Received none.")
+    for name, history in histories.items():
+        if not history.get(metric):
+            raise ValueError(f'The run "{name}" has no "{metric}". It has {sorted(history)}.')
+    panels = {metric: "training"}
+    if all(history.get(f"val_{metric}") for history in histories.values()):
+        panels[f"val_{metric}"] = "validation"
+    figure = _figure(5.2 * len(panels) + 1.2, 4.2)
+    drawn = []
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (key, panel) in zip(grid, panels.items()):
+        drawn = []
+        for index, history in enumerate(histories.values()):
             # Told apart by colour, and by line where there are more runs than colours.
-            axes.plot(
-                range(1, len(values) + 1),
-                values,
-                ("-", "--", ":")[index // len(COLOURS) % 3],
+            drawn += axes.plot(
+                range(1, len(history[key]) + 1),
+                history[key],
+                _LINES[index // len(COLOURS) % len(_LINES)],
                 color=COLOURS[index % len(COLOURS)],
                 marker="o",
                 markersize=3,
-                label=f"{name}: {max(history['val_accuracy']):.3f}",
             )
-        axes.set_title(title)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-    left.set_ylabel("accuracy (share of examples)")
-    right.legend(title="best validation accuracy", frameon=False, fontsize="small")
+            best = _best(history[key], key)
+            axes.plot(
+                best + 1,
+                history[key][best],
+                "o",
+                color=COLOURS[index % len(COLOURS)],
+                fillstyle="none",
+                markersize=9,
+            )
+        _epochs_axis(axes, panel)
+    grid[0].set_ylabel(_unit(metric))
+    key = list(panels)[-1]
+    labels = [f"{n}: {h[key][_best(h[key], key)]:.3f}" for n, h in histories.items()]
+    _legend(
+        grid[-1],
+        drawn,
+        labels,
+        title=f"best {panels[key]} {metric}",
+        fontsize="small",
+        title_fontsize="small",
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+    )
+    if title:
+        figure.suptitle(title, parse_math=False)
     return figure
 
 
-def save(figure: Any, path: str | os.PathLike[str]) -> Path:
-    """Write the figure as PNG (or what the suffix says), whole or not at all."""
-    path = Path(path)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=144)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-    return path
+def _history(history: Any) -> Mapping[str, Sequence[float]]:
+    found: Mapping[str, Sequence[float]] = getattr(history, "history", history)
+    if not isinstance(found, Mapping):
+        raise TypeError(
+            "A history is what fit returns, or its dict of lists. "
+            f"Received {type(history).__name__}."
+        )
+    return found
+
+
+# -- what a network sees -----------------------------------------------------------------------------
+
+
+def _grid_size(count: int, width: float) -> tuple[int, int]:
+    """(rows, columns) for so many pictures, about `width` times as many across as down.
+
+    Of the sizes near that, the one that leaves the fewest places empty.
+    """
+    ideal = math.sqrt(count * width)
+    sizes = range(max(1, math.floor(ideal * 0.8)), min(count, math.ceil(ideal * 1.25)) + 1)
+    across = min(sizes, key=lambda n: (-count % n, abs(n - ideal)))
+    return -(-count // across), across
+
+
+def _grid(
+    count: int, picture: Sequence[int], cell: float = 1.0, beside: float = 0.0, below: float = 0.0
+) -> tuple[Any, list[Any]]:
+    """A figure with room for so many small pictures, and their axes, without ticks.
+
+    `picture` is (height, width) of each; `cell` the inches of its longer side; `beside` is left for
+    a colour bar, `below` under each picture.
+    """
+    high, wide = (cell * size / max(picture) for size in picture)
+    rows, across = _grid_size(count, 1.6 * high / wide)
+    figure = _figure(
+        max(4.0, across * (wide + 0.08) + beside + 0.1), rows * (high + 0.24 + below) + 0.55
+    )
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.03, wspace=0.0, hspace=0.0)
+    cells = list(figure.subplots(rows, across, squeeze=False).flat)
+    for axes in cells[count:]:
+        axes.set_visible(False)
+    for axes in cells:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_color("#b0b0b0")
+    return figure, cells[:count]
+
+
+@functools.cache
+def _signed() -> Any:
+    """Blue below zero, orange above, white at zero."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list(
+        "signed", ["#003c78", BLUE, "white", ORANGE, "#7a3000"]
+    )
+
+
+def _show(figure: Any, cells: Sequence[Any], pictures: Sequence[Array], label: str) -> None:
+    """The pictures on one colour scale, with its bar."""
+    finite = [picture[np.isfinite(picture)] for picture in pictures]
+    low = min((float(part.min()) for part in finite if part.size), default=0.0)
+    high = max((float(part.max()) for part in finite if part.size), default=1.0)
+    if low < 0:
+        size = max(-low, high)
+        options: dict[str, Any] = {"cmap": _signed(), "vmin": -size, "vmax": size}
+    else:
+        options = {"cmap": "cividis", "vmin": 0.0, "vmax": high or 1.0}
+    for axes, picture in zip(cells, pictures):
+        image = axes.imshow(picture, interpolation="nearest", **options)
+    bar = figure.colorbar(image, ax=list(cells), shrink=0.8, pad=0.02, aspect=30)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+
+
+def _limited(total: int, most: int, what: str) -> str:
+    return f"{total} {what}" if total <= most else f"the first {most} of {total} {what}"
+
+
+def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
+    """A `Figure`: the weights of a convolution as pictures, one for each filter.
+
+    A layer that sees a colour photo (3 input channels) is drawn in colour: grey is zero, and a
+    kernel's bright red asks for red where a dark red asks for its absence. With more input channels
+    their mean is drawn, or one of them, `channel`. A depthwise layer has one picture for each
+    channel and multiplier. Blue is below zero, orange above.
+
+    Raises `ImportError` without matplotlib and `ValueError` for a layer without kernels, one that
+    is not built yet, NaN among its weights, and a channel that it does not have.
+    """
+    label = getattr(layer, "label", type(layer).__name__)
+    params = getattr(layer, "params", {})
+    w = params.get("kernel", params.get("depthwise_kernel"))
+    if hasattr(layer, "layers"):
+        names = [inner.name for inner in layer.layers if np.ndim(inner.params.get("kernel")) == 4]
+        raise ValueError(
+            f"kernels expects one layer, and {label} is a model. "
+            f"Pass model.get_layer(name), of {', '.join(names) or 'which none is a convolution'}."
+        )
+    if w is None and not getattr(layer, "built", True):
+        raise ValueError(f"{label} has no kernels yet: it makes them when it first sees an input.")
+    if w is None or w.ndim != 4:
+        raise ValueError(f"{label} has no kernels to draw: it is not a convolution.")
+    if not np.isfinite(w).all():
+        raise ValueError(
+            f"{label} has NaN or infinity among its weights: there is no picture of it."
+        )
+    rows, columns, channels, filters = w.shape
+    depthwise = hasattr(layer, "depth_multiplier")
+    if channel is not None and (depthwise or not 0 <= channel < channels):
+        raise ValueError(
+            f"{label} is depthwise: each kernel has one channel. Received channel={channel!r}."
+            if depthwise
+            else f"{label} has input channels 0 to {channels - 1}. Received channel={channel!r}."
+        )
+    size = f"{rows}×{columns}"
+    if depthwise:
+        pictures = list(np.moveaxis(w.reshape(rows, columns, -1), -1, 0))
+        what = "weight"
+    elif channel is None and channels == 3:
+        scale = float(np.abs(w).max()) or 1.0
+        pictures = [0.5 + w[..., o] / (2 * scale) for o in range(filters)]
+        what = ""
+    else:
+        chosen = w.mean(axis=2) if channel is None else w[:, :, channel]
+        pictures = list(np.moveaxis(chosen, -1, 0))
+        what = "weight"
+        if channels > 1:
+            what = (
+                f"mean weight of {channels} input channels"
+                if channel is None
+                else f"weight of input channel {channel}"
+            )
+    count = min(len(pictures), most)
+    figure, cells = _grid(count, (rows, columns), beside=0.9 if what else 0.0)
+    for number, axes in enumerate(cells):
+        axes.set_title(str(number), fontsize=8, color=_GREY, pad=2)
+    if what:
+        _show(figure, cells, pictures[:count], what)
+    else:
+        for axes, picture in zip(cells, pictures):
+            axes.imshow(picture, interpolation="nearest")
+        figure.supxlabel(
+            f"grey: 0 · full colour: ±{scale:.2g} · bright asks for a colour, dark for its absence",
+            fontsize=9,
+            color=_GREY,
+        )
+    figure.suptitle(
+        f"{layer.name}: {_limited(len(pictures), most, f'kernels of {size}')}", parse_math=False
+    )
+    return figure
+
+
+def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) -> Any:
+    """A `Figure`: what one layer says about one example, a picture for each channel.
+
+    `trace` is `model.trace(x)`, or the tape of `model.forward(x)`; a layer in a nested model is
+    named "base/conv2d". A layer whose output is a vector is drawn as bars. Where a ReLU has made
+    everything zero or more, dark is zero; else blue is below zero, orange above.
+
+    Raises `ImportError` without matplotlib, `KeyError` for a layer that is not there and
+    `ValueError` for an example that is not.
+    """
+    outputs = dict(_outputs(trace))
+    if layer_name not in outputs:
+        close = difflib.get_close_matches(layer_name, outputs, 1)
+        hint = f' Did you mean "{close[0]}"?' if close else ""
+        raise KeyError(f"No layer {layer_name!r} in the trace.{hint} It has {', '.join(outputs)}.")
+    y = outputs[layer_name]
+    if not -len(y) <= example < len(y):
+        raise ValueError(f"The trace has examples 0 to {len(y) - 1}. Received example={example!r}.")
+    y = y[example]
+    if not np.isfinite(y).any():
+        raise ValueError(f'All that "{layer_name}" says is NaN or infinity: there is no picture.')
+    if y.ndim != 3:
+        return _bars(y.reshape(-1), layer_name)
+    height, width, channels = y.shape
+    count = min(channels, most)
+    figure, cells = _grid(count, (height, width), beside=0.9)
+    for number, axes in enumerate(cells):
+        silent = not y[..., number].any()
+        axes.set_title(
+            f"{number} (all 0)" if silent else str(number), fontsize=8, color=_GREY, pad=2
+        )
+    _show(figure, cells, list(np.moveaxis(y[..., :count], -1, 0)), "output")
+    what = _limited(channels, most, f"feature maps of {height}×{width}")
+    figure.suptitle(f"{layer_name}: {what}", parse_math=False)
+    return figure
+
+
+def _outputs(trace: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
+    """The names and outputs of all layers of a trace or tape; the first use of each counts."""
+    found: dict[str, Array] = {}
+    for entry in trace.entries:
+        name = getattr(entry, "name", None) or prefix + entry.layer.name
+        if isinstance(entry.y, np.ndarray):
+            found.setdefault(name, entry.y)
+        if hasattr(entry.cache, "entries"):
+            for inner, y in _outputs(entry.cache, f"{name}/"):
+                found.setdefault(inner, y)
+    yield from found.items()
+
+
+def _bars(values: Array, name: str) -> Any:
+    figure = _figure(max(5.0, min(12.0, 0.16 * len(values) + 2)), 3.4)
+    axes = figure.subplots()
+    colours = [ORANGE if value >= 0 else BLUE for value in values]
+    axes.bar(range(len(values)), values, color=colours, width=0.8 if len(values) < 200 else 1.0)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_title(f"{name}: {len(values)} units", parse_math=False)
+    axes.set_xlabel("unit")
+    axes.set_ylabel("output")
+    if len(values) <= 20:
+        axes.set_xticks(range(len(values)))
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+# -- what it says, and how often it is right ------------------------------------------------------------
+
+
+def confusion_matrix(
+    y_true: Any, y_pred: Any, class_names: Sequence[str] | None = None, title: str = ""
+) -> Any:
+    """A `Figure`: how often each class (row) was taken for each class (column).
+
+    `y_true` and `y_pred` are class numbers, one-hot rows, or rows of probabilities (or scores, of
+    which the largest counts); one probability each means two classes. The numbers are counts; the
+    colour is the share of the row, so that rare classes show, too.
+
+    Raises `ImportError` without matplotlib and `ValueError` where lengths, numbers and names do not
+    fit each other.
+    """
+    true, true_count = _classes(y_true, "y_true")
+    predicted, predicted_count = _classes(y_pred, "y_pred")
+    if len(true) != len(predicted):
+        raise ValueError(
+            "confusion_matrix expects y_true and y_pred for the same examples. "
+            f"Received {len(true)} and {len(predicted)}."
+        )
+    if len(true) == 0:
+        raise ValueError("confusion_matrix expects at least one example. Received none.")
+    count = max(true_count, predicted_count)
+    if class_names is not None:
+        if len(class_names) < count:
+            raise ValueError(
+                f"confusion_matrix expects a name for each of {count} classes. "
+                f"Received {len(class_names)} class_names."
+            )
+        count = len(class_names)
+    names = [str(name) for name in (range(count) if class_names is None else class_names)]
+    matrix = np.zeros((count, count), int)
+    np.add.at(matrix, (true, predicted), 1)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = max(3.6, 0.52 * count + 1.6) if count <= 30 else 16.0
+    figure = _figure(side + 1.0, side + 0.4)
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap=_shares(), vmin=0, vmax=1)
+    size = 9 if count <= 15 else 7 if count <= 30 else 5
+    for row, column in np.argwhere(matrix):
+        axes.text(
+            column,
+            row,
+            f"{matrix[row, column]}",
+            ha="center",
+            va="center",
+            fontsize=size,
+            fontweight="bold" if row == column else "normal",
+            color="white" if shares[row, column] > 0.55 else "black",
+        )
+    turned = max(map(len, names)) > 3
+    small = min(10.0, size + 1.0)
+    axes.set_xticks(range(count), names, fontsize=small, parse_math=False)
+    axes.set_yticks(range(count), names, fontsize=small, parse_math=False)
+    if turned:
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
+    axes.tick_params(length=0)
+    axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    right = int(np.trace(matrix))
+    axes.set_title(
+        title or f"{right} of {len(true)} right: accuracy {right / len(true):.1%}",
+        parse_math=False,
+    )
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02, format="{x:.0%}")
+    bar.set_label("share of the true class")
+    bar.outline.set_visible(False)
+    return figure
+
+
+@functools.cache
+def _shares() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("shares", ["#f4f6f8", "#9cc4de", BLUE, "#003c5e"])
+
+
+def _classes(y: Any, argument: str) -> tuple[Array, int]:
+    """Class numbers, and how many classes there are at least."""
+    array = np.asarray(y)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{argument} must be class numbers, one-hot rows or probabilities. "
+            f"Received dtype {array.dtype}."
+        )
+    if array.ndim not in (1, 2):
+        raise ValueError(
+            f"{argument} must have one number or one row for each example. "
+            f"Received {argument}.shape={array.shape}."
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"{argument} must be finite. Received NaN or infinity.")
+    if array.ndim == 2 and array.shape[1] > 1:
+        return array.argmax(axis=1), array.shape[1]
+    array = array.reshape(len(array))
+    whole = array.astype(int)
+    if (whole != array).any():
+        if array.min() < 0 or array.max() > 1:
+            raise ValueError(
+                f"{argument} must be whole class numbers, or probabilities between 0 and 1. "
+                f"Received numbers from {array.min():g} to {array.max():g}."
+            )
+        return (array > 0.5).astype(int), 2
+    if whole.size and whole.min() < 0:
+        raise ValueError(f"{argument} must be class numbers from 0. Received {whole.min()}.")
+    return whole, int(whole.max(initial=0)) + 1
+
+
+def predictions(
+    x: Any,
+    y_true: Any,
+    probabilities: Any,
+    class_names: Sequence[str] | None = None,
+    most: int = 15,
+) -> Any:
+    """A `Figure`: photos with what the network says, how sure it is, and what they are.
+
+    `x` (batch, height, width, channels): pixels from 0 to 255, or numbers from 0 to 1 or from -1
+    to 1. `y_true` as in `confusion_matrix`, or None where nobody knows; `probabilities` as
+    `predict` returns them. Wrong answers stand in orange, with the true class below.
+
+    Raises `ImportError` without matplotlib and `ValueError` where lengths and names do not fit.
+    """
+    x, said = np.asarray(x), np.asarray(probabilities, float)
+    if x.ndim != 4 or x.shape[3] not in (1, 3):
+        raise ValueError(
+            "predictions expects photos (batch, height, width, 1 or 3 channels). "
+            f"Received x.shape={x.shape}."
+        )
+    if said.ndim == 2 and said.shape[1] == 1:
+        said = said[:, 0]
+    if said.ndim == 1:  # of class 1, of two
+        said = np.stack([1 - said, said], axis=1)
+    true = None if y_true is None else _classes(y_true, "y_true")[0]
+    if len(said) != len(x) or (true is not None and len(true) != len(x)) or len(x) == 0:
+        lengths = [len(x), *([] if true is None else [len(true)]), len(said)]
+        raise ValueError(
+            "predictions expects x, y_true and probabilities for the same examples, at least one. "
+            f"Received {', '.join(map(str, lengths))}."
+        )
+    count = max(said.shape[1], 0 if true is None else int(true.max()) + 1)
+    if class_names is not None and len(class_names) < count:
+        raise ValueError(
+            f"predictions expects a name for each of {count} classes. "
+            f"Received {len(class_names)} class_names."
+        )
+    names = [str(name) for name in (class_names or range(count))]
+    shown = min(len(x), most)
+    figure, cells = _grid(shown, x.shape[1:3], cell=1.8, below=0.2)
+    for axes, photo, row, number in zip(cells, _photos(x[:shown]), said, range(shown)):
+        axes.imshow(photo, cmap="gray" if photo.ndim == 2 else None, vmin=0, vmax=1)
+        guess = int(row.argmax())
+        wrong = true is not None and guess != true[number]
+        text = f"{names[guess]} {row[guess]:.0%}"
+        axes.set_title(
+            text, fontsize=9, pad=4, color=ORANGE if wrong else "black",
+            fontweight="bold" if wrong else "normal", parse_math=False,
+        )  # fmt: skip
+        axes.spines[:].set(color=ORANGE if wrong else "#b0b0b0", linewidth=2.5 if wrong else 0.8)
+        if true is not None and wrong:
+            axes.set_xlabel(f"truth: {names[true[number]]}", fontsize=9, parse_math=False)
+    title = "What the network says"
+    if true is not None:
+        right = int((said.argmax(axis=1) == true).sum())
+        title = f"{right} of {len(x)} right"
+    if shown < len(x):
+        title += f"; the first {shown}"
+    figure.suptitle(title)
+    return figure
+
+
+def _photos(x: Array) -> Array:
+    """Photos with numbers from 0 to 1, whatever they came as; grey ones without a channel axis."""
+    x = x.astype(float)
+    finite = x[np.isfinite(x)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if high > 1.5:
+        x = x / 255
+    elif low < 0:
+        x = (x + 1) / 2
+    x = np.clip(np.nan_to_num(x), 0, 1)
+    return x[..., 0] if x.shape[3] == 1 else x

@@ -238,7 +238,9 @@ def gradcheck(
     ]
     held = {id(variable) for variable in learned.values()}
     rows += [
-        Row(v.path, v.shape, (), "frozen") for v in clone.weights if v.trainable and id(v) not in held
+        Row(v.path, v.shape, (), "frozen")
+        for v in clone.weights
+        if v.trainable and id(v) not in held
     ]
     what = "the loss" if y is not None else "a random sum of the output"
     title = f"Gradients of {what} of {layer_or_model.label}, float64, step {step:g}"

@@ -489,7 +489,9 @@ def _check_initial_loss(
             "Better than guessing before any training: does it have trained weights, or do the "
             "inputs give the answer away?",
         )
-    return Check(name, "ok", measured, "As a network should start: knowing nothing, sure of nothing.")
+    return Check(
+        name, "ok", measured, "As a network should start: knowing nothing, sure of nothing."
+    )
 
 
 # -- layer by layer --------------------------------------------------------------------------------
@@ -543,9 +545,7 @@ def _with_gradients(
         _, cache = loss.forward(y, y_pred)
     else:
         _, cache = loss.forward(y, z, from_logits=True)
-    _, grads = clone.backward(
-        loss.backward(cache), tape, need_dx=False, at_logits=z is not None
-    )
+    _, grads = clone.backward(loss.backward(cache), tape, need_dx=False, at_logits=z is not None)
     variables = clone.trainable_variables_by_name()
     before = {key: v.numpy() for key, v in variables.items()}
     if grads:
@@ -829,4 +829,3 @@ def _check_tiny(
         "A network that cannot learn a few examples by heart will not learn many: look at the "
         "checks above, at whether labels belong to inputs, and whether steps are enough.",
     )
-

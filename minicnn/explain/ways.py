@@ -159,9 +159,7 @@ def _by(shape: Sequence[int]) -> str:
 def _cells(matrix: Array) -> list[list[str]]:
     """The numbers as text; a large matrix's corner, with dots."""
     down, across = matrix.shape[0] > _ROWS, matrix.shape[1] > _COLUMNS
-    rows = [
-        [show.number(v) for v in row[:_COLUMNS]] + ["…"] * across for row in matrix[:_ROWS]
-    ]
+    rows = [[show.number(v) for v in row[:_COLUMNS]] + ["…"] * across for row in matrix[:_ROWS]]
     return rows + [["…"] * len(rows[0])] * down
 
 
