@@ -11,6 +11,7 @@
 import numpy as np
 
 import minicnn as keras
+from minicnn import plots
 from minicnn.lessons import PRETRAINED, Lesson, draw
 
 lesson = Lesson(3)
@@ -106,9 +107,10 @@ for kind, row in zip(new, answers):
 print(f"and how sure it is, on average: {p.max(axis=1).mean():.0%}")
 
 # %%
-some = [0, 20, 40, 60]
-said = [f"{known[p[i].argmax()]} ({p[i].max():.0%})" for i in some]
-lesson.show(draw.pictures(strangers[some], said, "What the network says to strangers"))
+some = [0, 1, 20, 21, 40, 41, 60, 61]
+figure = plots.predictions(strangers[some], None, p[some], known)
+figure.suptitle("What the network says to strangers")
+lesson.show(figure)
 
 # %% [markdown]
 # The six probabilities add up to 1, whatever comes in. The network must divide its belief among what
@@ -126,13 +128,13 @@ lesson.show(draw.pictures(strangers[some], said, "What the network says to stran
 # larger or smaller than the first's? Will there be more or fewer of them?
 
 # %%
-y, tape = network.forward(preprocess_input(x))
+trace = network.trace(preprocess_input(x))
 for name in ("block1_conv", "block2_conv", "block3_conv", "block4_conv"):
-    print(name, tape[name].y.shape)
-maps = [tape[f"block{block}_conv"].y[0, :, :, m] for block in (1, 2, 3, 4) for m in range(6)]
-names = [f"block {block}, map {m}" for block in (1, 2, 3, 4) for m in range(6)]
-scaled = [a / max(a.max(), 1e-6) for a in maps]
-lesson.show(draw.maps(scaled, names, "First six maps of each block (each by its own maximum)", 6))
+    print(name, trace[name].y.shape)
+
+# %%
+lesson.show(plots.feature_maps(trace, "block1_conv"))
+lesson.show(plots.feature_maps(trace, "block4_conv", most=24))
 
 # %% [markdown]
 # The first maps look like the picture with its edges drawn; the last are coarse: they say *what* is

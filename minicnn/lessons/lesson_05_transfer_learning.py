@@ -10,6 +10,7 @@
 import numpy as np
 
 import minicnn as keras
+from minicnn import plots
 from minicnn.lessons import PRETRAINED, Lesson, draw
 
 lesson = Lesson(5)
@@ -147,13 +148,7 @@ lesson.show(draw.lines(both, title="Validation accuracy, 8 pictures a kind", y_r
 
 # %%
 p = model.predict(validation[0], verbose=0)
-said, truth = p.argmax(axis=1), validation[1].argmax(axis=1)
-table = np.zeros((4, 4))
-np.add.at(table, (truth, said), 1)
-print("rows: what it is; columns: what the network says")
-print(" " * 9, *(f"{kind:>8}" for kind in new))
-for kind, row in zip(new, table.astype(int)):
-    print(f"{kind:9}", *(f"{n:8}" for n in row))
+lesson.show(plots.confusion_matrix(validation[1], p, new, title="Frozen base, new head"))
 
 # %% [markdown]
 # ## Exercises

@@ -11,6 +11,7 @@
 import numpy as np
 
 import minicnn as keras
+from minicnn import plots
 from minicnn.lessons import PRETRAINED, Lesson, draw
 
 lesson = Lesson(6)
@@ -88,8 +89,7 @@ def train(learning_rate, seed=0, epochs=20):
 
 # %%
 runs = {rate: train(rate) for rate in (0.0001, 0.001, 0.01, 0.1, 1.0)}
-curves = {f"{rate:g}": history["val_accuracy"] for rate, history in runs.items()}
-lesson.show(draw.lines(curves, title="Validation accuracy by learning rate", y_range=(0, 1)))
+lesson.show(plots.sweep({f"{rate:g}": h for rate, h in runs.items()}, title="Five learning rates"))
 
 # %% [markdown]
 # ## Choose

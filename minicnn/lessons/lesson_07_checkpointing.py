@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import minicnn as keras
-from minicnn.lessons import PRETRAINED, Lesson, draw
+from minicnn.lessons import PRETRAINED, Lesson
 
 lesson = Lesson(7)
 layers = keras.layers
@@ -52,14 +52,16 @@ def make_model(learning_rate):
 
 # %%
 keras.utils.set_random_seed(0)
-history = make_model(0.2).fit(x, y, epochs=15, validation_data=validation, verbose=0).history
-accuracies = history["val_accuracy"]
+history = make_model(0.2).fit(x, y, epochs=15, validation_data=validation, verbose=0)
+accuracies = history.history["val_accuracy"]
 print(np.round(accuracies, 3))
 print("best epoch:", 1 + int(np.argmax(accuracies)), " last:", accuracies[-1])
-curves = {"training": history["accuracy"], "validation": accuracies}
-lesson.show(draw.lines(curves, title="Accuracy, epoch by epoch", y_range=(0.2, 1.02)))
+lesson.show(history.plot(title="Fifteen restless epochs"))
 
 # %% [markdown]
+# The smallest validation *loss* and the largest validation *accuracy* need not be in the same epoch:
+# you have to say what "best" means.
+#
 # ## Keep the best
 #
 # A *callback* is called by `fit` at certain moments; `ModelCheckpoint` is called after each epoch
