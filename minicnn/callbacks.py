@@ -98,11 +98,6 @@ class History(Callback):
         for key, value in (logs or {}).items():
             self.history.setdefault(key, []).append(value)
 
-    def _repr_html_(self) -> str:
-        """The history in a notebook: a row for each epoch."""
-        html: str = inside.bodies.html(self)
-        return html
-
     def plot(self, path: str | os.PathLike[str] | None = None, title: str = "") -> Any:
         """A matplotlib `Figure` of the curves, which a notebook shows; `path` writes it as a file.
 
@@ -115,6 +110,11 @@ class History(Callback):
         if path is not None:
             plots.save(figure, path)
         return figure
+
+    def _repr_html_(self) -> str:
+        """The history in a notebook: a row for each epoch."""
+        html: str = inside.bodies.html(self)
+        return html
 
 
 class _Monitor(Callback):

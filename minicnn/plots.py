@@ -28,7 +28,7 @@ _LINES = ("-", "--", ":")
 _GREY = "#767676"  # of marginal text: reads on white
 
 
-# -- what all share -----------------------------------------------------------------------------------
+# -- what all share -------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -102,7 +102,7 @@ def _best(values: Sequence[float], name: str) -> int:
     return known.index((min if _is_loss(name) else max)(known))
 
 
-# -- training runs ------------------------------------------------------------------------------------
+# -- training runs --------------------------------------------------------------------------------
 
 
 def curves(history: Any, title: str = "") -> Any:
@@ -161,7 +161,7 @@ def sweep(runs: Mapping[str, Any], metric: str = "accuracy", title: str = "") ->
     if all(history.get(f"val_{metric}") for history in histories.values()):
         panels[f"val_{metric}"] = "validation"
     figure = _figure(5.2 * len(panels) + 1.2, 4.2)
-    drawn = []
+    drawn: list[Any] = []
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (key, panel) in zip(grid, panels.items()):
         drawn = []
@@ -213,7 +213,7 @@ def _history(history: Any) -> Mapping[str, Sequence[float]]:
     return found
 
 
-# -- what a network sees -----------------------------------------------------------------------------
+# -- what a network sees --------------------------------------------------------------------------
 
 
 def _grid_size(count: int, width: float) -> tuple[int, int]:
@@ -423,7 +423,7 @@ def _bars(values: Array, name: str) -> Any:
     return figure
 
 
-# -- what it says, and how often it is right ------------------------------------------------------------
+# -- what it says, and how often it is right ------------------------------------------------------
 
 
 def confusion_matrix(

@@ -5,10 +5,12 @@
     print(trace.explain_gradient("conv2d", "kernel", at=(0, 0, 0, 0)))
     print(trace.why("dense", at=(3,)))            # down to the pixels
     print(layer.explain(x, at=(4, 7, 0)))         # a layer alone
+    print(gradcheck(layer, x))                    # are its gradients right?
+    print(health(model, x, y))                    # can it learn?
+    print(convolution_steps(x, w, algorithm="winograd"))    # how is it computed, fast?
 
 `arithmetic` has the sums of all layers, `gradients` those of their gradients, `field` the receptive
-fields, `show` what makes them readable. `gradcheck`, `health` and `ways` are checks of a model and
-lessons on the algorithms of a convolution.
+fields, `ways` the algorithms, `show` what makes them readable.
 """
 
 from minicnn.explain.arithmetic import Spot, Sum, sums
@@ -21,9 +23,9 @@ from minicnn.explain.explanation import (
     make_terms,
 )
 from minicnn.explain.field import Seen
-from minicnn.explain.gradcheck import gradcheck
+from minicnn.explain.gradcheck import GradientCheck, gradcheck
 from minicnn.explain.gradients import Asked, GradientSum, gradient_of
-from minicnn.explain.health import health
+from minicnn.explain.health import Health, health
 from minicnn.explain.inside import Inside
 from minicnn.explain.path import Link, Path
 from minicnn.explain.trace import Moved, Trace
@@ -35,7 +37,9 @@ inside.bodies = Inside
 __all__ = [
     "Asked",
     "Explanation",
+    "GradientCheck",
     "GradientSum",
+    "Health",
     "Link",
     "Moved",
     "Path",

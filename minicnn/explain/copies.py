@@ -50,7 +50,7 @@ def _copied(source: Layer, found: dict[int, Any]) -> Any:
         layers = [node.layer for node in source.graph_nodes] if source.built else []
         for layer in [*layers, *getattr(source, "_chain", [])]:
             _copied(layer, found)
-        clone._inference = None
+        vars(clone)["_inference"] = None
     for name, value in vars(source).items():
         if name not in _LEFT_OUT:
             vars(clone)[name] = _copied_value(value, found)  # past any property

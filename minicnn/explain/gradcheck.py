@@ -15,6 +15,7 @@ stays. There the gradient is right if it is one of the two slopes; if it is neit
 meet, and the entry is left undecided.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -273,7 +274,10 @@ def _loss(source: Layer, y: Any, loss: Any, who: str) -> losses.Loss | None:
                 f'{who}: targets need a loss. Pass loss="categorical_crossentropy", or compile '
                 "the model with one."
             )
-    return losses.get(loss)
+    found = copy.copy(losses.get(loss))
+    if found.reduction == "none":  # whose gradient is that of the sum
+        found.reduction = "sum"
+    return found
 
 
 class _Function:
@@ -301,21 +305,18 @@ class _Function:
     def _forward(self) -> tuple[list[Array], Any]:
         copies.restart_dropout(self.clone, self.seed)
         y, cache = self.clone.forward(self.x, self.training)
-        return (list(y) if isinstance(y, (list, tuple)) else [y]), cache
+        outputs = list(y) if isinstance(y, (list, tuple)) else [y]
+        return [np.array(a) for a in outputs], cache  # y may be x itself, which moves
 
     def _loss(self, outputs: list[Array], cache: Any) -> tuple[float, Any, bool]:
         """The loss as training computes it: from the logits, where the model ends in softmax."""
         assert self.loss is not None
         if isinstance(self.clone, Model):
-            y = self.clone._targets(self.y, outputs[0] if len(outputs) == 1 else outputs)
-        else:
-            y = np.asarray(self.y)
-        z = self.clone.logits(cache, self.loss.activation)
-        if z is None:
-            value, loss_cache = self.loss.forward(y, outputs[0])
-        else:
-            value, loss_cache = self.loss.forward(y, z, from_logits=True)
-        return float(np.sum(value)), loss_cache, z is not None
+            y_pred: Any = outputs[0] if len(outputs) == 1 else outputs
+            found = self.clone.loss_of_pass(self.y, y_pred, cache, self.loss)
+            return found.value, found.cache, found.at_logits
+        value, loss_cache = self.loss.forward(np.asarray(self.y), outputs[0])
+        return float(value), loss_cache, False
 
     def gradients(self) -> tuple[Any, dict[str, Array]]:
         outputs, cache = self._forward()

@@ -36,6 +36,7 @@ from minicnn.explain import copies, show
 from minicnn.layers import BatchNormalization, Dropout, ReLU
 from minicnn.layers.base import Layer
 from minicnn.model import Model, Tape
+from minicnn.training import LossOfPass
 
 Array = np.ndarray
 
@@ -191,8 +192,8 @@ def health(
     if not isinstance(model, Model):
         raise TypeError(f"health expects a model. Received {type(model).__name__}.")
     who = f"health of {model.label}"
-    for argument, value in (("examples", examples), ("tiny", tiny), ("steps", steps)):
-        shapes.positive_int(value, argument, who)
+    for argument, number in (("examples", examples), ("tiny", tiny), ("steps", steps)):
+        shapes.positive_int(number, argument, who)
     loss = _compiled_loss(model, loss, who)
     optimizer_config = _optimizer_config(model, optimizer)
     x, y = _some(x, y, examples, who)
@@ -208,7 +209,7 @@ def health(
     if any(check.verdict == "problem" for check in stopped):
         return Health(title, stopped, [])
     y_pred, tape = body.forward(x, training=False)
-    y = body._targets(y, y_pred)
+    y = _pass_loss(body, loss, y, y_pred, tape).targets  # raises where they do not fit
     uses = list(_uses(tape))
     rows = _layer_rows(uses)
     inputs = _check_inputs(uses)
@@ -235,7 +236,7 @@ def health(
     return Health(title, checks, rows)
 
 
-# -- what is given -------------------------------------------------------------------------------
+# -- what is given --------------------------------------------------------------------------------
 
 
 def _compiled_loss(model: Model, loss: Any, who: str) -> losses.Loss:
@@ -274,18 +275,18 @@ def _some(x: Any, y: Any, examples: int, who: str) -> tuple[Any, Any]:
     """Examples from all over the arrays, or a data set's first batch."""
     if is_arrays(x):
         x, y = as_arrays(x, "x"), as_arrays(y, "y")
-        batch = next(make_batches(x, y, batch_size=1).epoch())  # are they of one length?
-        if y is not None:
-            count = len(_arrays(x)[0])
-            chosen = np.unique(np.linspace(0, count - 1, min(examples, count)).astype(int))
-            return take(x, chosen), take(y, chosen)
+        make_batches(x, y)  # raises where they are not of one length
+        count = len(_arrays(x)[0])
+        chosen = np.unique(np.linspace(0, count - 1, min(examples, count)).astype(int))
+        x, y = take(x, chosen), take(y, chosen)
     else:
         batch = next(itertools.islice(make_batches(x, y).epoch(), 1), None)
         if batch is None:
             raise ValueError(f"{who}: the data have no batches.")
-    if batch.y is None:
+        x, y = batch.x, batch.y
+    if y is None:
         raise ValueError(f"{who} needs targets y.")
-    return batch.x, np.asarray(batch.y)
+    return x, np.asarray(y)
 
 
 def _uses(tape: Tape, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -298,7 +299,7 @@ def _uses(tape: Tape, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield name, entry
 
 
-# -- numbers ---------------------------------------------------------------------------------------
+# -- numbers --------------------------------------------------------------------------------------
 
 
 def _check_weights(model: Model) -> list[Check]:
@@ -381,7 +382,7 @@ def _check_inputs(uses: list[tuple[str, Any]]) -> Check:
     return Check("inputs", "ok", measured, "A range that initial weights are made for.")
 
 
-# -- the loss before training ----------------------------------------------------------------------
+# -- the loss before training ---------------------------------------------------------------------
 
 
 def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]:
@@ -439,23 +440,26 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
     return [Check(name, "ok", f"{kind}, {measured}", "The loss takes them for what they are.")]
 
 
+def _pass_loss(model: Model, loss: losses.Loss, y: Any, y_pred: Any, tape: Tape) -> LossOfPass:
+    """As training computes it; that loss and last layer disagree is told elsewhere."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.loss_of_pass(y, y_pred, tape, loss)
+
+
 def _initial_loss(
     model: Model, loss: losses.Loss, y: Array, y_pred: Array, tape: Tape
 ) -> tuple[float, float]:
     """The loss now, and that of giving each class the same probability."""
-    z = model.logits(tape, loss.activation)
-    if z is None:
-        value, cache = loss.forward(y, y_pred)
-    else:
-        value, cache = loss.forward(y, z, from_logits=True)
+    value, cache = _pass_loss(model, loss, y, y_pred, tape)[2:4]
     if not loss.activation:
-        return float(np.mean(value)), math.nan
+        return value, math.nan
     one_of_many = y_pred.shape[-1] > 1 and (
         loss.activation == "softmax" or model.ends_in("softmax")
     )
     share = 1 / y_pred.shape[-1] if one_of_many else 0.5
     guess = np.full(cache["y_pred"].shape, share, np.float64)
-    return float(value), float(loss.forward(y, guess, from_logits=False)[0])
+    return value, float(loss.forward(y, guess, from_logits=False)[0])
 
 
 def _check_initial_loss(
@@ -494,7 +498,7 @@ def _check_initial_loss(
     )
 
 
-# -- layer by layer --------------------------------------------------------------------------------
+# -- layer by layer -------------------------------------------------------------------------------
 
 
 def _layer_rows(uses: list[tuple[str, Any]]) -> list[LayerHealth]:
@@ -540,12 +544,9 @@ def _with_gradients(
     if not clone.built:
         copies.build(clone, x)
     y_pred, tape = clone.forward(x, training=True)
-    z = clone.logits(tape, loss.activation)
-    if z is None:
-        _, cache = loss.forward(y, y_pred)
-    else:
-        _, cache = loss.forward(y, z, from_logits=True)
-    _, grads = clone.backward(loss.backward(cache), tape, need_dx=False, at_logits=z is not None)
+    wrong = _pass_loss(clone, loss, y, y_pred, tape)
+    dy = loss.backward(wrong.cache)
+    _, grads = clone.backward(dy, tape, need_dx=False, at_logits=wrong.at_logits)
     variables = clone.trainable_variables_by_name()
     before = {key: v.numpy() for key, v in variables.items()}
     if grads:
@@ -709,7 +710,7 @@ def _check_steps(rows: list[LayerHealth], optimizer_config: dict[str, Any]) -> C
     return Check(name, "ok", measured, "Steps of a size that learns without forgetting.")
 
 
-# -- a tiny batch, learned by heart ----------------------------------------------------------------
+# -- a tiny batch, learned by heart ---------------------------------------------------------------
 
 
 class _Watch(Callback):
@@ -719,7 +720,8 @@ class _Watch(Callback):
         self.goal, self.steps, self.title = goal, steps, title
         self.losses: list[float] = []
         self.accuracy = math.nan
-        self._started, self._bar = time.monotonic(), None
+        self._started = time.monotonic()
+        self._bar: Any = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.losses.append(float((logs or {})["loss"]))

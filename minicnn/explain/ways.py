@@ -26,7 +26,7 @@ from minicnn.shapes import Pair
 
 Array = np.ndarray
 
-# -- Winograd's three matrices, F(4x4, 3x3) ---------------------------------------------------------
+# -- Winograd's three matrices, F(4x4, 3x3) -------------------------------------------------------
 #
 # A tile of 4x4 outputs, from a patch d of 6x6 pixels and a kernel g of 3x3 weights:
 #
@@ -65,8 +65,8 @@ AT = np.array(
     float,
 )
 
-# Of one 6x6 patch, one 3x3 kernel and one 4x4 tile, when the matrices are written as sums that share
-# their parts, as `minicnn.kernels.winograd` has them: (multiplications, additions).
+# (multiplications, additions) of one 6x6 patch, one 3x3 kernel and one 4x4 tile, where the matrices
+# are written as sums that share their parts, as `minicnn.kernels.winograd` has them.
 _PATCH, _KERNEL, _TILE = (84, 144), (54, 54), (30, 100)
 
 ALGORITHMS = ("loops", "im2col", "winograd")
@@ -74,7 +74,7 @@ _ROWS, _COLUMNS = 16, 12  # of a matrix that is printed in full; of a larger one
 
 
 class Step(NamedTuple):
-    """One step: what is made, by which formula. `shown` is a matrix of it, cut out as `cut` says."""
+    """What is made, and by which formula; `shown` is a matrix of it, cut out as `cut` says."""
 
     title: str
     formula: str
@@ -163,7 +163,7 @@ def _cells(matrix: Array) -> list[list[str]]:
     return rows + [["…"] * len(rows[0])] * down
 
 
-# -- the lessons ------------------------------------------------------------------------------------
+# -- the lessons ----------------------------------------------------------------------------------
 
 
 def convolution_steps(
@@ -381,7 +381,7 @@ def _winograd(x: Array, w: Array, b: Array | None, how: shapes.Window) -> Lesson
     g, bt, at = (matrix.astype(x.dtype) for matrix in (G, BT, AT))
     down, across = (-(-out // 4) for out in how.out)
     padded = _padded(x, how, (4 * down + 2, 4 * across + 2))
-    # Patches of 6x6, four pixels apart, so that they overlap by two: (batch, tiles, 6, 6, channels).
+    # 6x6 patches, four pixels apart: (batch, tiles, 6, 6, channels).
     corners = [(4 * row, 4 * column) for row in range(down) for column in range(across)]
     d = np.stack([padded[:, r : r + 6, c : c + 6] for r, c in corners], axis=1)
     u = np.einsum("pi,ijco,qj->pqco", g, w, g)
@@ -440,7 +440,7 @@ def _winograd(x: Array, w: Array, b: Array | None, how: shapes.Window) -> Lesson
     )
 
 
-# -- side by side -----------------------------------------------------------------------------------
+# -- side by side ---------------------------------------------------------------------------------
 
 
 class Comparison(NamedTuple):
@@ -527,12 +527,13 @@ def compare_algorithms(
     """
     who = "compare_algorithms"
     how = _checked(x, w, b, strides, padding, dilation_rate, who)
-    single: list[Any] = [None if a is None else a.astype(np.float32) for a in (x, w, b)]
-    double: list[Any] = [None if a is None else a.astype(np.float64) for a in single]
-    exact = _loops(*double, how).y
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    b = None if b is None else b.astype(np.float32)
+    wide = None if b is None else b.astype(np.float64)
+    exact = _loops(x.astype(np.float64), w.astype(np.float64), wide, how).y
     reasons = {name: _why_not(name, how) for name in ALGORITHMS}
     lessons = [
-        convolution_steps(*single, name, strides, padding, dilation_rate)
+        convolution_steps(x, w, b, name, strides, padding, dilation_rate)
         for name, reason in reasons.items()
         if not reason
     ]

@@ -10,7 +10,16 @@ and asks `lesson` for its pictures, to show a figure, to check an exercise or to
 """
 
 from minicnn.lessons.desk import Lesson
-from minicnn.lessons.library import Cell, Script, find, run, scripts, write_notebooks
+from minicnn.lessons.library import (
+    Cell,
+    Script,
+    find,
+    notebook,
+    print_list,
+    run,
+    scripts,
+    write_notebooks,
+)
 from minicnn.lessons.pretrain import KNOWN, PRETRAINED
 
 __all__ = [
@@ -20,6 +29,8 @@ __all__ = [
     "Lesson",
     "Script",
     "find",
+    "notebook",
+    "print_list",
     "run",
     "scripts",
     "write_notebooks",

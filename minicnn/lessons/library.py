@@ -88,6 +88,30 @@ def find(number: int) -> Script:
     raise ValueError(f"There are lessons 1 to {len(found)}. Received {number}.")
 
 
+def print_list() -> None:
+    """One line for each lesson: what it is about, how long it takes; and how to run them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading, justify in (("lesson", "right"), ("", "left"), ("course", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table.add_column("to read", justify="right")
+    table.add_column("to compute", justify="right")
+    for script in scripts():
+        times = f"{script.minutes} min", f"{script.seconds} s"
+        table.add_row(str(script.number), script.title, script.section, *times)
+    console = Console()
+    console.print(table)
+    console.print(
+        "\nIn the terminal:   minicnn lessons --run 1"
+        "\nAs notebooks:      minicnn lessons --notebooks lessons"
+        f"\nCell by cell:      open the scripts in an editor: {FOLDER}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
 # -- notebooks -----------------------------------------------------------------------------------
 
 
