@@ -200,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
         "lessons",
         help="ten lessons, from the data to a fast convolution: list, run, or write as notebooks",
         description=(
-            "Lists the lessons; with --run shows one in the terminal, cell by cell, while it runs;\n"
+            "Lists the lessons; with --run shows one in the terminal, cell by cell, and runs it;\n"
             "with --notebooks writes all of them for Jupyter. No network is needed."
         ),
         epilog=(

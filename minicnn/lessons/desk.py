@@ -28,7 +28,9 @@ class Lesson:
                 f"There are lessons 1 to {max(EXERCISES)[0]}. Received number={number!r}."
             )
         if importlib.util.find_spec("matplotlib") is None:
-            raise ImportError('The lessons draw figures with matplotlib: pip install "minicnn[plot]".')
+            raise ImportError(
+                'The lessons draw figures with matplotlib: pip install "minicnn[plot]".'
+            )
         self.number = number
         self.solved: dict[int, bool] = {}
         self._figures = 0

@@ -12,8 +12,6 @@
 # examples, and let it find the rule.
 
 # %%
-from pathlib import Path
-
 import numpy as np
 
 import minicnn as keras
@@ -142,12 +140,10 @@ lesson.check(1, accuracy)
 # %% [markdown]
 # **2.** Your own photos have no `validation` folder. Write `split(paths, share)`, which returns two
 # lists: what stays for training, and the `share` that is held back, such as 0.25 of all. The paths
-# come sorted by kind.
+# come sorted by kind. (`np.random.permutation(n)` helps.)
+
 
 # %%
-import random
-
-
 def split(paths, share):
     return ...
 
@@ -159,7 +155,7 @@ lesson.check(2, split)
 #
 # ```python
 # # git clone https://github.com/alexeygrigorev/clothing-dataset-small
-# folder = Path("clothing-dataset-small")
+# folder = pathlib.Path("clothing-dataset-small")
 # ```
 #
 # The rest of the lesson stays as it is, except that not all kinds have equally many photos.

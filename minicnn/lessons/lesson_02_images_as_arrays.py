@@ -157,6 +157,7 @@ lesson.check(1, shape)
 # **2.** Write `mirror(picture)`: left becomes right. The shape (height, width, 3) stays. A mirrored
 # dress is a dress: this is the cheapest way to twice as many training pictures.
 
+
 # %%
 def mirror(picture):
     return ...
@@ -167,6 +168,7 @@ lesson.check(2, mirror)
 # %% [markdown]
 # **3.** Somebody hands you an array from −1 to 1. Write `to_pixels(x)`, which makes pixels of it
 # again: whole numbers from 0 to 255, of dtype `np.uint8`. The check tries all 256.
+
 
 # %%
 def to_pixels(x):

@@ -68,8 +68,8 @@ print("accuracy:", accuracy(preprocess_input(pictures)))
 # %% [markdown]
 # ## The silent mistake
 #
-# Now we leave out step 2 and hand over the pixels as they are, 0 to 255. The shapes fit, so there is
-# no error message.
+# Now we leave out step 2 and hand over the pixels as they are, 0 to 255. The shapes fit, so there
+# is no error message.
 #
 # **Before you run this:** guess the accuracy. (Pure chance would be 1/6.)
 
@@ -85,7 +85,9 @@ print("pixels 0 to 1:  ", accuracy(pictures / 255))
 for name, inputs in (("-1 to 1", preprocess_input(pictures)), ("0 to 255", pictures)):
     p = network.predict(inputs, verbose=0)
     wrong = p.argmax(axis=1) != truth
-    print(f"{name:8}  wrong: {wrong.sum():2} of 120, sure of those: {p[wrong].max(axis=1).mean():.0%}")
+    print(
+        f"{name:8}  wrong: {wrong.sum():2} of 120, sure of those: {p[wrong].max(axis=1).mean():.0%}"
+    )
 
 # %% [markdown]
 # Remember this when a network disappoints you: first look at what goes in.
@@ -113,9 +115,9 @@ figure.suptitle("What the network says to strangers")
 lesson.show(figure)
 
 # %% [markdown]
-# The six probabilities add up to 1, whatever comes in. The network must divide its belief among what
-# it knows; it cannot say "none of these". The same happens with the big networks: ImageNet's 1000
-# classes have a "jersey" but no t-shirt, so a t-shirt is called a jersey.
+# The six probabilities add up to 1, whatever comes in. The network must divide its belief among
+# what it knows; it cannot say "none of these". The same happens with the big networks: ImageNet's
+# 1000 classes have a "jersey" but no t-shirt, so a t-shirt is called a jersey.
 #
 # Its answers are not stupid, though: t-shirts become shirts, shorts become pants. It knows sleeves
 # and legs. Lesson 5 builds on that.
@@ -154,13 +156,14 @@ lesson.show(plots.feature_maps(trace, "block4_conv", most=24))
 # print(decode_predictions(model.predict(X), top=5))
 # ```
 #
-# The size is **299**×299: Xception was trained with it. (Should you meet 229 in somebody's notes, it
-# is a slip of the pen.)
+# The size is **299**×299: Xception was trained with it. (Should you meet 229 in somebody's notes,
+# it is a slip of the pen.)
 #
 # ## Exercises
 #
 # **1.** Write `top(probabilities, names, count)`: a list of pairs `(name, probability)`, the most
 # probable first. `probabilities` is one row, such as `p[0]`. (`np.argsort` helps.)
+
 
 # %%
 def top(probabilities, names, count):

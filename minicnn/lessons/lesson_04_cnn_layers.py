@@ -23,8 +23,8 @@ layers = keras.layers
 # Lay the kernel on the picture, multiply each weight with the number under it, and add up: one
 # output. Move on by one pixel: the next one.
 #
-# **Before you run this:** a 3×3 window in a 6×8 picture: which shape has the output? Where in it will
-# the numbers be zero?
+# **Before you run this:** a 3×3 window in a 6×8 picture: which shape has the output? Where in it
+# will the numbers be zero?
 
 # %%
 picture = np.zeros((6, 8), dtype=np.float32)
@@ -51,8 +51,8 @@ lesson.show(figure)
 print(convolution.explain(x, at=(1, 2, 0)))
 
 # %% [markdown]
-# **Before you run this:** what will the same kernel say to a picture that gets *darker* to the right?
-# And to one with a horizontal edge?
+# **Before you run this:** what will the same kernel say to a picture that gets *darker* to the
+# right? And to one with a horizontal edge?
 
 # %%
 darker = picture[:, ::-1]
@@ -70,7 +70,8 @@ lesson.show(figure)
 #
 # * `padding="same"` puts zeros around the picture, so that the output has its size.
 # * `strides=2` moves the window by two pixels.
-# * With colours the kernel has a layer of weights for each channel, and all products go into *one* sum.
+# * With colours the kernel has a layer of weights for each channel, and all products go into *one*
+#   sum.
 # * A layer has many filters; each makes one channel of the output.
 #
 # **Before you run this:** write down the four shapes.
@@ -85,8 +86,8 @@ print(layers.Conv2D(16, 5)(photo).shape)
 # %% [markdown]
 # ## ReLU
 #
-# After the sum comes the *activation*. `relu` keeps what is positive and makes the rest zero: "found
-# it, this much" or "not here".
+# After the sum comes the *activation*. `relu` keeps what is positive and makes the rest zero:
+# "found it, this much" or "not here".
 
 # %%
 print(layers.ReLU()(np.array([[-3.0, -0.1, 0.0, 0.1, 3.0]])))
@@ -94,15 +95,16 @@ print(layers.ReLU()(np.array([[-3.0, -0.1, 0.0, 0.1, 3.0]])))
 # %% [markdown]
 # ## What a trained network has learned to look for
 #
-# Nobody wrote the kernels of our pretrained network. Training found them (lesson 9). Here are the 16
-# of the first layer: 3×3 pixels, three channels, so they can be shown in colour.
+# Nobody wrote the kernels of our pretrained network. Training found them (lesson 9). Here are the
+# 16 of the first layer: 3×3 pixels, three channels, so they can be shown in colour.
 
 # %%
 network = keras.models.load_model(PRETRAINED, compile=False)
 lesson.show(plots.kernels(network.get_layer("block1_conv")))
 
 # %% [markdown]
-# Some are bright on one side and dark on the other: edges in all directions. Some look for a colour.
+# Some are bright on one side and dark on the other: edges in all directions. Some look for a
+# colour.
 #
 # Now a real picture, and one number of the first layer: the largest of filter 4.
 #
@@ -122,8 +124,8 @@ print(trace.explain("block1_conv", at=(row, column, 4)))
 lesson.show(draw.pictures(pictures[[shirt]], title="The picture"))
 
 # %% [markdown]
-# 3 · 3 · 3 = 27 products and a bias; not a black box at all. `trace` keeps what every layer took and
-# gave, and `trace.explain` takes any of these numbers apart.
+# 3 · 3 · 3 = 27 products and a bias; not a black box at all. `trace` keeps what every layer took
+# and gave, and `trace.explain` takes any of these numbers apart.
 #
 # ## Max pooling
 #
@@ -154,8 +156,8 @@ for name in ("block1_conv", "block2_conv", "block3_conv", "block4_conv"):
     print(name, "sees rows", seen.rows, "and columns", seen.cols)
 
 # %% [markdown]
-# Let us use that. For a filter of the third block we search all 120 pictures for the places where it
-# answers loudest, and cut out what it sees there: 18×18 pixels.
+# Let us use that. For a filter of the third block we search all 120 pictures for the places where
+# it answers loudest, and cut out what it sees there: 18×18 pixels.
 #
 # **Before you run this:** a filter answers to *one* thing. Will the cut-outs of one row look alike?
 
@@ -185,11 +187,11 @@ lesson.show(draw.pictures(cuts, names, "Where four filters of block 3 answer lou
 # ## From maps to an answer
 #
 # At the end `GlobalAveragePooling2D` takes the mean of each of the 64 last maps: how much of it is
-# in the picture? `Dense` weighs these 64 numbers for each class, and `softmax` turns the six sums into
-# probabilities.
+# in the picture? `Dense` weighs these 64 numbers for each class, and `softmax` turns the six sums
+# into probabilities.
 #
-# **Before you run this:** it is a shirt, and we chose one of which the network is not quite sure. With
-# what could it be confused?
+# **Before you run this:** it is a shirt, and we chose one of which the network is not quite sure.
+# With what could it be confused?
 
 # %%
 p = trace.y[0]
@@ -209,8 +211,8 @@ print(why)
 #
 # ## Exercises
 #
-# **1.** How many parameters has `Conv2D(32, 3)` that gets a colour picture? By hand; then check with
-# `layers.Conv2D(32, 3)`, an input, and `count_params()`.
+# **1.** How many parameters has `Conv2D(32, 3)` that gets a colour picture? By hand; then check
+# with `layers.Conv2D(32, 3)`, an input, and `count_params()`.
 
 # %%
 parameters = ...
@@ -219,6 +221,7 @@ lesson.check(1, parameters)
 # %% [markdown]
 # **2.** Write the convolution yourself: `convolve(x, w)` for one channel and a 3×3 kernel, without
 # padding. `x` has shape (height, width). Two loops are enough.
+
 
 # %%
 def convolve(x, w):

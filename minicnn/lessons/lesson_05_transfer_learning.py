@@ -66,6 +66,7 @@ lesson.show(draw.rows(by_kind, "The vectors: a row for each picture", "feature")
 #
 # **Before you run this:** how many parameters does the head have? (64 numbers in, 4 scores out.)
 
+
 # %%
 def make_model(base):
     inputs = keras.Input((64, 64, 3))
@@ -100,14 +101,15 @@ print("a label:", y[0], " its scores:", scores[0].round(2))
 print(f"loss: {float(loss(y, scores)):.2f}   log(4): {np.log(4):.2f}")
 
 # %% [markdown]
-# A little more: random weights are not modest, they have opinions, and wrong ones cost. A loss *far*
-# above log(classes) at the start would be a warning: something is wrong with range or labels.
+# A little more: random weights are not modest, they have opinions, and wrong ones cost. A loss
+# *far* above log(classes) at the start would be a warning: something is wrong with range or labels.
 
 # %% [markdown]
 # ## Learn
 #
 # **Before you run this:** guess both accuracies on 80 validation pictures: the new head on the
 # frozen base, and the same network trained from nothing. Chance is 25%.
+
 
 # %%
 def train(model, learning_rate):
@@ -120,6 +122,7 @@ before = base.get_weights()[0].copy()
 transfer = train(model, 0.01)
 print(f"frozen base, new head: {transfer['val_accuracy'][-1]:.2f}")
 print("the base is as it was:", np.array_equal(before, base.get_weights()[0]))
+
 
 # %%
 def new_base():
@@ -138,8 +141,8 @@ both = {"frozen base": transfer["val_accuracy"], "from nothing": scratch["val_ac
 lesson.show(draw.lines(both, title="Validation accuracy, 8 pictures a kind", y_range=(0, 1)))
 
 # %% [markdown]
-# The network from nothing has 61,092 numbers to find and 32 pictures to find them with. The head has
-# 260, and a base that has seen thousands of clothes.
+# The network from nothing has 61,092 numbers to find and 32 pictures to find them with. The head
+# has 260, and a base that has seen thousands of clothes.
 #
 # And it was quick: what a frozen base says about a photo is the same in every epoch, so `fit`
 # computed it once.
@@ -160,9 +163,10 @@ trainable = ...
 lesson.check(1, trainable)
 
 # %% [markdown]
-# **2.** Write the loss of one picture yourself: `cross_entropy(y, scores)`, where `y` is the one-hot
-# row and `scores` are the logits. First softmax, `p = exp(scores) / sum(exp(scores))`, then
+# **2.** Write the loss of one picture yourself: `cross_entropy(y, scores)`, where `y` is the
+# one-hot row and `scores` are the logits. First softmax, `p = exp(scores) / sum(exp(scores))`, then
 # `−Σ y · log(p)`. The check also tries a score of 1000.
+
 
 # %%
 def cross_entropy(y, scores):

@@ -24,6 +24,7 @@ layers = keras.layers
 #
 # `new w = w − learning rate · slope`
 
+
 # %%
 def walk(rate, steps=12, w=3.0):
     path = [w]
@@ -51,36 +52,41 @@ lesson.show(figure)
 #
 # ## A real network
 #
-# Now the same with lesson 5's network: a frozen base and a head for all ten kinds, 20 pictures each.
-# With your own network you cannot draw the valley. You try: rates that differ by a factor of ten.
+# Now lesson 5's network: the frozen base, and a head for all ten kinds, 20 pictures of each to
+# learn from. What the base says about a picture never changes, so we ask it once: from here on each
+# picture is a vector of 64 numbers.
+#
+# In 650 dimensions nobody can draw the valley. One tries rates, each ten times the last.
 
 # %%
 network = keras.models.load_model(PRETRAINED, compile=False)
-base = keras.Model(network.input, network.get_layer("block4_pool").output, name="base")
-base.trainable = False
-preprocess_input = keras.applications.xception.preprocess_input
-x, y = lesson.photos("train", count=20)
-validation_x, validation_y = lesson.photos("validation")
-x, validation_x = preprocess_input(x), preprocess_input(validation_x)
+base = keras.Model(network.input, network.get_layer("average").output)
+
+
+def vectors(split, count):
+    pictures, labels = lesson.photos(split, count=count)
+    inputs = keras.applications.xception.preprocess_input(pictures)
+    return base.predict(inputs, verbose=0), labels
+
+
+x, y = vectors("train", 20)
+validation = vectors("validation", 20)
 
 
 def make_model(learning_rate):
-    inputs = keras.Input((64, 64, 3))
-    vectors = layers.GlobalAveragePooling2D()(base(inputs, training=False))
-    model = keras.Model(inputs, layers.Dense(10)(vectors))
-    model.compile(
+    head = keras.Sequential([keras.Input((64,)), layers.Dense(10)])
+    head.compile(
         optimizer=keras.optimizers.Adam(learning_rate=learning_rate),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    return model
+    return head
 
 
 def train(learning_rate, seed=0, epochs=20):
     keras.utils.set_random_seed(seed)  # the same start for every rate
     model = make_model(learning_rate)
-    data = (validation_x, validation_y)
-    return model.fit(x, y, epochs=epochs, validation_data=data, verbose=0).history
+    return model.fit(x, y, epochs=epochs, validation_data=validation, verbose=0).history
 
 
 # %% [markdown]
@@ -131,18 +137,19 @@ for rate in (0.01, 0.1):
 # divides the gradient by its usual size first. Its first step has the length of the learning rate,
 # whatever the gradient.
 #
-# **Before you run this:** three weights with gradients 0.001, 1 and −1000, and rate 0.01. Where does
-# each optimizer move them, from 0?
+# **Before you run this:** three weights with gradients 0.001, 1 and −1000, and rate 0.01. Where
+# does each optimizer move them, from 0?
 
 # %%
-for optimizer in (keras.optimizers.SGD(0.01), keras.optimizers.Adam(0.01)):
+for name, optimizer in (("SGD", keras.optimizers.SGD(0.01)), ("Adam", keras.optimizers.Adam(0.01))):
     w = layers.Variable(np.zeros(3, np.float32), "w", "example")
     gradient = np.array([0.001, 1, -1000], dtype=np.float32)
     optimizer.apply({"w": gradient}, {"w": w})
-    print(f"{type(optimizer).__name__:5}", w.numpy())
+    print(f"{name:4}", w.numpy())
 
 # %% [markdown]
-# That is why the same few rates, 0.0001 to 0.01, are worth trying with Adam in nearly every network.
+# That is why the same few rates, 0.0001 to 0.01, are worth trying with Adam in nearly every
+# network.
 #
 # ## Exercises
 #
@@ -164,6 +171,7 @@ lesson.check(2, rate)
 # **3.** Write `best(runs)`, which returns the learning rate to choose. `runs` is as above:
 # `runs[0.01]["val_accuracy"]` is a list. A checkpoint will keep the best epoch (lesson 7).
 
+
 # %%
 def best(runs):
     return ...
@@ -172,6 +180,7 @@ def best(runs):
 lesson.check(3, best)
 
 # %% [markdown]
-# **You now know** what the learning rate does, how to find one, and when a difference means nothing.
+# **You now know** what the learning rate does, how to find one, and when a difference means
+# nothing.
 #
 # With a folder of photos: `minicnn transfer --data DIR --learning-rate 1e-4,1e-3,1e-2,1e-1`

@@ -59,8 +59,8 @@ print("best epoch:", 1 + int(np.argmax(accuracies)), " last:", accuracies[-1])
 lesson.show(history.plot(title="Fifteen restless epochs"))
 
 # %% [markdown]
-# The smallest validation *loss* and the largest validation *accuracy* need not be in the same epoch:
-# you have to say what "best" means.
+# The smallest validation *loss* and the largest validation *accuracy* need not be in the same
+# epoch: you have to say what "best" means.
 #
 # ## Keep the best
 #
@@ -125,8 +125,8 @@ print("test accuracy:", best.evaluate(*test, verbose=0)[1])
 # If nothing got better for some epochs, why go on? `EarlyStopping` waits `patience` epochs, then
 # stops.
 #
-# **Before you run this:** we allow 100 epochs, with a patience of 4. After which epoch will it stop?
-# (The accuracies above are the beginning of this run.)
+# **Before you run this:** we allow 100 epochs, with a patience of 4. After which epoch will it
+# stop? (The accuracies above are the beginning of this run.)
 
 # %%
 stop = keras.callbacks.EarlyStopping(
@@ -144,16 +144,16 @@ print("epochs:", len(history["loss"]), " best:", max(history["val_accuracy"]))
 #
 # ## Exercises
 #
-# **1.** With `save_best_only=True`, which epochs are saved if the validation accuracies of six epochs
-# are 0.50, 0.70, 0.65, 0.70, 0.75, 0.72? A list of numbers, counted from 1.
+# **1.** With `save_best_only=True`, which epochs are saved if the validation accuracies of six
+# epochs are 0.50, 0.70, 0.65, 0.70, 0.75, 0.72? A list of numbers, counted from 1.
 
 # %%
 epochs = ...
 lesson.check(1, epochs)
 
 # %% [markdown]
-# **2.** Write a `filepath` for `ModelCheckpoint` so that no epoch overwrites another, the name tells
-# `val_accuracy`, and a listing by name is in the order of epochs, also for epoch 12.
+# **2.** Write a `filepath` for `ModelCheckpoint` so that no epoch overwrites another, the name
+# tells `val_accuracy`, and a listing by name is in the order of epochs, also for epoch 12.
 
 # %%
 pattern = ...

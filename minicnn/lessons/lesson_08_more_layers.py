@@ -15,38 +15,40 @@ from minicnn.lessons import PRETRAINED, Lesson, draw
 lesson = Lesson(8)
 layers = keras.layers
 network = keras.models.load_model(PRETRAINED, compile=False)
-base = keras.Model(network.input, network.get_layer("block4_pool").output, name="base")
-base.trainable = False
-preprocess_input = keras.applications.xception.preprocess_input
+base = keras.Model(network.input, network.get_layer("average").output)  # pictures to vectors
 
 
-def load(split, count):
-    x, y = lesson.photos(split, count=count)
-    return preprocess_input(x), y
+def vectors(split, count):
+    pictures, labels = lesson.photos(split, count=count)
+    inputs = keras.applications.xception.preprocess_input(pictures)
+    return base.predict(inputs, verbose=0), labels
 
 
-x, y = load("train", 20)
-validation = load("validation", 20)
+x, y = vectors("train", 20)
+validation = vectors("validation", 20)
+print(x.shape, y.shape)
 
 # %% [markdown]
+# As in lesson 6 the frozen base has told us its 64 features of each picture, once and for all.
+#
 # ## An inner layer
 #
 # `Dense(100, activation="relu")` makes 100 new numbers of the 64 features, each with weights of its
 # own, and sets the negative ones to zero.
 
+
 # %%
-def make_model(learning_rate=0.01, size_inner=100, activation="relu"):
-    inputs = keras.Input((64, 64, 3))
-    vectors = layers.GlobalAveragePooling2D()(base(inputs, training=False))
+def make_model(learning_rate=0.01, size_inner=100):
+    head = keras.Sequential([keras.Input((64,))])
     if size_inner:
-        vectors = layers.Dense(size_inner, activation=activation)(vectors)
-    model = keras.Model(inputs, layers.Dense(10)(vectors))
-    model.compile(
+        head.add(layers.Dense(size_inner, activation="relu"))
+    head.add(layers.Dense(10))
+    head.compile(
         optimizer=keras.optimizers.Adam(learning_rate=learning_rate),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    return model
+    return head
 
 
 # %% [markdown]
@@ -55,13 +57,13 @@ def make_model(learning_rate=0.01, size_inner=100, activation="relu"):
 
 # %%
 for size in (0, 10, 100, 1000):
-    weights = make_model(size_inner=size).trainable_weights
-    print(f"inner {size:4}: {sum(w.numpy().size for w in weights):7,} parameters to learn")
+    print(f"inner {size:4}: {make_model(size_inner=size).count_params():7,} parameters")
 
 # %% [markdown]
 # ## Does it help?
 #
 # **Before you run this:** which size will be best on validation? Which on training?
+
 
 # %%
 def train(size, seed):
@@ -79,17 +81,15 @@ for size, histories in runs.items():
 
 # %%
 curves = {f"inner {size}": histories[0]["val_loss"] for size, histories in runs.items()}
-lesson.show(
-    draw.lines(curves, title="Validation loss by size of the inner layer", y_label="loss")
-)
+lesson.show(draw.lines(curves, title="Validation loss by size of the inner layer", y_label="loss"))
 
 # %% [markdown]
-# On the training pictures more units learn faster and end at 100%. On validation the sizes are about
-# equal: the differences are as large as those between random starts (lesson 6).
+# On the training pictures more units learn faster and end at 100%. On validation the sizes are
+# about equal: the differences are as large as those between random starts (lesson 6).
 #
-# Look at the validation *loss*: the large heads fall fast, then **rise** again. They become surer and
-# surer, of their mistakes too. That is *overfitting*: 200 pictures cannot say what 75,000 numbers
-# should be.
+# Look at the validation *loss*: the large heads fall fast, then **rise** again. They become surer
+# and surer, of their mistakes too. That is *overfitting*: 200 pictures cannot say what 75,000
+# numbers should be.
 #
 # So: more layers can fit more. Whether there is more to be learned, the pictures decide. Here the
 # base has done the hard part already.
@@ -108,8 +108,7 @@ w1, b1, w2, b2 = two.get_weights()
 one = keras.Sequential([keras.Input((64,)), layers.Dense(10)])
 one.set_weights([w1 @ w2, b1 @ w2 + b2])
 
-vectors = np.random.default_rng(0).normal(size=(5, 64)).astype(np.float32)
-difference = np.abs(two.predict(vectors, verbose=0) - one.predict(vectors, verbose=0)).max()
+difference = np.abs(two.predict(x, verbose=0) - one.predict(x, verbose=0)).max()
 print("largest difference between two layers and one:", difference)
 
 # %% [markdown]
@@ -123,7 +122,7 @@ print("largest difference between two layers and one:", difference)
 
 # %%
 rng = np.random.default_rng(1)
-points = rng.uniform(-1, 1, size=(400, 2)).astype(np.float32)
+points = rng.uniform(-1, 1, size=(200, 2)).astype(np.float32)
 rule = (points[:, 0] > 0) != (points[:, 1] > 0)
 
 
@@ -153,6 +152,7 @@ lesson.check(1, parameters)
 # **2.** Write `join(w1, b1, w2, b2)`, which returns `w, b` of the one layer that does what the two
 # do (without ReLU). The layers compute `x @ w1 + b1`, then `… @ w2 + b2`.
 
+
 # %%
 def join(w1, b1, w2, b2):
     return ...
@@ -162,5 +162,5 @@ lesson.check(2, join)
 
 # %% [markdown]
 # **You now know** what an inner layer can do, what it needs the ReLU for, and that validation
-# decides whether it pays. (What helps against overfitting, dropout and mirrored pictures, comes next
-# in the course: `minicnn transfer --inner 100 --dropout 0,0.2,0.5` and `--augment`.)
+# decides whether it pays. (What helps against overfitting, dropout and mirrored pictures, comes
+# next in the course: `minicnn transfer --inner 100 --dropout 0,0.2,0.5` and `--augment`.)

@@ -33,8 +33,9 @@ loss = (y - target) ** 2
 print("h =", h, " y =", y, " loss =", loss)
 
 # %% [markdown]
-# Backward. We begin at the loss and go from step to step. Each asks only: *how does my output change
-# with my input?* and multiplies this with what comes from behind. That is the whole chain rule.
+# Backward. We begin at the loss and go from step to step. Each asks only: *how does my output
+# change with my input?* and multiplies this with what comes from behind. That is the whole chain
+# rule.
 
 # %%
 dy = 2 * (y - target)  # the loss grows by this much for each unit of y
@@ -100,8 +101,8 @@ print("what backward began with:", trace["scores"].dy[0].round(4))
 #
 # ### Pooling sends it to the winner
 #
-# Max pooling let one of four numbers through. Only that one had a part in the result, so it gets all
-# of the gradient.
+# Max pooling let one of four numbers through. Only that one had a part in the result, so it gets
+# all of the gradient.
 #
 # **Before you run this:** `conv` gives 4×4 numbers in each of two channels, pooling keeps 2×2. How
 # many of the 16 gradients of a channel can be other than zero?
@@ -119,8 +120,9 @@ lesson.show(figure)
 # %% [markdown]
 # ### ReLU is a gate
 #
-# Where it made a number zero on the way forward, nothing passes on the way back: a small change there
-# changes nothing. (A filter that is zero for *every* picture never learns again: a "dead ReLU".)
+# Where it made a number zero on the way forward, nothing passes on the way back: a small change
+# there changes nothing. (A filter that is zero for *every* picture never learns again: a "dead
+# ReLU".)
 #
 # ### The kernel: a sum over all places
 #
@@ -189,8 +191,9 @@ lesson.show(draw.maps(list(strength), title="How much each pixel matters for the
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Write `relu_backward(dy, x)`: the gradient that ReLU hands on. `x` is what came in on the way
-# forward, `dy` what comes back; both are arrays of the same shape.
+# **1.** Write `relu_backward(dy, x)`: the gradient that ReLU hands on. `x` is what came in on the
+# way forward, `dy` what comes back; both are arrays of the same shape.
+
 
 # %%
 def relu_backward(dy, x):
@@ -211,6 +214,7 @@ lesson.check(2, dz)
 # **3.** Write `slope(f, x)`: the slope of a function at x, by nudging. Nudge to both sides, and the
 # error is tiny; the check looks at it.
 
+
 # %%
 def slope(f, x):
     return ...
@@ -219,5 +223,5 @@ def slope(f, x):
 lesson.check(3, slope)
 
 # %% [markdown]
-# **You now know** what `fit` does, and that there is no magic in it: products, sums, and a tape that
-# is read backward.
+# **You now know** what `fit` does, and that there is no magic in it: products, sums, and a tape
+# that is read backward.

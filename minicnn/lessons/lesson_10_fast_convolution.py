@@ -35,13 +35,14 @@ print(f"{loops.multiplications:,} multiplications")
 
 # %% [markdown]
 # Five million, for one layer and one small picture. A processor can multiply 8 or 16 pairs of
-# numbers in a single instruction, if they lie side by side in memory; a Python loop touches them one
-# by one, thousands of instructions apart. So half of the answer is: *lay out the numbers well*.
+# numbers in a single instruction, if they lie side by side in memory; a Python loop touches them
+# one by one, thousands of instructions apart. So half of the answer is: *lay out the numbers well*.
 #
 # ## First trick: make it a matrix product
 #
 # Matrix products are the best polished operation in computing. And a convolution *is* one, if you
-# write each window as a row. A small example, to see it all: a 4×5 picture, one channel, one filter.
+# write each window as a row. A small example, to see it all: a 4×5 picture, one channel, one
+# filter.
 #
 # **Before you run this:** a 3×3 window fits into 4×5 at how many places? Which shape has the matrix
 # with a row for each?
@@ -72,8 +73,8 @@ print(functional.conv2d(small_x, small_w)[0, :, :, 0])
 # This is called *im2col*, "image to columns". Not one multiplication is saved. What is gained is
 # order: the numbers lie side by side. The price is memory.
 #
-# **Before you run this:** how often does a pixel from the middle of the picture stand in the matrix?
-# How much larger than `x` is the matrix of our middling layer?
+# **Before you run this:** how often does a pixel from the middle of the picture stand in the
+# matrix? How much larger than `x` is the matrix of our middling layer?
 
 # %%
 print("the pixel 7 stands there", int((matrix == 7).sum()), "times; in a large picture, 9 times")
@@ -86,7 +87,8 @@ print(f"x: {x.nbytes / 1024:.0f} KB, its matrix: {im2col.memory / 1024:.0f} KB")
 #
 # ## Second trick: fewer multiplications
 #
-# Now the surprise. Take a row of four pixels d and a kernel of three weights g. It fits at two places:
+# Now the surprise. Take a row of four pixels d and a kernel of three weights g. It fits at two
+# places:
 #
 # ```
 # y0 = d0·g0 + d1·g1 + d2·g2
@@ -189,6 +191,7 @@ lesson.check(1, multiplications)
 # **2.** Write `patches(x)` for one picture of one channel, `x` of shape (height, width): the matrix
 # with one row of nine numbers for each place of a 3×3 window, row by row from the top.
 
+
 # %%
 def patches(x):
     return ...
@@ -197,8 +200,9 @@ def patches(x):
 lesson.check(2, patches)
 
 # %% [markdown]
-# **3.** Write `two_outputs(d, g)`: both outputs of four pixels `d` and three weights `g`, as an array
-# of two, with four multiplications of pixels by weights. The check counts them.
+# **3.** Write `two_outputs(d, g)`: both outputs of four pixels `d` and three weights `g`, as an
+# array of two, with four multiplications of pixels by weights. The check counts them.
+
 
 # %%
 def two_outputs(d, g):

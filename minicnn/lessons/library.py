@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from minicnn.atomic import replacing
 
 FOLDER = Path(__file__).parent
+PREDICT = "**Before you run this:**"  # how a text asks for a prediction
 
 
 class Cell(NamedTuple):
@@ -180,7 +182,8 @@ def _make_folder(directory: Path) -> None:
 def run(number: int, directory: str | os.PathLike[str]) -> float:
     """Show a lesson in the terminal, cell by cell, and run it; returns the seconds it computed.
 
-    Its pictures and figures come into `directory`.
+    Its pictures and figures come into `directory`. Where somebody sits before the terminal, a cell
+    that is to be predicted first waits for the Enter key.
     """
     from rich.console import Console
     from rich.markdown import Markdown
@@ -191,13 +194,17 @@ def run(number: int, directory: str | os.PathLike[str]) -> float:
     _make_folder(directory)
     console = Console()
     names: dict[str, Any] = {"__name__": "__main__", "__file__": str(script.path)}
-    spent = 0.0
+    spent, wait = 0.0, False
     with contextlib.chdir(directory):
         for cell in script.cells:
             if cell.kind == "markdown":
                 console.print(Markdown(cell.text), "")
+                wait = PREDICT in cell.text and sys.stdin.isatty() and console.is_terminal
                 continue
             console.print(Syntax(cell.text, "python", theme="ansi_dark", word_wrap=True), "")
+            if wait:
+                console.input("[dim]Your prediction? Enter runs the cell. [/dim]")
+                wait = False
             start = time.perf_counter()
             # Blank lines before it, so that an error names the line of the file.
             code = compile("\n" * cell.line + cell.text, str(script.path), "exec")

@@ -28,9 +28,7 @@ def make_network() -> Sequential:
     model = Sequential([layers.Input((SIZE, SIZE, 3))], name="six_clothes")
     for number, filters in enumerate(FILTERS, start=1):
         name = f"block{number}"
-        model.add(
-            layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"{name}_conv")
-        )
+        model.add(layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"{name}_conv"))
         model.add(layers.MaxPooling2D(name=f"{name}_pool"))
     model.add(layers.GlobalAveragePooling2D(name="average"))
     model.add(layers.Dropout(0.2, name="dropout"))
