@@ -80,7 +80,12 @@ def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workpl
         [sys.executable, "-c", ALONE, str(script.path), json.dumps(cells)],
         cwd=workplace,
         env=os.environ
-        | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"},
+        | {
+            "PYTHONPATH": str(ROOT),
+            "MPLBACKEND": "Agg",
+            "PYTHONIOENCODING": "utf-8",
+            "NUMBA_NUM_THREADS": "1",  # beside other tests a second thread is mostly waited for
+        },
         capture_output=True,
         text=True,
         encoding="utf-8",

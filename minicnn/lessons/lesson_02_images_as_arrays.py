@@ -30,7 +30,7 @@ print(x.shape, x.dtype, x.size)
 
 # %% [markdown]
 # *Height, width, channels*: 64 rows of 64 pixels, each with three numbers for red, green and blue.
-#
+
 # %%
 lesson.show(draw.pictures([x], title="The picture"))
 
