@@ -398,6 +398,26 @@ def test_backward_needs_one_gradient_for_each_output() -> None:
         model.backward(np.ones((2, 2), np.float32), tape)
 
 
+def test_backward_shows_each_entry_to_a_visitor() -> None:
+    """In reverse, those of nested models before the model's own; the numbers are the usual ones."""
+    inner = Sequential([Input((4,)), layers.Dense(4, activation="tanh", name="a")], name="inner")
+    model = Sequential([Input((4,)), inner, layers.Dense(3, name="b")])
+    y, tape = model.forward(np.ones((2, 4)))
+    seen: list[Any] = []
+    dx, grads = model.backward(
+        np.ones_like(y), tape, visit=lambda entry, step: seen.append((entry.layer.name, step))
+    )
+    plain_dx, plain = model.backward(np.ones_like(y), tape)
+    assert np.array_equal(dx, plain_dx)
+    assert [name for name, _ in seen] == ["b", "a", "inner"]
+    steps = dict(seen)
+    assert np.array_equal(steps["b"].dx, steps["inner"].dy)
+    assert np.array_equal(steps["a"].dx, dx)
+    assert np.array_equal(steps["a"].grads["kernel"], plain["inner/a/kernel"])
+    assert grads.keys() == plain.keys()
+    assert not any(step.at_logits for _, step in seen)
+
+
 def test_backward_at_logits_skips_the_last_activation() -> None:
     """dy is then d loss / d z: what goes into the softmax, in a nested model too."""
     head = Sequential([Input((4,)), Dense(3, activation="softmax", name="last")], name="head")

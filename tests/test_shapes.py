@@ -169,6 +169,15 @@ def test_receptive_field_by_following_the_taps() -> None:
         assert through(chain) == ReceptiveField(last - first + 1, neighbour - first), chain
 
 
+def test_where_a_receptive_field_begins() -> None:
+    """Two 3-tap windows, padded by one, the second in steps of 2: unit 1 is centred on pixel 2."""
+    field = ReceptiveField().through(3, 1, padding=1).through(3, 2, padding=1)
+    assert field == ReceptiveField(size=5, step=2, before=2)
+    assert field.pixels(0) == (-2, 2)
+    assert field.pixels(1) == (0, 4)
+    assert ReceptiveField().through(2, 2).through(3, 1, padding=1).before == 2
+
+
 # ---------------------------------------------------------------------------------------------
 # Argument checks: what is accepted, and the sentence for what is not
 # ---------------------------------------------------------------------------------------------

@@ -89,6 +89,21 @@ def forever(size: int = 4) -> Iterator[tuple[Array, Array]]:
             yield X[i : i + size], Y[i : i + size]
 
 
+def test_the_loss_of_a_pass() -> None:
+    """What one step of fit computes, with the compiled loss or another one."""
+    m = model()
+    y, tape = m.forward(X)
+    found = m.loss_of_pass(Y, y, tape)
+    assert found.at_logits
+    assert found.value == pytest.approx(m.evaluate(X, Y, verbose=0)[0], rel=1e-6)
+    one_hot = m.loss_of_pass(np.eye(3)[Y], y, tape, loss="categorical_crossentropy")
+    assert one_hot.value == pytest.approx(found.value, rel=1e-6)
+    assert type(one_hot.loss) is losses.CategoricalCrossentropy
+    m.compile("sgd")
+    with pytest.raises(ValueError, match=r'has no loss to go back from: .* pass loss="cat'):
+        m.loss_of_pass(Y, y, tape)
+
+
 # -- fit -------------------------------------------------------------------------------------------
 
 

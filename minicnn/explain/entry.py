@@ -70,5 +70,6 @@ class TraceEntry:
 
 def _shape(x: Any) -> str:
     if isinstance(x, (list, tuple)):
-        return " + ".join(_shape(item) for item in x)
+        parts = [_shape(item) for item in x]
+        return f"{len(parts)} of {parts[0]}" if len(set(parts)) == 1 else " + ".join(parts)
     return "×".join(str(size) for size in x.shape[1:]) if np.ndim(x) > 1 else show.place(x.shape)

@@ -156,7 +156,7 @@ class Explanation:
             size = self.magnitude
             if size is None:
                 size = float(np.abs(self.terms.product).sum()) + abs(self.bias)
-        return (8 + math.sqrt(len(self.terms))) * self.epsilon * (size + abs(self.value))
+        return (4 + math.sqrt(len(self.terms))) * self.epsilon * (size + abs(self.value))
 
     @property
     def is_gradient(self) -> bool:
@@ -213,7 +213,7 @@ class Explanation:
                 show.number(exact_sum(products), exact),
             ]
         ]
-        if self.bias or self.what == "y":
+        if self.bias or (getattr(self.layer, "use_bias", False) and self.what == "y"):
             rows += [["+ bias", "", show.number(self.bias, exact)]]
             rows += [["= total", "", show.number(self.total, exact)]]
         for name, formula, value, _ in self.steps:
@@ -340,7 +340,8 @@ class Explanation:
             together = show.number(exact_sum(others.product.ravel().tolist()))
             more = show.count(others.shape[2], "more channel")
             parts.append(show.html_text(f"… and {more}, together {together}"))
-        return [*parts, show.legend(scales[2])]
+        full = dict(zip(("x", "w", "x·w"), scales, strict=True))
+        return [*parts, show.legend(full, bool(terms.padded.any()))]
 
 
 def exact_sum(values: Sequence[float]) -> float:

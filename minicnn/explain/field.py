@@ -14,6 +14,7 @@ from minicnn.shapes import ReceptiveField
 
 Array = np.ndarray
 Span = tuple[int, int]  # first and last
+Lines = list[Array]  # the numbers of rows, and of columns
 NOTHING: Span = (0, -1)
 Axes = tuple[ReceptiveField, ReceptiveField] | None  # rows and columns; None: the whole picture
 
@@ -103,34 +104,28 @@ def seen_by(entry: TraceEntry, at: tuple[int, ...], picture: tuple[int, int]) ->
     whole = (0, picture[0] - 1), (0, picture[1] - 1)
     if np.ndim(entry.y) != 4:
         return whole
-    wanted: dict[TraceEntry, list[Span]] = {}
-    reached: list[list[Span]] = []
-    order = _before_it(entry)
-    wanted[entry] = [(at[0], at[0]), (at[1], at[1])]
-    for current in reversed(order):
+    wanted: dict[TraceEntry, Lines] = {entry: [np.array([at[0]]), np.array([at[1]])]}
+    reached: Lines = [np.array([], int), np.array([], int)]
+    for current in reversed(_before_it(entry)):
         if current not in wanted:
             continue
-        spans = _through(current, wanted[current])
-        if spans is None:
+        lines = _through(current, wanted[current])
+        if lines is None:
             return whole
-        if any(first > last for first, last in spans):
+        if any(len(axis) == 0 for axis in lines):
             continue  # nothing but padding on this way
         for source in current.sources:
             if isinstance(source, int):
-                reached.append(spans)
+                reached = _union(reached, lines)
             else:
                 held = wanted.get(source)
-                wanted[source] = spans if held is None else _union(held, spans)
-    if not reached:
-        return NOTHING, NOTHING
-    rows, cols = reached[0]
-    for spans in reached[1:]:
-        rows, cols = _union([rows, cols], spans)
+                wanted[source] = lines if held is None else _union(held, lines)
+    rows, cols = ((int(axis[0]), int(axis[-1])) if len(axis) else NOTHING for axis in reached)
     return rows, cols
 
 
-def _union(a: Sequence[Span], b: Sequence[Span]) -> list[Span]:
-    return [(min(p[0], q[0]), max(p[1], q[1])) for p, q in zip(a, b, strict=True)]
+def _union(a: Lines, b: Lines) -> Lines:
+    return [np.union1d(p, q) for p, q in zip(a, b, strict=True)]
 
 
 def _before_it(entry: TraceEntry) -> list[TraceEntry]:
@@ -151,8 +146,8 @@ def _before_it(entry: TraceEntry) -> list[TraceEntry]:
     return order
 
 
-def _through(entry: TraceEntry, spans: Sequence[Span]) -> list[Span] | None:
-    """From a span of the layer's output to that of its input, within it; None: all of it."""
+def _through(entry: TraceEntry, lines: Lines) -> Lines | None:
+    """The rows and columns of the input under windows at these of the output; None: all."""
     window = entry.layer.receptive_window()
     x = entry.xs[0]
     if window is None or x.ndim != 4:
@@ -161,8 +156,7 @@ def _through(entry: TraceEntry, spans: Sequence[Span]) -> list[Span] | None:
     before = _before(entry)
     found = []
     for axis in (0, 1):
-        first = spans[axis][0] * strides[axis] - before[axis]
-        last = spans[axis][1] * strides[axis] - before[axis] + (kernel[axis] - 1) * dilation[axis]
-        size = x.shape[1 + axis]
-        found.append((max(first, 0), min(last, size - 1)))
+        first = lines[axis] * strides[axis] - before[axis]
+        taps = np.unique(first[:, None] + np.arange(kernel[axis]) * dilation[axis])
+        found.append(taps[(taps >= 0) & (taps < x.shape[1 + axis])])
     return found

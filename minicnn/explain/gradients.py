@@ -209,16 +209,17 @@ def _kernel_terms(
     return terms
 
 
-def _kernel_formula(name: str, asked: Asked, geometry: shapes.Window, channel: int) -> str:
+def _kernel_formula(
+    name: str, asked: Asked, geometry: shapes.Window, channel: int, unit: int
+) -> str:
     index = ", ".join(
         _scaled(letter, stride, tap * dilation - before)
         for letter, stride, tap, dilation, before in zip(
             "rc", geometry.strides, asked.at, geometry.dilation, geometry.before, strict=False
         )
     )
-    return (
-        f"d{name}{show.place(asked.at)} = Σ over n, r, c of dz[n, r, c, …]·x[n, {index}, {channel}]"
-    )
+    left = f"d{name}{show.place(asked.at)}"
+    return f"{left} = Σ over n, r, c of dz[n, r, c, {unit}]·x[n, {index}, {channel}]"
 
 
 def _scaled(letter: str, stride: int, offset: int) -> str:
@@ -277,7 +278,7 @@ def _conv2d_kernel(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> Gr
     channel = unit // (layer.filters // layer.groups) * each + c
     return GradientSum(
         _kernel_terms(dz, x, geometry, (i, j), channel, unit),
-        _kernel_formula("kernel", asked, geometry, channel),
+        _kernel_formula("kernel", asked, geometry, channel, unit),
     )
 
 
@@ -312,7 +313,7 @@ def _depthwise_kernel(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) ->
     unit = c * layer.kernel.shape[3] + copy
     return GradientSum(
         _kernel_terms(dz, x, geometry, (i, j), c, unit),
-        _kernel_formula("kernel", asked, geometry, c),
+        _kernel_formula("kernel", asked, geometry, c, unit),
     )
 
 
@@ -370,7 +371,7 @@ def _separable_depthwise(layer: Any, entry: TraceEntry, dz: Array, asked: Asked)
     geometry = window_of(layer, x.shape[1:])
     unit = c * layer.depthwise_kernel.shape[3] + copy
     terms = _kernel_terms(_dh(layer, entry, dz), x, geometry, (i, j), c, unit)
-    formula = _kernel_formula("depthwise_kernel", asked, geometry, c).replace("dz", "dh")
+    formula = _kernel_formula("depthwise_kernel", asked, geometry, c, unit).replace("dz", "dh")
     return GradientSum(terms, formula, notes=[_BETWEEN])
 
 

@@ -14,6 +14,7 @@ from minicnn.explain import show
 from minicnn.explain.arithmetic import explain_output
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.trace import Trace
+from minicnn.explain.undisturbed import undisturbed
 from minicnn.layers import Layer
 from minicnn.model import Model
 
@@ -30,12 +31,10 @@ class Inside:
         if isinstance(layer, Model):
             trace = Trace(layer, x, training=training)
             return trace.output_entry().explain(at, example)
-        held = [(v, v.numpy()) for v in layer.weights if not v.trainable]
-        try:
+        if not layer.built:
+            layer.forward(x)  # makes the weights
+        with undisturbed(layer):
             y, cache = layer.forward(x, training)
-        finally:
-            for variable, value in held:
-                variable.assign(value)
         return explain_output(layer, x, y, cache, at, example)
 
     @staticmethod
@@ -87,9 +86,9 @@ def _weight_grids(name: str, value: Array) -> list[str]:
         ]
         left = channels * filters - len(shown)
         more = [show.html_text(f"… and {left:,} more of {rows}×{columns}")] if left else []
-        return [*grids, *more, show.legend(scale)]
+        return [*grids, *more, show.legend({name: scale})]
     flat = value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1, 1)
-    return [show.html_grid(name, flat, scale), show.legend(scale)]
+    return [show.html_grid(name, flat, scale), show.legend({name: scale})]
 
 
 def model_html(model: Model) -> str:

@@ -35,10 +35,10 @@ def explain_loss(found: LossOfPass, example: int = 0, at: Any = ()) -> Explanati
     where = (spot.example, *spot.at)
     t, y = _target(loss, cache, where), cache["y_pred"][where].astype(np.float64)
     if isinstance(loss, _CLASSES):
-        logs, steps, made = _log_probabilities(loss, y, cache["from_logits"])
+        logs, steps, made = _log_probabilities(loss, y, cache)
         inputs, weights, formula = logs, -t, f"loss = - Σ t[k]·log p[k],  {made}"
     elif isinstance(loss, losses.BinaryCrossentropy):
-        inputs, formula = _binary_losses(t, y, cache["from_logits"])
+        inputs, formula = _binary_losses(t, y, cache)
         weights, steps = np.full(len(t), 1 / len(t)), []
     else:
         raise _unknown(loss)
@@ -67,6 +67,12 @@ def explain_loss(found: LossOfPass, example: int = 0, at: Any = ()) -> Explanati
     )
 
 
+def _limits(y_pred: Array) -> tuple[float, float]:
+    """Between what probabilities are kept: 1e-7 and 1 - 1e-7, as y_pred's dtype has them."""
+    number = y_pred.dtype.type
+    return float(number(functional.EPSILON)), float(number(1 - functional.EPSILON))
+
+
 def _unknown(loss: losses.Loss) -> ValueError:
     return ValueError(
         f"{type(loss).__name__} is a loss that minicnn.explain does not know. It knows "
@@ -89,10 +95,10 @@ def _target(loss: losses.Loss, cache: dict[str, Any], where: tuple[int, ...]) ->
 
 
 def _log_probabilities(
-    loss: losses.Loss, y: Array, from_logits: bool
+    loss: losses.Loss, y: Array, cache: dict[str, Any]
 ) -> tuple[Array, list[Step], str]:
     """log p of all classes, the numbers on the way, and how p is made."""
-    if from_logits:
+    if cache["from_logits"]:
         m = float(y.max())
         with np.errstate(invalid="ignore"):
             powers = np.exp(y - m)
@@ -104,7 +110,7 @@ def _log_probabilities(
             Step("log S", "", log_total),
         ]
         return y - m - log_total, steps, "log p[k] = z[k] - m - log S"
-    low, high = functional.EPSILON, 1 - functional.EPSILON
+    low, high = _limits(cache["y_pred"])
     with np.errstate(invalid="ignore", divide="ignore"):
         if isinstance(loss, losses.SparseCategoricalCrossentropy):
             kept = np.clip(y, low, high)
@@ -115,15 +121,15 @@ def _log_probabilities(
             q = np.clip(y / total, low, high)
         logs = np.log(q)
     steps = [Step("Σ p", "the probabilities' sum, by which they are divided", total, y)]
-    return logs, steps, f"p kept within [{low:g}, 1 - {low:g}]"
+    return logs, steps, f"p kept within [{low:g}, {high!r}]"
 
 
-def _binary_losses(t: Array, y: Array, from_logits: bool) -> tuple[Array, str]:
+def _binary_losses(t: Array, y: Array, cache: dict[str, Any]) -> tuple[Array, str]:
     n = len(t)
-    if from_logits:
+    if cache["from_logits"]:
         each = np.maximum(y, 0) - y * t + np.log1p(np.exp(-np.abs(y)))
         return each, f"loss = Σ (max(z, 0) - z·t + log(1 + exp(-|z|))) / {n}"
-    p = np.clip(y, functional.EPSILON, 1 - functional.EPSILON)
+    p = np.clip(y, *_limits(cache["y_pred"]))
     return -t * np.log(p) - (1 - t) * np.log(
         1 - p
     ), f"loss = Σ (- t·log p - (1 - t)·log(1 - p)) / {n}"
@@ -145,10 +151,10 @@ def explain_loss_gradient(found: LossOfPass, at: Any, example: int = 0) -> Expla
     t, y = _target(loss, cache, where), cache["y_pred"][where].astype(np.float64)
     share, logits = float(cache["factor"][where]), cache["from_logits"]
     if isinstance(loss, losses.BinaryCrossentropy):
-        factors, formula = _binary_slopes(t[k], y[k], len(t), logits)
+        factors, formula = _binary_slopes(t[k], y[k], len(t), cache)
         factors_at = np.full((len(factors), 1), k)
     elif isinstance(loss, _CLASSES):
-        factors, factors_at, formula = _class_slopes(loss, t, y, k, logits)
+        factors, factors_at, formula = _class_slopes(loss, t, y, k, cache)
     else:
         raise _unknown(loss)
     places = np.tile(np.array(spot.at, np.intp), (len(factors), 1))
@@ -170,13 +176,13 @@ def explain_loss_gradient(found: LossOfPass, at: Any, example: int = 0) -> Expla
 
 
 def _class_slopes(
-    loss: losses.Loss, t: Array, y: Array, k: int, logits: bool
+    loss: losses.Loss, t: Array, y: Array, k: int, cache: dict[str, Any]
 ) -> tuple[Array, Array, str]:
     own = np.array([[k], [k]])
-    if logits:
+    if cache["from_logits"]:
         p = functional.softmax(y)
         return np.array([p[k] * t.sum(), -t[k]]), own, f"dz[{k}] = (p[{k}] - t[{k}])·weight"
-    low, high = functional.EPSILON, 1 - functional.EPSILON
+    low, high = _limits(cache["y_pred"])
     if isinstance(loss, losses.SparseCategoricalCrossentropy):
         formula = f"dy[{k}] = (q[{k}] - t[{k}]) / p[{k}]·weight,  q = p / Σ p"
         if not low <= y[k] <= high:
@@ -193,11 +199,12 @@ def _class_slopes(
     return factors, units[:, None], formula
 
 
-def _binary_slopes(t: float, y: float, n: int, logits: bool) -> tuple[Array, str]:
-    if logits:
+def _binary_slopes(t: float, y: float, n: int, cache: dict[str, Any]) -> tuple[Array, str]:
+    if cache["from_logits"]:
         p = float(functional.sigmoid(np.array([y]))[0])
         return np.array([p / n, -t / n]), f"dz = (σ(z) - t) / {n}·weight"
     formula = f"dy = (p - t) / (p·(1 - p)) / {n}·weight"
-    if not functional.EPSILON <= y <= 1 - functional.EPSILON:
+    low, high = _limits(cache["y_pred"])
+    if not low <= y <= high:
         return np.zeros(2), formula + "; cut off here: 0"
     return np.array([y, -t]) / (y * (1 - y)) / n, formula

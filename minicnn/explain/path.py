@@ -49,11 +49,16 @@ class Path:
 
     def to_string(self, exact: bool = False) -> str:
         """The path as text, a line for each link."""
-        lines = show.columns(self.rows(exact), left=2)
-        lines = [*lines, f"    {self.end}"]
+        lines = [*show.columns(self.rows(exact), left=2), f"    {self.end}"]
         if self.reverse:
             lines.reverse()
-        return "\n".join([self.title, "", *lines])
+        return "\n".join([self.title, "", *lines, "", f"    {self._legend}"])
+
+    @property
+    def _legend(self) -> str:
+        if self.reverse:
+            return "share: of all terms, by size; the largest was followed"
+        return "share: of the terms that pull the same way; the largest was followed"
 
     def rows(self, exact: bool = False) -> list[list[str]]:
         """One row a link: the number, the term, its share."""
@@ -70,6 +75,7 @@ class Path:
         end = show.html_text(self.end)
         table = show.html_table(header, rows[::-1] if self.reverse else rows, left=3)
         parts = [end, table] if self.reverse else [table, end]
+        parts.append(show.html_text(self._legend))
         return show.html_block(self.title, parts)
 
 
@@ -79,6 +85,8 @@ def _row(link: Link, exact: bool) -> list[str]:
     example = "" if e.example is None or e.what == "y" else f"{e.example}: "
     left = f"{e.name}{what} {example}{show.place(e.at)}"
     value = f"= {show.number(e.value, exact)}"
+    if e.what == "y" and e.layer.activation != "linear":
+        value += f" (z = {show.number(e.total, exact)})"
     if term is None:
         return [left, value, "", ""]
     first, second = (term.gradient, term.factor) if e.is_gradient else (term.input, term.weight)
@@ -169,14 +177,14 @@ def why_gradient(
             e = loss_gradient(place, example)
             continue
         if len(users) > 1 and e.what != "dy":
-            e = _gathered(entry, place, example, users)
+            e = gathered(entry, place, example, users)
             continue
         entry, source = users[int(term.source) if e.what == "dy" else 0]
         e = explain_gradient(entry, "dx", place, example, source)
     return Path(title, links, "the loss", True)
 
 
-def _gathered(
+def gathered(
     entry: TraceEntry, place: tuple[int, ...], example: int, users: list[tuple[TraceEntry, int]]
 ) -> Explanation:
     """dy of an output that several layers use: the sum of what each of them sends back."""

@@ -7,7 +7,7 @@ every text goes through `escape`.
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,13 +85,21 @@ def scale_of(*arrays: Array) -> float:
 
 
 def colour(value: float, scale: float) -> str:
-    """The style of a cell: blue below zero, orange above, and a text colour that reads on it."""
+    """The style of a cell: blue below zero, orange above, and black or white text on it."""
     if not math.isfinite(value):
-        return "background:#c00;color:#fff;"
+        return "background:rgb(190,0,0);color:#fff;"
     strength = min(abs(value) / scale, 1.0)
     full = _BELOW if value < 0 else _ABOVE
     red, green, blue = (round(255 + (c - 255) * strength) for c in full)
-    return f"background:rgb({red},{green},{blue});color:{'#fff' if strength > 0.6 else '#111'};"
+    # Luminance as WCAG 2 defines it; above 0.18 black has more contrast than white.
+    light = 0.2126 * _linear(red) + 0.7152 * _linear(green) + 0.0722 * _linear(blue)
+    text = "#000" if light > 0.18 else "#fff"
+    return f"background:rgb({red},{green},{blue});color:{text};"
+
+
+def _linear(part: int) -> float:
+    share = part / 255
+    return share / 12.92 if share <= 0.03928 else ((share + 0.055) / 1.055) ** 2.4
 
 
 def html_grid(title: str, values: Array, scale: float, faint: Array | None = None) -> str:
@@ -117,13 +125,16 @@ def html_grid(title: str, values: Array, scale: float, faint: Array | None = Non
     )
 
 
-def legend(scale: float) -> str:
-    """What the colours mean."""
+def legend(scales: Mapping[str, float], padding: bool = False) -> str:
+    """What the colours mean, and for which numbers they are full."""
     samples = "".join(
-        f'<span style="padding:1px 8px;{colour(value, scale)}">{number(value)}</span>'
-        for value in (-scale, -scale / 2, 0.0, scale / 2, scale)
-    )
-    return f'<p style="margin:4px 0">colours: {samples}</p>'
+        f'<span style="padding:1px 8px;{colour(value, 1.0)}">{text}</span>'
+        for value, text in ((-1.0, "below 0"), (-0.5, "&nbsp;"), (0.0, "0"), (0.5, "&nbsp;"),
+                            (1.0, "above 0"))
+    )  # fmt: skip
+    full = ", ".join(f"{name} ±{number(scale)}" for name, scale in scales.items())
+    more = "; dashed: padding" if padding else ""
+    return f'<p style="margin:4px 0">{samples} full at {escape(full)}{more}</p>'
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:

@@ -11,6 +11,7 @@ has changed them since, the explanation's `difference` shows it.
 """
 
 import difflib
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from minicnn.explain.arithmetic import find_spot
 from minicnn.explain.entry import Source, TraceEntry
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.gradients import explain_gradient
+from minicnn.explain.undisturbed import undisturbed
 from minicnn.layers import InputLayer, Layer
 from minicnn.model import BackwardStep, Model, Tape, TapeEntry
 from minicnn.training import LossOfPass
@@ -42,7 +44,7 @@ class Trace:
         x: a batch, as `predict` takes it.
         y: targets, as `fit` takes them; without them there is no backward pass.
         loss: another loss than the compiled one: an object or a name.
-        training: as while training; the moving statistics of BatchNormalization stay as they were.
+        training: as while training, with the dropout masks of the next step; nothing is changed.
         sample_weight: weighs each example's loss.
 
     Raises `ValueError` for inputs and targets that do not fit, and for targets without a loss.
@@ -156,7 +158,10 @@ class Trace:
         hint = f'Did you mean "{close[0]}"? ' if close else ""
         return f"{who} has no layer {name!r}. {hint}It has {', '.join(known)}."
 
-    def _leaf(self, name: Any, at: Any) -> TraceEntry:
+    def __contains__(self, name: Any) -> bool:
+        return any(name in (entry.name, entry.layer, entry) for entry in self.entries)
+
+    def _leaf(self, name: Any) -> TraceEntry:
         """The entry that computes; a nested model stands for the layer that its output is of."""
         entry = self[name]
         while entry in self._ends:
@@ -191,7 +196,7 @@ class Trace:
 
     def explain(self, layer: Any, at: Any, example: int = 0) -> Explanation:
         """Where one output comes from: `at` is (row, col, channel), or a unit's number."""
-        return self._leaf(layer, at).explain(at, example)
+        return self._leaf(layer).explain(at, example)
 
     def explain_gradient(
         self, layer: Any, what: str = "kernel", at: Any = 0, example: int = 0, source: int = 0
@@ -200,13 +205,20 @@ class Trace:
 
         Args:
             layer: its name.
-            what: a parameter, such as "kernel"; "dx", of the layer's input; "dz", of its sum
-                before the activation.
-            at: a place in the parameter; for dx and dz in that example's input or output.
-            example, source: of dx and dz; `source` is which of several inputs.
+            what: a parameter, such as "kernel"; "dx", of the layer's input; "dy", of its output;
+                "dz", of its sum before the activation.
+            at: a place in the parameter; for dx, dy and dz in that example's input or output.
+            example, source: of dx, dy and dz; `source` is which of several inputs (dx).
         """
         self._need_gradients()
-        return explain_gradient(self._leaf(layer, at), what, at, example, source)
+        entry = self._leaf(layer)
+        if what != "dy" or entry.dy is None:
+            return explain_gradient(entry, what, at, example, source)
+        users = self.consumers(entry)
+        if not users:
+            return self.explain_loss_gradient(at, example)
+        spot = find_spot(f"{entry.layer.label}'s dy", entry.dy, at, example, "entries")
+        return path.gathered(entry, spot.at, spot.example, users)
 
     def explain_loss(self, example: int = 0, at: Any = ()) -> Explanation:
         """The loss of one example: each class a term."""
@@ -218,7 +230,7 @@ class Trace:
 
     def why(self, layer: Any, at: Any, example: int = 0) -> path.Path:
         """The path of the largest contributions, from a number down to a pixel."""
-        return path.why(self._leaf(layer, at), at, example)
+        return path.why(self._leaf(layer), at, example)
 
     def why_gradient(
         self, layer: Any, what: str = "kernel", at: Any = 0, example: int = 0
@@ -226,7 +238,7 @@ class Trace:
         """The path of the largest contributions to a gradient, printed from the loss down."""
         self._need_gradients()
         return path.why_gradient(
-            self._leaf(layer, at),
+            self._leaf(layer),
             what,
             at,
             example,
@@ -242,11 +254,26 @@ class Trace:
             )
         return self.found
 
+    def to_html(self, path: str | os.PathLike[str], example: int = 0, **options: Any) -> Any:
+        """Write an interactive page of one example, which opens without a network.
+
+        `options`: see `minicnn.explain.page.build` (`class_names`, `photo`, `title`). Returns the
+        path. Raises `ValueError` for models that do not fit into a page.
+        """
+        from minicnn.explain import page
+
+        if isinstance(self.x, list):
+            raise ValueError(f"{self.model.label} has several inputs; a page shows one picture.")
+        spot = find_spot(self.model.label, self.x, (0,) * (self.x.ndim - 1), example)
+        if self.found is not None:
+            options.setdefault("y", self.found.targets[spot.example])
+        return page.build(self.model, self.x[spot.example, None], path, **options)
+
     # -- receptive fields ------------------------------------------------------------------------
 
     def receptive_field(self, layer: Any, at: Any = None) -> field.Seen:
         """Which pixels a unit can depend on; `at` is (row, col), the channel does not matter."""
-        entry = self._leaf(layer, at)
+        entry = self._leaf(layer)
         if at is None:
             at = tuple(size // 2 for size in entry.y.shape[1:-1])
         given = tuple(at) if isinstance(at, (tuple, list, np.ndarray)) else (at,)
@@ -272,20 +299,22 @@ class Trace:
         can see is at least that; a ReLU that is off, or a pixel that loses a max pooling, may hide
         some of it. All channels at the place count.
         """
-        entry = self._leaf(layer, at)
+        entry = self._leaf(layer)
         seen = self.receptive_field(layer, at)
         if isinstance(self.x, list):
             raise ValueError(f"{self.model.label} has several inputs; perturb changes one.")
         given = (0, *seen.at) if entry.y.ndim == 4 else (0,)
         x, rng = self.x[:1], np.random.default_rng(seed)
-        spread = float(np.std(x)) or 1.0
+        spread, number = float(np.std(x)) or 1.0, self.entries.index(entry)
 
         def values(batch: Array) -> Array:
             _, tape = _forward(self.model, batch, False)
-            found: Array = self._entry_on(tape, entry).y[(slice(None), *given[1:])]
+            found: Array = list(_leaves(tape))[number].y[(slice(None), *given[1:])]
             return found
 
         plain = values(x)[0]
+        # Winograd's tiles let neighbours of a window change its rounding: that is not seeing.
+        rounding = 256 * np.finfo(entry.y.dtype).eps * np.abs(entry.y).max(initial=0)
         moved: list[tuple[int, ...]] = []
         for axis in (1, 2):
             hits = []
@@ -294,21 +323,10 @@ class Trace:
                 index = (slice(None), line) if axis == 1 else (slice(None), slice(None), line)
                 noise = rng.normal(float(np.mean(x)), 3 * spread, changed[index].shape)
                 changed[index] = noise.astype(x.dtype)
-                if not np.array_equal(values(changed), np.stack([plain, plain])):
+                if np.abs(values(changed) - plain).max() > rounding:
                     hits.append(line)
             moved.append(tuple(hits))
         return Moved(seen, moved[0], moved[1])
-
-    def _entry_on(self, tape: Tape, entry: TraceEntry) -> TapeEntry:
-        """The same use of the same layer in another pass."""
-        *models, _ = parts = entry.name.split("/")
-        for depth, part in enumerate(parts):
-            name, _, use = part.partition(":")
-            alike = [item for item in tape.entries if item.layer.name in (name, part)]
-            item = alike[int(use or 1) - 1] if len(alike) > 1 else alike[0]
-            if depth < len(models):
-                tape = item.cache
-        return item
 
     # -- showing -------------------------------------------------------------------------------
 
@@ -415,16 +433,20 @@ class Moved:
         return all(hits and (hits[0], hits[-1]) == ends for hits, ends in pairs)
 
 
+def _leaves(tape: Tape) -> Iterator[TapeEntry]:
+    """The entries of layers, those of nested models in their places: as `Trace.entries`."""
+    for item in tape.entries:
+        if isinstance(item.layer, Model):
+            yield from _leaves(item.cache)
+        else:
+            yield item
+
+
 def _forward(model: Model, x: Any, training: bool) -> tuple[Any, Tape]:
-    """A pass that leaves the model as it was: BatchNormalization's statistics move in training."""
-    if training and not model.built:
-        model.forward(x)
-    held = [(v, v.numpy()) for v in model.weights if not v.trainable] if training else []
-    try:
+    if not model.built:
+        model.forward(x)  # makes the weights
+    with undisturbed(model):
         return model.forward(x, training)
-    finally:
-        for variable, value in held:
-            variable.assign(value)
 
 
 def _inputs(model: Model, x: Any) -> Any:

@@ -1,0 +1,562 @@
+"""Runs a model forward and backward on one photo and writes what happened as an HTML page.
+
+    build(model, x, "page.html", class_names=["dress", …])
+
+The page holds the graph, the weights, what every layer said and what every gradient was, as base64
+of little-endian numbers; its scripts compute everything else from them when it is looked at. What
+is too big is left out, step by step (`_PLANS`), and the page says what that was.
+"""
+
+import base64
+import html
+import json
+import math
+import os
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import functional
+from minicnn.atomic import replacing
+from minicnn.layers import LAYERS
+from minicnn.layers.base import Array, Layer, Node
+from minicnn.model import Model, Tape
+
+LIMIT = 24_000_000  # characters of numbers in a page
+_FAST = 1.5e9  # multiply-adds that a browser recomputes without making people wait long
+_SCRIPTS = ("engine", "net", "explain", "draw", "cells", "views", "app")
+
+# A layer whose output the page computes at once from its input, as often as it likes.
+_LIGHT = LAYERS.keys() - {
+    *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax")
+}
+
+
+@dataclass
+class _Plan:
+    """What goes into a page, and how exactly; `says` tells its reader what does not."""
+
+    light: bool = True  # outputs of layers that are quickly computed again
+    gradients: bool = True
+    weight_gradients: bool = True
+    half: bool = False  # outputs and gradients with 11 bits instead of 24
+    filters: int | None = None  # of each large kernel; None: all
+    largest: float = math.inf  # numbers of the largest output that is kept
+    largest_gradient: float = math.inf
+    says: tuple[str, ...] = ()
+
+
+_HALF = "Outputs and gradients are stored with 11 bits (about 3 digits), so sums agree to that."
+_RECOMPUTED = "Gradients are not stored: the page computes them."
+_FEW = "Only {filters} kernels of each large layer are here, those of its strongest maps."
+
+
+def _plans(cost: float) -> Iterable[_Plan]:
+    """From everything to little. Each is tried, and the first that fits is taken."""
+    yield _Plan()
+    yield _Plan(light=False, weight_gradients=False)
+    yield _Plan(light=False, weight_gradients=False, half=True, says=(_HALF,))
+    if cost <= _FAST:
+        yield _Plan(False, False, False, says=(_RECOMPUTED,))
+        yield _Plan(False, False, False, True, says=(_HALF, _RECOMPUTED))
+    for filters in (16, 8):
+        says: tuple[str, ...] = (_FEW.format(filters=filters), _HALF)
+        yield _Plan(False, True, False, True, filters, says=says)
+        for largest in (2**19, 2**18, 2**16, 0):
+            none = "No gradients are stored."
+            some = f"Gradients of layers with more than {largest:,} outputs are left out."
+            yield _Plan(
+                *(False, bool(largest), False, True, filters),
+                largest_gradient=largest,
+                says=(*says, some if largest else none),
+            )
+    for largest in (2**19, 2**17, 2**15):
+        yield _Plan(
+            *(False, False, False, True, 4),
+            largest=largest,
+            says=(
+                *(_FEW.format(filters=4), _HALF, "No gradients are stored."),
+                f"Layers with more than {largest:,} outputs show no maps.",
+            ),
+        )
+
+
+@dataclass
+class _Use:
+    """One use of a layer, nested models laid open."""
+
+    layer: Layer
+    name: str
+    inputs: list[int]
+    y: Array
+    path: tuple[str, ...] = ()
+    known: bool = True  # whether the page has the formula
+    macs: int = 0
+    dy: Array | None = None
+    grads: dict[str, Array] = field(default_factory=dict)
+
+
+def build(
+    model: Model,
+    x: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    y: Any = None,
+    class_names: Sequence[str] | None = None,
+    photo: Any = None,
+    title: str | None = None,
+    limit: int = LIMIT,
+) -> Any:
+    """The page of `model` looking at `x`: as text, or written to `path`, which is returned.
+
+    Args:
+        model: a `Sequential` or `Model` with one picture as its input and one output.
+        x: (1, height, width, channels), or without the batch; of several examples the first.
+        y: the class that the loss is for: a number, a class name or a one-hot row. Without it the
+            class that the model finds most likely.
+        class_names: one for each class; the model's own (`model.metadata`) without them.
+        photo: a path or `PIL` image to show larger beside what the model sees.
+        title: of the page; the model's name without it.
+        limit: how many characters the page's numbers may take; what does not fit is left out.
+
+    Raises:
+        ValueError: x is no picture for this model; weights or outputs are NaN or infinite; names or
+            y do not fit; the model does not fit into the page, whatever is left out.
+    """
+    x = _one_picture(model, x)
+    _check_finite(model, x)
+    output, tape = model.forward(x)
+    uses, places = _uses(model, tape, x)
+    for use in uses:
+        if not np.isfinite(use.y).all():
+            raise ValueError(
+                f"{use.layer.label} gives NaN or infinity for this picture, so no number behind it "
+                "has an explanation: check the range of the pixels and the weights."
+            )
+    names = list(class_names or model.metadata.get("class_names") or [])
+    kind = _kind(model, output)
+    target, predicted = _target(kind, output, y, names)
+    if kind:
+        _backward(model, tape, places, uses, kind, output, target)
+    last = places[id(tape)][id(model.outputs[0])]
+    facts: dict[str, Any] = {
+        "title": title or model.name,
+        "model": model.name,
+        "classes": names,
+        "kind": kind,
+        "target": target,
+        "given": y is not None,
+        "predicted": predicted,
+        "output": last,
+        "photo": None if photo is None else _data_uri(photo),
+        "range": _pixel_range(x),
+    }
+    cost = float(sum(use.macs for use in uses))
+    for plan in _plans(cost):
+        arrays = _Arrays(limit)
+        described = _describe(uses, plan, arrays)
+        if arrays.fits:
+            facts |= {"nodes": described, "arrays": arrays.table, "notes": list(plan.says)}
+            facts["fast"] = cost <= _FAST and plan.filters is None
+            page = _page(facts, arrays.text())
+            break
+    else:
+        raise ValueError(
+            f"{model.label} is too big for a page of {limit / 1e6:.0f} million characters, even "
+            "with four kernels a layer: give it a smaller picture, or show a part of it with "
+            "Model(model.input, model.get_layer(name).output)."
+        )
+    if path is None:
+        return page
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return Path(path)
+
+
+# ---------------------------------------------------------------------------------------------
+# Checks
+# ---------------------------------------------------------------------------------------------
+
+
+def _one_picture(model: Any, x: Any) -> Array:
+    if not isinstance(model, Model):
+        raise TypeError(f"A page shows a Model or Sequential. Received {type(model).__name__}.")
+    x = np.asarray(x)
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"A page expects x to be numbers. Received dtype {x.dtype}.")
+    x = x[None] if x.ndim == 3 else x[:1]
+    if not model.built:
+        model.build(x.shape)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            f"{model.label} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: a "
+            "page shows models with one of each."
+        )
+    if len(model.inputs[0].shape) != 4 or x.ndim != 4 or not x.size:
+        raise ValueError(
+            f"A page shows models that look at pictures, (batch, height, width, channels). "
+            f"{model.label} takes {model.inputs[0].shape}; received x.shape={x.shape}."
+        )
+    return x.astype(model.inputs[0].dtype)
+
+
+def _check_finite(model: Model, x: Array) -> None:
+    if not np.isfinite(x).all():
+        raise ValueError("The picture has NaN or infinite pixels: nothing to explain in them.")
+    for variable in model.weights:
+        if not np.isfinite(variable.value).all():
+            raise ValueError(
+                f"The weight {variable.path} has NaN or infinite values, as after a training that "
+                "went astray (a smaller learning rate helps): there is nothing to explain."
+            )
+
+
+def _kind(model: Model, output: Array) -> str:
+    """How the output tells classes apart: "softmax", "sigmoid", "logits", or "" for not at all."""
+    if output.ndim != 2:
+        return ""
+    if output.shape[1] == 1:
+        return "sigmoid" if model.ends_in("sigmoid") else ""
+    if model.ends_in("softmax"):
+        return "softmax"
+    return "logits" if model.ends_in("linear") or not _squashed(model) else ""
+
+
+def _squashed(model: Model) -> bool:
+    return any(model.ends_in(name) for name in ("sigmoid", "tanh", "relu", "relu6"))
+
+
+def _target(kind: str, output: Array, y: Any, names: list[str]) -> tuple[int | None, int | None]:
+    """The class that the loss is for, and the one that the model finds most likely."""
+    if not kind:
+        if y is not None:
+            raise ValueError("The model does not end in one score per class, so y has no use.")
+        return None, None
+    classes = 2 if kind == "sigmoid" else output.shape[1]
+    if names and len(names) != classes:
+        raise ValueError(
+            f"The model tells {classes} classes apart. Received {len(names)} class names."
+        )
+    predicted = int(output[0, 0] > 0.5) if kind == "sigmoid" else int(output[0].argmax())
+    if y is None:
+        return predicted, predicted
+    if isinstance(y, str):
+        if y not in names:
+            raise ValueError(f"There is no class {y!r}. There is {', '.join(names) or 'no name'}.")
+        return names.index(y), predicted
+    row = np.asarray(y)
+    row = row[0] if row.ndim and (row.ndim == 2 or len(row) != classes) else row
+    wanted = int(row.argmax()) if row.ndim == 1 and row.size > 1 else int(row.reshape(-1)[0])
+    if not 0 <= wanted < classes:
+        raise ValueError(f"y is a class from 0 to {classes - 1}. Received {wanted}.")
+    return wanted, predicted
+
+
+# ---------------------------------------------------------------------------------------------
+# The passes
+# ---------------------------------------------------------------------------------------------
+
+
+def _uses(model: Model, tape: Tape, x: Array) -> tuple[list[_Use], dict[int, dict[int, int]]]:
+    """Each use of a layer in order, and, for each tape, which use made which tensor."""
+    start = model.inputs[0].node.layer
+    uses = [_Use(start, start.name, [], x)]
+    places: dict[int, dict[int, int]] = {}
+
+    def walk(model: Model, tape: Tape, given: list[int], path: tuple[str, ...]) -> None:
+        found = places[id(tape)] = {id(t): n for t, n in zip(model.inputs, given)}
+        for entry in tape.entries:
+            layer, node = entry.layer, entry.node
+            inputs = [found[id(tensor)] for tensor in node.inputs]
+            if isinstance(layer, Model):
+                walk(layer, entry.cache, inputs, (*path, layer.name))
+                inner = places[id(entry.cache)]
+                ends = [inner[id(tensor)] for tensor in layer.outputs]
+                found |= {id(t): n for t, n in zip(node.outputs, ends)}
+                continue
+            found[id(node.outputs[0])] = len(uses)
+            known = LAYERS.get(type(layer).__name__) is type(layer) and not node.training
+            uses.append(_Use(layer, layer.name, inputs, entry.y, path, known, _macs(node, entry.x)))
+
+    walk(model, tape, [0], ())
+    seen: dict[str, int] = {}
+    for use in uses:  # names that occur twice: a layer used again, or those of nested models
+        seen[use.name] = seen.get(use.name, 0) + 1
+        if seen[use.name] > 1:
+            use.name = f"{use.name} ({seen[use.name]})"
+    return uses, places
+
+
+def _macs(node: Node, x: Any) -> int:
+    shape: Any = [a.shape for a in x] if isinstance(x, (list, tuple)) else x.shape
+    return int(node.layer.multiply_adds(shape) or 0)
+
+
+def _backward(
+    model: Model,
+    tape: Tape,
+    places: dict[int, dict[int, int]],
+    uses: list[_Use],
+    kind: str,
+    output: Array,
+    target: int | None,
+) -> None:
+    """d cross-entropy / d each output and weight, into `uses`."""
+    wanted = np.zeros_like(output)
+    wanted[0, 0 if kind == "sigmoid" else target] = target if kind == "sigmoid" else 1
+    if kind == "logits":
+        start, exact = functional.softmax(output) - wanted, False
+    else:  # p - t, at what went into the softmax or sigmoid
+        start, exact = output - wanted, True
+
+    def walk(model: Model, tape: Tape, dys: list[Any], at_logits: bool) -> list[Any]:
+        found = places[id(tape)]
+        received: dict[int, Any] = {}
+
+        def add(key: int, gradient: Any) -> None:
+            received[key] = received[key] + gradient if key in received else gradient
+
+        for tensor, dy in zip(model.outputs, dys):
+            if dy is not None:
+                add(id(tensor), dy)
+        last = model.outputs[0].node
+        for entry in reversed(tape.entries):
+            node, layer = entry.node, entry.layer
+            incoming = [received.get(id(tensor)) for tensor in node.outputs]
+            if all(dy is None for dy in incoming):
+                continue
+            logits = at_logits and node is last
+            if isinstance(layer, Model):
+                parts = walk(layer, entry.cache, incoming, logits)
+            else:
+                use = uses[found[id(node.outputs[0])]]
+                if not logits:  # else dy is that of the numbers before the activation
+                    use.dy = incoming[0]
+                dx, grads = layer.backward(incoming[0], entry.cache, True, logits)
+                use.grads = grads
+                parts = dx if isinstance(dx, list) else [dx]
+            for tensor, part in zip(node.inputs, parts):
+                if part is not None:
+                    add(id(tensor), part)
+        return [received.get(id(tensor)) for tensor in model.inputs]
+
+    uses[0].dy = walk(model, tape, [start], exact)[0]
+
+
+# ---------------------------------------------------------------------------------------------
+# What the page holds
+# ---------------------------------------------------------------------------------------------
+
+
+class _Arrays:
+    """Numbers one after the other, and a table of where each array starts."""
+
+    def __init__(self, limit: int) -> None:
+        self.parts: list[bytes] = []
+        self.table: list[dict[str, Any]] = []
+        self.bytes, self.limit = 0, limit
+
+    @property
+    def fits(self) -> bool:
+        return self.bytes * 4 / 3 <= self.limit
+
+    def add(self, array: Array | None, half: bool = False) -> int | None:
+        """The number of the array in the table. Halves are scaled to use their range."""
+        if array is None or not self.fits:
+            return None
+        scale = 1.0
+        if half:
+            top = float(np.abs(array).max(initial=0))
+            scale = top / 32768 or 1.0
+            array = array / scale
+        data = np.ascontiguousarray(array, "<f2" if half else "<f4").tobytes()
+        data += bytes(-len(data) % 4)
+        entry = {"at": self.bytes, "n": array.size, "half": half, "scale": scale}
+        self.table.append(entry)
+        self.parts.append(data)
+        self.bytes += len(data)
+        return len(self.table) - 1
+
+    def text(self) -> str:
+        return base64.b64encode(zlib.compress(b"".join(self.parts), 6)).decode("ascii")
+
+
+def _describe(uses: list[_Use], plan: _Plan, arrays: _Arrays) -> list[dict[str, Any]]:
+    groups = _groups(uses)
+    feeds: dict[int, list[_Use]] = {}
+    for use in uses:
+        for source in use.inputs:
+            feeds.setdefault(source, []).append(use)
+    weights: dict[int, dict[str, Any]] = {}
+    described = []
+    for number, use in enumerate(uses):
+        layer = use.layer
+        kept = _kept(use, plan.filters, number == len(uses) - 1)
+        if id(layer) not in weights:
+            weights[id(layer)] = {
+                v.name: _weight(v.value, kept if _is_large(layer, v.name) else None, arrays)
+                for v in layer.weights
+            }
+        heavy = type(layer).__name__ not in _LIGHT or not use.known
+        y = use.y[0] if (plan.light or heavy) and use.y.size <= plan.largest else None
+        # A gradient is quickly computed again if all layers behind it are light.
+        needed = plan.light or any(
+            type(after.layer).__name__ not in _LIGHT for after in feeds.get(number, [use])
+        )
+        keep_dy = plan.gradients and needed and use.dy is not None
+        dy = use.dy[0] if keep_dy and use.y.size <= plan.largest_gradient else None  # type: ignore[index]
+        described.append(
+            {
+                "name": use.name,
+                "layer": layer.name,
+                "type": type(layer).__name__,
+                "config": _config(layer),
+                "inputs": use.inputs,
+                "shape": list(use.y.shape[1:]),
+                "group": groups[number],
+                "path": list(use.path),
+                "known": use.known,
+                "trainable": layer.trainable,
+                "count": layer.count_params() if layer.built else 0,
+                "formula": layer.parameter_formula() if layer.weights else "",
+                "macs": use.macs,
+                "params": weights[id(layer)],
+                "y": arrays.add(y, plan.half and number > 0),
+                "dy": arrays.add(dy, plan.half),
+                "grads": {
+                    key: arrays.add(value)
+                    for key, value in use.grads.items()
+                    if plan.weight_gradients
+                },
+            }
+        )
+        if not arrays.fits:
+            break
+    return described
+
+
+def _is_large(layer: Layer, name: str) -> bool:
+    """Whether this weight may be there in part: one that mixes all channels."""
+    kind = type(layer).__name__
+    return (name == "kernel" and kind in ("Conv2D", "Dense")) or name == "pointwise_kernel"
+
+
+def _kept(use: _Use, filters: int | None, last: bool) -> list[int] | None:
+    """The maps whose kernels stay: the strongest ones."""
+    if filters is None or use.y.ndim < 2 or use.y.shape[-1] <= filters:
+        return None
+    rows = use.y.reshape(-1, use.y.shape[-1])
+    strength = rows[0] if last else np.abs(rows).mean(axis=0)
+    return sorted(int(k) for k in np.argsort(-strength, kind="stable")[:filters])
+
+
+def _weight(value: Array, kept: list[int] | None, arrays: _Arrays) -> dict[str, Any]:
+    small = value.size <= 2**12
+    part = value if kept is None or small else value[..., kept]
+    return {
+        "shape": list(value.shape),
+        "at": arrays.add(part),
+        "kept": None if kept is None or small else kept,
+    }
+
+
+def _config(layer: Layer) -> dict[str, Any]:
+    left_out = ("name", "dtype", "trainable", "data_format", "seed")
+    config = {
+        key: value
+        for key, value in layer.get_config().items()
+        if key not in left_out and not key.endswith("initializer")
+    }
+    # A class of the user's own may hold anything.
+    plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
+    return plain
+
+
+_BLOCK = re.compile(r"^(.*?block_?\d+[a-z]?|conv\d+_block\d+)(?:_|$)|^conv_(?:dw|pw|pad)_(\d+)")
+
+
+def _groups(uses: list[_Use]) -> list[str]:
+    """The block that each layer belongs to, by nested models and by names, for folding them."""
+    groups: list[str] = []
+    current, path = "", ()
+    for use in uses:
+        if use.path != path:
+            current, path = "", use.path
+        match = _BLOCK.match(use.name)
+        if match:
+            current = match.group(1) or f"block {match.group(2)}"
+        elif use.layer.name in ("avg_pool", "global_average_pooling2d", "predictions"):
+            current = ""
+        groups.append("/".join([*use.path, *([current] if current else [])]))
+    return groups
+
+
+# ---------------------------------------------------------------------------------------------
+# The file
+# ---------------------------------------------------------------------------------------------
+
+
+def _pixel_range(x: Array) -> list[float]:
+    """[scale, offset] that make bytes of x's pixels, for showing them."""
+    low, high = float(x.min()), float(x.max())
+    if low >= -1.01 and low < -0.01 and high <= 1.01:
+        return [127.5, 127.5]
+    if low >= -0.01 and high <= 1.01:
+        return [255.0, 0.0]
+    if low >= -0.5 and high <= 255.5:
+        return [1.0, 0.0]
+    scale = 255 / ((high - low) or 1)
+    return [scale, -low * scale]
+
+
+def _data_uri(photo: Any) -> str:
+    """A photo (a path or a PIL image) as a JPEG of at most 640 pixels a side."""
+    import io
+
+    from PIL import Image
+
+    if not isinstance(photo, Image.Image):
+        with Image.open(photo) as opened:
+            photo = opened.convert("RGB")
+    photo = photo.convert("RGB")
+    photo.thumbnail((640, 640))
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+_IMPORT = re.compile(r'^import\s[^;]*?from\s+"\./[\w.]+";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class|let))", re.MULTILINE)
+
+
+def script() -> str:
+    """The page's modules as one: each stands behind those that it imports."""
+    folder = resources.files("minicnn.explain.page")
+    parts = []
+    for name in _SCRIPTS:
+        source = (folder / f"{name}.js").read_text(encoding="utf-8")
+        parts.append(_EXPORT.sub("", _IMPORT.sub("", source)))
+    return "\n".join(parts)
+
+
+def _page(facts: dict[str, Any], numbers: str) -> str:
+    folder = resources.files("minicnn.explain.page")
+    data = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+    # Nothing in a string may end the element that holds it.
+    for character in "<>&\u2028\u2029":
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    parts = {
+        "title": html.escape(f"{facts['title']} · see inside"),
+        "style": (folder / "page.css").read_text(encoding="utf-8"),
+        "data": data,
+        "numbers": numbers,
+        "script": script(),
+    }
+    template = (folder / "page.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], template)

@@ -1,0 +1,180 @@
+// Colours, numbers as text, and pictures of arrays.
+
+// Blue below zero, orange above it, the page's ground at zero: told apart by everybody.
+const SCALES = {
+  light: [[13, 63, 122], [44, 116, 182], [112, 174, 213], [203, 225, 240], [250, 249, 247],
+    [254, 226, 188], [250, 181, 104], [226, 126, 34], [156, 70, 8]],
+  dark: [[214, 234, 248], [126, 188, 226], [58, 134, 196], [30, 66, 104], [19, 23, 29],
+    [92, 52, 14], [190, 104, 22], [247, 172, 72], [255, 233, 196]],
+};
+let table = null, tableTheme = "";
+
+export function theme() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+}
+
+function colours() {
+  const now = theme();
+  if (tableTheme !== now) {
+    const stops = SCALES[now], n = 512;
+    tableTheme = now;
+    table = new Uint8Array((n + 1) * 3);
+    for (let i = 0; i <= n; i++) {
+      const t = (i / n) * (stops.length - 1), k = Math.min(Math.floor(t), stops.length - 2);
+      for (let c = 0; c < 3; c++) table[3 * i + c] = stops[k][c] + (t - k) * (stops[k + 1][c] - stops[k][c]);
+    }
+  }
+  return table;
+}
+
+const step = (v, top) => Math.round((Math.max(-1, Math.min(1, top > 0 ? v / top : 0)) + 1) * 256);
+
+export function colour(v, top) {
+  if (Number.isNaN(v)) return "transparent";
+  const k = 3 * step(v, top), t = colours();
+  return `rgb(${t[k]}, ${t[k + 1]}, ${t[k + 2]})`;
+}
+
+export function inkOn(v, top) {
+  if (Number.isNaN(v)) return "inherit";
+  const k = 3 * step(v, top), t = colours();
+  const light = [0, 1, 2].map((c) => (t[k + c] / 255) ** 2.2);
+  return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2] > 0.2 ? "#14171c" : "#fff";
+}
+
+// The value where the scale ends: nearly the largest, so that one hot pixel does not hide the rest.
+export function topOf(data) {
+  const n = data.length, skip = Math.max(1, Math.floor(n / 20000)), sample = [];
+  for (let i = 0; i < n; i += skip) sample.push(Math.abs(data[i]));
+  sample.sort((a, b) => a - b);
+  const top = sample[Math.min(sample.length - 1, Math.floor(sample.length * 0.998))];
+  return top > 0 ? top : sample.at(-1) || 1;
+}
+
+// -- text ----------------------------------------------------------------------------------------------
+
+export function fmt(v) {
+  if (v === null || v === undefined || Number.isNaN(v)) return "–";
+  const a = Math.abs(v);
+  let text;
+  if (a === 0) text = "0";
+  else if (!Number.isFinite(v)) text = v > 0 ? "∞" : "-∞";
+  else if (a >= 1e5 || a < 1e-3) return power(v);
+  else if (a < 0.0995) text = v.toPrecision(3);
+  else if (a >= 1000) text = v.toFixed(0);
+  else if (a >= 100) text = v.toFixed(1);
+  else if (a >= 10) text = v.toFixed(2);
+  else text = v.toFixed(3);
+  return text.replaceAll("-", "−");
+}
+
+const raised = (n) => String(n).replace(/[-\d]/g, (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]));
+
+// 1.23·10⁻⁴
+export function power(v, digits = 2) {
+  const [mantissa, exponent] = v.toExponential(digits).split("e");
+  return `${mantissa.replace("-", "−")}·10${raised(Number(exponent))}`;
+}
+
+// For a grid of numbers up to `top`: [factor, its text], so that they fit into their cells.
+export function unitFor(top) {
+  if (!(top > 0) || (top >= 0.095 && top < 999)) return [1, ""];
+  const e = Math.floor(Math.log10(top));
+  return [10 ** e, ` · 10${raised(e)}`];
+}
+
+export const exact = (v) => (Number.isNaN(v) ? "–" : String(Math.fround(v) === v ? Math.fround(v) : +v.toPrecision(9)).replaceAll("-", "−"));
+
+export function count(n) {
+  if (n >= 1e9) return `${(n / 1e9).toFixed(1)} G`;
+  if (n >= 1e6) return `${(n / 1e6).toFixed(1)} M`;
+  if (n >= 1e4) return `${(n / 1e3).toFixed(0)} k`;
+  return n.toLocaleString("en").replaceAll(",", " ");
+}
+
+export const percent = (p) => `${(100 * p).toFixed(1)} %`;
+export const shapeText = (shape) => shape.join(" × ");
+
+// -- elements --------------------------------------------------------------------------------------------
+
+// h("button.wide", {onclick}, "text", child): text never becomes markup.
+export function h(tag, attributes = {}, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const svg = ["svg", "path", "circle", "line", "text", "g", "rect", "defs", "pattern", "marker", "polyline"].includes(name);
+  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  if (classes.length) element.setAttribute("class", classes.join(" "));
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key === "style") Object.assign(element.style, value);
+    else if (key === "value") element.value = value;
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.flat(3).filter((c) => c !== null && c !== undefined && c !== false));
+  return element;
+}
+
+// -- pictures ----------------------------------------------------------------------------------------------
+
+function dataOf(height, width, put) {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d"), image = context.createImageData(width, height);
+  for (let i = 0; i < height * width; i++) {
+    put(i, image.data, 4 * i);
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
+// One channel as a small canvas, one pixel a number.
+export function mapPicture(a, channel, top) {
+  const [height, width, channels] = a.shape, t = colours();
+  return dataOf(height, width, (i, out, o) => {
+    const k = 3 * step(a.data[i * channels + channel], top);
+    out[o] = t[k];
+    out[o + 1] = t[k + 1];
+    out[o + 2] = t[k + 2];
+  });
+}
+
+// Three channels as colours; `range` is [scale, offset] to bytes.
+export function colourPicture(a, range, channels = a.shape[2]) {
+  const [height, width, all] = a.shape;
+  return dataOf(height, width, (i, out, o) => {
+    for (let c = 0; c < 3; c++) {
+      out[o + c] = a.data[i * all + (channels >= 3 ? c : 0)] * range[0] + range[1];
+    }
+  });
+}
+
+// The best grid for n numbers of a vector: rows × columns.
+export function vectorShape(n) {
+  if (n <= 24) return [n, 1];
+  let columns = Math.ceil(Math.sqrt(n / 2));
+  while (n % columns && columns < n) columns++;
+  if (columns > 4 * Math.sqrt(n)) columns = Math.ceil(Math.sqrt(n));
+  return [Math.ceil(n / columns), columns];
+}
+
+export function vectorPicture(data, top) {
+  const [rows, columns] = vectorShape(data.length), t = colours();
+  return dataOf(rows, columns, (i, out, o) => {
+    const k = 3 * step(i < data.length ? data[i] : 0, top);
+    out[o] = t[k];
+    out[o + 1] = t[k + 1];
+    out[o + 2] = t[k + 2];
+  });
+}
+
+export function legend(top, what) {
+  const stops = Array.from({ length: 17 }, (_, i) => colour((i - 8) / 8, 1)).join(", ");
+  return h("div.legend", { role: "img", "aria-label": `Colours from ${top === null ? "the lowest" : fmt(-top)} (blue) over 0 to ${top === null ? "the highest" : fmt(top)} (orange)` },
+    what ? h("span.legend-what", {}, what) : null,
+    h("span", {}, top === null ? "−" : fmt(-top)),
+    h("span.legend-bar", { style: { background: `linear-gradient(90deg, ${stops})` } }),
+    h("span", {}, top === null ? "+" : `+${fmt(top)}`));
+}

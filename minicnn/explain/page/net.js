@@ -1,0 +1,297 @@
+// The model in the page: its graph, what minicnn computed, and what the page computes of it.
+import { array, backward, forward, forwardAsync, lossAtLogits, lossAtOutput, probabilities, throughActivation } from "./engine.js";
+
+const HEAVY = new Set(["Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax"]);
+
+export const breathe = () => new Promise((resolve) => setTimeout(resolve));
+
+function unpackHalf(bytes, n, scale) {
+  const half = new Uint16Array(bytes.buffer, bytes.byteOffset, n), out = new Float32Array(n);
+  for (let i = 0; i < n; i++) {
+    const h = half[i], e = (h >> 10) & 31, m = h & 1023;
+    const v = e ? (1 + m / 1024) * 2 ** (e - 15) : m * 2 ** -24;
+    out[i] = (h & 0x8000 ? -v : v) * scale;
+  }
+  return out;
+}
+
+export async function inflate(text) {
+  const binary = atob(text), bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+export class Net {
+  constructor(facts, bytes) {
+    Object.assign(this, facts);
+    this.bytes = bytes;
+    this.decoded = new Map();
+    this.nodes.forEach((node, id) => {
+      node.id = id;
+      node.key = [...node.path, node.layer].join("/");
+      node.consumers = [];
+      for (const input of node.inputs) this.nodes[input].consumers.push(id);
+    });
+    this.reset();
+  }
+
+  numbers(at) {
+    if (at === null || at === undefined) return null;
+    if (!this.decoded.has(at)) {
+      const t = this.arrays[at], start = this.bytes.byteOffset + t.at;
+      this.decoded.set(at, t.half
+        ? unpackHalf(new Uint8Array(this.bytes.buffer, start, 2 * t.n), t.n, t.scale)
+        : new Float32Array(this.bytes.buffer, start, t.n));
+    }
+    return this.decoded.get(at);
+  }
+
+  // -- weights, as the file has them or as they were changed ----------------------------------------
+
+  // {shape, data, kept}: kept lists the filters that are there; null for all of them.
+  param(id, name) {
+    const node = this.nodes[id], changed = this.changedParams.get(`${node.key}/${name}`);
+    return changed ?? this.originalParam(id, name);
+  }
+
+  originalParam(id, name) {
+    const found = this.nodes[id].params[name];
+    return found && { shape: found.shape, data: this.numbers(found.at), kept: found.kept };
+  }
+
+  // The layer as engine.js wants it.
+  layer(id) {
+    const node = this.nodes[id], params = {};
+    for (const name of Object.keys(node.params)) params[name] = this.param(id, name);
+    const config = { ...node.config, ...this.changedConfigs.get(node.key) };
+    return { type: node.type, config, params };
+  }
+
+  // Why the page cannot compute the whole layer, or "".
+  obstacle(id) {
+    const node = this.nodes[id];
+    if (!node.known) return `The page has no formula for ${node.type} here.`;
+    const partial = Object.values(node.params).some((p) => p.kept);
+    return partial ? `Most kernels of ${node.name} are left out of this page.` : "";
+  }
+
+  // -- values ---------------------------------------------------------------------------------------
+
+  reset() {
+    this.changedParams = new Map();
+    this.changedConfigs = new Map();
+    this.changedCells = new Map(); // node → Map(offset → value)
+    this.values = new Map();
+    this.alternatives = new Map(); // node → array, or the reason why there is none
+    this.forget();
+  }
+
+  forget() {
+    this.gradients = new Map();
+    this.passes = new Map();
+  }
+
+  get changed() {
+    return this.changedParams.size + this.changedConfigs.size + this.changedCells.size > 0;
+  }
+
+  // What minicnn computed: stored, or computed again where that is quick. null if left out.
+  original(id) {
+    if (!this.values.has(id)) {
+      const node = this.nodes[id], stored = this.numbers(node.y);
+      let value = stored && array(node.shape, stored);
+      if (!value && node.known && !HEAVY.has(node.type)) {
+        const xs = node.inputs.map((input) => this.original(input));
+        const params = {};
+        for (const name of Object.keys(node.params)) params[name] = this.originalParam(id, name);
+        if (xs.every(Boolean)) value = forward({ type: node.type, config: node.config, params }, xs).y;
+      }
+      this.values.set(id, value);
+    }
+    return this.values.get(id);
+  }
+
+  isStored = (id) => this.nodes[id].y !== null;
+
+  // What the layer says now, after all changes; null where it is not known.
+  y(id) {
+    const found = this.alternatives.get(id);
+    if (found === undefined) return this.original(id);
+    return typeof found === "string" ? null : found;
+  }
+
+  inputs = (id) => this.nodes[id].inputs.map((input) => this.y(input));
+
+  shape = (id) => this.y(id)?.shape ?? this.nodes[id].shape;
+
+  // Why y(id) is null.
+  reason(id) {
+    const found = this.alternatives.get(id);
+    return typeof found === "string" ? found : "The outputs of this layer are left out of this page.";
+  }
+
+  // Computes everything behind the changes anew. `current` says whether to go on.
+  async recompute(current = () => true, only = null) {
+    const results = new Map();
+    for (const node of this.nodes) {
+      const id = node.id, xs = node.inputs.map((input) => results.get(input) ?? this.original(input));
+      const cells = this.changedCells.get(id);
+      const own = this.changedConfigs.has(node.key)
+        || Object.keys(node.params).some((name) => this.changedParams.has(`${node.key}/${name}`));
+      const touched = own || node.inputs.some((input) => results.has(input));
+      if (!touched && !cells) continue;
+      let value = this.original(id);
+      if (touched) {
+        const blocked = xs.find((x) => typeof x === "string");
+        if (blocked) value = blocked;
+        else if (this.obstacle(id)) value = this.obstacle(id);
+        else if (!xs.every(Boolean)) value = "What goes into this layer is left out of this page.";
+        else {
+          try {
+            value = (await forwardAsync(this.layer(id), xs, breathe)).y;
+          } catch (error) {
+            value = error.message;
+          }
+        }
+        await breathe();
+        if (!current()) return false;
+      }
+      if (cells && value && typeof value !== "string") {
+        value = array(value.shape, Float32Array.from(value.data));
+        for (const [offset, v] of cells) if (offset < value.data.length) value.data[offset] = v;
+      }
+      results.set(id, value ?? this.reason(id));
+      if (id === only) break;
+    }
+    this.alternatives = results;
+    this.forget();
+    return true;
+  }
+
+  // -- classes --------------------------------------------------------------------------------------
+
+  probabilities(y = this.y(this.output)) {
+    return this.kind && y ? probabilities(this.kind, y) : null;
+  }
+
+  className(k) {
+    return this.classes[k] ?? `class ${k}`;
+  }
+
+  loss(p = this.probabilities()) {
+    return p ? -Math.log(Math.max(p[this.target], 1e-7)) : null;
+  }
+
+  // -- gradients ------------------------------------------------------------------------------------
+
+  // d loss / d output of a layer: stored, or from the layers behind it. null where it is not known.
+  dy(id) {
+    if (!this.gradients.has(id)) this.gradients.set(id, this.findGradient(id));
+    return this.gradients.get(id);
+  }
+
+  storedGradient(id) {
+    const node = this.nodes[id], stored = this.numbers(node.dy);
+    return stored && array(node.shape, stored);
+  }
+
+  findGradient(id) {
+    if (!this.kind) return null;
+    const stored = this.changed ? null : this.storedGradient(id);
+    if (stored) return stored;
+    if (id === this.output) {
+      const y = this.y(id);
+      return y && lossAtOutput(this.kind, y, this.target);
+    }
+    let sum = null;
+    for (const consumer of new Set(this.nodes[id].consumers)) {
+      const pass = this.pass(consumer);
+      if (!pass) return null;
+      this.nodes[consumer].inputs.forEach((input, k) => {
+        if (input !== id) return;
+        const dx = pass.dxs[k];
+        sum = sum ? array(dx.shape, Float64Array.from(sum.data, (v, i) => v + dx.data[i])) : dx;
+      });
+    }
+    return sum;
+  }
+
+  // d loss / d z of a layer, before its activation.
+  dz(id) {
+    const y = this.y(id);
+    if (id === this.output && this.kind && this.kind !== "logits" && y) {
+      return array(y.shape, lossAtLogits(this.kind, probabilities(this.kind, y), this.target));
+    }
+    const dy = this.dy(id);
+    if (!dy || !y) return null;
+    return throughActivation(this.layer(id), { z: y, y }, dy);
+  }
+
+  // The whole backward pass of one layer: {dxs, grads}; null where it cannot be computed here.
+  pass(id) {
+    if (!this.passes.has(id)) {
+      const xs = this.inputs(id), y = this.y(id), dz = this.dz(id);
+      const node = this.nodes[id];
+      const dy = node.type === "ReLU" || !dz ? this.dy(id) : dz;
+      const possible = dy && dz && y && xs.every(Boolean) && !this.obstacle(id) && xs.length;
+      let found = null;
+      if (possible) {
+        const through = this.layer(id);
+        found = backward(through, xs, { z: y, y }, this.dy(id) ?? dz, dz);
+      }
+      this.passes.set(id, found);
+    }
+    return this.passes.get(id);
+  }
+
+  async prepareBackward(current = () => true) {
+    for (const node of [...this.nodes].reverse()) {
+      this.dy(node.id);
+      if (this.nodes.length > 4) await breathe();
+      if (!current()) return;
+    }
+  }
+
+  storedWeightGradient(id, name) {
+    const at = this.nodes[id].grads[name];
+    return this.changed || at === undefined ? null : this.numbers(at);
+  }
+
+  // -- where a cell looks -----------------------------------------------------------------------------
+
+  // The rows and columns of the photo that a cell (or the whole) of a layer sees.
+  field(id, at, layerWindow, paddingOf) {
+    const [height, width] = this.nodes[0].shape, all = [0, height - 1, 0, width - 1];
+    const boxes = new Map([[id, at.length === 3 ? [at[0], at[0], at[1], at[1]] : all]]);
+    for (let n = id; n > 0; n--) {
+      const box = boxes.get(n), node = this.nodes[n];
+      if (!box) continue;
+      for (const input of node.inputs) {
+        const shape = this.shape(input);
+        let back = box;
+        if (shape.length !== 3 || this.shape(n).length !== 3) back = all;
+        else if (node.type.startsWith("Global") || node.type === "Reshape") {
+          back = [0, shape[0] - 1, 0, shape[1] - 1];
+        } else if (node.type === "ZeroPadding2D") {
+          const [[top], [left]] = paddingOf(this.layer(n));
+          back = [box[0] - top, box[1] - top, box[2] - left, box[3] - left];
+        } else {
+          const w = node.known ? layerWindow(this.layer(n), shape) : null;
+          if (w) {
+            const low = (a, o) => o * w.strides[a] - w.before[a];
+            const high = (a, o) => low(a, o) + (w.kernel[a] - 1) * w.dilation[a];
+            back = [low(0, box[0]), high(0, box[1]), low(1, box[2]), high(1, box[3])];
+          }
+        }
+        const [h, v] = shape.length === 3 ? shape : [height, width];
+        back = [Math.max(back[0], 0), Math.min(back[1], h - 1), Math.max(back[2], 0), Math.min(back[3], v - 1)];
+        const old = boxes.get(input);
+        boxes.set(input, old ? [Math.min(old[0], back[0]), Math.max(old[1], back[1]),
+          Math.min(old[2], back[2]), Math.max(old[3], back[3])] : back);
+      }
+    }
+    return boxes.get(0) ?? all;
+  }
+}
+

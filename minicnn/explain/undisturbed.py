@@ -1,0 +1,36 @@
+"""A look at a pass leaves everything as it was: statistics, and what is drawn next."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from minicnn import seeding
+from minicnn.layers import Dropout, Layer
+
+
+@contextmanager
+def undisturbed(layer: Layer) -> Iterator[None]:
+    """Afterwards moving statistics and random generators are as they were before.
+
+    So a pass as while training has the very masks that the next step of training will have.
+    """
+    values = [(variable, variable.numpy()) for variable in layer.weights if not variable.trainable]
+    states = [(g, g.bit_generator.state) for g in _generators(layer)]
+    try:
+        yield
+    finally:
+        for variable, value in values:
+            variable.assign(value)
+        for generator, state in states:
+            generator.bit_generator.state = state
+
+
+def _generators(layer: Layer) -> Iterator[np.random.Generator]:
+    yield seeding.default_generator()
+    stack = [layer]
+    while stack:
+        inner = stack.pop()
+        stack += getattr(inner, "layers", [])
+        if isinstance(inner, Dropout) and inner._generator is not None:
+            yield inner._generator

@@ -1,0 +1,691 @@
+"""One number at a time: the terms of outputs and of gradients, for every layer and option."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minicnn
+from minicnn import check, layers, losses
+from minicnn.explain import Explanation, Sum, gradient_of, make_terms, sums
+from minicnn.explain.arithmetic import SUMS
+from minicnn.explain.gradients import GRADIENTS, GradientSum, make_gradient_terms
+from minicnn.layers import LAYERS, Layer
+from minicnn.shapes import same_padding
+
+Array = np.ndarray
+
+
+def f32(*values: Any) -> Array:
+    return np.array(values, np.float32)
+
+
+def with_weights(layer: Layer, x: Any, **weights: Any) -> Layer:
+    """The layer, built for x, with these weights."""
+    layer.forward(x)
+    assert set(weights) <= {v.name for v in layer.weights}
+    for variable in layer.weights:
+        if variable.name in weights:
+            variable.assign(np.reshape(np.array(weights[variable.name]), variable.shape))
+    return layer
+
+
+def products(e: Explanation) -> list[float]:
+    return [round(p, 9) for p in e.terms.product.tolist()]
+
+
+def agrees(e: Explanation) -> None:
+    """The terms lead to the number that the layer, or backward, gave."""
+    assert abs(e.difference) <= e.tolerance, str(e)
+    assert e.total == pytest.approx(math.fsum([*e.terms.product.tolist(), e.bias]), abs=0)
+    assert "rounding" in e.verdict() or "none at all" in e.verdict()
+
+
+# -- by hand ---------------------------------------------------------------------------------------
+
+X = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)  # 0 1 2 / 3 4 5 / 6 7 8
+
+
+def test_a_convolution() -> None:
+    layer = with_weights(layers.Conv2D(1, 2), X, kernel=[1, 2, 3, 4], bias=[0.5])
+    e = layer.explain(X, at=(0, 1, 0))
+    assert e.terms.input.tolist() == [1, 2, 4, 5]
+    assert e.terms.weight.tolist() == [1, 2, 3, 4]
+    assert products(e) == [1, 4, 12, 20]
+    assert (e.bias, e.total, e.value, e.difference) == (0.5, 37.5, 37.5, 0.0)
+    assert e.terms.row.tolist() == [0, 0, 1, 1]
+    assert e.terms.col.tolist() == [1, 2, 1, 2]
+    assert e.window is not None
+    assert (e.window.rows, e.window.cols) == ((0, 1), (1, 2))
+    assert e.formula == (
+        "y[0, 1, 0] = Σ x[i, 1+j, c]·kernel[i, j, c, 0] + bias[0],  i = 0…1, j = 0…1, c = 0"
+    )
+
+
+def test_the_window_lies_partly_in_the_padding() -> None:
+    layer = with_weights(layers.Conv2D(1, 3, padding="same"), X, kernel=np.ones(9), bias=[0])
+    e = layer.explain(X, at=(0, 2, 0))
+    assert e.terms.row.tolist() == [-1] * 3 + [0] * 3 + [1] * 3
+    assert e.terms.col.tolist() == [1, 2, 3] * 3
+    assert e.terms.padded.tolist() == [True] * 3 + [False, False, True] * 2
+    assert products(e) == [0, 0, 0, 1, 2, 0, 4, 5, 0]
+    assert e.value == e.total == 12
+    assert e.window is not None
+    assert (e.window.padded_rows, e.window.padded_cols) == ((0, 1, 2), (2, 3, 4))
+
+
+def test_strides_make_same_padding_uneven() -> None:
+    """4 pixels, stride 2, 3 taps: one row of zeros, below."""
+    x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
+    layer = with_weights(layers.Conv2D(1, 3, 2, "same"), x, kernel=np.arange(9), bias=[1])
+    e = layer.explain(x, at=(1, 0, 0))
+    assert e.terms.input.tolist() == [8, 9, 10, 12, 13, 14, 0, 0, 0]
+    assert e.value == e.total == 8 * 0 + 9 + 20 + 36 + 52 + 70 + 1
+
+
+def test_dilation_spreads_the_taps() -> None:
+    layer = with_weights(layers.Conv2D(1, 2, dilation_rate=2), X, kernel=[1, 10, 100, 1000])
+    e = layer.explain(X, at=(0, 0, 0))
+    assert e.terms.input.tolist() == [0, 2, 6, 8]
+    assert e.value == e.total == 8620
+    assert "x[2i, 2j, c]" in e.formula
+    assert "rows 0, 2, columns 0, 2" in str(e)
+
+
+def test_a_group_sees_its_own_channels() -> None:
+    x = f32([1, 2, 3, 4]).reshape(1, 1, 1, 4)
+    kernel = np.arange(8)  # two channels a group, four filters
+    layer = with_weights(layers.Conv2D(4, 1, groups=2), x, kernel=kernel, bias=np.zeros(4))
+    e = layer.explain(x, at=(0, 0, 3))
+    assert e.terms.channel.tolist() == [2, 3]
+    assert e.terms.weight.tolist() == [3, 7]
+    assert e.value == e.total == 3 * 3 + 4 * 7
+    assert "Group 1 of 2: it sees the channels 2…3 of x only." in e.notes
+
+
+def test_a_depthwise_convolution() -> None:
+    x = f32([1, 2], [3, 4]).reshape(1, 1, 2, 2)
+    kernel = [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]  # column, channel, copy
+    layer = with_weights(layers.DepthwiseConv2D((1, 2), depth_multiplier=2), x, kernel=kernel)
+    e = layer.explain(x, at=(0, 0, 3))  # channel 1, copy 1
+    assert e.terms.input.tolist() == [2, 4]
+    assert e.terms.weight.tolist() == [4, 8]
+    assert e.value == e.total == 40
+
+
+def test_a_separable_convolution_in_one_step_and_in_two() -> None:
+    x = f32([1, 2]).reshape(1, 1, 1, 2)
+    layer = with_weights(
+        layers.SeparableConv2D(1, 1),
+        x,
+        depthwise_kernel=[3, 5],
+        pointwise_kernel=[7, 11],
+        bias=[0.25],
+    )
+    e = layer.explain(x, at=(0, 0, 0))
+    assert e.terms.weight.tolist() == [21, 55]
+    assert e.value == e.total == 21 + 110 + 0.25
+    (stage,) = e.steps
+    assert stage.parts is not None
+    assert stage.parts["input"].tolist() == [3, 10]
+    assert stage.parts["product"].tolist() == [21, 110]
+    assert stage.value == e.total
+
+
+def test_of_equal_pixels_the_first_wins() -> None:
+    x = f32([-3, -1], [-1, -2]).reshape(1, 2, 2, 1)
+    e = layers.MaxPooling2D().explain(x, at=(0, 0, 0))
+    assert e.value == e.total == -1
+    assert e.terms.weight.tolist() == [0, 1, 0, 0]
+    assert "2 pixels are equally large, at [0, 1, 0], [1, 0, 0]: the first of them wins" in str(e)
+
+
+def test_padding_never_wins() -> None:
+    x = f32([-3, -4, -5], [-6, -7, -8], [-9, -10, -11]).reshape(1, 3, 3, 1)
+    e = layers.MaxPooling2D(2, padding="same").explain(x, at=(1, 1, 0))
+    assert e.value == e.total == -11
+    assert e.terms.input.tolist() == [-11, -np.inf, -np.inf, -np.inf]
+    assert products(e) == [-11, 0, 0, 0]
+    assert "Padding counts as -∞: it never wins." in e.notes
+
+
+def test_equal_maxima_of_a_whole_map_share() -> None:
+    x = f32([4, 1], [4, 4]).reshape(1, 2, 2, 1)
+    e = layers.GlobalMaxPooling2D().explain(x, at=0)
+    assert e.value == 4
+    assert e.terms.weight.tolist() == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
+    agrees(e)
+
+
+def test_an_average_does_not_count_padding() -> None:
+    e = layers.AveragePooling2D(2, padding="same").explain(X, at=(1, 1, 0))
+    assert e.value == e.total == 8
+    assert e.terms.weight.tolist() == [1, 0, 0, 0]
+    e = layers.AveragePooling2D(2, padding="same").explain(X, at=(0, 1, 0))
+    assert e.terms.weight.tolist() == [0.5, 0, 0.5, 0]
+    assert e.value == e.total == 3.5
+
+
+def test_a_global_average() -> None:
+    e = layers.GlobalAveragePooling2D().explain(X, at=(0,))
+    assert e.terms.input.tolist() == list(range(9))
+    assert e.terms.weight.tolist() == [1 / 9] * 9
+    assert e.value == 4
+
+
+def test_a_dense_layer_with_softmax() -> None:
+    x = f32([1, 2])
+    kernel = [[0, 1, 2], [0, 0, -1]]
+    layer = with_weights(
+        layers.Dense(3, activation="softmax"), x, kernel=kernel, bias=[math.log(2), 0, 0]
+    )
+    e = layer.explain(x, at=1)  # scores log 2, 1, 0: powers 2, e, 1
+    assert products(e) == [1, 0]
+    assert e.total == 1
+    steps = {step.name: step.value for step in e.steps}
+    assert list(steps) == ["m", "z - m", "exp(z - m)", "S", "y"]
+    assert (steps["m"], steps["z - m"], steps["exp(z - m)"]) == (1, 0, 1)
+    assert steps["S"] == pytest.approx((2 + math.e + 1) / math.e, rel=1e-7)
+    assert e.result == pytest.approx(math.e / (3 + math.e), rel=1e-7)
+    agrees(e)
+
+
+def test_batch_normalization_step_by_step() -> None:
+    x = f32([5], [1])
+    layer = with_weights(
+        layers.BatchNormalization(epsilon=1.0),
+        x,
+        gamma=[3],
+        beta=[0.5],
+        moving_mean=[1],
+        moving_variance=[3],
+    )
+    e = layer.explain(x, at=0)
+    assert [step.value for step in e.steps] == [1, 3, 4, 2, 2, 6.5]
+    assert (e.terms.weight.tolist(), e.bias, e.total, e.value) == ([1.5], -1, 6.5, 6.5)
+    e = layer.explain(x, at=0, training=True)  # the batch's own: mean 3, variance 4
+    assert [step.value for step in e.steps[:3]] == [3, 4, 2]
+    assert e.total == pytest.approx(3 * 2 / math.sqrt(5) + 0.5)
+    agrees(e)
+    assert layer.get_weights()[2].tolist() == [1], "an explanation leaves the layer as it is"
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "bias", "note"),
+    [
+        (-1.0, 0.5, -0.5, "Off"),
+        (1.0, 0.5, -0.5, "Off"),
+        (2.0, 1.0, 0.0, "On"),
+        (3.0, 1.0, 0.0, "On"),
+        (4.0, 0.0, 3.0, "Cut off"),
+    ],
+)
+def test_relu_with_all_arguments(x: float, weight: float, bias: float, note: str) -> None:
+    layer = layers.ReLU(max_value=3.0, negative_slope=0.5, threshold=1.0)
+    e = layer.explain(f32([x]), at=0)
+    assert (e.terms.weight.tolist(), e.bias) == ([weight], bias)
+    assert e.notes[0].startswith(note)
+    assert e.total == e.value
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [
+        ("relu", 0.0),
+        ("relu6", 0.0),
+        ("sigmoid", 1 / (1 + math.e)),
+        ("tanh", -0.7615941559557649),
+        ("linear", -1.0),
+    ],
+)
+def test_activations_follow_the_sum(activation: str, expected: float) -> None:
+    e = layers.Activation(activation).explain(f32([-1]), at=0)
+    assert e.total == -1
+    assert e.result == pytest.approx(expected, rel=1e-12)
+    agrees(e)
+
+
+def test_where_the_pixel_went() -> None:
+    x = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+    e = layers.Flatten().explain(x, at=17)
+    assert e.terms.place.tolist() == [[1, 1, 1]]
+    assert e.value == 17
+    assert e.formula == "y[17] = x[1, 1, 1]"
+    e = layers.Reshape((4, 6)).explain(x, at=(2, 5))
+    assert e.terms.place.tolist() == [[1, 1, 1]]
+
+
+def test_several_inputs() -> None:
+    xs = [f32([1, 2]), f32([10, 20, 30])]
+    e = layers.Concatenate().explain(xs, at=3)
+    assert (e.terms.source.tolist(), e.terms.channel.tolist(), e.value) == ([1], [1], 20)
+    e = layers.Add().explain([f32([1, 2]), f32([10, 20])], at=1)
+    assert e.terms.source.tolist() == [0, 1]
+    assert products(e) == [2, 20]
+    assert "x1[1]" in str(e)
+
+
+def test_zeros_around_a_picture() -> None:
+    layer = layers.ZeroPadding2D(1)
+    assert layer.explain(X, at=(0, 2, 0)).terms.padded.tolist() == [True]
+    e = layer.explain(X, at=(1, 2, 0))
+    assert (e.terms.place.tolist(), e.value) == ([[0, 1, 0]], 1)
+
+
+def test_rescaling_and_dropout() -> None:
+    e = layers.Rescaling(0.5, offset=1.0).explain(f32([4]), at=0)
+    assert (e.terms.weight.tolist(), e.bias, e.value) == ([0.5], 1, 3)
+    e = layers.Rescaling([1.0, 2.0]).explain(np.array([[3, 4]], np.uint8), at=1)
+    assert e.value == e.total == 8
+    x = np.ones((1, 64), np.float32)
+    layer = layers.Dropout(0.5, seed=1)
+    assert "while training only" in layer.explain(x, at=0).notes[0]
+    model = minicnn.Sequential([minicnn.Input((64,)), layer])
+    trace = model.trace(x, training=True)
+    kept = [trace.explain("dropout" if layer.name == "dropout" else layer, u) for u in range(64)]
+    assert {e.value for e in kept} == {0.0, 2.0}
+    for e in kept:
+        assert e.total == e.value
+        assert ("Dropped" in e.notes[0]) == (e.value == 0)
+
+
+# -- losses ----------------------------------------------------------------------------------------
+
+
+def traced(y_pred: Any, y: Any, loss: Any, activation: str = "linear") -> Any:
+    y_pred = np.array(y_pred, np.float32)
+    model = minicnn.Sequential(
+        [minicnn.Input(y_pred.shape[1:]), layers.Activation(activation, name="out")]
+    )
+    return model.trace(y_pred, y=y, loss=loss)
+
+
+def test_cross_entropy_from_logits() -> None:
+    """Scores 0 and log 3: probabilities 1/4 and 3/4."""
+    trace = traced([[0, math.log(3)]] * 2, [0, 1], losses.SparseCategoricalCrossentropy(True))
+    e = trace.explain_loss(0)
+    assert e.total == pytest.approx(math.log(4), rel=1e-6)
+    assert e.terms.weight.tolist() == [-1, 0]
+    assert "this one is multiplied by 0.5 (the mean over 2 examples)" in e.notes[0]
+    agrees(e)
+    e = trace.explain_loss_gradient(at=0, example=0)
+    assert sorted(e.terms.factor.tolist()) == pytest.approx([-1, 0.25])
+    assert e.total == pytest.approx((0.25 - 1) / 2)
+    agrees(e)
+
+
+def test_probabilities_of_a_softmax_are_explained_by_its_scores() -> None:
+    trace = traced([[0, math.log(3)]], [[0, 1]], "categorical_crossentropy", "softmax")
+    assert trace["out"].at_logits
+    e = trace.explain_loss()
+    assert e.total == pytest.approx(math.log(4 / 3), rel=1e-6)
+    assert [step.name for step in e.steps] == ["m", "S", "log S"]
+    e = trace.explain_gradient("out", "dz", at=0)
+    assert e.total == pytest.approx(0.25)
+    assert "differentiated together" in e.notes[0]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("logits", [False, True])
+@pytest.mark.parametrize("kind", ["CategoricalCrossentropy", "SparseCategoricalCrossentropy",
+                                  "BinaryCrossentropy"])  # fmt: skip
+def test_every_loss(kind: str, logits: bool, smoothing: float) -> None:
+    if "Sparse" in kind and smoothing:
+        pytest.skip("has no label smoothing, as in Keras")
+    rng = np.random.default_rng(0)
+    y_pred = rng.uniform(0.05, 0.95, (4, 3)).astype(np.float32)
+    y_pred[1] = [1e-9, 0.3, 1.0]  # cut off
+    numbers = rng.integers(0, 3, 4)
+    y = numbers if "Sparse" in kind else np.eye(3)[numbers]
+    options = {} if "Sparse" in kind else {"label_smoothing": smoothing}
+    trace = traced(y_pred, y, getattr(losses, kind)(from_logits=logits, **options))
+    total = 0.0
+    for example in range(4):
+        e = trace.explain_loss(example)
+        agrees(e)
+        total += e.total / 4
+        for k in range(3):
+            g = trace.explain_loss_gradient((k,), example)
+            agrees(g)
+            assert g.value == trace["out"].dy[example, k]
+    assert trace.loss == pytest.approx(total, rel=1e-5)
+
+
+def test_a_loss_that_overwhelms() -> None:
+    trace = traced([[1000.0, -1000.0]], [1], losses.SparseCategoricalCrossentropy(True))
+    assert trace.explain_loss().total == 2000.0
+
+
+def test_a_loss_for_each_place_of_a_map() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    y = np.random.default_rng(1).integers(0, 5, (2, 3, 4))
+    trace = traced(x, y, losses.SparseCategoricalCrossentropy(True))
+    agrees(trace.explain_loss(1, at=(2, 3)))
+    agrees(trace.explain_loss_gradient((2, 3, 4), 1))
+    with pytest.raises(ValueError, match="expects at="):
+        trace.explain_loss(1)
+
+
+# -- every layer, every option ---------------------------------------------------------------------
+
+CASES = list(check.cases())
+LEFT_OUT = {"InputLayer"}  # it computes nothing; below, all the same
+
+
+def draw(case: check.Case, rng: np.random.Generator) -> tuple[Layer, Any]:
+    """The case's layer with random weights, and an input."""
+    layer = LAYERS[case.layer](**case.options)
+    xs = [check._values(case, rng) for _ in range(case.inputs)]
+    x = xs if layer.takes_list else xs[0]
+    layer.forward(x)
+    for variable in layer.weights:
+        value = rng.normal(size=variable.shape)
+        variable.assign(np.abs(value) + 0.1 if "variance" in variable.name else value)
+    return layer, x
+
+
+def place(shape: Any, rng: np.random.Generator) -> tuple[int, ...]:
+    return tuple(int(rng.integers(size)) for size in shape)
+
+
+def test_no_layer_is_forgotten() -> None:
+    assert {case.layer for case in CASES} | LEFT_OUT == set(LAYERS)
+    for name, cls in LAYERS.items():
+        assert cls in SUMS, f"minicnn/explain/arithmetic.py does not explain {name}"
+        if name not in LEFT_OUT:
+            assert (cls, "dx") in GRADIENTS, f"minicnn/explain/gradients.py has no dx of {name}"
+    for case in CASES:
+        layer, _ = draw(case, np.random.default_rng(0))
+        for key in layer.params:
+            assert (type(layer), key) in GRADIENTS, f"{case.layer} has no gradient of {key}"
+
+
+@pytest.mark.parametrize("name", sorted(set(LAYERS) - LEFT_OUT))
+def test_the_terms_of_every_layer_lead_to_its_output(name: str) -> None:
+    rng = np.random.default_rng(0)
+    for case in CASES:
+        if case.layer == name:
+            layer, x = draw(case, rng)
+            first = x[0] if isinstance(x, list) else x
+            y = np.asarray(layer(x, training=False))
+            for _ in range(3):
+                example = int(rng.integers(len(first)))
+                at = place(y.shape[1:], rng)
+                e = layer.explain(x, at, example, training=case.training)
+                agrees(e)
+                if not case.training:
+                    assert e.value == y[(example, *at)]
+                assert str(e)
+                assert e._repr_html_()
+
+
+def with_a_loss(layer: Layer, x: Any) -> minicnn.Model:
+    several = x if isinstance(x, list) else [x]
+    inputs = [minicnn.Input(item.shape[1:]) for item in several]
+    y = layer(inputs if isinstance(x, list) else inputs[0])
+    scores = layers.Dense(3)(layers.Flatten()(y))
+    return minicnn.Model(inputs, layers.Softmax()(scores))
+
+
+@pytest.mark.parametrize("name", sorted(set(LAYERS) - LEFT_OUT))
+def test_the_terms_of_every_gradient_lead_to_what_backward_gave(name: str) -> None:
+    rng = np.random.default_rng(1)
+    for case in CASES:
+        if case.layer != name:
+            continue
+        layer, x = draw(case, rng)
+        model = with_a_loss(layer, x)
+        targets = rng.integers(0, 3, case.shape[0])
+        trace = model.trace(
+            x, y=targets, loss="sparse_categorical_crossentropy", training=case.training
+        )
+        entry = trace[layer]
+        found = [(key, g.shape, 0, g) for key, g in entry.grads.items()]
+        found += [("dz", entry.y.shape[1:], 0, entry.dz)]
+        parts = entry.dx if isinstance(entry.dx, list) else [entry.dx]
+        found += [("dx", part.shape[1:], number, part) for number, part in enumerate(parts)]
+        for what, shape, source, array in found:
+            for _ in range(2):
+                example, at = int(rng.integers(case.shape[0])), place(shape, rng)
+                g = trace.explain_gradient(layer, what, at, example, source)
+                agrees(g)
+                of_one = what in ("dx", "dz")
+                assert g.value == array[(example, *at) if of_one else at]
+                sizes = np.abs(g.terms.product)
+                assert (np.diff(sizes) <= 0).all(), "the largest term comes first"
+                assert str(g)
+                assert g._repr_html_()
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_windows_of_any_shape(data: st.DataObject) -> None:
+    """Strides, padding, dilation, groups, height unlike width, a batch of one."""
+    number = data.draw
+    kind = number(st.sampled_from(["Conv2D", "DepthwiseConv2D", "SeparableConv2D"]))
+    strides, dilation = number(st.sampled_from([((1, 1), 1), ((2, 1), 1), ((3, 2), 1), (1, 2)]))
+    options: dict[str, Any] = {
+        "kernel_size": (number(st.integers(1, 4)), number(st.integers(1, 4))),
+        "padding": number(st.sampled_from(["valid", "same"])),
+        "activation": number(st.sampled_from([None, "relu", "sigmoid"])),
+        "strides": strides,
+        "dilation_rate": dilation,
+    }
+    groups = number(st.integers(1, 2)) if kind == "Conv2D" else 1
+    if kind == "Conv2D":
+        options |= {"groups": groups, "filters": groups * number(st.integers(1, 5))}
+    else:
+        options["depth_multiplier"] = number(st.integers(1, 2))
+        if kind == "SeparableConv2D":
+            options["filters"] = number(st.integers(1, 3))
+    shape = (1, number(st.integers(7, 9)), number(st.integers(7, 11)), groups * 3)
+    rng = np.random.default_rng(number(st.integers(0, 2**20)))
+    x = rng.normal(size=shape).astype(np.float32)
+    layer = LAYERS[kind](**options)
+    model = with_a_loss(layer, x)
+    trace = model.trace(x, y=[1], loss="sparse_categorical_crossentropy")
+    entry = trace[layer]
+    at = place(entry.y.shape[1:], rng)
+    e = trace.explain(layer, at)
+    agrees(e)
+    # Padded taps are those outside the input, and only those.
+    inside = (e.terms.row >= 0) & (e.terms.row < shape[1])
+    inside &= (e.terms.col >= 0) & (e.terms.col < shape[2])
+    assert (e.terms.padded == ~inside).all()
+    for term in e.terms[inside]:
+        assert term.input == x[(0, *term.place)]
+    if options["padding"] == "same":
+        before = same_padding(shape[1], options["kernel_size"][0], layer.strides[0], dilation)[0]  # type: ignore[attr-defined]
+        assert e.terms.row.min() == at[0] * layer.strides[0] - before  # type: ignore[attr-defined]
+    for what, array in [*entry.grads.items(), ("dx", entry.dx[0])]:
+        agrees(trace.explain_gradient(layer, what, place(array.shape, rng)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_pooling_with_ties(data: st.DataObject) -> None:
+    """Whole numbers from -1 to 1: nearly every window has a tie."""
+    number = data.draw
+    kind = number(st.sampled_from(["MaxPooling2D", "AveragePooling2D"]))
+    pool = (number(st.integers(1, 3)), number(st.integers(1, 3)))
+    options = {
+        "strides": number(st.integers(1, 3)),
+        "padding": number(st.sampled_from(["valid", "same"])),
+    }
+    rng = np.random.default_rng(number(st.integers(0, 2**20)))
+    x = rng.integers(-1, 2, (1, number(st.integers(3, 6)), 5, 2)).astype(np.float32)
+    layer = LAYERS[kind](pool, **options)
+    trace = with_a_loss(layer, x).trace(x, y=[0], loss="sparse_categorical_crossentropy")
+    for _ in range(4):
+        e = trace.explain(layer, place(trace[layer].y.shape[1:], rng))
+        agrees(e)
+        if kind == "MaxPooling2D":
+            winner = e.terms[e.terms.weight == 1]
+            assert len(winner) == 1
+            tied = (e.terms.input == e.value).nonzero()[0]
+            assert e.terms[tied[0]].place.tolist() == winner[0].place.tolist()
+        agrees(trace.explain_gradient(layer, "dx", place(x.shape[1:], rng)))
+
+
+# -- gradients by hand -----------------------------------------------------------------------------
+
+
+def test_the_gradient_of_a_convolution() -> None:
+    """One 2×2 kernel on 3×3 pixels, flattened into a score beside a constant one."""
+    conv = layers.Conv2D(1, 2, name="conv")
+    dense = layers.Dense(2, name="dense", use_bias=False)
+    model = minicnn.Sequential([minicnn.Input((3, 3, 1)), conv, layers.Flatten(), dense])
+    conv.set_weights([np.zeros((2, 2, 1, 1)), [0.0]])
+    dense.set_weights([[[1, 0], [2, 0], [3, 0], [4, 0]]])
+    trace = model.trace(X, y=[1], loss=losses.SparseCategoricalCrossentropy(from_logits=True))
+    # Both scores are 0: p = 1/2, so dz = (1/2, -1/2), and the convolution gets 1/2 · (1, 2, 3, 4).
+    g = trace.explain_gradient("conv", "kernel", at=(0, 1, 0, 0))
+    assert g.terms.gradient.tolist() == [2, 1.5, 1, 0.5]
+    assert g.terms.factor.tolist() == [5, 4, 2, 1]  # the pixels that this tap lay on
+    assert g.terms.place.tolist() == [[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert g.total == g.value == 10 + 6 + 2 + 0.5
+    g = trace.explain_gradient("conv", "bias", at=0)
+    assert g.total == g.value == 5
+    g = trace.explain_gradient("conv", "dx", at=(1, 1, 0))
+    assert len(g.terms) == 4
+    assert sorted(map(tuple, g.terms.factor_at.tolist())) == [
+        (i, j, 0, 0) for i in (0, 1) for j in (0, 1)
+    ]
+    g = trace.explain_gradient("dense", "dx", at=2)
+    assert g.total == g.value == 1.5
+    assert g.terms.factor_at.tolist() == [[2, 0], [2, 1]]
+
+
+def test_a_softmax_in_the_middle_mixes_gradients() -> None:
+    trace = with_a_loss(layers.Softmax(name="soft"), f32([0, 0])).trace(
+        f32([0, 0]), y=[0], loss="sparse_categorical_crossentropy"
+    )
+    dy = trace["soft"].dy[0].astype(float)
+    g = trace.explain_gradient("soft", "dz", at=0)  # y = 1/2: dz = (dy[0] - dy[1]) / 4
+    assert g.total == pytest.approx((dy[0] - dy[1]) / 4)
+    assert sorted(g.terms.factor.tolist()) == [-0.25, 0.25]
+
+
+def test_batch_normalization_sends_gradients_through_mean_and_variance() -> None:
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    layer = layers.BatchNormalization()
+    trace = with_a_loss(layer, x).trace(
+        x, y=[0, 1, 2, 0], loss="sparse_categorical_crossentropy", training=True
+    )
+    g = trace.explain_gradient(layer, "dx", at=1, example=2)
+    assert sorted(g.terms.example.tolist()) == [0, 1, 2, 3], "every example of the batch counts"
+    agrees(g)
+    whole = sum(trace.explain_gradient(layer, "dx", 1, n).total for n in range(4))
+    assert whole == pytest.approx(0, abs=1e-7), "a shift of all of x changes nothing"
+
+
+# -- layers of your own ----------------------------------------------------------------------------
+
+
+class Doubled(Layer):
+    """y = 2 x."""
+
+    def _forward(self, x: Array, training: bool) -> Any:
+        return 2 * x, {}
+
+    def _backward(self, dz: Array, cache: Any, need_dx: bool) -> Any:
+        return 2 * dz, {}
+
+
+def test_a_layer_of_your_own() -> None:
+    x = f32([1, 2])
+    with pytest.raises(ValueError, match=r'Doubled "d" is of a kind .*explain\.sums'):
+        Doubled(name="d").explain(x, at=0)
+    trace = with_a_loss(Doubled(name="d"), x).trace(
+        x, y=[0], loss="sparse_categorical_crossentropy"
+    )
+    with pytest.raises(ValueError, match=r'Doubled "d" is of a kind .*explain\.gradient_of'):
+        trace.explain_gradient("d", "dx", at=0)
+
+    @sums(Doubled)
+    def doubled(layer: Any, xs: list[Array], cache: Any, spot: Any) -> Sum:
+        return Sum(make_terms(np.array([spot.at]), xs[0][spot.at], 2.0), "y[k] = 2·x[k]")
+
+    @gradient_of(Doubled, what="dx")
+    def doubled_dx(layer: Any, entry: Any, dz: Array, asked: Any) -> GradientSum:
+        at = np.array([asked.at])
+        terms = make_gradient_terms(asked.example, at, dz[(asked.example, *asked.at)], 2.0, at)
+        return GradientSum(terms, "dx[k] = 2·dy[k]")
+
+    try:
+        e = Doubled().explain(x, at=1)
+        assert (e.total, e.value) == (4, 4)
+        agrees(trace.explain_gradient("d", "dx", at=0))
+    finally:
+        del SUMS[Doubled], GRADIENTS[Doubled, "dx"]
+
+
+# -- what does not fit -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [
+        (3, r"expects at=\(row, column, channel\), a place in its output of rows 0…1, columns 0…1"),
+        ((0, 0), r"Received at=\(0, 0\)"),
+        ((0, 0.5, 0), "expects at="),
+        ((True, 0, 0), "expects at="),
+        ("abc", "expects at="),
+        ((2, 0, 0), r'Conv2D "c" has its output at rows 0…1, columns 0…1, channels 0…3\. Received'),
+        ((0, 0, -1), "channels 0…3"),
+    ],
+)
+def test_a_place_that_is_not_there(at: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        layers.Conv2D(4, 2, name="c").explain(X, at)
+
+
+def test_inputs_that_do_not_fit() -> None:
+    dense = layers.Dense(3, name="d")
+    with pytest.raises(ValueError, match=r'"d" has its output at units 0…2\. Received at=3'):
+        dense.explain(f32([1, 2]), at=3)
+    with pytest.raises(ValueError, match=r"saw the examples 0…0\. Received example=1"):
+        dense.explain(f32([1, 2]), at=0, example=1)
+    with pytest.raises(ValueError, match="expects example to be an integer"):
+        dense.explain(f32([1, 2]), at=0, example=0.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="an empty batch"):
+        dense.explain(np.zeros((0, 2), np.float32), at=0)
+    with pytest.raises(ValueError, match="with 4 dimensions"):
+        layers.Conv2D(4, 2).explain(X[0], at=(0, 0, 0))
+
+
+def test_nan_is_said_plainly() -> None:
+    layer = with_weights(layers.Conv2D(1, 2, name="c"), X, kernel=[1, np.nan, 3, 4])
+    e = layer.explain(X, at=(0, 0, 0))
+    assert "Careful: 1 of the 4 numbers of c/kernel are NaN or infinite." in e.notes
+    assert "No difference to tell: there is NaN" in str(e)
+    x = X.copy()
+    x[0, 0, 0, 0] = np.inf
+    e = layers.MaxPooling2D().explain(x, at=(0, 0, 0))
+    assert "Careful: NaN or infinite inputs: 1 of 4." in e.notes
+    assert e.value == e.total == np.inf
+    assert e.difference == 0
+    x[0, 1, 1, 0] = np.nan
+    assert math.isnan(layers.MaxPooling2D().explain(x, at=(0, 0, 0)).total)
+    x[:] = -np.inf
+    assert layers.MaxPooling2D(2, padding="same").explain(x, at=(1, 1, 0)).total == -np.inf
+
+
+def test_changed_weights_are_noticed() -> None:
+    layer = layers.Dense(3)
+    model = minicnn.Sequential([minicnn.Input((2,)), layer])
+    trace = model.trace(f32([1, 2]))
+    agrees(trace.explain(layer, 0))
+    layer.kernel.assign(layer.kernel.numpy() + 1)
+    assert "have the weights changed since?" in str(trace.explain(layer, 0))
+
+
+def test_float64_is_explained_to_its_own_rounding() -> None:
+    layer = layers.Dense(5, dtype="float64")
+    x = np.random.default_rng(0).normal(size=(1, 40))
+    e = layer.explain(x, at=2)
+    assert e.epsilon == np.finfo(np.float64).eps
+    agrees(e)

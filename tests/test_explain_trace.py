@@ -1,0 +1,521 @@
+"""A whole pass: its entries, names, nested models, paths, receptive fields."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_models import graphs
+
+import minicnn
+from minicnn import layers, losses
+from minicnn.explain import Trace
+
+Array = np.ndarray
+
+LOSS = losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def small() -> minicnn.Model:
+    """A residual network with a nested model, 12×10 pixels, 4 classes."""
+    minicnn.utils.set_random_seed(3)
+    inner = minicnn.Sequential(
+        [
+            minicnn.Input((12, 10, 4)),
+            layers.SeparableConv2D(4, 3, padding="same", activation="relu", name="separable"),
+            layers.BatchNormalization(name="norm"),
+        ],
+        name="inner",
+    )
+    inputs = minicnn.Input((12, 10, 3), name="photo")
+    x = layers.Rescaling(1 / 255, name="rescale")(inputs)
+    x = layers.Conv2D(4, 3, padding="same", activation="relu", name="conv")(x)
+    x = layers.Add(name="add")([x, inner(x)])
+    x = layers.MaxPooling2D(name="pool")(x)
+    x = layers.Conv2D(5, 3, name="top")(x)
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    return minicnn.Model(inputs, layers.Dense(4, activation="softmax", name="dense")(x))
+
+
+def photos(count: int = 3) -> Array:
+    return np.random.default_rng(0).integers(0, 256, (count, 12, 10, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def trace() -> Any:
+    return small().trace(photos(), y=[0, 1, 3], loss="sparse_categorical_crossentropy")
+
+
+NAMES = ["rescale", "conv", "inner/separable", "inner/norm", "add", "pool", "top", "mean", "dense"]
+
+
+def test_every_layer_has_its_entry(trace: Trace) -> None:
+    assert [entry.name for entry in trace.entries] == NAMES
+    assert [entry.layer.name for entry in trace] == [name.split("/")[-1] for name in NAMES]
+    assert len(trace) == 9
+    assert "conv" in trace
+    assert "nowhere" not in trace
+    assert trace["conv"].y.shape == (3, 12, 10, 4)
+    assert trace["dense"].y is trace.y
+    assert trace.x.shape == (3, 12, 10, 3)
+    assert trace["inner"].y.shape == (3, 12, 10, 4)
+
+
+def test_backward_is_what_backward_gives(trace: Trace) -> None:
+    model = trace.model
+    y, tape = model.forward(photos())
+    found = model.loss_of_pass([0, 1, 3], y, tape, "sparse_categorical_crossentropy")
+    dx, grads = model.backward(found.loss.backward(found.cache), tape, at_logits=True)
+    assert np.array_equal(trace.dx, dx)
+    assert np.array_equal(trace["rescale"].dx, dx)
+    for key, gradient in grads.items():
+        *_, layer, weight = key.split("/")
+        assert np.array_equal(trace[layer].grads[weight], gradient)
+        assert np.array_equal(trace.grads[key], gradient)
+    assert np.array_equal(trace["inner"].dx, trace["inner/separable"].dx)
+    assert np.array_equal(trace["conv"].dy, trace["add"].dx[0] + trace["inner/separable"].dx)
+    assert trace.loss == pytest.approx(found.value)
+
+
+def test_a_trace_agrees_with_fit() -> None:
+    model = small()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    trace = model.trace(photos(), y=[0, 1, 3])
+    assert trace.loss == pytest.approx(model.evaluate(photos(), np.array([0, 1, 3]), verbose=0))
+
+
+def test_names(trace: Trace) -> None:
+    assert trace["separable"] is trace["inner/separable"]
+    assert trace[trace.model.get_layer("pool")] is trace["pool"]
+    assert trace.explain("inner", at=(0, 0, 0)).name == "inner/norm"
+    with pytest.raises(ValueError, match=r'no layer .*convv.* Did you mean "conv"\? It has r'):
+        trace["convv"]
+    with pytest.raises(ValueError, match=r"'photo' is an input of .*trace\.x"):
+        trace["photo"]
+    with pytest.raises(ValueError, match="has no part in this pass"):
+        trace[layers.Dense(2)]
+    with pytest.raises(ValueError, match="has no layer 7"):
+        trace[7]
+
+
+def test_two_layers_of_one_name_and_two_uses_of_one_layer() -> None:
+    def base(name: str) -> minicnn.Model:
+        return minicnn.Sequential([minicnn.Input((4,)), layers.Dense(4, name="dense")], name=name)
+
+    inputs = minicnn.Input((4,))
+    shared = layers.Dense(4, name="shared")
+    left, right = base("left"), base("right")
+    outputs = layers.Add()([right(left(shared(inputs))), shared(shared(inputs))])
+    model = minicnn.Model(inputs, layers.Dense(2, name="last")(outputs))
+    trace = model.trace(np.ones((1, 4)), y=[0], loss=LOSS)
+    names = {entry.name for entry in trace.entries}
+    assert {"left/dense", "right/dense", "shared", "shared:2"} <= names
+    with pytest.raises(ValueError, match=r"several layers .*dense.*: left/dense, right/dense"):
+        trace["dense"]
+    uses = [trace[name] for name in sorted(names) if name.startswith("shared")]
+    total = sum(use.grads["kernel"] for use in uses)
+    assert np.allclose(total, trace.grads["shared/kernel"], rtol=1e-6)
+    for use in uses:
+        g = trace.explain_gradient(use.name, "kernel", at=(1, 2))
+        assert abs(g.difference) <= g.tolerance
+        assert g.value == use.grads["kernel"][1, 2]
+
+
+def test_a_look_changes_nothing() -> None:
+    model = small()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    before = model.get_weights()
+    trace = model.trace(photos(), y=[0, 1, 2], training=True)
+    trace.why("dense", 0)
+    trace.why_gradient("conv", "kernel", (0, 0, 0, 0))
+    model.layers[1].explain(photos(), at=(0, 0, 0), training=True)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_the_masks_are_those_of_the_next_step() -> None:
+    model = minicnn.Sequential(
+        [minicnn.Input((50,)), layers.Dropout(0.5, seed=1), layers.Dropout(0.5, name="late")]
+    )
+    first, again = (
+        model.trace(np.ones((2, 50)), training=True),
+        model.trace(np.ones((2, 50)), training=True),
+    )
+    assert np.array_equal(first.y, again.y)
+    assert np.array_equal(first.y, model(np.ones((2, 50)), training=True))
+    assert not np.array_equal(first.y, model(np.ones((2, 50)), training=True))
+
+
+def test_a_model_explains_its_output_as_a_layer_does() -> None:
+    e = small().explain(photos(), at=2, example=1)
+    assert e.name == "dense"
+    assert e.at == (2,)
+
+
+def test_without_targets_there_are_no_gradients() -> None:
+    trace = small().trace(photos())
+    assert trace.loss is None
+    assert trace["conv"].dy is None
+    for call in (
+        lambda: trace.explain_gradient("conv", "kernel", (0, 0, 0, 0)),
+        lambda: trace.explain_loss(),
+        lambda: trace.why_gradient("conv", "bias", 0),
+    ):
+        with pytest.raises(ValueError, match=r"went forward only: model\.trace\(x, y=labels\)"):
+            call()
+    with pytest.raises(ValueError, match="has no loss to go back from"):
+        small().trace(photos(), y=[0, 1, 2])
+    with pytest.raises(ValueError, match="takes loss with targets y only"):
+        small().trace(photos(), loss="binary_crossentropy")
+
+
+def test_gradients_that_are_not_there(trace: Trace) -> None:
+    with pytest.raises(ValueError, match=r"has the gradients kernel, bias, dx, dz. Received 'w'"):
+        trace.explain_gradient("conv", "w", 0)
+    with pytest.raises(ValueError, match=r"at rows 0…2, columns 0…2, .* filters 0…3"):
+        trace.explain_gradient("conv", "kernel", (0, 0, 3, 0))
+    with pytest.raises(ValueError, match=r"kernel expects at=\(row, column, channel, filter\)"):
+        trace.explain_gradient("conv", "kernel", 0)
+    with pytest.raises(ValueError, match=r"has the inputs 0…1. Received source=2"):
+        trace.explain_gradient("add", "dx", (0, 0, 0), source=2)
+    model = small()
+    model.get_layer("conv").trainable = False
+    frozen = model.trace(photos(1), y=[0], loss="sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=r'"conv" is frozen .* no gradient of its kernel'):
+        frozen.explain_gradient("conv", "kernel", (0, 0, 0, 0))
+    assert frozen.explain_gradient("conv", "dx", (0, 0, 0)).value == frozen["conv"].dx[0, 0, 0, 0]
+
+
+def test_what_each_user_of_an_output_sends_back(trace: Trace) -> None:
+    g = trace.explain_gradient("conv", "dy", at=(2, 3, 1), example=1)
+    parts = [trace["add"].dx[0][1, 2, 3, 1], trace["separable"].dx[1, 2, 3, 1]]
+    assert sorted(g.terms.product.tolist()) == sorted(float(part) for part in parts)
+    assert g.formula == "dy[2, 3, 1] = dx of inner/separable + dx of add"
+    assert g.value == trace["conv"].dy[1, 2, 3, 1]
+    assert abs(g.difference) <= g.tolerance
+    assert trace.explain_gradient("dense", "dy", at=1).name == "SparseCategoricalCrossentropy"
+    with pytest.raises(ValueError, match="dy has its entries at rows"):
+        trace.explain_gradient("conv", "dy", at=(12, 0, 0))
+
+
+def test_a_side_branch_that_the_loss_does_not_see() -> None:
+    inputs = minicnn.Input((4,))
+    x = layers.Dense(3, name="main")(inputs)
+    layers.Dense(2, name="aside")(x)
+    trace = minicnn.Model(inputs, x).trace(np.ones((1, 4)), y=[0], loss=LOSS)
+    assert [entry.name for entry in trace] == ["main"]
+
+
+def test_inputs_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match=r"expects x.shape=\(batch, 12, 10, 3\)"):
+        small().trace(np.zeros((1, 30, 30, 3)))
+    with pytest.raises(ValueError, match=r"x\[None\]"):
+        small().trace(photos()[0])
+
+
+def test_a_trace_writes_itself_as_a_page(trace: Trace, tmp_path: Any) -> None:
+    path = trace.to_html(tmp_path / "page.html", example=1)
+    assert path.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
+    with pytest.raises(ValueError, match="saw the examples 0…2"):
+        trace.to_html(tmp_path / "other.html", example=3)
+    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+
+
+# -- trouble ---------------------------------------------------------------------------------------
+
+
+def test_where_nan_comes_from() -> None:
+    model = small()
+    variable = model.get_layer("top").weights[0]
+    variable.assign(
+        np.where(np.arange(variable.value.size).reshape(variable.shape) == 7, np.nan, 1)
+    )
+    with pytest.warns(UserWarning, match="NaN or infinity among the weights top/kernel"):
+        trace = model.trace(photos())
+    assert "top/kernel" in str(trace)
+    assert "top/kernel" in trace._repr_html_()
+    path = trace.why("dense", 0)
+    assert "nan" in str(path)
+    x = photos()
+    x[1, 2, 3, 0] = np.nan
+    with pytest.warns(UserWarning, match="NaN or infinity in x already"):
+        small().trace(x)
+    model = small()
+    model.get_layer("rescale").scale = 3e38
+    with (
+        np.errstate(all="ignore"),
+        pytest.warns(UserWarning, match="first appears in the output of rescale"),
+    ):
+        model.trace(photos())
+
+
+def test_sound_models_warn_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert small().trace(photos()).trouble == ""
+
+
+# -- why -------------------------------------------------------------------------------------------
+
+
+def follows(trace: Trace, path: Any) -> None:
+    """Each term took in exactly what the next link explains, and the last one a pixel."""
+    for link, following in zip(path.links, path.links[1:], strict=False):
+        assert link.term.input == following.value
+        assert tuple(link.term.place) == following.explanation.at
+        assert link.explanation.total == pytest.approx(
+            np.sum(link.explanation.terms.product) + link.explanation.bias, rel=1e-9
+        )
+    last = path.links[-1]
+    if last.term is not None:
+        assert last.term.input == trace.x[(last.explanation.example, *last.term.place)]
+
+
+def test_the_path_to_the_pixels(trace: Trace) -> None:
+    for unit in range(4):
+        path = trace.why("dense", at=(unit,), example=1)
+        follows(trace, path)
+        assert path[0].explanation.name == "dense"
+        assert path[-1].explanation.name == "rescale"
+        assert len(path) >= 6
+        assert f"Why dense[{unit}] of example 1" in str(path)
+        assert "the model's input [" in str(path)
+
+
+def test_the_path_by_hand() -> None:
+    """y = 2·3 - 1·5 + 4·1: above 0, and its largest positive term is 2·3."""
+    dense = layers.Dense(1, use_bias=False, name="dense")
+    model = minicnn.Sequential([minicnn.Input((3,)), layers.ReLU(name="relu"), dense])
+    dense.set_weights([[[3], [-5], [1]]])
+    trace = model.trace(np.array([[2, 1, 4]], np.float32))
+    path = trace.why("dense", 0)
+    assert [(link.term.input, link.term.weight) for link in path] == [(2, 3), (2, 1)]
+    assert path[0].share == 0.6  # of 6 + 4
+    assert path.end == "the model's input [0] = 2"
+    dense.set_weights([[[3], [-15], [1]]])  # now the sum is below 0
+    assert [link.term.input for link in trace.why("dense", 0)] == [1, 1]
+
+
+def test_a_path_that_ends_early() -> None:
+    model = minicnn.Sequential([minicnn.Input((2, 2, 1)), layers.Conv2D(1, 2, name="conv")])
+    path = model.trace(np.zeros((1, 2, 2, 1))).why("conv", (0, 0, 0))
+    assert "Every term is 0 here" in str(path)
+    model = minicnn.Sequential([minicnn.Input((2, 2, 1)), layers.ZeroPadding2D(1, name="pad")])
+    assert "Every term is 0 here" in str(model.trace(np.ones((1, 2, 2, 1))).why("pad", (0, 0, 0)))
+
+
+def test_a_relu_that_is_off_has_a_history_too() -> None:
+    model = minicnn.Sequential([minicnn.Input((1,)), layers.ReLU(name="relu")])
+    path = model.trace(np.array([[-3.0]])).why("relu", 0)
+    assert path.end == "the model's input [0] = -3"
+
+
+def test_the_path_to_the_loss(trace: Trace) -> None:
+    path = trace.why_gradient("conv", "kernel", (1, 1, 0, 2))
+    assert path[0].value == trace["conv"].grads["kernel"][1, 1, 0, 2]
+    assert path[-1].explanation.name == "SparseCategoricalCrossentropy"
+    for link, following in zip(path.links, path.links[1:], strict=False):
+        assert link.term.gradient == pytest.approx(following.value, rel=1e-6)
+        assert tuple(link.term.place) == following.explanation.at
+    names = [link.explanation.name for link in path]
+    assert names.index("conv") < names.index("pool") < names.index("dense")
+    text = str(path)
+    assert text.index("the loss") < text.index("dense") < text.index("conv kernel")
+
+
+@settings(max_examples=25, deadline=None)
+@given(make=graphs(), data=st.data())
+def test_any_graph(make: Any, data: st.DataObject) -> None:
+    """Random graphs: everything is found, explained, followed; forward as in the plain pass."""
+    model = make(minicnn)
+    x = np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=(2, 6, 5, 2))
+    trace = model.trace(x)
+    ys = trace.y if isinstance(trace.y, list) else [trace.y]
+    expected = model(x)
+    for y, wanted in zip(ys, expected if isinstance(expected, list) else [expected], strict=True):
+        assert np.array_equal(y, wanted)
+    rng = np.random.default_rng(0)
+    for entry in trace.entries:
+        at = tuple(int(rng.integers(n)) for n in entry.y.shape[1:])
+        e = trace.explain(entry.name, at, 1)
+        assert abs(e.difference) <= e.tolerance, str(e)
+        follows(trace, trace.why(entry.name, at, 1))
+        if entry.y.ndim == 4:
+            moved = trace.perturb(entry.name, at)
+            assert moved.agrees, str(moved)
+    assert str(trace)
+    assert trace._repr_html_()
+
+
+# -- receptive fields ------------------------------------------------------------------------------
+
+
+def chain(*parts: Any, size: tuple[int, int] = (17, 13)) -> Trace:
+    """A chain whose units react to every pixel they see: no ReLU, no max."""
+    minicnn.utils.set_random_seed(0)
+    model = minicnn.Sequential([minicnn.Input((*size, 1)), *parts])
+    return model.trace(np.random.default_rng(1).normal(size=(1, *size, 1)))
+
+
+def test_receptive_field_by_hand() -> None:
+    trace = chain(layers.Conv2D(2, 3, name="a"), layers.Conv2D(2, 3, strides=2, name="b"))
+    seen = trace.receptive_field("b", at=(1, 2))
+    assert (seen.rows, seen.cols) == ((2, 6), (4, 8))
+    assert seen.formula is not None
+    assert (seen.formula[0].size, seen.formula[0].step, seen.formula[0].before) == (5, 2, 0)
+    assert "rows: 5 pixels from 1·2 - 0 = 2 on, 2…6" in str(seen)
+
+
+def test_a_receptive_field_at_the_edge_is_cut() -> None:
+    trace = chain(
+        layers.Conv2D(2, 3, padding="same", name="a"),
+        layers.Conv2D(2, 3, padding="same", name="b"),
+    )
+    seen = trace.receptive_field("b", at=(0, 12))
+    assert (seen.rows, seen.cols) == ((0, 2), (10, 12))
+    assert seen.formula is not None
+    assert seen.formula[0].pixels(0) == (-2, 2)
+    assert "-2…2, cut at the picture's edge: 0…2" in str(seen)
+    assert trace.receptive_field("b").at == (8, 6), "the middle, where no place is given"
+    assert trace.receptive_field("b", at=(0, 12, 1)).rows == (0, 2)
+
+
+def test_behind_a_dense_layer_all_pixels_matter(trace: Trace) -> None:
+    seen = trace.receptive_field("dense", at=2)
+    assert (seen.rows, seen.cols) == ((0, 11), (0, 9))
+    assert seen.whole
+    assert "all of it can matter" in str(seen)
+    moved = trace.perturb("dense", at=2)
+    assert moved.agrees
+
+
+def test_a_unit_that_sees_padding_only() -> None:
+    trace = chain(layers.ZeroPadding2D(3, name="pad"), layers.Conv2D(1, 2, name="conv"))
+    assert (
+        str(trace.receptive_field("conv", at=(0, 0))) == "conv[0, 0] sees no pixel, only padding."
+    )
+    assert trace.perturb("conv", at=(0, 0)).rows == ()
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_receptive_fields_are_what_changing_pixels_shows(data: st.DataObject) -> None:
+    parts: list[Any] = []
+    for _ in range(data.draw(st.integers(1, 3))):
+        kind = data.draw(st.sampled_from(["conv", "dilated", "average", "pad", "depthwise"]))
+        padding = data.draw(st.sampled_from(["valid", "same"]))
+        kernel, stride = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 2))
+        if kind == "conv":
+            parts.append(layers.Conv2D(2, kernel, stride, padding))
+        elif kind == "dilated":
+            parts.append(layers.Conv2D(2, 2, 1, padding, dilation_rate=2))
+        elif kind == "average":
+            parts.append(layers.AveragePooling2D(kernel, stride, padding))
+        elif kind == "depthwise":
+            parts.append(layers.DepthwiseConv2D(kernel, stride, padding))
+        else:
+            parts.append(layers.ZeroPadding2D(((1, 0), (2, 1))))
+    trace = chain(*parts, size=(18, 16))
+    last = trace.entries[-1]
+    at = tuple(data.draw(st.integers(0, size - 1)) for size in last.y.shape[1:3])
+    moved = trace.perturb(last.layer, at)
+    assert moved.agrees, str(moved)
+    seen = moved.seen
+    assert seen.formula is not None
+    if seen.rows[0] > seen.rows[1] or seen.cols[0] > seen.cols[1]:
+        return  # padding only
+    assert moved.reaches_all, str(moved)
+    for axis, unit, (first, last_) in zip(seen.formula, at, (seen.rows, seen.cols), strict=True):
+        low, high = axis.pixels(unit)
+        assert low <= first <= last_ <= high
+
+
+def test_rounding_alone_is_not_seeing() -> None:
+    """Winograd computes tiles: a pixel next to a window can change the window's rounding."""
+    same = {"padding": "same", "activation": "tanh"}
+    trace = chain(layers.Conv2D(16, 3, **same), layers.Conv2D(16, 3, name="b", **same))
+    moved = trace.perturb("b", at=(8, 6))
+    assert moved.agrees
+    assert moved.reaches_all
+    assert "Changing pixels moved it from rows 6…10, columns 4…8: as computed." in str(moved)
+
+
+def test_the_branches_of_a_graph_are_covered(trace: Trace) -> None:
+    """conv sees 3×3, the nested model behind it 5×5; the sum of both sees the larger."""
+    seen = trace.receptive_field("add", at=(5, 5))
+    assert (seen.rows, seen.cols) == ((3, 7), (3, 7))
+    assert trace.receptive_field("top", at=(1, 1)).rows == (0, 9)
+    assert trace.perturb("add", at=(5, 5)).agrees
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+
+def test_the_table(trace: Trace) -> None:
+    header, rows = trace.rows()
+    assert len({len(row) for row in [header, *rows]}) == 1
+    by_name = {row[0].split(" ")[0]: dict(zip(header, row, strict=True)) for row in rows}
+    conv = by_name["conv"]
+    assert conv["parameters"] == "112"
+    assert conv["= formula"] == "(3·3·3+1)·4"
+    assert conv["multiply-adds"] == f"{12 * 10 * 27 * 4:,}"
+    assert (conv["input"], conv["output"], conv["sees"]) == ("12×10×3", "12×10×4", "3×3")
+    assert (by_name["top"]["sees"], by_name["top"]["step"]) == ("10×10", "2×2")
+    assert by_name["dense"]["sees"] == "all"
+    assert by_name["add"]["input"] == "2 of 12×10×4"
+    assert float(conv["‖grads‖"]) > 0
+    assert "loss " in str(trace)
+
+
+def test_several_inputs_and_outputs() -> None:
+    """Two inputs of different sizes; the path says which of them it ends in."""
+    left, right = minicnn.Input((3,), name="left"), minicnn.Input((2,), name="right")
+    joined = layers.Concatenate(name="both")([left, right])
+    dense = layers.Dense(1, use_bias=False, name="dense")
+    model = minicnn.Model([left, right], [dense(joined), joined])
+    dense.set_weights([[[1], [1], [1], [1], [10]]])
+    xs = [np.ones((2, 3)), np.full((2, 2), 3.0)]
+    trace = model.trace(xs)
+    assert [x.shape for x in trace.x] == [(2, 3), (2, 2)]
+    assert trace["both"].x_shape == "3 + 2"
+    assert trace.why("dense", 0, example=1).end == "the model's input 1 [1] = 3"
+    assert "2 examples" in str(trace)
+    with pytest.raises(ValueError, match="takes models with one"):
+        model.trace(xs, y=[0, 1], loss=LOSS)
+    with pytest.raises(ValueError, match="several inputs"):
+        trace.to_html("page.html")
+    with pytest.raises(ValueError, match="takes no pictures"):
+        trace.receptive_field("dense", at=0)
+    with pytest.raises(ValueError, match="no single layer that its output is of"):
+        model.explain(xs, at=0)
+
+
+def test_a_nested_model_of_several_outputs_is_asked_by_its_layers() -> None:
+    inputs = minicnn.Input((3,))
+    a, b = layers.Dense(2, name="a")(inputs), layers.Dense(2, name="b")(inputs)
+    inner = minicnn.Model(inputs, [a, b], name="inner")
+    outer = minicnn.Input((3,))
+    model = minicnn.Model(outer, layers.Add(name="add")(inner(outer)))
+    trace = model.trace(np.ones((1, 3)), y=[1], loss=LOSS)
+    with pytest.raises(ValueError, match=r"several outputs: ask .* inner/a, inner/b"):
+        trace.explain("inner", at=0)
+    assert trace["add"].sources == [trace["inner/a"], trace["inner/b"]]
+    for name in ("a", "b"):
+        g = trace.explain_gradient(name, "kernel", at=(2, 1))
+        assert abs(g.difference) <= g.tolerance
+    follows(trace, trace.why("add", 1))
+
+
+def test_sample_weights_and_targets_as_fit_takes_them() -> None:
+    model = small()
+    weights = np.array([1.0, 0.0, 3.0])
+    trace = model.trace(
+        photos(), y=np.eye(4)[[0, 1, 3]], loss="categorical_crossentropy", sample_weight=weights
+    )
+    singles = [trace.explain_loss(example).total for example in range(3)]
+    assert trace.loss == pytest.approx(np.dot(weights, singles) / 3, rel=1e-5)
+    assert not trace["conv"].dy[1].any(), "an example of weight 0 sends nothing back"
+    g = trace.explain_loss_gradient(at=2, example=2)
+    assert g.terms.gradient.tolist() == [1.0, 1.0]  # 3 of 3 examples
+    assert abs(g.difference) <= g.tolerance
