@@ -47,9 +47,9 @@ def _figure_class() -> Any:
     return Picture
 
 
-def _figure(width: float, height: float) -> Any:
+def _figure(width: float, height: float, layout: str = "constrained") -> Any:
     """An empty figure of this size in inches. `ImportError` without matplotlib."""
-    return _figure_class()(figsize=(width, height), layout="constrained")
+    return _figure_class()(figsize=(width, height), layout=layout)
 
 
 def _drawn(figure: Any, kind: str, dpi: int) -> bytes:
@@ -217,38 +217,49 @@ def _history(history: Any) -> Mapping[str, Sequence[float]]:
 
 
 def _grid_size(count: int, width: float) -> tuple[int, int]:
-    """(rows, columns) for so many pictures, about `width` times as many across as down.
-
-    Of the sizes near that, the one that leaves the fewest places empty.
-    """
+    """(rows, columns): about `width` times as many across as down, with few places left empty."""
     ideal = math.sqrt(count * width)
-    sizes = range(max(1, math.floor(ideal * 0.8)), min(count, math.ceil(ideal * 1.25)) + 1)
-    across = min(sizes, key=lambda n: (-count % n, abs(n - ideal)))
+    across = min(range(1, count + 1), key=lambda n: (-count % n) / count + abs(n - ideal) / ideal)
     return -(-count // across), across
 
 
 def _grid(
-    count: int, picture: Sequence[int], cell: float = 1.0, beside: float = 0.0, below: float = 0.0
+    count: int,
+    picture: Sequence[int],
+    title: str,
+    cell: float = 1.0,
+    beside: float = 0.0,
+    below: float = 0.0,
+    caption: str = "",
 ) -> tuple[Any, list[Any]]:
-    """A figure with room for so many small pictures, and their axes, without ticks.
+    """A figure with so many small pictures, and their axes, without ticks.
 
-    `picture` is (height, width) of each; `cell` the inches of its longer side; `beside` is left for
-    a colour bar, `below` under each picture.
+    `picture` is (height, width) of each, `cell` the inches of its longer side; `beside` is left for
+    a colour bar, `below` under each picture. Laid out by hand: with so many axes, matplotlib's own
+    layout takes seconds.
     """
     high, wide = (cell * size / max(picture) for size in picture)
-    rows, across = _grid_size(count, 1.6 * high / wide)
-    figure = _figure(
-        max(4.0, across * (wide + 0.08) + beside + 0.1), rows * (high + 0.24 + below) + 0.55
-    )
-    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.03, wspace=0.0, hspace=0.0)
-    cells = list(figure.subplots(rows, across, squeeze=False).flat)
-    for axes in cells[count:]:
-        axes.set_visible(False)
-    for axes in cells:
+    rows, across = _grid_size(count, 2 * high / wide)
+    gap, top, bottom, side = 0.08, 0.58, 0.34 if caption else 0.1, 0.1
+    row_height = high + 0.22 + below
+    grid_width = across * (wide + gap) - gap
+    width = max(5.5 if caption else 4.2, grid_width + beside + 2 * side)
+    height = top + rows * row_height - 0.22 + bottom
+    left = (width - grid_width - beside) / 2
+    figure = _figure(width, height, "none")
+    figure.suptitle(title, y=1 - 0.08 / height, va="top", fontsize=12, parse_math=False)
+    if caption:
+        figure.text(0.5, 0.1 / height, caption, ha="center", fontsize=9, color=_GREY)
+    cells = []
+    for number in range(count):
+        row, column = divmod(number, across)
+        x, y = left + column * (wide + gap), height - top - row * row_height - high
+        axes = figure.add_axes((x / width, y / height, wide / width, high / height))
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_color("#b0b0b0")
-    return figure, cells[:count]
+        cells.append(axes)
+    return figure, cells
 
 
 @functools.cache
@@ -273,8 +284,18 @@ def _show(figure: Any, cells: Sequence[Any], pictures: Sequence[Array], label: s
         options = {"cmap": "cividis", "vmin": 0.0, "vmax": high or 1.0}
     for axes, picture in zip(cells, pictures):
         image = axes.imshow(picture, interpolation="nearest", **options)
-    bar = figure.colorbar(image, ax=list(cells), shrink=0.8, pad=0.02, aspect=30)
-    bar.set_label(label)
+    boxes = [axes.get_position() for axes in cells]
+    right, bottom, top = (
+        max(b.x1 for b in boxes),
+        min(b.y0 for b in boxes),
+        max(b.y1 for b in boxes),
+    )
+    width, height = figure.get_size_inches()
+    long = min(top - bottom, 4 / height)  # inches enough to read it
+    place = (right + 0.14 / width, (top + bottom - long) / 2, 0.13 / width, long)
+    bar = figure.colorbar(image, cax=figure.add_axes(place))
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label(label, fontsize=9)
     bar.outline.set_visible(False)
 
 
@@ -337,7 +358,15 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
                 else f"weight of input channel {channel}"
             )
     count = min(len(pictures), most)
-    figure, cells = _grid(count, (rows, columns), beside=0.9 if what else 0.0)
+    title = f"{layer.name}: {_limited(len(pictures), most, f'kernels of {size}')}"
+    caption = ""
+    if not what:
+        caption = (
+            f"grey: 0 · full colour: ±{scale:.2g} · bright asks for a colour, dark for its absence"
+        )
+    figure, cells = _grid(
+        count, (rows, columns), title, beside=0.85 if what else 0.0, caption=caption
+    )
     for number, axes in enumerate(cells):
         axes.set_title(str(number), fontsize=8, color=_GREY, pad=2)
     if what:
@@ -345,14 +374,6 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
     else:
         for axes, picture in zip(cells, pictures):
             axes.imshow(picture, interpolation="nearest")
-        figure.supxlabel(
-            f"grey: 0 · full colour: ±{scale:.2g} · bright asks for a colour, dark for its absence",
-            fontsize=9,
-            color=_GREY,
-        )
-    figure.suptitle(
-        f"{layer.name}: {_limited(len(pictures), most, f'kernels of {size}')}", parse_math=False
-    )
     return figure
 
 
@@ -381,15 +402,14 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
         return _bars(y.reshape(-1), layer_name)
     height, width, channels = y.shape
     count = min(channels, most)
-    figure, cells = _grid(count, (height, width), beside=0.9)
+    what = _limited(channels, most, f"feature maps of {height}×{width}")
+    figure, cells = _grid(count, (height, width), f"{layer_name}: {what}", beside=0.85)
     for number, axes in enumerate(cells):
         silent = not y[..., number].any()
         axes.set_title(
             f"{number} (all 0)" if silent else str(number), fontsize=8, color=_GREY, pad=2
         )
     _show(figure, cells, list(np.moveaxis(y[..., :count], -1, 0)), "output")
-    what = _limited(channels, most, f"feature maps of {height}×{width}")
-    figure.suptitle(f"{layer_name}: {what}", parse_math=False)
     return figure
 
 
@@ -579,7 +599,12 @@ def predictions(
         )
     names = [str(name) for name in (class_names or range(count))]
     shown = min(len(x), most)
-    figure, cells = _grid(shown, x.shape[1:3], cell=1.8, below=0.2)
+    title = "What the network says"
+    if true is not None:
+        title = f"{int((said.argmax(axis=1) == true).sum())} of {len(x)} right"
+    if shown < len(x):
+        title += f"; the first {shown}"
+    figure, cells = _grid(shown, x.shape[1:3], title, cell=1.7, below=0.0 if true is None else 0.22)
     for axes, photo, row, number in zip(cells, _photos(x[:shown]), said, range(shown)):
         axes.imshow(photo, cmap="gray" if photo.ndim == 2 else None, vmin=0, vmax=1)
         guess = int(row.argmax())
@@ -592,13 +617,6 @@ def predictions(
         axes.spines[:].set(color=ORANGE if wrong else "#b0b0b0", linewidth=2.5 if wrong else 0.8)
         if true is not None and wrong:
             axes.set_xlabel(f"truth: {names[true[number]]}", fontsize=9, parse_math=False)
-    title = "What the network says"
-    if true is not None:
-        right = int((said.argmax(axis=1) == true).sum())
-        title = f"{right} of {len(x)} right"
-    if shown < len(x):
-        title += f"; the first {shown}"
-    figure.suptitle(title)
     return figure
 
 

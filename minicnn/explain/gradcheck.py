@@ -116,10 +116,12 @@ class GradientCheck:
     def _cells(self) -> list[list[str]]:
         lines = [[*self._HEADER, "verdict"]]
         for row in self.rows:
+            if row.verdict == "frozen":  # told below
+                continue
             worst, size = row.worst, math.prod(row.shape)
             cells = [row.name, "×".join(map(str, row.shape)) or "one number"]
             if worst is None:
-                cells += ["—"] * 6
+                cells += [""] * 6
             else:
                 at = "all at once" if worst.at is None else show.place(worst.at)
                 cells += [
@@ -249,7 +251,7 @@ def gradcheck(
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(names)
+    return ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "")
 
 
 def _numbers(x: Any, who: str) -> Array:

@@ -8,19 +8,19 @@ stand an order of magnitude or more from where healthy networks usually are.
 |---|---|---|
 | inputs | beyond 30, or within 0.05 of zero, where the first weights are | initializers assume inputs of about unit variance (Glorot and Bengio 2010; He et al. 2015) |
 | loss before training | 1.5 times that of guessing, or less than half of it | equal scores for all classes cost log(classes) |
-| a tiny batch | its loss does not fall by 90 % in so many steps | a network that can't learn 8 examples by heart has a bug |
+| a tiny batch | its loss falls by less than 90 % in so many steps; a problem, by less than half | a network that can't learn 8 examples by heart has a bug (Karpathy) |
 | dead ReLUs | more than half of a layer's units are 0 on the whole batch | no gradient passes a unit that is always 0 (CS231n) |
 | activations | a standard deviation below 1e-4 or above 1e3 | signals that fade or grow from layer to layer (He et al. 2015; Mishkin and Matas 2016) |
 | gradients | a layer's, relative to its weights, below 1e-5 of the largest; norms above 1e3 | vanishing and exploding gradients (Glorot and Bengio 2010; Pascanu et al. 2013) |
 | step / weights | outside 1e-5 … 0.3 | "somewhere around 1e-3" is healthy (CS231n); an optimizer's first step may be larger |
 
-Everything runs on copies: the model, its weights and its optimizer stay as they are.
+All is measured as while training (BatchNormalization with the batch's statistics), but without
+Dropout. It runs on copies: the model, its weights and its optimizer stay as they are.
 """  # noqa: E501 - a table
 
 import copy
 import itertools
 import math
-import sys
 import textwrap
 import time
 import warnings
@@ -31,7 +31,7 @@ import numpy as np
 
 from minicnn import losses, optimizers, shapes
 from minicnn.batches import as_arrays, is_arrays, make_batches, take
-from minicnn.callbacks import Callback
+from minicnn.callbacks import Callback, progress_for
 from minicnn.explain import copies, show
 from minicnn.layers import BatchNormalization, Dropout, ReLU
 from minicnn.layers.base import Layer
@@ -42,10 +42,11 @@ Array = np.ndarray
 
 LARGE_INPUT, SMALL_INPUT = 30.0, 0.05
 HIGH_LOSS, LOW_LOSS = 1.5, 0.5  # times the loss of guessing
-LEARNED = 0.1  # of the loss may be left of a tiny batch's
+LEARNED, SLOW = 0.1, 0.5  # of a tiny batch's loss may be left
 DEAD = 0.5  # of a layer's units
 FADED, GROWN = 1e-4, 1e3  # standard deviation of a layer's output
 VANISHING = 1e-5  # of the largest layer's gradient / weight
+NO_GRADIENT = 1e-12  # gradient / weight
 EXPLODING = 1e3  # norm of a layer's gradient
 SMALL_STEP, LARGE_STEP = 1e-5, 0.3  # step / weight
 
@@ -184,6 +185,7 @@ def health(
             often sorted by class); of a data set, the first batch.
         loss, optimizer: instead of those that the model was compiled with.
         tiny, steps: how many examples are to be learned by heart, and in how many steps at most.
+            That takes as long as so many steps of `fit`: a large network may want fewer.
 
     Raises:
         TypeError: for what is no model.
@@ -197,9 +199,7 @@ def health(
     loss = _compiled_loss(model, loss, who)
     optimizer_config = _optimizer_config(model, optimizer)
     x, y = _some(x, y, examples, who)
-    body = copies.copied(model)
-    if not body.built:
-        copies.build(body, x)
+    body = _calm_copy(model, x)
     count = len(_arrays(x)[0])
     title = (
         f"Training health of {model.label}: {show.count(count, 'example')}, "
@@ -208,8 +208,9 @@ def health(
     stopped = [*_check_weights(body), *_check_finite(x)]
     if any(check.verdict == "problem" for check in stopped):
         return Health(title, stopped, [])
-    y_pred, tape = body.forward(x, training=False)
-    y = _pass_loss(body, loss, y, y_pred, tape).targets  # raises where they do not fit
+    y_pred, tape = body.forward(x, training=True)
+    wrong = _pass_loss(body, loss, y, y_pred, tape)  # raises where they do not fit
+    y = wrong.targets
     uses = list(_uses(tape))
     rows = _layer_rows(uses)
     inputs = _check_inputs(uses)
@@ -217,9 +218,9 @@ def health(
     if broken.verdict == "problem":
         return Health(title, [*stopped, inputs, broken], rows)
     answers = _check_output(body, loss, y_pred)
-    value, guess = _initial_loss(body, loss, y, y_pred, tape)
-    initial = _check_initial_loss(value, guess, y_pred, loss, _steps_made(model))
-    rows = _with_gradients(rows, uses, model, loss, optimizer_config, x, y)
+    guess = _guess(body, loss, y, y_pred, wrong)
+    initial = _check_initial_loss(wrong.value, guess, y_pred, loss, _steps_made(model))
+    rows = _with_gradients(rows, uses, body, tape, wrong, optimizer_config)
     checks = [
         *stopped,
         inputs,
@@ -447,19 +448,16 @@ def _pass_loss(model: Model, loss: losses.Loss, y: Any, y_pred: Any, tape: Tape)
         return model.loss_of_pass(y, y_pred, tape, loss)
 
 
-def _initial_loss(
-    model: Model, loss: losses.Loss, y: Array, y_pred: Array, tape: Tape
-) -> tuple[float, float]:
-    """The loss now, and that of giving each class the same probability."""
-    value, cache = _pass_loss(model, loss, y, y_pred, tape)[2:4]
+def _guess(model: Model, loss: losses.Loss, y: Array, y_pred: Array, wrong: LossOfPass) -> float:
+    """The loss of giving each class the same probability; NaN where that is not known."""
     if not loss.activation:
-        return value, math.nan
+        return math.nan
     one_of_many = y_pred.shape[-1] > 1 and (
         loss.activation == "softmax" or model.ends_in("softmax")
     )
     share = 1 / y_pred.shape[-1] if one_of_many else 0.5
-    guess = np.full(cache["y_pred"].shape, share, np.float64)
-    return value, float(loss.forward(y, guess, from_logits=False)[0])
+    guess = np.full(wrong.cache["y_pred"].shape, share, np.float64)
+    return float(loss.forward(y, guess, from_logits=False)[0])
 
 
 def _check_initial_loss(
@@ -522,39 +520,35 @@ def _is_relu(layer: Layer) -> bool:
     return layer.activation in ("relu", "relu6")
 
 
-def _calm(model: Any) -> Any:
-    """The same without Dropout: what is measured should not depend on luck."""
-    for layer in copies.all_layers(model):
+def _calm_copy(model: Model, x: Any) -> Any:
+    """A copy without Dropout: what is measured should not depend on luck."""
+    clone = copies.copied(model)
+    copies.build(clone, x)
+    for layer in copies.all_layers(clone):
         if isinstance(layer, Dropout):
             layer.rate = 0
-    return model
+    return clone
 
 
 def _with_gradients(
     rows: list[LayerHealth],
     uses: list[tuple[str, Any]],
     model: Model,
-    loss: losses.Loss,
+    tape: Tape,
+    wrong: LossOfPass,
     optimizer_config: dict[str, Any],
-    x: Any,
-    y: Array,
 ) -> list[LayerHealth]:
-    """The rows with one training step's gradients, and what the optimizer makes of them."""
-    clone = _calm(copies.copied(model))
-    if not clone.built:
-        copies.build(clone, x)
-    y_pred, tape = clone.forward(x, training=True)
-    wrong = _pass_loss(clone, loss, y, y_pred, tape)
-    dy = loss.backward(wrong.cache)
-    _, grads = clone.backward(dy, tape, need_dx=False, at_logits=wrong.at_logits)
-    variables = clone.trainable_variables_by_name()
+    """The rows with the gradients of this pass, and what a new optimizer makes of them."""
+    dy = wrong.loss.backward(wrong.cache)
+    _, grads = model.backward(dy, tape, need_dx=False, at_logits=wrong.at_logits)
+    variables = model.trainable_variables_by_name()
     before = {key: v.numpy() for key, v in variables.items()}
     if grads:
         with np.errstate(all="ignore"):
             optimizers.get(optimizer_config).apply(dict(grads), variables)
     keys = {id(v): key for key, v in variables.items()}
     found = []
-    for row, (_, entry) in zip(rows, _uses(tape)):
+    for row, (_, entry) in zip(rows, uses):
         own = [keys[id(v)] for v in entry.layer.weights_list if id(v) in keys]
         if own:
             largest = max(own, key=lambda key: before[key].size)
@@ -607,8 +601,8 @@ def _check_dead(rows: list[LayerHealth], examples: int) -> Check:
 def _check_activations(rows: list[LayerHealth]) -> Check:
     name = "activations"
     # A softmax's or sigmoid's spread says how sure it is, not how large the numbers are.
-    watched = [row for row in rows if row.kind not in ("Softmax", "Rescaling", "InputLayer")]
-    watched = watched or rows
+    # And the last layer may well start with weights of 0.
+    watched = [row for row in rows[:-1] if row.kind not in ("Softmax", "Rescaling")] or rows
     low, high = (f(watched, key=lambda row: row.std) for f in (min, max))
     measured = f"std {show.number(low.std)} ({low.name}) … {show.number(high.std)} ({high.name})"
     if low.std == 0:
@@ -650,6 +644,15 @@ def _check_gradients(rows: list[LayerHealth]) -> Check:
             name, "problem", measured, "Gradients are not finite: the first step breaks the model."
         )
     silent = [row.name for row in learning if not row.gradient]
+    zeros = [row.name for row in learning if row.relative is None and row.gradient]
+    if silent and zeros:
+        return Check(
+            name,
+            "look",
+            f"none arrives at {_worst(silent)}",
+            f"The weights of {_worst(zeros)} are all 0 and let none pass; after the first step "
+            "they are not. Random weights start faster.",
+        )
     if silent:
         return Check(
             name,
@@ -667,13 +670,14 @@ def _check_gradients(rows: list[LayerHealth]) -> Check:
         )
     compared = [row for row in learning if row.relative]
     largest = max((row.relative or 0.0 for row in compared), default=0.0)
-    faint = [row.name for row in compared if (row.relative or 0.0) < VANISHING * largest]
+    limit = max(VANISHING * largest, NO_GRADIENT)
+    faint = [row.name for row in compared if (row.relative or 0.0) < limit]
     if faint:
         return Check(
             name,
             "look",
             f"{measured}; faint at {_worst(faint)}",
-            "Vanishing: next to the others these layers hardly learn; ReLU in place of sigmoid or "
+            "Vanishing: these layers hardly learn; ReLU in place of sigmoid or "
             "tanh, BatchNormalization, or a residual Add help.",
         )
     return Check(name, "ok", measured, "Every layer hears from the loss.")
@@ -681,7 +685,7 @@ def _check_gradients(rows: list[LayerHealth]) -> Check:
 
 def _check_steps(rows: list[LayerHealth], optimizer_config: dict[str, Any]) -> Check:
     name = "step / weights"
-    moved = [(row.name, row.step) for row in rows if row.step is not None]
+    moved = [(row.name, row.step) for row in rows if row.step is not None and row.gradient]
     who = _optimizer_text(optimizer_config)
     if not moved:
         return Check(name, "skipped", "no weights move", "Nothing learns, or all weights are 0.")
@@ -727,11 +731,11 @@ class _Watch(Callback):
         self.losses.append(float((logs or {})["loss"]))
         if self.losses[-1] <= self.goal or not math.isfinite(self.losses[-1]):
             self.model.stop_training = True
-        if self._bar is None and time.monotonic() - self._started > 2 and sys.stderr.isatty():
-            from rich.console import Console
+        long = time.monotonic() - self._started > 2
+        if self._bar is None and long and progress_for("auto") is not None:
             from rich.progress import Progress
 
-            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar = Progress(transient=True)
             self._bar.start()
             self._task = self._bar.add_task(self.title, total=self.steps)
         if self._bar is not None:
@@ -751,9 +755,7 @@ def _learn(
     goal: float,
     steps: int,
 ) -> list[float]:
-    clone = _calm(copies.copied(model))
-    if not clone.built:
-        copies.build(clone, x)
+    clone = _calm_copy(model, x)
     clone.compile(optimizers.get(optimizer_config), loss)
     watch = _Watch(goal, steps, f"Learning {len(y)} examples by heart")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -824,6 +826,14 @@ def _check_tiny(
                 f"{who} does not learn them in {steps} steps, Adam(learning_rate=0.001) does in "
                 f"{len(other)}: the learning rate is too small or too large.",
             )
+    if found[-1] <= least + SLOW * (start - least):
+        return Check(
+            name,
+            "look",
+            measured,
+            f"{who} learns them, but slowly: more steps, a larger learning rate or more units "
+            "will do.",
+        )
     return Check(
         name,
         "problem",

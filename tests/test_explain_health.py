@@ -1,0 +1,436 @@
+"""The training-health check: what is healthy passes, each illness is named, nothing is changed."""
+
+import math
+from unittest import mock
+
+import numpy as np
+import pytest
+
+import minicnn as keras
+from minicnn import layers, losses, optimizers, seeding
+from minicnn.explain import health
+from minicnn.layers.base import _name_counts
+
+CLASSES = 4
+CHECKS = (
+    "weights", "inputs", "output and loss", "initial loss", "dead ReLUs", "activations",
+    "gradients", "step / weights", "tiny batch",
+)  # fmt: skip
+
+
+def pictures(count=24, seed=0):
+    """Pixels 0 to 255 with a brightness for each class; sorted by class, as folders are."""
+    y = np.repeat(np.arange(CLASSES), count // CLASSES)
+    noise = np.random.default_rng(seed).integers(0, 120, (count, 10, 10, 3))
+    x = noise + 45 * y[:, None, None, None]
+    return x.astype("float32"), y
+
+
+def network(
+    *first, units=CLASSES, last="softmax", activation="relu", initializer="glorot_uniform", deep=1
+):
+    keras.utils.set_random_seed(0)
+    hidden = [
+        layers.Dense(12, activation=activation, kernel_initializer=initializer, name=f"hidden_{i}")
+        for i in range(deep)
+    ]
+    conv = layers.Conv2D(6, 3, activation=activation, kernel_initializer=initializer, name="conv")
+    return keras.Sequential(
+        [
+            keras.Input((10, 10, 3)),
+            *first,
+            conv,
+            layers.Flatten(),
+            *hidden,
+            layers.Dense(units, activation=last, name="end"),
+        ]
+    )
+
+
+def compiled(*first, loss="sparse_categorical_crossentropy", optimizer="adam", **options):
+    model = network(*first, **options)
+    model.compile(optimizer, loss)
+    return model
+
+
+SCALED = layers.Rescaling(1 / 127.5, -1)
+
+
+# -- the healthy ----------------------------------------------------------------------------------
+
+
+def test_a_healthy_network():
+    report = health(compiled(SCALED), *pictures())
+    assert report.passed
+    assert {check.name: check.verdict for check in report.checks} == dict.fromkeys(CHECKS, "ok")
+    assert report.verdict == "Healthy: nothing found that would keep it from learning."
+    assert all(check.sentence.endswith(".") for check in report.checks)
+
+
+@pytest.mark.parametrize(
+    ("loss", "units", "last", "kind"),
+    [
+        ("sparse_categorical_crossentropy", 4, "softmax", "numbers"),
+        ("categorical_crossentropy", 4, "softmax", "one-hot"),
+        (losses.SparseCategoricalCrossentropy(from_logits=True), 4, None, "numbers"),
+        (losses.CategoricalCrossentropy(True, label_smoothing=0.2), 4, None, "one-hot"),
+        (losses.CategoricalCrossentropy(True, reduction="sum"), 4, None, "one-hot"),
+        ("binary_crossentropy", 1, "sigmoid", "two"),
+        (losses.BinaryCrossentropy(from_logits=True), 1, None, "two"),
+        (losses.BinaryCrossentropy(label_smoothing=0.1), 1, "sigmoid", "column"),
+    ],
+)
+def test_the_initial_loss_of_zero_weights_is_that_of_guessing(loss, units, last, kind):
+    model = compiled(SCALED, loss=loss, units=units, last=last)
+    model.get_layer("end").set_weights([np.zeros((12, units)), np.zeros(units)])
+    x, y = pictures()
+    y = {"numbers": y, "one-hot": np.eye(4)[y], "two": y % 2, "column": y[:, None] % 2}[kind]
+    report = health(model, x, y)
+    value, guess = (2, "log 2") if units == 1 else (4, "log 4")
+    expected = f"{math.log(value):.3f}; guessing costs {math.log(value):.3f} = {guess}"
+    assert report["initial loss"] == (
+        "initial loss", "ok", expected, report["initial loss"].sentence
+    )  # fmt: skip
+    assert report["output and loss"].verdict == "ok"
+    assert report["tiny batch"].verdict in ("ok", "look"), str(report)
+    # The last layer alone hears from the loss in the first step; it is no problem.
+    assert report.passed
+    assert report["gradients"].measured == "none arrives at conv, hidden_0"
+    assert "weights of end are all 0" in report["gradients"].sentence
+
+
+def test_the_layers_numbers_by_hand():
+    """One unit, w = 2, on x = 1 and x = 3: y = 2 and 6; sigmoid cross-entropy, targets 0 and 1."""
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, name="one")])
+    model.set_weights([[[2.0]], [0.0]])
+    model.compile(optimizers.SGD(0.1), losses.BinaryCrossentropy(from_logits=True))
+    (row,) = health(model, np.array([[1.0], [3.0]]), np.array([0, 1])).layers
+    p = 1 / (1 + np.exp(-np.array([2.0, 6.0])))
+    dw = (p[0] * 1 + (p[1] - 1) * 3) / 2
+    db = (p[0] + p[1] - 1) / 2
+    assert (row.name, row.kind, row.output_shape, row.dead) == ("one", "Dense", (2, 1), None)
+    assert (row.mean, row.std) == (4, 2)
+    assert row.gradient == pytest.approx(math.hypot(dw, db), rel=1e-5)
+    assert row.relative == pytest.approx(abs(dw) / 2, rel=1e-5)
+    assert row.step == pytest.approx(0.1 * abs(dw) / 2, rel=1e-5)
+
+
+# -- the ill --------------------------------------------------------------------------------------
+
+
+def test_a_dead_network():
+    model = compiled(SCALED)
+    model.get_layer("conv").set_weights([np.zeros((3, 3, 3, 6)), np.full(6, -1.0)])
+    report = health(model, *pictures())
+    assert not report.passed
+    assert report["dead ReLUs"].verdict == "problem"
+    assert "conv" in report["dead ReLUs"].measured
+    assert report["activations"].verdict == "problem"
+    assert report["gradients"].verdict == "problem"
+    assert "none arrives at conv" in report["gradients"].measured
+    assert report["tiny batch"].verdict == "problem"
+    dead = {row.name: row.dead for row in report.layers if row.dead is not None}
+    assert dead == {"conv": 1, "hidden_0": 1}  # behind zeros, and with zero biases
+
+
+def test_some_dead_units_are_counted():
+    model = compiled(SCALED)
+    kernel, bias = model.get_layer("conv").get_weights()
+    bias[:4] = -1000
+    model.get_layer("conv").set_weights([kernel, bias])
+    report = health(model, *pictures())
+    assert next(row.dead for row in report.layers if row.name == "conv") == pytest.approx(4 / 6)
+    assert report["dead ReLUs"].verdict == "look"
+    assert "67%, in conv" in report["dead ReLUs"].measured
+
+
+def test_pixels_without_rescaling():
+    report = health(compiled(), *pictures())
+    assert report["inputs"].verdict == "look"
+    assert "put Rescaling(1/255) first" in report["inputs"].sentence
+    assert health(compiled(layers.BatchNormalization()), *pictures())["inputs"].verdict == "ok"
+
+
+def test_pixels_divided_twice():
+    x, y = pictures()
+    report = health(compiled(layers.Rescaling(1 / 255)), x / 255, y)
+    assert report["inputs"].verdict == "look"
+    assert "divided by 255 twice" in report["inputs"].sentence
+
+
+def test_inputs_that_are_all_the_same():
+    x, y = pictures()
+    report = health(compiled(SCALED), np.ones_like(x), y)
+    assert report["inputs"].verdict == "problem"
+    assert report["tiny batch"].verdict == "problem"  # the same picture with different labels
+
+
+def test_scores_taken_for_probabilities():
+    report = health(compiled(SCALED, last=None), *pictures())
+    assert report["output and loss"].verdict == "problem"
+    assert "SparseCategoricalCrossentropy(from_logits=True)" in report["output and loss"].sentence
+
+
+def test_probabilities_taken_for_scores():
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    report = health(compiled(SCALED, loss=loss), *pictures())
+    assert report["output and loss"].verdict == "look"  # as in Keras, the loss sees through it
+    model = network(SCALED)
+    x = layers.Reshape((CLASSES,))(model.outputs[0])  # and here it can't
+    model = keras.Model(model.inputs, x)
+    model.compile("adam", loss)
+    report = health(model, *pictures())
+    assert report["output and loss"].verdict == "problem"
+    assert "softmax twice" in report["output and loss"].sentence
+
+
+def test_softmax_of_one_unit():
+    x, y = pictures()
+    report = health(
+        compiled(SCALED, units=1, loss="categorical_crossentropy"), x, np.ones((len(y), 1))
+    )
+    assert report["output and loss"].verdict == "problem"
+    assert "BinaryCrossentropy" in report["output and loss"].sentence
+
+
+def test_weights_that_are_too_large():
+    report = health(
+        compiled(SCALED, initializer=keras.initializers.RandomNormal(0, 30)), *pictures()
+    )
+    assert report["initial loss"].verdict == "look"
+    assert report["activations"].verdict == "look"
+    assert "grow" in report["activations"].sentence
+    assert report["gradients"].verdict == "look"
+    assert "Exploding" in report["gradients"].sentence
+
+
+def test_signals_that_fade():
+    model = compiled(SCALED, initializer=keras.initializers.RandomNormal(0, 3e-3), deep=2)
+    report = health(model, *pictures())
+    assert report["activations"].verdict == "look"
+    assert "fade" in report["activations"].sentence
+
+
+def test_gradients_that_vanish():
+    model = compiled(SCALED, activation="sigmoid", deep=12)
+    report = health(model, *pictures())
+    assert report["gradients"].verdict == "look"
+    assert "Vanishing" in report["gradients"].sentence
+    assert "faint at conv" in report["gradients"].measured
+    # The same with ReLUs hears well.
+    assert health(compiled(SCALED, deep=12), *pictures())["gradients"].verdict == "ok"
+
+
+def test_a_learning_rate_that_is_too_small():
+    report = health(compiled(SCALED, optimizer=optimizers.SGD(1e-6)), *pictures())
+    assert report["step / weights"].verdict == "look"
+    assert "larger learning rate" in report["step / weights"].sentence
+    assert report["tiny batch"].verdict == "look"
+    assert "Adam(learning_rate=0.001) does" in report["tiny batch"].sentence
+    assert report.passed
+
+
+def test_a_learning_rate_that_is_too_large():
+    report = health(compiled(SCALED, optimizer=optimizers.SGD(1e8)), *pictures())
+    assert report["step / weights"].verdict == "look"
+    assert "smaller learning rate" in report["step / weights"].sentence
+    assert report["tiny batch"].verdict != "ok"
+
+
+def test_nan_weights_are_named_and_nothing_else_is_tried():
+    model = compiled(SCALED)
+    model.get_layer("end").set_weights([np.full((12, 4), np.nan), np.zeros(4)])
+    report = health(model, *pictures())
+    assert not report.passed
+    assert [check.name for check in report.checks] == ["weights"]
+    assert report["weights"].measured == "NaN or infinity in end/kernel"
+
+
+def test_nan_inputs_are_named():
+    x, y = pictures()
+    x[3, 2, 1, 0] = np.nan
+    report = health(compiled(SCALED), x, y)
+    assert (report["inputs"].verdict, report["inputs"].measured) == ("problem", "NaN or infinity")
+
+
+def test_numbers_that_overflow_are_found_where_they_do():
+    model = compiled(SCALED)
+    model.get_layer("conv").set_weights([np.full((3, 3, 3, 6), 1e38), np.zeros(6)])
+    report = health(model, *pictures())
+    assert not report.passed
+    assert report["activations"].measured == "NaN or infinity after conv"
+
+
+def test_a_network_that_answers_before_it_learns():
+    """Trained weights in a model that has made no step here."""
+    model = compiled(SCALED)
+    x, y = pictures()
+    model.fit(x, y, epochs=60, verbose=0)
+    fresh = compiled(SCALED)
+    fresh.set_weights(model.get_weights())
+    report = health(fresh, x, y)
+    assert report["initial loss"].verdict == "look"
+    assert "trained weights" in report["initial loss"].sentence
+    assert "trained for 60 steps already" in health(model, x, y)["initial loss"].sentence
+
+
+# -- models and data of other kinds ---------------------------------------------------------------
+
+
+def test_nested_and_frozen_models():
+    inner = keras.Sequential(
+        [keras.Input((10, 10, 3)), layers.Conv2D(3, 3, activation="relu", name="inside")],
+        name="base",
+    )
+    inner.trainable = False
+    inputs = keras.Input((10, 10, 3))
+    x = layers.Flatten()(inner(SCALED(inputs)))
+    model = keras.Model(inputs, layers.Dense(4, activation="softmax", name="end")(x))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    report = health(model, *pictures())
+    rows = {row.name: row for row in report.layers}
+    assert rows["base/inside"].dead is not None
+    assert rows["base/inside"].gradient is None
+    assert rows["end"].gradient > 0
+    model.trainable = False
+    frozen = health(model, *pictures())
+    assert frozen["tiny batch"].verdict == frozen["gradients"].verdict == "skipped"
+
+
+def test_a_model_that_is_not_built_stays_so():
+    model = keras.Sequential([layers.Flatten(), layers.Dense(4, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x, y = pictures()
+    assert health(model, x / 255, y).passed
+    assert not model.built
+
+
+def test_examples_come_from_all_over_sorted_data():
+    """A data set's first examples are often of one class: those would be learned too easily."""
+    x, y = pictures(400)
+    seen = []
+
+    class Spy(losses.SparseCategoricalCrossentropy):
+        def forward(self, y_true, *args, **kwargs):
+            seen.append(np.asarray(y_true))
+            return super().forward(y_true, *args, **kwargs)
+
+    report = health(compiled(SCALED, loss=Spy()), x, y)
+    assert "32 examples" in report.title
+    assert len(seen[0]) == 32
+    assert set(seen[0].tolist()) == set(range(CLASSES))
+    assert {len(targets) for targets in seen} == {32, 8}
+    assert all(len(set(targets.tolist())) == CLASSES for targets in seen)
+
+
+def test_a_data_set_gives_its_first_batch():
+    x, y = pictures()
+    batches = [(x[:10], y[:10]), (x[10:], y[10:])]
+    assert "10 examples" in health(compiled(SCALED), (batch for batch in batches)).title
+
+
+def test_loss_and_optimizer_may_be_given():
+    report = health(network(SCALED), *pictures(), loss="sparse_categorical_crossentropy")
+    assert "SparseCategoricalCrossentropy, Adam(learning_rate=0.001)" in report.title
+    report = health(
+        compiled(SCALED), *pictures(), loss="sparse_categorical_crossentropy",
+        optimizer=optimizers.SGD(0.05),
+    )  # fmt: skip
+    assert "SGD(learning_rate=0.05)" in report.title
+
+
+def test_dropout_does_not_keep_a_batch_from_being_learned():
+    model = compiled(SCALED, layers.Dropout(0.9))
+    assert health(model, *pictures())["tiny batch"].verdict == "ok"
+    assert model.layers[1].rate == 0.9
+
+
+# -- the user's own stays as it is ----------------------------------------------------------------
+
+
+def test_nothing_of_the_users_is_touched():
+    model = compiled(SCALED, layers.BatchNormalization(), layers.Dropout(0.5))
+    x, y = pictures()
+    model.fit(x, y, epochs=2, verbose=0)
+    loss, optimizer = model.loss, model.optimizer
+    before, x_before, y_before = model.get_weights(), x.copy(), y.copy()
+    state = [v.copy() for _, slots in optimizer._state.values() for v in slots.values()]
+    iterations, reduction = optimizer.iterations, loss.reduction
+    randomness = seeding.default_generator().bit_generator.state
+    names, uses = dict(_name_counts), [len(layer.nodes) for layer in model.layers]
+    first = health(model, x, y)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert np.array_equal(x, x_before)
+    assert np.array_equal(y, y_before)
+    assert (model.loss, model.optimizer) == (loss, optimizer)
+    assert (optimizer.iterations, loss.reduction) == (iterations, reduction)
+    after = [v for _, slots in optimizer._state.values() for v in slots.values()]
+    assert all(np.array_equal(a, b) for a, b in zip(state, after, strict=True))
+    assert seeding.default_generator().bit_generator.state == randomness
+    assert dict(_name_counts) == names
+    assert [len(layer.nodes) for layer in model.layers] == uses
+    assert not model.stop_training
+    assert str(health(model, x, y)) == str(first)
+
+
+def test_the_check_is_short(capsys):
+    """At most so many steps, and silent where nobody watches."""
+    steps = []
+
+    class Counting(optimizers.SGD):
+        def apply(self, *args):
+            steps.append(1)
+            super().apply(*args)
+
+    with mock.patch.object(optimizers, "get", side_effect=lambda config: Counting(1e-6)):
+        health(compiled(SCALED), *pictures(), steps=7)
+    assert len(steps) == 1 + 7 + 7  # the measured one, its own optimizer's, and Adam's in its place
+    assert capsys.readouterr() == ("", "")
+
+
+# -- how it looks, and what it refuses ------------------------------------------------------------
+
+
+def test_the_tables():
+    report = health(compiled(), *pictures())
+    text = str(report)
+    assert 'Training health of Sequential "' in text
+    for part in (*CHECKS, "✓", "!", "to look at (!)", "conv", "8×8×6", "dead ReLUs", "gradient"):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 120
+    assert repr(report) == text
+
+
+def test_html_escapes_names():
+    model = keras.Sequential(
+        [keras.Input((10, 10, 3)), SCALED, layers.Flatten(), layers.Dense(4, name="<script>")],
+        name="<b>",
+    )
+    model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True))
+    html = health(model, *pictures())._repr_html_()
+    assert "<script>" not in html
+    assert "<b>" not in html
+    assert "&lt;script&gt;" in html
+    assert html.count("<table") == 2
+
+
+def test_what_health_refuses():
+    x, y = pictures()
+    with pytest.raises(TypeError, match=r"health expects a model\. Received Dense"):
+        health(layers.Dense(2), x, y)
+    with pytest.raises(ValueError, match="compile the model with a loss first"):
+        health(network(SCALED), x, y)
+    with pytest.raises(ValueError, match="needs targets y"):
+        health(compiled(SCALED), x)
+    with pytest.raises(ValueError, match="steps to be an integer >= 1"):
+        health(compiled(SCALED), x, y, steps=0)
+    with pytest.raises(ValueError, match="one entry per example"):
+        health(compiled(SCALED), x, y[1:])
+    with pytest.raises(ValueError, match="the data have no batches"):
+        health(compiled(SCALED), (batch for batch in []))
+    with pytest.raises(ValueError, match="class numbers from 0 to 3"):
+        health(compiled(SCALED), x, y + 1)
+    with pytest.raises(ValueError, match=r"expects x\.shape"):
+        health(compiled(SCALED), x[:, 1:], y)
+    with pytest.raises(KeyError, match="No check 'loss'"):
+        health(compiled(SCALED), x, y)["loss"]
