@@ -87,7 +87,14 @@ def numbers(x: Any, names: Sequence[str] = (), title: str = "", digits: int = 0)
         bound = max(float(np.abs(array).max()), 1e-9)
         axes.imshow(array, "RdBu_r", vmin=-1.6 * bound, vmax=1.6 * bound)  # pale, to be read
         for (row, column), value in np.ndenumerate(array):
-            axes.text(column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=9)
+            axes.text(
+                column,
+                row,
+                f"{round(float(value), digits) + 0.0:.{digits}f}",
+                ha="center",
+                va="center",
+                fontsize=9,
+            )
         axes.set_xticks(range(array.shape[1]))
         axes.set_yticks(range(array.shape[0]))
         axes.tick_params(length=0, labelsize=7, colors="grey")

@@ -116,8 +116,9 @@ lesson.show(figure)
 
 # %% [markdown]
 # The six probabilities add up to 1, whatever comes in. The network must divide its belief among
-# what it knows; it cannot say "none of these". The same happens with the big networks: ImageNet's
-# 1000 classes have a "jersey" but no t-shirt, so a t-shirt is called a jersey.
+# what it knows; it cannot say "none of these". The big networks are no different. ImageNet's 1000
+# classes were not chosen for our shop: "jersey" is the one for T-shirts, too, and none is called
+# "dress".
 #
 # Its answers are not stupid, though: t-shirts become shirts, shorts become pants. It knows sleeves
 # and legs. Lesson 5 builds on that.
@@ -145,7 +146,7 @@ lesson.show(plots.feature_maps(trace, "block4_conv", most=24))
 # ## The big one, with a network connection
 #
 # Xception has seen more than a million photos of 1000 classes (ImageNet). Its weights are a file of
-# 92 MB, which is why this cell is text. Run it when you are online, with a photo of your own:
+# 92 MB, so this cell is text. Run it when you are online, with a photo of your own:
 #
 # ```python
 # from minicnn.applications.xception import Xception, decode_predictions, preprocess_input

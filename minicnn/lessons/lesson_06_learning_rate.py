@@ -5,7 +5,7 @@
 #
 # Training is going downhill in the fog. The *gradient* says which way is up; you take a step the
 # other way. The **learning rate** is how long the step is, and it is the one knob that can ruin
-# everything. So it is the first that one turns.
+# everything. So it is the one to turn first.
 
 # %%
 import numpy as np
@@ -134,8 +134,8 @@ for rate in (0.01, 0.1):
 # ## What Adam does with the rate
 #
 # Plain gradient descent multiplies rate and gradient, so a steep slope means a giant step. *Adam*
-# divides the gradient by its usual size first. Its first step has the length of the learning rate,
-# whatever the gradient.
+# first divides each weight's gradient by its usual size. So its first step is as long as the
+# learning rate, whatever the gradient.
 #
 # **Before you run this:** three weights with gradients 0.001, 1 and −1000, and rate 0.01. Where
 # does each optimizer move them, from 0?

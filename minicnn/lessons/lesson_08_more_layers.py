@@ -115,7 +115,7 @@ print("largest difference between two layers and one:", difference)
 # Nothing: they are the same function. Doing (x @ w1) @ w2 is doing x @ (w1 @ w2). Without something
 # bent between them, any stack of layers collapses into one. The ReLU is the bend.
 #
-# How much can one bend do? Here a head learns the rule "exactly one of the two numbers is large",
+# How much can one bend do? Here a head learns the rule "exactly one of two numbers is positive",
 # which no single layer can.
 #
 # **Before you run this:** which of the three heads finds the rule?

@@ -36,7 +36,7 @@ print(f"{loops.multiplications:,} multiplications")
 # %% [markdown]
 # Five million, for one layer and one small picture. A processor can multiply 8 or 16 pairs of
 # numbers in a single instruction, if they lie side by side in memory; a Python loop touches them
-# one by one, thousands of instructions apart. So half of the answer is: *lay out the numbers well*.
+# one by one, hundreds of instructions apart. So half of the answer is: *lay out the numbers well*.
 #
 # ## First trick: make it a matrix product
 #
@@ -97,7 +97,8 @@ print(f"x: {x.nbytes / 1024:.0f} KB, its matrix: {im2col.memory / 1024:.0f} KB")
 #
 # **Before you go on:** that is six multiplications. Can it be done with fewer?
 #
-# Shmuel Winograd found a way with four (1980):
+# Shmuel Winograd found a way with four (1980; Andrew Lavin and Scott Gray brought it to CNNs in
+# 2015):
 #
 # ```
 # m1 = (d0 − d2) · g0                      m2 = (d1 + d2) · (g0 + g1 + g2)/2
