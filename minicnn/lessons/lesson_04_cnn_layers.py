@@ -209,6 +209,13 @@ print(why)
 # %% [markdown]
 # (Only one thread of thousands: the last column says how much of each sum it is.)
 #
+# All of this is also a page to click through, with every window and every sum: open `shirt.html` in
+# a browser. It needs no network, so you can mail it to a friend.
+
+# %%
+trace.to_html("shirt.html", class_names=known)
+
+# %% [markdown]
 # ## Exercises
 #
 # **1.** How many parameters has `Conv2D(32, 3)` that gets a colour picture? By hand; then check

@@ -150,6 +150,28 @@ print(trace.why_gradient("conv", "kernel", at=(0, 0, 0, 0)))
 print(explain.gradcheck(model, x, label))
 
 # %% [markdown]
+# Right gradients can still be useless: far too large, or too small to matter. `health` looks at a
+# network before a long training. Here somebody forgot to rescale the pixels (lesson 2).
+#
+# **Before you run this:** six classes; which loss would a network have that knows nothing? What
+# will this one have, with pixels up to 255? And its gradients?
+
+# %%
+careless = keras.Sequential(
+    [
+        keras.Input((64, 64, 3)),
+        layers.Conv2D(8, 3, activation="relu"),
+        layers.MaxPooling2D(4),
+        layers.Flatten(),
+        layers.Dense(6),
+    ]
+)
+careless.compile(keras.optimizers.SGD(0.1), keras.losses.CategoricalCrossentropy(from_logits=True))
+network = keras.models.load_model(PRETRAINED, compile=False)
+known = network.metadata["class_names"]
+print(explain.health(careless, *lesson.photos("train", known, 4)))
+
+# %% [markdown]
 # ## A step of training is four lines
 #
 # This is what `fit` does, again and again.
@@ -177,8 +199,6 @@ lesson.show(draw.lines({"loss": losses}, title="Twenty steps by hand", x_label="
 # **Before you run this:** for a pair of pants: will it be the cloth, the edges, or the wall behind?
 
 # %%
-network = keras.models.load_model(PRETRAINED, compile=False)
-known = network.metadata["class_names"]
 pictures, labels = lesson.photos("test", known)
 some = [known.index(kind) * 20 + 4 for kind in ("dress", "hat", "pants", "shirt")]
 batch = keras.applications.xception.preprocess_input(pictures[some])
