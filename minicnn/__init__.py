@@ -6,13 +6,14 @@ Start at `minicnn.naive` for the formulas, at `minicnn.layers` for the layers, a
 for how a network runs forward and backward, and at `minicnn.training` for how it learns.
 """
 
+from typing import TYPE_CHECKING
+
 from minicnn import (
     activations,
     applications,
     callbacks,
     config,
     datasets,
-    explain,
     functional,
     initializers,
     layers,
@@ -26,8 +27,14 @@ from minicnn import (
     saving,
     utils,
 )
+from minicnn.insight import inside
 from minicnn.layers import Input, KerasTensor, Layer
 from minicnn.model import Model, Sequential
+
+if TYPE_CHECKING:
+    from minicnn import explain  # imported when it is first asked for: `missing` sees to that
+
+inside.where = "minicnn.explain.inside"
 
 __version__ = "0.1.0"
 

@@ -9,8 +9,9 @@ that takes is here, so that the tables stand in one place and modules and classe
 """
 
 import difflib
+import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
@@ -182,10 +183,15 @@ OF_OBJECTS: dict[type, Mapping[str, str]] = {
 }
 
 
-def install(module: ModuleType, instead: Mapping[str, str]) -> None:
-    """Give the module its `__getattr__`: an `AttributeError` in a sentence."""
+def install(module: ModuleType, instead: Mapping[str, str], later: Sequence[str] = ()) -> None:
+    """Give the module its `__getattr__`: an `AttributeError` in a sentence.
+
+    Modules in it that are named in `later` are imported when they are first asked for.
+    """
 
     def explain(name: str) -> Any:
+        if name in later:
+            return importlib.import_module(f"{module.__name__}.{name}")
         if name.startswith("_"):
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
         full = f"{module.__name__}.{name}"
@@ -242,7 +248,7 @@ def _public_names(module: ModuleType) -> list[str]:
 
 for _module, _instead in INSTEAD.items():
     install(_module, _instead)
-install(sys.modules["minicnn"], TOP)
+install(sys.modules["minicnn"], TOP, later=["explain"])
 _EXPLAINED = {"minicnn", *(module.__name__ for module in INSTEAD)}
 sys.meta_path.append(Finder)
 Layer.__getattr__ = explain_attribute  # type: ignore[attr-defined]

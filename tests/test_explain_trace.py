@@ -449,6 +449,26 @@ def test_the_branches_of_a_graph_are_covered(trace: Trace) -> None:
     assert trace.perturb("add", at=(5, 5)).agrees
 
 
+def test_branches_that_look_to_different_sides() -> None:
+    """One branch is shifted down and right by two, the other not: the sum sees both."""
+    minicnn.utils.set_random_seed(0)
+    inputs = minicnn.Input((9, 8, 1))
+    x = layers.Conv2D(1, 1, name="base")(inputs)
+    shifted = layers.ZeroPadding2D(((2, 0), (2, 0)))(x)
+    still = layers.ZeroPadding2D(((0, 2), (0, 2)))(x)
+    for order in ([shifted, still], [still, shifted]):
+        model = minicnn.Model(inputs, layers.Add(name="sum")(order))
+        trace = model.trace(np.random.default_rng(0).normal(size=(1, 9, 8, 1)))
+        seen = trace.receptive_field("sum", at=(5, 6))
+        assert (seen.rows, seen.cols) == ((3, 5), (4, 6))
+        assert seen.formula is not None
+        assert seen.formula[0].pixels(5) == (3, 5)
+        moved = trace.perturb("sum", at=(5, 6))
+        assert (moved.rows, moved.cols) == ((3, 5), (4, 6))  # and none between
+        assert moved.reaches_all
+        assert trace.receptive_field("sum", at=(1, 7)).rows == (1, 1), "above is padding"
+
+
 # -- the table -------------------------------------------------------------------------------------
 
 

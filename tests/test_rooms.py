@@ -284,6 +284,16 @@ def test_importing_minicnn_loads_nothing_heavy() -> None:
     assert loaded & {*ONLY_IN, *LAZY, "scipy", "pandas"} == set()
 
 
+def test_explanations_are_imported_when_they_are_first_asked_for() -> None:
+    code = """
+import sys, minicnn
+assert "minicnn.explain" not in sys.modules
+assert minicnn.explain is sys.modules["minicnn.explain"]
+assert minicnn.explain.Trace
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_every_module_imports_without_keras() -> None:
     """Also those that `import minicnn` leaves alone: check, cli, plots, the kernels."""
     statement = "\n".join(f"import {module}" for module in MODULES if "__main__" not in module)

@@ -26,13 +26,9 @@ from minicnn.explain.field import Seen
 from minicnn.explain.gradcheck import GradientCheck, gradcheck
 from minicnn.explain.gradients import Asked, GradientSum, gradient_of
 from minicnn.explain.health import Health, health
-from minicnn.explain.inside import Inside
 from minicnn.explain.path import Link, Path
 from minicnn.explain.trace import Moved, Trace
 from minicnn.explain.ways import compare_algorithms, convolution_steps
-from minicnn.insight import inside
-
-inside.bodies = Inside
 
 __all__ = [
     "Asked",

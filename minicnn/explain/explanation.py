@@ -215,7 +215,8 @@ class Explanation:
         ]
         if self.bias or (getattr(self.layer, "use_bias", False) and self.what == "y"):
             rows += [["+ bias", "", show.number(self.bias, exact)]]
-            rows += [["= total", "", show.number(self.total, exact)]]
+            name = "= total" if self.layer.activation == "linear" else "= z, the total"
+            rows += [[name, "", show.number(self.total, exact)]]
         for name, formula, value, _ in self.steps:
             rows.append([name, f"= {formula}" if formula else "", show.number(value, exact)])
         rows.append([self._said(), "", show.number(self.value, exact)])

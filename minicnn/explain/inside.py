@@ -24,7 +24,7 @@ _MOST_FILTERS = 8  # of one kernel, in a notebook
 
 
 class Inside:
-    """The bodies of what lower floors declare (`layers.base.inside`)."""
+    """The bodies of what lower floors declare; `minicnn.insight` finds them."""
 
     @staticmethod
     def explain(layer: Layer, x: Any, at: Any, example: int, training: bool) -> Explanation:

@@ -187,7 +187,6 @@ class Trace:
         return [
             (user, number)
             for user in self.entries
-            if user.dy is not None or self.found is None
             for number, source in enumerate(user.sources)
             if source is entry
         ]
