@@ -432,8 +432,11 @@ def test_in_a_notebook_a_figure_is_displayed(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     figure = figure_module.Figure()
     figure.suptitle("A title")
-    lessons.Lesson(1).show(figure)
+    lesson, explanation = lessons.Lesson(1), object()
+    lesson.show(figure)
+    lesson.show(explanation)
     assert shown[0].startswith(b"\x89PNG")
+    assert shown[1] is explanation  # with its `_repr_html_`
     assert list(tmp_path.iterdir()) == []
 
 
@@ -525,6 +528,27 @@ def test_the_command_runs_a_lesson(tmp_path, monkeypatch, capsys):
     assert "white + np.uint8(1)" in said  # code
     assert "\n[0]\n" in said  # what it printed
     assert (tmp_path / "out" / "figures" / "lesson-02-1.png").is_file()
+
+
+def test_it_waits_for_predictions_where_somebody_sits_before_it(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    from rich.console import Console
+
+    asked = []
+
+    def enter(self, prompt):
+        asked.append(capsys.readouterr().out)
+        if len(asked) == 2:
+            raise EOFError  # the end of what was piped in is no answer, and no error
+
+    monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)}))
+    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setattr(Console, "input", enter)
+    lessons.run(2, tmp_path)
+    asks = [cell for cell in lessons.find(2).cells if library.PREDICT in cell.text]
+    assert len(asked) == len(asks)
+    assert "(64, 64, 3) float32" not in asked[0]  # the first answer comes after the question
+    assert "(64, 64, 3) float32" in asked[1]
 
 
 @pytest.mark.parametrize(

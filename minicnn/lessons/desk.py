@@ -51,11 +51,15 @@ class Lesson:
         return x, y
 
     def show(self, figure: Any) -> None:
-        """Show a figure: in the notebook, or as a file in `figures/`."""
+        """Show a figure or an explanation: in the notebook, else as a file or as text."""
         shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-        if hasattr(shell, "kernel"):  # a notebook, or an editor's interactive window
+        notebook = hasattr(shell, "kernel")  # or an editor's interactive window
+        if notebook:
             from IPython.display import Image, display
-
+        if not hasattr(figure, "savefig"):
+            (display if notebook else print)(figure)
+            return
+        if notebook:
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", dpi=110)
             display(Image(buffer.getvalue()))

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 1: The task and the data
 #
-# *Section 8.1 of the course · 10 minutes to read, 3 seconds to compute*
+# *Section 8.1 of the course · 10 minutes to read, 4 seconds to compute*
 #
 # A shop for second-hand clothes lets people upload photos. Before a photo goes online, the shop
 # wants to know what is on it: a dress, a hat, a pair of pants? Sellers choose the wrong box, or

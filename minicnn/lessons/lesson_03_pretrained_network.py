@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 3: A pretrained network
 #
-# *Section 8.3 of the course · 12 minutes to read, 3 seconds to compute*
+# *Section 8.3 of the course · 12 minutes to read, 4 seconds to compute*
 #
 # Training a network takes many pictures and patience. Somebody has done it already: let us take a
 # finished network and use it. You will see how well that works, how easily it goes wrong without

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 4: What the layers do
 #
-# *Section 8.4 of the course · 20 minutes to read, 3 seconds to compute*
+# *Section 8.4 of the course · 20 minutes to read, 5 seconds to compute*
 #
 # Lesson 3 took a network as a black box. Now we open it. By the end you can point at any number
 # inside and say where it comes from.
@@ -48,7 +48,7 @@ lesson.show(figure)
 # One number, in full:
 
 # %%
-print(convolution.explain(x, at=(1, 2, 0)))
+lesson.show(convolution.explain(x, at=(1, 2, 0)))
 
 # %% [markdown]
 # **Before you run this:** what will the same kernel say to a picture that gets *darker* to the
@@ -120,7 +120,7 @@ shirt = int(np.where(shirts, np.abs(p - 0.7), 1).argmin())  # one that it is not
 trace = network.trace(batch[shirt : shirt + 1])
 first = trace["block1_conv"].y[0, :, :, 4]
 row, column = (int(i) for i in np.unravel_index(first.argmax(), first.shape))
-print(trace.explain("block1_conv", at=(row, column, 4)))
+lesson.show(trace.explain("block1_conv", at=(row, column, 4)))
 lesson.show(draw.pictures(pictures[[shirt]], title="The picture"))
 
 # %% [markdown]
@@ -197,14 +197,13 @@ lesson.show(draw.pictures(cuts, names, "Where four filters of block 3 answer lou
 p = trace.y[0]
 winner = int(p.argmax())
 print({name: round(float(value), 3) for name, value in zip(known, p)})
-print(trace.explain("probabilities", at=winner))
+lesson.show(trace.explain("probabilities", at=winner))
 
 # %% [markdown]
 # And the whole way down, along the largest contribution of each layer, from the answer to a pixel:
 
 # %%
-why = trace.why("probabilities", at=winner)
-print(why)
+lesson.show(trace.why("probabilities", at=winner))
 
 # %% [markdown]
 # (Only one thread of thousands: the last column says how much of each sum it is.)

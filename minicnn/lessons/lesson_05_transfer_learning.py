@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 5: Transfer learning
 #
-# *Section 8.5 of the course · 15 minutes to read, 4 seconds to compute*
+# *Section 8.5 of the course · 15 minutes to read, 7 seconds to compute*
 #
 # The network of lesson 3 knows six kinds of clothing. We need four others, and we have only **eight
 # pictures** of each. Start from nothing? Or take over what it has already learned to see?

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 6: The learning rate
 #
-# *Section 8.6 of the course · 12 minutes to read, 5 seconds to compute*
+# *Section 8.6 of the course · 12 minutes to read, 4 seconds to compute*
 #
 # Training is going downhill in the fog. The *gradient* says which way is up; you take a step the
 # other way. The **learning rate** is how long the step is, and it is the one knob that can ruin

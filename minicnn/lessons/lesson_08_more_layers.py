@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 8: More layers
 #
-# *Section 8.8 of the course · 12 minutes to read, 5 seconds to compute*
+# *Section 8.8 of the course · 12 minutes to read, 4 seconds to compute*
 #
 # The head was a single `Dense` layer. What if there were one more between the features and the
 # scores? More is better, isn't it?

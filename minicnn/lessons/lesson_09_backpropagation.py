@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 9: Backpropagation
 #
-# *20 minutes to read, 3 seconds to compute*
+# *20 minutes to read, 5 seconds to compute*
 #
 # Nobody wrote the kernels of lesson 4. How does a network find them? It asks, for each of its
 # weights: *if you were a little larger, would the loss be larger or smaller, and how fast?* That is
@@ -78,7 +78,7 @@ model.compile(
 x = np.random.default_rng(3).normal(size=(1, 6, 6, 1)).astype(np.float32)
 label = np.array([1])  # the right class is number 1
 trace = model.trace(x, y=label)
-print(trace)
+lesson.show(trace)
 
 # %% [markdown]
 # ### It begins at the end: p − y
@@ -132,14 +132,14 @@ lesson.show(figure)
 # **Before you run this:** 4×4 places: 16 products. Most of them are zero. Why?
 
 # %%
-print(trace.explain_gradient("conv", "kernel", at=(0, 0, 0, 0)))
+lesson.show(trace.explain_gradient("conv", "kernel", at=(0, 0, 0, 0)))
 
 # %% [markdown]
 # The gates are closed or the place lost in the pooling: no gradient, no product. From the loss down
 # to this weight, along the largest contribution:
 
 # %%
-print(trace.why_gradient("conv", "kernel", at=(0, 0, 0, 0)))
+lesson.show(trace.why_gradient("conv", "kernel", at=(0, 0, 0, 0)))
 
 # %% [markdown]
 # ## Trust, but check
@@ -147,7 +147,7 @@ print(trace.why_gradient("conv", "kernel", at=(0, 0, 0, 0)))
 # Everyone who writes a backward pass checks it by nudging: `gradcheck` does this for every layer.
 
 # %%
-print(explain.gradcheck(model, x, label))
+lesson.show(explain.gradcheck(model, x, label))
 
 # %% [markdown]
 # Right gradients can still be useless: far too large, or too small to matter. `health` looks at a
@@ -169,7 +169,7 @@ careless = keras.Sequential(
 careless.compile(keras.optimizers.SGD(0.1), keras.losses.CategoricalCrossentropy(from_logits=True))
 network = keras.models.load_model(PRETRAINED, compile=False)
 known = network.metadata["class_names"]
-print(explain.health(careless, *lesson.photos("train", known, 4)))
+lesson.show(explain.health(careless, *lesson.photos("train", known, 4)))
 
 # %% [markdown]
 # ## A step of training is four lines

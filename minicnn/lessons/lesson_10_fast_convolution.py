@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 10: How a fast convolution works
 #
-# *15 minutes to read, 3 seconds to compute*
+# *15 minutes to read, 4 seconds to compute*
 #
 # Nearly all the time of a CNN goes into one operation. You know it from lesson 4: lay a window on
 # the picture, multiply, add up, move on. Written as loops it is simple and slow. This lesson shows
@@ -138,7 +138,7 @@ lesson.show(draw.numbers(shown, labels, "Winograd on one tile: a diagonal line",
 # **Before you run this:** which way will be farthest from the exact result?
 
 # %%
-print(explain.compare_algorithms(x, w, padding="same"))
+lesson.show(explain.compare_algorithms(x, w, padding="same"))
 
 # %% [markdown]
 # Winograd multiplies by numbers such as 1/24 and subtracts things that nearly cancel: about ten

@@ -203,7 +203,8 @@ def run(number: int, directory: str | os.PathLike[str]) -> float:
                 continue
             console.print(Syntax(cell.text, "python", theme="ansi_dark", word_wrap=True), "")
             if wait:
-                console.input("[dim]Your prediction? Enter runs the cell. [/dim]")
+                with contextlib.suppress(EOFError):
+                    console.input("[dim]Your prediction? Enter runs the cell. [/dim]")
                 wait = False
             start = time.perf_counter()
             # Blank lines before it, so that an error names the line of the file.
