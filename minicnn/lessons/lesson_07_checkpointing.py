@@ -79,17 +79,17 @@ lesson.show(history.plot(title="Fifteen restless epochs"))
 
 # %%
 checkpoint = keras.callbacks.ModelCheckpoint(
-    "checkpoints/{epoch:02d}-{val_accuracy:.3f}.keras",
+    "lesson-07/{epoch:02d}-{val_accuracy:.3f}.keras",
     monitor="val_accuracy",
     save_best_only=True,
     mode="max",
 )
-for old in Path("checkpoints").glob("*.keras"):
+for old in Path("lesson-07").glob("*.keras"):
     old.unlink()
 keras.utils.set_random_seed(0)
 model = make_model(0.2)
 model.fit(x, y, epochs=15, validation_data=validation, callbacks=[checkpoint], verbose=0)
-files = sorted(Path("checkpoints").iterdir())
+files = sorted(Path("lesson-07").iterdir())
 for file in files:
     print(file, f"{file.stat().st_size / 1024:.0f} KB")
 
