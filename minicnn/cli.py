@@ -1,4 +1,4 @@
-"""The command line: `minicnn demo`, `train`, `transfer`, `predict`, `check`, `lessons`.
+"""The command line: `minicnn demo`, `train`, `transfer`, `predict`, `explain`, `check`, `lessons`.
 
 Each command ends with exit code 0, or with one sentence on stderr and exit code 2 (130 after an
 interrupt). `minicnn COMMAND --help` explains the options.
@@ -162,26 +162,42 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     predict.add_argument("--top", type=_positive, default=3, metavar="N", help="default: 3")
-    predict.add_argument(
-        "--classes",
-        type=lambda text: text.split(","),
-        metavar="NAME,…",
-        help="the classes in order, for a model of Keras's that does not say them",
-    )
-    predict.add_argument(
-        "--image-size", type=_positive, metavar="PX", help="for a model that takes any size"
-    )
-    predict.add_argument(
-        "--input-range",
-        choices=("signed", "unit", "pixels"),
-        default="pixels",
-        help="what the model expects of a pixel: pixels, from 0 to 255, for it rescales by itself "
-        "(default); unit, from 0 to 1; signed, from -1 to 1",
-    )
+    _add_model_options(predict)
     predict.add_argument(
         "--plan", action="store_true", help="show first which layers are computed as one, and why"
     )
     predict.set_defaults(run=_predict)
+
+    explain = commands.add_parser(
+        "explain",
+        help="write a page that shows where every number of a model comes from",
+        description=(
+            "Runs the model on one photo, forward and backward, and writes an interactive page:\n"
+            "every map of every layer, every cell as the sum that it is, the gradients, and what\n"
+            "would happen if a weight or a pixel were another. One file, no network needed.\n"
+            "What is too big for it is left out, and the page says what that was."
+        ),
+        epilog="example:\n  minicnn explain runs/minicnn/model.keras photo.jpg -o page.html",
+        formatter_class=formatter,
+    )
+    explain.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
+    explain.add_argument("image", type=Path, metavar="IMAGE")
+    explain.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("page.html"),
+        metavar="HTML",
+        help="default: page.html",
+    )
+    explain.add_argument(
+        "--class",
+        dest="target",
+        metavar="NAME",
+        help="the class that the gradients' loss is for; default: the most likely one",
+    )
+    _add_model_options(explain)
+    explain.set_defaults(run=_explain)
 
     check = commands.add_parser(
         "check",
@@ -226,6 +242,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     lessons.set_defaults(run=_lessons)
     return parser
+
+
+def _add_model_options(command: argparse.ArgumentParser) -> None:
+    """What `predict` and `explain` need of a model whose file does not say it."""
+    command.add_argument(
+        "--classes",
+        type=lambda text: text.split(","),
+        metavar="NAME,…",
+        help="the classes in order, for a model of Keras's that does not say them",
+    )
+    command.add_argument(
+        "--image-size", type=_positive, metavar="PX", help="for a model that takes any size"
+    )
+    command.add_argument(
+        "--input-range",
+        choices=("signed", "unit", "pixels"),
+        default="pixels",
+        help="what the model expects of a pixel: pixels, from 0 to 255, for it rescales by itself "
+        "(default); unit, from 0 to 1; signed, from -1 to 1",
+    )
 
 
 def _add_data_options(
@@ -613,20 +649,13 @@ class _Augmentation:
 def _predict(options: argparse.Namespace) -> int:
     from minicnn import functional
     from minicnn.models import load_model
-    from minicnn.transfer import INPUT_RANGES
 
     for path in options.images:
-        if path.is_dir():
-            raise IsADirectoryError(f"{str(path)!r} is a folder; name the photos in it.")
-        if not path.exists():
-            raise FileNotFoundError(f"There is no photo {str(path)!r}.")
-    scaling = INPUT_RANGES[options.input_range]
+        _check_photo(path)
     model = load_model(options.model, compile=False)
     names = options.classes or model.metadata.get("class_names")
-    height, width = model.metadata.get("image_size") or model.input_shape[1:3]
-    if options.image_size is not None:
-        height = width = options.image_size
-    if names is None or None in (height, width):
+    size = _photo_size(model, options)
+    if names is None or size is None:
         raise ValueError(
             f"{str(options.model)!r} does not say its class names and image size, as models that "
             "minicnn wrote do: pass --classes and --image-size."
@@ -639,8 +668,7 @@ def _predict(options: argparse.Namespace) -> int:
     if options.plan:
         model.print_inference_plan()
     for path in options.images:
-        photo = _read_photo(path, (height, width), model.metadata.get("interpolation"))
-        photo = photo * np.float32(scaling["scale"]) + np.float32(scaling["offset"])
+        photo = _read_photo(path, size, model, options)
         scores = model.predict(photo[None], verbose=0)
         p = scores[0] if model.ends_in("softmax") else functional.softmax(scores)[0]
         print(f"{path}:")
@@ -649,13 +677,65 @@ def _predict(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read_photo(path: Path, size: tuple[int, int], interpolation: Any) -> np.ndarray:
+def _explain(options: argparse.Namespace) -> int:
+    from minicnn.explain import page
+    from minicnn.models import load_model
+
+    _check_photo(options.image)
+    model = load_model(options.model, compile=False)
+    shape = model.input_shape if model.built else None
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise ValueError(
+            f"{str(options.model)!r} does not take one picture, (batch, height, width, channels): "
+            f"its input is {shape}."
+        )
+    size = _photo_size(model, options)
+    if size is None:
+        raise ValueError(f"{str(options.model)!r} takes photos of any size: pass --image-size.")
+    photo = _read_photo(options.image, size, model, options)
+    target = options.target
+    path = page.build(
+        model,
+        photo[None],
+        options.output,
+        y=int(target) if target is not None and target.isdigit() else target,
+        class_names=options.classes,
+        photo=options.image,
+        title=f"{options.model.name} looks at {options.image.name}",
+    )
+    print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")
+    return 0
+
+
+def _check_photo(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder; name the photos in it.")
+    if not path.exists():
+        raise FileNotFoundError(f"There is no photo {str(path)!r}.")
+
+
+def _photo_size(model: Any, options: argparse.Namespace) -> tuple[int, int] | None:
+    """(height, width) of the photos that the model takes; None if nothing says it."""
+    if options.image_size is not None:
+        return options.image_size, options.image_size
+    height, width = model.metadata.get("image_size") or model.input_shape[1:3]
+    return None if None in (height, width) else (height, width)
+
+
+def _read_photo(
+    path: Path, size: tuple[int, int], model: Any, options: argparse.Namespace
+) -> np.ndarray:
     """A photo as the model's training photos were read: with one of Keras's two ways."""
     from minicnn.images import img_to_array, load_img, load_photo
+    from minicnn.transfer import INPUT_RANGES
 
-    if interpolation == "nearest":  # flow_from_directory
-        return img_to_array(load_img(path, target_size=size), dtype="float32")
-    return load_photo(path, size)
+    if model.metadata.get("interpolation") == "nearest":  # flow_from_directory
+        photo = img_to_array(load_img(path, target_size=size), dtype="float32")
+    else:
+        photo = load_photo(path, size)
+    scaling = INPUT_RANGES[options.input_range]
+    result: np.ndarray = photo * np.float32(scaling["scale"]) + np.float32(scaling["offset"])
+    return result
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn import Model, cli, layers, utils
+from minicnn import Model, Sequential, cli, layers, utils
 from minicnn.models import load_model
 
 
@@ -219,6 +219,7 @@ def test_values_out_of_range(photos, tmp_path, capsys, arguments, sentence):
         ["transfer", "--data", "x", "--learning-rate", "1e-3,-1"],
         ["transfer", "--data", "x", "--dropout", "nan"],
         ["predict", "model.keras"],
+        ["explain", "model.keras"],
         ["dance"],
         [],
     ],
@@ -241,6 +242,43 @@ def test_predict_with_bad_files(photos, trained, tmp_path, capsys):
     assert_fails(capsys, "text.png", "predict", model, tmp_path / "text.png")
     (tmp_path / "half.keras").write_bytes(model.read_bytes()[:500])
     assert_fails(capsys, "half.keras", "predict", tmp_path / "half.keras", image)
+
+
+def test_explain_writes_a_page(photos, trained, tmp_path, capsys):
+    image, page = photos / "test" / "night" / "1.png", tmp_path / "page.html"
+    assert run("explain", trained / "model.keras", image, "-o", page) == 0
+    assert f"Wrote {page} (" in capsys.readouterr().out
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    facts = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert facts["classes"] == ["day", "night"]
+    assert [node["type"] for node in facts["nodes"]][:3] == ["InputLayer", "Rescaling", "Conv2D"]
+    assert run("explain", trained / "model.keras", image, "-o", page, "--class", "day") == 0
+    text = page.read_text(encoding="utf-8")
+    assert json.loads(text.split('id="data">')[1].split("</script>")[0])["target"] == 0
+
+
+def test_explain_with_bad_files(photos, trained, tmp_path, capsys):
+    image, model, page = photos / "test" / "day" / "0.png", trained / "model.keras", tmp_path / "p"
+    out = ("-o", page)
+    none = tmp_path / "none.png"
+    assert_fails(capsys, f"minicnn explain: There is no photo '{none}'.", "explain", model, none)
+    assert_fails(capsys, f"'{tmp_path}' is a folder", "explain", model, tmp_path, *out)
+    assert_fails(capsys, "none.keras", "explain", tmp_path / "none.keras", image, *out)
+    (tmp_path / "text.png").write_text("no photo")
+    assert_fails(capsys, "text.png", "explain", model, tmp_path / "text.png", *out)
+    assert_fails(capsys, "no class 'noon'", "explain", model, image, *out, "--class", "noon")
+    assert_fails(capsys, "does not exist", "explain", model, image, "-o", page / "page.html")
+    Sequential([layers.Input((4,)), layers.Dense(2)]).save(tmp_path / "flat.keras")
+    assert_fails(capsys, "not take one picture", "explain", tmp_path / "flat.keras", image, *out)
+    any_size = Sequential([layers.Input((None, None, 3)), layers.GlobalMaxPooling2D()])
+    any_size.save(tmp_path / "any.keras")
+    assert_fails(capsys, "--image-size", "explain", tmp_path / "any.keras", image, *out)
+    assert run("explain", tmp_path / "any.keras", image, *out, "--image-size", 9) == 0
+    broken = load_model(model)
+    broken.layers[-1].kernel.value[:] = np.nan
+    broken.save(tmp_path / "broken.keras")
+    assert_fails(capsys, "has NaN or infinite", "explain", tmp_path / "broken.keras", image, *out)
 
 
 def test_predict_with_a_model_that_names_no_classes(photos, trained, tmp_path, capsys):
@@ -271,7 +309,10 @@ def test_an_interrupt_keeps_the_best_model_so_far(photos, tmp_path, capsys, monk
     assert load_model(tmp_path / "model.keras").metadata["class_names"] == ["day", "night"]
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["transfer"], ["predict"], ["check"]])
+COMMANDS = [[], ["demo"], ["train"], ["transfer"], ["predict"], ["explain"], ["check"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_names_every_option(command):
     """As a module, in a process of its own, and in a narrow terminal."""
     found = subprocess.run(

@@ -504,6 +504,31 @@ def test_windows_of_any_shape(data: st.DataObject) -> None:
         agrees(trace.explain_gradient(layer, what, place(array.shape, rng)))
 
 
+def test_what_winograd_rounds_is_called_rounding() -> None:
+    """Its tiles add up pixels beside the window and subtract them again: empty windows, too."""
+    rng = np.random.default_rng(0)
+    x = np.zeros((1, 16, 15, 16), np.float32)
+    x[:, 6:9, 5:9] = rng.normal(size=(1, 3, 4, 16)) * 100
+    layer = layers.Conv2D(16, 3, padding="same", name="c")
+    model = minicnn.Sequential(
+        [minicnn.Input(x.shape[1:]), layer, layers.ReLU(), layers.Flatten(), layers.Dense(3)]
+    )
+    trace = model.trace(x, y=[1], loss=losses.SparseCategoricalCrossentropy(True))
+    inexact = 0
+    for at in np.ndindex(16, 15):
+        e, g = trace.explain("c", (*at, 3)), trace.explain_gradient("c", "dx", (*at, 3))
+        agrees(e)
+        agrees(g)
+        inexact += not e.terms.product.any() and e.difference != 0
+    assert inexact, "some window of zeros gives not quite 0"
+    for at in np.ndindex(3, 3, 2, 3):
+        agrees(trace.explain_gradient("c", "kernel", at))
+    # What is no rounding is still told apart.
+    layer.kernel.assign(layer.kernel.numpy() * 1.001)
+    busy = trace.explain("c", (7, 7, 3))
+    assert abs(busy.difference) > busy.tolerance
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_pooling_with_ties(data: st.DataObject) -> None:

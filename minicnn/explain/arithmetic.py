@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import layers, shapes
+from minicnn import algorithms, layers, shapes
 from minicnn.explain import show
 from minicnn.explain.explanation import Explanation, Step, Terms, Window, exact_sum, make_terms
 from minicnn.layers import Layer
@@ -242,8 +242,11 @@ def _conv2d(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     places, values, padded = taps(x, where, range(first, first + each))
     depth = "c" if first == 0 else f"{first}+c"
     bias = f" + bias[{unit}]" if layer.use_bias else ""
+    seen, w = x[:, :, first : first + each], kernel[:, :, :, unit]
+    middle = where.rows[len(where.rows) // 2], where.cols[len(where.cols) // 2]
+    tile = tile_magnitude(layer, geometry, seen, middle, w)
     return Sum(
-        make_terms(places, values, kernel[:, :, :, unit].ravel(), padded=padded),
+        make_terms(places, values, w.ravel(), padded=padded),
         f"y{show.place(spot.at)} = Σ x[{_sliding(where, geometry.dilation)}, {depth}]·"
         f"kernel[i, j, c, {unit}]{bias}"
         + _over(i=kernel.shape[0], j=kernel.shape[1], c=each),
@@ -251,7 +254,28 @@ def _conv2d(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
         notes=_group_note(layer, first, each),
         window=where,
         grid=kernel.shape[:3],
+        magnitude=None if tile is None else tile + abs(_bias(layer, unit)),
     )  # fmt: skip
+
+
+def by_winograd(layer: Any, window: shapes.Window, dtype: np.dtype) -> bool:
+    """Whether this convolution is computed in Winograd's way."""
+    channels, filters = layer.kernel.shape[2], layer.filters // layer.groups
+    return algorithms.choose(window, dtype, channels, filters) == "winograd"
+
+
+def tile_magnitude(layer: Any, window: shapes.Window, x: Array, at: Any, w: Array) -> float | None:
+    """What Winograd's rounding depends on, where the layer is computed so; None where it is not.
+
+    Winograd adds up whole tiles, of 4×4 outputs from 6×6 pixels, and subtracts what does not belong
+    to an output: pixels next to its window cancel, but for their rounding. `x` is the example
+    (rows, columns, channels) that the kernel `w` (3, 3, channels) goes over, `at` the middle pixel.
+    """
+    if not by_winograd(layer, window, x.dtype):
+        return None
+    near = x[tuple(slice(max(i - 4, 0), i + 5) for i in at)]
+    most = np.abs(near).max(axis=(0, 1), initial=0.0).astype(np.float64)
+    return float((np.abs(w).sum(axis=(0, 1)) * most).sum())
 
 
 def _group_note(layer: Any, first: int, each: int) -> list[str]:

@@ -16,7 +16,15 @@ import numpy as np
 
 from minicnn import functional, layers, shapes
 from minicnn.explain import show
-from minicnn.explain.arithmetic import check_place, find_spot, place_window, trouble, window_of
+from minicnn.explain.arithmetic import (
+    by_winograd,
+    check_place,
+    find_spot,
+    place_window,
+    tile_magnitude,
+    trouble,
+    window_of,
+)
 from minicnn.explain.entry import TraceEntry
 from minicnn.explain.explanation import Explanation, Step, Terms, exact_sum, make_gradient_terms
 from minicnn.layers import Layer
@@ -276,9 +284,14 @@ def _conv2d_kernel(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> Gr
     geometry = window_of(layer, x.shape[1:])
     each = layer.kernel.shape[2]
     channel = unit // (layer.filters // layer.groups) * each + c
+    magnitude = None
+    if by_winograd(layer, geometry, x.dtype):  # in whose tiles every dz meets the pixels around it
+        most = np.abs(x[..., channel]).max(axis=(1, 2), initial=0.0).astype(np.float64)
+        magnitude = float((np.abs(dz[..., unit]).sum(axis=(1, 2)) * most).sum())
     return GradientSum(
         _kernel_terms(dz, x, geometry, (i, j), channel, unit),
         _kernel_formula("kernel", asked, geometry, channel, unit),
+        magnitude=magnitude,
     )
 
 
@@ -293,9 +306,13 @@ def _conv2d_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> Gradie
     def weight(i: int, j: int) -> tuple[Array, list[Any]]:
         return kernel[i, j, c, units], [(i, j, c, unit) for unit in units]
 
+    # Output (r, c) has its middle tap on this pixel: dz around it is what the turned kernel sees.
+    middle = [asked.at[axis] + geometry.before[axis] - 1 for axis in (0, 1)]
+    sent = dz[asked.example][:, :, units]
     return GradientSum(
         _pixel_terms(dz, asked, geometry, units, weight),
         _pixel_formula(asked, f"kernel[i, j, {c}, o]"),
+        magnitude=tile_magnitude(layer, geometry, sent, middle, kernel[:, :, c, units]),
     )
 
 

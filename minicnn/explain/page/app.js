@@ -1,7 +1,7 @@
 // The page's state, and what keys and buttons do to it.
-import { array, backward, forwardAsync, size } from "./engine.js";
+import { array, backward, forward, forwardAsync, size } from "./engine.js";
 import { breathe, inflate, Net } from "./net.js";
-import { offsetOf, unravel } from "./explain.js";
+import { explain, explainInput, explainWeight, offsetOf, unravel } from "./explain.js";
 import { colourPicture, count, fmt, h, theme } from "./draw.js";
 import { bench, clampAt, layerView, layout, overview, placeText } from "./views.js";
 
@@ -16,7 +16,6 @@ function createApp(net) {
   let timer = 0, said = 0, work = 0, dream = null;
   const app = { net, state };
   const backward_ = () => state.mode === "backward";
-  net.target0 = net.target;
 
   // -- drawing ---------------------------------------------------------------------------------------
 
@@ -52,8 +51,8 @@ function createApp(net) {
       net.changed ? h("button.badge", { onclick: () => app.resetChanges(), "data-focus": "badge", title: "Back to the real network" }, "What-if is on · reset") : null,
       state.busy ? h("span.busy", { role: "status" }, state.busy) : null,
       h("span.grow"),
-      h("button.quiet", { "data-focus": "theme", "aria-label": `Switch to ${theme() === "dark" ? "light" : "dark"} colours`, onclick: () => { document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark"; render(); } }, theme() === "dark" ? "☀ Light" : "☾ Dark"),
-      h("button.quiet", { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help() }, "? Help"));
+      h("button.quiet", { "data-focus": "theme", "aria-label": `Switch to ${theme() === "dark" ? "light" : "dark"} colours`, onclick: () => { document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark"; render(); } }, h("span", { "aria-hidden": "true" }, theme() === "dark" ? "☀" : "☾"), h("span.word", {}, theme() === "dark" ? " Light" : " Dark")),
+      h("button.quiet", { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help() }, "?", h("span.word", {}, " Help")));
   }
 
   function footer() {
@@ -67,7 +66,7 @@ function createApp(net) {
       h("h2", {}, "What you see"), h("p", {}, "Sums are computed in this page with 64 bits and set beside what minicnn computed with 32: they agree but for rounding. Point at a number for all of its digits. Orange is above zero, blue below, the ground is zero."),
       net.notes.length ? [h("h2", {}, "What is left out"), net.notes.map((note) => h("p", {}, note))] : null,
       h("form", { method: "dialog" }, h("button.primary", {}, "Close")));
-    root.append(dialog);
+    document.body.append(dialog);
     dialog.addEventListener("close", () => { dialog.remove(); root.querySelector('[data-focus="help"]')?.focus(); });
     dialog.showModal();
   }
@@ -80,16 +79,17 @@ function createApp(net) {
   // -- going around ------------------------------------------------------------------------------------
 
   const source = () => net.nodes[state.node].inputs[state.which] ?? net.nodes[state.node].inputs[0];
-  const looked = () => (backward_() ? net.dy(source()) : net.y(state.node));
+  const looked = () => (state.view !== "layer" ? null : backward_() ? net.dy(source()) : net.y(state.node));
 
   // The cell with the largest number, of this channel or of all.
-  function strongestCell(a, channel = null) {
+  // `kept`: the maps whose kernels are in the page.
+  function strongestCell(a, channel = null, kept = null) {
     if (!a) return null;
-    const channels = a.shape.at(-1), signed = backward_();
+    const channels = a.shape.at(-1), signed = backward_(), here = kept && channel === null ? new Set(kept) : null;
     let best = -1, most = -Infinity;
     for (let o = channel ?? 0; o < a.data.length; o += channel === null || a.shape.length !== 3 ? 1 : channels) {
       const v = signed ? Math.abs(a.data[o]) : a.data[o];
-      if (v > most) { most = v; best = o; }
+      if (v > most && (!here || here.has(o % channels))) { most = v; best = o; }
     }
     return unravel(a.shape, Math.max(best, 0));
   }
@@ -100,7 +100,8 @@ function createApp(net) {
     const y = net.y(state.node), dx = backward_() ? net.dy(source()) : null;
     if (channel !== null && channel < 0) channel = 0;
     const map = (a) => (a?.shape.length === 3 && channel !== null ? Math.min(channel, a.shape[2] - 1) : null);
-    if (!backward_() && y) state.at = strongestCell(y, map(y));
+    const kept = Object.values(node.params).find((p) => p.kept)?.kept;
+    if (!backward_() && y) state.at = strongestCell(y, map(y), kept);
     else state.at = state.at && y ? clampAt(y.shape.map((_, i) => state.at[i] ?? 0), y.shape) : node.shape.map(() => 0);
     if (backward_()) state.inAt = strongestCell(dx, map(dx)) ?? net.shape(source() ?? 0).map(() => 0);
     state.inChannel = state.outChannel = state.term = state.pixel = null;
@@ -120,8 +121,18 @@ function createApp(net) {
     dream = null;
     settle(channel);
     render();
-    (root.querySelector('[data-focus="out"]') ?? root.querySelector('[data-focus="film"]') ?? root.querySelector('[data-focus="back"]'))?.focus({ preventScroll: true });
+    (root.querySelector('[data-focus="out"], .unit.chosen:not(:disabled)') ?? root.querySelector('[data-focus="film"]') ?? root.querySelector('[data-focus="back"]'))?.focus({ preventScroll: true });
     say(`${net.nodes[id].name}, ${net.nodes[id].type}`);
+  };
+
+  // Open a layer at a certain number: of its output, or (backward) of its input.
+  app.openAt = (id, at, which = 0) => {
+    app.openLayer(id);
+    state.which = which;
+    if (backward_()) state.inAt = at; else state.at = at;
+    state.tab = "number";
+    render();
+    tell();
   };
 
   app.overview = () => {
@@ -186,11 +197,11 @@ function createApp(net) {
 
   app.setMode = async (mode) => {
     stop();
+    // What is shown stays until all gradients are there.
+    if (mode === "forward") work++;
+    else if (!(await gradients())) return;
     state.mode = mode;
-    if (mode === "backward") {
-      if (state.view === "layer" && state.node === 0) state.node = net.nodes[0].consumers[0];
-      await gradients();
-    }
+    if (mode === "backward" && state.view === "layer" && state.node === 0) state.node = net.nodes[0].consumers[0];
     if (state.view === "layer") settle();
     render();
     say(mode === "backward" ? "Backward: gradients of the loss" : "Forward");
@@ -202,12 +213,13 @@ function createApp(net) {
     await net.prepareBackward(() => mine === work);
     clearTimeout(slow);
     if (mine === work) state.busy = "";
+    return mine === work;
   }
 
   app.setTarget = async (k) => {
     net.target = k;
     net.forget();
-    await gradients();
+    if (!(await gradients())) return;
     render();
     say(`loss of ${net.className(k)}: ${fmt(net.loss())}`);
   };
@@ -307,9 +319,9 @@ function createApp(net) {
         });
         await breathe();
       }
-      const g = got.get(0)?.data, rms = Math.sqrt(g.reduce((s, v) => s + v * v, 0) / g.length) || 1, by = (0.055 * (high - low)) / rms;
+      const g = got.get(0)?.data, rms = Math.sqrt(g.reduce((s, v) => s + v * v, 0) / g.length) || 1, by = (0.04 * (high - low) * (1 - step / (2 * steps))) / rms;
       for (let i = 0; i < g.length; i++) x.data[i] = Math.max(low, Math.min(high, x.data[i] + Math.max(-3, Math.min(3, g[i] / rms)) * rms * by));
-      if (step % 4 === 3 && step < steps - 4) smooth(x);
+      if (step % 2 && step < steps - 2) smooth(x);
     }
   }
 
@@ -325,7 +337,7 @@ function createApp(net) {
   // -- keys ----------------------------------------------------------------------------------------------------
 
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || root.querySelector("dialog[open]")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const typing = ["INPUT", "SELECT"].includes(event.target.tagName), pressing = event.target.tagName === "BUTTON";
     if (event.key === "Escape" && state.view === "layer") return app.overview();
     if (typing) return;
@@ -333,7 +345,7 @@ function createApp(net) {
     const inLayer = state.view === "layer", keys = {
       f: () => app.setMode("forward"), b: () => app.setMode("backward"),
       ...(inLayer ? { ".": () => app.move(1), ",": () => app.move(-1), "[": () => app.chooseMap((now - 1 + channels) % channels), "]": () => app.chooseMap((now + 1) % channels) } : {}),
-      ...(inLayer && !pressing ? { " ": () => app.play(!state.playing), Enter: () => root.querySelector('[data-focus="out"]')?.focus() } : {}),
+      ...(inLayer && !pressing ? { " ": () => app.play(!state.playing), Enter: () => root.querySelector('[data-focus="out"], .unit.chosen')?.focus() } : {}),
     };
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (keys[key]) {
@@ -344,8 +356,7 @@ function createApp(net) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
   let resized = 0;
   addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(render, 120); });
-  app.render = render;
-  return app;
+  return Object.assign(app, { render, array, forward, backward, explain, explainInput, explainWeight });
 }
 
 async function start() {

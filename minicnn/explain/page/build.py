@@ -30,6 +30,7 @@ from minicnn.model import Model, Tape
 
 LIMIT = 24_000_000  # characters of numbers in a page
 _FAST = 1.5e9  # multiply-adds that a browser recomputes without making people wait long
+_SMALL = 2**12  # numbers of an array that is always kept whole
 _SCRIPTS = ("engine", "net", "explain", "draw", "cells", "views", "app")
 
 # A layer whose output the page computes at once from its input, as often as it likes.
@@ -338,7 +339,7 @@ def _backward(
                 use = uses[found[id(node.outputs[0])]]
                 if not logits:  # else dy is that of the numbers before the activation
                     use.dy = incoming[0]
-                dx, grads = layer.backward(incoming[0], entry.cache, True, logits)
+                dx, grads = layer.backward(np.asarray(incoming[0]), entry.cache, True, logits)
                 use.grads = grads
                 parts = dx if isinstance(dx, list) else [dx]
             for tensor, part in zip(node.inputs, parts):
@@ -406,11 +407,14 @@ def _describe(uses: list[_Use], plan: _Plan, arrays: _Arrays) -> list[dict[str, 
         heavy = type(layer).__name__ not in _LIGHT or not use.known
         y = use.y[0] if (plan.light or heavy) and use.y.size <= plan.largest else None
         # A gradient is quickly computed again if all layers behind it are light.
-        needed = plan.light or any(
-            type(after.layer).__name__ not in _LIGHT for after in feeds.get(number, [use])
+        needed = (
+            plan.light
+            or number == 0
+            or any(type(after.layer).__name__ not in _LIGHT for after in feeds.get(number, [use]))
         )
         keep_dy = plan.gradients and needed and use.dy is not None
-        dy = use.dy[0] if keep_dy and use.y.size <= plan.largest_gradient else None  # type: ignore[index]
+        fits = use.y.size <= plan.largest_gradient or number == 0
+        dy = use.dy[0] if keep_dy and fits and use.dy is not None else None
         described.append(
             {
                 "name": use.name,
@@ -427,8 +431,8 @@ def _describe(uses: list[_Use], plan: _Plan, arrays: _Arrays) -> list[dict[str, 
                 "formula": layer.parameter_formula() if layer.weights else "",
                 "macs": use.macs,
                 "params": weights[id(layer)],
-                "y": arrays.add(y, plan.half and number > 0),
-                "dy": arrays.add(dy, plan.half),
+                "y": arrays.add(y, plan.half and number > 0 and use.y.size > _SMALL),
+                "dy": arrays.add(dy, plan.half and use.y.size > _SMALL),
                 "grads": {
                     key: arrays.add(value)
                     for key, value in use.grads.items()
@@ -457,7 +461,7 @@ def _kept(use: _Use, filters: int | None, last: bool) -> list[int] | None:
 
 
 def _weight(value: Array, kept: list[int] | None, arrays: _Arrays) -> dict[str, Any]:
-    small = value.size <= 2**12
+    small = value.size <= _SMALL
     part = value if kept is None or small else value[..., kept]
     return {
         "shape": list(value.shape),
@@ -484,7 +488,8 @@ _BLOCK = re.compile(r"^(.*?block_?\d+[a-z]?|conv\d+_block\d+)(?:_|$)|^conv_(?:dw
 def _groups(uses: list[_Use]) -> list[str]:
     """The block that each layer belongs to, by nested models and by names, for folding them."""
     groups: list[str] = []
-    current, path = "", ()
+    current = ""
+    path: tuple[str, ...] = ()
     for use in uses:
         if use.path != path:
             current, path = "", use.path

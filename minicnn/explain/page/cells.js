@@ -1,5 +1,5 @@
 // The pieces of a view: a map with a window on it, grids of numbers, bars, sums.
-import { colour, exact, fmt, h, inkOn, power, theme, unitFor } from "./draw.js";
+import { cellText, colour, exact, fmt, h, inkOn, power, theme, unitFor } from "./draw.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -11,21 +11,25 @@ export function mapView(options) {
   const [top, bottom, left, right] = options.pad ?? [0, 0, 0, 0];
   const rows = options.height + top + bottom, columns = options.width + left + right;
   const s = options.size / Math.max(rows, columns), ratio = Math.max(1, window.devicePixelRatio || 1);
-  canvas.style.width = `${columns * s}px`;
-  canvas.style.height = `${rows * s}px`;
-  canvas.width = Math.round(columns * s * ratio);
-  canvas.height = Math.round(rows * s * ratio);
+  const edge = 4; // room for outlines at the border
+  canvas.style.width = `${columns * s + 2 * edge}px`;
+  canvas.style.height = `${rows * s + 2 * edge}px`;
+  canvas.width = Math.round((columns * s + 2 * edge) * ratio);
+  canvas.height = Math.round((rows * s + 2 * edge) * ratio);
   const g = canvas.getContext("2d");
   g.scale(ratio, ratio);
+  g.translate(edge, edge);
   if (top + bottom + left + right) hatch(g, columns * s, rows * s, Math.min(7, Math.max(4, s)));
   g.imageSmoothingEnabled = false;
   g.drawImage(options.picture, left * s, top * s, options.width * s, options.height * s);
   if (s >= 9) gridLines(g, rows, columns, s);
+  g.strokeStyle = css("--line");
+  g.strokeRect(-0.5, -0.5, columns * s + 1, rows * s + 1);
   for (const mark of options.marks ?? []) outline(g, (mark.col + left) * s, (mark.row + top) * s, mark.width * s, mark.height * s, mark.kind);
   if (options.onmove) {
     canvas.addEventListener("pointerdown", (event) => {
       const box = canvas.getBoundingClientRect();
-      const row = Math.floor((event.clientY - box.top) / s) - top, col = Math.floor((event.clientX - box.left) / s) - left;
+      const row = Math.floor((event.clientY - box.top - edge) / s) - top, col = Math.floor((event.clientX - box.left - edge) / s) - left;
       options.onmove(clamp(row, options.height), clamp(col, options.width), true);
     });
   }
@@ -85,7 +89,7 @@ export function numberGrid(rows, columns, get, top, options = {}) {
         class: classes, title: cell.title ?? (cell.padded ? "outside the picture: padding" : exact(cell.value)),
         style: cell.padded ? {} : { background: colour(cell.value, top), color: inkOn(cell.value, top) },
         onclick: cell.onclick,
-      }, cell.padded ? (cell.text ?? "0") : cell.value === 0 ? "0" : unit === 1 ? fmt(cell.value) : (cell.value / unit).toFixed(2).replace("-", "−")));
+      }, cell.padded ? (cell.text ?? "0") : cellText(cell.value, unit)));
     }
   }
   return grid;

@@ -43,6 +43,14 @@ export function inkOn(v, top) {
   return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2] > 0.2 ? "#14171c" : "#fff";
 }
 
+// The same for the small cells of a grid: v / unit in at most six signs.
+export function cellText(v, unit) {
+  if (Number.isNaN(v)) return "–";
+  if (unit === 1 && Number.isInteger(v)) return String(v).replace("-", "−");
+  const s = v / unit, a = Math.abs(s);
+  return (s === 0 ? "0" : s.toFixed(a >= 999.5 ? 0 : a >= 99.95 ? 1 : a >= 9.995 || unit !== 1 ? 2 : 3)).replace("-", "−");
+}
+
 // The value where the scale ends: nearly the largest, so that one hot pixel does not hide the rest.
 export function topOf(data) {
   const n = data.length, skip = Math.max(1, Math.floor(n / 20000)), sample = [];
@@ -58,7 +66,7 @@ export function fmt(v) {
   if (v === null || v === undefined || Number.isNaN(v)) return "–";
   const a = Math.abs(v);
   let text;
-  if (a === 0) text = "0";
+  if (Number.isInteger(v) && a < 1e5) text = String(v);
   else if (!Number.isFinite(v)) text = v > 0 ? "∞" : "-∞";
   else if (a >= 1e5 || a < 1e-3) return power(v);
   else if (a < 0.0995) text = v.toPrecision(3);

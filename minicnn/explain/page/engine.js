@@ -172,10 +172,10 @@ export const SCALAR = {
 export function reluOf(config) {
   const top = config.max_value ?? Infinity, low = config.threshold, leak = config.negative_slope;
   return {
-    y: (x) => (x >= top ? top : x >= low ? x : leak * (x - low)),
+    y: (x) => (x >= top ? top : x > low ? x : leak * (x - low)),
     slope: (x) => (x >= top ? 0 : x > low ? 1 : leak),
-    text: leak ? `x, below ${low}: ${leak} · (x − ${low})` : top < Infinity
-      ? `min(max(x, ${low}), ${top})` : "max(x, 0)",
+    text: `${top < Infinity ? `at most ${top}: ` : ""}${!leak && !low ? "max(x, 0)"
+      : `x above ${low}, ${leak} · ${low ? `(x − ${low})` : "x"} below`}`,
   };
 }
 

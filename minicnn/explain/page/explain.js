@@ -142,10 +142,10 @@ function explainLayer(layer, node, xs, x, at, last, y) {
       const centred = input - s.mean, scaled = centred * s.inverse;
       return { form: "steps", value: scaled * s.gamma + s.beta, total: scaled * s.gamma + s.beta, lines: [
         ["x", "what comes in", input],
-        ["x − mean", `− ${short(s.mean)}, the channel's moving mean`, centred],
+        ["x − mean", `− ${signed(s.mean)}, the channel's moving mean`, centred],
         ["÷ √(variance + ε)", `÷ √(${short(s.variance)} + ${layer.config.epsilon}) = ÷ ${short(1 / s.inverse)}`, scaled],
-        ["× gamma", `× ${short(s.gamma)}, learned`, scaled * s.gamma],
-        ["+ beta", `+ ${short(s.beta)}, learned`, scaled * s.gamma + s.beta],
+        ["× gamma", `× ${signed(s.gamma)}, learned`, scaled * s.gamma],
+        ["+ beta", `+ ${signed(s.beta)}, learned`, scaled * s.gamma + s.beta],
       ] };
     }
     case "Activation": case "Softmax": case "ReLU": {
@@ -160,7 +160,7 @@ function explainLayer(layer, node, xs, x, at, last, y) {
       return { form: "steps", value, total: value, lines: [
         ["x", "what comes in", input],
         ["× scale", `× ${short(scale)}`, input * scale],
-        ["+ offset", `+ ${short(shift)}`, value],
+        ["+ offset", `+ ${signed(shift)}`, value],
       ] };
     }
     case "Flatten": case "Reshape": {
@@ -194,6 +194,40 @@ function explainLayer(layer, node, xs, x, at, last, y) {
 }
 
 const short = (v) => (v === 0 ? "0" : Math.abs(v) >= 1e4 || Math.abs(v) < 1e-3 ? v.toExponential(2) : String(+v.toPrecision(4))).replace("-", "−");
+
+const signed = (v) => (v < 0 ? `(${short(v)})` : short(v));
+
+// The term that matters most: {at, input}, a place in what the layer was given (forward), or in what
+// it gave (backward). null where there is none.
+export function largestTerm(net, e) {
+  const most = (list, key) => list.reduce((a, b) => (a && Math.abs(a[key]) >= Math.abs(b[key]) ? a : b), null);
+  const inner = (group) => most(group.taps.filter((t) => !t.padded), "product");
+  switch (e.form) {
+    case "window": {
+      const found = most(e.groups.map((g) => ({ g, t: inner(g) })).filter((f) => f.t).map((f) => ({ ...f, product: f.t.product })), "product");
+      return found && { at: [found.t.row, found.t.col, e.filter?.(found.t.row, found.t.col, found.g.channel) ?? found.g.channel], input: 0 };
+    }
+    case "separable": {
+      const group = most(e.groups, "scaled"), tap = inner(group);
+      return tap && { at: [tap.row, tap.col, group.channel], input: 0 };
+    }
+    case "terms": {
+      const t = most(e.terms, "product");
+      if (!t) return null;
+      return { at: t.row === undefined ? [...e.at.slice(0, -1), t.index] : [t.row, t.col, e.at[2]], input: 0 };
+    }
+    case "pool": case "global": {
+      const t = e.taps.find((tap) => tap.won) ?? most(e.taps.filter((tap) => !tap.padded), "input");
+      return { at: [t.row, t.col, e.at.at(-1)], input: 0 };
+    }
+    case "copy": {
+      const f = most(e.from, "value");
+      return f && { at: f.at, input: f.input ?? 0 };
+    }
+    case "steps": case "curve": case "softmax": return { at: e.at, input: 0 };
+    default: return null;
+  }
+}
 
 function readingOrder(shape, at, o) {
   if (shape.length !== 3) return `Number ${o} in reading order.`;
@@ -281,7 +315,10 @@ function inputLayer(net, layer, node, xs, x, at, which, dz, dy, y) {
         }
         const list = outputs(dh, 1, 0, (tap) => weightAt(d, tap * channels + k, t));
         return { channel: deep, taps: list, sum: sumOf(list) };
-      }), { hidden: true });
+      }), { hidden: true, filter: (row, col, deep) => {
+        const part = (f) => Math.abs(dz.data[(row * w.out[1] + col) * filters + f] * p.pointwise_kernel.data[deep * filters + f]);
+        return [...Array(filters).keys()].reduce((a, b) => (part(b) > part(a) ? b : a));
+      } });
     }
     case "Dense": {
       const units = p.kernel.shape[1], start = offset(dz.shape, [...at.slice(0, -1), 0]);

@@ -26,6 +26,7 @@ export class Net {
   constructor(facts, bytes) {
     Object.assign(this, facts);
     this.bytes = bytes;
+    this.target0 = this.target; // the class whose gradients are stored
     this.decoded = new Map();
     this.nodes.forEach((node, id) => {
       node.id = id;
@@ -94,6 +95,11 @@ export class Net {
 
   get changed() {
     return this.changedParams.size + this.changedConfigs.size + this.changedCells.size > 0;
+  }
+
+  // Whether the stored gradients are those of what is shown.
+  get asStored() {
+    return !this.changed && this.target === this.target0;
   }
 
   // What minicnn computed: stored, or computed again where that is quick. null if left out.
@@ -198,7 +204,7 @@ export class Net {
 
   findGradient(id) {
     if (!this.kind) return null;
-    const stored = this.changed ? null : this.storedGradient(id);
+    const stored = this.asStored ? this.storedGradient(id) : null;
     if (stored) return stored;
     if (id === this.output) {
       const y = this.y(id);
@@ -255,7 +261,7 @@ export class Net {
 
   storedWeightGradient(id, name) {
     const at = this.nodes[id].grads[name];
-    return this.changed || at === undefined ? null : this.numbers(at);
+    return !this.asStored || at === undefined ? null : this.numbers(at);
   }
 
   // -- where a cell looks -----------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 // The two views, the whole network and one layer, and what stands in the layer's middle.
 import { activationOf, layerWindow, paddingOf, place, size } from "./engine.js";
-import { explain, explainInput, explainLoss, explainWeight, missing, offsetOf, softmaxLines, unravel } from "./explain.js";
+import { explain, explainInput, explainLoss, explainWeight, largestTerm, missing, offsetOf, softmaxLines, unravel } from "./explain.js";
 import { colourPicture, count, exact, fmt, h, legend, mapPicture, percent, shapeText, topOf, unitFor, vectorPicture, vectorShape } from "./draw.js";
 import { bar, curve, mapView, numberGrid, sumLine, termTable, verdict } from "./cells.js";
 
@@ -93,9 +93,9 @@ const MOVES = new Set(["InputLayer", "Flatten", "Dropout", "Reshape"]);
 export function overview(app) {
   const { net, state } = app, items = overviewItems(net, state.open), back = state.mode === "backward";
   const lanes = Math.max(...items.map((i) => i.lane)) + 1, columns = Math.max(...items.map((i) => i.column)) + 1;
-  const narrow = innerWidth < 821, room = innerWidth - (narrow ? 0 : 330), tall = Math.max(360, innerHeight - 200);
+  const narrow = innerWidth < 821, room = innerWidth - (narrow ? 0 : 330), tall = Math.max(360, innerHeight - 165);
   // As wide as the window allows if all columns fit into it; else they scroll.
-  const fits = !narrow && columns * 96 <= room, gap = fits && room / columns > 150 ? 64 : 50;
+  const fits = !narrow && columns * 96 <= room, gap = fits ? (room / columns > 150 ? 64 : 50) : items.some((i) => i.folded) ? 70 : 58;
   const wide = fits ? Math.floor(Math.min(104, room / columns - gap)) : narrow ? 56 : 64, thumb = wide, stepX = wide + gap;
   const many = narrow ? (lanes > 1 ? 2 : 4) : Math.max(2, Math.min(8, Math.floor((tall / lanes - 76) / (thumb + 4))));
   const laneY = many * (thumb + 4) + 74;
@@ -151,7 +151,7 @@ function card(app, item, { x, y, wide, thumb, many }) {
   const frame = { width: `${wide}px`, height: `${many * (thumb + 4) - 4}px` };
   if (!value) thumbs.push(h("span.void", {}, back ? "no gradient" : "left out"));
   else if (shape.length === 3) {
-    const ratio = Math.min(1, shape[0] / shape[1]) || 1, style = { width: `${thumb}px`, height: `${thumb * ratio}px` };
+    const longer = Math.max(shape[0], shape[1]), style = { width: `${Math.max(8, (thumb * shape[1]) / longer)}px`, height: `${Math.max(8, (thumb * shape[0]) / longer)}px` };
     const photo = isPhoto(net, id) && !back;
     const list = photo ? [-1, 0, 1, 2] : strongest(value, many);
     list.slice(0, many).forEach((k) => thumbs.push(lazyPicture(() => picture(net, id, value, k), { style, "data-map": k, title: k < 0 ? "the photo" : `map ${k}` })));
@@ -256,6 +256,7 @@ function filmstrip(app) {
   const about = back ? net.nodes[id].inputs[state.which] ?? 0 : id, a = back ? net.dy(about) : net.y(id);
   if (!a || a.shape.length !== 3) return null;
   const chosen = back ? state.inAt?.[2] : state.at[2];
+  const kept = back ? null : Object.values(net.nodes[id].params).find((p) => p.kept)?.kept;
   return h("div.film", { role: "listbox", "aria-label": back ? `Gradients of the maps that go into ${net.nodes[id].name}` : `Maps of ${net.nodes[id].name}`, tabindex: 0, "data-focus": "film", "data-scroll": "film",
     "aria-activedescendant": `film-${chosen}`,
     onkeydown: (event) => {
@@ -265,7 +266,7 @@ function filmstrip(app) {
         app.chooseMap(Math.max(0, Math.min(a.shape[2] - 1, chosen + by)));
       }
     } },
-  Array.from({ length: a.shape[2] }, (_, k) => h(`span.frame${k === chosen ? ".chosen" : ""}`, { role: "option", id: `film-${k}`, "aria-selected": String(k === chosen), "aria-label": `map ${k}`, onclick: () => app.chooseMap(k) },
+  Array.from({ length: a.shape[2] }, (_, k) => h(`span.frame${k === chosen ? ".chosen" : ""}${kept && !kept.includes(k) ? ".dim" : ""}`, { role: "option", id: `film-${k}`, "aria-selected": String(k === chosen), "aria-label": `map ${k}`, onclick: () => app.chooseMap(k) },
     lazyPicture(() => mapPicture(a, k, topFor(a))), h("small", {}, k))));
 }
 
@@ -294,7 +295,7 @@ export function bench(app, tab) {
 // One side of the bench: a map with its caption.
 function side(app, what) {
   const { caption, note, id, a, channel, marks, pad, onmove, focus, label, chooser } = what;
-  const narrow = innerWidth < 700, px = what.size ?? (narrow ? Math.min(220, innerWidth - 60) : innerWidth < 1100 ? 200 : 264);
+  const narrow = innerWidth < 700, px = what.size ?? (narrow ? Math.min(260, (innerWidth - 46) / 2) : innerWidth < 1100 ? 200 : 264);
   if (!a) return h("figure.side", {}, h("figcaption", {}, caption), h("p.void", {}, note ?? "left out of this page"));
   const place_ = layout(a.shape);
   const list = !place_.map && size(a.shape) <= 24;
@@ -314,14 +315,20 @@ function side(app, what) {
     }
   }
   return h("figure.side", {}, h("figcaption", {}, caption, note ? h("small", {}, note) : null), body,
-    list ? null : legend(topFor(a)), chooser);
+    list || (channel === -1 && isPhoto(app.net, id)) ? null : legend(topFor(a)), chooser);
 }
 
 function vectorList(app, { id, a, onmove, at, focus, label }) {
   const { net } = app, top = topFor(a), classes = id === net.output && net.classes.length === a.data.length;
   const chosen = at ? offsetOf(a.shape, at) : -1;
   return h("ul.units", { "aria-label": label }, [...a.data].map((v, k) => h("li", {}, h(`button.unit${k === chosen ? ".chosen" : ""}`, {
-    disabled: !onmove, "data-focus": onmove ? `${focus}-${k}` : null, "aria-pressed": String(k === chosen), onclick: () => onmove?.(unravel(a.shape, k)),
+    disabled: !onmove, "data-focus": onmove ? `${focus}-${k}` : null, onkeydown: (event) => {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key], to = k + (by ?? 0);
+    if (!by || to < 0 || to >= a.data.length) return;
+    event.preventDefault();
+    event.currentTarget.closest("ul").querySelectorAll("button")[to].focus();
+    onmove(unravel(a.shape, to));
+  }, "aria-pressed": String(k === chosen), onclick: () => onmove?.(unravel(a.shape, k)),
   }, h("span.unit-name", {}, classes ? net.className(k) : `unit ${k}`), bar(v, top), h("b", { title: exact(v) }, fmt(v))))));
 }
 
@@ -387,7 +394,7 @@ function forwardNumber(app) {
   return [
     side(app, { caption: `in: ${net.nodes[source].name}`, note: x ? `${shapeText(x.shape)}${n > 1 ? `, channel ${channel}${photo ? ` (${["red", "green", "blue"][channel] ?? channel})` : ""}` : ""}` : "", id: source, a: x, channel: channel ?? 0, marks, pad,
       label: `Input of ${node.name}`, chooser: chooser(app, source, n, channel, free ? (k) => app.set({ inChannel: k }) : null) }),
-    h("div.arithmetic", { "data-form": found?.form ?? "none" }, why ? h("p.void", {}, why) : arithmetic(app, found, channel)),
+    h("div.arithmetic", { "data-form": found?.form ?? "none" }, why ? h("p.void", {}, why) : [arithmetic(app, found, channel), follow(app, found)]),
     side(app, { caption: `out: ${node.name}`, note: placeText(at), id, a: y, channel: at[2] ?? 0, marks: [cellMark(r, c)], at,
       onmove: (to) => app.moveTo(to), focus: "out", label: `Output of ${node.name}, ${placeText(at)}: ${fmt(y.data[offsetOf(y.shape, at)])}. Arrow keys move the cell.` }),
   ];
@@ -434,7 +441,7 @@ function arithmetic(app, e, channel) {
         e.mean ? sumLine([["Σ", "sum", e.sum], ["÷", "pixels", e.count], ["=", "", e.value, true]]) : sumLine([["max", "", e.value, true]]), check()];
     }
     case "global": return [h("h3", {}, e.mean ? `The mean of all ${e.count} pixels of the map` : "The largest pixel of the map"),
-      e.mean ? termTable(e.taps.map((t) => ({ label: `(${t.row}, ${t.col})`, input: t.input, weight: 1 / e.count, product: t.input / e.count })), { what: "pixel", heads: ["value", "share"], limit: 8 }) : h("p.note", {}, `at row ${e.winner.row}, column ${e.winner.col}${e.ties ? `, and ${e.ties} others just as large: they share the gradient` : ""}`),
+      e.mean ? termTable(e.taps.map((t) => ({ label: `(${t.row}, ${t.col})`, input: t.input, weight: 1 / e.count, product: t.input / e.count })), { what: "pixel", heads: ["value", "share"], limit: 6 }) : h("p.note", {}, `at row ${e.winner.row}, column ${e.winner.col}${e.ties ? `, and ${e.ties} others just as large: they share the gradient` : ""}`),
       e.mean ? sumLine([["Σ", "sum", e.sum], ["÷", "pixels", e.count], ["=", "", e.value, true]]) : sumLine([["max", "", e.value, true]]), check()];
     case "steps": return [h("h3", {}, "Step by step"),
       h("ol.steps", {}, e.lines.map(([name, says, v], n) => h("li", {}, h("b.step-name", {}, name), h("span", {}, says), h("b", { class: n === e.lines.length - 1 ? "strong" : "", title: exact(v) }, fmt(v))))), check()];
@@ -460,12 +467,26 @@ function verdictOf(app, e, options = {}) {
   const { net, state } = app, tolerance = net.notes.some((n) => n.includes("11 bits")) ? 2e-2 : 1e-4;
   if (state.mode === "backward") {
     if (e.uses > 1 && e.form) return h("p.verdict", {}, `This is one of ${e.uses} ways: together they give `, h("b", {}, fmt(e.real)), ".");
-    const stored = net.nodes[e.node.inputs?.[state.which] ?? 0]?.dy !== null && !net.changed && net.target === net.target0;
+    const stored = net.nodes[e.node.inputs?.[state.which] ?? 0]?.dy !== null && net.asStored;
     return verdict(e.value, e.real, { tolerance, says: stored ? "minicnn says" : "the page’s backward pass says", ...options });
   }
   const changed = net.alternatives.has(e.node.id);
   const says = changed ? "the changed network says" : net.isStored(e.node.id) ? "minicnn says" : "the page’s forward pass says";
   return verdict(e.value, e.real, { tolerance, says, ...options });
+}
+
+// On to the number that matters most for this one: towards the photo, or towards the loss.
+function follow(app, e) {
+  const { net, state } = app, back = state.mode === "backward", next = largestTerm(net, e);
+  if (!next || !next.at) return null;
+  if (!back) {
+    const source = e.node.inputs[next.input];
+    return h("button.quiet.follow", { "data-focus": "follow", onclick: () => app.openAt(source, next.at) }, `↤ Its largest term comes from ${net.nodes[source].name}, ${placeText(next.at)}`);
+  }
+  const after = e.node.consumers[0];
+  if (after === undefined) return h("p.note", {}, "This is the last layer: its gradient comes from the loss.");
+  const place_ = e.form === "steps" && net.shape(e.node.id).length < e.at.length ? [e.at.at(-1)] : next.at;
+  return h("button.quiet.follow", { "data-focus": "follow", onclick: () => app.openAt(after, place_, net.nodes[after].inputs.indexOf(e.node.id)) }, `Its largest part comes from ${e.node.name}, ${placeText(place_)} ↦`);
 }
 
 function closing(e) {
@@ -543,7 +564,7 @@ function backwardNumber(app) {
   return [
     side(app, { caption: `dL/d ${net.nodes[source].name}`, note: placeText(at), id: -1, a: dx, channel: at[2] ?? 0, marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo(to), focus: "out",
       label: `Gradient of the input of ${node.name}, ${placeText(at)}: ${fmt(dx.data[offsetOf(dx.shape, at)])}. Arrow keys move the cell.`, chooser: chooser(app, source, 1, 0, null) }),
-    h("div.arithmetic", { "data-form": found?.form ?? "none" }, found ? arithmetic(app, found, channel)
+    h("div.arithmetic", { "data-form": found?.form ?? "none" }, found ? [arithmetic(app, found, channel), follow(app, found)]
       : h("p.void", {}, `Only some kernels of ${node.name} are in this page, and all of them send gradients back: the sum cannot be shown.`)),
     side(app, { caption: `dL/dz of ${node.name}`, note: "before the activation" + (out.map ? `, map ${channel}` : ""), id: -1, a: dz, channel: channel ?? 0, marks, label: `Gradient of the output of ${node.name}`,
       chooser: found?.form === "window" && out.channels > 1 ? h("div.chooser", {}, h("span.stepper", {}, h("button", { "aria-label": "Filter before", "data-focus": "f-", onclick: () => app.set({ outChannel: (channel - 1 + out.channels) % out.channels }) }, "‹"),
@@ -566,17 +587,17 @@ function weightGradients(app) {
   const head = h("div.pickers", {}, h("label", {}, "weight ", h("select", { value: name, "data-focus": "wname", "aria-label": "Weight", onchange: (e) => app.set({ weight: { name: e.target.value, at: [] } }) }, names.map((n) => h("option", { value: n, selected: n === name ? true : null }, n)))), p.shape.map((_, a) => axis(a, labels[a])));
   if (!found) return h("div.arithmetic.wide", {}, head, h("p.void", {}, "Only some kernels are in this page: this gradient cannot be taken apart."));
   const maps = dz.shape.length === 3, best = [...found.terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product))[0];
-  const kernel = p.shape.length === 4 && p.shape[0] * p.shape[1] > 1 ? numberGrid(p.shape[0], p.shape[1], (i, j) => {
-    const e = explainWeight(net, id, name, [i, j, at[2], at[3]]);
-    return { value: e.total, mark: i === at[0] && j === at[1] ? "won" : "", onclick: () => pick([i, j, at[2], at[3]]) };
-  }, Math.max(1e-12, ...[...Array(p.shape[0] * p.shape[1]).keys()].map((k) => Math.abs(explainWeight(net, id, name, [Math.floor(k / p.shape[1]), k % p.shape[1], at[2], at[3]]).total))), { label: "Gradient of the kernel" }) : null;
+  const [kh, kw] = p.shape, spatial = p.shape.length === 4 && kh * kw > 1;
+  const entries = spatial ? Array.from({ length: kh * kw }, (_, k) => explainWeight(net, id, name, [Math.floor(k / kw), k % kw, at[2], at[3]]).total) : [];
+  const most = Math.max(1e-12, ...entries.map(Math.abs));
+  const kernel = spatial ? numberGrid(kh, kw, (i, j) => ({ value: entries[i * kw + j], mark: i === at[0] && j === at[1] ? "won" : "", onclick: () => pick([i, j, at[2], at[3]]) }), most, { label: "Gradient of the kernel" }) : null;
   const marks = best && maps ? [cellMark(best.xrow, best.xcol)] : [];
   const inChannel = x.shape.length === 3 ? (["kernel", "depthwise_kernel"].includes(name) ? (node.type === "Conv2D" ? Math.floor(at[3] / (p.shape[3] / (net.layer(id).config.groups ?? 1))) * p.shape[2] + at[2] : at[2]) : Math.min(at.at(-1), x.shape[2] - 1)) : 0;
   const outUnit = name === "depthwise_kernel" ? 0 : node.type === "DepthwiseConv2D" && name === "kernel" ? at[2] * p.shape[3] + at[3] : at.at(-1);
   return [
     side(app, { caption: `in: ${net.nodes[node.inputs[0]].name}`, note: x.shape.length === 3 ? `channel ${inChannel}` : "", id: node.inputs[0], a: x, channel: inChannel, marks: name === "bias" || name === "beta" ? [] : marks, label: "The input" }),
-    h("div.arithmetic", { "data-form": "weight" }, h("h3", {}, `How the loss changes with ${name}[${at.join(", ")}]`), head, kernel ? h("div.taps", {}, h("div.tap-row", {}, h("div.grid-of", {}, h("small", {}, `gradient of this ${p.shape[0]}×${p.shape[1]} kernel: click an entry`), kernel))) : null,
-      termTable(found.terms, { heads: name === "bias" || name === "beta" ? ["1", "dL/dz"] : ["input", "dL/dz"], limit: 8, name: (t) => (maps ? `output (${t.row}, ${t.col})` : "this example") }),
+    h("div.arithmetic", { "data-form": "weight" }, h("h3", {}, `How the loss changes with ${name}[${at.join(", ")}]`), head, kernel ? h("div.taps", {}, h("div.tap-row", {}, h("div.grid-of", {}, h("small", {}, `gradient of this ${kh}×${kw} kernel${unitFor(most)[1]}: click an entry`), kernel))) : null,
+      termTable(found.terms, { heads: name === "bias" || name === "beta" ? ["1", "dL/dz"] : ["input", "dL/dz"], limit: innerHeight > 860 ? 10 : 5, name: (t) => (maps ? `output (${t.row}, ${t.col})` : "this example") }),
       sumLine([["Σ", `${found.terms.length} products`, found.total, true]]),
       verdict(found.total, found.real, { without: node.trainable ? "The page computed this sum itself." : "The layer is frozen, so training does not use this gradient." })),
     side(app, { caption: `dL/dz of ${node.name}`, note: maps ? `map ${outUnit}` : "", id: -1, a: dz, channel: outUnit, marks: best && maps ? [cellMark(best.row, best.col)] : [], label: "The gradient of the output" }),
@@ -684,7 +705,7 @@ const PRESETS = {
 function whatIf(app) {
   const { net, state } = app, id = state.node, node = net.nodes[id], layer = net.layer(id), at = state.at;
   const source = node.inputs[0], x = id ? net.y(source) : null, parts = [], kernelName = layer.params.kernel ? "kernel" : layer.params.depthwise_kernel ? "depthwise_kernel" : null;
-  const numberInput = (value, label, key, apply, wide) => h("input.what", { type: "number", step: "any", value: +(+value).toPrecision(5), "aria-label": label, "data-focus": key, class: wide ? "what wide" : "what", onchange: (e) => { const v = Number(e.target.value); if (Number.isFinite(v) && e.target.value !== "") apply(v); } });
+  const numberInput = (value, label, key, apply, wide) => h("input.what", { type: "number", step: "any", value: +(+value).toPrecision(4), "aria-label": label, "data-focus": key, class: wide ? "what wide" : "what", onchange: (e) => { const v = Number(e.target.value); if (Number.isFinite(v) && e.target.value !== "") apply(v); } });
   if (kernelName) {
     const p = layer.params[kernelName], depth = p.shape.length === 4;
     const plain = node.type === "Conv2D" || node.type === "Dense";

@@ -1,0 +1,794 @@
+"""The page as its reader meets it: in a real browser, from a file, without a network.
+
+The numbers that it computes are compared with minicnn's: every layer, option and gradient.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from minicnn import Input, Model, Sequential, functional, layers
+from minicnn.explain import page as page_room
+from minicnn.explain.page import build
+
+# -- a browser -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        reason = "there is no chromium on this machine (apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Opens a page file; at the end nothing may have been complained of, asked for or popped up."""
+    contexts, complaints = [], []
+
+    def open_it(path, width=1280, height=720, scheme="light", **options):
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, **options
+        )
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda m: complaints.append(f"console {m.type}: {m.text}"))
+        tab.on("pageerror", lambda error: complaints.append(f"error: {error.stack}"))
+        tab.on("dialog", lambda d: (complaints.append(f"dialog: {d.message}"), d.dismiss()))
+        tab.on(
+            "request",
+            lambda r: r.url.startswith(("file:", "data:")) or complaints.append(f"asks {r.url}"),
+        )
+        tab.goto(path.as_uri())
+        tab.wait_for_selector("#app[data-ready=true]")
+        return tab
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+# -- models ----------------------------------------------------------------------------------------
+
+
+def every_layer():
+    """All of minicnn's layers in one graph with branches."""
+    inputs = Input((13, 11, 3), name="photo")
+    x = layers.Rescaling([1 / 255, 1 / 200, 1 / 100], -0.2, name="rescaling")(inputs)
+    x = layers.ZeroPadding2D(((1, 0), (2, 1)), name="pad")(x)
+    a = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="conv")(x)
+    b = layers.Conv2D(6, (1, 3), padding="same", dilation_rate=2, groups=3, name="grouped")(
+        layers.Conv2D(6, 1, strides=2, padding="same", activation="tanh", name="pointwise")(x)
+    )
+    b = layers.BatchNormalization(name="bn")(b)
+    b = layers.ReLU(max_value=0.4, negative_slope=0.1, name="relu")(b)
+    c = layers.DepthwiseConv2D(
+        3, padding="same", depth_multiplier=2, activation="relu6", name="depthwise"
+    )(a)
+    c = layers.SeparableConv2D(6, 3, padding="same", activation="sigmoid", name="separable")(c)
+    x = layers.Add(name="add")([a, b, c])
+    x = layers.Concatenate(name="concat")([x, b])
+    x = layers.Activation("tanh", name="activation")(x)
+    m = layers.MaxPooling2D(3, strides=2, padding="same", name="max_pool")(x)
+    v = layers.AveragePooling2D(3, strides=2, padding="same", name="average_pool")(x)
+    x = layers.Add(name="add_pools")([m, v])
+    x = layers.Dropout(0.3, name="dropout")(x)
+    f = layers.Flatten(name="flatten")(layers.Reshape((4, 3, -1), name="reshape")(x))
+    g = layers.GlobalAveragePooling2D(name="average")(x)
+    t = layers.GlobalMaxPooling2D(name="largest")(x)
+    x = layers.Concatenate(name="join")([f, g, t])
+    x = layers.Dense(7, activation="relu", name="hidden")(x)
+    x = layers.Dense(5, name="scores")(x)
+    outputs = layers.Softmax(name="softmax")(x)
+    model = Model(inputs, outputs, name="every_layer")
+    rng = np.random.default_rng(3)
+    model.set_weights(
+        [
+            np.abs(rng.normal(size=w.shape)) + 0.5
+            if "variance" in w.path
+            else rng.normal(scale=0.4, size=w.shape)
+            for w in model.weights
+        ]
+    )
+    return model
+
+
+def photo(shape=(13, 11, 3), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (1, *shape)).astype("float32")
+
+
+NAMES = ["dress", "hat", "pants", "shirt", "shoes"]
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    model, x = every_layer(), photo()
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    assert build(model, x, path, class_names=NAMES, y="pants") == path
+    return model, x, path
+
+
+def open_layer(tab, name):
+    tab.keyboard.press("Escape")
+    tab.locator(f'.card[data-layer="{name}"]').click(position={"x": 20, "y": 8})
+    assert tab.locator(".layer-head h2").inner_text().startswith(name)
+
+
+def wait(tab, expression, argument=None, seconds=20):
+    """Until the expression is true; Playwright's own way needs `eval`, which the page forbids."""
+    end = time.monotonic() + seconds
+    while not tab.evaluate(expression if "=>" in expression else f"() => {expression}", argument):
+        assert time.monotonic() < end, f"never came true: {expression}"
+        tab.wait_for_timeout(20)
+
+
+def go_backward(tab):
+    tab.get_by_role("button", name="Backward").click()
+    wait(tab, "document.querySelector('[data-focus=mode-backward]').ariaPressed === 'true'")
+
+
+def numbers(tab, expression, argument=None):
+    return np.array(tab.evaluate(f"(a) => {expression}", argument), float)
+
+
+# -- what it shows is what minicnn computed --------------------------------------------------------
+
+
+def test_each_layer_opens_with_a_click_and_says_what_minicnn_says(everything, opened):
+    model, x, path = everything
+    tab, (_, tape) = opened(path), model.forward(x)
+    for entry in tape.entries:
+        open_layer(tab, entry.layer.name)
+        at = tab.evaluate("page.state.at")
+        assert tab.locator(".arithmetic").get_attribute("data-form") != "none", entry.layer.name
+        verdict = tab.locator(".verdict")
+        value = float(verdict.get_attribute("data-page"))
+        assert value == pytest.approx(float(entry.y[0][tuple(at)]), rel=1e-4, abs=1e-5)
+        assert "minicnn says" in verdict.inner_text()
+        assert verdict.locator(".tick.off").count() == 0, entry.layer.name
+
+
+def test_any_cell_of_any_layer_is_the_sum_that_the_page_shows(everything, opened):
+    model, x, path = everything
+    tab, (_, tape) = opened(path), model.forward(x)
+    rng = np.random.default_rng(1)
+    ids = tab.evaluate("Object.fromEntries(page.net.nodes.map((n) => [n.name, n.id]))")
+    assert {type(e.layer).__name__ for e in tape.entries} | {"InputLayer"} == set(layers.LAYERS)
+    for entry in tape.entries:
+        shape = entry.y.shape[1:]
+        places = [[int(rng.integers(n)) for n in shape] for _ in range(12)]
+        places += [[0] * len(shape), [n - 1 for n in shape]]  # where the padding is
+        found = numbers(
+            tab,
+            "a[1].map((at) => page.explain(page.net, a[0], at).value)",
+            [ids[entry.layer.name], places],
+        )
+        wanted = [entry.y[0][tuple(at)] for at in places]
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=2e-6, err_msg=entry.layer.name)
+
+
+def test_padded_taps_are_marked_and_count_for_nothing(everything, opened):
+    model, x, path = everything
+    tab = opened(path)
+    open_layer(tab, "conv")
+    tab.evaluate("page.moveTo([0, 0, 0])")  # 14 pixels: the one zero stands below and right
+    assert tab.locator(".grid-of .padded").count() == 0
+    tab.evaluate("page.moveTo([6, 6, 0])")
+    assert tab.locator(".grid-of .padded").count() == 3 * 5 * 2  # patch and products
+    window = functional.conv2d(
+        model.forward(x)[1]["pad"].y,
+        model.get_layer("conv").kernel.value,
+        strides=2,
+        padding="same",
+    )
+    total = tab.evaluate("page.explain(page.net, page.state.node, [6, 6, 0]).total")
+    assert total == pytest.approx(float(window[0, 6, 6, 0]), rel=1e-4)
+
+
+def loss_gradients(model, x, target):
+    y, tape = model.forward(x)
+    dy = y.copy()
+    dy[0, target] -= 1
+    return model.backward(dy, tape, at_logits=True)
+
+
+def test_gradients_of_pixels_and_weights_are_minicnn_s(everything, opened):
+    model, x, path = everything
+    dx, grads = loss_gradients(model, x, 2)
+    tab = opened(path)
+    rng = np.random.default_rng(2)
+    go_backward(tab)
+    ids = tab.evaluate("Object.fromEntries(page.net.nodes.map((n) => [n.name, n.id]))")
+    places = [[int(rng.integers(n)) for n in x.shape[1:]] for _ in range(10)]
+    found = numbers(tab, "a.map((at) => page.explainInput(page.net, 1, at).value)", places)
+    np.testing.assert_allclose(found, [dx[0][tuple(at)] for at in places], rtol=1e-3, atol=1e-7)
+    for key, gradient in grads.items():
+        name, weight = key.split("/")
+        places = [[int(rng.integers(n)) for n in gradient.shape] for _ in range(6)]
+        found = numbers(
+            tab,
+            "a[2].map((at) => page.explainWeight(page.net, a[0], a[1], at).total)",
+            [ids[name], weight, places],
+        )
+        wanted = [gradient[tuple(at)] for at in places]
+        scale = float(np.abs(gradient).max())
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5 * scale, err_msg=key)
+
+
+def test_every_layer_explains_its_input_s_gradient(everything, opened):
+    _, _, path = everything
+    tab = opened(path)
+    go_backward(tab)
+    for name in tab.evaluate("page.net.nodes.slice(1).map((n) => n.name)"):
+        tab.evaluate("page.overview()")
+        open_layer(tab, name)
+        assert tab.locator(".arithmetic").get_attribute("data-form") != "none", name
+        assert tab.locator(".tick.off").count() == 0, name
+    # All ways that lead from one layer add up to its gradient.
+    errors = numbers(
+        tab,
+        """page.net.nodes.slice(0, -1).map((node) => {
+            const dy = page.net.dy(node.id), at = page.net.shape(node.id).map((n) => n >> 1);
+            let sum = 0;
+            for (const next of new Set(node.consumers)) {
+                page.net.nodes[next].inputs.forEach((i, k) => {
+                    if (i === node.id) sum += page.explainInput(page.net, next, at, k).value;
+                });
+            }
+            const o = at.reduce((o, v, i) => o * dy.shape[i] + v, 0);
+            return Math.abs(sum - dy.data[o]) / (Math.max(...dy.data.map(Math.abs)) || 1);
+        })""",
+    )
+    assert errors.max() < 1e-4
+
+
+def test_the_loss_and_another_class_of_it(everything, opened):
+    model, x, path = everything
+    p = model.forward(x)[0][0]
+    tab = opened(path)
+    go_backward(tab)
+    assert "loss" in tab.locator(".outcome").inner_text()
+    assert tab.evaluate("page.net.loss()") == pytest.approx(-np.log(p[2]), rel=1e-4)
+    tab.get_by_label("The class of the loss").select_option("0")
+    wait(tab, "page.net.target === 0 && page.net.gradients.size > 5")
+    dx, _ = loss_gradients(model, x, 0)
+    found = numbers(tab, "Array.from(page.net.dy(0).data)").reshape(x.shape)
+    np.testing.assert_allclose(found, dx, rtol=1e-3, atol=1e-4 * np.abs(dx).max())
+
+
+# -- the arithmetic in the page, layer by layer ----------------------------------------------------
+
+
+def random_layers():
+    rng = np.random.default_rng(7)
+    pick = lambda *options: options[rng.integers(len(options))]  # noqa: E731
+    cases = []
+    for number in range(36):
+        padding, activation = pick("same", "valid"), pick("linear", "relu", "sigmoid", "tanh")
+        kernel = (int(rng.integers(1, 5)), int(rng.integers(1, 4)))
+        strides = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+        dilation = (
+            (1, 1) if max(strides) > 1 else (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+        )
+        window = {"padding": padding, "strides": strides}
+        more = {
+            **window,
+            "dilation_rate": dilation,
+            "activation": activation,
+            "use_bias": number % 3 > 0,
+        }
+        groups = pick(1, 1, 2, 4)
+        kinds = [
+            lambda k=kernel, m=more, g=groups: layers.Conv2D(8, k, groups=g, **m),
+            lambda k=kernel, m=more: layers.DepthwiseConv2D(k, depth_multiplier=2, **m),
+            lambda k=kernel, m=more: layers.SeparableConv2D(5, k, depth_multiplier=2, **m),
+            lambda k=kernel, w=window: layers.MaxPooling2D(k, **w),
+            lambda k=kernel, w=window: layers.AveragePooling2D(k, **w),
+            lambda a=activation: layers.Dense(6, activation=a),
+        ]
+        cases.append(kinds[number % len(kinds)]())
+    return [
+        *cases,
+        layers.Dense(6, activation="softmax"),
+        layers.BatchNormalization(scale=False),
+        layers.BatchNormalization(center=False),
+        layers.ReLU(6.0),
+        layers.ReLU(negative_slope=0.3, threshold=0.5),
+        layers.Activation("softmax"),
+        layers.Softmax(),
+        layers.GlobalMaxPooling2D(keepdims=True),
+        layers.GlobalAveragePooling2D(keepdims=True),
+        layers.ZeroPadding2D(((0, 2), (1, 3))),
+        layers.Reshape((-1, 4)),
+        layers.Rescaling(0.5, [1.0, 2.0, 3.0, 4.0]),
+    ]
+
+
+def spec(layer):
+    return {
+        "type": type(layer).__name__,
+        "config": json.loads(json.dumps(layer.get_config(), default=str)),
+        "params": {
+            v.name: {"shape": list(v.shape), "data": v.value.ravel().tolist()}
+            for v in layer.weights
+        },
+    }
+
+
+def test_the_engine_agrees_with_minicnn_for_random_layers(everything, opened):
+    tab = opened(everything[2])
+    rng = np.random.default_rng(5)
+    for layer in random_layers():
+        x = np.round(rng.normal(size=(1, 9, 8, 4)), 1).astype("float32")  # with ties
+        layer.forward(x)
+        signs = [1 if "variance" in w.path else rng.choice([-1, 1], w.shape) for w in layer.weights]
+        layer.set_weights([rng.uniform(0.2, 1, w.shape) * s for w, s in zip(layer.weights, signs)])
+        y, cache = layer.forward(x)
+        dy = rng.normal(size=y.shape).astype("float32")
+        dx, grads = layer.backward(dy, cache)
+        found = tab.evaluate(
+            """([layer, shape, x, outShape, dy]) => {
+                const plain = (a) => Array.from(a.data);
+                const X = page.array(shape, Float32Array.from(x)), out = page.forward(layer, [X]);
+                const DY = page.array(outShape, Float32Array.from(dy));
+                const got = page.backward(layer, [X], { ...out, z: out.z ?? out.y }, DY);
+                const grads = Object.entries(got.grads).map(([k, v]) => [k, plain(v)]);
+                return { shape: out.y.shape, y: plain(out.y), dx: plain(got.dxs[0]),
+                    grads: Object.fromEntries(grads) };
+            }""",
+            [
+                spec(layer),
+                list(x.shape[1:]),
+                x.ravel().tolist(),
+                list(y.shape[1:]),
+                dy.ravel().tolist(),
+            ],
+        )
+        what = f"{layer.label} {layer.get_config()}"
+        assert tuple(found["shape"]) == y.shape[1:], what
+        np.testing.assert_allclose(found["y"], y.ravel(), rtol=2e-4, atol=2e-5, err_msg=what)
+        np.testing.assert_allclose(found["dx"], dx.ravel(), rtol=2e-4, atol=5e-5, err_msg=what)
+        assert found["grads"].keys() == grads.keys(), what
+        for key, gradient in grads.items():
+            np.testing.assert_allclose(
+                found["grads"][key], gradient.ravel(), rtol=1e-3, atol=2e-4, err_msg=f"{what} {key}"
+            )
+
+
+# -- what if ---------------------------------------------------------------------------------------
+
+
+def small_cnn(strides=1, padding="same"):
+    model = Sequential(
+        [
+            Input((12, 12, 3)),
+            layers.Rescaling(1 / 255, name="rescaling"),
+            layers.Conv2D(4, 3, strides=strides, padding=padding, activation="relu", name="first"),
+            layers.MaxPooling2D(name="pool"),
+            layers.Conv2D(6, 3, padding="same", activation="relu", name="second"),
+            layers.GlobalAveragePooling2D(name="average"),
+            layers.Dense(3, name="scores"),
+        ]
+    )
+    rng = np.random.default_rng(11)
+    model.set_weights([rng.normal(scale=0.5, size=w.shape) for w in model.weights])
+    return model
+
+
+def class_probabilities(tab):
+    return np.array([float(p) for p in tab.locator(".results [data-p]").evaluate_all(
+        "(all) => all.map((e) => e.dataset.p)")])  # fmt: skip
+
+
+def changed(tab, act):
+    before = tab.evaluate("Number(document.getElementById('app').dataset.computed ?? 0)")
+    act()
+    wait(tab, "(n) => Number(document.getElementById('app').dataset.computed ?? 0) > n", before)
+
+
+def test_what_if_agrees_with_minicnn(tmp_path, opened):
+    model, x = small_cnn(), photo((12, 12, 3))
+    tab = opened(build(model, x, tmp_path / "page.html"))
+    real = functional.softmax(model.forward(x)[0])[0]
+    open_layer(tab, "first")
+    tab.get_by_role("tab", name="What if").click()
+    np.testing.assert_allclose(class_probabilities(tab), real, rtol=1e-4)
+
+    column, channel = tab.evaluate("page.state.at")[2], tab.evaluate("page.state.inChannel ?? 0")
+
+    def set_to(label, value, exact=True):
+        field = tab.get_by_label(label, exact=exact)
+        field.fill(str(value))
+        field.press("Enter")
+
+    def check(other, picture=x):
+        wanted = functional.softmax(other.forward(picture)[0])[0]
+        np.testing.assert_allclose(class_probabilities(tab), wanted, rtol=2e-4, atol=1e-6)
+        assert np.abs(wanted - real).max() > 1e-3  # a change that changes something
+
+    kernel = model.get_layer("first").kernel.value
+    changed(tab, lambda: set_to("weight 0, 2", 2.5))
+    kernel[0, 2, channel, column] = 2.5
+    check(model)
+    changed(tab, lambda: set_to("bias", -0.75))
+    model.get_layer("first").bias.value[column] = -0.75
+    check(model)
+
+    for strides, padding in ((2, "same"), (2, "valid"), (1, "valid")):
+        if int(tab.get_by_label("Stride").input_value()) != strides:
+            changed(tab, lambda s=strides: tab.get_by_label("Stride").select_option(str(s)))
+        if tab.get_by_label("Padding").input_value() != padding:
+            changed(tab, lambda p=padding: tab.get_by_label("Padding").select_option(p))
+        other = small_cnn(strides, padding)
+        other.set_weights(model.get_weights())
+        check(other)
+        shape = tab.evaluate("page.net.y(page.state.node).shape")
+        assert tuple(shape) == other.forward(x)[1]["first"].y.shape[1:]
+
+    changed(tab, lambda: tab.get_by_role("button", name="Reset all changes").click())
+    np.testing.assert_allclose(class_probabilities(tab), real, rtol=1e-4)
+
+
+def test_another_pixel_of_the_photo_changes_the_classes(tmp_path, opened):
+    model, x = small_cnn(), photo((12, 12, 3))
+    tab = opened(build(model, x, tmp_path / "page.html"))
+    open_layer(tab, "rescaling")
+    tab.get_by_role("tab", name="What if").click()
+    tab.evaluate("page.set({ pixel: { node: 0, at: [4, 5, 0] } })")
+    for k in range(3):
+        field = tab.get_by_label(f"pixel channel {k}")
+        changed(tab, lambda f=field: (f.fill("900"), f.press("Enter")))
+    x = x.copy()
+    x[0, 4, 5] = 900
+    wanted = functional.softmax(model.forward(x)[0])[0]
+    np.testing.assert_allclose(class_probabilities(tab), wanted, rtol=2e-4, atol=1e-6)
+    go_backward(tab)  # gradients of the changed network
+    y, tape = model.forward(x)
+    p = functional.softmax(y)
+    p[0, tab.evaluate("page.net.target")] -= 1
+    dx, _ = model.backward(p, tape)
+    found = numbers(tab, "Array.from(page.net.dy(0).data)").reshape(x.shape)
+    np.testing.assert_allclose(found, dx, rtol=1e-3, atol=1e-4 * np.abs(dx).max())
+
+
+def test_a_change_that_does_not_fit_the_next_layer_is_told(tmp_path, opened):
+    convolution = layers.Conv2D(2, 3, name="conv")
+    model = Sequential([Input((8, 8, 3)), convolution, layers.Flatten(), layers.Dense(2)])
+    tab = opened(build(model, photo((8, 8, 3)), tmp_path / "page.html"))
+    open_layer(tab, "conv")
+    tab.get_by_role("tab", name="What if").click()
+    changed(tab, lambda: tab.get_by_label("Stride").select_option("2"))
+    assert "expects 72 features" in tab.locator(".results").inner_text()
+
+
+# -- keys, colours, phones -------------------------------------------------------------------------
+
+
+def test_everything_can_be_done_with_the_keyboard(everything, opened):
+    _, _, path = everything
+    tab = opened(path)
+    tab.locator('.card[data-layer="conv"]').focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator(".layer-head h2").inner_text().startswith("conv")
+    tab.evaluate("page.moveTo([2, 2, 1])")
+    for key, at in (("ArrowRight", [2, 3, 1]), ("ArrowDown", [3, 3, 1]), ("ArrowLeft", [3, 2, 1]),
+                    ("ArrowUp", [2, 2, 1]), (".", [2, 3, 1]), (",", [2, 2, 1]), ("]", [2, 2, 2]),
+                    ("[", [2, 2, 1])):  # fmt: skip
+        tab.keyboard.press(key)
+        assert tab.evaluate("page.state.at") == at, key
+    assert tab.evaluate("document.activeElement.dataset.focus") == "out"  # also after redrawing
+    wait(tab, "document.querySelector('.live').textContent.includes('row 2, column 2')")
+    tab.keyboard.press(" ")
+    wait(tab, "page.state.at[1] !== 2")
+    tab.keyboard.press(" ")
+    assert tab.evaluate("page.state.playing") is False
+    tab.locator(".film").focus()
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate("page.state.at[2]") == 2
+    tab.keyboard.press("b")
+    wait(tab, "document.querySelector('[data-focus=mode-backward]').ariaPressed === 'true'")
+    tab.keyboard.press("Escape")
+    assert tab.locator(".overview").count() == 1
+    assert tab.evaluate("document.activeElement.dataset.layer") == "conv"
+    tab.get_by_role("button", name="Keys and notes").click()
+    assert tab.get_by_role("dialog").is_visible()
+    tab.keyboard.press("Escape")
+    assert tab.get_by_role("dialog").count() == 0
+
+
+def test_the_largest_terms_lead_to_the_photo_and_to_the_loss(everything, opened):
+    _, _, path = everything
+    tab = opened(path)
+    open_layer(tab, "softmax")
+    seen = ["softmax"]
+    while seen[-1] != "photo":
+        follow = tab.locator(".follow")
+        name = re.search(r"comes from (\w+),", follow.inner_text())[1]
+        follow.click()
+        assert tab.locator(".layer-head h2").inner_text().split()[0] == name
+        assert tab.locator(".tick.off").count() == 0
+        seen.append(name)
+    assert len(seen) > 10
+    go_backward(tab)
+    tab.evaluate("page.openLayer(1)")
+    while tab.locator(".follow").count():
+        before = tab.evaluate("page.state.node")
+        tab.locator(".follow").click()
+        assert tab.evaluate("page.state.node") > before
+        assert tab.locator(".tick.off").count() == 0
+    assert "comes from the loss" in tab.locator(".arithmetic").inner_text()
+
+
+def test_play_slides_the_window(everything, opened):
+    tab = opened(everything[2])
+    open_layer(tab, "conv")
+    tab.get_by_role("button", name="To the first cell").click()
+    assert tab.evaluate("page.state.at.slice(0, 2)") == [0, 0]
+    tab.get_by_role("button", name="One cell on").click()
+    assert tab.evaluate("page.state.at.slice(0, 2)") == [0, 1]
+    tab.evaluate("page.state.speed = 6")
+    tab.get_by_role("button", name="Play").click()
+    wait(tab, "page.state.at[0] > 0")
+    tab.get_by_role("button", name="Pause").click()
+    assert tab.get_by_role("button", name="Play").is_visible()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_everything_has_a_name(everything, opened, width, height, scheme):
+    tab = opened(everything[2], width, height, scheme, reduced_motion="reduce")
+    for name in ("conv", "bn", "scores", "softmax"):
+        for show in ("page.overview()", f"page.openLayer({_id(tab, name)})"):
+            for choice in ("number", "weights", "places", "whatif"):
+                tab.evaluate(show)
+                tab.evaluate(f"page.set({{ tab: '{choice}' }})")
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width
+                nameless = tab.evaluate(
+                    """[...document.querySelectorAll('button, select, input, canvas, svg, img')]
+                        .filter((e) => !(e.ariaLabel || e.textContent.trim()
+                          || e.closest('[aria-hidden=true]') || e.alt !== undefined
+                          || e.closest('label'))).map((e) => e.outerHTML)"""
+                )
+                assert nameless == []
+    ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (max(int(c) for c in re.findall(r"\d+", ground)) < 60) == (scheme == "dark")
+    tab.get_by_role("button", name="Switch to").click()
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != ground
+
+
+def _id(tab, name):
+    return tab.evaluate("(name) => page.net.nodes.find((n) => n.name === name).id", name)
+
+
+def test_a_picture_that_a_map_likes_grows(tmp_path, opened):
+    tab = opened(build(small_cnn(), photo((12, 12, 3)), tmp_path / "page.html"))
+    open_layer(tab, "second")
+    tab.get_by_role("tab", name="Where it looks").click()
+    assert tab.locator(".crop").count() > 1
+    tab.get_by_role("button", name="Grow a picture").click()
+    wait(tab, "document.querySelector('[data-dream]').textContent.includes('After 32')")
+    said = tab.locator("[data-dream]").inner_text().replace("−", "-")
+    now, before = re.findall(r"is (-?[\d.]+); with grey noise it was (-?[\d.]+)\.", said)[0]
+    assert float(now) > float(before) + 0.1
+
+
+def test_the_field_of_a_cell_is_what_pixels_change_it(tmp_path, opened):
+    model, x = small_cnn(), photo((12, 12, 3))
+    tab = opened(build(model, x, tmp_path / "page.html"))
+    open_layer(tab, "second")
+    tab.get_by_role("tab", name="Where it looks").click()
+    tab.evaluate("page.set({ at: [3, 0, 1] })")
+    note = tab.locator(".arithmetic .note").inner_text()
+    # second: rows 2–4, columns 0–1 of pool; pool: 4–9, 0–3 of first; first: 3–10, 0–4 of the photo
+    assert "rows 3–10 and columns 0–4" in note
+
+
+# -- what may stand in a page ----------------------------------------------------------------------
+
+
+def test_text_from_files_stays_text(tmp_path, opened):
+    evil = '</script><img src=x onerror="window.hacked=1"><!--'
+    name = "<img src=x onerror='hacked=1'> & \u2028"
+    convolution = layers.Conv2D(2, 3, name=name)
+    model = Sequential([Input((6, 6, 3)), convolution, layers.Flatten(), layers.Dense(2)])
+    path = build(
+        model,
+        photo((6, 6, 3)),
+        tmp_path / "page.html",
+        class_names=[evil, "{{script}}"],
+        title=evil,
+    )
+    tab = opened(path)
+    for mode in ("forward", "backward"):
+        tab.evaluate(f"page.setMode('{mode}')")
+        for view in ("page.overview()", "page.openLayer(1)", "page.openLayer(3)"):
+            tab.evaluate(view)
+    tab.evaluate("page.overview()")
+    assert tab.evaluate("window.hacked") is None
+    assert tab.evaluate("document.images.length") == 0
+    assert tab.locator("h1").inner_text() == evil
+    assert tab.locator(".class-name").all_inner_texts() == [evil, "{{script}}"]
+    assert evil in tab.title()
+
+
+def test_what_does_not_fit_is_left_out_and_told(tmp_path, opened):
+    """Ever smaller limits: each page still opens, says what is missing, and is right."""
+    inputs = Input((24, 24, 3))
+    x = layers.Conv2D(64, 3, name="block1_conv")(inputs)
+    x = layers.BatchNormalization(name="block1_bn")(x)
+    x = layers.Activation("relu", name="block1_relu")(x)
+    x = layers.SeparableConv2D(128, 3, name="block2_sepconv")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    model, picture = Model(inputs, layers.Dense(4)(x)), photo((24, 24, 3)) / 255
+    _, tape = model.forward(picture)
+    sizes, told = [], set()
+    for limit in (4_000_000, 900_000, 500_000, 330_000, 200_000):
+        path = build(model, picture, tmp_path / f"{limit}.html", limit=limit)
+        sizes.append(path.stat().st_size)
+        tab = opened(path)
+        notes = tab.evaluate("page.net.notes")
+        told.update(notes)
+        assert all(note in tab.locator(".notes").inner_text() for note in notes)
+        for name in ("block1_conv", "block2_sepconv", "dense"):
+            number = tab.evaluate(
+                "(n) => page.net.nodes.find((m) => m.name.startsWith(n)).id", name
+            )
+            y = next(e.y for e in tape.entries if e.layer.name.startswith(name))[0]
+            tab.evaluate(f"page.openLayer({number})")
+            at = tab.evaluate("page.state.at")
+            verdict = tab.locator(".verdict")
+            if verdict.count():
+                value = float(verdict.get_attribute("data-page"))
+                assert value == pytest.approx(float(y[tuple(at)]), rel=2e-2, abs=1e-3)
+            else:
+                assert "left out" in tab.locator(".bench").inner_text()
+        tab.evaluate("page.setMode('backward')")
+        tab.evaluate("page.overview()")
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) > 2
+    assert len(told) > 1
+
+
+def test_a_model_that_never_fits_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="too big for a page of 0 million characters"):
+        build(small_cnn(), photo((12, 12, 3)), tmp_path / "page.html", limit=1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_small_cnn_takes_less_than_five_megabytes():
+    model = Sequential(
+        [
+            *(Input((64, 64, 3)), layers.Rescaling(1 / 255)),
+            *(layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D()),
+            *(layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D()),
+            *(layers.GlobalAveragePooling2D(), layers.Dense(10)),
+        ]
+    )
+    page = build(model, photo((64, 64, 3)))
+    assert isinstance(page, str)
+    assert len(page.encode()) < 5_000_000
+    assert json.loads(re.search(r'id="data">(.*?)</script>', page)[1])["notes"] == []
+
+
+def test_nested_models_are_laid_open(tmp_path, opened):
+    convolution = layers.Conv2D(4, 3, name="inside")
+    inner = Sequential([Input((8, 8, 3)), convolution, layers.ReLU()], name="base")
+    inputs = Input((8, 8, 3))
+    x = layers.Add()([inner(inputs), inner(layers.Rescaling(0.5)(inputs))])
+    model = Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
+    picture = photo((8, 8, 3)) / 255
+    tab = opened(build(model, picture, tmp_path / "page.html"))
+    names = tab.evaluate("page.net.nodes.map((n) => n.name)")
+    assert "inside" in names
+    assert "inside (2)" in names  # used twice
+    tab.evaluate("page.setMode('backward')")
+    y, tape = model.forward(picture)
+    y = y.copy()
+    y[0, tab.evaluate("page.net.target")] -= 1
+    dx, _ = model.backward(y, tape, at_logits=True)
+    found = numbers(tab, "Array.from(page.net.dy(0).data)").reshape(dx.shape)
+    np.testing.assert_allclose(found, dx, rtol=1e-4, atol=1e-6)
+
+
+def test_a_layer_of_the_user_s_own_is_shown_without_its_arithmetic(tmp_path, opened):
+    class Square(layers.Layer):
+        def _forward(self, x, training):
+            return x * x, {"x": x}
+
+        def _backward(self, dz, cache, need_dx):
+            return 2 * cache["x"] * dz, {}
+
+    model = Sequential([Input((6, 6, 3)), Square(name="square"), layers.Flatten(), layers.Dense(2)])
+    tab = opened(build(model, photo((6, 6, 3)) / 255, tmp_path / "page.html"))
+    open_layer(tab, "square")
+    assert "no formula for Square" in tab.locator(".arithmetic").inner_text()
+    tab.evaluate("page.setMode('backward')")
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_a_single_score(tmp_path, opened, activation):
+    model = Sequential([Input((6, 6, 1)), layers.Flatten(), layers.Dense(1, activation=activation)])
+    tab = opened(build(model, photo((6, 6, 1)) / 255, tmp_path / "page.html"))
+    tab.evaluate("page.setMode('backward')")
+    if activation is None:
+        assert "does not end in one score per class" in tab.locator(".outcome").inner_text()
+    else:
+        assert tab.locator(".outcome [data-p]").count() == 2
+        tab.evaluate("page.openLayer(2)")
+        assert tab.locator(".tick.off").count() == 0
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+def _with_nan():
+    model = small_cnn()
+    model.get_layer("first").kernel.value[0, 0, 0, 0] = np.nan
+    return model
+
+
+def _overflowing():
+    model = small_cnn()
+    for layer in ("first", "second"):
+        model.get_layer(layer).kernel.value[:] = 1e30
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "x", "options", "message"),
+    [
+        (_with_nan, photo((12, 12, 3)), {}, r"weight first/kernel has NaN or infinite values"),
+        (small_cnn, photo((12, 12, 3)) * np.nan, {}, "picture has NaN or infinite pixels"),
+        (_overflowing, photo((12, 12, 3)), {}, "gives NaN or infinity"),
+        (small_cnn, photo((9, 9, 3)), {}, r"expects x.shape=\(batch, 12, 12, 3\)"),
+        (small_cnn, np.zeros((12, 12), "float32"), {}, "models that look at pictures"),
+        (small_cnn, photo((12, 12, 3)), {"class_names": ["a"]}, "3 classes apart. Received 1"),
+        (small_cnn, photo((12, 12, 3)), {"y": 3}, "a class from 0 to 2. Received 3"),
+        (
+            small_cnn,
+            photo((12, 12, 3)),
+            {"y": "d", "class_names": ["a", "b", "c"]},
+            "no class 'd'. There is a, b, c",
+        ),
+        (
+            lambda: Sequential([Input((4,)), layers.Dense(2)]),
+            np.zeros((1, 4)),
+            {},
+            "look at pictures",
+        ),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(make, x, options, message):
+    with pytest.raises(ValueError, match=message), np.errstate(all="ignore"):
+        build(make(), x, **options)
+
+
+def test_an_old_page_stays_if_the_new_one_fails(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="NaN"):
+        build(_with_nan(), photo((12, 12, 3)), path)
+    assert path.read_text() == "old"
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        build(small_cnn(), photo((12, 12, 3)), tmp_path / "no" / "page.html")
+
+
+def test_the_scripts_are_one_module_that_imports_nothing():
+    from minicnn.explain.page.build import script
+
+    assert not re.search(r"^\s*(import|export)\b", script(), re.MULTILINE)
+    assert page_room.__all__ == ["build"]
