@@ -230,6 +230,17 @@ def test_winograd_shows_its_matrices():
         assert part in text
 
 
+def test_what_rounding_leaves_of_a_zero_is_printed_as_zero():
+    x = np.arange(16, dtype="float32").reshape(1, 4, 4, 1)
+    w = np.arange(-4, 5, dtype="float32").reshape(3, 3, 1, 1)
+    lesson = convolution_steps(x, w, algorithm="winograd", padding="same")
+    u = lesson["The transformed kernel"]
+    assert u.shown[1, 1] != 0  # it is zero in exact numbers
+    assert abs(u.shown[1, 1]) < 1e-7
+    assert "e-0" not in str(lesson)
+    assert "e-0" not in lesson._repr_html_().replace(repr(float(u.shown[1, 1])), "")
+
+
 @pytest.mark.parametrize("algorithm", ways.ALGORITHMS)
 def test_html_has_a_grid_for_each_step(algorithm):
     lesson = convolution_steps(random((1, 30, 30, 2)), random((3, 3, 2, 3)), algorithm=algorithm)

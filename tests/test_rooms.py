@@ -295,7 +295,7 @@ assert minicnn.explain.Trace
 
 
 def test_every_module_imports_without_keras() -> None:
-    """Also those that `import minicnn` leaves alone: check, cli, plots, the kernels."""
+    """Also those that `import minicnn` leaves alone: check, cli, the kernels."""
     statement = "\n".join(f"import {module}" for module in MODULES if "__main__" not in module)
     loaded = loaded_after(statement)
     assert "numba" in loaded

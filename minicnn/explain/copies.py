@@ -6,12 +6,11 @@ draws (dropout masks, initial weights) comes from no generator that somebody els
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from minicnn import seeding
+from minicnn.explain.undisturbed import undisturbed
 from minicnn.layers import Dropout, InputLayer, Layer
 from minicnn.layers.base import KerasTensor, Node
 from minicnn.model import Model
@@ -83,21 +82,10 @@ def _copy_graph(source: Model, clone: Any, found: dict[int, Any]) -> None:
     )
 
 
-@contextmanager
-def same_randomness() -> Iterator[None]:
-    """Afterwards the package's generator goes on as if nothing had been drawn."""
-    generator = seeding.default_generator()
-    state = generator.bit_generator.state
-    try:
-        yield
-    finally:
-        generator.bit_generator.state = state
-
-
 def build(layer: Layer, x: Any) -> None:
     """Make the weights, if there are none yet, for inputs like x."""
     if not layer.built and not isinstance(layer, InputLayer):
-        with same_randomness():
+        with undisturbed(layer):
             layer(x)
 
 

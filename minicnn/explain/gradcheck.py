@@ -11,13 +11,13 @@ a random direction, has all entries of the array in it (after HIPS/autograd, `te
 **Kinks.** ReLU at 0, or two equal pixels under max pooling, have a slope to the left and another to
 the right. A difference across a kink is no gradient, and says nothing against one. It is told by
 the two one-sided differences: in a smooth place their gap shrinks with the step, across a kink it
-stays. There the gradient is right if it is one of the two slopes; if it is neither, several kinks
-meet, and the entry is left undecided.
+stays. There the gradient is right if it is one of the two slopes. If it is neither, several kinks
+may meet, and the entry is tested at points nearby, with x and all parameters moved a little, where
+no kink is met exactly. A wrong gradient is wrong there, too.
 """
 
 import copy
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ from minicnn.model import Model
 
 Array = np.ndarray
 
+_POINTS, _ASIDE = 3, 0.01  # how many points nearby, and how far: a share of an array's size
 _ROUNDING = 64 * np.finfo(np.float64).eps  # of L, relative: some dozen operations' worth
 
 
@@ -48,9 +49,10 @@ class Slope(NamedTuple):
 class Entry(NamedTuple):
     """One tested entry; `at` is None for the direction that all entries share.
 
-    `verdict`: "ok"; "kink" (the gradient is one of the two slopes); "undecided" (several kinks
-    meet); "wrong". `numeric` is the central difference, at a kink the nearer one of the two slopes;
-    `error` is relative.
+    `verdict`: "ok"; "kink" (the gradient is one of the two slopes, or agrees nearby); "wrong";
+    "undecided" (nearby, too, kinks are met). `numeric` is the central difference, at a kink the
+    nearer one of the two slopes; `error` is relative. What was decided at a point nearby has the
+    numbers of that point.
     """
 
     at: tuple[int, ...] | None
@@ -159,7 +161,7 @@ class GradientCheck:
         if any(row.kinks for row in self.rows) and "kinks" not in by_verdict:
             said.append(
                 "At a kink (ReLU at 0, a tie under max pooling) the slopes to the left and to the "
-                "right differ; the gradient is one of them, which is right."
+                "right differ. The gradient is one of them, or agrees a little beside the kink."
             )
         if "frozen" in by_verdict:
             said.append(f"Frozen, so backward gives no gradient: {_listed(by_verdict['frozen'])}.")
@@ -227,18 +229,27 @@ def gradcheck(
     for path, value in {v.path: v.value for v in clone.weights}.items():
         if not np.isfinite(value).all():
             raise ValueError(f"{who}: the weight {path} has NaN or infinity in it.")
-    function = _Function(clone, given, y, _loss(layer_or_model, y, loss, who), training, seed, who)
-    dx, grads = function.gradients()
     arrays = {"x" if len(xs) == 1 else f"x[{i}]": a for i, a in enumerate(xs)}
-    gradients = dict(zip(arrays, dx if isinstance(dx, (list, tuple)) else [dx]))
     learned = clone.trainable_variables_by_name()
-    arrays |= {name: learned[name].value for name in learned}
-    gradients |= grads
+    arrays |= {name: variable.value for name, variable in learned.items()}
+    function = _Function(
+        clone, given, arrays, y, _loss(layer_or_model, y, loss, who), training, seed, who
+    )
+    gradients = function.gradients()
     rng = np.random.default_rng(seed)
-    rows = [
-        _row(name, array, gradients.get(name), function, rng, entries, step, tolerance, who)
-        for name, array in arrays.items()
+    probes = [
+        probe
+        for name, gradient in gradients.items()
+        if np.isfinite(gradient).all()
+        for probe in _probes(name, gradient, entries, rng)
     ]
+    found = _tested(function, probes, gradients, step, tolerance)
+    found = _elsewhere(function, found, step, tolerance, rng)
+    rows = []
+    for name, array in arrays.items():
+        own = tuple(entry for probe, entry in found if probe.name == name)
+        finite = bool(np.isfinite(gradients[name]).all())
+        rows.append(Row(name, array.shape, own, _verdict(own) if finite else "not finite"))
     held = {id(variable) for variable in learned.values()}
     rows += [
         Row(v.path, v.shape, (), "frozen")
@@ -289,15 +300,22 @@ class _Function:
         self,
         clone: Any,
         x: Any,
+        arrays: dict[str, Array],
         y: Any,
         loss: losses.Loss | None,
         training: bool,
         seed: int,
         who: str,
     ) -> None:
-        self.clone, self.x, self.y, self.loss = clone, x, y, loss
+        self.clone, self.x, self.arrays, self.y, self.loss = clone, x, arrays, y, loss
         self.training, self.seed, self.who = training, seed, who
         outputs = self._forward()[0]
+        for a in outputs:
+            if a.dtype != np.float64:
+                raise ValueError(
+                    f"{who}: the output is {a.dtype} though the layer's dtype is float64, and too "
+                    "coarse for small steps: a layer of your own computes in self.dtype."
+                )
         again = self._forward()[0]
         if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(outputs, again)):
             raise ValueError(f"{who}: two passes with the same x give different outputs.")
@@ -320,7 +338,8 @@ class _Function:
         value, loss_cache = self.loss.forward(np.asarray(self.y), outputs[0])
         return float(value), loss_cache, False
 
-    def gradients(self) -> tuple[Any, dict[str, Array]]:
+    def gradients(self) -> dict[str, Array]:
+        """What backward says, for every array. `ValueError` where it says nothing that fits."""
         outputs, cache = self._forward()
         if self.loss is None:
             dy: Any = self.dy if len(self.dy) > 1 else self.dy[0]
@@ -329,7 +348,19 @@ class _Function:
             _, loss_cache, at_logits = self._loss(outputs, cache)
             dy = self.loss.backward(loss_cache)
             dx, grads = self.clone.backward(dy, cache, at_logits=at_logits)
-        return dx, dict(grads)
+        several = list(dx) if isinstance(dx, (list, tuple)) else [dx]
+        given = dict(zip(self.arrays, several)) | dict(grads)
+        found = {}
+        for name, array in self.arrays.items():
+            if given.get(name) is None:
+                raise ValueError(f"{self.who}: backward gave no gradient for {name}.")
+            found[name] = np.array(given[name])
+            if found[name].shape != array.shape:
+                raise ValueError(
+                    f"{self.who}: backward's gradient of {name} has shape {found[name].shape}. "
+                    f"Expected {array.shape}."
+                )
+        return found
 
     def value(self) -> Any:
         """The outputs, or the loss: whatever `difference` takes."""
@@ -348,17 +379,52 @@ class _Function:
             return max(1.0, abs(value))
         return sum(float(np.abs(dy * p).sum()) for dy, p in zip(self.dy, value))
 
+    def slope(self, probe: "_Probe", here: Any, step: float) -> Slope:
+        """`here` is `value()` where the arrays are now; they are put back there."""
+        array = self.arrays[probe.name]
+        start = array.copy() if probe.at is None else array[probe.at]
+        values = []
+        for h in (step, -step):
+            if probe.at is None:
+                array[...] = start + h * probe.vector
+            else:
+                array[probe.at] = start + h
+            values.append(self.value())
+        array[... if probe.at is None else probe.at] = start
+        return Slope(
+            self.difference(*values) / (2 * step),
+            self.difference(values[0], here) / step,
+            self.difference(here, values[1]) / step,
+            _ROUNDING * self.size(here) / step,
+        )
 
-def _slope(function: _Function, here: Any, move: Callable[[float], None], step: float) -> Slope:
-    values = []
-    for h in (step, -step):
-        move(h)
-        values.append(function.value())
-    move(0.0)
-    right = function.difference(values[0], here) / step
-    left = function.difference(here, values[1]) / step
-    central = function.difference(*values) / (2 * step)
-    return Slope(central, right, left, _ROUNDING * function.size(here) / step)
+
+class _Probe(NamedTuple):
+    """A direction to step along: one entry of an array, or (`at` is None) all of them at once."""
+
+    name: str
+    at: tuple[int, ...] | None
+    vector: Any = None
+
+    def analytic(self, gradients: dict[str, Array]) -> float:
+        gradient = gradients[self.name]
+        return float((gradient * self.vector).sum() if self.at is None else gradient[self.at])
+
+
+def _probes(name: str, gradient: Array, entries: int, rng: np.random.Generator) -> list[_Probe]:
+    """All entries of a small array; a sample of a large one, and all of it at once."""
+    chosen = np.arange(gradient.size)
+    if gradient.size > entries:
+        # The largest gradient is always there: where it is wrong, it matters most.
+        largest = int(np.abs(gradient).argmax())
+        others = rng.choice(gradient.size, entries, replace=False)
+        chosen = np.sort(np.append(others[others != largest][: entries - 1], largest))
+    places = [np.unravel_index(int(index), gradient.shape) for index in chosen]
+    probes = [_Probe(name, tuple(int(i) for i in place)) for place in places]
+    if gradient.size > entries:
+        vector = rng.standard_normal(gradient.shape)
+        probes.append(_Probe(name, None, vector / np.abs(vector).max()))
+    return probes
 
 
 def _error(analytic: float, numeric: float, noise: float, tolerance: float) -> float:
@@ -369,24 +435,33 @@ def _error(analytic: float, numeric: float, noise: float, tolerance: float) -> f
 
 def _tested(
     function: _Function,
-    here: Any,
-    move: Callable[[float], None],
-    at: tuple[int, ...] | None,
-    analytic: float,
+    probes: list[_Probe],
+    gradients: dict[str, Array],
     step: float,
     tolerance: float,
+) -> list[tuple[_Probe, Entry]]:
+    here = function.value()
+    return [
+        (probe, _entry(function, probe, here, probe.analytic(gradients), step, tolerance))
+        for probe in probes
+    ]
+
+
+def _entry(
+    function: _Function, probe: _Probe, here: Any, analytic: float, step: float, tolerance: float
 ) -> Entry:
-    wide = _slope(function, here, move, step)
+    # Along all entries at once the step is smaller, for some kink is always near.
+    wide = function.slope(probe, here, step if probe.at is not None else step / 10)
     error = _error(analytic, wide.central, wide.noise, tolerance)
     if error <= tolerance:
-        return Entry(at, analytic, wide.central, wide, error, "ok")
+        return Entry(probe.at, analytic, wide.central, wide, error, "ok")
     # A kink that lies a little aside, or much curvature: a smaller step does not reach as far.
-    near = _slope(function, here, move, step / 10)
+    near = function.slope(probe, here, step / 10 if probe.at is not None else step / 100)
     error = _error(analytic, near.central, near.noise, tolerance)
     if error <= tolerance:
-        return Entry(at, analytic, near.central, near, error, "ok")
+        return Entry(probe.at, analytic, near.central, near, error, "ok")
     if not math.isfinite(near.central):
-        return Entry(at, analytic, near.central, near, math.inf, "wrong")
+        return Entry(probe.at, analytic, near.central, near, math.inf, "wrong")
     stays = near.gap > 0.3 * wide.gap and near.gap > 4 * near.noise
     if stays and near.gap > 0.1 * abs(analytic - near.central):
         # One-sided differences are less exact than central ones: by curvature * h / 2.
@@ -394,64 +469,52 @@ def _tested(
         side = min(near.left, near.right, key=lambda slope: abs(analytic - slope))
         difference = abs(analytic - side) / max(abs(analytic), near.gap)
         if difference <= loose:
-            return Entry(at, analytic, side, near, difference, "kink")
-        return Entry(at, analytic, near.central, near, error, "undecided")
-    return Entry(at, analytic, near.central, near, error, "wrong")
+            return Entry(probe.at, analytic, side, near, difference, "kink")
+        return Entry(probe.at, analytic, near.central, near, error, "undecided")
+    return Entry(probe.at, analytic, near.central, near, error, "wrong")
 
 
-def _row(
-    name: str,
-    array: Array,
-    gradient: Any,
+def _elsewhere(
     function: _Function,
-    rng: np.random.Generator,
-    entries: int,
+    found: list[tuple[_Probe, Entry]],
     step: float,
     tolerance: float,
-    who: str,
-) -> Row:
-    if gradient is None:
-        raise ValueError(f"{who}: backward gave no gradient for {name}.")
-    gradient = np.asarray(gradient)
-    if gradient.shape != array.shape:
-        raise ValueError(
-            f"{who}: backward's gradient of {name} has shape {gradient.shape}. "
-            f"Expected {array.shape}."
-        )
-    if not np.isfinite(gradient).all():
-        return Row(name, array.shape, (), "not finite")
-    here = function.value()
-    flat, start = array.reshape(-1), array.copy()
-    assert np.shares_memory(flat, array)
-    chosen = np.arange(flat.size)
-    if flat.size > entries:
-        # The largest gradient is always there: where it is wrong, it matters most.
-        largest = int(np.abs(gradient).argmax())
-        others = rng.choice(flat.size, entries, replace=False)
-        chosen = np.sort(np.append(others[others != largest][: entries - 1], largest))
-    found = []
-    for index in map(int, chosen):
+    rng: np.random.Generator,
+) -> list[tuple[_Probe, Entry]]:
+    """What did not agree, once more at points nearby, where no kink is met exactly.
 
-        def move(h: float, index: int = index) -> None:
-            flat[index] = start.flat[index] + h
+    A wrong gradient is wrong there, too; one that met several kinks at once is right.
+    """
+    doubtful = [probe for probe, entry in found if entry.verdict in ("wrong", "undecided")]
+    if not doubtful:
+        return found
+    start = {name: array.copy() for name, array in function.arrays.items()}
+    tries: dict[int, list[Entry]] = {id(probe): [] for probe in doubtful}
+    for _ in range(_POINTS):
+        for name, array in function.arrays.items():
+            size = float(np.sqrt(np.square(start[name]).mean())) or 1.0
+            array[...] = start[name] + _ASIDE * size * rng.standard_normal(array.shape)
+        gradients = function.gradients()
+        for probe, entry in _tested(function, doubtful, gradients, step, tolerance):
+            tries[id(probe)].append(entry)
+    for name, array in function.arrays.items():
+        array[...] = start[name]
 
-        at = tuple(int(i) for i in np.unravel_index(index, array.shape))
-        analytic = float(gradient[at])
-        found.append(_tested(function, here, move, at, analytic, step, tolerance))
-    if flat.size > len(chosen):
-        direction = rng.standard_normal(array.shape)
-        direction /= np.abs(direction).max()
+    def decided(probe: _Probe, entry: Entry) -> Entry:
+        wrong = [other for other in tries[id(probe)] if other.verdict == "wrong"]
+        right = [other for other in tries[id(probe)] if other.verdict in ("ok", "kink")]
+        # Along all entries at once some kink may be near each point: one right answer counts more.
+        if wrong and (probe.at is not None or not right):
+            return wrong[0]
+        return right[0]._replace(verdict="kink") if right else entry._replace(verdict="undecided")
 
-        def move_all(h: float) -> None:
-            array[...] = start + h * direction
+    return [
+        (probe, decided(probe, entry) if id(probe) in tries else entry) for probe, entry in found
+    ]
 
-        # Smaller: with so many entries some kink is always near.
-        slope = float((gradient * direction).sum())
-        found.append(_tested(function, here, move_all, None, slope, step / 10, tolerance))
-    array[...] = start
-    verdicts = {entry.verdict for entry in found}
+
+def _verdict(entries: tuple[Entry, ...]) -> str:
+    verdicts = {entry.verdict for entry in entries}
     if "wrong" in verdicts:
-        verdict = "wrong"
-    else:
-        verdict = "ok" if verdicts & {"ok", "kink"} else "kinks"
-    return Row(name, array.shape, tuple(found), verdict)
+        return "wrong"
+    return "ok" if verdicts & {"ok", "kink"} else "kinks"

@@ -121,7 +121,8 @@ def html_grid(title: str, values: Array, scale: float, faint: Array | None = Non
         body += f"<tr>{cells}</tr>"
     return (
         '<table style="display:inline-table;margin:4px 16px 4px 0;border-collapse:collapse">'
-        f'<caption style="text-align:left">{escape(title)}</caption><tbody>{body}</tbody></table>'
+        f'<caption style="text-align:left;white-space:nowrap">{escape(title)}</caption>'
+        f"<tbody>{body}</tbody></table>"
     )
 
 

@@ -123,7 +123,7 @@ class Lesson:
         lines = [self.title]
         for number, step in enumerate(self.steps, 1):
             lines += ["", f"{number}. {step.title}", f"   {step.formula}", ""]
-            lines += [f"    {_heading(step)}", *show.columns(_cells(step.shown), 0)]
+            lines += [f"    {_heading(step)}", *show.columns(_cells(_tidy(step.shown)), 0)]
         return "\n".join([*lines, "", self.costs()])
 
     __repr__ = __str__
@@ -132,7 +132,7 @@ class Lesson:
         parts = []
         for number, step in enumerate(self.steps, 1):
             parts += [show.html_text(f"{number}. {step.title}"), show.html_formula(step.formula)]
-            corner = step.shown[:_ROWS, :_COLUMNS]
+            corner = _tidy(step.shown)[:_ROWS, :_COLUMNS]
             parts.append(show.html_grid(_heading(step), corner, show.scale_of(step.shown)))
         return show.html_block(self.title, [*parts, show.html_text(self.costs())])
 
@@ -154,6 +154,13 @@ def _heading(step: Step) -> str:
 
 def _by(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
+
+
+def _tidy(matrix: Array) -> Array:
+    """For reading: what rounding has left of a zero is shown as one."""
+    least = 8 * np.finfo(matrix.dtype).eps * show.scale_of(matrix)
+    tidy: Array = np.where(np.abs(matrix) < least, 0, matrix)
+    return tidy
 
 
 def _cells(matrix: Array) -> list[list[str]]:
