@@ -1,4 +1,4 @@
-"""The command line: `minicnn demo`, `train`, `transfer`, `predict`, `explain`, `check`.
+"""The command line: `minicnn demo`, `train`, `transfer`, `predict`, `explain`, `check`, `lessons`.
 
 Each command ends with exit code 0, or with one sentence on stderr and exit code 2 (130 after an
 interrupt). `minicnn COMMAND --help` explains the options.
@@ -211,6 +211,36 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("layers", nargs="*", metavar="LAYER", help="such as Conv2D; default: all")
     check.set_defaults(run=_check)
+
+    lessons = commands.add_parser(
+        "lessons",
+        help="ten lessons, from the data to a fast convolution: list, run, or write as notebooks",
+        description=(
+            "Lists the lessons; with --run shows one in the terminal, cell by cell, and runs it;\n"
+            "with --notebooks writes all of them for Jupyter. No network is needed."
+        ),
+        epilog=(
+            "examples:\n"
+            "  minicnn lessons\n"
+            "  minicnn lessons --run 1\n"
+            "  minicnn lessons --notebooks lessons && jupyter lab lessons"
+        ),
+        formatter_class=formatter,
+    )
+    action = lessons.add_mutually_exclusive_group()
+    action.add_argument("--run", dest="number", type=_positive, metavar="N", help="run lesson N")
+    action.add_argument("--notebooks", type=Path, metavar="DIR", help="write them as .ipynb files")
+    lessons.add_argument(
+        "--output",
+        type=Path,
+        default=Path("runs/lessons"),
+        metavar="DIR",
+        help="of --run: where its pictures and figures come; default: runs/lessons",
+    )
+    lessons.add_argument(
+        "--overwrite", action="store_true", help="of --notebooks: replace those that have changed"
+    )
+    lessons.set_defaults(run=_lessons)
     return parser
 
 
@@ -712,3 +742,18 @@ def _check(options: argparse.Namespace) -> int:
     from minicnn import check
 
     return 0 if check.run(options.layers) else 1
+
+
+def _lessons(options: argparse.Namespace) -> int:
+    from minicnn import lessons
+
+    if options.number is not None:
+        seconds = lessons.run(options.number, options.output)
+        print(f"Computed for {seconds:.0f} seconds. Figures: {options.output / 'figures'}")
+    elif options.notebooks is not None:
+        paths = lessons.write_notebooks(options.notebooks, options.overwrite)
+        print(f"Wrote {len(paths)} notebooks into {options.notebooks}.")
+        print(f"Open them: pip install jupyterlab, then jupyter lab {options.notebooks}")
+    else:
+        lessons.print_list()
+    return 0

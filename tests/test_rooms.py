@@ -38,6 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("datasets", "images", "models"),
     ("applications", "preprocessing", "utils"),
     ("check", "explain", "missing", "transfer"),
+    ("lessons",),
     ("cli",),
     ("__init__", "__main__"),
 )
@@ -46,7 +47,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 # Where libraries other than NumPy may be imported. `anywhere`: in any room, but inside functions,
 # so that `import minicnn` does not load them.
 ONLY_IN = {"numba": "kernels", "llvmlite": "kernels", "keras": "check", "tensorflow": "check"}
-LAZY = {"PIL", "h5py", "keras", "matplotlib", "rich", "tensorflow"}
+LAZY = {"IPython", "PIL", "h5py", "keras", "matplotlib", "rich", "tensorflow"}
 KNOWN_LIBRARIES = {"numpy", *ONLY_IN, *LAZY}
 
 
@@ -58,8 +59,13 @@ class Import(NamedTuple):
     lazy: bool
 
 
+def is_lesson(path: Path) -> bool:
+    """A script that is run, not imported: it uses minicnn as its readers do."""
+    return path.parent.name == "lessons" and path.name.startswith("lesson_")
+
+
 def source_files() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+    return sorted(path for path in PACKAGE.rglob("*.py") if not is_lesson(path))
 
 
 def module_name(path: Path) -> str:

@@ -1,0 +1,93 @@
+"""What a lesson has at hand: pictures to work on, a place for figures, checks and solutions."""
+
+import importlib.util
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import datasets, images, plots
+from minicnn.lessons.exercises import EXERCISES, verdict
+
+COUNTS = {"train": 40, "validation": 20, "test": 20}  # of each kind
+SIZE = 64
+
+
+class Lesson:
+    """The lesson of this number, while it is being worked on.
+
+    Raises `ValueError` if there is none, and `ImportError` where figures cannot be drawn.
+    """
+
+    def __init__(self, number: int) -> None:
+        if not any(lesson == number for lesson, _ in EXERCISES):
+            raise ValueError(
+                f"There are lessons 1 to {max(EXERCISES)[0]}. Received number={number!r}."
+            )
+        if importlib.util.find_spec("matplotlib") is None:
+            raise ImportError(
+                'The lessons draw figures with matplotlib: pip install "minicnn[plot]".'
+            )
+        self.number = number
+        self.solved: dict[int, bool] = {}
+        self._figures = 0
+
+    def clothes(self, directory: str = "clothes") -> Path:
+        """The sample set, drawn at the first call: `clothes/train/dress/*.jpg`, …, 64×64."""
+        return datasets.write_clothing_sample(directory, COUNTS, size=SIZE)
+
+    def photos(
+        self, split: str, kinds: Sequence[str] = datasets.CLOTHING_CLASSES, count: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The first `count` pictures of each kind: pixels (n, 64, 64, 3), one-hot labels."""
+        folder = self.clothes() / split
+        count = COUNTS[split] if count is None else count
+        paths = [path for kind in kinds for path in sorted((folder / kind).iterdir())[:count]]
+        x = np.stack([images.load_photo(path, (SIZE, SIZE)) for path in paths])
+        y = np.repeat(np.eye(len(kinds), dtype=np.float32), count, axis=0)
+        return x, y
+
+    def show(self, figure: Any) -> None:
+        """Show a figure or an explanation: in the notebook, else as a file or as text."""
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        notebook = hasattr(shell, "kernel")  # or an editor's interactive window
+        if notebook:
+            from IPython.display import Image, display
+        if not hasattr(figure, "savefig"):
+            (display if notebook else print)(figure)
+            return
+        if notebook:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=110)
+            display(Image(buffer.getvalue()))
+            return
+        self._figures += 1
+        folder = Path("figures")
+        folder.mkdir(exist_ok=True)
+        title = figure.get_suptitle() or next(axes.get_title() for axes in figure.axes)
+        path = plots.save(figure, folder / f"lesson-{self.number:02d}-{self._figures}.png")
+        print(f"Figure: {title} ({path})")
+
+    def check(self, number: int, answer: Any) -> None:
+        """Say whether the answer to an exercise is right, and if not, what to think about."""
+        hint = verdict(self._exercise(number).check, answer)
+        self.solved[number] = not hint
+        if hint:
+            print(f"Exercise {number}: {hint} (lesson.solution({number}) shows a solution.)")
+        else:
+            print(f"Exercise {number}: right!")
+
+    def solution(self, number: int) -> None:
+        """Print a solution of an exercise."""
+        print(self._exercise(number).solution)
+
+    def _exercise(self, number: int) -> Any:
+        if (self.number, number) not in EXERCISES:
+            count = sum(lesson == self.number for lesson, _ in EXERCISES)
+            raise ValueError(
+                f"Lesson {self.number} has exercises 1 to {count}. Received number={number!r}."
+            )
+        return EXERCISES[self.number, number]

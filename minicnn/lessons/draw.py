@@ -1,0 +1,148 @@
+"""The lessons' figures: pictures, arrays as colours and numbers, lines, bars."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.plots import COLOURS
+
+_STYLES = ("-", "--", ":", "-.")
+
+
+def _figure(width: float, height: float, title: str) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title)
+    return figure
+
+
+def _panels(count: int, columns: int, title: str, side: float = 1.7) -> tuple[Any, list[Any]]:
+    """A figure, and `count` places for pictures in it."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    figure = _figure(max(side * columns, 4.0), (side + 0.3) * rows + 0.4, title)
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in places:
+        axes.set_axis_off()
+    return figure, places[:count]
+
+
+def pictures(x: Any, names: Sequence[str] = (), title: str = "", columns: int = 5) -> Any:
+    """Colour pictures side by side: `x` is a list of arrays (h, w, 3), pixels from 0 to 255."""
+    figure, places = _panels(len(x), columns, title)
+    for index, (axes, picture) in enumerate(zip(places, x)):
+        axes.imshow(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
+        if len(names):
+            axes.set_title(names[index], fontsize="small")
+    return figure
+
+
+def maps(
+    x: Any,
+    names: Sequence[str] = (),
+    title: str = "",
+    columns: int = 8,
+    colours: str = "viridis",
+) -> Any:
+    """Arrays (h, w) as colours, on one scale: white is zero where there are both signs."""
+    figure, places = _panels(len(x), columns, title, side=1.6)
+    low, high = min(float(np.min(a)) for a in x), max(float(np.max(a)) for a in x)
+    if low < 0:
+        high = max(-low, high)
+        low, colours = -high, "RdBu_r"
+    for index, (axes, array) in enumerate(zip(places, x)):
+        shown = axes.imshow(array, colours, vmin=low, vmax=high)
+        if len(names):
+            axes.set_title(names[index], fontsize="small")
+    figure.colorbar(shown, ax=places, shrink=0.8)
+    return figure
+
+
+def rows(groups: Mapping[str, Any], title: str = "", x_label: str = "") -> Any:
+    """Arrays (n, m) below each other, a line of colours for each row; each group has its name."""
+    figure = _figure(7.0, 4.2, title)
+    axes = figure.subplots()
+    shown = axes.imshow(np.concatenate(list(groups.values())), "viridis", aspect="auto")
+    ends = np.cumsum([len(group) for group in groups.values()])
+    axes.set_yticks(ends - [(len(group) + 1) / 2 for group in groups.values()], list(groups))
+    for end in ends[:-1]:
+        axes.axhline(end - 0.5, color="white", linewidth=2)
+    axes.set_xlabel(x_label)
+    figure.colorbar(shown, ax=axes)
+    return figure
+
+
+def numbers(x: Any, names: Sequence[str] = (), title: str = "", digits: int = 0) -> Any:
+    """Small arrays (h, w) with their numbers written into the cells."""
+    count = len(x)
+    width = sum(max(0.45 * np.shape(a)[1], 1.6) for a in x) + 0.3 * count
+    height = 0.45 * max(np.shape(a)[0] for a in x) + 1.0
+    figure = _figure(max(width, 4.0), height, title)
+    ratios = [max(np.shape(a)[1], 3) for a in x]
+    places = figure.subplots(1, count, squeeze=False, width_ratios=ratios)[0]
+    for index, (axes, array) in enumerate(zip(places, x)):
+        array = np.asarray(array)
+        bound = max(float(np.abs(array).max()), 1e-9)
+        axes.imshow(array, "RdBu_r", vmin=-1.6 * bound, vmax=1.6 * bound)  # pale, to be read
+        for (row, column), value in np.ndenumerate(array):
+            axes.text(
+                column,
+                row,
+                f"{round(float(value), digits) + 0.0:.{digits}f}",
+                ha="center",
+                va="center",
+                fontsize=9,
+            )
+        axes.set_xticks(range(array.shape[1]))
+        axes.set_yticks(range(array.shape[0]))
+        axes.tick_params(length=0, labelsize=7, colors="grey")
+        if len(names):
+            axes.set_title(names[index], fontsize="small")
+    return figure
+
+
+def lines(
+    curves: Mapping[str, Any],
+    x: Any = None,
+    title: str = "",
+    x_label: str = "epoch",
+    y_label: str = "",
+    y_range: tuple[float, float] | None = None,
+) -> Any:
+    """One line for each entry; without `x` the values belong to 1, 2, 3, …"""
+    from matplotlib.ticker import MaxNLocator
+
+    figure = _figure(6.4, 3.8, title)
+    axes = figure.subplots()
+    for index, (name, values) in enumerate(curves.items()):
+        axes.plot(
+            range(1, len(values) + 1) if x is None else x,
+            values,
+            _STYLES[index % len(_STYLES)],
+            color=COLOURS[index % len(COLOURS)],
+            marker="o" if len(values) <= 40 else "",
+            markersize=3,
+            label=name,
+        )
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    if y_range:
+        axes.set_ylim(y_range)
+    axes.grid(alpha=0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside right center", frameon=False, fontsize="small")
+    return figure
+
+
+def bars(values: Mapping[str, float], title: str = "", x_label: str = "", digits: int = 2) -> Any:
+    """One horizontal bar for each entry, the first on top, with its number."""
+    figure = _figure(6.0, 0.36 * len(values) + 1.1, title)
+    axes = figure.subplots()
+    shown = axes.barh(list(values), list(values.values()), color=COLOURS[0])
+    axes.bar_label(shown, fmt=f"%.{digits}f", padding=3, fontsize="small")
+    axes.margins(x=0.12)
+    axes.invert_yaxis()
+    axes.set_xlabel(x_label)
+    return figure

@@ -1,0 +1,186 @@
+# %% [markdown]
+# # Lesson 3: A pretrained network
+#
+# *Section 8.3 of the course · 12 minutes to read, 4 seconds to compute*
+#
+# Training a network takes many pictures and patience. Somebody has done it already: let us take a
+# finished network and use it. You will see how well that works, how easily it goes wrong without
+# any error message, and what such a network can never say.
+
+# %%
+import numpy as np
+
+import minicnn as keras
+from minicnn import plots
+from minicnn.lessons import PRETRAINED, Lesson, draw
+
+lesson = Lesson(3)
+network = keras.models.load_model(PRETRAINED)
+network.summary()
+
+# %% [markdown]
+# This network comes with minicnn (`python -m minicnn.lessons.pretrain` made it). It was shown
+# 9,600 drawn pictures, none of which is in our folders. It knows six kinds of clothing:
+
+# %%
+known = network.metadata["class_names"]
+print(known)
+
+# %% [markdown]
+# ## Four steps from photo to answer
+#
+# 1. Read the photo in the size that the network was trained with.
+# 2. Bring the pixels into the range that it was trained with: here −1 to 1.
+# 3. Make a batch of it, and predict.
+# 4. Translate the numbers into names.
+#
+# **Before you run this:** six classes, one photo. Which shape has the prediction, and what is the
+# sum of its numbers?
+
+# %%
+preprocess_input = keras.applications.xception.preprocess_input
+
+path = lesson.clothes() / "test" / "pants" / "pants-0004.jpg"
+photo = keras.utils.load_img(path, target_size=(64, 64))
+x = np.stack([keras.utils.img_to_array(photo)])
+p = network.predict(preprocess_input(x), verbose=0)
+print(p.shape, p.sum())
+
+# %%
+for index in np.argsort(-p[0])[:3]:
+    print(f"{p[0, index]:7.2%}  {known[index]}")
+lesson.show(draw.pictures(x, ["?"], "What is it?"))
+
+# %% [markdown]
+# One photo proves nothing. Here is the accuracy on all 120 test pictures of the six kinds.
+
+# %%
+pictures, labels = lesson.photos("test", known)
+truth = labels.argmax(axis=1)
+
+
+def accuracy(inputs):
+    return np.mean(network.predict(inputs, verbose=0).argmax(axis=1) == truth)
+
+
+print("accuracy:", accuracy(preprocess_input(pictures)))
+
+# %% [markdown]
+# ## The silent mistake
+#
+# Now we leave out step 2 and hand over the pixels as they are, 0 to 255. The shapes fit, so there
+# is no error message.
+#
+# **Before you run this:** guess the accuracy. (Pure chance would be 1/6.)
+
+# %%
+print("pixels 0 to 255:", accuracy(pictures))
+print("pixels 0 to 1:  ", accuracy(pictures / 255))
+
+# %% [markdown]
+# Worse, but not so bad that you would notice on a photo or two: that makes it a mean mistake. How
+# sure is it of its *wrong* answers?
+
+# %%
+for name, inputs in (("-1 to 1", preprocess_input(pictures)), ("0 to 255", pictures)):
+    p = network.predict(inputs, verbose=0)
+    wrong = p.argmax(axis=1) != truth
+    print(
+        f"{name:8}  wrong: {wrong.sum():2} of 120, sure of those: {p[wrong].max(axis=1).mean():.0%}"
+    )
+
+# %% [markdown]
+# Remember this when a network disappoints you: first look at what goes in.
+#
+# ## What it cannot say
+#
+# We show it the four kinds that it has never seen: shoes, shorts, skirts, t-shirts.
+#
+# **Before you run this:** what will it say to a t-shirt? Can it say "I don't know"?
+
+# %%
+new = [kind for kind in keras.datasets.CLOTHING_CLASSES if kind not in known]
+strangers, _ = lesson.photos("test", new)
+p = network.predict(preprocess_input(strangers), verbose=0)
+answers = p.argmax(axis=1).reshape(len(new), -1)
+for kind, row in zip(new, answers):
+    said = np.bincount(row, minlength=len(known))
+    print(f"{kind:8}", {known[i]: int(said[i]) for i in np.argsort(-said) if said[i]})
+print(f"and how sure it is, on average: {p.max(axis=1).mean():.0%}")
+
+# %%
+some = [0, 1, 20, 21, 40, 41, 60, 61]
+figure = plots.predictions(strangers[some], None, p[some], known)
+figure.suptitle("What the network says to strangers")
+lesson.show(figure)
+
+# %% [markdown]
+# The six probabilities add up to 1, whatever comes in. The network must divide its belief among
+# what it knows; it cannot say "none of these". The big networks are no different. ImageNet's 1000
+# classes were not chosen for our shop: "jersey" is the one for T-shirts, too, and none is called
+# "dress".
+#
+# Its answers are not stupid, though: t-shirts become shirts, shorts become pants. It knows sleeves
+# and legs. Lesson 5 builds on that.
+#
+# ## A look inside
+#
+# Behind each layer the picture is another block of numbers: *feature maps*, one for each filter.
+#
+# **Before you run this:** the summary above tells the shapes. Will the maps of the last block be
+# larger or smaller than the first's? Will there be more or fewer of them?
+
+# %%
+trace = network.trace(preprocess_input(x))
+for name in ("block1_conv", "block2_conv", "block3_conv", "block4_conv"):
+    print(name, trace[name].y.shape)
+
+# %%
+lesson.show(plots.feature_maps(trace, "block1_conv"))
+lesson.show(plots.feature_maps(trace, "block4_conv", most=24))
+
+# %% [markdown]
+# The first maps look like the picture with its edges drawn; the last are coarse: they say *what* is
+# there rather than exactly where.
+#
+# ## The big one, with a network connection
+#
+# Xception has seen more than a million photos of 1000 classes (ImageNet). Its weights are a file of
+# 92 MB, so this cell is text. Run it when you are online, with a photo of your own:
+#
+# ```python
+# from minicnn.applications.xception import Xception, decode_predictions, preprocess_input
+#
+# model = Xception(weights="imagenet")                       # downloaded once
+# photo = keras.utils.load_img("photo.jpg", target_size=(299, 299))
+# X = preprocess_input(np.stack([keras.utils.img_to_array(photo)]))
+# print(decode_predictions(model.predict(X), top=5))
+# ```
+#
+# The size is **299**×299: Xception was trained with it. (Should you meet 229 in somebody's notes,
+# it is a slip of the pen.)
+#
+# ## Exercises
+#
+# **1.** Write `top(probabilities, names, count)`: a list of pairs `(name, probability)`, the most
+# probable first. `probabilities` is one row, such as `p[0]`. (`np.argsort` helps.)
+
+
+# %%
+def top(probabilities, names, count):
+    return ...
+
+
+lesson.check(1, top)
+
+# %% [markdown]
+# **2.** You give Xception a batch of five photos, `X.shape == (5, 299, 299, 3)`. Which shape has
+# `model.predict(X)`?
+
+# %%
+shape = ...
+lesson.check(2, shape)
+
+# %% [markdown]
+# **You now know** how to use a finished network, and its two traps: the pixel range, and classes
+# that it was never told of.

@@ -1,0 +1,191 @@
+# %% [markdown]
+# # Lesson 5: Transfer learning
+#
+# *Section 8.5 of the course · 15 minutes to read, 7 seconds to compute*
+#
+# The network of lesson 3 knows six kinds of clothing. We need four others, and we have only **eight
+# pictures** of each. Start from nothing? Or take over what it has already learned to see?
+
+# %%
+import numpy as np
+
+import minicnn as keras
+from minicnn import plots
+from minicnn.lessons import PRETRAINED, Lesson, draw
+
+lesson = Lesson(5)
+layers = keras.layers
+network = keras.models.load_model(PRETRAINED, compile=False)
+known = network.metadata["class_names"]
+new = [kind for kind in keras.datasets.CLOTHING_CLASSES if kind not in known]
+preprocess_input = keras.applications.xception.preprocess_input
+
+
+def load(split, count):
+    x, y = lesson.photos(split, new, count)
+    return preprocess_input(x), y
+
+
+x, y = load("train", 8)
+validation = load("validation", 20)
+print("new kinds:", new, x.shape, y.shape)
+
+# %% [markdown]
+# ## Cut off the top
+#
+# A network has two parts. The long first part turns pixels into *features*: is there a sleeve, a
+# hem, a pattern? The last layer turns features into the six classes. We keep the first part, the
+# *base*. (Keras's networks do this with `include_top=False`.)
+#
+# **Before you run this:** look at the summary in lesson 3. Four poolings halve 64 four times. Which
+# shape comes out of the base?
+
+# %%
+base = keras.Model(network.input, network.get_layer("block4_pool").output, name="base")
+features = base.predict(x, verbose=0)
+print(features.shape)
+
+# %% [markdown]
+# For each of 16 places 64 numbers. *Global average pooling* takes the mean over the places: 64
+# numbers for a picture, wherever the sleeve was. This is its *vector*.
+
+# %%
+vectors = features.mean(axis=(1, 2))
+print(vectors.shape)
+by_kind = {kind: vectors[8 * i : 8 * (i + 1)] for i, kind in enumerate(new)}
+lesson.show(draw.rows(by_kind, "The vectors: a row for each picture", "feature"))
+
+# %% [markdown]
+# The base has never seen a shoe, and yet rows of one kind resemble each other: bright columns of
+# t-shirts are dark in shoes. That is what we take over.
+#
+# ## A new head
+#
+# Behind the base we put one `Dense` layer with a score for each new kind. The base is *frozen*:
+# training will not touch it.
+#
+# **Before you run this:** how many parameters does the head have? (64 numbers in, 4 scores out.)
+
+
+# %%
+def make_model(base):
+    inputs = keras.Input((64, 64, 3))
+    vectors = layers.GlobalAveragePooling2D()(base(inputs, training=False))
+    return keras.Model(inputs, layers.Dense(len(new))(vectors))
+
+
+base.trainable = False
+keras.utils.set_random_seed(0)
+model = make_model(base)
+model.summary()
+
+# %% [markdown]
+# `training=False` keeps the base as it is in use, even while the head learns. That matters for
+# layers that behave differently in training, such as dropout and batch normalization.
+#
+# ## What does "wrong" mean, as a number?
+#
+# Training makes a number smaller, the *loss*. Here it is the **cross-entropy**. `y` says for each
+# picture which kind is right, as a one-hot row: *the labels were made so when they were loaded*
+# (lesson 2). `CategoricalCrossentropy` does not make them; it **takes** such rows and the scores,
+# and returns one number: −log of the probability that the right class got. `Dense` gives scores of
+# any size (*logits*), no probabilities; `from_logits=True` says that the loss has to apply softmax.
+#
+# **Before you run this:** before training it knows nothing about the four kinds. If each gets a
+# probability of about 1/4, the loss is −log(1/4) = log(4) = 1.39. Will it be a little more or less?
+
+# %%
+loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+scores = model.predict(x, verbose=0)
+print("a label:", y[0], " its scores:", scores[0].round(2))
+print(f"loss: {float(loss(y, scores)):.2f}   log(4): {np.log(4):.2f}")
+
+# %% [markdown]
+# A little more: random weights are not modest, they have opinions, and wrong ones cost. A loss
+# *far* above log(classes) at the start would be a warning: something is wrong with range or labels.
+
+# %% [markdown]
+# ## Learn
+#
+# **Before you run this:** guess both accuracies on 80 validation pictures: the new head on the
+# frozen base, and the same network trained from nothing. Chance is 25%.
+
+
+# %%
+def train(model, learning_rate):
+    model.compile(keras.optimizers.Adam(learning_rate), loss, metrics=["accuracy"])
+    history = model.fit(x, y, batch_size=8, epochs=30, validation_data=validation, verbose=0)
+    return history.history
+
+
+before = base.get_weights()[0].copy()
+transfer = train(model, 0.01)
+print(f"frozen base, new head: {transfer['val_accuracy'][-1]:.2f}")
+print("the base is as it was:", np.array_equal(before, base.get_weights()[0]))
+
+
+# %%
+def new_base():
+    """The same layers with random weights."""
+    block = [keras.Input((64, 64, 3))]
+    for filters in (16, 32, 64, 64):
+        block.append(layers.Conv2D(filters, 3, padding="same", activation="relu"))
+        block.append(layers.MaxPooling2D())
+    return keras.Sequential(block)
+
+
+keras.utils.set_random_seed(0)
+scratch = train(make_model(new_base()), 0.002)  # the better rate for it: see lesson 6
+print(f"from nothing: {scratch['val_accuracy'][-1]:.2f}")
+both = {"frozen base": transfer["val_accuracy"], "from nothing": scratch["val_accuracy"]}
+lesson.show(draw.lines(both, title="Validation accuracy, 8 pictures a kind", y_range=(0, 1)))
+
+# %% [markdown]
+# The network from nothing has 61,092 numbers to find and 32 pictures to find them with. The head
+# has 260, and a base that has seen thousands of clothes.
+#
+# And it was quick: what a frozen base says about a photo is the same in every epoch, so `fit`
+# computed it once.
+#
+# Which kinds are still confused?
+
+# %%
+p = model.predict(validation[0], verbose=0)
+lesson.show(plots.confusion_matrix(validation[1], p, new, title="Frozen base, new head"))
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** How many parameters does training change in `model`, the one with the frozen base?
+
+# %%
+trainable = ...
+lesson.check(1, trainable)
+
+# %% [markdown]
+# **2.** Write the loss of one picture yourself: `cross_entropy(y, scores)`, where `y` is the
+# one-hot row and `scores` are the logits. First softmax, `p = exp(scores) / sum(exp(scores))`, then
+# `−Σ y · log(p)`. The check also tries a score of 1000.
+
+
+# %%
+def cross_entropy(y, scores):
+    return ...
+
+
+lesson.check(2, cross_entropy)
+
+# %% [markdown]
+# **3.** Build the model for all ten kinds: the frozen `base`, average pooling, one `Dense` layer.
+
+# %%
+ten = ...
+lesson.check(3, ten)
+
+# %% [markdown]
+# **You now know** how to teach a trained network new classes with few pictures. With the real
+# photos and Xception it is one command:
+#
+# ```sh
+# minicnn transfer --data clothing-dataset-small
+# ```

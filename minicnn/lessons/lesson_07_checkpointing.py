@@ -1,0 +1,163 @@
+# %% [markdown]
+# # Lesson 7: Checkpointing
+#
+# *Section 8.7 of the course · 10 minutes to read, 3 seconds to compute*
+#
+# After each epoch the network is another one. The last is not always the best, and the best is gone
+# if nobody saved it. A *checkpoint* is a copy on disk.
+
+# %%
+from pathlib import Path
+
+import numpy as np
+
+import minicnn as keras
+from minicnn.lessons import PRETRAINED, Lesson
+
+lesson = Lesson(7)
+layers = keras.layers
+network = keras.models.load_model(PRETRAINED, compile=False)
+base = keras.Model(network.input, network.get_layer("block4_pool").output, name="base")
+base.trainable = False
+preprocess_input = keras.applications.xception.preprocess_input
+
+
+def load(split, count):
+    x, y = lesson.photos(split, count=count)
+    return preprocess_input(x), y
+
+
+x, y = load("train", 20)
+validation = load("validation", 20)
+
+
+def make_model(learning_rate):
+    inputs = keras.Input((64, 64, 3))
+    vectors = layers.GlobalAveragePooling2D()(base(inputs, training=False))
+    model = keras.Model(inputs, layers.Dense(10)(vectors))
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=learning_rate),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+# %% [markdown]
+# ## A restless run
+#
+# A learning rate of 0.2 is too large for this head (lesson 6), so that it cannot come to rest.
+#
+# **Before you run this:** which of 15 epochs will be the best on validation, the last?
+
+# %%
+keras.utils.set_random_seed(0)
+history = make_model(0.2).fit(x, y, epochs=15, validation_data=validation, verbose=0)
+accuracies = history.history["val_accuracy"]
+print(np.round(accuracies, 3))
+print("best epoch:", 1 + int(np.argmax(accuracies)), " last:", accuracies[-1])
+lesson.show(history.plot(title="Fifteen restless epochs"))
+
+# %% [markdown]
+# The smallest validation *loss* and the largest validation *accuracy* need not be in the same
+# epoch: you have to say what "best" means.
+#
+# ## Keep the best
+#
+# A *callback* is called by `fit` at certain moments; `ModelCheckpoint` is called after each epoch
+# and writes the model into a file.
+#
+# | argument | what it says |
+# |---|---|
+# | `filepath` | the file's name; `{epoch:02d}` and `{val_accuracy:.3f}` are filled in |
+# | `monitor` | which number decides (without it: `val_loss`) |
+# | `save_best_only` | write only if that number beats all before it |
+# | `mode` | `"max"`: more is better; `"min"`: less; `"auto"` knows it from the name |
+#
+# **Before you run this:** the same run again, with the same random start. Look at the list of
+# accuracies above: how many files will be written?
+
+# %%
+checkpoint = keras.callbacks.ModelCheckpoint(
+    "lesson-07/{epoch:02d}-{val_accuracy:.3f}.keras",
+    monitor="val_accuracy",
+    save_best_only=True,
+    mode="max",
+)
+for old in Path("lesson-07").glob("*.keras"):
+    old.unlink()
+keras.utils.set_random_seed(0)
+model = make_model(0.2)
+model.fit(x, y, epochs=15, validation_data=validation, callbacks=[checkpoint], verbose=0)
+files = sorted(Path("lesson-07").iterdir())
+for file in files:
+    print(file, f"{file.stat().st_size / 1024:.0f} KB")
+
+# %% [markdown]
+# ## Take it back
+#
+# A `.keras` file holds the whole model: layers, weights, and the optimizer with its memory, so that
+# training could go on from there.
+#
+# **Before you run this:** `model` is what training left, `best` is read from the last file. What
+# will `evaluate` say about each?
+
+# %%
+best = keras.models.load_model(files[-1])
+print("left by training:", model.evaluate(*validation, verbose=0))
+print("best checkpoint: ", best.evaluate(*validation, verbose=0))
+
+# %% [markdown]
+# The number in the file's name, exactly. And yet it is a little too good: out of fifteen epochs we
+# took the one that did best *on these pictures*. That is what `test` is for, once, at the end.
+#
+# **Before you run this:** will the test accuracy be above or below?
+
+# %%
+test = load("test", 20)
+print("test accuracy:", best.evaluate(*test, verbose=0)[1])
+
+# %% [markdown]
+# (On 200 pictures luck can still turn it round: a spread of two or three percent is normal.)
+#
+# ## Stop in time
+#
+# If nothing got better for some epochs, why go on? `EarlyStopping` waits `patience` epochs, then
+# stops.
+#
+# **Before you run this:** we allow 100 epochs, with a patience of 4. After which epoch will it
+# stop? (The accuracies above are the beginning of this run.)
+
+# %%
+stop = keras.callbacks.EarlyStopping(
+    monitor="val_accuracy", mode="max", patience=4, restore_best_weights=True
+)
+keras.utils.set_random_seed(0)
+model = make_model(0.2)
+history = model.fit(
+    x, y, epochs=100, validation_data=validation, callbacks=[stop], verbose=0
+).history
+print("epochs:", len(history["loss"]), " best:", max(history["val_accuracy"]))
+
+# %% [markdown]
+# Early stopping saves time; a checkpoint also survives a power cut. Use both.
+#
+# ## Exercises
+#
+# **1.** With `save_best_only=True`, which epochs are saved if the validation accuracies of six
+# epochs are 0.50, 0.70, 0.65, 0.70, 0.75, 0.72? A list of numbers, counted from 1.
+
+# %%
+epochs = ...
+lesson.check(1, epochs)
+
+# %% [markdown]
+# **2.** Write a `filepath` for `ModelCheckpoint` so that no epoch overwrites another, the name
+# tells `val_accuracy`, and a listing by name is in the order of epochs, also for epoch 12.
+
+# %%
+pattern = ...
+lesson.check(2, pattern)
+
+# %% [markdown]
+# **You now know** how to keep the best epoch, and why its number flatters.

@@ -1,0 +1,247 @@
+# %% [markdown]
+# # Lesson 9: Backpropagation
+#
+# *20 minutes to read, 5 seconds to compute*
+#
+# Nobody wrote the kernels of lesson 4. How does a network find them? It asks, for each of its
+# weights: *if you were a little larger, would the loss be larger or smaller, and how fast?* That is
+# the weight's **gradient**. This lesson shows where it comes from, with every number in view.
+
+# %%
+import numpy as np
+
+import minicnn as keras
+from minicnn import explain
+from minicnn.lessons import PRETRAINED, Lesson, draw
+
+lesson = Lesson(9)
+layers = keras.layers
+
+# %% [markdown]
+# ## A chain of two
+#
+# The smallest network: one number in, two weights one after the other, one number out. The loss is
+# the squared distance from 1.
+#
+# **Before you run this:** x = 2, a = 0.5, b = 3. Should `a` grow or shrink to lower the loss?
+
+# %%
+x, a, b, target = 2.0, 0.5, 3.0, 1.0
+h = a * x  # forward, step by step; every step is kept
+y = b * h
+loss = (y - target) ** 2
+print("h =", h, " y =", y, " loss =", loss)
+
+# %% [markdown]
+# Backward. We begin at the loss and go from step to step. Each asks only: *how does my output
+# change with my input?* and multiplies this with what comes from behind. That is the whole chain
+# rule.
+
+# %%
+dy = 2 * (y - target)  # the loss grows by this much for each unit of y
+db = dy * h  # y = b · h grows by h for each unit of b
+dh = dy * b  # … and by b for each unit of h
+da = dh * x  # h = a · x grows by x for each unit of a
+print("dy =", dy, " db =", db, " dh =", dh, " da =", da)
+
+# %% [markdown]
+# `da` is positive: with a larger `a` the loss grows, so `a` should shrink. Is it true? Nudge it.
+#
+# **Before you run this:** the loss is 4. If `a` grows by 0.001, what will it be, about?
+
+# %%
+print("loss with a little more a:", (b * (a + 0.001) * x - target) ** 2)
+print("slope:", ((b * (a + 0.001) * x - target) ** 2 - loss) / 0.001)
+
+# %% [markdown]
+# Nudging needs a pass through the network for each weight: 60,000 passes for a small network.
+# Backward finds *all* gradients in one pass. That is why networks can learn at all.
+#
+# Note what it needs: `h`, `x`, `b`, numbers of the way forward. So layers keep a *cache*.
+#
+# ## A small network, every number in view
+
+# %%
+keras.utils.set_random_seed(0)
+model = keras.Sequential(
+    [
+        keras.Input((6, 6, 1)),
+        layers.Conv2D(2, 3, activation="relu", name="conv"),
+        layers.MaxPooling2D(name="pool"),
+        layers.Flatten(name="flatten"),
+        layers.Dense(3, name="scores"),
+    ]
+)
+model.compile(
+    keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+)
+x = np.random.default_rng(3).normal(size=(1, 6, 6, 1)).astype(np.float32)
+label = np.array([1])  # the right class is number 1
+trace = model.trace(x, y=label)
+lesson.show(trace)
+
+# %% [markdown]
+# ### It begins at the end: p − y
+#
+# The gradient of softmax and cross-entropy together is the simplest there is: what the network says
+# minus what is true.
+#
+# **Before you run this:** which of the three gradients will be negative? What is their sum?
+
+# %%
+scores = trace["scores"].y[0]
+p = np.exp(scores) / np.exp(scores).sum()
+print("p:    ", p.round(4))
+print("p - y:", (p - [0, 1, 0]).round(4))
+print("what backward began with:", trace["scores"].dy[0].round(4))
+
+# %% [markdown]
+# The score of the right class should grow (a negative gradient: more of it means less loss), the
+# others should shrink, in proportion to how much they were believed.
+#
+# ### Pooling sends it to the winner
+#
+# Max pooling let one of four numbers through. Only that one had a part in the result, so it gets
+# all of the gradient.
+#
+# **Before you run this:** `conv` gives 4×4 numbers in each of two channels, pooling keeps 2×2. How
+# many of the 16 gradients of a channel can be other than zero?
+
+# %%
+pool = trace["pool"]
+figure = draw.numbers(
+    [pool.x[0, :, :, 0], pool.dy[0, :, :, 0], pool.dx[0, :, :, 0]],
+    ["x: what came in", "dy: gradient from behind", "dx: gradient handed on"],
+    "Max pooling, channel 0: the winner takes it all",
+    digits=2,
+)
+lesson.show(figure)
+
+# %% [markdown]
+# ### ReLU is a gate
+#
+# Where it made a number zero on the way forward, nothing passes on the way back: a small change
+# there changes nothing. (A filter that is zero for *every* picture never learns again: a "dead
+# ReLU".)
+#
+# ### The kernel: a sum over all places
+#
+# The same weight was used at every place. So its gradient is a sum over all places:
+# *gradient of the output there × input that the weight was multiplied with*.
+#
+# **Before you run this:** 4×4 places: 16 products. Most of them are zero. Why?
+
+# %%
+lesson.show(trace.explain_gradient("conv", "kernel", at=(0, 0, 0, 0)))
+
+# %% [markdown]
+# The gates are closed or the place lost in the pooling: no gradient, no product. From the loss down
+# to this weight, along the largest contribution:
+
+# %%
+lesson.show(trace.why_gradient("conv", "kernel", at=(0, 0, 0, 0)))
+
+# %% [markdown]
+# ## Trust, but check
+#
+# Everyone who writes a backward pass checks it by nudging: `gradcheck` does this for every layer.
+
+# %%
+lesson.show(explain.gradcheck(model, x, label))
+
+# %% [markdown]
+# Right gradients can still be useless: far too large, or too small to matter. `health` looks at a
+# network before a long training. Here somebody forgot to rescale the pixels (lesson 2).
+#
+# **Before you run this:** six classes; which loss would a network have that knows nothing? What
+# will this one have, with pixels up to 255? And its gradients?
+
+# %%
+careless = keras.Sequential(
+    [
+        keras.Input((64, 64, 3)),
+        layers.Conv2D(8, 3, activation="relu"),
+        layers.MaxPooling2D(4),
+        layers.Flatten(),
+        layers.Dense(6),
+    ]
+)
+careless.compile(keras.optimizers.SGD(0.1), keras.losses.CategoricalCrossentropy(from_logits=True))
+network = keras.models.load_model(PRETRAINED, compile=False)
+known = network.metadata["class_names"]
+lesson.show(explain.health(careless, *lesson.photos("train", known, 4)))
+
+# %% [markdown]
+# ## A step of training is four lines
+#
+# This is what `fit` does, again and again.
+#
+# **Before you run this:** one picture, 20 steps. Will the loss go up or down, and where to?
+
+# %%
+losses = []
+cross_entropy = model.loss
+for _ in range(20):
+    scores, tape = model.forward(x)  # what does the model say?
+    loss, cache = cross_entropy.forward(label, scores)  # how wrong is it?
+    _, grads = model.backward(cross_entropy.backward(cache), tape)  # who is to blame?
+    for name, weight in model.params.items():  # a small step down
+        weight -= 0.1 * grads[name]
+    losses.append(float(np.mean(loss)))
+lesson.show(draw.lines({"loss": losses}, title="Twenty steps by hand", x_label="step"))
+
+# %% [markdown]
+# ## Back to the pixels
+#
+# Backward can go on to the picture itself: which *pixels* would change the loss? Here it is for the
+# trained network.
+#
+# **Before you run this:** for a pair of pants: will it be the cloth, the edges, or the wall behind?
+
+# %%
+pictures, labels = lesson.photos("test", known)
+some = [known.index(kind) * 20 + 4 for kind in ("dress", "hat", "pants", "shirt")]
+batch = keras.applications.xception.preprocess_input(pictures[some])
+trace = network.trace(batch, y=labels[some], loss=keras.losses.CategoricalCrossentropy())
+strength = np.abs(trace.dx).max(axis=3)  # of the three channels, the largest
+strength /= strength.max(axis=(1, 2), keepdims=True)
+lesson.show(draw.pictures(pictures[some], title="Four pictures", columns=4))
+lesson.show(draw.maps(list(strength), title="How much each pixel matters for the loss"))
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Write `relu_backward(dy, x)`: the gradient that ReLU hands on. `x` is what came in on the
+# way forward, `dy` what comes back; both are arrays of the same shape.
+
+
+# %%
+def relu_backward(dy, x):
+    return ...
+
+
+lesson.check(1, relu_backward)
+
+# %% [markdown]
+# **2.** The network says: dress 0.2, hat 0.3, pants 0.5. It is a hat. With which three numbers does
+# backward begin? A list.
+
+# %%
+dz = ...
+lesson.check(2, dz)
+
+# %% [markdown]
+# **3.** Write `slope(f, x)`: the slope of a function at x, by nudging. Nudge to both sides, and the
+# error is tiny; the check looks at it.
+
+
+# %%
+def slope(f, x):
+    return ...
+
+
+lesson.check(3, slope)
+
+# %% [markdown]
+# **You now know** what `fit` does, and that there is no magic in it: products, sums, and a tape
+# that is read backward.

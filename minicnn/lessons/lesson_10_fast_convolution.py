@@ -1,0 +1,216 @@
+# %% [markdown]
+# # Lesson 10: How a fast convolution works
+#
+# *15 minutes to read, 4 seconds to compute*
+#
+# Nearly all the time of a CNN goes into one operation. You know it from lesson 4: lay a window on
+# the picture, multiply, add up, move on. Written as loops it is simple and slow. This lesson shows
+# two ways to the same numbers that are much faster, and why.
+
+# %%
+import time
+
+import numpy as np
+
+from minicnn import explain, functional
+from minicnn.lessons import Lesson, draw
+
+lesson = Lesson(10)
+rng = np.random.default_rng(0)
+
+# %% [markdown]
+# ## The bill
+#
+# One convolution of a middling network: a picture of 32×32 with 16 channels, and 32 filters of 3×3.
+# With `padding="same"` there are as many places as pixels.
+#
+# **Before you run this:** how many multiplications? Each of the 32·32·32 outputs is a sum of 3·3·16
+# products.
+
+# %%
+x = rng.normal(size=(1, 32, 32, 16)).astype(np.float32)
+w = rng.normal(size=(3, 3, 16, 32)).astype(np.float32)
+loops = explain.convolution_steps(x, w, algorithm="loops", padding="same")
+print(f"{loops.multiplications:,} multiplications")
+
+# %% [markdown]
+# Five million, for one layer and one small picture. A processor can multiply 8 or 16 pairs of
+# numbers in a single instruction, if they lie side by side in memory; a Python loop touches them
+# one by one, hundreds of instructions apart. So half of the answer is: *lay out the numbers well*.
+#
+# ## First trick: make it a matrix product
+#
+# Matrix products are the best polished operation in computing. And a convolution *is* one, if you
+# write each window as a row. A small example, to see it all: a 4×5 picture, one channel, one
+# filter.
+#
+# **Before you run this:** a 3×3 window fits into 4×5 at how many places? Which shape has the matrix
+# with a row for each?
+
+# %%
+small_x = np.arange(20, dtype=np.float32).reshape(1, 4, 5, 1)
+small_w = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]], dtype=np.float32).reshape(3, 3, 1, 1)
+steps = explain.convolution_steps(small_x, small_w, algorithm="im2col")
+matrix = steps["The matrix of patches"].array
+figure = draw.numbers(
+    [small_x[0, :, :, 0], matrix],
+    ["the picture", "its matrix: a row for each place"],
+    "Each window becomes a row (im2col)",
+)
+lesson.show(figure)
+print(matrix.shape)
+
+# %% [markdown]
+# The kernel becomes a column of nine numbers (with 32 filters: 32 columns), and the convolution is
+# `matrix @ kernel`:
+
+# %%
+kernel = small_w.reshape(9, 1)
+print((matrix @ kernel).reshape(2, 3))
+print(functional.conv2d(small_x, small_w)[0, :, :, 0])
+
+# %% [markdown]
+# This is called *im2col*, "image to columns". Not one multiplication is saved. What is gained is
+# order: the numbers lie side by side. The price is memory.
+#
+# **Before you run this:** how often does a pixel from the middle of the picture stand in the
+# matrix? How much larger than `x` is the matrix of our middling layer?
+
+# %%
+print("the pixel 7 stands there", int((matrix == 7).sum()), "times; in a large picture, 9 times")
+im2col = explain.convolution_steps(x, w, algorithm="im2col", padding="same")
+print(f"x: {x.nbytes / 1024:.0f} KB, its matrix: {im2col.memory / 1024:.0f} KB")
+
+# %% [markdown]
+# minicnn's own way, `"direct"`, does the matrix product without ever writing the matrix down: it
+# reads the windows where they lie.
+#
+# ## Second trick: fewer multiplications
+#
+# Now the surprise. Take a row of four pixels d and a kernel of three weights g. It fits at two
+# places:
+#
+# ```
+# y0 = d0·g0 + d1·g1 + d2·g2
+# y1 = d1·g0 + d2·g1 + d3·g2
+# ```
+#
+# **Before you go on:** that is six multiplications. Can it be done with fewer?
+#
+# Shmuel Winograd found a way with four (1980; Andrew Lavin and Scott Gray brought it to CNNs in
+# 2015):
+#
+# ```
+# m1 = (d0 − d2) · g0                      m2 = (d1 + d2) · (g0 + g1 + g2)/2
+# m4 = (d1 − d3) · g2                      m3 = (d2 − d1) · (g0 − g1 + g2)/2
+#
+# y0 = m1 + m2 + m3                        y1 = m2 − m3 − m4
+# ```
+#
+# Additions instead of multiplications. And what is done to the weights is done once, for all places
+# of all pictures. Check it: multiply out m2 + m3, and most of it cancels.
+#
+# In two dimensions it gets better: minicnn makes 4×4 outputs from 6×6 pixels.
+#
+# **Before you run this:** 16 outputs of a 3×3 kernel take 144 multiplications. Winograd's way needs
+# one for each of the 6×6 numbers. How many times fewer?
+
+# %%
+winograd = explain.convolution_steps(x, w, algorithm="winograd", padding="same")
+print(f"loops:    {loops.multiplications:>9,}")
+print(f"winograd: {winograd.multiplications:>9,}")
+names = ["A patch", "The transformed patch", "The products", "A tile of outputs"]
+tiny = explain.convolution_steps(
+    np.eye(6, dtype=np.float32).reshape(1, 6, 6, 1), small_w, algorithm="winograd"
+)
+shown = [tiny[name].shown for name in names]
+labels = ["6×6 pixels", "transformed", "times the kernel's", "4×4 outputs"]
+lesson.show(draw.numbers(shown, labels, "Winograd on one tile: a diagonal line", digits=1))
+
+# %% [markdown]
+# Look at the middle: one multiplication for each of the 36 cells, and no window slides any more.
+#
+# ## The same numbers?
+#
+# On paper all ways are equal. A computer rounds after every operation, and the ways round
+# differently.
+#
+# **Before you run this:** which way will be farthest from the exact result?
+
+# %%
+lesson.show(explain.compare_algorithms(x, w, padding="same"))
+
+# %% [markdown]
+# Winograd multiplies by numbers such as 1/24 and subtracts things that nearly cancel: about ten
+# times the rounding error. A few millionths of the largest value are nothing to a network that
+# learned from noisy photos; to somebody who compares two programs they are a day of wondering.
+#
+# ## The stopwatch
+#
+# Fewer operations are not always less time: so measure. The same layer with a batch of 8. The loops
+# (`"naive"`) get a 1024th of the work, and we multiply their time.
+#
+# **Before you run this:** order the four by speed. How far is the slowest behind the fastest?
+
+# %%
+photos = rng.normal(size=(8, 32, 32, 16)).astype(np.float32)
+
+
+def milliseconds(algorithm, x, repeats):
+    best = np.inf
+    for _ in range(repeats):  # the first time it is compiled, or loaded
+        start = time.perf_counter()
+        functional.conv2d(x, w, padding="same", algorithm=algorithm)
+        best = min(best, time.perf_counter() - start)
+    return 1000 * best
+
+
+times = {"naive": 1024 * milliseconds("naive", photos[:1, :4, :2], 2)}
+for algorithm in ("im2col", "direct", "winograd"):
+    times[algorithm] = milliseconds(algorithm, photos, 10)
+for algorithm, value in times.items():
+    print(f"{algorithm:9} {value:10.2f} ms")
+del times["naive"]
+lesson.show(draw.bars(times, "One convolution, batch of 8", "milliseconds on this computer"))
+
+# %% [markdown]
+# Which of the fast ones wins depends on the layer and on your processor; `algorithm="auto"`, the
+# default, chooses by the shapes. `python -m benchmarks layers --quick` compares many layers.
+#
+# How the fast ones are written: `minicnn/kernels/direct.py` and `minicnn/kernels/winograd.py`.
+#
+# ## Exercises
+#
+# **1.** How many multiplications does the layer above take by the definition? 32·32 places, a 3×3
+# window, 16 channels, 32 filters. (Then compare with the first cell.)
+
+# %%
+multiplications = ...
+lesson.check(1, multiplications)
+
+# %% [markdown]
+# **2.** Write `patches(x)` for one picture of one channel, `x` of shape (height, width): the matrix
+# with one row of nine numbers for each place of a 3×3 window, row by row from the top.
+
+
+# %%
+def patches(x):
+    return ...
+
+
+lesson.check(2, patches)
+
+# %% [markdown]
+# **3.** Write `two_outputs(d, g)`: both outputs of four pixels `d` and three weights `g`, as an
+# array of two, with four multiplications of pixels by weights. The check counts them.
+
+
+# %%
+def two_outputs(d, g):
+    return ...
+
+
+lesson.check(3, two_outputs)
+
+# %% [markdown]
+# **You now know** what happens below `Conv2D`: the same sum, laid out well, and a trick from 1980.

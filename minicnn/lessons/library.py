@@ -1,0 +1,215 @@
+"""The lessons as files: list them, run them in the terminal, write them as notebooks.
+
+A lesson is a Python script in percent format: a line `# %%` begins a cell of code, a line
+`# %% [markdown]` a cell of text, whose lines are comments. Editors (VS Code, PyCharm, Spyder) run
+such a script cell by cell; Python runs it as it stands.
+"""
+
+import contextlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minicnn.atomic import replacing
+
+FOLDER = Path(__file__).parent
+PREDICT = "**Before you run this:**"  # how a text asks for a prediction
+
+
+class Cell(NamedTuple):
+    """A piece of a lesson: `kind` is "markdown" or "code"; `line` is where it begins."""
+
+    kind: str
+    text: str
+    line: int
+
+
+class Script(NamedTuple):
+    """A lesson's file, and what its first lines say of it."""
+
+    number: int
+    path: Path
+    title: str
+    section: str  # of the course; empty if it is none of its sections
+    minutes: int  # to read
+    seconds: int  # to compute
+    cells: tuple[Cell, ...]
+
+
+def cells(source: str) -> tuple[Cell, ...]:
+    """The cells of a script in percent format."""
+    found: list[tuple[str, int, list[str]]] = []
+    for number, line in enumerate(source.splitlines(), start=1):
+        if line.startswith("# %%"):
+            kind = "markdown" if line.endswith("[markdown]") else "code"
+            found.append((kind, number, []))
+        elif found:
+            found[-1][2].append(line)
+        elif line.strip():
+            raise ValueError(f'A script in percent format begins with "# %%", not with {line!r}.')
+    return tuple(
+        Cell(kind, (_uncommented(lines) if kind == "markdown" else "\n".join(lines)).strip(), at)
+        for kind, at, lines in found
+    )
+
+
+def _uncommented(lines: Sequence[str]) -> str:
+    return "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
+
+
+def read(path: Path) -> Script:
+    """A lesson's file, in pieces."""
+    parts = cells(path.read_text("utf-8"))
+    title = re.match(r"# Lesson (\d+): (.+)\n\n\*(.+)\*", parts[0].text)
+    times = title and re.search(
+        r"(?:Section ([\d.]+).* )?(\d+) minutes to read, (\d+) seconds? to", title[3]
+    )
+    if not title or not times:
+        raise ValueError(f"{path.name} does not begin with a title and the time that it takes.")
+    return Script(
+        int(title[1]), path, title[2], times[1] or "", int(times[2]), int(times[3]), parts
+    )
+
+
+def scripts() -> list[Script]:
+    """All lessons, in order."""
+    return [read(path) for path in sorted(FOLDER.glob("lesson_*.py"))]
+
+
+def find(number: int) -> Script:
+    """The lesson of this number. Raises `ValueError` if there is none."""
+    found = scripts()
+    for script in found:
+        if script.number == number:
+            return script
+    raise ValueError(f"There are lessons 1 to {len(found)}. Received {number}.")
+
+
+def print_list() -> None:
+    """One line for each lesson: what it is about, how long it takes; and how to run them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading, justify in (("lesson", "right"), ("", "left"), ("course", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table.add_column("to read", justify="right")
+    table.add_column("to compute", justify="right")
+    for script in scripts():
+        times = f"{script.minutes} min", f"{script.seconds} s"
+        table.add_row(str(script.number), script.title, script.section, *times)
+    console = Console()
+    console.print(table)
+    console.print(
+        "\nIn the terminal:   minicnn lessons --run 1"
+        "\nAs notebooks:      minicnn lessons --notebooks lessons"
+        f"\nCell by cell:      open the scripts in an editor: {FOLDER}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+# -- notebooks -----------------------------------------------------------------------------------
+
+
+def notebook(script: Script) -> dict[str, Any]:
+    """The lesson in Jupyter's format, nbformat 4.5: the same cells, with no output yet."""
+    return {
+        "cells": [
+            {
+                "cell_type": cell.kind,
+                "id": f"lesson-{script.number:02d}-cell-{place:02d}",
+                "metadata": {},
+                "source": cell.text.splitlines(keepends=True),
+            }
+            | ({"execution_count": None, "outputs": []} if cell.kind == "code" else {})
+            for place, cell in enumerate(script.cells, start=1)
+        ],
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def write_notebooks(directory: str | os.PathLike[str], overwrite: bool = False) -> list[Path]:
+    """Write each lesson as `lesson_….ipynb` into a folder, which is made if it is missing.
+
+    Raises `NotADirectoryError` if there is a file in its place, and `FileExistsError`, before
+    anything is written, if a notebook there has other content (a learner's work) and `overwrite`
+    is not set.
+    """
+    directory = Path(directory)
+    _make_folder(directory)
+    texts = {
+        directory / script.path.with_suffix(".ipynb").name: json.dumps(
+            notebook(script), ensure_ascii=False, indent=1
+        )
+        + "\n"
+        for script in scripts()
+    }
+    if not overwrite:
+        for path, text in texts.items():
+            if path.exists() and (not path.is_file() or path.read_bytes() != text.encode()):
+                raise FileExistsError(
+                    f"{str(path)!r} has been worked on: name another folder, or pass --overwrite."
+                )
+    for path, text in texts.items():
+        with replacing(path) as temporary:
+            temporary.write_bytes(text.encode())
+    return list(texts)
+
+
+def _make_folder(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise NotADirectoryError(
+            f"{str(directory)!r} cannot be a folder: there is a file of that name on the way."
+        ) from None
+
+
+# -- in the terminal -----------------------------------------------------------------------------
+
+
+def run(number: int, directory: str | os.PathLike[str]) -> float:
+    """Show a lesson in the terminal, cell by cell, and run it; returns the seconds it computed.
+
+    Its pictures and figures come into `directory`. Where somebody sits before the terminal, a cell
+    that is to be predicted first waits for the Enter key.
+    """
+    from rich.console import Console
+    from rich.markdown import Markdown
+    from rich.syntax import Syntax
+
+    script = find(number)
+    directory = Path(directory)
+    _make_folder(directory)
+    console = Console()
+    names: dict[str, Any] = {"__name__": "__main__", "__file__": str(script.path)}
+    spent, wait = 0.0, False
+    with contextlib.chdir(directory):
+        for cell in script.cells:
+            if cell.kind == "markdown":
+                console.print(Markdown(cell.text), "")
+                wait = PREDICT in cell.text and sys.stdin.isatty() and console.is_terminal
+                continue
+            console.print(Syntax(cell.text, "python", theme="ansi_dark", word_wrap=True), "")
+            if wait:
+                with contextlib.suppress(EOFError):
+                    console.input("[dim]Your prediction? Enter runs the cell. [/dim]")
+                wait = False
+            start = time.perf_counter()
+            # Blank lines before it, so that an error names the line of the file.
+            code = compile("\n" * cell.line + cell.text, str(script.path), "exec")
+            exec(code, names)
+            spent += time.perf_counter() - start
+            console.print()
+    return spent
