@@ -423,6 +423,7 @@ def test_in_a_notebook_a_figure_is_displayed(monkeypatch, tmp_path):
         kernel = object()
 
     class Fake:
+        version_info = (9, 0)  # matplotlib asks
         get_ipython = staticmethod(Shell)
         Image = staticmethod(lambda data: data)
         display = staticmethod(shown.append)
