@@ -1,5 +1,5 @@
 // The page's state, and what keys and buttons do to it.
-import { array, backward, forward, forwardAsync, size } from "./engine.js";
+import { array, backward, backwardAsync, forward, forwardAsync, size } from "./engine.js";
 import { breathe, inflate, Net } from "./net.js";
 import { explain, explainInput, explainWeight, offsetOf, unravel } from "./explain.js";
 import { colourPicture, count, fmt, h, theme } from "./draw.js";
@@ -312,7 +312,7 @@ function createApp(net) {
       const got = new Map([[id, seedGradient]]);
       for (const k of [...chain].reverse()) {
         if (k === 0 || !got.has(k)) continue;
-        const node = net.nodes[k], layer = net.layer(k), passed = backward(layer, node.inputs.map((i) => outs.get(i).y), outs.get(k), got.get(k), k === id ? got.get(k) : undefined);
+        const node = net.nodes[k], layer = net.layer(k), passed = await backwardAsync(breathe, layer, node.inputs.map((i) => outs.get(i).y), outs.get(k), got.get(k), k === id ? got.get(k) : undefined);
         node.inputs.forEach((i, j) => {
           const old = got.get(i), dx = passed.dxs[j];
           got.set(i, old ? array(dx.shape, Float64Array.from(dx.data, (v, o) => v + old.data[o])) : dx);

@@ -98,7 +98,7 @@ export function count(n) {
   if (n >= 1e9) return `${(n / 1e9).toFixed(1)} G`;
   if (n >= 1e6) return `${(n / 1e6).toFixed(1)} M`;
   if (n >= 1e4) return `${(n / 1e3).toFixed(0)} k`;
-  return n.toLocaleString("en").replaceAll(",", " ");
+  return n.toLocaleString("en").replaceAll(",", "\u202f");
 }
 
 export const percent = (p) => `${(100 * p).toFixed(1)} %`;

@@ -96,22 +96,32 @@ function conv(x, kernel, bias, w, groups, z, rows) {
   }, rows);
 }
 
-function convBackward(dz, x, kernel, w, groups, need) {
+// [first, end) of the output's rows, each part some 10 million products: a moment.
+function* rowParts(w, cost) {
+  const step = Math.max(1, Math.floor(1e7 / (cost * w.out[1])));
+  for (let row = 0; row < w.out[0]; row += step) yield [row, Math.min(row + step, w.out[0])];
+}
+
+function* convBackward(dz, x, kernel, w, groups) {
   const channels = x.shape[2], filters = kernel.shape[3], inner = channels / groups;
   const each = filters / groups, X = x.data, K = kernel.data, D = dz.data;
   const dx = array(x.shape), dk = array(kernel.shape), DX = dx.data, DK = dk.data;
-  taps(w, x.shape, (from, to, tap) => {
+  const visit = (from, to, tap) => {
     for (let c = 0; c < channels; c++) {
       const group = (c / inner) | 0, value = X[from * channels + c];
       let k = (tap * inner + (c % inner)) * filters + group * each, sum = 0;
       let o = to * filters + group * each;
       for (const end = o + each; o < end; o++, k++) {
         sum += D[o] * K[k];
-        if (need) DK[k] += D[o] * value;
+        DK[k] += D[o] * value;
       }
       DX[from * channels + c] += sum;
     }
-  });
+  };
+  for (const rows of rowParts(w, 2 * size(kernel.shape))) {
+    taps(w, x.shape, visit, rows);
+    yield;
+  }
   return { dx, dk };
 }
 
@@ -127,10 +137,10 @@ function depthwise(x, kernel, bias, w, z, rows) {
   }, rows);
 }
 
-function depthwiseBackward(dz, x, kernel, w) {
+function* depthwiseBackward(dz, x, kernel, w) {
   const channels = x.shape[2], m = kernel.shape[3], deep = channels * m;
   const dx = array(x.shape), dk = array(kernel.shape);
-  taps(w, x.shape, (from, to, tap) => {
+  const visit = (from, to, tap) => {
     let k = tap * deep, o = to * deep;
     for (let c = from * channels; c < (from + 1) * channels; c++) {
       for (let t = 0; t < m; t++, k++, o++) {
@@ -138,7 +148,11 @@ function depthwiseBackward(dz, x, kernel, w) {
         dk.data[k] += dz.data[o] * x.data[c];
       }
     }
-  });
+  };
+  for (const rows of rowParts(w, 2 * size(kernel.shape))) {
+    taps(w, x.shape, visit, rows);
+    yield;
+  }
   return { dx, dk };
 }
 
@@ -374,9 +388,7 @@ export function* forwardParts(layer, xs) {
     const separable = layer.type === "SeparableConv2D", plain = layer.type === "Conv2D";
     const deep = plain ? kernel.shape[3] : kernel.shape[2] * kernel.shape[3];
     let z = array([...w.out, deep]);
-    const cost = size(kernel.shape) * w.out[1], step = Math.max(1, Math.floor(2e7 / cost));
-    for (let row = 0; row < w.out[0]; row += step) {
-      const rows = [row, Math.min(row + step, w.out[0])];
+    for (const rows of rowParts(w, size(kernel.shape))) {
       if (plain) conv(x, kernel, p.bias, w, c.groups, z, rows);
       else depthwise(x, kernel, separable ? null : p.bias, w, z, rows);
       yield;
@@ -386,9 +398,8 @@ export function* forwardParts(layer, xs) {
       h = rounded(z);
       z = array([...w.out, c.filters]);
       const one = pointwiseWindow(h.shape);
-      const many = Math.max(1, Math.floor(2e7 / (size(p.pointwise_kernel.shape) * w.out[1])));
-      for (let row = 0; row < w.out[0]; row += many) {
-        conv(h, p.pointwise_kernel, p.bias, one, 1, z, [row, Math.min(row + many, w.out[0])]);
+      for (const rows of rowParts(one, size(p.pointwise_kernel.shape))) {
+        conv(h, p.pointwise_kernel, p.bias, one, 1, z, rows);
         yield;
       }
     }
@@ -440,22 +451,24 @@ function finish(out) {
   return { z: out.z, h: out.h, y: rounded(out.y) };
 }
 
-export function forward(layer, xs) {
-  const parts = forwardParts(layer, xs);
+function atOnce(parts) {
   for (;;) {
     const { done, value } = parts.next();
-    if (done) return finish(value);
+    if (done) return value;
   }
 }
 
-export async function forwardAsync(layer, xs, breathe) {
-  const parts = forwardParts(layer, xs);
+async function inParts(parts, breathe) {
   for (;;) {
     const { done, value } = parts.next();
-    if (done) return finish(value);
+    if (done) return value;
     await breathe();
   }
 }
+
+export const forward = (layer, xs) => finish(atOnce(forwardParts(layer, xs)));
+
+export const forwardAsync = async (layer, xs, breathe) => finish(await inParts(forwardParts(layer, xs), breathe));
 
 // d loss / d z, before the activation.
 export function throughActivation(layer, out, dy) {
@@ -465,26 +478,30 @@ export function throughActivation(layer, out, dy) {
 }
 
 // `out` is what forward gave; z may be missing where the activation's slope shows in y.
-export function backward(layer, xs, out, dy, dz = throughActivation(layer, out, dy)) {
+export const backward = (...given) => atOnce(backwardParts(...given));
+
+export const backwardAsync = (breathe, ...given) => inParts(backwardParts(...given), breathe);
+
+function* backwardParts(layer, xs, out, dy, dz = throughActivation(layer, out, dy)) {
   const x = xs[0], p = layer.params, c = layer.config, grads = {};
   const only = (dx) => ({ dxs: [dx], grads, dz });
   switch (layer.type) {
     case "Conv2D": {
-      const found = convBackward(dz, x, p.kernel, layerWindow(layer, x.shape), c.groups, true);
+      const found = yield* convBackward(dz, x, p.kernel, layerWindow(layer, x.shape), c.groups);
       grads.kernel = found.dk;
       if (p.bias) grads.bias = biasGradient(dz);
       return only(found.dx);
     }
     case "DepthwiseConv2D": {
-      const found = depthwiseBackward(dz, x, p.kernel, layerWindow(layer, x.shape));
+      const found = yield* depthwiseBackward(dz, x, p.kernel, layerWindow(layer, x.shape));
       grads.kernel = found.dk;
       if (p.bias) grads.bias = biasGradient(dz);
       return only(found.dx);
     }
     case "SeparableConv2D": {
       const w = layerWindow(layer, x.shape), h = out.h ?? hidden(layer, x);
-      const first = convBackward(dz, h, p.pointwise_kernel, pointwiseWindow(h.shape), 1, true);
-      const second = depthwiseBackward(first.dx, x, p.depthwise_kernel, w);
+      const first = yield* convBackward(dz, h, p.pointwise_kernel, pointwiseWindow(h.shape), 1);
+      const second = yield* depthwiseBackward(first.dx, x, p.depthwise_kernel, w);
       grads.depthwise_kernel = second.dk;
       grads.pointwise_kernel = first.dk;
       if (p.bias) grads.bias = biasGradient(dz);

@@ -1,5 +1,5 @@
 // The model in the page: its graph, what minicnn computed, and what the page computes of it.
-import { array, backward, forward, forwardAsync, lossAtLogits, lossAtOutput, probabilities, throughActivation } from "./engine.js";
+import { array, backward, backwardAsync, forward, forwardAsync, lossAtLogits, lossAtOutput, probabilities, throughActivation } from "./engine.js";
 
 const HEAVY = new Set(["Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax"]);
 
@@ -234,27 +234,34 @@ export class Net {
     return throughActivation(this.layer(id), { z: y, y }, dy);
   }
 
-  // The whole backward pass of one layer: {dxs, grads}; null where it cannot be computed here.
+  // What engine.js needs for the backward pass of one layer; null where the page cannot compute it.
+  backwardArguments(id) {
+    const xs = this.inputs(id), y = this.y(id), dz = this.dz(id);
+    if (!dz || !y || !xs.length || !xs.every(Boolean) || this.obstacle(id)) return null;
+    return [this.layer(id), xs, { z: y, y }, this.dy(id) ?? dz, dz];
+  }
+
+  // The whole backward pass of one layer: {dxs, grads}.
   pass(id) {
     if (!this.passes.has(id)) {
-      const xs = this.inputs(id), y = this.y(id), dz = this.dz(id);
-      const node = this.nodes[id];
-      const dy = node.type === "ReLU" || !dz ? this.dy(id) : dz;
-      const possible = dy && dz && y && xs.every(Boolean) && !this.obstacle(id) && xs.length;
-      let found = null;
-      if (possible) {
-        const through = this.layer(id);
-        found = backward(through, xs, { z: y, y }, this.dy(id) ?? dz, dz);
-      }
-      this.passes.set(id, found);
+      const given = this.backwardArguments(id);
+      this.passes.set(id, given && backward(...given));
     }
     return this.passes.get(id);
   }
 
+  // Everything that `dy` will be asked for, from the loss to the photo, with pauses.
   async prepareBackward(current = () => true) {
-    for (const node of [...this.nodes].reverse()) {
-      this.dy(node.id);
-      if (this.nodes.length > 4) await breathe();
+    const known = (id) => this.asStored && this.nodes[id].dy !== null;
+    for (const { id, inputs } of [...this.nodes].reverse()) {
+      this.dy(id);
+      if (!inputs.every(known) && !this.passes.has(id)) {
+        const given = this.backwardArguments(id);
+        const found = given && (await backwardAsync(breathe, ...given));
+        if (!current()) return;
+        this.passes.set(id, found);
+      }
+      await breathe();
       if (!current()) return;
     }
   }

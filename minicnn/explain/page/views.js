@@ -505,7 +505,7 @@ function tapRow(app, group, w, names, e) {
   return h("div.tap-row", {}, h("button.tag", { onclick: () => app.pickGroup(group.channel, e), title: `show this ${names.of} beside`, "data-focus": `group-${group.channel}` }, `${names.of} ${group.channel}`),
     grid("input", inTop, names.a, true), h("span.sign", {}, "×"), grid("weight", kTop, names.b, false),
     kw <= 5 ? [h("span.sign", {}, "="), grid("product", pTop, "products", true)] : null,
-    h("span.sign", {}, "Σ"), h("b.group-sum", { title: exact(group.sum) }, fmt(group.sum)));
+    h("span.sign.sigma", {}, "Σ"), h("b.group-sum", { title: exact(group.sum) }, fmt(group.sum)));
 }
 
 function windowSum(app, e, channel, names) {
