@@ -205,7 +205,7 @@ class Sweep:
 
     def figure(self) -> Any:
         """Training and validation accuracy side by side, of each row's first seed."""
-        return plots.comparison({row.label: row.trials[0].history for row in self.rows})
+        return plots.sweep({row.label: row.trials[0].history for row in self.rows})
 
 
 def sweep(
