@@ -1,6 +1,7 @@
 """The side of minicnn, given to each work as `predict` and `fit` give it.
 
-There is nothing to arrange for that: big results come from `minicnn.buffers`, here as there, and
+Big arrays lie in the memory of `minicnn.buffers`, as a layer's input does, which is another layer's
+output; it begins at a cache line. (TensorFlow's tensors do, too.) Big results come from there, and
 a result that nobody holds any more hands its memory to the next one of its size. The harness drops
 each result before the next call, as a network drops an activation that no later layer needs. What
 `fit` does through a layer (cache and all), a loss or an optimizer is measured through that.
@@ -13,7 +14,7 @@ import numpy as np
 
 from benchmarks.harness import OURS, Side, Unavailable, Way
 from benchmarks.operations import Case
-from minicnn import functional, layers, losses, optimizers
+from minicnn import buffers, functional, layers, losses, optimizers
 from minicnn.variable import Variable
 
 Array = np.ndarray
@@ -22,6 +23,7 @@ Data = dict[str, Array]
 
 def sides(case: Case, work: str, data: Data) -> list[Side]:
     """minicnn as it chooses by itself, and where it has a choice each algorithm on its own."""
+    data = {name: _as_in_a_network(array) for name, array in data.items()}
     if case.kind in ("conv", "depthwise"):
         return [
             _side(
@@ -31,6 +33,12 @@ def sides(case: Case, work: str, data: Data) -> list[Side]:
             for algorithm in algorithms(case)
         ]
     return [_side(OURS, _WORK[case.kind](case, work, data))]
+
+
+def _as_in_a_network(array: Array) -> Array:
+    copied = buffers.empty(array.shape, array.dtype)
+    copied[...] = array
+    return copied
 
 
 def algorithms(case: Case) -> list[str]:

@@ -311,7 +311,14 @@ def depthwise_conv2d_backward(
     db_found: Array | None = None
     if need_dx:
         each = buffers.empty((*x.shape[:3], filters), x.dtype)
-        kernels.depthwise.backward_input(dy, _flat_filters(w), *geometry, each)
+        if window.strides == (1, 1):  # a depthwise convolution too, of dy with the kernel turned
+            turned = np.ascontiguousarray(_flat_filters(w)[::-1, ::-1])
+            sides = zip(window.kernel, window.dilation, window.before, strict=True)
+            before = tuple((size - 1) * step - pad for size, step, pad in sides)
+            nothing = np.zeros(filters, x.dtype), algorithms.clamp_of(algorithms.UNBOUNDED, x.dtype)
+            kernels.depthwise.forward(dy, turned, *nothing, (1, 1), window.dilation, before, each)
+        else:
+            kernels.depthwise.backward_input(dy, _flat_filters(w), *geometry, each)
         dx_found = _sum_channels(each, w.shape[3])
     if need_dw:
         parts = max(1, min(_BLOCKS, len(dy) * window.out[0]))

@@ -27,35 +27,44 @@ def _unbounded(like):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _add(x_rows, w_rows, count, start, clamp, y):  # type: ignore[no-untyped-def]
-    """y[c] = start[c] + sum over t < count of x[t][c] * w[t][c], clamped."""
+def _add(x_rows, moved, w_rows, count, start, clamp, y):  # type: ignore[no-untyped-def]
+    """y[c] = start[c] + sum over t < count of x[t][c] * w[t][c], clamped; x `moved` by bytes."""
     x, w, first, target, limits = (
         x_rows.ctypes.data, w_rows.ctypes.data, start.ctypes.data, y.ctypes.data,
         clamp.ctypes.data,
     )  # fmt: skip
     if y.itemsize == 4:
-        add_products(x, w, count, first, target, y.size, limits)
+        add_products(x, moved, w, count, first, target, y.size, limits)
     else:
-        add_products64(x, w, count, first, target, y.size, limits)
+        add_products64(x, moved, w, count, first, target, y.size, limits)
 
 
 @jit
 def _forward_line(  # type: ignore[no-untyped-def]
     x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_rows, y
 ):
-    _, height, width, _ = x.shape
+    _, height, width, channels = x.shape
+    rows, columns, pixel = w.shape[0], w.shape[1], channels * x.itemsize
+    reach = (columns - 1) * dilation[1]
+    count, origin, serves_more = 0, 0, False
     for ox in range(y.shape[2]):
-        count = 0
-        for i in range(w.shape[0]):
-            iy = oy * strides[0] + i * dilation[0] - before[0]
-            if iy < 0 or iy >= height:
-                continue
-            for j in range(w.shape[1]):
-                ix = ox * strides[1] + j * dilation[1] - before[1]
-                if 0 <= ix < width:
-                    x_rows[count], w_rows[count] = x[n, iy, ix].ctypes.data, w[i, j].ctypes.data
-                    count += 1
-        _add(x_rows, w_rows, count, b, clamp, y[n, oy, ox])
+        left = ox * strides[1] - before[1]
+        inside = left >= 0 and left + reach < width
+        if not (inside and serves_more):  # else the last table serves, moved on
+            count, origin, serves_more = 0, ox, inside
+            for i in range(rows):
+                iy = oy * strides[0] + i * dilation[0] - before[0]
+                if iy < 0 or iy >= height:
+                    continue
+                for j in range(columns):
+                    ix = left + j * dilation[1]
+                    if 0 <= ix < width:
+                        place = (n * height + iy) * width + ix
+                        x_rows[count] = x.ctypes.data + place * pixel
+                        w_rows[count] = w.ctypes.data + (i * columns + j) * pixel
+                        count += 1
+        moved = (ox - origin) * strides[1] * pixel
+        _add(x_rows, moved, w_rows, count, b, clamp, y[n, oy, ox])
 
 
 @parallel_jit
@@ -85,7 +94,7 @@ def _backward_line(  # type: ignore[no-untyped-def]
                     received = dy[n, oy // strides[0], ox // strides[1]]
                     dy_rows[count], w_rows[count] = received.ctypes.data, w[i, j].ctypes.data
                     count += 1
-        _add(dy_rows, w_rows, count, zeros, unbounded, dx[n, iy, ix])
+        _add(dy_rows, 0, w_rows, count, zeros, unbounded, dx[n, iy, ix])
 
 
 @parallel_jit
@@ -121,7 +130,7 @@ def _add_line(  # type: ignore[no-untyped-def]
                         x[n, iy, ix].ctypes.data,
                     )
                     count += 1
-            _add(dy_rows, x_rows, count, sums[i, j], unbounded, sums[i, j])
+            _add(dy_rows, 0, x_rows, count, sums[i, j], unbounded, sums[i, j])
 
 
 @parallel_jit

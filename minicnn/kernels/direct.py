@@ -21,7 +21,7 @@ import numpy as np
 from numba import prange
 
 from minicnn.kernels.compile import jit, parallel_jit
-from minicnn.kernels.simd import COLUMNS, ROWS, tile
+from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors, tile
 
 _L1_NUMBERS = 6144  # 24 KB of float32: what stays in a 32 KB level-1 cache beside the rest
 
@@ -53,16 +53,16 @@ def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
     inside = max(0, min(width - passed, lines.shape[1] - left))
     for line in range(lines.shape[0]):
         iy = first + line - before[0]
-        target = lines[line]
+        target = lines[line].reshape(-1)  # a line's pixels lie side by side
         if iy < 0 or iy >= height:
             target[:] = 0
             continue
-        target[:left] = 0
-        source, place = x[n, iy, passed : passed + inside], target[left : left + inside]
-        for ix in range(inside):
-            for c in range(channels):
-                place[ix, c] = source[ix, c]
-        target[left + inside :] = 0
+        source = x[n, iy].reshape(-1)[passed * channels : (passed + inside) * channels]
+        place = target[left * channels : (left + inside) * channels]
+        target[: left * channels] = 0
+        for k in range(len(source)):
+            place[k] = source[k]
+        target[(left + inside) * channels :] = 0
 
 
 @jit
@@ -85,18 +85,16 @@ def _forward_band(  # type: ignore[no-untyped-def]
     count = -(-pixels // ROWS) * ROWS
     a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
     bias_rows = np.full(ROWS, bias.ctypes.data)
-    for p in range(count):
-        oy, ox = min(p, pixels - 1) // width, min(p, pixels - 1) % width
-        a_rows[p] = (
-            lines.ctypes.data + oy * strides[0] * line_bytes + ox * strides[1] * channels * 4
-        )
-        if p >= pixels:
-            c_rows[p] = spare.ctypes.data
-        elif exact:
-            line, column = first[0] + (top + oy) * steps[0], first[1] + ox * steps[1]
-            c_rows[p] = y[n, line, column].ctypes.data
-        else:
-            c_rows[p] = wide[p].ctypes.data
+    p = 0
+    for oy in range(bottom - top):
+        line = first[0] + (top + oy) * steps[0]
+        source = lines.ctypes.data + oy * strides[0] * line_bytes
+        target = y[n, line, first[1] :].ctypes.data
+        for ox in range(width):
+            a_rows[p] = source + ox * strides[1] * channels * 4
+            c_rows[p] = target + ox * steps[1] * filters * 4 if exact else wide[p].ctypes.data
+            p += 1
+    a_rows[pixels:], c_rows[pixels:] = a_rows[pixels - 1], spare.ctypes.data
     for panel in range(panels):
         offset = panel * COLUMNS * 4
         for i in range(0, kernel[0], rows_at_once):
@@ -149,6 +147,23 @@ def forward(  # type: ignore[no-untyped-def]
 
 
 @jit
+def _copy_panel(dy, first, count, received):  # type: ignore[no-untyped-def]
+    """`count` filters of dy's lines, from the first on, as a whole panel."""
+    height, width, filters = dy.shape
+    for oy in range(height):
+        if count == COLUMNS:
+            source, target = dy[oy, 0, first:].ctypes.data, received[oy].ctypes.data
+            for ox in range(width):
+                copy_vectors(source + ox * filters * 4, target + ox * COLUMNS * 4)
+            continue
+        for ox in range(width):
+            pixel, place = dy[oy, ox, first : first + count], received[oy, ox]
+            for o in range(count):
+                place[o] = pixel[o]
+            place[count:] = 0
+
+
+@jit
 def _add_units(dy, x, begin, end, kernel, strides, before, bands, lines, received, spare, sums):  # type: ignore[no-untyped-def]
     """Add the units' dw to `sums` (window entries, panels * COLUMNS)."""
     channels = x.shape[3]
@@ -174,14 +189,7 @@ def _add_units(dy, x, begin, end, kernel, strides, before, bands, lines, receive
             for panel in range(wide // COLUMNS):
                 offset = panel * COLUMNS
                 used = min(COLUMNS, filters - offset)
-                for oy in range(height):
-                    for ox in range(out_width):
-                        source = dy[n, top + oy, ox, offset : offset + used]
-                        target = received[oy, ox]
-                        for o in range(used):
-                            target[o] = source[o]
-                        for o in range(used, COLUMNS):
-                            target[o] = 0
+                _copy_panel(dy[n, top : top + height], offset, used, received)
                 for first in range(0, count, ROWS):
                     c = c_rows[first:].ctypes.data
                     tile(

@@ -244,10 +244,13 @@ def transpose_square(typingctx, source, source_row, target, target_row):  # type
 
 
 @intrinsic
-def add_products(typingctx, x_rows, w_rows, count, start, target, channels, clamp):  # type: ignore[no-untyped-def]
+def add_products(  # type: ignore[no-untyped-def]
+    typingctx, x_rows, moved, w_rows, count, start, target, channels, clamp
+):
     """target[c] = start[c] + sum over t < `count` of x[t][c] * w[t][c], in float32.
 
-    `x_rows` and `w_rows` are the addresses of tables with the addresses of x[t] and w[t]. The sums
+    `x_rows` and `w_rows` are the addresses of tables with the addresses of x[t] and w[t]; to those
+    of x so many bytes are added as x has `moved`. The sums
     stay in registers, those of 4 vectors at a time while there are as many channels. `clamp` is the
     address of the least and the most that a result may be.
     """
@@ -255,7 +258,9 @@ def add_products(typingctx, x_rows, w_rows, count, start, target, channels, clam
 
 
 @intrinsic
-def add_products64(typingctx, x_rows, w_rows, count, start, target, channels, clamp):  # type: ignore[no-untyped-def]
+def add_products64(  # type: ignore[no-untyped-def]
+    typingctx, x_rows, moved, w_rows, count, start, target, channels, clamp
+):
     """`add_products` for float64."""
     return _products_of(ir.DoubleType(), 8)
 
@@ -264,7 +269,7 @@ def _products_of(number, size):  # type: ignore[no-untyped-def]
     i64 = ir.IntType(64)
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        x_rows, w_rows, count, start, target, channels, clamp = arguments
+        x_rows, moved, w_rows, count, start, target, channels, clamp = arguments
 
         def run(width, begin, end):  # type: ignore[no-untyped-def]
             """Vectors of `width` numbers from channel `begin` on, as many as fit before `end`."""
@@ -290,7 +295,8 @@ def _products_of(number, size):  # type: ignore[no-untyped-def]
                 total = cgutils.alloca_once(builder, vector)
                 builder.store(load(start, offset), total)
                 with cgutils.for_range(builder, count) as tap:
-                    x, w = (load(entry(rows, tap.index), offset) for rows in (x_rows, w_rows))
+                    x = load(entry(x_rows, tap.index), builder.add(moved, offset))
+                    w = load(entry(w_rows, tap.index), offset)
                     product = builder.fmul(x, w, flags=("contract",))
                     added = builder.fadd(builder.load(total), product, flags=("contract",))
                     builder.store(added, total)
@@ -303,7 +309,7 @@ def _products_of(number, size):  # type: ignore[no-untyped-def]
             done = run(width, done, channels)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 7), codegen
+    return types.void(*[types.int64] * 8), codegen
 
 
 class _Vector:
