@@ -1,12 +1,12 @@
 """Learning: the time of a step and of an epoch, with `fit` on arrays on both sides.
 
 Each way of each side begins with a model of its own, all with the same weights, and gets the same
-batches in the same order. What is compared first: of an epoch the loss; of a step its loss, all
-weights after it, and the loss that they make. (Over an epoch Adam, which divides each gradient by
-its own size, makes as much of the rounding of a gradient near 0 as of a real one.) Keras may take
-the arrays or a `tf.data` pipeline that keeps them as tensors, with and without XLA; the fastest
-counts. A step is `train_on_batch`; Keras's gets tensors. (Steps come first: where XLA lost clearly
-there, whole epochs are not tried with it.)
+batches in the same order; what is compared first is the loss, of an epoch or of what a step has
+made better. (Not the weights: Adam divides each gradient by its own size, and so makes as much of
+the rounding of a gradient near 0 as of a real one.) Keras may take the arrays or a `tf.data`
+pipeline that keeps them as tensors, with and without XLA; the fastest counts. A step is
+`train_on_batch`; Keras's gets tensors. (Steps come first: where XLA lost clearly there, whole
+epochs are not tried with it.)
 
 The frozen base is measured as a whole `fit` of several epochs, because minicnn computes what does
 not learn once for each photo, and Keras once for each photo and epoch. The step shows both without
@@ -146,15 +146,12 @@ def _fits(name: str, model: Any, x: Any, y: Any, course: Course) -> Way:
 
 
 def _steps(name: str, model: Any, x: Any, y: Any, course: Course) -> Way:
-    """One step; for the comparison its loss, the loss after it, and the weights."""
+    """One step; for the comparison its loss, and the loss after it."""
     x, y = x[: course.batch], y[: course.batch]
     return Way(
         name,
         lambda: model.train_on_batch(x, y),
-        lambda loss: [
-            np.array([float(loss), float(model.test_on_batch(x, y))]),
-            *model.get_weights(),
-        ],
+        lambda loss: [np.array([float(loss), float(model.test_on_batch(x, y))])],
     )
 
 
