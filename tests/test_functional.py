@@ -864,6 +864,28 @@ def test_max_pool2d_by_hand(dtype: type) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("size", "pool", "steps", "padding", "winners"),
+    [
+        ((5, 5), 2, 2, "valid", [(1, 1), (1, 3), (3, 1), (3, 3)]),  # a row and a column are left
+        ((5, 5), 2, 3, "valid", [(1, 1), (1, 4), (4, 1), (4, 4)]),  # some between
+        ((4, 4), 2, 2, "valid", [(1, 1), (1, 3), (3, 1), (3, 3)]),  # none
+        ((3, 3), 2, 2, "same", [(1, 1), (1, 2), (2, 1), (2, 2)]),  # none, windows reach outside
+        ((3, 3), 2, 1, "valid", [(1, 1), (1, 2), (2, 1), (2, 2)]),  # windows overlap
+    ],
+)
+def test_max_pool2d_leaves_no_pixel_of_dx_unwritten(
+    size: tuple, pool: int, steps: int, padding: str, winners: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buffers, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype))
+    x = np.arange(float(math.prod(size))).reshape(1, *size, 1)
+    dx = functional.max_pool2d_backward(np.ones((1, 2, 2, 1)), x, pool, steps, padding)
+    expected = np.zeros((1, *size, 1))
+    for row, column in winners:
+        expected[0, row, column] = 1
+    np.testing.assert_array_equal(dx, expected)
+
+
 def test_max_pool2d_same_padding_by_hand() -> None:
     """Padding never wins, not even over negative pixels; windows that overlap add up."""
     x = picture([[-3, -2, -1], [-6, -5, -4], [-9, -8, -7]])

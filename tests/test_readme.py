@@ -29,6 +29,8 @@ def test_first_screen_has_twelve_lines_of_code():
 
 @pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=lambda block: block.split("\n")[0])
 def test_example_runs(block, tmp_path):
+    if "plots" in block:
+        pytest.importorskip("matplotlib")
     if "clothes/train" in block:
         datasets.write_clothing_sample(tmp_path / "clothes", {"train": 3}, size=64, seed=0)
     if "model.keras" in block:
