@@ -1,10 +1,12 @@
-"""What the tests of `reference/` share: photos, and a base so small that it runs at once."""
+"""What tests share: the same random numbers whatever ran before, photos, and a tiny base."""
 
 import importlib.util
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from minicnn import seeding
 
 # `reference/` is written with Keras: where that is not installed, its tests are not collected.
 collect_ignore_glob = [] if importlib.util.find_spec("keras") else ["test_reference_*.py"]
@@ -15,6 +17,12 @@ CLASSES = (
     "shirt", "shoes", "shorts", "skirt", "t-shirt",
 )  # fmt: skip
 COUNTS = {"train": 12, "validation": 6, "test": 4}
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers():
+    """Weights that a test draws do not depend on which tests ran before it."""
+    seeding.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")
