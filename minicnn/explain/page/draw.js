@@ -180,7 +180,8 @@ export function vectorPicture(data, top) {
 
 export function legend(top, what) {
   const stops = Array.from({ length: 17 }, (_, i) => colour((i - 8) / 8, 1)).join(", ");
-  return h("div.legend", { role: "img", "aria-label": `Colours from ${top === null ? "the lowest" : fmt(-top)} (blue) over 0 to ${top === null ? "the highest" : fmt(top)} (orange)` },
+  const beyond = "All but the 0.2 % largest numbers are within; those beyond have the last colour.";
+  return h("div.legend", { role: "img", title: beyond, "aria-label": `Colours from ${top === null ? "the lowest" : fmt(-top)} (blue) over 0 to ${top === null ? "the highest" : fmt(top)} (orange)` },
     what ? h("span.legend-what", {}, what) : null,
     h("span", {}, top === null ? "−" : fmt(-top)),
     h("span.legend-bar", { style: { background: `linear-gradient(90deg, ${stops})` } }),
