@@ -3,7 +3,7 @@
 All of them take what `minicnn.functional` has checked: contiguous arrays of one dtype, one group,
 and the window's geometry.
 
-    forward(x, w, b, window)                 y
+    forward(x, w, b, scale, window, limits)  y, of the kernel w * scale
     input_gradient(dy, w, window, size)      dx, for x of `size` (height, width)
     weight_gradient(dy, x, window)           dw
 
@@ -45,7 +45,7 @@ _WINOGRAD_CHANNELS = 8
 class Algorithm(NamedTuple):
     """One way to compute a convolution and its gradients; `needs` says what it can be used for."""
 
-    forward: Callable[[Array, Array, Array | None, shapes.Window, Limits], Array]
+    forward: Callable[[Array, Array, Array | None, Array | None, shapes.Window, Limits], Array]
     input_gradient: Callable[[Array, Array, shapes.Window, Pair], Array]
     weight_gradient: Callable[[Array, Array, shapes.Window], tuple[Array, Array]]  # dw, db
     can: Callable[[shapes.Window, np.dtype], bool]
@@ -87,8 +87,9 @@ def matmul(
     b_turned: bool = False,
     out: Array | None = None,
     limits: Limits = UNBOUNDED,
+    scale: Array | None = None,
 ) -> Array:
-    """a @ b + bias within the limits; a `turned` matrix is given transposed.
+    """a @ (b * scale) + bias within the limits; a `turned` matrix is given transposed.
 
     The same on any number of threads.
     """
@@ -100,9 +101,13 @@ def matmul(
         out = buffers.empty((rows, columns), a.dtype)
     start = np.zeros(columns + kernels.matmul.COLUMNS, a.dtype)
     clamp = clamp_of(limits if parts == 1 else UNBOUNDED, a.dtype)
-    ready = buffers.empty(kernels.matmul.packed_shape(rows, depth, columns, a.itemsize), a.dtype)
+    scaled = scale is not None
+    packed = kernels.matmul.packed_shape(rows, depth, columns, a.itemsize, scaled)
+    ready = buffers.empty(packed, a.dtype)
     if len(ready):
-        kernels.matmul.pack(b, b_turned, ready)
+        factors = np.ones(len(ready) * packed[2] if scaled else 0, a.dtype)
+        factors[:columns] = scale if scaled else 1
+        kernels.matmul.pack(b, b_turned, factors, ready)
     if parts == 1:
         if bias is not None:
             start[:columns] = bias
@@ -160,13 +165,20 @@ def _patches(x: Array, window: shapes.Window) -> Array:
     return cols
 
 
-def _im2col(x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits) -> Array:
+def _im2col(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    scale: Array | None,
+    window: shapes.Window,
+    limits: Limits,
+) -> Array:
     filters = w.shape[3]
     matrix = w.reshape(-1, filters)
     y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     for block in _image_blocks(len(x), x.shape[3], window, x.dtype):
         rows = y[block].reshape(-1, filters)
-        matmul(_patches(x[block], window), matrix, b, out=rows, limits=limits)
+        matmul(_patches(x[block], window), matrix, b, out=rows, limits=limits, scale=scale)
     return y
 
 
@@ -218,9 +230,16 @@ def _whole_bias(b: Array | None, columns: int) -> Array:
     return bias
 
 
-def _direct(x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits) -> Array:
+def _direct(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    scale: Array | None,
+    window: shapes.Window,
+    limits: Limits,
+) -> Array:
     y = buffers.empty((x.shape[0], *window.out, w.shape[3]), x.dtype)
-    _direct_into(y, x, w, b, window, limits)
+    _direct_into(y, x, w if scale is None else w * scale, b, window, limits)
     return y
 
 
@@ -357,8 +376,16 @@ def _winograd_of(
     return y
 
 
-def _winograd(x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits) -> Array:
+def _winograd(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    scale: Array | None,
+    window: shapes.Window,
+    limits: Limits,
+) -> Array:
     filters = w.shape[3]
+    w = w if scale is None else w * scale
     missing = -filters % kernels.winograd.COLUMNS
     if missing:
         w = np.pad(w, ((0, 0), (0, 0), (0, 0), (0, missing)))

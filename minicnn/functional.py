@@ -132,6 +132,7 @@ def conv2d(
     groups: int = 1,
     algorithm: str = "auto",
     activation: str = "linear",
+    scale: Array | None = None,
     name: str = "conv2d",
 ) -> Array:
     """Convolution (cross-correlation, as in all CNN libraries).
@@ -148,6 +149,8 @@ def conv2d(
         algorithm: see the top of this module.
         activation: "linear", "relu" or "relu6", applied while y is still in the processor's
             registers; another pass over a large y costs as much time as a small convolution.
+        scale: (filters,) or None: filter o is w[..., o] * scale[o], multiplied on the way. Of a
+            normalization that is folded into the convolution.
 
     Returns:
         y (batch, out_height, out_width, filters), of x's dtype.
@@ -159,12 +162,18 @@ def conv2d(
     """
     how = _check_convolution(x, w, b, strides, padding, dilation_rate, groups, algorithm, name)
     window, limits = how.window, _limits(activation, name)
+    if scale is not None:
+        shapes.check_array(scale, 1, "scale", name)
+        shapes.check_shape(scale, (w.shape[3],), "scale", name)
+        shapes.check_same_dtype({"x": x, "scale": scale}, name)
     if how.algorithm == "naive":
+        w = w if scale is None else w * scale
         y = naive.conv2d(x, w, b, window.strides, padding.lower(), window.dilation, groups)
         return np.clip(y, *limits, out=y)
     forward = _algorithm(how, w.shape[2], w.shape[3] // groups, x.dtype).forward
-    biases = [None] * groups if b is None else np.split(b, groups)
-    parts = zip(_split_channels(x, groups), _split_channels(w, groups), biases, strict=True)
+    xs, ws = _split_channels(x, groups), _split_channels(w, groups)
+    bs, scales = ([None] * groups if v is None else np.split(v, groups) for v in (b, scale))
+    parts = zip(xs, ws, bs, scales, strict=True)
     return _joined([forward(*part, window, limits) for part in parts])
 
 

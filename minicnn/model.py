@@ -28,7 +28,7 @@ from minicnn.shapes import Pair
 from minicnn.training import InTwo, Trainer
 from minicnn.variable import Variable
 
-_HELD = 2**25  # bytes of one layer's output that `predict` computes at a time
+_HELD = 3 * 2**24  # bytes of one layer's output that `predict` computes at a time
 
 
 @dataclass
@@ -429,10 +429,10 @@ class Model(Trainer, Layer):
     def inference_model(self) -> "Model":
         """The model as `predict` runs it: normalizations and ReLUs folded into convolutions.
 
-        It gives the same numbers, but for rounding, in fewer steps (`minicnn.rewriting`); its
-        weights are computed from this model's when this is called, and here is where to look at
-        them: `model.inference_model().summary()`, or `model.print_inference_plan()` for what
-        became of each layer.
+        It gives the same numbers, but for rounding, in fewer steps (`minicnn.rewriting`). Its
+        weights are computed from this model's whenever they are asked for, and here is where to
+        look at them: `model.inference_model().summary()`, or `model.print_inference_plan()` for
+        what became of each layer.
         """
         if type(self) not in (Model, Sequential) or not self.built:
             return self  # a class of the user's own may compute what it likes
@@ -442,13 +442,7 @@ class Model(Trainer, Layer):
             folded = Model(*ends, name=self.name)
             folded._list_outputs = self._list_outputs
             self._inference = (key, folded, folds)
-        _, folded, folds = self._inference
-        for fold in folds:
-            fold.refresh()
-        for layer in self.layers:
-            if isinstance(layer, Model):
-                layer.inference_model()  # refreshes its weights, too
-        return folded
+        return self._inference[1]
 
     def examples_at_once(self) -> int | None:
         """How many examples keep each layer's output within `_HELD` bytes; None: not to be told.

@@ -8,7 +8,9 @@ linear in what the convolution before it computes:
         = conv(x, kernel * scale) + (bias - moving_mean) * scale + beta
 
 So a convolution with another kernel and bias gives the same numbers, and the normalization costs
-nothing. A ReLU behind it is applied to the result in place. (Jacob et al. 2018, section 3.2.)
+nothing. They are computed whenever they are used, so that new weights are seen at once: a matrix
+product multiplies by scale while it copies the kernel, as it does anyway. A ReLU behind it is
+applied while the result is in registers. (Jacob et al. 2018, section 3.2.)
 
 **Splitting.** The layers before the first one that learns or draws random numbers compute the same
 for a photo in each epoch: once is enough.
@@ -37,6 +39,7 @@ from minicnn.layers import (
     ReLU,
     SeparableConv2D,
 )
+from minicnn.variable import Computed
 
 Array = np.ndarray
 Ends = tuple[list[KerasTensor], list[KerasTensor]]  # a graph's inputs and outputs
@@ -67,11 +70,10 @@ def _new_input(tensor: KerasTensor, name: str) -> KerasTensor:
 
 
 class Fold(NamedTuple):
-    """Layers that inference computes as one; `refresh` computes its weights from theirs."""
+    """Layers that inference computes as one."""
 
     layer: Layer
     layers: tuple[Layer, ...]
-    refresh: Callable[[], None]
     values_spared: int | None  # outputs per example that are not written to memory; None: unknown
 
 
@@ -119,7 +121,6 @@ def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
                     Fold(
                         folded,
                         tuple(part for part in layers if part is not None),
-                        _refresher(layer, normalization, folded),
                         _values(node, 2 if normalization and behind is last else 1),
                     )
                 )
@@ -167,44 +168,38 @@ def _clamp(layer: Layer) -> str | None:
 
 
 def _folded(layer: Any, normalization: Any, activation: str, name: str) -> Layer:
-    """The layer with the activation and room for another kernel and bias, if they will differ."""
+    """The layer with the activation, and with a kernel and bias that the normalization is in."""
     folded = copy.copy(layer)
     folded.name, folded.activation = name, activation
-    if normalization is not None:
-        # What the normalization does not touch (a separable convolution's depthwise kernel) is
-        # shared.
-        kernel = _kernel(layer)
-        filters = normalization.moving_mean.shape[0]
-        folded.weights_list = [
-            v for v in layer.weights_list if v is not kernel and v is not layer.bias
-        ]
-        setattr(folded, kernel.name, folded.add_weight(kernel.name, kernel.shape, "zeros"))
-        folded.bias, folded.use_bias = folded.add_weight("bias", (filters,), "zeros"), True
+    if normalization is None:
+        return folded  # type: ignore[no-any-return]
+    # The last kernel makes the outputs; a separable convolution's depthwise kernel stays.
+    *others, kernel = [variable for variable in layer.weights_list if variable.name != "bias"]
+    # A depthwise kernel ends in (channels, multiplier), which together are the outputs.
+    outputs = kernel.shape[2:] if isinstance(layer, DepthwiseConv2D) else (-1,)
+
+    def new_kernel() -> tuple[Array, Array]:
+        scale, _ = _scale_and_shift(normalization)
+        return kernel.value, scale.reshape(outputs).astype(kernel.dtype)
+
+    def new_bias() -> tuple[Array, None]:
+        scale, shift = _scale_and_shift(normalization)
+        bias = 0.0 if layer.bias is None else layer.bias.value
+        return (bias * scale + shift).astype(kernel.dtype), None
+
+    computed = Computed(new_kernel, kernel.name, name)
+    setattr(folded, kernel.name, computed)
+    folded.bias, folded.use_bias = Computed(new_bias, "bias", name), True
+    folded.weights_list = [*others, computed, folded.bias]
     return folded  # type: ignore[no-any-return]
 
 
-def _kernel(layer: Any) -> Any:
-    """The weight that makes the outputs: the last kernel."""
-    return [variable for variable in layer.weights_list if variable.name != "bias"][-1]
-
-
-def _refresher(layer: Any, normalization: Any, folded: Any) -> Callable[[], None]:
-    """What computes the folded weights from the current ones."""
-
-    def refresh() -> None:
-        if normalization is None:
-            return
-        gamma, beta = normalization._scale_and_shift()
-        variance = normalization.moving_variance.value.astype(np.float64)
-        scale = gamma / np.sqrt(variance + normalization.epsilon)
-        bias = 0.0 if layer.bias is None else layer.bias.value
-        kernel, target = _kernel(layer).value, _kernel(folded).value
-        # A depthwise kernel ends in (channels, multiplier), which together are the outputs.
-        shape = kernel.shape[2:] if isinstance(layer, DepthwiseConv2D) else (-1,)
-        np.multiply(kernel, scale.reshape(shape).astype(kernel.dtype), out=target)
-        folded.bias.value[...] = (bias - normalization.moving_mean.value) * scale + beta
-
-    return refresh
+def _scale_and_shift(normalization: Any) -> tuple[Array, Array]:
+    """What a normalization does at inference, x * scale + shift, in float64."""
+    gamma, beta = normalization._scale_and_shift()
+    variance = normalization.moving_variance.value.astype(np.float64)
+    scale = gamma / np.sqrt(variance + normalization.epsilon)
+    return scale, beta - normalization.moving_mean.value * scale
 
 
 # ---------------------------------------------------------------------------------------------

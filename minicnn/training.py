@@ -570,8 +570,7 @@ class Trainer:
 
         Needs no `compile`. Data as in `fit`; targets in batches are ignored, as in Keras. With
         `fold` (not in Keras) normalizations and ReLUs are folded into the convolutions before them
-        (`inference_model`): fewer steps, the same numbers but for rounding. For less than four
-        examples in all they are not: computing the folded weights would take longer.
+        (`inference_model`): fewer steps, the same numbers but for rounding.
         """
         batches = make_batches(x, batch_size=batch_size, steps=steps)
         model: Trainer | None = None
@@ -584,8 +583,7 @@ class Trainer:
             for step, batch in enumerate(batches.epoch()):
                 events.call("on_predict_batch_begin", step)
                 if model is None:  # now, for a Sequential may build itself for its first data
-                    few = batches.steps == 1 and len(_first(batch.x)) < _WORTH_FOLDING
-                    model = self.ready_for(batch.x, fold and not few)
+                    model = self.ready_for(batch.x, fold)
                     at_once = model.examples_at_once()
                 parts += [model.run(x, training=False) for x in _slices(batch.x, at_once)]
                 events.call("on_predict_batch_end", step)
@@ -634,14 +632,6 @@ class Trainer:
     def predict_on_batch(self, x: Any) -> Any:
         """The model's output for one batch."""
         return self.run(x, training=False)
-
-
-_WORTH_FOLDING = 4  # examples
-
-
-def _first(x: Any) -> Any:
-    """The first input's array."""
-    return next(iter(x.values())) if isinstance(x, dict) else x[0] if _is_list(x) else x
 
 
 def _slices(x: Any, at_once: int | None) -> list[Any]:

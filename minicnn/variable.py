@@ -1,5 +1,6 @@
 """A weight: an array with a name, as layers hold it and optimizers move it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,11 @@ class Variable:
     def __init__(self, value: Array, name: str, layer_name: str, trainable: bool = True) -> None:
         self.value, self.name, self.trainable = value, name, trainable
         self.path = f"{layer_name}/{name}"
+
+    @property
+    def factors(self) -> tuple[Array, Array | None]:
+        """Two arrays whose product is the value; the second is None where it would be 1."""
+        return self.value, None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -45,3 +51,35 @@ class Variable:
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+class Computed(Variable):
+    """A weight that is a formula of others, computed anew whenever it is asked for.
+
+    `compute()` gives its `factors`: operations that can multiply on the way need not make their
+    product. It cannot be assigned to, or trained.
+    """
+
+    def __init__(
+        self, compute: Callable[[], tuple[Array, Array | None]], name: str, layer_name: str
+    ) -> None:
+        self._compute, self.name, self.trainable = compute, name, False
+        self.path = f"{layer_name}/{name}"
+
+    @property
+    def value(self) -> Array:  # type: ignore[override]
+        array, scale = self._compute()
+        return array if scale is None else array * scale
+
+    @property
+    def factors(self) -> tuple[Array, Array | None]:
+        return self._compute()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._compute()[0].shape
+
+    def assign(self, value: Any) -> None:
+        raise ValueError(
+            f'Variable "{self.path}" is computed from other weights; assign to those instead.'
+        )

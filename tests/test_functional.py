@@ -600,6 +600,35 @@ def test_an_activation_on_the_way_is_one_afterwards(
     np.testing.assert_array_equal(found, np.clip(y, *ON_THE_WAY[activation]))
 
 
+@pytest.mark.parametrize("algorithm", WAYS)
+@FEW
+@given(data=st.data(), seed=SEEDS)
+def test_a_scale_on_the_way_is_another_kernel(
+    algorithm: str, data: st.DataObject, seed: int
+) -> None:
+    operation = data.draw(convolutions(algorithm=algorithm))
+    rng = np.random.default_rng(seed)
+    x, w, *b = operation.arrays(np.float32, rng)
+    scale = rng.integers(-2, 3, w.shape[-1]).astype(np.float32)
+    found = operation.forward(functional, x, w, *b, algorithm=algorithm, scale=scale)
+    wanted = operation.forward(functional, x, w * scale, *b, algorithm=algorithm)
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("rows", [1, 84, 85, 300])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_1x1_kernel_is_scaled_while_it_is_copied(rows: int, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(s).astype(dtype) for s in [(1, 1, rows, 500), (1, 1, 500, 37)])
+    b, scale = rng.standard_normal((2, 37)).astype(dtype)
+    before = w.copy()
+    found = functional.conv2d(x, w, b, scale=scale)
+    np.testing.assert_array_equal(found, functional.conv2d(x, w * scale, b))
+    np.testing.assert_array_equal(w, before)
+    with pytest.raises(ValueError, match=r"scale.*\(37,\).*\(36,\)"):
+        functional.conv2d(x, w, scale=scale[1:])
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("activation", ON_THE_WAY)
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ def test_by_hand() -> None:
     kernel, bias = folded.get_weights()
     np.testing.assert_allclose(kernel, [[[[1.5]]]], rtol=1e-6)
     np.testing.assert_allclose(bias, [4.0], rtol=1e-6)
+    with pytest.raises(ValueError, match=r'"conv2d/kernel" is computed from other weights'):
+        folded.layers[1].kernel.assign(kernel)
     x = np.array([10.0, -10.0], np.float32).reshape(2, 1, 1, 1)
     np.testing.assert_allclose(model.predict(x, verbose=0).ravel(), [19.0, 0.0], rtol=1e-6)
 

@@ -53,10 +53,12 @@ def plan(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int]:
     return parts, -(-panels // beside)
 
 
-def packed_shape(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int, int]:
+def packed_shape(
+    rows: int, depth: int, columns: int, itemsize: int, scaled: bool
+) -> tuple[int, int, int]:
     """The shape of b's panels, packed before the product; none where only one block would read."""
     wide = COLUMNS * 4 // itemsize
-    worth_it = rows > ROWS * _TILES
+    worth_it = rows > ROWS * _TILES or scaled
     return -(-columns // wide) if worth_it else 0, depth, wide
 
 
@@ -89,14 +91,23 @@ def _pack_panel(b, turned, left, first, steps, packed):  # type: ignore[no-untyp
 
 
 @parallel_jit
-def pack(b, turned, packed):  # type: ignore[no-untyped-def]
-    """packed (panels, depth, wide) of all of b, panel by panel; 0 beyond the last column."""
+def pack(b, turned, scale, packed):  # type: ignore[no-untyped-def]
+    """packed (panels, depth, wide) of all of b, panel by panel; 0 beyond the last column.
+
+    `scale` has a factor for each column of the panels, or is empty.
+    """
     panels, depth, wide = packed.shape
     runs = -(-depth // _DEPTH)
     for task in prange(panels * runs):
         panel, first = task // runs, task % runs * _DEPTH
         steps = min(_DEPTH, depth - first)
         _pack_panel(b, turned, panel * wide, first, steps, packed[panel, first:])
+        if len(scale):
+            factors = scale[panel * wide : (panel + 1) * wide]
+            for k in range(first, first + steps):
+                line = packed[panel, k]
+                for o in range(wide):
+                    line[o] *= factors[o]
 
 
 @jit

@@ -185,10 +185,12 @@ class Conv2D(_Convolution):
         return None if positions is None else positions * math.prod(self.kernel.shape)
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        w, scale = self.kernel.factors
         z = functional.conv2d(
             x,
-            self.kernel.value,
+            w,
             self._bias_value(),
+            scale=scale,
             groups=self.groups,
             activation=self.clamp,
             **self._window,
@@ -370,12 +372,9 @@ class SeparableConv2D(_Convolution):
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
         h = functional.depthwise_conv2d(x, self.depthwise_kernel.value, **self._window)
+        w, scale = self.pointwise_kernel.factors
         z = functional.conv2d(
-            h,
-            self.pointwise_kernel.value,
-            self._bias_value(),
-            activation=self.clamp,
-            name=self.label,
+            h, w, self._bias_value(), scale=scale, activation=self.clamp, name=self.label
         )
         return z, {"x": x, "h": h}
 
