@@ -66,6 +66,23 @@ def clamp_of(limits: Limits, dtype: np.dtype) -> Array:
     return np.array(limits, dtype)
 
 
+def _finish(
+    columns: int, scale: Array | None, shift: Array | None, limits: Limits, dtype: np.dtype
+) -> Array:
+    """What `simd.tile` does with sums: (panels, 4, columns of a panel), 1, 0 and no limits if none.
+
+    The panels are whole: there are numbers beyond the last column, too.
+    """
+    wide = kernels.simd.COLUMNS * 4 // dtype.itemsize
+    panels = -(-columns // wide)
+    lines = np.empty((4, panels * wide), dtype)
+    lines[:] = np.array([1, 0, *limits], dtype)[:, None]
+    for line, values in zip(lines, (scale, shift), strict=False):
+        if values is not None:
+            line[:columns] = values
+    return np.ascontiguousarray(lines.reshape(4, panels, wide).swapaxes(0, 1))
+
+
 def sum_positions(dy: Array) -> Array:
     """The sum over all axes but the last: a bias's gradient."""
     rows = np.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
@@ -89,7 +106,7 @@ def matmul(
     limits: Limits = UNBOUNDED,
     scale: Array | None = None,
 ) -> Array:
-    """a @ (b * scale) + bias within the limits; a `turned` matrix is given transposed.
+    """(a @ b) * scale + bias within the limits; a `turned` matrix is given transposed.
 
     The same on any number of threads.
     """
@@ -99,23 +116,19 @@ def matmul(
     parts, panels = kernels.matmul.plan(rows, depth, columns, a.itemsize)
     if out is None:
         out = buffers.empty((rows, columns), a.dtype)
-    start = np.zeros(columns + kernels.matmul.COLUMNS, a.dtype)
-    clamp = clamp_of(limits if parts == 1 else UNBOUNDED, a.dtype)
-    scaled = scale is not None
-    packed = kernels.matmul.packed_shape(rows, depth, columns, a.itemsize, scaled)
-    ready = buffers.empty(packed, a.dtype)
+    ready = buffers.empty(kernels.matmul.packed_shape(rows, depth, columns, a.itemsize), a.dtype)
     if len(ready):
-        factors = np.ones(len(ready) * packed[2] if scaled else 0, a.dtype)
-        factors[:columns] = scale if scaled else 1
-        kernels.matmul.pack(b, b_turned, factors, ready)
+        kernels.matmul.pack(b, b_turned, ready)
     if parts == 1:
-        if bias is not None:
-            start[:columns] = bias
-        kernels.matmul.product(a, a_turned, b, b_turned, ready, start, clamp, panels, out[None])
+        finish = _finish(columns, scale, bias, limits, a.dtype)
+        kernels.matmul.product(a, a_turned, b, b_turned, ready, finish, panels, out[None])
         return out
     sums = buffers.empty((parts, rows, columns), a.dtype)
-    kernels.matmul.product(a, a_turned, b, b_turned, ready, start, clamp, panels, sums)
+    nothing = np.empty((0, 4, kernels.simd.COLUMNS), a.dtype)
+    kernels.matmul.product(a, a_turned, b, b_turned, ready, nothing, panels, sums)
     np.sum(sums, axis=0, out=out)
+    if scale is not None:
+        out *= scale
     if bias is not None:
         out += bias
     if limits != UNBOUNDED:
@@ -239,7 +252,8 @@ def _direct(
     limits: Limits,
 ) -> Array:
     y = buffers.empty((x.shape[0], *window.out, w.shape[3]), x.dtype)
-    _direct_into(y, x, w if scale is None else w * scale, b, window, limits)
+    finish = _finish(w.shape[3], scale, b, limits, x.dtype)
+    _direct_into(y, x, w, finish, window)
     return y
 
 
@@ -247,19 +261,17 @@ def _direct_into(
     y: Array,
     x: Array,
     w: Array,
-    b: Array | None,
+    finish: Array,
     window: shapes.Window,
-    limits: Limits = UNBOUNDED,
     first: Pair = (0, 0),
     steps: Pair = (1, 1),
 ) -> None:
     """Write the result to y's pixels `first`, `first + steps`, …"""
     packed = kernels.direct.pack(w.reshape(-1, w.shape[3]))
-    bias = _whole_bias(b, packed.shape[0] * packed.shape[2])
     bands = _bands(len(x), window.out[0])
     kernels.direct.forward(
-        x, packed, bias, clamp_of(limits, x.dtype), window.kernel, window.strides, window.before,
-        bands, window.out, first, steps, y,
+        x, packed, finish, window.kernel, window.strides, window.before, bands, window.out, first,
+        steps, y,
     )  # fmt: skip
 
 
@@ -282,6 +294,7 @@ def _direct_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pai
     a convolution of dy with these taps, moving by one pixel: s * s of them make dx.
     """
     dx = buffers.empty((dy.shape[0], *size, w.shape[2]), dy.dtype)
+    plain = _finish(w.shape[2], None, None, UNBOUNDED, dy.dtype)
     rows, columns = (_phases(window, size, axis) for axis in (0, 1))
     if len(rows) < window.strides[0] or len(columns) < window.strides[1]:
         dx[...] = 0  # strides that pass over pixels
@@ -296,7 +309,7 @@ def _direct_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pai
                 (out_row, out_column),
             )
             first = p_row, p_column
-            _direct_into(dx, dy, taps, None, phase, first=first, steps=window.strides)
+            _direct_into(dx, dy, taps, plain, phase, first=first, steps=window.strides)
     return dx
 
 

@@ -19,6 +19,7 @@ _ROOMS = (
     "matmul",
     "normalization",
     "pooling",
+    "simd",
     "warp",
     "winograd",
 )

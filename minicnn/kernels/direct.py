@@ -1,6 +1,6 @@
 """Convolution without the matrix of patches: tiles read the picture where it lies (float32).
 
-    y[p, o] = bias[o] + sum over i, k of x[address(p) + i * line + k] * w[i, k, o]
+    y[p, o] = shift[o] + scale[o] * sum over i, k of x[address(p) + i * line + k] * w[i, k, o]
 
 For each output pixel p, the window's row i is one run of kernel columns * channels numbers in
 memory, so a 3x3 window is three runs. `simd.tile` computes 6 pixels x 16 filters (or 14 x 32) of
@@ -67,8 +67,8 @@ def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
 
 @jit
 def _forward_band(  # type: ignore[no-untyped-def]
-    x, n, top, bottom, packed, bias, clamp, kernel, strides, before, width, first, steps, lines,
-    wide, spare, y,
+    x, n, top, bottom, packed, finish, kernel, strides, before, width, first, steps, lines, wide,
+    spare, y,
 ):  # fmt: skip
     """Output lines `top` to `bottom` of image n, by way of `lines` of x and, if need be, `wide`.
 
@@ -84,7 +84,8 @@ def _forward_band(  # type: ignore[no-untyped-def]
     exact = filters == panels * COLUMNS
     count = -(-pixels // ROWS) * ROWS
     a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
-    bias_rows = np.full(ROWS, bias.ctypes.data)
+    nothing = np.zeros(COLUMNS, x.dtype)
+    zero_rows = np.full(ROWS, nothing.ctypes.data)
     p = 0
     for oy in range(bottom - top):
         line = first[0] + (top + oy) * steps[0]
@@ -98,7 +99,7 @@ def _forward_band(  # type: ignore[no-untyped-def]
     for panel in range(panels):
         offset = panel * COLUMNS * 4
         for i in range(0, kernel[0], rows_at_once):
-            limits = clamp.ctypes.data if i + rows_at_once >= kernel[0] else 0
+            last = finish[panel].ctypes.data if i + rows_at_once >= kernel[0] else 0
             for p in range(0, count, ROWS):
                 c = c_rows[p:].ctypes.data
                 tile(
@@ -106,7 +107,8 @@ def _forward_band(  # type: ignore[no-untyped-def]
                     rows_at_once, line_bytes, run, 4,
                     packed[panel].ctypes.data + i * run * COLUMNS * 4,
                     run * COLUMNS * 4, COLUMNS * 4,
-                    bias_rows.ctypes.data if i == 0 else c, offset, c, offset, limits,
+                    zero_rows.ctypes.data if i == 0 else c, 0 if i == 0 else offset, c, offset,
+                    last,
                 )  # fmt: skip
     if not exact:
         for p in range(pixels):
@@ -118,11 +120,11 @@ def _forward_band(  # type: ignore[no-untyped-def]
 
 @parallel_jit
 def forward(  # type: ignore[no-untyped-def]
-    x, packed, bias, clamp, kernel, strides, before, bands, out, first, steps, y
+    x, packed, finish, kernel, strides, before, bands, out, first, steps, y
 ):
-    """The output (`out` pixels a picture) for weights `packed` by `pack`, `bias` in whole panels.
+    """The output (`out` pixels a picture) for weights `packed` by `pack`.
 
-    `clamp` is the least and the most that a number may be.
+    `finish` (panels, 4, COLUMNS) has each filter's scale, shift, least and most (`simd.tile`).
 
     Output pixel (oy, ox) is written to y's pixel `first` + `steps` * (oy, ox). Each task computes
     one of `bands` bands of lines of a picture.
@@ -141,8 +143,8 @@ def forward(  # type: ignore[no-untyped-def]
         wide = np.empty((0 if filters == columns else (bottom - top) * out[1], columns), x.dtype)
         spare = np.empty(columns, x.dtype)
         _forward_band(
-            x, n, top, bottom, packed, bias, clamp, kernel, strides, before, out[1], first, steps,
-            lines, wide, spare, y,
+            x, n, top, bottom, packed, finish, kernel, strides, before, out[1], first, steps, lines,
+            wide, spare, y,
         )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """The matrix product, in tiles: what dense layers and im2col multiply with.
 
-    c[r, o] = sum over k of a[r, k] * b[k, o]
+    c[r, o] = shift[o] + scale[o] * sum over k of a[r, k] * b[k, o]
 
 NumPy would ask BLAS, which is as fast. But BLAS shares a sum among its threads as it likes, so that
 the last digits depend on their number; and its threads and numba's, which alternate in a network,
@@ -53,12 +53,10 @@ def plan(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int]:
     return parts, -(-panels // beside)
 
 
-def packed_shape(
-    rows: int, depth: int, columns: int, itemsize: int, scaled: bool
-) -> tuple[int, int, int]:
+def packed_shape(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int, int]:
     """The shape of b's panels, packed before the product; none where only one block would read."""
     wide = COLUMNS * 4 // itemsize
-    worth_it = rows > ROWS * _TILES or scaled
+    worth_it = rows > ROWS * _TILES
     return -(-columns // wide) if worth_it else 0, depth, wide
 
 
@@ -91,23 +89,14 @@ def _pack_panel(b, turned, left, first, steps, packed):  # type: ignore[no-untyp
 
 
 @parallel_jit
-def pack(b, turned, scale, packed):  # type: ignore[no-untyped-def]
-    """packed (panels, depth, wide) of all of b, panel by panel; 0 beyond the last column.
-
-    `scale` has a factor for each column of the panels, or is empty.
-    """
+def pack(b, turned, packed):  # type: ignore[no-untyped-def]
+    """packed (panels, depth, wide) of all of b, panel by panel; 0 beyond the last column."""
     panels, depth, wide = packed.shape
     runs = -(-depth // _DEPTH)
     for task in prange(panels * runs):
         panel, first = task // runs, task % runs * _DEPTH
         steps = min(_DEPTH, depth - first)
         _pack_panel(b, turned, panel * wide, first, steps, packed[panel, first:])
-        if len(scale):
-            factors = scale[panel * wide : (panel + 1) * wide]
-            for k in range(first, first + steps):
-                line = packed[panel, k]
-                for o in range(wide):
-                    line[o] *= factors[o]
 
 
 @jit
@@ -121,8 +110,7 @@ def _copy_lines(a, top, height, left, width, copied):  # type: ignore[no-untyped
 
 @jit
 def _add_block(  # type: ignore[no-untyped-def]
-    a, a_turned, b, b_turned, start, clamp, top, left, panels, begin, end, copied, ready, packed,
-    edge, c,
+    a, a_turned, b, b_turned, finish, top, left, panels, begin, end, copied, ready, packed, edge, c,
 ):  # fmt: skip
     """The block of c from row `top` and column `left` on: the product over `begin` to `end`.
 
@@ -137,15 +125,16 @@ def _add_block(  # type: ignore[no-untyped-def]
     height = min(rows - top, _TILES * ROWS)
     count = -(-height // ROWS) * ROWS
     a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
-    start_rows, edge_rows = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
+    nothing = np.zeros(wide, c.dtype)
+    zero_rows, edge_rows = np.full(ROWS, nothing.ctypes.data), np.empty(ROWS, np.int64)
     for r in range(count):
         a_rows[r] = copied.ctypes.data + min(r, height - 1) * row_bytes
         c_rows[r] = c[top + r, left:].ctypes.data if r < height else edge[0].ctypes.data
     for r in range(ROWS):
-        start_rows[r], edge_rows[r] = start[left:].ctypes.data, edge[r].ctypes.data
+        edge_rows[r] = edge[r].ctypes.data
     for first in range(begin, max(end, begin + 1), _DEPTH):
         steps = min(_DEPTH, end - first)
-        limits = clamp.ctypes.data if first + _DEPTH >= end else 0
+        finished = len(finish) and first + _DEPTH >= end
         if a_turned:
             _copy_lines(a, first, steps, top, height, copied)
         else:
@@ -153,6 +142,7 @@ def _add_block(  # type: ignore[no-untyped-def]
         for panel in range(panels):
             column, offset = left + panel * wide, panel * wide * size
             width = min(wide, columns - column)
+            last = finish[column // wide].ctypes.data if finished else 0
             place, b_step = packed.ctypes.data, wide * size
             if len(ready):
                 place = ready[column // wide, first].ctypes.data
@@ -166,16 +156,18 @@ def _add_block(  # type: ignore[no-untyped-def]
                     for o in range(width):
                         edge[r, panel * wide + o] = c[top + row + r, column + o]
                 into = (edge_rows if used else c_rows[row:]).ctypes.data
-                since = start_rows.ctypes.data if first == begin else into
+                since, since_offset = (
+                    (zero_rows.ctypes.data, 0) if first == begin else (into, offset)
+                )
                 if size == 4:
                     tile(
                         height - row, a_rows[row:].ctypes.data, 0, 1, 0, steps, step_bytes,
-                        place, 0, b_step, since, offset, into, offset, limits,
+                        place, 0, b_step, since, since_offset, into, offset, last,
                     )  # fmt: skip
                 else:
                     tile64(
                         height - row, a_rows[row:].ctypes.data, 0, 1, 0, steps, step_bytes,
-                        place, 0, b_step, since, offset, into, offset, limits,
+                        place, 0, b_step, since, since_offset, into, offset, last,
                     )  # fmt: skip
                 for r in range(used):
                     for o in range(width):
@@ -183,12 +175,11 @@ def _add_block(  # type: ignore[no-untyped-def]
 
 
 @parallel_jit
-def product(a, a_turned, b, b_turned, ready, start, clamp, panels, c):  # type: ignore[no-untyped-def]
-    """c[part] = start + a @ b over the part's share of the steps; `turned` matrices lie transposed.
+def product(a, a_turned, b, b_turned, ready, finish, panels, c):  # type: ignore[no-untyped-def]
+    """c[part] = a @ b over the part's share of the steps; `turned` matrices lie transposed.
 
-    c (parts, rows, columns), start (whole panels of columns), `clamp` the least and the most that
-    a number of c may be. All arrays are C-contiguous and of
-    one dtype.
+    c (parts, rows, columns). `finish` (panels, 4, columns of a panel) has each column's scale,
+    shift, least and most (`simd.tile`), or is empty. All arrays are C-contiguous and of one dtype.
     """
     parts, rows, columns = c.shape
     depth = a.shape[0] if a_turned else a.shape[1]
@@ -211,8 +202,7 @@ def product(a, a_turned, b, b_turned, ready, start, clamp, panels, c):  # type: 
             a_turned,
             b,
             b_turned,
-            start,
-            clamp,
+            finish,
             top,
             left,
             across,

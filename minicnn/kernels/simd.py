@@ -1,6 +1,7 @@
 """One small matrix product, kept in the processor's vector registers: the tile.
 
     c[r, :] = start[r, :] + sum over u, k of a[r, u, k] * b[u, k, :]
+    c[r, :] = c[r, :] * scale + shift, and within limits, if that is asked for
 
 for `ROWS` rows r and `COLUMNS` columns at a time. This is the inside of every direct convolution:
 the rows are pixels, the columns are filters, u and k run over the window.
@@ -20,7 +21,6 @@ apart in memory, a start from a bias or from an earlier sum, a last tile with fe
 goes on with rows whose result goes to a place that nobody reads).
 """
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,7 +56,7 @@ def tile(  # type: ignore[no-untyped-def]
     typingctx,
     rows, a_rows, a_offset, outer, a_outer, depth, a_step,
     b, b_outer, b_step,
-    start_rows, start_offset, c_rows, c_offset, clamp,
+    start_rows, start_offset, c_rows, c_offset, finish,
 ):  # fmt: skip
     """Compute one tile of float32; all arguments are int64: counts, addresses, strides in bytes.
 
@@ -68,8 +68,9 @@ def tile(  # type: ignore[no-untyped-def]
     Of the `ROWS` rows the first `rows` are wanted: all are computed, or, where a lower tile is
     enough, fewer.
 
-    `clamp` is the address of two numbers, the least and the most that a result may be (for a ReLU:
-    0 and infinity), or 0. What is NaN stays NaN.
+    `finish` is the address of four lines of `COLUMNS` numbers, or 0: each column's scale and shift
+    (a normalization, a bias), the least and the most that it may be (for a ReLU: 0 and infinity).
+    What is NaN stays NaN.
     """
     return _tile_of(ir.FloatType(), 4)
 
@@ -79,7 +80,7 @@ def tile64(  # type: ignore[no-untyped-def]
     typingctx,
     rows, a_rows, a_offset, outer, a_outer, depth, a_step,
     b, b_outer, b_step,
-    start_rows, start_offset, c_rows, c_offset, clamp,
+    start_rows, start_offset, c_rows, c_offset, finish,
 ):  # fmt: skip
     """`tile` for float64, `COLUMNS / 2` columns wide."""
     return _tile_of(ir.DoubleType(), 8)
@@ -114,7 +115,7 @@ def _write_tile(builder, number, size, height, arguments):  # type: ignore[no-un
     """The instructions for a tile of `height` rows."""
     a_rows, a_offset, outer, a_outer, depth, a_step = arguments[:6]
     b, b_outer, b_step = arguments[6:9]
-    start_rows, start_offset, c_rows, c_offset, clamp = arguments[9:]
+    start_rows, start_offset, c_rows, c_offset, finish = arguments[9:]
     lanes = 4 * LANES // size
     i64, vector = ir.IntType(64), ir.VectorType(number, lanes)
 
@@ -152,10 +153,17 @@ def _write_tile(builder, number, size, height, arguments):  # type: ignore[no-un
                     product = builder.fmul(a_vector, b_vectors[v], flags=("contract",))
                     total = builder.fadd(builder.load(sums[r][v]), product, flags=("contract",))
                     builder.store(total, sums[r][v])
-    with builder.if_then(builder.icmp_signed("!=", clamp, ir.Constant(i64, 0))):
-        limits = _limits(builder, clamp, vector, size)
-        for total in itertools.chain.from_iterable(sums):
-            builder.store(_clamped(builder, builder.load(total), limits), total)
+    with builder.if_then(builder.icmp_signed("!=", finish, ir.Constant(i64, 0))):
+        line = size * lanes * VECTORS
+        for v, place in enumerate(places):
+            scale, shift, *limits = (
+                load(plus(plus(finish, place), ir.Constant(i64, line * k)), vector)
+                for k in range(4)
+            )
+            for r in range(height):
+                scaled = builder.fmul(builder.load(sums[r][v]), scale, flags=("contract",))
+                shifted = builder.fadd(scaled, shift, flags=("contract",))
+                builder.store(_clamped(builder, shifted, limits), sums[r][v])
     for r in range(height):
         for v, place in enumerate(places):
             target = builder.inttoptr(plus(c[r], place), vector.as_pointer())
@@ -352,7 +360,7 @@ def grid_transform(along: Callable[[Sequence[Any]], Sequence[Any]], size: int) -
 
 
 def clamped_grid_transform(along: Callable[[Sequence[Any]], Sequence[Any]], size: int) -> Any:
-    """`grid_transform` with a seventh number, `clamp`: see `tile`; here it must not be 0."""
+    """`grid_transform` with `clamp`, the address of the least and the most that a number may be."""
 
     @intrinsic
     def transform(  # type: ignore[no-untyped-def]
