@@ -171,7 +171,7 @@ def test_without_targets_there_are_no_gradients() -> None:
 
 
 def test_gradients_that_are_not_there(trace: Trace) -> None:
-    with pytest.raises(ValueError, match=r"has the gradients kernel, bias, dx, dz. Received 'w'"):
+    with pytest.raises(ValueError, match=r"has the gradients kernel, bias, dx, dy, dz. Received 'w'"):
         trace.explain_gradient("conv", "w", 0)
     with pytest.raises(ValueError, match=r"at rows 0…2, columns 0…2, .* filters 0…3"):
         trace.explain_gradient("conv", "kernel", (0, 0, 3, 0))
@@ -322,6 +322,39 @@ def test_the_path_to_the_loss(trace: Trace) -> None:
     assert names.index("conv") < names.index("pool") < names.index("dense")
     text = str(path)
     assert text.index("the loss") < text.index("dense") < text.index("conv kernel")
+
+
+def test_the_path_of_a_separable_convolution_leads_through_both_stages() -> None:
+    """More channels between its stages than behind them: a place of one is none of the other."""
+    model = minicnn.Sequential(
+        [
+            minicnn.Input((5, 5, 3)),
+            layers.SeparableConv2D(2, 3, depth_multiplier=2, activation="tanh", name="separable"),
+            layers.Flatten(),
+            layers.Dense(2, name="dense"),
+        ]
+    )
+    x = np.random.default_rng(1).normal(size=(2, 5, 5, 3))
+    trace = model.trace(x, y=[0, 1], loss=LOSS)
+    for what, at in (("depthwise_kernel", (1, 1, 2, 1)), ("dx", (2, 2, 2))):
+        path = trace.why_gradient("separable", what, at, example=1)
+        assert [link.explanation.what for link in path][:3] == [what, "dh", "dz"]
+        for link, following in zip(path.links, path.links[1:], strict=False):
+            assert link.term.gradient == pytest.approx(following.value, rel=1e-6)
+            assert abs(link.explanation.difference) <= link.explanation.tolerance
+    g = trace.explain_gradient("separable", "dh", at=(0, 1, 5))
+    point = trace["separable"].layer.pointwise_kernel.value[0, 0, 5]
+    assert g.value == pytest.approx(float(trace["separable"].dz[0, 0, 1] @ point), rel=1e-5)
+    assert g.formula == "dh[0, 1, 5] = Σ over o of dz[0, 1, o]·pointwise_kernel[0, 0, 5, o]"
+
+
+def test_a_path_begins_at_any_gradient(trace: Trace) -> None:
+    path = trace.why_gradient("conv", "dy", (2, 3, 1), example=1)
+    assert path[0].value == trace["conv"].dy[1, 2, 3, 1]
+    assert "Why the gradient dy[2, 3, 1] of conv is" in str(path)
+    path = trace.why_gradient("add", "dx", (2, 3, 1), example=1, source=1)
+    assert path[0].value == trace["add"].dx[1][1, 2, 3, 1]
+    assert len(trace.why_gradient("dense", "dy", 1)) == 1
 
 
 @settings(max_examples=25, deadline=None)

@@ -117,7 +117,7 @@ def _record(places: Array, more: list[Any]) -> Terms:
 class Explanation:
     """Why one number is what it is. `print` it, show it in a notebook, or take its fields.
 
-    `what` is "y" for an output; a parameter's name, "dx" or "dz" for a gradient; "loss".
+    `what` is "y" for an output; a parameter's name, "dx", "dy", "dz" or "dh" for a gradient; "loss".
     """
 
     name: str  # the layer's, with the nested models around it: "base/conv2d"
@@ -136,6 +136,7 @@ class Explanation:
     grid: tuple[int, int, int] | None = None  # terms.reshape(grid): rows, columns, channels
     magnitude: float | None = None  # of what was added up, where the terms do not tell
     epsilon: float = 2.0**-23
+    of: str = "dz"  # a gradient's terms are made of these entries
 
     @property
     def total(self) -> float:

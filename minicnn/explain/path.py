@@ -151,14 +151,12 @@ def _direction(e: Explanation) -> float:
 def why_gradient(
     entry: TraceEntry,
     what: str,
-    at: Any,
-    example: int,
+    e: Explanation,
     consumers: Callable[[TraceEntry], list[tuple[TraceEntry, int]]],
     loss_gradient: Callable[[Any, int], Explanation],
 ) -> Path:
-    """From one entry of a gradient up to the loss: at each layer the largest term."""
-    e = explain_gradient(entry, what, at, example)
-    title = f"Why the gradient {what}{show.place(e.at)} of {e.name} is {show.number(e.value)}"
+    """From `e`, one entry of a layer's gradient, up to the loss: at each layer the largest term."""
+    title = f"Why the gradient {what}{show.place(e.at)} of {entry.name} is {show.number(e.value)}"
     links: list[Link] = []
     while True:
         term, share = _strongest(e, 0.0)
@@ -168,6 +166,9 @@ def why_gradient(
         place, example = tuple(int(i) for i in term.place), int(term.example)
         if e.layer is None:
             break
+        if e.of != "dz":
+            e = explain_gradient(entry, e.of, place, example)
+            continue
         active = entry.layer.activation != "linear" and not entry.at_logits
         if active and e.what not in ("dz", "dy"):
             e = explain_gradient(entry, "dz", place, example)

@@ -232,18 +232,15 @@ class Trace:
         return path.why(self._leaf(layer), at, example)
 
     def why_gradient(
-        self, layer: Any, what: str = "kernel", at: Any = 0, example: int = 0
+        self, layer: Any, what: str = "kernel", at: Any = 0, example: int = 0, source: int = 0
     ) -> path.Path:
-        """The path of the largest contributions to a gradient, printed from the loss down."""
-        self._need_gradients()
-        return path.why_gradient(
-            self._leaf(layer),
-            what,
-            at,
-            example,
-            self.consumers,
-            lambda place, which: self.explain_loss_gradient(place, which),
-        )
+        """The path of the largest contributions to a gradient, printed from the loss down.
+
+        Arguments as of `explain_gradient`.
+        """
+        first = self.explain_gradient(layer, what, at, example, source)
+        entry = self._leaf(layer)
+        return path.why_gradient(entry, what, first, self.consumers, self.explain_loss_gradient)
 
     def _need_gradients(self) -> LossOfPass:
         if self.found is None:
