@@ -27,7 +27,14 @@ from minicnn.explain.arithmetic import (
     window_of,
 )
 from minicnn.explain.entry import TraceEntry
-from minicnn.explain.explanation import Explanation, Step, Terms, exact_sum, make_gradient_terms
+from minicnn.explain.explanation import (
+    Explanation,
+    Step,
+    Terms,
+    UnknownError,
+    exact_sum,
+    make_gradient_terms,
+)
 from minicnn.layers import Layer
 
 Array = np.ndarray
@@ -60,7 +67,17 @@ GRADIENTS: dict[tuple[type[Layer], str], Function] = {}
 
 
 def gradient_of(*kinds: type[Layer], what: str) -> Callable[[Function], Function]:
-    """Register `function(layer, entry, dz, asked)` for this gradient of layers of these classes."""
+    """Register a function for this gradient of layers of these classes and those derived from them.
+
+        @gradient_of(Double, what="dx")
+        def double_dx(layer, entry, dz, asked):    # which: asked.at, asked.example, asked.source
+            sent = dz[(asked.example, *asked.at)]
+            terms = make_gradient_terms(asked.example, [asked.at], sent, 2.0, [asked.at])
+            return GradientSum(terms, f"dx{list(asked.at)} = 2·dz{list(asked.at)}")
+
+    `make_gradient_terms` takes, for each term, an example, a place in the output, the gradient
+    there, its factor and the factor's place.
+    """
 
     def register(function: Function) -> Function:
         GRADIENTS.update({(kind, what): function for kind in kinds})
@@ -163,9 +180,11 @@ def _function_for(layer: Layer, what: str) -> Function:
     for cls in type(layer).__mro__:
         if (cls, what) in GRADIENTS:
             return GRADIENTS[cls, what]
-    raise ValueError(
-        f"{layer.label} is of a kind whose {what} minicnn.explain does not know. Tell it, with "
-        "@minicnn.explain.gradient_of(…): minicnn/explain/gradients.py shows how."
+    raise UnknownError(
+        f"{layer.label} is of a kind whose {what} minicnn.explain does not know: tell it, with "
+        f"@minicnn.explain.gradient_of({type(layer).__name__}, what={what!r}) above a "
+        "function(layer, entry, dz, asked) that returns a minicnn.explain.GradientSum; "
+        "help(minicnn.explain.gradient_of) has an example."
     )
 
 

@@ -11,6 +11,7 @@ from minicnn.explain.arithmetic import find_spot, trouble
 from minicnn.explain.explanation import (
     Explanation,
     Step,
+    UnknownError,
     exact_sum,
     make_gradient_terms,
     make_terms,
@@ -73,8 +74,8 @@ def _limits(y_pred: Array) -> tuple[float, float]:
     return float(number(functional.EPSILON)), float(number(1 - functional.EPSILON))
 
 
-def _unknown(loss: losses.Loss) -> ValueError:
-    return ValueError(
+def _unknown(loss: losses.Loss) -> UnknownError:
+    return UnknownError(
         f"{type(loss).__name__} is a loss that minicnn.explain does not know. It knows "
         f"{', '.join(cls.__name__ for cls in losses.LOSSES.values())}."
     )
