@@ -61,7 +61,8 @@ def rows(model: Any) -> list[Row]:
 def _field(node: Node, fields: dict[int, Fields]) -> Fields:
     """The receptive field after this node; of several inputs the largest counts."""
     if not node.inputs:
-        return ReceptiveField(), ReceptiveField()
+        is_picture = len(node.outputs[0].shape) == 4
+        return (ReceptiveField(), ReceptiveField()) if is_picture else None
     window = node.layer.receptive_window()
     incoming = [fields.get(id(tensor)) for tensor in node.inputs]
     if window is None or any(field is None for field in incoming):

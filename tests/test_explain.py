@@ -143,6 +143,15 @@ def test_of_equal_pixels_the_first_wins() -> None:
     assert "2 pixels are equally large, at [0, 1, 0], [1, 0, 0]: the first of them wins" in str(e)
 
 
+def test_padding_is_marked_in_gradients_too() -> None:
+    layer = layers.Conv2D(1, 3, padding="same", name="c")
+    x = np.ones((1, 2, 2, 1), np.float32)
+    trace = with_a_loss(layer, x).trace(x, y=[0], loss="sparse_categorical_crossentropy")
+    text = str(trace.explain_gradient("c", "kernel", at=(0, 0, 0, 0)))
+    assert "[-1, -1, 0] (padding)" in text
+    assert "[0, 0, 0] (padding)" not in text
+
+
 def test_padding_never_wins() -> None:
     x = f32([-3, -4, -5], [-6, -7, -8], [-9, -10, -11]).reshape(1, 3, 3, 1)
     e = layers.MaxPooling2D(2, padding="same").explain(x, at=(1, 1, 0))
@@ -357,6 +366,22 @@ def test_every_loss(kind: str, logits: bool, smoothing: float) -> None:
 def test_a_loss_that_overwhelms() -> None:
     trace = traced([[1000.0, -1000.0]], [1], losses.SparseCategoricalCrossentropy(True))
     assert trace.explain_loss().total == 2000.0
+
+
+def test_the_gradient_of_an_unlikely_class_is_as_exact_as_its_score() -> None:
+    """exp(-80.1) of a float32 -80.1 is off by 80 times its rounding."""
+    scores = np.float32([[3.3, -77.7, 0.1]])
+    trace = traced(scores, [0], losses.SparseCategoricalCrossentropy(from_logits=True))
+    for k in range(3):
+        assert "more than rounding" not in str(trace.explain_loss_gradient(k))
+
+
+def test_an_example_with_one_loss_has_no_places() -> None:
+    trace = traced([[0, 1]], [0], losses.SparseCategoricalCrossentropy(True))
+    with pytest.raises(
+        ValueError, match=r"has one of its losses an example: at=\(\). Received at=1"
+    ):
+        trace.explain_loss(0, at=1)
 
 
 def test_a_loss_for_each_place_of_a_map() -> None:
@@ -605,6 +630,7 @@ def test_batch_normalization_sends_gradients_through_mean_and_variance() -> None
     agrees(g)
     whole = sum(trace.explain_gradient(layer, "dx", 1, n).total for n in range(4))
     assert whole == pytest.approx(0, abs=1e-7), "a shift of all of x changes nothing"
+    assert "    3: [1]" in str(g), "which example each term is of"
 
 
 # -- layers of your own ----------------------------------------------------------------------------
@@ -659,6 +685,7 @@ def test_a_layer_of_your_own() -> None:
         ((0, 0.5, 0), "expects at="),
         ((True, 0, 0), "expects at="),
         ("abc", "expects at="),
+        (np.array(1), r"expects at=.* Received at=array\(1\)"),
         ((2, 0, 0), r'Conv2D "c" has its output at rows 0…1, columns 0…1, channels 0…3\. Received'),
         ((0, 0, -1), "channels 0…3"),
     ],

@@ -1,6 +1,7 @@
 """A whole pass: its entries, names, nested models, paths, receptive fields."""
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -96,8 +97,10 @@ def test_names(trace: Trace) -> None:
         trace["photo"]
     with pytest.raises(ValueError, match="has no part in this pass"):
         trace[layers.Dense(2)]
-    with pytest.raises(ValueError, match="has no layer 7"):
-        trace[7]
+    for thing in (7, ["conv"]):
+        with pytest.raises(ValueError, match="has no layer"):
+            trace[thing]
+    assert trace[trace["conv"]] is trace["conv"]
 
 
 def test_two_layers_of_one_name_and_two_uses_of_one_layer() -> None:
@@ -171,7 +174,7 @@ def test_without_targets_there_are_no_gradients() -> None:
 
 
 def test_gradients_that_are_not_there(trace: Trace) -> None:
-    with pytest.raises(ValueError, match=r"has the gradients kernel, bias, dx, dz. Received 'w'"):
+    with pytest.raises(ValueError, match=r"has the gradients kernel, .*, dy, dz. Received 'w'"):
         trace.explain_gradient("conv", "w", 0)
     with pytest.raises(ValueError, match=r"at rows 0…2, columns 0…2, .* filters 0…3"):
         trace.explain_gradient("conv", "kernel", (0, 0, 3, 0))
@@ -231,8 +234,9 @@ def test_where_nan_comes_from() -> None:
     variable.assign(
         np.where(np.arange(variable.value.size).reshape(variable.shape) == 7, np.nan, 1)
     )
-    with pytest.warns(UserWarning, match="NaN or infinity among the weights top/kernel"):
+    with pytest.warns(UserWarning, match="NaN or infinity among the weights top/kernel") as caught:
         trace = model.trace(photos())
+    assert caught[0].filename == __file__
     assert "top/kernel" in str(trace)
     assert "top/kernel" in trace._repr_html_()
     path = trace.why("dense", 0)
@@ -322,6 +326,63 @@ def test_the_path_to_the_loss(trace: Trace) -> None:
     assert names.index("conv") < names.index("pool") < names.index("dense")
     text = str(path)
     assert text.index("the loss") < text.index("dense") < text.index("conv kernel")
+
+
+def test_the_path_of_a_separable_convolution_leads_through_both_stages() -> None:
+    """More channels between its stages than behind them: a place of one is none of the other."""
+    model = minicnn.Sequential(
+        [
+            minicnn.Input((5, 5, 3)),
+            layers.SeparableConv2D(2, 3, depth_multiplier=2, activation="tanh", name="separable"),
+            layers.Flatten(),
+            layers.Dense(2, name="dense"),
+        ]
+    )
+    x = np.random.default_rng(1).normal(size=(2, 5, 5, 3))
+    trace = model.trace(x, y=[0, 1], loss=LOSS)
+    for what, at in (("depthwise_kernel", (1, 1, 2, 1)), ("dx", (2, 2, 2))):
+        path = trace.why_gradient("separable", what, at, example=1)
+        assert [link.explanation.what for link in path][:3] == [what, "dh", "dz"]
+        for link, following in zip(path.links, path.links[1:], strict=False):
+            assert link.term.gradient == pytest.approx(following.value, rel=1e-6)
+            assert abs(link.explanation.difference) <= link.explanation.tolerance
+    g = trace.explain_gradient("separable", "dh", at=(0, 1, 5))
+    point = trace["separable"].layer.pointwise_kernel.value[0, 0, 5]
+    assert g.value == pytest.approx(float(trace["separable"].dz[0, 0, 1] @ point), rel=1e-5)
+    assert g.formula == "dh[0, 1, 5] = Σ over o of dz[0, 1, o]·pointwise_kernel[0, 0, 5, o]"
+
+
+def test_a_path_ends_where_nobody_has_told_what_happens() -> None:
+    class Halved(layers.Layer):
+        def _forward(self, x: Array, training: bool) -> Any:
+            return x / 2, {}
+
+        def _backward(self, dz: Array, cache: Any, need_dx: bool) -> Any:
+            return dz / 2, {}
+
+    x = np.random.default_rng(0).random((2, 3))
+    model = minicnn.Sequential(
+        [minicnn.Input((3,)), layers.Dense(2), Halved(name="h"), layers.Dense(1, name="out")]
+    )
+    trace = model.trace(x, y=[0, 1], loss=losses.BinaryCrossentropy(from_logits=True))
+    path = trace.why("out", 0)
+    assert [link.explanation.name for link in path] == ["out"]
+    assert 'Halved "h" is of a kind' in path.end
+    assert "@minicnn.explain.sums(Halved)" in path.end
+    path = trace.why_gradient(model.layers[0], "kernel", (0, 0))
+    assert [link.explanation.what for link in path] == ["kernel"]
+    assert "@minicnn.explain.gradient_of(Halved, what='dx')" in path.end
+    with pytest.raises(ValueError, match='Halved "h" is of a kind'):
+        trace.why("h", 0)
+
+
+def test_a_path_begins_at_any_gradient(trace: Trace) -> None:
+    path = trace.why_gradient("conv", "dy", (2, 3, 1), example=1)
+    assert path[0].value == trace["conv"].dy[1, 2, 3, 1]
+    assert "Why the gradient dy[2, 3, 1] of conv is" in str(path)
+    path = trace.why_gradient("add", "dx", (2, 3, 1), example=1, source=1)
+    assert path[0].value == trace["add"].dx[1][1, 2, 3, 1]
+    assert len(trace.why_gradient("dense", "dy", 1)) == 1
 
 
 @settings(max_examples=25, deadline=None)
@@ -429,6 +490,46 @@ def test_receptive_fields_are_what_changing_pixels_shows(data: st.DataObject) ->
     for axis, unit, (first, last_) in zip(seen.formula, at, (seen.rows, seen.cols), strict=True):
         low, high = axis.pixels(unit)
         assert low <= first <= last_ <= high
+
+
+def test_any_example_can_be_perturbed() -> None:
+    """relu(x - 1000) is off for all that noise makes of a black picture."""
+    conv = layers.Conv2D(1, 1, activation="relu", name="conv")
+    model = minicnn.Sequential([minicnn.Input((4, 4, 1)), conv])
+    conv.set_weights([np.ones((1, 1, 1, 1)), np.full(1, -1000)])
+    trace = model.trace(np.stack([np.zeros((4, 4, 1)), np.full((4, 4, 1), 2000)]))
+    assert trace.perturb("conv", at=(2, 3)).rows == ()
+    assert trace.perturb("conv", at=(2, 3), example=1).rows == (2,)
+    with pytest.raises(ValueError, match=r"saw the examples 0…1\. Received example=2"):
+        trace.perturb("conv", at=(2, 3), example=2)
+
+
+def test_a_wrong_receptive_field_is_found_out(monkeypatch: Any) -> None:
+    model = minicnn.Sequential([minicnn.Input((9, 9, 1)), layers.Conv2D(1, 3, name="conv")])
+    trace = model.trace(np.random.default_rng(0).random((1, 9, 9, 1)))
+    wrong = trace.receptive_field("conv", at=(5, 5))
+    monkeypatch.setattr(trace, "receptive_field", lambda *_: replace(wrong, at=(2, 3)))
+    moved = trace.perturb("conv", at=(2, 3))
+    assert (moved.rows, moved.cols) == ((2, 3, 4), (3, 4, 5))
+    assert not moved.agrees
+
+
+def test_a_dense_layer_on_a_map_sees_what_its_place_sees() -> None:
+    trace = chain(layers.Conv2D(2, 3), layers.Dense(3, name="dense"))
+    seen = trace.receptive_field("dense", at=(2, 3))
+    assert (seen.rows, seen.cols) == ((2, 4), (3, 5))
+    assert not seen.whole
+    moved = trace.perturb("dense", at=(2, 3))
+    assert moved.agrees
+    assert moved.reaches_all
+
+
+def test_places_of_receptive_fields_that_are_not_there(trace: Trace) -> None:
+    with pytest.raises(ValueError, match=r"rows 0…11, columns 0…9. Received at=\(12, 0\)"):
+        trace.receptive_field("conv", at=(12, 0))
+    with pytest.raises(ValueError, match=r"expects at=\(row, column\), .* Received at=3"):
+        trace.receptive_field("conv", at=3)
+    assert trace.receptive_field("conv", at=(2, 3, 1)).at == (2, 3)
 
 
 def test_rounding_alone_is_not_seeing() -> None:

@@ -18,7 +18,15 @@ import numpy as np
 
 from minicnn import algorithms, layers, shapes
 from minicnn.explain import show
-from minicnn.explain.explanation import Explanation, Step, Terms, Window, exact_sum, make_terms
+from minicnn.explain.explanation import (
+    Explanation,
+    Step,
+    Terms,
+    UnknownError,
+    Window,
+    exact_sum,
+    make_terms,
+)
 from minicnn.layers import Layer
 
 Array = np.ndarray
@@ -51,7 +59,16 @@ SUMS: dict[type[Layer], Function] = {}
 
 
 def sums(*kinds: type[Layer]) -> Callable[[Function], Function]:
-    """Register a function for layers of these classes and of those derived from them."""
+    """Register a function for layers of these classes and of those derived from them.
+
+        @sums(Double)
+        def double(layer, xs, cache, spot):        # which number: spot.at, spot.shape, spot.example
+            terms = make_terms([spot.at], inputs=xs[0][spot.at], weights=2.0)
+            return Sum(terms, f"y{list(spot.at)} = 2·x{list(spot.at)}")
+
+    `xs` has one example of each input; `make_terms` takes a place in x, a number there and its
+    weight for each term. The layer's activation is added by itself.
+    """
 
     def register(function: Function) -> Function:
         SUMS.update(dict.fromkeys(kinds, function))
@@ -105,10 +122,11 @@ def _function_for(layer: Layer) -> Function:
     for cls in type(layer).__mro__:
         if cls in SUMS:
             return SUMS[cls]
-    raise ValueError(
-        f"{layer.label} is of a kind that minicnn.explain does not know. Tell it how a number of "
-        "the layer is computed, with @minicnn.explain.sums(…): minicnn/explain/arithmetic.py "
-        "shows how."
+    raise UnknownError(
+        f"{layer.label} is of a kind that minicnn.explain does not know: tell it how a number of "
+        f"the layer is computed, with @minicnn.explain.sums({type(layer).__name__}) above a "
+        "function(layer, xs, cache, spot) that returns a minicnn.explain.Sum; "
+        "help(minicnn.explain.sums) has an example."
     )
 
 
@@ -140,7 +158,9 @@ def check_place(
     who: str, shape: Sequence[int], at: Any, what: str, names: Sequence[str] = ()
 ) -> tuple[int, ...]:
     """`at` as a tuple of ints that index an array of this shape, else a `ValueError`."""
-    given = at if isinstance(at, (tuple, list, np.ndarray)) else (at,)
+    given = at if isinstance(at, (tuple, list)) or np.ndim(at) else (at,)
+    if not shape and len(given):
+        raise ValueError(f"{who} has one of its {what} an example: at=(). Received at={at!r}.")
     names = names or _AXES.get(len(shape), [f"axis {i}" for i in range(len(shape))])
     places = ", ".join(f"{n} 0…{size - 1}" for n, size in zip(names, shape, strict=True))
     wanted = ", ".join(n.removesuffix("s") for n in names)

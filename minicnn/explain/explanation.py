@@ -21,6 +21,10 @@ _MOST_CHANNELS = 3  # printed as grids; the others as one line
 _MOST_COLUMNS = 5  # a wider window is printed as a list of its largest terms
 
 
+class UnknownError(ValueError):
+    """A layer or a loss whose arithmetic nobody has told `minicnn.explain`."""
+
+
 class Step(NamedTuple):
     """One named number on the way, `parts` being the numbers that it was made of (or None)."""
 
@@ -117,7 +121,8 @@ def _record(places: Array, more: list[Any]) -> Terms:
 class Explanation:
     """Why one number is what it is. `print` it, show it in a notebook, or take its fields.
 
-    `what` is "y" for an output; a parameter's name, "dx" or "dz" for a gradient; "loss".
+    `what` is "y" for an output; "dx", "dy", "dz", "dh" or a parameter's name for a gradient;
+    "loss".
     """
 
     name: str  # the layer's, with the nested models around it: "base/conv2d"
@@ -136,6 +141,7 @@ class Explanation:
     grid: tuple[int, int, int] | None = None  # terms.reshape(grid): rows, columns, channels
     magnitude: float | None = None  # of what was added up, where the terms do not tell
     epsilon: float = 2.0**-23
+    of: str = "dz"  # a gradient's terms are made of these entries
 
     @property
     def total(self) -> float:
@@ -274,24 +280,25 @@ class Explanation:
     ) -> tuple[list[str], list[list[str]], str]:
         """The largest terms as a table: header, rows, and what the others come to."""
         chosen = self.largest(most)
+        own = self.is_gradient and {*self.terms.example.tolist()} <= {self.example}
         several = len({*self.terms.source.tolist()}) > 1 if not self.is_gradient else False
         rows = []
         for term in chosen:
+            mark = " (padding)" if term.padded else ""
             if self.is_gradient:
-                example = f"{term.example}: " if self.example is None else ""
+                example = "" if own else f"{term.example}: "
                 factor_at = show.place(term.factor_at) if len(term.factor_at) else ""
                 rows.append(
                     [
                         f"{example}{show.place(term.place)}",
                         show.number(term.gradient, exact),
-                        factor_at,
+                        f"{factor_at}{mark}",
                         show.number(term.factor, exact),
                         show.number(term.product, exact),
                     ]
                 )
             else:
                 which = f"x{term.source}" if several else "x"
-                mark = " (padding)" if term.padded else ""
                 rows.append(
                     [
                         f"{which}{show.place(term.place)}{mark}",

@@ -66,10 +66,8 @@ def closed_form(entry: TraceEntry, known: dict[TraceEntry, Axes]) -> Axes:
         return None
     kernel, strides, dilation = window
     before = _before(entry)
-    incoming = [
-        (ReceptiveField(), ReceptiveField()) if isinstance(s, int) else known.get(s)
-        for s in entry.sources
-    ]
+    start = (ReceptiveField(), ReceptiveField()) if entry.xs[0].ndim == 4 else None
+    incoming = [start if isinstance(s, int) else known.get(s) for s in entry.sources]
     found = []
     for axis in (0, 1):
         parts = []
@@ -144,6 +142,16 @@ def _before_it(entry: TraceEntry) -> list[TraceEntry]:
             continue
         order.append(stack.pop())
     return order
+
+
+def recomputed(entry: TraceEntry, x: Array) -> Array:
+    """The entry's output for another x, as in inference, by the layers that it depends on."""
+    known: dict[TraceEntry, Array] = {}
+    for current in _before_it(entry):
+        inputs = [x if isinstance(s, int) else known[s] for s in current.sources]
+        layer = current.layer
+        known[current] = layer.forward(inputs if layer.takes_list else inputs[0])[0]
+    return known[entry]
 
 
 def _through(entry: TraceEntry, lines: Lines) -> Lines | None:

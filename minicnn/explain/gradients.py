@@ -1,8 +1,9 @@
 """One entry of a gradient as the sum that makes it, term by term, in float64.
 
 `explain_gradient(entry, what, at)`: `what` is the name of a parameter ("kernel", "bias", "gamma",
-…), "dx", the gradient of the layer's input, or "dz", that of the sum before its activation. Each
-term is a `gradient` of the layer's output times a `factor`: an input, a weight, or a slope.
+…), "dx", the gradient of the layer's input, "dz", that of the sum before its activation, or "dh",
+that between the two stages of a SeparableConv2D. Each term is a `gradient` of the layer's output
+times a `factor`: an input, a weight, or a slope.
 
 As in `arithmetic`, each kind of layer has its functions here, and `@gradient_of(MyLayer, "dx")`
 adds more.
@@ -26,7 +27,14 @@ from minicnn.explain.arithmetic import (
     window_of,
 )
 from minicnn.explain.entry import TraceEntry
-from minicnn.explain.explanation import Explanation, Step, Terms, exact_sum, make_gradient_terms
+from minicnn.explain.explanation import (
+    Explanation,
+    Step,
+    Terms,
+    UnknownError,
+    exact_sum,
+    make_gradient_terms,
+)
 from minicnn.layers import Layer
 
 Array = np.ndarray
@@ -41,7 +49,7 @@ class GradientSum:
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     magnitude: float | None = None
-    result: float | None = None
+    of: str = "dz"  # the gradient that the terms' `gradient` are entries of
 
 
 @dataclass
@@ -54,11 +62,22 @@ class Asked:
 
 
 Function = Callable[[Any, TraceEntry, Array, Asked], GradientSum]
+OF_EXAMPLES = ("dx", "dh", "dz")
 GRADIENTS: dict[tuple[type[Layer], str], Function] = {}
 
 
 def gradient_of(*kinds: type[Layer], what: str) -> Callable[[Function], Function]:
-    """Register `function(layer, entry, dz, asked)` for this gradient of layers of these classes."""
+    """Register a function for this gradient of layers of these classes and those derived from them.
+
+        @gradient_of(Double, what="dx")
+        def double_dx(layer, entry, dz, asked):    # which: asked.at, asked.example, asked.source
+            sent = dz[(asked.example, *asked.at)]
+            terms = make_gradient_terms(asked.example, [asked.at], sent, 2.0, [asked.at])
+            return GradientSum(terms, f"dx{list(asked.at)} = 2·dz{list(asked.at)}")
+
+    `make_gradient_terms` takes, for each term, an example, a place in the output, the gradient
+    there, its factor and the factor's place.
+    """
 
     def register(function: Function) -> Function:
         GRADIENTS.update({(kind, what): function for kind in kinds})
@@ -73,9 +92,9 @@ def explain_gradient(
     """The explanation of one entry of a gradient, the largest term first.
 
     Args:
-        what: a parameter's name, "dx" or "dz".
-        at: a place in the parameter; for "dx" and "dz" one in an example's input or output.
-        example, source: of "dx" and "dz": whose, and of which of several inputs.
+        what: a parameter's name, or one of `OF_EXAMPLES`.
+        at: a place in the parameter, or in that example's dx, dh or dz.
+        example, source: of dx, dh and dz: whose, and (dx) of which of several inputs.
 
     Raises `ValueError` for a trace without gradients, a gradient that the layer does not have, and
     a place outside of it.
@@ -83,7 +102,7 @@ def explain_gradient(
     layer, who = entry.layer, f"{entry.layer.label}'s {what}"
     _check_what(entry, what)
     array = _given(entry, what, source)
-    if what in ("dx", "dz"):
+    if what in OF_EXAMPLES:
         spot = find_spot(who, array, at, example, "entries")
         asked = Asked(spot.at, spot.example, source)
         value = float(array[(spot.example, *spot.at)])
@@ -98,7 +117,7 @@ def explain_gradient(
         layer=layer,
         what=what,
         at=asked.at,
-        example=asked.example if what in ("dx", "dz") else None,
+        example=asked.example if what in OF_EXAMPLES else None,
         formula=found.formula,
         terms=found.terms,
         value=value,
@@ -107,6 +126,7 @@ def explain_gradient(
         notes=[*found.notes, *trouble(layer, found.terms)],
         magnitude=found.magnitude,
         epsilon=float(np.finfo(array.dtype).eps),
+        of=found.of,
     )
 
 
@@ -124,7 +144,8 @@ def _check_what(entry: TraceEntry, what: Any) -> None:
             f"No gradient came by {layer.label}: model.trace(x, y=labels) goes backward, too, and "
             "reaches the layers that the loss depends on."
         )
-    known = [*layer.params, "dx", "dz"]
+    between = ["dh"] if isinstance(layer, layers.SeparableConv2D) else []
+    known = [*layer.params, "dx", *between, "dy", "dz"]
     if what not in known:
         raise ValueError(f"{layer.label} has the gradients {', '.join(known)}. Received {what!r}.")
     if what in layer.params and what not in entry.grads:
@@ -142,6 +163,8 @@ def _given(entry: TraceEntry, what: str, source: Any) -> Array:
         dz = entry.dz
         assert dz is not None
         return dz
+    if what == "dh":
+        return _dh(entry)
     parts = entry.dx if isinstance(entry.dx, list) else [entry.dx]
     if not isinstance(source, (int, np.integer)) or not 0 <= source < len(parts):
         raise ValueError(
@@ -157,9 +180,11 @@ def _function_for(layer: Layer, what: str) -> Function:
     for cls in type(layer).__mro__:
         if (cls, what) in GRADIENTS:
             return GRADIENTS[cls, what]
-    raise ValueError(
-        f"{layer.label} is of a kind whose {what} minicnn.explain does not know. Tell it, with "
-        "@minicnn.explain.gradient_of(…): minicnn/explain/gradients.py shows how."
+    raise UnknownError(
+        f"{layer.label} is of a kind whose {what} minicnn.explain does not know: tell it, with "
+        f"@minicnn.explain.gradient_of({type(layer).__name__}, what={what!r}) above a "
+        "function(layer, entry, dz, asked) that returns a minicnn.explain.GradientSum; "
+        "help(minicnn.explain.gradient_of) has an example."
     )
 
 
@@ -357,10 +382,11 @@ def _own_filters(dz: Array, asked: Asked, geometry: shapes.Window, kernel: Array
 _BETWEEN = "dh, the gradient between the stages: Σ over o of dz[…, o]·pointwise_kernel[0, 0, m, o]."
 
 
-def _dh(layer: Any, entry: TraceEntry, dz: Array) -> Array:
+def _dh(entry: TraceEntry) -> Array:
     """The gradient between the two stages, as the layer's own backward computes it."""
+    layer: Any = entry.layer
     dh = functional.conv2d_backward(
-        np.ascontiguousarray(dz),
+        np.ascontiguousarray(entry.dz),
         entry.cache["h"],
         layer.pointwise_kernel.value,
         need_dw=False,
@@ -387,17 +413,34 @@ def _separable_depthwise(layer: Any, entry: TraceEntry, dz: Array, asked: Asked)
     (x,), (i, j, c, copy) = entry.xs, asked.at
     geometry = window_of(layer, x.shape[1:])
     unit = c * layer.depthwise_kernel.shape[3] + copy
-    terms = _kernel_terms(_dh(layer, entry, dz), x, geometry, (i, j), c, unit)
+    terms = _kernel_terms(_dh(entry), x, geometry, (i, j), c, unit)
     formula = _kernel_formula("depthwise_kernel", asked, geometry, c, unit).replace("dz", "dh")
-    return GradientSum(terms, formula, notes=[_BETWEEN])
+    return GradientSum(terms, formula, notes=[_BETWEEN], of="dh")
 
 
 @gradient_of(layers.SeparableConv2D, what="dx")
 def _separable_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
     geometry = window_of(layer, entry.xs[0].shape[1:])
-    terms = _own_filters(_dh(layer, entry, dz), asked, geometry, layer.depthwise_kernel.value)
+    terms = _own_filters(_dh(entry), asked, geometry, layer.depthwise_kernel.value)
     formula = _pixel_formula(asked, f"depthwise_kernel[i, j, {asked.at[2]}, k]")
-    return GradientSum(terms, formula.replace("dz[r, c, o]", "dh[r, c, m]"), notes=[_BETWEEN])
+    formula = formula.replace("dz[r, c, o]", "dh[r, c, m]")
+    return GradientSum(terms, formula, notes=[_BETWEEN], of="dh")
+
+
+@gradient_of(layers.SeparableConv2D, what="dh")
+def _separable_dh(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    (row, col, m), units = asked.at, range(layer.filters)
+    terms = make_gradient_terms(
+        asked.example,
+        np.array([(row, col, unit) for unit in units]),
+        dz[asked.example, row, col],
+        layer.pointwise_kernel.value[0, 0, m],
+        np.array([(0, 0, m, unit) for unit in units]),
+    )
+    place = f"{row}, {col}"
+    return GradientSum(
+        terms, f"dh[{place}, {m}] = Σ over o of dz[{place}, o]·pointwise_kernel[0, 0, {m}, o]"
+    )
 
 
 @gradient_of(layers.ZeroPadding2D, what="dx")

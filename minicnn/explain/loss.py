@@ -11,6 +11,7 @@ from minicnn.explain.arithmetic import find_spot, trouble
 from minicnn.explain.explanation import (
     Explanation,
     Step,
+    UnknownError,
     exact_sum,
     make_gradient_terms,
     make_terms,
@@ -73,8 +74,8 @@ def _limits(y_pred: Array) -> tuple[float, float]:
     return float(number(functional.EPSILON)), float(number(1 - functional.EPSILON))
 
 
-def _unknown(loss: losses.Loss) -> ValueError:
-    return ValueError(
+def _unknown(loss: losses.Loss) -> UnknownError:
+    return UnknownError(
         f"{type(loss).__name__} is a loss that minicnn.explain does not know. It knows "
         f"{', '.join(cls.__name__ for cls in losses.LOSSES.values())}."
     )
@@ -159,6 +160,8 @@ def explain_loss_gradient(found: LossOfPass, at: Any, example: int = 0) -> Expla
         raise _unknown(loss)
     places = np.tile(np.array(spot.at, np.intp), (len(factors), 1))
     terms = make_gradient_terms(spot.example, places, share, factors, factors_at)
+    # exp of a score is as exact as the score: the rounding of -80 is 80 times that of 1.
+    steep = 1 + float(np.ptp([*y, 0.0])) if logits else 1.0
     return Explanation(
         name=type(loss).__name__,
         layer=None,
@@ -171,6 +174,7 @@ def explain_loss_gradient(found: LossOfPass, at: Any, example: int = 0) -> Expla
         result=exact_sum(terms.product.tolist()),
         notes=[f"The weight {show.number(share)} is this example's share in the loss.",
                *trouble(None, terms)],
+        magnitude=steep * float(np.abs(terms.product).sum()),
         epsilon=float(np.finfo(dy.dtype).eps),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.explain import show
 from minicnn.explain.entry import Source, TraceEntry
-from minicnn.explain.explanation import Explanation, make_gradient_terms
+from minicnn.explain.explanation import Explanation, UnknownError, make_gradient_terms
 from minicnn.explain.gradients import explain_gradient
 
 Array = np.ndarray
@@ -92,7 +92,8 @@ def _row(link: Link, exact: bool) -> list[str]:
     first, second = (term.gradient, term.factor) if e.is_gradient else (term.input, term.weight)
     product = f"{show.number(first, exact)} · {show.number(second, exact)}"
     product += f" = {show.number(term.product, exact)}"
-    share = "" if link.share is None else f"{link.share:.0%} of {show.count(len(e.terms), 'term')}"
+    terms = show.count(len(e.terms), "term")
+    share = "" if link.share is None else f"{100 * link.share:.3g}% of {terms}"
     return [left, value, product, share]
 
 
@@ -118,7 +119,12 @@ def why(entry: TraceEntry, at: Any, example: int) -> Path:
     source: Source = entry
     title = ""
     while isinstance(source, TraceEntry):
-        e = source.explain(at, example)
+        try:
+            e = source.explain(at, example)
+        except UnknownError as error:
+            if not links:
+                raise
+            return Path(title, links, str(error))
         title = (
             title
             or f"Why {e.name}{show.place(e.at)} of example {example} is {show.number(e.value)}"
@@ -151,37 +157,46 @@ def _direction(e: Explanation) -> float:
 def why_gradient(
     entry: TraceEntry,
     what: str,
-    at: Any,
-    example: int,
+    e: Explanation,
     consumers: Callable[[TraceEntry], list[tuple[TraceEntry, int]]],
     loss_gradient: Callable[[Any, int], Explanation],
 ) -> Path:
-    """From one entry of a gradient up to the loss: at each layer the largest term."""
-    e = explain_gradient(entry, what, at, example)
-    title = f"Why the gradient {what}{show.place(e.at)} of {e.name} is {show.number(e.value)}"
+    """From `e`, one entry of a layer's gradient, up to the loss: at each layer the largest term."""
+    title = f"Why the gradient {what}{show.place(e.at)} of {entry.name} is {show.number(e.value)}"
     links: list[Link] = []
     while True:
         term, share = _strongest(e, 0.0)
         links.append(Link(e, term, share))
         if term is None:
             return Path(title, links, "Every term is 0 here: no gradient comes through.", True)
-        place, example = tuple(int(i) for i in term.place), int(term.example)
         if e.layer is None:
-            break
-        active = entry.layer.activation != "linear" and not entry.at_logits
-        if active and e.what not in ("dz", "dy"):
-            e = explain_gradient(entry, "dz", place, example)
-            continue
-        users = consumers(entry)
-        if not users:
-            e = loss_gradient(place, example)
-            continue
-        if len(users) > 1 and e.what != "dy":
-            e = gathered(entry, place, example, users)
-            continue
-        entry, source = users[int(term.source) if e.what == "dy" else 0]
-        e = explain_gradient(entry, "dx", place, example, source)
-    return Path(title, links, "the loss", True)
+            return Path(title, links, "the loss", True)
+        try:
+            entry, e = _sender(entry, e, term, consumers, loss_gradient)
+        except UnknownError as error:
+            return Path(title, links, str(error), True)
+
+
+def _sender(
+    entry: TraceEntry,
+    e: Explanation,
+    term: Any,
+    consumers: Callable[[TraceEntry], list[tuple[TraceEntry, int]]],
+    loss_gradient: Callable[[Any, int], Explanation],
+) -> tuple[TraceEntry, Explanation]:
+    """What the term's gradient is itself made of, and the layer that this is a gradient of."""
+    place, example = tuple(int(i) for i in term.place), int(term.example)
+    if e.of != "dz":
+        return entry, explain_gradient(entry, e.of, place, example)
+    if entry.layer.activation != "linear" and not entry.at_logits and e.what not in ("dz", "dy"):
+        return entry, explain_gradient(entry, "dz", place, example)
+    users = consumers(entry)
+    if not users:
+        return entry, loss_gradient(place, example)
+    if len(users) > 1 and e.what != "dy":
+        return entry, gathered(entry, place, example, users)
+    entry, source = users[int(term.source) if e.what == "dy" else 0]
+    return entry, explain_gradient(entry, "dx", place, example, source)
 
 
 def gathered(

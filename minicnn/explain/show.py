@@ -162,7 +162,8 @@ def html_text(text: str, style: str = "margin:4px 0") -> str:
 
 def html_formula(text: str) -> str:
     """A line of code."""
-    return f'<pre style="margin:4px 0;background:none;color:inherit">{escape(text)}</pre>'
+    style = "margin:4px 0;background:none;color:inherit;white-space:pre-wrap"
+    return f'<pre style="{style}">{escape(text)}</pre>'
 
 
 def html_block(title: str, parts: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 
 from minicnn.explain import field, path, show
 from minicnn.explain import loss as losses
-from minicnn.explain.arithmetic import find_spot
+from minicnn.explain.arithmetic import check_place, find_spot
 from minicnn.explain.entry import Source, TraceEntry
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.gradients import explain_gradient
@@ -79,7 +79,7 @@ class Trace:
             self._go_backward(y, tape, loss, sample_weight)
         self.trouble = self._find_trouble()
         if self.trouble:
-            warnings.warn(self.trouble, stacklevel=3)
+            warnings.warn(self.trouble, stacklevel=4)
 
     def _read(
         self, model: Model, tape: Tape, prefix: str, where: dict[int, Source]
@@ -130,18 +130,20 @@ class Trace:
         return len(self.entries)
 
     def __getitem__(self, name: Any) -> TraceEntry:
-        """The entry of a layer: its name, the name with its models ("base/conv2d"), or itself.
+        """The entry of a layer: by name, by name with its models ("base/conv2d"), or itself.
 
         ":2" after a name is the layer's second use. Raises `ValueError` for a name that is not
         there, or stands for several layers.
         """
+        if isinstance(name, TraceEntry) and name in self._of_tape.values():
+            return name
         if isinstance(name, Layer):
             for entry in [*self.entries, *self._nested.values()]:
                 if entry.layer is name:
                     return entry
             raise ValueError(f"{name.label} has no part in this pass of {self.model.label}.")
         known = {entry.name: entry for entry in self.entries} | self._nested
-        if name in known:
+        if isinstance(name, str) and name in known:
             return known[name]
         alike = [full for full in known if full.rpartition("/")[2] == name]
         if len(alike) == 1:
@@ -232,18 +234,15 @@ class Trace:
         return path.why(self._leaf(layer), at, example)
 
     def why_gradient(
-        self, layer: Any, what: str = "kernel", at: Any = 0, example: int = 0
+        self, layer: Any, what: str = "kernel", at: Any = 0, example: int = 0, source: int = 0
     ) -> path.Path:
-        """The path of the largest contributions to a gradient, printed from the loss down."""
-        self._need_gradients()
-        return path.why_gradient(
-            self._leaf(layer),
-            what,
-            at,
-            example,
-            self.consumers,
-            lambda place, which: self.explain_loss_gradient(place, which),
-        )
+        """The path of the largest contributions to a gradient, printed from the loss down.
+
+        Arguments as of `explain_gradient`.
+        """
+        first = self.explain_gradient(layer, what, at, example, source)
+        entry = self._leaf(layer)
+        return path.why_gradient(entry, what, first, self.consumers, self.explain_loss_gradient)
 
     def _need_gradients(self) -> LossOfPass:
         if self.found is None:
@@ -271,14 +270,18 @@ class Trace:
     # -- receptive fields ------------------------------------------------------------------------
 
     def receptive_field(self, layer: Any, at: Any = None) -> field.Seen:
-        """Which pixels a unit can depend on; `at` is (row, col), the channel does not matter."""
+        """Which pixels a unit can depend on; `at` is (row, col), the channel does not matter.
+
+        What normalization while training takes from all of the batch is left aside.
+        """
         entry = self._leaf(layer)
+        who, units = entry.layer.label, entry.y.shape[1:]
         if at is None:
-            at = tuple(size // 2 for size in entry.y.shape[1:-1])
-        given = tuple(at) if isinstance(at, (tuple, list, np.ndarray)) else (at,)
-        if len(given) == entry.y.ndim - 2:
-            given = (*given, 0)
-        spot = find_spot(entry.layer.label, entry.y, given)
+            at = tuple(size // 2 for size in units[:-1]) or (0,)
+        if len(units) == 3 and np.size(at) != 3:
+            place = check_place(who, units[:2], at, "output", ("rows", "columns"))
+        else:
+            place = check_place(who, units, at, "output")[: max(len(units) - 1, 1)]
         shape = (self.x[0] if isinstance(self.x, list) else self.x).shape
         if len(shape) != 4:
             raise ValueError(
@@ -286,45 +289,43 @@ class Trace:
                 f"Received x.shape={shape}."
             )
         picture = (shape[1], shape[2])
-        rows, cols = field.seen_by(entry, spot.at, picture)
+        rows, cols = field.seen_by(entry, place, picture)
         formula = self._fields[entry]
-        at = spot.at[: max(entry.y.ndim - 2, 1)]
-        return field.Seen(entry.name, at, rows, cols, picture, formula, formula is None)
+        return field.Seen(entry.name, place, rows, cols, picture, formula, formula is None)
 
-    def perturb(self, layer: Any, at: Any, seed: int = 0) -> "Moved":
+    def perturb(self, layer: Any, at: Any, seed: int = 0, example: int = 0) -> "Moved":
         """Which rows and columns of the picture change a unit, found by changing them.
 
-        One pass for each row and each column, with the whole of it replaced by noise. What a unit
-        can see is at least that; a ReLU that is off, or a pixel that loses a max pooling, may hide
-        some of it. All channels at the place count.
+        Each row and each column that it can depend on is replaced by noise, one at a time, and all
+        others together: a pass for each, through the layers up to this one, as in inference. What
+        a unit can see is at least what moves it; a ReLU that is off, or a pixel that loses a max
+        pooling, may hide some of it. All channels at the place count.
         """
         entry = self._leaf(layer)
         seen = self.receptive_field(layer, at)
         if isinstance(self.x, list):
             raise ValueError(f"{self.model.label} has several inputs; perturb changes one.")
-        given = (0, *seen.at) if entry.y.ndim == 4 else (0,)
-        x, rng = self.x[:1], np.random.default_rng(seed)
-        spread, number = float(np.std(x)) or 1.0, self.entries.index(entry)
-
-        def values(batch: Array) -> Array:
-            _, tape = _forward(self.model, batch, False)
-            found: Array = list(_leaves(tape))[number].y[(slice(None), *given[1:])]
-            return found
-
-        plain = values(x)[0]
+        example = find_spot(entry.layer.label, self.x, (0, 0, 0), example).example
+        x, rng = self.x[example, None], np.random.default_rng(seed)
+        spread = float(np.std(x)) or 1.0
+        unit: Any = (slice(None), *seen.at) if entry.y.ndim == 4 else slice(None)
+        plain = field.recomputed(entry, x)[unit]
         # Winograd's tiles let neighbours of a window change its rounding: that is not seeing.
         rounding = 256 * np.finfo(entry.y.dtype).eps * np.abs(entry.y).max(initial=0)
+
+        def moves(axis: int, lines: list[int]) -> bool:
+            changed = np.repeat(x, 2, axis=0)
+            index = (slice(None),) * axis + (lines,)
+            noise = rng.normal(float(np.mean(x)), 3 * spread, changed[index].shape)
+            changed[index] = noise.astype(x.dtype)
+            return bool(np.abs(field.recomputed(entry, changed)[unit] - plain).max() > rounding)
+
         moved: list[tuple[int, ...]] = []
-        for axis in (1, 2):
-            hits = []
-            for line in range(x.shape[axis]):
-                changed = np.repeat(x, 2, axis=0)
-                index = (slice(None), line) if axis == 1 else (slice(None), slice(None), line)
-                noise = rng.normal(float(np.mean(x)), 3 * spread, changed[index].shape)
-                changed[index] = noise.astype(x.dtype)
-                if np.abs(values(changed) - plain).max() > rounding:
-                    hits.append(line)
-            moved.append(tuple(hits))
+        for axis, (first, last) in ((1, seen.rows), (2, seen.cols)):
+            inside = list(range(first, last + 1))
+            others = [line for line in range(x.shape[axis]) if line not in inside]
+            alone = sorted(inside + others) if others and moves(axis, others) else inside
+            moved.append(tuple(line for line in alone if moves(axis, [line])))
         return Moved(seen, moved[0], moved[1])
 
     # -- showing -------------------------------------------------------------------------------
@@ -430,15 +431,6 @@ class Moved:
         """Whether the receptive field's first and last row and column made a difference, too."""
         pairs = ((self.rows, self.seen.rows), (self.cols, self.seen.cols))
         return all(hits and (hits[0], hits[-1]) == ends for hits, ends in pairs)
-
-
-def _leaves(tape: Tape) -> Iterator[TapeEntry]:
-    """The entries of layers, those of nested models in their places: as `Trace.entries`."""
-    for item in tape.entries:
-        if isinstance(item.layer, Model):
-            yield from _leaves(item.cache)
-        else:
-            yield item
 
 
 def _forward(model: Model, x: Any, training: bool) -> tuple[Any, Tape]:

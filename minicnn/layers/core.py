@@ -115,9 +115,6 @@ class Dense(Layer):
         _check_features(input_shape, self.kernel.shape[0] if self.built else None, self.label)
         return (*input_shape[:-1], self.units)
 
-    def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
-        return None
-
     def parameter_formula(self) -> str:
         return f"({self.kernel.shape[0]}{'+1' if self.use_bias else ''})·{self.units}"
 
