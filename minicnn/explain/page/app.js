@@ -204,7 +204,7 @@ function createApp(net) {
     if (mode === "backward" && state.view === "layer" && state.node === 0) state.node = net.nodes[0].consumers[0];
     if (state.view === "layer") settle();
     render();
-    say(mode === "backward" ? "Backward: gradients of the loss" : "Forward");
+    say(mode === "backward" ? `Backward: gradients of ${net.goal}` : "Forward");
   };
 
   // Gradients that the page must compute come layer by layer, so that it stays alive.
@@ -216,12 +216,13 @@ function createApp(net) {
     return mine === work;
   }
 
-  app.setTarget = async (k) => {
+  app.setTarget = async (k, mode = state.mode) => {
     net.target = k;
     net.forget();
     if (!(await gradients())) return;
+    if (mode !== state.mode) await app.setMode(mode);
     render();
-    say(`loss of ${net.className(k)}: ${fmt(net.loss())}`);
+    say(`${net.kind ? `loss of ${net.className(k)}` : "the chosen number"}: ${fmt(net.loss())}`);
   };
 
   // -- what if ---------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 // The two views, the whole network and one layer, and what stands in the layer's middle.
 import { activationOf, layerWindow, paddingOf, place, size } from "./engine.js";
-import { explain, explainInput, explainLoss, explainWeight, largestTerm, missing, offsetOf, softmaxLines, unravel } from "./explain.js";
+import { explain, explainInput, explainWeight, largestTerm, missing, offsetOf, softmaxLines, unravel } from "./explain.js";
 import { colourPicture, count, exact, fmt, h, legend, mapPicture, percent, shapeText, topOf, unitFor, vectorPicture, vectorShape } from "./draw.js";
 import { bar, curve, mapView, numberGrid, sumLine, termTable, verdict } from "./cells.js";
 
@@ -132,11 +132,11 @@ export function overview(app) {
   const folded = items.some((i) => i.folded), groups = [...new Set(net.nodes.map((n) => n.group))].filter(Boolean);
   return h("section.overview", { "aria-label": "The whole network" },
     h("div.caption", {}, h("p", {}, back
-      ? "Backward: how the loss would change with each number, from the classes on the right to the pixels on the left. Orange: more of it, more loss; blue: more of it, less loss."
-      : "Forward: from the photo on the left to the classes on the right. Open a layer to see its maps, a map to see its cells, a cell to see its sum."),
+      ? `Backward: how ${net.goal} (L) would change with each number, from the right to the pixels on the left. Orange: more of it, more L; blue: more of it, less L.`
+      : "Forward: from the photo on the left to what the model says on the right. Open a layer to see its maps, a map to see its cells, a cell to see its sum."),
     net.nodes.length > 24 && groups.length ? h("button.quiet", { onclick: () => app.set({ open: new Set(folded ? groups : []) }), "data-focus": "fold" }, folded ? "Unfold all blocks" : "Fold the blocks") : null,
     legend(null, "each layer’s own scale")),
-    h("div.river", { tabindex: 0, role: "group", "aria-label": "Layers, scroll sideways", "data-scroll": "river" }, h("div.scroller", { "data-scroll": "scroller" }, stage), classPanel(app)));
+    h("div.river", {}, h("div.scroller", { tabindex: 0, role: "group", "aria-label": "Layers, scroll sideways", "data-focus": "scroller", "data-scroll": "scroller" }, stage), classPanel(app)));
 }
 
 function card(app, item, { x, y, wide, thumb, many }) {
@@ -184,7 +184,7 @@ function strongest(a, n) {
 export function classBars(net, limit = 10, compact = false) {
   const p = net.probabilities(), old = net.alternatives.has(net.output) ? net.probabilities(net.original(net.output)) : null;
   if (!p) {
-    return h("p.note", {}, net.kind ? `No class probabilities: ${net.reason(net.output)}` : "This model does not end in one score per class.");
+    return h("p.note", {}, net.kind || !net.y(net.output) ? `No class probabilities: ${net.reason(net.output)}` : `This model does not end in one score per class. It gives ${shapeText(net.shape(net.output))} number${size(net.shape(net.output)) > 1 ? "s" : ""}.`);
   }
   let order = [...p.keys()];
   if (order.length > limit) order = order.sort((a, b) => p[b] - p[a]).slice(0, limit);
@@ -196,17 +196,28 @@ export function classBars(net, limit = 10, compact = false) {
 }
 
 function classPanel(app) {
-  const { net, state } = app, found = state.mode === "backward" ? explainLoss(net) : null;
-  const pick = net.kind ? h("select", { "aria-label": "The class of the loss", "data-focus": "target", value: net.target, onchange: (e) => app.setTarget(Number(e.target.value)) },
-    [...(net.probabilities() ?? []).keys()].map((k) => h("option", { value: k, selected: k === net.target ? true : null }, net.className(k)))) : null;
-  return h("aside.panel.outcome", { "aria-label": "Classes" },
-    h("h2", {}, state.mode === "backward" ? "The loss" : "What it sees"),
-    found ? [
-      h("p.formula", {}, "loss = −log p(", pick, ")"),
-      sumLine([["−", `log ${percent(found.p[net.target])}`, Math.log(found.p[net.target])], ["=", "loss", found.loss, true]]),
-      h("p.note", {}, "Its gradient by the scores is p − t: each class's probability, minus 1 for the class of the loss."),
-    ] : null,
+  const { net, state } = app, back = state.mode === "backward";
+  return h("aside.panel.outcome", { "aria-label": "Outcome" },
+    h("h2", {}, back ? `L: ${net.goal}` : net.kind ? "What it sees" : "What comes out"),
+    back && net.y(net.output) ? (net.kind ? lossOfClass(app) : chosenNumber(app)) : null,
     classBars(net));
+}
+
+function lossOfClass(app) {
+  const { net } = app, p = net.probabilities()[net.target];
+  const pick = h("select", { "aria-label": "The class of the loss", "data-focus": "target", value: net.target, disabled: !net.whole, onchange: (e) => app.setTarget(Number(e.target.value)) },
+    [...net.probabilities().keys()].map((k) => h("option", { value: k, selected: k === net.target ? true : null }, net.className(k))));
+  return [h("p.formula", {}, "L = −log p(", pick, ")"),
+    sumLine([["−", `log ${percent(p)}`, Math.log(p)], ["=", "L", net.loss(), true]]),
+    h("p.note", {}, "dL/dz of the scores is p − t: each class’s probability, minus 1 for the class of the loss."),
+    net.whole ? null : h("p.note", {}, "This page does not hold all that the gradients of another class take.")];
+}
+
+// Where no classes are told apart, backward starts from one number of the output.
+function chosenNumber(app) {
+  const { net } = app, at = unravel(net.shape(net.output), net.target), value = net.loss();
+  return [h("p.formula", {}, `L = ${net.nodes[net.output].name}[${at.join(", ")}]`), value === null ? null : sumLine([["=", "", value, true]]),
+    h("button.quiet.follow", { "data-focus": "chosen", onclick: () => { app.setMode("forward"); app.openAt(net.output, at); } }, net.whole ? "See it, or choose another" : "See it")];
 }
 
 // -- one layer ---------------------------------------------------------------------------------------------------
@@ -319,7 +330,7 @@ function side(app, what) {
 }
 
 function vectorList(app, { id, a, onmove, at, focus, label }) {
-  const { net } = app, top = topFor(a), classes = id === net.output && net.classes.length === a.data.length;
+  const { net } = app, top = topFor(a);
   const chosen = at ? offsetOf(a.shape, at) : -1;
   return h("ul.units", { "aria-label": label }, [...a.data].map((v, k) => h("li", {}, h(`button.unit${k === chosen ? ".chosen" : ""}`, {
     disabled: !onmove, "data-focus": onmove ? `${focus}-${k}` : null, onkeydown: (event) => {
@@ -329,7 +340,7 @@ function vectorList(app, { id, a, onmove, at, focus, label }) {
     event.currentTarget.closest("ul").querySelectorAll("button")[to].focus();
     onmove(unravel(a.shape, to));
   }, "aria-pressed": String(k === chosen), onclick: () => onmove?.(unravel(a.shape, k)),
-  }, h("span.unit-name", {}, classes ? net.className(k) : `unit ${k}`), bar(v, top), h("b", { title: exact(v) }, fmt(v))))));
+  }, h("span.unit-name", {}, net.unitName(id, k)), bar(v, top), h("b", { title: exact(v) }, fmt(v))))));
 }
 
 // Which input (Add, Concatenate) and which of its channels the left side shows.
@@ -394,7 +405,8 @@ function forwardNumber(app) {
   return [
     side(app, { caption: `in: ${net.nodes[source].name}`, note: x ? `${shapeText(x.shape)}${n > 1 ? `, channel ${channel}${photo ? ` (${["red", "green", "blue"][channel] ?? channel})` : ""}` : ""}` : "", id: source, a: x, channel: channel ?? 0, marks, pad,
       label: `Input of ${node.name}`, chooser: chooser(app, source, n, channel, free ? (k) => app.set({ inChannel: k }) : null) }),
-    h("div.arithmetic", { "data-form": found?.form ?? "none" }, why ? h("p.void", {}, why) : [arithmetic(app, found, channel), follow(app, found)]),
+    h("div.arithmetic", { "data-form": found?.form ?? "none" }, why ? h("p.void", {}, why) : [arithmetic(app, found, channel), follow(app, found)],
+      id === net.output && !net.kind && net.whole ? h("button.quiet.follow", { "data-focus": "choose", onclick: () => app.setTarget(offsetOf(y.shape, at), "backward") }, "Go backward from this number") : null),
     side(app, { caption: `out: ${node.name}`, note: placeText(at), id, a: y, channel: at[2] ?? 0, marks: [cellMark(r, c)], at,
       onmove: (to) => app.moveTo(to), focus: "out", label: `Output of ${node.name}, ${placeText(at)}: ${fmt(y.data[offsetOf(y.shape, at)])}. Arrow keys move the cell.` }),
   ];
@@ -428,7 +440,7 @@ function arithmetic(app, e, channel) {
         closing(e), check()];
     }
     case "terms": {
-      const classes = e.back && e.node.id === net.output, name = (t) => (e.pooled ? `${t.label}: ${t.note}` : classes ? net.className(t.index) : e.back ? `unit ${t.index}` : featureName(app, e, t));
+      const name = (t) => (e.pooled ? `${t.label}: ${t.note}` : e.back ? net.unitName(e.node.id, t.index) : featureName(app, e, t));
       return [h("h3", {}, e.pooled ? "Each window that holds this number sends its gradient here, or not" : e.back ? "Every unit sends back its gradient × its weight" : `${e.terms.length} inputs, each times its weight`),
         termTable(e.terms, { what: "", heads: e.back ? ["gradient", e.pooled ? "share" : "weight"] : ["input", "weight"], limit: 10, name, onpick: e.back ? null : (t) => app.set({ term: t.index }) }),
         e.softmax ? null : closing(e), !e.softmax && !e.back && net.kind === "logits" && e.node.id === net.output ? h("details.then", { open: innerHeight > 860 ? true : null }, h("summary", {}, "and then: softmax makes probabilities of the scores"), softmaxSteps(net, { ...e, scores: Array.from(net.y(e.node.id).data) })) : null, e.softmax ? [sumLine([["Σ", "products", e.total], ["+", "bias", e.bias], ["=", "score", e.z, true]]), softmaxSteps(net, e)] : null, check()];
@@ -484,7 +496,7 @@ function follow(app, e) {
     return h("button.quiet.follow", { "data-focus": "follow", onclick: () => app.openAt(source, next.at) }, `↤ Its largest term comes from ${net.nodes[source].name}, ${placeText(next.at)}`);
   }
   const after = e.node.consumers[0];
-  if (after === undefined) return h("p.note", {}, "This is the last layer: its gradient comes from the loss.");
+  if (after === undefined) return h("p.note", {}, net.kind ? "This is the last layer: its gradient comes from the loss." : "This is the last layer: dL/dy is 1 for the chosen number, and 0 for all others.");
   const place_ = e.form === "steps" && net.shape(e.node.id).length < e.at.length ? [e.at.at(-1)] : next.at;
   return h("button.quiet.follow", { "data-focus": "follow", onclick: () => app.openAt(after, place_, net.nodes[after].inputs.indexOf(e.node.id)) }, `Its largest part comes from ${e.node.name}, ${placeText(place_)} ↦`);
 }
@@ -529,11 +541,11 @@ function windowSum(app, e, channel, names) {
 }
 
 function softmaxSteps(net, e) {
-  const found = softmaxLines(e.scores), own = e.at.at(-1), last = e.node.id === net.output;
+  const found = softmaxLines(e.scores), own = e.at.at(-1);
   const lines = found.lines.length > 12 ? [...found.lines].sort((a, b) => b.z - a.z).slice(0, 12) : found.lines;
   if (!lines.some((l) => l.k === own)) lines.push(found.lines[own]);
   return h("table.softmax", {}, h("thead", {}, h("tr", {}, ["", "score z", `z − ${fmt(found.top)}`, "e^…", `÷ ${fmt(found.sum)}`, ""].map((t) => h("th", { scope: "col" }, t)))),
-    h("tbody", {}, lines.map((l) => h("tr", { class: l.k === own ? "own" : "" }, h("th", { scope: "row" }, last ? net.className(l.k) : `unit ${l.k}`),
+    h("tbody", {}, lines.map((l) => h("tr", { class: l.k === own ? "own" : "" }, h("th", { scope: "row" }, net.unitName(e.node.id, l.k)),
       [l.z, l.shifted, l.e, l.p].map((v, n) => h("td", { class: n === 3 ? "strong" : "", title: exact(v) }, fmt(v))), h("td.bar-cell", {}, bar(l.p, 1))))));
 }
 
@@ -541,7 +553,6 @@ function softmaxSteps(net, e) {
 
 function backwardNumber(app) {
   const { net, state } = app, id = state.node, node = net.nodes[id];
-  if (!net.kind) return h("p.void.wide", {}, "This model does not end in one score per class, so there is no loss to go back from.");
   const source = node.inputs[state.which] ?? node.inputs[0], dx = net.dy(source), dz = net.dz(id), x = net.y(source);
   if (!dx || !dz || !x) return h("p.void.wide", {}, "The gradients of this layer are left out of this page, to keep it small.");
   const at = state.inAt, partial = Object.values(node.params).some((p) => p.kept);
@@ -562,11 +573,11 @@ function backwardNumber(app) {
   } else if (found?.form === "copy") marks = found.from.map((f) => { const [a, b] = out.place(f.at); return cellMark(a, b); });
   else if (found?.form === "steps" && out.map) marks = dz.shape[0] === dx.shape[0] ? [cellMark(r, c)] : [];
   return [
-    side(app, { caption: `dL/d ${net.nodes[source].name}`, note: placeText(at), id: -1, a: dx, channel: at[2] ?? 0, marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo(to), focus: "out",
+    side(app, { caption: `dL/d ${net.nodes[source].name}`, note: placeText(at), id: source, a: dx, channel: at[2] ?? 0, marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo(to), focus: "out",
       label: `Gradient of the input of ${node.name}, ${placeText(at)}: ${fmt(dx.data[offsetOf(dx.shape, at)])}. Arrow keys move the cell.`, chooser: chooser(app, source, 1, 0, null) }),
     h("div.arithmetic", { "data-form": found?.form ?? "none" }, found ? [arithmetic(app, found, channel), follow(app, found)]
       : h("p.void", {}, `Only some kernels of ${node.name} are in this page, and all of them send gradients back: the sum cannot be shown.`)),
-    side(app, { caption: `dL/dz of ${node.name}`, note: "before the activation" + (out.map ? `, map ${channel}` : ""), id: -1, a: dz, channel: channel ?? 0, marks, label: `Gradient of the output of ${node.name}`,
+    side(app, { caption: `dL/dz of ${node.name}`, note: "before the activation" + (out.map ? `, map ${channel}` : ""), id, a: dz, channel: channel ?? 0, marks, label: `Gradient of the output of ${node.name}`,
       chooser: found?.form === "window" && out.channels > 1 ? h("div.chooser", {}, h("span.stepper", {}, h("button", { "aria-label": "Filter before", "data-focus": "f-", onclick: () => app.set({ outChannel: (channel - 1 + out.channels) % out.channels }) }, "‹"),
         h("span", {}, `filter ${channel} of ${out.channels}`), h("button", { "aria-label": "Filter after", "data-focus": "f+", onclick: () => app.set({ outChannel: (channel + 1) % out.channels }) }, "›"))) : null }),
   ];
@@ -596,11 +607,11 @@ function weightGradients(app) {
   const outUnit = name === "depthwise_kernel" ? 0 : node.type === "DepthwiseConv2D" && name === "kernel" ? at[2] * p.shape[3] + at[3] : at.at(-1);
   return [
     side(app, { caption: `in: ${net.nodes[node.inputs[0]].name}`, note: x.shape.length === 3 ? `channel ${inChannel}` : "", id: node.inputs[0], a: x, channel: inChannel, marks: name === "bias" || name === "beta" ? [] : marks, label: "The input" }),
-    h("div.arithmetic", { "data-form": "weight" }, h("h3", {}, `How the loss changes with ${name}[${at.join(", ")}]`), head, kernel ? h("div.taps", {}, h("div.tap-row", {}, h("div.grid-of", {}, h("small", {}, `gradient of this ${kh}×${kw} kernel${unitFor(most)[1]}: click an entry`), kernel))) : null,
+    h("div.arithmetic", { "data-form": "weight" }, h("h3", {}, `How L changes with ${name}[${at.join(", ")}]`), head, kernel ? h("div.taps", {}, h("div.tap-row", {}, h("div.grid-of", {}, h("small", {}, `gradient of this ${kh}×${kw} kernel${unitFor(most)[1]}: click an entry`), kernel))) : null,
       termTable(found.terms, { heads: name === "bias" || name === "beta" ? ["1", "dL/dz"] : ["input", "dL/dz"], limit: innerHeight > 860 ? 10 : 5, name: (t) => (maps ? `output (${t.row}, ${t.col})` : "this example") }),
       sumLine([["Σ", `${found.terms.length} products`, found.total, true]]),
       verdict(found.total, found.real, { without: node.trainable ? "The page computed this sum itself." : "The layer is frozen, so training does not use this gradient." })),
-    side(app, { caption: `dL/dz of ${node.name}`, note: maps ? `map ${outUnit}` : "", id: -1, a: dz, channel: outUnit, marks: best && maps ? [cellMark(best.row, best.col)] : [], label: "The gradient of the output" }),
+    side(app, { caption: `dL/dz of ${node.name}`, note: maps ? `map ${outUnit}` : "", id, a: dz, channel: outUnit, marks: best && maps ? [cellMark(best.row, best.col)] : [], label: "The gradient of the output" }),
   ];
 }
 
