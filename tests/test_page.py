@@ -791,4 +791,4 @@ def test_the_scripts_are_one_module_that_imports_nothing():
     from minicnn.explain.page.build import script
 
     assert not re.search(r"^\s*(import|export)\b", script(), re.MULTILINE)
-    assert page_room.__all__ == ["build"]
+    assert page_room.__all__ == ["build", "kind_of"]

@@ -14,6 +14,7 @@ function createApp(net) {
     tab: "number", term: null, weight: null, pixel: null, more: 3, playing: false, speed: 3, open: new Set(), busy: "",
   };
   let timer = 0, said = 0, work = 0, dream = null;
+  document.body.append(live); // never redrawn: screen readers follow an element, not its copies
   const app = { net, state };
   const backward_ = () => state.mode === "backward";
 
@@ -30,7 +31,7 @@ function createApp(net) {
   }
 
   function render() {
-    keepingFocus(() => root.replaceChildren(header(), live, h("main", { id: "main" }, state.view === "overview" ? overview(app) : layerView(app)), footer()));
+    keepingFocus(() => root.replaceChildren(header(), h("main", { id: "main" }, state.view === "overview" ? overview(app) : layerView(app)), footer()));
   }
 
   function renderBench() {
@@ -49,7 +50,7 @@ function createApp(net) {
       h("div.title", {}, h("h1", {}, net.title), h("p", {}, `${net.nodes.length - 1} layers · ${count(weights)} weights · ${count(macs)} multiply-adds`)),
       h("div.switch", { role: "group", "aria-label": "Direction" }, mode("forward", "Forward →"), mode("backward", "← Backward")),
       net.changed ? h("button.badge", { onclick: () => app.resetChanges(), "data-focus": "badge", title: "Back to the real network" }, "What-if is on · reset") : null,
-      state.busy ? h("span.busy", { role: "status" }, state.busy) : null,
+      state.busy ? h("span.busy", {}, state.busy) : null,
       h("span.grow"),
       h("button.quiet", { "data-focus": "theme", "aria-label": `Switch to ${theme() === "dark" ? "light" : "dark"} colours`, onclick: () => { document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark"; render(); } }, h("span", { "aria-hidden": "true" }, theme() === "dark" ? "☀" : "☾"), h("span.word", {}, theme() === "dark" ? " Light" : " Dark")),
       h("button.quiet", { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help() }, "?", h("span.word", {}, " Help")));
@@ -75,6 +76,8 @@ function createApp(net) {
     clearTimeout(said);
     said = setTimeout(() => { live.textContent = text; }, state.playing ? 900 : 150);
   }
+
+  const announceLater = (text) => setTimeout(() => { state.busy = text; say(text); render(); }, 250);
 
   // -- going around ------------------------------------------------------------------------------------
 
@@ -209,7 +212,7 @@ function createApp(net) {
 
   // Gradients that the page must compute come layer by layer, so that it stays alive.
   async function gradients() {
-    const mine = ++work, slow = setTimeout(() => { state.busy = "Computing gradients …"; render(); }, 250);
+    const mine = ++work, slow = announceLater("Computing gradients …");
     await net.prepareBackward(() => mine === work);
     clearTimeout(slow);
     if (mine === work) state.busy = "";
@@ -228,7 +231,7 @@ function createApp(net) {
   // -- what if ---------------------------------------------------------------------------------------------
 
   async function recompute() {
-    const mine = ++work, slow = setTimeout(() => { state.busy = "Computing …"; render(); }, 250);
+    const mine = ++work, slow = announceLater("Computing …");
     await net.recompute(() => mine === work);
     clearTimeout(slow);
     if (mine !== work) return;

@@ -247,8 +247,11 @@ def kind_of(model: Model, output: Array) -> str:
 def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) -> int:
     """The class that the loss is for; without classes, which number of the output is explained."""
     if not kind:
-        if y is None:
-            return int(output[0].argmax())
+        if y is None:  # the largest number, but none at ReLU6's ceiling: its gradient is zero
+            last = model.outputs[0].node.layer
+            ceiling = 6 if last.activation == "relu6" else getattr(last, "max_value", None)
+            below = output[0] < (math.inf if ceiling is None else ceiling)
+            return int(np.where(below, output[0], -math.inf).argmax())
         shape = output.shape[1:]
         return int(np.ravel_multi_index(check_place(model.label, shape, y, "output"), shape))
     classes = 2 if kind == "sigmoid" else output.shape[1]

@@ -99,41 +99,47 @@ export function overview(app) {
   const wide = fits ? Math.floor(Math.min(104, room / columns - gap)) : narrow ? 56 : 64, thumb = wide, stepX = wide + gap;
   const many = narrow ? (lanes > 1 ? 2 : 4) : Math.max(2, Math.min(8, Math.floor((tall / lanes - 76) / (thumb + 4))));
   const laneY = many * (thumb + 4) + 74;
-  const width = columns * stepX, skips = items.some((i) => i.sources.some((k) => items[k].lane === i.lane && i.column - items[k].column > 1));
-  const height = lanes * laneY + (skips ? 34 : 8);
-  const svg = h("svg.edges", { width, height, "aria-hidden": "true" });
-  const stage = h("div.network", { style: { width: `${width}px`, height: `${height}px` } }, svg);
   const middle = (lane) => lane * laneY + 44 + (many * (thumb + 4)) / 2;
+  const taken = new Set(items.map((i) => `${i.lane} ${i.column}`)), roads = new Map();
+  const free = (lane, from, to) => !Array.from({ length: to - from - 1 }, (_, n) => taken.has(`${lane} ${from + 1 + n}`)).some(Boolean);
+  // A way past other layers: along a lane that is free, else below the lane it starts in.
+  const road = (from, to) => {
+    const lane = [from.lane, to.lane].find((l) => free(l, from.column, to.column));
+    if (lane !== undefined) return middle(lane);
+    const n = roads.get(from.lane) ?? 0;
+    roads.set(from.lane, n + 1);
+    return (from.lane + 1) * laneY - 2 - 5 * n;
+  };
+  const svg = h("svg.edges", { "aria-hidden": "true" }), stage = h("div.network", {}, svg), labels = [];
+  const label = (x, y, text, more = "") => labels.push(h("text", { x, y, class: `edge-text${more}` }, text));
   for (const item of items) {
     const x = item.column * stepX, y0 = middle(item.lane);
     for (const k of item.sources) {
-      const from = items[k], x0 = from.column * stepX + wide, yFrom = middle(from.lane);
-      const skip = from.lane === item.lane && item.column - from.column > 1;
-      const low = (item.lane + 1) * laneY - 2;
-      const d = skip
-        ? `M${x0} ${yFrom + 30} C${x0 + 26} ${yFrom + 30} ${x0 - 6} ${low} ${x0 + 34} ${low} L${x - 34} ${low} C${x + 6} ${low} ${x - 26} ${y0 + 30} ${x - 3} ${y0 + 30}`
-        : `M${x0} ${yFrom} C${x0 + gap / 2} ${yFrom} ${x - gap / 2} ${y0} ${x - 3} ${y0}`;
-      svg.append(h("path", { d, class: `edge${back ? " back" : ""}` }));
-      if (skip) svg.append(h("text", { x: (x0 + x) / 2, y: low - 6, class: "edge-text" }, `shortcut ${net.shape(from.id).join("×")}`));
+      const from = items[k], x0 = from.column * stepX + wide, yFrom = middle(from.lane), long = item.column - from.column > 1;
+      const y = long ? road(from, item) : y0, x1 = long ? x0 + gap - 6 : x0, x2 = long ? x - gap + 6 : x;
+      const bend = (xa, ya, xb, yb) => `C${(xa + xb) / 2} ${ya} ${(xa + xb) / 2} ${yb} ${xb} ${yb}`;
+      svg.append(h("path", { d: long ? `M${x0} ${yFrom} ${bend(x0, yFrom, x1, y)} L${x2} ${y} ${bend(x2, y, x - 3, y0)}` : `M${x0} ${yFrom} ${bend(x0, yFrom, x - 3, y0)}`, class: `edge${back ? " back" : ""}` }));
+      if (long) label((x1 + x2) / 2, y - 6, net.shape(from.id).join("×"));
     }
-    const near = item.sources.find((k) => items[k].lane === item.lane && item.column - items[k].column === 1);
-    if (near !== undefined) {
-      const shape = net.shape(items[near].id), mid = x - gap / 2;
-      const lines = shape.length === 3 ? [`${shape[0]}×${shape[1]}`, `×${shape[2]}`] : [shape.join("×"), ""];
-      svg.append(h("text", { x: mid, y: y0 - (lines[1] ? 19 : 7), class: "edge-text" }, lines[0]), h("text", { x: mid, y: y0 - 7, class: "edge-text" }, lines[1]));
-      const weights = item.ids.reduce((n, id) => n + net.nodes[id].count, 0);
-      if (weights) {
-        svg.append(h("text", { x: mid, y: y0 + 17, class: "edge-text weights" }, count(weights)));
-        svg.append(h("text", { x: mid, y: y0 + 29, class: "edge-text weights" }, "weights"));
-      }
+    const near = item.sources.filter((k) => item.column - items[k].column === 1).map((k) => items[k]).sort((a, b) => Math.abs(a.lane - item.lane) - Math.abs(b.lane - item.lane))[0];
+    if (near) {
+      const shape = net.shape(near.id), lines = shape.length === 3 ? [`×${shape[2]}`, `${shape[0]}×${shape[1]}`] : [shape.join("×")];
+      lines.forEach((text, n) => label(x - gap / 2, y0 - 7 - 12 * n, text));
     }
+    const weights = item.ids.reduce((n, id) => n + net.nodes[id].count, 0);
+    if (weights) [count(weights), "weights"].forEach((text, n) => label(x - gap / 2, y0 + 17 + 12 * n, text, " weights"));
     stage.append(card(app, item, { x, y: item.lane * laneY, wide, thumb, many }));
   }
+  const width = columns * stepX, height = lanes * laneY + (roads.size ? 14 : 8);
+  Object.assign(stage.style, { width: `${width}px`, height: `${height}px` });
+  svg.setAttribute("width", width);
+  svg.setAttribute("height", height);
+  svg.append(...labels);
   const folded = items.some((i) => i.folded), groups = [...new Set(net.nodes.map((n) => n.group))].filter(Boolean);
   return h("section.overview", { "aria-label": "The whole network" },
     h("div.caption", {}, h("p", {}, back
-      ? `Backward: how ${net.goal} (L) would change with each number, from the right to the pixels on the left. Orange: more of it, more L; blue: more of it, less L.`
-      : "Forward: from the photo on the left to what the model says on the right. Open a layer to see its maps, a map to see its cells, a cell to see its sum."),
+      ? `Backward, from the right to the pixels: how L, ${net.goal}, changes with each number. Orange: more of it, more L; blue: less L.`
+      : "Forward: from the photo to what the model says. Open a layer to see its maps, a map to see its cells, a cell to see its sum."),
     net.nodes.length > 24 && groups.length ? h("button.quiet", { onclick: () => app.set({ open: new Set(folded ? groups : []) }), "data-focus": "fold" }, folded ? "Unfold all blocks" : "Fold the blocks") : null,
     legend(null, "each layer’s own scale")),
     h("div.river", {}, h("div.scroller", { tabindex: 0, role: "group", "aria-label": "Layers, scroll sideways", "data-focus": "scroller", "data-scroll": "scroller" }, stage), classPanel(app)));
@@ -170,7 +176,7 @@ function card(app, item, { x, y, wide, thumb, many }) {
     onclick: (event) => openIt(event.target.dataset?.map === undefined ? null : Number(event.target.dataset.map)),
   }, h("span.card-name", {}, label), h("span.card-type", {}, MOVES.has(node.type) && node.type === "InputLayer" ? "the photo" : type),
   h("span.thumbs", { style: { width: frame.width, height: frame.height } }, thumbs),
-  h("span.card-foot", {}, frame.hidden ? `+ ${frame.hidden} maps` : ""));
+  h("span.card-foot", {}, frame.hidden ? `+ ${frame.hidden} map${frame.hidden > 1 ? "s" : ""}` : ""));
 }
 
 // The maps with the largest mean, in the order of their numbers.
@@ -256,10 +262,16 @@ export function layerView(app) {
         node.count ? `${count(node.count)} weights${node.formula ? ` = ${node.formula}` : ""}` : "no weights",
         node.macs ? `${count(node.macs)} multiply-adds` : ""].filter(Boolean).join("   ·   "))),
     filmstrip(app),
-    h("div.tabs", { role: "tablist", "aria-label": "What to look at" }, tabs.map(([name, text]) => h("button.tab", {
-      role: "tab", "aria-selected": String(name === tab), "data-focus": `tab-${name}`, onclick: () => app.set({ tab: name }),
-    }, text)), h("span.tabs-space"), transport(app, tab)),
-    h("div.bench", { id: "bench" }, bench(app, tab)));
+    h("div.tabs", {}, h("div.tablist", { role: "tablist", "aria-label": "What to look at", onkeydown: (event) => {
+      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key], n = tabs.findIndex(([name]) => name === tab);
+      if (!by) return;
+      const [next] = tabs[(n + by + tabs.length) % tabs.length];
+      app.set({ tab: next });
+      document.getElementById(`tab-${next}`).focus();
+    } }, tabs.map(([name, text]) => h("button.tab", {
+      role: "tab", id: `tab-${name}`, "aria-selected": String(name === tab), "aria-controls": "bench", tabindex: name === tab ? 0 : -1, "data-focus": `tab-${name}`, onclick: () => app.set({ tab: name }),
+    }, text))), transport(app, tab)),
+    h("div.bench", { id: "bench", role: "tabpanel", "aria-labelledby": `tab-${tab}` }, bench(app, tab)));
 }
 
 function filmstrip(app) {
@@ -419,7 +431,7 @@ function photoOnly(app) {
   return [
     side(app, { caption: "what the model sees", note: shapeText(x.shape), id: 0, a: x, channel: isPhoto(net, 0) ? -1 : at[2], marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo([to[0], to[1], at[2]]), focus: "out", label: `The photo, ${placeText(at)}`, size: 300 }),
     h("div.arithmetic", { "data-form": "photo" }, h("h3", {}, `Pixel at ${placeText(at).replace(/, map.*/, "")}`),
-      numberGrid(1, x.shape[2], (_, k) => x.data[offsetOf(x.shape, [at[0], at[1], k])], topFor(x)),
+      numberGrid(1, x.shape[2], (_, k) => x.data[offsetOf(x.shape, [at[0], at[1], k])], topFor(x), { label: "The pixel" }),
       h("p.note", {}, x.shape[2] === 3 ? "red, green, blue: the numbers that go into the network." : "The numbers that go into the network."),
       net.photo ? h("img.original", { src: net.photo, alt: "The photo as it was" }) : null),
   ];
@@ -442,7 +454,7 @@ function arithmetic(app, e, channel) {
     case "terms": {
       const name = (t) => (e.pooled ? `${t.label}: ${t.note}` : e.back ? net.unitName(e.node.id, t.index) : featureName(app, e, t));
       return [h("h3", {}, e.pooled ? "Each window that holds this number sends its gradient here, or not" : e.back ? "Every unit sends back its gradient × its weight" : `${e.terms.length} inputs, each times its weight`),
-        termTable(e.terms, { what: "", heads: e.back ? ["gradient", e.pooled ? "share" : "weight"] : ["input", "weight"], limit: 10, name, onpick: e.back ? null : (t) => app.set({ term: t.index }) }),
+        termTable(e.terms, { what: "", heads: e.back ? ["gradient", e.pooled ? "share" : "weight"] : ["input", "weight"], limit: e.softmax && innerHeight < 860 ? 6 : 10, name, onpick: e.back ? null : (t) => app.set({ term: t.index }) }),
         e.softmax ? null : closing(e), !e.softmax && !e.back && net.kind === "logits" && e.node.id === net.output ? h("details.then", { open: innerHeight > 860 ? true : null }, h("summary", {}, "and then: softmax makes probabilities of the scores"), softmaxSteps(net, { ...e, scores: Array.from(net.y(e.node.id).data) })) : null, e.softmax ? [sumLine([["Σ", "products", e.total], ["+", "bias", e.bias], ["=", "score", e.z, true]]), softmaxSteps(net, e)] : null, check()];
     }
     case "pool": {
@@ -468,6 +480,7 @@ function arithmetic(app, e, channel) {
 
 function featureName(app, e, t) {
   const { net } = app, source = net.nodes[e.node.inputs[0]];
+  if (source.type === "Dropout") return featureName(app, { node: source }, t);
   if (source.type === "Flatten") {
     const shape = net.shape(source.inputs[0]);
     if (shape.length === 3) { const [r, c, k] = unravel(shape, t.index); return `(${r}, ${c}) map ${k}`; }
@@ -516,8 +529,8 @@ function tapRow(app, group, w, names, e) {
   const grid = (key, limit, what, padded) => h("div.grid-of", {}, h("small", {}, what + unitFor(limit)[1]), numberGrid(kh, kw, (i, j) => ({ value: at(i, j)[key], padded: padded && at(i, j).padded }), limit, { label: what }));
   return h("div.tap-row", {}, h("button.tag", { onclick: () => app.pickGroup(group.channel, e), title: `show this ${names.of} beside`, "data-focus": `group-${group.channel}` }, `${names.of} ${group.channel}`),
     grid("input", inTop, names.a, true), h("span.sign", {}, "×"), grid("weight", kTop, names.b, false),
-    kw <= 5 ? [h("span.sign", {}, "="), grid("product", pTop, "products", true)] : null,
-    h("span.sign.sigma", {}, "Σ"), h("b.group-sum", { title: exact(group.sum) }, fmt(group.sum)));
+    h("div.equals", {}, kw <= 5 ? [h("span.sign", {}, "="), grid("product", pTop, "products", true)] : null,
+      h("span.sign", {}, "Σ"), h("b.group-sum", { title: exact(group.sum) }, fmt(group.sum))));
 }
 
 function windowSum(app, e, channel, names) {
@@ -535,7 +548,7 @@ function windowSum(app, e, channel, names) {
     h("h3", {}, e.back ? (e.hidden ? "What the depthwise half of the layer sent back" : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each sends its gradient × its weight`)
       : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each the patch times the kernel`),
     h("div.taps", {}, shownGroups.map((g) => tapRow(app, g, e.w, names, e)),
-      rest.length ? h("p.rest", {}, `${rest.length} more ${names.of}s, largest first: Σ `, h("b", {}, fmt(rest.reduce((s, g) => s + g.sum, 0))), " ",
+      rest.length ? h("p.rest", {}, `${rest.length} more ${names.of}${rest.length > 1 ? "s" : ""}: Σ `, h("b", {}, fmt(rest.reduce((s, g) => s + g.sum, 0))), " ",
         h("button.quiet", { "data-focus": "more", onclick: () => app.set({ more: state.more + 16 }) }, "show more")) : null),
     e.softmax ? softmaxSteps(app.net, e) : closing(e), verdictOf(app, e)];
 }
