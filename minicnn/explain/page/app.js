@@ -3,7 +3,7 @@ import { array, backward, backwardAsync, forward, forwardAsync, size } from "./e
 import { breathe, inflate, Net } from "./net.js";
 import { explain, explainInput, explainWeight, offsetOf, unravel } from "./explain.js";
 import { colourPicture, count, fmt, h, theme } from "./draw.js";
-import { bench, clampAt, layerView, layout, overview, placeText } from "./views.js";
+import { bench, clampAt, layerView, layout, overview, placeText, sameSpot } from "./views.js";
 
 const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds a cell, by speed
 
@@ -231,13 +231,13 @@ function createApp(net) {
   // -- what if ---------------------------------------------------------------------------------------------
 
   async function recompute() {
-    const mine = ++work, slow = announceLater("Computing …");
+    const mine = ++work, slow = announceLater("Computing …"), out = net.shape(state.node), into = net.shape(source() ?? 0);
     await net.recompute(() => mine === work);
     clearTimeout(slow);
     if (mine !== work) return;
     state.busy = "";
-    const y = net.y(state.node);
-    if (y && state.at) state.at = clampAt(y.shape.map((_, i) => state.at[i] ?? 0), y.shape);
+    if (state.at) state.at = sameSpot(state.at, out, net.shape(state.node));
+    if (state.inAt) state.inAt = sameSpot(state.inAt, into, net.shape(source() ?? 0));
     if (backward_()) await gradients();
     render();
     root.dataset.computed = String(Number(root.dataset.computed ?? 0) + 1);
@@ -312,7 +312,7 @@ function createApp(net) {
       dream = { id, unit, picture: colourPicture(x, net.range), says: `After ${step} steps its ${n > 1 ? "mean" : "value"} is ${fmt(value)}; with grey noise it was ${fmt(first)}. Computed in this page, by gradient ascent.` };
       canvas.getContext("2d").drawImage(dream.picture, 0, 0);
       status.textContent = dream.says;
-      if (step === steps) break;
+      if (step === steps) return say(dream.says);
       const got = new Map([[id, seedGradient]]);
       for (const k of [...chain].reverse()) {
         if (k === 0 || !got.has(k)) continue;

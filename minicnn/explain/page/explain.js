@@ -70,7 +70,7 @@ export function explain(net, id, at) {
   const found = explainLayer(layer, node, xs, x, at, last, y);
   if (found.activation === "softmax") {
     const scores = allScores(layer, x, at);
-    Object.assign(found, { scores, value: softmaxOf(scores)[last], softmax: softmaxLines(scores) });
+    if (!scores.some(Number.isNaN)) Object.assign(found, { scores, value: softmaxOf(scores)[last], softmax: softmaxLines(scores) });
   }
   return { node, at, real, ...found };
 }

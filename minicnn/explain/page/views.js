@@ -57,7 +57,7 @@ function lazyPicture(make, attributes = {}) {
 // What is shown of a layer: its outputs, or their gradients.
 const shown = (app, id) => (app.state.mode === "backward" ? app.net.dy(id) : app.net.y(id));
 
-const isPhoto = (net, id) => id === 0 && net.nodes[0].shape[2] === 3;
+const isPhoto = (net, id) => id === 0 && [1, 3].includes(net.nodes[0].shape[2]);
 
 // -- the whole network ---------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ function card(app, item, { x, y, wide, thumb, many }) {
   else if (shape.length === 3) {
     const longer = Math.max(shape[0], shape[1]), style = { width: `${Math.max(8, (thumb * shape[1]) / longer)}px`, height: `${Math.max(8, (thumb * shape[0]) / longer)}px` };
     const photo = isPhoto(net, id) && !back;
-    const list = photo ? [-1, 0, 1, 2] : strongest(value, many);
+    const list = photo ? (shape[2] === 1 ? [-1] : [-1, 0, 1, 2]) : strongest(value, many);
     list.slice(0, many).forEach((k) => thumbs.push(lazyPicture(() => picture(net, id, value, k), { style, "data-map": k, title: k < 0 ? "the photo" : `map ${k}` })));
     if (!photo && shape[2] > many) frame.hidden = shape[2] - many;
   } else {
@@ -260,7 +260,7 @@ export function layerView(app) {
       h("h2", {}, node.name, " ", h("small", {}, node.type)),
       h("span.facts", {}, [describe(net, id),
         node.count ? `${count(node.count)} weights${node.formula ? ` = ${node.formula}` : ""}` : "no weights",
-        node.macs ? `${count(node.macs)} multiply-adds` : ""].filter(Boolean).join("   ·   "))),
+        node.macs && !net.changedConfigs.size ? `${count(node.macs)} multiply-adds` : ""].filter(Boolean).join("   ·   "))),
     filmstrip(app),
     h("div.tabs", {}, h("div.tablist", { role: "tablist", "aria-label": "What to look at", onkeydown: (event) => {
       const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key], n = tabs.findIndex(([name]) => name === tab);
@@ -315,10 +315,15 @@ export function bench(app, tab) {
   return state.mode === "backward" ? backwardNumber(app) : forwardNumber(app);
 }
 
+// How large a map is drawn: two stand beside the arithmetic, on a phone above it.
+const roomy = () => innerWidth >= 1600 && innerHeight >= 860;
+const mapSize = () => (innerWidth < 700 ? Math.min(260, (innerWidth - 46) / 2) : innerWidth < 1100 ? 200 : roomy() ? 380 : 264);
+const halfSize = () => (innerWidth < 821 ? Math.min(170, mapSize()) : mapSize() / 2 - 10);
+
 // One side of the bench: a map with its caption.
 function side(app, what) {
   const { caption, note, id, a, channel, marks, pad, onmove, focus, label, chooser } = what;
-  const narrow = innerWidth < 700, px = what.size ?? (narrow ? Math.min(260, (innerWidth - 46) / 2) : innerWidth < 1100 ? 200 : 264);
+  const px = what.size ?? mapSize();
   if (!a) return h("figure.side", {}, h("figcaption", {}, caption), h("p.void", {}, note ?? "left out of this page"));
   const place_ = layout(a.shape);
   const list = !place_.map && size(a.shape) <= 24;
@@ -393,14 +398,16 @@ function forwardNumber(app) {
   if (id === 0) return photoOnly(app);
   if (!y) return h("p.void.wide", {}, net.reason(id));
   const why = missing(net, id, at), found = why ? null : explain(net, id, at);
-  const source = node.inputs[state.which] ?? node.inputs[0], x = net.y(source), own = layout(y.shape);
+  // Of a concatenation only one input is behind the number.
+  const only = found?.form === "copy" && !found.sum && node.inputs.length > 1, which = only ? found.from[0].input : state.which;
+  const source = node.inputs[which] ?? node.inputs[0], x = net.y(source), own = layout(y.shape);
   let marks = [], pad, channel = state.inChannel;
   if (found?.form === "window" || found?.form === "separable") {
     const best = found.groups.reduce((a, b) => (Math.abs(b.scaled ?? b.sum) > Math.abs(a.scaled ?? a.sum) ? b : a));
     if (channel === null || !found.groups.some((g) => g.channel === channel)) channel = best.channel;
     state.inChannel = channel;
   } else if (x && x.shape.length === 3 && (channel === null || !found || ["pool", "global", "steps", "curve", "copy"].includes(found.form))) {
-    channel = found?.form === "copy" ? found.from.find((f) => f.input === state.which)?.at[2] ?? 0 : Math.min(at.at(-1), x.shape[2] - 1);
+    channel = found?.form === "copy" ? found.from.find((f) => f.input === which)?.at[2] ?? 0 : Math.min(at.at(-1), x.shape[2] - 1);
   }
   if (found?.w) {
     marks = windowMarks(found.w, at[0], at[1]);
@@ -408,7 +415,7 @@ function forwardNumber(app) {
     const winner = found.taps?.find((t) => t.won);
     if (winner) marks.push(cellMark(winner.row, winner.col));
   } else if (found?.form === "global" && found.winner) marks = [cellMark(found.winner.row, found.winner.col)];
-  else if (found?.form === "copy") marks = found.from.filter((f) => f.input === state.which).map((f) => { const [r, c] = layout(x.shape).place(f.at); return cellMark(r, c); });
+  else if (found?.form === "copy") marks = found.from.filter((f) => f.input === which).map((f) => { const [r, c] = layout(x.shape).place(f.at); return cellMark(r, c); });
   else if (["steps", "curve", "softmax"].includes(found?.form)) { const [r, c] = layout(x.shape).place(at); marks = [cellMark(r, c)]; }
   else if (found?.form === "terms" && state.term !== null) { const [r, c] = layout(x.shape).place(unravel(x.shape, state.term)); marks = [cellMark(r, c)]; }
   const photo = isPhoto(net, source), n = x?.shape.length === 3 ? x.shape[2] : 1;
@@ -416,7 +423,7 @@ function forwardNumber(app) {
   const [r, c] = own.place(at);
   return [
     side(app, { caption: `in: ${net.nodes[source].name}`, note: x ? `${shapeText(x.shape)}${n > 1 ? `, channel ${channel}${photo ? ` (${["red", "green", "blue"][channel] ?? channel})` : ""}` : ""}` : "", id: source, a: x, channel: channel ?? 0, marks, pad,
-      label: `Input of ${node.name}`, chooser: chooser(app, source, n, channel, free ? (k) => app.set({ inChannel: k }) : null) }),
+      label: `Input of ${node.name}${found?.w ? `: the window starts at row ${place(found.w, 0, at[0], 0)}, column ${place(found.w, 1, at[1], 0)}` : ""}`, chooser: only ? null : chooser(app, source, n, channel, free ? (k) => app.set({ inChannel: k }) : null) }),
     h("div.arithmetic", { "data-form": found?.form ?? "none" }, why ? h("p.void", {}, why) : [arithmetic(app, found, channel), follow(app, found)],
       id === net.output && !net.kind && net.whole ? h("button.quiet.follow", { "data-focus": "choose", onclick: () => app.setTarget(offsetOf(y.shape, at), "backward") }, "Go backward from this number") : null),
     side(app, { caption: `out: ${node.name}`, note: placeText(at), id, a: y, channel: at[2] ?? 0, marks: [cellMark(r, c)], at,
@@ -429,7 +436,7 @@ export const placeText = (at) => (at.length === 3 ? `row ${at[0]}, column ${at[1
 function photoOnly(app) {
   const { net, state } = app, x = net.y(0), at = state.at, place_ = layout(x.shape), [r, c] = place_.place(at);
   return [
-    side(app, { caption: "what the model sees", note: shapeText(x.shape), id: 0, a: x, channel: isPhoto(net, 0) ? -1 : at[2], marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo([to[0], to[1], at[2]]), focus: "out", label: `The photo, ${placeText(at)}`, size: 300 }),
+    side(app, { caption: "what the model sees", note: shapeText(x.shape), id: 0, a: x, channel: isPhoto(net, 0) ? -1 : at[2], marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo([to[0], to[1], at[2]]), focus: "out", label: `The photo, ${placeText(at)}`, size: Math.max(300, mapSize()) }),
     h("div.arithmetic", { "data-form": "photo" }, h("h3", {}, `Pixel at ${placeText(at).replace(/, map.*/, "")}`),
       numberGrid(1, x.shape[2], (_, k) => x.data[offsetOf(x.shape, [at[0], at[1], k])], topFor(x), { label: "The pixel" }),
       h("p.note", {}, x.shape[2] === 3 ? "red, green, blue: the numbers that go into the network." : "The numbers that go into the network."),
@@ -489,7 +496,9 @@ function featureName(app, e, t) {
 }
 
 function verdictOf(app, e, options = {}) {
-  const { net, state } = app, tolerance = net.notes.some((n) => n.includes("11 bits")) ? 2e-2 : 1e-4;
+  const { net, state } = app;
+  if (Number.isNaN(e.value)) return h("p.verdict", {}, "Softmax takes the scores of all classes, whose kernels are not all in this page. minicnn says ", h("b", { title: exact(e.real) }, fmt(e.real)), ".");
+  const tolerance = net.notes.some((n) => n.includes("11 bits")) ? 2e-2 : 1e-4;
   if (state.mode === "backward") {
     if (e.uses > 1 && e.form) return h("p.verdict", {}, `This is one of ${e.uses} ways: together they give `, h("b", {}, fmt(e.real)), ".");
     const stored = net.nodes[e.node.inputs?.[state.which] ?? 0]?.dy !== null && net.asStored;
@@ -526,7 +535,7 @@ function tapRow(app, group, w, names, e) {
   const [kh, kw] = w.kernel, at = (i, j) => group.taps[i * kw + j];
   const largest = (key) => e.groups.reduce((m, g) => g.taps.reduce((n, t) => Math.max(n, Math.abs(t[key])), m), 1e-12);
   const pTop = largest("product"), inTop = largest("input"), kTop = largest("weight");
-  const grid = (key, limit, what, padded) => h("div.grid-of", {}, h("small", {}, what + unitFor(limit)[1]), numberGrid(kh, kw, (i, j) => ({ value: at(i, j)[key], padded: padded && at(i, j).padded }), limit, { label: what }));
+  const grid = (key, limit, what, padded) => h("div.grid-of", {}, h("small", {}, what + unitFor(limit)[1]), numberGrid(kh, kw, (i, j) => ({ value: at(i, j)[key], padded: padded && at(i, j).padded }), limit, { label: `${what} of ${names.of} ${group.channel}` }));
   return h("div.tap-row", {}, h("button.tag", { onclick: () => app.pickGroup(group.channel, e), title: `show this ${names.of} beside`, "data-focus": `group-${group.channel}` }, `${names.of} ${group.channel}`),
     grid("input", inTop, names.a, true), h("span.sign", {}, "×"), grid("weight", kTop, names.b, false),
     h("div.equals", {}, kw <= 5 ? [h("span.sign", {}, "="), grid("product", pTop, "products", true)] : null,
@@ -534,7 +543,7 @@ function tapRow(app, group, w, names, e) {
 }
 
 function windowSum(app, e, channel, names) {
-  const { state } = app, cells = e.w.kernel[0] * e.w.kernel[1], visible = state.more + (innerHeight > 860 ? 3 : 0);
+  const { state } = app, cells = e.w.kernel[0] * e.w.kernel[1], visible = state.more + (innerHeight > 860 ? 2 : 0);
   if (cells === 1 && e.groups.length > 1) {
     const terms = e.groups.map((g) => ({ ...g.taps[0], channel: g.channel }));
     return [h("h3", {}, `A 1×1 kernel: ${terms.length} ${names.of}s, each times its weight`),
@@ -763,17 +772,20 @@ function whatIf(app) {
     const [r, q] = inner.place(px);
     parts.push(h("fieldset", {}, h("legend", {}, `pixel of ${net.nodes[source].name}: ${placeText(px).replace(inner.map && channels.length > 1 ? /, map.*/ : /^$/, "")}`),
       (inner.map ? channels : [0]).map((k) => { const to = inner.map ? [px[0], px[1], k] : px; return h("label", {}, inner.map ? `${["red", "green", "blue"][source === 0 && x.shape[2] === 3 ? k : 9] ?? `channel ${k}`} ` : "", numberInput(x.data[offsetOf(x.shape, to)], `pixel channel ${k}`, `px-${k}`, (v) => app.changeCell(source, offsetOf(x.shape, to), v), true)); })));
-    const before = net.original(id), after = net.y(id), a = at.at(-1);
+    const before = net.original(id), after = net.y(id), a = at.at(-1), then = before && after && sameSpot(at, after.shape, before.shape), moved = then && String(then) !== String(at);
     return [
       side(app, { caption: `in: ${net.nodes[source].name}`, note: "click a pixel to change it", id: source, a: x, channel: isPhoto(net, source) ? -1 : Math.min(px[2] ?? 0, inner.channels - 1), marks: [cellMark(r, q)], at: px, onmove: (to) => app.set({ pixel: { node: source, at: to } }), focus: "pixel", label: `Input of ${node.name}, ${placeText(px)}. Arrow keys move the pixel.` }),
       h("div.arithmetic.whatif", { "data-form": "whatif" }, parts, net.changed ? h("button.primary", { "data-focus": "reset", onclick: () => app.resetChanges() }, "Reset all changes") : h("p.note", {}, "Change a number: the page computes the network anew.")),
-      h("div.results", {}, h("figure.side", {}, h("figcaption", {}, "out, before → now"), after ? h("div.pair", {}, [before, after].map((v) => v && (v.shape.length === 3 ? mapView({ picture: mapPicture(v, Math.min(a, v.shape[2] - 1), topFor(before ?? v)), height: v.shape[0], width: v.shape[1], size: 122, label: v === before ? "before" : "now", marks: [] }) : mapView({ picture: vectorPicture(v.data, topFor(before ?? v)), height: vectorShape(v.data.length)[0], width: vectorShape(v.data.length)[1], size: 122, label: "output", marks: [] })))) : h("p.void", {}, net.reason(id)),
-        after ? h("p.note", { "data-now": after.data[offsetOf(after.shape, clampAt(at, after.shape))] }, `${placeText(clampAt(at, after.shape))}: `, h("b", {}, fmt(before?.data[offsetOf(before.shape, clampAt(at, before.shape))])), " → ", h("b", {}, fmt(after.data[offsetOf(after.shape, clampAt(at, after.shape))]))) : null),
+      h("div.results", {}, h("figure.side", {}, h("figcaption", {}, "out, before → now"), after ? h("div.pair", {}, [before, after].map((v) => v && (v.shape.length === 3 ? mapView({ picture: mapPicture(v, Math.min(a, v.shape[2] - 1), topFor(before ?? v)), height: v.shape[0], width: v.shape[1], size: halfSize(), label: v === before ? "before" : "now", marks: [] }) : mapView({ picture: vectorPicture(v.data, topFor(before ?? v)), height: vectorShape(v.data.length)[0], width: vectorShape(v.data.length)[1], size: halfSize(), label: v === before ? "before" : "now", marks: [] })))) : h("p.void", {}, net.reason(id)),
+        after ? h("p.note", {}, `${placeText(moved ? then : at)}: `, h("b", {}, fmt(then && before.data[offsetOf(before.shape, then)])), " → ", moved ? `${placeText(at)}: ` : "", h("b", {}, fmt(after.data[offsetOf(after.shape, at)]))) : null),
       h("h3", {}, "Classes"), classBars(net, 10, true)),
     ];
   }
   return h("p.void.wide", {}, "Open the next layer to change pixels of the photo.");
 }
+
+// The same place of a map that has another size now.
+export const sameSpot = (at, from, to) => clampAt(to.map((n, i) => Math.floor(((at[i] ?? 0) * n) / (from[i] ?? n))), to);
 
 export const clampAt = (at, shape) => at.map((v, i) => Math.max(0, Math.min(shape[i] - 1, v)));
 
