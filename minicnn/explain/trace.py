@@ -256,9 +256,9 @@ class Trace:
     def to_html(self, path: str | os.PathLike[str], example: int = 0, **options: Any) -> Any:
         """Write an interactive page of one example, which opens without a network.
 
-        `options`: see `minicnn.explain.page.build` (`class_names`, `photo`, `title`). Where the model
-        tells classes apart, the page's loss is the cross-entropy of the trace's target. Returns the
-        path. Raises `ValueError` for models that do not fit into a page.
+        `options`: see `minicnn.explain.page.build` (`class_names`, `photo`, `title`). The page's
+        loss is the cross-entropy of the trace's target, if the model tells classes apart. Returns
+        the path. Raises `ValueError` for models that do not fit into a page.
         """
         from minicnn.explain import page
 

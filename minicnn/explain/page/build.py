@@ -39,6 +39,8 @@ _LIGHT = LAYERS.keys() - {
     *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax")
 }
 
+_CEILINGS = {"relu6": 6, "sigmoid": 1, "softmax": 1, "tanh": 1}
+
 
 @dataclass
 class _Plan:
@@ -247,9 +249,11 @@ def kind_of(model: Model, output: Array) -> str:
 def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) -> int:
     """The class that the loss is for; without classes, which number of the output is explained."""
     if not kind:
-        if y is None:  # the largest number, but none at ReLU6's ceiling: its gradient is zero
+        if (
+            y is None
+        ):  # the largest number, but none at the activation's ceiling: nothing flows back
             last = model.outputs[0].node.layer
-            ceiling = 6 if last.activation == "relu6" else getattr(last, "max_value", None)
+            ceiling = _CEILINGS.get(last.activation, getattr(last, "max_value", None))
             below = output[0] < (math.inf if ceiling is None else ceiling)
             return int(np.where(below, output[0], -math.inf).argmax())
         shape = output.shape[1:]
