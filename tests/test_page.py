@@ -626,6 +626,22 @@ def test_the_largest_terms_lead_to_the_photo_and_to_the_loss(everything, opened)
     assert "comes from the loss" in tab.locator(".arithmetic").inner_text()
 
 
+def test_the_mouse_drags_the_window(everything, opened):
+    tab = opened(everything[2])
+    open_layer(tab, "conv")
+    tab.evaluate("page.moveTo([0, 0, 1])")
+    box = tab.locator("[data-focus=out]").bounding_box()  # 7 rows, 7 columns
+    at = lambda row, col: [box["x"] + 4 + 37 * (col + 0.5), box["y"] + 4 + 37 * (row + 0.5)]  # noqa: E731
+    tab.mouse.move(*at(1, 1))
+    tab.mouse.down()
+    assert tab.evaluate("page.state.at") == [1, 1, 1]
+    tab.mouse.move(*at(3, 4))
+    assert tab.evaluate("page.state.at") == [3, 4, 1]
+    tab.mouse.up()
+    tab.mouse.move(*at(5, 5))
+    assert tab.evaluate("page.state.at") == [3, 4, 1]
+
+
 def test_play_slides_the_window(everything, opened):
     tab = opened(everything[2])
     open_layer(tab, "conv")
@@ -827,11 +843,21 @@ def test_what_does_not_fit_is_left_out_and_told(tmp_path, opened):
                 assert "left out" in tab.locator(".bench").inner_text()
         tab.evaluate("page.setMode('backward')")
         tab.evaluate("page.overview()")
-        whole = "dense" not in str(notes) and not any("kernels" in note for note in notes)
+        whole = not any("kernels" in note for note in notes)
         assert tab.get_by_label("The class of the loss").is_enabled() == whole
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) > 2
     assert len(told) > 1
+
+
+def test_softmax_of_scores_that_are_left_out(tmp_path, opened):
+    model = Sequential([Input((24, 24, 3)), layers.GlobalAveragePooling2D(), layers.Dense(300)])
+    model.add(layers.Dense(60, activation="softmax", name="probabilities"))
+    tab = opened(build(model, photo((24, 24, 3)) / 255, tmp_path / "page.html", limit=90_000))
+    open_layer(tab, "probabilities")
+    assert "Only 16 kernels" in tab.locator(".notes").inner_text()
+    assert "takes the scores of all classes" in tab.locator(".verdict").inner_text()
+    assert tab.locator(".tick.off, .softmax").count() == 0
 
 
 def test_a_model_that_never_fits_is_refused(tmp_path):

@@ -304,12 +304,15 @@ function createApp(net) {
     for (let step = 0; step <= steps; step++) {
       const outs = new Map([[0, { y: x, z: x }]]);
       for (const n of chain.slice(1)) outs.set(n, await forwardAsync(net.layer(n), net.nodes[n].inputs.map((k) => outs.get(k).y), breathe));
-      const out = outs.get(id), z = out.z ?? out.y, n = z.data.length / z.shape.at(-1), seedGradient = array(z.shape);
-      let value = 0;
-      for (let o = unit; o < z.data.length; o += z.shape.at(-1)) { value += z.data[o] / n; seedGradient.data[o] = 1 / n; }
+      const out = outs.get(id), z = out.z ?? out.y, seedGradient = array(z.shape), cells = [];
+      for (let o = unit; o < z.data.length; o += z.shape.at(-1)) cells.push(o);
+      // The strongest cells pull most (as softmax weighs them), so that the map finds what it is for.
+      const values = cells.map((o) => z.data[o]), n = cells.length, value = Math.max(...values), mean = values.reduce((a, b) => a + b) / n;
+      const spread = Math.sqrt(values.reduce((s, v) => s + (v - mean) ** 2, 0) / n) || 1;
+      cells.forEach((o, k) => { seedGradient.data[o] = Math.exp((values[k] - value) / (2 * spread)); });
       first ??= value;
       if (mine !== work || !canvas.isConnected) return;
-      dream = { id, unit, picture: colourPicture(x, net.range), says: `After ${step} steps its ${n > 1 ? "mean" : "value"} is ${fmt(value)}; with grey noise it was ${fmt(first)}. Computed in this page, by gradient ascent.` };
+      dream = { id, unit, picture: colourPicture(x, net.range), says: `After ${step} steps its ${n > 1 ? "largest value" : "value"} is ${fmt(value)}; with grey noise it was ${fmt(first)}. Computed in this page, by gradient ascent.` };
       canvas.getContext("2d").drawImage(dream.picture, 0, 0);
       status.textContent = dream.says;
       if (step === steps) return say(dream.says);

@@ -4,7 +4,7 @@ import { cellText, colour, exact, fmt, h, inkOn, power, theme, unitFor } from ".
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // A map (or photo) with room for padding around it, marks on it, and a cell that arrow keys move.
-// options: {picture, height, width, pad: [top, bottom, left, right], marks, size, label, onmove}
+// options: {picture, height, width, pad: [top, bottom, left, right], marks, size, label, onmove, at}
 // marks: {row, col, height, width, kind: "cell" | "window" | "tap"}
 export function mapView(options) {
   const canvas = h("canvas.map", { tabindex: options.onmove ? 0 : null, role: options.onmove ? "application" : "img", "aria-label": options.label });
@@ -27,11 +27,13 @@ export function mapView(options) {
   g.strokeRect(-0.5, -0.5, columns * s + 1, rows * s + 1);
   for (const mark of options.marks ?? []) outline(g, (mark.col + left) * s, (mark.row + top) * s, mark.width * s, mark.height * s, mark.kind);
   if (options.onmove) {
-    canvas.addEventListener("pointerdown", (event) => {
+    const move = (event) => {
       const box = canvas.getBoundingClientRect();
-      const row = Math.floor((event.clientY - box.top - edge) / s) - top, col = Math.floor((event.clientX - box.left - edge) / s) - left;
-      options.onmove(clamp(row, options.height), clamp(col, options.width), true);
-    });
+      const row = clamp(Math.floor((event.clientY - box.top - edge) / s) - top, options.height), col = clamp(Math.floor((event.clientX - box.left - edge) / s) - left, options.width);
+      if (event.type === "pointerdown" || row !== options.at[0] || col !== options.at[1]) options.onmove(row, col);
+    };
+    canvas.addEventListener("pointerdown", move);
+    canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && event.buttons === 1 && move(event)); // a finger scrolls
   }
   return canvas;
 }

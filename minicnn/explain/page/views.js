@@ -330,7 +330,7 @@ function side(app, what) {
   let body;
   if (list) body = vectorList(app, what);
   else {
-    body = mapView({ picture: picture(app.net, id, a, channel), height: place_.rows, width: place_.columns, pad, marks, size: px, label, onmove: onmove && ((r, c) => onmove(place_.at(r, c, Math.max(channel, 0)))) });
+    body = mapView({ picture: picture(app.net, id, a, channel), height: place_.rows, width: place_.columns, pad, marks, size: px, label, at: onmove && place_.place(what.at), onmove: onmove && ((r, c) => onmove(place_.at(r, c, Math.max(channel, 0)))) });
     if (onmove) {
       body.dataset.focus = focus;
       body.addEventListener("keydown", (event) => {
