@@ -723,8 +723,13 @@ def test_of_a_concatenation_the_input_behind_the_number_is_shown(everything, ope
         assert tab.locator(".side figcaption").first.inner_text().startswith(f"in: {name}")
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"),
+    [
+        *((1280, 720, "light"), (390, 844, "dark"), (1920, 1080, "dark")),
+        (320, 640, "light"),  # to which a desktop's page shrinks when it is enlarged four times
+    ],
+)
 def test_it_fits_and_everything_has_a_name(everything, opened, width, height, scheme):
     tab = opened(everything[2], width, height, scheme, reduced_motion="reduce")
     for mode, name in (
@@ -797,11 +802,12 @@ def test_text_from_files_stays_text(tmp_path, opened):
         class_names=[evil, "{{script}}"],
         title=evil,
     )
-    tab = opened(path)
+    tab = opened(path, 390, 844)
     for mode in ("forward", "backward"):
         tab.evaluate(f"page.setMode('{mode}')")
         for view in ("page.overview()", "page.openLayer(1)", "page.openLayer(3)"):
             tab.evaluate(view)
+            assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     tab.evaluate("page.overview()")
     assert tab.evaluate("window.hacked") is None
     assert tab.evaluate("document.images.length") == 0

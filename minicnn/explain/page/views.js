@@ -436,7 +436,7 @@ export const placeText = (at) => (at.length === 3 ? `row ${at[0]}, column ${at[1
 function photoOnly(app) {
   const { net, state } = app, x = net.y(0), at = state.at, place_ = layout(x.shape), [r, c] = place_.place(at);
   return [
-    side(app, { caption: "what the model sees", note: shapeText(x.shape), id: 0, a: x, channel: isPhoto(net, 0) ? -1 : at[2], marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo([to[0], to[1], at[2]]), focus: "out", label: `The photo, ${placeText(at)}`, size: Math.max(300, mapSize()) }),
+    side(app, { caption: "what the model sees", note: shapeText(x.shape), id: 0, a: x, channel: isPhoto(net, 0) ? -1 : at[2], marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo([to[0], to[1], at[2]]), focus: "out", label: `The photo, ${placeText(at)}`, size: Math.min(Math.max(300, mapSize()), innerWidth - 40) }),
     h("div.arithmetic", { "data-form": "photo" }, h("h3", {}, `Pixel at ${placeText(at).replace(/, map.*/, "")}`),
       numberGrid(1, x.shape[2], (_, k) => x.data[offsetOf(x.shape, [at[0], at[1], k])], topFor(x), { label: "The pixel" }),
       h("p.note", {}, x.shape[2] === 3 ? "red, green, blue: the numbers that go into the network." : "The numbers that go into the network."),
