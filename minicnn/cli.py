@@ -194,7 +194,14 @@ def _parser() -> argparse.ArgumentParser:
         "--class",
         dest="target",
         metavar="NAME",
-        help="the class that the gradients' loss is for; default: the most likely one",
+        help="the class that the gradients' loss is for; default: the most likely one. Of a model "
+        "that tells no classes apart: a place in its output, as 4,7,0",
+    )
+    explain.add_argument(
+        "--head",
+        metavar="LAYER",
+        help="of a model with several outputs: the layer that gives the one to show; "
+        "default: the first",
     )
     _add_model_options(explain)
     explain.set_defaults(run=_explain)
@@ -694,11 +701,14 @@ def _explain(options: argparse.Namespace) -> int:
         raise ValueError(f"{str(options.model)!r} takes photos of any size: pass --image-size.")
     photo = _read_photo(options.image, size, model, options)
     target = options.target
+    if target is not None and all(part.isdigit() for part in target.split(",")):
+        target = tuple(int(part) for part in target.split(","))
     path = page.build(
         model,
         photo[None],
         options.output,
-        y=int(target) if target is not None and target.isdigit() else target,
+        y=target,
+        output=options.head,
         class_names=options.classes,
         photo=options.image,
         title=f"{options.model.name} looks at {options.image.name}",

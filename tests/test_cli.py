@@ -258,6 +258,19 @@ def test_explain_writes_a_page(photos, trained, tmp_path, capsys):
     assert json.loads(text.split('id="data">')[1].split("</script>")[0])["target"] == 0
 
 
+def test_explain_shows_the_output_and_the_number_that_it_is_told(photos, tmp_path):
+    inputs = layers.Input((8, 8, 3))
+    maps = layers.Conv2D(2, 3, name="maps")(inputs)
+    score = layers.Dense(2, name="score")(layers.Flatten()(maps))
+    Model(inputs, [score, maps]).save(tmp_path / "two.keras")
+    page = tmp_path / "page.html"
+    given = ("explain", tmp_path / "two.keras", photos / "test" / "day" / "0.png", "-o", page)
+    assert run(*given, "--head", "maps", "--class", "4,1,0") == 0
+    facts = json.loads(page.read_text("utf-8").split('id="data">')[1].split("</script>")[0])
+    assert facts["nodes"][facts["output"]]["name"] == "maps"
+    assert facts["target"] == (4 * 6 + 1) * 2
+
+
 def test_explain_with_bad_files(photos, trained, tmp_path, capsys):
     image, model, page = photos / "test" / "day" / "0.png", trained / "model.keras", tmp_path / "p"
     out = ("-o", page)

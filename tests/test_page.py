@@ -270,6 +270,99 @@ def test_the_loss_and_another_class_of_it(everything, opened):
     np.testing.assert_allclose(found, dx, rtol=1e-3, atol=1e-4 * np.abs(dx).max())
 
 
+def picture_to_picture(last):
+    """A model that tells no classes apart: its output is a picture."""
+    model = Sequential(
+        [
+            *(Input((10, 10, 3)), layers.Rescaling(1 / 255)),
+            *(layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization(), last),
+        ]
+    )
+    rng = np.random.default_rng(4)
+    for weight in model.weights:
+        if weight.name in ("kernel", "gamma"):
+            weight.assign(rng.normal(weight.name == "gamma", 0.4, size=weight.shape))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("last", "ceiling"),
+    [
+        (layers.Conv2D(3, 3, strides=2, activation="sigmoid", name="last"), 1),
+        (layers.Conv2D(3, 3, activation="softmax", name="last"), 1),
+        (layers.ReLU(0.5, name="last"), 0.5),
+    ],
+    ids=["sigmoid", "softmax", "relu"],
+)
+def test_without_classes_backward_starts_from_one_number_of_the_output(
+    tmp_path, opened, last, ceiling
+):
+    model, x = picture_to_picture(last), photo((10, 10, 3))
+    y, tape = model.forward(x)
+    tab = opened(build(model, x, tmp_path / "page.html"))
+    assert "does not end in one score per class" in tab.locator(".outcome").inner_text()
+
+    def check(at):
+        dy = np.zeros_like(y)
+        dy[(0, *at)] = 1
+        dx, _ = model.backward(dy, tape)
+        assert tab.evaluate("page.net.loss()") == pytest.approx(float(y[(0, *at)]), rel=1e-5)
+        assert f"L = last[{', '.join(map(str, at))}]" in tab.locator(".outcome").inner_text()
+        found = numbers(tab, "Array.from(page.net.dy(0).data)").reshape(x.shape)
+        np.testing.assert_allclose(found, dx, rtol=1e-3, atol=1e-4 * np.abs(dx).max())
+        assert np.abs(dx).max() > 0
+        for number in range(1, len(model.layers) + 1):
+            tab.evaluate(f"page.openLayer({number})")
+            assert tab.locator(".tick.off").count() == 0
+
+    go_backward(tab)
+    assert (y[0] < ceiling).any()
+    assert (y[0] == ceiling).any() == isinstance(last, layers.ReLU)
+    largest = np.where(y[0] < ceiling, y[0], -1).argmax()
+    check([int(i) for i in np.unravel_index(largest, y.shape[1:])])
+    tab.evaluate("page.overview()")
+    tab.get_by_role("button", name="choose another").click()
+    other = [int(i) for i in np.argwhere((y[0] > 1e-3) & (y[0] < ceiling))[0]]
+    tab.evaluate("(at) => page.moveTo(at)", other)
+    tab.get_by_role("button", name="Go backward from this number").click()
+    wait(tab, "document.querySelector('[data-focus=mode-backward]').ariaPressed === 'true'")
+    tab.evaluate("page.overview()")
+    check(other)
+    page = build(model, x, y=tuple(other))
+    target = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])["target"]
+    assert target == np.ravel_multi_index(other, y.shape[1:])
+    with pytest.raises(ValueError, match=r"its output at rows 0…"):
+        build(model, x, y=(99, 0, 0))
+
+
+def test_features_are_no_scores(tmp_path):
+    model = Sequential([Input((6, 6, 3)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()])
+    facts = re.search(r'id="data">(.*?)</script>', build(model, photo((6, 6, 3))))[1]
+    assert json.loads(facts)["kind"] == ""
+
+
+def test_a_trace_of_another_loss_makes_a_page(tmp_path):
+    labels = layers.Dense(3, activation="sigmoid")  # several of which may be true
+    model = Sequential([Input((6, 6, 1)), layers.Flatten(), labels])
+    trace = model.trace(photo((6, 6, 1)), y=[[0, 1, 1]], loss="binary_crossentropy")
+    assert trace.to_html(tmp_path / "page.html").exists()
+
+
+def test_of_several_outputs_the_reader_chooses_one(tmp_path, opened):
+    inputs = Input((6, 6, 3))
+    x = layers.Conv2D(4, 3, name="conv")(inputs)
+    kind = layers.Dense(3, activation="softmax", name="kind")(layers.Flatten()(x))
+    warm = layers.Dense(1, activation="sigmoid", name="warm")(layers.GlobalMaxPooling2D()(x))
+    model, picture = Model(inputs, [kind, warm]), photo((6, 6, 3)) / 255
+    for output, name, count in ((None, "kind", 3), ("warm", "warm", 2), (1, "warm", 2)):
+        tab = opened(build(model, picture, tmp_path / "page.html", output=output))
+        assert f"(kind, warm) this page shows {name}." in tab.locator(".notes").inner_text()
+        assert tab.locator(".outcome [data-p]").count() == count
+        assert tab.evaluate("page.net.nodes.at(-1).name") == name
+    with pytest.raises(ValueError, match=r"the outputs \['kind', 'warm'\]. Received output='cold'"):
+        build(model, picture, output="cold")
+
+
 # -- the arithmetic in the page, layer by layer ----------------------------------------------------
 
 
@@ -533,6 +626,22 @@ def test_the_largest_terms_lead_to_the_photo_and_to_the_loss(everything, opened)
     assert "comes from the loss" in tab.locator(".arithmetic").inner_text()
 
 
+def test_the_mouse_drags_the_window(everything, opened):
+    tab = opened(everything[2])
+    open_layer(tab, "conv")
+    tab.evaluate("page.moveTo([0, 0, 1])")
+    box = tab.locator("[data-focus=out]").bounding_box()  # 7 rows, 7 columns
+    at = lambda row, col: [box["x"] + 4 + 37 * (col + 0.5), box["y"] + 4 + 37 * (row + 0.5)]  # noqa: E731
+    tab.mouse.move(*at(1, 1))
+    tab.mouse.down()
+    assert tab.evaluate("page.state.at") == [1, 1, 1]
+    tab.mouse.move(*at(3, 4))
+    assert tab.evaluate("page.state.at") == [3, 4, 1]
+    tab.mouse.up()
+    tab.mouse.move(*at(5, 5))
+    assert tab.evaluate("page.state.at") == [3, 4, 1]
+
+
 def test_play_slides_the_window(everything, opened):
     tab = opened(everything[2])
     open_layer(tab, "conv")
@@ -547,11 +656,87 @@ def test_play_slides_the_window(everything, opened):
     assert tab.get_by_role("button", name="Play").is_visible()
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_tabs_grids_and_news_speak_to_a_screen_reader(everything, opened):
+    tab = opened(everything[2])
+    open_layer(tab, "conv")
+    live = tab.locator(".live").element_handle()
+    tab.get_by_role("tab", name="This number").focus()
+    for name in ("Weights", "Where it looks", "What if", "This number"):
+        tab.keyboard.press("ArrowRight")
+        assert tab.get_by_role("tab", name=name).get_attribute("aria-selected") == "true"
+        assert name in tab.evaluate("document.activeElement.textContent")
+        assert tab.get_by_role("tabpanel", name=name).count() == 1
+    patch = tab.get_by_role("table", name=re.compile("^patch of channel")).first
+    assert patch.get_by_role("row").count() == 3
+    assert patch.get_by_role("cell").count() == 9
+    open_layer(tab, "scores")
+    tab.get_by_role("button", name="feature 3", exact=True).focus()
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("page.state.term") == 3
+    wait(tab, "document.querySelector('.live').textContent.includes('scores')")
+    assert live.is_visible()  # the same element, not a copy: else nothing is read out
+
+
+def test_a_long_network_stays_beside_the_classes(tmp_path, opened):
+    parts = [layers.ReLU(name=f"part_{n}") for n in range(14)]
+    model = Sequential([Input((6, 6, 3)), *parts, layers.Flatten(), layers.Dense(3)])
+    tab = opened(build(model, photo((6, 6, 3)), tmp_path / "page.html"))
+    box, panel = (tab.locator(name).bounding_box() for name in (".scroller", ".outcome"))
+    assert box["x"] + box["width"] <= panel["x"]
+    assert tab.evaluate("document.querySelector('.scroller').scrollWidth") > 1500
+
+
+def test_edges_keep_clear_of_cards(everything, opened):
+    crossed = opened(everything[2]).evaluate(
+        """() => {
+            const boxes = [...document.querySelectorAll('.thumbs canvas')]
+                .map((e) => e.getBoundingClientRect());
+            const [origin] = document.querySelector('.edges').getClientRects();
+            return [...document.querySelectorAll('.edge')].flatMap((path) => {
+                const n = path.getTotalLength(), out = [];
+                for (let s = 0; s < n; s += 3) {
+                    const p = path.getPointAtLength(s), x = p.x + origin.x, y = p.y + origin.y;
+                    if (boxes.some((b) => x > b.left + 3 && x < b.right - 3
+                        && y > b.top && y < b.bottom)) out.push([x, y]);
+                }
+                return out.slice(0, 1);
+            });
+        }"""
+    )
+    assert crossed == []
+
+
+def test_another_stride_keeps_the_place(tmp_path, opened):
+    tab = opened(build(small_cnn(), photo((12, 12, 3)), tmp_path / "page.html"))
+    open_layer(tab, "first")
+    tab.get_by_role("tab", name="What if").click()
+    tab.evaluate("page.moveTo([4, 10, 1])")
+    changed(tab, lambda: tab.get_by_label("Stride").select_option("2"))
+    assert tab.evaluate("page.state.at") == [2, 5, 1]
+
+
+def test_of_a_concatenation_the_input_behind_the_number_is_shown(everything, opened):
+    tab = opened(everything[2])
+    open_layer(tab, "concat")
+    for channel, name in ((2, "add"), (9, "relu")):
+        tab.evaluate(f"page.chooseMap({channel})")
+        assert tab.locator(".side figcaption").first.inner_text().startswith(f"in: {name}")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"),
+    [
+        *((1280, 720, "light"), (390, 844, "dark"), (1920, 1080, "dark")),
+        (320, 640, "light"),  # to which a desktop's page shrinks when it is enlarged four times
+    ],
+)
 def test_it_fits_and_everything_has_a_name(everything, opened, width, height, scheme):
     tab = opened(everything[2], width, height, scheme, reduced_motion="reduce")
-    for name in ("conv", "bn", "scores", "softmax"):
+    for mode, name in (
+        *(("forward", name) for name in ("conv", "bn", "scores", "softmax")),
+        *(("backward", name) for name in ("conv", "scores")),
+    ):
+        tab.evaluate(f"page.setMode('{mode}')")
         for show in ("page.overview()", f"page.openLayer({_id(tab, name)})"):
             for choice in ("number", "weights", "places", "whatif"):
                 tab.evaluate(show)
@@ -564,6 +749,11 @@ def test_it_fits_and_everything_has_a_name(everything, opened, width, height, sc
                           || e.closest('label'))).map((e) => e.outerHTML)"""
                 )
                 assert nameless == []
+                cut = tab.evaluate(
+                    """[...document.querySelectorAll('.number')]
+                        .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.textContent)"""
+                )
+                assert cut == []
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (max(int(c) for c in re.findall(r"\d+", ground)) < 60) == (scheme == "dark")
     tab.get_by_role("button", name="Switch to").click()
@@ -612,11 +802,12 @@ def test_text_from_files_stays_text(tmp_path, opened):
         class_names=[evil, "{{script}}"],
         title=evil,
     )
-    tab = opened(path)
+    tab = opened(path, 390, 844)
     for mode in ("forward", "backward"):
         tab.evaluate(f"page.setMode('{mode}')")
         for view in ("page.overview()", "page.openLayer(1)", "page.openLayer(3)"):
             tab.evaluate(view)
+            assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     tab.evaluate("page.overview()")
     assert tab.evaluate("window.hacked") is None
     assert tab.evaluate("document.images.length") == 0
@@ -658,9 +849,21 @@ def test_what_does_not_fit_is_left_out_and_told(tmp_path, opened):
                 assert "left out" in tab.locator(".bench").inner_text()
         tab.evaluate("page.setMode('backward')")
         tab.evaluate("page.overview()")
+        whole = not any("kernels" in note for note in notes)
+        assert tab.get_by_label("The class of the loss").is_enabled() == whole
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) > 2
     assert len(told) > 1
+
+
+def test_softmax_of_scores_that_are_left_out(tmp_path, opened):
+    model = Sequential([Input((24, 24, 3)), layers.GlobalAveragePooling2D(), layers.Dense(300)])
+    model.add(layers.Dense(60, activation="softmax", name="probabilities"))
+    tab = opened(build(model, photo((24, 24, 3)) / 255, tmp_path / "page.html", limit=90_000))
+    open_layer(tab, "probabilities")
+    assert "Only 16 kernels" in tab.locator(".notes").inner_text()
+    assert "takes the scores of all classes" in tab.locator(".verdict").inner_text()
+    assert tab.locator(".tick.off, .softmax").count() == 0
 
 
 def test_a_model_that_never_fits_is_refused(tmp_path):
@@ -791,4 +994,4 @@ def test_the_scripts_are_one_module_that_imports_nothing():
     from minicnn.explain.page.build import script
 
     assert not re.search(r"^\s*(import|export)\b", script(), re.MULTILINE)
-    assert page_room.__all__ == ["build"]
+    assert page_room.__all__ == ["build", "kind_of"]

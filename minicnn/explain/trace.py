@@ -255,15 +255,16 @@ class Trace:
     def to_html(self, path: str | os.PathLike[str], example: int = 0, **options: Any) -> Any:
         """Write an interactive page of one example, which opens without a network.
 
-        `options`: see `minicnn.explain.page.build` (`class_names`, `photo`, `title`). Returns the
-        path. Raises `ValueError` for models that do not fit into a page.
+        `options`: see `minicnn.explain.page.build` (`class_names`, `photo`, `title`). The page's
+        loss is the cross-entropy of the trace's target, if the model tells classes apart. Returns
+        the path. Raises `ValueError` for models that do not fit into a page.
         """
         from minicnn.explain import page
 
         if isinstance(self.x, list):
             raise ValueError(f"{self.model.label} has several inputs; a page shows one picture.")
         spot = find_spot(self.model.label, self.x, (0,) * (self.x.ndim - 1), example)
-        if self.found is not None:
+        if self.found is not None and page.kind_of(self.model, self.y):
             options.setdefault("y", self.found.targets[spot.example])
         return page.build(self.model, self.x[spot.example, None], path, **options)
 

@@ -4,6 +4,6 @@
 (`engine.js`) and its looks, inlined at build.
 """
 
-from minicnn.explain.page.build import build
+from minicnn.explain.page.build import build, kind_of
 
-__all__ = ["build"]
+__all__ = ["build", "kind_of"]

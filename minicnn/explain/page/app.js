@@ -3,7 +3,7 @@ import { array, backward, backwardAsync, forward, forwardAsync, size } from "./e
 import { breathe, inflate, Net } from "./net.js";
 import { explain, explainInput, explainWeight, offsetOf, unravel } from "./explain.js";
 import { colourPicture, count, fmt, h, theme } from "./draw.js";
-import { bench, clampAt, layerView, layout, overview, placeText } from "./views.js";
+import { bench, clampAt, layerView, layout, overview, placeText, sameSpot } from "./views.js";
 
 const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds a cell, by speed
 
@@ -14,6 +14,7 @@ function createApp(net) {
     tab: "number", term: null, weight: null, pixel: null, more: 3, playing: false, speed: 3, open: new Set(), busy: "",
   };
   let timer = 0, said = 0, work = 0, dream = null;
+  document.body.append(live); // never redrawn: screen readers follow an element, not its copies
   const app = { net, state };
   const backward_ = () => state.mode === "backward";
 
@@ -30,7 +31,7 @@ function createApp(net) {
   }
 
   function render() {
-    keepingFocus(() => root.replaceChildren(header(), live, h("main", { id: "main" }, state.view === "overview" ? overview(app) : layerView(app)), footer()));
+    keepingFocus(() => root.replaceChildren(header(), h("main", { id: "main" }, state.view === "overview" ? overview(app) : layerView(app)), footer()));
   }
 
   function renderBench() {
@@ -49,7 +50,7 @@ function createApp(net) {
       h("div.title", {}, h("h1", {}, net.title), h("p", {}, `${net.nodes.length - 1} layers · ${count(weights)} weights · ${count(macs)} multiply-adds`)),
       h("div.switch", { role: "group", "aria-label": "Direction" }, mode("forward", "Forward →"), mode("backward", "← Backward")),
       net.changed ? h("button.badge", { onclick: () => app.resetChanges(), "data-focus": "badge", title: "Back to the real network" }, "What-if is on · reset") : null,
-      state.busy ? h("span.busy", { role: "status" }, state.busy) : null,
+      state.busy ? h("span.busy", {}, state.busy) : null,
       h("span.grow"),
       h("button.quiet", { "data-focus": "theme", "aria-label": `Switch to ${theme() === "dark" ? "light" : "dark"} colours`, onclick: () => { document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark"; render(); } }, h("span", { "aria-hidden": "true" }, theme() === "dark" ? "☀" : "☾"), h("span.word", {}, theme() === "dark" ? " Light" : " Dark")),
       h("button.quiet", { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help() }, "?", h("span.word", {}, " Help")));
@@ -75,6 +76,8 @@ function createApp(net) {
     clearTimeout(said);
     said = setTimeout(() => { live.textContent = text; }, state.playing ? 900 : 150);
   }
+
+  const announceLater = (text) => setTimeout(() => { state.busy = text; say(text); render(); }, 250);
 
   // -- going around ------------------------------------------------------------------------------------
 
@@ -204,36 +207,37 @@ function createApp(net) {
     if (mode === "backward" && state.view === "layer" && state.node === 0) state.node = net.nodes[0].consumers[0];
     if (state.view === "layer") settle();
     render();
-    say(mode === "backward" ? "Backward: gradients of the loss" : "Forward");
+    say(mode === "backward" ? `Backward: gradients of ${net.goal}` : "Forward");
   };
 
   // Gradients that the page must compute come layer by layer, so that it stays alive.
   async function gradients() {
-    const mine = ++work, slow = setTimeout(() => { state.busy = "Computing gradients …"; render(); }, 250);
+    const mine = ++work, slow = announceLater("Computing gradients …");
     await net.prepareBackward(() => mine === work);
     clearTimeout(slow);
     if (mine === work) state.busy = "";
     return mine === work;
   }
 
-  app.setTarget = async (k) => {
+  app.setTarget = async (k, mode = state.mode) => {
     net.target = k;
     net.forget();
     if (!(await gradients())) return;
+    if (mode !== state.mode) await app.setMode(mode);
     render();
-    say(`loss of ${net.className(k)}: ${fmt(net.loss())}`);
+    say(`${net.kind ? `loss of ${net.className(k)}` : "the chosen number"}: ${fmt(net.loss())}`);
   };
 
   // -- what if ---------------------------------------------------------------------------------------------
 
   async function recompute() {
-    const mine = ++work, slow = setTimeout(() => { state.busy = "Computing …"; render(); }, 250);
+    const mine = ++work, slow = announceLater("Computing …"), out = net.shape(state.node), into = net.shape(source() ?? 0);
     await net.recompute(() => mine === work);
     clearTimeout(slow);
     if (mine !== work) return;
     state.busy = "";
-    const y = net.y(state.node);
-    if (y && state.at) state.at = clampAt(y.shape.map((_, i) => state.at[i] ?? 0), y.shape);
+    if (state.at) state.at = sameSpot(state.at, out, net.shape(state.node));
+    if (state.inAt) state.inAt = sameSpot(state.inAt, into, net.shape(source() ?? 0));
     if (backward_()) await gradients();
     render();
     root.dataset.computed = String(Number(root.dataset.computed ?? 0) + 1);
@@ -300,15 +304,18 @@ function createApp(net) {
     for (let step = 0; step <= steps; step++) {
       const outs = new Map([[0, { y: x, z: x }]]);
       for (const n of chain.slice(1)) outs.set(n, await forwardAsync(net.layer(n), net.nodes[n].inputs.map((k) => outs.get(k).y), breathe));
-      const out = outs.get(id), z = out.z ?? out.y, n = z.data.length / z.shape.at(-1), seedGradient = array(z.shape);
-      let value = 0;
-      for (let o = unit; o < z.data.length; o += z.shape.at(-1)) { value += z.data[o] / n; seedGradient.data[o] = 1 / n; }
+      const out = outs.get(id), z = out.z ?? out.y, seedGradient = array(z.shape), cells = [];
+      for (let o = unit; o < z.data.length; o += z.shape.at(-1)) cells.push(o);
+      // The strongest cells pull most (as softmax weighs them), so that the map finds what it is for.
+      const values = cells.map((o) => z.data[o]), n = cells.length, value = Math.max(...values), mean = values.reduce((a, b) => a + b) / n;
+      const spread = Math.sqrt(values.reduce((s, v) => s + (v - mean) ** 2, 0) / n) || 1;
+      cells.forEach((o, k) => { seedGradient.data[o] = Math.exp((values[k] - value) / (2 * spread)); });
       first ??= value;
       if (mine !== work || !canvas.isConnected) return;
-      dream = { id, unit, picture: colourPicture(x, net.range), says: `After ${step} steps its ${n > 1 ? "mean" : "value"} is ${fmt(value)}; with grey noise it was ${fmt(first)}. Computed in this page, by gradient ascent.` };
+      dream = { id, unit, picture: colourPicture(x, net.range), says: `After ${step} steps its ${n > 1 ? "largest value" : "value"} is ${fmt(value)}; with grey noise it was ${fmt(first)}. Computed in this page, by gradient ascent.` };
       canvas.getContext("2d").drawImage(dream.picture, 0, 0);
       status.textContent = dream.says;
-      if (step === steps) break;
+      if (step === steps) return say(dream.says);
       const got = new Map([[id, seedGradient]]);
       for (const k of [...chain].reverse()) {
         if (k === 0 || !got.has(k)) continue;

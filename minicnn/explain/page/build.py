@@ -24,7 +24,8 @@ import numpy as np
 
 from minicnn import functional
 from minicnn.atomic import replacing
-from minicnn.layers import LAYERS
+from minicnn.explain.arithmetic import check_place
+from minicnn.layers import LAYERS, Dense
 from minicnn.layers.base import Array, Layer, Node
 from minicnn.model import Model, Tape
 
@@ -37,6 +38,8 @@ _SCRIPTS = ("engine", "net", "explain", "draw", "cells", "views", "app")
 _LIGHT = LAYERS.keys() - {
     *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax")
 }
+
+_CEILINGS = {"relu6": 6, "sigmoid": 1, "softmax": 1, "tanh": 1}
 
 
 @dataclass
@@ -109,6 +112,7 @@ def build(
     path: str | os.PathLike[str] | None = None,
     *,
     y: Any = None,
+    output: int | str | None = None,
     class_names: Sequence[str] | None = None,
     photo: Any = None,
     title: str | None = None,
@@ -117,10 +121,13 @@ def build(
     """The page of `model` looking at `x`: as text, or written to `path`, which is returned.
 
     Args:
-        model: a `Sequential` or `Model` with one picture as its input and one output.
+        model: a `Sequential` or `Model` with one picture as its input.
         x: (1, height, width, channels), or without the batch; of several examples the first.
-        y: the class that the loss is for: a number, a class name or a one-hot row. Without it the
-            class that the model finds most likely.
+        y: where backward starts. The class that the loss is for: a number, a class name or a
+            one-hot row; without it the most likely one. Of a model that does not tell classes
+            apart, the place of a number in its output; without it the largest number.
+        output: of a model with several outputs the one to show, by its number or its layer's name;
+            without it the first.
         class_names: one for each class; the model's own (`model.metadata`) without them.
         photo: a path or `PIL` image to show larger beside what the model sees.
         title: of the page; the model's name without it.
@@ -132,7 +139,9 @@ def build(
     """
     x = _one_picture(model, x)
     _check_finite(model, x)
-    output, tape = model.forward(x)
+    names = list(class_names or model.metadata.get("class_names") or [])
+    model, notes = _one_output(model, output)
+    scores, tape = model.forward(x)
     uses, places = _uses(model, tape, x)
     for use in uses:
         if not np.isfinite(use.y).all():
@@ -140,11 +149,9 @@ def build(
                 f"{use.layer.label} gives NaN or infinity for this picture, so no number behind it "
                 "has an explanation: check the range of the pixels and the weights."
             )
-    names = list(class_names or model.metadata.get("class_names") or [])
-    kind = _kind(model, output)
-    target, predicted = _target(kind, output, y, names)
-    if kind:
-        _backward(model, tape, places, uses, kind, output, target)
+    kind = kind_of(model, scores)
+    target = _target(model, kind, scores, y, names)
+    _backward(model, tape, places, uses, kind, scores, target)
     last = places[id(tape)][id(model.outputs[0])]
     facts: dict[str, Any] = {
         "title": title or model.name,
@@ -152,8 +159,6 @@ def build(
         "classes": names,
         "kind": kind,
         "target": target,
-        "given": y is not None,
-        "predicted": predicted,
         "output": last,
         "photo": None if photo is None else _data_uri(photo),
         "range": _pixel_range(x),
@@ -163,8 +168,7 @@ def build(
         arrays = _Arrays(limit)
         described = _describe(uses, plan, arrays)
         if arrays.fits:
-            facts |= {"nodes": described, "arrays": arrays.table, "notes": list(plan.says)}
-            facts["fast"] = cost <= _FAST and plan.filters is None
+            facts |= {"nodes": described, "arrays": arrays.table, "notes": [*notes, *plan.says]}
             page = _page(facts, arrays.text())
             break
     else:
@@ -194,11 +198,8 @@ def _one_picture(model: Any, x: Any) -> Array:
     x = x[None] if x.ndim == 3 else x[:1]
     if not model.built:
         model.build(x.shape)
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
-            f"{model.label} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: a "
-            "page shows models with one of each."
-        )
+    if len(model.inputs) != 1:
+        raise ValueError(f"{model.label} has {len(model.inputs)} inputs; a page shows one picture.")
     if len(model.inputs[0].shape) != 4 or x.ndim != 4 or not x.size:
         raise ValueError(
             f"A page shows models that look at pictures, (batch, height, width, channels). "
@@ -218,7 +219,19 @@ def _check_finite(model: Model, x: Array) -> None:
             )
 
 
-def _kind(model: Model, output: Array) -> str:
+def _one_output(model: Model, output: int | str | None) -> tuple[Model, list[str]]:
+    """The model as far as it leads to one of its outputs, and what the page says of the others."""
+    names = [tensor.node.layer.name for tensor in model.outputs]
+    number = names.index(output) if output in names else output or 0
+    if not isinstance(number, int) or not 0 <= number < len(names):
+        raise ValueError(f"{model.label} has the outputs {names}. Received output={output!r}.")
+    if len(names) == 1:
+        return model, []
+    says = f"Of the model's outputs ({', '.join(names)}) this page shows {names[number]}."
+    return Model(model.inputs, model.outputs[number], name=model.name), [says]
+
+
+def kind_of(model: Model, output: Array) -> str:
     """How the output tells classes apart: "softmax", "sigmoid", "logits", or "" for not at all."""
     if output.ndim != 2:
         return ""
@@ -226,37 +239,42 @@ def _kind(model: Model, output: Array) -> str:
         return "sigmoid" if model.ends_in("sigmoid") else ""
     if model.ends_in("softmax"):
         return "softmax"
-    return "logits" if model.ends_in("linear") or not _squashed(model) else ""
+    last = model.outputs[0].node.layer
+    while isinstance(last, Model):
+        last = last.outputs[0].node.layer
+    # Pooled or flattened features are no scores.
+    return "logits" if isinstance(last, Dense) and last.activation == "linear" else ""
 
 
-def _squashed(model: Model) -> bool:
-    return any(model.ends_in(name) for name in ("sigmoid", "tanh", "relu", "relu6"))
-
-
-def _target(kind: str, output: Array, y: Any, names: list[str]) -> tuple[int | None, int | None]:
-    """The class that the loss is for, and the one that the model finds most likely."""
+def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) -> int:
+    """The class that the loss is for; without classes, which number of the output is explained."""
     if not kind:
-        if y is not None:
-            raise ValueError("The model does not end in one score per class, so y has no use.")
-        return None, None
+        if (
+            y is None
+        ):  # the largest number, but none at the activation's ceiling: nothing flows back
+            last = model.outputs[0].node.layer
+            ceiling = _CEILINGS.get(last.activation, getattr(last, "max_value", None))
+            below = output[0] < (math.inf if ceiling is None else ceiling)
+            return int(np.where(below, output[0], -math.inf).argmax())
+        shape = output.shape[1:]
+        return int(np.ravel_multi_index(check_place(model.label, shape, y, "output"), shape))
     classes = 2 if kind == "sigmoid" else output.shape[1]
     if names and len(names) != classes:
         raise ValueError(
             f"The model tells {classes} classes apart. Received {len(names)} class names."
         )
-    predicted = int(output[0, 0] > 0.5) if kind == "sigmoid" else int(output[0].argmax())
     if y is None:
-        return predicted, predicted
+        return int(output[0, 0] > 0.5) if kind == "sigmoid" else int(output[0].argmax())
     if isinstance(y, str):
         if y not in names:
             raise ValueError(f"There is no class {y!r}. There is {', '.join(names) or 'no name'}.")
-        return names.index(y), predicted
+        return names.index(y)
     row = np.asarray(y)
     row = row[0] if row.ndim and (row.ndim == 2 or len(row) != classes) else row
     wanted = int(row.argmax()) if row.ndim == 1 and row.size > 1 else int(row.reshape(-1)[0])
     if not 0 <= wanted < classes:
         raise ValueError(f"y is a class from 0 to {classes - 1}. Received {wanted}.")
-    return wanted, predicted
+    return wanted
 
 
 # ---------------------------------------------------------------------------------------------
@@ -306,12 +324,17 @@ def _backward(
     uses: list[_Use],
     kind: str,
     output: Array,
-    target: int | None,
+    target: int,
 ) -> None:
-    """d cross-entropy / d each output and weight, into `uses`."""
+    """d L / d each output and weight, into `uses`: L is the cross-entropy, or the one number."""
     wanted = np.zeros_like(output)
-    wanted[0, 0 if kind == "sigmoid" else target] = target if kind == "sigmoid" else 1
-    if kind == "logits":
+    if kind == "sigmoid":
+        wanted[0, 0] = target
+    else:
+        wanted[0].flat[target] = 1
+    if not kind:
+        start, exact = wanted, False
+    elif kind == "logits":
         start, exact = functional.softmax(output) - wanted, False
     else:  # p - t, at what went into the softmax or sigmoid
         start, exact = output - wanted, True

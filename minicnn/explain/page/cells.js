@@ -4,7 +4,7 @@ import { cellText, colour, exact, fmt, h, inkOn, power, theme, unitFor } from ".
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // A map (or photo) with room for padding around it, marks on it, and a cell that arrow keys move.
-// options: {picture, height, width, pad: [top, bottom, left, right], marks, size, label, onmove}
+// options: {picture, height, width, pad: [top, bottom, left, right], marks, size, label, onmove, at}
 // marks: {row, col, height, width, kind: "cell" | "window" | "tap"}
 export function mapView(options) {
   const canvas = h("canvas.map", { tabindex: options.onmove ? 0 : null, role: options.onmove ? "application" : "img", "aria-label": options.label });
@@ -27,11 +27,13 @@ export function mapView(options) {
   g.strokeRect(-0.5, -0.5, columns * s + 1, rows * s + 1);
   for (const mark of options.marks ?? []) outline(g, (mark.col + left) * s, (mark.row + top) * s, mark.width * s, mark.height * s, mark.kind);
   if (options.onmove) {
-    canvas.addEventListener("pointerdown", (event) => {
+    const move = (event) => {
       const box = canvas.getBoundingClientRect();
-      const row = Math.floor((event.clientY - box.top - edge) / s) - top, col = Math.floor((event.clientX - box.left - edge) / s) - left;
-      options.onmove(clamp(row, options.height), clamp(col, options.width), true);
-    });
+      const row = clamp(Math.floor((event.clientY - box.top - edge) / s) - top, options.height), col = clamp(Math.floor((event.clientX - box.left - edge) / s) - left, options.width);
+      if (event.type === "pointerdown" || row !== options.at[0] || col !== options.at[1]) options.onmove(row, col);
+    };
+    canvas.addEventListener("pointerdown", move);
+    canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && event.buttons === 1 && move(event)); // a finger scrolls
   }
   return canvas;
 }
@@ -78,15 +80,17 @@ function outline(g, x, y, width, height, kind) {
 export function numberGrid(rows, columns, get, top, options = {}) {
   const [unit] = unitFor(top);
   const grid = h("div.numbers", {
-    style: { gridTemplateColumns: `repeat(${columns}, var(--cell))` }, role: "img", "aria-label": options.label,
+    style: { gridTemplateColumns: `repeat(${columns}, var(--cell))` }, role: "table", "aria-label": options.label,
     ...(rows * columns > 30 ? { class: "numbers small" } : {}),
   });
   for (let i = 0; i < rows; i++) {
+    const line = h("div.row", { role: "row" });
+    grid.append(line);
     for (let j = 0; j < columns; j++) {
       const found = get(i, j), cell = typeof found === "number" ? { value: found } : found;
       const classes = `number${cell.padded ? " padded" : ""}${cell.mark ? ` ${cell.mark}` : ""}`;
-      grid.append(h("span", {
-        class: classes, title: cell.title ?? (cell.padded ? "outside the picture: padding" : exact(cell.value)),
+      line.append(h("span", {
+        class: classes, role: "cell", title: cell.title ?? (cell.padded ? "outside the picture: padding" : exact(cell.value)),
         style: cell.padded ? {} : { background: colour(cell.value, top), color: inkOn(cell.value, top) },
         onclick: cell.onclick,
       }, cell.padded ? (cell.text ?? "0") : cellText(cell.value, unit)));
@@ -110,14 +114,14 @@ export function termTable(terms, options = {}) {
   const shown = sorted.slice(0, options.limit ?? 12), rest = sorted.slice(shown.length);
   const top = Math.abs(sorted[0]?.product ?? 1);
   const [a, b] = options.heads ?? ["input", "weight"];
-  const row = (name, x, w, product, extra = {}) => h("tr", extra, h("th", { scope: "row" }, name),
+  const row = (name, x, w, product, extra = {}, pick = null) => h("tr", extra, h("th", { scope: "row" }, pick ? h("button.pick", { onclick: pick, "data-focus": `pick-${name}` }, name) : name),
     h("td", { title: x === null ? null : exact(x) }, x === null ? "" : fmt(x)), h("td.times", {}, w === null ? "" : "×"),
     h("td", { title: w === null ? null : exact(w) }, w === null ? "" : fmt(w)), h("td.times", {}, "="),
     h("td.strong", { title: exact(product) }, fmt(product)), h("td.bar-cell", {}, bar(product, top)));
   return h("table.terms", {},
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, options.what ?? ""), h("th", { scope: "col" }, a), h("th"), h("th", { scope: "col" }, b), h("th"), h("th", { scope: "col" }, "product"), h("th"))),
     h("tbody", {}, shown.map((t) => row(options.name ? options.name(t) : t.label, t.input, t.weight ?? t.dz, t.product,
-      options.onpick ? { class: "pickable", onclick: () => options.onpick(t) } : {})),
+      options.onpick ? { class: "pickable", onclick: () => options.onpick(t) } : {}, options.onpick && ((event) => { event.stopPropagation(); options.onpick(t); }))),
     rest.length ? row(`${rest.length} others`, null, null, rest.reduce((s, t) => s + t.product, 0), { class: "rest" }) : null));
 }
 

@@ -40,7 +40,7 @@ export function inkOn(v, top) {
   if (Number.isNaN(v)) return "inherit";
   const k = 3 * step(v, top), t = colours();
   const light = [0, 1, 2].map((c) => (t[k + c] / 255) ** 2.2);
-  return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2] > 0.2 ? "#14171c" : "#fff";
+  return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2] > 0.18 ? "#000" : "#fff";
 }
 
 // The same for the small cells of a grid: v / unit in at most six signs.

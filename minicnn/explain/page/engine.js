@@ -558,7 +558,7 @@ export function hidden(layer, x) {
   return rounded(z);
 }
 
-// -- the loss: cross-entropy ---------------------------------------------------------------------------
+// -- where backward starts: L is the cross-entropy or, without classes, one number of the output ---------------------------------------------------------------------------
 
 // Probabilities of the classes, given the output. kind: "logits", "softmax", "sigmoid".
 export function probabilities(kind, y) {
@@ -572,8 +572,9 @@ export function lossAtLogits(kind, p, target) {
   return Float64Array.from(p, (v, k) => v - (k === target ? 1 : 0));
 }
 
-// d loss / d y, y being the output as the model gives it.
+// dL/dy, y being the output as the model gives it.
 export function lossAtOutput(kind, y, target) {
+  if (!kind) return array(y.shape, Float64Array.from(y.data, (_, k) => (k === target ? 1 : 0)));
   const p = probabilities(kind, y);
   if (kind === "logits") return array(y.shape, lossAtLogits(kind, p, target));
   if (kind === "sigmoid") {

@@ -7,7 +7,7 @@
 //   steps     lines {text, value}, one after the other
 //   softmax   lines of all classes
 //   copy      where the number came from, unchanged
-import { SCALAR, activationOf, hidden, layerWindow, lossAtLogits, normalization, paddingOf, place, placeBack, probabilities, reluOf } from "./engine.js";
+import { SCALAR, activationOf, hidden, layerWindow, normalization, paddingOf, place, placeBack, reluOf } from "./engine.js";
 
 const sumOf = (list, key = "product") => list.reduce((sum, t) => sum + t[key], 0);
 const offset = (shape, at) => at.reduce((o, v, i) => o * shape[i] + v, 0);
@@ -70,7 +70,7 @@ export function explain(net, id, at) {
   const found = explainLayer(layer, node, xs, x, at, last, y);
   if (found.activation === "softmax") {
     const scores = allScores(layer, x, at);
-    Object.assign(found, { scores, value: softmaxOf(scores)[last], softmax: softmaxLines(scores) });
+    if (!scores.some(Number.isNaN)) Object.assign(found, { scores, value: softmaxOf(scores)[last], softmax: softmaxLines(scores) });
   }
   return { node, at, real, ...found };
 }
@@ -367,7 +367,7 @@ function inputLayer(net, layer, node, xs, x, at, which, dz, dy, y) {
       const o = offset(x.shape, at), name = activationOf(layer);
       if (node.type !== "ReLU" && name === "softmax") {
         const v = y.data[o];
-        if (node.id === net.output) {
+        if (node.id === net.output && net.kind === "softmax") {
           const t = net.target === k ? 1 : 0;
           return { form: "steps", total: v - t, lines: [["p", "the probability", v], [`− ${t}`, t ? "this is the class of the loss" : "another class is that of the loss", v - t]] };
         }
@@ -456,10 +456,3 @@ export function explainWeight(net, id, name, at) {
   return { node, name, at, terms, total, real: stored ? stored[offset(shape, at)] : NaN };
 }
 
-// The loss itself.
-export function explainLoss(net) {
-  const y = net.y(net.output);
-  if (!net.kind || !y) return null;
-  const p = probabilities(net.kind, y);
-  return { p, loss: net.loss(p), gradient: lossAtLogits(net.kind, p, net.target) };
-}

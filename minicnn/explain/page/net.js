@@ -77,6 +77,11 @@ export class Net {
     return partial ? `Most kernels of ${node.name} are left out of this page.` : "";
   }
 
+  // Whether the page can compute all layers.
+  get whole() {
+    return !this.nodes.some(({ id }) => this.obstacle(id));
+  }
+
   // -- values ---------------------------------------------------------------------------------------
 
   reset() {
@@ -185,7 +190,19 @@ export class Net {
     return this.classes[k] ?? `class ${k}`;
   }
 
+  // A unit of a layer: one of several scores is a class's.
+  unitName(id, k) {
+    return id === this.output && ["softmax", "logits"].includes(this.kind) ? this.className(k) : `unit ${k}`;
+  }
+
+  // L in words: what backward is about.
+  get goal() {
+    return this.kind ? "the loss" : "the chosen number";
+  }
+
+  // L: the loss or, of a model that tells no classes apart, one number of its output.
   loss(p = this.probabilities()) {
+    if (!this.kind) return this.y(this.output)?.data[this.target] ?? null;
     return p ? -Math.log(Math.max(p[this.target], 1e-7)) : null;
   }
 
@@ -203,7 +220,6 @@ export class Net {
   }
 
   findGradient(id) {
-    if (!this.kind) return null;
     const stored = this.asStored ? this.storedGradient(id) : null;
     if (stored) return stored;
     if (id === this.output) {
@@ -226,7 +242,7 @@ export class Net {
   // d loss / d z of a layer, before its activation.
   dz(id) {
     const y = this.y(id);
-    if (id === this.output && this.kind && this.kind !== "logits" && y) {
+    if (id === this.output && ["softmax", "sigmoid"].includes(this.kind) && y) {
       return array(y.shape, lossAtLogits(this.kind, probabilities(this.kind, y), this.target));
     }
     const dy = this.dy(id);

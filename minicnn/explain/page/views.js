@@ -1,6 +1,6 @@
 // The two views, the whole network and one layer, and what stands in the layer's middle.
 import { activationOf, layerWindow, paddingOf, place, size } from "./engine.js";
-import { explain, explainInput, explainLoss, explainWeight, largestTerm, missing, offsetOf, softmaxLines, unravel } from "./explain.js";
+import { explain, explainInput, explainWeight, largestTerm, missing, offsetOf, softmaxLines, unravel } from "./explain.js";
 import { colourPicture, count, exact, fmt, h, legend, mapPicture, percent, shapeText, topOf, unitFor, vectorPicture, vectorShape } from "./draw.js";
 import { bar, curve, mapView, numberGrid, sumLine, termTable, verdict } from "./cells.js";
 
@@ -57,7 +57,7 @@ function lazyPicture(make, attributes = {}) {
 // What is shown of a layer: its outputs, or their gradients.
 const shown = (app, id) => (app.state.mode === "backward" ? app.net.dy(id) : app.net.y(id));
 
-const isPhoto = (net, id) => id === 0 && net.nodes[0].shape[2] === 3;
+const isPhoto = (net, id) => id === 0 && [1, 3].includes(net.nodes[0].shape[2]);
 
 // -- the whole network ---------------------------------------------------------------------------------------
 
@@ -99,44 +99,50 @@ export function overview(app) {
   const wide = fits ? Math.floor(Math.min(104, room / columns - gap)) : narrow ? 56 : 64, thumb = wide, stepX = wide + gap;
   const many = narrow ? (lanes > 1 ? 2 : 4) : Math.max(2, Math.min(8, Math.floor((tall / lanes - 76) / (thumb + 4))));
   const laneY = many * (thumb + 4) + 74;
-  const width = columns * stepX, skips = items.some((i) => i.sources.some((k) => items[k].lane === i.lane && i.column - items[k].column > 1));
-  const height = lanes * laneY + (skips ? 34 : 8);
-  const svg = h("svg.edges", { width, height, "aria-hidden": "true" });
-  const stage = h("div.network", { style: { width: `${width}px`, height: `${height}px` } }, svg);
   const middle = (lane) => lane * laneY + 44 + (many * (thumb + 4)) / 2;
+  const taken = new Set(items.map((i) => `${i.lane} ${i.column}`)), roads = new Map();
+  const free = (lane, from, to) => !Array.from({ length: to - from - 1 }, (_, n) => taken.has(`${lane} ${from + 1 + n}`)).some(Boolean);
+  // A way past other layers: along a lane that is free, else below the lane it starts in.
+  const road = (from, to) => {
+    const lane = [from.lane, to.lane].find((l) => free(l, from.column, to.column));
+    if (lane !== undefined) return middle(lane);
+    const n = roads.get(from.lane) ?? 0;
+    roads.set(from.lane, n + 1);
+    return (from.lane + 1) * laneY - 2 - 5 * n;
+  };
+  const svg = h("svg.edges", { "aria-hidden": "true" }), stage = h("div.network", {}, svg), labels = [];
+  const label = (x, y, text, more = "") => labels.push(h("text", { x, y, class: `edge-text${more}` }, text));
   for (const item of items) {
     const x = item.column * stepX, y0 = middle(item.lane);
     for (const k of item.sources) {
-      const from = items[k], x0 = from.column * stepX + wide, yFrom = middle(from.lane);
-      const skip = from.lane === item.lane && item.column - from.column > 1;
-      const low = (item.lane + 1) * laneY - 2;
-      const d = skip
-        ? `M${x0} ${yFrom + 30} C${x0 + 26} ${yFrom + 30} ${x0 - 6} ${low} ${x0 + 34} ${low} L${x - 34} ${low} C${x + 6} ${low} ${x - 26} ${y0 + 30} ${x - 3} ${y0 + 30}`
-        : `M${x0} ${yFrom} C${x0 + gap / 2} ${yFrom} ${x - gap / 2} ${y0} ${x - 3} ${y0}`;
-      svg.append(h("path", { d, class: `edge${back ? " back" : ""}` }));
-      if (skip) svg.append(h("text", { x: (x0 + x) / 2, y: low - 6, class: "edge-text" }, `shortcut ${net.shape(from.id).join("×")}`));
+      const from = items[k], x0 = from.column * stepX + wide, yFrom = middle(from.lane), long = item.column - from.column > 1;
+      const y = long ? road(from, item) : y0, x1 = long ? x0 + gap - 6 : x0, x2 = long ? x - gap + 6 : x;
+      const bend = (xa, ya, xb, yb) => `C${(xa + xb) / 2} ${ya} ${(xa + xb) / 2} ${yb} ${xb} ${yb}`;
+      svg.append(h("path", { d: long ? `M${x0} ${yFrom} ${bend(x0, yFrom, x1, y)} L${x2} ${y} ${bend(x2, y, x - 3, y0)}` : `M${x0} ${yFrom} ${bend(x0, yFrom, x - 3, y0)}`, class: `edge${back ? " back" : ""}` }));
+      if (long) label((x1 + x2) / 2, y - 6, net.shape(from.id).join("×"));
     }
-    const near = item.sources.find((k) => items[k].lane === item.lane && item.column - items[k].column === 1);
-    if (near !== undefined) {
-      const shape = net.shape(items[near].id), mid = x - gap / 2;
-      const lines = shape.length === 3 ? [`${shape[0]}×${shape[1]}`, `×${shape[2]}`] : [shape.join("×"), ""];
-      svg.append(h("text", { x: mid, y: y0 - (lines[1] ? 19 : 7), class: "edge-text" }, lines[0]), h("text", { x: mid, y: y0 - 7, class: "edge-text" }, lines[1]));
-      const weights = item.ids.reduce((n, id) => n + net.nodes[id].count, 0);
-      if (weights) {
-        svg.append(h("text", { x: mid, y: y0 + 17, class: "edge-text weights" }, count(weights)));
-        svg.append(h("text", { x: mid, y: y0 + 29, class: "edge-text weights" }, "weights"));
-      }
+    const near = item.sources.filter((k) => item.column - items[k].column === 1).map((k) => items[k]).sort((a, b) => Math.abs(a.lane - item.lane) - Math.abs(b.lane - item.lane))[0];
+    if (near) {
+      const shape = net.shape(near.id), lines = shape.length === 3 ? [`×${shape[2]}`, `${shape[0]}×${shape[1]}`] : [shape.join("×")];
+      lines.forEach((text, n) => label(x - gap / 2, y0 - 7 - 12 * n, text));
     }
+    const weights = item.ids.reduce((n, id) => n + net.nodes[id].count, 0);
+    if (weights) [count(weights), "weights"].forEach((text, n) => label(x - gap / 2, y0 + 17 + 12 * n, text, " weights"));
     stage.append(card(app, item, { x, y: item.lane * laneY, wide, thumb, many }));
   }
+  const width = columns * stepX, height = lanes * laneY + (roads.size ? 14 : 8);
+  Object.assign(stage.style, { width: `${width}px`, height: `${height}px` });
+  svg.setAttribute("width", width);
+  svg.setAttribute("height", height);
+  svg.append(...labels);
   const folded = items.some((i) => i.folded), groups = [...new Set(net.nodes.map((n) => n.group))].filter(Boolean);
   return h("section.overview", { "aria-label": "The whole network" },
     h("div.caption", {}, h("p", {}, back
-      ? "Backward: how the loss would change with each number, from the classes on the right to the pixels on the left. Orange: more of it, more loss; blue: more of it, less loss."
-      : "Forward: from the photo on the left to the classes on the right. Open a layer to see its maps, a map to see its cells, a cell to see its sum."),
+      ? `Backward, from the right to the pixels: how L, ${net.goal}, changes with each number. Orange: more of it, more L; blue: less L.`
+      : "Forward: from the photo to what the model says. Open a layer to see its maps, a map to see its cells, a cell to see its sum."),
     net.nodes.length > 24 && groups.length ? h("button.quiet", { onclick: () => app.set({ open: new Set(folded ? groups : []) }), "data-focus": "fold" }, folded ? "Unfold all blocks" : "Fold the blocks") : null,
     legend(null, "each layer’s own scale")),
-    h("div.river", { tabindex: 0, role: "group", "aria-label": "Layers, scroll sideways", "data-scroll": "river" }, h("div.scroller", { "data-scroll": "scroller" }, stage), classPanel(app)));
+    h("div.river", {}, h("div.scroller", { tabindex: 0, role: "group", "aria-label": "Layers, scroll sideways", "data-focus": "scroller", "data-scroll": "scroller" }, stage), classPanel(app)));
 }
 
 function card(app, item, { x, y, wide, thumb, many }) {
@@ -153,7 +159,7 @@ function card(app, item, { x, y, wide, thumb, many }) {
   else if (shape.length === 3) {
     const longer = Math.max(shape[0], shape[1]), style = { width: `${Math.max(8, (thumb * shape[1]) / longer)}px`, height: `${Math.max(8, (thumb * shape[0]) / longer)}px` };
     const photo = isPhoto(net, id) && !back;
-    const list = photo ? [-1, 0, 1, 2] : strongest(value, many);
+    const list = photo ? (shape[2] === 1 ? [-1] : [-1, 0, 1, 2]) : strongest(value, many);
     list.slice(0, many).forEach((k) => thumbs.push(lazyPicture(() => picture(net, id, value, k), { style, "data-map": k, title: k < 0 ? "the photo" : `map ${k}` })));
     if (!photo && shape[2] > many) frame.hidden = shape[2] - many;
   } else {
@@ -170,7 +176,7 @@ function card(app, item, { x, y, wide, thumb, many }) {
     onclick: (event) => openIt(event.target.dataset?.map === undefined ? null : Number(event.target.dataset.map)),
   }, h("span.card-name", {}, label), h("span.card-type", {}, MOVES.has(node.type) && node.type === "InputLayer" ? "the photo" : type),
   h("span.thumbs", { style: { width: frame.width, height: frame.height } }, thumbs),
-  h("span.card-foot", {}, frame.hidden ? `+ ${frame.hidden} maps` : ""));
+  h("span.card-foot", {}, frame.hidden ? `+ ${frame.hidden} map${frame.hidden > 1 ? "s" : ""}` : ""));
 }
 
 // The maps with the largest mean, in the order of their numbers.
@@ -184,7 +190,7 @@ function strongest(a, n) {
 export function classBars(net, limit = 10, compact = false) {
   const p = net.probabilities(), old = net.alternatives.has(net.output) ? net.probabilities(net.original(net.output)) : null;
   if (!p) {
-    return h("p.note", {}, net.kind ? `No class probabilities: ${net.reason(net.output)}` : "This model does not end in one score per class.");
+    return h("p.note", {}, net.kind || !net.y(net.output) ? `No class probabilities: ${net.reason(net.output)}` : `This model does not end in one score per class. It gives ${shapeText(net.shape(net.output))} number${size(net.shape(net.output)) > 1 ? "s" : ""}.`);
   }
   let order = [...p.keys()];
   if (order.length > limit) order = order.sort((a, b) => p[b] - p[a]).slice(0, limit);
@@ -196,17 +202,28 @@ export function classBars(net, limit = 10, compact = false) {
 }
 
 function classPanel(app) {
-  const { net, state } = app, found = state.mode === "backward" ? explainLoss(net) : null;
-  const pick = net.kind ? h("select", { "aria-label": "The class of the loss", "data-focus": "target", value: net.target, onchange: (e) => app.setTarget(Number(e.target.value)) },
-    [...(net.probabilities() ?? []).keys()].map((k) => h("option", { value: k, selected: k === net.target ? true : null }, net.className(k)))) : null;
-  return h("aside.panel.outcome", { "aria-label": "Classes" },
-    h("h2", {}, state.mode === "backward" ? "The loss" : "What it sees"),
-    found ? [
-      h("p.formula", {}, "loss = −log p(", pick, ")"),
-      sumLine([["−", `log ${percent(found.p[net.target])}`, Math.log(found.p[net.target])], ["=", "loss", found.loss, true]]),
-      h("p.note", {}, "Its gradient by the scores is p − t: each class's probability, minus 1 for the class of the loss."),
-    ] : null,
+  const { net, state } = app, back = state.mode === "backward";
+  return h("aside.panel.outcome", { "aria-label": "Outcome" },
+    h("h2", {}, back ? `L: ${net.goal}` : net.kind ? "What it sees" : "What comes out"),
+    back && net.y(net.output) ? (net.kind ? lossOfClass(app) : chosenNumber(app)) : null,
     classBars(net));
+}
+
+function lossOfClass(app) {
+  const { net } = app, p = net.probabilities()[net.target];
+  const pick = h("select", { "aria-label": "The class of the loss", "data-focus": "target", value: net.target, disabled: !net.whole, onchange: (e) => app.setTarget(Number(e.target.value)) },
+    [...net.probabilities().keys()].map((k) => h("option", { value: k, selected: k === net.target ? true : null }, net.className(k))));
+  return [h("p.formula", {}, "L = −log p(", pick, ")"),
+    sumLine([["−", `log ${percent(p)}`, Math.log(p)], ["=", "L", net.loss(), true]]),
+    h("p.note", {}, "dL/dz of the scores is p − t: each class’s probability, minus 1 for the class of the loss."),
+    net.whole ? null : h("p.note", {}, "This page does not hold all that the gradients of another class take.")];
+}
+
+// Where no classes are told apart, backward starts from one number of the output.
+function chosenNumber(app) {
+  const { net } = app, at = unravel(net.shape(net.output), net.target), value = net.loss();
+  return [h("p.formula", {}, `L = ${net.nodes[net.output].name}[${at.join(", ")}]`), value === null ? null : sumLine([["=", "", value, true]]),
+    h("button.quiet.follow", { "data-focus": "chosen", onclick: () => { app.setMode("forward"); app.openAt(net.output, at); } }, net.whole ? "See it, or choose another" : "See it")];
 }
 
 // -- one layer ---------------------------------------------------------------------------------------------------
@@ -243,12 +260,18 @@ export function layerView(app) {
       h("h2", {}, node.name, " ", h("small", {}, node.type)),
       h("span.facts", {}, [describe(net, id),
         node.count ? `${count(node.count)} weights${node.formula ? ` = ${node.formula}` : ""}` : "no weights",
-        node.macs ? `${count(node.macs)} multiply-adds` : ""].filter(Boolean).join("   ·   "))),
+        node.macs && !net.changedConfigs.size ? `${count(node.macs)} multiply-adds` : ""].filter(Boolean).join("   ·   "))),
     filmstrip(app),
-    h("div.tabs", { role: "tablist", "aria-label": "What to look at" }, tabs.map(([name, text]) => h("button.tab", {
-      role: "tab", "aria-selected": String(name === tab), "data-focus": `tab-${name}`, onclick: () => app.set({ tab: name }),
-    }, text)), h("span.tabs-space"), transport(app, tab)),
-    h("div.bench", { id: "bench" }, bench(app, tab)));
+    h("div.tabs", {}, h("div.tablist", { role: "tablist", "aria-label": "What to look at", onkeydown: (event) => {
+      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key], n = tabs.findIndex(([name]) => name === tab);
+      if (!by) return;
+      const [next] = tabs[(n + by + tabs.length) % tabs.length];
+      app.set({ tab: next });
+      document.getElementById(`tab-${next}`).focus();
+    } }, tabs.map(([name, text]) => h("button.tab", {
+      role: "tab", id: `tab-${name}`, "aria-selected": String(name === tab), "aria-controls": "bench", tabindex: name === tab ? 0 : -1, "data-focus": `tab-${name}`, onclick: () => app.set({ tab: name }),
+    }, text))), transport(app, tab)),
+    h("div.bench", { id: "bench", role: "tabpanel", "aria-labelledby": `tab-${tab}` }, bench(app, tab)));
 }
 
 function filmstrip(app) {
@@ -292,17 +315,22 @@ export function bench(app, tab) {
   return state.mode === "backward" ? backwardNumber(app) : forwardNumber(app);
 }
 
+// How large a map is drawn: two stand beside the arithmetic, on a phone above it.
+const roomy = () => innerWidth >= 1600 && innerHeight >= 860;
+const mapSize = () => (innerWidth < 700 ? Math.min(260, (innerWidth - 46) / 2) : innerWidth < 1100 ? 200 : roomy() ? 380 : 264);
+const halfSize = () => (innerWidth < 821 ? Math.min(170, mapSize()) : mapSize() / 2 - 10);
+
 // One side of the bench: a map with its caption.
 function side(app, what) {
   const { caption, note, id, a, channel, marks, pad, onmove, focus, label, chooser } = what;
-  const narrow = innerWidth < 700, px = what.size ?? (narrow ? Math.min(260, (innerWidth - 46) / 2) : innerWidth < 1100 ? 200 : 264);
+  const px = what.size ?? mapSize();
   if (!a) return h("figure.side", {}, h("figcaption", {}, caption), h("p.void", {}, note ?? "left out of this page"));
   const place_ = layout(a.shape);
   const list = !place_.map && size(a.shape) <= 24;
   let body;
   if (list) body = vectorList(app, what);
   else {
-    body = mapView({ picture: picture(app.net, id, a, channel), height: place_.rows, width: place_.columns, pad, marks, size: px, label, onmove: onmove && ((r, c) => onmove(place_.at(r, c, Math.max(channel, 0)))) });
+    body = mapView({ picture: picture(app.net, id, a, channel), height: place_.rows, width: place_.columns, pad, marks, size: px, label, at: onmove && place_.place(what.at), onmove: onmove && ((r, c) => onmove(place_.at(r, c, Math.max(channel, 0)))) });
     if (onmove) {
       body.dataset.focus = focus;
       body.addEventListener("keydown", (event) => {
@@ -319,7 +347,7 @@ function side(app, what) {
 }
 
 function vectorList(app, { id, a, onmove, at, focus, label }) {
-  const { net } = app, top = topFor(a), classes = id === net.output && net.classes.length === a.data.length;
+  const { net } = app, top = topFor(a);
   const chosen = at ? offsetOf(a.shape, at) : -1;
   return h("ul.units", { "aria-label": label }, [...a.data].map((v, k) => h("li", {}, h(`button.unit${k === chosen ? ".chosen" : ""}`, {
     disabled: !onmove, "data-focus": onmove ? `${focus}-${k}` : null, onkeydown: (event) => {
@@ -329,7 +357,7 @@ function vectorList(app, { id, a, onmove, at, focus, label }) {
     event.currentTarget.closest("ul").querySelectorAll("button")[to].focus();
     onmove(unravel(a.shape, to));
   }, "aria-pressed": String(k === chosen), onclick: () => onmove?.(unravel(a.shape, k)),
-  }, h("span.unit-name", {}, classes ? net.className(k) : `unit ${k}`), bar(v, top), h("b", { title: exact(v) }, fmt(v))))));
+  }, h("span.unit-name", {}, net.unitName(id, k)), bar(v, top), h("b", { title: exact(v) }, fmt(v))))));
 }
 
 // Which input (Add, Concatenate) and which of its channels the left side shows.
@@ -370,14 +398,16 @@ function forwardNumber(app) {
   if (id === 0) return photoOnly(app);
   if (!y) return h("p.void.wide", {}, net.reason(id));
   const why = missing(net, id, at), found = why ? null : explain(net, id, at);
-  const source = node.inputs[state.which] ?? node.inputs[0], x = net.y(source), own = layout(y.shape);
+  // Of a concatenation only one input is behind the number.
+  const only = found?.form === "copy" && !found.sum && node.inputs.length > 1, which = only ? found.from[0].input : state.which;
+  const source = node.inputs[which] ?? node.inputs[0], x = net.y(source), own = layout(y.shape);
   let marks = [], pad, channel = state.inChannel;
   if (found?.form === "window" || found?.form === "separable") {
     const best = found.groups.reduce((a, b) => (Math.abs(b.scaled ?? b.sum) > Math.abs(a.scaled ?? a.sum) ? b : a));
     if (channel === null || !found.groups.some((g) => g.channel === channel)) channel = best.channel;
     state.inChannel = channel;
   } else if (x && x.shape.length === 3 && (channel === null || !found || ["pool", "global", "steps", "curve", "copy"].includes(found.form))) {
-    channel = found?.form === "copy" ? found.from.find((f) => f.input === state.which)?.at[2] ?? 0 : Math.min(at.at(-1), x.shape[2] - 1);
+    channel = found?.form === "copy" ? found.from.find((f) => f.input === which)?.at[2] ?? 0 : Math.min(at.at(-1), x.shape[2] - 1);
   }
   if (found?.w) {
     marks = windowMarks(found.w, at[0], at[1]);
@@ -385,7 +415,7 @@ function forwardNumber(app) {
     const winner = found.taps?.find((t) => t.won);
     if (winner) marks.push(cellMark(winner.row, winner.col));
   } else if (found?.form === "global" && found.winner) marks = [cellMark(found.winner.row, found.winner.col)];
-  else if (found?.form === "copy") marks = found.from.filter((f) => f.input === state.which).map((f) => { const [r, c] = layout(x.shape).place(f.at); return cellMark(r, c); });
+  else if (found?.form === "copy") marks = found.from.filter((f) => f.input === which).map((f) => { const [r, c] = layout(x.shape).place(f.at); return cellMark(r, c); });
   else if (["steps", "curve", "softmax"].includes(found?.form)) { const [r, c] = layout(x.shape).place(at); marks = [cellMark(r, c)]; }
   else if (found?.form === "terms" && state.term !== null) { const [r, c] = layout(x.shape).place(unravel(x.shape, state.term)); marks = [cellMark(r, c)]; }
   const photo = isPhoto(net, source), n = x?.shape.length === 3 ? x.shape[2] : 1;
@@ -393,8 +423,9 @@ function forwardNumber(app) {
   const [r, c] = own.place(at);
   return [
     side(app, { caption: `in: ${net.nodes[source].name}`, note: x ? `${shapeText(x.shape)}${n > 1 ? `, channel ${channel}${photo ? ` (${["red", "green", "blue"][channel] ?? channel})` : ""}` : ""}` : "", id: source, a: x, channel: channel ?? 0, marks, pad,
-      label: `Input of ${node.name}`, chooser: chooser(app, source, n, channel, free ? (k) => app.set({ inChannel: k }) : null) }),
-    h("div.arithmetic", { "data-form": found?.form ?? "none" }, why ? h("p.void", {}, why) : [arithmetic(app, found, channel), follow(app, found)]),
+      label: `Input of ${node.name}${found?.w ? `: the window starts at row ${place(found.w, 0, at[0], 0)}, column ${place(found.w, 1, at[1], 0)}` : ""}`, chooser: only ? null : chooser(app, source, n, channel, free ? (k) => app.set({ inChannel: k }) : null) }),
+    h("div.arithmetic", { "data-form": found?.form ?? "none" }, why ? h("p.void", {}, why) : [arithmetic(app, found, channel), follow(app, found)],
+      id === net.output && !net.kind && net.whole ? h("button.quiet.follow", { "data-focus": "choose", onclick: () => app.setTarget(offsetOf(y.shape, at), "backward") }, "Go backward from this number") : null),
     side(app, { caption: `out: ${node.name}`, note: placeText(at), id, a: y, channel: at[2] ?? 0, marks: [cellMark(r, c)], at,
       onmove: (to) => app.moveTo(to), focus: "out", label: `Output of ${node.name}, ${placeText(at)}: ${fmt(y.data[offsetOf(y.shape, at)])}. Arrow keys move the cell.` }),
   ];
@@ -405,9 +436,9 @@ export const placeText = (at) => (at.length === 3 ? `row ${at[0]}, column ${at[1
 function photoOnly(app) {
   const { net, state } = app, x = net.y(0), at = state.at, place_ = layout(x.shape), [r, c] = place_.place(at);
   return [
-    side(app, { caption: "what the model sees", note: shapeText(x.shape), id: 0, a: x, channel: isPhoto(net, 0) ? -1 : at[2], marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo([to[0], to[1], at[2]]), focus: "out", label: `The photo, ${placeText(at)}`, size: 300 }),
+    side(app, { caption: "what the model sees", note: shapeText(x.shape), id: 0, a: x, channel: isPhoto(net, 0) ? -1 : at[2], marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo([to[0], to[1], at[2]]), focus: "out", label: `The photo, ${placeText(at)}`, size: Math.min(Math.max(300, mapSize()), innerWidth - 40) }),
     h("div.arithmetic", { "data-form": "photo" }, h("h3", {}, `Pixel at ${placeText(at).replace(/, map.*/, "")}`),
-      numberGrid(1, x.shape[2], (_, k) => x.data[offsetOf(x.shape, [at[0], at[1], k])], topFor(x)),
+      numberGrid(1, x.shape[2], (_, k) => x.data[offsetOf(x.shape, [at[0], at[1], k])], topFor(x), { label: "The pixel" }),
       h("p.note", {}, x.shape[2] === 3 ? "red, green, blue: the numbers that go into the network." : "The numbers that go into the network."),
       net.photo ? h("img.original", { src: net.photo, alt: "The photo as it was" }) : null),
   ];
@@ -428,9 +459,9 @@ function arithmetic(app, e, channel) {
         closing(e), check()];
     }
     case "terms": {
-      const classes = e.back && e.node.id === net.output, name = (t) => (e.pooled ? `${t.label}: ${t.note}` : classes ? net.className(t.index) : e.back ? `unit ${t.index}` : featureName(app, e, t));
+      const name = (t) => (e.pooled ? `${t.label}: ${t.note}` : e.back ? net.unitName(e.node.id, t.index) : featureName(app, e, t));
       return [h("h3", {}, e.pooled ? "Each window that holds this number sends its gradient here, or not" : e.back ? "Every unit sends back its gradient × its weight" : `${e.terms.length} inputs, each times its weight`),
-        termTable(e.terms, { what: "", heads: e.back ? ["gradient", e.pooled ? "share" : "weight"] : ["input", "weight"], limit: 10, name, onpick: e.back ? null : (t) => app.set({ term: t.index }) }),
+        termTable(e.terms, { what: "", heads: e.back ? ["gradient", e.pooled ? "share" : "weight"] : ["input", "weight"], limit: e.softmax && innerHeight < 860 ? 6 : 10, name, onpick: e.back ? null : (t) => app.set({ term: t.index }) }),
         e.softmax ? null : closing(e), !e.softmax && !e.back && net.kind === "logits" && e.node.id === net.output ? h("details.then", { open: innerHeight > 860 ? true : null }, h("summary", {}, "and then: softmax makes probabilities of the scores"), softmaxSteps(net, { ...e, scores: Array.from(net.y(e.node.id).data) })) : null, e.softmax ? [sumLine([["Σ", "products", e.total], ["+", "bias", e.bias], ["=", "score", e.z, true]]), softmaxSteps(net, e)] : null, check()];
     }
     case "pool": {
@@ -456,6 +487,7 @@ function arithmetic(app, e, channel) {
 
 function featureName(app, e, t) {
   const { net } = app, source = net.nodes[e.node.inputs[0]];
+  if (source.type === "Dropout") return featureName(app, { node: source }, t);
   if (source.type === "Flatten") {
     const shape = net.shape(source.inputs[0]);
     if (shape.length === 3) { const [r, c, k] = unravel(shape, t.index); return `(${r}, ${c}) map ${k}`; }
@@ -464,7 +496,9 @@ function featureName(app, e, t) {
 }
 
 function verdictOf(app, e, options = {}) {
-  const { net, state } = app, tolerance = net.notes.some((n) => n.includes("11 bits")) ? 2e-2 : 1e-4;
+  const { net, state } = app;
+  if (Number.isNaN(e.value)) return h("p.verdict", {}, "Softmax takes the scores of all classes, whose kernels are not all in this page. minicnn says ", h("b", { title: exact(e.real) }, fmt(e.real)), ".");
+  const tolerance = net.notes.some((n) => n.includes("11 bits")) ? 2e-2 : 1e-4;
   if (state.mode === "backward") {
     if (e.uses > 1 && e.form) return h("p.verdict", {}, `This is one of ${e.uses} ways: together they give `, h("b", {}, fmt(e.real)), ".");
     const stored = net.nodes[e.node.inputs?.[state.which] ?? 0]?.dy !== null && net.asStored;
@@ -484,7 +518,7 @@ function follow(app, e) {
     return h("button.quiet.follow", { "data-focus": "follow", onclick: () => app.openAt(source, next.at) }, `↤ Its largest term comes from ${net.nodes[source].name}, ${placeText(next.at)}`);
   }
   const after = e.node.consumers[0];
-  if (after === undefined) return h("p.note", {}, "This is the last layer: its gradient comes from the loss.");
+  if (after === undefined) return h("p.note", {}, net.kind ? "This is the last layer: its gradient comes from the loss." : "This is the last layer: dL/dy is 1 for the chosen number, and 0 for all others.");
   const place_ = e.form === "steps" && net.shape(e.node.id).length < e.at.length ? [e.at.at(-1)] : next.at;
   return h("button.quiet.follow", { "data-focus": "follow", onclick: () => app.openAt(after, place_, net.nodes[after].inputs.indexOf(e.node.id)) }, `Its largest part comes from ${e.node.name}, ${placeText(place_)} ↦`);
 }
@@ -501,15 +535,15 @@ function tapRow(app, group, w, names, e) {
   const [kh, kw] = w.kernel, at = (i, j) => group.taps[i * kw + j];
   const largest = (key) => e.groups.reduce((m, g) => g.taps.reduce((n, t) => Math.max(n, Math.abs(t[key])), m), 1e-12);
   const pTop = largest("product"), inTop = largest("input"), kTop = largest("weight");
-  const grid = (key, limit, what, padded) => h("div.grid-of", {}, h("small", {}, what + unitFor(limit)[1]), numberGrid(kh, kw, (i, j) => ({ value: at(i, j)[key], padded: padded && at(i, j).padded }), limit, { label: what }));
+  const grid = (key, limit, what, padded) => h("div.grid-of", {}, h("small", {}, what + unitFor(limit)[1]), numberGrid(kh, kw, (i, j) => ({ value: at(i, j)[key], padded: padded && at(i, j).padded }), limit, { label: `${what} of ${names.of} ${group.channel}` }));
   return h("div.tap-row", {}, h("button.tag", { onclick: () => app.pickGroup(group.channel, e), title: `show this ${names.of} beside`, "data-focus": `group-${group.channel}` }, `${names.of} ${group.channel}`),
     grid("input", inTop, names.a, true), h("span.sign", {}, "×"), grid("weight", kTop, names.b, false),
-    kw <= 5 ? [h("span.sign", {}, "="), grid("product", pTop, "products", true)] : null,
-    h("span.sign.sigma", {}, "Σ"), h("b.group-sum", { title: exact(group.sum) }, fmt(group.sum)));
+    h("div.equals", {}, kw <= 5 ? [h("span.sign", {}, "="), grid("product", pTop, "products", true)] : null,
+      h("span.sign", {}, "Σ"), h("b.group-sum", { title: exact(group.sum) }, fmt(group.sum))));
 }
 
 function windowSum(app, e, channel, names) {
-  const { state } = app, cells = e.w.kernel[0] * e.w.kernel[1], visible = state.more + (innerHeight > 860 ? 3 : 0);
+  const { state } = app, cells = e.w.kernel[0] * e.w.kernel[1], visible = state.more + (innerHeight > 860 ? 2 : 0);
   if (cells === 1 && e.groups.length > 1) {
     const terms = e.groups.map((g) => ({ ...g.taps[0], channel: g.channel }));
     return [h("h3", {}, `A 1×1 kernel: ${terms.length} ${names.of}s, each times its weight`),
@@ -523,17 +557,17 @@ function windowSum(app, e, channel, names) {
     h("h3", {}, e.back ? (e.hidden ? "What the depthwise half of the layer sent back" : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each sends its gradient × its weight`)
       : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each the patch times the kernel`),
     h("div.taps", {}, shownGroups.map((g) => tapRow(app, g, e.w, names, e)),
-      rest.length ? h("p.rest", {}, `${rest.length} more ${names.of}s, largest first: Σ `, h("b", {}, fmt(rest.reduce((s, g) => s + g.sum, 0))), " ",
+      rest.length ? h("p.rest", {}, `${rest.length} more ${names.of}${rest.length > 1 ? "s" : ""}: Σ `, h("b", {}, fmt(rest.reduce((s, g) => s + g.sum, 0))), " ",
         h("button.quiet", { "data-focus": "more", onclick: () => app.set({ more: state.more + 16 }) }, "show more")) : null),
     e.softmax ? softmaxSteps(app.net, e) : closing(e), verdictOf(app, e)];
 }
 
 function softmaxSteps(net, e) {
-  const found = softmaxLines(e.scores), own = e.at.at(-1), last = e.node.id === net.output;
+  const found = softmaxLines(e.scores), own = e.at.at(-1);
   const lines = found.lines.length > 12 ? [...found.lines].sort((a, b) => b.z - a.z).slice(0, 12) : found.lines;
   if (!lines.some((l) => l.k === own)) lines.push(found.lines[own]);
   return h("table.softmax", {}, h("thead", {}, h("tr", {}, ["", "score z", `z − ${fmt(found.top)}`, "e^…", `÷ ${fmt(found.sum)}`, ""].map((t) => h("th", { scope: "col" }, t)))),
-    h("tbody", {}, lines.map((l) => h("tr", { class: l.k === own ? "own" : "" }, h("th", { scope: "row" }, last ? net.className(l.k) : `unit ${l.k}`),
+    h("tbody", {}, lines.map((l) => h("tr", { class: l.k === own ? "own" : "" }, h("th", { scope: "row" }, net.unitName(e.node.id, l.k)),
       [l.z, l.shifted, l.e, l.p].map((v, n) => h("td", { class: n === 3 ? "strong" : "", title: exact(v) }, fmt(v))), h("td.bar-cell", {}, bar(l.p, 1))))));
 }
 
@@ -541,7 +575,6 @@ function softmaxSteps(net, e) {
 
 function backwardNumber(app) {
   const { net, state } = app, id = state.node, node = net.nodes[id];
-  if (!net.kind) return h("p.void.wide", {}, "This model does not end in one score per class, so there is no loss to go back from.");
   const source = node.inputs[state.which] ?? node.inputs[0], dx = net.dy(source), dz = net.dz(id), x = net.y(source);
   if (!dx || !dz || !x) return h("p.void.wide", {}, "The gradients of this layer are left out of this page, to keep it small.");
   const at = state.inAt, partial = Object.values(node.params).some((p) => p.kept);
@@ -562,11 +595,11 @@ function backwardNumber(app) {
   } else if (found?.form === "copy") marks = found.from.map((f) => { const [a, b] = out.place(f.at); return cellMark(a, b); });
   else if (found?.form === "steps" && out.map) marks = dz.shape[0] === dx.shape[0] ? [cellMark(r, c)] : [];
   return [
-    side(app, { caption: `dL/d ${net.nodes[source].name}`, note: placeText(at), id: -1, a: dx, channel: at[2] ?? 0, marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo(to), focus: "out",
+    side(app, { caption: `dL/d ${net.nodes[source].name}`, note: placeText(at), id: source, a: dx, channel: at[2] ?? 0, marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo(to), focus: "out",
       label: `Gradient of the input of ${node.name}, ${placeText(at)}: ${fmt(dx.data[offsetOf(dx.shape, at)])}. Arrow keys move the cell.`, chooser: chooser(app, source, 1, 0, null) }),
     h("div.arithmetic", { "data-form": found?.form ?? "none" }, found ? [arithmetic(app, found, channel), follow(app, found)]
       : h("p.void", {}, `Only some kernels of ${node.name} are in this page, and all of them send gradients back: the sum cannot be shown.`)),
-    side(app, { caption: `dL/dz of ${node.name}`, note: "before the activation" + (out.map ? `, map ${channel}` : ""), id: -1, a: dz, channel: channel ?? 0, marks, label: `Gradient of the output of ${node.name}`,
+    side(app, { caption: `dL/dz of ${node.name}`, note: "before the activation" + (out.map ? `, map ${channel}` : ""), id, a: dz, channel: channel ?? 0, marks, label: `Gradient of the output of ${node.name}`,
       chooser: found?.form === "window" && out.channels > 1 ? h("div.chooser", {}, h("span.stepper", {}, h("button", { "aria-label": "Filter before", "data-focus": "f-", onclick: () => app.set({ outChannel: (channel - 1 + out.channels) % out.channels }) }, "‹"),
         h("span", {}, `filter ${channel} of ${out.channels}`), h("button", { "aria-label": "Filter after", "data-focus": "f+", onclick: () => app.set({ outChannel: (channel + 1) % out.channels }) }, "›"))) : null }),
   ];
@@ -596,11 +629,11 @@ function weightGradients(app) {
   const outUnit = name === "depthwise_kernel" ? 0 : node.type === "DepthwiseConv2D" && name === "kernel" ? at[2] * p.shape[3] + at[3] : at.at(-1);
   return [
     side(app, { caption: `in: ${net.nodes[node.inputs[0]].name}`, note: x.shape.length === 3 ? `channel ${inChannel}` : "", id: node.inputs[0], a: x, channel: inChannel, marks: name === "bias" || name === "beta" ? [] : marks, label: "The input" }),
-    h("div.arithmetic", { "data-form": "weight" }, h("h3", {}, `How the loss changes with ${name}[${at.join(", ")}]`), head, kernel ? h("div.taps", {}, h("div.tap-row", {}, h("div.grid-of", {}, h("small", {}, `gradient of this ${kh}×${kw} kernel${unitFor(most)[1]}: click an entry`), kernel))) : null,
+    h("div.arithmetic", { "data-form": "weight" }, h("h3", {}, `How L changes with ${name}[${at.join(", ")}]`), head, kernel ? h("div.taps", {}, h("div.tap-row", {}, h("div.grid-of", {}, h("small", {}, `gradient of this ${kh}×${kw} kernel${unitFor(most)[1]}: click an entry`), kernel))) : null,
       termTable(found.terms, { heads: name === "bias" || name === "beta" ? ["1", "dL/dz"] : ["input", "dL/dz"], limit: innerHeight > 860 ? 10 : 5, name: (t) => (maps ? `output (${t.row}, ${t.col})` : "this example") }),
       sumLine([["Σ", `${found.terms.length} products`, found.total, true]]),
       verdict(found.total, found.real, { without: node.trainable ? "The page computed this sum itself." : "The layer is frozen, so training does not use this gradient." })),
-    side(app, { caption: `dL/dz of ${node.name}`, note: maps ? `map ${outUnit}` : "", id: -1, a: dz, channel: outUnit, marks: best && maps ? [cellMark(best.row, best.col)] : [], label: "The gradient of the output" }),
+    side(app, { caption: `dL/dz of ${node.name}`, note: maps ? `map ${outUnit}` : "", id, a: dz, channel: outUnit, marks: best && maps ? [cellMark(best.row, best.col)] : [], label: "The gradient of the output" }),
   ];
 }
 
@@ -739,17 +772,20 @@ function whatIf(app) {
     const [r, q] = inner.place(px);
     parts.push(h("fieldset", {}, h("legend", {}, `pixel of ${net.nodes[source].name}: ${placeText(px).replace(inner.map && channels.length > 1 ? /, map.*/ : /^$/, "")}`),
       (inner.map ? channels : [0]).map((k) => { const to = inner.map ? [px[0], px[1], k] : px; return h("label", {}, inner.map ? `${["red", "green", "blue"][source === 0 && x.shape[2] === 3 ? k : 9] ?? `channel ${k}`} ` : "", numberInput(x.data[offsetOf(x.shape, to)], `pixel channel ${k}`, `px-${k}`, (v) => app.changeCell(source, offsetOf(x.shape, to), v), true)); })));
-    const before = net.original(id), after = net.y(id), a = at.at(-1);
+    const before = net.original(id), after = net.y(id), a = at.at(-1), then = before && after && sameSpot(at, after.shape, before.shape), moved = then && String(then) !== String(at);
     return [
       side(app, { caption: `in: ${net.nodes[source].name}`, note: "click a pixel to change it", id: source, a: x, channel: isPhoto(net, source) ? -1 : Math.min(px[2] ?? 0, inner.channels - 1), marks: [cellMark(r, q)], at: px, onmove: (to) => app.set({ pixel: { node: source, at: to } }), focus: "pixel", label: `Input of ${node.name}, ${placeText(px)}. Arrow keys move the pixel.` }),
       h("div.arithmetic.whatif", { "data-form": "whatif" }, parts, net.changed ? h("button.primary", { "data-focus": "reset", onclick: () => app.resetChanges() }, "Reset all changes") : h("p.note", {}, "Change a number: the page computes the network anew.")),
-      h("div.results", {}, h("figure.side", {}, h("figcaption", {}, "out, before → now"), after ? h("div.pair", {}, [before, after].map((v) => v && (v.shape.length === 3 ? mapView({ picture: mapPicture(v, Math.min(a, v.shape[2] - 1), topFor(before ?? v)), height: v.shape[0], width: v.shape[1], size: 122, label: v === before ? "before" : "now", marks: [] }) : mapView({ picture: vectorPicture(v.data, topFor(before ?? v)), height: vectorShape(v.data.length)[0], width: vectorShape(v.data.length)[1], size: 122, label: "output", marks: [] })))) : h("p.void", {}, net.reason(id)),
-        after ? h("p.note", { "data-now": after.data[offsetOf(after.shape, clampAt(at, after.shape))] }, `${placeText(clampAt(at, after.shape))}: `, h("b", {}, fmt(before?.data[offsetOf(before.shape, clampAt(at, before.shape))])), " → ", h("b", {}, fmt(after.data[offsetOf(after.shape, clampAt(at, after.shape))]))) : null),
+      h("div.results", {}, h("figure.side", {}, h("figcaption", {}, "out, before → now"), after ? h("div.pair", {}, [before, after].map((v) => v && (v.shape.length === 3 ? mapView({ picture: mapPicture(v, Math.min(a, v.shape[2] - 1), topFor(before ?? v)), height: v.shape[0], width: v.shape[1], size: halfSize(), label: v === before ? "before" : "now", marks: [] }) : mapView({ picture: vectorPicture(v.data, topFor(before ?? v)), height: vectorShape(v.data.length)[0], width: vectorShape(v.data.length)[1], size: halfSize(), label: v === before ? "before" : "now", marks: [] })))) : h("p.void", {}, net.reason(id)),
+        after ? h("p.note", {}, `${placeText(moved ? then : at)}: `, h("b", {}, fmt(then && before.data[offsetOf(before.shape, then)])), " → ", moved ? `${placeText(at)}: ` : "", h("b", {}, fmt(after.data[offsetOf(after.shape, at)]))) : null),
       h("h3", {}, "Classes"), classBars(net, 10, true)),
     ];
   }
   return h("p.void.wide", {}, "Open the next layer to change pixels of the photo.");
 }
+
+// The same place of a map that has another size now.
+export const sameSpot = (at, from, to) => clampAt(to.map((n, i) => Math.floor(((at[i] ?? 0) * n) / (from[i] ?? n))), to);
 
 export const clampAt = (at, shape) => at.map((v, i) => Math.max(0, Math.min(shape[i] - 1, v)));
 
