@@ -558,7 +558,10 @@ def test_it_waits_for_predictions_where_somebody_sits_before_it(tmp_path, monkey
         (["--run", "11"], "There are lessons 1 to 10. Received 11."),
         (["--notebooks", "file"], "'file' cannot be a folder: there is a file of that name"),
         (["--notebooks", "file/below"], "cannot be a folder: there is a file of that name"),
-        (["--run", "1", "--output", "file"], "'file' cannot be a folder"),
+        (["--run", "1", "--output", "file"], "'file/figures' cannot be a folder"),
+        (["--run", "1", "--output", "work"], "'work/figures' cannot be a folder"),
+        (["--run", "1", "--output", "x" * 300], "cannot be made: File name too long."),
+        (["--notebooks", "x" * 300], "cannot be made: File name too long."),
     ],
 )
 def test_bad_input_to_the_command_is_one_sentence(
@@ -566,6 +569,8 @@ def test_bad_input_to_the_command_is_one_sentence(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("something")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "figures").write_text("no folder")
     assert cli.main(["lessons", *arguments]) == 2
     said = capsys.readouterr().err
     assert sentence in said

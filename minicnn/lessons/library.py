@@ -174,6 +174,8 @@ def _make_folder(directory: Path) -> None:
         raise NotADirectoryError(
             f"{str(directory)!r} cannot be a folder: there is a file of that name on the way."
         ) from None
+    except OSError as error:
+        raise type(error)(f"{str(directory)!r} cannot be made: {error.strerror}.") from None
 
 
 # -- in the terminal -----------------------------------------------------------------------------
@@ -191,7 +193,7 @@ def run(number: int, directory: str | os.PathLike[str]) -> float:
 
     script = find(number)
     directory = Path(directory)
-    _make_folder(directory)
+    _make_folder(directory / "figures")
     console = Console()
     names: dict[str, Any] = {"__name__": "__main__", "__file__": str(script.path)}
     spent, wait = 0.0, False
