@@ -49,7 +49,7 @@ def _figure_class() -> Any:
     return Picture
 
 
-def _figure(width: float, height: float, layout: str = "constrained") -> Any:
+def new_figure(width: float, height: float, layout: str = "constrained") -> Any:
     """An empty figure of this size in inches. `ImportError` without matplotlib."""
     return _figure_class()(figsize=(width, height), layout=layout)
 
@@ -83,7 +83,8 @@ def _short(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: max(letters - 1, 1)] + "…"
 
 
-def _suptitle(figure: Any, title: str) -> None:
+def set_title(figure: Any, title: str) -> None:
+    """A title over the whole figure, in as many lines as it takes; none if it is empty."""
     if title:
         figure.suptitle(_folded(title, figure.get_figwidth()), parse_math=False)
 
@@ -167,7 +168,7 @@ def curves(history: Any, title: str = "") -> Any:
     names.sort(key=lambda name: name != "loss")
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
-    figure = _figure(5.2 * columns, 3.8 * rows)
+    figure = new_figure(5.2 * columns, 3.8 * rows)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid[len(names) :]:
         axes.set_axis_off()
@@ -192,7 +193,7 @@ def curves(history: Any, title: str = "") -> Any:
         _epochs_axis(axes, name, epochs)
         axes.set_ylabel(_unit(name))
         _legend(axes, lines, labels)
-    _suptitle(figure, title)
+    set_title(figure, title)
     return figure
 
 
@@ -227,7 +228,7 @@ def sweep(runs: Mapping[str, Any], metric: str = "accuracy", title: str = "") ->
         best = _best(history[judge], judge)
         number = "never a finite number" if best is None else f"{history[judge][best]:.3f}"
         labels.append(f"{_short(name, 40)}: {number}")
-    figure = _figure(5.2 * len(panels) + max(1.2, 0.5 + 0.075 * max(map(len, labels))), 4.2)
+    figure = new_figure(5.2 * len(panels) + max(1.2, 0.5 + 0.075 * max(map(len, labels))), 4.2)
     drawn: list[Any] = []
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (key, panel) in zip(grid, panels.items()):
@@ -254,7 +255,7 @@ def sweep(runs: Mapping[str, Any], metric: str = "accuracy", title: str = "") ->
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
     )
-    _suptitle(figure, title)
+    set_title(figure, title)
     return figure
 
 
@@ -306,7 +307,7 @@ def _grid(
     bottom = 0.34 + 0.15 * caption.count("\n") if caption else 0.1
     height = top + rows * row_height - 0.22 + bottom
     left = (width - grid_width - beside) / 2
-    figure = _figure(width, height, "none")
+    figure = new_figure(width, height, "none")
     figure.suptitle(title, y=1 - 0.08 / height, va="top", fontsize=12, parse_math=False)
     if caption:
         figure.text(0.5, 0.1 / height, caption, ha="center", fontsize=9, color=_GREY)
@@ -500,7 +501,7 @@ def _bars(values: Array, name: str) -> Any:
     lost = int((~np.isfinite(values)).sum())
     values = np.where(np.isfinite(values), values, np.nan)
     title = f"{name}: {_counted(len(values), 'unit')}"
-    figure = _figure(max(5.0, min(12.0, 0.16 * len(values) + 2)), 3.4)
+    figure = new_figure(max(5.0, min(12.0, 0.16 * len(values) + 2)), 3.4)
     axes = figure.subplots()
     colours = [ORANGE if value >= 0 else BLUE for value in values]
     axes.bar(range(len(values)), values, color=colours, width=0.8 if len(values) < 200 else 1.0)
@@ -562,7 +563,7 @@ def confusion_matrix(
     small = min(10.0, 0.65 * cell)
     beside = max(map(len, names)) * 0.6 * small / 72
     turned = max(map(len, names)) > 3
-    figure = _figure(side + beside + 1.9, side + (0.75 * beside if turned else 0.2) + 0.9)
+    figure = new_figure(side + beside + 1.9, side + (0.75 * beside if turned else 0.2) + 0.9)
     axes = figure.subplots()
     image = axes.imshow(shares, cmap=_shares(), vmin=0, vmax=1)
     for row, column in np.argwhere(matrix):

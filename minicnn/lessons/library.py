@@ -108,7 +108,8 @@ def print_list() -> None:
     console.print(
         "\nIn the terminal:   minicnn lessons --run 1"
         "\nAs notebooks:      minicnn lessons --notebooks lessons"
-        f"\nCell by cell:      open the scripts in an editor: {FOLDER}",
+        f"\nCell by cell:      open the scripts in an editor: {FOLDER}"
+        "\n\nThe first runs take half a minute more: minicnn compiles what it needs, once.",
         soft_wrap=True,
         highlight=False,
     )
