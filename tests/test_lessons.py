@@ -280,6 +280,7 @@ WRONG = {
         ("def to_pixels(x):\n    return ((x + 1) * 127.5).astype(np.uint8)", "round first"),
         ("def to_pixels(x):\n    return np.rint((x + 1) * 127.5)", "dtype should be uint8"),
         ("def to_pixels(x):\n    return (x + 1) * 127.5", "round them"),
+        ("def to_pixels(x):\n    return (x * 255).astype(np.uint8)", "add 1 first"),
     ],
     (3, 1): [
         (
@@ -293,6 +294,7 @@ WRONG = {
             "most probable comes first",
         ),
         ("def top(p, names, count):\n    return list(zip(names, p))", "asks for two pairs"),
+        ("def top(p, names, count):\n    return {'pants': 0.65, 'hat': 0.2}", "not a dict"),
     ],
     (3, 2): [("shape = (1000,)", "five photos"), ("shape = (5, 6)", "1000 classes")],
     (4, 1): [("parameters = 864", "has a bias"), ("parameters = 320", "all three channels")],
@@ -352,7 +354,7 @@ WRONG = {
         ("pattern = '{epoch}-{val_accuracy:.3f}.keras'", "two digits"),
         ("pattern = '{epoch:02d}.keras'", "how good"),
         ("pattern = '{epoch:02d}.h5'", "ends in"),
-        ("pattern = '{epoc}.keras'", "KeyError"),
+        ("pattern = '{epoc}.keras'", "nothing is called 'epoc'"),
     ],
     (8, 1): [("parameters = 7400", "has a bias"), ("parameters = 6500", "last one has")],
     (8, 2): [
@@ -436,6 +438,19 @@ def test_whatever_is_answered_a_check_only_speaks(key, answer):
     said = exercises.verdict(exercises.EXERCISES[key].check, answer)
     assert said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("key", "answer"),
+    [
+        ((1, 1), np.array(0.9)),
+        ((2, 1), np.array([32, 200, 300, 3])),
+        ((7, 1), np.array([1, 2, 5])),
+        ((9, 2), np.array([0.2, -0.7, 0.5])),
+    ],
+)
+def test_a_right_answer_may_be_an_array(key, answer):
+    assert exercises.verdict(exercises.EXERCISES[key].check, answer) == ""
 
 
 def test_a_check_gives_copies_to_the_learners_function():
