@@ -701,8 +701,11 @@ def _explain(options: argparse.Namespace) -> int:
         raise ValueError(f"{str(options.model)!r} takes photos of any size: pass --image-size.")
     photo = _read_photo(options.image, size, model, options)
     target = options.target
-    if target is not None and all(part.isdigit() for part in target.split(",")):
-        target = tuple(int(part) for part in target.split(","))
+    names = options.classes or model.metadata.get("class_names") or ()
+    if target is not None and target not in names:
+        numbers = target.split(",")
+        if all(number.isdecimal() for number in numbers):
+            target = tuple(int(number) for number in numbers)
     path = page.build(
         model,
         photo[None],
@@ -726,10 +729,18 @@ def _check_photo(path: Path) -> None:
 
 def _photo_size(model: Any, options: argparse.Namespace) -> tuple[int, int] | None:
     """(height, width) of the photos that the model takes; None if nothing says it."""
+    fixed = tuple(model.input_shape[1:3])
     if options.image_size is not None:
-        return options.image_size, options.image_size
-    height, width = model.metadata.get("image_size") or model.input_shape[1:3]
-    return None if None in (height, width) else (height, width)
+        size = options.image_size, options.image_size
+    else:
+        size = tuple(model.metadata.get("image_size") or fixed)
+    for asked, taken in zip(size, fixed):
+        if taken not in (None, asked):
+            raise ValueError(
+                f"{str(options.model)!r} takes photos of {fixed[0]}×{fixed[1]} pixels. "
+                f"Received an image size of {size[0]}×{size[1]}."
+            )
+    return None if None in size else size
 
 
 def _read_photo(
@@ -739,10 +750,11 @@ def _read_photo(
     from minicnn.images import img_to_array, load_img, load_photo
     from minicnn.transfer import INPUT_RANGES
 
+    mode = {1: "grayscale", 4: "rgba"}.get(model.input_shape[-1], "rgb")
     if model.metadata.get("interpolation") == "nearest":  # flow_from_directory
-        photo = img_to_array(load_img(path, target_size=size), dtype="float32")
+        photo = img_to_array(load_img(path, mode, target_size=size), dtype="float32")
     else:
-        photo = load_photo(path, size)
+        photo = load_photo(path, size, color_mode=mode)
     scaling = INPUT_RANGES[options.input_range]
     result: np.ndarray = photo * np.float32(scaling["scale"]) + np.float32(scaling["offset"])
     return result
@@ -762,7 +774,7 @@ def _lessons(options: argparse.Namespace) -> int:
         print(f"Computed for {seconds:.0f} seconds. Figures: {options.output / 'figures'}")
     elif options.notebooks is not None:
         paths = lessons.write_notebooks(options.notebooks, options.overwrite)
-        print(f"Wrote {len(paths)} notebooks into {options.notebooks}.")
+        print(f"Wrote {len(paths)} notebooks into the folder {str(options.notebooks)!r}.")
         print(f"Open them: pip install jupyterlab, then jupyter lab {options.notebooks}")
     else:
         lessons.print_list()

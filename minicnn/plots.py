@@ -12,6 +12,7 @@ import functools
 import io
 import math
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", ":")
 _GREY = "#767676"  # of marginal text: reads on white
+_PINK = "#CC79A7"  # where a number is NaN or infinite
 
 
 # -- what all share -------------------------------------------------------------------------------
@@ -47,7 +49,7 @@ def _figure_class() -> Any:
     return Picture
 
 
-def _figure(width: float, height: float, layout: str = "constrained") -> Any:
+def new_figure(width: float, height: float, layout: str = "constrained") -> Any:
     """An empty figure of this size in inches. `ImportError` without matplotlib."""
     return _figure_class()(figsize=(width, height), layout=layout)
 
@@ -67,13 +69,45 @@ def save(figure: Any, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _epochs_axis(axes: Any, title: str) -> None:
+def _letters(inches: float, size: float) -> int:
+    """How many letters of a font size (in points) fit into so many inches, about."""
+    return max(1, int(inches * 72 / (0.6 * size)))
+
+
+def _folded(text: str, inches: float, size: float = 12) -> str:
+    """The text in lines that are not longer than this."""
+    return textwrap.fill(text, max(8, _letters(inches, size)), break_on_hyphens=False)
+
+
+def _short(text: str, letters: int) -> str:
+    return text if len(text) <= letters else text[: max(letters - 1, 1)] + "…"
+
+
+def set_title(figure: Any, title: str) -> None:
+    """A title over the whole figure, in as many lines as it takes; none if it is empty."""
+    if title:
+        figure.suptitle(_folded(title, figure.get_figwidth()), parse_math=False)
+
+
+def _check_most(most: Any) -> None:
+    if not isinstance(most, (int, np.integer)) or most < 1:
+        raise ValueError(f"most is a whole number of at least 1. Received most={most!r}.")
+
+
+def whole_numbers(axis: Any) -> None:
+    """Ticks at 1, 2, 5, 10, … and nowhere between whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
+    axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+
+
+def _epochs_axis(axes: Any, title: str, epochs: int) -> None:
     axes.set_title(title, parse_math=False)
     axes.set_xlabel("epoch")
     axes.margins(y=0.12)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    beside = 0.04 * (epochs - 1) or 0.5
+    axes.set_xlim(1 - beside, epochs + beside)
+    whole_numbers(axes.xaxis)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -87,19 +121,34 @@ def _legend(axes: Any, lines: Sequence[Any], labels: Sequence[str], **options: A
         text.set_text(label)
 
 
-def _is_loss(name: str) -> bool:
-    return name.removeprefix("val_") == "loss"
-
-
 def _unit(name: str) -> str:
-    return "loss (nats)" if _is_loss(name) else f"{name} (share of examples)"
+    if name == "loss":
+        return "loss (nats)"
+    return f"{name} (share of examples)" if "accuracy" in name else name
 
 
-def _best(values: Sequence[float], name: str) -> int:
-    """The index of the best value; NaN is never it."""
-    worst = math.inf if _is_loss(name) else -math.inf
-    known = [worst if math.isnan(value) else value for value in values]
-    return known.index((min if _is_loss(name) else max)(known))
+def _best(values: Sequence[float], name: str) -> int | None:
+    """The index of the best value; None where none is a number."""
+    known = {index: value for index, value in enumerate(values) if math.isfinite(value)}
+    best = min if name.endswith(("loss", "error")) else max
+    return best(known, key=known.__getitem__) if known else None
+
+
+def _draw_epochs(
+    axes: Any, values: Sequence[float], line: str, colour: str, best: int | None
+) -> Any:
+    """A line over the epochs, on which the best is circled; returns it."""
+    (drawn,) = axes.plot(
+        range(1, len(values) + 1),
+        values,
+        line,
+        color=colour,
+        marker="o" if len(values) <= 40 else "",
+        markersize=3,
+    )
+    if best is not None:
+        axes.plot(best + 1, values[best], "o", color=colour, fillstyle="none", markersize=9)
+    return drawn
 
 
 # -- training runs --------------------------------------------------------------------------------
@@ -108,37 +157,43 @@ def _best(values: Sequence[float], name: str) -> int:
 def curves(history: Any, title: str = "") -> Any:
     """A `Figure`: the loss, and each metric, of training and validation over the epochs.
 
-    `history` is what `fit` returns, or its dict. The best validation epoch of each metric is
-    circled, and named in the legend. Raises `ImportError` without matplotlib and `ValueError` for
-    an empty history.
+    `history` is what `fit` returns, or its dict. The best validation epoch of each metric (the
+    smallest loss or error, else the largest value) is circled, and named in the legend. Raises
+    `ImportError` without matplotlib and `ValueError` for an empty history.
     """
     history = _history(history)
     names = [name for name in history if not name.startswith("val_")]
     if not names:
         raise ValueError(f"A history has at least the loss. Received {sorted(history)}.")
     names.sort(key=lambda name: name != "loss")
-    figure = _figure(5.2 * len(names), 3.8)
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
-        lines, labels = [], []
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    figure = new_figure(5.2 * columns, 3.8 * rows)
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in grid[len(names) :]:
+        axes.set_axis_off()
+    for axes, name in zip(grid, names):
+        lines, labels, epochs = [], [], 0
         for key, label, colour, line in (
             (name, "training", BLUE, "-"),
             (f"val_{name}", "validation", ORANGE, "--"),
         ):
             values = history.get(key)
-            if not values:
+            if values is None:
                 continue
-            epochs = range(1, len(values) + 1)
-            lines += axes.plot(epochs, values, line, color=colour, marker="o", markersize=3)
-            if key.startswith("val_"):
-                best = _best(values, key)
-                axes.plot(best + 1, values[best], "o", color=colour, fillstyle="none", markersize=9)
+            best = _best(values, key)
+            if best is None:
+                label += ", never a finite number"
+            elif key != name:
                 label += f", best {values[best]:.3f} in epoch {best + 1}"
+            circled = best if key != name else None
+            lines.append(_draw_epochs(axes, values, line, colour, circled))
             labels.append(label)
-        _epochs_axis(axes, name)
+            epochs = max(epochs, len(values))
+        _epochs_axis(axes, name, epochs)
         axes.set_ylabel(_unit(name))
         _legend(axes, lines, labels)
-    if title:
-        figure.suptitle(title, parse_math=False)
+    set_title(figure, title)
     return figure
 
 
@@ -149,68 +204,70 @@ def sweep(runs: Mapping[str, Any], metric: str = "accuracy", title: str = "") ->
 
     `runs` maps a run's name to what `fit` returned, or to its dict. Training and validation stand
     side by side, where all runs have a validation; the legend has each run's best value. Raises
-    `ImportError` without matplotlib and `ValueError` where a run lacks the metric.
+    `ImportError` without matplotlib, `TypeError` for anything but a dict of runs and `ValueError`
+    where a run lacks the metric.
     """
+    if not isinstance(runs, Mapping):
+        raise TypeError(
+            "sweep expects a dict, from the runs' names to their histories. "
+            f"Received {type(runs).__name__}."
+        )
+    metric = metric.removeprefix("val_")
     histories = {str(name): _history(run) for name, run in runs.items()}
     if not histories:
         raise ValueError("A sweep needs at least one run. Received none.")
     for name, history in histories.items():
-        if not history.get(metric):
+        if metric not in history:
             raise ValueError(f'The run "{name}" has no "{metric}". It has {sorted(history)}.')
     panels = {metric: "training"}
-    if all(history.get(f"val_{metric}") for history in histories.values()):
+    if all(f"val_{metric}" in history for history in histories.values()):
         panels[f"val_{metric}"] = "validation"
-    figure = _figure(5.2 * len(panels) + 1.2, 4.2)
+    judge = list(panels)[-1]
+    labels = []
+    for name, history in histories.items():
+        best = _best(history[judge], judge)
+        number = "never a finite number" if best is None else f"{history[judge][best]:.3f}"
+        labels.append(f"{_short(name, 40)}: {number}")
+    figure = new_figure(5.2 * len(panels) + max(1.2, 0.5 + 0.075 * max(map(len, labels))), 4.2)
     drawn: list[Any] = []
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (key, panel) in zip(grid, panels.items()):
-        drawn = []
-        for index, history in enumerate(histories.values()):
-            # Told apart by colour, and by line where there are more runs than colours.
-            drawn += axes.plot(
-                range(1, len(history[key]) + 1),
+        # Told apart by colour, and by line where there are more runs than colours.
+        drawn = [
+            _draw_epochs(
+                axes,
                 history[key],
                 _LINES[index // len(COLOURS) % len(_LINES)],
-                color=COLOURS[index % len(COLOURS)],
-                marker="o",
-                markersize=3,
+                COLOURS[index % len(COLOURS)],
+                _best(history[key], key),
             )
-            best = _best(history[key], key)
-            axes.plot(
-                best + 1,
-                history[key][best],
-                "o",
-                color=COLOURS[index % len(COLOURS)],
-                fillstyle="none",
-                markersize=9,
-            )
-        _epochs_axis(axes, panel)
+            for index, history in enumerate(histories.values())
+        ]
+        _epochs_axis(axes, panel, max(len(history[key]) for history in histories.values()))
     grid[0].set_ylabel(_unit(metric))
-    key = list(panels)[-1]
-    labels = [f"{n}: {h[key][_best(h[key], key)]:.3f}" for n, h in histories.items()]
     _legend(
         grid[-1],
         drawn,
         labels,
-        title=f"best {panels[key]} {metric}",
+        title=f"best {panels[judge]} {metric}",
         fontsize="small",
         title_fontsize="small",
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
     )
-    if title:
-        figure.suptitle(title, parse_math=False)
+    set_title(figure, title)
     return figure
 
 
-def _history(history: Any) -> Mapping[str, Sequence[float]]:
-    found: Mapping[str, Sequence[float]] = getattr(history, "history", history)
+def _history(history: Any) -> dict[str, list[float]]:
+    """The numbers of a run, by name; names without any are left out."""
+    found = getattr(history, "history", history)
     if not isinstance(found, Mapping):
         raise TypeError(
             "A history is what fit returns, or its dict of lists. "
             f"Received {type(history).__name__}."
         )
-    return found
+    return {name: [float(v) for v in values] for name, values in found.items() if len(values)}
 
 
 # -- what a network sees --------------------------------------------------------------------------
@@ -240,13 +297,17 @@ def _grid(
     """
     high, wide = (cell * size / max(picture) for size in picture)
     rows, across = _grid_size(count, 2 * high / wide)
-    gap, top, bottom, side = 0.08, 0.58, 0.34 if caption else 0.1, 0.1
+    gap, side = 0.08, 0.1
     row_height = high + 0.22 + below
     grid_width = across * (wide + gap) - gap
     width = max(5.5 if caption else 4.2, grid_width + beside + 2 * side)
+    title = _folded(title, width)
+    caption = _folded(caption, width, 8)
+    top = 0.58 + 0.2 * title.count("\n")
+    bottom = 0.34 + 0.15 * caption.count("\n") if caption else 0.1
     height = top + rows * row_height - 0.22 + bottom
     left = (width - grid_width - beside) / 2
-    figure = _figure(width, height, "none")
+    figure = new_figure(width, height, "none")
     figure.suptitle(title, y=1 - 0.08 / height, va="top", fontsize=12, parse_math=False)
     if caption:
         figure.text(0.5, 0.1 / height, caption, ha="center", fontsize=9, color=_GREY)
@@ -272,16 +333,20 @@ def _signed() -> Any:
     )
 
 
-def _show(figure: Any, cells: Sequence[Any], pictures: Sequence[Array], label: str) -> None:
-    """The pictures on one colour scale, with its bar."""
+def _show(
+    figure: Any, cells: Sequence[Any], pictures: Sequence[Array], label: str, signed: bool
+) -> None:
+    """The pictures on one colour scale, with its bar; NaN is pink."""
+    from matplotlib import colormaps
+
     finite = [picture[np.isfinite(picture)] for picture in pictures]
     low = min((float(part.min()) for part in finite if part.size), default=0.0)
     high = max((float(part.max()) for part in finite if part.size), default=1.0)
-    if low < 0:
-        size = max(-low, high)
-        options: dict[str, Any] = {"cmap": _signed(), "vmin": -size, "vmax": size}
-    else:
-        options = {"cmap": "cividis", "vmin": 0.0, "vmax": high or 1.0}
+    size = max(-low, high) or 1.0
+    signed = signed or low < 0
+    colours = (_signed() if signed else colormaps["cividis"]).with_extremes(bad=_PINK)
+    options = {"cmap": colours, "vmin": -size if signed else 0.0, "vmax": size}
+    pictures = [np.where(np.isfinite(picture), picture, np.nan) for picture in pictures]
     for axes, picture in zip(cells, pictures):
         image = axes.imshow(picture, interpolation="nearest", **options)
     boxes = [axes.get_position() for axes in cells]
@@ -299,8 +364,9 @@ def _show(figure: Any, cells: Sequence[Any], pictures: Sequence[Array], label: s
     bar.outline.set_visible(False)
 
 
-def _limited(total: int, most: int, what: str) -> str:
-    return f"{total} {what}" if total <= most else f"the first {most} of {total} {what}"
+def _counted(total: int, noun: str, most: int | None = None) -> str:
+    limit = "" if most is None or total <= most else f"the first {most} of "
+    return f"{limit}{total} {noun}{'' if total == 1 else 's'}"
 
 
 def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
@@ -314,6 +380,7 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
     Raises `ImportError` without matplotlib and `ValueError` for a layer without kernels, one that
     is not built yet, NaN among its weights, and a channel that it does not have.
     """
+    _check_most(most)
     label = getattr(layer, "label", type(layer).__name__)
     params = getattr(layer, "params", {})
     w = params.get("kernel", params.get("depthwise_kernel"))
@@ -331,49 +398,45 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
         raise ValueError(
             f"{label} has NaN or infinity among its weights: there is no picture of it."
         )
-    rows, columns, channels, filters = w.shape
+    rows, columns, channels = w.shape[:3]
     depthwise = hasattr(layer, "depth_multiplier")
-    if channel is not None and (depthwise or not 0 <= channel < channels):
+    if channel is not None and (depthwise or channel not in range(channels)):
         raise ValueError(
             f"{label} is depthwise: each kernel has one channel. Received channel={channel!r}."
             if depthwise
             else f"{label} has input channels 0 to {channels - 1}. Received channel={channel!r}."
         )
-    size = f"{rows}×{columns}"
+    colour = not depthwise and channel is None and channels == 3
+    what, title = "weight", ""
     if depthwise:
         pictures = list(np.moveaxis(w.reshape(rows, columns, -1), -1, 0))
-        what = "weight"
-    elif channel is None and channels == 3:
+    elif colour:
         scale = float(np.abs(w).max()) or 1.0
-        pictures = [0.5 + w[..., o] / (2 * scale) for o in range(filters)]
-        what = ""
-    else:
-        chosen = w.mean(axis=2) if channel is None else w[:, :, channel]
-        pictures = list(np.moveaxis(chosen, -1, 0))
-        what = "weight"
+        pictures = list(np.moveaxis(0.5 + w / (2 * scale), -1, 0))
+    elif channel is None:
+        pictures = list(np.moveaxis(w.mean(axis=2), -1, 0))
         if channels > 1:
-            what = (
-                f"mean weight of {channels} input channels"
-                if channel is None
-                else f"weight of input channel {channel}"
-            )
+            what, title = "mean weight", f", mean of {channels} input channels"
+    else:
+        pictures = list(np.moveaxis(w[:, :, channel], -1, 0))
+        title = f", input channel {channel}"
     count = min(len(pictures), most)
-    title = f"{layer.name}: {_limited(len(pictures), most, f'kernels of {size}')}"
-    caption = ""
-    if not what:
-        caption = (
-            f"grey: 0 · full colour: ±{scale:.2g} · bright asks for a colour, dark for its absence"
-        )
+    title = f"{layer.name}: {_counted(len(pictures), 'kernel', most)} of {rows}×{columns}{title}"
+    caption = (
+        f"grey: 0 · full colour: ±{scale:.2g} · bright asks for a colour, dark for its absence"
+        if colour
+        else ""
+    )
     figure, cells = _grid(
-        count, (rows, columns), title, beside=0.85 if what else 0.0, caption=caption
+        count, (rows, columns), title, beside=0.0 if colour else 0.85, caption=caption
     )
     for number, axes in enumerate(cells):
         axes.set_title(str(number), fontsize=8, color=_GREY, pad=2)
-    if what:
-        _show(figure, cells, pictures[:count], what)
-    else:
-        for axes, picture in zip(cells, pictures):
-            axes.imshow(picture, interpolation="nearest")
+    if not colour:
+        _show(figure, cells, pictures[:count], what, signed=True)
+        return figure
+    for axes, picture in zip(cells, pictures):
+        axes.imshow(picture, interpolation="nearest")
     return figure
 
 
@@ -382,18 +445,24 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
 
     `trace` is `model.trace(x)`, or the tape of `model.forward(x)`; a layer in a nested model is
     named "base/conv2d". A layer whose output is a vector is drawn as bars. Where a ReLU has made
-    everything zero or more, dark is zero; else blue is below zero, orange above.
+    everything zero or more, dark is zero; else blue is below zero, orange above. NaN is pink.
 
-    Raises `ImportError` without matplotlib, `KeyError` for a layer that is not there and
-    `ValueError` for an example that is not.
+    Raises `ImportError` without matplotlib, `TypeError` for anything but a trace or a tape,
+    `KeyError` for a layer that is not there and `ValueError` for an example that is not.
     """
+    _check_most(most)
+    if not hasattr(trace, "entries"):
+        raise TypeError(
+            "feature_maps expects model.trace(x), or the tape of model.forward(x). "
+            f"Received {type(trace).__name__}."
+        )
     outputs = dict(_outputs(trace))
     if layer_name not in outputs:
         close = difflib.get_close_matches(layer_name, outputs, 1)
         hint = f' Did you mean "{close[0]}"?' if close else ""
         raise KeyError(f"No layer {layer_name!r} in the trace.{hint} It has {', '.join(outputs)}.")
     y = outputs[layer_name]
-    if not -len(y) <= example < len(y):
+    if example not in range(-len(y), len(y)):
         raise ValueError(f"The trace has examples 0 to {len(y) - 1}. Received example={example!r}.")
     y = y[example]
     if not np.isfinite(y).any():
@@ -402,14 +471,16 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
         return _bars(y.reshape(-1), layer_name)
     height, width, channels = y.shape
     count = min(channels, most)
-    what = _limited(channels, most, f"feature maps of {height}×{width}")
-    figure, cells = _grid(count, (height, width), f"{layer_name}: {what}", beside=0.85)
+    title = f"{layer_name}: {_counted(channels, 'feature map', most)} of {height}×{width}"
+    figure, cells = _grid(count, (height, width), title, beside=0.85)
     for number, axes in enumerate(cells):
-        silent = not y[..., number].any()
-        axes.set_title(
-            f"{number} (all 0)" if silent else str(number), fontsize=8, color=_GREY, pad=2
-        )
-    _show(figure, cells, list(np.moveaxis(y[..., :count], -1, 0)), "output")
+        said = ""
+        if not y[..., number].any():
+            said = " (all 0)"
+        elif not np.isfinite(y[..., number]).all():
+            said = " (NaN: pink)"
+        axes.set_title(f"{number}{said}", fontsize=8, color=_GREY, pad=2)
+    _show(figure, cells, list(np.moveaxis(y[..., :count], -1, 0)), "output", signed=False)
     return figure
 
 
@@ -427,12 +498,17 @@ def _outputs(trace: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
 
 
 def _bars(values: Array, name: str) -> Any:
-    figure = _figure(max(5.0, min(12.0, 0.16 * len(values) + 2)), 3.4)
+    lost = int((~np.isfinite(values)).sum())
+    values = np.where(np.isfinite(values), values, np.nan)
+    title = f"{name}: {_counted(len(values), 'unit')}"
+    figure = new_figure(max(5.0, min(12.0, 0.16 * len(values) + 2)), 3.4)
     axes = figure.subplots()
     colours = [ORANGE if value >= 0 else BLUE for value in values]
     axes.bar(range(len(values)), values, color=colours, width=0.8 if len(values) < 200 else 1.0)
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_title(f"{name}: {len(values)} units", parse_math=False)
+    if lost:
+        title += f", {lost} NaN or infinite"
+    axes.set_title(_folded(title, figure.get_figwidth() - 1), parse_math=False)
     axes.set_xlabel("unit")
     axes.set_ylabel("output")
     if len(values) <= 20:
@@ -475,15 +551,21 @@ def confusion_matrix(
                 f"Received {len(class_names)} class_names."
             )
         count = len(class_names)
-    names = [str(name) for name in (range(count) if class_names is None else class_names)]
+    if count > 100:
+        raise ValueError(f"confusion_matrix draws up to 100 classes. Received {count}.")
+    names = _names(class_names, count)
     matrix = np.zeros((count, count), int)
     np.add.at(matrix, (true, predicted), 1)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = max(3.6, 0.52 * count + 1.6) if count <= 30 else 16.0
-    figure = _figure(side + 1.0, side + 0.4)
+    side = min(max(2.6, 0.5 * count), 14.0)  # of the matrix, in inches
+    cell = 72 * side / count  # of one number, in points
+    size = min(9.0, cell / (0.65 * max(len(str(matrix.max())), 3) + 0.6))
+    small = min(10.0, 0.65 * cell)
+    beside = max(map(len, names)) * 0.6 * small / 72
+    turned = max(map(len, names)) > 3
+    figure = new_figure(side + beside + 1.9, side + (0.75 * beside if turned else 0.2) + 0.9)
     axes = figure.subplots()
     image = axes.imshow(shares, cmap=_shares(), vmin=0, vmax=1)
-    size = 9 if count <= 15 else 7 if count <= 30 else 5
     for row, column in np.argwhere(matrix):
         axes.text(
             column,
@@ -495,8 +577,6 @@ def confusion_matrix(
             fontweight="bold" if row == column else "normal",
             color="white" if shares[row, column] > 0.55 else "black",
         )
-    turned = max(map(len, names)) > 3
-    small = min(10.0, size + 1.0)
     axes.set_xticks(range(count), names, fontsize=small, parse_math=False)
     axes.set_yticks(range(count), names, fontsize=small, parse_math=False)
     if turned:
@@ -511,14 +591,17 @@ def confusion_matrix(
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     right = int(np.trace(matrix))
-    axes.set_title(
-        title or f"{right} of {len(true)} right: accuracy {right / len(true):.1%}",
-        parse_math=False,
-    )
+    title = title or f"{right} of {len(true)} right: accuracy {right / len(true):.1%}"
+    axes.set_title(_folded(title, side + 1), parse_math=False)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02, format="{x:.0%}")
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
     return figure
+
+
+def _names(class_names: Sequence[str] | None, count: int, letters: int = 30) -> list[str]:
+    names = range(count) if class_names is None else class_names
+    return [_short(str(name), letters) for name in names]
 
 
 @functools.cache
@@ -572,8 +655,10 @@ def predictions(
     to 1. `y_true` as in `confusion_matrix`, or None where nobody knows; `probabilities` as
     `predict` returns them. Wrong answers stand in orange, with the true class below.
 
-    Raises `ImportError` without matplotlib and `ValueError` where lengths and names do not fit.
+    Raises `ImportError` without matplotlib and `ValueError` where lengths and names do not fit, or
+    scores stand in the place of probabilities.
     """
+    _check_most(most)
     x, said = np.asarray(x), np.asarray(probabilities, float)
     if x.ndim != 4 or x.shape[3] not in (1, 3):
         raise ValueError(
@@ -584,6 +669,16 @@ def predictions(
         said = said[:, 0]
     if said.ndim == 1:  # of class 1, of two
         said = np.stack([1 - said, said], axis=1)
+    if said.ndim != 2:
+        raise ValueError(
+            "predictions expects a row of probabilities for each example. "
+            f"Received probabilities.shape={said.shape}."
+        )
+    if said.size and not (said.min() > -1e-3 and said.max() < 1 + 1e-3):  # NaN is not, either
+        raise ValueError(
+            "predictions expects probabilities from 0 to 1; activations.softmax makes them of "
+            f"scores. Received numbers from {said.min():.3g} to {said.max():.3g}."
+        )
     true = None if y_true is None else _classes(y_true, "y_true")[0]
     if len(said) != len(x) or (true is not None and len(true) != len(x)) or len(x) == 0:
         lengths = [len(x), *([] if true is None else [len(true)]), len(said)]
@@ -597,7 +692,6 @@ def predictions(
             f"predictions expects a name for each of {count} classes. "
             f"Received {len(class_names)} class_names."
         )
-    names = [str(name) for name in (class_names or range(count))]
     shown = min(len(x), most)
     title = "What the network says"
     if true is not None:
@@ -605,6 +699,9 @@ def predictions(
     if shown < len(x):
         title += f"; the first {shown}"
     figure, cells = _grid(shown, x.shape[1:3], title, cell=1.7, below=0.0 if true is None else 0.22)
+    wide = 1.7 * x.shape[2] / max(x.shape[1:3])
+    letters = _letters(wide, 10)  # of size 9, and bold
+    names = _names(class_names, count, letters - 5)
     for axes, photo, row, number in zip(cells, _photos(x[:shown]), said, range(shown)):
         axes.imshow(photo, cmap="gray" if photo.ndim == 2 else None, vmin=0, vmax=1)
         guess = int(row.argmax())
@@ -616,7 +713,8 @@ def predictions(
         )  # fmt: skip
         axes.spines[:].set(color=ORANGE if wrong else "#b0b0b0", linewidth=2.5 if wrong else 0.8)
         if true is not None and wrong:
-            axes.set_xlabel(f"truth: {names[true[number]]}", fontsize=9, parse_math=False)
+            truth = _short(f"truth: {names[true[number]]}", letters)
+            axes.set_xlabel(truth, fontsize=9, parse_math=False)
     return figure
 
 

@@ -294,6 +294,32 @@ def test_explain_with_bad_files(photos, trained, tmp_path, capsys):
     assert_fails(capsys, "has NaN or infinite", "explain", tmp_path / "broken.keras", image, *out)
 
 
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_a_photo_is_read_in_the_colours_that_the_model_takes(
+    channels, mode, interpolation, tmp_path, capsys
+):
+    model = Sequential(
+        [layers.Input((9, 9, channels)), layers.GlobalAveragePooling2D(), layers.Dense(2)]
+    )
+    model.metadata = {"class_names": ["2", "1"], "interpolation": interpolation}
+    model.save(tmp_path / "m.keras")
+    Image.new(mode, (12, 7)).save(tmp_path / "a.png")
+    assert run("predict", tmp_path / "m.keras", tmp_path / "a.png") == 0
+    if channels < 4:  # a page shows grey and colour
+        explained = ("explain", tmp_path / "m.keras", tmp_path / "a.png", "-o", tmp_path / "p.html")
+        assert run(*explained) == 0
+        assert run(*explained, "--class", "1") == 0  # the name, not the number
+        assert_fails(capsys, "There is no class '²'", *explained, "--class", "²")
+
+
+def test_a_size_that_the_model_does_not_take_is_said_of_the_model(photos, trained, capsys):
+    image, model = photos / "test" / "day" / "0.png", trained / "model.keras"
+    for command in ("predict", "explain"):
+        said = "takes photos of 8×8 pixels. Received an image size of 9×9."
+        assert_fails(capsys, said, command, model, image, "--image-size", 9)
+
+
 def test_predict_with_a_model_that_names_no_classes(photos, trained, tmp_path, capsys):
     source, target = io.BytesIO((trained / "model.keras").read_bytes()), io.BytesIO()
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:

@@ -18,7 +18,7 @@ from PIL import Image
 
 import minicnn
 from minicnn import cli, lessons
-from minicnn.lessons import desk, exercises, library, pretrain
+from minicnn.lessons import desk, draw, exercises, library, pretrain
 
 ROOT = Path(minicnn.__file__).parents[1]
 SCRIPTS = lessons.scripts()
@@ -57,12 +57,53 @@ sys.meta_path.insert(0, Missing())
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 path, cells = sys.argv[1], json.loads(sys.argv[2])
 names = runpy.run_path(path, run_name="__main__")
+exec(sys.argv[3], {**names, "text": open(path, encoding="utf-8").read()})
 untouched = dict(names["lesson"].solved)
 print("== solutions")
 for cell in cells:
     exec(cell, names)
 print(json.dumps([untouched, names["lesson"].solved]))
 """
+
+
+CLAIMS = {  # of the texts, about the numbers that they stand beside
+    1: """
+assert [kinds[y[i]] == kinds[guesses[i]] for i in some] == [False, False, True]
+""",
+    3: """
+right, raw, unit = (accuracy(x) for x in (preprocess_input(pictures), pictures, pictures / 255))
+assert 1 / 3 < max(raw, unit) < right - 0.05  # many more mistakes, and far from blind
+said = [network.predict(x, verbose=0) for x in (preprocess_input(pictures), pictures)]
+sure = [p[p.argmax(axis=1) != truth].max(axis=1).mean() for p in said]
+assert sure[0] < 0.9 < sure[1]
+assert (trace["block4_conv"].y[..., :24].max(axis=(0, 1, 2)) == 0).sum() > 8
+""",
+    4: """
+assert {46, 3, 40} < set(channels)
+assert 0 < row < 63 and 0 < column < 63
+""",
+    5: """
+assert f"{make_model(new_base()).count_params():,} numbers to find" in text
+assert transfer["val_accuracy"][-1] > scratch["val_accuracy"][-1] + 0.1
+said = p.argmax(axis=1)[validation[1].argmax(axis=1) == new.index("shoes")]
+assert np.bincount(said, minlength=4).argmax() == new.index("skirt")
+""",
+    6: """
+late = {rate: history["val_accuracy"] for rate, history in runs.items()}
+assert late[0.0001][-1] < late[0.001][-1] < 0.6 < min(late[0.1][2], late[1.0][2])
+""",
+    8: """
+best = {size: np.mean([max(h["val_accuracy"]) for h in found]) for size, found in runs.items()}
+assert max(best.values()) - min(best.values()) < 0.04
+""",
+    9: """
+border = [np.concatenate([x[0], x[-1], x[:, 0], x[:, -1]]) for x in pictures[some]]
+middle = np.stack([np.median(b, axis=0) for b in border])[:, None, None]
+wall = np.abs(pictures[some] - middle).max(axis=3) < 45
+shares = [s[w].mean() / s[~w].mean() for s, w in zip(strength, wall)]
+assert 0.15 < min(shares) and max(shares) < 0.35, shares
+""",
+}
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +117,9 @@ def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workpl
     pytest.importorskip("matplotlib")
     numbers = exercises.exercises_of(script.number)
     cells = [solved_cell(script.number, number) for number in numbers]
+    claim = CLAIMS.get(script.number, "")
     done = subprocess.run(
-        [sys.executable, "-c", ALONE, str(script.path), json.dumps(cells)],
+        [sys.executable, "-c", ALONE, str(script.path), json.dumps(cells), claim],
         cwd=workplace,
         env=os.environ
         | {
@@ -181,6 +223,20 @@ def paragraphs() -> list[str]:
     ]
 
 
+def test_a_term_is_explained_before_it_is_used():
+    """In emphasis, as `*term*`, in the first text that has it; the lessons are read in order."""
+    texts = [
+        " ".join(cell.text.split())
+        for script in SCRIPTS
+        for cell in script.cells
+        if cell.kind == "markdown"
+    ]
+    for term in ("one-hot", "layers", "filter", "bias", "parameters", "softmax", "epoch", "loss",
+                 "optimizer", "receptive field", "overfitting", "callback"):  # fmt: skip
+        first = next(text for text in texts if re.search(rf"\b{term}\b", text))
+        assert re.search(rf"[*`]{term}", first), (term, first)
+
+
 def test_known_slips_of_course_notes_are_put_right():
     everything = paragraphs()
     assert not [p for p in everything if "targe_size" in p]
@@ -224,6 +280,7 @@ WRONG = {
         ("def to_pixels(x):\n    return ((x + 1) * 127.5).astype(np.uint8)", "round first"),
         ("def to_pixels(x):\n    return np.rint((x + 1) * 127.5)", "dtype should be uint8"),
         ("def to_pixels(x):\n    return (x + 1) * 127.5", "round them"),
+        ("def to_pixels(x):\n    return (x * 255).astype(np.uint8)", "add 1 first"),
     ],
     (3, 1): [
         (
@@ -237,6 +294,7 @@ WRONG = {
             "most probable comes first",
         ),
         ("def top(p, names, count):\n    return list(zip(names, p))", "asks for two pairs"),
+        ("def top(p, names, count):\n    return {'pants': 0.65, 'hat': 0.2}", "not a dict"),
     ],
     (3, 2): [("shape = (1000,)", "five photos"), ("shape = (5, 6)", "1000 classes")],
     (4, 1): [("parameters = 864", "has a bias"), ("parameters = 320", "all three channels")],
@@ -296,7 +354,7 @@ WRONG = {
         ("pattern = '{epoch}-{val_accuracy:.3f}.keras'", "two digits"),
         ("pattern = '{epoch:02d}.keras'", "how good"),
         ("pattern = '{epoch:02d}.h5'", "ends in"),
-        ("pattern = '{epoc}.keras'", "KeyError"),
+        ("pattern = '{epoc}.keras'", "nothing is called 'epoc'"),
     ],
     (8, 1): [("parameters = 7400", "has a bias"), ("parameters = 6500", "last one has")],
     (8, 2): [
@@ -382,6 +440,19 @@ def test_whatever_is_answered_a_check_only_speaks(key, answer):
     assert "\n" not in said
 
 
+@pytest.mark.parametrize(
+    ("key", "answer"),
+    [
+        ((1, 1), np.array(0.9)),
+        ((2, 1), np.array([32, 200, 300, 3])),
+        ((7, 1), np.array([1, 2, 5])),
+        ((9, 2), np.array([0.2, -0.7, 0.5])),
+    ],
+)
+def test_a_right_answer_may_be_an_array(key, answer):
+    assert exercises.verdict(exercises.EXERCISES[key].check, answer) == ""
+
+
 def test_a_check_gives_copies_to_the_learners_function():
     def spoil(picture):
         picture[:] = picture[:, ::-1].copy()
@@ -416,7 +487,7 @@ def test_without_matplotlib_the_first_cell_says_how(monkeypatch):
 
 
 def test_in_a_notebook_a_figure_is_displayed(monkeypatch, tmp_path):
-    figure_module = pytest.importorskip("matplotlib.figure")
+    pytest.importorskip("matplotlib")
     shown = []
 
     class Shell:
@@ -425,20 +496,36 @@ def test_in_a_notebook_a_figure_is_displayed(monkeypatch, tmp_path):
     class Fake:
         version_info = (9, 0)  # matplotlib asks
         get_ipython = staticmethod(Shell)
-        Image = staticmethod(lambda data: data)
         display = staticmethod(shown.append)
 
     monkeypatch.setitem(sys.modules, "IPython", Fake)
     monkeypatch.setitem(sys.modules, "IPython.display", Fake)
     monkeypatch.chdir(tmp_path)
-    figure = figure_module.Figure()
-    figure.suptitle("A title")
+    figure = draw.bars({"one": 1.0}, "A title")
     lesson, explanation = lessons.Lesson(1), object()
     lesson.show(figure)
     lesson.show(explanation)
-    assert shown[0].startswith(b"\x89PNG")
-    assert shown[1] is explanation  # with its `_repr_html_`
+    assert shown == [figure, explanation]  # with its `_repr_html_`
+    assert figure._repr_png_().startswith(b"\x89PNG")  # so it need not be shown by pyplot
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_figures_have_scales_with_names(tmp_path):
+    pytest.importorskip("matplotlib")
+    figure = draw.maps([np.full((2, 2), 20), np.full((2, 2), 255)], label="pixel")
+    assert figure.axes[0].images[0].get_clim() == (0, 255)  # not from the smallest that is there
+    assert figure.axes[-1].get_ylabel() == "pixel"
+    assert draw.rows({"a": np.eye(2)}, label="mean").axes[-1].get_ylabel() == "mean"
+    (alone,) = draw.lines({"loss": [3, 2, 1]}, y_label="loss").axes
+    assert alone.get_ylabel() == "loss"
+    assert not alone.figure.legends
+    assert len(draw.lines({"a": [1, 2], "b": [2, 1]}).legends) == 1
+    assert all(tick == round(tick) for tick in alone.get_xticks())
+    wide, folded = (
+        draw.numbers([np.ones((6, 8)), np.ones((4, 6))] * 2, columns=n).get_figwidth()
+        for n in (4, 2)
+    )
+    assert folded < 8 < wide
 
 
 # -- percent format and notebooks ----------------------------------------------------------------
@@ -558,7 +645,10 @@ def test_it_waits_for_predictions_where_somebody_sits_before_it(tmp_path, monkey
         (["--run", "11"], "There are lessons 1 to 10. Received 11."),
         (["--notebooks", "file"], "'file' cannot be a folder: there is a file of that name"),
         (["--notebooks", "file/below"], "cannot be a folder: there is a file of that name"),
-        (["--run", "1", "--output", "file"], "'file' cannot be a folder"),
+        (["--run", "1", "--output", "file"], "'file/figures' cannot be a folder"),
+        (["--run", "1", "--output", "work"], "'work/figures' cannot be a folder"),
+        (["--run", "1", "--output", "x" * 300], "cannot be made: File name too long."),
+        (["--notebooks", "x" * 300], "cannot be made: File name too long."),
     ],
 )
 def test_bad_input_to_the_command_is_one_sentence(
@@ -566,6 +656,8 @@ def test_bad_input_to_the_command_is_one_sentence(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("something")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "figures").write_text("no folder")
     assert cli.main(["lessons", *arguments]) == 2
     said = capsys.readouterr().err
     assert sentence in said

@@ -37,7 +37,7 @@ def texts(figure):
 
 
 def words(figure):
-    return [t.get_text() for t in texts(figure)]
+    return [" ".join(t.get_text().split()) for t in texts(figure)]
 
 
 def png(figure):
@@ -169,8 +169,9 @@ def test_kernels_of_many_channels_are_means_or_one_channel():
     assert np.allclose(drawn[3], kernel.mean(axis=2)[..., 3])
     drawn = pictures(plots.kernels(layer, channel=2))
     assert np.allclose(drawn[1], kernel[:, :, 2, 1])
-    assert "mean weight of 6 input channels" in words(plots.kernels(layer))
-    assert "weight of input channel 2" in words(plots.kernels(layer, channel=2))
+    assert "first_conv: 4 kernels of 3×3, mean of 6 input channels" in words(plots.kernels(layer))
+    one = words(plots.kernels(layer, channel=2))
+    assert {"first_conv: 4 kernels of 3×3, input channel 2", "weight"} <= set(one)
     image = plots.kernels(layer).axes[0].images[0]
     low, high = image.get_clim()
     assert low == -high  # zero is white
@@ -335,7 +336,7 @@ def test_names_from_files_are_drawn_as_they_are():
         )
         model = keras.Sequential([keras.Input((4, 4, 1)), layers.ReLU(name="$relu$_1")])
         _, tape = model.forward(np.ones((1, 4, 4, 1)))
-        assert "$relu$_1: 1 feature maps of 4×4" in words(plots.feature_maps(tape, "$relu$_1"))
+        assert "$relu$_1: 1 feature map of 4×4" in words(plots.feature_maps(tape, "$relu$_1"))
 
 
 def test_names_are_turned_where_they_are_long():
@@ -400,6 +401,161 @@ def test_what_predictions_refuses():
 
 
 # -- all ------------------------------------------------------------------------------------------
+
+NAN = float("nan")
+LONG = ["a very long class name that goes on", "b", "something_else_long_as_well_indeed", "d"]
+FORTY = [f"class {number}" for number in range(40)]
+LONG_NAME = "a_very_long_name_of_a_layer_in_the_network_as_they_come_from_files"
+
+
+def maps_of(x, name="maps"):
+    model = keras.Sequential([keras.Input(np.shape(x)[1:]), layers.Activation("linear", name=name)])
+    return plots.feature_maps(model.forward(np.asarray(x, float))[1], name)
+
+
+ODD = {
+    "one epoch": lambda: plots.curves({name: values[:1] for name, values in HISTORY.items()}),
+    "a long title": lambda: plots.curves({"loss": [2.0, 1.0]}, title="more than one line " * 5),
+    "six metrics": lambda: plots.curves({name: [2.0, 1.0] for name in ("loss", *"abcde")}),
+    "runs of long names": lambda: plots.sweep({n * 3: HISTORY for n in LONG}, title="x" * 200),
+    "two kernels": lambda: plots.kernels(convolution(3, 2)),
+    "a row of kernels": lambda: plots.kernels(convolution(64, 3)),
+    "1x1 kernels": lambda: plots.kernels(convolution(64, 8, 1)),
+    "wide kernels": lambda: plots.kernels(convolution(1, 8, (1, 7))),
+    "a small unit": lambda: plots.kernels(scaled(convolution(3, 2), 1e-7)),
+    "a long layer name": lambda: maps_of(np.ones((1, 8, 8, 3)), LONG_NAME),
+    "units of a long name": lambda: maps_of(np.ones((1, 3)), LONG_NAME),
+    "one class": lambda: plots.confusion_matrix([0, 0], [0, 0], ["dress"]),
+    "long class names": lambda: plots.confusion_matrix(range(4), range(4), LONG),
+    "forty classes": lambda: plots.confusion_matrix(range(40), range(40), FORTY),
+    "a long matrix title": lambda: plots.confusion_matrix([0, 1], [0, 1], title="many words " * 9),
+    "photos of long names": lambda: plots.predictions(
+        np.zeros((20, 6, 9, 3)), [0, 2] * 10, np.eye(4)[[2, 2, 0, 1] * 5], LONG
+    ),
+}
+
+
+def scaled(layer, factor):
+    layer.set_weights([w * factor for w in layer.get_weights()])
+    return layer
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+def test_no_text_is_cut_or_lies_on_another(make, monkeypatch):
+    from matplotlib.text import Text
+
+    figure, draw, found = make(), Text.draw, {}
+
+    def spy(text, renderer):
+        found[text] = text.get_window_extent(renderer)
+        return draw(text, renderer)
+
+    monkeypatch.setattr(Text, "draw", spy)
+    figure.savefig(io.BytesIO(), format="png", dpi=figure.dpi)
+    width, height = figure.bbox.width, figure.bbox.height
+    written = [(text, box) for text, box in found.items() if text.get_text()]
+    assert len(written) > 3
+    for text, box in written:
+        inside = min(box.x0, box.y0, width - box.x1, height - box.y1)
+        assert inside > -1.5, text.get_text()
+    level = [(text, box) for text, box in written if text.get_rotation() == 0]
+    for index, (text, box) in enumerate(level):
+        for other, its in level[:index]:
+            across = min(box.x1, its.x1) - max(box.x0, its.x0)
+            down = min(box.y1, its.y1) - max(box.y0, its.y0)
+            assert across < 2 or down < 2, (text.get_text(), other.get_text())
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5, 15, 300])
+def test_epochs_are_whole_numbers(epochs):
+    for figure in (
+        plots.curves({"loss": [1.0] * epochs}),
+        plots.sweep({"a": {"accuracy": [1.0] * epochs}}),
+    ):
+        png(figure)
+        ticks = figure.axes[0].get_xticks()
+        assert np.array_equal(ticks, np.rint(ticks))
+        low, high = figure.axes[0].get_xlim()
+        assert low < 1 <= epochs < high
+
+
+def test_a_run_without_a_finite_number_says_so():
+    lost = {"loss": [NAN, NAN], "val_loss": [float("inf"), NAN]}
+    found = words(plots.curves(lost))
+    assert {"training, never a finite number", "validation, never a finite number"} <= set(found)
+    assert "b: never a finite number" in words(plots.sweep({"a": HISTORY, "b": lost}, "loss"))
+
+
+def test_errors_fall_and_have_no_unit():
+    history = {"loss": [2.0, 1.0], "my_error": [30, 20, 25], "val_my_error": [30, 20, 25]}
+    figure = plots.curves(history)
+    assert "validation, best 20.000 in epoch 2" in words(figure)
+    assert figure.axes[1].get_ylabel() == "my_error"
+
+
+def test_a_sweep_knows_its_metric_by_either_name():
+    found = words(plots.sweep({"a": HISTORY}, "val_accuracy"))
+    assert {"validation", "a: 0.600", "accuracy (share of examples)"} <= set(found)
+    with pytest.raises(TypeError, match=r"sweep expects a dict.* Received list\."):
+        plots.sweep([HISTORY])
+
+
+def test_nan_is_told_from_zero():
+    x = np.zeros((1, 3, 3, 2))
+    x[0, 0, 0, 0], x[0, 1, 1, 1] = NAN, -1
+    figure = maps_of(x)
+    assert {"0 (NaN: pink)", "1"} <= set(words(figure))
+    colours = figure.axes[0].images[0].cmap
+    assert colours(np.ma.masked_invalid([NAN]))[0] == pytest.approx(
+        (0.8, 0.475, 0.655, 1), abs=0.01
+    )
+    assert "maps: 3 units, 2 NaN or infinite" in words(maps_of([[1, NAN, float("inf")]]))
+
+
+def test_weights_that_are_all_zero_are_white():
+    image = plots.kernels(scaled(convolution(8), 0)).axes[0].images[0]
+    assert image.cmap(image.norm(0.0))[:3] == pytest.approx((1, 1, 1), abs=0.02)
+
+
+def test_one_is_not_many():
+    assert "first_conv: 1 kernel of 3×3" in words(plots.kernels(convolution(1, 1)))
+    assert "maps: 1 unit" in words(maps_of([[1.0]]))
+
+
+@pytest.mark.parametrize("most", [0, -3, 1.5, None])
+def test_at_least_one_is_drawn(most):
+    _, tape = network().forward(np.zeros((1, 6, 8, 2)))
+    for draw in (
+        lambda: plots.kernels(convolution(3), most=most),
+        lambda: plots.feature_maps(tape, "rectified", most=most),
+        lambda: plots.predictions(np.zeros((1, 4, 4, 3)), None, [[1.0]], most=most),
+    ):
+        with pytest.raises(ValueError, match=r"most is a whole number of at least 1\."):
+            draw()
+
+
+def test_what_else_is_refused_in_one_sentence():
+    model = network()
+    with pytest.raises(TypeError, match=r"expects model\.trace\(x\).* Received Model\."):
+        plots.feature_maps(model, "rectified")
+    _, tape = model.forward(np.zeros((1, 6, 8, 2)))
+    with pytest.raises(ValueError, match=r"Received example=0\.5"):
+        plots.feature_maps(tape, "rectified", example=0.5)
+    with pytest.raises(ValueError, match=r"Received channel=1\.5"):
+        plots.kernels(convolution(6), channel=1.5)
+    with pytest.raises(ValueError, match=r"draws up to 100 classes\. Received 1000"):
+        plots.confusion_matrix([0], [999])
+    photos = np.zeros((2, 4, 4, 3))
+    for wrong in (np.array([[3.0, -1.0], [0.0, 1.0]]), np.full((2, 2), NAN)):
+        with pytest.raises(ValueError, match=r"from 0 to 1; activations\.softmax makes them"):
+            plots.predictions(photos, None, wrong)
+    with pytest.raises(ValueError, match=r"Received probabilities\.shape=\(2, 2, 2\)"):
+        plots.predictions(photos, None, np.ones((2, 2, 2)))
+
+
+def test_class_names_may_be_an_array():
+    figure = plots.predictions(np.zeros((2, 4, 4, 3)), None, np.eye(2), np.array(["cat", "dog"]))
+    assert {"cat 100%", "dog 100%"} <= set(words(figure))
 
 
 def test_drawing_needs_no_screen_and_leaves_pyplot_alone():

@@ -1,7 +1,6 @@
 """What a lesson has at hand: pictures to work on, a place for figures, checks and solutions."""
 
 import importlib.util
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,23 +52,20 @@ class Lesson:
     def show(self, figure: Any) -> None:
         """Show a figure or an explanation: in the notebook, else as a file or as text."""
         shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-        notebook = hasattr(shell, "kernel")  # or an editor's interactive window
-        if notebook:
-            from IPython.display import Image, display
-        if not hasattr(figure, "savefig"):
-            (display if notebook else print)(figure)
+        if hasattr(shell, "kernel"):  # a notebook's, or that of an editor's interactive window
+            from IPython.display import display
+
+            display(figure)
             return
-        if notebook:
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=110)
-            display(Image(buffer.getvalue()))
+        if not hasattr(figure, "savefig"):
+            print(figure)
             return
         self._figures += 1
         folder = Path("figures")
         folder.mkdir(exist_ok=True)
         title = figure.get_suptitle() or next(axes.get_title() for axes in figure.axes)
         path = plots.save(figure, folder / f"lesson-{self.number:02d}-{self._figures}.png")
-        print(f"Figure: {title} ({path})")
+        print(f"Figure: {' '.join(title.split())} ({path})")
 
     def check(self, number: int, answer: Any) -> None:
         """Say whether the answer to an exercise is right, and if not, what to think about."""

@@ -5,16 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.plots import COLOURS
+from minicnn.plots import COLOURS, new_figure, set_title, whole_numbers
 
 _STYLES = ("-", "--", ":", "-.")
 
 
 def _figure(width: float, height: float, title: str) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title)
+    figure = new_figure(width, height)
+    set_title(figure, title)
     return figure
 
 
@@ -45,22 +43,24 @@ def maps(
     title: str = "",
     columns: int = 8,
     colours: str = "viridis",
+    label: str = "",
 ) -> Any:
-    """Arrays (h, w) as colours, on one scale: white is zero where there are both signs."""
+    """Arrays (h, w) as colours, on one scale, from zero: white is zero where there are both signs.
+
+    `label` says what the numbers are.
+    """
     figure, places = _panels(len(x), columns, title, side=1.6)
-    low, high = min(float(np.min(a)) for a in x), max(float(np.max(a)) for a in x)
-    if low < 0:
-        high = max(-low, high)
-        low, colours = -high, "RdBu_r"
+    low, high = min(float(np.min(a)) for a in x), max(float(np.max(np.abs(a))) for a in x)
+    low, colours = (-high, "RdBu_r") if low < 0 else (0.0, colours)
     for index, (axes, array) in enumerate(zip(places, x)):
         shown = axes.imshow(array, colours, vmin=low, vmax=high)
         if len(names):
             axes.set_title(names[index], fontsize="small")
-    figure.colorbar(shown, ax=places, shrink=0.8)
+    figure.colorbar(shown, ax=places, shrink=0.8, label=label)
     return figure
 
 
-def rows(groups: Mapping[str, Any], title: str = "", x_label: str = "") -> Any:
+def rows(groups: Mapping[str, Any], title: str = "", x_label: str = "", label: str = "") -> Any:
     """Arrays (n, m) below each other, a line of colours for each row; each group has its name."""
     figure = _figure(7.0, 4.2, title)
     axes = figure.subplots()
@@ -70,18 +70,23 @@ def rows(groups: Mapping[str, Any], title: str = "", x_label: str = "") -> Any:
     for end in ends[:-1]:
         axes.axhline(end - 0.5, color="white", linewidth=2)
     axes.set_xlabel(x_label)
-    figure.colorbar(shown, ax=axes)
+    figure.colorbar(shown, ax=axes, label=label)
     return figure
 
 
-def numbers(x: Any, names: Sequence[str] = (), title: str = "", digits: int = 0) -> Any:
+def numbers(
+    x: Any, names: Sequence[str] = (), title: str = "", digits: int = 0, columns: int = 4
+) -> Any:
     """Small arrays (h, w) with their numbers written into the cells."""
-    count = len(x)
-    width = sum(max(0.45 * np.shape(a)[1], 1.6) for a in x) + 0.3 * count
-    height = 0.45 * max(np.shape(a)[0] for a in x) + 1.0
+    columns = min(len(x), columns)
+    widths = [max(max(np.shape(a)[1] for a in x[n::columns]), 3) for n in range(columns)]
+    heights = [max(np.shape(a)[0] for a in x[n : n + columns]) for n in range(0, len(x), columns)]
+    width = 0.45 * sum(widths) + 0.35 * columns
+    height = 0.45 * sum(heights) + 0.55 * len(heights) + 0.45
     figure = _figure(max(width, 4.0), height, title)
-    ratios = [max(np.shape(a)[1], 3) for a in x]
-    places = figure.subplots(1, count, squeeze=False, width_ratios=ratios)[0]
+    places = figure.subplots(
+        len(heights), columns, squeeze=False, width_ratios=widths, height_ratios=heights
+    ).flat
     for index, (axes, array) in enumerate(zip(places, x)):
         array = np.asarray(array)
         bound = max(float(np.abs(array).max()), 1e-9)
@@ -112,8 +117,6 @@ def lines(
     y_range: tuple[float, float] | None = None,
 ) -> Any:
     """One line for each entry; without `x` the values belong to 1, 2, 3, …"""
-    from matplotlib.ticker import MaxNLocator
-
     figure = _figure(6.4, 3.8, title)
     axes = figure.subplots()
     for index, (name, values) in enumerate(curves.items()):
@@ -131,8 +134,9 @@ def lines(
     if y_range:
         axes.set_ylim(y_range)
     axes.grid(alpha=0.3)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside right center", frameon=False, fontsize="small")
+    whole_numbers(axes.xaxis)
+    if len(curves) > 1:
+        figure.legend(loc="outside right center", frameon=False, fontsize="small")
     return figure
 
 

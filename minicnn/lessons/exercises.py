@@ -39,6 +39,8 @@ def verdict(check: Check, answer: Any) -> str:
     It does not raise, whatever the learner wrote.
     """
     try:
+        if isinstance(answer, np.ndarray):
+            answer = answer.tolist()  # [1, 2] is right, and so is np.array([1, 2])
         parts = answer if isinstance(answer, (list, tuple)) else [answer]
         if any(part is ... for part in parts):
             raise _OpenError
@@ -199,6 +201,10 @@ def _to_pixels(answer: Any) -> str:
                 "nearly: pixels are whole numbers; round them (np.rint).",
             ),
             (
+                found[128] < 3,
+                "black is -1 here, and 0 is the grey in the middle: add 1 first, to begin at 0.",
+            ),
+            (
                 found[255] == 0,
                 "white became 0. The largest pixel is 255, so half of the range is 127.5; with 128 "
                 "white is 256, one more than a uint8 can hold, and starts again at 0.",
@@ -230,7 +236,10 @@ def top(probabilities, names, count):
 def _top(answer: Any) -> str:
     names = ["dress", "hat", "pants", "shirt"]
     p = np.array([0.1, 0.2, 0.65, 0.05])
-    found = [tuple(pair) for pair in _call(answer, p, names, 2)]
+    found = _call(answer, p, names, 2)
+    if isinstance(found, dict):
+        return "nearly: a list of pairs (name, probability), not a dict."
+    found = [tuple(pair) for pair in found]
     if [pair[0] for pair in found] == ["shirt", "dress"]:
         return "these are the least probable: argsort begins with the smallest."
     if len(found) != 2:
@@ -478,7 +487,12 @@ def _pattern(answer: Any) -> str:
         return f"not yet: the answer should be a string, and it is {answer!r}."
     if not answer.endswith(".keras"):
         return 'not yet: a model file ends in ".keras".'
-    names = [answer.format(epoch=e, val_accuracy=a) for e, a in ((3, 0.71), (12, 0.71), (12, 0.8))]
+    try:
+        names = [
+            answer.format(epoch=e, val_accuracy=a) for e, a in ((3, 0.71), (12, 0.71), (12, 0.8))
+        ]
+    except KeyError as error:
+        return f"nothing is called {error}: the names to fill in are epoch and val_accuracy."
     if names[0] == names[1]:
         return "two epochs with the same accuracy have the same name: one would be lost."
     if names[1] == names[2]:

@@ -92,12 +92,12 @@ def distances(picture):
 
 
 nearest = np.array([distances(picture).argmin() for picture in validation_x])
-guesses = train_y[nearest].argmax(axis=1)
+guesses = train_y[nearest].argmax(axis=1)  # a row of train_y has a 1 where its kind is
 print("accuracy of the nearest picture:", np.mean(guesses == y))
 
 # %% [markdown]
 # Better than nothing, and bad. See why: here are three pictures, and for each the training picture
-# that has the most similar pixels.
+# that has the most similar pixels. Two of the three answers are wrong, one is right.
 
 # %%
 some = [5, 65, 185]
@@ -106,7 +106,8 @@ names = [name for i in some for name in (kinds[y[i]], f"nearest: {kinds[guesses[
 lesson.show(draw.pictures(shown, names, "Similar pixels are not the same thing", columns=6))
 
 # %% [markdown]
-# Backgrounds and colours win: most pixels are background. And there is a deeper trouble. Shift a
+# Backgrounds and colours win: most pixels are background. Even the right answer may be right for
+# the wrong reason: both t-shirts lie on the same wood. And there is a deeper trouble. Shift a
 # picture a little to the side: to you it is the same dress. To the pixels?
 #
 # **Before you run this:** which is farther from the dress, the same dress shifted by six pixels, or

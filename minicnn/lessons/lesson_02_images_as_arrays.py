@@ -41,7 +41,9 @@ lesson.show(draw.pictures([x], title="The picture"))
 # %%
 channels = [x[:, :, channel] for channel in range(3)]
 names = ["red", "green", "blue"]
-lesson.show(draw.maps(channels, names, "Its three channels, 0 to 255", colours="gray"))
+lesson.show(
+    draw.maps(channels, names, "Its three channels", colours="gray", label="pixel, 0 to 255")
+)
 
 # %% [markdown]
 # ## Rows first
@@ -105,8 +107,8 @@ print("0 to 1: ", some / 255)
 print("-1 to 1:", keras.applications.xception.preprocess_input(some))
 
 # %% [markdown]
-# A network that was trained with one custom is nearly blind with the other. In lesson 3 you will
-# see how blind.
+# A network that was trained with one custom makes many more mistakes with the other, and nothing
+# tells you. In lesson 3 you will see how many.
 #
 # ## Many at once: the batch
 #
@@ -139,6 +141,9 @@ print(labels[0], "is a", train.class_names[labels[0].argmax()])
 # %% [markdown]
 # A label is a row of ten numbers, with 1 for the right class and 0 for the others: *one-hot*.
 # `label_mode="categorical"` asked for it; with `"int"` it would be the class's number.
+#
+# (The course does the same with `ImageDataGenerator` and its `flow_from_directory`, which are
+# older. minicnn has them, too; there it is `class_mode="categorical"`.)
 
 # %%
 names = [train.class_names[row.argmax()] for row in labels[:10]]

@@ -19,8 +19,14 @@ network = keras.models.load_model(PRETRAINED)
 network.summary()
 
 # %% [markdown]
+# A network is a row of *layers*: each takes what the one before it made, and makes something of it.
+# Lesson 4 opens them. For now read the shapes alone: a picture goes in at the top, (64, 64, 3), six
+# numbers come out at the bottom. `None` stands for the number of pictures in the batch. *Params*
+# are the numbers that training has found.
+#
 # This network comes with minicnn (`python -m minicnn.lessons.pretrain` made it). It was shown
-# 9,600 drawn pictures, none of which is in our folders. It knows six kinds of clothing:
+# 4,800 drawn pictures and their mirror images, none of which is in our folders. It knows six kinds
+# of clothing:
 
 # %%
 known = network.metadata["class_names"]
@@ -86,11 +92,14 @@ for name, inputs in (("-1 to 1", preprocess_input(pictures)), ("0 to 255", pictu
     p = network.predict(inputs, verbose=0)
     wrong = p.argmax(axis=1) != truth
     print(
-        f"{name:8}  wrong: {wrong.sum():2} of 120, sure of those: {p[wrong].max(axis=1).mean():.0%}"
+        f"{name:8}  wrong: {wrong.sum():2} of 120, average certainty of the wrong answers: "
+        f"{p[wrong].max(axis=1).mean():.0%}"
     )
 
 # %% [markdown]
-# Remember this when a network disappoints you: first look at what goes in.
+# With the wrong range it is quite sure of its mistakes: its numbers are far larger than any that it
+# was trained with. So a high probability is no proof that all is well. Remember this when a network
+# disappoints you: first look at what goes in.
 #
 # ## What it cannot say
 #
@@ -125,7 +134,8 @@ lesson.show(figure)
 #
 # ## A look inside
 #
-# Behind each layer the picture is another block of numbers: *feature maps*, one for each filter.
+# Behind each layer the picture is another block of numbers: *feature maps*. Each map says where in
+# the picture one small pattern was found. What looks for the pattern is called a *filter*.
 #
 # **Before you run this:** the summary above tells the shapes. Will the maps of the last block be
 # larger or smaller than the first's? Will there be more or fewer of them?
@@ -140,8 +150,9 @@ lesson.show(plots.feature_maps(trace, "block1_conv"))
 lesson.show(plots.feature_maps(trace, "block4_conv", most=24))
 
 # %% [markdown]
-# The first maps look like the picture with its edges drawn; the last are coarse: they say *what* is
-# there rather than exactly where.
+# Of the first maps many look like the picture with its edges drawn, and some light up where the
+# wall is. The last are coarse: they say *what* is there rather than exactly where. Many of them are
+# zero everywhere ("all 0"): what their filter looks for is not in this picture.
 #
 # ## The big one, with a network connection
 #

@@ -60,19 +60,19 @@ horizontal = np.zeros((6, 8), dtype=np.float32)
 horizontal[3:] = 1
 outputs = [convolution(p.reshape(1, 6, 8, 1))[0, :, :, 0] for p in (darker, horizontal)]
 names = ["darker to the right", "its output", "horizontal edge", "its output"]
-figure = draw.numbers(
-    [darker, outputs[0], horizontal, outputs[1]], names, "The same kernel, other edges"
-)
-lesson.show(figure)
+shown = [darker, outputs[0], horizontal, outputs[1]]
+lesson.show(draw.numbers(shown, names, "The same kernel, other edges", columns=2))
 
 # %% [markdown]
 # ## Padding, strides, channels, filters
 #
 # * `padding="same"` puts zeros around the picture, so that the output has its size.
 # * `strides=2` moves the window by two pixels.
-# * With colours the kernel has a layer of weights for each channel, and all products go into *one*
-#   sum.
-# * A layer has many filters; each makes one channel of the output.
+# * With colours the kernel has 3×3 weights for each channel, and all products go into *one* sum.
+# * To the sum comes one more number, the *bias*. Weights and bias are a layer's *parameters*: the
+#   numbers that training finds.
+# * A layer has many *filters*, each with its kernel and its bias; each makes one channel of the
+#   output.
 #
 # **Before you run this:** write down the four shapes.
 
@@ -106,7 +106,8 @@ lesson.show(plots.kernels(network.get_layer("block1_conv")))
 # Some are bright on one side and dark on the other: edges in all directions. Some look for a
 # colour.
 #
-# Now a real picture, and one number of the first layer: the largest of filter 4.
+# Now a real picture, and one number of the first layer: the largest of filter 4, away from the
+# edge.
 #
 # **Before you run this:** how many products is this number the sum of?
 
@@ -118,8 +119,8 @@ p = network.predict(batch, verbose=0)[:, known.index("shirt")]
 shirts = labels[:, known.index("shirt")] == 1
 shirt = int(np.where(shirts, np.abs(p - 0.7), 1).argmin())  # one that it is not quite sure of
 trace = network.trace(batch[shirt : shirt + 1])
-first = trace["block1_conv"].y[0, :, :, 4]
-row, column = (int(i) for i in np.unravel_index(first.argmax(), first.shape))
+inner = trace["block1_conv"].y[0, 1:-1, 1:-1, 4]
+row, column = (int(i) + 1 for i in np.unravel_index(inner.argmax(), inner.shape))
 lesson.show(trace.explain("block1_conv", at=(row, column, 4)))
 lesson.show(draw.pictures(pictures[[shirt]], title="The picture"))
 
@@ -153,7 +154,9 @@ lesson.show(draw.numbers([block, pooled], ["before", "after"], "Max pooling 2×2
 for name in ("block1_conv", "block2_conv", "block3_conv", "block4_conv"):
     height, width = trace[name].y.shape[1:3]
     seen = trace.receptive_field(name, at=(height // 2, width // 2))
-    print(name, "sees rows", seen.rows, "and columns", seen.cols)
+    (top, bottom), (left, right) = seen.rows, seen.cols
+    size = f"{bottom - top + 1}×{right - left + 1} pixels"
+    print(f"{name} sees {size}: rows {top}…{bottom}, columns {left}…{right}")
 
 # %% [markdown]
 # Let us use that. For a filter of the third block we search all 120 pictures for the places where
@@ -184,6 +187,10 @@ names = [f"filter {channel}" if i == 0 else "" for channel in channels for i in 
 lesson.show(draw.pictures(cuts, names, "Where four filters of block 3 answer loudest", columns=6))
 
 # %% [markdown]
+# Look along the rows. Filter 46 answers to a bright gap between two dark parts: the space between
+# two legs, or between sleeve and body. Filter 3 answers to cloth with the wall on its left, filter
+# 40 to the upper end of cloth. Nobody told them to; it helped.
+#
 # ## From maps to an answer
 #
 # At the end `GlobalAveragePooling2D` takes the mean of each of the 64 last maps: how much of it is
@@ -212,7 +219,7 @@ lesson.show(trace.why("probabilities", at=winner))
 # a browser. It needs no network, so you can mail it to a friend.
 
 # %%
-trace.to_html("shirt.html", class_names=known)
+print("Wrote", trace.to_html("shirt.html", class_names=known))
 
 # %% [markdown]
 # ## Exercises

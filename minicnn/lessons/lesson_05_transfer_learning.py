@@ -53,7 +53,7 @@ print(features.shape)
 vectors = features.mean(axis=(1, 2))
 print(vectors.shape)
 by_kind = {kind: vectors[8 * i : 8 * (i + 1)] for i, kind in enumerate(new)}
-lesson.show(draw.rows(by_kind, "The vectors: a row for each picture", "feature"))
+lesson.show(draw.rows(by_kind, "The vectors: a row for each picture", "feature", "mean of its map"))
 
 # %% [markdown]
 # The base has never seen a shoe, and yet rows of one kind resemble each other: bright columns of
@@ -107,6 +107,10 @@ print(f"loss: {float(loss(y, scores)):.2f}   log(4): {np.log(4):.2f}")
 # %% [markdown]
 # ## Learn
 #
+# `compile` says how to learn: the loss, and the *optimizer* that makes it smaller (Adam; lessons 6
+# and 9 look into it). `fit` learns: it takes the pictures in batches and changes the parameters a
+# little after each. Once through all pictures is an *epoch*.
+#
 # **Before you run this:** guess both accuracies on 80 validation pictures: the new head on the
 # frozen base, and the same network trained from nothing. Chance is 25%.
 
@@ -138,10 +142,12 @@ keras.utils.set_random_seed(0)
 scratch = train(make_model(new_base()), 0.002)  # the better rate for it: see lesson 6
 print(f"from nothing: {scratch['val_accuracy'][-1]:.2f}")
 both = {"frozen base": transfer["val_accuracy"], "from nothing": scratch["val_accuracy"]}
-lesson.show(draw.lines(both, title="Validation accuracy, 8 pictures a kind", y_range=(0, 1)))
+lesson.show(
+    draw.lines(both, title="8 pictures of each kind", y_label="validation accuracy", y_range=(0, 1))
+)
 
 # %% [markdown]
-# The network from nothing has 61,092 numbers to find and 32 pictures to find them with. The head
+# The network from nothing has 60,772 numbers to find and 32 pictures to find them with. The head
 # has 260, and a base that has seen thousands of clothes.
 #
 # And it was quick: what a frozen base says about a photo is the same in every epoch, so `fit`
@@ -154,6 +160,9 @@ p = model.predict(validation[0], verbose=0)
 lesson.show(plots.confusion_matrix(validation[1], p, new, title="Frozen base, new head"))
 
 # %% [markdown]
+# Shoes are taken for skirts: nothing of what the base was trained on looks like a shoe. What it
+# never had to tell apart, it does not see well.
+#
 # ## Exercises
 #
 # **1.** How many parameters does training change in `model`, the one with the frozen base?

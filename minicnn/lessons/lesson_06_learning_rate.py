@@ -100,6 +100,9 @@ lesson.show(plots.sweep({f"{rate:g}": h for rate, h in runs.items()}, title="Fiv
 # %% [markdown]
 # ## Choose
 #
+# The two small rates are still on their way after twenty epochs, the two large ones get there in
+# three and then waver. None flies off as 1.05 did above: Adam, the optimizer, sees to that (below).
+#
 # Two columns matter: how good on validation, and how far training is above it. A large gap means
 # that it learned its pictures by heart.
 
@@ -129,12 +132,13 @@ for rate in (0.01, 0.1):
 
 # %% [markdown]
 # Differences as small as the spread mean nothing. Between rates that are equally good, take the
-# smoother one: its last epoch is as good as its best, so it does not depend on a lucky moment.
+# smoother one: its last epoch is nearly as good as its best, so it does not depend on a lucky
+# moment.
 #
 # ## What Adam does with the rate
 #
-# Plain gradient descent multiplies rate and gradient, so a steep slope means a giant step. *Adam*
-# first divides each weight's gradient by its usual size. So its first step is as long as the
+# Plain gradient descent (`SGD`) multiplies rate and gradient, so a steep slope means a giant step.
+# *Adam* first divides each weight's gradient by its usual size. So its first step is as long as the
 # learning rate, whatever the gradient.
 #
 # **Before you run this:** three weights with gradients 0.001, 1 and −1000, and rate 0.01. Where
@@ -149,7 +153,7 @@ for name, optimizer in (("SGD", keras.optimizers.SGD(0.01)), ("Adam", keras.opti
 
 # %% [markdown]
 # That is why the same few rates, 0.0001 to 0.01, are worth trying with Adam in nearly every
-# network.
+# network. (Our head is a single layer and sees few pictures: it takes larger ones, too.)
 #
 # ## Exercises
 #

@@ -46,9 +46,9 @@ def make_model(learning_rate):
 # %% [markdown]
 # ## A restless run
 #
-# A learning rate of 0.2 is too large for this head (lesson 6), so that it cannot come to rest.
+# A learning rate of 0.2 is on the large side for this head (lesson 6): it does not come to rest.
 #
-# **Before you run this:** which of 15 epochs will be the best on validation, the last?
+# **Before you run this:** which of 15 epochs will be the best on validation? The last?
 
 # %%
 keras.utils.set_random_seed(0)
@@ -97,7 +97,8 @@ for file in files:
 # ## Take it back
 #
 # A `.keras` file holds the whole model: layers, weights, and the optimizer with its memory, so that
-# training could go on from there.
+# training could go on from there. (The course writes `.h5` files, Keras's older format;
+# `load_model` reads them, too.) `evaluate` returns the loss and the accuracy.
 #
 # **Before you run this:** `model` is what training left, `best` is read from the last file. What
 # will `evaluate` say about each?

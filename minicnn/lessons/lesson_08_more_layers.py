@@ -84,8 +84,8 @@ curves = {f"inner {size}": histories[0]["val_loss"] for size, histories in runs.
 lesson.show(draw.lines(curves, title="Validation loss by size of the inner layer", y_label="loss"))
 
 # %% [markdown]
-# On the training pictures more units learn faster and end at 100%. On validation the sizes are
-# about equal: the differences are as large as those between random starts (lesson 6).
+# On the training pictures more units learn faster, and the large heads end at 100%. On validation
+# the sizes are about equal: they differ hardly more than random starts do (lesson 6).
 #
 # Look at the validation *loss*: the large heads fall fast, then **rise** again. They become surer
 # and surer, of their mistakes too. That is *overfitting*: 200 pictures cannot say what 75,000
@@ -112,10 +112,10 @@ difference = np.abs(two.predict(x, verbose=0) - one.predict(x, verbose=0)).max()
 print("largest difference between two layers and one:", difference)
 
 # %% [markdown]
-# Nothing: they are the same function. Doing (x @ w1) @ w2 is doing x @ (w1 @ w2). Without something
-# bent between them, any stack of layers collapses into one. The ReLU is the bend.
+# Nothing: they are the same function, but for rounding. Doing (x @ w1) @ w2 is doing x @ (w1 @ w2).
+# Without something bent between them, any stack of layers collapses into one. The ReLU is the bend.
 #
-# How much can one bend do? Here a head learns the rule "exactly one of two numbers is positive",
+# What can a bend do? Here a head learns the rule "exactly one of two numbers is positive",
 # which no single layer can.
 #
 # **Before you run this:** which of the three heads finds the rule?
@@ -129,7 +129,7 @@ rule = (points[:, 0] > 0) != (points[:, 1] > 0)
 def learns_the_rule(*inner):
     keras.utils.set_random_seed(3)
     head = keras.Sequential([keras.Input((2,)), *inner, layers.Dense(2)])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # labels as numbers
     head.compile(keras.optimizers.Adam(0.02), loss, metrics=["accuracy"])
     return head.fit(points, rule.astype(int), epochs=40, verbose=0).history["accuracy"][-1]
 

@@ -81,6 +81,10 @@ trace = model.trace(x, y=label)
 lesson.show(trace)
 
 # %% [markdown]
+# A row for each layer. `‖dy‖` is the length of the gradient that came back to it (the root of the
+# sum of squares), `‖grads‖` that of the gradients of its own weights. In what follows `x` goes into
+# a layer and `y` comes out; `dx` and `dy` are the gradients of the loss for them.
+#
 # ### It begins at the end: p − y
 #
 # The gradient of softmax and cross-entropy together is the simplest there is: what the network says
@@ -121,8 +125,8 @@ lesson.show(figure)
 # ### ReLU is a gate
 #
 # Where it made a number zero on the way forward, nothing passes on the way back: a small change
-# there changes nothing. (A filter that is zero for *every* picture never learns again: a "dead
-# ReLU".)
+# there changes nothing. What gets through the gate is called `dz`. (A filter that is zero for
+# *every* picture never learns again: a "dead ReLU".)
 #
 # ### The kernel: a sum over all places
 #
@@ -135,7 +139,7 @@ lesson.show(figure)
 lesson.show(trace.explain_gradient("conv", "kernel", at=(0, 0, 0, 0)))
 
 # %% [markdown]
-# The gates are closed or the place lost in the pooling: no gradient, no product. From the loss down
+# The gate is closed, or the place lost in the pooling: no gradient, no product. From the loss down
 # to this weight, along the largest contribution:
 
 # %%
@@ -144,7 +148,10 @@ lesson.show(trace.why_gradient("conv", "kernel", at=(0, 0, 0, 0)))
 # %% [markdown]
 # ## Trust, but check
 #
-# Everyone who writes a backward pass checks it by nudging: `gradcheck` does this for every layer.
+# Everyone who writes a backward pass checks it by nudging: `gradcheck` does this for every layer,
+# with some numbers of each array one at a time, then with all of them at once. "Numeric" is the
+# slope that nudging found. ("Kinks" are places where a nudge crosses a ReLU's zero: there is no
+# slope there.)
 
 # %%
 lesson.show(explain.gradcheck(model, x, label))
@@ -172,9 +179,9 @@ known = network.metadata["class_names"]
 lesson.show(explain.health(careless, *lesson.photos("train", known, 4)))
 
 # %% [markdown]
-# ## A step of training is four lines
+# ## A step of training has four parts
 #
-# This is what `fit` does, again and again.
+# This is what `fit` does, again and again: forward, the loss, backward, a small step.
 #
 # **Before you run this:** one picture, 20 steps. Will the loss go up or down, and where to?
 
@@ -188,7 +195,9 @@ for _ in range(20):
     for name, weight in model.params.items():  # a small step down
         weight -= 0.1 * grads[name]
     losses.append(float(np.mean(loss)))
-lesson.show(draw.lines({"loss": losses}, title="Twenty steps by hand", x_label="step"))
+lesson.show(
+    draw.lines({"loss": losses}, title="Twenty steps by hand", x_label="step", y_label="loss")
+)
 
 # %% [markdown]
 # ## Back to the pixels
@@ -206,9 +215,18 @@ trace = network.trace(batch, y=labels[some], loss=keras.losses.CategoricalCrosse
 strength = np.abs(trace.dx).max(axis=3)  # of the three channels, the largest
 strength /= strength.max(axis=(1, 2), keepdims=True)
 lesson.show(draw.pictures(pictures[some], title="Four pictures", columns=4))
-lesson.show(draw.maps(list(strength), title="How much each pixel matters for the loss"))
+lesson.show(
+    draw.maps(
+        list(strength),
+        title="How much each pixel matters for the loss",
+        label="share of the largest",
+    )
+)
 
 # %% [markdown]
+# Mostly the clothes: a pixel of the wall matters about a quarter as much as one of the cloth. The
+# brightest spots lie on details, such as the waist of the pants and the collar of the shirt.
+#
 # ## Exercises
 #
 # **1.** Write `relu_backward(dy, x)`: the gradient that ReLU hands on. `x` is what came in on the

@@ -124,7 +124,7 @@ tiny = explain.convolution_steps(
     np.eye(6, dtype=np.float32).reshape(1, 6, 6, 1), small_w, algorithm="winograd"
 )
 shown = [tiny[name].shown for name in names]
-labels = ["6×6 pixels", "transformed", "times the kernel's", "4×4 outputs"]
+labels = ["6×6 pixels", "transformed", "times the kernel, transformed", "4×4 outputs"]
 lesson.show(draw.numbers(shown, labels, "Winograd on one tile: a diagonal line", digits=1))
 
 # %% [markdown]

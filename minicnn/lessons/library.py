@@ -108,7 +108,8 @@ def print_list() -> None:
     console.print(
         "\nIn the terminal:   minicnn lessons --run 1"
         "\nAs notebooks:      minicnn lessons --notebooks lessons"
-        f"\nCell by cell:      open the scripts in an editor: {FOLDER}",
+        f"\nCell by cell:      open the scripts in an editor: {FOLDER}"
+        "\n\nThe first runs take half a minute more: minicnn compiles what it needs, once.",
         soft_wrap=True,
         highlight=False,
     )
@@ -174,6 +175,8 @@ def _make_folder(directory: Path) -> None:
         raise NotADirectoryError(
             f"{str(directory)!r} cannot be a folder: there is a file of that name on the way."
         ) from None
+    except OSError as error:
+        raise type(error)(f"{str(directory)!r} cannot be made: {error.strerror}.") from None
 
 
 # -- in the terminal -----------------------------------------------------------------------------
@@ -191,7 +194,7 @@ def run(number: int, directory: str | os.PathLike[str]) -> float:
 
     script = find(number)
     directory = Path(directory)
-    _make_folder(directory)
+    _make_folder(directory / "figures")
     console = Console()
     names: dict[str, Any] = {"__name__": "__main__", "__file__": str(script.path)}
     spent, wait = 0.0, False
