@@ -115,6 +115,8 @@ def _algorithm(how: _Convolution, channels: int, filters: int, dtype: np.dtype) 
 
 
 def _split_channels(x: Array, groups: int) -> list[Array]:
+    if groups == 1:
+        return [np.ascontiguousarray(x)]
     return [np.ascontiguousarray(part) for part in np.split(x, groups, axis=-1)]
 
 
@@ -172,7 +174,7 @@ def conv2d(
         return np.clip(y, *limits, out=y)
     forward = _algorithm(how, w.shape[2], w.shape[3] // groups, x.dtype).forward
     xs, ws = _split_channels(x, groups), _split_channels(w, groups)
-    bs, scales = ([None] * groups if v is None else np.split(v, groups) for v in (b, scale))
+    bs, scales = ([None] * groups if v is None else _split_channels(v, groups) for v in (b, scale))
     parts = zip(xs, ws, bs, scales, strict=True)
     return _joined([forward(*part, window, limits) for part in parts])
 
