@@ -967,6 +967,7 @@ def _overflowing():
             {"y": "d", "class_names": ["a", "b", "c"]},
             "no class 'd'. There is a, b, c",
         ),
+        (small_cnn, photo((12, 12, 3)), {"y": "d"}, "no class 'd'. The model has no class names"),
         (
             lambda: Sequential([Input((4,)), layers.Dense(2)]),
             np.zeros((1, 4)),

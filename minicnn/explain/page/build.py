@@ -249,9 +249,8 @@ def kind_of(model: Model, output: Array) -> str:
 def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) -> int:
     """The class that the loss is for; without classes, which number of the output is explained."""
     if not kind:
-        if (
-            y is None
-        ):  # the largest number, but none at the activation's ceiling: nothing flows back
+        if y is None:
+            # The largest number, but none at the activation's ceiling: nothing flows back there.
             last = model.outputs[0].node.layer
             ceiling = _CEILINGS.get(last.activation, getattr(last, "max_value", None))
             below = output[0] < (math.inf if ceiling is None else ceiling)
@@ -267,7 +266,8 @@ def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) ->
         return int(output[0, 0] > 0.5) if kind == "sigmoid" else int(output[0].argmax())
     if isinstance(y, str):
         if y not in names:
-            raise ValueError(f"There is no class {y!r}. There is {', '.join(names) or 'no name'}.")
+            there = f"There is {', '.join(names)}." if names else "The model has no class names."
+            raise ValueError(f"There is no class {y!r}. {there}")
         return names.index(y)
     row = np.asarray(y)
     row = row[0] if row.ndim and (row.ndim == 2 or len(row) != classes) else row
