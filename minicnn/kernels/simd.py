@@ -15,7 +15,8 @@ one multiply-add takes four cycles.
 
 Where b is in memory still, one step's numbers are a line of a matrix from the next one's, often on
 another page, and the processor would not guess where. So each step also asks for what is needed
-`_AHEAD` steps later. (A third less time for few rows and many columns.)
+`_AHEAD` steps later. (A third less time for few rows and many columns.) And a line of the cache has
+to be there before a result can be stored in it, so a tile asks for c's lines before it begins.
 
 A compiler does not find this shape by itself, so `tile` writes it out in LLVM's language, with
 vectors as values. Where the processor's vectors are smaller, LLVM splits them: right everywhere.
@@ -145,6 +146,9 @@ def _write_tile(builder, number, size, height, arguments):  # type: ignore[no-un
     for r in range(height):
         for v, place in enumerate(places):
             builder.store(load(plus(start[r], place), vector), sums[r][v])
+    for r in range(height):
+        for place in places:
+            _prefetch(builder, plus(c[r], place), to_write=True)
     with cgutils.for_range(builder, outer) as window_row:
         a_row = builder.mul(window_row.index, a_outer)
         b_row = plus(b, builder.mul(window_row.index, b_outer))
@@ -178,13 +182,13 @@ def _write_tile(builder, number, size, height, arguments):  # type: ignore[no-un
             builder.store(builder.load(sums[r][v]), target).align = size
 
 
-def _prefetch(builder, address):  # type: ignore[no-untyped-def]
+def _prefetch(builder, address, to_write=False):  # type: ignore[no-untyped-def]
     """Ask for the cache line at `address`, which may lie anywhere."""
     i32, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [pointer, i32, i32, i32])
     function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-    to_read, keep, data = (ir.Constant(i32, value) for value in (0, 3, 1))
-    builder.call(function, [builder.inttoptr(address, pointer), to_read, keep, data])
+    write, keep, data = (ir.Constant(i32, value) for value in (int(to_write), 3, 1))
+    builder.call(function, [builder.inttoptr(address, pointer), write, keep, data])
 
 
 def _spread(builder, value, vector):  # type: ignore[no-untyped-def]
