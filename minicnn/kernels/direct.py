@@ -23,6 +23,7 @@ from numba import prange
 from minicnn.kernels.compile import jit, parallel_jit
 from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors, tile
 
+_WEIGHTS = 2**18  # 1 MB of float32: panels that meet one tile of pixels after the other
 _L1_NUMBERS = 6144  # 24 KB of float32: what stays in a 32 KB level-1 cache beside the rest
 
 
@@ -77,8 +78,6 @@ def _forward_band(  # type: ignore[no-untyped-def]
     channels, filters = x.shape[3], y.shape[3]
     panels, run = packed.shape[0], kernel[1] * channels
     line_bytes = lines.shape[1] * channels * 4
-    # A panel's weights are read again for each tile: as many window rows at a time as fit the L1.
-    rows_at_once = kernel[0] if kernel[0] * run <= _L1_NUMBERS // COLUMNS else 1
     _padded_lines(x, n, top * strides[0], before, lines)
     pixels = (bottom - top) * width
     exact = filters == panels * COLUMNS
@@ -96,19 +95,15 @@ def _forward_band(  # type: ignore[no-untyped-def]
             c_rows[p] = target + ox * steps[1] * filters * 4 if exact else wide[p].ctypes.data
             p += 1
     a_rows[pixels:], c_rows[pixels:] = a_rows[pixels - 1], spare.ctypes.data
-    for panel in range(panels):
-        offset = panel * COLUMNS * 4
-        for i in range(0, kernel[0], rows_at_once):
-            last = finish[panel].ctypes.data if i + rows_at_once >= kernel[0] else 0
-            for p in range(0, count, ROWS):
-                c = c_rows[p:].ctypes.data
+    some = max(1, _WEIGHTS // (kernel[0] * run * COLUMNS))
+    for left in range(0, panels, some):
+        for p in range(0, count, ROWS):
+            a, c = a_rows[p:].ctypes.data, c_rows[p:].ctypes.data
+            for panel in range(left, min(left + some, panels)):
                 tile(
-                    pixels - p, a_rows[p:].ctypes.data, i * line_bytes,
-                    rows_at_once, line_bytes, run, 4,
-                    packed[panel].ctypes.data + i * run * COLUMNS * 4,
-                    run * COLUMNS * 4, COLUMNS * 4,
-                    zero_rows.ctypes.data if i == 0 else c, 0 if i == 0 else offset, c, offset,
-                    last,
+                    pixels - p, a, 0, kernel[0], line_bytes, run, 4,
+                    packed[panel].ctypes.data, run * COLUMNS * 4, COLUMNS * 4,
+                    zero_rows.ctypes.data, 0, c, panel * COLUMNS * 4, finish[panel].ctypes.data,
                 )  # fmt: skip
     if not exact:
         for p in range(pixels):
