@@ -114,18 +114,19 @@ def matmul(
     rows, depth = a.shape[::-1] if a_turned else a.shape
     columns = b.shape[0] if b_turned else b.shape[1]
     parts, panels = kernels.matmul.plan(rows, depth, columns, a.itemsize)
+    threads = kernels.tasks.threads()
     if out is None:
         out = buffers.empty((rows, columns), a.dtype)
     ready = buffers.empty(kernels.matmul.packed_shape(rows, depth, columns, a.itemsize), a.dtype)
     if len(ready):
-        kernels.matmul.pack(b, b_turned, ready)
+        kernels.matmul.pack(b, b_turned, threads, ready)
     if parts == 1:
         finish = _finish(columns, scale, bias, limits, a.dtype)
-        kernels.matmul.product(a, a_turned, b, b_turned, ready, finish, panels, out[None])
+        kernels.matmul.product(a, a_turned, b, b_turned, ready, finish, panels, threads, out[None])
         return out
     sums = buffers.empty((parts, rows, columns), a.dtype)
     nothing = np.empty((0, 4, kernels.simd.COLUMNS), a.dtype)
-    kernels.matmul.product(a, a_turned, b, b_turned, ready, nothing, panels, sums)
+    kernels.matmul.product(a, a_turned, b, b_turned, ready, nothing, panels, threads, sums)
     np.sum(sums, axis=0, out=out)
     if scale is not None:
         out *= scale
@@ -271,7 +272,7 @@ def _direct_into(
     bands = _bands(len(x), window.out[0])
     kernels.direct.forward(
         x, packed, finish, window.kernel, window.strides, window.before, bands, window.out, first,
-        steps, y,
+        steps, kernels.tasks.threads(), y,
     )  # fmt: skip
 
 
@@ -335,7 +336,7 @@ def _direct_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple
     entries = math.prod(window.kernel) * channels
     partial = np.zeros((groups, entries, kernels.direct.padded_filters(filters)), x.dtype)
     kernels.direct.backward_weight(
-        dy, x, window.kernel, window.strides, window.before, bands, partial
+        dy, x, window.kernel, window.strides, window.before, bands, kernels.tasks.threads(), partial
     )
     dw = np.ascontiguousarray(partial.sum(axis=0)[:, :filters])
     return dw.reshape(*window.kernel, channels, filters), sum_positions(dy)
@@ -364,11 +365,11 @@ def _winograd_of(
     y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     bias = _whole_bias(b, columns)
     threads, tiles, depth = (
-        fast.threads(),
+        kernels.tasks.threads(),
         fast.tiles_of(y.shape),
         fast.padded(channels, fast.LANES),
     )
-    block = fast.block_size(tiles, channels)
+    block = fast.block_size(tiles, channels, threads)
     rows = fast.padded(block, fast.ROWS)
     packed = buffers.empty(
         (columns // fast.COLUMNS, fast.scratch_size(channels, fast.COLUMNS)), x.dtype
@@ -416,7 +417,7 @@ def _winograd_input_gradient(dy: Array, w: Array, window: shapes.Window, size: P
 def _winograd_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
     channels, filters = x.shape[3], dy.shape[3]
     fast = kernels.winograd
-    threads, depth = fast.threads(), fast.padded(channels, fast.LANES)
+    threads, depth = kernels.tasks.threads(), fast.padded(channels, fast.LANES)
     columns = fast.padded(filters, fast.COLUMNS)
     x_points, dy_points = fast.points_shapes(dy.shape, channels)
     sums = buffers.empty((fast.POINTS, channels, columns), x.dtype)

@@ -291,7 +291,8 @@ def depthwise_conv2d(
     bias = np.zeros(filters, x.dtype) if b is None else np.ascontiguousarray(b)
     y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     clamp = algorithms.clamp_of(limits, x.dtype)
-    kernels.depthwise.forward(x, w, bias, clamp, window.strides, window.dilation, window.before, y)
+    threads, geometry = kernels.tasks.threads(), (window.strides, window.dilation, window.before)
+    kernels.depthwise.forward(x, w, bias, clamp, *geometry, threads, y)
     return y
 
 
@@ -316,7 +317,7 @@ def depthwise_conv2d_backward(
             dy, x, w, window.strides, padding.lower(), window.dilation
         )
         return dx if need_dx else None, dw if need_dw else None, db if need_dw else None
-    geometry = window.strides, window.dilation, window.before
+    threads, geometry = kernels.tasks.threads(), (window.strides, window.dilation, window.before)
     dx_found: Array | None = None
     dw_found: Array | None = None
     db_found: Array | None = None
@@ -327,14 +328,17 @@ def depthwise_conv2d_backward(
             sides = zip(window.kernel, window.dilation, window.before, strict=True)
             before = tuple((size - 1) * step - pad for size, step, pad in sides)
             nothing = np.zeros(filters, x.dtype), algorithms.clamp_of(algorithms.UNBOUNDED, x.dtype)
-            kernels.depthwise.forward(dy, turned, *nothing, (1, 1), window.dilation, before, each)
+            kernels.depthwise.forward(
+                dy, turned, *nothing, (1, 1), window.dilation, before, threads, each
+            )
         else:
-            kernels.depthwise.backward_input(dy, _flat_filters(w), *geometry, each)
+            kernels.depthwise.backward_input(dy, _flat_filters(w), *geometry, threads, each)
         dx_found = _sum_channels(each, w.shape[3])
     if need_dw:
         parts = max(1, min(_BLOCKS, len(dy) * window.out[0]))
         partial = np.empty((parts, *window.kernel, filters), x.dtype)
-        kernels.depthwise.backward_weight(dy, _repeat_channels(x, w.shape[3]), *geometry, partial)
+        repeated = _repeat_channels(x, w.shape[3])
+        kernels.depthwise.backward_weight(dy, repeated, *geometry, threads, partial)
         dw_found = partial.sum(axis=0).reshape(w.shape)
         db_found = algorithms.sum_positions(dy)
     return dx_found, dw_found, db_found

@@ -20,6 +20,7 @@ _ROOMS = (
     "normalization",
     "pooling",
     "simd",
+    "tasks",
     "warp",
     "winograd",
 )

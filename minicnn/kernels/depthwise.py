@@ -18,6 +18,7 @@ from numba import prange
 
 from minicnn.kernels.compile import jit, parallel_jit
 from minicnn.kernels.simd import add_products, add_products64
+from minicnn.kernels.tasks import new_counter, take
 
 
 @jit
@@ -68,13 +69,17 @@ def _forward_line(  # type: ignore[no-untyped-def]
 
 
 @parallel_jit
-def forward(x, w, b, clamp, strides, dilation, before, y):  # type: ignore[no-untyped-def]
+def forward(x, w, b, clamp, strides, dilation, before, threads, y):  # type: ignore[no-untyped-def]
     """y[n, oy, ox, c] from x[n, iy, ix, c] and w[i, j, c], at least clamp[0], at most clamp[1]."""
     out_height, taps = y.shape[1], w.shape[0] * w.shape[1]
-    for line in prange(len(x) * out_height):
+    counter = new_counter()
+    for _ in prange(threads):
         x_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
-        n, oy = line // out_height, line % out_height
-        _forward_line(x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_rows, y)
+        line = take(counter)
+        while line < len(x) * out_height:
+            n, oy = line // out_height, line % out_height
+            _forward_line(x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_rows, y)
+            line = take(counter)
 
 
 @jit
@@ -98,16 +103,20 @@ def _backward_line(  # type: ignore[no-untyped-def]
 
 
 @parallel_jit
-def backward_input(dy, w, strides, dilation, before, dx):  # type: ignore[no-untyped-def]
+def backward_input(dy, w, strides, dilation, before, threads, dx):  # type: ignore[no-untyped-def]
     """dx, gathered line by line: each thread owns the lines it writes."""
     height, taps = dx.shape[1], w.shape[0] * w.shape[1]
     zeros, unbounded = np.zeros(dx.shape[3], dx.dtype), _unbounded(dx)
-    for line in prange(len(dx) * height):
+    counter = new_counter()
+    for _ in prange(threads):
         dy_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
-        n, iy = line // height, line % height
-        _backward_line(
-            dy, w, zeros, unbounded, n, iy, strides, dilation, before, dy_rows, w_rows, dx
-        )
+        line = take(counter)
+        while line < len(dx) * height:
+            n, iy = line // height, line % height
+            _backward_line(
+                dy, w, zeros, unbounded, n, iy, strides, dilation, before, dy_rows, w_rows, dx
+            )
+            line = take(counter)
 
 
 @jit
@@ -134,17 +143,24 @@ def _add_line(  # type: ignore[no-untyped-def]
 
 
 @parallel_jit
-def backward_weight(dy, x, strides, dilation, before, dw):  # type: ignore[no-untyped-def]
+def backward_weight(dy, x, strides, dilation, before, threads, dw):  # type: ignore[no-untyped-def]
     """dw[part, i, j, c]: a sum for each part of all images' lines; the caller adds them up."""
     parts, out_height = len(dw), dy.shape[1]
     lines = len(dy) * out_height
     unbounded = _unbounded(dw)
-    for part in prange(parts):
+    counter = new_counter()
+    for _ in prange(threads):
         dy_rows, x_rows = np.empty(dy.shape[2], np.int64), np.empty(dy.shape[2], np.int64)
-        dw[part] = 0
-        for line in range(lines * part // parts, lines * (part + 1) // parts):
-            n, oy = line // out_height, line % out_height
-            _add_line(dy, x, unbounded, n, oy, strides, dilation, before, dy_rows, x_rows, dw[part])
+        part = take(counter)
+        while part < parts:
+            sums = dw[part]
+            sums[:] = 0
+            for line in range(lines * part // parts, lines * (part + 1) // parts):
+                n, oy = line // out_height, line % out_height
+                _add_line(
+                    dy, x, unbounded, n, oy, strides, dilation, before, dy_rows, x_rows, sums
+                )
+            part = take(counter)
 
 
 @parallel_jit

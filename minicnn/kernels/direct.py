@@ -22,6 +22,7 @@ from numba import prange
 
 from minicnn.kernels.compile import jit, parallel_jit
 from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors, tile
+from minicnn.kernels.tasks import new_counter, take
 
 _WEIGHTS = 2**18  # 1 MB of float32: panels that meet one tile of pixels after the other
 _L1_NUMBERS = 6144  # 24 KB of float32: what stays in a 32 KB level-1 cache beside the rest
@@ -115,7 +116,7 @@ def _forward_band(  # type: ignore[no-untyped-def]
 
 @parallel_jit
 def forward(  # type: ignore[no-untyped-def]
-    x, packed, finish, kernel, strides, before, bands, out, first, steps, y
+    x, packed, finish, kernel, strides, before, bands, out, first, steps, threads, y
 ):
     """The output (`out` pixels a picture) for weights `packed` by `pack`.
 
@@ -127,20 +128,25 @@ def forward(  # type: ignore[no-untyped-def]
     channels, filters = x.shape[3], y.shape[3]
     columns = packed.shape[0] * COLUMNS
     padded_width = (out[1] - 1) * strides[1] + kernel[1]
-    for task in prange(x.shape[0] * bands):
-        n, band = task // bands, task % bands
-        top, bottom = out[0] * band // bands, out[0] * (band + 1) // bands
-        if bottom == top:
-            continue
-        lines = np.empty(
-            ((bottom - top - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype
+    tallest = -(-out[0] // bands)
+    counter = new_counter()
+    for _ in prange(threads):
+        all_lines = np.empty(
+            ((tallest - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype
         )
-        wide = np.empty((0 if filters == columns else (bottom - top) * out[1], columns), x.dtype)
+        wide = np.empty((0 if filters == columns else tallest * out[1], columns), x.dtype)
         spare = np.empty(columns, x.dtype)
-        _forward_band(
-            x, n, top, bottom, packed, finish, kernel, strides, before, out[1], first, steps, lines,
-            wide, spare, y,
-        )  # fmt: skip
+        task = take(counter)
+        while task < x.shape[0] * bands:
+            n, band = task // bands, task % bands
+            top, bottom = out[0] * band // bands, out[0] * (band + 1) // bands
+            if bottom > top:
+                lines = all_lines[: (bottom - top - 1) * strides[0] + kernel[0]]
+                _forward_band(
+                    x, n, top, bottom, packed, finish, kernel, strides, before, out[1], first,
+                    steps, lines, wide, spare, y,
+                )  # fmt: skip
+            task = take(counter)
 
 
 @jit
@@ -199,7 +205,7 @@ def _add_units(dy, x, begin, end, kernel, strides, before, bands, lines, receive
 
 
 @parallel_jit
-def backward_weight(dy, x, kernel, strides, before, bands, partial):  # type: ignore[no-untyped-def]
+def backward_weight(dy, x, kernel, strides, before, bands, threads, partial):  # type: ignore[no-untyped-def]
     """Add each group's dw to partial[group] (window entries, panels * COLUMNS).
 
     A group is a share of the units, the bands of lines of all images, `bands` to an image.
@@ -211,12 +217,16 @@ def backward_weight(dy, x, kernel, strides, before, bands, partial):  # type: ig
     tallest = -(-out_height // bands)
     # Lines at a time, so that a panel of their dy fits the L1 with room for x.
     block = min(max(1, _L1_NUMBERS // (2 * COLUMNS * out_width)), tallest)
-    for group in prange(groups):
+    counter = new_counter()
+    for _ in prange(threads):
         lines = np.empty(((tallest - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype)
         received = np.zeros((block, out_width, COLUMNS), x.dtype)
         spare = np.zeros(wide, x.dtype)
-        begin, end = images * bands * group // groups, images * bands * (group + 1) // groups
-        _add_units(
-            dy, x, begin, end, kernel, strides, before, bands, lines, received, spare,
-            partial[group],
-        )  # fmt: skip
+        group = take(counter)
+        while group < groups:
+            begin, end = images * bands * group // groups, images * bands * (group + 1) // groups
+            _add_units(
+                dy, x, begin, end, kernel, strides, before, bands, lines, received, spare,
+                partial[group],
+            )  # fmt: skip
+            group = take(counter)

@@ -37,6 +37,7 @@ from minicnn.kernels.simd import (
     tile64,
     transpose_square,
 )
+from minicnn.kernels.tasks import new_counter, take
 
 _DEPTH = 768  # steps at a time: as many of a tile's rows and columns stay near
 _TILES = 8  # tiles one above the other in a block: their part of a fits a level-2 cache
@@ -99,14 +100,18 @@ def _pack_panel(b, turned, left, first, steps, packed):  # type: ignore[no-untyp
 
 
 @parallel_jit
-def pack(b, turned, packed):  # type: ignore[no-untyped-def]
+def pack(b, turned, threads, packed):  # type: ignore[no-untyped-def]
     """packed (panels, depth, wide) of all of b, panel by panel; 0 beyond the last column."""
     panels, depth, wide = packed.shape
     runs = -(-depth // _DEPTH)
-    for task in prange(panels * runs):
-        panel, first = task // runs, task % runs * _DEPTH
-        steps = min(_DEPTH, depth - first)
-        _pack_panel(b, turned, panel * wide, first, steps, packed[panel, first:])
+    counter = new_counter()
+    for _ in prange(threads):
+        task = take(counter)
+        while task < panels * runs:
+            panel, first = task // runs, task % runs * _DEPTH
+            steps = min(_DEPTH, depth - first)
+            _pack_panel(b, turned, panel * wide, first, steps, packed[panel, first:])
+            task = take(counter)
 
 
 @jit
@@ -126,11 +131,12 @@ def _copy_lines(a, top, height, left, width, copied):  # type: ignore[no-untyped
 
 @jit
 def _add_block(  # type: ignore[no-untyped-def]
-    a, a_turned, b, b_turned, finish, top, left, panels, begin, end, copied, ready, packed, edge,
-    c,
+    a, a_turned, b, b_turned, finish, top, left, panels, begin, end, run, copied, ready,
+    packed, edge, c,
 ):  # fmt: skip
     """The block of c from row `top` and column `left` on: the product over `begin` to `end`.
 
+    `run` steps at a time.
     A part of a is copied to `copied`, or read where it lies if that has no lines. b's panels are
     packed already, if `ready` (panels, depth, wide) has any; else `packed` (panels, steps, wide) is
     the place to pack them. Numbers beyond c's last row or column go to `edge` (ROWS, panels *
@@ -151,7 +157,6 @@ def _add_block(  # type: ignore[no-untyped-def]
     zero_rows, edge_rows = np.full(ROWS, nothing.ctypes.data), np.empty(ROWS, np.int64)
     for r in range(ROWS):
         edge_rows[r] = edge[r].ctypes.data
-    run = _run(end - begin, a_turned)
     for first in range(begin, max(end, begin + 1), run):
         steps = min(run, end - first)
         finished = len(finish) and first + run >= end
@@ -199,7 +204,7 @@ def _add_block(  # type: ignore[no-untyped-def]
 
 
 @parallel_jit
-def product(a, a_turned, b, b_turned, ready, finish, panels, c):  # type: ignore[no-untyped-def]
+def product(a, a_turned, b, b_turned, ready, finish, panels, threads, c):  # type: ignore[no-untyped-def]
     """c[part] = a @ b over the part's share of the steps; `turned` matrices lie transposed.
 
     c (parts, rows, columns). `finish` (panels, 4, columns of a panel) has each column's scale,
@@ -211,34 +216,25 @@ def product(a, a_turned, b, b_turned, ready, finish, panels, c):  # type: ignore
     above = -(-rows // (ROWS * _TILES))
     beside = -(-columns // (wide * panels))
     collide = not a_turned and a.shape[1] * a.itemsize % _COLLIDE == 0
-    for task in prange(parts * above * beside):
-        part, block = task // (above * beside), task % (above * beside)
-        top, left = block // beside * ROWS * _TILES, block % beside * wide * panels
-        begin, end = depth * part // parts, depth * (part + 1) // parts
-        across = min(panels, -(-(columns - left) // wide))
-        steps, height = _run(end - begin, a_turned), min(_TILES * ROWS, rows - top)
-        packed = np.empty((0 if len(ready) else across, steps, wide), c.dtype)
-        if a_turned:
-            lines = steps, _odd_lines(height)
-        else:
-            lines = height if collide else 0, _odd_lines(steps)
+    run, height = _run(-(-depth // parts), a_turned), min(_TILES * ROWS, rows)
+    if a_turned:
+        lines = run, _odd_lines(height)
+    else:
+        lines = height if collide else 0, _odd_lines(run)
+    counter = new_counter()
+    for _ in prange(threads):
+        packed = np.empty((0 if len(ready) else panels, run, wide), c.dtype)
         copied = np.empty(lines, c.dtype)
-        edge = np.zeros((ROWS, across * wide), c.dtype)
-        # Addresses do not keep arrays alive; the arguments of a call are, until it returns.
-        _add_block(
-            a,
-            a_turned,
-            b,
-            b_turned,
-            finish,
-            top,
-            left,
-            across,
-            begin,
-            end,
-            copied,
-            ready,
-            packed,
-            edge,
-            c[part],
-        )
+        edge = np.zeros((ROWS, panels * wide), c.dtype)
+        task = take(counter)
+        while task < parts * above * beside:
+            part, block = task // (above * beside), task % (above * beside)
+            top, left = block // beside * ROWS * _TILES, block % beside * wide * panels
+            begin, end = depth * part // parts, depth * (part + 1) // parts
+            across = min(panels, -(-(columns - left) // wide))
+            # Addresses do not keep arrays alive; the arguments of a call are, until it returns.
+            _add_block(
+                a, a_turned, b, b_turned, finish, top, left, across, begin, end, run, copied,
+                ready, packed, edge, c[part],
+            )  # fmt: skip
+            task = take(counter)

@@ -40,7 +40,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, prange
+from numba import prange
 
 from minicnn.kernels.compile import jit, parallel_jit
 from minicnn.kernels.simd import (
@@ -51,6 +51,7 @@ from minicnn.kernels.simd import (
     grid_transform,
     tile,
 )
+from minicnn.kernels.tasks import new_counter, take
 
 POINTS = 36
 ONES = 7  # the point (1, 1): what is added there comes out at each of the 16 pixels, and back
@@ -110,11 +111,6 @@ _output_points = grid_transform(output_points, 4)
 _weight_gradient = grid_transform(weight_gradient, 6)
 
 
-def threads() -> int:
-    """How many threads the kernels will run on, each with scratch of its own."""
-    return int(get_num_threads())
-
-
 def padded(count: int, whole: int) -> int:
     """`count` rounded up to whole vectors or panels."""
     return -(-count // whole) * whole
@@ -125,16 +121,16 @@ def tiles_of(y_shape: Sequence[int]) -> int:
     return y_shape[0] * -(-y_shape[1] // 4) * -(-y_shape[2] // 4)
 
 
-def block_size(tiles: int, channels: int) -> int:
+def block_size(tiles: int, channels: int, threads: int) -> int:
     """Tiles in a block: as many as have their points in the level-2 cache, if all threads get some.
 
     No result depends on it: a tile's numbers are its own.
     """
     fits = _L2_NUMBERS // (POINTS * padded(channels, LANES) * ROWS)
     most = ROWS * max(1, min(4, fits))
-    if tiles >= 4 * threads() * most:
+    if tiles >= 4 * threads * most:
         return most
-    blocks = padded(max(1, -(-tiles // most)), threads())
+    blocks = padded(max(1, -(-tiles // most)), threads)
     return max(1, -(-tiles // blocks))
 
 
@@ -263,18 +259,22 @@ def forward(x, packed, bias, clamp, before, block, patches, points, products, y)
     """
     grid = -(-y.shape[1] // 4), -(-y.shape[2] // 4)
     tiles, depth = y.shape[0] * grid[0] * grid[1], patches.shape[3]
-    for task in prange(-(-tiles // block)):
-        me, first = get_thread_id(), task * block
-        count = min(block, tiles - first)
+    counter = new_counter()
+    for me in prange(len(patches)):
         point_bytes = points[me].size // POINTS * 4
-        for t in range(count):
-            place = points[me].ctypes.data + t * depth * 4
-            _transform_tile(x, first + t, before, grid, patches[me], place, point_bytes)
-        for panel in range(packed.shape[0]):
-            _multiply_panel(
-                points[me], depth, first, count, x.shape[3], packed[panel], bias, clamp,
-                panel, grid, products[me], y,
-            )  # fmt: skip
+        task = take(counter)
+        while task < -(-tiles // block):
+            first = task * block
+            count = min(block, tiles - first)
+            for t in range(count):
+                place = points[me].ctypes.data + t * depth * 4
+                _transform_tile(x, first + t, before, grid, patches[me], place, point_bytes)
+            for panel in range(packed.shape[0]):
+                _multiply_panel(
+                    points[me], depth, first, count, x.shape[3], packed[panel], bias, clamp,
+                    panel, grid, products[me], y,
+                )  # fmt: skip
+            task = take(counter)
 
 
 @jit
@@ -324,21 +324,28 @@ def backward_weight(  # type: ignore[no-untyped-def]
     at_once, panels = x_points.shape[1], sums.shape[2] // COLUMNS
     for first in range(0, tiles, at_once):
         count = min(at_once, tiles - first)
-        for t in prange(count):
-            me = get_thread_id()
-            _transform_tile(
-                x, first + t, before, grid, x_patches[me],
-                x_points[0, t].ctypes.data, x_points[0].size * 4,
-            )  # fmt: skip
-            _transform_tile(
-                dy, first + t, (0, 0), grid, dy_patches[me],
-                dy_points[0, t].ctypes.data, dy_points[0].size * 4,
-            )  # fmt: skip
-        for task in prange(POINTS * panels):
-            point, panel = task // panels, task % panels
-            _add_products(x_points, dy_points, point, panel, count, first == 0, sums)
-            if point == ONES:
-                _add_lines(dy_points[ONES, :count], panel * COLUMNS, db)
+        counter = new_counter()
+        for me in prange(len(x_patches)):
+            t = take(counter)
+            while t < count:
+                _transform_tile(
+                    x, first + t, before, grid, x_patches[me],
+                    x_points[0, t].ctypes.data, x_points[0].size * 4,
+                )  # fmt: skip
+                _transform_tile(
+                    dy, first + t, (0, 0), grid, dy_patches[me],
+                    dy_points[0, t].ctypes.data, dy_points[0].size * 4,
+                )  # fmt: skip
+                t = take(counter)
+        counter = new_counter()
+        for _ in prange(len(x_patches)):
+            task = take(counter)
+            while task < POINTS * panels:
+                point, panel = task // panels, task % panels
+                _add_products(x_points, dy_points, point, panel, count, first == 0, sums)
+                if point == ONES:
+                    _add_lines(dy_points[ONES, :count], panel * COLUMNS, db)
+                task = take(counter)
 
 
 @parallel_jit
