@@ -215,8 +215,8 @@ def backward_weight(dy, x, kernel, strides, before, bands, threads, partial):  #
     groups, wide = partial.shape[0], partial.shape[2]
     padded_width = (out_width - 1) * strides[1] + kernel[1]
     tallest = -(-out_height // bands)
-    # Lines at a time, so that a panel of their dy fits the L1 with room for x.
-    block = min(max(1, _L1_NUMBERS // (2 * COLUMNS * out_width)), tallest)
+    # Lines at a time, so that a panel of their dy fits the L1.
+    block = min(max(1, _L1_NUMBERS // (COLUMNS * out_width)), tallest)
     counter = new_counter()
     for _ in prange(threads):
         lines = np.empty(((tallest - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype)
