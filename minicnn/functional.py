@@ -715,10 +715,13 @@ def add(xs: Sequence[Array], name: str = "add") -> Array:
             raise ValueError(
                 f"{name} expects inputs of one shape. Received {[x.shape for x in xs]}."
             )
-    y = xs[0].copy() if len(xs) == 1 else xs[0] + xs[1]
-    for x in xs[2:]:
-        y += x
-    return y
+    total = xs[0]
+    for x in xs[1:]:
+        y = buffers.empty(x.shape, x.dtype)
+        flat = (np.ascontiguousarray(part).reshape(-1) for part in (total, x))
+        kernels.elementwise.add(*flat, y.reshape(-1))
+        total = y
+    return total.copy() if len(xs) == 1 else total
 
 
 def concatenate(xs: Sequence[Array], name: str = "concatenate") -> Array:

@@ -8,6 +8,13 @@ from minicnn.kernels.compile import parallel_jit
 
 
 @parallel_jit
+def add(x0, x1, y):  # type: ignore[no-untyped-def]
+    """y = x0 + x1."""
+    for i in prange(y.size):
+        y[i] = x0[i] + x1[i]
+
+
+@parallel_jit
 def relu(x, y, cap, slope, threshold):  # type: ignore[no-untyped-def]
     """y = min(x, cap) above the threshold, slope * (x - threshold) below; `cap` may be infinite."""
     zero = x.dtype.type(0)
