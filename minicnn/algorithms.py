@@ -419,25 +419,29 @@ def _winograd_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tup
     fast = kernels.winograd
     threads, depth = kernels.tasks.threads(), fast.padded(channels, fast.LANES)
     columns = fast.padded(filters, fast.COLUMNS)
-    x_points, dy_points = fast.points_shapes(dy.shape, channels)
-    sums = buffers.empty((fast.POINTS, channels, columns), x.dtype)
+    groups = fast.groups_of(dy.shape, channels)
+    held = fast.HELD if groups == 1 else fast.HELD_EACH
+    x_points, dy_points = fast.points_shapes(dy.shape, channels, held)
+    each = () if groups == 1 else (threads,)
+    sums = buffers.empty((groups, fast.POINTS, channels, columns), x.dtype)
     if len(x) == 0:
         sums[...] = 0  # no tile begins the sum
-    db = np.zeros(columns)
-    fast.backward_weight(
+    db = np.zeros((groups, columns))
+    kernel = fast.backward_weight if groups == 1 else fast.backward_weight_in_groups
+    kernel(
         dy,
         x,
         window.before,
         np.zeros((threads, 6, 6, depth), x.dtype),
         np.zeros((threads, 4, 4, columns), x.dtype),
-        buffers.empty(x_points, x.dtype),
-        buffers.empty(dy_points, x.dtype),
-        sums,
-        db,
+        buffers.empty((*each, *x_points), x.dtype),
+        buffers.empty((*each, *dy_points), x.dtype),
+        sums[0] if groups == 1 else sums,
+        db[0] if groups == 1 else db,
     )
     dw = np.empty((3, 3, channels, columns), x.dtype)
     fast.transform_sums(sums, dw)
-    return np.ascontiguousarray(dw[..., :filters]), db[:filters].astype(x.dtype)
+    return np.ascontiguousarray(dw[..., :filters]), db.sum(axis=0)[:filters].astype(x.dtype)
 
 
 ALGORITHMS = {

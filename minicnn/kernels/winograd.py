@@ -19,7 +19,8 @@ The gradient of the weights runs the same way backwards. y is linear in G w, so
 
     dw = GT [(A dy) * (BT d)],      A and GT the matrices above, transposed
 
-summed over all tiles: for each point a matrix product (channels, tiles) by (tiles, filters).
+summed over all tiles: for each point a matrix product (channels, tiles) by (tiles, filters). Where
+its sums are small, each thread has its own, of the tiles that it has transformed itself.
 
 The price is precision. The values at 2 and -2 are up to ten times as large as the pixels and cancel
 later, so that rounding is about ten times that of "direct" (4e-5 against 4e-6 where y has unit
@@ -55,7 +56,10 @@ from minicnn.kernels.tasks import new_counter, take
 
 POINTS = 36
 ONES = 7  # the point (1, 1): what is added there comes out at each of the 16 pixels, and back
-_HELD = 2**23  # bytes of points that the weights' gradient works on at a time
+HELD = 2**23  # bytes of points that all threads work on at a time, for the weights' gradient
+HELD_EACH = 2**20  # bytes of points that each thread works on: they stay in its level-2 cache
+_GROUPS = 8  # groups of tiles that have sums of their own
+_SUMS = 5 * 2**19  # bytes of a group's sums, at most
 _LINE = 16  # float32 in a cache line
 _L2_NUMBERS = 2**18  # 1 MB of float32
 
@@ -139,14 +143,29 @@ def scratch_size(tiles: int, depth: int) -> int:
     return POINTS * (tiles * depth + _LINE)
 
 
-def points_shapes(dy_shape: Sequence[int], channels: int) -> tuple[tuple[int, int, int], ...]:
-    """`backward_weight`'s scratch for x and dy: as many tiles at a time as `_HELD` bytes hold.
+def groups_of(dy_shape: Sequence[int], channels: int) -> int:
+    """Into how many groups the tiles are cut for the weights' gradient, each with sums of its own.
+
+    1, that is, all threads at the same sums, where sums are too large for a level-2 cache, or to
+    add up those of the groups would cost more than to fetch the other cores' points: where they
+    are half as many again, or more.
+    """
+    columns, tiles = padded(dy_shape[3], COLUMNS), tiles_of(dy_shape)
+    sums, points = channels * columns, tiles * (channels + columns)
+    pays = POINTS * sums * 4 <= _SUMS and 2 * _GROUPS * sums <= 3 * points
+    return min(_GROUPS, tiles) if pays else 1
+
+
+def points_shapes(
+    dy_shape: Sequence[int], channels: int, held: int
+) -> tuple[tuple[int, int, int], ...]:
+    """The weights' gradient's scratch for x and dy: as many tiles at a time as `held` bytes hold.
 
     Rows of an odd number of cache lines, so that the tiles of a channel don't collide in the cache.
     """
     depths = padded(channels, LANES), padded(dy_shape[3], COLUMNS)
     lines = [depth // _LINE + 1 | 1 for depth in depths]
-    at_once = min(tiles_of(dy_shape), _HELD // (POINTS * sum(lines) * _LINE * 4))
+    at_once = min(tiles_of(dy_shape), held // (POINTS * sum(lines) * _LINE * 4))
     return tuple((POINTS, max(1, at_once), count * _LINE) for count in lines)
 
 
@@ -349,10 +368,58 @@ def backward_weight(  # type: ignore[no-untyped-def]
 
 
 @parallel_jit
-def transform_sums(sums, dw):  # type: ignore[no-untyped-def]
-    """dw (3, 3, channels, whole panels) of sums (POINTS, channels, whole panels)."""
+def backward_weight_in_groups(  # type: ignore[no-untyped-def]
+    dy, x, before, x_patches, dy_patches, x_points, dy_points, sums, db
+):
+    """`backward_weight` for each group of tiles by one thread: sums[group] and db[group].
+
+    What a thread transforms it multiplies, so that no core asks another one for it. x_points and
+    dy_points (threads, POINTS, tiles at a time, whole vectors) are scratch.
+    """
+    grid = -(-dy.shape[1] // 4), -(-dy.shape[2] // 4)
+    tiles, groups = dy.shape[0] * grid[0] * grid[1], len(sums)
+    at_once, panels = x_points.shape[2], sums.shape[3] // COLUMNS
+    counter = new_counter()
+    for me in prange(len(x_patches)):
+        group = take(counter)
+        while group < groups:
+            begin, end = tiles * group // groups, tiles * (group + 1) // groups
+            for first in range(begin, end, at_once):
+                count = min(at_once, end - first)
+                for t in range(count):
+                    _transform_tile(
+                        x, first + t, before, grid, x_patches[me],
+                        x_points[me, 0, t].ctypes.data, x_points[me, 0].size * 4,
+                    )  # fmt: skip
+                    _transform_tile(
+                        dy, first + t, (0, 0), grid, dy_patches[me],
+                        dy_points[me, 0, t].ctypes.data, dy_points[me, 0].size * 4,
+                    )  # fmt: skip
+                for point in range(POINTS):
+                    for panel in range(panels):
+                        _add_products(
+                            x_points[me], dy_points[me], point, panel, count, first == begin,
+                            sums[group],
+                        )  # fmt: skip
+                for panel in range(panels):
+                    _add_lines(dy_points[me, ONES, :count], panel * COLUMNS, db[group])
+            group = take(counter)
+
+
+@parallel_jit
+def transform_sums(groups, dw):  # type: ignore[no-untyped-def]
+    """dw (3, 3, channels, whole panels) of all sums (groups, POINTS, channels, whole panels).
+
+    Which are added up, to the first group's.
+    """
+    sums = groups[0]
     channels, wide = sums.shape[1:]
     for c in prange(channels):
+        for group in range(1, len(groups)):
+            for point in range(POINTS):
+                total, more = sums[point, c], groups[group, point, c]
+                for o in range(wide):
+                    total[o] += more[o]
         for o in range(0, wide, LANES):
             _weight_gradient(
                 sums[0, c].ctypes.data + o * 4, 6 * sums[0].size * 4, sums[0].size * 4,
