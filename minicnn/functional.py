@@ -469,7 +469,9 @@ def global_average_pool2d_backward(
     batch, height, width, channels = _check_x_shape(x_shape, name)
     dy = _check_gradient(dy, (batch, channels), dy, name)
     share = dy / dy.dtype.type(height * width)
-    return np.broadcast_to(share[:, None, None, :], tuple(x_shape)).copy()
+    dx = buffers.empty(tuple(x_shape), dy.dtype)
+    dx[...] = share[:, None, None, :]
+    return dx
 
 
 def global_max_pool2d(x: Array, name: str = "global_max_pool2d") -> Array:
