@@ -21,7 +21,7 @@ from gradients import check_gradients, distinct_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn import algorithms, buffers, functional, naive, shapes
+from minicnn import algorithms, buffers, functional, kernels, naive, shapes
 
 Array = np.ndarray
 DTYPES = [np.float32, np.float64]
@@ -681,19 +681,23 @@ class Guarded:
             assert np.isnan(block[-self.margin :]).all(), "written behind the array"
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "im2col", "winograd"])
+@pytest.mark.parametrize("algorithm", ["direct", "im2col", "winograd", "winograd in groups"])
 @MANY
 @given(data=st.data(), seed=SEEDS)
 def test_nothing_outside_the_arrays_is_touched(
     algorithm: str, data: st.DataObject, seed: int
 ) -> None:
     """What is read there would show as NaN, what is written there on the guards."""
+    algorithm, _, in_groups = algorithm.partition(" ")
     operation = data.draw(convolutions(data.draw(st.integers(0, 3)), algorithm))
     rng = np.random.default_rng(seed)
     guarded = Guarded()
     arrays = [guarded.copy(x) for x in operation.arrays(np.float32, rng)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(buffers, "empty", guarded.empty)
+        if in_groups:  # which such small pictures would not be worth
+            tiles_of = kernels.winograd.tiles_of
+            patch.setattr(kernels.winograd, "groups_of", lambda dy, _: min(3, tiles_of(dy)) or 1)
         y = operation.forward(functional, *arrays, algorithm=algorithm)
         dy = guarded.copy(operation.gradient_for(y, rng))
         gradients = operation.backward(functional, dy, *arrays, algorithm=algorithm)

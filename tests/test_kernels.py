@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import prange
 
 import minicnn
 from minicnn import algorithms, functional, kernels, naive
+from minicnn.kernels.compile import parallel_jit
+from minicnn.kernels.tasks import new_counter, take
 
 # Every kernel, forward and backward, on sizes that several threads share; then a short training.
 # Prints a digest of each array.
@@ -238,7 +241,10 @@ def test_winograd_s_backward_transforms_are_the_transposed(
     np.testing.assert_allclose(transposed, matrix.T, rtol=1e-14, atol=1e-15)
 
 
-SIZES = [(1, 1, 1), (14, 256, 32), (15, 257, 33), (113, 40, 1), (3, 5000, 40), (200, 9000, 9)]
+SIZES = [
+    (1, 1, 1), (14, 256, 32), (15, 257, 33), (113, 40, 1), (3, 5000, 40), (200, 9000, 9),
+    (130, 1024, 40), (30, 1536, 300),  # rows of a that collide in the cache
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -282,6 +288,24 @@ def test_an_empty_matrix_product(dtype: str) -> None:
     for rows, depth, columns in ((0, 3, 4), (3, 0, 4), (3, 4, 0)):
         a, b = np.ones((rows, depth), dtype), np.ones((depth, columns), dtype)
         np.testing.assert_array_equal(algorithms.matmul(a, b), np.zeros((rows, columns)))
+
+
+@parallel_jit
+def _who_does_what(tasks, threads, done):  # type: ignore[no-untyped-def]
+    counter = new_counter()
+    for me in prange(threads):
+        task = take(counter)
+        while task < tasks:
+            done[me, task] += 1
+            task = take(counter)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("tasks", [0, 1, 7, 1000])
+def test_each_task_is_done_once(tasks: int, threads: int) -> None:
+    done = np.zeros((threads, tasks), np.int64)
+    _who_does_what(tasks, threads, done)
+    np.testing.assert_array_equal(done.sum(axis=0), np.ones(tasks))
 
 
 def test_a_nan_reaches_the_numbers_it_is_part_of_and_no_others() -> None:

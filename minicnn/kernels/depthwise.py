@@ -157,9 +157,7 @@ def backward_weight(dy, x, strides, dilation, before, threads, dw):  # type: ign
             sums[:] = 0
             for line in range(lines * part // parts, lines * (part + 1) // parts):
                 n, oy = line // out_height, line % out_height
-                _add_line(
-                    dy, x, unbounded, n, oy, strides, dilation, before, dy_rows, x_rows, sums
-                )
+                _add_line(dy, x, unbounded, n, oy, strides, dilation, before, dy_rows, x_rows, sums)
             part = take(counter)
 
 
