@@ -5,7 +5,8 @@
 For each output pixel p, the window's row i is one run of kernel columns * channels numbers in
 memory, so a 3x3 window is three runs. `simd.tile` computes 6 pixels x 16 filters (or 14 x 32) of
 that at a time, in registers. Nothing is copied nine times, as im2col does; only the zeros around
-the picture are real, in a copy of the lines at hand that stays in the cache.
+the picture are real, in a copy of the lines at hand that stays in the cache. There a tile of pixels
+meets all filters, whose weights come from the level-2 cache, before the next one does.
 
 The weights' gradient is the same tile with other roles: rows are entries (i, k) of the window,
 columns are filters, and the sum runs over all pixels.
@@ -25,7 +26,7 @@ from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors, tile
 from minicnn.kernels.tasks import new_counter, take
 
 _WEIGHTS = 2**18  # 1 MB of float32: panels that meet one tile of pixels after the other
-_L1_NUMBERS = 6144  # 24 KB of float32: what stays in a 32 KB level-1 cache beside the rest
+_L1_NUMBERS = 6144  # 24 KB of float32: what stays in a 32 KB level-1 cache beside some more
 
 
 def padded_filters(filters: int) -> int:

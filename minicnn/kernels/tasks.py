@@ -13,7 +13,7 @@ three tasks for two threads. So kernels whose tasks take long do this:
 
 What a task computes is its own, so results do not depend on who takes it.
 
-The numbers: 2 cores that others use now and then, a matrix product with 29 tasks: a tenth less time.
+The numbers: on 2 cores that others use now and then, a tenth less time for a matrix product.
 """
 
 import numba
