@@ -717,13 +717,14 @@ def add(xs: Sequence[Array], name: str = "add") -> Array:
             raise ValueError(
                 f"{name} expects inputs of one shape. Received {[x.shape for x in xs]}."
             )
-    total = xs[0]
-    for x in xs[1:]:
-        y = buffers.empty(x.shape, x.dtype)
-        flat = (np.ascontiguousarray(part).reshape(-1) for part in (total, x))
-        kernels.elementwise.add(*flat, y.reshape(-1))
-        total = y
-    return total.copy() if len(xs) == 1 else total
+    y = buffers.empty(xs[0].shape, xs[0].dtype)
+    first, *more = (np.ascontiguousarray(x).reshape(-1) for x in xs)
+    if not more:
+        y[...] = xs[0]
+    for x in more:
+        kernels.elementwise.add(first, x, y.reshape(-1))
+        first = y.reshape(-1)
+    return y
 
 
 def concatenate(xs: Sequence[Array], name: str = "concatenate") -> Array:

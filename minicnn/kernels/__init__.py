@@ -20,6 +20,7 @@ _ROOMS = (
     "normalization",
     "pooling",
     "simd",
+    "tables",
     "tasks",
     "warp",
     "winograd",

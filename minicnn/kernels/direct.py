@@ -6,7 +6,7 @@ For each output pixel p, the window's row i is one run of kernel columns * chann
 memory, so a 3x3 window is three runs. `simd.tile` computes 6 pixels x 16 filters (or 14 x 32) of
 that at a time, in registers. Nothing is copied nine times, as im2col does; only the zeros around
 the picture are real, in a copy of the lines at hand that stays in the cache. There a tile of pixels
-meets all filters, whose weights come from the level-2 cache, before the next one does.
+meets many filters, whose weights come from the level-2 cache, before the next one does.
 
 The weights' gradient is the same tile with other roles: rows are entries (i, k) of the window,
 columns are filters, and the sum runs over all pixels.
@@ -23,6 +23,7 @@ from numba import prange
 
 from minicnn.kernels.compile import jit, parallel_jit
 from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors, tile
+from minicnn.kernels.tables import zero_rows
 from minicnn.kernels.tasks import new_counter, take
 
 _WEIGHTS = 2**18  # 1 MB of float32: panels that meet one tile of pixels after the other
@@ -85,8 +86,7 @@ def _forward_band(  # type: ignore[no-untyped-def]
     exact = filters == panels * COLUMNS
     count = -(-pixels // ROWS) * ROWS
     a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
-    nothing = np.zeros(COLUMNS, x.dtype)
-    zero_rows = np.full(ROWS, nothing.ctypes.data)
+    zeros = zero_rows()
     p = 0
     for oy in range(bottom - top):
         line = first[0] + (top + oy) * steps[0]
@@ -105,7 +105,7 @@ def _forward_band(  # type: ignore[no-untyped-def]
                 tile(
                     pixels - p, a, 0, kernel[0], line_bytes, run, 4,
                     packed[panel].ctypes.data, run * COLUMNS * 4, COLUMNS * 4,
-                    zero_rows.ctypes.data, 0, c, panel * COLUMNS * 4, finish[panel].ctypes.data,
+                    zeros.ctypes.data, 0, c, panel * COLUMNS * 4, finish[panel].ctypes.data,
                 )  # fmt: skip
     if not exact:
         for p in range(pixels):

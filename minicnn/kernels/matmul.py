@@ -12,8 +12,8 @@ where one block is as high as the result, the tiles read b where it lies. Of a t
 number at a time, so it is read where it lies, too: a tile's rows of it come from memory once and
 stay near while all of the block's panels pass by, which come from the level-2 cache. Only two kinds
 of a are copied first, a block's part for each run: a transposed one, whose steps would each be on
-another page, and one whose rows, 512 numbers long or a multiple, all want the same few places of
-the cache.
+another page, and one whose rows, 2 KB long or a multiple, all want the same few places of the
+cache.
 
 The numbers: on one core whose multipliers end at 165 GFLOP/s, 140 to 155 on large matrices, as much
 as OpenBLAS there; with a transposed (a weight's gradient) 100 to 130.
@@ -37,13 +37,14 @@ from minicnn.kernels.simd import (
     tile64,
     transpose_square,
 )
+from minicnn.kernels.tables import zero_rows
 from minicnn.kernels.tasks import new_counter, take
 
-_DEPTH = 768  # steps at a time: as many of a tile's rows and columns stay near
-_TILES = 8  # tiles one above the other in a block: their part of a fits a level-2 cache
-_PANELS = 8  # tiles side by side in a block, at most: for each block a is copied again
+_DEPTH = 768  # steps at a time, at most: as many of a tile's rows stay near
+_TILES = 8  # tiles one above the other in a block
+_PANELS = 8  # tiles side by side in a block, at most: their part of b stays in a level-2 cache
 _COLLIDE = 2048  # bytes: rows so far apart, or a multiple, want the same places of the cache
-_LINE = 16  # float32 of a line of the cache
+_LINE = 16  # float32 in a line of the cache
 _TASKS = 16  # as many as keep the cores busy
 
 
@@ -66,7 +67,7 @@ def packed_shape(rows: int, depth: int, columns: int, itemsize: int) -> tuple[in
 
 @jit
 def _run(steps, turned):  # type: ignore[no-untyped-def]
-    """Steps at a time, as many each time; where all of a must be copied, half as many."""
+    """Steps at a time, as many each time; of a transposed a, which is copied, half as many."""
     runs = max(1, -(-steps // (_DEPTH // 2 if turned else _DEPTH)))
     return max(1, -(-steps // runs))
 
@@ -116,7 +117,7 @@ def pack(b, turned, threads, packed):  # type: ignore[no-untyped-def]
 
 @jit
 def _odd_lines(numbers):  # type: ignore[no-untyped-def]
-    """`numbers` rounded up to an odd number of cache lines, so that rows don't collide there."""
+    """`numbers` float32 rounded up to an odd number of cache lines: so rows don't collide there."""
     return (-(-numbers // _LINE) | 1) * _LINE
 
 
@@ -136,11 +137,11 @@ def _add_block(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """The block of c from row `top` and column `left` on: the product over `begin` to `end`.
 
-    `run` steps at a time.
-    A part of a is copied to `copied`, or read where it lies if that has no lines. b's panels are
-    packed already, if `ready` (panels, depth, wide) has any; else `packed` (panels, steps, wide) is
-    the place to pack them. Numbers beyond c's last row or column go to `edge` (ROWS, panels *
-    wide), and those before, from there to c.
+    The sum is made `run` steps at a time. For each run the block's part of a is copied to `copied`,
+    or read where it lies if that has no lines. b's panels are packed already, if `ready` (panels,
+    depth, wide) has any; else `packed` (panels, steps, wide) is the place to pack them. Numbers
+    beyond c's last row or column go to `edge` (ROWS, panels * wide), and those before, from there
+    to c.
     """
     rows, columns = c.shape
     wide, size = packed.shape[2], c.itemsize
@@ -153,8 +154,7 @@ def _add_block(  # type: ignore[no-untyped-def]
     for r in range(count):
         a_rows[r] = source.ctypes.data + min(r, height - 1) * row_bytes
         c_rows[r] = c[top + r, left:].ctypes.data if r < height else edge[0].ctypes.data
-    nothing = np.zeros(wide, c.dtype)
-    zero_rows, edge_rows = np.full(ROWS, nothing.ctypes.data), np.empty(ROWS, np.int64)
+    zeros, edge_rows = zero_rows(), np.empty(ROWS, np.int64)
     for r in range(ROWS):
         edge_rows[r] = edge[r].ctypes.data
     for first in range(begin, max(end, begin + 1), run):
@@ -185,9 +185,7 @@ def _add_block(  # type: ignore[no-untyped-def]
                     for o in range(width):
                         edge[r, panel * wide + o] = c[top + row + r, column + o]
                 into = edge_rows.ctypes.data if used else c_table
-                since, since_offset = (
-                    (zero_rows.ctypes.data, 0) if first == begin else (into, offset)
-                )
+                since, since_offset = (zeros.ctypes.data, 0) if first == begin else (into, offset)
                 if size == 4:
                     tile(
                         height - row, a_table, a_offset, 1, 0, steps, step_bytes,

@@ -20,7 +20,8 @@ The gradient of the weights runs the same way backwards. y is linear in G w, so
     dw = GT [(A dy) * (BT d)],      A and GT the matrices above, transposed
 
 summed over all tiles: for each point a matrix product (channels, tiles) by (tiles, filters). Where
-its sums are small, each thread has its own, of the tiles that it has transformed itself.
+these sums are small, tiles are cut into groups that have sums of their own: one thread transforms
+and multiplies all of a group's tiles.
 
 The price is precision. The values at 2 and -2 are up to ten times as large as the pixels and cancel
 later, so that rounding is about ten times that of "direct" (4e-5 against 4e-6 where y has unit
@@ -52,6 +53,7 @@ from minicnn.kernels.simd import (
     grid_transform,
     tile,
 )
+from minicnn.kernels.tables import spare_rows, zero_rows
 from minicnn.kernels.tasks import new_counter, take
 
 POINTS = 36
@@ -59,7 +61,7 @@ ONES = 7  # the point (1, 1): what is added there comes out at each of the 16 pi
 HELD = 2**23  # bytes of points that all threads work on at a time, for the weights' gradient
 HELD_EACH = 2**20  # bytes of points that each thread works on: they stay in its level-2 cache
 _GROUPS = 8  # groups of tiles that have sums of their own
-_SUMS = 5 * 2**19  # bytes of a group's sums, at most
+_SUMS = 5 * 2**19  # bytes of a group's sums, at most: about a level-2 cache
 _LINE = 16  # float32 in a cache line
 _L2_NUMBERS = 2**18  # 1 MB of float32
 
@@ -146,9 +148,9 @@ def scratch_size(tiles: int, depth: int) -> int:
 def groups_of(dy_shape: Sequence[int], channels: int) -> int:
     """Into how many groups the tiles are cut for the weights' gradient, each with sums of its own.
 
-    1, that is, all threads at the same sums, where sums are too large for a level-2 cache, or to
-    add up those of the groups would cost more than to fetch the other cores' points: where they
-    are half as many again, or more.
+    1, that is, all threads at the same sums, where sums are too large for a level-2 cache, or where
+    to add up those of the groups would cost more than to fetch the other cores' points: where all
+    groups' sums are more than one and a half times as many numbers as the points.
     """
     columns, tiles = padded(dy_shape[3], COLUMNS), tiles_of(dy_shape)
     sums, points = channels * columns, tiles * (channels + columns)
@@ -228,13 +230,12 @@ def _multiply_panel(  # type: ignore[no-untyped-def]
     point_bytes, product_bytes = points.size // POINTS * 4, products.size // POINTS * 4
     rows = -(-count // ROWS) * ROWS
     a_rows, c_rows = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    start_rows, zeros = np.empty(ROWS, np.int64), np.zeros(COLUMNS, np.float32)
+    start_rows, zeros = np.empty(ROWS, np.int64), zero_rows()
     for t in range(rows):
         a_rows[t] = points.ctypes.data + min(t, count - 1) * depth * 4
         c_rows[t] = products.ctypes.data + t * COLUMNS * 4
     for point in range(POINTS):
-        start = bias.ctypes.data + panel * COLUMNS * 4 if point == ONES else zeros.ctypes.data
-        start_rows[:] = start
+        start_rows[:] = bias.ctypes.data + panel * COLUMNS * 4 if point == ONES else zeros[0]
         for t in range(0, rows, ROWS):
             tile(
                 count - t, a_rows[t:].ctypes.data, point * point_bytes,
@@ -301,13 +302,10 @@ def _add_products(x_points, dy_points, point, panel, count, start, sums):  # typ
     """sums[point, :, panel] (+)= the point's (channels, tiles) by (tiles, filters)."""
     channels = sums.shape[1]
     rows = -(-channels // ROWS) * ROWS
-    a_rows, c_rows = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    zeros, spare = np.zeros(COLUMNS, np.float32), np.empty(COLUMNS, np.float32)
-    zero_rows = np.full(ROWS, zeros.ctypes.data)
+    a_rows, c_rows, zeros = np.empty(rows, np.int64), spare_rows(rows), zero_rows()
     offset = panel * COLUMNS * 4
     for c in range(rows):
         a_rows[c] = x_points[point].ctypes.data + min(c, channels - 1) * 4
-        c_rows[c] = spare.ctypes.data
         if c < channels:
             c_rows[c] = sums[point, c].ctypes.data + offset
     for c in range(0, rows, ROWS):
@@ -315,7 +313,7 @@ def _add_products(x_points, dy_points, point, panel, count, start, sums):  # typ
         tile(
             channels - c, a_rows[c:].ctypes.data, 0, 1, 0, count, x_points.shape[2] * 4,
             dy_points[point].ctypes.data + offset, 0, dy_points.shape[2] * 4,
-            zero_rows.ctypes.data if start else place, 0, place, 0, 0,
+            zeros.ctypes.data if start else place, 0, place, 0, 0,
         )  # fmt: skip
 
 
@@ -410,7 +408,7 @@ def backward_weight_in_groups(  # type: ignore[no-untyped-def]
 def transform_sums(groups, dw):  # type: ignore[no-untyped-def]
     """dw (3, 3, channels, whole panels) of all sums (groups, POINTS, channels, whole panels).
 
-    Which are added up, to the first group's.
+    The groups' sums are added up into groups[0], which changes.
     """
     sums = groups[0]
     channels, wide = sums.shape[1:]
