@@ -28,8 +28,8 @@ later, so that rounding is about ten times that of "direct" (4e-5 against 4e-6 w
 variance). And a NaN or an infinity makes the whole 4x4 tile NaN, not only the pixels whose window
 sees it.
 
-The numbers: on 2 cores with AVX-512, whose multipliers end at 221 GFLOP/s, 64 to 256 channels and
-a batch of 32 take as long as the plain sum would at 350 to 510 GFLOP/s (`python -m benchmarks
+The numbers: on 2 cores with AVX-512, whose multipliers end at 313 GFLOP/s, 64 to 256 channels and
+a batch of 32 take as long as the plain sum would at 340 to 720 GFLOP/s (`python -m benchmarks
 layers`).
 
 How it stays fast: tiles go through in blocks whose transform stays in the level-2 cache. A patch is
