@@ -20,6 +20,7 @@ Convolutions take `algorithm`:
   comes first of those that can (`minicnn.algorithms.choose`).
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -40,6 +41,10 @@ _BLOCKS = 16
 # ---------------------------------------------------------------------------------------------
 # Convolution
 # ---------------------------------------------------------------------------------------------
+
+
+# A network asks for the same ones in each step.
+_window = functools.lru_cache(maxsize=1024)(shapes.window)
 
 
 class _Convolution(NamedTuple):
@@ -88,7 +93,7 @@ def _check_convolution(
     shapes.check_same_dtype({"x": x, "w": w, "b": b}, name)
     height, width = x.shape[1:3]
     kernel = (w.shape[0], w.shape[1])
-    window = shapes.window((height, width), kernel, strides, padding, dilation, name)
+    window = _window((height, width), kernel, strides, padding, dilation, name)
     known = algorithms.ALGORITHMS.get(algorithm)
     if known is not None and not known.can(window, x.dtype):
         raise ValueError(
@@ -355,7 +360,7 @@ def _pool_window(
     kernel = shapes.pair(pool_size, "pool_size", name)
     steps = kernel if strides is None else shapes.pair(strides, "strides", name)
     padding = shapes.choice(padding, ("valid", "same"), "padding", name)
-    return shapes.window((size[0], size[1]), kernel, steps, padding, (1, 1), name)
+    return _window((size[0], size[1]), kernel, steps, padding, (1, 1), name)
 
 
 def _check_x_shape(x_shape: Sequence[int], name: str) -> Sequence[int]:

@@ -180,12 +180,12 @@ def _folded(layer: Any, normalization: Any, activation: str, name: str) -> Layer
 
     def new_kernel() -> tuple[Array, Array]:
         scale, _ = _scale_and_shift(normalization)
-        return kernel.value, scale.reshape(outputs).astype(kernel.dtype)
+        return kernel.value, scale.reshape(outputs).astype(kernel.value.dtype)
 
     def new_bias() -> tuple[Array, None]:
         scale, shift = _scale_and_shift(normalization)
         bias = 0.0 if layer.bias is None else layer.bias.value
-        return (bias * scale + shift).astype(kernel.dtype), None
+        return (bias * scale + shift).astype(kernel.value.dtype), None
 
     computed = Computed(new_kernel, kernel.name, name)
     setattr(folded, kernel.name, computed)
