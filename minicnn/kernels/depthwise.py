@@ -6,6 +6,10 @@ the sum in registers; what is to be found here is which rows. Little arithmetic 
 decides the speed. Where a channel has several filters, the caller repeats it first (`repeat`): as
 many channels as filters, and one simple loop.
 
+Neighbours along a line that lie inside it read the same taps, moved on by a pixel. They go to
+`add_products` together, and its part of their rows stays in the level-1 cache: each number comes
+from further away once per line, not once per tap. (dx of 72x72 with 64 channels: 3 times as fast.)
+
 The numbers: on a batch of 32 with 128 channels it reads and writes near the speed at which the
 machine copies; a loop that keeps its sums in memory took two to four times as long.
 
@@ -20,6 +24,8 @@ from minicnn.kernels.compile import jit, parallel_jit
 from minicnn.kernels.simd import add_products, add_products64
 from minicnn.kernels.tasks import new_counter, take
 
+_TOGETHER = 32  # pixels side by side: 3 rows of them, 64 channels each, stay in a level-1 cache
+
 
 @jit
 def _unbounded(like):  # type: ignore[no-untyped-def]
@@ -28,16 +34,19 @@ def _unbounded(like):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _add(x_rows, moved, w_rows, count, start, clamp, y):  # type: ignore[no-untyped-def]
-    """y[c] = start[c] + sum over t < count of x[t][c] * w[t][c], clamped; x `moved` by bytes."""
+def _add(x_rows, w_rows, count, start, clamp, y, results, x_step, y_step):  # type: ignore[no-untyped-def]
+    """y[c] = start[c] + sum over t < count of x[t][c] * w[t][c], clamped, for so many `results`.
+
+    From one result to the next all x[t] move by `x_step` bytes, and y by `y_step`.
+    """
     x, w, first, target, limits = (
         x_rows.ctypes.data, w_rows.ctypes.data, start.ctypes.data, y.ctypes.data,
         clamp.ctypes.data,
     )  # fmt: skip
     if y.itemsize == 4:
-        add_products(x, moved, w, count, first, target, y.size, limits)
+        add_products(x, w, count, first, target, y.size, limits, results, x_step, y_step)
     else:
-        add_products64(x, moved, w, count, first, target, y.size, limits)
+        add_products64(x, w, count, first, target, y.size, limits, results, x_step, y_step)
 
 
 @jit
@@ -47,25 +56,28 @@ def _forward_line(  # type: ignore[no-untyped-def]
     _, height, width, channels = x.shape
     rows, columns, pixel = w.shape[0], w.shape[1], channels * x.itemsize
     reach = (columns - 1) * dilation[1]
-    count, origin, serves_more = 0, 0, False
-    for ox in range(y.shape[2]):
+    first = -(-before[1] // strides[1])  # the windows from here to `last` lie inside the line
+    last = (width - 1 - reach + before[1]) // strides[1]
+    ox = 0
+    while ox < y.shape[2]:
         left = ox * strides[1] - before[1]
-        inside = left >= 0 and left + reach < width
-        if not (inside and serves_more):  # else the last table serves, moved on
-            count, origin, serves_more = 0, ox, inside
-            for i in range(rows):
-                iy = oy * strides[0] + i * dilation[0] - before[0]
-                if iy < 0 or iy >= height:
-                    continue
-                for j in range(columns):
-                    ix = left + j * dilation[1]
-                    if 0 <= ix < width:
-                        place = (n * height + iy) * width + ix
-                        x_rows[count] = x.ctypes.data + place * pixel
-                        w_rows[count] = w.ctypes.data + (i * columns + j) * pixel
-                        count += 1
-        moved = (ox - origin) * strides[1] * pixel
-        _add(x_rows, moved, w_rows, count, b, clamp, y[n, oy, ox])
+        count = 0
+        for i in range(rows):
+            iy = oy * strides[0] + i * dilation[0] - before[0]
+            if iy < 0 or iy >= height:
+                continue
+            for j in range(columns):
+                ix = left + j * dilation[1]
+                if 0 <= ix < width:
+                    place = (n * height + iy) * width + ix
+                    x_rows[count] = x.ctypes.data + place * pixel
+                    w_rows[count] = w.ctypes.data + (i * columns + j) * pixel
+                    count += 1
+        # Inside, the same taps serve the next windows, too: all addresses move on by as much.
+        pixels = min(last - ox + 1, _TOGETHER) if first <= ox <= last else 1
+        x_step = strides[1] * pixel
+        _add(x_rows, w_rows, count, b, clamp, y[n, oy, ox], pixels, x_step, pixel)
+        ox += pixels
 
 
 @parallel_jit
@@ -86,20 +98,30 @@ def forward(x, w, b, clamp, strides, dilation, before, threads, y):  # type: ign
 def _backward_line(  # type: ignore[no-untyped-def]
     dy, w, zeros, unbounded, n, iy, strides, dilation, before, dy_rows, w_rows, dx
 ):
-    _, out_height, out_width, _ = dy.shape
-    for ix in range(dx.shape[2]):
-        count = 0
-        for i in range(w.shape[0]):
-            oy = iy + before[0] - i * dilation[0]
-            if oy < 0 or oy % strides[0] != 0 or oy // strides[0] >= out_height:
-                continue
-            for j in range(w.shape[1]):
-                ox = ix + before[1] - j * dilation[1]
-                if ox >= 0 and ox % strides[1] == 0 and ox // strides[1] < out_width:
-                    received = dy[n, oy // strides[0], ox // strides[1]]
-                    dy_rows[count], w_rows[count] = received.ctypes.data, w[i, j].ctypes.data
-                    count += 1
-        _add(dy_rows, 0, w_rows, count, zeros, unbounded, dx[n, iy, ix])
+    _, out_height, out_width, channels = dy.shape
+    width, stride, pixel = dx.shape[2], strides[1], channels * dy.itemsize
+    reach = (w.shape[1] - 1) * dilation[1]
+    last = stride * out_width - 1 - before[1]  # the last pixel that all its windows see
+    for phase in range(stride):  # pixels so far apart are seen through the same taps
+        ix = phase
+        while ix < width:
+            count = 0
+            for i in range(w.shape[0]):
+                oy = iy + before[0] - i * dilation[0]
+                if oy < 0 or oy % strides[0] != 0 or oy // strides[0] >= out_height:
+                    continue
+                for j in range(w.shape[1]):
+                    ox = ix + before[1] - j * dilation[1]
+                    if ox >= 0 and ox % stride == 0 and ox // stride < out_width:
+                        received = dy[n, oy // strides[0], ox // stride]
+                        dy_rows[count], w_rows[count] = received.ctypes.data, w[i, j].ctypes.data
+                        count += 1
+            pixels = 1
+            if ix + before[1] - reach >= 0 and ix <= last:
+                pixels = min((min(last, width - 1) - ix) // stride + 1, _TOGETHER)
+            to = dx[n, iy, ix]
+            _add(dy_rows, w_rows, count, zeros, unbounded, to, pixels, pixel, stride * pixel)
+            ix += pixels * stride
 
 
 @parallel_jit
@@ -139,7 +161,7 @@ def _add_line(  # type: ignore[no-untyped-def]
                         x[n, iy, ix].ctypes.data,
                     )
                     count += 1
-            _add(dy_rows, 0, x_rows, count, sums[i, j], unbounded, sums[i, j])
+            _add(dy_rows, x_rows, count, sums[i, j], unbounded, sums[i, j], 1, 0, 0)
 
 
 @parallel_jit

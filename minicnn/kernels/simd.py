@@ -274,22 +274,27 @@ def transpose_square(typingctx, source, source_row, target, target_row):  # type
 
 @intrinsic
 def add_products(  # type: ignore[no-untyped-def]
-    typingctx, x_rows, moved, w_rows, count, start, target, channels, clamp
-):
-    """target[c] = start[c] + sum over t < `count` of x[t][c] * w[t][c], in float32.
+    typingctx,
+    x_rows, w_rows, count, start, y, channels, clamp, results, x_step, y_step,
+):  # fmt: skip
+    """y[c] = start[c] + sum over t < `count` of x[t][c] * w[t][c], in float32.
 
-    `x_rows` and `w_rows` are the addresses of tables with the addresses of x[t] and w[t]; to those
-    of x so many bytes are added as x has `moved`. The sums
-    stay in registers, those of 4 vectors at a time while there are as many channels. `clamp` is the
-    address of the least and the most that a result may be.
+    `x_rows` and `w_rows` are the addresses of tables with the addresses of x[t] and w[t]; `clamp`
+    is the address of the least and the most that a result may be. The same for so many `results`:
+    from one to the next all x[t] move by `x_step` bytes, and y by `y_step`.
+
+    The sums stay in registers, those of 8 vectors of channels while there are as many. All results
+    get these channels before the next ones are begun: so their part of x and w, a few KB, stays in
+    the level-1 cache until its last use.
     """
     return _products_of(ir.FloatType(), 4)
 
 
 @intrinsic
 def add_products64(  # type: ignore[no-untyped-def]
-    typingctx, x_rows, moved, w_rows, count, start, target, channels, clamp
-):
+    typingctx,
+    x_rows, w_rows, count, start, y, channels, clamp, results, x_step, y_step,
+):  # fmt: skip
     """`add_products` for float64."""
     return _products_of(ir.DoubleType(), 8)
 
@@ -298,7 +303,8 @@ def _products_of(number, size):  # type: ignore[no-untyped-def]
     i64 = ir.IntType(64)
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        x_rows, moved, w_rows, count, start, target, channels, clamp = arguments
+        x_rows, w_rows, count, start, y, channels, clamp = arguments[:7]
+        results, x_step, y_step = arguments[7:]
 
         def run(width, begin, end):  # type: ignore[no-untyped-def]
             """Vectors of `width` numbers from channel `begin` on, as many as fit before `end`."""
@@ -321,24 +327,29 @@ def _products_of(number, size):  # type: ignore[no-untyped-def]
             with cgutils.for_range(builder, vectors) as step:
                 channel = builder.add(begin, builder.mul(step.index, ir.Constant(i64, width)))
                 offset = builder.mul(channel, ir.Constant(i64, size))
-                total = cgutils.alloca_once(builder, vector)
-                builder.store(load(start, offset), total)
-                with cgutils.for_range(builder, count) as tap:
-                    x = load(entry(x_rows, tap.index), builder.add(moved, offset))
-                    w = load(entry(w_rows, tap.index), offset)
-                    product = builder.fmul(x, w, flags=("contract",))
-                    added = builder.fadd(builder.load(total), product, flags=("contract",))
-                    builder.store(added, total)
-                result = _clamped(builder, builder.load(total), limits)
-                builder.store(result, place(target, offset)).align = size
+                with cgutils.for_range(builder, results) as result:
+
+                    def moved(step, offset=offset, result=result):  # type: ignore[no-untyped-def]
+                        return builder.add(offset, builder.mul(result.index, step))
+
+                    x_offset, total = moved(x_step), cgutils.alloca_once(builder, vector)
+                    builder.store(load(start, offset), total)
+                    with cgutils.for_range(builder, count) as tap:
+                        x = load(entry(x_rows, tap.index), x_offset)
+                        w = load(entry(w_rows, tap.index), offset)
+                        product = builder.fmul(x, w, flags=("contract",))
+                        added = builder.fadd(builder.load(total), product, flags=("contract",))
+                        builder.store(added, total)
+                    clamped = _clamped(builder, builder.load(total), limits)
+                    builder.store(clamped, place(y, moved(y_step))).align = size
             return builder.add(begin, builder.mul(vectors, ir.Constant(i64, width)))
 
         done = ir.Constant(i64, 0)
-        for width in (4 * LANES, LANES, 1):
+        for width in (8 * LANES, 4 * LANES, LANES, 1):
             done = run(width, done, channels)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 8), codegen
+    return types.void(*[types.int64] * 10), codegen
 
 
 class _Vector:
