@@ -1070,7 +1070,9 @@ ACTIVATIONS: dict[str, ActivationFunction] = {
 }
 
 
+_LIMITS = {key: found.limits for key, found in ACTIVATIONS.items() if found.limits is not None}
+
+
 def _limits(activation: Any, name: str) -> algorithms.Limits:
     """The limits of an activation that has nothing but limits."""
-    known = {key: found.limits for key, found in ACTIVATIONS.items() if found.limits is not None}
-    return known[shapes.choice(activation, tuple(known), "activation", name)]
+    return _LIMITS[shapes.choice(activation, _LIMITS, "activation", name)]

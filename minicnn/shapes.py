@@ -14,7 +14,7 @@ input: TensorFlow's rule, and so Keras's.
 
 import difflib
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -48,13 +48,13 @@ def pair(value: Any, argument: str, who: str, minimum: int = 1) -> Pair:
     return rows, columns
 
 
-def choice(value: Any, options: Iterable[str], argument: str, who: str) -> str:
+def choice(value: Any, options: Collection[str], argument: str, who: str) -> str:
     """`value` in lower case if it is one of `options`, else a `ValueError` that lists them."""
-    options = list(options)
-    if not isinstance(value, str) or value.lower() not in options:
+    lower = value.lower() if isinstance(value, str) else None
+    if lower is None or lower not in options:
         listed = ", ".join(f'"{option}"' for option in options)
         raise ValueError(f"{who} expects {argument} to be one of {listed}. Received {value!r}.")
-    return value.lower()
+    return lower
 
 
 def refuse_argument(

@@ -72,13 +72,14 @@ model = minicnn.Sequential([
 model.compile("adam", "sparse_categorical_crossentropy")
 model.fit(np.concatenate([x] * 4), np.arange(20) % 4, batch_size=8, epochs=2, verbose=0)
 found["training"] = [digest(w) for w in model.get_weights()]
-compiled = 0
+compiled = loaded = 0
 for module in list(sys.modules.values()):
     if module.__name__.startswith("minicnn.kernels."):
         for kernel in vars(module).values():
             if hasattr(kernel, "stats"):
                 compiled += sum(kernel.stats.cache_misses.values())
-print(json.dumps({"found": found, "compiled": compiled}))
+                loaded += sum(kernel.stats.cache_hits.values())
+print(json.dumps({"found": found, "compiled": compiled, "loaded": loaded}))
 """
 
 
@@ -97,28 +98,24 @@ def run_script(**environment: str) -> dict:
 
 
 @pytest.fixture(scope="module")
-def cached(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    """(a folder of compiled kernels, what the run that filled it printed)."""
-    folder = tmp_path_factory.mktemp("kernels")
-    return folder, run_script(NUMBA_CACHE_DIR=str(folder))
+def first() -> dict:
+    """What the script prints; kernels that nobody has used before are compiled and kept."""
+    return run_script()
 
 
-def test_the_second_process_compiles_nothing(cached: tuple[Path, dict]) -> None:
-    folder, first = cached
-    assert first["compiled"] > 15
-    second = run_script(NUMBA_CACHE_DIR=str(folder))
+def test_a_later_process_compiles_nothing(first: dict) -> None:
+    second = run_script()
+    if second["compiled"]:  # two processes that write a cache's index at once can lose an entry
+        second = run_script()
     assert second["compiled"] == 0
+    assert second["loaded"] > 25
     assert second["found"] == first["found"], "and computes the same"
 
 
 @pytest.mark.parametrize("numba", ["1", "2", "3"])
 @pytest.mark.parametrize("blas", ["1", "2"])
-def test_the_number_of_threads_changes_no_bit(
-    cached: tuple[Path, dict], numba: str, blas: str
-) -> None:
-    folder, first = cached
+def test_the_number_of_threads_changes_no_bit(first: dict, numba: str, blas: str) -> None:
     found = run_script(
-        NUMBA_CACHE_DIR=str(folder),
         NUMBA_NUM_THREADS=numba,
         OPENBLAS_NUM_THREADS=blas,
         OMP_NUM_THREADS=blas,
@@ -127,18 +124,16 @@ def test_the_number_of_threads_changes_no_bit(
     assert {name for name in found if found[name] != first["found"][name]} == set()
 
 
-def test_no_kernel_reads_memory_that_is_freed_or_not_yet_written(
-    cached: tuple[Path, dict],
-) -> None:
+def test_no_kernel_reads_memory_that_is_freed_or_not_yet_written(first: dict) -> None:
     """glibc fills memory with this byte when it is freed and, inverted, when it is given out.
 
     A kernel that kept an address longer than the array would compute with it, and only at times.
     Without glibc's own small cache, whose memory it does not fill.
     """
-    folder, first = cached
-    heap = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0", "NUMBA_CACHE_DIR": str(folder)}
     for byte in ("255", "85"):
-        found = run_script(**heap, MALLOC_PERTURB_=byte)["found"]
+        found = run_script(GLIBC_TUNABLES="glibc.malloc.tcache_count=0", MALLOC_PERTURB_=byte)[
+            "found"
+        ]
         assert {name for name in found if found[name] != first["found"][name]} == set()
 
 

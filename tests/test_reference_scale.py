@@ -23,6 +23,8 @@ from reference import data, evaluate
 from reference import model as models
 
 ROOT = Path(__file__).parent.parent
+# Compiling takes most of the time; what XLA makes of the graph is the same, its loops are slower.
+QUICKLY_COMPILED = "--xla_backend_optimization_level=0"
 needs_jax = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs jax")
 
 
@@ -40,7 +42,7 @@ def start(output, *told):
     return subprocess.Popen(
         [sys.executable, "-m", "reference.train", *map(str, told), "--output", str(output)],
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax"},
+        env={**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": QUICKLY_COMPILED},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

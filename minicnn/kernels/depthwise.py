@@ -21,7 +21,7 @@ import numpy as np
 from numba import prange
 
 from minicnn.kernels.compile import jit, parallel_jit
-from minicnn.kernels.simd import add_products, add_products64
+from minicnn.kernels.simd import add_products
 from minicnn.kernels.tasks import new_counter, take
 
 _TOGETHER = 32  # pixels side by side: 3 rows of them, 64 channels each, stay in a level-1 cache
@@ -39,14 +39,10 @@ def _add(x_rows, w_rows, count, start, clamp, y, results, x_step, y_step):  # ty
 
     From one result to the next all x[t] move by `x_step` bytes, and y by `y_step`.
     """
-    x, w, first, target, limits = (
-        x_rows.ctypes.data, w_rows.ctypes.data, start.ctypes.data, y.ctypes.data,
-        clamp.ctypes.data,
+    add_products(
+        y, x_rows.ctypes.data, w_rows.ctypes.data, count, start.ctypes.data, y.ctypes.data, y.size,
+        clamp.ctypes.data, results, x_step, y_step,
     )  # fmt: skip
-    if y.itemsize == 4:
-        add_products(x, w, count, first, target, y.size, limits, results, x_step, y_step)
-    else:
-        add_products64(x, w, count, first, target, y.size, limits, results, x_step, y_step)
 
 
 @jit

@@ -103,7 +103,7 @@ def _forward_band(  # type: ignore[no-untyped-def]
             a, c = a_rows[p:].ctypes.data, c_rows[p:].ctypes.data
             for panel in range(left, min(left + some, panels)):
                 tile(
-                    pixels - p, a, 0, kernel[0], line_bytes, run, 4,
+                    y, pixels - p, a, 0, kernel[0], line_bytes, run, 4,
                     packed[panel].ctypes.data, run * COLUMNS * 4, COLUMNS * 4,
                     zeros.ctypes.data, 0, c, panel * COLUMNS * 4, finish[panel].ctypes.data,
                 )  # fmt: skip
@@ -197,7 +197,7 @@ def _add_units(dy, x, begin, end, kernel, strides, before, bands, lines, receive
                 for first in range(0, count, ROWS):
                     c = c_rows[first:].ctypes.data
                     tile(
-                        entries - first, a_rows[first:].ctypes.data,
+                        sums, entries - first, a_rows[first:].ctypes.data,
                         (top - first_line) * strides[0] * line_bytes,
                         height, strides[0] * line_bytes, out_width, strides[1] * channels * 4,
                         received.ctypes.data, out_width * COLUMNS * 4, COLUMNS * 4,

@@ -38,7 +38,6 @@ from minicnn.kernels.simd import (
     ROWS,
     copy_vectors,
     tile,
-    tile64,
     transpose_square,
 )
 from minicnn.kernels.tables import zero_rows
@@ -191,16 +190,10 @@ def _add_block(  # type: ignore[no-untyped-def]
                         edge[r, panel * wide + o] = c[top + row + r, column + o]
                 into = edge_rows.ctypes.data if used else c_table
                 since, since_offset = (zeros.ctypes.data, 0) if first == begin else (into, offset)
-                if size == 4:
-                    tile(
-                        height - row, a_table, a_offset, 1, 0, steps, step_bytes,
-                        place, 0, b_step, since, since_offset, into, offset, last,
-                    )  # fmt: skip
-                else:
-                    tile64(
-                        height - row, a_table, a_offset, 1, 0, steps, step_bytes,
-                        place, 0, b_step, since, since_offset, into, offset, last,
-                    )  # fmt: skip
+                tile(
+                    c, height - row, a_table, a_offset, 1, 0, steps, step_bytes,
+                    place, 0, b_step, since, since_offset, into, offset, last,
+                )  # fmt: skip
                 for r in range(used):
                     for o in range(width):
                         c[top + row + r, column + o] = edge[r, panel * wide + o]

@@ -59,12 +59,14 @@ COLUMNS = VECTORS * LANES  # of float32; of float64 half as many are as wide
 
 @intrinsic
 def tile(  # type: ignore[no-untyped-def]
-    typingctx,
+    typingctx, numbers,
     rows, a_rows, a_offset, outer, a_outer, depth, a_step,
     b, b_outer, b_step,
     start_rows, start_offset, c_rows, c_offset, finish,
 ):  # fmt: skip
-    """Compute one tile of float32; all arguments are int64: counts, addresses, strides in bytes.
+    """Compute one tile of what the array `numbers` has: float32, or float64 and half as wide.
+
+    The other arguments are int64: counts, addresses, strides in bytes.
 
     `a_rows`, `start_rows`, `c_rows` are the addresses of tables with `ROWS` addresses each, to
     which the offsets are added. The sum runs over u < `outer` and k < `depth`:  a (one number) at
@@ -78,43 +80,32 @@ def tile(  # type: ignore[no-untyped-def]
     (a normalization, a bias), the least and the most that it may be (for a ReLU: 0 and infinity).
     What is NaN stays NaN.
     """
-    return _tile_of(ir.FloatType(), 4)
-
-
-@intrinsic
-def tile64(  # type: ignore[no-untyped-def]
-    typingctx,
-    rows, a_rows, a_offset, outer, a_outer, depth, a_step,
-    b, b_outer, b_step,
-    start_rows, start_offset, c_rows, c_offset, finish,
-):  # fmt: skip
-    """`tile` for float64, `COLUMNS / 2` columns wide."""
-    return _tile_of(ir.DoubleType(), 8)
-
-
-def _tile_of(number, size):  # type: ignore[no-untyped-def]
-    """The tile's signature and its code, for numbers of `size` bytes."""
+    number, size = _number_of(numbers)
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        done = builder.append_basic_block("done")
+        rows, done = arguments[1], builder.append_basic_block("done")
         for height in sorted(HEIGHTS):
             if height < ROWS:
-                enough = builder.icmp_signed(
-                    "<=", arguments[0], ir.Constant(ir.IntType(64), height)
-                )
+                enough = builder.icmp_signed("<=", rows, ir.Constant(ir.IntType(64), height))
                 lower, higher = (builder.append_basic_block() for _ in range(2))
                 builder.cbranch(enough, lower, higher)
                 builder.position_at_end(lower)
-                _write_tile(builder, number, size, height, arguments[1:])
+                _write_tile(builder, number, size, height, arguments[2:])
                 builder.branch(done)
                 builder.position_at_end(higher)
             else:
-                _write_tile(builder, number, size, height, arguments[1:])
+                _write_tile(builder, number, size, height, arguments[2:])
                 builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 15), codegen
+    return types.void(numbers, *[types.int64] * 15), codegen
+
+
+def _number_of(array):  # type: ignore[no-untyped-def]
+    """LLVM's type of an array's numbers, and their bytes: known when a kernel is compiled."""
+    single = array.dtype == types.float32
+    return (ir.FloatType(), 4) if single else (ir.DoubleType(), 8)
 
 
 def _write_tile(builder, number, size, height, arguments):  # type: ignore[no-untyped-def]
@@ -274,10 +265,10 @@ def transpose_square(typingctx, source, source_row, target, target_row):  # type
 
 @intrinsic
 def add_products(  # type: ignore[no-untyped-def]
-    typingctx,
+    typingctx, numbers,
     x_rows, w_rows, count, start, y, channels, clamp, results, x_step, y_step,
 ):  # fmt: skip
-    """y[c] = start[c] + sum over t < `count` of x[t][c] * w[t][c], in float32.
+    """y[c] = start[c] + sum over t < `count` of x[t][c] * w[t][c], of what the array `numbers` has.
 
     `x_rows` and `w_rows` are the addresses of tables with the addresses of x[t] and w[t]; `clamp`
     is the address of the least and the most that a result may be. The same for so many `results`:
@@ -287,24 +278,10 @@ def add_products(  # type: ignore[no-untyped-def]
     get these channels before the next ones are begun: so their part of x and w, a few KB, stays in
     the level-1 cache until its last use.
     """
-    return _products_of(ir.FloatType(), 4)
-
-
-@intrinsic
-def add_products64(  # type: ignore[no-untyped-def]
-    typingctx,
-    x_rows, w_rows, count, start, y, channels, clamp, results, x_step, y_step,
-):  # fmt: skip
-    """`add_products` for float64."""
-    return _products_of(ir.DoubleType(), 8)
-
-
-def _products_of(number, size):  # type: ignore[no-untyped-def]
-    i64 = ir.IntType(64)
+    i64, (number, size) = ir.IntType(64), _number_of(numbers)
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        x_rows, w_rows, count, start, y, channels, clamp = arguments[:7]
-        results, x_step, y_step = arguments[7:]
+        _, x_rows, w_rows, count, start, y, channels, clamp, results, x_step, y_step = arguments
 
         def run(width, begin, end):  # type: ignore[no-untyped-def]
             """Vectors of `width` numbers from channel `begin` on, as many as fit before `end`."""
@@ -349,7 +326,7 @@ def _products_of(number, size):  # type: ignore[no-untyped-def]
             done = run(width, done, channels)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 10), codegen
+    return types.void(numbers, *[types.int64] * 10), codegen
 
 
 class _Vector:

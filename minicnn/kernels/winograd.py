@@ -238,7 +238,7 @@ def _multiply_panel(  # type: ignore[no-untyped-def]
         start_rows[:] = bias.ctypes.data + panel * COLUMNS * 4 if point == ONES else zeros[0]
         for t in range(0, rows, ROWS):
             tile(
-                count - t, a_rows[t:].ctypes.data, point * point_bytes,
+                products, count - t, a_rows[t:].ctypes.data, point * point_bytes,
                 1, 0, channels, 4,
                 packed.ctypes.data + point * (packed.size // POINTS * 4), 0, COLUMNS * 4,
                 start_rows.ctypes.data, 0, c_rows[t:].ctypes.data, point * product_bytes, 0,
@@ -311,7 +311,7 @@ def _add_products(x_points, dy_points, point, panel, count, start, sums):  # typ
     for c in range(0, rows, ROWS):
         place = c_rows[c:].ctypes.data
         tile(
-            channels - c, a_rows[c:].ctypes.data, 0, 1, 0, count, x_points.shape[2] * 4,
+            sums, channels - c, a_rows[c:].ctypes.data, 0, 1, 0, count, x_points.shape[2] * 4,
             dy_points[point].ctypes.data + offset, 0, dy_points.shape[2] * 4,
             zeros.ctypes.data if start else place, 0, place, 0, 0,
         )  # fmt: skip
