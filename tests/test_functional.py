@@ -725,6 +725,35 @@ LARGER = [
 ]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_wide_depthwise_convolutions(stride: int, padding: str, dtype: str) -> None:
+    """Neighbours that go together, channels that fill all kinds of loops; beside NumPy's sums."""
+    rng = np.random.default_rng(6)
+    x, w = rng.integers(-3, 4, (1, 4, 110, 364)), rng.integers(-3, 4, (3, 3, 364, 1))
+    around = [(0, 0)] * 4
+    if padding == "same":
+        around[1:3] = [shapes.same_padding(size, 3, stride) for size in x.shape[1:3]]
+    padded = np.pad(x, around)
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+    patches = patches[:, ::stride, ::stride]
+    y = np.einsum("nyxcij,ijc->nyxc", patches, w[..., 0])
+    dy = rng.integers(-3, 4, y.shape)
+    dw = np.einsum("nyxcij,nyxc->ijc", patches, dy)[..., None]
+    spread = np.zeros_like(padded)
+    views = np.lib.stride_tricks.sliding_window_view(spread, (3, 3), (1, 2), writeable=True)
+    for i, j in np.ndindex(3, 3):
+        views[:, ::stride, ::stride, :, i, j] += dy * w[i, j, :, 0]
+    dx = spread[:, around[1][0] :, around[2][0] :][:, : x.shape[1], : x.shape[2]]
+    given, filters, received = (array.astype(dtype) for array in (x, w, dy))
+    options = {"strides": stride, "padding": padding}
+    np.testing.assert_array_equal(functional.depthwise_conv2d(given, filters, **options), y)
+    found = functional.depthwise_conv2d_backward(received, given, filters, **options)
+    for ours, wanted in zip(found, (dx, dw, dy.sum((0, 1, 2))), strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("case", LARGER, ids=[f"{c['x']}, {c['w']}" for c in LARGER])
 def test_larger_convolutions(case: dict, padding: str) -> None:

@@ -45,6 +45,7 @@ for name, layer in {
     "conv 3x3": layers.Conv2D(9, 3),
     "conv 1x1": layers.Conv2D(70, 1),
     "depthwise": layers.DepthwiseConv2D(3, depth_multiplier=2),
+    "depthwise with stride": layers.DepthwiseConv2D(3, 2, padding="same"),
     "separable": layers.SeparableConv2D(20, 3),
     "max": layers.MaxPooling2D(3, 2, padding="same"),
     "average": layers.AveragePooling2D(3, 2, padding="same"),
@@ -173,6 +174,29 @@ def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path)
                 assert difference < tolerance, f"{way} {name}"
 
 
+def test_kernels_are_compiled_anew_when_what_is_written_into_them_changes(tmp_path: Path) -> None:
+    """numba looks only at the file that a kernel is in; simd's tile is written into others."""
+    package = tmp_path / "site" / "minicnn"
+    shutil.copytree(Path(minicnn.__file__).parent, package, ignore=shutil.ignore_patterns("__pyc*"))
+    code = (
+        "import numpy as np, minicnn\n"
+        "minicnn.functional.relu(np.ones((2, 2), 'float32'))\n"
+        "print(sum(minicnn.kernels.elementwise.relu.stats.cache_misses.values()))\n"
+    )
+    places = {"PYTHONPATH": str(package.parent), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def compiled() -> str:
+        command = [sys.executable, "-c", code]
+        return subprocess.check_output(
+            command, cwd=tmp_path, env={**os.environ, **places}, text=True, timeout=600
+        ).strip()
+
+    assert [compiled(), compiled()] == ["1", "0"]
+    with (package / "kernels" / "simd.py").open("a") as file:
+        file.write("# another line\n")
+    assert [compiled(), compiled()] == ["1", "0"]
+
+
 def test_without_a_folder_for_the_cache_it_still_runs(tmp_path: Path) -> None:
     """An installation that nobody may write to, and no home: compiled anew, but no error."""
     package = tmp_path / "site" / "minicnn"
@@ -241,6 +265,7 @@ def test_winograd_s_backward_transforms_are_the_transposed(
 SIZES = [
     (1, 1, 1), (14, 256, 32), (15, 257, 33), (113, 40, 1), (3, 5000, 40), (200, 9000, 9),
     (130, 1024, 40), (30, 1536, 300),  # rows of a that collide in the cache
+    (20, 9000, 70),  # strips of b, for each part of the sums
 ]  # fmt: skip
 
 

@@ -5,8 +5,11 @@ over the cores. Both keep IEEE behaviour for NaN and infinity; the one liberty i
 lets `a * b + c` become a single fused instruction.
 """
 
+import functools
+import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 # A user's own NumPy brings BLAS's threads beside numba's. Threads that spin while they wait take
@@ -20,7 +23,17 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 import numba
 
 
+@functools.cache
+def _sources() -> str:
+    """A digest of all files of this folder."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
 def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    # A kernel on disk is named by this. numba compiles it anew when its own file has changed; but
+    # kernels are made of other files, too: `simd`'s tile is written into them.
+    function.__qualname__ += f"_{_sources()}"
     options |= {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]

@@ -8,15 +8,17 @@ take the cores from each other. So the same tile as in `direct` does this too.
 
 How: the result is cut into blocks, and the sum into runs of at most `_DEPTH` steps. All blocks need
 the same b, so it is copied into panels first (`pack`), in the order in which `simd.tile` reads it.
-Where one block is as high as the result, each copies only the strip of b that it needs. That pays
-even there: weights come from memory, copying asks for many lines at once, and a sum waits for each
-(81x728 times 728x728, 1.5 times as fast). A block as wide as b reads it where it lies, in order; so
-do a few rows, for which there is little to sum. Of a the tile takes one
-number at a time, so it is read where it lies, too: a tile's rows of it come from memory once and
-stay near while all of the block's panels pass by, which come from the level-2 cache. Only two kinds
-of a are copied first, a block's part for each run: a transposed one, whose steps would each be on
-another page, and one whose rows, 2 KB long or a multiple, all want the same few places of the
-cache.
+Where one block is as high as the result nothing is shared, and each block copies the strip of b
+that it needs. That pays although few tiles use the copy, for weights come from memory: copying asks
+for many lines at once, a tile only for those that it will need soon (81x728 times 728x728: 1.5
+times as fast). Read in place are whole panels where the block is as wide as b, or where there are
+so few rows, `HEIGHTS[1]`, that b is used once.
+
+Of a the tile takes one number at a time, so it is read where it lies: a tile's rows of it come from
+memory once and stay near while all of the block's panels pass by, which come from the level-2
+cache. Only two kinds of a are copied first, a block's part for each run: a transposed one, whose
+steps would each be on another page, and one whose rows, 2 KB long or a multiple, all want the same
+few places of the cache.
 
 The numbers: on one core whose multipliers end at 165 GFLOP/s, 140 to 155 on large matrices, as much
 as OpenBLAS there; with a transposed (a weight's gradient) 100 to 130.
@@ -142,9 +144,9 @@ def _add_block(  # type: ignore[no-untyped-def]
 
     The sum is made `run` steps at a time. For each run the block's part of a is copied to `copied`,
     or read where it lies if that has no lines. b's panels are packed already, if `ready` (panels,
-    depth, wide) has any; else `packed` (panels, steps, wide) is the place to pack them. Numbers
-    beyond c's last row or column go to `edge` (ROWS, panels * wide), and those before, from there
-    to c.
+    depth, wide) has any; else `packed` (panels, steps, wide) is the place to pack those that are
+    not read where they lie. Numbers beyond c's last row or column go to `edge` (ROWS, panels *
+    wide), and those before, from there to c.
     """
     rows, columns = c.shape
     wide, size = packed.shape[2], c.itemsize

@@ -275,8 +275,8 @@ def add_products(  # type: ignore[no-untyped-def]
     from one to the next all x[t] move by `x_step` bytes, and y by `y_step`.
 
     The sums stay in registers, those of 8 vectors of channels while there are as many. All results
-    get these channels before the next ones are begun: so their part of x and w, a few KB, stays in
-    the level-1 cache until its last use.
+    get these channels before the next ones are begun: so neighbours find their common part of x,
+    and of w, a few KB, in the level-1 cache.
     """
     i64, (number, size) = ir.IntType(64), _number_of(numbers)
 
@@ -322,7 +322,8 @@ def add_products(  # type: ignore[no-untyped-def]
             return builder.add(begin, builder.mul(vectors, ir.Constant(i64, width)))
 
         done = ir.Constant(i64, 0)
-        for width in (8 * LANES, 4 * LANES, LANES, 1):
+        lanes = 4 * LANES // size
+        for width in (8 * lanes, 4 * lanes, lanes, 1):
             done = run(width, done, channels)
         return context.get_dummy_value()
 
