@@ -3,7 +3,8 @@
 All of them take what `minicnn.functional` has checked: contiguous arrays of one dtype, one group,
 and the window's geometry.
 
-    forward(x, w, b, scale, window, limits)  y, of the kernel w * scale
+    forward(x, w, b, scale, window, limits, pool)  y, of the kernel w * scale; of each `pool`
+                                             numbers, side by side, only the largest
     input_gradient(dy, w, window, size)      dx, for x of `size` (height, width)
     weight_gradient(dy, x, window)           dw
 
@@ -38,6 +39,9 @@ _BLOCK_BYTES = 4 * 2**20
 # threads, so that the rounding, and so the result, is the same on one core and on many.
 _PARTS = 16
 
+# What "direct" makes is pooled as soon as there is so much of it: it is in a level-2 cache still.
+_POOLED_BYTES = 2**18
+
 # With fewer channels or filters than this, Winograd's transforms cost more than they save.
 _WINOGRAD_CHANNELS = 8
 
@@ -45,7 +49,9 @@ _WINOGRAD_CHANNELS = 8
 class Algorithm(NamedTuple):
     """One way to compute a convolution and its gradients; `needs` says what it can be used for."""
 
-    forward: Callable[[Array, Array, Array | None, Array | None, shapes.Window, Limits], Array]
+    forward: Callable[
+        [Array, Array, Array | None, Array | None, shapes.Window, Limits, Pair], Array
+    ]
     input_gradient: Callable[[Array, Array, shapes.Window, Pair], Array]
     weight_gradient: Callable[[Array, Array, shapes.Window], tuple[Array, Array]]  # dw, db
     can: Callable[[shapes.Window, np.dtype], bool]
@@ -81,6 +87,16 @@ def _finish(
         if values is not None:
             line[:columns] = values
     return np.ascontiguousarray(lines.reshape(4, panels, wide).swapaxes(0, 1))
+
+
+def _pooled(y: Array, pool: Pair) -> Array:
+    """The largest of each `pool` pixels side by side."""
+    if pool == (1, 1):
+        return y
+    size = y.shape[1] // pool[0], y.shape[2] // pool[1]
+    found = buffers.empty((len(y), *size, y.shape[3]), y.dtype)
+    kernels.pooling.max_forward(y, pool, pool, (0, 0), kernels.tasks.threads(), found)
+    return found
 
 
 def sum_positions(dy: Array) -> Array:
@@ -186,6 +202,7 @@ def _im2col(
     scale: Array | None,
     window: shapes.Window,
     limits: Limits,
+    pool: Pair,
 ) -> Array:
     filters = w.shape[3]
     matrix = w.reshape(-1, filters)
@@ -193,7 +210,7 @@ def _im2col(
     for block in _image_blocks(len(x), x.shape[3], window, x.dtype):
         rows = y[block].reshape(-1, filters)
         matmul(_patches(x[block], window), matrix, b, out=rows, limits=limits, scale=scale)
-    return y
+    return _pooled(y, pool)
 
 
 def _im2col_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
@@ -251,10 +268,13 @@ def _direct(
     scale: Array | None,
     window: shapes.Window,
     limits: Limits,
+    pool: Pair,
 ) -> Array:
-    y = buffers.empty((x.shape[0], *window.out, w.shape[3]), x.dtype)
+    height, width = window.out[0] // pool[0], window.out[1] // pool[1]
+    y = buffers.empty((x.shape[0], height, width, w.shape[3]), x.dtype)
     finish = _finish(w.shape[3], scale, b, limits, x.dtype)
-    _direct_into(y, x, w, finish, window)
+    wanted = window._replace(out=(height * pool[0], width * pool[1]))
+    _direct_into(y, x, w, finish, wanted, pool=pool)
     return y
 
 
@@ -266,13 +286,18 @@ def _direct_into(
     window: shapes.Window,
     first: Pair = (0, 0),
     steps: Pair = (1, 1),
+    pool: Pair = (1, 1),
 ) -> None:
-    """Write the result to y's pixels `first`, `first + steps`, …"""
+    """Write the result to y's pixels `first`, `first + steps`, …; of each `pool` the largest."""
     packed = kernels.direct.pack(w.reshape(-1, w.shape[3]))
-    bands = _bands(len(x), window.out[0])
+    lines = window.out[0] // pool[0]
+    bands = _bands(len(x), lines)
+    if pool != (1, 1):  # what is pooled shall be in a cache still
+        band_bytes = window.out[0] * window.out[1] * w.shape[3] * 4
+        bands = max(bands, min(lines, -(-band_bytes // _POOLED_BYTES)))
     kernels.direct.forward(
         x, packed, finish, window.kernel, window.strides, window.before, bands, window.out, first,
-        steps, kernels.tasks.threads(), y,
+        steps, pool, kernels.tasks.threads(), y,
     )  # fmt: skip
 
 
@@ -357,16 +382,26 @@ def _can_be_winograd(window: shapes.Window, dtype: np.dtype) -> bool:
 
 
 def _winograd_of(
-    x: Array, w: Array, b: Array | None, window: shapes.Window, limits: Limits, filters: int
+    x: Array,
+    w: Array,
+    b: Array | None,
+    window: shapes.Window,
+    limits: Limits,
+    filters: int,
+    pool: int = 1,
 ) -> Array:
-    """y of the first `filters` of w, which has whole panels of them."""
+    """y of the first `filters` of w, which has whole panels of them.
+
+    Of each `pool` x `pool` numbers (1 or 2) the largest.
+    """
     fast = kernels.winograd
     channels, columns = w.shape[2:]
-    y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
+    height, width = window.out[0] // pool, window.out[1] // pool
+    y = buffers.empty((x.shape[0], height, width, filters), x.dtype)
     bias = _whole_bias(b, columns)
     threads, tiles, depth = (
         kernels.tasks.threads(),
-        fast.tiles_of(y.shape),
+        fast.tiles_of((len(x), height * pool, width * pool)),
         fast.padded(channels, fast.LANES),
     )
     block = fast.block_size(tiles, channels, threads)
@@ -385,6 +420,7 @@ def _winograd_of(
         np.zeros((threads, 6, 6, depth), x.dtype),
         buffers.empty((threads, fast.scratch_size(block, depth)), x.dtype),
         buffers.empty((threads, fast.scratch_size(rows, fast.COLUMNS)), x.dtype),
+        pool,
         y,
     )
     return y
@@ -397,13 +433,16 @@ def _winograd(
     scale: Array | None,
     window: shapes.Window,
     limits: Limits,
+    pool: Pair,
 ) -> Array:
     filters = w.shape[3]
     w = w if scale is None else w * scale
     missing = -filters % kernels.winograd.COLUMNS
     if missing:
         w = np.pad(w, ((0, 0), (0, 0), (0, 0), (0, missing)))
-    return _winograd_of(x, w, b, window, limits, filters)
+    if pool == (2, 2):
+        return _winograd_of(x, w, b, window, limits, filters, 2)
+    return _pooled(_winograd_of(x, w, b, window, limits, filters), pool)
 
 
 def _winograd_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:

@@ -140,6 +140,7 @@ def conv2d(
     algorithm: str = "auto",
     activation: str = "linear",
     scale: Array | None = None,
+    pool_size: int | Pair = (1, 1),
     name: str = "conv2d",
 ) -> Array:
     """Convolution (cross-correlation, as in all CNN libraries).
@@ -158,9 +159,12 @@ def conv2d(
             registers; another pass over a large y costs as much time as a small convolution.
         scale: (filters,) or None: filter o is w[..., o] * scale[o], multiplied on the way. Of a
             normalization that is folded into the convolution.
+        pool_size: (rows, columns) or one number for both: y is `max_pool2d` of the convolution.
+            The numbers that lose are never written to memory, nor read from there.
 
     Returns:
-        y (batch, out_height, out_width, filters), of x's dtype.
+        y (batch, out_height, out_width, filters), of x's dtype; with a `pool_size`
+        (batch, out_height // rows, out_width // columns, filters).
 
     Raises:
         TypeError: an array that is no float32 or float64 NumPy array, or mixed dtypes.
@@ -169,6 +173,11 @@ def conv2d(
     """
     how = _check_convolution(x, w, b, strides, padding, dilation_rate, groups, algorithm, name)
     window, limits = how.window, _limits(activation, name)
+    pool = shapes.pair(pool_size, "pool_size", name)
+    if pool != (1, 1):
+        _pool_window(
+            window.out, pool, pool, "valid", name
+        )  # raises if it is larger than the picture
     if scale is not None:
         shapes.check_array(scale, 1, "scale", name)
         shapes.check_shape(scale, (w.shape[3],), "scale", name)
@@ -176,12 +185,13 @@ def conv2d(
     if how.algorithm == "naive":
         w = w if scale is None else w * scale
         y = naive.conv2d(x, w, b, window.strides, padding.lower(), window.dilation, groups)
-        return np.clip(y, *limits, out=y)
+        np.clip(y, *limits, out=y)
+        return y if pool == (1, 1) else naive.max_pool2d(y, pool, pool)
     forward = _algorithm(how, w.shape[2], w.shape[3] // groups, x.dtype).forward
     xs, ws = _split_channels(x, groups), _split_channels(w, groups)
     bs, scales = ([None] * groups if v is None else _split_channels(v, groups) for v in (b, scale))
     parts = zip(xs, ws, bs, scales, strict=True)
-    return _joined([forward(*part, window, limits) for part in parts])
+    return _joined([forward(*part, window, limits, pool) for part in parts])
 
 
 def conv2d_backward(
@@ -391,7 +401,12 @@ def max_pool2d(
     window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
     y = buffers.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
     kernels.pooling.max_forward(
-        np.ascontiguousarray(x), window.kernel, window.strides, window.before, y
+        np.ascontiguousarray(x),
+        window.kernel,
+        window.strides,
+        window.before,
+        kernels.tasks.threads(),
+        y,
     )
     return y
 
@@ -413,7 +428,13 @@ def max_pool2d_backward(
     dy = _check_gradient(dy, (x.shape[0], *window.out, x.shape[3]), x, name)
     dx = buffers.empty(x.shape, x.dtype)
     kernels.pooling.max_backward(
-        dy, np.ascontiguousarray(x), window.kernel, window.strides, window.before, dx
+        dy,
+        np.ascontiguousarray(x),
+        window.kernel,
+        window.strides,
+        window.before,
+        kernels.tasks.threads(),
+        dx,
     )
     return dx
 

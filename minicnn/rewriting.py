@@ -10,7 +10,9 @@ linear in what the convolution before it computes:
 So a convolution with another kernel and bias gives the same numbers, and the normalization costs
 nothing. They are computed whenever they are used, so that new weights are seen at once: a matrix
 product multiplies by scale while it copies the kernel, as it does anyway. A ReLU behind it is
-applied while the result is in registers. (Jacob et al. 2018, section 3.2.)
+applied while the result is in registers. (Jacob et al. 2018, section 3.2.) And where max pooling
+takes the largest of a block of results, it gets them while they are in the cache: those that lose
+are never written to memory.
 
 **Splitting.** The layers before the first one that learns or draws random numbers compute the same
 for a photo in each epoch: once is enough.
@@ -26,6 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn import functional
 from minicnn.layers import (
     Activation,
     BatchNormalization,
@@ -35,10 +38,13 @@ from minicnn.layers import (
     InputLayer,
     KerasTensor,
     Layer,
+    MaxPooling2D,
     Node,
     ReLU,
     SeparableConv2D,
 )
+from minicnn.layers.base import Cache, Grads, Shape
+from minicnn.shapes import Pair, ReceptiveField
 from minicnn.variable import Computed
 
 Array = np.ndarray
@@ -51,11 +57,17 @@ LINEAR = (Conv2D, DepthwiseConv2D, SeparableConv2D, Dense)
 # ---------------------------------------------------------------------------------------------
 
 
-def _use(layer: Layer, inputs: list[KerasTensor], node: Node) -> list[KerasTensor]:
-    """A use of `layer` as in `node`, on other symbols; the layer does not know of it."""
+def _use(
+    layer: Layer, inputs: list[KerasTensor], node: Node, last: Node | None = None
+) -> list[KerasTensor]:
+    """A use of `layer` as in `node`, on other symbols; the layer does not know of it.
+
+    Its outputs are as those of `last`, if it does what all nodes up to there did.
+    """
     copy = Node(layer, inputs, node.training, node.single_input, listed=False)
     copy.outputs = [
-        KerasTensor(tensor.shape, tensor.dtype, copy, tensor.index) for tensor in node.outputs
+        KerasTensor(tensor.shape, tensor.dtype, copy, tensor.index)
+        for tensor in (last or node).outputs
     ]
     return copy.outputs
 
@@ -75,6 +87,48 @@ class Fold(NamedTuple):
     layer: Layer
     layers: tuple[Layer, ...]
     values_spared: int | None  # outputs per example that are not written to memory; None: unknown
+
+
+class PooledConv2D(Layer):
+    """A convolution and the max pooling behind it: of each block of results the largest."""
+
+    input_rank = 4
+
+    def __init__(self, convolution: Conv2D, pool_size: Pair) -> None:
+        super().__init__(name=convolution.name, dtype=convolution.dtype)
+        self.convolution, self.pool_size = convolution, pool_size
+        self.weights_list, self.built = convolution.weights_list, True
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        batch, *size, filters = self.convolution.compute_output_shape(input_shape)
+        down, across = (
+            None if length is None else length // pool
+            for length, pool in zip(size, self.pool_size, strict=True)
+        )
+        return batch, down, across, filters
+
+    def parameter_formula(self) -> str:
+        return self.convolution.parameter_formula()
+
+    def multiply_adds(self, input_shape: Shape) -> int | None:
+        return self.convolution.multiply_adds(input_shape)
+
+    def receptive_window(self) -> tuple[Pair, Pair, Pair] | None:
+        window = self.convolution.receptive_window()
+        assert window is not None
+        rows, columns = (
+            ReceptiveField().through(kernel, stride, dilation).through(pool, pool)
+            for kernel, stride, dilation, pool in zip(*window, self.pool_size, strict=True)
+        )
+        return (rows.size, columns.size), (rows.step, columns.step), (1, 1)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return self.convolution.convolve(x, self.pool_size), {"x": x}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        y, inner = self.convolution.forward(cache["x"])  # again: what lost was not kept
+        dy = functional.max_pool2d_backward(dz, y, self.pool_size, name=self.label)
+        return self.convolution.backward(dy, inner, need_dx)
 
 
 def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
@@ -100,44 +154,41 @@ def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
     for node in model.graph_nodes:
         if id(node.outputs[0]) in new:  # an input, or folded into a layer before
             continue
-        layer, last = node.layer, node
+        layer, done = node.layer, [node]
         if hasattr(layer, "graph_nodes"):
             layer = layer if node.training else nested(layer)
-        elif type(layer) in LINEAR and layer.activation == "linear":
-            behind = only_user(node)
-            normalization = None
-            if behind is not None and _is_fixed_normalization(behind):
-                normalization, last = behind.layer, behind
-                behind = only_user(behind)
-            activation = "linear"
-            if behind is not None and _clamp(behind.layer) is not None:
-                activation, last = str(_clamp(behind.layer)), behind
-            if last is not node:
+        elif type(layer) in LINEAR:
+            done = _foldable(node, only_user)
+            if len(done) > 1:
+                layers = tuple(part.layer for part in done)
                 uses = sum(fold.layers[0] is layer for fold in folds)
                 name = f"{layer.name}_use_{uses + 1}" if uses else layer.name
-                folded = _folded(layer, normalization, activation, name)
-                layers = (layer, normalization, behind.layer if behind is last else None)
-                folds.append(
-                    Fold(
-                        folded,
-                        tuple(part for part in layers if part is not None),
-                        _values(node, 2 if normalization and behind is last else 1),
-                    )
-                )
-                layer = folded
-        made = _use(layer, [new[id(tensor)] for tensor in node.inputs], node)
-        new |= {id(tensor): copy for tensor, copy in zip(last.outputs, made, strict=True)}
-        if last is not node:  # the normalization between is done, too
-            between = only_user(node)
-            assert between is not None
-            new |= {id(tensor): made[0] for tensor in between.outputs}
+                layer = _folded(layers, name)
+                folds.append(Fold(layer, layers, _values(node, len(layers) - 1)))
+        made = _use(layer, [new[id(tensor)] for tensor in node.inputs], node, done[-1])
+        for part in done:
+            new |= {id(tensor): copy for tensor, copy in zip(part.outputs, made, strict=True)}
     return (list(model.inputs), [new[id(tensor)] for tensor in model.outputs]), folds
+
+
+def _foldable(node: Node, only_user: Callable[[Node], Node | None]) -> list[Node]:
+    """The node and those behind it that can be computed with it, in their order."""
+    found, behind = [node], only_user(node)
+    if node.layer.activation == "linear":
+        for fits in (_is_fixed_normalization, _is_clamp):
+            if behind is not None and fits(behind):
+                found.append(behind)
+                behind = only_user(behind)
+    limited = node.layer.clamp == node.layer.activation
+    if type(node.layer) is Conv2D and limited and behind is not None and _is_block_pooling(behind):
+        found.append(behind)
+    return found
 
 
 def settings(layer: Layer) -> list[Any]:
     """What a layer that may be folded is asked for or copied for: whether to fold, and to what."""
     kind: Any = type(layer)
-    if kind not in (*LINEAR, BatchNormalization, Activation, ReLU):
+    if kind not in (*LINEAR, BatchNormalization, Activation, ReLU, MaxPooling2D):
         return []
     return [layer.activation, *(getattr(layer, name) for name in _arguments(kind))]
 
@@ -150,6 +201,24 @@ def _arguments(kind: Any) -> list[str]:
 
 def _is_fixed_normalization(node: Node) -> bool:
     return type(node.layer) is BatchNormalization and not node.training
+
+
+def _is_clamp(node: Node) -> bool:
+    return _clamp(node.layer) is not None
+
+
+def _is_block_pooling(node: Node) -> bool:
+    """Whether it is a max pooling of blocks side by side, none of which is at an edge and smaller.
+
+    A last row or column that is passed over does not matter.
+    """
+    layer = node.layer
+    if type(layer) is not MaxPooling2D or layer.strides != layer.pool_size:
+        return False
+    sides = zip(node.inputs[0].shape[1:3], layer.pool_size, strict=True)
+    return layer.padding == "valid" or all(
+        size is not None and size % pool == 0 for size, pool in sides
+    )
 
 
 def _values(node: Node, times: int) -> int | None:
@@ -167,12 +236,23 @@ def _clamp(layer: Layer) -> str | None:
     return None
 
 
-def _folded(layer: Any, normalization: Any, activation: str, name: str) -> Layer:
-    """The layer with the activation, and with a kernel and bias that the normalization is in."""
+def _folded(layers: tuple[Layer, ...], name: str) -> Layer:
+    """The first layer, doing what the others do: see `_foldable` for what they may be."""
+    layer: Any = layers[0]
     folded = copy.copy(layer)
-    folded.name, folded.activation = name, activation
-    if normalization is None:
-        return folded  # type: ignore[no-any-return]
+    folded.name = name
+    for other in layers[1:]:
+        if type(other) is BatchNormalization:
+            _fold_normalization(folded, layer, other)
+        elif type(other) is MaxPooling2D:
+            folded = PooledConv2D(folded, other.pool_size)
+        else:
+            folded.activation = _clamp(other)
+    return folded  # type: ignore[no-any-return]
+
+
+def _fold_normalization(folded: Any, layer: Any, normalization: Any) -> None:
+    """Give `folded`, a copy of the layer, a kernel and a bias that the normalization is in."""
     # The last kernel makes the outputs; a separable convolution's depthwise kernel stays.
     *others, kernel = [variable for variable in layer.weights_list if variable.name != "bias"]
     # A depthwise kernel ends in (channels, multiplier), which together are the outputs.
@@ -187,11 +267,10 @@ def _folded(layer: Any, normalization: Any, activation: str, name: str) -> Layer
         bias = 0.0 if layer.bias is None else layer.bias.value
         return (bias * scale + shift).astype(kernel.value.dtype), None
 
-    computed = Computed(new_kernel, kernel.name, name)
+    computed = Computed(new_kernel, kernel.name, folded.name)
     setattr(folded, kernel.name, computed)
-    folded.bias, folded.use_bias = Computed(new_bias, "bias", name), True
+    folded.bias, folded.use_bias = Computed(new_bias, "bias", folded.name), True
     folded.weights_list = [*others, computed, folded.bias]
-    return folded  # type: ignore[no-any-return]
 
 
 def _scale_and_shift(normalization: Any) -> tuple[Array, Array]:

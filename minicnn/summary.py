@@ -159,7 +159,8 @@ def inference_plan(model: Any, folds: list[Any]) -> list[str]:
     if not folds:
         return [
             *lines,
-            "Nothing to fold: no normalization or ReLU stands right behind a convolution.",
+            "Nothing to fold: no normalization, ReLU or max pooling stands right behind a "
+            "convolution.",
         ]
     lines += [
         "",
@@ -169,7 +170,8 @@ def inference_plan(model: Any, folds: list[Any]) -> list[str]:
         "    (conv(x, kernel) + bias - moving_mean) * scale + beta",
         "        = conv(x, kernel * scale) + (bias - moving_mean) * scale + beta",
         "",
-        "and a ReLU behind it changes the result where it stands, without a copy.",
+        "and a ReLU behind it changes the result where it stands, without a copy. Of each block",
+        "that max pooling looks at, only the largest result is written to memory.",
         "",
     ]
     width = max(len(fold.layers[0].name) for fold in folds)

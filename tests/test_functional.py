@@ -615,6 +615,51 @@ def test_a_scale_on_the_way_is_another_kernel(
     np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("algorithm", WAYS)
+@MANY
+@given(data=st.data(), seed=SEEDS)
+def test_max_pooling_on_the_way_is_one_afterwards(
+    algorithm: str, data: st.DataObject, seed: int
+) -> None:
+    operation = data.draw(convolutions(data.draw(st.integers(1, 3)), algorithm))
+    rng = np.random.default_rng(seed)
+    guarded = Guarded()
+    x, *others = (guarded.copy(a) for a in operation.arrays(np.float32, rng))
+    if data.draw(st.booleans()):
+        x[rng.random(x.shape) < 0.03] = np.nan
+    options = {"algorithm": algorithm, "activation": data.draw(st.sampled_from(["linear", "relu"]))}
+    y = operation.forward(functional, x, *others, **options)
+    usual = st.just((2, 2)) if min(y.shape[1:3]) > 1 else st.nothing()
+    rows, columns = (st.integers(1, min(4, size)) for size in y.shape[1:3])
+    pool = data.draw(usual | st.tuples(rows, columns))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(buffers, "empty", guarded.empty)
+        found = operation.forward(functional, x, *others, **options, pool_size=pool)
+    np.testing.assert_array_equal(found, functional.max_pool2d(y, pool))
+    guarded.check()
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "winograd", "im2col"])
+@pytest.mark.parametrize("pool", [(2, 2), (3, 1)])
+@pytest.mark.parametrize("size", [(70, 90), (9, 8)])
+def test_larger_results_are_pooled_on_the_way(algorithm: str, pool: Any, size: Any) -> None:
+    """More lines than are pooled at a time; more filters than a tile has columns."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((3, *size, 9)), rng.standard_normal((3, 3, 9, 70))
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    options = {"padding": "same", "algorithm": algorithm, "activation": "relu6"}
+    y = functional.max_pool2d(functional.conv2d(x, w, **options), pool)
+    np.testing.assert_array_equal(functional.conv2d(x, w, **options, pool_size=pool), y)
+
+
+def test_a_pool_that_does_not_fit() -> None:
+    x, w = np.ones((1, 5, 6, 1)), np.ones((3, 3, 1, 1))
+    with pytest.raises(ValueError, match=r"conv2d expects an input of at least 4x1.*Received 3x4"):
+        functional.conv2d(x, w, pool_size=(4, 1))
+    with pytest.raises(ValueError, match=r"conv2d expects pool_size.*Received 0"):
+        functional.conv2d(x, w, pool_size=0)
+
+
 @pytest.mark.parametrize("rows", [1, 84, 85, 300])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_scale_in_a_matrix_product(rows: int, dtype: type) -> None:
@@ -925,6 +970,33 @@ def test_max_pool2d_by_hand(dtype: type) -> None:
     np.testing.assert_array_equal(
         dx, picture([[0, 1, 2, 0], [0, 0, 0, 0], [0, 0, 4, 0], [3, 0, 0, 0]])
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_wide_max_pooling(stride: int, padding: str, dtype: str) -> None:
+    """Channels that fill all kinds of loops, ties, NaN and infinity; beside NumPy's maximum."""
+    rng = np.random.default_rng(6)
+    x = rng.integers(-3, 4, (2, 7, 11, 364)).astype(dtype)
+    x[rng.random(x.shape) < 0.1], x[rng.random(x.shape) < 0.02] = np.inf, np.nan
+    around = [(0, 0)] * 4
+    if padding == "same":
+        around[1:3] = [shapes.same_padding(size, 3, stride) for size in x.shape[1:3]]
+    padded = np.pad(x, around, constant_values=-np.inf)
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+    patches = patches[:, ::stride, ::stride].reshape(2, -1, -(-patches.shape[2] // stride), 364, 9)
+    y = patches.max(axis=-1)
+    dy = rng.integers(-3, 4, y.shape).astype(dtype)
+    winners = patches.argmax(axis=-1)  # the first one; NaN is the largest
+    spread = np.zeros_like(padded)
+    views = np.lib.stride_tricks.sliding_window_view(spread, (3, 3), (1, 2), writeable=True)
+    for k in range(9):
+        views[:, ::stride, ::stride, :, k // 3, k % 3] += dy * (winners == k)
+    dx = spread[:, around[1][0] :, around[2][0] :][:, : x.shape[1], : x.shape[2]]
+    np.testing.assert_array_equal(functional.max_pool2d(x, 3, stride, padding), y)
+    found = functional.max_pool2d_backward(dy, x, 3, stride, padding)
+    np.testing.assert_array_equal(found, dx)
 
 
 @pytest.mark.parametrize(

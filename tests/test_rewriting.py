@@ -123,6 +123,16 @@ UNFOLDED: dict[str, Callable[[Any], Any]] = {
     "a raised ReLU": lambda x: layers.ReLU(threshold=0.5)(layers.Conv2D(4, 3)(x)),
     "another limit": lambda x: layers.ReLU(max_value=1)(layers.Conv2D(4, 3)(x)),
     "tanh": lambda x: layers.Activation("tanh")(layers.Conv2D(4, 3)(x)),
+    "pooling of windows that overlap": lambda x: layers.MaxPooling2D(3, 2)(layers.Conv2D(4, 2)(x)),
+    "pooling of windows apart": lambda x: layers.MaxPooling2D(2, 3)(layers.Conv2D(4, 2)(x)),
+    "pooling beyond the edge": lambda x: layers.MaxPooling2D(2, padding="same")(
+        layers.Conv2D(4, 2)(x)
+    ),
+    "pooling of other layers": lambda x: layers.MaxPooling2D()(layers.DepthwiseConv2D(2)(x)),
+    "average pooling": lambda x: layers.AveragePooling2D(2)(layers.Conv2D(4, 2)(x)),
+    "pooling of what is no limit": lambda x: layers.MaxPooling2D()(
+        layers.Conv2D(4, 2, activation="tanh")(x)
+    ),
     "the user's own class": lambda x: layers.BatchNormalization()(Own(4, 3)(x)),
     "always as in training": lambda x: layers.BatchNormalization()(
         layers.Conv2D(4, 3)(x), training=True
@@ -135,6 +145,48 @@ def test_what_cannot_fold_stays(case: str) -> None:
     inputs = Input((8, 6, 4))
     outputs = UNFOLDED[case](inputs)
     assert_folds_to(shaken(Model(inputs, outputs)), 2)
+
+
+POOLED: dict[str, tuple[Callable[[], list[layers.Layer]], tuple[int, int, int]]] = {
+    "nothing between": (lambda: [layers.MaxPooling2D()], (3, 2, 5)),
+    "all that folds": (
+        lambda: [layers.BatchNormalization(), layers.ReLU(), layers.MaxPooling2D((3, 2))],
+        (2, 2, 5),
+    ),
+    "no pixel left": (lambda: [layers.MaxPooling2D((7, 5), padding="same")], (1, 1, 5)),
+}
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu6"])
+@pytest.mark.parametrize("case", POOLED)
+def test_max_pooling_folds(case: str, activation: str) -> None:
+    chain, shape = POOLED[case]
+    convolution = layers.Conv2D(5, 2, activation=activation if len(chain()) == 1 else None)
+    model = shaken(Sequential([Input((8, 6, 4)), convolution, *chain()]))
+    folded = assert_folds_to(model, 1)
+    assert folded.output_shape == (None, *shape)
+    assert folded.layers[1].name == convolution.name
+    assert folded.layers[1].multiply_adds((None, 8, 6, 4)) == 7 * 5 * 2 * 2 * 4 * 5
+
+
+def test_a_pooled_convolution_as_a_layer() -> None:
+    """It sees what both saw, and has a gradient; of pictures of any size, too."""
+    inputs = Input((None, None, 4))
+    y = layers.Conv2D(5, 3, strides=2, activation="relu")(inputs)
+    model = Model(inputs, layers.MaxPooling2D((2, 3))(y))
+    folded = assert_folds_to(model, 1, photos((2, 13, 21, 4)))
+    assert folded.output_shape == (None, None, None, 5)
+    assert folded.receptive_window() == model.receptive_window() == ((5, 7), (4, 6), (1, 1))
+    x = photos((2, 13, 21, 4))
+    y, tape = model.forward(x)
+    dy = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+    _, pooled = folded.forward(x)
+    dx, grads = model.backward(dy, tape)
+    found, found_grads = folded.backward(dy, pooled)
+    np.testing.assert_allclose(found, dx, rtol=1e-5, atol=1e-5)
+    assert found_grads.keys() == grads.keys()
+    for key in grads:
+        np.testing.assert_allclose(found_grads[key], grads[key], rtol=1e-5, atol=1e-5)
 
 
 def test_what_others_need_stays() -> None:
@@ -304,6 +356,11 @@ def test_the_plan_says_what_became_of_each_layer() -> None:
     # 8 * 6 * 4 numbers of 4 bytes, once.
     assert "Per example 768.00 B less are written to memory and read again." in text
     assert "conv(x, kernel * scale) + (bias - moving_mean) * scale + beta" in text
+    lines.clear()
+    pooled = [layers.Conv2D(5, 3, name="first"), layers.MaxPooling2D()]
+    Sequential([Input((8, 6, 4)), *pooled]).print_inference_plan(lines.append)
+    assert "    first takes max_pooling2d" in lines
+    assert lines[-1].startswith("Per example 480.00 B less")  # 6 * 4 * 5 numbers of 4 bytes
     lines.clear()
     Sequential([Input((3,)), layers.Dense(2)]).print_inference_plan(lines.append)
     assert lines[-1].startswith("Nothing to fold")

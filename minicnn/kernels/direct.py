@@ -22,6 +22,7 @@ import numpy as np
 from numba import prange
 
 from minicnn.kernels.compile import jit, parallel_jit
+from minicnn.kernels.pooling import largest
 from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors, tile
 from minicnn.kernels.tables import zero_rows
 from minicnn.kernels.tasks import new_counter, take
@@ -71,19 +72,20 @@ def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
 
 @jit
 def _forward_band(  # type: ignore[no-untyped-def]
-    x, n, top, bottom, packed, finish, kernel, strides, before, width, first, steps, lines, wide,
-    spare, y,
+    x, n, top, bottom, packed, finish, kernel, strides, before, width, first, steps, pool, lines,
+    wide, spare, y,
 ):  # fmt: skip
     """Output lines `top` to `bottom` of image n, by way of `lines` of x and, if need be, `wide`.
 
-    `width` is the output's; its pixel (oy, ox) is y's at `first` + `steps` * (oy, ox).
+    `width` is the output's; its pixel (oy, ox) is y's at `first` + `steps` * (oy, ox), or, with a
+    `pool`, one of those of which the largest goes to y's pixel (oy, ox) // pool.
     """
     channels, filters = x.shape[3], y.shape[3]
     panels, run = packed.shape[0], kernel[1] * channels
     line_bytes = lines.shape[1] * channels * 4
     _padded_lines(x, n, top * strides[0], before, lines)
     pixels = (bottom - top) * width
-    exact = filters == panels * COLUMNS
+    straight = filters == panels * COLUMNS and pool == (1, 1)  # into y, without `wide` between
     count = -(-pixels // ROWS) * ROWS
     a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
     zeros = zero_rows()
@@ -94,7 +96,7 @@ def _forward_band(  # type: ignore[no-untyped-def]
         target = y[n, line, first[1] :].ctypes.data
         for ox in range(width):
             a_rows[p] = source + ox * strides[1] * channels * 4
-            c_rows[p] = target + ox * steps[1] * filters * 4 if exact else wide[p].ctypes.data
+            c_rows[p] = target + ox * steps[1] * filters * 4 if straight else wide[p].ctypes.data
             p += 1
     a_rows[pixels:], c_rows[pixels:] = a_rows[pixels - 1], spare.ctypes.data
     some = max(1, _WEIGHTS // (kernel[0] * run * COLUMNS))
@@ -107,45 +109,53 @@ def _forward_band(  # type: ignore[no-untyped-def]
                     packed[panel].ctypes.data, run * COLUMNS * 4, COLUMNS * 4,
                     zeros.ctypes.data, 0, c, panel * COLUMNS * 4, finish[panel].ctypes.data,
                 )  # fmt: skip
-    if not exact:
-        for p in range(pixels):
-            line, column = first[0] + (top + p // width) * steps[0], first[1] + p % width * steps[1]
-            made, pixel = wide[p], y[n, line, column]
-            for o in range(filters):
-                pixel[o] = made[o]
+    if not straight:
+        rows = np.empty(pool[0] * pool[1], np.int64)
+        for line in range(top // pool[0], bottom // pool[0]):
+            for k in range(len(rows)):
+                oy, ox = line * pool[0] - top + k // pool[1], k % pool[1]
+                rows[k] = wide[oy * width + ox].ctypes.data
+            largest(
+                rows, len(rows), y[n, first[0] + line * steps[0], first[1]], width // pool[1],
+                pool[1] * wide.shape[1] * 4, steps[1] * filters * 4,
+            )  # fmt: skip
 
 
 @parallel_jit
 def forward(  # type: ignore[no-untyped-def]
-    x, packed, finish, kernel, strides, before, bands, out, first, steps, threads, y
+    x, packed, finish, kernel, strides, before, bands, out, first, steps, pool, threads, y
 ):
     """The output (`out` pixels a picture) for weights `packed` by `pack`.
 
     `finish` (panels, 4, COLUMNS) has each filter's scale, shift, least and most (`simd.tile`).
 
-    Output pixel (oy, ox) is written to y's pixel `first` + `steps` * (oy, ox). Each task computes
-    one of `bands` bands of lines of a picture.
+    Output pixel (oy, ox) is written to y's pixel `first` + `steps` * (oy, ox). With a `pool`, of
+    which `out` is a multiple, only the largest of so many is, and to (oy, ox) // pool. Each task
+    computes one of `bands` bands of lines of a picture.
     """
     channels, filters = x.shape[3], y.shape[3]
     columns = packed.shape[0] * COLUMNS
     padded_width = (out[1] - 1) * strides[1] + kernel[1]
-    tallest = -(-out[0] // bands)
+    lines_of_y = out[0] // pool[0]
+    tallest = -(-lines_of_y // bands) * pool[0]
     counter = new_counter()
     for _ in prange(threads):
         all_lines = np.empty(
             ((tallest - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype
         )
-        wide = np.empty((0 if filters == columns else tallest * out[1], columns), x.dtype)
+        straight = filters == columns and pool == (1, 1)
+        wide = np.empty((0 if straight else tallest * out[1], columns), x.dtype)
         spare = np.empty(columns, x.dtype)
         task = take(counter)
         while task < x.shape[0] * bands:
             n, band = task // bands, task % bands
-            top, bottom = out[0] * band // bands, out[0] * (band + 1) // bands
+            top = lines_of_y * band // bands * pool[0]
+            bottom = lines_of_y * (band + 1) // bands * pool[0]
             if bottom > top:
                 lines = all_lines[: (bottom - top - 1) * strides[0] + kernel[0]]
                 _forward_band(
                     x, n, top, bottom, packed, finish, kernel, strides, before, out[1], first,
-                    steps, lines, wide, spare, y,
+                    steps, pool, lines, wide, spare, y,
                 )  # fmt: skip
             task = take(counter)
 

@@ -208,6 +208,12 @@ def _clamped(builder, value, limits):  # type: ignore[no-untyped-def]
     return builder.select(builder.fcmp_ordered(">", raised, high), high, raised)
 
 
+def _larger(builder, value, other):  # type: ignore[no-untyped-def]
+    """The larger one; NaN wins over everything."""
+    larger = builder.select(builder.fcmp_ordered(">", value, other), value, other)
+    return builder.select(builder.fcmp_unordered("uno", value, value), value, larger)
+
+
 @intrinsic
 def copy_vectors(typingctx, source, target):  # type: ignore[no-untyped-def]
     """Copy `COLUMNS` float32 (or half as many float64) from one address to another."""
@@ -263,6 +269,51 @@ def transpose_square(typingctx, source, source_row, target, target_row):  # type
     return types.void(*[types.int64] * 4), codegen
 
 
+class _Channels:
+    """The code for a step along channels: vectors of them, numbers at addresses in bytes."""
+
+    def __init__(self, builder, number, size, width, offset):  # type: ignore[no-untyped-def]
+        self.builder, self.size, self.offset = builder, size, offset
+        self.vector = ir.VectorType(number, width)
+
+    def place(self, base, moved=None):  # type: ignore[no-untyped-def]
+        """These channels of the pixel at `base`, `moved` by so many bytes."""
+        address = self.builder.add(base, self.offset)
+        address = address if moved is None else self.builder.add(address, moved)
+        return self.builder.inttoptr(address, self.vector.as_pointer())
+
+    def load(self, base, moved=None):  # type: ignore[no-untyped-def]
+        loaded = self.builder.load(self.place(base, moved))
+        loaded.align = self.size
+        return loaded
+
+    def store(self, value, base, moved=None):  # type: ignore[no-untyped-def]
+        self.builder.store(value, self.place(base, moved)).align = self.size
+
+    def entry(self, table, t):  # type: ignore[no-untyped-def]
+        """The t-th address of a table."""
+        pointer = self.builder.inttoptr(table, ir.IntType(64).as_pointer())
+        return self.builder.load(self.builder.gep(pointer, [t]))
+
+
+def _along_channels(builder, numbers, channels, write):  # type: ignore[no-untyped-def]
+    """All channels: 8 vectors at a time while there are as many, then 4, 1, and single numbers.
+
+    `write` writes the code of a step, given a `_Channels`. A loop of numba's own goes through 4
+    vectors at a time, too, but what remains, or all of 32 channels, number by number.
+    """
+    i64, (number, size) = ir.IntType(64), _number_of(numbers)
+    begin, lanes = ir.Constant(i64, 0), 4 * LANES // size
+    for width in (8 * lanes, 4 * lanes, lanes, 1):
+        wide = ir.Constant(i64, width)
+        steps = builder.sdiv(builder.sub(channels, begin), wide)
+        with cgutils.for_range(builder, steps) as step:
+            channel = builder.add(begin, builder.mul(step.index, wide))
+            offset = builder.mul(channel, ir.Constant(i64, size))
+            write(_Channels(builder, number, size, width, offset))
+        begin = builder.add(begin, builder.mul(steps, wide))
+
+
 @intrinsic
 def add_products(  # type: ignore[no-untyped-def]
     typingctx, numbers,
@@ -274,60 +325,109 @@ def add_products(  # type: ignore[no-untyped-def]
     is the address of the least and the most that a result may be. The same for so many `results`:
     from one to the next all x[t] move by `x_step` bytes, and y by `y_step`.
 
-    The sums stay in registers, those of 8 vectors of channels while there are as many. All results
-    get these channels before the next ones are begun: so neighbours find their common part of x,
-    and of w, a few KB, in the level-1 cache.
+    The sums stay in registers. All results get some channels before the next ones are begun: so
+    neighbours find their common part of x, and of w, a few KB, in the level-1 cache.
     """
-    i64, (number, size) = ir.IntType(64), _number_of(numbers)
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         _, x_rows, w_rows, count, start, y, channels, clamp, results, x_step, y_step = arguments
 
-        def run(width, begin, end):  # type: ignore[no-untyped-def]
-            """Vectors of `width` numbers from channel `begin` on, as many as fit before `end`."""
-            vector = ir.VectorType(number, width)
+        def write(here):  # type: ignore[no-untyped-def]
+            limits = _limits(builder, clamp, here.vector, here.size)
+            with cgutils.for_range(builder, results) as result:
+                x_moved, y_moved = (builder.mul(result.index, step) for step in (x_step, y_step))
+                total = cgutils.alloca_once(builder, here.vector)
+                builder.store(here.load(start), total)
+                with cgutils.for_range(builder, count) as tap:
+                    x = here.load(here.entry(x_rows, tap.index), x_moved)
+                    w = here.load(here.entry(w_rows, tap.index))
+                    product = builder.fmul(x, w, flags=("contract",))
+                    added = builder.fadd(builder.load(total), product, flags=("contract",))
+                    builder.store(added, total)
+                here.store(_clamped(builder, builder.load(total), limits), y, y_moved)
 
-            def place(base, offset):  # type: ignore[no-untyped-def]
-                return builder.inttoptr(builder.add(base, offset), vector.as_pointer())
-
-            def load(base, offset):  # type: ignore[no-untyped-def]
-                loaded = builder.load(place(base, offset))
-                loaded.align = size
-                return loaded
-
-            def entry(table, t):  # type: ignore[no-untyped-def]
-                pointer = builder.inttoptr(table, i64.as_pointer())
-                return builder.load(builder.gep(pointer, [t]))
-
-            limits = _limits(builder, clamp, vector, size)
-            vectors = builder.sdiv(builder.sub(end, begin), ir.Constant(i64, width))
-            with cgutils.for_range(builder, vectors) as step:
-                channel = builder.add(begin, builder.mul(step.index, ir.Constant(i64, width)))
-                offset = builder.mul(channel, ir.Constant(i64, size))
-                with cgutils.for_range(builder, results) as result:
-
-                    def moved(step, offset=offset, result=result):  # type: ignore[no-untyped-def]
-                        return builder.add(offset, builder.mul(result.index, step))
-
-                    x_offset, total = moved(x_step), cgutils.alloca_once(builder, vector)
-                    builder.store(load(start, offset), total)
-                    with cgutils.for_range(builder, count) as tap:
-                        x = load(entry(x_rows, tap.index), x_offset)
-                        w = load(entry(w_rows, tap.index), offset)
-                        product = builder.fmul(x, w, flags=("contract",))
-                        added = builder.fadd(builder.load(total), product, flags=("contract",))
-                        builder.store(added, total)
-                    clamped = _clamped(builder, builder.load(total), limits)
-                    builder.store(clamped, place(y, moved(y_step))).align = size
-            return builder.add(begin, builder.mul(vectors, ir.Constant(i64, width)))
-
-        done = ir.Constant(i64, 0)
-        lanes = 4 * LANES // size
-        for width in (8 * lanes, 4 * lanes, lanes, 1):
-            done = run(width, done, channels)
+        _along_channels(builder, numbers, channels, write)
         return context.get_dummy_value()
 
     return types.void(numbers, *[types.int64] * 10), codegen
+
+
+@intrinsic
+def keep_largest(  # type: ignore[no-untyped-def]
+    typingctx, numbers, x_rows, count, y, channels, results, x_step, y_step
+):
+    """y[c] = the largest of x[t][c], t < `count`, which is 1 at least; the rest as `add_products`.
+
+    NaN wins over everything.
+    """
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        _, x_rows, count, y, channels, results, x_step, y_step = arguments
+        zero, one = (ir.Constant(ir.IntType(64), value) for value in (0, 1))
+
+        def write(here):  # type: ignore[no-untyped-def]
+            with cgutils.for_range(builder, results) as result:
+                x_moved, y_moved = (builder.mul(result.index, step) for step in (x_step, y_step))
+                most = cgutils.alloca_once(builder, here.vector)
+                builder.store(here.load(here.entry(x_rows, zero), x_moved), most)
+                with cgutils.for_range(builder, count, start=one) as pixel:
+                    x = here.load(here.entry(x_rows, pixel.index), x_moved)
+                    builder.store(_larger(builder, builder.load(most), x), most)
+                here.store(builder.load(most), y, y_moved)
+
+        _along_channels(builder, numbers, channels, write)
+        return context.get_dummy_value()
+
+    return types.void(numbers, *[types.int64] * 7), codegen
+
+
+@intrinsic
+def give_to_largest(typingctx, numbers, x_rows, dx_rows, count, dy, channels, add):  # type: ignore[no-untyped-def]
+    """dx[t][c] = dy[c] where x[t][c] is the first of the largest of t < `count`, 0 elsewhere.
+
+    With `add` that is added to what dx has. The first NaN wins over everything.
+    """
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        _, x_rows, dx_rows, count, dy, channels, add = arguments
+        i32, zero = ir.IntType(32), ir.Constant(ir.IntType(64), 0)
+
+        def write(here):  # type: ignore[no-untyped-def]
+            places = ir.VectorType(i32, here.vector.count)
+            most = cgutils.alloca_once(builder, here.vector)
+            winner = cgutils.alloca_once(builder, places)
+
+            def number(t):  # type: ignore[no-untyped-def]
+                return _spread(builder, builder.trunc(t, i32), places)
+
+            builder.store(here.load(here.entry(x_rows, zero)), most)
+            builder.store(number(zero), winner)
+            with cgutils.for_range(builder, count, start=ir.Constant(zero.type, 1)) as pixel:
+                x, m = here.load(here.entry(x_rows, pixel.index)), builder.load(most)
+                # x wins if it is larger, or NaN; nothing wins over a NaN.
+                wins = builder.and_(
+                    builder.fcmp_unordered(">", x, m), builder.fcmp_ordered("ord", m, m)
+                )
+                builder.store(builder.select(wins, x, m), most)
+                found = builder.select(wins, number(pixel.index), builder.load(winner))
+                builder.store(found, winner)
+            received = here.load(dy)
+            nothing = ir.Constant(here.vector, [0.0] * here.vector.count)
+            adds = builder.icmp_signed("!=", add, zero)
+            with cgutils.for_range(builder, count) as pixel:
+                place = here.entry(dx_rows, pixel.index)
+                won = builder.icmp_signed("==", builder.load(winner), number(pixel.index))
+                share = builder.select(won, received, nothing)
+                with builder.if_else(adds) as (further, first):
+                    with further:
+                        here.store(builder.fadd(here.load(place), share), place)
+                    with first:
+                        here.store(share, place)
+
+        _along_channels(builder, numbers, channels, write)
+        return context.get_dummy_value()
+
+    return types.void(numbers, *[types.int64] * 6), codegen
 
 
 class _Vector:
@@ -369,8 +469,13 @@ def grid_transform(along: Callable[[Sequence[Any]], Sequence[Any]], size: int) -
     return transform
 
 
-def clamped_grid_transform(along: Callable[[Sequence[Any]], Sequence[Any]], size: int) -> Any:
-    """`grid_transform` with `clamp`, the address of the least and the most that a number may be."""
+def clamped_grid_transform(
+    along: Callable[[Sequence[Any]], Sequence[Any]], size: int, pool: int = 1
+) -> Any:
+    """`grid_transform` with `clamp`, the address of the least and the most that a number may be.
+
+    Of each `pool` x `pool` numbers of the result only the largest is kept.
+    """
 
     @intrinsic
     def transform(  # type: ignore[no-untyped-def]
@@ -383,7 +488,7 @@ def clamped_grid_transform(along: Callable[[Sequence[Any]], Sequence[Any]], size
             def finish(value):  # type: ignore[no-untyped-def]
                 return _clamped(builder, value, limits)
 
-            _write_grid(builder, along, size, arguments[:3], arguments[3:6], finish)
+            _write_grid(builder, along, size, arguments[:3], arguments[3:6], finish, pool)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7), codegen
@@ -391,7 +496,7 @@ def clamped_grid_transform(along: Callable[[Sequence[Any]], Sequence[Any]], size
     return transform
 
 
-def _write_grid(builder, along, size, source, target, finish):  # type: ignore[no-untyped-def]
+def _write_grid(builder, along, size, source, target, finish, pool=1):  # type: ignore[no-untyped-def]
     i64, vector = ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
 
     def pointer(base, row_stride, column_stride, i, j):  # type: ignore[no-untyped-def]
@@ -408,6 +513,10 @@ def _write_grid(builder, along, size, source, target, finish):  # type: ignore[n
             loaded.align = 4
             numbers.append(_Vector(builder, loaded))
         columns.append(along(numbers))
-    for i, row in enumerate(zip(*columns, strict=True)):
-        for j, result in enumerate(along(row)):
-            builder.store(finish(result.value), pointer(*target, i, j)).align = 4
+    results = [[result.value for result in along(row)] for row in zip(*columns, strict=True)]
+    for i in range(0, len(results), pool):
+        for j in range(0, len(results[i]), pool):
+            most, *others = [v for row in results[i : i + pool] for v in row[j : j + pool]]
+            for other in others:
+                most = _larger(builder, most, other)
+            builder.store(finish(most), pointer(*target, i // pool, j // pool)).align = 4

@@ -113,6 +113,7 @@ def weight_gradient(du: Sequence[Any]) -> Sequence[Any]:
 _input_points = grid_transform(input_points, 6)
 _weight_points = grid_transform(weight_points, 3)
 _output_pixels = clamped_grid_transform(output_pixels, 6)
+_largest_pixels = clamped_grid_transform(output_pixels, 6, pool=2)
 _output_points = grid_transform(output_points, 4)
 _weight_gradient = grid_transform(weight_gradient, 6)
 
@@ -222,11 +223,12 @@ def _transform_tile(x, number, before, grid, patch, target, point_bytes):  # typ
 
 @jit
 def _multiply_panel(  # type: ignore[no-untyped-def]
-    points, depth, first, count, channels, packed, bias, clamp, panel, grid, products, y
+    points, depth, first, count, channels, packed, bias, clamp, panel, grid, products, pool, y
 ):
     """One panel of filters of the tiles `first` to `first + count` of y, from their points."""
     _, out_height, out_width, filters = y.shape
     down, across = grid
+    side = 4 // pool
     point_bytes, product_bytes = points.size // POINTS * 4, products.size // POINTS * 4
     rows = -(-count // ROWS) * ROWS
     a_rows, c_rows = np.empty(rows, np.int64), np.empty(rows, np.int64)
@@ -247,37 +249,45 @@ def _multiply_panel(  # type: ignore[no-untyped-def]
     corner = np.empty((4, 4, COLUMNS), np.float32)  # for tiles of which not all is wanted
     for t in range(count):
         n, place = (first + t) // (down * across), (first + t) % (down * across)
-        top, left = place // across * 4, place % across * 4
-        high, wide = min(4, out_height - top), min(4, out_width - left)
-        whole = high == 4 and wide == 4 and used == COLUMNS
+        top, left = place // across * side, place % across * side
+        high, wide = min(side, out_height - top), min(side, out_width - left)
+        whole = high == side and wide == side and used == COLUMNS
         if whole:
             place = ((n * out_height + top) * out_width + left) * filters + panel * COLUMNS
             target, column, row = y.ctypes.data + place * 4, filters * 4, out_width * filters * 4
         else:
             target, column, row = corner.ctypes.data, COLUMNS * 4, 4 * COLUMNS * 4
         for v in range(0, COLUMNS * 4, LANES * 4):
-            _output_pixels(
-                products.ctypes.data + t * COLUMNS * 4 + v, 6 * product_bytes, product_bytes,
-                target + v, row, column, clamp.ctypes.data,
-            )  # fmt: skip
+            made = products.ctypes.data + t * COLUMNS * 4 + v
+            if pool == 1:
+                _output_pixels(
+                    made, 6 * product_bytes, product_bytes, target + v, row, column,
+                    clamp.ctypes.data,
+                )  # fmt: skip
+            else:
+                _largest_pixels(
+                    made, 6 * product_bytes, product_bytes, target + v, row, column,
+                    clamp.ctypes.data,
+                )  # fmt: skip
         if not whole:
             for i in range(high):
                 for j in range(wide):
                     pixel = y[n, top + i, left + j, panel * COLUMNS : panel * COLUMNS + used]
-                    made = corner[i, j]
+                    found = corner[i, j]
                     for o in range(used):
-                        pixel[o] = made[o]
+                        pixel[o] = found[o]
 
 
 @parallel_jit
-def forward(x, packed, bias, clamp, before, block, patches, points, products, y):  # type: ignore[no-untyped-def]
+def forward(x, packed, bias, clamp, before, block, patches, points, products, pool, y):  # type: ignore[no-untyped-def]
     """y of x for the weights `packed` by `transform_weights`, `block` tiles at a time.
 
-    `bias` has whole panels; `clamp` is the least and the most that a number of y may be. Scratch
+    `bias` has whole panels; `clamp` is the least and the most that a number of y may be. With a
+    `pool` of 2 instead of 1, y has only the largest of each 2x2 pixels (`tiles_of` those). Scratch
     for each thread: patches (threads, 6, 6, depth) filled with 0, points (threads, `scratch_size`
     of a block) and products (the same of whole `ROWS`).
     """
-    grid = -(-y.shape[1] // 4), -(-y.shape[2] // 4)
+    grid = -(-y.shape[1] * pool // 4), -(-y.shape[2] * pool // 4)
     tiles, depth = y.shape[0] * grid[0] * grid[1], patches.shape[3]
     counter = new_counter()
     for me in prange(len(patches)):
@@ -292,7 +302,7 @@ def forward(x, packed, bias, clamp, before, block, patches, points, products, y)
             for panel in range(packed.shape[0]):
                 _multiply_panel(
                     points[me], depth, first, count, x.shape[3], packed[panel], bias, clamp,
-                    panel, grid, products[me], y,
+                    panel, grid, products[me], pool, y,
                 )  # fmt: skip
             task = take(counter)
 
