@@ -13,23 +13,32 @@ import numpy as np
 
 _SMALLEST = 2**18  # bytes; below that malloc reuses memory by itself
 _KEPT = 2**29  # bytes that may wait for their next use
+_SIZES = 64  # different ones that may wait, or be remembered though none waits
 _LOOSEST = 1.5  # so many times as large as asked for a block may be
 _ALIGNMENT = 64  # a cache line, and a vector register
 
-_free: "OrderedDict[int, list[np.ndarray]]" = OrderedDict()
+class _Block:
+    """Memory, and where in it an array begins."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.memory = size, np.empty(size + _ALIGNMENT, np.uint8)
+        address = self.memory.ctypes.data
+        self.start = address + -address % _ALIGNMENT
+
+
+_free: "OrderedDict[int, list[_Block]]" = OrderedDict()
 
 
 class _Lease:
     """Lends a block to one array; NumPy keeps it alive as the base of that array and its views."""
 
-    def __init__(self, block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(self, block: _Block, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._block = block
-        start = -block.ctypes.data % _ALIGNMENT
         self.__array_interface__ = {
             "version": 3,
             "shape": shape,
             "typestr": dtype.str,
-            "data": (block.ctypes.data + start, False),
+            "data": (block.start, False),
         }
 
     def __del__(self) -> None:
@@ -42,25 +51,29 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
     if size < _SMALLEST:
         return np.empty(shape, dtype)
-    block = None
-    fitting = sorted(kept for kept in list(_free) if size <= kept <= _LOOSEST * size)
+    return np.asarray(_Lease(_taken(size) or _Block(size), tuple(shape), dtype))
+
+
+def _taken(size: int) -> _Block | None:
+    """A block that waits, the smallest that is large enough, if it is not too large."""
+    fitting = [size]  # most often there is one of just this size
+    if not _free.get(size):
+        fitting = sorted(kept for kept in list(_free) if size <= kept <= _LOOSEST * size)
     for kept in fitting:
         try:
-            block = _free[kept].pop()
-            break
+            return _free[kept].pop()
         except (IndexError, KeyError):  # none is left, or another thread was faster
             continue
-    if block is None:
-        block = np.empty(size + _ALIGNMENT, np.uint8)
-    return np.asarray(_Lease(block, tuple(shape), dtype))
+    return None
 
 
-def _give_back(block: np.ndarray) -> None:
-    size = block.size - _ALIGNMENT
-    _free.setdefault(size, []).append(block)
-    _free.move_to_end(size)
+def _give_back(block: _Block) -> None:
+    _free.setdefault(block.size, []).append(block)
+    _free.move_to_end(block.size)
+    kept = sum([size * len(blocks) for size, blocks in list(_free.items())])
+    if kept <= _KEPT and len(_free) <= _SIZES:
+        return
     # What has not been asked for the longest goes first.
-    kept = sum(size * len(blocks) for size, blocks in list(_free.items()))
     for oldest, blocks in list(_free.items()):
         while blocks and kept > _KEPT:
             del blocks[-1:]

@@ -454,7 +454,12 @@ def average_pool2d(
     window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
     y = buffers.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
     kernels.pooling.average_forward(
-        np.ascontiguousarray(x), window.kernel, window.strides, window.before, y
+        np.ascontiguousarray(x),
+        window.kernel,
+        window.strides,
+        window.before,
+        kernels.tasks.threads(),
+        y,
     )
     return y
 
@@ -485,7 +490,10 @@ def _check_pixels(x: Array, name: str) -> None:
 def global_average_pool2d(x: Array, name: str = "global_average_pool2d") -> Array:
     """y[n, c] = mean of x[n, :, :, c]: (batch, height, width, channels) to (batch, channels)."""
     _check_pixels(x, name)
-    return x.mean(axis=(1, 2), dtype=x.dtype)
+    batch, height, width, channels = x.shape
+    # The mean of the lines' means: all threads have lines, and short sums round less than long ones.
+    lines = average_pool2d(x, (1, width), name=name)
+    return average_pool2d(lines, (height, 1), name=name).reshape(batch, channels)
 
 
 def global_average_pool2d_backward(
@@ -496,7 +504,7 @@ def global_average_pool2d_backward(
     dy = _check_gradient(dy, (batch, channels), dy, name)
     share = dy / dy.dtype.type(height * width)
     dx = buffers.empty(tuple(x_shape), dy.dtype)
-    dx[...] = share[:, None, None, :]
+    kernels.pooling.spread(share, dx)
     return dx
 
 

@@ -3,8 +3,8 @@
 Nothing is remembered between forward and backward: finding the winner again from x is cheaper than
 writing and reading an array of winners.
 
-Neighbours along a line that lie inside it go to `simd.keep_largest` together: their windows have
-the same pixels, moved on. (A loop of numba's over a pixel's channels makes vector instructions of
+Neighbours along a line that lie inside it go to `simd` together: their windows have the same
+pixels, moved on. (A loop of numba's over a pixel's channels makes vector instructions of
 64 channels or more, and took twice as long for 32.)
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from minicnn.kernels.compile import jit, parallel_jit
-from minicnn.kernels.simd import give_to_largest, keep_largest
+from minicnn.kernels.simd import add_products, give_to_largest, keep_largest
 from minicnn.kernels.tasks import new_counter, take
 
 
@@ -42,15 +42,21 @@ def _pixels_under(x, n, top, left, kernel, rows):  # type: ignore[no-untyped-def
 
 
 @jit
+def _alike(ox, width, kernel, strides, before, out_width):  # type: ignore[no-untyped-def]
+    """How many windows of a line, from ox on, have the same pixels under them, moved on."""
+    first = -(-before[1] // strides[1])  # from here to `last` they lie inside the line
+    last = min((width - kernel[1] + before[1]) // strides[1], out_width - 1)
+    return last - ox + 1 if first <= ox <= last else 1
+
+
+@jit
 def _max_line(x, n, oy, kernel, strides, before, rows, y):  # type: ignore[no-untyped-def]
-    width, pixel = x.shape[2], x.shape[3] * x.itemsize
-    first = -(-before[1] // strides[1])  # the windows from here to `last` lie inside the line
-    last = (width - kernel[1] + before[1]) // strides[1]
+    pixel = x.shape[3] * x.itemsize
     ox = 0
     while ox < y.shape[2]:
         top, left = oy * strides[0] - before[0], ox * strides[1] - before[1]
         count = _pixels_under(x, n, top, left, kernel, rows)
-        results = min(last, y.shape[2] - 1) - ox + 1 if first <= ox <= last else 1
+        results = _alike(ox, x.shape[2], kernel, strides, before, y.shape[2])
         largest(rows, count, y[n, oy, ox], results, strides[1] * pixel, pixel)
         ox += results
 
@@ -111,28 +117,51 @@ def max_backward(dy, x, kernel, strides, before, threads, dx):  # type: ignore[n
             task = take(counter)
 
 
+@jit
+def _average(x_rows, w_rows, count, nothing, unbounded, y, results, x_step, y_step):  # type: ignore[no-untyped-def]
+    add_products(
+        y, x_rows.ctypes.data, w_rows.ctypes.data, count, nothing.ctypes.data, y.ctypes.data,
+        y.size, unbounded.ctypes.data, results, x_step, y_step,
+    )  # fmt: skip
+
+
+@jit
+def _average_line(  # type: ignore[no-untyped-def]
+    x, n, oy, kernel, strides, before, x_rows, w_rows, shares, nothing, unbounded, y
+):
+    """A mean is a sum of products with equal shares, whose addresses are in `w_rows`."""
+    pixel = x.shape[3] * x.itemsize
+    ox, shared = 0, 0
+    while ox < y.shape[2]:
+        top, left = oy * strides[0] - before[0], ox * strides[1] - before[1]
+        count = _pixels_under(x, n, top, left, kernel, x_rows)
+        if count != shared:
+            shares[:] = 1 / count
+            shared = count
+        results, step = _alike(ox, x.shape[2], kernel, strides, before, y.shape[2]), strides[1]
+        to = y[n, oy, ox]
+        _average(x_rows, w_rows, count, nothing, unbounded, to, results, step * pixel, pixel)
+        ox += results
+
+
 @parallel_jit
-def average_forward(x, kernel, strides, before, y):  # type: ignore[no-untyped-def]
+def average_forward(x, kernel, strides, before, threads, y):  # type: ignore[no-untyped-def]
     """y = the mean of the real pixels under each window."""
-    images, height, width, channels = x.shape
-    out_height, out_width = y.shape[1], y.shape[2]
-    for line in prange(images * out_height):
-        n, oy = line // out_height, line % out_height
-        top = oy * strides[0] - before[0]
-        for ox in range(out_width):
-            left = ox * strides[1] - before[1]
-            total = y[n, oy, ox]
-            for c in range(channels):
-                total[c] = 0
-            count = 0
-            for iy in range(max(top, 0), min(top + kernel[0], height)):
-                for ix in range(max(left, 0), min(left + kernel[1], width)):
-                    pixel = x[n, iy, ix]
-                    count += 1
-                    for c in range(channels):
-                        total[c] += pixel[c]
-            for c in range(channels):
-                total[c] /= count
+    lines, channels = len(x) * y.shape[1], x.shape[3]
+    nothing = np.zeros(channels, x.dtype)
+    unbounded = np.array([-np.inf, np.inf]).astype(x.dtype)
+    counter = new_counter()
+    for _ in prange(threads):
+        shares = np.empty(channels, x.dtype)
+        x_rows = np.empty(kernel[0] * kernel[1], np.int64)
+        w_rows = np.full(kernel[0] * kernel[1], shares.ctypes.data)
+        line = take(counter)
+        while line < lines:
+            n, oy = line // y.shape[1], line % y.shape[1]
+            _average_line(
+                x, n, oy, kernel, strides, before, x_rows, w_rows, shares, nothing, unbounded, y
+            )
+            line = take(counter)
 
 
 @parallel_jit
@@ -154,3 +183,13 @@ def average_backward(dy, kernel, strides, before, dx):  # type: ignore[no-untype
                         pixel = dx[n, iy, ix]
                         for c in range(channels):
                             pixel[c] += received[c] / (rows * columns)
+
+
+@parallel_jit
+def spread(y, x):  # type: ignore[no-untyped-def]
+    """x[n, i, j] = y[n]."""
+    images, height, width, channels = x.shape
+    for line in prange(images * height):
+        n, i = line // height, line % height
+        rows = np.full(1, y[n].ctypes.data)
+        largest(rows, 1, x[n, i, 0], width, 0, channels * x.itemsize)
