@@ -3,10 +3,11 @@
 All of them take what `minicnn.functional` has checked: contiguous arrays of one dtype, one group,
 and the window's geometry.
 
-    forward(x, w, b, scale, window, limits, pool)  y, of the kernel w * scale; of each `pool`
-                                             numbers, side by side, only the largest
+    forward(x, w, b, scale, window, limits, pooling)  y, of the kernel w * scale, and the winners
+                                             of a pooling that remembers them, else None
     input_gradient(dy, w, window, size)      dx, for x of `size` (height, width)
-    weight_gradient(dy, x, window)           dw
+    weight_gradient(dy, x, window)           dw and db
+    pooled_weight_gradient(dy, winners, pool, x, window)  the same, given what the pooling received
 
 - `"im2col"` copies the patch under each window into a row of a matrix; one matrix product does the
   rest. Any window, any dtype; the matrix costs memory and time.
@@ -46,16 +47,35 @@ _POOLED_BYTES = 2**18
 _WINOGRAD_CHANNELS = 8
 
 
+class Pooling(NamedTuple):
+    """Max pooling on the way: of each `size` results, side by side, only the largest.
+
+    With `remember` also which one that is, in uint8, counted in reading order, `kernels.NOBODY`
+    where an activation lets no gradient through.
+    """
+
+    size: Pair = (1, 1)
+    remember: bool = False
+
+
+NO_POOLING = Pooling()
+
+
 class Algorithm(NamedTuple):
     """One way to compute a convolution and its gradients; `needs` says what it can be used for."""
 
     forward: Callable[
-        [Array, Array, Array | None, Array | None, shapes.Window, Limits, Pair], Array
+        [Array, Array, Array | None, Array | None, shapes.Window, Limits, Pooling],
+        tuple[Array, Array | None],
     ]
     input_gradient: Callable[[Array, Array, shapes.Window, Pair], Array]
     weight_gradient: Callable[[Array, Array, shapes.Window], tuple[Array, Array]]  # dw, db
     can: Callable[[shapes.Window, np.dtype], bool]
     needs: str
+    # Where it is None, `unpool` makes the dy that `weight_gradient` takes.
+    pooled_weight_gradient: (
+        Callable[[Array, Array, Pair, Array, shapes.Window], tuple[Array, Array]] | None
+    ) = None
 
 
 def choose(window: shapes.Window, dtype: np.dtype, channels: int, filters: int) -> str:
@@ -89,14 +109,36 @@ def _finish(
     return np.ascontiguousarray(lines.reshape(4, panels, wide).swapaxes(0, 1))
 
 
-def _pooled(y: Array, pool: Pair) -> Array:
-    """The largest of each `pool` pixels side by side."""
-    if pool == (1, 1):
-        return y
+def _winners_for(y: Array, pooling: Pooling) -> Array:
+    """Room for the winners' numbers, empty if they are not wanted."""
+    return buffers.empty(y.shape if pooling.remember else (0, 0, 0, 0), np.uint8)
+
+
+def _stops(limits: Limits, dtype: np.dtype) -> Array:
+    """Where no gradient passes: at an activation's limits; nowhere (NaN) if there is none."""
+    return clamp_of((np.nan, np.nan) if limits == UNBOUNDED else limits, dtype)
+
+
+def pooled(y: Array, pooling: Pooling, limits: Limits) -> tuple[Array, Array | None]:
+    """The pooling of what lies within the limits already."""
+    if pooling == NO_POOLING:
+        return y, None
+    pool = pooling.size
     size = y.shape[1] // pool[0], y.shape[2] // pool[1]
     found = buffers.empty((len(y), *size, y.shape[3]), y.dtype)
-    kernels.pooling.max_forward(y, pool, pool, (0, 0), kernels.tasks.threads(), found)
-    return found
+    if not pooling.remember:
+        kernels.pooling.max_forward(y, pool, pool, (0, 0), kernels.tasks.threads(), found)
+        return found, None
+    winners = _winners_for(found, pooling)
+    kernels.pooling.max_of_blocks(y, pool, _stops(limits, y.dtype), found, winners)
+    return found, winners
+
+
+def unpool(dy: Array, winners: Array, pool: Pair, size: Pair) -> Array:
+    """The gradient of what was pooled, of `size` (height, width)."""
+    dx = buffers.empty((len(dy), *size, dy.shape[3]), dy.dtype)
+    kernels.pooling.unpool(dy, winners, pool, dx)
+    return dx
 
 
 def sum_positions(dy: Array) -> Array:
@@ -136,12 +178,13 @@ def matmul(
     ready = buffers.empty(kernels.matmul.packed_shape(rows, depth, columns, a.itemsize), a.dtype)
     if len(ready):
         kernels.matmul.pack(b, b_turned, threads, ready)
+    nothing = np.empty((0, 4, kernels.simd.COLUMNS), a.dtype)
     if parts == 1:
-        finish = _finish(columns, scale, bias, limits, a.dtype)
+        plain = scale is None and bias is None and limits == UNBOUNDED
+        finish = nothing if plain else _finish(columns, scale, bias, limits, a.dtype)
         kernels.matmul.product(a, a_turned, b, b_turned, ready, finish, panels, threads, out[None])
         return out
     sums = buffers.empty((parts, rows, columns), a.dtype)
-    nothing = np.empty((0, 4, kernels.simd.COLUMNS), a.dtype)
     kernels.matmul.product(a, a_turned, b, b_turned, ready, nothing, panels, threads, sums)
     np.sum(sums, axis=0, out=out)
     if scale is not None:
@@ -202,15 +245,15 @@ def _im2col(
     scale: Array | None,
     window: shapes.Window,
     limits: Limits,
-    pool: Pair,
-) -> Array:
+    pooling: Pooling,
+) -> tuple[Array, Array | None]:
     filters = w.shape[3]
     matrix = w.reshape(-1, filters)
     y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     for block in _image_blocks(len(x), x.shape[3], window, x.dtype):
         rows = y[block].reshape(-1, filters)
         matmul(_patches(x[block], window), matrix, b, out=rows, limits=limits, scale=scale)
-    return _pooled(y, pool)
+    return pooled(y, pooling, limits)
 
 
 def _im2col_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
@@ -247,6 +290,8 @@ def _im2col_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple
 # direct
 # ---------------------------------------------------------------------------------------------
 
+_NO_WINNERS, _NO_STOPS = np.empty((0, 0, 0, 0), np.uint8), np.full(2, np.nan, np.float32)
+
 
 def _bands(images: int, out_height: int) -> int:
     """Into how many bands of lines an image is cut: a small batch must have work for all cores."""
@@ -268,14 +313,17 @@ def _direct(
     scale: Array | None,
     window: shapes.Window,
     limits: Limits,
-    pool: Pair,
-) -> Array:
+    pooling: Pooling,
+) -> tuple[Array, Array | None]:
+    pool = pooling.size
     height, width = window.out[0] // pool[0], window.out[1] // pool[1]
     y = buffers.empty((x.shape[0], height, width, w.shape[3]), x.dtype)
     finish = _finish(w.shape[3], scale, b, limits, x.dtype)
     wanted = window._replace(out=(height * pool[0], width * pool[1]))
-    _direct_into(y, x, w, finish, wanted, pool=pool)
-    return y
+    winners = _winners_for(y, pooling)
+    stops = _stops(limits, x.dtype)
+    _direct_into(y, x, w, finish, wanted, pool=pool, winners=winners, stops=stops)
+    return y, winners if pooling.remember else None
 
 
 def _direct_into(
@@ -287,6 +335,8 @@ def _direct_into(
     first: Pair = (0, 0),
     steps: Pair = (1, 1),
     pool: Pair = (1, 1),
+    winners: Array = _NO_WINNERS,
+    stops: Array = _NO_STOPS,
 ) -> None:
     """Write the result to y's pixels `first`, `first + steps`, …; of each `pool` the largest."""
     packed = kernels.direct.pack(w.reshape(-1, w.shape[3]))
@@ -297,7 +347,7 @@ def _direct_into(
         bands = max(bands, min(lines, -(-band_bytes // _POOLED_BYTES)))
     kernels.direct.forward(
         x, packed, finish, window.kernel, window.strides, window.before, bands, window.out, first,
-        steps, pool, kernels.tasks.threads(), y,
+        steps, pool, kernels.tasks.threads(), y, winners, stops,
     )  # fmt: skip
 
 
@@ -355,16 +405,33 @@ def _phases(window: shapes.Window, size: Pair, axis: int) -> list[tuple[int, int
 
 
 def _direct_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
+    return _direct_weight_sums(dy, _NO_WINNERS, (1, 1), x, window), sum_positions(dy)
+
+
+def _direct_pooled_weight_gradient(
+    dy: Array, winners: Array, pool: Pair, x: Array, window: shapes.Window
+) -> tuple[Array, Array]:
+    dw = _direct_weight_sums(dy, winners, pool, x, window)
+    rows = dy.reshape(-1, dy.shape[3])
+    sums = np.empty((_PARTS, rows.shape[1]))
+    kernels.pooling.sums_of_winners(rows, winners.reshape(rows.shape), sums)
+    return dw, sums.sum(axis=0).astype(dy.dtype)
+
+
+def _direct_weight_sums(
+    dy: Array, winners: Array, pool: Pair, x: Array, window: shapes.Window
+) -> Array:
     channels, filters = x.shape[3], dy.shape[3]
-    bands = _bands(len(x), window.out[0])
+    bands = _bands(len(x), dy.shape[1])
     groups = max(1, min(_PARTS // 2, len(x) * bands))
     entries = math.prod(window.kernel) * channels
     partial = np.zeros((groups, entries, kernels.direct.padded_filters(filters)), x.dtype)
     kernels.direct.backward_weight(
-        dy, x, window.kernel, window.strides, window.before, bands, kernels.tasks.threads(), partial
-    )
+        dy, winners, pool, x, window.kernel, window.strides, window.before, bands,
+        kernels.tasks.threads(), partial,
+    )  # fmt: skip
     dw = np.ascontiguousarray(partial.sum(axis=0)[:, :filters])
-    return dw.reshape(*window.kernel, channels, filters), sum_positions(dy)
+    return dw.reshape(*window.kernel, channels, filters)
 
 
 def _can_be_direct(window: shapes.Window, dtype: np.dtype) -> bool:
@@ -388,16 +455,14 @@ def _winograd_of(
     window: shapes.Window,
     limits: Limits,
     filters: int,
-    pool: int = 1,
-) -> Array:
-    """y of the first `filters` of w, which has whole panels of them.
-
-    Of each `pool` x `pool` numbers (1 or 2) the largest.
-    """
-    fast = kernels.winograd
+    pooling: Pooling = NO_POOLING,
+) -> tuple[Array, Array | None]:
+    """y of the first `filters` of w, which has whole panels of them; pools by 2x2 or not."""
+    fast, pool = kernels.winograd, pooling.size[0]
     channels, columns = w.shape[2:]
     height, width = window.out[0] // pool, window.out[1] // pool
     y = buffers.empty((x.shape[0], height, width, filters), x.dtype)
+    winners = _winners_for(y, pooling)
     bias = _whole_bias(b, columns)
     threads, tiles, depth = (
         kernels.tasks.threads(),
@@ -422,8 +487,10 @@ def _winograd_of(
         buffers.empty((threads, fast.scratch_size(rows, fast.COLUMNS)), x.dtype),
         pool,
         y,
+        winners,
+        _stops(limits, x.dtype),
     )
-    return y
+    return y, winners if pooling.remember else None
 
 
 def _winograd(
@@ -433,16 +500,16 @@ def _winograd(
     scale: Array | None,
     window: shapes.Window,
     limits: Limits,
-    pool: Pair,
-) -> Array:
+    pooling: Pooling,
+) -> tuple[Array, Array | None]:
     filters = w.shape[3]
     w = w if scale is None else w * scale
     missing = -filters % kernels.winograd.COLUMNS
     if missing:
         w = np.pad(w, ((0, 0), (0, 0), (0, 0), (0, missing)))
-    if pool == (2, 2):
-        return _winograd_of(x, w, b, window, limits, filters, 2)
-    return _pooled(_winograd_of(x, w, b, window, limits, filters), pool)
+    if pooling.size == (2, 2):
+        return _winograd_of(x, w, b, window, limits, filters, pooling)
+    return pooled(_winograd_of(x, w, b, window, limits, filters)[0], pooling, limits)
 
 
 def _winograd_input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
@@ -450,7 +517,7 @@ def _winograd_input_gradient(dy: Array, w: Array, window: shapes.Window, size: P
     columns = kernels.winograd.padded(channels, kernels.winograd.COLUMNS)
     before = 2 - window.before[0], 2 - window.before[1]
     back = window._replace(before=before, out=size)
-    return _winograd_of(dy, _turned(w, columns), None, back, UNBOUNDED, channels)
+    return _winograd_of(dy, _turned(w, columns), None, back, UNBOUNDED, channels)[0]
 
 
 def _winograd_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
@@ -497,6 +564,7 @@ ALGORITHMS = {
         _direct_weight_gradient,
         _can_be_direct,
         "float32 and dilation_rate=1",
+        _direct_pooled_weight_gradient,
     ),
     "im2col": Algorithm(
         _im2col,

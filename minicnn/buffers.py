@@ -17,6 +17,7 @@ _SIZES = 64  # different ones that may wait, or be remembered though none waits
 _LOOSEST = 1.5  # so many times as large as asked for a block may be
 _ALIGNMENT = 64  # a cache line, and a vector register
 
+
 class _Block:
     """Memory, and where in it an array begins."""
 

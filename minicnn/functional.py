@@ -21,6 +21,7 @@ Convolutions take `algorithm`:
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from minicnn.shapes import Pair
 
 Array = np.ndarray
 
+LARGEST_BLOCK = kernels.NOBODY  # numbers of which `conv2d_max_pool2d` can name the winner
 ALGORITHMS = ("auto", *algorithms.ALGORITHMS, "naive")
 
 # Depthwise sums over all positions are split into this many parts whatever the number of threads,
@@ -51,6 +53,7 @@ class _Convolution(NamedTuple):
     """A convolution whose arguments have been checked."""
 
     window: shapes.Window
+    padding: str
     groups: int
     algorithm: str
 
@@ -100,7 +103,7 @@ def _check_convolution(
             f'{name} expects {known.needs} for algorithm="{algorithm}". Received {x.dtype}, '
             f"a {kernel[0]}x{kernel[1]} kernel, strides={strides}, dilation_rate={dilation}."
         )
-    return _Convolution(window, groups, algorithm)
+    return _Convolution(window, padding, groups, algorithm)
 
 
 def _check_gradient(dy: Array, shape: Sequence[int], x: Array, name: str) -> Array:
@@ -140,7 +143,6 @@ def conv2d(
     algorithm: str = "auto",
     activation: str = "linear",
     scale: Array | None = None,
-    pool_size: int | Pair = (1, 1),
     name: str = "conv2d",
 ) -> Array:
     """Convolution (cross-correlation, as in all CNN libraries).
@@ -159,12 +161,9 @@ def conv2d(
             registers; another pass over a large y costs as much time as a small convolution.
         scale: (filters,) or None: filter o is w[..., o] * scale[o], multiplied on the way. Of a
             normalization that is folded into the convolution.
-        pool_size: (rows, columns) or one number for both: y is `max_pool2d` of the convolution.
-            The numbers that lose are never written to memory, nor read from there.
 
     Returns:
-        y (batch, out_height, out_width, filters), of x's dtype; with a `pool_size`
-        (batch, out_height // rows, out_width // columns, filters).
+        y (batch, out_height, out_width, filters), of x's dtype.
 
     Raises:
         TypeError: an array that is no float32 or float64 NumPy array, or mixed dtypes.
@@ -172,26 +171,40 @@ def conv2d(
             an option that is not one of those named here.
     """
     how = _check_convolution(x, w, b, strides, padding, dilation_rate, groups, algorithm, name)
-    window, limits = how.window, _limits(activation, name)
-    pool = shapes.pair(pool_size, "pool_size", name)
-    if pool != (1, 1):
-        _pool_window(
-            window.out, pool, pool, "valid", name
-        )  # raises if it is larger than the picture
+    return _convolution(how, x, w, b, activation, scale, algorithms.NO_POOLING, name)[0]
+
+
+def _convolution(
+    how: _Convolution,
+    x: Array,
+    w: Array,
+    b: Array | None,
+    activation: str,
+    scale: Array | None,
+    pooling: algorithms.Pooling,
+    name: str,
+) -> tuple[Array, Array | None]:
+    """y, and the winners of a pooling that remembers them."""
+    window, limits, groups = how.window, _limits(activation, name), how.groups
     if scale is not None:
         shapes.check_array(scale, 1, "scale", name)
         shapes.check_shape(scale, (w.shape[3],), "scale", name)
         shapes.check_same_dtype({"x": x, "scale": scale}, name)
     if how.algorithm == "naive":
         w = w if scale is None else w * scale
-        y = naive.conv2d(x, w, b, window.strides, padding.lower(), window.dilation, groups)
+        y = naive.conv2d(x, w, b, window.strides, how.padding, window.dilation, groups)
         np.clip(y, *limits, out=y)
-        return y if pool == (1, 1) else naive.max_pool2d(y, pool, pool)
+        if pooling == algorithms.NO_POOLING:
+            return y, None
+        y, numbers = naive.largest_of_blocks(y, pooling.size, limits)
+        return y, numbers if pooling.remember else None
     forward = _algorithm(how, w.shape[2], w.shape[3] // groups, x.dtype).forward
     xs, ws = _split_channels(x, groups), _split_channels(w, groups)
     bs, scales = ([None] * groups if v is None else _split_channels(v, groups) for v in (b, scale))
     parts = zip(xs, ws, bs, scales, strict=True)
-    return _joined([forward(*part, window, limits, pool) for part in parts])
+    found = [forward(*part, window, limits, pooling) for part in parts]
+    winners = [numbers for _, numbers in found if numbers is not None]
+    return _joined([y for y, _ in found]), _joined(winners) if winners else None
 
 
 def conv2d_backward(
@@ -233,6 +246,111 @@ def conv2d_backward(
         dx = _joined(dxs)
     if need_dw:
         sums = [way.weight_gradient(*part, window) for part in zip(dys, xs, strict=True)]
+        dw, db = (_joined(list(parts)) for parts in zip(*sums, strict=True))
+    return dx, dw, db
+
+
+def conv2d_max_pool2d(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: int | Pair = (1, 1),
+    groups: int = 1,
+    algorithm: str = "auto",
+    activation: str = "linear",
+    scale: Array | None = None,
+    remember: bool = False,
+    name: str = "conv2d_max_pool2d",
+) -> tuple[Array, Array | None]:
+    """`(y, winners)`: y is `max_pool2d(conv2d(…), pool_size)`, but the convolution's own result,
+
+    `pool_size` times as large, is not written to memory, nor read from there.
+
+    Args:
+        pool_size: (rows, columns) of the blocks, side by side, whose largest number is kept.
+        remember: whether to return the winners, too, of which `conv2d_max_pool2d_backward` needs
+            nothing more; else they are None.
+
+    The other arguments as in `conv2d`; y is (batch, out_height // rows, out_width // columns,
+    filters). `winners` has y's shape, in uint8: each winner's number in its block, in reading
+    order, the first of those that are equal, or 255 where no gradient passes because y is at a
+    limit of the activation.
+
+    Raises as `conv2d`, and a `ValueError` for blocks larger than the result or, with `remember`,
+    of more than 255 numbers.
+    """
+    how = _check_convolution(x, w, b, strides, padding, dilation_rate, groups, algorithm, name)
+    pooling = algorithms.Pooling(_check_blocks(pool_size, how.window, remember, name), remember)
+    return _convolution(how, x, w, b, activation, scale, pooling, name)
+
+
+def _check_blocks(pool_size: Any, window: shapes.Window, remember: bool, name: str) -> Pair:
+    """The pool's size, if blocks of it fit the window's results."""
+    pool = _pool_window(window.out, pool_size, None, "valid", name).kernel
+    if remember and math.prod(pool) > LARGEST_BLOCK:
+        raise ValueError(
+            f"{name} expects a pool_size of {LARGEST_BLOCK} numbers at most to remember the "
+            f"winners. Received {pool}."
+        )
+    return pool
+
+
+def conv2d_max_pool2d_backward(
+    dy: Array,
+    winners: Array,
+    x: Array,
+    w: Array,
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: int | Pair = (1, 1),
+    groups: int = 1,
+    algorithm: str = "auto",
+    need_dx: bool = True,
+    need_dw: bool = True,
+    name: str = "conv2d_max_pool2d",
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Gradients `(dx, dw, db)` of `conv2d_max_pool2d`, given `dy` of its output's shape.
+
+        dz[n, oy, ox, o] = dy of its block if `winners` names it, else 0
+        dx, dw, db       = conv2d_backward(dz, x, w, …)
+
+    So the gradient of the activation is in it. Raises as `conv2d_backward`, and for winners that
+    are not uint8 of dy's shape.
+    """
+    how = _check_convolution(x, w, None, strides, padding, dilation_rate, groups, algorithm, name)
+    window, groups = how.window, how.groups
+    pool = _check_blocks(pool_size, window, True, name)
+    size = window.out[0] // pool[0], window.out[1] // pool[1]
+    dy = _check_gradient(dy, (x.shape[0], *size, w.shape[3]), x, name)
+    if not isinstance(winners, np.ndarray) or winners.dtype != np.uint8:
+        raise TypeError(
+            f"{name} expects winners to be a uint8 array. "
+            f"Received {getattr(winners, 'dtype', winners)}."
+        )
+    shapes.check_shape(winners, dy.shape, "winners", name)
+    way = None
+    if how.algorithm != "naive":
+        way = _algorithm(how, w.shape[2], w.shape[3] // groups, x.dtype)
+    pooled = None if way is None else way.pooled_weight_gradient
+    options: dict[str, Any] = {
+        "strides": strides, "padding": padding, "dilation_rate": dilation_rate, "groups": groups,
+        "algorithm": algorithm, "name": name,
+    }  # fmt: skip
+    dx = dw = db = None
+    if need_dx or (need_dw and pooled is None):
+        unpool = naive.unpool if way is None else algorithms.unpool
+        dz = unpool(dy, np.ascontiguousarray(winners), pool, window.out)
+        dx, dw, db = conv2d_backward(
+            dz, x, w, need_dx=need_dx, need_dw=need_dw and pooled is None, **options
+        )
+    if need_dw and pooled is not None:
+        dys, numbers, xs = (_split_channels(a, groups) for a in (dy, winners, x))
+        parts = zip(dys, numbers, xs, strict=True)
+        sums = [pooled(d, number, pool, part, window) for d, number, part in parts]
         dw, db = (_joined(list(parts)) for parts in zip(*sums, strict=True))
     return dx, dw, db
 
@@ -491,7 +609,7 @@ def global_average_pool2d(x: Array, name: str = "global_average_pool2d") -> Arra
     """y[n, c] = mean of x[n, :, :, c]: (batch, height, width, channels) to (batch, channels)."""
     _check_pixels(x, name)
     batch, height, width, channels = x.shape
-    # The mean of the lines' means: all threads have lines, and short sums round less than long ones.
+    # The mean of the lines' means: all threads have lines, and short sums round less.
     lines = average_pool2d(x, (1, width), name=name)
     return average_pool2d(lines, (height, 1), name=name).reshape(batch, channels)
 

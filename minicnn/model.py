@@ -99,7 +99,7 @@ class Model(Trainer, Layer):
             self, name=name or unique_name("functional"), trainable=trainable, dtype=dtype
         )
         self.metadata: dict[str, Any] = {}
-        self._inference: Any = None
+        self._folded: dict[bool, Any] = {}  # for inference and for training
         starts = _tensors(inputs, "inputs")
         for tensor in starts:
             if tensor.node.inputs:
@@ -434,15 +434,44 @@ class Model(Trainer, Layer):
         look at them: `model.inference_model().summary()`, or `model.print_inference_plan()` for
         what became of each layer.
         """
+        return self._fold(training=False)[0]
+
+    def training_model(self) -> "Model":
+        """The model as `fit` runs it: max pooling folded into the convolution before it.
+
+        And frozen models in it that are called with `training=False` as in inference. Its weights
+        and their names are this model's.
+        """
+        folded, _ = self._fold(training=True)
+        folded._trainable = self._trainable  # of the model alone: its layers are this model's
+        return folded
+
+    def _fold(self, training: bool) -> "tuple[Model, list[rewriting.Fold]]":
+        """The folded model, and what was folded."""
         if type(self) not in (Model, Sequential) or not self.built:
-            return self  # a class of the user's own may compute what it likes
-        key = self._inference_key()
-        if self._inference is None or self._inference[0] != key:
-            ends, folds = rewriting.fold(self, lambda inner: inner.inference_model())
+            return self, []  # a class of the user's own may compute what it likes
+        key = self._folding_key(training)
+        if training not in self._folded or self._folded[training][0] != key:
+            inner: dict[Any, Model] = {}
+
+            def nested(layer: Any, called: bool | None) -> Model:
+                inner[layer] = layer._nested(training, called)
+                return inner[layer]
+
+            ends, folds = rewriting.fold(self, nested, training)
             folded = Model(*ends, name=self.name)
             folded._list_outputs = self._list_outputs
-            self._inference = (key, folded, folds)
-        return self._inference[1]
+            if training and not folds and all(old is new for old, new in inner.items()):
+                folded = self
+            self._folded[training] = key, folded, folds
+        return self._folded[training][1:]
+
+    def _nested(self, training: bool, called: bool | None) -> "Model":
+        """What stands for this model in one that is folded, if it is `called` with training so."""
+        if called and not training:
+            return self
+        frozen = called is False and not self.trainable_variables_by_name()
+        return self.inference_model() if frozen or not training else self.training_model()
 
     def examples_at_once(self) -> int | None:
         """How many examples keep each layer's output within `_HELD` bytes; None: not to be told.
@@ -471,24 +500,27 @@ class Model(Trainer, Layer):
         known_sizes = [size for size in sizes if size is not None]
         return max(known_sizes) if known_sizes and len(known_sizes) == len(sizes) else None
 
-    def ready_for(self, x: Any, fold: bool) -> "Model":
+    def ready_for(self, x: Any, fold: bool, training: bool = False) -> "Model":
         self._graph_for(x)
-        return self.inference_model() if fold else self
+        if not fold:
+            return self
+        return self.training_model() if training else self.inference_model()
 
-    def _inference_key(self) -> list[Any]:
+    def _folding_key(self, training: bool) -> list[Any]:
         """What the folded graph depends on, but for weights: the layers and their settings."""
         key: list[Any] = []
         for node in self.graph_nodes:
-            inner = node.layer._inference_key() if isinstance(node.layer, Model) else []
-            key += [node, *rewriting.settings(node.layer), *inner]
+            key += [node, *rewriting.settings(node.layer)]
+            if isinstance(node.layer, Model):
+                key += node.layer._folding_key(training)
+                if training:
+                    key.append(bool(node.layer.trainable_variables_by_name()))
         return key
 
     def print_inference_plan(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print what `predict` computes: which layers became one, and why that is the same."""
         self._check_graph("layers to fold")
-        self.inference_model()
-        folds = [] if self._inference is None else self._inference[2]
-        for line in summary.inference_plan(self, folds):
+        for line in summary.inference_plan(self, self._fold(training=False)[1]):
             print_fn(line)
         for layer in self.layers:
             if isinstance(layer, Model):
@@ -896,7 +928,7 @@ class Sequential(Model):
             self, name=name or unique_name("sequential"), trainable=trainable, dtype=dtype
         )
         self.metadata = {}
-        self._inference = None
+        self._folded = {}
         self._chain: list[Layer] = []
         self._list_inputs = self._list_outputs = False
         for layer in layers or []:

@@ -1,4 +1,4 @@
-"""Graphs made of graphs: fewer steps for inference, and the part that training need not repeat.
+"""Graphs made of graphs: fewer steps, and the part that training need not repeat.
 
 **Folding.** At inference a BatchNormalization is a fixed scale and shift per channel, and so is
 linear in what the convolution before it computes:
@@ -12,7 +12,7 @@ nothing. They are computed whenever they are used, so that new weights are seen 
 product multiplies by scale while it copies the kernel, as it does anyway. A ReLU behind it is
 applied while the result is in registers. (Jacob et al. 2018, section 3.2.) And where max pooling
 takes the largest of a block of results, it gets them while they are in the cache: those that lose
-are never written to memory.
+are never written to memory. This last step serves training, too.
 
 **Splitting.** The layers before the first one that learns or draws random numbers compute the same
 for a photo in each epoch: once is enough.
@@ -44,8 +44,9 @@ from minicnn.layers import (
     SeparableConv2D,
 )
 from minicnn.layers.base import Cache, Grads, Shape
+from minicnn.layers.convolutional import kernel_grads
 from minicnn.shapes import Pair, ReceptiveField
-from minicnn.variable import Computed
+from minicnn.variable import Computed, Variable
 
 Array = np.ndarray
 Ends = tuple[list[KerasTensor], list[KerasTensor]]  # a graph's inputs and outputs
@@ -90,13 +91,17 @@ class Fold(NamedTuple):
 
 
 class PooledConv2D(Layer):
-    """A convolution and the max pooling behind it: of each block of results the largest."""
+    """A convolution and the max pooling behind it: of each block of results the largest.
+
+    The weights, and whether they learn, are the convolution's. For training it is to `remember` the
+    winners' numbers, a byte for each block, where the two layers keep the whole result.
+    """
 
     input_rank = 4
 
-    def __init__(self, convolution: Conv2D, pool_size: Pair) -> None:
-        super().__init__(name=convolution.name, dtype=convolution.dtype)
-        self.convolution, self.pool_size = convolution, pool_size
+    def __init__(self, convolution: Conv2D, pool_size: Pair, name: str, remember: bool) -> None:
+        self.convolution, self.pool_size, self.remember = convolution, pool_size, remember
+        super().__init__(name=name, dtype=convolution.dtype)
         self.weights_list, self.built = convolution.weights_list, True
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -122,20 +127,62 @@ class PooledConv2D(Layer):
         )
         return (rows.size, columns.size), (rows.step, columns.step), (1, 1)
 
+    @property
+    def trainable(self) -> bool:
+        return self.convolution.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.convolution.trainable = value
+
+    def trainable_variables_by_name(self) -> dict[str, Variable]:
+        return self.convolution.trainable_variables_by_name()
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        groups = self.convolution.groups
+        return {"pool_size": self.pool_size, "groups": groups, **self.convolution._window}
+
+    def _pooled(self, x: Array, remember: bool) -> tuple[Array, Array | None]:
+        layer = self.convolution
+        w, scale = layer.kernel.factors
+        return functional.conv2d_max_pool2d(
+            x,
+            w,
+            layer._bias_value(),
+            scale=scale,
+            activation=layer.clamp,
+            remember=remember,
+            **self._options,
+        )
+
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
-        return self.convolution.convolve(x, self.pool_size), {"x": x}
+        y, winners = self._pooled(x, self.remember)
+        return y, {"x": x, "winners": winners}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        y, inner = self.convolution.forward(cache["x"])  # again: what lost was not kept
-        dy = functional.max_pool2d_backward(dz, y, self.pool_size, name=self.label)
-        return self.convolution.backward(dy, inner, need_dx)
+        x, winners = cache["x"], cache["winners"]
+        if winners is None:  # inference did not ask for them
+            winners = self._pooled(x, remember=True)[1]
+        dx, dw, db = functional.conv2d_max_pool2d_backward(
+            dz,
+            winners,
+            x,
+            self.convolution.kernel.value,
+            need_dx=need_dx,
+            need_dw=self.trainable,
+            **self._options,
+        )
+        return dx, kernel_grads(dw, db, self.convolution)
 
 
-def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
-    """The graph of `model` for inference, and what was folded in it.
+def fold(
+    model: Any, nested: Callable[[Any, bool | None], Any], training: bool = False
+) -> tuple[Ends, list[Fold]]:
+    """The graph of `model` for inference, or for training, and what was folded in it.
 
-    `nested(inner)` gives the model that stands for a nested one. Classes of the user's own are left
-    as they are: what they compute is not known here.
+    `nested(inner, training)` gives the model that stands for one that was called so. Classes of the
+    user's own are left as they are: what they compute is not known here.
     """
     users: dict[int, list[Node]] = {}
     for node in model.graph_nodes:
@@ -156,14 +203,15 @@ def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
             continue
         layer, done = node.layer, [node]
         if hasattr(layer, "graph_nodes"):
-            layer = layer if node.training else nested(layer)
+            layer = nested(layer, node.training)
         elif type(layer) in LINEAR:
-            done = _foldable(node, only_user)
+            done = _foldable(node, only_user, training)
             if len(done) > 1:
                 layers = tuple(part.layer for part in done)
-                uses = sum(fold.layers[0] is layer for fold in folds)
-                name = f"{layer.name}_use_{uses + 1}" if uses else layer.name
-                layer = _folded(layers, name)
+                uses = [other for other in model.graph_nodes if other.layer is layer]
+                # A layer may be used elsewhere, too, folded or as it is: each has its own name.
+                several = f"_use_{uses.index(node) + 1}" if len(uses) > 1 else ""
+                layer = _folded(layers, layer.name + several, training)
                 folds.append(Fold(layer, layers, _values(node, len(layers) - 1)))
         made = _use(layer, [new[id(tensor)] for tensor in node.inputs], node, done[-1])
         for part in done:
@@ -171,10 +219,13 @@ def fold(model: Any, nested: Callable[[Any], Any]) -> tuple[Ends, list[Fold]]:
     return (list(model.inputs), [new[id(tensor)] for tensor in model.outputs]), folds
 
 
-def _foldable(node: Node, only_user: Callable[[Node], Node | None]) -> list[Node]:
-    """The node and those behind it that can be computed with it, in their order."""
+def _foldable(node: Node, only_user: Callable[[Node], Node | None], training: bool) -> list[Node]:
+    """The node and those behind it that can be computed with it, in their order.
+
+    For training that is max pooling alone: of the others a gradient passes through each.
+    """
     found, behind = [node], only_user(node)
-    if node.layer.activation == "linear":
+    if node.layer.activation == "linear" and not training:
         for fits in (_is_fixed_normalization, _is_clamp):
             if behind is not None and fits(behind):
                 found.append(behind)
@@ -215,6 +266,8 @@ def _is_block_pooling(node: Node) -> bool:
     layer = node.layer
     if type(layer) is not MaxPooling2D or layer.strides != layer.pool_size:
         return False
+    if math.prod(layer.pool_size) > functional.LARGEST_BLOCK:
+        return False
     sides = zip(node.inputs[0].shape[1:3], layer.pool_size, strict=True)
     return layer.padding == "valid" or all(
         size is not None and size % pool == 0 for size, pool in sides
@@ -236,16 +289,19 @@ def _clamp(layer: Layer) -> str | None:
     return None
 
 
-def _folded(layers: tuple[Layer, ...], name: str) -> Layer:
+def _folded(layers: tuple[Layer, ...], name: str, training: bool) -> Layer:
     """The first layer, doing what the others do: see `_foldable` for what they may be."""
     layer: Any = layers[0]
+    if training:
+        pooling: Any = layers[1]
+        return PooledConv2D(layer, pooling.pool_size, name, remember=True)
     folded = copy.copy(layer)
     folded.name = name
     for other in layers[1:]:
         if type(other) is BatchNormalization:
             _fold_normalization(folded, layer, other)
         elif type(other) is MaxPooling2D:
-            folded = PooledConv2D(folded, other.pool_size)
+            folded = PooledConv2D(folded, other.pool_size, name, remember=False)
         else:
             folded.activation = _clamp(other)
     return folded  # type: ignore[no-any-return]

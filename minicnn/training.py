@@ -83,8 +83,8 @@ class Trainer:
         """How many examples `predict` computes at a time; None: the whole batch."""
         return None
 
-    def ready_for(self, x: Any, fold: bool) -> "Trainer":
-        """The model that computes predictions: this one, built for x, or its folded form."""
+    def ready_for(self, x: Any, fold: bool, training: bool = False) -> "Trainer":
+        """The model that computes predictions, or a step: this one, built for x, or folded."""
         raise NotImplementedError
 
     def in_two(self) -> "InTwo | None":
@@ -177,6 +177,7 @@ class Trainer:
     # -- one step ------------------------------------------------------------------------------
 
     def _train_step(self, batch: Batch, model: "Trainer") -> None:
+        model = model.ready_for(batch.x, fold=True, training=True)
         y_pred, tape = model.run_for_training(batch.x)
         y = self._targets(batch.y, y_pred)
         value, cache, at_logits = self._loss_of(y, y_pred, tape, batch.sample_weight, model)
@@ -188,6 +189,7 @@ class Trainer:
         self._update_metrics(value, y, y_pred)
 
     def _test_step(self, batch: Batch, model: "Trainer") -> None:
+        model = model.ready_for(batch.x, fold=True)
         # Only a final softmax or sigmoid makes the loss ask for what went into it.
         if model.ends_in(self.loss.activation):
             y_pred, tape = model.run_keeping_last(batch.x)

@@ -128,6 +128,27 @@ def convolutions(draw: st.DrawFn, batch: int | None = None, algorithm: str = "au
     return Operation(sizes, forward, backward, options, exact=algorithm != "winograd")
 
 
+@st.composite
+def pooled_convolutions(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    plain = draw(convolutions(batch))
+    options, size, kernel = plain.options, plain.shapes["x"][1:3], plain.shapes["w"][:2]
+    window = shapes.window(
+        size, kernel, options["strides"], options["padding"], options["dilation_rate"], "conv2d"
+    )
+    options = options | {"pool_size": tuple(draw(st.integers(1, min(3, n))) for n in window.out)}
+
+    def forward(m: ModuleType, x: Array, w: Array, b: Array | None = None) -> Array:
+        return m.conv2d_max_pool2d(x, w, b, **options)[0]
+
+    def backward(m: ModuleType, dy: Array, x: Array, w: Array, b: Array | None = None) -> tuple:
+        more = {"remember": True} if m is functional else {}
+        _, winners = m.conv2d_max_pool2d(x, w, b, **options, **more)
+        found = m.conv2d_max_pool2d_backward(dy, winners, x, w, **options)
+        return found[: 2 if b is None else 3]
+
+    return Operation(plain.shapes, forward, backward, options, exact=True)
+
+
 def draw_batch(draw: st.DrawFn, batch: int | None) -> int:
     return draw(st.integers(1, 3)) if batch is None else batch
 
@@ -389,6 +410,7 @@ def losses(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
 # The names of `functional`, and strategies for calls of it (an empty batch where `batch` is 0).
 OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "conv2d": convolutions,
+    "conv2d_max_pool2d": pooled_convolutions,
     "depthwise_conv2d": depthwise_convolutions,
     "max_pool2d": max_pools,
     "average_pool2d": average_pools,
@@ -615,6 +637,22 @@ def test_a_scale_on_the_way_is_another_kernel(
     np.testing.assert_array_equal(found, wanted)
 
 
+def test_convolution_and_max_pooling_by_hand() -> None:
+    """2 * x + 1, at most 6: of the blocks' results 3 and 3, 6, 0 and 5 are kept."""
+    x = picture([[1, 1, 9, 2], [0, -1, 1, 1], [-4, -3, 2, 1], [-2, -5, 0, 2]])
+    w, b = np.full((1, 1, 1, 1), 2.0), np.ones(1)
+    y, winners = functional.conv2d_max_pool2d(x, w, b, 2, activation="relu6", remember=True)
+    np.testing.assert_array_equal(y, picture([[3, 6], [0, 5]]))
+    assert winners is not None
+    np.testing.assert_array_equal(winners[0, :, :, 0], [[0, 255], [255, 0]])
+    dy = picture([[10, 20], [30, 40]])
+    dx, dw, db = functional.conv2d_max_pool2d_backward(dy, winners, x, w, 2)
+    expected = [[20, 0, 0, 0], [0, 0, 0, 0], [0, 0, 80, 0], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(dx, picture(expected))
+    np.testing.assert_array_equal(dw.ravel(), [10 * 1 + 40 * 2])
+    np.testing.assert_array_equal(db, [50])
+
+
 @pytest.mark.parametrize("algorithm", WAYS)
 @MANY
 @given(data=st.data(), seed=SEEDS)
@@ -624,40 +662,106 @@ def test_max_pooling_on_the_way_is_one_afterwards(
     operation = data.draw(convolutions(data.draw(st.integers(1, 3)), algorithm))
     rng = np.random.default_rng(seed)
     guarded = Guarded()
-    x, *others = (guarded.copy(a) for a in operation.arrays(np.float32, rng))
-    if data.draw(st.booleans()):
+    x, w, *b = (guarded.copy(a) for a in operation.arrays(np.float32, rng))
+    broken = data.draw(st.booleans())
+    if broken:
         x[rng.random(x.shape) < 0.03] = np.nan
-    options = {"algorithm": algorithm, "activation": data.draw(st.sampled_from(["linear", "relu"]))}
-    y = operation.forward(functional, x, *others, **options)
-    usual = st.just((2, 2)) if min(y.shape[1:3]) > 1 else st.nothing()
-    rows, columns = (st.integers(1, min(4, size)) for size in y.shape[1:3])
+    activation = data.draw(st.sampled_from(["linear", "relu", "relu6"]))
+    given_options = operation.options | {"algorithm": algorithm}
+    z = functional.conv2d(x, w, *b, activation=activation, **given_options)
+    usual = st.just((2, 2)) if min(z.shape[1:3]) > 1 else st.nothing()
+    rows, columns = (st.integers(1, min(4, size)) for size in z.shape[1:3])
     pool = data.draw(usual | st.tuples(rows, columns))
+    options = {"pool_size": pool, **given_options}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(buffers, "empty", guarded.empty)
-        found = operation.forward(functional, x, *others, **options, pool_size=pool)
-    np.testing.assert_array_equal(found, functional.max_pool2d(y, pool))
+        y, winners = functional.conv2d_max_pool2d(
+            x, w, *b, activation=activation, remember=True, **options
+        )
+        alone, nothing = functional.conv2d_max_pool2d(x, w, *b, activation=activation, **options)
+        assert nothing is None
+        dy = guarded.copy(rng.integers(-3, 4, y.shape).astype(np.float32))
+        _, *grads = functional.conv2d_max_pool2d_backward(
+            dy, winners, x, w, need_dx=False, **options
+        )
+        found = functional.conv2d_max_pool2d_backward(dy, winners, x, w, **options)
     guarded.check()
+    limits = ON_THE_WAY.get(activation, (-np.inf, np.inf))
+    expected, numbers = naive.largest_of_blocks(z, pool, limits)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(alone, expected)
+    np.testing.assert_array_equal(winners, numbers)
+    if broken:  # NaN times the 0 of those that lost: who multiplies with them differs
+        return
+    dz = naive.unpool(dy, numbers, pool, z.shape[1:3])
+    wanted = functional.conv2d_backward(dz, x, w, **given_options)
+    for name, ours, twin in zip(["x", "w", "b"], found, wanted, strict=True):
+        assert_same(ours, twin, operation.exact, f"d{name}, {options}")
+    for ours, twin in zip(grads, found[1:], strict=True):
+        np.testing.assert_array_equal(ours, twin)
 
 
 @pytest.mark.parametrize("algorithm", ["direct", "winograd", "im2col"])
 @pytest.mark.parametrize("pool", [(2, 2), (3, 1)])
-@pytest.mark.parametrize("size", [(70, 90), (9, 8)])
+@pytest.mark.parametrize("size", [(70, 91), (9, 8)])
 def test_larger_results_are_pooled_on_the_way(algorithm: str, pool: Any, size: Any) -> None:
     """More lines than are pooled at a time; more filters than a tile has columns."""
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((3, *size, 9)), rng.standard_normal((3, 3, 9, 70))
+    x, w = rng.integers(-3, 4, (3, *size, 9)), rng.integers(-3, 4, (3, 3, 9, 70))
     x, w = x.astype(np.float32), w.astype(np.float32)
-    options = {"padding": "same", "algorithm": algorithm, "activation": "relu6"}
-    y = functional.max_pool2d(functional.conv2d(x, w, **options), pool)
-    np.testing.assert_array_equal(functional.conv2d(x, w, **options, pool_size=pool), y)
+    options: dict[str, Any] = {"padding": "same", "algorithm": algorithm}
+    z = functional.conv2d(x, w, activation="relu6", **options)
+    y, winners = functional.conv2d_max_pool2d(
+        x, w, None, pool, activation="relu6", remember=True, **options
+    )
+    np.testing.assert_array_equal(y, functional.max_pool2d(z, pool))
+    dy = rng.integers(-3, 4, y.shape).astype(np.float32)
+    received = functional.max_pool2d_backward(dy, z, pool)
+    dz = functional.relu_backward(received, z, max_value=6.0)
+    wanted = functional.conv2d_backward(dz, x, w, **options)
+    found = functional.conv2d_max_pool2d_backward(dy, winners, x, w, pool, **options)
+    for name, ours, twin in zip(["x", "w", "b"], found, wanted, strict=True):
+        assert_same(ours, twin, algorithm != "winograd", f"d{name}")
 
 
-def test_a_pool_that_does_not_fit() -> None:
-    x, w = np.ones((1, 5, 6, 1)), np.ones((3, 3, 1, 1))
-    with pytest.raises(ValueError, match=r"conv2d expects an input of at least 4x1.*Received 3x4"):
-        functional.conv2d(x, w, pool_size=(4, 1))
-    with pytest.raises(ValueError, match=r"conv2d expects pool_size.*Received 0"):
-        functional.conv2d(x, w, pool_size=0)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_winners_among_all_kinds_of_channels(dtype: type) -> None:
+    """Whole vectors and what remains; ties, NaN, numbers at the limit."""
+    rng = np.random.default_rng(3)
+    z = rng.integers(-2, 7, (2, 7, 5, 364)).astype(dtype)
+    z[rng.random(z.shape) < 0.05] = np.nan
+    z = np.clip(z, 0, 6)
+    pooling = algorithms.Pooling((3, 2), remember=True)
+    for limits in ((0.0, 6.0), (0.0, np.inf), algorithms.UNBOUNDED):
+        y, winners = algorithms.pooled(z, pooling, limits)
+        expected, numbers = naive.largest_of_blocks(z, (3, 2), limits)
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(winners, numbers)
+        dy = rng.standard_normal(y.shape).astype(dtype)
+        dz = algorithms.unpool(dy, winners, (3, 2), z.shape[1:3])
+        np.testing.assert_array_equal(dz, naive.unpool(dy, numbers, (3, 2), z.shape[1:3]))
+
+
+def test_no_convolution_and_max_pooling() -> None:
+    both, back = functional.conv2d_max_pool2d, functional.conv2d_max_pool2d_backward
+    x, w = np.ones((1, 20, 22, 1)), np.ones((3, 3, 1, 1))
+    with pytest.raises(ValueError, match=r"conv2d_max_pool2d expects.* 19x1.*Received 18x20"):
+        both(x, w, pool_size=(19, 1))
+    with pytest.raises(ValueError, match=r"conv2d_max_pool2d expects pool_size.*Received 0"):
+        both(x, w, pool_size=0)
+    with pytest.raises(ValueError, match=r"pool_size of 255 numbers at most.*\(16, 16\)"):
+        both(x, w, pool_size=16, remember=True)
+    y, winners = both(x, w, pool_size=16)
+    assert y.shape == (1, 1, 1, 1)
+    assert winners is None
+    y, winners = both(x, w, remember=True)
+    with pytest.raises(ValueError, match=r"dy.shape=\(1, 9, 10, 1\)"):
+        back(y[:, 1:], winners, x, w)
+    with pytest.raises(ValueError, match=r"winners.shape=\(1, 9, 10, 1\).*\(1, 8, 10, 1\)"):
+        back(y, winners[:, 1:], x, w)
+    for wrong in (None, winners.astype(np.int32)):
+        with pytest.raises(TypeError, match="winners to be a uint8 array"):
+            back(y, wrong, x, w)
 
 
 @pytest.mark.parametrize("rows", [1, 84, 85, 300])
@@ -712,7 +816,8 @@ class Guarded:
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         size = math.prod(shape)
-        self.blocks.append(np.full(size + 2 * self.margin, np.nan, dtype))
+        guard = 77 if np.dtype(dtype).kind == "u" else np.nan
+        self.blocks.append(np.full(size + 2 * self.margin, guard, dtype))
         return self.blocks[-1][self.margin : self.margin + size].reshape(shape)
 
     def copy(self, x: Array) -> Array:
@@ -722,8 +827,9 @@ class Guarded:
 
     def check(self) -> None:
         for block in self.blocks:
-            assert np.isnan(block[: self.margin]).all(), "written before the array"
-            assert np.isnan(block[-self.margin :]).all(), "written behind the array"
+            untouched = block == 77 if block.dtype.kind == "u" else np.isnan(block)
+            assert untouched[: self.margin].all(), "written before the array"
+            assert untouched[-self.margin :].all(), "written behind the array"
 
 
 @pytest.mark.parametrize("algorithm", ["direct", "im2col", "winograd", "winograd in groups"])

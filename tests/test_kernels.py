@@ -28,7 +28,7 @@ SCRIPT = """
 import hashlib, json, sys
 import numpy as np
 import minicnn
-from minicnn import layers
+from minicnn import functional, layers
 
 def digest(array):
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
@@ -60,6 +60,13 @@ for name, layer in {
     y, cache = layer.forward(x, training=True)
     dx, grads = layer.backward(np.cos(y), cache)
     found[name] = [digest(a) for a in (y, dx, *grads.values())]
+w = rng.standard_normal((3, 3, 18, 37)).astype("float32")
+for way in ("direct", "winograd", "im2col"):
+    y, winners = functional.conv2d_max_pool2d(
+        x, w, activation="relu", algorithm=way, remember=True
+    )
+    grads = functional.conv2d_max_pool2d_backward(np.cos(y), winners, x, w, algorithm=way)
+    found["pooled " + way] = [digest(a) for a in (y, winners, *grads)]
 big = layers.Dense(300)
 rows = rng.standard_normal((700, 900)).astype("float32")
 y, cache = big.forward(rows)
@@ -152,6 +159,11 @@ def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path)
         "    y = functional.conv2d(x, w, padding='same', algorithm=way)\n"
         "    dx, dw, db = functional.conv2d_backward(y, x, w, padding='same', algorithm=way)\n"
         "    found |= {f'{way} y': y, f'{way} dx': dx, f'{way} dw': dw}\n"
+        "    options = {'activation': 'relu', 'padding': 'same', 'algorithm': way}\n"
+        "    y, winners = functional.conv2d_max_pool2d(x, w, remember=True, **options)\n"
+        "    options.pop('activation')\n"
+        "    dw = functional.conv2d_max_pool2d_backward(y, winners, x, w, **options)[1]\n"
+        "    found |= {f'{way} pooled': y, f'{way} winners': winners, f'{way} pooled dw': dw}\n"
         "np.savez(sys.argv[1], **found)\n"
     )
     path = tmp_path / "found.npz"
@@ -167,8 +179,13 @@ def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path)
     with np.load(path) as found:
         y = naive.conv2d(found["x"], found["w"], padding="same")
         dx, dw, _ = naive.conv2d_backward(y, found["x"], found["w"], padding="same")
+        pooled = np.maximum(naive.max_pool2d(y), 0)
         for way, tolerance in (("direct", 1e-5), ("winograd", 1e-4)):
-            for name, expected in (("y", y), ("dx", dx), ("dw", dw)):
+            dz = naive.unpool(pooled, found[f"{way} winners"], (2, 2), y.shape[1:3])
+            _, pooled_dw, _ = naive.conv2d_backward(dz, found["x"], found["w"], padding="same")
+            for name, expected in (
+                ("y", y), ("dx", dx), ("dw", dw), ("pooled", pooled), ("pooled dw", pooled_dw)
+            ):  # fmt: skip
                 scale = np.abs(expected).max()
                 difference = np.abs(found[f"{way} {name}"] - expected).max() / scale
                 assert difference < tolerance, f"{way} {name}"

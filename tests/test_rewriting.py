@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from random_models import graphs
 
 import minicnn
-from minicnn import Input, Model, Sequential, layers, rewriting, utils
+from minicnn import Input, Model, Sequential, layers, optimizers, rewriting, utils
 
 Array = np.ndarray
 
@@ -209,6 +209,19 @@ def test_the_normalization_between_may_be_an_output() -> None:
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("behind", [layers.BatchNormalization, layers.MaxPooling2D])
+def test_a_layer_used_twice_may_fold_at_one_place(behind: Callable[[], layers.Layer]) -> None:
+    inputs = Input((8, 6, 4))
+    conv = layers.Conv2D(4, 3, padding="same", name="conv")
+    first = layers.GlobalMaxPooling2D()(behind()(conv(inputs)))
+    second = layers.GlobalAveragePooling2D()(conv(layers.ReLU()(inputs)))
+    y = layers.Add()([first, second])
+    model = shaken(Model(inputs, layers.Dense(3, activation="softmax")(y)))
+    names = [layer.name for layer in assert_folds_to(model, 7).layers]
+    assert {"conv", "conv_use_1"} < set(names)
+    assert len(trained(model)) == len(model.weights)
+
+
 def test_a_layer_used_twice_folds_at_each_place() -> None:
     inputs = Input((8, 6, 4))
     conv = layers.Conv2D(4, 3, padding="same")
@@ -330,6 +343,133 @@ def test_a_model_class_of_the_user_s_own_is_left_alone() -> None:
     np.testing.assert_allclose(
         doubled.predict(photos(), verbose=0), 2 * plain.predict(photos(), verbose=0), rtol=1e-5
     )
+
+
+# ---------------------------------------------------------------------------------------------
+# For training
+# ---------------------------------------------------------------------------------------------
+
+
+def pooled_network() -> Model:
+    """Two convolutions that are pooled, one in a nested model, between all kinds of layers."""
+    inner = Sequential(
+        [
+            Input((7, 9, 9)),
+            layers.Conv2D(10, 3, padding="same", activation="relu6"),
+            layers.MaxPooling2D((2, 3)),
+            layers.BatchNormalization(),
+        ],
+        name="inner",
+    )
+    inputs = Input((16, 20, 3))
+    x = layers.Conv2D(9, 3, activation="relu")(inputs)
+    x = inner(layers.MaxPooling2D()(x))
+    x = layers.MaxPooling2D(2)(layers.Conv2D(11, 2)(x))
+    x = layers.Flatten()(layers.Dropout(0.2)(x))
+    return Model(inputs, layers.Dense(3, activation="softmax")(x))
+
+
+def trained(model: Model, steps: int = 3) -> list[Array]:
+    # Adam would make much of a gradient that is nothing but rounding.
+    model.compile(optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy")
+    rng = np.random.default_rng(4)
+    x, y = rng.standard_normal((6, *model.input_shape[1:]), np.float32), np.arange(6) % 3
+    for _ in range(steps):
+        model.train_on_batch(x, y)
+    return model.get_weights()
+
+
+def kinds(model: Model) -> list[str]:
+    return [type(layer).__name__ for layer in model.layers]
+
+
+def change_nothing(model: Model) -> None:
+    pass
+
+
+def freeze_the_first(model: Model) -> None:
+    model.layers[1].trainable = False
+
+
+def freeze_the_nested(model: Model) -> None:
+    model.get_layer("inner").trainable = False
+
+
+@pytest.mark.parametrize("freeze", [change_nothing, freeze_the_first, freeze_the_nested])
+def test_training_pools_on_the_way(
+    freeze: Callable[[Model], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And learns the same as layer by layer."""
+    found = []
+    for fold in (True, False):
+        utils.clear_session()
+        utils.set_random_seed(0)
+        model = pooled_network()
+        freeze(model)
+        if fold:
+            learner = model.training_model()
+            assert kinds(learner).count("PooledConv2D") == 2
+            assert kinds(learner.get_layer("inner"))[1:] == ["PooledConv2D", "BatchNormalization"]
+            names = [list(m.trainable_variables_by_name()) for m in (learner, model)]
+            assert names[0] == names[1]
+        else:
+            monkeypatch.setattr(Model, "training_model", lambda self: self)
+        found.append(trained(model))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_frozen_later_stays_as_it_is() -> None:
+    """Also when the folded model has been made already."""
+    model = pooled_network()
+    trained(model, 1)
+    before = model.get_weights()
+    model.layers[1].trainable = False
+    model.get_layer("inner").trainable = False
+    trained(model, 1)
+    same = [np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True)]
+    assert same[:8] == [True] * 8, "two convolutions, a normalization"
+    assert same[8:] == [False] * 4
+    model.trainable = False
+    before = model.get_weights()
+    trained(model, 1)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_frozen_base_is_computed_as_in_inference() -> None:
+    base = network().get_layer("base")
+    base.trainable = False
+    inputs = Input((8, 6, 4))
+    x = layers.Flatten()(base(inputs, training=False))
+    model = Model(inputs, layers.Dense(3, activation="softmax")(x))
+    assert len(model.training_model().get_layer("base").graph_nodes) == 2
+    before = base.get_weights()
+    trained(model)
+    for a, b in zip(base.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    base.trainable = True
+    assert model.training_model() is model, "nothing is to be folded now"
+    in_training = Model(inputs, base(inputs))
+    base.trainable = False
+    assert in_training.training_model() is in_training, "it was not called with training=False"
+
+
+def test_a_model_without_pooling_trains_as_it_is() -> None:
+    model = Sequential([Input((8, 6, 4)), layers.Conv2D(4, 3), layers.GlobalMaxPooling2D()])
+    assert model.training_model() is model
+    unbuilt = Sequential([layers.Conv2D(4, 3), layers.MaxPooling2D(), layers.Flatten()])
+    unbuilt.add(layers.Dense(3, activation="softmax"))
+    unbuilt.compile("sgd", "sparse_categorical_crossentropy")
+    unbuilt.train_on_batch(photos((3, 8, 6, 4)), np.arange(3))
+    assert unbuilt.ready_for(photos(), fold=True, training=True) is unbuilt.training_model()
+    assert "PooledConv2D" in kinds(unbuilt.training_model())
+
+
+def test_a_block_too_large_for_a_winner_s_number_is_not_folded() -> None:
+    model = Sequential([Input((16, 16, 3)), layers.Conv2D(4, 1), layers.MaxPooling2D(16)])
+    assert model.training_model() is model
+    assert kinds(model.inference_model())[1:] == ["Conv2D", "MaxPooling2D"]
 
 
 @settings(max_examples=40, deadline=None)

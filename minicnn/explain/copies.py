@@ -18,7 +18,7 @@ from minicnn.model import Model
 # A model's graph is made anew; how it was compiled is not copied.
 _GRAPH = {"_inputs", "_outputs", "graph_nodes", "_uses", "_produced_by", "_output_ids", "_layers"}
 _TRAINING = {"optimizer", "loss", "_metrics", "_metric_identifiers", "_loss_mean", "compiled"}
-_LEFT_OUT = {"nodes", "_inference", *_GRAPH, *_TRAINING}
+_LEFT_OUT = {"nodes", "_folded", *_GRAPH, *_TRAINING}
 
 
 def copied(source: Layer, dtype: str | None = None) -> Any:
@@ -49,7 +49,7 @@ def _copied(source: Layer, found: dict[int, Any]) -> Any:
         layers = [node.layer for node in source.graph_nodes] if source.built else []
         for layer in [*layers, *getattr(source, "_chain", [])]:
             _copied(layer, found)
-        vars(clone)["_inference"] = None
+        vars(clone)["_folded"] = {}
     for name, value in vars(source).items():
         if name not in _LEFT_OUT:
             vars(clone)[name] = _copied_value(value, found)  # past any property

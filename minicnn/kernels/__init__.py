@@ -11,6 +11,8 @@ for numba.
 import importlib
 from types import ModuleType
 
+NOBODY = 255  # a winner's number where there is none
+
 _ROOMS = (
     "convolution",
     "depthwise",

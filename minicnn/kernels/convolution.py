@@ -94,7 +94,8 @@ def column_sums(rows, blocks, sums):  # type: ignore[no-untyped-def]
         for r in range(count * block // blocks, count * (block + 1) // blocks):
             for c in range(channels):
                 total[c] += rows[r, c]
-        sums[block] = total
+        for c in range(channels):  # `sums[block] = total` would take seconds to compile
+            sums[block, c] = total[c]
 
 
 @parallel_jit

@@ -22,7 +22,7 @@ import numpy as np
 from numba import prange
 
 from minicnn.kernels.compile import jit, parallel_jit
-from minicnn.kernels.pooling import largest
+from minicnn.kernels.pooling import largest, to_winners
 from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors, tile
 from minicnn.kernels.tables import zero_rows
 from minicnn.kernels.tasks import new_counter, take
@@ -73,7 +73,7 @@ def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
 @jit
 def _forward_band(  # type: ignore[no-untyped-def]
     x, n, top, bottom, packed, finish, kernel, strides, before, width, first, steps, pool, lines,
-    wide, spare, y,
+    wide, spare, y, winners, stops,
 ):  # fmt: skip
     """Output lines `top` to `bottom` of image n, by way of `lines` of x and, if need be, `wide`.
 
@@ -110,28 +110,31 @@ def _forward_band(  # type: ignore[no-untyped-def]
                     zeros.ctypes.data, 0, c, panel * COLUMNS * 4, finish[panel].ctypes.data,
                 )  # fmt: skip
     if not straight:
-        rows = np.empty(pool[0] * pool[1], np.int64)
+        rows, nobody = np.empty(pool[0] * pool[1], np.int64), np.empty(0, np.uint8)
         for line in range(top // pool[0], bottom // pool[0]):
             for k in range(len(rows)):
                 oy, ox = line * pool[0] - top + k // pool[1], k % pool[1]
                 rows[k] = wide[oy * width + ox].ctypes.data
-            largest(
-                rows, len(rows), y[n, first[0] + line * steps[0], first[1]], width // pool[1],
-                pool[1] * wide.shape[1] * 4, steps[1] * filters * 4,
-            )  # fmt: skip
+            to = first[0] + line * steps[0], first[1]
+            pixel, results = y[n, to[0], to[1]], width // pool[1]
+            wide_step, step = pool[1] * wide.shape[1] * 4, steps[1] * filters * 4
+            numbers = winners[n, to[0], to[1]] if len(winners) > 0 else nobody
+            largest(rows, len(rows), pixel, numbers, stops, results, wide_step, step)
 
 
 @parallel_jit
 def forward(  # type: ignore[no-untyped-def]
-    x, packed, finish, kernel, strides, before, bands, out, first, steps, pool, threads, y
-):
+    x, packed, finish, kernel, strides, before, bands, out, first, steps, pool, threads, y, winners,
+    stops,
+):  # fmt: skip
     """The output (`out` pixels a picture) for weights `packed` by `pack`.
 
     `finish` (panels, 4, COLUMNS) has each filter's scale, shift, least and most (`simd.tile`).
 
     Output pixel (oy, ox) is written to y's pixel `first` + `steps` * (oy, ox). With a `pool`, of
-    which `out` is a multiple, only the largest of so many is, and to (oy, ox) // pool. Each task
-    computes one of `bands` bands of lines of a picture.
+    which `out` is a multiple, only the largest of so many is, and to (oy, ox) // pool; winners,
+    unless it is empty, says which one (`simd.find_largest`, also for `stops`). Each task computes
+    one of `bands` bands of lines of a picture.
     """
     channels, filters = x.shape[3], y.shape[3]
     columns = packed.shape[0] * COLUMNS
@@ -155,7 +158,7 @@ def forward(  # type: ignore[no-untyped-def]
                 lines = all_lines[: (bottom - top - 1) * strides[0] + kernel[0]]
                 _forward_band(
                     x, n, top, bottom, packed, finish, kernel, strides, before, out[1], first,
-                    steps, pool, lines, wide, spare, y,
+                    steps, pool, lines, wide, spare, y, winners, stops,
                 )  # fmt: skip
             task = take(counter)
 
@@ -178,10 +181,28 @@ def _copy_panel(dy, first, count, received):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _add_units(dy, x, begin, end, kernel, strides, before, bands, lines, received, spare, sums):  # type: ignore[no-untyped-def]
+def _unpool_panel(dy, winners, n, first, offset, used, pool, received):  # type: ignore[no-untyped-def]
+    """`_copy_panel` of the lines that dy's, from the first on, are the pooled ones of."""
+    rows = np.empty(pool[0] * pool[1], np.int64)
+    if used < COLUMNS:
+        received[:, :, used:] = 0
+    for line in range(len(received) // pool[0]):
+        for k in range(len(rows)):
+            rows[k] = received[line * pool[0] + k // pool[1], k % pool[1]].ctypes.data
+        pixel = dy[n, first + line, 0, offset : offset + used]
+        numbers = winners[n, first + line, 0, offset : offset + used]
+        to_winners(
+            pixel, numbers, rows, len(rows), dy.shape[2], dy.shape[3] * 4, pool[1] * COLUMNS * 4
+        )
+
+
+@jit
+def _add_units(  # type: ignore[no-untyped-def]
+    dy, winners, pool, x, begin, end, kernel, strides, before, bands, lines, received, spare, sums
+):
     """Add the units' dw to `sums` (window entries, panels * COLUMNS)."""
-    channels = x.shape[3]
-    out_height, out_width, filters = dy.shape[1:]
+    channels, filters = x.shape[3], dy.shape[3]
+    out_width = dy.shape[2] * pool[1]
     entries, wide = sums.shape
     run = kernel[1] * channels
     line_bytes = lines.shape[1] * channels * 4
@@ -196,14 +217,19 @@ def _add_units(dy, x, begin, end, kernel, strides, before, bands, lines, receive
         )
     for unit in range(begin, end):
         n, band = unit // bands, unit % bands
-        first_line, last = out_height * band // bands, out_height * (band + 1) // bands
+        first_line = dy.shape[1] * band // bands * pool[0]
+        last = dy.shape[1] * (band + 1) // bands * pool[0]
         _padded_lines(x, n, first_line * strides[0], before, lines)
         for top in range(first_line, last, block):
             height = min(block, last - top)
             for panel in range(wide // COLUMNS):
                 offset = panel * COLUMNS
                 used = min(COLUMNS, filters - offset)
-                _copy_panel(dy[n, top : top + height], offset, used, received)
+                if len(winners) > 0:
+                    pooled, place = top // pool[0], received[:height]
+                    _unpool_panel(dy, winners, n, pooled, offset, used, pool, place)
+                else:
+                    _copy_panel(dy[n, top : top + height], offset, used, received)
                 for first in range(0, count, ROWS):
                     c = c_rows[first:].ctypes.data
                     tile(
@@ -216,18 +242,22 @@ def _add_units(dy, x, begin, end, kernel, strides, before, bands, lines, receive
 
 
 @parallel_jit
-def backward_weight(dy, x, kernel, strides, before, bands, threads, partial):  # type: ignore[no-untyped-def]
+def backward_weight(  # type: ignore[no-untyped-def]
+    dy, winners, pool, x, kernel, strides, before, bands, threads, partial
+):
     """Add each group's dw to partial[group] (window entries, panels * COLUMNS).
 
-    A group is a share of the units, the bands of lines of all images, `bands` to an image.
+    A group is a share of the units, the bands of lines of all images, `bands` to an image. If
+    winners is not empty, dy is what the `pool` received, whose numbers they are: each goes to its
+    winner's place as it is needed, and all of dy is never written.
     """
     images, channels = x.shape[0], x.shape[3]
-    out_height, out_width = dy.shape[1:3]
+    out_width = dy.shape[2] * pool[1]
     groups, wide = partial.shape[0], partial.shape[2]
     padded_width = (out_width - 1) * strides[1] + kernel[1]
-    tallest = -(-out_height // bands)
+    tallest = -(-dy.shape[1] // bands) * pool[0]
     # Lines at a time, so that a panel of their dy fits the L1.
-    block = min(max(1, _L1_NUMBERS // (COLUMNS * out_width)), tallest)
+    block = min(max(1, _L1_NUMBERS // (COLUMNS * out_width * pool[0])) * pool[0], tallest)
     counter = new_counter()
     for _ in prange(threads):
         lines = np.empty(((tallest - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype)
@@ -237,7 +267,7 @@ def backward_weight(dy, x, kernel, strides, before, bands, threads, partial):  #
         while group < groups:
             begin, end = images * bands * group // groups, images * bands * (group + 1) // groups
             _add_units(
-                dy, x, begin, end, kernel, strides, before, bands, lines, received, spare,
-                partial[group],
+                dy, winners, pool, x, begin, end, kernel, strides, before, bands, lines, received,
+                spare, partial[group],
             )  # fmt: skip
             group = take(counter)

@@ -1,7 +1,8 @@
 """Pooling windows: which pixels are under each; `simd` finds the largest, channels side by side.
 
-Nothing is remembered between forward and backward: finding the winner again from x is cheaper than
-writing and reading an array of winners.
+`max_forward` remembers nothing: `max_backward` finds the winners in x again. A convolution that is
+pooled on the way has no such x, which is what it saves: it keeps each winner's number in its block,
+one byte (`max_of_blocks` does so for any x), and `unpool` goes back.
 
 Neighbours along a line that lie inside it go to `simd` together: their windows have the same
 pixels, moved on. (A loop of numba's over a pixel's channels makes vector instructions of
@@ -11,20 +12,38 @@ pixels, moved on. (A loop of numba's over a pixel's channels makes vector instru
 import numpy as np
 from numba import prange
 
+from minicnn.kernels import NOBODY
 from minicnn.kernels.compile import jit, parallel_jit
-from minicnn.kernels.simd import add_products, give_to_largest, keep_largest
+from minicnn.kernels.simd import (
+    add_products,
+    find_largest,
+    give_to_largest,
+    give_to_winners,
+)
 from minicnn.kernels.tasks import new_counter, take
 
 
 @jit
-def largest(x_rows, count, y, results, x_step, y_step):  # type: ignore[no-untyped-def]
+def largest(x_rows, count, y, winners, stops, results, x_step, y_step):  # type: ignore[no-untyped-def]
     """y[c] = the largest of x[t][c], t < count, whose addresses are in `x_rows`.
 
-    The same for so many `results`: from one to the next all x[t] move by `x_step` bytes, and y by
-    `y_step`.
+    And winners[c] = the t of the first one, if winners is not empty; see `simd.find_largest`, also
+    for `stops`. The same for so many `results`: from one to the next all x[t] move by `x_step`
+    bytes, and y by `y_step`.
     """
-    keep_largest(
-        y, x_rows.ctypes.data, count, y.ctypes.data, y.size, results, x_step, y_step
+    numbers = winners.ctypes.data if winners.size > 0 else 0
+    find_largest(
+        y, x_rows.ctypes.data, count, y.ctypes.data, numbers, stops.ctypes.data, y.size, results,
+        x_step, y_step, y_step // y.itemsize,
+    )  # fmt: skip
+
+
+@jit
+def to_winners(dy, winners, dx_rows, count, results, dy_step, dx_step):  # type: ignore[no-untyped-def]
+    """dx[t][c] = dy[c] where t = winners[c], else 0, for so many `results` as in `largest`."""
+    give_to_winners(
+        dy, dy.ctypes.data, winners.ctypes.data, dx_rows.ctypes.data, count, dy.size, results,
+        dy_step, dy_step // dy.itemsize, dx_step,
     )  # fmt: skip
 
 
@@ -51,13 +70,14 @@ def _alike(ox, width, kernel, strides, before, out_width):  # type: ignore[no-un
 
 @jit
 def _max_line(x, n, oy, kernel, strides, before, rows, y):  # type: ignore[no-untyped-def]
+    nobody, nowhere = np.empty(0, np.uint8), np.empty(2, x.dtype)
     pixel = x.shape[3] * x.itemsize
     ox = 0
     while ox < y.shape[2]:
         top, left = oy * strides[0] - before[0], ox * strides[1] - before[1]
         count = _pixels_under(x, n, top, left, kernel, rows)
         results = _alike(ox, x.shape[2], kernel, strides, before, y.shape[2])
-        largest(rows, count, y[n, oy, ox], results, strides[1] * pixel, pixel)
+        largest(rows, count, y[n, oy, ox], nobody, nowhere, results, strides[1] * pixel, pixel)
         ox += results
 
 
@@ -76,10 +96,25 @@ def max_forward(x, kernel, strides, before, threads, y):  # type: ignore[no-unty
 
 
 @jit
-def _give(x, received, x_rows, dx_rows, count, add):  # type: ignore[no-untyped-def]
+def _give(x, received, x_rows, dx_rows, count, add, results, x_step, dy_step):  # type: ignore[no-untyped-def]
     give_to_largest(
-        x, x_rows.ctypes.data, dx_rows.ctypes.data, count, received.ctypes.data, received.size, add
-    )
+        x, x_rows.ctypes.data, dx_rows.ctypes.data, count, received.ctypes.data, received.size, add,
+        results, x_step, dy_step,
+    )  # fmt: skip
+
+
+@jit
+def _max_line_backward(dy, x, n, oy, kernel, strides, before, add, x_rows, dx_rows, dx):  # type: ignore[no-untyped-def]
+    pixel = x.shape[3] * x.itemsize
+    ox = 0
+    while ox < dy.shape[2]:
+        top, left = oy * strides[0] - before[0], ox * strides[1] - before[1]
+        count = _pixels_under(x, n, top, left, kernel, x_rows)
+        _pixels_under(dx, n, top, left, kernel, dx_rows)
+        results = _alike(ox, x.shape[2], kernel, strides, before, dy.shape[2])
+        received, step = dy[n, oy, ox], strides[1] * pixel
+        _give(x, received, x_rows, dx_rows, count, add, results, step, pixel)
+        ox += results
 
 
 @parallel_jit
@@ -108,13 +143,51 @@ def max_backward(dy, x, kernel, strides, before, threads, dx):  # type: ignore[n
                 end_line = height if band == bands - 1 else end * strides[0] - before[0]
                 dx[n, begin_line:end_line] = 0
             for oy in range(first, end):
-                top = oy * strides[0] - before[0]
-                for ox in range(out_width):
-                    left = ox * strides[1] - before[1]
-                    count = _pixels_under(x, n, top, left, kernel, x_rows)
-                    _pixels_under(dx, n, top, left, kernel, dx_rows)
-                    _give(x, dy[n, oy, ox], x_rows, dx_rows, count, 0 if apart else 1)
+                add = 0 if apart else 1
+                _max_line_backward(dy, x, n, oy, kernel, strides, before, add, x_rows, dx_rows, dx)
             task = take(counter)
+
+
+@parallel_jit
+def max_of_blocks(x, pool, stops, y, winners):  # type: ignore[no-untyped-def]
+    """y = the largest of each `pool` pixels side by side, and the winners' numbers."""
+    images, height, width, channels = y.shape
+    pixel = channels * x.itemsize
+    for line in prange(images * height):
+        n, oy = line // height, line % height
+        rows = np.empty(pool[0] * pool[1], np.int64)
+        count = _pixels_under(x, n, oy * pool[0], 0, pool, rows)
+        largest(rows, count, y[n, oy, 0], winners[n, oy, 0], stops, width, pool[1] * pixel, pixel)
+
+
+@parallel_jit
+def unpool(dy, winners, pool, dx):  # type: ignore[no-untyped-def]
+    """dx = dy at each block's winner, 0 elsewhere and in what no block has."""
+    images, pixel = len(dx), dx.shape[3] * dx.itemsize
+    down, across = dy.shape[1:3]
+    for line in prange(images * (down + 1)):
+        n, oy = line // (down + 1), line % (down + 1)
+        if oy < down:
+            rows = np.empty(pool[0] * pool[1], np.int64)
+            count = _pixels_under(dx, n, oy * pool[0], 0, pool, rows)
+            to_winners(dy[n, oy, 0], winners[n, oy, 0], rows, count, across, pixel, pool[1] * pixel)
+            for iy in range(oy * pool[0], (oy + 1) * pool[0]):
+                dx[n, iy, across * pool[1] :] = 0
+        else:
+            dx[n, down * pool[0] :] = 0
+
+
+@parallel_jit
+def sums_of_winners(dy, winners, sums):  # type: ignore[no-untyped-def]
+    """sums[part, c] = the sum of part of dy's (rows, channels), but for those that nobody gets."""
+    rows, parts, channels = len(dy), len(sums), dy.shape[1]
+    for part in prange(parts):
+        total = np.zeros(channels)
+        for r in range(rows * part // parts, rows * (part + 1) // parts):
+            for c in range(channels):
+                total[c] += dy[r, c] if winners[r, c] != NOBODY else 0
+        for c in range(channels):
+            sums[part, c] = total[c]
 
 
 @jit
@@ -191,5 +264,7 @@ def spread(y, x):  # type: ignore[no-untyped-def]
     images, height, width, channels = x.shape
     for line in prange(images * height):
         n, i = line // height, line % height
-        rows = np.full(1, y[n].ctypes.data)
-        largest(rows, 1, x[n, i, 0], width, 0, channels * x.itemsize)
+        for j in range(width):
+            pixel, mean = x[n, i, j], y[n]
+            for c in range(channels):
+                pixel[c] = mean[c]

@@ -26,6 +26,7 @@ apart in memory, a start from a bias or from an earlier sum, a last tile with fe
 goes on with rows whose result goes to a place that nobody reads).
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
+
+from minicnn.kernels import NOBODY
 
 
 def _lanes_and_rows() -> tuple[int, int]:
@@ -208,12 +211,6 @@ def _clamped(builder, value, limits):  # type: ignore[no-untyped-def]
     return builder.select(builder.fcmp_ordered(">", raised, high), high, raised)
 
 
-def _larger(builder, value, other):  # type: ignore[no-untyped-def]
-    """The larger one; NaN wins over everything."""
-    larger = builder.select(builder.fcmp_ordered(">", value, other), value, other)
-    return builder.select(builder.fcmp_unordered("uno", value, value), value, larger)
-
-
 @intrinsic
 def copy_vectors(typingctx, source, target):  # type: ignore[no-untyped-def]
     """Copy `COLUMNS` float32 (or half as many float64) from one address to another."""
@@ -272,9 +269,10 @@ def transpose_square(typingctx, source, source_row, target, target_row):  # type
 class _Channels:
     """The code for a step along channels: vectors of them, numbers at addresses in bytes."""
 
-    def __init__(self, builder, number, size, width, offset):  # type: ignore[no-untyped-def]
-        self.builder, self.size, self.offset = builder, size, offset
+    def __init__(self, builder, number, size, width, channel):  # type: ignore[no-untyped-def]
+        self.builder, self.size, self.channel = builder, size, channel
         self.vector = ir.VectorType(number, width)
+        self.offset = builder.mul(channel, ir.Constant(ir.IntType(64), size))
 
     def place(self, base, moved=None):  # type: ignore[no-untyped-def]
         """These channels of the pixel at `base`, `moved` by so many bytes."""
@@ -295,22 +293,30 @@ class _Channels:
         pointer = self.builder.inttoptr(table, ir.IntType(64).as_pointer())
         return self.builder.load(self.builder.gep(pointer, [t]))
 
+    def bytes_at(self, base, moved):  # type: ignore[no-untyped-def]
+        """The place of these channels' bytes, one for each; `moved` by so many bytes."""
+        address = self.builder.add(self.builder.add(base, self.channel), moved)
+        kind = ir.VectorType(ir.IntType(8), self.vector.count)
+        return self.builder.inttoptr(address, kind.as_pointer())
 
-def _along_channels(builder, numbers, channels, write):  # type: ignore[no-untyped-def]
-    """All channels: 8 vectors at a time while there are as many, then 4, 1, and single numbers.
+
+_MANY, _FEW = (8, 4, 1), (4, 1)  # vectors at a time; each more is more to compile
+
+
+def _along_channels(builder, numbers, channels, write, widths=_MANY):  # type: ignore[no-untyped-def]
+    """All channels: so many vectors at a time while there are as many, at last single numbers.
 
     `write` writes the code of a step, given a `_Channels`. A loop of numba's own goes through 4
     vectors at a time, too, but what remains, or all of 32 channels, number by number.
     """
     i64, (number, size) = ir.IntType(64), _number_of(numbers)
     begin, lanes = ir.Constant(i64, 0), 4 * LANES // size
-    for width in (8 * lanes, 4 * lanes, lanes, 1):
+    for width in (*(vectors * lanes for vectors in widths), 1):
         wide = ir.Constant(i64, width)
         steps = builder.sdiv(builder.sub(channels, begin), wide)
         with cgutils.for_range(builder, steps) as step:
             channel = builder.add(begin, builder.mul(step.index, wide))
-            offset = builder.mul(channel, ir.Constant(i64, size))
-            write(_Channels(builder, number, size, width, offset))
+            write(_Channels(builder, number, size, width, channel))
         begin = builder.add(begin, builder.mul(steps, wide))
 
 
@@ -352,82 +358,144 @@ def add_products(  # type: ignore[no-untyped-def]
     return types.void(numbers, *[types.int64] * 10), codegen
 
 
+def _wins(builder, value, most):  # type: ignore[no-untyped-def]
+    """Whether `value` is larger, or the first NaN: nothing wins over a NaN."""
+    larger, number = (
+        builder.fcmp_unordered(">", value, most),
+        builder.fcmp_ordered("ord", most, most),
+    )
+    return builder.and_(larger, number)
+
+
+def _all_alike(builder, number, kind, count):  # type: ignore[no-untyped-def]
+    """A vector of the low bits of `number` in each place."""
+    return _spread(builder, builder.trunc(number, kind), ir.VectorType(kind, count))
+
+
+def _largest_of(builder, here, x_rows, count, moved=None):  # type: ignore[no-untyped-def]
+    """The largest of x[t], t < `count`, and its t (int32): the first of those that are equal."""
+    i32, i64 = ir.IntType(32), ir.IntType(64)
+    zero, one = (ir.Constant(i64, value) for value in (0, 1))
+    most = cgutils.alloca_once(builder, here.vector)
+    winner = cgutils.alloca_once(builder, ir.VectorType(i32, here.vector.count))
+    builder.store(here.load(here.entry(x_rows, zero), moved), most)
+    builder.store(_all_alike(builder, zero, i32, here.vector.count), winner)
+    with cgutils.for_range(builder, count, start=one) as pixel:
+        x, m = here.load(here.entry(x_rows, pixel.index), moved), builder.load(most)
+        wins, place = _wins(builder, x, m), _all_alike(builder, pixel.index, i32, here.vector.count)
+        builder.store(builder.select(wins, x, m), most)
+        builder.store(builder.select(wins, place, builder.load(winner)), winner)
+    return builder.load(most), builder.load(winner)
+
+
+def _unless_stopped(builder, winner, most, limits):  # type: ignore[no-untyped-def]
+    """The winner's number (uint8); `NOBODY` where the largest is at a limit or beyond."""
+    low, high = limits
+    stopped = builder.or_(
+        builder.fcmp_ordered("<=", most, low), builder.fcmp_ordered(">=", most, high)
+    )
+    nobody = ir.Constant(winner.type, [NOBODY] * winner.type.count)
+    return builder.select(stopped, nobody, winner)
+
+
 @intrinsic
-def keep_largest(  # type: ignore[no-untyped-def]
-    typingctx, numbers, x_rows, count, y, channels, results, x_step, y_step
-):
+def find_largest(  # type: ignore[no-untyped-def]
+    typingctx, numbers,
+    x_rows, count, y, winners, stops, channels, results, x_step, y_step, winners_step,
+):  # fmt: skip
     """y[c] = the largest of x[t][c], t < `count`, which is 1 at least; the rest as `add_products`.
 
-    NaN wins over everything.
+    And winners[c] (uint8) = its t, of equal ones the first, unless the address of winners is 0.
+    NaN wins over everything. Where y is the least or the most that an activation lets be, at
+    `stops`, no gradient passes: there the winner is `NOBODY`.
     """
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        _, x_rows, count, y, channels, results, x_step, y_step = arguments
-        zero, one = (ir.Constant(ir.IntType(64), value) for value in (0, 1))
+        _, x_rows, count, y, winners, stops, channels, results, *steps = arguments
+        wanted = builder.icmp_signed("!=", winners, ir.Constant(winners.type, 0))
 
         def write(here):  # type: ignore[no-untyped-def]
+            limits = _limits(builder, stops, here.vector, here.size)
             with cgutils.for_range(builder, results) as result:
-                x_moved, y_moved = (builder.mul(result.index, step) for step in (x_step, y_step))
-                most = cgutils.alloca_once(builder, here.vector)
-                builder.store(here.load(here.entry(x_rows, zero), x_moved), most)
-                with cgutils.for_range(builder, count, start=one) as pixel:
-                    x = here.load(here.entry(x_rows, pixel.index), x_moved)
-                    builder.store(_larger(builder, builder.load(most), x), most)
-                here.store(builder.load(most), y, y_moved)
+                x_moved, y_moved, winners_moved = (builder.mul(result.index, s) for s in steps)
+                most, winner = _largest_of(builder, here, x_rows, count, x_moved)
+                here.store(most, y, y_moved)
+                with builder.if_then(wanted):
+                    winner = builder.trunc(winner, ir.VectorType(ir.IntType(8), here.vector.count))
+                    found = _unless_stopped(builder, winner, most, limits)
+                    builder.store(found, here.bytes_at(winners, winners_moved)).align = 1
 
-        _along_channels(builder, numbers, channels, write)
+        _along_channels(builder, numbers, channels, write, widths=_FEW)
         return context.get_dummy_value()
 
-    return types.void(numbers, *[types.int64] * 7), codegen
+    return types.void(numbers, *[types.int64] * 10), codegen
 
 
 @intrinsic
-def give_to_largest(typingctx, numbers, x_rows, dx_rows, count, dy, channels, add):  # type: ignore[no-untyped-def]
+def give_to_winners(  # type: ignore[no-untyped-def]
+    typingctx, numbers,
+    dy, winners, dx_rows, count, channels, results, dy_step, winners_step, dx_step,
+):  # fmt: skip
+    """dx[t][c] = dy[c] where t is winners[c], else 0: `find_largest` backwards."""
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        _, dy, winners, dx_rows, count, channels, results, *steps = arguments
+
+        def write(here):  # type: ignore[no-untyped-def]
+            nothing = ir.Constant(here.vector, [0.0] * here.vector.count)
+            with cgutils.for_range(builder, results) as result:
+                dy_moved, winners_moved, dx_moved = (builder.mul(result.index, s) for s in steps)
+                received = here.load(dy, dy_moved)
+                winner = builder.load(here.bytes_at(winners, winners_moved))
+                winner.align = 1
+                with cgutils.for_range(builder, count) as pixel:
+                    place = _all_alike(builder, pixel.index, ir.IntType(8), here.vector.count)
+                    won = builder.icmp_signed("==", winner, place)
+                    share = builder.select(won, received, nothing)
+                    here.store(share, here.entry(dx_rows, pixel.index), dx_moved)
+
+        _along_channels(builder, numbers, channels, write, widths=_FEW)
+        return context.get_dummy_value()
+
+    return types.void(numbers, *[types.int64] * 9), codegen
+
+
+@intrinsic
+def give_to_largest(  # type: ignore[no-untyped-def]
+    typingctx, numbers, x_rows, dx_rows, count, dy, channels, add, results, x_step, dy_step
+):
     """dx[t][c] = dy[c] where x[t][c] is the first of the largest of t < `count`, 0 elsewhere.
 
-    With `add` that is added to what dx has. The first NaN wins over everything.
+    With `add` that is added to what dx has. The first NaN wins over everything. For so many
+    `results`, as in `add_products`; from one to the next x and dx move by `x_step`.
     """
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        _, x_rows, dx_rows, count, dy, channels, add = arguments
-        i32, zero = ir.IntType(32), ir.Constant(ir.IntType(64), 0)
+        _, x_rows, dx_rows, count, dy, channels, add, results, *steps = arguments
+        adds = builder.icmp_signed("!=", add, ir.Constant(ir.IntType(64), 0))
 
         def write(here):  # type: ignore[no-untyped-def]
-            places = ir.VectorType(i32, here.vector.count)
-            most = cgutils.alloca_once(builder, here.vector)
-            winner = cgutils.alloca_once(builder, places)
-
-            def number(t):  # type: ignore[no-untyped-def]
-                return _spread(builder, builder.trunc(t, i32), places)
-
-            builder.store(here.load(here.entry(x_rows, zero)), most)
-            builder.store(number(zero), winner)
-            with cgutils.for_range(builder, count, start=ir.Constant(zero.type, 1)) as pixel:
-                x, m = here.load(here.entry(x_rows, pixel.index)), builder.load(most)
-                # x wins if it is larger, or NaN; nothing wins over a NaN.
-                wins = builder.and_(
-                    builder.fcmp_unordered(">", x, m), builder.fcmp_ordered("ord", m, m)
-                )
-                builder.store(builder.select(wins, x, m), most)
-                found = builder.select(wins, number(pixel.index), builder.load(winner))
-                builder.store(found, winner)
-            received = here.load(dy)
             nothing = ir.Constant(here.vector, [0.0] * here.vector.count)
-            adds = builder.icmp_signed("!=", add, zero)
-            with cgutils.for_range(builder, count) as pixel:
-                place = here.entry(dx_rows, pixel.index)
-                won = builder.icmp_signed("==", builder.load(winner), number(pixel.index))
-                share = builder.select(won, received, nothing)
-                with builder.if_else(adds) as (further, first):
-                    with further:
-                        here.store(builder.fadd(here.load(place), share), place)
-                    with first:
-                        here.store(share, place)
+            with cgutils.for_range(builder, results) as result:
+                x_moved, dy_moved = (builder.mul(result.index, step) for step in steps)
+                _, winner = _largest_of(builder, here, x_rows, count, x_moved)
+                received = here.load(dy, dy_moved)
+                with cgutils.for_range(builder, count) as pixel:
+                    place = here.entry(dx_rows, pixel.index)
+                    number = _all_alike(builder, pixel.index, ir.IntType(32), here.vector.count)
+                    won = builder.icmp_signed("==", winner, number)
+                    share = builder.select(won, received, nothing)
+                    with builder.if_else(adds) as (further, first):
+                        with further:
+                            more = builder.fadd(here.load(place, x_moved), share)
+                            here.store(more, place, x_moved)
+                        with first:
+                            here.store(share, place, x_moved)
 
-        _along_channels(builder, numbers, channels, write)
+        _along_channels(builder, numbers, channels, write, widths=_FEW)
         return context.get_dummy_value()
 
-    return types.void(numbers, *[types.int64] * 6), codegen
+    return types.void(numbers, *[types.int64] * 9), codegen
 
 
 class _Vector:
@@ -469,13 +537,8 @@ def grid_transform(along: Callable[[Sequence[Any]], Sequence[Any]], size: int) -
     return transform
 
 
-def clamped_grid_transform(
-    along: Callable[[Sequence[Any]], Sequence[Any]], size: int, pool: int = 1
-) -> Any:
-    """`grid_transform` with `clamp`, the address of the least and the most that a number may be.
-
-    Of each `pool` x `pool` numbers of the result only the largest is kept.
-    """
+def clamped_grid_transform(along: Callable[[Sequence[Any]], Sequence[Any]], size: int) -> Any:
+    """`grid_transform` with `clamp`, the address of the least and the most that a number may be."""
 
     @intrinsic
     def transform(  # type: ignore[no-untyped-def]
@@ -488,7 +551,7 @@ def clamped_grid_transform(
             def finish(value):  # type: ignore[no-untyped-def]
                 return _clamped(builder, value, limits)
 
-            _write_grid(builder, along, size, arguments[:3], arguments[3:6], finish, pool)
+            _write_grid(builder, along, size, arguments[:3], arguments[3:6], finish)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7), codegen
@@ -496,27 +559,77 @@ def clamped_grid_transform(
     return transform
 
 
-def _write_grid(builder, along, size, source, target, finish, pool=1):  # type: ignore[no-untyped-def]
-    i64, vector = ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
+def pooled_grid_transform(
+    along: Callable[[Sequence[Any]], Sequence[Any]], size: int, pool: int
+) -> Any:
+    """`clamped_grid_transform` that keeps only the largest of each `pool` x `pool` results.
 
-    def pointer(base, row_stride, column_stride, i, j):  # type: ignore[no-untyped-def]
-        down = builder.mul(row_stride, ir.Constant(i64, i))
-        right = builder.mul(column_stride, ir.Constant(i64, j))
-        place = builder.add(base, builder.add(down, right))
-        return builder.inttoptr(place, vector.as_pointer())
+    And, unless `winners` is 0, their numbers, as `find_largest` does.
+    """
 
+    @intrinsic
+    def transform(  # type: ignore[no-untyped-def]
+        typingctx, source, source_row, source_column, target, target_row, target_column, clamp,
+        winners, winners_row, winners_column, stops,
+    ):  # fmt: skip
+        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            vector = ir.VectorType(ir.FloatType(), LANES)
+            i8, i64 = ir.IntType(8), ir.IntType(64)
+            source, target, clamp = arguments[:3], arguments[3:6], arguments[6]
+            winners, stops = arguments[7:10], arguments[10]
+            limits = _limits(builder, clamp, vector, 4)
+            results = _grid_of(builder, along, size, source)
+            found = {}
+            for i, j in itertools.product(range(len(results) // pool), repeat=2):
+                lines = results[i * pool : (i + 1) * pool]
+                most, *others = [v for line in lines for v in line[j * pool : (j + 1) * pool]]
+                winner = ir.Constant(ir.VectorType(i8, LANES), [0] * LANES)
+                for number, other in enumerate(others, 1):
+                    wins = _wins(builder, other, most)
+                    place = ir.Constant(winner.type, [number] * LANES)
+                    most = builder.select(wins, other, most)
+                    winner = builder.select(wins, place, winner)
+                most = _clamped(builder, most, limits)
+                builder.store(most, _grid_place(builder, target, vector, i, j)).align = 4
+                found[i, j] = most, winner
+            wanted = builder.icmp_signed("!=", winners[0], ir.Constant(i64, 0))
+            with builder.if_then(wanted):
+                for (i, j), (most, winner) in found.items():
+                    stopped = _limits(builder, stops, vector, 4)
+                    number = _unless_stopped(builder, winner, most, stopped)
+                    place = _grid_place(builder, winners, winner.type, i, j)
+                    builder.store(number, place).align = 1
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 11), codegen
+
+    return transform
+
+
+def _write_grid(builder, along, size, source, target, finish):  # type: ignore[no-untyped-def]
+    for i, row in enumerate(_grid_of(builder, along, size, source)):
+        for j, result in enumerate(row):
+            place = _grid_place(builder, target, result.type, i, j)
+            builder.store(finish(result), place).align = 4
+
+
+def _grid_of(builder, along, size, source):  # type: ignore[no-untyped-def]
+    """The results, row by row."""
     columns = []
     for j in range(size):
         numbers = []
         for i in range(size):
-            loaded = builder.load(pointer(*source, i, j))
+            vector = ir.VectorType(ir.FloatType(), LANES)
+            loaded = builder.load(_grid_place(builder, source, vector, i, j))
             loaded.align = 4
             numbers.append(_Vector(builder, loaded))
         columns.append(along(numbers))
-    results = [[result.value for result in along(row)] for row in zip(*columns, strict=True)]
-    for i in range(0, len(results), pool):
-        for j in range(0, len(results[i]), pool):
-            most, *others = [v for row in results[i : i + pool] for v in row[j : j + pool]]
-            for other in others:
-                most = _larger(builder, most, other)
-            builder.store(finish(most), pointer(*target, i // pool, j // pool)).align = 4
+    return [[result.value for result in along(row)] for row in zip(*columns, strict=True)]
+
+
+def _grid_place(builder, grid, vector, i, j):  # type: ignore[no-untyped-def]
+    """Where a grid has its vector (i, j): of the grid, an address and two strides in bytes."""
+    base, row_stride, column_stride = grid
+    down = builder.mul(row_stride, ir.Constant(ir.IntType(64), i))
+    right = builder.mul(column_stride, ir.Constant(ir.IntType(64), j))
+    return builder.inttoptr(builder.add(base, builder.add(down, right)), vector.as_pointer())

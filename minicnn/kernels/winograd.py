@@ -51,6 +51,7 @@ from minicnn.kernels.simd import (
     ROWS,
     clamped_grid_transform,
     grid_transform,
+    pooled_grid_transform,
     tile,
 )
 from minicnn.kernels.tables import spare_rows, zero_rows
@@ -113,7 +114,7 @@ def weight_gradient(du: Sequence[Any]) -> Sequence[Any]:
 _input_points = grid_transform(input_points, 6)
 _weight_points = grid_transform(weight_points, 3)
 _output_pixels = clamped_grid_transform(output_pixels, 6)
-_largest_pixels = clamped_grid_transform(output_pixels, 6, pool=2)
+_largest_pixels = pooled_grid_transform(output_pixels, 6, pool=2)
 _output_points = grid_transform(output_points, 4)
 _weight_gradient = grid_transform(weight_gradient, 6)
 
@@ -223,8 +224,9 @@ def _transform_tile(x, number, before, grid, patch, target, point_bytes):  # typ
 
 @jit
 def _multiply_panel(  # type: ignore[no-untyped-def]
-    points, depth, first, count, channels, packed, bias, clamp, panel, grid, products, pool, y
-):
+    points, depth, first, count, channels, packed, bias, clamp, panel, grid, products, pool, y,
+    winners, stops,
+):  # fmt: skip
     """One panel of filters of the tiles `first` to `first + count` of y, from their points."""
     _, out_height, out_width, filters = y.shape
     down, across = grid
@@ -247,6 +249,7 @@ def _multiply_panel(  # type: ignore[no-untyped-def]
             )  # fmt: skip
     used = min(COLUMNS, filters - panel * COLUMNS)
     corner = np.empty((4, 4, COLUMNS), np.float32)  # for tiles of which not all is wanted
+    winners_corner = np.empty((2, 2, COLUMNS), np.uint8)
     for t in range(count):
         n, place = (first + t) // (down * across), (first + t) % (down * across)
         top, left = place // across * side, place % across * side
@@ -255,8 +258,10 @@ def _multiply_panel(  # type: ignore[no-untyped-def]
         if whole:
             place = ((n * out_height + top) * out_width + left) * filters + panel * COLUMNS
             target, column, row = y.ctypes.data + place * 4, filters * 4, out_width * filters * 4
+            number, next_number, line = winners.ctypes.data + place, filters, out_width * filters
         else:
             target, column, row = corner.ctypes.data, COLUMNS * 4, 4 * COLUMNS * 4
+            number, next_number, line = winners_corner.ctypes.data, COLUMNS, 2 * COLUMNS
         for v in range(0, COLUMNS * 4, LANES * 4):
             made = products.ctypes.data + t * COLUMNS * 4 + v
             if pool == 1:
@@ -267,7 +272,8 @@ def _multiply_panel(  # type: ignore[no-untyped-def]
             else:
                 _largest_pixels(
                     made, 6 * product_bytes, product_bytes, target + v, row, column,
-                    clamp.ctypes.data,
+                    clamp.ctypes.data, number + v // 4 if len(winners) > 0 else 0, line,
+                    next_number, stops.ctypes.data,
                 )  # fmt: skip
         if not whole:
             for i in range(high):
@@ -276,14 +282,21 @@ def _multiply_panel(  # type: ignore[no-untyped-def]
                     found = corner[i, j]
                     for o in range(used):
                         pixel[o] = found[o]
+                    if len(winners) > 0:
+                        numbers = winners[n, top + i, left + j, panel * COLUMNS :]
+                        for o in range(used):
+                            numbers[o] = winners_corner[i, j, o]
 
 
 @parallel_jit
-def forward(x, packed, bias, clamp, before, block, patches, points, products, pool, y):  # type: ignore[no-untyped-def]
+def forward(  # type: ignore[no-untyped-def]
+    x, packed, bias, clamp, before, block, patches, points, products, pool, y, winners, stops
+):
     """y of x for the weights `packed` by `transform_weights`, `block` tiles at a time.
 
     `bias` has whole panels; `clamp` is the least and the most that a number of y may be. With a
-    `pool` of 2 instead of 1, y has only the largest of each 2x2 pixels (`tiles_of` those). Scratch
+    `pool` of 2 instead of 1, y has only the largest of each 2x2 pixels (`tiles_of` those), and
+    winners, unless it is empty, says which (`simd.find_largest`, also for `stops`). Scratch
     for each thread: patches (threads, 6, 6, depth) filled with 0, points (threads, `scratch_size`
     of a block) and products (the same of whole `ROWS`).
     """
@@ -302,7 +315,7 @@ def forward(x, packed, bias, clamp, before, block, patches, points, products, po
             for panel in range(packed.shape[0]):
                 _multiply_panel(
                     points[me], depth, first, count, x.shape[3], packed[panel], bias, clamp,
-                    panel, grid, products[me], pool, y,
+                    panel, grid, products[me], pool, y, winners, stops,
                 )  # fmt: skip
             task = take(counter)
 

@@ -185,21 +185,17 @@ class Conv2D(_Convolution):
         return None if positions is None else positions * math.prod(self.kernel.shape)
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
-        return self.convolve(x), {"x": x}
-
-    def convolve(self, x: Array, pool_size: shapes.Pair = (1, 1)) -> Array:
-        """The result; of each `pool_size` of it, side by side, the largest."""
         w, scale = self.kernel.factors
-        return functional.conv2d(
+        z = functional.conv2d(
             x,
             w,
             self._bias_value(),
             scale=scale,
             groups=self.groups,
             activation=self.clamp,
-            pool_size=pool_size,
             **self._window,
         )
+        return z, {"x": x}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dx, dw, db = functional.conv2d_backward(
