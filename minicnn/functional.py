@@ -660,7 +660,13 @@ def zero_padding2d(
 ) -> Array:
     """Zeros around each picture: `padding` is `((top, bottom), (left, right))`, in pixels."""
     shapes.check_array(x, 4, "x", name)
-    return np.pad(x, ((0, 0), *_check_sides(padding, name), (0, 0)))
+    (top, bottom), (left, right) = _check_sides(padding, name)
+    batch, height, width, channels = x.shape
+    y = buffers.empty((batch, top + height + bottom, left + width + right, channels), x.dtype)
+    y[:, :top], y[:, top + height :] = 0, 0
+    y[:, :, :left], y[:, :, left + width :] = 0, 0
+    y[:, top : top + height, left : left + width] = x
+    return y
 
 
 def zero_padding2d_backward(

@@ -86,6 +86,7 @@ class Model(Trainer, Layer):
     """
 
     keras_class_name = "Functional"
+    _folded_from: str | None = None  # the label of the model that this one is folded from
 
     def __init__(
         self,
@@ -120,6 +121,10 @@ class Model(Trainer, Layer):
         self._output_ids = {id(t) for t in outputs}
         self._uses = Counter(id(t) for node in self.graph_nodes for t in node.inputs)
         self.built = True
+
+    @property
+    def label(self) -> str:
+        return self._folded_from or f'{type(self).__name__} "{self.name}"'
 
     @property
     def inputs(self) -> list[KerasTensor]:
@@ -460,7 +465,7 @@ class Model(Trainer, Layer):
 
             ends, folds = rewriting.fold(self, nested, training)
             folded = Model(*ends, name=self.name)
-            folded._list_outputs = self._list_outputs
+            folded._list_outputs, folded._folded_from = self._list_outputs, self.label
             if training and not folds and all(old is new for old, new in inner.items()):
                 folded = self
             self._folded[training] = key, folded, folds
@@ -510,7 +515,7 @@ class Model(Trainer, Layer):
         """What the folded graph depends on, but for weights: the layers and their settings."""
         key: list[Any] = []
         for node in self.graph_nodes:
-            key += [node, *rewriting.settings(node.layer)]
+            key += [node, rewriting.settings(node.layer)]
             if isinstance(node.layer, Model):
                 key += node.layer._folding_key(training)
                 if training:

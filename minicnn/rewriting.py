@@ -23,6 +23,7 @@ Both leave the model and its layers as they are; what they return shares its wei
 import copy
 import functools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -236,18 +237,17 @@ def _foldable(node: Node, only_user: Callable[[Node], Node | None], training: bo
     return found
 
 
-def settings(layer: Layer) -> list[Any]:
+def settings(layer: Layer) -> Any:
     """What a layer that may be folded is asked for or copied for: whether to fold, and to what."""
     kind: Any = type(layer)
-    if kind not in (*LINEAR, BatchNormalization, Activation, ReLU, MaxPooling2D):
-        return []
-    return [layer.activation, *(getattr(layer, name) for name in _arguments(kind))]
+    return _settings_of(kind)(layer)
 
 
 @functools.cache
-def _arguments(kind: Any) -> list[str]:
-    names: list[str] = kind._arguments()
-    return names
+def _settings_of(kind: Any) -> Callable[[Layer], Any]:
+    if kind not in (*LINEAR, BatchNormalization, Activation, ReLU, MaxPooling2D):
+        return lambda layer: None
+    return operator.attrgetter("activation", *kind._arguments())
 
 
 def _is_fixed_normalization(node: Node) -> bool:

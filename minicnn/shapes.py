@@ -24,6 +24,8 @@ Pair = tuple[int, int]
 
 def positive_int(value: Any, argument: str, who: str, minimum: int = 1) -> int:
     """`value` as an int of at least `minimum`, else a `ValueError` that names the argument."""
+    if type(value) is int and value >= minimum:  # most often: soon told
+        return value
     try:
         number = operator.index(value)
     except TypeError:
@@ -37,6 +39,9 @@ def positive_int(value: Any, argument: str, who: str, minimum: int = 1) -> int:
 
 def pair(value: Any, argument: str, who: str, minimum: int = 1) -> Pair:
     """`3` or `(3, 3)` as two ints (rows, columns) of at least `minimum`."""
+    two_ints = type(value) is tuple and [type(item) for item in value] == [int, int]
+    if two_ints and min(value) >= minimum:  # likewise
+        return value  # type: ignore[no-any-return]
     items = list(value) if isinstance(value, (tuple, list, np.ndarray)) else [value, value]
     try:
         rows, columns = (positive_int(item, argument, who, minimum) for item in items)
@@ -50,6 +55,8 @@ def pair(value: Any, argument: str, who: str, minimum: int = 1) -> Pair:
 
 def choice(value: Any, options: Collection[str], argument: str, who: str) -> str:
     """`value` in lower case if it is one of `options`, else a `ValueError` that lists them."""
+    if type(value) is str and value in options:
+        return value
     lower = value.lower() if isinstance(value, str) else None
     if lower is None or lower not in options:
         listed = ", ".join(f'"{option}"' for option in options)

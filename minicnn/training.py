@@ -59,7 +59,6 @@ class Trainer:
     """What a model can do once it can run forward and backward."""
 
     name: str
-    label: str
     stop_training = False
     compiled = False
     built: bool
@@ -70,6 +69,10 @@ class Trainer:
     loss: losses.Loss
 
     # What `Model` brings.
+    @property
+    def label(self) -> str:
+        raise NotImplementedError
+
     def run(self, x: Any, training: bool) -> Any:
         raise NotImplementedError
 
@@ -632,8 +635,8 @@ class Trainer:
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
-        """The model's output for one batch."""
-        return self.run(x, training=False)
+        """The model's output for one batch, as `predict` computes it."""
+        return self.ready_for(x, fold=True).run(x, training=False)
 
 
 def _slices(x: Any, at_once: int | None) -> list[Any]:

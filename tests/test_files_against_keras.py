@@ -471,7 +471,7 @@ def test_a_keras_file_of_keras_2(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5", ".h5"])
 @settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -238,21 +238,21 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("stage", ["before the model", "after the model", "after the state"])
+HEAD = replace(QUICK, epochs=4, size_inner=6, droprate=0.4)
+FINE = replace(
+    QUICK, epochs=2, augment=True, fine_tune="block2", fine_tune_epochs=2, fine_tune_rate=0.01
+)
+
+
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "stage"),
     [
-        replace(QUICK, epochs=4, size_inner=6, droprate=0.4),
-        replace(
-            QUICK,
-            epochs=2,
-            augment=True,
-            fine_tune="block2",
-            fine_tune_epochs=2,
-            fine_tune_rate=0.01,
-        ),
+        (HEAD, "after the model"),
+        (FINE, "before the model"),
+        (FINE, "after the model"),
+        (FINE, "after the state"),
     ],
-    ids=["head", "augmented and fine-tuned"],
+    ids=lambda value: value if isinstance(value, str) else value.fine_tune or "head",
 )
 def test_a_run_that_was_interrupted_comes_to_the_same(learn, monkeypatch, stage, settings):
     """Stopped again and again, at each of the places where something has been written."""
