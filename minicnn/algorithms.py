@@ -115,8 +115,9 @@ def _winners_for(y: Array, pooling: Pooling) -> Array:
 
 
 def _stops(limits: Limits, dtype: np.dtype) -> Array:
-    """Where no gradient passes: at an activation's limits; nowhere (NaN) if there is none."""
-    return clamp_of((np.nan, np.nan) if limits == UNBOUNDED else limits, dtype)
+    """Where no gradient passes: at an activation's limits. NaN, which is nowhere, for infinity."""
+    low, high = (limit if np.isfinite(limit) else np.nan for limit in limits)
+    return clamp_of((low, high), dtype)
 
 
 def pooled(y: Array, pooling: Pooling, limits: Limits) -> tuple[Array, Array | None]:
@@ -315,6 +316,9 @@ def _direct(
     limits: Limits,
     pooling: Pooling,
 ) -> tuple[Array, Array | None]:
+    if pooling == Pooling((1, 1), remember=True):  # there is nothing to pool on the way
+        y, _ = _direct(x, w, b, scale, window, limits, NO_POOLING)
+        return pooled(y, pooling, limits)
     pool = pooling.size
     height, width = window.out[0] // pool[0], window.out[1] // pool[1]
     y = buffers.empty((x.shape[0], height, width, w.shape[3]), x.dtype)

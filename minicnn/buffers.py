@@ -13,7 +13,7 @@ import numpy as np
 
 _SMALLEST = 2**18  # bytes; below that malloc reuses memory by itself
 _KEPT = 2**29  # bytes that may wait for their next use
-_SIZES = 64  # different ones that may wait, or be remembered though none waits
+_SIZES = 64  # of which it is remembered when they were asked for, though no block waits
 _LOOSEST = 1.5  # so many times as large as asked for a block may be
 _ALIGNMENT = 64  # a cache line, and a vector register
 

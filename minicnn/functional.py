@@ -196,8 +196,9 @@ def _convolution(
         np.clip(y, *limits, out=y)
         if pooling == algorithms.NO_POOLING:
             return y, None
-        y, numbers = naive.largest_of_blocks(y, pooling.size, limits)
-        return y, numbers if pooling.remember else None
+        if not pooling.remember:
+            return naive.max_pool2d(y, pooling.size, pooling.size), None
+        return naive.largest_of_blocks(y, pooling.size, limits)
     forward = _algorithm(how, w.shape[2], w.shape[3] // groups, x.dtype).forward
     xs, ws = _split_channels(x, groups), _split_channels(w, groups)
     bs, scales = ([None] * groups if v is None else _split_channels(v, groups) for v in (b, scale))
@@ -265,9 +266,13 @@ def conv2d_max_pool2d(
     remember: bool = False,
     name: str = "conv2d_max_pool2d",
 ) -> tuple[Array, Array | None]:
-    """`(y, winners)`: y is `max_pool2d(conv2d(…), pool_size)`, but the convolution's own result,
+    """`(y, winners)` of a convolution and the max pooling of its results in blocks, side by side.
 
-    `pool_size` times as large, is not written to memory, nor read from there.
+        y = max_pool2d(conv2d(x, w, b, …), pool_size)
+
+    "direct" finds the largest of each block while the results are in the cache, "winograd" while
+    they are in registers if blocks are 2x2: so the convolution's own result, several times as large
+    as y, is not written to memory, nor read from there. In all other cases it is.
 
     Args:
         pool_size: (rows, columns) of the blocks, side by side, whose largest number is kept.
@@ -289,7 +294,12 @@ def conv2d_max_pool2d(
 
 def _check_blocks(pool_size: Any, window: shapes.Window, remember: bool, name: str) -> Pair:
     """The pool's size, if blocks of it fit the window's results."""
-    pool = _pool_window(window.out, pool_size, None, "valid", name).kernel
+    pool = shapes.pair(pool_size, "pool_size", name)
+    if pool[0] > window.out[0] or pool[1] > window.out[1]:
+        raise ValueError(
+            f"{name} expects blocks that are pooled to fit the {window.out[0]}x{window.out[1]} "
+            f"results of the convolution. Received pool_size={pool}."
+        )
     if remember and math.prod(pool) > LARGEST_BLOCK:
         raise ValueError(
             f"{name} expects a pool_size of {LARGEST_BLOCK} numbers at most to remember the "

@@ -11,6 +11,7 @@ came out and the layer's cache. Backward walks the tape in reverse. The tape is 
 A model is a layer too, so models nest; a nested model's entry has a tape as its cache.
 """
 
+import functools
 import math
 import os
 from collections import Counter
@@ -28,6 +29,7 @@ from minicnn.shapes import Pair
 from minicnn.training import InTwo, Trainer
 from minicnn.variable import Variable
 
+_TABLES = {"_produced_by", "_output_ids", "_uses"}
 _HELD = 3 * 2**24  # bytes of one layer's output that `predict` computes at a time
 
 
@@ -117,10 +119,27 @@ class Model(Trainer, Layer):
     def _set_graph(self, inputs: list[KerasTensor], outputs: list[KerasTensor]) -> None:
         self._inputs, self._outputs = inputs, outputs
         self._sort_graph()
-        self._produced_by = {id(t): node for node in self.graph_nodes for t in node.outputs}
-        self._output_ids = {id(t) for t in outputs}
-        self._uses = Counter(id(t) for node in self.graph_nodes for t in node.inputs)
+        for table in _TABLES:  # of another graph
+            vars(self).pop(table, None)
         self.built = True
+
+    # Tables of symbols, by identity: a copy or a model from a pickle makes its own.
+
+    @functools.cached_property
+    def _produced_by(self) -> dict[int, Node]:
+        return {id(t): node for node in self.graph_nodes for t in node.outputs}
+
+    @functools.cached_property
+    def _output_ids(self) -> set[int]:
+        return {id(t) for t in self._outputs}
+
+    @functools.cached_property
+    def _uses(self) -> Counter[int]:
+        return Counter(id(t) for node in self.graph_nodes for t in node.inputs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {key: value for key, value in vars(self).items() if key not in _TABLES}
+        return state | {"_folded": {}}
 
     @property
     def label(self) -> str:
@@ -318,7 +337,10 @@ class Model(Trainer, Layer):
         """Write the whole model to a `.keras` file: architecture, weights, how it was compiled.
 
         `model.metadata`, a dict of what JSON can hold, travels with it (class names, image size).
+        Raises `ValueError` for a folded model, whose weights are another model's.
         """
+        if self._folded_from is not None:
+            raise ValueError(f"{self.label} is folded: save the model that it was made from.")
         saving.write_model(self, filepath, overwrite)
 
     # -- running -----------------------------------------------------------------------------------
@@ -354,10 +376,7 @@ class Model(Trainer, Layer):
     def _run(self, x: Any, training: bool, keep: set[Node]) -> tuple[Any, Tape]:
         nodes = self._graph_for(x)
         values = self._input_values(x)
-        uses = dict.fromkeys(values, 0)
-        for node in nodes:
-            for tensor in node.inputs:
-                uses[id(tensor)] = uses.get(id(tensor), 0) + 1
+        uses = dict(self._uses)
         tape = Tape(model=self)
         for node in nodes:
             if id(node.outputs[0]) in values:  # an input
@@ -373,12 +392,13 @@ class Model(Trainer, Layer):
             else:
                 y = node.layer.forward(given, effective)[0]
             outputs = y if isinstance(y, list) else [y]
-            values |= {id(tensor): value for tensor, value in zip(node.outputs, outputs)}
+            for tensor, value in zip(node.outputs, outputs):
+                values[id(tensor)] = value
             for tensor in node.inputs:
                 uses[id(tensor)] -= 1
                 if not uses[id(tensor)] and id(tensor) not in self._output_ids:
                     values.pop(id(tensor), None)
-            del y, outputs, taken, given
+            del y, outputs, value, taken, given
         results = [values[id(tensor)] for tensor in self._outputs]
         tape.y = results if self._list_outputs and len(results) > 1 else results[0]
         return tape.y, tape
@@ -432,12 +452,12 @@ class Model(Trainer, Layer):
     # -- the model rewritten -----------------------------------------------------------------------
 
     def inference_model(self) -> "Model":
-        """The model as `predict` runs it: normalizations and ReLUs folded into convolutions.
+        """The model as `predict` runs it: what stands behind a convolution is folded into it.
 
-        It gives the same numbers, but for rounding, in fewer steps (`minicnn.rewriting`). Its
-        weights are computed from this model's whenever they are asked for, and here is where to
-        look at them: `model.inference_model().summary()`, or `model.print_inference_plan()` for
-        what became of each layer.
+        That is normalization, ReLU and max pooling. It gives the same numbers, but for rounding, in
+        fewer steps (`minicnn.rewriting`). Its weights are computed from this model's whenever they
+        are asked for, and here is where to look at them: `model.inference_model().summary()`, or
+        `model.print_inference_plan()` for what became of each layer.
         """
         return self._fold(training=False)[0]
 
@@ -445,7 +465,7 @@ class Model(Trainer, Layer):
         """The model as `fit` runs it: max pooling folded into the convolution before it.
 
         And frozen models in it that are called with `training=False` as in inference. Its weights
-        and their names are this model's.
+        are this model's.
         """
         folded, _ = self._fold(training=True)
         folded._trainable = self._trainable  # of the model alone: its layers are this model's
@@ -459,7 +479,7 @@ class Model(Trainer, Layer):
         if training not in self._folded or self._folded[training][0] != key:
             inner: dict[Any, Model] = {}
 
-            def nested(layer: Any, called: bool | None) -> Model:
+            def nested(layer: Any, called: set[bool | None]) -> Model:
                 inner[layer] = layer._nested(training, called)
                 return inner[layer]
 
@@ -471,12 +491,15 @@ class Model(Trainer, Layer):
             self._folded[training] = key, folded, folds
         return self._folded[training][1:]
 
-    def _nested(self, training: bool, called: bool | None) -> "Model":
-        """What stands for this model in one that is folded, if it is `called` with training so."""
-        if called and not training:
-            return self
-        frozen = called is False and not self.trainable_variables_by_name()
-        return self.inference_model() if frozen or not training else self.training_model()
+    def _nested(self, training: bool, called: set[bool | None]) -> "Model":
+        """What stands for this model in one that is folded, which `called` it with training so."""
+        if not training:
+            return self if True in called else self.inference_model()
+        if called != {False} or self.trainable_variables_by_name():
+            return self.training_model()
+        form = self.inference_model()
+        form._trainable = False  # its layers may be copies from before they were frozen
+        return form
 
     def examples_at_once(self) -> int | None:
         """How many examples keep each layer's output within `_HELD` bytes; None: not to be told.

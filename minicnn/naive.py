@@ -212,14 +212,15 @@ def largest_of_blocks(
 ) -> tuple[Array, Array]:
     """`(y, winners)`: `max_pool2d` of blocks side by side, and the winner's number in its block.
 
-    255 where y is at a limit, if there is one: there an activation lets no gradient through.
+    255 where y is at a finite limit: there an activation lets no gradient through.
     """
     rows, columns = pool_size
     y = max_pool2d(x, pool_size, pool_size)
     winners = np.full(y.shape, 255, np.uint8)
     for n, oy, ox, c in np.ndindex(y.shape):
         most = y[n, oy, ox, c]
-        if limits != (-np.inf, np.inf) and (most <= limits[0] or most >= limits[1]):
+        low, high = (limit if np.isfinite(limit) else np.nan for limit in limits)
+        if most <= low or most >= high:
             continue
         for number in reversed(range(rows * columns)):  # so that the first one stays
             v = x[n, oy * rows + number // columns, ox * columns + number % columns, c]

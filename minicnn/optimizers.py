@@ -127,6 +127,10 @@ class Optimizer:
             {str(i): variable for i, (_, variable) in enumerate(pairs)},
         )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)  # of a copy, whose weights have other identities
+        self._state = {id(variable): (variable, held) for variable, held in self._state.values()}
+
     def slots(self, variable: Variable) -> dict[str, Array]:
         """What the optimizer remembers of this weight; zeros at first."""
         if id(variable) not in self._state:

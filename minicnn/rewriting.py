@@ -8,11 +8,11 @@ linear in what the convolution before it computes:
         = conv(x, kernel * scale) + (bias - moving_mean) * scale + beta
 
 So a convolution with another kernel and bias gives the same numbers, and the normalization costs
-nothing. They are computed whenever they are used, so that new weights are seen at once: a matrix
+nothing. They are computed whenever they are used, so that new weights are seen at once; a matrix
 product multiplies by scale while it copies the kernel, as it does anyway. A ReLU behind it is
 applied while the result is in registers. (Jacob et al. 2018, section 3.2.) And where max pooling
 takes the largest of a block of results, it gets them while they are in the cache: those that lose
-are never written to memory. This last step serves training, too.
+are not written to memory (`functional.conv2d_max_pool2d`). This last step serves training, too.
 
 **Splitting.** The layers before the first one that learns or draws random numbers compute the same
 for a photo in each epoch: once is enough.
@@ -146,11 +146,11 @@ class PooledConv2D(Layer):
 
     def _pooled(self, x: Array, remember: bool) -> tuple[Array, Array | None]:
         layer = self.convolution
-        w, scale = layer.kernel.factors
+        w, scale, b = layer.factors(layer.kernel)
         return functional.conv2d_max_pool2d(
             x,
             w,
-            layer._bias_value(),
+            b,
             scale=scale,
             activation=layer.clamp,
             remember=remember,
@@ -178,12 +178,12 @@ class PooledConv2D(Layer):
 
 
 def fold(
-    model: Any, nested: Callable[[Any, bool | None], Any], training: bool = False
+    model: Any, nested: Callable[[Any, set[bool | None]], Any], training: bool = False
 ) -> tuple[Ends, list[Fold]]:
     """The graph of `model` for inference, or for training, and what was folded in it.
 
-    `nested(inner, training)` gives the model that stands for one that was called so. Classes of the
-    user's own are left as they are: what they compute is not known here.
+    `nested(inner, called)` gives the model that stands for one that was called with training so,
+    everywhere. Classes of the user's own are left as they are: what they compute is not known here.
     """
     users: dict[int, list[Node]] = {}
     for node in model.graph_nodes:
@@ -195,7 +195,8 @@ def fold(
         """The node that alone takes what this one computes."""
         found = users.get(id(node.outputs[0]), [])
         alone = len(found) == 1 and id(node.outputs[0]) not in outputs
-        return found[0] if alone and len(found[0].inputs) == 1 else None
+        takes_it_as_it_is = alone and found[0].layer.dtype == node.layer.dtype
+        return found[0] if takes_it_as_it_is and len(found[0].inputs) == 1 else None
 
     new = {id(tensor): tensor for tensor in model.inputs}
     folds: list[Fold] = []
@@ -204,14 +205,14 @@ def fold(
             continue
         layer, done = node.layer, [node]
         if hasattr(layer, "graph_nodes"):
-            layer = nested(layer, node.training)
+            layer = nested(layer, {use.training for use in model.graph_nodes if use.layer is layer})
         elif type(layer) in LINEAR:
             done = _foldable(node, only_user, training)
             if len(done) > 1:
                 layers = tuple(part.layer for part in done)
                 uses = [other for other in model.graph_nodes if other.layer is layer]
                 # A layer may be used elsewhere, too, folded or as it is: each has its own name.
-                several = f"_use_{uses.index(node) + 1}" if len(uses) > 1 else ""
+                several = f" (use {uses.index(node) + 1})" if len(uses) > 1 else ""
                 layer = _folded(layers, layer.name + several, training)
                 folds.append(Fold(layer, layers, _values(node, len(layers) - 1)))
         made = _use(layer, [new[id(tensor)] for tensor in node.inputs], node, done[-1])
@@ -259,19 +260,12 @@ def _is_clamp(node: Node) -> bool:
 
 
 def _is_block_pooling(node: Node) -> bool:
-    """Whether it is a max pooling of blocks side by side, none of which is at an edge and smaller.
-
-    A last row or column that is passed over does not matter.
-    """
+    """Whether it is a max pooling of whole blocks side by side."""
     layer = node.layer
-    if type(layer) is not MaxPooling2D or layer.strides != layer.pool_size:
+    if type(layer) is not MaxPooling2D or layer.padding != "valid":
         return False
-    if math.prod(layer.pool_size) > functional.LARGEST_BLOCK:
-        return False
-    sides = zip(node.inputs[0].shape[1:3], layer.pool_size, strict=True)
-    return layer.padding == "valid" or all(
-        size is not None and size % pool == 0 for size, pool in sides
-    )
+    side_by_side = layer.strides == layer.pool_size
+    return side_by_side and 1 < math.prod(layer.pool_size) <= functional.LARGEST_BLOCK
 
 
 def _values(node: Node, times: int) -> int | None:
@@ -314,18 +308,20 @@ def _fold_normalization(folded: Any, layer: Any, normalization: Any) -> None:
     # A depthwise kernel ends in (channels, multiplier), which together are the outputs.
     outputs = kernel.shape[2:] if isinstance(layer, DepthwiseConv2D) else (-1,)
 
-    def new_kernel() -> tuple[Array, Array]:
-        scale, _ = _scale_and_shift(normalization)
-        return kernel.value, scale.reshape(outputs).astype(kernel.value.dtype)
-
-    def new_bias() -> tuple[Array, None]:
+    def factors() -> tuple[Array, Array, Array]:
+        w, bias = kernel.value, 0.0 if layer.bias is None else layer.bias.value
         scale, shift = _scale_and_shift(normalization)
-        bias = 0.0 if layer.bias is None else layer.bias.value
-        return (bias * scale + shift).astype(kernel.value.dtype), None
+        b = (bias * scale + shift).astype(w.dtype)
+        return w, scale.astype(w.dtype).reshape(outputs), b
+
+    def new_kernel() -> Array:
+        w, scale, _ = factors()
+        return w * scale
 
     computed = Computed(new_kernel, kernel.name, folded.name)
     setattr(folded, kernel.name, computed)
-    folded.bias, folded.use_bias = Computed(new_bias, "bias", folded.name), True
+    folded.folded, folded.use_bias = factors, True
+    folded.bias = Computed(lambda: factors()[2], "bias", folded.name)
     folded.weights_list = [*others, computed, folded.bias]
 
 

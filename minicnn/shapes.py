@@ -119,7 +119,8 @@ def check_numbers(x: np.ndarray, argument: str, who: str) -> None:
 
 def check_same_dtype(arrays: dict[str, np.ndarray | None], who: str) -> None:
     """Raise a `TypeError` unless all arrays share one dtype."""
-    if len({a.dtype for a in arrays.values() if a is not None}) > 1:
+    found = [a.dtype for a in arrays.values() if a is not None]
+    if any(dtype != found[0] for dtype in found):
         dtypes = {name: a.dtype.name for name, a in arrays.items() if a is not None}
         raise TypeError(f"{who} expects one dtype for all of its arrays. Received {dtypes}.")
 

@@ -171,7 +171,7 @@ def inference_plan(model: Any, folds: list[Any]) -> list[str]:
         "        = conv(x, kernel * scale) + (bias - moving_mean) * scale + beta",
         "",
         "and a ReLU behind it changes the result where it stands, without a copy. Of each block",
-        "that max pooling looks at, only the largest result is written to memory.",
+        "that max pooling looks at, only the largest result is kept.",
         "",
     ]
     width = max(len(fold.layers[0].name) for fold in folds)

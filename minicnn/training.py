@@ -574,8 +574,8 @@ class Trainer:
         """The model's output for each example, as one array (a list of them for several outputs).
 
         Needs no `compile`. Data as in `fit`; targets in batches are ignored, as in Keras. With
-        `fold` (not in Keras) normalizations and ReLUs are folded into the convolutions before them
-        (`inference_model`): fewer steps, the same numbers but for rounding.
+        `fold` (not in Keras) normalization, ReLU and max pooling are folded into the convolution
+        before them (`inference_model`): fewer steps, the same numbers but for rounding.
         """
         batches = make_batches(x, batch_size=batch_size, steps=steps)
         model: Trainer | None = None

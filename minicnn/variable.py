@@ -23,11 +23,6 @@ class Variable:
         self.path = f"{layer_name}/{name}"
 
     @property
-    def factors(self) -> tuple[Array, Array | None]:
-        """Two arrays whose product is the value; the second is None where it would be 1."""
-        return self.value, None
-
-    @property
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
 
@@ -56,28 +51,20 @@ class Variable:
 class Computed(Variable):
     """A weight that is a formula of others, computed anew whenever it is asked for.
 
-    `compute()` gives its `factors`: operations that can multiply on the way need not make their
-    product. It cannot be assigned to, or trained.
+    It cannot be assigned to, or trained.
     """
 
-    def __init__(
-        self, compute: Callable[[], tuple[Array, Array | None]], name: str, layer_name: str
-    ) -> None:
+    def __init__(self, compute: Callable[[], Array], name: str, layer_name: str) -> None:
         self._compute, self.name, self.trainable = compute, name, False
         self.path = f"{layer_name}/{name}"
 
     @property
     def value(self) -> Array:  # type: ignore[override]
-        array, scale = self._compute()
-        return array if scale is None else array * scale
-
-    @property
-    def factors(self) -> tuple[Array, Array | None]:
         return self._compute()
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._compute()[0].shape
+        return self._compute().shape
 
     def assign(self, value: Any) -> None:
         raise ValueError(

@@ -183,6 +183,29 @@ def test_objects_are_copied_and_pickled() -> None:
             _ = again.optimizer.lr
 
 
+def test_copies_train_on_as_the_model_does() -> None:
+    """Also one that has predicted and trained, so that a folded one and momentum are there."""
+    layers = minicnn.layers
+    model = minicnn.Sequential([minicnn.Input((8, 8, 2)), layers.Conv2D(3, 3, activation="relu")])
+    for layer in (layers.MaxPooling2D(), layers.BatchNormalization(), layers.Flatten()):
+        model.add(layer)
+    model.add(layers.Dense(2, activation="softmax"))
+    model.compile(minicnn.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((4, 8, 8, 2)), np.array([0, 1, 1, 0])
+
+    def go_on(model: minicnn.Model) -> list[np.ndarray]:
+        model.fit(x, y, epochs=2, verbose=0)
+        return [*model.get_weights(), model.predict(x, verbose=0)]
+
+    go_on(model)
+    others = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    wanted = go_on(model)
+    for again in others:
+        for a, b in zip(go_on(again), wanted, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_python_s_own_questions_are_not_answered_with_advice() -> None:
     with pytest.raises(AttributeError, match=r"has no attribute .__wrapped"):
         _ = minicnn.layers.__wrapped__  # type: ignore[attr-defined]

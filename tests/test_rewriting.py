@@ -1,6 +1,7 @@
 """Folding: fewer steps, the same numbers, and the model itself does not notice."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,10 @@ UNFOLDED: dict[str, Callable[[Any], Any]] = {
     "pooling beyond the edge": lambda x: layers.MaxPooling2D(2, padding="same")(
         layers.Conv2D(4, 2)(x)
     ),
+    "pooling of single pixels": lambda x: layers.MaxPooling2D(1)(layers.Conv2D(4, 2)(x)),
+    "pooling in another dtype": lambda x: layers.MaxPooling2D(2, dtype="float64")(
+        layers.Conv2D(4, 2)(x)
+    ),
     "pooling of other layers": lambda x: layers.MaxPooling2D()(layers.DepthwiseConv2D(2)(x)),
     "average pooling": lambda x: layers.AveragePooling2D(2)(layers.Conv2D(4, 2)(x)),
     "pooling of what is no limit": lambda x: layers.MaxPooling2D()(
@@ -153,7 +158,7 @@ POOLED: dict[str, tuple[Callable[[], list[layers.Layer]], tuple[int, int, int]]]
         lambda: [layers.BatchNormalization(), layers.ReLU(), layers.MaxPooling2D((3, 2))],
         (2, 2, 5),
     ),
-    "no pixel left": (lambda: [layers.MaxPooling2D((7, 5), padding="same")], (1, 1, 5)),
+    "no pixel left": (lambda: [layers.MaxPooling2D((7, 5))], (1, 1, 5)),
 }
 
 
@@ -218,7 +223,7 @@ def test_a_layer_used_twice_may_fold_at_one_place(behind: Callable[[], layers.La
     y = layers.Add()([first, second])
     model = shaken(Model(inputs, layers.Dense(3, activation="softmax")(y)))
     names = [layer.name for layer in assert_folds_to(model, 7).layers]
-    assert {"conv", "conv_use_1"} < set(names)
+    assert {"conv", "conv (use 1)"} < set(names)
     assert len(trained(model)) == len(model.weights)
 
 
@@ -453,6 +458,56 @@ def test_a_frozen_base_is_computed_as_in_inference() -> None:
     in_training = Model(inputs, base(inputs))
     base.trainable = False
     assert in_training.training_model() is in_training, "it was not called with training=False"
+
+
+def test_a_base_that_is_frozen_after_it_was_folded_learns_nothing() -> None:
+    """The folded form was made of layers that still learned."""
+    base = Sequential(
+        [
+            Input((8, 6, 4)),
+            layers.Conv2D(4, 3, activation="relu", padding="same", name="first"),
+            layers.MaxPooling2D(),
+            layers.SeparableConv2D(4, 2),
+            layers.BatchNormalization(),
+        ]
+    )
+    inputs = Input((8, 6, 4))
+    z = layers.Conv2D(4, 1)(inputs)
+    head = layers.Dense(3, activation="softmax")
+    model = Model(inputs, head(layers.Flatten()(base(z, training=False))))
+    base.predict(photos(), verbose=0)
+    model.predict(photos(), verbose=0)
+    base.trainable = False
+    before, head_before = base.get_weights(), head.get_weights()
+    trained(model)
+    for a, b in zip(base.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(head.get_weights()[0], head_before[0])
+    base.get_layer("first").trainable = True  # but the base itself is not
+    assert model.training_model().trainable_variables_by_name().keys() == {
+        f"{name}/{weight}" for name in ("conv2d", "dense") for weight in ("kernel", "bias")
+    }
+    trained(model)
+    for a, b in zip(base.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("called", [True, None])
+def test_a_frozen_base_called_in_two_ways(called: bool | None) -> None:
+    base = network().get_layer("base")
+    base.trainable = False
+    inputs = Input((8, 6, 4))
+    z = layers.ReLU()(inputs)
+    both = layers.Add()([base(inputs, training=False), base(z, training=called)])
+    model = Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(both)))
+    trained(model)
+    found, wanted = model.predict(photos(), verbose=0), model.run(photos())
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_folded_model_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is folded: save the model that it was made from"):
+        pooled_network().inference_model().save(tmp_path / "model.keras")
 
 
 def test_a_model_without_pooling_trains_as_it_is() -> None:

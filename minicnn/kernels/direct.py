@@ -39,12 +39,11 @@ def padded_filters(filters: int) -> int:
 def pack(matrix: np.ndarray) -> np.ndarray:
     """(depth, filters) as panels (filters / COLUMNS, depth, COLUMNS), the last filled up with 0."""
     depth, filters = matrix.shape
-    panels = padded_filters(filters) // COLUMNS
-    packed = np.zeros((panels, depth, COLUMNS), matrix.dtype)
-    for panel in range(panels):
-        part = matrix[:, panel * COLUMNS : (panel + 1) * COLUMNS]
-        packed[panel, :, : part.shape[1]] = part
-    return packed
+    columns = padded_filters(filters)
+    if columns > filters:
+        matrix = np.pad(matrix, ((0, 0), (0, columns - filters)))
+    panels = matrix.reshape(depth, columns // COLUMNS, COLUMNS)
+    return np.ascontiguousarray(panels.swapaxes(0, 1))
 
 
 @jit

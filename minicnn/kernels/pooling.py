@@ -31,7 +31,7 @@ def largest(x_rows, count, y, winners, stops, results, x_step, y_step):  # type:
     for `stops`. The same for so many `results`: from one to the next all x[t] move by `x_step`
     bytes, and y by `y_step`.
     """
-    numbers = winners.ctypes.data if winners.size > 0 else 0
+    numbers = np.int64(winners.ctypes.data) if winners.size > 0 else np.int64(0)
     find_largest(
         y, x_rows.ctypes.data, count, y.ctypes.data, numbers, stops.ctypes.data, y.size, results,
         x_step, y_step, y_step // y.itemsize,

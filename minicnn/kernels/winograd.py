@@ -210,7 +210,7 @@ def _transform_tile(x, number, before, grid, patch, target, point_bytes):  # typ
                         copied[c] = pixel[c]
                 else:
                     copied[:] = 0
-        source, column_bytes, row_bytes = patch.ctypes.data, depth * 4, size * depth * 4
+        source, column_bytes, row_bytes = np.int64(patch.ctypes.data), depth * 4, size * depth * 4
     for c in range(0, depth * 4, LANES * 4):
         if size == 6:
             _input_points(
@@ -260,8 +260,8 @@ def _multiply_panel(  # type: ignore[no-untyped-def]
             target, column, row = y.ctypes.data + place * 4, filters * 4, out_width * filters * 4
             number, next_number, line = winners.ctypes.data + place, filters, out_width * filters
         else:
-            target, column, row = corner.ctypes.data, COLUMNS * 4, 4 * COLUMNS * 4
-            number, next_number, line = winners_corner.ctypes.data, COLUMNS, 2 * COLUMNS
+            target, column, row = np.int64(corner.ctypes.data), COLUMNS * 4, 4 * COLUMNS * 4
+            number, next_number, line = np.int64(winners_corner.ctypes.data), COLUMNS, 2 * COLUMNS
         for v in range(0, COLUMNS * 4, LANES * 4):
             made = products.ctypes.data + t * COLUMNS * 4 + v
             if pool == 1:

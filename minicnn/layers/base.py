@@ -20,7 +20,7 @@ import inspect
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -112,6 +112,22 @@ def _is_symbolic(x: Any) -> bool:
     if isinstance(x, (list, tuple)):
         return any(isinstance(item, KerasTensor) for item in x)
     return isinstance(x, KerasTensor)
+
+
+Factors = tuple[Array, Array | None, Array | None]
+
+
+class Weighing:
+    """A layer whose last kernel, times the input, and whose bias make the outputs."""
+
+    bias: Variable | None = None
+    folded: Callable[[], Factors] | None = None  # computes `factors`, where others are in them
+
+    def factors(self, kernel: Variable) -> Factors:
+        """`(w, scale, b)`: the kernel is w, or w * scale, and b the bias, if there is one."""
+        if self.folded is not None:
+            return self.folded()
+        return kernel.value, None, None if self.bias is None else self.bias.value
 
 
 # ---------------------------------------------------------------------------------------------

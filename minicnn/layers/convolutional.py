@@ -4,8 +4,7 @@ import math
 from typing import Any
 
 from minicnn import functional, initializers, shapes
-from minicnn.layers.base import Array, Cache, Grads, Layer, Shape, activation_name
-from minicnn.variable import Variable
+from minicnn.layers.base import Array, Cache, Grads, Layer, Shape, Weighing, activation_name
 
 
 def window_output_shape(
@@ -38,12 +37,11 @@ def known_channels(input_shape: Shape, who: str) -> int:
     return input_shape[-1]
 
 
-class _Convolution(Layer):
+class _Convolution(Weighing, Layer):
     """The arguments and shapes that all convolutions share."""
 
     input_rank = 4
     clamps = True
-    bias: Variable | None = None
 
     def _set_window(
         self,
@@ -91,9 +89,6 @@ class _Convolution(Layer):
 
     def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
         return self.kernel_size, self.strides, self.dilation_rate
-
-    def _bias_value(self) -> Array | None:
-        return self.bias.value if self.bias is not None else None
 
     def _positions(self, input_shape: Shape) -> int | None:
         """How many places of the output one filter computes."""
@@ -185,11 +180,11 @@ class Conv2D(_Convolution):
         return None if positions is None else positions * math.prod(self.kernel.shape)
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
-        w, scale = self.kernel.factors
+        w, scale, b = self.factors(self.kernel)
         z = functional.conv2d(
             x,
             w,
-            self._bias_value(),
+            b,
             scale=scale,
             groups=self.groups,
             activation=self.clamp,
@@ -282,9 +277,9 @@ class DepthwiseConv2D(_Convolution):
         return None if positions is None else positions * math.prod(self.kernel.shape)
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
-        z = functional.depthwise_conv2d(
-            x, self.kernel.value, self._bias_value(), activation=self.clamp, **self._window
-        )
+        w, scale, b = self.factors(self.kernel)
+        w = w if scale is None else w * scale
+        z = functional.depthwise_conv2d(x, w, b, activation=self.clamp, **self._window)
         return z, {"x": x}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
@@ -372,10 +367,8 @@ class SeparableConv2D(_Convolution):
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
         h = functional.depthwise_conv2d(x, self.depthwise_kernel.value, **self._window)
-        w, scale = self.pointwise_kernel.factors
-        z = functional.conv2d(
-            h, w, self._bias_value(), scale=scale, activation=self.clamp, name=self.label
-        )
+        w, scale, b = self.factors(self.pointwise_kernel)
+        z = functional.conv2d(h, w, b, scale=scale, activation=self.clamp, name=self.label)
         return z, {"x": x, "h": h}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:

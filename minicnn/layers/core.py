@@ -15,6 +15,7 @@ from minicnn.layers.base import (
     Layer,
     Node,
     Shape,
+    Weighing,
     activation_name,
 )
 from minicnn.layers.convolutional import kernel_grads, known_channels
@@ -77,7 +78,7 @@ def Input(  # noqa: N802 - Keras's name
     return layer.nodes[0].outputs[0]
 
 
-class Dense(Layer):
+class Dense(Weighing, Layer):
     """y = activation(x @ kernel + bias): each unit is a weighted sum of all features.
 
         z[..., u] = bias[u] + sum over k of x[..., k] * kernel[k, u]
@@ -125,8 +126,9 @@ class Dense(Layer):
         return math.prod(s for s in positions if s is not None) * math.prod(self.kernel.shape)
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
-        bias = self.bias.value if self.bias is not None else None
-        z = functional.dense(x, self.kernel.value, bias, self.clamp, self.label)
+        w, scale, b = self.factors(self.kernel)
+        w = w if scale is None else w * scale
+        z = functional.dense(x, w, b, self.clamp, self.label)
         return z, {"x": x}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
