@@ -18,6 +18,7 @@ no kink is met exactly. A wrong gradient is wrong there, too.
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +31,9 @@ from minicnn.model import Model
 Array = np.ndarray
 
 _POINTS, _ASIDE = 3, 0.01  # how many points nearby, and how far: a share of an array's size
-_ROUNDING = 64 * np.finfo(np.float64).eps  # of L, relative: some dozen operations' worth
+_EPS = float(np.finfo(np.float64).eps)
+_ROUNDING = 64 * _EPS  # of L, relative: some dozen operations' worth
+_SHAKES = 4  # times that all arrays are rounded another way, to see what L makes of it
 
 
 class Slope(NamedTuple):
@@ -379,7 +382,24 @@ class _Function:
             return max(1.0, abs(value))
         return sum(float(np.abs(dy * p).sum()) for dy, p in zip(self.dy, value))
 
-    def slope(self, probe: "_Probe", here: Any, step: float) -> Slope:
+    def rounding(self, here: Any) -> float:
+        """What rounding alone may make of L, where `here` is `value()`.
+
+        Some dozen operations' worth of its size; or more, where the network enlarges it (a
+        normalization divides the rounding of equal numbers by nearly nothing). That is seen by
+        changing the last digit of all numbers.
+        """
+        start = {name: array.copy() for name, array in self.arrays.items()}
+        rng, changes = np.random.default_rng(0), []
+        for _ in range(_SHAKES):
+            for name, array in self.arrays.items():
+                array[...] = start[name] * (1 + _EPS * rng.choice((-1, 1), array.shape))
+            changes.append(abs(self.difference(self.value(), here)))
+        for name, array in self.arrays.items():
+            array[...] = start[name]
+        return max(_ROUNDING * self.size(here), 8 * max(changes))
+
+    def slope(self, probe: "_Probe", here: Any, step: float, rounding: float) -> Slope:
         """`here` is `value()` where the arrays are now; they are put back there."""
         array = self.arrays[probe.name]
         start = array.copy() if probe.at is None else array[probe.at]
@@ -395,7 +415,7 @@ class _Function:
             self.difference(*values) / (2 * step),
             self.difference(values[0], here) / step,
             self.difference(here, values[1]) / step,
-            _ROUNDING * self.size(here) / step,
+            rounding / step,
         )
 
 
@@ -441,22 +461,31 @@ def _tested(
     tolerance: float,
 ) -> list[tuple[_Probe, Entry]]:
     here = function.value()
+    rounding = function.rounding(here)
+
+    def slope(probe: _Probe, step: float) -> Slope:
+        return function.slope(probe, here, step, rounding)
+
     return [
-        (probe, _entry(function, probe, here, probe.analytic(gradients), step, tolerance))
+        (probe, _entry(slope, probe, probe.analytic(gradients), step, tolerance))
         for probe in probes
     ]
 
 
 def _entry(
-    function: _Function, probe: _Probe, here: Any, analytic: float, step: float, tolerance: float
+    slope: Callable[[_Probe, float], Slope],
+    probe: _Probe,
+    analytic: float,
+    step: float,
+    tolerance: float,
 ) -> Entry:
     # Along all entries at once the step is smaller, for some kink is always near.
-    wide = function.slope(probe, here, step if probe.at is not None else step / 10)
+    wide = slope(probe, step if probe.at is not None else step / 10)
     error = _error(analytic, wide.central, wide.noise, tolerance)
     if error <= tolerance:
         return Entry(probe.at, analytic, wide.central, wide, error, "ok")
     # A kink that lies a little aside, or much curvature: a smaller step does not reach as far.
-    near = function.slope(probe, here, step / 10 if probe.at is not None else step / 100)
+    near = slope(probe, step / 10 if probe.at is not None else step / 100)
     error = _error(analytic, near.central, near.noise, tolerance)
     if error <= tolerance:
         return Entry(probe.at, analytic, near.central, near, error, "ok")
