@@ -473,27 +473,23 @@ def _winograd_of(
         fast.tiles_of((len(x), height * pool, width * pool)),
         fast.padded(channels, fast.LANES),
     )
-    block = fast.block_size(tiles, channels, threads)
+    few = fast.are_few(tiles, channels, columns, threads)
+    block = tiles if few else fast.block_size(tiles, channels, threads)
     rows = fast.padded(block, fast.ROWS)
-    packed = buffers.empty(
-        (columns // fast.COLUMNS, fast.scratch_size(channels, fast.COLUMNS)), x.dtype
-    )
-    fast.transform_weights(w, packed)
-    fast.forward(
-        x,
-        packed,
-        bias,
-        clamp_of(limits, x.dtype),
-        window.before,
-        block,
+    scratch = [
         np.zeros((threads, 6, 6, depth), x.dtype),
         buffers.empty((threads, fast.scratch_size(block, depth)), x.dtype),
         buffers.empty((threads, fast.scratch_size(rows, fast.COLUMNS)), x.dtype),
-        pool,
-        y,
-        winners,
-        _stops(limits, x.dtype),
-    )
+    ]
+    kept = (threads, fast.CHANNELS) if few else (columns // fast.COLUMNS, channels)
+    packed = buffers.empty((kept[0], fast.scratch_size(kept[1], fast.COLUMNS)), x.dtype)
+    clamp, stops = clamp_of(limits, x.dtype), _stops(limits, x.dtype)
+    wanted = bias, clamp, window.before, block, *scratch, pool, y, winners, stops
+    if few:
+        fast.forward_of_few(x, w, packed, *wanted)
+    else:
+        fast.transform_weights(w, packed)
+        fast.forward(x, packed, *wanted)
     return y, winners if pooling.remember else None
 
 

@@ -835,29 +835,60 @@ class Guarded:
             assert untouched[-self.margin :].all(), "written behind the array"
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "im2col", "winograd", "winograd in groups"])
+WINOGRADS = ["winograd in groups", "winograd of few", "winograd of many"]
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "im2col", *WINOGRADS])
 @MANY
 @given(data=st.data(), seed=SEEDS)
 def test_nothing_outside_the_arrays_is_touched(
     algorithm: str, data: st.DataObject, seed: int
 ) -> None:
     """What is read there would show as NaN, what is written there on the guards."""
-    algorithm, _, in_groups = algorithm.partition(" ")
+    algorithm, _, course = algorithm.partition(" ")
     operation = data.draw(convolutions(data.draw(st.integers(0, 3)), algorithm))
     rng = np.random.default_rng(seed)
     guarded = Guarded()
     arrays = [guarded.copy(x) for x in operation.arrays(np.float32, rng)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(buffers, "empty", guarded.empty)
-        if in_groups:  # which such small pictures would not be worth
+        if course == "in groups":  # which such small pictures would not be worth
             tiles_of = kernels.winograd.tiles_of
             patch.setattr(kernels.winograd, "groups_of", lambda dy, _: min(3, tiles_of(dy)) or 1)
+        elif course:
+            patch.setattr(kernels.winograd, "are_few", lambda *_: course == "of few")
         y = operation.forward(functional, *arrays, algorithm=algorithm)
         dy = guarded.copy(operation.gradient_for(y, rng))
         gradients = operation.backward(functional, dy, *arrays, algorithm=algorithm)
     for found in (y, *gradients):
         assert np.isfinite(found).all()
     guarded.check()
+
+
+@MANY
+@given(
+    batch=st.integers(0, 3), size=st.tuples(st.integers(3, 11), st.integers(3, 11)),
+    channels=st.sampled_from([1, 16, 63, 64, 65, 130]), filters=st.sampled_from([1, 32, 70]),
+    pool=st.booleans(), seed=SEEDS,
+)  # fmt: skip
+def test_few_tiles_and_many_are_the_same_to_the_last_digit(
+    batch: int, size: Any, channels: int, filters: int, pool: bool, seed: int
+) -> None:
+    """So that neither the threads nor the batch that a photo is in change its numbers."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((batch, *size, channels), np.float32)
+    w = rng.standard_normal((3, 3, channels, filters), np.float32)
+    b = rng.standard_normal(filters, np.float32)
+    window = shapes.Window((3, 3), (1, 1), (1, 1), (1, 1), size)
+    pooling = algorithms.Pooling((2, 2), remember=True) if pool else algorithms.NO_POOLING
+    found = []
+    for few in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kernels.winograd, "are_few", lambda *_, few=few: few)
+            way = algorithms.ALGORITHMS["winograd"]
+            found.append(way.forward(x, w, b, None, window, (0.0, np.inf), pooling))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # Sizes at which the fast ways change their course: several panels of filters, weights too large
@@ -867,6 +898,7 @@ LARGER = [
     {"x": (1, 9, 7, 48), "w": (3, 3, 48, 40)},
     {"x": (9, 13, 17, 40), "w": (3, 3, 40, 72)},
     {"x": (1, 3, 3, 330), "w": (3, 3, 330, 8)},
+    {"x": (1, 7, 9, 130), "w": (3, 3, 130, 70)},
     {"x": (2, 5, 6, 130), "w": (3, 2, 130, 33)},
     {"x": (1, 40, 11, 3), "w": (3, 3, 3, 32)},
     {"x": (1, 17, 19, 3), "w": (5, 4, 3, 70), "strides": (2, 3)},

@@ -67,6 +67,10 @@ for way in ("direct", "winograd", "im2col"):
     )
     grads = functional.conv2d_max_pool2d_backward(np.cos(y), winners, x, w, algorithm=way)
     found["pooled " + way] = [digest(a) for a in (y, winners, *grads)]
+few = layers.Conv2D(64, 3)
+y, cache = few.forward(x[:1])
+dx, grads = few.backward(np.cos(y), cache)
+found["conv 3x3 of few"] = [digest(a) for a in (y, dx, *grads.values())]
 big = layers.Dense(300)
 rows = rng.standard_normal((700, 900)).astype("float32")
 y, cache = big.forward(rows)
