@@ -1,6 +1,7 @@
 """What tests share: the same random numbers whatever ran before, photos, and a tiny base."""
 
 import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -23,6 +24,16 @@ COUNTS = {"train": 12, "validation": 6, "test": 4}
 def _same_random_numbers():
     """Weights that a test draws do not depend on which tests ran before it."""
     seeding.set_random_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keras_does_not_compile():
+    """Keras hands each model to XLA, which takes longer than these small ones then run.
+
+    It does not where operations are to be deterministic, as on a CPU they are anyway.
+    """
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].config.experimental.enable_op_determinism()
 
 
 @pytest.fixture(scope="session")

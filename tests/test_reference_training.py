@@ -1,6 +1,7 @@
 """`reference.fitting`, `train`, `sweep`: what is learned, and that nothing is lost by a kill."""
 
 import csv
+import functools
 import json
 import os
 import signal
@@ -35,8 +36,7 @@ def splits(clothes):
     return data.find(clothes)
 
 
-@pytest.fixture
-def learn(splits, tiny_base, tmp_path, machine):
+def learner(splits, tiny_base, folder, machine):
     """`train` on the tiny base; calls with the same name share a folder."""
 
     def run(settings=QUICK, name="run", **options):
@@ -45,14 +45,26 @@ def learn(splits, tiny_base, tmp_path, machine):
             splits,
             base,
             settings,
-            tmp_path / name,
+            folder / name,
             machine,
             Reader(48),
-            tmp_path / "cache",
+            folder / "cache",
             **options,
         )
 
     return run
+
+
+@pytest.fixture
+def learn(splits, tiny_base, tmp_path, machine):
+    return learner(splits, tiny_base, tmp_path, machine)
+
+
+@pytest.fixture(scope="module")
+def whole(splits, tiny_base, tmp_path_factory, machine):
+    """A run that nobody interrupts, learned once for all that are compared with it."""
+    learn = learner(splits, tiny_base, tmp_path_factory.mktemp("whole"), machine)
+    return functools.cache(lambda settings: learn(settings, name=str(hash(settings))))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -254,9 +266,9 @@ FINE = replace(
     ],
     ids=lambda value: value if isinstance(value, str) else value.fine_tune or "head",
 )
-def test_a_run_that_was_interrupted_comes_to_the_same(learn, monkeypatch, stage, settings):
+def test_a_run_that_was_interrupted_comes_to_the_same(learn, whole, monkeypatch, stage, settings):
     """Stopped again and again, at each of the places where something has been written."""
-    wanted = learn(settings, name="whole")
+    wanted = whole(settings)
     count = {"left": 0}
 
     def stop():
