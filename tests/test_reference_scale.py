@@ -115,7 +115,7 @@ def test_two_processes_augment_as_one_does(clothes, tiny_base, tmp_path):
     """Every random flip, shift and zoom of the one falls on the same photo of the two."""
     told = [
         "--data", clothes, "--base", tiny_base, "--image-size", 48, "--learning-rate", 0.05,
-        "--augment", "--epochs", 3, "--batch-size", 40,  # all batches alike: compiling takes longest
+        "--augment", "--epochs", 3, "--batch-size", 40,  # all batches alike: compiled once
     ]  # fmt: skip
     alone, group = tmp_path / "alone", tmp_path / "group"
     shared = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", 2]

@@ -105,6 +105,16 @@ def _pack_panel(b, turned, left, first, steps, packed):  # type: ignore[no-untyp
                 target[o] = source[o]
 
 
+@jit
+def _pack_strip(b, left, first, steps, packed):  # type: ignore[no-untyped-def]
+    """Several whole panels at once: what lies side by side in memory is fetched together."""
+    wide = packed.shape[2]
+    for k in range(steps):
+        for panel in range(len(packed)):
+            source = b[first + k, left + panel * wide :]
+            copy_vectors(source.ctypes.data, packed[panel, k].ctypes.data)
+
+
 @parallel_jit
 def pack(b, turned, threads, packed):  # type: ignore[no-untyped-def]
     """packed (panels, depth, wide) of all of b, panel by panel; 0 beyond the last column."""
@@ -171,7 +181,11 @@ def _add_block(  # type: ignore[no-untyped-def]
             _copy_lines(a, first, steps, top, height, copied)
         elif len(copied):
             _copy_lines(a, top, height, first, steps, copied)
-        for panel in range(0 if len(ready) else panels):
+        together = 0
+        if strip and not b_turned and len(ready) == 0:
+            together = min(panels, (columns - left) // wide)
+            _pack_strip(b, left, first, steps, packed[:together])
+        for panel in range(together, 0 if len(ready) else panels):
             column = left + panel * wide
             if b_turned or strip or columns - column < wide:
                 _pack_panel(b, b_turned, column, first, steps, packed[panel])
