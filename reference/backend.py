@@ -6,6 +6,8 @@ the first line of every command and report.
 
 import argparse
 import importlib.util
+import os
+from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +24,7 @@ class Machine:
 
     backend: str
     version: str
-    gpus: tuple[str, ...]
+    gpus: tuple[str, ...]  # their names
     precision: str
     seed: int
     deterministic: bool
@@ -31,10 +33,9 @@ class Machine:
     processes: Any = None
 
     def describe(self) -> str:
-        device = f"{len(self.gpus)} GPU{'s' * (len(self.gpus) > 1)}" if self.gpus else "CPU"
         parts = [
             f"Keras {keras.__version__} on {self.version}",
-            device,
+            self.device,
             f"Pillow {PIL.__version__}",
             self.precision,
             f"seed {self.seed}",
@@ -46,6 +47,14 @@ class Machine:
         if self.processes is not None:
             parts.append(f"process {self.processes.index} of {self.processes.count}")
         return ", ".join(parts)
+
+    @property
+    def device(self) -> str:
+        """What computes, by name: "NVIDIA H100", "2 × NVIDIA H100", "CPU"."""
+        names = [
+            f"{count} × {name}" if count > 1 else name for name, count in Counter(self.gpus).items()
+        ]
+        return " and ".join(names) or "CPU"
 
     @property
     def is_first(self) -> bool:
@@ -111,6 +120,8 @@ def start(options: argparse.Namespace) -> Machine:
         raise ValueError(f"--strategy mirrored is TensorFlow's. The backend is {backend}.")
     processes = _processes(options, backend)
     gpus, version = _devices(backend, options.device, options.deterministic)
+    if options.precision == "float32":
+        make_exact()
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
     strategy = None
@@ -152,6 +163,27 @@ def _processes(options: argparse.Namespace, backend: str) -> Any:
     return Processes(options.coordinator, options.processes, options.process_id)
 
 
+def make_exact() -> None:
+    """Let float32 mean float32 on a GPU, too.
+
+    By default it multiplies in TF32, which keeps 10 of the 23 bits of each factor: logits then
+    differ in the third place from a CPU's, and from minicnn's.
+    """
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        from reference import on_tensorflow
+
+        on_tensorflow.make_exact()
+    elif backend == "jax":
+        from reference import on_jax
+
+        on_jax.make_exact()
+    elif backend == "torch":
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False  # in matrix products it is off anyway
+
+
 def _devices(backend: str, wanted: str, deterministic: bool) -> tuple[tuple[str, ...], str]:
     """The GPUs in use, and the backend's name with its version."""
     gpus: list[str] = []
@@ -175,7 +207,8 @@ def _devices(backend: str, wanted: str, deterministic: bool) -> tuple[tuple[str,
     elif backend == "torch":
         import torch
 
-        gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        if os.environ.get("KERAS_TORCH_DEVICE") != "cpu":
+            gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         if wanted == "cpu" and gpus:
             raise ValueError("torch takes the GPU that it finds: set KERAS_TORCH_DEVICE=cpu.")
         if deterministic:

@@ -170,7 +170,8 @@ def add_backend_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         default="float32",
-        help="default: float32; the mixed ones are faster on GPUs made for them",
+        help="default: float32, on a GPU too (no TF32); the mixed ones are faster on GPUs made for "
+        "them",
     )
     add(
         "--xla",

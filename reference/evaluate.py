@@ -19,7 +19,7 @@ import numpy as np
 
 from minicnn import plots
 from minicnn.atomic import replacing
-from reference import data, features
+from reference import backend, data, features
 from reference import model as models
 from reference.console import main, make_parser, say
 from reference.data import Photos
@@ -262,6 +262,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def command(options: argparse.Namespace) -> None:
+    backend.make_exact()
     saved = models.load(options.model)
     folder = data.locate(options.data) / options.split
     if not folder.is_dir():
@@ -272,10 +273,10 @@ def command(options: argparse.Namespace) -> None:
     photos = data.check(data.find_split(folder, options.split), options.skip_bad_images)
     validation = saved.about.training.get("val_accuracy") if options.split == "test" else None
     judged = evaluate(saved, photos, validation)
+    output = options.output or options.model.parent
+    write(judged, output)  # before anything is said: who reads may not listen to the end
     say(judged.summary())
     say(judged.report())
-    output = options.output or options.model.parent
-    write(judged, output)
     say(f"Wrote evaluation.json, report.txt, confusion.png and mistakes.png into {output}.")
 
 

@@ -156,6 +156,7 @@ def command(options: argparse.Namespace) -> None:
     unknown = [kind for kind in kinds if kind not in FORMATS]
     if unknown:
         raise ValueError(f"--format is of {', '.join(FORMATS)}. Received {', '.join(unknown)}.")
+    backend.make_exact()
     saved = models.load(options.model)
     for kind in kinds:
         target = options.output / f"{options.model.stem}.{kind}"

@@ -3,7 +3,8 @@
 While only the head learns, the base gives the same vector for the same photo in each epoch, for
 each learning rate, each seed. So one pass over the photos stands for all of them. What the vectors
 depend on is in the file's name as a checksum: the photos, how they are read, the base and its
-weights, the precision, and the versions of what computed them. Another photo, another file.
+weights, the precision, the device (a GPU rounds otherwise than a CPU), and the versions of what
+computed them. Another photo, another file.
 """
 
 import hashlib
@@ -51,6 +52,8 @@ def key(photos: Photos, reader: Reader, base: Base, machine: Machine) -> dict[st
         "base": base.name,
         "weights": base.sha256(),
         "precision": machine.precision,
+        "device": machine.device,
+        "deterministic": machine.deterministic or not machine.gpus,  # a CPU always is
         "versions": [machine.version, keras.__version__, PIL.__version__],
     }
 

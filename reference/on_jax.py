@@ -26,11 +26,16 @@ def version() -> str:
 
 
 def gpus() -> list[str]:
-    return [str(device) for device in jax.devices() if device.platform == "gpu"]
+    return [device.device_kind for device in jax.devices() if device.platform == "gpu"]
 
 
 def use_cpu() -> None:
     jax.config.update("jax_platforms", "cpu")
+
+
+def make_exact() -> None:
+    """Products and convolutions of float32 in float32, not in TF32."""
+    jax.config.update("jax_default_matmul_precision", "highest")
 
 
 def make_deterministic() -> None:

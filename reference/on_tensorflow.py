@@ -13,7 +13,16 @@ def version() -> str:
 
 
 def gpus() -> list[str]:
-    return [device.name for device in tf.config.list_physical_devices("GPU")]
+    details = tf.config.experimental.get_device_details
+    return [
+        details(device).get("device_name", device.name)
+        for device in tf.config.list_physical_devices("GPU")
+    ]
+
+
+def make_exact() -> None:
+    """Products and convolutions of float32 in float32, not in TF32."""
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def prepare(use_gpu: bool) -> None:

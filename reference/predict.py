@@ -20,6 +20,7 @@ from minicnn.download import check_url, fetch
 from minicnn.images import BadImageError
 from minicnn.images.dataset import ENDINGS
 from minicnn.images.folders import list_images
+from reference import backend
 from reference import model as models
 from reference.console import main, make_parser, positive, say
 from reference.evaluate import probabilities
@@ -107,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
 
 def command(options: argparse.Namespace) -> None:
     sources = expand(options.sources)
+    backend.make_exact()
     saved = models.load(options.model)
     names = saved.about.class_names
     answers = predict(saved, sources)

@@ -341,10 +341,18 @@ def augmented(whole: keras.Model, seed: int) -> keras.Model:
     Only for training: the layers pass photos through when they predict, and are not in the file.
     """
     inputs = keras.Input(whole.input_shape[1:], name="plain_photo")
-    x = keras.layers.RandomFlip("horizontal", seed=seed, name="flip")(inputs)
     edge = {"fill_mode": "nearest"}
-    x = keras.layers.RandomTranslation(0.1, 0.1, seed=seed + 1, name="shift", **edge)(x)
-    x = keras.layers.RandomZoom((-0.2, 0.2), seed=seed + 2, name="zoom", **edge)(x)
+    layers = [
+        keras.layers.RandomFlip("horizontal", seed=seed, name="flip"),
+        keras.layers.RandomTranslation(0.1, 0.1, seed=seed + 1, name="shift", **edge),
+        keras.layers.RandomZoom((-0.2, 0.2), seed=seed + 2, name="zoom", **edge),
+    ]
+    if keras.backend.backend() == "jax":
+        # Keras compiles no step of a model with these layers, since TensorFlow's XLA cannot shift
+        # and zoom. JAX's can, and without it takes several times as long.
+        for layer in layers:
+            layer.supports_jit = True
+    x = models.through(layers, inputs)
     return keras.Model(inputs, whole(x), name="augmented")
 
 

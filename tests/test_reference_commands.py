@@ -5,10 +5,13 @@ import importlib
 import json
 import re
 import shutil
+import sys
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -147,6 +150,51 @@ def test_a_gpu_that_is_not_there_is_not_pretended(options, capsys, monkeypatch):
     monkeypatch.setattr("reference.on_tensorflow.gpus", lambda: [])
     assert training.run([*options, "--device", "gpu"]) == 2
     assert re.search(r"finds no GPU.*--device auto", capsys.readouterr().err)
+
+
+def test_torch_can_be_kept_from_the_gpu(monkeypatch):
+    """A torch that finds a GPU stands in for it."""
+    cuda = SimpleNamespace(device_count=lambda: 1, get_device_name=lambda index: "NVIDIA H100")
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda, __version__="2.11"))
+    monkeypatch.delenv("KERAS_TORCH_DEVICE", raising=False)
+    assert backend._devices("torch", "auto", False) == (("NVIDIA H100",), "torch 2.11")
+    with pytest.raises(ValueError, match="set KERAS_TORCH_DEVICE=cpu"):
+        backend._devices("torch", "cpu", False)
+    monkeypatch.setenv("KERAS_TORCH_DEVICE", "cpu")
+    for wanted in ("cpu", "auto"):
+        assert backend._devices("torch", wanted, False) == ((), "torch 2.11")
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export"])
+def test_float32_is_not_tf32(name, options, trained, clothes, tmp_path):
+    """On a GPU, which this need not have: TensorFlow keeps what it was told."""
+    config = pytest.importorskip("tensorflow").config.experimental
+    config.enable_tensor_float_32_execution(True)
+    path, output = str(trained / "model.keras"), ["--output", str(tmp_path)]
+    told = {
+        "train": [*options, "--epochs", "1", *output],
+        "evaluate": [path, "--data", str(clothes), *output],
+        "predict": [path, str(clothes / "test" / "hat")],
+        "export": [path, *output],
+    }
+    assert importlib.import_module(f"reference.{name}").run(told[name]) == 0
+    assert not config.tensor_float_32_execution_enabled()
+
+
+def test_float32_is_not_tf32_on_jax():
+    jax = pytest.importorskip("jax")
+    before = jax.config.jax_default_matmul_precision
+    try:
+        importlib.import_module("reference.on_jax").make_exact()
+        assert jax.config.jax_default_matmul_precision == "highest"
+    finally:
+        jax.config.update("jax_default_matmul_precision", before)
+
+
+def test_a_machine_names_its_gpus():
+    machine = replace(backend.default(), gpus=("NVIDIA H100", "NVIDIA H100", "NVIDIA T4"))
+    assert ", 2 × NVIDIA H100 and NVIDIA T4, Pillow" in machine.describe()
+    assert replace(machine, gpus=()).device == "CPU"
 
 
 def test_a_likely_typo_of_299_is_asked_about(clothes, capsys):

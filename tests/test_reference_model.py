@@ -258,8 +258,11 @@ def test_what_changes_the_features_changes_their_name(base, photos, machine, tin
         name(base=models.load_base(str(tiny_base), 48, input_range="unit")),
         name(machine=replace(machine, precision="mixed_bfloat16")),
         name(machine=replace(machine, version="JAX 99")),
+        name(machine=replace(machine, gpus=("NVIDIA H100",))),
+        name(machine=replace(machine, gpus=("NVIDIA H100",), deterministic=True)),
     ]
     assert len(set(names)) == len(names)
+    assert name(machine=replace(machine, deterministic=True)) == name(), "a CPU always is"
 
 
 def test_a_damaged_cache_is_computed_anew(base, photos, machine, tmp_path, capsys):
