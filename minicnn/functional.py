@@ -1231,6 +1231,8 @@ ACTIVATIONS: dict[str, ActivationFunction] = {
     "tanh": ActivationFunction(tanh, tanh_backward),
     "softmax": ActivationFunction(softmax, softmax_backward),
 }
+for _name, _function in ACTIVATIONS.items():  # read as `layer.activation.__name__`
+    _function.forward.__name__ = _name
 
 
 _LIMITS = {key: found.limits for key, found in ACTIVATIONS.items() if found.limits is not None}

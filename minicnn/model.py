@@ -629,7 +629,7 @@ class Model(Trainer, Layer):
             if clamped is not None:
                 # Of a window the pooling lets only the largest number through. So the activation
                 # may as well be undone behind it, where there are fewer numbers.
-                received_dy = functional.ACTIVATIONS[clamped.layer.activation].backward(
+                received_dy = functional.ACTIVATIONS[clamped.layer.activation_name].backward(
                     received_dy, entry.y
                 )
                 undone.add(clamped)
@@ -677,7 +677,7 @@ class Model(Trainer, Layer):
         layer = self._outputs[0].node.layer
         if isinstance(layer, Model):
             return layer.ends_in(activation)
-        return layer.activation == activation
+        return layer.activation_name == activation
 
     # -- looking inside ----------------------------------------------------------------------------
 

@@ -227,12 +227,12 @@ def _foldable(node: Node, only_user: Callable[[Node], Node | None], training: bo
     For training that is max pooling alone: of the others a gradient passes through each.
     """
     found, behind = [node], only_user(node)
-    if node.layer.activation == "linear" and not training:
+    if node.layer.activation_name == "linear" and not training:
         for fits in (_is_fixed_normalization, _is_clamp):
             if behind is not None and fits(behind):
                 found.append(behind)
                 behind = only_user(behind)
-    limited = node.layer.clamp == node.layer.activation
+    limited = node.layer.clamp == node.layer.activation_name
     if type(node.layer) is Conv2D and limited and behind is not None and _is_block_pooling(behind):
         found.append(behind)
     return found
@@ -248,7 +248,8 @@ def settings(layer: Layer) -> Any:
 def _settings_of(kind: Any) -> Callable[[Layer], Any]:
     if kind not in (*LINEAR, BatchNormalization, Activation, ReLU, MaxPooling2D):
         return lambda layer: None
-    return operator.attrgetter("activation", *kind._arguments())
+    names = [name for name in kind._arguments() if name != "activation"]
+    return operator.attrgetter("activation_name", *names)
 
 
 def _is_fixed_normalization(node: Node) -> bool:
@@ -276,11 +277,8 @@ def _values(node: Node, times: int) -> int | None:
 
 def _clamp(layer: Layer) -> str | None:
     """The name of the activation that the layer is, if it can be applied in place."""
-    if type(layer) is Activation and layer.activation in ("relu", "relu6"):
-        return layer.activation
-    if type(layer) is ReLU and layer.negative_slope == 0 and layer.threshold == 0:
-        return {None: "relu", 6.0: "relu6"}.get(layer.max_value)
-    return None
+    name = layer.as_activation() if type(layer) in (Activation, ReLU) else None
+    return name if name in ("relu", "relu6") else None
 
 
 def _folded(layers: tuple[Layer, ...], name: str, training: bool) -> Layer:

@@ -341,7 +341,7 @@ def convolution_in_loops(kind: str, layer: Any, x: Array, dy: Array) -> tuple[An
     else:
         h = naive.depthwise_conv2d(x, p["depthwise_kernel"], None, *window)
         z = naive.conv2d(h, p["pointwise_kernel"], b)
-    name = layer.activation
+    name = layer.activation_name
     y, dz = z, dy
     if name == "relu6":
         y, dz = naive.relu(z, max_value=6.0), naive.relu_backward(dy, z, max_value=6.0)
@@ -510,14 +510,102 @@ def test_activations_by_hand() -> None:
 def test_an_activation_by_name_or_as_the_function(name: str) -> None:
     if name != "get":
         function = getattr(activations, name)
-        assert layers.Dense(2, activation=function).activation == name
+        assert layers.Dense(2, activation=function).activation is function
+        assert function.__name__ == name
         assert activations.get(function) is activations.get(name) is function
 
 
 def test_an_activation_as_keras_s_function() -> None:
     keras = pytest.importorskip("keras")
     for name in ("linear", "relu", "relu6", "sigmoid", "softmax", "tanh"):
-        assert layers.Dense(2, activation=getattr(keras.activations, name)).activation == name
+        layer = layers.Dense(2, activation=getattr(keras.activations, name))
+        assert layer.activation is getattr(activations, name)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (None, "linear"),
+        ("tanh", "tanh"),
+        (activations.sigmoid, "sigmoid"),
+        (layers.Activation("relu6"), "relu6"),
+        (layers.Softmax(), "softmax"),
+        (layers.ReLU(), "relu"),
+        (layers.ReLU(6), "relu6"),
+        ({"class_name": "function", "config": "tanh"}, "tanh"),
+        ({"class_name": "ReLU", "config": {"max_value": 6.0, "name": "r"}}, "relu6"),
+    ],
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda activation: layers.Dense(3, activation=activation),
+        lambda activation: layers.Conv2D(3, 1, activation=activation),
+        lambda activation: layers.DepthwiseConv2D(1, activation=activation),
+        lambda activation: layers.SeparableConv2D(3, 1, activation=activation),
+        layers.Activation,
+    ],
+)
+def test_what_an_activation_may_be(
+    make: Callable[[Any], layers.Layer], given: Any, name: str
+) -> None:
+    x = np.random.default_rng(0).normal(size=(1, 2, 2, 3), scale=20).astype(np.float32)
+    at_once = make(given)
+    assert at_once.activation is getattr(activations, name)
+    assert at_once.get_config()["activation"] == name
+
+    later = make("relu")
+    later(x)
+    before = later.forward(x)[0]
+    later.activation = given
+    assert later.activation.__name__ == name
+    assert later.get_config()["activation"] == name
+    y, cache = later.forward(x)
+    later.activation = None
+    z, _ = later.forward(x)
+    np.testing.assert_allclose(y, getattr(activations, name)(z), rtol=1e-6)
+    assert name == "relu" or np.abs(y - before).max() > 0
+    later.activation = given
+    assert later.backward(y, cache)[0].shape == x.shape
+
+
+def test_an_activation_that_is_not_known_is_not_assigned() -> None:
+    layer = layers.Dense(3, activation="relu", name="end")
+    for wrong, message in [
+        ("rleu", 'Dense "end" expects activation .*"softmax".*\'rleu\''),
+        (np.exp, "a layer of your own"),
+        (layers.ReLU(negative_slope=0.1, name="leaky"), 'ReLU "leaky": put it behind Dense "end"'),
+        (layers.Flatten(name="flat"), 'Flatten "flat"'),
+        ({"class_name": "function", "config": "mish"}, "'mish'"),
+        ({"class_name": "Lambda", "config": {}}, "Lambda"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            layer.activation = wrong
+        assert layer.activation is activations.relu
+
+
+def test_layers_without_an_activation_have_none_as_in_keras() -> None:
+    for layer in (layers.Flatten(), layers.ReLU(), layers.Softmax(), layers.BatchNormalization()):
+        assert not hasattr(layer, "activation")
+        with pytest.raises(AttributeError, match=r"has no activation: put Activation\('relu'\)"):
+            layer.activation = "relu"
+
+
+def test_a_layer_of_one_s_own_may_have_an_activation() -> None:
+    class Always(layers.Flatten):
+        activation = "tanh"
+
+    class Chosen(layers.Flatten):
+        def __init__(self) -> None:
+            super().__init__()
+            self.activation = "tanh"
+
+    x = np.ones((1, 2), np.float32)
+    for layer in (Always(), Chosen()):
+        np.testing.assert_allclose(layer(x), np.tanh(x), rtol=1e-6)
+        assert layer.activation is activations.tanh
+    with pytest.raises(ValueError, match="'tahn'"):
+        type("Misspelt", (layers.Flatten,), {"activation": "tahn"})
 
 
 def test_a_function_of_the_user_s_is_not_taken_for_another_of_its_name() -> None:

@@ -165,6 +165,29 @@ def test_keras_reads_ours_and_we_read_keras_s(
     assert_same_weights(ours, theirs)
 
 
+def test_an_activation_taken_off_is_off_everywhere(tmp_path: Path) -> None:
+    model = chain()
+    x, y = np.random.default_rng(0).random((4, 8, 8, 3), np.float32), np.eye(3)[[0, 1, 2, 0]]
+    model.compile("sgd", "categorical_crossentropy")
+    p, loss = model.predict(x, verbose=0), model.evaluate(x, y, verbose=0)
+    model.layers[-1].activation = None
+    model.compile("sgd", minicnn.losses.CategoricalCrossentropy(from_logits=True))
+    z = model.predict(x, verbose=0)
+    np.testing.assert_allclose(minicnn.activations.softmax(z), p, rtol=1e-5)
+    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), loss, rtol=1e-5)
+    assert "softmax" not in str(model.trace(x, y).explain("dense", at=1))
+
+    model.layers[0].activation = "tanh"  # which a pooling behind it cannot be folded over
+    bounded = model.predict(x, verbose=0)
+    np.testing.assert_allclose(bounded, model.run(x), rtol=1e-5, atol=1e-6)
+    assert np.abs(bounded - z).max() > 1e-4
+    model.save(tmp_path / "m.keras")
+    again = models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), bounded)
+    assert again.layers[-1].activation is minicnn.activations.linear
+    assert again.layers[0].activation.__name__ == "tanh"
+
+
 def test_weights_find_their_layer_whatever_its_name(tmp_path: Path) -> None:
     path = tmp_path / "m.weights.h5"
     a = Sequential([Input((3,)), layers.Dense(2, name="first"), layers.Dense(2, name="second")])

@@ -90,14 +90,14 @@ def explain_output(
     total = exact_sum([*found.terms.product.tolist(), found.bias])
     steps, formula = list(found.steps), found.formula
     result = total
-    if layer.activation != "linear":
+    if layer.activation_name != "linear":
         scores = None
-        if layer.activation == "softmax":
+        if layer.activation_name == "softmax":
             scores = cache["z"][(spot.example, *spot.at[:-1])].astype(np.float64)
-        added = activation_steps(layer.activation, total, scores, spot.at[-1])
+        added = activation_steps(layer.activation_name, total, scores, spot.at[-1])
         steps, result = steps + added, added[-1].value
         left, _, right = formula.partition(" = ")
-        formula = f"{left} = {_named(layer.activation, right)}"
+        formula = f"{left} = {_named(layer.activation_name, right)}"
     return Explanation(
         name=name,
         layer=layer,

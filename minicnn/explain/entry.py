@@ -57,9 +57,9 @@ class TraceEntry:
     @property
     def dz(self) -> Array | None:
         """The gradient of the sum before the activation, as backward computes it from dy."""
-        if self.dy is None or self.at_logits or self.layer.activation == "linear":
+        if self.dy is None or self.at_logits or self.layer.activation_name == "linear":
             return self.dy
-        activation = functional.ACTIVATIONS[self.layer.activation]
+        activation = functional.ACTIVATIONS[self.layer.activation_name]
         found: Array = activation.backward(np.ascontiguousarray(self.dy), self.cache["y"])
         return found
 

@@ -221,7 +221,7 @@ class Explanation:
         ]
         if self.bias or (getattr(self.layer, "use_bias", False) and self.what == "y"):
             rows += [["+ bias", "", show.number(self.bias, exact)]]
-            name = "= total" if self.layer.activation == "linear" else "= z, the total"
+            name = "= total" if self.layer.activation_name == "linear" else "= z, the total"
             rows += [[name, "", show.number(self.total, exact)]]
         for name, formula, value, _ in self.steps:
             rows.append([name, f"= {formula}" if formula else "", show.number(value, exact)])

@@ -681,7 +681,7 @@ def _batch_normalization_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Ask
 
 def _activation(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
     """dz from dy: times the slope of the activation; a softmax mixes all units of a place."""
-    place, kind = show.place(asked.at), layer.activation
+    place, kind = show.place(asked.at), layer.activation_name
     dy: Array = entry.dy
     if entry.at_logits:
         found = _same_place(asked, dy, 1.0)

@@ -517,7 +517,7 @@ def _layer_rows(uses: list[tuple[str, Any]]) -> list[LayerHealth]:
 def _is_relu(layer: Layer) -> bool:
     if isinstance(layer, ReLU):
         return not layer.negative_slope
-    return layer.activation in ("relu", "relu6")
+    return layer.activation_name in ("relu", "relu6")
 
 
 def _calm_copy(model: Model, x: Any) -> Any:

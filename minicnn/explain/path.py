@@ -85,7 +85,7 @@ def _row(link: Link, exact: bool) -> list[str]:
     example = "" if e.example is None or e.what == "y" else f"{e.example}: "
     left = f"{e.name}{what} {example}{show.place(e.at)}"
     value = f"= {show.number(e.value, exact)}"
-    if e.what == "y" and e.layer.activation != "linear":
+    if e.what == "y" and e.layer.activation_name != "linear":
         value += f" (z = {show.number(e.total, exact)})"
     if term is None:
         return [left, value, "", ""]
@@ -149,7 +149,7 @@ def why(entry: TraceEntry, at: Any, example: int) -> Path:
 
 def _direction(e: Explanation) -> float:
     centre = 0.0
-    if e.layer.activation == "softmax" and e.steps and e.steps[-5].parts is not None:
+    if e.layer.activation_name == "softmax" and e.steps and e.steps[-5].parts is not None:
         centre = float(e.steps[-5].parts.mean())
     return float(np.sign(np.nan_to_num(e.total - centre)))
 
@@ -188,7 +188,11 @@ def _sender(
     place, example = tuple(int(i) for i in term.place), int(term.example)
     if e.of != "dz":
         return entry, explain_gradient(entry, e.of, place, example)
-    if entry.layer.activation != "linear" and not entry.at_logits and e.what not in ("dz", "dy"):
+    if (
+        entry.layer.activation_name != "linear"
+        and not entry.at_logits
+        and e.what not in ("dz", "dy")
+    ):
         return entry, explain_gradient(entry, "dz", place, example)
     users = consumers(entry)
     if not users:

@@ -185,7 +185,7 @@ class Layer:
         input_shape: without the batch axis; lets a `Sequential` start without an `Input`.
     """
 
-    activation: str = "linear"
+    activation_name: str = "linear"  # the name of `activation`, which `forward` applies last
     input_rank: int | None = None  # the rank of x that the layer needs; None for any
     takes_list = False  # Add, Concatenate: forward takes a list of arrays
     clamps = False  # `_forward` itself applies an activation that only has limits, such as ReLU
@@ -226,6 +226,9 @@ class Layer:
                 self.built = True
 
             cls.build = build  # type: ignore[method-assign]
+        if isinstance(vars(cls).get("activation"), str):  # a class's own, always the same
+            cls.activation_name = activation_name(vars(cls)["activation"], cls.__name__)
+            del cls.activation  # type: ignore[misc]
 
     @classmethod
     def _arguments(cls) -> list[str]:
@@ -247,6 +250,38 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    # -- activation -----------------------------------------------------------------------------
+
+    @property
+    def activation(self) -> Callable[[Array], Array]:
+        """The function of `minicnn.activations` that the layer applies last; may be assigned.
+
+        The next pass applies what is assigned: None takes an activation off (it is `linear` then),
+        and a name, a function of `minicnn.activations` or Keras's, or a layer such as `Softmax()`
+        puts another one there. `ValueError` for what minicnn has no gradient of. As in Keras, only
+        layers with the argument `activation` have one: else `AttributeError`.
+        """
+        if not self._may_be_activated():
+            raise AttributeError(f"{self.label} has no activation.")
+        return functional.ACTIVATIONS[self.activation_name].forward
+
+    @activation.setter
+    def activation(self, value: Any) -> None:
+        if not self._may_be_activated():
+            raise AttributeError(
+                f"{self.label} has no activation: put Activation({value!r}) behind it."
+            )
+        self.activation_name = activation_name(value, self.label)
+
+    def _may_be_activated(self) -> bool:
+        # A class of the user's own may set it in `__init__`, whatever its arguments.
+        own = not type(self).__module__.startswith("minicnn.")
+        return own or "activation" in self._arguments()
+
+    def as_activation(self) -> str | None:
+        """The name of the activation that the whole layer is, if it is one."""
+        return None
 
     # -- weights ------------------------------------------------------------------------------
 
@@ -365,10 +400,10 @@ class Layer:
         """`(y, cache)`. Raises `TypeError` or `ValueError` for an input that does not fit."""
         x = self._prepare(x)
         z, cache = self._forward(x, training)
-        y, activation = z, functional.ACTIVATIONS[self.activation]
+        y, activation = z, functional.ACTIVATIONS[self.activation_name]
         if self.clamps and self.clamp != "linear":
             cache["y"] = y
-        elif self.activation != "linear":
+        elif self.activation_name != "linear":
             y = activation.forward(z)
             cache |= {"z": z, "y": y}
         cache |= {"output_shape": y.shape, "layer": self}
@@ -394,20 +429,20 @@ class Layer:
         shapes.check_array(dy, None, "dy", self.label)
         shapes.check_shape(dy, cache["output_shape"], "dy", self.label)
         dz = np.ascontiguousarray(dy, self.dtype)
-        if self.activation != "linear" and not at_logits:
-            activation = functional.ACTIVATIONS[self.activation]
+        if self.activation_name != "linear" and not at_logits:
+            activation = functional.ACTIVATIONS[self.activation_name]
             dz = activation.backward(dz, cache["y"])
         return self._backward(dz, cache, need_dx)
 
     @property
     def clamp(self) -> str:
         """The activation, if it only has limits; "linear" if `forward` is to apply it."""
-        limits = functional.ACTIVATIONS[self.activation].limits
-        return "linear" if limits is None else self.activation
+        limits = functional.ACTIVATIONS[self.activation_name].limits
+        return "linear" if limits is None else self.activation_name
 
     def logits(self, cache: Any, activation: str) -> Array | None:
         """What went into the activation, if the layer ends in this one; None if it does not."""
-        logits: Array | None = cache["z"] if self.activation == activation else None
+        logits: Array | None = cache["z"] if self.activation_name == activation else None
         return logits
 
     def _forward(self, x: Any, training: bool) -> tuple[Array, Cache]:
@@ -566,16 +601,29 @@ def _plain(value: Any) -> Any:
         return initializers.serialize(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if callable(value):
+        return activation_name(value, "get_config")
     return value
 
 
 def activation_name(activation: Any, who: str) -> str:
-    """`None`, a name, or one of `minicnn.activations`' or Keras's functions, as a name.
+    """`None`, a name, one of `minicnn.activations`' or Keras's functions, or a layer, as a name.
 
-    Another function is refused, whatever its name: there is no gradient of it here.
+    A dict is a function or a layer as Keras's files have it. Another function is refused, whatever
+    its name: there is no gradient of it here.
     """
     if activation is None:
         return "linear"
+    if isinstance(activation, dict):
+        activation = _activation_in_file(activation)
+    if isinstance(activation, Layer):
+        found = activation.as_activation()
+        if found is None:
+            raise ValueError(
+                f"{who} expects activation to be a layer that is one of minicnn.activations, such "
+                f"as Softmax() or ReLU(). Received {activation.label}: put it behind {who} instead."
+            )
+        return found
     for known, function in functional.ACTIVATIONS.items():
         if activation is function.forward:
             return known
@@ -590,3 +638,16 @@ def activation_name(activation: Any, who: str) -> str:
             f"{who} expects activation to be one of {names}. Received {activation!r}.{hint}"
         )
     return name
+
+
+def _activation_in_file(described: dict[str, Any]) -> Any:
+    """The function's name, or the layer, that stands for an activation; else what was given."""
+    from minicnn.layers import core
+
+    name, config = described.get("class_name"), described.get("config")
+    if name == "function":
+        return config
+    if name in ("Activation", "ReLU", "Softmax") and isinstance(config, dict):
+        kind: type[Layer] = getattr(core, name)
+        return kind.from_config(config)
+    return described

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from minicnn import functional, initializers, shapes
-from minicnn.layers.base import Array, Cache, Grads, Layer, Shape, Weighing, activation_name
+from minicnn.layers.base import Array, Cache, Grads, Layer, Shape, Weighing
 
 
 def window_output_shape(
@@ -64,7 +64,7 @@ class _Convolution(Weighing, Layer):
                 f"{who} expects strides or dilation_rate to be 1, as Keras does. "
                 f"Received strides={self.strides}, dilation_rate={self.dilation_rate}."
             )
-        self.activation = activation_name(activation, who)
+        self.activation = activation
         self.use_bias = bool(use_bias)
 
     @property

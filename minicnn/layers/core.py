@@ -16,7 +16,6 @@ from minicnn.layers.base import (
     Node,
     Shape,
     Weighing,
-    activation_name,
 )
 from minicnn.layers.convolutional import kernel_grads, known_channels
 
@@ -99,7 +98,7 @@ class Dense(Weighing, Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.units = shapes.positive_int(units, "units", self.label)
-        self.activation = activation_name(activation, self.label)
+        self.activation = activation
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -159,7 +158,10 @@ class Activation(_ElementByElement):
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.activation = activation_name(activation, self.label)
+        self.activation = activation
+
+    def as_activation(self) -> str | None:
+        return self.activation_name
 
 
 class Softmax(_ElementByElement):
@@ -169,13 +171,16 @@ class Softmax(_ElementByElement):
     changes nothing and keeps exp from overflowing.
     """
 
-    activation = "softmax"
+    activation_name = "softmax"
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if axis != -1:
             raise ValueError(f"{self.label} expects axis=-1, the only one here. Received {axis!r}.")
         self.axis = axis
+
+    def as_activation(self) -> str | None:
+        return self.activation_name
 
 
 class ReLU(Layer):
@@ -204,6 +209,11 @@ class ReLU(Layer):
         self.max_value = max_value
         self.negative_slope = negative_slope
         self.threshold = threshold
+
+    def as_activation(self) -> str | None:
+        if self.negative_slope or self.threshold:
+            return None
+        return {None: "relu", 6.0: "relu6"}.get(self.max_value)
 
     @property
     def _corners(self) -> dict[str, Any]:

@@ -243,7 +243,7 @@ def kind_of(model: Model, output: Array) -> str:
     while isinstance(last, Model):
         last = last.outputs[0].node.layer
     # Pooled or flattened features are no scores.
-    return "logits" if isinstance(last, Dense) and last.activation == "linear" else ""
+    return "logits" if isinstance(last, Dense) and last.activation_name == "linear" else ""
 
 
 def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) -> int:
@@ -252,7 +252,7 @@ def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) ->
         if y is None:
             # The largest number, but none at the activation's ceiling: nothing flows back there.
             last = model.outputs[0].node.layer
-            ceiling = _CEILINGS.get(last.activation, getattr(last, "max_value", None))
+            ceiling = _CEILINGS.get(last.activation_name, getattr(last, "max_value", None))
             below = output[0] < (math.inf if ceiling is None else ceiling)
             return int(np.where(below, output[0], -math.inf).argmax())
         shape = output.shape[1:]
