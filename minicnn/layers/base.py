@@ -175,6 +175,9 @@ def weight_budget(limit: float) -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------
 
 
+_activating: dict[str, type["Layer"]] = {}  # layers that may stand for an activation, by name
+
+
 class Layer:
     """Base class of all layers; see the top of this module for the contract.
 
@@ -229,6 +232,8 @@ class Layer:
         if isinstance(vars(cls).get("activation"), str):  # a class's own, always the same
             cls.activation_name = activation_name(vars(cls)["activation"], cls.__name__)
             del cls.activation  # type: ignore[misc]
+        if "as_activation" in vars(cls):
+            _activating.setdefault(cls.__name__, cls)
 
     @classmethod
     def _arguments(cls) -> list[str]:
@@ -642,12 +647,9 @@ def activation_name(activation: Any, who: str) -> str:
 
 def _activation_in_file(described: dict[str, Any]) -> Any:
     """The function's name, or the layer, that stands for an activation; else what was given."""
-    from minicnn.layers import core
-
     name, config = described.get("class_name"), described.get("config")
     if name == "function":
         return config
-    if name in ("Activation", "ReLU", "Softmax") and isinstance(config, dict):
-        kind: type[Layer] = getattr(core, name)
-        return kind.from_config(config)
+    if name in _activating and isinstance(config, dict):
+        return _activating[name].from_config(config)
     return described
