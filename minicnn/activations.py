@@ -19,4 +19,26 @@ def get(identifier: Any) -> Any:
     return globals()[activation_name(identifier, "activations.get")]
 
 
-__all__ = ["get", "linear", "relu", "relu6", "sigmoid", "softmax", "tanh"]
+def serialize(activation: Any) -> str:
+    """The name of one of these functions, as Keras writes it into a layer's config."""
+    from minicnn.layers.base import activation_name
+
+    return activation_name(activation, "activations.serialize")
+
+
+def deserialize(config: Any) -> Any:
+    """The function of this name."""
+    return get(config)
+
+
+__all__ = [
+    "deserialize",
+    "get",
+    "linear",
+    "relu",
+    "relu6",
+    "serialize",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]

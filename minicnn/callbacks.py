@@ -18,11 +18,12 @@ import numpy as np
 
 from minicnn.atomic import replacing
 from minicnn.insight import inside
+from minicnn.settings import PlainArguments
 
 Logs = dict[str, float]
 
 
-class Callback:
+class Callback(PlainArguments):
     """Base class: every event does nothing. Override those you need."""
 
     model: Any = None

@@ -13,18 +13,30 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import seeding
+from minicnn import seeding, shapes
+from minicnn.settings import Configurable, plain_throughout, serialized
 
 Array = np.ndarray
 
 
-class Initializer:
+class Initializer(Configurable):
     """Base class: `initializer(shape, dtype)` returns a new array."""
 
     seed: Any = None
+    _beside = ("input_axes", "output_axes", "dtype")
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         raise NotImplementedError
+
+    def _check(self, **numbers: Any) -> None:
+        """Raise a `ValueError` unless these settings are numbers, and the seed is one."""
+        for argument, value in numbers.items():
+            if not shapes.is_number(value):
+                raise ValueError(
+                    f"{type(self).__name__} expects {argument} to be a finite number. "
+                    f"Received {value!r}."
+                )
+        seeding.check_seed(self.seed, type(self).__name__)
 
     def _rng(self) -> np.random.Generator:
         # As in Keras, an integer seed makes every call return the same numbers.
@@ -32,7 +44,7 @@ class Initializer:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this initializer again; a generator cannot be written down."""
-        config = dict(vars(self))
+        config: dict[str, Any] = plain_throughout(dict(vars(self)))
         if isinstance(self.seed, np.random.Generator):
             config["seed"] = None
         return config
@@ -53,9 +65,12 @@ class Ones(Initializer):
 
 
 class Constant(Initializer):
-    """All `value`."""
+    """All `value`: a number, or an array that has, or fills, the weight's shape."""
 
-    def __init__(self, value: float = 0.0) -> None:
+    def __init__(self, value: Any = 0.0) -> None:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+            raise ValueError(f"Constant expects value to be finite numbers. Received {value!r}.")
         self.value = value
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
@@ -67,6 +82,9 @@ class RandomNormal(Initializer):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
         self.mean, self.stddev, self.seed = mean, stddev, seed
+        self._check(mean=mean, stddev=stddev)
+        if stddev < 0:
+            raise ValueError(f"RandomNormal expects stddev >= 0. Received {stddev!r}.")
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         return self._rng().normal(self.mean, self.stddev, tuple(shape)).astype(dtype)
@@ -77,6 +95,7 @@ class RandomUniform(Initializer):
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: Any = None) -> None:
         self.minval, self.maxval, self.seed = minval, maxval, seed
+        self._check(minval=minval, maxval=maxval)
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         return self._rng().uniform(self.minval, self.maxval, tuple(shape)).astype(dtype)
@@ -87,6 +106,7 @@ class TruncatedNormal(Initializer):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
         self.mean, self.stddev, self.seed = mean, stddev, seed
+        self._check(mean=mean, stddev=stddev)
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         values = _truncated_normal(self._rng(), shape)
@@ -118,18 +138,20 @@ class VarianceScaling(Initializer):
         distribution: str = "truncated_normal",
         seed: Any = None,
     ) -> None:
+        self.seed = seed
+        self._check(scale=scale)
         if scale <= 0:
             raise ValueError(f"VarianceScaling expects scale > 0. Received {scale!r}.")
         for argument, value, options in (
             ("mode", mode, self._modes),
             ("distribution", distribution, self._distributions),
         ):
-            if value not in options:
+            if not isinstance(value, str) or value not in options:
                 raise ValueError(
                     f"VarianceScaling expects {argument} to be one of {options}. "
                     f"Received {value!r}."
                 )
-        self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed
+        self.scale, self.mode, self.distribution = scale, mode, distribution
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         fan_in, fan_out = compute_fans(shape)
@@ -223,9 +245,6 @@ _CLASSES: dict[str, type[Initializer]] = {
 _BY_CLASS_NAME = {cls.__name__: cls for cls in _CLASSES.values()}
 
 
-_UNUSED = ("input_axes", "output_axes", "dtype")  # of Keras's configs
-
-
 def get(identifier: Any) -> Initializer:
     """An initializer from an object, a name ("he_normal") or a saved config; else `ValueError`."""
     if isinstance(identifier, Initializer):
@@ -233,8 +252,7 @@ def get(identifier: Any) -> Initializer:
     if isinstance(identifier, dict):
         cls, config = identifier.get("class_name"), identifier.get("config", {})
         if cls in _BY_CLASS_NAME:
-            known = {k: v for k, v in config.items() if k not in _UNUSED}
-            return _BY_CLASS_NAME[cls](**known)
+            return _BY_CLASS_NAME[cls].from_config(config)
         identifier = cls
     if isinstance(identifier, str):
         found = _CLASSES.get(identifier) or _BY_CLASS_NAME.get(identifier)
@@ -248,9 +266,9 @@ def get(identifier: Any) -> Initializer:
 
 def serialize(initializer: Initializer) -> dict[str, Any]:
     """The initializer as Keras writes it into a model's config."""
-    return {
-        "module": "keras.initializers",
-        "class_name": type(initializer).__name__,
-        "config": initializer.get_config(),
-        "registered_name": None,
-    }
+    return serialized(initializer, "keras.initializers")
+
+
+def deserialize(config: Any) -> Initializer:
+    """An initializer from `serialize`'s dict, Keras's or ours, or from a name."""
+    return get(config)

@@ -18,15 +18,17 @@ from typing import Any
 import numpy as np
 
 from minicnn import functional, shapes
+from minicnn.settings import Configurable, serialized
 
 Array = np.ndarray
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none")
 
 
-class Loss:
+class Loss(Configurable):
     """Base class: checks targets, weights examples, reduces. Kinds write `_losses`, `_gradient`."""
 
+    _beside = ("dtype",)
     activation = ""  # whose input (the logits) the loss prefers over its output
 
     def __init__(
@@ -38,16 +40,17 @@ class Loss:
         name: str | None = None,
     ) -> None:
         who = type(self).__name__
-        if not isinstance(label_smoothing, (int, float)) or not 0 <= label_smoothing <= 1:
+        if not shapes.is_number(label_smoothing) or not 0 <= label_smoothing <= 1:
             raise ValueError(
                 f"{who} expects label_smoothing in [0, 1]. Received {label_smoothing!r}."
             )
-        if axis != -1:
+        if not shapes.is_number(axis) or axis != -1:
             raise ValueError(f"{who} expects axis=-1, the only one here. Received {axis!r}.")
         self.from_logits = bool(from_logits)
         self.label_smoothing = float(label_smoothing)
         self.reduction = shapes.choice(reduction or "none", _REDUCTIONS, "reduction", who)
-        self.name = name or self._default_name()
+        self.name = self._default_name() if name is None else name
+        shapes.check_name(self.name, who)
 
     @classmethod
     def _default_name(cls) -> str:
@@ -153,9 +156,7 @@ class Loss:
             "reduction": self.reduction,
             "from_logits": self.from_logits,
         }
-        if not isinstance(self, SparseCategoricalCrossentropy):
-            config |= {"label_smoothing": self.label_smoothing, "axis": -1}
-        return config
+        return config | {"label_smoothing": self.label_smoothing, "axis": -1}
 
 
 def _range(values: Array) -> str:
@@ -217,6 +218,11 @@ class SparseCategoricalCrossentropy(Loss):
     @classmethod
     def _default_name(cls) -> str:
         return "sparse_categorical_crossentropy"
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        kept = {key: config[key] for key in ("name", "reduction", "from_logits")}
+        return kept | {"ignore_class": None}
 
     def _check(self, y_true: Array, y_pred: Array) -> Array:
         classes = y_pred.shape[-1]
@@ -299,10 +305,9 @@ def get(identifier: Any) -> Loss:
     if isinstance(identifier, dict) and identifier.get("class_name") in classes:
         cls = classes[identifier["class_name"]]
         config = dict(identifier.get("config", {}))
-        config.pop("dtype", None)
         if config.get("reduction") == "auto":  # Keras 2's name for the default
             del config["reduction"]
-        return cls(**config)
+        return cls.from_config(config)
     if isinstance(identifier, str):
         cls_found = LOSSES.get(identifier) or classes.get(identifier)
         if cls_found is not None:
@@ -311,3 +316,13 @@ def get(identifier: Any) -> Loss:
         f"A loss is an object of minicnn.losses or one of {', '.join(LOSSES)}. "
         f"Received {identifier!r}."
     )
+
+
+def serialize(loss: Loss) -> dict[str, Any]:
+    """The loss as Keras writes it into a model's config."""
+    return serialized(loss, "keras.losses")
+
+
+def deserialize(config: Any) -> Loss:
+    """A loss from `serialize`'s dict, Keras's or ours, or from a name."""
+    return get(config)

@@ -7,14 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import shapes
+from minicnn.settings import Configurable, serialized
+
 Array = np.ndarray
 
 
-class Metric:
+class Metric(Configurable):
     """A weighted mean over examples. Kinds write `values(y_true, y_pred)`, one per example."""
 
+    _beside = ("dtype",)
+
     def __init__(self, name: str | None = None) -> None:
-        self.name = name or self._default_name()
+        self.name = self._default_name() if name is None else name
+        shapes.check_name(self.name, type(self).__name__)
         self.reset_state()
 
     @classmethod
@@ -98,6 +104,11 @@ class BinaryAccuracy(Metric):
 
     def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
         super().__init__(name)
+        if not shapes.is_number(threshold) or not 0 < threshold < 1:
+            raise ValueError(
+                f"BinaryAccuracy expects threshold to be above 0 and below 1. "
+                f"Received {threshold!r}."
+            )
         self.threshold = threshold
 
     @classmethod
@@ -135,19 +146,30 @@ def accuracy_for(target_shape: tuple[int, ...], output_shape: tuple[int, ...]) -
     return CategoricalAccuracy
 
 
-def get(identifier: Any, target_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> Metric:
-    """A metric from an object, a name or a saved config; "accuracy" goes by the targets' form."""
+def get(
+    identifier: Any,
+    target_shape: tuple[int, ...] | None = None,
+    output_shape: tuple[int, ...] | None = None,
+) -> Metric:
+    """A metric from an object, a name or a saved config.
+
+    "accuracy" goes by the targets' form, so it alone needs the two shapes.
+    """
     if isinstance(identifier, Metric):
         return identifier
     if identifier in ("accuracy", "acc"):
+        if target_shape is None or output_shape is None:
+            raise ValueError(
+                f"metrics.get expects target_shape and output_shape to tell which metric "
+                f'"{identifier}" is. Name one of {", ".join(METRICS)}.'
+            )
         return accuracy_for(target_shape, output_shape)(name=identifier)
     if isinstance(identifier, dict) and identifier.get("class_name") == "function":
         identifier = identifier.get("config")  # how Keras writes `keras.metrics.…` itself
-    classes = {cls.__name__: cls for cls in METRICS.values()}
+    classes: dict[str, type[Any]] = {cls.__name__: cls for cls in (*METRICS.values(), Mean)}
     if isinstance(identifier, dict) and identifier.get("class_name") in classes:
-        config = dict(identifier.get("config", {}))
-        config.pop("dtype", None)
-        return classes[identifier["class_name"]](**config)
+        made: Metric = classes[identifier["class_name"]].from_config(identifier.get("config", {}))
+        return made
     if isinstance(identifier, dict) and identifier.get("class_name") == "MeanMetricWrapper":
         config = identifier.get("config", {})  # Keras 2 writes a metric as a mean of a function
         if config.get("fn") in METRICS:
@@ -160,3 +182,13 @@ def get(identifier: Any, target_shape: tuple[int, ...], output_shape: tuple[int,
         f'A metric is an object of minicnn.metrics or one of "accuracy", {", ".join(METRICS)}. '
         f"Received {identifier!r}."
     )
+
+
+def serialize(metric: Metric) -> dict[str, Any]:
+    """The metric as Keras writes it into a model's config."""
+    return serialized(metric, "keras.metrics")
+
+
+def deserialize(config: Any) -> Metric:
+    """A metric from `serialize`'s dict, Keras's or ours, or from a name."""
+    return get(config)

@@ -25,6 +25,7 @@ from minicnn import functional, rewriting, saving, summary
 from minicnn.insight import inside
 from minicnn.layers import LAYERS, Add, InputLayer, MaxPooling2D
 from minicnn.layers.base import Array, Grads, KerasTensor, Layer, Node, Shape, unique_name
+from minicnn.settings import plain_throughout
 from minicnn.shapes import Pair
 from minicnn.training import InTwo, Trainer
 from minicnn.variable import Variable
@@ -817,7 +818,7 @@ class Model(Trainer, Layer):
 
     def serialize(self) -> dict[str, Any]:
         """The model as config.json of a `.keras` file holds it."""
-        return _serialize_layer(self)
+        return serialize_layer(self)
 
     def get_config(self) -> dict[str, Any]:
         """The graph as Keras writes it: each layer with the uses (nodes) it has in this model."""
@@ -826,7 +827,7 @@ class Model(Trainer, Layer):
         for layer in self.layers:
             nodes = [node for node in layer.nodes if node in own and node.inputs]
             described.append(
-                _serialize_layer(layer)
+                serialize_layer(layer)
                 | {
                     "name": layer.name,
                     "inbound_nodes": [self._serialize_node(node) for node in nodes],
@@ -1040,8 +1041,8 @@ class Sequential(Model):
             "name": self.name,
             "trainable": self.trainable,
             "dtype": self.dtype,
-            "layers": [_serialize_layer(layer) for layer in chain],
-            "build_input_shape": list(self._inputs[0].shape) if self.built else None,
+            "layers": [serialize_layer(layer) for layer in chain],
+            "build_input_shape": self._inputs[0].shape if self.built else None,
         }
 
     @classmethod
@@ -1091,14 +1092,14 @@ def _filled(incoming: list[Array | None], y: Any) -> Any:
     return filled if isinstance(y, list) else filled[0]
 
 
-def _serialize_layer(layer: Layer) -> dict[str, Any]:
+def serialize_layer(layer: Layer) -> dict[str, Any]:
     """A layer as Keras's files describe it."""
     name = getattr(layer, "keras_class_name", type(layer).__name__)
     module = {"Functional": "keras.src.models.functional", "Sequential": "keras"}
     data: dict[str, Any] = {
         "module": module.get(name, "keras.layers"),
         "class_name": name,
-        "config": layer.get_config(),
+        "config": plain_throughout(layer.get_config()),
         "registered_name": "Functional" if name == "Functional" else None,
     }
     if layer.nodes and layer.nodes[-1].inputs:

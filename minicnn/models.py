@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import saving
-from minicnn.model import Model, Sequential, Tape, TapeEntry, layer_from_config
+from minicnn import layers, saving
+from minicnn.layers import Layer
+from minicnn.model import Model, Sequential, Tape, TapeEntry, layer_from_config, serialize_layer
 from minicnn.saving.untrusted import MismatchError
 from minicnn.saving.weights import read_state
 
@@ -93,6 +94,20 @@ def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool =
     model.save(filepath, overwrite)
 
 
+def deserialize(config: dict[str, Any]) -> Any:
+    """A layer or a model, with new weights, from the dict of `serialize`, Keras's or ours.
+
+    Raises `ValueError` for a layer or an option that minicnn lacks.
+    """
+    return layer_from_config(config)
+
+
+def serialize(layer: Layer) -> dict[str, Any]:
+    """The layer or model as Keras writes it: `{"class_name": …, "config": …, …}`."""
+    return serialize_layer(layer)
+
+
+layers.deserialize, layers.serialize = deserialize, serialize  # `keras.layers`
 saving.load_model, saving.save_model = load_model, save_model  # `keras.saving`
 
 __all__ = ["Model", "Sequential", "Tape", "TapeEntry", "from_keras", "load_model", "save_model"]

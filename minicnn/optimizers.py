@@ -9,12 +9,13 @@ Below, g is a gradient, w its weight, lr the learning rate; t counts the steps f
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 
 from minicnn import kernels, shapes
+from minicnn.settings import Configurable, serialized
 from minicnn.variable import Variable
 
 Array = np.ndarray
@@ -26,7 +27,13 @@ INSTEAD = {
 """What Keras's optimizers once had, and what to use in its place."""
 
 
-class Optimizer:
+# Settings of Keras's optimizers that minicnn lacks: they must be off (None, False or 0).
+_SWITCHED_OFF = ("use_ema", "loss_scale_factor", "gradient_accumulation_steps", "decay")
+# Without effect on the numbers, while those are off.
+_WITHOUT_EFFECT = ("ema_momentum", "ema_overwrite_frequency", "jit_compile", "is_legacy_optimizer")
+
+
+class Optimizer(Configurable):
     """Base class: the learning rate, clipping, weight decay. Kinds write `_slot_groups` and
     `_update`.
 
@@ -54,7 +61,8 @@ class Optimizer:
             ]
             known = [name for name in dict.fromkeys(names) if name not in ("kwargs", "unknown")]
             shapes.refuse_argument(next(iter(unknown)), known, INSTEAD, type(self).__name__)
-        self.name = name or type(self).__name__.lower()
+        self.name = type(self).__name__.lower() if name is None else name
+        shapes.check_name(self.name, type(self).__name__)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.clipnorm, self.clipvalue = clipnorm, clipvalue
@@ -92,8 +100,7 @@ class Optimizer:
         super().__setattr__(name, value)
 
     def _check_number(self, argument: str, value: Any) -> None:
-        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        if not number or not 0 <= value < math.inf:
+        if not shapes.is_number(value) or value < 0:
             raise ValueError(
                 f"{type(self).__name__} expects {argument} to be a number >= 0. Received {value!r}."
             )
@@ -205,6 +212,19 @@ class Optimizer:
             "clipvalue": self.clipvalue,
         }
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """A new optimizer from `get_config()`'s dict, Keras's or ours.
+
+        What Keras's has and this one lacks may stand there switched off. Raises `ValueError` if it
+        is switched on.
+        """
+        for key in _SWITCHED_OFF:
+            if config.get(key):
+                raise ValueError(f"{cls.__name__} does not support {key}={config[key]!r}.")
+        left_out = (*_SWITCHED_OFF, *_WITHOUT_EFFECT)
+        return super().from_config({k: v for k, v in config.items() if k not in left_out})
+
 
 def _norm(grads: list[Array]) -> float:
     return math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in grads))
@@ -242,7 +262,7 @@ class SGD(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        if not isinstance(momentum, (int, float)) or not 0 <= momentum <= 1:
+        if not shapes.is_number(momentum) or not 0 <= momentum <= 1:
             raise ValueError(f"SGD expects momentum in [0, 1]. Received {momentum!r}.")
         self.momentum, self.nesterov = float(momentum), bool(nesterov)
 
@@ -288,7 +308,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         for argument, value in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0 <= value < 1:
+            if not shapes.is_number(value) or not 0 <= value < 1:
                 raise ValueError(f"Adam expects {argument} in [0, 1). Received {value!r}.")
         self._check_number("epsilon", epsilon)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
@@ -340,7 +360,7 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         for argument, value in (("rho", rho), ("momentum", momentum)):
-            if not 0 <= value <= 1:
+            if not shapes.is_number(value) or not 0 <= value <= 1:
                 raise ValueError(f"RMSprop expects {argument} in [0, 1]. Received {value!r}.")
         self._check_number("epsilon", epsilon)
         self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
@@ -383,12 +403,7 @@ class RMSprop(Optimizer):
         }
 
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}
-
-# Settings of Keras's optimizers that minicnn lacks: they must be off (None, False or 0).
-_SWITCHED_OFF = ("use_ema", "loss_scale_factor", "gradient_accumulation_steps", "decay")
-# Without effect on the numbers, while those are off.
-_WITHOUT_EFFECT = ("ema_momentum", "ema_overwrite_frequency", "jit_compile", "is_legacy_optimizer")
+OPTIMIZERS: dict[str, type[Any]] = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}
 
 
 def get(identifier: Any) -> Optimizer:
@@ -398,20 +413,23 @@ def get(identifier: Any) -> Optimizer:
     if isinstance(identifier, dict):
         found = OPTIMIZERS.get(str(identifier.get("class_name")).lower())
         if found is not None:
-            config = dict(identifier.get("config", {}))
-            for key in _SWITCHED_OFF:
-                value = config.pop(key, None)
-                if value:
-                    raise ValueError(
-                        f"{identifier['class_name']} does not support {key}={value!r}."
-                    )
-            for key in _WITHOUT_EFFECT:
-                config.pop(key, None)
-            return found(**config)
+            made: Optimizer = found.from_config(identifier.get("config", {}))
+            return made
         identifier = identifier.get("class_name")
     if isinstance(identifier, str) and identifier.lower() in OPTIMIZERS:
-        return OPTIMIZERS[identifier.lower()]()
+        named: Optimizer = OPTIMIZERS[identifier.lower()]()
+        return named
     raise ValueError(
         f"An optimizer is an object of minicnn.optimizers or one of {', '.join(OPTIMIZERS)}. "
         f"Received {identifier!r}."
     )
+
+
+def serialize(optimizer: Optimizer) -> dict[str, Any]:
+    """The optimizer as Keras writes it into a model's config; its state is not in it."""
+    return serialized(optimizer, "keras.optimizers")
+
+
+def deserialize(config: Any) -> Optimizer:
+    """An optimizer from `serialize`'s dict, Keras's or ours, or from a name."""
+    return get(config)

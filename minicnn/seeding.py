@@ -27,6 +27,16 @@ def set_random_seed(seed: int) -> None:
     _generator = np.random.default_rng(int(seed))
 
 
+def check_seed(seed: object, who: str) -> None:
+    """Raise a `ValueError` unless `generator` takes this seed."""
+    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0
+    if not whole and seed is not None and not isinstance(seed, np.random.Generator):
+        raise ValueError(
+            f"{who} expects seed to be an integer >= 0, a numpy.random.Generator or None. "
+            f"Received {seed!r}."
+        )
+
+
 def default_generator() -> np.random.Generator:
     """The package's generator: fresh entropy at import, restarted by `set_random_seed`."""
     return _generator

@@ -13,6 +13,7 @@ input: TensorFlow's rule, and so Keras's.
 """
 
 import difflib
+import math
 import operator
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -35,6 +36,22 @@ def positive_int(value: Any, argument: str, who: str, minimum: int = 1) -> int:
             f"{who} expects {argument} to be an integer >= {minimum}. Received {value!r}."
         )
     return number
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a finite number of Python's or NumPy's, within a float's range."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
+
+
+def check_name(name: Any, who: str) -> None:
+    """Raise a `ValueError` unless `name` is a text that is not empty."""
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{who} expects name to be a non-empty string. Received {name!r}.")
 
 
 def pair(value: Any, argument: str, who: str, minimum: int = 1) -> Pair:

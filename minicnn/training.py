@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import features, losses, metrics, optimizers
+from minicnn import features, losses, metrics, optimizers, shapes
 from minicnn.batches import (
     ArrayBatches,
     Batch,
@@ -150,13 +150,13 @@ class Trainer:
     def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was told, as Keras writes it into a model's file."""
         return {
-            "optimizer": _serialized(self.optimizer, "keras.optimizers"),
+            "optimizer": optimizers.serialize(self.optimizer),
             "loss": self._loss_identifier
             if self._loss_identifier is None or isinstance(self._loss_identifier, str)
-            else _serialized(self.loss, "keras.losses"),
+            else losses.serialize(self.loss),
             "loss_weights": None,
             "metrics": [
-                m if isinstance(m, str) else _serialized(m, "keras.metrics")
+                m if isinstance(m, str) else metrics_module.serialize(m)
                 for m in self._metric_identifiers
             ],
             "weighted_metrics": None,
@@ -669,15 +669,6 @@ def _metric(identifier: Any) -> metrics.Metric:
     return metrics.get(identifier, (1, 2), (1, 2))
 
 
-def _serialized(thing: Any, module: str) -> dict[str, Any]:
-    return {
-        "module": module,
-        "class_name": type(thing).__name__,
-        "config": thing.get_config(),
-        "registered_name": None,
-    }
-
-
 def _close_bars(events: CallbackList) -> None:
     """A progress bar that is left open would go on drawing over an error message."""
     for callback in events.callbacks:
@@ -686,7 +677,7 @@ def _close_bars(events: CallbackList) -> None:
 
 def _split(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[Any, Any]:
     """The last `share` of the arrays for validation, the rest for training, as Keras cuts it."""
-    if not isinstance(share, float) or not 0 < share < 1:
+    if not shapes.is_number(share) or not 0 < share < 1:
         raise ValueError(f"validation_split must be between 0 and 1. Received {share!r}.")
     if not is_arrays(x):
         raise ValueError(

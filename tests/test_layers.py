@@ -508,7 +508,7 @@ def test_activations_by_hand() -> None:
 
 @pytest.mark.parametrize("name", activations.__all__)
 def test_an_activation_by_name_or_as_the_function(name: str) -> None:
-    if name != "get":
+    if name not in ("deserialize", "get", "serialize"):
         function = getattr(activations, name)
         assert layers.Dense(2, activation=function).activation is function
         assert function.__name__ == name

@@ -25,7 +25,7 @@ from minicnn import missing
         ("layers.Conv2d", r"has no Conv2d\. Did you mean Conv2D\? It has Activation, Add"),
         ("layers.LSTM", r"has no LSTM\. It has Activation.* For more there is Keras itself\.$"),
         ("optimizers.AdamW", r"minicnn\.optimizers has no AdamW\. Use Adam\(weight_decay=0\.004"),
-        ("optimizers.Adagrad", r"It has Adam, Optimizer, RMSprop, SGD, get"),
+        ("optimizers.Adagrad", r"It has Adam, Optimizer, RMSprop, SGD, deserialize, get"),
         ("losses.Huber", r"It has BinaryCrossentropy, CategoricalCrossentropy"),
         ("callbacks.ReduceLROnPlateau", r"Use LambdaCallback\(on_epoch_end"),
         ("utils.Sequence", r"any class with __len__ and __getitem__"),

@@ -25,7 +25,7 @@ PACKAGE = Path(minicnn.__file__).parent
 # floor, never from one below it in the list. Rooms that are planned may stand here before they do.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("atomic", "buffers", "config", "insight", "seeding", "shapes"),
-    ("download", "drawing", "naive", "plots", "variable"),
+    ("download", "drawing", "naive", "plots", "settings", "variable"),
     ("kernels",),
     ("algorithms",),
     ("functional",),

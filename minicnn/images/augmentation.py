@@ -13,11 +13,12 @@ import numpy as np
 from minicnn import config, functional, shapes
 from minicnn.images.files import array_to_img, check_channels_last, img_to_array
 from minicnn.images.iterators import DirectoryIterator, NumpyArrayIterator, random_state
+from minicnn.settings import PlainArguments
 
 Array = np.ndarray
 
 
-class ImageDataGenerator:
+class ImageDataGenerator(PlainArguments):
     """Augmentation and scaling of pictures, as Keras's class of the same name.
 
     - `rotation_range`: up to this many degrees either way. `shear_range`: likewise, degrees.

@@ -1,5 +1,8 @@
 """The layers, under Keras's names."""
 
+from collections.abc import Callable
+from typing import Any
+
 from minicnn.layers.base import KerasTensor, Layer, Node
 from minicnn.layers.convolutional import Conv2D, DepthwiseConv2D, SeparableConv2D, ZeroPadding2D
 from minicnn.layers.core import (
@@ -60,6 +63,11 @@ LAYERS: dict[str, type[Layer]] = {
 }
 """Every layer by its class name: what a model file may name."""
 
+# Keras has these two here. They make models, too, so they stand in `minicnn.models`, on a higher
+# floor, and are put here from there.
+deserialize: Callable[[dict[str, Any]], Any]
+serialize: Callable[[Layer], dict[str, Any]]
+
 __all__ = [
     *LAYERS,
     "AvgPool2D",
@@ -74,4 +82,6 @@ __all__ = [
     "Node",
     "SeparableConvolution2D",
     "Variable",
+    "deserialize",
+    "serialize",
 ]

@@ -29,6 +29,7 @@ import numpy as np
 
 from minicnn import config, functional, initializers, shapes
 from minicnn.insight import inside
+from minicnn.settings import Configurable, plain, plain_throughout
 from minicnn.variable import Variable
 
 Array = np.ndarray
@@ -178,7 +179,7 @@ def weight_budget(limit: float) -> Iterator[None]:
 _activating: dict[str, type["Layer"]] = {}  # layers that may stand for an activation, by name
 
 
-class Layer:
+class Layer(Configurable):
     """Base class of all layers; see the top of this module for the contract.
 
     Args:
@@ -212,7 +213,14 @@ class Layer:
         self.name = name if name is not None else unique_name(snake_case(type(self).__name__))
         self._trainable = bool(trainable)
         self.dtype = config.standardize_dtype(dtype)
-        self.given_input_shape = None if input_shape is None else tuple(input_shape)
+        self.given_input_shape = None
+        if input_shape is not None:
+            if not isinstance(input_shape, (tuple, list, np.ndarray)):
+                raise ValueError(
+                    f"{self.label} expects input_shape to be a tuple such as (32, 32, 3), without "
+                    f"the batch. Received {input_shape!r}."
+                )
+            self.given_input_shape = plain(tuple(input_shape))
         self.built = False
         self.nodes: list[Node] = []
         self.weights_list: list[Variable] = []
@@ -557,7 +565,7 @@ class Layer:
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, **own}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Layer":
+    def from_config(cls, config: dict[str, Any]) -> Any:
         """A new layer from `get_config()`'s dict, Keras's or ours.
 
         What Keras's layer has and this one lacks may stand there switched off (None or False).
@@ -604,11 +612,9 @@ def _plain(value: Any) -> Any:
     """A hyper-parameter as JSON can hold it."""
     if isinstance(value, initializers.Initializer):
         return initializers.serialize(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
     if callable(value):
         return activation_name(value, "get_config")
-    return value
+    return plain_throughout(value)
 
 
 def activation_name(activation: Any, who: str) -> str:

@@ -98,7 +98,7 @@ class _Convolution(Weighing, Layer):
 
 def check_data_format(data_format: str | None, who: str) -> str:
     """`"channels_last"`; `ValueError` for anything else but None."""
-    if data_format not in (None, "channels_last"):
+    if not isinstance(data_format, (str, type(None))) or data_format not in (None, "channels_last"):
         raise ValueError(
             f'{who} expects data_format="channels_last", the only one here. '
             f"Received {data_format!r}."

@@ -18,6 +18,7 @@ from minicnn.layers.base import (
     Weighing,
 )
 from minicnn.layers.convolutional import kernel_grads, known_channels
+from minicnn.settings import plain
 
 
 class InputLayer(Layer):
@@ -38,10 +39,10 @@ class InputLayer(Layer):
                 f"with it. Received shape={shape!r}, batch_shape={batch_shape!r}."
             )
         sizes = (batch_size, *_sizes(shape)) if shape is not None else tuple(_sizes(batch_shape))
-        for size in sizes:
-            if size is not None:
-                shapes.positive_int(size, "each size of shape", "Input")
-        self.batch_shape: Shape = tuple(sizes)
+        self.batch_shape: Shape = tuple(
+            None if size is None else shapes.positive_int(size, "each size of shape", "Input")
+            for size in sizes
+        )
         self.built = True
         node = Node(self, [], None, True)
         node.outputs = [KerasTensor(self.batch_shape, self.dtype, node)]
@@ -175,7 +176,7 @@ class Softmax(_ElementByElement):
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if axis != -1:
+        if not shapes.is_number(axis) or axis != -1:
             raise ValueError(f"{self.label} expects axis=-1, the only one here. Received {axis!r}.")
         self.axis = axis
 
@@ -202,7 +203,7 @@ class ReLU(Layer):
             ("negative_slope", negative_slope),
             ("threshold", threshold),
         ):
-            if not isinstance(value, (int, float, np.number)) or not value >= 0:
+            if not isinstance(value, (int, float)) or not value >= 0:
                 raise ValueError(
                     f"{self.label} expects {argument} to be a number >= 0. Received {value!r}."
                 )
@@ -245,10 +246,11 @@ class Dropout(Layer):
         self, rate: float, noise_shape: Any = None, seed: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+        if not shapes.is_number(rate) or not 0 <= rate <= 1:
             raise ValueError(f"{self.label} expects rate in [0, 1]. Received {rate!r}.")
+        seeding.check_seed(seed, self.label)
         self.rate, self.seed = rate, seed
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        self.noise_shape = None if noise_shape is None else plain(tuple(noise_shape))
         # Made once: each pass continues the sequence, so that no two masks are the same.
         self._generator = None if seed is None else seeding.generator(seed)
 
@@ -321,10 +323,13 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        target = tuple(target_shape) if isinstance(target_shape, (tuple, list)) else (target_shape,)
-        for size in target:
-            if size != -1:
-                shapes.positive_int(size, "each size of target_shape", self.label)
+        several = isinstance(target_shape, (tuple, list, np.ndarray))
+        target = tuple(
+            size
+            if size == -1
+            else shapes.positive_int(size, "each size of target_shape", self.label)
+            for size in plain(tuple(target_shape) if several else (target_shape,))
+        )
         if target.count(-1) > 1:
             raise ValueError(f"{self.label} expects at most one -1. Received {target_shape!r}.")
         self.target_shape = target

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minicnn import functional, initializers
+from minicnn import functional, initializers, shapes
 from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
 from minicnn.layers.convolutional import known_channels
 
@@ -42,7 +42,8 @@ class BatchNormalization(Layer):
             axis = axis[0]
         if not isinstance(axis, int) or isinstance(axis, bool):
             raise ValueError(f"{self.label} expects axis to be an integer. Received {axis!r}.")
-        if not 0 <= momentum <= 1 or not epsilon > 0:
+        numbers = shapes.is_number(momentum) and shapes.is_number(epsilon)
+        if not numbers or not 0 <= momentum <= 1 or not epsilon > 0:
             raise ValueError(
                 f"{self.label} expects momentum in [0, 1] and epsilon > 0. "
                 f"Received momentum={momentum!r}, epsilon={epsilon!r}."

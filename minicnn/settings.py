@@ -1,0 +1,87 @@
+"""Settings: what a constructor takes, kept in plain Python, and the dict that makes it again.
+
+A NumPy number (`np.float32(0.9)`, `np.int64(3)`, an array without axes) is as good a setting as
+Python's. It becomes Python's before the constructor sees it, so that what a layer or an optimizer
+keeps is what a file can hold.
+"""
+
+import functools
+import inspect
+from typing import Any, Self
+
+import numpy as np
+
+from minicnn import shapes
+
+
+def plain(value: Any) -> Any:
+    """NumPy's numbers, booleans and texts, alone or in a tuple, as Python's; all else as it is.
+
+    A list or a dict is not copied: it may be its owner's, to look into later.
+    """
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    if type(value) is tuple:
+        return tuple(plain(item) for item in value)
+    return value
+
+
+def plain_throughout(value: Any) -> Any:
+    """The same, inside lists and dicts, too; arrays as lists: for what is written down."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if type(value) in (list, tuple):
+        return type(value)(plain_throughout(item) for item in value)
+    if type(value) is dict:
+        return {key: plain_throughout(item) for key, item in value.items()}
+    return plain(value)
+
+
+class PlainArguments:
+    """Base class of those whose constructors receive their arguments through `plain`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" not in vars(cls):
+            return
+        own = cls.__init__
+
+        @functools.wraps(own)
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            own(self, *plain(args), **{key: plain(value) for key, value in kwargs.items()})
+
+        cls.__init__ = __init__  # type: ignore[method-assign]
+
+
+class Configurable(PlainArguments):
+    """Base class of what settings make: `get_config` returns them, `from_config` takes them."""
+
+    _beside: tuple[str, ...] = ()  # what Keras's configs say besides, and nothing here depends on
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this object again, as Keras writes them."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """A new object from `get_config()`'s dict, Keras's or ours.
+
+        Raises `ValueError` for an argument that it does not take.
+        """
+        kept = {key: value for key, value in config.items() if key not in cls._beside}
+        known = inspect.signature(cls).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in known.values()):  # else they say so themselves
+            for key in kept:
+                if key not in known:
+                    shapes.refuse_argument(key, list(known), {}, cls.__name__)
+        return cls(**kept)
+
+
+def serialized(thing: Any, module: str) -> dict[str, Any]:
+    """The object as Keras writes it into a file: `{"class_name": …, "config": …, …}`."""
+    return {
+        "module": module,
+        "class_name": type(thing).__name__,
+        "config": plain_throughout(thing.get_config()),
+        "registered_name": None,
+    }
