@@ -9,6 +9,7 @@ Below, g is a gradient, w its weight, lr the learning rate; t counts the steps f
 
 import inspect
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -105,8 +106,22 @@ class Optimizer(Configurable):
                 f"{type(self).__name__} expects {argument} to be a number >= 0. Received {value!r}."
             )
 
-    def apply(self, grads: dict[str, Array], variables: dict[str, Variable]) -> None:
-        """One step. Raises `ValueError` where keys or shapes of the two dicts differ."""
+    def apply(self, grads: Any, variables: Any = None, trainable_variables: Any = None) -> None:
+        """One step: `apply(grads, variables)`, two dicts of the same keys, or lists as in Keras.
+
+        In lists a gradient may be None: its weight stays as it is, with a warning. Raises
+        `ValueError` where keys, lengths or shapes differ, and where all gradients are None.
+        """
+        variables = trainable_variables if variables is None else variables
+        if variables is None:
+            raise ValueError(
+                f"{type(self).__name__} expects the weights beside their gradients: "
+                "apply(grads, trainable_variables)."
+            )
+        if not isinstance(grads, dict):
+            grads, variables = _as_dicts(list(grads), list(variables), type(self).__name__)
+        if not variables:
+            return
         if grads.keys() != variables.keys():
             raise ValueError(
                 f"{type(self).__name__} expects a gradient for each of {sorted(variables)}. "
@@ -129,10 +144,7 @@ class Optimizer(Configurable):
     def apply_gradients(self, grads_and_vars: Any) -> None:
         """Keras's form of `apply`: pairs of (gradient, `Variable`)."""
         pairs = list(grads_and_vars)
-        self.apply(
-            {str(i): grad for i, (grad, _) in enumerate(pairs)},
-            {str(i): variable for i, (_, variable) in enumerate(pairs)},
-        )
+        self.apply([grad for grad, _ in pairs], [variable for _, variable in pairs])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)  # of a copy, whose weights have other identities
@@ -224,6 +236,27 @@ class Optimizer(Configurable):
                 raise ValueError(f"{cls.__name__} does not support {key}={config[key]!r}.")
         left_out = (*_SWITCHED_OFF, *_WITHOUT_EFFECT)
         return super().from_config({k: v for k, v in config.items() if k not in left_out})
+
+
+def _as_dicts(
+    grads: list[Any], variables: list[Variable], who: str
+) -> tuple[dict[str, Array], dict[str, Variable]]:
+    """Two lists as two dicts, without the weights whose gradient is None."""
+    if len(grads) != len(variables):
+        raise ValueError(
+            f"{who} expects a gradient for each of {len(variables)} weights. "
+            f"Received {len(grads)} gradients."
+        )
+    given = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
+    missing = [v.path for g, v in zip(grads, variables, strict=True) if g is None]
+    if missing and not given:
+        raise ValueError(f"{who} received no gradient for any of {missing}.")
+    if missing:
+        warnings.warn(f"{who} received no gradient for {missing}: left as they are.", stacklevel=3)
+    return (
+        {str(i): np.asarray(g) for i, (g, _) in enumerate(given)},
+        {str(i): v for i, (_, v) in enumerate(given)},
+    )
 
 
 def _norm(grads: list[Array]) -> float:

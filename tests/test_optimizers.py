@@ -234,3 +234,29 @@ def test_gradients_that_do_not_fit_are_refused_before_any_step() -> None:
         optimizer.apply({"a": np.ones(2), "b": np.ones(2)}, {"a": a, "b": b})
     assert optimizer.iterations == 0
     assert not a.value.any()
+
+
+def test_lists_of_gradients_and_weights_as_in_keras() -> None:
+    def weights() -> list[Variable]:
+        return [Variable(np.zeros(2), "a", "layer"), Variable(np.zeros(3), "b", "layer")]
+
+    for call in (
+        lambda o, g, w: o.apply(g, w),
+        lambda o, g, w: o.apply(g, trainable_variables=w),
+        lambda o, g, w: o.apply_gradients(zip(g, w, strict=True)),
+    ):
+        a, b = weights()
+        optimizer = SGD(1.0, momentum=0.5)
+        call(optimizer, [np.ones(2), [2, 2, 2]], [a, b])
+        np.testing.assert_array_equal([*a.value, *b.value], [-1, -1, -2, -2, -2])
+        with pytest.warns(UserWarning, match=r"SGD received no gradient for \['layer/b'\]"):
+            call(optimizer, [np.ones(2), None], [a, b])
+        np.testing.assert_array_equal([*a.value, *b.value], [-2.5, -2.5, -2, -2, -2])
+        with pytest.raises(ValueError, match=r"no gradient for any of \['layer/a', 'layer/b'\]"):
+            call(optimizer, [None, None], [a, b])
+        call(optimizer, [], [])
+        assert optimizer.iterations == 2
+    with pytest.raises(ValueError, match="for each of 2 weights"):
+        SGD().apply([np.ones(2)], weights())
+    with pytest.raises(ValueError, match=r"apply\(grads, trainable_variables\)"):
+        SGD().apply([np.ones(2)])
