@@ -451,6 +451,9 @@ def test_standardize():
     )
     y = generator.standardize(np.array([[[2.0], [6.0]]]))
     assert y.ravel().tolist() == [-1, 1]  # (2 + 2, 6 + 2) / 2 = (2, 4), minus their mean
+    for pixels in (np.ones((2, 2, 1), np.uint8), [[[1.0]]]):
+        with pytest.raises(TypeError, match=r"an array of floats.*Received (uint8|list)"):
+            images.ImageDataGenerator(rescale=0.5).standardize(pixels)
 
 
 def test_statistics_of_a_data_set():

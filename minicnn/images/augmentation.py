@@ -5,6 +5,7 @@ is. Names, defaults, ranges and the order of the random draws are Keras's, so th
 the same pictures.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -311,9 +312,19 @@ class ImageDataGenerator(PlainArguments):
         return self.apply_transform(x, self.get_random_transform(np.shape(x), seed))
 
     def standardize(self, x: Array) -> Array:
-        """Preprocessing function, factor and normalization; writes to `x`, as Keras does."""
+        """Preprocessing function, factor and normalization; writes to `x`, as Keras does.
+
+        `x` is a picture (height, width, channels) or a batch of them, of floats. As in Keras, what
+        is `samplewise_…` takes the mean and deviation of the whole batch then.
+        """
         if self.preprocessing_function is not None:
             x = self.preprocessing_function(x)
+        if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+            received = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+            raise TypeError(
+                "ImageDataGenerator.standardize expects an array of floats, which it writes to. "
+                f"Received {received}."
+            )
         if self.rescale:
             x *= self.rescale
         if self.samplewise_center:
@@ -336,7 +347,8 @@ class ImageDataGenerator(PlainArguments):
             assert self.std is not None
             x /= self.std + 1e-6
         if self.zca_whitening:
-            x = (x.reshape(-1, x.size) @ self.zca_whitening_matrix).reshape(x.shape)
+            flat = x.reshape(-1, math.prod(x.shape[-3:]))  # one picture or several
+            x = (flat @ self.zca_whitening_matrix).reshape(x.shape)
         return x
 
     def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
