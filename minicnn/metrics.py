@@ -71,7 +71,10 @@ class Mean(Metric):
 
 
 class CategoricalAccuracy(Metric):
-    """How often the largest prediction stands where the target is 1; (batch, classes) both."""
+    """How often the largest prediction stands where the target is 1; (batch, classes) both.
+
+    Class numbers are refused: Keras would take the largest of the whole batch for the target.
+    """
 
     @classmethod
     def _default_name(cls) -> str:
@@ -83,7 +86,10 @@ class CategoricalAccuracy(Metric):
 
 
 class SparseCategoricalAccuracy(Metric):
-    """How often the largest prediction is the target's class number; targets (batch,)."""
+    """How often the largest prediction is the target's class number; targets (batch,).
+
+    Targets of another shape meet the predictions by NumPy's broadcasting, as in Keras.
+    """
 
     @classmethod
     def _default_name(cls) -> str:
@@ -92,7 +98,7 @@ class SparseCategoricalAccuracy(Metric):
     def values(self, y_true: Array, y_pred: Array) -> Array:
         if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
             y_true = y_true[..., 0]
-        _check_same_shape(y_true, y_pred[..., 0], type(self).__name__)
+        _check_broadcast(y_true, y_pred[..., 0], type(self).__name__)
         return (y_true == y_pred.argmax(axis=-1)).astype(np.float32)
 
 
@@ -118,7 +124,9 @@ class BinaryAccuracy(Metric):
     def values(self, y_true: Array, y_pred: Array) -> Array:
         if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
             y_true = y_true[..., None]
-        _check_same_shape(y_true, y_pred, type(self).__name__)
+        elif y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:
+            y_true = y_true[..., 0]
+        _check_broadcast(y_true, y_pred, type(self).__name__)
         right = (y_true == (y_pred > self.threshold)).astype(np.float32)
         return right.mean(axis=-1)
 
@@ -129,6 +137,13 @@ class BinaryAccuracy(Metric):
 def _check_same_shape(y_true: Array, y_pred: Array, who: str) -> None:
     if y_true.shape != y_pred.shape:
         raise ValueError(f"{who} expects targets of shape {y_pred.shape}. Received {y_true.shape}.")
+
+
+def _check_broadcast(y_true: Array, y_pred: Array, who: str) -> None:
+    try:
+        np.broadcast_shapes(y_true.shape, y_pred.shape)
+    except ValueError:
+        _check_same_shape(y_true, y_pred, who)
 
 
 METRICS: dict[str, type[Metric]] = {

@@ -319,8 +319,8 @@ def test_metrics_are_kerass(metric: str) -> None:
     ("use", "message"),
     [
         (lambda: metrics.CategoricalAccuracy()([0, 1], P), r"shape \(2, 3\). Received \(2,\)"),
-        (lambda: metrics.SparseCategoricalAccuracy()([0], P), r"shape \(2,\). Received \(1,\)"),
-        (lambda: metrics.BinaryAccuracy()([0], P), r"shape \(2, 3\)"),
+        (lambda: metrics.SparseCategoricalAccuracy()([0] * 3, P), r"shape \(2,\). Received \(3,\)"),
+        (lambda: metrics.BinaryAccuracy()([0, 1], P), r"shape \(2, 3\)"),
         (lambda: metrics.get("precision", (1, 2), (1, 2)), "one of \"accuracy\", .*'precision'"),
         (lambda: metrics.get({"class_name": "AUC"}, (1, 2), (1, 2)), "AUC"),
     ],
@@ -336,3 +336,24 @@ def test_names_of_messages_are_class_names() -> None:
         with pytest.raises((ValueError, TypeError)) as raised:
             use()
         assert re.match(r"(Sparse)?(Categorical|Binary)Crossentropy ", str(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "y_true", "shape"),
+    [
+        ("SparseCategoricalAccuracy", [[2], [1]], (1, 2, 3)),
+        ("SparseCategoricalAccuracy", [2, 1], (1, 2, 3)),
+        ("SparseCategoricalAccuracy", [[[2], [1]]], (1, 2, 3)),
+        ("SparseCategoricalAccuracy", [[2], [0]], (2, 3)),
+        ("BinaryAccuracy", [[1], [0]], (2, 3)),
+        ("BinaryAccuracy", [[1], [0]], (2,)),
+        ("BinaryAccuracy", [1, 0], (2, 1)),
+    ],
+)
+def test_targets_of_another_shape_meet_predictions_as_in_keras(
+    name: str, y_true: Any, shape: tuple[int, ...]
+) -> None:
+    keras = pytest.importorskip("keras")
+    p = np.array([0.1, 0.2, 0.7, 0.6, 0.3, 0.1], np.float32)[: np.prod(shape)].reshape(shape)
+    theirs = float(getattr(keras.metrics, name)()(np.array(y_true), p))
+    assert getattr(metrics, name)()(y_true, p) == pytest.approx(theirs)
