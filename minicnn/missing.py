@@ -102,8 +102,8 @@ INSTEAD: dict[ModuleType, Mapping[str, str]] = {
         "RandomTranslation": _AUGMENT.format("width_shift_range=…, height_shift_range=…"),
         "RandomZoom": _AUGMENT.format("zoom_range=…"),
         "Resizing": "target_size of flow_from_directory",
-        "add": "Add()([x, y])",
-        "concatenate": "Concatenate()([x, y])",
+        "Subtract": "x - y, of symbols",
+        "subtract": "x - y, of symbols",
         "experimental": "minicnn.layers itself, or " + _AUGMENT.format("…"),
     },
     losses: {
@@ -230,7 +230,8 @@ class Finder:
 def explain_attribute(self: Any, name: str) -> Any:
     """The `__getattr__` of the classes in `OF_OBJECTS`: an `AttributeError` in a sentence."""
     for cls in type(self).__mro__:
-        if name in OF_OBJECTS.get(cls, ()):
+        # A property that has no value yet says so itself.
+        if name in OF_OBJECTS.get(cls, ()) and not hasattr(type(self), name):
             hint = OF_OBJECTS[cls][name]
             raise AttributeError(f"{type(self).__name__} has no {name}. Use {hint}.")
     return object.__getattribute__(self, name)  # raises again, in Python's or a property's words

@@ -114,6 +114,7 @@ class Model(Trainer, Layer):
         self._set_graph(starts, _tensors(outputs, "outputs"))
         self._list_inputs = isinstance(inputs, (list, tuple))
         self._list_outputs = isinstance(outputs, (list, tuple))
+        self._tuple_outputs = isinstance(outputs, tuple)
         if not trainable:
             self.trainable = False
 
@@ -149,13 +150,13 @@ class Model(Trainer, Layer):
     @property
     def inputs(self) -> list[KerasTensor]:
         """The symbols that the model starts from."""
-        self._check_graph("inputs")
+        self._check_graph("inputs", AttributeError)
         return list(self._inputs)
 
     @property
     def outputs(self) -> list[KerasTensor]:
         """The symbols that the model computes."""
-        self._check_graph("outputs")
+        self._check_graph("outputs", AttributeError)
         return list(self._outputs)
 
     @property
@@ -165,8 +166,8 @@ class Model(Trainer, Layer):
 
     @property
     def output(self) -> Any:
-        """The symbol that the model computes (a list, if there are several)."""
-        return self.outputs[0] if len(self.outputs) == 1 else self.outputs
+        """The symbol that the model computes (a list or tuple as given, if there are several)."""
+        return self.outputs[0] if len(self.outputs) == 1 else self.as_given(self.outputs)
 
     @property
     def input_shape(self) -> Any:
@@ -178,9 +179,13 @@ class Model(Trainer, Layer):
         found = [t.shape for t in self.outputs]
         return found[0] if len(found) == 1 else found
 
-    def _check_graph(self, what: str) -> None:
+    def as_given(self, outputs: Any) -> Any:
+        """Several outputs as Keras returns them: a tuple, if the model was made with one."""
+        return tuple(outputs) if self._tuple_outputs and isinstance(outputs, list) else outputs
+
+    def _check_graph(self, what: str, error: type[Exception] = ValueError) -> None:
         if not self.built:
-            raise ValueError(
+            raise error(
                 f"{self.label} has no {what} yet: start it with an Input, or call it on data."
             )
 
@@ -487,6 +492,7 @@ class Model(Trainer, Layer):
             ends, folds = rewriting.fold(self, nested, training)
             folded = Model(*ends, name=self.name)
             folded._list_outputs, folded._folded_from = self._list_outputs, self.label
+            folded._tuple_outputs = self._tuple_outputs
             if training and not folds and all(old is new for old, new in inner.items()):
                 folded = self
             self._folded[training] = key, folded, folds
@@ -718,7 +724,7 @@ class Model(Trainer, Layer):
             isinstance(x, (list, tuple)) and any(isinstance(t, KerasTensor) for t in x)
         ):
             return Layer.__call__(self, x, training)
-        return self.run(x, training=bool(training))
+        return self.as_given(self.run(x, training=bool(training)))
 
     def _connect(self, inputs: list[KerasTensor], training: bool | None, single: bool) -> Any:
         if not self.built:
@@ -733,7 +739,7 @@ class Model(Trainer, Layer):
             KerasTensor(shape, tensor.dtype, node, index)
             for index, (shape, tensor) in enumerate(zip(found, self._outputs))
         ]
-        return node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
+        return node.outputs[0] if len(node.outputs) == 1 else self.as_given(list(node.outputs))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
@@ -959,7 +965,7 @@ class Sequential(Model):
         self.metadata = {}
         self._folded = {}
         self._chain: list[Layer] = []
-        self._list_inputs = self._list_outputs = False
+        self._list_inputs = self._list_outputs = self._tuple_outputs = False
         for layer in layers or []:
             self._append(layer)
         self._rebuild()
@@ -999,6 +1005,11 @@ class Sequential(Model):
             raise ValueError(f"{self.label} takes an Input only as its first layer.")
         if not self._chain and layer.given_input_shape is not None:
             self._chain.append(InputLayer(shape=layer.given_input_shape, dtype=layer.dtype))
+        if any(layer is other for other in self._chain):
+            raise ValueError(
+                f"{self.label} has {layer.label} already. To use it twice, call it twice and make "
+                "a Model of the symbols. (Keras takes it here, and loses the second use in a file.)"
+            )
         if any(layer.name == other.name for other in self._chain):
             raise ValueError(f'{self.label} has several layers with the name "{layer.name}".')
         self._chain.append(layer)

@@ -90,6 +90,10 @@ class Trainer:
         """The model that computes predictions, or a step: this one, built for x, or folded."""
         raise NotImplementedError
 
+    def as_given(self, outputs: Any) -> Any:
+        """Several outputs as the list or tuple that the model was made with."""
+        raise NotImplementedError
+
     def in_two(self) -> "InTwo | None":
         """The part that is the same in each epoch, and the rest; None if there is none such."""
         raise NotImplementedError
@@ -117,22 +121,40 @@ class Trainer:
         loss_weights: Any = None,
         metrics: Sequence[Any] | None = None,
         weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
         **unknown: Any,
     ) -> None:
         """Say how to train: an optimizer, a loss, and metrics to watch; objects or Keras's names.
 
-        Raises `ValueError` for a name that is not known, listing those that are.
+        `run_eagerly`, `jit_compile` and `auto_scale_loss` (of float16) are Keras's, and change
+        nothing here: Python calls each layer, whose kernels are compiled. They stay in the file.
+
+        Raises `ValueError` for a name that is not known, listing those that are, and for
+        `loss_weights`, `weighted_metrics` and `steps_per_execution` that would change something.
         """
-        for argument, value in {
-            "loss_weights": loss_weights,
-            "weighted_metrics": weighted_metrics,
-            **unknown,
-        }.items():
+        asked = {
+            "loss_weights": None if _all_are_one(loss_weights) else loss_weights,
+            "weighted_metrics": weighted_metrics or None,
+            "steps_per_execution": None if steps_per_execution == 1 else steps_per_execution,
+        }
+        for argument, value in {**asked, **unknown}.items():
             if argument in unknown or value is not None:
                 raise ValueError(
                     f"compile does not support {argument}={value!r}. It takes optimizer, loss and "
-                    "metrics; models here have one output, and fit's sample_weight weighs examples."
+                    "metrics; models here have one output and run batch by batch, and fit's "
+                    "sample_weight weighs examples."
                 )
+        self._compile_flags = {
+            "run_eagerly": bool(run_eagerly),
+            "jit_compile": jit_compile if isinstance(jit_compile, (bool, str)) else False,
+        }
+        if _is_list(loss) and len(loss) == 1:  # Keras's form for several outputs
+            loss = loss[0]
+        if isinstance(metrics, (list, tuple)) and len(metrics) == 1 and _is_list(metrics[0]):
+            metrics = metrics[0]
         self.optimizer = optimizers.get(optimizer)
         self._loss_identifier = loss
         if loss is not None:
@@ -160,15 +182,15 @@ class Trainer:
                 for m in self._metric_identifiers
             ],
             "weighted_metrics": None,
-            "run_eagerly": False,
             "steps_per_execution": 1,
-            "jit_compile": False,
+            **self._compile_flags,
         }
 
     @property
     def metrics_names(self) -> list[str]:
         """The names of the numbers that `evaluate` returns, in order."""
-        self._check_compiled("metrics_names")
+        if not self.compiled:
+            return []
         return ["loss", *(_metric(m).name for m in self._metric_identifiers)]
 
     def _check_compiled(self, method: str, need_loss: bool = True) -> None:
@@ -601,7 +623,7 @@ class Trainer:
             raise ValueError("There are no batches to predict.")
         events.call("on_predict_end")
         if isinstance(parts[0], list):
-            return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+            return self.as_given([np.concatenate(ys) for ys in zip(*parts, strict=True)])
         return np.concatenate(parts)
 
     def train_on_batch(
@@ -636,7 +658,7 @@ class Trainer:
 
     def predict_on_batch(self, x: Any) -> Any:
         """The model's output for one batch, as `predict` computes it."""
-        return self.ready_for(x, fold=True).run(x, training=False)
+        return self.as_given(self.ready_for(x, fold=True).run(x, training=False))
 
 
 def _slices(x: Any, at_once: int | None) -> list[Any]:
@@ -654,6 +676,11 @@ metrics_module = metrics  # `compile` has an argument of that name
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple))
+
+
+def _all_are_one(weights: Any) -> bool:
+    found = list(weights.values()) if isinstance(weights, dict) else weights
+    return found is None or bool(np.all(np.asarray(found) == 1))
 
 
 def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:

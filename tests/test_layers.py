@@ -1,5 +1,6 @@
 """The layers: one contract for all, an answer by hand for each, and every refusal in a sentence."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -1023,3 +1024,34 @@ def test_build_by_hand_keeps_the_weights_that_are_set() -> None:
     assert layer.built
     layer.set_weights([np.ones((3, 3, 3, 2)), np.array([1.0, 2.0])])
     np.testing.assert_array_equal(layer(x)[0, 0, 0], [28, 29])
+
+
+@pytest.mark.parametrize(
+    ("noise_shape", "same"),
+    [((None, 1, 1, 5), (1, 2)), ([6, 1, 1, 1], (1, 2, 3)), ((1, None, 4, 5), (0,)),
+     (np.array([6, 4, 4, 1]), (3,))],
+)  # fmt: skip
+def test_dropout_drops_neighbours_together(noise_shape: Any, same: tuple[int, ...]) -> None:
+    layer = layers.Dropout(0.5, noise_shape=noise_shape, seed=1)
+    x = np.ones((6, 4, 4, 5), np.float32)
+    y, cache = layer.forward(x, training=True)
+    assert set(np.unique(y)) == {0, 2}
+    assert (y.max(axis=same) == y.min(axis=same)).all()
+    np.testing.assert_array_equal(layer.backward(x, cache)[0], y)
+    json.dumps(layer.get_config())
+
+
+def test_a_noise_shape_that_cannot_be() -> None:
+    for wrong in ("abc", 3, (2.0, 1), (0, 1), (-1, 1), (None, "a"), True):
+        with pytest.raises(ValueError, match=r'Dropout "d" expects .*noise_shape'):
+            layers.Dropout(0.5, noise_shape=wrong, name="d")
+
+
+def test_input_takes_the_batch_in_one_place() -> None:
+    assert layers.Input((3,), batch_size=2).shape == layers.Input(batch_shape=(2, 3)).shape
+    for wrong in ({"batch_size": 2, "batch_shape": (2, 3)}, {"shape": (3,), "batch_shape": (2, 3)}):
+        with pytest.raises(ValueError, match=r"batch_shape, which has both.*Received"):
+            layers.Input(**wrong)
+    assert layers.Input((3,), sparse=False, optional=None).shape == (None, 3)
+    with pytest.raises(ValueError, match='does not take the argument "sparse"'):
+        layers.Input((3,), sparse=True)

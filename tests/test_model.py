@@ -1104,7 +1104,8 @@ def test_a_chain_without_an_input_builds_itself_on_data() -> None:
     assert not model.built
     for ask in (lambda: model.inputs, lambda: model.outputs, lambda: model.summary()):
         with pytest.raises(
-            ValueError, match=r'Sequential "sequential" has no .* yet: start it with'
+            (AttributeError, ValueError),
+            match=r'Sequential "sequential" has no .* yet: start it with',
         ):
             ask()
     with pytest.raises(ValueError, match=r"has no weights yet"):
@@ -1165,3 +1166,128 @@ def test_a_chain_may_begin_with_a_model() -> None:
     x = random(3, 6, 6, 2)
     np.testing.assert_array_equal(model(x), model.layers[1](base(x)))
     assert model.input_shape == base.input_shape
+
+
+# -- what is written as arithmetic, and what a model returns --------------------------------------
+
+
+def test_arithmetic_on_symbols_is_layers() -> None:
+    a = Input((3,))
+    b = layers.Dense(3, kernel_initializer="ones")(a)
+    row = np.array([1.0, 2.0, 4.0])
+    x = random(2, 3)
+    total = x.sum(axis=-1, keepdims=True) * np.ones(3)
+    expected = [
+        (a + b, x + total),
+        (b - a, total - x),
+        (a + 1, x + 1),
+        (1 + a, x + 1),
+        (a - 0.5, x - 0.5),
+        (2 - a, 2 - x),
+        (a * 2, x * 2),
+        (np.float32(2) * a, x * 2),
+        (a / 4, x / 4),
+        (-a, -x),
+        (a * row, x * row),
+        (row + a, x + row),
+        (a / row.tolist(), x / row),
+        (sum([a, b]), x + total),
+        ((a * 2 + 1) - b * row, x * 2 + 1 - total * row),
+    ]
+    model = Model(a, [symbol for symbol, _ in expected])
+    for y, (_, wanted) in zip(model(x), expected, strict=True):
+        np.testing.assert_allclose(y, wanted, rtol=1e-6)
+    again = Model.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    for y, wanted in zip(again.predict(x, verbose=0), model(x), strict=True):
+        np.testing.assert_array_equal(y, wanted)
+    whole = Model(a, 1 - a * row)
+    np.testing.assert_allclose(
+        whole.backward(np.ones((2, 3)), whole.forward(x)[1])[0], [-row, -row]
+    )
+    double = Input((3,), dtype="float64")
+    assert (double * 2 + double).dtype == "float64"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda a, b: a * b,
+        lambda a, b: a / b,
+        lambda a, b: 1 / a,
+        lambda a, b: a**2,
+        lambda a, b: a @ b,
+        lambda a, b: a // 2,
+        lambda a, b: a % 2,
+        lambda a, b: abs(a),
+        lambda a, b: a[:, :1],
+        lambda a, b: a[..., 0],
+        lambda a, b: list(a),
+        lambda a, b: a < b,
+        lambda a, b: a + "one",
+        lambda a, b: a + np.ones((2, 3)),
+        bool,
+    ],
+)
+def test_other_arithmetic_on_symbols_says_what_there_is(use: Callable[..., Any]) -> None:
+    a = Input((3,))
+    with pytest.raises(TypeError, match="is a symbol"):
+        use(a) if use is bool else use(a, layers.Dense(3)(a))
+
+
+def test_symbols_of_two_shapes_are_not_added() -> None:
+    with pytest.raises(ValueError, match="inputs of one shape"):
+        Input((3,)) + Input((1,))
+    with pytest.raises(ValueError, match="scale"):
+        Input((3,)) / 0
+
+
+def test_layers_as_functions() -> None:
+    a, b = Input((3,)), Input((3,))
+    assert layers.add([a, b], name="sum").node.layer.get_config()["name"] == "sum"
+    assert layers.concatenate([a, b]).shape == (None, 6)
+    np.testing.assert_array_equal(layers.add([np.ones((1, 2)), np.ones((1, 2))]), [[2, 2]])
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_outputs_come_as_they_were_given(kind: Any) -> None:
+    a, x = Input((3,)), random(2, 3)
+    model = Model(a, kind([layers.Dense(2)(a), layers.Dense(1)(a)]))
+    for given in (
+        model(x), model.predict(x, verbose=0), model.predict_on_batch(x), model.output,
+        model.inference_model()(x), model(Input((3,))),
+    ):  # fmt: skip
+        assert type(given) is kind
+        assert [len(part.shape) for part in given] == [2, 2]
+    assert type(model.outputs) is list
+    again = Model.from_config(model.get_config())
+    assert type(again(x)) is list  # as Keras reads its own
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Sequential([layers.Dense(2)]),
+        Sequential,
+        lambda: layers.Dense(2),
+        lambda: layers.Conv2D(2, 3),
+        layers.Flatten,
+    ],
+)
+def test_what_is_not_there_yet_is_not_an_attribute(make: Callable[[], Any]) -> None:
+    thing = make()
+    names = {name for name in dir(type(thing)) if isinstance(getattr(type(thing), name), property)}
+    assert {"input", "output", "trainable"} <= names
+    for name in names:
+        hasattr(thing, name)  # raises nothing but an AttributeError
+    for name in ("input", "output", "input_shape", "output_shape", "inputs", "outputs"):
+        assert not hasattr(thing, name)
+
+
+def test_the_same_layer_twice_in_a_chain_is_told() -> None:
+    layer = layers.Dense(3, name="both")
+    for make in (lambda: Sequential([layer, layer]), lambda: Sequential([layer]).add(layer)):
+        with pytest.raises(ValueError, match=r'has Dense "both" already\. To use it twice, call'):
+            make()
+    a = Input((3,))
+    assert len(Model(a, layer(layer(a))).weights) == 2

@@ -142,6 +142,26 @@ def test_a_metric_by_any_name(name: Any, key: str) -> None:
     assert len(m.evaluate(X, Y, verbose=0)) == 2
 
 
+def test_compile_takes_keras_s_settings_that_change_nothing() -> None:
+    x, y = X[:4], Y[:4]
+    utils.set_random_seed(0)
+    expected = model().fit(x, y, verbose=0).history
+    for more in (
+        {"run_eagerly": True},
+        {"jit_compile": False},
+        {"jit_compile": "auto", "auto_scale_loss": True, "steps_per_execution": 1},
+        {"loss_weights": [1.0], "weighted_metrics": []},
+        {"loss": ["sparse_categorical_crossentropy"], "metrics": [["accuracy"]]},
+    ):
+        utils.set_random_seed(0)
+        compiled = model(**more)
+        found = compiled.fit(x, y, verbose=0).history
+        np.testing.assert_array_equal(list(found["loss"]), expected["loss"])
+        config = compiled.get_compile_config()
+        assert config["run_eagerly"] is more.get("run_eagerly", False)
+        assert config["jit_compile"] == more.get("jit_compile", "auto")
+
+
 def test_several_metrics_come_in_the_order_of_compile() -> None:
     m = model(loss="categorical_crossentropy", metrics=["binary_accuracy", "accuracy"])
     y = np.eye(3)[Y]
@@ -566,6 +586,13 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: model(loss=None).fit(X, Y), "loss=.*needed for fit"),
     (lambda: model(loss="crossentropy"), "A loss is .*'crossentropy'"),
     (lambda: model(optimizer="adamax"), "An optimizer is .*'adamax'"),
+    (lambda: model(loss_weights=[2.0]), r"does not support loss_weights=\[2.0\]"),
+    (lambda: model(weighted_metrics=["accuracy"]), "does not support weighted_metrics"),
+    (
+        lambda: model(steps_per_execution=4),
+        "does not support steps_per_execution=4.*batch by batch",
+    ),
+    (lambda: model(target_tensors=None), "does not support target_tensors"),
     (lambda: model(metrics="accuracy"), 'metrics is a list such as .*"accuracy"'),
     (lambda: model(metrics=["f1"]), "A metric is .*'f1'"),
     (lambda: fit(X, Y[:5]), r"one entry per example.*\[5, 24\]"),

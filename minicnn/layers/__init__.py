@@ -17,7 +17,7 @@ from minicnn.layers.core import (
     Reshape,
     Softmax,
 )
-from minicnn.layers.merging import Add, Concatenate
+from minicnn.layers.merging import Add, Concatenate, add, concatenate
 from minicnn.layers.normalization import BatchNormalization
 from minicnn.layers.pooling import (
     AveragePooling2D,
@@ -84,4 +84,6 @@ __all__ = [
     "Variable",
     "deserialize",
     "serialize",
+    "add",
+    "concatenate",
 ]

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -69,7 +69,16 @@ def clear_session() -> None:
 
 
 class KerasTensor:
-    """A symbol for a layer's output while a model is drawn: a shape with None for the batch."""
+    """A symbol for a layer's output while a model is drawn: a shape with None for the batch.
+
+    Symbols of one shape are added and subtracted: `x + y` is `Add()([x, y])`. A number, or one for
+    each channel, is added, subtracted, multiplied with or divided by: `x * 2 + 1` is two layers
+    `Rescaling`. Other arithmetic, and `x[:, 0]`, raise `TypeError`.
+    """
+
+    __array_priority__ = 1000.0  # NumPy leaves `array + x` to the symbol
+    added: ClassVar[Callable[..., Any]]  # set by `merging`, which knows the layers
+    rescaled: ClassVar[Callable[..., Any]]
 
     def __init__(self, shape: Shape, dtype: str, node: "Node", index: int = 0) -> None:
         self.shape, self.dtype, self.node, self.index = shape, dtype, node, index
@@ -81,10 +90,68 @@ class KerasTensor:
     def __repr__(self) -> str:
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __add__(self, other: Any) -> Any:
+        if isinstance(other, KerasTensor):
+            return self.added([self, other], dtype=self.dtype)
+        return self.rescaled(self, 1.0, _constant(other, self, "+"))
+
+    def __radd__(self, other: Any) -> Any:
+        return self + other
+
+    def __neg__(self) -> Any:
+        return self.rescaled(self, -1.0, 0.0)
+
+    def __sub__(self, other: Any) -> Any:
+        return self + -other if isinstance(other, KerasTensor) else self + -_constant(other, self)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self.rescaled(self, -1.0, _constant(other, self))
+
+    def __mul__(self, other: Any) -> Any:
+        return self.rescaled(self, _constant(other, self), 0.0)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self * other
+
+    def __truediv__(self, other: Any) -> Any:
+        with np.errstate(divide="ignore"):  # which Rescaling refuses
+            return self.rescaled(self, 1.0 / _constant(other, self), 0.0)
+
+    def _no_layer(self, *others: Any) -> Any:
+        raise TypeError(
+            f"{self!r} is a symbol: minicnn has x + y and x - y of symbols, and +, -, *, / with "
+            "numbers on the right. For the rest write a layer of your own, with _forward and "
+            "_backward (see minicnn.layers.base)."
+        )
+
+    __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = _no_layer
+    __rfloordiv__ = __mod__ = __rmod__ = __abs__ = __invert__ = __getitem__ = _no_layer
+    __lt__ = __le__ = __gt__ = __ge__ = _no_layer
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"{self!r} is a symbol, neither true nor false.")
+
     def __array__(self, *args: Any, **kwargs: Any) -> Array:
         raise TypeError(
             f"{self!r} is a symbol without values; call a Model on arrays to get numbers."
         )
+
+
+def _constant(value: Any, symbol: KerasTensor, sign: str = "") -> Array:
+    """A number, or one for each channel; `TypeError` for anything else."""
+    if isinstance(value, KerasTensor):
+        symbol._no_layer()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu" or array.ndim > 1:
+        raise TypeError(
+            f"{symbol!r} is a symbol: it takes a number beside it, or one for each channel. "
+            f"Received {value!r}."
+        )
+    return array.astype(float)
 
 
 class Node:

@@ -33,10 +33,12 @@ class InputLayer(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(dtype=dtype, **kwargs)
-        if (shape is None) == (batch_shape is None):
+        doubly = batch_shape is not None and batch_size is not None
+        if (shape is None) == (batch_shape is None) or doubly:
             raise ValueError(
-                "Input expects shape=(height, width, channels) without the batch, or batch_shape "
-                f"with it. Received shape={shape!r}, batch_shape={batch_shape!r}."
+                "Input expects shape=(height, width, channels) and, if you like, batch_size; or "
+                f"batch_shape, which has both. Received shape={shape!r}, "
+                f"batch_size={batch_size!r}, batch_shape={batch_shape!r}."
             )
         sizes = (batch_size, *_sizes(shape)) if shape is not None else tuple(_sizes(batch_shape))
         self.batch_shape: Shape = tuple(
@@ -70,8 +72,15 @@ def Input(  # noqa: N802 - Keras's name
     dtype: Any = None,
     batch_shape: Sequence[int | None] | None = None,
     name: str | None = None,
+    **unknown: Any,
 ) -> KerasTensor:
-    """A symbol for a model's input: `Input((150, 150, 3))`. None is a size known only later."""
+    """A symbol for a model's input: `Input((150, 150, 3))`. None is a size known only later.
+
+    `batch_shape` has the batch's size in front, in place of `shape` and `batch_size`.
+    """
+    for argument, value in unknown.items():
+        if argument not in ("optional", "ragged", "sparse", "tensor") or value:
+            InputLayer._refuse(argument)
     layer = InputLayer(
         shape=shape, batch_size=batch_size, dtype=dtype, batch_shape=batch_shape, name=name
     )
@@ -237,9 +246,11 @@ class ReLU(Layer):
 class Dropout(Layer):
     """While training, sets a random share `rate` of x to 0 and divides the rest by 1 - rate.
 
-    Otherwise y = x. `seed` is an integer or a `numpy.random.Generator`; without one the masks come
-    from the generator that `set_random_seed` restarts. The surprise: the scaling happens while
-    training, so that prediction needs none (Srivastava et al. 2014, section 10). No weights.
+    Otherwise y = x. `noise_shape` has x's sizes (None is any), or 1 where neighbours shall be set
+    to 0 together: (None, 1, 1, channels) drops whole maps. `seed` is an integer or a
+    `numpy.random.Generator`; without one the masks come from the generator that `set_random_seed`
+    restarts. The surprise: the scaling happens while training, so that prediction needs none
+    (Srivastava et al. 2014, section 10). No weights.
     """
 
     def __init__(
@@ -250,9 +261,24 @@ class Dropout(Layer):
             raise ValueError(f"{self.label} expects rate in [0, 1]. Received {rate!r}.")
         seeding.check_seed(seed, self.label)
         self.rate, self.seed = rate, seed
-        self.noise_shape = None if noise_shape is None else plain(tuple(noise_shape))
+        self.noise_shape = self._noise_shape(noise_shape)
         # Made once: each pass continues the sequence, so that no two masks are the same.
         self._generator = None if seed is None else seeding.generator(seed)
+
+    def _noise_shape(self, given: Any) -> tuple[int | None, ...] | None:
+        if given is None:
+            return None
+        if not isinstance(given, (tuple, list, np.ndarray)):
+            raise ValueError(
+                f"{self.label} expects noise_shape to be a tuple of sizes, 1 and None. "
+                f"Received {given!r}."
+            )
+        return tuple(
+            None
+            if size is None
+            else shapes.positive_int(size, "each size of noise_shape", self.label)
+            for size in given
+        )
 
     def differs_in_training(self) -> bool:
         return self.rate > 0

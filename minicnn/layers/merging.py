@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn import functional
-from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
+from minicnn.layers.base import Array, Cache, Grads, KerasTensor, Layer, Shape
+from minicnn.layers.core import Rescaling
 
 
 class Add(Layer):
@@ -68,3 +69,20 @@ class Concatenate(Layer):
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         return functional.concatenate_backward(dz, cache["channels"], self.label), {}
+
+
+def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`Add(**kwargs)(inputs)`."""
+    return Add(**kwargs)(inputs)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
+    """`Concatenate(axis, **kwargs)(inputs)`."""
+    return Concatenate(axis, **kwargs)(inputs)
+
+
+# What `x + y`, `x * 2` and the like of symbols are made of.
+KerasTensor.added = staticmethod(add)
+KerasTensor.rescaled = staticmethod(
+    lambda x, scale, offset: Rescaling(scale, offset, dtype=x.dtype)(x)
+)
