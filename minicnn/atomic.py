@@ -13,10 +13,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path`; on success it takes `path`'s place, else it is removed.
 
     So a full disk, an interrupt or an error while writing leaves the old file as it was. Raises
-    `FileNotFoundError` if the folder does not exist, and an `OSError` of the same kind and `errno`
-    that names `path` if the system does not let it be written.
+    `FileNotFoundError` if the folder does not exist, `ValueError` for what is no path, and an
+    `OSError` of the same kind and `errno` that names `path` if the system does not let it be
+    written.
     """
     path = Path(path)
+    if "\0" in str(path):
+        raise ValueError(f"A path cannot hold the character '\\0'. Received {str(path)!r}.")
     if path.is_symlink():
         path = path.resolve()  # the link stays; the file that it names is replaced
     if not path.parent.is_dir():

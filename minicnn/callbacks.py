@@ -7,6 +7,8 @@ the loss and metrics so far. `model.stop_training = True` ends training after th
 import csv
 import math
 import os
+import re
+import string
 import sys
 import time
 import warnings
@@ -21,6 +23,7 @@ from minicnn.insight import inside
 from minicnn.settings import PlainArguments
 
 Logs = dict[str, float]
+_LONGEST_NAME = 255  # characters of a file's name, on most systems
 
 
 class Callback(PlainArguments):
@@ -156,8 +159,9 @@ class _Monitor(Callback):
 class ModelCheckpoint(_Monitor):
     """Saves the model after each epoch, or only when it got better.
 
-    Args (Keras's): `filepath` ends in `.keras` (`.weights.h5` with `save_weights_only`) and may
-    hold `{epoch:02d}` and any number of the logs, `{val_accuracy:.3f}`; missing folders are made.
+    Args (Keras's): `filepath` ends in `.keras` (`.weights.h5` with `save_weights_only`), or in
+    `.h5` for Keras's old format, and may hold `{epoch:02d}`, `{batch:04d}` (if `save_freq` counts
+    batches) and any number of the logs, `{val_accuracy:.3f}`; missing folders are made.
     `monitor`, `mode`, `initial_value_threshold` say what better means for `save_best_only`;
     `save_freq` is "epoch" or a number of batches; `verbose=1` tells.
 
@@ -179,11 +183,13 @@ class ModelCheckpoint(_Monitor):
         super().__init__(monitor, mode, best=initial_value_threshold)
         self.filepath = str(filepath)
         suffix = ".weights.h5" if save_weights_only else ".keras"
-        if not self.filepath.endswith(suffix):
+        if not self.filepath.endswith((suffix, ".h5", ".hdf5")):
             raise ValueError(
                 f"ModelCheckpoint with save_weights_only={save_weights_only} expects a filepath "
-                f"that ends in {suffix!r}. Received {self.filepath!r}."
+                f"that ends in {suffix!r}, or in '.h5' for Keras's old format. "
+                f"Received {self.filepath!r}."
             )
+        _check_fields(self.filepath)
         if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
             raise ValueError(
                 f'ModelCheckpoint expects save_freq to be "epoch" or a number of batches. '
@@ -240,6 +246,31 @@ class ModelCheckpoint(_Monitor):
     def _say(self, text: str) -> None:
         if self.verbose:
             print(f"\n{text}")
+
+
+def _check_fields(filepath: str) -> None:
+    """Raise a `ValueError` unless names and formats in braces can become a file's name."""
+    try:
+        fields = [field for field in string.Formatter().parse(filepath) if field[1] is not None]
+        for _, name, form, _ in fields:
+            if not name or name.strip().isdigit() or name != name.strip():
+                raise ValueError(f"{{{name}}} names nothing")
+            if any(int(digits) > _LONGEST_NAME for digits in re.findall(r"\d+", form or "")):
+                raise ValueError(f"{form!r} is longer than a file's name may be")
+        names = {re.split(r"[.\[]", name or "", maxsplit=1)[0] for _, name, _, _ in fields}
+        whole = dict.fromkeys(names & {"epoch", "batch"}, 1)
+        made = filepath.format(**dict.fromkeys(names, 1.0) | whole)
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise ValueError(
+            "ModelCheckpoint expects a filepath whose braces hold epoch, batch or a name of the "
+            f"logs, and how to write the number, as in '{{epoch:02d}}-{{val_loss:.3f}}.keras'. "
+            f"Received {filepath!r}: {error}."
+        ) from None
+    if "\0" in made:
+        raise ValueError(
+            "ModelCheckpoint expects a filepath without the character '\\0'. "
+            f"Received {filepath!r}."
+        )
 
 
 class EarlyStopping(_Monitor):

@@ -309,7 +309,11 @@ class Model(Trainer, Layer):
             layer.trainable = bool(value)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write all weights to a `.weights.h5` file that Keras reads."""
+        """Write all weights to a `.weights.h5` file that Keras 3 reads.
+
+        A path that ends in `.h5` alone gets Keras 2's format, which Keras 3 reads, too; there is no
+        state of the optimizer in it.
+        """
         self._check_graph("weights")
         saving.write_weights(self, filepath, overwrite)
 
@@ -341,6 +345,8 @@ class Model(Trainer, Layer):
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the whole model to a `.keras` file: architecture, weights, how it was compiled.
+
+        A path that ends in `.h5` gets Keras's old format instead, which Keras 2 reads, too.
 
         `model.metadata`, a dict of what JSON can hold, travels with it (class names, image size).
         Raises `ValueError` for a folded model, whose weights are another model's.

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 Pair = tuple[int, int]
+LONGEST_NAME = 10_000  # of a layer: a list of names in an HDF5 file has room for 64 KB
 
 
 def positive_int(value: Any, argument: str, who: str, minimum: int = 1) -> int:
@@ -48,10 +49,16 @@ def is_number(value: Any) -> bool:
         return False
 
 
-def check_name(name: Any, who: str) -> None:
-    """Raise a `ValueError` unless `name` is a text that is not empty."""
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"{who} expects name to be a non-empty string. Received {name!r}.")
+def check_name(name: Any, who: str, slash: bool = True) -> None:
+    """Raise a `ValueError` unless files can hold the text `name`; `slash`: "/" may be in it."""
+    fine = isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and (slash or "/" not in name)
+    if not fine or any(c == "\0" or "\ud800" <= c <= "\udfff" for c in name):
+        shown = repr(name) if len(repr(name)) < 100 else f"{repr(name)[:99]}…"
+        slashes = "" if slash else '"/", '
+        raise ValueError(
+            f"{who} expects name to be a non-empty string without {slashes}"
+            f"'\\0' and lone surrogates, of at most {LONGEST_NAME} characters. Received {shown}."
+        )
 
 
 def pair(value: Any, argument: str, who: str, minimum: int = 1) -> Pair:

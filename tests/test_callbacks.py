@@ -390,11 +390,25 @@ def test_logs_as_text(logs: Logs | None, text: str) -> None:
 
 
 BAD: list[tuple[Callable[[], Any], str]] = [
-    (lambda: callbacks.ModelCheckpoint("m.h5"), r"ends in '\.keras'. Received 'm\.h5'"),
+    (lambda: callbacks.ModelCheckpoint("m.h6"), r"ends in '\.keras'.* Received 'm\.h6'"),
     (
         lambda: callbacks.ModelCheckpoint("m.keras", save_weights_only=True),
-        r"ends in '\.weights\.h5'. Received 'm\.keras'",
+        r"ends in '\.weights\.h5'.* Received 'm\.keras'",
     ),
+    *(
+        (lambda name=name: callbacks.ModelCheckpoint(name), "braces hold epoch")
+        for name in [
+            "{0}.keras",
+            "{}.keras",
+            "{epoch:zz}.keras",
+            "{epoch:9999999999d}.keras",  # a name of 10 GB
+            "{epoch!z}.keras",
+            "{epoch.x}.keras",
+            "{epoch}}.keras",
+            "{val_loss:d}.keras",
+        ]
+    ),
+    (lambda: callbacks.ModelCheckpoint("a\0b.keras"), r"without the character '\\0'"),
     (lambda: callbacks.ModelCheckpoint("m.keras", mode="best"), "mode .*'best'"),
     (lambda: callbacks.ModelCheckpoint("m.keras", save_freq=0), "save_freq .*0"),
     (lambda: callbacks.ModelCheckpoint("m.keras", save_freq="batch"), "save_freq .*'batch'"),

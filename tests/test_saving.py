@@ -467,8 +467,9 @@ def test_keras_s_other_place_for_the_same_two_functions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("use", "error", "message"),
     [
-        (lambda m, p: m.save(p / "m.h5"), ValueError, r"ends in '\.keras'. Received .*m\.h5"),
-        (lambda m, p: m.save_weights(p / "m.h5"), ValueError, r"ends in '\.weights\.h5'"),
+        (lambda m, p: m.save(p / "m.h6"), ValueError, r"ends in '\.keras'.*Received .*m\.h6"),
+        (lambda m, p: m.save_weights(p / "m.keras"), ValueError, r"ends in '\.weights\.h5'"),
+        (lambda m, p: m.save(p / "m\0.keras"), ValueError, r"cannot hold the character '\\0'"),
         (lambda m, p: m.load_weights(p / "n.h5"), FileNotFoundError, "No weights file at"),
         (lambda m, p: m.load_weights(p / "n.weights.h5"), FileNotFoundError, "No weights file at"),
         (lambda m, p: models.load_model(p / "no.keras"), FileNotFoundError, "No model file at"),

@@ -272,11 +272,8 @@ class Layer(Configurable):
     ) -> None:
         if unknown:
             self._refuse(next(iter(unknown)))
-        if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ValueError(
-                f'{type(self).__name__} expects name to be a non-empty string without "/". '
-                f"Received {name!r}."
-            )
+        if name is not None:
+            shapes.check_name(name, type(self).__name__, slash=False)
         self.name = name if name is not None else unique_name(snake_case(type(self).__name__))
         self._trainable = bool(trainable)
         self.dtype = config.standardize_dtype(dtype)

@@ -2,7 +2,8 @@
 
     .keras               whole models (`keras_file`)                          read and written
     .weights.h5          weights and the optimizer's state (`weights`)        read and written
-    .h5 of Keras 2       whole models and weights alone (`legacy`)            read
+    .h5 of Keras 2       whole models, weights alone (`legacy`,               read and written
+                         `legacy_writer`)
 
 Nothing is unpickled, no class is looked up outside minicnn's own table, no code runs, no link is
 followed; nothing grows out of proportion to the file (`untrusted`, and the layers' `WeightBudget`).
@@ -17,10 +18,12 @@ from typing import Any
 
 from minicnn.atomic import replacing
 from minicnn.layers.base import weight_budget
-from minicnn.saving import hdf5, keras_file, legacy, weights
+from minicnn.saving import hdf5, keras_file, legacy, legacy_writer, weights
 from minicnn.saving.untrusted import allowance, shortened
 
 _HDF5 = (".h5", ".hdf5")
+MODEL_SUFFIXES = (keras_file.SUFFIX, *_HDF5)
+WEIGHTS_SUFFIXES = (weights.SUFFIX, *_HDF5)
 Build = Callable[[dict[str, Any]], Any]
 
 __all__ = ["load_model", "save_model"]
@@ -32,19 +35,23 @@ save_model: Callable[..., None]
 
 
 def write_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """Write `path` (ends in `.keras`). The model must have been built."""
-    target = _target(path, keras_file.SUFFIX, "save", overwrite)
+    """Write `path` (ends in `.keras`, or in `.h5` for the old format). The model must be built."""
+    target = _target(path, MODEL_SUFFIXES, "save", overwrite)
     if not model.built:
         raise ValueError(f"{model.label} has no weights yet: it makes them on its first input.")
     with replacing(target) as temporary:
-        keras_file.write(model, temporary)
+        if target.suffix in _HDF5:
+            temporary.write_bytes(legacy_writer.model_to_bytes(model))
+        else:
+            keras_file.write(model, temporary)
 
 
 def write_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """Write `path` (ends in `.weights.h5`)."""
-    target = _target(path, weights.SUFFIX, "save_weights", overwrite)
+    """Write `path` (ends in `.weights.h5`, or in `.h5` alone for the old format)."""
+    target = _target(path, WEIGHTS_SUFFIXES, "save_weights", overwrite)
+    modern = str(path).endswith(weights.SUFFIX)
     with replacing(target) as temporary:
-        temporary.write_bytes(weights.to_bytes(model))
+        temporary.write_bytes((weights if modern else legacy_writer).weights_to_bytes(model))
 
 
 def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True) -> Any:
@@ -62,6 +69,7 @@ def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True)
             legacy.read_weights(model, file)
             if compile and compile_as_saved(model, config, source):
                 legacy.read_optimizer(model, file)
+            model.metadata = legacy.read_metadata(file)
         return model
     if found.suffix != keras_file.SUFFIX:
         raise ValueError(f"load_model expects a path that ends in '.keras' or '.h5', not {source}.")
@@ -112,10 +120,13 @@ def read_weights(
     return skipped
 
 
-def _target(path: str | os.PathLike[str], suffix: str, method: str, overwrite: bool) -> Path:
-    if not str(path).endswith(suffix):
+def _target(
+    path: str | os.PathLike[str], suffixes: tuple[str, ...], method: str, overwrite: bool
+) -> Path:
+    if not str(path).endswith(suffixes):
         raise ValueError(
-            f"{method} expects a path that ends in {suffix!r}. Received {str(path)!r}."
+            f"{method} expects a path that ends in {suffixes[0]!r}, or in '.h5' for Keras's old "
+            f"format. Received {str(path)!r}."
         )
     if not overwrite and Path(path).exists():
         raise FileExistsError(f"{str(path)!r} exists; overwrite=True replaces it.")

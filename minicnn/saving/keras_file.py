@@ -33,12 +33,7 @@ def write(model: Any, path: Path) -> None:
     config = model.serialize()
     if model.compiled:
         config["compile_config"] = model.get_compile_config()
-    own = _json(model.metadata, f"{model.label} expects metadata that JSON can hold")
-    if len(own) > LARGEST_JSON // 2:
-        raise ValueError(
-            f"{model.label} expects metadata of at most {LARGEST_JSON // 2} characters in JSON. "
-            f"Received {len(own)}."
-        )
+    own = metadata_json(model)
     metadata = {
         "keras_version": "3.15.1",
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
@@ -47,7 +42,18 @@ def write(model: Any, path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.json", json.dumps(metadata))
         archive.writestr("config.json", json.dumps(config))
-        archive.writestr(WEIGHTS, weights.to_bytes(model))
+        archive.writestr(WEIGHTS, weights.weights_to_bytes(model))
+
+
+def metadata_json(model: Any) -> str:
+    """`model.metadata` in JSON. Raises `TypeError` for what JSON cannot hold."""
+    own = _json(model.metadata, f"{model.label} expects metadata that JSON can hold")
+    if len(own) > LARGEST_JSON // 2:
+        raise ValueError(
+            f"{model.label} expects metadata of at most {LARGEST_JSON // 2} characters in JSON. "
+            f"Received {len(own)}."
+        )
+    return own
 
 
 def _json(data: Any, wish: str) -> str:

@@ -139,6 +139,12 @@ def read_config(file: hdf5.Group) -> dict[str, Any]:
     return config
 
 
+def read_metadata(file: hdf5.Group) -> dict[str, Any]:
+    """`model.metadata`, where `legacy_writer` put it."""
+    written = file.text("minicnn")
+    return {} if written is None else parse_json(written, "metadata", file.source)
+
+
 def _flat(metrics: Any) -> Any:
     """Keras 2 wraps the metrics of one output in a list of outputs."""
     nested = isinstance(metrics, list) and len(metrics) == 1 and isinstance(metrics[0], list)

@@ -71,7 +71,7 @@ def named_layer_paths(model: Any, file: hdf5.Group) -> Iterator[tuple[str, Layer
                 yield from ((f"{path}/{inner}", nested) for inner, nested in found)
 
 
-def to_bytes(model: Any) -> memoryview:
+def weights_to_bytes(model: Any) -> memoryview:
     """The HDF5 file of the model's weights, made in memory and so written in one go.
 
     HDF5 itself tells of a full disk in many lines, and of some of it only when it closes the file.

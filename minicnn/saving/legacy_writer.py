@@ -1,0 +1,185 @@
+"""Keras's old `.h5`, written so that Keras 2 and Keras 3 read it; `legacy` tells of the layout.
+
+The layout is that of Keras 3. The architecture is in the words of Keras 2, which Keras 3 knows too:
+what Keras 3 itself writes here, Keras 2 does not read.
+"""
+
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minicnn.saving.keras_file import metadata_json
+
+_MODELS = ("Functional", "Sequential")
+_VERSION = "3.15.1"
+_LARGEST_ATTRIBUTE = 64512  # bytes that HDF5 has room for; a longer list is cut in pieces
+
+
+def model_to_bytes(model: Any) -> memoryview:
+    """The HDF5 file of the whole model: architecture, weights, how it was compiled."""
+    attributes: dict[str, Any] = {
+        "keras_version": _VERSION,
+        "backend": "tensorflow",
+        "model_config": json.dumps(_described(model.serialize())),
+    }
+    if model.compiled:
+        attributes["training_config"] = json.dumps(_training_config(model))
+    if model.metadata:
+        attributes["minicnn"] = metadata_json(model)
+
+    def write(file: Any) -> None:
+        for name, text in attributes.items():
+            file.attrs[name] = text.encode("utf-8")
+        _write_layers(file.create_group("model_weights"), model)
+        if model.compiled:
+            _write_optimizer(file.create_group("optimizer_weights"), model)
+
+    return _file(write)
+
+
+def weights_to_bytes(model: Any) -> memoryview:
+    """The HDF5 file of the weights alone."""
+    return _file(lambda file: _write_layers(file, model))
+
+
+def _file(write: Any) -> memoryview:
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        write(file)
+    return buffer.getbuffer()
+
+
+# ---------------------------------------------------------------------------------------------
+# Weights
+# ---------------------------------------------------------------------------------------------
+
+
+def _write_layers(group: Any, model: Any) -> None:
+    _write_names(group, "layer_names", [layer.name for layer in model.layers])
+    group.attrs["backend"] = b"tensorflow"
+    group.attrs["keras_version"] = _VERSION.encode()
+    for layer in model.layers:
+        variables = layer.trainable_weights + layer.non_trainable_weights
+        _write_arrays(group.create_group(layer.name), ((v.path, v.value) for v in variables))
+    _write_arrays(group.require_group("top_level_model_weights"), ())
+
+
+def _write_optimizer(group: Any, model: Any) -> None:
+    optimizer = model.optimizer
+    named = optimizer.state(model.trainable_weights)
+    _write_arrays(group, ((f"{optimizer.name}/{name.replace('/', '_')}", v) for name, v in named))
+
+
+def _write_arrays(group: Any, named: Iterable[tuple[str, Any]]) -> None:
+    """Each array under its name, and the list of the names; one that is taken gets a number."""
+    names: list[str] = []
+    for path, array in named:
+        name, count = path, 0
+        while name in group:  # of models in models some layers may share a name
+            count += 1
+            name = f"{path}_{count}"
+        group[name] = array
+        names.append(name)
+    if "weight_names" not in group.attrs:
+        _write_names(group, "weight_names", names)
+
+
+def _write_names(group: Any, attribute: str, names: list[str]) -> None:
+    written = np.array([name.encode("utf-8") for name in names])
+    pieces = [written]
+    while any(piece.nbytes > _LARGEST_ATTRIBUTE for piece in pieces):
+        pieces = np.array_split(written, len(pieces) + 1)
+    for number, piece in enumerate(pieces):
+        group.attrs[attribute if len(pieces) == 1 else f"{attribute}{number}"] = piece
+
+
+# ---------------------------------------------------------------------------------------------
+# The architecture, and how it was compiled, in Keras 2's words
+# ---------------------------------------------------------------------------------------------
+
+
+def _described(data: dict[str, Any]) -> dict[str, Any]:
+    """A layer or model as Keras 2 describes it, from how Keras 3 does."""
+    kind, config = data["class_name"], dict(data["config"])
+    if kind == "InputLayer":
+        config = {
+            "name": config["name"],
+            "dtype": config["dtype"],
+            "batch_input_shape": config["batch_shape"],
+            "sparse": False,
+            "ragged": False,
+        }
+    elif kind in _MODELS:
+        config.pop("build_input_shape", None)
+        config["layers"] = [_described(layer) for layer in data["config"]["layers"]]
+    if kind == "Sequential":
+        config = {"name": config["name"], "layers": config["layers"]}
+    if kind == "Functional":
+        models = {layer["name"] for layer in config["layers"] if layer["class_name"] in _MODELS}
+        for layer in config["layers"]:
+            nodes = [_node(node, models) for node in layer["inbound_nodes"]]
+            again = 2 if layer["name"] in models else 1
+            layer["inbound_nodes"] = [node for node in nodes for _ in range(again)]
+        for ends in ("input_layers", "output_layers"):
+            found, layers = config[ends], config["layers"]
+            alone = isinstance(found[0], str)
+            config[ends] = _end(found, layers) if alone else [_end(end, layers) for end in found]
+    else:
+        config = {key: _alone(value) for key, value in config.items()}
+    described = {"class_name": kind, "config": config}
+    return described | {key: data[key] for key in ("name", "inbound_nodes") if key in data}
+
+
+def _alone(value: Any) -> Any:
+    """An initializer or a dtype as Keras 2 has it, without the place where Keras 3 keeps it."""
+    if isinstance(value, dict) and "class_name" in value:
+        return {"class_name": value["class_name"], "config": value["config"]}
+    return value
+
+
+def _address(history: list[Any], models: set[str]) -> list[Any]:
+    """Where a tensor comes from: a layer's name, which of its uses, which of its outputs.
+
+    Keras 2 counts a nested model's own graph as its first use. Keras 3 does so among the outputs of
+    a model and nowhere else. Each use of a nested model is therefore written twice: both of its
+    numbers lead to the same tensor, and whoever reads the file finds it. The second one is used by
+    nothing, and costs nothing.
+    """
+    name, use, index = history
+    return [name, 2 * use + 1 if name in models else use, index]
+
+
+def _node(node: dict[str, Any], models: set[str]) -> list[Any]:
+    tensors = node["args"][0]
+    return [
+        [*_address(tensor["config"]["keras_history"], models), node["kwargs"]]
+        for tensor in (tensors if isinstance(tensors, list) else [tensors])
+    ]
+
+
+def _end(end: list[Any], layers: list[dict[str, Any]]) -> list[Any]:
+    name, use, index = end
+    kind = next(layer["class_name"] for layer in layers if layer["name"] == name)
+    own = {name} if kind in _MODELS else set()
+    return _address([name, use - (kind == "Functional"), index], own)
+
+
+def _training_config(model: Any) -> dict[str, Any]:
+    config = model.get_compile_config()
+    optimizer = config.pop("optimizer")
+    return {
+        "loss": _alone(config["loss"]),
+        "metrics": [_alone(metric) for metric in config["metrics"]],
+        "weighted_metrics": None,
+        "loss_weights": None,
+        "optimizer_config": {
+            "class_name": optimizer["class_name"],
+            # Before 2.11 Keras 2 did not know some of these, and does not need those that are off.
+            "config": {k: v for k, v in optimizer["config"].items() if v is not None},
+        },
+    }

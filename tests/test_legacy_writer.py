@@ -1,0 +1,229 @@
+"""Keras's old `.h5`, written: Keras 2, Keras 3 and minicnn read it, and predict and go on alike."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import callbacks, models
+from minicnn import layers as k
+from minicnn.layers import LAYERS, Input
+
+Array = np.ndarray
+
+
+@pytest.fixture(autouse=True)
+def _start_anew() -> None:
+    minicnn.utils.clear_session()
+    minicnn.utils.set_random_seed(0)
+
+
+def every_layer() -> Any:
+    return [
+        Input((8, 8, 3)),
+        k.Rescaling(1 / 127.5, -1.0),
+        k.ZeroPadding2D(((1, 0), (2, 1))),
+        k.Conv2D(
+            4, 3, activation="relu6", padding="same", groups=1, kernel_initializer="he_normal"
+        ),
+        k.BatchNormalization(scale=False),
+        k.DepthwiseConv2D(3, depth_multiplier=2, dilation_rate=2),
+        k.SeparableConv2D(4, 3, strides=2, padding="same", use_bias=False),
+        k.ReLU(6.0, negative_slope=0.1),
+        k.MaxPooling2D(2, padding="same", strides=1),
+        k.AveragePooling2D(2),
+        k.Activation("tanh"),
+        k.Dropout(0.3, seed=1),
+        k.Reshape((-1, 4)),
+        k.Flatten(),
+        k.Dense(3),
+        k.Softmax(),
+    ]
+
+
+def chain() -> Any:
+    return minicnn.Sequential(every_layer())
+
+
+def nested(kind: str, last: bool) -> Any:
+    """A model in a model, used twice; with `last` a second one makes the output."""
+    if kind == "Functional":
+        start = Input((6, 6, 2))
+        base: Any = minicnn.Model(start, k.Conv2D(3, 3)(start), name="base")
+        start = Input((6,))
+        head: Any = minicnn.Model(start, k.Dense(2)(start))
+    else:
+        base = minicnn.Sequential([Input((6, 6, 2)), k.Conv2D(3, 3)], name="base")
+        head = minicnn.Sequential([Input((6,)), k.Dense(2)])
+    inputs = Input((6, 6, 2))
+    x = k.Add()([base(inputs, training=False), base(k.Activation("tanh")(inputs))])
+    x = k.Concatenate()([k.GlobalAveragePooling2D()(x), k.GlobalMaxPooling2D()(x)])
+    return minicnn.Model(inputs, head(x) if last else k.Dense(2)(x))
+
+
+def two_of_each() -> Any:
+    a, b, shared = Input((4,), name="a"), Input((4,), name="b"), k.Dense(3)
+    return minicnn.Model([a, b], [k.Add()([shared(a), shared(b)]), k.Concatenate()([a, b])])
+
+
+def deep() -> Any:
+    """Two models in one whose layers have the same names."""
+    halves = [minicnn.Sequential([Input((4,)), k.Dense(4, name="same")]) for _ in range(2)]
+    return minicnn.Sequential([Input((4,)), minicnn.Sequential(halves), k.Dense(1)])
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "chain": chain,
+    "two of each": two_of_each,
+    "deep": deep,
+    **{
+        f"{kind} in a model{', last' if last else ''}": lambda kind=kind, last=last: nested(
+            kind, last
+        )
+        for kind in ("Functional", "Sequential")
+        for last in (False, True)
+    },
+}
+
+
+def shaken(model: Any) -> Any:
+    rng = np.random.default_rng(5)
+    model.set_weights([rng.uniform(0.2, 1, w.shape).astype("f") for w in model.get_weights()])
+    return model
+
+
+def inputs_for(model: Any) -> Any:
+    rng = np.random.default_rng(1)
+    found = [rng.standard_normal((2, *t.shape[1:])).astype("f") for t in model.inputs]
+    return found if len(found) > 1 else found[0]
+
+
+def outputs(model: Any, x: Any) -> list[Array]:
+    y = model(x, training=False) if not isinstance(model, minicnn.Model) else model.run(x)
+    return [np.asarray(v) for v in y] if isinstance(y, (list, tuple)) else [np.asarray(y)]
+
+
+def assert_same(found: list[Array], wanted: list[Array]) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def library(name: str) -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return minicnn if name == "minicnn" else pytest.importorskip(name)
+
+
+def test_every_layer_is_written_somewhere() -> None:
+    used = {type(layer).__name__ for layer in every_layer() if isinstance(layer, k.Layer)}
+    used |= {type(layer).__name__ for layer in nested("Functional", True).layers}
+    assert set(LAYERS) <= used | {"InputLayer"}
+
+
+@pytest.mark.parametrize("reader", ["minicnn", "keras", "tf_keras"])
+@pytest.mark.parametrize("name", MODELS)
+def test_whoever_reads_it_predicts_the_same(name: str, reader: str, tmp_path: Path) -> None:
+    load = library(reader).models.load_model
+    model = shaken(MODELS[name]())
+    x = inputs_for(model)
+    wanted = outputs(model, x)
+    model.save(tmp_path / "m.h5")
+    model.save_weights(tmp_path / "w.h5")
+    read = load(str(tmp_path / "m.h5"), compile=False)
+    assert_same(outputs(read, x), wanted)
+    read.set_weights([0 * w for w in read.get_weights()])
+    read.load_weights(str(tmp_path / "w.h5"))
+    assert_same(outputs(read, x), wanted)
+
+
+def small(optimizer: Any) -> tuple[Any, Array, Array]:
+    rng = np.random.default_rng(2)
+    model = minicnn.Sequential([Input((4,)), k.BatchNormalization(), k.Dense(3, "softmax")])
+    model.layers[0].trainable = False
+    loss = minicnn.losses.CategoricalCrossentropy(label_smoothing=0.125)
+    model.compile(optimizer, loss, metrics=["accuracy", minicnn.metrics.CategoricalAccuracy()])
+    x, y = rng.standard_normal((8, 4)).astype("f"), np.eye(3, dtype="f")[rng.integers(0, 3, 8)]
+    model.fit(x, y, epochs=2, batch_size=4, verbose=0)
+    return model, x, y
+
+
+@pytest.mark.parametrize("reader", ["minicnn", "keras", "tf_keras"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: minicnn.optimizers.Adam(0.0625, amsgrad=True),
+        lambda: minicnn.optimizers.SGD(0.0625, momentum=0.5, clipnorm=1.0),
+        lambda: minicnn.optimizers.RMSprop(0.0625, centered=True),
+    ],
+    ids=["Adam", "SGD", "RMSprop"],
+)
+def test_it_is_compiled_and_goes_on(optimizer: Any, reader: str, tmp_path: Path) -> None:
+    """The optimizer's state is for minicnn.
+
+    Keras 3.15 cannot go on with any `.h5` file, its own included: it builds the optimizer for the
+    model's own weights, and a model has none but its layers'. Keras 2 starts anew, with a warning.
+    """
+    load = library(reader).models.load_model
+    model, x, y = small(optimizer())
+    model.save(tmp_path / "m.h5")
+    read = load(str(tmp_path / "m.h5"))
+    wanted = model.evaluate(x, y, verbose=0)
+    np.testing.assert_allclose(read.evaluate(x, y, verbose=0), wanted, rtol=1e-4)
+    assert float(np.asarray(read.optimizer.learning_rate)) == 0.0625
+    if reader == "minicnn":
+        assert read.optimizer.iterations == 4
+        step = {"shuffle": False, "batch_size": 4, "verbose": 0}
+        found = read.fit(x, y, epochs=3, **step).history["loss"]
+        np.testing.assert_allclose(found, model.fit(x, y, epochs=3, **step).history["loss"], 2e-3)
+
+
+def test_the_literal_checkpoint_of_the_course(tmp_path: Path) -> None:
+    model, x, y = small("adam")
+    checkpoint = callbacks.ModelCheckpoint(
+        str(tmp_path / "xception_v1_{epoch:02d}_{val_accuracy:.3f}.h5"),
+        save_best_only=True,
+        monitor="val_accuracy",
+        mode="max",
+    )
+    history = model.fit(x, y, validation_data=(x, y), verbose=0, callbacks=[checkpoint])
+    best = history.history["val_accuracy"][0]
+    (written,) = tmp_path.iterdir()
+    assert written.name == f"xception_v1_01_{best:.3f}.h5"
+    np.testing.assert_array_equal(models.load_model(written).predict(x), model.predict(x))
+    weights_only = callbacks.ModelCheckpoint(tmp_path / "w.h5", save_weights_only=True)
+    model.fit(x, y, verbose=0, callbacks=[weights_only])
+    with h5py.File(tmp_path / "w.h5") as file:
+        assert list(file.attrs["layer_names"]) == [b"batch_normalization", b"dense"]
+        assert file["dense/dense/kernel"].shape == (4, 3)
+
+
+def test_metadata_travel_in_the_old_format_too(tmp_path: Path) -> None:
+    model = chain()
+    model.metadata = {"class_names": ["cat", "dog"], "size": np.int64(8)}
+    model.save(tmp_path / "m.hdf5")
+    assert models.load_model(tmp_path / "m.hdf5").metadata == {
+        "class_names": ["cat", "dog"],
+        "size": 8,
+    }
+    model.metadata = {"photo": object()}
+    with pytest.raises(TypeError, match="expects metadata that JSON can hold"):
+        model.save(tmp_path / "m.hdf5")
+    assert models.load_model(tmp_path / "m.hdf5").metadata["size"] == 8  # the old file stands
+    assert [path.name for path in tmp_path.iterdir()] == ["m.hdf5"]
+
+
+def test_long_lists_of_names_are_cut_in_pieces(tmp_path: Path) -> None:
+    """HDF5 has room for 64 KB in one attribute: ten names of 9,000 letters need two."""
+    names = [f"{letter * 9000}" for letter in "abcdefghij"]
+    stack = [k.Activation("relu", name=name) for name in names[:-1]]
+    model = minicnn.Sequential([Input((2,)), *stack, k.Dense(1, name=names[-1])])
+    model.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5") as file:
+        group = file["model_weights"]
+        assert len(group.attrs["layer_names0"]) + len(group.attrs["layer_names1"]) == 10
+    x = np.ones((1, 2), "f")
+    np.testing.assert_array_equal(models.load_model(tmp_path / "m.h5").predict(x), model.predict(x))
