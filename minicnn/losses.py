@@ -13,6 +13,7 @@
     None or "none"             weight * loss, an array
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,36 @@ class Loss(Configurable):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The loss of predictions `y_pred` for targets `y_true`; see the top of the module."""
-        return self.forward(y_true, np.asarray(y_pred), sample_weight)[0]
+        y_pred = np.asarray(y_pred)
+        value = self.forward(y_true, y_pred, sample_weight)[0]
+        doubts = [self.misfit(None, y_pred), *self.doubts(y_true, y_pred, sample_weight).values()]
+        for doubt in filter(None, doubts):
+            warnings.warn(f"{type(self).__name__}: {doubt}", stacklevel=2)
+        return value
+
+    def misfit(self, last: str | None, y_pred: Array) -> str:
+        """Why the outputs of a model do not belong to this loss, in a sentence; "" if they may.
+
+        `last` is the activation that they come from, if it is known.
+        """
+        if not self.activation or self.from_logits or last in ("softmax", "sigmoid"):
+            return ""
+        low, high = (y_pred.min(), y_pred.max()) if y_pred.size else (0, 1)
+        if not (low < 0 or high > 1 + 1e-6):  # NaN is another matter
+            return ""
+        return (
+            f"predictions from {low:.3g} to {high:.3g} are taken for probabilities: pass "
+            f'from_logits=True to the loss, or end the model in "{self.activation}".'
+        )
+
+    def doubts(self, y_true: Any, y_pred: Array, sample_weight: Any = None) -> dict[str, str]:
+        """What of the data can be computed but hardly be meant: short names and sentences."""
+        if sample_weight is None or not np.size(sample_weight) or np.min(sample_weight) >= 0:
+            return {}
+        return {
+            "weights": f"weights of examples go down to {np.min(sample_weight):.3g}: an example of "
+            "negative weight teaches the opposite of its target."
+        }
 
     def forward(
         self,
@@ -163,18 +193,62 @@ def _range(values: Array) -> str:
     return "NaN" if np.isnan(values).any() else f"values from {values.min()} to {values.max()}"
 
 
-class CategoricalCrossentropy(Loss):
+_ELSEWHERE = (
+    "(Computed as written, of {0}'s outputs, as Keras does on JAX and torch; on TensorFlow Keras "
+    "takes what goes into the {0}, and gets another number.)"
+)
+
+
+class _OfClasses(Loss):
+    """A loss of one choice among classes, whose probabilities sum to 1."""
+
+    activation = "softmax"
+
+    def misfit(self, last: str | None, y_pred: Array) -> str:
+        if y_pred.shape[-1] == 1:
+            return (
+                "there is one unit, and one class has probability 1 whatever the weights: nothing "
+                'is learned. Take one unit for each class; or activation="sigmoid" with '
+                '"binary_crossentropy".'
+            )
+        if last == "sigmoid":
+            return (
+                "the model ends in sigmoid, whose units are independent, and the loss is of one "
+                'choice among them. Take activation="softmax"; or "binary_crossentropy", if '
+                f"several labels may be true. {_ELSEWHERE.format(last)}"
+            )
+        return super().misfit(last, y_pred)
+
+
+class CategoricalCrossentropy(_OfClasses):
     """- sum over k of t[k] * log p[k], for one-hot targets (or a distribution) over the classes.
 
     `y_true`, `y_pred` (batch, classes). With `from_logits=True` `y_pred` are scores, and
-    p = softmax(y_pred). `label_smoothing=s` uses t * (1 - s) + s / classes.
-    """
+    p = softmax(y_pred). Else p = y_pred divided by its sum. `label_smoothing=s` uses
+    t * (1 - s) + s / classes.
 
-    activation = "softmax"
+    Belongs to "softmax" in the last layer. Behind a sigmoid it is computed as written, as Keras
+    does on JAX and torch, with a warning; on TensorFlow Keras takes what goes into the sigmoid for
+    scores.
+    """
 
     @classmethod
     def _default_name(cls) -> str:
         return "categorical_crossentropy"
+
+    def doubts(self, y_true: Any, y_pred: Array, sample_weight: Any = None) -> dict[str, str]:
+        found = super().doubts(y_true, y_pred, sample_weight)
+        if y_pred.shape[-1] > 1:
+            sums = np.asarray(y_true).sum(axis=-1)
+            odd = np.abs(sums - 1) > 1e-3
+            if odd.any():
+                found["targets"] = (
+                    f"targets of {np.count_nonzero(odd)} of {odd.size} examples do not sum to 1, "
+                    f"but to {sums[odd].flat[0]:.3g}, for example. They are one choice; for "
+                    'several labels that may be true take activation="sigmoid" and '
+                    '"binary_crossentropy".'
+                )
+        return found
 
     def _shape_hint(self, y_true: Array, y_pred: Array) -> str:
         if y_true.ndim < y_pred.ndim or y_true.shape[-1] == 1:
@@ -192,13 +266,11 @@ class CategoricalCrossentropy(Loss):
         )
 
 
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(_OfClasses):
     """- log p[k], k being the class number: `CategoricalCrossentropy` for targets 0, 1, 2, …
 
     `y_true` (batch,) or (batch, 1), `y_pred` (batch, classes). Keras has no label smoothing here.
     """
-
-    activation = "softmax"
 
     def __init__(
         self,
@@ -240,6 +312,7 @@ class SparseCategoricalCrossentropy(Loss):
         if y_true.size and not (y_true.min() >= 0 and y_true.max() <= classes - 1):
             raise ValueError(
                 f"{who} expects class numbers from 0 to {classes - 1}. Received {_range(y_true)}."
+                + (' One unit goes with "sigmoid" and BinaryCrossentropy.' if classes == 1 else "")
             )
         numbers = y_true.astype(np.intp)
         if (numbers != y_true).any():
@@ -272,9 +345,33 @@ class BinaryCrossentropy(Loss):
 
     `y_true` (batch,) or `y_pred`'s shape (batch, units). With `from_logits=True`
     p = sigmoid(y_pred).
+
+    Belongs to "sigmoid" in the last layer. Behind a softmax it is computed as written, as Keras
+    does on JAX and torch, with a warning; on TensorFlow Keras takes what goes into the softmax for
+    scores.
     """
 
     activation = "sigmoid"
+
+    def misfit(self, last: str | None, y_pred: Array) -> str:
+        if last != "softmax":
+            return super().misfit(last, y_pred)
+        if y_pred.shape[-1] == 1:
+            return (
+                "softmax of one unit is 1 whatever the weights: nothing is learned. Take "
+                'activation="sigmoid".'
+            )
+        return (
+            "the model ends in softmax, which makes the units one choice, and the loss asks each "
+            'by itself. Take "categorical_crossentropy" ("sparse_categorical_crossentropy" for '
+            'class numbers); or activation="sigmoid", if several labels may be true. '
+            f"{_ELSEWHERE.format(last)}"
+        )
+
+    def _shape_hint(self, y_true: Array, y_pred: Array) -> str:
+        if y_true.ndim < y_pred.ndim:
+            return " Class numbers as targets go with SparseCategoricalCrossentropy."
+        return ""
 
     @classmethod
     def _default_name(cls) -> str:

@@ -683,14 +683,22 @@ class Model(Trainer, Layer):
         entry = next(e for e in reversed(cache.entries) if e.node is last)
         return entry.layer.logits(entry.cache, activation)
 
-    def ends_in(self, activation: str) -> bool:
-        """Whether the one output is this activation of something, used nowhere else."""
+    def last_activation(self) -> str | None:
+        """The activation that the one output comes from, used nowhere else; None if not so."""
         if not self.built or len(self._outputs) != 1 or id(self._outputs[0]) in self._uses:
-            return False
+            return None
         layer = self._outputs[0].node.layer
-        if isinstance(layer, Model):
-            return layer.ends_in(activation)
-        return layer.activation_name == activation
+        return layer.last_activation() if isinstance(layer, Model) else layer.activation_name
+
+    def constant_softmaxes(self) -> list[str]:
+        """The labels of layers whose softmax has one unit, which makes it 1 for any input."""
+        found: dict[str, None] = {}
+        for node in self.graph_nodes:
+            if isinstance(node.layer, Model):
+                found |= dict.fromkeys(node.layer.constant_softmaxes())
+            elif node.layer.activation_name == "softmax" and node.outputs[0].shape[-1] == 1:
+                found[node.layer.label] = None
+        return list(found)
 
     # -- looking inside ----------------------------------------------------------------------------
 
@@ -725,7 +733,11 @@ class Model(Trainer, Layer):
     # -- as a layer --------------------------------------------------------------------------------
 
     def __call__(self, x: Any, training: bool | None = None) -> Any:
-        """With arrays: run and return y. With symbols: nest this model in a larger graph."""
+        """With arrays: run and return y. With symbols: nest this model in a larger graph.
+
+        `base(symbol, training=False)` holds in `fit` too; Keras 3's `fit` overrides it (see
+        `Layer.__call__`).
+        """
         if isinstance(x, KerasTensor) or (
             isinstance(x, (list, tuple)) and any(isinstance(t, KerasTensor) for t in x)
         ):

@@ -21,6 +21,8 @@ from minicnn.variable import Variable
 
 Array = np.ndarray
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 INSTEAD = {
     "decay": "LambdaCallback(on_epoch_begin=…), and set model.optimizer.learning_rate in it",
     "lr": "learning_rate",
@@ -39,7 +41,8 @@ class Optimizer(Configurable):
     `_update`.
 
     Args:
-        learning_rate: step size, > 0 or 0; may be changed between steps.
+        learning_rate: step size, > 0 or 0; may be changed between steps. As all numbers here, at
+            most what float32 holds, 3.4e38.
         weight_decay: w -= lr * weight_decay * w before each step.
         clipnorm: each gradient is scaled down to at most this norm.
         global_clipnorm: all gradients together are.
@@ -101,9 +104,10 @@ class Optimizer(Configurable):
         super().__setattr__(name, value)
 
     def _check_number(self, argument: str, value: Any) -> None:
-        if not shapes.is_number(value) or value < 0:
+        if not shapes.is_number(value) or not 0 <= value <= _LARGEST:
             raise ValueError(
-                f"{type(self).__name__} expects {argument} to be a number >= 0. Received {value!r}."
+                f"{type(self).__name__} expects {argument} to be a number >= 0 that float32 can "
+                f"hold. Received {value!r}."
             )
 
     def apply(self, grads: Any, variables: Any = None, trainable_variables: Any = None) -> None:

@@ -101,7 +101,14 @@ class Trainer:
     def logits(self, cache: Any, activation: str) -> Array | None:
         raise NotImplementedError
 
+    def last_activation(self) -> str | None:
+        raise NotImplementedError
+
     def ends_in(self, activation: str) -> bool:
+        """Whether the one output is this activation of something, used nowhere else."""
+        return self.last_activation() == activation
+
+    def constant_softmaxes(self) -> list[str]:
         raise NotImplementedError
 
     def backward(
@@ -167,6 +174,7 @@ class Trainer:
             _metric(identifier)  # raises now, not in the first epoch, for one that is not known
         self._metrics: list[metrics_module.Metric] | None = None
         self._loss_mean = metrics_module.Mean(name="loss")
+        self._told: set[str] = set()  # of which doubts `fit` and `evaluate` have warned
         self.compiled = True
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -239,14 +247,32 @@ class Trainer:
         if z is None:
             value, cache = loss.forward(y, y_pred, sample_weight)
         else:
-            if loss.from_logits:
-                warnings.warn(
-                    f"{type(loss).__name__} has from_logits=True, but {self.label} ends in "
-                    f"{loss.activation}; the loss takes what goes into it, as in Keras.",
-                    stacklevel=2,
-                )
             value, cache = loss.forward(y, z, sample_weight, from_logits=True)
+        self._warn(loss, y, y_pred, sample_weight, z is not None)
         return float(np.mean(value)), cache, z is not None
+
+    def _warn(
+        self, loss: losses.Loss, y: Array, y_pred: Array, sample_weight: Any, at_logits: bool
+    ) -> None:
+        """Warn of what can be computed but hardly be meant: once for each `compile`."""
+        told = self._told if self.compiled and loss is getattr(self, "loss", None) else set()
+        found = loss.doubts(y, y_pred, sample_weight)
+        if "output" not in told:
+            told.add("output")
+            misfit = loss.misfit(self.last_activation(), y_pred)
+            if not misfit and at_logits and loss.from_logits:
+                misfit = (
+                    f"from_logits=True, but the model ends in {loss.activation}; the loss takes "
+                    "what goes into it, as in Keras."
+                )
+            found["misfit"] = misfit or "".join(
+                f"softmax over the one unit of {layer} is 1 whatever the weights."
+                for layer in self.constant_softmaxes()[:1]
+            )
+        for name, sentence in found.items():
+            if sentence and name not in told:
+                told.add(name)
+                warnings.warn(f"{self.label}, {type(loss).__name__}: {sentence}", stacklevel=4)
 
     def loss_of_pass(
         self, y: Any, y_pred: Array, tape: Any, loss: Any = None, sample_weight: Any = None

@@ -190,7 +190,7 @@ def test_softmax_of_one_unit():
         compiled(SCALED, units=1, loss="categorical_crossentropy"), x, np.ones((len(y), 1))
     )
     assert report["output and loss"].verdict == "problem"
-    assert "BinaryCrossentropy" in report["output and loss"].sentence
+    assert "binary_crossentropy" in report["output and loss"].sentence
 
 
 def test_weights_that_are_too_large():
@@ -463,3 +463,44 @@ def test_what_health_refuses():
         health(compiled(SCALED), x[:, 1:], y)
     with pytest.raises(KeyError, match="No check 'loss'"):
         health(compiled(SCALED), x, y)["loss"]
+
+
+@pytest.mark.parametrize(
+    ("units", "last", "loss", "measured", "sentence"),
+    [
+        (1, "softmax", "binary_crossentropy", "1 unit of softmax", 'Take activation="sigmoid"'),
+        (1, "softmax", "categorical_crossentropy", "1 unit of softmax", "one unit for each class"),
+        (1, "sigmoid", "categorical_crossentropy", "1 unit of sigmoid", "one unit for each class"),
+        (4, "softmax", "binary_crossentropy", "4 units of softmax", 'Take "categorical_cross'),
+        (4, "sigmoid", "categorical_crossentropy", "4 units of sigmoid", 'activation="softmax"'),
+    ],
+)
+def test_a_last_layer_that_does_not_belong_to_the_loss(units, last, loss, measured, sentence):
+    x, y = pictures(8)
+    y = np.eye(CLASSES)[y] if units > 1 else (y > 1).astype("float32")[:, None]
+    report = health(compiled(SCALED, units=units, last=last, loss=loss), x, y, steps=2)
+    check = report["output and loss"]
+    assert (check.verdict, check.measured) == ("problem", measured)
+    assert sentence in check.sentence
+    assert not report.passed
+
+
+def test_a_softmax_of_one_unit_on_the_way():
+    gate = layers.Conv2D(1, 1, activation="softmax", name="gate")
+    x, y = pictures(8)
+    check = health(compiled(SCALED, gate), x, y, steps=2)["output and loss"]
+    assert check.verdict == "problem"
+    assert check.measured == 'softmax over the one unit of Conv2D "gate"'
+
+
+@pytest.mark.parametrize(("times", "measured"), [(0, "sums from 0 to 0"), (2, "sums from 2 to 2")])
+def test_targets_that_are_no_distribution(times, measured):
+    x, y = pictures(8)
+    # One-hot over twice the classes, so that twice the ones stay within 0 and 1.
+    rows = np.eye(CLASSES)[y] if times == 0 else np.eye(CLASSES)[y] + np.eye(CLASSES)[(y + 1) % 4]
+    report = health(
+        compiled(SCALED, loss="categorical_crossentropy"), x, rows * min(times, 1), steps=2
+    )
+    assert report["targets"].verdict == "problem"
+    assert report["targets"].measured == measured
+    assert "do not sum to 1" in report["targets"].sentence

@@ -1,6 +1,7 @@
 """Losses and metrics: by hand, weighted and reduced in every way, at the edges, beside Keras."""
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from gradients import check_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn import functional, losses, metrics
+from minicnn import Input, Sequential, functional, layers, losses, metrics
 from minicnn.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -357,3 +358,39 @@ def test_targets_of_another_shape_meet_predictions_as_in_keras(
     p = np.array([0.1, 0.2, 0.7, 0.6, 0.3, 0.1], np.float32)[: np.prod(shape)].reshape(shape)
     theirs = float(getattr(keras.metrics, name)()(np.array(y_true), p))
     assert getattr(metrics, name)()(y_true, p) == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize(
+    ("activation", "name"),
+    [
+        ("softmax", "binary_crossentropy"),
+        ("sigmoid", "categorical_crossentropy"),
+        ("sigmoid", "sparse_categorical_crossentropy"),
+        ("softmax", "categorical_crossentropy"),
+        ("softmax", "sparse_categorical_crossentropy"),
+        ("sigmoid", "binary_crossentropy"),
+    ],
+)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_activation_and_loss_beside_keras_on_jax_and_on_tensorflow(
+    activation: str, name: str, classes: int
+) -> None:
+    """What belongs together is one number everywhere; what does not is JAX's, with a warning."""
+    tensorflow = pytest.importorskip("keras.src.backend.tensorflow.nn")
+    jax = pytest.importorskip("keras.src.backend.jax.nn")
+    z = np.random.default_rng(0).normal(size=(4, classes)).astype(np.float32)
+    numbers = np.arange(4) % classes
+    y = numbers if name.startswith("sparse") else np.eye(classes, dtype=np.float32)[numbers]
+    model = Sequential([Input((classes,)), layers.Activation(activation, name="end")])
+    model.compile("sgd", name)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = model.evaluate(z, y, verbose=0)
+    on_jax = np.mean(getattr(jax, name)(y, model(z)))
+    p = getattr(tensorflow, activation)(z)  # remembers z, which Keras's loss there looks for
+    on_tensorflow = np.mean(getattr(tensorflow, name)(y, p))
+    assert found == pytest.approx(float(on_jax), rel=1e-5)
+    belongs = (activation == "sigmoid") == (name == "binary_crossentropy")
+    assert (found == pytest.approx(float(on_tensorflow), rel=1e-5)) is belongs
+    assert [f"ends in {activation}" in str(w.message) for w in told] == [True] * (not belongs)
+    assert all("on TensorFlow Keras takes what goes into" in str(w.message) for w in told)

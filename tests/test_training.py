@@ -4,6 +4,7 @@ That the numbers are Keras's is `test_training_against_keras.py`'s to show; here
 is needed.
 """
 
+import re
 import subprocess
 import sys
 import threading
@@ -491,6 +492,71 @@ def test_a_loss_that_becomes_nan_is_warned_of() -> None:
         model().fit(x, Y, verbose=0)
 
 
+ONE_HOT = np.eye(3)[Y]
+SCORES = losses.CategoricalCrossentropy(from_logits=True)
+DOUBTS: list[tuple[int, Any, Any, Array, dict[str, Any], list[str]]] = [
+    (1, "softmax", "binary_crossentropy", Y > 0, {}, ["softmax of one unit.*sigmoid"]),
+    (1, "softmax", "sparse_categorical_crossentropy", 0 * Y, {}, ["one unit.*binary_cross"]),
+    (1, "sigmoid", "categorical_crossentropy", Y > 0, {}, ["one unit.*for each class"]),
+    (1, None, SCORES, Y > 0, {}, ["one unit.*for each class"]),
+    (3, "softmax", "binary_crossentropy", ONE_HOT, {}, ['softmax.*Take "categorical_cross']),
+    (3, "sigmoid", "categorical_crossentropy", ONE_HOT, {}, ['sigmoid.*Take activation="softmax"']),
+    (3, "sigmoid", "sparse_categorical_crossentropy", Y, {}, ["sigmoid.*softmax"]),
+    (3, None, "categorical_crossentropy", ONE_HOT, {}, ["taken for .*from_logits=True.*softmax"]),
+    (3, None, "binary_crossentropy", ONE_HOT, {}, ["taken for probabilities.*sigmoid"]),
+    (3, "softmax", SCORES, ONE_HOT, {}, ["from_logits=True, but the model ends in softmax"]),
+    (3, "softmax", "categorical_crossentropy", 0 * ONE_HOT, {}, ["4 of 4 .* do not sum to 1, but"]),
+    (3, None, SCORES, (ONE_HOT + ONE_HOT[::-1]).clip(0, 1), {}, ["do not sum to 1, but to 2"]),
+    (3, "softmax", "sparse_categorical_crossentropy", Y, {"class_weight": {0: -2}}, ["down to -2"]),
+    (3, "softmax", "categorical_crossentropy", 0.5 * ONE_HOT, {"sample_weight": -np.ones(24)},
+     ["do not sum", "down to -1"]),
+    (3, "softmax", "categorical_crossentropy", ONE_HOT, {}, []),
+    (3, "softmax", "sparse_categorical_crossentropy", Y, {"class_weight": {0: 2, 1: 0}}, []),
+    (3, "sigmoid", "binary_crossentropy", (ONE_HOT + ONE_HOT[::-1]).clip(0, 1), {}, []),
+    (1, "sigmoid", "binary_crossentropy", Y > 0, {}, []),
+    (3, None, SCORES, ONE_HOT, {}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("units", "last", "loss", "y", "more", "messages"), DOUBTS)
+def test_what_can_hardly_be_meant_is_told_once(
+    units: int, last: Any, loss: Any, y: Array, more: dict[str, Any], messages: list[str]
+) -> None:
+    made = Sequential([layers.Dense(units, last)])  # which builds itself in the first step
+    made.compile("sgd", loss)
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            made.fit(X, y, batch_size=4, epochs=2, verbose=0, validation_data=(X, y), **more)
+            made.evaluate(X, y, verbose=0)
+            made.train_on_batch(X, y)
+        found = sorted(str(w.message) for w in told)
+        assert len(found) == len(messages), found
+        for sentence, message in zip(found, sorted(messages), strict=True):
+            assert re.search(message, sentence), sentence
+            assert made.label in sentence
+        made.compile("sgd", loss)  # and tells again
+
+
+def test_a_softmax_of_one_unit_anywhere_is_told() -> None:
+    inner = Sequential([Input((4,)), layers.Dense(1, "softmax", name="gate")])
+    made = Sequential([Input((4,)), inner, layers.Dense(3, "softmax")])
+    made.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.warns(UserWarning, match='one unit of Dense "gate" is 1 whatever'):
+        made.fit(X, Y, verbose=0)
+
+
+def test_a_loss_by_itself_tells_of_doubts_too() -> None:
+    for loss, y, p, weight, message in [
+        (losses.CategoricalCrossentropy(), [[1.0]], [[0.5]], None, "one unit"),
+        (losses.CategoricalCrossentropy(), [[1, 1]], [[0.5, 0.5]], None, "sum to 1"),
+        (losses.BinaryCrossentropy(), [[1.0]], [[3.0]], None, "from 3 to 3"),
+        (losses.BinaryCrossentropy(), [[1.0]], [[0.5]], [-1.0], "down to -1"),
+    ]:
+        with pytest.warns(UserWarning, match=f"{type(loss).__name__}: .*{message}"):
+            loss(np.array(y), np.array(p), weight)
+
+
 def test_an_early_end_of_the_data_is_warned_of() -> None:
     def short() -> Iterator[Any]:
         yield X[:4], Y[:4]
@@ -630,6 +696,11 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: fit(X, np.where(Y == 0, np.nan, Y)), "from 0 to 2. Received NaN"),
     (lambda: fit(X, Y + 1), "from 0 to 2. Received values from"),
     (lambda: fit(X, np.eye(3)[Y]), "One-hot targets go with CategoricalCrossentropy"),
+    (
+        lambda: model(1, "sparse_categorical_crossentropy").fit(X, Y),
+        'One unit goes with "sigmoid" and BinaryCrossentropy',
+    ),
+    (lambda: model(loss="binary_crossentropy").fit(X, Y), "go with SparseCategorical"),
     (lambda: fit(X, np.array(["shirt"] * 24)), "y must be an array of numbers"),
     (lambda: fit(X, Y, callbacks=[print]), "callbacks are objects of minicnn.callbacks"),
     (

@@ -7,6 +7,8 @@ stand an order of magnitude or more from where healthy networks usually are.
 | check | looked at again when | why |
 |---|---|---|
 | inputs | beyond 30, or within 0.05 of zero, where the first weights are | initializers assume inputs of about unit variance (Glorot and Bengio 2010; He et al. 2015) |
+| output and loss | softmax of one unit; a softmax with a loss for independent units, or a sigmoid with one for a choice | the loss then says something else than is meant, or nothing |
+| targets | one-hot rows that do not sum to 1 | cross-entropy is of distributions |
 | loss before training | 1.5 times that of guessing, or less than half of it | equal scores for all classes cost log(classes) |
 | a tiny batch | its loss falls by less than 90 % in so many steps; a problem, by less than half | a network that can't learn 8 examples by heart has a bug (Karpathy) |
 | dead ReLUs | more than half of a layer's units are 0 on the whole batch | no gradient passes a unit that is always 0 (CS231n) |
@@ -217,7 +219,7 @@ def health(
     broken = _check_numbers(uses)
     if broken.verdict == "problem":
         return Health(title, [*stopped, inputs, broken], rows)
-    answers = _check_output(body, loss, y_pred)
+    answers = [*_check_output(body, loss, y_pred), *_check_targets(loss, wrong.targets, y_pred)]
     guess = _guess(body, loss, y, y_pred, wrong)
     initial = _check_initial_loss(wrong.value, guess, y_pred, loss, _steps_made(model))
     rows = _with_gradients(rows, uses, body, tape, wrong, optimizer_config)
@@ -397,16 +399,14 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
     measured = f"{show.number(y_pred.min())} … {show.number(y_pred.max())}"
     if not loss.activation:
         return [Check(name, "skipped", measured, "A loss of your own: its meaning is yours.")]
-    if softmax and y_pred.shape[-1] == 1:
-        return [
-            Check(
-                name,
-                "problem",
-                "1 unit",
-                "Softmax of one score is always 1, and its loss always 0: take one unit for each "
-                "class, or BinaryCrossentropy.",
-            )
-        ]
+    last, units = model.last_activation(), y_pred.shape[-1]
+    misfit = loss.misfit(last, y_pred)
+    if misfit and (units == 1 or last in ("softmax", "sigmoid")):
+        measured = f"{show.count(units, 'unit')}{'' if last == 'linear' else f' of {last}'}"
+        return [Check(name, "problem", measured, misfit[0].upper() + misfit[1:])]
+    for layer in model.constant_softmaxes():
+        sentence = "It is 1 whatever the weights and inputs, and no gradient passes it."
+        return [Check(name, "problem", f"softmax over the one unit of {layer}", sentence)]
     if not loss.from_logits and not ends and not inside:
         return [
             Check(
@@ -439,6 +439,16 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
         ]
     kind = "scores" if loss.from_logits else "probabilities"
     return [Check(name, "ok", f"{kind}, {measured}", "The loss takes them for what they are.")]
+
+
+def _check_targets(loss: losses.Loss, y: Array, y_pred: Array) -> list[Check]:
+    """What of the targets can hardly be meant."""
+    found = loss.doubts(y, y_pred).get("targets")
+    if found is None:
+        return []
+    sums = y.sum(axis=-1)
+    measured = f"sums from {show.number(sums.min())} to {show.number(sums.max())}"
+    return [Check("targets", "problem", measured, found[0].upper() + found[1:])]
 
 
 def _pass_loss(model: Model, loss: losses.Loss, y: Any, y_pred: Any, tape: Tape) -> LossOfPass:
@@ -772,7 +782,8 @@ def _least_loss(loss: losses.Loss, y: Array, y_pred_shape: tuple[int, ...]) -> f
     target, smoothing = cache["y_true"], loss.label_smoothing
     share = 1 / target.shape[-1] if loss.activation == "softmax" else 0.5
     target = target * (1 - smoothing) + smoothing * share
-    return float(loss.forward(y, target.astype(np.float64), from_logits=False)[0])
+    with np.errstate(invalid="ignore"):  # of targets that are all 0
+        return float(loss.forward(y, target.astype(np.float64), from_logits=False)[0])
 
 
 _TRIED = {"class_name": "Adam", "config": {"learning_rate": 0.001}}

@@ -571,7 +571,12 @@ class Layer(Configurable):
     # -- calling -------------------------------------------------------------------------------
 
     def __call__(self, x: Any, training: bool | None = None) -> Any:
-        """With arrays: run the layer and return y. With a symbol: add the layer to the graph."""
+        """With arrays: run the layer and return y. With a symbol: add the layer to the graph.
+
+        `layer(symbol, training=False)` holds wherever the graph runs, in `fit` too: a frozen base
+        keeps its moving statistics, and its dropout is off. Keras 3 lets the `training=True` of its
+        `fit` win over it; there `base.trainable = False` is what keeps BatchNormalization still.
+        """
         if not _is_symbolic(x):
             return self.forward(x, training=bool(training))[0]
         inputs = list(x) if isinstance(x, (list, tuple)) else [x]
