@@ -787,6 +787,185 @@ def test_the_field_of_a_cell_is_what_pixels_change_it(tmp_path, opened):
     assert "rows 3–10 and columns 0–4" in note
 
 
+# -- what a reader takes from it -------------------------------------------------------------------
+
+
+def plain():
+    """A dead map, zero biases and one number far beyond the others."""
+    model = Sequential(
+        [
+            Input((24, 24, 1)),
+            layers.Conv2D(3, 3, padding="same", activation="relu", name="conv"),
+            layers.ReLU(6.0, name="relu6"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(4, activation="relu6", name="hidden"),
+            layers.Dense(2, use_bias=False, name="scores"),
+        ]
+    )
+    seeded(model)
+    kernel = np.abs(model.get_layer("conv").kernel.value)
+    kernel[1, 1] = 1.5
+    kernel[..., 1] *= -1  # never answers to what is above zero
+    model.get_layer("conv").set_weights([kernel, np.zeros(3)])
+    model.get_layer("hidden").bias.value[:] = 0
+    x = np.full((1, 24, 24, 1), 0.01, "float32")
+    x[0, 12, 12] = 1
+    x[0, 0, 0] = 3  # the strongest answer, and its window lies in the padding
+    return model, x
+
+
+@pytest.fixture(scope="module")
+def plain_page(tmp_path_factory):
+    model, x = plain()
+    return model, x, build(model, x, tmp_path_factory.mktemp("plain") / "page.html")
+
+
+def test_the_ends_of_a_scale_are_not_taken_for_the_extremes(plain_page, opened):
+    model, x, path = plain_page
+    y = model.forward(x)[1]["conv"].y
+    tab = opened(path)
+    open_layer(tab, "conv")
+    said = tab.locator(".side").last.locator(".legend").inner_text()
+    assert "≥ " in said
+    assert f"largest {y.max():.3f}" in said
+    assert "smallest 0" in said
+    assert "% are beyond the scale" in said
+    end = float(re.search(r"≥ ([\d.]+)", said)[1])
+    beyond = 100 * float((np.abs(y) > end * 1.001).mean())
+    assert f"{beyond:.1f} %" in said
+    open_layer(tab, "scores")  # few numbers: all of them are within, and listed
+    assert "beyond" not in tab.locator(".bench").inner_text()
+
+
+def test_zeros_are_marked(plain_page, opened):
+    tab = opened(plain_page[2])
+    assert (
+        tab.locator('.card[data-layer="conv"] canvas.zero[title="map 1, all zeros"]').count() == 1
+    )
+    open_layer(tab, "conv")
+    assert tab.locator(".frame.zero").evaluate_all("(a) => a.map((e) => e.ariaLabel)") == [
+        "map 1, all zeros"
+    ]
+    assert "bias: zero" in tab.locator(".sum").inner_text()
+    assert "all zeros" not in tab.locator(".side").last.locator("figcaption").inner_text()
+    tab.evaluate("page.chooseMap(1)")
+    assert "all zeros" in tab.locator(".side").last.locator("figcaption").inner_text()
+    tab.get_by_role("tab", name="Weights").click()
+    bias, kernel = (tab.locator("section.weight", has_text=n).first for n in ("bias", "kernel"))
+    assert "all zeros" in bias.inner_text()
+    assert "all zeros" not in kernel.inner_text()
+    open_layer(tab, "scores")
+    tab.get_by_role("tab", name="This number").click()
+    assert "bias" not in tab.locator(".sum").inner_text()  # it has none
+
+
+def test_a_relu_tells_its_limit(plain_page, everything, opened):
+    tab = opened(plain_page[2])
+    open_layer(tab, "relu6")
+    assert tab.locator(".arithmetic h3").inner_text() == "y = min(max(x, 0), 6)"
+    assert "min(max(x, 0), 6)" in tab.locator(".facts").inner_text()
+    heights = tab.locator(".graph").get_attribute("points").split()
+    assert heights[-1].split(",")[1] == heights[-4].split(",")[1]  # the flat end is drawn, too
+    open_layer(tab, "hidden")
+    assert "relu6: min(max(z, 0), 6)" in tab.locator(".facts").inner_text()
+    tab = opened(everything[2])
+    open_layer(tab, "relu")
+    assert "x above 0, 0.1 · x below, at most 0.4" in tab.locator(".facts").inner_text()
+
+
+def test_a_dense_layer_has_units_and_no_maps(plain_page, opened):
+    tab = opened(plain_page[2])
+    for name in ("hidden", "scores"):
+        open_layer(tab, name)
+        for choice in ("This number", "Weights", "What if"):
+            tab.get_by_role("tab", name=choice).click()
+            text = tab.locator(".bench").inner_text()
+            labels = tab.locator(".bench [aria-label]").evaluate_all(
+                "(a) => a.map((e) => e.ariaLabel)"
+            )
+            said = re.sub(r"\(\d+, \d+\) map \d+", "", " ".join([text, *labels]))  # of its inputs
+            assert not re.search(r"\b(map|pixel|cell|channel)s?\b", said), (name, choice, said)
+    assert "click a unit to change it" in tab.locator(".bench").inner_text()
+
+
+def test_the_cell_that_opens_first_lies_inside(plain_page, everything, opened):
+    model, x, path = plain_page
+    y = model.forward(x)[1]["conv"].y[0]
+    assert np.unravel_index(y.argmax(), y.shape)[:2] in {(0, 0), (0, 1), (1, 0)}
+    tab = opened(path)
+    open_layer(tab, "conv")
+    inner = y[1:-1, 1:-1]
+    row, column, channel = np.unravel_index(inner.argmax(), inner.shape)
+    assert tab.evaluate("page.state.at") == [row + 1, column + 1, channel]
+    assert tab.locator(".grid-of .padded").count() == 0
+    open_layer(tab, "relu6")  # has no window: that of the layer before counts
+    assert tab.evaluate("page.state.at") == [row + 1, column + 1, channel]
+    tab = opened(everything[2])
+    # The padding of ZeroPadding2D is no picture either: ((1, 0), (2, 1)) around 13×11.
+    assert tab.evaluate("page.net.innerCells(2, false)") == [1, 13, 2, 12]
+    assert tab.evaluate(f"page.net.innerCells({_id(tab, 'conv')}, true)") == [1, 5, 1, 5]
+    pool = _id(tab, "max_pool")  # sees as far as the edges; its own window need not
+    assert tab.evaluate("(id) => page.net.innerCells(id, true)", pool) is None
+    assert tab.evaluate("(id) => page.net.innerCells(id, false)", pool) == [1, 2, 1, 2]
+    go_backward(tab)
+    tab.evaluate(f"page.openLayer({_id(tab, 'conv')})")
+    assert tab.locator(".grid-of .padded").count() < 9 * 6 * 2
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (390, 844)])
+def test_a_page_is_no_taller_than_the_window_needs(plain_page, opened, size):
+    tab = opened(plain_page[2], *size)
+    for show in ("page.overview()", "page.openLayer(1)"):
+        tab.evaluate(show)
+        high, window = tab.evaluate(
+            "[document.documentElement.scrollHeight, document.documentElement.clientHeight]"
+        )
+        content = tab.evaluate("Math.ceil(document.getElementById('app').offsetHeight)")
+        assert high == max(window, content)
+        if size[0] > 400:
+            assert high <= window
+
+
+def test_on_paper_it_is_a_light_desktop_s_and_nothing_is_cut(everything, opened, tmp_path):
+    tab = opened(everything[2], 390, 844, "dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = tab.evaluate(ground)
+
+    def print_it():
+        tab.emulate_media(media="print")
+        tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+
+    def beyond():
+        return tab.evaluate(
+            """[...document.querySelectorAll('.card, canvas, table, .number, .panel, p, h3')]
+                .filter((e) => e.getBoundingClientRect().right > 1281).map((e) => e.outerHTML)"""
+        )
+
+    print_it()
+    assert tab.evaluate(ground) == "rgb(255, 255, 255)"
+    assert tab.locator(".strip-of-network").count() > 1
+    assert tab.locator(".card").count() == len(everything[0].layers)
+    assert beyond() == []
+    tab.evaluate("page.openLayer(3)")
+    assert tab.locator(".side").count() == 2
+    tops = tab.locator(".bench > *").evaluate_all("(a) => a.map((e) => e.offsetTop)")
+    assert len(set(tops)) == 1  # three columns, as on a desk
+    assert beyond() == []
+    for control in ("Play", "Network", "Help", "Backward", "Its largest term"):
+        for button in tab.get_by_role("button", name=control).all():
+            assert not button.is_visible(), control
+    tab.emulate_media(media="screen")
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.evaluate(ground) == dark
+    tab.evaluate("page.overview()")
+    assert tab.locator(".strip-of-network").count() == 0
+    tab.emulate_media(media="null")
+    printed = tab.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
+    width, height = map(float, re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", printed).groups())
+    assert width > height  # sheets lie on their side
+    assert tab.locator(".strip-of-network").count() == 0  # and the screen is as it was
+
+
 # -- what may stand in a page ----------------------------------------------------------------------
 
 
@@ -846,10 +1025,10 @@ def test_what_does_not_fit_is_left_out_and_told(tmp_path, opened):
                 value = float(verdict.get_attribute("data-page"))
                 assert value == pytest.approx(float(y[tuple(at)]), rel=2e-2, abs=1e-3)
             else:
-                assert "left out" in tab.locator(".bench").inner_text()
+                assert "left out" in tab.locator("#main").inner_text()
         tab.evaluate("page.setMode('backward')")
         tab.evaluate("page.overview()")
-        whole = not any("kernels" in note for note in notes)
+        whole = not any("kernels" in note or "show none" in note for note in notes)
         assert tab.get_by_label("The class of the loss").is_enabled() == whole
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) > 2
@@ -859,11 +1038,130 @@ def test_what_does_not_fit_is_left_out_and_told(tmp_path, opened):
 def test_softmax_of_scores_that_are_left_out(tmp_path, opened):
     model = Sequential([Input((24, 24, 3)), layers.GlobalAveragePooling2D(), layers.Dense(300)])
     model.add(layers.Dense(60, activation="softmax", name="probabilities"))
-    tab = opened(build(model, photo((24, 24, 3)) / 255, tmp_path / "page.html", limit=90_000))
+    tab = opened(build(model, photo((24, 24, 3)) / 255, tmp_path / "page.html", limit=40_000))
     open_layer(tab, "probabilities")
-    assert "Only 16 kernels" in tab.locator(".notes").inner_text()
+    assert "probabilities (" in tab.locator(".notes").inner_text()
     assert "takes the scores of all classes" in tab.locator(".verdict").inner_text()
     assert tab.locator(".tick.off, .softmax").count() == 0
+
+
+def with_a_large_dense(units=96):
+    """Most of its weights are in one layer in the middle, as in VGG."""
+    return seeded(
+        Sequential(
+            [
+                *(Input((12, 12, 3)), layers.Rescaling(1 / 255, name="rescaling")),
+                layers.Conv2D(8, 3, padding="same", activation="relu", name="conv"),
+                *(layers.MaxPooling2D(name="pool"), layers.Flatten(name="flatten")),
+                layers.Dense(units, activation="relu", name="large"),
+                layers.Dense(10, activation="softmax", name="classes"),
+            ]
+        )
+    )
+
+
+def seeded(model, scale=0.2):
+    rng = np.random.default_rng(6)
+    model.set_weights([rng.normal(scale=scale, size=w.shape) for w in model.weights])
+    return model
+
+
+def facts_of(path):
+    return json.loads(re.search(r'id="data">(.*?)</script>', path.read_text("utf-8"))[1])
+
+
+def test_a_model_that_fits_with_11_bits_keeps_all_kernels(tmp_path, opened):
+    """Its large layer is stored as halves, and what-if and backward work as in any other page."""
+    model, x = with_a_large_dense(), photo((12, 12, 3))
+    assert model.get_layer("large").kernel.value.size == 27_648
+    path = build(model, x, tmp_path / "page.html", limit=110_000)
+    facts = facts_of(path)
+    weights = {n["name"]: n["params"]["kernel"] for n in facts["nodes"] if n["params"]}
+    halves = {name: facts["arrays"][w["at"]]["half"] for name, w in weights.items()}
+    assert halves == {"conv": False, "large": True, "classes": False}  # only as many as it takes
+    assert not any(w["kept"] for w in weights.values())
+    tab = opened(path)
+    assert "weights of large are stored with 11 bits" in tab.locator(".notes").inner_text()
+    assert tab.locator(".reason").count() == 0
+    open_layer(tab, "large")
+    assert "weights stored with 11 bits" in tab.locator(".facts").inner_text()
+    assert "stored with 11 bits" in tab.locator(".verdict").inner_text()
+    assert tab.locator(".tick.off").count() == 0
+    open_layer(tab, "conv")
+    assert "11 bits" not in tab.locator(".layer").inner_text()
+    tab.get_by_role("tab", name="What if").click()
+    column = tab.evaluate("page.state.at")[2]
+    field = tab.get_by_label("bias", exact=True)
+    changed(tab, lambda: (field.fill("3"), field.press("Enter")))
+    model.get_layer("conv").bias.value[column] = 3
+    y, tape = model.forward(x)
+    np.testing.assert_allclose(class_probabilities(tab), y[0], atol=5e-3)
+    go_backward(tab)
+    dy = y.copy()
+    dy[0, tab.evaluate("page.net.target")] -= 1
+    dx, _ = model.backward(dy, tape, at_logits=True)
+    found = numbers(tab, "Array.from(page.net.dy(0).data)").reshape(x.shape)
+    np.testing.assert_allclose(found, dx, atol=1e-2 * np.abs(dx).max())
+
+
+def test_what_a_cut_page_cannot_compute_is_grey_beforehand(tmp_path, opened):
+    """The largest layer alone is cut, as far as it takes; and nothing is offered that fails."""
+    model, x = with_a_large_dense(), photo((12, 12, 3))
+    path = build(model, x, tmp_path / "page.html", limit=60_000)
+    facts = facts_of(path)
+    kept = {n["name"]: n["params"]["kernel"]["kept"] for n in facts["nodes"] if n["params"]}
+    assert kept["conv"] is kept["classes"] is None
+    assert 16 < len(kept["large"]) < 96
+    assert sum((2 if a["half"] else 4) * a["n"] for a in facts["arrays"]) > 0.95 * 45_000  # filled
+    tab, why = opened(path), f"{96 - len(kept['large'])} of the 96 units of large are left out"
+    open_layer(tab, "large")
+    assert tab.get_by_role("tab", name="What if").is_disabled()
+    assert why in tab.locator(".reason").inner_text()
+    open_layer(tab, "conv")  # a change here can be followed to `large`, and no further
+    tab.get_by_role("tab", name="What if").click()
+    assert why in tab.locator(".whatif .reason").inner_text()
+    assert tab.locator(".off .classes").count() == 1
+    assert tab.get_by_role("button", name="Backward").is_enabled()
+    changed(tab, lambda: tab.get_by_role("button", name="blur").click())
+    assert tab.get_by_role("button", name="Backward").is_disabled()
+    assert why in tab.locator(".reason.under-top").inner_text()
+    tab.keyboard.press("b")
+    assert tab.evaluate("page.state.mode") == "forward"
+    changed(tab, lambda: tab.evaluate("void page.resetChanges()"))
+    assert tab.locator(".reason.under-top").count() == 0
+    open_layer(tab, "classes")  # behind the cut all is whole
+    tab.get_by_role("tab", name="What if").click()
+    assert tab.locator(".reason, .off").count() == 0
+    tab.evaluate("page.overview()")
+    go_backward(tab)
+    assert tab.get_by_label("The class of the loss").is_disabled()
+    assert why in tab.locator(".outcome").inner_text()
+
+
+def test_light_layers_behind_a_gap_are_stored(tmp_path, opened):
+    """An output that is left out takes none with it that would fit."""
+    inputs = Input((32, 32, 3))
+    x = layers.Conv2D(16, 3, padding="same", name="wide")(inputs)
+    x = layers.MaxPooling2D(4, name="pool")(x)
+    x = layers.Add(name="add")([x, layers.Conv2D(16, 1, name="one")(x)])
+    model = Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    tab = opened(build(model, photo((32, 32, 3)), tmp_path / "page.html", limit=45_000))
+    assert "show none" in tab.locator(".notes").inner_text()
+    assert tab.evaluate("page.net.nodes.filter((n) => !page.net.has(n.id)).map((n) => n.name)") == [
+        "wide"
+    ]
+    assert tab.locator('.card.off[data-layer="wide"]').count() == 1
+    open_layer(tab, "add")
+    assert tab.locator(".tick.off").count() == 0
+
+
+def test_a_photo_of_whole_pixels_loses_nothing_to_11_bits(tmp_path):
+    model = seeded(Sequential([Input((64, 64, 3)), layers.Flatten(), layers.Dense(2)]))
+    facts = facts_of(build(model, photo((64, 64, 3)), tmp_path / "page.html", limit=170_000))
+    assert facts["arrays"][facts["nodes"][0]["y"]] | {"at": 0} == {
+        **{"at": 0, "n": 64 * 64 * 3, "half": True, "scale": 1.0}
+    }
+    assert not any("picture" in note for note in facts["notes"])
 
 
 def test_a_model_that_never_fits_is_refused(tmp_path):

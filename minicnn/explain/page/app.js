@@ -2,7 +2,7 @@
 import { array, backward, backwardAsync, forward, forwardAsync, size } from "./engine.js";
 import { breathe, inflate, Net } from "./net.js";
 import { explain, explainInput, explainWeight, offsetOf, unravel } from "./explain.js";
-import { colourPicture, count, fmt, h, theme } from "./draw.js";
+import { colourPicture, count, fmt, h, screen_, theme } from "./draw.js";
 import { bench, clampAt, layerView, layout, overview, placeText, sameSpot } from "./views.js";
 
 const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds a cell, by speed
@@ -31,7 +31,7 @@ function createApp(net) {
   }
 
   function render() {
-    keepingFocus(() => root.replaceChildren(header(), h("main", { id: "main" }, state.view === "overview" ? overview(app) : layerView(app)), footer()));
+    keepingFocus(() => root.replaceChildren(...header(), h("main", { id: "main" }, state.view === "overview" ? overview(app) : layerView(app)), footer()));
   }
 
   function renderBench() {
@@ -43,9 +43,10 @@ function createApp(net) {
   const currentTab = () => root.querySelector('.tab[aria-selected="true"]')?.dataset.focus.slice(4) ?? state.tab;
 
   function header() {
-    const mode = (name, text) => h("button", { "aria-pressed": String(state.mode === name), "data-focus": `mode-${name}`, onclick: () => app.setMode(name) }, text);
+    const why = net.noBackward, off = (name) => (name === "backward" && !backward_() ? why : "");
+    const mode = (name, text) => h("button", { "aria-pressed": String(state.mode === name), "data-focus": `mode-${name}`, disabled: Boolean(off(name)), title: off(name) || null, onclick: () => app.setMode(name) }, text);
     const weights = net.nodes.reduce((n, node) => n + node.count, 0), macs = net.nodes.reduce((n, node) => n + node.macs, 0);
-    return h("header.top", {},
+    return [h("header.top", {},
       net.photo ? h("img.thumb", { src: net.photo, alt: "" }) : null,
       h("div.title", {}, h("h1", {}, net.title), h("p", {}, `${net.nodes.length - 1} layers · ${count(weights)} weights · ${count(macs)} multiply-adds`)),
       h("div.switch", { role: "group", "aria-label": "Direction" }, mode("forward", "Forward →"), mode("backward", "← Backward")),
@@ -53,7 +54,8 @@ function createApp(net) {
       state.busy ? h("span.busy", {}, state.busy) : null,
       h("span.grow"),
       h("button.quiet", { "data-focus": "theme", "aria-label": `Switch to ${theme() === "dark" ? "light" : "dark"} colours`, onclick: () => { document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark"; render(); } }, h("span", { "aria-hidden": "true" }, theme() === "dark" ? "☀" : "☾"), h("span.word", {}, theme() === "dark" ? " Light" : " Dark")),
-      h("button.quiet", { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help() }, "?", h("span.word", {}, " Help")));
+      h("button.quiet", { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help() }, "?", h("span.word", {}, " Help"))),
+    why && !backward_() ? h("p.reason.under-top", {}, `Backward: not here. ${why}`) : null].filter(Boolean);
   }
 
   function footer() {
@@ -61,10 +63,10 @@ function createApp(net) {
   }
 
   function help() {
-    const keys = [["Tab", "go from one thing to the next"], ["Enter", "open the layer, the map, the cell"], ["Esc", "back to the network"], ["← ↑ ↓ →", "move the cell or the map"],
-      ["Space", "play or pause"], [". and ,", "one cell on, one back"], ["[ and ]", "the map before, the map after"], ["F and B", "forward, backward"]];
+    const keys = [["Tab", "go from one thing to the next"], ["Enter", "open the layer, the map, the cell"], ["Esc", "back to the network"], ["← ↑ ↓ →", "move the cell, the map or the unit"],
+      ["Space", "play or pause"], [". and ,", "one cell on, one back"], ["[ and ]", "the map or unit before, the one after"], ["F and B", "forward, backward"]];
     const dialog = h("dialog.help", { "aria-label": "Keys and notes" }, h("h2", {}, "Keys"), h("dl", {}, keys.map(([key, does]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, does)])),
-      h("h2", {}, "What you see"), h("p", {}, "Sums are computed in this page with 64 bits and set beside what minicnn computed with 32: they agree but for rounding. Point at a number for all of its digits. Orange is above zero, blue below, the ground is zero."),
+      h("h2", {}, "What you see"), h("p", {}, "Sums are computed in this page with 64 bits and set beside what minicnn computed with 32: they agree but for rounding. Point at a number for all of its digits. Orange is above zero, blue below, the ground is zero; a map or kernel that is zero everywhere has a dashed edge. A scale of colours ends where 99.8 % of the numbers are within, so that a few large ones do not hide the rest; the true extremes stand below it."),
       net.notes.length ? [h("h2", {}, "What is left out"), net.notes.map((note) => h("p", {}, note))] : null,
       h("form", { method: "dialog" }, h("button.primary", {}, "Close")));
     document.body.append(dialog);
@@ -84,17 +86,22 @@ function createApp(net) {
   const source = () => net.nodes[state.node].inputs[state.which] ?? net.nodes[state.node].inputs[0];
   const looked = () => (state.view !== "layer" ? null : backward_() ? net.dy(source()) : net.y(state.node));
 
-  // The cell with the largest number, of this channel or of all.
+  // The place with the largest number, of this channel or of all.
   // `kept`: the maps whose kernels are in the page.
-  function strongestCell(a, channel = null, kept = null) {
+  // `boxes`: where to look first, [first row, last row, first column, last column] or null; a place
+  // at the edge says more about the padding than about the picture.
+  function strongestCell(a, channel = null, kept = null, boxes = []) {
     if (!a) return null;
-    const channels = a.shape.at(-1), signed = backward_(), here = kept && channel === null ? new Set(kept) : null;
-    let best = -1, most = -Infinity;
-    for (let o = channel ?? 0; o < a.data.length; o += channel === null || a.shape.length !== 3 ? 1 : channels) {
-      const v = signed ? Math.abs(a.data[o]) : a.data[o];
-      if (v > most && (!here || here.has(o % channels))) { most = v; best = o; }
+    const channels = a.shape.at(-1), columns = a.shape[1], signed = backward_(), here = kept && channel === null ? new Set(kept) : null;
+    const within = (box, p) => !box || (p >= box[0] * columns && p < (box[1] + 1) * columns && p % columns >= box[2] && p % columns <= box[3]);
+    for (const box of [...(a.shape.length === 3 ? boxes.filter(Boolean) : []), null]) {
+      let best = -1, most = -Infinity;
+      for (let o = channel ?? 0; o < a.data.length; o += channel === null || a.shape.length !== 3 ? 1 : channels) {
+        const v = signed ? Math.abs(a.data[o]) : a.data[o];
+        if (v > most && (!here || here.has(o % channels)) && within(box, Math.floor(o / channels))) { most = v; best = o; }
+      }
+      if (most > 0 || !box) return unravel(a.shape, Math.max(best, 0));
     }
-    return unravel(a.shape, Math.max(best, 0));
   }
 
   function settle(channel = null) {
@@ -104,9 +111,9 @@ function createApp(net) {
     if (channel !== null && channel < 0) channel = 0;
     const map = (a) => (a?.shape.length === 3 && channel !== null ? Math.min(channel, a.shape[2] - 1) : null);
     const kept = Object.values(node.params).find((p) => p.kept)?.kept;
-    if (!backward_() && y) state.at = strongestCell(y, map(y), kept);
+    if (!backward_() && y) state.at = strongestCell(y, map(y), kept, [net.innerCells(state.node, true), net.innerCells(state.node, false)]);
     else state.at = state.at && y ? clampAt(y.shape.map((_, i) => state.at[i] ?? 0), y.shape) : node.shape.map(() => 0);
-    if (backward_()) state.inAt = strongestCell(dx, map(dx)) ?? net.shape(source() ?? 0).map(() => 0);
+    if (backward_()) state.inAt = strongestCell(dx, map(dx), null, source() === undefined ? [] : [net.readCells(state.node, source())]) ?? net.shape(source() ?? 0).map(() => 0);
     state.inChannel = state.outChannel = state.term = state.pixel = null;
   }
 
@@ -170,7 +177,7 @@ function createApp(net) {
 
   function tell() {
     const a = looked(), at = backward_() ? state.inAt : state.at;
-    if (a && at) say(`${backward_() ? "gradient of " : ""}${placeText(at)}: ${fmt(a.data[offsetOf(a.shape, at)])}`);
+    if (a && at) say(`${backward_() ? "gradient of " : ""}${placeText(at, net.unitWord(backward_() ? source() : state.node))}: ${fmt(a.data[offsetOf(a.shape, at)])}`);
   }
 
   app.move = (by) => {
@@ -199,6 +206,7 @@ function createApp(net) {
   };
 
   app.setMode = async (mode) => {
+    if (mode === "backward" && net.noBackward) return say(`Backward: not here. ${net.noBackward}`);
     stop();
     // What is shown stays until all gradients are there.
     if (mode === "forward") work++;
@@ -361,6 +369,21 @@ function createApp(net) {
     }
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
+  // What goes to paper is drawn anew, as on a light desktop, and afterwards as it was.
+  let chosen;
+  addEventListener("beforeprint", () => {
+    stop();
+    chosen = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    screen_.printing = true;
+    render();
+  });
+  addEventListener("afterprint", () => {
+    screen_.printing = false;
+    if (chosen) document.documentElement.dataset.theme = chosen;
+    else delete document.documentElement.dataset.theme;
+    render();
+  });
   let resized = 0;
   addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(render, 120); });
   return Object.assign(app, { render, array, forward, backward, explain, explainInput, explainWeight });

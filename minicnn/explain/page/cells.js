@@ -141,12 +141,12 @@ export function verdict(value, real, options = {}) {
   return h("p.verdict", { "data-page": value, "data-model": real },
     h("span", { class: near ? "tick" : "tick off", "aria-hidden": "true" }, near ? "✓" : "≠"),
     ` ${options.says ?? "minicnn says"} `, h("b", { title: exact(real) }, fmt(real)), "; difference ",
-    h("b", {}, off === 0 ? "0" : power(off, 0)));
+    h("b", {}, off === 0 ? "0" : power(off, 0)), options.rounded ? ": numbers here are stored with 11 bits" : "");
 }
 
 // A function's graph with a point on it.
-export function curve(f, x, label) {
-  const reach = Math.max(2, Math.abs(x) * 1.3), n = 64, width = 220, height = 130;
+export function curve(f, x, label, corners = []) {
+  const reach = Math.max(2, ...[x, ...corners].map((v) => Math.abs(v) * 1.3)), n = 64, width = 220, height = 130;
   const values = Array.from({ length: n + 1 }, (_, i) => [-reach + (2 * reach * i) / n, f(-reach + (2 * reach * i) / n)]);
   const low = Math.min(0, ...values.map((v) => v[1])), high = Math.max(...values.map((v) => v[1]), low + 1e-9);
   const px = (v) => ((v + reach) / (2 * reach)) * (width - 20) + 10, py = (v) => height - 12 - ((v - low) / (high - low)) * (height - 24);

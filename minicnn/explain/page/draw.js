@@ -9,6 +9,13 @@ const SCALES = {
 };
 let table = null, tableTheme = "";
 
+// The window as the layout sees it: on paper a desktop's, and light.
+export const screen_ = {
+  printing: false,
+  get width() { return this.printing ? 1280 : innerWidth; },
+  get height() { return this.printing ? 720 : innerHeight; },
+};
+
 export function theme() {
   const chosen = document.documentElement.dataset.theme;
   return chosen || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
@@ -59,6 +66,34 @@ export function topOf(data) {
   const top = sample[Math.min(sample.length - 1, Math.floor(sample.length * 0.998))];
   return top > 0 ? top : sample.at(-1) || 1;
 }
+
+// {low, high, beyond}: the true extremes, and what share of the numbers is larger than `top`.
+const ranges = new WeakMap();
+export function rangeOf(data, top) {
+  const known = ranges.get(data);
+  if (known?.top === top) return known;
+  const found = { top, low: Infinity, high: -Infinity, beyond: 0 };
+  for (const v of data) {
+    if (v < found.low) found.low = v;
+    if (v > found.high) found.high = v;
+    if (Math.abs(v) > top) found.beyond += 1 / data.length;
+  }
+  ranges.set(data, found);
+  return found;
+}
+
+// Which maps of a layer are zero everywhere.
+const zeros = new WeakMap();
+export function zeroMaps(a) {
+  if (!zeros.has(a.data)) {
+    const n = a.shape.at(-1), dead = new Array(n).fill(true);
+    for (let i = 0; i < a.data.length; i++) if (a.data[i] !== 0) dead[i % n] = false;
+    zeros.set(a.data, dead);
+  }
+  return zeros.get(a.data);
+}
+
+export const allZeros = (data) => data.every((v) => v === 0);
 
 // -- text ----------------------------------------------------------------------------------------------
 
@@ -178,12 +213,20 @@ export function vectorPicture(data, top) {
   });
 }
 
-export function legend(top, what) {
-  const stops = Array.from({ length: 17 }, (_, i) => colour((i - 8) / 8, 1)).join(", ");
-  const beyond = "All but the 0.2 % largest numbers are within; those beyond have the last colour.";
-  return h("div.legend", { role: "img", title: beyond, "aria-label": `Colours from ${top === null ? "the lowest" : fmt(-top)} (blue) over 0 to ${top === null ? "the highest" : fmt(top)} (orange)` },
-    what ? h("span.legend-what", {}, what) : null,
-    h("span", {}, top === null ? "−" : fmt(-top)),
-    h("span.legend-bar", { style: { background: `linear-gradient(90deg, ${stops})` } }),
-    h("span", {}, top === null ? "+" : `+${fmt(top)}`));
+const bar_ = () => h("span.legend-bar", { style: { background: `linear-gradient(90deg, ${Array.from({ length: 17 }, (_, i) => colour((i - 8) / 8, 1)).join(", ")})` } });
+
+// What the colours up to `top` mean for these numbers: the ends of the scale, and the true extremes.
+export function legend(top, data, whose = "") {
+  const { low, high, beyond } = rangeOf(data, top), share = 100 * beyond;
+  if (low === 0 && high === 0) return h("div.legend", {}, h("span.zeros", {}, `${whose}all zeros`));
+  const ends = [`${low < -top ? "≤ " : ""}${fmt(-top)}`, `${high > top ? "≥ " : "+"}${fmt(top)}`];
+  const range = `${whose}smallest ${fmt(low)}, largest ${fmt(high)}${beyond ? `; ${share < 0.1 ? "under 0.1" : share.toFixed(1)} % are beyond the scale and have its last colour` : ""}`;
+  return h("div.legend", { role: "img", "aria-label": `Colours from ${ends[0]} (blue) over 0 to ${ends[1]} (orange); ${range}` },
+    h("span", {}, ends[0]), bar_(), h("span", {}, ends[1]), h("span.legend-range", {}, range));
+}
+
+// The same for pictures that have a scale each.
+export function legendOfEach(what) {
+  return h("div.legend", { role: "img", "aria-label": `Colours from below zero (blue) over 0 to above zero (orange), ${what}` },
+    h("span.legend-what", {}, what), h("span", {}, "−"), bar_(), h("span", {}, "+"));
 }

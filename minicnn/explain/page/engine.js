@@ -176,7 +176,7 @@ export const SCALAR = {
   relu6: {
     y: (z) => (z > 6 ? 6 : z > 0 ? z : 0),
     slope: (z) => (z > 0 && z < 6 ? 1 : 0),
-    text: "min(max(z, 0), 6)",
+    text: "min(max(z, 0), 6)", corners: [0, 6],
   },
   sigmoid: { y: sigmoid, slope: (z, y) => y * (1 - y), text: "1 / (1 + e^−z)" },
   tanh: { y: Math.tanh, slope: (z, y) => 1 - y * y, text: "tanh(z)" },
@@ -188,8 +188,9 @@ export function reluOf(config) {
   return {
     y: (x) => (x >= top ? top : x > low ? x : leak * (x - low)),
     slope: (x) => (x >= top ? 0 : x > low ? 1 : leak),
-    text: `${top < Infinity ? `at most ${top}: ` : ""}${!leak && !low ? "max(x, 0)"
-      : `x above ${low}, ${leak} · ${low ? `(x − ${low})` : "x"} below`}`,
+    corners: [low, ...(top < Infinity ? [top] : [])],
+    text: !leak && !low ? (top < Infinity ? `min(max(x, 0), ${top})` : "max(x, 0)")
+      : `x above ${low}, ${leak ? `${leak} · ${low ? `(x − ${low})` : "x"} below` : "else 0"}${top < Infinity ? `, at most ${top}` : ""}`,
   };
 }
 

@@ -42,12 +42,13 @@ function window_(w, x, oy, ox, channel, weight) {
   return list;
 }
 
+// `bias`: null where the layer has none.
 function withActivation(layer, found, bias) {
-  const z = found.total + bias, name = activationOf(layer), f = SCALAR[name];
+  const z = found.total + (bias ?? 0), name = activationOf(layer), f = SCALAR[name];
   return { ...found, bias, z, activation: name, text: f?.text ?? "", value: f ? f.y(z) : NaN };
 }
 
-const biasAt = (layer, k) => (layer.params.bias ? layer.params.bias.data[k] : 0);
+const biasAt = (layer, k) => (layer.params.bias ? layer.params.bias.data[k] : null);
 
 // Why a cell has no explanation here, or "".
 export function missing(net, id, at) {
@@ -56,7 +57,8 @@ export function missing(net, id, at) {
   if (!net.inputs(id).every(Boolean)) return "What goes into this layer is left out of this page, to keep it small.";
   for (const p of Object.values(node.params)) {
     if (p.kept && !p.kept.includes(at.at(-1))) {
-      return `This page holds the kernels of maps ${p.kept.join(", ")} of this layer; that of map ${at.at(-1)} is left out.`;
+      const word = node.type === "Dense" ? "unit" : "map", some = p.kept.length > 24 ? `${p.kept.length} of ${p.shape.at(-1)} ${word}s` : `${word}s ${p.kept.join(", ")}`;
+      return `This page holds the kernels of ${some} of this layer; that of ${word} ${at.at(-1)} is left out.`;
     }
   }
   return "";
@@ -142,7 +144,7 @@ function explainLayer(layer, node, xs, x, at, last, y) {
       const centred = input - s.mean, scaled = centred * s.inverse;
       return { form: "steps", value: scaled * s.gamma + s.beta, total: scaled * s.gamma + s.beta, lines: [
         ["x", "what comes in", input],
-        ["x − mean", `− ${signed(s.mean)}, the channel's moving mean`, centred],
+        ["x − mean", `− ${signed(s.mean)}, the moving mean of this ${x.shape.length === 3 ? "map" : "number"}`, centred],
         ["÷ √(variance + ε)", `÷ √(${short(s.variance)} + ${layer.config.epsilon}) = ÷ ${short(1 / s.inverse)}`, scaled],
         ["× gamma", `× ${signed(s.gamma)}, learned`, scaled * s.gamma],
         ["+ beta", `+ ${signed(s.beta)}, learned`, scaled * s.gamma + s.beta],
@@ -187,7 +189,7 @@ function explainLayer(layer, node, xs, x, at, last, y) {
       let k = last, n = 0;
       while (k >= xs[n].shape.at(-1)) k -= xs[n++].shape.at(-1);
       const from = [...at.slice(0, -1), k], value = xs[n].data[offset(xs[n].shape, from)];
-      return { form: "copy", from: [{ at: from, value, input: n }], value, total: value, text: `Channel ${last} of the output is channel ${k} of input ${n}.` };
+      return { form: "copy", from: [{ at: from, value, input: n }], value, total: value, text: `${x.shape.length === 3 ? "Channel" : "Number"} ${last} of the output is ${x.shape.length === 3 ? "channel" : "number"} ${k} of input ${n}.` };
     }
     default: return { form: "none", value: NaN, total: NaN };
   }
@@ -243,7 +245,7 @@ function allScores(layer, x, at) {
   const { kernel } = layer.params, [features, units] = kernel.shape;
   const start = offset(x.shape, [...at.slice(0, -1), 0]);
   return Array.from({ length: units }, (_, u) => {
-    let z = biasAt(layer, u);
+    let z = biasAt(layer, u) ?? 0;
     for (let k = 0; k < features; k++) z += x.data[start + k] * weightAt(kernel, k, u);
     return z;
   });
@@ -397,7 +399,7 @@ function inputLayer(net, layer, node, xs, x, at, which, dz, dy, y) {
     case "Concatenate": {
       const start = xs.slice(0, which).reduce((n, a) => n + a.shape.at(-1), 0), to = [...at.slice(0, -1), start + k];
       const v = dy.data[offset(dy.shape, to)];
-      return { form: "copy", from: [{ at: to, value: v, back: true }], total: v, text: `The gradient of the output's channel ${start + k}.` };
+      return { form: "copy", from: [{ at: to, value: v, back: true }], total: v, text: `The gradient of the output's ${x.shape.length === 3 ? "channel" : "number"} ${start + k}.` };
     }
     default: return { form: "none", total: NaN };
   }

@@ -1,19 +1,17 @@
 // The model in the page: its graph, what minicnn computed, and what the page computes of it.
-import { array, backward, backwardAsync, forward, forwardAsync, lossAtLogits, lossAtOutput, probabilities, throughActivation } from "./engine.js";
+import { array, backward, backwardAsync, forward, forwardAsync, layerWindow, lossAtLogits, lossAtOutput, paddingOf, probabilities, throughActivation } from "./engine.js";
 
 const HEAVY = new Set(["Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax"]);
 
 export const breathe = () => new Promise((resolve) => setTimeout(resolve));
 
-function unpackHalf(bytes, n, scale) {
-  const half = new Uint16Array(bytes.buffer, bytes.byteOffset, n), out = new Float32Array(n);
-  for (let i = 0; i < n; i++) {
-    const h = half[i], e = (h >> 10) & 31, m = h & 1023;
-    const v = e ? (1 + m / 1024) * 2 ** (e - 15) : m * 2 ** -24;
-    out[i] = (h & 0x8000 ? -v : v) * scale;
-  }
-  return out;
-}
+// What each of the 65,536 halves is.
+const HALVES = Float32Array.from({ length: 65536 }, (_, h) => {
+  const e = (h >> 10) & 31, m = h & 1023, v = e ? (1 + m / 1024) * 2 ** (e - 15) : m * 2 ** -24;
+  return h & 0x8000 ? -v : v;
+});
+
+const unpackHalf = (half, scale) => Float32Array.from(half, (h) => HALVES[h] * scale);
 
 export async function inflate(text) {
   const binary = atob(text), bytes = new Uint8Array(binary.length);
@@ -42,7 +40,7 @@ export class Net {
     if (!this.decoded.has(at)) {
       const t = this.arrays[at], start = this.bytes.byteOffset + t.at;
       this.decoded.set(at, t.half
-        ? unpackHalf(new Uint8Array(this.bytes.buffer, start, 2 * t.n), t.n, t.scale)
+        ? unpackHalf(new Uint16Array(this.bytes.buffer, start, t.n), t.scale)
         : new Float32Array(this.bytes.buffer, start, t.n));
     }
     return this.decoded.get(at);
@@ -73,14 +71,46 @@ export class Net {
   obstacle(id) {
     const node = this.nodes[id];
     if (!node.known) return `The page has no formula for ${node.type} here.`;
-    const partial = Object.values(node.params).some((p) => p.kept);
-    return partial ? `Most kernels of ${node.name} are left out of this page.` : "";
+    const partial = Object.values(node.params).find((p) => p.kept);
+    if (!partial) return "";
+    const n = partial.shape.at(-1), what = node.type === "Dense" ? "units" : "kernels";
+    return `${n - partial.kept.length} of the ${n} ${what} of ${node.name} are left out of this page, to keep it small.`;
   }
 
-  // Whether the page can compute all layers.
-  get whole() {
-    return !this.nodes.some(({ id }) => this.obstacle(id));
+  // Why the gradients of another class or number cannot be computed, or "": all layers take part.
+  get obstacleToAnother() {
+    for (const { id, name } of this.nodes) {
+      const why = this.obstacle(id) || (this.hasOriginal(id) ? "" : `The outputs of ${name} are left out of this page, to keep it small.`);
+      if (why) return why;
+    }
+    return "";
   }
+
+  // Why a change in a layer (`own`) or of what it says cannot be followed to the output, or "".
+  barrier(id, own = true) {
+    const touched = new Set([id]);
+    for (const node of this.nodes) {
+      const reached = node.inputs.some((n) => touched.has(n));
+      if (!reached && !(own && node.id === id)) continue;
+      touched.add(node.id);
+      const lost = node.inputs.find((n) => !touched.has(n) && !this.has(n));
+      const why = this.obstacle(node.id) || (lost === undefined ? "" : this.reason(lost));
+      if (why) return why;
+    }
+    return "";
+  }
+
+  // Whether numbers of a layer, or what they are made of, were stored with 11 bits.
+  isRounded(id) {
+    const half = (at) => at !== null && at !== undefined && this.arrays[at].half;
+    const behind = (n) => half(this.nodes[n].y) || (this.nodes[n].y === null && this.nodes[n].inputs.some(behind));
+    return half(this.nodes[id].dy) || Object.values(this.nodes[id].params).some((p) => half(p.at)) || [id, ...this.nodes[id].inputs].some(behind);
+  }
+
+  hasHalfWeights = (id) => Object.values(this.nodes[id].params).some((p) => this.arrays[p.at]?.half);
+
+  // What a layer gives: maps of cells, or a row of units (or numbers).
+  unitWord = (id) => (this.shape(id).length === 3 ? "map" : this.nodes[id].type === "Dense" ? "unit" : "number");
 
   // -- values ---------------------------------------------------------------------------------------
 
@@ -94,6 +124,7 @@ export class Net {
   }
 
   forget() {
+    this.known = new Map();
     this.gradients = new Map();
     this.passes = new Map();
   }
@@ -125,6 +156,17 @@ export class Net {
 
   isStored = (id) => this.nodes[id].y !== null;
 
+  hasOriginal(id) {
+    const node = this.nodes[id];
+    return this.isStored(id) || (node.known && !HEAVY.has(node.type) && node.inputs.every((n) => this.hasOriginal(n)));
+  }
+
+  // Whether y(id) is known, without computing it.
+  has(id) {
+    const found = this.alternatives.get(id);
+    return found === undefined ? this.hasOriginal(id) : typeof found !== "string";
+  }
+
   // What the layer says now, after all changes; null where it is not known.
   y(id) {
     const found = this.alternatives.get(id);
@@ -139,7 +181,7 @@ export class Net {
   // Why y(id) is null.
   reason(id) {
     const found = this.alternatives.get(id);
-    return typeof found === "string" ? found : "The outputs of this layer are left out of this page.";
+    return typeof found === "string" ? found : `The outputs of ${this.nodes[id].name} are left out of this page, to keep it small.`;
   }
 
   // Computes everything behind the changes anew. `current` says whether to go on.
@@ -212,6 +254,42 @@ export class Net {
   dy(id) {
     if (!this.gradients.has(id)) this.gradients.set(id, this.findGradient(id));
     return this.gradients.get(id);
+  }
+
+  // Whether dy(id) is known, without computing it.
+  hasGradient(id) {
+    if (!this.known.has(id)) {
+      const stored = this.asStored && this.nodes[id].dy !== null;
+      this.known.set(id, stored || (id === this.output ? this.has(id)
+        : this.nodes[id].consumers.length > 0 && this.nodes[id].consumers.every((n) => !this.obstacleBack(n))));
+    }
+    return this.known.get(id);
+  }
+
+  // Why the page cannot take a gradient back through a layer, or "".
+  obstacleBack(id) {
+    if (this.obstacle(id)) return this.obstacle(id);
+    const lost = [id, ...this.nodes[id].inputs].find((n) => !this.has(n));
+    if (lost !== undefined) return this.reason(lost);
+    return this.hasGradient(id) ? "" : this.gradientReason(id);
+  }
+
+  // Why dy(id) is null, or "".
+  gradientReason(id) {
+    if (this.hasGradient(id)) return "";
+    if (this.nodes[id].dy !== null && this.changed) return `The gradients in this page are those of the unchanged network. ${this.firstObstacle(id)}`;
+    return this.firstObstacle(id);
+  }
+
+  firstObstacle(id) {
+    if (id === this.output) return this.reason(id);
+    return this.nodes[id].consumers.map((n) => this.obstacleBack(n)).find(Boolean) ?? "Nothing behind this layer leads to the output.";
+  }
+
+  // Why there is no going backward at all, or "".
+  get noBackward() {
+    if (this.nodes.some(({ id }) => id !== this.output && this.hasGradient(id))) return "";
+    return this.gradientReason(this.nodes[this.output].inputs[0] ?? this.output);
   }
 
   storedGradient(id) {
@@ -288,6 +366,41 @@ export class Net {
   }
 
   // -- where a cell looks -----------------------------------------------------------------------------
+
+  // [first, last] row and [first, last] column of the cells of a layer whose window lies wholly
+  // inside: `deep`, in the photo, through all layers; else in what the nearest layer with a window
+  // is given. null where there are none, or no rows and columns.
+  innerCells(id, deep) {
+    const shape = this.shape(id), node = this.nodes[id];
+    if (shape.length !== 3) return null;
+    const all = [0, shape[0] - 1, 0, shape[1] - 1];
+    if (!node.inputs.length || !node.known) return all;
+    const layer = this.layer(id);
+    let box = all;
+    for (const input of node.inputs) {
+      const from = this.shape(input), w = from.length === 3 ? layerWindow(layer, from) : null;
+      if (from.length !== 3 || node.type === "Reshape") return all;
+      const wide = w && w.kernel.some((k) => k > 1);
+      const whole = [0, from[0] - 1, 0, from[1] - 1], pad = this.nodes[input].type === "ZeroPadding2D";
+      const inner = deep || !wide || pad ? this.innerCells(input, deep) : whole;
+      if (!inner) return null;
+      const moved = node.type === "ZeroPadding2D" ? paddingOf(layer).map((p) => p[0]) : [0, 0];
+      const ends = [0, 1].flatMap((a) => (w ? [
+        Math.ceil((inner[2 * a] + w.before[a]) / w.strides[a]),
+        Math.floor((inner[2 * a + 1] + w.before[a] - (w.kernel[a] - 1) * w.dilation[a]) / w.strides[a]),
+      ] : [inner[2 * a] + moved[a], inner[2 * a + 1] + moved[a]]));
+      box = box.map((v, k) => (k % 2 ? Math.min(v, ends[k]) : Math.max(v, ends[k])));
+    }
+    return box[0] <= box[1] && box[2] <= box[3] ? box : null;
+  }
+
+  // The same of what goes into a layer: the cells that all taps of its window read.
+  readCells(id, input) {
+    const from = this.shape(input), w = from.length === 3 && this.nodes[id].known ? layerWindow(this.layer(id), from) : null;
+    if (!w) return this.innerCells(input, false);
+    const box = [0, 1].flatMap((a) => [(w.kernel[a] - 1) * w.dilation[a] - w.before[a], (w.out[a] - 1) * w.strides[a] - w.before[a]].map((v) => Math.max(0, Math.min(from[a] - 1, v))));
+    return box[0] <= box[1] && box[2] <= box[3] ? box : null;
+  }
 
   // The rows and columns of the photo that a cell (or the whole) of a layer sees.
   field(id, at, layerWindow, paddingOf) {

@@ -1,7 +1,7 @@
 // The two views, the whole network and one layer, and what stands in the layer's middle.
-import { activationOf, layerWindow, paddingOf, place, size } from "./engine.js";
+import { SCALAR, activationOf, layerWindow, paddingOf, place, reluOf, size } from "./engine.js";
 import { explain, explainInput, explainWeight, largestTerm, missing, offsetOf, softmaxLines, unravel } from "./explain.js";
-import { colourPicture, count, exact, fmt, h, legend, mapPicture, percent, shapeText, topOf, unitFor, vectorPicture, vectorShape } from "./draw.js";
+import { allZeros, colourPicture, count, exact, fmt, h, legend, legendOfEach, mapPicture, percent, screen_, shapeText, topOf, unitFor, vectorPicture, vectorShape, zeroMaps } from "./draw.js";
 import { bar, curve, mapView, numberGrid, sumLine, termTable, verdict } from "./cells.js";
 
 // -- arrays as pictures ------------------------------------------------------------------------------------
@@ -50,7 +50,8 @@ function lazyPicture(make, attributes = {}) {
     canvas.height = source.height;
     canvas.getContext("2d").drawImage(source, 0, 0);
   };
-  watcher.observe(canvas);
+  if (screen_.printing) canvas.paint();
+  else watcher.observe(canvas);
   return canvas;
 }
 
@@ -93,7 +94,7 @@ const MOVES = new Set(["InputLayer", "Flatten", "Dropout", "Reshape"]);
 export function overview(app) {
   const { net, state } = app, items = overviewItems(net, state.open), back = state.mode === "backward";
   const lanes = Math.max(...items.map((i) => i.lane)) + 1, columns = Math.max(...items.map((i) => i.column)) + 1;
-  const narrow = innerWidth < 821, room = innerWidth - (narrow ? 0 : 330), tall = Math.max(360, innerHeight - 165);
+  const narrow = screen_.width < 821, room = screen_.width - (narrow ? 0 : 330), tall = Math.max(360, screen_.height - 165);
   // As wide as the window allows if all columns fit into it; else they scroll.
   const fits = !narrow && columns * 96 <= room, gap = fits ? (room / columns > 150 ? 64 : 50) : items.some((i) => i.folded) ? 70 : 58;
   const wide = fits ? Math.floor(Math.min(104, room / columns - gap)) : narrow ? 56 : 64, thumb = wide, stepX = wide + gap;
@@ -110,13 +111,14 @@ export function overview(app) {
     roads.set(from.lane, n + 1);
     return (from.lane + 1) * laneY - 2 - 5 * n;
   };
-  const svg = h("svg.edges", { "aria-hidden": "true" }), stage = h("div.network", {}, svg), labels = [];
+  const svg = h("svg.edges", { "aria-hidden": "true" }), cards = [], labels = [], reaches = [];
   const label = (x, y, text, more = "") => labels.push(h("text", { x, y, class: `edge-text${more}` }, text));
   for (const item of items) {
     const x = item.column * stepX, y0 = middle(item.lane);
     for (const k of item.sources) {
       const from = items[k], x0 = from.column * stepX + wide, yFrom = middle(from.lane), long = item.column - from.column > 1;
       const y = long ? road(from, item) : y0, x1 = long ? x0 + gap - 6 : x0, x2 = long ? x - gap + 6 : x;
+      reaches.push([from.column, item.column, Math.min(yFrom, y, y0) - 22, Math.max(yFrom, y, y0) + 16]);
       const bend = (xa, ya, xb, yb) => `C${(xa + xb) / 2} ${ya} ${(xa + xb) / 2} ${yb} ${xb} ${yb}`;
       svg.append(h("path", { d: long ? `M${x0} ${yFrom} ${bend(x0, yFrom, x1, y)} L${x2} ${y} ${bend(x2, y, x - 3, y0)}` : `M${x0} ${yFrom} ${bend(x0, yFrom, x - 3, y0)}`, class: `edge${back ? " back" : ""}` }));
       if (long) label((x1 + x2) / 2, y - 6, net.shape(from.id).join("×"));
@@ -128,21 +130,29 @@ export function overview(app) {
     }
     const weights = item.ids.reduce((n, id) => n + net.nodes[id].count, 0);
     if (weights) [count(weights), "weights"].forEach((text, n) => label(x - gap / 2, y0 + 17 + 12 * n, text, " weights"));
-    stage.append(card(app, item, { x, y: item.lane * laneY, wide, thumb, many }));
+    reaches.push([item.column, item.column, item.lane * laneY, (item.lane + 1) * laneY]);
+    cards.push([item.column, card(app, item, { x, y: item.lane * laneY, wide, thumb, many })]);
   }
   const width = columns * stepX, height = lanes * laneY + (roads.size ? 14 : 8);
-  Object.assign(stage.style, { width: `${width}px`, height: `${height}px` });
   svg.setAttribute("width", width);
   svg.setAttribute("height", height);
   svg.append(...labels);
+  // On paper nothing scrolls: what is wider than the sheet goes on below.
+  const each = screen_.printing ? Math.max(1, Math.floor((room - 30) / stepX)) : columns, strips = [];
+  for (let first = 0; first < columns; first += each) {
+    const end = Math.min(columns, first + each), here = reaches.filter(([from, to]) => from < end && to >= first);
+    const top = screen_.printing ? Math.max(0, Math.min(...here.map((reach) => reach[2]))) : 0, bottom = Math.max(...here.map((reach) => reach[3]));
+    const stage = h("div.network", { style: { width: `${width}px`, height: `${height}px`, margin: `${-top}px 0 0 ${-first * stepX}px` } }, first ? svg.cloneNode(true) : svg, cards.filter(([column]) => column >= first && column < end).map(([, element]) => element));
+    strips.push(screen_.printing ? h("div.strip-of-network", { style: { width: `${(end - first) * stepX}px`, height: `${bottom - top}px` } }, stage) : stage);
+  }
   const folded = items.some((i) => i.folded), groups = [...new Set(net.nodes.map((n) => n.group))].filter(Boolean);
   return h("section.overview", { "aria-label": "The whole network" },
     h("div.caption", {}, h("p", {}, back
       ? `Backward, from the right to the pixels: how L, ${net.goal}, changes with each number. Orange: more of it, more L; blue: less L.`
       : "Forward: from the photo to what the model says. Open a layer to see its maps, a map to see its cells, a cell to see its sum."),
     net.nodes.length > 24 && groups.length ? h("button.quiet", { onclick: () => app.set({ open: new Set(folded ? groups : []) }), "data-focus": "fold" }, folded ? "Unfold all blocks" : "Fold the blocks") : null,
-    legend(null, "each layer’s own scale")),
-    h("div.river", {}, h("div.scroller", { tabindex: 0, role: "group", "aria-label": "Layers, scroll sideways", "data-focus": "scroller", "data-scroll": "scroller" }, stage), classPanel(app)));
+    legendOfEach("each layer’s own scale, within which 99.8 % of its numbers are")),
+    h("div.river", {}, screen_.printing ? classPanel(app) : null, h("div.scroller", { tabindex: 0, role: "group", "aria-label": "Layers, scroll sideways", "data-focus": "scroller", "data-scroll": "scroller" }, strips), screen_.printing ? null : classPanel(app)));
 }
 
 function card(app, item, { x, y, wide, thumb, many }) {
@@ -155,12 +165,13 @@ function card(app, item, { x, y, wide, thumb, many }) {
   const changed = net.alternatives.has(id);
   const thumbs = [];
   const frame = { width: `${wide}px`, height: `${many * (thumb + 4) - 4}px` };
-  if (!value) thumbs.push(h("span.void", {}, back ? "no gradient" : "left out"));
+  const why = value ? "" : back ? net.gradientReason(id) : net.reason(id);
+  if (!value) thumbs.push(h("span.void", { title: why }, back ? "no gradient" : "left out"));
   else if (shape.length === 3) {
     const longer = Math.max(shape[0], shape[1]), style = { width: `${Math.max(8, (thumb * shape[1]) / longer)}px`, height: `${Math.max(8, (thumb * shape[0]) / longer)}px` };
     const photo = isPhoto(net, id) && !back;
     const list = photo ? (shape[2] === 1 ? [-1] : [-1, 0, 1, 2]) : strongest(value, many);
-    list.slice(0, many).forEach((k) => thumbs.push(lazyPicture(() => picture(net, id, value, k), { style, "data-map": k, title: k < 0 ? "the photo" : `map ${k}` })));
+    list.slice(0, many).forEach((k) => { const zero = k >= 0 && zeroMaps(value)[k]; thumbs.push(lazyPicture(() => picture(net, id, value, k), { style, "data-map": k, class: zero ? "zero" : null, title: k < 0 ? "the photo" : `map ${k}${zero ? ", all zeros" : ""}` })); });
     if (!photo && shape[2] > many) frame.hidden = shape[2] - many;
   } else {
     const n = size(shape), [rows, columns] = n > 24 ? vectorShape(n) : [n, 1];
@@ -168,15 +179,16 @@ function card(app, item, { x, y, wide, thumb, many }) {
     thumbs.push(lazyPicture(() => vectorPicture(value.data, topFor(value)), { style: { width: `${Math.min(wide, n > 24 ? Math.max(24, (tall * columns) / rows) : 22)}px`, height: `${tall}px` } }));
   }
   const label = item.folded ? item.folded.split("/").at(-1) : node.name;
+  const foot = [value && allZeros(value.data) ? "all zeros" : "", frame.hidden ? `+ ${frame.hidden} map${frame.hidden > 1 ? "s" : ""}` : ""].filter(Boolean).join(", ");
   const type = item.folded ? `${item.ids.length} layers` : node.type;
-  return h(`button.card${item.folded ? ".folded" : ""}${changed ? ".changed" : ""}`, {
+  return h(`button.card${item.folded ? ".folded" : ""}${changed ? ".changed" : ""}${value ? "" : ".off"}`, {
     style: { left: `${x}px`, top: `${y}px`, width: `${wide}px` }, "data-focus": `card-${item.folded ?? id}`, "data-layer": node.name,
     title: item.folded ? `${item.folded}: open the block` : `${node.name} (${node.type}), ${shapeText(shape)}${node.count ? `, ${count(node.count)} weights: ${node.formula}` : ""}`,
-    "aria-label": item.folded ? `Block ${item.folded}, ${item.ids.length} layers, unfold` : `${node.name}, ${node.type}, output ${shapeText(shape)}, ${node.count} weights. Open`,
+    "aria-label": item.folded ? `Block ${item.folded}, ${item.ids.length} layers, unfold` : `${node.name}, ${node.type}, output ${shapeText(shape)}, ${node.count} weights${why ? `, ${back ? "no gradient" : "left out"}: ${why}` : "."} Open`,
     onclick: (event) => openIt(event.target.dataset?.map === undefined ? null : Number(event.target.dataset.map)),
   }, h("span.card-name", {}, label), h("span.card-type", {}, MOVES.has(node.type) && node.type === "InputLayer" ? "the photo" : type),
   h("span.thumbs", { style: { width: frame.width, height: frame.height } }, thumbs),
-  h("span.card-foot", {}, frame.hidden ? `+ ${frame.hidden} map${frame.hidden > 1 ? "s" : ""}` : ""));
+  h("span.card-foot", {}, foot));
 }
 
 // The maps with the largest mean, in the order of their numbers.
@@ -211,19 +223,20 @@ function classPanel(app) {
 
 function lossOfClass(app) {
   const { net } = app, p = net.probabilities()[net.target];
-  const pick = h("select", { "aria-label": "The class of the loss", "data-focus": "target", value: net.target, disabled: !net.whole, onchange: (e) => app.setTarget(Number(e.target.value)) },
+  const pick = h("select", { "aria-label": "The class of the loss", "data-focus": "target", value: net.target, disabled: Boolean(net.obstacleToAnother), onchange: (e) => app.setTarget(Number(e.target.value)) },
     [...net.probabilities().keys()].map((k) => h("option", { value: k, selected: k === net.target ? true : null }, net.className(k))));
   return [h("p.formula", {}, "L = −log p(", pick, ")"),
     sumLine([["−", `log ${percent(p)}`, Math.log(p)], ["=", "L", net.loss(), true]]),
     h("p.note", {}, "dL/dz of the scores is p − t: each class’s probability, minus 1 for the class of the loss."),
-    net.whole ? null : h("p.note", {}, "This page does not hold all that the gradients of another class take.")];
+    net.obstacleToAnother ? h("p.note", {}, `The gradients of another class take all layers. ${net.obstacleToAnother}`) : null];
 }
 
 // Where no classes are told apart, backward starts from one number of the output.
 function chosenNumber(app) {
   const { net } = app, at = unravel(net.shape(net.output), net.target), value = net.loss();
   return [h("p.formula", {}, `L = ${net.nodes[net.output].name}[${at.join(", ")}]`), value === null ? null : sumLine([["=", "", value, true]]),
-    h("button.quiet.follow", { "data-focus": "chosen", onclick: () => { app.setMode("forward"); app.openAt(net.output, at); } }, net.whole ? "See it, or choose another" : "See it")];
+    h("button.quiet.follow", { "data-focus": "chosen", onclick: () => { app.setMode("forward"); app.openAt(net.output, at); } }, net.obstacleToAnother ? "See it" : "See it, or choose another"),
+    net.obstacleToAnother ? h("p.note", {}, `The gradients of another number take all layers. ${net.obstacleToAnother}`) : null];
 }
 
 // -- one layer ---------------------------------------------------------------------------------------------------
@@ -239,16 +252,37 @@ export function describe(net, id) {
   if (c.groups > 1) words.push(`${c.groups} groups`);
   if (c.rate !== undefined) words.push(`rate ${c.rate}`);
   const activation = activationOf({ type: node.type, config: c });
-  if (activation !== "linear" && node.type !== "Softmax") words.push(activation);
+  if (activation !== "linear" && node.type !== "Softmax") words.push(SCALAR[activation] ? `${activation}: ${SCALAR[activation].text}` : activation);
+  if (node.type === "ReLU") words.push(reluOf(c).text);
   if (!node.trainable && node.count) words.push("frozen");
+  if (net.hasHalfWeights(id)) words.push("weights stored with 11 bits");
   return words.join(" · ");
+}
+
+// What cannot be looked at of a layer here, and why: {tab: reason}.
+function tabsOff(net, id, back, which) {
+  const { inputs, params } = net.nodes[id], off = {};
+  const lost = inputs.find((n) => !net.has(n)), missing_ = lost === undefined ? "" : net.reason(lost), own = net.has(id) ? "" : net.reason(id);
+  if (back) {
+    const source = inputs[which] ?? inputs[0];
+    off.number = net.gradientReason(source) || net.gradientReason(id) || own || missing_;
+    off.weights = Object.keys(params).length ? net.gradientReason(id) || own || missing_ : "";
+  } else {
+    off.number = own;
+    off.places = own || (net.has(0) ? "" : net.reason(0));
+    off.whatif = id ? net.obstacle(id) || missing_ : "The photo comes first: its pixels are changed from the next layer.";
+  }
+  return off;
 }
 
 export function layerView(app) {
   const { net, state } = app, id = state.node, node = net.nodes[id], back = state.mode === "backward";
   const tabs = [["number", back ? "Its gradient" : "This number"], ...(Object.keys(node.params).length ? [["weights", back ? "Weights’ gradients" : "Weights"]] : []),
     ...(back ? [] : [["places", "Where it looks"], ["whatif", "What if …"]])];
-  const tab = tabs.some(([name]) => name === state.tab) ? state.tab : "number";
+  const off = tabsOff(net, id, back, state.which), open = tabs.filter(([name]) => !off[name]).map(([name]) => name);
+  const tab = open.includes(state.tab) ? state.tab : open.includes("number") ? "number" : open[0] ?? "number";
+  const reasons = new Map();
+  for (const [name, text] of tabs) if (off[name]) reasons.set(off[name], [...(reasons.get(off[name]) ?? []), `“${text}”`]);
   const at = (by) => {
     const next = id + by;
     return next > 0 && next < net.nodes.length ? next : null;
@@ -263,14 +297,15 @@ export function layerView(app) {
         node.macs && !net.changedConfigs.size ? `${count(node.macs)} multiply-adds` : ""].filter(Boolean).join("   ·   "))),
     filmstrip(app),
     h("div.tabs", {}, h("div.tablist", { role: "tablist", "aria-label": "What to look at", onkeydown: (event) => {
-      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key], n = tabs.findIndex(([name]) => name === tab);
-      if (!by) return;
-      const [next] = tabs[(n + by + tabs.length) % tabs.length];
+      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!by || !open.length) return;
+      const next = open[(open.indexOf(tab) + by + open.length) % open.length];
       app.set({ tab: next });
       document.getElementById(`tab-${next}`).focus();
     } }, tabs.map(([name, text]) => h("button.tab", {
-      role: "tab", id: `tab-${name}`, "aria-selected": String(name === tab), "aria-controls": "bench", tabindex: name === tab ? 0 : -1, "data-focus": `tab-${name}`, onclick: () => app.set({ tab: name }),
-    }, text))), transport(app, tab)),
+      role: "tab", id: `tab-${name}`, "aria-selected": String(name === tab), "aria-controls": "bench", tabindex: name === tab ? 0 : -1, "data-focus": `tab-${name}`, disabled: Boolean(off[name]), title: off[name] || null, onclick: () => app.set({ tab: name }),
+    }, text))), transport(app, off[tab] ? "" : tab)),
+    [...reasons].map(([why, names]) => h("p.reason", {}, `${names.join(", ")}: not here. ${why}`)),
     h("div.bench", { id: "bench", role: "tabpanel", "aria-labelledby": `tab-${tab}` }, bench(app, tab)));
 }
 
@@ -289,8 +324,13 @@ function filmstrip(app) {
         app.chooseMap(Math.max(0, Math.min(a.shape[2] - 1, chosen + by)));
       }
     } },
-  Array.from({ length: a.shape[2] }, (_, k) => h(`span.frame${k === chosen ? ".chosen" : ""}${kept && !kept.includes(k) ? ".dim" : ""}`, { role: "option", id: `film-${k}`, "aria-selected": String(k === chosen), "aria-label": `map ${k}`, onclick: () => app.chooseMap(k) },
+  Array.from({ length: a.shape[2] }, (_, k) => h(`span.frame${k === chosen ? ".chosen" : ""}${kept && !kept.includes(k) ? ".dim" : ""}${zeroMaps(a)[k] ? ".zero" : ""}`, { role: "option", id: `film-${k}`, "aria-selected": String(k === chosen), ...frameName(k, zeroMaps(a)[k], kept && !kept.includes(k)), onclick: () => app.chooseMap(k) },
     lazyPicture(() => mapPicture(a, k, topFor(a))), h("small", {}, k))));
+}
+
+function frameName(k, zero, gone) {
+  const name = `map ${k}${zero ? ", all zeros" : ""}${gone ? ", its kernel is left out of this page" : ""}`;
+  return { "aria-label": name, title: name };
 }
 
 const ICONS = { first: "M2 2h2v10H2z M13 2v10L5 7z", prev: "M10 2v10L2 7z M11 2h2v10h-2z", next: "M4 2v10l8-5z M1 2h2v10H1z", play: "M3 1.5v11l9-5.5z", pause: "M3 2h3v10H3z M8 2h3v10H8z" };
@@ -316,9 +356,9 @@ export function bench(app, tab) {
 }
 
 // How large a map is drawn: two stand beside the arithmetic, on a phone above it.
-const roomy = () => innerWidth >= 1600 && innerHeight >= 860;
-const mapSize = () => (innerWidth < 700 ? Math.min(260, (innerWidth - 46) / 2) : innerWidth < 1100 ? 200 : roomy() ? 380 : 264);
-const halfSize = () => (innerWidth < 821 ? Math.min(170, mapSize()) : mapSize() / 2 - 10);
+const roomy = () => screen_.width >= 1600 && screen_.height >= 860;
+const mapSize = () => (screen_.width < 700 ? Math.min(260, (screen_.width - 46) / 2) : screen_.width < 1100 ? 200 : roomy() ? 380 : 264);
+const halfSize = () => (screen_.width < 821 ? Math.min(170, mapSize()) : mapSize() / 2 - 10);
 
 // One side of the bench: a map with its caption.
 function side(app, what) {
@@ -342,8 +382,9 @@ function side(app, what) {
       });
     }
   }
-  return h("figure.side", {}, h("figcaption", {}, caption, note ? h("small", {}, note) : null), body,
-    list || (channel === -1 && isPhoto(app.net, id)) ? null : legend(topFor(a)), chooser);
+  const zero = a.shape.length === 3 && channel >= 0 && zeroMaps(a)[channel];
+  return h("figure.side", {}, h("figcaption", {}, caption, note || zero ? h("small", {}, [note, zero ? "all zeros" : ""].filter(Boolean).join(", ")) : null), body,
+    list || (channel === -1 && isPhoto(app.net, id)) ? null : legend(topFor(a), a.data, a.shape.length === 3 && a.shape[2] > 1 ? "all maps: " : ""), chooser);
 }
 
 function vectorList(app, { id, a, onmove, at, focus, label }) {
@@ -425,18 +466,20 @@ function forwardNumber(app) {
     side(app, { caption: `in: ${net.nodes[source].name}`, note: x ? `${shapeText(x.shape)}${n > 1 ? `, channel ${channel}${photo ? ` (${["red", "green", "blue"][channel] ?? channel})` : ""}` : ""}` : "", id: source, a: x, channel: channel ?? 0, marks, pad,
       label: `Input of ${node.name}${found?.w ? `: the window starts at row ${place(found.w, 0, at[0], 0)}, column ${place(found.w, 1, at[1], 0)}` : ""}`, chooser: only ? null : chooser(app, source, n, channel, free ? (k) => app.set({ inChannel: k }) : null) }),
     h("div.arithmetic", { "data-form": found?.form ?? "none" }, why ? h("p.void", {}, why) : [arithmetic(app, found, channel), follow(app, found)],
-      id === net.output && !net.kind && net.whole ? h("button.quiet.follow", { "data-focus": "choose", onclick: () => app.setTarget(offsetOf(y.shape, at), "backward") }, "Go backward from this number") : null),
-    side(app, { caption: `out: ${node.name}`, note: placeText(at), id, a: y, channel: at[2] ?? 0, marks: [cellMark(r, c)], at,
-      onmove: (to) => app.moveTo(to), focus: "out", label: `Output of ${node.name}, ${placeText(at)}: ${fmt(y.data[offsetOf(y.shape, at)])}. Arrow keys move the cell.` }),
+      id === net.output && !net.kind ? [h("button.quiet.follow", { "data-focus": "choose", disabled: Boolean(net.obstacleToAnother), onclick: () => app.setTarget(offsetOf(y.shape, at), "backward") }, "Go backward from this number"),
+        net.obstacleToAnother ? h("p.note", {}, `That takes all layers. ${net.obstacleToAnother}`) : null] : null),
+    side(app, { caption: `out: ${node.name}`, note: placeText(at, net.unitWord(id)), id, a: y, channel: at[2] ?? 0, marks: [cellMark(r, c)], at,
+      onmove: (to) => app.moveTo(to), focus: "out", label: `Output of ${node.name}, ${placeText(at, net.unitWord(id))}: ${fmt(y.data[offsetOf(y.shape, at)])}. Arrow keys move on.` }),
   ];
 }
 
-export const placeText = (at) => (at.length === 3 ? `row ${at[0]}, column ${at[1]}, map ${at[2]}` : at.length === 1 ? `number ${at[0]}` : `place ${at.join(", ")}`);
+// `word`: what stands in a row of numbers, "unit" or "number".
+export const placeText = (at, word = "number") => (at.length === 3 ? `row ${at[0]}, column ${at[1]}, map ${at[2]}` : at.length === 1 ? `${word} ${at[0]}` : `place ${at.join(", ")}`);
 
 function photoOnly(app) {
   const { net, state } = app, x = net.y(0), at = state.at, place_ = layout(x.shape), [r, c] = place_.place(at);
   return [
-    side(app, { caption: "what the model sees", note: shapeText(x.shape), id: 0, a: x, channel: isPhoto(net, 0) ? -1 : at[2], marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo([to[0], to[1], at[2]]), focus: "out", label: `The photo, ${placeText(at)}`, size: Math.min(Math.max(300, mapSize()), innerWidth - 40) }),
+    side(app, { caption: "what the model sees", note: shapeText(x.shape), id: 0, a: x, channel: isPhoto(net, 0) ? -1 : at[2], marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo([to[0], to[1], at[2]]), focus: "out", label: `The photo, ${placeText(at)}`, size: Math.min(Math.max(300, mapSize()), screen_.width - 40) }),
     h("div.arithmetic", { "data-form": "photo" }, h("h3", {}, `Pixel at ${placeText(at).replace(/, map.*/, "")}`),
       numberGrid(1, x.shape[2], (_, k) => x.data[offsetOf(x.shape, [at[0], at[1], k])], topFor(x), { label: "The pixel" }),
       h("p.note", {}, x.shape[2] === 3 ? "red, green, blue: the numbers that go into the network." : "The numbers that go into the network."),
@@ -461,8 +504,8 @@ function arithmetic(app, e, channel) {
     case "terms": {
       const name = (t) => (e.pooled ? `${t.label}: ${t.note}` : e.back ? net.unitName(e.node.id, t.index) : featureName(app, e, t));
       return [h("h3", {}, e.pooled ? "Each window that holds this number sends its gradient here, or not" : e.back ? "Every unit sends back its gradient × its weight" : `${e.terms.length} inputs, each times its weight`),
-        termTable(e.terms, { what: "", heads: e.back ? ["gradient", e.pooled ? "share" : "weight"] : ["input", "weight"], limit: e.softmax && innerHeight < 860 ? 6 : 10, name, onpick: e.back ? null : (t) => app.set({ term: t.index }) }),
-        e.softmax ? null : closing(e), !e.softmax && !e.back && net.kind === "logits" && e.node.id === net.output ? h("details.then", { open: innerHeight > 860 ? true : null }, h("summary", {}, "and then: softmax makes probabilities of the scores"), softmaxSteps(net, { ...e, scores: Array.from(net.y(e.node.id).data) })) : null, e.softmax ? [sumLine([["Σ", "products", e.total], ["+", "bias", e.bias], ["=", "score", e.z, true]]), softmaxSteps(net, e)] : null, check()];
+        termTable(e.terms, { what: "", heads: e.back ? ["gradient", e.pooled ? "share" : "weight"] : ["input", "weight"], limit: e.softmax && screen_.height < 860 ? 6 : 10, name, onpick: e.back ? null : (t) => app.set({ term: t.index }) }),
+        e.softmax ? null : closing(e), !e.softmax && !e.back && net.kind === "logits" && e.node.id === net.output ? h("details.then", { open: screen_.height > 860 ? true : null }, h("summary", {}, "and then: softmax makes probabilities of the scores"), softmaxSteps(net, { ...e, scores: Array.from(net.y(e.node.id).data) })) : null, e.softmax ? [sumLine([["Σ", "products", e.total], ...biasOf(e), ["=", "score", e.z, true]]), softmaxSteps(net, e)] : null, check()];
     }
     case "pool": {
       const [kh, kw] = e.w.kernel, limit = top(e.taps, "input");
@@ -476,7 +519,7 @@ function arithmetic(app, e, channel) {
       e.mean ? sumLine([["Σ", "sum", e.sum], ["÷", "pixels", e.count], ["=", "", e.value, true]]) : sumLine([["max", "", e.value, true]]), check()];
     case "steps": return [h("h3", {}, "Step by step"),
       h("ol.steps", {}, e.lines.map(([name, says, v], n) => h("li", {}, h("b.step-name", {}, name), h("span", {}, says), h("b", { class: n === e.lines.length - 1 ? "strong" : "", title: exact(v) }, fmt(v))))), check()];
-    case "curve": return [h("h3", {}, `y = ${e.text}`), curve(e.f.y, e.input, e.text), sumLine([["", "x", e.input], ["→", "y", e.value, true]]), check()];
+    case "curve": return [h("h3", {}, `y = ${e.text}`), curve(e.f.y, e.input, e.text, e.f.corners), sumLine([["", "x", e.input], ["→", "y", e.value, true]]), check()];
     case "softmax": return [h("h3", {}, "Scores become probabilities"), softmaxSteps(net, e), check()];
     case "copy": return [h("h3", {}, e.sum ? "Added up" : e.from.length ? "Handed on" : "Padding"), h("p.note", {}, e.text),
       h("ul.copies", {}, e.from.map((f) => h("li", {}, f.back ? "gradient at " : `${net.nodes[e.node.inputs[f.input]].name}: `, placeText(f.at), h("b", { title: exact(f.value) }, fmt(f.value))))),
@@ -498,15 +541,15 @@ function featureName(app, e, t) {
 function verdictOf(app, e, options = {}) {
   const { net, state } = app;
   if (Number.isNaN(e.value)) return h("p.verdict", {}, "Softmax takes the scores of all classes, whose kernels are not all in this page. minicnn says ", h("b", { title: exact(e.real) }, fmt(e.real)), ".");
-  const tolerance = net.notes.some((n) => n.includes("11 bits")) ? 2e-2 : 1e-4;
+  const rounded = net.isRounded(e.node.id) || (state.mode === "backward" && net.arrays.some((a) => a.half)), tolerance = rounded || net.changed && net.arrays.some((a) => a.half) ? 2e-2 : 1e-4;
   if (state.mode === "backward") {
     if (e.uses > 1 && e.form) return h("p.verdict", {}, `This is one of ${e.uses} ways: together they give `, h("b", {}, fmt(e.real)), ".");
     const stored = net.nodes[e.node.inputs?.[state.which] ?? 0]?.dy !== null && net.asStored;
-    return verdict(e.value, e.real, { tolerance, says: stored ? "minicnn says" : "the page’s backward pass says", ...options });
+    return verdict(e.value, e.real, { tolerance, rounded, says: stored ? "minicnn says" : "the page’s backward pass says", ...options });
   }
   const changed = net.alternatives.has(e.node.id);
   const says = changed ? "the changed network says" : net.isStored(e.node.id) ? "minicnn says" : "the page’s forward pass says";
-  return verdict(e.value, e.real, { tolerance, says, ...options });
+  return verdict(e.value, e.real, { tolerance, rounded, says, ...options });
 }
 
 // On to the number that matters most for this one: towards the photo, or towards the loss.
@@ -525,11 +568,14 @@ function follow(app, e) {
 
 function closing(e) {
   const parts = [["Σ", "products", e.total]];
-  if (e.bias !== undefined && !e.back) parts.push(["+", "bias", e.bias], ["=", e.activation === "linear" ? "" : "z", e.z, e.activation === "linear"]);
+  if (e.z !== undefined && !e.back) parts.push(...biasOf(e), ["=", e.activation === "linear" ? "" : "z", e.z, e.activation === "linear"]);
   if (e.back) parts.push(["=", "dL/dx", e.total, true]);
   if (e.activation && e.activation !== "linear" && e.activation !== "softmax") parts.push(["→", e.text, e.value, true]);
   return sumLine(parts.filter((p, n) => !(e.back && n === 0)));
 }
+
+// A bias of zero is one that training has not moved; a layer without any has none to add.
+const biasOf = (e) => (e.bias === null ? [] : [["+", e.bias === 0 ? "bias: zero" : "bias", e.bias]]);
 
 function tapRow(app, group, w, names, e) {
   const [kh, kw] = w.kernel, at = (i, j) => group.taps[i * kw + j];
@@ -543,7 +589,7 @@ function tapRow(app, group, w, names, e) {
 }
 
 function windowSum(app, e, channel, names) {
-  const { state } = app, cells = e.w.kernel[0] * e.w.kernel[1], visible = state.more + (innerHeight > 860 ? 2 : 0);
+  const { state } = app, cells = e.w.kernel[0] * e.w.kernel[1], visible = state.more + (screen_.height > 860 ? 2 : 0);
   if (cells === 1 && e.groups.length > 1) {
     const terms = e.groups.map((g) => ({ ...g.taps[0], channel: g.channel }));
     return [h("h3", {}, `A 1×1 kernel: ${terms.length} ${names.of}s, each times its weight`),
@@ -576,7 +622,7 @@ function softmaxSteps(net, e) {
 function backwardNumber(app) {
   const { net, state } = app, id = state.node, node = net.nodes[id];
   const source = node.inputs[state.which] ?? node.inputs[0], dx = net.dy(source), dz = net.dz(id), x = net.y(source);
-  if (!dx || !dz || !x) return h("p.void.wide", {}, "The gradients of this layer are left out of this page, to keep it small.");
+  if (!dx || !dz || !x) return h("p.void.wide", {}, net.gradientReason(source) || net.gradientReason(id) || net.reason(source));
   const at = state.inAt, partial = Object.values(node.params).some((p) => p.kept);
   const found = partial || !node.known ? null : explainInput(net, id, at, state.which);
   const own = layout(dx.shape), out = layout(dz.shape), [r, c] = own.place(at);
@@ -595,10 +641,10 @@ function backwardNumber(app) {
   } else if (found?.form === "copy") marks = found.from.map((f) => { const [a, b] = out.place(f.at); return cellMark(a, b); });
   else if (found?.form === "steps" && out.map) marks = dz.shape[0] === dx.shape[0] ? [cellMark(r, c)] : [];
   return [
-    side(app, { caption: `dL/d ${net.nodes[source].name}`, note: placeText(at), id: source, a: dx, channel: at[2] ?? 0, marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo(to), focus: "out",
-      label: `Gradient of the input of ${node.name}, ${placeText(at)}: ${fmt(dx.data[offsetOf(dx.shape, at)])}. Arrow keys move the cell.`, chooser: chooser(app, source, 1, 0, null) }),
+    side(app, { caption: `dL/d ${net.nodes[source].name}`, note: placeText(at, net.unitWord(source)), id: source, a: dx, channel: at[2] ?? 0, marks: [cellMark(r, c)], at, onmove: (to) => app.moveTo(to), focus: "out",
+      label: `Gradient of the input of ${node.name}, ${placeText(at, net.unitWord(source))}: ${fmt(dx.data[offsetOf(dx.shape, at)])}. Arrow keys move on.`, chooser: chooser(app, source, 1, 0, null) }),
     h("div.arithmetic", { "data-form": found?.form ?? "none" }, found ? [arithmetic(app, found, channel), follow(app, found)]
-      : h("p.void", {}, `Only some kernels of ${node.name} are in this page, and all of them send gradients back: the sum cannot be shown.`)),
+      : h("p.void", {}, node.known ? `${net.obstacle(id)} All of them send gradients back: the sum cannot be shown.` : net.obstacle(id))),
     side(app, { caption: `dL/dz of ${node.name}`, note: "before the activation" + (out.map ? `, map ${channel}` : ""), id, a: dz, channel: channel ?? 0, marks, label: `Gradient of the output of ${node.name}`,
       chooser: found?.form === "window" && out.channels > 1 ? h("div.chooser", {}, h("span.stepper", {}, h("button", { "aria-label": "Filter before", "data-focus": "f-", onclick: () => app.set({ outChannel: (channel - 1 + out.channels) % out.channels }) }, "‹"),
         h("span", {}, `filter ${channel} of ${out.channels}`), h("button", { "aria-label": "Filter after", "data-focus": "f+", onclick: () => app.set({ outChannel: (channel + 1) % out.channels }) }, "›"))) : null }),
@@ -610,13 +656,13 @@ function weightGradients(app) {
   const names = Object.keys(node.params).filter((n) => !n.startsWith("moving_"));
   const name = names.includes(state.weight?.name) ? state.weight.name : names[0], p = net.param(id, name);
   const dz = net.dz(id), x = net.inputs(id)[0];
-  if (!dz || !x || !p) return h("p.void.wide", {}, "The gradients of this layer are left out of this page, to keep it small.");
+  if (!dz || !x || !p) return h("p.void.wide", {}, net.gradientReason(id) || net.reason(node.inputs[0]));
   let at = state.weight?.name === name ? state.weight.at : p.shape.map((n, a) => (a < 2 && p.shape.length === 4 ? n >> 1 : 0));
   if (at.length !== p.shape.length) at = p.shape.map(() => 0);
   const found = explainWeight(net, id, name, at);
   const pick = (to) => app.set({ weight: { name, at: to } });
   const axis = (a, label) => h("label", {}, `${label} `, h("input", { type: "number", min: 0, max: p.shape[a] - 1, value: at[a], "data-focus": `axis-${a}`, "aria-label": label, onchange: (e) => pick(at.map((v, k) => (k === a ? Math.max(0, Math.min(p.shape[a] - 1, Math.round(Number(e.target.value)) || 0)) : v))) }));
-  const labels = p.shape.length === 4 ? ["row", "column", "channel", name === "depthwise_kernel" || node.type === "DepthwiseConv2D" ? "multiplier" : "filter"] : p.shape.length === 2 ? ["feature", "unit"] : ["unit"];
+  const labels = p.shape.length === 4 ? ["row", "column", "channel", name === "depthwise_kernel" || node.type === "DepthwiseConv2D" ? "multiplier" : "filter"] : p.shape.length === 2 ? ["feature", "unit"] : [node.type === "BatchNormalization" ? (dz.shape.length === 3 ? "map" : "number") : node.type === "Dense" ? "unit" : "filter"];
   const head = h("div.pickers", {}, h("label", {}, "weight ", h("select", { value: name, "data-focus": "wname", "aria-label": "Weight", onchange: (e) => app.set({ weight: { name: e.target.value, at: [] } }) }, names.map((n) => h("option", { value: n, selected: n === name ? true : null }, n)))), p.shape.map((_, a) => axis(a, labels[a])));
   if (!found) return h("div.arithmetic.wide", {}, head, h("p.void", {}, "Only some kernels are in this page: this gradient cannot be taken apart."));
   const maps = dz.shape.length === 3, best = [...found.terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product))[0];
@@ -630,7 +676,7 @@ function weightGradients(app) {
   return [
     side(app, { caption: `in: ${net.nodes[node.inputs[0]].name}`, note: x.shape.length === 3 ? `channel ${inChannel}` : "", id: node.inputs[0], a: x, channel: inChannel, marks: name === "bias" || name === "beta" ? [] : marks, label: "The input" }),
     h("div.arithmetic", { "data-form": "weight" }, h("h3", {}, `How L changes with ${name}[${at.join(", ")}]`), head, kernel ? h("div.taps", {}, h("div.tap-row", {}, h("div.grid-of", {}, h("small", {}, `gradient of this ${kh}×${kw} kernel${unitFor(most)[1]}: click an entry`), kernel))) : null,
-      termTable(found.terms, { heads: name === "bias" || name === "beta" ? ["1", "dL/dz"] : ["input", "dL/dz"], limit: innerHeight > 860 ? 10 : 5, name: (t) => (maps ? `output (${t.row}, ${t.col})` : "this example") }),
+      termTable(found.terms, { heads: name === "bias" || name === "beta" ? ["1", "dL/dz"] : ["input", "dL/dz"], limit: screen_.height > 860 ? 10 : 5, name: (t) => (maps ? `output (${t.row}, ${t.col})` : "this example") }),
       sumLine([["Σ", `${found.terms.length} products`, found.total, true]]),
       verdict(found.total, found.real, { without: node.trainable ? "The page computed this sum itself." : "The layer is frozen, so training does not use this gradient." })),
     side(app, { caption: `dL/dz of ${node.name}`, note: maps ? `map ${outUnit}` : "", id, a: dz, channel: outUnit, marks: best && maps ? [cellMark(best.row, best.col)] : [], label: "The gradient of the output" }),
@@ -643,7 +689,8 @@ function weights(app) {
   const { net, state } = app, id = state.node, node = net.nodes[id], blocks = [];
   for (const [name, about] of Object.entries(node.params)) {
     const p = net.param(id, name);
-    blocks.push(h("section.weight", {}, h("h3", {}, name, " ", h("small", {}, shapeText(about.shape) + (p.kept ? `; ${p.kept.length} of ${p.shape.at(-1)} are in this page` : ""))), weightPicture(app, id, name, p), stats(p.data)));
+    const more = [p.kept ? `${p.kept.length} of ${p.shape.at(-1)} are in this page` : "", net.arrays[about.at]?.half ? "stored with 11 bits" : "", allZeros(p.data) ? "all zeros" : ""];
+    blocks.push(h("section.weight", {}, h("h3", {}, name, " ", h("small", {}, [shapeText(about.shape), ...more.filter(Boolean)].join("; "))), weightPicture(app, id, name, p), stats(p.data)));
   }
   return h("div.weights", { "data-form": "weights" }, blocks);
 }
@@ -654,24 +701,25 @@ function weightPicture(app, id, name, p) {
   if (p.shape.length === 4 && p.shape[0] * p.shape[1] > 1) {
     const [kh, kw, channels] = p.shape, n = here.length, filters = here.slice(0, 96);
     const slice = (c, column) => ({ shape: [kh, kw, 1], data: Float32Array.from({ length: kh * kw }, (_, t) => p.data[(t * channels + c) * n + column]) });
-    const tile = (make, label, on, onclick) => h(`button.kernel${on ? ".chosen" : ""}`, { onclick, "aria-label": label, title: label }, lazyPicture(make), h("small", {}, label.split(" ").at(-1)));
+    const tile = (make, label, on, onclick, zero = false) => h(`button.kernel${on ? ".chosen" : ""}${zero ? ".zero" : ""}`, { onclick, "aria-label": label + (zero ? ", all zeros" : ""), title: label + (zero ? ", all zeros" : "") }, lazyPicture(make), h("small", {}, label.split(" ").at(-1)));
+    const tileOf = (c, column, label, on, onclick) => tile(() => mapPicture(slice(c, column), 0, top), label, on, onclick, allZeros(slice(c, column).data));
     const rgb = (column) => {
       const a = { shape: [kh, kw, 3], data: Float32Array.from({ length: kh * kw * 3 }, (_, i) => p.data[i * n + column]) };
       const reach = Math.max(1e-12, ...a.data.map(Math.abs));
       return colourPicture(a, [127.5 / reach, 127.5]);
     };
     if (name === "kernel" && net.nodes[id].type === "Conv2D" && channels === 3) {
-      return [h("p.note", {}, "Each kernel as a picture: red, green and blue are its three channels, grey is zero."), h("div.kernels.large", {}, filters.map((f, column) => tile(() => rgb(column), `filter ${f}`, f === chosen, () => app.chooseMap(f))))];
+      return [h("p.note", {}, "Each kernel as a picture: red, green and blue are its three channels, grey is zero."), h("div.kernels.large", {}, filters.map((f, column) => tile(() => rgb(column), `filter ${f}`, f === chosen, () => app.chooseMap(f), [0, 1, 2].every((c) => allZeros(slice(c, column).data)))))];
     }
     if (net.nodes[id].type === "Conv2D") {
       const column = here.indexOf(chosen);
-      return column < 0 ? h("p.void", {}, "The kernel of this map is left out of this page.") : [h("p.note", {}, `The kernel of map ${chosen}: one picture for each of the ${channels} channels that it looks at.`), h("div.kernels", {}, Array.from({ length: Math.min(channels, 256) }, (_, c) => tile(() => mapPicture(slice(c, column), 0, top), `channel ${c}`, false, () => app.set({ inChannel: c, tab: "number" })))), legend(top)];
+      return column < 0 ? h("p.void", {}, "The kernel of this map is left out of this page.") : [h("p.note", {}, `The kernel of map ${chosen}: one picture for each of the ${channels} channels that it looks at.`), h("div.kernels", {}, Array.from({ length: Math.min(channels, 256) }, (_, c) => tileOf(c, column, `channel ${c}`, false, () => app.set({ inChannel: c, tab: "number" })))), legend(top, p.data, "all kernels: ")];
     }
-    return [h("p.note", {}, "One picture for each channel: each is filtered by itself."), h("div.kernels", {}, Array.from({ length: Math.min(channels * n, 256) }, (_, k) => tile(() => mapPicture(slice(Math.floor(k / n), k % n), 0, top), `channel ${k}`, k === chosen, () => app.chooseMap(Math.min(k, net.shape(id).at(-1) - 1))))), legend(top)];
+    return [h("p.note", {}, "One picture for each channel: each is filtered by itself."), h("div.kernels", {}, Array.from({ length: Math.min(channels * n, 256) }, (_, k) => tileOf(Math.floor(k / n), k % n, `channel ${k}`, k === chosen, () => app.chooseMap(Math.min(k, net.shape(id).at(-1) - 1))))), legend(top, p.data, "all kernels: ")];
   }
-  if (p.shape.length === 1) return [h("div.strip", {}, lazyPicture(() => mapPicture({ shape: [1, p.shape[0], 1], data: p.data }, 0, top))), h("p.note", {}, `of map ${chosen}: `, h("b", { title: exact(p.data[chosen]) }, fmt(p.data[chosen])))];
+  if (p.shape.length === 1) return [h("div.strip", {}, lazyPicture(() => mapPicture({ shape: [1, p.shape[0], 1], data: p.data }, 0, top))), legend(top, p.data), h("p.note", {}, `of ${net.unitWord(id)} ${chosen}: `, h("b", { title: exact(p.data[chosen]) }, fmt(p.data[chosen])))];
   const n = here.length, features = p.data.length / n;
-  return [h("p.note", {}, `${features} inputs from top to bottom, ${n} outputs from left to right.`), h("div.matrix", {}, lazyPicture(() => mapPicture({ shape: [Math.min(features, 1024), n, 1], data: p.data }, 0, top), { style: { aspectRatio: `${n} / ${Math.min(features, 1024)}` } })), legend(top)];
+  return [h("p.note", {}, `${features} inputs from top to bottom, ${n} outputs from left to right.`), h("div.matrix", {}, lazyPicture(() => mapPicture({ shape: [Math.min(features, 1024), n, 1], data: p.data }, 0, top), { style: { aspectRatio: `${n} / ${Math.min(features, 1024)}` } })), features > 1024 ? h("p.note", {}, "The first 1024 inputs are drawn.") : null, legend(top, p.data)];
 }
 
 function stats(data) {
@@ -719,7 +767,7 @@ function places(app) {
   return [
     side(app, { caption: "the photo", note: own.map ? `what map ${at[2]} answers to most` : "all of it", id: 0, a: x, channel: isPhoto(net, 0) ? -1 : 0, marks: marks.length && here[1] - here[0] < x.shape[0] - 1 ? marks : [], label: "The photo with the places where the map is strongest" }),
     h("div.arithmetic", { "data-form": "places" }, h("h3", {}, own.map ? `Where map ${at[2]} is strongest` : "It looks at the whole photo"),
-      h("p.note", {}, `The cell at ${placeText(at)} sees rows ${here[0]}–${here[1]} and columns ${here[2]}–${here[3]} of the photo: ${here[1] - here[0] + 1} × ${here[3] - here[2] + 1} pixels.`),
+      h("p.note", {}, `${own.map ? `The cell at ${placeText(at)}` : `It, ${placeText(at, net.unitWord(id))},`} sees rows ${here[0]}–${here[1]} and columns ${here[2]}–${here[3]} of the photo: ${here[1] - here[0] + 1} × ${here[3] - here[2] + 1} pixels.`),
       own.map ? h("div.crops", {}, list.map((p) => h("button.crop", { title: `row ${p.row}, column ${p.col}`, "aria-label": `Row ${p.row}, column ${p.col}, ${fmt(p.value)}: show this number`, onclick: () => { app.set({ at: [p.row, p.col, at[2]], tab: "number" }); } }, crop(field([p.row, p.col, at[2]])), h("b", {}, fmt(p.value))))) : null),
     h("figure.side.dream", {}, h("figcaption", {}, "what it likes best"), app.dreamPanel(id, at)),
   ];
@@ -737,6 +785,7 @@ const PRESETS = {
 
 function whatIf(app) {
   const { net, state } = app, id = state.node, node = net.nodes[id], layer = net.layer(id), at = state.at;
+  const stop = id ? net.barrier(id) || net.barrier(node.inputs[0], false) : "";
   const source = node.inputs[0], x = id ? net.y(source) : null, parts = [], kernelName = layer.params.kernel ? "kernel" : layer.params.depthwise_kernel ? "depthwise_kernel" : null;
   const numberInput = (value, label, key, apply, wide) => h("input.what", { type: "number", step: "any", value: +(+value).toPrecision(4), "aria-label": label, "data-focus": key, class: wide ? "what wide" : "what", onchange: (e) => { const v = Number(e.target.value); if (Number.isFinite(v) && e.target.value !== "") apply(v); } });
   if (kernelName) {
@@ -744,7 +793,7 @@ function whatIf(app) {
     const plain = node.type === "Conv2D" || node.type === "Dense";
     const last = plain ? at.at(-1) : 0, channels = depth ? p.shape[2] : 0, c = Math.min(state.inChannel ?? 0, Math.max(channels - 1, 0));
     const column = p.kept ? p.kept.indexOf(last) : last, n = p.kept ? p.kept.length : p.shape.at(-1);
-    if (column < 0) parts.push(h("p.void", {}, "The kernel of this map is left out of this page."));
+    if (column < 0) parts.push(h("p.void", {}, `The kernel of this ${net.unitWord(id)} is left out of this page.`));
     else if (depth) {
       const [kh, kw] = p.shape, o = (i, j) => ((i * kw + j) * channels + c) * n + column;
       parts.push(h("fieldset", {}, h("legend", {}, `${kernelName}: channel ${c}${plain ? `, map ${last}` : ""}`),
@@ -752,13 +801,13 @@ function whatIf(app) {
         h("div.edit", { style: { gridTemplateColumns: `repeat(${kw}, 1fr)` } }, Array.from({ length: kh * kw }, (_, t) => numberInput(p.data[o(Math.floor(t / kw), t % kw)], `weight ${Math.floor(t / kw)}, ${t % kw}`, `k-${t}`, (v) => app.changeParam(id, kernelName, (data) => { data[o(Math.floor(t / kw), t % kw)] = v; })))),
         h("div.presets", {}, Object.entries(PRESETS).map(([name, f]) => h("button.quiet", { "data-focus": `preset-${name}`, onclick: () => app.changeParam(id, kernelName, (data) => { for (let i = 0; i < kh; i++) for (let j = 0; j < kw; j++) data[o(i, j)] = f(i, j, kh, kw); }) }, name)))));
     } else {
-      const k = state.term ?? 0;
+      const k = Math.min(state.term ?? 0, p.shape[0] - 1);
       parts.push(h("fieldset", {}, h("legend", {}, `kernel: feature ${k}, unit ${last}`), h("label", {}, "feature ", h("input", { type: "number", min: 0, max: p.shape[0] - 1, value: k, "aria-label": "Feature", "data-focus": "wf", onchange: (e) => app.set({ term: Math.max(0, Math.min(p.shape[0] - 1, Math.round(Number(e.target.value)) || 0)) }) })),
         h("label", {}, "weight ", numberInput(p.data[k * n + column], "weight", "k-0", (v) => app.changeParam(id, "kernel", (data) => { data[k * n + column] = v; }), true))));
     }
   }
   for (const name of ["bias", "gamma", "beta"]) {
-    if (layer.params[name]) parts.push(h("fieldset", {}, h("legend", {}, `${name}: map ${at.at(-1)}`), numberInput(layer.params[name].data[at.at(-1)], name, `p-${name}`, (v) => app.changeParam(id, name, (data) => { data[at.at(-1)] = v; }), true)));
+    if (layer.params[name]) parts.push(h("fieldset", {}, h("legend", {}, `${name}: ${net.unitWord(id)} ${at.at(-1)}`), numberInput(layer.params[name].data[at.at(-1)], name, `p-${name}`, (v) => app.changeParam(id, name, (data) => { data[at.at(-1)] = v; }), true)));
   }
   const c = layer.config;
   if (c.strides || c.pool_size) {
@@ -770,15 +819,16 @@ function whatIf(app) {
     const inner = layout(x.shape), px = state.pixel?.node === source ? state.pixel.at : startPixel(net, id, at, x, state.inChannel);
     const channels = source === 0 || inner.channels <= 4 ? [...Array(x.shape.at(-1)).keys()] : [px.at(-1)];
     const [r, q] = inner.place(px);
-    parts.push(h("fieldset", {}, h("legend", {}, `pixel of ${net.nodes[source].name}: ${placeText(px).replace(inner.map && channels.length > 1 ? /, map.*/ : /^$/, "")}`),
-      (inner.map ? channels : [0]).map((k) => { const to = inner.map ? [px[0], px[1], k] : px; return h("label", {}, inner.map ? `${["red", "green", "blue"][source === 0 && x.shape[2] === 3 ? k : 9] ?? `channel ${k}`} ` : "", numberInput(x.data[offsetOf(x.shape, to)], `pixel channel ${k}`, `px-${k}`, (v) => app.changeCell(source, offsetOf(x.shape, to), v), true)); })));
+    parts.push(h("fieldset", {}, h("legend", {}, `${source === 0 ? "pixel" : inner.map ? "cell" : net.unitWord(source)} of ${net.nodes[source].name}: ${placeText(px).replace(inner.map && channels.length > 1 ? /, map.*/ : /^$/, "")}`),
+      (inner.map ? channels : [0]).map((k) => { const to = inner.map ? [px[0], px[1], k] : px; return h("label", {}, inner.map ? `${["red", "green", "blue"][source === 0 && x.shape[2] === 3 ? k : 9] ?? `channel ${k}`} ` : "", numberInput(x.data[offsetOf(x.shape, to)], inner.map ? `pixel channel ${k}` : `value of ${placeText(px, net.unitWord(source))}`, `px-${k}`, (v) => app.changeCell(source, offsetOf(x.shape, to), v), true)); })));
     const before = net.original(id), after = net.y(id), a = at.at(-1), then = before && after && sameSpot(at, after.shape, before.shape), moved = then && String(then) !== String(at);
     return [
-      side(app, { caption: `in: ${net.nodes[source].name}`, note: "click a pixel to change it", id: source, a: x, channel: isPhoto(net, source) ? -1 : Math.min(px[2] ?? 0, inner.channels - 1), marks: [cellMark(r, q)], at: px, onmove: (to) => app.set({ pixel: { node: source, at: to } }), focus: "pixel", label: `Input of ${node.name}, ${placeText(px)}. Arrow keys move the pixel.` }),
-      h("div.arithmetic.whatif", { "data-form": "whatif" }, parts, net.changed ? h("button.primary", { "data-focus": "reset", onclick: () => app.resetChanges() }, "Reset all changes") : h("p.note", {}, "Change a number: the page computes the network anew.")),
+      side(app, { caption: `in: ${net.nodes[source].name}`, note: `click a ${source === 0 ? "pixel" : inner.map ? "cell" : net.unitWord(source)} to change it`, id: source, a: x, channel: isPhoto(net, source) ? -1 : Math.min(px[2] ?? 0, inner.channels - 1), marks: [cellMark(r, q)], at: px, onmove: (to) => app.set({ pixel: { node: source, at: to } }), focus: "pixel", label: `Input of ${node.name}, ${placeText(px, net.unitWord(source))}. Arrow keys move on.` }),
+      h("div.arithmetic.whatif", { "data-form": "whatif" }, stop ? h("p.reason.wide", {}, `A change shows in this layer, but the page cannot follow it to the output. ${stop}`) : null, parts, net.changed ? h("button.primary", { "data-focus": "reset", onclick: () => app.resetChanges() }, "Reset all changes") : h("p.note", {}, "Change a number: the page computes the network anew.")),
       h("div.results", {}, h("figure.side", {}, h("figcaption", {}, "out, before → now"), after ? h("div.pair", {}, [before, after].map((v) => v && (v.shape.length === 3 ? mapView({ picture: mapPicture(v, Math.min(a, v.shape[2] - 1), topFor(before ?? v)), height: v.shape[0], width: v.shape[1], size: halfSize(), label: v === before ? "before" : "now", marks: [] }) : mapView({ picture: vectorPicture(v.data, topFor(before ?? v)), height: vectorShape(v.data.length)[0], width: vectorShape(v.data.length)[1], size: halfSize(), label: v === before ? "before" : "now", marks: [] })))) : h("p.void", {}, net.reason(id)),
-        after ? h("p.note", {}, `${placeText(moved ? then : at)}: `, h("b", {}, fmt(then && before.data[offsetOf(before.shape, then)])), " → ", moved ? `${placeText(at)}: ` : "", h("b", {}, fmt(after.data[offsetOf(after.shape, at)]))) : null),
-      h("h3", {}, "Classes"), classBars(net, 10, true)),
+        before && after ? legend(topFor(before), after.data, "now: ") : null,
+        after ? h("p.note", {}, `${placeText(moved ? then : at, net.unitWord(id))}: `, h("b", {}, fmt(then && before.data[offsetOf(before.shape, then)])), " → ", moved ? `${placeText(at, net.unitWord(id))}: ` : "", h("b", {}, fmt(after.data[offsetOf(after.shape, at)]))) : null),
+      h("h3", {}, "Classes"), stop ? h("div.off", { "aria-disabled": "true" }, net.changed ? null : classBars(net, 10, true), h("p.note", {}, net.changed ? `No class probabilities. ${stop}` : "Those of the unchanged network: they cannot follow a change.")) : classBars(net, 10, true)),
     ];
   }
   return h("p.void.wide", {}, "Open the next layer to change pixels of the photo.");
