@@ -17,11 +17,13 @@ import numpy as np
 
 from minicnn import drawing
 from minicnn.drawing import CLOTHING_CLASSES, draw_clothing
+from minicnn.reading import read_regular
 from minicnn.shapes import pair, positive_int
 
 __all__ = ["CLOTHING_CLASSES", "SAMPLE_COUNTS", "draw_clothing", "write_clothing_sample"]
 
 SAMPLE_COUNTS: Mapping[str, int] = {"train": 100, "validation": 20, "test": 20}
+_LARGEST_JSON = 2**20  # bytes; sample.json has two hundred
 
 
 def _check_counts(images_per_class: Any) -> dict[str, int]:
@@ -47,7 +49,7 @@ def _check_counts(images_per_class: Any) -> dict[str, int]:
 def _is_complete(directory: Path, parameters: dict[str, Any]) -> bool:
     """Whether the folder holds exactly the sample that these parameters describe."""
     try:
-        recorded = json.loads((directory / "sample.json").read_text("utf-8"))
+        recorded = json.loads(read_regular(directory / "sample.json", "list", _LARGEST_JSON))
     except (OSError, ValueError):
         return False
     return recorded == parameters and all(

@@ -25,7 +25,9 @@ from minicnn.atomic import replacing
 from minicnn.download import fetch
 from minicnn.images import BadImageError, img_to_array, load_img, load_photo
 from minicnn.images.dataset import ENDINGS
+from minicnn.images.files import MAX_BYTES
 from minicnn.images.folders import THREADS, class_folders, list_images
+from minicnn.reading import TooLargeError, open_regular, read_regular
 from reference.console import main, make_parser, progress, say
 
 Array = np.ndarray
@@ -72,7 +74,8 @@ class Photos:
 
 
 def _file_sha256(path: str) -> bytes:
-    return hashlib.sha256(Path(path).read_bytes()).digest()
+    with open_regular(path, "photo", MAX_BYTES) as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 class Splits(NamedTuple):
@@ -301,7 +304,7 @@ def download(
     def get(entry: tuple[str, str]) -> None:
         path, blob = entry
         target = folder / path
-        if target.is_file() and _blob_id(target.read_bytes()) == blob:
+        if _is_there(target, blob):
             return
         content = _fetch(f"{files}/{repository}/{commit}/{path}", _LARGEST_PHOTO)
         if _blob_id(content) != blob:
@@ -360,6 +363,13 @@ def _tree_ids(entries: Sequence[dict[str, str]]) -> dict[str, str]:
 
 def _blob_id(content: bytes) -> str:
     return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+
+
+def _is_there(target: Path, blob: str) -> bool:
+    try:
+        return _blob_id(read_regular(target, "photo", _LARGEST_PHOTO)) == blob
+    except (FileNotFoundError, TooLargeError):
+        return False
 
 
 def _fetch_json(url: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from minicnn.atomic import replacing
+from minicnn.reading import check_regular
 from reference.batches import Batches, InOrder
 
 Array = np.ndarray
@@ -240,7 +241,7 @@ def write_state(
 def read_state(path: Path, about: Mapping[str, Any]) -> State:
     """Where the run stands. Raises `ValueError` if it is another run (settings, photos, base)."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(check_regular(path, "state of a run"), allow_pickle=False) as file:
             told = json.loads(str(file["told"]))
             values = [np.asarray(file[name]) for name in sorted(file.files) if name != "told"]
         before, now = told["about"], dict(about)

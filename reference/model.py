@@ -26,6 +26,7 @@ import keras
 import numpy as np
 
 from minicnn.atomic import replacing
+from minicnn.reading import check_regular
 from reference.console import reason, say
 from reference.data import Reader
 
@@ -164,8 +165,7 @@ def _application(
     chosen = None if weights.lower() == "none" else weights
     if chosen not in (None, "imagenet"):
         path = Path(weights)
-        if not path.is_file():
-            raise FileNotFoundError(f"--weights: there is no file {weights!r}.")
+        check_regular(path, "file of --weights")
         _refuse_whole_h5(path)
         chosen = None
     if chosen == "imagenet":
@@ -215,8 +215,7 @@ def _from_file(path: Path) -> keras.Model:
             f"{path} is an old .h5 file: whole models are read from .keras files only, which hold "
             "no code. Open it where it was made and save it as .keras."
         )
-    if not path.is_file():
-        raise FileNotFoundError(f"--base: there is no file {str(path)!r}.")
+    check_regular(path, "model file")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a damaged archive makes of itself
@@ -488,8 +487,7 @@ def read_about(path: str | Path) -> About:
             f"A model file's name ends in .keras (old whole-model .h5 files are refused). "
             f"Received {str(path)!r}."
         )
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no model file {str(path)!r}.")
+    check_regular(path, "model file")
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo("metadata.json")

@@ -53,7 +53,7 @@ def expand(sources: Sequence[str]) -> list[str]:
             if not photos:
                 raise FileNotFoundError(f"{source} has no photos ({', '.join(ENDINGS)}).")
             found += photos
-        elif Path(source).is_file():
+        elif Path(source).exists():  # what is no photo is said of it when it is read
             found.append(source)
         else:
             raise FileNotFoundError(f"There is no photo, folder or http(s) address {source!r}.")

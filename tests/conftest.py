@@ -2,7 +2,9 @@
 
 import gc
 import importlib.util
+import os
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -78,3 +80,26 @@ def tiny_base(tmp_path_factory):
     path = tmp_path_factory.mktemp("base") / "tiny.keras"
     keras.Model(inputs, x, name="tiny").save(path)
     return path
+
+
+@pytest.fixture
+def pipes_end(tmp_path):
+    """Whoever opens a pipe in this test's folder all the same reads its end after a while."""
+
+    def end():
+        for path in tmp_path.rglob("*"):
+            if path.is_fifo():
+                os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+    timer = threading.Timer(20, end)
+    timer.start()
+    yield
+    timer.cancel()
+    timer.join()
+
+
+@pytest.fixture
+def pipe(tmp_path, pipes_end):
+    """A pipe that nobody writes to: opening it to read waits."""
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"

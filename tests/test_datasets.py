@@ -224,6 +224,14 @@ def test_sample_json_records_the_parameters(sample: Path) -> None:
     assert recorded == {"images_per_class": SMALL, "size": [32, 32], "seed": 7}
 
 
+def test_a_pipe_in_the_place_of_the_list_is_something_else(pipe: Path) -> None:
+    folder = pipe.with_name("clothes")
+    folder.mkdir()
+    (folder / "sample.json").symlink_to(pipe)
+    with pytest.raises(FileExistsError, match="holds something else"):
+        write_clothing_sample(folder, {"a": 1}, 16)
+
+
 def test_progress_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_clothing_sample(tmp_path / "quiet", {"a": 1}, 16)
     assert capsys.readouterr() == ("", "")

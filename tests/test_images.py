@@ -17,6 +17,8 @@ from minicnn import functional, images, naive
 from minicnn.images import files
 from minicnn.images.augmentation import affine_matrix
 
+pytestmark = pytest.mark.usefixtures("pipes_end")
+
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
@@ -118,6 +120,37 @@ def test_every_kind_of_picture_becomes_rgb(tmp_path, mode, colour, expected):
     assert (files.decode_photo(name) == expected).all()
     assert files.decode_photo(name, "grayscale").shape == (2, 3, 1)
     assert files.decode_photo(name, "rgba").shape == (2, 3, 4)
+
+
+TIFF_MODES = ("1", "L", "LA", "P", "PA", "I", "F", "I;16", "I;16B", "RGB", "RGBA", "RGBX")
+TIFF_MODES += ("CMYK", "YCbCr", "LAB")
+
+
+@pytest.mark.parametrize("mode", TIFF_MODES)
+def test_every_kind_of_tiff_is_read_in_every_way(tmp_path, mode):
+    """As `load_img` of Keras reads it; that one has no gray of an L*a*b* picture."""
+    pages = [Image.new(mode, (3, 2), colour) for colour in (1, 0)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    for ending, mode_read in ((1, "grayscale"), (3, "rgb"), (4, "rgba")):
+        x = keras.utils.img_to_array(keras.utils.load_img(tmp_path / "a.tif", mode_read))
+        assert x.shape == (2, 3, ending)
+        assert files.decode_photo(tmp_path / "a.tif", mode_read).shape == (2, 3, ending)
+
+
+def test_lab_becomes_rgb_or_is_a_bad_picture(photos, monkeypatch):
+    path = photos / "hat" / "lab.tif"
+    Image.new("LAB", (3, 2), (255, 128, 128)).save(path)  # white: L* = 100, a* = b* = 0
+    assert np.abs(np.asarray(keras.utils.load_img(path)).astype(int) - 255).max() <= 3
+    assert keras.utils.load_img(path, "grayscale").mode == "L"
+
+    def without_littlecms(*arguments, **options):
+        raise ImportError("The _imagingcms C module is not installed")
+
+    monkeypatch.setattr("PIL.ImageCms.buildTransform", without_littlecms)
+    with pytest.raises(images.BadImageError, match=r"lab\.tif.* has colours of the kind LAB"):
+        keras.utils.load_img(path, "grayscale")
+    with pytest.warns(UserWarning, match="Skipped 1 bad picture of 7"):
+        assert flow(photos, on_bad_image="skip").samples == 6
 
 
 def test_sixteen_bits(tmp_path):
@@ -228,6 +261,21 @@ def bad_file(folder, kind):
         data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
         path.write_bytes(data)
         return path, "damaged"
+    if kind == "pipe":
+        os.mkfifo(path)
+        return path, "is a pipe"
+    if kind == "device":
+        path.symlink_to("/dev/null")  # as /dev/zero, but that it ends, should it be read
+        return path, "is a device"
+    if kind == "long":
+        path.write_bytes(good.getvalue())
+        os.truncate(path, files.MAX_BYTES + 1)
+        return path, "has 268,435,457 bytes, more than the 268,435,456"
+    if kind == "program":
+        path.write_bytes(
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n%%EndComments\n{} loop\n"
+        )
+        return path, "not a picture"
     width = {"giant": 20_000, "colossal": 100_000}[kind]
     header = bytearray(good.getvalue())
     header[16:24] = width.to_bytes(4, "big") + (10_000).to_bytes(4, "big")
@@ -239,6 +287,7 @@ def bad_file(folder, kind):
 
 
 BAD_KINDS = ("empty", "text", "truncated", "corrupt", "giant", "colossal")
+BAD_KINDS += ("pipe", "device", "long", "program")
 
 
 @pytest.mark.parametrize("kind", BAD_KINDS)
@@ -260,7 +309,23 @@ def test_a_truncated_jpeg_is_named(tmp_path):
         keras.utils.load_img(tmp_path / "a.jpg")
 
 
-def test_a_missing_file_and_no_path():
+def test_a_picture_that_memory_does_not_hold_is_named_and_not_skipped(photos, monkeypatch):
+    def decode(self):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decode)
+    with pytest.raises(MemoryError, match=r"0\.png.*not enough memory"):
+        flow(photos, on_bad_image="skip")
+
+
+def test_a_missing_file_and_no_path(tmp_path):
+    (tmp_path / "link.jpg").symlink_to("gone.jpg")
+    with pytest.raises(FileNotFoundError, match=r"There is no photo .*link\.jpg.*link to nothing"):
+        keras.utils.load_img(tmp_path / "link.jpg")
+    with pytest.raises(FileNotFoundError, match="There is no photo"):
+        keras.utils.load_img("a\0b.jpg")
+    with pytest.raises(IsADirectoryError, match="is a folder: a photo is expected"):
+        keras.utils.load_img(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg"):
         keras.utils.load_img("nowhere.jpg")
     with pytest.raises(TypeError, match="path-like"):

@@ -576,6 +576,10 @@ def test_notebooks_are_written_and_a_learners_work_is_kept(tmp_path):
     assert sorted(paths) == sorted(folder.iterdir())
     assert json.loads(paths[3].read_text("utf-8")) == lessons.notebook(lessons.find(4))
     assert lessons.write_notebooks(folder) == paths  # nothing has changed: no complaint
+    os.truncate(paths[1], 40 * 10**9)  # need not be read to see that it is another one
+    with pytest.raises(FileExistsError, match=r"lesson_02_.* has been worked on"):
+        lessons.write_notebooks(folder)
+    assert lessons.write_notebooks(folder, overwrite=True) == paths
     paths[3].write_text("my work")
     paths[5].unlink()
     with pytest.raises(FileExistsError, match=r"lesson_04_cnn_layers.ipynb' has been worked on"):

@@ -10,7 +10,7 @@ import pytest
 
 import minicnn
 from minicnn.images import BadImageError
-from reference import backend, data, features
+from reference import backend, data, features, fitting
 from reference import model as models
 from reference.data import Reader
 from reference.model import About
@@ -74,7 +74,7 @@ def test_a_base_is_frozen_and_its_size_is_checked(tiny_base, base):
     ("name", "weights", "words"),
     [
         ("xeption", "none", ["'xeption'", "xception", ".keras"]),
-        ("nowhere.keras", "none", ["no file 'nowhere.keras'"]),
+        ("nowhere.keras", "none", ["no model file 'nowhere.keras'"]),
         ("model.h5", "none", ["old .h5 file", ".keras"]),
         ("mobilenet", "nowhere.h5", ["--weights", "no file"]),
     ],
@@ -117,6 +117,13 @@ def test_a_whole_model_in_h5_is_no_weights_file(tmp_path):
         file.attrs["model_config"] = "{}"
     with pytest.raises(ValueError, match="whole model, not weights"):
         models.load_base("mobilenet", 64, str(path))
+
+
+def test_a_pipe_is_no_file(pipe):
+    with pytest.raises(OSError, match="is a pipe: a file of --weights is read from"):
+        models.load_base("mobilenet", 64, str(pipe))
+    with pytest.raises(ValueError, match=r"is damaged .*is a pipe: a state of a run.*--resume"):
+        fitting.read_state(pipe, {})
 
 
 def test_a_classifier_is_cut_behind_its_last_features(tmp_path, capsys):
@@ -406,6 +413,9 @@ def test_a_file_that_does_not_say_what_it_is_is_refused(base, tmp_path, change, 
 def test_other_files_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"ends in .keras \(old whole-model .h5"):
         models.load(tmp_path / "model.h5")
+    (tmp_path / "folder.keras").mkdir()
+    with pytest.raises(IsADirectoryError, match="a model file is expected"):
+        models.load(tmp_path / "folder.keras")
     with pytest.raises(FileNotFoundError, match="no model file"):
         models.load(tmp_path / "model.keras")
     (tmp_path / "model.keras").write_bytes(b"PK no archive")

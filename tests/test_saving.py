@@ -489,6 +489,21 @@ def test_a_bad_path_is_refused(use: Any, error: type, message: str, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["a.keras", "a.h5", "a.weights.h5"])
+def test_no_pipe_no_device_and_no_endless_file_is_read(name: str, pipe: Path) -> None:
+    path = pipe.with_name(name)
+    read = chain().load_weights if "weights" in name else models.load_model
+    for target, message in ((pipe, "is a pipe"), (Path("/dev/null"), "is a device")):
+        path.symlink_to(target)
+        with pytest.raises(OSError, match=f"{name}' {message}: a .* is read from a regular file"):
+            read(path)
+        path.unlink()
+    with path.open("wb") as file:
+        file.truncate(40 * 10**9)
+    with pytest.raises(ValueError, match=f"{name}' has 40,000,000,000 bytes, more than the"):
+        read(path)
+
+
 # -- damaged and hostile files ---------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from minicnn.layers import (
 )
 from minicnn.layers.base import activation_name, weight_budget
 from minicnn.model import Model
+from minicnn.reading import read_regular
 
 ImageShape = tuple[int | None, int | None, int]
 
@@ -84,8 +85,8 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
 @cache
 def _class_index() -> list[tuple[str, str]]:
     name, url, md5 = _CLASS_INDEX
-    path = Path(get_file(name, url, md5, cache_subdir="models", largest=2**20))
-    index = json.loads(path.read_text("utf-8"))
+    path = get_file(name, url, md5, cache_subdir="models", largest=2**20)
+    index = json.loads(read_regular(path, "list of classes", 2**20))
     return [(str(index[str(i)][0]), str(index[str(i)][1])) for i in range(1000)]
 
 

@@ -14,6 +14,7 @@ read. Both ways ignore a camera's EXIF rotation.
 import io
 import os
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from minicnn import config, shapes
 from minicnn.atomic import replacing
+from minicnn.reading import NotRegularError, TooLargeError, read_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
 Array = np.ndarray
 PathLike = str | os.PathLike[str]
 
-# A header may claim a picture that no memory holds. Photos of today's cameras stay below.
+# A header may claim a picture that no memory holds, and behind a small one may lie gigabytes.
+# Photos of today's cameras stay below both.
 MAX_PIXELS = 100_000_000
+MAX_BYTES = 256 * 2**20
 
 COLOR_MODES = {"grayscale": 1, "rgb": 3, "rgba": 4}  # and their channels
 PILLOW_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
@@ -56,22 +60,27 @@ def check_channels_last(data_format: str | None, who: str) -> None:
 def open_image(path: PathLike | bytes | io.BytesIO) -> "Image":
     """The decoded picture in the mode of its file.
 
-    Raises `FileNotFoundError` for a path that does not exist, `TypeError` for something that is no
-    path, and `BadImageError` for a file that is not a picture, damaged, cut off, or larger than
-    `MAX_PIXELS` (found out from its header, before any memory is taken).
+    Raises `FileNotFoundError` for a path that does not exist, `IsADirectoryError` for a folder,
+    `TypeError` for something that is no path, and `BadImageError` for a file that is not a picture,
+    damaged, cut off, no regular file (a pipe or a device, which may have no end), or larger than
+    `MAX_BYTES` or `MAX_PIXELS` (found out before it is read, before any memory is taken).
     """
     from PIL import Image
 
     if isinstance(path, io.BytesIO):
         data, name = path, "the bytes"
     elif isinstance(path, (str, bytes, os.PathLike)):
-        data, name = io.BytesIO(Path(os.fsdecode(path)).read_bytes()), repr(os.fsdecode(path))
+        try:
+            data = io.BytesIO(read_regular(path, "photo", MAX_BYTES))
+        except (NotRegularError, TooLargeError) as error:
+            raise BadImageError(str(error)) from None
+        name = repr(os.fsdecode(path))
     else:
         raise TypeError(f"path should be path-like or io.BytesIO. Received {type(path).__name__}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we measure below
-            image = Image.open(data)
+            image = Image.open(data, formats=_formats())
         if image.width * image.height > MAX_PIXELS:
             raise BadImageError(
                 f"{name} is too large: {image.width}x{image.height} pixels, "
@@ -86,9 +95,35 @@ def open_image(path: PathLike | bytes | io.BytesIO) -> "Image":
         raise BadImageError(f"{name} is not a picture that can be read.") from None
     except BadImageError:
         raise
+    except MemoryError:  # not the photo's fault: it is not one to skip
+        raise MemoryError(f"{name}: there is not enough memory for its pixels.") from None
     except Exception as error:  # Pillow's decoders raise whatever they stumble over
         raise BadImageError(f"{name} is damaged: {error or type(error).__name__}.") from None
-    return image
+    return _with_plain_colours(image, name)
+
+
+@cache
+def _formats() -> list[str]:
+    """What Pillow reads, but for PostScript: that is a program, run by another one, if it ends."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
+
+
+def _with_plain_colours(image: "Image", name: str) -> "Image":
+    """The picture in a mode that Pillow turns into gray, RGB and RGBA.
+
+    Of those in files, CIE L*a*b* alone is turned into RGB only, and not by every build of Pillow.
+    """
+    if image.mode != "LAB":
+        return image
+    try:
+        return image.convert("RGB")
+    except (ValueError, ImportError) as error:
+        raise BadImageError(
+            f"{name} has colours of the kind {image.mode}, which cannot be turned into RGB: {error}."
+        ) from None
 
 
 def load_img(

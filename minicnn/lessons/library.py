@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minicnn.atomic import replacing
+from minicnn.reading import TooLargeError, read_regular
 
 FOLDER = Path(__file__).parent
 PREDICT = "**Before you run this:**"  # how a text asks for a prediction
@@ -158,7 +159,7 @@ def write_notebooks(directory: str | os.PathLike[str], overwrite: bool = False) 
     }
     if not overwrite:
         for path, text in texts.items():
-            if path.exists() and (not path.is_file() or path.read_bytes() != text.encode()):
+            if path.exists() and not _holds(path, text.encode()):
                 raise FileExistsError(
                     f"{str(path)!r} has been worked on: name another folder, or pass --overwrite."
                 )
@@ -166,6 +167,14 @@ def write_notebooks(directory: str | os.PathLike[str], overwrite: bool = False) 
         with replacing(path) as temporary:
             temporary.write_bytes(text.encode())
     return list(texts)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether this is what is in the file; a longer one is not read."""
+    try:
+        return read_regular(path, "notebook", len(content)) == content
+    except (OSError, TooLargeError):
+        return False
 
 
 def _make_folder(directory: Path) -> None:

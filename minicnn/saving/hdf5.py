@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.reading import check_regular
 from minicnn.saving.attributes import Attribute, Attributes
 from minicnn.saving.untrusted import Budget, MismatchError, shortened
 
+LARGEST = 32 * 2**30  # bytes; a sparse file claims any size, and limits follow from a file's size
 _OBJECT = 64  # bytes that Python needs for a name beside its letters, about
 
 
@@ -182,8 +184,11 @@ def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
 
 
 def existing(path: str | os.PathLike[str], what: str) -> Path:
-    """`path` as a `Path`; `FileNotFoundError` if no file is there."""
+    """`path` as a `Path`; `FileNotFoundError` if no file is there.
+
+    `NotRegularError` for a pipe or a device, `TooLargeError` for more than `LARGEST` bytes.
+    """
     found = Path(path)
-    if not found.is_file():
+    if not found.exists() or found.is_dir():
         raise FileNotFoundError(f"No {what} at {str(found)!r}.")
-    return found
+    return check_regular(found, what, LARGEST)

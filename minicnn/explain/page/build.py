@@ -26,6 +26,7 @@ import numpy as np
 from minicnn import functional
 from minicnn.atomic import replacing
 from minicnn.explain.arithmetic import check_place
+from minicnn.images import load_img
 from minicnn.layers import LAYERS, Dense
 from minicnn.layers.base import Array, Layer, Node
 from minicnn.model import Model, Tape
@@ -715,8 +716,7 @@ def _data_uri(photo: Any) -> str:
     from PIL import Image
 
     if not isinstance(photo, Image.Image):
-        with Image.open(photo) as opened:
-            photo = opened.convert("RGB")
+        photo = load_img(photo)
     photo = photo.convert("RGB")
     photo.thumbnail((640, 640))
     file = io.BytesIO()
