@@ -56,7 +56,7 @@ _FOLDERS = "folders of photos, or write_clothing_sample, which draws some"
 _QUIET = "verbose=0 of fit, evaluate and predict"
 _DTYPE = 'dtype="float32" or "float64" of a layer, or minicnn.config.set_floatx for all'
 _REGULARIZE = "weight_decay of an optimizer, or a Dropout layer"
-_SAVE = 'save("model.keras"), or get_config and from_config for the architecture alone'
+_SAVE = 'save("model.keras"), or to_json for the architecture alone'
 _TRANSFORM = "ImageDataGenerator({}).random_transform(x)"
 
 # For each module: what Keras has there, and what to use in its place.
@@ -114,7 +114,6 @@ INSTEAD: dict[ModuleType, Mapping[str, str]] = {
     metrics: {"binary_accuracy": _NAME, "categorical_accuracy": _NAME},
     models: {
         "clone_model": "type(model).from_config(model.get_config())",
-        "model_from_json": "load_model: one file holds the architecture and the weights",
     },
     optimizers: {
         "AdamW": "Adam(weight_decay=0.004)",
@@ -175,7 +174,6 @@ OF_OBJECTS: dict[type, Mapping[str, str]] = {
         "predict_generator": "predict, which takes generators, too",
         "predict_proba": "predict",
         "test_step": "test_on_batch",
-        "to_json": _SAVE,
         "to_yaml": _SAVE,
         "train_step": "train_on_batch",
     },

@@ -12,6 +12,7 @@ A model is a layer too, so models nest; a nested model's entry has a tape as its
 """
 
 import functools
+import json
 import math
 import os
 from collections import Counter
@@ -23,8 +24,9 @@ import numpy as np
 
 from minicnn import functional, rewriting, saving, summary
 from minicnn.insight import inside
-from minicnn.layers import LAYERS, Add, InputLayer, MaxPooling2D
+from minicnn.layers import LAYERS, Add, InputLayer, MaxPooling2D, carried
 from minicnn.layers.base import Array, Grads, KerasTensor, Layer, Node, Shape, unique_name
+from minicnn.layers.stand_ins import STAND_INS
 from minicnn.settings import plain_throughout
 from minicnn.shapes import Pair
 from minicnn.training import InTwo, Trainer
@@ -840,9 +842,23 @@ class Model(Trainer, Layer):
 
     # -- config ------------------------------------------------------------------------------------
 
+    def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
+        return [item for layer in self.layers for item in layer.lacking(learning, penalties)]
+
+    def lacking_in_training(self, penalties: bool) -> str:
+        return carried.described(self.lacking(learning=True, penalties=penalties))
+
     def serialize(self) -> dict[str, Any]:
         """The model as config.json of a `.keras` file holds it."""
         return serialize_layer(self)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The architecture, and how the model was compiled, as a text: `model_from_json` reads it.
+
+        The weights go beside it, with `save_weights`. `kwargs` are those of `json.dumps`.
+        """
+        compiled = {"compile_config": self.get_compile_config()} if self.compiled else {}
+        return json.dumps(self.serialize() | compiled, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """The graph as Keras writes it: each layer with the uses (nodes) it has in this model."""
@@ -1142,6 +1158,7 @@ def layer_from_config(data: dict[str, Any]) -> Any:
     """A layer or model from its description in a file; runs no code that the file names."""
     classes: dict[str, type[Layer]] = {
         **LAYERS,
+        **STAND_INS,
         "Functional": Model,
         "Model": Model,
         "Sequential": Sequential,
@@ -1152,7 +1169,7 @@ def layer_from_config(data: dict[str, Any]) -> Any:
         called = f' "{config.get("name")}"' if isinstance(config, dict) else ""
         raise ValueError(
             f"Layer{called} is of class {name!r}, which minicnn does not have. "
-            f"It has {', '.join(classes)}."
+            f"It has {', '.join(c for c in classes if c not in STAND_INS)}."
         )
     if not isinstance(config, dict):
         raise ValueError(f"A {name} is described without a config. Received {config!r}.")

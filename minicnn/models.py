@@ -1,6 +1,7 @@
 """Models, and the door to model files, under Keras's names."""
 
 import json
+import math
 import os
 from typing import Any
 
@@ -8,8 +9,10 @@ import numpy as np
 
 from minicnn import layers, saving
 from minicnn.layers import Layer
+from minicnn.layers.base import weight_budget
+from minicnn.layers.carried import weights_follow
 from minicnn.model import Model, Sequential, Tape, TapeEntry, layer_from_config, serialize_layer
-from minicnn.saving.untrusted import MismatchError
+from minicnn.saving.untrusted import MismatchError, parse_json, plain
 from minicnn.saving.weights import read_state
 
 
@@ -35,14 +38,7 @@ def load_model(
         )
     if not safe_mode:
         raise ValueError("load_model has no safe_mode=False: no code in a model file is ever run.")
-
-    def build(config: dict[str, object]) -> Model:
-        model = layer_from_config(config)
-        if not isinstance(model, Model):
-            raise ValueError(f"{str(filepath)!r} holds a {type(model).__name__}, not a model.")
-        return model
-
-    model = saving.read_model(filepath, build, compile)
+    model = saving.read_model(filepath, _model, compile)
     assert isinstance(model, Model)
     return model
 
@@ -57,12 +53,11 @@ def from_keras(model: Any) -> Model:
     """
     if not hasattr(model, "to_json") or not hasattr(model, "get_weights"):
         raise TypeError(f"from_keras expects a Keras model. Received {type(model).__name__}.")
-    config = json.loads(model.to_json())
-    found = layer_from_config(config)
-    if not isinstance(found, Model):
-        raise ValueError(f"from_keras expects a Keras model. Received {config['class_name']}.")
-    _copy_weights(model, found)
+    config = json.loads(model.to_json(), object_hook=plain)
     source, optimizer = f'The Keras model "{model.name}"', getattr(model, "optimizer", None)
+    with weight_budget(math.inf):  # no draws: all weights are copied next
+        found = saving.built(config, _model, source)
+    _copy_weights(model, found)
     if isinstance(config.get("compile_config"), dict) and optimizer is not None:
         # The optimizer itself knows best: of the config Keras loses it when it writes an .h5 file.
         config["compile_config"]["optimizer"] = {
@@ -78,6 +73,43 @@ def from_keras(model: Any) -> Model:
             return np.asarray(state[index])
 
         read_state(found, source, len(state), read)
+    saving.warn_of_lacking(found, source)
+    return found
+
+
+def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Model:
+    """The model that `to_json` of Keras 2, Keras 3 or minicnn describes, with new weights.
+
+        model = model_from_json(Path("model.json").read_text())
+        model.load_weights("model.h5")
+
+    Runs no code that the text names. Raises `TypeError` for what is no text, `ValueError` for what
+    describes no model, or a layer or option that minicnn lacks.
+    """
+    if custom_objects:
+        raise ValueError(
+            "model_from_json knows minicnn's own layers only. "
+            f"Received custom_objects={custom_objects}."
+        )
+    if not isinstance(json_string, (str, bytes)):
+        raise TypeError(
+            "model_from_json expects the text that to_json returned. "
+            f"Received {type(json_string).__name__}."
+        )
+    source = "The text for model_from_json"
+    config = parse_json(json_string, "description of a model", source)
+    with weights_follow():
+        model = saving.built(config, _model, source)
+    saving.compile_as_saved(model, config, source)
+    saving.warn_of_lacking(model, source, weights_to_come=True)
+    assert isinstance(model, Model)
+    return model
+
+
+def _model(config: dict[str, Any]) -> Model:
+    found = layer_from_config(config)
+    if not isinstance(found, Model):
+        raise ValueError(f"It describes a {type(found).__name__}, not a model.")
     return found
 
 
@@ -110,4 +142,13 @@ def serialize(layer: Layer) -> dict[str, Any]:
 layers.deserialize, layers.serialize = deserialize, serialize  # `keras.layers`
 saving.load_model, saving.save_model = load_model, save_model  # `keras.saving`
 
-__all__ = ["Model", "Sequential", "Tape", "TapeEntry", "from_keras", "load_model", "save_model"]
+__all__ = [
+    "Model",
+    "Sequential",
+    "Tape",
+    "TapeEntry",
+    "from_keras",
+    "load_model",
+    "model_from_json",
+    "save_model",
+]

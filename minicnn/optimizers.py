@@ -110,6 +110,9 @@ class Optimizer(Configurable):
                 f"hold. Received {value!r}."
             )
 
+    def check_ready(self) -> None:
+        """Raises `ValueError` if this optimizer cannot make a step."""
+
     def apply(self, grads: Any, variables: Any = None, trainable_variables: Any = None) -> None:
         """One step: `apply(grads, variables)`, two dicts of the same keys, or lists as in Keras.
 

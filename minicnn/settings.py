@@ -81,7 +81,7 @@ def serialized(thing: Any, module: str) -> dict[str, Any]:
     """The object as Keras writes it into a file: `{"class_name": …, "config": …, …}`."""
     return {
         "module": module,
-        "class_name": type(thing).__name__,
+        "class_name": getattr(thing, "keras_class_name", type(thing).__name__),
         "config": plain_throughout(thing.get_config()),
         "registered_name": None,
     }

@@ -119,6 +119,10 @@ class Trainer:
     def trainable_variables_by_name(self) -> dict[str, Any]:
         raise NotImplementedError
 
+    def lacking_in_training(self, penalties: bool) -> str:
+        """What the model's file says of training (or of the loss) and minicnn does not have."""
+        raise NotImplementedError
+
     # -- compile -------------------------------------------------------------------------------
 
     def compile(
@@ -154,27 +158,31 @@ class Trainer:
                     "metrics; models here have one output and run batch by batch, and fit's "
                     "sample_weight weighs examples."
                 )
-        self._compile_flags = {
-            "run_eagerly": bool(run_eagerly),
-            "jit_compile": jit_compile if isinstance(jit_compile, (bool, str)) else False,
-        }
         if _is_list(loss) and len(loss) == 1:  # Keras's form for several outputs
             loss = loss[0]
         if isinstance(metrics, (list, tuple)) and len(metrics) == 1 and _is_list(metrics[0]):
             metrics = metrics[0]
-        self.optimizer = optimizers.get(optimizer)
-        self._loss_identifier = loss
-        if loss is not None:
-            self.loss = losses.get(loss)
+        # All are looked up before one is set: what is refused leaves the model as it was.
+        found_optimizer = optimizers.get(optimizer)
+        found_loss = None if loss is None else losses.get(loss)
         if isinstance(metrics, (str, dict)) or (metrics is not None and not _is_list(metrics)):
             raise ValueError(f'metrics is a list such as ["accuracy"]. Received {metrics!r}.')
         # A saved metric becomes an object; a name waits: which "accuracy" it is, the targets say.
-        self._metric_identifiers = [_metric(m) if isinstance(m, dict) else m for m in metrics or []]
-        for identifier in self._metric_identifiers:
+        identifiers = [_metric(m) if isinstance(m, dict) else m for m in metrics or []]
+        for identifier in identifiers:
             _metric(identifier)  # raises now, not in the first epoch, for one that is not known
+        self._compile_flags = {
+            "run_eagerly": bool(run_eagerly),
+            "jit_compile": jit_compile if isinstance(jit_compile, (bool, str)) else False,
+        }
+        self.optimizer, self._loss_identifier = found_optimizer, loss
+        if found_loss is not None:
+            self.loss = found_loss
+        self._metric_identifiers = identifiers
         self._metrics: list[metrics_module.Metric] | None = None
         self._loss_mean = metrics_module.Mean(name="loss")
         self._told: set[str] = set()  # of which doubts `fit` and `evaluate` have warned
+        self._warned_of_lacking: set[bool] = set()
         self.compiled = True
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -206,6 +214,22 @@ class Trainer:
             raise ValueError(f"{self.label}: call compile(optimizer, loss) before {method}.")
         if need_loss and self._loss_identifier is None:
             raise ValueError(f"{self.label}: compile(…, loss=…) is needed for {method}.")
+        if method in ("fit", "train_on_batch"):
+            self.optimizer.check_ready()
+
+    def _warn_of_lacking(self, penalties: bool = False) -> None:
+        """Say once after each `compile` what Keras would have trained, or evaluated, with."""
+        if penalties in self._warned_of_lacking:
+            return
+        self._warned_of_lacking.add(penalties)
+        missing = self.lacking_in_training(penalties)
+        if missing:
+            what = "the loss here is" if penalties else "training here is"
+            warnings.warn(
+                f"{self.label}: {what} without {missing}. Its file asks for that, and minicnn does "
+                "not have it.",
+                stacklevel=3,
+            )
 
     # -- one step ------------------------------------------------------------------------------
 
@@ -379,6 +403,7 @@ class Trainer:
                 out-of-range targets.
         """
         self._check_compiled("fit")
+        self._warn_of_lacking()
         for argument, number, least in (
             ("epochs", epochs, 1),
             ("initial_epoch", initial_epoch, 0),
@@ -601,6 +626,7 @@ class Trainer:
         Without metrics the loss alone. Data as in `fit`.
         """
         self._check_compiled("evaluate")
+        self._warn_of_lacking(penalties=True)
         batches = make_batches(x, y, sample_weight, batch_size, steps)
         events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
         try:
@@ -662,6 +688,7 @@ class Trainer:
     ) -> Any:
         """One step on one batch; returns its loss and metrics from before the step."""
         self._check_compiled("train_on_batch")
+        self._warn_of_lacking()
         check_class_weight(class_weight)
         if class_weight is not None:
             if sample_weight is not None:
@@ -677,6 +704,7 @@ class Trainer:
     ) -> Any:
         """Loss and metrics of one batch, without a step."""
         self._check_compiled("test_on_batch")
+        self._warn_of_lacking(penalties=True)
         self.reset_metrics()
         self._test_step(Batch(x, y, sample_weight), self)
         logs = self._logs()

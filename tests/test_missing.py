@@ -132,7 +132,11 @@ def compiled() -> minicnn.Model:
 @pytest.mark.parametrize(
     ("of", "name", "message"),
     [
-        (lambda m: m, "to_json", r'^Sequential has no to_json\. Use save\("model\.keras"\)'),
+        (
+            lambda m: m,
+            "to_yaml",
+            r'^Sequential has no to_yaml\. Use save\("model\.keras"\), or to_json',
+        ),
         (lambda m: m, "export", r'^Sequential has no export\. Use save\("model\.keras"\)'),
         (lambda m: m, "predict_classes", r"Use predict\(x\)\.argmax\(axis=-1\)\.$"),
         (lambda m: m, "fit_generator", r"Use fit, which takes generators"),
@@ -165,7 +169,7 @@ def test_looking_around_goes_on_working() -> None:
     model = compiled()
     for found in (model, model.layers[0], model.optimizer, minicnn.callbacks, minicnn):
         names = dir(found)
-        assert not {"to_json", "fit_generator", "lr", "TensorBoard", "backend"} & set(names)
+        assert not {"to_yaml", "fit_generator", "lr", "TensorBoard", "backend"} & set(names)
         assert {name for name, _ in inspect.getmembers(found)} <= set(names)
     assert pydoc.locate("minicnn.layers.Conv2D") is minicnn.layers.Conv2D
     assert inspect.getmodule(minicnn.callbacks.EarlyStopping) is minicnn.callbacks

@@ -29,6 +29,7 @@ import numpy as np
 
 from minicnn import config, functional, initializers, shapes
 from minicnn.insight import inside
+from minicnn.layers import carried
 from minicnn.settings import Configurable, plain, plain_throughout
 from minicnn.variable import Variable
 
@@ -288,6 +289,7 @@ class Layer(Configurable):
         self.built = False
         self.nodes: list[Node] = []
         self.weights_list: list[Variable] = []
+        self.carried: dict[str, Any] = {}  # a file's settings that minicnn's training lacks
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """As in Keras: a layer is built once its `build` is through, whoever called it."""
@@ -628,37 +630,62 @@ class Layer(Configurable):
 
     # -- config --------------------------------------------------------------------------------
 
+    def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
+        """What Keras would do with the layer in training and minicnn does not: (what, its name).
+
+        `learning`: only what training the layer as it is would heed; `penalties`: only what adds
+        to the loss. Of layers from a file: others are made without such settings.
+        """
+        frozen = learning and not self.trainable_weights
+        return [
+            (carried.shown(setting, value), self.name)
+            for setting, value in self.carried.items()
+            if not (frozen and not carried.of_outputs(setting))
+            and (carried.penalizes(setting) or not penalties)
+        ]
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again, as Keras writes them."""
         own = {name: _plain(getattr(self, name)) for name in self._arguments()}
+        own |= self.carried
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, **own}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A new layer from `get_config()`'s dict, Keras's or ours.
 
-        What Keras's layer has and this one lacks may stand there switched off (None or False).
-        Raises `ValueError` if it is switched on.
+        What Keras's layer has and this one lacks may stand there switched off; and what only
+        training would heed (regularizers, constraints, how weights start) is carried along, in
+        `carried`, and written back. Raises `ValueError` for what changes the layer's output.
         """
         known = {*cls._arguments(), "name", "trainable", "dtype"}
         label = f'{cls.__name__} "{config.get("name")}"'
-        kept: dict[str, Any] = {}
+        taken: dict[str, Any] = {}
+        carried_on: dict[str, Any] = {}
         for key, value in config.items():
             if key == "batch_input_shape":  # Keras 2's way to begin a Sequential
-                kept["input_shape"] = value[1:]
+                taken["input_shape"] = value[1:]
+            elif key in known and key.endswith("_initializer"):
+                taken[key] = carried.initializer(value, label)
             elif key in known:
-                kept[key] = tuple(value) if isinstance(value, list) else value
-            elif value not in (None, False, "channels_last") and key not in _WITHOUT_EFFECT:
+                taken[key] = tuple(value) if isinstance(value, list) else value
+            elif carried.without_effect(key, value):
+                continue
+            elif carried.only_trains(key):
+                carried_on[key] = value
+            else:
                 raise ValueError(
                     f"{label} has {key}={value!r}, which minicnn does not support. "
                     f"It takes {', '.join(sorted(known))}."
                 )
         try:
-            return cls(**kept)
+            layer = cls(**taken)
         except (TypeError, ValueError) as error:
             if label in str(error):
                 raise
             raise ValueError(f"{label}: {error}") from error
+        layer.carried = carried_on
+        return layer
 
 
 # What Keras's layers take, or once took, and what does the same here.
@@ -673,12 +700,11 @@ _INSTEAD = {
     "weights": "set_weights, once the layer is built",
 }
 
-# Settings in Keras's files that mean nothing by themselves.
-_WITHOUT_EFFECT = {"renorm_momentum"}
-
 
 def _plain(value: Any) -> Any:
     """A hyper-parameter as JSON can hold it."""
+    if isinstance(value, carried.KeptInitializer):
+        return value.description
     if isinstance(value, initializers.Initializer):
         return initializers.serialize(value)
     if callable(value):

@@ -1,5 +1,7 @@
 """Keras's file formats, read and written. A model file is untrusted input.
 
+What a file is, its first bytes say, not its name: Keras 2 wrote HDF5 under the name `.keras`, too.
+
     .keras               whole models (`keras_file`)                          read and written
     .weights.h5          weights and the optimizer's state (`weights`)        read and written
     .h5 of Keras 2       whole models, weights alone (`legacy`,               read and written
@@ -12,18 +14,21 @@ What is written appears whole or not at all.
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from minicnn.atomic import replacing
+from minicnn.layers import carried
 from minicnn.layers.base import weight_budget
 from minicnn.saving import hdf5, keras_file, legacy, legacy_writer, weights
+from minicnn.saving.compiling import compile_as_saved
 from minicnn.saving.untrusted import allowance, shortened
 
 _HDF5 = (".h5", ".hdf5")
 MODEL_SUFFIXES = (keras_file.SUFFIX, *_HDF5)
 WEIGHTS_SUFFIXES = (weights.SUFFIX, *_HDF5)
+_ZIP = b"PK"
 Build = Callable[[dict[str, Any]], Any]
 
 __all__ = ["load_model", "save_model"]
@@ -62,25 +67,24 @@ def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True)
     """
     found = hdf5.existing(path, "model file")
     source = repr(str(found))
-    if found.suffix in _HDF5:
+    if _is_hdf5(found, source):
         with hdf5.opened(found, source) as file:
             config = legacy.read_config(file)
-            model = _built(config, found, build, source)
+            model = _built_from(found, config, build, source)
             legacy.read_weights(model, file)
             if compile and compile_as_saved(model, config, source):
                 legacy.read_optimizer(model, file)
             model.metadata = legacy.read_metadata(file)
-        return model
-    if found.suffix != keras_file.SUFFIX:
-        raise ValueError(f"load_model expects a path that ends in '.keras' or '.h5', not {source}.")
-    archive = keras_file.KerasFile(found, source)
-    model = _built(archive.config, found, build, source)
-    with archive.weights_file(source) as file:
-        weights.read_weights(model, file)
-        if compile and compile_as_saved(model, archive.config, source):
-            weights.read_optimizer(model, file)
-    own = archive.metadata.get("minicnn", {})
-    model.metadata = own if isinstance(own, dict) else {}
+    else:
+        archive = keras_file.KerasFile(found, source)
+        model = _built_from(found, archive.config, build, source)
+        with archive.weights_file(source) as file:
+            weights.read_weights(model, file)
+            if compile and compile_as_saved(model, archive.config, source):
+                weights.read_optimizer(model, file, legacy.is_old(archive.version))
+        own = archive.metadata.get("minicnn", {})
+        model.metadata = own if isinstance(own, dict) else {}
+    warn_of_lacking(model, source)
     return model
 
 
@@ -96,15 +100,12 @@ def read_weights(
     """
     found = hdf5.existing(path, "weights file")
     source = repr(str(found))
-    if found.suffix == keras_file.SUFFIX:
-        opened = keras_file.KerasFile(found, source).weights_file(source)
-    elif found.suffix in _HDF5:
+    old = False
+    if _is_hdf5(found, source):
         opened = hdf5.opened(found, source)
     else:
-        raise ValueError(
-            f"load_weights expects a path that ends in '.weights.h5', '.h5' or '.keras', "
-            f"not {source}."
-        )
+        archive = keras_file.KerasFile(found, source)
+        opened, old = archive.weights_file(source), legacy.is_old(archive.version)
     # As in Keras: an optimizer that has not stepped yet keeps what `compile` has just said.
     with_optimizer = model.compiled and model.optimizer.iterations
     before = model.get_weights() if with_optimizer else None
@@ -113,7 +114,7 @@ def read_weights(
         skipped: list[str] = layout.read_weights(model, file, skip_mismatch, by_name)
         if before is not None:
             try:
-                layout.read_optimizer(model, file)
+                layout.read_optimizer(model, file, *([old] if layout is weights else []))
             except Exception:  # whatever damage makes of itself: all or nothing
                 model.set_weights(before)
                 raise
@@ -133,15 +134,36 @@ def _target(
     return Path(path)
 
 
-def _built(config: dict[str, Any], path: Path, build: Build, source: str) -> Any:
+def _is_hdf5(path: Path, source: str) -> bool:
+    """Whether the file is HDF5; else it is to be a zip archive. `ValueError` if it is neither."""
+    if hdf5.is_hdf5(path):
+        return True
+    with path.open("rb") as file:
+        start = file.read(40)
+    if start.startswith(_ZIP):
+        return False
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError(f"{source} only points to a file: `git lfs pull` fetches the file itself.")
+    what = f"begins with {start[:16]!r}" if start else "is empty"
+    raise ValueError(
+        f"{source} {what}. It is neither a .keras file (a zip archive) nor an HDF5 file (.h5)."
+    )
+
+
+def _built_from(path: Path, config: dict[str, Any], build: Build, source: str) -> Any:
     """The model that a config describes; its weights are still to be read.
 
     They may be no larger than a file of this size can hold, as it lies on disk: what it unpacks to
     costs a stranger nothing.
     """
+    with weight_budget(allowance(path.stat().st_size)):
+        return built(config, build, source)
+
+
+def built(config: dict[str, Any], build: Build, source: str) -> Any:
+    """The model that a config of Keras 2 or 3 describes. Raises `ValueError`, whatever is wrong."""
     try:
-        with weight_budget(allowance(path.stat().st_size)):
-            return build(legacy.modern(config))  # Keras 2 wrote .keras files, too
+        return build(legacy.modern(config))  # Keras 2 wrote .keras files, too
     except ValueError as error:
         raise ValueError(f"{source} cannot be loaded. {shortened(error, 2000)}") from error
     except (TypeError, KeyError, AttributeError, LookupError, ArithmeticError, RecursionError) as e:
@@ -151,18 +173,32 @@ def _built(config: dict[str, Any], path: Path, build: Build, source: str) -> Any
         ) from e
 
 
-def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
-    """Compile the model as the file says. What minicnn lacks costs the training, not the model."""
-    settings = config.get("compile_config")
-    if not isinstance(settings, dict) or not settings.get("optimizer"):
-        return False
-    try:
-        model.compile(settings["optimizer"], settings.get("loss"), metrics=settings.get("metrics"))
-    except (ValueError, TypeError) as error:
-        warnings.warn(
-            f"{source}: the model is loaded, not compiled: {error} "
-            "Call compile before fit or evaluate.",
-            stacklevel=4,
+def warn_of_lacking(model: Any, source: str, weights_to_come: bool = False) -> None:
+    """Say what training would lack, which `predict` does not need; and where weights start."""
+    said = []
+    missing = model.lacking()
+    if missing:
+        said.append(
+            f"minicnn does not have {carried.described(missing)}. It predicts as Keras does; "
+            "training would lack that."
         )
-        return False
-    return True
+    if weights_to_come:
+        kept = [
+            (value.name, layer.name)
+            for layer in _all_layers(model)
+            for value in vars(layer).values()
+            if isinstance(value, carried.KeptInitializer)
+        ]
+        if kept:
+            said.append(
+                f"minicnn does not have the initializers {carried.described(kept)}: until "
+                "load_weights, weights there are those of GlorotUniform or Zeros."
+            )
+    if said:
+        warnings.warn(f"{source}: {' '.join(said)}", stacklevel=4)
+
+
+def _all_layers(model: Any) -> Iterator[Any]:
+    for layer in model.layers:
+        yield layer
+        yield from _all_layers(layer) if hasattr(layer, "layers") else ()

@@ -38,12 +38,13 @@ class Attribute(NamedTuple):
 class Attributes:
     """The attributes of the objects in a file of this content (`bytes`, or an `mmap`).
 
+    Addresses count from `start`, behind a block of the user's own, which may precede all else.
     `spend(size, what)` is told of all that is read, before it is. Raises `ValueError` or
     `struct.error` for what is damaged.
     """
 
-    def __init__(self, content: Any, spend: Spend) -> None:
-        self._content, self._spend = content, spend
+    def __init__(self, content: Any, spend: Spend, start: int = 0) -> None:
+        self._content, self._spend, self._start = content, spend, start
         self._heaps: dict[int, dict[int, bytes]] = {}
 
     def of(self, address: int) -> dict[str, Attribute]:
@@ -86,6 +87,7 @@ class Attributes:
     def _messages(self, address: int) -> Iterator[tuple[int, int, bytes]]:
         """`(type, flags, data)` of each message in an object's header."""
         content = self._content
+        address += self._start
         head, border = struct.Struct("<HHB3x"), 0  # of a message; around a further block
         if content[address : address + 4] == b"OHDR":
             flags = content[address + 5]
@@ -107,7 +109,7 @@ class Attributes:
                 data = content[at : at + length]
                 if kind == _CONTINUED:
                     offset, size = struct.unpack_from("<QQ", data)
-                    blocks.append((offset + border, size - 2 * border))
+                    blocks.append((self._start + offset + border, size - 2 * border))
                 yield kind, flags, data
                 at += length
 
@@ -125,6 +127,7 @@ class Attributes:
     def _objects(self, address: int) -> Iterator[tuple[int, bytes]]:
         """`(number, bytes)` of each object of the heap at this address."""
         content = self._content
+        address += self._start
         if content[address : address + 5] != b"GCOL\x01":
             raise ValueError(f"there is no heap at {address}")
         (size,) = struct.unpack_from("<Q", content, address + 8)

@@ -22,6 +22,7 @@ from minicnn.saving.attributes import Attribute, Attributes
 from minicnn.saving.untrusted import Budget, MismatchError, shortened
 
 LARGEST = 32 * 2**30  # bytes; a sparse file claims any size, and limits follow from a file's size
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OBJECT = 64  # bytes that Python needs for a name beside its letters, about
 
 
@@ -137,11 +138,11 @@ class Group:
 class _File:
     """What all groups of a file share: its name, its attributes, and what may still be read."""
 
-    def __init__(self, content: bytes | mmap.mmap, source: str) -> None:
+    def __init__(self, content: bytes | mmap.mmap, source: str, start: int) -> None:
         self.source = source
         # Twice its size, for numbers in half precision, and a little for small files.
         self.budget = Budget(2 * len(content) + 2**20, source)
-        self.attributes = Attributes(content, self.budget.spend)
+        self.attributes = Attributes(content, self.budget.spend, start)
 
 
 @contextmanager
@@ -163,7 +164,7 @@ def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
 
     try:
         with h5py.File(file, "r") as handle, _content(file) as content:
-            yield Group(handle, _File(content, source))
+            yield Group(handle, _File(content, source, handle.userblock_size))
     # What h5py raises for what it cannot read, and Python for a number that no file should hold.
     except (
         OSError,
@@ -183,12 +184,29 @@ def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
         raise ValueError(f"{source} is damaged, or no HDF5 file: {reason}.") from error
 
 
+def is_hdf5(path: Path) -> bool:
+    """Whether the file begins as HDF5 files do: at 0, or behind a block of 512 bytes, 1024, …"""
+    size, start = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while start + len(_SIGNATURE) <= size:
+            file.seek(start)
+            if file.read(len(_SIGNATURE)) == _SIGNATURE:
+                return True
+            start = max(512, 2 * start)
+    return False
+
+
 def existing(path: str | os.PathLike[str], what: str) -> Path:
     """`path` as a `Path`; `FileNotFoundError` if no file is there.
 
     `NotRegularError` for a pipe or a device, `TooLargeError` for more than `LARGEST` bytes.
     """
     found = Path(path)
-    if not found.exists() or found.is_dir():
+    if found.is_dir():
+        raise FileNotFoundError(
+            f"No {what} at {str(found)!r}, which is a folder. TensorFlow's SavedModel is one; "
+            'model.save("model.keras") writes a file.'
+        )
+    if not found.exists():
         raise FileNotFoundError(f"No {what} at {str(found)!r}.")
     return check_regular(found, what, LARGEST)

@@ -96,6 +96,11 @@ class KerasFile:
             reason = shortened(error) or type(error).__name__
             raise ValueError(f"{source} is no whole .keras file: {reason}.") from error
 
+    @property
+    def version(self) -> str:
+        """The version of Keras that wrote the file."""
+        return str(self.metadata.get("keras_version", ""))
+
     def weights_file(self, source: str) -> Any:
         """The open HDF5 file of the weights, as a context."""
         return hdf5.opened(self.weights, source)

@@ -11,6 +11,9 @@ and `training_config`. Inside a layer (a nested model, too) trainable weights co
 import warnings
 from typing import Any
 
+import numpy as np
+
+from minicnn.layers import Conv2D
 from minicnn.layers.base import Layer
 from minicnn.saving import hdf5, weights
 from minicnn.saving.untrusted import parse_json, shortened
@@ -53,15 +56,31 @@ def read_weights(
         pairs = list(zip(wanted, full))
     assignments: weights.Assignments = []
     skipped = []
+    flipped = _flipped(model) if group.text("backend") == "theano" else set()
     for layer, name in pairs:
         try:
-            assignments += _layer_assignments(layer, group, name, saved[name])
+            assignments += _layer_assignments(layer, group, name, saved[name], flipped)
         except ValueError:
             if not skip_mismatch:
                 raise
             skipped.append(layer.name)
     weights.assign(model, assignments, skipped, file.source)
     return skipped
+
+
+def _flipped(model: Any) -> set[int]:
+    """The kernels that Keras on Theano kept upside down and the other way round.
+
+    For there a convolution was the mathematicians', which turns the kernel round. Keras 2.0 to 2.3
+    turn those of Conv2D when they load such a file on another backend, and no others.
+    """
+    found = set()
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            found |= _flipped(layer)
+        elif isinstance(layer, Conv2D):
+            found.add(id(layer.kernel))
+    return found
 
 
 def _weight_names(group: hdf5.Group, layer_name: str) -> list[str]:
@@ -75,7 +94,7 @@ def _weight_names(group: hdf5.Group, layer_name: str) -> list[str]:
 
 
 def _layer_assignments(
-    layer: Layer, group: hdf5.Group, name: str, arrays: list[str]
+    layer: Layer, group: hdf5.Group, name: str, arrays: list[str], flipped: set[int]
 ) -> weights.Assignments:
     variables = layer.trainable_weights + layer.non_trainable_weights
     if len(arrays) != len(variables):
@@ -83,35 +102,89 @@ def _layer_assignments(
             f"{layer.label} has {len(variables)} weight arrays. "
             f"{group.source} has {len(arrays)} for {shortened(repr(name))}."
         )
-    return [
-        (
-            variable,
-            group.array(f"{name}/{array}", variable.shape, f"{layer.label}'s {variable.name}"),
-        )
-        for variable, array in zip(variables, arrays, strict=True)
-    ]
+    found: weights.Assignments = []
+    for variable, array in zip(variables, arrays, strict=True):
+        who = f"{layer.label}'s {variable.name}"
+        value = group.array(f"{name}/{array}", variable.shape, who)
+        found.append((variable, value[::-1, ::-1] if id(variable) in flipped else value))
+    return found
 
 
 def read_optimizer(model: Any, file: hdf5.Group) -> None:
-    """The optimizer's state, if Keras 3 wrote it; Keras 2 ordered its own differently."""
+    """The optimizer's state, as Keras 1, 2 or 3 orders it."""
     group = file.group("optimizer_weights")
     if group is None:
         return
-    arrays = group.names("weight_names")
-    version = file.text("keras_version") or "1"
-    if version.startswith(("1", "2")):
-        warnings.warn(
-            f"{file.source} keeps an optimizer's state as Keras {shortened(version)} orders it, "
-            "which is not read: the optimizer starts anew.",
-            stacklevel=2,
-        )
-    else:
-        weights.read_state(
-            model,
-            file.source,
-            len(arrays),
-            lambda i, shape, who: group.array(arrays[i], shape, who),
-        )
+    names = group.names("weight_names")
+    if is_old(file.text("keras_version") or "1"):
+        ordered = _in_order(model, names)
+        if ordered is None:
+            warnings.warn(
+                f"{file.source} keeps a state of the optimizer that does not fit, so that it "
+                f"starts anew: {len(names)} arrays, where {model.label} has "
+                f"{len(model.trainable_weights)} weights that learn.",
+                stacklevel=4,
+            )
+            return
+        names = ordered
+
+    def read(index: int, shape: tuple[int, ...], who: str) -> np.ndarray:
+        if names[index] == _RATE:
+            return np.array(model.optimizer.learning_rate)
+        return group.array(names[index], shape, who)
+
+    weights.read_state(model, file.source, len(names), read)
+
+
+def is_old(version: str) -> bool:
+    """Whether this is the version of a Keras before 3."""
+    return version.startswith(("0.", "1", "2"))
+
+
+_RATE = ""  # stands for the learning rate, which Keras 2 keeps in the config alone
+# What Keras 2's optimizers called what Keras 3's remember.
+_SLOTS = {
+    "SGD": {"m": "momentum", "momentum": "momentum"},
+    "Adam": {"m": "momentum", "v": "velocity", "vhat": "velocity_hat"},
+    "RMSprop": {
+        "rms": "velocity",
+        "velocity": "velocity",
+        "accumulator": "velocity",
+        "momentum": "momentum",
+        "mg": "average_gradient",
+        "average_gradient": "average_gradient",
+    },
+}
+
+
+def _in_order(model: Any, names: list[str]) -> list[str] | None:
+    """The names of Keras 2's arrays in Keras 3's order; None if other weights were trained.
+
+        iteration:0  Adam/m/dense/kernel:0  Adam/v/dense/kernel:0  …     from 2.11
+        Adam/iter:0  Adam/dense/kernel/m:0  …  Adam/dense/kernel/v:0     before
+        Adam/iterations:0  training/Adam/m_0:0  …  training/Adam/v_0:0   before tf.keras
+
+    Those of one sort come in the order of the weights. Where names do not say the sort (Keras 2.2
+    calls each one `Variable`) the sorts follow one another.
+    """
+    optimizer, variables = model.optimizer, model.trainable_weights
+    sorts = [slot for group in optimizer._slot_groups() for slot in group]
+    if len(names) <= 1 or not sorts:  # it has not begun, or remembers nothing
+        return [*names[:1], _RATE] if names else []
+    known = _SLOTS.get(type(optimizer).__name__, {})
+    of_sort: dict[str, list[str]] = {}
+    for name in names[1:]:
+        parts = name.rpartition(":")[0].split("/")
+        named = parts[1:2] if names[0].startswith("iteration:") else [parts[-1].split("_")[0]]
+        of_sort.setdefault(known.get(named[0] if named else "", ""), []).append(name)
+    if list(of_sort) == [""]:
+        size, unsorted = len(variables), of_sort.pop("")
+        of_sort = {s: unsorted[i * size : (i + 1) * size] for i, s in enumerate(sorts)}
+    if any(len(of_sort.get(sort, [])) != len(variables) for sort in sorts):
+        return None
+    where = {id(variable): number for number, variable in enumerate(variables)}
+    places = [of_sort[slot][where[id(v)]] for v, slot in optimizer._places(variables)]
+    return [names[0], _RATE, *places]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -131,11 +204,7 @@ def read_config(file: hdf5.Group) -> dict[str, Any]:
     training = file.text("training_config")
     if training is not None:
         settings = parse_json(training, "training_config", source)
-        config["compile_config"] = {
-            "optimizer": settings.get("optimizer_config"),
-            "loss": settings.get("loss"),
-            "metrics": _flat(settings.get("metrics")),
-        }
+        config["compile_config"] = settings | {"optimizer": settings.get("optimizer_config")}
     return config
 
 
@@ -143,12 +212,6 @@ def read_metadata(file: hdf5.Group) -> dict[str, Any]:
     """`model.metadata`, where `legacy_writer` put it."""
     written = file.text("minicnn")
     return {} if written is None else parse_json(written, "metadata", file.source)
-
-
-def _flat(metrics: Any) -> Any:
-    """Keras 2 wraps the metrics of one output in a list of outputs."""
-    nested = isinstance(metrics, list) and len(metrics) == 1 and isinstance(metrics[0], list)
-    return metrics[0] if nested else metrics
 
 
 def modern(data: dict[str, Any]) -> dict[str, Any]:

@@ -55,9 +55,16 @@ def parse_json(written: str | bytes, what: str, source: str) -> dict[str, Any]:
     if len(written) > LARGEST_JSON:
         raise ValueError(f"{source} has a {what} of more than {LARGEST_JSON} bytes: refused.")
     try:
-        data = json.loads(written)
+        data = json.loads(written, object_hook=plain)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{source} has a damaged {what}: {error}.") from error
     if not isinstance(data, dict):
         raise ValueError(f"{source} has a {what} that is no JSON object.")
     return data
+
+
+def plain(data: dict[str, Any]) -> Any:
+    """A number or list that Keras wrote as NumPy's or TensorFlow's, itself; all else as it is."""
+    config = data.get("config")
+    wrapped = data.get("class_name") in ("__numpy__", "__tensor__") and isinstance(config, dict)
+    return config.get("value") if wrapped and isinstance(config, dict) else data

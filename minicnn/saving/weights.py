@@ -26,11 +26,13 @@ from typing import Any
 import numpy as np
 
 from minicnn.layers.base import Layer, snake_case
+from minicnn.optimizers import SGD
 from minicnn.saving import hdf5
+from minicnn.saving.compiling import KeptOptimizer
 from minicnn.saving.untrusted import MismatchError
 
 SUFFIX = ".weights.h5"
-_OLD_FOLDER = "_layer_checkpoint_dependencies"  # what Keras 2.12 and 2.13 called `layers`
+_OLD_FOLDER = "_layer_checkpoint_dependencies"  # what Keras 2.12 to 2.14 called `layers`
 Assignments = list[tuple[Any, np.ndarray]]
 
 
@@ -51,6 +53,51 @@ def layer_paths(model: Any, met: set[int] | None = None) -> Iterator[tuple[str, 
         yield path, layer
         if hasattr(layer, "layers"):
             yield from ((f"{path}/{inner}", nested) for inner, nested in layer_paths(layer, met))
+
+
+def old_layer_paths(
+    model: Any, file: hdf5.Group, met: set[int] | None = None
+) -> Iterator[tuple[str, Layer]]:
+    """The same for layers with weights, in a file of Keras 2.12 to 2.14, which count otherwise.
+
+    Keras 2.13 met layers with weights twice and so gave them every second number. The k-th layer of
+    a class has its k-th group that holds anything, however they are numbered.
+    """
+    met = set() if met is None else met
+    folder = file.group(_OLD_FOLDER)
+    full: dict[str, list[str]] = {}
+    for name in sorted(folder.keys() if folder is not None else (), key=_kind_and_number):
+        if folder is not None and _holds_something(folder.group(name)):
+            full.setdefault(_kind_and_number(name)[0], []).append(name)
+    for layer in model.layers:
+        if id(layer) in met or not layer.weights:
+            continue
+        met.add(id(layer))
+        kind = snake_case(getattr(layer, "keras_class_name", type(layer).__name__))
+        names = full.get(kind)
+        path = f"{_OLD_FOLDER}/{names.pop(0) if names else kind}"
+        yield path, layer
+        inside = file.group(path)
+        if hasattr(layer, "layers") and inside is not None:
+            found = old_layer_paths(layer, inside, met)
+            yield from ((f"{path}/{inner}", nested) for inner, nested in found)
+
+
+def _kind_and_number(name: str) -> tuple[str, int]:
+    """`("conv2d", 12)` for `conv2d_12`."""
+    kind, _, number = name.rpartition("_")
+    return (kind, int(number)) if kind and number.isdecimal() and len(number) < 10 else (name, 0)
+
+
+def _holds_something(group: hdf5.Group | None) -> bool:
+    """Whether there is an array for this layer, or for one inside it."""
+    if group is None:
+        return False
+    variables, inside = group.group("vars"), group.group(_OLD_FOLDER)
+    if variables is not None and variables.keys():
+        return True
+    names = inside.keys() if inside is not None else []
+    return inside is not None and any(_holds_something(inside.group(name)) for name in names)
 
 
 def named_layer_paths(model: Any, file: hdf5.Group) -> Iterator[tuple[str, Layer]]:
@@ -109,8 +156,13 @@ def read_weights(
     """
     assignments: Assignments = []
     skipped = []
-    named = named_layer_paths(model, file) if by_name else layer_paths(model)
-    for path, layer in named:
+    if by_name:
+        places = named_layer_paths(model, file)
+    elif file.group(_OLD_FOLDER) is not None:
+        places = old_layer_paths(model, file)
+    else:
+        places = layer_paths(model)
+    for path, layer in places:
         if not layer.weights_list:
             continue
         try:
@@ -133,8 +185,6 @@ def assign(model: Any, assignments: Assignments, skipped: list[str], source: str
 
 
 def _layer_assignments(layer: Layer, file: hdf5.Group, path: str) -> Assignments:
-    if file.group(_OLD_FOLDER) is not None:
-        path = path.replace("layers", _OLD_FOLDER)
     group = file.group(f"{path}/vars")
     expected = len(layer.weights_list)
     found = 0 if group is None else len(group.keys())
@@ -148,12 +198,28 @@ def _layer_assignments(layer: Layer, file: hdf5.Group, path: str) -> Assignments
     ]
 
 
-def read_optimizer(model: Any, file: hdf5.Group) -> None:
-    """Give the model's optimizer the state that the file keeps, so that training goes on."""
+def read_optimizer(model: Any, file: hdf5.Group, old: bool = False) -> None:
+    """Give the model's optimizer the state that the file keeps, so that training goes on.
+
+    `old`: as Keras 2 orders it, where the learning rate is no part of it.
+    """
     group = file.group("optimizer/vars")
-    if group is not None:
-        count = len(group.keys())
-        read_state(model, file.source, count, lambda i, shape, who: group.array(str(i), shape, who))
+    if group is None:
+        if old and len(model.optimizer.state_shapes(model.trainable_weights)) > 2:
+            warnings.warn(  # its optimizers of before 2.11, which a .keras file may hold
+                f"{file.source} keeps no state of its optimizer, which starts anew.", stacklevel=4
+            )
+        return
+    count = len(group.keys())
+
+    def read(index: int, shape: tuple[int, ...], who: str) -> np.ndarray:
+        if old and index == 1:
+            return np.array(model.optimizer.learning_rate)
+        return group.array(str(index - (old and index > 1)), shape, who)
+
+    if old and isinstance(model.optimizer, SGD) and not model.optimizer.momentum:
+        count = min(count, 1)  # Keras 2 keeps momenta that are not used
+    read_state(model, file.source, count + old, read)
 
 
 def read_state(
@@ -165,6 +231,8 @@ def read_state(
     `read` says so by `MismatchError`. One of only two arrays, steps and learning rate, is of an
     optimizer that has not begun, unless it remembers nothing more.
     """
+    if isinstance(model.optimizer, KeptOptimizer):
+        return  # which remembers nothing
     variables = model.trainable_weights
     expected = model.optimizer.state_shapes(variables)
     if count <= 2 < len(expected):

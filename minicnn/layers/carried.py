@@ -1,0 +1,157 @@
+"""What Keras's layers have and minicnn's lack, as a file may hold it: what of it matters when?
+
+never            a neutral value (`groups=1`, an L2 of 0), or one that changes no number here
+in training      regularizers, constraints: a layer carries them along, so that saving the model
+                 writes them back; `predict` does without, and training says so
+in prediction    all else: refused
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from minicnn import initializers
+
+# Settings that change no number of ours: how to compute, on what, or where weights start that the
+# layer does not have. (Keras 2's separable convolutions write a `kernel_initializer`.)
+_WITHOUT_EFFECT = {
+    "autocast",
+    "bias_initializer",
+    "dynamic",
+    "fused",
+    "implementation",
+    "input_dtype",
+    "kernel_initializer",
+    "renorm_clipping",
+    "renorm_momentum",
+    "synchronized",  # over several devices
+}
+_NEUTRAL = {
+    "data_format": ("channels_last",),
+    "depth_multiplier": (1,),
+    "groups": (1,),
+    "mode": (0,),  # Keras 1's BatchNormalization: each channel
+}
+_ENDINGS = ("_regularizer", "_constraint")
+_NUMBERS = ("l1", "l2", "factor")  # of regularizers
+
+
+def without_effect(setting: str, value: Any) -> bool:
+    """Whether a layer that lacks this setting computes and trains the same without it."""
+    if value is None or value is False or setting in _WITHOUT_EFFECT:
+        return True
+    if setting.endswith("_regularizer"):
+        return _weighs_nothing(value)
+    return isinstance(value, (int, str)) and value in _NEUTRAL.get(setting, ())
+
+
+def _weighs_nothing(regularizer: Any) -> bool:
+    """Whether this is an L1, L2 or L1L2 that multiplies by 0."""
+    config = regularizer.get("config") if isinstance(regularizer, dict) else None
+    if not isinstance(config, dict) or regularizer.get("class_name") not in ("L1", "L2", "L1L2"):
+        return False
+    return not any(config.get(number) for number in _NUMBERS)
+
+
+def only_trains(setting: str) -> bool:
+    """Whether a setting changes what training does, and nothing of what `predict` computes."""
+    return setting.endswith(_ENDINGS) or setting == "virtual_batch_size"
+
+
+def penalizes(setting: str) -> bool:
+    """Whether it adds to the loss, so that `evaluate` has another one, too."""
+    return setting.endswith("_regularizer")
+
+
+def of_outputs(setting: str) -> bool:
+    """Whether it heeds what the layer computes, and so a frozen layer, too."""
+    return setting == "activity_regularizer"
+
+
+def shown(setting: str, value: Any) -> str:
+    """`kernel_regularizer=L2(l2=0.01)`."""
+    if isinstance(value, dict) and "class_name" in value:
+        config = value.get("config")
+        config = config if isinstance(config, dict) else {}
+        arguments = ", ".join(f"{k}={_short(v)}" for k, v in config.items() if v is not None)
+        return f"{setting}={value['class_name']}({arguments})"
+    return f"{setting}={value!r}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
+
+
+def described(found: Iterable[tuple[str, str]]) -> str:
+    """`(what, which layer)` as a text: what several layers have is named once."""
+    layers: dict[str, list[str]] = {}
+    for what, layer in found:
+        layers.setdefault(what, []).append(layer)
+    parts = [f"{what[:200]} of {_named(names)}" for what, names in layers.items()]
+    return "; ".join(parts if len(parts) <= 20 else [*parts[:20], f"and {len(parts) - 20} more"])
+
+
+def _named(names: list[str]) -> str:
+    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
+    return " and ".join(", ".join(shown).rsplit(", ", 1))
+
+
+# ---------------------------------------------------------------------------------------------
+# Initializers
+# ---------------------------------------------------------------------------------------------
+
+
+class KeptInitializer(initializers.Initializer):
+    """One that minicnn lacks, as a file describes it: it is written back, and draws nothing.
+
+    Weights that come from the file do not need it. Raises `ValueError` when it is to draw.
+    """
+
+    def __init__(self, description: Any) -> None:
+        self.description = description
+
+    @property
+    def name(self) -> str:
+        """The class's name in Keras."""
+        named = isinstance(self.description, dict)
+        return str(self.description.get("class_name") if named else self.description)
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> np.ndarray:
+        if not _weights_follow.get():
+            raise ValueError(
+                f"minicnn does not have the initializer {self.name[:200]}, with which a file says "
+                "that weights start: it has no new weights for this layer."
+            )
+        usual = initializers.GlorotUniform() if len(shape) > 1 else initializers.Zeros()
+        return usual(shape, dtype)
+
+
+_weights_follow: ContextVar[bool] = ContextVar("_weights_follow", default=False)
+
+
+@contextmanager
+def weights_follow() -> Iterator[None]:
+    """Within it, kept initializers draw as Keras's layers do by default, until weights are read."""
+    token = _weights_follow.set(True)
+    try:
+        yield
+    finally:
+        _weights_follow.reset(token)
+
+
+def initializer(description: Any, who: str) -> initializers.Initializer:
+    """What a model's file says of where weights start; kept as it is, if minicnn lacks it."""
+    if isinstance(description, dict) and description.get("class_name") == "VarianceScaling":
+        config = description.get("config")
+        if isinstance(config, dict) and config.get("distribution") == "normal":  # in Keras 2
+            changed = {**config, "distribution": "truncated_normal"}
+            description = {**description, "config": changed}
+    try:
+        return initializers.get(description)
+    except (ValueError, TypeError, AttributeError) as error:
+        if not isinstance(description, (str, dict)):
+            raise ValueError(f"{who}: {error}") from error
+        return KeptInitializer(description)

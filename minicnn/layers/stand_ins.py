@@ -1,0 +1,119 @@
+"""Layers of Keras's that do nothing when a model predicts: noise, and random changes of photos.
+
+minicnn cannot train through them. A file with one opens all the same, for prediction: a layer of
+that name stands there, keeps the settings, and writes them back when the model is saved.
+"""
+
+from typing import Any
+
+from minicnn.layers import carried
+from minicnn.layers.base import Array, Cache, Grads, Layer
+
+_NOISE = {
+    "AlphaDropout": "rate",
+    "GaussianDropout": "rate",
+    "GaussianNoise": "stddev",
+    "SpatialDropout1D": "rate",
+    "SpatialDropout2D": "rate",
+    "SpatialDropout3D": "rate",
+}
+"""Each with the setting that switches it off when it is 0."""
+
+_PHOTOS = """
+AugMix CutMix MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter
+RandomContrast RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale
+RandomHeight RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation
+RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom
+"""
+
+# What Keras 2 wrote into the configs of such layers, and Keras 3 does not take.
+_OF_KERAS_2 = ("batch_input_shape", "rng_type")
+_OF_SPATIAL_DROPOUT = {"rate", "seed", "name", "dtype", "data_format"}
+
+
+class StandIn(Layer):
+    """y = x. Made from a file only, see the top of this module. Refuses to train: `ValueError`."""
+
+    instead = "Rebuild the model without it, and copy the weights"
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        shape = settings.get("batch_input_shape")
+        super().__init__(
+            name=settings.get("name"),
+            trainable=settings.get("trainable", True),
+            dtype=settings.get("dtype"),
+            input_shape=None if shape is None else shape[1:],
+        )
+        spatial = type(self).__name__.startswith("SpatialDropout")
+        self.settings = {
+            key: value
+            for key, value in settings.items()
+            if key not in _OF_KERAS_2 and (not spatial or key in _OF_SPATIAL_DROPOUT)
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "StandIn":
+        return cls(config)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"name": self.name, "trainable": self.trainable}
+        return {**self.settings, **{key: own[key] for key in own if key in self.settings}}
+
+    @property
+    def switched_off(self) -> bool:
+        """Whether it does nothing in training either."""
+        switch = _NOISE.get(type(self).__name__)
+        return switch is not None and self.settings.get(switch) == 0
+
+    def differs_in_training(self) -> bool:
+        return not self.switched_off
+
+    def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
+        nothing = self.switched_off or penalties or learning  # to train it refuses by itself
+        return [] if nothing else [("what training does, so that fit refuses,", self.label)]
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        if training and not self.switched_off:
+            raise ValueError(
+                f"{self.label} only predicts here: minicnn has no {type(self).__name__} to train "
+                f"with. {self.instead}; or call the model that holds it with training=False."
+            )
+        return x, {}
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        return dz, {}
+
+
+class ActivityRegularization(StandIn):
+    """y = x, in training too: there Keras adds to the loss, which training here says it lacks."""
+
+    @property
+    def switched_off(self) -> bool:
+        return not (self.settings.get("l1") or self.settings.get("l2"))
+
+    def differs_in_training(self) -> bool:
+        return False
+
+    def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
+        numbers = {key: self.settings.get(key) for key in ("l1", "l2")}
+        shown = carried.shown("", {"class_name": type(self).__name__, "config": numbers})
+        return [] if self.switched_off else [(shown.lstrip("="), self.name)]
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return x, {}
+
+
+class _Photos(StandIn):
+    instead = (
+        "Rebuild the model without it, copy the weights, and let ImageDataGenerator of "
+        "minicnn.preprocessing.image change the photos"
+    )
+
+
+# Real classes, so that summaries, files and messages name them as Keras does.
+STAND_INS: dict[str, type[StandIn]] = {
+    "ActivityRegularization": ActivityRegularization,
+    **{name: type(name, (StandIn,), {"__module__": __name__}) for name in _NOISE},
+    **{name: type(name, (_Photos,), {"__module__": __name__}) for name in _PHOTOS.split()},
+}
+globals().update(STAND_INS)  # where `pickle` looks for them

@@ -1,0 +1,219 @@
+"""How a file says that its model was compiled, in the words of Keras 1, 2 or 3, and what minicnn
+makes of it.
+
+What minicnn lacks costs as little as can be: a metric is left out; an optimizer is kept, so that
+the model evaluates and refuses to train; without its loss the model is not compiled. One warning
+says so.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from minicnn import losses, metrics, optimizers
+from minicnn.saving.untrusted import shortened
+
+_SHORT_NAMES = {"bce": "binary_crossentropy", "BCE": "binary_crossentropy"}
+
+
+class _LackingError(ValueError):
+    """What minicnn does not have, as a noun with an article."""
+
+
+def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
+    """Compile the model as `config["compile_config"]` says; whether that could be."""
+    settings = config.get("compile_config")
+    if not isinstance(settings, dict) or not settings:
+        return False
+    lost: list[str] = []
+    try:
+        loss = _loss(settings.get("loss"), settings.get("loss_weights"))
+    except _LackingError as error:
+        warnings.warn(
+            f"{source}: the model is loaded, not compiled: minicnn does not have {error}. "
+            "Call compile before fit or evaluate.",
+            stacklevel=4,
+        )
+        return False
+    optimizer = _optimizer(settings.get("optimizer"), lost)
+    watched = _metrics(settings.get("metrics"), lost)
+    if _listed(settings.get("weighted_metrics")):
+        lost.append("weighted_metrics")
+    model.compile(optimizer, loss, metrics=watched)
+    if lost:
+        warnings.warn(
+            f"{source}: the model is compiled without {', '.join(lost)}: minicnn does not have "
+            "that.",
+            stacklevel=4,
+        )
+    return True
+
+
+def _made(get: Any, description: Any, what: str) -> Any:
+    """What `get` makes of the description. Raises `_LackingError` for what is not there."""
+    name = _name(description)
+    try:
+        return get(description)
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        try:
+            get(name)
+        except (ValueError, TypeError):
+            raise _LackingError(f"the {what} {name}") from error
+        config = shortened(description.get("config") if isinstance(description, dict) else "")
+        raise _LackingError(f"the {what} {name} with the settings {config}") from error
+
+
+def _name(description: Any) -> str:
+    if isinstance(description, dict):
+        kind, config = description.get("class_name"), description.get("config")
+        if kind == "function":
+            return shortened(config)
+        if (
+            isinstance(config, dict)
+            and isinstance(config.get("fn"), str)
+            and "Wrapper" in str(kind)
+        ):
+            return shortened(config["fn"])
+        return shortened(kind)
+    return shortened(description)
+
+
+def _plain(description: Any) -> Any:
+    """A loss's or metric's description in Keras 3's words."""
+    if isinstance(description, str):
+        return _SHORT_NAMES.get(description, description)
+    if not isinstance(description, dict) or not isinstance(description.get("config"), dict):
+        return description
+    config = {key: value for key, value in description["config"].items() if key != "dtype"}
+    function = config.pop("fn", None)  # Keras 2 says which function a class computes
+    if isinstance(function, dict):
+        function = function.get("config")
+    kind = description.get("class_name")
+    if kind in ("LossFunctionWrapper", "MeanMetricWrapper"):
+        kind = _CLASSES.get(function, function)
+    if config.get("reduction") == "auto":  # Keras 2's name for its default
+        del config["reduction"]
+    return {"class_name": kind, "config": config}
+
+
+_CLASSES = {
+    name: cls.__name__
+    for table in (losses.LOSSES, metrics.METRICS)
+    for name, cls in table.items()  # type: ignore[attr-defined]
+}
+
+
+# ---------------------------------------------------------------------------------------------
+# Loss and metrics
+# ---------------------------------------------------------------------------------------------
+
+
+def _loss(description: Any, weight: Any) -> Any:
+    found = _listed(description)
+    if len(found) > 1:
+        raise _LackingError(f"a loss for each of {len(found)} outputs")
+    if any(value != 1 for value in _listed(weight)):
+        raise _LackingError(f"loss_weights={shortened(weight)}")
+    if not found:
+        return None
+    plain = _plain(found[0])
+    made = _made(losses.get, plain, "loss")
+    return plain if isinstance(plain, str) else made
+
+
+def _metrics(description: Any, lost: list[str]) -> list[Any]:
+    found = []
+    for item in _listed(description):
+        plain = _plain(item)
+        try:
+            made = _made(lambda d: metrics.get(d, (1, 2), (1, 2)), plain, "metric")
+        except _LackingError as error:
+            lost.append(str(error))
+        else:
+            found.append(plain if isinstance(plain, str) else made)
+    return found
+
+
+def _listed(description: Any) -> list[Any]:
+    """What stands in lists of outputs, or under their names, in one list."""
+    if description is None:
+        return []
+    if isinstance(description, dict) and "class_name" not in description:
+        description = list(description.values())
+    if isinstance(description, (list, tuple)):
+        return [item for part in description for item in _listed(part)]
+    return [description]
+
+
+# ---------------------------------------------------------------------------------------------
+# The optimizer
+# ---------------------------------------------------------------------------------------------
+
+
+def _optimizer(description: Any, lost: list[str]) -> Any:
+    """An optimizer; one that minicnn lacks is a `KeptOptimizer`."""
+    if description is None:
+        return "rmsprop"  # as Keras's compile
+    plain = _plain_optimizer(description)
+    decay = plain["config"].pop("decay", None) if isinstance(plain, dict) else None
+    try:
+        made = _made(optimizers.get, plain, "optimizer")
+    except _LackingError as error:
+        lost.append(f"{error} (it evaluates; to train, compile it with another)")
+        if decay:
+            plain["config"]["decay"] = decay
+        return KeptOptimizer(plain if isinstance(plain, dict) else {"class_name": str(plain)})
+    if decay:
+        rate = made.learning_rate
+        lost.append(f"decay={decay:g} of the learning rate, which stays at {rate:g}")
+    return made
+
+
+def _plain_optimizer(description: Any) -> Any:
+    """An optimizer's description in Keras 3's words; `decay`, which it has none for, stays."""
+    if not isinstance(description, dict):
+        return description
+    config = description.get("config")
+    config = dict(config) if isinstance(config, dict) else {}
+    # Where Keras 2 looked for classes of the user's own it put its new optimizers, too.
+    kind = str(description.get("class_name")).removeprefix("Custom>")
+    for key in ("is_legacy_optimizer", "jit_compile"):  # which Keras 3 would not take back
+        config.pop(key, None)
+    if "lr" in config:
+        config["learning_rate"] = config.pop("lr")
+    if config.get("epsilon", 0) is None:  # Keras 2.1 for "as always"
+        del config["epsilon"]
+    rate = config.get("learning_rate")
+    if isinstance(rate, float) and rate == float(np.float32(rate)):
+        config["learning_rate"] = float(str(np.float32(rate)))  # 0.001, not 0.0010000000474974513
+    if kind.lower() == "adamw":  # Adam, but for the default of its weight_decay
+        kind = "Adam"
+    return {"class_name": kind, "config": config}
+
+
+class KeptOptimizer(optimizers.Optimizer):
+    """One that minicnn lacks, as a file describes it: it is written back, and makes no step.
+
+    So a model from a file evaluates, and says why it does not train: `ValueError`.
+    """
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        super().__init__(0.0, name=str(description.get("class_name")).lower())
+        self.description = description
+
+    @property
+    def keras_class_name(self) -> str:
+        return str(self.description.get("class_name"))
+
+    def check_ready(self) -> None:
+        raise ValueError(
+            f"minicnn does not have the optimizer {self.keras_class_name} as the "
+            "model's file describes it: call compile with another one before training."
+        )
+
+    def apply(self, grads: Any, variables: Any = None, trainable_variables: Any = None) -> None:
+        self.check_ready()
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(self.description.get("config") or {})
