@@ -9,7 +9,6 @@ import math
 import os
 import re
 import string
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import progress
 from minicnn.atomic import replacing
 from minicnn.insight import inside
 from minicnn.settings import PlainArguments
@@ -42,8 +42,17 @@ class Callback(PlainArguments):
     def on_train_end(self, logs: Logs | None = None) -> None: ...
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None: ...
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None: ...
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self.on_batch_end(batch, logs)
+
+    # What the two above were once called; callbacks that write these are still heard.
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+
     def on_test_begin(self, logs: Logs | None = None) -> None: ...
     def on_test_end(self, logs: Logs | None = None) -> None: ...
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
@@ -54,7 +63,8 @@ class Callback(PlainArguments):
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
 
 
-EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+_OLD_NAMES = ("on_batch_begin", "on_batch_end")
+EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_") and name not in _OLD_NAMES)
 
 
 class CallbackList(Callback):
@@ -96,6 +106,8 @@ class History(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []
+        if self.model is not None:
+            self.model.history = self  # as in Keras, so that it outlives an interrupted `fit`
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
@@ -122,7 +134,11 @@ class History(Callback):
 
 
 class _Monitor(Callback):
-    """Watches one number of the logs and knows whether it got better."""
+    """Watches one number of the logs and knows whether it got better.
+
+    `mode="auto"` asks the model, as Keras does: a loss should fall, and a metric that the model was
+    compiled with knows whether it should rise. Of any other number nobody knows: `mode` must say.
+    """
 
     def __init__(
         self, monitor: str, mode: str, min_delta: float = 0.0, best: float | None = None
@@ -132,15 +148,29 @@ class _Monitor(Callback):
                 f'{type(self).__name__} expects mode to be "auto", "min" or "max". '
                 f"Received {mode!r}."
             )
-        if mode == "auto":
-            mode = "max" if "acc" in monitor.rsplit("/", 1)[-1] or "auc" in monitor else "min"
         self.monitor, self.mode = monitor, mode
         self.min_delta, self.best = abs(min_delta), best
+        self._rises = mode == "max"
+
+    def _choose_direction(self) -> None:
+        """Find out what better means. Raises `ValueError` where "auto" cannot know."""
+        if self.mode != "auto":
+            return
+        name = self.monitor.removeprefix("val_")
+        rises = {metric.name: metric.rises for metric in self.model.metrics}
+        known = {"loss": False} | {name: up for name, up in rises.items() if up is not None}
+        if name not in known:
+            raise ValueError(
+                f'{type(self).__name__} cannot know whether "{self.monitor}" is better when it '
+                'rises or when it falls: pass mode="max" or mode="min". mode="auto" knows it of '
+                f"{', '.join(known)}."
+            )
+        self._rises = known[name]
 
     def _improved(self, value: float, than: float | None) -> bool:
         if than is None:
             return not math.isnan(value)
-        if self.mode == "max":
+        if self._rises:
             return value - self.min_delta > than
         return value + self.min_delta < than
 
@@ -198,6 +228,10 @@ class ModelCheckpoint(_Monitor):
         self.verbose, self.save_freq = verbose, save_freq
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self._epoch = self._batches = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        if self.save_best_only:
+            self._choose_direction()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -301,6 +335,7 @@ class EarlyStopping(_Monitor):
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best = None
         self.best_weights: list[np.ndarray] | None = None
+        self._choose_direction()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         value = self._monitored(logs)
@@ -337,7 +372,10 @@ class EarlyStopping(_Monitor):
 class CSVLogger(Callback):
     """Writes one line per epoch: epoch (from 0) and all logs. `append` goes on in an old file.
 
-    Without it the old file makes way when the first epoch is through, not before.
+    Without it the old file makes way when the first epoch is through, not before. A number that
+    first comes in a later epoch (of a validation after each third one, say, or of another run in
+    the same file) gets a column then, and "NA" stands where it was not there. Keras's logger
+    loses such numbers.
     """
 
     def __init__(
@@ -355,17 +393,20 @@ class CSVLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
-        if self._keys:
+        new = sorted(logs.keys() - set(self._keys), key=lambda key: (key.startswith("val_"), key))
+        row = [epoch, *(logs.get(key, "NA") for key in [*self._keys, *new])]
+        if self._keys and not new:
             with self.filename.open("a", newline="") as file:
-                self._write_row(file, [epoch, *(logs.get(key, "NA") for key in self._keys)])
+                csv.writer(file, delimiter=self.separator).writerow(row)
             return
-        self._keys = sorted(logs)
+        rows = [["epoch", *self._keys, *new]]
+        if self._keys:  # else the file is an older run's, or empty
+            with self.filename.open(newline="") as file:
+                old = csv.reader(file, delimiter=self.separator)
+                rows += [[*line, *["NA"] * (len(rows[0]) - len(line))] for line in old][1:]
         with replacing(self.filename) as temporary, temporary.open("w", newline="") as file:
-            self._write_row(file, ["epoch", *self._keys])
-            self._write_row(file, [epoch, *(logs[key] for key in self._keys)])
-
-    def _write_row(self, file: Any, row: list[Any]) -> None:
-        csv.writer(file, delimiter=self.separator).writerow(row)
+            csv.writer(file, delimiter=self.separator).writerows([*rows, row])
+        self._keys += new
 
 
 class LambdaCallback(Callback):
@@ -394,7 +435,7 @@ class LambdaCallback(Callback):
             **others,
         }
         for event, function in functions.items():
-            if event not in EVENTS:
+            if event not in (*EVENTS, *_OLD_NAMES):
                 raise ValueError(
                     f"LambdaCallback expects events of {', '.join(EVENTS)}. Received {event!r}."
                 )
@@ -424,26 +465,14 @@ class TerminateOnNaN(Callback):
 def progress_for(verbose: str | int) -> Callback | None:
     """The callback that shows progress, as `verbose` asks for it.
 
-    "auto" shows a bar on a terminal or in a notebook and is quiet elsewhere; 0 is quiet; 1 shows
-    the bar, or a line per epoch where a bar cannot be drawn; 2 prints a line per epoch.
+    "auto" and 1 show a bar on a terminal or in a notebook, and print a line per epoch elsewhere
+    (into a file or a pipe); 2 prints a line per epoch everywhere; 0 is quiet.
     """
     if verbose not in ("auto", 0, 1, 2) or isinstance(verbose, float):
         raise ValueError(f'verbose is "auto", 0, 1 or 2. Received {verbose!r}.')
     if verbose == 0:
         return None
-    can_draw = _can_draw()
-    if verbose == "auto" and not can_draw:
-        return None
-    return ProgressBar() if can_draw and verbose != 2 else LinePerEpoch()
-
-
-def _can_draw() -> bool:
-    if not sys.stdout.isatty() and "ipykernel" not in sys.modules:
-        return False
-    from rich.console import Console
-
-    console = Console()
-    return console.is_terminal or console.is_jupyter
+    return ProgressBar() if verbose != 2 and progress.can_draw() else LinePerEpoch()
 
 
 def logs_text(logs: Logs | None) -> str:
@@ -491,41 +520,17 @@ class LinePerEpoch(Callback):
 class ProgressBar(LinePerEpoch):
     """While an epoch runs, a bar with the loss, the metrics and the time left; then its line."""
 
-    _bar: Any = None
+    def __init__(self) -> None:
+        self._bar = progress.Bar()
 
     def _open(self, title: str) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self._close()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("<"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[logs]}"),
-            refresh_per_second=8,
-            transient=True,
-        )
-        self._task = self._bar.add_task(title, total=self.params.get("steps"), logs="")
-        self._bar.start()
+        self._bar.open(title, self.params.get("steps"))
 
     def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self._bar.close()
 
     def _advance(self, batch: int, logs: Logs | None) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, completed=batch + 1, logs=logs_text(logs))
+        self._bar.update(batch + 1, logs_text(logs))
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         super().on_epoch_begin(epoch, logs)

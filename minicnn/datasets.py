@@ -6,10 +6,8 @@ DIR/train/dress/dress-0000.jpg, …    DIR/validation/…    DIR/test/…
 import json
 import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 
 from minicnn import drawing
 from minicnn.drawing import CLOTHING_CLASSES, draw_clothing
+from minicnn.progress import Bar
 from minicnn.reading import read_regular
 from minicnn.shapes import pair, positive_int
 
@@ -75,20 +74,6 @@ def _write_picture(
     picture.save(root / _file_name(split, kind, index), quality=int(rng.integers(75, 97)))
 
 
-@contextmanager
-def _progress_bar(total: int, show: bool | None) -> Iterator[Callable[[], None]]:
-    """A function to call after each picture."""
-    if not (sys.stderr.isatty() if show is None else show):
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("Drawing clothes", total=total)
-        yield lambda: bar.advance(task)
-
-
 def write_clothing_sample(
     directory: str | os.PathLike[str],
     images_per_class: Mapping[str, int] = SAMPLE_COUNTS,
@@ -101,7 +86,7 @@ def write_clothing_sample(
     `images_per_class` says how many pictures each class gets in each split; `size` is the side in
     pixels or `(height, width)`. The same `seed` gives the same files; more pictures leave the
     first ones as they are, and no picture is in two splits. `progress` shows a bar: None does so
-    on a terminal only.
+    on a terminal or in a notebook.
 
     All or nothing: an interrupt leaves no folder behind. A finished sample with the same
     parameters is reused; any other folder with something in it raises a `FileExistsError`.
@@ -154,7 +139,8 @@ def _draw_tree(
             (tree / split / kind).mkdir(parents=True)
     # One after the other: threads were measured to gain nothing, for a picture is many short calls
     # that hold Python's lock.
-    with _progress_bar(len(tasks), progress) as advance:
+    bar = Bar(stderr=True, transient=False, show=progress)
+    with bar.open("Drawing clothes", len(tasks)):
         for task in tasks:
             _write_picture(tree, seed, size, *task)
-            advance()
+            bar.advance()

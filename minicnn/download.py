@@ -4,7 +4,6 @@ import base64
 import hashlib
 import http.client
 import os
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn.atomic import replacing
+from minicnn.progress import Bar
 
 LARGEST = 4 * 2**30  # bytes; no file that minicnn knows of has a tenth of it
 _TIMEOUT = 30  # seconds without a byte
@@ -206,13 +206,9 @@ def _md5_of_server(headers: Any) -> str | None:
 
 @contextmanager
 def _bar(name: str, total: int, show: bool | None) -> Iterator[Callable[[int], None]]:
-    if not (sys.stderr.isatty() if show is None else show):
-        yield lambda size: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+    from rich.progress import DownloadColumn, TimeRemainingColumn
 
-    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress("{task.description}", *columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=total if total >= 0 else None)
-        yield lambda size: bar.advance(task, size)
+    columns = (DownloadColumn(), TimeRemainingColumn())
+    bar = Bar(columns, stderr=True, transient=False, show=show)
+    with bar.open(name, total if total >= 0 else None):
+        yield bar.advance

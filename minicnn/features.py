@@ -6,12 +6,12 @@ each epoch, as long as nothing random (augmentation, dropout, learning) stands b
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 
+from minicnn import progress
 from minicnn.batches import Batches
 
 Array = np.ndarray
@@ -60,7 +60,7 @@ def compute(batches: Batches, run: Callable[[Array], Array], title: str, show: b
     features: Array | None = None
     with (
         ThreadPoolExecutor(1, thread_name_prefix="minicnn-features") as thread,
-        _bar(title, count, show) as advance,
+        progress.Bar(show=None if show else False).open(title, count) as bar,
     ):
         coming = thread.submit(batches.read, parts[0])
         for part, following in zip(parts, [*parts[1:], None], strict=True):
@@ -71,21 +71,6 @@ def compute(batches: Batches, run: Callable[[Array], Array], title: str, show: b
             if features is None:
                 features = np.empty((count, *y.shape[1:]), y.dtype)
             features[part] = y
-            advance(len(part))
+            bar.advance(len(part))
     assert features is not None
     return features
-
-
-@contextmanager
-def _bar(title: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
-    if not show:
-        yield lambda count: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    quiet = not Console().is_terminal
-    with Progress("{task.description}", *columns, transient=True, disable=quiet) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda count: bar.advance(task, count)

@@ -14,8 +14,12 @@ Array = np.ndarray
 
 
 class Metric(Configurable):
-    """A weighted mean over examples. Kinds write `values(y_true, y_pred)`, one per example."""
+    """A weighted mean over examples. Kinds write `values(y_true, y_pred)`, one per example.
 
+    `rises` says whether more is better, None that nobody knows; callbacks with `mode="auto"` ask.
+    """
+
+    rises: bool | None = None
     _beside = ("dtype",)
 
     def __init__(self, name: str | None = None) -> None:
@@ -76,6 +80,8 @@ class CategoricalAccuracy(Metric):
     Class numbers are refused: Keras would take the largest of the whole batch for the target.
     """
 
+    rises = True
+
     @classmethod
     def _default_name(cls) -> str:
         return "categorical_accuracy"
@@ -90,6 +96,8 @@ class SparseCategoricalAccuracy(Metric):
 
     Targets of another shape meet the predictions by NumPy's broadcasting, as in Keras.
     """
+
+    rises = True
 
     @classmethod
     def _default_name(cls) -> str:
@@ -107,6 +115,8 @@ class BinaryAccuracy(Metric):
 
     The surprise, Keras's: the threshold is 0.5 even where the predictions are logits.
     """
+
+    rises = True
 
     def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
         super().__init__(name)

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import features, losses, metrics, optimizers, shapes
+from minicnn import features, losses, optimizers, shapes
+from minicnn import metrics as metrics_module  # `compile` has an argument of that name
 from minicnn.batches import (
     ArrayBatches,
     Batch,
@@ -59,7 +60,10 @@ class Trainer:
     """What a model can do once it can run forward and backward."""
 
     name: str
-    stop_training = False
+    stop_training = False  # a callback's wish: no further batch, no further epoch
+    stop_evaluating = False
+    stop_predicting = False
+    history: History  # of the last `fit`
     compiled = False
     built: bool
     output_shape: Any
@@ -208,6 +212,14 @@ class Trainer:
         if not self.compiled:
             return []
         return ["loss", *(_metric(m).name for m in self._metric_identifiers)]
+
+    @property
+    def metrics(self) -> list[metrics_module.Metric]:
+        """The mean of the loss, and the metrics, as objects; none before `compile`."""
+        if not self.compiled:
+            return []
+        found = self._metrics
+        return [self._loss_mean, *(found or map(_metric, self._metric_identifiers))]
 
     def _check_compiled(self, method: str, need_loss: bool = True) -> None:
         if not self.compiled:
@@ -427,7 +439,8 @@ class Trainer:
             self._check_validation(validation)
         history = History()
         events = self._callbacks(
-            [history, *_listed(callbacks)],
+            # Last, as in Keras: what a callback adds to the logs is history, too.
+            [*_listed(callbacks), history],
             verbose,
             {"epochs": epochs, "steps": training.steps, "verbose": verbose},
         )
@@ -436,7 +449,7 @@ class Trainer:
         # What training and validation read, and the part of the model that they run.
         train_on, validate_on = (training, self), (validation, self)
         if reuse_features and epochs - initial_epoch > 1:
-            show = progress_for(verbose) is not None
+            show = verbose != 0
             train_on, validate_on, history.computed_once = self._reuse(training, validation, show)
         events.call("on_train_begin")
         try:
@@ -595,6 +608,7 @@ class Trainer:
         self, batches: Batches, model: "Trainer", events: CallbackList
     ) -> dict[str, float]:
         self.reset_metrics()
+        self.stop_evaluating = False
         events.call("on_test_begin")
         logs: dict[str, float] = {}
         batches.on_epoch_begin()
@@ -603,6 +617,8 @@ class Trainer:
             self._test_step(batch, model)
             logs = self._logs()
             events.call("on_test_batch_end", step, logs)
+            if self.stop_evaluating:
+                break
         batches.on_epoch_end()
         batches.restart()
         if not logs:
@@ -656,6 +672,7 @@ class Trainer:
         at_once: int | None = None
         events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
         parts: list[Any] = []
+        self.stop_predicting = False
         events.call("on_predict_begin")
         batches.on_epoch_begin()
         try:
@@ -666,6 +683,8 @@ class Trainer:
                     at_once = model.examples_at_once()
                 parts += [model.run(x, training=False) for x in _slices(batch.x, at_once)]
                 events.call("on_predict_batch_end", step)
+                if self.stop_predicting:
+                    break
             batches.on_epoch_end()
             batches.restart()
         finally:
@@ -725,9 +744,6 @@ def _slices(x: Any, at_once: int | None) -> list[Any]:
     return np.array_split(x, -(-len(x) // at_once))
 
 
-metrics_module = metrics  # `compile` has an argument of that name
-
-
 def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple))
 
@@ -745,9 +761,9 @@ def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
     return [callbacks]  # `CallbackList` says what it thinks of it
 
 
-def _metric(identifier: Any) -> metrics.Metric:
+def _metric(identifier: Any) -> metrics_module.Metric:
     """The metric, while the targets are not known yet; `ValueError` if there is none such."""
-    return metrics.get(identifier, (1, 2), (1, 2))
+    return metrics_module.get(identifier, (1, 2), (1, 2))
 
 
 def _close_bars(events: CallbackList) -> None:

@@ -7,13 +7,15 @@ import os
 import re
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minicnn import Input, Sequential, callbacks, layers, models, utils
+import minicnn
+from minicnn import Input, Sequential, callbacks, layers, metrics, models, utils
 
 Logs = dict[str, float]
 
@@ -22,6 +24,7 @@ class FakeModel:
     """What callbacks use of a model; counts what was saved."""
 
     stop_training = False
+    metrics = (metrics.BinaryAccuracy(name="accuracy"),)
 
     def __init__(self) -> None:
         self.weights = [np.zeros(1)]
@@ -254,6 +257,76 @@ def test_it_stops_where_keras_does(script: list[float], options: dict[str, Any])
     assert ours.stop_training == theirs.stop_training
 
 
+# -- what better means -----------------------------------------------------------------------------
+
+
+class F1(metrics.BinaryAccuracy):
+    """A metric of a user's own, who has not said whether it should rise."""
+
+    rises = None
+
+
+class Distance(F1):
+    rises = False
+
+
+@pytest.mark.parametrize("make", [callbacks.EarlyStopping, "checkpoint"])
+@pytest.mark.parametrize(
+    ("monitor", "rises"),
+    [
+        ("loss", False),
+        ("val_loss", False),
+        ("accuracy", True),
+        ("val_accuracy", True),
+        ("val_distance", False),
+        ("val_f1", None),  # in the metrics, but nobody has said it
+        ("val_recall", None),
+        ("val_AUC", None),
+        ("top_k_accuracy", None),
+        ("val_accuracy_loss", None),
+        ("acc", None),
+    ],
+)
+def test_auto_knows_what_it_can_know(
+    make: Any, monitor: str, rises: bool | None, tmp_path: Path
+) -> None:
+    """A name with "acc" in it was taken to rise, every other one to fall."""
+    model = Sequential([Input((3,)), layers.Dense(1, "sigmoid")])
+    wanted = ["accuracy", F1(name="f1"), Distance("distance")]
+    model.compile("sgd", "binary_crossentropy", metrics=wanted)
+    callback: Any
+    if make == "checkpoint":
+        callback = callbacks.ModelCheckpoint(tmp_path / "m.keras", monitor, save_best_only=True)
+    else:
+        callback = make(monitor=monitor)
+    callback.set_model(model)
+    if rises is None:
+        known = "loss, accuracy, distance"
+        with pytest.raises(ValueError, match=rf'"{monitor}" .* mode="max" or mode="min".*{known}'):
+            callback.on_train_begin()
+        return
+    callback.on_train_begin()
+    assert callback._improved(2.0, than=1.0) == rises
+    assert callback._improved(1.0, than=2.0) != rises
+
+
+def test_a_checkpoint_of_every_epoch_needs_no_direction(tmp_path: Path) -> None:
+    play(callbacks.ModelCheckpoint(tmp_path / "m.keras", monitor="val_f1"), losses(1, 2))
+
+
+def test_keras_refuses_the_same() -> None:
+    keras = pytest.importorskip("keras")
+    for module in (keras, minicnn):
+        for monitor in ("val_loss", "accuracy", "val_f1", "val_accuracy_loss"):
+            model = module.Sequential([module.Input((3,)), module.layers.Dense(1, "sigmoid")])
+            model.compile("sgd", "binary_crossentropy", metrics=["accuracy"])
+            stop = module.callbacks.EarlyStopping(monitor=monitor)
+            data = np.zeros((4, 3), np.float32), np.zeros((4, 1), np.float32)
+            refusal = "mode=" if monitor in ("val_f1", "val_accuracy_loss") else None
+            with pytest.raises(ValueError, match=refusal) if refusal else nullcontext():
+                model.fit(*data, validation_data=data, verbose=0, callbacks=[stop])
+
+
 # -- CSVLogger -------------------------------------------------------------------------------------
 
 
@@ -281,6 +354,34 @@ def test_the_log_is_kerass(tmp_path: Path) -> None:
     )
     assert len(ours) == 7
     assert ours == theirs
+
+
+def test_no_number_is_lost_that_comes_later(tmp_path: Path) -> None:
+    """Validation after each second epoch only; then a run with a metric more, in the same file."""
+    path = tmp_path / "log.csv"
+    epochs = losses(4, 3, 2, 1)
+    for logs in (epochs[0], epochs[2]):
+        logs.pop("val_loss"), logs.pop("val_accuracy")
+    play(callbacks.CSVLogger(path), epochs)
+    play(callbacks.CSVLogger(path, append=True), [{"loss": 0.5, "f1": 0.25}, {"loss": 0.4}])
+    assert path.read_text().splitlines() == [
+        "epoch,loss,val_accuracy,val_loss,f1",
+        "0,4,NA,NA,NA",
+        "1,3,0.7,3,NA",
+        "2,2,NA,NA,NA",
+        "3,1,0.9,1,NA",
+        "0,0.5,NA,NA,0.25",
+        "1,0.4,NA,NA,NA",
+    ]
+
+
+def test_fit_with_validation_freq_is_logged_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    _, history = trained(callbacks.CSVLogger(path), epochs=4, validation_freq=2)
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["val_loss"] for row in rows][::2] == ["NA", "NA"]
+    assert [float(row["val_loss"]) for row in rows[1::2]] == history["val_loss"]
 
 
 def test_an_old_log_is_replaced_or_gone_on_with(tmp_path: Path) -> None:
@@ -387,6 +488,66 @@ def test_a_callback_knows_its_model_and_the_plan() -> None:
 )
 def test_logs_as_text(logs: Logs | None, text: str) -> None:
     assert callbacks.logs_text(logs) == text
+
+
+def test_the_old_names_of_batch_events_are_called() -> None:
+    told: list[Any] = []
+
+    class Old(callbacks.Callback):
+        def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+            told.append(("begin", batch, sorted(logs or ())))
+
+        def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+            told.append(("end", batch, sorted(logs or ())))
+
+    by_name = callbacks.LambdaCallback(on_batch_end=lambda step, logs: told.append(step))
+    trained(Old(), by_name, epochs=1, batch_size=4)
+    keys = ["accuracy", "loss"]
+    expected = [[("begin", step, []), ("end", step, keys), step] for step in range(3)]
+    assert told == [event for step in expected for event in step]
+
+
+def test_what_a_callback_adds_to_the_logs_is_history() -> None:
+    """As in Keras: a later callback sees it, too, and may watch it."""
+
+    class Score(callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+            assert logs is not None
+            logs["val_score"] = -epoch
+
+    stop = callbacks.EarlyStopping("val_score", mode="max", patience=1)
+    model, history = trained(Score(), stop, epochs=5)
+    assert history["val_score"] == [0, -1]
+    assert model.history.history is history
+
+
+@pytest.mark.parametrize("method", ["evaluate", "predict"])
+def test_a_callback_stops_evaluate_and_predict(method: str) -> None:
+    """After the batch at hand; and the next call begins anew."""
+    keras = pytest.importorskip("keras")
+    flag = {"evaluate": "stop_evaluating", "predict": "stop_predicting"}[method]
+    event = {"evaluate": "on_test_batch_end", "predict": "on_predict_batch_end"}[method]
+    counts = []
+    for module in (minicnn, keras):
+        model = module.Sequential([module.Input((3,)), module.layers.Dense(1, "sigmoid")])
+        model.compile("sgd", "binary_crossentropy")
+        seen: list[int] = []
+
+        def stop(batch: int, logs: Any, model: Any = model, seen: list[int] = seen) -> None:
+            seen.append(batch)
+            if batch == 1:
+                setattr(model, flag, True)
+
+        data = (np.zeros((8, 3), np.float32), np.zeros((8, 1), np.float32))
+        arguments = data if method == "evaluate" else data[:1]
+        callback = module.callbacks.LambdaCallback(**{event: stop})
+        for _ in range(2):
+            found = getattr(model, method)(
+                *arguments, batch_size=2, verbose=0, callbacks=[callback]
+            )
+        assert method == "evaluate" or found.shape == (4, 1)
+        counts.append(seen)
+    assert counts[0] == counts[1] == [0, 1, 0, 1]
 
 
 BAD: list[tuple[Callable[[], Any], str]] = [

@@ -31,9 +31,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import losses, optimizers, shapes
+from minicnn import losses, optimizers, progress, shapes
 from minicnn.batches import as_arrays, is_arrays, make_batches, take
-from minicnn.callbacks import Callback, progress_for
+from minicnn.callbacks import Callback
 from minicnn.explain import copies, show
 from minicnn.layers import BatchNormalization, Dropout, ReLU
 from minicnn.layers.base import Layer
@@ -735,25 +735,21 @@ class _Watch(Callback):
         self.losses: list[float] = []
         self.accuracy = math.nan
         self._started = time.monotonic()
-        self._bar: Any = None
+        self._bar: progress.Bar | None = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.losses.append(float((logs or {})["loss"]))
         if self.losses[-1] <= self.goal or not math.isfinite(self.losses[-1]):
             self.model.stop_training = True
         long = time.monotonic() - self._started > 2
-        if self._bar is None and long and progress_for("auto") is not None:
-            from rich.progress import Progress
-
-            self._bar = Progress(transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task(self.title, total=self.steps)
+        if self._bar is None and long:
+            self._bar = progress.Bar().open(self.title, self.steps)
         if self._bar is not None:
-            self._bar.update(self._task, completed=epoch + 1)
+            self._bar.update(epoch + 1)
 
     def _close(self) -> None:  # which `fit` calls in any case
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.close()
 
 
 def _learn(

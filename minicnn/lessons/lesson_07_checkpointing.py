@@ -72,7 +72,7 @@ lesson.show(history.plot(title="Fifteen restless epochs"))
 # | `filepath` | the file's name; `{epoch:02d}` and `{val_accuracy:.3f}` are filled in |
 # | `monitor` | which number decides (without it: `val_loss`) |
 # | `save_best_only` | write only if that number beats all before it |
-# | `mode` | `"max"`: more is better; `"min"`: less; `"auto"` knows it from the name |
+# | `mode` | `"max"`: more is better; `"min"`: less; `"auto"` knows it of the loss and of metrics |
 #
 # **Before you run this:** the same run again, with the same random start. Look at the list of
 # accuracies above: how many files will be written?

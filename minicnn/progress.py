@@ -1,0 +1,154 @@
+"""A bar that moves while work is done: on a terminal, in a notebook, and nowhere else.
+
+rich draws it. On a terminal it moves a cursor about; a notebook has none, so there each new state
+replaces the last one as what a cell displays, which needs no widgets.
+"""
+
+import io
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+_SECONDS = 0.1  # between two states in a notebook: each is a message to the browser
+
+
+def in_notebook() -> bool:
+    """Whether what is displayed reaches a notebook: IPython runs as its kernel."""
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython  # type: ignore[attr-defined]
+
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
+def can_draw(stderr: bool = False) -> bool:
+    """Whether a bar on stdout (or on stderr) would be seen to move."""
+    stream = sys.stderr if stderr else sys.stdout
+    if in_notebook():
+        return True
+    if stream is None or not stream.isatty():
+        return False
+    from rich.console import Console
+
+    return Console(stderr=stderr).is_terminal
+
+
+class Bar:
+    """A bar, not yet drawn; `open` draws it, and draws it anew. Where none can be, it is silent.
+
+    Args:
+        columns: what stands behind the title and the bar, of rich's; by default how many of how
+            many, the time so far and the time left.
+        stderr: draw on stderr, on a terminal.
+        transient: a closed bar disappears.
+        show: None draws where the bar would be seen to move, False nowhere, True in any case.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Any] | None = None,
+        stderr: bool = False,
+        transient: bool = True,
+        show: bool | None = None,
+    ) -> None:
+        self._columns, self._stderr, self._transient = columns, stderr, transient
+        self._draws = can_draw(stderr) if show is None else show
+        self._bar: Any = None  # rich's, while one is open
+        self._handle: Any = None  # of what the cell displays, in a notebook
+        self._drawn = 0.0
+
+    def open(self, title: str, total: float | None = None) -> "Bar":
+        """Draw a new bar; `total` is None if nobody knows it. Use it as a context to close it."""
+        self.close()
+        if not self._draws:
+            return self
+        from rich import progress
+        from rich.console import Console
+
+        notebook = in_notebook()
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(bar_width=24),
+            *(self._columns or _count_and_time()),
+            progress.TextColumn("{task.fields[text]}", markup=False),
+            console=_page() if notebook else Console(stderr=self._stderr),
+            refresh_per_second=8,
+            transient=self._transient,
+        )
+        self._task = self._bar.add_task(title, total=total, text="")
+        if notebook:
+            self._display(at_once=True)
+        else:
+            self._bar.start()
+        return self
+
+    def update(self, completed: float | None = None, text: str | None = None) -> None:
+        """Say how far the work is, and what stands behind the bar."""
+        if self._bar is not None:
+            fields = {} if text is None else {"text": text}
+            self._bar.update(self._task, completed=completed, **fields)
+            self._display()
+
+    def advance(self, amount: float = 1) -> None:
+        """Say that so much more is done."""
+        if self._bar is not None:
+            self._bar.advance(self._task, amount)
+            self._display()
+
+    def close(self) -> None:
+        """Stop drawing; a closed bar may be opened again."""
+        if self._bar is None:
+            return
+        if self._handle is None:
+            self._bar.stop()
+        else:
+            self._display(at_once=True, empty=self._transient)
+        self._bar = None
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _display(self, at_once: bool = False, empty: bool = False) -> None:
+        """Show the present state in a notebook, if the last one has been seen for a while."""
+        console, now = self._bar.console, time.monotonic()
+        if not isinstance(console.file, io.StringIO):
+            return  # rich's own thread draws
+        if not at_once and now - self._drawn < _SECONDS:
+            return
+        self._drawn = now
+        from IPython.display import display
+
+        console.print(self._bar.get_renderable())
+        html = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>", clear=False)
+        text = console.export_text()
+        shown = {"text/plain": "", "text/html": ""} if empty else _both(text, html)
+        if self._handle is None:
+            self._handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(shown, raw=True)
+
+
+def _both(text: str, html: str) -> dict[str, str]:
+    return {"text/plain": text.rstrip(), "text/html": html}
+
+
+def _page() -> Any:
+    """A console that keeps what is written on it."""
+    from rich.console import Console
+
+    return Console(file=io.StringIO(), record=True, width=120, force_jupyter=False)
+
+
+def _count_and_time() -> tuple[Any, ...]:
+    from rich import progress
+
+    return (
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("<"),
+        progress.TimeRemainingColumn(),
+    )

@@ -1,0 +1,122 @@
+"""Bars: in a notebook without widgets, on no terminal at all, and by whom they are closed.
+
+A real terminal is in `test_training.py`.
+"""
+
+import re
+import sys
+import types
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicnn import Input, Sequential, layers, progress
+from minicnn.datasets import write_clothing_sample
+
+
+class Handle:
+    """What `IPython.display.display(…, display_id=True)` returns: one output of a cell."""
+
+    def __init__(self, shown: list[dict[str, str]]) -> None:
+        self.shown = shown
+
+    def update(self, data: dict[str, str], raw: bool) -> None:
+        assert raw
+        self.shown.append(data)
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> list[list[dict[str, str]]]:
+    """A notebook's kernel, without ipywidgets; all that its cells displayed, output by output."""
+    outputs: list[list[dict[str, str]]] = []
+
+    def display(data: dict[str, str], raw: bool, display_id: bool) -> Handle:
+        assert raw
+        assert display_id
+        outputs.append([data])
+        return Handle(outputs[-1])
+
+    ipython = types.ModuleType("IPython")
+    shown = types.ModuleType("IPython.display")
+    shell = types.SimpleNamespace(kernel=object())
+    ipython.get_ipython = lambda: shell  # type: ignore[attr-defined]
+    shown.display = display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", shown)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    monkeypatch.setattr(progress, "_SECONDS", 0)
+    return outputs
+
+
+def test_fit_in_a_notebook_without_widgets(
+    notebook: list[list[dict[str, str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One output that changes, however many epochs; and a line for each, printed."""
+    model = Sequential([Input((3,)), layers.Dense(2, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x = np.zeros((8, 3), np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # rich asked for ipywidgets, once a redraw
+        model.fit(x, np.zeros(8), batch_size=2, epochs=2)
+        model.predict(x)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" - ")[0] for line in lines] == ["Epoch 1/2", "Epoch 2/2"]
+    fitted, predicted = notebook
+    texts = [state["text/plain"] for state in fitted]
+    assert re.search(r"^Epoch 1/2 .*━.* 3/4 .*loss: 0\.6", texts[3])
+    assert "Epoch 2/2" in texts[-2]
+    assert "━" in fitted[3]["text/html"]
+    assert "Predict" in predicted[0]["text/plain"]
+    for states in notebook:  # a bar that is done is gone
+        assert states[-1] == {"text/plain": "", "text/html": ""}
+
+
+def test_other_bars_in_a_notebook(notebook: list[list[dict[str, str]]], tmp_path: Any) -> None:
+    """A data set's bar stays when it is full."""
+    write_clothing_sample(tmp_path / "clothes", {"train": 1}, 16)
+    assert "10/10" in notebook[0][-1]["text/plain"]
+
+
+def test_a_title_is_text(notebook: list[list[dict[str, str]]]) -> None:
+    """Neither rich's marks nor HTML's are taken for such."""
+    with progress.Bar().open("[bold]<b>a & b", 2) as bar:
+        bar.update(1, "[red]<i>")
+    state = notebook[0][1]
+    assert "[bold]<b>a & b" in state["text/plain"]
+    assert "[red]&lt;i&gt;" in state["text/html"]
+
+
+@pytest.mark.parametrize("stderr", [False, True])
+def test_no_bar_where_nobody_sees_it_move(
+    stderr: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with progress.Bar(stderr=stderr).open("Work", 3) as bar:
+        bar.advance()
+        bar.update(2, "text")
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys, "stderr" if stderr else "stdout", None)  # pythonw has none
+    with progress.Bar(stderr=stderr).open("Work", 3) as bar:
+        bar.advance()
+
+
+def test_a_bar_that_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = progress.Bar(stderr=True, transient=False, show=True).open("Work", 3)
+    bar.advance(3)
+    bar.close()
+    bar.close()
+    assert re.search("Work ━+ 3/3", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_a_real_shell_tells_whether_it_is_a_notebooks(
+    kernel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ipython = types.ModuleType("IPython")
+    shell = types.SimpleNamespace(**({"kernel": 1} if kernel else {}))
+    ipython.get_ipython = lambda: shell  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    assert progress.in_notebook() == kernel
+    ipython.get_ipython = lambda: None  # type: ignore[attr-defined]
+    assert not progress.in_notebook()
