@@ -430,8 +430,11 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
     figure, cells = _grid(
         count, (rows, columns), title, beside=0.0 if colour else 0.85, caption=caption
     )
+    zero = [not w.reshape(rows * columns, channels, -1)[..., k].any() for k in range(w.shape[3])]
     for number, axes in enumerate(cells):
-        axes.set_title(str(number), fontsize=8, color=_GREY, pad=2)
+        nothing = not pictures[number].any() if depthwise else zero[number]
+        said = f"{number} (all 0)" if nothing else str(number)
+        axes.set_title(said, fontsize=8, color=_GREY, pad=2)
     if not colour:
         _show(figure, cells, pictures[:count], what, signed=True)
         return figure

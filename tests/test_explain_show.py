@@ -193,6 +193,28 @@ def test_a_large_grid_is_cut() -> None:
     assert show.scale_of(np.zeros(0)) == 1.0
 
 
+def test_zeros_are_told_from_a_blank_grid() -> None:
+    assert "kernel (all 0)" in show.html_grid("kernel", np.zeros((2, 2)), 1.0)
+    assert "all 0" not in show.html_grid("kernel", np.eye(2), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "x", "formula"),
+    [
+        ({}, 2.0, "y[0] = max(x[0], 0)"),
+        ({}, -2.0, "y[0] = max(x[0], 0)"),
+        ({"max_value": 6.0}, 2.0, "y[0] = min(max(x[0], 0), 6)"),
+        ({"max_value": 6.0}, 7.0, "y[0] = min(max(x[0], 0), 6)"),
+        ({"max_value": 6.0, "negative_slope": 0.5}, 2.0, "y[0] = x[0], at most 6"),
+    ],
+)
+def test_a_relu_tells_its_limit(options: dict[str, float], x: float, formula: str) -> None:
+    e = layers.ReLU(**options).explain(np.array([[x]], np.float32), at=0)
+    assert e.formula == formula
+    if options:
+        assert "max_value=6" in str(e)
+
+
 def test_history_marks_the_best() -> None:
     history = shown()[-5]
     assert isinstance(history, History)

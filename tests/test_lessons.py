@@ -510,6 +510,22 @@ def test_in_a_notebook_a_figure_is_displayed(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_picture_is_as_dark_as_the_text_says():
+    """Zero is black, one is white, the numbers on both can be read; a kernel keeps its signs."""
+    picture, kernel = np.array([[0.0, 0.0, 1.0]]), np.array([[-1.0, 0.0, 1.0]])
+    shown = draw.numbers([picture, kernel], grey=[0])
+    (grey,), (signed,) = (axes.images for axes in shown.axes)
+    np.testing.assert_allclose(grey.to_rgba(picture)[0, :, :3], [[0] * 3, [0] * 3, [1] * 3])
+    assert [text.get_color() for text in shown.axes[0].texts] == ["white", "white", "black"]
+    (red, _, blue), (red_above, _, blue_above) = signed.to_rgba(kernel)[0, ::2, :3]
+    assert blue > red
+    assert red_above > blue_above
+    source = (ROOT / "minicnn" / "lessons" / "lesson_04_cnn_layers.py").read_text("utf-8")
+    first = source.split("draw.numbers(")[1].split("\n")[0]
+    assert "dark on the left" in source.split("draw.numbers(")[0]
+    assert first.endswith("grey=[0]))")
+
+
 def test_the_figures_have_scales_with_names(tmp_path):
     pytest.importorskip("matplotlib")
     figure = draw.maps([np.full((2, 2), 20), np.full((2, 2), 255)], label="pixel")

@@ -187,6 +187,18 @@ def test_depthwise_and_separable_kernels():
     assert len(pictures(plots.kernels(separable))) == 4
 
 
+def test_kernels_of_zeros_are_marked():
+    for channels, kind in ((2, layers.Conv2D), (3, layers.Conv2D), (4, layers.DepthwiseConv2D)):
+        options = {} if kind is layers.DepthwiseConv2D else {"filters": 4}
+        layer = kind(kernel_size=3, **options)
+        layer(np.zeros((1, 5, 5, channels), "float32"))
+        kernel = layer.kernel.value.reshape(9, -1, 4)
+        kernel[:] = np.arange(1, kernel.size + 1).reshape(kernel.shape)
+        kernel[..., 1] = 0
+        titles = [axes.get_title() for axes in plots.kernels(layer).axes][:4]
+        assert titles == ["0", "1 (all 0)", "2", "3"]
+
+
 def test_only_so_many_kernels_are_drawn():
     figure = plots.kernels(convolution(1, 100))
     assert len(pictures(figure)) == 64

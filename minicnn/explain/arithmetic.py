@@ -521,7 +521,12 @@ def _relu(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
         note = f"Cut off: x is above max_value={show.number(cap)}."
     else:
         weight, bias, right = 1.0, 0.0, f"x{place}"
-        note = f"On: x is above the threshold {show.number(threshold)}."
+        note = f"On: x is above the threshold {show.number(threshold)}"
+        note += "." if cap is None else f", and not above max_value={show.number(cap)}."
+    if not slope and threshold == 0:
+        right = f"max(x{place}, 0)" if cap is None else f"min(max(x{place}, 0), {show.number(cap)})"
+    elif cap is not None and right != show.number(cap):
+        right += f", at most {show.number(cap)}"
     return Sum(_one(spot, x, weight), left + right, bias, notes=[note])
 
 

@@ -105,6 +105,8 @@ def _linear(part: int) -> float:
 def html_grid(title: str, values: Array, scale: float, faint: Array | None = None) -> str:
     """A matrix as a coloured table; `faint` marks cells that lie in the padding."""
     values = np.asarray(values)
+    if values.size and not values.any():
+        title += " (all 0)"
     if values.size > _MOST_CELLS:
         rows, columns_ = (min(n, 20) for n in values.shape)
         title += f" (the first {rows}×{columns_} of {values.shape[0]}×{values.shape[1]})"

@@ -75,9 +75,18 @@ def rows(groups: Mapping[str, Any], title: str = "", x_label: str = "", label: s
 
 
 def numbers(
-    x: Any, names: Sequence[str] = (), title: str = "", digits: int = 0, columns: int = 4
+    x: Any,
+    names: Sequence[str] = (),
+    title: str = "",
+    digits: int = 0,
+    columns: int = 4,
+    grey: Sequence[int] = (),
 ) -> Any:
-    """Small arrays (h, w) with their numbers written into the cells."""
+    """Small arrays (h, w) with their numbers written into the cells.
+
+    Red is above zero, blue below it. The arrays whose numbers are in `grey` are pictures: black is
+    0, white their largest.
+    """
     columns = min(len(x), columns)
     widths = [max(max(np.shape(a)[1] for a in x[n::columns]), 3) for n in range(columns)]
     heights = [max(np.shape(a)[0] for a in x[n : n + columns]) for n in range(0, len(x), columns)]
@@ -90,7 +99,10 @@ def numbers(
     for index, (axes, array) in enumerate(zip(places, x)):
         array = np.asarray(array)
         bound = max(float(np.abs(array).max()), 1e-9)
-        axes.imshow(array, "RdBu_r", vmin=-1.6 * bound, vmax=1.6 * bound)  # pale, to be read
+        if index in grey:
+            axes.imshow(array, "gray", vmin=0, vmax=bound)
+        else:
+            axes.imshow(array, "RdBu_r", vmin=-1.6 * bound, vmax=1.6 * bound)  # pale, to be read
         for (row, column), value in np.ndenumerate(array):
             axes.text(
                 column,
@@ -99,6 +111,7 @@ def numbers(
                 ha="center",
                 va="center",
                 fontsize=9,
+                color="white" if index in grey and value < 0.5 * bound else "black",
             )
         axes.set_xticks(range(array.shape[1]))
         axes.set_yticks(range(array.shape[0]))

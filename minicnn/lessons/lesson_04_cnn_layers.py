@@ -19,7 +19,8 @@ layers = keras.layers
 # %% [markdown]
 # ## A convolution is a sliding window
 #
-# Here is a tiny grey picture: dark on the left, bright on the right. And a *kernel* of 3×3 weights.
+# Here is a tiny grey picture: dark on the left, bright on the right. And a *kernel* of 3×3 weights
+# (red above zero, blue below).
 # Lay the kernel on the picture, multiply each weight with the number under it, and add up: one
 # output. Move on by one pixel: the next one.
 #
@@ -37,8 +38,8 @@ convolution(x)  # the layer makes its weights when it first sees an input
 convolution.set_weights([kernel.reshape(3, 3, 1, 1)])
 y = convolution(x)
 names = ["the picture", "the kernel", "the output"]
-figure = draw.numbers([picture, kernel, y[0, :, :, 0]], names, "A kernel that sees an edge")
-lesson.show(figure)
+shown = [picture, kernel, y[0, :, :, 0]]
+lesson.show(draw.numbers(shown, names, "A kernel that sees an edge", grey=[0]))
 
 # %% [markdown]
 # "Right column minus left column": zero where all is the same, large where it gets brighter from
@@ -61,7 +62,7 @@ horizontal[3:] = 1
 outputs = [convolution(p.reshape(1, 6, 8, 1))[0, :, :, 0] for p in (darker, horizontal)]
 names = ["darker to the right", "its output", "horizontal edge", "its output"]
 shown = [darker, outputs[0], horizontal, outputs[1]]
-lesson.show(draw.numbers(shown, names, "The same kernel, other edges", columns=2))
+lesson.show(draw.numbers(shown, names, "The same kernel, other edges", columns=2, grey=[0, 2]))
 
 # %% [markdown]
 # ## Padding, strides, channels, filters

@@ -56,6 +56,7 @@ figure = draw.numbers(
     [small_x[0, :, :, 0], matrix],
     ["the picture", "its matrix: a row for each place"],
     "Each window becomes a row (im2col)",
+    grey=[0, 1],
 )
 lesson.show(figure)
 print(matrix.shape)
@@ -125,7 +126,8 @@ tiny = explain.convolution_steps(
 )
 shown = [tiny[name].shown for name in names]
 labels = ["6×6 pixels", "transformed", "times the kernel, transformed", "4×4 outputs"]
-lesson.show(draw.numbers(shown, labels, "Winograd on one tile: a diagonal line", digits=1))
+title = "Winograd on one tile: a diagonal line"
+lesson.show(draw.numbers(shown, labels, title, digits=1, grey=[0]))
 
 # %% [markdown]
 # Look at the middle: one multiplication for each of the 36 cells, and no window slides any more.
