@@ -1,25 +1,28 @@
 """Files from the network, into Keras's own cache: whole and checked, or not there at all."""
 
 import base64
+import binascii
 import hashlib
 import http.client
 import os
+import re
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from minicnn.addresses import UnreachableError, check_url, open_url, reason
 from minicnn.atomic import replacing
 from minicnn.progress import Bar
+from minicnn.reading import open_regular
 
 LARGEST = 4 * 2**30  # bytes; no file that minicnn knows of has a tenth of it
 _TIMEOUT = 30  # seconds without a byte
 _PIECE = 2**20
-_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+__all__ = ["LARGEST", "check_url", "fetch", "get_file", "keras_home"]
 
 
 def keras_home() -> Path:
@@ -47,7 +50,8 @@ def get_file(
 
     Args:
         fname: the name in the cache; the last part of `origin` if not given.
-        origin: a URL, HTTPS (or HTTP on this machine).
+        origin: a URL, HTTPS (or HTTP on this machine). It may redirect to others of that kind,
+            but not from the public network into a private one (see `minicnn.addresses`).
         file_hash: MD5 or SHA-256 in hexadecimal. Without one the checksum that the server names
             counts, if it names one.
         cache_subdir, cache_dir: the folder; `cache_dir` is `keras_home()` if not given.
@@ -56,21 +60,29 @@ def get_file(
         progress: a bar on stderr; None shows it on a terminal.
 
     Raises:
-        ConnectionError: the server cannot be reached, says no, or breaks off.
-        ValueError: the file is larger than `largest`, or its checksum is wrong.
+        ConnectionError: the server cannot be reached, says no, contradicts itself, breaks off, or
+            has nothing: an empty file is not kept.
+        ValueError: the file is larger than `largest`, its checksum is wrong, or the address, the
+            name or `file_hash` is none.
+        OSError: the folder cannot be made or written to.
     """
     if origin is None:
         raise ValueError("get_file expects origin, the URL to download from. Received None.")
-    parts = urllib.parse.urlsplit(origin)
-    fname = fname or Path(parts.path).name
-    if not fname or Path(fname).name != fname or fname in (".", ".."):
-        raise ValueError(f"get_file expects fname to be a plain file name. Received {fname!r}.")
     check_url(origin)
+    fname = os.fspath(fname) if fname else Path(urllib.parse.urlsplit(origin).path).name
+    if not fname or Path(fname).name != fname or fname in (".", "..") or "\0" in fname:
+        raise ValueError(f"get_file expects fname to be a plain file name. Received {fname!r}.")
+    if file_hash is not None and not _is_checksum(file_hash):
+        raise ValueError(f"A checksum is MD5 or SHA-256 in hexadecimal. Received {file_hash!r}.")
     folder = Path(cache_dir if cache_dir is not None else keras_home()).expanduser() / cache_subdir
     target = folder / fname
-    if target.is_file() and not force_download and _is_right(target, file_hash):
+    if not force_download and _is_there(target, file_hash, largest):
         return str(target)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sentence = f"The folder {str(folder)!r} cannot be made: {error.strerror}."
+        raise type(error)(f"{sentence} KERAS_HOME or cache_dir names another.") from error
     with replacing(target) as temporary:
         _download(origin, temporary, target, file_hash, largest, progress)
     return str(target)
@@ -85,122 +97,130 @@ def fetch(
     """What the address holds, in memory.
 
     Args:
-        url: HTTPS, or what else `schemes` allows (HTTP on this machine always).
+        url: HTTPS, or what else `schemes` allows (HTTP on this machine always). It may redirect to
+            others of that kind, but not from the public network into a private one; a private
+            address that is given itself is meant (see `minicnn.addresses`).
         largest: bytes; more are refused.
         seconds: for all of it; None sets no limit but 30 seconds without a byte.
 
     Raises:
-        ConnectionError: the server cannot be reached, says no, breaks off or takes too long.
+        ConnectionError: the server cannot be reached, says no, breaks off, takes too long, or has
+            nothing.
         ValueError: another scheme, or more than `largest` bytes.
     """
-    check_url(url, schemes)
     start = time.monotonic()
     content = bytearray()
     patience = _TIMEOUT if seconds is None else min(_TIMEOUT, seconds)
-    try:
-        with _opener(schemes).open(url, timeout=patience) as response:
-            # read1 returns what has arrived, so that a trickle meets the clock too.
-            while piece := response.read1(_PIECE):
-                content += piece
-                if len(content) > largest:
-                    raise ValueError(f"{url} has more than {largest} bytes: refused.")
-                if seconds is not None and time.monotonic() - start > seconds:
-                    raise TimeoutError(f"it took more than {seconds:g} seconds")
-            if response.length:
-                raise ConnectionError(f"{url} broke off, {response.length} bytes early. Try again.")
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
-        raise ConnectionError(f"{url} cannot be downloaded: {_reason(error)}.") from error
+    with open_url(url, schemes, patience) as response:
+        for piece in _pieces(url, response, largest):
+            content += piece
+            if seconds is not None and time.monotonic() - start > seconds:
+                raise ConnectionError(
+                    f"{url} cannot be downloaded: it took more than {seconds:g} seconds."
+                )
     return bytes(content)
-
-
-def _reason(error: Exception) -> object:
-    """An HTTPError says "HTTP Error 404: Not Found" by itself, a URLError wraps its reason."""
-    return error if hasattr(error, "code") else getattr(error, "reason", error)
 
 
 def _download(
     url: str, temporary: Path, target: Path, file_hash: str | None, largest: int, show: bool | None
 ) -> None:
     try:
-        with _opener(("https",)).open(url, timeout=_TIMEOUT) as response:
-            total = int(response.headers.get("Content-Length") or -1)
-            if total > largest:
-                raise ValueError(
-                    f"{url} has {total} bytes, more than the {largest} that are expected."
-                )
-            with temporary.open("wb") as file, _bar(target.name, total, show) as advance:
-                size = 0
-                while piece := response.read(_PIECE):
-                    size += len(piece)
-                    if size > largest:
-                        raise ValueError(
-                            f"{url} has more than the {largest} bytes that are expected."
-                        )
-                    file.write(piece)
-                    advance(len(piece))
-            if 0 <= total != size:
-                raise ConnectionError(f"{url} broke off after {size} of {total} bytes. Try again.")
-            expected = file_hash or _md5_of_server(response.headers)
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
-        raise ConnectionError(
-            f"{url} cannot be downloaded: {_reason(error)}. Without a network, put the file at "
-            f"{str(target)!r} (or pass its path) yourself."
-        ) from error
-    if not _is_right(temporary, expected):
+        response = open_url(url, ("https",), _TIMEOUT)
+    except UnreachableError as error:
+        raise UnreachableError(
+            f"{error} Without a network, put the file at {str(target)!r} (or pass its path) "
+            "yourself."
+        ) from error.__cause__
+    with response:
+        expected = file_hash or _md5_of_server(url, response.headers)
+        total = _length(url, response)
+        with temporary.open("wb") as file, _bar(target.name, total, show) as advance:
+            for piece in _pieces(url, response, largest):
+                file.write(piece)
+                advance(len(piece))
+    if expected is not None and _checksum(temporary, expected) != expected.lower():
         raise ValueError(
             f"{url} was downloaded, and its checksum is not {expected}: the file is damaged or "
             "another one, and was not kept."
         )
 
 
-class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """A secure address must not lead to an insecure one, or to a file."""
-
-    def __init__(self, schemes: Sequence[str]) -> None:
-        self._schemes = schemes
-
-    def redirect_request(
-        self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, url: Any
-    ) -> Any:
-        check_url(url, self._schemes)
-        return super().redirect_request(req, fp, code, msg, headers, url)
-
-
-def _opener(schemes: Sequence[str]) -> urllib.request.OpenerDirector:
-    opener = urllib.request.build_opener(_SafeRedirects(schemes))
-    opener.addheaders = [("User-Agent", "minicnn")]
-    return opener
-
-
-def check_url(url: str, schemes: Sequence[str] = ("https",)) -> None:
-    """Raise a `ValueError` unless the address has one of these schemes, or is on this machine."""
-    parts = urllib.parse.urlsplit(url)
-    local = parts.scheme == "http" and parts.hostname in _LOCAL
-    if not (parts.scheme in schemes or local) or not parts.hostname:
-        allowed = " and ".join(scheme.upper() for scheme in schemes)
-        raise ValueError(f"Only {allowed} addresses are downloaded. Received {url!r}.")
+def _pieces(url: str, response: http.client.HTTPResponse, largest: int) -> Iterator[bytes]:
+    """The content, piece by piece; complete, not empty, and at most `largest` bytes."""
+    total = _length(url, response)
+    if total > largest:
+        raise ValueError(f"{url} has {total} bytes, more than the {largest} that are expected.")
+    size = 0
+    while True:
+        try:
+            # read1 returns what has arrived, so that a trickle meets a clock too.
+            piece = response.read1(_PIECE)
+        except (OSError, http.client.HTTPException) as error:
+            raise ConnectionError(
+                f"{url} broke off after {size} bytes: {reason(error)}. Try again."
+            ) from error
+        if not piece:
+            break
+        size += len(piece)
+        if size > largest:
+            raise ValueError(f"{url} has more than the {largest} bytes that are expected.")
+        yield piece
+    if 0 <= total != size:
+        raise ConnectionError(f"{url} broke off after {size} of {total} bytes. Try again.")
+    if size == 0:
+        raise ConnectionError(f"{url} has no content: an empty file is not kept.")
 
 
-def _is_right(path: Path, file_hash: str | None) -> bool:
-    return file_hash is None or _checksum(path, file_hash) == file_hash.lower()
+def _length(url: str, response: http.client.HTTPResponse) -> int:
+    """How many bytes the server says will come; -1 if it does not say."""
+    told = {text.strip() for text in response.headers.get_all("Content-Length") or ()}
+    if not told or response.chunked:
+        return -1
+    text = told.pop()
+    if told or not re.fullmatch("[0-9]{1,18}", text):
+        raise ConnectionError(
+            f"{url} cannot be downloaded: the server says that its length is "
+            f"{', '.join(repr(t[:40]) for t in sorted({text, *told}))}."
+        )
+    return int(text)
+
+
+def _is_there(path: Path, file_hash: str | None, largest: int) -> bool:
+    """Whether the cache has the file: not empty, and with this checksum."""
+    if not path.is_file() or not (size := path.stat().st_size):
+        return False
+    if file_hash is None:
+        return True
+    return size <= largest and _checksum(path, file_hash) == file_hash.lower()
+
+
+def _is_checksum(text: object) -> bool:
+    return isinstance(text, str) and bool(re.fullmatch("[0-9a-fA-F]{32}|[0-9a-fA-F]{64}", text))
 
 
 def _checksum(path: Path, expected: str) -> str:
     """The file's checksum, of the kind that `expected` is by its length."""
-    kinds = {32: "md5", 64: "sha256"}
-    if len(expected) not in kinds:
-        raise ValueError(f"A checksum is MD5 or SHA-256 in hexadecimal. Received {expected!r}.")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kinds[len(expected)]).hexdigest()
+    with open_regular(path, "file") as file:
+        return hashlib.file_digest(file, "md5" if len(expected) == 32 else "sha256").hexdigest()
 
 
-def _md5_of_server(headers: Any) -> str | None:
+def _md5_of_server(url: str, headers: Any) -> str | None:
     """The MD5 that Google's storage sends along, in hexadecimal."""
     for entry in headers.get_all("x-goog-hash") or ():
         for kind in entry.split(","):
             name, _, value = kind.strip().partition("=")
-            if name == "md5":
-                return base64.b64decode(value).hex()
+            if name != "md5":
+                continue
+            try:
+                digest = base64.b64decode(value, validate=True)
+            except (binascii.Error, ValueError):
+                digest = b""
+            if len(digest) != 16:
+                raise ConnectionError(
+                    f"{url} cannot be downloaded: the server names an MD5 that is none, "
+                    f"{value[:40]!r}. With file_hash, that one counts."
+                )
+            return digest.hex()
     return None
 
 

@@ -2,7 +2,8 @@
 
     python -m reference.predict runs/reference/model.keras photo.jpg folder/ https://…/dress.jpg
 
-Class names, image size, interpolation and preprocessing are inside the model file.
+Class names, image size, interpolation and preprocessing are inside the model file. An address may
+be one of a private network; none of the public network is followed into one.
 """
 
 import argparse

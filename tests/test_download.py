@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from minicnn import download
+from minicnn import addresses, download
+from minicnn.download import fetch
 from minicnn.utils import get_file
 
 CONTENT = bytes(range(256)) * 5000
@@ -38,6 +40,7 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name = self.path.strip("/").split("/")[0]
+        name = "to" if "/proxied/to" in self.path else name
         self.server.asked.append(self.path.strip("/"))
         if name == "moved":
             self._answer(302, {"Location": self.server.url("whole/file.bin")})
@@ -45,6 +48,26 @@ class Answers(BaseHTTPRequestHandler):
             self._answer(302, {"Location": "http://example.com/file.bin"})
         elif name == "local":
             self._answer(302, {"Location": "file:///etc/hostname"})
+        elif name == "to":  # to/?http://…
+            self._answer(302, {"Location": self.path.partition("?")[2]})
+        elif name == "loop":
+            self._answer(302, {"Location": self.path})
+        elif name == "status":  # status/204
+            body = b"" if self.path.endswith(("204", "304")) else CONTENT
+            self._answer(int(self.path.split("/")[2]), {}, body)
+        elif name == "length":  # length/?abc
+            self._answer(200, {"Content-Length": self.path.partition("?")[2]}, CONTENT[:100])
+        elif name == "lengths":
+            self._answer(200, {"Content-Length": "7", "content-length": "9"}, CONTENT[:7])
+        elif name == "empty":
+            self._answer(200, {"Content-Length": "0"})
+        elif name == "chunks":  # chunks/5 promises five bytes in each, of which three come
+            size = self.path.split("/")[2].encode()
+            self.protocol_version = "HTTP/1.1"
+            self._answer(200, {"Transfer-Encoding": "chunked"}, size + b"\r\nabc\r\n0\r\n\r\n")
+            self.close_connection = True
+        elif name == "hash":
+            self._answer(200, {"x-goog-hash": self.path.partition("?")[2]}, CONTENT)
         elif name == "missing":
             self._answer(404, {})
         elif name == "cut":
@@ -128,6 +151,25 @@ def test_a_redirection_is_followed(server: Server) -> None:
         ("missing/x", {}, ConnectionError, "cannot be downloaded: .*404.*put the file at"),
         ("insecure", {"fname": "x"}, ValueError, "Only HTTPS .*http://example.com"),
         ("local", {"fname": "x"}, (ValueError, ConnectionError), "file:///etc/hostname"),
+        ("to/x?http://[::1", {}, ConnectionError, "to/x.* leads to what is no address"),
+        ("to/x?http://127.0.0.1:abc/", {}, ValueError, "to/x.*abc.*no address: Port could not"),
+        ("to/x?http://127.0.0.1:99999/", {}, ValueError, "to/x.*99999.*no address: Port out"),
+        ("to/x?ftp://127.0.0.1/x", {}, ValueError, "to/x.*Only HTTPS .*ftp://127.0.0.1/x"),
+        ("loop/x", {}, ConnectionError, "loop/x cannot be downloaded: .*redirect.*loop"),
+        ("status/204", {}, ConnectionError, "status/204 .*answers 204 No Content, which is no"),
+        ("status/206", {}, ConnectionError, "status/206 .*answers 206 Partial Content"),
+        ("status/304", {}, ConnectionError, "status/304 cannot be downloaded: .*304"),
+        ("status/500", {}, ConnectionError, "status/500 cannot be downloaded: .*500"),
+        ("length/x?abc", {}, ConnectionError, "length/x.*says that its length is 'abc'"),
+        ("length/x?-5", {}, ConnectionError, "length/x.*says that its length is '-5'"),
+        ("length/x?", {}, ConnectionError, "length/x.*says that its length is ''"),
+        ("length/x?9999999999999", {}, ValueError, "length/x.* 9999999999999 bytes, more than"),
+        ("lengths/x", {}, ConnectionError, "lengths/x.*its length is '7', '9'"),
+        ("empty/x", {}, ConnectionError, "empty/x has no content: an empty file is not kept"),
+        ("chunks/5", {}, ConnectionError, "chunks/5 broke off after 3 bytes|chunks/5 broke off"),
+        ("chunks/zz", {}, ConnectionError, "chunks/zz broke off after 0 bytes"),
+        ("hash/x?md5=!!", {}, ConnectionError, "hash/x.* names an MD5 that is none, '!!'"),
+        ("hash/x?md5=YWJj", {}, ConnectionError, "hash/x.* names an MD5 that is none, 'YWJj'"),
     ],
 )
 def test_what_goes_wrong_leaves_nothing(
@@ -136,6 +178,132 @@ def test_what_goes_wrong_leaves_nothing(
     with pytest.raises(error, match=message):
         get_file(origin=server.url(path), **options)
     assert files(tmp_path) == []
+
+
+def test_a_reset_connection_is_told_of_the_address(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reset(*args: Any) -> Any:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr("http.client.HTTPResponse.read1", reset)
+    with pytest.raises(ConnectionError, match=r"whole/x broke off after 0 bytes: .*reset"):
+        get_file(origin=server.url("whole/x"))
+    assert files(tmp_path) == []
+
+
+def test_a_checksum_that_is_none_is_refused_before_anything_is_asked(server: Server) -> None:
+    for wrong in ("abc", "g" * 32, MD5[:-1], SHA256 + "0", 5):
+        with pytest.raises(ValueError, match="MD5 or SHA-256 in hexadecimal"):
+            get_file(origin=server.url("whole/x"), file_hash=wrong)  # type: ignore[arg-type]
+    assert server.asked == []
+
+
+def test_an_empty_file_in_the_cache_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+    target = tmp_path / "home" / "datasets" / "file.bin"
+    target.parent.mkdir(parents=True)
+    target.touch()
+    get_file(origin=server.url("whole/file.bin"))
+    assert target.read_bytes() == CONTENT
+
+
+def test_blanks_and_letters_of_other_languages_are_sent_as_a_browser_does(server: Server) -> None:
+    path = get_file(origin=server.url("whole/ein Hüt.bin?größe=1 2&a=%20"))
+    assert Path(path).name == "ein Hüt.bin"
+    assert server.asked == ["whole/ein%20H%C3%BCt.bin?gr%C3%B6%C3%9Fe=1%202&a=%20"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(OSError, match=r"home/datasets' cannot be made: .*KERAS_HOME"):
+        get_file(origin=server.url("whole/file.bin"))
+    assert server.asked == []
+
+
+# -- from the public network nothing leads into a private one --------------------------------------
+
+
+PRIVATE = """
+    127.0.0.1 10.1.2.3 192.168.1.1 172.16.0.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1
+    255.255.255.255 ::1 :: fe80::1%eth0 fd00::1 ff02::1 ::ffff:127.0.0.1 2002:7f00:1::
+    64:ff9b::7f00:1
+"""
+
+
+@pytest.mark.parametrize("address", PRIVATE.split())
+def test_private_addresses(address: str) -> None:
+    assert addresses.is_private(address)
+
+
+def test_public_addresses() -> None:
+    for address in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"):
+        assert not addresses.is_private(address)
+
+
+class Names:
+    """A resolver of names that end in .test; this machine stands for the public network."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **known: list[str]) -> None:
+        self.known, usual = known, socket.getaddrinfo
+        self.asked: list[str] = []
+
+        def look_up(host: str, port: int, *more: Any) -> Any:
+            if not host.endswith(".test"):
+                return usual(host, port, *more)
+            self.asked.append(host)
+            found = self.known[host.removesuffix(".test")]
+            address = found.pop(0) if len(found) > 1 else found[0]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        private = addresses.is_private
+        monkeypatch.setattr(addresses, "is_private", lambda a: a != "127.0.0.1" and private(a))
+
+
+BOTH = ("http", "https")
+
+
+INSIDE = """
+    http://10.0.0.1/x http://inner.test/x http://rebound.test/x http://[::1]/x
+    http://169.254.169.254/latest http://2130706434/
+"""  # the last is 127.0.0.2
+
+
+@pytest.mark.parametrize("inner", INSIDE.split())
+def test_no_redirection_leads_from_the_public_network_into_a_private_one(
+    server: Server, monkeypatch: pytest.MonkeyPatch, inner: str
+) -> None:
+    # `rebound.test` answers with a public address whoever looks it up once, as a check would.
+    names = Names(monkeypatch, photos=["127.0.0.1"], inner=["10.0.0.1"], rebound=["127.0.0.2"])
+    start = f"http://photos.test:{server.server_address[1]}/to/x?{inner}"
+    with pytest.raises(ValueError, match=r"photos\.test.*from the public network to .*private"):
+        fetch(start, 10**7, schemes=BOTH)
+    assert names.asked.count("photos.test") == 1
+
+
+def test_the_address_that_is_connected_to_counts_not_another_look_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(monkeypatch, photos=["127.0.0.1", "10.0.0.1"])
+    port = server.server_address[1]
+    again = f"http://photos.test:{port}/whole/x"
+    with pytest.raises(ValueError, match=r"photos\.test \(10\.0\.0\.1\), an address in a private"):
+        fetch(f"http://photos.test:{port}/to/x?{again}", 10**7, schemes=BOTH)
+    assert names.asked == ["photos.test"] * 2
+    names.known["photos"] = ["127.0.0.1"]  # a public address leads to another one
+    assert fetch(f"http://photos.test:{port}/to/x?{again}", 10**7, schemes=BOTH) == CONTENT
+
+
+def test_behind_a_proxy_the_name_counts(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", server.url(""))
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(ValueError, match=r"from the public network to 10\.0\.0\.1"):
+        fetch("http://photos.test/proxied/to?http://10.0.0.1/x", 10**7, schemes=BOTH)
+    assert server.asked == ["http://photos.test/proxied/to?http://10.0.0.1/x"]
+
+
+def test_who_gives_a_private_address_means_it(server: Server) -> None:
+    assert fetch(server.url(f"to/x?{server.url('whole/x')}"), 10**7) == CONTENT
 
 
 def test_the_checksum_that_the_server_names_counts(server: Server) -> None:
@@ -164,9 +332,9 @@ def test_an_interrupt_leaves_what_was_there(
     def interrupt(*args: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(download, "_is_right", interrupt)
+    monkeypatch.setattr(download, "_checksum", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        get_file(origin=server.url("whole/file.bin"), force_download=True)
+        get_file(origin=server.url("whole/file.bin"), file_hash=MD5, force_download=True)
     assert target.read_bytes() == b"old"
     assert files(tmp_path) == ["home/datasets/file.bin"]
 
@@ -179,7 +347,13 @@ def test_an_interrupt_leaves_what_was_there(
         ({"origin": "ftp://example.com/x"}, "Only HTTPS"),
         ({"origin": "file:///etc/hostname"}, "Only HTTPS"),
         ({"origin": "https:///x"}, "Only HTTPS"),
+        ({"origin": "https://example.com:abc/x"}, "no address: Port could not"),
+        ({"origin": "https://example.com:99999/x"}, "no address: Port out of range"),
+        ({"origin": "https://[::1/x"}, "no address: Invalid IPv6"),
+        ({"origin": "https://ä..example.com/x"}, "no address"),
         ({"origin": "https://example.com/"}, "plain file name"),
+        ({"origin": "https://example.com/.."}, "plain file name"),
+        ({"origin": "https://example.com/x", "fname": "a\0b"}, "plain file name"),
         ({"origin": "https://example.com/x", "fname": "../x"}, "plain file name"),
         ({"origin": "https://example.com/x", "fname": ".."}, "plain file name"),
     ],

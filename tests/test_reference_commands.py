@@ -462,6 +462,11 @@ class Awkward(BaseHTTPRequestHandler):
             self.send_header("Location", "file:///etc/hostname")
             self.end_headers()
             return
+        if self.path == "/inside.jpg":
+            self.send_response(302)
+            self.send_header("Location", "http://192.168.1.1/camera.jpg")
+            self.end_headers()
+            return
         if self.path == "/missing.jpg":
             self.send_error(404)
             return
@@ -486,11 +491,13 @@ class Awkward(BaseHTTPRequestHandler):
         ("huge.jpg", "more than 3000000 bytes"),
         ("slow.jpg", "took more than 0.5 seconds"),
         ("elsewhere.jpg", "is not allowed"),
+        ("inside.jpg", "leads from the public network to 192.168.1.1"),
     ],
 )
 def test_an_address_that_gives_no_photo_says_why(trained, serve, monkeypatch, page, words, capsys):
     monkeypatch.setattr(predict, "LARGEST", 3_000_000)
     monkeypatch.setattr(predict, "SECONDS", 0.5)
+    monkeypatch.setattr("minicnn.addresses.is_private", lambda address: address != "127.0.0.1")
     address = f"{serve(Awkward)}/{page}"
     assert predict.run([str(trained / "model.keras"), address]) == 2
     err = capsys.readouterr().err

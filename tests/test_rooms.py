@@ -24,7 +24,17 @@ PACKAGE = Path(minicnn.__file__).parent
 # Lowest floor first. A room imports from the floors above it in this list; never from its own
 # floor, never from one below it in the list. Rooms that are planned may stand here before they do.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("atomic", "buffers", "config", "insight", "progress", "reading", "seeding", "shapes"),
+    (
+        "addresses",
+        "atomic",
+        "buffers",
+        "config",
+        "insight",
+        "progress",
+        "reading",
+        "seeding",
+        "shapes",
+    ),
     ("download", "drawing", "naive", "plots", "settings", "variable"),
     ("kernels",),
     ("algorithms",),

@@ -122,7 +122,7 @@ def _with_plain_colours(image: "Image", name: str) -> "Image":
         return image.convert("RGB")
     except (ValueError, ImportError) as error:
         raise BadImageError(
-            f"{name} has colours of the kind {image.mode}, which cannot be turned into RGB: {error}."
+            f"{name} has colours of the kind {image.mode}, which are not turned into RGB: {error}."
         ) from None
 
 
