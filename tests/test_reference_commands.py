@@ -488,7 +488,7 @@ class Awkward(BaseHTTPRequestHandler):
     ("page", "words"),
     [
         ("missing.jpg", "404"),
-        ("huge.jpg", "more than 3000000 bytes"),
+        ("huge.jpg", "more than the 3000000 bytes"),
         ("slow.jpg", "took more than 0.5 seconds"),
         ("elsewhere.jpg", "is not allowed"),
         ("inside.jpg", "leads from the public network to 192.168.1.1"),
