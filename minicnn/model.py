@@ -15,7 +15,7 @@ import functools
 import json
 import math
 import os
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,12 +27,13 @@ from minicnn.insight import inside
 from minicnn.layers import LAYERS, Add, InputLayer, MaxPooling2D, carried
 from minicnn.layers.base import Array, Grads, KerasTensor, Layer, Node, Shape, unique_name
 from minicnn.layers.stand_ins import STAND_INS
+from minicnn.saving.untrusted import LARGEST_NESTING, check_nesting
 from minicnn.settings import plain_throughout
 from minicnn.shapes import Pair
 from minicnn.training import InTwo, Trainer
 from minicnn.variable import Variable
 
-_TABLES = {"_produced_by", "_output_ids", "_uses"}
+_TABLES = {"_produced_by", "_output_ids", "_use_numbers", "_uses"}
 _HELD = 3 * 2**24  # bytes of one layer's output that `predict` computes at a time
 
 
@@ -91,6 +92,7 @@ class Model(Trainer, Layer):
     """
 
     keras_class_name = "Functional"
+    nesting = 1  # how many models deep it is, itself among them
     _folded_from: str | None = None  # the label of the model that this one is folded from
 
     def __init__(
@@ -123,9 +125,20 @@ class Model(Trainer, Layer):
     def _set_graph(self, inputs: list[KerasTensor], outputs: list[KerasTensor]) -> None:
         self._inputs, self._outputs = inputs, outputs
         self._sort_graph()
+        for layer in self._layers:
+            self._take_in(layer)
         for table in _TABLES:  # of another graph
             vars(self).pop(table, None)
         self.built = True
+
+    def _take_in(self, layer: Layer) -> None:
+        """Note how deep a layer of this model is, if it is a model."""
+        if isinstance(layer, Model):
+            if layer.nesting >= LARGEST_NESTING:
+                raise ValueError(
+                    f"{self.label} nests models more than {LARGEST_NESTING} deep: that is the most."
+                )
+            self.nesting = max(self.nesting, layer.nesting + 1)
 
     # Tables of symbols, by identity: a copy or a model from a pickle makes its own.
 
@@ -136,6 +149,16 @@ class Model(Trainer, Layer):
     @functools.cached_property
     def _output_ids(self) -> set[int]:
         return {id(t) for t in self._outputs}
+
+    @functools.cached_property
+    def _use_numbers(self) -> dict[Node, int]:
+        """Which of its layer's uses in this model each node is."""
+        counts: Counter[Layer] = Counter()
+        numbers = {}
+        for node in sorted(self.graph_nodes, key=lambda node: node.index):
+            numbers[node] = counts[node.layer]
+            counts[node.layer] += 1
+        return numbers
 
     @functools.cached_property
     def _uses(self) -> Counter[int]:
@@ -883,8 +906,7 @@ class Model(Trainer, Layer):
 
     def _history(self, tensor: KerasTensor) -> list[Any]:
         """[layer name, which of its uses in this model, which output]: Keras's address."""
-        own = [node for node in tensor.node.layer.nodes if node in set(self.graph_nodes)]
-        return [tensor.node.layer.name, own.index(tensor.node), tensor.index]
+        return [tensor.node.layer.name, self._use_numbers[tensor.node], tensor.index]
 
     def _serialize_ends(self, tensors: list[KerasTensor], as_list: bool) -> Any:
         # Among the ends, not elsewhere, Keras counts a nested functional model's own graph as its
@@ -913,12 +935,15 @@ class Model(Trainer, Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Model":
         """A new model, with new weights, from `get_config()`'s dict, Keras's or ours."""
+        check_nesting({"config": config})
         made: dict[str, Layer] = {}
-        pending: list[tuple[Layer, dict[str, Any]]] = []
+        uses: dict[str, deque[dict[str, Any]]] = {}
         for data in config["layers"]:
             layer = layer_from_config(data)
-            made[data.get("name", layer.name)] = layer
-            pending += [(layer, node) for node in data.get("inbound_nodes", [])]
+            name = data.get("name", layer.name)
+            if name in made:
+                raise ValueError(f'A model\'s config has several layers with the name "{name}".')
+            made[name], uses[name] = layer, deque(data.get("inbound_nodes", []))
         # Each layer's own Input node (a Sequential's, a nested model's) does not count as a use.
         before = {
             name: 0 if isinstance(layer, InputLayer) else len(layer.nodes)
@@ -929,25 +954,29 @@ class Model(Trainer, Layer):
             name, use, index = address
             if name not in made:
                 raise ValueError(f"A model's config names a layer {name!r} that it does not have.")
-            nodes = made[name].nodes[before[name] :]
-            return nodes[use].outputs[index] if use < len(nodes) else None
+            nodes = made[name].nodes
+            at = use + (before[name] if use >= 0 else len(nodes))
+            if at < before[name]:
+                raise ValueError(f"A model's config names use {use} of {name!r}.")
+            return nodes[at].outputs[index] if at < len(nodes) else None
 
-        while pending:
-            waiting: list[tuple[Layer, dict[str, Any]]] = []
-            for position, (layer, node) in enumerate(pending):
-                # A layer's uses are made in order: the second waits for the first.
-                if any(layer is other for other, _ in waiting):
-                    waiting.append(pending[position])
-                    continue
-                arguments, single, training = _node_arguments(node, layer)
+        # Each use of a layer waits for the first tensor that it lacks, and for the use before it.
+        ready, waiting = list(reversed(uses)), defaultdict[tuple[str, int], list[str]](list)
+        while ready:
+            name = ready.pop()
+            layer = made[name]
+            while uses[name]:
+                arguments, single, training = _node_arguments(uses[name][0], layer)
                 tensors = [tensor_at(address) for address in arguments]
                 if any(tensor is None for tensor in tensors):
-                    waiting.append((layer, node))
-                else:
-                    layer(tensors[0] if single else tensors, training=training)
-            if len(waiting) == len(pending):
-                raise ValueError("A model's config has layers that wait for each other.")
-            pending = waiting
+                    lacking = next(a for a, t in zip(arguments, tensors) if t is None)
+                    waiting[lacking[0], lacking[1]].append(name)
+                    break
+                uses[name].popleft()
+                layer(tensors[0] if single else tensors, training=training)
+                ready += waiting.pop((name, len(layer.nodes) - 1 - before[name]), [])
+        if any(uses.values()):
+            raise ValueError("A model's config has layers that wait for each other.")
 
         def end_at(address: Any) -> KerasTensor | None:
             name, use, index = address
@@ -1000,8 +1029,9 @@ class Sequential(Model):
         self._folded = {}
         self._chain: list[Layer] = []
         self._list_inputs = self._list_outputs = self._tuple_outputs = False
+        names: dict[str, Layer] = {}
         for layer in layers or []:
-            self._append(layer)
+            self._append(layer, names)
         self._rebuild()
         if not trainable:
             self.trainable = False
@@ -1009,7 +1039,7 @@ class Sequential(Model):
     def add(self, layer: Layer | KerasTensor) -> None:
         """Put one more layer at the end; one that does not fit is not added."""
         before = list(self._chain)
-        self._append(layer)
+        self._append(layer, {other.name: other for other in before})
         try:
             if self.built:  # the layers before keep the one use they have
                 self._set_graph(self._inputs, [self._chain[-1](self._outputs[0])])
@@ -1030,7 +1060,8 @@ class Sequential(Model):
             self.built = False
         return layer
 
-    def _append(self, layer: Layer | KerasTensor) -> None:
+    def _append(self, layer: Layer | KerasTensor, names: dict[str, Layer]) -> None:
+        """Put the layer at the end, and among `names` with those before it."""
         if isinstance(layer, KerasTensor) and isinstance(layer.node.layer, InputLayer):
             layer = layer.node.layer
         if not isinstance(layer, Layer):
@@ -1039,13 +1070,15 @@ class Sequential(Model):
             raise ValueError(f"{self.label} takes an Input only as its first layer.")
         if not self._chain and layer.given_input_shape is not None:
             self._chain.append(InputLayer(shape=layer.given_input_shape, dtype=layer.dtype))
-        if any(layer is other for other in self._chain):
+        if names.get(layer.name) is layer:
             raise ValueError(
                 f"{self.label} has {layer.label} already. To use it twice, call it twice and make "
                 "a Model of the symbols. (Keras takes it here, and loses the second use in a file.)"
             )
-        if any(layer.name == other.name for other in self._chain):
+        if layer.name in names:
             raise ValueError(f'{self.label} has several layers with the name "{layer.name}".')
+        self._take_in(layer)
+        names[layer.name] = layer
         self._chain.append(layer)
 
     def _rebuild(self) -> None:
@@ -1092,6 +1125,7 @@ class Sequential(Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Sequential":
+        check_nesting({"config": config})
         layers = [layer_from_config(data) for data in config["layers"]]
         model = cls(layers, config.get("trainable", True), config.get("name"))
         shape = config.get("build_input_shape")

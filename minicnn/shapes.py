@@ -21,12 +21,18 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 Pair = tuple[int, int]
+# What no window or picture needs, and what products of few such numbers stay far below 2**63 with.
+LARGEST_STEP = 2**20  # of a window's numbers: more pixels a side than any picture's
+LARGEST_SIZE = 2**31 - 1  # of a shape: features, channels, pixels a side
+_LARGEST_AREA = 2**24  # pixels of a window, or of a padded input
 LONGEST_NAME = 10_000  # of a layer: a list of names in an HDF5 file has room for 64 KB
 
 
-def positive_int(value: Any, argument: str, who: str, minimum: int = 1) -> int:
-    """`value` as an int of at least `minimum`, else a `ValueError` that names the argument."""
-    if type(value) is int and value >= minimum:  # most often: soon told
+def positive_int(
+    value: Any, argument: str, who: str, minimum: int = 1, maximum: int = LARGEST_SIZE
+) -> int:
+    """`value` as an int from `minimum` to `maximum`; else a `ValueError` names the argument."""
+    if type(value) is int and minimum <= value <= maximum:  # most often: soon told
         return value
     try:
         number = operator.index(value)
@@ -34,9 +40,22 @@ def positive_int(value: Any, argument: str, who: str, minimum: int = 1) -> int:
         number = minimum - 1
     if isinstance(value, (bool, np.bool_)) or number < minimum:
         raise ValueError(
-            f"{who} expects {argument} to be an integer >= {minimum}. Received {value!r}."
+            f"{who} expects {argument} to be an integer >= {minimum}. Received {_shortened(value)}."
+        )
+    if number > maximum:
+        raise ValueError(
+            f"{who} expects {argument} to be an integer from {minimum} to {maximum}. "
+            f"Received {_shortened(number)}."
         )
     return number
+
+
+def _shortened(value: Any) -> str:
+    """A value as messages show it: Python prints no number of thousands of digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def is_number(value: Any) -> bool:
@@ -62,17 +81,19 @@ def check_name(name: Any, who: str, slash: bool = True) -> None:
 
 
 def pair(value: Any, argument: str, who: str, minimum: int = 1) -> Pair:
-    """`3` or `(3, 3)` as two ints (rows, columns) of at least `minimum`."""
+    """`3` or `(3, 3)` as two ints (rows, columns) from `minimum` to `LARGEST_STEP`."""
     two_ints = type(value) is tuple and [type(item) for item in value] == [int, int]
-    if two_ints and min(value) >= minimum:  # likewise
+    if two_ints and min(value) >= minimum and max(value) <= LARGEST_STEP:  # likewise
         return value  # type: ignore[no-any-return]
     items = list(value) if isinstance(value, (tuple, list, np.ndarray)) else [value, value]
     try:
-        rows, columns = (positive_int(item, argument, who, minimum) for item in items)
+        rows, columns = (positive_int(item, argument, who, minimum, LARGEST_STEP) for item in items)
     except ValueError:
+        whole = [item for item in items if isinstance(item, int) and item > LARGEST_STEP]
+        most = f", at most {LARGEST_STEP}" if whole else ""
         raise ValueError(
-            f"{who} expects {argument} to be an integer >= {minimum} or a pair of them. "
-            f"Received {value!r}."
+            f"{who} expects {argument} to be an integer >= {minimum} or a pair of them{most}. "
+            f"Received {_shortened(value)}."
         ) from None
     return rows, columns
 
@@ -179,8 +200,10 @@ def window(
 ) -> Window:
     """The geometry of a window over an input of `size` (height, width).
 
-    Raises a `ValueError` where no window fits: a "valid" kernel larger than the input.
+    Raises a `ValueError` where no window fits: a "valid" kernel larger than the input; and where
+    it would take a table, or a padded input, out of all proportion to the input.
     """
+    check_extent(size, kernel, strides, padding, dilation, who)
     out = tuple(
         output_size(n, k, s, padding, d)
         for n, k, s, d in zip(size, kernel, strides, dilation, strict=True)
@@ -199,6 +222,32 @@ def window(
         )
         before = rows, columns
     return Window(kernel, strides, dilation, before, (out[0], out[1]))
+
+
+def check_extent(
+    size: Pair, kernel: Pair, strides: Pair, padding: str, dilation: Pair, who: str
+) -> None:
+    """Raise a `ValueError` for a window that no memory should be asked for.
+
+    There are tables of as many entries as a window has pixels, and inputs that are padded: to this
+    many pixels at most, or to some times the input's own, if that is larger.
+    """
+    numbers = (*kernel, *strides, *dilation)
+    if max(numbers) > LARGEST_STEP:
+        raise ValueError(
+            f"{who} expects its window's numbers to be at most {LARGEST_STEP}. "
+            f"Received {_shortened(max(numbers))}."
+        )
+    most = max(_LARGEST_AREA, 16 * size[0] * size[1])
+    padded = [
+        n + (sum(same_padding(n, k, s, d)) if padding == "same" else 0)
+        for n, k, s, d in zip(size, kernel, strides, dilation, strict=True)
+    ]
+    if kernel[0] * kernel[1] > most or padded[0] * padded[1] > most:
+        raise ValueError(
+            f"{who} has a window of {kernel[0]}x{kernel[1]} pixels, spread by {dilation}, which is "
+            f'too large for an input of {size[0]}x{size[1]} pixels, padded as "{padding}" asks for.'
+        )
 
 
 class ReceptiveField(NamedTuple):

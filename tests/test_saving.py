@@ -938,7 +938,7 @@ def test_a_description_cannot_ask_for_more_than_the_file_holds(old: bool, tmp_pa
     small_model().save(tmp_path / "m.keras")
 
     def enlarge(config: Any) -> Any:
-        config["config"]["layers"][1]["config"]["units"] = 2**31
+        config["config"]["layers"][1]["config"]["units"] = 2**30
         return config
 
     if old:

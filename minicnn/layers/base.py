@@ -33,6 +33,8 @@ from minicnn.layers import carried
 from minicnn.settings import Configurable, plain, plain_throughout
 from minicnn.variable import Variable
 
+LARGEST_WEIGHT = 2**40  # numbers of one weight: four terabytes, or more
+
 Array = np.ndarray
 Shape = tuple[int | None, ...]
 Cache = dict[str, Any]
@@ -368,11 +370,23 @@ class Layer(Configurable):
         self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True
     ) -> Variable:
         """Make a weight; its place in the order of calls is its place in Keras's files."""
+        count = math.prod(shape)
+        if count > LARGEST_WEIGHT:
+            raise ValueError(
+                f"{self.label}'s {name} would have the shape {tuple(shape)}: {count} numbers. "
+                f"{LARGEST_WEIGHT} are the most."
+            )
         budget = _budget.get()
         if budget is not None:
             value = budget.placeholder(tuple(shape), self.dtype, f"{self.label}'s {name}")
         else:
-            value = initializers.get(initializer)(shape, self.dtype)
+            try:
+                value = initializers.get(initializer)(shape, self.dtype)
+            except MemoryError as error:
+                raise MemoryError(
+                    f"{self.label}'s {name}, of shape {tuple(shape)}, needs more memory than "
+                    f"there is: {error}."
+                ) from error
             shapes.check_shape(value, shape, "the initializer's result", self.label)
         variable = Variable(value, name, self.name, trainable)
         self.weights_list.append(variable)
@@ -478,7 +492,10 @@ class Layer(Configurable):
     def forward(self, x: Any, training: bool = False) -> tuple[Any, Any]:
         """`(y, cache)`. Raises `TypeError` or `ValueError` for an input that does not fit."""
         x = self._prepare(x)
-        z, cache = self._forward(x, training)
+        try:
+            z, cache = self._forward(x, training)
+        except MemoryError as error:
+            raise MemoryError(f"{self.label} needs more memory than there is: {error}.") from error
         y, activation = z, functional.ACTIVATIONS[self.activation_name]
         if self.clamps and self.clamp != "linear":
             cache["y"] = y

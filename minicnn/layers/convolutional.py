@@ -16,6 +16,9 @@ def window_output_shape(
     who: str,
 ) -> tuple[int | None, int | None]:
     """(out height, out width) of a window; None where the input's size is None."""
+    height, width = input_shape[1:3]
+    if height is not None and width is not None:
+        shapes.check_extent((height, width), kernel, strides, padding, dilation, who)
     sizes: list[int | None] = []
     for size, k, s, d in zip(input_shape[1:3], kernel, strides, dilation, strict=True):
         out = None if size is None else shapes.output_size(size, k, s, padding, d)

@@ -23,7 +23,7 @@ from minicnn.layers import carried
 from minicnn.layers.base import weight_budget
 from minicnn.saving import hdf5, keras_file, legacy, legacy_writer, weights
 from minicnn.saving.compiling import compile_as_saved
-from minicnn.saving.untrusted import allowance, shortened
+from minicnn.saving.untrusted import allowance, check_nesting, shortened
 
 _HDF5 = (".h5", ".hdf5")
 MODEL_SUFFIXES = (keras_file.SUFFIX, *_HDF5)
@@ -163,6 +163,7 @@ def _built_from(path: Path, config: dict[str, Any], build: Build, source: str) -
 def built(config: dict[str, Any], build: Build, source: str) -> Any:
     """The model that a config of Keras 2 or 3 describes. Raises `ValueError`, whatever is wrong."""
     try:
+        check_nesting(config)
         return build(legacy.modern(config))  # Keras 2 wrote .keras files, too
     except ValueError as error:
         raise ValueError(f"{source} cannot be loaded. {shortened(error, 2000)}") from error

@@ -8,6 +8,7 @@ JSON, which has a small one.
 import json
 from typing import Any
 
+LARGEST_NESTING = 50  # models in models: each takes some of Python's stack, which has an end
 LARGEST_JSON = 4 * 2**20  # bytes; Xception's config has a quarter of one million
 
 
@@ -50,13 +51,35 @@ def shortened(text: object, longest: int = 200) -> str:
     return whole if len(whole) <= longest else f"{whole[:longest]}… ({len(whole)} characters)"
 
 
+def check_nesting(described: Any) -> None:
+    """Raise a `ValueError` for a description of models that are nested too deep.
+
+    Level by level, without calling itself: nothing else may follow such a description first.
+    """
+    level, depth = [described], 0
+    while level:
+        inner = [data.get("config") for data in level if isinstance(data, dict)]
+        listed = [c.get("layers") if isinstance(c, dict) else c for c in inner]
+        models = [layers for layers in listed if isinstance(layers, list)]
+        depth += 1
+        if models and depth > LARGEST_NESTING:
+            raise ValueError(
+                f"Models are nested more than {LARGEST_NESTING} deep there, which is the most."
+            )
+        level = [layer for layers in models for layer in layers]
+
+
 def parse_json(written: str | bytes, what: str, source: str) -> dict[str, Any]:
     """The JSON object in `written`. Raises `ValueError` for anything else, or too much of it."""
     if len(written) > LARGEST_JSON:
         raise ValueError(f"{source} has a {what} of more than {LARGEST_JSON} bytes: refused.")
     try:
         data = json.loads(written, object_hook=plain)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise ValueError(
+            f"{source} has a {what} that nests too deep; models may be {LARGEST_NESTING} deep."
+        ) from error
+    except ValueError as error:
         raise ValueError(f"{source} has a damaged {what}: {error}.") from error
     if not isinstance(data, dict):
         raise ValueError(f"{source} has a {what} that is no JSON object.")
