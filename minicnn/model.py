@@ -87,6 +87,9 @@ class Model(Trainer, Layer):
         outputs = Dense(10)(GlobalAveragePooling2D()(x))
         model = Model(inputs, outputs)
 
+    `trainable=False` freezes the model and each layer in it. (Keras's constructor freezes the model
+    alone; its layers learn within a larger one.)
+
     Raises `ValueError` if an input is not made by `Input`, if an output depends on another one, or
     if two layers share a name.
     """
@@ -94,6 +97,7 @@ class Model(Trainer, Layer):
     keras_class_name = "Functional"
     nesting = 1  # how many models deep it is, itself among them
     _folded_from: str | None = None  # the label of the model that this one is folded from
+    _fixed = False  # a form for inference, within one that learns: nothing in it learns
 
     def __init__(
         self,
@@ -119,8 +123,13 @@ class Model(Trainer, Layer):
         self._list_inputs = isinstance(inputs, (list, tuple))
         self._list_outputs = isinstance(outputs, (list, tuple))
         self._tuple_outputs = isinstance(outputs, tuple)
+        self._freeze_unless(trainable)
+
+    def _freeze_unless(self, trainable: bool) -> None:
+        """What the constructor's `trainable` says holds for each layer; `from_config` undoes it."""
         if not trainable:
-            self.trainable = False
+            for layer in self.layers:
+                layer.trainable = False
 
     def _set_graph(self, inputs: list[KerasTensor], outputs: list[KerasTensor]) -> None:
         self._inputs, self._outputs = inputs, outputs
@@ -304,12 +313,15 @@ class Model(Trainer, Layer):
     variables = weights
 
     def trainable_variables_by_name(self) -> dict[str, Variable]:
-        if not self.trainable:
+        return self.learning_variables_by_name() if self.trainable else {}
+
+    def learning_variables_by_name(self) -> dict[str, Variable]:
+        if self._fixed:
             return {}
         # A layer that is used here and in a nested model has its first name only.
         names: dict[int, tuple[str, Variable]] = {}
         for layer in self.layers:
-            for key, variable in layer.trainable_variables_by_name().items():
+            for key, variable in layer.learning_variables_by_name().items():
                 names.setdefault(id(variable), (f"{layer.name}/{key}", variable))
         return dict(names.values())
 
@@ -328,7 +340,15 @@ class Model(Trainer, Layer):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        """Freeze or unfreeze the model with everything in it, as in Keras."""
+        """Freeze or thaw the model with everything in it, as in Keras.
+
+        Afterwards each layer may be thawed or frozen by itself, and this alone decides within a
+        larger model: a layer that was thawed in a frozen base learns. A model that is frozen itself
+        trains nothing in its own `fit`. The surprise, that of Keras on TensorFlow: a model that has
+        this value already, and all in it, stays as it is (on JAX and PyTorch Keras sets them all).
+        """
+        if bool(value) == self._trainable:
+            return
         self._trainable = bool(value)
         for layer in self.layers:
             layer.trainable = bool(value)
@@ -397,7 +417,8 @@ class Model(Trainer, Layer):
         """
         self._graph_for(x)
         last = self._produced_by[id(self._outputs[0])]
-        return self._run(x, True, self._learning_nodes() | {last})
+        learning = self._learning_nodes() if self.trainable else set()
+        return self._run(x, True, learning | {last})
 
     def run_keeping_last(self, x: Any) -> tuple[Array, Tape]:
         """`(y, tape)` as in inference; the tape keeps the last layer's entry."""
@@ -533,10 +554,10 @@ class Model(Trainer, Layer):
         """What stands for this model in one that is folded, which `called` it with training so."""
         if not training:
             return self if True in called else self.inference_model()
-        if called != {False} or self.trainable_variables_by_name():
+        if called != {False} or self.learning_variables_by_name():
             return self.training_model()
         form = self.inference_model()
-        form._trainable = False  # its layers may be copies from before they were frozen
+        form._fixed = True  # its layers may be copies from before they were frozen
         return form
 
     def examples_at_once(self) -> int | None:
@@ -580,7 +601,7 @@ class Model(Trainer, Layer):
             if isinstance(node.layer, Model):
                 key += node.layer._folding_key(training)
                 if training:
-                    key.append(bool(node.layer.trainable_variables_by_name()))
+                    key.append(bool(node.layer.learning_variables_by_name()))
         return key
 
     def print_inference_plan(self, print_fn: Callable[[str], Any] = print) -> None:
@@ -613,7 +634,7 @@ class Model(Trainer, Layer):
         """The nodes that gradients must pass: those with something to train, and all after them."""
         learning: set[Node] = set()
         for node in self.graph_nodes:
-            trains = self.trainable and bool(node.layer.trainable_variables_by_name())
+            trains = not self._fixed and bool(node.layer.learning_variables_by_name())
             after = any(self._produced_by[id(t)] in learning for t in node.inputs)
             if trains or after:
                 learning.add(node)
@@ -634,6 +655,20 @@ class Model(Trainer, Layer):
         `visit(entry, step)` is shown each entry's gradients on the way, those of nested models'
         entries, too: nothing else keeps them.
         """
+        if not self.trainable and not need_dx and visit is None:
+            return (None if len(self._inputs) == 1 else [None]), {}
+        dx, grads = self._backward_through(dy, cache, need_dx, at_logits, visit)
+        return dx, grads if self.trainable else {}
+
+    def _backward_through(
+        self,
+        dy: Any,
+        cache: Any,
+        need_dx: bool = True,
+        at_logits: bool = False,
+        visit: Visitor | None = None,
+    ) -> tuple[Any, Grads]:
+        """`backward` within a larger model, where this one's own `trainable` does not count."""
         if not isinstance(cache, Tape) or cache.model is not self:
             other = getattr(cache, "model", None)
             given = type(cache).__name__ if other is None else f"that of {other.label}"
@@ -652,7 +687,8 @@ class Model(Trainer, Layer):
             _accumulate(received, id(tensor), gradient)
         last = self._outputs[0].node
         undone: set[Node] = set()  # nodes whose activation the layer behind them has gone through
-        names = {id(v): name for name, v in self.trainable_variables_by_name().items()}
+        learning = self.learning_variables_by_name()
+        names = {id(v): name for name, v in learning.items()}
         grads: Grads = {}
         for entry in reversed(tape.entries):
             node, layer = entry.node, entry.layer
@@ -672,21 +708,25 @@ class Model(Trainer, Layer):
                 )
                 undone.add(clamped)
             here = node in undone or (at_logits and node is last)
-            more = {"visit": visit} if visit is not None and isinstance(layer, Model) else {}
-            dx, own = layer.backward(
-                received_dy, entry.cache, need_dx=any(wanted), at_logits=here, **more
-            )
+            if isinstance(layer, Model):
+                dx, own = layer._backward_through(
+                    received_dy, entry.cache, any(wanted), here, visit
+                )
+            else:
+                dx, own = layer.backward(
+                    received_dy, entry.cache, need_dx=any(wanted), at_logits=here
+                )
             if visit is not None:
                 visit(entry, BackwardStep(received_dy, dx, own, here))
-            if self.trainable:
-                variables = layer.trainable_variables_by_name()
-                for key, gradient in own.items():
+            variables = layer.learning_variables_by_name()
+            for key, gradient in own.items():
+                if key in variables and id(variables[key]) in names:
                     _accumulate(grads, names[id(variables[key])], gradient)
             parts = dx if isinstance(dx, list) else [dx]
             for tensor, part, want in zip(node.inputs, parts, wanted):
                 if want and part is not None:
                     _accumulate(received, id(tensor), part)
-        for key, variable in self.trainable_variables_by_name().items():
+        for key, variable in learning.items():
             if key not in grads:  # a branch that no gradient reached
                 grads[key] = np.zeros_like(variable.value)
         found = [received.get(id(tensor)) for tensor in self._inputs] if need_dx else [None]
@@ -995,12 +1035,9 @@ class Model(Trainer, Layer):
                 return end_at(value)
             return [end_at(address) for address in value]
 
-        return cls(
-            ends("input_layers"),
-            ends("output_layers"),
-            name=config.get("name"),
-            trainable=config.get("trainable", True),
-        )
+        model = cls(ends("input_layers"), ends("output_layers"), name=config.get("name"))
+        model._trainable = config.get("trainable") is not False  # each layer has its own
+        return model
 
 
 class Sequential(Model):
@@ -1033,8 +1070,7 @@ class Sequential(Model):
         for layer in layers or []:
             self._append(layer, names)
         self._rebuild()
-        if not trainable:
-            self.trainable = False
+        self._freeze_unless(trainable)
 
     def add(self, layer: Layer | KerasTensor) -> None:
         """Put one more layer at the end; one that does not fit is not added."""
@@ -1127,7 +1163,8 @@ class Sequential(Model):
     def from_config(cls, config: dict[str, Any]) -> "Sequential":
         check_nesting({"config": config})
         layers = [layer_from_config(data) for data in config["layers"]]
-        model = cls(layers, config.get("trainable", True), config.get("name"))
+        model = cls(layers, name=config.get("name"))
+        model._trainable = config.get("trainable") is not False  # each layer has its own
         shape = config.get("build_input_shape")
         if not model.built and shape:
             model.build(tuple(shape))

@@ -40,6 +40,7 @@ def load_model(
         raise ValueError("load_model has no safe_mode=False: no code in a model file is ever run.")
     model = saving.read_model(filepath, _model, compile)
     assert isinstance(model, Model)
+    model._optimizer_is_ours = model.compiled
     return model
 
 
@@ -73,6 +74,7 @@ def from_keras(model: Any) -> Model:
             return np.asarray(state[index])
 
         read_state(found, source, len(state), read)
+        found._optimizer_is_ours = True
     saving.warn_of_lacking(found, source)
     return found
 

@@ -2,7 +2,8 @@
 
 `optimizer.apply(grads, variables)` makes one step; both are dicts with the same keys, as from
 `model.backward` and `model.trainable_variables_by_name()`. The weights are updated in place, and
-what an optimizer remembers of a weight (momentum, averages) it keeps beside it.
+what an optimizer remembers of a weight (momentum, averages) it keeps beside it. So an optimizer is
+for one model: each model needs one of its own, as in Keras.
 
 Below, g is a gradient, w its weight, lr the learning rate; t counts the steps from 1.
 """
@@ -117,7 +118,8 @@ class Optimizer(Configurable):
         """One step: `apply(grads, variables)`, two dicts of the same keys, or lists as in Keras.
 
         In lists a gradient may be None: its weight stays as it is, with a warning. Raises
-        `ValueError` where keys, lengths or shapes differ, and where all gradients are None.
+        `ValueError` where keys, lengths or shapes differ, where all gradients are None, and for
+        weights other than those of the first step, or of `build`.
         """
         variables = trainable_variables if variables is None else variables
         if variables is None:
@@ -126,7 +128,10 @@ class Optimizer(Configurable):
                 "apply(grads, trainable_variables)."
             )
         if not isinstance(grads, dict):
-            grads, variables = _as_dicts(list(grads), list(variables), type(self).__name__)
+            given = list(variables)
+            grads, variables = _as_dicts(list(grads), given, type(self).__name__)
+            if not self._state:
+                self.build(given)  # those without a gradient this time, too
         if not variables:
             return
         if grads.keys() != variables.keys():
@@ -140,6 +145,7 @@ class Optimizer(Configurable):
                     f"{type(self).__name__} expects a gradient of shape {variables[key].shape} "
                     f'for "{key}". Received {grad.shape}.'
                 )
+        self.check_known(variables)
         clipped = self._clip(grads)
         self.iterations += 1
         for key, variable in variables.items():
@@ -147,6 +153,23 @@ class Optimizer(Configurable):
             if self.weight_decay is not None:
                 w -= w * w.dtype.type(self.weight_decay * self.learning_rate)
             self._update(w, clipped[key], self.slots(variable))
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        """Say that the optimizer is for these weights, too; the first step says it by itself."""
+        for variable in variables:
+            self.slots(variable)
+
+    def check_known(self, variables: dict[str, Variable]) -> None:
+        """Raise a `ValueError` for a weight that is none of those the optimizer is for."""
+        unknown = [key for key, v in variables.items() if id(v) not in self._state]
+        if self._state and unknown:
+            raise ValueError(
+                f"{type(self).__name__} expects the weights that it was first used with. Received "
+                f'"{unknown[0]}"'
+                + (f" and {len(unknown) - 1} more" if unknown[1:] else "")
+                + ", which are new to it. What it remembers, and its count of steps, are of those "
+                f"first ones: compile with a new optimizer, {type(self).__name__}(…)."
+            )
 
     def apply_gradients(self, grads_and_vars: Any) -> None:
         """Keras's form of `apply`: pairs of (gradient, `Variable`)."""

@@ -110,10 +110,11 @@ def print_summary(
     if not chain:
         table.add_column("Connected to", overflow="fold")
     lines = rows(model)
+    learning = {id(variable) for variable in model.trainable_weights}
     for row in lines:
-        frozen = "" if row.layer.trainable or not row.parameters else " [dim](frozen)[/dim]"
         cells = [
-            f"{_escape(row.layer.name)} [dim]({type(row.layer).__name__})[/dim]{frozen}",
+            f"{_escape(row.layer.name)} [dim]({type(row.layer).__name__})[/dim]"
+            f"{_frozen(row.layer, learning)}",
             shape_text(row.output_shape),
             f"{row.parameters:,}" if row.parameters else "0",
             row.formula,
@@ -130,6 +131,14 @@ def print_summary(
         assert isinstance(console.file, io.StringIO)
         for line in console.file.getvalue().splitlines():
             print_fn(line)
+
+
+def _frozen(layer: Any, learning: set[int]) -> str:
+    """Whether the layer's parameters learn in the model, for `learning` holds the model's."""
+    learns = [id(variable) in learning for variable in layer.weights if variable.trainable]
+    if all(learns):
+        return ""
+    return " [dim](partly frozen)[/dim]" if any(learns) else " [dim](frozen)[/dim]"
 
 
 def totals(model: Any, lines: list[Row]) -> list[str]:

@@ -65,6 +65,7 @@ class Trainer:
     stop_predicting = False
     history: History  # of the last `fit`
     compiled = False
+    _optimizer_is_ours = False  # whether it has trained this model since it was compiled with
     built: bool
     output_shape: Any
 
@@ -144,6 +145,10 @@ class Trainer:
     ) -> None:
         """Say how to train: an optimizer, a loss, and metrics to watch; objects or Keras's names.
 
+        An optimizer serves one model: the first step raises a `ValueError` if it has trained other
+        weights than those to be trained now, as in Keras. What is thawed later, without another
+        `compile`, learns from then on; Keras on TensorFlow does not see it.
+
         `run_eagerly`, `jit_compile` and `auto_scale_loss` (of float16) are Keras's, and change
         nothing here: Python calls each layer, whose kernels are compiled. They stay in the file.
 
@@ -180,6 +185,7 @@ class Trainer:
             "jit_compile": jit_compile if isinstance(jit_compile, (bool, str)) else False,
         }
         self.optimizer, self._loss_identifier = found_optimizer, loss
+        self._optimizer_is_ours = False
         if found_loss is not None:
             self.loss = found_loss
         self._metric_identifiers = identifiers
@@ -254,7 +260,15 @@ class Trainer:
             self.loss.backward(cache), tape, need_dx=False, at_logits=at_logits
         )
         if grads:
-            self.optimizer.apply(grads, model.trainable_variables_by_name())
+            variables = model.trainable_variables_by_name()
+            if self._optimizer_is_ours:  # these may be more than before: some were thawed
+                self.optimizer.build(list(variables.values()))
+            self.optimizer.apply(grads, variables)
+            self._optimizer_is_ours = True
+        else:
+            warnings.warn(
+                f"{self.label} has no trainable weights: it learns nothing.", stacklevel=3
+            )
         self._update_metrics(value, y, y_pred)
 
     def _test_step(self, batch: Batch, model: "Trainer") -> None:
@@ -426,6 +440,8 @@ class Trainer:
         check_class_weight(class_weight)
         if class_weight is not None and sample_weight is not None:
             raise ValueError("Pass class_weight or sample_weight, not both.")
+        if self.built and not self._optimizer_is_ours:  # now, not after callbacks have begun
+            self.optimizer.check_known(self.trainable_variables_by_name())
         if validation_split:
             if validation_data is not None:
                 raise ValueError("Pass validation_split or validation_data, not both.")

@@ -257,6 +257,16 @@ def test_too_many_features_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert transfer().fit(*examples(), epochs=2, verbose=0).computed_once == ()
 
 
+def test_a_layer_thawed_in_a_frozen_base_is_not_computed_once() -> None:
+    model = transfer()
+    kernel = model.get_layer("base").layers[-1].kernel
+    model.get_layer("base").layers[-1].trainable = True
+    before = kernel.numpy()
+    history = model.fit(*examples(), epochs=2, verbose=0)
+    assert "base" not in history.computed_once
+    assert (kernel.numpy() != before).any()
+
+
 def test_a_callback_that_unfreezes_is_heard() -> None:
     model = transfer()
     kernel = model.get_layer("base").layers[0].kernel

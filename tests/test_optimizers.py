@@ -1,5 +1,6 @@
 """Optimizers: the first steps by hand, every setting beside Keras, and what is refused."""
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -151,6 +152,7 @@ def test_the_learning_rate_may_change_between_steps() -> None:
 def test_weights_keep_their_array_and_dtype_and_gradients_are_left_alone(
     optimizer: Any, dtype: str
 ) -> None:
+    optimizer = copy.deepcopy(optimizer)  # each is for one weight
     w = Variable(np.ones((2, 3), dtype), "w", "layer")
     array, g = w.value, np.full((2, 3), 0.5, dtype)
     for _ in range(3):

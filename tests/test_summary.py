@@ -102,6 +102,9 @@ def test_a_nested_model_is_one_line() -> None:
     assert row[4] == f"{6 * 6 * 27 * 2 + 4 * 4 * 18 * 2:,}"
     assert row[5] == "5x5"
     assert "Trainable params: 0 " in "\n".join(lines(model))
+    base.layers[-1].trainable = True
+    assert cells(model)[1][0] == "base (Sequential) (partly frozen)"
+    assert "Trainable params: 38 " in "\n".join(lines(model))
 
 
 def test_open_sizes_and_open_costs() -> None:

@@ -4,6 +4,7 @@ That the numbers are Keras's is `test_training_against_keras.py`'s to show; here
 is needed.
 """
 
+import copy
 import re
 import subprocess
 import sys
@@ -476,11 +477,57 @@ def test_several_inputs_as_list_and_dict() -> None:
     m.fit([X, more], Y > 1, validation_data=([X, more], Y > 1), verbose=0)
 
 
+@pytest.mark.parametrize("make", [lambda: optimizers.SGD(0.1), lambda: optimizers.Adam()])
+def test_an_optimizer_serves_one_model(make: Any) -> None:
+    """Else the second model of a comparison would begin with the first one's moments and steps."""
+    optimizer = make()
+    first, second = model(), model()
+    for m in (first, second):
+        m.compile(optimizer, "sparse_categorical_crossentropy")
+    first.fit(X, Y, verbose=0)
+    before, steps = second.get_weights(), optimizer.iterations
+    for train in (second.fit, second.train_on_batch):
+        with pytest.raises(ValueError, match=r'Received ".*/kernel" and \d more, which are new'):
+            train(X, Y)
+    assert optimizer.iterations == steps
+    for a, b in zip(before, second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    first.compile(optimizer, "sparse_categorical_crossentropy")  # for the same weights: goes on
+    first.fit(X, Y, verbose=0)
+    assert optimizer.iterations == 2 * steps
+    duplicate = copy.deepcopy(first)  # has an optimizer of its own
+    duplicate.fit(X, Y, verbose=0)
+    assert (optimizer.iterations, duplicate.optimizer.iterations) == (2 * steps, 3 * steps)
+
+
+def test_an_optimizer_that_has_not_seen_a_layer_is_refused_when_compiled_with_again() -> None:
+    """As in Keras, where fine-tuning needs a new optimizer; without `compile` it goes on here."""
+    optimizer, m = optimizers.Adam(), model()
+    m.layers[0].trainable = False
+    m.compile(optimizer, "sparse_categorical_crossentropy")
+    m.fit(X, Y, verbose=0)
+    m.layers[-1].trainable = False
+    m.layers[0].trainable = True
+    m.fit(X, Y, verbose=0)
+    m.compile(optimizer, "sparse_categorical_crossentropy")
+    m.layers[-1].trainable = True
+    m.fit(X, Y, verbose=0)  # it has seen all of them by now
+    other = optimizers.Adam()
+    m.layers[0].trainable = False
+    m.compile(other, "sparse_categorical_crossentropy")
+    m.fit(X, Y, verbose=0)
+    m.layers[0].trainable = True
+    m.compile(other, "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="compile with a new optimizer"):
+        m.fit(X, Y, verbose=0)
+
+
 def test_a_frozen_model_runs_but_does_not_move() -> None:
     m = model()
     m.trainable = False
     before = m.get_weights()
-    m.fit(X, Y, verbose=0)
+    with pytest.warns(UserWarning, match="has no trainable weights"):
+        m.fit(X, Y, verbose=0)
     for a, b in zip(before, m.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

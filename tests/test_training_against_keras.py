@@ -6,6 +6,7 @@ the losses after a few steps, and goes on growing.
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -669,6 +670,88 @@ def test_fine_tuning_follows_keras() -> None:
     before = ours.get_weights()
     train_both(models, 8)
     assert moved(before, ours.get_weights()) == [True, False, False, False, False, True, True]
+
+
+def three_deep(module: Any) -> Any:
+    """A model in a model in a model; one dense layer is used twice."""
+    layers = module.layers
+    inner = module.Sequential(
+        [
+            module.Input((4,)),
+            layers.Dense(4, name="a"),
+            layers.BatchNormalization(momentum=0.7, name="norm"),
+            layers.Dense(4, name="b"),
+        ],
+        name="inner",
+    )
+    shared = layers.Dense(4, name="shared")
+    inputs = module.Input((4,))
+    x = shared(layers.Dense(4, name="c")(shared(inner(inputs))))
+    base = module.Model(inputs, x, name="base")
+    inputs = module.Input((4,))
+    return module.Model(inputs, layers.Dense(CLASSES, name="head")(base(inputs)), name="outer")
+
+
+def part(model: Any, path: str) -> Any:
+    for name in filter(None, path.split("/")):
+        model = model.get_layer(name)
+    return model
+
+
+FREEZING: dict[str, list[tuple[str, bool]]] = {
+    "a thawed layer": [("base", False), ("base/c", True)],
+    "a thawed layer in a layer": [("base", False), ("base/inner/a", True)],
+    "a thawed model": [("base", False), ("base/inner", True)],
+    "normalization alone": [("base", False), ("base/inner/norm", True)],
+    "frozen in a frozen one": [("base/inner", False), ("base", False), ("base/c", True)],
+    "thawed, frozen again": [
+        *(("base", False), ("base/inner", True), ("base/c", True)),
+        *(("base", True), ("base", False)),
+    ],
+    "True when it is True": [("base", False), ("", True)],
+    "False when it is False": [("base", False), ("base/c", True), ("base", False)],
+    "used twice, thawed": [("base", False), ("base/shared", True)],
+    "used twice, frozen": [("base/shared", False)],
+    "frozen whole": [("", False), ("base/c", True), ("head", True)],
+    "frozen whole, thawed whole": [("", False), ("base/c", True), ("", True)],
+}
+
+
+@pytest.mark.parametrize("name", FREEZING)
+def test_freezing_and_thawing_follow_keras(name: str, tmp_path: Path) -> None:
+    """The layers' own flags say what learns in the largest model; so after a file, too."""
+    ours, theirs = models = pair_of_models(three_deep)
+    for path, value in FREEZING[name]:
+        for model in models:
+            part(model, path).trainable = value
+    reloaded = []
+    for model, load in zip(models, (minicnn.models.load_model, keras.models.load_model)):
+        model.save(tmp_path / "model.keras")
+        reloaded.append(load(tmp_path / "model.keras"))
+    for mine, other in (models, reloaded):
+        for inner in ("", "base", "base/inner", "base/inner/norm", "base/shared"):
+            if inner == "base/inner" and mine is not ours:
+                continue  # Keras's file lacks a Sequential's own flag
+            found = [v.path for v in part(mine, inner).trainable_weights]
+            expected = [
+                "/".join(v.path.split("/")[-2:]) for v in part(other, inner).trainable_weights
+            ]
+            assert found == expected, inner
+    if name == "frozen whole":
+        return  # Keras warns and goes on; so do we, and nothing moves
+    before = ours.get_weights()
+    ours.compile(minicnn.optimizers.SGD(0.1), logits_loss(minicnn))
+    theirs.compile(keras.optimizers.SGD(0.1), logits_loss(keras), run_eagerly=True)
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        x, y = rng.standard_normal((8, 4)).astype(np.float32), one_hot(np.arange(8) % CLASSES)
+        assert ours.train_on_batch(x, y) == pytest.approx(theirs.train_on_batch(x, y), rel=1e-4)
+    assert_weights_close(ours, theirs, 1e-4)
+    learns = {id(v) for v in ours.trainable_weights}
+    changed = moved(before, ours.get_weights())
+    for variable, did in zip(ours.weights, changed, strict=True):
+        if variable.trainable:
+            assert did == (id(variable) in learns), variable.path
 
 
 def test_a_frozen_normalization_follows_keras() -> None:

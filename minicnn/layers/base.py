@@ -400,6 +400,13 @@ class Layer(Configurable):
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
 
+    def learning_variables_by_name(self) -> dict[str, Variable]:
+        """What training updates where this is a layer of a model that learns.
+
+        Of a nested model that is what its layers say, whatever its own flag, as in Keras.
+        """
+        return self.trainable_variables_by_name()
+
     @property
     def weights(self) -> list[Variable]:
         """All weights, trainable or not, in Keras's order."""
