@@ -169,7 +169,6 @@ OF_OBJECTS: dict[type, Mapping[str, str]] = {
         "export": 'save("model.keras")',
         "fit_generator": "fit, which takes generators, too",
         "get_metrics_result": "evaluate(x, y, return_dict=True)",
-        "metrics": "metrics_names, or evaluate(x, y, return_dict=True)",
         "predict_classes": "predict(x).argmax(axis=-1)",
         "predict_generator": "predict, which takes generators, too",
         "predict_proba": "predict",

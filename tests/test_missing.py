@@ -140,7 +140,6 @@ def compiled() -> minicnn.Model:
         (lambda m: m, "export", r'^Sequential has no export\. Use save\("model\.keras"\)'),
         (lambda m: m, "predict_classes", r"Use predict\(x\)\.argmax\(axis=-1\)\.$"),
         (lambda m: m, "fit_generator", r"Use fit, which takes generators"),
-        (lambda m: m, "metrics", r"Use metrics_names, or evaluate\(.*return_dict=True\)"),
         (lambda m: m, "get_output_at", r"Use nodes\[index\]\.outputs"),
         (lambda m: m.layers[0], "output_shape", r"^Dense has no output_shape\. Use output\.shape"),
         (lambda m: m.optimizer, "lr", r"^SGD has no lr\. Use learning_rate\.$"),
