@@ -27,6 +27,7 @@ class _Block:
         self.start = address + -address % _ALIGNMENT
 
 
+_interrupted = False
 _free: "OrderedDict[int, list[_Block]]" = OrderedDict()
 
 
@@ -43,11 +44,19 @@ class _Lease:
         }
 
     def __del__(self) -> None:
-        _give_back(self._block)
+        global _interrupted
+        try:
+            _give_back(self._block)
+        except KeyboardInterrupt:  # Python would only print it here: `empty` raises it
+            _interrupted = True
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """`np.empty(shape, dtype)`; a big one may have been another array before."""
+    global _interrupted
+    if _interrupted:
+        _interrupted = False
+        raise KeyboardInterrupt
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < _SMALLEST:

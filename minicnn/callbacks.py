@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import progress
+from minicnn import compilation, progress
 from minicnn.atomic import replacing
 from minicnn.insight import inside
 from minicnn.settings import PlainArguments
@@ -462,7 +462,7 @@ class TerminateOnNaN(Callback):
 # ---------------------------------------------------------------------------------------------
 
 
-def progress_for(verbose: str | int) -> Callback | None:
+def progress_for(verbose: str | int) -> "LinePerEpoch | None":
     """The callback that shows progress, as `verbose` asks for it.
 
     "auto" and 1 show a bar on a terminal or in a notebook, and print a line per epoch elsewhere
@@ -473,6 +473,19 @@ def progress_for(verbose: str | int) -> Callback | None:
     if verbose == 0:
         return None
     return ProgressBar() if verbose != 2 and progress.can_draw() else LinePerEpoch()
+
+
+class Quiet(Callback):
+    """What `verbose=0` asks for: that kernels are compiled is not told either."""
+
+    def __init__(self) -> None:
+        compilation.listen(self)
+
+    def compiling(self, text: str) -> None:
+        """Say nothing."""
+
+    def _close(self) -> None:
+        compilation.leave(self)
 
 
 def logs_text(logs: Logs | None) -> str:
@@ -486,23 +499,42 @@ def logs_text(logs: Logs | None) -> str:
 class LinePerEpoch(Callback):
     """`Epoch 3/10 - 4.1s - 42ms/step - accuracy: … - loss: …`, after each epoch.
 
-    The seconds are the whole epoch's, the step's those of training alone, without validation.
+    The seconds are the whole epoch's, the step's those of training alone, without validation and
+    without the time in which kernels were compiled.
     """
+
+    def __init__(self) -> None:
+        self._told = False
+        compilation.listen(self)
+
+    def compiling(self, text: str) -> None:
+        """Say, once, that it takes so long because kernels are compiled."""
+        if text and not self._told:
+            self._told = True
+            print("Compiling kernels for this machine, once: a minute or two.", flush=True)
+
+    def _close(self) -> None:
+        compilation.leave(self)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._start = self._last_step = time.perf_counter()
+        self._compiled = self._compiled_in_steps = compilation.seconds
         self._steps = 0
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self._steps, self._last_step = batch + 1, time.perf_counter()
+        self._compiled_in_steps = compilation.seconds
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         seconds = time.perf_counter() - self._start
-        step = 1000 * (self._last_step - self._start) / max(self._steps, 1)
+        in_steps = self._last_step - self._start - (self._compiled_in_steps - self._compiled)
+        step = 1000 * max(in_steps, 0) / max(self._steps, 1)
         epochs = self.params.get("epochs")
-        print(
-            f"Epoch {epoch + 1}/{epochs} - {seconds:.1f}s - {step:.0f}ms/step - {logs_text(logs)}",
-            flush=True,
+        compiled = compilation.seconds - self._compiled
+        of_which = f", {compiled:.1f}s of it compiling" if compiled >= 0.1 else ""
+        self._finish(
+            f"Epoch {epoch + 1}/{epochs} - {seconds:.1f}s{of_which} - {step:.0f}ms/step - "
+            f"{logs_text(logs)}"
         )
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
@@ -510,7 +542,10 @@ class LinePerEpoch(Callback):
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         if self._alone():
-            print(f"{time.perf_counter() - self._start_test:.1f}s - {logs_text(logs)}", flush=True)
+            self._finish(f"{time.perf_counter() - self._start_test:.1f}s - {logs_text(logs)}")
+
+    def _finish(self, line: str | None) -> None:
+        print(line, flush=True)
 
     def _alone(self) -> bool:
         """`evaluate` by itself, not the validation of `fit`."""
@@ -518,19 +553,41 @@ class LinePerEpoch(Callback):
 
 
 class ProgressBar(LinePerEpoch):
-    """While an epoch runs, a bar with the loss, the metrics and the time left; then its line."""
+    """While an epoch runs, a bar with the loss, the metrics and the time left; then its line.
+
+    While kernels are compiled, the bar says so.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self._bar = progress.Bar()
+        self._compiled_before = 0.0
+
+    def compiling(self, text: str) -> None:
+        """Say behind the bar which kernel is compiled; an empty text: it is done."""
+        if self._bar.is_open:
+            self._bar.say(text)
+        else:
+            super().compiling(text)
 
     def _open(self, title: str) -> None:
+        self._compiled_before = compilation.seconds
         self._bar.open(title, self.params.get("steps"))
+
+    def _finish(self, line: str | None) -> None:
+        self._bar.close()
+        if line is not None:
+            super()._finish(line)
 
     def _close(self) -> None:
         self._bar.close()
+        super()._close()
 
     def _advance(self, batch: int, logs: Logs | None) -> None:
         self._bar.update(batch + 1, logs_text(logs))
+        if compilation.seconds > self._compiled_before:  # no measure of what is to come
+            self._compiled_before = compilation.seconds
+            self._bar.restart()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
@@ -540,12 +597,8 @@ class ProgressBar(LinePerEpoch):
         super().on_train_batch_end(batch, logs)
         self._advance(batch, logs)
 
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._close()
-        super().on_epoch_end(epoch, logs)
-
     def on_train_end(self, logs: Logs | None = None) -> None:
-        self._close()
+        self._finish(None)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         super().on_test_begin(logs)
@@ -556,11 +609,6 @@ class ProgressBar(LinePerEpoch):
         if self._alone():
             self._advance(batch, logs)
 
-    def on_test_end(self, logs: Logs | None = None) -> None:
-        if self._alone():
-            self._close()
-        super().on_test_end(logs)
-
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         self._open("Predict")
 
@@ -568,4 +616,4 @@ class ProgressBar(LinePerEpoch):
         self._advance(batch, logs)
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
-        self._close()
+        self._finish(None)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import interrupts
 from minicnn.atomic import replacing
 
 Array = np.ndarray
@@ -36,7 +37,8 @@ _PINK = "#CC79A7"  # where a number is NaN or infinite
 @functools.cache
 def _figure_class() -> Any:
     try:
-        from matplotlib.figure import Figure
+        with interrupts.waiting():
+            from matplotlib.figure import Figure
     except ImportError:
         raise ImportError('Plots need matplotlib: pip install "minicnn[plot]".') from None
 

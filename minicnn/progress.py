@@ -90,6 +90,23 @@ class Bar:
             self._bar.update(self._task, completed=completed, **fields)
             self._display()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is drawn now."""
+        return self._bar is not None
+
+    def say(self, text: str) -> None:
+        """Let this text stand behind the bar at once, before something that takes long."""
+        if self._bar is not None:
+            self._bar.update(self._task, text=text, refresh=self._handle is None)
+            self._display(at_once=True)
+
+    def restart(self) -> None:
+        """Count time from now on: what came before says nothing about the time left."""
+        if self._bar is not None:
+            task = self._bar.tasks[0]
+            self._bar.reset(self._task, total=task.total, completed=int(task.completed))
+
     def advance(self, amount: float = 1) -> None:
         """Say that so much more is done."""
         if self._bar is not None:

@@ -31,7 +31,7 @@ from minicnn.batches import (
     make_batches,
     take,
 )
-from minicnn.callbacks import Callback, CallbackList, History, progress_for
+from minicnn.callbacks import Callback, CallbackList, History, Quiet, progress_for
 
 Array = np.ndarray
 
@@ -612,11 +612,8 @@ class Trainer:
     def _callbacks(
         self, callbacks: list[Callback], verbose: str | int, params: dict[str, Any]
     ) -> CallbackList:
-        progress = progress_for(verbose)
         # The bar comes first, so that what other callbacks print stands below its finished line.
-        if progress is not None:
-            callbacks = [progress, *callbacks]
-        return CallbackList(callbacks, self, params)
+        return CallbackList([progress_for(verbose) or Quiet(), *callbacks], self, params)
 
     # -- evaluate, predict, single batches --------------------------------------------------------
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn import seeding
+from minicnn import compilation, seeding
 
 # `reference/` is written with Keras: where that is not installed, its tests are not collected.
 collect_ignore_glob = [] if importlib.util.find_spec("keras") else ["test_reference_*.py"]
@@ -30,6 +30,12 @@ CLASSES = (
     "shirt", "shoes", "shorts", "skirt", "t-shirt",
 )  # fmt: skip
 COUNTS = {"train": 12, "validation": 6, "test": 4}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiling_is_not_told():
+    """What a test finds on stderr does not depend on which kernels were compiled before."""
+    compilation.show(False)
 
 
 @pytest.fixture(autouse=True)

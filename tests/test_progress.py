@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minicnn import Input, Sequential, layers, progress
+from minicnn import Input, Sequential, callbacks, compilation, layers, progress
 from minicnn.datasets import write_clothing_sample
 
 
@@ -71,6 +71,30 @@ def test_fit_in_a_notebook_without_widgets(
     assert "Predict" in predicted[0]["text/plain"]
     for states in notebook:  # a bar that is done is gone
         assert states[-1] == {"text/plain": "", "text/html": ""}
+
+
+def test_compiling_is_told_in_the_bar(notebook: list[list[dict[str, str]]], monkeypatch) -> None:
+    """At once, and the time left is told without it."""
+    monkeypatch.setattr(compilation, "count", 6)
+    monkeypatch.setattr(compilation, "seconds", 0.0)
+    bar = callbacks.ProgressBar()
+    bar.set_params({"steps": 8, "epochs": 1})
+    bar.on_epoch_begin(0)
+    task, now = bar._bar._bar.tasks[0], [0.0]
+    monkeypatch.setattr(task, "_get_time", lambda: now[0])
+    compilation.begins("matmul.product")
+    assert "machine, once: 7 so far (matmul.product)" in notebook[0][-1]["text/plain"]
+    now[0] = 1000.0
+    compilation.ends()
+    assert "matmul" not in notebook[0][-1]["text/plain"]
+    for step in range(3):
+        bar.on_train_batch_end(step)
+        now[0] += 2
+    assert task.elapsed == 6
+    assert task.time_remaining == 10
+    bar._close()
+    compilation.begins("matmul.product")  # which it is not told
+    compilation.ends()
 
 
 def test_other_bars_in_a_notebook(notebook: list[list[dict[str, str]]], tmp_path: Any) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import interrupts
 from minicnn.reading import check_regular
 from minicnn.saving.attributes import Attribute, Attributes
 from minicnn.saving.untrusted import Budget, MismatchError, shortened
@@ -160,7 +161,8 @@ def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
 
     What HDF5 says about a damaged file, here or on the way, becomes a `ValueError` that names it.
     """
-    import h5py
+    with interrupts.waiting():
+        import h5py
 
     try:
         with h5py.File(file, "r") as handle, _content(file) as content:

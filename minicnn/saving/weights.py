@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import interrupts
 from minicnn.layers.base import Layer, snake_case
 from minicnn.optimizers import SGD
 from minicnn.saving import hdf5
@@ -123,7 +124,8 @@ def weights_to_bytes(model: Any) -> memoryview:
 
     HDF5 itself tells of a full disk in many lines, and of some of it only when it closes the file.
     """
-    import h5py
+    with interrupts.waiting():
+        import h5py
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
