@@ -106,7 +106,7 @@ def _finish(
     for line, values in zip(lines, (scale, shift), strict=False):
         if values is not None:
             line[:columns] = values
-    return np.ascontiguousarray(lines.reshape(4, panels, wide).swapaxes(0, 1))
+    return shapes.contiguous(lines.reshape(4, panels, wide).swapaxes(0, 1))
 
 
 def _winners_for(y: Array, pooling: Pooling) -> Array:
@@ -144,7 +144,7 @@ def unpool(dy: Array, winners: Array, pool: Pair, size: Pair) -> Array:
 
 def sum_positions(dy: Array) -> Array:
     """The sum over all axes but the last: a bias's gradient."""
-    rows = np.ascontiguousarray(dy).reshape(-1, dy.shape[-1])
+    rows = shapes.contiguous(dy).reshape(-1, dy.shape[-1])
     sums = np.empty((_PARTS, rows.shape[1]))
     kernels.convolution.column_sums(rows, _PARTS, sums)
     return sums.sum(axis=0).astype(dy.dtype)
@@ -169,7 +169,7 @@ def matmul(
 
     The same on any number of threads.
     """
-    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    a, b = shapes.contiguous(a), shapes.contiguous(b)
     rows, depth = a.shape[::-1] if a_turned else a.shape
     columns = b.shape[0] if b_turned else b.shape[1]
     parts, panels = kernels.matmul.plan(rows, depth, columns, a.itemsize)
@@ -362,7 +362,7 @@ def _turned(w: Array, columns: int | None = None) -> Array:
     """
     rows, width, channels, filters = w.shape
     turned = buffers.empty((rows, width, filters, columns or channels), w.dtype)
-    kernels.convolution.turn(np.ascontiguousarray(w), turned)
+    kernels.convolution.turn(shapes.contiguous(w), turned)
     return turned
 
 
@@ -434,7 +434,7 @@ def _direct_weight_sums(
         dy, winners, pool, x, window.kernel, window.strides, window.before, bands,
         kernels.tasks.threads(), partial,
     )  # fmt: skip
-    dw = np.ascontiguousarray(partial.sum(axis=0)[:, :filters])
+    dw = shapes.contiguous(partial.sum(axis=0)[:, :filters])
     return dw.reshape(*window.kernel, channels, filters)
 
 
@@ -547,7 +547,7 @@ def _winograd_weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tup
     )
     dw = np.empty((3, 3, channels, columns), x.dtype)
     fast.transform_sums(sums, dw)
-    return np.ascontiguousarray(dw[..., :filters]), db.sum(axis=0)[:filters].astype(x.dtype)
+    return shapes.contiguous(dw[..., :filters]), db.sum(axis=0)[:filters].astype(x.dtype)
 
 
 ALGORITHMS = {

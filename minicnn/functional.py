@@ -111,7 +111,7 @@ def _check_gradient(dy: Array, shape: Sequence[int], x: Array, name: str) -> Arr
     shapes.check_array(dy, None, "dy", name)
     shapes.check_shape(dy, shape, "dy", name)
     shapes.check_same_dtype({"dy": dy, "x": x}, name)
-    return np.ascontiguousarray(dy)
+    return shapes.contiguous(dy)
 
 
 def _algorithm(how: _Convolution, channels: int, filters: int, dtype: np.dtype) -> Any:
@@ -124,8 +124,8 @@ def _algorithm(how: _Convolution, channels: int, filters: int, dtype: np.dtype) 
 
 def _split_channels(x: Array, groups: int) -> list[Array]:
     if groups == 1:
-        return [np.ascontiguousarray(x)]
-    return [np.ascontiguousarray(part) for part in np.split(x, groups, axis=-1)]
+        return [shapes.contiguous(x)]
+    return [shapes.contiguous(part) for part in np.split(x, groups, axis=-1)]
 
 
 def _joined(parts: list[Array]) -> Array:
@@ -353,7 +353,7 @@ def conv2d_max_pool2d_backward(
     dx = dw = db = None
     if need_dx or (need_dw and pooled is None):
         unpool = naive.unpool if way is None else algorithms.unpool
-        dz = unpool(dy, np.ascontiguousarray(winners), pool, window.out)
+        dz = unpool(dy, shapes.contiguous(winners), pool, window.out)
         dx, dw, db = conv2d_backward(
             dz, x, w, need_dx=need_dx, need_dw=need_dw and pooled is None, **options
         )
@@ -383,12 +383,12 @@ def _check_depthwise(
 
 def _flat_filters(w: Array) -> Array:
     """(rows, columns, channels, multiplier) as (rows, columns, channels * multiplier)."""
-    return np.ascontiguousarray(w).reshape(*w.shape[:2], -1)
+    return shapes.contiguous(w).reshape(*w.shape[:2], -1)
 
 
 def _repeat_channels(x: Array, multiplier: int) -> Array:
     """Each channel `multiplier` times: as many channels as filters, so that each has one filter."""
-    x = np.ascontiguousarray(x)
+    x = shapes.contiguous(x)
     if multiplier == 1:
         return x
     y = buffers.empty((*x.shape[:3], x.shape[3] * multiplier), x.dtype)
@@ -431,7 +431,7 @@ def depthwise_conv2d(
         y = naive.depthwise_conv2d(x, w, b, window.strides, padding.lower(), window.dilation)
         return np.clip(y, *limits, out=y)
     x, w = _repeat_channels(x, w.shape[3]), _flat_filters(w)
-    bias = np.zeros(filters, x.dtype) if b is None else np.ascontiguousarray(b)
+    bias = np.zeros(filters, x.dtype) if b is None else shapes.contiguous(b)
     y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     clamp = algorithms.clamp_of(limits, x.dtype)
     threads, geometry = kernels.tasks.threads(), (window.strides, window.dilation, window.before)
@@ -467,7 +467,7 @@ def depthwise_conv2d_backward(
     if need_dx:
         each = buffers.empty((*x.shape[:3], filters), x.dtype)
         if window.strides == (1, 1):  # a depthwise convolution too, of dy with the kernel turned
-            turned = np.ascontiguousarray(_flat_filters(w)[::-1, ::-1])
+            turned = shapes.contiguous(_flat_filters(w)[::-1, ::-1])
             sides = zip(window.kernel, window.dilation, window.before, strict=True)
             before = tuple((size - 1) * step - pad for size, step, pad in sides)
             nothing = np.zeros(filters, x.dtype), algorithms.clamp_of(algorithms.UNBOUNDED, x.dtype)
@@ -529,7 +529,7 @@ def max_pool2d(
     window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
     y = buffers.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
     kernels.pooling.max_forward(
-        np.ascontiguousarray(x),
+        shapes.contiguous(x),
         window.kernel,
         window.strides,
         window.before,
@@ -557,7 +557,7 @@ def max_pool2d_backward(
     dx = buffers.empty(x.shape, x.dtype)
     kernels.pooling.max_backward(
         dy,
-        np.ascontiguousarray(x),
+        shapes.contiguous(x),
         window.kernel,
         window.strides,
         window.before,
@@ -582,7 +582,7 @@ def average_pool2d(
     window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
     y = buffers.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
     kernels.pooling.average_forward(
-        np.ascontiguousarray(x),
+        shapes.contiguous(x),
         window.kernel,
         window.strides,
         window.before,
@@ -761,7 +761,7 @@ def relu(
     y = buffers.empty(x.shape, x.dtype)
     cap = np.inf if max_value is None else max_value
     kernels.elementwise.relu(
-        np.ascontiguousarray(x).reshape(-1),
+        shapes.contiguous(x).reshape(-1),
         y.reshape(-1),
         *(x.dtype.type(v) for v in (cap, negative_slope, threshold)),
     )
@@ -786,7 +786,7 @@ def relu_backward(
     cap = np.nan if max_value is None else max_value  # not even infinity is at or above NaN
     kernels.elementwise.relu_backward(
         dy.reshape(-1),
-        np.ascontiguousarray(x).reshape(-1),
+        shapes.contiguous(x).reshape(-1),
         dx.reshape(-1),
         *(x.dtype.type(v) for v in (cap, negative_slope, threshold)),
     )
@@ -886,7 +886,7 @@ def add(xs: Sequence[Array], name: str = "add") -> Array:
                 f"{name} expects inputs of one shape. Received {[x.shape for x in xs]}."
             )
     y = buffers.empty(xs[0].shape, xs[0].dtype)
-    first, *more = (np.ascontiguousarray(x).reshape(-1) for x in xs)
+    first, *more = (shapes.contiguous(x).reshape(-1) for x in xs)
     if not more:
         y[...] = xs[0]
     for x in more:
@@ -927,7 +927,7 @@ def _rows(x: Array, name: str) -> Array:
     shapes.check_array(x, None, "x", name)
     if x.ndim < 2:
         raise ValueError(f"{name} expects x with at least 2 dimensions. Received {x.shape}.")
-    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    return shapes.contiguous(x).reshape(-1, x.shape[-1])
 
 
 def _check_per_channel(x: Array, parameters: dict[str, Array], name: str) -> None:
@@ -973,7 +973,7 @@ def batch_normalization(
     scale = (gamma / np.sqrt(variance + x.dtype.type(epsilon))).astype(x.dtype)
     y = buffers.empty(x.shape, x.dtype)
     kernels.normalization.forward(
-        rows, np.ascontiguousarray(mean), scale, np.ascontiguousarray(beta), y.reshape(rows.shape)
+        rows, shapes.contiguous(mean), scale, shapes.contiguous(beta), y.reshape(rows.shape)
     )
     return y
 
@@ -1001,7 +1001,7 @@ def batch_normalization_backward(
     rows = _rows(x, name)
     _check_per_channel(x, {"mean": mean, "variance": variance, "gamma": gamma}, name)
     dy = _check_gradient(dy, x.shape, x, name).reshape(rows.shape)
-    mean = np.ascontiguousarray(mean)
+    mean = shapes.contiguous(mean)
     sums = np.empty((_BLOCKS, 2, rows.shape[1]))
     kernels.normalization.backward_sums(dy, rows, mean, _BLOCKS, sums)
     total, centered = sums.sum(axis=0)
@@ -1190,7 +1190,7 @@ def affine_transform(
     y = buffers.empty(x.shape, x.dtype)
     if y.size:
         kernels.warp.affine_transform(
-            np.ascontiguousarray(x), matrix, offset, order, FILL_MODES.index(mode), float(cval), y
+            shapes.contiguous(x), matrix, offset, order, FILL_MODES.index(mode), float(cval), y
         )
     return y
 

@@ -298,9 +298,11 @@ def _in_one_pass(kernel: str, arrays: Sequence[Array], *numbers: float) -> bool:
 
     NumPy would go through memory once for each operation, and memory decides the speed.
     """
-    flat = all(a.flags.c_contiguous and a.dtype == arrays[0].dtype for a in arrays)
+    first = arrays[0]  # the weight
+    flat = all(a.flags.c_contiguous and a.flags.aligned and a.dtype == first.dtype for a in arrays)
+    flat = flat and first.flags.writeable  # a kernel would not ask
     if flat:
-        number = arrays[0].dtype.type
+        number = first.dtype.type
         getattr(kernels.elementwise, kernel)(
             *(a.reshape(-1) for a in arrays), *(number(n) for n in numbers)
         )

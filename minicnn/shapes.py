@@ -147,6 +147,12 @@ def check_array(x: Any, rank: int | None, argument: str, who: str) -> np.ndarray
     return x
 
 
+def contiguous(x: Any, dtype: Any = None) -> np.ndarray:
+    """`x` as kernels need it: in C order and aligned. Itself where it is so already."""
+    x = np.ascontiguousarray(x, dtype)
+    return x if x.flags.aligned else x.copy()
+
+
 def check_shape(x: np.ndarray, expected: Sequence[int], argument: str, who: str) -> None:
     """Raise a `ValueError` unless `x.shape` is exactly `expected`."""
     if x.shape != tuple(expected):

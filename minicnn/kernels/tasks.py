@@ -16,19 +16,19 @@ What a task computes is its own, so results do not depend on who takes it.
 The numbers: on 2 cores that others use now and then, a tenth less time for a matrix product.
 """
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from minicnn.kernels import team
 from minicnn.kernels.compile import jit
 
 
 def threads() -> int:
     """How many threads a kernel shall run on. (Asked for outside: a kernel that asks by itself
-    cannot be kept in numba's cache.)"""
-    return int(numba.get_num_threads())
+    cannot be kept on disk.)"""
+    return team.threads()
 
 
 @jit

@@ -301,7 +301,12 @@ class Layer(Configurable):
 
             @functools.wraps(own)
             def build(self: Layer, input_shape: Any) -> None:
-                own(self, input_shape)
+                weights = len(self.weights_list)
+                try:
+                    own(self, input_shape)
+                except BaseException:  # an interrupt, too: the next try starts afresh
+                    del self.weights_list[weights:]
+                    raise
                 self.built = True
 
             cls.build = build  # type: ignore[method-assign]
@@ -388,6 +393,8 @@ class Layer(Configurable):
                     f"there is: {error}."
                 ) from error
             shapes.check_shape(value, shape, "the initializer's result", self.label)
+            if not (value.flags.behaved and value.flags.c_contiguous):
+                value = value.copy()  # such as JAX's, or of a file: it cannot be written to
         variable = Variable(value, name, self.name, trainable)
         self.weights_list.append(variable)
         return variable
@@ -531,7 +538,7 @@ class Layer(Configurable):
             )
         shapes.check_array(dy, None, "dy", self.label)
         shapes.check_shape(dy, cache["output_shape"], "dy", self.label)
-        dz = np.ascontiguousarray(dy, self.dtype)
+        dz = shapes.contiguous(dy, self.dtype)
         if self.activation_name != "linear" and not at_logits:
             activation = functional.ACTIVATIONS[self.activation_name]
             dz = activation.backward(dz, cache["y"])
@@ -571,7 +578,7 @@ class Layer(Configurable):
 
     def _prepare_array(self, x: Any) -> Array:
         x = shapes.check_array(x, self.input_rank, "x", self.label)
-        return np.ascontiguousarray(x, self.dtype)
+        return shapes.contiguous(x, self.dtype)
 
     def _build_for(self, shape: Any) -> None:
         if not self.built:

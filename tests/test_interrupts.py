@@ -1,0 +1,170 @@
+"""Ctrl-C at any moment: nothing is left half-made, and the process goes on."""
+
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from minicnn import buffers, initializers, interrupts, layers
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_waits_for_the_end() -> None:
+    done, before = [], signal.getsignal(signal.SIGINT)
+
+    def work() -> None:
+        with interrupts.waiting():
+            interrupt()
+            done.append("inner")
+            with interrupts.waiting():
+                interrupt()
+            done.append("outer")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["inner", "outer"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_without_an_interrupt_nothing_comes() -> None:
+    with interrupts.waiting():
+        pass
+    with pytest.raises(ZeroDivisionError), interrupts.waiting():
+        raise ZeroDivisionError
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts.waiting():
+            interrupt()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_leave_signals_alone() -> None:
+    found = []
+
+    def work() -> None:
+        with interrupts.waiting():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [before]
+
+
+# In the midst of numba's import, of a kernel's compilation, and of the import of h5py.
+SCRIPT = """
+import builtins, os, signal, sys, tempfile
+import numpy as np
+import minicnn
+
+os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp()
+x = np.array([[-1, 2]], "float32")
+really, moment = builtins.__import__, ""
+
+def hook(name, globals=None, locals=None, fromlist=(), level=0):
+    global moment
+    who = (globals or {}).get("__name__", "")
+    if moment and who.startswith(moment):
+        moment = ""
+        signal.raise_signal(signal.SIGINT)
+    return really(name, globals, locals, fromlist, level)
+
+builtins.__import__ = hook
+
+def interrupted(function, at):
+    global moment
+    moment = at
+    try:
+        function()
+    except KeyboardInterrupt:
+        assert not moment
+        print("interrupted at", at)
+    else:
+        print("not interrupted at", at)
+
+def relu():
+    return minicnn.functional.relu(x)
+
+interrupted(relu, "numba.core.typing.typeof")
+from numba.core.lowering import Lower
+lower = Lower.lower
+def lower_and_interrupt(self):
+    signal.raise_signal(signal.SIGINT)
+    return lower(self)
+Lower.lower = lower_and_interrupt
+try:
+    relu()
+except KeyboardInterrupt:
+    print("interrupted while compiling")
+Lower.lower = lower
+print(relu().tolist())
+print(sum(minicnn.kernels.elementwise.relu.stats.cache_misses.values()))
+
+model = minicnn.Sequential([minicnn.Input((2,)), minicnn.layers.ReLU()])
+path = os.environ["NUMBA_CACHE_DIR"] + "/model.keras"
+interrupted(lambda: model.save(path), "h5py")
+model.save(path)
+print(minicnn.models.load_model(path).predict(x, verbose=0).tolist())
+"""
+
+
+def test_an_interrupted_process_goes_on() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "interrupted at numba.core.typing.typeof",
+        "interrupted while compiling",
+        "[[0.0, 2.0]]",
+        "1",  # what was compiled when the interrupt came was compiled to the end
+        "interrupted at h5py",
+        "[[0.0, 2.0]]",
+    ]
+
+
+def test_an_interrupt_while_memory_is_given_back_is_not_lost(monkeypatch) -> None:
+    def give_back(block: object) -> None:
+        raise KeyboardInterrupt
+
+    array = buffers.empty((2**18,), np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr(buffers, "_give_back", give_back)
+        del array
+    with pytest.raises(KeyboardInterrupt):
+        buffers.empty((1,), np.float32)
+    assert buffers.empty((1,), np.float32).shape == (1,)
+
+
+def test_a_layer_that_was_interrupted_in_build_is_built_anew() -> None:
+    layer = layers.Dense(3, bias_initializer=Interrupted())
+    x = np.ones((1, 2), np.float32)
+    with pytest.raises(KeyboardInterrupt):
+        layer(x)
+    assert not layer.built
+    layer(x)
+    assert [w.name for w in layer.weights] == ["kernel", "bias"]
+
+
+class Interrupted(initializers.Initializer):
+    """An initializer in which, once, an interrupt comes."""
+
+    came = False
+
+    def __call__(self, shape, dtype="float32"):
+        if not self.came:
+            self.came = True
+            raise KeyboardInterrupt
+        return np.zeros(shape, dtype)
