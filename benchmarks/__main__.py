@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import threads as cpu
 from reference.console import main, positive, progress, say
 
 if TYPE_CHECKING:
@@ -94,14 +95,11 @@ def command(options: argparse.Namespace) -> "list[Row]":
 
 def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
     """Threads set, libraries loaded, and what is to be measured."""
-    from benchmarks import threads as cpu
-
     threads = options.threads or cpu.cores()
     if threads > cpu.cores():
         raise ValueError(
             f"--threads {threads} is more than the {cpu.cores()} cores that this process has."
         )
-    os.environ |= cpu.environment(threads)
     from benchmarks import harness, on_tensorflow, on_torch
 
     if options.plot:
@@ -121,7 +119,9 @@ def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
         if on_tensorflow.installed():
             on_tensorflow.start(threads)
         else:
-            say('TensorFlow is not installed (pip install "minicnn[keras]"): minicnn alone.')
+            from minicnn.terminal import install_extra
+
+            say(f"TensorFlow is not installed: minicnn alone.\n  {install_extra('keras')}")
     if session.wants(on_torch.NAME) and on_torch.installed():
         on_torch.start(threads)
     subjects = [options.subject] if options.subject else SUBJECTS
@@ -142,10 +142,19 @@ def _known_sides() -> list[str]:
     return [harness.OURS, harness.THEIRS, on_torch.NAME, *algorithms]
 
 
+def _threads(arguments: Sequence[str] | None) -> int:
+    """What `--threads` says, before anything that loads NumPy looks at all options."""
+    early = argparse.ArgumentParser(add_help=False)
+    early.add_argument("--threads", nargs="?", default="")
+    text = early.parse_known_args(arguments)[0].threads or ""
+    return int(text) if text.isdigit() and int(text) else cpu.cores()
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """0; 1 where sides disagree; 2 with one sentence for what cannot be done."""
     rows: list[Any] = []
     warnings.filterwarnings("ignore", module="keras")
+    os.environ |= cpu.environment(_threads(arguments))
     told = None if arguments is None else list(arguments)
     code = main(parser(), lambda options: rows.extend(command(options)), told)
     return code or int(any(row.disagreeing for row in rows))

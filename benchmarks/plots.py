@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.harness import OURS, THEIRS, Row
 from benchmarks.limits import Limits
 from minicnn.plots import BLUE, ORANGE, save
+from minicnn.terminal import install_extra
 
 GREY = "#555555"
 _MARKS = {OURS: (BLUE, "o"), THEIRS: (ORANGE, "^")}
@@ -23,7 +24,7 @@ def check() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise ImportError('--plot needs matplotlib: pip install "minicnn[plot]".') from None
+        raise ImportError(f"--plot needs matplotlib: {install_extra('plot')}") from None
 
 
 def write(path: Path, rows: Sequence[Row], limits: Limits | None) -> list[Path]:

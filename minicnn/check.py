@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn.layers import LAYERS
 from minicnn.layers.base import Layer
+from minicnn.terminal import install_extra
 
 Array = np.ndarray
 
@@ -292,7 +293,7 @@ def import_keras() -> Any:
     except ImportError:
         raise ImportError(
             "The check compares minicnn with Keras on TensorFlow, which is not installed here: "
-            'pip install "minicnn[keras]".'
+            f"{install_extra('keras')}"
         ) from None
     if keras.config.backend() != "tensorflow":
         raise ImportError(

@@ -1,10 +1,12 @@
 """The command line: `minicnn demo`, `train`, `transfer`, `predict`, `explain`, `check`, `lessons`.
 
 Each command ends with exit code 0, or with one sentence on stderr and exit code 2 (130 after an
-interrupt). `minicnn COMMAND --help` explains the options.
+interrupt, 141 where nobody reads on). `minicnn COMMAND --help` explains the options.
 """
 
 import argparse
+import importlib.util
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,21 +15,36 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import terminal
+from minicnn.terminal import install_extra, printable, quoted, say
+
 DEFAULT_FILTERS = (32, 64, 128, 128)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        code: int = options.run(options)
-        return code
-    except KeyboardInterrupt:
-        print(f"minicnn {options.command}: interrupted.", file=sys.stderr)
-        return 130
-    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
-        print(f"minicnn {options.command}: {error}", file=sys.stderr)
-        return 2
+
+    def parsed() -> int:
+        options = _parser().parse_args(arguments)
+        return terminal.run(
+            f"minicnn {options.command}",
+            lambda: options.run(options),
+            lambda error: _sentence(error, options),
+        )
+
+    return terminal.run("minicnn", parsed)
+
+
+def _sentence(error: BaseException, options: argparse.Namespace) -> str | None:
+    """What to say of an error; None of one that is a defect."""
+    if not isinstance(error, terminal.EXPECTED):
+        return None
+    from minicnn.images import BadImageError
+
+    said = terminal.sentence_of(error)
+    if isinstance(error, BadImageError) and hasattr(options, "skip_bad_images"):
+        said += " With --skip-bad-images it is left out."
+    return said
 
 
 # ---------------------------------------------------------------------------------------------
@@ -37,10 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     formatter = argparse.RawDescriptionHelpFormatter
+    this = terminal.this_program()
     parser = argparse.ArgumentParser(
         prog="minicnn",
         description="A CNN engine in NumPy and numba that you can look into.",
-        epilog="Start with: minicnn demo",
+        epilog=f"Start with: {this} demo",
         formatter_class=formatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -54,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
             "  clothes/      the pictures, train/, validation/ and test/ with a folder per class\n"
             "  model.keras   the trained model; Keras opens it too\n"
             "  history.csv   loss and accuracy, epoch by epoch\n"
-            '  curves.png    the same as a picture (needs pip install "minicnn[plot]")'
+            "  curves.png    the same as a picture, where there is matplotlib"
         ),
         formatter_class=formatter,
     )
@@ -77,8 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         ),
         epilog=(
             "examples:\n"
-            "  minicnn train --data clothing-dataset-small --image-size 64 --epochs 20\n"
-            "  minicnn train --data photos --validation-split 0.2 --augment --dropout 0.2"
+            f"  {this} train --data clothing-dataset-small --image-size 64 --epochs 20\n"
+            f"  {this} train --data photos --validation-split 0.2 --augment --dropout 0.2"
         ),
         formatter_class=formatter,
     )
@@ -117,15 +135,16 @@ def _parser() -> argparse.ArgumentParser:
         ),
         epilog=(
             "examples:\n"
-            "  minicnn transfer --data clothing-dataset-small\n"
-            "  minicnn transfer --data photos --base base.keras --learning-rate 1e-4,1e-3,1e-2\n"
-            "  minicnn transfer --data photos --inner 0,100,1000 --dropout 0,0.2"
+            f"  {this} transfer --data clothing-dataset-small\n"
+            f"  {this} transfer --data photos --base base.keras --learning-rate 1e-4,1e-3,1e-2\n"
+            f"  {this} transfer --data photos --inner 0,100,1000 --dropout 0,0.2"
         ),
         formatter_class=formatter,
     )
     _add_data_options(transfer, Path("runs/transfer"), image_size=150, epochs=10)
     transfer.add_argument(
         "--base",
+        type=lambda text: str(_file(text)),
         default="xception",
         help="xception (default) or mobilenet, with ImageNet's weights, downloaded once; or a "
         "model file that ends in features",
@@ -156,11 +175,11 @@ def _parser() -> argparse.ArgumentParser:
         "predict",
         help="name what is on a photo",
         description="Prints the most likely classes of each photo with their probabilities.",
-        epilog="example:\n  minicnn predict runs/minicnn/model.keras photo.jpg another.png",
+        epilog=f"example:\n  {this} predict runs/minicnn/model.keras photo.jpg another.png",
         formatter_class=formatter,
     )
-    predict.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
-    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    predict.add_argument("model", type=_file, metavar="MODEL", help="a .keras file")
+    predict.add_argument("images", type=_file, nargs="+", metavar="IMAGE")
     predict.add_argument("--top", type=_positive, default=3, metavar="N", help="default: 3")
     _add_model_options(predict)
     predict.add_argument(
@@ -177,11 +196,11 @@ def _parser() -> argparse.ArgumentParser:
             "would happen if a weight or a pixel were another. One file, no network needed.\n"
             "What is too big for it is left out, and the page says what that was."
         ),
-        epilog="example:\n  minicnn explain runs/minicnn/model.keras photo.jpg -o page.html",
+        epilog=f"example:\n  {this} explain runs/minicnn/model.keras photo.jpg -o page.html",
         formatter_class=formatter,
     )
-    explain.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
-    explain.add_argument("image", type=Path, metavar="IMAGE")
+    explain.add_argument("model", type=_file, metavar="MODEL", help="a .keras file")
+    explain.add_argument("image", type=_file, metavar="IMAGE")
     explain.add_argument(
         "-o",
         "--output",
@@ -212,7 +231,8 @@ def _parser() -> argparse.ArgumentParser:
         description=(
             "Runs each layer with many options beside the Keras layer of the same name and prints\n"
             "the largest differences of the output and of every gradient, relative to the largest\n"
-            'value, and a verdict. Needs Keras and TensorFlow: pip install "minicnn[keras]".'
+            "value, and a verdict. Needs Keras and TensorFlow:\n"
+            f"  {install_extra('keras')}"
         ),
         formatter_class=formatter,
     )
@@ -228,9 +248,9 @@ def _parser() -> argparse.ArgumentParser:
         ),
         epilog=(
             "examples:\n"
-            "  minicnn lessons\n"
-            "  minicnn lessons --run 1\n"
-            "  minicnn lessons --notebooks lessons && jupyter lab lessons"
+            f"  {this} lessons\n"
+            f"  {this} lessons --run 1\n"
+            f"  {this} lessons --notebooks lessons"
         ),
         formatter_class=formatter,
     )
@@ -276,7 +296,7 @@ def _add_data_options(
 ) -> None:
     """What `train` and `transfer` have in common."""
     add = command.add_argument
-    add("--data", type=Path, required=True, metavar="DIR", help="the photos")
+    add("--data", type=_file, required=True, metavar="DIR", help="the photos")
     add("--output", type=Path, default=output, metavar="DIR", help=f"default: {output}")
     add(
         "--image-size",
@@ -305,6 +325,24 @@ def _add_data_options(
         help="leave damaged photos out and count them, instead of stopping at the first",
     )
     add("--seed", type=_seed, default=0, metavar="N", help="default: 0")
+
+
+def _file(text: str) -> Path:
+    """A path of this machine; an address is none."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", text)  # a drive is one letter
+    if scheme is not None or text.startswith("data:"):
+        raise argparse.ArgumentTypeError(
+            f"files and folders of this machine are read, no addresses: {_download(text)}, and "
+            "pass the file"
+        )
+    return Path(text)
+
+
+def _download(address: str) -> str:
+    """How to get what an address holds, in words."""
+    if not address.startswith(("http://", "https://")):
+        return f"fetch {address!r} first"
+    return f"fetch it first (curl -LO {quoted(address)})"
 
 
 def _number(text: str, expected: str = "a number of at least 0") -> float:
@@ -403,7 +441,7 @@ def _demo(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     counts = {"train": 100, "validation": 20, "test": 30}
     data = datasets.write_clothing_sample(output / "clothes", counts, size=64, seed=options.seed)
-    print(f"Drew {10 * sum(counts.values())} pictures into {data} (or found them there).")
+    say(f"Drew {10 * sum(counts.values())} pictures into {data} (or found them there).")
     seeding.set_random_seed(options.seed)
     train, validation, test = (
         _photos(data / split, 64, 32, shuffle=split == "train", seed=options.seed)
@@ -412,16 +450,32 @@ def _demo(options: argparse.Namespace) -> int:
     model = small_cnn(64, len(train.class_names), (16, 32, 64), dropout=0.3, head="flatten")
     _fit(model, train, validation, options, output, learning_rate=1e-3)
     loss, accuracy = model.evaluate(test, verbose=0)
-    print(f"\nTest: accuracy {accuracy:.3f}, loss {loss:.3f}, on pictures it never saw.")
-    print(f"That took {time.perf_counter() - start:.0f} seconds in all.")
-    picture = next(iter(sorted((data / "test" / "pants").glob("*.jpg"))))
-    print(
-        "\nWhat to try next:\n"
-        f"  minicnn predict {output / 'model.keras'} {picture}\n"
-        f"  minicnn train --data {data} --head flatten --augment --epochs 20\n"
-        "  minicnn check Conv2D MaxPooling2D      (each layer beside Keras's)"
-    )
+    say(f"\nTest: accuracy {accuracy:.3f}, loss {loss:.3f}, on pictures it never saw.")
+    say(f"That took {time.perf_counter() - start:.0f} seconds in all.")
+    picture = sorted((data / "test" / "pants").glob("*.jpg"))[0]
+    say("\nWhat to try next:")
+    for what, command in _next_steps(output, data, picture):
+        say(f"\n{what}:\n  {command}")
     return 0
+
+
+def _next_steps(output: Path, data: Path, picture: Path) -> list[tuple[str, str]]:
+    """What a command is for, and the command, alone in its line, as it can be typed here."""
+    model = output / "model.keras"
+    train = ("train", "--data", data, "--head", "flatten", "--augment", "--epochs", 20)
+    steps: list[tuple[str, tuple[object, ...]]] = [
+        (
+            "A page that shows where each number of the network comes from",
+            ("explain", model, picture, "-o", output / "page.html"),
+        ),
+        ("Lessons, from pixels to backpropagation", ("lessons",)),
+        ("What is on a picture", ("predict", model, picture)),
+        ("Learn for longer, from pictures changed at random", train),
+    ]
+    if all(importlib.util.find_spec(name) for name in ("keras", "tensorflow")):
+        steps.append(("Each layer beside Keras's", ("check", "Conv2D", "MaxPooling2D")))
+    this = terminal.this_program()
+    return [(what, f"{this} {quoted(*words)}") for what, words in steps]
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -441,12 +495,12 @@ def _train(options: argparse.Namespace) -> int:
     history = _fit(model, train, validation, options, output, options.learning_rate)
     accuracies = history["val_accuracy"]
     best = max(accuracies)
-    print(f"\nBest validation accuracy: {best:.3f} in epoch {1 + accuracies.index(best)}.")
+    say(f"\nBest validation accuracy: {best:.3f} in epoch {1 + accuracies.index(best)}.")
     if test is not None:
         from minicnn.models import load_model
 
         loss, accuracy = load_model(output / "model.keras").evaluate(test, verbose=0)
-        print(f"Test, with that epoch's weights: accuracy {accuracy:.3f}, loss {loss:.3f}.")
+        say(f"Test, with that epoch's weights: accuracy {accuracy:.3f}, loss {loss:.3f}.")
     return 0
 
 
@@ -470,7 +524,7 @@ def _transfer(options: argparse.Namespace) -> int:
     output.mkdir(parents=True, exist_ok=True)
     runs: dict[str, dict[str, list[float]]] = {}
     for number, setting in enumerate(settings, start=1):
-        print(f"\nRun {number} of {len(settings)}: {setting}")
+        say(f"\nRun {number} of {len(settings)}: {setting}")
         seeding.set_random_seed(options.seed)
         clear_session()  # equal names in all files
         model = transfer.make_model(
@@ -481,10 +535,10 @@ def _transfer(options: argparse.Namespace) -> int:
         runs[str(setting)] = _run(
             model, train, validation, options, output / setting.file_name, None
         )
-    print("\nBest validation accuracy of each run:")
+    say("\nBest validation accuracy of each run:")
     best = {name: max(history["val_accuracy"]) for name, history in runs.items()}
     for name, accuracy in best.items():
-        print(f"  {accuracy:.3f}  {name}")
+        say(f"  {accuracy:.3f}  {name}")
     winner = max(settings, key=lambda setting: best[str(setting)])
     with replacing(output / "model.keras") as temporary:
         shutil.copyfile(output / winner.file_name, temporary)
@@ -496,11 +550,11 @@ def _transfer(options: argparse.Namespace) -> int:
             history = runs[str(setting)]
             for epoch in range(len(history["loss"])):
                 table.writerow([*setting, epoch, *(history[name][epoch] for name in names)])
-    print(f"\nWrote {output / 'model.keras'} ({winner}) and {output / 'runs.csv'}", end="")
+    say(f"\nWrote {output / 'model.keras'} ({winner}) and {output / 'runs.csv'}", end="")
     _draw(lambda plots: plots.sweep(runs), output / "curves.png")
     if test is not None:
         loss, accuracy = load_model(output / "model.keras").evaluate(test, verbose=0)
-        print(f"Test: accuracy {accuracy:.3f}, loss {loss:.3f}.")
+        say(f"Test: accuracy {accuracy:.3f}, loss {loss:.3f}.")
     return 0
 
 
@@ -585,7 +639,7 @@ def _fit(
     history = _run(
         model, train, validation, options, output / "model.keras", output / "history.csv"
     )
-    print(f"\nWrote {output / 'model.keras'} and {output / 'history.csv'}", end="")
+    say(f"\nWrote {output / 'model.keras'} and {output / 'history.csv'}", end="")
     _draw(lambda plots: plots.curves(history), output / "curves.png")
     return history
 
@@ -619,7 +673,7 @@ def _run(
         ).history
     except KeyboardInterrupt:
         if best.best is not None:
-            print(f"\nThe best model so far ({best.best:.3f}) is in {path}.")
+            say(f"\nThe best model so far ({best.best:.3f}) is in {path}.")
         raise
     return dict(history)
 
@@ -629,9 +683,9 @@ def _draw(figure: Callable[[Any], Any], path: Path) -> None:
     try:
         from minicnn import plots
 
-        print(f" and {plots.save(figure(plots), path)}.")
+        say(f" and {plots.save(figure(plots), path)}.")
     except ImportError as error:
-        print(f". No {path.name}: {error}")
+        say(f". No {path.name}: {error}")
 
 
 class _Augmentation:
@@ -678,9 +732,9 @@ def _predict(options: argparse.Namespace) -> int:
         photo = _read_photo(path, size, model, options)
         scores = model.predict(photo[None], verbose=0)
         p = scores[0] if model.ends_in("softmax") else functional.softmax(scores)[0]
-        print(f"{path}:")
+        say(f"{printable(path)}:")
         for index in np.argsort(-p, kind="stable")[: options.top]:
-            print(f"  {p[index]:6.1%}  {names[index]}")
+            say(f"  {p[index]:6.1%}  {printable(names[index])}")
     return 0
 
 
@@ -716,7 +770,7 @@ def _explain(options: argparse.Namespace) -> int:
         photo=options.image,
         title=f"{options.model.name} looks at {options.image.name}",
     )
-    print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")
+    say(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")
     return 0
 
 
@@ -771,11 +825,14 @@ def _lessons(options: argparse.Namespace) -> int:
 
     if options.number is not None:
         seconds = lessons.run(options.number, options.output)
-        print(f"Computed for {seconds:.0f} seconds. Figures: {options.output / 'figures'}")
+        say(f"Computed for {seconds:.0f} seconds. Figures: {options.output / 'figures'}")
     elif options.notebooks is not None:
         paths = lessons.write_notebooks(options.notebooks, options.overwrite)
-        print(f"Wrote {len(paths)} notebooks into the folder {str(options.notebooks)!r}.")
-        print(f"Open them: pip install jupyterlab, then jupyter lab {options.notebooks}")
+        say(f"Wrote {len(paths)} notebooks into the folder {str(options.notebooks)!r}.")
+        say("Open them with Jupyter:")
+        if importlib.util.find_spec("jupyterlab") is None:
+            say(f"  {terminal.pip_install('jupyterlab')}")
+        say(f"  {terminal.python()} -m jupyterlab {quoted(options.notebooks)}")
     else:
         lessons.print_list()
     return 0

@@ -1,7 +1,5 @@
 """Pictures of training runs, of what a network sees, and of its mistakes, with matplotlib.
 
-    pip install "minicnn[plot]"
-
 Each function returns a `Figure`, drawn without a screen: a notebook shows it, `save` writes it.
 Colours are told apart by colour-blind eyes (Okabe and Ito; cividis; blue below zero, orange above).
 Names that come from files are drawn as they are: a `$` begins no formula.
@@ -21,6 +19,7 @@ import numpy as np
 
 from minicnn import interrupts
 from minicnn.atomic import replacing
+from minicnn.terminal import install_extra, printable
 
 Array = np.ndarray
 
@@ -40,7 +39,7 @@ def _figure_class() -> Any:
         with interrupts.waiting():
             from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError('Plots need matplotlib: pip install "minicnn[plot]".') from None
+        raise ImportError(f"Plots need matplotlib: {install_extra('plot')}") from None
 
     class Picture(Figure):
         """A figure that a notebook shows, whether or not pyplot was imported there."""
@@ -78,10 +77,12 @@ def _letters(inches: float, size: float) -> int:
 
 def _folded(text: str, inches: float, size: float = 12) -> str:
     """The text in lines that are not longer than this."""
+    text = printable(text, lines=True)
     return textwrap.fill(text, max(8, _letters(inches, size)), break_on_hyphens=False)
 
 
 def _short(text: str, letters: int) -> str:
+    text = printable(text)
     return text if len(text) <= letters else text[: max(letters - 1, 1)] + "…"
 
 
@@ -104,7 +105,7 @@ def whole_numbers(axis: Any) -> None:
 
 
 def _epochs_axis(axes: Any, title: str, epochs: int) -> None:
-    axes.set_title(title, parse_math=False)
+    axes.set_title(printable(title), parse_math=False)
     axes.set_xlabel("epoch")
     axes.margins(y=0.12)
     beside = 0.04 * (epochs - 1) or 0.5
@@ -120,10 +121,11 @@ def _legend(axes: Any, lines: Sequence[Any], labels: Sequence[str], **options: A
     legend = axes.legend(lines, numbers, frameon=False, **options)
     for text, label in zip(legend.get_texts(), labels):
         text.set_parse_math(False)
-        text.set_text(label)
+        text.set_text(printable(label))
 
 
 def _unit(name: str) -> str:
+    name = printable(name)
     if name == "loss":
         return "loss (nats)"
     return f"{name} (share of examples)" if "accuracy" in name else name
@@ -251,7 +253,7 @@ def sweep(runs: Mapping[str, Any], metric: str = "accuracy", title: str = "") ->
         grid[-1],
         drawn,
         labels,
-        title=f"best {panels[judge]} {metric}",
+        title=printable(f"best {panels[judge]} {metric}"),
         fontsize="small",
         title_fontsize="small",
         loc="upper left",

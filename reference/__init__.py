@@ -22,6 +22,55 @@ Keras itself says which backend computes: `KERAS_BACKEND=jax python -m reference
 """
 
 import os
+import signal
+import sys
+from types import FrameType, TracebackType
 
 # TensorFlow tells of every CPU feature it found, on stderr, before it says anything of use.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _command() -> str:
+    """The module that Python was told to run, if it is one of ours; else nothing."""
+    told = sys.orig_argv
+    name = told[told.index("-m") + 1] if "-m" in told[:-1] else ""
+    return name if name.partition(".")[0] in ("reference", "benchmarks") else ""
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """An interrupt while Keras is being imported, which takes seconds: as in `minicnn.early`.
+
+    That is not imported, for NumPy would come with it, before benchmarks has set its threads.
+    """
+    os.write(2, f"python -m {_command()}: interrupted.\n".encode())
+    os._exit(130)
+
+
+def _in_one_line(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """How a command ends that finds no Keras."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing in {*NEEDED, "jax", "torch"}:  # the latter if KERAS_BACKEND asks for them
+        from minicnn.terminal import pip_install
+
+        wanted = NEEDED.values() if missing in NEEDED else [missing]
+        told = f"{_command()} needs {missing}: {pip_install(*wanted)}"
+        print(f"python -m {told}", file=sys.stderr)
+        sys.exit(2)
+    sys.__excepthook__(kind, error, traceback)
+
+
+# What each library is called where it is installed from: the extra "reference" of pyproject.toml.
+NEEDED = {
+    "keras": "keras>=3.15.1",
+    "tensorflow": "tensorflow>=2.20",
+    "matplotlib": "matplotlib>=3.8",
+    "sklearn": "scikit-learn>=1.5",
+    "scipy": "scipy>=1.12",
+}
+if _command():  # a program or a notebook that imports this has a way of its own
+    sys.excepthook = _in_one_line
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        _interrupted.until_run = True  # type: ignore[attr-defined]
+        signal.signal(signal.SIGINT, _interrupted)

@@ -15,6 +15,8 @@ from typing import Any
 import keras
 import PIL
 
+from minicnn.terminal import pip_install
+
 OLDEST_KERAS, OLDEST_PILLOW = (3, 15, 1), (12, 2)
 
 
@@ -102,7 +104,7 @@ def check_versions() -> None:
             wanted = ".".join(map(str, oldest))
             raise ImportError(
                 f"{name} {found} has known bugs in reading files from others: "
-                f'pip install "{name}>={wanted}".'
+                f"{pip_install(f'{name}>={wanted}')}"
             )
 
 
@@ -219,7 +221,7 @@ def _devices(backend: str, wanted: str, deterministic: bool) -> tuple[tuple[str,
     if wanted == "gpu" and not gpus:
         raise ValueError(
             f"--device gpu: {name} finds no GPU. Is the driver there (nvidia-smi), and is this the "
-            "build for GPUs (pip install tensorflow[and-cuda], or jax[cuda13])? "
+            f"build for GPUs? {pip_install('tensorflow[and-cuda]', 'jax[cuda13]')} installs both; "
             "--device auto goes on without."
         )
     return tuple(gpus) if wanted != "cpu" else (), name

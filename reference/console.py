@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,27 +24,31 @@ def progress(title: str, total: int, show: bool = True) -> Iterator[Callable[[in
 
 def say(text: str = "") -> None:
     """Print at once, so that it stands before the slow work that it announces."""
-    print(text, flush=True)
+    from minicnn import terminal
+
+    terminal.say(text)
 
 
 def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str] | None) -> int:
-    """Run a command: 0, or one sentence on stderr and 2 (130 after an interrupt)."""
-    options = parser.parse_args(arguments)
-    try:
+    """Run a command: 0, or one sentence on stderr and 2 (see `minicnn.terminal.run`)."""
+    from minicnn import terminal  # here, for benchmarks sets NumPy's threads before it is loaded
+
+    given: list[int | None] = [None]
+
+    def parsed() -> None:
+        options = parser.parse_args(arguments)
+        given[0] = getattr(options, "batch_size", None)
         for name in ("output", "cache"):
             check_folder(f"--{name}", getattr(options, name, None))
         command(options)
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted.", file=sys.stderr)
-        return 130
-    except Exception as error:
-        sentence = out_of_memory(error, getattr(options, "batch_size", None))
-        expected = (ValueError, TypeError, OSError, ImportError)
-        if sentence is None and not isinstance(error, expected):
-            raise  # a defect: its traceback says where
-        print(f"{parser.prog}: {sentence or error}", file=sys.stderr)
-        return 2
-    return 0
+
+    def sentence(error: BaseException) -> str | None:
+        told = out_of_memory(error, given[0])
+        if told is None and isinstance(error, terminal.EXPECTED):
+            told = terminal.sentence_of(error)
+        return told
+
+    return terminal.run(parser.prog, parsed, sentence)
 
 
 def check_folder(option: str, folder: Path | None) -> None:
@@ -76,7 +79,7 @@ def reason(error: Exception) -> str:
     return line.partition(" Example error message")[0].rstrip(" .:")
 
 
-def out_of_memory(error: Exception, batch_size: int | None) -> str | None:
+def out_of_memory(error: BaseException, batch_size: int | None) -> str | None:
     """What to do about an error that says that memory ran out; None if it says something else.
 
     Each backend has an error of its own (`ResourceExhaustedError`, `XlaRuntimeError`,

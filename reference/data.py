@@ -205,7 +205,7 @@ def check(photos: Photos, skip: bool = False, show: bool = True) -> Photos:
     told = told_bad(list(bad.values()), len(photos), photos.name)
     if not skip:
         raise BadImageError(f"{told} --skip-bad-images leaves them out.")
-    print(f"Left out: {told}", flush=True)
+    say(f"Left out: {told}")
     kept = photos.keep([index for index in range(len(photos)) if index not in bad])
     gone = [n for i, n in enumerate(photos.class_names) if not (kept.labels == i).any()]
     if gone:

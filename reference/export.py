@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from minicnn.atomic import replacing
+from minicnn.terminal import pip_install
 from reference import backend
 from reference import model as models
 from reference.console import main, make_parser, reason, say
@@ -97,8 +98,7 @@ def _check_packages(kind: str) -> None:
     missing = [package for package in needed if not backend.installed(package)]
     if missing:
         raise ImportError(
-            f"--format {kind} on {name} needs {' and '.join(needed)}: "
-            f"pip install {' '.join(missing)}."
+            f"--format {kind} on {name} needs {' and '.join(needed)}: {pip_install(*missing)}"
         )
 
 

@@ -21,6 +21,7 @@ from minicnn.download import check_url, fetch
 from minicnn.images import BadImageError
 from minicnn.images.dataset import ENDINGS
 from minicnn.images.folders import list_images
+from minicnn.terminal import printable
 from reference import backend
 from reference import model as models
 from reference.console import main, make_parser, positive, say
@@ -115,16 +116,17 @@ def command(options: argparse.Namespace) -> None:
     answers = predict(saved, sources)
     for answer in answers:
         if answer.p is None:
-            print(f"{answer.source}: {answer.problem}", file=sys.stderr)
+            print(printable(f"{answer.source}: {answer.problem}"), file=sys.stderr)
             continue
         best = np.argsort(-answer.p, kind="stable")[: options.top]
         if options.json:
             found = {names[i]: round(float(answer.p[i]), 6) for i in best}
-            say(json.dumps({"photo": answer.source, "classes": found}))
+            line = json.dumps({"photo": answer.source, "classes": found})
+            say(line.replace("\x7f", "\\u007f"))  # the one control character that JSON leaves
             continue
-        say(f"{answer.source}:")
+        say(f"{printable(answer.source)}:")
         for index in best:
-            say(f"  {answer.p[index]:6.1%}  {names[index]}")
+            say(f"  {answer.p[index]:6.1%}  {printable(names[index])}")
     bad = sum(answer.p is None for answer in answers)
     if bad:
         raise BadImageError(f"{bad} of {len(answers)} photos could not be read.")

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from minicnn import plots
+from minicnn.terminal import pip_install, python, quoted
 from reference import backend, data, evaluate, features, fitting
 from reference import model as models
 from reference.backend import Machine
@@ -104,7 +105,7 @@ class _Run:
             needed = ("tensorboard", "tensorflow")
             missing = [package for package in needed if not backend.installed(package)]
             if missing:
-                raise ImportError(f"--tensorboard needs it: pip install {' '.join(missing)}.")
+                raise ImportError(f"--tensorboard needs it: {pip_install(*missing)}")
         self.history = fitting.empty_history()
         self.fine_tuning_since: int | None = None
         self.state: fitting.State | None = None
@@ -486,7 +487,8 @@ def command(options: argparse.Namespace) -> None:
             "chose it. Put photos that it never saw into test/CLASS/."
         )
     elif machine.processes is not None:
-        say("Now, in one process: python -m reference.evaluate, for the test photos.")
+        judge = quoted("-m", "reference.evaluate", result.path, "--data", options.data)
+        say(f"Now, in one process, for the test photos:\n  {python()} {judge}")
     else:
         judged = evaluate.evaluate(models.load(result.path), splits.test, result.best)
         say(judged.summary())

@@ -530,6 +530,7 @@ def test_what_cannot_be_done_is_said_in_one_sentence(arguments, sentence, capsys
     assert sentence in line
 
 
+@pytest.mark.usefixtures("_own_environment")
 @pytest.mark.parametrize("arguments", [["speed"], ["layers", "--threads", "0"]])
 def test_unknown_words_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:

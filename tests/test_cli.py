@@ -5,15 +5,18 @@ import importlib.util
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn import Model, Sequential, cli, layers, utils
+from minicnn import Model, Sequential, cli, layers, terminal, utils
 from minicnn.models import load_model
 
 
@@ -110,19 +113,42 @@ def test_demo(tmp_path, capsys, monkeypatch):
         return draw(folder, {"train": 6, "validation": 2, "test": 2}, **options)
 
     monkeypatch.setattr(datasets, "write_clothing_sample", draw_fewer)
-    assert run("demo", "--output", tmp_path / "demo", "--epochs", 1) == 0
+    monkeypatch.chdir(tmp_path)
+    output = tmp_path / "my demo"  # which a shell takes for two words
+    assert run("demo", "--output", output, "--epochs", 1) == 0
     printed = capsys.readouterr().out
     assert "Test: accuracy" in printed
-    assert {p.name for p in (tmp_path / "demo").iterdir()} >= {
+    assert {p.name for p in output.iterdir()} >= {
         "clothes",
         "model.keras",
         "history.csv",
     }
-    # What it says to try next works as printed.
-    commands = [line.split() for line in printed.splitlines() if line.startswith("  minicnn ")]
-    assert [command[1] for command in commands] == ["predict", "train", "check"]
-    assert run(*commands[0][1:]) == 0
+    # What it says to try next works as printed: each in a line of its own, for a shell.
+    lines = printed.partition("What to try next:")[2].splitlines()
+    this = shlex.split(terminal.this_program())
+    commands = [shlex.split(line) for line in lines if line.startswith("  ")]
+    assert all(words[: len(this)] == this for words in commands)
+    commands = [words[len(this) :] for words in commands]
+    expected = ["explain", "lessons", "predict", "train"]
+    if importlib.util.find_spec("keras") and importlib.util.find_spec("tensorflow"):
+        expected.append("check")
+    assert [words[0] for words in commands] == expected
+    for words in commands:
+        assert cli._parser().parse_args(words).command == words[0]
+    for words in commands[:3]:
+        assert cli.main(words) == 0
     assert "%" in capsys.readouterr().out
+    assert (output / "page.html").exists()
+    assert Path(commands[3][2]).is_dir()  # train --data DIR
+    assert {path.name for path in tmp_path.iterdir()} == {"my demo"}  # all is where it was told
+
+
+def test_check_is_a_next_step_only_where_keras_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    steps = cli._next_steps(tmp_path, tmp_path, tmp_path)
+    assert [name for name in ("check", "explain") if any(f" {name} " in c for _, c in steps)] == [
+        "explain"
+    ]
 
 
 def test_check_one_layer(capsys):
@@ -134,7 +160,7 @@ def test_check_one_layer(capsys):
 def test_check_without_keras_says_how_to_get_it(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "keras", None)
     assert run("check") == 2
-    assert 'pip install "minicnn[keras]"' in capsys.readouterr().err
+    assert terminal.install_extra("keras") in capsys.readouterr().err
 
 
 def test_check_of_an_unknown_layer(capsys):
@@ -187,7 +213,8 @@ def test_a_bad_photo_is_named_or_skipped(photos, tmp_path, capsys):
     shutil.copytree(photos, data)
     (data / "train" / "day" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     arguments = ("--data", data, "--epochs", 1, "--output", tmp_path / "run", *SMALL)
-    assert_fails(capsys, "broken.png", "train", *arguments)
+    assert_fails(capsys, "broken.png' is", "train", *arguments)
+    assert_fails(capsys, "With --skip-bad-images it is left out.", "train", *arguments)
     assert not (tmp_path / "run" / "model.keras").exists()
     with pytest.warns(UserWarning, match="Skipped 1 bad picture"):
         assert run("train", *arguments, "--skip-bad-images") == 0
@@ -222,6 +249,11 @@ def test_values_out_of_range(photos, tmp_path, capsys, arguments, sentence):
         ["explain", "model.keras"],
         ["dance"],
         [],
+        ["predict", "m.keras", "https://example.com/a.jpg"],
+        ["predict", "s3://bucket/m.keras", "a.jpg"],
+        ["explain", "m.keras", "file:///a.jpg"],
+        ["train", "--data", "https://example.com/photos"],
+        ["transfer", "--data", "x", "--base", "https://example.com/base.keras"],
     ],
 )
 def test_usage_errors(arguments, capsys):
@@ -229,6 +261,27 @@ def test_usage_errors(arguments, capsys):
         run(*arguments)
     assert stop.value.code == 2
     assert "usage: minicnn" in capsys.readouterr().err
+
+
+def test_an_address_is_no_file_and_how_to_get_one_is_said(capsys):
+    address = "https://example.com/a photo.jpg"
+    with pytest.raises(SystemExit):
+        run("predict", "m.keras", address)
+    assert f"curl -LO '{address}'" in capsys.readouterr().err
+
+
+def test_names_from_files_do_not_command_the_terminal(photos, trained, tmp_path, capsys):
+    image = tmp_path / "a\x1b]0;title\x07\n.png"
+    image.write_bytes((photos / "test" / "day" / "0.png").read_bytes())
+    model = load_model(trained / "model.keras")
+    model.metadata["class_names"] = ["day\x1b[2J\nforged", "\u202enight\x9b"]
+    model.save(tmp_path / "m.keras")
+    assert run("predict", tmp_path / "m.keras", image, "--plan") == 0
+    printed = capsys.readouterr().out
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", printed)
+    assert r"day\x1b[2J\nforged" in printed
+    assert r"\u202enight\x9b" in printed
+    assert r"a\x1b]0;title\x07\n.png:" in printed
 
 
 def test_predict_with_bad_files(photos, trained, tmp_path, capsys):

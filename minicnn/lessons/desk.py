@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn import datasets, images, plots
 from minicnn.lessons.exercises import EXERCISES, verdict
+from minicnn.terminal import install_extra
 
 COUNTS = {"train": 40, "validation": 20, "test": 20}  # of each kind
 SIZE = 64
@@ -27,9 +28,7 @@ class Lesson:
                 f"There are lessons 1 to {max(EXERCISES)[0]}. Received number={number!r}."
             )
         if importlib.util.find_spec("matplotlib") is None:
-            raise ImportError(
-                'The lessons draw figures with matplotlib: pip install "minicnn[plot]".'
-            )
+            raise ImportError(f"The lessons draw figures with matplotlib: {install_extra('plot')}")
         self.number = number
         self.solved: dict[int, bool] = {}
         self._figures = 0

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minicnn import terminal
 from minicnn.atomic import replacing
 from minicnn.reading import TooLargeError, read_regular
 
@@ -106,13 +107,15 @@ def print_list() -> None:
         table.add_row(str(script.number), script.title, script.section, *times)
     console = Console()
     console.print(table)
+    this = terminal.this_program()
     console.print(
-        "\nIn the terminal:   minicnn lessons --run 1"
-        "\nAs notebooks:      minicnn lessons --notebooks lessons"
+        f"\nIn the terminal:   {this} lessons --run 1"
+        f"\nAs notebooks:      {this} lessons --notebooks lessons"
         f"\nCell by cell:      open the scripts in an editor: {FOLDER}"
         "\n\nThe first runs take half a minute more: minicnn compiles what it needs, once.",
         soft_wrap=True,
         highlight=False,
+        markup=False,
     )
 
 

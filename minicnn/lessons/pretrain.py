@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn import datasets, layers, losses, optimizers, seeding
+from minicnn import datasets, layers, losses, optimizers, seeding, terminal
 from minicnn.applications.imagenet import preprocess_input
 from minicnn.model import Model, Sequential
 
@@ -66,8 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=PRETRAINED)
     parser.add_argument("--count", type=int, default=800, help="pictures of each kind")
     parser.add_argument("--epochs", type=int, default=24)
-    options = parser.parse_args(arguments)
+    return terminal.run(parser.prog, lambda: _pretrain(parser.parse_args(arguments)))
 
+
+def _pretrain(options: argparse.Namespace) -> None:
     seeding.set_random_seed(SEED)
     x, y = draw(options.count, SEED)
     x, y = np.concatenate([x, x[:, :, ::-1]]), np.concatenate([y, y])
@@ -87,8 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scale_features(trained, held_out[0])
     trained.metadata = {"class_names": list(KNOWN), "image_size": [SIZE, SIZE]}
     trained.save(options.output)
-    print(f"Wrote {options.output}.")
-    return 0
+    terminal.say(f"Wrote {options.output}.")
 
 
 if __name__ == "__main__":

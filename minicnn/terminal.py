@@ -1,0 +1,223 @@
+"""What commands share: how they end, what they tell the reader to type next, what they may print.
+
+`run` is around every command of `minicnn`, `reference` and `benchmarks`; `this_program`, `python`
+and `pip_install` give commands that work as they are printed; `printable` makes text that comes
+from files harmless. Only the standard library is needed.
+"""
+
+import contextlib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE: what a shell reports
+
+# What the extras of pyproject.toml of the same names install.
+EXTRAS = {"plot": ("matplotlib>=3.8",), "keras": ("tensorflow>=2.20", "keras>=3.12")}
+
+
+# ---------------------------------------------------------------------------------------------
+# Text
+# ---------------------------------------------------------------------------------------------
+
+# Control characters (a terminal obeys them), line separators, and those that turn the direction of
+# writing (a name reads as another one); half a surrogate pair stands for a byte that is no text.
+_CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: object, lines: bool = False) -> str:
+    r"""The text with control characters as a Python string has them: `\x1b[2J`, `\u202e`.
+
+    For names of classes, layers and files, which strangers may have chosen. With `lines` it is
+    text of ours that may hold such names: its line ends and tabs stay.
+    """
+
+    def escaped(found: re.Match[str]) -> str:
+        character = found[0]
+        return character if lines and character in "\n\t" else repr(character)[1:-1]
+
+    return _CONTROLS.sub(escaped, str(text))
+
+
+def say(text: object = "", end: str = "\n") -> None:
+    """Print plain text at once, so that it stands before the slow work that it announces."""
+    print(printable(text, lines=True), end=end, flush=True)
+
+
+# ---------------------------------------------------------------------------------------------
+# Commands to type
+# ---------------------------------------------------------------------------------------------
+
+
+def this_program() -> str:
+    """How to call `minicnn` from where the reader stands.
+
+    `minicnn` if a shell finds it as that; else by the path that was typed, or through Python.
+    """
+    script = Path(sys.argv[0]) if sys.argv and sys.argv[0] else Path("-c")
+    if script.stem != "minicnn" or not script.is_file():
+        return f"{python()} -m minicnn"
+    return _shown(script)
+
+
+def python() -> str:
+    """How to call the Python that runs."""
+    return _shown(Path(sys.executable or "python"))
+
+
+def pip_install(*requirements: str) -> str:
+    """The command that installs packages for the Python that runs, wherever the reader stands."""
+    wanted = " ".join(
+        package if re.fullmatch(r"[\w.-]+", package) else f'"{package}"' for package in requirements
+    )
+    if importlib.util.find_spec("pip") is None and shutil.which("uv"):  # uv's environments lack pip
+        return f"uv pip install --python {python()} {wanted}"
+    return f"{python()} -m pip install {wanted}"
+
+
+def install_extra(name: str) -> str:
+    """The command that installs what an extra of minicnn has: "plot" or "keras".
+
+    The packages are named one by one, for the name of minicnn itself would be looked up in an
+    index, where this checkout may not be.
+    """
+    return pip_install(*EXTRAS[name])
+
+
+def quoted(*words: object) -> str:
+    """Words as one command line; those with blanks or other signs of the shell are quoted."""
+    return " ".join(shlex.quote(str(word)) for word in words)
+
+
+def _shown(program: Path) -> str:
+    """The shortest way to call a program: by name, relative to this folder, or in full."""
+    # Not what links lead to: the Pythons of all environments may be links to one and the same.
+    absolute = os.path.abspath(program)  # noqa: PTH100
+    found = shutil.which(program.name)
+    if found and os.path.abspath(found) == absolute:  # noqa: PTH100
+        return quoted(program.name)
+    with contextlib.suppress(ValueError, OSError):
+        relative = Path(absolute).relative_to(Path.cwd())
+        # A name without a folder would be looked up in PATH.
+        return quoted(relative if len(relative.parts) > 1 else f".{os.sep}{relative}")
+    return quoted(absolute)
+
+
+# ---------------------------------------------------------------------------------------------
+# How a command ends
+# ---------------------------------------------------------------------------------------------
+
+EXPECTED = (ValueError, TypeError, OSError, ImportError, MemoryError)
+
+
+def run(
+    name: str,
+    command: Callable[[], int | None],
+    sentence: Callable[[BaseException], str | None] | None = None,
+) -> int:
+    """Run a command; returns its exit code, after one sentence on stderr where it fails.
+
+    Args:
+        name: what the sentence begins with, `minicnn train`.
+        command: returns the exit code; None is 0. `SystemExit` goes through.
+        sentence: of an error; None from it leaves the error to its traceback. Without one it is
+            `sentence_of`, for errors of the kinds in `EXPECTED`.
+
+    2 after an error; 130 after an interrupt; 141, without a word, where nobody reads on (`| head`).
+    """
+    _prepare_output()
+    if getattr(signal.getsignal(signal.SIGINT), "until_run", False):  # see `minicnn.early`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        try:
+            with _plain_warnings():
+                return command() or 0
+        finally:
+            sys.stdout.flush()  # here, where it can still be said that the disk is full
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # rich's way to end
+            return _unread()
+        raise
+    except KeyboardInterrupt:
+        _complain(f"{name}: interrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _unread()
+    except Exception as error:
+        expected = sentence_of(error) if isinstance(error, EXPECTED) else None
+        told = expected if sentence is None else sentence(error)
+        if told is None:
+            raise  # a defect: its traceback says where
+        _complain(f"{name}: {told}")
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            return 2
+        _unread()  # a full disk, too
+        return 2
+
+
+def sentence_of(error: BaseException) -> str:
+    """What the error says, without Python's "[Errno 2]"; never nothing."""
+    if isinstance(error, OSError) and error.strerror and type(error).__str__ is OSError.__str__:
+        if error.filename is None:
+            return f"{error.strerror}."
+        path = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+        if isinstance(error, FileNotFoundError):
+            return f"There is no file or folder {str(path)!r}."
+        return f"{str(path)!r} cannot be used: {error.strerror}."
+    if isinstance(error, MemoryError) and not str(error):
+        return "Out of memory."
+    return str(error) or type(error).__name__
+
+
+def _prepare_output() -> None:
+    """Text can be printed whatever it holds, and wherever it goes."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell, as in `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        reconfigure = getattr(getattr(sys, name), "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings name photos and layers, too."""
+    usual = warnings.formatwarning
+
+    def formatted(*told: Any, **named: Any) -> str:
+        return printable(usual(*told, **named), lines=True)
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(printable(text, lines=True), file=sys.stderr, flush=True)
+
+
+def _unread() -> int:
+    """Drop what could not be written, which Python would complain of once more when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+    return BROKEN_PIPE
