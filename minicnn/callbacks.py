@@ -21,6 +21,7 @@ from minicnn import compilation, progress
 from minicnn.atomic import replacing
 from minicnn.insight import inside
 from minicnn.settings import PlainArguments
+from minicnn.terminal import printable
 
 Logs = dict[str, float]
 _LONGEST_NAME = 255  # characters of a file's name, on most systems
@@ -117,7 +118,7 @@ class History(Callback):
     def plot(self, path: str | os.PathLike[str] | None = None, title: str = "") -> Any:
         """A matplotlib `Figure` of the curves, which a notebook shows; `path` writes it as a file.
 
-        Raises `ImportError` without matplotlib (`pip install "minicnn[plot]"`) and `ValueError`
+        Raises `ImportError` without matplotlib and `ValueError`
         before the first epoch.
         """
         from minicnn import plots
@@ -279,7 +280,7 @@ class ModelCheckpoint(_Monitor):
 
     def _say(self, text: str) -> None:
         if self.verbose:
-            print(f"\n{text}")
+            print(f"\n{printable(text)}")
 
 
 def _check_fields(filepath: str) -> None:
@@ -491,7 +492,8 @@ class Quiet(Callback):
 def logs_text(logs: Logs | None) -> str:
     """`accuracy: 0.8125 - loss: 0.5310`."""
     return " - ".join(
-        f"{key}: {value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{key}: {value:.4e}"
+        printable(key)
+        + (f": {value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f": {value:.4e}")
         for key, value in (logs or {}).items()
     )
 

@@ -30,6 +30,7 @@ from minicnn.layers.stand_ins import STAND_INS
 from minicnn.saving.untrusted import LARGEST_NESTING, check_nesting
 from minicnn.settings import plain_throughout
 from minicnn.shapes import Pair
+from minicnn.terminal import printable
 from minicnn.training import InTwo, Trainer
 from minicnn.variable import Variable
 
@@ -179,7 +180,7 @@ class Model(Trainer, Layer):
 
     @property
     def label(self) -> str:
-        return self._folded_from or f'{type(self).__name__} "{self.name}"'
+        return self._folded_from or f'{type(self).__name__} "{printable(self.name)}"'
 
     @property
     def inputs(self) -> list[KerasTensor]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from minicnn.layers.base import Layer, Node
 from minicnn.shapes import ReceptiveField
+from minicnn.terminal import printable
 
 _PLAIN_WIDTH = 132  # columns, where no terminal says how wide it is
 
@@ -99,7 +100,7 @@ def print_summary(
     )
     if not to_text and line_length is None and not console.is_terminal:
         console = Console(width=_PLAIN_WIDTH)
-    table = Table(title=f'Model: "{model.name}"', title_justify="left", title_style="bold")
+    table = Table(title=f'Model: "{_escape(model.name)}"', title_justify="left", title_style="bold")
     table.add_column("Layer (type)", overflow="fold")
     table.add_column("Output shape")
     table.add_column("Params", justify="right")
@@ -161,8 +162,9 @@ def totals(model: Any, lines: list[Row]) -> list[str]:
 def inference_plan(model: Any, folds: list[Any]) -> list[str]:
     """What `predict` computes, in words: for a learner who asks where a layer has gone."""
     steps = len(model.graph_nodes) - sum(len(fold.layers) - 1 for fold in folds)
-    lines = [f'Inference plan of "{model.name}": {len(model.graph_nodes)} layers in {steps} steps.']
-    nested = [layer.name for layer in model.layers if hasattr(layer, "graph_nodes")]
+    name, count = printable(model.name), len(model.graph_nodes)
+    lines = [f'Inference plan of "{name}": {count} layers in {steps} steps.']
+    nested = [printable(layer.name) for layer in model.layers if hasattr(layer, "graph_nodes")]
     if nested:
         lines.append(f"Each of these has a plan of its own, below: {', '.join(nested)}.")
     if not folds:
@@ -183,10 +185,9 @@ def inference_plan(model: Any, folds: list[Any]) -> list[str]:
         "that max pooling looks at, only the largest result is kept.",
         "",
     ]
-    width = max(len(fold.layers[0].name) for fold in folds)
-    for fold in folds:
-        taken = " + ".join(layer.name for layer in fold.layers[1:])
-        lines.append(f"    {fold.layers[0].name:{width}} takes {taken}")
+    names = [[printable(layer.name) for layer in fold.layers] for fold in folds]
+    width = max(len(first) for first, *_ in names)
+    lines += [f"    {first:{width}} takes {' + '.join(others)}" for first, *others in names]
     spared = [fold.values_spared for fold in folds]
     if None not in spared:
         size = sum(spared) * max(v.value.itemsize for v in model.weights)
@@ -214,4 +215,4 @@ def _bytes_text(count: float) -> str:
 def _escape(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text))

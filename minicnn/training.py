@@ -32,6 +32,7 @@ from minicnn.batches import (
     take,
 )
 from minicnn.callbacks import Callback, CallbackList, History, Quiet, progress_for
+from minicnn.terminal import printable
 
 Array = np.ndarray
 
@@ -531,7 +532,7 @@ class Trainer:
             if validation_once is not None:
                 validated = (validation_once, parts.head)
         if show:
-            names = " … ".join(dict.fromkeys((parts.names[0], parts.names[-1])))
+            names = printable(" … ".join(dict.fromkeys((parts.names[0], parts.names[-1]))))
             size = features.size(parts.feature_shape, once.example_count() or 0, parts.itemsize)
             print(
                 f"Computed once, for they do not learn: {names} ({len(parts.names)} layers; "

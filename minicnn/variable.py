@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import shapes
+from minicnn.terminal import printable
 
 Array = np.ndarray
 
@@ -45,7 +46,7 @@ class Variable:
         return np.array(self.value, dtype=dtype, copy=True if copy is None else copy)
 
     def __repr__(self) -> str:
-        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+        return f"<Variable path={printable(self.path)}, shape={self.shape}, dtype={self.dtype}>"
 
 
 class Computed(Variable):

@@ -19,6 +19,7 @@ import numpy as np
 
 from minicnn import plots
 from minicnn.atomic import replacing
+from minicnn.terminal import printable
 from reference import backend, data, features
 from reference import model as models
 from reference.console import main, make_parser, say
@@ -170,7 +171,7 @@ def confusion_picture(judged: Judged) -> Any:
     """A matplotlib `Figure` of the confusion matrix: rows are the truth."""
     from matplotlib.figure import Figure
 
-    names, counts = judged.photos.class_names, judged.confusion()
+    names, counts = [printable(name) for name in judged.photos.class_names], judged.confusion()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = 2.6 + 0.52 * len(names)
     figure = Figure(figsize=(size + 0.6, size), layout="constrained")
@@ -197,7 +198,7 @@ def contact_sheet(judged: Judged, shown: int = SHOWN_MISTAKES) -> Any:
     columns = min(6, max(1, len(chosen)))
     rows = max(1, -(-len(chosen) // columns))
     figure = Figure(figsize=(2.1 * columns, 2.5 * rows + 0.4), layout="constrained")
-    names = judged.photos.class_names
+    names = [printable(name) for name in judged.photos.class_names]
     for place, index in enumerate(chosen, 1):
         axes = figure.add_subplot(rows, columns, place)
         axes.imshow(data.load_img(judged.photos.paths[index]))

@@ -10,6 +10,7 @@ from minicnn.explain import show
 from minicnn.explain.arithmetic import explain_output
 from minicnn.explain.explanation import Explanation
 from minicnn.layers import Layer
+from minicnn.terminal import printable
 
 Array = np.ndarray
 
@@ -38,7 +39,7 @@ class TraceEntry:
 
     def __repr__(self) -> str:
         kind = type(self.layer).__name__
-        return f"<TraceEntry {self.name} ({kind}): {self.x_shape} to {_shape(self.y)}>"
+        return f"<TraceEntry {printable(self.name)} ({kind}): {self.x_shape} to {_shape(self.y)}>"
 
     @property
     def x_shape(self) -> str:

@@ -198,7 +198,7 @@ class Explanation:
         lines += ["", *show.columns(self._sums(exact), left=2)]
         lines += [f"    {self.verdict(exact)}"]
         lines += [f"    {note}" for note in self.notes]
-        return "\n".join(lines)
+        return show.joined(lines)
 
     def verdict(self, exact: bool = False) -> str:
         """The difference in words: rounding, or more than that."""

@@ -11,6 +11,7 @@ from minicnn.explain import show
 from minicnn.explain.arithmetic import window_of
 from minicnn.explain.entry import TraceEntry
 from minicnn.shapes import ReceptiveField
+from minicnn.terminal import printable
 
 Array = np.ndarray
 Span = tuple[int, int]  # first and last
@@ -39,9 +40,10 @@ class Seen:
     def __str__(self) -> str:
         (top, bottom), (left, right) = self.rows, self.cols
         if top > bottom or left > right:
-            return f"{self.name}{show.place(self.at)} sees no pixel, only padding."
+            return f"{printable(self.name)}{show.place(self.at)} sees no pixel, only padding."
+        name = printable(self.name)
         text = (
-            f"{self.name}{show.place(self.at)} sees rows {top}…{bottom} and columns {left}…{right} "
+            f"{name}{show.place(self.at)} sees rows {top}…{bottom} and columns {left}…{right} "
             f"of the {self.size[0]}×{self.size[1]} picture"
         )
         if self.whole or self.formula is None:

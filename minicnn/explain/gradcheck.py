@@ -176,7 +176,7 @@ class GradientCheck:
 
     def __str__(self) -> str:
         table = show.columns(self._cells(), left=2)
-        return "\n".join([self.title, "", *table, "", *self._sentences()])
+        return show.joined([self.title, "", *table, "", *self._sentences()])
 
     __repr__ = __str__
 

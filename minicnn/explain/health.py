@@ -151,7 +151,7 @@ class Health:
         lines += ["", self.verdict]
         if self.layers:
             lines += ["", *show.columns([list(self._HEADER), *self._layer_cells()], 2, "  ")]
-        return "\n".join(lines)
+        return show.joined(lines)
 
     __repr__ = __str__
 

@@ -52,7 +52,7 @@ class Path:
         lines = [*show.columns(self.rows(exact), left=2), f"    {self.end}"]
         if self.reverse:
             lines.reverse()
-        return "\n".join([self.title, "", *lines, "", f"    {self._legend}"])
+        return show.joined([self.title, "", *lines, "", f"    {self._legend}"])
 
     @property
     def _legend(self) -> str:

@@ -2,7 +2,7 @@
 
 Colours: blue is below zero, orange above it, white zero; the text on them is set, too, so that they
 read the same on a light and on a dark page and to colour-blind eyes. Names may come from files:
-every text goes through `escape`.
+every text goes through `escape` (HTML) or `joined` (text).
 """
 
 import html
@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from minicnn.terminal import printable
 
 Array = np.ndarray
 
@@ -47,8 +49,14 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
+def joined(lines: Iterable[str]) -> str:
+    """Lines as one text, which a terminal shows as it is."""
+    return "\n".join(map(printable, lines))
+
+
 def columns(rows: Sequence[Sequence[str]], left: int = 1, indent: str = "    ") -> list[str]:
     """Lines of a table: the first `left` columns flush left, the others right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
         indent
@@ -75,7 +83,7 @@ def side_by_side(grids: Sequence[tuple[str, list[list[str]]]], indent: str = "  
 
 def escape(text: Any) -> str:
     """The text as HTML shows it, whatever is in it."""
-    return html.escape(str(text), quote=True)
+    return html.escape(printable(text, lines=True), quote=True)
 
 
 def scale_of(*arrays: Array) -> float:

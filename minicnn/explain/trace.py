@@ -375,7 +375,7 @@ class Trace:
     def __str__(self) -> str:
         header, rows = self.rows()
         lines = [self.title, "", *show.columns([header, *rows], left=1)]
-        return "\n".join([*lines, *([f"    {self.trouble}"] if self.trouble else [])])
+        return show.joined([*lines, *([f"    {self.trouble}"] if self.trouble else [])])
 
     __repr__ = __str__
 
@@ -417,7 +417,8 @@ class Moved:
         verdict = "as computed" if self.reaches_all else "all within what was computed"
         verdict = verdict if self.agrees else "which is more than was computed"
         rows, cols = (show.span(hits) if hits else "none" for hits in (self.rows, self.cols))
-        return f"{self.seen}\nChanging pixels moved it from rows {rows}, columns {cols}: {verdict}."
+        moved = f"Changing pixels moved it from rows {rows}, columns {cols}: {verdict}."
+        return f"{self.seen}\n{moved}"
 
     __repr__ = __str__
 

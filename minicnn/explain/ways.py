@@ -124,7 +124,7 @@ class Lesson:
         for number, step in enumerate(self.steps, 1):
             lines += ["", f"{number}. {step.title}", f"   {step.formula}", ""]
             lines += [f"    {_heading(step)}", *show.columns(_cells(_tidy(step.shown)), 0)]
-        return "\n".join([*lines, "", self.costs()])
+        return show.joined([*lines, "", self.costs()])
 
     __repr__ = __str__
 
@@ -508,7 +508,7 @@ class Comparisons:
 
     def __str__(self) -> str:
         table = show.columns([list(self._HEADER), *self._cells()], 1, "  ")
-        return "\n".join([self.title, "", *table, "", *self._sentences()])
+        return show.joined([self.title, "", *table, "", *self._sentences()])
 
     __repr__ = __str__
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from minicnn import shapes
 from minicnn.images.files import BadImageError, open_image
+from minicnn.terminal import printable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -95,4 +96,4 @@ def _why_unreadable(path: str) -> tuple[str, str] | None:
 
 def say(text: str) -> None:
     """Print at once, so that it is read while the photos are, not after."""
-    print(text, file=sys.stdout, flush=True)
+    print(printable(text, lines=True), file=sys.stdout, flush=True)

@@ -31,6 +31,7 @@ from minicnn import config, functional, initializers, shapes
 from minicnn.insight import inside
 from minicnn.layers import carried
 from minicnn.settings import Configurable, plain, plain_throughout
+from minicnn.terminal import printable
 from minicnn.variable import Variable
 
 LARGEST_WEIGHT = 2**40  # numbers of one weight: four terabytes, or more
@@ -91,7 +92,7 @@ class KerasTensor:
         return self.node.layer.name
 
     def __repr__(self) -> str:
-        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={printable(self.name)}>"
 
     @property
     def ndim(self) -> int:
@@ -332,10 +333,10 @@ class Layer(Configurable):
     @property
     def label(self) -> str:
         """How messages call this layer: `Conv2D "conv1"`."""
-        return f'{type(self).__name__} "{self.name}"'
+        return f'{type(self).__name__} "{printable(self.name)}"'
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+        return f"<{type(self).__name__} name={printable(self.name)}, built={self.built}>"
 
     # -- activation -----------------------------------------------------------------------------
 
@@ -690,7 +691,7 @@ class Layer(Configurable):
         `carried`, and written back. Raises `ValueError` for what changes the layer's output.
         """
         known = {*cls._arguments(), "name", "trainable", "dtype"}
-        label = f'{cls.__name__} "{config.get("name")}"'
+        label = f'{cls.__name__} "{printable(config.get("name"))}"'
         taken: dict[str, Any] = {}
         carried_on: dict[str, Any] = {}
         for key, value in config.items():
