@@ -1,8 +1,10 @@
 """README's examples run as they stand, and its commands are those of the project."""
 
+import ast
 import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import minicnn
-from minicnn import cli, datasets
+from minicnn import cli, datasets, lessons
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,11 +34,12 @@ def test_example_runs(block, tmp_path):
     if "plots" in block:
         pytest.importorskip("matplotlib")
     if "clothes/train" in block:
-        datasets.write_clothing_sample(tmp_path / "clothes", {"train": 3}, size=64, seed=0)
-    if "model.keras" in block:
+        draw_few(tmp_path / "minicnn-demo" / "clothes")
+    if "demo/model.keras" in block:
+        (tmp_path / "minicnn-demo").mkdir()
         inputs = minicnn.Input((8, 8, 3))
         x = minicnn.layers.BatchNormalization()(minicnn.layers.Conv2D(2, 3)(inputs))
-        minicnn.Model(inputs, x).save(tmp_path / "model.keras")
+        minicnn.Model(inputs, x).save(tmp_path / "minicnn-demo" / "model.keras")
     found = subprocess.run(
         [sys.executable, "-c", block],
         cwd=tmp_path,
@@ -46,30 +49,84 @@ def test_example_runs(block, tmp_path):
         encoding="utf-8",
     )
     assert found.returncode == 0, found.stderr
+    assert_git_ignores(tmp_path)
+    if ".fit(" in block:  # which visibly learns: ten kinds, so a guess is right for a tenth
+        accuracies = ast.literal_eval(found.stdout.splitlines()[-1])
+        assert accuracies[-1] > max(0.25, 2 * accuracies[0])
 
 
-def test_commands_exist():
-    """Every `minicnn …` line of README parses."""
-    commands = [
-        line.split("#")[0].split()[1:]
-        for block in SHELL_BLOCKS
-        for line in block.splitlines()
-        if line.startswith("minicnn ")
-    ]
-    assert len(commands) >= 4
-    for command in commands:
-        assert cli._parser().parse_args(command).command == command[0]
+def draw_few(folder, *args, **options):
+    return write_clothing_sample(folder, {"train": 12, "validation": 2, "test": 2}, size=64)
+
+
+write_clothing_sample = datasets.write_clothing_sample
+
+
+def assert_git_ignores(folder):
+    """What is in this folder would not show in `git status`, if the folder were the checkout."""
+    if (ROOT / ".git").exists():  # not beside an installed package
+        names = [f"{path.name}/x" if path.is_dir() else path.name for path in folder.iterdir()]
+        command = ["git", "check-ignore", "--no-index", *names]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert sorted(done.stdout.split()) == sorted(names)
+
+
+LINES = [shlex.split(line, comments=True) for text in SHELL_BLOCKS for line in text.splitlines()]
+ACTIVATION = [".", ".venv/bin/activate"]
+# What makes it short, and asks for no network and no Keras: the last of an option counts.
+SHORT = {
+    "demo": ["--epochs", "1"],
+    "train": ["--epochs", "1", "--filters", "4", "--image-size", "16"],
+}
+PARSED_ONLY = {"transfer", "check"}
+
+
+def test_commands_work_as_printed_one_after_the_other(tmp_path, monkeypatch, capsys):
+    """Each `minicnn …` line finds the files of those before it; each program, the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "write_clothing_sample", draw_few)
+    monkeypatch.setattr(lessons, "run", lambda number, folder: 0.0)
+    assert LINES.count(ACTIVATION) == 1
+    active = False
+    ran = []
+    for program, *words in LINES:
+        if [program, *words] == ACTIVATION:
+            active = True
+        elif not active:
+            assert program == "python3"
+            others = [word for word in words if "/" in word]
+            assert all(word.startswith(".venv/bin/") for word in others)
+            words = words[words.index(".venv/bin/minicnn") + 1 :] if "demo" in words else []
+            program = "minicnn"
+        elif program == "git":
+            Path(words[-1].rpartition("/")[2]).mkdir()
+        else:
+            assert program in ("minicnn", "python", "pip")
+        if program == "minicnn" and words:
+            ran.append(words[0])
+            options = cli._parser().parse_args(words)
+            assert options.command == words[0]
+            assert getattr(options, "data", tmp_path).is_dir()
+            if words[0] not in PARSED_ONLY:
+                assert cli.main([*words, *SHORT.get(words[0], [])]) == 0, capsys.readouterr().err
+        if program == "python":
+            missing = [word for word in _files(words) if not Path(word).exists()]
+            assert not missing
+            if "reference.train" in words:  # leaves what the next one reads
+                Path("runs/reference").mkdir(parents=True, exist_ok=True)
+                Path("runs/reference/model.keras").touch()
+    assert {"demo", "lessons", "train", "predict", "explain", "transfer", "check"} == set(ran)
+    assert_git_ignores(tmp_path)
+
+
+def _files(words):
+    return [word for word in words if "/" in word and not word.startswith("http")]
 
 
 def test_commands_of_the_reference_exist():
     """So does every `python -m …` line."""
     pytest.importorskip("keras")
-    commands = [
-        line.split("#")[0].split()[2:]
-        for block in SHELL_BLOCKS
-        for line in block.splitlines()
-        if line.startswith("python -m ")
-    ]
+    commands = [line[2:] for line in LINES if line[:2] == ["python", "-m"]]
     assert len(commands) >= 4
     for module, *told in commands:
         found = importlib.import_module(module)
