@@ -608,6 +608,7 @@ def _photos(
 ) -> Any:
     """The photos of a folder in batches."""
     from minicnn.images import image_dataset_from_directory
+    from minicnn.images.folders import PHOTO_ENDINGS
 
     photos = image_dataset_from_directory(
         folder,
@@ -619,6 +620,8 @@ def _photos(
         validation_split=split[0] if split else None,
         subset=split[1] if split else None,
         on_bad_image="skip" if skip_bad else "error",
+        on_empty_class="error",
+        formats=PHOTO_ENDINGS,
     )
     return photos.cache() if keep else photos
 

@@ -24,9 +24,15 @@ import numpy as np
 from minicnn.atomic import replacing
 from minicnn.download import fetch
 from minicnn.images import BadImageError, img_to_array, load_img, load_photo
-from minicnn.images.dataset import ENDINGS
 from minicnn.images.files import MAX_BYTES
-from minicnn.images.folders import THREADS, class_folders, list_images
+from minicnn.images.folders import (
+    PHOTO_ENDINGS,
+    THREADS,
+    class_folders,
+    list_images,
+    say_passed_over,
+    told,
+)
 from minicnn.reading import TooLargeError, open_regular, read_regular
 from reference.console import main, make_parser, progress, say
 
@@ -165,12 +171,21 @@ def find_split(folder: Path, name: str) -> Photos:
             f"{str(folder)!r} should have a folder per class, at least two. "
             f"Found {', '.join(classes) or 'none'}."
         )
-    found = [list_images(folder / label, ENDINGS) for label in classes]
-    empty = [label for label, paths in zip(classes, found, strict=True) if not paths]
+    listings = {label: list_images(folder / label, PHOTO_ENDINGS) for label in classes}
+    found = [listing.paths for listing in listings.values()]
+    empty = [
+        f"{label} (in its folder: {told(listing.passed_over) or 'nothing'})"
+        for label, listing in listings.items()
+        if not listing.paths
+    ]
     if empty:
         raise ValueError(
-            f"{str(folder)!r}: no photos ({', '.join(ENDINGS)}) of {', '.join(empty)}."
+            f"{str(folder)!r}: no photos ({', '.join(PHOTO_ENDINGS)}) of {', '.join(empty)}."
         )
+    say_passed_over(
+        {label: len(listing.paths) for label, listing in listings.items()},
+        {label: listing.passed_over for label, listing in listings.items()},
+    )
     labels = np.repeat(np.arange(len(classes)), [len(paths) for paths in found])
     return Photos(name, tuple(path for paths in found for path in paths), labels, tuple(classes))
 
@@ -335,7 +350,9 @@ def _wanted(entries: Sequence[dict[str, str]]) -> dict[str, str]:
         parts = Path(entry["path"]).parts
         if entry["type"] != "blob" or ".." in parts or Path(entry["path"]).is_absolute():
             continue
-        photo = parts[0] in SPLITS and len(parts) == 3 and entry["path"].lower().endswith(ENDINGS)
+        photo = (
+            parts[0] in SPLITS and len(parts) == 3 and entry["path"].lower().endswith(PHOTO_ENDINGS)
+        )
         if photo or entry["path"] in ("LICENSE", "README.md"):
             wanted[entry["path"]] = entry["sha"]
     return wanted

@@ -19,8 +19,7 @@ import numpy as np
 
 from minicnn.download import check_url, fetch
 from minicnn.images import BadImageError
-from minicnn.images.dataset import ENDINGS
-from minicnn.images.folders import list_images
+from minicnn.images.folders import PHOTO_ENDINGS, list_images
 from minicnn.terminal import printable
 from reference import backend
 from reference import model as models
@@ -51,9 +50,9 @@ def expand(sources: Sequence[str]) -> list[str]:
             check_url(source, SCHEMES)
             found.append(source)
         elif Path(source).is_dir():
-            photos = list_images(source, ENDINGS)
+            photos = list_images(source, PHOTO_ENDINGS).paths
             if not photos:
-                raise FileNotFoundError(f"{source} has no photos ({', '.join(ENDINGS)}).")
+                raise FileNotFoundError(f"{source} has no photos ({', '.join(PHOTO_ENDINGS)}).")
             found += photos
         elif Path(source).exists():  # what is no photo is said of it when it is read
             found.append(source)

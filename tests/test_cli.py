@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -207,8 +208,6 @@ def test_photos_too_small_for_the_network(photos, tmp_path, capsys):
 
 
 def test_a_bad_photo_is_named_or_skipped(photos, tmp_path, capsys):
-    import shutil
-
     data = tmp_path / "data"
     shutil.copytree(photos, data)
     (data / "train" / "day" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -218,6 +217,22 @@ def test_a_bad_photo_is_named_or_skipped(photos, tmp_path, capsys):
     assert not (tmp_path / "run" / "model.keras").exists()
     with pytest.warns(UserWarning, match="Skipped 1 bad picture"):
         assert run("train", *arguments, "--skip-bad-images") == 0
+
+
+def test_a_class_without_a_photo_is_named(photos, tmp_path, capsys):
+    data = shutil.copytree(photos, tmp_path / "data")
+    day = data / "train" / "day"
+    for path in day.iterdir():
+        path.rename(path.with_suffix(".heic"))
+    arguments = ("--data", data, "--epochs", 1, "--output", tmp_path / "run", *SMALL)
+    for command in ("train", "transfer"):
+        shown = arguments if command == "train" else arguments[:6]
+        assert_fails(capsys, "'day' (in its folder: 12 .heic)", command, *shown)
+    for number, path in enumerate(sorted(day.iterdir())):  # what predict opens is trained on, too
+        path.rename(path.with_suffix((".webp", ".jfif", ".tif", ".PNG")[number % 4]))
+    (day / "notes.txt").touch()
+    assert run("train", *arguments) == 0
+    assert "  day: 12 used, passed over 1 .txt." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

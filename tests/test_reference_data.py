@@ -58,7 +58,12 @@ def test_a_data_set_without_test_photos_has_none(copy):
         (
             lambda d: [p.unlink() for p in (d / "train" / "shoes").iterdir()],
             ValueError,
-            ["no photos", "shoes"],
+            ["no photos", "shoes (in its folder: nothing)"],
+        ),
+        (
+            lambda d: [p.rename(p.with_suffix(".heic")) for p in (d / "train" / "hat").iterdir()],
+            ValueError,
+            ["no photos", "hat (in its folder: 12 .heic)"],
         ),
         (
             lambda d: [shutil.rmtree(p) for p in (d / "train").iterdir() if p.name != "hat"],
@@ -73,6 +78,17 @@ def test_a_folder_nobody_could_train_on_is_refused_in_a_sentence(copy, change, e
         data.find(copy)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_photos_of_every_kind_are_found_and_the_rest_is_told(copy, capsys):
+    hats = sorted((copy / "train" / "hat").iterdir())
+    for path, ending in zip(
+        hats, (".webp", ".jfif", ".TIF", ".heic", ".txt", ".txt"), strict=False
+    ):
+        path.rename(path.with_suffix(ending))
+    train = data.find(copy).train
+    assert (train.labels == train.class_names.index("hat")).sum() == 9
+    assert capsys.readouterr().out == "  hat: 9 used, passed over 2 .txt, 1 .heic.\n"
 
 
 # ---------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ An `ImageDataset` starts anew each time it is iterated over. While one batch is 
 is decoded in threads; `cache()` decodes once and keeps the pixels.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,18 +19,24 @@ from minicnn.images.files import (
     load_photo,
 )
 from minicnn.images.folders import (
+    BESIDE,
+    ENDINGS,
+    beside,
     check_class_count,
     check_directory,
+    check_no_class_is_empty,
     class_folders,
+    count_skipped,
     drop_unreadable,
     in_threads,
     list_images,
     say,
+    say_passed_over,
+    told,
 )
 
 Array = np.ndarray
 
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 LABEL_MODES = ("int", "categorical", "binary", None)
 SUBSETS = ("training", "validation", "both")
 _WHO = "image_dataset_from_directory"
@@ -305,6 +311,8 @@ def image_dataset_from_directory(
     data_format: str | None = None,
     verbose: bool = True,
     on_bad_image: str = "error",
+    on_empty_class: str = "warn",
+    formats: Sequence[str] = ENDINGS,
 ) -> Any:
     """The photos below `directory` as an `ImageDataset` of batches `(x, y)`; Keras's function.
 
@@ -316,7 +324,13 @@ def image_dataset_from_directory(
     data set comes in a new order each epoch.
 
     `on_bad_image="skip"` (not in Keras) tries every photo first and leaves out those that cannot be
-    read, with a warning; `.skipped` lists them. Raises `FileNotFoundError` without the folder,
+    read, with a warning; `.skipped` lists them. `on_empty_class` (not in Keras) of a class without
+    a photo to use: "warn", or "error". `formats` (not in Keras) are the endings of the files that
+    are taken, in small letters; by default Keras's, so that the same photos come in the same order:
+    other kinds that can be read, such as .webp, .jfif and .tif, are passed over. With `verbose` a
+    line for each class says what was passed over in its folder.
+
+    Raises `FileNotFoundError` without the folder,
     `ValueError` for unknown modes, no photos, fewer than two classes, labels that do not fit; a
     damaged photo raises when its batch is read, by name.
     """
@@ -339,20 +353,37 @@ def image_dataset_from_directory(
     if seed is None:
         seed = int(seeding.default_generator().integers(10**6))
 
-    paths, numbers, names = _index(directory, labels, class_names, follow_links)
+    inferred = isinstance(labels, str)
+    on_empty_class = shapes.choice(on_empty_class, ("warn", "error"), "on_empty_class", _WHO)
+    formats = _endings(formats)
+    paths, numbers, names, passed_over = _index(
+        directory, labels, class_names, follow_links, formats
+    )
     if label_mode is not None:
         assert names is not None
         check_class_count(directory, names, _WHO, label_mode == "binary")
     skipped = drop_unreadable(paths, on_bad_image, _WHO)
     if skipped:
         bad = set(skipped)
+        if inferred and names is not None:
+            count_skipped(passed_over, paths, [names[i] for i in numbers], bad)
         good = [i for i, path in enumerate(paths) if path not in bad]
         paths, numbers = [paths[i] for i in good], numbers[good]
     if not paths:
-        raise ValueError(f"{_WHO} found no photos ({', '.join(ENDINGS)}) in {directory!r}.")
+        there = sum(passed_over.values(), Counter())
+        instead = f" Passed over: {told(there)}." if there else ""
+        raise ValueError(
+            f"{_WHO} found no photos ({', '.join(formats)}) in {directory!r}.{instead}"
+        )
+    counts = np.bincount(numbers, minlength=len(names or [])).tolist()
+    used = dict(zip(names or [], counts)) if inferred else {directory: len(paths)}
     if verbose:
         classes = "" if label_mode is None else f" belonging to {len(names or [])} classes"
         say(f"Found {len(paths)} files{classes}.")
+        if subset != "validation":  # it is said of the training part already
+            say_passed_over(used, passed_over)
+    if label_mode is not None and inferred:
+        check_no_class_is_empty(used, passed_over, on_empty_class, _WHO)
     if shuffle:  # Keras's shuffle: it decides which photos a split takes
         order = np.random.RandomState(seed)
         order.shuffle(paths)
@@ -368,6 +399,13 @@ def image_dataset_from_directory(
             raise ValueError(
                 f"validation_split={validation_split} leaves no photos for one part of "
                 f"{len(paths)} in {directory!r}."
+            )
+        if validation_split and part.start == 0 and label_mode is not None and inferred:
+            counts = np.bincount(numbers[part], minlength=len(names or [])).tolist()
+            trained = dict(zip(names or [], counts))
+            gone = {name: Counter({"photo held out": n}) for name, n in used.items()}
+            check_no_class_is_empty(
+                {name: trained[name] for name, n in used.items() if n}, gone, on_empty_class, _WHO
             )
         y = None if label_mode is None else _labels(numbers[part], label_mode, len(names or []))
         return _Photos(
@@ -417,10 +455,24 @@ def _check_split(
         raise ValueError(f"{_WHO} expects a seed from 0 to 2**32 - 1. Received {seed!r}.")
 
 
+def _endings(formats: Any) -> tuple[str, ...]:
+    found = () if isinstance(formats, str) else tuple(formats)
+    if not found or not all(isinstance(e, str) and e[:1] == "." and e == e.lower() for e in found):
+        raise ValueError(
+            f'{_WHO} expects formats to be endings in small letters, such as (".jpg", ".webp"). '
+            f"Received {formats!r}."
+        )
+    return found
+
+
 def _index(
-    directory: str, labels: Any, class_names: Sequence[str] | None, follow_links: bool
-) -> tuple[list[str], Array, list[str] | None]:
-    """Paths, the number of the class of each, and the names of the classes."""
+    directory: str,
+    labels: Any,
+    class_names: Sequence[str] | None,
+    follow_links: bool,
+    formats: Sequence[str],
+) -> tuple[list[str], Array, list[str] | None, dict[str, Counter[str]]]:
+    """Paths, the number of the class of each, the classes' names, and what was passed over."""
     if isinstance(labels, str) and labels == "inferred":
         folders = class_folders(directory, hidden=False)
         if class_names is not None:
@@ -430,14 +482,18 @@ def _index(
                     f"Received {list(class_names)}."
                 )
             folders = list(class_names)
-        found = [list_images(f"{directory}/{name}", ENDINGS, follow_links) for name in folders]
-        numbers = np.repeat(np.arange(len(folders), dtype=np.int32), [len(f) for f in found])
-        return [path for paths in found for path in paths], numbers, folders
+        found = [list_images(f"{directory}/{name}", formats, follow_links) for name in folders]
+        counts = [len(listing.paths) for listing in found]
+        numbers = np.repeat(np.arange(len(folders), dtype=np.int32), counts)
+        paths = [path for listing in found for path in listing.paths]
+        passed_over = {name: listing.passed_over for name, listing in zip(folders, found)}
+        passed_over[BESIDE] = beside(directory)
+        return paths, numbers, folders, passed_over
     if class_names is not None:
         raise ValueError(f'{_WHO}: class_names go with labels="inferred" only.')
-    paths = list_images(directory, ENDINGS, follow_links)
+    paths, others = list_images(directory, formats, follow_links)
     if labels is None:
-        return paths, np.zeros(len(paths), np.int32), None
+        return paths, np.zeros(len(paths), np.int32), None, {directory: others}
     if not isinstance(labels, (list, tuple, np.ndarray)):
         raise ValueError(
             f'{_WHO} expects labels to be "inferred", None, or a list with a whole number for each '
@@ -452,7 +508,7 @@ def _index(
     if array.dtype.kind not in "iu" or array.ndim != 1 or (len(array) and array.min() < 0):
         raise ValueError(f"{_WHO} expects labels to be whole numbers >= 0. Received {labels!r}.")
     names = [str(label) for label in sorted(set(array.tolist()))]
-    return paths, array.astype(np.int32), names
+    return paths, array.astype(np.int32), names, {directory: others}
 
 
 def _labels(numbers: Array, label_mode: str, classes: int) -> Array:

@@ -1,12 +1,14 @@
 """Folders of photos: which files there are, and which class each belongs to."""
 
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from minicnn import shapes
 from minicnn.images.files import BadImageError, open_image
@@ -14,6 +16,11 @@ from minicnn.terminal import printable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# What Keras's `image_dataset_from_directory` takes, and what this project's own commands take: all
+# that either of Keras's readers does, and what else comes from phones and browsers.
+ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+PHOTO_ENDINGS = tuple(sorted((*ENDINGS, ".jfif", ".ppm", ".tif", ".tiff", ".webp")))
 
 # Decoding releases the GIL, so threads share the work; more than a few only take memory.
 THREADS = max(1, min(os.cpu_count() or 1, 8))
@@ -42,17 +49,113 @@ def class_folders(directory: str, hidden: bool = True) -> list[str]:
     return [name for name in names if hidden or not name.startswith(".")]
 
 
+class Listing(NamedTuple):
+    """The photos in a folder and below, and how many of what else there is was passed over."""
+
+    paths: list[str]
+    passed_over: Counter[str]
+
+
 def list_images(
     directory: str | Path, endings: Sequence[str], follow_links: bool = False
-) -> list[str]:
-    """Paths of the pictures in `directory` and below, folder by folder, each in order."""
-    walk = sorted(os.walk(directory, followlinks=follow_links), key=lambda found: found[0])
-    return [
-        str(Path(folder, name))
-        for folder, _, names in walk
-        for name in sorted(names)
-        if name.lower().endswith(tuple(endings))
-    ]
+) -> Listing:
+    """Paths of the pictures in `directory` and below, folder by folder, each in order.
+
+    A folder that cannot be opened, and one that is a link unless `follow_links` is set, are passed
+    over and counted, as are files with other endings; what systems leave about (`.DS_Store`,
+    `Thumbs.db`) is not. A link to a folder above it, which would lead round and round, is never
+    followed.
+    """
+    paths: list[str] = []
+    others: Counter[str] = Counter()
+
+    def cannot(error: OSError) -> None:
+        others["folder that cannot be opened"] += 1
+
+    walk = os.walk(directory, followlinks=follow_links, onerror=cannot)
+    found = []
+    for folder, inner, names in walk:
+        found.append((folder, names))
+        links = [name for name in inner if Path(folder, name).is_symlink()]
+        here = os.path.realpath(folder) + os.sep if links else ""
+        for name in links:
+            round_and_round = here.startswith(os.path.realpath(Path(folder, name)) + os.sep)
+            if follow_links and round_and_round:
+                inner.remove(name)
+            others["linked folder"] += not follow_links or round_and_round
+    for folder, names in sorted(found):
+        for name in sorted(names):
+            if name.lower().endswith(tuple(endings)):
+                paths.append(str(Path(folder, name)))
+            elif not name.startswith(".") and name.lower() not in _LEFT_ABOUT:
+                others[_kind(name)] += 1
+    return Listing(paths, +others)
+
+
+BESIDE = "(beside the class folders)"
+
+
+def beside(directory: str) -> Counter[str]:
+    """The photos that lie in `directory` itself, where only folders are looked for."""
+    with os.scandir(directory) as entries:
+        names = [entry.name for entry in entries if not entry.is_dir()]
+    return Counter(_kind(name) for name in names if name.lower().endswith(PHOTO_ENDINGS))
+
+
+def count_skipped(
+    passed_over: Mapping[str, Counter[str]],
+    paths: Sequence[str],
+    class_of: Sequence[str],
+    skipped: set[str],
+) -> None:
+    """Count photos that could not be read with what else was passed over in their folders."""
+    for path, name in zip(paths, class_of):
+        if path in skipped:
+            passed_over[name]["unreadable photo"] += 1
+
+
+_LEFT_ABOUT = ("thumbs.db", "desktop.ini", "icon\r")
+
+
+def _kind(name: str) -> str:
+    ending = Path(name).suffix.lower()
+    return ending if re.fullmatch(r"\.[a-z0-9]{1,8}", ending) else "other file"
+
+
+def told(passed_over: Counter[str]) -> str:
+    """`5 .webp, 2 linked folders`, the most frequent first."""
+    most = passed_over.most_common(5)
+    parts = [f"{n} {kind}{'s' if n > 1 and kind[0] != '.' else ''}" for kind, n in most]
+    more = passed_over.total() - sum(n for _, n in most)
+    return ", ".join([*parts, *([f"{more} more"] if more else [])])
+
+
+def say_passed_over(used: Mapping[str, int], passed_over: Mapping[str, Counter[str]]) -> None:
+    """One line for each class in whose folder something is no photo; none for the others."""
+    for name, others in passed_over.items():
+        if others:
+            say(f"  {name}: {used.get(name, 0)} used, passed over {told(others)}.")
+
+
+def check_no_class_is_empty(
+    used: Mapping[str, int], passed_over: Mapping[str, Counter[str]], on_empty_class: str, who: str
+) -> None:
+    """Warn of classes without a photo, or raise a `ValueError` with `on_empty_class="error"`.
+
+    A network that learns to tell such a class apart is right whenever it never says it.
+    """
+    empty = [name for name, count in used.items() if not count]
+    if not empty:
+        return
+    parts = []
+    for name in empty[:10]:
+        others = passed_over.get(name)
+        parts.append(f"{name!r} (in its folder: {told(others) if others else 'nothing'})")
+    more = f" and {len(empty) - 10} more" if len(empty) > 10 else ""
+    sentence = f"{who} found no photo to use of the class {', '.join(parts)}{more}."
+    if on_empty_class == "error":
+        raise ValueError(sentence)
+    warnings.warn(f"{sentence} It counts as a class all the same, as in Keras.", stacklevel=4)
 
 
 def check_class_count(directory: str, classes: Sequence[str], who: str, binary: bool) -> None:

@@ -9,6 +9,7 @@ and only then are the pictures decoded and turned about, several at a time.
 import copy
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,19 @@ from minicnn.images.files import (
     load_img,
 )
 from minicnn.images.folders import (
+    BESIDE,
+    beside,
     check_class_count,
     check_directory,
+    check_no_class_is_empty,
     class_folders,
+    count_skipped,
     drop_unreadable,
     in_threads,
     list_images,
     say,
+    say_passed_over,
+    told,
 )
 
 Array = np.ndarray
@@ -330,7 +337,9 @@ class DirectoryIterator(_Pictures):
     generator's `validation_split` takes the first part of each class for "validation".
 
     `on_bad_image="skip"` (not in Keras) tries every photo first and leaves out those that cannot be
-    read, with a warning; `skipped` lists them. Raises `FileNotFoundError` without the folder,
+    read, with a warning; `skipped` lists them. Files with other endings than Keras's (.png, .jpg,
+    .jpeg, .bmp, .ppm, .tif, .tiff) are passed over, and a line for each class says how many; a
+    class without any photo gets a warning. Raises `FileNotFoundError` without the folder,
     `ValueError` for unknown modes, no photos, or fewer than two classes where labels are asked for.
     """
 
@@ -377,30 +386,42 @@ class DirectoryIterator(_Pictures):
 
         paths: list[str] = []
         numbers: list[int] = []
+        passed_over: dict[str, Counter[str]] = {}
         for name, number in self.class_indices.items():
             folder = Path(self.directory, name)
-            found = list_images(folder, self.white_list_formats, follow_links)
+            found, passed_over[name] = list_images(folder, self.white_list_formats, follow_links)
             if subset is not None:
                 found = found[_split(image_data_generator, subset, len(found))]
             paths += found
             numbers += [number] * len(found)
+        if not classes:
+            passed_over[BESIDE] = beside(self.directory)
         if class_mode not in (None, "input"):
             check_class_count(self.directory, names, who, class_mode == "binary")
         self.skipped = drop_unreadable(paths, on_bad_image, who)
         if self.skipped:
             bad = set(self.skipped)
+            count_skipped(passed_over, paths, [names[i] for i in numbers], bad)
             numbers = [number for path, number in zip(paths, numbers) if path not in bad]
             paths = [path for path in paths if path not in bad]
         if not paths:
+            there = sum(passed_over.values(), Counter())
+            instead = f" Passed over: {told(there)}." if there else ""
             raise ValueError(
                 f"{who} found no photos ({', '.join(self.white_list_formats)}) in the "
-                f"{len(names)} class folders of {self.directory!r}."
+                f"{len(names)} class folders of {self.directory!r}.{instead}"
             )
         self._filepaths = paths
         self.filenames = [os.path.relpath(path, self.directory) for path in paths]
         self.samples = len(paths)
         self.classes = np.array(numbers, np.int32)
         say(f"Found {self.samples} images belonging to {self.num_classes} classes.")
+        counts = np.bincount(self.classes, minlength=self.num_classes).tolist()
+        used = dict(zip(names, counts))
+        if subset != "validation":  # it is said of the training part already
+            say_passed_over(used, passed_over)
+        if class_mode not in (None, "input") and subset != "validation":
+            check_no_class_is_empty(used, passed_over, "warn", who)
         super().__init__(
             self.samples,
             image_data_generator,
