@@ -5,7 +5,6 @@ such as a directory iterator or a `keras.utils.PyDataset`), read by index; an it
 read again and again (such as an `ImageDataset`); and a generator, read on and on.
 """
 
-import itertools
 import math
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -215,41 +214,53 @@ class GeneratorBatches(Batches):
 
 
 class LimitedBatches(Batches):
-    """Another's batches, read on and on, `steps` of them an epoch.
+    """Another's batches, `steps` of them an epoch; an epoch goes on where the last one stopped.
 
-    The other's epoch begins and ends where its batches do: `on_epoch_end` comes after its last one,
-    or when no more of them will be read.
+    Where the other's batches end, the epoch does, as in Keras: of 6 batches `steps=4` makes epochs
+    of 4, 2, 4, 2, … steps, `steps=20` epochs of 6. The other's own epoch, with its `on_epoch_begin`
+    and `on_epoch_end`, is from its first batch to its last one, or until no more will be read.
     """
 
     def __init__(self, batches: Batches, steps: int) -> None:
         self.batches, self.steps = batches, steps
         self._reader: Generator[Batch, None, None] | None = None
-        self.restart()
+        self._left: int | None = None  # batches that the reader still has, if that is known
 
     def restart(self) -> None:
         self.close()
-        self._reader = self._forever()
 
     def close(self) -> None:
         if self._reader is not None:
             self._reader.close()
+            self._reader = None
 
-    def _forever(self) -> Generator[Batch, None, None]:
-        while True:
-            empty = True
-            self.batches.on_epoch_begin()
-            try:
-                for batch in self.batches.epoch():
-                    empty = False
-                    yield batch
-            finally:
-                self.batches.on_epoch_end()
-            if empty:
-                return
+    def _pass(self) -> Generator[Batch, None, None]:
+        self.batches.on_epoch_begin()
+        try:
+            yield from self.batches.epoch()
+        finally:
+            self.batches.on_epoch_end()
 
     def epoch(self) -> Iterator[Batch]:
-        assert self._reader is not None
-        yield from itertools.islice(self._reader, self.steps)
+        steps, goes_on = self.steps or 0, self._reader is not None
+        count = 0
+        while count < steps:
+            if self._reader is None:
+                self._reader, self._left = self._pass(), self.batches.steps
+            batch = next(self._reader, None)
+            if batch is None:
+                self._reader = None
+                if goes_on and count == 0:  # the last epoch ended just where the data did
+                    goes_on = False
+                    continue
+                return
+            if self._left is not None:
+                self._left -= 1
+            yield batch
+            count += 1
+            if self._left == 0:
+                self.close()
+                return
 
     def example_count(self) -> int | None:
         return self.batches.example_count()

@@ -414,8 +414,10 @@ class Trainer:
             validation_data: (x, y), (x, y, sample_weight), or anything that x may be.
             shuffle: new order of examples (arrays) or of batches (sequences) in each epoch.
             class_weight, sample_weight: weigh each example's loss.
-            steps_per_epoch, validation_steps: how many batches make an epoch; needed for a
-                generator that never ends.
+            steps_per_epoch, validation_steps: how many batches make an epoch at most; needed for a
+                generator that never ends. Each epoch of training goes on where the last one
+                stopped, each validation begins anew. An epoch ends where the data do, with a
+                warning if that is early.
             validation_freq: validate after each so many epochs.
             reuse_features: compute the layers before the first one that learns only once, where
                 they and the photos are the same in each epoch (`minicnn.features`): arrays,
@@ -573,10 +575,8 @@ class Trainer:
             return None
         if training.steps is None:
             training.steps = step + 1
-        elif step + 1 < training.steps and not self.stop_training:
-            warnings.warn(
-                f"The training data ended after {step + 1} of {training.steps} steps.", stacklevel=3
-            )
+        elif not self.stop_training:
+            _warn_of_early_end("training data", step + 1, training)
         if np.isnan(logs["loss"]):
             warnings.warn(
                 f"{self.label}: the loss became NaN. Are there NaN among the inputs, or is the "
@@ -633,6 +633,9 @@ class Trainer:
             events.call("on_test_batch_end", step, logs)
             if self.stop_evaluating:
                 break
+        else:
+            if logs:
+                _warn_of_early_end("data to evaluate", step + 1, batches)
         batches.on_epoch_end()
         batches.restart()
         if not logs:
@@ -699,6 +702,9 @@ class Trainer:
                 events.call("on_predict_batch_end", step)
                 if self.stop_predicting:
                     break
+            else:
+                if parts:
+                    _warn_of_early_end("data to predict", step + 1, batches, stacklevel=3)
             batches.on_epoch_end()
             batches.restart()
         finally:
@@ -746,6 +752,12 @@ class Trainer:
     def predict_on_batch(self, x: Any) -> Any:
         """The model's output for one batch, as `predict` computes it."""
         return self.as_given(self.ready_for(x, fold=True).run(x, training=False))
+
+
+def _warn_of_early_end(what: str, found: int, batches: Batches, stacklevel: int = 4) -> None:
+    if batches.steps is not None and found < batches.steps:
+        text = f"The {what} ended after {found} of {batches.steps} steps."
+        warnings.warn(text, stacklevel=stacklevel)
 
 
 def _slices(x: Any, at_once: int | None) -> list[Any]:

@@ -234,6 +234,80 @@ def test_steps_per_epoch_reads_on() -> None:
     assert pairs.asked[:6] == list(range(6))
 
 
+class Again:
+    """Batches 0 to 5, from the first one each time; does not know how many."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return (Pairs()[i] for i in range(6))
+
+
+class Steps(callbacks.Callback):
+    """Counts the steps of each epoch, and those of validation."""
+
+    def __init__(self) -> None:
+        self.steps, self.tested = [], 0  # type: ignore[var-annotated]
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.steps.append(0)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.steps[-1] += 1
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.tested += 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [(20, [6, 6, 6]), (7, [6, 6, 6]), (6, [6, 6, 6]), (4, [4, 2, 4]), (3, [3, 3, 3])],
+)
+@pytest.mark.parametrize("kind", ["arrays", "sequence", "iterable"])
+def test_an_epoch_ends_where_the_data_do(kind: str, steps: int, expected: list[int]) -> None:
+    """As in Keras: nothing is trained on twice because `steps_per_epoch` asked for more."""
+    seen: list[Array] = []
+
+    class Watch(layers.Layer):
+        def _forward(self, x: Array, training: bool) -> Any:
+            seen.append(x)
+            return x, {}
+
+        def _backward(self, dz: Array, cache: Any, need_dx: bool) -> Any:
+            return dz, {}
+
+    m = Sequential([Input((4,)), Watch(), layers.Dense(3, "softmax")])
+    m.compile("sgd", "sparse_categorical_crossentropy")
+    counted = Steps()
+    data: dict[str, Any] = {
+        "arrays": {"x": X, "y": Y, "batch_size": 4, "shuffle": False},
+        "sequence": {"x": Pairs(), "shuffle": False},
+        "iterable": {"x": Again()},
+    }[kind]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        m.fit(**data, epochs=3, steps_per_epoch=steps, callbacks=counted, verbose=0)
+    assert counted.steps == expected
+    early = [f"The training data ended after {n} of {steps} steps." for n in expected if n < steps]
+    assert [str(w.message) for w in caught] == early
+    for number, x in enumerate(seen):
+        np.testing.assert_array_equal(x, X[4 * (number % 6) : 4 * (number % 6) + 4])
+
+
+@pytest.mark.parametrize("make", [Pairs, Again, lambda: iter(Again())])
+def test_no_example_is_evaluated_or_predicted_twice(make: Any) -> None:
+    m, counted = model(), Steps()
+    expected = m.evaluate(X, Y, verbose=0)
+    with pytest.warns(UserWarning, match="to evaluate ended after 6 of 9 steps"):
+        found = m.evaluate(make(), steps=9, callbacks=counted, verbose=0)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert counted.tested == 6
+    with pytest.warns(UserWarning, match="to predict ended after 6 of 9 steps"):
+        found = m.predict(make(), steps=9, verbose=0)
+    np.testing.assert_allclose(found, m.predict(X, verbose=0), rtol=1e-5)
+    with pytest.warns(UserWarning, match="to evaluate ended after 6 of 7 steps"):
+        m.fit(X, Y, validation_data=make(), validation_steps=7, callbacks=counted, verbose=0)
+    assert counted.tested == 12
+
+
 def test_validation_steps_start_anew() -> None:
     pairs = Pairs()
     model().fit(X, Y, epochs=3, validation_data=pairs, validation_steps=2, verbose=0)
@@ -288,13 +362,14 @@ def test_a_sequence_is_told_of_its_epochs() -> None:
 def test_a_sequence_that_is_read_in_part_has_its_end_too() -> None:
     log: list[str] = []
     train, validation = Epochs("t", log, 3), Epochs("v", log, 6)
-    # Three passes over the training data in two epochs; the validation sees the same each time.
-    settings: dict[str, Any] = {"steps_per_epoch": 4, "validation_steps": 2, "verbose": 0}
+    # Two passes over the training data in four epochs; the validation sees the same each time.
+    settings: dict[str, Any] = {"steps_per_epoch": 2, "validation_steps": 2, "verbose": 0}
     m = model()
-    m.fit(train, epochs=2, shuffle=False, validation_data=validation, **settings)
-    assert [c for c in log if c in "t()t"] == ["t(", ")t"] * 3
-    assert [c for c in log if c in "v()v"] == ["v(", ")v"] * 2
-    assert log.count("v0") == log.count("v1") == 2
+    with pytest.warns(UserWarning, match="training data ended after 1 of 2 steps"):
+        m.fit(train, epochs=4, shuffle=False, validation_data=validation, **settings)
+    assert [c for c in log if c in "t()t"] == ["t(", ")t"] * 2
+    assert [c for c in log if c in "v()v"] == ["v(", ")v"] * 4
+    assert log.count("v0") == log.count("v1") == 4
     log.clear()
     m.predict(validation, steps=2, callbacks=told(log), verbose=0)
     assert (log[:3], log[-2:]) == (["predict_begin", "v(", "v0"], [")v", "predict_end"])
@@ -936,7 +1011,7 @@ def test_limited_batches_read_on_and_start_anew() -> None:
     def epoch() -> list[int]:
         return [int(b.x[0]) for b in batches.epoch()]
 
-    assert [epoch(), epoch()] == [[0, 1, 2], [3, 0, 1]]
+    assert [epoch(), epoch(), epoch()] == [[0, 1, 2], [3], [0, 1, 2]]
     batches.restart()
     assert epoch() == [0, 1, 2]
 
