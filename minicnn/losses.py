@@ -11,6 +11,9 @@
     "mean_with_sample_weight"  sum(weight * loss) / sum(weight)
     "sum"                      sum(weight * loss)
     None or "none"             weight * loss, an array
+
+The axes of the weights are the first ones of the losses: (batch,) weighs examples also where each
+pixel has a loss of its own. (Keras's losses, not its metrics, would take them for the last axis.)
 """
 
 import warnings
@@ -136,7 +139,8 @@ class Loss(Configurable):
             )
         if weights.ndim == losses.ndim + 1 and weights.shape[-1] == 1:
             weights = weights[..., 0]
-        if weights.shape != losses.shape[: weights.ndim]:
+        fits = (own in (1, size) for own, size in zip(weights.shape, losses.shape))
+        if weights.ndim > losses.ndim or not all(fits):
             raise ValueError(
                 f"{type(self).__name__} expects one sample weight per example, "
                 f"shape {losses.shape}. Received {weights.shape}."

@@ -16,6 +16,10 @@ Array = np.ndarray
 class Metric(Configurable):
     """A weighted mean over examples. Kinds write `values(y_true, y_pred)`, one per example.
 
+    Where the values have more axes, (batch, rows, columns), an example's is their mean. The axes of
+    `sample_weight` are the first ones of the values, as in Keras: (batch,) weighs examples,
+    (batch, rows, columns) each pixel, a single number all of them.
+
     `rises` says whether more is better, None that nobody knows; callbacks with `mode="auto"` ask.
     """
 
@@ -35,16 +39,20 @@ class Metric(Configurable):
         self._total, self._count = 0.0, 0.0
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        values = self.values(np.asarray(y_true), np.asarray(y_pred))
-        if sample_weight is None:
-            self._add(float(values.sum(dtype=np.float64)), values.size)
-        else:
-            weights = np.broadcast_to(np.asarray(sample_weight, np.float64), values.shape)
-            self._add(float((values * weights).sum()), float(weights.sum()))
+        self._add(self.values(np.asarray(y_true), np.asarray(y_pred)), sample_weight)
 
-    def _add(self, total: float, count: float) -> None:
-        self._total += total
-        self._count += count
+    def _add(self, values: Array, sample_weight: Any) -> None:
+        """Add each example's value, times its weight; as Keras's `reduce_to_samplewise_values`."""
+        values = values.astype(np.float64)
+        if sample_weight is None:
+            count: float = len(values) if values.ndim else 1
+        else:
+            values, weights = _aligned(values, sample_weight, type(self).__name__)
+            values = values * weights
+            count = weights.mean(axis=tuple(range(1, weights.ndim))).sum() if weights.size else 0.0
+        if values.size:
+            self._total += float(values.mean(axis=tuple(range(1, values.ndim))).sum())
+        self._count += float(count)
 
     def result(self) -> float:
         """The mean so far; 0.0 before the first example, as in Keras."""
@@ -69,9 +77,7 @@ class Mean(Metric):
         return "mean"
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        values = np.asarray(values, np.float64)
-        weights = np.broadcast_to(1.0 if sample_weight is None else sample_weight, values.shape)
-        self._add(float((values * weights).sum()), float(weights.sum()))
+        self._add(np.asarray(values, np.float64), sample_weight)
 
 
 class CategoricalAccuracy(Metric):
@@ -137,11 +143,28 @@ class BinaryAccuracy(Metric):
         elif y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:
             y_true = y_true[..., 0]
         _check_broadcast(y_true, y_pred, type(self).__name__)
-        right = (y_true == (y_pred > self.threshold)).astype(np.float32)
-        return right.mean(axis=-1)
+        return (y_true == (y_pred > self.threshold)).astype(np.float32)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "threshold": self.threshold}
+
+
+def _aligned(values: Array, sample_weight: Any, who: str) -> tuple[Array, Array]:
+    """Values and weights of one shape: that of the weights, whose axes are the values' first."""
+    weights = np.asarray(sample_weight, np.float64)
+    shape = values.shape
+    if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
+        weights = weights[..., 0]
+    elif values.ndim == weights.ndim + 1 and values.shape[-1] == 1:
+        values = values[..., 0]
+    values = values.mean(axis=tuple(range(weights.ndim, values.ndim)))
+    try:
+        return values, np.broadcast_to(weights, values.shape)
+    except ValueError:
+        raise ValueError(
+            f"{who} expects sample_weight to have the shape of the values, {shape}, or of their "
+            f"first axes. Received {np.shape(sample_weight)}."
+        ) from None
 
 
 def _check_same_shape(y_true: Array, y_pred: Array, who: str) -> None:

@@ -11,6 +11,7 @@ from gradients import check_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import minicnn
 from minicnn import Input, Sequential, functional, layers, losses, metrics
 from minicnn.losses import (
     BinaryCrossentropy,
@@ -276,6 +277,61 @@ def test_a_mean_of_numbers() -> None:
     mean.update_state(1.0, sample_weight=3)
     mean.update_state([4.0, 6.0])
     assert mean.result() == pytest.approx((3 + 10) / 5)
+    mean.reset_state()
+    mean.update_state([[1, 3], [5, 7]], [1, 0])  # the weights are the rows'
+    assert mean.result() == 2.0
+
+
+WEIGHTS = [(), (1,), (4,), (4, 1), (4, 3), (4, 4), (1, 4), (4, 3, 1), (4, 3, 2), (4, 1, 1), (3,)]
+
+
+def same_as_keras(use: Callable[[Any], Any]) -> None:
+    """The number is Keras's; what Keras refuses is a ValueError."""
+    keras = pytest.importorskip("keras")
+    try:
+        expected = float(use(keras))
+    except Exception:
+        with pytest.raises(ValueError, match=r"expects sample_weight to have the shape of the val"):
+            use(minicnn)
+    else:
+        assert use(minicnn) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("weights", [None, *WEIGHTS], ids=str)
+def test_weights_meet_the_first_axes_as_in_keras(weights: tuple[int, ...] | None) -> None:
+    """For numbers of any rank, and for each accuracy of classes, rows of classes, pictures."""
+    rng = np.random.default_rng(0)
+    w = None if weights is None else rng.random(weights)
+
+    def gathered(metric: Any, *data: Any) -> Any:
+        metric.update_state(*data, sample_weight=w)
+        metric.update_state(*data)  # so that the count matters, too
+        return metric.result()
+
+    for shape in ((), (4,), (4, 1), (4, 3), (4, 4), (4, 3, 2), (4, 4, 4)):
+        values = rng.random(shape)
+        same_as_keras(lambda k, v=values: gathered(k.metrics.Mean(), v))
+    for shape in ((4,), (4, 3), (4, 4)):
+        p = rng.random((*shape, 3)).astype(np.float32)
+        classes = rng.integers(0, 3, shape)
+        for name, y, pred in (
+            ("CategoricalAccuracy", np.eye(3)[classes], p),
+            ("SparseCategoricalAccuracy", classes, p),
+            ("BinaryAccuracy", np.eye(3)[classes], p),
+            ("BinaryAccuracy", classes > 1, p[..., :1]),
+        ):
+            same_as_keras(lambda k, n=name, y=y, p=pred: gathered(getattr(k.metrics, n)(), y, p))
+
+
+def test_a_loss_has_weights_for_examples_and_for_pixels() -> None:
+    p = np.array([[[0.5, 0.5], [0.9, 0.1]], [[0.2, 0.8], [0.7, 0.3]]])
+    each = -np.log([[0.5, 0.9], [0.8, 0.7]])
+    classes = [[0, 0], [1, 0]]
+    loss = SparseCategoricalCrossentropy()
+    for weights in (2.0, [1, 3], [[1], [3]], [[1, 2], [3, 4]], [[[1], [2]], [[3], [4]]]):
+        w = np.asarray(weights, np.float64)
+        w = w[..., 0] if w.ndim == 3 else w.reshape(w.shape + (1,) * (2 - w.ndim))
+        assert loss(classes, p, weights) == pytest.approx((each * w).mean())
 
 
 @pytest.mark.parametrize(
