@@ -20,6 +20,7 @@ import numpy as np
 from minicnn import compilation, progress
 from minicnn.atomic import replacing
 from minicnn.insight import inside
+from minicnn.reading import check_regular
 from minicnn.settings import PlainArguments
 from minicnn.terminal import printable
 
@@ -387,10 +388,14 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._keys = []
+        if self.filename.exists():
+            check_regular(self.filename, "log")
         with self.filename.open("a+", newline="") as file:  # says now if no file can be there
             file.seek(0)
             if self.append:
-                self._keys = next(csv.reader(file, delimiter=self.separator), [])[1:]
+                self._keys = next(csv.reader([file.readline(2**16)], delimiter=self.separator), [])[
+                    1:
+                ]
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}

@@ -603,3 +603,12 @@ def test_functions_get_logs_at_every_event() -> None:
     trained(callbacks.LambdaCallback(**events))
     assert {text.split()[0] for text in heard} == set(events)
     assert all(text.endswith("True") for text in heard)
+
+
+def test_csv_logger_writes_no_pipe_and_reads_no_endless_line(pipe: Path) -> None:
+    with pytest.raises(OSError, match="is a pipe: a log is read from a regular file only"):
+        callbacks.CSVLogger(pipe, append=True).on_train_begin()
+    endless = pipe.with_name("log.csv")
+    with endless.open("wb") as file:
+        file.truncate(40 * 10**9)
+    callbacks.CSVLogger(endless, append=True).on_train_begin()

@@ -551,3 +551,14 @@ def test_predict_with_a_model_of_keras_s(photos, tmp_path, capsys):
     assert "tells 2 classes apart. Received 3 names" in capsys.readouterr().err
     assert run("predict", tmp_path / "m.keras", photo) == 2
     assert "pass --classes and --image-size" in capsys.readouterr().err
+
+
+def test_memory_that_runs_out_ends_in_a_sentence(photos, tmp_path, capsys, monkeypatch):
+    def decode(self):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decode)
+    arguments = ("--data", photos, "--output", tmp_path, *SMALL)
+    assert_fails(capsys, "there is not enough memory for its pixels", "train", *arguments)
+    monkeypatch.setattr("minicnn.images.image_dataset_from_directory", lambda *a, **k: decode(0))
+    assert_fails(capsys, "minicnn train: Out of memory", "train", *arguments)
