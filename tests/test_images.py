@@ -550,7 +550,7 @@ def test_statistics_of_a_data_set():
         ({"height_shift_range": [1, np.nan]}, r"height_shift_range .*\[1, nan\]"),
         ({"height_shift_range": [[1], [2]]}, "height_shift_range"),
         ({"height_shift_range": np.ones((2, 2))}, "height_shift_range"),
-        ({"height_shift_range": np.array(1.0)}, "height_shift_range"),
+        ({"height_shift_range": np.array("a")}, "height_shift_range"),
         ({"brightness_range": 0.5}, "brightness_range"),
         ({"rotation_range": "a lot"}, "rotation_range to be a number"),
         ({"validation_split": 1.5}, "validation_split"),
