@@ -21,7 +21,7 @@ from typing import Any
 from minicnn.atomic import replacing
 from minicnn.layers import carried
 from minicnn.layers.base import weight_budget
-from minicnn.saving import hdf5, keras_file, legacy, legacy_writer, weights
+from minicnn.saving import hdf5, keras_file, legacy, legacy_writer, unbuilt, weights
 from minicnn.saving.compiling import compile_as_saved
 from minicnn.saving.untrusted import allowance, check_nesting, shortened
 
@@ -71,6 +71,8 @@ def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True)
         with hdf5.opened(found, source) as file:
             config = legacy.read_config(file)
             model = _built_from(found, config, build, source)
+            with weight_budget(allowance(found.stat().st_size)):
+                unbuilt.build(model, config, file)
             legacy.read_weights(model, file)
             if compile and compile_as_saved(model, config, source):
                 legacy.read_optimizer(model, file)
@@ -79,6 +81,8 @@ def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True)
         archive = keras_file.KerasFile(found, source)
         model = _built_from(found, archive.config, build, source)
         with archive.weights_file(source) as file:
+            with weight_budget(allowance(found.stat().st_size)):
+                unbuilt.build(model, archive.config, file)
             weights.read_weights(model, file)
             if compile and compile_as_saved(model, archive.config, source):
                 weights.read_optimizer(model, file, legacy.is_old(archive.version))

@@ -83,6 +83,13 @@ class Group:
         self._file.budget.spend(dataset.size * max(dataset.dtype.itemsize, 4), name)
         return np.asarray(dataset[()])
 
+    def shape(self, path: str) -> tuple[int, ...] | None:
+        """The shape of the array at `path`, None if there is none."""
+        import h5py
+
+        found = self._member(path)
+        return found.shape if isinstance(found, h5py.Dataset) else None
+
     def has(self, attribute: str) -> bool:
         """Whether there is an attribute of this name."""
         return attribute in self._attributes

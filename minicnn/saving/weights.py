@@ -30,7 +30,7 @@ from minicnn.layers.base import Layer, snake_case
 from minicnn.optimizers import SGD
 from minicnn.saving import hdf5
 from minicnn.saving.compiling import KeptOptimizer
-from minicnn.saving.untrusted import MismatchError
+from minicnn.saving.untrusted import MismatchError, shortened
 
 SUFFIX = ".weights.h5"
 _OLD_FOLDER = "_layer_checkpoint_dependencies"  # what Keras 2.12 to 2.14 called `layers`
@@ -158,23 +158,45 @@ def read_weights(
     """
     assignments: Assignments = []
     skipped = []
+    taken = None
     if by_name:
         places = named_layer_paths(model, file)
     elif file.group(_OLD_FOLDER) is not None:
         places = old_layer_paths(model, file)
     else:
-        places = layer_paths(model)
+        places, taken = layer_paths(model), set[str]()
     for path, layer in places:
         if not layer.weights_list:
             continue
+        if taken is not None:
+            taken.add(path)
         try:
             assignments += _layer_assignments(layer, file, path)
         except ValueError:
             if not skip_mismatch:
                 raise
             skipped.append(layer.name)
+    left = [] if taken is None else [path for path in _paths_in(file) if path not in taken]
     assign(model, assignments, skipped, file.source)
+    if left:
+        warnings.warn(
+            f"{file.source} has weights that no layer of {model.label} takes: "
+            f"{shortened(', '.join(left))}.",
+            stacklevel=4,
+        )
     return skipped
+
+
+def _paths_in(group: hdf5.Group, before: str = "") -> Iterator[str]:
+    """The paths of the layers that have weights in the file, as `layer_paths` gives them."""
+    layers = group.group("layers")
+    for kind in layers.keys() if layers is not None else ():
+        inside = group.group(f"layers/{kind}")
+        if inside is not None:
+            variables = inside.group("vars")
+            if variables is not None and variables.keys():
+                yield f"{before}layers/{kind}"
+            yield from _paths_in(inside, f"{before}layers/{kind}/")
 
 
 def assign(model: Any, assignments: Assignments, skipped: list[str], source: str) -> None:

@@ -1,0 +1,100 @@
+"""A chain of layers that a file describes without the shape of its input.
+
+Such a chain builds itself when it first sees data, with new weights. If the file has weights for
+it, they must not be lost: the shape is taken from what the file says elsewhere, or from the first
+kernel, which tells the channels or features of what it is multiplied with. Where neither tells it,
+the file is refused.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from minicnn.layers import (
+    Activation,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    ReLU,
+    Rescaling,
+    SeparableConv2D,
+    ZeroPadding2D,
+)
+from minicnn.saving import hdf5, weights
+
+_KEEP_CHANNELS = (Activation, Dropout, ReLU, Rescaling, ZeroPadding2D)
+
+
+def build(model: Any, described: dict[str, Any], file: hdf5.Group) -> None:
+    """Build the model, if it is not built and the file has weights for it, else do nothing.
+
+    Raises `ValueError` if the shape of its input is not to be found.
+    """
+    if model.built:
+        return
+    group = file.group("model_weights") or file
+    if not _has_arrays(group):
+        return  # it was saved before it had weights
+    shape = _told(described) or _of_kernel(model, _first_kernel(model, group))
+    try:
+        if shape is None:
+            raise ValueError("Its first kernel does not tell it.")
+        model.build(shape)
+    except ValueError as error:
+        raise ValueError(
+            f"{file.source} has weights for {model.label}, and not the shape of its input. Make "
+            f"the model with an Input of that shape, then load_weights. {error}"
+        ) from error
+
+
+def _has_arrays(group: hdf5.Group) -> bool:
+    """Whether there are weights in it, of whatever layout; an optimizer's are none."""
+    for name in group.keys():  # noqa: SIM118 - a group is no dict
+        inside = group.group(name)
+        if inside is None or (not name.startswith("optimizer") and _has_arrays(inside)):
+            return True
+    return False
+
+
+def _first_kernel(model: Any, group: hdf5.Group) -> tuple[int, ...] | None:
+    """The shape of the first array of the first layer that has some."""
+    if group.has("layer_names") or group.has("layer_names0"):
+        for name in group.names("layer_names"):
+            layer = group.group(name)
+            for array in layer.names("weight_names") if layer is not None else []:
+                return group.shape(f"{name}/{array}")
+        return None
+    found = (group.shape(f"{path}/vars/0") for path, _ in weights.layer_paths(model))
+    return next((shape for shape in found if shape is not None), None)
+
+
+def _told(described: dict[str, Any]) -> tuple[Any, ...] | None:
+    """The shape that Keras 3 notes beside a layer: of the chain, or of its first layer."""
+    config = described.get("config")
+    layers = config.get("layers") if isinstance(config, dict) else None
+    for data in (described, *(layers or [])[:1]):
+        noted = data.get("build_config") if isinstance(data, dict) else None
+        shape = noted.get("input_shape") if isinstance(noted, dict) else None
+        if isinstance(shape, list) and all(size is None or type(size) is int for size in shape):
+            return tuple(shape)
+    return None
+
+
+def _of_kernel(model: Any, kernel: tuple[int, ...] | None) -> tuple[Any, ...] | None:
+    """The input of the first layer with weights, where those before it leave channels alone."""
+    if kernel is None:
+        return None
+    for layer in _leaves(model):
+        if isinstance(layer, Dense) and len(kernel) == 2:
+            return None, kernel[0]
+        if isinstance(layer, (Conv2D, DepthwiseConv2D, SeparableConv2D)) and len(kernel) == 4:
+            groups = layer.groups if isinstance(layer, Conv2D) else 1
+            return None, None, None, kernel[2] * groups
+        if not isinstance(layer, _KEEP_CHANNELS):
+            return None
+    return None
+
+
+def _leaves(model: Any) -> Iterator[Any]:
+    for layer in model.layers:
+        yield from _leaves(layer) if hasattr(layer, "layers") else (layer,)
