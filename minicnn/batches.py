@@ -284,8 +284,27 @@ def as_batch(item: Any) -> Batch:
             raise ValueError(
                 f"A batch is x, (x, y) or (x, y, sample_weight). Received {len(item)} parts."
             )
-        return Batch(*item)
+        return batch_of(*item)
     return Batch(item)
+
+
+def batch_of(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
+    """A batch; `[y]` and `[sample_weight]`, in a list for the one output, are taken out of it."""
+    if isinstance(y, (list, tuple)) or isinstance(sample_weight, (list, tuple)):
+        first = next(iter(_flat(x)), ())
+        count = len(first) if hasattr(first, "__len__") else 1
+        y, sample_weight = only(y, count), only(sample_weight, count)
+    return Batch(x, y, sample_weight)
+
+
+def only(column: Any, count: int) -> Any:
+    """`[array]` as the array that it holds; a list of one entry for each of `count` examples as is.
+
+    Of one example's target, `[[0, 1, 0]]`, the inner list is a row rather than a column.
+    """
+    if not isinstance(column, (list, tuple)) or len(column) != 1 or not np.ndim(column[0]):
+        return column
+    return column if count == 1 and len(column[0]) != 1 else column[0]
 
 
 def make_batches(
@@ -305,14 +324,8 @@ def make_batches(
         if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
             raise ValueError(f"{argument} must be an integer >= 1. Received {value!r}.")
     if is_arrays(x):
-        arrays = ArrayBatches(
-            as_arrays(x, "x"),
-            as_arrays(y, "y"),
-            as_arrays(sample_weight, "sample_weight"),
-            batch_size or 32,
-            shuffle,
-        )
-        return _limited(arrays, steps)
+        columns = as_columns(x, y, sample_weight)
+        return _limited(ArrayBatches(*columns, batch_size or 32, shuffle), steps)
     if y is not None or sample_weight is not None:
         raise ValueError(
             f"y and sample_weight go with arrays; {type(x).__name__} brings its own in each batch."
@@ -348,6 +361,20 @@ def is_arrays(x: Any) -> bool:
         return True
     # `__array__` alone: tensors of TensorFlow or JAX, data frames.
     return isinstance(x, np.ndarray) or hasattr(x, "__array__")
+
+
+def as_columns(x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
+    """What `fit` was given, as arrays: x is one, or a list or dict of them; y and weights are one.
+
+    Raises `TypeError` for what is no array of numbers.
+    """
+    x = as_arrays(x, "x")
+    count = len(next(iter(_flat(x)), ()))
+    named = (("y", y), ("sample_weight", sample_weight))
+    y, sample_weight = (
+        None if column is None else _as_array(only(column, count), name) for name, column in named
+    )
+    return x, y, sample_weight
 
 
 def as_arrays(column: Any, name: str) -> Any:

@@ -205,6 +205,11 @@ class Model(Trainer, Layer):
         return self.outputs[0] if len(self.outputs) == 1 else self.as_given(self.outputs)
 
     @property
+    def output_names(self) -> list[str]:
+        """The names of the layers that compute the outputs."""
+        return [t.name for t in self.outputs]
+
+    @property
     def input_shape(self) -> Any:
         found = [t.shape for t in self.inputs]
         return found[0] if len(found) == 1 else found
@@ -429,7 +434,7 @@ class Model(Trainer, Layer):
     def _graph_for(self, x: Any) -> list[Node]:
         """The nodes; a Sequential without an Input builds itself for x here."""
         if not self.built:
-            self._build_for(np.asarray(x).shape)
+            self._build_for(np.shape(self.as_inputs(x)))
         return self.graph_nodes
 
     def _run(self, x: Any, training: bool, keep: set[Node]) -> tuple[Any, Tape]:
@@ -462,6 +467,37 @@ class Model(Trainer, Layer):
         tape.y = results if self._list_outputs and len(results) > 1 else results[0]
         return tape.y, tape
 
+    def as_inputs(self, x: Any) -> Any:
+        """A list as the model takes it: one array per input, or, for one input, the array itself.
+
+        For one input `[array]` is the array, and a longer list is one of examples.
+        """
+        if not isinstance(x, (list, tuple)) or not x or not hasattr(x[0], "__len__"):
+            return x
+        if self.built and len(self._inputs) > 1:
+            return x
+        try:
+            if len(x) == 1 and self._is_batch(np.shape(x[0])):
+                return x[0]
+            array = np.asarray(x)
+        except ValueError:
+            found = dict.fromkeys(getattr(a, "shape", f"{len(a)} rows") for a in x[:1000])
+            listed = ", ".join(map(str, list(found)[:3]))
+            raise ValueError(
+                f"{self.label} expects a list of examples of one shape. Received {listed}."
+            ) from None
+        if self.built and array.ndim > len(self._inputs[0].shape):
+            self._input_value(array, self._inputs[0])  # raises: a list for several inputs
+        return array
+
+    def _is_batch(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape is a batch, rather than one example."""
+        if not self.built:
+            return len(shape) > 1
+        expected = self._inputs[0].shape
+        one_fewer = len(shape) == len(expected) - 1 and expected[-1] == 1
+        return len(shape) >= len(expected) or (one_fewer and not _fits((1, *shape), expected))
+
     def input_values(self, x: Any) -> list[Array]:
         """The arrays that the model's inputs receive for x, checked and of their dtype."""
         self._graph_for(x)
@@ -474,10 +510,8 @@ class Model(Trainer, Layer):
             if missing:
                 raise ValueError(f"{self.label} expects inputs {missing}. Received {list(x)}.")
             x = [x[t.name] for t in self._inputs]
-        if isinstance(x, (list, tuple)) and len(x) == len(self._inputs) == 1:
-            # [array] for the one input, as Keras takes it; [row] is a batch of one row.
-            x = x[0] if np.ndim(x[0]) == len(self._inputs[0].shape) else x
-        arrays = list(x) if isinstance(x, (list, tuple)) and len(self._inputs) > 1 else [x]
+        x = self.as_inputs(x)
+        arrays = list(x) if isinstance(x, (list, tuple)) else [x]
         if len(arrays) != len(self._inputs):
             raise ValueError(
                 f"{self.label} expects {len(self._inputs)} inputs. Received {len(arrays)}."
@@ -494,7 +528,8 @@ class Model(Trainer, Layer):
             raise TypeError(
                 f"{self.label} expects {argument} to be numbers. Received dtype {array.dtype}."
             )
-        if not _fits(array.shape, tensor.shape):
+        fitted = _of_rank(array, tensor.shape)
+        if not _fits(fitted.shape, tensor.shape):
             free = (None, *tensor.shape[1:])
             expected = summary.shape_text(free).replace("None", "batch", 1)
             hint = ""
@@ -506,7 +541,7 @@ class Model(Trainer, Layer):
                 f"{self.label} expects {argument}.shape={expected}. "
                 f"Received {argument}.shape={array.shape}.{hint}"
             )
-        return np.ascontiguousarray(array, tensor.dtype)
+        return np.ascontiguousarray(fitted, tensor.dtype)
 
     # -- the model rewritten -----------------------------------------------------------------------
 
@@ -1195,6 +1230,18 @@ def _fits(shape: tuple[int, ...], expected: Shape, unknown: int | None = None) -
     return len(shape) == len(expected) and all(
         wanted is None or size in (wanted, unknown) for size, wanted in zip(shape[1:], expected[1:])
     )
+
+
+def _of_rank(x: Array, expected: Shape) -> Array:
+    """x with a last axis of 1 added or taken off where that gives the rank, as Keras does it.
+
+    So photos (n, h, w) are taken for an Input((h, w, 1)), and numbers (n,) for an Input((1,)).
+    """
+    if x.ndim == len(expected) - 1 and expected[-1] == 1:
+        return x[..., None]
+    if x.ndim == len(expected) + 1 and x.shape[-1] == 1:
+        return x[..., 0]
+    return x
 
 
 def _accumulate(sums: dict[Any, Array], key: Any, gradient: Array) -> None:

@@ -24,11 +24,13 @@ from minicnn.batches import (
     Batch,
     Batches,
     LimitedBatches,
-    as_arrays,
+    as_columns,
+    batch_of,
     check_class_weight,
     class_weights,
     is_arrays,
     make_batches,
+    only,
     take,
 )
 from minicnn.callbacks import Callback, CallbackList, History, Quiet, progress_for
@@ -77,6 +79,14 @@ class Trainer:
     # What `Model` brings.
     @property
     def label(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def output_names(self) -> list[str]:
+        raise NotImplementedError
+
+    def as_inputs(self, x: Any) -> Any:
+        """A list as the model takes it: one array per input, or, for one input, the array."""
         raise NotImplementedError
 
     def run(self, x: Any, training: bool) -> Any:
@@ -349,7 +359,7 @@ class Trainer:
             )
         if y is None:
             raise ValueError(f"{self.label} needs targets y to train or to be evaluated.")
-        y = np.asarray(y)
+        y = np.asarray(only(self._of_output(y, "y"), len(y_pred)))
         if y.ndim == 1 and y_pred.ndim == 2 and y_pred.shape[-1] == 1:
             y = y[:, None]  # as Keras does, so that "accuracy" sees one column beside one column
         return y
@@ -406,7 +416,9 @@ class Trainer:
 
         Args:
             x, y: arrays with one entry per example; or x alone as a sequence or iterable of batches
-                (x, y) or (x, y, sample_weight), or a generator of them.
+                (x, y) or (x, y, sample_weight), or a generator of them. Arrays may stand in a list,
+                or in a dict under the names of the inputs and of the output; a list may hold
+                examples, too. Photos (n, h, w) do for an input (h, w, 1), numbers (n,) for (1,).
             batch_size: examples a step, for arrays; 32.
             epochs, initial_epoch: trains epochs `initial_epoch` … `epochs - 1`.
             verbose: see `minicnn.callbacks.progress_for`.
@@ -448,8 +460,10 @@ class Trainer:
         if validation_split:
             if validation_data is not None:
                 raise ValueError("Pass validation_split or validation_data, not both.")
+            x, y, sample_weight = self._data(x, y, sample_weight)
             (x, y, sample_weight), validation_data = _split(x, y, sample_weight, validation_split)
-        training = make_batches(x, y, sample_weight, batch_size, steps_per_epoch, shuffle)
+        data = self._data(x, y, sample_weight)
+        training = make_batches(*data, batch_size, steps_per_epoch, shuffle)
         validation = None
         if validation_data is not None:
             validation = self._validation_batches(
@@ -557,7 +571,8 @@ class Trainer:
         logs: dict[str, float] = {}
         step = -1
         training.on_epoch_begin()
-        for step, batch in enumerate(training.epoch()):
+        for step, given in enumerate(training.epoch()):
+            batch = Batch(*self._data(*given))
             if class_weight is not None:
                 if batch.sample_weight is not None:
                     raise ValueError(
@@ -593,8 +608,26 @@ class Trainer:
                     f"Received {len(data)} parts."
                 )
             x, y, sample_weight = [*data, None][:3]
-            return make_batches(x, y, sample_weight, batch_size, steps)
+            return make_batches(*self._data(x, y, sample_weight), batch_size, steps)
         return make_batches(data, steps=steps)
+
+    def _data(self, x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
+        """x, y and weights: x as the model takes it, the others out of their dicts."""
+        if is_arrays(x):
+            x = self.as_inputs(x)
+        return x, self._of_output(y, "y"), self._of_output(sample_weight, "sample_weight")
+
+    def _of_output(self, column: Any, what: str) -> Any:
+        """`{"name of the output": array}` as the array."""
+        if not isinstance(column, Mapping):
+            return column
+        names = self.output_names if self.built else list(column)
+        if len(column) != 1 or list(column) != names:
+            raise ValueError(
+                f"{self.label} expects {what} to be an array, or a dict with it under the output's "
+                f"name, {names}. Received {list(column)}."
+            )
+        return column[names[0]]
 
     def _check_validation(self, validation: Batches) -> None:
         """Raise now, not after the first epoch, where arrays have targets that do not fit."""
@@ -628,7 +661,7 @@ class Trainer:
         batches.on_epoch_begin()
         for step, batch in enumerate(batches.epoch()):
             events.call("on_test_batch_begin", step)
-            self._test_step(batch, model)
+            self._test_step(Batch(*self._data(*batch)), model)
             logs = self._logs()
             events.call("on_test_batch_end", step, logs)
             if self.stop_evaluating:
@@ -660,7 +693,7 @@ class Trainer:
         """
         self._check_compiled("evaluate")
         self._warn_of_lacking(penalties=True)
-        batches = make_batches(x, y, sample_weight, batch_size, steps)
+        batches = make_batches(*self._data(x, y, sample_weight), batch_size, steps)
         events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
         try:
             logs = self._evaluate(batches, self, events)
@@ -684,7 +717,7 @@ class Trainer:
         `fold` (not in Keras) normalization, ReLU and max pooling are folded into the convolution
         before them (`inference_model`): fewer steps, the same numbers but for rounding.
         """
-        batches = make_batches(x, batch_size=batch_size, steps=steps)
+        batches = make_batches(*self._data(x), batch_size, steps)
         model: Trainer | None = None
         at_once: int | None = None
         events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
@@ -698,7 +731,8 @@ class Trainer:
                 if model is None:  # now, for a Sequential may build itself for its first data
                     model = self.ready_for(batch.x, fold)
                     at_once = model.examples_at_once()
-                parts += [model.run(x, training=False) for x in _slices(batch.x, at_once)]
+                given = self.as_inputs(batch.x)
+                parts += [model.run(x, training=False) for x in _slices(given, at_once)]
                 events.call("on_predict_batch_end", step)
                 if self.stop_predicting:
                     break
@@ -729,12 +763,13 @@ class Trainer:
         self._check_compiled("train_on_batch")
         self._warn_of_lacking()
         check_class_weight(class_weight)
+        batch = batch_of(*self._data(x, y, sample_weight))
         if class_weight is not None:
             if sample_weight is not None:
                 raise ValueError("Pass class_weight or sample_weight, not both.")
-            sample_weight = class_weights(y, class_weight)
+            batch = batch._replace(sample_weight=class_weights(batch.y, class_weight))
         self.reset_metrics()
-        self._train_step(Batch(x, y, sample_weight), self)
+        self._train_step(batch, self)
         logs = self._logs()
         return logs if return_dict else self._in_order(logs)
 
@@ -745,7 +780,7 @@ class Trainer:
         self._check_compiled("test_on_batch")
         self._warn_of_lacking(penalties=True)
         self.reset_metrics()
-        self._test_step(Batch(x, y, sample_weight), self)
+        self._test_step(batch_of(*self._data(x, y, sample_weight)), self)
         logs = self._logs()
         return logs if return_dict else self._in_order(logs)
 
@@ -807,8 +842,7 @@ def _split(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[Any, Any]:
             f"validation_split needs arrays, to cut them. Received {type(x).__name__}; "
             "pass validation_data instead."
         )
-    named = (("x", x), ("y", y), ("sample_weight", sample_weight))
-    columns = [as_arrays(column, name) for name, column in named]
+    columns = as_columns(x, y, sample_weight)
     count = ArrayBatches(*columns).examples
     at = int(np.floor(count * (1 - share)))
     if at == 0 or at == count:

@@ -536,6 +536,151 @@ def test_a_single_step() -> None:
     assert weighted["loss"] == 0
 
 
+def photo_model() -> Model:
+    utils.set_random_seed(3)
+    inputs = Input((4, 5, 1), name="photo")
+    scores = layers.Dense(3, "softmax", name="scores")(layers.Flatten()(inputs))
+    made = Model(inputs, scores)
+    made.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return made
+
+
+PHOTOS = np.random.default_rng(0).standard_normal((6, 4, 5, 1)).astype(np.float32)
+CLASSES, WEIGHTS = np.arange(6) % 3, np.arange(6) + 1.0
+
+# The first ones are Keras's; Keras refuses lists of examples, which are no inputs of a model.
+PHOTO_FORMS: dict[str, Any] = {
+    "[x]": [PHOTOS],
+    "(x,)": (PHOTOS,),
+    "by name": {"photo": PHOTOS},
+    "without channels": PHOTOS[..., 0],
+    "[without channels]": [PHOTOS[..., 0]],
+    "with one axis more": PHOTOS[..., None],
+    "list of photos": list(PHOTOS),
+    "tuple of photos": tuple(PHOTOS),
+    "list of gray photos": list(PHOTOS[..., 0]),
+    "lists of lists": PHOTOS.tolist(),
+}
+CLASS_FORMS: dict[str, Any] = {
+    "[y]": [CLASSES],
+    "(y,)": (CLASSES,),
+    "[y (n, 1)]": [CLASSES[:, None]],
+    "by name": {"scores": CLASSES},
+    "list": CLASSES.tolist(),
+    "list of scalars": list(CLASSES),
+    "list of rows": list(CLASSES[:, None]),
+}
+WEIGHT_FORMS: list[Any] = [[WEIGHTS], WEIGHTS.tolist(), {"scores": WEIGHTS}, WEIGHTS[:, None]]
+
+
+@pytest.mark.parametrize("form", PHOTO_FORMS)
+def test_inputs_come_in_many_forms(form: str) -> None:
+    x = PHOTO_FORMS[form]
+    m = photo_model()
+    scores = m.predict(PHOTOS, verbose=0)
+    for found in (
+        m.predict(x, verbose=0, batch_size=4),
+        m.predict(iter([(x,)]), verbose=0),
+        m.predict_on_batch(x),
+        m(x),
+    ):
+        np.testing.assert_allclose(found, scores, rtol=1e-5)
+    expected = m.evaluate(PHOTOS, CLASSES, verbose=0)
+    for numbers in (
+        m.evaluate(x, CLASSES, batch_size=4, verbose=0),
+        m.evaluate(iter([(x, CLASSES)]), verbose=0),
+        m.test_on_batch(x, CLASSES),
+        photo_model().train_on_batch(x, CLASSES),
+    ):
+        assert numbers == pytest.approx(expected, rel=1e-5)
+    options: dict[str, Any] = {"batch_size": 2, "epochs": 2, "shuffle": False, "verbose": 0}
+    plain = photo_model().fit(
+        PHOTOS[:3], CLASSES[:3], validation_data=(PHOTOS[3:], CLASSES[3:]), **options
+    )
+    cut = photo_model().fit(x, CLASSES, validation_split=0.5, **options)
+    for key, values in plain.history.items():
+        assert cut.history[key] == pytest.approx(values, rel=1e-5)
+    batch = iter([(x, CLASSES)])
+    history = photo_model().fit(batch, validation_data=(x, CLASSES), verbose=0).history
+    assert history["loss"] == pytest.approx(expected[:1], rel=1e-5)
+    assert history["val_loss"][0] < history["loss"][0]
+
+
+@pytest.mark.parametrize("form", CLASS_FORMS)
+def test_targets_come_in_many_forms(form: str) -> None:
+    y = CLASS_FORMS[form]
+    m = photo_model()
+    expected = m.evaluate(PHOTOS, CLASSES, sample_weight=WEIGHTS, verbose=0)
+    for x in (PHOTOS, [PHOTOS]):
+        assert m.evaluate(iter([(x, y, WEIGHTS)]), verbose=0) == pytest.approx(expected)
+        for weights in WEIGHT_FORMS:
+            found = [
+                m.evaluate(x, y, sample_weight=weights, verbose=0),
+                m.test_on_batch(x, y, weights),
+                photo_model().train_on_batch(x, y, weights),
+            ]
+            for numbers in found:
+                assert numbers == pytest.approx(expected)
+    weighted = photo_model().train_on_batch(PHOTOS, CLASSES, class_weight={0: 3.0})
+    assert photo_model().train_on_batch(PHOTOS, y, class_weight={0: 3.0}) == weighted
+    history = photo_model().fit(
+        [PHOTOS], y, class_weight={0: 3.0}, validation_data=([PHOTOS], y, [WEIGHTS]), verbose=0
+    )
+    assert history.history["loss"] == pytest.approx(weighted[:1])
+
+
+def test_a_model_without_an_input_is_built_for_what_is_in_the_list() -> None:
+    for x in ([PHOTOS], list(PHOTOS)):
+        m = Sequential([layers.Flatten(), layers.Dense(3, "softmax")])
+        assert m.predict(x, verbose=0).shape == (6, 3)
+        assert m.input_shape == (None, 4, 5, 1)
+
+
+def test_rows_as_targets_of_few_examples() -> None:
+    """`[[0, 1, 0]]` is one example's row; `[array]` the column for the one output."""
+    m = photo_model()
+    m.compile("sgd", "categorical_crossentropy")
+    rows = np.eye(3, dtype=np.float32)
+    for count in (1, 3):
+        expected = m.evaluate(PHOTOS[:count], rows[:count], verbose=0)
+        for y in ([rows[:count]], list(rows[:count]), rows[:count].tolist()):
+            found = m.evaluate(list(PHOTOS[:count]), y, verbose=0)
+            assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_numbers_do_for_an_input_of_one_number() -> None:
+    inputs = Input((1,))
+    m = Model(inputs, layers.Dense(1, "sigmoid")(inputs))
+    m.compile("sgd", "binary_crossentropy")
+    x, y = np.linspace(-1, 1, 6, dtype=np.float32), np.arange(6) % 2
+    expected = m.evaluate(x[:, None], y[:, None], verbose=0)
+    for given in (x, [x], x.tolist(), x[:, None, None]):
+        assert m.evaluate(given, [y], verbose=0) == pytest.approx(expected)
+    one, photo = Input((1,), name="one"), Input((4, 5, 1), name="photo")
+    both = Model([one, photo], layers.Concatenate()([one, layers.Flatten()(photo)]))
+    expected = both([x[:, None], PHOTOS])
+    for pair in ([x, PHOTOS[..., 0]], (x, PHOTOS), {"photo": PHOTOS[..., 0], "one": x}):
+        np.testing.assert_array_equal(both.predict(pair, verbose=0), expected)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda m: m.predict([PHOTOS[0], PHOTOS[0, 1:]]), r"one shape. Received \(4, 5, 1\), \(3,"),
+        (lambda m: m.predict([[[1], [2, 3]]]), "one shape. Received 2 rows"),
+        (lambda m: m.predict(PHOTOS[0, ..., 0]), r"expects x.shape=\(batch, 4, 5, 1\)"),
+        (lambda m: m.predict(PHOTOS[0]), "One example needs its batch axis"),
+        (lambda m: m.evaluate(PHOTOS, {"other": CLASSES}), r"y to be .* \['scores'\]. .*'other'"),
+        (lambda m: m.evaluate(PHOTOS, [CLASSES, CLASSES]), "one entry per example"),
+        (lambda m: m.evaluate(PHOTOS, CLASSES, sample_weight=[WEIGHTS[1:]]), "one entry per ex"),
+        (lambda m: m.predict({"other": PHOTOS}), r"expects inputs \['photo'\]"),
+    ],
+)
+def test_a_form_that_does_not_fit_is_refused(use: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        use(photo_model())
+
+
 def test_predict_takes_every_kind_of_data() -> None:
     m = model()
     expected = m.predict(X, verbose=0)
@@ -914,7 +1059,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: fit(3), "Received int"),
     (lambda: fit("photos"), "Received|numbers"),
     (lambda: fit(np.array(["a", "b"]), Y[:2]), "x must be an array of numbers"),
-    (lambda: fit([[1, 2], [3]], Y[:2]), "x must be an array of numbers"),
+    (lambda: fit([[1, 2], [3]], Y[:2]), "examples of one shape. Received 2 rows, 1 rows"),
     (lambda: fit(iter([(X, Y, None, None)])), "A batch is x.*4 parts"),
     (lambda: fit(X[:, :3], Y), r"4.*\(24, 3\)|Received.*\(24, 3\)"),
     (lambda: fit(X, np.where(Y == 0, np.nan, Y)), "from 0 to 2. Received NaN"),

@@ -801,3 +801,22 @@ def test_statistics_of_a_tiny_batch() -> None:
         expected = theirs.train_on_batch(x, one_hot(classes))
         assert ours.train_on_batch(x, one_hot(classes)) == pytest.approx(expected, rel=1e-4)
     assert_weights_close(ours, theirs, 1e-5)
+
+
+def test_inputs_come_in_keras_forms() -> None:
+    """In a list, by name, without the axis of one channel: the same numbers as Keras's."""
+
+    def make(module: Any) -> Any:
+        inputs = module.Input((3, 4, 1), name="photo")
+        x = module.layers.Flatten()(inputs)
+        return module.Model(inputs, module.layers.Dense(CLASSES)(x))
+
+    ours, theirs = pair_of_models(make)
+    ours.compile("sgd", logits_loss(minicnn))
+    theirs.compile("sgd", logits_loss(keras), run_eagerly=True)
+    x = np.random.default_rng(0).standard_normal((4, 3, 4, 1)).astype(np.float32)
+    y, w = one_hot(np.arange(4) % CLASSES), np.arange(4.0)
+    for form in ([x], (x,), {"photo": x}, x[..., 0], [x[..., 0]], x[..., None]):
+        np.testing.assert_allclose(ours(form), theirs(form), rtol=1e-4, atol=1e-5)
+        expected = theirs.test_on_batch(form, [y], [w])
+        assert ours.test_on_batch(form, [y], [w]) == pytest.approx(expected, rel=1e-4)
