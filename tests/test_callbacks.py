@@ -316,6 +316,7 @@ def test_a_checkpoint_of_every_epoch_needs_no_direction(tmp_path: Path) -> None:
 
 def test_keras_refuses_the_same() -> None:
     keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(0)
     for module in (keras, minicnn):
         for monitor in ("val_loss", "accuracy", "val_f1", "val_accuracy_loss"):
             model = module.Sequential([module.Input((3,)), module.layers.Dense(1, "sigmoid")])

@@ -503,3 +503,21 @@ def test_random_models_make_the_round(make: Any, seed: int, suffix: str, tmp_pat
         tuple(v.shape) for v in theirs.trainable_weights
     ]
     utils.clear_session()
+
+
+def test_arithmetic_on_symbols_goes_to_keras_and_comes_from_there(tmp_path: Path) -> None:
+    def network(library: Any) -> Any:
+        a = library.Input((3,))
+        b = library.layers.Dense(3)(a)
+        return library.Model(a, library.layers.concatenate([a + b, b * 2.0 - 1.0, b - a]))
+
+    x = np.random.default_rng(0).random((2, 3), np.float32)
+    ours = network(minicnn)
+    ours.save(tmp_path / "ours.keras")
+    theirs = keras.models.load_model(tmp_path / "ours.keras")
+    np.testing.assert_allclose(theirs.predict(x, verbose=0), ours(x), rtol=1e-5, atol=1e-6)
+    a = keras.Input((3,))  # of Keras's own operators a file may hold the sum
+    theirs = keras.Model(a, a + keras.layers.Dense(3)(a))
+    theirs.save(tmp_path / "theirs.keras")
+    ours = minicnn.models.load_model(tmp_path / "theirs.keras")
+    np.testing.assert_allclose(theirs.predict(x, verbose=0), ours(x), rtol=1e-5, atol=1e-6)

@@ -820,3 +820,22 @@ def test_inputs_come_in_keras_forms() -> None:
         np.testing.assert_allclose(ours(form), theirs(form), rtol=1e-4, atol=1e-5)
         expected = theirs.test_on_batch(form, [y], [w])
         assert ours.test_on_batch(form, [y], [w]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_training_false_holds_in_fit_and_keras_overrides_it() -> None:
+    """Said in the docstrings of `Layer.__call__` and `Model.__call__`, and in README."""
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(3, 2, (8, 2)).astype(np.float32)
+    means = []
+    for library in (minicnn, keras):
+        base = library.Sequential(
+            [library.Input((2,)), library.layers.BatchNormalization(name="norm")]
+        )
+        inputs = library.Input((2,))
+        outputs = library.layers.Dense(1)(base(inputs, training=False))
+        model = library.Model(inputs, outputs)
+        model.compile("sgd", library.losses.BinaryCrossentropy(from_logits=True))
+        model.fit(x, np.ones((8, 1)), verbose=0)
+        means.append(float(np.abs(np.array(base.get_weights()[2])).max()))
+    assert means[0] == 0
+    assert means[1] > 0.01
