@@ -30,6 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "buffers",
         "config",
         "early",
+        "forks",
         "insight",
         "interrupts",
         "progress",

@@ -9,12 +9,11 @@ for numba.
 """
 
 import importlib
-import os
+import sys
 import threading
 from types import ModuleType
-from typing import Any
 
-from minicnn import interrupts
+from minicnn import forks, interrupts
 
 NOBODY = 255  # a winner's number where there is none
 
@@ -35,7 +34,8 @@ _ROOMS = (
 )
 
 
-_importing = threading.RLock()  # a fork waits for it: the child could not go on importing
+_importing = threading.RLock()  # a child that was forked in between could not go on importing
+forks.wait_for(sys.modules[__name__], "_importing", seconds=60)
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -43,27 +43,3 @@ def __getattr__(name: str) -> ModuleType:
         with interrupts.waiting(), _importing:
             return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-_PATIENCE = 60.0  # seconds; who forks within an import may hold what the other one waits for
-_held: list[Any] = []
-
-
-def _before_fork() -> None:
-    if _importing.acquire(timeout=_PATIENCE):
-        _held.append(_importing)
-
-
-def _after_fork() -> None:
-    while _held:
-        _held.pop().release()
-
-
-def _in_child() -> None:
-    global _importing
-    _after_fork()
-    _importing = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)

@@ -6,19 +6,21 @@ Numba's threads do not survive a fork, and of its three ways to have threads ("l
 - With `workqueue` one caller waits for the other.
 - In a child that was forked when the threads were there already, every kernel runs as its twin that
   was compiled for one thread: the same numbers, for no result depends on the number of threads.
-- A fork waits until nobody imports or compiles: locks that a thread held which the child does not
-  have would never be released there.
+- A fork waits until nobody compiles or starts threads (`minicnn.forks`).
 
 (A child that is spawned, or comes from a fork server, starts afresh and has all threads.)
 """
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numba
 from numba.core.compiler_lock import global_compiler_lock
+
+from minicnn import forks
 
 # Threads are there and any number of callers may use them: what a kernel asks at each call.
 ready = False
@@ -58,34 +60,13 @@ def _start() -> None:
         _started = True
 
 
-# A thread that compiles for longer than this is not waited for; the child then has a lock of its
-# own, and most likely nothing half-made behind it.
-_PATIENCE = 120.0  # seconds
-_held: list[Any] = []
-
-
-def _before_fork() -> None:
-    for lock in (_lock, global_compiler_lock._lock):
-        if lock.acquire(timeout=_PATIENCE):
-            _held.append(lock)
-
-
-def _release() -> None:
-    while _held:
-        _held.pop().release()
+# A thread may compile for long.
+forks.wait_for(sys.modules[__name__], "_lock", seconds=120)
+forks.wait_for(global_compiler_lock, "_lock", seconds=120)
 
 
 def _in_child() -> None:
-    global _alone, _lock, ready
-    _release()
-    if not _lock.acquire(blocking=False):
-        _lock = threading.RLock()
-    else:
-        _lock.release()
-    if not global_compiler_lock._lock.acquire(blocking=False):
-        global_compiler_lock._lock = threading.RLock()
-    else:
-        global_compiler_lock._lock.release()
+    global _alone, ready
     _alone = _alone or _threads_exist()
     ready = ready and not _alone
 
@@ -100,4 +81,4 @@ def _threads_exist() -> bool:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_release, after_in_child=_in_child)
+    os.register_at_fork(after_in_child=_in_child)
