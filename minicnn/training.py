@@ -276,7 +276,8 @@ class Trainer:
                 self.optimizer.build(list(variables.values()))
             self.optimizer.apply(grads, variables)
             self._optimizer_is_ours = True
-        else:
+        elif "frozen" not in self._told:
+            self._told.add("frozen")
             warnings.warn(
                 f"{self.label} has no trainable weights: it learns nothing.", stacklevel=3
             )

@@ -1211,3 +1211,13 @@ def test_a_layer_of_the_users_own_sees_the_whole_batch(monkeypatch: pytest.Monke
     monkeypatch.setattr("minicnn.model._HELD", 1)
     y = net.predict(np.random.default_rng(0).random((8, 3), np.float32), verbose=0)
     np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-6)
+
+
+def test_a_frozen_model_is_told_once_that_it_learns_nothing() -> None:
+    m = model()
+    m.trainable = False
+    m.compile("sgd", "sparse_categorical_crossentropy")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        m.fit(X, Y, batch_size=2, epochs=2, verbose=0)
+    assert [str(w.message).split(": ")[1] for w in told] == ["it learns nothing."]
