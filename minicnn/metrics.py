@@ -79,6 +79,10 @@ class Mean(Metric):
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         self._add(np.asarray(values, np.float64), sample_weight)
 
+    def __call__(self, values: Any, sample_weight: Any = None) -> float:  # type: ignore[override]
+        self.update_state(values, sample_weight)
+        return self.result()
+
 
 class CategoricalAccuracy(Metric):
     """How often the largest prediction stands where the target is 1; (batch, classes) both.

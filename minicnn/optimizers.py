@@ -117,11 +117,14 @@ class Optimizer(Configurable):
     def apply(self, grads: Any, variables: Any = None, trainable_variables: Any = None) -> None:
         """One step: `apply(grads, variables)`, two dicts of the same keys, or lists as in Keras.
 
+        After `build`, or the first step, a list of gradients alone is of the same weights.
         In lists a gradient may be None: its weight stays as it is, with a warning. Raises
         `ValueError` where keys, lengths or shapes differ, where all gradients are None, and for
         weights other than those of the first step, or of `build`.
         """
         variables = trainable_variables if variables is None else variables
+        if variables is None and self._state and not isinstance(grads, dict):
+            variables = [variable for variable, _ in self._state.values()]
         if variables is None:
             raise ValueError(
                 f"{type(self).__name__} expects the weights beside their gradients: "

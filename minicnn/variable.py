@@ -14,13 +14,14 @@ Array = np.ndarray
 class Variable:
     """One weight array with a name. `np.asarray(variable)` and `variable.numpy()` give its values.
 
-    `value` is the array itself, which optimizers update in place. `trainable` tells a parameter
-    (kernel, gamma) from a statistic (moving mean); whether training touches it also depends on its
-    layer's `trainable`.
+    `value` is the array itself, which optimizers update in place. `is_parameter` tells a parameter
+    (kernel, gamma) from a statistic (moving mean). `trainable = False` freezes a parameter alone,
+    until its layer is thawed; whether training touches it also depends on its layer's `trainable`.
     """
 
     def __init__(self, value: Array, name: str, layer_name: str, trainable: bool = True) -> None:
         self.value, self.name, self.trainable = value, name, trainable
+        self.is_parameter = trainable
         self.path = f"{layer_name}/{name}"
 
     @property
@@ -57,6 +58,7 @@ class Computed(Variable):
 
     def __init__(self, compute: Callable[[], Array], name: str, layer_name: str) -> None:
         self._compute, self.name, self.trainable = compute, name, False
+        self.is_parameter = False
         self.path = f"{layer_name}/{name}"
 
     @property

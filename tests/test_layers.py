@@ -1105,3 +1105,22 @@ def test_input_takes_the_batch_in_one_place() -> None:
     assert layers.Input((3,), sparse=False, optional=None).shape == (None, 3)
     with pytest.raises(ValueError, match='does not take the argument "sparse"'):
         layers.Input((3,), sparse=True)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\0b", "", 3, None])
+def test_a_name_is_checked_when_it_is_assigned_too(name: Any) -> None:
+    layer = layers.Dense(2, name="fine")
+    with pytest.raises(ValueError, match="Dense expects name to be a non-empty string"):
+        layer.name = name
+    assert layer.name == "fine"
+    layer.name = "another"
+    assert layer.label == 'Dense "another"'
+
+
+def test_thawing_a_layer_thaws_weights_that_were_frozen_alone() -> None:
+    layer = layers.BatchNormalization()
+    layer.build((None, 3))
+    layer.gamma.trainable = False
+    assert [v.name for v in layer.trainable_weights] == ["beta"]
+    layer.trainable = True
+    assert [v.name for v in layer.trainable_weights] == ["gamma", "beta"]

@@ -280,6 +280,8 @@ def test_a_mean_of_numbers() -> None:
     mean.reset_state()
     mean.update_state([[1, 3], [5, 7]], [1, 0])  # the weights are the rows'
     assert mean.result() == 2.0
+    assert metrics.Mean()([[1, 3], [5, 7]], [0, 1]) == 6.0  # called, as Keras's
+    assert mean([4.0]) == 3.0
 
 
 WEIGHTS = [(), (1,), (4,), (4, 1), (4, 3), (4, 4), (1, 4), (4, 3, 1), (4, 3, 2), (4, 1, 1), (3,)]

@@ -264,6 +264,8 @@ def test_lists_of_gradients_and_weights_as_in_keras() -> None:
             call(optimizer, [None, None], [a, b])
         call(optimizer, [], [])
         assert optimizer.iterations == 2
+        optimizer.apply([np.zeros(2), np.zeros(3)])  # of the weights that it knows, in their order
+        np.testing.assert_array_equal([*a.value, *b.value], [-3.25, -3.25, -3, -3, -3])
     with pytest.raises(ValueError, match="for each of 2 weights"):
         SGD().apply([np.ones(2)], weights())
     with pytest.raises(ValueError, match=r"apply\(grads, trainable_variables\)"):

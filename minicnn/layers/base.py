@@ -276,8 +276,6 @@ class Layer(Configurable):
     ) -> None:
         if unknown:
             self._refuse(next(iter(unknown)))
-        if name is not None:
-            shapes.check_name(name, type(self).__name__, slash=False)
         self.name = name if name is not None else unique_name(snake_case(type(self).__name__))
         self._trainable = bool(trainable)
         self.dtype = config.standardize_dtype(dtype)
@@ -329,6 +327,16 @@ class Layer(Configurable):
     def _refuse(cls, argument: str) -> None:
         known = [*cls._arguments(), "name", "trainable", "dtype"]
         shapes.refuse_argument(argument, known, _INSTEAD, cls.__name__)
+
+    @property
+    def name(self) -> str:
+        """What files and messages call the layer; may be assigned, a text without "/"."""
+        return self._name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        shapes.check_name(value, type(self).__name__, slash=False)
+        self._name = value
 
     @property
     def label(self) -> str:
@@ -407,6 +415,9 @@ class Layer(Configurable):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
+        if value:  # weights that were frozen one by one, too, as in Keras
+            for variable in self.weights_list:
+                variable.trainable = variable.is_parameter
 
     def learning_variables_by_name(self) -> dict[str, Variable]:
         """What training updates where this is a layer of a model that learns.
