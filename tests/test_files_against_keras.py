@@ -521,3 +521,26 @@ def test_arithmetic_on_symbols_goes_to_keras_and_comes_from_there(tmp_path: Path
     theirs.save(tmp_path / "theirs.keras")
     ours = minicnn.models.load_model(tmp_path / "theirs.keras")
     np.testing.assert_allclose(theirs.predict(x, verbose=0), ours(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_layer_that_a_model_and_one_inside_it_share_opens_as_two(
+    first: bool, tmp_path: Path
+) -> None:
+    """Keras writes it once, where it met it first, and then does not open its own file."""
+
+    def network(library: Any) -> Any:
+        shared = library.layers.Dense(4, name="shared")
+        a, b = library.Input((4,)), library.Input((4,))
+        inner = library.Model(a, library.layers.Dense(4, name="own")(shared(a)))
+        return library.Model(b, inner(shared(b)) if first else shared(inner(b)))
+
+    x = np.random.default_rng(0).random((2, 4), np.float32)
+    for library in (keras, minicnn):
+        model = network(library)
+        model.save(tmp_path / "m.keras")
+        with pytest.warns(UserWarning, match="weights of Dense .shared. once, for several models"):
+            again = minicnn.models.load_model(tmp_path / "m.keras")
+        assert (len(model.weights), len(again.weights)) == (4, 6)
+        expected = np.asarray(model.predict(x, verbose=0))
+        np.testing.assert_allclose(again.predict(x, verbose=0), expected, rtol=1e-5, atol=1e-6)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import losses, metrics, optimizers
+from minicnn.layers import carried
 from minicnn.saving.untrusted import shortened
 
 _SHORT_NAMES = {"bce": "binary_crossentropy", "BCE": "binary_crossentropy"}
@@ -60,8 +61,19 @@ def _made(get: Any, description: Any, what: str) -> Any:
             get(name)
         except (ValueError, TypeError):
             raise _LackingError(f"the {what} {name}") from error
-        config = shortened(description.get("config") if isinstance(description, dict) else "")
-        raise _LackingError(f"the {what} {name} with the settings {config}") from error
+        raise _LackingError(f"the {what} {name}{_unknown_settings(get, description)}") from error
+
+
+def _unknown_settings(get: Any, description: Any) -> str:
+    """` with learning_rate=…`: those settings that `get` takes neither together nor alone."""
+    config = description.get("config") if isinstance(description, dict) else None
+    found = []
+    for setting, value in config.items() if isinstance(config, dict) else ():
+        try:
+            get({**description, "config": {setting: value}})
+        except (ValueError, TypeError, AttributeError, LookupError):
+            found.append(carried.shown(str(setting), value))
+    return f" with {shortened(', '.join(found))}" if found else ""
 
 
 def _name(description: Any) -> str:

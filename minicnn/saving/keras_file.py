@@ -22,6 +22,7 @@ from minicnn.saving import hdf5, weights
 from minicnn.saving.untrusted import LARGEST_JSON, allowance, parse_json, shortened
 
 SUFFIX = ".keras"
+KERAS_VERSION = "3.15.1"  # whose files are written here
 WEIGHTS = "model.weights.h5"
 # Keras does the first; the second is for archives that someone packed anew. What else zip knows is
 # rare, and says of damage what it likes.
@@ -35,7 +36,7 @@ def write(model: Any, path: Path) -> None:
         config["compile_config"] = model.get_compile_config()
     own = metadata_json(model)
     metadata = {
-        "keras_version": "3.15.1",
+        "keras_version": KERAS_VERSION,
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
         "minicnn": json.loads(own),
     }

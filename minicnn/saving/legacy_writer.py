@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.saving.keras_file import metadata_json
+from minicnn.saving.keras_file import KERAS_VERSION, metadata_json
 
 _MODELS = ("Functional", "Sequential")
-_VERSION = "3.15.1"
 _LARGEST_ATTRIBUTE = 64512  # bytes that HDF5 has room for; a longer list is cut in pieces
 
 
 def model_to_bytes(model: Any) -> memoryview:
     """The HDF5 file of the whole model: architecture, weights, how it was compiled."""
     attributes: dict[str, Any] = {
-        "keras_version": _VERSION,
+        "keras_version": KERAS_VERSION,
         "backend": "tensorflow",
         "model_config": json.dumps(_described(model.serialize())),
     }
@@ -62,7 +61,7 @@ def _file(write: Any) -> memoryview:
 def _write_layers(group: Any, model: Any) -> None:
     _write_names(group, "layer_names", [layer.name for layer in model.layers])
     group.attrs["backend"] = b"tensorflow"
-    group.attrs["keras_version"] = _VERSION.encode()
+    group.attrs["keras_version"] = KERAS_VERSION.encode()
     for layer in model.layers:
         variables = layer.trainable_weights + layer.non_trainable_weights
         _write_arrays(group.create_group(layer.name), ((v.path, v.value) for v in variables))
@@ -118,7 +117,9 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
         config.pop("build_input_shape", None)
         config["layers"] = [_described(layer) for layer in data["config"]["layers"]]
     if kind == "Sequential":
-        config = {"name": config["name"], "layers": config["layers"]}
+        # Keras takes no flag from here; without it the order of the weights would not be known.
+        flag = {} if config["trainable"] else {"trainable": False}
+        config = {"name": config["name"], "layers": config["layers"], **flag}
     if kind == "Functional":
         models = {layer["name"] for layer in config["layers"] if layer["class_name"] in _MODELS}
         for layer in config["layers"]:

@@ -158,6 +158,8 @@ def read_weights(
     """
     assignments: Assignments = []
     skipped = []
+    read: dict[str, tuple[Layer, Assignments]] = {}
+    twins = []
     taken = None
     if by_name:
         places = named_layer_paths(model, file)
@@ -170,14 +172,29 @@ def read_weights(
             continue
         if taken is not None:
             taken.add(path)
+        twin = _twin(layer, read.get(layer.name), file, path)
+        if twin is not None:
+            assignments += twin
+            twins.append(layer.label)
+            continue
         try:
-            assignments += _layer_assignments(layer, file, path)
+            found = _layer_assignments(layer, file, path)
         except ValueError:
             if not skip_mismatch:
                 raise
             skipped.append(layer.name)
+        else:
+            assignments += found
+            read.setdefault(layer.name, (layer, found))
     left = [] if taken is None else [path for path in _paths_in(file) if path not in taken]
     assign(model, assignments, skipped, file.source)
+    if twins:
+        warnings.warn(
+            f"{file.source} has the weights of {shortened(', '.join(twins))} once, for several "
+            f"models inside {model.label} shared that layer. Each has one of its own now, of equal "
+            "weights, which training moves apart.",
+            stacklevel=4,
+        )
     if left:
         warnings.warn(
             f"{file.source} has weights that no layer of {model.label} takes: "
@@ -185,6 +202,25 @@ def read_weights(
             stacklevel=4,
         )
     return skipped
+
+
+def _twin(
+    layer: Layer, first: tuple[Layer, Assignments] | None, file: hdf5.Group, path: str
+) -> Assignments | None:
+    """The weights of the layer of the same name that was read before, if there are none at `path`.
+
+    Keras writes a layer once that a model and a model inside it share, and a description of the
+    model makes two of it.
+    """
+    group = file.group(f"{path}/vars")
+    if first is None or (group is not None and group.keys()):
+        return None
+    one, read = first
+    if type(one) is not type(layer) or [v.shape for v in layer.weights_list] != [
+        variable.shape for variable, _ in read
+    ]:
+        return None
+    return [(own, array) for own, (_, array) in zip(layer.weights_list, read, strict=True)]
 
 
 def _paths_in(group: hdf5.Group, before: str = "") -> Iterator[str]:
