@@ -1124,3 +1124,24 @@ def test_thawing_a_layer_thaws_weights_that_were_frozen_alone() -> None:
     assert [v.name for v in layer.trainable_weights] == ["beta"]
     layer.trainable = True
     assert [v.name for v in layer.trainable_weights] == ["gamma", "beta"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "setting", "neutral", "other"),
+    [
+        (layers.DepthwiseConv2D(3), "groups", 1, 3),
+        (layers.Conv2D(2, 3), "depth_multiplier", 1, 2),
+        (layers.BatchNormalization(), "mode", 0, 2),
+        (layers.Softmax(), "data_format", "channels_last", "channels_first"),
+        (layers.Dense(2), "unheard_of", None, 0.5),
+    ],
+)
+def test_a_file_s_setting_is_passed_over_where_it_is_neutral_alone(
+    layer: layers.Layer, setting: str, neutral: Any, other: Any
+) -> None:
+    config = layer.get_config()
+    again = type(layer).from_config({**config, setting: neutral})
+    assert again.get_config() == config
+    assert not again.carried
+    with pytest.raises(ValueError, match=f"has {setting}={other!r}, which minicnn does not supp"):
+        type(layer).from_config({**config, setting: other})
