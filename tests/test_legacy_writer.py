@@ -229,21 +229,26 @@ def test_long_lists_of_names_are_cut_in_pieces(tmp_path: Path) -> None:
     np.testing.assert_array_equal(models.load_model(tmp_path / "m.h5").predict(x), model.predict(x))
 
 
+@pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize("kind", ["Sequential", "Model"])
-def test_a_frozen_base_with_a_layer_that_learns_is_read_in_its_order(
-    kind: str, tmp_path: Path
+def test_a_base_of_which_a_part_learns_is_read_in_its_order(
+    kind: str, frozen: bool, tmp_path: Path
 ) -> None:
     stack = [Input((4,)), k.Dense(3), k.Dense(3), k.Dense(3)]
     base = minicnn.Sequential(stack)
     if kind == "Model":
         base = minicnn.Model(base.inputs, base.outputs)
-    base.trainable = False
+    base.trainable = not frozen
+    base.layers[0 if kind == "Sequential" else 1].trainable = False
     base.layers[-1].trainable = True
     model = minicnn.Sequential([Input((4,)), base, k.Dense(1)])
     model.save(tmp_path / "m.h5")
     again = models.load_model(tmp_path / "m.h5")
-    assert not again.layers[0].trainable
-    assert len(again.trainable_weights) == 4
+    assert [layer.trainable for layer in again.layers] == [not frozen, True]
+    assert len(again.trainable_weights) == len(model.trainable_weights)
+    with h5py.File(tmp_path / "m.h5") as file:  # what learns comes first, if the base says so
+        (first, *_) = file["model_weights"][base.name].attrs["weight_names"]
+    assert (first.decode() == base.layers[-2].kernel.path) == (not frozen)
     model.load_weights(tmp_path / "m.h5")
     x = np.ones((1, 4), "f")
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
