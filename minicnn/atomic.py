@@ -17,16 +17,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     `OSError` of the same kind and `errno` that names `path` if the system does not let it be
     written.
     """
-    path = Path(path)
-    if "\0" in str(path):
-        raise ValueError(f"A path cannot hold the character '\\0'. Received {str(path)!r}.")
-    if path.is_symlink():
-        path = path.resolve()  # the link stays; the file that it names is replaced
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist: make it first.")
-    if path.exists() and not path.is_file():
-        kind = IsADirectoryError if path.is_dir() else OSError
-        raise kind(f"{str(path)!r} is a folder or a device: no file can take its place.")
+    path = check_place(path)
     prefix = f".{path.name}."
     temporary = None
     try:
@@ -47,6 +38,46 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_place(path: str | os.PathLike[str]) -> Path:
+    """Where the file goes that `replacing` would write to `path`: what a link there leads to.
+
+    Raises, before any long work, what `replacing` raises of a path that no file can have.
+    """
+    path = Path(path)
+    if "\0" in str(path):
+        raise ValueError(f"A path cannot hold the character '\\0'. Received {str(path)!r}.")
+    if path.is_symlink():
+        path = path.resolve()  # the link stays; the file that it names is replaced
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist: make it first.")
+    if path.exists() and not path.is_file():
+        kind = IsADirectoryError if path.is_dir() else OSError
+        raise kind(f"{str(path)!r} is a folder or a device: no file can take its place.")
+    return path
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `NotADirectoryError` if a file is where the folder, or one above it, should be."""
+    # `os.path` answers False, rather than raise, of a name that is too long; then `mkdir` tells why.
+    there = next((p for p in (folder, *folder.parents) if os.path.exists(p)), None)  # noqa: PTH110
+    if there is not None and not there.is_dir():
+        raise NotADirectoryError(
+            f"{str(folder)!r} cannot be a folder: there is a file of that name on the way."
+        )
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder, and those above it, if they are not there.
+
+    Raises `NotADirectoryError` where a file is, and an `OSError` that names the folder.
+    """
+    check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(f"{str(folder)!r} cannot be made: {error.strerror}.") from None
 
 
 _CANNOT_WRITE = {

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import terminal
+from minicnn.atomic import check_folder, check_place, make_folder, replacing
 from minicnn.terminal import install_extra, printable, quoted, say
 
 DEFAULT_FILTERS = (32, 64, 128, 128)
@@ -437,7 +438,7 @@ def _demo(options: argparse.Namespace) -> int:
     from minicnn import datasets, seeding
 
     output: Path = options.output
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     start = time.perf_counter()
     counts = {"train": 100, "validation": 20, "test": 30}
     data = datasets.write_clothing_sample(output / "clothes", counts, size=64, seed=options.seed)
@@ -482,9 +483,10 @@ def _train(options: argparse.Namespace) -> int:
     from minicnn import seeding
 
     output: Path = options.output
+    check_folder(output)
     seeding.set_random_seed(options.seed)
     train, validation, test = _splits(options)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     model = small_cnn(
         options.image_size,
         len(train.class_names),
@@ -510,18 +512,18 @@ def _transfer(options: argparse.Namespace) -> int:
     import shutil
 
     from minicnn import seeding, transfer
-    from minicnn.atomic import replacing
     from minicnn.layers.base import clear_session
     from minicnn.models import load_model
 
     output: Path = options.output
+    check_folder(output)
     combinations = itertools.product(options.learning_rate, options.inner, options.dropout)
     settings = [transfer.Settings(*values) for values in combinations]
     seeding.set_random_seed(options.seed)
     # Not kept in memory: the features are, and augmented photos are new each time.
     train, validation, test = _splits(options, keep=False)
     base = transfer.load_base(options.base, options.image_size)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     runs: dict[str, dict[str, list[float]]] = {}
     for number, setting in enumerate(settings, start=1):
         say(f"\nRun {number} of {len(settings)}: {setting}")
@@ -746,6 +748,7 @@ def _explain(options: argparse.Namespace) -> int:
     from minicnn.models import load_model
 
     _check_photo(options.image)
+    check_place(options.output)
     model = load_model(options.model, compile=False)
     shape = model.input_shape if model.built else None
     if not isinstance(shape, tuple) or len(shape) != 4:

@@ -4,6 +4,7 @@ Whoever shows progress listens and says it in its own place. Where nobody does, 
 says it, unless `show(False)` was called. A `fit` with `verbose=0` listens and says nothing.
 """
 
+import shutil
 import sys
 import time
 import weakref
@@ -78,6 +79,8 @@ def _say(text: str) -> None:
     if sys.stderr is None:
         return
     if sys.stderr.isatty() or in_notebook():
+        # A line that wraps would stay: nothing returns to where it began.
+        text = text[: shutil.get_terminal_size().columns - 1]
         sys.stderr.write(f"\r{' ' * _line}\r{text}")
         sys.stderr.flush()
         _line = len(text)

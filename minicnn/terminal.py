@@ -140,7 +140,7 @@ def run(
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         try:
-            with _plain_warnings():
+            with _plain_warnings(name):
                 return command() or 0
         finally:
             sys.stdout.flush()  # here, where it can still be said that the disk is full
@@ -191,12 +191,19 @@ def _prepare_output() -> None:
 
 
 @contextlib.contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Warnings name photos and layers, too."""
+def _plain_warnings(name: str) -> Iterator[None]:
+    """Warnings are one sentence, too, and may name photos and layers as strangers called them.
+
+    Where in the code they came up is of use only to whoever changes that code.
+    """
     usual = warnings.formatwarning
 
-    def formatted(*told: Any, **named: Any) -> str:
-        return printable(usual(*told, **named), lines=True)
+    def formatted(
+        message: Warning | str, category: type[Warning], *where: Any, **named: Any
+    ) -> str:
+        if issubclass(category, (DeprecationWarning, PendingDeprecationWarning, FutureWarning)):
+            return printable(usual(message, category, *where, **named), lines=True)
+        return printable(f"{name}: warning: {message}\n", lines=True)
 
     warnings.formatwarning = formatted
     try:

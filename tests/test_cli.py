@@ -193,6 +193,21 @@ def test_no_data(tmp_path, capsys):
     assert_fails(capsys, "at least 2", "train", "--data", tmp_path / "data")
 
 
+@pytest.mark.parametrize("command", ["demo", "train", "transfer"])
+@pytest.mark.parametrize("below", ["", "run"])
+def test_an_output_that_cannot_be_a_folder_is_told_before_photos_are_read(
+    photos, tmp_path, capsys, command, below
+):
+    (tmp_path / "file").touch()
+    broken = tmp_path / "data" / "train" / "day" / "broken.png"
+    broken.parent.mkdir(parents=True)
+    broken.touch()
+    data = () if command == "demo" else ("--data", tmp_path / "data")
+    output = tmp_path / "file" / below
+    said = f"{command}: '{output}' cannot be a folder: there is a file"
+    assert_fails(capsys, said, command, *data, "--output", output)
+
+
 def test_class_folders_that_differ(photos, tmp_path, capsys):
     for split, names in (("train", ("a", "b")), ("validation", ("a", "c"))):
         for name in names:
@@ -349,7 +364,10 @@ def test_explain_with_bad_files(photos, trained, tmp_path, capsys):
     (tmp_path / "text.png").write_text("no photo")
     assert_fails(capsys, "text.png", "explain", model, tmp_path / "text.png", *out)
     assert_fails(capsys, "no class 'noon'", "explain", model, image, *out, "--class", "noon")
-    assert_fails(capsys, "does not exist", "explain", model, image, "-o", page / "page.html")
+    # The page's place is looked at first: a model's kernels may take a minute to compile.
+    none = tmp_path / "none.keras"
+    assert_fails(capsys, "does not exist", "explain", none, image, "-o", page / "page.html")
+    assert_fails(capsys, "is a folder or", "explain", none, image, "-o", tmp_path)
     Sequential([layers.Input((4,)), layers.Dense(2)]).save(tmp_path / "flat.keras")
     assert_fails(capsys, "not take one picture", "explain", tmp_path / "flat.keras", image, *out)
     any_size = Sequential([layers.Input((None, None, 3)), layers.GlobalMaxPooling2D()])

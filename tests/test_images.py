@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import minicnn as keras
-from minicnn import functional, images, naive
+from minicnn import functional, images, naive, reading
 from minicnn.images import files
 from minicnn.images.augmentation import affine_matrix
 
@@ -298,6 +298,17 @@ def test_a_bad_file_is_named(tmp_path, kind, read):
         warnings.simplefilter("error")  # Pillow's own warning about size would say it twice
         with pytest.raises(images.BadImageError, match=f"{kind}.png.*{said}"):
             read(path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "long"])
+def test_what_takes_a_photo_s_place_after_the_first_look_is_named(tmp_path, kind, monkeypatch):
+    """A pipe would be opened then, which waits for a writer, unless it is told not to."""
+    good = tmp_path / "good.png"
+    Image.new("RGB", (6, 5)).save(good)
+    path, said = bad_file(tmp_path, kind)
+    monkeypatch.setattr(reading, "_stat", lambda *_: good.stat())
+    with pytest.raises(images.BadImageError, match=f"{kind}.png.*{said}"):
+        images.load_photo(path, (8, 8))
 
 
 def test_a_truncated_jpeg_is_named(tmp_path):

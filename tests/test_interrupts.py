@@ -49,6 +49,19 @@ def test_an_ignored_signal_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+def test_a_handler_that_is_set_meanwhile_stays() -> None:
+    def other(number: int, frame: object) -> None:
+        """What a library does that is imported."""
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with interrupts.waiting():
+            signal.signal(signal.SIGINT, other)
+        assert signal.getsignal(signal.SIGINT) is other
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_other_threads_leave_signals_alone() -> None:
     found = []
 

@@ -281,9 +281,10 @@ def test_other_ends(capsys):
         terminal.run("program", lambda: _raise(SystemExit(2)))
 
 
-def test_warnings_of_a_command_are_only_text(capsys):
+@pytest.mark.parametrize("category", [UserWarning, RuntimeWarning, FutureWarning])
+def test_warnings_of_a_command_are_only_text(category, capsys):
     def warn():
-        print(warnings.formatwarning(UserWarning(EVIL), UserWarning, "file.py", 1, line=""))
+        print(warnings.formatwarning(category(EVIL), category, "file.py", 1, line=""), end="")
 
     usual = warnings.formatwarning
     assert terminal.run("program", warn) == 0
@@ -291,6 +292,10 @@ def test_warnings_of_a_command_are_only_text(capsys):
     found = capsys.readouterr().out
     assert r"\x1b[2J" in found
     assert "\x1b" not in found
+    if category is FutureWarning:  # for who writes code
+        assert found.startswith("file.py:1: FutureWarning: ")
+    else:
+        assert found == "program: warning: " + printable(EVIL, lines=True) + "\n"
 
 
 COMMAND = [sys.executable, "-m", "minicnn"]

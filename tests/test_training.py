@@ -933,6 +933,7 @@ def test_compiling_is_told_where_there_is_no_bar(
     monkeypatch.setattr(compilation, "_listeners", [])
     compilation.show(told)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setenv("COLUMNS", "80")
     for name in ("pooling.spread", "direct.forward"):
         compilation.begins(name)
         compilation.ends()
@@ -944,6 +945,21 @@ def test_compiling_is_told_where_there_is_no_bar(
         assert err.endswith("\r")  # and nothing is left
     else:
         assert err == "minicnn compiles kernels for this machine, once: a minute or two\n"
+
+
+def test_what_is_told_of_compiling_takes_one_line_of_any_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a wrapped line the first part would stay, and be there again for each kernel."""
+    monkeypatch.setattr(compilation, "_show", True)
+    monkeypatch.setattr(compilation, "_listeners", [])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    for name in ("pooling.spread", "direct.forward"):
+        compilation.begins(name)
+        compilation.ends()
+    lines = capsys.readouterr().err.split("\r")
+    assert max(len(line) for line in lines) == 39
 
 
 def test_a_real_notebook() -> None:

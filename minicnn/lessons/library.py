@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minicnn import terminal
-from minicnn.atomic import replacing
+from minicnn.atomic import make_folder, replacing
 from minicnn.reading import TooLargeError, read_regular
 
 FOLDER = Path(__file__).parent
@@ -152,7 +152,7 @@ def write_notebooks(directory: str | os.PathLike[str], overwrite: bool = False) 
     is not set.
     """
     directory = Path(directory)
-    _make_folder(directory)
+    make_folder(directory)
     texts = {
         directory / script.path.with_suffix(".ipynb").name: json.dumps(
             notebook(script), ensure_ascii=False, indent=1
@@ -180,17 +180,6 @@ def _holds(path: Path, content: bytes) -> bool:
         return False
 
 
-def _make_folder(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise NotADirectoryError(
-            f"{str(directory)!r} cannot be a folder: there is a file of that name on the way."
-        ) from None
-    except OSError as error:
-        raise type(error)(f"{str(directory)!r} cannot be made: {error.strerror}.") from None
-
-
 # -- in the terminal -----------------------------------------------------------------------------
 
 
@@ -206,7 +195,7 @@ def run(number: int, directory: str | os.PathLike[str]) -> float:
 
     script = find(number)
     directory = Path(directory)
-    _make_folder(directory / "figures")
+    make_folder(directory / "figures")
     console = Console()
     names: dict[str, Any] = {"__name__": "__main__", "__file__": str(script.path)}
     spent, wait = 0.0, False
