@@ -60,7 +60,7 @@ def check_place(path: str | os.PathLike[str]) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raise `NotADirectoryError` if a file is where the folder, or one above it, should be."""
-    # `os.path` answers False, rather than raise, of a name that is too long; then `mkdir` tells why.
+    # For a name that is too long `os.path.exists` is False, and `mkdir` then says why.
     there = next((p for p in (folder, *folder.parents) if os.path.exists(p)), None)  # noqa: PTH110
     if there is not None and not there.is_dir():
         raise NotADirectoryError(
