@@ -252,3 +252,10 @@ def test_a_base_of_which_a_part_learns_is_read_in_its_order(
     model.load_weights(tmp_path / "m.h5")
     x = np.ones((1, 4), "f")
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_a_layer_whose_name_hdf5_has_for_something_else(tmp_path: Path) -> None:
+    model = minicnn.Sequential([minicnn.Input((2,)), minicnn.layers.Dense(2, name=".")])
+    with pytest.raises(ValueError, match=r'Dense "\." cannot be written into an \.h5 file'):
+        model.save(tmp_path / "m.h5")
+    assert not any(tmp_path.iterdir())

@@ -557,3 +557,12 @@ def test_training_says_once_what_it_lacks_and_only_of_what_learns() -> None:
     model.compile("sgd", "categorical_crossentropy")
     (message,) = told(lambda: model.fit(x, y, verbose=0))
     assert "no trainable weights" in message
+
+    # What heeds the outputs of a layer adds to the loss whether its weights learn or not.
+    own = config["layers"][1]["config"]
+    own["activity_regularizer"] = own.pop("kernel_regularizer")
+    model = minicnn.Sequential.from_config(config)
+    model.layers[0].trainable = False
+    model.compile("sgd", "categorical_crossentropy")
+    (message,) = told(lambda: model.fit(x, y, verbose=0))
+    assert "activity_regularizer=L2(l2=0.5) of conv" in message

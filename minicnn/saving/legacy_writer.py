@@ -63,6 +63,11 @@ def _write_layers(group: Any, model: Any) -> None:
     group.attrs["backend"] = b"tensorflow"
     group.attrs["keras_version"] = KERAS_VERSION.encode()
     for layer in model.layers:
+        if layer.name == ".":  # HDF5's name for the group itself
+            raise ValueError(
+                f"{layer.label} cannot be written into an .h5 file, where that name means another "
+                "thing: rename the layer, or save the model as .keras."
+            )
         variables = layer.trainable_weights + layer.non_trainable_weights
         _write_arrays(group.create_group(layer.name), ((v.path, v.value) for v in variables))
     _write_arrays(group.require_group("top_level_model_weights"), ())
