@@ -1,13 +1,14 @@
-"""Addresses of the network: which are asked at all, and where a redirection may lead.
+"""Which network addresses minicnn requests, and which redirects it follows.
 
-A server answers what it likes, a redirection to anywhere among it. Three rules hold on the way:
+A server may redirect a request to any address. Three rules say where minicnn follows:
 
-- A secure address leads to secure ones only, and none leads to a file.
-- From the public network nothing leads into a private one (this machine, the home or company
-  network, a cloud's metadata): whoever asks for a photo of a stranger's does not mean to ask the
-  router at home. What decides is the address that is connected to, not a name that can mean
-  another one a moment later. Behind a proxy, which looks names up by itself, it is the name.
-- Whoever gives a private address to begin with means it, and may.
+- A secure address may lead to secure ones only, and no address may lead to a local file.
+- No redirect leads from the public network into a private one (this machine, the home or company
+  network, a cloud's metadata service): someone who asks for a stranger's photo does not mean to
+  query the router at home. The address that is really connected to decides, not the name, which
+  may stand for another address a moment later. Behind a proxy, which resolves names itself, the
+  name has to decide.
+- A private address that the user gives is meant, and allowed.
 """
 
 import http.client
@@ -25,7 +26,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class RefusedError(ValueError):
-    """An address that is not asked."""
+    """An address that minicnn does not request."""
 
 
 class UnreachableError(ConnectionError):

@@ -1,7 +1,7 @@
-"""News of kernels that are being compiled: once per machine, but then for a minute.
+"""Tells the user that kernels are being compiled, which takes a minute, once per machine.
 
-Whoever shows progress listens and says it in its own place. Where nobody does, a line on stderr
-says it, unless `show(False)` was called. A `fit` with `verbose=0` listens and says nothing.
+A progress bar that listens shows the news itself. Where none listens, a line on stderr tells it,
+unless `show(False)` was called. A `fit` with `verbose=0` listens and shows nothing.
 """
 
 import shutil

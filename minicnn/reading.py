@@ -1,8 +1,9 @@
-"""Files are read if they are regular ones of a stated size; anything else is one sentence.
+"""Only regular files of a limited size are read; anything else is refused in one sentence.
 
 A pipe or a device may have the name of a photo. Opening a pipe waits for a writer, who may never
-come; a device may have no end; and a file of a few blocks may claim any size. So what a path leads
-to is looked at, through all links, before it is opened, and once more when it is open.
+come; a device may have no end; and a file of a few blocks may claim any size. So these
+functions check what a path leads to, through all links, before they open it, and once more when it
+is open.
 """
 
 import io

@@ -510,6 +510,7 @@ def test_in_a_notebook_a_figure_is_displayed(monkeypatch, tmp_path):
 
 def test_a_picture_is_as_dark_as_the_text_says():
     """Zero is black, one is white, the numbers on both can be read; a kernel keeps its signs."""
+    pytest.importorskip("matplotlib")
     picture, kernel = np.array([[0.0, 0.0, 1.0]]), np.array([[-1.0, 0.0, 1.0]])
     shown = draw.numbers([picture, kernel], grey=[0])
     (grey,), (signed,) = (axes.images for axes in shown.axes)

@@ -1,7 +1,7 @@
-"""Compiled kernels on disk: a file each, that is whole, ours, and of just this kernel, or nothing.
+"""Compiled kernels on disk: one file each, used only if it is intact, trusted, and the right one.
 
-What goes wrong with a file (it is damaged, cut off, foreign, there is no room or no right to write)
-costs a compilation and no more; a bad file is replaced by a good one.
+Whatever goes wrong with a file (it is damaged, truncated or foreign; the disk is full or read-only)
+costs one compilation and no more, and a good file replaces a bad one.
 
 An entry is a pickle, and whoever writes a pickle can run code where it is read. So entries are read
 and written only in a folder that belongs to the user (or to root) and that nobody else may write

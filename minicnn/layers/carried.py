@@ -1,9 +1,9 @@
-"""What Keras's layers have and minicnn's lack, as a file may hold it: what of it matters when?
+"""Settings of Keras's layers that a file may hold and minicnn lacks, and when each one matters.
 
 never            a neutral value (`groups=1`, an L2 of 0), or one that changes no number here
-in training      regularizers, constraints: a layer carries them along, so that saving the model
-                 writes them back; `predict` does without, and training says so
-in prediction    all else: refused
+in training      regularizers and constraints: the layer carries them along, so that saving the
+                 model writes them back; `predict` does not need them, and training warns of them
+in prediction    everything else: the file is refused
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -62,12 +62,12 @@ def only_trains(setting: str) -> bool:
 
 
 def penalizes(setting: str) -> bool:
-    """Whether it adds to the loss, so that `evaluate` has another one, too."""
+    """Whether the setting adds to the loss, so that `evaluate` also differs from Keras."""
     return setting.endswith("_regularizer")
 
 
 def of_outputs(setting: str) -> bool:
-    """Whether it heeds what the layer computes, and so a frozen layer, too."""
+    """Whether the setting depends on the layer's output, and so matters for a frozen layer, too."""
     return setting == "activity_regularizer"
 
 

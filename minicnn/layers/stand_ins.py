@@ -1,7 +1,7 @@
-"""Layers of Keras's that do nothing when a model predicts: noise, and random changes of photos.
+"""Keras layers that do nothing when a model predicts: noise, and random changes of photos.
 
-minicnn cannot train through them. A file with one opens all the same, for prediction: a layer of
-that name stands there, keeps the settings, and writes them back when the model is saved.
+minicnn cannot train through them. A file that holds one opens for prediction all the same: a layer
+of that name takes its place, keeps its settings, and writes them back when the model is saved.
 """
 
 from typing import Any

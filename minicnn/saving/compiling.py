@@ -1,9 +1,9 @@
 """How a file says that its model was compiled, in the words of Keras 1, 2 or 3, and what minicnn
 makes of it.
 
-What minicnn lacks costs as little as can be: a metric is left out; an optimizer is kept, so that
-the model evaluates and refuses to train; without its loss the model is not compiled. One warning
-says so.
+Where minicnn lacks something, as much as possible still works: a metric is left out; an optimizer
+is kept as the file describes it, so that the model evaluates but refuses to train; without its loss
+the model is not compiled. One warning says which.
 """
 
 import warnings
