@@ -2,18 +2,41 @@
 
 // Blue below zero, orange above it, the page's ground at zero: told apart by everybody.
 const SCALES = {
-  light: [[13, 63, 122], [44, 116, 182], [112, 174, 213], [203, 225, 240], [250, 249, 247],
-    [254, 226, 188], [250, 181, 104], [226, 126, 34], [156, 70, 8]],
-  dark: [[214, 234, 248], [126, 188, 226], [58, 134, 196], [30, 66, 104], [19, 23, 29],
-    [92, 52, 14], [190, 104, 22], [247, 172, 72], [255, 233, 196]],
+  light: [
+    [13, 63, 122],
+    [44, 116, 182],
+    [112, 174, 213],
+    [203, 225, 240],
+    [250, 249, 247],
+    [254, 226, 188],
+    [250, 181, 104],
+    [226, 126, 34],
+    [156, 70, 8],
+  ],
+  dark: [
+    [214, 234, 248],
+    [126, 188, 226],
+    [58, 134, 196],
+    [30, 66, 104],
+    [19, 23, 29],
+    [92, 52, 14],
+    [190, 104, 22],
+    [247, 172, 72],
+    [255, 233, 196],
+  ],
 };
-let table = null, tableTheme = "";
+let table = null;
+let tableTheme = "";
 
 // The window as the layout sees it: on paper a desktop's, and light.
 export const screen_ = {
   printing: false,
-  get width() { return this.printing ? 1280 : innerWidth; },
-  get height() { return this.printing ? 720 : innerHeight; },
+  get width() {
+    return this.printing ? 1280 : innerWidth;
+  },
+  get height() {
+    return this.printing ? 720 : innerHeight;
+  },
 };
 
 export function theme() {
@@ -24,12 +47,16 @@ export function theme() {
 function colours() {
   const now = theme();
   if (tableTheme !== now) {
-    const stops = SCALES[now], n = 512;
+    const stops = SCALES[now];
+    const n = 512;
     tableTheme = now;
     table = new Uint8Array((n + 1) * 3);
     for (let i = 0; i <= n; i++) {
-      const t = (i / n) * (stops.length - 1), k = Math.min(Math.floor(t), stops.length - 2);
-      for (let c = 0; c < 3; c++) table[3 * i + c] = stops[k][c] + (t - k) * (stops[k + 1][c] - stops[k][c]);
+      const t = (i / n) * (stops.length - 1);
+      const k = Math.min(Math.floor(t), stops.length - 2);
+      for (let c = 0; c < 3; c++) {
+        table[3 * i + c] = stops[k][c] + (t - k) * (stops[k + 1][c] - stops[k][c]);
+      }
     }
   }
   return table;
@@ -39,13 +66,15 @@ const step = (v, top) => Math.round((Math.max(-1, Math.min(1, top > 0 ? v / top 
 
 export function colour(v, top) {
   if (Number.isNaN(v)) return "transparent";
-  const k = 3 * step(v, top), t = colours();
+  const k = 3 * step(v, top);
+  const t = colours();
   return `rgb(${t[k]}, ${t[k + 1]}, ${t[k + 2]})`;
 }
 
 export function inkOn(v, top) {
   if (Number.isNaN(v)) return "inherit";
-  const k = 3 * step(v, top), t = colours();
+  const k = 3 * step(v, top);
+  const t = colours();
   const light = [0, 1, 2].map((c) => (t[k + c] / 255) ** 2.2);
   return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2] > 0.18 ? "#000" : "#fff";
 }
@@ -54,13 +83,18 @@ export function inkOn(v, top) {
 export function cellText(v, unit) {
   if (Number.isNaN(v)) return "–";
   if (unit === 1 && Number.isInteger(v)) return String(v).replace("-", "−");
-  const s = v / unit, a = Math.abs(s);
-  return (s === 0 ? "0" : s.toFixed(a >= 999.5 ? 0 : a >= 99.95 ? 1 : a >= 9.995 || unit !== 1 ? 2 : 3)).replace("-", "−");
+  const s = v / unit;
+  const a = Math.abs(s);
+  return (
+    s === 0 ? "0" : s.toFixed(a >= 999.5 ? 0 : a >= 99.95 ? 1 : a >= 9.995 || unit !== 1 ? 2 : 3)
+  ).replace("-", "−");
 }
 
 // The value where the scale ends: nearly the largest, so that one hot pixel does not hide the rest.
 export function topOf(data) {
-  const n = data.length, skip = Math.max(1, Math.floor(n / 20000)), sample = [];
+  const n = data.length;
+  const skip = Math.max(1, Math.floor(n / 20000));
+  const sample = [];
   for (let i = 0; i < n; i += skip) sample.push(Math.abs(data[i]));
   sample.sort((a, b) => a - b);
   const top = sample[Math.min(sample.length - 1, Math.floor(sample.length * 0.998))];
@@ -86,7 +120,8 @@ export function rangeOf(data, top) {
 const zeros = new WeakMap();
 export function zeroMaps(a) {
   if (!zeros.has(a.data)) {
-    const n = a.shape.at(-1), dead = new Array(n).fill(true);
+    const n = a.shape.at(-1);
+    const dead = new Array(n).fill(true);
     for (let i = 0; i < a.data.length; i++) if (a.data[i] !== 0) dead[i % n] = false;
     zeros.set(a.data, dead);
   }
@@ -95,7 +130,7 @@ export function zeroMaps(a) {
 
 export const allZeros = (data) => data.every((v) => v === 0);
 
-// -- text ----------------------------------------------------------------------------------------------
+// -- text -----------------------------------------------------------------------------------------
 
 export function fmt(v) {
   if (v === null || v === undefined || Number.isNaN(v)) return "–";
@@ -127,7 +162,10 @@ export function unitFor(top) {
   return [10 ** e, ` · 10${raised(e)}`];
 }
 
-export const exact = (v) => (Number.isNaN(v) ? "–" : String(Math.fround(v) === v ? Math.fround(v) : +v.toPrecision(9)).replaceAll("-", "−"));
+export const exact = (v) =>
+  Number.isNaN(v)
+    ? "–"
+    : String(Math.fround(v) === v ? Math.fround(v) : +v.toPrecision(9)).replaceAll("-", "−");
 
 export function count(n) {
   if (n >= 1e9) return `${(n / 1e9).toFixed(1)} G`;
@@ -139,13 +177,27 @@ export function count(n) {
 export const percent = (p) => `${(100 * p).toFixed(1)} %`;
 export const shapeText = (shape) => shape.join(" × ");
 
-// -- elements --------------------------------------------------------------------------------------------
+// -- elements -------------------------------------------------------------------------------------
 
 // h("button.wide", {onclick}, "text", child): text never becomes markup.
 export function h(tag, attributes = {}, ...children) {
   const [name, ...classes] = tag.split(".");
-  const svg = ["svg", "path", "circle", "line", "text", "g", "rect", "defs", "pattern", "marker", "polyline"].includes(name);
-  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  const svg = [
+    "svg",
+    "path",
+    "circle",
+    "line",
+    "text",
+    "g",
+    "rect",
+    "defs",
+    "pattern",
+    "marker",
+    "polyline",
+  ].includes(name);
+  const element = svg
+    ? document.createElementNS("http://www.w3.org/2000/svg", name)
+    : document.createElement(name);
   if (classes.length) element.setAttribute("class", classes.join(" "));
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
@@ -158,13 +210,14 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-// -- pictures ----------------------------------------------------------------------------------------------
+// -- pictures -------------------------------------------------------------------------------------
 
 function dataOf(height, width, put) {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
-  const context = canvas.getContext("2d"), image = context.createImageData(width, height);
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
   for (let i = 0; i < height * width; i++) {
     put(i, image.data, 4 * i);
     image.data[4 * i + 3] = 255;
@@ -175,7 +228,8 @@ function dataOf(height, width, put) {
 
 // One channel as a small canvas, one pixel a number.
 export function mapPicture(a, channel, top) {
-  const [height, width, channels] = a.shape, t = colours();
+  const [height, width, channels] = a.shape;
+  const t = colours();
   return dataOf(height, width, (i, out, o) => {
     const k = 3 * step(a.data[i * channels + channel], top);
     out[o] = t[k];
@@ -204,7 +258,8 @@ export function vectorShape(n) {
 }
 
 export function vectorPicture(data, top) {
-  const [rows, columns] = vectorShape(data.length), t = colours();
+  const [rows, columns] = vectorShape(data.length);
+  const t = colours();
   return dataOf(rows, columns, (i, out, o) => {
     const k = 3 * step(i < data.length ? data[i] : 0, top);
     out[o] = t[k];
@@ -213,20 +268,44 @@ export function vectorPicture(data, top) {
   });
 }
 
-const bar_ = () => h("span.legend-bar", { style: { background: `linear-gradient(90deg, ${Array.from({ length: 17 }, (_, i) => colour((i - 8) / 8, 1)).join(", ")})` } });
+const bar_ = () =>
+  h("span.legend-bar", {
+    style: {
+      background: `linear-gradient(90deg, ${Array.from({ length: 17 }, (_, i) => colour((i - 8) / 8, 1)).join(", ")})`,
+    },
+  });
 
 // What the colours up to `top` mean for these numbers: the ends of the scale, and the true extremes.
 export function legend(top, data, whose = "") {
-  const { low, high, beyond } = rangeOf(data, top), share = 100 * beyond;
+  const { low, high, beyond } = rangeOf(data, top);
+  const share = 100 * beyond;
   if (low === 0 && high === 0) return h("div.legend", {}, h("span.zeros", {}, `${whose}all zeros`));
   const ends = [`${low < -top ? "≤ " : ""}${fmt(-top)}`, `${high > top ? "≥ " : "+"}${fmt(top)}`];
   const range = `${whose}smallest ${fmt(low)}, largest ${fmt(high)}${beyond ? `; ${share < 0.1 ? "under 0.1" : share.toFixed(1)} % are beyond the scale and have its last colour` : ""}`;
-  return h("div.legend", { role: "img", "aria-label": `Colours from ${ends[0]} (blue) over 0 to ${ends[1]} (orange); ${range}` },
-    h("span", {}, ends[0]), bar_(), h("span", {}, ends[1]), h("span.legend-range", {}, range));
+  return h(
+    "div.legend",
+    {
+      role: "img",
+      "aria-label": `Colours from ${ends[0]} (blue) over 0 to ${ends[1]} (orange); ${range}`,
+    },
+    h("span", {}, ends[0]),
+    bar_(),
+    h("span", {}, ends[1]),
+    h("span.legend-range", {}, range),
+  );
 }
 
 // The same for pictures that have a scale each.
 export function legendOfEach(what) {
-  return h("div.legend", { role: "img", "aria-label": `Colours from below zero (blue) over 0 to above zero (orange), ${what}` },
-    h("span.legend-what", {}, what), h("span", {}, "−"), bar_(), h("span", {}, "+"));
+  return h(
+    "div.legend",
+    {
+      role: "img",
+      "aria-label": `Colours from below zero (blue) over 0 to above zero (orange), ${what}`,
+    },
+    h("span.legend-what", {}, what),
+    h("span", {}, "−"),
+    bar_(),
+    h("span", {}, "+"),
+  );
 }

@@ -1,20 +1,42 @@
 // The model in the page: its graph, what minicnn computed, and what the page computes of it.
-import { array, backward, backwardAsync, forward, forwardAsync, layerWindow, lossAtLogits, lossAtOutput, paddingOf, probabilities, throughActivation } from "./engine.js";
+import {
+  array,
+  backward,
+  backwardAsync,
+  forward,
+  forwardAsync,
+  layerWindow,
+  lossAtLogits,
+  lossAtOutput,
+  paddingOf,
+  probabilities,
+  throughActivation,
+} from "./engine.js";
 
-const HEAVY = new Set(["Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax"]);
+const HEAVY = new Set([
+  "Conv2D",
+  "DepthwiseConv2D",
+  "SeparableConv2D",
+  "Dense",
+  "InputLayer",
+  "Softmax",
+]);
 
 export const breathe = () => new Promise((resolve) => setTimeout(resolve));
 
 // What each of the 65,536 halves is.
 const HALVES = Float32Array.from({ length: 65536 }, (_, h) => {
-  const e = (h >> 10) & 31, m = h & 1023, v = e ? (1 + m / 1024) * 2 ** (e - 15) : m * 2 ** -24;
+  const e = (h >> 10) & 31;
+  const m = h & 1023;
+  const v = e ? (1 + m / 1024) * 2 ** (e - 15) : m * 2 ** -24;
   return h & 0x8000 ? -v : v;
 });
 
 const unpackHalf = (half, scale) => Float32Array.from(half, (h) => HALVES[h] * scale);
 
 export async function inflate(text) {
-  const binary = atob(text), bytes = new Uint8Array(binary.length);
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
@@ -38,19 +60,24 @@ export class Net {
   numbers(at) {
     if (at === null || at === undefined) return null;
     if (!this.decoded.has(at)) {
-      const t = this.arrays[at], start = this.bytes.byteOffset + t.at;
-      this.decoded.set(at, t.half
-        ? unpackHalf(new Uint16Array(this.bytes.buffer, start, t.n), t.scale)
-        : new Float32Array(this.bytes.buffer, start, t.n));
+      const t = this.arrays[at];
+      const start = this.bytes.byteOffset + t.at;
+      this.decoded.set(
+        at,
+        t.half
+          ? unpackHalf(new Uint16Array(this.bytes.buffer, start, t.n), t.scale)
+          : new Float32Array(this.bytes.buffer, start, t.n),
+      );
     }
     return this.decoded.get(at);
   }
 
-  // -- weights, as the file has them or as they were changed ----------------------------------------
+  // -- weights, as the file has them or as they were changed --------------------------------------
 
   // {shape, data, kept}: kept lists the filters that are there; null for all of them.
   param(id, name) {
-    const node = this.nodes[id], changed = this.changedParams.get(`${node.key}/${name}`);
+    const node = this.nodes[id];
+    const changed = this.changedParams.get(`${node.key}/${name}`);
     return changed ?? this.originalParam(id, name);
   }
 
@@ -61,7 +88,8 @@ export class Net {
 
   // The layer as engine.js wants it.
   layer(id) {
-    const node = this.nodes[id], params = {};
+    const node = this.nodes[id];
+    const params = {};
     for (const name of Object.keys(node.params)) params[name] = this.param(id, name);
     const config = { ...node.config, ...this.changedConfigs.get(node.key) };
     return { type: node.type, config, params };
@@ -73,14 +101,19 @@ export class Net {
     if (!node.known) return `The page has no formula for ${node.type} here.`;
     const partial = Object.values(node.params).find((p) => p.kept);
     if (!partial) return "";
-    const n = partial.shape.at(-1), what = node.type === "Dense" ? "units" : "kernels";
+    const n = partial.shape.at(-1);
+    const what = node.type === "Dense" ? "units" : "kernels";
     return `${n - partial.kept.length} of the ${n} ${what} of ${node.name} are left out of this page, to keep it small.`;
   }
 
   // Why the gradients of another class or number cannot be computed, or "": all layers take part.
   get obstacleToAnother() {
     for (const { id, name } of this.nodes) {
-      const why = this.obstacle(id) || (this.hasOriginal(id) ? "" : `The outputs of ${name} are left out of this page, to keep it small.`);
+      const why =
+        this.obstacle(id) ||
+        (this.hasOriginal(id)
+          ? ""
+          : `The outputs of ${name} are left out of this page, to keep it small.`);
       if (why) return why;
     }
     return "";
@@ -103,16 +136,23 @@ export class Net {
   // Whether numbers of a layer, or what they are made of, were stored with 11 bits.
   isRounded(id) {
     const half = (at) => at !== null && at !== undefined && this.arrays[at].half;
-    const behind = (n) => half(this.nodes[n].y) || (this.nodes[n].y === null && this.nodes[n].inputs.some(behind));
-    return half(this.nodes[id].dy) || Object.values(this.nodes[id].params).some((p) => half(p.at)) || [id, ...this.nodes[id].inputs].some(behind);
+    const behind = (n) =>
+      half(this.nodes[n].y) || (this.nodes[n].y === null && this.nodes[n].inputs.some(behind));
+    return (
+      half(this.nodes[id].dy) ||
+      Object.values(this.nodes[id].params).some((p) => half(p.at)) ||
+      [id, ...this.nodes[id].inputs].some(behind)
+    );
   }
 
-  hasHalfWeights = (id) => Object.values(this.nodes[id].params).some((p) => this.arrays[p.at]?.half);
+  hasHalfWeights = (id) =>
+    Object.values(this.nodes[id].params).some((p) => this.arrays[p.at]?.half);
 
   // What a layer gives: maps of cells, or a row of units (or numbers).
-  unitWord = (id) => (this.shape(id).length === 3 ? "map" : this.nodes[id].type === "Dense" ? "unit" : "number");
+  unitWord = (id) =>
+    this.shape(id).length === 3 ? "map" : this.nodes[id].type === "Dense" ? "unit" : "number";
 
-  // -- values ---------------------------------------------------------------------------------------
+  // -- values -------------------------------------------------------------------------------------
 
   reset() {
     this.changedParams = new Map();
@@ -141,13 +181,16 @@ export class Net {
   // What minicnn computed: stored, or computed again where that is quick. null if left out.
   original(id) {
     if (!this.values.has(id)) {
-      const node = this.nodes[id], stored = this.numbers(node.y);
+      const node = this.nodes[id];
+      const stored = this.numbers(node.y);
       let value = stored && array(node.shape, stored);
       if (!value && node.known && !HEAVY.has(node.type)) {
         const xs = node.inputs.map((input) => this.original(input));
         const params = {};
         for (const name of Object.keys(node.params)) params[name] = this.originalParam(id, name);
-        if (xs.every(Boolean)) value = forward({ type: node.type, config: node.config, params }, xs).y;
+        if (xs.every(Boolean)) {
+          value = forward({ type: node.type, config: node.config, params }, xs).y;
+        }
       }
       this.values.set(id, value);
     }
@@ -158,7 +201,10 @@ export class Net {
 
   hasOriginal(id) {
     const node = this.nodes[id];
-    return this.isStored(id) || (node.known && !HEAVY.has(node.type) && node.inputs.every((n) => this.hasOriginal(n)));
+    return (
+      this.isStored(id) ||
+      (node.known && !HEAVY.has(node.type) && node.inputs.every((n) => this.hasOriginal(n)))
+    );
   }
 
   // Whether y(id) is known, without computing it.
@@ -181,17 +227,21 @@ export class Net {
   // Why y(id) is null.
   reason(id) {
     const found = this.alternatives.get(id);
-    return typeof found === "string" ? found : `The outputs of ${this.nodes[id].name} are left out of this page, to keep it small.`;
+    return typeof found === "string"
+      ? found
+      : `The outputs of ${this.nodes[id].name} are left out of this page, to keep it small.`;
   }
 
   // Computes everything behind the changes anew. `current` says whether to go on.
   async recompute(current = () => true, only = null) {
     const results = new Map();
     for (const node of this.nodes) {
-      const id = node.id, xs = node.inputs.map((input) => results.get(input) ?? this.original(input));
+      const id = node.id;
+      const xs = node.inputs.map((input) => results.get(input) ?? this.original(input));
       const cells = this.changedCells.get(id);
-      const own = this.changedConfigs.has(node.key)
-        || Object.keys(node.params).some((name) => this.changedParams.has(`${node.key}/${name}`));
+      const own =
+        this.changedConfigs.has(node.key) ||
+        Object.keys(node.params).some((name) => this.changedParams.has(`${node.key}/${name}`));
       const touched = own || node.inputs.some((input) => results.has(input));
       if (!touched && !cells) continue;
       let value = this.original(id);
@@ -222,7 +272,7 @@ export class Net {
     return true;
   }
 
-  // -- classes --------------------------------------------------------------------------------------
+  // -- classes ------------------------------------------------------------------------------------
 
   probabilities(y = this.y(this.output)) {
     return this.kind && y ? probabilities(this.kind, y) : null;
@@ -234,7 +284,9 @@ export class Net {
 
   // A unit of a layer: one of several scores is a class's.
   unitName(id, k) {
-    return id === this.output && ["softmax", "logits"].includes(this.kind) ? this.className(k) : `unit ${k}`;
+    return id === this.output && ["softmax", "logits"].includes(this.kind)
+      ? this.className(k)
+      : `unit ${k}`;
   }
 
   // L in words: what backward is about.
@@ -248,7 +300,7 @@ export class Net {
     return p ? -Math.log(Math.max(p[this.target], 1e-7)) : null;
   }
 
-  // -- gradients ------------------------------------------------------------------------------------
+  // -- gradients ----------------------------------------------------------------------------------
 
   // d loss / d output of a layer: stored, or from the layers behind it. null where it is not known.
   dy(id) {
@@ -260,8 +312,14 @@ export class Net {
   hasGradient(id) {
     if (!this.known.has(id)) {
       const stored = this.asStored && this.nodes[id].dy !== null;
-      this.known.set(id, stored || (id === this.output ? this.has(id)
-        : this.nodes[id].consumers.length > 0 && this.nodes[id].consumers.every((n) => !this.obstacleBack(n))));
+      this.known.set(
+        id,
+        stored ||
+          (id === this.output
+            ? this.has(id)
+            : this.nodes[id].consumers.length > 0 &&
+              this.nodes[id].consumers.every((n) => !this.obstacleBack(n))),
+      );
     }
     return this.known.get(id);
   }
@@ -277,13 +335,18 @@ export class Net {
   // Why dy(id) is null, or "".
   gradientReason(id) {
     if (this.hasGradient(id)) return "";
-    if (this.nodes[id].dy !== null && this.changed) return `The gradients in this page are those of the unchanged network. ${this.firstObstacle(id)}`;
+    if (this.nodes[id].dy !== null && this.changed) {
+      return `The gradients in this page are those of the unchanged network. ${this.firstObstacle(id)}`;
+    }
     return this.firstObstacle(id);
   }
 
   firstObstacle(id) {
     if (id === this.output) return this.reason(id);
-    return this.nodes[id].consumers.map((n) => this.obstacleBack(n)).find(Boolean) ?? "Nothing behind this layer leads to the output.";
+    return (
+      this.nodes[id].consumers.map((n) => this.obstacleBack(n)).find(Boolean) ??
+      "Nothing behind this layer leads to the output."
+    );
   }
 
   // Why there is no going backward at all, or "".
@@ -293,7 +356,8 @@ export class Net {
   }
 
   storedGradient(id) {
-    const node = this.nodes[id], stored = this.numbers(node.dy);
+    const node = this.nodes[id];
+    const stored = this.numbers(node.dy);
     return stored && array(node.shape, stored);
   }
 
@@ -311,7 +375,12 @@ export class Net {
       this.nodes[consumer].inputs.forEach((input, k) => {
         if (input !== id) return;
         const dx = pass.dxs[k];
-        sum = sum ? array(dx.shape, Float64Array.from(sum.data, (v, i) => v + dx.data[i])) : dx;
+        sum = sum
+          ? array(
+              dx.shape,
+              Float64Array.from(sum.data, (v, i) => v + dx.data[i]),
+            )
+          : dx;
       });
     }
     return sum;
@@ -330,7 +399,9 @@ export class Net {
 
   // What engine.js needs for the backward pass of one layer; null where the page cannot compute it.
   backwardArguments(id) {
-    const xs = this.inputs(id), y = this.y(id), dz = this.dz(id);
+    const xs = this.inputs(id);
+    const y = this.y(id);
+    const dz = this.dz(id);
     if (!dz || !y || !xs.length || !xs.every(Boolean) || this.obstacle(id)) return null;
     return [this.layer(id), xs, { z: y, y }, this.dy(id) ?? dz, dz];
   }
@@ -365,30 +436,39 @@ export class Net {
     return !this.asStored || at === undefined ? null : this.numbers(at);
   }
 
-  // -- where a cell looks -----------------------------------------------------------------------------
+  // -- where a cell looks -------------------------------------------------------------------------
 
   // [first, last] row and [first, last] column of the cells of a layer whose window lies wholly
   // inside: `deep`, in the photo, through all layers; else in what the nearest layer with a window
   // is given. null where there are none, or no rows and columns.
   innerCells(id, deep) {
-    const shape = this.shape(id), node = this.nodes[id];
+    const shape = this.shape(id);
+    const node = this.nodes[id];
     if (shape.length !== 3) return null;
     const all = [0, shape[0] - 1, 0, shape[1] - 1];
     if (!node.inputs.length || !node.known) return all;
     const layer = this.layer(id);
     let box = all;
     for (const input of node.inputs) {
-      const from = this.shape(input), w = from.length === 3 ? layerWindow(layer, from) : null;
+      const from = this.shape(input);
+      const w = from.length === 3 ? layerWindow(layer, from) : null;
       if (from.length !== 3 || node.type === "Reshape") return all;
       const wide = w && w.kernel.some((k) => k > 1);
-      const whole = [0, from[0] - 1, 0, from[1] - 1], pad = this.nodes[input].type === "ZeroPadding2D";
+      const whole = [0, from[0] - 1, 0, from[1] - 1];
+      const pad = this.nodes[input].type === "ZeroPadding2D";
       const inner = deep || !wide || pad ? this.innerCells(input, deep) : whole;
       if (!inner) return null;
       const moved = node.type === "ZeroPadding2D" ? paddingOf(layer).map((p) => p[0]) : [0, 0];
-      const ends = [0, 1].flatMap((a) => (w ? [
-        Math.ceil((inner[2 * a] + w.before[a]) / w.strides[a]),
-        Math.floor((inner[2 * a + 1] + w.before[a] - (w.kernel[a] - 1) * w.dilation[a]) / w.strides[a]),
-      ] : [inner[2 * a] + moved[a], inner[2 * a + 1] + moved[a]]));
+      const ends = [0, 1].flatMap((a) =>
+        w
+          ? [
+              Math.ceil((inner[2 * a] + w.before[a]) / w.strides[a]),
+              Math.floor(
+                (inner[2 * a + 1] + w.before[a] - (w.kernel[a] - 1) * w.dilation[a]) / w.strides[a],
+              ),
+            ]
+          : [inner[2 * a] + moved[a], inner[2 * a + 1] + moved[a]],
+      );
       box = box.map((v, k) => (k % 2 ? Math.min(v, ends[k]) : Math.max(v, ends[k])));
     }
     return box[0] <= box[1] && box[2] <= box[3] ? box : null;
@@ -396,18 +476,26 @@ export class Net {
 
   // The same of what goes into a layer: the cells that all taps of its window read.
   readCells(id, input) {
-    const from = this.shape(input), w = from.length === 3 && this.nodes[id].known ? layerWindow(this.layer(id), from) : null;
+    const from = this.shape(input);
+    const w = from.length === 3 && this.nodes[id].known ? layerWindow(this.layer(id), from) : null;
     if (!w) return this.innerCells(input, false);
-    const box = [0, 1].flatMap((a) => [(w.kernel[a] - 1) * w.dilation[a] - w.before[a], (w.out[a] - 1) * w.strides[a] - w.before[a]].map((v) => Math.max(0, Math.min(from[a] - 1, v))));
+    const box = [0, 1].flatMap((a) =>
+      [
+        (w.kernel[a] - 1) * w.dilation[a] - w.before[a],
+        (w.out[a] - 1) * w.strides[a] - w.before[a],
+      ].map((v) => Math.max(0, Math.min(from[a] - 1, v))),
+    );
     return box[0] <= box[1] && box[2] <= box[3] ? box : null;
   }
 
   // The rows and columns of the photo that a cell (or the whole) of a layer sees.
-  field(id, at, layerWindow, paddingOf) {
-    const [height, width] = this.nodes[0].shape, all = [0, height - 1, 0, width - 1];
+  field(id, at) {
+    const [height, width] = this.nodes[0].shape;
+    const all = [0, height - 1, 0, width - 1];
     const boxes = new Map([[id, at.length === 3 ? [at[0], at[0], at[1], at[1]] : all]]);
     for (let n = id; n > 0; n--) {
-      const box = boxes.get(n), node = this.nodes[n];
+      const box = boxes.get(n);
+      const node = this.nodes[n];
       if (!box) continue;
       for (const input of node.inputs) {
         const shape = this.shape(input);
@@ -427,13 +515,26 @@ export class Net {
           }
         }
         const [h, v] = shape.length === 3 ? shape : [height, width];
-        back = [Math.max(back[0], 0), Math.min(back[1], h - 1), Math.max(back[2], 0), Math.min(back[3], v - 1)];
+        back = [
+          Math.max(back[0], 0),
+          Math.min(back[1], h - 1),
+          Math.max(back[2], 0),
+          Math.min(back[3], v - 1),
+        ];
         const old = boxes.get(input);
-        boxes.set(input, old ? [Math.min(old[0], back[0]), Math.max(old[1], back[1]),
-          Math.min(old[2], back[2]), Math.max(old[3], back[3])] : back);
+        boxes.set(
+          input,
+          old
+            ? [
+                Math.min(old[0], back[0]),
+                Math.max(old[1], back[1]),
+                Math.min(old[2], back[2]),
+                Math.max(old[3], back[3]),
+              ]
+            : back,
+        );
       }
     }
     return boxes.get(0) ?? all;
   }
 }
-
