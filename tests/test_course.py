@@ -1,5 +1,6 @@
 """The course's code runs on minicnn as on Keras: same names, same shapes, close numbers."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -65,12 +66,48 @@ def assert_close(found: Any, wanted: Any, where: str, tolerance: float) -> None:
         assert found == wanted, where
 
 
-def test_the_course_on_keras_and_on_minicnn(photos: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """The weights that the course begins with, first the base's."""
+    return base_weights(tmp_path_factory.mktemp("weights") / "work", photos)
+
+
+@pytest.fixture(scope="module")
+def ours(work: Path, photos: Path) -> dict[str, Any]:
+    """What the course shows on minicnn, in a process that cannot import TensorFlow."""
+    code = (
+        "import pickle, sys; sys.modules.update(tensorflow=None, keras=None)\n"
+        "from pathlib import Path\n"
+        "import minicnn\n"
+        "from course import course\n"
+        "photos, work, found = map(Path, sys.argv[1:])\n"
+        "found.write_bytes(pickle.dumps(course(minicnn, photos, work)))\n"
+    )
+    found = work.with_name("found.pickle")
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(photos), str(work), str(found)],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return pickle.loads(found.read_bytes())
+
+
+def test_the_course_without_tensorflow(ours: dict[str, Any]) -> None:
+    """Load, predict, fine-tune; and the numbers say something: features differ, training trains."""
+    assert sorted(ours["history"]) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert len(ours["answer"]) == 10
+    assert np.ptp(ours["features"], axis=0).max() > 0.1
+    losses = ours["history"]["loss"]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.keras
+def test_the_course_on_keras_as_on_minicnn(ours: dict[str, Any], photos: Path, work: Path) -> None:
     keras = pytest.importorskip("tensorflow").keras
-    work = base_weights(tmp_path / "work", photos)
     theirs = course(keras, photos, work)
-    minicnn.utils.clear_session()
-    ours = course(minicnn, photos, work)
     # Same decoding, same order, same beginning: only rounding differs.
     for part, wanted in theirs.items():
         found = ours[part]
@@ -80,30 +117,3 @@ def test_the_course_on_keras_and_on_minicnn(photos: Path, tmp_path: Path) -> Non
             assert [name[:12] for name in found] == [name[:12] for name in wanted]
         else:
             assert_close(found, wanted, part, 0.002)
-    # The numbers say something: the features differ from photo to photo, and training trains.
-    assert np.ptp(theirs["features"], axis=0).max() > 0.1
-    losses = ours["history"]["loss"]
-    assert losses[-1] < 0.8 * losses[0]
-
-
-def test_the_course_without_tensorflow(photos: Path, tmp_path: Path) -> None:
-    """In a process that cannot import it: load, predict, fine-tune."""
-    work = base_weights(tmp_path / "work", photos)
-    code = (
-        "import sys; sys.modules.update(tensorflow=None, keras=None)\n"
-        "from pathlib import Path\n"
-        "import minicnn\n"
-        "from course import course\n"
-        f"seen = course(minicnn, Path({str(photos)!r}), Path({str(work)!r}))\n"
-        "print(sorted(seen['history']), len(seen['answer']))\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    expected = "['accuracy', 'loss', 'val_accuracy', 'val_loss'] 10"
-    assert run.stdout.splitlines()[-1] == expected
