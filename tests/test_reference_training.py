@@ -3,7 +3,7 @@
 import csv
 import functools
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,7 +36,13 @@ def splits(clothes):
     return data.find(clothes)
 
 
-def learner(splits, tiny_base, folder, machine):
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """What the base says of the photos, computed by whichever run comes first."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def learner(splits, tiny_base, folder, machine, cache):
     """`train` on the tiny base; calls with the same name share a folder."""
 
     def run(settings=QUICK, name="run", **options):
@@ -48,7 +54,7 @@ def learner(splits, tiny_base, folder, machine):
             folder / name,
             machine,
             Reader(48),
-            folder / "cache",
+            cache,
             **options,
         )
 
@@ -56,15 +62,31 @@ def learner(splits, tiny_base, folder, machine):
 
 
 @pytest.fixture
-def learn(splits, tiny_base, tmp_path, machine):
-    return learner(splits, tiny_base, tmp_path, machine)
+def learn(splits, tiny_base, tmp_path, machine, cache):
+    return learner(splits, tiny_base, tmp_path, machine, cache)
 
 
 @pytest.fixture(scope="module")
-def whole(splits, tiny_base, tmp_path_factory, machine):
+def whole(splits, tiny_base, tmp_path_factory, machine, cache):
     """A run that nobody interrupts, learned once for all that are compared with it."""
-    learn = learner(splits, tiny_base, tmp_path_factory.mktemp("whole"), machine)
+    learn = learner(splits, tiny_base, tmp_path_factory.mktemp("whole"), machine, cache)
     return functools.cache(lambda settings: learn(settings, name=str(hash(settings))))
+
+
+@pytest.fixture
+def quick(whole, tmp_path):
+    """What a run with the quick settings left, in the folder where `learn` goes on with it."""
+    shutil.copytree(whole(QUICK).path.parent, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def eagerly():
+    """Each run anew would have TensorFlow trace its steps, which takes longer than they do."""
+    tensorflow = pytest.importorskip("tensorflow")
+    tensorflow.config.run_functions_eagerly(True)
+    yield
+    tensorflow.config.run_functions_eagerly(False)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -161,13 +183,13 @@ def test_a_sweeps_trial_is_the_same_run(learn, splits, tiny_base, machine):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_the_seed_decides(learn):
-    first, second = learn(name="a").history, learn(name="b").history
-    assert first == second
-    assert learn(replace(QUICK, seed=8), name="c").history != first
+def test_the_seed_decides(learn, whole):
+    first = whole(QUICK).history
+    assert learn(name="again").history == first
+    assert learn(replace(QUICK, seed=8), name="other").history != first
 
 
-def test_class_weights_change_what_is_learned(learn, clothes, tiny_base, tmp_path, machine):
+def test_class_weights_change_what_is_learned(clothes, tiny_base, tmp_path, machine, cache):
     splits = data.find(clothes)
     few = [i for i in range(120) if splits.train.labels[i] != 0 or i == 0]
     uneven = splits._replace(train=splits.train.keep(few))
@@ -175,16 +197,16 @@ def test_class_weights_change_what_is_learned(learn, clothes, tiny_base, tmp_pat
     histories = [
         training.train(
             uneven, base, replace(QUICK, class_weights=weights), tmp_path / str(weights), machine,
-            Reader(48),
+            Reader(48), cache,
         ).history
         for weights in (False, True)
     ]  # fmt: skip
     assert histories[0]["val_loss"] != histories[1]["val_loss"]
 
 
-def test_augmentation_runs_the_whole_network_and_leaves_no_layer_in_the_file(learn, splits):
+def test_augmentation_runs_the_whole_network_and_leaves_no_layer_in_the_file(learn, whole, splits):
     result = learn(replace(QUICK, augment=True, epochs=2))
-    assert result.history != learn(replace(QUICK, epochs=2), name="plain").history
+    assert result.history["loss"] != whole(QUICK).history["loss"][:2]
     saved = models.load(result.path)
     names = [layer.name for layer in saved.model.layers]
     assert names == ["photo", "preprocess", "tiny", "vectors", "logits"]
@@ -266,7 +288,9 @@ FINE = replace(
     ],
     ids=lambda value: value if isinstance(value, str) else value.fine_tune or "head",
 )
-def test_a_run_that_was_interrupted_comes_to_the_same(learn, whole, monkeypatch, stage, settings):
+def test_a_run_that_was_interrupted_comes_to_the_same(
+    learn, whole, monkeypatch, stage, settings, eagerly
+):
     """Stopped again and again, at each of the places where something has been written."""
     wanted = whole(settings)
     count = {"left": 0}
@@ -309,36 +333,19 @@ def test_a_run_that_was_interrupted_comes_to_the_same(learn, whole, monkeypatch,
         np.testing.assert_array_equal(a, b)
 
 
-def test_patience_is_the_same_after_an_interruption(learn):
+def test_patience_is_the_same_after_an_interruption(learn, eagerly):
     settings = replace(QUICK, learning_rate=1e-9, epochs=9, patience=3)
     wanted = learn(settings, name="whole").history
     learn(replace(settings, epochs=2), name="broken")
     assert learn(settings, name="broken", resume=True).history == wanted
 
 
-def test_more_epochs_may_follow_and_other_settings_may_not(learn):
+def test_more_epochs_may_follow_and_other_settings_may_not(learn, eagerly):
     learn(replace(QUICK, epochs=1))
     with pytest.raises(ValueError, match=r"learning_rate was 0\.05, is 0\.02"):
         learn(replace(QUICK, learning_rate=0.02), resume=True)
     assert len(learn(QUICK, resume=True).history["loss"]) == 3
     assert len(learn(replace(QUICK, epochs=1)).history["loss"]) == 1, "without resume: anew"
-
-
-def command(*arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "reference.train", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finished(process):
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    return out
 
 
 def epochs_in(folder):
@@ -354,21 +361,30 @@ def wait_for(ready, process, seconds=100):
         time.sleep(0.01)
 
 
-def test_a_run_that_is_really_killed_goes_on_to_the_same(clothes, tiny_base, tmp_path):
-    options = (
-        "--data", clothes, "--base", tiny_base, "--image-size", 48, "--cache", tmp_path / "cache",
-        "--learning-rate", 0.01, "--dropout", 0.2, "--deterministic", "--epochs", 30,
-    )  # fmt: skip
-    process = command(*options, "--output", tmp_path / "broken")
+def test_a_run_that_is_really_killed_goes_on_to_the_same(clothes, tiny_base, tmp_path, capsys):
+    """The killed one in a process of its own; what goes on, and what nobody kills, in this one."""
+    options = [
+        *map(str, ("--data", clothes, "--base", tiny_base, "--cache", tmp_path / "cache")),
+        *("--image-size", "48", "--learning-rate", "0.01", "--dropout", "0.2", "--epochs", "30"),
+        "--deterministic",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reference.train", *options, "--output", str(tmp_path / "broken")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     wait_for(lambda: epochs_in(tmp_path / "broken") >= 4, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     done = epochs_in(tmp_path / "broken")
     assert 4 <= done < 30, "it was killed too late to prove anything"
-    printed = finished(command(*options, "--output", tmp_path / "broken", "--resume"))
+    assert training.run([*options, "--output", str(tmp_path / "broken"), "--resume"]) == 0
+    printed = capsys.readouterr().out
     assert "Going on after epoch" in printed
     assert "Test accuracy" in printed
-    finished(command(*options, "--output", tmp_path / "whole"))
+    assert training.run([*options, "--output", str(tmp_path / "whole")]) == 0
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     assert (broken / "history.csv").read_text() == (whole / "history.csv").read_text()
     assert epochs_in(whole) == 30
@@ -383,7 +399,7 @@ def test_a_run_that_is_really_killed_goes_on_to_the_same(clothes, tiny_base, tmp
     ]  # fmt: skip
 
 
-def test_a_kill_within_the_first_epoch_of_fine_tuning_loses_nothing(learn, monkeypatch):
+def test_a_kill_within_the_first_epoch_of_fine_tuning_loses_nothing(learn, monkeypatch, eagerly):
     """The file holds fine-tuned weights by then, and is no longer the best head to start from."""
     settings = replace(QUICK, epochs=2, fine_tune="block2", fine_tune_epochs=2, fine_tune_rate=0.02)
     wanted = learn(settings, name="whole")
@@ -402,8 +418,8 @@ def test_a_kill_within_the_first_epoch_of_fine_tuning_loses_nothing(learn, monke
     assert learn(settings, name="broken", resume=True).history == wanted.history
 
 
-def test_what_a_kill_left_half_written_is_removed(learn):
-    folder = learn().path.parent
+def test_what_a_kill_left_half_written_is_removed(learn, quick):
+    folder = quick
     wanted = sorted(path.name for path in folder.iterdir())
     (folder / ".state.npz.2onxilmy").write_bytes(b"half")
     (folder / ".history.csv.abcd_123").write_bytes(b"")
@@ -413,8 +429,8 @@ def test_what_a_kill_left_half_written_is_removed(learn):
     assert sorted(path.name for path in folder.iterdir()) == wanted
 
 
-def test_a_run_whose_best_model_was_moved_does_not_go_on(learn):
-    path = learn().path
+def test_a_run_whose_best_model_was_moved_does_not_go_on(learn, quick):
+    path = quick / "model.keras"
     path.rename(path.with_name("mine.keras"))
     history = path.with_name("history.csv").read_text()
     with pytest.raises(FileNotFoundError, match=r"best epoch so far.*put it back, or start anew"):
@@ -422,17 +438,23 @@ def test_a_run_whose_best_model_was_moved_does_not_go_on(learn):
     assert path.with_name("history.csv").read_text() == history
 
 
-def test_a_resumed_run_has_the_same_classes(splits, tiny_base, tmp_path, machine):
+def test_a_resumed_run_has_the_same_classes(splits, tiny_base, quick, machine, cache):
     base = models.load_base(str(tiny_base), 48)
 
-    def run(train, resume):
-        return training.train(
-            splits._replace(train=train), base, QUICK, tmp_path, machine, Reader(48), resume=resume
+    def go_on(train):
+        training.train(
+            splits._replace(train=train),
+            base,
+            QUICK,
+            quick,
+            machine,
+            Reader(48),
+            cache,
+            resume=True,
         )
 
-    run(splits.train, False)
-    other = replace(splits.train, labels=splits.train.labels[::-1].copy())
+    go_on(splits.train)
     with pytest.raises(ValueError, match="classes was"):
-        run(other, True)
+        go_on(replace(splits.train, labels=splits.train.labels[::-1].copy()))
     with pytest.raises(ValueError, match="classes was"):
-        run(replace(splits.train, class_names=tuple("abcdefghij")), True)
+        go_on(replace(splits.train, class_names=tuple("abcdefghij")))
