@@ -132,6 +132,7 @@ def test_a_whole_model_there_and_back(make: Callable[[], Model], tmp_path: Path)
         assert json.loads(a.read("config.json")) == json.loads(b.read("config.json"))
 
 
+@pytest.mark.keras
 @every_model
 @pytest.mark.parametrize("whole", [False, True], ids=["weights", "model"])
 def test_keras_reads_ours_and_we_read_keras_s(
@@ -236,7 +237,7 @@ def test_training_goes_on_where_it_was_left(tmp_path: Path) -> None:
 
 def test_plain_descent_counts_its_steps(tmp_path: Path) -> None:
     model = small_model()
-    model.compile("sgd", "binary_crossentropy")
+    model.compile("sgd", minicnn.losses.BinaryCrossentropy(from_logits=True))
     for _ in range(3):
         model.train_on_batch(np.ones((1, 3)), np.ones((1, 3)))
     model.optimizer.learning_rate = 0.5
@@ -253,7 +254,7 @@ def test_a_state_for_other_weights_is_left_out(tmp_path: Path) -> None:
     """As many arrays, of other shapes: another layer was trainable."""
     model = Sequential([Input((3,)), layers.Dense(2), layers.Dense(3)])
     model.layers[0].trainable = False
-    model.compile("adam", "binary_crossentropy")
+    model.compile("adam", minicnn.losses.BinaryCrossentropy(from_logits=True))
     model.train_on_batch(np.ones((1, 3)), np.ones((1, 3)))
     model.layers[0].trainable, model.layers[1].trainable = True, False
     with h5py.File(tmp_path / "m.weights.h5", "w") as file:
@@ -262,7 +263,7 @@ def test_a_state_for_other_weights_is_left_out(tmp_path: Path) -> None:
             del file[f"optimizer/vars/{i + 2}"]
             file[f"optimizer/vars/{i + 2}"] = np.ones(shape)
     other = Sequential.from_config(model.get_config())
-    other.compile("adam", "binary_crossentropy")
+    other.compile("adam", minicnn.losses.BinaryCrossentropy(from_logits=True))
     other.train_on_batch(np.ones((1, 3)), np.ones((1, 3)))
     with pytest.warns(UserWarning, match=r"m\.weights\.h5.* does not fit, so that it starts anew"):
         other.load_weights(tmp_path / "m.weights.h5")
@@ -1143,7 +1144,7 @@ def test_a_list_may_be_cut_in_pieces(tmp_path: Path) -> None:
 def test_a_state_of_nonsense_names_its_file(place: int, value: float, tmp_path: Path) -> None:
     path = tmp_path / "m.weights.h5"
     model = small_model()
-    model.compile("sgd", "binary_crossentropy")
+    model.compile("sgd", minicnn.losses.BinaryCrossentropy(from_logits=True))
     model.train_on_batch(np.ones((1, 3)), np.ones((1, 3)))
     model.save_weights(path)
     with h5py.File(path, "r+") as file:
