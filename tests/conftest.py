@@ -17,6 +17,15 @@ from minicnn import compilation, seeding
 collect_ignore_glob = [] if importlib.util.find_spec("keras") else ["test_reference_*.py"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs Keras or a browser throughout; single tests that do say so themselves."""
+    for item in items:
+        if item.path.name.startswith("test_reference_"):
+            item.add_marker("keras")
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
 def pytest_collection_finish() -> None:
     """The garbage collector need not look through all of TensorFlow again and again.
 

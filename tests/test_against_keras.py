@@ -7,6 +7,7 @@ from minicnn import check
 from minicnn.layers import LAYERS
 
 keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.keras
 
 CASES = list(check.cases())
 

@@ -81,6 +81,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])
 @pytest.mark.parametrize("case", NETWORKS)
 def test_keras_s_weights_give_keras_s_numbers(case: str, suffix: str, tmp_path: Path) -> None:
@@ -109,6 +110,7 @@ def test_keras_s_weights_give_keras_s_numbers(case: str, suffix: str, tmp_path: 
     )
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("size", [150, 299])
 def test_xception_at_the_sizes_of_use(size: int, tmp_path: Path) -> None:
     """With its top and without, from one file of weights, one photo each."""
@@ -185,6 +187,7 @@ def test_preprocess_input_leaves_its_argument_alone(module: Any) -> None:
     assert module.preprocess_input(x[None]).shape == (1, 1, 1, 3)
 
 
+@pytest.mark.keras
 def test_preprocess_input_is_keras_s_to_the_bit() -> None:
     keras = pytest.importorskip("keras")
     x = np.arange(256, dtype=np.float32).reshape(2, 8, 16, 1)

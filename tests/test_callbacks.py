@@ -221,6 +221,7 @@ SCRIPTS = [
 ]
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize(
     "options",
@@ -314,6 +315,7 @@ def test_a_checkpoint_of_every_epoch_needs_no_direction(tmp_path: Path) -> None:
     play(callbacks.ModelCheckpoint(tmp_path / "m.keras", monitor="val_f1"), losses(1, 2))
 
 
+@pytest.mark.keras
 def test_keras_refuses_the_same() -> None:
     keras = pytest.importorskip("keras")
     keras.utils.set_random_seed(0)
@@ -342,6 +344,7 @@ def test_the_log_is_a_table(tmp_path: Path) -> None:
         assert [float(row[key]) for row in rows] == values
 
 
+@pytest.mark.keras
 def test_the_log_is_kerass(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     epochs = losses(5, 4.25, 3)
@@ -439,6 +442,7 @@ def test_functions_as_a_callback() -> None:
     assert told == [(0, keys), (1, keys), "end"]
 
 
+@pytest.mark.keras
 def test_functions_by_their_place_as_in_keras() -> None:
     keras = pytest.importorskip("keras")
     told: list[list[str]] = []
@@ -522,6 +526,7 @@ def test_what_a_callback_adds_to_the_logs_is_history() -> None:
     assert model.history.history is history
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("method", ["evaluate", "predict"])
 def test_a_callback_stops_evaluate_and_predict(method: str) -> None:
     """After the batch at hand; and the next call begins anew."""

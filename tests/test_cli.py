@@ -152,6 +152,7 @@ def test_check_is_a_next_step_only_where_keras_is(monkeypatch, tmp_path):
     ]
 
 
+@pytest.mark.keras
 def test_check_one_layer(capsys):
     pytest.importorskip("keras")
     assert run("check", "ReLU") == 0
@@ -164,6 +165,7 @@ def test_check_without_keras_says_how_to_get_it(monkeypatch, capsys):
     assert terminal.install_extra("keras") in capsys.readouterr().err
 
 
+@pytest.mark.keras
 def test_check_of_an_unknown_layer(capsys):
     pytest.importorskip("keras")
     assert run("check", "Conv7D") == 2

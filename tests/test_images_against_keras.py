@@ -15,6 +15,7 @@ from PIL import Image
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("scipy")
+pytestmark = pytest.mark.keras
 
 from keras._tf_keras.keras.preprocessing.image import (  # noqa: E402
     ImageDataGenerator as KerasGenerator,

@@ -40,6 +40,7 @@ def test_the_distribution(name: str) -> None:
         assert 0.97 * largest < np.abs(w).max() <= largest * 1.0001
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "constant"])
 def test_the_distribution_is_kerass(name: str) -> None:
     keras = pytest.importorskip("keras")
@@ -66,6 +67,7 @@ def test_a_config_makes_it_again(name: str, dtype: str) -> None:
     assert a.dtype == dtype
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("name", NAMES)
 def test_keras_reads_our_config(name: str) -> None:
     keras = pytest.importorskip("keras")

@@ -516,6 +516,7 @@ def test_an_activation_by_name_or_as_the_function(name: str) -> None:
         assert activations.get(function) is activations.get(name) is function
 
 
+@pytest.mark.keras
 def test_an_activation_as_keras_s_function() -> None:
     keras = pytest.importorskip("keras")
     for name in ("linear", "relu", "relu6", "sigmoid", "softmax", "tanh"):

@@ -113,6 +113,12 @@ def assert_same(found: list[Array], wanted: list[Array]) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
+READERS = [
+    "minicnn",
+    *(pytest.param(name, marks=pytest.mark.keras) for name in ("keras", "tf_keras")),
+]
+
+
 def library(name: str) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return minicnn if name == "minicnn" else pytest.importorskip(name)
@@ -124,7 +130,7 @@ def test_every_layer_is_written_somewhere() -> None:
     assert set(LAYERS) <= used | {"InputLayer"}
 
 
-@pytest.mark.parametrize("reader", ["minicnn", "keras", "tf_keras"])
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("name", MODELS)
 def test_whoever_reads_it_predicts_the_same(name: str, reader: str, tmp_path: Path) -> None:
     load = library(reader).models.load_model
@@ -151,7 +157,7 @@ def small(optimizer: Any) -> tuple[Any, Array, Array]:
     return model, x, y
 
 
-@pytest.mark.parametrize("reader", ["minicnn", "keras", "tf_keras"])
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize(
     "optimizer",
     [

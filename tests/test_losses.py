@@ -145,6 +145,7 @@ def test_softmax_and_cross_entropy_together_are_p_minus_t(loss: type) -> None:
 # -- beside Keras ----------------------------------------------------------------------------------
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize(
     ("loss", "smoothing"),
     [
@@ -299,6 +300,7 @@ def same_as_keras(use: Callable[[Any], Any]) -> None:
         assert use(minicnn) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("weights", [None, *WEIGHTS], ids=str)
 def test_weights_meet_the_first_axes_as_in_keras(weights: tuple[int, ...] | None) -> None:
     """For numbers of any rank, and for each accuracy of classes, rows of classes, pictures."""
@@ -353,6 +355,7 @@ def test_accuracy_goes_by_the_targets_form(target: Any, output: Any, kind: type)
         assert found.name == name
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize(
     "metric", ["CategoricalAccuracy", "SparseCategoricalAccuracy", "BinaryAccuracy"]
 )
@@ -397,6 +400,7 @@ def test_names_of_messages_are_class_names() -> None:
         assert re.match(r"(Sparse)?(Categorical|Binary)Crossentropy ", str(raised.value))
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize(
     ("name", "y_true", "shape"),
     [
@@ -418,6 +422,7 @@ def test_targets_of_another_shape_meet_predictions_as_in_keras(
     assert getattr(metrics, name)()(y_true, p) == pytest.approx(theirs)
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize(
     ("activation", "name"),
     [

@@ -215,6 +215,7 @@ def test_python_s_own_questions_are_not_answered_with_advice() -> None:
     assert pickle.loads(pickle.dumps(minicnn.layers.Dense)) is minicnn.layers.Dense
 
 
+@pytest.mark.keras
 def test_what_is_in_the_table_is_keras_s() -> None:
     keras = pytest.importorskip("tensorflow").keras
     for module, instead in missing.INSTEAD.items():

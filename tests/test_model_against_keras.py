@@ -16,6 +16,7 @@ import minicnn
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.keras
 tf = pytest.importorskip("tensorflow")
 
 

@@ -247,6 +247,7 @@ def every_layer(keras: Any) -> Any:
     return model
 
 
+@pytest.mark.keras
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_every_layer_of_keras_2(keras_2: Any, tmp_path: Path) -> None:
     model = every_layer(keras_2)
@@ -319,6 +320,7 @@ def batch(loss: str, seed: int) -> tuple[Array, Array]:
     return x, numbers if loss == "sparse" else np.eye(3, dtype="f")[numbers]
 
 
+@pytest.mark.keras
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_how_keras_2_compiled_a_model(keras_2: Any, optimizer: str, tmp_path: Path) -> None:
@@ -347,6 +349,7 @@ def test_how_keras_2_compiled_a_model(keras_2: Any, optimizer: str, tmp_path: Pa
                 np.testing.assert_allclose(found, then, 1e-3, err_msg=f"{loss} {name}")
 
 
+@pytest.mark.keras
 def test_an_optimizer_that_minicnn_lacks_is_written_back(keras_2: Any, tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     compiled(keras_2, "Adagrad", "by name").save(tmp_path / "m.keras")
@@ -411,6 +414,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
 }
 
 
+@pytest.mark.keras
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_variants_of_how_a_model_was_compiled(keras_2: Any, tmp_path: Path) -> None:
     compiled(keras_2, "Adam", "by name").save(tmp_path / "m.h5")
@@ -449,6 +453,7 @@ def trained_with_more(keras: Any) -> Any:
     )
 
 
+@pytest.mark.keras
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5", "ignore:Do not pass an")
 @pytest.mark.parametrize("which", ["tf_keras", "keras"])
 @pytest.mark.parametrize("name", ["m.h5", "m.keras"])
@@ -488,6 +493,7 @@ def test_a_file_with_what_only_trains_predicts(which: str, name: str, tmp_path: 
             assert again.get_layer(layer.name).get_config() == layer.get_config()
 
 
+@pytest.mark.keras
 def test_every_layer_that_does_nothing_in_prediction(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     numbers: dict[str, Any] = {

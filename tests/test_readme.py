@@ -123,6 +123,7 @@ def _files(words):
     return [word for word in words if "/" in word and not word.startswith("http")]
 
 
+@pytest.mark.keras
 def test_commands_of_the_reference_exist():
     """So does every `python -m …` line."""
     pytest.importorskip("keras")

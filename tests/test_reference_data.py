@@ -380,6 +380,7 @@ def test_a_batch_that_processes_cannot_share_is_refused():
         counted(2, batch_size=3, group=Group(3, 0))
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("steps_per_execution", [1, 3])
 def test_keras_learns_from_the_batches_in_this_order(steps_per_execution):
     import keras

@@ -229,6 +229,7 @@ def theirs(kind: type) -> Any:
     return next(getattr(r, kind.__name__) for r in rooms if hasattr(r, kind.__name__))
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
 def test_configs_are_kerass_and_go_both_ways(kind: type) -> None:
     """Where both have a setting they write it alike, tuples as tuples; each reads the other's."""
@@ -252,6 +253,7 @@ def test_configs_are_kerass_and_go_both_ways(kind: type) -> None:
     assert type(theirs(kind).from_config(ours)) is theirs(kind)
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize(
     ("room", "made"),
     [

@@ -127,6 +127,7 @@ def test_weights_are_never_lost_in_silence(name: str, suffix: str, tmp_path: Pat
         Sequential([layers.Dense(1)]).load_weights(path)
 
 
+@pytest.mark.keras
 def test_a_chain_that_had_no_weights_has_none_to_lose(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     model = keras.Sequential([keras.layers.Dense(2)])
