@@ -18,12 +18,16 @@ collect_ignore_glob = [] if importlib.util.find_spec("keras") else ["test_refere
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs Keras or a browser throughout; single tests that do say so themselves."""
+    """Mark what needs Keras or a browser throughout; other tests say so themselves.
+
+    A browser starts slowly, and each of its pages is one of many clicks.
+    """
     for item in items:
         if item.path.name.startswith("test_reference_"):
             item.add_marker("keras")
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+            item.add_marker("slow")
 
 
 def pytest_collection_finish() -> None:

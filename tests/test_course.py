@@ -95,6 +95,7 @@ def ours(work: Path, photos: Path) -> dict[str, Any]:
     return pickle.loads(found.read_bytes())
 
 
+@pytest.mark.slow
 def test_the_course_without_tensorflow(ours: dict[str, Any]) -> None:
     """Load, predict, fine-tune; and the numbers say something: features differ, training trains."""
     assert sorted(ours["history"]) == ["accuracy", "loss", "val_accuracy", "val_loss"]
@@ -104,6 +105,7 @@ def test_the_course_without_tensorflow(ours: dict[str, Any]) -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_the_course_on_keras_as_on_minicnn(ours: dict[str, Any], photos: Path, work: Path) -> None:
     keras = pytest.importorskip("tensorflow").keras

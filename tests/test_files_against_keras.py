@@ -17,7 +17,7 @@ import minicnn
 from minicnn import layers, models, utils
 
 keras = pytest.importorskip("keras")
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.keras, pytest.mark.slow]
 
 Array = np.ndarray
 SHAPE = (8, 6, 3)

@@ -119,38 +119,34 @@ def first() -> dict:
     return run_script()
 
 
-def test_a_later_process_compiles_nothing(first: dict) -> None:
-    second = run_script()
-    assert second["compiled"] == 0
-    assert second["loaded"] > 25
-    assert second["found"] == first["found"], "and computes the same"
+# glibc fills memory with this byte when it is freed and, inverted, when it is given out. Its own
+# small cache is off, since it does not fill the memory there.
+FILLED = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0", "MALLOC_PERTURB_": "255"}
+ONE = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+LATER = {
+    "one thread": {"NUMBA_NUM_THREADS": "1", **FILLED},
+    "two threads, BLAS with one": {"NUMBA_NUM_THREADS": "2", **ONE},
+    "three threads": {"NUMBA_NUM_THREADS": "3", **FILLED, "MALLOC_PERTURB_": "85"},
+}
 
 
-@pytest.mark.parametrize("numba", ["1", "2", "3"])
-@pytest.mark.parametrize("blas", ["1", "2"])
-def test_the_number_of_threads_changes_no_bit(first: dict, numba: str, blas: str) -> None:
-    found = run_script(
-        NUMBA_NUM_THREADS=numba,
-        OPENBLAS_NUM_THREADS=blas,
-        OMP_NUM_THREADS=blas,
-        MKL_NUM_THREADS=blas,
-    )["found"]
-    assert {name for name in found if found[name] != first["found"][name]} == set()
-
-
-def test_no_kernel_reads_memory_that_is_freed_or_not_yet_written(first: dict) -> None:
-    """glibc fills memory with this byte when it is freed and, inverted, when it is given out.
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", LATER.values(), ids=LATER)
+def test_a_later_process_compiles_nothing_and_computes_the_same(
+    first: dict, environment: dict[str, str]
+) -> None:
+    """To the bit: with fewer or more threads, and whatever memory held before.
 
     A kernel that kept an address longer than the array would compute with it, and only at times.
-    Without glibc's own small cache, whose memory it does not fill.
     """
-    for byte in ("255", "85"):
-        found = run_script(GLIBC_TUNABLES="glibc.malloc.tcache_count=0", MALLOC_PERTURB_=byte)[
-            "found"
-        ]
-        assert {name for name in found if found[name] != first["found"][name]} == set()
+    run = run_script(**environment)
+    assert run["compiled"] == 0
+    assert run["loaded"] > 25
+    assert {name for name, found in run["found"].items() if found != first["found"][name]} == set()
+    assert set(run["found"]) == set(first["found"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cpu", ["generic", "haswell"])
 def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path) -> None:
     """With smaller vectors, or none to speak of, the tile is smaller; the sums' order differs."""
@@ -176,7 +172,7 @@ def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path)
     features = "+avx,+avx2,+fma" if cpu == "haswell" else ""
     environment = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
     environment["NUMBA_CACHE_DIR"] = str(tmp_path / "cache")
-    environment["NUMBA_OPT"] = "1"  # what LLVM does beyond takes long, and is the same for all
+    environment["NUMBA_OPT"] = "0"  # what LLVM does beyond takes long, and is the same for all
     subprocess.run(
         [sys.executable, "-c", code, str(path)],
         env={**os.environ, **environment},
@@ -198,6 +194,7 @@ def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path)
                 assert difference < tolerance, f"{way} {name}"
 
 
+@pytest.mark.slow
 def test_kernels_are_compiled_anew_when_what_is_written_into_them_changes(tmp_path: Path) -> None:
     """numba looks only at the file that a kernel is in; simd's tile is written into others."""
     package = tmp_path / "site" / "minicnn"
@@ -221,6 +218,7 @@ def test_kernels_are_compiled_anew_when_what_is_written_into_them_changes(tmp_pa
     assert [compiled(), compiled()] == ["1", "0"]
 
 
+@pytest.mark.slow
 def test_without_a_folder_for_the_cache_it_still_runs(tmp_path: Path) -> None:
     """An installation that nobody may write to, and no home: compiled anew, but no error."""
     package = tmp_path / "site" / "minicnn"
@@ -436,6 +434,7 @@ print("well")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_processes_are_forked_and_threads_share_kernels(layer: str) -> None:
@@ -467,6 +466,7 @@ def test_a_forked_process_that_comes_first_has_all_threads() -> None:
     assert subprocess.check_output(command, env=environment, timeout=300) == b"2\n"
 
 
+@pytest.mark.slow
 def test_kernels_are_compiled_where_numba_compiles_nothing() -> None:
     """NUMBA_DISABLE_JIT is for those who debug functions of their own."""
     code = (

@@ -112,6 +112,7 @@ def workplace(tmp_path_factory):
     return tmp_path_factory.mktemp("lessons")
 
 
+@pytest.mark.slow
 @every_lesson
 def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workplace):
     pytest.importorskip("matplotlib")

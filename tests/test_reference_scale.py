@@ -66,6 +66,7 @@ def free_port():
         return found.getsockname()[1]
 
 
+@pytest.mark.slow
 @needs_jax
 def test_two_processes_train_what_one_does_and_survive_the_death_of_one(
     clothes, tiny_base, tmp_path
@@ -115,6 +116,7 @@ def test_two_processes_train_what_one_does_and_survive_the_death_of_one(
     assert judged.accuracy == pytest.approx(history(alone)[:, 4].max(), abs=1e-6)
 
 
+@pytest.mark.slow
 @needs_jax
 def test_two_processes_augment_as_one_does(clothes, tiny_base, tmp_path):
     """Every random flip, shift and zoom of the one falls on the same photo of the two."""
@@ -157,6 +159,7 @@ for name, machine in (("one", one), ("two", two)):
 """
 
 
+@pytest.mark.slow
 def test_copies_on_two_devices_train_what_one_does(clothes, tiny_base, tmp_path):
     command = [sys.executable, "-c", MIRRORED, str(clothes), str(tiny_base), str(tmp_path)]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
@@ -178,6 +181,7 @@ def test_operations_are_counted_as_by_hand():
     assert accelerator.flops(keras.Model(inputs, x), 48) == wanted
 
 
+@pytest.mark.slow
 def test_the_accelerators_benchmark_tells_every_rate(tiny_base, clothes, tmp_path, capsys):
     told = [
         "--base", str(tiny_base), "--data", str(clothes), "--image-size", "48", "--batch-size",

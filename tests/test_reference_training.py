@@ -165,6 +165,7 @@ def test_the_file_has_the_best_epochs_model(learn, splits, tmp_path):
     assert [row["epoch"] for row in rows] == list("12345")
 
 
+@pytest.mark.slow
 def test_a_sweeps_trial_is_the_same_run(learn, splits, tiny_base, machine):
     settings = replace(QUICK, size_inner=8, droprate=0.3)
     result = learn(settings)
@@ -183,12 +184,14 @@ def test_a_sweeps_trial_is_the_same_run(learn, splits, tiny_base, machine):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_seed_decides(learn, whole):
     first = whole(QUICK).history
     assert learn(name="again").history == first
     assert learn(replace(QUICK, seed=8), name="other").history != first
 
 
+@pytest.mark.slow
 def test_class_weights_change_what_is_learned(clothes, tiny_base, tmp_path, machine, cache):
     splits = data.find(clothes)
     few = [i for i in range(120) if splits.train.labels[i] != 0 or i == 0]
@@ -204,6 +207,7 @@ def test_class_weights_change_what_is_learned(clothes, tiny_base, tmp_path, mach
     assert histories[0]["val_loss"] != histories[1]["val_loss"]
 
 
+@pytest.mark.slow
 def test_augmentation_runs_the_whole_network_and_leaves_no_layer_in_the_file(learn, whole, splits):
     result = learn(replace(QUICK, augment=True, epochs=2))
     assert result.history["loss"] != whole(QUICK).history["loss"][:2]
@@ -214,6 +218,7 @@ def test_augmentation_runs_the_whole_network_and_leaves_no_layer_in_the_file(lea
     assert judged.accuracy == pytest.approx(result.best, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_fine_tuning_moves_the_last_blocks_and_nothing_before_them(learn, tiny_base):
     settings = replace(QUICK, epochs=1, fine_tune="block2", fine_tune_epochs=3, fine_tune_rate=0.01)
     result = learn(settings)
@@ -237,6 +242,7 @@ def test_an_unknown_layer_to_fine_tune_lists_the_blocks(learn):
         learn(replace(QUICK, fine_tune="block9"))
 
 
+@pytest.mark.slow
 def test_patience_stops_a_run(learn):
     settings = replace(QUICK, learning_rate=1e-9, epochs=9, patience=2)
     assert len(learn(settings).history["loss"]) == 3
@@ -249,6 +255,7 @@ def test_tensorboard_is_asked_for_in_a_sentence(learn, monkeypatch, missing):
         learn(tensorboard=True)
 
 
+@pytest.mark.slow
 def test_tensorboard_sees_every_epoch(learn, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     tf = pytest.importorskip("tensorflow")
@@ -278,6 +285,7 @@ FINE = replace(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "stage"),
     [
@@ -333,6 +341,7 @@ def test_a_run_that_was_interrupted_comes_to_the_same(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_patience_is_the_same_after_an_interruption(learn, eagerly):
     settings = replace(QUICK, learning_rate=1e-9, epochs=9, patience=3)
     wanted = learn(settings, name="whole").history
@@ -340,6 +349,7 @@ def test_patience_is_the_same_after_an_interruption(learn, eagerly):
     assert learn(settings, name="broken", resume=True).history == wanted
 
 
+@pytest.mark.slow
 def test_more_epochs_may_follow_and_other_settings_may_not(learn, eagerly):
     learn(replace(QUICK, epochs=1))
     with pytest.raises(ValueError, match=r"learning_rate was 0\.05, is 0\.02"):
@@ -361,6 +371,7 @@ def wait_for(ready, process, seconds=100):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_really_killed_goes_on_to_the_same(clothes, tiny_base, tmp_path, capsys):
     """The killed one in a process of its own; what goes on, and what nobody kills, in this one."""
     options = [
@@ -399,6 +410,7 @@ def test_a_run_that_is_really_killed_goes_on_to_the_same(clothes, tiny_base, tmp
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_kill_within_the_first_epoch_of_fine_tuning_loses_nothing(learn, monkeypatch, eagerly):
     """The file holds fine-tuned weights by then, and is no longer the best head to start from."""
     settings = replace(QUICK, epochs=2, fine_tune="block2", fine_tune_epochs=2, fine_tune_rate=0.02)
@@ -418,6 +430,7 @@ def test_a_kill_within_the_first_epoch_of_fine_tuning_loses_nothing(learn, monke
     assert learn(settings, name="broken", resume=True).history == wanted.history
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_half_written_is_removed(learn, quick):
     folder = quick
     wanted = sorted(path.name for path in folder.iterdir())
@@ -429,6 +442,7 @@ def test_what_a_kill_left_half_written_is_removed(learn, quick):
     assert sorted(path.name for path in folder.iterdir()) == wanted
 
 
+@pytest.mark.slow
 def test_a_run_whose_best_model_was_moved_does_not_go_on(learn, quick):
     path = quick / "model.keras"
     path.rename(path.with_name("mine.keras"))
@@ -438,6 +452,7 @@ def test_a_run_whose_best_model_was_moved_does_not_go_on(learn, quick):
     assert path.with_name("history.csv").read_text() == history
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_classes(splits, tiny_base, quick, machine, cache):
     base = models.load_base(str(tiny_base), 48)
 

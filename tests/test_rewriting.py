@@ -437,7 +437,8 @@ def test_what_is_frozen_later_stays_as_it_is() -> None:
     assert same[8:] == [False] * 4
     model.trainable = False
     before = model.get_weights()
-    trained(model, 1)
+    with pytest.warns(UserWarning, match="has no trainable weights"):
+        trained(model, 1)
     for a, b in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
 

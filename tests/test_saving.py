@@ -920,6 +920,7 @@ BOMBS: dict[str, tuple[str, str, Callable[[Path], None], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BOMBS)
 def test_a_small_file_cannot_ask_for_much(case: str, tmp_path: Path) -> None:
     how, name, make, message = BOMBS[case]
@@ -1109,6 +1110,7 @@ def test_attributes_are_read_as_h5py_reads_them(version: str, order: bool, tmp_p
                 found.text("number")
 
 
+@pytest.mark.slow
 def test_every_wrong_byte_of_an_attribute_ends_in_a_value_error(tmp_path: Path) -> None:
     path = tmp_path / "m.h5"
     with h5py.File(path, "w") as file:
@@ -1169,6 +1171,7 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("kind", ["archive", "weights in an archive", "weights", "old"])
 def test_damage_anywhere_ends_in_a_value_error(kind: str, seed: int, tmp_path: Path) -> None:

@@ -962,6 +962,7 @@ def test_what_is_told_of_compiling_takes_one_line_of_any_terminal(
     assert max(len(line) for line in lines) == 39
 
 
+@pytest.mark.slow
 def test_a_real_notebook() -> None:
     """A kernel of its own, in an environment without ipywidgets."""
     nbformat = pytest.importorskip("nbformat")

@@ -16,7 +16,7 @@ import minicnn
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.keras, pytest.mark.slow]  # most fits are traced by TensorFlow first
 
 STEPS = 200
 CLASSES = 4
