@@ -2,7 +2,7 @@
 
     import minicnn as keras
 
-Start at `minicnn.naive` for the formulas, at `minicnn.layers` for the layers, at `minicnn.model`
+Start at `minicnn.naive` for the formulas, at `minicnn.layers` for the layers, at `minicnn.models`
 for how a network runs forward and backward, and at `minicnn.training` for how it learns.
 """
 
@@ -35,7 +35,7 @@ from minicnn import (
 )
 from minicnn.insight import inside
 from minicnn.layers import Input, KerasTensor, Layer
-from minicnn.model import Model, Sequential
+from minicnn.models import Model, Sequential
 
 if TYPE_CHECKING:
     from minicnn import explain  # imported when it is first asked for: `missing` sees to that

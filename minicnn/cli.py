@@ -411,7 +411,7 @@ def small_cnn(
             f"{len(filters)} convolutions and {halvings} poolings need photos of at least "
             f"{2**halvings} pixels a side. Received --image-size {image_size}."
         )
-    from minicnn.model import Sequential
+    from minicnn.models import Sequential
 
     model = Sequential([layers.Input((image_size, image_size, 3)), layers.Rescaling(1 / 255)])
     for index, count in enumerate(filters):

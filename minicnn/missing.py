@@ -34,7 +34,7 @@ from minicnn import (
 )
 from minicnn.applications import mobilenet, xception
 from minicnn.layers import Layer
-from minicnn.model import Model
+from minicnn.models import Model
 from minicnn.optimizers import Optimizer
 from minicnn.preprocessing import image
 

@@ -50,6 +50,11 @@ def positive_int(
     return number
 
 
+def shape_text(shape: tuple[int | None, ...]) -> str:
+    """`(None, 64, 64, 3)`."""
+    return f"({', '.join(str(size) for size in shape)})"
+
+
 def _shortened(value: Any) -> str:
     """A value as messages show it: Python prints no number of thousands of digits."""
     try:

@@ -7,12 +7,13 @@ One step of training is four lines of mathematics (`Trainer._train_step`):
     grads        = backward(dloss, tape)   which weight is to blame, and how much?
     optimizer.apply(grads, weights)        a small step down
 
-`Trainer` knows nothing of layers; `Model` joins the two.
+A `Trainer` is a network that knows how to train; `Model` adds what a user makes and saves.
 """
 
 import itertools
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,19 +35,11 @@ from minicnn.batches import (
     take,
 )
 from minicnn.callbacks import Callback, CallbackList, History, Quiet, progress_for
+from minicnn.graph import Network
+from minicnn.layers import carried
 from minicnn.terminal import printable
 
 Array = np.ndarray
-
-
-class InTwo(NamedTuple):
-    """A model as what computes features, and what learns from them; `names` of the first part."""
-
-    body: "Trainer"
-    head: "Trainer"
-    names: tuple[str, ...]
-    feature_shape: tuple[int | None, ...]
-    itemsize: int
 
 
 class LossOfPass(NamedTuple):
@@ -59,85 +52,68 @@ class LossOfPass(NamedTuple):
     at_logits: bool
 
 
-class Trainer:
-    """What a model can do once it can run forward and backward."""
+@dataclass
+class Compiled:
+    """What `compile` was told, and what has come of it since."""
 
-    name: str
+    optimizer: optimizers.Optimizer
+    loss: losses.Loss | None
+    loss_identifier: Any
+    # A saved metric is an object; a name waits: which "accuracy" it is, the targets say.
+    metric_identifiers: list[Any]
+    flags: dict[str, Any]
+    metrics: list[metrics_module.Metric] | None = None
+    loss_mean: metrics_module.Mean = field(default_factory=lambda: metrics_module.Mean(name="loss"))
+    told: set[str] = field(default_factory=set)  # of which doubts `fit` and `evaluate` have warned
+    warned_of_lacking: set[bool] = field(default_factory=set)
+    optimizer_is_ours: bool = False  # whether it has trained this model since
+
+
+class Trainer(Network):
+    """What a network can do once it knows an optimizer and a loss: `fit`, `evaluate`, `predict`."""
+
     stop_training = False  # a callback's wish: no further batch, no further epoch
     stop_evaluating = False
     stop_predicting = False
     history: History  # of the last `fit`
-    compiled = False
-    _optimizer_is_ours = False  # whether it has trained this model since it was compiled with
-    built: bool
-    output_shape: Any
-
-    # Filled by `compile`.
-    optimizer: optimizers.Optimizer
-    loss: losses.Loss
-
-    # What `Model` brings.
-    @property
-    def label(self) -> str:
-        raise NotImplementedError
+    _compiled: Compiled | None = None
 
     @property
-    def output_names(self) -> list[str]:
-        raise NotImplementedError
+    def compiled(self) -> bool:
+        """Whether `compile` was called."""
+        return self._compiled is not None
 
-    def as_inputs(self, x: Any) -> Any:
-        """A list as the model takes it: one array per input, or, for one input, the array."""
-        raise NotImplementedError
+    def _as_compiled(self, what: str) -> Compiled:
+        if self._compiled is None:
+            raise AttributeError(f"{self.label} has no {what} yet: call compile first.")
+        return self._compiled
 
-    def run(self, x: Any, training: bool) -> Any:
-        raise NotImplementedError
+    @property
+    def optimizer(self) -> optimizers.Optimizer:
+        """The optimizer that the model was compiled with."""
+        return self._as_compiled("optimizer").optimizer
 
-    def run_for_training(self, x: Any) -> tuple[Array, Any]:
-        raise NotImplementedError
+    @optimizer.setter
+    def optimizer(self, value: optimizers.Optimizer) -> None:
+        compiled = self._as_compiled("optimizer")
+        compiled.optimizer, compiled.optimizer_is_ours = optimizers.get(value), False
 
-    def run_keeping_last(self, x: Any) -> tuple[Array, Any]:
-        raise NotImplementedError
+    def resume_optimizer(self) -> None:
+        """Let the optimizer go on with this model's weights, which it has trained before."""
+        if self._compiled is not None:
+            self._compiled.optimizer_is_ours = True
 
-    def examples_at_once(self) -> int | None:
-        """How many examples `predict` computes at a time; None: the whole batch."""
-        return None
-
-    def ready_for(self, x: Any, fold: bool, training: bool = False) -> "Trainer":
-        """The model that computes predictions, or a step: this one, built for x, or folded."""
-        raise NotImplementedError
-
-    def as_given(self, outputs: Any) -> Any:
-        """Several outputs as the list or tuple that the model was made with."""
-        raise NotImplementedError
-
-    def in_two(self) -> "InTwo | None":
-        """The part that is the same in each epoch, and the rest; None if there is none such."""
-        raise NotImplementedError
-
-    def logits(self, cache: Any, activation: str) -> Array | None:
-        raise NotImplementedError
-
-    def last_activation(self) -> str | None:
-        raise NotImplementedError
-
-    def ends_in(self, activation: str) -> bool:
-        """Whether the one output is this activation of something, used nowhere else."""
-        return self.last_activation() == activation
-
-    def constant_softmaxes(self) -> list[str]:
-        raise NotImplementedError
-
-    def backward(
-        self, dy: Any, cache: Any, need_dx: bool = True, at_logits: bool = False
-    ) -> tuple[Any, dict[str, Array]]:
-        raise NotImplementedError
-
-    def trainable_variables_by_name(self) -> dict[str, Any]:
-        raise NotImplementedError
+    @property
+    def loss(self) -> losses.Loss:
+        """The loss that the model was compiled with. `AttributeError` if it has none."""
+        found = self._as_compiled("loss").loss
+        if found is None:
+            raise AttributeError(f"{self.label} was compiled without a loss.")
+        return found
 
     def lacking_in_training(self, penalties: bool) -> str:
         """What the model's file says of training (or of the loss) and minicnn does not have."""
-        raise NotImplementedError
+        return carried.described(self.lacking(learning=True, penalties=penalties))
 
     # -- compile -------------------------------------------------------------------------------
 
@@ -187,70 +163,62 @@ class Trainer:
         found_loss = None if loss is None else losses.get(loss)
         if isinstance(metrics, (str, dict)) or (metrics is not None and not _is_list(metrics)):
             raise ValueError(f'metrics is a list such as ["accuracy"]. Received {metrics!r}.')
-        # A saved metric becomes an object; a name waits: which "accuracy" it is, the targets say.
         identifiers = [_metric(m) if isinstance(m, dict) else m for m in metrics or []]
         for identifier in identifiers:
             _metric(identifier)  # raises now, not in the first epoch, for one that is not known
-        self._compile_flags = {
+        flags = {
             "run_eagerly": bool(run_eagerly),
             "jit_compile": jit_compile if isinstance(jit_compile, (bool, str)) else False,
         }
-        self.optimizer, self._loss_identifier = found_optimizer, loss
-        self._optimizer_is_ours = False
-        if found_loss is not None:
-            self.loss = found_loss
-        self._metric_identifiers = identifiers
-        self._metrics: list[metrics_module.Metric] | None = None
-        self._loss_mean = metrics_module.Mean(name="loss")
-        self._told: set[str] = set()  # of which doubts `fit` and `evaluate` have warned
-        self._warned_of_lacking: set[bool] = set()
-        self.compiled = True
+        self._compiled = Compiled(found_optimizer, found_loss, loss, identifiers, flags)
 
     def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was told, as Keras writes it into a model's file."""
+        compiled = self._as_compiled("compile configuration")
+        loss = compiled.loss_identifier
         return {
-            "optimizer": optimizers.serialize(self.optimizer),
-            "loss": self._loss_identifier
-            if self._loss_identifier is None or isinstance(self._loss_identifier, str)
-            else losses.serialize(self.loss),
+            "optimizer": optimizers.serialize(compiled.optimizer),
+            "loss": loss if loss is None or isinstance(loss, str) else losses.serialize(self.loss),
             "loss_weights": None,
             "metrics": [
                 m if isinstance(m, str) else metrics_module.serialize(m)
-                for m in self._metric_identifiers
+                for m in compiled.metric_identifiers
             ],
             "weighted_metrics": None,
             "steps_per_execution": 1,
-            **self._compile_flags,
+            **compiled.flags,
         }
 
     @property
     def metrics_names(self) -> list[str]:
         """The names of the numbers that `evaluate` returns, in order."""
-        if not self.compiled:
+        if self._compiled is None:
             return []
-        return ["loss", *(_metric(m).name for m in self._metric_identifiers)]
+        return ["loss", *(_metric(m).name for m in self._compiled.metric_identifiers)]
 
     @property
     def metrics(self) -> list[metrics_module.Metric]:
         """The mean of the loss, and the metrics, as objects; none before `compile`."""
-        if not self.compiled:
+        compiled = self._compiled
+        if compiled is None:
             return []
-        found = self._metrics
-        return [self._loss_mean, *(found or map(_metric, self._metric_identifiers))]
+        named = compiled.metrics or map(_metric, compiled.metric_identifiers)
+        return [compiled.loss_mean, *named]
 
-    def _check_compiled(self, method: str, need_loss: bool = True) -> None:
-        if not self.compiled:
+    def _check_compiled(self, method: str) -> None:
+        if self._compiled is None:
             raise ValueError(f"{self.label}: call compile(optimizer, loss) before {method}.")
-        if need_loss and self._loss_identifier is None:
+        if self._compiled.loss is None:
             raise ValueError(f"{self.label}: compile(…, loss=…) is needed for {method}.")
         if method in ("fit", "train_on_batch"):
             self.optimizer.check_ready()
 
     def _warn_of_lacking(self, penalties: bool = False) -> None:
         """Say once after each `compile` what Keras would have trained, or evaluated, with."""
-        if penalties in self._warned_of_lacking:
+        warned = self._as_compiled("optimizer").warned_of_lacking
+        if penalties in warned:
             return
-        self._warned_of_lacking.add(penalties)
+        warned.add(penalties)
         missing = self.lacking_in_training(penalties)
         if missing:
             what = "the loss here is" if penalties else "training here is"
@@ -262,7 +230,8 @@ class Trainer:
 
     # -- one step ------------------------------------------------------------------------------
 
-    def _train_step(self, batch: Batch, model: "Trainer") -> None:
+    def _train_step(self, batch: Batch, model: Network) -> None:
+        compiled = self._as_compiled("optimizer")
         model = model.ready_for(batch.x, fold=True, training=True)
         y_pred, tape = model.run_for_training(batch.x)
         y = self._targets(batch.y, y_pred)
@@ -272,18 +241,18 @@ class Trainer:
         )
         if grads:
             variables = model.trainable_variables_by_name()
-            if self._optimizer_is_ours:  # these may be more than before: some were thawed
-                self.optimizer.build(list(variables.values()))
-            self.optimizer.apply(grads, variables)
-            self._optimizer_is_ours = True
-        elif "frozen" not in self._told:
-            self._told.add("frozen")
+            if compiled.optimizer_is_ours:  # these may be more than before: some were thawed
+                compiled.optimizer.build(list(variables.values()))
+            compiled.optimizer.apply(grads, variables)
+            compiled.optimizer_is_ours = True
+        elif "frozen" not in compiled.told:
+            compiled.told.add("frozen")
             warnings.warn(
                 f"{self.label} has no trainable weights: it learns nothing.", stacklevel=3
             )
         self._update_metrics(value, y, y_pred)
 
-    def _test_step(self, batch: Batch, model: "Trainer") -> None:
+    def _test_step(self, batch: Batch, model: Network) -> None:
         model = model.ready_for(batch.x, fold=True)
         # Only a final softmax or sigmoid makes the loss ask for what went into it.
         if model.ends_in(self.loss.activation):
@@ -300,7 +269,7 @@ class Trainer:
         y_pred: Array,
         tape: Any,
         sample_weight: Any,
-        model: "Trainer",
+        model: Network,
         loss: losses.Loss | None = None,
     ) -> tuple[float, dict[str, Any], bool]:
         """The loss, computed from the logits if the model ends in the activation that fits it."""
@@ -317,7 +286,8 @@ class Trainer:
         self, loss: losses.Loss, y: Array, y_pred: Array, sample_weight: Any, at_logits: bool
     ) -> None:
         """Warn of what can be computed but hardly be meant: once for each `compile`."""
-        told = self._told if self.compiled and loss is getattr(self, "loss", None) else set()
+        ours = self._compiled is not None and loss is self._compiled.loss
+        told = self._compiled.told if self._compiled is not None and ours else set()
         found = loss.doubts(y, y_pred, sample_weight)
         if "output" not in told:
             told.add("output")
@@ -343,7 +313,7 @@ class Trainer:
 
         Raises `ValueError` without a loss, and for targets that do not fit.
         """
-        if loss is None and (not self.compiled or self._loss_identifier is None):
+        if loss is None and (self._compiled is None or self._compiled.loss is None):
             raise ValueError(
                 f"{self.label} has no loss to go back from: compile it with one, or pass "
                 'loss="categorical_crossentropy", for example.'
@@ -366,24 +336,26 @@ class Trainer:
         return y
 
     def _update_metrics(self, value: float, y: Array, y_pred: Array) -> None:
-        if self._metrics is None:
-            self._metrics = [
-                metrics_module.get(m, y.shape, y_pred.shape) for m in self._metric_identifiers
+        compiled = self._as_compiled("metrics")
+        if compiled.metrics is None:
+            compiled.metrics = [
+                metrics_module.get(m, y.shape, y_pred.shape) for m in compiled.metric_identifiers
             ]
-        self._loss_mean.update_state(value, sample_weight=len(y_pred))
-        for metric in self._metrics:
+        compiled.loss_mean.update_state(value, sample_weight=len(y_pred))
+        for metric in compiled.metrics:
             metric.update_state(y, y_pred)
 
     def _logs(self) -> dict[str, float]:
         """Loss and metrics so far, in the order of Keras's logs: by name."""
-        found = {"loss": self._loss_mean.result()}
-        found |= {metric.name: metric.result() for metric in self._metrics or []}
+        compiled = self._as_compiled("metrics")
+        found = {"loss": compiled.loss_mean.result()}
+        found |= {metric.name: metric.result() for metric in compiled.metrics or []}
         return dict(sorted(found.items()))
 
     def reset_metrics(self) -> None:
         """Begin new means of the loss and the metrics."""
-        self._loss_mean.reset_state()
-        for metric in self._metrics or []:
+        compiled = self._as_compiled("metrics")
+        for metric in (compiled.loss_mean, *(compiled.metrics or [])):
             metric.reset_state()
 
     def _in_order(self, logs: Mapping[str, float]) -> Any:
@@ -456,7 +428,8 @@ class Trainer:
         check_class_weight(class_weight)
         if class_weight is not None and sample_weight is not None:
             raise ValueError("Pass class_weight or sample_weight, not both.")
-        if self.built and not self._optimizer_is_ours:  # now, not after callbacks have begun
+        compiled = self._as_compiled("optimizer")
+        if self.built and not compiled.optimizer_is_ours:  # now, not after callbacks have begun
             self.optimizer.check_known(self.trainable_variables_by_name())
         if validation_split:
             if validation_data is not None:
@@ -481,7 +454,8 @@ class Trainer:
         self.stop_training = False
         logs: dict[str, float] = {}
         # What training and validation read, and the part of the model that they run.
-        train_on, validate_on = (training, self), (validation, self)
+        train_on: tuple[Batches, Network] = training, self
+        validate_on: tuple[Batches | None, Network] = validation, self
         if reuse_features and epochs - initial_epoch > 1:
             show = verbose != 0
             train_on, validate_on, history.computed_once = self._reuse(training, validation, show)
@@ -521,7 +495,7 @@ class Trainer:
 
     def _reuse(
         self, training: Batches, validation: Batches | None, show: bool
-    ) -> tuple[tuple[Batches, "Trainer"], tuple[Batches | None, "Trainer"], tuple[str, ...]]:
+    ) -> tuple[tuple[Batches, Network], tuple[Batches | None, Network], tuple[str, ...]]:
         """Batches of features and the part of the model that learns from them, where that works.
 
         Else the batches and the model as they are. And the names of the layers computed once.
@@ -543,7 +517,7 @@ class Trainer:
         once = replaced(training, "Features, training")
         if once is None:
             return as_they_are
-        validated: tuple[Batches | None, Trainer] = (validation, self)
+        validated: tuple[Batches | None, Network] = (validation, self)
         if validation is not None:
             validation_once = replaced(validation, "Features, validation")
             if validation_once is not None:
@@ -564,7 +538,7 @@ class Trainer:
     def _epoch(
         self,
         training: Batches,
-        model: "Trainer",
+        model: Network,
         class_weight: Mapping[int, float] | None,
         events: CallbackList,
     ) -> dict[str, float] | None:
@@ -652,9 +626,7 @@ class Trainer:
 
     # -- evaluate, predict, single batches --------------------------------------------------------
 
-    def _evaluate(
-        self, batches: Batches, model: "Trainer", events: CallbackList
-    ) -> dict[str, float]:
+    def _evaluate(self, batches: Batches, model: Network, events: CallbackList) -> dict[str, float]:
         self.reset_metrics()
         self.stop_evaluating = False
         events.call("on_test_begin")
@@ -719,7 +691,7 @@ class Trainer:
         before them (`inference_model`): fewer steps, the same numbers but for rounding.
         """
         batches = make_batches(*self._data(x), batch_size, steps)
-        model: Trainer | None = None
+        model: Network | None = None
         at_once: int | None = None
         events = self._callbacks(_listed(callbacks), verbose, {"steps": batches.steps})
         parts: list[Any] = []

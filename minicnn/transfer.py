@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minicnn import applications, layers, losses, optimizers
-from minicnn.model import Model
-from minicnn.models import load_model
+from minicnn.models import Model, load_model
 
 NETWORKS: dict[str, Callable[..., Model]] = {
     "xception": applications.Xception,

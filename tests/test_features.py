@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import Input, Model, Sequential, datasets, features, layers, rewriting, utils
+from minicnn import Input, Model, Sequential, datasets, features, layers, utils
 from minicnn.batches import SequenceBatches, make_batches
+from minicnn.graph.split import split
 from minicnn.preprocessing.image import ImageDataGenerator
 
 Array = np.ndarray
@@ -163,13 +164,17 @@ def test_what_is_random_or_learns_is_not_kept(make: Callable[[], Model], names: 
     assert len(history.computed_once) == names
 
 
+def split_of(model: Model) -> Any:
+    return split(model.graph, model.trainable_weights)
+
+
 def test_a_base_called_for_inference_may_hold_dropout() -> None:
     base = Sequential([Input((4, 4, 3)), layers.Conv2D(2, 3), layers.Dropout(0.5)], name="base")
     base.trainable = False
     inputs = Input((4, 4, 3))
     x = layers.Flatten()(base(inputs, training=False))
     model = Model(inputs, layers.Dense(1)(x))
-    parts = rewriting.split(model)
+    parts = split_of(model)
     assert parts is not None
     assert [layer.name for layer in parts.layers] == ["base", "flatten"]
 
@@ -178,7 +183,7 @@ def test_moving_statistics_are_not_frozen_by_having_no_parameters() -> None:
     inputs = Input((4, 4, 3))
     frozen = layers.Conv2D(2, 3, trainable=False, name="frozen")
     x = layers.BatchNormalization(center=False, scale=False)(frozen(inputs))
-    parts = rewriting.split(Model(inputs, layers.Dense(1)(layers.Flatten()(x))))
+    parts = split_of(Model(inputs, layers.Dense(1)(layers.Flatten()(x))))
     assert parts is not None
     assert [layer.name for layer in parts.layers] == ["frozen"]
 
@@ -188,8 +193,8 @@ def test_a_shortcut_around_the_border_is_no_border() -> None:
     frozen = layers.Conv2D(2, 3, padding="same", trainable=False)(inputs)
     learned = layers.Conv2D(2, 3, padding="same")(frozen)
     model = Model(inputs, layers.Add()([learned, inputs]))
-    assert rewriting.split(model) is None  # photos and features would both be needed
-    assert rewriting.split(Model(inputs, layers.Add()([learned, frozen]))) is not None
+    assert split_of(model) is None  # photos and features would both be needed
+    assert split_of(Model(inputs, layers.Add()([learned, frozen]))) is not None
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def test_the_tape_has_every_use_in_order(make: Callable[[], Model]) -> None:
     model = make()
     given = inputs_of(model)
     _, tape = model.forward(one_or_list(given))
-    assert [entry.node for entry in tape.entries] == [n for n in model.graph_nodes if n.inputs]
+    assert [entry.node for entry in tape.entries] == [n for n in model.graph.nodes if n.inputs]
     values = {id(tensor): array for tensor, array in zip(model.inputs, given, strict=True)}
     for entry in tape.entries:
         taken = entry.x if isinstance(entry.x, list) else [entry.x]

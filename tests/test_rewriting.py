@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from random_models import graphs
 
 import minicnn
-from minicnn import Input, Model, Sequential, layers, optimizers, rewriting, utils
+from minicnn import Input, Model, Sequential, layers, optimizers, utils
 
 Array = np.ndarray
 
@@ -36,7 +36,7 @@ def assert_folds_to(model: Model, steps: int, x: Array | None = None) -> Model:
     """The folded model has so many layers behind its input and predicts the same."""
     x = photos() if x is None else x
     folded = model.inference_model()
-    assert len(folded.graph_nodes) - 1 == steps
+    assert len(folded.graph.nodes) - 1 == steps
     wanted = model.predict(x, verbose=0, fold=False)
     found = model.predict(x, verbose=0)
     for a, b in zip(np.atleast_1d(found), np.atleast_1d(wanted), strict=True):
@@ -200,7 +200,7 @@ def test_what_others_need_stays() -> None:
     y = layers.BatchNormalization()(z)
     assert_folds_to(shaken(Model(inputs, layers.Add()([y, z]))), 3)
     both = shaken(Model(inputs, [y, z]))
-    assert len(both.inference_model().graph_nodes) - 1 == 2
+    assert len(both.inference_model().graph.nodes) - 1 == 2
     for a, b in zip(both.predict(photos(), verbose=0), both.run(photos()), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5)
 
@@ -209,7 +209,7 @@ def test_the_normalization_between_may_be_an_output() -> None:
     inputs = Input((8, 6, 4))
     y = layers.BatchNormalization()(layers.Conv2D(4, 3)(inputs))
     model = shaken(Model(inputs, [y, layers.ReLU()(y)]))
-    assert len(model.inference_model().graph_nodes) - 1 == 2
+    assert len(model.inference_model().graph.nodes) - 1 == 2
     for a, b in zip(model.predict(photos(), verbose=0), model.run(photos()), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
@@ -249,7 +249,7 @@ def network() -> Model:
 def test_nested_models_fold_too() -> None:
     model = network()
     folded = assert_folds_to(model, 4)
-    assert len(folded.get_layer("base").graph_nodes) - 1 == 1
+    assert len(folded.get_layer("base").graph.nodes) - 1 == 1
     model.get_layer("base").trainable = False
     assert_folds_to(model, 4)
 
@@ -329,7 +329,7 @@ def test_the_model_does_not_notice() -> None:
         model.get_config(),
     )
     model.predict(photos(), verbose=0)
-    rewriting.split(model)
+    model.in_two()
     assert (model.count_params(), [w.path for w in model.weights]) == before[:2]
     assert conv.output is before[2]
     assert model.get_config() == before[3]
@@ -413,8 +413,8 @@ def test_training_pools_on_the_way(
         freeze(model)
         if fold:
             learner = model.training_model()
-            assert kinds(learner).count("PooledConv2D") == 2
-            assert kinds(learner.get_layer("inner"))[1:] == ["PooledConv2D", "BatchNormalization"]
+            assert kinds(learner).count("FusedLayer") == 2
+            assert kinds(learner.get_layer("inner"))[1:] == ["FusedLayer", "BatchNormalization"]
             names = [list(m.trainable_variables_by_name()) for m in (learner, model)]
             assert names[0] == names[1]
         else:
@@ -449,7 +449,7 @@ def test_a_frozen_base_is_computed_as_in_inference() -> None:
     inputs = Input((8, 6, 4))
     x = layers.Flatten()(base(inputs, training=False))
     model = Model(inputs, layers.Dense(3, activation="softmax")(x))
-    assert len(model.training_model().get_layer("base").graph_nodes) == 2
+    assert len(model.training_model().get_layer("base").graph.nodes) == 2
     before = base.get_weights()
     trained(model)
     for a, b in zip(base.get_weights(), before, strict=True):
@@ -521,7 +521,7 @@ def test_a_model_without_pooling_trains_as_it_is() -> None:
     unbuilt.compile("sgd", "sparse_categorical_crossentropy")
     unbuilt.train_on_batch(photos((3, 8, 6, 4)), np.arange(3))
     assert unbuilt.ready_for(photos(), fold=True, training=True) is unbuilt.training_model()
-    assert "PooledConv2D" in kinds(unbuilt.training_model())
+    assert "FusedLayer" in kinds(unbuilt.training_model())
 
 
 def test_a_block_too_large_for_a_winner_s_number_is_not_folded() -> None:

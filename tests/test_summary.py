@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from minicnn import Input, Model, Sequential, layers, summary, utils
+from minicnn import Input, Model, Sequential, layers, utils
+from minicnn.models import summary
 
 
 @pytest.fixture(autouse=True)

@@ -1213,7 +1213,7 @@ def test_predict_computes_large_batches_in_slices(monkeypatch: pytest.MonkeyPatc
             seen.append(len(x))
         return run(self, x, training)
 
-    monkeypatch.setattr("minicnn.model._HELD", 3 * 10 * 8 * 9 * 4)
+    monkeypatch.setattr("minicnn.graph.network.HELD", 3 * 10 * 8 * 9 * 4)
     monkeypatch.setattr(Model, "run", watched)
     np.testing.assert_array_equal(net.predict(x, batch_size=11, verbose=0), whole)
     assert seen == [3, 3, 3, 2]
@@ -1225,7 +1225,7 @@ def test_a_layer_of_the_users_own_sees_the_whole_batch(monkeypatch: pytest.Monke
             return x - x.mean(axis=0), {}
 
     net = Sequential([Input((3,)), layers.Dense(2), AboveMean()])
-    monkeypatch.setattr("minicnn.model._HELD", 1)
+    monkeypatch.setattr("minicnn.graph.network.HELD", 1)
     y = net.predict(np.random.default_rng(0).random((8, 3), np.float32), verbose=0)
     np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-6)
 

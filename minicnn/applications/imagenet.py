@@ -21,7 +21,7 @@ from minicnn.layers import (
     Rescaling,
 )
 from minicnn.layers.base import activation_name, weight_budget
-from minicnn.model import Model
+from minicnn.models import Model
 from minicnn.reading import read_regular
 
 ImageShape = tuple[int | None, int | None, int]

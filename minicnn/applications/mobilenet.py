@@ -22,7 +22,7 @@ from minicnn.layers import (
     Reshape,
     ZeroPadding2D,
 )
-from minicnn.model import Model
+from minicnn.models import Model
 
 __all__ = ["MobileNet", "decode_predictions", "preprocess_input"]
 

@@ -26,7 +26,7 @@ from minicnn.layers import (
     MaxPooling2D,
     SeparableConv2D,
 )
-from minicnn.model import Model
+from minicnn.models import Model
 
 __all__ = ["Xception", "decode_predictions", "preprocess_input"]
 

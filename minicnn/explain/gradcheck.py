@@ -26,7 +26,7 @@ import numpy as np
 from minicnn import losses, shapes
 from minicnn.explain import copies, show
 from minicnn.layers.base import Layer
-from minicnn.model import Model
+from minicnn.models import Model
 
 Array = np.ndarray
 

@@ -37,7 +37,7 @@ from minicnn.callbacks import Callback
 from minicnn.explain import copies, show
 from minicnn.layers import BatchNormalization, Dropout, ReLU
 from minicnn.layers.base import Layer
-from minicnn.model import Model, Tape
+from minicnn.models import Model, Tape
 from minicnn.training import LossOfPass
 
 Array = np.ndarray

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import summary
 from minicnn.callbacks import History
 from minicnn.explain import show
 from minicnn.explain.arithmetic import explain_output
@@ -16,7 +15,7 @@ from minicnn.explain.explanation import Explanation
 from minicnn.explain.trace import Trace
 from minicnn.explain.undisturbed import undisturbed
 from minicnn.layers import Layer
-from minicnn.model import Model
+from minicnn.models import Model, summary
 
 Array = np.ndarray
 

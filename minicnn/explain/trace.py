@@ -26,8 +26,9 @@ from minicnn.explain.entry import Source, TraceEntry
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.gradients import explain_gradient
 from minicnn.explain.undisturbed import undisturbed
+from minicnn.graph import BackwardStep, Tape, TapeEntry
 from minicnn.layers import InputLayer, Layer
-from minicnn.model import BackwardStep, Model, Tape, TapeEntry
+from minicnn.models import Model
 from minicnn.training import LossOfPass
 
 Array = np.ndarray

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from minicnn.layers.base import KerasTensor, Layer, Node
+from minicnn.layers.base import Layer
 from minicnn.layers.convolutional import Conv2D, DepthwiseConv2D, SeparableConv2D, ZeroPadding2D
 from minicnn.layers.core import (
     Activation,
@@ -25,6 +25,7 @@ from minicnn.layers.pooling import (
     GlobalMaxPooling2D,
     MaxPooling2D,
 )
+from minicnn.layers.symbols import KerasTensor, Node
 from minicnn.variable import Variable
 
 # Keras's second names for the same layers.

@@ -23,13 +23,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from minicnn import config, functional, initializers, shapes
 from minicnn.insight import inside
 from minicnn.layers import carried
+from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
 from minicnn.settings import Configurable, plain, plain_throughout
 from minicnn.terminal import printable
 from minicnn.variable import Variable
@@ -65,141 +66,6 @@ def unique_name(prefix: str) -> str:
 def clear_session() -> None:
     """Start numbering automatic layer names anew, as `keras.utils.clear_session`."""
     _name_counts.clear()
-
-
-# ---------------------------------------------------------------------------------------------
-# Symbols
-# ---------------------------------------------------------------------------------------------
-
-
-class KerasTensor:
-    """A symbol for a layer's output while a model is drawn: a shape with None for the batch.
-
-    Symbols of one shape are added and subtracted: `x + y` is `Add()([x, y])`. A number, or one for
-    each channel, is added, subtracted, multiplied with or divided by: `x * 2 + 1` is two layers
-    `Rescaling`. Other arithmetic, and `x[:, 0]`, raise `TypeError`.
-    """
-
-    __array_priority__ = 1000.0  # NumPy leaves `array + x` to the symbol
-    added: ClassVar[Callable[..., Any]]  # set by `merging`, which knows the layers
-    rescaled: ClassVar[Callable[..., Any]]
-
-    def __init__(self, shape: Shape, dtype: str, node: "Node", index: int = 0) -> None:
-        self.shape, self.dtype, self.node, self.index = shape, dtype, node, index
-
-    @property
-    def name(self) -> str:
-        return self.node.layer.name
-
-    def __repr__(self) -> str:
-        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={printable(self.name)}>"
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __add__(self, other: Any) -> Any:
-        if isinstance(other, KerasTensor):
-            return self.added([self, other], dtype=self.dtype)
-        return self.rescaled(self, 1.0, _constant(other, self, "+"))
-
-    def __radd__(self, other: Any) -> Any:
-        return self + other
-
-    def __neg__(self) -> Any:
-        return self.rescaled(self, -1.0, 0.0)
-
-    def __sub__(self, other: Any) -> Any:
-        return self + -other if isinstance(other, KerasTensor) else self + -_constant(other, self)
-
-    def __rsub__(self, other: Any) -> Any:
-        return self.rescaled(self, -1.0, _constant(other, self))
-
-    def __mul__(self, other: Any) -> Any:
-        return self.rescaled(self, _constant(other, self), 0.0)
-
-    def __rmul__(self, other: Any) -> Any:
-        return self * other
-
-    def __truediv__(self, other: Any) -> Any:
-        with np.errstate(divide="ignore"):  # which Rescaling refuses
-            return self.rescaled(self, 1.0 / _constant(other, self), 0.0)
-
-    def _no_layer(self, *others: Any) -> Any:
-        raise TypeError(
-            f"{self!r} is a symbol: minicnn has x + y and x - y of symbols, and +, -, *, / with "
-            "numbers on the right. For the rest write a layer of your own, with _forward and "
-            "_backward (see minicnn.layers.base)."
-        )
-
-    __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = _no_layer
-    __rfloordiv__ = __mod__ = __rmod__ = __abs__ = __invert__ = __getitem__ = _no_layer
-    __lt__ = __le__ = __gt__ = __ge__ = _no_layer
-
-    def __bool__(self) -> bool:
-        raise TypeError(f"{self!r} is a symbol, neither true nor false.")
-
-    def __array__(self, *args: Any, **kwargs: Any) -> Array:
-        raise TypeError(
-            f"{self!r} is a symbol without values; call a Model on arrays to get numbers."
-        )
-
-
-def _constant(value: Any, symbol: KerasTensor, sign: str = "") -> Array:
-    """A number, or one for each channel; `TypeError` for anything else."""
-    if isinstance(value, KerasTensor):
-        symbol._no_layer()
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu" or array.ndim > 1:
-        raise TypeError(
-            f"{symbol!r} is a symbol: it takes a number beside it, or one for each channel. "
-            f"Received {value!r}."
-        )
-    return array.astype(float)
-
-
-class Node:
-    """One use of a layer in a graph: which tensors went in, which came out.
-
-    `training` is what the call said (`base_model(inputs, training=False)`), None for nothing.
-    """
-
-    def __init__(
-        self,
-        layer: "Layer",
-        inputs: Sequence[KerasTensor],
-        training: bool | None,
-        single: bool,
-        listed: bool = True,
-    ) -> None:
-        self.layer, self.inputs, self.training = layer, list(inputs), training
-        self.single_input = single  # called on a tensor rather than on a list
-        self.outputs: list[KerasTensor] = []
-        self.index = len(layer.nodes)
-        if listed:  # else a rewritten graph's, which the layer should not know of
-            layer.nodes.append(self)
-
-
-def _is_symbolic(x: Any) -> bool:
-    if isinstance(x, (list, tuple)):
-        return any(isinstance(item, KerasTensor) for item in x)
-    return isinstance(x, KerasTensor)
-
-
-Factors = tuple[Array, Array | None, Array | None]
-
-
-class Weighing:
-    """A layer whose last kernel, times the input, and whose bias make the outputs."""
-
-    bias: Variable | None = None
-    folded: Callable[[], Factors] | None = None  # computes `factors`, where others are in them
-
-    def factors(self, kernel: Variable) -> Factors:
-        """`(w, scale, b)`: the kernel is w, or w * scale, and b the bias, if there is one."""
-        if self.folded is not None:
-            return self.folded()
-        return kernel.value, None, None if self.bias is None else self.bias.value
 
 
 # ---------------------------------------------------------------------------------------------
@@ -263,7 +129,6 @@ class Layer(Configurable):
     activation_name: str = "linear"  # the name of `activation`, which `forward` applies last
     input_rank: int | None = None  # the rank of x that the layer needs; None for any
     takes_list = False  # Add, Concatenate: forward takes a list of arrays
-    clamps = False  # `_forward` itself applies an activation that only has limits, such as ReLU
 
     def __init__(
         self,
@@ -314,6 +179,13 @@ class Layer(Configurable):
             del cls.activation  # type: ignore[misc]
         if "as_activation" in vars(cls):
             _activating.setdefault(cls.__name__, cls)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy or a pickle. Which graphs use the layer, each graph tells its own copy."""
+        return {key: value for key, value in vars(self).items() if key != "nodes"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, nodes=[])
 
     @classmethod
     def _arguments(cls) -> list[str]:
@@ -522,12 +394,7 @@ class Layer(Configurable):
             z, cache = self._forward(x, training)
         except MemoryError as error:
             raise MemoryError(f"{self.label} needs more memory than there is: {error}.") from error
-        y, activation = z, functional.ACTIVATIONS[self.activation_name]
-        if self.clamps and self.clamp != "linear":
-            cache["y"] = y
-        elif self.activation_name != "linear":
-            y = activation.forward(z)
-            cache |= {"z": z, "y": y}
+        y = self._activated(z, cache)
         cache |= {"output_shape": y.shape, "layer": self}
         return y, cache
 
@@ -556,16 +423,32 @@ class Layer(Configurable):
             dz = activation.backward(dz, cache["y"])
         return self._backward(dz, cache, need_dx)
 
-    @property
-    def clamp(self) -> str:
-        """The activation, if it only has limits; "linear" if `forward` is to apply it."""
-        limits = functional.ACTIVATIONS[self.activation_name].limits
-        return "linear" if limits is None else self.activation_name
+    def _activated(self, z: Array, cache: Cache) -> Array:
+        """y for z; the cache keeps both if they differ."""
+        if self.activation_name == "linear":
+            return z
+        y: Array = functional.ACTIVATIONS[self.activation_name].forward(z)
+        cache |= {"z": z, "y": y}
+        return y
 
     def logits(self, cache: Any, activation: str) -> Array | None:
         """What went into the activation, if the layer ends in this one; None if it does not."""
         logits: Array | None = cache["z"] if self.activation_name == activation else None
         return logits
+
+    def run(self, x: Any, training: bool = False) -> Any:
+        """y alone, for which a network keeps less than for `forward`."""
+        return self.forward(x, training)[0]
+
+    def backward_within(
+        self, dy: Any, cache: Any, need_dx: bool, at_logits: bool, visit: Any = None
+    ) -> tuple[Any, Grads]:
+        """`backward` of a layer of a graph: of a network that passes on `visit` (see there)."""
+        return self.backward(dy, cache, need_dx=need_dx, at_logits=at_logits)
+
+    def last_activation(self) -> str | None:
+        """The name of the activation that y comes from."""
+        return self.activation_name
 
     def _forward(self, x: Any, training: bool) -> tuple[Array, Cache]:
         raise NotImplementedError
@@ -622,7 +505,7 @@ class Layer(Configurable):
         keeps its moving statistics, and its dropout is off. Keras 3 lets the `training=True` of its
         `fit` win over it; there `base.trainable = False` is what keeps BatchNormalization still.
         """
-        if not _is_symbolic(x):
+        if not is_symbolic(x):
             return self.forward(x, training=bool(training))[0]
         inputs = list(x) if isinstance(x, (list, tuple)) else [x]
         for item in inputs:
@@ -787,6 +670,11 @@ def activation_name(activation: Any, who: str) -> str:
             f"{who} expects activation to be one of {names}. Received {activation!r}.{hint}"
         )
     return name
+
+
+def only_limits(name: str) -> bool:
+    """Whether all that the activation of this name does is to keep z between limits, as ReLU."""
+    return name != "linear" and functional.ACTIVATIONS[name].limits is not None
 
 
 def _activation_in_file(described: dict[str, Any]) -> Any:

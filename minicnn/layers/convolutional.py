@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from minicnn import functional, initializers, shapes
-from minicnn.layers.base import Array, Cache, Grads, Layer, Shape, Weighing
+from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
+from minicnn.variable import Variable
 
 
 def window_output_shape(
@@ -40,11 +41,11 @@ def known_channels(input_shape: Shape, who: str) -> int:
     return input_shape[-1]
 
 
-class _Convolution(Weighing, Layer):
+class _Convolution(Layer):
     """The arguments and shapes that all convolutions share."""
 
     input_rank = 4
-    clamps = True
+    bias: Variable | None = None
 
     def _set_window(
         self,
@@ -78,6 +79,10 @@ class _Convolution(Weighing, Layer):
             "dilation_rate": self.dilation_rate,
             "name": self.label,
         }
+
+    @property
+    def _bias(self) -> Array | None:
+        return None if self.bias is None else self.bias.value
 
     def _out(self, input_shape: Shape, filters: int) -> Shape:
         height, width = window_output_shape(
@@ -183,17 +188,8 @@ class Conv2D(_Convolution):
         return None if positions is None else positions * math.prod(self.kernel.shape)
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
-        w, scale, b = self.factors(self.kernel)
-        z = functional.conv2d(
-            x,
-            w,
-            b,
-            scale=scale,
-            groups=self.groups,
-            activation=self.clamp,
-            **self._window,
-        )
-        return z, {"x": x}
+        w, b = self.kernel.value, self._bias
+        return functional.conv2d(x, w, b, groups=self.groups, **self._window), {"x": x}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dx, dw, db = functional.conv2d_backward(
@@ -280,10 +276,9 @@ class DepthwiseConv2D(_Convolution):
         return None if positions is None else positions * math.prod(self.kernel.shape)
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
-        w, scale, b = self.factors(self.kernel)
-        w = w if scale is None else w * scale
-        z = functional.depthwise_conv2d(x, w, b, activation=self.clamp, **self._window)
-        return z, {"x": x}
+        return functional.depthwise_conv2d(x, self.kernel.value, self._bias, **self._window), {
+            "x": x
+        }
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dx, dw, db = functional.depthwise_conv2d_backward(
@@ -370,8 +365,7 @@ class SeparableConv2D(_Convolution):
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
         h = functional.depthwise_conv2d(x, self.depthwise_kernel.value, **self._window)
-        w, scale, b = self.factors(self.pointwise_kernel)
-        z = functional.conv2d(h, w, b, scale=scale, activation=self.clamp, name=self.label)
+        z = functional.conv2d(h, self.pointwise_kernel.value, self._bias, name=self.label)
         return z, {"x": x, "h": h}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:

@@ -11,14 +11,13 @@ from minicnn.layers.base import (
     Array,
     Cache,
     Grads,
-    KerasTensor,
     Layer,
-    Node,
     Shape,
-    Weighing,
 )
 from minicnn.layers.convolutional import kernel_grads, known_channels
+from minicnn.layers.symbols import KerasTensor, Node
 from minicnn.settings import plain
+from minicnn.variable import Variable
 
 
 class InputLayer(Layer):
@@ -46,6 +45,14 @@ class InputLayer(Layer):
             for size in sizes
         )
         self.built = True
+        self._start_a_graph()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._start_a_graph()
+
+    def _start_a_graph(self) -> None:
+        """Make the one node, whose output is the symbol that `Input` returns."""
         node = Node(self, [], None, True)
         node.outputs = [KerasTensor(self.batch_shape, self.dtype, node)]
 
@@ -87,15 +94,13 @@ def Input(  # noqa: N802 - Keras's name
     return layer.nodes[0].outputs[0]
 
 
-class Dense(Weighing, Layer):
+class Dense(Layer):
     """y = activation(x @ kernel + bias): each unit is a weighted sum of all features.
 
         z[..., u] = bias[u] + sum over k of x[..., k] * kernel[k, u]
 
     (batch, …, features) to (batch, …, units). Weights: `kernel` (features, units), `bias` (units,).
     """
-
-    clamps = True
 
     def __init__(
         self,
@@ -112,6 +117,8 @@ class Dense(Weighing, Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+
+    bias: Variable | None = None
 
     def build(self, input_shape: Shape) -> None:
         _check_features(input_shape, None, self.label)
@@ -135,10 +142,8 @@ class Dense(Weighing, Layer):
         return math.prod(s for s in positions if s is not None) * math.prod(self.kernel.shape)
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
-        w, scale, b = self.factors(self.kernel)
-        w = w if scale is None else w * scale
-        z = functional.dense(x, w, b, self.clamp, self.label)
-        return z, {"x": x}
+        b = None if self.bias is None else self.bias.value
+        return functional.dense(x, self.kernel.value, b, name=self.label), {"x": x}
 
     def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dx, dw, db = functional.dense_backward(

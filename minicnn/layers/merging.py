@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn import functional
-from minicnn.layers.base import Array, Cache, Grads, KerasTensor, Layer, Shape
+from minicnn.layers import symbols
+from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
 from minicnn.layers.core import Rescaling
+from minicnn.layers.symbols import KerasTensor
 
 
 class Add(Layer):
@@ -71,6 +73,7 @@ class Concatenate(Layer):
         return functional.concatenate_backward(dz, cache["channels"], self.label), {}
 
 
+@symbols.operator("add")
 def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
     """`Add(**kwargs)(inputs)`."""
     return Add(**kwargs)(inputs)
@@ -81,8 +84,6 @@ def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
     return Concatenate(axis, **kwargs)(inputs)
 
 
-# What `x + y`, `x * 2` and the like of symbols are made of.
-KerasTensor.added = staticmethod(add)
-KerasTensor.rescaled = staticmethod(
-    lambda x, scale, offset: Rescaling(scale, offset, dtype=x.dtype)(x)
-)
+@symbols.operator("rescale")
+def _rescale(x: KerasTensor, scale: Any, offset: Any) -> Any:
+    return Rescaling(scale, offset, dtype=x.dtype)(x)

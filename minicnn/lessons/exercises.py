@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import functional, naive
-from minicnn.model import Model
+from minicnn.models import Model
 
 Check = Callable[[Any], str]
 

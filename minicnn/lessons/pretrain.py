@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn import datasets, layers, losses, optimizers, seeding, terminal
 from minicnn.applications.imagenet import preprocess_input
-from minicnn.model import Model, Sequential
+from minicnn.models import Model, Sequential
 
 PRETRAINED = Path(__file__).with_name("six_clothes.keras")
 KNOWN = ("dress", "hat", "longsleeve", "outwear", "pants", "shirt")

@@ -29,7 +29,7 @@ from minicnn.explain.arithmetic import check_place
 from minicnn.images import load_img
 from minicnn.layers import LAYERS, Dense
 from minicnn.layers.base import Array, Layer, Node
-from minicnn.model import Model, Tape
+from minicnn.models import Model, Tape
 
 LIMIT = 24_000_000  # characters of numbers in a page
 _FAST = 1.5e9  # multiply-adds that a browser recomputes without making people wait long

@@ -1,4 +1,4 @@
-"""Models, and the door to model files, under Keras's names."""
+"""From files, texts and live Keras models to models, under Keras's names."""
 
 import json
 import math
@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import layers, saving
+from minicnn import saving
 from minicnn.layers import Layer
 from minicnn.layers.base import weight_budget
 from minicnn.layers.carried import weights_follow
-from minicnn.model import Model, Sequential, Tape, TapeEntry, layer_from_config, serialize_layer
+from minicnn.models.config import layer_from_config, serialize_layer
+from minicnn.models.model import Model
 from minicnn.saving.untrusted import MismatchError, parse_json, plain
 from minicnn.saving.weights import read_state
 
@@ -40,7 +41,7 @@ def load_model(
         raise ValueError("load_model has no safe_mode=False: no code in a model file is ever run.")
     model = saving.read_model(filepath, _model, compile)
     assert isinstance(model, Model)
-    model._optimizer_is_ours = model.compiled
+    model.resume_optimizer()
     return model
 
 
@@ -74,7 +75,7 @@ def from_keras(model: Any) -> Model:
             return np.asarray(state[index])
 
         read_state(found, source, len(state), read)
-        found._optimizer_is_ours = True
+        found.resume_optimizer()
     saving.warn_of_lacking(found, source)
     return found
 
@@ -139,18 +140,3 @@ def deserialize(config: dict[str, Any]) -> Any:
 def serialize(layer: Layer) -> dict[str, Any]:
     """The layer or model as Keras writes it: `{"class_name": …, "config": …, …}`."""
     return serialize_layer(layer)
-
-
-layers.deserialize, layers.serialize = deserialize, serialize  # `keras.layers`
-saving.load_model, saving.save_model = load_model, save_model  # `keras.saving`
-
-__all__ = [
-    "Model",
-    "Sequential",
-    "Tape",
-    "TapeEntry",
-    "from_keras",
-    "load_model",
-    "model_from_json",
-    "save_model",
-]

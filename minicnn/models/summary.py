@@ -9,13 +9,13 @@ import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from minicnn.layers.base import Layer, Node
-from minicnn.shapes import ReceptiveField
+from minicnn.graph.network import Network
+from minicnn.graph.receptive import Field, fields
+from minicnn.layers.base import Layer
+from minicnn.shapes import shape_text
 from minicnn.terminal import printable
 
 _PLAIN_WIDTH = 132  # columns, where no terminal says how wide it is
-
-Fields = tuple[ReceptiveField, ReceptiveField] | None  # rows and columns; None: the whole picture
 
 
 class Row(NamedTuple):
@@ -26,68 +26,45 @@ class Row(NamedTuple):
     parameters: int
     formula: str
     multiply_adds: int | None
-    field: Fields
+    field: Field
     connected_to: list[str]
 
 
-def rows(model: Any) -> list[Row]:
+def rows(model: Network) -> list[Row]:
     """The table's lines, one per use of a layer, in the order of computation."""
-    fields: dict[int, Fields] = {}
-    counted: set[int] = set()
+    seen: set[Layer] = set()
     result = []
-    for node in model.graph_nodes:
+    found = fields(model.graph)
+    for node in model.graph.nodes:
         layer, output = node.layer, node.outputs[0]
-        field = _field(node, fields)
-        fields |= {id(tensor): field for tensor in node.outputs}
-        shape: Any = [t.shape for t in node.inputs]
-        if not layer.takes_list and len(shape) == 1:
-            shape = shape[0]
         # A layer that is used twice has its parameters once.
-        parameters = 0 if id(layer) in counted else layer.count_params()
-        counted.add(id(layer))
+        parameters = 0 if layer in seen else layer.count_params()
+        seen.add(layer)
+        shapes: Any = [symbol.shape for symbol in node.inputs]
+        given = shapes if layer.takes_list or len(shapes) != 1 else shapes[0]
         result.append(
             Row(
                 layer,
                 output.shape,
                 parameters,
                 layer.parameter_formula() if parameters else "",
-                layer.multiply_adds(shape) if node.inputs else 0,
-                field,
-                [tensor.name for tensor in node.inputs],
+                layer.multiply_adds(given) if node.inputs else 0,
+                found[output],
+                [symbol.name for symbol in node.inputs],
             )
         )
     return result
 
 
-def _field(node: Node, fields: dict[int, Fields]) -> Fields:
-    """The receptive field after this node; of several inputs the largest counts."""
-    if not node.inputs:
-        is_picture = len(node.outputs[0].shape) == 4
-        return (ReceptiveField(), ReceptiveField()) if is_picture else None
-    window = node.layer.receptive_window()
-    incoming = [fields.get(id(tensor)) for tensor in node.inputs]
-    if window is None or any(field is None for field in incoming):
-        return None
-    kernel, strides, dilation = window
-    through = [
-        tuple(f.through(k, s, d) for f, k, s, d in zip(field, kernel, strides, dilation))
-        for field in incoming
-        if field is not None
-    ]
-    rows_, columns = (max(axis) for axis in zip(*through))
-    return rows_, columns
-
-
-def _is_chain(model: Any) -> bool:
-    nodes: list[Node] = model.graph_nodes
+def _is_chain(model: Network) -> bool:
     return all(
         len(node.inputs) <= 1 and (not node.inputs or node.inputs[0] in previous.outputs)
-        for previous, node in itertools.pairwise(nodes)
+        for previous, node in itertools.pairwise(model.graph.nodes)
     )
 
 
 def print_summary(
-    model: Any, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None
+    model: Network, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None
 ) -> None:
     """Print the table (to the terminal, a notebook, or line by line through `print_fn`)."""
     from rich.console import Console
@@ -142,7 +119,7 @@ def _frozen(layer: Any, learning: set[int]) -> str:
     return " [dim](partly frozen)[/dim]" if any(learns) else " [dim](frozen)[/dim]"
 
 
-def totals(model: Any, lines: list[Row]) -> list[str]:
+def totals(model: Network, lines: list[Row]) -> list[str]:
     """What stands below the table."""
     size = {v.dtype: v.value.itemsize for v in model.weights}
     total = model.count_params()
@@ -159,12 +136,12 @@ def totals(model: Any, lines: list[Row]) -> list[str]:
     ]
 
 
-def inference_plan(model: Any, folds: list[Any]) -> list[str]:
+def inference_plan(model: Network, folds: list[Any]) -> list[str]:
     """What `predict` computes, in words: for a learner who asks where a layer has gone."""
-    steps = len(model.graph_nodes) - sum(len(fold.layers) - 1 for fold in folds)
-    name, count = printable(model.name), len(model.graph_nodes)
+    steps = len(model.graph.nodes) - sum(len(fold.layers) - 1 for fold in folds)
+    name, count = printable(model.name), len(model.graph.nodes)
     lines = [f'Inference plan of "{name}": {count} layers in {steps} steps.']
-    nested = [printable(layer.name) for layer in model.layers if hasattr(layer, "graph_nodes")]
+    nested = [printable(layer.name) for layer in model.layers if isinstance(layer, Network)]
     if nested:
         lines.append(f"Each of these has a plan of its own, below: {', '.join(nested)}.")
     if not folds:
@@ -195,12 +172,7 @@ def inference_plan(model: Any, folds: list[Any]) -> list[str]:
     return lines
 
 
-def shape_text(shape: tuple[int | None, ...]) -> str:
-    """`(None, 64, 64, 3)`."""
-    return f"({', '.join(str(size) for size in shape)})"
-
-
-def _field_text(field: Fields) -> str:
+def _field_text(field: Field) -> str:
     return "all" if field is None else f"{field[0].size}x{field[1].size}"
 
 

@@ -1,0 +1,247 @@
+"""The layer that inference and training put in the place of several (`minicnn.graph.fusion`).
+
+    y = largest of each block( limits( conv(x, kernel * scale) + bias ) )
+
+Textbook layers know nothing of it. What a normalization does at inference is in `scale` and `bias`;
+a ReLU limits the sums while they are in registers; and where max pooling stands behind, the block's
+largest sum alone is written to memory.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import functional
+from minicnn.layers import (
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Layer,
+    SeparableConv2D,
+)
+from minicnn.layers.base import Array, Cache, Grads, Shape
+from minicnn.layers.convolutional import kernel_grads
+from minicnn.shapes import Pair, ReceptiveField
+from minicnn.variable import Computed, Variable
+
+
+class Epilogue(NamedTuple):
+    """What happens to each sum before it is stored: times scale, plus bias, between the limits.
+
+    scale, bias     one number for each output channel, or None
+    limits          the name of an activation that only has limits, or "linear"
+    """
+
+    scale: Array | None
+    bias: Array | None
+    limits: str
+
+
+class FusedLayer(Layer):
+    """A convolution or dense layer, and what stands behind it, computed as one.
+
+    The weights, and whether they learn, are those of `layer`. With a `normalization` they are
+    computed anew whenever they are asked for, and cannot learn. For training the layer is to
+    `remember` which number of each block was the largest, a byte for each block, where the two
+    layers keep the whole result.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        name: str,
+        normalization: BatchNormalization | None = None,
+        limits: str = "linear",
+        pool_size: Pair | None = None,
+        remember: bool = False,
+    ) -> None:
+        self.layer, self.normalization, self.limits = layer, normalization, limits
+        self.pool_size, self.remember = pool_size, remember
+        super().__init__(name=name, dtype=layer.dtype)
+        self.input_rank, self.built = layer.input_rank, True
+        if pool_size is None:
+            self.activation_name = limits  # else it is undone with the pooling
+        self.weights_list = layer.weights_list if normalization is None else self._computed()
+
+    # -- weights -----------------------------------------------------------------------------------
+
+    def _computed(self) -> list[Variable]:
+        """The weights with the normalization in them: the last kernel makes the outputs."""
+        *others, kernel = [v for v in self.layer.weights_list if v.name != "bias"]
+
+        def scaled() -> Array:
+            scale = self._epilogue().scale
+            assert scale is not None
+            if isinstance(self.layer, DepthwiseConv2D):  # ends in (channels, multiplier)
+                scale = scale.reshape(kernel.shape[2:])
+            return kernel.value * scale
+
+        def bias() -> Array:
+            found = self._epilogue().bias
+            assert found is not None
+            return found
+
+        self.kernel = Computed(scaled, kernel.name, self.name)
+        return [*others, self.kernel, Computed(bias, "bias", self.name)]
+
+    def _epilogue(self) -> Epilogue:
+        bias = None if self.layer.bias is None else self.layer.bias.value
+        if self.normalization is None:
+            return Epilogue(None, bias, self.limits)
+        scale, shift = _scale_and_shift(self.normalization)
+        shifted = shift if bias is None else bias * scale + shift
+        return Epilogue(scale.astype(self.dtype), shifted.astype(self.dtype), self.limits)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the layer's weights learn."""
+        return bool(self.layer.trainable)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.layer.trainable = value
+
+    def trainable_variables_by_name(self) -> dict[str, Variable]:
+        """The layer's, unless they are computed."""
+        if self.normalization is not None:
+            return {}
+        found: dict[str, Variable] = self.layer.trainable_variables_by_name()
+        return found
+
+    # -- shapes and costs --------------------------------------------------------------------------
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The layer's, divided by the pooling's blocks."""
+        found: Shape = self.layer.compute_output_shape(input_shape)
+        if self.pool_size is None:
+            return found
+        batch, *size, filters = found
+        down, across = (
+            None if length is None else length // pool
+            for length, pool in zip(size, self.pool_size, strict=True)
+        )
+        return batch, down, across, filters
+
+    def parameter_formula(self) -> str:
+        """The layer's; a normalization brings a bias where there was none."""
+        formula: str = self.layer.parameter_formula()
+        if self.normalization is None or self.layer.use_bias:
+            return formula
+        return f"{formula} + {self.weights_list[-1].shape[0]}"
+
+    def multiply_adds(self, input_shape: Shape) -> int | None:
+        """Those of the layer."""
+        found: int | None = self.layer.multiply_adds(input_shape)
+        return found
+
+    def receptive_window(self) -> tuple[Pair, Pair, Pair] | None:
+        """The window of the layer and its pooling together."""
+        window: tuple[Pair, Pair, Pair] | None = self.layer.receptive_window()
+        if window is None or self.pool_size is None:
+            return window
+        rows, columns = (
+            ReceptiveField().through(kernel, stride, dilation).through(pool, pool)
+            for kernel, stride, dilation, pool in zip(*window, self.pool_size, strict=True)
+        )
+        return (rows.size, columns.size), (rows.step, columns.step), (1, 1)
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        if self.pool_size is None:
+            return PRODUCTS[type(self.layer)](self.layer, x, self._epilogue())
+        y, winners = self._pooled(x, self.remember)
+        return y, {"x": x, "winners": winners}
+
+    def _activated(self, z: Array, cache: Cache) -> Array:
+        cache["y"] = z  # within its limits already
+        return z
+
+    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if self.pool_size is None:
+            scale = self._epilogue().scale
+            dx, grads = self.layer._backward(dz if scale is None else dz * scale, cache, need_dx)
+            return dx, grads if self.normalization is None else {}
+        x, winners = cache["x"], cache["winners"]
+        if winners is None:  # inference did not ask for them
+            winners = self._pooled(x, remember=True)[1]
+        dx, dw, db = functional.conv2d_max_pool2d_backward(
+            dz,
+            winners,
+            x,
+            (self.layer if self.normalization is None else self).kernel.value,
+            need_dx=need_dx,
+            need_dw=self.trainable and self.normalization is None,
+            **self._block,
+        )
+        return dx, kernel_grads(dw, db, self.layer)
+
+    @property
+    def _block(self) -> dict[str, Any]:
+        groups = self.layer.groups
+        return {"pool_size": self.pool_size, "groups": groups, **self.layer._window}
+
+    def _pooled(self, x: Array, remember: bool) -> tuple[Array, Array | None]:
+        scale, bias, limits = self._epilogue()
+        return functional.conv2d_max_pool2d(
+            x,
+            self.layer.kernel.value,
+            bias,
+            scale=scale,
+            activation=limits,
+            remember=remember,
+            **self._block,
+        )
+
+
+def _scale_and_shift(normalization: Any) -> tuple[Array, Array]:
+    """What a normalization does at inference, x * scale + shift, in float64."""
+    gamma, beta = normalization._scale_and_shift()
+    variance = normalization.moving_variance.value.astype(np.float64)
+    scale = gamma / np.sqrt(variance + normalization.epsilon)
+    return scale, beta - normalization.moving_mean.value * scale
+
+
+# ---------------------------------------------------------------------------------------------
+# How each kind of layer sums, and takes an epilogue
+# ---------------------------------------------------------------------------------------------
+
+
+def _conv2d(layer: Conv2D, x: Array, end: Epilogue) -> tuple[Array, Cache]:
+    w, options = layer.kernel.value, layer._window
+    y = functional.conv2d(
+        x, w, end.bias, scale=end.scale, activation=end.limits, groups=layer.groups, **options
+    )
+    return y, {"x": x}
+
+
+def _depthwise_conv2d(layer: DepthwiseConv2D, x: Array, end: Epilogue) -> tuple[Array, Cache]:
+    w = layer.kernel.value
+    if end.scale is not None:
+        w = w * end.scale.reshape(w.shape[2:])
+    y = functional.depthwise_conv2d(x, w, end.bias, activation=end.limits, **layer._window)
+    return y, {"x": x}
+
+
+def _separable_conv2d(layer: SeparableConv2D, x: Array, end: Epilogue) -> tuple[Array, Cache]:
+    h = functional.depthwise_conv2d(x, layer.depthwise_kernel.value, **layer._window)
+    w = layer.pointwise_kernel.value
+    y = functional.conv2d(h, w, end.bias, scale=end.scale, activation=end.limits, name=layer.label)
+    return y, {"x": x, "h": h}
+
+
+def _dense(layer: Dense, x: Array, end: Epilogue) -> tuple[Array, Cache]:
+    w = layer.kernel.value
+    if end.scale is not None:
+        w = w * end.scale
+    return functional.dense(x, w, end.bias, end.limits, layer.label), {"x": x}
+
+
+PRODUCTS: dict[type, Callable[[Any, Array, Epilogue], tuple[Array, Cache]]] = {
+    Conv2D: _conv2d,
+    DepthwiseConv2D: _depthwise_conv2d,
+    SeparableConv2D: _separable_conv2d,
+    Dense: _dense,
+}

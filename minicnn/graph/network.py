@@ -1,0 +1,632 @@
+"""`Network`: a graph of layers that is a layer itself, so that networks nest.
+
+It checks what comes in from outside, and hands it to its `Graph`.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.graph import fusion
+from minicnn.graph.graph import Graph
+from minicnn.graph.receptive import fields
+from minicnn.graph.split import split
+from minicnn.graph.tape import Tape, Visitor
+from minicnn.layers.base import Array, Grads, Layer, Shape
+from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
+from minicnn.saving.untrusted import LARGEST_NESTING
+from minicnn.shapes import Pair, shape_text
+from minicnn.terminal import printable
+from minicnn.variable import Variable
+
+HELD = 3 * 2**24  # bytes of one layer's output that `predict` computes at a time
+
+
+class Ends(NamedTuple):
+    """Whether symbols were given in a list or a tuple, for arrays are returned in the same."""
+
+    listed_inputs: bool = False
+    listed_outputs: bool = False
+    tuple_outputs: bool = False
+
+    @classmethod
+    def of(cls, inputs: Any, outputs: Any) -> "Ends":
+        """Those of a network from `inputs` to `outputs`."""
+        several = (list, tuple)
+        return cls(
+            isinstance(inputs, several), isinstance(outputs, several), isinstance(outputs, tuple)
+        )
+
+
+SINGLE = Ends()
+
+
+class InTwo(NamedTuple):
+    """A network cut in two: `body` computes features, `head` learns from them.
+
+    `names` are those of the body's layers.
+    """
+
+    body: "Network"
+    head: "Network"
+    names: tuple[str, ...]
+    feature_shape: Shape
+    itemsize: int
+
+
+class Network(Layer):
+    """Layers that compute together: what `Model` can do, but for training and files.
+
+    `stands_for` is the network that this one was rewritten from: this one has its label in errors,
+    its weights, and computes the same numbers, or a part of them. Of a `fixed` one nothing learns.
+    """
+
+    nesting = 1  # how many networks deep it is, itself among them
+    fixed = False
+
+    def __init__(
+        self,
+        graph: Graph | None,
+        ends: Ends = SINGLE,
+        *,
+        name: str,
+        trainable: bool = True,
+        dtype: Any = None,
+        stands_for: "Network | None" = None,
+    ) -> None:
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
+        self.ends, self.stands_for = ends, stands_for
+        self._forms: dict[bool, _Form] = {}  # for inference and for training
+        self._graph: Graph | None = None
+        if graph is not None:
+            self._set_graph(graph)
+
+    def _set_graph(self, graph: Graph) -> None:
+        self._graph, self.built = graph, True
+        for layer in graph.layers:
+            self._take_in(layer)
+
+    def _take_in(self, layer: Layer) -> None:
+        """Note how deep a layer of this network is, if it is a network."""
+        if isinstance(layer, Network):
+            if layer.nesting >= LARGEST_NESTING:
+                raise ValueError(
+                    f"{self.label} nests models more than {LARGEST_NESTING} deep: that is the most."
+                )
+            self.nesting = max(self.nesting, layer.nesting + 1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_forms": {}}
+
+    @property
+    def label(self) -> str:
+        """How messages call this network: `Model "functional"`."""
+        if self.stands_for is not None:
+            return self.stands_for.label
+        return f'{type(self).__name__} "{printable(self.name)}"'
+
+    @property
+    def graph(self) -> Graph:
+        """The layers and the symbols between them. `AttributeError` if there are none yet."""
+        return self._require_graph("layers", AttributeError)
+
+    def _require_graph(self, what: str, error: type[Exception] = ValueError) -> Graph:
+        if self._graph is None or not self.built:
+            raise error(
+                f"{self.label} has no {what} yet: start it with an Input, or call it on data."
+            )
+        return self._graph
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers, in Keras's order."""
+        return list(self.graph.layers)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name, or at this place in `layers`. Raises `ValueError` if none is."""
+        if (name is None) == (index is None):
+            raise ValueError("get_layer expects a name or an index.")
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(
+                    f"{self.label} has {len(self.layers)} layers. Received index={index}."
+                )
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        names = ", ".join(layer.name for layer in self.layers)
+        raise ValueError(f"{self.label} has no layer {name!r}. It has {names}.")
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the layers that compute the outputs."""
+        return [symbol.name for symbol in self._require_graph("outputs", AttributeError).outputs]
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the input, or a list of shapes; None stands for an unknown size."""
+        return _one([t.shape for t in self._require_graph("inputs", AttributeError).inputs])
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the output, or a list of shapes; None stands for an unknown size."""
+        return _one([t.shape for t in self._require_graph("outputs", AttributeError).outputs])
+
+    # -- weights -----------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights of all layers, in Keras's order, each once."""
+        found = {id(variable): variable for layer in self.layers for variable in layer.weights}
+        return list(found.values())
+
+    variables = weights
+
+    def trainable_variables_by_name(self) -> dict[str, Variable]:
+        """What training updates: nothing, if the network itself is frozen."""
+        return self.learning_variables_by_name() if self.trainable else {}
+
+    def learning_variables_by_name(self) -> dict[str, Variable]:
+        """What training updates where this is a layer of a network that learns."""
+        if self.fixed:
+            return {}
+        # A layer that is used here and in a nested network has its first name only.
+        names: dict[int, tuple[str, Variable]] = {}
+        for layer in self.layers:
+            for key, variable in layer.learning_variables_by_name().items():
+                names.setdefault(id(variable), (f"{layer.name}/{key}", variable))
+        return dict(names.values())
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters of all layers: `"conv2d/kernel"`, …"""
+        return {
+            f"{layer.name}/{key}": value
+            for layer in self.layers
+            for key, value in layer.params.items()
+        }
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training updates weights in it.
+
+        Setting it freezes or thaws the network with everything in it, as in Keras. Afterwards each
+        layer may be thawed or frozen by itself, and this alone decides within a larger model: a
+        layer that was thawed in a frozen base learns. A model that is frozen itself trains nothing
+        in its own `fit`. The surprise, that of Keras on TensorFlow: a model that has this value
+        already, and all in it, stays as it is (on JAX and PyTorch Keras sets them all).
+        """
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if bool(value) == self._trainable:
+            return
+        self._trainable = bool(value)
+        for layer in self.layers:
+            layer.trainable = bool(value)
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Any, Tape]:
+        """`(y, tape)`; the tape keeps every layer's input, output and cache."""
+        return self._run(x, training, set(self._graph_for(x).nodes))
+
+    def run(self, x: Any, training: bool = False) -> Any:
+        """y alone; what no later layer needs is dropped on the way."""
+        return self._run(x, training)[0]
+
+    def run_for_training(self, x: Any) -> tuple[Array, Tape]:
+        """`(y, tape)` with training on; the tape keeps only what the trainable part needs.
+
+        And the last layer's entry, even of a frozen network: the loss may ask for its logits.
+        """
+        graph = self._graph_for(x)
+        learning = graph.learning_nodes() if self.trainable and not self.fixed else set()
+        return self._run(x, True, learning | {graph.last})
+
+    def run_keeping_last(self, x: Any) -> tuple[Array, Tape]:
+        """`(y, tape)` as in inference; the tape keeps the last layer's entry."""
+        return self._run(x, False, {self._graph_for(x).last})
+
+    def _run(self, x: Any, training: bool, keep: Collection[Node] = ()) -> tuple[Any, Tape]:
+        graph = self._graph_for(x)
+        results, entries = graph.run(self._input_values(x), training, keep)
+        y = results if self.ends.listed_outputs and len(results) > 1 else results[0]
+        return y, Tape(entries, y, self)
+
+    def _graph_for(self, x: Any) -> Graph:
+        """The graph; a Sequential without an Input builds itself for x here."""
+        if not self.built:
+            self._build_for(np.shape(self.as_inputs(x)))
+        return self.graph
+
+    def __call__(self, x: Any, training: bool | None = None) -> Any:
+        """With arrays: run and return y. With symbols: nest this network in a larger graph.
+
+        `base(symbol, training=False)` holds in `fit` too; Keras 3's `fit` overrides it (see
+        `Layer.__call__`).
+        """
+        if is_symbolic(x):
+            return super().__call__(x, training)
+        return self.as_given(self.run(x, training=bool(training)))
+
+    def as_given(self, outputs: Any) -> Any:
+        """Several outputs as Keras returns them: a tuple, if the network was made with one."""
+        return tuple(outputs) if self.ends.tuple_outputs and isinstance(outputs, list) else outputs
+
+    # -- inputs ------------------------------------------------------------------------------------
+
+    def as_inputs(self, x: Any) -> Any:
+        """A list as the network takes it: one array per input, or, for one input, the array itself.
+
+        For one input `[array]` is the array, and a longer list is one of examples.
+        """
+        if not isinstance(x, (list, tuple)) or not x or not hasattr(x[0], "__len__"):
+            return x
+        if self.built and len(self.graph.inputs) > 1:
+            return x
+        try:
+            if len(x) == 1 and self._is_batch(np.shape(x[0])):
+                return x[0]
+            array = np.asarray(x)
+        except ValueError:
+            found = dict.fromkeys(getattr(a, "shape", f"{len(a)} rows") for a in x[:1000])
+            listed = ", ".join(map(str, list(found)[:3]))
+            raise ValueError(
+                f"{self.label} expects a list of examples of one shape. Received {listed}."
+            ) from None
+        if self.built and array.ndim > len(self.graph.inputs[0].shape):
+            self._input_value(array, self.graph.inputs[0])  # raises: a list for several inputs
+        return array
+
+    def _is_batch(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape is a batch, rather than one example."""
+        if not self.built:
+            return len(shape) > 1
+        expected = self.graph.inputs[0].shape
+        one_fewer = len(shape) == len(expected) - 1 and expected[-1] == 1
+        return len(shape) >= len(expected) or (one_fewer and not _fits((1, *shape), expected))
+
+    def input_values(self, x: Any) -> list[Array]:
+        """The arrays that the network's inputs receive for x, checked and of their dtype."""
+        self._graph_for(x)
+        return self._input_values(x)
+
+    def _input_values(self, x: Any) -> list[Array]:
+        inputs = self.graph.inputs
+        if isinstance(x, dict):
+            missing = [symbol.name for symbol in inputs if symbol.name not in x]
+            if missing:
+                raise ValueError(f"{self.label} expects inputs {missing}. Received {list(x)}.")
+            x = [x[symbol.name] for symbol in inputs]
+        x = self.as_inputs(x)
+        arrays = list(x) if isinstance(x, (list, tuple)) else [x]
+        if len(arrays) != len(inputs):
+            raise ValueError(f"{self.label} expects {len(inputs)} inputs. Received {len(arrays)}.")
+        return [self._input_value(array, symbol) for array, symbol in zip(arrays, inputs)]
+
+    def _input_value(self, x: Any, symbol: KerasTensor) -> Array:
+        argument = "x" if len(self.graph.inputs) == 1 else f'input "{symbol.name}"'
+        array = x if isinstance(x, np.ndarray) else np.asarray(x)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(
+                f"{self.label} expects {argument} to be numbers. Received dtype {array.dtype}."
+            )
+        fitted = _of_rank(array, symbol.shape)
+        if not _fits(fitted.shape, symbol.shape):
+            expected = shape_text((None, *symbol.shape[1:])).replace("None", "batch", 1)
+            hint = ""
+            if array.ndim == 4 and _fits(np.moveaxis(array, 1, -1).shape, symbol.shape):
+                hint = " Channels come last here: np.moveaxis(x, 1, -1)."
+            elif _fits((1, *array.shape), symbol.shape):
+                hint = " One example needs its batch axis: x[None]."
+            raise ValueError(
+                f"{self.label} expects {argument}.shape={expected}. "
+                f"Received {argument}.shape={array.shape}.{hint}"
+            )
+        return np.ascontiguousarray(fitted, symbol.dtype)
+
+    # -- backward ----------------------------------------------------------------------------------
+
+    def backward(
+        self,
+        dy: Any,
+        cache: Any,
+        need_dx: bool = True,
+        at_logits: bool = False,
+        visit: Visitor | None = None,
+    ) -> tuple[Any, Grads]:
+        """`(dx, grads)` for `dy` = d loss / d y, given the tape of the pass.
+
+        `grads` has the keys of `trainable_variables_by_name()`. With `need_dx=False` layers before
+        the first trainable one do no work. `at_logits`: see `Layer.backward`; for one output.
+        `visit(entry, step)` is shown each entry's gradients on the way, those of nested networks'
+        entries, too: nothing else keeps them.
+        """
+        if not self.trainable and not need_dx and visit is None:
+            return (None if len(self.graph.inputs) == 1 else [None]), {}
+        dx, grads = self.backward_within(dy, cache, need_dx, at_logits, visit)
+        return dx, grads if self.trainable else {}
+
+    def backward_within(
+        self, dy: Any, cache: Any, need_dx: bool, at_logits: bool, visit: Visitor | None = None
+    ) -> tuple[Any, Grads]:
+        """`backward` within a larger network, where this one's own `trainable` does not count."""
+        if not isinstance(cache, Tape) or cache.model is not self:
+            other = getattr(cache, "model", None)
+            given = type(cache).__name__ if other is None else f"that of {other.label}"
+            raise ValueError(
+                f"{self.label} expects the tape that its forward returned. Received {given}."
+            )
+        graph = self.graph
+        dys = list(dy) if isinstance(dy, (list, tuple)) else [dy]
+        if len(dys) != len(graph.outputs):
+            raise ValueError(
+                f"{self.label} expects {len(graph.outputs)} gradients. Received {len(dys)}."
+            )
+        learning = self.learning_variables_by_name()
+        if need_dx:
+            needed = set(graph.nodes)
+        else:
+            needed = set() if self.fixed else graph.learning_nodes()
+        dx, found = graph.backward(dys, cache.entries, needed, at_logits, visit)
+        # A branch that no gradient reached has zeros.
+        grads = {
+            name: found[variable] if variable in found else np.zeros_like(variable.value)
+            for name, variable in learning.items()
+        }
+        if not need_dx:
+            dx = [None]
+        return dx[0] if len(graph.inputs) == 1 else dx, grads
+
+    # -- what the loss asks ------------------------------------------------------------------------
+
+    def logits(self, cache: Any, activation: str) -> Array | None:
+        """What went into the one output's activation, if it is this one; None if not."""
+        graph = self.graph
+        if len(graph.outputs) != 1 or not self.ends_in(activation):
+            return None
+        entry = next(e for e in reversed(cache.entries) if e.node is graph.last)
+        return entry.layer.logits(entry.cache, activation)
+
+    def last_activation(self) -> str | None:
+        """The activation that the one output comes from, used nowhere else; None if not so."""
+        if not self.built or len(self.graph.outputs) != 1:
+            return None
+        (output,) = self.graph.outputs
+        if output in self.graph.uses:
+            return None
+        layer: Layer = output.node.layer
+        return layer.last_activation()
+
+    def ends_in(self, activation: str) -> bool:
+        """Whether the one output is this activation of something, used nowhere else."""
+        return self.last_activation() == activation
+
+    def constant_softmaxes(self) -> list[str]:
+        """The labels of layers whose softmax has one unit, which makes it 1 for any input."""
+        found: dict[str, None] = {}
+        for node in self.graph.nodes:
+            if isinstance(node.layer, Network):
+                found |= dict.fromkeys(node.layer.constant_softmaxes())
+            elif node.layer.activation_name == "softmax" and node.outputs[0].shape[-1] == 1:
+                found[node.layer.label] = None
+        return list(found)
+
+    # -- shapes and costs --------------------------------------------------------------------------
+
+    def _connect(self, inputs: list[KerasTensor], training: bool | None, single: bool) -> Any:
+        if not self.built:
+            self._build_for(inputs[0].shape)
+        if len(inputs) != len(self.graph.inputs):
+            raise ValueError(
+                f"{self.label} expects {len(self.graph.inputs)} inputs. Received {len(inputs)}."
+            )
+        found = self._output_shapes([symbol.shape for symbol in inputs])
+        node = Node(self, inputs, training, single)
+        node.outputs = [
+            KerasTensor(shape, symbol.dtype, node, index)
+            for index, (shape, symbol) in enumerate(zip(found, self.graph.outputs))
+        ]
+        return node.outputs[0] if len(node.outputs) == 1 else self.as_given(list(node.outputs))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of y, or a list of shapes, for inputs of this shape, or these shapes."""
+        return _one(self._output_shapes(_listed(input_shape)))
+
+    def _output_shapes(self, input_shapes: list[Shape]) -> list[Shape]:
+        known = self._all_shapes(input_shapes)
+        return [known[symbol] for symbol in self.graph.outputs]
+
+    def _all_shapes(self, input_shapes: list[Shape]) -> dict[KerasTensor, Shape]:
+        for symbol, shape in zip(self.graph.inputs, input_shapes):
+            if not _fits(tuple(0 if s is None else s for s in shape), symbol.shape, unknown=0):
+                raise ValueError(
+                    f"{self.label} expects an input of shape {symbol.shape}. Received {shape}."
+                )
+        return self.graph.shapes(input_shapes)
+
+    def differs_in_training(self) -> bool:
+        """Whether any layer computes something else, or changes a weight, with `training=True`."""
+        return any(
+            node.layer.differs_in_training()
+            for node in self.graph.nodes
+            if node.training is not False
+        )
+
+    def parameter_formula(self) -> str:
+        """Where to look: a network has no formula of its own."""
+        return "see its own summary"
+
+    def multiply_adds(self, input_shape: Any) -> int | None:
+        """How many multiplications, each with its addition, one example costs; None if unknown."""
+        graph, known = self.graph, self._all_shapes(_listed(input_shape))
+        costs = [
+            node.layer.multiply_adds(graph.given_shape(node, known))
+            for node in graph.nodes
+            if node.inputs
+        ]
+        return None if None in costs else sum(costs)
+
+    def receptive_window(self) -> tuple[Pair, Pair, Pair] | None:
+        """The whole network as one window: its receptive field, its effective strides."""
+        found = fields(self.graph)[self.graph.outputs[0]]
+        if found is None:
+            return None
+        rows, columns = found
+        return (rows.size, columns.size), (rows.step, columns.step), (1, 1)
+
+    # -- rewritten ---------------------------------------------------------------------------------
+
+    def ready_for(self, x: Any, fold: bool, training: bool = False) -> "Network":
+        """The network that computes predictions, or a step: this one, built for x, or its form."""
+        self._graph_for(x)
+        return self.form(training) if fold else self
+
+    def form(self, training: bool) -> "Network":
+        """The network that computes this one's numbers in fewer steps (`minicnn.graph.fusion`)."""
+        form = self._form(training).network
+        if training and form is not self:
+            form._trainable = self._trainable  # of the network alone: its layers are this one's
+        return form
+
+    def folds(self) -> list[fusion.Fold]:
+        """What became one in the form for inference."""
+        return self._form(training=False).folds
+
+    def _form(self, training: bool) -> "_Form":
+        if is_users(self) or not self.built:
+            return _Form([], self, [])  # a class of the user's own may compute what it likes
+        key = self._form_key(training)
+        if training not in self._forms or self._forms[training].key != key:
+            called: defaultdict[Network, set[bool | None]] = defaultdict(set)
+            for node in self.graph.nodes:
+                if isinstance(node.layer, Network):
+                    called[node.layer].add(node.training)
+            nested = {layer: layer._nested_form(training, how) for layer, how in called.items()}
+            graph, folds = fusion.fuse(self.graph, nested, training)
+            if training and not folds and all(old is new for old, new in nested.items()):
+                form = self
+            else:
+                form = self._made_of(graph)
+            self._forms[training] = _Form(key, form, folds)
+        return self._forms[training]
+
+    def _made_of(self, graph: Graph) -> "Network":
+        """The network of a graph that computes what this one's computes."""
+        return Network(graph, self.ends, name=self.name, stands_for=self)
+
+    def _nested_form(self, training: bool, called: set[bool | None]) -> "Network":
+        """The form that a larger network's form takes in place of this one.
+
+        `called` holds what the uses of this network say of training.
+        """
+        if not training:
+            return self if True in called else self.form(training=False)
+        if called != {False} or self.learning_variables_by_name():
+            return self.form(training=True)
+        form = self.form(training=False)
+        form.fixed = True  # its layers may be copies from before they were frozen
+        return form
+
+    def _form_key(self, training: bool) -> list[Any]:
+        """What the form depends on, but for weights: the layers and their settings."""
+        key: list[Any] = []
+        for node in self.graph.nodes:
+            key += [node, fusion.settings(node.layer)]
+            if isinstance(node.layer, Network):
+                key += node.layer._form_key(training)
+                if training:
+                    key.append(bool(node.layer.learning_variables_by_name()))
+        return key
+
+    def in_two(self) -> InTwo | None:
+        """The layers before the first one that learns, and the rest; None if there is none such."""
+        parts = split(self.graph, self.trainable_weights) if self.built else None
+        if parts is None:
+            return None
+        (border,) = parts.fixed.outputs
+        return InTwo(
+            Network(parts.fixed, name=f"{self.name}_body", stands_for=self),
+            Network(parts.learning, name=f"{self.name}_head", stands_for=self),
+            tuple(layer.name for layer in parts.layers),
+            border.shape,
+            np.dtype(border.dtype).itemsize,
+        )
+
+    def examples_at_once(self) -> int | None:
+        """How many examples keep each layer's output within `HELD` bytes; None: not to be told.
+
+        That is so where a size is unknown, and where a layer of the user's own may look at the
+        whole batch.
+        """
+        largest = self._largest_output()
+        return None if largest is None else max(1, HELD // max(largest, 1))
+
+    def _largest_output(self) -> int | None:
+        """Bytes of one example's largest layer output."""
+        if is_users(self):
+            return None
+        sizes: list[int | None] = []
+        for node in self.graph.nodes:
+            layer = node.layer
+            if isinstance(layer, Network):
+                sizes.append(layer._largest_output())
+            elif is_users(layer):
+                return None
+            for symbol in node.outputs:
+                shape = [size for size in symbol.shape[1:] if size is not None]
+                known = len(shape) == len(symbol.shape) - 1
+                sizes.append(math.prod(shape) * np.dtype(symbol.dtype).itemsize if known else None)
+        known_sizes = [size for size in sizes if size is not None]
+        return max(known_sizes) if known_sizes and len(known_sizes) == len(sizes) else None
+
+
+class _Form(NamedTuple):
+    """A network rewritten, for what it had when it was (`key`), and what was folded."""
+
+    key: list[Any]
+    network: Network
+    folds: list[fusion.Fold]
+
+
+def is_users(layer: Layer) -> bool:
+    """Whether the layer's class is the user's own, so that what it computes is not known here."""
+    return not type(layer).__module__.startswith("minicnn.")
+
+
+def _one(found: list[Any]) -> Any:
+    """What is alone by itself, several in a list."""
+    return found[0] if len(found) == 1 else found
+
+
+def _listed(input_shape: Any) -> list[Shape]:
+    several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
+    return list(input_shape) if several else [input_shape]
+
+
+def _fits(shape: tuple[int, ...], expected: Shape, unknown: int | None = None) -> bool:
+    """Whether an array of this shape may stand for the symbol; None there fits any size.
+
+    Any batch fits, as in Keras, which keeps the size of the batch that a model was built for.
+    """
+    return len(shape) == len(expected) and all(
+        wanted is None or size in (wanted, unknown) for size, wanted in zip(shape[1:], expected[1:])
+    )
+
+
+def _of_rank(x: Array, expected: Shape) -> Array:
+    """x with a last axis of 1 added or taken off where that gives the rank, as Keras does it.
+
+    So photos (n, h, w) are taken for an Input((h, w, 1)), and numbers (n,) for an Input((1,)).
+    """
+    if x.ndim == len(expected) - 1 and expected[-1] == 1:
+        return x[..., None]
+    if x.ndim == len(expected) + 1 and x.shape[-1] == 1:
+        return x[..., 0]
+    return x

@@ -1,0 +1,34 @@
+"""The receptive field of every symbol in a graph: which pixels of the input reach it."""
+
+from minicnn.graph.graph import Graph
+from minicnn.layers.symbols import KerasTensor, Node
+from minicnn.shapes import ReceptiveField
+
+Field = tuple[ReceptiveField, ReceptiveField] | None  # rows and columns; None: the whole picture
+
+
+def fields(graph: Graph) -> dict[KerasTensor, Field]:
+    """The receptive field of each symbol, in pixels of the input that has four dimensions."""
+    known: dict[KerasTensor, Field] = {}
+    for node in graph.nodes:
+        known |= dict.fromkeys(node.outputs, _field(node, known))
+    return known
+
+
+def _field(node: Node, known: dict[KerasTensor, Field]) -> Field:
+    """The receptive field after this node; of several inputs the largest counts."""
+    if not node.inputs:
+        is_picture = len(node.outputs[0].shape) == 4
+        return (ReceptiveField(), ReceptiveField()) if is_picture else None
+    window = node.layer.receptive_window()
+    incoming = [known[symbol] for symbol in node.inputs]
+    if window is None or any(field is None for field in incoming):
+        return None
+    kernel, strides, dilation = window
+    through = [
+        tuple(f.through(k, s, d) for f, k, s, d in zip(field, kernel, strides, dilation))
+        for field in incoming
+        if field is not None
+    ]
+    rows, columns = (max(axis) for axis in zip(*through))
+    return rows, columns

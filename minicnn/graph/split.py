@@ -1,0 +1,60 @@
+"""Splitting a graph: the part that training need not repeat, and the part that learns.
+
+The layers before the first one that learns or draws random numbers compute the same for a photo in
+each epoch: once is enough. The two parts share the weights of the graph, which stays as it is.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from minicnn.graph.graph import Graph
+from minicnn.graph.rewriting import new_input, use
+from minicnn.layers import Layer, Node
+from minicnn.variable import Variable
+
+
+class Split(NamedTuple):
+    """A graph in two: what stays the same for a photo, and what learns."""
+
+    fixed: Graph
+    learning: Graph
+    layers: tuple[Layer, ...]  # in the fixed part
+
+
+def split(graph: Graph, trained: Collection[Variable]) -> Split | None:
+    """The graph's fixed part and the rest of it; None if nothing worth keeping is fixed.
+
+    Fixed are the layers that have none of the weights that are `trained`, do not differ between
+    training and inference, and have only such layers before them. For graphs with one input.
+    """
+    if len(graph.inputs) != 1 or not trained:
+        return None
+    learns = {id(variable) for variable in trained}
+    fixed = set(graph.inputs)
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        ready = node.inputs and fixed.issuperset(node.inputs)
+        if ready and not any(id(v) in learns for v in node.layer.weights) and _repeats(node):
+            fixed |= set(node.outputs)
+            nodes.append(node)
+    if not any(node.layer.weights for node in nodes):
+        return None  # nothing but cheap layers
+    rest = [node for node in graph.nodes if node.inputs and not fixed.issuperset(node.outputs)]
+    # What goes from one part to the other.
+    needed = [symbol for node in rest for symbol in node.inputs]
+    crossing = {symbol for symbol in [*needed, *graph.outputs] if symbol in fixed}
+    if len(crossing) != 1 or graph.inputs[0] in crossing:
+        return None
+    (border,) = crossing
+    start = new_input(border, "features")
+    new = {border: start}
+    for node in rest:
+        made = use(node.layer, [new[symbol] for symbol in node.inputs], node)
+        new |= zip(node.outputs, made, strict=True)
+    learning = Graph([start], [new[symbol] for symbol in graph.outputs])
+    return Split(Graph(graph.inputs, [border]), learning, tuple(node.layer for node in nodes))
+
+
+def _repeats(node: Node) -> bool:
+    """Whether training computes here what inference does, and changes nothing on the way."""
+    return node.training is False or not node.layer.differs_in_training()

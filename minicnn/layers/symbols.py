@@ -1,0 +1,148 @@
+"""Symbols: what a layer returns when it is called on a symbol, while a model is drawn.
+
+    inputs = Input((8, 8, 3))        # a symbol, of a node without inputs
+    x = Conv2D(4, 3)(inputs)         # a symbol; its node says: this layer, on these inputs
+
+A graph is read off its outputs: from each symbol its node leads to the symbols before it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.terminal import printable
+
+Array = np.ndarray
+Shape = tuple[int | None, ...]
+
+_operators: dict[str, Callable[..., Any]] = {}
+
+
+def operator(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the function that an operation on symbols calls: `add` or `rescale`."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        _operators[name] = function
+        return function
+
+    return register
+
+
+class KerasTensor:
+    """A symbol for a layer's output while a model is drawn: a shape with None for the batch.
+
+    Symbols of one shape are added and subtracted: `x + y` is `Add()([x, y])`. A number, or one for
+    each channel, is added, subtracted, multiplied with or divided by: `x * 2 + 1` is two layers
+    `Rescaling`. Other arithmetic, and `x[:, 0]`, raise `TypeError`.
+    """
+
+    __array_priority__ = 1000.0  # NumPy leaves `array + x` to the symbol
+
+    def __init__(self, shape: Shape, dtype: str, node: "Node", index: int = 0) -> None:
+        self.shape, self.dtype, self.node, self.index = shape, dtype, node, index
+
+    @property
+    def name(self) -> str:
+        return self.node.layer.name
+
+    def __repr__(self) -> str:
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={printable(self.name)}>"
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __add__(self, other: Any) -> Any:
+        if isinstance(other, KerasTensor):
+            return _operators["add"]([self, other], dtype=self.dtype)
+        return _operators["rescale"](self, 1.0, _constant(other, self, "+"))
+
+    def __radd__(self, other: Any) -> Any:
+        return self + other
+
+    def __neg__(self) -> Any:
+        return _operators["rescale"](self, -1.0, 0.0)
+
+    def __sub__(self, other: Any) -> Any:
+        return self + -other if isinstance(other, KerasTensor) else self + -_constant(other, self)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _operators["rescale"](self, -1.0, _constant(other, self))
+
+    def __mul__(self, other: Any) -> Any:
+        return _operators["rescale"](self, _constant(other, self), 0.0)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self * other
+
+    def __truediv__(self, other: Any) -> Any:
+        with np.errstate(divide="ignore"):  # which Rescaling refuses
+            return _operators["rescale"](self, 1.0 / _constant(other, self), 0.0)
+
+    def _no_layer(self, *others: Any) -> Any:
+        raise TypeError(
+            f"{self!r} is a symbol: minicnn has x + y and x - y of symbols, and +, -, *, / with "
+            "numbers on the right. For the rest write a layer of your own, with _forward and "
+            "_backward (see minicnn.layers.base)."
+        )
+
+    __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = _no_layer
+    __rfloordiv__ = __mod__ = __rmod__ = __abs__ = __invert__ = __getitem__ = _no_layer
+    __lt__ = __le__ = __gt__ = __ge__ = _no_layer
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"{self!r} is a symbol, neither true nor false.")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Array:
+        raise TypeError(
+            f"{self!r} is a symbol without values; call a Model on arrays to get numbers."
+        )
+
+
+def _constant(value: Any, symbol: KerasTensor, sign: str = "") -> Array:
+    """A number, or one for each channel; `TypeError` for anything else."""
+    if isinstance(value, KerasTensor):
+        symbol._no_layer()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu" or array.ndim > 1:
+        raise TypeError(
+            f"{symbol!r} is a symbol: it takes a number beside it, or one for each channel. "
+            f"Received {value!r}."
+        )
+    return array.astype(float)
+
+
+class Node:
+    """One use of a layer in a graph: which tensors went in, which came out.
+
+    `training` is what the call said (`base_model(inputs, training=False)`), None for nothing.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        inputs: Sequence[KerasTensor],
+        training: bool | None,
+        single: bool,
+        listed: bool = True,
+    ) -> None:
+        self.layer, self.inputs, self.training = layer, list(inputs), training
+        self.single_input = single  # called on a tensor rather than on a list
+        self.outputs: list[KerasTensor] = []
+        self.index = len(layer.nodes)
+        self.listed = listed  # among its layer's nodes; a rewritten graph's are not
+        if listed:
+            layer.nodes.append(self)
+
+    @property
+    def given(self) -> Any:
+        """The layer's argument: a symbol, or the list of them."""
+        return self.inputs[0] if self.single_input else self.inputs
+
+
+def is_symbolic(x: Any) -> bool:
+    """Whether x is a symbol, or a list with one in it."""
+    if isinstance(x, (list, tuple)):
+        return any(isinstance(item, KerasTensor) for item in x)
+    return isinstance(x, KerasTensor)

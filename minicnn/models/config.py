@@ -1,0 +1,207 @@
+"""How a network is described: Keras's configuration, written and read.
+
+    {"class_name": "Functional", "config": {"layers": [{…, "inbound_nodes": […]}, …], …}}
+
+A symbol's address is `[layer name, which of its uses in this graph, which output]`.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from minicnn.graph import Graph, Network
+from minicnn.layers import LAYERS, Add, InputLayer, KerasTensor, Layer, Node
+from minicnn.layers.stand_ins import STAND_INS
+from minicnn.saving.untrusted import check_nesting
+from minicnn.settings import plain_throughout
+
+_networks: dict[str, type[Network]] = {}
+
+Kind = TypeVar("Kind", bound=type[Network])
+
+
+def network(*names: str) -> Callable[[Kind], Kind]:
+    """Register a class of networks under the names that files have for it."""
+
+    def register(kind: Kind) -> Kind:
+        _networks.update(dict.fromkeys(names, kind))
+        return kind
+
+    return register
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def serialize_layer(layer: Layer) -> dict[str, Any]:
+    """A layer as Keras's files describe it."""
+    name = getattr(layer, "keras_class_name", type(layer).__name__)
+    module = {"Functional": "keras.src.models.functional", "Sequential": "keras"}
+    data: dict[str, Any] = {
+        "module": module.get(name, "keras.layers"),
+        "class_name": name,
+        "config": plain_throughout(layer.get_config()),
+        "registered_name": "Functional" if name == "Functional" else None,
+    }
+    if layer.nodes and layer.nodes[-1].inputs:
+        node = layer.nodes[-1]
+        shapes = [list(tensor.shape) for tensor in node.inputs]
+        data["build_config"] = {"input_shape": shapes[0] if node.single_input else shapes}
+    return data
+
+
+def describe_graph(graph: Graph, listed_inputs: bool, listed_outputs: bool) -> dict[str, Any]:
+    """The graph as Keras writes it: each layer with the uses (nodes) it has in it."""
+    own, numbers = set(graph.nodes), graph.use_numbers()
+    described = []
+    for layer in graph.layers:
+        nodes = [node for node in layer.nodes if node in own and node.inputs]
+        uses = [_describe_node(node, numbers) for node in nodes]
+        described.append(serialize_layer(layer) | {"name": layer.name, "inbound_nodes": uses})
+    return {
+        "layers": described,
+        "input_layers": _describe_ends(graph.inputs, listed_inputs, numbers),
+        "output_layers": _describe_ends(graph.outputs, listed_outputs, numbers),
+    }
+
+
+def _address(symbol: KerasTensor, numbers: dict[Node, int]) -> list[Any]:
+    return [symbol.node.layer.name, numbers[symbol.node], symbol.index]
+
+
+def _describe_ends(
+    symbols: Sequence[KerasTensor], as_list: bool, numbers: dict[Node, int]
+) -> list[Any]:
+    # Among the ends, not elsewhere, Keras counts a nested functional model's own graph as its first
+    # use.
+    ends = []
+    for symbol in symbols:
+        name, use, index = _address(symbol, numbers)
+        ends.append([name, use + _is_functional(symbol.node.layer), index])
+    return ends if as_list else ends[0]
+
+
+def _describe_node(node: Node, numbers: dict[Node, int]) -> dict[str, Any]:
+    symbols = [
+        {
+            "class_name": "__keras_tensor__",
+            "config": {
+                "shape": list(symbol.shape),
+                "dtype": symbol.dtype,
+                "keras_history": _address(symbol, numbers),
+            },
+        }
+        for symbol in node.inputs
+    ]
+    kwargs = {} if node.training is None else {"training": node.training}
+    return {"args": [symbols[0] if node.single_input else symbols], "kwargs": kwargs}
+
+
+def _is_functional(layer: Layer | None) -> bool:
+    return type(layer) is _networks["Functional"]
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def layer_from_config(data: dict[str, Any]) -> Any:
+    """A layer or model from its description in a file; runs no code that the file names."""
+    classes: dict[str, type[Layer]] = {**LAYERS, **STAND_INS, **_networks}
+    name = data.get("class_name")
+    config = data.get("config")
+    if name not in classes:
+        called = f' "{config.get("name")}"' if isinstance(config, dict) else ""
+        raise ValueError(
+            f"Layer{called} is of class {name!r}, which minicnn does not have. "
+            f"It has {', '.join(c for c in classes if c not in STAND_INS)}."
+        )
+    if not isinstance(config, dict):
+        raise ValueError(f"A {name} is described without a config. Received {config!r}.")
+    return classes[name].from_config(config)
+
+
+def ends_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
+    """The inputs and outputs of a graph of new layers, each as the config has them: listed or not.
+
+    Raises `ValueError` if the config contradicts itself or needs what minicnn lacks.
+    """
+    check_nesting({"config": config})
+    made: dict[str, Layer] = {}
+    uses: dict[str, deque[dict[str, Any]]] = {}
+    for data in config["layers"]:
+        layer = layer_from_config(data)
+        name = data.get("name", layer.name)
+        if name in made:
+            raise ValueError(f'A model\'s config has several layers with the name "{name}".')
+        made[name], uses[name] = layer, deque(data.get("inbound_nodes", []))
+    # Each layer's own Input node (a Sequential's, a nested model's) does not count as a use.
+    before = {
+        name: 0 if isinstance(layer, InputLayer) else len(layer.nodes)
+        for name, layer in made.items()
+    }
+
+    def symbol_at(address: Any) -> KerasTensor | None:
+        name, use, index = address
+        if name not in made:
+            raise ValueError(f"A model's config names a layer {name!r} that it does not have.")
+        nodes = made[name].nodes
+        at = use + (before[name] if use >= 0 else len(nodes))
+        if at < before[name]:
+            raise ValueError(f"A model's config names use {use} of {name!r}.")
+        return nodes[at].outputs[index] if at < len(nodes) else None
+
+    # Each use of a layer waits for the first tensor that it lacks, and for the use before it.
+    ready, waiting = list(reversed(uses)), defaultdict[tuple[str, int], list[str]](list)
+    while ready:
+        name = ready.pop()
+        layer = made[name]
+        while uses[name]:
+            arguments, single, training = _node_arguments(uses[name][0], layer)
+            symbols = [symbol_at(address) for address in arguments]
+            if any(tensor is None for tensor in symbols):
+                lacking = next(a for a, t in zip(arguments, symbols) if t is None)
+                waiting[lacking[0], lacking[1]].append(name)
+                break
+            uses[name].popleft()
+            layer(symbols[0] if single else symbols, training=training)
+            ready += waiting.pop((name, len(layer.nodes) - 1 - before[name]), [])
+    if any(uses.values()):
+        raise ValueError("A model's config has layers that wait for each other.")
+
+    def end_at(address: Any) -> KerasTensor | None:
+        name, use, index = address
+        return symbol_at([name, use - _is_functional(made.get(name)), index])
+
+    def ends(key: str) -> Any:
+        value = config[key]
+        if isinstance(value, dict):
+            raise ValueError(
+                f'Model "{config.get("name")}" has its {key.removesuffix("_layers")}s in a '
+                f"dict, {list(value)}, which minicnn does not support. In Keras, "
+                "Model([...], [...]) of the same symbols is the same model with lists."
+            )
+        if len(value) == 3 and isinstance(value[0], str):
+            return end_at(value)
+        return [end_at(address) for address in value]
+
+    return ends("input_layers"), ends("output_layers")
+
+
+def _node_arguments(
+    node: dict[str, Any], layer: Layer
+) -> tuple[list[list[Any]], bool, bool | None]:
+    """Where a use of a layer takes its inputs: addresses, one or a list, and `training`."""
+    args, kwargs = node.get("args", []), node.get("kwargs", {})
+    if isinstance(layer, Add) and len(args) > 1:
+        args = [args]  # Keras's `x + y` is an Add that is called on two arguments
+    for key, value in kwargs.items():
+        if key not in ("training", "mask") or (key == "mask" and value is not None):
+            raise ValueError(f"{layer.label} is called with {key}={value!r}: not supported.")
+    if len(args) != 1:
+        raise ValueError(f"{layer.label} is called with {len(args)} arguments: not supported.")
+    single = not isinstance(args[0], list)
+    symbols = [args[0]] if single else args[0]
+    for tensor in symbols:
+        if not isinstance(tensor, dict) or tensor.get("class_name") != "__keras_tensor__":
+            raise ValueError(f"{layer.label} is called with {tensor!r}: not supported.")
+    return [t["config"]["keras_history"] for t in symbols], single, kwargs.get("training")

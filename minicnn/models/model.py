@@ -1,0 +1,275 @@
+"""`Model`: a network that is made of symbols, trains, and goes into files."""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from minicnn import saving
+from minicnn.graph import Graph, Network
+from minicnn.graph.network import Ends
+from minicnn.insight import inside
+from minicnn.layers import KerasTensor
+from minicnn.layers.base import unique_name
+from minicnn.models import config as configuration
+from minicnn.models import summary as summaries
+from minicnn.training import Trainer
+
+
+@configuration.network("Functional", "Model")
+class Model(Trainer):
+    """A graph of layers from `inputs` to `outputs`, symbols made by `Input` and calls of layers.
+
+        inputs = Input((64, 64, 3))
+        x = Conv2D(32, 3, activation="relu")(inputs)
+        outputs = Dense(10)(GlobalAveragePooling2D()(x))
+        model = Model(inputs, outputs)
+
+    `trainable=False` freezes the model and each layer in it. (Keras's constructor freezes the model
+    alone; its layers learn within a larger one.)
+
+    Raises `ValueError` if an input is not made by `Input`, if an output depends on another one, or
+    if two layers share a name.
+    """
+
+    keras_class_name = "Functional"
+    metadata: dict[str, Any]  # travels in the model's file: anything that JSON can hold
+
+    def __init__(
+        self,
+        inputs: Any,
+        outputs: Any,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        name = name or unique_name("functional")
+        self._start(None, Ends.of(inputs, outputs), name, trainable, dtype)
+        starts = _symbols(inputs, "inputs")
+        for symbol in starts:
+            if symbol.node.inputs:
+                raise ValueError(
+                    f"{self.label} expects inputs made by Input. Received {symbol!r}, which is "
+                    "computed: call the layers behind it on a new Input."
+                )
+        self._set_graph(Graph(starts, _symbols(outputs, "outputs"), self.label))
+        self._freeze_unless(trainable)
+
+    def _start(
+        self,
+        graph: Graph | None,
+        ends: Ends,
+        name: str,
+        trainable: bool = True,
+        dtype: Any = None,
+        stands_for: Network | None = None,
+    ) -> None:
+        """Begin a model, of whatever class: the one way to its state."""
+        self.metadata = {}
+        Network.__init__(
+            self, graph, ends, name=name, trainable=trainable, dtype=dtype, stands_for=stands_for
+        )
+
+    def _made_of(self, graph: Graph) -> Network:
+        made = object.__new__(Model)
+        made._start(graph, self.ends, self.name, stands_for=self)
+        return made
+
+    def _freeze_unless(self, trainable: bool) -> None:
+        """What the constructor's `trainable` says holds for each layer; `from_config` undoes it."""
+        if not trainable:
+            for layer in self.layers:
+                layer.trainable = False
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The symbols that the model starts from."""
+        return list(self._require_graph("inputs", AttributeError).inputs)
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The symbols that the model computes."""
+        return list(self._require_graph("outputs", AttributeError).outputs)
+
+    @property
+    def input(self) -> Any:
+        """The symbol that the model starts from (a list, if there are several)."""
+        return self.inputs[0] if len(self.inputs) == 1 else self.inputs
+
+    @property
+    def output(self) -> Any:
+        """The symbol that the model computes (a list or tuple as given, if there are several)."""
+        return self.outputs[0] if len(self.outputs) == 1 else self.as_given(self.outputs)
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write all weights to a `.weights.h5` file that Keras 3 reads.
+
+        A path that ends in `.h5` alone gets Keras 2's format, which Keras 3 reads, too; there is no
+        state of the optimizer in it.
+        """
+        self._require_graph("weights")
+        saving.write_weights(self, filepath, overwrite)
+
+    def load_weights(
+        self,
+        filepath: str | os.PathLike[str],
+        skip_mismatch: bool = False,
+        by_name: bool = False,
+    ) -> None:
+        """Read all weights from a file of Keras's or ours: `.weights.h5`, `.keras` or old `.h5`.
+
+        All or nothing: nothing changes if anything does not fit.
+
+        Args:
+            skip_mismatch: layers that do not fit keep their weights, with a warning.
+            by_name: layers take the weights of the layer of their name, wherever it stood in the
+                other model; those whose name the file lacks keep theirs. Else the order counts.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged, or does not fit the model.
+        """
+        self._require_graph("weights")
+        skipped = saving.read_weights(self, filepath, skip_mismatch, by_name)
+        if skipped:
+            import warnings
+
+            warnings.warn(f"Left as they were: {', '.join(skipped)}.", stacklevel=2)
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the whole model to a `.keras` file: architecture, weights, how it was compiled.
+
+        A path that ends in `.h5` gets Keras's old format instead, which Keras 2 reads, too.
+
+        `model.metadata`, a dict of what JSON can hold, travels with it (class names, image size).
+        Raises `ValueError` for a folded model, whose weights are another model's.
+        """
+        if self.stands_for is not None:
+            raise ValueError(f"{self.label} is folded: save the model that it was made from.")
+        saving.write_model(self, filepath, overwrite)
+
+    # -- rewritten ---------------------------------------------------------------------------------
+
+    def inference_model(self) -> "Model":
+        """The model as `predict` runs it: what stands behind a convolution is folded into it.
+
+        That is normalization, ReLU and max pooling. It gives the same numbers, but for rounding, in
+        fewer steps (`minicnn.graph.fusion`). Its weights are computed from this model's whenever
+        they are asked for, and here is where to look at them: `model.inference_model().summary()`,
+        or `model.print_inference_plan()` for what became of each layer.
+        """
+        form = self.form(training=False)
+        assert isinstance(form, Model)
+        return form
+
+    def training_model(self) -> "Model":
+        """The model as `fit` runs it: max pooling folded into the convolution before it.
+
+        And frozen models in it that are called with `training=False` as in inference. Its weights
+        are this model's.
+        """
+        form = self.form(training=True)
+        assert isinstance(form, Model)
+        return form
+
+    def print_inference_plan(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print what `predict` computes: which layers became one, and why that is the same."""
+        self._require_graph("layers to fold")
+        for line in summaries.inference_plan(self, self.folds()):
+            print_fn(line)
+        for layer in self.layers:
+            if isinstance(layer, Model):
+                print_fn("")
+                layer.print_inference_plan(print_fn)
+
+    # -- looking inside ----------------------------------------------------------------------------
+
+    def trace(
+        self,
+        x: Any,
+        y: Any = None,
+        loss: Any = None,
+        training: bool = False,
+        sample_weight: Any = None,
+    ) -> Any:
+        """A pass to look into: a `minicnn.explain.Trace`; with targets y backward, too.
+
+            trace = model.trace(x, y=labels)
+            print(trace)                                     # every layer: shapes, costs, ranges
+            print(trace.explain("conv2d", at=(4, 7, 0)))     # one number, term by term
+            print(trace.why("dense", at=(3,)))               # down to the pixels
+
+        Args:
+            x: a batch, as `predict` takes it.
+            y: targets, as `fit` takes them.
+            loss: an object or a name, if not the compiled loss.
+            training: as while training (dropout, batch statistics); the model stays as it is.
+            sample_weight: weighs each example's loss.
+
+        Raises `ValueError` for inputs or targets that do not fit, and for targets without a loss.
+        """
+        return inside.bodies.trace(
+            self, x, y=y, loss=loss, training=training, sample_weight=sample_weight
+        )
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        print_fn: Callable[[str], Any] | None = None,
+        **unknown: Any,
+    ) -> None:
+        """Print a table: shapes, parameters and their formula, multiply-adds, receptive field.
+
+        `print_fn` gets the text line by line, as in Keras. Raises `ValueError` if more
+        is asked for.
+        """
+        for argument, value in unknown.items():
+            if value not in (None, False):
+                raise ValueError(
+                    f"summary does not support {argument}={value!r}. It takes line_length and "
+                    "print_fn; a nested model has a summary of its own: "
+                    "model.get_layer(name).summary()."
+                )
+        self._require_graph("layers to show")
+        summaries.print_summary(self, line_length, print_fn)
+
+    # -- config ------------------------------------------------------------------------------------
+
+    def serialize(self) -> dict[str, Any]:
+        """The model as config.json of a `.keras` file holds it."""
+        return configuration.serialize_layer(self)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The architecture, and how the model was compiled, as a text: `model_from_json` reads it.
+
+        The weights go beside it, with `save_weights`. `kwargs` are those of `json.dumps`.
+        """
+        compiled = {"compile_config": self.get_compile_config()} if self.compiled else {}
+        return json.dumps(self.serialize() | compiled, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The graph as Keras writes it: each layer with the uses (nodes) it has in this model."""
+        ends = self.ends
+        described = configuration.describe_graph(
+            self.graph, ends.listed_inputs, ends.listed_outputs
+        )
+        return {"name": self.name, "trainable": self.trainable, **described}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Model":
+        """A new model, with new weights, from `get_config()`'s dict, Keras's or ours."""
+        model = cls(*configuration.ends_from_config(config), name=config.get("name"))
+        model._trainable = config.get("trainable") is not False  # each layer has its own
+        return model
+
+
+def _symbols(value: Any, what: str) -> list[KerasTensor]:
+    symbols = list(value) if isinstance(value, (list, tuple)) else [value]
+    if not symbols or not all(isinstance(symbol, KerasTensor) for symbol in symbols):
+        raise TypeError(
+            f"Model expects {what} to be symbols, made by Input and by calling layers on it. "
+            f"Received {value!r}."
+        )
+    return symbols
