@@ -2,7 +2,7 @@
 
     import minicnn as keras
 
-Start at `minicnn.naive` for the formulas, at `minicnn.layers` for the layers, at `minicnn.models`
+Start at `minicnn.naive` for the formulas, at `minicnn.layers` for the layers, at `minicnn.graph`
 for how a network runs forward and backward, and at `minicnn.training` for how it learns.
 """
 

@@ -1,4 +1,4 @@
-"""Folding: fewer steps, the same numbers, and the model itself does not notice."""
+"""Graphs: fused ones take fewer steps and give the same numbers, and the model does not notice."""
 
 from collections.abc import Callable
 from pathlib import Path
