@@ -418,6 +418,10 @@ class Network(Layer):
                 found[node.layer.label] = None
         return list(found)
 
+    def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
+        """What Keras would do with the layers in training and minicnn does not (`Layer.lacking`)."""
+        return [item for layer in self.layers for item in layer.lacking(learning, penalties)]
+
     # -- shapes and costs --------------------------------------------------------------------------
 
     def _connect(self, inputs: list[KerasTensor], training: bool | None, single: bool) -> Any:
