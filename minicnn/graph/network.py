@@ -419,7 +419,7 @@ class Network(Layer):
         return list(found)
 
     def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
-        """What Keras would do with the layers in training and minicnn does not (`Layer.lacking`)."""
+        """What Keras would do in training and minicnn does not (see `Layer.lacking`)."""
         return [item for layer in self.layers for item in layer.lacking(learning, penalties)]
 
     # -- shapes and costs --------------------------------------------------------------------------
