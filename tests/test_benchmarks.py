@@ -470,6 +470,7 @@ def command(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_layers_as_a_user_runs_them(tmp_path):
     file = tmp_path / "found.json"
     told = command(

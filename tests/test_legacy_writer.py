@@ -115,7 +115,8 @@ def assert_same(found: list[Array], wanted: list[Array]) -> None:
 
 READERS = [
     "minicnn",
-    *(pytest.param(name, marks=pytest.mark.keras) for name in ("keras", "tf_keras")),
+    pytest.param("keras", marks=pytest.mark.keras),
+    pytest.param("tf_keras", marks=[pytest.mark.keras, pytest.mark.slow]),
 ]
 
 

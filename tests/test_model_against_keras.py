@@ -4,6 +4,7 @@ Each architecture is written once, as a function of the package that it is built
 tests `module` is minicnn or keras. What differs between the two then is no one's typing error.
 """
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -237,6 +238,12 @@ def build_both(build: Callable[[Any], Any], seed: int = 0) -> tuple[Any, Any]:
     return ours, theirs
 
 
+@functools.cache
+def both(name: str) -> tuple[Any, Any]:
+    """(ours, theirs), for tests that only look at them: Keras builds each architecture once."""
+    return build_both(ARCHITECTURES[name])
+
+
 def random_weight(variable: Any, rng: np.random.Generator) -> np.ndarray:
     """No zeros and ones, which could change places unseen; variances positive."""
     if variable.name in ("gamma", "moving_variance"):
@@ -281,14 +288,14 @@ def all_layers(model: Any) -> list[Any]:
 
 @every_architecture
 def test_layers_have_keras_names_and_order(name: str) -> None:
-    ours, theirs = build_both(ARCHITECTURES[name])
+    ours, theirs = both(name)
     assert ours.name == theirs.name
     assert [layer.name for layer in all_layers(ours)] == [x.name for x in all_layers(theirs)]
 
 
 @every_architecture
 def test_weights_have_keras_names_order_and_shapes(name: str) -> None:
-    ours, theirs = build_both(ARCHITECTURES[name])
+    ours, theirs = both(name)
     for kind in ("weights", "trainable_weights", "non_trainable_weights"):
         found = [(w.path, tuple(w.shape)) for w in getattr(ours, kind)]
         # Keras's paths begin with the models around the layer.
@@ -304,7 +311,7 @@ def test_weights_have_keras_names_order_and_shapes(name: str) -> None:
 
 @every_architecture
 def test_shapes_are_kerass(name: str) -> None:
-    ours, theirs = build_both(ARCHITECTURES[name])
+    ours, theirs = both(name)
     for end in ("input_shape", "output_shape"):
         found, expected = getattr(ours, end), getattr(theirs, end)
         assert as_list(found) == as_list(expected), end
@@ -316,7 +323,7 @@ def test_shapes_are_kerass(name: str) -> None:
 
 @every_architecture
 def test_the_summary_counts_as_keras(name: str) -> None:
-    ours, theirs = build_both(ARCHITECTURES[name])
+    ours, theirs = both(name)
     texts = []
     for model in (ours, theirs):
         lines: list[str] = []
@@ -332,7 +339,7 @@ def test_the_summary_counts_as_keras(name: str) -> None:
 
 @every_architecture
 def test_the_outputs_are_kerass(name: str) -> None:
-    ours, theirs = build_both(ARCHITECTURES[name])
+    ours, theirs = both(name)
     x = inputs_for(theirs)
     expected = as_list(theirs.predict_on_batch(x))
     for found in (ours.predict(x), ours(x), ours.forward(x)[0]):
@@ -391,6 +398,7 @@ def compare_gradients(ours: Any, theirs: Any, training: bool, seed: int = 2) -> 
         assert_close(found, expected, found.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 @every_architecture
 def test_the_gradients_are_tensorflows(name: str, training: bool) -> None:

@@ -247,6 +247,7 @@ def every_layer(keras: Any) -> Any:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_every_layer_of_keras_2(keras_2: Any, tmp_path: Path) -> None:
@@ -320,6 +321,7 @@ def batch(loss: str, seed: int) -> tuple[Array, Array]:
     return x, numbers if loss == "sparse" else np.eye(3, dtype="f")[numbers]
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -349,6 +351,7 @@ def test_how_keras_2_compiled_a_model(keras_2: Any, optimizer: str, tmp_path: Pa
                 np.testing.assert_allclose(found, then, 1e-3, err_msg=f"{loss} {name}")
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_an_optimizer_that_minicnn_lacks_is_written_back(keras_2: Any, tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
@@ -414,6 +417,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_variants_of_how_a_model_was_compiled(keras_2: Any, tmp_path: Path) -> None:
@@ -453,6 +457,7 @@ def trained_with_more(keras: Any) -> Any:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5", "ignore:Do not pass an")
 @pytest.mark.parametrize("which", ["tf_keras", "keras"])

@@ -29,6 +29,7 @@ def test_first_screen_has_twelve_lines_of_code():
     assert README.index("```python") < 1200  # on the first screen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=lambda block: block.split("\n")[0])
 def test_example_runs(block, tmp_path):
     if "plots" in block:
@@ -81,6 +82,7 @@ SHORT = {
 PARSED_ONLY = {"transfer", "check"}
 
 
+@pytest.mark.slow
 def test_commands_work_as_printed_one_after_the_other(tmp_path, monkeypatch, capsys):
     """Each `minicnn …` line finds the files of those before it; each program, the environment."""
     monkeypatch.chdir(tmp_path)

@@ -165,6 +165,7 @@ def test_torch_can_be_kept_from_the_gpu(monkeypatch):
         assert backend._devices("torch", wanted, False) == ((), "torch 2.11")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export"])
 def test_float32_is_not_tf32(name, options, trained, clothes, tmp_path):
     """On a GPU, which this need not have: TensorFlow keeps what it was told."""
@@ -181,6 +182,7 @@ def test_float32_is_not_tf32(name, options, trained, clothes, tmp_path):
     assert not config.tensor_float_32_execution_enabled()
 
 
+@pytest.mark.slow
 def test_float32_is_not_tf32_on_jax():
     jax = pytest.importorskip("jax")
     before = jax.config.jax_default_matmul_precision
@@ -277,6 +279,7 @@ def test_train_writes_what_it_says(trained):
     assert np.trace(told["confusion"]) == round(40 * told["accuracy"])
 
 
+@pytest.mark.slow
 def test_without_test_photos_nothing_is_claimed(clothes, options, tmp_path, capsys):
     copy = shutil.copytree(clothes, tmp_path / "copy")
     shutil.rmtree(copy / "test")
@@ -288,6 +291,7 @@ def test_without_test_photos_nothing_is_claimed(clothes, options, tmp_path, caps
     assert "--split validation" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_bad_test_photo_is_named_before_training(clothes, options, tmp_path, capsys):
     copy = shutil.copytree(clothes, tmp_path / "copy")
     bad = sorted((copy / "test" / "hat").iterdir())[0]
@@ -431,6 +435,7 @@ def test_minicnn_predicts_the_same_without_keras(trained, clothes, capsys):
     assert capsys.readouterr().out == theirs
 
 
+@pytest.mark.slow
 def test_minicnn_reads_photos_as_the_model_learned_to(options, clothes, tmp_path, capsys):
     told = ["--course-compatible", "--epochs", "2", "--learning-rate", "0.05"]
     assert training.run([*options, *told, "--output", str(tmp_path)]) == 0
@@ -567,6 +572,7 @@ def test_among_equals_the_first_is_chosen():
     assert sweep.Sweep("x", rows, 2).best_row == 0
 
 
+@pytest.mark.slow
 def test_sweep_tries_each_with_each_seed_and_keeps_the_best(options, tmp_path, capsys):
     told = [
         "--learning-rates", "0.05,0.000001", "--inner-sizes", "4", "--drop-rates", "0.2",
@@ -592,6 +598,7 @@ def test_sweep_tries_each_with_each_seed_and_keeps_the_best(options, tmp_path, c
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_leaves_what_was_done(options, tmp_path, monkeypatch):
     def killed(*arguments, **more):
         raise KeyboardInterrupt
@@ -609,6 +616,7 @@ def test_a_sweep_that_is_killed_leaves_what_was_done(options, tmp_path, monkeypa
     assert {path.name for path in tmp_path.iterdir()} == {"trials.csv", "learning-rate.png"}
 
 
+@pytest.mark.slow
 def test_the_course_ends_in_one_report(options, tmp_path, capsys):
     told = [
         "--larger", "64", "--epochs", "2", "--drop-epochs", "2", "--augment-epochs", "1",
@@ -644,6 +652,7 @@ def test_a_page_shows_text_as_text(tmp_path):
         assert wanted in text
 
 
+@pytest.mark.slow
 def test_export_proves_each_file(trained, tmp_path, capsys):
     told = [str(trained / "model.keras"), "--output", str(tmp_path)]
     assert export.run([*told, "--format", "keras,tflite"]) == 0
@@ -658,6 +667,7 @@ def test_export_proves_each_file(trained, tmp_path, capsys):
     assert "keras, tflite, onnx. Received pickle" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_agree_is_not_written(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export, "_run", lambda path, x, kind: np.zeros((len(x), 10)))
     told = [str(trained / "model.keras"), "--output", str(tmp_path), "--format", "tflite"]
@@ -693,6 +703,7 @@ def test_a_format_whose_packages_are_missing_says_which(
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_its_runtime_cannot_run_ends_in_a_sentence(
     trained, tmp_path, monkeypatch, capsys
 ):
@@ -708,6 +719,7 @@ def test_a_file_that_its_runtime_cannot_run_ends_in_a_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_onnx_agrees_with_the_model_in_batches_of_every_size(options, tmp_path, capsys):
     """Trained in mixed precision, with augmenting layers inside the base, which minicnn lacks."""
     for package in ("onnx", "tf2onnx"):
@@ -737,6 +749,7 @@ def test_onnx_agrees_with_the_model_in_batches_of_every_size(options, tmp_path, 
     assert "(photos, 48, 48, 3)" in beside["input"]
 
 
+@pytest.mark.slow
 def test_a_file_that_minicnn_cannot_open_says_so(options, tmp_path, capsys):
     inputs = keras.Input((48, 48, 3))
     x = keras.layers.Conv2D(4, 3, strides=3)(keras.layers.UpSampling2D()(inputs))
