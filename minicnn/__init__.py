@@ -33,14 +33,11 @@ from minicnn import (
     saving,
     utils,
 )
-from minicnn.insight import inside
 from minicnn.layers import Input, KerasTensor, Layer
 from minicnn.models import Model, Sequential
 
 if TYPE_CHECKING:
     from minicnn import explain  # imported when it is first asked for: `missing` sees to that
-
-inside.where = "minicnn.explain.inside"
 
 __version__ = "0.1.0"
 

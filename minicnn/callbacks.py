@@ -19,7 +19,6 @@ import numpy as np
 
 from minicnn import compilation, progress
 from minicnn.atomic import replacing
-from minicnn.insight import inside
 from minicnn.reading import check_regular
 from minicnn.settings import PlainArguments
 from minicnn.terminal import printable
@@ -131,8 +130,9 @@ class History(Callback):
 
     def _repr_html_(self) -> str:
         """The history in a notebook: a row for each epoch."""
-        html: str = inside.bodies.html(self)
-        return html
+        from minicnn.explain import methods
+
+        return methods.html(self)
 
 
 class _Monitor(Callback):

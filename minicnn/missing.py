@@ -93,7 +93,7 @@ INSTEAD: dict[ModuleType, Mapping[str, str]] = {
     },
     initializers: {},
     layers: {
-        "Lambda": "a class of your own with _forward and _backward (see minicnn.layers.base)",
+        "Lambda": "a class of your own (minicnn.layers.base shows one)",
         "LeakyReLU": "ReLU(negative_slope=0.3)",
         "RandomBrightness": _AUGMENT.format("brightness_range=…"),
         "RandomFlip": _AUGMENT.format("horizontal_flip=True, vertical_flip=True"),

@@ -639,10 +639,10 @@ def test_batch_normalization_sends_gradients_through_mean_and_variance() -> None
 class Doubled(Layer):
     """y = 2 x."""
 
-    def _forward(self, x: Array, training: bool) -> Any:
+    def compute(self, x: Array, training: bool) -> Any:
         return 2 * x, {}
 
-    def _backward(self, dz: Array, cache: Any, need_dx: bool) -> Any:
+    def compute_gradients(self, dz: Array, cache: Any, need_dx: bool) -> Any:
         return 2 * dz, {}
 
 

@@ -85,38 +85,38 @@ def test_the_numbers_of_cross_entropy_by_hand():
 
 
 class WrongDx(layers.Conv2D):
-    def _backward(self, dz, cache, need_dx):
-        dx, grads = super()._backward(dz, cache, need_dx)
+    def compute_gradients(self, dz, cache, need_dx):
+        dx, grads = super().compute_gradients(dz, cache, need_dx)
         return dx * 1.001, grads
 
 
 class WrongKernel(layers.Conv2D):
     """The gradient of the kernel upside down."""
 
-    def _backward(self, dz, cache, need_dx):
-        dx, grads = super()._backward(dz, cache, need_dx)
+    def compute_gradients(self, dz, cache, need_dx):
+        dx, grads = super().compute_gradients(dz, cache, need_dx)
         return dx, grads | {"kernel": grads["kernel"][::-1].copy()}
 
 
 class WrongEdge(layers.Conv2D):
     """One pixel of many: no sample of entries is likely to meet it."""
 
-    def _backward(self, dz, cache, need_dx):
-        dx, grads = super()._backward(dz, cache, need_dx)
+    def compute_gradients(self, dz, cache, need_dx):
+        dx, grads = super().compute_gradients(dz, cache, need_dx)
         dx = dx.copy()
         dx[0, 0, 0, 0] = 0
         return dx, grads
 
 
 class NoBias(layers.Conv2D):
-    def _backward(self, dz, cache, need_dx):
-        dx, grads = super()._backward(dz, cache, need_dx)
+    def compute_gradients(self, dz, cache, need_dx):
+        dx, grads = super().compute_gradients(dz, cache, need_dx)
         return dx, grads | {"bias": np.zeros_like(grads["bias"])}
 
 
 class NotFinite(layers.Conv2D):
-    def _backward(self, dz, cache, need_dx):
-        dx, grads = super()._backward(dz, cache, need_dx)
+    def compute_gradients(self, dz, cache, need_dx):
+        dx, grads = super().compute_gradients(dz, cache, need_dx)
         return dx * np.nan, grads
 
 
@@ -147,8 +147,8 @@ def test_a_wrong_gradient_is_caught(broken, array, verdict, within):
 
 def test_a_gradient_of_another_shape_is_named():
     class Turned(layers.Dense):
-        def _backward(self, dz, cache, need_dx):
-            dx, grads = super()._backward(dz, cache, need_dx)
+        def compute_gradients(self, dz, cache, need_dx):
+            dx, grads = super().compute_gradients(dz, cache, need_dx)
             return dx, grads | {"kernel": grads["kernel"].T}
 
     with pytest.raises(ValueError, match=r"gradient of kernel has shape \(4, 7\). Expected"):
@@ -200,13 +200,13 @@ def test_where_several_kinks_meet_the_gradient_is_tested_beside_them():
 
 def test_a_wrong_gradient_is_caught_at_kinks_too():
     class Five(layers.ReLU):
-        def _backward(self, dz, cache, need_dx):
+        def compute_gradients(self, dz, cache, need_dx):
             return dz * 5, {}
 
     class Copied(layers.MaxPooling2D):
         """Gives the gradient to all of a window."""
 
-        def _backward(self, dz, cache, need_dx):
+        def compute_gradients(self, dz, cache, need_dx):
             return np.ones_like(cache["x"]) * dz, {}
 
     assert gradcheck(Five(), np.zeros((2, 3))).rows[0].verdict == "wrong"
@@ -418,8 +418,8 @@ def test_what_gradcheck_refuses():
 
 def test_a_layer_that_is_random_by_itself_is_told():
     class Noise(layers.ReLU):
-        def _forward(self, x, training):
-            y, cache = super()._forward(x, training)
+        def compute(self, x, training):
+            y, cache = super().compute(x, training)
             return y + np.random.default_rng().random(y.shape), cache
 
     with pytest.raises(ValueError, match="two passes with the same x give different outputs"):
@@ -428,8 +428,8 @@ def test_a_layer_that_is_random_by_itself_is_told():
 
 def test_a_layer_that_insists_on_float32_is_told():
     class Coarse(layers.ReLU):
-        def _forward(self, x, training):
-            y, cache = super()._forward(x, training)
+        def compute(self, x, training):
+            y, cache = super().compute(x, training)
             return y.astype("float32"), cache
 
     with pytest.raises(ValueError, match=r"the output is float32 though .* in self\.dtype"):

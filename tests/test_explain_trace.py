@@ -354,10 +354,10 @@ def test_the_path_of_a_separable_convolution_leads_through_both_stages() -> None
 
 def test_a_path_ends_where_nobody_has_told_what_happens() -> None:
     class Halved(layers.Layer):
-        def _forward(self, x: Array, training: bool) -> Any:
+        def compute(self, x: Array, training: bool) -> Any:
             return x / 2, {}
 
-        def _backward(self, dz: Array, cache: Any, need_dx: bool) -> Any:
+        def compute_gradients(self, dz: Array, cache: Any, need_dx: bool) -> Any:
             return dz / 2, {}
 
     x = np.random.default_rng(0).random((2, 3))

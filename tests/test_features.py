@@ -30,11 +30,11 @@ class Counting(layers.Layer):
         super().__init__(**kwargs)
         self.seen = 0
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, dict[str, Any]]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, dict[str, Any]]:
         self.seen += len(x)
         return x, {}
 
-    def _backward(self, dz: Array, cache: dict[str, Any], need_dx: bool) -> Any:
+    def compute_gradients(self, dz: Array, cache: dict[str, Any], need_dx: bool) -> Any:
         return dz, {}
 
 

@@ -110,8 +110,8 @@ def test_in_float64_the_numbers_agree_to_the_last_digits() -> None:
 class Own(layers.Conv2D):
     """A convolution of the user's, which computes something else."""
 
-    def _forward(self, x: Array, training: bool) -> Any:
-        z, cache = super()._forward(x, training)
+    def compute(self, x: Array, training: bool) -> Any:
+        z, cache = super().compute(x, training)
         return z + 1, cache
 
 

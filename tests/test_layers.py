@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -13,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minicnn
-from minicnn import activations, config, layers, utils
-from minicnn.layers import LAYERS
+from minicnn import activations, config, explain, layers, utils
+from minicnn.layers import LAYERS, base
 from minicnn.layers.base import weight_budget
 
 Array = np.ndarray
@@ -1146,3 +1147,18 @@ def test_a_file_s_setting_is_passed_over_where_it_is_neutral_alone(
     assert not again.carried
     with pytest.raises(ValueError, match=f"has {setting}={other!r}, which minicnn does not supp"):
         type(layer).from_config({**config, setting: other})
+
+
+def test_the_layer_of_one_s_own_in_the_docstring() -> None:
+    """It runs as it stands there, has the right gradient, and says what it lacks when it does."""
+    assert base.__doc__
+    text = "    class Scale" + base.__doc__.split("    class Scale")[1].split("\n`forward`")[0]
+    found: dict[str, Any] = {"Layer": layers.Layer}
+    exec(textwrap.dedent(text), found)
+    layer = found["Scale"]()
+    x = np.random.default_rng(0).standard_normal((2, 3, 4))
+    assert explain.gradcheck(layer, x).passed
+    with pytest.raises(NotImplementedError, match=r"Half has no compute\(self, x, training\)"):
+        type("Half", (layers.Layer,), {})()(x)
+    with pytest.raises(TypeError, match=r"Old\._forward is called compute now"):
+        type("Old", (layers.Layer,), {"_forward": None})

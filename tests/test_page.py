@@ -1207,10 +1207,10 @@ def test_nested_models_are_laid_open(tmp_path, opened):
 
 def test_a_layer_of_the_user_s_own_is_shown_without_its_arithmetic(tmp_path, opened):
     class Square(layers.Layer):
-        def _forward(self, x, training):
+        def compute(self, x, training):
             return x * x, {"x": x}
 
-        def _backward(self, dz, cache, need_dx):
+        def compute_gradients(self, dz, cache, need_dx):
             return 2 * cache["x"] * dz, {}
 
     model = Sequential([Input((6, 6, 3)), Square(name="square"), layers.Flatten(), layers.Dense(2)])

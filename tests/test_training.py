@@ -267,11 +267,11 @@ def test_an_epoch_ends_where_the_data_do(kind: str, steps: int, expected: list[i
     seen: list[Array] = []
 
     class Watch(layers.Layer):
-        def _forward(self, x: Array, training: bool) -> Any:
+        def compute(self, x: Array, training: bool) -> Any:
             seen.append(x)
             return x, {}
 
-        def _backward(self, dz: Array, cache: Any, need_dx: bool) -> Any:
+        def compute_gradients(self, dz: Array, cache: Any, need_dx: bool) -> Any:
             return dz, {}
 
     m = Sequential([Input((4,)), Watch(), layers.Dense(3, "softmax")])
@@ -1221,7 +1221,7 @@ def test_predict_computes_large_batches_in_slices(monkeypatch: pytest.MonkeyPatc
 
 def test_a_layer_of_the_users_own_sees_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     class AboveMean(layers.Layer):
-        def _forward(self, x: Any, training: bool) -> Any:
+        def compute(self, x: Any, training: bool) -> Any:
             return x - x.mean(axis=0), {}
 
     net = Sequential([Input((3,)), layers.Dense(2), AboveMean()])

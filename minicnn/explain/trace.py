@@ -80,7 +80,7 @@ class Trace:
             self._go_backward(y, tape, loss, sample_weight)
         self.trouble = self._find_trouble()
         if self.trouble:
-            warnings.warn(self.trouble, stacklevel=4)
+            warnings.warn(self.trouble, stacklevel=3)
 
     def _read(
         self, model: Model, tape: Tape, prefix: str, where: dict[int, Source]

@@ -149,7 +149,7 @@ class FusedLayer(Layer):
 
     # -- running -----------------------------------------------------------------------------------
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         if self.pool_size is None:
             return PRODUCTS[type(self.layer)](self.layer, x, self._epilogue())
         y, winners = self._pooled(x, self.remember)
@@ -159,10 +159,11 @@ class FusedLayer(Layer):
         cache["y"] = z  # within its limits already
         return z
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         if self.pool_size is None:
             scale = self._epilogue().scale
-            dx, grads = self.layer._backward(dz if scale is None else dz * scale, cache, need_dx)
+            dz = dz if scale is None else dz * scale
+            dx, grads = self.layer.compute_gradients(dz, cache, need_dx)
             return dx, grads if self.normalization is None else {}
         x, winners = cache["x"], cache["winners"]
         if winners is None:  # inference did not ask for them

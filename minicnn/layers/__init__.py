@@ -1,6 +1,5 @@
 """The layers, under Keras's names."""
 
-from collections.abc import Callable
 from typing import Any
 
 from minicnn.layers.base import Layer
@@ -64,10 +63,23 @@ LAYERS: dict[str, type[Layer]] = {
 }
 """Every layer by its class name: what a model file may name."""
 
-# Keras has these two here. They make models, too, so they stand in `minicnn.models`, on a higher
-# floor, and are put here from there.
-deserialize: Callable[[dict[str, Any]], Any]
-serialize: Callable[[Layer], dict[str, Any]]
+
+def serialize(layer: Layer) -> dict[str, Any]:
+    """The layer or model as Keras writes it: `{"class_name": …, "config": …, …}`."""
+    from minicnn import models  # which this makes, too
+
+    return models.serialize(layer)
+
+
+def deserialize(config: dict[str, Any]) -> Any:
+    """A layer or a model, with new weights, from the dict of `serialize`, Keras's or ours.
+
+    Raises `ValueError` for a layer or an option that minicnn lacks.
+    """
+    from minicnn import models
+
+    return models.deserialize(config)
+
 
 __all__ = [
     *LAYERS,

@@ -7,12 +7,30 @@
 itself remembers nothing of a pass. `grads` has the keys of `layer.params`, or none if the layer is
 frozen. Nothing is updated here: that is the optimizer's work.
 
-A layer of a kind writes three methods: `compute_output_shape`, `_forward` and `_backward`, and
-`build` if it has weights. The base class checks inputs, casts them to the layer's dtype, builds the
-weights on first use and applies the activation:
+A layer of your own is a class with three methods, and `build` if it has weights:
 
-    z, cache = layer._forward(x, training)        y = activation(z)
-    dz = activation'(dy)                          dx, grads = layer._backward(dz, cache, need_dx)
+    class Scale(Layer):
+        # y = x * kernel, channel by channel
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight("kernel", (input_shape[-1],), "ones")
+
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+        def compute(self, x, training):
+            return x * self.kernel.value, {"x": x}            # z, and what the gradient needs
+
+        def compute_gradients(self, dz, cache, need_dx):
+            axes = tuple(range(dz.ndim - 1))
+            dx = dz * self.kernel.value if need_dx else None
+            return dx, {"kernel": (dz * cache["x"]).sum(axes)} if self.trainable else {}
+
+`forward` and `backward` call them. They check the arrays, cast them to the layer's dtype, build the
+weights on first use, and apply the activation:
+
+    z, cache = layer.compute(x, training)         y = activation(z)
+    dz = activation'(dy)                          dx, grads = layer.compute_gradients(dz, cache, …)
 """
 
 import functools
@@ -28,7 +46,6 @@ from typing import Any
 import numpy as np
 
 from minicnn import config, functional, initializers, shapes
-from minicnn.insight import inside
 from minicnn.layers import carried
 from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
 from minicnn.settings import Configurable, plain, plain_throughout
@@ -160,6 +177,9 @@ class Layer(Configurable):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """As in Keras: a layer is built once its `build` is through, whoever called it."""
         super().__init_subclass__(**kwargs)
+        for old, new in (("_forward", "compute"), ("_backward", "compute_gradients")):
+            if old in vars(cls):
+                raise TypeError(f"{cls.__name__}.{old} is called {new} now (see Layer.{new}).")
         if "build" in vars(cls):
             own = cls.build
 
@@ -391,7 +411,7 @@ class Layer(Configurable):
         """`(y, cache)`. Raises `TypeError` or `ValueError` for an input that does not fit."""
         x = self._prepare(x)
         try:
-            z, cache = self._forward(x, training)
+            z, cache = self.compute(x, training)
         except MemoryError as error:
             raise MemoryError(f"{self.label} needs more memory than there is: {error}.") from error
         y = self._activated(z, cache)
@@ -421,7 +441,7 @@ class Layer(Configurable):
         if self.activation_name != "linear" and not at_logits:
             activation = functional.ACTIVATIONS[self.activation_name]
             dz = activation.backward(dz, cache["y"])
-        return self._backward(dz, cache, need_dx)
+        return self.compute_gradients(dz, cache, need_dx)
 
     def _activated(self, z: Array, cache: Cache) -> Array:
         """y for z; the cache keeps both if they differ."""
@@ -450,11 +470,23 @@ class Layer(Configurable):
         """The name of the activation that y comes from."""
         return self.activation_name
 
-    def _forward(self, x: Any, training: bool) -> tuple[Array, Cache]:
-        raise NotImplementedError
+    def compute(self, x: Any, training: bool) -> tuple[Array, Cache]:
+        """`(z, cache)`: y before the activation, and a new dict of what the gradients need.
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        raise NotImplementedError
+        For a layer of your own to write; call `forward`. x is an array (a list of arrays, where
+        `takes_list` is set) of the layer's dtype, and must not be written to.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no compute(self, x, training).")
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        """`(dx, grads)` for dz = d loss / d z; `grads` has the keys of the trainable weights.
+
+        For a layer of your own to write; call `backward`. dx has the shape of x, and may be None
+        where `need_dx` is False; of a layer that is not `trainable`, `grads` is empty.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no compute_gradients(self, dz, cache, need_dx)."
+        )
 
     def _prepare(self, x: Any) -> Any:
         """x as the layer wants it: checked, of the layer's dtype; builds the weights if need be."""
@@ -489,12 +521,15 @@ class Layer(Configurable):
         number. Returns a `minicnn.explain.Explanation`: print it, or take its `terms`. The layer
         stays as it is. Raises as `forward`, and a `ValueError` for a place that is not there.
         """
-        return inside.bodies.explain(self, x, at, example, training)
+        from minicnn.explain import methods
+
+        return methods.explain_layer(self, x, at, example, training)
 
     def _repr_html_(self) -> str:
         """The layer in a notebook: its settings, and its weights as coloured grids."""
-        html: str = inside.bodies.html(self)
-        return html
+        from minicnn.explain import methods
+
+        return methods.html(self)
 
     # -- calling -------------------------------------------------------------------------------
 

@@ -187,11 +187,11 @@ class Conv2D(_Convolution):
         positions = self._positions(input_shape)
         return None if positions is None else positions * math.prod(self.kernel.shape)
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         w, b = self.kernel.value, self._bias
         return functional.conv2d(x, w, b, groups=self.groups, **self._window), {"x": x}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dx, dw, db = functional.conv2d_backward(
             dz,
             cache["x"],
@@ -275,12 +275,12 @@ class DepthwiseConv2D(_Convolution):
         positions = self._positions(input_shape)
         return None if positions is None else positions * math.prod(self.kernel.shape)
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return functional.depthwise_conv2d(x, self.kernel.value, self._bias, **self._window), {
             "x": x
         }
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dx, dw, db = functional.depthwise_conv2d_backward(
             dz,
             cache["x"],
@@ -363,12 +363,12 @@ class SeparableConv2D(_Convolution):
         kernels = (self.depthwise_kernel, self.pointwise_kernel)
         return positions * sum(math.prod(kernel.shape) for kernel in kernels)
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         h = functional.depthwise_conv2d(x, self.depthwise_kernel.value, **self._window)
         z = functional.conv2d(h, self.pointwise_kernel.value, self._bias, name=self.label)
         return z, {"x": x, "h": h}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dh, dp, db = functional.conv2d_backward(
             dz,
             cache["h"],
@@ -423,10 +423,10 @@ class ZeroPadding2D(Layer):
             channels,
         )
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return functional.zero_padding2d(x, self.padding, self.label), {}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         return functional.zero_padding2d_backward(dz, self.padding, self.label), {}
 
 

@@ -60,10 +60,10 @@ class InputLayer(Layer):
     def _arguments(cls) -> list[str]:
         return ["batch_shape"]  # what a config holds; the other arguments are ways to say it
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return x, {}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         return dz, {}
 
 
@@ -141,11 +141,11 @@ class Dense(Layer):
             return None
         return math.prod(s for s in positions if s is not None) * math.prod(self.kernel.shape)
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         b = None if self.bias is None else self.bias.value
         return functional.dense(x, self.kernel.value, b, name=self.label), {"x": x}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dx, dw, db = functional.dense_backward(
             dz, cache["x"], self.kernel.value, need_dx, self.trainable, self.label
         )
@@ -161,10 +161,10 @@ def _check_features(input_shape: Shape, features: int | None, who: str) -> None:
 class _ElementByElement(Layer):
     """A layer whose own part changes nothing: what it does is its activation."""
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return x, {}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         return dz, {}
 
 
@@ -239,10 +239,10 @@ class ReLU(Layer):
             "name": self.label,
         }
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return functional.relu(x, **self._corners), {"x": x}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         if not need_dx:
             return None, {}
         return functional.relu_backward(dz, cache["x"], **self._corners), {}
@@ -292,7 +292,7 @@ class Dropout(Layer):
         config = super().get_config()
         return config | {"seed": self.seed if isinstance(self.seed, int) else None}
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         if not training or self.rate == 0:
             return x, {"mask": None}
         if self.rate == 1:
@@ -315,7 +315,7 @@ class Dropout(Layer):
             size if n is None else n for n, size in zip(self.noise_shape, x.shape, strict=True)
         )
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         if cache["mask"] is None:
             return dz, {}
         if self.rate == 1:
@@ -342,10 +342,10 @@ class Flatten(Layer):
     def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
         return None
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return x.reshape(x.shape[0], math.prod(x.shape[1:])), {"x_shape": x.shape}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         return dz.reshape(cache["x_shape"]), {}
 
 
@@ -383,11 +383,11 @@ class Reshape(Layer):
     def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
         return None
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         target = self._resolve(math.prod(x.shape[1:]), x.shape)
         return x.reshape(x.shape[0], *target), {"x_shape": x.shape}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         return dz.reshape(cache["x_shape"]), {}
 
 
@@ -408,7 +408,7 @@ class Rescaling(Layer):
             x = x.astype(self.dtype)
         return super()._prepare_array(x)
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         scale, offset = np.array(self.scale, x.dtype), np.array(self.offset, x.dtype)
         for argument, value in (("scale", scale), ("offset", offset)):
             if value.ndim and x.shape[-1] != value.size:
@@ -418,7 +418,7 @@ class Rescaling(Layer):
                 )
         return x * scale + offset, {}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         return dz * np.array(self.scale, dz.dtype), {}
 
 

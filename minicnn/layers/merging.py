@@ -31,10 +31,10 @@ class Add(Layer):
             )
         return input_shape[0]
 
-    def _forward(self, x: list[Array], training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: list[Array], training: bool) -> tuple[Array, Cache]:
         return functional.add(x, self.label), {"count": len(x)}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         return [dz] * cache["count"], {}
 
 
@@ -66,10 +66,10 @@ class Concatenate(Layer):
         total = None if None in channels else sum(c for c in channels if c is not None)
         return (*input_shape[0][:-1], total)
 
-    def _forward(self, x: list[Array], training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: list[Array], training: bool) -> tuple[Array, Cache]:
         return functional.concatenate(x, self.label), {"channels": [a.shape[-1] for a in x]}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         return functional.concatenate_backward(dz, cache["channels"], self.label), {}
 
 

@@ -91,7 +91,7 @@ class BatchNormalization(Layer):
         beta = self.beta.value if self.beta else initializers.Zeros()(shape, dtype)
         return gamma, beta
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         training = training and self.trainable
         if x.shape[-1] != self.moving_mean.shape[0]:
             raise ValueError(
@@ -112,7 +112,7 @@ class BatchNormalization(Layer):
         y = functional.batch_normalization(x, mean, variance, gamma, beta, self.epsilon, self.label)
         return y, {"x": x, "mean": mean, "variance": variance, "training": training}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         gamma, _ = self._scale_and_shift()
         dx, dgamma, dbeta = functional.batch_normalization_backward(
             dz,

@@ -54,10 +54,10 @@ class MaxPooling2D(_Pooling):
     among equal pixels the first in reading order gets the whole gradient, as in TensorFlow.
     """
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return functional.max_pool2d(x, **self._window), {"x": x}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         if not need_dx:
             return None, {}
         return functional.max_pool2d_backward(dz, cache["x"], **self._window), {}
@@ -80,10 +80,10 @@ class AveragePooling2D(_Pooling):
     ) -> None:
         super().__init__(pool_size, strides, padding, data_format, **kwargs)
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return functional.average_pool2d(x, **self._window), {"x_shape": x.shape}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         if not need_dx:
             return None, {}
         return functional.average_pool2d_backward(dz, cache["x_shape"], **self._window), {}
@@ -117,10 +117,10 @@ class GlobalAveragePooling2D(_GlobalPooling):
     `keepdims=True`. No weights.
     """
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return self._shaped(functional.global_average_pool2d(x, self.label)), {"x_shape": x.shape}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         shape = cache["x_shape"]
         flat = dz.reshape(shape[0], shape[3])
         return functional.global_average_pool2d_backward(flat, shape, self.label), {}
@@ -133,10 +133,10 @@ class GlobalMaxPooling2D(_GlobalPooling):
     are what Keras does.
     """
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return self._shaped(functional.global_max_pool2d(x, self.label)), {"x": x}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         x = cache["x"]
         flat = dz.reshape(x.shape[0], x.shape[3])
         return functional.global_max_pool2d_backward(flat, x, self.label), {}

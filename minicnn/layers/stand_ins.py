@@ -72,7 +72,7 @@ class StandIn(Layer):
         nothing = self.switched_off or penalties or learning  # to train it refuses by itself
         return [] if nothing else [("what training does, so that fit refuses,", self.label)]
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         if training and not self.switched_off:
             raise ValueError(
                 f"{self.label} only predicts here: minicnn has no {type(self).__name__} to train "
@@ -80,7 +80,7 @@ class StandIn(Layer):
             )
         return x, {}
 
-    def _backward(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         return dz, {}
 
 
@@ -99,7 +99,7 @@ class ActivityRegularization(StandIn):
         shown = carried.shown("", {"class_name": type(self).__name__, "config": numbers})
         return [] if self.switched_off else [(shown.lstrip("="), self.name)]
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return x, {}
 
 

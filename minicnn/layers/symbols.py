@@ -83,8 +83,8 @@ class KerasTensor:
     def _no_layer(self, *others: Any) -> Any:
         raise TypeError(
             f"{self!r} is a symbol: minicnn has x + y and x - y of symbols, and +, -, *, / with "
-            "numbers on the right. For the rest write a layer of your own, with _forward and "
-            "_backward (see minicnn.layers.base)."
+            "numbers on the right. For the rest write a layer of your own (minicnn.layers.base "
+            "shows one)."
         )
 
     __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = _no_layer

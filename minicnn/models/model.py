@@ -8,7 +8,6 @@ from typing import Any
 from minicnn import saving
 from minicnn.graph import Graph, Network
 from minicnn.graph.network import Ends
-from minicnn.insight import inside
 from minicnn.layers import KerasTensor
 from minicnn.layers.base import unique_name
 from minicnn.models import config as configuration
@@ -210,9 +209,9 @@ class Model(Trainer):
 
         Raises `ValueError` for inputs or targets that do not fit, and for targets without a loss.
         """
-        return inside.bodies.trace(
-            self, x, y=y, loss=loss, training=training, sample_weight=sample_weight
-        )
+        from minicnn.explain import Trace
+
+        return Trace(self, x, y=y, loss=loss, training=training, sample_weight=sample_weight)
 
     def summary(
         self,

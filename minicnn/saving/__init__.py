@@ -33,10 +33,24 @@ Build = Callable[[dict[str, Any]], Any]
 
 __all__ = ["load_model", "save_model"]
 
-# Keras has these two here. They make and take models, so they stand in `minicnn.models`, on a
-# higher floor, and are put here from there.
-load_model: Callable[..., Any]
-save_model: Callable[..., None]
+
+def load_model(
+    filepath: str | os.PathLike[str],
+    custom_objects: dict[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Any:
+    """`minicnn.models.load_model`."""
+    from minicnn import models
+
+    return models.load_model(filepath, custom_objects, compile, safe_mode)
+
+
+def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """`minicnn.models.save_model`."""
+    from minicnn import models
+
+    models.save_model(model, filepath, overwrite)
 
 
 def write_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:

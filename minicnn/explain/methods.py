@@ -1,7 +1,7 @@
-"""What layers, models and histories hand over to this room, and how notebooks show them.
+"""Methods that lower floors declare, and what notebooks show.
 
-`Layer.explain`, `Model.trace` and the `_repr_html_` of layers, models and histories are declared
-where their classes are, with signatures and docstrings; their bodies are here, a floor above.
+`Layer.explain`, `Model.trace` and the `_repr_html_` of layers, models and histories stand where
+their classes are, with signatures and docstrings. They import this module when they are called.
 """
 
 from typing import Any
@@ -22,29 +22,23 @@ Array = np.ndarray
 _MOST_FILTERS = 8  # of one kernel, in a notebook
 
 
-class Inside:
-    """The bodies of what lower floors declare; `minicnn.insight` finds them."""
+def explain_layer(layer: Layer, x: Any, at: Any, example: int, training: bool) -> Explanation:
+    """What `Layer.explain` returns."""
+    if isinstance(layer, Model):
+        trace = Trace(layer, x, training=training)
+        return trace.output_entry().explain(at, example)
+    if not layer.built:
+        layer.forward(x)  # makes the weights
+    with undisturbed(layer):
+        y, cache = layer.forward(x, training)
+    return explain_output(layer, x, y, cache, at, example)
 
-    @staticmethod
-    def explain(layer: Layer, x: Any, at: Any, example: int, training: bool) -> Explanation:
-        if isinstance(layer, Model):
-            trace = Trace(layer, x, training=training)
-            return trace.output_entry().explain(at, example)
-        if not layer.built:
-            layer.forward(x)  # makes the weights
-        with undisturbed(layer):
-            y, cache = layer.forward(x, training)
-        return explain_output(layer, x, y, cache, at, example)
 
-    @staticmethod
-    def trace(model: Model, x: Any, **arguments: Any) -> Trace:
-        return Trace(model, x, **arguments)
-
-    @staticmethod
-    def html(thing: Any) -> str:
-        if isinstance(thing, Model):
-            return model_html(thing)
-        return layer_html(thing) if isinstance(thing, Layer) else history_html(thing)
+def html(thing: Any) -> str:
+    """A layer, a model or a history as a notebook shows it."""
+    if isinstance(thing, Model):
+        return model_html(thing)
+    return layer_html(thing) if isinstance(thing, Layer) else history_html(thing)
 
 
 def layer_html(layer: Layer) -> str:
