@@ -3,11 +3,13 @@
 The numbers that it computes are compared with minicnn's: every layer, option and gradient.
 """
 
+import base64
 import json
 import os
 import re
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -1289,8 +1291,18 @@ def test_an_old_page_stays_if_the_new_one_fails(tmp_path):
         build(small_cnn(), photo((12, 12, 3)), tmp_path / "no" / "page.html")
 
 
-def test_the_scripts_are_one_module_that_imports_nothing():
-    from minicnn.explain.page.build import script
-
-    assert not re.search(r"^\s*(import|export)\b", script(), re.MULTILINE)
+def test_the_page_holds_its_modules_as_they_are():
+    folder = Path(page_room.__file__).parent
+    sources = {f"page/{p.relative_to(folder).as_posix()}": p for p in folder.rglob("*.js")}
+    page = build(small_cnn(), photo((12, 12, 3)))
+    (text,) = re.findall(r'<script type="importmap">(.*?)</script>', page)
+    held = json.loads(text)["imports"]
+    assert held.keys() == sources.keys()
+    assert "page/app.js" in held
+    for name, url in held.items():
+        kind, _, data = url.partition(",")
+        assert kind == "data:text/javascript;base64"
+        source = sources[name].read_text("utf-8")
+        assert base64.b64decode(data).decode("utf-8").startswith(source)
+        assert set(re.findall(r'^(?:import|\}) .*from "([^"]+)";$', source, re.M)) <= held.keys()
     assert page_room.__all__ == ["build", "kind_of"]

@@ -1,9 +1,9 @@
 // The page's state, and what keys and buttons do to it.
-import { array, backward, backwardAsync, forward, forwardAsync, size } from "./engine.js";
-import { breathe, inflate, Net } from "./net.js";
-import { explain, explainInput, explainWeight, offsetOf, unravel } from "./explain.js";
-import { colourPicture, count, fmt, h, screen_, theme } from "./draw.js";
-import { bench, clampAt, layerView, layout, overview, placeText, sameSpot } from "./views.js";
+import { colourPicture, count, fmt, h, screen_, theme } from "page/draw.js";
+import { array, backward, backwardAsync, forward, forwardAsync, size } from "page/engine.js";
+import { explain, explainInput, explainWeight, offsetOf, unravel } from "page/explain.js";
+import { Net, breathe, inflate } from "page/net.js";
+import { bench, clampAt, layerView, layout, overview, placeText, sameSpot } from "page/views.js";
 
 const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds a cell, by speed
 

@@ -3,7 +3,7 @@
     build(model, x, "page.html", class_names=["dress", …])
 
 The page holds the graph, the weights, what every layer said and what every gradient was, as base64
-of little-endian numbers; its scripts compute everything else from them when it is looked at. What
+of little-endian numbers; its modules compute everything else from them when it is looked at. What
 is too big is left out, the least of it (`_best_plan`), and the page says what that was.
 """
 
@@ -15,9 +15,10 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,6 @@ from minicnn.models import Model, Tape
 LIMIT = 24_000_000  # characters of numbers in a page
 _FAST = 1.5e9  # multiply-adds that a browser recomputes without making people wait long
 _SMALL = 2**12  # numbers of an array that is always kept whole
-_SCRIPTS = ("engine", "net", "explain", "draw", "cells", "views", "app")
 
 # A layer whose output the page computes at once from its input, as often as it likes.
 _LIGHT = LAYERS.keys() - {
@@ -724,18 +724,26 @@ def _data_uri(photo: Any) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-_IMPORT = re.compile(r'^import\s[^;]*?from\s+"\./[\w.]+";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class|let))", re.MULTILINE)
+def modules() -> dict[str, str]:
+    """The page's modules as an import map: "page/app.js" and so on, to `data:` URLs.
+
+    The browser joins them as it joins files, so each keeps names of its own, and an import of what
+    a module does not export is an error. Relative imports would not do: `data:` has no folders.
+    """
+    found = {}
+    for name, file in _scripts(resources.files("minicnn.explain.page"), "page"):
+        # The last line is how error messages and a browser's tools name the module.
+        source = file.read_bytes() + f"//# sourceURL={name}\n".encode()
+        found[name] = f"data:text/javascript;base64,{base64.b64encode(source).decode('ascii')}"
+    return found
 
 
-def script() -> str:
-    """The page's modules as one: each stands behind those that it imports."""
-    folder = resources.files("minicnn.explain.page")
-    parts = []
-    for name in _SCRIPTS:
-        source = (folder / f"{name}.js").read_text(encoding="utf-8")
-        parts.append(_EXPORT.sub("", _IMPORT.sub("", source)))
-    return "\n".join(parts)
+def _scripts(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.is_dir():
+            yield from _scripts(file, f"{name}/{file.name}")
+        elif file.name.endswith(".js"):
+            yield f"{name}/{file.name}", file
 
 
 def _page(facts: dict[str, Any], numbers: str) -> str:
@@ -749,7 +757,7 @@ def _page(facts: dict[str, Any], numbers: str) -> str:
         "style": (folder / "page.css").read_text(encoding="utf-8"),
         "data": data,
         "numbers": numbers,
-        "script": script(),
+        "modules": json.dumps({"imports": modules()}),
     }
     template = (folder / "page.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], template)

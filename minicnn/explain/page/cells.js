@@ -1,5 +1,5 @@
 // The pieces of a view: a map with a window on it, grids of numbers, bars, sums.
-import { cellText, colour, exact, fmt, h, inkOn, power, theme, unitFor } from "./draw.js";
+import { cellText, colour, exact, fmt, h, inkOn, power, theme, unitFor } from "page/draw.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 

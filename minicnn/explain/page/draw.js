@@ -103,7 +103,7 @@ export function topOf(data) {
 
 // {low, high, beyond}: the true extremes, and what share of the numbers is larger than `top`.
 const ranges = new WeakMap();
-export function rangeOf(data, top) {
+function rangeOf(data, top) {
   const known = ranges.get(data);
   if (known?.top === top) return known;
   const found = { top, low: Infinity, high: -Infinity, beyond: 0 };

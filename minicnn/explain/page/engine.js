@@ -14,7 +14,7 @@ const pair = (v) => (Array.isArray(v) ? v : [v, v]);
 // -- windows --------------------------------------------------------------------------------------
 
 // The geometry of a window over (height, width): "same" puts its odd zero below and right.
-export function windowOf(shape, kernel, strides, padding, dilation = [1, 1]) {
+function windowOf(shape, kernel, strides, padding, dilation = [1, 1]) {
   const out = [];
   const before = [];
   for (const a of [0, 1]) {
@@ -36,8 +36,8 @@ export function windowOf(shape, kernel, strides, padding, dilation = [1, 1]) {
   return { kernel, strides, dilation, before, out };
 }
 
-export const POOLS = new Set(["MaxPooling2D", "AveragePooling2D"]);
-export const CONVOLUTIONS = new Set(["Conv2D", "DepthwiseConv2D", "SeparableConv2D"]);
+const POOLS = new Set(["MaxPooling2D", "AveragePooling2D"]);
+const CONVOLUTIONS = new Set(["Conv2D", "DepthwiseConv2D", "SeparableConv2D"]);
 
 // The window of a layer that has one, else null.
 export function layerWindow(layer, shape) {
@@ -243,7 +243,7 @@ export function reluOf(config) {
   };
 }
 
-export function softmax(x) {
+function softmax(x) {
   const n = x.shape.at(-1);
   const y = array(x.shape);
   for (let s = 0; s < x.data.length; s += n) {
@@ -269,12 +269,12 @@ function softmaxBackward(dy, y) {
 
 const map = (x, f) => array(x.shape, Float64Array.from(x.data, f));
 
-export function activate(name, z) {
+function activate(name, z) {
   if (name === "softmax") return softmax(z);
   return name === "linear" ? z : map(z, SCALAR[name].y);
 }
 
-export function activateBackward(name, dy, z, y) {
+function activateBackward(name, dy, z, y) {
   if (name === "softmax") return softmaxBackward(dy, y);
   if (name === "linear") return dy;
   return map(dy, (d, i) => (d === 0 ? 0 : d * SCALAR[name].slope(z.data[i], y.data[i])));
@@ -472,7 +472,7 @@ function sameShapes(xs) {
 }
 
 // Parts of a forward pass, each short, so that a page can breathe between them.
-export function* forwardParts(layer, xs) {
+function* forwardParts(layer, xs) {
   const x = xs[0];
   const p = layer.params;
   const c = layer.config;

@@ -17,7 +17,7 @@ import {
   place,
   placeBack,
   reluOf,
-} from "./engine.js";
+} from "page/engine.js";
 
 const sumOf = (list, key = "product") => list.reduce((sum, t) => sum + t[key], 0);
 const offset = (shape, at) => at.reduce((o, v, i) => o * shape[i] + v, 0);
@@ -32,7 +32,7 @@ export const unravel = (shape, o) => {
 };
 
 // One weight; `last` counts along the last axis, of which the page may hold a part. NaN if left out.
-export function weightAt(param, first, last) {
+function weightAt(param, first, last) {
   const n = param.kept ? param.kept.length : param.shape.at(-1);
   const column = param.kept ? param.kept.indexOf(last) : last;
   return column < 0 ? NaN : param.data[first * n + column];

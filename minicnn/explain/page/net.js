@@ -11,7 +11,7 @@ import {
   paddingOf,
   probabilities,
   throughActivation,
-} from "./engine.js";
+} from "page/engine.js";
 
 const HEAVY = new Set([
   "Conv2D",

@@ -1,15 +1,5 @@
 // The two views, the whole network and one layer, and what stands in the layer's middle.
-import { SCALAR, activationOf, layerWindow, place, reluOf, size } from "./engine.js";
-import {
-  explain,
-  explainInput,
-  explainWeight,
-  largestTerm,
-  missing,
-  offsetOf,
-  softmaxLines,
-  unravel,
-} from "./explain.js";
+import { bar, curve, mapView, numberGrid, sumLine, termTable, verdict } from "page/cells.js";
 import {
   allZeros,
   colourPicture,
@@ -28,8 +18,18 @@ import {
   vectorPicture,
   vectorShape,
   zeroMaps,
-} from "./draw.js";
-import { bar, curve, mapView, numberGrid, sumLine, termTable, verdict } from "./cells.js";
+} from "page/draw.js";
+import { SCALAR, activationOf, layerWindow, place, reluOf, size } from "page/engine.js";
+import {
+  explain,
+  explainInput,
+  explainWeight,
+  largestTerm,
+  missing,
+  offsetOf,
+  softmaxLines,
+  unravel,
+} from "page/explain.js";
 
 // -- arrays as pictures ---------------------------------------------------------------------------
 
@@ -52,12 +52,12 @@ export function layout(shape) {
 }
 
 const tops = new WeakMap();
-export function topFor(a) {
+function topFor(a) {
   if (!tops.has(a.data)) tops.set(a.data, topOf(a.data));
   return tops.get(a.data);
 }
 
-export function picture(net, id, a, channel) {
+function picture(net, id, a, channel) {
   if (a.shape.length !== 3) return vectorPicture(a.data, topFor(a));
   if (id === 0 && channel === -1) return colourPicture(a, net.range);
   return mapPicture(a, channel, topFor(a));
@@ -404,7 +404,7 @@ function strongest(a, n) {
     .sort((i, j) => i - j);
 }
 
-export function classBars(net, limit = 10, compact = false) {
+function classBars(net, limit = 10, compact = false) {
   const p = net.probabilities();
   const old = net.alternatives.has(net.output) ? net.probabilities(net.original(net.output)) : null;
   if (!p) {
@@ -516,7 +516,7 @@ function chosenNumber(app) {
 
 // -- one layer ------------------------------------------------------------------------------------
 
-export function describe(net, id) {
+function describe(net, id) {
   const node = net.nodes[id];
   const c = net.layer(id).config;
   const words = [];
@@ -2160,7 +2160,7 @@ function stats(data) {
 
 // -- where a map looks: its strongest places, and what it likes best ------------------------------
 
-export function strongestPlaces(a, channel, n = 6) {
+function strongestPlaces(a, channel, n = 6) {
   const [rows, columns, channels] = a.shape;
   const taken = [];
   const order = [];
