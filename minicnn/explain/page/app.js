@@ -1,7 +1,9 @@
 // The page's state, and what keys and buttons do to it.
 import { colourPicture, count, fmt, h, screen_, theme } from "page/draw.js";
-import { array, backward, backwardAsync, forward, forwardAsync, size } from "page/engine.js";
-import { explain, explainInput, explainWeight, offsetOf, unravel } from "page/explain.js";
+import { array, offsetOf, size, unravel } from "page/engine/arrays.js";
+import { backward, backwardAsync, forward, forwardAsync } from "page/engine/passes.js";
+import { explain, explainInput } from "page/explain/numbers.js";
+import { explainWeight } from "page/explain/weights.js";
 import { Net, breathe, inflate } from "page/net.js";
 import { bench, clampAt, layerView, layout, overview, placeText, sameSpot } from "page/views.js";
 

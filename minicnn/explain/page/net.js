@@ -1,17 +1,15 @@
 // The model in the page: its graph, what minicnn computed, and what the page computes of it.
+import { array } from "page/engine/arrays.js";
+import { lossAtLogits, lossAtOutput, probabilities } from "page/engine/loss.js";
 import {
-  array,
   backward,
   backwardAsync,
   forward,
   forwardAsync,
-  layerWindow,
-  lossAtLogits,
-  lossAtOutput,
-  paddingOf,
-  probabilities,
   throughActivation,
-} from "page/engine.js";
+} from "page/engine/passes.js";
+import { layerWindow } from "page/engine/windows.js";
+import { paddingOf } from "page/kinds/moves.js";
 
 const HEAVY = new Set([
   "Conv2D",

@@ -19,17 +19,11 @@ import {
   vectorShape,
   zeroMaps,
 } from "page/draw.js";
-import { SCALAR, activationOf, layerWindow, place, reluOf, size } from "page/engine.js";
-import {
-  explain,
-  explainInput,
-  explainWeight,
-  largestTerm,
-  missing,
-  offsetOf,
-  softmaxLines,
-  unravel,
-} from "page/explain.js";
+import { offsetOf, size, unravel } from "page/engine/arrays.js";
+import { SCALAR, activationOf, reluOf } from "page/engine/functions.js";
+import { layerWindow, place } from "page/engine/windows.js";
+import { explain, explainInput, largestTerm, missing, softmaxLines } from "page/explain/numbers.js";
+import { explainWeight } from "page/explain/weights.js";
 
 // -- arrays as pictures ---------------------------------------------------------------------------
 

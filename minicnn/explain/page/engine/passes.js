@@ -1,0 +1,66 @@
+// One layer forward and backward, for one example: the arithmetic of the page.
+//
+// Sums run in float64. A layer is {type, config, params}: Keras's class name, arguments and weights;
+// what its class computes stands in kinds/.
+//
+//   forward(layer, xs)             {y, z}      z: before the activation
+//   backward(layer, xs, out, dy)   {dxs, grads, dz}
+import { rounded } from "page/engine/arrays.js";
+import { activateBackward, activationOf } from "page/engine/functions.js";
+import { KINDS } from "page/kinds/table.js";
+
+function finish(out) {
+  return { z: out.z, h: out.h, y: rounded(out.y) };
+}
+
+function atOnce(parts) {
+  for (;;) {
+    const { done, value } = parts.next();
+    if (done) return value;
+  }
+}
+
+async function inParts(parts, breathe) {
+  for (;;) {
+    const { done, value } = parts.next();
+    if (done) return value;
+    await breathe();
+  }
+}
+
+export const forward = (layer, xs) => finish(atOnce(forwardParts(layer, xs)));
+
+export const forwardAsync = async (layer, xs, breathe) =>
+  finish(await inParts(forwardParts(layer, xs), breathe));
+
+// d loss / d z, before the activation.
+export function throughActivation(layer, out, dy) {
+  if (layer.type === "ReLU") return dy;
+  const name = activationOf(layer);
+  return name === "linear" ? dy : activateBackward(name, dy, out.z ?? out.y, out.y);
+}
+
+// `out` is what forward gave; z may be missing where the activation's slope shows in y.
+export const backward = (...given) => atOnce(backwardParts(...given));
+
+export const backwardAsync = (breathe, ...given) => inParts(backwardParts(...given), breathe);
+
+// What forward and backward of a kind work in parts is a generator: the page breathes in between.
+const isInParts = (found) => typeof found.next === "function";
+
+function* forwardParts(layer, xs) {
+  const kind = KINDS[layer.type];
+  if (!kind) throw new Error(`The page cannot compute a layer of class ${layer.type}.`);
+  const found = kind.forward({ layer, xs, x: xs[0], p: layer.params, c: layer.config });
+  if (isInParts(found)) return yield* found;
+  yield;
+  return found;
+}
+
+function* backwardParts(layer, xs, out, dy, dz = throughActivation(layer, out, dy)) {
+  const kind = KINDS[layer.type];
+  if (!kind) throw new Error(`The page has no gradient for a layer of class ${layer.type}.`);
+  const given = { layer, xs, x: xs[0], p: layer.params, c: layer.config, out, dy, dz };
+  const found = kind.backward(given);
+  return { ...(isInParts(found) ? yield* found : found), dz };
+}

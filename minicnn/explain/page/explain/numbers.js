@@ -1,0 +1,186 @@
+// Where one number comes from: the terms of its sum, forward and backward.
+//
+// An explanation is {form, …, total, value}; `form` says how it is drawn:
+//   window    groups of taps {row, col, i, j, input, weight, product, padded}, one group a channel
+//   separable   the same, and `terms` that mix the groups
+//   terms     a list {label, input, weight, product}
+//   pool      taps of one channel, and which of them won
+//   global    the same of a whole map
+//   steps     lines {text, value}, one after the other
+//   curve     a function's graph and the point on it
+//   softmax   lines of all classes
+//   copy      where the number came from, unchanged
+import { offsetOf } from "page/engine/arrays.js";
+import { layerWindow } from "page/engine/windows.js";
+import { biasAt, weightAt } from "page/explain/terms.js";
+import { KINDS } from "page/kinds/table.js";
+
+// Why a cell has no explanation here, or "".
+export function missing(net, id, at) {
+  const node = net.nodes[id];
+  if (!node.known) {
+    return `The page has no formula for ${node.type}: it is no layer of minicnn's own, or was called with training on.`;
+  }
+  if (!net.inputs(id).every(Boolean)) {
+    return "What goes into this layer is left out of this page, to keep it small.";
+  }
+  for (const p of Object.values(node.params)) {
+    if (p.kept && !p.kept.includes(at.at(-1))) {
+      const word = node.type === "Dense" ? "unit" : "map";
+      const some =
+        p.kept.length > 24
+          ? `${p.kept.length} of ${p.shape.at(-1)} ${word}s`
+          : `${word}s ${p.kept.join(", ")}`;
+      return `This page holds the kernels of ${some} of this layer; that of ${word} ${at.at(-1)} is left out.`;
+    }
+  }
+  return "";
+}
+
+export function explain(net, id, at) {
+  const node = net.nodes[id];
+  const layer = net.layer(id);
+  const xs = net.inputs(id);
+  const x = xs[0];
+  const y = net.y(id);
+  const real = y ? y.data[offsetOf(y.shape, at)] : NaN;
+  const last = at.at(-1);
+  const given = { layer, node, xs, x, at, last, y, p: layer.params, c: layer.config };
+  const w = layerWindow(layer, x.shape);
+  const found = KINDS[node.type]?.explain?.({ ...given, w }) ?? {
+    form: "none",
+    value: NaN,
+    total: NaN,
+  };
+  if (found.activation === "softmax") {
+    const scores = allScores(layer, x, at);
+    if (!scores.some(Number.isNaN)) {
+      Object.assign(found, {
+        scores,
+        value: softmaxOf(scores)[last],
+        softmax: softmaxLines(scores),
+      });
+    }
+  }
+  return { node, at, real, ...found };
+}
+
+// The term that matters most: {at, input}, a place in what the layer was given (forward), or in what
+// it gave (backward). null where there is none.
+export function largestTerm(net, e) {
+  const most = (list, key) =>
+    list.reduce((a, b) => (a && Math.abs(a[key]) >= Math.abs(b[key]) ? a : b), null);
+  const inner = (group) =>
+    most(
+      group.taps.filter((t) => !t.padded),
+      "product",
+    );
+  switch (e.form) {
+    case "window": {
+      const found = most(
+        e.groups
+          .map((g) => ({ g, t: inner(g) }))
+          .filter((f) => f.t)
+          .map((f) => ({ ...f, product: f.t.product })),
+        "product",
+      );
+      return (
+        found && {
+          at: [
+            found.t.row,
+            found.t.col,
+            e.filter?.(found.t.row, found.t.col, found.g.channel) ?? found.g.channel,
+          ],
+          input: 0,
+        }
+      );
+    }
+    case "separable": {
+      const group = most(e.groups, "scaled");
+      const tap = inner(group);
+      return tap && { at: [tap.row, tap.col, group.channel], input: 0 };
+    }
+    case "terms": {
+      const t = most(e.terms, "product");
+      if (!t) return null;
+      return {
+        at: t.row === undefined ? [...e.at.slice(0, -1), t.index] : [t.row, t.col, e.at[2]],
+        input: 0,
+      };
+    }
+    case "pool":
+    case "global": {
+      const t =
+        e.taps.find((tap) => tap.won) ??
+        most(
+          e.taps.filter((tap) => !tap.padded),
+          "input",
+        );
+      return { at: [t.row, t.col, e.at.at(-1)], input: 0 };
+    }
+    case "copy": {
+      const f = most(e.from, "value");
+      return f && { at: f.at, input: f.input ?? 0 };
+    }
+    case "steps":
+    case "curve":
+    case "softmax":
+      return { at: e.at, input: 0 };
+    default:
+      return null;
+  }
+}
+
+function allScores(layer, x, at) {
+  if (layer.type !== "Dense") {
+    const n = x.shape.at(-1);
+    const start = offsetOf(x.shape, [...at.slice(0, -1), 0]);
+    return Array.from(x.data.slice(start, start + n));
+  }
+  const { kernel } = layer.params;
+  const [features, units] = kernel.shape;
+  const start = offsetOf(x.shape, [...at.slice(0, -1), 0]);
+  return Array.from({ length: units }, (_, u) => {
+    let z = biasAt(layer, u) ?? 0;
+    for (let k = 0; k < features; k++) z += x.data[start + k] * weightAt(kernel, k, u);
+    return z;
+  });
+}
+
+function softmaxOf(scores) {
+  const top = Math.max(...scores);
+  const e = scores.map((s) => Math.exp(s - top));
+  const sum = e.reduce((a, b) => a + b);
+  return e.map((v) => v / sum);
+}
+
+export function softmaxLines(scores) {
+  const top = Math.max(...scores);
+  const p = softmaxOf(scores);
+  const e = scores.map((s) => Math.exp(s - top));
+  const sum = e.reduce((a, b) => a + b);
+  return { top, sum, lines: scores.map((z, k) => ({ k, z, shifted: z - top, e: e[k], p: p[k] })) };
+}
+
+export function explainInput(net, id, at, which = 0) {
+  const node = net.nodes[id];
+  const layer = net.layer(id);
+  const xs = net.inputs(id);
+  const x = xs[which];
+  const dz = net.dz(id);
+  const dy = net.dy(id);
+  const y = net.y(id);
+  if (!dz) return null;
+  const w = layerWindow(layer, x.shape);
+  const given = { net, layer, node, xs, x, at, k: at.at(-1), which, dz, dy, y, w };
+  const kind = KINDS[node.type];
+  const found = kind?.explainInput?.({ ...given, p: layer.params, c: layer.config }) ?? {
+    form: "none",
+    total: NaN,
+  };
+  const source = net.nodes[id].inputs[which];
+  const gradient = net.dy(source);
+  const uses = net.nodes[source].consumers.length;
+  const real = gradient ? gradient.data[offsetOf(gradient.shape, at)] : NaN;
+  return { node, at, uses, real, ...found, value: found.value ?? found.total };
+}

@@ -1,0 +1,48 @@
+// What explanations of all kinds are made of.
+import { SCALAR, activationOf } from "page/engine/functions.js";
+import { place } from "page/engine/windows.js";
+
+export const sumOf = (list, key = "product") => list.reduce((sum, t) => sum + t[key], 0);
+
+// One weight; `last` counts along the last axis, of which the page may hold a part. NaN if left out.
+export function weightAt(param, first, last) {
+  const n = param.kept ? param.kept.length : param.shape.at(-1);
+  const column = param.kept ? param.kept.indexOf(last) : last;
+  return column < 0 ? NaN : param.data[first * n + column];
+}
+
+export function windowTaps(w, x, oy, ox, channel, weight) {
+  const [height, width, channels] = x.shape;
+  const list = [];
+  for (let i = 0; i < w.kernel[0]; i++) {
+    for (let j = 0; j < w.kernel[1]; j++) {
+      const row = place(w, 0, oy, i);
+      const col = place(w, 1, ox, j);
+      const padded = row < 0 || row >= height || col < 0 || col >= width;
+      const input = padded ? 0 : x.data[(row * width + col) * channels + channel];
+      const k = weight ? weight(i * w.kernel[1] + j) : 1;
+      list.push({ row, col, i, j, input, weight: k, product: padded ? 0 : input * k, padded });
+    }
+  }
+  return list;
+}
+
+// `bias`: null where the layer has none.
+export function withActivation(layer, found, bias) {
+  const z = found.total + (bias ?? 0);
+  const name = activationOf(layer);
+  const f = SCALAR[name];
+  return { ...found, bias, z, activation: name, text: f?.text ?? "", value: f ? f.y(z) : NaN };
+}
+
+export const biasAt = (layer, k) => (layer.params.bias ? layer.params.bias.data[k] : null);
+
+export const short = (v) =>
+  (v === 0
+    ? "0"
+    : Math.abs(v) >= 1e4 || Math.abs(v) < 1e-3
+      ? v.toExponential(2)
+      : String(+v.toPrecision(4))
+  ).replace("-", "−");
+
+export const signed = (v) => (v < 0 ? `(${short(v)})` : short(v));

@@ -1,0 +1,174 @@
+// Layers that compute nothing: they hand numbers on, to the same place or to another.
+import { array, offsetOf, size, unravel } from "page/engine/arrays.js";
+import { short } from "page/explain/terms.js";
+
+export function paddingOf(layer) {
+  const p = layer.config.padding;
+  return Array.isArray(p[0])
+    ? p
+    : [
+        [p[0], p[0]],
+        [p[1], p[1]],
+      ];
+}
+
+function shifted(shape, inner, pad, visit) {
+  const [height, width, channels] = inner;
+  const [[top], [left]] = pad;
+  for (let y = 0; y < height; y++) {
+    for (let i = 0; i < width * channels; i++) {
+      visit(y * width * channels + i, ((y + top) * shape[1] + left) * channels + i);
+    }
+  }
+}
+
+function zeroPadded(layer, x) {
+  const p = paddingOf(layer);
+  const [height, width, channels] = x.shape;
+  const y = array([height + p[0][0] + p[0][1], width + p[1][0] + p[1][1], channels]);
+  shifted(y.shape, x.shape, p, (from, to) => {
+    y.data[to] = x.data[from];
+  });
+  return y;
+}
+
+function readingOrder(shape, at, o) {
+  if (shape.length !== 3) return `Number ${o} in reading order.`;
+  const [, width, channels] = shape;
+  const [r, c, k] = at;
+  return `row ${r} · ${width} columns · ${channels} channels + column ${c} · ${channels} channels + channel ${k} = ${o}`;
+}
+
+function forwardDropout({ x }) {
+  return { y: x };
+}
+
+function forwardFlatten({ x }) {
+  return { y: array([x.data.length], x.data) };
+}
+
+function forwardReshape({ x, c }) {
+  const known = c.target_shape.reduce((a, b) => (b === -1 ? a : a * b), 1);
+  const shape = c.target_shape.map((s) => (s === -1 ? x.data.length / known : s));
+  if (size(shape) !== x.data.length) {
+    throw new Error(`Reshape expects ${size(shape)} numbers, and now gets ${x.data.length}.`);
+  }
+  return { y: array(shape, x.data) };
+}
+
+function forwardZeroPadding2D({ layer, x }) {
+  return { y: zeroPadded(layer, x) };
+}
+
+function backwardDropout({ dy }) {
+  return { dxs: [dy], grads: {} };
+}
+
+function backwardFlatten({ x, dy }) {
+  return { dxs: [array(x.shape, dy.data)], grads: {} };
+}
+
+function backwardZeroPadding2D({ layer, x, dy }) {
+  const dx = array(x.shape);
+  shifted(dy.shape, x.shape, paddingOf(layer), (to, from) => {
+    dx.data[to] = dy.data[from];
+  });
+  return { dxs: [dx], grads: {} };
+}
+
+function explainFlatten({ x, at, y }) {
+  const o = offsetOf(y.shape, at);
+  const from = unravel(x.shape, o);
+  return {
+    form: "copy",
+    from: [{ at: from, value: x.data[o], input: 0 }],
+    value: x.data[o],
+    total: x.data[o],
+    text: readingOrder(x.shape, from, o),
+  };
+}
+
+function explainDropout({ x, at, c }) {
+  const o = offsetOf(x.shape, at);
+  return {
+    form: "copy",
+    from: [{ at, value: x.data[o], input: 0 }],
+    value: x.data[o],
+    total: x.data[o],
+    text: `Dropout works in training only: there it sets each number to 0 with probability ${c.rate}, and divides the others by ${short(1 - c.rate)}. Here it passes all of them on.`,
+  };
+}
+
+function explainZeroPadding2D({ layer, x, at, last }) {
+  const [[top], [left]] = paddingOf(layer);
+  const from = [at[0] - top, at[1] - left, last];
+  const inside = from[0] >= 0 && from[0] < x.shape[0] && from[1] >= 0 && from[1] < x.shape[1];
+  const value = inside ? x.data[offsetOf(x.shape, from)] : 0;
+  return {
+    form: "copy",
+    from: inside ? [{ at: from, value, input: 0 }] : [],
+    value,
+    total: value,
+    text: inside
+      ? `The pixel moves down by ${top} and right by ${left}.`
+      : "This place is in the border that the layer adds: a zero.",
+  };
+}
+
+const gradientFrom = (at, value) => ({
+  form: "copy",
+  from: [{ at, value, back: true }],
+  total: value,
+  text: "The gradient of the output at this place, unchanged.",
+});
+
+export function explainInputSamePlace({ x, at, dy }) {
+  return gradientFrom(at, dy.data[offsetOf(x.shape, at)]);
+}
+
+function explainInputSameNumber({ x, at, dy, y }) {
+  const o = offsetOf(x.shape, at);
+  return gradientFrom(unravel(y.shape, o), dy.data[o]);
+}
+
+function explainInputZeroPadding2D({ layer, at, k, dy }) {
+  const [[top], [left]] = paddingOf(layer);
+  const to = [at[0] + top, at[1] + left, k];
+  const v = dy.data[offsetOf(dy.shape, to)];
+  return {
+    form: "copy",
+    from: [{ at: to, value: v, back: true }],
+    total: v,
+    text: `The gradient of the output, ${top} rows down and ${left} columns right.`,
+  };
+}
+
+export const InputLayer = { forward: forwardDropout, backward: backwardDropout };
+
+export const Dropout = {
+  forward: forwardDropout,
+  backward: backwardDropout,
+  explain: explainDropout,
+  explainInput: explainInputSamePlace,
+};
+
+export const Flatten = {
+  forward: forwardFlatten,
+  backward: backwardFlatten,
+  explain: explainFlatten,
+  explainInput: explainInputSameNumber,
+};
+
+export const Reshape = {
+  forward: forwardReshape,
+  backward: backwardFlatten,
+  explain: explainFlatten,
+  explainInput: explainInputSameNumber,
+};
+
+export const ZeroPadding2D = {
+  forward: forwardZeroPadding2D,
+  backward: backwardZeroPadding2D,
+  explain: explainZeroPadding2D,
+  explainInput: explainInputZeroPadding2D,
+};

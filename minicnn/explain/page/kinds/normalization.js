@@ -1,0 +1,158 @@
+// Layers that scale and shift each channel.
+import { array, biasGradient, map, offsetOf } from "page/engine/arrays.js";
+import { short, signed } from "page/explain/terms.js";
+
+const perChannel = (v, n) => (Array.isArray(v) ? v : new Array(n).fill(v));
+
+// [scale, shift, mean, 1/sqrt(variance + epsilon)] of each channel, as inference uses them.
+function normalization(layer, channel) {
+  const p = layer.params;
+  const at = (name, otherwise) => (p[name] ? p[name].data[channel] : otherwise);
+  const inverse = 1 / Math.sqrt(at("moving_variance") + layer.config.epsilon);
+  return {
+    gamma: at("gamma", 1),
+    beta: at("beta", 0),
+    mean: at("moving_mean"),
+    variance: at("moving_variance"),
+    inverse,
+  };
+}
+
+function forwardNormalization({ layer, x }) {
+  const n = x.shape.at(-1);
+  const per = Array.from({ length: n }, (_, k) => normalization(layer, k));
+  return {
+    y: map(x, (v, i) => {
+      const s = per[i % n];
+      return (v - s.mean) * s.inverse * s.gamma + s.beta;
+    }),
+  };
+}
+
+function forwardRescaling({ x, c }) {
+  const n = x.shape.at(-1);
+  const scale = perChannel(c.scale, n);
+  const offset = perChannel(c.offset, n);
+  return { y: map(x, (v, i) => v * scale[i % n] + offset[i % n]) };
+}
+
+function backwardNormalization({ layer, x, p, dy }) {
+  const grads = {};
+  const n = x.shape.at(-1);
+  const per = Array.from({ length: n }, (_, k) => normalization(layer, k));
+  if (p.gamma) grads.gamma = array([n]);
+  if (p.beta) grads.beta = biasGradient(dy);
+  const dx = map(dy, (d, i) => {
+    const s = per[i % n];
+    if (p.gamma) grads.gamma.data[i % n] += d * (x.data[i] - s.mean) * s.inverse;
+    return d * s.gamma * s.inverse;
+  });
+  return { dxs: [dx], grads };
+}
+
+function backwardRescaling({ x, c, dy }) {
+  const n = x.shape.at(-1);
+  const scale = perChannel(c.scale, n);
+  return { dxs: [map(dy, (d, i) => d * scale[i % n])], grads: {} };
+}
+
+function explainNormalization({ layer, x, at, last }) {
+  const s = normalization(layer, last);
+  const input = x.data[offsetOf(x.shape, at)];
+  const centred = input - s.mean;
+  const scaled = centred * s.inverse;
+  return {
+    form: "steps",
+    value: scaled * s.gamma + s.beta,
+    total: scaled * s.gamma + s.beta,
+    lines: [
+      ["x", "what comes in", input],
+      [
+        "x − mean",
+        `− ${signed(s.mean)}, the moving mean of this ${x.shape.length === 3 ? "map" : "number"}`,
+        centred,
+      ],
+      [
+        "÷ √(variance + ε)",
+        `÷ √(${short(s.variance)} + ${layer.config.epsilon}) = ÷ ${short(1 / s.inverse)}`,
+        scaled,
+      ],
+      ["× gamma", `× ${signed(s.gamma)}, learned`, scaled * s.gamma],
+      ["+ beta", `+ ${signed(s.beta)}, learned`, scaled * s.gamma + s.beta],
+    ],
+  };
+}
+
+function explainRescaling({ x, at, last, c }) {
+  const input = x.data[offsetOf(x.shape, at)];
+  const pick = (v) => (Array.isArray(v) ? v[last] : v);
+  const scale = pick(c.scale);
+  const shift = pick(c.offset);
+  const value = input * scale + shift;
+  return {
+    form: "steps",
+    value,
+    total: value,
+    lines: [
+      ["x", "what comes in", input],
+      ["× scale", `× ${short(scale)}`, input * scale],
+      ["+ offset", `+ ${signed(shift)}`, value],
+    ],
+  };
+}
+
+function explainInputNormalization({ layer, at, k, dy }) {
+  const s = normalization(layer, k);
+  const d = dy.data[offsetOf(dy.shape, at)];
+  return {
+    form: "steps",
+    total: d * s.gamma * s.inverse,
+    lines: [
+      ["dy", "gradient of the output here", d],
+      ["× gamma", `× ${short(s.gamma)}`, d * s.gamma],
+      ["÷ √(variance + ε)", `÷ ${short(1 / s.inverse)}`, d * s.gamma * s.inverse],
+    ],
+  };
+}
+
+function explainInputRescaling({ at, k, dy, c }) {
+  const scale = Array.isArray(c.scale) ? c.scale[k] : c.scale;
+  const d = dy.data[offsetOf(dy.shape, at)];
+  return {
+    form: "steps",
+    total: d * scale,
+    lines: [
+      ["dy", "gradient of the output here", d],
+      ["× scale", `× ${short(scale)}`, d * scale],
+    ],
+  };
+}
+
+function gammaWeight({ layer, x, dy, units, last, n, add, width }) {
+  const s = normalization(layer, last);
+  for (let o = 0; o < n; o++) {
+    const input = (x.data[o * units + last] - s.mean) * s.inverse;
+    add(o, input, dy.data[o * units + last], Math.floor(o / width), o % width);
+  }
+}
+
+function betaWeight({ dy, units, last, n, add, width }) {
+  for (let o = 0; o < n; o++) {
+    add(o, 1, dy.data[o * units + last], Math.floor(o / width), o % width);
+  }
+}
+
+export const BatchNormalization = {
+  forward: forwardNormalization,
+  backward: backwardNormalization,
+  explain: explainNormalization,
+  explainInput: explainInputNormalization,
+  weights: { gamma: gammaWeight, beta: betaWeight },
+};
+
+export const Rescaling = {
+  forward: forwardRescaling,
+  backward: backwardRescaling,
+  explain: explainRescaling,
+  explainInput: explainInputRescaling,
+};

@@ -1,0 +1,32 @@
+// The layers that the page has formulas for. A kind is
+//
+//   forward(pass)        {y, z?, h?}     h: between two halves of a layer
+//   backward(pass)       {dxs, grads, dh?}
+//   explain(cell)        the terms of one number of the output, see explain/numbers.js
+//   explainInput(cell)   the terms of the gradient of one number that went in
+//   window(config, shape)    where it has one, see engine/windows.js
+//   weights              by name, what adds the terms of a weight's gradient, see explain/weights.js
+//
+// How an explanation is drawn depends on its form: see the table in views/forms.js.
+import { Activation, ReLU, Softmax } from "page/kinds/activations.js";
+import { Conv2D, DepthwiseConv2D, SeparableConv2D } from "page/kinds/convolutions.js";
+import { Dense } from "page/kinds/dense.js";
+import { Add, Concatenate } from "page/kinds/merging.js";
+import { Dropout, Flatten, InputLayer, Reshape, ZeroPadding2D } from "page/kinds/moves.js";
+import { BatchNormalization, Rescaling } from "page/kinds/normalization.js";
+import {
+  AveragePooling2D,
+  GlobalAveragePooling2D,
+  GlobalMaxPooling2D,
+  MaxPooling2D,
+} from "page/kinds/pooling.js";
+
+export const KINDS = {
+  ...{ Conv2D, DepthwiseConv2D, SeparableConv2D },
+  Dense,
+  ...{ MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D },
+  ...{ BatchNormalization, Rescaling },
+  ...{ Activation, Softmax, ReLU },
+  ...{ InputLayer, Dropout, Flatten, Reshape, ZeroPadding2D },
+  ...{ Add, Concatenate },
+};
