@@ -5,7 +5,11 @@ import { backward, backwardAsync, forward, forwardAsync } from "page/engine/pass
 import { explain, explainInput } from "page/explain/numbers.js";
 import { explainWeight } from "page/explain/weights.js";
 import { Net, breathe, inflate } from "page/net.js";
-import { bench, clampAt, layerView, layout, overview, placeText, sameSpot } from "page/views.js";
+import { bench } from "page/views/bench.js";
+import { layerView } from "page/views/layer.js";
+import { overview } from "page/views/overview.js";
+import { layout } from "page/views/pictures.js";
+import { clampAt, placeText, sameSpot } from "page/views/spots.js";
 
 const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds a cell, by speed
 

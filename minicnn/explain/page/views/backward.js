@@ -1,0 +1,139 @@
+// The bench for the gradient of one number that went into a layer.
+import { fmt, h } from "page/draw.js";
+import { offsetOf } from "page/engine/arrays.js";
+import { explainInput } from "page/explain/numbers.js";
+import { arithmetic } from "page/views/forms.js";
+import { channelAmong, sourceOf } from "page/views/forward.js";
+import { layout } from "page/views/pictures.js";
+import { cellMark, inputChooser, side } from "page/views/side.js";
+import { placeText } from "page/views/spots.js";
+import { follow } from "page/views/sums.js";
+
+export function backwardNumber(app) {
+  const { net, state } = app;
+  const id = state.node;
+  const node = net.nodes[id];
+  const source = sourceOf(net, id, state.which);
+  const dx = net.dy(source);
+  const dz = net.dz(id);
+  if (!dx || !dz || !net.y(source)) {
+    const why = net.gradientReason(source) || net.gradientReason(id) || net.reason(source);
+    return h("p.void.wide", {}, why);
+  }
+  const partial = Object.values(node.params).some((p) => p.kept);
+  const found = partial || !node.known ? null : explainInput(net, id, state.inAt, state.which);
+  const channel = channelSentFrom(state, found, layout(dz.shape));
+  const why = node.known
+    ? `${net.obstacle(id)} All of them send gradients back: the sum cannot be shown.`
+    : net.obstacle(id);
+  return [
+    inputGradient(app, source, dx),
+    h(
+      "div.arithmetic",
+      { "data-form": found?.form ?? "none" },
+      found ? [arithmetic(app, found, channel), follow(app, found)] : h("p.void", {}, why),
+    ),
+    outputGradient(app, found, dx, dz, channel),
+  ];
+}
+
+// Which map of the output's gradient is shown.
+function channelSentFrom(state, found, out) {
+  if (found?.form === "window" && !found.hidden) {
+    state.outChannel = channelAmong(found.groups, state.outChannel);
+    return state.outChannel;
+  }
+  if (!out.map) return state.outChannel;
+  if (found?.form === "copy") return found.from[0]?.at[2] ?? 0;
+  return Math.min(state.inAt.at(-1), out.channels - 1);
+}
+
+// What is marked on the output's gradient: the cells that this number went into.
+function outputMarks(found, dx, dz, at) {
+  const out = layout(dz.shape);
+  if (found?.w || found?.pooled) {
+    const taps = found.pooled ? found.terms : found.groups[0].taps.filter((t) => !t.padded);
+    return taps.length ? [boxAround(taps)] : [];
+  }
+  if (found?.form === "copy") {
+    return found.from.map((f) => {
+      const [row, column] = out.place(f.at);
+      return cellMark(row, column);
+    });
+  }
+  if (found?.form === "steps" && out.map && dz.shape[0] === dx.shape[0]) {
+    const [row, column] = layout(dx.shape).place(at);
+    return [cellMark(row, column)];
+  }
+  return [];
+}
+
+function boxAround(taps) {
+  const rows = taps.map((t) => t.row);
+  const cols = taps.map((t) => t.col);
+  const row = Math.min(...rows);
+  const col = Math.min(...cols);
+  const height = Math.max(...rows) - row + 1;
+  return { row, col, height, width: Math.max(...cols) - col + 1, kind: "window" };
+}
+
+function inputGradient(app, source, dx) {
+  const { net, state } = app;
+  const at = state.inAt;
+  const where = placeText(at, net.unitWord(source));
+  const value = fmt(dx.data[offsetOf(dx.shape, at)]);
+  const [row, column] = layout(dx.shape).place(at);
+  const name = net.nodes[state.node].name;
+  return side(app, {
+    caption: `dL/d ${net.nodes[source].name}`,
+    note: where,
+    id: source,
+    a: dx,
+    channel: at[2] ?? 0,
+    marks: [cellMark(row, column)],
+    at,
+    onmove: (to) => app.moveTo(to),
+    focus: "out",
+    label: `Gradient of the input of ${name}, ${where}: ${value}. Arrow keys move on.`,
+    chooser: inputChooser(app, 1, 0, null),
+  });
+}
+
+function outputGradient(app, found, dx, dz, channel) {
+  const { net, state } = app;
+  const id = state.node;
+  const out = layout(dz.shape);
+  return side(app, {
+    caption: `dL/dz of ${net.nodes[id].name}`,
+    note: "before the activation" + (out.map ? `, map ${channel}` : ""),
+    id,
+    a: dz,
+    channel: channel ?? 0,
+    marks: outputMarks(found, dx, dz, state.inAt),
+    label: `Gradient of the output of ${net.nodes[id].name}`,
+    chooser:
+      found?.form === "window" && out.channels > 1
+        ? h("div.chooser", {}, filterStepper(app, channel, out.channels))
+        : null,
+  });
+}
+
+function filterStepper(app, channel, n) {
+  const step = (by, label, key, text) =>
+    h(
+      "button",
+      {
+        "aria-label": label,
+        "data-focus": key,
+        onclick: () => app.set({ outChannel: (channel + by + n) % n }),
+      },
+      text,
+    );
+  return h(
+    "span.stepper",
+    {},
+    step(-1, "Filter before", "f-", "‹"),
+    h("span", {}, `filter ${channel} of ${n}`),
+    step(1, "Filter after", "f+", "›"),
+  );
+}

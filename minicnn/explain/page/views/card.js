@@ -1,0 +1,121 @@
+// A layer, or a folded block, in the overview.
+import { allZeros, count, h, shapeText, vectorPicture, vectorShape, zeroMaps } from "page/draw.js";
+import { size } from "page/engine/arrays.js";
+import { isPhoto, lazyPicture, picture, topFor } from "page/views/pictures.js";
+
+// What is shown of a layer: its outputs, or their gradients.
+const shown = (app, id) => (app.state.mode === "backward" ? app.net.dy(id) : app.net.y(id));
+
+export function card(app, item, { x, y, wide, many }) {
+  const { net, state } = app;
+  const id = item.id;
+  const node = net.nodes[id];
+  const value = shown(app, id);
+  const back = state.mode === "backward";
+  const openIt = (channel) => {
+    if (item.folded) app.set({ open: new Set([...state.open, item.folded]) });
+    else app.openLayer(back && id === 0 ? net.nodes[0].consumers[0] : id, channel);
+  };
+  const why = value ? "" : back ? net.gradientReason(id) : net.reason(id);
+  const { thumbs, hidden } = value
+    ? pictures(app, id, value, wide, many)
+    : { thumbs: [h("span.void", { title: why }, back ? "no gradient" : "left out")], hidden: 0 };
+  const foot = [
+    value && allZeros(value.data) ? "all zeros" : "",
+    hidden ? `+ ${hidden} map${hidden > 1 ? "s" : ""}` : "",
+  ];
+  const height = `${many * (wide + 4) - 4}px`;
+  const classes = [
+    item.folded && ".folded",
+    net.alternatives.has(id) && ".changed",
+    !value && ".off",
+  ];
+  return h(
+    `button.card${classes.filter(Boolean).join("")}`,
+    {
+      style: { left: `${x}px`, top: `${y}px`, width: `${wide}px` },
+      "data-focus": `card-${item.folded ?? id}`,
+      "data-layer": node.name,
+      ...(item.folded ? blockNames(item) : layerNames(net, id, why, back)),
+      onclick: (event) =>
+        openIt(event.target.dataset?.map === undefined ? null : Number(event.target.dataset.map)),
+    },
+    h("span.card-name", {}, item.folded ? item.folded.split("/").at(-1) : node.name),
+    h("span.card-type", {}, cardType(item, node)),
+    h("span.thumbs", { style: { width: `${wide}px`, height } }, thumbs),
+    h("span.card-foot", {}, foot.filter(Boolean).join(", ")),
+  );
+}
+
+function cardType(item, node) {
+  if (node.type === "InputLayer") return "the photo";
+  return item.folded ? `${item.ids.length} layers` : node.type;
+}
+
+const blockNames = ({ folded, ids }) => ({
+  title: `${folded}: open the block`,
+  "aria-label": `Block ${folded}, ${ids.length} layers, unfold`,
+});
+
+function layerNames(net, id, why, back) {
+  const node = net.nodes[id];
+  const shape = shapeText(net.shape(id));
+  const weights = node.count ? `, ${count(node.count)} weights: ${node.formula}` : "";
+  const lost = why ? `, ${back ? "no gradient" : "left out"}: ${why}` : ".";
+  return {
+    title: `${node.name} (${node.type}), ${shape}${weights}`,
+    "aria-label":
+      `${node.name}, ${node.type}, output ${shape}, ` + `${node.count} weights${lost} Open`,
+  };
+}
+
+// The strongest maps, or the numbers as one picture; and how many maps are not shown.
+function pictures(app, id, value, wide, many) {
+  const { net, state } = app;
+  const shape = net.shape(id);
+  if (shape.length !== 3) return { thumbs: [vectorThumb(value, wide, many)], hidden: 0 };
+  const longer = Math.max(shape[0], shape[1]);
+  const style = {
+    width: `${Math.max(8, (wide * shape[1]) / longer)}px`,
+    height: `${Math.max(8, (wide * shape[0]) / longer)}px`,
+  };
+  const photo = isPhoto(net, id) && state.mode !== "backward";
+  const list = photo ? (shape[2] === 1 ? [-1] : [-1, 0, 1, 2]) : strongest(value, many);
+  const thumb = (k) => {
+    const zero = k >= 0 && zeroMaps(value)[k];
+    return lazyPicture(() => picture(net, id, value, k), {
+      style,
+      "data-map": k,
+      class: zero ? "zero" : null,
+      title: k < 0 ? "the photo" : `map ${k}${zero ? ", all zeros" : ""}`,
+    });
+  };
+  return {
+    thumbs: list.slice(0, many).map(thumb),
+    hidden: photo ? 0 : Math.max(0, shape[2] - many),
+  };
+}
+
+function vectorThumb(value, wide, many) {
+  const n = size(value.shape);
+  const [rows, columns] = n > 24 ? vectorShape(n) : [n, 1];
+  const tall = Math.min(many * (wide + 4) - 4, rows * (n > 24 ? 8 : 20));
+  const width = Math.min(wide, n > 24 ? Math.max(24, (tall * columns) / rows) : 22);
+  return lazyPicture(() => vectorPicture(value.data, topFor(value)), {
+    style: { width: `${width}px`, height: `${tall}px` },
+  });
+}
+
+// The maps with the largest mean, in the order of their numbers.
+function strongest(a, n) {
+  const channels = a.shape[2];
+  const sums = new Float64Array(channels);
+  const skip = Math.max(1, Math.floor(a.data.length / channels / 2000));
+  for (let p = 0; p < a.data.length / channels; p += skip) {
+    for (let k = 0; k < channels; k++) sums[k] += Math.abs(a.data[p * channels + k]);
+  }
+  return [...sums.keys()]
+    .sort((i, j) => sums[j] - sums[i])
+    .slice(0, n)
+    .sort((i, j) => i - j);
+}

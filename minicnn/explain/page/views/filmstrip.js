@@ -1,0 +1,107 @@
+// The maps of a layer in a row, and the buttons that slide the window.
+import { h, mapPicture, zeroMaps } from "page/draw.js";
+import { lazyPicture, topFor } from "page/views/pictures.js";
+
+export function filmstrip(app) {
+  const { net, state } = app;
+  const back = state.mode === "backward";
+  const id = state.node;
+  const about = back ? (net.nodes[id].inputs[state.which] ?? 0) : id;
+  const a = back ? net.dy(about) : net.y(id);
+  if (!a || a.shape.length !== 3) return null;
+  const chosen = back ? state.inAt?.[2] : state.at[2];
+  const kept = back ? null : Object.values(net.nodes[id].params).find((p) => p.kept)?.kept;
+  return h(
+    "div.film",
+    {
+      role: "listbox",
+      "aria-label": back
+        ? `Gradients of the maps that go into ${net.nodes[id].name}`
+        : `Maps of ${net.nodes[id].name}`,
+      tabindex: 0,
+      "data-focus": "film",
+      "data-scroll": "film",
+      "aria-activedescendant": `film-${chosen}`,
+      onkeydown: (event) => {
+        const by = { ArrowRight: 1, ArrowLeft: -1, Home: -1e9, End: 1e9 }[event.key];
+        if (by) {
+          event.preventDefault();
+          app.chooseMap(Math.max(0, Math.min(a.shape[2] - 1, chosen + by)));
+        }
+      },
+    },
+    Array.from({ length: a.shape[2] }, (_, k) =>
+      h(
+        `span.frame${k === chosen ? ".chosen" : ""}${kept && !kept.includes(k) ? ".dim" : ""}${zeroMaps(a)[k] ? ".zero" : ""}`,
+        {
+          role: "option",
+          id: `film-${k}`,
+          "aria-selected": String(k === chosen),
+          ...frameName(k, zeroMaps(a)[k], kept && !kept.includes(k)),
+          onclick: () => app.chooseMap(k),
+        },
+        lazyPicture(() => mapPicture(a, k, topFor(a))),
+        h("small", {}, k),
+      ),
+    ),
+  );
+}
+
+function frameName(k, zero, gone) {
+  const name = `map ${k}${zero ? ", all zeros" : ""}${gone ? ", its kernel is left out of this page" : ""}`;
+  return { "aria-label": name, title: name };
+}
+
+const ICONS = {
+  first: "M2 2h2v10H2z M13 2v10L5 7z",
+  prev: "M10 2v10L2 7z M11 2h2v10h-2z",
+  next: "M4 2v10l8-5z M1 2h2v10H1z",
+  play: "M3 1.5v11l9-5.5z",
+  pause: "M3 2h3v10H3z M8 2h3v10H8z",
+};
+
+const icon = (name) =>
+  h(
+    "svg.icon",
+    { viewBox: "0 0 14 14", width: 13, height: 13, "aria-hidden": "true" },
+    h("path", { d: ICONS[name] }),
+  );
+
+export function transport(app, tab) {
+  if (tab !== "number") return null;
+  const { state } = app;
+  const button = (key, label, text, onclick) =>
+    h(
+      "button",
+      { "aria-label": label, title: label, "data-focus": key, onclick },
+      icon(key === "play" && state.playing ? "pause" : key),
+      text,
+    );
+  return h(
+    "div.transport",
+    { role: "group", "aria-label": "Slide the window" },
+    button("first", "To the first cell", "", () => app.move("first")),
+    button("prev", "One cell back", "", () => app.move(-1)),
+    button("play", state.playing ? "Pause" : "Play", state.playing ? "Pause" : "Play", () =>
+      app.play(!state.playing),
+    ),
+    button("next", "One cell on", "", () => app.move(1)),
+    h(
+      "label.speed",
+      {},
+      "speed ",
+      h("input", {
+        type: "range",
+        min: 1,
+        max: 6,
+        step: 1,
+        value: state.speed,
+        "data-focus": "speed",
+        "aria-label": "Speed",
+        oninput: (e) => {
+          state.speed = Number(e.target.value);
+        },
+      }),
+    ),
+  );
+}

@@ -1,0 +1,196 @@
+// How an explanation is drawn: one function for each form.
+import { curve, numberGrid, sumLine, termTable } from "page/cells.js";
+import { exact, fmt, h, screen_ } from "page/draw.js";
+import { placeText } from "page/views/spots.js";
+import {
+  biasOf,
+  closing,
+  featureName,
+  softmaxSteps,
+  tapRow,
+  verdictOf,
+  windowSum,
+} from "page/views/sums.js";
+
+const PATCH = { a: "patch", b: "kernel", of: "channel" };
+const SENT_BACK = { a: "dL/dz", b: "kernel", of: "filter" };
+
+const FORMS = {
+  window: (app, e, channel) => windowSum(app, e, channel, e.back ? SENT_BACK : PATCH),
+  separable: separableSum,
+  terms: termsSum,
+  pool: poolSum,
+  global: globalSum,
+  steps: stepsOf,
+  curve: curveOf,
+  softmax: (app, e) => [
+    h("h3", {}, "Scores become probabilities"),
+    softmaxSteps(app.net, e),
+    verdictOf(app, e),
+  ],
+  copy: copyOf,
+};
+
+// The middle of the bench: the sum behind a number.
+export function arithmetic(app, e, channel) {
+  const draw = FORMS[e.form];
+  if (!draw) return h("p.void", {}, "This page cannot take this number apart.");
+  return draw(app, e, channel);
+}
+
+function separableSum(app, e, channel) {
+  const group = e.groups.find((g) => g.channel === channel) ?? e.groups[0];
+  return [
+    h("h3", {}, "First each channel by itself, then a mixture of all"),
+    h("div.taps", {}, tapRow(app, group, e.w, { a: "patch", b: "depthwise", of: "channel" }, e)),
+    termTable(e.terms, {
+      what: "mixture",
+      heads: ["h", "pointwise"],
+      limit: 7,
+      name: (t) => `channel ${t.channel}`,
+      onpick: (t) => app.set({ inChannel: t.channel }),
+    }),
+    closing(e),
+    verdictOf(app, e),
+  ];
+}
+
+function termsTitle(e) {
+  if (e.pooled) return "Each window that holds this number sends its gradient here, or not";
+  if (e.back) return "Every unit sends back its gradient × its weight";
+  return `${e.terms.length} inputs, each times its weight`;
+}
+
+function termName(app, e, t) {
+  if (e.pooled) return `${t.label}: ${t.note}`;
+  return e.back ? app.net.unitName(e.node.id, t.index) : featureName(app, e, t);
+}
+
+function termsSum(app, e) {
+  const { net } = app;
+  const scores = !e.softmax && !e.back && net.kind === "logits" && e.node.id === net.output;
+  return [
+    h("h3", {}, termsTitle(e)),
+    termTable(e.terms, {
+      what: "",
+      heads: e.back ? ["gradient", e.pooled ? "share" : "weight"] : ["input", "weight"],
+      limit: e.softmax && screen_.height < 860 ? 6 : 10,
+      name: (t) => termName(app, e, t),
+      onpick: e.back ? null : (t) => app.set({ term: t.index }),
+    }),
+    e.softmax ? null : closing(e),
+    scores
+      ? h(
+          "details.then",
+          { open: screen_.height > 860 ? true : null },
+          h("summary", {}, "and then: softmax makes probabilities of the scores"),
+          softmaxSteps(net, { ...e, scores: Array.from(net.y(e.node.id).data) }),
+        )
+      : null,
+    e.softmax
+      ? [
+          sumLine([["Σ", "products", e.total], ...biasOf(e), ["=", "score", e.z, true]]),
+          softmaxSteps(net, e),
+        ]
+      : null,
+    verdictOf(app, e),
+  ];
+}
+
+const meanOrMax = (e) =>
+  e.mean
+    ? sumLine([
+        ["Σ", "sum", e.sum],
+        ["÷", "pixels", e.count],
+        ["=", "", e.value, true],
+      ])
+    : sumLine([["max", "", e.value, true]]);
+
+function poolSum(app, e) {
+  const [kh, kw] = e.w.kernel;
+  const limit = Math.max(1e-12, ...e.taps.map((t) => Math.abs(t.input)));
+  const unpadded = e.count < e.taps.length ? ": padding is not counted" : "";
+  const cell = (i, j) => {
+    const t = e.taps[i * kw + j];
+    const mark = t.won ? "won" : t.tied ? "tied" : "";
+    return { value: t.input, padded: t.padded, text: e.mean ? "" : "−∞", mark };
+  };
+  const ties =
+    `${e.ties + 1} pixels are equally large: ` + "the first in reading order gets the gradient.";
+  return [
+    h("h3", {}, e.mean ? `The mean of ${e.count} pixels${unpadded}` : "The largest one wins"),
+    h(
+      "div.taps",
+      {},
+      h("div.tap-row", {}, numberGrid(kh, kw, cell, limit, { label: "The window" })),
+    ),
+    e.ties ? h("p.note", {}, ties) : null,
+    meanOrMax(e),
+    verdictOf(app, e),
+  ];
+}
+
+function globalSum(app, e) {
+  const share = (t) => ({
+    label: `(${t.row}, ${t.col})`,
+    input: t.input,
+    weight: 1 / e.count,
+    product: t.input / e.count,
+  });
+  const ties = e.ties ? `, and ${e.ties} others just as large: they share the gradient` : "";
+  return [
+    h(
+      "h3",
+      {},
+      e.mean ? `The mean of all ${e.count} pixels of the map` : "The largest pixel of the map",
+    ),
+    e.mean
+      ? termTable(e.taps.map(share), { what: "pixel", heads: ["value", "share"], limit: 6 })
+      : h("p.note", {}, `at row ${e.winner.row}, column ${e.winner.col}${ties}`),
+    meanOrMax(e),
+    verdictOf(app, e),
+  ];
+}
+
+function stepsOf(app, e) {
+  const line = ([name, says, v], n) =>
+    h(
+      "li",
+      {},
+      h("b.step-name", {}, name),
+      h("span", {}, says),
+      h("b", { class: n === e.lines.length - 1 ? "strong" : "", title: exact(v) }, fmt(v)),
+    );
+  return [h("h3", {}, "Step by step"), h("ol.steps", {}, e.lines.map(line)), verdictOf(app, e)];
+}
+
+function curveOf(app, e) {
+  return [
+    h("h3", {}, `y = ${e.text}`),
+    curve(e.f.y, e.input, e.text, e.f.corners),
+    sumLine([
+      ["", "x", e.input],
+      ["→", "y", e.value, true],
+    ]),
+    verdictOf(app, e),
+  ];
+}
+
+function copyOf(app, e) {
+  const { net } = app;
+  const line = (f) =>
+    h(
+      "li",
+      {},
+      f.back ? "gradient at " : `${net.nodes[e.node.inputs[f.input]].name}: `,
+      placeText(f.at),
+      h("b", { title: exact(f.value) }, fmt(f.value)),
+    );
+  return [
+    h("h3", {}, e.sum ? "Added up" : e.from.length ? "Handed on" : "Padding"),
+    h("p.note", {}, e.text),
+    h("ul.copies", {}, e.from.map(line)),
+    sumLine([["=", "", e.value ?? e.total, true]]),
+    verdictOf(app, e),
+  ];
+}

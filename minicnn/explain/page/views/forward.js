@@ -1,0 +1,155 @@
+// The bench for one number of the output: the input, the sum, the output.
+import { fmt, h, shapeText } from "page/draw.js";
+import { offsetOf, unravel } from "page/engine/arrays.js";
+import { place } from "page/engine/windows.js";
+import { explain, missing } from "page/explain/numbers.js";
+import { arithmetic } from "page/views/forms.js";
+import { photoOnly } from "page/views/photo.js";
+import { isPhoto, layout } from "page/views/pictures.js";
+import { cellMark, inputChooser, outerPad, side, windowMarks } from "page/views/side.js";
+import { placeText } from "page/views/spots.js";
+import { follow } from "page/views/sums.js";
+
+export function forwardNumber(app) {
+  const { net, state } = app;
+  const id = state.node;
+  const y = net.y(id);
+  if (id === 0) return photoOnly(app);
+  if (!y) return h("p.void.wide", {}, net.reason(id));
+  const at = state.at;
+  const node = net.nodes[id];
+  const why = missing(net, id, at);
+  const found = why ? null : explain(net, id, at);
+  // Of a concatenation only one input is behind the number.
+  const only = found?.form === "copy" && !found.sum && node.inputs.length > 1;
+  const which = only ? found.from[0].input : state.which;
+  const channel = channelBehind(app, found, which);
+  return [
+    inputOf(app, found, { which, channel, only }),
+    h(
+      "div.arithmetic",
+      { "data-form": found?.form ?? "none" },
+      why ? h("p.void", {}, why) : [arithmetic(app, found, channel), follow(app, found)],
+      id === net.output && !net.kind ? backwardFromHere(app, y) : null,
+    ),
+    outputOf(app, y),
+  ];
+}
+
+const ofChannels = (found) => found?.form === "window" || found?.form === "separable";
+
+export const sourceOf = (net, id, which) => net.nodes[id].inputs[which] ?? net.nodes[id].inputs[0];
+
+// The group with the largest sum.
+const strongestGroup = (groups) =>
+  groups.reduce((a, b) => (Math.abs(b.scaled ?? b.sum) > Math.abs(a.scaled ?? a.sum) ? b : a));
+
+// The chosen channel if it is among the groups, else the one that matters most.
+export const channelAmong = (groups, chosen) =>
+  groups.some((g) => g.channel === chosen) ? chosen : strongestGroup(groups).channel;
+
+// Which channel of the input is shown beside the number.
+function channelBehind(app, found, which) {
+  const { net, state } = app;
+  const x = net.y(sourceOf(net, state.node, which));
+  if (ofChannels(found)) {
+    state.inChannel = channelAmong(found.groups, state.inChannel);
+    return state.inChannel;
+  }
+  const own = ["pool", "global", "steps", "curve", "copy"];
+  const free = found && state.inChannel !== null && !own.includes(found.form);
+  if (x?.shape.length !== 3 || free) return state.inChannel;
+  if (found?.form === "copy") return found.from.find((f) => f.input === which)?.at[2] ?? 0;
+  return Math.min(state.at.at(-1), x.shape[2] - 1);
+}
+
+// What is marked on the input: the window, and the cells that the number is made of.
+function inputMarks(found, x, which, at, term) {
+  if (!found) return [];
+  const cell = (place_) => {
+    const [row, column] = layout(x.shape).place(place_);
+    return cellMark(row, column);
+  };
+  if (found.w) {
+    const winner = found.taps?.find((t) => t.won);
+    const marks = windowMarks(found.w, at[0], at[1]);
+    return winner ? [...marks, cellMark(winner.row, winner.col)] : marks;
+  }
+  if (found.form === "global" && found.winner) {
+    return [cellMark(found.winner.row, found.winner.col)];
+  }
+  if (found.form === "copy") {
+    return found.from.filter((f) => f.input === which).map((f) => cell(f.at));
+  }
+  if (["steps", "curve", "softmax"].includes(found.form)) return [cell(at)];
+  return found.form === "terms" && term !== null ? [cell(unravel(x.shape, term))] : [];
+}
+
+function inputNote(net, source, x, channel) {
+  if (!x) return "";
+  if (x.shape.length !== 3 || x.shape[2] === 1) return shapeText(x.shape);
+  const colour_ = isPhoto(net, source) ? ` (${["red", "green", "blue"][channel] ?? channel})` : "";
+  return `${shapeText(x.shape)}, channel ${channel}${colour_}`;
+}
+
+function inputOf(app, found, { which, channel, only }) {
+  const { net, state } = app;
+  const at = state.at;
+  const source = sourceOf(net, state.node, which);
+  const x = net.y(source);
+  const w = found?.w;
+  const starts = w
+    ? `: the window starts at row ${place(w, 0, at[0], 0)}, column ${place(w, 1, at[1], 0)}`
+    : "";
+  const choose = ofChannels(found) ? (k) => app.set({ inChannel: k }) : null;
+  const channels = x?.shape.length === 3 ? x.shape[2] : 1;
+  return side(app, {
+    caption: `in: ${net.nodes[source].name}`,
+    note: inputNote(net, source, x, channel),
+    id: source,
+    a: x,
+    channel: channel ?? 0,
+    marks: inputMarks(found, x, which, at, state.term),
+    pad: w ? outerPad(w, x.shape) : undefined,
+    label: `Input of ${net.nodes[state.node].name}${starts}`,
+    chooser: only ? null : inputChooser(app, channels, channel, choose),
+  });
+}
+
+function outputOf(app, y) {
+  const { net, state } = app;
+  const { node: id, at } = state;
+  const where = placeText(at, net.unitWord(id));
+  const value = fmt(y.data[offsetOf(y.shape, at)]);
+  const [row, column] = layout(y.shape).place(at);
+  return side(app, {
+    caption: `out: ${net.nodes[id].name}`,
+    note: where,
+    id,
+    a: y,
+    channel: at[2] ?? 0,
+    marks: [cellMark(row, column)],
+    at,
+    onmove: (to) => app.moveTo(to),
+    focus: "out",
+    label: `Output of ${net.nodes[id].name}, ${where}: ${value}. Arrow keys move on.`,
+  });
+}
+
+// Of a model without classes any number can be what backward starts from.
+function backwardFromHere(app, y) {
+  const { net, state } = app;
+  const blocked = net.obstacleToAnother;
+  return [
+    h(
+      "button.quiet.follow",
+      {
+        "data-focus": "choose",
+        disabled: Boolean(blocked),
+        onclick: () => app.setTarget(offsetOf(y.shape, state.at), "backward"),
+      },
+      "Go backward from this number",
+    ),
+    blocked ? h("p.note", {}, `That takes all layers. ${blocked}`) : null,
+  ];
+}

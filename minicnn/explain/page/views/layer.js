@@ -1,0 +1,163 @@
+// One layer: its head, its maps, what can be looked at, and the bench for that.
+import { count, h } from "page/draw.js";
+import { SCALAR, activationOf, reluOf } from "page/engine/functions.js";
+import { bench } from "page/views/bench.js";
+import { filmstrip, transport } from "page/views/filmstrip.js";
+
+export function layerView(app) {
+  const { net, state } = app;
+  const id = state.node;
+  const back = state.mode === "backward";
+  const tabs = tabsOf(net, id, back);
+  const off = tabsOff(net, id, back, state.which);
+  const open = tabs.filter(([name]) => !off[name]).map(([name]) => name);
+  const usual = open.includes("number") ? "number" : (open[0] ?? "number");
+  const tab = open.includes(state.tab) ? state.tab : usual;
+  const reasons = new Map();
+  for (const [name, text] of tabs) {
+    if (off[name]) reasons.set(off[name], [...(reasons.get(off[name]) ?? []), `“${text}”`]);
+  }
+  return h(
+    "section.layer",
+    { "aria-label": `Layer ${net.nodes[id].name}` },
+    layerHead(app, id),
+    filmstrip(app),
+    h("div.tabs", {}, tabList(app, tabs, off, tab), transport(app, off[tab] ? "" : tab)),
+    [...reasons].map(([why, names]) => h("p.reason", {}, `${names.join(", ")}: not here. ${why}`)),
+    h(
+      "div.bench",
+      { id: "bench", role: "tabpanel", "aria-labelledby": `tab-${tab}` },
+      bench(app, tab),
+    ),
+  );
+}
+
+function layerHead(app, id) {
+  const { net } = app;
+  const node = net.nodes[id];
+  const walk = (by, text) => {
+    const next = net.nodes[id + by > 0 ? id + by : -1];
+    return h(
+      "button.quiet",
+      {
+        disabled: !next,
+        "data-focus": `walk${by}`,
+        "aria-label": by < 0 ? "Layer before" : "Layer after",
+        title: next ? next.name : null,
+        onclick: () => app.openLayer(next.id),
+      },
+      text,
+    );
+  };
+  const facts = [
+    describe(net, id),
+    node.count
+      ? `${count(node.count)} weights${node.formula ? ` = ${node.formula}` : ""}`
+      : "no weights",
+    node.macs && !net.changedConfigs.size ? `${count(node.macs)} multiply-adds` : "",
+  ];
+  return h(
+    "header.layer-head",
+    {},
+    h(
+      "button.quiet.back-to",
+      { onclick: () => app.overview(), "data-focus": "back", title: "Esc" },
+      "← Network",
+    ),
+    walk(-1, "‹"),
+    walk(1, "›"),
+    h("h2", {}, node.name, " ", h("small", {}, node.type)),
+    h("span.facts", {}, facts.filter(Boolean).join("   ·   ")),
+  );
+}
+
+function tabsOf(net, id, back) {
+  const weights = Object.keys(net.nodes[id].params).length > 0;
+  return [
+    ["number", back ? "Its gradient" : "This number"],
+    ...(weights ? [["weights", back ? "Weights’ gradients" : "Weights"]] : []),
+    ...(back
+      ? []
+      : [
+          ["places", "Where it looks"],
+          ["whatif", "What if …"],
+        ]),
+  ];
+}
+
+function tabList(app, tabs, off, chosen) {
+  const open = tabs.filter(([name]) => !off[name]).map(([name]) => name);
+  const onkeydown = (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by || !open.length) return;
+    const next = open[(open.indexOf(chosen) + by + open.length) % open.length];
+    app.set({ tab: next });
+    document.getElementById(`tab-${next}`).focus();
+  };
+  const tab = ([name, text]) =>
+    h(
+      "button.tab",
+      {
+        role: "tab",
+        id: `tab-${name}`,
+        "aria-selected": String(name === chosen),
+        "aria-controls": "bench",
+        tabindex: name === chosen ? 0 : -1,
+        "data-focus": `tab-${name}`,
+        disabled: Boolean(off[name]),
+        title: off[name] || null,
+        onclick: () => app.set({ tab: name }),
+      },
+      text,
+    );
+  return h(
+    "div.tablist",
+    { role: "tablist", "aria-label": "What to look at", onkeydown },
+    tabs.map(tab),
+  );
+}
+
+function describe(net, id) {
+  const node = net.nodes[id];
+  const c = net.layer(id).config;
+  const words = [];
+  const by = (v) => (Array.isArray(v) ? v.join("×") : v);
+  if (c.kernel_size) words.push(`${by(c.kernel_size)} kernel`);
+  if (c.pool_size) words.push(`${by(c.pool_size)} window`);
+  if (c.strides) words.push(`stride ${new Set(c.strides).size > 1 ? by(c.strides) : c.strides[0]}`);
+  if (typeof c.padding === "string") words.push(`padding “${c.padding}”`);
+  if (c.dilation_rate && Math.max(...c.dilation_rate) > 1) {
+    words.push(`dilation ${by(c.dilation_rate)}`);
+  }
+  if (c.groups > 1) words.push(`${c.groups} groups`);
+  if (c.rate !== undefined) words.push(`rate ${c.rate}`);
+  const activation = activationOf({ type: node.type, config: c });
+  if (activation !== "linear" && node.type !== "Softmax") {
+    words.push(SCALAR[activation] ? `${activation}: ${SCALAR[activation].text}` : activation);
+  }
+  if (node.type === "ReLU") words.push(reluOf(c).text);
+  if (!node.trainable && node.count) words.push("frozen");
+  if (net.hasHalfWeights(id)) words.push("weights stored with 11 bits");
+  return words.join(" · ");
+}
+
+// What cannot be looked at of a layer here, and why: {tab: reason}.
+function tabsOff(net, id, back, which) {
+  const { inputs, params } = net.nodes[id];
+  const off = {};
+  const lost = inputs.find((n) => !net.has(n));
+  const missing_ = lost === undefined ? "" : net.reason(lost);
+  const own = net.has(id) ? "" : net.reason(id);
+  if (back) {
+    const source = inputs[which] ?? inputs[0];
+    off.number = net.gradientReason(source) || net.gradientReason(id) || own || missing_;
+    off.weights = Object.keys(params).length ? net.gradientReason(id) || own || missing_ : "";
+  } else {
+    off.number = own;
+    off.places = own || (net.has(0) ? "" : net.reason(0));
+    off.whatif = id
+      ? net.obstacle(id) || missing_
+      : "The photo comes first: its pixels are changed from the next layer.";
+  }
+  return off;
+}

@@ -1,0 +1,114 @@
+// What comes out: the classes, or the number that backward starts from.
+import { sumLine } from "page/cells.js";
+import { h, percent, shapeText } from "page/draw.js";
+import { size, unravel } from "page/engine/arrays.js";
+
+export function classBars(net, limit = 10, compact = false) {
+  const p = net.probabilities();
+  const old = net.alternatives.has(net.output) ? net.probabilities(net.original(net.output)) : null;
+  if (!p) {
+    return h(
+      "p.note",
+      {},
+      net.kind || !net.y(net.output)
+        ? `No class probabilities: ${net.reason(net.output)}`
+        : `This model does not end in one score per class. It gives ${shapeText(net.shape(net.output))} number${size(net.shape(net.output)) > 1 ? "s" : ""}.`,
+    );
+  }
+  let order = [...p.keys()];
+  if (order.length > limit) order = order.sort((a, b) => p[b] - p[a]).slice(0, limit);
+  const best = order.reduce((a, b) => (p[b] > p[a] ? b : a));
+  return h(
+    "ul",
+    { class: `classes${compact ? " compact" : ""}` },
+    order.map((k) =>
+      h(
+        "li",
+        { class: k === best ? "best" : "", "data-class": k, "data-p": p[k] },
+        h("span.class-name", { title: net.className(k) }, net.className(k)),
+        h(
+          "span.class-bar",
+          { "aria-hidden": "true" },
+          h("span.class-fill", { style: { width: `${100 * p[k]}%` } }),
+          old ? h("span.class-old", { style: { left: `${100 * old[k]}%` } }) : null,
+        ),
+        h(
+          "span.class-p",
+          {},
+          old && Math.abs(old[k] - p[k]) > 5e-4 ? h("s", {}, percent(old[k])) : null,
+          percent(p[k]),
+        ),
+      ),
+    ),
+  );
+}
+
+export function classPanel(app) {
+  const { net, state } = app;
+  const back = state.mode === "backward";
+  return h(
+    "aside.panel.outcome",
+    { "aria-label": "Outcome" },
+    h("h2", {}, back ? `L: ${net.goal}` : net.kind ? "What it sees" : "What comes out"),
+    back && net.y(net.output) ? (net.kind ? lossOfClass(app) : chosenNumber(app)) : null,
+    classBars(net),
+  );
+}
+
+function lossOfClass(app) {
+  const { net } = app;
+  const p = net.probabilities()[net.target];
+  const pick = h(
+    "select",
+    {
+      "aria-label": "The class of the loss",
+      "data-focus": "target",
+      value: net.target,
+      disabled: Boolean(net.obstacleToAnother),
+      onchange: (e) => app.setTarget(Number(e.target.value)),
+    },
+    [...net.probabilities().keys()].map((k) =>
+      h("option", { value: k, selected: k === net.target ? true : null }, net.className(k)),
+    ),
+  );
+  return [
+    h("p.formula", {}, "L = −log p(", pick, ")"),
+    sumLine([
+      ["−", `log ${percent(p)}`, Math.log(p)],
+      ["=", "L", net.loss(), true],
+    ]),
+    h(
+      "p.note",
+      {},
+      "dL/dz of the scores is p − t: each class’s probability, minus 1 for the class of the loss.",
+    ),
+    net.obstacleToAnother
+      ? h("p.note", {}, `The gradients of another class take all layers. ${net.obstacleToAnother}`)
+      : null,
+  ];
+}
+
+// Where no classes are told apart, backward starts from one number of the output.
+function chosenNumber(app) {
+  const { net } = app;
+  const at = unravel(net.shape(net.output), net.target);
+  const value = net.loss();
+  return [
+    h("p.formula", {}, `L = ${net.nodes[net.output].name}[${at.join(", ")}]`),
+    value === null ? null : sumLine([["=", "", value, true]]),
+    h(
+      "button.quiet.follow",
+      {
+        "data-focus": "chosen",
+        onclick: () => {
+          app.setMode("forward");
+          app.openAt(net.output, at);
+        },
+      },
+      net.obstacleToAnother ? "See it" : "See it, or choose another",
+    ),
+    net.obstacleToAnother
+      ? h("p.note", {}, `The gradients of another number take all layers. ${net.obstacleToAnother}`)
+      : null,
+  ];
+}

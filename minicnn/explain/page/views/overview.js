@@ -1,0 +1,239 @@
+// The whole network: cards in columns and lanes, and edges between them.
+import { count, h, legendOfEach, screen_ } from "page/draw.js";
+import { card } from "page/views/card.js";
+import { classPanel } from "page/views/outcome.js";
+
+// Where everything stands: `items` are layers or folded blocks, each in a column and a lane.
+function planOf(items) {
+  const lanes = Math.max(...items.map((i) => i.lane)) + 1;
+  const columns = Math.max(...items.map((i) => i.column)) + 1;
+  const narrow = screen_.width < 821;
+  const room = screen_.width - (narrow ? 0 : 330);
+  const tall = Math.max(360, screen_.height - 165);
+  // As wide as the window allows if all columns fit into it; else they scroll.
+  const fits = !narrow && columns * 96 <= room;
+  const gap = fits ? (room / columns > 150 ? 64 : 50) : items.some((i) => i.folded) ? 70 : 58;
+  const wide = fits ? Math.floor(Math.min(104, room / columns - gap)) : narrow ? 56 : 64;
+  const fitting = Math.max(2, Math.min(8, Math.floor((tall / lanes - 76) / (wide + 4))));
+  const many = narrow ? (lanes > 1 ? 2 : 4) : fitting; // pictures on a card
+  const stepX = wide + gap;
+  const laneY = many * (wide + 4) + 74;
+  const middle = (lane) => lane * laneY + 44 + (many * (wide + 4)) / 2;
+  return { lanes, columns, room, gap, wide, many, stepX, laneY, middle };
+}
+
+// Ways past other layers: along a lane that is free, else below the lane where they start.
+class Roads {
+  constructor(items, plan) {
+    this.plan = plan;
+    this.taken = new Set(items.map((i) => `${i.lane} ${i.column}`));
+    this.below = new Map(); // lane → how many roads run below it
+  }
+
+  isFree(lane, from, to) {
+    for (let column = from + 1; column < to; column++) {
+      if (this.taken.has(`${lane} ${column}`)) return false;
+    }
+    return true;
+  }
+
+  // The height at which a road runs.
+  between(from, to) {
+    const lane = [from.lane, to.lane].find((l) => this.isFree(l, from.column, to.column));
+    if (lane !== undefined) return this.plan.middle(lane);
+    const n = this.below.get(from.lane) ?? 0;
+    this.below.set(from.lane, n + 1);
+    return (from.lane + 1) * this.plan.laneY - 2 - 5 * n;
+  }
+}
+
+const bend = (xa, ya, xb, yb) => `C${(xa + xb) / 2} ${ya} ${(xa + xb) / 2} ${yb} ${xb} ${yb}`;
+
+const edgeText = (x, y, text, more = "") => h("text", { x, y, class: `edge-text${more}` }, text);
+
+// The edge between two items: its path, a label if it is long, and what it reaches over.
+function edge(net, from, item, plan, roads, back) {
+  const { stepX, wide, gap, middle } = plan;
+  const x = item.column * stepX;
+  const y0 = middle(item.lane);
+  const x0 = from.column * stepX + wide;
+  const yFrom = middle(from.lane);
+  const long = item.column - from.column > 1;
+  const y = long ? roads.between(from, item) : y0;
+  const x1 = x0 + gap - 6;
+  const x2 = x - gap + 6;
+  const start = `M${x0} ${yFrom}`;
+  return {
+    path: h("path", {
+      d: long
+        ? `${start} ${bend(x0, yFrom, x1, y)} L${x2} ${y} ${bend(x2, y, x - 3, y0)}`
+        : `${start} ${bend(x0, yFrom, x - 3, y0)}`,
+      class: `edge${back ? " back" : ""}`,
+    }),
+    labels: long ? [edgeText((x1 + x2) / 2, y - 6, net.shape(from.id).join("×"))] : [],
+    reach: [from.column, item.column, Math.min(yFrom, y, y0) - 22, Math.max(yFrom, y, y0) + 16],
+  };
+}
+
+// What stands before a card: the shape of what comes in, and the number of weights.
+function labelsBefore(net, item, items, { stepX, gap, middle }) {
+  const x = item.column * stepX - gap / 2;
+  const y = middle(item.lane);
+  const near = item.sources
+    .map((k) => items[k])
+    .filter((from) => item.column - from.column === 1)
+    .sort((a, b) => Math.abs(a.lane - item.lane) - Math.abs(b.lane - item.lane))[0];
+  const labels = [];
+  if (near) {
+    const shape = net.shape(near.id);
+    const lines =
+      shape.length === 3 ? [`×${shape[2]}`, `${shape[0]}×${shape[1]}`] : [shape.join("×")];
+    labels.push(...lines.map((text, n) => edgeText(x, y - 7 - 12 * n, text)));
+  }
+  const total = item.ids.reduce((n, id) => n + net.nodes[id].count, 0);
+  if (total) {
+    const lines = [count(total), "weights"];
+    labels.push(...lines.map((text, n) => edgeText(x, y + 17 + 12 * n, text, " weights")));
+  }
+  return labels;
+}
+
+export function overview(app) {
+  const { net, state } = app;
+  const items = overviewItems(net, state.open);
+  const back = state.mode === "backward";
+  const plan = planOf(items);
+  const roads = new Roads(items, plan);
+  const svg = h("svg.edges", { "aria-hidden": "true" });
+  const cards = [];
+  const labels = [];
+  const reaches = [];
+  for (const item of items) {
+    for (const k of item.sources) {
+      const found = edge(net, items[k], item, plan, roads, back);
+      svg.append(found.path);
+      labels.push(...found.labels);
+      reaches.push(found.reach);
+    }
+    labels.push(...labelsBefore(net, item, items, plan));
+    const y = item.lane * plan.laneY;
+    reaches.push([item.column, item.column, y, y + plan.laneY]);
+    cards.push([item.column, card(app, item, { ...plan, x: item.column * plan.stepX, y })]);
+  }
+  const width = plan.columns * plan.stepX;
+  const height = plan.lanes * plan.laneY + (roads.below.size ? 14 : 8);
+  svg.setAttribute("width", width);
+  svg.setAttribute("height", height);
+  svg.append(...labels);
+  const network = strips({ svg, cards, reaches, width, height }, plan);
+  return h(
+    "section.overview",
+    { "aria-label": "The whole network" },
+    caption(app, items),
+    h(
+      "div.river",
+      {},
+      screen_.printing ? classPanel(app) : null,
+      h(
+        "div.scroller",
+        {
+          tabindex: 0,
+          role: "group",
+          "aria-label": "Layers, scroll sideways",
+          "data-focus": "scroller",
+          "data-scroll": "scroller",
+        },
+        network,
+      ),
+      screen_.printing ? null : classPanel(app),
+    ),
+  );
+}
+
+// On paper nothing scrolls: what is wider than the sheet goes on below.
+function strips({ svg, cards, reaches, width, height }, { columns, room, stepX }) {
+  const each = screen_.printing ? Math.max(1, Math.floor((room - 30) / stepX)) : columns;
+  const found = [];
+  for (let first = 0; first < columns; first += each) {
+    const end = Math.min(columns, first + each);
+    const here = reaches.filter(([from, to]) => from < end && to >= first);
+    const top = screen_.printing ? Math.max(0, Math.min(...here.map((reach) => reach[2]))) : 0;
+    const bottom = Math.max(...here.map((reach) => reach[3]));
+    const margin = `${-top}px 0 0 ${-first * stepX}px`;
+    const stage = h(
+      "div.network",
+      { style: { width: `${width}px`, height: `${height}px`, margin } },
+      first ? svg.cloneNode(true) : svg,
+      cards.filter(([column]) => column >= first && column < end).map(([, element]) => element),
+    );
+    const size_ = { width: `${(end - first) * stepX}px`, height: `${bottom - top}px` };
+    found.push(screen_.printing ? h("div.strip-of-network", { style: size_ }, stage) : stage);
+  }
+  return found;
+}
+
+function caption(app, items) {
+  const { net, state } = app;
+  const folded = items.some((i) => i.folded);
+  const groups = [...new Set(net.nodes.map((n) => n.group))].filter(Boolean);
+  const about =
+    state.mode === "backward"
+      ? `Backward, from the right to the pixels: how L, ${net.goal}, changes with each number. ` +
+        "Orange: more of it, more L; blue: less L."
+      : "Forward: from the photo to what the model says. Open a layer to see its maps, a map to " +
+        "see its cells, a cell to see its sum.";
+  return h(
+    "div.caption",
+    {},
+    h("p", {}, about),
+    net.nodes.length > 24 && groups.length
+      ? h(
+          "button.quiet",
+          {
+            onclick: () => app.set({ open: new Set(folded ? groups : []) }),
+            "data-focus": "fold",
+          },
+          folded ? "Unfold all blocks" : "Fold the blocks",
+        )
+      : null,
+    legendOfEach("each layer’s own scale, within which 99.8 % of its numbers are"),
+  );
+}
+
+function overviewItems(net, open) {
+  const sizes = new Map();
+  const items = [];
+  const place_ = new Map();
+  net.nodes.forEach((n) => sizes.set(n.group, (sizes.get(n.group) ?? 0) + 1));
+  const folding = net.nodes.length > 24;
+  for (const node of net.nodes) {
+    const last = items.at(-1);
+    const group = node.group;
+    const folds = folding && group && sizes.get(group) > 2 && !open.has(group);
+    if (folds && last?.folded === group) last.ids.push(node.id);
+    else items.push({ ids: [node.id], folded: folds ? group : null, group: folding ? group : "" });
+    place_.set(node.id, items.length - 1);
+  }
+  const lanes = new Map();
+  items.forEach((item, n) => {
+    const sources = new Set(
+      item.ids
+        .flatMap((id) => net.nodes[id].inputs)
+        .map((id) => place_.get(id))
+        .filter((k) => k !== n),
+    );
+    item.sources = [...sources];
+    item.column = Math.max(-1, ...item.sources.map((k) => items[k].column)) + 1;
+    const before = item.sources.reduce(
+      (best, k) => (best === null || items[k].column > items[best].column ? k : best),
+      null,
+    );
+    let lane = before === null ? 0 : items[before].lane;
+    while (lanes.get(item.column)?.has(lane)) lane++;
+    item.lane = lane;
+    if (!lanes.has(item.column)) lanes.set(item.column, new Set());
+    lanes.get(item.column).add(lane);
+    item.id = item.ids.at(-1);
+  });
+  return items;
+}

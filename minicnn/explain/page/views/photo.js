@@ -1,0 +1,46 @@
+// The bench for a pixel of the photo.
+import { numberGrid } from "page/cells.js";
+import { h, screen_, shapeText } from "page/draw.js";
+import { offsetOf } from "page/engine/arrays.js";
+import { isPhoto, layout, topFor } from "page/views/pictures.js";
+import { cellMark, mapSize, side } from "page/views/side.js";
+import { placeText } from "page/views/spots.js";
+
+export function photoOnly(app) {
+  const { net, state } = app;
+  const x = net.y(0);
+  const at = state.at;
+  const place_ = layout(x.shape);
+  const [r, c] = place_.place(at);
+  return [
+    side(app, {
+      caption: "what the model sees",
+      note: shapeText(x.shape),
+      id: 0,
+      a: x,
+      channel: isPhoto(net, 0) ? -1 : at[2],
+      marks: [cellMark(r, c)],
+      at,
+      onmove: (to) => app.moveTo([to[0], to[1], at[2]]),
+      focus: "out",
+      label: `The photo, ${placeText(at)}`,
+      size: Math.min(Math.max(300, mapSize()), screen_.width - 40),
+    }),
+    h(
+      "div.arithmetic",
+      { "data-form": "photo" },
+      h("h3", {}, `Pixel at ${placeText(at).replace(/, map.*/, "")}`),
+      numberGrid(1, x.shape[2], (_, k) => x.data[offsetOf(x.shape, [at[0], at[1], k])], topFor(x), {
+        label: "The pixel",
+      }),
+      h(
+        "p.note",
+        {},
+        x.shape[2] === 3
+          ? "red, green, blue: the numbers that go into the network."
+          : "The numbers that go into the network.",
+      ),
+      net.photo ? h("img.original", { src: net.photo, alt: "The photo as it was" }) : null,
+    ),
+  ];
+}

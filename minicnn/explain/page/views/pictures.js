@@ -1,0 +1,70 @@
+// Arrays as pictures that a view holds.
+import {
+  colourPicture,
+  h,
+  mapPicture,
+  screen_,
+  topOf,
+  vectorPicture,
+  vectorShape,
+} from "page/draw.js";
+import { offsetOf, size, unravel } from "page/engine/arrays.js";
+
+// How an array of this shape is laid out: {rows, columns, channels, at(row, col, channel), place(at)}.
+export function layout(shape) {
+  if (shape.length === 3) {
+    const [rows, columns, channels] = shape;
+    return { rows, columns, channels, map: true, at: (r, c, k) => [r, c, k], place: (at) => at };
+  }
+  const n = size(shape);
+  const [rows, columns] = shape.length === 2 ? shape : vectorShape(n);
+  return {
+    rows,
+    columns,
+    channels: 1,
+    map: false,
+    at: (r, c) => unravel(shape, Math.min(r * columns + c, n - 1)),
+    place: (at) => [Math.floor(offsetOf(shape, at) / columns), offsetOf(shape, at) % columns, 0],
+  };
+}
+
+const tops = new WeakMap();
+
+export function topFor(a) {
+  if (!tops.has(a.data)) tops.set(a.data, topOf(a.data));
+  return tops.get(a.data);
+}
+
+export function picture(net, id, a, channel) {
+  if (a.shape.length !== 3) return vectorPicture(a.data, topFor(a));
+  if (id === 0 && channel === -1) return colourPicture(a, net.range);
+  return mapPicture(a, channel, topFor(a));
+}
+
+// Draws when it comes into sight.
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      watcher.unobserve(entry.target);
+      entry.target.paint?.();
+    }
+  },
+  { rootMargin: "200px" },
+);
+
+export function lazyPicture(make, attributes = {}) {
+  const canvas = h("canvas", { "aria-hidden": "true", ...attributes });
+  canvas.paint = () => {
+    const source = make();
+    if (!source) return;
+    canvas.width = source.width;
+    canvas.height = source.height;
+    canvas.getContext("2d").drawImage(source, 0, 0);
+  };
+  if (screen_.printing) canvas.paint();
+  else watcher.observe(canvas);
+  return canvas;
+}
+
+export const isPhoto = (net, id) => id === 0 && [1, 3].includes(net.nodes[0].shape[2]);

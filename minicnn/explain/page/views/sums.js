@@ -1,0 +1,260 @@
+// The parts of a sum: taps, terms, what they add up to, and what minicnn says.
+import { bar, numberGrid, sumLine, termTable, verdict } from "page/cells.js";
+import { exact, fmt, h, screen_, unitFor } from "page/draw.js";
+import { unravel } from "page/engine/arrays.js";
+import { largestTerm, softmaxLines } from "page/explain/numbers.js";
+import { placeText } from "page/views/spots.js";
+
+export function featureName(app, e, t) {
+  const { net } = app;
+  const source = net.nodes[e.node.inputs[0]];
+  if (source.type === "Dropout") return featureName(app, { node: source }, t);
+  if (source.type === "Flatten") {
+    const shape = net.shape(source.inputs[0]);
+    if (shape.length === 3) {
+      const [r, c, k] = unravel(shape, t.index);
+      return `(${r}, ${c}) map ${k}`;
+    }
+  }
+  return source.type.startsWith("Global") ? `map ${t.index}` : `feature ${t.index}`;
+}
+
+export function verdictOf(app, e, options = {}) {
+  const { net, state } = app;
+  if (Number.isNaN(e.value)) {
+    return h(
+      "p.verdict",
+      {},
+      "Softmax takes the scores of all classes, whose kernels are not all in this page. minicnn says ",
+      h("b", { title: exact(e.real) }, fmt(e.real)),
+      ".",
+    );
+  }
+  const rounded =
+    net.isRounded(e.node.id) || (state.mode === "backward" && net.arrays.some((a) => a.half));
+  const tolerance = rounded || (net.changed && net.arrays.some((a) => a.half)) ? 2e-2 : 1e-4;
+  if (state.mode === "backward") {
+    if (e.uses > 1 && e.form) {
+      return h(
+        "p.verdict",
+        {},
+        `This is one of ${e.uses} ways: together they give `,
+        h("b", {}, fmt(e.real)),
+        ".",
+      );
+    }
+    const stored = net.nodes[e.node.inputs?.[state.which] ?? 0]?.dy !== null && net.asStored;
+    return verdict(e.value, e.real, {
+      tolerance,
+      rounded,
+      says: stored ? "minicnn says" : "the page’s backward pass says",
+      ...options,
+    });
+  }
+  const changed = net.alternatives.has(e.node.id);
+  const says = changed
+    ? "the changed network says"
+    : net.isStored(e.node.id)
+      ? "minicnn says"
+      : "the page’s forward pass says";
+  return verdict(e.value, e.real, { tolerance, rounded, says, ...options });
+}
+
+// On to the number that matters most for this one: towards the photo, or towards the loss.
+export function follow(app, e) {
+  const { net, state } = app;
+  const back = state.mode === "backward";
+  const next = largestTerm(net, e);
+  if (!next || !next.at) return null;
+  if (!back) {
+    const source = e.node.inputs[next.input];
+    return h(
+      "button.quiet.follow",
+      { "data-focus": "follow", onclick: () => app.openAt(source, next.at) },
+      `↤ Its largest term comes from ${net.nodes[source].name}, ${placeText(next.at)}`,
+    );
+  }
+  const after = e.node.consumers[0];
+  if (after === undefined) {
+    return h(
+      "p.note",
+      {},
+      net.kind
+        ? "This is the last layer: its gradient comes from the loss."
+        : "This is the last layer: dL/dy is 1 for the chosen number, and 0 for all others.",
+    );
+  }
+  const place_ =
+    e.form === "steps" && net.shape(e.node.id).length < e.at.length ? [e.at.at(-1)] : next.at;
+  return h(
+    "button.quiet.follow",
+    {
+      "data-focus": "follow",
+      onclick: () => app.openAt(after, place_, net.nodes[after].inputs.indexOf(e.node.id)),
+    },
+    `Its largest part comes from ${e.node.name}, ${placeText(place_)} ↦`,
+  );
+}
+
+export function closing(e) {
+  const parts = [["Σ", "products", e.total]];
+  if (e.z !== undefined && !e.back) {
+    parts.push(...biasOf(e), [
+      "=",
+      e.activation === "linear" ? "" : "z",
+      e.z,
+      e.activation === "linear",
+    ]);
+  }
+  if (e.back) parts.push(["=", "dL/dx", e.total, true]);
+  if (e.activation && e.activation !== "linear" && e.activation !== "softmax") {
+    parts.push(["→", e.text, e.value, true]);
+  }
+  return sumLine(parts.filter((p, n) => !(e.back && n === 0)));
+}
+
+// A bias of zero is one that training has not moved; a layer without any has none to add.
+export const biasOf = (e) =>
+  e.bias === null ? [] : [["+", e.bias === 0 ? "bias: zero" : "bias", e.bias]];
+
+export function tapRow(app, group, w, names, e) {
+  const [kh, kw] = w.kernel;
+  const at = (i, j) => group.taps[i * kw + j];
+  const largest = (key) =>
+    e.groups.reduce((m, g) => g.taps.reduce((n, t) => Math.max(n, Math.abs(t[key])), m), 1e-12);
+  const pTop = largest("product");
+  const inTop = largest("input");
+  const kTop = largest("weight");
+  const grid = (key, limit, what, padded) =>
+    h(
+      "div.grid-of",
+      {},
+      h("small", {}, what + unitFor(limit)[1]),
+      numberGrid(
+        kh,
+        kw,
+        (i, j) => ({ value: at(i, j)[key], padded: padded && at(i, j).padded }),
+        limit,
+        { label: `${what} of ${names.of} ${group.channel}` },
+      ),
+    );
+  return h(
+    "div.tap-row",
+    {},
+    h(
+      "button.tag",
+      {
+        onclick: () => app.pickGroup(group.channel, e),
+        title: `show this ${names.of} beside`,
+        "data-focus": `group-${group.channel}`,
+      },
+      `${names.of} ${group.channel}`,
+    ),
+    grid("input", inTop, names.a, true),
+    h("span.sign", {}, "×"),
+    grid("weight", kTop, names.b, false),
+    h(
+      "div.equals",
+      {},
+      kw <= 5 ? [h("span.sign", {}, "="), grid("product", pTop, "products", true)] : null,
+      h("span.sign", {}, "Σ"),
+      h("b.group-sum", { title: exact(group.sum) }, fmt(group.sum)),
+    ),
+  );
+}
+
+export function windowSum(app, e, channel, names) {
+  const { state } = app;
+  const cells = e.w.kernel[0] * e.w.kernel[1];
+  const visible = state.more + (screen_.height > 860 ? 2 : 0);
+  if (cells === 1 && e.groups.length > 1) {
+    const terms = e.groups.map((g) => ({ ...g.taps[0], channel: g.channel }));
+    return [
+      h("h3", {}, `A 1×1 kernel: ${terms.length} ${names.of}s, each times its weight`),
+      termTable(terms, {
+        heads: [names.a === "patch" ? "input" : "dL/dz", "weight"],
+        limit: 10,
+        name: (t) => `${names.of} ${t.channel}`,
+        onpick: (t) => app.pickGroup(t.channel, e),
+      }),
+      closing(e),
+      verdictOf(app, e),
+    ];
+  }
+  const sorted = [...e.groups].sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum));
+  const pick = sorted.find((g) => g.channel === channel);
+  const first =
+    pick && sorted.indexOf(pick) >= visible ? [pick, ...sorted.filter((g) => g !== pick)] : sorted;
+  const shownGroups = first.slice(0, visible);
+  const rest = first.slice(visible);
+  return [
+    h(
+      "h3",
+      {},
+      e.back
+        ? e.hidden
+          ? "What the depthwise half of the layer sent back"
+          : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each sends its gradient × its weight`
+        : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each the patch times the kernel`,
+    ),
+    h(
+      "div.taps",
+      {},
+      shownGroups.map((g) => tapRow(app, g, e.w, names, e)),
+      rest.length
+        ? h(
+            "p.rest",
+            {},
+            `${rest.length} more ${names.of}${rest.length > 1 ? "s" : ""}: Σ `,
+            h("b", {}, fmt(rest.reduce((s, g) => s + g.sum, 0))),
+            " ",
+            h(
+              "button.quiet",
+              { "data-focus": "more", onclick: () => app.set({ more: state.more + 16 }) },
+              "show more",
+            ),
+          )
+        : null,
+    ),
+    e.softmax ? softmaxSteps(app.net, e) : closing(e),
+    verdictOf(app, e),
+  ];
+}
+
+export function softmaxSteps(net, e) {
+  const found = softmaxLines(e.scores);
+  const own = e.at.at(-1);
+  const lines =
+    found.lines.length > 12 ? [...found.lines].sort((a, b) => b.z - a.z).slice(0, 12) : found.lines;
+  if (!lines.some((l) => l.k === own)) lines.push(found.lines[own]);
+  return h(
+    "table.softmax",
+    {},
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ["", "score z", `z − ${fmt(found.top)}`, "e^…", `÷ ${fmt(found.sum)}`, ""].map((t) =>
+          h("th", { scope: "col" }, t),
+        ),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      lines.map((l) =>
+        h(
+          "tr",
+          { class: l.k === own ? "own" : "" },
+          h("th", { scope: "row" }, net.unitName(e.node.id, l.k)),
+          [l.z, l.shifted, l.e, l.p].map((v, n) =>
+            h("td", { class: n === 3 ? "strong" : "", title: exact(v) }, fmt(v)),
+          ),
+          h("td.bar-cell", {}, bar(l.p, 1)),
+        ),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,171 @@
+// The bench for the gradient of one weight: what went in, the sum over all places, what came back.
+import { numberGrid, sumLine, termTable, verdict } from "page/cells.js";
+import { h, screen_, unitFor } from "page/draw.js";
+import { explainWeight } from "page/explain/weights.js";
+import { cellMark, side } from "page/views/side.js";
+import { indexInput, optionsOf } from "page/views/whatif.js";
+
+export function weightGradients(app) {
+  const { net, state } = app;
+  const id = state.node;
+  const node = net.nodes[id];
+  const names = Object.keys(node.params).filter((n) => !n.startsWith("moving_"));
+  const name = names.includes(state.weight?.name) ? state.weight.name : names[0];
+  const p = net.param(id, name);
+  const dz = net.dz(id);
+  const x = net.inputs(id)[0];
+  if (!dz || !x || !p) {
+    return h("p.void.wide", {}, net.gradientReason(id) || net.reason(node.inputs[0]));
+  }
+  const at = entryOf(state.weight, name, p.shape);
+  const found = explainWeight(net, id, name, at);
+  const head = pickers(app, names, name, p.shape, at, dz);
+  if (!found) {
+    const why = "Only some kernels are in this page: this gradient cannot be taken apart.";
+    return h("div.arithmetic.wide", {}, head, h("p.void", {}, why));
+  }
+  const maps = dz.shape.length === 3;
+  const best = [...found.terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product))[0];
+  const ofOnes = name === "bias" || name === "beta";
+  const inChannel = inputChannel(net, id, name, at, x);
+  const outUnit = outputUnit(node, name, at, p.shape);
+  return [
+    side(app, {
+      caption: `in: ${net.nodes[node.inputs[0]].name}`,
+      note: x.shape.length === 3 ? `channel ${inChannel}` : "",
+      id: node.inputs[0],
+      a: x,
+      channel: inChannel,
+      marks: best && maps && !ofOnes ? [cellMark(best.xrow, best.xcol)] : [],
+      label: "The input",
+    }),
+    h(
+      "div.arithmetic",
+      { "data-form": "weight" },
+      h("h3", {}, `How L changes with ${name}[${at.join(", ")}]`),
+      head,
+      kernelGradient(app, name, p.shape, at),
+      termTable(found.terms, {
+        heads: ofOnes ? ["1", "dL/dz"] : ["input", "dL/dz"],
+        limit: screen_.height > 860 ? 10 : 5,
+        name: (t) => (maps ? `output (${t.row}, ${t.col})` : "this example"),
+      }),
+      sumLine([["Σ", `${found.terms.length} products`, found.total, true]]),
+      verdict(found.total, found.real, {
+        without: node.trainable
+          ? "The page computed this sum itself."
+          : "The layer is frozen, so training does not use this gradient.",
+      }),
+    ),
+    side(app, {
+      caption: `dL/dz of ${node.name}`,
+      note: maps ? `map ${outUnit}` : "",
+      id,
+      a: dz,
+      channel: outUnit,
+      marks: best && maps ? [cellMark(best.row, best.col)] : [],
+      label: "The gradient of the output",
+    }),
+  ];
+}
+
+// The chosen entry of a weight, at first the middle of a kernel.
+function entryOf(chosen, name, shape) {
+  if (chosen?.name !== name) {
+    return shape.map((n, axis) => (axis < 2 && shape.length === 4 ? n >> 1 : 0));
+  }
+  return chosen.at.length === shape.length ? chosen.at : shape.map(() => 0);
+}
+
+function axisNames(node, name, shape, dz) {
+  if (shape.length === 4) {
+    const deep = name === "depthwise_kernel" || node.type === "DepthwiseConv2D";
+    return ["row", "column", "channel", deep ? "multiplier" : "filter"];
+  }
+  if (shape.length === 2) return ["feature", "unit"];
+  if (node.type === "BatchNormalization") return [dz.shape.length === 3 ? "map" : "number"];
+  return [node.type === "Dense" ? "unit" : "filter"];
+}
+
+function pickers(app, names, name, shape, at, dz) {
+  const labels = axisNames(app.net.nodes[app.state.node], name, shape, dz);
+  const choose = (axis, v) =>
+    app.set({ weight: { name, at: at.map((old, k) => (k === axis ? v : old)) } });
+  const field = (n, axis) =>
+    h(
+      "label",
+      {},
+      `${labels[axis]} `,
+      indexInput(at[axis], n, labels[axis], `axis-${axis}`, (v) => choose(axis, v)),
+    );
+  return h(
+    "div.pickers",
+    {},
+    h(
+      "label",
+      {},
+      "weight ",
+      h(
+        "select",
+        {
+          value: name,
+          "data-focus": "wname",
+          "aria-label": "Weight",
+          onchange: (e) => app.set({ weight: { name: e.target.value, at: [] } }),
+        },
+        optionsOf(names, name),
+      ),
+    ),
+    shape.map(field),
+  );
+}
+
+// The gradients of the whole kernel that the entry belongs to.
+function kernelGradient(app, name, shape, at) {
+  const [kh, kw] = shape;
+  if (shape.length !== 4 || kh * kw === 1) return null;
+  const { net, state } = app;
+  const entry = (i, j) => [i, j, at[2], at[3]];
+  const values = Array.from(
+    { length: kh * kw },
+    (_, k) => explainWeight(net, state.node, name, entry(Math.floor(k / kw), k % kw)).total,
+  );
+  const most = Math.max(1e-12, ...values.map(Math.abs));
+  const cell = (i, j) => ({
+    value: values[i * kw + j],
+    mark: i === at[0] && j === at[1] ? "won" : "",
+    onclick: () => app.set({ weight: { name, at: entry(i, j) } }),
+  });
+  const title = `gradient of this ${kh}×${kw} kernel${unitFor(most)[1]}: click an entry`;
+  return h(
+    "div.taps",
+    {},
+    h(
+      "div.tap-row",
+      {},
+      h(
+        "div.grid-of",
+        {},
+        h("small", {}, title),
+        numberGrid(kh, kw, cell, most, { label: "Gradient of the kernel" }),
+      ),
+    ),
+  );
+}
+
+// The channel of the input that the weight is multiplied with.
+function inputChannel(net, id, name, at, x) {
+  if (x.shape.length !== 3) return 0;
+  if (!["kernel", "depthwise_kernel"].includes(name)) return Math.min(at.at(-1), x.shape[2] - 1);
+  const { type, config, params } = net.layer(id);
+  if (type !== "Conv2D") return at[2];
+  const [, , inner, filters] = params.kernel.shape;
+  return Math.floor(at[3] / (filters / (config.groups ?? 1))) * inner + at[2];
+}
+
+// The map or unit of the output that the weight adds to.
+function outputUnit(node, name, at, shape) {
+  if (name === "depthwise_kernel") return 0;
+  const deep = node.type === "DepthwiseConv2D" && name === "kernel";
+  return deep ? at[2] * shape[3] + at[3] : at.at(-1);
+}

@@ -1,0 +1,223 @@
+// The weights of a layer as pictures.
+import {
+  allZeros,
+  colourPicture,
+  exact,
+  fmt,
+  h,
+  legend,
+  mapPicture,
+  shapeText,
+  topOf,
+} from "page/draw.js";
+import { lazyPicture } from "page/views/pictures.js";
+
+export function weights(app) {
+  const { net, state } = app;
+  const id = state.node;
+  const block = ([name, about]) => {
+    const p = net.param(id, name);
+    const facts = [
+      shapeText(about.shape),
+      p.kept ? `${p.kept.length} of ${p.shape.at(-1)} are in this page` : "",
+      net.arrays[about.at]?.half ? "stored with 11 bits" : "",
+      allZeros(p.data) ? "all zeros" : "",
+    ];
+    return h(
+      "section.weight",
+      {},
+      h("h3", {}, name, " ", h("small", {}, facts.filter(Boolean).join("; "))),
+      weightPicture(app, name, p),
+      stats(p.data),
+    );
+  };
+  const blocks = Object.entries(net.nodes[id].params).map(block);
+  return h("div.weights", { "data-form": "weights" }, blocks);
+}
+
+function weightPicture(app, name, p) {
+  if (p.shape.length === 1) return vectorOf(app, p);
+  if (p.shape.length !== 4 || p.shape[0] * p.shape[1] === 1) return matrixOf(p);
+  if (app.net.nodes[app.state.node].type !== "Conv2D") return kernelsOfChannels(app, p);
+  return name === "kernel" && p.shape[2] === 3 ? colourKernels(app, p) : kernelOfMap(app, p);
+}
+
+const chosenUnit = (state) => state.at?.at(-1) ?? 0;
+
+// The maps or units whose weights are in the page.
+const unitsOf = (p) => p.kept ?? [...Array(p.shape.at(-1)).keys()];
+
+// One channel of one kernel; `column` counts the kernels that are in the page.
+function slice(p, channel, column) {
+  const [kh, kw, channels] = p.shape;
+  const n = unitsOf(p).length;
+  const at = (tap) => (tap * channels + channel) * n + column;
+  return {
+    shape: [kh, kw, 1],
+    data: Float32Array.from({ length: kh * kw }, (_, tap) => p.data[at(tap)]),
+  };
+}
+
+function tile(make, { name, chosen = false, zero, onclick }) {
+  const label = name + (zero ? ", all zeros" : "");
+  return h(
+    `button.kernel${chosen ? ".chosen" : ""}${zero ? ".zero" : ""}`,
+    { onclick, "aria-label": label, title: label },
+    lazyPicture(make),
+    h("small", {}, name.split(" ").at(-1)),
+  );
+}
+
+const scaleOf = (p) => Math.max(1e-12, topOf(p.data));
+
+// Kernels that look at red, green and blue: each is a small picture.
+function colourKernels(app, p) {
+  const [kh, kw] = p.shape;
+  const n = unitsOf(p).length;
+  const rgb = (column) => {
+    const data = Float32Array.from({ length: kh * kw * 3 }, (_, i) => p.data[i * n + column]);
+    const reach = Math.max(1e-12, ...data.map(Math.abs));
+    return colourPicture({ shape: [kh, kw, 3], data }, [127.5 / reach, 127.5]);
+  };
+  const kernel = (filter, column) =>
+    tile(() => rgb(column), {
+      name: `filter ${filter}`,
+      chosen: filter === chosenUnit(app.state),
+      zero: [0, 1, 2].every((c) => allZeros(slice(p, c, column).data)),
+      onclick: () => app.chooseMap(filter),
+    });
+  const about =
+    "Each kernel as a picture: red, green and blue are its three channels, grey is zero.";
+  return [h("p.note", {}, about), h("div.kernels.large", {}, unitsOf(p).slice(0, 96).map(kernel))];
+}
+
+// The kernel of the chosen map: a picture for each channel that it looks at.
+function kernelOfMap(app, p) {
+  const chosen = chosenUnit(app.state);
+  const column = unitsOf(p).indexOf(chosen);
+  if (column < 0) return h("p.void", {}, "The kernel of this map is left out of this page.");
+  const channels = p.shape[2];
+  const top = scaleOf(p);
+  const kernel = (_, c) => {
+    const a = slice(p, c, column);
+    return tile(() => mapPicture(a, 0, top), {
+      name: `channel ${c}`,
+      zero: allZeros(a.data),
+      onclick: () => app.set({ inChannel: c, tab: "number" }),
+    });
+  };
+  const about =
+    `The kernel of map ${chosen}: one picture for each of the ${channels} channels ` +
+    "that it looks at.";
+  return [
+    h("p.note", {}, about),
+    h("div.kernels", {}, Array.from({ length: Math.min(channels, 256) }, kernel)),
+    legend(top, p.data, "all kernels: "),
+  ];
+}
+
+function kernelsOfChannels(app, p) {
+  const { net, state } = app;
+  const n = unitsOf(p).length;
+  const top = scaleOf(p);
+  const most = net.shape(state.node).at(-1) - 1;
+  const kernel = (_, k) => {
+    const a = slice(p, Math.floor(k / n), k % n);
+    return tile(() => mapPicture(a, 0, top), {
+      name: `channel ${k}`,
+      chosen: k === chosenUnit(state),
+      zero: allZeros(a.data),
+      onclick: () => app.chooseMap(Math.min(k, most)),
+    });
+  };
+  return [
+    h("p.note", {}, "One picture for each channel: each is filtered by itself."),
+    h("div.kernels", {}, Array.from({ length: Math.min(p.shape[2] * n, 256) }, kernel)),
+    legend(top, p.data, "all kernels: "),
+  ];
+}
+
+function vectorOf(app, p) {
+  const { net, state } = app;
+  const value = p.data[chosenUnit(state)];
+  const row = { shape: [1, p.shape[0], 1], data: p.data };
+  return [
+    h(
+      "div.strip",
+      {},
+      lazyPicture(() => mapPicture(row, 0, scaleOf(p))),
+    ),
+    legend(scaleOf(p), p.data),
+    h(
+      "p.note",
+      {},
+      `of ${net.unitWord(state.node)} ${chosenUnit(state)}: `,
+      h("b", { title: exact(value) }, fmt(value)),
+    ),
+  ];
+}
+
+function matrixOf(p) {
+  const n = unitsOf(p).length;
+  const features = p.data.length / n;
+  const rows = Math.min(features, 1024);
+  const make = () => mapPicture({ shape: [rows, n, 1], data: p.data }, 0, scaleOf(p));
+  return [
+    h("p.note", {}, `${features} inputs from top to bottom, ${n} outputs from left to right.`),
+    h("div.matrix", {}, lazyPicture(make, { style: { aspectRatio: `${n} / ${rows}` } })),
+    features > 1024 ? h("p.note", {}, "The first 1024 inputs are drawn.") : null,
+    legend(scaleOf(p), p.data),
+  ];
+}
+
+function stats(data) {
+  let sum = 0;
+  let square = 0;
+  let low = Infinity;
+  let high = -Infinity;
+  for (const v of data) {
+    sum += v;
+    square += v * v;
+    low = Math.min(low, v);
+    high = Math.max(high, v);
+  }
+  const mean = sum / data.length;
+  const spread = Math.sqrt(Math.max(0, square / data.length - mean * mean));
+  const bins = new Array(41).fill(0);
+  const reach = Math.max(Math.abs(low), Math.abs(high)) || 1;
+  for (const v of data) bins[Math.min(40, Math.floor(((v / reach + 1) / 2) * 41))]++;
+  const most = Math.max(...bins);
+  return h(
+    "div.stats",
+    {},
+    h(
+      "svg.histogram",
+      {
+        viewBox: "0 0 164 40",
+        width: 164,
+        height: 40,
+        role: "img",
+        "aria-label": `Histogram from ${fmt(-reach)} to ${fmt(reach)}`,
+      },
+      bins.map((n, i) =>
+        h("rect", {
+          x: i * 4,
+          y: 40 - (38 * n) / most,
+          width: 3,
+          height: (38 * n) / most,
+          class: i < 20 ? "below" : i > 20 ? "above" : "",
+        }),
+      ),
+    ),
+    h(
+      "dl",
+      {},
+      [
+        ["smallest", low],
+        ["mean", mean],
+        ["spread", spread],
+        ["largest", high],
+      ].map(([name, v]) => [h("dt", {}, name), h("dd", { title: exact(v) }, fmt(v))]),
+    ),
+  );
+}

@@ -1,0 +1,102 @@
+// Where a map looks: its strongest places in the photo, and what it likes best.
+import { colourPicture, fmt, h } from "page/draw.js";
+import { offsetOf } from "page/engine/arrays.js";
+import { isPhoto, layout, lazyPicture } from "page/views/pictures.js";
+import { side } from "page/views/side.js";
+import { placeText } from "page/views/spots.js";
+
+function strongestPlaces(a, channel, n = 6) {
+  const [rows, columns, channels] = a.shape;
+  const taken = [];
+  const order = [];
+  for (let o = 0; o < rows * columns; o++) order.push(o);
+  order.sort((i, j) => a.data[j * channels + channel] - a.data[i * channels + channel]);
+  const apart = Math.max(1, Math.round(Math.min(rows, columns) / 12));
+  for (const o of order) {
+    const r = Math.floor(o / columns);
+    const c = o % columns;
+    if (taken.every((t) => Math.abs(t.row - r) > apart || Math.abs(t.col - c) > apart)) {
+      taken.push({ row: r, col: c, value: a.data[o * channels + channel] });
+    }
+    if (taken.length === n) break;
+  }
+  return taken;
+}
+
+export function places(app) {
+  const { net, state } = app;
+  const id = state.node;
+  const y = net.y(id);
+  const x = net.y(0);
+  const at = state.at;
+  if (!y || !x) return h("p.void.wide", {}, net.reason(id));
+  const whole = colourPicture(x, net.range);
+  const own = layout(y.shape);
+  const field = (where) => net.field(id, where);
+  const list = own.map ? strongestPlaces(y, at[2]) : [{ value: y.data[offsetOf(y.shape, at)] }];
+  const here = field(at);
+  const marks = own.map
+    ? list.map((p) => {
+        const f = field([p.row, p.col, at[2]]);
+        return {
+          row: f[0],
+          col: f[2],
+          height: f[1] - f[0] + 1,
+          width: f[3] - f[2] + 1,
+          kind: "window",
+        };
+      })
+    : [];
+  const crop = (f) =>
+    lazyPicture(() => {
+      const canvas = document.createElement("canvas");
+      const w = f[3] - f[2] + 1;
+      const t = f[1] - f[0] + 1;
+      canvas.width = w;
+      canvas.height = t;
+      canvas.getContext("2d").drawImage(whole, f[2], f[0], w, t, 0, 0, w, t);
+      return canvas;
+    });
+  return [
+    side(app, {
+      caption: "the photo",
+      note: own.map ? `what map ${at[2]} answers to most` : "all of it",
+      id: 0,
+      a: x,
+      channel: isPhoto(net, 0) ? -1 : 0,
+      marks: marks.length && here[1] - here[0] < x.shape[0] - 1 ? marks : [],
+      label: "The photo with the places where the map is strongest",
+    }),
+    h(
+      "div.arithmetic",
+      { "data-form": "places" },
+      h("h3", {}, own.map ? `Where map ${at[2]} is strongest` : "It looks at the whole photo"),
+      h(
+        "p.note",
+        {},
+        `${own.map ? `The cell at ${placeText(at)}` : `It, ${placeText(at, net.unitWord(id))},`} sees rows ${here[0]}–${here[1]} and columns ${here[2]}–${here[3]} of the photo: ${here[1] - here[0] + 1} × ${here[3] - here[2] + 1} pixels.`,
+      ),
+      own.map
+        ? h(
+            "div.crops",
+            {},
+            list.map((p) =>
+              h(
+                "button.crop",
+                {
+                  title: `row ${p.row}, column ${p.col}`,
+                  "aria-label": `Row ${p.row}, column ${p.col}, ${fmt(p.value)}: show this number`,
+                  onclick: () => {
+                    app.set({ at: [p.row, p.col, at[2]], tab: "number" });
+                  },
+                },
+                crop(field([p.row, p.col, at[2]])),
+                h("b", {}, fmt(p.value)),
+              ),
+            ),
+          )
+        : null,
+    ),
+    h("figure.side.dream", {}, h("figcaption", {}, "what it likes best"), app.dreamPanel(id, at)),
+  ];
+}
