@@ -1,5 +1,6 @@
 // Where a map looks: its strongest places in the photo, and what it likes best.
 import { colourPicture, fmt, h } from "page/draw.js";
+import { dreamPanel } from "page/dream.js";
 import { offsetOf } from "page/engine/arrays.js";
 import { isPhoto, layout, lazyPicture } from "page/views/pictures.js";
 import { side } from "page/views/side.js";
@@ -97,6 +98,6 @@ export function places(app) {
           )
         : null,
     ),
-    h("figure.side.dream", {}, h("figcaption", {}, "what it likes best"), app.dreamPanel(id, at)),
+    h("figure.side.dream", {}, h("figcaption", {}, "what it likes best"), dreamPanel(app, id, at)),
   ];
 }

@@ -1,0 +1,72 @@
+// Keys, and what else happens to the window: another colour scheme, another size, printing.
+import { screen_ } from "page/draw.js";
+import { chosenAt, looked } from "page/state.js";
+
+export function listen(app) {
+  document.addEventListener("keydown", (event) => onKey(app, event));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.render());
+  let resized;
+  addEventListener("resize", () => {
+    clearTimeout(resized);
+    resized = setTimeout(() => app.render(), 120);
+  });
+  listenForPrinting(app);
+}
+
+function onKey(app, event) {
+  const { root, state } = app;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) {
+    return;
+  }
+  const typing = ["INPUT", "SELECT"].includes(event.target.tagName);
+  const pressing = event.target.tagName === "BUTTON";
+  if (event.key === "Escape" && state.view === "layer") return app.overview();
+  if (typing) return;
+  const inLayer = state.view === "layer";
+  const keys = {
+    f: () => app.setMode("forward"),
+    b: () => app.setMode("backward"),
+    ...(inLayer ? layerKeys(app) : {}),
+    ...(inLayer && !pressing
+      ? {
+          " ": () => app.play(!state.playing),
+          Enter: () => root.querySelector('[data-focus="out"], .unit.chosen')?.focus(),
+        }
+      : {}),
+  };
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (!keys[key]) return;
+  event.preventDefault();
+  keys[key]();
+}
+
+function layerKeys(app) {
+  const { net, state } = app;
+  const channels = looked(net, state)?.shape.at(-1) ?? 1;
+  const now = chosenAt(state)?.at(-1) ?? 0;
+  return {
+    ".": () => app.move(1),
+    ",": () => app.move(-1),
+    "[": () => app.chooseMap((now - 1 + channels) % channels),
+    "]": () => app.chooseMap((now + 1) % channels),
+  };
+}
+
+// What goes to paper is drawn anew, as on a light desktop, and afterwards as it was.
+function listenForPrinting(app) {
+  const { dataset } = document.documentElement;
+  let chosen;
+  addEventListener("beforeprint", () => {
+    app.stop();
+    chosen = dataset.theme;
+    dataset.theme = "light";
+    screen_.printing = true;
+    app.render();
+  });
+  addEventListener("afterprint", () => {
+    screen_.printing = false;
+    if (chosen) dataset.theme = chosen;
+    else delete dataset.theme;
+    app.render();
+  });
+}

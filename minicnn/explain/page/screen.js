@@ -1,0 +1,175 @@
+// The page as a whole: its head, the view, the notes below, and the help.
+import { count, h, theme } from "page/draw.js";
+import { isBackward } from "page/state.js";
+import { bench } from "page/views/bench.js";
+import { layerView } from "page/views/layer.js";
+import { overview } from "page/views/overview.js";
+
+function keepingFocus(root, draw) {
+  const key = document.activeElement?.dataset?.focus;
+  const scroll = {};
+  for (const element of root.querySelectorAll("[data-scroll]")) {
+    scroll[element.dataset.scroll] = element.scrollLeft;
+  }
+  draw();
+  for (const element of root.querySelectorAll("[data-scroll]")) {
+    element.scrollLeft = scroll[element.dataset.scroll] ?? 0;
+  }
+  const film = root.querySelector(".film");
+  const chosen = film?.querySelector(".chosen");
+  if (
+    chosen &&
+    (chosen.offsetLeft < film.scrollLeft ||
+      chosen.offsetLeft > film.scrollLeft + film.clientWidth - 60)
+  ) {
+    film.scrollLeft = chosen.offsetLeft - film.clientWidth / 2;
+  }
+  if (key) {
+    root.querySelector(`[data-focus="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+  }
+}
+
+export function render(app) {
+  const { root, state } = app;
+  keepingFocus(root, () =>
+    root.replaceChildren(
+      ...header(app),
+      h("main", { id: "main" }, state.view === "overview" ? overview(app) : layerView(app)),
+      footer(app.net),
+    ),
+  );
+}
+
+// The bench alone: while the window slides nothing else changes.
+export function renderBench(app) {
+  const place_ = document.getElementById("bench");
+  if (!place_) return render(app);
+  keepingFocus(app.root, () => place_.replaceChildren(...[bench(app, currentTab(app))].flat()));
+}
+
+const currentTab = ({ root, state }) =>
+  root.querySelector('.tab[aria-selected="true"]')?.dataset.focus.slice(4) ?? state.tab;
+
+function header(app) {
+  const { net, state } = app;
+  const why = net.noBackward;
+  const off = (name) => (name === "backward" && !isBackward(state) ? why : "");
+  const mode = (name, text) =>
+    h(
+      "button",
+      {
+        "aria-pressed": String(state.mode === name),
+        "data-focus": `mode-${name}`,
+        disabled: Boolean(off(name)),
+        title: off(name) || null,
+        onclick: () => app.setMode(name),
+      },
+      text,
+    );
+  const weights = net.nodes.reduce((n, node) => n + node.count, 0);
+  const macs = net.nodes.reduce((n, node) => n + node.macs, 0);
+  return [
+    h(
+      "header.top",
+      {},
+      net.photo ? h("img.thumb", { src: net.photo, alt: "" }) : null,
+      h(
+        "div.title",
+        {},
+        h("h1", {}, net.title),
+        h(
+          "p",
+          {},
+          `${net.nodes.length - 1} layers · ${count(weights)} weights · ${count(macs)} multiply-adds`,
+        ),
+      ),
+      h(
+        "div.switch",
+        { role: "group", "aria-label": "Direction" },
+        mode("forward", "Forward →"),
+        mode("backward", "← Backward"),
+      ),
+      net.changed
+        ? h(
+            "button.badge",
+            {
+              onclick: () => app.resetChanges(),
+              "data-focus": "badge",
+              title: "Back to the real network",
+            },
+            "What-if is on · reset",
+          )
+        : null,
+      state.busy ? h("span.busy", {}, state.busy) : null,
+      h("span.grow"),
+      h(
+        "button.quiet",
+        {
+          "data-focus": "theme",
+          "aria-label": `Switch to ${theme() === "dark" ? "light" : "dark"} colours`,
+          onclick: () => {
+            document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
+            render(app);
+          },
+        },
+        h("span", { "aria-hidden": "true" }, theme() === "dark" ? "☀" : "☾"),
+        h("span.word", {}, theme() === "dark" ? " Light" : " Dark"),
+      ),
+      h(
+        "button.quiet",
+        { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help(app) },
+        "?",
+        h("span.word", {}, " Help"),
+      ),
+    ),
+    why && !isBackward(state) ? h("p.reason.under-top", {}, `Backward: not here. ${why}`) : null,
+  ].filter(Boolean);
+}
+
+function footer(net) {
+  return h(
+    "footer.notes",
+    {},
+    net.notes.map((note) => h("p", {}, note)),
+  );
+}
+
+function help(app) {
+  const { net, root } = app;
+  const keys = [
+    ["Tab", "go from one thing to the next"],
+    ["Enter", "open the layer, the map, the cell"],
+    ["Esc", "back to the network"],
+    ["← ↑ ↓ →", "move the cell, the map or the unit"],
+    ["Space", "play or pause"],
+    [". and ,", "one cell on, one back"],
+    ["[ and ]", "the map or unit before, the one after"],
+    ["F and B", "forward, backward"],
+  ];
+  const dialog = h(
+    "dialog.help",
+    { "aria-label": "Keys and notes" },
+    h("h2", {}, "Keys"),
+    h(
+      "dl",
+      {},
+      keys.map(([key, does]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, does)]),
+    ),
+    h("h2", {}, "What you see"),
+    h(
+      "p",
+      {},
+      "Sums are computed in this page with 64 bits and set beside what minicnn computed with 32: they agree but for rounding. Point at a number for all of its digits. Orange is above zero, blue below, the ground is zero; a map or kernel that is zero everywhere has a dashed edge. A scale of colours ends where 99.8 % of the numbers are within, so that a few large ones do not hide the rest; the true extremes stand below it.",
+    ),
+    net.notes.length
+      ? [h("h2", {}, "What is left out"), net.notes.map((note) => h("p", {}, note))]
+      : null,
+    h("form", { method: "dialog" }, h("button.primary", {}, "Close")),
+  );
+  document.body.append(dialog);
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    root.querySelector('[data-focus="help"]')?.focus();
+  });
+  dialog.showModal();
+}
