@@ -30,6 +30,9 @@ export default [
     rules: {
       curly: ["error", "multi-line"],
       eqeqeq: "error",
+      "max-len": ["error", { code: 100 }],
+      "max-lines": ["error", 700],
+      "max-lines-per-function": ["error", 80],
       "no-shadow": "error",
       "no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
       "no-var": "error",

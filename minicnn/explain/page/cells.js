@@ -4,7 +4,8 @@ import { cellText, colour, exact, fmt, h, inkOn, power, theme, unitFor } from "p
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // A map (or photo) with room for padding around it, marks on it, and a cell that arrow keys move.
-// options: {picture, height, width, pad: [top, bottom, left, right], marks, size, label, onmove, at}
+// options: {picture, height, width, pad: [top, bottom, left, right], marks, size,
+// label, onmove, at}
 // marks: {row, col, height, width, kind: "cell" | "window" | "tap"}
 export function mapView(options) {
   const canvas = h("canvas.map", {

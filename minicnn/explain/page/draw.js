@@ -271,17 +271,22 @@ export function vectorPicture(data, top) {
 const bar_ = () =>
   h("span.legend-bar", {
     style: {
-      background: `linear-gradient(90deg, ${Array.from({ length: 17 }, (_, i) => colour((i - 8) / 8, 1)).join(", ")})`,
+      background:
+        "linear-gradient(90deg, " +
+        `${Array.from({ length: 17 }, (_, i) => colour((i - 8) / 8, 1)).join(", ")})`,
     },
   });
 
-// What the colours up to `top` mean for these numbers: the ends of the scale, and the true extremes.
+// What the colours up to `top` mean for these numbers: the ends of the scale, and the
+// true extremes.
 export function legend(top, data, whose = "") {
   const { low, high, beyond } = rangeOf(data, top);
   const share = 100 * beyond;
   if (low === 0 && high === 0) return h("div.legend", {}, h("span.zeros", {}, `${whose}all zeros`));
   const ends = [`${low < -top ? "≤ " : ""}${fmt(-top)}`, `${high > top ? "≥ " : "+"}${fmt(top)}`];
-  const range = `${whose}smallest ${fmt(low)}, largest ${fmt(high)}${beyond ? `; ${share < 0.1 ? "under 0.1" : share.toFixed(1)} % are beyond the scale and have its last colour` : ""}`;
+  const part = share < 0.1 ? "under 0.1" : share.toFixed(1);
+  const rest = beyond ? `; ${part} % are beyond the scale and have its last colour` : "";
+  const range = `${whose}smallest ${fmt(low)}, largest ${fmt(high)}${rest}`;
   return h(
     "div.legend",
     {

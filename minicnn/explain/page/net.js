@@ -101,7 +101,10 @@ export class Net {
     if (!partial) return "";
     const n = partial.shape.at(-1);
     const what = node.type === "Dense" ? "units" : "kernels";
-    return `${n - partial.kept.length} of the ${n} ${what} of ${node.name} are left out of this page, to keep it small.`;
+    return (
+      `${n - partial.kept.length} of the ${n} ${what} of ${node.name} are left out of ` +
+      "this page, to keep it small."
+    );
   }
 
   // Why the gradients of another class or number cannot be computed, or "": all layers take part.
@@ -334,7 +337,10 @@ export class Net {
   gradientReason(id) {
     if (this.hasGradient(id)) return "";
     if (this.nodes[id].dy !== null && this.changed) {
-      return `The gradients in this page are those of the unchanged network. ${this.firstObstacle(id)}`;
+      return (
+        "The gradients in this page are those of the unchanged network. " +
+        `${this.firstObstacle(id)}`
+      );
     }
     return this.firstObstacle(id);
   }

@@ -80,7 +80,9 @@ function header(app) {
         h(
           "p",
           {},
-          `${net.nodes.length - 1} layers · ${count(weights)} weights · ${count(macs)} multiply-adds`,
+
+          `${net.nodes.length - 1} layers · ${count(weights)} weights · ${count(macs)} ` +
+            "multiply-adds",
         ),
       ),
       h(
@@ -159,7 +161,13 @@ function help(app) {
     h(
       "p",
       {},
-      "Sums are computed in this page with 64 bits and set beside what minicnn computed with 32: they agree but for rounding. Point at a number for all of its digits. Orange is above zero, blue below, the ground is zero; a map or kernel that is zero everywhere has a dashed edge. A scale of colours ends where 99.8 % of the numbers are within, so that a few large ones do not hide the rest; the true extremes stand below it.",
+
+      "Sums are computed in this page with 64 bits and set beside what minicnn computed " +
+        "with 32: they agree but for rounding. Point at a number for all of its digits. " +
+        "Orange is above zero, blue below, the ground is zero; a map or kernel that is " +
+        "zero everywhere has a dashed edge. A scale of colours ends where 99.8 % of the " +
+        "numbers are within, so that a few large ones do not hide the rest; the true " +
+        "extremes stand below it.",
     ),
     net.notes.length
       ? [h("h2", {}, "What is left out"), net.notes.map((note) => h("p", {}, note))]

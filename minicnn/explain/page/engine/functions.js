@@ -22,16 +22,14 @@ export function reluOf(config) {
   const top = config.max_value ?? Infinity;
   const low = config.threshold;
   const leak = config.negative_slope;
+  const most = top < Infinity ? `, at most ${top}` : "";
+  const below = leak ? `${leak} · ${low ? `(x − ${low})` : "x"} below` : "else 0";
+  const plain = top < Infinity ? `min(max(x, 0), ${top})` : "max(x, 0)";
   return {
     y: (x) => (x >= top ? top : x > low ? x : leak * (x - low)),
     slope: (x) => (x >= top ? 0 : x > low ? 1 : leak),
     corners: [low, ...(top < Infinity ? [top] : [])],
-    text:
-      !leak && !low
-        ? top < Infinity
-          ? `min(max(x, 0), ${top})`
-          : "max(x, 0)"
-        : `x above ${low}, ${leak ? `${leak} · ${low ? `(x − ${low})` : "x"} below` : "else 0"}${top < Infinity ? `, at most ${top}` : ""}`,
+    text: !leak && !low ? plain : `x above ${low}, ${below}${most}`,
   };
 }
 

@@ -1,7 +1,7 @@
 // One layer forward and backward, for one example: the arithmetic of the page.
 //
-// Sums run in float64. A layer is {type, config, params}: Keras's class name, arguments and weights;
-// what its class computes stands in kinds/.
+// Sums run in float64. A layer is {type, config, params}: Keras's class name, arguments and
+// weights; what its class computes stands in kinds/.
 //
 //   forward(layer, xs)             {y, z}      z: before the activation
 //   backward(layer, xs, out, dy)   {dxs, grads, dz}

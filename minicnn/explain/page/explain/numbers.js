@@ -19,7 +19,10 @@ import { KINDS } from "page/kinds/table.js";
 export function missing(net, id, at) {
   const node = net.nodes[id];
   if (!node.known) {
-    return `The page has no formula for ${node.type}: it is no layer of minicnn's own, or was called with training on.`;
+    return (
+      `The page has no formula for ${node.type}: it is no layer of minicnn's own, or was ` +
+      "called with training on."
+    );
   }
   if (!net.inputs(id).every(Boolean)) {
     return "What goes into this layer is left out of this page, to keep it small.";
@@ -31,7 +34,10 @@ export function missing(net, id, at) {
         p.kept.length > 24
           ? `${p.kept.length} of ${p.shape.at(-1)} ${word}s`
           : `${word}s ${p.kept.join(", ")}`;
-      return `This page holds the kernels of ${some} of this layer; that of ${word} ${at.at(-1)} is left out.`;
+      return (
+        `This page holds the kernels of ${some} of this layer; that of ${word} ${at.at(-1)} ` +
+        "is left out."
+      );
     }
   }
   return "";
@@ -65,8 +71,8 @@ export function explain(net, id, at) {
   return { node, at, real, ...found };
 }
 
-// The term that matters most: {at, input}, a place in what the layer was given (forward), or in what
-// it gave (backward). null where there is none.
+// The term that matters most: {at, input}, a place in what the layer was given (forward), or in
+// what it gave (backward). null where there is none.
 export function largestTerm(net, e) {
   const most = (list, key) =>
     list.reduce((a, b) => (a && Math.abs(a[key]) >= Math.abs(b[key]) ? a : b), null);

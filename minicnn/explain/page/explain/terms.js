@@ -4,7 +4,8 @@ import { place } from "page/engine/windows.js";
 
 export const sumOf = (list, key = "product") => list.reduce((sum, t) => sum + t[key], 0);
 
-// One weight; `last` counts along the last axis, of which the page may hold a part. NaN if left out.
+// One weight; `last` counts along the last axis, of which the page may hold a part. NaN if it
+// is left out.
 export function weightAt(param, first, last) {
   const n = param.kept ? param.kept.length : param.shape.at(-1);
   const column = param.kept ? param.kept.indexOf(last) : last;

@@ -84,7 +84,9 @@ function explainConcatenate({ at, xs, x, last }) {
     from: [{ at: from, value, input: n }],
     value,
     total: value,
-    text: `${x.shape.length === 3 ? "Channel" : "Number"} ${last} of the output is ${x.shape.length === 3 ? "channel" : "number"} ${k} of input ${n}.`,
+    text:
+      `${x.shape.length === 3 ? "Channel" : "Number"} ${last} of the output is ` +
+      `${x.shape.length === 3 ? "channel" : "number"} ${k} of input ${n}.`,
   };
 }
 
@@ -96,7 +98,9 @@ function explainInputConcatenate({ at, xs, x, k, which, dy }) {
     form: "copy",
     from: [{ at: to, value: v, back: true }],
     total: v,
-    text: `The gradient of the output's ${x.shape.length === 3 ? "channel" : "number"} ${start + k}.`,
+    text:
+      `The gradient of the output's ${x.shape.length === 3 ? "channel" : "number"} ` +
+      `${start + k}.`,
   };
 }
 

@@ -36,7 +36,10 @@ function readingOrder(shape, at, o) {
   if (shape.length !== 3) return `Number ${o} in reading order.`;
   const [, width, channels] = shape;
   const [r, c, k] = at;
-  return `row ${r} · ${width} columns · ${channels} channels + column ${c} · ${channels} channels + channel ${k} = ${o}`;
+  return (
+    `row ${r} · ${width} columns · ${channels} channels + column ${c} · ${channels} ` +
+    `channels + channel ${k} = ${o}`
+  );
 }
 
 function forwardDropout({ x }) {
@@ -95,7 +98,10 @@ function explainDropout({ x, at, c }) {
     from: [{ at, value: x.data[o], input: 0 }],
     value: x.data[o],
     total: x.data[o],
-    text: `Dropout works in training only: there it sets each number to 0 with probability ${c.rate}, and divides the others by ${short(1 - c.rate)}. Here it passes all of them on.`,
+    text:
+      "Dropout works in training only: there it sets each number to 0 with probability " +
+      `${c.rate}, and divides the others by ${short(1 - c.rate)}. Here it passes all of ` +
+      "them on.",
   };
 }
 

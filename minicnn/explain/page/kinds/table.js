@@ -5,7 +5,8 @@
 //   explain(cell)        the terms of one number of the output, see explain/numbers.js
 //   explainInput(cell)   the terms of the gradient of one number that went in
 //   window(config, shape)    where it has one, see engine/windows.js
-//   weights              by name, what adds the terms of a weight's gradient, see explain/weights.js
+//   weights              by name, what adds the terms of a weight's gradient,
+//                        see explain/weights.js
 //
 // How an explanation is drawn depends on its form: see the table in views/forms.js.
 import { Activation, ReLU, Softmax } from "page/kinds/activations.js";

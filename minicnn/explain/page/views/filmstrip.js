@@ -30,26 +30,29 @@ export function filmstrip(app) {
         }
       },
     },
-    Array.from({ length: a.shape[2] }, (_, k) =>
-      h(
-        `span.frame${k === chosen ? ".chosen" : ""}${kept && !kept.includes(k) ? ".dim" : ""}${zeroMaps(a)[k] ? ".zero" : ""}`,
-        {
-          role: "option",
-          id: `film-${k}`,
-          "aria-selected": String(k === chosen),
-          ...frameName(k, zeroMaps(a)[k], kept && !kept.includes(k)),
-          onclick: () => app.chooseMap(k),
-        },
-        lazyPicture(() => mapPicture(a, k, topFor(a))),
-        h("small", {}, k),
-      ),
-    ),
+    Array.from({ length: a.shape[2] }, (_, k) => frame(app, a, k, chosen, kept)),
   );
 }
 
-function frameName(k, zero, gone) {
-  const name = `map ${k}${zero ? ", all zeros" : ""}${gone ? ", its kernel is left out of this page" : ""}`;
-  return { "aria-label": name, title: name };
+function frame(app, a, k, chosen, kept) {
+  const zero = zeroMaps(a)[k];
+  const gone = kept && !kept.includes(k);
+  const classes = [k === chosen && ".chosen", gone && ".dim", zero && ".zero"];
+  const lost = gone ? ", its kernel is left out of this page" : "";
+  const name = `map ${k}${zero ? ", all zeros" : ""}${lost}`;
+  return h(
+    `span.frame${classes.filter(Boolean).join("")}`,
+    {
+      role: "option",
+      id: `film-${k}`,
+      "aria-selected": String(k === chosen),
+      "aria-label": name,
+      title: name,
+      onclick: () => app.chooseMap(k),
+    },
+    lazyPicture(() => mapPicture(a, k, topFor(a))),
+    h("small", {}, k),
+  );
 }
 
 const ICONS = {

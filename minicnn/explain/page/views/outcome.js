@@ -12,7 +12,9 @@ export function classBars(net, limit = 10, compact = false) {
       {},
       net.kind || !net.y(net.output)
         ? `No class probabilities: ${net.reason(net.output)}`
-        : `This model does not end in one score per class. It gives ${shapeText(net.shape(net.output))} number${size(net.shape(net.output)) > 1 ? "s" : ""}.`,
+        : "This model does not end in one score per class. It gives " +
+            `${shapeText(net.shape(net.output))} ` +
+            `number${size(net.shape(net.output)) > 1 ? "s" : ""}.`,
     );
   }
   let order = [...p.keys()];

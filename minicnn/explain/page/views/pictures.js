@@ -10,7 +10,8 @@ import {
 } from "page/draw.js";
 import { offsetOf, size, unravel } from "page/engine/arrays.js";
 
-// How an array of this shape is laid out: {rows, columns, channels, at(row, col, channel), place(at)}.
+// How an array of this shape is laid out: {rows, columns, channels,
+// at(row, col, channel), place(at)}.
 export function layout(shape) {
   if (shape.length === 3) {
     const [rows, columns, channels] = shape;

@@ -25,7 +25,9 @@ export function verdictOf(app, e, options = {}) {
     return h(
       "p.verdict",
       {},
-      "Softmax takes the scores of all classes, whose kernels are not all in this page. minicnn says ",
+
+      "Softmax takes the scores of all classes, whose kernels are not all in this page. " +
+        "minicnn says ",
       h("b", { title: exact(e.real) }, fmt(e.real)),
       ".",
     );
@@ -194,8 +196,10 @@ export function windowSum(app, e, channel, names) {
       e.back
         ? e.hidden
           ? "What the depthwise half of the layer sent back"
-          : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each sends its gradient × its weight`
-        : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each the patch times the kernel`,
+          : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each sends ` +
+            "its gradient × its weight"
+        : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each the ` +
+            "patch times the kernel",
     ),
     h(
       "div.taps",

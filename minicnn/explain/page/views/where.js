@@ -53,6 +53,7 @@ export function places(app) {
       const canvas = document.createElement("canvas");
       const w = f[3] - f[2] + 1;
       const t = f[1] - f[0] + 1;
+      if (w < 1 || t < 1) return null; // its window lies in the padding alone
       canvas.width = w;
       canvas.height = t;
       canvas.getContext("2d").drawImage(whole, f[2], f[0], w, t, 0, 0, w, t);
@@ -75,7 +76,10 @@ export function places(app) {
       h(
         "p.note",
         {},
-        `${own.map ? `The cell at ${placeText(at)}` : `It, ${placeText(at, net.unitWord(id))},`} sees rows ${here[0]}–${here[1]} and columns ${here[2]}–${here[3]} of the photo: ${here[1] - here[0] + 1} × ${here[3] - here[2] + 1} pixels.`,
+
+        `${own.map ? `The cell at ${placeText(at)}` : `It, ${placeText(at, net.unitWord(id))},`} ` +
+          `sees rows ${here[0]}–${here[1]} and columns ${here[2]}–${here[3]} of the ` +
+          `photo: ${here[1] - here[0] + 1} × ${here[3] - here[2] + 1} pixels.`,
       ),
       own.map
         ? h(
