@@ -1,7 +1,8 @@
 """The interactive page: one self-contained HTML file that shows where each number comes from.
 
-`build` runs the model and writes the page; the `.js` files beside it are the page's own arithmetic
-(`engine.js`) and its looks, inlined at build.
+`build` runs the model and writes the page. The `.js` files are put into it as they are: `engine/`
+and `kinds/` compute layers forward and backward, `explain/` finds the terms of a number, `views/`
+draw.
 """
 
 from minicnn.explain.page.build import build, kind_of

@@ -1,3 +1,4 @@
+// @ts-check
 // The page's actions: what buttons and keys do to the state, and when it is drawn again.
 import { fmt, h } from "page/draw.js";
 import { array, offsetOf, size } from "page/engine/arrays.js";
@@ -13,7 +14,8 @@ import { placeText, sameSpot } from "page/views/spots.js";
 
 const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds a cell, by speed
 
-class App {
+export class App {
+  /** @param {Net} net */
   constructor(net) {
     this.net = net;
     this.state = newState();
@@ -72,6 +74,7 @@ class App {
     this.dream = null;
     settle(net, state, channel);
     this.render();
+    /** @type {HTMLElement | null} */
     const first =
       root.querySelector('[data-focus="out"], .unit.chosen:not(:disabled)') ??
       root.querySelector('[data-focus="film"]') ??
@@ -96,6 +99,7 @@ class App {
     const wasIn = state.view === "layer";
     state.view = "overview";
     this.render();
+    /** @type {HTMLElement | null} */
     const card_ = root.querySelector(`[data-focus="card-${state.node}"]`);
     if (!wasIn || !card_) return;
     card_.scrollIntoView({ block: "nearest", inline: "center" });

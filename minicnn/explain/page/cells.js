@@ -1,3 +1,4 @@
+// @ts-check
 // The pieces of a view: a map with a window on it, grids of numbers, bars, sums.
 import { cellText, colour, exact, fmt, h, inkOn, power, theme, unitFor } from "page/draw.js";
 

@@ -1,3 +1,4 @@
+// @ts-check
 // Colours, numbers as text, and pictures of arrays.
 
 // Blue below zero, orange above it, the page's ground at zero: told apart by everybody.

@@ -1,3 +1,4 @@
+// @ts-check
 // What a map likes best: gradient ascent on the picture.
 import { colourPicture, fmt, h } from "page/draw.js";
 import { array, size } from "page/engine/arrays.js";
@@ -51,7 +52,10 @@ function dreamObstacle(net, id) {
     : "";
 }
 
-// [lowest, highest] value that a pixel may have.
+/**
+ * The lowest and the highest value that a pixel may have.
+ * @returns {[number, number]}
+ */
 function pixelLimits(net) {
   const [scale, shift] = net.range;
   return [-shift / scale, (255 - shift) / scale];
@@ -97,6 +101,7 @@ async function grow(app, id, unit, canvas, status) {
 }
 
 async function forwardTo(net, chain, x) {
+  /** @type {Map<number, Output>} */
   const outs = new Map([[0, { y: x, z: x }]]);
   for (const n of chain.slice(1)) {
     const xs = net.nodes[n].inputs.map((k) => outs.get(k).y);

@@ -1,3 +1,4 @@
+// @ts-check
 // Keys, and what else happens to the window: another colour scheme, another size, printing.
 import { screen_ } from "page/draw.js";
 import { chosenAt, looked } from "page/state.js";

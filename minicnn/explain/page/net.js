@@ -1,3 +1,4 @@
+// @ts-check
 // The model in the page: its graph, what minicnn computed, and what the page computes of it.
 import { array } from "page/engine/arrays.js";
 import { lossAtLogits, lossAtOutput, probabilities } from "page/engine/loss.js";
@@ -41,8 +42,21 @@ export async function inflate(text) {
 }
 
 export class Net {
+  /**
+   * @param {Facts} facts
+   * @param {Uint8Array} bytes
+   */
   constructor(facts, bytes) {
-    Object.assign(this, facts);
+    this.nodes = facts.nodes;
+    this.arrays = facts.arrays;
+    this.kind = facts.kind;
+    this.target = facts.target;
+    this.output = facts.output;
+    this.range = facts.range;
+    this.classes = facts.classes;
+    this.title = facts.title;
+    this.photo = facts.photo;
+    this.notes = facts.notes;
     this.bytes = bytes;
     this.target0 = this.target; // the class whose gradients are stored
     this.decoded = new Map();
@@ -84,7 +98,7 @@ export class Net {
     return found && { shape: found.shape, data: this.numbers(found.at), kept: found.kept };
   }
 
-  // The layer as engine.js wants it.
+  // The layer as engine/passes.js wants it.
   layer(id) {
     const node = this.nodes[id];
     const params = {};
@@ -401,7 +415,11 @@ export class Net {
     return throughActivation(this.layer(id), { z: y, y }, dy);
   }
 
-  // What engine.js needs for the backward pass of one layer; null where the page cannot compute it.
+  /**
+   * What `backward` needs for one layer; null where the page cannot compute it.
+   * @param {number} id
+   * @returns {[Layer, Tensor[], Output, Tensor, Tensor] | null}
+   */
   backwardArguments(id) {
     const xs = this.inputs(id);
     const y = this.y(id);

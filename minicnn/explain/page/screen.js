@@ -1,3 +1,4 @@
+// @ts-check
 // The page as a whole: its head, the view, the notes below, and the help.
 import { count, h, theme } from "page/draw.js";
 import { isBackward } from "page/state.js";
@@ -6,13 +7,15 @@ import { layerView } from "page/views/layer.js";
 import { overview } from "page/views/overview.js";
 
 function keepingFocus(root, draw) {
-  const key = document.activeElement?.dataset?.focus;
+  const key = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.focus;
+  /** @type {(selector: string) => NodeListOf<HTMLElement>} */
+  const elements = (selector) => root.querySelectorAll(selector);
   const scroll = {};
-  for (const element of root.querySelectorAll("[data-scroll]")) {
+  for (const element of elements("[data-scroll]")) {
     scroll[element.dataset.scroll] = element.scrollLeft;
   }
   draw();
-  for (const element of root.querySelectorAll("[data-scroll]")) {
+  for (const element of elements("[data-scroll]")) {
     element.scrollLeft = scroll[element.dataset.scroll] ?? 0;
   }
   const film = root.querySelector(".film");

@@ -1,3 +1,4 @@
+// @ts-check
 // What is looked at, apart from how it is drawn.
 import { unravel } from "page/engine/arrays.js";
 import { clampAt } from "page/views/spots.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // An array is {shape, data}: the shape without the batch, numbers in reading order.
 
 export const size = (shape) => shape.reduce((a, b) => a * b, 1);

@@ -1,3 +1,4 @@
+// @ts-check
 // Activations: y from z, and the way back.
 import { array, map } from "page/engine/arrays.js";
 

@@ -1,3 +1,4 @@
+// @ts-check
 // Where backward starts: L is the cross-entropy or, without classes, one number of the output.
 import { array } from "page/engine/arrays.js";
 import { softmax } from "page/engine/functions.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // One layer forward and backward, for one example: the arithmetic of the page.
 //
 // Sums run in float64. A layer is {type, config, params}: Keras's class name, arguments and
@@ -28,26 +29,62 @@ async function inParts(parts, breathe) {
   }
 }
 
+/**
+ * @param {Layer} layer
+ * @param {Tensor[]} xs
+ * @returns {Output}
+ */
 export const forward = (layer, xs) => finish(atOnce(forwardParts(layer, xs)));
 
+/**
+ * @param {Layer} layer
+ * @param {Tensor[]} xs
+ * @param {() => Promise<void>} breathe
+ * @returns {Promise<Output>}
+ */
 export const forwardAsync = async (layer, xs, breathe) =>
   finish(await inParts(forwardParts(layer, xs), breathe));
 
-// d loss / d z, before the activation.
+/**
+ * d loss / d z, before the activation.
+ * @param {Layer} layer
+ * @param {Output} out
+ * @param {Tensor} dy
+ * @returns {Tensor}
+ */
 export function throughActivation(layer, out, dy) {
   if (layer.type === "ReLU") return dy;
   const name = activationOf(layer);
   return name === "linear" ? dy : activateBackward(name, dy, out.z ?? out.y, out.y);
 }
 
-// `out` is what forward gave; z may be missing where the activation's slope shows in y.
+/**
+ * `out` is what forward gave; z may be missing where the activation's slope shows in y.
+ * @param {[layer: Layer, xs: Tensor[], out: Output, dy: Tensor, dz?: Tensor]} given
+ */
 export const backward = (...given) => atOnce(backwardParts(...given));
 
+/**
+ * @param {() => Promise<void>} breathe
+ * @param {[layer: Layer, xs: Tensor[], out: Output, dy: Tensor, dz?: Tensor]} given
+ */
 export const backwardAsync = (breathe, ...given) => inParts(backwardParts(...given), breathe);
 
-// What forward and backward of a kind work in parts is a generator: the page breathes in between.
-const isInParts = (found) => typeof found.next === "function";
+/**
+ * Whether a kind works in parts, between which the page breathes: its function is a generator.
+ * @template T
+ * @param {T | Generator<void, T>} found
+ * @returns {found is Generator<void, T>}
+ */
+function isInParts(found) {
+  return typeof (/** @type {any} */ (found).next) === "function";
+}
 
+/**
+ * @param {Layer} layer
+ * @param {Tensor[]} xs
+ * @returns {Generator<void, Output>}
+ */
 function* forwardParts(layer, xs) {
   const kind = KINDS[layer.type];
   if (!kind) throw new Error(`The page cannot compute a layer of class ${layer.type}.`);
@@ -57,6 +94,13 @@ function* forwardParts(layer, xs) {
   return found;
 }
 
+/**
+ * @param {Layer} layer
+ * @param {Tensor[]} xs
+ * @param {Output} out
+ * @param {Tensor} dy
+ * @returns {Generator<void, Gradients>}
+ */
 function* backwardParts(layer, xs, out, dy, dz = throughActivation(layer, out, dy)) {
   const kind = KINDS[layer.type];
   if (!kind) throw new Error(`The page has no gradient for a layer of class ${layer.type}.`);

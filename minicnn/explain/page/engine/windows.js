@@ -1,3 +1,4 @@
+// @ts-check
 // Windows over rows and columns: where each tap of a kernel or a pool lies.
 import { KINDS } from "page/kinds/table.js";
 

@@ -1,3 +1,4 @@
+// @ts-check
 // Where one number comes from: the terms of its sum, forward and backward.
 //
 // An explanation is {form, …, total, value}; `form` says how it is drawn:
@@ -43,6 +44,12 @@ export function missing(net, id, at) {
   return "";
 }
 
+/**
+ * @param {Net} net
+ * @param {number} id
+ * @param {number[]} at
+ * @returns {Record<string, any>}
+ */
 export function explain(net, id, at) {
   const node = net.nodes[id];
   const layer = net.layer(id);
@@ -168,6 +175,13 @@ export function softmaxLines(scores) {
   return { top, sum, lines: scores.map((z, k) => ({ k, z, shifted: z - top, e: e[k], p: p[k] })) };
 }
 
+/**
+ * d loss / d one number that went into the layer; null where it is not known.
+ * @param {Net} net
+ * @param {number} id
+ * @param {number[]} at
+ * @returns {Record<string, any> | null}
+ */
 export function explainInput(net, id, at, which = 0) {
   const node = net.nodes[id];
   const layer = net.layer(id);

@@ -1,3 +1,4 @@
+// @ts-check
 // What explanations of all kinds are made of.
 import { SCALAR, activationOf } from "page/engine/functions.js";
 import { place } from "page/engine/windows.js";

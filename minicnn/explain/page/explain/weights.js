@@ -1,3 +1,4 @@
+// @ts-check
 // The terms of the gradient of one weight.
 import { offsetOf } from "page/engine/arrays.js";
 import { layerWindow } from "page/engine/windows.js";
@@ -42,6 +43,7 @@ export function explainWeight(net, id, name, at) {
     width,
     add,
   };
+  /** @type {(given: any) => unknown} */
   const addTerms = name === "bias" ? biasTerms : KINDS[node.type].weights[name];
   if (addTerms(given) === false) return null;
   const total = sumOf(terms);

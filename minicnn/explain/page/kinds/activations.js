@@ -1,3 +1,4 @@
+// @ts-check
 // Activations as layers of their own.
 import { map, offsetOf } from "page/engine/arrays.js";
 import { SCALAR, activate, activationOf, reluOf } from "page/engine/functions.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Convolutions: whole, in groups, of each channel by itself, and of both kinds after each other.
 import { array, biasGradient, pair, rounded, size } from "page/engine/arrays.js";
 import { activate, activationOf } from "page/engine/functions.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Dense: every unit looks at every feature.
 import { array, biasGradient, offsetOf } from "page/engine/arrays.js";
 import { activate, activationOf } from "page/engine/functions.js";

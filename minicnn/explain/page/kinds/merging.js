@@ -1,3 +1,4 @@
+// @ts-check
 // Layers with several inputs.
 import { array, map, offsetOf } from "page/engine/arrays.js";
 import { sumOf } from "page/explain/terms.js";

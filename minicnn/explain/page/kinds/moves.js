@@ -1,3 +1,4 @@
+// @ts-check
 // Layers that compute nothing: they hand numbers on, to the same place or to another.
 import { array, offsetOf, size, unravel } from "page/engine/arrays.js";
 import { short } from "page/explain/terms.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Layers that scale and shift each channel.
 import { array, biasGradient, map, offsetOf } from "page/engine/arrays.js";
 import { short, signed } from "page/explain/terms.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Pooling: the largest number or the mean, of a window or of a whole map.
 import { array, offsetOf, pair } from "page/engine/arrays.js";
 import { layerWindow, placeBack, taps, windowOf } from "page/engine/windows.js";

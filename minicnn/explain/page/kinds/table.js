@@ -1,3 +1,4 @@
+// @ts-check
 // The layers that the page has formulas for. A kind is
 //
 //   forward(pass)        {y, z?, h?}     h: between two halves of a layer
@@ -22,6 +23,7 @@ import {
   MaxPooling2D,
 } from "page/kinds/pooling.js";
 
+/** @type {Record<string, Kind>} */
 export const KINDS = {
   ...{ Conv2D, DepthwiseConv2D, SeparableConv2D },
   Dense,

@@ -1,3 +1,4 @@
+// @ts-check
 // The bench for the gradient of one number that went into a layer.
 import { fmt, h } from "page/draw.js";
 import { offsetOf } from "page/engine/arrays.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // What stands below the tabs.
 import { backwardNumber } from "page/views/backward.js";
 import { forwardNumber } from "page/views/forward.js";

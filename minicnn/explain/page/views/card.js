@@ -1,3 +1,4 @@
+// @ts-check
 // A layer, or a folded block, in the overview.
 import { allZeros, count, h, shapeText, vectorPicture, vectorShape, zeroMaps } from "page/draw.js";
 import { size } from "page/engine/arrays.js";

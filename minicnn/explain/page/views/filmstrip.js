@@ -1,3 +1,4 @@
+// @ts-check
 // The maps of a layer in a row, and the buttons that slide the window.
 import { h, mapPicture, zeroMaps } from "page/draw.js";
 import { lazyPicture, topFor } from "page/views/pictures.js";

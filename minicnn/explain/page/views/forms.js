@@ -1,3 +1,4 @@
+// @ts-check
 // How an explanation is drawn: one function for each form.
 import { curve, numberGrid, sumLine, termTable } from "page/cells.js";
 import { exact, fmt, h, screen_ } from "page/draw.js";

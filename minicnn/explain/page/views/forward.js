@@ -1,3 +1,4 @@
+// @ts-check
 // The bench for one number of the output: the input, the sum, the output.
 import { fmt, h, shapeText } from "page/draw.js";
 import { offsetOf, unravel } from "page/engine/arrays.js";

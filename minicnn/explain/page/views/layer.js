@@ -1,3 +1,4 @@
+// @ts-check
 // One layer: its head, its maps, what can be looked at, and the bench for that.
 import { count, h } from "page/draw.js";
 import { SCALAR, activationOf, reluOf } from "page/engine/functions.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // What comes out: the classes, or the number that backward starts from.
 import { sumLine } from "page/cells.js";
 import { h, percent, shapeText } from "page/draw.js";

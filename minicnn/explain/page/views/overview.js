@@ -1,3 +1,4 @@
+// @ts-check
 // The whole network: cards in columns and lanes, and edges between them.
 import { count, h, legendOfEach, screen_ } from "page/draw.js";
 import { card } from "page/views/card.js";

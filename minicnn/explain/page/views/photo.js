@@ -1,3 +1,4 @@
+// @ts-check
 // The bench for a pixel of the photo.
 import { numberGrid } from "page/cells.js";
 import { h, screen_, shapeText } from "page/draw.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Arrays as pictures that a view holds.
 import {
   colourPicture,
@@ -48,7 +49,7 @@ const watcher = new IntersectionObserver(
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
       watcher.unobserve(entry.target);
-      entry.target.paint?.();
+      /** @type {any} */ (entry.target).paint?.();
     }
   },
   { rootMargin: "200px" },

@@ -1,3 +1,4 @@
+// @ts-check
 // One side of the bench: a map or a list of numbers, with its caption.
 import { bar, mapView } from "page/cells.js";
 import { exact, fmt, h, legend, screen_, zeroMaps } from "page/draw.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Places in arrays: as text, within bounds, and in an array of another size.
 import { layerWindow, place } from "page/engine/windows.js";
 

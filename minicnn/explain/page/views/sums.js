@@ -1,3 +1,4 @@
+// @ts-check
 // The parts of a sum: taps, terms, what they add up to, and what minicnn says.
 import { bar, numberGrid, sumLine, termTable, verdict } from "page/cells.js";
 import { exact, fmt, h, screen_, unitFor } from "page/draw.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The bench for the gradient of one weight: what went in, the sum over all places, what came back.
 import { numberGrid, sumLine, termTable, verdict } from "page/cells.js";
 import { h, screen_, unitFor } from "page/draw.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The weights of a layer as pictures.
 import {
   allZeros,

@@ -1,3 +1,4 @@
+// @ts-check
 // What if: another weight, bias, stride, padding or pixel, and what comes of it.
 import { mapView } from "page/cells.js";
 import { fmt, h, legend, mapPicture, vectorPicture, vectorShape } from "page/draw.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Where a map looks: its strongest places in the photo, and what it likes best.
 import { colourPicture, fmt, h } from "page/draw.js";
 import { dreamPanel } from "page/dream.js";
@@ -36,29 +37,7 @@ export function places(app) {
   const field = (where) => net.field(id, where);
   const list = own.map ? strongestPlaces(y, at[2]) : [{ value: y.data[offsetOf(y.shape, at)] }];
   const here = field(at);
-  const marks = own.map
-    ? list.map((p) => {
-        const f = field([p.row, p.col, at[2]]);
-        return {
-          row: f[0],
-          col: f[2],
-          height: f[1] - f[0] + 1,
-          width: f[3] - f[2] + 1,
-          kind: "window",
-        };
-      })
-    : [];
-  const crop = (f) =>
-    lazyPicture(() => {
-      const canvas = document.createElement("canvas");
-      const w = f[3] - f[2] + 1;
-      const t = f[1] - f[0] + 1;
-      if (w < 1 || t < 1) return null; // its window lies in the padding alone
-      canvas.width = w;
-      canvas.height = t;
-      canvas.getContext("2d").drawImage(whole, f[2], f[0], w, t, 0, 0, w, t);
-      return canvas;
-    });
+  const marks = own.map ? list.map((p) => windowMark(field([p.row, p.col, at[2]]))) : [];
   return [
     side(app, {
       caption: "the photo",
@@ -76,7 +55,6 @@ export function places(app) {
       h(
         "p.note",
         {},
-
         `${own.map ? `The cell at ${placeText(at)}` : `It, ${placeText(at, net.unitWord(id))},`} ` +
           `sees rows ${here[0]}–${here[1]} and columns ${here[2]}–${here[3]} of the ` +
           `photo: ${here[1] - here[0] + 1} × ${here[3] - here[2] + 1} pixels.`,
@@ -85,23 +63,42 @@ export function places(app) {
         ? h(
             "div.crops",
             {},
-            list.map((p) =>
-              h(
-                "button.crop",
-                {
-                  title: `row ${p.row}, column ${p.col}`,
-                  "aria-label": `Row ${p.row}, column ${p.col}, ${fmt(p.value)}: show this number`,
-                  onclick: () => {
-                    app.set({ at: [p.row, p.col, at[2]], tab: "number" });
-                  },
-                },
-                crop(field([p.row, p.col, at[2]])),
-                h("b", {}, fmt(p.value)),
-              ),
-            ),
+            list.map((p) => crop(app, whole, p, at[2])),
           )
         : null,
     ),
     h("figure.side.dream", {}, h("figcaption", {}, "what it likes best"), dreamPanel(app, id, at)),
   ];
+}
+
+const windowMark = ([top, bottom, left, right]) => ({
+  row: top,
+  col: left,
+  height: bottom - top + 1,
+  width: right - left + 1,
+  kind: "window",
+});
+
+// A button with the part of the photo that a cell sees.
+function crop(app, whole, { row, col, value }, map_) {
+  const [top, bottom, left, right] = app.net.field(app.state.node, [row, col, map_]);
+  const [height, width] = [bottom - top + 1, right - left + 1];
+  const cut = lazyPicture(() => {
+    if (width < 1 || height < 1) return null; // its window lies in the padding alone
+    const canvas = document.createElement("canvas");
+    canvas.width = width;
+    canvas.height = height;
+    canvas.getContext("2d").drawImage(whole, left, top, width, height, 0, 0, width, height);
+    return canvas;
+  });
+  return h(
+    "button.crop",
+    {
+      title: `row ${row}, column ${col}`,
+      "aria-label": `Row ${row}, column ${col}, ${fmt(value)}: show this number`,
+      onclick: () => app.set({ at: [row, col, map_], tab: "number" }),
+    },
+    cut,
+    h("b", {}, fmt(value)),
+  );
 }

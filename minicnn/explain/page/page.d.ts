@@ -1,0 +1,106 @@
+// What the page's modules hand to each other.
+
+type Net = import("page/net.js").Net;
+type App = import("page/app.js").App;
+
+/** The shape without the batch, and the numbers in reading order. */
+interface Tensor {
+  shape: number[];
+  data: Float32Array | Float64Array;
+}
+
+/** A weight. `kept` lists the maps or units that are in the page; null: all of them. */
+interface Param extends Tensor {
+  kept?: number[] | null;
+}
+
+/** Keras's class name, arguments and weights. */
+interface Layer {
+  type: string;
+  config: Record<string, any>;
+  params: Record<string, Param>;
+}
+
+/** z: before the activation; h: between the two halves of a separable convolution. */
+interface Output {
+  y: Tensor;
+  z?: Tensor;
+  h?: Tensor | null;
+}
+
+interface Gradients {
+  dxs: Tensor[];
+  grads: Record<string, Tensor>;
+  dz?: Tensor;
+  dh?: Tensor;
+}
+
+/** A window over rows and columns. */
+interface Window_ {
+  kernel: number[];
+  strides: number[];
+  dilation: number[];
+  before: number[];
+  out: number[];
+}
+
+/** Where the numbers of an array lie in the page. */
+interface StoredArray {
+  at: number;
+  n: number;
+  half: boolean;
+  scale: number;
+}
+
+/** A use of a layer, as build.py describes it. */
+interface GraphNode {
+  id: number;
+  key: string;
+  consumers: number[];
+  name: string;
+  layer: string;
+  type: string;
+  config: Record<string, any>;
+  inputs: number[];
+  shape: number[];
+  group: string;
+  path: string[];
+  known: boolean;
+  trainable: boolean;
+  count: number;
+  formula: string;
+  macs: number;
+  params: Record<string, { shape: number[]; at: number; kept: number[] | null }>;
+  y: number | null;
+  dy: number | null;
+  grads: Record<string, number>;
+}
+
+/** What build.py knows of the model and the photo. */
+interface Facts {
+  title: string;
+  model: string;
+  classes: string[];
+  kind: "softmax" | "sigmoid" | "logits" | "";
+  target: number;
+  output: number;
+  photo: string | null;
+  range: [number, number];
+  nodes: GraphNode[];
+  arrays: StoredArray[];
+  notes: string[];
+}
+
+/** What the page knows of a layer's class: see kinds/table.js. */
+interface Kind {
+  forward(pass: any): Output | Generator<void, Output>;
+  backward(pass: any): Gradients | Generator<void, Gradients>;
+  explain?(cell: any): Record<string, any>;
+  explainInput?(cell: any): Record<string, any>;
+  window?(config: Record<string, any>, shape: number[]): Window_;
+  weights?: Record<string, (given: any) => unknown>;
+}
+
+interface Window {
+  page: unknown;
+}
