@@ -1,0 +1,80 @@
+"""The file of the interactive page: its template, style, modules, facts and numbers as one text."""
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterator
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from minicnn.images import load_img
+from minicnn.layers.base import Array
+
+
+def pixel_range(x: Array) -> list[float]:
+    """[scale, offset] that make bytes of x's pixels, for showing them."""
+    low, high = float(x.min()), float(x.max())
+    if low >= -1.01 and low < -0.01 and high <= 1.01:
+        return [127.5, 127.5]
+    if low >= -0.01 and high <= 1.01:
+        return [255.0, 0.0]
+    if low >= -0.5 and high <= 255.5:
+        return [1.0, 0.0]
+    scale = 255 / ((high - low) or 1)
+    return [scale, -low * scale]
+
+
+def data_uri(photo: Any) -> str:
+    """A photo (a path or a PIL image) as a JPEG of at most 640 pixels a side."""
+    import io
+
+    from PIL import Image
+
+    if not isinstance(photo, Image.Image):
+        photo = load_img(photo)
+    photo = photo.convert("RGB")
+    photo.thumbnail((640, 640))
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def modules() -> dict[str, str]:
+    """The page's modules as an import map: "page/app.js" and so on, to `data:` URLs.
+
+    The browser joins them as it joins files, so each keeps names of its own, and an import of what
+    a module does not export is an error. Relative imports would not do: `data:` has no folders.
+    """
+    found = {}
+    for name, file in _scripts(resources.files("minicnn.explain.page"), "page"):
+        # The last line is how error messages and a browser's tools name the module.
+        source = file.read_bytes() + f"//# sourceURL={name}\n".encode()
+        found[name] = f"data:text/javascript;base64,{base64.b64encode(source).decode('ascii')}"
+    return found
+
+
+def _scripts(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.is_dir():
+            yield from _scripts(file, f"{name}/{file.name}")
+        elif file.name.endswith(".js"):
+            yield f"{name}/{file.name}", file
+
+
+def page_of(facts: dict[str, Any], numbers: str) -> str:
+    folder = resources.files("minicnn.explain.page")
+    data = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+    # Nothing in a string may end the element that holds it.
+    for character in "<>&\u2028\u2029":
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    parts = {
+        "title": html.escape(f"{facts['title']} · see inside"),
+        "style": (folder / "page.css").read_text(encoding="utf-8"),
+        "data": data,
+        "numbers": numbers,
+        "modules": json.dumps({"imports": modules()}),
+    }
+    template = (folder / "page.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], template)

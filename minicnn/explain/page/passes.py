@@ -1,0 +1,151 @@
+"""The uses of layers in a model that looks at one photo, forward and backward, for the page."""
+
+import functools
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicnn import functional
+from minicnn.layers import LAYERS
+from minicnn.layers.base import Array, Layer, Node
+from minicnn.models import Model, Tape
+
+
+@dataclass(eq=False)
+class Use:
+    """One use of a layer, nested models laid open."""
+
+    layer: Layer
+    name: str
+    inputs: list[int]
+    y: Array
+    path: tuple[str, ...] = ()
+    known: bool = True  # whether the page has the formula
+    macs: int = 0
+    last: bool = False
+    dy: Array | None = None
+    grads: dict[str, Array] = field(default_factory=dict)
+
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        return _config(self.layer)
+
+    @functools.cached_property
+    def is_exact_half(self) -> bool:
+        """Whether 11 bits hold the output as it is, such as pixels from 0 to 255."""
+        return bool(np.abs(self.y).max(initial=0) < 65504) and np.array_equal(
+            self.y.astype(np.float16), self.y
+        )
+
+    @functools.cached_property
+    def strongest(self) -> Array:
+        """Its maps or units, the strongest first; those of the output by their scores."""
+        rows = self.y.reshape(-1, self.y.shape[-1])
+        strength = rows[0] if self.last else np.abs(rows).mean(axis=0)
+        return np.argsort(-strength, kind="stable")
+
+
+def uses_of(model: Model, tape: Tape, x: Array) -> tuple[list[Use], dict[int, dict[int, int]]]:
+    """Each use of a layer in order, and, for each tape, which use made which tensor."""
+    start = model.inputs[0].node.layer
+    uses = [Use(start, start.name, [], x)]
+    places: dict[int, dict[int, int]] = {}
+
+    def walk(model: Model, tape: Tape, given: list[int], path: tuple[str, ...]) -> None:
+        found = places[id(tape)] = {id(t): n for t, n in zip(model.inputs, given)}
+        for entry in tape.entries:
+            layer, node = entry.layer, entry.node
+            inputs = [found[id(tensor)] for tensor in node.inputs]
+            if isinstance(layer, Model):
+                walk(layer, entry.cache, inputs, (*path, layer.name))
+                inner = places[id(entry.cache)]
+                ends = [inner[id(tensor)] for tensor in layer.outputs]
+                found |= {id(t): n for t, n in zip(node.outputs, ends)}
+                continue
+            found[id(node.outputs[0])] = len(uses)
+            known = LAYERS.get(type(layer).__name__) is type(layer) and not node.training
+            uses.append(Use(layer, layer.name, inputs, entry.y, path, known, _macs(node, entry.x)))
+
+    walk(model, tape, [0], ())
+    uses[-1].last = True
+    seen: dict[str, int] = {}
+    for use in uses:  # names that occur twice: a layer used again, or those of nested models
+        seen[use.name] = seen.get(use.name, 0) + 1
+        if seen[use.name] > 1:
+            use.name = f"{use.name} ({seen[use.name]})"
+    return uses, places
+
+
+def _macs(node: Node, x: Any) -> int:
+    shape: Any = [a.shape for a in x] if isinstance(x, (list, tuple)) else x.shape
+    return int(node.layer.multiply_adds(shape) or 0)
+
+
+def backward(
+    model: Model,
+    tape: Tape,
+    places: dict[int, dict[int, int]],
+    uses: list[Use],
+    kind: str,
+    output: Array,
+    target: int,
+) -> None:
+    """d L / d each output and weight, into `uses`: L is the cross-entropy, or the one number."""
+    wanted = np.zeros_like(output)
+    if kind == "sigmoid":
+        wanted[0, 0] = target
+    else:
+        wanted[0].flat[target] = 1
+    if not kind:
+        start, exact = wanted, False
+    elif kind == "logits":
+        start, exact = functional.softmax(output) - wanted, False
+    else:  # p - t, at what went into the softmax or sigmoid
+        start, exact = output - wanted, True
+
+    def walk(model: Model, tape: Tape, dys: list[Any], at_logits: bool) -> list[Any]:
+        found = places[id(tape)]
+        received: dict[int, Any] = {}
+
+        def add(key: int, gradient: Any) -> None:
+            received[key] = received[key] + gradient if key in received else gradient
+
+        for tensor, dy in zip(model.outputs, dys):
+            if dy is not None:
+                add(id(tensor), dy)
+        last = model.outputs[0].node
+        for entry in reversed(tape.entries):
+            node, layer = entry.node, entry.layer
+            incoming = [received.get(id(tensor)) for tensor in node.outputs]
+            if all(dy is None for dy in incoming):
+                continue
+            logits = at_logits and node is last
+            if isinstance(layer, Model):
+                parts = walk(layer, entry.cache, incoming, logits)
+            else:
+                use = uses[found[id(node.outputs[0])]]
+                if not logits:  # else dy is that of the numbers before the activation
+                    use.dy = incoming[0]
+                dx, grads = layer.backward(np.asarray(incoming[0]), entry.cache, True, logits)
+                use.grads = grads
+                parts = dx if isinstance(dx, list) else [dx]
+            for tensor, part in zip(node.inputs, parts):
+                if part is not None:
+                    add(id(tensor), part)
+        return [received.get(id(tensor)) for tensor in model.inputs]
+
+    uses[0].dy = walk(model, tape, [start], exact)[0]
+
+
+def _config(layer: Layer) -> dict[str, Any]:
+    left_out = ("name", "dtype", "trainable", "data_format", "seed")
+    config = {
+        key: value
+        for key, value in layer.get_config().items()
+        if key not in left_out and not key.endswith("initializer")
+    }
+    # A class of the user's own may hold anything.
+    plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
+    return plain

@@ -1,0 +1,357 @@
+"""What goes into the page, and how exactly: all of it if it fits, else as much as fits.
+
+`best_plan` leaves out least first: what the page computes at once, then bits of gradients and of
+large kernels, then whole kernels of the largest layers, then gradients and outputs.
+"""
+
+import base64
+import math
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.explain.page.passes import Use
+from minicnn.layers import LAYERS
+from minicnn.layers.base import Array, Layer
+
+_FAST = 1.5e9  # multiply-adds that a browser recomputes without making people wait long
+_SMALL = 2**12  # numbers of an array that is always kept whole
+
+# A layer whose output the page computes at once from its input, as often as it likes.
+_LIGHT = LAYERS.keys() - {
+    *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax")
+}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """How much of a large kernel goes into a page."""
+
+    half: bool = False  # with 11 bits instead of 24
+    filters: int | None = None  # the kernels of so many maps or units; None: of all
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What goes into a page, and how exactly."""
+
+    light: bool = True  # outputs of layers that are quickly computed again
+    gradients: float = math.inf  # outputs of the largest layer whose gradient is kept; 0: none
+    photo_gradient: bool = True
+    weight_gradients: bool = True
+    half: bool = False  # outputs and gradients with 11 bits instead of 24
+    half_photo: bool = False
+    outputs: float = math.inf  # numbers of the largest output that is kept
+    kernels: Mapping[tuple[int, str], _Part] = field(default_factory=dict)
+
+
+class _Arrays:
+    """Numbers one after the other, and a table of where each array starts."""
+
+    def __init__(self, limit: int) -> None:
+        self.table: list[dict[str, Any]] = []
+        self.bytes, self.limit = 0, limit
+        self._arrays: list[tuple[Array, list[int] | None]] = []
+
+    @property
+    def room(self) -> int:
+        """How many bytes still fit; negative: so many are too much."""
+        return self.limit * 3 // 4 - self.bytes
+
+    @property
+    def fits(self) -> bool:
+        return self.room >= 0
+
+    def add(
+        self, array: Array | None, half: bool = False, kept: list[int] | None = None
+    ) -> int | None:
+        """The number of the array in the table; `kept`: only these along its last axis."""
+        if array is None or not self.fits:
+            return None
+        n = array.size if kept is None else array.size // array.shape[-1] * len(kept)
+        self.table.append({"at": self.bytes, "n": n, "half": half, "scale": 1.0})
+        self._arrays.append((array, kept))
+        self.bytes += _bytes(n, half)
+        return len(self.table) - 1
+
+    def text(self) -> str:
+        """All numbers; halves are scaled to use their range, unless they are exact as they are."""
+        parts = []
+        for entry, (array, kept) in zip(self.table, self._arrays, strict=True):
+            if kept is not None:
+                array = array[..., kept]
+            if entry["half"]:
+                plain = array.astype("<f2") if np.abs(array).max(initial=0) < 65504 else None
+                if plain is None or not np.array_equal(plain, array):
+                    entry["scale"] = float(np.abs(array).max(initial=0)) / 32768 or 1.0
+                    array = array / entry["scale"]
+            data = np.ascontiguousarray(array, "<f2" if entry["half"] else "<f4").tobytes()
+            parts.append(data + bytes(-len(data) % 4))
+        return base64.b64encode(zlib.compress(b"".join(parts), 6)).decode("ascii")
+
+
+def _bytes(n: int, half: bool) -> int:
+    """What n numbers take; each array starts at a multiple of four."""
+    return -(-n // 2) * 4 if half else 4 * n
+
+
+class _Kernel(NamedTuple):
+    """A weight that may be there in part, or with fewer bits."""
+
+    key: tuple[int, str]  # of `_Plan.kernels`
+    size: int
+    filters: int
+
+    def bytes(self, part: _Part) -> int:
+        kept = self.filters if part.filters is None else min(part.filters, self.filters)
+        return _bytes(self.size // self.filters * kept, part.half)
+
+
+def _large_kernels(uses: list[Use]) -> list[_Kernel]:
+    """The largest first; of equal ones the first in the network."""
+    found = {
+        (id(use.layer), v.name): _Kernel((id(use.layer), v.name), v.value.size, v.value.shape[-1])
+        for use in uses
+        for v in use.layer.weights
+        if _is_large(use.layer, v.name) and v.value.size > _SMALL
+    }
+    return sorted(found.values(), key=lambda kernel: -kernel.size)
+
+
+_Found = tuple[_Plan, list[dict[str, Any]], _Arrays]
+
+
+def best_plan(uses: list[Use], limit: int) -> _Found | None:
+    """The plan that leaves out least, and what it puts into the page; None if none fits."""
+    lean = _Plan(light=False, weight_gradients=False)
+    half = replace(lean, half=True)
+    # What is not stored the page computes, if it has all formulas and it takes but a moment.
+    quick = sum(use.macs for use in uses) <= _FAST and all(use.known for use in uses)
+    computed = [replace(lean, gradients=0), replace(half, gradients=0)] if quick else []
+    for plan in (_Plan(), lean, half, *computed):
+        if (found := _tried(uses, plan, limit)) is not None:
+            return found
+    kernels = _large_kernels(uses)
+    for plan in (lean, half, *computed[1:]):
+        if (found := _with_half_kernels(uses, plan, kernels, limit)) is not None:
+            return found
+    for photo in (False, True):
+        found = _with_fewer_kernels(uses, replace(half, half_photo=photo), kernels, limit)
+        if found is not None:
+            return found
+    return None
+
+
+def _tried(uses: list[Use], plan: _Plan, limit: int) -> _Found | None:
+    arrays = _Arrays(limit)
+    described = _describe(uses, plan, arrays)
+    return (plan, described, arrays) if arrays.fits else None
+
+
+def _with_half_kernels(
+    uses: list[Use], plan: _Plan, kernels: list[_Kernel], limit: int
+) -> _Found | None:
+    """All kernels whole, the largest with 11 bits: as few of them as it takes."""
+    arrays = _Arrays(limit + sum(6 * kernel.size for kernel in kernels))
+    _describe(uses, plan, arrays)
+    too_much = arrays.bytes - limit * 3 // 4
+    parts: dict[tuple[int, str], _Part] = {}
+    for kernel in kernels:
+        if too_much <= 0:
+            break
+        parts[kernel.key] = _Part(half=True)
+        too_much -= kernel.bytes(_Part()) - kernel.bytes(parts[kernel.key])
+    return _tried(uses, replace(plan, kernels=parts), limit)
+
+
+def _with_fewer_kernels(
+    uses: list[Use], plan: _Plan, kernels: list[_Kernel], limit: int
+) -> _Found | None:
+    """Kernels with 11 bits, the largest cut; then gradients are left out, then outputs."""
+    sizes = sorted({use.y.size for use in uses}, reverse=True)
+    for outputs in (math.inf, *sizes):
+        for filters in (16, 8) if outputs == math.inf else (16, 8, 4):
+            least = dict.fromkeys((kernel.key for kernel in kernels), _Part(True, filters))
+            bare = replace(plan, outputs=outputs, gradients=0, kernels=least)
+            if _tried(uses, bare, limit) is None:
+                continue
+            levels = [size for size in sizes if size <= outputs]
+            plans = [
+                *(replace(bare, gradients=size) for size in levels),
+                *(replace(bare, gradients=size, photo_gradient=False) for size in levels),
+                bare,
+            ]
+            found = next(f for p in plans if (f := _tried(uses, p, limit)) is not None)
+            return _tried(uses, _filled(found, kernels), limit)
+    return None
+
+
+def _filled(found: _Found, kernels: list[_Kernel]) -> _Plan:
+    """The plan with as many kernels as fit: the smallest first, so the largest layers are cut.
+
+    Of equal ones the last: what changes there can be followed to the output.
+    """
+    plan, _, arrays = found
+    parts, room = dict(plan.kernels), arrays.room
+    for kernel in reversed(kernels):
+        least = kernel.bytes(parts[kernel.key])
+        each = 2 * kernel.size // kernel.filters
+        more = max(0, (room - 2) // each)
+        filters = min(kernel.filters, (parts[kernel.key].filters or 0) + more)
+        parts[kernel.key] = _Part(True, None if filters == kernel.filters else filters)
+        room -= kernel.bytes(parts[kernel.key]) - least
+    return replace(plan, kernels=parts)
+
+
+_BITS = "with 11 bits (about 3 digits), so sums agree to that."
+
+
+def says(plan: _Plan, uses: list[Use], described: list[dict[str, Any]]) -> list[str]:
+    """What the page tells of what it lacks."""
+    says: list[str] = []
+    cut: dict[int, str] = {}
+    rounded: list[str] = []
+    for use, node in zip(uses, described, strict=True):
+        for weight in node["params"].values():
+            if weight["kept"]:
+                what = f"{use.layer.name} ({len(weight['kept'])} of {weight['shape'][-1]})"
+                cut.setdefault(id(use.layer), what)
+        parts = [part for key, part in plan.kernels.items() if key[0] == id(use.layer)]
+        if any(part.half for part in parts) and use.layer.name not in rounded:
+            rounded.append(use.layer.name)
+    if cut:
+        says.append(
+            f"Of the largest layers only some kernels are here, those of their strongest maps or "
+            f"units: {_listed(list(cut.values()))}."
+        )
+    if plan.half:
+        says.append(f"Outputs and gradients are stored {_BITS}")
+    if plan.half_photo and not uses[0].is_exact_half:
+        says.append(f"The picture is stored {_BITS}")
+    if rounded:
+        says.append(f"The weights of {_listed(rounded)} are stored {_BITS}")
+    sizes = [use.y.size for use in uses]
+    if plan.outputs < max(sizes):
+        says.append(f"Layers with more than {plan.outputs:,} outputs show none.")
+    if not plan.gradients:
+        says.append(
+            "No gradients are stored."
+            if cut or plan.outputs < max(sizes)
+            else "Gradients are not stored: the page computes them."
+        )
+    elif plan.gradients < max(sizes[1:] or sizes):
+        says.append(f"Gradients of layers with more than {plan.gradients:,} outputs are left out.")
+    if plan.gradients and not plan.photo_gradient:
+        says.append("The gradients of the pixels are left out.")
+    return says
+
+
+def _listed(names: list[str], most: int = 4) -> str:
+    more = [f"{len(names) - most} others"] if len(names) > most + 1 else []
+    names = [*(names[:most] if more else names), *more]
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
+
+
+def _describe(uses: list[Use], plan: _Plan, arrays: _Arrays) -> list[dict[str, Any]]:
+    groups = _groups(uses)
+    feeds: dict[int, list[Use]] = {}
+    for use in uses:
+        for source in use.inputs:
+            feeds.setdefault(source, []).append(use)
+    weights: dict[int, dict[str, Any]] = {}
+    there: list[bool] = []  # whether the page knows the output
+    described = []
+    for number, use in enumerate(uses):
+        layer = use.layer
+        if id(layer) not in weights:
+            weights[id(layer)] = {
+                v.name: _weight(
+                    v.value, plan.kernels.get((id(layer), v.name), _Part()), use, arrays
+                )
+                for v in layer.weights
+            }
+        # What is quickly computed again is not stored, unless what it is computed from is missing.
+        light = type(layer).__name__ in _LIGHT and use.known
+        again = light and not plan.light and all(there[source] for source in use.inputs)
+        small = use.y.size <= plan.outputs or number == 0
+        y = use.y[0] if small and not again else None
+        there.append(again or y is not None)
+        # A gradient is quickly computed again if all layers behind it are light.
+        needed = (
+            plan.light
+            or number == 0
+            or any(type(after.layer).__name__ not in _LIGHT for after in feeds.get(number, [use]))
+        )
+        wanted = plan.photo_gradient if number == 0 else use.y.size <= plan.gradients
+        keep_dy = plan.gradients and needed and wanted and use.dy is not None
+        dy = use.dy[0] if keep_dy and use.dy is not None else None
+        described.append(
+            {
+                "name": use.name,
+                "layer": layer.name,
+                "type": type(layer).__name__,
+                "config": use.config,
+                "inputs": use.inputs,
+                "shape": list(use.y.shape[1:]),
+                "group": groups[number],
+                "path": list(use.path),
+                "known": use.known,
+                "trainable": layer.trainable,
+                "count": layer.count_params() if layer.built else 0,
+                "formula": layer.parameter_formula() if layer.weights else "",
+                "macs": use.macs,
+                "params": weights[id(layer)],
+                "y": arrays.add(
+                    y,
+                    (plan.half_photo or (plan.half and (number > 0 or use.is_exact_half)))
+                    and use.y.size > _SMALL,
+                ),
+                "dy": arrays.add(dy, plan.half and use.y.size > _SMALL),
+                "grads": {
+                    key: arrays.add(value)
+                    for key, value in use.grads.items()
+                    if plan.weight_gradients
+                },
+            }
+        )
+        if not arrays.fits:
+            break
+    return described
+
+
+def _is_large(layer: Layer, name: str) -> bool:
+    """Whether this weight may be there in part: one that mixes all channels."""
+    kind = type(layer).__name__
+    return (name == "kernel" and kind in ("Conv2D", "Dense")) or name == "pointwise_kernel"
+
+
+def _weight(value: Array, part: _Part, use: Use, arrays: _Arrays) -> dict[str, Any]:
+    """Of a kernel in part the strongest maps' stay."""
+    kept = None
+    if part.filters is not None and use.y.ndim > 1 and part.filters < use.y.shape[-1]:
+        kept = sorted(use.strongest[: part.filters].tolist())
+    return {"shape": list(value.shape), "at": arrays.add(value, part.half, kept), "kept": kept}
+
+
+_BLOCK = re.compile(r"^(.*?block_?\d+[a-z]?|conv\d+_block\d+)(?:_|$)|^conv_(?:dw|pw|pad)_(\d+)")
+
+
+def _groups(uses: list[Use]) -> list[str]:
+    """The block that each layer belongs to, by nested models and by names, for folding them."""
+    groups: list[str] = []
+    current = ""
+    path: tuple[str, ...] = ()
+    for use in uses:
+        if use.path != path:
+            current, path = "", use.path
+        match = _BLOCK.match(use.name)
+        if match:
+            current = match.group(1) or f"block {match.group(2)}"
+        elif use.layer.name in ("avg_pool", "global_average_pooling2d", "predictions"):
+            current = ""
+        groups.append("/".join([*use.path, *([current] if current else [])]))
+    return groups
