@@ -64,6 +64,7 @@ def _scripts(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]
 
 
 def page_of(facts: dict[str, Any], numbers: str) -> str:
+    """The page as text: `facts` in JSON, `numbers` in base64, and all else that it needs."""
     folder = resources.files("minicnn.explain.page")
     data = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
     # Nothing in a string may end the element that holds it.
