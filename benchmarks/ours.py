@@ -1,10 +1,11 @@
 """The side of minicnn, given to each work as `predict` and `fit` give it.
 
-Big arrays lie in the memory of `minicnn.buffers`, as a layer's input does, which is another layer's
-output; it begins at a cache line. (TensorFlow's tensors do, too.) Big results come from there, and
-a result that nobody holds any more hands its memory to the next one of its size. The harness drops
-each result before the next call, as a network drops an activation that no later layer needs. What
-`fit` does through a layer (cache and all), a loss or an optimizer is measured through that.
+Big arrays lie in the memory of `minicnn.functional.buffers`, as a layer's input does, which is
+another layer's output; it begins at a cache line. (TensorFlow's tensors do, too.) Big results come
+from there, and a result that nobody holds any more hands its memory to the next one of its size.
+The harness drops each result before the next call, as a network drops an activation that no later
+layer needs. What `fit` does through a layer (cache and all), a loss or an optimizer is measured
+through that.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,8 @@ import numpy as np
 
 from benchmarks.harness import OURS, Side, Unavailable, Way
 from benchmarks.operations import Case
-from minicnn import buffers, functional, layers, losses, optimizers
+from minicnn import functional, layers, losses, optimizers
+from minicnn.functional import buffers
 from minicnn.variable import Variable
 
 Array = np.ndarray

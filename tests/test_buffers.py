@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from minicnn import buffers
+from minicnn.functional import buffers
 
 BIG = (300, 300)  # float32: above the size that malloc reuses by itself
 
@@ -122,7 +122,8 @@ def test_threads_never_share_an_array() -> None:
 
 def test_the_process_ends_quietly_with_arrays_alive() -> None:
     code = (
-        "from minicnn import buffers; kept = [buffers.empty((600, 600), 'float32')]; kept[0][:]=1"
+        "from minicnn.functional import buffers\n"
+        "kept = [buffers.empty((600, 600), 'float32')]; kept[0][:]=1"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stderr == ""

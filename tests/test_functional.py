@@ -21,7 +21,8 @@ from gradients import check_gradients, distinct_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn import algorithms, buffers, functional, kernels, naive, shapes
+from minicnn import functional, kernels, naive, shapes
+from minicnn.functional import algorithms, buffers, epilogue
 
 Array = np.ndarray
 DTYPES = [np.float32, np.float64]
@@ -441,7 +442,7 @@ def test_every_operation_is_in_the_table() -> None:
     public = {
         name.removesuffix("_backward")
         for name, function in inspect.getmembers(functional, inspect.isfunction)
-        if function.__module__ == functional.__name__ and not name.startswith("_")
+        if function.__module__.startswith(functional.__name__) and not name.startswith("_")
     }
     assert public == {name.split(",")[0] for name in ALL} | {"affine_transform"}
     assert all(callable(getattr(naive, name)) for name in public)
@@ -730,17 +731,17 @@ def test_winners_among_all_kinds_of_channels(dtype: type) -> None:
     rng = np.random.default_rng(3)
     z = rng.integers(-2, 7, (2, 7, 5, 364)).astype(dtype)
     z[rng.random(z.shape) < 0.05], z[rng.random(z.shape) < 0.05] = np.nan, np.inf
-    pooling = algorithms.Pooling((3, 2), remember=True)
-    for limits in ((0.0, 6.0), (0.0, np.inf), algorithms.UNBOUNDED):
+    pooling = epilogue.Pooling((3, 2), remember=True)
+    for limits in ((0.0, 6.0), (0.0, np.inf), epilogue.UNBOUNDED):
         clipped = np.clip(z, *limits)
-        y, winners = algorithms.pooled(clipped, pooling, limits)
+        y, winners = epilogue.pooled(clipped, pooling, limits)
         expected, numbers = naive.largest_of_blocks(clipped, (3, 2), limits)
-        assert (numbers == 255).any() == (limits != algorithms.UNBOUNDED)
+        assert (numbers == 255).any() == (limits != epilogue.UNBOUNDED)
         assert (numbers[expected == np.inf] != 255).all()
         np.testing.assert_array_equal(y, expected)
         np.testing.assert_array_equal(winners, numbers)
         dy = rng.standard_normal(y.shape).astype(dtype)
-        dz = algorithms.unpool(dy, winners, (3, 2), z.shape[1:3])
+        dz = epilogue.unpool(dy, winners, (3, 2), z.shape[1:3])
         np.testing.assert_array_equal(dz, naive.unpool(dy, numbers, (3, 2), z.shape[1:3]))
 
 
@@ -880,7 +881,7 @@ def test_few_tiles_and_many_are_the_same_to_the_last_digit(
     w = rng.standard_normal((3, 3, channels, filters), np.float32)
     b = rng.standard_normal(filters, np.float32)
     window = shapes.Window((3, 3), (1, 1), (1, 1), (1, 1), size)
-    pooling = algorithms.Pooling((2, 2), remember=True) if pool else algorithms.NO_POOLING
+    pooling = epilogue.Pooling((2, 2), remember=True) if pool else epilogue.NO_POOLING
     found = []
     for few in (True, False):
         with pytest.MonkeyPatch.context() as patch:
@@ -982,7 +983,7 @@ def test_im2col_in_blocks_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
     dy = rng.integers(-3, 4, (7, 3, 2, 4)) / 1.0
     image_bytes = 3 * 2 * 18 * 8
     for images in (0.5, 1, 3):
-        monkeypatch.setattr(algorithms, "_BLOCK_BYTES", int(images * image_bytes))
+        monkeypatch.setattr(algorithms.im2col, "_BLOCK_BYTES", int(images * image_bytes))
         assert_same(functional.conv2d(x, w), naive.conv2d(x, w), True, "y")
         found = functional.conv2d_backward(dy, x, w)
         for name, a, b in zip("xwb", found, naive.conv2d_backward(dy, x, w), strict=True):

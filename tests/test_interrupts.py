@@ -8,7 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from minicnn import buffers, initializers, interrupts, layers
+from minicnn import initializers, interrupts, layers
+from minicnn.functional import buffers
 
 
 def interrupt() -> None:

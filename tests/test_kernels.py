@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from numba import prange
 
 import minicnn
-from minicnn import algorithms, functional, kernels, naive
+from minicnn import functional, kernels, naive
+from minicnn.functional.algorithms.matmul import matmul
 from minicnn.kernels import cache
 from minicnn.kernels.compile import jit, parallel_jit
 from minicnn.kernels.tasks import new_counter, take
@@ -632,10 +633,10 @@ def test_the_matrix_product(
     x = rng.integers(-3, 4, (rows, columns)).astype(dtype)
     given = [m.T if turned else m for m, turned in ((a, a_turned), (b, b_turned))]
     given = [np.ascontiguousarray(m, dtype) for m in given]
-    found = algorithms.matmul(*given, None, a_turned, b_turned)
+    found = matmul(*given, None, a_turned, b_turned)
     np.testing.assert_array_equal(found, a @ b)
     assert found.dtype == dtype
-    assert algorithms.matmul(*given, None, a_turned, b_turned, out=x) is not None
+    assert matmul(*given, None, a_turned, b_turned, out=x) is not None
     np.testing.assert_array_equal(x, a @ b)
 
 
@@ -649,8 +650,8 @@ def test_the_matrix_product_of_any_sizes(sizes: tuple[int, int, int], seed: int)
     rng = np.random.default_rng(seed)
     a, b = rng.standard_normal((rows, depth)), rng.standard_normal((depth, columns))
     expected = a @ b
-    np.testing.assert_allclose(algorithms.matmul(a, b), expected, rtol=1e-10, atol=1e-9)
-    found = algorithms.matmul(a.astype("float32"), b.astype("float32"))
+    np.testing.assert_allclose(matmul(a, b), expected, rtol=1e-10, atol=1e-9)
+    found = matmul(a.astype("float32"), b.astype("float32"))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-3)
 
 
@@ -658,7 +659,7 @@ def test_the_matrix_product_of_any_sizes(sizes: tuple[int, int, int], seed: int)
 def test_an_empty_matrix_product(dtype: str) -> None:
     for rows, depth, columns in ((0, 3, 4), (3, 0, 4), (3, 4, 0)):
         a, b = np.ones((rows, depth), dtype), np.ones((depth, columns), dtype)
-        np.testing.assert_array_equal(algorithms.matmul(a, b), np.zeros((rows, columns)))
+        np.testing.assert_array_equal(matmul(a, b), np.zeros((rows, columns)))
 
 
 @parallel_jit
@@ -682,7 +683,7 @@ def test_each_task_is_done_once(tasks: int, threads: int) -> None:
 def test_a_nan_reaches_the_numbers_it_is_part_of_and_no_others() -> None:
     a, b = np.ones((30, 40), np.float32), np.ones((40, 50), np.float32)
     a[3, 7], b[9, 11] = np.nan, np.inf
-    found = algorithms.matmul(a, b)
+    found = matmul(a, b)
     expected = a @ b
     np.testing.assert_array_equal(found, expected)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import algorithms, layers, shapes
+from minicnn import layers, shapes
 from minicnn.explain import show
 from minicnn.explain.explanation import (
     Explanation,
@@ -27,6 +27,7 @@ from minicnn.explain.explanation import (
     exact_sum,
     make_terms,
 )
+from minicnn.functional import algorithms
 from minicnn.layers import Layer
 
 Array = np.ndarray

@@ -1,0 +1,85 @@
+"""Each algorithm of convolution is a file with functions of the same names.
+
+All of them take what `minicnn.functional` has checked: contiguous arrays of one dtype, one group,
+and the window's geometry. Each allocates, calls its kernels, and returns new arrays.
+
+    forward(x, w, b, scale, window, limits, pooling)
+        y, of the kernel w * scale, and the winners of a pooling that remembers them, else None
+    input_gradient(dy, w, window, size)
+        dx, for x of `size` (height, width)
+    weight_gradient(dy, x, window)
+        dw and db
+    pooled_weight_gradient(dy, winners, pool, x, window)
+        the same, given what the pooling received
+    can(window, dtype)
+        whether the algorithm can compute this convolution
+
+`ALGORITHMS` has them by name, and `choose` says which one is the fastest.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn import shapes
+from minicnn.functional.algorithms import direct, im2col, winograd
+from minicnn.functional.epilogue import Limits, Pooling
+from minicnn.shapes import Pair
+
+Array = np.ndarray
+
+# With fewer channels or filters than this, Winograd's transforms cost more than they save.
+_WINOGRAD_CHANNELS = 8
+
+
+class Algorithm(NamedTuple):
+    """One algorithm; `needs` says in words what it can be used for."""
+
+    forward: Callable[
+        [Array, Array, Array | None, Array | None, shapes.Window, Limits, Pooling],
+        tuple[Array, Array | None],
+    ]
+    input_gradient: Callable[[Array, Array, shapes.Window, Pair], Array]
+    weight_gradient: Callable[[Array, Array, shapes.Window], tuple[Array, Array]]  # dw, db
+    can: Callable[[shapes.Window, np.dtype], bool]
+    needs: str
+    # Where it is None, `unpool` makes the dy that `weight_gradient` takes.
+    pooled_weight_gradient: (
+        Callable[[Array, Array, Pair, Array, shapes.Window], tuple[Array, Array]] | None
+    ) = None
+
+
+def choose(window: shapes.Window, dtype: np.dtype, channels: int, filters: int) -> str:
+    """Choose for `"auto"`: the fewest multiplications where they pay, and few copies."""
+    if im2col.is_matrix_product(window):
+        return "im2col"  # whose matrix is x itself
+    if min(channels, filters) >= _WINOGRAD_CHANNELS and ALGORITHMS["winograd"].can(window, dtype):
+        return "winograd"
+    return "direct" if ALGORITHMS["direct"].can(window, dtype) else "im2col"
+
+
+ALGORITHMS = {
+    "winograd": Algorithm(
+        winograd.forward,
+        winograd.input_gradient,
+        winograd.weight_gradient,
+        winograd.can,
+        "float32, a 3x3 kernel, strides=1 and dilation_rate=1",
+    ),
+    "direct": Algorithm(
+        direct.forward,
+        direct.input_gradient,
+        direct.weight_gradient,
+        direct.can,
+        "float32 and dilation_rate=1",
+        direct.pooled_weight_gradient,
+    ),
+    "im2col": Algorithm(
+        im2col.forward,
+        im2col.input_gradient,
+        im2col.weight_gradient,
+        im2col.can,
+        "float32 or float64",
+    ),
+}

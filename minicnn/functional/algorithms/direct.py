@@ -1,0 +1,173 @@
+"""Convolution without a matrix of patches.
+
+Tiles of the result are summed up in the processor's registers, straight from the image. It serves
+float32 without dilation.
+"""
+
+import math
+
+import numpy as np
+
+from minicnn import kernels, shapes
+from minicnn.functional import buffers
+from minicnn.functional.epilogue import (
+    NO_POOLING,
+    UNBOUNDED,
+    Limits,
+    Pooling,
+    pack_epilogue,
+    pooled,
+    stops_of,
+    winners_for,
+)
+from minicnn.functional.sums import PARTS, sum_positions
+from minicnn.shapes import Pair
+
+Array = np.ndarray
+
+# What "direct" makes is pooled as soon as there is so much of it: it is in a level-2 cache still.
+_POOLED_BYTES = 2**18
+
+_NO_WINNERS, _NO_STOPS = np.empty((0, 0, 0, 0), np.uint8), np.full(2, np.nan, np.float32)
+
+
+def _bands(images: int, out_height: int) -> int:
+    """The number of bands of lines in an image: a small batch must occupy all cores."""
+    return max(1, min(PARTS // max(images, 1), out_height))
+
+
+def forward(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    scale: Array | None,
+    window: shapes.Window,
+    limits: Limits,
+    pooling: Pooling,
+) -> tuple[Array, Array | None]:
+    """Sum up tiles of y in registers, and pool them there or in the cache."""
+    if pooling == Pooling((1, 1), remember=True):  # there is nothing to pool on the way
+        y, _ = forward(x, w, b, scale, window, limits, NO_POOLING)
+        return pooled(y, pooling, limits)
+    pool = pooling.size
+    height, width = window.out[0] // pool[0], window.out[1] // pool[1]
+    y = buffers.empty((x.shape[0], height, width, w.shape[3]), x.dtype)
+    epilogue = pack_epilogue(w.shape[3], scale, b, limits, x.dtype)
+    wanted = window._replace(out=(height * pool[0], width * pool[1]))
+    winners = winners_for(y, pooling)
+    stops = stops_of(limits, x.dtype)
+    _forward_into(y, x, w, epilogue, wanted, pool=pool, winners=winners, stops=stops)
+    return y, winners if pooling.remember else None
+
+
+def _forward_into(
+    y: Array,
+    x: Array,
+    w: Array,
+    epilogue: Array,
+    window: shapes.Window,
+    first: Pair = (0, 0),
+    steps: Pair = (1, 1),
+    pool: Pair = (1, 1),
+    winners: Array = _NO_WINNERS,
+    stops: Array = _NO_STOPS,
+) -> None:
+    """Write the result to y's pixels `first`, `first + steps`, …; of each `pool` the largest."""
+    packed = kernels.direct.pack(w.reshape(-1, w.shape[3]))
+    lines = window.out[0] // pool[0]
+    bands = _bands(len(x), lines)
+    if pool != (1, 1):  # what is pooled shall be in a cache still
+        band_bytes = window.out[0] * window.out[1] * w.shape[3] * 4
+        bands = max(bands, min(lines, -(-band_bytes // _POOLED_BYTES)))
+    kernels.direct.forward(
+        x, packed, epilogue, window.kernel, window.strides, window.before, bands, window.out, first,
+        steps, pool, kernels.tasks.threads(), y, winners, stops,
+    )  # fmt: skip
+
+
+def flipped(w: Array, columns: int | None = None) -> Array:
+    """The kernel flipped along rows and columns, its filters as channels: dy is convolved with it.
+
+    Its last axis has `columns` places, with 0 beyond the channels; by default as many as channels.
+    """
+    rows, width, channels, filters = w.shape
+    found = buffers.empty((rows, width, filters, columns or channels), w.dtype)
+    kernels.convolution.turn(shapes.contiguous(w), found)
+    return found
+
+
+def input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
+    """Compute dx, which is a convolution too: of dy with the kernel flipped.
+
+    Along one axis, pixel s * q + p of x (s the stride) was seen by the taps r, r + s, r + 2 * s, …
+    with r = (p + before) % s. So the pixels with the same p make an image of their own, which is
+    a convolution of dy with these taps, moving by one pixel: s * s of them make dx.
+    """
+    dx = buffers.empty((dy.shape[0], *size, w.shape[2]), dy.dtype)
+    plain = pack_epilogue(w.shape[2], None, None, UNBOUNDED, dy.dtype)
+    rows, columns = (_phases(window, size, axis) for axis in (0, 1))
+    if len(rows) < window.strides[0] or len(columns) < window.strides[1]:
+        dx[...] = 0  # strides that pass over pixels
+    for p_row, r_row, before_row, out_row in rows:
+        for p_column, r_column, before_column, out_column in columns:
+            taps = flipped(w[r_row :: window.strides[0], r_column :: window.strides[1]])
+            phase = shapes.Window(
+                (taps.shape[0], taps.shape[1]),
+                (1, 1),
+                (1, 1),
+                (before_row, before_column),
+                (out_row, out_column),
+            )
+            first = p_row, p_column
+            _forward_into(dx, dy, taps, plain, phase, first=first, steps=window.strides)
+    return dx
+
+
+def _phases(window: shapes.Window, size: Pair, axis: int) -> list[tuple[int, int, int, int]]:
+    """(p, first tap r, padding before dy, pixels) of each p along an axis that any tap sees.
+
+    The padding is negative where the first window lies wholly before the pixels of this p.
+    """
+    stride, before, kernel = window.strides[axis], window.before[axis], window.kernel[axis]
+    found = []
+    for p in range(min(stride, size[axis])):
+        r = (p + before) % stride
+        if r < kernel:
+            last = (kernel - 1 - r) // stride
+            found.append((p, r, last - (p + before - r) // stride, -(-(size[axis] - p) // stride)))
+    return found
+
+
+def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
+    """dw, summed up in registers for groups of bands of lines; and db."""
+    return _weight_sums(dy, _NO_WINNERS, (1, 1), x, window), sum_positions(dy)
+
+
+def pooled_weight_gradient(
+    dy: Array, winners: Array, pool: Pair, x: Array, window: shapes.Window
+) -> tuple[Array, Array]:
+    """The same; of each block only the winner has a gradient."""
+    dw = _weight_sums(dy, winners, pool, x, window)
+    rows = dy.reshape(-1, dy.shape[3])
+    sums = np.empty((PARTS, rows.shape[1]))
+    kernels.pooling.sums_of_winners(rows, winners.reshape(rows.shape), sums)
+    return dw, sums.sum(axis=0).astype(dy.dtype)
+
+
+def _weight_sums(dy: Array, winners: Array, pool: Pair, x: Array, window: shapes.Window) -> Array:
+    channels, filters = x.shape[3], dy.shape[3]
+    bands = _bands(len(x), dy.shape[1])
+    groups = max(1, min(PARTS // 2, len(x) * bands))
+    entries = math.prod(window.kernel) * channels
+    partial = np.zeros((groups, entries, kernels.direct.padded_filters(filters)), x.dtype)
+    kernels.direct.backward_weight(
+        dy, winners, pool, x, window.kernel, window.strides, window.before, bands,
+        kernels.tasks.threads(), partial,
+    )  # fmt: skip
+    dw = shapes.contiguous(partial.sum(axis=0)[:, :filters])
+    return dw.reshape(*window.kernel, channels, filters)
+
+
+def can(window: shapes.Window, dtype: np.dtype) -> bool:
+    """It computes in float32, without dilation."""
+    return dtype == np.float32 and window.dilation == (1, 1)

@@ -1,0 +1,114 @@
+"""Convolution as a matrix product of copied patches.
+
+The patch under each window is copied into a row of a matrix; one matrix product does the rest. It
+serves any window and any dtype. The matrix costs memory and time.
+"""
+
+import math
+import threading
+
+import numpy as np
+
+from minicnn import kernels, shapes
+from minicnn.functional import buffers
+from minicnn.functional.algorithms.matmul import matmul
+from minicnn.functional.epilogue import Limits, Pooling, pooled
+from minicnn.functional.sums import sum_positions
+from minicnn.shapes import Pair
+
+Array = np.ndarray
+
+# Patches of a block of images are gathered and multiplied before the next block is touched: a
+# block this large still lies in the cache when it is multiplied.
+_BLOCK_BYTES = 4 * 2**20
+
+
+def is_matrix_product(window: shapes.Window) -> bool:
+    """Whether x itself is the matrix of patches: under a 1x1 window that visits every pixel."""
+    return window.kernel == (1, 1) and window.strides == (1, 1)
+
+
+_scratch = threading.local()
+
+
+def _scratch_matrix(rows: int, columns: int, dtype: np.dtype) -> Array:
+    """A matrix to work in; it reuses its memory, as fresh memory costs more than filling it."""
+    held: dict[np.dtype, Array] = _scratch.__dict__.setdefault("buffers", {})
+    if dtype not in held or held[dtype].size < rows * columns:
+        held[dtype] = np.empty(rows * columns, dtype)
+    return held[dtype][: rows * columns].reshape(rows, columns)
+
+
+def _image_blocks(
+    images: int, channels: int, window: shapes.Window, dtype: np.dtype
+) -> list[slice]:
+    """Slices of the batch whose patches take about `_BLOCK_BYTES` each, at least one image."""
+    image_bytes = math.prod(window.out) * math.prod(window.kernel) * channels * dtype.itemsize
+    step = images if is_matrix_product(window) else max(1, _BLOCK_BYTES // max(image_bytes, 1))
+    return [slice(first, min(first + step, images)) for first in range(0, images, max(step, 1))]
+
+
+def _patches(x: Array, window: shapes.Window) -> Array:
+    """The patches under the windows as rows of a matrix: (positions, kernel area * channels)."""
+    rows = x.shape[0] * math.prod(window.out)
+    if is_matrix_product(window):
+        return x.reshape(rows, x.shape[3])
+    cols = _scratch_matrix(rows, math.prod(window.kernel) * x.shape[3], x.dtype)
+    kernels.convolution.im2col(
+        x, window.kernel, window.strides, window.dilation, window.before, window.out, cols
+    )
+    return cols
+
+
+def forward(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    scale: Array | None,
+    window: shapes.Window,
+    limits: Limits,
+    pooling: Pooling,
+) -> tuple[Array, Array | None]:
+    """Multiply the patches of a block of images by the kernel's matrix, block by block."""
+    filters = w.shape[3]
+    matrix = w.reshape(-1, filters)
+    y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
+    for block in _image_blocks(len(x), x.shape[3], window, x.dtype):
+        rows = y[block].reshape(-1, filters)
+        matmul(_patches(x[block], window), matrix, b, out=rows, limits=limits, scale=scale)
+    return pooled(y, pooling, limits)
+
+
+def input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
+    """dcols = dy @ w^T, and each patch pixel adds to its x."""
+    channels, filters = w.shape[2:]
+    matrix = w.reshape(-1, filters)
+    dx = buffers.empty((dy.shape[0], *size, channels), dy.dtype)
+    for block in _image_blocks(len(dy), channels, window, dy.dtype):
+        received = dy[block].reshape(-1, filters)
+        if is_matrix_product(window):
+            matmul(received, matrix, b_transposed=True, out=dx[block].reshape(-1, channels))
+            continue
+        cols = _scratch_matrix(len(received), len(matrix), dy.dtype)
+        matmul(received, matrix, b_transposed=True, out=cols)
+        kernels.convolution.col2im(
+            cols, window.kernel, window.strides, window.dilation, window.before, window.out,
+            dx[block],
+        )  # fmt: skip
+    return dx
+
+
+def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
+    """dw = cols^T @ dy."""
+    channels, filters = x.shape[3], dy.shape[3]
+    dw = np.zeros((*window.kernel, channels, filters), x.dtype)
+    for block in _image_blocks(len(x), channels, window, x.dtype):
+        received = dy[block].reshape(-1, filters)
+        product = matmul(_patches(x[block], window), received, a_transposed=True)
+        dw += product.reshape(dw.shape)
+    return dw, sum_positions(dy)
+
+
+def can(window: shapes.Window, dtype: np.dtype) -> bool:
+    """Always: it has no kernel of a certain size, stride, dilation or dtype."""
+    return True

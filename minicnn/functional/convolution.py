@@ -1,0 +1,213 @@
+"""A convolution slides each filter over an image and sums up products at each position."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import naive, shapes
+from minicnn.functional import algorithms
+from minicnn.functional.checks import check_gradient, window_of
+from minicnn.functional.elementwise import limits_of
+from minicnn.functional.epilogue import NO_POOLING, Pooling
+from minicnn.shapes import Pair
+
+Array = np.ndarray
+
+ALGORITHMS = ("auto", *algorithms.ALGORITHMS, "naive")
+
+
+class Convolution(NamedTuple):
+    """A convolution whose arguments have been checked."""
+
+    window: shapes.Window
+    padding: str
+    groups: int
+    algorithm: str
+
+
+def check_convolution(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    groups: Any,
+    algorithm: Any,
+    name: str,
+    filters: int | None = None,
+) -> Convolution:
+    """Check every argument of a convolution with `filters` filters, by default those of w."""
+    shapes.check_array(x, 4, "x", name)
+    shapes.check_array(w, 4, "w", name)
+    strides = shapes.pair(strides, "strides", name)
+    dilation = shapes.pair(dilation_rate, "dilation_rate", name)
+    groups = shapes.positive_int(groups, "groups", name)
+    padding = shapes.choice(padding, ("valid", "same"), "padding", name)
+    algorithm = shapes.choice(algorithm, ALGORITHMS, "algorithm", name)
+    if 0 in w.shape:
+        raise ValueError(f"{name} expects a w that is not empty. Received w.shape={w.shape}.")
+    if filters is None:
+        filters = w.shape[3]
+    if filters % groups:
+        raise ValueError(
+            f"{name} expects a number of filters that its {groups} groups divide. "
+            f"Received w.shape={w.shape}."
+        )
+    if x.shape[3] != w.shape[2] * groups:
+        raise ValueError(
+            f"{name} expects {w.shape[2] * groups} input channels. Received x.shape={x.shape}."
+        )
+    if b is not None:
+        shapes.check_array(b, 1, "b", name)
+        shapes.check_shape(b, (filters,), "b", name)
+    shapes.check_same_dtype({"x": x, "w": w, "b": b}, name)
+    height, width = x.shape[1:3]
+    kernel = (w.shape[0], w.shape[1])
+    window = window_of((height, width), kernel, strides, padding, dilation, name)
+    known = algorithms.ALGORITHMS.get(algorithm)
+    if known is not None and not known.can(window, x.dtype):
+        raise ValueError(
+            f'{name} expects {known.needs} for algorithm="{algorithm}". Received {x.dtype}, '
+            f"a {kernel[0]}x{kernel[1]} kernel, strides={strides}, dilation_rate={dilation}."
+        )
+    return Convolution(window, padding, groups, algorithm)
+
+
+def algorithm_for(how: Convolution, channels: int, filters: int, dtype: np.dtype) -> Any:
+    """The one that was asked for, or that "auto" chooses for so many channels and filters."""
+    name = how.algorithm
+    if name == "auto":
+        name = algorithms.choose(how.window, dtype, channels, filters)
+    return algorithms.ALGORITHMS[name]
+
+
+def split_channels(x: Array, groups: int) -> list[Array]:
+    """Each group's own channels, contiguous."""
+    if groups == 1:
+        return [shapes.contiguous(x)]
+    return [shapes.contiguous(part) for part in np.split(x, groups, axis=-1)]
+
+
+def join_channels(parts: list[Array]) -> Array:
+    """The channels of all groups, side by side again."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+
+def conv2d(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    strides: int | Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: int | Pair = (1, 1),
+    groups: int = 1,
+    algorithm: str = "auto",
+    activation: str = "linear",
+    scale: Array | None = None,
+    name: str = "conv2d",
+) -> Array:
+    """Convolution (cross-correlation, as in all CNN libraries).
+
+        y[n, oy, ox, o] = b[o] + sum over i, j, c of x[n, iy, ix, c] * w[i, j, c, o]
+        iy = oy * strides[0] + i * dilation_rate[0] - padding above,  ix likewise
+
+    Args:
+        x: (batch, height, width, channels).
+        w: (rows, columns, channels / groups, filters).
+        b: (filters,) or None.
+        strides, padding, dilation_rate, groups: as in Keras's `Conv2D`; "same" pads as described
+            in `minicnn.shapes`.
+        algorithm: see the top of `minicnn.functional`.
+        activation: "linear", "relu" or "relu6", applied while y is still in the processor's
+            registers; another pass over a large y costs as much time as a small convolution.
+        scale: (filters,) or None: filter o is w[..., o] * scale[o], multiplied on the way. Of a
+            normalization that is folded into the convolution.
+
+    Returns:
+        y (batch, out_height, out_width, filters), of x's dtype.
+
+    Raises:
+        TypeError: an array that is no float32 or float64 NumPy array, or mixed dtypes.
+        ValueError: a wrong rank, channels that do not fit `w`, a window larger than the input, or
+            an option that is not one of those named here.
+    """
+    how = check_convolution(x, w, b, strides, padding, dilation_rate, groups, algorithm, name)
+    return convolve(how, x, w, b, activation, scale, NO_POOLING, name)[0]
+
+
+def convolve(
+    how: Convolution,
+    x: Array,
+    w: Array,
+    b: Array | None,
+    activation: str,
+    scale: Array | None,
+    pooling: Pooling,
+    name: str,
+) -> tuple[Array, Array | None]:
+    """Compute a checked convolution: y, and the winners of a pooling that remembers them."""
+    window, limits, groups = how.window, limits_of(activation, name), how.groups
+    if scale is not None:
+        shapes.check_array(scale, 1, "scale", name)
+        shapes.check_shape(scale, (w.shape[3],), "scale", name)
+        shapes.check_same_dtype({"x": x, "scale": scale}, name)
+    if how.algorithm == "naive":
+        w = w if scale is None else w * scale
+        y = naive.conv2d(x, w, b, window.strides, how.padding, window.dilation, groups)
+        np.clip(y, *limits, out=y)
+        if pooling == NO_POOLING:
+            return y, None
+        if not pooling.remember:
+            return naive.max_pool2d(y, pooling.size, pooling.size), None
+        return naive.largest_of_blocks(y, pooling.size, limits)
+    forward = algorithm_for(how, w.shape[2], w.shape[3] // groups, x.dtype).forward
+    xs, ws = split_channels(x, groups), split_channels(w, groups)
+    bs, scales = ([None] * groups if v is None else split_channels(v, groups) for v in (b, scale))
+    parts = zip(xs, ws, bs, scales, strict=True)
+    found = [forward(*part, window, limits, pooling) for part in parts]
+    winners = [numbers for _, numbers in found if numbers is not None]
+    return join_channels([y for y, _ in found]), join_channels(winners) if winners else None
+
+
+def conv2d_backward(
+    dy: Array,
+    x: Array,
+    w: Array,
+    strides: int | Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: int | Pair = (1, 1),
+    groups: int = 1,
+    algorithm: str = "auto",
+    need_dx: bool = True,
+    need_dw: bool = True,
+    name: str = "conv2d",
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Gradients `(dx, dw, db)` of `conv2d`, given `dy` of the shape of its output.
+
+        dx[n, iy, ix, c] = sum of dy[n, oy, ox, o] * w[i, j, c, o]      over all windows on (iy, ix)
+        dw[i, j, c, o]   = sum of dy[n, oy, ox, o] * x[n, iy, ix, c]    over all windows
+        db[o]            = sum of dy[n, oy, ox, o]
+
+    What is not needed (`need_dx=False`; `need_dw=False` for dw and db) costs nothing and is None.
+    Raises as `conv2d`, and a `ValueError` for a `dy` of another shape than y.
+    """
+    how = check_convolution(x, w, None, strides, padding, dilation_rate, groups, algorithm, name)
+    window = how.window
+    dy = check_gradient(dy, (x.shape[0], *window.out, w.shape[3]), x, name)
+    if how.algorithm == "naive":
+        found = naive.conv2d_backward(
+            dy, x, w, window.strides, padding.lower(), window.dilation, groups
+        )
+        return found[0] if need_dx else None, *(found[1:] if need_dw else (None, None))
+    chosen = algorithm_for(how, w.shape[2], w.shape[3] // groups, x.dtype)
+    dys, xs, ws = (split_channels(a, groups) for a in (dy, x, w))
+    dx = dw = db = None
+    if need_dx:
+        size = x.shape[1], x.shape[2]
+        dxs = [chosen.input_gradient(*part, window, size) for part in zip(dys, ws, strict=True)]
+        dx = join_channels(dxs)
+    if need_dw:
+        sums = [chosen.weight_gradient(*part, window) for part in zip(dys, xs, strict=True)]
+        dw, db = (join_channels(list(parts)) for parts in zip(*sums, strict=True))
+    return dx, dw, db

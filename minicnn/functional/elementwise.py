@@ -1,0 +1,170 @@
+"""Activations and dropout change each element by itself; softmax, each vector of classes.
+
+`ACTIVATIONS` has those that a layer takes as `activation=`, by their names.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import kernels, shapes
+from minicnn.functional import buffers
+from minicnn.functional.checks import check_classes, check_gradient
+from minicnn.functional.epilogue import UNBOUNDED, Limits
+
+Array = np.ndarray
+
+
+def relu(
+    x: Array,
+    max_value: float | None = None,
+    negative_slope: float = 0.0,
+    threshold: float = 0.0,
+    name: str = "relu",
+) -> Array:
+    """y = x above `threshold`, `negative_slope * (x - threshold)` below, at most `max_value`.
+
+    With the defaults max(x, 0); `max_value=6` is ReLU6. NaN stays NaN.
+    """
+    shapes.check_array(x, None, "x", name)
+    y = buffers.empty(x.shape, x.dtype)
+    cap = np.inf if max_value is None else max_value
+    kernels.elementwise.relu(
+        shapes.contiguous(x).reshape(-1),
+        y.reshape(-1),
+        *(x.dtype.type(v) for v in (cap, negative_slope, threshold)),
+    )
+    return y
+
+
+def relu_backward(
+    dy: Array,
+    x: Array,
+    max_value: float | None = None,
+    negative_slope: float = 0.0,
+    threshold: float = 0.0,
+    name: str = "relu",
+) -> Array:
+    """dx = dy above `threshold`, `negative_slope * dy` at and below it, 0 at and above `max_value`.
+
+    For plain ReLU the output y serves as well as the input x: both are above 0 at the same places.
+    """
+    shapes.check_array(x, None, "x", name)
+    dy = check_gradient(dy, x.shape, x, name)
+    dx = buffers.empty(x.shape, x.dtype)
+    cap = np.nan if max_value is None else max_value  # not even infinity is at or above NaN
+    kernels.elementwise.relu_backward(
+        dy.reshape(-1),
+        shapes.contiguous(x).reshape(-1),
+        dx.reshape(-1),
+        *(x.dtype.type(v) for v in (cap, negative_slope, threshold)),
+    )
+    return dx
+
+
+def sigmoid(x: Array, name: str = "sigmoid") -> Array:
+    """y = 1 / (1 + exp(-x)), as exp(min(x, 0)) / (1 + exp(-|x|)) so that nothing overflows."""
+    shapes.check_array(x, None, "x", name)
+    y: Array = np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+    return y
+
+
+def sigmoid_backward(dy: Array, y: Array, name: str = "sigmoid") -> Array:
+    """dx = dy * y * (1 - y), from the output y."""
+    shapes.check_array(y, None, "y", name)
+    dy = check_gradient(dy, y.shape, y, name)
+    return dy * y * (1 - y)
+
+
+def tanh(x: Array, name: str = "tanh") -> Array:
+    """y = tanh(x)."""
+    shapes.check_array(x, None, "x", name)
+    y: Array = np.tanh(x)
+    return y
+
+
+def tanh_backward(dy: Array, y: Array, name: str = "tanh") -> Array:
+    """dx = dy * (1 - y**2), from the output y."""
+    shapes.check_array(y, None, "y", name)
+    dy = check_gradient(dy, y.shape, y, name)
+    return dy * (1 - y * y)
+
+
+def softmax(x: Array, name: str = "softmax") -> Array:
+    """y[..., k] = exp(x[..., k] - m) / sum over j of exp(x[..., j] - m), m the largest of x[...].
+
+    Over the last axis. Subtracting m cancels in the ratio and keeps exp from overflowing.
+    """
+    check_classes(x, "x", name)
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    y: Array = e / e.sum(axis=-1, keepdims=True)
+    return y
+
+
+def softmax_backward(dy: Array, y: Array, name: str = "softmax") -> Array:
+    """dx[..., k] = y[..., k] * (dy[..., k] - sum over j of dy[..., j] * y[..., j])."""
+    check_classes(y, "y", name)
+    dy = check_gradient(dy, y.shape, y, name)
+    dx: Array = y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+    return dx
+
+
+def dropout(x: Array, mask: Array, rate: float, name: str = "dropout") -> Array:
+    """y = x / (1 - rate) where the boolean `mask` is True, else 0, so that y's mean stays x's.
+
+    `rate` in [0, 1) is the share that is dropped (Srivastava et al. 2014, scaled while training).
+    """
+    shapes.check_array(x, None, "x", name)
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool:
+        received = getattr(mask, "dtype", type(mask).__name__)
+        raise TypeError(f"{name} expects mask to be an array of booleans. Received {received}.")
+    shapes.check_shape(mask, x.shape, "mask", name)
+    if not 0 <= rate < 1:
+        raise ValueError(f"{name} expects rate to be at least 0 and below 1. Received {rate!r}.")
+    return np.where(mask, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
+
+
+def dropout_backward(dy: Array, mask: Array, rate: float, name: str = "dropout") -> Array:
+    """dx = dy / (1 - rate) where the mask is True, else 0."""
+    return dropout(dy, mask, rate, name)
+
+
+class ActivationFunction(NamedTuple):
+    """An activation: `forward(z)` gives y, `backward(dy, y)` gives dz.
+
+    One that only keeps z between two `limits` can be a convolution's epilogue.
+    """
+
+    forward: Callable[[Array], Array]
+    backward: Callable[[Array, Array], Array]
+    limits: Limits | None = None
+
+
+def relu6(z: Array) -> Array:
+    """y = min(max(z, 0), 6)."""
+    return relu(z, max_value=6.0)
+
+
+def linear(z: Array) -> Array:
+    """y = z."""
+    return z
+
+
+ACTIVATIONS: dict[str, ActivationFunction] = {
+    "linear": ActivationFunction(linear, lambda dy, y: dy, UNBOUNDED),
+    "relu": ActivationFunction(relu, relu_backward, (0.0, np.inf)),
+    "relu6": ActivationFunction(
+        relu6, lambda dy, y: relu_backward(dy, y, max_value=6.0), (0.0, 6.0)
+    ),
+    "sigmoid": ActivationFunction(sigmoid, sigmoid_backward),
+    "tanh": ActivationFunction(tanh, tanh_backward),
+    "softmax": ActivationFunction(softmax, softmax_backward),
+}
+
+_LIMITS = {key: found.limits for key, found in ACTIVATIONS.items() if found.limits is not None}
+
+
+def limits_of(activation: Any, name: str) -> Limits:
+    """The limits of an activation that has nothing but limits; others raise a `ValueError`."""
+    return _LIMITS[shapes.choice(activation, _LIMITS, "activation", name)]

@@ -1,0 +1,91 @@
+"""An epilogue is what happens to a sum between its computation and its storage.
+
+A convolution or matrix product sums up in the processor's registers. There it also multiplies by a
+scale, adds a bias, keeps the result within an activation's limits, and pools: another pass over a
+large result would cost as much time as a small convolution.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn import kernels, shapes
+from minicnn.functional import buffers
+from minicnn.shapes import Pair
+
+Array = np.ndarray
+
+# The least and the most that a result may be; an activation's.
+Limits = tuple[float, float]
+
+UNBOUNDED: Limits = (-np.inf, np.inf)
+
+
+class Pooling(NamedTuple):
+    """Max pooling keeps of each `size` results, side by side, only the largest.
+
+    With `remember` also which one that is, in uint8, counted in reading order, `kernels.NOBODY`
+    where an activation lets no gradient through.
+    """
+
+    size: Pair = (1, 1)
+    remember: bool = False
+
+
+NO_POOLING = Pooling()
+
+
+def clamp_of(limits: Limits, dtype: np.dtype) -> Array:
+    """The limits as kernels take them."""
+    return np.array(limits, dtype)
+
+
+def pack_epilogue(
+    columns: int, scale: Array | None, shift: Array | None, limits: Limits, dtype: np.dtype
+) -> Array:
+    """Pack an epilogue as `simd.tile` takes it: (panels, 4, columns of a panel).
+
+    The four are scale, shift, least and most, by default 1, 0 and no limits. The panels are whole:
+    there are numbers beyond the last column, too.
+    """
+    wide = kernels.simd.COLUMNS * 4 // dtype.itemsize
+    panels = -(-columns // wide)
+    lines = np.empty((4, panels * wide), dtype)
+    lines[:] = np.array([1, 0, *limits], dtype)[:, None]
+    for line, values in zip(lines, (scale, shift), strict=False):
+        if values is not None:
+            line[:columns] = values
+    return shapes.contiguous(lines.reshape(4, panels, wide).swapaxes(0, 1))
+
+
+def winners_for(y: Array, pooling: Pooling) -> Array:
+    """Memory for the winners' numbers; it is empty if they are not wanted."""
+    return buffers.empty(y.shape if pooling.remember else (0, 0, 0, 0), np.uint8)
+
+
+def stops_of(limits: Limits, dtype: np.dtype) -> Array:
+    """The values at which no gradient passes: an activation's limits, NaN if there is none."""
+    low, high = (limit if np.isfinite(limit) else np.nan for limit in limits)
+    return clamp_of((low, high), dtype)
+
+
+def pooled(y: Array, pooling: Pooling, limits: Limits) -> tuple[Array, Array | None]:
+    """Pool results that lie within the limits already."""
+    if pooling == NO_POOLING:
+        return y, None
+    pool = pooling.size
+    size = y.shape[1] // pool[0], y.shape[2] // pool[1]
+    found = buffers.empty((len(y), *size, y.shape[3]), y.dtype)
+    if not pooling.remember:
+        kernels.pooling.max_forward(y, pool, pool, (0, 0), kernels.tasks.threads(), found)
+        return found, None
+    winners = winners_for(found, pooling)
+    kernels.pooling.max_of_blocks(y, pool, stops_of(limits, y.dtype), found, winners)
+    return found, winners
+
+
+def unpool(dy: Array, winners: Array, pool: Pair, size: Pair) -> Array:
+    """The gradient of what was pooled, of `size` (height, width): each winner gets its dy."""
+    dx = buffers.empty((len(dy), *size, dy.shape[3]), dy.dtype)
+    kernels.pooling.unpool(dy, winners, pool, dx)
+    return dx

@@ -1,0 +1,113 @@
+"""Batch normalization shifts and scales each channel to a mean and a variance that are learned."""
+
+import numpy as np
+
+from minicnn import kernels, shapes
+from minicnn.functional import buffers
+from minicnn.functional.checks import check_gradient
+from minicnn.functional.sums import PARTS
+
+Array = np.ndarray
+
+
+def _rows(x: Array, name: str) -> Array:
+    shapes.check_array(x, None, "x", name)
+    if x.ndim < 2:
+        raise ValueError(f"{name} expects x with at least 2 dimensions. Received {x.shape}.")
+    return shapes.contiguous(x).reshape(-1, x.shape[-1])
+
+
+def _check_per_channel(x: Array, parameters: dict[str, Array], name: str) -> None:
+    for argument, value in parameters.items():
+        shapes.check_array(value, 1, argument, name)
+        shapes.check_shape(value, (x.shape[-1],), argument, name)
+    shapes.check_same_dtype({"x": x, **parameters}, name)
+
+
+def batch_moments(x: Array, name: str = "batch_moments") -> tuple[Array, Array]:
+    """Per channel (last axis): mean, and variance = mean of (x - mean)**2, over the whole batch.
+
+    The variance is the biased one (divided by the count), in the sums as in what Keras puts into
+    the moving variance. Sums run in float64. Raises `ValueError` for an empty batch.
+    """
+    rows = _rows(x, name)
+    if len(rows) == 0:
+        raise ValueError(f"{name} expects at least one example. Received x.shape={x.shape}.")
+    shift = np.where(np.isfinite(rows[0]), rows[0], 0).astype(np.float64)
+    sums = np.empty((PARTS, 2, rows.shape[1]))
+    kernels.normalization.shifted_sums(rows, shift, PARTS, sums)
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite shows in the result
+        mean, square = sums.sum(axis=0) / len(rows)
+        variance = np.maximum(square - (mean - shift) ** 2, 0)
+    return mean.astype(x.dtype), variance.astype(x.dtype)
+
+
+def batch_normalization(
+    x: Array,
+    mean: Array,
+    variance: Array,
+    gamma: Array,
+    beta: Array,
+    epsilon: float = 1e-3,
+    name: str = "batch_normalization",
+) -> Array:
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, per channel (last axis).
+
+    All of `mean`, `variance`, `gamma`, `beta` have the shape (channels,).
+    """
+    rows = _rows(x, name)
+    _check_per_channel(x, {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}, name)
+    scale = (gamma / np.sqrt(variance + x.dtype.type(epsilon))).astype(x.dtype)
+    y = buffers.empty(x.shape, x.dtype)
+    kernels.normalization.forward(
+        rows, shapes.contiguous(mean), scale, shapes.contiguous(beta), y.reshape(rows.shape)
+    )
+    return y
+
+
+def batch_normalization_backward(
+    dy: Array,
+    x: Array,
+    mean: Array,
+    variance: Array,
+    gamma: Array,
+    epsilon: float = 1e-3,
+    training: bool = False,
+    need_dx: bool = True,
+    name: str = "batch_normalization",
+) -> tuple[Array | None, Array, Array]:
+    """`(dx, dgamma, dbeta)` of `batch_normalization`; z = (x - mean) / sqrt(variance + epsilon).
+
+        dbeta = sum of dy,   dgamma = sum of dy * z
+        inference:  dx = gamma / sqrt(variance + epsilon) * dy
+        training:   dx = gamma / sqrt(variance + epsilon) * (dy - mean(dy) - z * mean(dy * z))
+
+    In training `mean` and `variance` must be the batch's own (`batch_moments(x)`): each x moved
+    them, hence the two extra terms (Ioffe and Szegedy 2015, section 3).
+    """
+    rows = _rows(x, name)
+    _check_per_channel(x, {"mean": mean, "variance": variance, "gamma": gamma}, name)
+    dy = check_gradient(dy, x.shape, x, name).reshape(rows.shape)
+    mean = shapes.contiguous(mean)
+    sums = np.empty((PARTS, 2, rows.shape[1]))
+    kernels.normalization.backward_sums(dy, rows, mean, PARTS, sums)
+    total, centered = sums.sum(axis=0)
+    inverse = 1 / np.sqrt(variance.astype(np.float64) + epsilon)
+    dgamma, dbeta = (centered * inverse).astype(x.dtype), total.astype(x.dtype)
+    if not need_dx:
+        return None, dgamma, dbeta
+    dx, scale = buffers.empty(x.shape, x.dtype), (gamma * inverse).astype(x.dtype)
+    if training:
+        kernels.normalization.backward_input(
+            dy,
+            rows,
+            mean,
+            scale,
+            (total / len(rows)).astype(x.dtype),
+            (centered * inverse**2 / len(rows)).astype(x.dtype),
+            dx.reshape(rows.shape),
+        )
+    else:  # dx = (dy - 0) * scale + 0, whatever x is
+        zero = np.zeros_like(scale)
+        kernels.normalization.forward(dy, zero, scale, zero, dx.reshape(rows.shape))
+    return dx, dgamma, dbeta

@@ -1,0 +1,137 @@
+"""Convolution and max pooling in one step never store what the pooling drops."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicnn import kernels, naive, shapes
+from minicnn.functional.checks import check_gradient
+from minicnn.functional.convolution import (
+    algorithm_for,
+    check_convolution,
+    conv2d_backward,
+    convolve,
+    join_channels,
+    split_channels,
+)
+from minicnn.functional.epilogue import Pooling, unpool
+from minicnn.shapes import Pair
+
+Array = np.ndarray
+
+LARGEST_BLOCK = kernels.NOBODY  # numbers of which `conv2d_max_pool2d` can name the winner
+
+
+def conv2d_max_pool2d(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: int | Pair = (1, 1),
+    groups: int = 1,
+    algorithm: str = "auto",
+    activation: str = "linear",
+    scale: Array | None = None,
+    remember: bool = False,
+    name: str = "conv2d_max_pool2d",
+) -> tuple[Array, Array | None]:
+    """`(y, winners)` of a convolution and the max pooling of its results in blocks, side by side.
+
+        y = max_pool2d(conv2d(x, w, b, …), pool_size)
+
+    "direct" finds the largest of each block while the results are in the cache, "winograd" while
+    they are in registers if blocks are 2x2: so the convolution's own result, several times as large
+    as y, is not written to memory, nor read from there. In all other cases it is.
+
+    Args:
+        pool_size: (rows, columns) of the blocks, side by side, whose largest number is kept.
+        remember: whether to return the winners, too, of which `conv2d_max_pool2d_backward` needs
+            nothing more; else they are None.
+
+    The other arguments as in `conv2d`; y is (batch, out_height // rows, out_width // columns,
+    filters). `winners` has y's shape, in uint8: each winner's number in its block, in reading
+    order, the first of those that are equal, or 255 where no gradient passes because y is at a
+    limit of the activation.
+
+    Raises as `conv2d`, and a `ValueError` for blocks larger than the result or, with `remember`,
+    of more than 255 numbers.
+    """
+    how = check_convolution(x, w, b, strides, padding, dilation_rate, groups, algorithm, name)
+    pooling = Pooling(_check_blocks(pool_size, how.window, remember, name), remember)
+    return convolve(how, x, w, b, activation, scale, pooling, name)
+
+
+def _check_blocks(pool_size: Any, window: shapes.Window, remember: bool, name: str) -> Pair:
+    """The pool's size, if blocks of it fit the window's results."""
+    pool = shapes.pair(pool_size, "pool_size", name)
+    if pool[0] > window.out[0] or pool[1] > window.out[1]:
+        raise ValueError(
+            f"{name} expects blocks that are pooled to fit the {window.out[0]}x{window.out[1]} "
+            f"results of the convolution. Received pool_size={pool}."
+        )
+    if remember and math.prod(pool) > LARGEST_BLOCK:
+        raise ValueError(
+            f"{name} expects a pool_size of {LARGEST_BLOCK} numbers at most to remember the "
+            f"winners. Received {pool}."
+        )
+    return pool
+
+
+def conv2d_max_pool2d_backward(
+    dy: Array,
+    winners: Array,
+    x: Array,
+    w: Array,
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: int | Pair = (1, 1),
+    groups: int = 1,
+    algorithm: str = "auto",
+    need_dx: bool = True,
+    need_dw: bool = True,
+    name: str = "conv2d_max_pool2d",
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Gradients `(dx, dw, db)` of `conv2d_max_pool2d`, given `dy` of its output's shape.
+
+        dz[n, oy, ox, o] = dy of its block if `winners` names it, else 0
+        dx, dw, db       = conv2d_backward(dz, x, w, …)
+
+    So the gradient of the activation is in it. Raises as `conv2d_backward`, and for winners that
+    are not uint8 of dy's shape.
+    """
+    how = check_convolution(x, w, None, strides, padding, dilation_rate, groups, algorithm, name)
+    window, groups = how.window, how.groups
+    pool = _check_blocks(pool_size, window, True, name)
+    size = window.out[0] // pool[0], window.out[1] // pool[1]
+    dy = check_gradient(dy, (x.shape[0], *size, w.shape[3]), x, name)
+    if not isinstance(winners, np.ndarray) or winners.dtype != np.uint8:
+        raise TypeError(
+            f"{name} expects winners to be a uint8 array. "
+            f"Received {getattr(winners, 'dtype', winners)}."
+        )
+    shapes.check_shape(winners, dy.shape, "winners", name)
+    chosen = None
+    if how.algorithm != "naive":
+        chosen = algorithm_for(how, w.shape[2], w.shape[3] // groups, x.dtype)
+    pooled = None if chosen is None else chosen.pooled_weight_gradient
+    options: dict[str, Any] = {
+        "strides": strides, "padding": padding, "dilation_rate": dilation_rate, "groups": groups,
+        "algorithm": algorithm, "name": name,
+    }  # fmt: skip
+    dx = dw = db = None
+    if need_dx or (need_dw and pooled is None):
+        spread = naive.unpool if chosen is None else unpool
+        dz = spread(dy, shapes.contiguous(winners), pool, window.out)
+        dx, dw, db = conv2d_backward(
+            dz, x, w, need_dx=need_dx, need_dw=need_dw and pooled is None, **options
+        )
+    if need_dw and pooled is not None:
+        dys, numbers, xs = (split_channels(a, groups) for a in (dy, winners, x))
+        parts = zip(dys, numbers, xs, strict=True)
+        sums = [pooled(d, number, pool, part, window) for d, number, part in parts]
+        dw, db = (join_channels(list(parts)) for parts in zip(*sums, strict=True))
+    return dx, dw, db

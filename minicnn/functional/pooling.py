@@ -1,0 +1,178 @@
+"""Pooling makes one number of the pixels under each window, or of all pixels, per channel."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import kernels, shapes
+from minicnn.functional import buffers
+from minicnn.functional.checks import check_gradient, window_of
+from minicnn.shapes import Pair
+
+Array = np.ndarray
+
+
+def _pool_window(
+    size: Sequence[int], pool_size: Any, strides: Any, padding: Any, name: str
+) -> shapes.Window:
+    kernel = shapes.pair(pool_size, "pool_size", name)
+    steps = kernel if strides is None else shapes.pair(strides, "strides", name)
+    padding = shapes.choice(padding, ("valid", "same"), "padding", name)
+    return window_of((size[0], size[1]), kernel, steps, padding, (1, 1), name)
+
+
+def _check_x_shape(x_shape: Sequence[int], name: str) -> Sequence[int]:
+    if len(x_shape) != 4 or min(x_shape[1:3]) < 1:
+        raise ValueError(
+            f"{name} expects x_shape=(batch, height, width, channels). Received {x_shape}."
+        )
+    return x_shape
+
+
+def max_pool2d(
+    x: Array,
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair | None = None,
+    padding: str = "valid",
+    name: str = "max_pool2d",
+) -> Array:
+    """Max pooling: the largest pixel under each window, per channel.
+
+    `x` (batch, height, width, channels) to y (batch, out_height, out_width, channels). `strides`
+    defaults to `pool_size`. Under "same" the padding counts as minus infinity and never wins. NaN
+    under a window makes its output NaN.
+
+    Raises `TypeError` or `ValueError` for an `x` that is no such array, a window larger than the
+    input, or an unknown option.
+    """
+    shapes.check_array(x, 4, "x", name)
+    window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
+    y = buffers.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
+    kernels.pooling.max_forward(
+        shapes.contiguous(x),
+        window.kernel,
+        window.strides,
+        window.before,
+        kernels.tasks.threads(),
+        y,
+    )
+    return y
+
+
+def max_pool2d_backward(
+    dy: Array,
+    x: Array,
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair | None = None,
+    padding: str = "valid",
+    name: str = "max_pool2d",
+) -> Array:
+    """dx of `max_pool2d`: the winner of each window gets its dy; of equal pixels the first one
+
+    in reading order wins, as in TensorFlow. Windows that overlap add up.
+    """
+    shapes.check_array(x, 4, "x", name)
+    window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
+    dy = check_gradient(dy, (x.shape[0], *window.out, x.shape[3]), x, name)
+    dx = buffers.empty(x.shape, x.dtype)
+    kernels.pooling.max_backward(
+        dy,
+        shapes.contiguous(x),
+        window.kernel,
+        window.strides,
+        window.before,
+        kernels.tasks.threads(),
+        dx,
+    )
+    return dx
+
+
+def average_pool2d(
+    x: Array,
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair | None = None,
+    padding: str = "valid",
+    name: str = "average_pool2d",
+) -> Array:
+    """Average pooling: the mean of the real pixels under each window (padding is not counted).
+
+    Shapes, defaults and errors as `max_pool2d`.
+    """
+    shapes.check_array(x, 4, "x", name)
+    window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
+    y = buffers.empty((x.shape[0], *window.out, x.shape[3]), x.dtype)
+    kernels.pooling.average_forward(
+        shapes.contiguous(x),
+        window.kernel,
+        window.strides,
+        window.before,
+        kernels.tasks.threads(),
+        y,
+    )
+    return y
+
+
+def average_pool2d_backward(
+    dy: Array,
+    x_shape: Sequence[int],
+    pool_size: int | Pair = (2, 2),
+    strides: int | Pair | None = None,
+    padding: str = "valid",
+    name: str = "average_pool2d",
+) -> Array:
+    """dx of `average_pool2d`: each of the k real pixels under a window gets dy / k."""
+    batch, height, width, channels = _check_x_shape(x_shape, name)
+    window = _pool_window((height, width), pool_size, strides, padding, name)
+    dy = check_gradient(dy, (batch, *window.out, channels), dy, name)
+    dx = buffers.empty(tuple(x_shape), dy.dtype)
+    kernels.pooling.average_backward(dy, window.kernel, window.strides, window.before, dx)
+    return dx
+
+
+def _check_pixels(x: Array, name: str) -> None:
+    shapes.check_array(x, 4, "x", name)
+    if 0 in x.shape[1:3]:
+        raise ValueError(f"{name} expects at least one pixel. Received x.shape={x.shape}.")
+
+
+def global_average_pool2d(x: Array, name: str = "global_average_pool2d") -> Array:
+    """y[n, c] = mean of x[n, :, :, c]: (batch, height, width, channels) to (batch, channels)."""
+    _check_pixels(x, name)
+    batch, height, width, channels = x.shape
+    # The mean of the lines' means: all threads have lines, and short sums round less.
+    lines = average_pool2d(x, (1, width), name=name)
+    return average_pool2d(lines, (height, 1), name=name).reshape(batch, channels)
+
+
+def global_average_pool2d_backward(
+    dy: Array, x_shape: Sequence[int], name: str = "global_average_pool2d"
+) -> Array:
+    """dx[n, i, j, c] = dy[n, c] / (height * width)."""
+    batch, height, width, channels = _check_x_shape(x_shape, name)
+    dy = check_gradient(dy, (batch, channels), dy, name)
+    share = dy / dy.dtype.type(height * width)
+    dx = buffers.empty(tuple(x_shape), dy.dtype)
+    kernels.pooling.spread(share, dx)
+    return dx
+
+
+def global_max_pool2d(x: Array, name: str = "global_max_pool2d") -> Array:
+    """y[n, c] = largest of x[n, :, :, c]: (batch, height, width, channels) to (batch, channels)."""
+    _check_pixels(x, name)
+    y: Array = x.max(axis=(1, 2))
+    return y
+
+
+def global_max_pool2d_backward(dy: Array, x: Array, name: str = "global_max_pool2d") -> Array:
+    """dx: the k pixels equal to the maximum get dy / k each.
+
+    An even share, where a pooling window would choose the first: Keras computes this layer as a
+    reduction, and that is the gradient of its reduction.
+    """
+    _check_pixels(x, name)
+    dy = check_gradient(dy, (x.shape[0], x.shape[3]), x, name)
+    winners = x == x.max(axis=(1, 2), keepdims=True)
+    # A NaN equals nothing, not even itself: without a winner nobody gets a share.
+    share = dy / np.maximum(winners.sum(axis=(1, 2)), 1).astype(dy.dtype)
+    return np.where(winners, share[:, None, None, :], dy.dtype.type(0))

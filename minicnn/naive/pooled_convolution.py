@@ -1,0 +1,79 @@
+"""Convolution and max pooling in one operation, as plain loops."""
+
+import numpy as np
+
+from minicnn import shapes
+from minicnn.naive.convolution import conv2d, conv2d_backward
+from minicnn.naive.pooling import max_pool2d
+from minicnn.shapes import Pair
+
+Array = np.ndarray
+
+
+def conv2d_max_pool2d(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    pool_size: Pair = (2, 2),
+    strides: Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: Pair = (1, 1),
+    groups: int = 1,
+) -> tuple[Array, Array]:
+    """`(y, winners)`: the largest of each block of `conv2d`, and which one that is."""
+    z = conv2d(x, w, b, strides, padding, dilation_rate, groups)
+    return largest_of_blocks(z, pool_size)
+
+
+def conv2d_max_pool2d_backward(
+    dy: Array,
+    winners: Array,
+    x: Array,
+    w: Array,
+    pool_size: Pair = (2, 2),
+    strides: Pair = (1, 1),
+    padding: str = "valid",
+    dilation_rate: Pair = (1, 1),
+    groups: int = 1,
+) -> tuple[Array, Array, Array]:
+    """`(dx, dw, db)`: of each block the convolution's winner takes all of dy."""
+    kernel = w.shape[0], w.shape[1]
+    size = x.shape[1], x.shape[2]
+    window = shapes.window(size, kernel, strides, padding, dilation_rate, "conv2d_max_pool2d")
+    dz = unpool(dy, winners, pool_size, window.out)
+    return conv2d_backward(dz, x, w, strides, padding, dilation_rate, groups)
+
+
+def largest_of_blocks(
+    x: Array, pool_size: Pair, limits: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[Array, Array]:
+    """`(y, winners)`: `max_pool2d` of blocks side by side, and the winner's number in its block.
+
+    255 where y is at a finite limit: there an activation lets no gradient through.
+    """
+    rows, columns = pool_size
+    y = max_pool2d(x, pool_size, pool_size)
+    winners = np.full(y.shape, 255, np.uint8)
+    for n, oy, ox, c in np.ndindex(y.shape):
+        most = y[n, oy, ox, c]
+        low, high = (limit if np.isfinite(limit) else np.nan for limit in limits)
+        if most <= low or most >= high:
+            continue
+        for number in reversed(range(rows * columns)):  # so that the first one stays
+            v = x[n, oy * rows + number // columns, ox * columns + number % columns, c]
+            if v == most or (np.isnan(v) and np.isnan(most)):
+                winners[n, oy, ox, c] = number
+    return y, winners
+
+
+def unpool(dy: Array, winners: Array, pool_size: Pair, size: Pair) -> Array:
+    """dx of `largest_of_blocks`, (batch, *size, channels): each winner takes its block's dy."""
+    rows, columns = pool_size
+    dx = np.zeros((len(dy), *size, dy.shape[3]), dy.dtype)
+    for n, oy, ox, c in np.ndindex(dy.shape):
+        number = int(winners[n, oy, ox, c])
+        if number < rows * columns:
+            dx[n, oy * rows + number // columns, ox * columns + number % columns, c] = dy[
+                n, oy, ox, c
+            ]
+    return dx
