@@ -18,8 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import threads as cpu
-from reference.console import main, positive, progress, say
+from benchmarks import threads as cpu  # all else loads NumPy, before which its threads are set
 
 if TYPE_CHECKING:
     from benchmarks.harness import Job, Row, Session
@@ -28,6 +27,8 @@ SUBJECTS = ("layers", "networks", "training", "startup", "scaling")
 
 
 def parser() -> argparse.ArgumentParser:
+    from minicnn._support.arguments import positive
+
     made = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -51,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
 def command(options: argparse.Namespace) -> "list[Row]":
     session, jobs = prepared(options)
     from benchmarks import limits, plots, report
+    from minicnn.terminal import say
+    from reference.console import progress
 
     subjects = [options.subject] if options.subject else list(SUBJECTS)
     told = report.machine(session.threads)
@@ -101,6 +104,7 @@ def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
             f"--threads {threads} is more than the {cpu.cores()} cores that this process has."
         )
     from benchmarks import harness, on_tensorflow, on_torch
+    from minicnn.terminal import say
 
     if options.plot:
         from benchmarks import plots
@@ -155,6 +159,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     rows: list[Any] = []
     warnings.filterwarnings("ignore", module="keras")
     os.environ |= cpu.environment(_threads(arguments))
+    from reference.console import main
+
     told = None if arguments is None else list(arguments)
     code = main(parser(), lambda options: rows.extend(command(options)), told)
     return code or int(any(row.disagreeing for row in rows))

@@ -22,11 +22,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from minicnn._support.arguments import listed, positive
 from minicnn.atomic import replacing
+from minicnn.terminal import say
 from reference import backend, data
 from reference import model as models
 from reference.backend import Machine
-from reference.console import add_backend_options, listed, main, make_parser, positive, say
+from reference.console import add_backend_options, main, make_parser
 
 Array = np.ndarray
 

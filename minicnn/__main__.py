@@ -2,7 +2,7 @@
 
 import sys
 
-from minicnn.cli import main
+from minicnn.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

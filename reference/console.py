@@ -6,33 +6,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from minicnn import terminal
+from minicnn._support.arguments import count, positive, seed
+from minicnn.progress import Bar
+
 Command = Callable[[argparse.Namespace], None]
 
 
 @contextmanager
 def progress(title: str, total: int, show: bool = True) -> Iterator[Callable[[int], None]]:
-    """A bar with the time left, where there is a terminal; yields `advance(count)`."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    quiet = not show or not Console().is_terminal
-    with Progress("{task.description}", *columns, transient=True, disable=quiet) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda count: bar.advance(task, count)
-
-
-def say(text: str = "") -> None:
-    """Print at once, so that it stands before the slow work that it announces."""
-    from minicnn import terminal
-
-    terminal.say(text)
+    """Show a bar with the time left, where it can be seen; yields `advance(count)`."""
+    with Bar(show=None if show else False).open(title, total) as bar:
+        yield bar.advance
 
 
 def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str] | None) -> int:
     """Run a command: 0, or one sentence on stderr and 2 (see `minicnn.terminal.run`)."""
-    from minicnn import terminal  # here, for benchmarks sets NumPy's threads before it is loaded
-
     given: list[int | None] = [None]
 
     def parsed() -> None:
@@ -187,7 +176,7 @@ def add_backend_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the same seed gives the same numbers on a GPU too, slower",
     )
-    add("--seed", type=seed, default=0, metavar="N", help="default: 0")
+    add("--seed", type=seed(bits=31), default=0, metavar="N", help="default: 0")
     add(
         "--strategy",
         choices=("none", "mirrored", "multiworker"),
@@ -200,49 +189,3 @@ def add_backend_options(parser: argparse.ArgumentParser) -> None:
     many("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
     many("--processes", type=positive, metavar="N", help="how many take part")
     many("--process-id", type=count, metavar="I", help="from 0 to N - 1")
-
-
-def positive(text: str) -> int:
-    number = int(text) if text.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
-    return number
-
-
-def count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"expected a whole number, not {text!r}")
-    return int(text)
-
-
-def seed(text: str) -> int:
-    if not text.isdigit() or int(text) >= 2**31:
-        raise argparse.ArgumentTypeError(f"expected a whole number below 2**31, not {text!r}")
-    return int(text)
-
-
-def rate(text: str) -> float:
-    """A learning rate: a positive number."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a positive number, not {text!r}")
-    return number
-
-
-def share(text: str) -> float:
-    """A drop rate: from 0 to below 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, not {text!r}")
-    return number
-
-
-def listed(kind: Callable[[str], float]) -> Callable[[str], list[float]]:
-    """An option of several values separated by commas."""
-    return lambda text: [kind(part) for part in text.split(",")]

@@ -16,7 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from minicnn import plots
+from minicnn._support.arguments import count, positive
 from minicnn.atomic import replacing
+from minicnn.terminal import say
 from reference import evaluate, fitting
 from reference import model as models
 from reference.backend import Machine
@@ -24,11 +26,8 @@ from reference.console import (
     add_backend_options,
     add_base_options,
     add_data_options,
-    count,
     main,
     make_parser,
-    positive,
-    say,
 )
 from reference.data import Reader, Splits
 from reference.fitting import Settings

@@ -34,7 +34,8 @@ from minicnn.images.folders import (
     told,
 )
 from minicnn.reading import TooLargeError, open_regular, read_regular
-from reference.console import main, make_parser, progress, say
+from minicnn.terminal import say
+from reference.console import main, make_parser, progress
 
 Array = np.ndarray
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from minicnn import plots
 from minicnn.atomic import replacing
-from minicnn.terminal import printable
+from minicnn.terminal import printable, say
 from reference import backend, data, features
 from reference import model as models
-from reference.console import main, make_parser, say
+from reference.console import main, make_parser
 from reference.data import Photos
 from reference.model import Saved
 

@@ -20,10 +20,10 @@ import keras
 import numpy as np
 
 from minicnn.atomic import replacing
-from minicnn.terminal import pip_install
+from minicnn.terminal import pip_install, say
 from reference import backend
 from reference import model as models
-from reference.console import main, make_parser, reason, say
+from reference.console import main, make_parser, reason
 from reference.model import Saved
 
 Array = np.ndarray

@@ -18,8 +18,9 @@ import numpy as np
 import PIL
 
 from minicnn.atomic import replacing
+from minicnn.terminal import say
 from reference.backend import Machine
-from reference.console import progress, say
+from reference.console import progress
 from reference.data import Photos, Reader, decoded
 from reference.model import Base
 

@@ -27,7 +27,8 @@ import numpy as np
 
 from minicnn.atomic import replacing
 from minicnn.reading import check_regular
-from reference.console import reason, say
+from minicnn.terminal import say
+from reference.console import reason
 from reference.data import Reader
 
 Array = np.ndarray

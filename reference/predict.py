@@ -17,13 +17,14 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from minicnn._support.arguments import positive
 from minicnn.download import check_url, fetch
 from minicnn.images import BadImageError
 from minicnn.images.folders import PHOTO_ENDINGS, list_images
-from minicnn.terminal import printable
+from minicnn.terminal import printable, say
 from reference import backend
 from reference import model as models
-from reference.console import main, make_parser, positive, say
+from reference.console import main, make_parser
 from reference.evaluate import probabilities
 from reference.model import Saved
 

@@ -19,7 +19,9 @@ import keras
 import numpy as np
 
 from minicnn import plots
+from minicnn._support.arguments import count, listed, positive, rate, share
 from minicnn.atomic import replacing
+from minicnn.terminal import say
 from reference import features, fitting
 from reference import model as models
 from reference.backend import Machine
@@ -28,15 +30,9 @@ from reference.console import (
     add_backend_options,
     add_base_options,
     add_data_options,
-    count,
-    listed,
     main,
     make_parser,
-    positive,
     progress,
-    rate,
-    say,
-    share,
 )
 from reference.data import Reader, Splits
 from reference.evaluate import interval

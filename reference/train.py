@@ -20,7 +20,8 @@ import keras
 import numpy as np
 
 from minicnn import plots
-from minicnn.terminal import pip_install, python, quoted
+from minicnn._support.arguments import count, positive, rate, share
+from minicnn.terminal import pip_install, python, quoted, say
 from reference import backend, data, evaluate, features, fitting
 from reference import model as models
 from reference.backend import Machine
@@ -29,13 +30,8 @@ from reference.console import (
     add_backend_options,
     add_base_options,
     add_data_options,
-    count,
     main,
     make_parser,
-    positive,
-    rate,
-    say,
-    share,
 )
 from reference.data import Reader, Splits
 from reference.fitting import History, Settings

@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn import Model, Sequential, cli, layers, terminal, utils
+from minicnn import Model, Sequential, commands, layers, terminal, utils
+from minicnn.commands import demo
 from minicnn.models import load_model
 
 
 def run(*arguments):
-    return cli.main([str(a) for a in arguments])
+    return commands.main([str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -127,26 +128,26 @@ def test_demo(tmp_path, capsys, monkeypatch):
     # What it says to try next works as printed: each in a line of its own, for a shell.
     lines = printed.partition("What to try next:")[2].splitlines()
     this = shlex.split(terminal.this_program())
-    commands = [shlex.split(line) for line in lines if line.startswith("  ")]
-    assert all(words[: len(this)] == this for words in commands)
-    commands = [words[len(this) :] for words in commands]
+    typed = [shlex.split(line) for line in lines if line.startswith("  ")]
+    assert all(words[: len(this)] == this for words in typed)
+    typed = [words[len(this) :] for words in typed]
     expected = ["explain", "lessons", "predict", "train"]
     if importlib.util.find_spec("keras") and importlib.util.find_spec("tensorflow"):
         expected.append("check")
-    assert [words[0] for words in commands] == expected
-    for words in commands:
-        assert cli._parser().parse_args(words).command == words[0]
-    for words in commands[:3]:
-        assert cli.main(words) == 0
+    assert [words[0] for words in typed] == expected
+    for words in typed:
+        assert commands.make_parser().parse_args(words).command == words[0]
+    for words in typed[:3]:
+        assert commands.main(words) == 0
     assert "%" in capsys.readouterr().out
     assert (output / "page.html").exists()
-    assert Path(commands[3][2]).is_dir()  # train --data DIR
+    assert Path(typed[3][2]).is_dir()  # train --data DIR
     assert {path.name for path in tmp_path.iterdir()} == {"my demo"}  # all is where it was told
 
 
 def test_check_is_a_next_step_only_where_keras_is(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    steps = cli._next_steps(tmp_path, tmp_path, tmp_path)
+    steps = demo.next_steps(tmp_path, tmp_path, tmp_path)
     assert [name for name in ("check", "explain") if any(f" {name} " in c for _, c in steps)] == [
         "explain"
     ]

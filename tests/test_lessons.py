@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import minicnn
-from minicnn import cli, lessons
+from minicnn import commands, lessons
 from minicnn.lessons import desk, draw, exercises, library, pretrain
 
 ROOT = Path(minicnn.__file__).parents[1]
@@ -610,7 +610,7 @@ def test_notebooks_are_written_and_a_learners_work_is_kept(tmp_path):
 
 
 def test_the_command_lists_them(capsys):
-    assert cli.main(["lessons"]) == 0
+    assert commands.main(["lessons"]) == 0
     said = capsys.readouterr().out
     for script in SCRIPTS:
         assert re.search(
@@ -621,7 +621,7 @@ def test_the_command_lists_them(capsys):
 
 
 def test_the_command_writes_notebooks(tmp_path, capsys):
-    assert cli.main(["lessons", "--notebooks", str(tmp_path / "nb")]) == 0
+    assert commands.main(["lessons", "--notebooks", str(tmp_path / "nb")]) == 0
     assert "Wrote 10 notebooks" in capsys.readouterr().out
     assert len(list((tmp_path / "nb").iterdir())) == 10
 
@@ -629,7 +629,7 @@ def test_the_command_writes_notebooks(tmp_path, capsys):
 def test_the_command_runs_a_lesson(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["lessons", "--run", "2", "--output", "out"]) == 0
+    assert commands.main(["lessons", "--run", "2", "--output", "out"]) == 0
     assert Path.cwd() == tmp_path
     said = capsys.readouterr().out
     assert "What is 255 + 1 in bytes".lower() in " ".join(said.split()).lower()  # text
@@ -678,7 +678,7 @@ def test_bad_input_to_the_command_is_one_sentence(
     (tmp_path / "file").write_text("something")
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "figures").write_text("no folder")
-    assert cli.main(["lessons", *arguments]) == 2
+    assert commands.main(["lessons", *arguments]) == 2
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
@@ -690,7 +690,7 @@ def test_bad_input_to_the_command_is_one_sentence(
 )
 def test_bad_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit):
-        cli.main(["lessons", *arguments])
+        commands.main(["lessons", *arguments])
     assert "error: argument" in capsys.readouterr().err
 
 

@@ -101,7 +101,7 @@ def test_an_import_says_it_too(statement: str, message: str) -> None:
         "from minicnn.callbacks import EarlyStopping",
         "from minicnn.layers.base import snake_case",
         "import minicnn.kernels.pooling",
-        "import minicnn.cli",
+        "import minicnn.commands",
         "from minicnn import transfer",
     ],
 )
@@ -118,9 +118,11 @@ def test_other_imports_end_in_python_s_own_words(name: str) -> None:
 
 
 def test_a_module_that_waits_for_its_import_is_not_called_missing() -> None:
-    code = "import minicnn; minicnn.datasets.write_clothing_sample; minicnn.cli"
+    code = "import minicnn; minicnn.datasets.write_clothing_sample; minicnn.commands"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "minicnn has no cli. It is a module of its own: import minicnn.cli." in run.stderr
+    assert (
+        "minicnn has no commands. It is a module of its own: import minicnn.commands." in run.stderr
+    )
 
 
 def compiled() -> minicnn.Model:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import minicnn
-from minicnn import cli, datasets, lessons
+from minicnn import commands, datasets, lessons
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -106,11 +106,13 @@ def test_commands_work_as_printed_one_after_the_other(tmp_path, monkeypatch, cap
             assert program in ("minicnn", "python", "pip")
         if program == "minicnn" and words:
             ran.append(words[0])
-            options = cli._parser().parse_args(words)
+            options = commands.make_parser().parse_args(words)
             assert options.command == words[0]
             assert getattr(options, "data", tmp_path).is_dir()
             if words[0] not in PARSED_ONLY:
-                assert cli.main([*words, *SHORT.get(words[0], [])]) == 0, capsys.readouterr().err
+                assert commands.main([*words, *SHORT.get(words[0], [])]) == 0, (
+                    capsys.readouterr().err
+                )
         if program == "python":
             missing = [word for word in _files(words) if not Path(word).exists()]
             assert not missing

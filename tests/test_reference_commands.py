@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import minicnn.cli
+import minicnn.commands
 from reference import backend, console, course, data, evaluate, export, predict, report, sweep
 from reference import model as models
 from reference import train as training
@@ -431,7 +431,7 @@ def test_minicnn_predicts_the_same_without_keras(trained, clothes, capsys):
     photo = str(sorted((clothes / "test" / "hat").iterdir())[0])
     assert predict.run([str(trained / "model.keras"), photo]) == 0
     theirs = capsys.readouterr().out
-    assert minicnn.cli.main(["predict", str(trained / "model.keras"), photo]) == 0
+    assert minicnn.commands.main(["predict", str(trained / "model.keras"), photo]) == 0
     assert capsys.readouterr().out == theirs
 
 
@@ -444,7 +444,7 @@ def test_minicnn_reads_photos_as_the_model_learned_to(options, clothes, tmp_path
     assert predict.run([str(tmp_path / "model.keras"), photo, "--top", "10"]) == 0
     theirs = capsys.readouterr().out
     told = ["predict", str(tmp_path / "model.keras"), photo, "--top", "10"]
-    assert minicnn.cli.main(told) == 0
+    assert minicnn.commands.main(told) == 0
     assert capsys.readouterr().out == theirs
 
 

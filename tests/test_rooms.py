@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "shapes",
         "terminal",
     ),
-    ("compilation", "download", "drawing", "naive", "plots", "settings", "variable"),
+    ("_support", "compilation", "download", "drawing", "naive", "plots", "settings", "variable"),
     ("kernels",),
     ("functional",),
     ("initializers", "losses", "metrics", "optimizers"),
@@ -50,7 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("applications", "preprocessing", "utils"),
     ("check", "explain", "missing", "transfer"),
     ("lessons",),
-    ("cli",),
+    ("commands",),
     ("__init__", "__main__"),
 )
 # Imports that lead up, inside a function: of what belongs where it stands, though a higher floor
@@ -324,7 +324,7 @@ assert minicnn.explain.Trace
 
 
 def test_every_module_imports_without_keras() -> None:
-    """Also those that `import minicnn` leaves alone: check, cli, the kernels."""
+    """Also those that `import minicnn` leaves alone: check, commands, the kernels."""
     statement = "\n".join(f"import {module}" for module in MODULES if "__main__" not in module)
     loaded = loaded_after(statement)
     assert "numba" in loaded

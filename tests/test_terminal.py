@@ -129,9 +129,9 @@ def test_names_are_only_names_in_pictures():
 
 
 def test_names_are_only_names_in_the_reference(capsys):
-    from reference import console
+    from reference import data
 
-    console.say(EVIL)
+    data.say(EVIL)
     found = capsys.readouterr().out
     assert "\x1b" not in found
     assert r"\x1b" in found
@@ -155,7 +155,7 @@ def test_hints_name_what_the_extras_install():
 def test_the_name_is_not_that_of_another_package():
     """`pip install minicnn` gets a stranger's package."""
     assert PROJECT["name"] != "minicnn"
-    assert PROJECT["scripts"] == {"minicnn": "minicnn.cli:main"}
+    assert PROJECT["scripts"] == {"minicnn": "minicnn.commands:main"}
     asked = re.compile(r"(?<![\w-])minicnn" + r"\[[a-z]")
     alone = re.compile(r"pip install (-\S+ )*[\"']?" + r"minicnn\b(?!-)")
     for path in _texts():
@@ -368,7 +368,7 @@ def _run_with(library, code, words, folder):
     ],
 )
 def test_an_interrupt_while_importing_is_one_line_and_130(library, words, name, tmp_path):
-    script = "import sys\nfrom minicnn.cli import main\nsys.exit(main())\n"  # as pip makes it
+    script = "import sys\nfrom minicnn.commands import main\nsys.exit(main())\n"  # as pip makes it
     (tmp_path / "minicnn").write_text(script)
     done = _run_with(library, INTERRUPTED, words, tmp_path)
     assert done.stderr == f"{name}: interrupted.\n"

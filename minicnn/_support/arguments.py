@@ -1,0 +1,102 @@
+"""Functions for `type=` of an argparse option, each with a sentence for what it does not take.
+
+The commands of minicnn, the reference and the benchmarks share them.
+"""
+
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
+    return number
+
+
+def count(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"expected a whole number, not {text!r}")
+    return int(text)
+
+
+def seed(bits: int = 32) -> Callable[[str], int]:
+    """A whole number that fits into so many bits."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) >= 2**bits:
+            raise ArgumentTypeError(f"expected a whole number below 2**{bits}, not {text!r}")
+        return int(text)
+
+    return read
+
+
+def non_negative(text: str) -> float:
+    """A finite number of at least 0."""
+    value = _float(text)
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"expected a number of at least 0, not {text!r}")
+    return value
+
+
+def rate(text: str) -> float:
+    """A learning rate: a finite number above 0."""
+    value = _float(text)
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"expected a positive number, not {text!r}")
+    return value
+
+
+def share(text: str) -> float:
+    """A drop rate: a number from 0 to below 1."""
+    value = _float(text)
+    if not 0 <= value < 1:
+        raise ArgumentTypeError(f"expected a number from 0 to below 1, not {text!r}")
+    return value
+
+
+def listed(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """Several values, separated by commas."""
+
+    def read(text: str) -> list[T]:
+        try:
+            return [kind(part) for part in text.split(",")]
+        except ArgumentTypeError as error:
+            raise ArgumentTypeError(f"{error}; several are separated by commas") from None
+
+    return read
+
+
+def local_path(text: str) -> Path:
+    """A path on this machine. It refuses an address and says how to download what is there."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", text)  # a drive is one letter
+    if scheme is not None or text.startswith("data:"):
+        raise ArgumentTypeError(
+            f"files and folders of this machine are read, no addresses: {_download(text)}, and "
+            "pass the file"
+        )
+    return Path(text)
+
+
+def _float(text: str) -> float:
+    """The number, or NaN, which lies in no range."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _download(address: str) -> str:
+    """How to get what an address holds, in words."""
+    from minicnn.terminal import quoted
+
+    if not address.startswith(("http://", "https://")):
+        return f"fetch {address!r} first"
+    return f"fetch it first (curl -LO {quoted(address)})"

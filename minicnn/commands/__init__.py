@@ -1,0 +1,55 @@
+"""The commands of `minicnn`: one file for each, with its options and what it does.
+
+    minicnn demo, train, transfer, predict, explain, check, lessons
+
+Each command ends with exit code 0, or with one sentence on stderr and exit code 2 (130 after an
+interrupt, 141 where nobody reads on). `minicnn COMMAND --help` explains the options.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from minicnn import terminal
+from minicnn.commands import check, demo, explain, lessons, predict, train, transfer
+
+COMMANDS = (demo, train, transfer, predict, explain, check, lessons)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+
+    def parsed() -> int:
+        options = make_parser().parse_args(arguments)
+        return terminal.run(
+            f"minicnn {options.command}",
+            lambda: options.run(options),
+            lambda error: _sentence(error, options),
+        )
+
+    return terminal.run("minicnn", parsed)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `minicnn`, with a parser for each command."""
+    parser = argparse.ArgumentParser(
+        prog="minicnn",
+        description="A CNN engine in NumPy and numba that you can look into.",
+        epilog=f"Start with: {terminal.this_program()} demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_to(commands)
+    return parser
+
+
+def _sentence(error: BaseException, options: argparse.Namespace) -> str | None:
+    """What to say of an error; None of one that is a defect."""
+    if not isinstance(error, terminal.EXPECTED):
+        return None
+    from minicnn.images import BadImageError
+
+    said = terminal.sentence_of(error)
+    if isinstance(error, BadImageError) and hasattr(options, "skip_bad_images"):
+        said += " With --skip-bad-images it is left out."
+    return said

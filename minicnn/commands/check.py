@@ -1,0 +1,30 @@
+"""`minicnn check` compares each layer with Keras."""
+
+import argparse
+from typing import Any
+
+from minicnn.terminal import install_extra
+
+
+def add_to(commands: Any) -> None:
+    """Add this command and its options to the parser of `minicnn`."""
+    command = commands.add_parser(
+        "check",
+        help="compare each layer with Keras",
+        description=(
+            "Runs each layer with many options beside the Keras layer of the same name and prints\n"
+            "the largest differences of the output and of every gradient, relative to the largest\n"
+            "value, and a verdict. Needs Keras and TensorFlow:\n"
+            f"  {install_extra('keras')}"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("layers", nargs="*", metavar="LAYER", help="such as Conv2D; default: all")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    from minicnn import check
+
+    return 0 if check.run(options.layers) else 1

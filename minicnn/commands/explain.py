@@ -1,0 +1,90 @@
+"""`minicnn explain` writes a page that shows where every number of a model comes from."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from minicnn._support.arguments import local_path
+from minicnn.atomic import check_place
+from minicnn.commands.photos import add_model_options, check_photo, photo_size, read_photo
+from minicnn.terminal import say, this_program
+
+
+def add_to(commands: Any) -> None:
+    """Add this command and its options to the parser of `minicnn`."""
+    this = this_program()
+    command = commands.add_parser(
+        "explain",
+        help="write a page that shows where every number of a model comes from",
+        description=(
+            "Runs the model on one photo, forward and backward, and writes an interactive page:\n"
+            "every map of every layer, every cell as the sum that it is, the gradients, and what\n"
+            "would happen if a weight or a pixel were another. One file, no network needed.\n"
+            "What is too big for it is left out, and the page says what that was."
+        ),
+        epilog=f"example:\n  {this} explain runs/minicnn/model.keras photo.jpg -o page.html",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("model", type=local_path, metavar="MODEL", help="a .keras file")
+    command.add_argument("image", type=local_path, metavar="IMAGE")
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("page.html"),
+        metavar="HTML",
+        help="default: page.html",
+    )
+    command.add_argument(
+        "--class",
+        dest="target",
+        metavar="NAME",
+        help="the class that the gradients' loss is for; default: the most likely one. Of a model "
+        "that tells no classes apart: a place in its output, as 4,7,0",
+    )
+    command.add_argument(
+        "--head",
+        metavar="LAYER",
+        help="of a model with several outputs: the layer that gives the one to show; "
+        "default: the first",
+    )
+    add_model_options(command)
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    from minicnn.explain import page
+    from minicnn.models import load_model
+
+    check_photo(options.image)
+    check_place(options.output)
+    model = load_model(options.model, compile=False)
+    shape = model.input_shape if model.built else None
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise ValueError(
+            f"{str(options.model)!r} does not take one picture, (batch, height, width, channels): "
+            f"its input is {shape}."
+        )
+    size = photo_size(model, options)
+    if size is None:
+        raise ValueError(f"{str(options.model)!r} takes photos of any size: pass --image-size.")
+    photo = read_photo(options.image, size, model, options)
+    target = options.target
+    names = options.classes or model.metadata.get("class_names") or ()
+    if target is not None and target not in names:
+        numbers = target.split(",")
+        if all(number.isdecimal() for number in numbers):
+            target = tuple(int(number) for number in numbers)
+    path = page.build(
+        model,
+        photo[None],
+        options.output,
+        y=target,
+        output=options.head,
+        class_names=options.classes,
+        photo=options.image,
+        title=f"{options.model.name} looks at {options.image.name}",
+    )
+    say(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")
+    return 0

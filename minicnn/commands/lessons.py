@@ -1,0 +1,63 @@
+"""`minicnn lessons` lists the lessons, runs one, or writes them as notebooks."""
+
+import argparse
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from minicnn import terminal
+from minicnn._support.arguments import positive
+from minicnn.terminal import quoted, say, this_program
+
+
+def add_to(commands: Any) -> None:
+    """Add this command and its options to the parser of `minicnn`."""
+    this = this_program()
+    command = commands.add_parser(
+        "lessons",
+        help="ten lessons, from the data to a fast convolution: list, run, or write as notebooks",
+        description=(
+            "Lists the lessons; with --run shows one in the terminal, cell by cell, and runs it;\n"
+            "with --notebooks writes all of them for Jupyter. No network is needed."
+        ),
+        epilog=(
+            "examples:\n"
+            f"  {this} lessons\n"
+            f"  {this} lessons --run 1\n"
+            f"  {this} lessons --notebooks lessons"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    action = command.add_mutually_exclusive_group()
+    action.add_argument("--run", dest="number", type=positive, metavar="N", help="run lesson N")
+    action.add_argument("--notebooks", type=Path, metavar="DIR", help="write them as .ipynb files")
+    command.add_argument(
+        "--output",
+        type=Path,
+        default=Path("runs/lessons"),
+        metavar="DIR",
+        help="of --run: where its pictures and figures come; default: runs/lessons",
+    )
+    command.add_argument(
+        "--overwrite", action="store_true", help="of --notebooks: replace those that have changed"
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    from minicnn import lessons
+
+    if options.number is not None:
+        seconds = lessons.run(options.number, options.output)
+        say(f"Computed for {seconds:.0f} seconds. Figures: {options.output / 'figures'}")
+    elif options.notebooks is not None:
+        paths = lessons.write_notebooks(options.notebooks, options.overwrite)
+        say(f"Wrote {len(paths)} notebooks into the folder {str(options.notebooks)!r}.")
+        say("Open them with Jupyter:")
+        if importlib.util.find_spec("jupyterlab") is None:
+            say(f"  {terminal.pip_install('jupyterlab')}")
+        say(f"  {terminal.python()} -m jupyterlab {quoted(options.notebooks)}")
+    else:
+        lessons.print_list()
+    return 0

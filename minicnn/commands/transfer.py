@@ -1,0 +1,126 @@
+"""`minicnn transfer` teaches a trained network new classes."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from minicnn._support.arguments import count, listed, local_path, non_negative
+from minicnn.atomic import check_folder, make_folder, replacing
+from minicnn.commands.training import add_data_options, class_folders, draw, fit_keeping_best
+from minicnn.terminal import say, this_program
+
+
+def add_to(commands: Any) -> None:
+    """Add this command and its options to the parser of `minicnn`."""
+    this = this_program()
+    command = commands.add_parser(
+        "transfer",
+        help="teach a trained network your classes",
+        description=(
+            "Transfer learning: a network that others trained stays as it is, and a small head\n"
+            "behind it learns your classes. The frozen base is computed once per photo, not once\n"
+            "per epoch (unless --augment shows it other photos each time).\n\n"
+            "Several values, separated by commas, are tried one after the other, each with each.\n"
+            "Writes into --output: model.keras (the best of all, by validation accuracy, with\n"
+            "class names and image size inside), a model for each run, runs.csv, curves.png."
+        ),
+        epilog=(
+            "examples:\n"
+            f"  {this} transfer --data clothing-dataset-small\n"
+            f"  {this} transfer --data photos --base base.keras --learning-rate 1e-4,1e-3,1e-2\n"
+            f"  {this} transfer --data photos --inner 0,100,1000 --dropout 0,0.2"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_data_options(command, Path("runs/transfer"), image_size=150, epochs=10)
+    command.add_argument(
+        "--base",
+        type=lambda text: str(local_path(text)),
+        default="xception",
+        help="xception (default) or mobilenet, with ImageNet's weights, downloaded once; or a "
+        "model file that ends in features",
+    )
+    command.add_argument(
+        "--input-range",
+        choices=("signed", "unit", "pixels"),
+        default="signed",
+        help="what the base expects of a pixel: signed, from -1 to 1, as xception and mobilenet do "
+        "(default); unit, from 0 to 1; pixels, from 0 to 255",
+    )
+    command.add_argument(
+        "--learning-rate",
+        type=listed(non_negative),
+        default=[1e-3],
+        metavar="LR,…",
+        help="default: 0.001",
+    )
+    command.add_argument(
+        "--inner",
+        type=listed(count),
+        default=(0,),
+        metavar="N,…",
+        help="units of a dense layer before the last one; default 0: none",
+    )
+    command.add_argument(
+        "--dropout",
+        type=listed(non_negative),
+        default=(0.0,),
+        metavar="RATE,…",
+        help="before the last layer",
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    import csv
+    import itertools
+    import shutil
+
+    from minicnn import seeding, transfer
+    from minicnn.layers.base import clear_session
+    from minicnn.models import load_model
+
+    output: Path = options.output
+    check_folder(output)
+    combinations = itertools.product(options.learning_rate, options.inner, options.dropout)
+    settings = [transfer.Settings(*values) for values in combinations]
+    seeding.set_random_seed(options.seed)
+    # Not kept in memory: the features are, and augmented photos are new each time.
+    train, validation, test = class_folders(options, keep=False)
+    base = transfer.load_base(options.base, options.image_size)
+    make_folder(output)
+    runs: dict[str, dict[str, list[float]]] = {}
+    for number, setting in enumerate(settings, start=1):
+        say(f"\nRun {number} of {len(settings)}: {setting}")
+        seeding.set_random_seed(options.seed)
+        clear_session()  # equal names in all files
+        model = transfer.make_model(
+            base, len(train.class_names), options.image_size, setting, options.input_range
+        )
+        if number == 1:
+            model.summary()
+        runs[str(setting)] = fit_keeping_best(
+            model, train, validation, options, output / setting.file_name, None
+        )
+    say("\nBest validation accuracy of each run:")
+    best = {name: max(history["val_accuracy"]) for name, history in runs.items()}
+    for name, accuracy in best.items():
+        say(f"  {accuracy:.3f}  {name}")
+    winner = max(settings, key=lambda setting: best[str(setting)])
+    with replacing(output / "model.keras") as temporary:
+        shutil.copyfile(output / winner.file_name, temporary)
+    with replacing(output / "runs.csv") as temporary, temporary.open("w", newline="") as file:
+        table = csv.writer(file)
+        names = ["loss", "accuracy", "val_loss", "val_accuracy"]
+        table.writerow(["learning_rate", "inner", "dropout", "epoch", *names])
+        for setting in settings:
+            history = runs[str(setting)]
+            for epoch in range(len(history["loss"])):
+                table.writerow([*setting, epoch, *(history[name][epoch] for name in names)])
+    say(f"\nWrote {output / 'model.keras'} ({winner}) and {output / 'runs.csv'}", end="")
+    draw(lambda plots: plots.sweep(runs), output / "curves.png")
+    if test is not None:
+        loss, accuracy = load_model(output / "model.keras").evaluate(test, verbose=0)
+        say(f"Test: accuracy {accuracy:.3f}, loss {loss:.3f}.")
+    return 0
