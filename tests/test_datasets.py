@@ -11,6 +11,7 @@ from PIL import Image
 
 from minicnn import datasets, drawing
 from minicnn.datasets import CLOTHING_CLASSES, draw_clothing, write_clothing_sample
+from minicnn.drawing import painting
 
 SMALL = {"train": 2, "test": 1}
 
@@ -40,9 +41,9 @@ def outlines(split: int, count: int, size: int = 32) -> tuple[np.ndarray, np.nda
     for number, kind in enumerate(CLOTHING_CLASSES):
         for index in range(count):
             rng = np.random.default_rng([split, number, index])
-            sketch = drawing._GARMENTS[kind](rng)
-            pose = drawing._pose(sketch, rng, size, size)
-            x.append(drawing._rasterize(sketch, pose, size, size)[0].sum(axis=0))
+            sketch = drawing.GARMENTS[kind](rng)
+            pose = painting.make_pose(sketch, rng, size, size)
+            x.append(painting.rasterize(sketch, pose, size, size)[0].sum(axis=0))
     return np.stack(x), np.repeat(np.arange(len(CLOTHING_CLASSES)), count)
 
 
@@ -80,9 +81,9 @@ def test_the_item_fills_the_picture_and_stays_in_it(kind: str) -> None:
     """Many seeds, so that each style of a kind is drawn; none may fail, vanish or run out."""
     for seed in range(25):
         rng = np.random.default_rng(seed)
-        sketch = drawing._GARMENTS[kind](rng)
-        pose = drawing._pose(sketch, rng, 40, 40)
-        cover = drawing._rasterize(sketch, pose, 40, 40)[0].sum(axis=0)
+        sketch = drawing.GARMENTS[kind](rng)
+        pose = painting.make_pose(sketch, rng, 40, 40)
+        cover = painting.rasterize(sketch, pose, 40, 40)[0].sum(axis=0)
         assert 0.05 < cover.mean() < 0.9
         assert cover.max() <= 1 + 2 / 255  # cloths exclude each other, up to rounding
         edge = np.concatenate([cover[0], cover[-1], cover[:, 0], cover[:, -1]])
