@@ -151,3 +151,15 @@ def test_links_lead_somewhere():
         # The package may be installed elsewhere than beside its README.
         root = Path(minicnn.__file__).parents[1] if target.startswith("minicnn/") else ROOT
         assert (root / target).exists(), target
+
+
+def test_what_the_way_in_names_is_there():
+    """Each path, test and file that a contributor is sent to; a checkout only has them."""
+    guide = ROOT / ".github" / "CONTRIBUTING.md"
+    if not guide.exists():
+        pytest.skip("installed without its repository")
+    paths = re.findall(
+        r"`((?:minicnn|tests|benchmarks|\.ci|\.github)/[\w/.]*)`", guide.read_text("utf-8")
+    )
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).exists()] == []
