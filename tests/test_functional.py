@@ -882,12 +882,13 @@ def test_few_tiles_and_many_are_the_same_to_the_last_digit(
     b = rng.standard_normal(filters, np.float32)
     window = shapes.Window((3, 3), (1, 1), (1, 1), (1, 1), size)
     pooling = epilogue.Pooling((2, 2), remember=True) if pool else epilogue.NO_POOLING
+    end = epilogue.Epilogue(bias=b, limits=(0.0, np.inf), pooling=pooling)
     found = []
     for few in (True, False):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(kernels.winograd, "are_few", lambda *_, few=few: few)
             way = algorithms.ALGORITHMS["winograd"]
-            found.append(way.forward(x, w, b, None, window, (0.0, np.inf), pooling))
+            found.append(way.forward(x, w, window, end))
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
 

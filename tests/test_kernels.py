@@ -633,10 +633,10 @@ def test_the_matrix_product(
     x = rng.integers(-3, 4, (rows, columns)).astype(dtype)
     given = [m.T if turned else m for m, turned in ((a, a_turned), (b, b_turned))]
     given = [np.ascontiguousarray(m, dtype) for m in given]
-    found = matmul(*given, None, a_turned, b_turned)
+    found = matmul(*given, a_turned, b_turned)
     np.testing.assert_array_equal(found, a @ b)
     assert found.dtype == dtype
-    assert matmul(*given, None, a_turned, b_turned, out=x) is not None
+    assert matmul(*given, a_turned, b_turned, out=x) is not None
     np.testing.assert_array_equal(x, a @ b)
 
 

@@ -8,7 +8,7 @@ from minicnn import naive, shapes
 from minicnn.functional import algorithms
 from minicnn.functional.checks import check_gradient, window_of
 from minicnn.functional.elementwise import limits_of
-from minicnn.functional.epilogue import NO_POOLING, Pooling
+from minicnn.functional.epilogue import NO_POOLING, Epilogue
 from minicnn.shapes import Pair
 
 Array = np.ndarray
@@ -133,25 +133,24 @@ def conv2d(
             an option that is not one of those named here.
     """
     how = check_convolution(x, w, b, strides, padding, dilation_rate, groups, algorithm, name)
-    return convolve(how, x, w, b, activation, scale, NO_POOLING, name)[0]
+    check_scale(scale, x, w, name)
+    return convolve(how, x, w, Epilogue(scale, b, limits_of(activation, name)))[0]
 
 
-def convolve(
-    how: Convolution,
-    x: Array,
-    w: Array,
-    b: Array | None,
-    activation: str,
-    scale: Array | None,
-    pooling: Pooling,
-    name: str,
-) -> tuple[Array, Array | None]:
-    """Compute a checked convolution: y, and the winners of a pooling that remembers them."""
-    window, limits, groups = how.window, limits_of(activation, name), how.groups
+def check_scale(scale: Array | None, x: Array, w: Array, name: str) -> None:
+    """Raise unless scale is None, or has a number of x's dtype for each filter."""
     if scale is not None:
         shapes.check_array(scale, 1, "scale", name)
         shapes.check_shape(scale, (w.shape[3],), "scale", name)
         shapes.check_same_dtype({"x": x, "scale": scale}, name)
+
+
+def convolve(
+    how: Convolution, x: Array, w: Array, epilogue: Epilogue
+) -> tuple[Array, Array | None]:
+    """Compute a checked convolution: y, and the winners of a pooling that remembers them."""
+    window, groups = how.window, how.groups
+    scale, b, limits, pooling = epilogue
     if how.algorithm == "naive":
         w = w if scale is None else w * scale
         y = naive.conv2d(x, w, b, window.strides, how.padding, window.dilation, groups)
@@ -162,10 +161,13 @@ def convolve(
             return naive.max_pool2d(y, pooling.size, pooling.size), None
         return naive.largest_of_blocks(y, pooling.size, limits)
     forward = algorithm_for(how, w.shape[2], w.shape[3] // groups, x.dtype).forward
-    xs, ws = split_channels(x, groups), split_channels(w, groups)
-    bs, scales = ([None] * groups if v is None else split_channels(v, groups) for v in (b, scale))
-    parts = zip(xs, ws, bs, scales, strict=True)
-    found = [forward(*part, window, limits, pooling) for part in parts]
+    parts = zip(
+        split_channels(x, groups),
+        split_channels(w, groups),
+        epilogue.of_groups(groups),
+        strict=True,
+    )
+    found = [forward(part, kernel, window, end) for part, kernel, end in parts]
     winners = [numbers for _, numbers in found if numbers is not None]
     return join_channels([y for y, _ in found]), join_channels(winners) if winners else None
 

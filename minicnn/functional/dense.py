@@ -6,6 +6,7 @@ from minicnn import shapes
 from minicnn.functional.algorithms.matmul import matmul
 from minicnn.functional.checks import check_gradient
 from minicnn.functional.elementwise import limits_of
+from minicnn.functional.epilogue import Epilogue
 
 Array = np.ndarray
 
@@ -37,8 +38,8 @@ def dense(
     `activation` as in `conv2d`.
     """
     _check_dense(x, w, b, name)
-    limits = limits_of(activation, name)
-    y = matmul(x.reshape(-1, w.shape[0]), w, b, limits=limits)
+    epilogue = Epilogue(bias=b, limits=limits_of(activation, name))
+    y = matmul(x.reshape(-1, w.shape[0]), w, epilogue=epilogue)
     return y.reshape(*x.shape[:-1], w.shape[1])
 
 

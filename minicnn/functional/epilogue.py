@@ -35,27 +35,56 @@ class Pooling(NamedTuple):
 NO_POOLING = Pooling()
 
 
+class Epilogue(NamedTuple):
+    """An epilogue makes of each sum what is stored.
+
+        y = the largest of each block of:  sum * scale + bias, kept within the limits
+
+    `scale` and `bias` have a number for each column (filter, unit) of the result; None is 1, or 0.
+    """
+
+    scale: Array | None = None
+    bias: Array | None = None
+    limits: Limits = UNBOUNDED
+    pooling: Pooling = NO_POOLING
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the sums are stored as they are."""
+        return self.scale is None and self.bias is None and self.limits == UNBOUNDED
+
+    def of_groups(self, groups: int) -> list["Epilogue"]:
+        """Split the numbers of the columns into those of each group."""
+        if groups == 1:
+            return [self]
+        parts = (
+            [None] * groups if values is None else np.split(values, groups)
+            for values in (self.scale, self.bias)
+        )
+        return [self._replace(scale=scale, bias=bias) for scale, bias in zip(*parts, strict=True)]
+
+    def packed(self, columns: int, dtype: np.dtype) -> Array:
+        """Pack it as `simd.tile` takes it: (panels, 4, columns of a panel).
+
+        The four are scale, bias, least and most. The panels are whole: there are numbers beyond the
+        last column, too.
+        """
+        wide = kernels.simd.COLUMNS * 4 // dtype.itemsize
+        panels = -(-columns // wide)
+        lines = np.empty((4, panels * wide), dtype)
+        lines[:] = np.array([1, 0, *self.limits], dtype)[:, None]
+        for line, values in zip(lines, (self.scale, self.bias), strict=False):
+            if values is not None:
+                line[:columns] = values
+        return shapes.contiguous(lines.reshape(4, panels, wide).swapaxes(0, 1))
+
+
+PLAIN = Epilogue()
+
+
 def clamp_of(limits: Limits, dtype: np.dtype) -> Array:
     """The limits as kernels take them."""
     return np.array(limits, dtype)
-
-
-def pack_epilogue(
-    columns: int, scale: Array | None, shift: Array | None, limits: Limits, dtype: np.dtype
-) -> Array:
-    """Pack an epilogue as `simd.tile` takes it: (panels, 4, columns of a panel).
-
-    The four are scale, shift, least and most, by default 1, 0 and no limits. The panels are whole:
-    there are numbers beyond the last column, too.
-    """
-    wide = kernels.simd.COLUMNS * 4 // dtype.itemsize
-    panels = -(-columns // wide)
-    lines = np.empty((4, panels * wide), dtype)
-    lines[:] = np.array([1, 0, *limits], dtype)[:, None]
-    for line, values in zip(lines, (scale, shift), strict=False):
-        if values is not None:
-            line[:columns] = values
-    return shapes.contiguous(lines.reshape(4, panels, wide).swapaxes(0, 1))
 
 
 def winners_for(y: Array, pooling: Pooling) -> Array:

@@ -10,12 +10,14 @@ from minicnn.functional.checks import check_gradient
 from minicnn.functional.convolution import (
     algorithm_for,
     check_convolution,
+    check_scale,
     conv2d_backward,
     convolve,
     join_channels,
     split_channels,
 )
-from minicnn.functional.epilogue import Pooling, unpool
+from minicnn.functional.elementwise import limits_of
+from minicnn.functional.epilogue import Epilogue, Pooling, unpool
 from minicnn.shapes import Pair
 
 Array = np.ndarray
@@ -61,7 +63,8 @@ def conv2d_max_pool2d(
     """
     how = check_convolution(x, w, b, strides, padding, dilation_rate, groups, algorithm, name)
     pooling = Pooling(_check_blocks(pool_size, how.window, remember, name), remember)
-    return convolve(how, x, w, b, activation, scale, pooling, name)
+    check_scale(scale, x, w, name)
+    return convolve(how, x, w, Epilogue(scale, b, limits_of(activation, name), pooling))
 
 
 def _check_blocks(pool_size: Any, window: shapes.Window, remember: bool, name: str) -> Pair:

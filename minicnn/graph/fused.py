@@ -27,16 +27,11 @@ from minicnn.shapes import Pair, ReceptiveField
 from minicnn.variable import Computed, Variable
 
 
-class Epilogue(NamedTuple):
-    """What happens to each sum before it is stored: times scale, plus bias, between the limits.
-
-    scale, bias     one number for each output channel, or None
-    limits          the name of an activation that only has limits, or "linear"
-    """
+class Scaling(NamedTuple):
+    """Each sum times scale, plus bias: one number for each output channel, or None."""
 
     scale: Array | None
     bias: Array | None
-    limits: str
 
 
 class FusedLayer(Layer):
@@ -72,27 +67,28 @@ class FusedLayer(Layer):
         *others, kernel = [v for v in self.layer.weights_list if v.name != "bias"]
 
         def scaled() -> Array:
-            scale = self._epilogue().scale
+            scale = self.scaling().scale
             assert scale is not None
             if isinstance(self.layer, DepthwiseConv2D):  # ends in (channels, multiplier)
                 scale = scale.reshape(kernel.shape[2:])
             return kernel.value * scale
 
         def bias() -> Array:
-            found = self._epilogue().bias
+            found = self.scaling().bias
             assert found is not None
             return found
 
         self.kernel = Computed(scaled, kernel.name, self.name)
         return [*others, self.kernel, Computed(bias, "bias", self.name)]
 
-    def _epilogue(self) -> Epilogue:
+    def scaling(self) -> Scaling:
+        """What the layer's bias and the normalization do to each sum, of their values now."""
         bias = None if self.layer.bias is None else self.layer.bias.value
         if self.normalization is None:
-            return Epilogue(None, bias, self.limits)
+            return Scaling(None, bias)
         scale, shift = _scale_and_shift(self.normalization)
         shifted = shift if bias is None else bias * scale + shift
-        return Epilogue(scale.astype(self.dtype), shifted.astype(self.dtype), self.limits)
+        return Scaling(scale.astype(self.dtype), shifted.astype(self.dtype))
 
     @property
     def trainable(self) -> bool:
@@ -151,7 +147,7 @@ class FusedLayer(Layer):
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         if self.pool_size is None:
-            return PRODUCTS[type(self.layer)](self.layer, x, self._epilogue())
+            return PRODUCTS[type(self.layer)](self.layer, x, self.scaling(), self.limits)
         y, winners = self._pooled(x, self.remember)
         return y, {"x": x, "winners": winners}
 
@@ -161,7 +157,7 @@ class FusedLayer(Layer):
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         if self.pool_size is None:
-            scale = self._epilogue().scale
+            scale = self.scaling().scale
             dz = dz if scale is None else dz * scale
             dx, grads = self.layer.compute_gradients(dz, cache, need_dx)
             return dx, grads if self.normalization is None else {}
@@ -185,13 +181,13 @@ class FusedLayer(Layer):
         return {"pool_size": self.pool_size, "groups": groups, **self.layer._window}
 
     def _pooled(self, x: Array, remember: bool) -> tuple[Array, Array | None]:
-        scale, bias, limits = self._epilogue()
+        scale, bias = self.scaling()
         return functional.conv2d_max_pool2d(
             x,
             self.layer.kernel.value,
             bias,
             scale=scale,
-            activation=limits,
+            activation=self.limits,
             remember=remember,
             **self._block,
         )
@@ -206,41 +202,45 @@ def _scale_and_shift(normalization: Any) -> tuple[Array, Array]:
 
 
 # ---------------------------------------------------------------------------------------------
-# How each kind of layer sums, and takes an epilogue
+# How each kind of layer computes its sums
 # ---------------------------------------------------------------------------------------------
 
 
-def _conv2d(layer: Conv2D, x: Array, end: Epilogue) -> tuple[Array, Cache]:
+def _conv2d(layer: Conv2D, x: Array, end: Scaling, limits: str) -> tuple[Array, Cache]:
     w, options = layer.kernel.value, layer._window
     y = functional.conv2d(
-        x, w, end.bias, scale=end.scale, activation=end.limits, groups=layer.groups, **options
+        x, w, end.bias, scale=end.scale, activation=limits, groups=layer.groups, **options
     )
     return y, {"x": x}
 
 
-def _depthwise_conv2d(layer: DepthwiseConv2D, x: Array, end: Epilogue) -> tuple[Array, Cache]:
+def _depthwise_conv2d(
+    layer: DepthwiseConv2D, x: Array, end: Scaling, limits: str
+) -> tuple[Array, Cache]:
     w = layer.kernel.value
     if end.scale is not None:
         w = w * end.scale.reshape(w.shape[2:])
-    y = functional.depthwise_conv2d(x, w, end.bias, activation=end.limits, **layer._window)
+    y = functional.depthwise_conv2d(x, w, end.bias, activation=limits, **layer._window)
     return y, {"x": x}
 
 
-def _separable_conv2d(layer: SeparableConv2D, x: Array, end: Epilogue) -> tuple[Array, Cache]:
+def _separable_conv2d(
+    layer: SeparableConv2D, x: Array, end: Scaling, limits: str
+) -> tuple[Array, Cache]:
     h = functional.depthwise_conv2d(x, layer.depthwise_kernel.value, **layer._window)
     w = layer.pointwise_kernel.value
-    y = functional.conv2d(h, w, end.bias, scale=end.scale, activation=end.limits, name=layer.label)
+    y = functional.conv2d(h, w, end.bias, scale=end.scale, activation=limits, name=layer.label)
     return y, {"x": x, "h": h}
 
 
-def _dense(layer: Dense, x: Array, end: Epilogue) -> tuple[Array, Cache]:
+def _dense(layer: Dense, x: Array, end: Scaling, limits: str) -> tuple[Array, Cache]:
     w = layer.kernel.value
     if end.scale is not None:
         w = w * end.scale
-    return functional.dense(x, w, end.bias, end.limits, layer.label), {"x": x}
+    return functional.dense(x, w, end.bias, limits, layer.label), {"x": x}
 
 
-PRODUCTS: dict[type, Callable[[Any, Array, Epilogue], tuple[Array, Cache]]] = {
+PRODUCTS: dict[type, Callable[[Any, Array, Scaling, str], tuple[Array, Cache]]] = {
     Conv2D: _conv2d,
     DepthwiseConv2D: _depthwise_conv2d,
     SeparableConv2D: _separable_conv2d,

@@ -3,8 +3,8 @@
 All of them take what `minicnn.functional` has checked: contiguous arrays of one dtype, one group,
 and the window's geometry. Each allocates, calls its kernels, and returns new arrays.
 
-    forward(x, w, b, scale, window, limits, pooling)
-        y, of the kernel w * scale, and the winners of a pooling that remembers them, else None
+    forward(x, w, window, epilogue)
+        y, and the winners of a pooling that remembers them, else None
     input_gradient(dy, w, window, size)
         dx, for x of `size` (height, width)
     weight_gradient(dy, x, window)
@@ -24,7 +24,7 @@ import numpy as np
 
 from minicnn import shapes
 from minicnn.functional.algorithms import direct, im2col, winograd
-from minicnn.functional.epilogue import Limits, Pooling
+from minicnn.functional.epilogue import Epilogue
 from minicnn.shapes import Pair
 
 Array = np.ndarray
@@ -36,10 +36,7 @@ _WINOGRAD_CHANNELS = 8
 class Algorithm(NamedTuple):
     """One algorithm; `needs` says in words what it can be used for."""
 
-    forward: Callable[
-        [Array, Array, Array | None, Array | None, shapes.Window, Limits, Pooling],
-        tuple[Array, Array | None],
-    ]
+    forward: Callable[[Array, Array, shapes.Window, Epilogue], tuple[Array, Array | None]]
     input_gradient: Callable[[Array, Array, shapes.Window, Pair], Array]
     weight_gradient: Callable[[Array, Array, shapes.Window], tuple[Array, Array]]  # dw, db
     can: Callable[[shapes.Window, np.dtype], bool]

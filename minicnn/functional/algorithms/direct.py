@@ -12,10 +12,9 @@ from minicnn import kernels, shapes
 from minicnn.functional import buffers
 from minicnn.functional.epilogue import (
     NO_POOLING,
-    UNBOUNDED,
-    Limits,
+    PLAIN,
+    Epilogue,
     Pooling,
-    pack_epilogue,
     pooled,
     stops_of,
     winners_for,
@@ -37,26 +36,20 @@ def _bands(images: int, out_height: int) -> int:
 
 
 def forward(
-    x: Array,
-    w: Array,
-    b: Array | None,
-    scale: Array | None,
-    window: shapes.Window,
-    limits: Limits,
-    pooling: Pooling,
+    x: Array, w: Array, window: shapes.Window, epilogue: Epilogue
 ) -> tuple[Array, Array | None]:
     """Sum up tiles of y in registers, and pool them there or in the cache."""
+    pooling, limits = epilogue.pooling, epilogue.limits
     if pooling == Pooling((1, 1), remember=True):  # there is nothing to pool on the way
-        y, _ = forward(x, w, b, scale, window, limits, NO_POOLING)
+        y, _ = forward(x, w, window, epilogue._replace(pooling=NO_POOLING))
         return pooled(y, pooling, limits)
     pool = pooling.size
     height, width = window.out[0] // pool[0], window.out[1] // pool[1]
     y = buffers.empty((x.shape[0], height, width, w.shape[3]), x.dtype)
-    epilogue = pack_epilogue(w.shape[3], scale, b, limits, x.dtype)
     wanted = window._replace(out=(height * pool[0], width * pool[1]))
     winners = winners_for(y, pooling)
-    stops = stops_of(limits, x.dtype)
-    _forward_into(y, x, w, epilogue, wanted, pool=pool, winners=winners, stops=stops)
+    end, stops = epilogue.packed(w.shape[3], x.dtype), stops_of(limits, x.dtype)
+    _forward_into(y, x, w, end, wanted, pool=pool, winners=winners, stops=stops)
     return y, winners if pooling.remember else None
 
 
@@ -104,7 +97,7 @@ def input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Ar
     a convolution of dy with these taps, moving by one pixel: s * s of them make dx.
     """
     dx = buffers.empty((dy.shape[0], *size, w.shape[2]), dy.dtype)
-    plain = pack_epilogue(w.shape[2], None, None, UNBOUNDED, dy.dtype)
+    plain = PLAIN.packed(w.shape[2], dy.dtype)
     rows, columns = (_phases(window, size, axis) for axis in (0, 1))
     if len(rows) < window.strides[0] or len(columns) < window.strides[1]:
         dx[...] = 0  # strides that pass over pixels

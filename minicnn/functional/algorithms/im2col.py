@@ -12,7 +12,7 @@ import numpy as np
 from minicnn import kernels, shapes
 from minicnn.functional import buffers
 from minicnn.functional.algorithms.matmul import matmul
-from minicnn.functional.epilogue import Limits, Pooling, pooled
+from minicnn.functional.epilogue import Epilogue, pooled
 from minicnn.functional.sums import sum_positions
 from minicnn.shapes import Pair
 
@@ -61,13 +61,7 @@ def _patches(x: Array, window: shapes.Window) -> Array:
 
 
 def forward(
-    x: Array,
-    w: Array,
-    b: Array | None,
-    scale: Array | None,
-    window: shapes.Window,
-    limits: Limits,
-    pooling: Pooling,
+    x: Array, w: Array, window: shapes.Window, epilogue: Epilogue
 ) -> tuple[Array, Array | None]:
     """Multiply the patches of a block of images by the kernel's matrix, block by block."""
     filters = w.shape[3]
@@ -75,8 +69,8 @@ def forward(
     y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     for block in _image_blocks(len(x), x.shape[3], window, x.dtype):
         rows = y[block].reshape(-1, filters)
-        matmul(_patches(x[block], window), matrix, b, out=rows, limits=limits, scale=scale)
-    return pooled(y, pooling, limits)
+        matmul(_patches(x[block], window), matrix, epilogue=epilogue, out=rows)
+    return pooled(y, epilogue.pooling, epilogue.limits)
 
 
 def input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:

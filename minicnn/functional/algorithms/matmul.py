@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn import kernels, shapes
 from minicnn.functional import buffers
-from minicnn.functional.epilogue import UNBOUNDED, Limits, pack_epilogue
+from minicnn.functional.epilogue import PLAIN, UNBOUNDED, Epilogue
 
 Array = np.ndarray
 
@@ -12,16 +12,14 @@ Array = np.ndarray
 def matmul(
     a: Array,
     b: Array,
-    bias: Array | None = None,
     a_transposed: bool = False,
     b_transposed: bool = False,
+    epilogue: Epilogue = PLAIN,
     out: Array | None = None,
-    limits: Limits = UNBOUNDED,
-    scale: Array | None = None,
 ) -> Array:
     """Compute (a @ b) * scale + bias within the limits, the same on any number of threads.
 
-    A matrix that is `transposed` is given as its transpose.
+    A matrix that is `transposed` is given as its transpose. Pooling is left to the caller.
     """
     a, b = shapes.contiguous(a), shapes.contiguous(b)
     rows, depth = a.shape[::-1] if a_transposed else a.shape
@@ -36,17 +34,16 @@ def matmul(
     factors = a, a_transposed, b, b_transposed, ready
     nothing = np.empty((0, 4, kernels.simd.COLUMNS), a.dtype)
     if parts == 1:
-        plain = scale is None and bias is None and limits == UNBOUNDED
-        epilogue = nothing if plain else pack_epilogue(columns, scale, bias, limits, a.dtype)
-        kernels.matmul.product(*factors, epilogue, panels, threads, out[None])
+        end = nothing if epilogue.is_plain else epilogue.packed(columns, a.dtype)
+        kernels.matmul.product(*factors, end, panels, threads, out[None])
         return out
     sums = buffers.empty((parts, rows, columns), a.dtype)
     kernels.matmul.product(*factors, nothing, panels, threads, sums)
     np.sum(sums, axis=0, out=out)
-    if scale is not None:
-        out *= scale
-    if bias is not None:
-        out += bias
-    if limits != UNBOUNDED:
-        np.clip(out, *limits, out=out)
+    if epilogue.scale is not None:
+        out *= epilogue.scale
+    if epilogue.bias is not None:
+        out += epilogue.bias
+    if epilogue.limits != UNBOUNDED:
+        np.clip(out, *epilogue.limits, out=out)
     return out

@@ -11,9 +11,8 @@ from minicnn.functional import buffers
 from minicnn.functional.algorithms.direct import flipped
 from minicnn.functional.epilogue import (
     NO_POOLING,
-    UNBOUNDED,
-    Limits,
-    Pooling,
+    PLAIN,
+    Epilogue,
     clamp_of,
     pooled,
     stops_of,
@@ -39,21 +38,16 @@ def can(window: shapes.Window, dtype: np.dtype) -> bool:
 
 
 def _forward_of(
-    x: Array,
-    w: Array,
-    b: Array | None,
-    window: shapes.Window,
-    limits: Limits,
-    filters: int,
-    pooling: Pooling = NO_POOLING,
+    x: Array, w: Array, window: shapes.Window, filters: int, epilogue: Epilogue = PLAIN
 ) -> tuple[Array, Array | None]:
     """y of the first `filters` of w, which has whole panels of them; pools by 2x2 or not."""
-    fast, pool = kernels.winograd, pooling.size[0]
+    fast, pooling, limits = kernels.winograd, epilogue.pooling, epilogue.limits
+    pool = pooling.size[0]
     channels, columns = w.shape[2:]
     height, width = window.out[0] // pool, window.out[1] // pool
     y = buffers.empty((x.shape[0], height, width, filters), x.dtype)
     winners = winners_for(y, pooling)
-    bias = _whole_bias(b, columns)
+    bias = _whole_bias(epilogue.bias, columns)
     threads, tiles, depth = (
         kernels.tasks.threads(),
         fast.tiles_of((len(x), height * pool, width * pool)),
@@ -80,23 +74,18 @@ def _forward_of(
 
 
 def forward(
-    x: Array,
-    w: Array,
-    b: Array | None,
-    scale: Array | None,
-    window: shapes.Window,
-    limits: Limits,
-    pooling: Pooling,
+    x: Array, w: Array, window: shapes.Window, epilogue: Epilogue
 ) -> tuple[Array, Array | None]:
     """Transform, multiply and transform back; pool 2x2 blocks while they are in registers."""
     filters = w.shape[3]
-    w = w if scale is None else w * scale
+    w = w if epilogue.scale is None else w * epilogue.scale
     missing = -filters % kernels.winograd.COLUMNS
     if missing:
         w = np.pad(w, ((0, 0), (0, 0), (0, 0), (0, missing)))
-    if pooling.size == (2, 2):
-        return _forward_of(x, w, b, window, limits, filters, pooling)
-    return pooled(_forward_of(x, w, b, window, limits, filters)[0], pooling, limits)
+    if epilogue.pooling.size == (2, 2):
+        return _forward_of(x, w, window, filters, epilogue)
+    y, _ = _forward_of(x, w, window, filters, epilogue._replace(pooling=NO_POOLING))
+    return pooled(y, epilogue.pooling, epilogue.limits)
 
 
 def input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
@@ -105,7 +94,7 @@ def input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Ar
     columns = kernels.winograd.padded(channels, kernels.winograd.COLUMNS)
     before = 2 - window.before[0], 2 - window.before[1]
     back = window._replace(before=before, out=size)
-    return _forward_of(dy, flipped(w, columns), None, back, UNBOUNDED, channels)[0]
+    return _forward_of(dy, flipped(w, columns), back, channels)[0]
 
 
 def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
