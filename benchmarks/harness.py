@@ -106,7 +106,7 @@ class Times:
         return (high - low) / 2 / self.median if self.median else 0.0
 
     def lost(self, way: str) -> bool:
-        """Was this way clearly slower than another, or not tried at all?"""
+        """Whether this way was clearly slower than another, or was not tried at all."""
         return self.tried.get(way, math.inf) > _CLEARLY * min(self.tried.values(), default=0.0)
 
 

@@ -271,7 +271,7 @@ class CategoricalCrossentropy(_OfClasses):
 
 
 class SparseCategoricalCrossentropy(_OfClasses):
-    """- log p[k], k being the class number: `CategoricalCrossentropy` for targets 0, 1, 2, …
+    """The loss is - log p[k]: `CategoricalCrossentropy` for targets that are class numbers k.
 
     `y_true` (batch,) or (batch, 1), `y_pred` (batch, classes). Keras has no label smoothing here.
     """

@@ -38,8 +38,9 @@ _WITHOUT_EFFECT = ("ema_momentum", "ema_overwrite_frequency", "jit_compile", "is
 
 
 class Optimizer(Configurable):
-    """Base class: the learning rate, clipping, weight decay. Kinds write `_slot_groups` and
-    `_update`.
+    """The base class has the learning rate, clipping and weight decay.
+
+    A kind of optimizer writes `_slot_groups` and `_update`.
 
     Args:
         learning_rate: step size, > 0 or 0; may be changed between steps. As all numbers here, at

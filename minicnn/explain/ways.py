@@ -451,8 +451,10 @@ def _winograd(x: Array, w: Array, b: Array | None, how: shapes.Window) -> Lesson
 
 
 class Comparison(NamedTuple):
-    """One algorithm's costs in float32. Differences are the largest absolute ones: from the loops'
-    result, and from the loops in float64."""
+    """One algorithm's costs in float32.
+
+    Differences are the largest absolute ones: from the loops, and from the loops in float64.
+    """
 
     algorithm: str
     multiplications: int

@@ -21,7 +21,7 @@ def affine_transform(
     cval: float = 0.0,
     name: str = "affine_transform",
 ) -> Array:
-    """One picture (height, width, channels) rotated, shifted, sheared or zoomed, same shape:
+    """One picture (height, width, channels) is rotated, shifted, sheared or zoomed.
 
         y[i, j] = x at the position matrix · (i, j) + offset
 

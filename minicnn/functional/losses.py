@@ -106,9 +106,9 @@ def binary_crossentropy_backward(
     label_smoothing: float = 0.0,
     name: str = "binary_crossentropy",
 ) -> Array:
-    """d loss / d y_pred: (sigmoid(z) - t) / n from logits, (p - t) / (p (1 - p)) / n from p;
+    """d loss / d y_pred: (sigmoid(z) - t) / n from logits, (p - t) / (p (1 - p)) / n from p.
 
-    n is the length of the last axis. A probability that was cut off has gradient 0.
+    Here n is the length of the last axis. A probability that was cut off has gradient 0.
     """
     _check_targets(y_true, y_pred, name)
     t = _smooth(y_true, label_smoothing, 2)

@@ -68,9 +68,10 @@ def max_pool2d_backward(
     padding: str = "valid",
     name: str = "max_pool2d",
 ) -> Array:
-    """dx of `max_pool2d`: the winner of each window gets its dy; of equal pixels the first one
+    """dx of `max_pool2d`: the winner of each window gets its dy.
 
-    in reading order wins, as in TensorFlow. Windows that overlap add up.
+    Of equal pixels the first one in reading order wins, as in TensorFlow. Windows that overlap add
+    up.
     """
     shapes.check_array(x, 4, "x", name)
     window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)

@@ -183,7 +183,7 @@ class Network(Layer):
 
     @property
     def params(self) -> dict[str, Array]:
-        """The parameters of all layers: `"conv2d/kernel"`, …"""
+        """The parameters of all layers, under names such as "conv2d/kernel"."""
         return {
             f"{layer.name}/{key}": value
             for layer in self.layers

@@ -182,7 +182,7 @@ def backward_weight(dy, x, strides, dilation, before, threads, dw):  # type: ign
 
 @parallel_jit
 def repeat(x, times, y):  # type: ignore[no-untyped-def]
-    """y = x[0] `times` times, then x[1] `times` times, …"""
+    """y is x[0] `times` times, then x[1] `times` times, and so on."""
     for k in prange(x.size):
         for m in range(times):
             y[k * times + m] = x[k]

@@ -26,8 +26,10 @@ from minicnn.kernels.compile import jit
 
 
 def threads() -> int:
-    """How many threads a kernel shall run on. (Asked for outside: a kernel that asks by itself
-    cannot be kept on disk.)"""
+    """How many threads a kernel shall run on.
+
+    The caller asks: a kernel that asks by itself cannot be kept on disk.
+    """
     return team.threads()
 
 

@@ -74,7 +74,7 @@ def snake_case(name: str) -> str:
 
 
 def unique_name(prefix: str) -> str:
-    """`conv2d`, then `conv2d_1`, `conv2d_2`, …"""
+    """`conv2d` at first, then `conv2d_1`, then `conv2d_2`, and so on."""
     count = _name_counts[prefix]
     _name_counts[prefix] += 1
     return prefix if count == 0 else f"{prefix}_{count}"

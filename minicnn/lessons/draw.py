@@ -129,7 +129,7 @@ def lines(
     y_label: str = "",
     y_range: tuple[float, float] | None = None,
 ) -> Any:
-    """One line for each entry; without `x` the values belong to 1, 2, 3, …"""
+    """One line for each entry; without `x` the values belong to 1, 2, 3 and so on."""
     figure = _figure(6.4, 3.8, title)
     axes = figure.subplots()
     for index, (name, values) in enumerate(curves.items()):

@@ -18,9 +18,9 @@ def conv2d(
     dilation_rate: Pair = (1, 1),
     groups: int = 1,
 ) -> Array:
-    """y[n, oy, ox, o] = b[o] + sum over i, j, c of x[n, iy, ix, c] * w[i, j, c, o],
+    """y[n, oy, ox, o] = b[o] + sum over i, j, c of x[n, iy, ix, c] * w[i, j, c, o].
 
-    where iy = oy * stride + i * dilation - padding, and ix likewise; pixels outside count as zero.
+    Here iy = oy * stride + i * dilation - padding, and ix likewise; pixels outside count as zero.
     With `groups`, filter o sees only the input channels of its own group.
     """
     batch, height, width, _ = x.shape

@@ -17,7 +17,7 @@ def depthwise_conv2d(
     padding: str = "valid",
     dilation_rate: Pair = (1, 1),
 ) -> Array:
-    """Each channel is filtered alone, by `depth_multiplier` filters m of its own:
+    """Each channel is filtered alone, by `depth_multiplier` filters m of its own.
 
     y[n, oy, ox, c * multiplier + m] = b[...] + sum over i, j of x[n, iy, ix, c] * w[i, j, c, m].
     """

@@ -38,7 +38,7 @@ def batch_normalization_backward(
     epsilon: float = 1e-3,
     training: bool = False,
 ) -> tuple[Array, Array, Array]:
-    """`(dx, dgamma, dbeta)`, with z = (x - mean) / sqrt(variance + epsilon):
+    """`(dx, dgamma, dbeta)`, where z = (x - mean) / sqrt(variance + epsilon).
 
     dbeta = sum of dy,   dgamma = sum of dy * z
     inference:  dx = gamma / sqrt(variance + epsilon) * dy

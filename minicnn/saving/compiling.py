@@ -1,6 +1,6 @@
-"""How a file says that its model was compiled, in the words of Keras 1, 2 or 3, and what minicnn
-makes of it.
+"""What a file says of how its model was compiled, and what minicnn makes of it.
 
+Keras 1, 2 and 3 say it in different words.
 Where minicnn lacks something, as much as possible still works: a metric is left out; an optimizer
 is kept as the file describes it, so that the model evaluates but refuses to train; without its loss
 the model is not compiled. One warning says which.

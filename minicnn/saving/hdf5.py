@@ -194,7 +194,7 @@ def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether the file begins as HDF5 files do: at 0, or behind a block of 512 bytes, 1024, …"""
+    """Whether the file begins as HDF5 files do: at byte 0, or at 512, 1024, 2048 and so on."""
     size, start = path.stat().st_size, 0
     with path.open("rb") as file:
         while start + len(_SIGNATURE) <= size:
