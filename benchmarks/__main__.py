@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 def command(options: argparse.Namespace) -> "list[Row]":
     session, jobs = prepared(options)
     from benchmarks import limits, plots, report
-    from minicnn.terminal import say
+    from minicnn._support.terminal import say
     from reference.console import progress
 
     subjects = [options.subject] if options.subject else list(SUBJECTS)
@@ -104,7 +104,7 @@ def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
             f"--threads {threads} is more than the {cpu.cores()} cores that this process has."
         )
     from benchmarks import harness, on_tensorflow, on_torch
-    from minicnn.terminal import say
+    from minicnn._support.terminal import say
 
     if options.plot:
         from benchmarks import plots
@@ -123,7 +123,7 @@ def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
         if on_tensorflow.installed():
             on_tensorflow.start(threads)
         else:
-            from minicnn.terminal import install_extra
+            from minicnn._support.terminal import install_extra
 
             say(f"TensorFlow is not installed: minicnn alone.\n  {install_extra('keras')}")
     if session.wants(on_torch.NAME) and on_torch.installed():

@@ -23,8 +23,8 @@ import keras
 import numpy as np
 
 from minicnn._support.arguments import listed, positive
-from minicnn.atomic import replacing
-from minicnn.terminal import say
+from minicnn._support.atomic import replacing
+from minicnn._support.terminal import say
 from reference import backend, data
 from reference import model as models
 from reference.backend import Machine

@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.harness import OURS, THEIRS, Row
 from benchmarks.limits import Limits
+from minicnn._support.terminal import install_extra
 from minicnn.plots import BLUE, ORANGE, save
-from minicnn.terminal import install_extra
 
 GREY = "#555555"
 _MARKS = {OURS: (BLUE, "o"), THEIRS: (ORANGE, "^")}

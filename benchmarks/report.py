@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks import threads as cpu
 from benchmarks.harness import OURS, THEIRS, Row, Times
 from benchmarks.limits import Limits
-from minicnn.atomic import replacing
+from minicnn._support.atomic import replacing
 
 VERSION = 1  # of the JSON file
 

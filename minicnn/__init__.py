@@ -6,7 +6,7 @@ Start at `minicnn.naive` for the formulas, at `minicnn.layers` for the layers, a
 for how a network runs forward and backward, and at `minicnn.training` for how it learns.
 """
 
-from minicnn import early
+from minicnn._support import early
 
 if early.is_command():
     early.end_in_one_line("minicnn")

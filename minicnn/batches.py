@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import seeding
+from minicnn._support import seeding
 
 Array = np.ndarray
 

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import compilation, progress
-from minicnn.atomic import replacing
-from minicnn.reading import check_regular
+from minicnn import compilation
+from minicnn._support import progress
+from minicnn._support.atomic import replacing
+from minicnn._support.reading import check_regular
+from minicnn._support.terminal import printable
 from minicnn.settings import PlainArguments
-from minicnn.terminal import printable
 
 Logs = dict[str, float]
 _LONGEST_NAME = 255  # characters of a file's name, on most systems

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._support.terminal import install_extra
 from minicnn.layers import LAYERS
 from minicnn.layers.base import Layer
-from minicnn.terminal import install_extra
 
 Array = np.ndarray
 

@@ -10,7 +10,7 @@ import time
 import weakref
 from typing import Protocol
 
-from minicnn.progress import in_notebook
+from minicnn._support.progress import in_notebook
 
 
 class Listener(Protocol):

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import drawing
+from minicnn._support.progress import Bar
+from minicnn._support.reading import read_regular
 from minicnn.drawing import CLOTHING_CLASSES, draw_clothing
-from minicnn.progress import Bar
-from minicnn.reading import read_regular
 from minicnn.shapes import pair, positive_int
 
 __all__ = ["CLOTHING_CLASSES", "SAMPLE_COUNTS", "draw_clothing", "write_clothing_sample"]

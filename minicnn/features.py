@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from minicnn import progress
+from minicnn._support import progress
 from minicnn.batches import Batches
 
 Array = np.ndarray

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import seeding, shapes
+from minicnn import shapes
+from minicnn._support import seeding
 from minicnn.settings import Configurable, plain_throughout, serialized
 
 Array = np.ndarray

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import interrupts
-from minicnn.atomic import replacing
-from minicnn.terminal import install_extra, printable
+from minicnn._support.atomic import replacing
+from minicnn._support.terminal import install_extra, printable
 
 Array = np.ndarray
 

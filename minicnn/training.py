@@ -20,6 +20,7 @@ import numpy as np
 
 from minicnn import features, losses, optimizers, shapes
 from minicnn import metrics as metrics_module  # `compile` has an argument of that name
+from minicnn._support.terminal import printable
 from minicnn.batches import (
     ArrayBatches,
     Batch,
@@ -37,7 +38,6 @@ from minicnn.batches import (
 from minicnn.callbacks import Callback, CallbackList, History, Quiet, progress_for
 from minicnn.graph import Network
 from minicnn.layers import carried
-from minicnn.terminal import printable
 
 Array = np.ndarray
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.download import get_file
+from minicnn._support.download import get_file
+from minicnn._support.seeding import set_random_seed
 from minicnn.images import (
     array_to_img,
     image_dataset_from_directory,
@@ -13,7 +14,6 @@ from minicnn.images import (
     save_img,
 )
 from minicnn.layers.base import clear_session
-from minicnn.seeding import set_random_seed
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:

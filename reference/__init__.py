@@ -38,9 +38,10 @@ def _command() -> str:
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    """An interrupt while Keras is being imported, which takes seconds: as in `minicnn.early`.
+    """An interrupt while Keras is being imported, which takes seconds.
 
-    That is not imported, for NumPy would come with it, before benchmarks has set its threads.
+    `minicnn._support.early` does the same; it is not imported, for NumPy would come
+    with it, before benchmarks has set its threads.
     """
     os.write(2, f"python -m {_command()}: interrupted.\n".encode())
     os._exit(130)
@@ -52,7 +53,7 @@ def _in_one_line(
     """How a command ends that finds no Keras."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing in {*NEEDED, "jax", "torch"}:  # the latter if KERAS_BACKEND asks for them
-        from minicnn.terminal import pip_install
+        from minicnn._support.terminal import pip_install
 
         wanted = NEEDED.values() if missing in NEEDED else [missing]
         told = f"{_command()} needs {missing}: {pip_install(*wanted)}"

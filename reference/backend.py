@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import PIL
 
-from minicnn.terminal import pip_install
+from minicnn._support.terminal import pip_install
 
 OLDEST_KERAS, OLDEST_PILLOW = (3, 15, 1), (12, 2)
 

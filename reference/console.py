@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from minicnn import terminal
+from minicnn._support import terminal
 from minicnn._support.arguments import count, positive, seed
-from minicnn.progress import Bar
+from minicnn._support.progress import Bar
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -21,7 +21,7 @@ def progress(title: str, total: int, show: bool = True) -> Iterator[Callable[[in
 
 
 def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str] | None) -> int:
-    """Run a command: 0, or one sentence on stderr and 2 (see `minicnn.terminal.run`)."""
+    """Run a command: 0, or one sentence on stderr and 2 (see `minicnn._support.terminal.run`)."""
     given: list[int | None] = [None]
 
     def parsed() -> None:

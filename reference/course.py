@@ -17,8 +17,8 @@ from pathlib import Path
 
 from minicnn import plots
 from minicnn._support.arguments import count, positive
-from minicnn.atomic import replacing
-from minicnn.terminal import say
+from minicnn._support.atomic import replacing
+from minicnn._support.terminal import say
 from reference import evaluate, fitting
 from reference import model as models
 from reference.backend import Machine

@@ -21,8 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.atomic import replacing
-from minicnn.download import fetch
+from minicnn._support.atomic import replacing
+from minicnn._support.download import fetch
+from minicnn._support.reading import TooLargeError, open_regular, read_regular
+from minicnn._support.terminal import say
 from minicnn.images import BadImageError, img_to_array, load_img, load_photo
 from minicnn.images.files import MAX_BYTES
 from minicnn.images.folders import (
@@ -33,8 +35,6 @@ from minicnn.images.folders import (
     say_passed_over,
     told,
 )
-from minicnn.reading import TooLargeError, open_regular, read_regular
-from minicnn.terminal import say
 from reference.console import main, make_parser, progress
 
 Array = np.ndarray

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import plots
-from minicnn.atomic import replacing
-from minicnn.terminal import printable, say
+from minicnn._support.atomic import replacing
+from minicnn._support.terminal import printable, say
 from reference import backend, data, features
 from reference import model as models
 from reference.console import main, make_parser

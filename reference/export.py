@@ -19,8 +19,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from minicnn.atomic import replacing
-from minicnn.terminal import pip_install, say
+from minicnn._support.atomic import replacing
+from minicnn._support.terminal import pip_install, say
 from reference import backend
 from reference import model as models
 from reference.console import main, make_parser, reason

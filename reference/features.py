@@ -17,8 +17,8 @@ import keras
 import numpy as np
 import PIL
 
-from minicnn.atomic import replacing
-from minicnn.terminal import say
+from minicnn._support.atomic import replacing
+from minicnn._support.terminal import say
 from reference.backend import Machine
 from reference.console import progress
 from reference.data import Photos, Reader, decoded

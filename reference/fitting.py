@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from minicnn.atomic import replacing
-from minicnn.reading import check_regular
+from minicnn._support.atomic import replacing
+from minicnn._support.reading import check_regular
 from reference.batches import Batches, InOrder
 
 Array = np.ndarray

@@ -25,9 +25,9 @@ import h5py
 import keras
 import numpy as np
 
-from minicnn.atomic import replacing
-from minicnn.reading import check_regular
-from minicnn.terminal import say
+from minicnn._support.atomic import replacing
+from minicnn._support.reading import check_regular
+from minicnn._support.terminal import say
 from reference.console import reason
 from reference.data import Reader
 

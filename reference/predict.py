@@ -18,10 +18,10 @@ import keras
 import numpy as np
 
 from minicnn._support.arguments import positive
-from minicnn.download import check_url, fetch
+from minicnn._support.download import check_url, fetch
+from minicnn._support.terminal import printable, say
 from minicnn.images import BadImageError
 from minicnn.images.folders import PHOTO_ENDINGS, list_images
-from minicnn.terminal import printable, say
 from reference import backend
 from reference import model as models
 from reference.console import main, make_parser

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minicnn.atomic import replacing
+from minicnn._support.atomic import replacing
 
 _STYLE = """
 :root { color-scheme: light dark; }

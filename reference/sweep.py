@@ -20,8 +20,8 @@ import numpy as np
 
 from minicnn import plots
 from minicnn._support.arguments import count, listed, positive, rate, share
-from minicnn.atomic import replacing
-from minicnn.terminal import say
+from minicnn._support.atomic import replacing
+from minicnn._support.terminal import say
 from reference import features, fitting
 from reference import model as models
 from reference.backend import Machine

@@ -21,7 +21,7 @@ import numpy as np
 
 from minicnn import plots
 from minicnn._support.arguments import count, positive, rate, share
-from minicnn.terminal import pip_install, python, quoted, say
+from minicnn._support.terminal import pip_install, python, quoted, say
 from reference import backend, data, evaluate, features, fitting
 from reference import model as models
 from reference.backend import Machine

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn import compilation, seeding
+from minicnn import compilation
+from minicnn._support import seeding
 
 # `reference/` is written with Keras: where that is not installed, its tests are not collected.
 collect_ignore_glob = [] if importlib.util.find_spec("keras") else ["test_reference_*.py"]

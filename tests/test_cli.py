@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn import Model, Sequential, commands, layers, terminal, utils
+from minicnn import Model, Sequential, commands, layers, utils
+from minicnn._support import terminal
 from minicnn.commands import demo
 from minicnn.models import load_model
 

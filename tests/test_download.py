@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from minicnn import addresses, download
-from minicnn.download import fetch
+from minicnn._support import addresses, download
+from minicnn._support.download import fetch
 from minicnn.utils import get_file
 
 CONTENT = bytes(range(256)) * 5000

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from random_models import graphs
 
 import minicnn as keras
-from minicnn import layers, seeding
+from minicnn import layers
+from minicnn._support import seeding
 from minicnn.explain import gradcheck
 from minicnn.layers.base import _name_counts
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import minicnn as keras
-from minicnn import layers, losses, optimizers, seeding
+from minicnn import layers, losses, optimizers
+from minicnn._support import seeding
 from minicnn.explain import health
 from minicnn.layers.base import _name_counts
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import minicnn as keras
-from minicnn import functional, images, naive, reading
+from minicnn import functional, images, naive
+from minicnn._support import reading
 from minicnn.images import files
 from minicnn.images.augmentation import affine_matrix
 

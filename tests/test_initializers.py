@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minicnn import config, initializers, seeding, utils
+from minicnn import config, initializers, utils
+from minicnn._support import seeding
 from minicnn.initializers import compute_fans
 
 SHAPE = (3, 3, 40, 60)  # fan_in 360, fan_out 540

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minicnn import Input, Sequential, callbacks, compilation, layers, progress
+from minicnn import Input, Sequential, callbacks, compilation, layers
+from minicnn._support import progress
 from minicnn.datasets import write_clothing_sample
 
 

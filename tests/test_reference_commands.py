@@ -502,7 +502,9 @@ class Awkward(BaseHTTPRequestHandler):
 def test_an_address_that_gives_no_photo_says_why(trained, serve, monkeypatch, page, words, capsys):
     monkeypatch.setattr(predict, "LARGEST", 3_000_000)
     monkeypatch.setattr(predict, "SECONDS", 0.5)
-    monkeypatch.setattr("minicnn.addresses.is_private", lambda address: address != "127.0.0.1")
+    monkeypatch.setattr(
+        "minicnn._support.addresses.is_private", lambda address: address != "127.0.0.1"
+    )
     address = f"{serve(Awkward)}/{page}"
     assert predict.run([str(trained / "model.keras"), address]) == 2
     err = capsys.readouterr().err

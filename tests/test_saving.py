@@ -21,7 +21,7 @@ import pytest
 
 import minicnn
 from minicnn import Input, Model, Sequential, layers, models, utils
-from minicnn.atomic import replacing
+from minicnn._support.atomic import replacing
 from minicnn.saving import hdf5, weights
 
 Array = np.ndarray

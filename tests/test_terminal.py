@@ -17,9 +17,10 @@ import pytest
 
 import minicnn
 import reference
-from minicnn import Sequential, callbacks, layers, plots, terminal
+from minicnn import Sequential, callbacks, layers, plots
+from minicnn._support import terminal
+from minicnn._support.terminal import printable
 from minicnn.images import folders
-from minicnn.terminal import printable
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from minicnn._support.terminal import quoted
+
 T = TypeVar("T")
 
 
@@ -95,8 +97,6 @@ def _float(text: str) -> float:
 
 def _download(address: str) -> str:
     """How to get what an address holds, in words."""
-    from minicnn.terminal import quoted
-
     if not address.startswith(("http://", "https://")):
         return f"fetch {address!r} first"
     return f"fetch it first (curl -LO {quoted(address)})"

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import shapes
-from minicnn.download import get_file
+from minicnn._support.download import get_file
+from minicnn._support.reading import read_regular
 from minicnn.layers import (
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
@@ -22,7 +23,6 @@ from minicnn.layers import (
 )
 from minicnn.layers.base import activation_name, weight_budget
 from minicnn.models import Model
-from minicnn.reading import read_regular
 
 ImageShape = tuple[int | None, int | None, int]
 

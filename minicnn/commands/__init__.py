@@ -9,7 +9,7 @@ interrupt, 141 where nobody reads on). `minicnn COMMAND --help` explains the opt
 import argparse
 from collections.abc import Sequence
 
-from minicnn import terminal
+from minicnn._support import terminal
 from minicnn.commands import check, demo, explain, lessons, predict, train, transfer
 
 COMMANDS = (demo, train, transfer, predict, explain, check, lessons)

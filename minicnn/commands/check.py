@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from minicnn.terminal import install_extra
+from minicnn._support.terminal import install_extra
 
 
 def add_to(commands: Any) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support.arguments import positive, seed
-from minicnn.atomic import make_folder
+from minicnn._support.atomic import make_folder
+from minicnn._support.terminal import quoted, say, this_program
 from minicnn.commands.networks import small_cnn
 from minicnn.commands.training import fit, photos_in
-from minicnn.terminal import quoted, say, this_program
 
 
 def add_to(commands: Any) -> None:
@@ -36,7 +36,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from minicnn import datasets, seeding
+    from minicnn import datasets
+    from minicnn._support import seeding
 
     output: Path = options.output
     make_folder(output)

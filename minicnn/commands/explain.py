@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support.arguments import local_path
-from minicnn.atomic import check_place
+from minicnn._support.atomic import check_place
+from minicnn._support.terminal import say, this_program
 from minicnn.commands.photos import add_model_options, check_photo, photo_size, read_photo
-from minicnn.terminal import say, this_program
 
 
 def add_to(commands: Any) -> None:

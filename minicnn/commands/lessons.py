@@ -5,9 +5,9 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from minicnn import terminal
+from minicnn._support import terminal
 from minicnn._support.arguments import positive
-from minicnn.terminal import quoted, say, this_program
+from minicnn._support.terminal import quoted, say, this_program
 
 
 def add_to(commands: Any) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from minicnn._support.arguments import local_path, positive
+from minicnn._support.terminal import printable, say, this_program
 from minicnn.commands.photos import add_model_options, check_photo, photo_size, read_photo
-from minicnn.terminal import printable, say, this_program
 
 
 def add_to(commands: Any) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support.arguments import listed, non_negative, positive
-from minicnn.atomic import check_folder, make_folder
+from minicnn._support.atomic import check_folder, make_folder
+from minicnn._support.terminal import say, this_program
 from minicnn.commands.networks import DEFAULT_FILTERS, small_cnn
 from minicnn.commands.training import add_data_options, class_folders, fit
-from minicnn.terminal import say, this_program
 
 
 def add_to(commands: Any) -> None:
@@ -62,7 +62,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from minicnn import seeding
+    from minicnn._support import seeding
 
     output: Path = options.output
     check_folder(output)

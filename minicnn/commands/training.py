@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn._support.arguments import local_path, positive, seed
-from minicnn.terminal import say
+from minicnn._support.terminal import say
 
 
 def add_data_options(

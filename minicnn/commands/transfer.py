@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support.arguments import count, listed, local_path, non_negative
-from minicnn.atomic import check_folder, make_folder, replacing
+from minicnn._support.atomic import check_folder, make_folder, replacing
+from minicnn._support.terminal import say, this_program
 from minicnn.commands.training import add_data_options, class_folders, draw, fit_keeping_best
-from minicnn.terminal import say, this_program
 
 
 def add_to(commands: Any) -> None:
@@ -77,7 +77,8 @@ def run(options: argparse.Namespace) -> int:
     import itertools
     import shutil
 
-    from minicnn import seeding, transfer
+    from minicnn import transfer
+    from minicnn._support import seeding
     from minicnn.layers.base import clear_session
     from minicnn.models import load_model
 

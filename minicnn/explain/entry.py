@@ -6,11 +6,11 @@ from typing import Any, Union
 import numpy as np
 
 from minicnn import functional
+from minicnn._support.terminal import printable
 from minicnn.explain import show
 from minicnn.explain.arithmetic import explain_output
 from minicnn.explain.explanation import Explanation
 from minicnn.layers import Layer
-from minicnn.terminal import printable
 
 Array = np.ndarray
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers
+from minicnn._support.terminal import printable
 from minicnn.explain import show
 from minicnn.explain.arithmetic import window_of
 from minicnn.explain.entry import TraceEntry
 from minicnn.shapes import ReceptiveField
-from minicnn.terminal import printable
 
 Array = np.ndarray
 Span = tuple[int, int]  # first and last

@@ -31,7 +31,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import losses, optimizers, progress, shapes
+from minicnn import losses, optimizers, shapes
+from minicnn._support import progress
 from minicnn.batches import as_arrays, is_arrays, make_batches, take
 from minicnn.callbacks import Callback
 from minicnn.explain import copies, show

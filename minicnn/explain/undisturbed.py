@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from minicnn import seeding
+from minicnn._support import seeding
 from minicnn.layers import Dropout, Layer
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._support.terminal import printable
 from minicnn.graph import fusion
 from minicnn.graph.graph import Graph
 from minicnn.graph.receptive import fields
@@ -19,7 +20,6 @@ from minicnn.layers.base import Array, Grads, Layer, Shape
 from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
 from minicnn.saving.untrusted import LARGEST_NESTING
 from minicnn.shapes import Pair, shape_text
-from minicnn.terminal import printable
 from minicnn.variable import Variable
 
 HELD = 3 * 2**24  # bytes of one layer's output that `predict` computes at a time

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import seeding, shapes
+from minicnn import shapes
+from minicnn._support import seeding
 from minicnn.images.files import (
     COLOR_MODES,
     RESIZE_INTERPOLATIONS,

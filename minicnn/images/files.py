@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import config, shapes
-from minicnn.atomic import replacing
-from minicnn.reading import NotRegularError, TooLargeError, read_regular
+from minicnn._support.atomic import replacing
+from minicnn._support.reading import NotRegularError, TooLargeError, read_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image

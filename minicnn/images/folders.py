@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from minicnn import shapes
+from minicnn._support.terminal import printable
 from minicnn.images.files import BadImageError, open_image
-from minicnn.terminal import printable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import config, seeding, shapes
+from minicnn import config, shapes
+from minicnn._support import seeding
 from minicnn.images.files import (
     COLOR_MODES,
     array_to_img,

@@ -46,10 +46,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import config, functional, initializers, shapes
+from minicnn._support.terminal import printable
 from minicnn.layers import carried
 from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
 from minicnn.settings import Configurable, plain, plain_throughout
-from minicnn.terminal import printable
 from minicnn.variable import Variable
 
 LARGEST_WEIGHT = 2**40  # numbers of one weight: four terabytes, or more

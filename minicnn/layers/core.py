@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import functional, initializers, seeding, shapes
+from minicnn import functional, initializers, shapes
+from minicnn._support import seeding
 from minicnn.layers.base import (
     Array,
     Cache,

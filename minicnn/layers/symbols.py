@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.terminal import printable
+from minicnn._support.terminal import printable
 
 Array = np.ndarray
 Shape = tuple[int | None, ...]

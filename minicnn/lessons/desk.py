@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import datasets, images, plots
+from minicnn._support.terminal import install_extra
 from minicnn.lessons.exercises import EXERCISES, verdict
-from minicnn.terminal import install_extra
 
 COUNTS = {"train": 40, "validation": 20, "test": 20}  # of each kind
 SIZE = 64

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minicnn import terminal
-from minicnn.atomic import make_folder, replacing
-from minicnn.reading import TooLargeError, read_regular
+from minicnn._support import terminal
+from minicnn._support.atomic import make_folder, replacing
+from minicnn._support.reading import TooLargeError, read_regular
 
 FOLDER = Path(__file__).parent
 PREDICT = "**Before you run this:**"  # how a text asks for a prediction

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn import datasets, layers, losses, optimizers, seeding, terminal
+from minicnn import datasets, layers, losses, optimizers
+from minicnn._support import seeding, terminal
 from minicnn.applications.imagenet import preprocess_input
 from minicnn.models import Model, Sequential
 

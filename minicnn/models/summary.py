@@ -9,11 +9,11 @@ import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from minicnn._support.terminal import printable
 from minicnn.graph.network import Network
 from minicnn.graph.receptive import Field, fields
 from minicnn.layers.base import Layer
 from minicnn.shapes import shape_text
-from minicnn.terminal import printable
 
 _PLAIN_WIDTH = 132  # columns, where no terminal says how wide it is
 

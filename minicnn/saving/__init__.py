@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from minicnn.atomic import replacing
+from minicnn._support.atomic import replacing
 from minicnn.layers import carried
 from minicnn.layers.base import weight_budget
 from minicnn.saving import hdf5, keras_file, legacy, legacy_writer, unbuilt, weights

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import interrupts
-from minicnn.reading import check_regular
+from minicnn._support.reading import check_regular
 from minicnn.saving.attributes import Attribute, Attributes
 from minicnn.saving.untrusted import Budget, MismatchError, shortened
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.atomic import replacing
+from minicnn._support.atomic import replacing
 from minicnn.explain.arithmetic import check_place
 from minicnn.explain.page.document import data_uri, page_of, pixel_range
 from minicnn.explain.page.passes import backward, uses_of

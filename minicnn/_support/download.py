@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from minicnn.addresses import UnreachableError, check_url, open_url, reason
-from minicnn.atomic import replacing
-from minicnn.progress import Bar
-from minicnn.reading import open_regular
+from minicnn._support.addresses import UnreachableError, check_url, open_url, reason
+from minicnn._support.atomic import replacing
+from minicnn._support.progress import Bar
+from minicnn._support.reading import open_regular
 
 LARGEST = 4 * 2**30  # bytes; no file that minicnn knows of has a tenth of it
 _TIMEOUT = 30  # seconds without a byte
@@ -51,7 +51,7 @@ def get_file(
     Args:
         fname: the name in the cache; the last part of `origin` if not given.
         origin: a URL, HTTPS (or HTTP on this machine). It may redirect to others of that kind,
-            but not from the public network into a private one (see `minicnn.addresses`).
+            but not from the public network into a private one (see `minicnn._support.addresses`).
         file_hash: MD5 or SHA-256 in hexadecimal. Without one the checksum that the server names
             counts, if it names one.
         cache_subdir, cache_dir: the folder; `cache_dir` is `keras_home()` if not given.
@@ -99,7 +99,7 @@ def fetch(
     Args:
         url: HTTPS, or what else `schemes` allows (HTTP on this machine always). It may redirect to
             others of that kind, but not from the public network into a private one; a private
-            address that is given itself is meant (see `minicnn.addresses`).
+            address that is given itself is meant (see `minicnn._support.addresses`).
         largest: bytes; more are refused.
         seconds: for all of it; None sets no limit but 30 seconds without a byte.
 

@@ -11,7 +11,7 @@ import sys
 
 
 def end_in_one_line(name: str) -> None:
-    """Until `minicnn.terminal.run` takes over. For the process that a command is, not for others.
+    """Until `terminal.run` takes over. For the process that a command is, not for others.
 
     Where interrupts are ignored, or somebody has a way of their own with them, that stays.
     """

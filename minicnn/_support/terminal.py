@@ -136,7 +136,7 @@ def run(
     2 after an error; 130 after an interrupt; 141, without a word, where nobody reads on (`| head`).
     """
     _prepare_output()
-    if getattr(signal.getsignal(signal.SIGINT), "until_run", False):  # see `minicnn.early`
+    if getattr(signal.getsignal(signal.SIGINT), "until_run", False):  # see `minicnn._support.early`
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         try:
