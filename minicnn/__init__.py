@@ -24,7 +24,6 @@ from minicnn import (
     layers,
     losses,
     metrics,
-    missing,  # noqa: F401 - last: it tells the modules above what they lack
     models,
     naive,
     optimizers,
@@ -33,11 +32,12 @@ from minicnn import (
     saving,
     utils,
 )
+from minicnn.compat import hints as _hints  # noqa: F401 - it tells the modules above what they lack
 from minicnn.layers import Input, KerasTensor, Layer
 from minicnn.models import Model, Sequential
 
 if TYPE_CHECKING:
-    from minicnn import explain  # imported when it is first asked for: `missing` sees to that
+    from minicnn import explain  # imported when it is first asked for: `compat.hints` sees to that
 
 __version__ = "0.1.0"
 

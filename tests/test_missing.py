@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import missing
+from minicnn.compat import hints
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_an_object_says_it_too(of: Any, name: str, message: str) -> None:
 
 
 def test_the_tables_name_nothing_that_is_there() -> None:
-    for module, instead in [*missing.INSTEAD.items(), (minicnn, missing.TOP)]:
+    for module, instead in [*hints.INSTEAD.items(), (minicnn, hints.TOP)]:
         assert not {name for name in instead if name in vars(module)}
-    for cls, instead in missing.OF_OBJECTS.items():
+    for cls, instead in hints.OF_OBJECTS.items():
         assert not {name for name in instead if hasattr(cls, name)}
 
 
@@ -220,7 +220,7 @@ def test_python_s_own_questions_are_not_answered_with_advice() -> None:
 @pytest.mark.keras
 def test_what_is_in_the_table_is_keras_s() -> None:
     keras = pytest.importorskip("tensorflow").keras
-    for module, instead in missing.INSTEAD.items():
+    for module, instead in hints.INSTEAD.items():
         theirs = keras
         if module is minicnn.saving:  # `tensorflow.keras` leaves it out
             theirs = importlib.import_module("keras")

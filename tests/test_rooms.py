@@ -42,7 +42,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("datasets", "images"),
     ("applications", "preprocessing", "utils"),
-    ("check", "explain", "missing", "transfer"),
+    ("check", "compat", "explain", "transfer"),
     ("lessons",),
     ("commands",),
     ("__init__", "__main__"),
