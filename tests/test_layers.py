@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import minicnn
 from minicnn import activations, config, explain, layers, utils
 from minicnn.layers import LAYERS, base
-from minicnn.layers.base import weight_budget
+from minicnn.layers.weights import weight_budget
 
 Array = np.ndarray
 

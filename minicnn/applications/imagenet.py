@@ -21,7 +21,8 @@ from minicnn.layers import (
     KerasTensor,
     Rescaling,
 )
-from minicnn.layers.base import activation_name, weight_budget
+from minicnn.layers.base import activation_name
+from minicnn.layers.weights import weight_budget
 from minicnn.models import Model
 
 ImageShape = tuple[int | None, int | None, int]

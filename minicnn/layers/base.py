@@ -35,12 +35,9 @@ weights on first use, and apply the activation:
 
 import functools
 import inspect
-import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,10 +46,9 @@ from minicnn import config, functional, initializers, shapes
 from minicnn._support.terminal import printable
 from minicnn.layers import carried
 from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
+from minicnn.layers.weights import WithWeights
 from minicnn.settings import Configurable, plain, plain_throughout
 from minicnn.variable import Variable
-
-LARGEST_WEIGHT = 2**40  # numbers of one weight: four terabytes, or more
 
 Array = np.ndarray
 Shape = tuple[int | None, ...]
@@ -86,46 +82,6 @@ def clear_session() -> None:
 
 
 # ---------------------------------------------------------------------------------------------
-# Weights that a file will fill
-# ---------------------------------------------------------------------------------------------
-
-
-class WeightBudget:
-    """How many bytes of weights a model may still ask for."""
-
-    def __init__(self, limit: float) -> None:
-        self.limit, self.asked = limit, 0
-
-    def placeholder(self, shape: tuple[int, ...], dtype: str, who: str) -> Array:
-        """An array without values. Raises `ValueError` when the limit is passed."""
-        self.asked += math.prod(shape) * np.dtype(dtype).itemsize
-        if self.asked > self.limit:
-            raise ValueError(
-                f"The file is too small for its model: with {who}, of shape {shape}, the weights "
-                f"take {self.asked} bytes, and the file can hold {self.limit} at most."
-            )
-        return np.empty(shape, dtype)
-
-
-# Of each thread its own: while one loads a model, another may make layers.
-_budget: ContextVar[WeightBudget | None] = ContextVar("_budget", default=None)
-
-
-@contextmanager
-def weight_budget(limit: float) -> Iterator[None]:
-    """Within it, layers make weights without initial values, of at most `limit` bytes together.
-
-    For models whose weights are read next: a file's description is not to be trusted with memory,
-    and drawing random numbers only to overwrite them takes time and moves the generator.
-    """
-    token = _budget.set(WeightBudget(limit))
-    try:
-        yield
-    finally:
-        _budget.reset(token)
-
-
-# ---------------------------------------------------------------------------------------------
 # Layer
 # ---------------------------------------------------------------------------------------------
 
@@ -133,7 +89,7 @@ def weight_budget(limit: float) -> Iterator[None]:
 _activating: dict[str, type["Layer"]] = {}  # layers that may stand for an activation, by name
 
 
-class Layer(Configurable):
+class Layer(WithWeights, Configurable):
     """Base class of all layers; see the top of this module for the contract.
 
     Args:
@@ -269,115 +225,6 @@ class Layer(Configurable):
     def as_activation(self) -> str | None:
         """The name of the activation that the whole layer is, if it is one."""
         return None
-
-    # -- weights ------------------------------------------------------------------------------
-
-    def add_weight(
-        self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True
-    ) -> Variable:
-        """Make a weight; its place in the order of calls is its place in Keras's files."""
-        count = math.prod(shape)
-        if count > LARGEST_WEIGHT:
-            raise ValueError(
-                f"{self.label}'s {name} would have the shape {tuple(shape)}: {count} numbers. "
-                f"{LARGEST_WEIGHT} are the most."
-            )
-        budget = _budget.get()
-        if budget is not None:
-            value = budget.placeholder(tuple(shape), self.dtype, f"{self.label}'s {name}")
-        else:
-            try:
-                value = initializers.get(initializer)(shape, self.dtype)
-            except MemoryError as error:
-                raise MemoryError(
-                    f"{self.label}'s {name}, of shape {tuple(shape)}, needs more memory than "
-                    f"there is: {error}."
-                ) from error
-            shapes.check_shape(value, shape, "the initializer's result", self.label)
-            if not (value.flags.behaved and value.flags.c_contiguous):
-                value = value.copy()  # such as JAX's, or of a file: it cannot be written to
-        variable = Variable(value, name, self.name, trainable)
-        self.weights_list.append(variable)
-        return variable
-
-    @property
-    def trainable(self) -> bool:
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        if value:  # weights that were frozen one by one, too, as in Keras
-            for variable in self.weights_list:
-                variable.trainable = variable.is_parameter
-
-    def learning_variables_by_name(self) -> dict[str, Variable]:
-        """What training updates where this is a layer of a model that learns.
-
-        Of a nested model that is what its layers say, whatever its own flag, as in Keras.
-        """
-        return self.trainable_variables_by_name()
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All weights, trainable or not, in Keras's order."""
-        return list(self.weights_list)
-
-    variables = weights
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """What training updates; empty for a frozen layer."""
-        return list(self.trainable_variables_by_name().values())
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        return self.trainable_weights
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """What training leaves alone (moving statistics; everything, if the layer is frozen)."""
-        trained = {id(v) for v in self.trainable_weights}
-        return [v for v in self.weights if id(v) not in trained]
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        return self.non_trainable_weights
-
-    def trainable_variables_by_name(self) -> dict[str, Variable]:
-        """What training updates, under the keys that `backward`'s `grads` have."""
-        return {v.name: v for v in self.weights_list if v.trainable} if self.trainable else {}
-
-    @property
-    def params(self) -> dict[str, Array]:
-        """The parameters by name, frozen or not; statistics are not among them."""
-        return {v.name: v.value for v in self.weights_list if v.trainable}
-
-    def get_weights(self) -> list[Array]:
-        """Copies of all weights, in Keras's order."""
-        return [v.numpy() for v in self.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Copy `weights` (as from `get_weights`) in: all of them, or none if anything is wrong."""
-        variables = self.weights
-        if len(weights) != len(variables):
-            raise ValueError(
-                f"{self.label} expects {len(variables)} weight arrays. Received {len(weights)}."
-            )
-        arrays = [np.asarray(w) for w in weights]
-        for array, variable in zip(arrays, variables, strict=True):
-            shapes.check_numbers(array, variable.path, self.label)
-            shapes.check_shape(array, variable.shape, variable.path, self.label)
-        for array, variable in zip(arrays, variables, strict=True):
-            variable.assign(array)
-
-    def count_params(self) -> int:
-        """The number of weights, trainable or not. `ValueError` before the layer is built."""
-        if not self.built:
-            raise ValueError(
-                f"{self.label} has no weights yet: it makes them when it first sees an input."
-            )
-        return sum(v.value.size for v in self.weights)
 
     # -- shapes and costs ----------------------------------------------------------------------
 

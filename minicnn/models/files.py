@@ -9,8 +9,8 @@ import numpy as np
 
 from minicnn import saving
 from minicnn.layers import Layer
-from minicnn.layers.base import weight_budget
 from minicnn.layers.carried import weights_follow
+from minicnn.layers.weights import weight_budget
 from minicnn.models.config import layer_from_config, serialize_layer
 from minicnn.models.model import Model
 from minicnn.saving.untrusted import MismatchError, parse_json, plain

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn.graph import Graph
-from minicnn.graph.network import SINGLE
+from minicnn.graph.layer import SINGLE
 from minicnn.layers import InputLayer, KerasTensor, Layer
 from minicnn.layers.base import unique_name
 from minicnn.models import config as configuration

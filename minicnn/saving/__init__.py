@@ -20,7 +20,7 @@ from typing import Any
 
 from minicnn._support.atomic import replacing
 from minicnn.layers import carried
-from minicnn.layers.base import weight_budget
+from minicnn.layers.weights import weight_budget
 from minicnn.saving import hdf5, keras_file, legacy, legacy_writer, unbuilt, weights
 from minicnn.saving.compiling import compile_as_saved
 from minicnn.saving.untrusted import allowance, check_nesting, shortened

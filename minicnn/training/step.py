@@ -1,9 +1,9 @@
 """One step of training is four lines of mathematics (`Stepping._train_step`).
 
-    y_pred, tape = forward(x)              what does the model say?
-    loss, cache  = loss(y, y_pred)         how wrong is it?
-    grads        = backward(dloss, tape)   which weight is to blame, and how much?
-    optimizer.apply(grads, weights)        a small step down
+y_pred, tape = forward(x)              what does the model say?
+loss, cache  = loss(y, y_pred)         how wrong is it?
+grads        = backward(dloss, tape)   which weight is to blame, and how much?
+optimizer.apply(grads, weights)        a small step down
 """
 
 import warnings

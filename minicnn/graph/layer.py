@@ -1,0 +1,274 @@
+"""`GraphLayer`: a graph of layers as one layer, with their weights, shapes and costs."""
+
+from typing import Any, NamedTuple
+
+from minicnn._support.terminal import printable
+from minicnn.graph.graph import Graph
+from minicnn.graph.receptive import fields
+from minicnn.layers.base import Array, Layer, Shape
+from minicnn.layers.symbols import KerasTensor, Node
+from minicnn.saving.untrusted import LARGEST_NESTING
+from minicnn.shapes import Pair
+from minicnn.variable import Variable
+
+
+class Ends(NamedTuple):
+    """Whether symbols were given in a list or a tuple, for arrays are returned in the same."""
+
+    listed_inputs: bool = False
+    listed_outputs: bool = False
+    tuple_outputs: bool = False
+
+    @classmethod
+    def of(cls, inputs: Any, outputs: Any) -> "Ends":
+        """Those of a network from `inputs` to `outputs`."""
+        several = (list, tuple)
+        return cls(
+            isinstance(inputs, several), isinstance(outputs, several), isinstance(outputs, tuple)
+        )
+
+
+SINGLE = Ends()
+
+
+class GraphLayer(Layer):
+    """Layers that are one layer together, so that networks nest.
+
+    `stands_for` is the network that this one was rewritten from: this one has its label in errors,
+    its weights, and computes the same numbers, or a part of them. Of a `fixed` one nothing learns.
+    """
+
+    nesting = 1  # how many networks deep it is, itself among them
+    fixed = False
+
+    def __init__(
+        self,
+        graph: Graph | None,
+        ends: Ends = SINGLE,
+        *,
+        name: str,
+        trainable: bool = True,
+        dtype: Any = None,
+        stands_for: "GraphLayer | None" = None,
+    ) -> None:
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
+        self.ends, self.stands_for = ends, stands_for
+        self._graph: Graph | None = None
+        if graph is not None:
+            self._set_graph(graph)
+
+    def _set_graph(self, graph: Graph) -> None:
+        self._graph, self.built = graph, True
+        for layer in graph.layers:
+            self._take_in(layer)
+
+    def _take_in(self, layer: Layer) -> None:
+        """Note how deep a layer of this network is, if it is a network."""
+        if isinstance(layer, GraphLayer):
+            if layer.nesting >= LARGEST_NESTING:
+                raise ValueError(
+                    f"{self.label} nests models more than {LARGEST_NESTING} deep: that is the most."
+                )
+            self.nesting = max(self.nesting, layer.nesting + 1)
+
+    @property
+    def label(self) -> str:
+        """How messages call this network: `Model "functional"`."""
+        if self.stands_for is not None:
+            return self.stands_for.label
+        return f'{type(self).__name__} "{printable(self.name)}"'
+
+    @property
+    def graph(self) -> Graph:
+        """The layers and the symbols between them. `AttributeError` if there are none yet."""
+        return self._require_graph("layers", AttributeError)
+
+    def _require_graph(self, what: str, error: type[Exception] = ValueError) -> Graph:
+        if self._graph is None or not self.built:
+            raise error(
+                f"{self.label} has no {what} yet: start it with an Input, or call it on data."
+            )
+        return self._graph
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers, in Keras's order."""
+        return list(self.graph.layers)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name, or at this place in `layers`. Raises `ValueError` if none is."""
+        if (name is None) == (index is None):
+            raise ValueError("get_layer expects a name or an index.")
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(
+                    f"{self.label} has {len(self.layers)} layers. Received index={index}."
+                )
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        names = ", ".join(layer.name for layer in self.layers)
+        raise ValueError(f"{self.label} has no layer {name!r}. It has {names}.")
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the layers that compute the outputs."""
+        return [symbol.name for symbol in self._require_graph("outputs", AttributeError).outputs]
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the input, or a list of shapes; None stands for an unknown size."""
+        return _one([t.shape for t in self._require_graph("inputs", AttributeError).inputs])
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the output, or a list of shapes; None stands for an unknown size."""
+        return _one([t.shape for t in self._require_graph("outputs", AttributeError).outputs])
+
+    def as_given(self, outputs: Any) -> Any:
+        """Several outputs as Keras returns them: a tuple, if the network was made with one."""
+        return tuple(outputs) if self.ends.tuple_outputs and isinstance(outputs, list) else outputs
+
+    # -- weights -----------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights of all layers, in Keras's order, each once."""
+        found = {id(variable): variable for layer in self.layers for variable in layer.weights}
+        return list(found.values())
+
+    variables = weights
+
+    def trainable_variables_by_name(self) -> dict[str, Variable]:
+        """What training updates: nothing, if the network itself is frozen."""
+        return self.learning_variables_by_name() if self.trainable else {}
+
+    def learning_variables_by_name(self) -> dict[str, Variable]:
+        """What training updates where this is a layer of a network that learns."""
+        if self.fixed:
+            return {}
+        # A layer that is used here and in a nested network has its first name only.
+        names: dict[int, tuple[str, Variable]] = {}
+        for layer in self.layers:
+            for key, variable in layer.learning_variables_by_name().items():
+                names.setdefault(id(variable), (f"{layer.name}/{key}", variable))
+        return dict(names.values())
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters of all layers, under names such as "conv2d/kernel"."""
+        return {
+            f"{layer.name}/{key}": value
+            for layer in self.layers
+            for key, value in layer.params.items()
+        }
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training updates weights in it.
+
+        Setting it freezes or thaws the network with everything in it, as in Keras. Afterwards each
+        layer may be thawed or frozen by itself, and this alone decides within a larger model: a
+        layer that was thawed in a frozen base learns. A model that is frozen itself trains nothing
+        in its own `fit`. The surprise, that of Keras on TensorFlow: a model that has this value
+        already, and all in it, stays as it is (on JAX and PyTorch Keras sets them all).
+        """
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if bool(value) == self._trainable:
+            return
+        self._trainable = bool(value)
+        for layer in self.layers:
+            layer.trainable = bool(value)
+
+    # -- what a file says --------------------------------------------------------------------------
+
+    def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
+        """What Keras would do in training and minicnn does not (see `Layer.lacking`)."""
+        return [item for layer in self.layers for item in layer.lacking(learning, penalties)]
+
+    # -- shapes and costs --------------------------------------------------------------------------
+
+    def _connect(self, inputs: list[KerasTensor], training: bool | None, single: bool) -> Any:
+        if not self.built:
+            self._build_for(inputs[0].shape)
+        if len(inputs) != len(self.graph.inputs):
+            raise ValueError(
+                f"{self.label} expects {len(self.graph.inputs)} inputs. Received {len(inputs)}."
+            )
+        found = self._output_shapes([symbol.shape for symbol in inputs])
+        node = Node(self, inputs, training, single)
+        node.outputs = [
+            KerasTensor(shape, symbol.dtype, node, index)
+            for index, (shape, symbol) in enumerate(zip(found, self.graph.outputs))
+        ]
+        return node.outputs[0] if len(node.outputs) == 1 else self.as_given(list(node.outputs))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of y, or a list of shapes, for inputs of this shape, or these shapes."""
+        return _one(self._output_shapes(_listed(input_shape)))
+
+    def _output_shapes(self, input_shapes: list[Shape]) -> list[Shape]:
+        known = self._all_shapes(input_shapes)
+        return [known[symbol] for symbol in self.graph.outputs]
+
+    def _all_shapes(self, input_shapes: list[Shape]) -> dict[KerasTensor, Shape]:
+        for symbol, shape in zip(self.graph.inputs, input_shapes):
+            if not fits(tuple(0 if s is None else s for s in shape), symbol.shape, unknown=0):
+                raise ValueError(
+                    f"{self.label} expects an input of shape {symbol.shape}. Received {shape}."
+                )
+        return self.graph.shapes(input_shapes)
+
+    def differs_in_training(self) -> bool:
+        """Whether any layer computes something else, or changes a weight, with `training=True`."""
+        return any(
+            node.layer.differs_in_training()
+            for node in self.graph.nodes
+            if node.training is not False
+        )
+
+    def parameter_formula(self) -> str:
+        """Where to look: a network has no formula of its own."""
+        return "see its own summary"
+
+    def multiply_adds(self, input_shape: Any) -> int | None:
+        """How many multiplications, each with its addition, one example costs; None if unknown."""
+        graph, known = self.graph, self._all_shapes(_listed(input_shape))
+        costs = [
+            node.layer.multiply_adds(graph.given_shape(node, known))
+            for node in graph.nodes
+            if node.inputs
+        ]
+        return None if None in costs else sum(costs)
+
+    def receptive_window(self) -> tuple[Pair, Pair, Pair] | None:
+        """The whole network as one window: its receptive field, its effective strides."""
+        found = fields(self.graph)[self.graph.outputs[0]]
+        if found is None:
+            return None
+        rows, columns = found
+        return (rows.size, columns.size), (rows.step, columns.step), (1, 1)
+
+
+def _one(found: list[Any]) -> Any:
+    """What is alone by itself, several in a list."""
+    return found[0] if len(found) == 1 else found
+
+
+def _listed(input_shape: Any) -> list[Shape]:
+    several = bool(input_shape) and isinstance(input_shape[0], (tuple, list))
+    return list(input_shape) if several else [input_shape]
+
+
+def fits(shape: tuple[int, ...], expected: Shape, unknown: int | None = None) -> bool:
+    """Whether an array of this shape may stand for the symbol; None there fits any size.
+
+    Any batch fits, as in Keras, which keeps the size of the batch that a model was built for.
+    """
+    return len(shape) == len(expected) and all(
+        wanted is None or size in (wanted, unknown) for size, wanted in zip(shape[1:], expected[1:])
+    )
