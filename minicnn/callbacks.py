@@ -98,7 +98,7 @@ class History(Callback):
     """What `fit` returns: `history.history["val_accuracy"]` has one number per epoch.
 
     `computed_once` names the layers whose outputs were computed once for all epochs
-    (`minicnn.features`).
+    (`minicnn.training.features`).
     """
 
     def __init__(self) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import Input, Model, Sequential, datasets, features, layers, utils
-from minicnn.batches import SequenceBatches, make_batches
+from minicnn import Input, Model, Sequential, datasets, layers, utils
 from minicnn.graph.split import split
 from minicnn.preprocessing.image import ImageDataGenerator
+from minicnn.training import features
+from minicnn.training.batches import SequenceBatches, make_batches
 
 Array = np.ndarray
 
@@ -394,5 +395,5 @@ def test_who_stops_early_has_read_as_much_however_fast_the_threads(
         return data.seen
 
     assert read_two(Counted()) == [0, 1, 2]
-    monkeypatch.setattr("minicnn.batches.ThreadPoolExecutor", LateThreads)
+    monkeypatch.setattr("minicnn.training.batches.ThreadPoolExecutor", LateThreads)
     assert read_two(Counted()) == [0, 1, 2]

@@ -29,7 +29,7 @@ from minicnn import (
     optimizers,
     utils,
 )
-from minicnn.batches import ArrayBatches, LimitedBatches, class_weights, make_batches
+from minicnn.training.batches import ArrayBatches, LimitedBatches, class_weights, make_batches
 
 Array = np.ndarray
 

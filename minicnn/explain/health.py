@@ -27,57 +27,38 @@ import textwrap
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minicnn import losses, optimizers, shapes
 from minicnn._support import progress
-from minicnn.batches import as_arrays, is_arrays, make_batches, take
 from minicnn.callbacks import Callback
-from minicnn.explain import copies, show
-from minicnn.layers import BatchNormalization, Dropout, ReLU
-from minicnn.layers.base import Layer
+from minicnn.explain import show
+from minicnn.explain.layer_health import (
+    Check,
+    LayerHealth,
+    calm_copy,
+    check_activations,
+    check_dead,
+    check_gradients,
+    check_steps,
+    layer_rows,
+    optimizer_text,
+    with_gradients,
+)
+from minicnn.layers import BatchNormalization
 from minicnn.models import Model, Tape
 from minicnn.training import LossOfPass
+from minicnn.training.batches import as_arrays, is_arrays, make_batches, take
 
 Array = np.ndarray
 
 LARGE_INPUT, SMALL_INPUT = 30.0, 0.05
 HIGH_LOSS, LOW_LOSS = 1.5, 0.5  # times the loss of guessing
 LEARNED, SLOW = 0.1, 0.5  # of a tiny batch's loss may be left
-DEAD = 0.5  # of a layer's units
-FADED, GROWN = 1e-4, 1e3  # standard deviation of a layer's output
-VANISHING = 1e-5  # of the largest layer's gradient / weight
-NO_GRADIENT = 1e-12  # gradient / weight
-EXPLODING = 1e3  # norm of a layer's gradient
-SMALL_STEP, LARGE_STEP = 1e-5, 0.3  # step / weight
-
 _SIGNS = {"ok": "✓", "look": "!", "problem": "✗", "skipped": "–"}
 _WIDTH = 100
-
-
-class Check(NamedTuple):
-    """One line: `verdict` is "ok", "look" (unusual), "problem" or "skipped"."""
-
-    name: str
-    verdict: str
-    measured: str
-    sentence: str
-
-
-class LayerHealth(NamedTuple):
-    """One use of a layer, on the whole batch; None where there is no such number."""
-
-    name: str
-    kind: str
-    output_shape: tuple[int, ...]
-    mean: float
-    std: float
-    dead: float | None  # share of the units that are 0 for every example and at every place
-    gradient: float | None  # norm of the gradient of the layer's parameters
-    relative: float | None  # of its largest parameter: norm of the gradient / norm of the weights
-    step: float | None  # norm of the optimizer's first step / norm of the weights
 
 
 class Health:
@@ -202,11 +183,11 @@ def health(
     loss = _compiled_loss(model, loss, who)
     optimizer_config = _optimizer_config(model, optimizer)
     x, y = _some(x, y, examples, who)
-    body = _calm_copy(model, x)
+    body = calm_copy(model, x)
     count = len(_arrays(x)[0])
     title = (
         f"Training health of {model.label}: {show.count(count, 'example')}, "
-        f"{type(loss).__name__}, {_optimizer_text(optimizer_config)}"
+        f"{type(loss).__name__}, {optimizer_text(optimizer_config)}"
     )
     stopped = [*_check_weights(body), *_check_finite(x)]
     if any(check.verdict == "problem" for check in stopped):
@@ -215,7 +196,7 @@ def health(
     wrong = _pass_loss(body, loss, y, y_pred, tape)  # raises where they do not fit
     y = wrong.targets
     uses = list(_uses(tape))
-    rows = _layer_rows(uses)
+    rows = layer_rows(uses)
     inputs = _check_inputs(uses)
     broken = _check_numbers(uses)
     if broken.verdict == "problem":
@@ -223,16 +204,16 @@ def health(
     answers = [*_check_output(body, loss, y_pred), *_check_targets(loss, wrong.targets, y_pred)]
     guess = _guess(body, loss, y, y_pred, wrong)
     initial = _check_initial_loss(wrong.value, guess, y_pred, loss, _steps_made(model))
-    rows = _with_gradients(rows, uses, body, tape, wrong, optimizer_config)
+    rows = with_gradients(rows, uses, body, tape, wrong, optimizer_config)
     checks = [
         *stopped,
         inputs,
         *answers,
         initial,
-        _check_dead(rows, count),
-        _check_activations(rows),
-        _check_gradients(rows),
-        _check_steps(rows, optimizer_config),
+        check_dead(rows, count),
+        check_activations(rows),
+        check_gradients(rows),
+        check_steps(rows, optimizer_config),
         _check_tiny(
             model, loss, optimizer_config, x, y, guess, y_pred.shape[1:], min(tiny, count), steps
         ),
@@ -259,10 +240,6 @@ def _optimizer_config(model: Model, optimizer: Any) -> dict[str, Any]:
         optimizer = getattr(model, "optimizer", None) or "adam"
     found = optimizers.get(optimizer)
     return {"class_name": type(found).__name__, "config": found.get_config()}
-
-
-def _optimizer_text(config: dict[str, Any]) -> str:
-    return f"{config['class_name']}(learning_rate={config['config']['learning_rate']:g})"
 
 
 def _steps_made(model: Model) -> int:
@@ -507,224 +484,6 @@ def _check_initial_loss(
     )
 
 
-# -- layer by layer -------------------------------------------------------------------------------
-
-
-def _layer_rows(uses: list[tuple[str, Any]]) -> list[LayerHealth]:
-    rows = []
-    for name, entry in uses:
-        y = entry.y[0] if isinstance(entry.y, list) else entry.y
-        with np.errstate(invalid="ignore", over="ignore"):
-            mean, std = float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64))
-        dead = None
-        if _is_relu(entry.layer):
-            axes = tuple(range(y.ndim - 1))
-            dead = float(np.mean((y == 0).all(axis=axes)))
-        kind = type(entry.layer).__name__
-        rows.append(LayerHealth(name, kind, y.shape, mean, std, dead, None, None, None))
-    return rows
-
-
-def _is_relu(layer: Layer) -> bool:
-    if isinstance(layer, ReLU):
-        return not layer.negative_slope
-    return layer.activation_name in ("relu", "relu6")
-
-
-def _calm_copy(model: Model, x: Any) -> Any:
-    """A copy without Dropout: what is measured should not depend on luck."""
-    clone = copies.copied(model)
-    copies.build(clone, x)
-    for layer in copies.all_layers(clone):
-        if isinstance(layer, Dropout):
-            layer.rate = 0
-    return clone
-
-
-def _with_gradients(
-    rows: list[LayerHealth],
-    uses: list[tuple[str, Any]],
-    model: Model,
-    tape: Tape,
-    wrong: LossOfPass,
-    optimizer_config: dict[str, Any],
-) -> list[LayerHealth]:
-    """The rows with the gradients of this pass, and what a new optimizer makes of them."""
-    dy = wrong.loss.backward(wrong.cache)
-    _, grads = model.backward(dy, tape, need_dx=False, at_logits=wrong.at_logits)
-    variables = model.trainable_variables_by_name()
-    before = {key: v.numpy() for key, v in variables.items()}
-    if grads:
-        with np.errstate(all="ignore"):
-            optimizers.get(optimizer_config).apply(dict(grads), variables)
-    keys = {id(v): key for key, v in variables.items()}
-    found = []
-    for row, (_, entry) in zip(rows, uses):
-        own = [keys[id(v)] for v in entry.layer.weights_list if id(v) in keys]
-        if own:
-            largest = max(own, key=lambda key: before[key].size)
-            weight = _norm(before[largest])
-            step = _norm(variables[largest].value - before[largest])
-            row = row._replace(
-                gradient=math.sqrt(sum(_norm(grads[key]) ** 2 for key in own)),
-                relative=_norm(grads[largest]) / weight if weight else None,
-                step=step / weight if weight else None,
-            )
-        found.append(row)
-    return found
-
-
-def _norm(array: Array) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.sqrt(np.square(array, dtype=np.float64).sum()))
-
-
-def _worst(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _check_dead(rows: list[LayerHealth], examples: int) -> Check:
-    name = "dead ReLUs"
-    watched = [(row.name, row.dead) for row in rows if row.dead is not None]
-    if not watched:
-        return Check(name, "skipped", "no ReLU", "Only a ReLU's gradient can die this way.")
-    worst, share = max(watched, key=lambda pair: pair[1])
-    measured = f"at most {share:.0%}, in {worst}, on {show.count(examples, 'example')}"
-    if share == 1:
-        return Check(
-            name,
-            "problem",
-            f"all of {_worst([n for n, dead in watched if dead == 1])}",
-            "The layer says 0 whatever it sees, so no gradient passes it: smaller learning rate, "
-            "biases that are not far below zero, inputs that are not all negative.",
-        )
-    if share > DEAD:
-        return Check(
-            name,
-            "look",
-            measured,
-            "These units are 0 for every example here, and don't learn from any of them; often "
-            "the learning rate or the inputs are too large.",
-        )
-    return Check(name, "ok", measured, "Enough units answer to something to learn from it.")
-
-
-def _check_activations(rows: list[LayerHealth]) -> Check:
-    name = "activations"
-    # A softmax's or sigmoid's spread says how sure it is, not how large the numbers are.
-    # And the last layer may well start with weights of 0.
-    watched = [row for row in rows[:-1] if row.kind not in ("Softmax", "Rescaling")] or rows
-    low, high = (f(watched, key=lambda row: row.std) for f in (min, max))
-    measured = f"std {show.number(low.std)} ({low.name}) … {show.number(high.std)} ({high.name})"
-    if low.std == 0:
-        return Check(
-            name,
-            "problem",
-            measured,
-            f"{low.name} says the same for every example, place and unit: nothing of the input "
-            "is left behind it.",
-        )
-    if high.std > GROWN:
-        return Check(
-            name,
-            "look",
-            measured,
-            "Signals grow from layer to layer: smaller inputs, he_normal or glorot_uniform "
-            "weights, or BatchNormalization keep them near 1.",
-        )
-    if low.std < FADED:
-        return Check(
-            name,
-            "look",
-            measured,
-            "Signals fade from layer to layer: he_normal weights behind ReLUs, or "
-            "BatchNormalization, keep them near 1.",
-        )
-    return Check(name, "ok", measured, "Signals neither fade nor grow much.")
-
-
-def _check_gradients(rows: list[LayerHealth]) -> Check:
-    name = "gradients"
-    learning = [row for row in rows if row.gradient is not None]
-    if not learning:
-        return Check(name, "skipped", "nothing learns", "Every layer with weights is frozen.")
-    norms = [row.gradient or 0.0 for row in learning]
-    measured = f"norms {show.number(min(norms))} … {show.number(max(norms))}"
-    if not all(map(math.isfinite, norms)):
-        return Check(
-            name, "problem", measured, "Gradients are not finite: the first step breaks the model."
-        )
-    silent = [row.name for row in learning if not row.gradient]
-    zeros = [row.name for row in learning if row.relative is None and row.gradient]
-    if silent and zeros:
-        return Check(
-            name,
-            "look",
-            f"none arrives at {_worst(silent)}",
-            f"The weights of {_worst(zeros)} are all 0 and let none pass; after the first step "
-            "they are not. Random weights start faster.",
-        )
-    if silent:
-        return Check(
-            name,
-            "problem",
-            f"none arrives at {_worst(silent)}",
-            "These layers cannot learn: something behind them lets no gradient pass (dead ReLUs, "
-            "a saturated activation, a branch that the loss does not see).",
-        )
-    if max(norms) > EXPLODING:
-        return Check(
-            name,
-            "look",
-            measured,
-            "Exploding: smaller inputs, or clipnorm=1.0 in the optimizer, tame the first steps.",
-        )
-    compared = [row for row in learning if row.relative]
-    largest = max((row.relative or 0.0 for row in compared), default=0.0)
-    limit = max(VANISHING * largest, NO_GRADIENT)
-    faint = [row.name for row in compared if (row.relative or 0.0) < limit]
-    if faint:
-        return Check(
-            name,
-            "look",
-            f"{measured}; faint at {_worst(faint)}",
-            "Vanishing: these layers hardly learn; ReLU in place of sigmoid or "
-            "tanh, BatchNormalization, or a residual Add help.",
-        )
-    return Check(name, "ok", measured, "Every layer hears from the loss.")
-
-
-def _check_steps(rows: list[LayerHealth], optimizer_config: dict[str, Any]) -> Check:
-    name = "step / weights"
-    moved = [(row.name, row.step) for row in rows if row.step is not None and row.gradient]
-    who = _optimizer_text(optimizer_config)
-    if not moved:
-        return Check(name, "skipped", "no weights move", "Nothing learns, or all weights are 0.")
-    low, high = (f(step for _, step in moved) for f in (min, max))
-    measured = f"{low:.1e} … {high:.1e} in the first step of {who}"
-    if not math.isfinite(high):
-        return Check(name, "problem", measured, "The first step is not finite.")
-    if high > LARGE_STEP:
-        names = _worst([n for n, step in moved if step > LARGE_STEP])
-        return Check(
-            name,
-            "look",
-            measured,
-            f"The first step nearly replaces the weights of {names}: a smaller learning rate "
-            "keeps what they know.",
-        )
-    if low < SMALL_STEP:
-        names = _worst([n for n, step in moved if step < SMALL_STEP])
-        return Check(
-            name,
-            "look",
-            measured,
-            f"The weights of {names} hardly move: a larger learning rate, or look at the "
-            "gradients first.",
-        )
-    return Check(name, "ok", measured, "Steps of a size that learns without forgetting.")
-
-
 # -- a tiny batch, learned by heart ---------------------------------------------------------------
 
 
@@ -762,7 +521,7 @@ def _learn(
     goal: float,
     steps: int,
 ) -> list[float]:
-    clone = _calm_copy(model, x)
+    clone = calm_copy(model, x)
     clone.compile(optimizers.get(optimizer_config), loss)
     watch = _Watch(goal, steps, f"Learning {len(y)} examples by heart")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -809,7 +568,7 @@ def _check_tiny(
         start, least = guess, _least_loss(loss, y, (len(y), *output_shape))
     goal = least + LEARNED * (start - least)
     found = _learn(model, loss, optimizer_config, x, y, goal, steps)
-    who, many = _optimizer_text(optimizer_config), show.count(len(y), "example")
+    who, many = optimizer_text(optimizer_config), show.count(len(y), "example")
     measured = f"{many}: loss {found[0]:.3f} → {found[-1]:.3f} in {show.count(len(found), 'step')}"
     if found[-1] <= goal:
         return Check(

@@ -236,7 +236,7 @@ class _Photos(ImageDataset):
             keep=True,
         )
 
-    # -- for `minicnn.features`: the same photos in each epoch, asked for by number ---------------
+    # -- for `features`: the same photos in each epoch, asked for by number -----------------------
 
     def example_count(self) -> int | None:
         """How many photos; None without labels or batches, with which nothing is trained."""

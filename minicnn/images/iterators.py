@@ -168,7 +168,7 @@ class _Pictures(Iterator):
         """The batch `x` with what belongs to it: labels, weights."""
         raise NotImplementedError
 
-    # -- for `minicnn.features`: the same pictures in each epoch, asked for by number -------------
+    # -- for `features`: the same pictures in each epoch, asked for by number ---------------------
 
     features: Array | None = None  # what stands in for the pictures
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.batches import Batch, Batches, batch_of, is_arrays, make_batches
 from minicnn.callbacks import Callback, CallbackList, Quiet, progress_for
 from minicnn.graph import Network
+from minicnn.training.batches import Batch, Batches, batch_of, is_arrays, make_batches
 from minicnn.training.step import Stepping
 
 

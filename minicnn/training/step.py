@@ -14,8 +14,8 @@ import numpy as np
 
 from minicnn import losses
 from minicnn import metrics as metrics_module
-from minicnn.batches import Batch, only
 from minicnn.graph import Network
+from minicnn.training.batches import Batch, only
 from minicnn.training.compiling import Compiling
 
 Array = np.ndarray

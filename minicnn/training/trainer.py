@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import features, shapes
+from minicnn import shapes
 from minicnn._support.terminal import printable
-from minicnn.batches import (
+from minicnn.callbacks import Callback, CallbackList, History
+from minicnn.graph import Network
+from minicnn.training import features
+from minicnn.training.batches import (
     ArrayBatches,
     Batch,
     Batches,
@@ -22,8 +25,6 @@ from minicnn.batches import (
     make_batches,
     take,
 )
-from minicnn.callbacks import Callback, CallbackList, History
-from minicnn.graph import Network
 from minicnn.training.evaluating import Evaluating, close_bars, listed, warn_of_early_end
 
 
@@ -73,8 +74,8 @@ class Trainer(Evaluating):
                 warning if that is early.
             validation_freq: validate after each so many epochs.
             reuse_features: compute the layers before the first one that learns only once, where
-                they and the photos are the same in each epoch (`minicnn.features`): arrays,
-                `flow`, `flow_from_directory` and `image_dataset_from_directory` without
+                they and the photos are the same in each epoch (`features.py`): arrays, `flow`,
+                `flow_from_directory` and `image_dataset_from_directory` without
                 augmentation. The numbers are the same; `history.computed_once` names the layers.
 
         Returns:

@@ -45,7 +45,7 @@ class Batches:
     def close(self) -> None:
         """Called at the end: lets go of threads."""
 
-    # What `minicnn.features` needs. Data of a kind that cannot tell keep these.
+    # What `minicnn.training.features` needs. Data of a kind that cannot tell keep these.
 
     def example_count(self) -> int | None:
         """How many examples, if they are the same in each epoch; else None."""

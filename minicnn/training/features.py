@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from minicnn._support import progress
-from minicnn.batches import Batches
+from minicnn.training.batches import Batches
 
 Array = np.ndarray
 
