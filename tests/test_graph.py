@@ -329,7 +329,7 @@ def test_the_model_does_not_notice() -> None:
         model.get_config(),
     )
     model.predict(photos(), verbose=0)
-    model.in_two()
+    model.split_at_features()
     assert (model.count_params(), [w.path for w in model.weights]) == before[:2]
     assert conv.output is before[2]
     assert model.get_config() == before[3]

@@ -18,7 +18,7 @@ from PIL import Image
 
 import minicnn
 from minicnn import commands, lessons
-from minicnn.lessons import desk, draw, exercises, library, pretrain
+from minicnn.lessons import draw, exercises, library, pretrain
 
 ROOT = Path(minicnn.__file__).parents[1]
 SCRIPTS = lessons.scripts()
@@ -480,7 +480,7 @@ def test_the_desk_says_what_is_wrong(monkeypatch, capsys):
 
 
 def test_without_matplotlib_the_first_cell_says_how(monkeypatch):
-    monkeypatch.setattr(desk.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("minicnn.lessons.lesson.importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'figures with matplotlib: .*pip install .*"matplotlib'):
         lessons.Lesson(1)
 

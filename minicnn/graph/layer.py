@@ -7,7 +7,7 @@ from minicnn.graph.graph import Graph
 from minicnn.graph.receptive import fields
 from minicnn.layers.base import Array, Layer, Shape
 from minicnn.layers.symbols import KerasTensor, Node
-from minicnn.saving.untrusted import LARGEST_NESTING
+from minicnn.saving.limits import LARGEST_NESTING
 from minicnn.shapes import Pair
 from minicnn.variable import Variable
 

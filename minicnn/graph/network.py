@@ -22,7 +22,7 @@ from minicnn.shapes import shape_text
 HELD = 3 * 2**24  # bytes of one layer's output that `predict` computes at a time
 
 
-class InTwo(NamedTuple):
+class FeatureSplit(NamedTuple):
     """A network cut in two: `body` computes features, `head` learns from them.
 
     `names` are those of the body's layers.
@@ -313,13 +313,13 @@ class Network(GraphLayer):
                     key.append(bool(node.layer.learning_variables_by_name()))
         return key
 
-    def in_two(self) -> InTwo | None:
+    def split_at_features(self) -> FeatureSplit | None:
         """The layers before the first one that learns, and the rest; None if there is none such."""
         parts = split(self.graph, self.trainable_weights) if self.built else None
         if parts is None:
             return None
         (border,) = parts.fixed.outputs
-        return InTwo(
+        return FeatureSplit(
             Network(parts.fixed, name=f"{self.name}_body", stands_for=self),
             Network(parts.learning, name=f"{self.name}_head", stands_for=self),
             tuple(layer.name for layer in parts.layers),

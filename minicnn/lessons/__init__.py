@@ -9,7 +9,7 @@ runs them, or writes them as notebooks. A lesson begins with
 and asks `lesson` for its pictures, to show a figure, to check an exercise or to tell its solution.
 """
 
-from minicnn.lessons.desk import Lesson
+from minicnn.lessons.lesson import Lesson
 from minicnn.lessons.library import (
     Cell,
     Script,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from minicnn.graph import Graph, Network
 from minicnn.layers import LAYERS, Add, InputLayer, KerasTensor, Layer, Node
 from minicnn.layers.stand_ins import STAND_INS
-from minicnn.saving.untrusted import check_nesting
+from minicnn.saving.limits import check_nesting
 from minicnn.settings import plain_throughout
 
 _networks: dict[str, type[Network]] = {}

@@ -13,7 +13,7 @@ from minicnn.layers.carried import weights_follow
 from minicnn.layers.weights import weight_budget
 from minicnn.models.config import layer_from_config, serialize_layer
 from minicnn.models.model import Model
-from minicnn.saving.untrusted import MismatchError, parse_json, plain
+from minicnn.saving.limits import MismatchError, parse_json, plain
 from minicnn.saving.weights import read_state
 
 

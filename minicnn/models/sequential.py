@@ -9,7 +9,7 @@ from minicnn.layers import InputLayer, KerasTensor, Layer
 from minicnn.layers.base import unique_name
 from minicnn.models import config as configuration
 from minicnn.models.model import Model
-from minicnn.saving.untrusted import check_nesting
+from minicnn.saving.limits import check_nesting
 
 
 @configuration.network("Sequential")

@@ -8,7 +8,7 @@ What a file is, its first bytes say, not its name: Keras 2 wrote HDF5 under the 
                          `legacy_writer`)
 
 Nothing is unpickled, no class is looked up outside minicnn's own table, no code runs, no link is
-followed; nothing grows out of proportion to the file (`untrusted`, and the layers' `WeightBudget`).
+followed; nothing grows out of proportion to the file (`limits`, and the layers' `WeightBudget`).
 What is written appears whole or not at all.
 """
 
@@ -23,7 +23,7 @@ from minicnn.layers import carried
 from minicnn.layers.weights import weight_budget
 from minicnn.saving import hdf5, keras_file, legacy, legacy_writer, unbuilt, weights
 from minicnn.saving.compiling import compile_as_saved
-from minicnn.saving.untrusted import allowance, check_nesting, shortened
+from minicnn.saving.limits import allowance, check_nesting, shortened
 
 _HDF5 = (".h5", ".hdf5")
 MODEL_SUFFIXES = (keras_file.SUFFIX, *_HDF5)

@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn import losses, metrics, optimizers
 from minicnn.layers import carried
-from minicnn.saving.untrusted import shortened
+from minicnn.saving.limits import shortened
 
 _SHORT_NAMES = {"bce": "binary_crossentropy", "BCE": "binary_crossentropy"}
 

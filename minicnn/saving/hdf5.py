@@ -20,7 +20,7 @@ import numpy as np
 from minicnn import interrupts
 from minicnn._support.reading import check_regular
 from minicnn.saving.attributes import Attribute, Attributes
-from minicnn.saving.untrusted import Budget, MismatchError, shortened
+from minicnn.saving.limits import Budget, MismatchError, shortened
 
 LARGEST = 32 * 2**30  # bytes; a sparse file claims any size, and limits follow from a file's size
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.saving import hdf5, weights
-from minicnn.saving.untrusted import LARGEST_JSON, allowance, parse_json, shortened
+from minicnn.saving.limits import LARGEST_JSON, allowance, parse_json, shortened
 
 SUFFIX = ".keras"
 KERAS_VERSION = "3.15.1"  # whose files are written here

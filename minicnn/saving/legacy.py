@@ -16,7 +16,7 @@ import numpy as np
 from minicnn.layers import Conv2D
 from minicnn.layers.base import Layer
 from minicnn.saving import hdf5, weights
-from minicnn.saving.untrusted import parse_json, shortened
+from minicnn.saving.limits import parse_json, shortened
 
 _MODELS = ("Functional", "Model", "Sequential")
 _CALLED_ON_LISTS = ("Add", "Concatenate")

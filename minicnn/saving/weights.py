@@ -30,7 +30,7 @@ from minicnn.layers.base import Layer, snake_case
 from minicnn.optimizers import SGD
 from minicnn.saving import hdf5
 from minicnn.saving.compiling import KeptOptimizer
-from minicnn.saving.untrusted import MismatchError, shortened
+from minicnn.saving.limits import MismatchError, shortened
 
 SUFFIX = ".weights.h5"
 _OLD_FOLDER = "_layer_checkpoint_dependencies"  # what Keras 2.12 to 2.14 called `layers`

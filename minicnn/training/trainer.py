@@ -170,7 +170,7 @@ class Trainer(Evaluating):
         Else the batches and the model as they are. And the names of the layers computed once.
         """
         as_they_are = (training, self), (validation, self), ()
-        parts = self.in_two()
+        parts = self.split_at_features()
         if parts is None:
             return as_they_are
 
@@ -201,7 +201,7 @@ class Trainer(Evaluating):
         return (once, parts.head), validated, parts.names
 
     def _still_fixed(self, names: tuple[str, ...]) -> bool:
-        parts = self.in_two()
+        parts = self.split_at_features()
         return parts is not None and parts.names == names
 
     def _epoch(
