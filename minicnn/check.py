@@ -114,6 +114,9 @@ def _convolution_cases() -> Iterator[Case]:
     sides: tuple[Any, ...] = (1, (2, 0), ((1, 2), (0, 3)))
     for side in sides:
         yield Case("ZeroPadding2D", {"padding": side})
+    for size in (2, (1, 3), (3, 2)):
+        yield Case("UpSampling2D", {"size": size})
+    yield Case("UpSampling2D", {}, (1, 1, 1, 3))
 
 
 def _pooling_cases() -> Iterator[Case]:

@@ -16,11 +16,13 @@ import difflib
 import math
 import operator
 from collections.abc import Collection, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 Pair = tuple[int, int]
+Steps = tuple[int | Fraction, int | Fraction]  # below 1 where a layer makes pictures larger
 # What no window or picture needs, and what products of few such numbers stay far below 2**63 with.
 LARGEST_STEP = 2**20  # of a window's numbers: more pixels a side than any picture's
 LARGEST_SIZE = 2**31 - 1  # of a shape: features, channels, pixels a side
@@ -269,22 +271,43 @@ class ReceptiveField(NamedTuple):
     Through a window:  size' = size + (extent - 1) * step,   step' = step * stride,
                        before' = before + padding * step
     (Araujo et al., "Computing Receptive Fields of CNNs", Distill 2019, equations 1 to 4).
+
+    Upsampling has a stride of 1 / n, and steps become fractions: unit u of its output sees what
+    unit floor(u / n) of its input saw, up to `slack = step * (1 - 1/n)` before u * step'. So `size`
+    and `before` grow by the slack, and a unit sees at most `size` pixels: it is not `exact`.
     """
 
-    size: int = 1
-    step: int = 1
-    before: int = 0
+    size: int | Fraction = 1
+    step: int | Fraction = 1
+    before: int | Fraction = 0
+    exact: bool = True  # whether each unit sees all of `size`
 
     def through(
-        self, kernel: int, stride: int, dilation: int = 1, padding: int = 0
+        self,
+        kernel: int | Fraction,
+        stride: int | Fraction,
+        dilation: int = 1,
+        padding: int = 0,
     ) -> "ReceptiveField":
+        slack = self.step * max(1 - stride, 0)
         return ReceptiveField(
-            self.size + (kernel - 1) * dilation * self.step,
+            self.size + (kernel - 1) * dilation * self.step + slack,
             self.step * stride,
-            self.before + padding * self.step,
+            self.before + padding * self.step + slack,
+            self.exact and not slack,
         )
+
+    @property
+    def window(self) -> tuple[int | Fraction, int | Fraction]:
+        """The kernel and the stride that lead `through` from one pixel to this field."""
+        return self.size - max(1 - self.step, 0), self.step
+
+    @property
+    def most(self) -> int:
+        """How many whole pixels a unit sees, or at most sees."""
+        return math.floor(self.size)
 
     def pixels(self, unit: int) -> tuple[int, int]:
         """The first and the last pixel of unit 0, 1, 2, …: padding counts, below 0, for example."""
         first = unit * self.step - self.before
-        return first, first + self.size - 1
+        return math.ceil(first), math.floor(first + self.size - 1)

@@ -284,6 +284,13 @@ def test_zeros_around_a_picture() -> None:
     assert (e.terms.place.tolist(), e.value) == ([[0, 1, 0]], 1)
 
 
+def test_blocks_of_one_pixel() -> None:
+    layer = layers.UpSampling2D((1, 2))
+    e = layer.explain(X, at=(0, 3, 0))
+    assert (e.terms.place.tolist(), e.value) == ([[0, 1, 0]], X[0, 0, 1, 0])
+    assert e.formula == "y[0, 3, 0] = x[0 // 1, 3 // 2, 0] = x[0, 1, 0]"
+
+
 def test_rescaling_and_dropout() -> None:
     e = layers.Rescaling(0.5, offset=1.0).explain(f32([4]), at=0)
     assert (e.terms.weight.tolist(), e.bias, e.value) == ([0.5], 1, 3)

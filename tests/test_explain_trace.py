@@ -442,6 +442,15 @@ def test_a_receptive_field_at_the_edge_is_cut() -> None:
     assert trace.receptive_field("b", at=(0, 12, 1)).rows == (0, 2)
 
 
+def test_a_receptive_field_behind_an_upsampling() -> None:
+    """Units 4 to 6 of the larger picture: the pixels 2 and 3 of each side."""
+    trace = chain(layers.UpSampling2D(name="up"), layers.Conv2D(1, 3, name="conv"))
+    seen = trace.receptive_field("conv", at=(4, 5))
+    assert (seen.rows, seen.cols) == ((2, 3), (2, 3))
+    assert "rows: at most 2 pixels, from ⌈4·1/2 - 1/2⌉ = 2 on" in str(seen)
+    assert trace.rows()[1][1][6:8] == ["≤ 2×2", "1/2×1/2"]
+
+
 def test_behind_a_dense_layer_all_pixels_matter(trace: Trace) -> None:
     seen = trace.receptive_field("dense", at=2)
     assert (seen.rows, seen.cols) == ((0, 11), (0, 9))
@@ -464,7 +473,8 @@ def test_a_unit_that_sees_padding_only() -> None:
 def test_receptive_fields_are_what_changing_pixels_shows(data: st.DataObject) -> None:
     parts: list[Any] = []
     for _ in range(data.draw(st.integers(1, 3))):
-        kind = data.draw(st.sampled_from(["conv", "dilated", "average", "pad", "depthwise"]))
+        kinds = ["conv", "dilated", "average", "pad", "depthwise", "up"]
+        kind = data.draw(st.sampled_from(kinds))
         padding = data.draw(st.sampled_from(["valid", "same"]))
         kernel, stride = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 2))
         if kind == "conv":
@@ -475,6 +485,8 @@ def test_receptive_fields_are_what_changing_pixels_shows(data: st.DataObject) ->
             parts.append(layers.AveragePooling2D(kernel, stride, padding))
         elif kind == "depthwise":
             parts.append(layers.DepthwiseConv2D(kernel, stride, padding))
+        elif kind == "up":
+            parts.append(layers.UpSampling2D((stride, kernel)))
         else:
             parts.append(layers.ZeroPadding2D(((1, 0), (2, 1))))
     trace = chain(*parts, size=(18, 16))

@@ -251,6 +251,18 @@ def zero_paddings(draw: st.DrawFn, batch: int | None = None) -> Operation:
 
 
 @st.composite
+def up_samplings(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    options = {"size": (draw(st.integers(1, 3)), draw(st.integers(1, 3)))}
+    return Operation(
+        {"x": draw(pictures(batch))},
+        lambda m, x: m.up_sampling2d(x, **options),
+        lambda m, dy, x: (m.up_sampling2d_backward(dy, **options),),
+        options,
+        exact=True,
+    )
+
+
+@st.composite
 def denses(draw: st.DrawFn, batch: int | None = None) -> Operation:
     features, units = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     between = draw(st.lists(st.integers(1, 3), max_size=2))
@@ -418,6 +430,7 @@ OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "global_average_pool2d": global_average_pools,
     "global_max_pool2d": global_max_pools,
     "zero_padding2d": zero_paddings,
+    "up_sampling2d": up_samplings,
     "dense": denses,
     "relu": relus,
     "sigmoid": from_output("sigmoid"),
@@ -1207,6 +1220,16 @@ def test_zero_padding2d_by_hand() -> None:
     np.testing.assert_array_equal(functional.zero_padding2d_backward(x, ((0, 0), (0, 0))), x)
 
 
+def test_up_sampling2d_by_hand() -> None:
+    x = picture([[1, 2], [3, 4]])
+    y = picture([[1, 1, 1, 2, 2, 2], [3, 3, 3, 4, 4, 4]])
+    np.testing.assert_array_equal(functional.up_sampling2d(x, (1, 3)), y)
+    dy = picture([[1, 2], [3, 4], [5, 6], [7, 8]])
+    dx = functional.up_sampling2d_backward(dy, (2, 1))
+    np.testing.assert_array_equal(dx, picture([[4, 6], [12, 14]]))
+    np.testing.assert_array_equal(functional.up_sampling2d_backward(dy), picture([[10], [26]]))
+
+
 def test_dense_by_hand() -> None:
     x = np.array([[1.0, 2.0], [3.0, 4.0]])
     w, b = np.array([[1.0, 10.0, 0.0], [100.0, 1000.0, 1.0]]), np.array([0.5, 0.0, -1.0])
@@ -1618,6 +1641,7 @@ ON_PICTURES: dict[str, Callable[[Any], Any]] = {
         ones(2, 4), x, name="global_max backward"
     ),
     "zero_padding2d": functional.zero_padding2d,
+    "up_sampling2d": functional.up_sampling2d,
 }
 
 
@@ -1860,6 +1884,20 @@ REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
         lambda: F.zero_padding2d_backward(ones(1, 2, 2, 1), ((2, 1), (0, 1))),
     ),
     ("zero_padding2d", ValueError, "4 dim", lambda: F.zero_padding2d_backward(ones(2, 2))),
+    # up_sampling2d
+    (
+        "up_sampling2d",
+        ValueError,
+        r"size to be an integer >= 1 or a pair of them\. Received \(2, 0\)",
+        lambda: F.up_sampling2d(ones(1, 2, 2, 1), (2, 0)),
+    ),
+    (
+        "up_sampling2d",
+        ValueError,
+        r"dy with whole blocks of 2x3 pixels, its size\. Received dy.shape=\(1, 4, 4, 1\)",
+        lambda: F.up_sampling2d_backward(ones(1, 4, 4, 1), (2, 3)),
+    ),
+    ("up_sampling2d", ValueError, "4 dim", lambda: F.up_sampling2d_backward(ones(2, 2))),
     # dense
     ("dense", ValueError, r"x.shape=\(batch, \.\.\., 3\)", lambda: F.dense(ones(2, 4), ones(3, 5))),
     ("dense", ValueError, r"Received x.shape=\(3,\)", lambda: F.dense(ones(3), ones(3, 5))),

@@ -70,6 +70,8 @@ USES = [
     Use("Flatten", {}),
     Use("Reshape", {"target_shape": (4, -1)}),
     Use("ZeroPadding2D", {"padding": ((0, 1), (2, 0))}),
+    Use("UpSampling2D", {"size": (2, 3)}),
+    Use("UpSampling2D", {"size": 1, "interpolation": "Nearest"}),
     Use("Rescaling", {"scale": 0.5, "offset": -1.0}),
     Use("Rescaling", {"scale": [0.5, 1.0, 2.0, 4.0], "offset": [1.0, 2.0, 3.0, 4.0]}),
     Use("Add", {}, inputs=3),
@@ -680,6 +682,8 @@ def test_moving_layers_by_hand() -> None:
     y = layers.ZeroPadding2D(((1, 0), (0, 2)))(x)
     np.testing.assert_array_equal(y[0, :, :, 0], [[0, 0, 0, 0], [1, 2, 0, 0], [3, 4, 0, 0]])
     check_by_hand(layers.ZeroPadding2D((0, 1)), x, [0, 1, 2, 0, 0, 3, 4, 0], range(8), [1, 2, 5, 6])
+    wide = layers.UpSampling2D((1, 2))
+    check_by_hand(wide, x, [1, 1, 2, 2, 3, 3, 4, 4], range(8), [0 + 1, 2 + 3, 4 + 5, 6 + 7])
     uint8 = np.array([[0, 255]], np.uint8)
     np.testing.assert_allclose(layers.Rescaling(1 / 255)(uint8), [[0, 1]])
 
@@ -846,6 +850,11 @@ BAD_OPTIONS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.Reshape((-1, -1)), "at most one -1"),
     (lambda: layers.ZeroPadding2D(-1), "padding .*Received -1"),
     (lambda: layers.ZeroPadding2D((1, 2, 3)), "padding .*Received"),
+    (lambda: layers.UpSampling2D(0), "size .*Received 0"),
+    (lambda: layers.UpSampling2D((2, 2, 2)), r"size .*Received \(2, 2, 2\)"),
+    (lambda: layers.UpSampling2D(interpolation="bilinear"), "=\"nearest\".*Received 'bilinear'"),
+    (lambda: layers.UpSampling2D(interpolation=None), 'interpolation="nearest".*Received None'),
+    (lambda: layers.UpSampling2D(data_format="channels_first"), "channels_last.*channels_first"),
     (lambda: layers.Concatenate(axis=1.0), "axis to be an integer"),
     (lambda: layers.Rescaling("x"), "scale .*Received 'x'"),
     (lambda: layers.Rescaling(1.0, offset=None), "offset .*Received None"),
@@ -889,6 +898,7 @@ BAD_INPUTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.MaxPooling2D(9)(x(1, 8, 8, 3)), "at least 9x9 pixels.*Received 8x8"),
     (lambda: layers.AveragePooling2D(9)(x(1, 8, 8, 3)), "at least 9x9 pixels.*Received 8x8"),
     (lambda: layers.MaxPooling2D()(x(8, 8)), "4 dimensions"),
+    (lambda: layers.UpSampling2D()(x(8, 8)), "4 dimensions"),
     (lambda: layers.GlobalAveragePooling2D()(x(2, 8)), "4 dimensions"),
     (lambda: layers.GlobalMaxPooling2D()(x(2, 0, 8, 3)), "Received"),
     (lambda: layers.Dense(3)(x(4)), r"\(batch, \.\.\., features\)"),
@@ -953,6 +963,7 @@ def test_set_weights_changes_nothing_when_it_refuses() -> None:
         ("BatchNormalization", {"renorm": True}, "renorm=True"),
         ("BatchNormalization", {"mode": 1}, "mode=1"),
         ("Dropout", {"rate": 0.5, "data_format": "channels_first"}, "data_format='channels_first'"),
+        ("UpSampling2D", {"interpolation": "bilinear"}, "=\"nearest\".*Received 'bilinear'"),
     ],
 )
 def test_a_config_with_what_changes_the_output_is_refused(

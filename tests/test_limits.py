@@ -27,6 +27,7 @@ WINDOWS: dict[str, Callable[[int], Any]] = {
     "strides of a pooling": lambda n: layers.AveragePooling2D(2, strides=(n, 1)),
     "dilation_rate": lambda n: layers.SeparableConv2D(1, 3, dilation_rate=n),
     "padding": lambda n: layers.ZeroPadding2D(((0, n), (0, 0))),
+    "size": lambda n: layers.UpSampling2D((1, n)),
     "strides of a function": lambda n: functional.conv2d(X, W, strides=n),
     "dilation_rate of a function": lambda n: functional.depthwise_conv2d(X, W, dilation_rate=n),
     "pool_size of a function": lambda n: functional.max_pool2d(X, n, padding="same"),
@@ -99,6 +100,8 @@ def test_a_weight_or_an_output_beyond_all_memory_names_its_layer() -> None:
         layers.Dense(2, name="wide")(layers.Flatten()(wide))
     with pytest.raises(MemoryError, match='ZeroPadding2D "z" needs more memory than there is'):
         layers.ZeroPadding2D(LARGEST_STEP, name="z")(X)
+    with pytest.raises(MemoryError, match='UpSampling2D "u" needs more memory than there is'):
+        layers.UpSampling2D(LARGEST_STEP, name="u")(X)
 
 
 # -- long models -----------------------------------------------------------------------------------

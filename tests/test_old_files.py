@@ -229,6 +229,7 @@ def every_layer(keras: Any) -> Any:
     k = keras.layers
     inputs = keras.Input(SHAPE)
     x = k.ZeroPadding2D(1)(k.Rescaling(2.0, offset=-1.0)(inputs))
+    x = k.AveragePooling2D((1, 2))(k.UpSampling2D((1, 2))(x))
     x = k.Conv2D(4, 3, kernel_regularizer=keras.regularizers.L1L2(0.0, 0.0))(x)
     x = k.ReLU(max_value=6.0)(k.BatchNormalization(fused=True)(x))
     y = k.SeparableConv2D(4, 3, padding="same")(k.DepthwiseConv2D(3, padding="same")(x))

@@ -17,6 +17,7 @@ import pytest
 from minicnn import Input, Model, Sequential, functional, layers
 from minicnn.explain import page as page_room
 from minicnn.explain.page import build
+from minicnn.explain.page.passes import uses_of
 
 # -- a browser -------------------------------------------------------------------------------------
 
@@ -92,7 +93,8 @@ def every_layer():
     f = layers.Flatten(name="flatten")(layers.Reshape((4, 3, -1), name="reshape")(x))
     g = layers.GlobalAveragePooling2D(name="average")(x)
     t = layers.GlobalMaxPooling2D(name="largest")(x)
-    x = layers.Concatenate(name="join")([f, g, t])
+    u = layers.Flatten(name="flatten_up")(layers.UpSampling2D((2, 1), name="up")(x))
+    x = layers.Concatenate(name="join")([f, g, t, u])
     x = layers.Dense(7, activation="relu", name="hidden")(x)
     x = layers.Dense(5, name="scores")(x)
     outputs = layers.Softmax(name="softmax")(x)
@@ -408,6 +410,7 @@ def random_layers():
         layers.GlobalMaxPooling2D(keepdims=True),
         layers.GlobalAveragePooling2D(keepdims=True),
         layers.ZeroPadding2D(((0, 2), (1, 3))),
+        layers.UpSampling2D((2, 3)),
         layers.Reshape((-1, 4)),
         layers.Rescaling(0.5, [1.0, 2.0, 3.0, 4.0]),
     ]
@@ -914,6 +917,20 @@ def test_the_cell_that_opens_first_lies_inside(plain_page, everything, opened):
     assert tab.locator(".grid-of .padded").count() < 9 * 6 * 2
 
 
+def test_copies_of_a_pixel_see_what_it_sees(everything, opened):
+    """The layer "up" makes two rows of each row that "dropout" passes on."""
+    tab = opened(everything[2])
+    up, below = _id(tab, "up"), _id(tab, "dropout")
+    fields = "([id, rows]) => rows.map((row) => page.net.field(id, [row, 1, 0]))"
+    found = tab.evaluate(fields, [below, [0, 3]])
+    assert found[0] != found[1]
+    copies = tab.evaluate(fields, [up, [0, 1, 6, 7]])
+    assert copies == [found[0], found[0], found[1], found[1]]
+    inner = "(id) => page.net.innerCells(id, false)"
+    top, bottom, left, right = tab.evaluate(inner, below)
+    assert tab.evaluate(inner, up) == [2 * top, 2 * bottom + 1, left, right]
+
+
 @pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (390, 844)])
 def test_a_page_is_no_taller_than_the_window_needs(plain_page, opened, size):
     tab = opened(plain_page[2], *size)
@@ -1220,6 +1237,16 @@ def test_a_layer_of_the_user_s_own_is_shown_without_its_arithmetic(tmp_path, ope
     open_layer(tab, "square")
     assert "no formula for Square" in tab.locator(".arithmetic").inner_text()
     tab.evaluate("page.setMode('backward')")
+
+
+def test_training_hides_the_arithmetic_of_what_differs_in_it_alone():
+    x = inputs = Input((6, 6, 3))
+    for layer in (layers.ZeroPadding2D(), layers.Dropout(0.5), layers.BatchNormalization()):
+        x = layer(x, training=True)
+    model = Model(inputs, x)
+    image = photo((6, 6, 3))
+    found, _ = uses_of(model, model.forward(image)[1], image)
+    assert [use.known for use in found[1:]] == [True, False, False]
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", None])

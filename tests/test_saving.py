@@ -1219,6 +1219,13 @@ HOSTILE_CONFIGS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda layer: layer | {"config": layer["config"] | {"lora_rank": 4}},
         r'Dense "dense" has lora_rank=4.*does not support',
     ),
+    "an interpolation that is not here": (
+        lambda layer: {
+            "class_name": "UpSampling2D",
+            "config": {"name": "up", "interpolation": "bilinear"},
+        },
+        r'UpSampling2D "up" expects interpolation="nearest", .* Received .bilinear.\.',
+    ),
     "no config": (lambda layer: {"class_name": "Dense"}, "Dense is described without a config"),
     "a number": (lambda layer: 5, "no model that minicnn can build"),
     "units of text": (

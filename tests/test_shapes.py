@@ -1,6 +1,7 @@
 """Window arithmetic against counting windows by hand and by brute force."""
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -128,6 +129,7 @@ def test_same_needs_a_pixel() -> None:
         shapes.window((4, 0), (3, 3), (1, 1), "same", (1, 1), "conv2d")
 
 
+HALF = Fraction(1, 2)  # the stride of a layer that makes pictures twice as large
 # Chains of windows (kernel, stride, dilation) and what one unit of the last sees, by hand.
 CHAINS = [
     ([], ReceptiveField(1, 1)),
@@ -138,6 +140,8 @@ CHAINS = [
     ([(3, 2, 1), (3, 2, 1), (3, 2, 1)], ReceptiveField(15, 8)),
     ([(3, 1, 2), (3, 1, 4)], ReceptiveField(13, 1)),
     ([(1, 3, 1), (2, 1, 1)], ReceptiveField(4, 3)),
+    ([(1, HALF, 1)], ReceptiveField(2 - HALF, HALF, HALF, False)),
+    ([(2, 2, 1), (1, HALF, 1)], ReceptiveField(3, 1, 1, False)),  # down, and up again
 ]
 
 
@@ -176,6 +180,28 @@ def test_where_a_receptive_field_begins() -> None:
     assert field.pixels(0) == (-2, 2)
     assert field.pixels(1) == (0, 4)
     assert ReceptiveField().through(2, 2).through(3, 1, padding=1).before == 2
+
+
+def test_the_receptive_field_behind_an_upsampling() -> None:
+    """Every unit of it reads a pixel floor(unit / n), and the field covers what it sees."""
+    windows = [(2, 2, 1), (3, 1, 1), (2, 1, 3), (1, HALF, 1), (1, Fraction(1, 3), 1)]
+    for chain in itertools.product(windows, repeat=3):
+        if min(stride for _, stride, _ in chain) >= 1:
+            continue
+        field = through(chain)
+        widths = []
+        for unit in range(24):
+            seen = {unit}
+            for kernel, stride, dilation in reversed(chain):
+                seen = {int(place * stride) + i * dilation for place in seen for i in range(kernel)}
+            low, high = field.pixels(unit)
+            assert low <= min(seen) <= max(seen) <= high, (chain, unit)
+            widths.append(max(seen) - min(seen) + 1)
+        assert field.most >= max(widths)
+        if all(stride <= 1 for _, stride, _ in chain):
+            assert field.most == max(widths), chain
+        again = ReceptiveField().through(*field.window)
+        assert (again.size, again.step) == (field.size, field.step)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -170,6 +170,16 @@ def windows() -> list[tuple[str, list[Any], str]]:
         ("one by one", [conv(1, 1), pool(2), conv(1, 1)], "2x2"),
         ("another height than width", [conv(1, (1, 5)), pool((3, 1))], "3x5"),
         ("padding sees nothing", [layers.ZeroPadding2D(3), conv(1, 3)], "3x3"),
+        (
+            "three pixels of a block and its neighbour",
+            [layers.UpSampling2D(2), conv(1, 3)],
+            "≤ 2x2",
+        ),
+        (
+            "a nested model that makes pictures larger",
+            [Sequential([Input((40, 40, 1)), conv(1, 3), layers.UpSampling2D((1, 3))]), conv(1, 4)],
+            "≤ 6x4",
+        ),
         ("flatten sees all", [layers.Flatten()], "all"),
     ]
 

@@ -25,8 +25,9 @@ class Seen:
     """The pixels that a unit depends on: `rows` and `cols`, first and last, within the picture.
 
     `formula` is the closed form, for rows and columns: unit u sees `size` pixels from
-    `u * step - before` on, `step` being the effective stride, and `before` counting the padding.
-    It is None behind a layer that sees the whole picture (`whole`).
+    `u * step - before` on, `step` being the effective stride, and `before` counting the padding;
+    behind an upsampling, pixels among those. It is None behind a layer that sees the whole picture
+    (`whole`).
     """
 
     name: str
@@ -52,8 +53,11 @@ class Seen:
             ("rows", "columns"), self.formula, self.at, (self.rows, self.cols), strict=False
         ):
             first, last = axis.pixels(unit)
-            start = f"{unit}·{axis.step} - {axis.before} = {first}"
-            text += f"\n    {title}: {axis.size} pixels from {start} on, {first}…{last}"
+            start = f"{unit}·{axis.step} - {axis.before}"
+            if not axis.exact:  # behind an upsampling neighbours may see the same
+                text += f"\n    {title}: at most {axis.most} pixels, from ⌈{start}⌉ = {first} on"
+                continue
+            text += f"\n    {title}: {axis.size} pixels from {start} = {first} on, {first}…{last}"
             if (first, last) != (low, high):
                 text += f", cut at the picture's edge: {low}…{high}"
         return text
@@ -86,7 +90,8 @@ def closed_form(entry: TraceEntry, known: dict[TraceEntry, Axes]) -> Axes:
 def _cover(parts: Sequence[ReceptiveField]) -> ReceptiveField:
     before = max(part.before for part in parts)
     after = max(part.size - part.before for part in parts)
-    return ReceptiveField(before + after, max(part.step for part in parts), before)
+    exact = all(part.exact for part in parts)
+    return ReceptiveField(before + after, max(part.step for part in parts), before, exact)
 
 
 def _before(entry: TraceEntry) -> tuple[int, int]:
@@ -166,7 +171,8 @@ def _through(entry: TraceEntry, lines: Lines) -> Lines | None:
     before = _before(entry)
     found = []
     for axis in (0, 1):
-        first = lines[axis] * strides[axis] - before[axis]
-        taps = np.unique(first[:, None] + np.arange(kernel[axis]) * dilation[axis])
+        step = strides[axis]
+        first = lines[axis] * step.numerator // step.denominator - before[axis]
+        taps = np.unique(first[:, None] + np.arange(int(kernel[axis])) * dilation[axis])
         found.append(taps[(taps >= 0) & (taps < x.shape[1 + axis])])
     return found

@@ -450,6 +450,23 @@ def _zero_padding_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> 
     return _single(asked, dz, at, 1.0, f"dx{show.place(asked.at)} = dy{show.place(at)}")
 
 
+@gradient_of(layers.UpSampling2D, what="dx")
+def _up_sampling_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+    (row, col, channel), (rows, columns) = asked.at, layer.size
+    first = row * rows, col * columns
+    block = np.array(
+        [(first[0] + i, first[1] + j, channel) for i, j in np.ndindex(rows, columns)], np.intp
+    )
+    here = np.tile(np.array(asked.at, np.intp), (len(block), 1))
+    gradients = dz[asked.example, block[:, 0], block[:, 1], channel]
+    return GradientSum(
+        make_gradient_terms(asked.example, block, gradients, np.ones(len(block)), here),
+        f"dx{show.place(asked.at)} = Σ dy[{first[0]}+i, {first[1]}+j, {channel}]"
+        f",  i = {show.span(range(rows))}, j = {show.span(range(columns))}",
+        notes=[f"The pixel became a block of {rows}×{columns}: each of its copies counts."],
+    )
+
+
 # -- pooling -----------------------------------------------------------------------------------
 
 

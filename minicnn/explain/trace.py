@@ -345,7 +345,9 @@ class Trace:
         shape = [x.shape for x in entry.xs] if layer.takes_list else entry.xs[0].shape
         cost = layer.multiply_adds(shape)
         count = layer.count_params()
-        sees = "all" if axes is None else f"{axes[0].size}×{axes[1].size}"
+        sees = "all" if axes is None else f"{axes[0].most}×{axes[1].most}"
+        if axes is not None and not all(axis.exact for axis in axes):
+            sees = f"≤ {sees}"
         step = "" if axes is None else f"{axes[0].step}×{axes[1].step}"
         row = [
             f"{entry.name} ({type(layer).__name__})",

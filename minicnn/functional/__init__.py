@@ -11,6 +11,7 @@ array.
     depthwise           depthwise_conv2d
     pooling             max_pool2d, average_pool2d, global_average_pool2d, global_max_pool2d
     padding             zero_padding2d
+    upsampling          up_sampling2d
     dense               dense
     elementwise         relu, sigmoid, tanh, softmax, dropout; activations by name
     merging             add, concatenate
@@ -104,6 +105,10 @@ from minicnn.functional.pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
+from minicnn.functional.upsampling import (
+    up_sampling2d,
+    up_sampling2d_backward,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -149,6 +154,8 @@ __all__ = [
     "softmax_backward",
     "tanh",
     "tanh_backward",
+    "up_sampling2d",
+    "up_sampling2d_backward",
     "zero_padding2d",
     "zero_padding2d_backward",
 ]

@@ -23,7 +23,7 @@ from minicnn.layers import (
 )
 from minicnn.layers.base import Array, Cache, Grads, Shape
 from minicnn.layers.convolutional import kernel_grads
-from minicnn.shapes import Pair, ReceptiveField
+from minicnn.shapes import Pair, ReceptiveField, Steps
 from minicnn.variable import Computed, Variable
 
 
@@ -132,9 +132,9 @@ class FusedLayer(Layer):
         found: int | None = self.layer.multiply_adds(input_shape)
         return found
 
-    def receptive_window(self) -> tuple[Pair, Pair, Pair] | None:
+    def receptive_window(self) -> tuple[Steps, Steps, Pair] | None:
         """The window of the layer and its pooling together."""
-        window: tuple[Pair, Pair, Pair] | None = self.layer.receptive_window()
+        window: tuple[Steps, Steps, Pair] | None = self.layer.receptive_window()
         if window is None or self.pool_size is None:
             return window
         rows, columns = (

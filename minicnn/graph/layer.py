@@ -8,7 +8,7 @@ from minicnn.graph.receptive import fields
 from minicnn.layers.base import Array, Layer, Shape
 from minicnn.layers.symbols import KerasTensor, Node
 from minicnn.saving.limits import LARGEST_NESTING
-from minicnn.shapes import Pair
+from minicnn.shapes import Pair, Steps
 from minicnn.variable import Variable
 
 
@@ -245,13 +245,13 @@ class GraphLayer(Layer):
         ]
         return None if None in costs else sum(costs)
 
-    def receptive_window(self) -> tuple[Pair, Pair, Pair] | None:
+    def receptive_window(self) -> tuple[Steps, Steps, Pair] | None:
         """The whole network as one window: its receptive field, its effective strides."""
         found = fields(self.graph)[self.graph.outputs[0]]
         if found is None:
             return None
-        rows, columns = found
-        return (rows.size, columns.size), (rows.step, columns.step), (1, 1)
+        (height, down), (width, across) = (axis.window for axis in found)
+        return (height, width), (down, across), (1, 1)
 
 
 def _one(found: list[Any]) -> Any:

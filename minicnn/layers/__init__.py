@@ -25,6 +25,7 @@ from minicnn.layers.pooling import (
     MaxPooling2D,
 )
 from minicnn.layers.symbols import KerasTensor, Node
+from minicnn.layers.upsampling import UpSampling2D
 from minicnn.variable import Variable
 
 # Keras's second names for the same layers.
@@ -58,6 +59,7 @@ LAYERS: dict[str, type[Layer]] = {
         Reshape,
         SeparableConv2D,
         Softmax,
+        UpSampling2D,
         ZeroPadding2D,
     )
 }

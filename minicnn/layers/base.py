@@ -248,8 +248,11 @@ class Layer(WithWeights, Configurable):
         """Whether `forward` with `training=True` gives other numbers, or changes a weight."""
         return False
 
-    def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
-        """`(kernel, strides, dilation)` of the window that one output sees; None: all pixels."""
+    def receptive_window(self) -> tuple[shapes.Steps, shapes.Steps, shapes.Pair] | None:
+        """`(kernel, strides, dilation)` of the window that one output sees; None: all pixels.
+
+        A layer that makes pictures n times larger has the stride `Fraction(1, n)`.
+        """
         return (1, 1), (1, 1), (1, 1)
 
     # -- running -------------------------------------------------------------------------------

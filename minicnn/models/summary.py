@@ -1,7 +1,8 @@
 """The table that `model.summary()` prints: shapes, parameters and the formula behind them, costs.
 
 Receptive field: how many of the input's pixels one unit sees, "all" behind a global pooling or a
-dense layer (`minicnn.shapes.ReceptiveField`). Multiply-adds are per example.
+dense layer, "≤" behind an upsampling, where neighbours see more or less
+(`minicnn.shapes.ReceptiveField`). Multiply-adds are per example.
 """
 
 import io
@@ -173,7 +174,10 @@ def inference_plan(model: Network, folds: list[Any]) -> list[str]:
 
 
 def _field_text(field: Field) -> str:
-    return "all" if field is None else f"{field[0].size}x{field[1].size}"
+    if field is None:
+        return "all"
+    exact = all(axis.exact for axis in field)
+    return f"{'' if exact else '≤ '}{field[0].most}x{field[1].most}"
 
 
 def _bytes_text(count: float) -> str:

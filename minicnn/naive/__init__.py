@@ -74,6 +74,10 @@ from minicnn.naive.pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
+from minicnn.naive.upsampling import (
+    up_sampling2d,
+    up_sampling2d_backward,
+)
 
 __all__ = [
     "add",
@@ -115,6 +119,8 @@ __all__ = [
     "tanh",
     "tanh_backward",
     "unpool",
+    "up_sampling2d",
+    "up_sampling2d_backward",
     "zero_padding2d",
     "zero_padding2d_backward",
 ]

@@ -10,7 +10,7 @@ import {
   throughActivation,
 } from "page/engine/passes.js";
 import { layerWindow } from "page/engine/windows.js";
-import { paddingOf } from "page/kinds/moves.js";
+import { KINDS } from "page/kinds/table.js";
 
 const HEAVY = new Set([
   "Conv2D",
@@ -480,7 +480,7 @@ export class Net {
       const pad = this.nodes[input].type === "ZeroPadding2D";
       const inner = deep || !wide || pad ? this.innerCells(input, deep) : whole;
       if (!inner) return null;
-      const moved = node.type === "ZeroPadding2D" ? paddingOf(layer).map((p) => p[0]) : [0, 0];
+      const filled = KINDS[node.type]?.fills?.(layer, inner) ?? inner;
       const ends = [0, 1].flatMap((a) =>
         w
           ? [
@@ -489,7 +489,7 @@ export class Net {
                 (inner[2 * a + 1] + w.before[a] - (w.kernel[a] - 1) * w.dilation[a]) / w.strides[a],
               ),
             ]
-          : [inner[2 * a] + moved[a], inner[2 * a + 1] + moved[a]],
+          : [filled[2 * a], filled[2 * a + 1]],
       );
       box = box.map((v, k) => (k % 2 ? Math.min(v, ends[k]) : Math.max(v, ends[k])));
     }
@@ -525,9 +525,8 @@ export class Net {
         if (shape.length !== 3 || this.shape(n).length !== 3) back = all;
         else if (node.type.startsWith("Global") || node.type === "Reshape") {
           back = [0, shape[0] - 1, 0, shape[1] - 1];
-        } else if (node.type === "ZeroPadding2D") {
-          const [[top], [left]] = paddingOf(this.layer(n));
-          back = [box[0] - top, box[1] - top, box[2] - left, box[3] - left];
+        } else if (node.known && KINDS[node.type]?.reads) {
+          back = KINDS[node.type].reads(this.layer(n), box);
         } else {
           const w = node.known ? layerWindow(this.layer(n), shape) : null;
           if (w) {

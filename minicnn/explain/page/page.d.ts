@@ -98,6 +98,8 @@ interface Kind {
   explain?(cell: any): Record<string, any>;
   explainInput?(cell: any): Record<string, any>;
   window?(config: Record<string, any>, shape: number[]): Window_;
+  reads?(layer: Layer, box: number[]): number[];
+  fills?(layer: Layer, box: number[]): number[];
   weights?: Record<string, (given: any) => unknown>;
 }
 

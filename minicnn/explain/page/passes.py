@@ -65,7 +65,8 @@ def uses_of(model: Model, tape: Tape, x: Array) -> tuple[list[Use], dict[int, di
                 found |= {id(t): n for t, n in zip(node.outputs, ends)}
                 continue
             found[id(node.outputs[0])] = len(uses)
-            known = LAYERS.get(type(layer).__name__) is type(layer) and not node.training
+            in_training = node.training and layer.differs_in_training()
+            known = LAYERS.get(type(layer).__name__) is type(layer) and not in_training
             uses.append(Use(layer, layer.name, inputs, entry.y, path, known, _macs(node, entry.x)))
 
     walk(model, tape, [0], ())

@@ -4,7 +4,7 @@
 // An explanation is {form, …, total, value}; `form` says how it is drawn:
 //   window    groups of taps {row, col, i, j, input, weight, product, padded}, one group a channel
 //   separable   the same, and `terms` that mix the groups
-//   terms     a list {label, input, weight, product}
+//   terms     a list {label, input, weight, product}, with a title of its own or the usual one
 //   pool      taps of one channel, and which of them won
 //   global    the same of a whole map
 //   steps     lines {text, value}, one after the other

@@ -3,7 +3,7 @@
 import { array, offsetOf, size, unravel } from "page/engine/arrays.js";
 import { short } from "page/explain/terms.js";
 
-export function paddingOf(layer) {
+function paddingOf(layer) {
   const p = layer.config.padding;
   return Array.isArray(p[0])
     ? p
@@ -178,4 +178,12 @@ export const ZeroPadding2D = {
   backward: backwardZeroPadding2D,
   explain: explainZeroPadding2D,
   explainInput: explainInputZeroPadding2D,
+  reads: (layer, box) => {
+    const [[top], [left]] = paddingOf(layer);
+    return [box[0] - top, box[1] - top, box[2] - left, box[3] - left];
+  },
+  fills: (layer, box) => {
+    const [[top], [left]] = paddingOf(layer);
+    return [box[0] + top, box[1] + top, box[2] + left, box[3] + left];
+  },
 };

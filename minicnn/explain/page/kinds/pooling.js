@@ -178,7 +178,8 @@ function explainInputPool({ layer, x, at, k, dy, w }) {
       });
     }
   }
-  return { form: "terms", back: true, pooled: true, terms, total: sumOf(terms) };
+  const title = "Each window that holds this number sends its gradient here, or not";
+  return { form: "terms", back: true, pooled: true, title, terms, total: sumOf(terms) };
 }
 
 function explainInputGlobalPool({ layer, x, at, k, dy }) {

@@ -6,6 +6,9 @@
 //   explain(cell)        the terms of one number of the output, see explain/numbers.js
 //   explainInput(cell)   the terms of the gradient of one number that went in
 //   window(config, shape)    where it has one, see engine/windows.js
+//   reads(layer, box)    without a window: the rows and columns of its input that those of its
+//                        output, `box`, are made from: [first, last] row, [first, last] column
+//   fills(layer, box)    the rows and columns of its output that are made from `box` alone
 //   weights              by name, what adds the terms of a weight's gradient,
 //                        see explain/weights.js
 //
@@ -22,6 +25,7 @@ import {
   GlobalMaxPooling2D,
   MaxPooling2D,
 } from "page/kinds/pooling.js";
+import { UpSampling2D } from "page/kinds/upsampling.js";
 
 /** @type {Record<string, Kind>} */
 export const KINDS = {
@@ -30,6 +34,6 @@ export const KINDS = {
   ...{ MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D },
   ...{ BatchNormalization, Rescaling },
   ...{ Activation, Softmax, ReLU },
-  ...{ InputLayer, Dropout, Flatten, Reshape, ZeroPadding2D },
+  ...{ InputLayer, Dropout, Flatten, Reshape, ZeroPadding2D, UpSampling2D },
   ...{ Add, Concatenate },
 };

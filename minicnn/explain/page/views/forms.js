@@ -57,7 +57,7 @@ function separableSum(app, e, channel) {
 }
 
 function termsTitle(e) {
-  if (e.pooled) return "Each window that holds this number sends its gradient here, or not";
+  if (e.title) return e.title;
   if (e.back) return "Every unit sends back its gradient × its weight";
   return `${e.terms.length} inputs, each times its weight`;
 }

@@ -1,0 +1,61 @@
+"""UpSampling2D."""
+
+from fractions import Fraction
+from typing import Any
+
+from minicnn import functional, shapes
+from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
+from minicnn.layers.convolutional import check_data_format
+
+
+class UpSampling2D(Layer):
+    """Each pixel becomes a block of `size` (rows, columns) equal pixels. No weights.
+
+        y[n, i, j, c] = x[n, i // rows, j // columns, c]
+
+    (batch, height, width, channels) to (batch, height * rows, width * columns, channels); `size` is
+    an int or a pair. `interpolation` is "nearest", the only one here: Keras has "bilinear",
+    "bicubic", "lanczos3" and "lanczos5", too.
+
+    The surprise: no number is new, but each gradient is a sum, of dy over the block.
+    """
+
+    input_rank = 4
+
+    def __init__(
+        self,
+        size: Any = (2, 2),
+        data_format: str | None = None,
+        interpolation: str = "nearest",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data_format = check_data_format(data_format, self.label)
+        self.size = shapes.pair(size, "size", self.label)
+        if not isinstance(interpolation, str) or interpolation.lower() != "nearest":
+            raise ValueError(
+                f'{self.label} expects interpolation="nearest", the only one here. '
+                f"Received {interpolation!r}."
+            )
+        self.interpolation = "nearest"
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        batch, height, width, channels = input_shape
+        rows, columns = self.size
+        return (
+            batch,
+            None if height is None else height * rows,
+            None if width is None else width * columns,
+            channels,
+        )
+
+    def receptive_window(self) -> tuple[shapes.Pair, shapes.Steps, shapes.Pair] | None:
+        return (1, 1), (Fraction(1, self.size[0]), Fraction(1, self.size[1])), (1, 1)
+
+    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+        return functional.up_sampling2d(x, self.size, self.label), {}
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if not need_dx:
+            return None, {}
+        return functional.up_sampling2d_backward(dz, self.size, self.label), {}
