@@ -65,6 +65,8 @@ TOLD_BY_A_KERNEL: dict[str, Callable[[], list[Any]]] = {
         Input((6, 6, 4)),
         layers.Rescaling(0.5),
         layers.ZeroPadding2D(1),
+        layers.UpSampling2D(),
+        layers.MaxPooling2D(2, strides=1),
         layers.Conv2D(4, 3, groups=2),
         layers.BatchNormalization(),
         layers.GlobalAveragePooling2D(),
@@ -105,6 +107,9 @@ UNTOLD: dict[str, Callable[[], Sequential]] = {
     "flattened after": flat,
     "flattened before": lambda: Sequential(
         [Input((4, 4, 2)), layers.Flatten(), layers.Dense(1, name="last")]
+    ),
+    "reshaped before": lambda: Sequential(
+        [Input((4, 4, 2)), layers.Reshape((2, 2, 8)), layers.Conv2D(1, 2)]
     ),
     "normalized before": lambda: Sequential(
         [Input((4, 2)), layers.BatchNormalization(), layers.Dense(1)]
