@@ -13,8 +13,8 @@
 fields, `ways` the algorithms, `show` what makes them readable.
 """
 
+from minicnn.explain.algorithm_steps import compare_algorithms, convolution_steps
 from minicnn.explain.arithmetic import Spot, Sum, sums
-from minicnn.explain.entry import TraceEntry
 from minicnn.explain.explanation import (
     Explanation,
     Step,
@@ -22,16 +22,15 @@ from minicnn.explain.explanation import (
     make_gradient_terms,
     make_terms,
 )
-from minicnn.explain.field import Seen
+from minicnn.explain.field import SeenPixels
 from minicnn.explain.gradcheck import GradientCheck, gradcheck
-from minicnn.explain.gradients import Asked, GradientSum, gradient_of
+from minicnn.explain.gradients import GradientSum, Query, gradient_of
 from minicnn.explain.health import Health, health
 from minicnn.explain.path import Link, Path
 from minicnn.explain.trace import Moved, Trace
-from minicnn.explain.ways import compare_algorithms, convolution_steps
+from minicnn.explain.trace_entry import TraceEntry
 
 __all__ = [
-    "Asked",
     "Explanation",
     "GradientCheck",
     "GradientSum",
@@ -39,7 +38,8 @@ __all__ = [
     "Link",
     "Moved",
     "Path",
-    "Seen",
+    "Query",
+    "SeenPixels",
     "Spot",
     "Step",
     "Sum",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.explain.undisturbed import undisturbed
+from minicnn.explain.restoring import restored
 from minicnn.graph import Network
 from minicnn.layers import Dropout, InputLayer, Layer
 from minicnn.training import Trainer
@@ -37,7 +37,7 @@ def copied(source: Layer, dtype: str | None = None) -> Any:
 def build(layer: Layer, x: Any) -> None:
     """Make a copy's weights, if there are none yet, for inputs like x."""
     if not layer.built and not isinstance(layer, InputLayer):
-        with undisturbed(layer):
+        with restored(layer):
             layer(x)
 
 

@@ -10,7 +10,7 @@ from minicnn import layers
 from minicnn._support.terminal import printable
 from minicnn.explain import show
 from minicnn.explain.arithmetic import window_of
-from minicnn.explain.entry import TraceEntry
+from minicnn.explain.trace_entry import TraceEntry
 from minicnn.shapes import ReceptiveField
 
 Array = np.ndarray
@@ -21,7 +21,7 @@ Axes = tuple[ReceptiveField, ReceptiveField] | None  # rows and columns; None: t
 
 
 @dataclass(frozen=True, repr=False)
-class Seen:
+class SeenPixels:
     """The pixels that a unit depends on: `rows` and `cols`, first and last, within the picture.
 
     `formula` is the closed form, for rows and columns: unit u sees `size` pixels from

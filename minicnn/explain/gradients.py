@@ -26,7 +26,6 @@ from minicnn.explain.arithmetic import (
     trouble,
     window_of,
 )
-from minicnn.explain.entry import TraceEntry
 from minicnn.explain.explanation import (
     Explanation,
     Step,
@@ -35,6 +34,7 @@ from minicnn.explain.explanation import (
     exact_sum,
     make_gradient_terms,
 )
+from minicnn.explain.trace_entry import TraceEntry
 from minicnn.layers import Layer
 
 Array = np.ndarray
@@ -53,7 +53,7 @@ class GradientSum:
 
 
 @dataclass
-class Asked:
+class Query:
     """Which entry of a gradient is asked for; of dx that of this example and input."""
 
     at: tuple[int, ...]
@@ -61,7 +61,7 @@ class Asked:
     source: int = 0
 
 
-Function = Callable[[Any, TraceEntry, Array, Asked], GradientSum]
+Function = Callable[[Any, TraceEntry, Array, Query], GradientSum]
 OF_EXAMPLES = ("dx", "dh", "dz")
 GRADIENTS: dict[tuple[type[Layer], str], Function] = {}
 
@@ -70,10 +70,10 @@ def gradient_of(*kinds: type[Layer], what: str) -> Callable[[Function], Function
     """Register a function for this gradient of layers of these classes and those derived from them.
 
         @gradient_of(Double, what="dx")
-        def double_dx(layer, entry, dz, asked):    # which: asked.at, asked.example, asked.source
-            sent = dz[(asked.example, *asked.at)]
-            terms = make_gradient_terms(asked.example, [asked.at], sent, 2.0, [asked.at])
-            return GradientSum(terms, f"dx{list(asked.at)} = 2·dz{list(asked.at)}")
+        def double_dx(layer, entry, dz, query):    # which: query.at, query.example, query.source
+            sent = dz[(query.example, *query.at)]
+            terms = make_gradient_terms(query.example, [query.at], sent, 2.0, [query.at])
+            return GradientSum(terms, f"dx{list(query.at)} = 2·dz{list(query.at)}")
 
     `make_gradient_terms` takes, for each term, an example, a place in the output, the gradient
     there, its factor and the factor's place.
@@ -104,20 +104,20 @@ def explain_gradient(
     array = _given(entry, what, source)
     if what in OF_EXAMPLES:
         spot = find_spot(who, array, at, example, "entries")
-        asked = Asked(spot.at, spot.example, source)
+        query = Query(spot.at, spot.example, source)
         value = float(array[(spot.example, *spot.at)])
     else:
         names = _PARAMETER_AXES.get(what) if array.ndim == 4 else None
-        asked = Asked(check_place(who, array.shape, at, "entries", names or ()))
-        value = float(array[asked.at])
-    found = _function_for(layer, what)(layer, entry, entry.dz, asked)  # type: ignore[arg-type]
+        query = Query(check_place(who, array.shape, at, "entries", names or ()))
+        value = float(array[query.at])
+    found = _function_for(layer, what)(layer, entry, entry.dz, query)  # type: ignore[arg-type]
     total = exact_sum(found.terms.product.tolist())
     return Explanation(
         name=entry.name,
         layer=layer,
         what=what,
-        at=asked.at,
-        example=asked.example if what in OF_EXAMPLES else None,
+        at=query.at,
+        example=query.example if what in OF_EXAMPLES else None,
         formula=found.formula,
         terms=found.terms,
         value=value,
@@ -183,7 +183,7 @@ def _function_for(layer: Layer, what: str) -> Function:
     raise UnknownError(
         f"{layer.label} is of a kind whose {what} minicnn.explain does not know: tell it, with "
         f"@minicnn.explain.gradient_of({type(layer).__name__}, what={what!r}) above a "
-        "function(layer, entry, dz, asked) that returns a minicnn.explain.GradientSum; "
+        "function(layer, entry, dz, query) that returns a minicnn.explain.GradientSum; "
         "help(minicnn.explain.gradient_of) has an example."
     )
 
@@ -208,12 +208,12 @@ def _sum_over_positions(dz: Array, unit: int, name: str) -> GradientSum:
     )
 
 
-def _single(asked: Asked, dz: Array, at: Sequence[int], factor: float, formula: str) -> GradientSum:
+def _single(query: Query, dz: Array, at: Sequence[int], factor: float, formula: str) -> GradientSum:
     """One output alone depends on this input, with this slope."""
     place = np.array([at], np.intp).reshape(1, -1)
-    gradient = dz[(asked.example, *at)]
-    here = np.array([asked.at], np.intp).reshape(1, -1)
-    return GradientSum(make_gradient_terms(asked.example, place, gradient, factor, here), formula)
+    gradient = dz[(query.example, *at)]
+    here = np.array([query.at], np.intp).reshape(1, -1)
+    return GradientSum(make_gradient_terms(query.example, place, gradient, factor, here), formula)
 
 
 # -- convolutions ------------------------------------------------------------------------------
@@ -243,15 +243,15 @@ def _kernel_terms(
 
 
 def _kernel_formula(
-    name: str, asked: Asked, geometry: shapes.Window, channel: int, unit: int
+    name: str, query: Query, geometry: shapes.Window, channel: int, unit: int
 ) -> str:
     index = ", ".join(
         _scaled(letter, stride, tap * dilation - before)
         for letter, stride, tap, dilation, before in zip(
-            "rc", geometry.strides, asked.at, geometry.dilation, geometry.before, strict=False
+            "rc", geometry.strides, query.at, geometry.dilation, geometry.before, strict=False
         )
     )
-    left = f"d{name}{show.place(asked.at)}"
+    left = f"d{name}{show.place(query.at)}"
     return f"{left} = Σ over n, r, c of dz[n, r, c, {unit}]·x[n, {index}, {channel}]"
 
 
@@ -272,23 +272,23 @@ def _outputs_on(pixel: int, axis: int, geometry: shapes.Window) -> list[tuple[in
 
 
 def _pixel_terms(
-    dz: Array, asked: Asked, geometry: shapes.Window, units: Sequence[int], weight: Any
+    dz: Array, query: Query, geometry: shapes.Window, units: Sequence[int], weight: Any
 ) -> Terms:
     """dz of all windows on a pixel times `weight(i, j)`, one number for each of `units`.
 
     `weight` also tells where in the kernel those numbers are: (values, places).
     """
     places, gradients, factors, kernel_places = [], [], [], []
-    for i, row in _outputs_on(asked.at[0], 0, geometry):
-        for j, col in _outputs_on(asked.at[1], 1, geometry):
+    for i, row in _outputs_on(query.at[0], 0, geometry):
+        for j, col in _outputs_on(query.at[1], 1, geometry):
             values, where = weight(i, j)
             places += [(row, col, unit) for unit in units]
-            gradients += dz[asked.example, row, col, units].tolist()
+            gradients += dz[query.example, row, col, units].tolist()
             factors += values.tolist()
             kernel_places += where
     width = 4
     return make_gradient_terms(
-        asked.example,
+        query.example,
         np.array(places, np.intp).reshape(-1, 3),
         np.array(gradients),
         np.array(factors),
@@ -296,16 +296,16 @@ def _pixel_terms(
     )
 
 
-def _pixel_formula(asked: Asked, kernel: str) -> str:
+def _pixel_formula(query: Query, kernel: str) -> str:
     return (
-        f"dx{show.place(asked.at)} = Σ dz[r, c, o]·{kernel} over the windows on this pixel, "
+        f"dx{show.place(query.at)} = Σ dz[r, c, o]·{kernel} over the windows on this pixel, "
         "and their filters"
     )
 
 
 @gradient_of(layers.Conv2D, what="kernel")
-def _conv2d_kernel(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    (x,), (i, j, c, unit) = entry.xs, asked.at
+def _conv2d_kernel(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    (x,), (i, j, c, unit) = entry.xs, query.at
     geometry = window_of(layer, x.shape[1:])
     each = layer.kernel.shape[2]
     channel = unit // (layer.filters // layer.groups) * each + c
@@ -315,16 +315,16 @@ def _conv2d_kernel(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> Gr
         magnitude = float((np.abs(dz[..., unit]).sum(axis=(1, 2)) * most).sum())
     return GradientSum(
         _kernel_terms(dz, x, geometry, (i, j), channel, unit),
-        _kernel_formula("kernel", asked, geometry, channel, unit),
+        _kernel_formula("kernel", query, geometry, channel, unit),
         magnitude=magnitude,
     )
 
 
 @gradient_of(layers.Conv2D, what="dx")
-def _conv2d_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+def _conv2d_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     geometry = window_of(layer, entry.xs[0].shape[1:])
     kernel = layer.kernel.value
-    group, c = divmod(asked.at[2], kernel.shape[2])
+    group, c = divmod(query.at[2], kernel.shape[2])
     each = layer.filters // layer.groups
     units = list(range(group * each, (group + 1) * each))
 
@@ -332,11 +332,11 @@ def _conv2d_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> Gradie
         return kernel[i, j, c, units], [(i, j, c, unit) for unit in units]
 
     # Output (r, c) has its middle tap on this pixel: dz around it is what the turned kernel sees.
-    middle = [asked.at[axis] + geometry.before[axis] - 1 for axis in (0, 1)]
-    sent = dz[asked.example][:, :, units]
+    middle = [query.at[axis] + geometry.before[axis] - 1 for axis in (0, 1)]
+    sent = dz[query.example][:, :, units]
     return GradientSum(
-        _pixel_terms(dz, asked, geometry, units, weight),
-        _pixel_formula(asked, f"kernel[i, j, {c}, o]"),
+        _pixel_terms(dz, query, geometry, units, weight),
+        _pixel_formula(query, f"kernel[i, j, {c}, o]"),
         magnitude=tile_magnitude(layer, geometry, sent, middle, kernel[:, :, c, units]),
     )
 
@@ -344,39 +344,39 @@ def _conv2d_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> Gradie
 @gradient_of(
     layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense, what="bias"
 )
-def _bias(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    return _sum_over_positions(dz, asked.at[0], "bias")
+def _bias(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    return _sum_over_positions(dz, query.at[0], "bias")
 
 
 @gradient_of(layers.DepthwiseConv2D, what="kernel")
-def _depthwise_kernel(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    (x,), (i, j, c, copy) = entry.xs, asked.at
+def _depthwise_kernel(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    (x,), (i, j, c, copy) = entry.xs, query.at
     geometry = window_of(layer, x.shape[1:])
     unit = c * layer.kernel.shape[3] + copy
     return GradientSum(
         _kernel_terms(dz, x, geometry, (i, j), c, unit),
-        _kernel_formula("kernel", asked, geometry, c, unit),
+        _kernel_formula("kernel", query, geometry, c, unit),
     )
 
 
 @gradient_of(layers.DepthwiseConv2D, what="dx")
-def _depthwise_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+def _depthwise_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     geometry = window_of(layer, entry.xs[0].shape[1:])
     return GradientSum(
-        _own_filters(dz, asked, geometry, layer.kernel.value),
-        _pixel_formula(asked, f"kernel[i, j, {asked.at[2]}, m]"),
+        _own_filters(dz, query, geometry, layer.kernel.value),
+        _pixel_formula(query, f"kernel[i, j, {query.at[2]}, m]"),
     )
 
 
-def _own_filters(dz: Array, asked: Asked, geometry: shapes.Window, kernel: Array) -> Terms:
+def _own_filters(dz: Array, query: Query, geometry: shapes.Window, kernel: Array) -> Terms:
     """The terms of dx through a depthwise kernel: a channel has filters of its own."""
-    c, copies = asked.at[2], kernel.shape[3]
+    c, copies = query.at[2], kernel.shape[3]
     units = [c * copies + copy for copy in range(copies)]
 
     def weight(i: int, j: int) -> tuple[Array, list[Any]]:
         return kernel[i, j, c], [(i, j, c, copy) for copy in range(copies)]
 
-    return _pixel_terms(dz, asked, geometry, units, weight)
+    return _pixel_terms(dz, query, geometry, units, weight)
 
 
 _BETWEEN = "dh, the gradient between the stages: Σ over o of dz[…, o]·pointwise_kernel[0, 0, m, o]."
@@ -397,43 +397,43 @@ def _dh(entry: TraceEntry) -> Array:
 
 
 @gradient_of(layers.SeparableConv2D, what="pointwise_kernel")
-def _separable_pointwise(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    h, (_, _, m, unit) = entry.cache["h"], asked.at
+def _separable_pointwise(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    h, (_, _, m, unit) = entry.cache["h"], query.at
     examples, places, gradients = _everywhere(dz, unit)
     where = places.copy()
     where[:, 2] = m
     terms = make_gradient_terms(examples, places, gradients, h[..., m].ravel(), where)
-    left = f"dpointwise_kernel{show.place(asked.at)}"
+    left = f"dpointwise_kernel{show.place(query.at)}"
     formula = f"{left} = Σ over n, r, c of dz[n, r, c, {unit}]·h[n, r, c, {m}]"
     return GradientSum(terms, formula, notes=["h is what the depthwise stage said."])
 
 
 @gradient_of(layers.SeparableConv2D, what="depthwise_kernel")
-def _separable_depthwise(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    (x,), (i, j, c, copy) = entry.xs, asked.at
+def _separable_depthwise(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    (x,), (i, j, c, copy) = entry.xs, query.at
     geometry = window_of(layer, x.shape[1:])
     unit = c * layer.depthwise_kernel.shape[3] + copy
     terms = _kernel_terms(_dh(entry), x, geometry, (i, j), c, unit)
-    formula = _kernel_formula("depthwise_kernel", asked, geometry, c, unit).replace("dz", "dh")
+    formula = _kernel_formula("depthwise_kernel", query, geometry, c, unit).replace("dz", "dh")
     return GradientSum(terms, formula, notes=[_BETWEEN], of="dh")
 
 
 @gradient_of(layers.SeparableConv2D, what="dx")
-def _separable_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+def _separable_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     geometry = window_of(layer, entry.xs[0].shape[1:])
-    terms = _own_filters(_dh(entry), asked, geometry, layer.depthwise_kernel.value)
-    formula = _pixel_formula(asked, f"depthwise_kernel[i, j, {asked.at[2]}, k]")
+    terms = _own_filters(_dh(entry), query, geometry, layer.depthwise_kernel.value)
+    formula = _pixel_formula(query, f"depthwise_kernel[i, j, {query.at[2]}, k]")
     formula = formula.replace("dz[r, c, o]", "dh[r, c, m]")
     return GradientSum(terms, formula, notes=[_BETWEEN], of="dh")
 
 
 @gradient_of(layers.SeparableConv2D, what="dh")
-def _separable_dh(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    (row, col, m), units = asked.at, range(layer.filters)
+def _separable_dh(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    (row, col, m), units = query.at, range(layer.filters)
     terms = make_gradient_terms(
-        asked.example,
+        query.example,
         np.array([(row, col, unit) for unit in units]),
-        dz[asked.example, row, col],
+        dz[query.example, row, col],
         layer.pointwise_kernel.value[0, 0, m],
         np.array([(0, 0, m, unit) for unit in units]),
     )
@@ -444,24 +444,24 @@ def _separable_dh(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> Gra
 
 
 @gradient_of(layers.ZeroPadding2D, what="dx")
-def _zero_padding_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+def _zero_padding_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     (top, _), (left, _) = layer.padding
-    at = (asked.at[0] + top, asked.at[1] + left, asked.at[2])
-    return _single(asked, dz, at, 1.0, f"dx{show.place(asked.at)} = dy{show.place(at)}")
+    at = (query.at[0] + top, query.at[1] + left, query.at[2])
+    return _single(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
 
 
 @gradient_of(layers.UpSampling2D, what="dx")
-def _up_sampling_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    (row, col, channel), (rows, columns) = asked.at, layer.size
+def _up_sampling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    (row, col, channel), (rows, columns) = query.at, layer.size
     first = row * rows, col * columns
     block = np.array(
         [(first[0] + i, first[1] + j, channel) for i, j in np.ndindex(rows, columns)], np.intp
     )
-    here = np.tile(np.array(asked.at, np.intp), (len(block), 1))
-    gradients = dz[asked.example, block[:, 0], block[:, 1], channel]
+    here = np.tile(np.array(query.at, np.intp), (len(block), 1))
+    gradients = dz[query.example, block[:, 0], block[:, 1], channel]
     return GradientSum(
-        make_gradient_terms(asked.example, block, gradients, np.ones(len(block)), here),
-        f"dx{show.place(asked.at)} = Σ dy[{first[0]}+i, {first[1]}+j, {channel}]"
+        make_gradient_terms(query.example, block, gradients, np.ones(len(block)), here),
+        f"dx{show.place(query.at)} = Σ dy[{first[0]}+i, {first[1]}+j, {channel}]"
         f",  i = {show.span(range(rows))}, j = {show.span(range(columns))}",
         notes=[f"The pixel became a block of {rows}×{columns}: each of its copies counts."],
     )
@@ -471,8 +471,8 @@ def _up_sampling_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> G
 
 
 @gradient_of(layers.MaxPooling2D, what="dx")
-def _max_pooling_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    (x,), (row, col, channel) = entry.xs, asked.at
+def _max_pooling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    (x,), (row, col, channel) = entry.xs, query.at
     geometry = window_of(layer, x.shape[1:])
 
     def wins(i: int, j: int, place: tuple[int, int]) -> float:
@@ -481,16 +481,16 @@ def _max_pooling_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> G
             [p for p in taps if 0 <= p < size]
             for taps, size in zip((where.rows, where.cols), x.shape[1:3], strict=True)
         )
-        seen = x[asked.example, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1, channel]
+        seen = x[query.example, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1, channel]
         first = int(np.argmax(seen))  # NaN counts as the largest
         return float(
             (row, col) == (rows[0] + first // seen.shape[1], cols[0] + first % seen.shape[1])
         )
 
-    terms = _pooled_terms(dz, asked, geometry, wins)
+    terms = _pooled_terms(dz, query, geometry, wins)
     return GradientSum(
         terms,
-        f"dx{show.place(asked.at)} = Σ dy[r, c, {channel}] over the windows that this pixel wins",
+        f"dx{show.place(query.at)} = Σ dy[r, c, {channel}] over the windows that this pixel wins",
         notes=[_wins_note(terms)],
     )
 
@@ -501,22 +501,25 @@ def _wins_note(terms: Terms) -> str:
 
 
 def _pooled_terms(
-    dz: Array, asked: Asked, geometry: shapes.Window, share: Callable[[int, int, Any], float]
+    dz: Array,
+    query: Query,
+    geometry: shapes.Window,
+    share: Callable[[int, int, Any], float],
 ) -> Terms:
     pairs = [
         (i, j, (row, col))
-        for i, row in _outputs_on(asked.at[0], 0, geometry)
-        for j, col in _outputs_on(asked.at[1], 1, geometry)
+        for i, row in _outputs_on(query.at[0], 0, geometry)
+        for j, col in _outputs_on(query.at[1], 1, geometry)
     ]
-    places = np.array([(*place, asked.at[2]) for _, _, place in pairs], np.intp).reshape(-1, 3)
+    places = np.array([(*place, query.at[2]) for _, _, place in pairs], np.intp).reshape(-1, 3)
     taps = np.array([(i, j) for i, j, _ in pairs], np.intp).reshape(-1, 2)
-    gradients = dz[asked.example, places[:, 0], places[:, 1], places[:, 2]]
+    gradients = dz[query.example, places[:, 0], places[:, 1], places[:, 2]]
     factors = np.array([share(*pair) for pair in pairs])
-    return make_gradient_terms(asked.example, places, gradients, factors, taps)
+    return make_gradient_terms(query.example, places, gradients, factors, taps)
 
 
 @gradient_of(layers.AveragePooling2D, what="dx")
-def _average_pooling_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+def _average_pooling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     size = entry.xs[0].shape[1:3]
     geometry = window_of(layer, size)
 
@@ -529,116 +532,120 @@ def _average_pooling_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) 
         return 1 / (rows * cols)
 
     return GradientSum(
-        _pooled_terms(dz, asked, geometry, share),
-        f"dx{show.place(asked.at)} = Σ dy[r, c, {asked.at[2]}] / (real pixels under the window)",
+        _pooled_terms(dz, query, geometry, share),
+        f"dx{show.place(query.at)} = Σ dy[r, c, {query.at[2]}] / (real pixels under the window)",
     )
 
 
 @gradient_of(layers.GlobalAveragePooling2D, what="dx")
-def _global_average_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+def _global_average_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     pixels = entry.xs[0].shape[1] * entry.xs[0].shape[2]
-    return _from_channel(asked, dz, 1 / pixels, f"/ {pixels}")
+    return _from_channel(query, dz, 1 / pixels, f"/ {pixels}")
 
 
 @gradient_of(layers.GlobalMaxPooling2D, what="dx")
-def _global_max_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    x = entry.xs[0][asked.example, :, :, asked.at[2]]
+def _global_max_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    x = entry.xs[0][query.example, :, :, query.at[2]]
     winners = int((x == x.max()).sum())
-    if x[asked.at[:2]] == x.max():
-        found = _from_channel(asked, dz, 1 / winners, "" if winners == 1 else f"/ {winners}")
+    if x[query.at[:2]] == x.max():
+        found = _from_channel(query, dz, 1 / winners, "" if winners == 1 else f"/ {winners}")
         more = f"one of {winners} that share the gradient" if winners > 1 else "the only one"
         found.notes.append(f"This pixel is the largest of its channel, {more}.")
         return found
-    found = _from_channel(asked, dz, 0.0, "· 0")
+    found = _from_channel(query, dz, 0.0, "· 0")
     found.notes.append("This pixel is not the largest of its channel.")
     return found
 
 
-def _from_channel(asked: Asked, dz: Array, factor: float, text: str) -> GradientSum:
-    at = (0,) * (dz.ndim - 2) + (asked.at[2],)
-    formula = f"dx{show.place(asked.at)} = dy{show.place(at)} {text}".rstrip()
-    return _single(asked, dz, at, factor, formula)
+def _from_channel(query: Query, dz: Array, factor: float, text: str) -> GradientSum:
+    at = (0,) * (dz.ndim - 2) + (query.at[2],)
+    formula = f"dx{show.place(query.at)} = dy{show.place(at)} {text}".rstrip()
+    return _single(query, dz, at, factor, formula)
 
 
 # -- dense, and element by element ---------------------------------------------------------------
 
 
 @gradient_of(layers.Dense, what="kernel")
-def _dense_kernel(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    (x,), (feature, unit) = entry.xs, asked.at
+def _dense_kernel(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    (x,), (feature, unit) = entry.xs, query.at
     examples, places, gradients = _everywhere(dz, unit)
     where = places.copy()
     where[:, -1] = feature
     terms = make_gradient_terms(examples, places, gradients, x[..., feature].ravel(), where)
-    formula = f"dkernel{show.place(asked.at)} = Σ over n of dz[n, …, {unit}]·x[n, …, {feature}]"
+    formula = f"dkernel{show.place(query.at)} = Σ over n of dz[n, …, {unit}]·x[n, …, {feature}]"
     return GradientSum(terms, formula)
 
 
 @gradient_of(layers.Dense, what="dx")
-def _dense_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    *before, feature = asked.at
+def _dense_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    *before, feature = query.at
     units = np.arange(dz.shape[-1])
     places = np.concatenate(
         [np.tile(np.array(before, np.intp), (len(units), 1)), units[:, None]], axis=1
     )
     kernel_at = np.stack([np.full_like(units, feature), units], axis=1)
     terms = make_gradient_terms(
-        asked.example, places, dz[(asked.example, *before)], layer.kernel.value[feature], kernel_at
+        query.example,
+        places,
+        dz[(query.example, *before)],
+        layer.kernel.value[feature],
+        kernel_at,
     )
-    formula = f"dx{show.place(asked.at)} = Σ over u of dz[…, u]·kernel[{feature}, u]"
+    formula = f"dx{show.place(query.at)} = Σ over u of dz[…, u]·kernel[{feature}, u]"
     return GradientSum(terms, formula)
 
 
-def _same_place(asked: Asked, dz: Array, factor: float, text: str = "") -> GradientSum:
-    place = show.place(asked.at)
-    return _single(asked, dz, asked.at, factor, f"dx{place} = dz{place}{text}")
+def _same_place(query: Query, dz: Array, factor: float, text: str = "") -> GradientSum:
+    place = show.place(query.at)
+    return _single(query, dz, query.at, factor, f"dx{place} = dz{place}{text}")
 
 
 @gradient_of(layers.Activation, layers.Softmax, layers.Add, what="dx")
-def _passed_on(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    return _same_place(asked, dz, 1.0)
+def _passed_on(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    return _same_place(query, dz, 1.0)
 
 
 @gradient_of(layers.ReLU, what="dx")
-def _relu_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+def _relu_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     x = entry.xs[0]
-    number, value = x.dtype.type, x[(asked.example, *asked.at)]
+    number, value = x.dtype.type, x[(query.example, *query.at)]
     if value <= number(layer.threshold):
-        return _same_place(asked, dz, float(number(layer.negative_slope)), " · negative_slope")
+        return _same_place(query, dz, float(number(layer.negative_slope)), " · negative_slope")
     if layer.max_value is not None and value >= number(layer.max_value):
-        return _same_place(asked, dz, 0.0, " · 0, x is cut off at max_value")
-    return _same_place(asked, dz, 1.0)
+        return _same_place(query, dz, 0.0, " · 0, x is cut off at max_value")
+    return _same_place(query, dz, 1.0)
 
 
 @gradient_of(layers.Rescaling, what="dx")
-def _rescaling_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    scale = np.broadcast_to(np.array(layer.scale, dz.dtype), dz.shape[-1:])[asked.at[-1]]
-    return _same_place(asked, dz, float(scale), " · scale")
+def _rescaling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    scale = np.broadcast_to(np.array(layer.scale, dz.dtype), dz.shape[-1:])[query.at[-1]]
+    return _same_place(query, dz, float(scale), " · scale")
 
 
 @gradient_of(layers.Dropout, what="dx")
-def _dropout_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+def _dropout_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     mask = entry.cache["mask"]
     if mask is None:
-        return _same_place(asked, dz, 1.0)
-    if not mask[(asked.example, *asked.at)]:
-        return _same_place(asked, dz, 0.0, " · 0, it was dropped")
+        return _same_place(query, dz, 1.0)
+    if not mask[(query.example, *query.at)]:
+        return _same_place(query, dz, 0.0, " · 0, it was dropped")
     kept = float(dz.dtype.type(1 / (1 - layer.rate)))
-    return _same_place(asked, dz, kept, f" / (1 - {layer.rate:g})")
+    return _same_place(query, dz, kept, f" / (1 - {layer.rate:g})")
 
 
 @gradient_of(layers.Flatten, layers.Reshape, what="dx")
-def _reshape_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    flat = np.ravel_multi_index(asked.at, entry.xs[0].shape[1:])
+def _reshape_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    flat = np.ravel_multi_index(query.at, entry.xs[0].shape[1:])
     at = tuple(int(i) for i in np.unravel_index(flat, dz.shape[1:]))
-    return _single(asked, dz, at, 1.0, f"dx{show.place(asked.at)} = dy{show.place(at)}")
+    return _single(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
 
 
 @gradient_of(layers.Concatenate, what="dx")
-def _concatenate_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    before = sum(entry.cache["channels"][: asked.source])
-    at = (*asked.at[:-1], asked.at[-1] + before)
-    return _single(asked, dz, at, 1.0, f"dx{show.place(asked.at)} = dy{show.place(at)}")
+def _concatenate_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    before = sum(entry.cache["channels"][: query.source])
+    at = (*query.at[:-1], query.at[-1] + before)
+    return _single(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
 
 
 # -- batch normalization -----------------------------------------------------------------------
@@ -652,8 +659,8 @@ def _normalized(layer: Any, entry: TraceEntry, c: int) -> tuple[Array, float]:
 
 
 @gradient_of(layers.BatchNormalization, what="gamma")
-def _gamma(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    (c,) = asked.at
+def _gamma(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    (c,) = query.at
     examples, places, gradients = _everywhere(dz, c)
     normal, _ = _normalized(layer, entry, c)
     terms = make_gradient_terms(examples, places, gradients, normal.ravel(), places)
@@ -663,21 +670,21 @@ def _gamma(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSu
 
 
 @gradient_of(layers.BatchNormalization, what="beta")
-def _beta(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    return _sum_over_positions(dz, asked.at[0], "beta")
+def _beta(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    return _sum_over_positions(dz, query.at[0], "beta")
 
 
 @gradient_of(layers.BatchNormalization, what="dx")
-def _batch_normalization_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
-    c = asked.at[-1]
+def _batch_normalization_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    c = query.at[-1]
     normal, inverse = _normalized(layer, entry, c)
     gamma = float(layer.gamma.value[c]) if layer.gamma else 1.0
-    scale, place = gamma * inverse, show.place(asked.at)
+    scale, place = gamma * inverse, show.place(query.at)
     if not entry.cache["training"]:
-        return _same_place(asked, dz, scale, f"·gamma[{c}] / √(σ² + ε)")
+        return _same_place(query, dz, scale, f"·gamma[{c}] / √(σ² + ε)")
     examples, places, gradients = _everywhere(dz, c)
-    flat, own = normal.ravel(), normal[(asked.example, *asked.at[:-1])]
-    here = (examples == asked.example) & (places == np.array(asked.at)).all(axis=1)
+    flat, own = normal.ravel(), normal[(query.example, *query.at[:-1])]
+    here = (examples == query.example) & (places == np.array(query.at)).all(axis=1)
     factors = scale * (here - (1 + own * flat) / len(flat))
     steps = [
         Step("γ/√(σ² + ε)", "", scale),
@@ -696,12 +703,12 @@ def _batch_normalization_dx(layer: Any, entry: TraceEntry, dz: Array, asked: Ask
 # -- through an activation ---------------------------------------------------------------------
 
 
-def _activation(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> GradientSum:
+def _activation(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     """dz from dy: times the slope of the activation; a softmax mixes all units of a place."""
-    place, kind = show.place(asked.at), layer.activation_name
+    place, kind = show.place(query.at), layer.activation_name
     dy: Array = entry.dy
     if entry.at_logits:
-        found = _same_place(asked, dy, 1.0)
+        found = _same_place(query, dy, 1.0)
         found.formula = f"dz{place} = (p - t)·weight, from the loss itself"
         found.notes.append(
             f"{kind} and the loss are differentiated together, which is exact: see "
@@ -709,13 +716,13 @@ def _activation(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> Gradi
         )
         return found
     if kind == "linear":
-        found = _same_place(asked, dy, 1.0)
+        found = _same_place(query, dy, 1.0)
         found.formula = f"dz{place} = dy{place}"
         return found
     y: Array = entry.cache["y"].astype(np.float64)
-    value = float(y[(asked.example, *asked.at)])
+    value = float(y[(query.example, *query.at)])
     if kind == "softmax":
-        return _softmax_dz(dy, y, asked)
+        return _softmax_dz(dy, y, query)
     slopes = {
         "relu": (float(value > 0), "1 where y > 0, else 0"),
         "relu6": (float(0 < value < 6), "1 where 0 < y < 6, else 0"),
@@ -723,22 +730,22 @@ def _activation(layer: Any, entry: TraceEntry, dz: Array, asked: Asked) -> Gradi
         "tanh": (1 - value**2, "1 - y²"),
     }
     slope, text = slopes[kind]
-    found = _same_place(asked, dy, slope)
+    found = _same_place(query, dy, slope)
     found.formula = f"dz{place} = dy{place}·({text})"
-    found.magnitude = abs(float(dy[(asked.example, *asked.at)]))
+    found.magnitude = abs(float(dy[(query.example, *query.at)]))
     return found
 
 
-def _softmax_dz(dy: Array, y: Array, asked: Asked) -> GradientSum:
-    *before, k = asked.at
-    p, received = y[(asked.example, *before)], dy[(asked.example, *before)].astype(np.float64)
+def _softmax_dz(dy: Array, y: Array, query: Query) -> GradientSum:
+    *before, k = query.at
+    p, received = y[(query.example, *before)], dy[(query.example, *before)].astype(np.float64)
     units = np.arange(len(p))
     factors = p[k] * ((units == k) - p)
     places = np.concatenate(
         [np.tile(np.array(before, np.intp), (len(units), 1)), units[:, None]], axis=1
     )
     return GradientSum(
-        make_gradient_terms(asked.example, places, received, factors, places),
-        f"dz{show.place(asked.at)} = y[{k}]·(dy[{k}] - Σ over j of dy[j]·y[j])",
+        make_gradient_terms(query.example, places, received, factors, places),
+        f"dz{show.place(query.at)} = y[{k}]·(dy[{k}] - Σ over j of dy[j]·y[j])",
         magnitude=float(p[k] * (abs(received[k]) + np.abs(received * p).sum())),
     )

@@ -12,8 +12,8 @@ from minicnn.callbacks import History
 from minicnn.explain import show
 from minicnn.explain.arithmetic import explain_output
 from minicnn.explain.explanation import Explanation
+from minicnn.explain.restoring import restored
 from minicnn.explain.trace import Trace
-from minicnn.explain.undisturbed import undisturbed
 from minicnn.layers import Layer
 from minicnn.models import Model, summary
 
@@ -29,7 +29,7 @@ def explain_layer(layer: Layer, x: Any, at: Any, example: int, training: bool) -
         return trace.output_entry().explain(at, example)
     if not layer.built:
         layer.forward(x)  # makes the weights
-    with undisturbed(layer):
+    with restored(layer):
         y, cache = layer.forward(x, training)
     return explain_output(layer, x, y, cache, at, example)
 

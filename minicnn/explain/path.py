@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.explain import show
-from minicnn.explain.entry import Source, TraceEntry
 from minicnn.explain.explanation import Explanation, UnknownError, make_gradient_terms
 from minicnn.explain.gradients import explain_gradient
+from minicnn.explain.trace_entry import Source, TraceEntry
 
 Array = np.ndarray
 

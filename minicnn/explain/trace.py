@@ -22,10 +22,10 @@ import numpy as np
 from minicnn.explain import field, path, show
 from minicnn.explain import loss as losses
 from minicnn.explain.arithmetic import check_place, find_spot
-from minicnn.explain.entry import Source, TraceEntry
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.gradients import explain_gradient
-from minicnn.explain.undisturbed import undisturbed
+from minicnn.explain.restoring import restored
+from minicnn.explain.trace_entry import Source, TraceEntry
 from minicnn.graph import BackwardStep, Tape, TapeEntry
 from minicnn.layers import InputLayer, Layer
 from minicnn.models import Model
@@ -271,7 +271,7 @@ class Trace:
 
     # -- receptive fields ------------------------------------------------------------------------
 
-    def receptive_field(self, layer: Any, at: Any = None) -> field.Seen:
+    def receptive_field(self, layer: Any, at: Any = None) -> field.SeenPixels:
         """Which pixels a unit can depend on; `at` is (row, col), the channel does not matter.
 
         What normalization while training takes from all of the batch is left aside.
@@ -293,7 +293,7 @@ class Trace:
         picture = (shape[1], shape[2])
         rows, cols = field.seen_by(entry, place, picture)
         formula = self._fields[entry]
-        return field.Seen(entry.name, place, rows, cols, picture, formula, formula is None)
+        return field.SeenPixels(entry.name, place, rows, cols, picture, formula, formula is None)
 
     def perturb(self, layer: Any, at: Any, seed: int = 0, example: int = 0) -> "Moved":
         """Which rows and columns of the picture change a unit, found by changing them.
@@ -412,7 +412,7 @@ class Trace:
 class Moved:
     """What changing pixels has shown: the `rows` and `cols` that the unit reacts to."""
 
-    seen: field.Seen
+    seen: field.SeenPixels
     rows: tuple[int, ...]
     cols: tuple[int, ...]
 
@@ -441,7 +441,7 @@ class Moved:
 def _forward(model: Model, x: Any, training: bool) -> tuple[Any, Tape]:
     if not model.built:
         model.forward(x)  # makes the weights
-    with undisturbed(model):
+    with restored(model):
         return model.forward(x, training)
 
 

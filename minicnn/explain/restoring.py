@@ -10,7 +10,7 @@ from minicnn.layers import Dropout, Layer
 
 
 @contextmanager
-def undisturbed(layer: Layer) -> Iterator[None]:
+def restored(layer: Layer) -> Iterator[None]:
     """Afterwards moving statistics and random generators are as they were before.
 
     So a pass as while training has the very masks that the next step of training will have.

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn import functional, naive
-from minicnn.explain import compare_algorithms, convolution_steps, show, ways
+from minicnn.explain import algorithm_steps, compare_algorithms, convolution_steps, show
 from minicnn.kernels import winograd
 
 THREE_BY_THREE = np.arange(1, 10, dtype="float32").reshape(1, 3, 3, 1)
@@ -114,18 +114,18 @@ def counted(transform, size, out, times):
 
 def test_the_matrices_are_those_of_the_kernels():
     for matrix, transform in (
-        (ways.G, winograd.weight_points),
-        (ways.BT, winograd.input_points),
-        (ways.AT, winograd.output_pixels),
+        (algorithm_steps.G, winograd.weight_points),
+        (algorithm_steps.BT, winograd.input_points),
+        (algorithm_steps.AT, winograd.output_pixels),
     ):
         assert np.stack(transform(np.eye(matrix.shape[1]))) == pytest.approx(matrix, abs=1e-15)
 
 
 def test_the_transforms_cost_what_the_kernels_do():
     """Along both axes: 6 columns and 6 rows of a patch, 3 and 6 of a kernel, 6 and 4 of a tile."""
-    assert counted(winograd.input_points, 6, 6, 12) == ways._PATCH == (84, 144)
-    assert counted(winograd.weight_points, 3, 6, 9) == ways._KERNEL == (54, 54)
-    assert counted(winograd.output_pixels, 6, 4, 10) == ways._TILE == (30, 100)
+    assert counted(winograd.input_points, 6, 6, 12) == algorithm_steps._PATCH == (84, 144)
+    assert counted(winograd.weight_points, 3, 6, 9) == algorithm_steps._KERNEL == (54, 54)
+    assert counted(winograd.output_pixels, 6, 4, 10) == algorithm_steps._TILE == (30, 100)
 
 
 def test_winograds_additions_by_hand():
@@ -241,7 +241,7 @@ def test_what_rounding_leaves_of_a_zero_is_printed_as_zero():
     assert "e-0" not in lesson._repr_html_().replace(repr(float(u.shown[1, 1])), "")
 
 
-@pytest.mark.parametrize("algorithm", ways.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", algorithm_steps.ALGORITHMS)
 def test_html_has_a_grid_for_each_step(algorithm):
     lesson = convolution_steps(random((1, 30, 30, 2)), random((3, 3, 2, 3)), algorithm=algorithm)
     html = lesson._repr_html_()
