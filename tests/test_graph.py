@@ -562,3 +562,17 @@ def test_the_plan_says_what_became_of_each_layer() -> None:
     lines.clear()
     Sequential([Input((3,)), layers.Dense(2)]).print_inference_plan(lines.append)
     assert lines[-1].startswith("Nothing to fold")
+
+
+@pytest.mark.parametrize("kind", LINEAR)
+def test_a_fused_layer_explains_its_numbers(kind: str) -> None:
+    chain = [LINEAR[kind](False), layers.BatchNormalization(), layers.ReLU()]
+    model = shaken(Sequential([Input((8, 6, 4)), *chain])).inference_model()
+    trace = model.trace(photos())
+    at = (1, 0, 2)
+    found = trace.explain(model.layers[1].name, at)
+    np.testing.assert_allclose(found.result, trace.y[(0, *at)], rtol=1e-5, atol=1e-5)
+    pooled = [layers.Conv2D(5, 3, name="first"), layers.MaxPooling2D()]
+    pooled_model = Sequential([Input((8, 6, 4)), *pooled]).inference_model()
+    with pytest.raises(ValueError, match="ask the model that it was made from"):
+        pooled_model.trace(photos()).explain("first", at)

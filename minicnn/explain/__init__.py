@@ -24,7 +24,7 @@ from minicnn.explain.explanation import (
 )
 from minicnn.explain.field import SeenPixels
 from minicnn.explain.gradcheck import GradientCheck, gradcheck
-from minicnn.explain.gradients import GradientSum, Query, gradient_of
+from minicnn.explain.gradient_sum import GradientSum, Query, gradient_of
 from minicnn.explain.health import Health, health
 from minicnn.explain.path import Link, Path
 from minicnn.explain.trace import Moved, Trace

@@ -28,6 +28,7 @@ from minicnn.explain.explanation import (
     make_terms,
 )
 from minicnn.functional import algorithms
+from minicnn.graph.fused import FusedLayer
 from minicnn.layers import Layer
 
 Array = np.ndarray
@@ -304,6 +305,16 @@ def _group_note(layer: Any, first: int, each: int) -> list[str]:
         return []
     seen = show.span(range(first, first + each))
     return [f"Group {first // each} of {layer.groups}: it sees the channels {seen} of x only."]
+
+
+@sums(FusedLayer)
+def _fused(layer: FusedLayer, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    if layer.pool_size is not None:
+        raise UnknownError(
+            f"{layer.label} computes a convolution and its max pooling as one: ask the model that "
+            "it was made from, whose layers are apart."
+        )
+    return _function_for(layer.layer)(layer.with_weights(), xs, cache, spot)
 
 
 @sums(layers.DepthwiseConv2D)

@@ -6,11 +6,10 @@ that between the two stages of a SeparableConv2D. Each term is a `gradient` of t
 times a `factor`: an input, a weight, or a slope.
 
 As in `arithmetic`, each kind of layer has its functions here, and `@gradient_of(MyLayer, "dx")`
-adds more.
+(`gradient_sum`) adds more.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,56 +33,21 @@ from minicnn.explain.explanation import (
     exact_sum,
     make_gradient_terms,
 )
+from minicnn.explain.gradient_sum import (
+    GRADIENTS,
+    OF_EXAMPLES,
+    Function,
+    GradientSum,
+    Query,
+    all_positions,
+    gradient_of,
+    one_output,
+    sum_over_positions,
+)
 from minicnn.explain.trace_entry import TraceEntry
 from minicnn.layers import Layer
 
 Array = np.ndarray
-
-
-@dataclass
-class GradientSum:
-    """The terms of one entry of a gradient; fields as `Explanation`'s."""
-
-    terms: Terms
-    formula: str
-    steps: list[Step] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    magnitude: float | None = None
-    of: str = "dz"  # the gradient that the terms' `gradient` are entries of
-
-
-@dataclass
-class Query:
-    """Which entry of a gradient is asked for; of dx that of this example and input."""
-
-    at: tuple[int, ...]
-    example: int = 0
-    source: int = 0
-
-
-Function = Callable[[Any, TraceEntry, Array, Query], GradientSum]
-OF_EXAMPLES = ("dx", "dh", "dz")
-GRADIENTS: dict[tuple[type[Layer], str], Function] = {}
-
-
-def gradient_of(*kinds: type[Layer], what: str) -> Callable[[Function], Function]:
-    """Register a function for this gradient of layers of these classes and those derived from them.
-
-        @gradient_of(Double, what="dx")
-        def double_dx(layer, entry, dz, query):    # which: query.at, query.example, query.source
-            sent = dz[(query.example, *query.at)]
-            terms = make_gradient_terms(query.example, [query.at], sent, 2.0, [query.at])
-            return GradientSum(terms, f"dx{list(query.at)} = 2·dz{list(query.at)}")
-
-    `make_gradient_terms` takes, for each term, an example, a place in the output, the gradient
-    there, its factor and the factor's place.
-    """
-
-    def register(function: Function) -> Function:
-        GRADIENTS.update({(kind, what): function for kind in kinds})
-        return function
-
-    return register
 
 
 def explain_gradient(
@@ -188,34 +152,6 @@ def _function_for(layer: Layer, what: str) -> Function:
     )
 
 
-# -- terms -------------------------------------------------------------------------------------
-
-
-def _everywhere(dz: Array, unit: int) -> tuple[Array, Array, Array]:
-    """All positions of one unit: examples, places in the output, gradients."""
-    index = np.indices(dz.shape[:-1]).reshape(dz.ndim - 1, -1)
-    units = np.full((1, index.shape[1]), unit)
-    return index[0], np.concatenate([index[1:], units]).T, dz[..., unit].ravel()
-
-
-def _sum_over_positions(dz: Array, unit: int, name: str) -> GradientSum:
-    """The gradient of a bias: the sum of dz, whatever x is."""
-    examples, places, gradients = _everywhere(dz, unit)
-    nowhere = np.empty((len(examples), 0), np.intp)
-    return GradientSum(
-        make_gradient_terms(examples, places, gradients, 1.0, nowhere),
-        f"d{name}[{unit}] = Σ dz[n, …, {unit}] over all examples and places",
-    )
-
-
-def _single(query: Query, dz: Array, at: Sequence[int], factor: float, formula: str) -> GradientSum:
-    """One output alone depends on this input, with this slope."""
-    place = np.array([at], np.intp).reshape(1, -1)
-    gradient = dz[(query.example, *at)]
-    here = np.array([query.at], np.intp).reshape(1, -1)
-    return GradientSum(make_gradient_terms(query.example, place, gradient, factor, here), formula)
-
-
 # -- convolutions ------------------------------------------------------------------------------
 
 
@@ -223,7 +159,7 @@ def _kernel_terms(
     dz: Array, x: Array, geometry: shapes.Window, tap: Sequence[int], channel: int, unit: int
 ) -> Terms:
     """dz of every window times the pixel that this tap of the kernel lay on."""
-    examples, places, gradients = _everywhere(dz, unit)
+    examples, places, gradients = all_positions(dz, unit)
     rows, cols = (
         places[:, axis] * geometry.strides[axis]
         - geometry.before[axis]
@@ -345,7 +281,7 @@ def _conv2d_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradie
     layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense, what="bias"
 )
 def _bias(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    return _sum_over_positions(dz, query.at[0], "bias")
+    return sum_over_positions(dz, query.at[0], "bias")
 
 
 @gradient_of(layers.DepthwiseConv2D, what="kernel")
@@ -399,7 +335,7 @@ def _dh(entry: TraceEntry) -> Array:
 @gradient_of(layers.SeparableConv2D, what="pointwise_kernel")
 def _separable_pointwise(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     h, (_, _, m, unit) = entry.cache["h"], query.at
-    examples, places, gradients = _everywhere(dz, unit)
+    examples, places, gradients = all_positions(dz, unit)
     where = places.copy()
     where[:, 2] = m
     terms = make_gradient_terms(examples, places, gradients, h[..., m].ravel(), where)
@@ -447,7 +383,7 @@ def _separable_dh(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gra
 def _zero_padding_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     (top, _), (left, _) = layer.padding
     at = (query.at[0] + top, query.at[1] + left, query.at[2])
-    return _single(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
+    return one_output(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
 
 
 @gradient_of(layers.UpSampling2D, what="dx")
@@ -560,7 +496,7 @@ def _global_max_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gr
 def _from_channel(query: Query, dz: Array, factor: float, text: str) -> GradientSum:
     at = (0,) * (dz.ndim - 2) + (query.at[2],)
     formula = f"dx{show.place(query.at)} = dy{show.place(at)} {text}".rstrip()
-    return _single(query, dz, at, factor, formula)
+    return one_output(query, dz, at, factor, formula)
 
 
 # -- dense, and element by element ---------------------------------------------------------------
@@ -569,7 +505,7 @@ def _from_channel(query: Query, dz: Array, factor: float, text: str) -> Gradient
 @gradient_of(layers.Dense, what="kernel")
 def _dense_kernel(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     (x,), (feature, unit) = entry.xs, query.at
-    examples, places, gradients = _everywhere(dz, unit)
+    examples, places, gradients = all_positions(dz, unit)
     where = places.copy()
     where[:, -1] = feature
     terms = make_gradient_terms(examples, places, gradients, x[..., feature].ravel(), where)
@@ -598,7 +534,7 @@ def _dense_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradien
 
 def _same_place(query: Query, dz: Array, factor: float, text: str = "") -> GradientSum:
     place = show.place(query.at)
-    return _single(query, dz, query.at, factor, f"dx{place} = dz{place}{text}")
+    return one_output(query, dz, query.at, factor, f"dx{place} = dz{place}{text}")
 
 
 @gradient_of(layers.Activation, layers.Softmax, layers.Add, what="dx")
@@ -638,14 +574,14 @@ def _dropout_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradi
 def _reshape_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     flat = np.ravel_multi_index(query.at, entry.xs[0].shape[1:])
     at = tuple(int(i) for i in np.unravel_index(flat, dz.shape[1:]))
-    return _single(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
+    return one_output(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
 
 
 @gradient_of(layers.Concatenate, what="dx")
 def _concatenate_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     before = sum(entry.cache["channels"][: query.source])
     at = (*query.at[:-1], query.at[-1] + before)
-    return _single(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
+    return one_output(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
 
 
 # -- batch normalization -----------------------------------------------------------------------
@@ -661,7 +597,7 @@ def _normalized(layer: Any, entry: TraceEntry, c: int) -> tuple[Array, float]:
 @gradient_of(layers.BatchNormalization, what="gamma")
 def _gamma(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     (c,) = query.at
-    examples, places, gradients = _everywhere(dz, c)
+    examples, places, gradients = all_positions(dz, c)
     normal, _ = _normalized(layer, entry, c)
     terms = make_gradient_terms(examples, places, gradients, normal.ravel(), places)
     return GradientSum(
@@ -671,7 +607,7 @@ def _gamma(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSu
 
 @gradient_of(layers.BatchNormalization, what="beta")
 def _beta(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    return _sum_over_positions(dz, query.at[0], "beta")
+    return sum_over_positions(dz, query.at[0], "beta")
 
 
 @gradient_of(layers.BatchNormalization, what="dx")
@@ -682,7 +618,7 @@ def _batch_normalization_dx(layer: Any, entry: TraceEntry, dz: Array, query: Que
     scale, place = gamma * inverse, show.place(query.at)
     if not entry.cache["training"]:
         return _same_place(query, dz, scale, f"·gamma[{c}] / √(σ² + ε)")
-    examples, places, gradients = _everywhere(dz, c)
+    examples, places, gradients = all_positions(dz, c)
     flat, own = normal.ravel(), normal[(query.example, *query.at[:-1])]
     here = (examples == query.example) & (places == np.array(query.at)).all(axis=1)
     factors = scale * (here - (1 + own * flat) / len(flat))

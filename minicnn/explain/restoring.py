@@ -7,6 +7,7 @@ import numpy as np
 
 from minicnn._support import seeding
 from minicnn.layers import Dropout, Layer
+from minicnn.variable import Computed
 
 
 @contextmanager
@@ -15,7 +16,11 @@ def restored(layer: Layer) -> Iterator[None]:
 
     So a pass as while training has the very masks that the next step of training will have.
     """
-    values = [(variable, variable.numpy()) for variable in layer.weights if not variable.trainable]
+    values = [
+        (variable, variable.numpy())
+        for variable in layer.weights
+        if not variable.trainable and not isinstance(variable, Computed)
+    ]
     states = [(g, g.bit_generator.state) for g in _generators(layer)]
     try:
         yield

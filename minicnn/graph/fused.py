@@ -7,6 +7,7 @@ a ReLU limits the sums while they are in registers; and where max pooling stands
 largest sum alone is written to memory.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -89,6 +90,15 @@ class FusedLayer(Layer):
         scale, shift = _scale_and_shift(self.normalization)
         shifted = shift if bias is None else bias * scale + shift
         return Scaling(scale.astype(self.dtype), shifted.astype(self.dtype))
+
+    def with_weights(self) -> Any:
+        """The layer with the normalization in its weights, as a layer of its kind."""
+        layer = copy.copy(self.layer)
+        if self.normalization is not None:
+            *_, kernel, layer.bias = self.weights_list
+            setattr(layer, kernel.name, kernel)
+            layer.weights_list, layer.use_bias = self.weights_list, True
+        return layer
 
     @property
     def trainable(self) -> bool:
