@@ -1,5 +1,7 @@
 """Graphs: fused ones take fewer steps and give the same numbers, and the model does not notice."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from random_models import graphs
 
 import minicnn
-from minicnn import Input, Model, Sequential, layers, optimizers, utils
+from minicnn import Input, Model, Sequential, explain, layers, optimizers, utils
 
 Array = np.ndarray
 
@@ -170,6 +172,7 @@ def test_max_pooling_folds(case: str, activation: str) -> None:
     model = shaken(Sequential([Input((8, 6, 4)), convolution, *chain()]))
     folded = assert_folds_to(model, 1)
     assert folded.output_shape == (None, *shape)
+    assert folded.compute_output_shape((2, 8, 6, 4)) == (2, *shape)
     assert folded.layers[1].name == convolution.name
     assert folded.layers[1].multiply_adds((None, 8, 6, 4)) == 7 * 5 * 2 * 2 * 4 * 5
 
@@ -443,6 +446,17 @@ def test_what_is_frozen_later_stays_as_it_is() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_frozen_model_learns_nothing_whatever_was_thawed_in_it() -> None:
+    model = pooled_network()
+    model.trainable = False
+    model.layers[-1].trainable = True
+    before = model.get_weights()
+    with pytest.warns(UserWarning, match="has no trainable weights"):
+        trained(model)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_frozen_base_is_computed_as_in_inference() -> None:
     base = network().get_layer("base")
     base.trainable = False
@@ -576,3 +590,32 @@ def test_a_fused_layer_explains_its_numbers(kind: str) -> None:
     pooled_model = Sequential([Input((8, 6, 4)), *pooled]).inference_model()
     with pytest.raises(ValueError, match="ask the model that it was made from"):
         pooled_model.trace(photos()).explain("first", at)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("kind", LINEAR)
+def test_a_copy_of_a_folded_model_has_weights_of_its_own(
+    kind: str, copied: Callable[[Model], Model]
+) -> None:
+    chain = [LINEAR[kind](True), layers.BatchNormalization(), layers.ReLU()]
+    model = shaken(Sequential([Input((8, 6, 4)), *chain]))
+    again = copied(model.inference_model())
+    wanted = model.predict(photos(), verbose=0)
+    weights = again.get_weights()
+    model.set_weights([2 * w for w in model.get_weights()])
+    np.testing.assert_array_equal(again.predict(photos(), verbose=0), wanted)
+    for mine, before in zip(again.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(mine, before)
+    assert explain.gradcheck(again, photos()).passed
+
+
+def test_a_copy_keeps_the_order_in_which_a_layer_was_called() -> None:
+    """Though the graph meets the second call first; a file names uses by their numbers."""
+    inputs, shared = Input((4,)), layers.Dense(4, name="shared")
+    first, second = shared(inputs), shared(layers.ReLU()(inputs))
+    model = Model(inputs, [second, first])
+    assert [node.index for node in model.graph.nodes if node.layer is shared] == [1, 0]
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert again.get_config() == model.get_config()
+        for a, b in zip(again.run(-np.eye(4)), model.run(-np.eye(4)), strict=True):
+            np.testing.assert_array_equal(a, b)

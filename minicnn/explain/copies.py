@@ -12,8 +12,10 @@ import numpy as np
 
 from minicnn.explain.restoring import restored
 from minicnn.graph import Network
+from minicnn.graph.fused import FusedLayer
 from minicnn.layers import Dropout, InputLayer, Layer
 from minicnn.training import Trainer
+from minicnn.variable import Computed
 
 
 def copied(source: Layer, dtype: str | None = None) -> Any:
@@ -27,7 +29,8 @@ def copied(source: Layer, dtype: str | None = None) -> Any:
         if dtype is not None:
             layer.dtype = dtype
             for variable in layer.weights_list:
-                variable.value = variable.value.astype(dtype)
+                if not isinstance(variable, Computed):
+                    variable.value = variable.value.astype(dtype)
             for node in layer.nodes:
                 for symbol in node.outputs:
                     symbol.dtype = dtype
@@ -51,6 +54,8 @@ def restart_dropout(layer: Any, seed: int) -> None:
 def all_layers(layer: Any) -> Iterator[Layer]:
     """The layer itself, and those within it, however deep."""
     yield layer
+    if isinstance(layer, FusedLayer):
+        yield from filter(None, (layer.layer, layer.normalization))
     if isinstance(layer, Network):
         for inner in layer.graph.layers if layer.built else layer.layers:
             yield from all_layers(inner)

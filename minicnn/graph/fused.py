@@ -66,21 +66,23 @@ class FusedLayer(Layer):
     def _computed(self) -> list[Variable]:
         """The weights with the normalization in them: the last kernel makes the outputs."""
         *others, kernel = [v for v in self.layer.weights_list if v.name != "bias"]
+        # Methods, not functions in here: a copy of this layer computes from the copy's weights.
+        self.kernel = Computed(self._scaled_kernel, kernel.name, self.name)
+        return [*others, self.kernel, Computed(self._shifted_bias, "bias", self.name)]
 
-        def scaled() -> Array:
-            scale = self.scaling().scale
-            assert scale is not None
-            if isinstance(self.layer, DepthwiseConv2D):  # ends in (channels, multiplier)
-                scale = scale.reshape(kernel.shape[2:])
-            return kernel.value * scale
+    def _scaled_kernel(self) -> Array:
+        *_, kernel = [v for v in self.layer.weights_list if v.name != "bias"]
+        scale = self.scaling().scale
+        assert scale is not None
+        if isinstance(self.layer, DepthwiseConv2D):  # ends in (channels, multiplier)
+            scale = scale.reshape(kernel.shape[2:])
+        scaled: Array = kernel.value * scale
+        return scaled
 
-        def bias() -> Array:
-            found = self.scaling().bias
-            assert found is not None
-            return found
-
-        self.kernel = Computed(scaled, kernel.name, self.name)
-        return [*others, self.kernel, Computed(bias, "bias", self.name)]
+    def _shifted_bias(self) -> Array:
+        bias = self.scaling().bias
+        assert bias is not None
+        return bias
 
     def scaling(self) -> Scaling:
         """What the layer's bias and the normalization do to each sum, of their values now."""

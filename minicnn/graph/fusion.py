@@ -1,18 +1,19 @@
 """Fusion: a graph made of a graph, with the same numbers in fewer steps.
 
-At inference a BatchNormalization is a fixed scale and shift per channel, and so is
-linear in what the convolution before it computes:
+At inference a BatchNormalization is a fixed scale and shift per channel, and so is linear in what
+the convolution before it computes:
 
     scale = gamma / sqrt(moving_variance + epsilon)
     (conv(x, kernel) + bias - moving_mean) * scale + beta
         = conv(x, kernel * scale) + (bias - moving_mean) * scale + beta
 
 So a convolution with another kernel and bias gives the same numbers, and the normalization costs
-nothing. They are computed whenever they are used, so that new weights are seen at once; a matrix
+nothing. Both are computed whenever they are used, so that new weights are seen at once; a matrix
 product multiplies by scale while it copies the kernel, as it does anyway. A ReLU behind it is
 applied while the result is in registers. (Jacob et al. 2018, section 3.2.) And where max pooling
 takes the largest of a block of results, it gets them while they are in the cache: those that lose
-are not written to memory (`functional.conv2d_max_pool2d`). This last step serves training, too.
+are not written to memory (`functional.conv2d_max_pool2d`). Training, too, takes a layer together
+with its own ReLU and the pooling behind it.
 
 The graph and its layers stay as they are; the fused graph shares their weights.
 """
@@ -98,7 +99,7 @@ def fuse(
 def _foldable(node: Node, only_user: Callable[[Node], Node | None], training: bool) -> list[Node]:
     """The node and those behind it that can be computed with it, in their order.
 
-    For training that is max pooling alone: of the others a gradient passes through each.
+    For training that is max pooling alone: a gradient has to pass through each of the others.
     """
     found, behind = [node], only_user(node)
     if node.layer.activation_name == "linear" and not training:
@@ -114,7 +115,7 @@ def _foldable(node: Node, only_user: Callable[[Node], Node | None], training: bo
 
 
 def settings(layer: Layer) -> Any:
-    """What a layer that may be folded is asked for or copied for: whether to fold, and to what."""
+    """The settings of a layer on which folding depends; None for a layer that is never folded."""
     kind: Any = type(layer)
     return _settings_of(kind)(layer)
 

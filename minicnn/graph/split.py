@@ -43,7 +43,7 @@ def split(graph: Graph, trained: Collection[Variable]) -> Split | None:
     # What goes from one part to the other.
     needed = [symbol for node in rest for symbol in node.inputs]
     crossing = {symbol for symbol in [*needed, *graph.outputs] if symbol in fixed}
-    if len(crossing) != 1 or graph.inputs[0] in crossing:
+    if len(crossing) != 1:
         return None
     (border,) = crossing
     start = new_input(border, "features")
