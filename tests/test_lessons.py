@@ -18,11 +18,11 @@ from PIL import Image
 
 import minicnn
 from minicnn import commands, lessons
-from minicnn.lessons import draw, exercises, library, pretrain
+from minicnn.lessons import checking, draw, library, pretrain
 
 ROOT = Path(minicnn.__file__).parents[1]
 SCRIPTS = lessons.scripts()
-EXERCISES = list(exercises.EXERCISES)
+EXERCISES = list(checking.EXERCISES)
 
 every_lesson = pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.path.stem)
 
@@ -37,7 +37,7 @@ def exercise_cell(lesson: int, number: int) -> str:
 def solved_cell(lesson: int, number: int) -> str:
     """The same with the solution in the place of the dots."""
     check = exercise_cell(lesson, number).splitlines()[-1]
-    return f"{exercises.EXERCISES[lesson, number].solution}\n{check}"
+    return f"{checking.EXERCISES[lesson, number].solution}\n{check}"
 
 
 # -- running them --------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def workplace(tmp_path_factory):
 @every_lesson
 def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workplace):
     pytest.importorskip("matplotlib")
-    numbers = exercises.exercises_of(script.number)
+    numbers = checking.exercises_of(script.number)
     cells = [solved_cell(script.number, number) for number in numbers]
     claim = CLAIMS.get(script.number, "")
     done = subprocess.run(
@@ -186,13 +186,13 @@ def test_it_asks_for_predictions_just_before_the_cell(script):
 
 @every_lesson
 def test_its_exercises_stand_at_its_end_with_dots(script):
-    numbers = exercises.exercises_of(script.number)
+    numbers = checking.exercises_of(script.number)
     assert numbers == [1, 2] or numbers == [1, 2, 3]
     checks = re.findall(r"lesson\.check\((\d+), ", script.path.read_text("utf-8"))
     assert [int(number) for number in checks] == numbers
     for number in numbers:
         assert "..." in exercise_cell(script.number, number)
-        assert "..." not in exercises.EXERCISES[script.number, number].solution
+        assert "..." not in checking.EXERCISES[script.number, number].solution
     assert script.cells[-1].text.count("**You now know**") == 1
 
 
@@ -412,15 +412,15 @@ def answer_of(code: str, lesson: int, number: int):
 
 
 def test_every_exercise_has_wrong_answers_here():
-    assert WRONG.keys() == exercises.EXERCISES.keys()
+    assert WRONG.keys() == checking.EXERCISES.keys()
 
 
 @pytest.mark.parametrize(
     ("key", "code", "hint"), [(k, code, hint) for k, cases in WRONG.items() for code, hint in cases]
 )
 def test_a_wrong_answer_gets_a_sentence_that_helps(key, code, hint):
-    check = exercises.EXERCISES[key].check
-    said = exercises.verdict(check, answer_of(code, *key))
+    check = checking.EXERCISES[key].check
+    said = checking.verdict(check, answer_of(code, *key))
     assert hint in said
     assert said.endswith((".", "!", "?", ")"))
     assert "\n" not in said
@@ -429,14 +429,14 @@ def test_a_wrong_answer_gets_a_sentence_that_helps(key, code, hint):
 @pytest.mark.parametrize("key", EXERCISES)
 def test_the_dots_are_told_from_an_answer(key):
     answer = answer_of(exercise_cell(*key).rsplit("\n", 1)[0], *key)
-    said = exercises.verdict(exercises.EXERCISES[key].check, answer)
+    said = checking.verdict(checking.EXERCISES[key].check, answer)
     assert said.startswith("not answered yet")
 
 
 @pytest.mark.parametrize("answer", [None, "three", [], {}, object(), float("nan"), lambda: 3])
 @pytest.mark.parametrize("key", EXERCISES)
 def test_whatever_is_answered_a_check_only_speaks(key, answer):
-    said = exercises.verdict(exercises.EXERCISES[key].check, answer)
+    said = checking.verdict(checking.EXERCISES[key].check, answer)
     assert said
     assert "\n" not in said
 
@@ -451,7 +451,7 @@ def test_whatever_is_answered_a_check_only_speaks(key, answer):
     ],
 )
 def test_a_right_answer_may_be_an_array(key, answer):
-    assert exercises.verdict(exercises.EXERCISES[key].check, answer) == ""
+    assert checking.verdict(checking.EXERCISES[key].check, answer) == ""
 
 
 def test_a_check_gives_copies_to_the_learners_function():
@@ -459,7 +459,7 @@ def test_a_check_gives_copies_to_the_learners_function():
         picture[:] = picture[:, ::-1].copy()
         return picture
 
-    assert exercises.verdict(exercises.EXERCISES[2, 2].check, spoil) == ""
+    assert checking.verdict(checking.EXERCISES[2, 2].check, spoil) == ""
 
 
 def test_the_desk_says_what_is_wrong(monkeypatch, capsys):

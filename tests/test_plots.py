@@ -90,13 +90,13 @@ def test_a_history_draws_itself(tmp_path):
 
 
 def test_history_plot_without_matplotlib(monkeypatch):
-    plots._figure_class.cache_clear()
+    plots.figures.figure_class.cache_clear()
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     history = History()
     history.history = dict(HISTORY)
     with pytest.raises(ImportError, match=r'Plots need matplotlib: .*pip install "matplotlib'):
         history.plot()
-    plots._figure_class.cache_clear()
+    plots.figures.figure_class.cache_clear()
 
 
 def test_a_sweep_has_training_and_validation_on_one_scale():

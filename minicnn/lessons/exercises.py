@@ -1,117 +1,37 @@
 """The exercises of the lessons: what is right, what to say to a wrong answer, and a solution.
 
-A check takes the learner's answer and returns "" if it is right, else a sentence that helps. It
-looks for the mistakes that are easy to make, to name them. A solution is what goes into the cell in
-place of what stands above its last line.
+`checking` says what a check is and how answers are looked at.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minicnn import functional, naive
+from minicnn.lessons.checking import array_of, called, exercise, first_of, number_of, same
 from minicnn.models import Model
-
-Check = Callable[[Any], str]
-
-
-class Exercise(NamedTuple):
-    """The check of an answer, and a solution."""
-
-    check: Check
-    solution: str
-
-
-EXERCISES: dict[tuple[int, int], Exercise] = {}
-"""By the numbers of the lesson and of the exercise."""
-
-
-class _OpenError(Exception):
-    """The dots are still there."""
-
-
-def verdict(check: Check, answer: Any) -> str:
-    """What a check says of an answer: "" if it is right, else one sentence.
-
-    It does not raise, whatever the learner wrote.
-    """
-    try:
-        if isinstance(answer, np.ndarray):
-            answer = answer.tolist()  # [1, 2] is right, and so is np.array([1, 2])
-        parts = answer if isinstance(answer, (list, tuple)) else [answer]
-        if any(part is ... for part in parts):
-            raise _OpenError
-        with np.errstate(all="ignore"):
-            return check(answer)
-    except _OpenError:
-        return "not answered yet. Put your answer in the place of the dots and run the cell again."
-    except Exception as error:
-        what = " ".join(str(error).split()) or "no more is known"
-        return f"not yet: this ended in {type(error).__name__}: {what.rstrip('.')}."
-
-
-def _exercise(lesson: int, number: int, solution: str) -> Callable[[Check], Check]:
-    def add(check: Check) -> Check:
-        EXERCISES[lesson, number] = Exercise(check, solution.strip("\n"))
-        return check
-
-    return add
-
-
-def _call(function: Any, *arguments: Any) -> Any:
-    """What the learner's function returns; it may spoil copies only."""
-    if not callable(function):
-        raise TypeError(f"the answer should be a function, and it is {function!r}")
-    found = function(*[np.array(a) if isinstance(a, np.ndarray) else a for a in arguments])
-    if found is ...:
-        raise _OpenError
-    if found is None:
-        raise TypeError("the function returned None: does it end in return?")
-    return found
-
-
-def _array(function: Any, *arguments: Any, like: np.ndarray) -> np.ndarray:
-    """The array that the learner's function returns, which must have the shape of `like`."""
-    found = np.asarray(_call(function, *arguments), dtype=np.float64)
-    if found.shape != like.shape:
-        raise ValueError(f"the result should have shape {like.shape}, and it has {found.shape}")
-    return found
-
-
-def _same(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
-    return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=tolerance, atol=tolerance))
-
-
-def _number(answer: Any) -> float:
-    if isinstance(answer, bool) or not isinstance(answer, (int, float, np.number)):
-        raise TypeError(f"the answer should be a number, and it is {answer!r}")
-    return float(answer)
-
-
-def _first(*cases: tuple[bool, str], otherwise: str) -> str:
-    """The sentence of the first case that is so."""
-    return next((sentence for holds, sentence in cases if holds), otherwise)
-
 
 # -- 1: the task and the data --------------------------------------------------------------------
 
 
-@_exercise(1, 1, "accuracy = 90 / (90 + 10)")
+@exercise(1, 1, "accuracy = 90 / (90 + 10)")
 def _always_t_shirt(answer: Any) -> str:
-    found = _number(answer)
-    return _first(
-        (_same(found, 0.9), ""),
-        (_same(found, 90), "close: accuracy is a share of all pictures, from 0 to 1."),
-        (_same(found, 0.1), "0.1 is the share of hats, all of which it gets wrong."),
-        (_same(found, 0.5), "there are two kinds, but not equally many of each: count pictures."),
+    found = number_of(answer)
+    return first_of(
+        (same(found, 0.9), ""),
+        (same(found, 90), "close: accuracy is a share of all pictures, from 0 to 1."),
+        (same(found, 0.1), "0.1 is the share of hats, all of which it gets wrong."),
+        (
+            same(found, 0.5),
+            "there are two kinds, but not equally many of each: count pictures.",
+        ),
         otherwise="not yet: how many of the 100 pictures does it get right?",
     )
 
 
-@_exercise(
+@exercise(
     1,
     2,
     """
@@ -123,7 +43,7 @@ def split(paths, share):
 )
 def _split(answer: Any) -> str:
     paths = [f"{kind}/{index}.jpg" for kind in ("dress", "hat", "pants") for index in range(40)]
-    found = _call(answer, list(paths), 0.25)
+    found = called(answer, list(paths), 0.25)
     if not isinstance(found, (tuple, list)) or len(found) != 2:
         return f"not yet: it should return two lists. It returned {type(found).__name__}."
     train, validation = (list(part) for part in found)
@@ -143,11 +63,11 @@ def _split(answer: Any) -> str:
 # -- 2: images as arrays -------------------------------------------------------------------------
 
 
-@_exercise(2, 1, "shape = (32, 200, 300, 3)")
+@exercise(2, 1, "shape = (32, 200, 300, 3)")
 def _shape_of_batch(answer: Any) -> str:
     found = tuple(answer) if isinstance(answer, (tuple, list)) else answer
     right = (32, 200, 300, 3)
-    return _first(
+    return first_of(
         (found == right, ""),
         (found == (32, 300, 200, 3), "rows come first: height, then width."),
         (found == (32, 3, 200, 300), "the channels come last here (torch has them before)."),
@@ -157,7 +77,7 @@ def _shape_of_batch(answer: Any) -> str:
     )
 
 
-@_exercise(
+@exercise(
     2,
     2,
     """
@@ -167,18 +87,27 @@ def mirror(picture):
 )
 def _mirror(answer: Any) -> str:
     x = np.arange(4 * 5 * 3, dtype=np.float32).reshape(4, 5, 3)
-    found = _array(answer, x, like=x)
-    return _first(
-        (_same(found, x[:, ::-1]), ""),
-        (_same(found, x), "nothing has moved."),
-        (_same(found, x[::-1]), "it stands on its head: axis 0 are the rows. Turn the columns."),
-        (_same(found, x[..., ::-1]), "red and blue are exchanged: axis 2 are the channels."),
-        (_same(found, x[::-1, ::-1]), "rows and columns are turned; only columns should be."),
+    found = array_of(answer, x, like=x)
+    return first_of(
+        (same(found, x[:, ::-1]), ""),
+        (same(found, x), "nothing has moved."),
+        (
+            same(found, x[::-1]),
+            "it stands on its head: axis 0 are the rows. Turn the columns.",
+        ),
+        (
+            same(found, x[..., ::-1]),
+            "red and blue are exchanged: axis 2 are the channels.",
+        ),
+        (
+            same(found, x[::-1, ::-1]),
+            "rows and columns are turned; only columns should be.",
+        ),
         otherwise="not yet: the first column should become the last.",
     )
 
 
-@_exercise(
+@exercise(
     2,
     3,
     """
@@ -189,15 +118,15 @@ def to_pixels(x):
 def _to_pixels(answer: Any) -> str:
     pixels = np.arange(256, dtype=np.uint8)
     x = pixels.astype(np.float32) / np.float32(127.5) - 1
-    found = np.asarray(_call(answer, x))
+    found = np.asarray(called(answer, x))
     if found.shape != pixels.shape:
         return f"not yet: the shape should stay {pixels.shape}, and it is {found.shape}."
     wrong = np.flatnonzero(found != pixels)
     if wrong.size:
         place = int(wrong[-1])
-        return _first(
+        return first_of(
             (
-                _same(found, pixels.astype(float), 1e-3),
+                same(found, pixels.astype(float), 1e-3),
                 "nearly: pixels are whole numbers; round them (np.rint).",
             ),
             (
@@ -224,7 +153,7 @@ def _to_pixels(answer: Any) -> str:
 # -- 3: a pretrained network ---------------------------------------------------------------------
 
 
-@_exercise(
+@exercise(
     3,
     1,
     """
@@ -236,7 +165,7 @@ def top(probabilities, names, count):
 def _top(answer: Any) -> str:
     names = ["dress", "hat", "pants", "shirt"]
     p = np.array([0.1, 0.2, 0.65, 0.05])
-    found = _call(answer, p, names, 2)
+    found = called(answer, p, names, 2)
     if isinstance(found, dict):
         return "nearly: a list of pairs (name, probability), not a dict."
     found = [tuple(pair) for pair in found]
@@ -248,15 +177,15 @@ def _top(answer: Any) -> str:
         return "the right ones, but the most probable comes first."
     if [pair[0] for pair in found] != ["pants", "hat"]:
         return f"not yet: the best of {dict(zip(names, p.tolist()))} are pants, then hat."
-    if not _same([pair[1] for pair in found], [0.65, 0.2]):
+    if not same([pair[1] for pair in found], [0.65, 0.2]):
         return "the names are right; beside each belongs its own probability."
     return ""
 
 
-@_exercise(3, 2, "shape = (5, 1000)")
+@exercise(3, 2, "shape = (5, 1000)")
 def _imagenet_shape(answer: Any) -> str:
     found = tuple(answer) if isinstance(answer, (tuple, list)) else answer
-    return _first(
+    return first_of(
         (found == (5, 1000), ""),
         (found == (1000,), "that is one photo's row: five photos went in."),
         (found == (5, 299, 299, 3), "that is what goes in. What comes out is one row a photo."),
@@ -269,10 +198,10 @@ def _imagenet_shape(answer: Any) -> str:
 # -- 4: the layers -------------------------------------------------------------------------------
 
 
-@_exercise(4, 1, "parameters = (3 * 3 * 3 + 1) * 32")
+@exercise(4, 1, "parameters = (3 * 3 * 3 + 1) * 32")
 def _parameters(answer: Any) -> str:
-    found = _number(answer)
-    return _first(
+    found = number_of(answer)
+    return first_of(
         (found == 896, ""),
         (found == 864, "these are the weights; each filter also has a bias."),
         (found in (288, 320), "each filter looks at all three channels: 3·3·3 weights."),
@@ -281,7 +210,7 @@ def _parameters(answer: Any) -> str:
     )
 
 
-@_exercise(
+@exercise(
     4,
     2,
     """
@@ -301,27 +230,27 @@ def _convolve(answer: Any) -> str:
     def conv(w: np.ndarray) -> np.ndarray:
         return naive.conv2d(x[None, :, :, None], w[:, :, None, None])[0, :, :, 0]
 
-    found = np.asarray(_call(answer, x, w))
+    found = np.asarray(called(answer, x, w))
     if found.shape == (6, 8):
         return "the window must stay inside: 3 rows fit into 6 at 4 places, not at 6."
     if found.shape != (4, 6):
         return f"not yet: a (6, 8) picture gives (4, 6). Yours has shape {found.shape}."
-    return _first(
-        (_same(found, conv(w)), ""),
+    return first_of(
+        (same(found, conv(w)), ""),
         (
-            _same(found, conv(w[::-1, ::-1])),
+            same(found, conv(w[::-1, ::-1])),
             "the kernel is turned round, as mathematics has it. CNNs lay it on as it is.",
         ),
-        (_same(found, conv(w.T)), "rows and columns of the kernel are exchanged."),
-        (_same(found, conv(w) / 9), "that is the mean of the products; take their sum."),
+        (same(found, conv(w.T)), "rows and columns of the kernel are exchanged."),
+        (same(found, conv(w) / 9), "that is the mean of the products; take their sum."),
         otherwise="not yet: multiply the window and the kernel place by place, then add up.",
     )
 
 
-@_exercise(4, 3, "shape = (None, 15, 15, 32)")
+@exercise(4, 3, "shape = (None, 15, 15, 32)")
 def _shape_after(answer: Any) -> str:
     found = tuple(answer) if isinstance(answer, (tuple, list)) else answer
-    return _first(
+    return first_of(
         (found in ((None, 15, 15, 32), (15, 15, 32)), ""),
         (
             isinstance(found, tuple) and 16 in found,
@@ -336,10 +265,10 @@ def _shape_after(answer: Any) -> str:
 # -- 5: transfer learning ------------------------------------------------------------------------
 
 
-@_exercise(5, 1, "trainable = (64 + 1) * 4")
+@exercise(5, 1, "trainable = (64 + 1) * 4")
 def _head_parameters(answer: Any) -> str:
-    found = _number(answer)
-    return _first(
+    found = number_of(answer)
+    return first_of(
         (found == 260, ""),
         (found == 256, "these are the weights; each of the four scores also has a bias."),
         (found > 60_000, "the base is frozen: only the head learns."),
@@ -347,7 +276,7 @@ def _head_parameters(answer: Any) -> str:
     )
 
 
-@_exercise(
+@exercise(
     5,
     2,
     """
@@ -361,21 +290,30 @@ def _cross_entropy(answer: Any) -> str:
     y, scores = np.array([0.0, 0.0, 1.0]), np.array([1.0, -0.5, 2.0])
     p = functional.softmax(scores[None])[0]
     right = -math.log(p[2])
-    found = np.asarray(_call(answer, y, scores), dtype=float)
+    found = np.asarray(called(answer, y, scores), dtype=float)
     if found.shape != ():
         return f"a loss is one number. This has shape {found.shape}."
-    if not _same(found, right):
+    if not same(found, right):
         with np.errstate(all="ignore"):
-            return _first(
-                (_same(found, -right), "the sign is wrong: log of a probability is negative."),
-                (_same(found, right / 3), "np.mean divided by the number of classes: use np.sum."),
-                (_same(found, right / math.log(2)), "that is log2; the loss has the natural log."),
-                (_same(found, -math.log(2)), "scores are no probabilities: softmax first."),
-                (_same(found, p[2]), "that is the probability; the loss is its −log."),
+            return first_of(
+                (
+                    same(found, -right),
+                    "the sign is wrong: log of a probability is negative.",
+                ),
+                (
+                    same(found, right / 3),
+                    "np.mean divided by the number of classes: use np.sum.",
+                ),
+                (
+                    same(found, right / math.log(2)),
+                    "that is log2; the loss has the natural log.",
+                ),
+                (same(found, -math.log(2)), "scores are no probabilities: softmax first."),
+                (same(found, p[2]), "that is the probability; the loss is its −log."),
                 otherwise="not yet: softmax makes p of the scores; the loss is −Σ y·log p.",
             )
-    large = float(_call(answer, y, np.array([1000.0, 980.0, 999.0])))
-    if not _same(large, 1.3133, 1e-3):
+    large = float(called(answer, y, np.array([1000.0, 980.0, 999.0])))
+    if not same(large, 1.3133, 1e-3):
         return (
             f"right, until a score is large: for 1000 it gives {large}, for exp(1000) is infinite. "
             "Subtract the largest score first; the probabilities are the same."
@@ -383,7 +321,7 @@ def _cross_entropy(answer: Any) -> str:
     return ""
 
 
-@_exercise(
+@exercise(
     5,
     3,
     """
@@ -411,23 +349,23 @@ def _ten(answer: Any) -> str:
 # -- 6: the learning rate ------------------------------------------------------------------------
 
 
-@_exercise(6, 1, "w = 3 - 0.1 * 2 * (3 - 1)")
+@exercise(6, 1, "w = 3 - 0.1 * 2 * (3 - 1)")
 def _one_step(answer: Any) -> str:
-    found = _number(answer)
-    return _first(
-        (_same(found, 2.6), ""),
-        (_same(found, 3.4), "uphill! The gradient says where the loss grows: subtract."),
-        (_same(found, 2.2), "the loss is (w − 1)²: its slope at 3 is 2·(3 − 1) = 4."),
-        (_same(found, 0.4), "that is how far it goes. Where does it arrive?"),
-        (_same(found, -1), "that is a step with learning rate 1."),
+    found = number_of(answer)
+    return first_of(
+        (same(found, 2.6), ""),
+        (same(found, 3.4), "uphill! The gradient says where the loss grows: subtract."),
+        (same(found, 2.2), "the loss is (w − 1)²: its slope at 3 is 2·(3 − 1) = 4."),
+        (same(found, 0.4), "that is how far it goes. Where does it arrive?"),
+        (same(found, -1), "that is a step with learning rate 1."),
         otherwise="not yet: new w = w − learning rate · slope.",
     )
 
 
-@_exercise(6, 2, "rate = 0.9")
+@exercise(6, 2, "rate = 0.9")
 def _zigzag(answer: Any) -> str:
-    found = _number(answer)
-    return _first(
+    found = number_of(answer)
+    return first_of(
         (0.5 < found < 1, ""),
         (found <= 0, "that goes nowhere, or uphill."),
         (found == 0.5, "0.5 arrives in one step: no zigzag."),
@@ -437,7 +375,7 @@ def _zigzag(answer: Any) -> str:
     )
 
 
-@_exercise(
+@exercise(
     6,
     3,
     """
@@ -451,13 +389,13 @@ def _best_rate(answer: Any) -> str:
         0.01: {"accuracy": [0.5, 0.8, 0.9], "val_accuracy": [0.5, 0.8, 0.6]},
         0.1: {"accuracy": [0.7, 0.95, 1.0], "val_accuracy": [0.6, 0.7, 0.7]},
     }
-    found = _call(answer, runs)
-    return _first(
+    found = called(answer, runs)
+    return first_of(
         (found == 0.01, ""),
         (found == 0.8, "that is the accuracy. Which learning rate reached it?"),
         (
             found == 0.1
-            and _call(answer, {r: {**h, "val_accuracy": [0.1]} for r, h in runs.items()}) == 0.1,
+            and called(answer, {r: {**h, "val_accuracy": [0.1]} for r, h in runs.items()}) == 0.1,
             "chosen by what it learned by heart: compare val_accuracy, not accuracy.",
         ),
         (found == 0.1, "chosen by the last epoch. A checkpoint keeps the best one: take the max."),
@@ -468,10 +406,10 @@ def _best_rate(answer: Any) -> str:
 # -- 7: checkpointing ----------------------------------------------------------------------------
 
 
-@_exercise(7, 1, "epochs = [1, 2, 5]")
+@exercise(7, 1, "epochs = [1, 2, 5]")
 def _saved_epochs(answer: Any) -> str:
     found = sorted(answer) if isinstance(answer, (list, tuple, set)) else answer
-    return _first(
+    return first_of(
         (found == [1, 2, 5], ""),
         (found == [5], "nobody knows yet, after epoch 1, what will come: the first is saved too."),
         (found == [1, 2, 4, 5], "epoch 4 is as good as epoch 2, not better: it is not saved."),
@@ -481,7 +419,7 @@ def _saved_epochs(answer: Any) -> str:
     )
 
 
-@_exercise(7, 2, 'pattern = "runs/{epoch:02d}-{val_accuracy:.3f}.keras"')
+@exercise(7, 2, 'pattern = "runs/{epoch:02d}-{val_accuracy:.3f}.keras"')
 def _pattern(answer: Any) -> str:
     if not isinstance(answer, str):
         return f"not yet: the answer should be a string, and it is {answer!r}."
@@ -505,10 +443,10 @@ def _pattern(answer: Any) -> str:
 # -- 8: more layers ------------------------------------------------------------------------------
 
 
-@_exercise(8, 1, "parameters = (64 + 1) * 100 + (100 + 1) * 10")
+@exercise(8, 1, "parameters = (64 + 1) * 100 + (100 + 1) * 10")
 def _inner_parameters(answer: Any) -> str:
-    found = _number(answer)
-    return _first(
+    found = number_of(answer)
+    return first_of(
         (found == 7510, ""),
         (found == 7400, "these are the weights; each unit also has a bias: 100 + 10 of them."),
         (found in (6500, 6400), "that is the inner layer; the last one has parameters too."),
@@ -517,7 +455,7 @@ def _inner_parameters(answer: Any) -> str:
     )
 
 
-@_exercise(
+@exercise(
     8,
     2,
     """
@@ -528,18 +466,18 @@ def join(w1, b1, w2, b2):
 def _join(answer: Any) -> str:
     rng = np.random.default_rng(0)
     w1, b1, w2, b2 = (rng.normal(size=s) for s in ((4, 5), (5,), (5, 3), (3,)))
-    found = _call(answer, w1, b1, w2, b2)
+    found = called(answer, w1, b1, w2, b2)
     if not isinstance(found, (tuple, list)) or len(found) != 2:
         return "not yet: return two arrays, w and b."
     w, b = (np.asarray(part) for part in found)
     if w.shape != (4, 3):
         return f"not yet: 4 numbers go in and 3 come out, so w is (4, 3). Yours is {w.shape}."
-    if not _same(w, w1 @ w2):
+    if not same(w, w1 @ w2):
         return "w is not right yet: x passes w1, then w2, and (x @ w1) @ w2 = x @ (w1 @ w2)."
-    return _first(
-        (_same(b, b1 @ w2 + b2), ""),
-        (_same(b, b2), "b1 got lost: it passes through the second layer too."),
-        (_same(b, b1 @ w2), "b2 got lost: it is added at the end."),
+    return first_of(
+        (same(b, b1 @ w2 + b2), ""),
+        (same(b, b2), "b1 got lost: it passes through the second layer too."),
+        (same(b, b1 @ w2), "b2 got lost: it is added at the end."),
         otherwise="w is right; for b, set x = 0 and see what comes out.",
     )
 
@@ -547,7 +485,7 @@ def _join(answer: Any) -> str:
 # -- 9: backpropagation --------------------------------------------------------------------------
 
 
-@_exercise(
+@exercise(
     9,
     1,
     """
@@ -558,33 +496,42 @@ def relu_backward(dy, x):
 def _relu_backward(answer: Any) -> str:
     x = np.array([-2.0, -1.0, 0.5, 3.0, 0.0])
     dy = np.array([1.0, -2.0, -3.0, 4.0, 5.0])
-    found = _array(answer, dy, x, like=x)
-    return _first(
-        (_same(found, dy * (x > 0)), ""),
+    found = array_of(answer, dy, x, like=x)
+    return first_of(
+        (same(found, dy * (x > 0)), ""),
         (
-            _same(found, np.maximum(dy, 0)),
+            same(found, np.maximum(dy, 0)),
             "that is the ReLU of dy. The gate was set by x, on the way forward.",
         ),
-        (_same(found, dy * np.maximum(x, 0)), "multiply by the slope, which is 1, not by x."),
-        (_same(found, x > 0), "that is the slope alone: multiply it by what came back, dy."),
-        (_same(found, dy), "everything passes; where x was negative nothing should."),
-        (_same(found, dy * (x >= 0)), "nearly: at exactly 0 the convention is 0, as in Keras."),
+        (
+            same(found, dy * np.maximum(x, 0)),
+            "multiply by the slope, which is 1, not by x.",
+        ),
+        (
+            same(found, x > 0),
+            "that is the slope alone: multiply it by what came back, dy.",
+        ),
+        (same(found, dy), "everything passes; where x was negative nothing should."),
+        (
+            same(found, dy * (x >= 0)),
+            "nearly: at exactly 0 the convention is 0, as in Keras.",
+        ),
         otherwise="not yet: where x > 0 the slope is 1, else 0; multiply it by dy.",
     )
 
 
-@_exercise(9, 2, "dz = [0.2, -0.7, 0.5]")
+@exercise(9, 2, "dz = [0.2, -0.7, 0.5]")
 def _softmax_gradient(answer: Any) -> str:
     found = np.asarray(answer, dtype=float)
-    return _first(
-        (_same(found, [0.2, -0.7, 0.5]), ""),
-        (_same(found, [-0.2, 0.7, -0.5]), "turned round: it is p − y."),
-        (_same(found, [0.2, 0.3, 0.5]), "that is p: subtract y."),
+    return first_of(
+        (same(found, [0.2, -0.7, 0.5]), ""),
+        (same(found, [-0.2, 0.7, -0.5]), "turned round: it is p − y."),
+        (same(found, [0.2, 0.3, 0.5]), "that is p: subtract y."),
         otherwise="not yet: p − y, class by class; y is 1 for the hat and 0 else.",
     )
 
 
-@_exercise(
+@exercise(
     9,
     3,
     """
@@ -594,15 +541,15 @@ def slope(f, x):
 """,
 )
 def _slope(answer: Any) -> str:
-    found = float(_call(answer, math.exp, 1.0))
+    found = float(called(answer, math.exp, 1.0))
     error = abs(found - math.e)
-    return _first(
+    return first_of(
         (error < 1e-8, ""),
         (
-            _same(found, 2 * math.e, 1e-3),
+            same(found, 2 * math.e, 1e-3),
             "twice too much: from x − h to x + h it is 2h.",
         ),
-        (_same(found, math.e / 2, 1e-3), "half of it: from x to x + h it is only h."),
+        (same(found, math.e / 2, 1e-3), "half of it: from x to x + h it is only h."),
         (
             error < 1e-2,
             f"nearly: the error is {error:.0e}. Look to both sides, (f(x + h) − f(x − h)) / 2h, "
@@ -615,11 +562,11 @@ def _slope(answer: Any) -> str:
 # -- 10: a fast convolution ----------------------------------------------------------------------
 
 
-@_exercise(10, 1, "multiplications = 32 * 32 * 3 * 3 * 16 * 32")
+@exercise(10, 1, "multiplications = 32 * 32 * 3 * 3 * 16 * 32")
 def _multiplications(answer: Any) -> str:
-    found = _number(answer)
+    found = number_of(answer)
     right = 32 * 32 * 9 * 16 * 32
-    return _first(
+    return first_of(
         (found == right, ""),
         (found == right / 16, "each output adds up over all 16 channels."),
         (found == right / 32, "that is one filter. There are 32."),
@@ -628,7 +575,7 @@ def _multiplications(answer: Any) -> str:
     )
 
 
-@_exercise(
+@exercise(
     10,
     2,
     """
@@ -646,17 +593,17 @@ def _patches(answer: Any) -> str:
     x = np.arange(20.0).reshape(4, 5)
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3))
     right = windows.reshape(6, 9)
-    found = np.asarray(_call(answer, x))
-    return _first(
-        (_same(found, right), ""),
-        (_same(found, right.T), "turned: one row for each place, one column for each tap."),
+    found = np.asarray(called(answer, x))
+    return first_of(
+        (same(found, right), ""),
+        (same(found, right.T), "turned: one row for each place, one column for each tap."),
         (found.shape == (6, 3, 3), "nearly: make each window flat (ravel), 9 numbers in a row."),
-        (_same(found, windows.swapaxes(0, 1).reshape(6, 9)), "go through the rows first."),
+        (same(found, windows.swapaxes(0, 1).reshape(6, 9)), "go through the rows first."),
         otherwise=f"not yet: (4, 5) has 2 · 3 places: (6, 9). Yours has shape {found.shape}.",
     )
 
 
-@_exercise(
+@exercise(
     10,
     3,
     """
@@ -671,11 +618,11 @@ def two_outputs(d, g):
 def _two_outputs(answer: Any) -> str:
     d, g = np.array([1.0, 2.0, -1.0, 4.0]), np.array([0.5, -1.0, 2.0])
     right = np.array([d[0:3] @ g, d[1:4] @ g])
-    found = _array(answer, d, g, like=right)
-    if not _same(found, right):
-        return _first(
-            (_same(found[0], right[0]), "the first is right; the second is m2 − m3 − m4."),
-            (_same(found[1], right[1]), "the second is right; the first is m1 + m2 + m3."),
+    found = array_of(answer, d, g, like=right)
+    if not same(found, right):
+        return first_of(
+            (same(found[0], right[0]), "the first is right; the second is m2 − m3 − m4."),
+            (same(found[1], right[1]), "the second is right; the first is m1 + m2 + m3."),
             otherwise=f"not yet: for d={d} and g={g} it should be {right}, and it is {found}.",
         )
     counted = _Counting.count(answer)
@@ -721,8 +668,3 @@ class _Counting:
         cls.multiplications = 0
         function([cls(v) for v in (1.0, 2.0, -1.0, 4.0)], [0.5, -1.0, 2.0])
         return cls.multiplications
-
-
-def exercises_of(lesson: int) -> Sequence[int]:
-    """The numbers of a lesson's exercises."""
-    return [number for found, number in EXERCISES if found == lesson]

@@ -10,7 +10,8 @@ import numpy as np
 
 from minicnn import datasets, images, plots
 from minicnn._support.terminal import install_extra
-from minicnn.lessons.exercises import EXERCISES, verdict
+from minicnn.lessons import exercises  # noqa: F401 - it fills EXERCISES
+from minicnn.lessons.checking import EXERCISES, verdict
 
 COUNTS = {"train": 40, "validation": 20, "test": 20}  # of each kind
 SIZE = 64

@@ -7,153 +7,17 @@ Names that come from files are drawn as they are: a `$` begins no formula.
 
 import difflib
 import functools
-import io
 import math
-import os
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minicnn import interrupts
-from minicnn._support.atomic import replacing
-from minicnn._support.terminal import install_extra, printable
+from minicnn._support.terminal import printable
+from minicnn.plots import figures
+from minicnn.plots.figures import BLUE, COLOURS, ORANGE, new_figure, save, set_title, whole_numbers
 
 Array = np.ndarray
-
-BLUE, ORANGE = "#0072B2", "#D55E00"
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_LINES = ("-", "--", ":")
-_GREY = "#767676"  # of marginal text: reads on white
-_PINK = "#CC79A7"  # where a number is NaN or infinite
-
-
-# -- what all share -------------------------------------------------------------------------------
-
-
-@functools.cache
-def _figure_class() -> Any:
-    try:
-        with interrupts.waiting():
-            from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(f"Plots need matplotlib: {install_extra('plot')}") from None
-
-    class Picture(Figure):
-        """A figure that a notebook shows, whether or not pyplot was imported there."""
-
-        def _repr_png_(self) -> bytes:
-            return _drawn(self, "png", 100)
-
-    return Picture
-
-
-def new_figure(width: float, height: float, layout: str = "constrained") -> Any:
-    """An empty figure of this size in inches. `ImportError` without matplotlib."""
-    return _figure_class()(figsize=(width, height), layout=layout)
-
-
-def _drawn(figure: Any, kind: str, dpi: int) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=dpi)
-    return buffer.getvalue()
-
-
-def save(figure: Any, path: str | os.PathLike[str]) -> Path:
-    """Write the figure as PNG (or what the suffix says), whole or not at all."""
-    path = Path(path)
-    drawn = _drawn(figure, path.suffix.lstrip(".") or "png", 144)
-    with replacing(path) as temporary:
-        temporary.write_bytes(drawn)
-    return path
-
-
-def _letters(inches: float, size: float) -> int:
-    """How many letters of a font size (in points) fit into so many inches, about."""
-    return max(1, int(inches * 72 / (0.6 * size)))
-
-
-def _folded(text: str, inches: float, size: float = 12) -> str:
-    """The text in lines that are not longer than this."""
-    text = printable(text, lines=True)
-    return textwrap.fill(text, max(8, _letters(inches, size)), break_on_hyphens=False)
-
-
-def _short(text: str, letters: int) -> str:
-    text = printable(text)
-    return text if len(text) <= letters else text[: max(letters - 1, 1)] + "…"
-
-
-def set_title(figure: Any, title: str) -> None:
-    """A title over the whole figure, in as many lines as it takes; none if it is empty."""
-    if title:
-        figure.suptitle(_folded(title, figure.get_figwidth()), parse_math=False)
-
-
-def _check_most(most: Any) -> None:
-    if not isinstance(most, (int, np.integer)) or most < 1:
-        raise ValueError(f"most is a whole number of at least 1. Received most={most!r}.")
-
-
-def whole_numbers(axis: Any) -> None:
-    """Ticks at 1, 2, 5, 10, … and nowhere between whole numbers."""
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-
-
-def _epochs_axis(axes: Any, title: str, epochs: int) -> None:
-    axes.set_title(printable(title), parse_math=False)
-    axes.set_xlabel("epoch")
-    axes.margins(y=0.12)
-    beside = 0.04 * (epochs - 1) or 0.5
-    axes.set_xlim(1 - beside, epochs + beside)
-    whole_numbers(axes.xaxis)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _legend(axes: Any, lines: Sequence[Any], labels: Sequence[str], **options: Any) -> None:
-    """A legend of these very texts: matplotlib leaves out those that begin with "_"."""
-    numbers = [str(number) for number in range(len(labels))]
-    legend = axes.legend(lines, numbers, frameon=False, **options)
-    for text, label in zip(legend.get_texts(), labels):
-        text.set_parse_math(False)
-        text.set_text(printable(label))
-
-
-def _unit(name: str) -> str:
-    name = printable(name)
-    if name == "loss":
-        return "loss (nats)"
-    return f"{name} (share of examples)" if "accuracy" in name else name
-
-
-def _best(values: Sequence[float], name: str) -> int | None:
-    """The index of the best value; None where none is a number."""
-    known = {index: value for index, value in enumerate(values) if math.isfinite(value)}
-    best = min if name.endswith(("loss", "error")) else max
-    return best(known, key=known.__getitem__) if known else None
-
-
-def _draw_epochs(
-    axes: Any, values: Sequence[float], line: str, colour: str, best: int | None
-) -> Any:
-    """A line over the epochs, on which the best is circled; returns it."""
-    (drawn,) = axes.plot(
-        range(1, len(values) + 1),
-        values,
-        line,
-        color=colour,
-        marker="o" if len(values) <= 40 else "",
-        markersize=3,
-    )
-    if best is not None:
-        axes.plot(best + 1, values[best], "o", color=colour, fillstyle="none", markersize=9)
-    return drawn
-
 
 # -- training runs --------------------------------------------------------------------------------
 
@@ -185,18 +49,18 @@ def curves(history: Any, title: str = "") -> Any:
             values = history.get(key)
             if values is None:
                 continue
-            best = _best(values, key)
+            best = figures.best(values, key)
             if best is None:
                 label += ", never a finite number"
             elif key != name:
                 label += f", best {values[best]:.3f} in epoch {best + 1}"
             circled = best if key != name else None
-            lines.append(_draw_epochs(axes, values, line, colour, circled))
+            lines.append(figures.draw_epochs(axes, values, line, colour, circled))
             labels.append(label)
             epochs = max(epochs, len(values))
-        _epochs_axis(axes, name, epochs)
-        axes.set_ylabel(_unit(name))
-        _legend(axes, lines, labels)
+        figures.epochs_axis(axes, name, epochs)
+        axes.set_ylabel(figures.unit(name))
+        figures.legend(axes, lines, labels)
     set_title(figure, title)
     return figure
 
@@ -229,27 +93,27 @@ def sweep(runs: Mapping[str, Any], metric: str = "accuracy", title: str = "") ->
     judge = list(panels)[-1]
     labels = []
     for name, history in histories.items():
-        best = _best(history[judge], judge)
+        best = figures.best(history[judge], judge)
         number = "never a finite number" if best is None else f"{history[judge][best]:.3f}"
-        labels.append(f"{_short(name, 40)}: {number}")
+        labels.append(f"{figures.short(name, 40)}: {number}")
     figure = new_figure(5.2 * len(panels) + max(1.2, 0.5 + 0.075 * max(map(len, labels))), 4.2)
     drawn: list[Any] = []
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (key, panel) in zip(grid, panels.items()):
         # Told apart by colour, and by line where there are more runs than colours.
         drawn = [
-            _draw_epochs(
+            figures.draw_epochs(
                 axes,
                 history[key],
-                _LINES[index // len(COLOURS) % len(_LINES)],
+                figures.LINES[index // len(COLOURS) % len(figures.LINES)],
                 COLOURS[index % len(COLOURS)],
-                _best(history[key], key),
+                figures.best(history[key], key),
             )
             for index, history in enumerate(histories.values())
         ]
-        _epochs_axis(axes, panel, max(len(history[key]) for history in histories.values()))
-    grid[0].set_ylabel(_unit(metric))
-    _legend(
+        figures.epochs_axis(axes, panel, max(len(history[key]) for history in histories.values()))
+    grid[0].set_ylabel(figures.unit(metric))
+    figures.legend(
         grid[-1],
         drawn,
         labels,
@@ -305,8 +169,8 @@ def _grid(
     row_height = high + 0.22 + below
     grid_width = across * (wide + gap) - gap
     width = max(5.5 if caption else 4.2, grid_width + beside + 2 * side)
-    title = _folded(title, width)
-    caption = _folded(caption, width, 8)
+    title = figures.folded(title, width)
+    caption = figures.folded(caption, width, 8)
     top = 0.58 + 0.2 * title.count("\n")
     bottom = 0.34 + 0.15 * caption.count("\n") if caption else 0.1
     height = top + rows * row_height - 0.22 + bottom
@@ -314,7 +178,7 @@ def _grid(
     figure = new_figure(width, height, "none")
     figure.suptitle(title, y=1 - 0.08 / height, va="top", fontsize=12, parse_math=False)
     if caption:
-        figure.text(0.5, 0.1 / height, caption, ha="center", fontsize=9, color=_GREY)
+        figure.text(0.5, 0.1 / height, caption, ha="center", fontsize=9, color=figures.GREY)
     cells = []
     for number in range(count):
         row, column = divmod(number, across)
@@ -348,7 +212,7 @@ def _show(
     high = max((float(part.max()) for part in finite if part.size), default=1.0)
     size = max(-low, high) or 1.0
     signed = signed or low < 0
-    colours = (_signed() if signed else colormaps["cividis"]).with_extremes(bad=_PINK)
+    colours = (_signed() if signed else colormaps["cividis"]).with_extremes(bad=figures.PINK)
     options = {"cmap": colours, "vmin": -size if signed else 0.0, "vmax": size}
     pictures = [np.where(np.isfinite(picture), picture, np.nan) for picture in pictures]
     for axes, picture in zip(cells, pictures):
@@ -384,7 +248,7 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
     Raises `ImportError` without matplotlib and `ValueError` for a layer without kernels, one that
     is not built yet, NaN among its weights, and a channel that it does not have.
     """
-    _check_most(most)
+    figures.check_most(most)
     label = getattr(layer, "label", type(layer).__name__)
     params = getattr(layer, "params", {})
     w = params.get("kernel", params.get("depthwise_kernel"))
@@ -438,7 +302,7 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
     for number, axes in enumerate(cells):
         nothing = not pictures[number].any() if depthwise else zero[number]
         said = f"{number} (all 0)" if nothing else str(number)
-        axes.set_title(said, fontsize=8, color=_GREY, pad=2)
+        axes.set_title(said, fontsize=8, color=figures.GREY, pad=2)
     if not colour:
         _show(figure, cells, pictures[:count], what, signed=True)
         return figure
@@ -457,7 +321,7 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
     Raises `ImportError` without matplotlib, `TypeError` for anything but a trace or a tape,
     `KeyError` for a layer that is not there and `ValueError` for an example that is not.
     """
-    _check_most(most)
+    figures.check_most(most)
     if not hasattr(trace, "entries"):
         raise TypeError(
             "feature_maps expects model.trace(x), or the tape of model.forward(x). "
@@ -486,7 +350,7 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
             said = " (all 0)"
         elif not np.isfinite(y[..., number]).all():
             said = " (NaN: pink)"
-        axes.set_title(f"{number}{said}", fontsize=8, color=_GREY, pad=2)
+        axes.set_title(f"{number}{said}", fontsize=8, color=figures.GREY, pad=2)
     _show(figure, cells, list(np.moveaxis(y[..., :count], -1, 0)), "output", signed=False)
     return figure
 
@@ -515,7 +379,7 @@ def _bars(values: Array, name: str) -> Any:
     axes.axhline(0, color="black", linewidth=0.8)
     if lost:
         title += f", {lost} NaN or infinite"
-    axes.set_title(_folded(title, figure.get_figwidth() - 1), parse_math=False)
+    axes.set_title(figures.folded(title, figure.get_figwidth() - 1), parse_math=False)
     axes.set_xlabel("unit")
     axes.set_ylabel("output")
     if len(values) <= 20:
@@ -599,7 +463,7 @@ def confusion_matrix(
     axes.set_ylabel("true class")
     right = int(np.trace(matrix))
     title = title or f"{right} of {len(true)} right: accuracy {right / len(true):.1%}"
-    axes.set_title(_folded(title, side + 1), parse_math=False)
+    axes.set_title(figures.folded(title, side + 1), parse_math=False)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02, format="{x:.0%}")
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
@@ -608,7 +472,7 @@ def confusion_matrix(
 
 def _names(class_names: Sequence[str] | None, count: int, letters: int = 30) -> list[str]:
     names = range(count) if class_names is None else class_names
-    return [_short(str(name), letters) for name in names]
+    return [figures.short(str(name), letters) for name in names]
 
 
 @functools.cache
@@ -665,7 +529,7 @@ def predictions(
     Raises `ImportError` without matplotlib and `ValueError` where lengths and names do not fit, or
     scores stand in the place of probabilities.
     """
-    _check_most(most)
+    figures.check_most(most)
     x, said = np.asarray(x), np.asarray(probabilities, float)
     if x.ndim != 4 or x.shape[3] not in (1, 3):
         raise ValueError(
@@ -707,7 +571,7 @@ def predictions(
         title += f"; the first {shown}"
     figure, cells = _grid(shown, x.shape[1:3], title, cell=1.7, below=0.0 if true is None else 0.22)
     wide = 1.7 * x.shape[2] / max(x.shape[1:3])
-    letters = _letters(wide, 10)  # of size 9, and bold
+    letters = figures.letters(wide, 10)  # of size 9, and bold
     names = _names(class_names, count, letters - 5)
     for axes, photo, row, number in zip(cells, _photos(x[:shown]), said, range(shown)):
         axes.imshow(photo, cmap="gray" if photo.ndim == 2 else None, vmin=0, vmax=1)
@@ -720,7 +584,7 @@ def predictions(
         )  # fmt: skip
         axes.spines[:].set(color=ORANGE if wrong else "#b0b0b0", linewidth=2.5 if wrong else 0.8)
         if true is not None and wrong:
-            truth = _short(f"truth: {names[true[number]]}", letters)
+            truth = figures.short(f"truth: {names[true[number]]}", letters)
             axes.set_xlabel(truth, fontsize=9, parse_math=False)
     return figure
 
@@ -736,3 +600,20 @@ def _photos(x: Array) -> Array:
         x = (x + 1) / 2
     x = np.clip(np.nan_to_num(x), 0, 1)
     return x[..., 0] if x.shape[3] == 1 else x
+
+
+__all__ = [
+    "BLUE",
+    "COLOURS",
+    "ORANGE",
+    "confusion_matrix",
+    "curves",
+    "feature_maps",
+    "kernels",
+    "new_figure",
+    "predictions",
+    "save",
+    "set_title",
+    "sweep",
+    "whole_numbers",
+]

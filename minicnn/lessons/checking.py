@@ -1,0 +1,100 @@
+"""How an answer to an exercise is looked at.
+
+A check takes the learner's answer and returns "" if it is right, else a sentence that helps. It
+looks for the mistakes that are easy to make, to name them. A solution is what goes into the cell in
+place of what stands above its last line.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Check = Callable[[Any], str]
+
+
+class Exercise(NamedTuple):
+    """The check of an answer, and a solution."""
+
+    check: Check
+    solution: str
+
+
+EXERCISES: dict[tuple[int, int], Exercise] = {}
+"""By the numbers of the lesson and of the exercise."""
+
+
+class OpenError(Exception):
+    """The dots are still there."""
+
+
+def verdict(check: Check, answer: Any) -> str:
+    """What a check says of an answer: "" if it is right, else one sentence.
+
+    It does not raise, whatever the learner wrote.
+    """
+    try:
+        if isinstance(answer, np.ndarray):
+            answer = answer.tolist()  # [1, 2] is right, and so is np.array([1, 2])
+        parts = answer if isinstance(answer, (list, tuple)) else [answer]
+        if any(part is ... for part in parts):
+            raise OpenError
+        with np.errstate(all="ignore"):
+            return check(answer)
+    except OpenError:
+        return "not answered yet. Put your answer in the place of the dots and run the cell again."
+    except Exception as error:
+        what = " ".join(str(error).split()) or "no more is known"
+        return f"not yet: this ended in {type(error).__name__}: {what.rstrip('.')}."
+
+
+def exercise(lesson: int, number: int, solution: str) -> Callable[[Check], Check]:
+    """Register the function below as the check of this exercise."""
+
+    def add(check: Check) -> Check:
+        EXERCISES[lesson, number] = Exercise(check, solution.strip("\n"))
+        return check
+
+    return add
+
+
+def called(function: Any, *arguments: Any) -> Any:
+    """What the learner's function returns; it may spoil copies only."""
+    if not callable(function):
+        raise TypeError(f"the answer should be a function, and it is {function!r}")
+    found = function(*[np.array(a) if isinstance(a, np.ndarray) else a for a in arguments])
+    if found is ...:
+        raise OpenError
+    if found is None:
+        raise TypeError("the function returned None: does it end in return?")
+    return found
+
+
+def array_of(function: Any, *arguments: Any, like: np.ndarray) -> np.ndarray:
+    """The array that the learner's function returns, which must have the shape of `like`."""
+    found = np.asarray(called(function, *arguments), dtype=np.float64)
+    if found.shape != like.shape:
+        raise ValueError(f"the result should have shape {like.shape}, and it has {found.shape}")
+    return found
+
+
+def same(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
+    """Whether two arrays have one shape and the same numbers, within the tolerance."""
+    return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=tolerance, atol=tolerance))
+
+
+def number_of(answer: Any) -> float:
+    """The answer as a number; `TypeError` for anything else."""
+    if isinstance(answer, bool) or not isinstance(answer, (int, float, np.number)):
+        raise TypeError(f"the answer should be a number, and it is {answer!r}")
+    return float(answer)
+
+
+def first_of(*cases: tuple[bool, str], otherwise: str) -> str:
+    """The sentence of the first case that is so."""
+    return next((sentence for holds, sentence in cases if holds), otherwise)
+
+
+def exercises_of(lesson: int) -> Sequence[int]:
+    """The numbers of a lesson's exercises."""
+    return [number for found, number in EXERCISES if found == lesson]
