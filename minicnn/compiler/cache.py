@@ -1,0 +1,165 @@
+"""Compiled kernels on disk: one file each, used only if it is intact, trusted, and the right one.
+
+Whatever goes wrong with a file (it is damaged, truncated or foreign; the disk is full or read-only)
+costs one compilation and no more, and a good file replaces a bad one.
+
+Machine code runs, whoever wrote it. So files are read and written only in a folder that belongs to
+the user (or to root) and that nobody else may write to, and only files of which the same is true
+are read. Where there is no such folder (`MINICNN_CACHE_DIR` names one), each process compiles its
+kernels anew.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+_DIGEST = hashlib.sha256().digest_size
+
+
+def trusted(status: os.stat_result) -> bool:
+    """Whether a file or folder belongs to the user or root, and nobody else may write to it."""
+    if not hasattr(os, "getuid"):
+        return True  # Windows: folders under the user's own profile
+    if status.st_uid not in (os.getuid(), 0):
+        return False
+    if status.st_mode & stat.S_IWOTH:
+        return False
+    return not status.st_mode & stat.S_IWGRP or _is_private(status.st_gid)
+
+
+def _is_private(group: int) -> bool:
+    """Whether a group is root's, or the user's own, which Linux makes for each: of one member."""
+    import grp
+    import pwd
+
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+        found = grp.getgrgid(group)
+    except KeyError:
+        return group == 0
+    return group == 0 or (found.gr_name == name and set(found.gr_mem) <= {name})
+
+
+def _users_folder() -> Path:
+    """Where a system keeps what programs can make again."""
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+
+
+def folders() -> list[Path]:
+    """Where kernels may lie: where the user says, or beside the program, else in the user's."""
+    chosen = os.environ.get("MINICNN_CACHE_DIR", "")
+    if chosen:
+        return [Path(chosen)]
+    program = Path(__file__).parent
+    found = [program / "__pycache__"] if program.exists() else []  # a zip file has no folders
+    with contextlib.suppress(RuntimeError):  # no home
+        found.append(_users_folder() / "minicnn")
+    return found
+
+
+def _is_trusted(folder: Path, make: bool = False) -> bool:
+    """Whether what lies in this folder is the user's alone; not if there is no such folder."""
+    try:
+        if make:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o755, exist_ok=True)
+        return trusted(folder.stat())
+    except OSError:
+        return False
+
+
+class Entry:
+    """The place on disk of one compiled kernel."""
+
+    def __init__(self, name: str, about: str) -> None:
+        """`about`: all that its machine code depends on besides the machine."""
+        self.key = f"{about}\n{_about_machine()}".encode()
+        self.file_name = f"{name}-{hashlib.sha256(self.key).hexdigest()[:20]}.o"
+
+    def read(self) -> bytes | None:
+        """The machine code, or None if it has to be compiled."""
+        for path in (folder / self.file_name for folder in folders() if _is_trusted(folder)):
+            try:
+                return _read(path, self.key)
+            except FileNotFoundError:
+                continue
+            except Exception:  # whatever is wrong with it
+                _remove(path)
+        return None
+
+    def write(self, code: bytes) -> None:
+        """Keep the machine code in the first folder that takes it; warn if none does."""
+        why: Exception | str = "no folder is the user's alone"
+        for folder in folders():
+            try:
+                if _is_trusted(folder, make=True):
+                    return _write(folder / self.file_name, self.key, code)
+            except OSError as error:  # no room, no right to
+                why = error
+        _warn_once(
+            f"minicnn cannot keep its compiled kernels: {why}. Each process compiles them anew. "
+            "MINICNN_CACHE_DIR names a folder for them."
+        )
+
+
+@functools.cache
+def _about_machine() -> str:
+    import llvmlite
+
+    from minicnn.compiler import machine
+
+    return "\n".join((llvmlite.__version__, *machine.processor()))
+
+
+def _read(path: Path, key: bytes) -> bytes:
+    """What `_write` wrote for this key. Raises an `OSError` or `ValueError` if it is not that."""
+    if not stat.S_ISREG(path.lstat().st_mode):  # a link leads elsewhere, a pipe never ends
+        raise ValueError(f"{path} is no regular file")
+    with path.open("rb") as file:
+        if not trusted(os.fstat(file.fileno())):
+            raise ValueError(f"{path} is not the user's alone")
+        found = file.read()
+    digest, content = found[:_DIGEST], found[_DIGEST:]
+    # Damaged machine code would not raise an error: it would run.
+    if hashlib.sha256(key + content).digest() != digest:
+        raise ValueError(f"{path} is damaged")
+    return content
+
+
+def _write(path: Path, key: bytes, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(key + content).digest() + content)
+        temporary.chmod(0o644)
+        temporary.replace(path)  # a link or a pipe of that name makes way, too
+    except BaseException:
+        temporary.unlink()
+        raise
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a folder of that name, or no right to: so it stays
+        path.unlink()
+
+
+_warned = False
+
+
+def _warn_once(message: str) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(message, RuntimeWarning, stacklevel=2)

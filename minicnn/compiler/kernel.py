@@ -1,0 +1,173 @@
+"""Kernels as Python sees them: compiled for the kinds of their arguments when first needed.
+
+    @kernel
+    def relu(task, x, y):
+        for i in range(task * 4096, min((task + 1) * 4096, x.size)):
+            y[i] = max(x[i], 0)
+
+`relu.launch(tasks, x, y)` computes all tasks on the threads of `minicnn.scheduler`. Which thread
+computes a task, and when, does not matter: a task writes what no other task reads or writes.
+"""
+
+import functools
+import hashlib
+import importlib
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn import compilation, interrupts
+from minicnn.compiler import cache, threads
+from minicnn.compiler.values import ArrayKind, Kind, Scalar, kind_of_argument, name_of
+
+if TYPE_CHECKING:
+    from minicnn.compiler import translate
+
+
+class Kernel:
+    """A kernel: `python` is its text, whose first parameter is the task."""
+
+    def __init__(self, python: Callable[..., Any]) -> None:
+        self.python = python
+        self.__name__, self.__doc__, self.__module__ = (
+            python.__name__,
+            python.__doc__,
+            python.__module__,
+        )
+        self._compiled: dict[Any, tuple[int, Callable[..., bytes]]] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        raise TypeError(f"{self.__name__} is a kernel: launch(tasks, …) computes it.")
+
+    def launch(self, tasks: int, *arguments: Any) -> None:
+        """Compute the tasks 0 to `tasks - 1`."""
+        if tasks > 0:
+            address, record = self.prepared(arguments)
+            threads.run(address, record, tasks)
+
+    def prepared(self, arguments: tuple[Any, ...]) -> tuple[int, bytes]:
+        """The address of the machine code, and the record of these arguments."""
+        key: list[Any] = []
+        parts: list[Any] = []
+        for argument in arguments:
+            kind = type(argument)
+            if kind is np.ndarray:
+                key.append(argument.dtype.num * 16 + argument.ndim)
+                parts.append(id(argument))
+            elif kind is tuple:
+                key.append(len(argument))
+                parts += argument
+            else:
+                key.append(kind)
+                parts.append(argument)
+        found = self._compiled.get(tuple(key))
+        if found is None:
+            kinds = tuple(kind_of_argument(argument) for argument in arguments)
+            found = self.address(kinds), struct.Struct("".join(map(_format, kinds))).pack
+            self._compiled[tuple(key)] = found
+        return found[0], found[1](*parts)
+
+    def address(self, kinds: tuple[Kind, ...]) -> int:
+        """The address of the machine code for arguments of these kinds."""
+        name = f"{self.__module__.rpartition('.')[2]}.{self.__name__}"
+        symbol = "_".join([name, *map(name_of, kinds)])
+
+        def write(module: "translate.Module") -> None:
+            from minicnn.compiler import translate
+
+            translate.kernel_function(module, self.python, kinds)
+
+        return _loaded(symbol, name, self.python, write)
+
+
+def _format(kind: Kind) -> str:
+    """The kind as `struct` writes it, each part in eight bytes."""
+    if isinstance(kind, Scalar):
+        return {"float32": "f4x", "float64": "d"}.get(kind.name, "q")
+    if isinstance(kind, ArrayKind):
+        return "q"
+    return "".join(_format(item) for item in kind.items)
+
+
+def entry(python: Callable[..., Any]) -> int:
+    """The address of the machine code of a function of whole numbers, which Python calls."""
+    name = f"{python.__module__.rpartition('.')[2]}.{python.__name__}"
+
+    def write(module: "translate.Module") -> None:
+        from minicnn.compiler import translate
+
+        translate.entry_function(module, python)
+
+    return _loaded(name, name, python, write)
+
+
+_building = threading.RLock()
+_known: dict[str, int] = {}  # addresses of what is loaded
+
+
+def _loaded(
+    symbol: str,
+    name: str,
+    python: Callable[..., Any],
+    write: Callable[["translate.Module"], None],
+) -> int:
+    """The address of a function in machine code: loaded already, from the disk, or new."""
+    with interrupts.waiting(), _building:
+        if symbol in _known:
+            return _known[symbol]
+        from minicnn.compiler import machine
+
+        entry = cache.Entry(name, f"{symbol}\n{_digest(python.__code__.co_filename)}")
+        code = entry.read()
+        if code is None:
+            compilation.begins(name)
+            try:
+                code = _compiled(symbol, write)
+            finally:
+                compilation.ends()
+            entry.write(code)
+        required, _, body = code.partition(b"\n")
+        for other in required.decode().split():
+            _load_separate(other)
+        _known[symbol] = machine.load(body, symbol)
+        return _known[symbol]
+
+
+def _compiled(symbol: str, write: Callable[["translate.Module"], None]) -> bytes:
+    """Object code, behind a line with the symbols of the separate functions that it calls."""
+    from minicnn.compiler import machine, translate
+
+    module = translate.Module(symbol)
+    write(module)
+    return " ".join(module.required).encode() + b"\n" + machine.machine_code(str(module.ir))
+
+
+def _load_separate(symbol: str) -> None:
+    module_name, name, element = symbol.split(":")
+    function = getattr(importlib.import_module(module_name), name)
+
+    def write(module: "translate.Module") -> None:
+        from minicnn.compiler import translate, values
+
+        translate.separate_function(module, function, values.BY_DTYPE[np.dtype(element)])
+
+    _loaded(symbol, f"{module_name.rpartition('.')[2]}.{name}", function.write, write)
+
+
+@functools.cache
+def _digest(file: str) -> str:
+    """The digest of all files that a kernel in this file is made of."""
+    here = Path(__file__).parent
+    files = {*here.glob("*.py"), *(here.parent / "kernels").glob("*.py"), Path(file)}
+    files -= {here / "cache.py"}  # which only keeps them
+    found = [path.read_bytes() for path in sorted(files) if path.exists()]
+    return hashlib.sha256(b"".join(found)).hexdigest()
+
+
+def kernel(python: Callable[..., Any]) -> Kernel:
+    """Make a kernel of a function whose first parameter is the task."""
+    return Kernel(python)

@@ -1,0 +1,96 @@
+"""The processor that kernels are compiled for, and machine code: made, and loaded.
+
+By default kernels are compiled for the processor that runs them. `MINICNN_CPU` names another one
+(`x86-64-v3`, as LLVM calls it), whose code runs on every machine that has at least its features.
+"""
+
+import functools
+import os
+import threading
+from typing import NamedTuple
+
+import llvmlite.binding as llvm
+
+llvm.initialize_native_target()
+llvm.initialize_native_asmprinter()
+
+_loading = threading.Lock()
+
+
+class Processor(NamedTuple):
+    """What LLVM compiles for: a system, a processor's name, and its features."""
+
+    triple: str
+    name: str
+    features: str
+
+    def has(self, feature: str) -> bool:
+        """Whether the processor has vectors of this kind, such as "avx2"."""
+        return f"+{feature}" in self.features.split(",")
+
+
+@functools.cache
+def processor() -> Processor:
+    """The processor to compile for."""
+    triple = llvm.get_process_triple()
+    name = os.environ.get("MINICNN_CPU", "")
+    if name:
+        return Processor(triple, name, _features_of(name))
+    found = llvm.get_host_cpu_features()
+    return Processor(triple, llvm.get_host_cpu_name(), found.flatten() if found else "")
+
+
+# What the levels of x86-64 add to the ones before, as far as kernels differ by it.
+_LEVELS = {
+    "x86-64": "",
+    "x86-64-v2": "+sse4.2",
+    "x86-64-v3": "+sse4.2,+avx2,+fma",
+    "x86-64-v4": "+sse4.2,+avx2,+fma,+avx512f",
+}
+
+
+def _features_of(name: str) -> str:
+    if name not in _LEVELS:
+        raise ValueError(f"MINICNN_CPU expects one of {', '.join(_LEVELS)}. Received {name}.")
+    return _LEVELS[name]
+
+
+@functools.cache
+def _target_machine() -> llvm.TargetMachine:
+    wanted = processor()
+    target = llvm.Target.from_triple(wanted.triple)
+    return target.create_target_machine(
+        cpu=wanted.name, features=wanted.features, opt=3, reloc="pic", codemodel="default", jit=True
+    )
+
+
+def machine_code(text: str) -> bytes:
+    """The object code of a module in LLVM's language, optimized."""
+    module = llvm.parse_assembly(text)
+    module.triple = processor().triple
+    module.data_layout = str(_target_machine().target_data)
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = True
+    options.loop_unrolling = True
+    builder = llvm.create_pass_builder(_target_machine(), options)
+    builder.getModulePassManager().run(module, builder)
+    code: bytes = _target_machine().emit_object(module)
+    return code
+
+
+@functools.cache
+def _engine() -> llvm.ExecutionEngine:
+    empty = llvm.parse_assembly("")
+    empty.triple = processor().triple
+    return llvm.create_mcjit_compiler(empty, _target_machine())
+
+
+def load(code: bytes, name: str) -> int:
+    """Load object code into this process; the address of the function of this name."""
+    with _loading:
+        engine = _engine()
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        address: int = engine.get_function_address(name)
+        llvm.add_symbol(name, address)  # for those that call it
+    return address

@@ -1,0 +1,188 @@
+"""The threads that compute, and how Python hands them work.
+
+They are Python threads that run machine code without the GIL (`minicnn.compiler.schedule`). One
+that has found nothing to do for a moment goes to sleep, so that it takes no core from others; who
+has work wakes it.
+
+- Several Python threads may compute at once: the first one gets the team, the others compute alone.
+- A forked process has no team any more; it makes a new one when it first needs it.
+- An interrupt (Ctrl-C) comes before or after the machine code, never within: nothing is left half
+  done.
+
+No result depends on the number of threads.
+"""
+
+import ctypes
+import functools
+import os
+import sys
+import threading
+
+import numpy as np
+
+_SCRATCH = 2**24  # bytes for each thread; the system gives only those that are used
+_IDLE = 4000  # rounds, about 0.2 ms, in which a thread looks for work before it sleeps
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    wanted = os.environ.get("MINICNN_NUM_THREADS", "")
+    if wanted:
+        if not wanted.isdigit() or int(wanted) < 1:
+            raise ValueError(
+                f"MINICNN_NUM_THREADS expects a whole number from 1 on. Received {wanted!r}."
+            )
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Context(threading.local):
+    """What machine code needs to know of the Python thread that calls it; no `team`: none yet."""
+
+    team: "_Team | None" = None
+    address = 0
+
+    def of(self, team: "_Team") -> int:
+        """The address of this thread's context."""
+        if self.team is not team:
+            # For the arrays that kernels make; the system gives only the pages that are used.
+            self.scratch = np.empty(_SCRATCH, np.uint8)
+            begin = self.scratch.ctypes.data
+            numbers = begin + -begin % 64, begin + _SCRATCH, team.state.ctypes.data, _give_way()
+            self.numbers = np.array(numbers, np.int64)
+            self.team, self.address = team, self.numbers.ctypes.data
+        return self.address
+
+
+class _Code:
+    """The machine code that hands out work."""
+
+    def __init__(self) -> None:
+        from minicnn.compiler import kernel, schedule
+
+        number = ctypes.c_int64
+        self.run_step = ctypes.CFUNCTYPE(None, ctypes.c_char_p, number, number, number, number)(
+            kernel.entry(schedule.run_step)
+        )
+        self.run_table = ctypes.CFUNCTYPE(None, number, number, number, number)(
+            kernel.entry(schedule.run_table)
+        )
+        self.serve = ctypes.CFUNCTYPE(None, number, number, number)(kernel.entry(schedule.serve))
+
+
+@functools.cache
+def _give_way() -> int:
+    """The address of the system's function by which a thread gives up its core for once."""
+    if sys.platform == "win32":
+        function = ctypes.windll.kernel32.SwitchToThread
+    else:
+        function = ctypes.CDLL(None).sched_yield
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+class _Member:
+    """A thread of the team, the caller's beside."""
+
+    def __init__(self, number: int, team: "_Team") -> None:
+        self.number, self.team = number, team
+        self.asleep, self.bell = False, threading.Lock()
+        self.bell.acquire()
+        threading.Thread(target=self._work, name=f"minicnn-{number}", daemon=True).start()
+
+    def _work(self) -> None:
+        serve, context = _code().serve, _context.of(self.team)
+        while True:
+            serve(self.number, _IDLE, context)
+            self.asleep = True
+            self.bell.acquire()
+
+    def wake(self) -> None:
+        """Have it look for work."""
+        if self.asleep:
+            self.asleep = False
+            self.bell.release()
+
+
+class _Team:
+    """All threads that compute together."""
+
+    def __init__(self) -> None:
+        from minicnn.compiler import schedule
+
+        self.state = np.zeros(schedule.STATE, np.int64)
+        self.members: list[_Member] = []
+
+    def wake(self, wanted: int) -> None:
+        """Have so many threads at work, the caller's among them."""
+        while len(self.members) < wanted - 1:
+            with _starting:
+                if len(self.members) < wanted - 1:
+                    self.members.append(_Member(len(self.members) + 1, self))
+        for member in self.members[: wanted - 1]:
+            if member.asleep:
+                member.wake()
+
+
+_context = _Context()
+_starting = threading.Lock()
+_team: _Team | None = None
+_made: _Code | None = None
+_count: int | None = None
+
+
+def _code() -> _Code:
+    global _made
+    if _made is None:
+        _made = _Code()
+    return _made
+
+
+def count() -> int:
+    """How many threads compute."""
+    global _count
+    if _count is None:
+        _count = _cores()
+    return _count
+
+
+def set_count(threads: int) -> None:
+    """Have so many threads compute from now on."""
+    global _count
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise ValueError(f"expected a whole number of threads from 1 on. Received {threads!r}.")
+    _count = int(threads)
+
+
+def _prepared(tasks: int) -> tuple[_Code, int, int]:
+    """The code, how many threads shall compute so many tasks, and this thread's context."""
+    global _team
+    code, wanted = _made or _code(), min(_count or count(), tasks)
+    if _team is None:
+        _team = _Team()
+    if wanted > 1:
+        _team.wake(wanted)
+    return code, wanted, _context.address if _context.team is _team else _context.of(_team)
+
+
+def run(kernel: int, record: bytes, tasks: int) -> None:
+    """Compute the tasks of the kernel at this address."""
+    code, *how = _prepared(tasks)
+    code.run_step(record, kernel, tasks, *how)
+
+
+def run_table(table: np.ndarray, most_tasks: int) -> None:
+    """Compute a table of steps, none of which has more tasks than `most_tasks`."""
+    code, *how = _prepared(most_tasks)
+    code.run_table(table.ctypes.data, len(table), *how)
+
+
+def _in_child() -> None:
+    global _team, _starting
+    _team, _starting = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
