@@ -1,17 +1,19 @@
 """Kernels as Python sees them: compiled for the kinds of their arguments when first needed.
 
-    @kernel
+    @kernel(tasks=lambda x, y: -(-x.size // 4096))
     def relu(task, x, y):
         for i in range(task * 4096, min((task + 1) * 4096, x.size)):
             y[i] = max(x[i], 0)
 
-`relu.launch(tasks, x, y)` computes all tasks on the threads of `minicnn.scheduler`. Which thread
-computes a task, and when, does not matter: a task writes what no other task reads or writes.
+`relu(x, y)` computes all tasks on the team's threads (`minicnn.compiler.threads`). How many tasks
+there are follows from the arguments alone; which thread computes a task, and when, does not matter,
+since a task writes what no other task reads or writes.
 """
 
 import functools
 import hashlib
 import importlib
+import inspect
 import struct
 import threading
 from collections.abc import Callable
@@ -31,22 +33,21 @@ if TYPE_CHECKING:
 class Kernel:
     """A kernel: `python` is its text, whose first parameter is the task."""
 
-    def __init__(self, python: Callable[..., Any]) -> None:
-        self.python = python
+    def __init__(self, python: Callable[..., Any], tasks: Callable[..., int]) -> None:
+        self.python, self.tasks = python, tasks
         self.__name__, self.__doc__, self.__module__ = (
             python.__name__,
             python.__doc__,
             python.__module__,
         )
+        self._told = list(inspect.signature(python).parameters)[1:2] == ["tasks"]
         self._compiled: dict[Any, tuple[int, Callable[..., bytes]]] = {}
 
-    def __call__(self, *arguments: Any) -> Any:
-        raise TypeError(f"{self.__name__} is a kernel: launch(tasks, …) computes it.")
-
-    def launch(self, tasks: int, *arguments: Any) -> None:
-        """Compute the tasks 0 to `tasks - 1`."""
+    def __call__(self, *arguments: Any) -> None:
+        """Compute all tasks."""
+        tasks = self.tasks(*arguments)
         if tasks > 0:
-            address, record = self.prepared(arguments)
+            address, record = self.prepared((tasks, *arguments) if self._told else arguments)
             threads.run(address, record, tasks)
 
     def prepared(self, arguments: tuple[Any, ...]) -> tuple[int, bytes]:
@@ -168,6 +169,10 @@ def _digest(file: str) -> str:
     return hashlib.sha256(b"".join(found)).hexdigest()
 
 
-def kernel(python: Callable[..., Any]) -> Kernel:
-    """Make a kernel of a function whose first parameter is the task."""
-    return Kernel(python)
+def kernel(tasks: Callable[..., int]) -> Callable[[Callable[..., Any]], Kernel]:
+    """Make a kernel of a function whose first parameter is the task.
+
+    `tasks` says of the kernel's arguments how many tasks there are. A kernel that wants to know
+    has `tasks` as its second parameter.
+    """
+    return lambda python: Kernel(python, tasks)

@@ -21,7 +21,7 @@ import inspect
 import math
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir
@@ -47,6 +47,7 @@ from minicnn.compiler.values import (
     rebuilt,
 )
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 _FUSED = ("contract",)  # a * b + c may be one instruction; NaN and infinity stay what they are
 _NO_WRAP = ("nsw",)
 _ALIGNMENT = 64  # bytes, of scratch
@@ -72,14 +73,22 @@ def builtin(write: Callable[..., Any]) -> Builtin:
 
 
 class Function:
-    """A function that kernels call: compiled into them for the kinds that it is called with."""
+    """A function that kernels call: compiled into them for the kinds that it is called with.
+
+    One that computes with numbers alone is a function of Python's as well.
+    """
 
     def __init__(self, python: Callable[..., Any]) -> None:
         self.python = python
         self.__name__, self.__doc__ = python.__name__, python.__doc__
 
     def __call__(self, *arguments: Any) -> Any:
-        raise TypeError(f"{self.__name__} exists only in compiled kernels.")
+        return self.python(*arguments)
+
+
+def function(python: _F) -> _F:
+    """Make a function that kernels call of a function of Python."""
+    return cast(_F, Function(python))
 
 
 class Separate:
@@ -89,13 +98,9 @@ class Separate:
     `write(compiler, element, *numbers)` gets as LLVM values.
     """
 
-    def __init__(self, write: Callable[..., Any], count: int) -> None:
-        self.write, self.count = write, count
-        self.__name__, self.__doc__, self.__module__ = (
-            write.__name__,
-            write.__doc__,
-            write.__module__,
-        )
+    def __init__(self, write: Callable[..., Any], count: int, name: str) -> None:
+        self.write, self.count, self.__name__ = write, count, name
+        self.__doc__, self.__module__ = write.__doc__, write.__module__
 
     def symbol(self, element: Scalar) -> str:
         """The name of its machine code, which says where it comes from."""
@@ -122,11 +127,13 @@ class Module:
 class Compiler:
     """Writes the instructions of one function."""
 
-    def __init__(self, module: Module, function: Callable[..., Any]) -> None:
+    def __init__(self, module: Module, function: Callable[..., Any] | None) -> None:
+        """`function`: whose text is to be read; None where a builtin writes it all."""
         self.module, self.python = module, function
-        lines, self.first_line = inspect.getsourcelines(function)
-        self.tree = ast.parse(textwrap.dedent("".join(lines))).body[0]
-        self.globals = function.__globals__
+        if function is not None:
+            lines, self.first_line = inspect.getsourcelines(function)
+            self.tree = ast.parse(textwrap.dedent("".join(lines))).body[0]
+            self.globals = function.__globals__
         self.variables: dict[str, tuple[Kind, list[Any]]] = {}
         self.returned: Kind | None = None
         self._loops: list[tuple[Any, Any]] = []
@@ -275,7 +282,7 @@ class Compiler:
         function = self.value(call.func)
         if function is not range:
             raise CompileError("A kernel's for loop goes over a range.")
-        limits = [self.value(argument) for argument in call.args]
+        limits = self.arguments(call)
         first, stop, step = (0, *limits, 1) if len(limits) == 1 else (*limits, 1)[:3]
         counter = self.alloca(I64)
         self.builder.store(self.as_int(first), counter)
@@ -707,13 +714,7 @@ class Compiler:
     # -- calls -------------------------------------------------------------------------------------
 
     def of_Call(self, node: ast.Call) -> Any:  # noqa: N802
-        function = self.value(node.func)
-        arguments: list[Any] = []
-        for argument in node.args:
-            if isinstance(argument, ast.Starred):
-                arguments += self.value(argument.value)
-            else:
-                arguments.append(self.value(argument))
+        function, arguments = self.value(node.func), self.arguments(node)
         if isinstance(function, Function):
             return self.call(function, arguments)
         if isinstance(function, Builtin):
@@ -732,6 +733,12 @@ class Compiler:
         if known is None:
             raise CompileError(f"A kernel cannot call {ast.unparse(node.func)}.")
         return known(self, *arguments)
+
+    def arguments(self, node: ast.Call) -> list[Any]:
+        """The values of a call's arguments."""
+        if node.keywords:
+            raise CompileError(f"A kernel names no arguments: {ast.unparse(node)}.")
+        return list(self.of_Tuple(ast.Tuple(node.args, ast.Load())))
 
     def _cast(self, kind: Scalar, value: Any) -> Number:
         return Number(kind, self.converted(value, kind))
@@ -867,7 +874,7 @@ def _whole_numbers(count: int) -> ir.FunctionType:
 def separate_function(module: Module, function: Separate, element: Scalar) -> None:
     """A separate function for this kind of number, as a module of its own."""
     target = ir.Function(module.ir, _whole_numbers(function.count), module.ir.name)
-    compiler = Compiler(module, function.write)
+    compiler = Compiler(module, None)
     compiler.begin(target)
     function.write(compiler, element, *target.args)
     compiler.builder.ret_void()
@@ -893,7 +900,7 @@ def kernel_function(module: Module, python: Callable[..., Any], kinds: tuple[Kin
     compiler.begin(target)
     record, task, scratch, end = target.args
     names = _signature(python)
-    values: dict[str, Any] = {names[0]: Number(INT, task)}
+    values: dict[str, Any] = {names.pop(0): Number(INT, task)}
     slots = iter(range(2**16))
 
     def read(base: Any, slot: int, kind: Any) -> Any:
@@ -912,7 +919,7 @@ def kernel_function(module: Module, python: Callable[..., Any], kinds: tuple[Kin
             return Number(INT if kind is BYTE else kind, read(record, next(slots), kind.ir))
         return tuple(argument(item) for item in kind.items)
 
-    for name, kind in zip(names[1:], kinds, strict=True):
+    for name, kind in zip(names, kinds, strict=True):
         values[name] = argument(kind)
     compiler.compile_body(values, scratch, end, None)
 

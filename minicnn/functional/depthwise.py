@@ -85,8 +85,8 @@ def depthwise_conv2d(
     bias = np.zeros(filters, x.dtype) if b is None else shapes.contiguous(b)
     y = buffers.empty((x.shape[0], *window.out, filters), x.dtype)
     clamp = clamp_of(limits, x.dtype)
-    threads, geometry = kernels.tasks.threads(), (window.strides, window.dilation, window.before)
-    kernels.depthwise.forward(x, w, bias, clamp, *geometry, threads, y)
+    geometry = window.strides, window.dilation, window.before
+    kernels.depthwise.forward(x, w, bias, clamp, *geometry, y)
     return y
 
 
@@ -111,7 +111,7 @@ def depthwise_conv2d_backward(
             dy, x, w, window.strides, padding.lower(), window.dilation
         )
         return dx if need_dx else None, dw if need_dw else None, db if need_dw else None
-    threads, geometry = kernels.tasks.threads(), (window.strides, window.dilation, window.before)
+    geometry = window.strides, window.dilation, window.before
     dx_found: Array | None = None
     dw_found: Array | None = None
     db_found: Array | None = None
@@ -123,16 +123,16 @@ def depthwise_conv2d_backward(
             before = tuple((size - 1) * step - pad for size, step, pad in sides)
             nothing = np.zeros(filters, x.dtype), clamp_of(UNBOUNDED, x.dtype)
             kernels.depthwise.forward(
-                dy, flipped, *nothing, (1, 1), window.dilation, before, threads, each
+                dy, flipped, *nothing, (1, 1), window.dilation, before, each
             )
         else:
-            kernels.depthwise.backward_input(dy, _flat_filters(w), *geometry, threads, each)
+            kernels.depthwise.backward_input(dy, _flat_filters(w), *geometry, each)
         dx_found = _sum_channels(each, w.shape[3])
     if need_dw:
         parts = max(1, min(PARTS, len(dy) * window.out[0]))
         partial = np.empty((parts, *window.kernel, filters), x.dtype)
         repeated = _repeat_channels(x, w.shape[3])
-        kernels.depthwise.backward_weight(dy, repeated, *geometry, threads, partial)
+        kernels.depthwise.backward_weight(dy, repeated, *geometry, partial)
         dw_found = partial.sum(axis=0).reshape(w.shape)
         db_found = sum_positions(dy)
     return dx_found, dw_found, db_found

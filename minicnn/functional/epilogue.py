@@ -106,7 +106,7 @@ def pooled(y: Array, pooling: Pooling, limits: Limits) -> tuple[Array, Array | N
     size = y.shape[1] // pool[0], y.shape[2] // pool[1]
     found = buffers.empty((len(y), *size, y.shape[3]), y.dtype)
     if not pooling.remember:
-        kernels.pooling.max_forward(y, pool, pool, (0, 0), kernels.tasks.threads(), found)
+        kernels.pooling.max_forward(y, pool, pool, (0, 0), found)
         return found, None
     winners = winners_for(found, pooling)
     kernels.pooling.max_of_blocks(y, pool, stops_of(limits, y.dtype), found, winners)

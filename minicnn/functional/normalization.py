@@ -35,7 +35,7 @@ def batch_moments(x: Array, name: str = "batch_moments") -> tuple[Array, Array]:
         raise ValueError(f"{name} expects at least one example. Received x.shape={x.shape}.")
     shift = np.where(np.isfinite(rows[0]), rows[0], 0).astype(np.float64)
     sums = np.empty((PARTS, 2, rows.shape[1]))
-    kernels.normalization.shifted_sums(rows, shift, PARTS, sums)
+    kernels.normalization.shifted_sums(rows, shift, sums)
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite shows in the result
         mean, square = sums.sum(axis=0) / len(rows)
         variance = np.maximum(square - (mean - shift) ** 2, 0)
@@ -90,7 +90,7 @@ def batch_normalization_backward(
     dy = check_gradient(dy, x.shape, x, name).reshape(rows.shape)
     mean = shapes.contiguous(mean)
     sums = np.empty((PARTS, 2, rows.shape[1]))
-    kernels.normalization.backward_sums(dy, rows, mean, PARTS, sums)
+    kernels.normalization.backward_sums(dy, rows, mean, sums)
     total, centered = sums.sum(axis=0)
     inverse = 1 / np.sqrt(variance.astype(np.float64) + epsilon)
     dgamma, dbeta = (centered * inverse).astype(x.dtype), total.astype(x.dtype)

@@ -54,7 +54,6 @@ def max_pool2d(
         window.kernel,
         window.strides,
         window.before,
-        kernels.tasks.threads(),
         y,
     )
     return y
@@ -77,13 +76,15 @@ def max_pool2d_backward(
     window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
     dy = check_gradient(dy, (x.shape[0], *window.out, x.shape[3]), x, name)
     dx = buffers.empty(x.shape, x.dtype)
+    # Where no two windows overlap.
+    apart = window.strides[0] >= window.kernel[0] and window.strides[1] >= window.kernel[1]
     kernels.pooling.max_backward(
         dy,
         shapes.contiguous(x),
         window.kernel,
         window.strides,
         window.before,
-        kernels.tasks.threads(),
+        apart,
         dx,
     )
     return dx
@@ -108,7 +109,6 @@ def average_pool2d(
         window.kernel,
         window.strides,
         window.before,
-        kernels.tasks.threads(),
         y,
     )
     return y

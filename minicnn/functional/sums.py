@@ -16,5 +16,5 @@ def sum_positions(dy: Array) -> Array:
     """The sum over all axes but the last: a bias's gradient."""
     rows = shapes.contiguous(dy).reshape(-1, dy.shape[-1])
     sums = np.empty((PARTS, rows.shape[1]))
-    kernels.convolution.column_sums(rows, PARTS, sums)
+    kernels.convolution.column_sums(rows, sums)
     return sums.sum(axis=0).astype(dy.dtype)

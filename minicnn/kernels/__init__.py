@@ -1,11 +1,16 @@
-"""The fast versions, and the only rooms that import numba.
+"""The fast versions: what takes time, in the language that `minicnn.compiler` makes machine code of.
 
 Each kernel computes what its plain-loop twin in `minicnn.naive` computes. Kernels trust their
 caller: `minicnn.functional` has checked every shape, because a kernel indexes without bounds
 checks.
 
-Submodules load on first use (`kernels.pooling.max_pool2d`), so that `import minicnn` does not pay
-for numba.
+    tasks                                        how work is cut
+    simd microkernel channels grids              vectors: what is written out by hand
+    convolution matmul direct winograd           convolution, by its algorithms
+    depthwise pooling normalization elementwise warp
+
+Submodules load on first use (`kernels.pooling.max_forward`), so that `import minicnn` does not pay
+for LLVM.
 """
 
 import importlib
@@ -26,9 +31,6 @@ _ROOMS = (
     "normalization",
     "pooling",
     "simd",
-    "tables",
-    "tasks",
-    "team",
     "warp",
     "winograd",
 )

@@ -1,7 +1,7 @@
 """Depthwise convolution: each channel with its own small filter, so there is no matrix product.
 
 Channels lie next to each other in memory (NHWC), and nothing is summed over them: an output pixel
-is a sum of some rows of channels, each times a row of weights. `simd.add_products` does that with
+is a sum of some rows of channels, each times a row of weights. `channels.add_products` does that with
 the sum in registers; what is to be found here is which rows. Little arithmetic per byte: memory
 decides the speed. Where a channel has several filters, the caller repeats it first (`repeat`): as
 many channels as filters, and one simple loop.
@@ -13,43 +13,40 @@ beyond the level-1 cache once per line, not once per tap. (Forward, as for dx at
 
 The numbers: on a batch of 32 with 128 channels it reads and writes near the speed at which the
 machine copies; a loop that keeps its sums in memory took two to four times as long.
-
-An address does not keep an array alive; the arguments of a call are alive until it returns. So
-tables of addresses are made by one function and used by another.
 """
 
-import numpy as np
-from numba import prange
+from typing import Any
 
-from minicnn.kernels.compile import jit, parallel_jit
-from minicnn.kernels.simd import add_products
-from minicnn.kernels.tasks import new_counter, take
+import numpy as np
+
+from minicnn.compiler.kernel import kernel
+from minicnn.compiler.translate import function
+from minicnn.kernels.channels import add_products
+from minicnn.kernels.tasks import share, shares
 
 _TOGETHER = 32  # pixels side by side; more gain nothing
 
 
-@jit
-def _unbounded(like):  # type: ignore[no-untyped-def]
-    """A clamp that changes nothing."""
-    return np.array([-np.inf, np.inf]).astype(like.dtype)
-
-
-@jit
-def _add(x_rows, w_rows, count, start, clamp, y, results, x_step, y_step):  # type: ignore[no-untyped-def]
+@function
+def _add(x_rows, w_rows, count, start, clamp, y, results, x_step, y_step):
     """y[c] = start[c] + sum over t < count of x[t][c] * w[t][c], clamped, for so many `results`.
 
     From one result to the next all x[t] move by `x_step` bytes, and y by `y_step`.
     """
     add_products(
-        y, x_rows.ctypes.data, w_rows.ctypes.data, count, start.ctypes.data, y.ctypes.data, y.size,
-        clamp.ctypes.data, results, x_step, y_step,
+        y, x_rows.address, w_rows.address, count, start.address, y.address, y.size, clamp.address,
+        results, x_step, y_step,
     )  # fmt: skip
 
 
-@jit
-def _forward_line(  # type: ignore[no-untyped-def]
-    x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_rows, y
-):
+@function
+def _unbounded(like):
+    """A clamp that changes nothing: where it is to be."""
+    like[0], like[1] = -np.inf, np.inf
+
+
+@function
+def _forward_line(x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_rows, y):
     _, height, width, channels = x.shape
     rows, columns, pixel = w.shape[0], w.shape[1], channels * x.itemsize
     reach = (columns - 1) * dilation[1]
@@ -66,9 +63,7 @@ def _forward_line(  # type: ignore[no-untyped-def]
             for j in range(columns):
                 ix = left + j * dilation[1]
                 if 0 <= ix < width:
-                    place = (n * height + iy) * width + ix
-                    x_rows[count] = x.ctypes.data + place * pixel
-                    w_rows[count] = w.ctypes.data + (i * columns + j) * pixel
+                    x_rows[count], w_rows[count] = x[n, iy, ix].address, w[i, j].address
                     count += 1
         # Inside, the same taps serve the next windows, too: all addresses move on by as much.
         pixels = min(last - ox + 1, _TOGETHER) if first <= ox <= last else 1
@@ -77,24 +72,23 @@ def _forward_line(  # type: ignore[no-untyped-def]
         ox += pixels
 
 
-@parallel_jit
-def forward(x, w, b, clamp, strides, dilation, before, threads, y):  # type: ignore[no-untyped-def]
+def _lines_of(y: Any, w: Any) -> int:
+    """Tasks for the lines of what has a sum over the filter for each number."""
+    return shares(len(y) * y.shape[1], y.shape[2] * y.shape[3] * w.shape[0] * w.shape[1])
+
+
+@kernel(tasks=lambda *arguments: _lines_of(arguments[-1], arguments[1]))
+def forward(task, tasks, x, w, b, clamp, strides, dilation, before, y):
     """y[n, oy, ox, c] from x[n, iy, ix, c] and w[i, j, c], at least clamp[0], at most clamp[1]."""
     out_height, taps = y.shape[1], w.shape[0] * w.shape[1]
-    counter = new_counter()
-    for _ in prange(threads):
-        x_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
-        line = take(counter)
-        while line < len(x) * out_height:
-            n, oy = line // out_height, line % out_height
-            _forward_line(x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_rows, y)
-            line = take(counter)
+    x_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
+    for line in range(*share(len(x) * out_height, task, tasks)):
+        n, oy = line // out_height, line % out_height
+        _forward_line(x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_rows, y)
 
 
-@jit
-def _backward_line(  # type: ignore[no-untyped-def]
-    dy, w, zeros, unbounded, n, iy, strides, dilation, before, dy_rows, w_rows, dx
-):
+@function
+def _backward_line(dy, w, zeros, clamp, n, iy, strides, dilation, before, dy_rows, w_rows, dx):
     _, out_height, out_width, channels = dy.shape
     width, stride, pixel = dx.shape[2], strides[1], channels * dy.itemsize
     reach = (w.shape[1] - 1) * dilation[1]
@@ -111,37 +105,30 @@ def _backward_line(  # type: ignore[no-untyped-def]
                     ox = ix + before[1] - j * dilation[1]
                     if ox >= 0 and ox % stride == 0 and ox // stride < out_width:
                         received = dy[n, oy // strides[0], ox // stride]
-                        dy_rows[count], w_rows[count] = received.ctypes.data, w[i, j].ctypes.data
+                        dy_rows[count], w_rows[count] = received.address, w[i, j].address
                         count += 1
             pixels = 1
             if ix + before[1] - reach >= 0 and ix <= last:
                 pixels = min((min(last, width - 1) - ix) // stride + 1, _TOGETHER)
             to = dx[n, iy, ix]
-            _add(dy_rows, w_rows, count, zeros, unbounded, to, pixels, pixel, stride * pixel)
+            _add(dy_rows, w_rows, count, zeros, clamp, to, pixels, pixel, stride * pixel)
             ix += pixels * stride
 
 
-@parallel_jit
-def backward_input(dy, w, strides, dilation, before, threads, dx):  # type: ignore[no-untyped-def]
-    """dx, gathered line by line: each thread owns the lines it writes."""
+@kernel(tasks=lambda *arguments: _lines_of(arguments[-1], arguments[1]))
+def backward_input(task, tasks, dy, w, strides, dilation, before, dx):
+    """dx, gathered line by line: each task owns the lines it writes."""
     height, taps = dx.shape[1], w.shape[0] * w.shape[1]
-    zeros, unbounded = np.zeros(dx.shape[3], dx.dtype), _unbounded(dx)
-    counter = new_counter()
-    for _ in prange(threads):
-        dy_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
-        line = take(counter)
-        while line < len(dx) * height:
-            n, iy = line // height, line % height
-            _backward_line(
-                dy, w, zeros, unbounded, n, iy, strides, dilation, before, dy_rows, w_rows, dx
-            )
-            line = take(counter)
+    zeros, clamp = np.zeros(dx.shape[3], dx.dtype), np.empty(2, dx.dtype)
+    _unbounded(clamp)
+    dy_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
+    for line in range(*share(len(dx) * height, task, tasks)):
+        n, iy = line // height, line % height
+        _backward_line(dy, w, zeros, clamp, n, iy, strides, dilation, before, dy_rows, w_rows, dx)
 
 
-@jit
-def _add_line(  # type: ignore[no-untyped-def]
-    dy, x, unbounded, n, oy, strides, dilation, before, dy_rows, x_rows, sums
-):
+@function
+def _add_line(dy, x, clamp, n, oy, strides, dilation, before, dy_rows, x_rows, sums):
     """Add line oy's share to sums[i, j, c]: for each tap the products of all its pixels."""
     _, height, width, _ = x.shape
     for i in range(sums.shape[0]):
@@ -153,45 +140,37 @@ def _add_line(  # type: ignore[no-untyped-def]
             for ox in range(dy.shape[2]):
                 ix = ox * strides[1] + j * dilation[1] - before[1]
                 if 0 <= ix < width:
-                    dy_rows[count], x_rows[count] = (
-                        dy[n, oy, ox].ctypes.data,
-                        x[n, iy, ix].ctypes.data,
-                    )
+                    dy_rows[count], x_rows[count] = dy[n, oy, ox].address, x[n, iy, ix].address
                     count += 1
-            _add(dy_rows, x_rows, count, sums[i, j], unbounded, sums[i, j], 1, 0, 0)
+            _add(dy_rows, x_rows, count, sums[i, j], clamp, sums[i, j], 1, 0, 0)
 
 
-@parallel_jit
-def backward_weight(dy, x, strides, dilation, before, threads, dw):  # type: ignore[no-untyped-def]
+@kernel(tasks=lambda *arguments: len(arguments[-1]))
+def backward_weight(part, dy, x, strides, dilation, before, dw):
     """dw[part, i, j, c]: a sum for each part of all images' lines; the caller adds them up."""
     parts, out_height = len(dw), dy.shape[1]
-    lines = len(dy) * out_height
-    unbounded = _unbounded(dw)
-    counter = new_counter()
-    for _ in prange(threads):
-        dy_rows, x_rows = np.empty(dy.shape[2], np.int64), np.empty(dy.shape[2], np.int64)
-        part = take(counter)
-        while part < parts:
-            sums = dw[part]
-            sums[:] = 0
-            for line in range(lines * part // parts, lines * (part + 1) // parts):
-                n, oy = line // out_height, line % out_height
-                _add_line(dy, x, unbounded, n, oy, strides, dilation, before, dy_rows, x_rows, sums)
-            part = take(counter)
+    clamp = np.empty(2, dw.dtype)
+    _unbounded(clamp)
+    dy_rows, x_rows = np.empty(dy.shape[2], np.int64), np.empty(dy.shape[2], np.int64)
+    sums = dw[part]
+    sums[:] = 0
+    for line in range(*share(len(dy) * out_height, part, parts)):
+        n, oy = line // out_height, line % out_height
+        _add_line(dy, x, clamp, n, oy, strides, dilation, before, dy_rows, x_rows, sums)
 
 
-@parallel_jit
-def repeat(x, times, y):  # type: ignore[no-untyped-def]
+@kernel(tasks=lambda x, times, y: shares(x.size, times))
+def repeat(task, tasks, x, times, y):
     """y is x[0] `times` times, then x[1] `times` times, and so on."""
-    for k in prange(x.size):
+    for k in range(*share(x.size, task, tasks)):
         for m in range(times):
             y[k * times + m] = x[k]
 
 
-@parallel_jit
-def sum_runs(x, length, y):  # type: ignore[no-untyped-def]
+@kernel(tasks=lambda x, length, y: shares(y.size, length))
+def sum_runs(task, tasks, x, length, y):
     """y[k] = the sum of the k-th run of `length` numbers."""
-    for k in prange(y.size):
+    for k in range(*share(y.size, task, tasks)):
         total = x[k * length]
         for m in range(1, length):
             total += x[k * length + m]

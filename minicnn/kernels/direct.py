@@ -3,29 +3,25 @@
     y[p, o] = shift[o] + scale[o] * sum over i, k of x[address(p) + i * line + k] * w[i, k, o]
 
 For each output pixel p, the window's row i is one run of kernel columns * channels numbers in
-memory, so a 3x3 window is three runs. `simd.tile` computes 6 pixels x 16 filters (or 14 x 32) of
+memory, so a 3x3 window is three runs. `microkernel.tile` computes 6 pixels x 16 filters (or 14 x 32) of
 that at a time, in registers. Nothing is copied nine times, as im2col does; only the zeros around
 the picture are real, in a copy of the lines at hand that stays in the cache. There a tile of pixels
 meets many filters, whose weights come from the level-2 cache, before the next one does.
 
 The weights' gradient is the same tile with other roles: rows are entries (i, k) of the window,
 columns are filters, and the sum runs over all pixels.
-
-Work is cut into tasks by shapes alone, and each number is summed by one thread in one order, so
-results do not depend on the number of threads.
-
-An address does not keep an array alive. So whoever takes addresses (`_forward_band`, `_add_units`)
-gets the arrays as arguments, which the caller holds until the call returns.
 """
 
-import numpy as np
-from numba import prange
+from typing import Any
 
-from minicnn.kernels.compile import jit, parallel_jit
+import numpy as np
+
+from minicnn.compiler.kernel import kernel
+from minicnn.compiler.translate import function
+from minicnn.kernels.microkernel import tile
 from minicnn.kernels.pooling import largest, to_winners
-from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors, tile
-from minicnn.kernels.tables import zero_rows
-from minicnn.kernels.tasks import new_counter, take
+from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors
+from minicnn.kernels.tasks import share
 
 _WEIGHTS = 2**18  # 1 MB of float32: panels that meet one tile of pixels after the other
 _L1_NUMBERS = 6144  # 24 KB of float32: what stays in a 32 KB level-1 cache beside some more
@@ -46,8 +42,8 @@ def pack(matrix: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(panels.swapaxes(0, 1))
 
 
-@jit
-def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
+@function
+def _padded_lines(x, n, first, before, lines):
     """Copy lines of image n, from `first` on, into `lines` (count, padded width, channels).
 
     `before` counts the zeros above and left of the picture; negative, pixels that are passed over.
@@ -69,9 +65,9 @@ def _padded_lines(x, n, first, before, lines):  # type: ignore[no-untyped-def]
         target[(left + inside) * channels :] = 0
 
 
-@jit
-def _forward_band(  # type: ignore[no-untyped-def]
-    x, n, top, bottom, packed, finish, kernel, strides, before, width, first, steps, pool, lines,
+@function
+def _forward_band(
+    x, n, top, bottom, packed, epilogue, kernel, strides, before, width, first, steps, pool, lines,
     wide, spare, y, winners, stops,
 ):  # fmt: skip
     """Output lines `top` to `bottom` of image n, by way of `lines` of x and, if need be, `wide`.
@@ -87,88 +83,87 @@ def _forward_band(  # type: ignore[no-untyped-def]
     straight = filters == panels * COLUMNS and pool == (1, 1)  # into y, without `wide` between
     count = -(-pixels // ROWS) * ROWS
     a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
-    zeros = zero_rows()
+    zero_line, zeros = np.zeros(COLUMNS, np.float32), np.empty(ROWS, np.int64)
+    zeros[:] = zero_line.address
     p = 0
     for oy in range(bottom - top):
         line = first[0] + (top + oy) * steps[0]
-        source = lines.ctypes.data + oy * strides[0] * line_bytes
-        target = y[n, line, first[1] :].ctypes.data
+        source = lines.address + oy * strides[0] * line_bytes
+        target = y[n, line, first[1] :].address
         for ox in range(width):
             a_rows[p] = source + ox * strides[1] * channels * 4
-            c_rows[p] = target + ox * steps[1] * filters * 4 if straight else wide[p].ctypes.data
+            c_rows[p] = target + ox * steps[1] * filters * 4 if straight else wide[p].address
             p += 1
-    a_rows[pixels:], c_rows[pixels:] = a_rows[pixels - 1], spare.ctypes.data
+    a_rows[pixels:] = a_rows[pixels - 1]
+    c_rows[pixels:] = spare.address
     some = max(1, _WEIGHTS // (kernel[0] * run * COLUMNS))
     for left in range(0, panels, some):
         for p in range(0, count, ROWS):
-            a, c = a_rows[p:].ctypes.data, c_rows[p:].ctypes.data
+            a, c = a_rows[p:].address, c_rows[p:].address
             for panel in range(left, min(left + some, panels)):
                 tile(
                     y, pixels - p, a, 0, kernel[0], line_bytes, run, 4,
-                    packed[panel].ctypes.data, run * COLUMNS * 4, COLUMNS * 4,
-                    zeros.ctypes.data, 0, c, panel * COLUMNS * 4, finish[panel].ctypes.data,
+                    packed[panel].address, run * COLUMNS * 4, COLUMNS * 4,
+                    zeros.address, 0, c, panel * COLUMNS * 4, epilogue[panel].address,
                 )  # fmt: skip
     if not straight:
         rows, nobody = np.empty(pool[0] * pool[1], np.int64), np.empty(0, np.uint8)
         for line in range(top // pool[0], bottom // pool[0]):
             for k in range(len(rows)):
                 oy, ox = line * pool[0] - top + k // pool[1], k % pool[1]
-                rows[k] = wide[oy * width + ox].ctypes.data
+                rows[k] = wide[oy * width + ox].address
             to = first[0] + line * steps[0], first[1]
             pixel, results = y[n, to[0], to[1]], width // pool[1]
             wide_step, step = pool[1] * wide.shape[1] * 4, steps[1] * filters * 4
             numbers = winners[n, to[0], to[1]] if len(winners) > 0 else nobody
-            largest(rows, len(rows), pixel, numbers, stops, results, wide_step, step)
+            largest(rows, pixel, numbers, stops, results, wide_step, step)
 
 
-@parallel_jit
-def forward(  # type: ignore[no-untyped-def]
-    x, packed, finish, kernel, strides, before, bands, out, first, steps, pool, threads, y, winners,
+def _bands_of_images(*arguments: Any) -> int:
+    x, bands = arguments[0], arguments[6]
+    return len(x) * bands
+
+
+@kernel(tasks=_bands_of_images)
+def forward(
+    task, x, packed, epilogue, kernel, strides, before, bands, out, first, steps, pool, y, winners,
     stops,
 ):  # fmt: skip
     """The output (`out` pixels a picture) for weights `packed` by `pack`.
 
-    `finish` (panels, 4, COLUMNS) has each filter's scale, shift, least and most (`simd.tile`).
+    `epilogue` (panels, 4, COLUMNS) has each filter's scale, shift, least and most (`microkernel.tile`).
 
     Output pixel (oy, ox) is written to y's pixel `first` + `steps` * (oy, ox). With a `pool`, of
     which `out` is a multiple, only the largest of so many is, and to (oy, ox) // pool; winners,
-    unless it is empty, says which one (`simd.find_largest`, also for `stops`). Each task computes
+    unless it is empty, says which one (`channels.find_largest`, also for `stops`). Each task computes
     one of `bands` bands of lines of a picture.
     """
     channels, filters = x.shape[3], y.shape[3]
     columns = packed.shape[0] * COLUMNS
     padded_width = (out[1] - 1) * strides[1] + kernel[1]
     lines_of_y = out[0] // pool[0]
-    tallest = -(-lines_of_y // bands) * pool[0]
-    counter = new_counter()
-    for _ in prange(threads):
-        all_lines = np.empty(
-            ((tallest - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype
-        )
+    n, band = task // bands, task % bands
+    top = lines_of_y * band // bands * pool[0]
+    bottom = lines_of_y * (band + 1) // bands * pool[0]
+    if bottom > top:
+        height = (bottom - top - 1) * strides[0] + kernel[0]
+        lines = np.empty((height, padded_width, channels), x.dtype)
         straight = filters == columns and pool == (1, 1)
-        wide = np.empty((0 if straight else tallest * out[1], columns), x.dtype)
+        wide = np.empty((0 if straight else (bottom - top) * out[1], columns), x.dtype)
         spare = np.empty(columns, x.dtype)
-        task = take(counter)
-        while task < x.shape[0] * bands:
-            n, band = task // bands, task % bands
-            top = lines_of_y * band // bands * pool[0]
-            bottom = lines_of_y * (band + 1) // bands * pool[0]
-            if bottom > top:
-                lines = all_lines[: (bottom - top - 1) * strides[0] + kernel[0]]
-                _forward_band(
-                    x, n, top, bottom, packed, finish, kernel, strides, before, out[1], first,
-                    steps, pool, lines, wide, spare, y, winners, stops,
-                )  # fmt: skip
-            task = take(counter)
+        _forward_band(
+            x, n, top, bottom, packed, epilogue, kernel, strides, before, out[1], first,
+            steps, pool, lines, wide, spare, y, winners, stops,
+        )  # fmt: skip
 
 
-@jit
-def _copy_panel(dy, first, count, received):  # type: ignore[no-untyped-def]
+@function
+def _copy_panel(dy, first, count, received):
     """`count` filters of dy's lines, from the first on, as a whole panel."""
     height, width, filters = dy.shape
     for oy in range(height):
         if count == COLUMNS:
-            source, target = dy[oy, 0, first:].ctypes.data, received[oy].ctypes.data
+            source, target = dy[oy, 0, first:].address, received[oy].address
             for ox in range(width):
                 copy_vectors(source + ox * filters * 4, target + ox * COLUMNS * 4)
             continue
@@ -179,24 +174,26 @@ def _copy_panel(dy, first, count, received):  # type: ignore[no-untyped-def]
             place[count:] = 0
 
 
-@jit
-def _unpool_panel(dy, winners, n, first, offset, used, pool, received):  # type: ignore[no-untyped-def]
+@function
+def _unpool_panel(dy, winners, n, first, offset, used, pool, received):
     """`_copy_panel` of the lines that dy's, from the first on, are the pooled ones of."""
     rows = np.empty(pool[0] * pool[1], np.int64)
     if used < COLUMNS:
-        received[:, :, used:] = 0
+        for line in range(len(received)):
+            for ox in range(received.shape[1]):
+                received[line, ox, used:] = 0
     for line in range(len(received) // pool[0]):
         for k in range(len(rows)):
-            rows[k] = received[line * pool[0] + k // pool[1], k % pool[1]].ctypes.data
+            rows[k] = received[line * pool[0] + k // pool[1], k % pool[1]].address
         pixel = dy[n, first + line, 0, offset : offset + used]
         numbers = winners[n, first + line, 0, offset : offset + used]
         to_winners(
-            pixel, numbers, rows, len(rows), dy.shape[2], dy.shape[3] * 4, pool[1] * COLUMNS * 4
+            pixel, numbers, rows, dy.shape[2], dy.shape[3] * 4, pool[1] * COLUMNS * 4
         )
 
 
-@jit
-def _add_units(  # type: ignore[no-untyped-def]
+@function
+def _add_units(
     dy, winners, pool, x, begin, end, kernel, strides, before, bands, lines, received, spare, sums
 ):
     """Add the units' dw to `sums` (window entries, panels * COLUMNS)."""
@@ -210,9 +207,9 @@ def _add_units(  # type: ignore[no-untyped-def]
     a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
     for entry in range(count):
         i, k = min(entry, entries - 1) // run, min(entry, entries - 1) % run
-        a_rows[entry] = lines.ctypes.data + i * line_bytes + k * 4
+        a_rows[entry] = lines.address + i * line_bytes + k * 4
         c_rows[entry] = (
-            sums.ctypes.data + entry * wide * 4 if entry < entries else spare.ctypes.data
+            sums.address + entry * wide * 4 if entry < entries else spare.address
         )
     for unit in range(begin, end):
         n, band = unit // bands, unit % bands
@@ -230,20 +227,18 @@ def _add_units(  # type: ignore[no-untyped-def]
                 else:
                     _copy_panel(dy[n, top : top + height], offset, used, received)
                 for first in range(0, count, ROWS):
-                    c = c_rows[first:].ctypes.data
+                    c = c_rows[first:].address
                     tile(
-                        sums, entries - first, a_rows[first:].ctypes.data,
+                        sums, entries - first, a_rows[first:].address,
                         (top - first_line) * strides[0] * line_bytes,
                         height, strides[0] * line_bytes, out_width, strides[1] * channels * 4,
-                        received.ctypes.data, out_width * COLUMNS * 4, COLUMNS * 4,
+                        received.address, out_width * COLUMNS * 4, COLUMNS * 4,
                         c, offset * 4, c, offset * 4, 0,
                     )  # fmt: skip
 
 
-@parallel_jit
-def backward_weight(  # type: ignore[no-untyped-def]
-    dy, winners, pool, x, kernel, strides, before, bands, threads, partial
-):
+@kernel(tasks=lambda *arguments: len(arguments[-1]))
+def backward_weight(group, dy, winners, pool, x, kernel, strides, before, bands, partial):
     """Add each group's dw to partial[group] (window entries, panels * COLUMNS).
 
     A group is a share of the units, the bands of lines of all images, `bands` to an image. If
@@ -257,16 +252,11 @@ def backward_weight(  # type: ignore[no-untyped-def]
     tallest = -(-dy.shape[1] // bands) * pool[0]
     # Lines at a time, so that a panel of their dy fits the L1.
     block = min(max(1, _L1_NUMBERS // (COLUMNS * out_width * pool[0])) * pool[0], tallest)
-    counter = new_counter()
-    for _ in prange(threads):
-        lines = np.empty(((tallest - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype)
-        received = np.zeros((block, out_width, COLUMNS), x.dtype)
-        spare = np.zeros(wide, x.dtype)
-        group = take(counter)
-        while group < groups:
-            begin, end = images * bands * group // groups, images * bands * (group + 1) // groups
-            _add_units(
-                dy, winners, pool, x, begin, end, kernel, strides, before, bands, lines, received,
-                spare, partial[group],
-            )  # fmt: skip
-            group = take(counter)
+    lines = np.empty(((tallest - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype)
+    received = np.zeros((block, out_width, COLUMNS), x.dtype)
+    spare = np.zeros(wide, x.dtype)
+    begin, end = share(images * bands, group, groups)
+    _add_units(
+        dy, winners, pool, x, begin, end, kernel, strides, before, bands, lines, received, spare,
+        partial[group],
+    )  # fmt: skip

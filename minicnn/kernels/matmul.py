@@ -3,11 +3,11 @@
     c[r, o] = shift[o] + scale[o] * sum over k of a[r, k] * b[k, o]
 
 NumPy would ask BLAS, which is as fast. But BLAS shares a sum among its threads as it likes, so that
-the last digits depend on their number; and its threads and numba's, which alternate in a network,
-take the cores from each other. So the same tile as in `direct` does this too.
+the last digits depend on their number; and its threads and ours, which alternate in a network, take
+the cores from each other. So the same tile as in `direct` does this too.
 
 How: the result is cut into blocks, and the sum into runs of at most `_DEPTH` steps. All blocks need
-the same b, so it is copied into panels first (`pack`), in the order in which `simd.tile` reads it.
+the same b, so it is copied into panels first (`pack`), in the order in which `microkernel.tile` reads it.
 Where one block is as high as the result nothing is shared, and each block copies the strip of b
 that it needs. That pays although few tiles use the copy, for weights come from memory: copying asks
 for many lines at once, a tile only for those that it will need soon (81x728 times 728x728: 1.5
@@ -29,21 +29,14 @@ long sums (a weight's gradient) is the sum itself cut into `parts`, which the ca
 order.
 """
 
-import numpy as np
-from numba import prange
+from typing import Any
 
-from minicnn.kernels.compile import jit, parallel_jit
-from minicnn.kernels.simd import (
-    COLUMNS,
-    HEIGHTS,
-    LANES,
-    ROWS,
-    copy_vectors,
-    tile,
-    transpose_square,
-)
-from minicnn.kernels.tables import zero_rows
-from minicnn.kernels.tasks import new_counter, take
+import numpy as np
+
+from minicnn.compiler.kernel import kernel
+from minicnn.compiler.translate import function
+from minicnn.kernels.microkernel import tile
+from minicnn.kernels.simd import COLUMNS, HEIGHTS, LANES, ROWS, copy_vectors, transpose_square
 
 _DEPTH = 768  # steps at a time, at most: as many of a tile's rows stay near
 _TILES = 8  # tiles one above the other in a block
@@ -70,34 +63,34 @@ def packed_shape(rows: int, depth: int, columns: int, itemsize: int) -> tuple[in
     return -(-columns // wide) if worth_it else 0, depth, wide
 
 
-@jit
-def _run(steps, turned):  # type: ignore[no-untyped-def]
+@function
+def _run(steps, transposed):
     """Steps at a time, as many each time; of a transposed a, which is copied, half as many."""
-    runs = max(1, -(-steps // (_DEPTH // 2 if turned else _DEPTH)))
+    runs = max(1, -(-steps // (_DEPTH // 2 if transposed else _DEPTH)))
     return max(1, -(-steps // runs))
 
 
-@jit
-def _pack_panel(b, turned, left, first, steps, packed):  # type: ignore[no-untyped-def]
+@function
+def _pack_panel(b, transposed, left, first, steps, packed):
     """packed[k, o] = the entry of step first + k, column left + o; 0 beyond the last column."""
-    columns, wide, size = b.shape[0] if turned else b.shape[1], packed.shape[1], b.itemsize
+    columns, wide, size = b.shape[0] if transposed else b.shape[1], packed.shape[1], b.itemsize
     width = min(wide, columns - left)
     if width < wide:
         packed[:steps] = 0
-    if turned:
+    if transposed:
         squares = steps // LANES * LANES if width == wide and size == 4 else 0
         for o in range(0, wide if squares else 0, LANES):
             for k in range(0, squares, LANES):
                 transpose_square(
-                    b[left + o, first + k :].ctypes.data, b.shape[1] * size,
-                    packed[k, o:].ctypes.data, wide * size,
+                    b[left + o, first + k :].address, b.shape[1] * size,
+                    packed[k, o:].address, wide * size,
                 )  # fmt: skip
         for o in range(width):
             for k in range(squares, steps):
                 packed[k, o] = b[left + o, first + k]
     elif width == wide:
         for k in range(steps):
-            copy_vectors(b[first + k, left:].ctypes.data, packed[k].ctypes.data)
+            copy_vectors(b[first + k, left:].address, packed[k].address)
     else:
         for k in range(steps):
             source, target = b[first + k, left : left + width], packed[k]
@@ -105,39 +98,34 @@ def _pack_panel(b, turned, left, first, steps, packed):  # type: ignore[no-untyp
                 target[o] = source[o]
 
 
-@jit
-def _pack_strip(b, left, first, steps, packed):  # type: ignore[no-untyped-def]
+@function
+def _pack_strip(b, left, first, steps, packed):
     """Several whole panels at once: what lies side by side in memory is fetched together."""
     wide = packed.shape[2]
     for k in range(steps):
         for panel in range(len(packed)):
             source = b[first + k, left + panel * wide :]
-            copy_vectors(source.ctypes.data, packed[panel, k].ctypes.data)
+            copy_vectors(source.address, packed[panel, k].address)
 
 
-@parallel_jit
-def pack(b, turned, threads, packed):  # type: ignore[no-untyped-def]
+@kernel(tasks=lambda b, transposed, packed: len(packed) * -(-packed.shape[1] // _DEPTH))
+def pack(task, b, transposed, packed):
     """packed (panels, depth, wide) of all of b, panel by panel; 0 beyond the last column."""
-    panels, depth, wide = packed.shape
+    _, depth, wide = packed.shape
     runs = -(-depth // _DEPTH)
-    counter = new_counter()
-    for _ in prange(threads):
-        task = take(counter)
-        while task < panels * runs:
-            panel, first = task // runs, task % runs * _DEPTH
-            steps = min(_DEPTH, depth - first)
-            _pack_panel(b, turned, panel * wide, first, steps, packed[panel, first:])
-            task = take(counter)
+    panel, first = task // runs, task % runs * _DEPTH
+    steps = min(_DEPTH, depth - first)
+    _pack_panel(b, transposed, panel * wide, first, steps, packed[panel, first:])
 
 
-@jit
-def _odd_lines(numbers):  # type: ignore[no-untyped-def]
+@function
+def _odd_lines(numbers):
     """`numbers` float32 rounded up to an odd number of cache lines: so rows don't collide there."""
     return (-(-numbers // _LINE) | 1) * _LINE
 
 
-@jit
-def _copy_lines(a, top, height, left, width, copied):  # type: ignore[no-untyped-def]
+@function
+def _copy_lines(a, top, height, left, width, copied):
     """The upper left part of `copied` = a[top : top + height, left : left + width]."""
     for r in range(height):
         source, target = a[top + r, left : left + width], copied[r]
@@ -145,9 +133,9 @@ def _copy_lines(a, top, height, left, width, copied):  # type: ignore[no-untyped
             target[k] = source[k]
 
 
-@jit
-def _add_block(  # type: ignore[no-untyped-def]
-    a, a_turned, b, b_turned, finish, top, left, panels, begin, end, run, copied, ready,
+@function
+def _add_block(
+    a, a_transposed, b, b_transposed, epilogue, top, left, panels, begin, end, run, copied, ready,
     packed, edge, c,
 ):  # fmt: skip
     """The block of c from row `top` and column `left` on: the product over `begin` to `end`.
@@ -166,46 +154,48 @@ def _add_block(  # type: ignore[no-untyped-def]
     source = copied if len(copied) else a[top:]
     line_bytes = source.shape[1] * size
     strip = panels * wide < columns and rows > HEIGHTS[1]
-    row_bytes, step_bytes = (size, line_bytes) if a_turned else (line_bytes, size)
+    row_bytes, step_bytes = (size, line_bytes) if a_transposed else (line_bytes, size)
     for r in range(count):
-        a_rows[r] = source.ctypes.data + min(r, height - 1) * row_bytes
-        c_rows[r] = c[top + r, left:].ctypes.data if r < height else edge[0].ctypes.data
-    zeros, edge_rows = zero_rows(), np.empty(ROWS, np.int64)
+        a_rows[r] = source.address + min(r, height - 1) * row_bytes
+        c_rows[r] = c[top + r, left:].address if r < height else edge[0].address
+    zero_line, zeros = np.zeros(COLUMNS, np.float32), np.empty(ROWS, np.int64)
+    zeros[:] = zero_line.address
+    edge_rows = np.empty(ROWS, np.int64)
     for r in range(ROWS):
-        edge_rows[r] = edge[r].ctypes.data
+        edge_rows[r] = edge[r].address
     for first in range(begin, max(end, begin + 1), run):
         steps = min(run, end - first)
-        finished = len(finish) and first + run >= end
+        ends = len(epilogue) and first + run >= end
         a_offset = 0 if len(copied) else first * size
-        if a_turned:
+        if a_transposed:
             _copy_lines(a, first, steps, top, height, copied)
         elif len(copied):
             _copy_lines(a, top, height, first, steps, copied)
         together = 0
-        if strip and not b_turned and len(ready) == 0:
+        if strip and not b_transposed and len(ready) == 0:
             together = min(panels, (columns - left) // wide)
             _pack_strip(b, left, first, steps, packed[:together])
         for panel in range(together, 0 if len(ready) else panels):
             column = left + panel * wide
-            if b_turned or strip or columns - column < wide:
-                _pack_panel(b, b_turned, column, first, steps, packed[panel])
+            if b_transposed or strip or columns - column < wide:
+                _pack_panel(b, b_transposed, column, first, steps, packed[panel])
         for row in range(0, height, ROWS):
-            a_table, c_table = a_rows[row:].ctypes.data, c_rows[row:].ctypes.data
+            a_table, c_table = a_rows[row:].address, c_rows[row:].address
             for panel in range(panels):
                 column, offset = left + panel * wide, panel * wide * size
                 width = min(wide, columns - column)
-                last = finish[column // wide].ctypes.data if finished else 0
-                place, b_step = packed[panel:].ctypes.data, wide * size
+                last = epilogue[column // wide].address if ends else 0
+                place, b_step = packed[panel:].address, wide * size
                 if len(ready):
-                    place = ready[column // wide, first].ctypes.data
-                elif not (b_turned or strip) and width == wide:
-                    place, b_step = b[first, column:].ctypes.data, b.shape[1] * size
+                    place = ready[column // wide, first].address
+                elif not (b_transposed or strip) and width == wide:
+                    place, b_step = b[first, column:].address, b.shape[1] * size
                 used = min(ROWS, height - row) if width < wide else 0
                 for r in range(used if first > begin else 0):
                     for o in range(width):
                         edge[r, panel * wide + o] = c[top + row + r, column + o]
-                into = edge_rows.ctypes.data if used else c_table
-                since, since_offset = (zeros.ctypes.data, 0) if first == begin else (into, offset)
+                into = edge_rows.address if used else c_table
+                since, since_offset = (zeros.address, 0) if first == begin else (into, offset)
                 tile(
                     c, height - row, a_table, a_offset, 1, 0, steps, step_bytes,
                     place, 0, b_step, since, since_offset, into, offset, last,
@@ -215,38 +205,39 @@ def _add_block(  # type: ignore[no-untyped-def]
                         c[top + row + r, column + o] = edge[r, panel * wide + o]
 
 
-@parallel_jit
-def product(a, a_turned, b, b_turned, ready, finish, panels, threads, c):  # type: ignore[no-untyped-def]
-    """c[part] = a @ b over the part's share of the steps; `turned` matrices lie transposed.
+def _blocks(*arguments: Any) -> int:
+    panels, c = arguments[-2:]
+    parts, rows, columns = c.shape
+    wide = COLUMNS * 4 // c.itemsize
+    return parts * -(-rows // (ROWS * _TILES)) * -(-columns // (wide * panels))
 
-    c (parts, rows, columns). `finish` (panels, 4, columns of a panel) has each column's scale,
-    shift, least and most (`simd.tile`), or is empty. All arrays are C-contiguous and of one dtype.
+
+@kernel(tasks=_blocks)
+def product(task, a, a_transposed, b, b_transposed, ready, epilogue, panels, c):
+    """c[part] = a @ b over the part's share of the steps; some matrices lie transposed.
+
+    c (parts, rows, columns). `epilogue` (panels, 4, columns of a panel) has each column's scale,
+    shift, least and most (`microkernel.tile`), or is empty. All arrays are of one dtype.
     """
     parts, rows, columns = c.shape
-    depth = a.shape[0] if a_turned else a.shape[1]
+    depth = a.shape[0] if a_transposed else a.shape[1]
     wide = COLUMNS * 4 // c.itemsize
     above = -(-rows // (ROWS * _TILES))
     beside = -(-columns // (wide * panels))
-    collide = not a_turned and a.shape[1] * a.itemsize % _COLLIDE == 0
-    run, height = _run(-(-depth // parts), a_turned), min(_TILES * ROWS, rows)
-    if a_turned:
+    collide = not a_transposed and a.shape[1] * a.itemsize % _COLLIDE == 0
+    run, height = _run(-(-depth // parts), a_transposed), min(_TILES * ROWS, rows)
+    if a_transposed:
         lines = run, _odd_lines(height)
     else:
         lines = height if collide else 0, _odd_lines(run)
-    counter = new_counter()
-    for _ in prange(threads):
-        packed = np.empty((0 if len(ready) else panels, run, wide), c.dtype)
-        copied = np.empty(lines, c.dtype)
-        edge = np.zeros((ROWS, panels * wide), c.dtype)
-        task = take(counter)
-        while task < parts * above * beside:
-            part, block = task // (above * beside), task % (above * beside)
-            top, left = block // beside * ROWS * _TILES, block % beside * wide * panels
-            begin, end = depth * part // parts, depth * (part + 1) // parts
-            across = min(panels, -(-(columns - left) // wide))
-            # Addresses do not keep arrays alive; the arguments of a call are, until it returns.
-            _add_block(
-                a, a_turned, b, b_turned, finish, top, left, across, begin, end, run, copied,
-                ready, packed, edge, c[part],
-            )  # fmt: skip
-            task = take(counter)
+    packed = np.empty((0 if len(ready) else panels, run, wide), c.dtype)
+    copied = np.empty(lines, c.dtype)
+    edge = np.zeros((ROWS, panels * wide), c.dtype)
+    part, block = task // (above * beside), task % (above * beside)
+    top, left = block // beside * ROWS * _TILES, block % beside * wide * panels
+    begin, end = depth * part // parts, depth * (part + 1) // parts
+    across = min(panels, -(-(columns - left) // wide))
+    _add_block(
+        a, a_transposed, b, b_transposed, epilogue, top, left, across, begin, end, run, copied,
+        ready, packed, edge, c[part],
+    )  # fmt: skip

@@ -1,60 +1,63 @@
 """Batch normalization over rows (position) and columns (channel) of a matrix.
 
-Sums run over fixed blocks of rows, each by one thread in float64, and the caller adds the blocks in
-order: the result never depends on the number of threads.
+Sums run over fixed blocks of rows, each by one task in float64, and the caller adds the blocks in
+order.
 """
 
+from typing import Any
+
 import numpy as np
-from numba import prange
 
-from minicnn.kernels.compile import parallel_jit
+from minicnn.compiler.kernel import kernel
+from minicnn.kernels.tasks import share, shares
 
 
-@parallel_jit
-def shifted_sums(rows, shift, blocks, sums):  # type: ignore[no-untyped-def]
+@kernel(tasks=lambda rows, shift, sums: len(sums))
+def shifted_sums(block, rows, shift, sums):
     """sums[block, 0, c] = sum of x, sums[block, 1, c] = sum of (x - shift[c])**2, in float64.
 
     One reading of x gives mean and variance; a `shift` near the mean keeps the latter exact.
     """
-    count, channels = rows.shape
-    for block in prange(blocks):
-        total, squares = np.zeros(channels), np.zeros(channels)
-        for r in range(count * block // blocks, count * (block + 1) // blocks):
-            for c in range(channels):
-                d = np.float64(rows[r, c]) - shift[c]
-                total[c] += rows[r, c]
-                squares[c] += d * d
-        sums[block, 0] = total
-        sums[block, 1] = squares
+    total, squares = sums[block, 0], sums[block, 1]
+    sums[block] = 0
+    for r in range(*share(len(rows), block, len(sums))):
+        row = rows[r]
+        for c in range(len(row)):
+            d = np.float64(row[c]) - shift[c]
+            total[c] += row[c]
+            squares[c] += d * d
 
 
-@parallel_jit
-def forward(rows, mean, scale, beta, y):  # type: ignore[no-untyped-def]
+def _rows(x: Any, *_: Any) -> int:
+    return shares(*x.shape)
+
+
+@kernel(tasks=_rows)
+def forward(task, tasks, x, mean, scale, beta, y):
     """y[r, c] = (x[r, c] - mean[c]) * scale[c] + beta[c]."""
-    count, channels = rows.shape
-    for r in prange(count):
-        for c in range(channels):
-            y[r, c] = (rows[r, c] - mean[c]) * scale[c] + beta[c]
+    for r in range(*share(len(x), task, tasks)):
+        row, result = x[r], y[r]
+        for c in range(len(row)):
+            result[c] = (row[c] - mean[c]) * scale[c] + beta[c]
 
 
-@parallel_jit
-def backward_sums(dy, rows, mean, blocks, sums):  # type: ignore[no-untyped-def]
+@kernel(tasks=lambda dy, rows, mean, sums: len(sums))
+def backward_sums(block, dy, rows, mean, sums):
     """sums[block, 0, c] = sum of dy, sums[block, 1, c] = sum of dy * (x - mean), in float64."""
-    count, channels = rows.shape
-    for block in prange(blocks):
-        total, centered = np.zeros(channels), np.zeros(channels)
-        for r in range(count * block // blocks, count * (block + 1) // blocks):
-            for c in range(channels):
-                total[c] += dy[r, c]
-                centered[c] += dy[r, c] * (rows[r, c] - mean[c])
-        sums[block, 0] = total
-        sums[block, 1] = centered
+    total, centered = sums[block, 0], sums[block, 1]
+    sums[block] = 0
+    for r in range(*share(len(rows), block, len(sums))):
+        row, received = rows[r], dy[r]
+        for c in range(len(row)):
+            total[c] += received[c]
+            centered[c] += received[c] * (row[c] - mean[c])
 
 
-@parallel_jit
-def backward_input(dy, rows, mean, scale, share, slope, dx):  # type: ignore[no-untyped-def]
+@kernel(tasks=_rows)
+def backward_input(task, tasks, dy, x, mean, scale, share_of_mean, slope, dx):
     """dx[r, c] = scale[c] * (dy[r, c] - share[c] - slope[c] * (x[r, c] - mean[c]))."""
-    count, channels = rows.shape
-    for r in prange(count):
-        for c in range(channels):
-            dx[r, c] = scale[c] * (dy[r, c] - share[c] - slope[c] * (rows[r, c] - mean[c]))
+    for r in range(*share(len(x), task, tasks)):
+        row, received, result = x[r], dy[r], dx[r]
+        for c in range(len(row)):
+            centered = row[c] - mean[c]
+            result[c] = scale[c] * (received[c] - share_of_mean[c] - slope[c] * centered)

@@ -1,15 +1,16 @@
 """Moving the pixels of one picture: rotate, shift, shear, zoom.
 
-One thread a picture: a batch has several pictures, and its reader several threads.
+One task a picture: a batch has several pictures, and its reader several threads.
 """
 
-from minicnn.kernels.compile import jit
+from minicnn.compiler.kernel import kernel
+from minicnn.compiler.translate import function
 
 CONSTANT, NEAREST, REFLECT, WRAP = range(4)
 
 
-@jit
-def _inside(position, size, mode):  # type: ignore[no-untyped-def]
+@function
+def _inside(position, size, mode):
     """Where a position beyond the edge of `size` pixels is read; -1: nowhere, `cval` applies."""
     last = size - 1.0
     if 0.0 <= position <= last:
@@ -30,8 +31,8 @@ def _inside(position, size, mode):  # type: ignore[no-untyped-def]
     return -1.0
 
 
-@jit
-def affine_transform(x, matrix, offset, order, mode, cval, y):  # type: ignore[no-untyped-def]
+@kernel(tasks=lambda *_: 1)
+def affine_transform(task, x, matrix, offset, order, mode, cval, y):
     """y[i, j] = x at matrix · (i, j) + offset, by the nearest (order 0) or the 4 nearest pixels."""
     height, width, channels = x.shape
     for i in range(y.shape[0]):

@@ -12,7 +12,7 @@ both axes this makes 4x4 pixels of a 6x6 patch with 36 multiplications instead o
 Gray 2016, section 4.3).
 
 With channels, each of the 36 products becomes a sum over them, that is, for each point a matrix
-product (tiles, channels) by (channels, filters), which `simd.tile` computes. The transforms cost
+product (tiles, channels) by (channels, filters), which `microkernel.tile` computes. The transforms cost
 little beside it, once there are 32 channels or more.
 
 The gradient of the weights runs the same way backwards. y is linear in G w, so
@@ -42,20 +42,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import prange
 
-from minicnn.kernels.compile import jit, parallel_jit
-from minicnn.kernels.simd import (
-    COLUMNS,
-    LANES,
-    ROWS,
-    clamped_grid_transform,
-    grid_transform,
-    pooled_grid_transform,
-    tile,
-)
-from minicnn.kernels.tables import spare_rows, zero_rows
-from minicnn.kernels.tasks import new_counter, take
+from minicnn.compiler.kernel import kernel
+from minicnn.compiler.translate import function
+from minicnn.kernels.grids import clamped_grid_transform, grid_transform, pooled_grid_transform
+from minicnn.kernels.microkernel import tile
+from minicnn.kernels.simd import COLUMNS, LANES, ROWS
+from minicnn.kernels.tasks import share, shares
 
 POINTS = 36
 ONES = 7  # the point (1, 1): what is added there comes out at each of the 16 pixels, and back
@@ -64,6 +57,7 @@ HELD = 2**23  # bytes of points that all threads work on at a time, for the weig
 HELD_EACH = 2**20  # bytes of points that each thread works on: they stay in its level-2 cache
 _GROUPS = 8  # groups of tiles that have sums of their own
 _SUMS = 5 * 2**19  # bytes of a group's sums, at most: about a level-2 cache
+_TASKS = 8  # as many as should have something to do
 _LINE = 16  # float32 in a cache line
 _L2_NUMBERS = 2**18  # 1 MB of float32
 
@@ -120,6 +114,7 @@ _output_points = grid_transform(output_points, 4)
 _weight_gradient = grid_transform(weight_gradient, 6)
 
 
+@function
 def padded(count: int, whole: int) -> int:
     """`count` rounded up to whole vectors or panels."""
     return -(-count // whole) * whole
@@ -130,28 +125,24 @@ def tiles_of(y_shape: Sequence[int]) -> int:
     return y_shape[0] * -(-y_shape[1] // 4) * -(-y_shape[2] // 4)
 
 
-def block_size(tiles: int, channels: int, threads: int) -> int:
-    """Tiles in a block: as many as have their points in the level-2 cache, if all threads get some.
+def block_size(tiles: int, channels: int) -> int:
+    """Tiles in a block: as many as have their points in the level-2 cache, if there are enough.
 
-    No result depends on it: a tile's numbers are its own.
+    Few tiles are cut into blocks for `_TASKS` threads, but of no fewer tiles than a microkernel has
+    rows.
     """
     fits = _L2_NUMBERS // (POINTS * padded(channels, LANES) * ROWS)
     most = ROWS * max(1, min(4, fits))
-    if tiles >= 4 * threads * most:
-        return most
-    blocks = padded(max(1, -(-tiles // most)), threads)
-    return max(1, -(-tiles // blocks))
+    return max(min(ROWS, tiles), min(most, -(-tiles // _TASKS)), 1)
 
 
-def are_few(tiles: int, channels: int, columns: int, threads: int) -> bool:
-    """Whether `forward_of_few` pays: tiles whose points fit into a level-2 cache, and more weights.
-
-    No result depends on it.
-    """
+def are_few(tiles: int, channels: int, columns: int) -> bool:
+    """Whether `forward_of_few` pays: tiles whose points fit into a level-2 cache, and more weights."""
     fits = POINTS * tiles * padded(channels, LANES) <= _L2_NUMBERS
-    return fits and 0 < tiles <= columns and columns >= threads * COLUMNS
+    return fits and 0 < tiles <= columns and columns >= 2 * COLUMNS
 
 
+@function
 def scratch_size(tiles: int, depth: int) -> int:
     """float32 for all points of the tiles; a cache line more, so that points don't collide."""
     return POINTS * (tiles * depth + _LINE)
@@ -183,11 +174,11 @@ def points_shapes(
     return tuple((POINTS, max(1, at_once), count * _LINE) for count in lines)
 
 
-@jit
-def _transform_filters(w, c, panel, place, point_bytes):  # type: ignore[no-untyped-def]
+@function
+def _transform_filters(w, c, panel, place, point_bytes):
     """The points of channel c's weights, of one panel of filters: a row at `place` for each."""
     channels, wide = w.shape[2:]
-    source = w[0, 0, c].ctypes.data + panel * COLUMNS * 4
+    source = w[0, 0, c].address + panel * COLUMNS * 4
     for v in range(0, COLUMNS * 4, LANES * 4):
         _weight_points(
             source + v, 3 * channels * wide * 4, channels * wide * 4,
@@ -195,18 +186,19 @@ def _transform_filters(w, c, panel, place, point_bytes):  # type: ignore[no-unty
         )  # fmt: skip
 
 
-@parallel_jit
-def transform_weights(w, packed):  # type: ignore[no-untyped-def]
+@kernel(tasks=lambda w, packed: len(packed) * -(-w.shape[2] // CHANNELS))
+def transform_weights(task, w, packed):
     """packed[panel] (`scratch_size` of channels rows of COLUMNS) of w (3, 3, channels, panels)."""
     channels, point_bytes = w.shape[2], packed.shape[1] // POINTS * 4
-    for task in prange(packed.shape[0] * channels):
-        panel, c = task // channels, task % channels
-        place = packed[panel, c * COLUMNS :].ctypes.data
+    runs = -(-channels // CHANNELS)
+    panel, first = task // runs, task % runs * CHANNELS
+    for c in range(first, min(first + CHANNELS, channels)):
+        place = packed[panel, c * COLUMNS :].address
         _transform_filters(w, c, panel, place, point_bytes)
 
 
-@jit
-def _transform_tile(x, number, before, grid, patch, target, point_bytes):  # type: ignore[no-untyped-def]
+@function
+def _transform_tile(x, number, before, grid, patch, target, point_bytes):
     """The points of tile `number` of x: of its 6x6 patch, or of dy's 4x4 if `patch` is as small."""
     _, height, width, channels = x.shape
     size, depth = patch.shape[0], patch.shape[2]
@@ -215,7 +207,7 @@ def _transform_tile(x, number, before, grid, patch, target, point_bytes):  # typ
     top, left = place // across * 4 - before[0], place % across * 4 - before[1]
     inside = top >= 0 and left >= 0 and top + size <= height and left + size <= width
     if inside and channels == depth:
-        source = x.ctypes.data + ((n * height + top) * width + left) * channels * 4
+        source = x.address + ((n * height + top) * width + left) * channels * 4
         column_bytes, row_bytes = channels * 4, width * channels * 4
     else:
         for i in range(size):
@@ -227,7 +219,7 @@ def _transform_tile(x, number, before, grid, patch, target, point_bytes):  # typ
                         copied[c] = pixel[c]
                 else:
                     copied[:] = 0
-        source, column_bytes, row_bytes = np.int64(patch.ctypes.data), depth * 4, size * depth * 4
+        source, column_bytes, row_bytes = np.int64(patch.address), depth * 4, size * depth * 4
     for c in range(0, depth * 4, LANES * 4):
         if size == 6:
             _input_points(
@@ -239,8 +231,8 @@ def _transform_tile(x, number, before, grid, patch, target, point_bytes):  # typ
             )
 
 
-@jit
-def _multiply_panel(  # type: ignore[no-untyped-def]
+@function
+def _multiply_panel(
     points, depth, count, packed, left, channels, bias, panel, products
 ):
     """products (+)= the points of `count` tiles by one panel's weights, for so many channels.
@@ -251,25 +243,25 @@ def _multiply_panel(  # type: ignore[no-untyped-def]
     point_bytes, product_bytes = points.size // POINTS * 4, products.size // POINTS * 4
     rows = -(-count // ROWS) * ROWS
     a_rows, c_rows = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    start_rows, zeros = np.empty(ROWS, np.int64), zero_rows()
+    start_rows, zeros = np.empty(ROWS, np.int64), np.zeros(COLUMNS, np.float32)
     for t in range(rows):
-        a_rows[t] = points.ctypes.data + (min(t, count - 1) * depth + left) * 4
-        c_rows[t] = products.ctypes.data + t * COLUMNS * 4
+        a_rows[t] = points.address + (min(t, count - 1) * depth + left) * 4
+        c_rows[t] = products.address + t * COLUMNS * 4
     for point in range(POINTS):
-        start_rows[:] = bias.ctypes.data + panel * COLUMNS * 4 if point == ONES else zeros[0]
+        start_rows[:] = bias.address + panel * COLUMNS * 4 if point == ONES else zeros.address
         for t in range(0, rows, ROWS):
-            into, offset = c_rows[t:].ctypes.data, point * product_bytes
-            start, start_offset = (into, offset) if left else (start_rows.ctypes.data, 0)
+            into, offset = c_rows[t:].address, point * product_bytes
+            start, start_offset = (into, offset) if left else (start_rows.address, 0)
             tile(
-                products, count - t, a_rows[t:].ctypes.data, point * point_bytes,
+                products, count - t, a_rows[t:].address, point * point_bytes,
                 1, 0, channels, 4,
-                packed.ctypes.data + point * (packed.size // POINTS * 4), 0, COLUMNS * 4,
+                packed.address + point * (packed.size // POINTS * 4), 0, COLUMNS * 4,
                 start, start_offset, into, offset, 0,
             )  # fmt: skip
 
 
-@jit
-def _write_panel(  # type: ignore[no-untyped-def]
+@function
+def _write_panel(
     products, first, count, clamp, panel, grid, pool, y, winners, stops
 ):
     """One panel of filters of the tiles `first` to `first + count` of y, from their products."""
@@ -286,23 +278,23 @@ def _write_panel(  # type: ignore[no-untyped-def]
         whole = high == side and wide == side and used == COLUMNS
         if whole:
             place = ((n * out_height + top) * out_width + left) * filters + panel * COLUMNS
-            target, column, row = y.ctypes.data + place * 4, filters * 4, out_width * filters * 4
-            number, next_number, line = winners.ctypes.data + place, filters, out_width * filters
+            target, column, row = y.address + place * 4, filters * 4, out_width * filters * 4
+            number, next_number, line = winners.address + place, filters, out_width * filters
         else:
-            target, column, row = np.int64(corner.ctypes.data), COLUMNS * 4, 4 * COLUMNS * 4
-            number, next_number, line = np.int64(winners_corner.ctypes.data), COLUMNS, 2 * COLUMNS
+            target, column, row = np.int64(corner.address), COLUMNS * 4, 4 * COLUMNS * 4
+            number, next_number, line = np.int64(winners_corner.address), COLUMNS, 2 * COLUMNS
         for v in range(0, COLUMNS * 4, LANES * 4):
-            made = products.ctypes.data + t * COLUMNS * 4 + v
+            made = products.address + t * COLUMNS * 4 + v
             if pool == 1:
                 _output_pixels(
                     made, 6 * product_bytes, product_bytes, target + v, row, column,
-                    clamp.ctypes.data,
+                    clamp.address,
                 )  # fmt: skip
             else:
                 _largest_pixels(
                     made, 6 * product_bytes, product_bytes, target + v, row, column,
-                    clamp.ctypes.data, number + v // 4 if len(winners) > 0 else 0, line,
-                    next_number, stops.ctypes.data,
+                    clamp.address, number + v // 4 if len(winners) > 0 else 0, line,
+                    next_number, stops.address,
                 )  # fmt: skip
         if not whole:
             for i in range(high):
@@ -317,96 +309,97 @@ def _write_panel(  # type: ignore[no-untyped-def]
                             numbers[o] = winners_corner[i, j, o]
 
 
-@parallel_jit
-def forward(  # type: ignore[no-untyped-def]
-    x, packed, bias, clamp, before, block, patches, points, products, pool, y, winners, stops
-):
+@function
+def _grid(y, pool):
+    """Tiles one above the other, and side by side, of what is pooled to y."""
+    return -(-y.shape[1] * pool // 4), -(-y.shape[2] * pool // 4)
+
+
+def _blocks(*arguments: Any) -> int:
+    block, pool, y = arguments[5:8]
+    return -(-tiles_of((len(y), y.shape[1] * pool, y.shape[2] * pool)) // block)
+
+
+@kernel(tasks=_blocks)
+def forward(task, x, packed, bias, clamp, before, block, pool, y, winners, stops):
     """y of x for the weights `packed` by `transform_weights`, `block` tiles at a time.
 
     `bias` has whole panels; `clamp` is the least and the most that a number of y may be. With a
     `pool` of 2 instead of 1, y has only the largest of each 2x2 pixels (`tiles_of` those), and
-    winners, unless it is empty, says which (`simd.find_largest`, also for `stops`). Scratch
-    for each thread: patches (threads, 6, 6, depth) filled with 0, points (threads, `scratch_size`
-    of a block) and products (the same of whole `ROWS`).
+    winners, unless it is empty, says which (`channels.find_largest`, also for `stops`).
     """
-    grid = -(-y.shape[1] * pool // 4), -(-y.shape[2] * pool // 4)
-    tiles, depth = y.shape[0] * grid[0] * grid[1], patches.shape[3]
-    counter = new_counter()
-    for me in prange(len(patches)):
-        point_bytes = points[me].size // POINTS * 4
-        task = take(counter)
-        while task < -(-tiles // block):
-            first = task * block
-            count = min(block, tiles - first)
-            for t in range(count):
-                place = points[me].ctypes.data + t * depth * 4
-                _transform_tile(x, first + t, before, grid, patches[me], place, point_bytes)
-            for panel in range(packed.shape[0]):
-                _multiply_panel(
-                    points[me], depth, count, packed[panel], 0, x.shape[3], bias, panel,
-                    products[me],
-                )  # fmt: skip
-                _write_panel(
-                    products[me], first, count, clamp, panel, grid, pool, y, winners, stops
-                )
-            task = take(counter)
+    grid, depth = _grid(y, pool), padded(x.shape[3], LANES)
+    first = task * block
+    count = min(block, len(y) * grid[0] * grid[1] - first)
+    patch = np.zeros((6, 6, depth), np.float32)
+    points = np.empty(scratch_size(block, depth), np.float32)
+    products = np.empty(scratch_size(padded(block, ROWS), COLUMNS), np.float32)
+    for t in range(count):
+        place = points.address + t * depth * 4
+        _transform_tile(x, first + t, before, grid, patch, place, points.size // POINTS * 4)
+    for panel in range(packed.shape[0]):
+        _multiply_panel(points, depth, count, packed[panel], 0, x.shape[3], bias, panel, products)
+        _write_panel(products, first, count, clamp, panel, grid, pool, y, winners, stops)
 
 
-@parallel_jit
-def forward_of_few(  # type: ignore[no-untyped-def]
-    x, w, packed, bias, clamp, before, tiles, patches, points, products, pool, y, winners, stops
-):
-    """`forward` of w (3, 3, channels, whole panels), all `tiles` at a time, where they `are_few`.
+@kernel(tasks=lambda x, before, tiles, pool, y, points: tiles)
+def transform_few(tile_number, x, before, tiles, pool, y, points):
+    """The points (`scratch_size` of all tiles) of x for `multiply_few`."""
+    depth = padded(x.shape[3], LANES)
+    patch = np.zeros((6, 6, depth), np.float32)
+    place = points.address + tile_number * depth * 4
+    _transform_tile(
+        x, tile_number, before, _grid(y, pool), patch, place, points.size // POINTS * 4
+    )
 
-    There the weights are most of the work: they become four times as many numbers. So a thread
+
+@kernel(tasks=lambda points, tiles, w, *_: w.shape[3] // COLUMNS)
+def multiply_few(panel, points, tiles, w, bias, clamp, pool, y, winners, stops):
+    """`forward` of w (3, 3, channels, whole panels), given all points, where they `are_few`.
+
+    There the weights are most of the work: they become four times as many numbers. So a task
     transforms `CHANNELS` of a panel and multiplies with them at once, while they are in its level-2
-    cache. The tiles each thread transforms all by itself: that takes less time than to fetch them
-    from another core. (1.2 to 2.5 times as fast, for 14x14x256 to 7x7x512.) packed (threads,
-    `scratch_size` of `CHANNELS` rows of COLUMNS) is scratch, too.
+    cache. (1.2 to 2.5 times as fast, for 14x14x256 to 7x7x512.)
     """
-    grid = -(-y.shape[1] * pool // 4), -(-y.shape[2] * pool // 4)
-    depth, channels = patches.shape[3], w.shape[2]
-    counter = new_counter()
-    for me in prange(len(patches)):
-        for t in range(tiles):
-            place = points[me].ctypes.data + t * depth * 4
-            _transform_tile(x, t, before, grid, patches[me], place, points.shape[1] // POINTS * 4)
-        panel = take(counter)
-        while panel < w.shape[3] // COLUMNS:
-            for left in range(0, channels, CHANNELS):
-                some = min(CHANNELS, channels - left)
-                for c in range(some):
-                    place = packed[me, c * COLUMNS :].ctypes.data
-                    _transform_filters(w, left + c, panel, place, packed.shape[1] // POINTS * 4)
-                _multiply_panel(
-                    points[me], depth, tiles, packed[me], left, some, bias, panel, products[me]
-                )
-            _write_panel(products[me], 0, tiles, clamp, panel, grid, pool, y, winners, stops)
-            panel = take(counter)
+    channels = w.shape[2]
+    depth = padded(channels, LANES)
+    packed = np.empty(scratch_size(CHANNELS, COLUMNS), np.float32)
+    products = np.empty(scratch_size(padded(tiles, ROWS), COLUMNS), np.float32)
+    for left in range(0, channels, CHANNELS):
+        some = min(CHANNELS, channels - left)
+        for c in range(some):
+            place = packed[c * COLUMNS :].address
+            _transform_filters(w, left + c, panel, place, packed.size // POINTS * 4)
+        _multiply_panel(points, depth, tiles, packed, left, some, bias, panel, products)
+    _write_panel(products, 0, tiles, clamp, panel, _grid(y, pool), pool, y, winners, stops)
 
 
-@jit
-def _add_products(x_points, dy_points, point, panel, count, start, sums):  # type: ignore[no-untyped-def]
+@function
+def _add_products(x_points, dy_points, point, panel, count, start, sums):
     """sums[point, :, panel] (+)= the point's (channels, tiles) by (tiles, filters)."""
     channels = sums.shape[1]
     rows = -(-channels // ROWS) * ROWS
-    a_rows, c_rows, zeros = np.empty(rows, np.int64), spare_rows(rows), zero_rows()
+    a_rows, c_rows = np.empty(rows, np.int64), np.empty(rows, np.int64)
+    spare, zero_line = np.empty(COLUMNS, np.float32), np.zeros(COLUMNS, np.float32)
+    zeros = np.empty(ROWS, np.int64)
+    zeros[:] = zero_line.address
+    c_rows[:] = spare.address
     offset = panel * COLUMNS * 4
     for c in range(rows):
-        a_rows[c] = x_points[point].ctypes.data + min(c, channels - 1) * 4
+        a_rows[c] = x_points[point].address + min(c, channels - 1) * 4
         if c < channels:
-            c_rows[c] = sums[point, c].ctypes.data + offset
+            c_rows[c] = sums[point, c].address + offset
     for c in range(0, rows, ROWS):
-        place = c_rows[c:].ctypes.data
+        place = c_rows[c:].address
         tile(
-            sums, channels - c, a_rows[c:].ctypes.data, 0, 1, 0, count, x_points.shape[2] * 4,
-            dy_points[point].ctypes.data + offset, 0, dy_points.shape[2] * 4,
-            zeros.ctypes.data if start else place, 0, place, 0, 0,
+            sums, channels - c, a_rows[c:].address, 0, 1, 0, count, x_points.shape[2] * 4,
+            dy_points[point].address + offset, 0, dy_points.shape[2] * 4,
+            zeros.address if start else place, 0, place, 0, 0,
         )  # fmt: skip
 
 
-@jit
-def _add_lines(lines, first, total):  # type: ignore[no-untyped-def]
+@function
+def _add_lines(lines, first, total):
     """Add all lines to total, in the `COLUMNS` columns from the first on."""
     into = total[first : first + COLUMNS]
     for t in range(len(lines)):
@@ -415,99 +408,100 @@ def _add_lines(lines, first, total):  # type: ignore[no-untyped-def]
             into[o] += line[o]
 
 
-@parallel_jit
-def backward_weight(  # type: ignore[no-untyped-def]
-    dy, x, before, x_patches, dy_patches, x_points, dy_points, sums, db
-):
+@function
+def _patches(x, dy):
+    """Copies of a tile of x and of dy, where they are needed."""
+    x_depth, dy_depth = padded(x.shape[3], LANES), padded(dy.shape[3], COLUMNS)
+    return (6, 6, x_depth), (4, 4, dy_depth)
+
+
+def _tiles_at_once(dy: Any, x: Any, before: Any, first: int, count: int, *_: Any) -> int:
+    return shares(count, POINTS * (x.shape[3] + dy.shape[3]))
+
+
+@kernel(tasks=_tiles_at_once)
+def transform_both(task, tasks, dy, x, before, first, count, x_points, dy_points):
+    """The points (POINTS, tiles, whole vectors) of so many tiles of x and dy, from the first on."""
+    grid = _grid(dy, 1)
+    x_shape, dy_shape = _patches(x, dy)
+    x_patch, dy_patch = np.zeros(x_shape, np.float32), np.zeros(dy_shape, np.float32)
+    for t in range(*share(count, task, tasks)):
+        _transform_tile(
+            x, first + t, before, grid, x_patch, x_points[0, t].address, x_points[0].size * 4
+        )
+        _transform_tile(
+            dy, first + t, (0, 0), grid, dy_patch, dy_points[0, t].address, dy_points[0].size * 4
+        )
+
+
+@kernel(tasks=lambda count, start, x_points, dy_points, sums, db: POINTS * sums.shape[2] // COLUMNS)
+def add_products_of_points(task, count, start, x_points, dy_points, sums, db):
+    """Add to sums and db what `backward_weight` wants, of so many tiles; `start`: set them."""
+    panels = sums.shape[2] // COLUMNS
+    point, panel = task // panels, task % panels
+    _add_products(x_points, dy_points, point, panel, count, start, sums)
+    if point == ONES:
+        _add_lines(dy_points[ONES, :count], panel * COLUMNS, db)
+
+
+def backward_weight(
+    dy: np.ndarray, x: np.ndarray, before: Any, x_points: np.ndarray, dy_points: np.ndarray,
+    sums: np.ndarray, db: np.ndarray,
+) -> None:  # fmt: skip
     """sums[point, c, o] = the weights' gradient at the points, before `weight_gradient`.
 
     And db[o] += the sum of dy, for at one point the value of dy's tile is the sum of its pixels.
     x_points and dy_points (POINTS, tiles at a time, whole vectors) are scratch.
     """
-    grid = -(-dy.shape[1] // 4), -(-dy.shape[2] // 4)
-    tiles = dy.shape[0] * grid[0] * grid[1]
-    at_once, panels = x_points.shape[1], sums.shape[2] // COLUMNS
+    tiles, at_once = tiles_of(dy.shape), x_points.shape[1]
     for first in range(0, tiles, at_once):
         count = min(at_once, tiles - first)
-        counter = new_counter()
-        for me in prange(len(x_patches)):
-            t = take(counter)
-            while t < count:
-                _transform_tile(
-                    x, first + t, before, grid, x_patches[me],
-                    x_points[0, t].ctypes.data, x_points[0].size * 4,
-                )  # fmt: skip
-                _transform_tile(
-                    dy, first + t, (0, 0), grid, dy_patches[me],
-                    dy_points[0, t].ctypes.data, dy_points[0].size * 4,
-                )  # fmt: skip
-                t = take(counter)
-        counter = new_counter()
-        for _ in prange(len(x_patches)):
-            task = take(counter)
-            while task < POINTS * panels:
-                point, panel = task // panels, task % panels
-                _add_products(x_points, dy_points, point, panel, count, first == 0, sums)
-                if point == ONES:
-                    _add_lines(dy_points[ONES, :count], panel * COLUMNS, db)
-                task = take(counter)
+        transform_both(dy, x, before, first, count, x_points, dy_points)
+        add_products_of_points(count, first == 0, x_points, dy_points, sums, db)
 
 
-@parallel_jit
-def backward_weight_in_groups(  # type: ignore[no-untyped-def]
-    dy, x, before, x_patches, dy_patches, x_points, dy_points, sums, db
-):
-    """`backward_weight` for each group of tiles by one thread: sums[group] and db[group].
+@kernel(tasks=lambda *arguments: len(arguments[-1]))
+def backward_weight_in_groups(group, dy, x, before, x_points, dy_points, sums, db):
+    """`backward_weight` for each group of tiles by one task: sums[group] and db[group].
 
     What a thread transforms it multiplies, so that no core asks another one for it. x_points and
-    dy_points (threads, POINTS, tiles at a time, whole vectors) are scratch.
+    dy_points are the shapes of scratch (POINTS, tiles at a time, whole vectors).
     """
-    grid = -(-dy.shape[1] // 4), -(-dy.shape[2] // 4)
-    tiles, groups = dy.shape[0] * grid[0] * grid[1], len(sums)
-    at_once, panels = x_points.shape[2], sums.shape[3] // COLUMNS
-    counter = new_counter()
-    for me in prange(len(x_patches)):
-        group = take(counter)
-        while group < groups:
-            begin, end = tiles * group // groups, tiles * (group + 1) // groups
-            for first in range(begin, end, at_once):
-                count = min(at_once, end - first)
-                for t in range(count):
-                    _transform_tile(
-                        x, first + t, before, grid, x_patches[me],
-                        x_points[me, 0, t].ctypes.data, x_points[me, 0].size * 4,
-                    )  # fmt: skip
-                    _transform_tile(
-                        dy, first + t, (0, 0), grid, dy_patches[me],
-                        dy_points[me, 0, t].ctypes.data, dy_points[me, 0].size * 4,
-                    )  # fmt: skip
-                for point in range(POINTS):
-                    for panel in range(panels):
-                        _add_products(
-                            x_points[me], dy_points[me], point, panel, count, first == begin,
-                            sums[group],
-                        )  # fmt: skip
-                for panel in range(panels):
-                    _add_lines(dy_points[me, ONES, :count], panel * COLUMNS, db[group])
-            group = take(counter)
+    grid = _grid(dy, 1)
+    groups, at_once, panels = len(sums), x_points[1], sums.shape[3] // COLUMNS
+    x_shape, dy_shape = _patches(x, dy)
+    x_patch, dy_patch = np.zeros(x_shape, np.float32), np.zeros(dy_shape, np.float32)
+    xs, dys = np.empty(x_points, np.float32), np.empty(dy_points, np.float32)
+    begin, end = share(dy.shape[0] * grid[0] * grid[1], group, groups)
+    for first in range(begin, end, at_once):
+        count = min(at_once, end - first)
+        for t in range(count):
+            _transform_tile(x, first + t, before, grid, x_patch, xs[0, t].address, xs[0].size * 4)
+            _transform_tile(
+                dy, first + t, (0, 0), grid, dy_patch, dys[0, t].address, dys[0].size * 4
+            )
+        for point in range(POINTS):
+            for panel in range(panels):
+                _add_products(xs, dys, point, panel, count, first == begin, sums[group])
+        for panel in range(panels):
+            _add_lines(dys[ONES, :count], panel * COLUMNS, db[group])
 
 
-@parallel_jit
-def transform_sums(groups, dw):  # type: ignore[no-untyped-def]
+@kernel(tasks=lambda groups, dw: groups.shape[2])
+def transform_sums(c, groups, dw):
     """dw (3, 3, channels, whole panels) of all sums (groups, POINTS, channels, whole panels).
 
     The groups' sums are added up into groups[0], which changes.
     """
     sums = groups[0]
-    channels, wide = sums.shape[1:]
-    for c in prange(channels):
-        for group in range(1, len(groups)):
-            for point in range(POINTS):
-                total, more = sums[point, c], groups[group, point, c]
-                for o in range(wide):
-                    total[o] += more[o]
-        for o in range(0, wide, LANES):
-            _weight_gradient(
-                sums[0, c].ctypes.data + o * 4, 6 * sums[0].size * 4, sums[0].size * 4,
-                dw[0, 0, c].ctypes.data + o * 4, 3 * dw[0, 0].size * 4, dw[0, 0].size * 4,
-            )  # fmt: skip
+    wide = sums.shape[2]
+    for group in range(1, len(groups)):
+        for point in range(POINTS):
+            total, more = sums[point, c], groups[group, point, c]
+            for o in range(wide):
+                total[o] += more[o]
+    for o in range(0, wide, LANES):
+        _weight_gradient(
+            sums[0, c].address + o * 4, 6 * sums[0].size * 4, sums[0].size * 4,
+            dw[0, 0, c].address + o * 4, 3 * dw[0, 0].size * 4, dw[0, 0].size * 4,
+        )  # fmt: skip

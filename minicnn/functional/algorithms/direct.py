@@ -74,7 +74,7 @@ def _forward_into(
         bands = max(bands, min(lines, -(-band_bytes // _POOLED_BYTES)))
     kernels.direct.forward(
         x, packed, epilogue, window.kernel, window.strides, window.before, bands, window.out, first,
-        steps, pool, kernels.tasks.threads(), y, winners, stops,
+        steps, pool, y, winners, stops,
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def flipped(w: Array, columns: int | None = None) -> Array:
     """
     rows, width, channels, filters = w.shape
     found = buffers.empty((rows, width, filters, columns or channels), w.dtype)
-    kernels.convolution.turn(shapes.contiguous(w), found)
+    kernels.convolution.flip(shapes.contiguous(w), found)
     return found
 
 
@@ -155,7 +155,7 @@ def _weight_sums(dy: Array, winners: Array, pool: Pair, x: Array, window: shapes
     partial = np.zeros((groups, entries, kernels.direct.padded_filters(filters)), x.dtype)
     kernels.direct.backward_weight(
         dy, winners, pool, x, window.kernel, window.strides, window.before, bands,
-        kernels.tasks.threads(), partial,
+        partial,
     )  # fmt: skip
     dw = shapes.contiguous(partial.sum(axis=0)[:, :filters])
     return dw.reshape(*window.kernel, channels, filters)

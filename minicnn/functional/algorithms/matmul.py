@@ -25,20 +25,19 @@ def matmul(
     rows, depth = a.shape[::-1] if a_transposed else a.shape
     columns = b.shape[0] if b_transposed else b.shape[1]
     parts, panels = kernels.matmul.plan(rows, depth, columns, a.itemsize)
-    threads = kernels.tasks.threads()
     if out is None:
         out = buffers.empty((rows, columns), a.dtype)
     ready = buffers.empty(kernels.matmul.packed_shape(rows, depth, columns, a.itemsize), a.dtype)
     if len(ready):
-        kernels.matmul.pack(b, b_transposed, threads, ready)
+        kernels.matmul.pack(b, b_transposed, ready)
     factors = a, a_transposed, b, b_transposed, ready
     nothing = np.empty((0, 4, kernels.simd.COLUMNS), a.dtype)
     if parts == 1:
         end = nothing if epilogue.is_plain else epilogue.packed(columns, a.dtype)
-        kernels.matmul.product(*factors, end, panels, threads, out[None])
+        kernels.matmul.product(*factors, end, panels, out[None])
         return out
     sums = buffers.empty((parts, rows, columns), a.dtype)
-    kernels.matmul.product(*factors, nothing, panels, threads, sums)
+    kernels.matmul.product(*factors, nothing, panels, sums)
     np.sum(sums, axis=0, out=out)
     if epilogue.scale is not None:
         out *= epilogue.scale

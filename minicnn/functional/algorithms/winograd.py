@@ -48,28 +48,20 @@ def _forward_of(
     y = buffers.empty((x.shape[0], height, width, filters), x.dtype)
     winners = winners_for(y, pooling)
     bias = _whole_bias(epilogue.bias, columns)
-    threads, tiles, depth = (
-        kernels.tasks.threads(),
-        fast.tiles_of((len(x), height * pool, width * pool)),
-        fast.padded(channels, fast.LANES),
-    )
-    few = fast.are_few(tiles, channels, columns, threads)
-    block = tiles if few else fast.block_size(tiles, channels, threads)
-    rows = fast.padded(block, fast.ROWS)
-    scratch = [
-        np.zeros((threads, 6, 6, depth), x.dtype),
-        buffers.empty((threads, fast.scratch_size(block, depth)), x.dtype),
-        buffers.empty((threads, fast.scratch_size(rows, fast.COLUMNS)), x.dtype),
-    ]
-    kept = (threads, fast.CHANNELS) if few else (columns // fast.COLUMNS, channels)
-    packed = buffers.empty((kept[0], fast.scratch_size(kept[1], fast.COLUMNS)), x.dtype)
+    tiles = fast.tiles_of((len(x), height * pool, width * pool))
     clamp, stops = clamp_of(limits, x.dtype), stops_of(limits, x.dtype)
-    wanted = bias, clamp, window.before, block, *scratch, pool, y, winners, stops
-    if few:
-        fast.forward_of_few(x, w, packed, *wanted)
+    result = pool, y, winners, stops
+    if fast.are_few(tiles, channels, columns):
+        depth = fast.padded(channels, fast.LANES)
+        points = np.empty(fast.scratch_size(tiles, depth), x.dtype)
+        fast.transform_few(x, window.before, tiles, pool, y, points)
+        fast.multiply_few(points, tiles, w, bias, clamp, *result)
     else:
+        shape = columns // fast.COLUMNS, fast.scratch_size(channels, fast.COLUMNS)
+        packed = buffers.empty(shape, x.dtype)
         fast.transform_weights(w, packed)
-        fast.forward(x, packed, *wanted)
+        block = fast.block_size(tiles, channels)
+        fast.forward(x, packed, bias, clamp, window.before, block, *result)
     return y, winners if pooling.remember else None
 
 
@@ -101,28 +93,20 @@ def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, 
     """Sum up products of transformed tiles of x and dy, and transform the sum to dw; and db."""
     channels, filters = x.shape[3], dy.shape[3]
     fast = kernels.winograd
-    threads, depth = kernels.tasks.threads(), fast.padded(channels, fast.LANES)
     columns = fast.padded(filters, fast.COLUMNS)
     groups = fast.groups_of(dy.shape, channels)
-    held = fast.HELD if groups == 1 else fast.HELD_EACH
-    x_points, dy_points = fast.points_shapes(dy.shape, channels, held)
-    each = () if groups == 1 else (threads,)
+    x_points, dy_points = fast.points_shapes(
+        dy.shape, channels, fast.HELD if groups == 1 else fast.HELD_EACH
+    )
     sums = buffers.empty((groups, fast.POINTS, channels, columns), x.dtype)
     if len(x) == 0:
         sums[...] = 0  # no tile begins the sum
     db = np.zeros((groups, columns))
-    kernel = fast.backward_weight if groups == 1 else fast.backward_weight_in_groups
-    kernel(
-        dy,
-        x,
-        window.before,
-        np.zeros((threads, 6, 6, depth), x.dtype),
-        np.zeros((threads, 4, 4, columns), x.dtype),
-        buffers.empty((*each, *x_points), x.dtype),
-        buffers.empty((*each, *dy_points), x.dtype),
-        sums[0] if groups == 1 else sums,
-        db[0] if groups == 1 else db,
-    )
+    if groups == 1:
+        scratch = (buffers.empty(shape, x.dtype) for shape in (x_points, dy_points))
+        fast.backward_weight(dy, x, window.before, *scratch, sums[0], db[0])
+    else:
+        fast.backward_weight_in_groups(dy, x, window.before, x_points, dy_points, sums, db)
     dw = np.empty((3, 3, channels, columns), x.dtype)
     fast.transform_sums(sums, dw)
     return shapes.contiguous(dw[..., :filters]), db.sum(axis=0)[:filters].astype(x.dtype)

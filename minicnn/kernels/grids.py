@@ -1,0 +1,120 @@
+"""Winograd's transforms: a few sums along the columns of a small grid, then along its rows.
+
+Each place of a grid has a vector of `LANES` float32, the channels of a pixel, at an address: the
+grid is an address and two strides in bytes. `along` is a function of Python that takes so many
+numbers and returns others; it only adds, subtracts, and multiplies by constants. Here it is called
+with vectors, and what it does to them becomes instructions.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+
+from minicnn.compiler.translate import Builtin, Compiler
+from minicnn.compiler.values import I8
+from minicnn.kernels.channels import unless_stopped
+from minicnn.kernels.simd import FUSED, LANES, clamped, limits, load, store, whole, wins
+
+Along = Callable[[Sequence[Any]], Sequence[Any]]
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+
+
+class _Vector:
+    """`LANES` float32 in a register while code is generated: + and - and * write instructions."""
+
+    def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
+        self.builder, self.value = builder, value
+
+    def __add__(self, other: "_Vector") -> "_Vector":
+        return _Vector(self.builder, self.builder.fadd(self.value, other.value, flags=FUSED))
+
+    def __sub__(self, other: "_Vector") -> "_Vector":
+        return _Vector(self.builder, self.builder.fsub(self.value, other.value, flags=FUSED))
+
+    def __mul__(self, factor: float) -> "_Vector":
+        factors = ir.Constant(self.value.type, [factor] * LANES)
+        return _Vector(self.builder, self.builder.fmul(self.value, factors, flags=FUSED))
+
+
+def grid_transform(along: Along, size: int) -> Builtin:
+    """A builtin that applies `along` to a grid of `size` x `size`.
+
+    Of six whole numbers, addresses and strides in bytes: `source, source_row, source_column,
+    target, target_row, target_column`.
+    """
+
+    def transform(compiler: Compiler, *arguments: Any) -> None:
+        numbers = [compiler.as_int(argument) for argument in arguments]
+        for i, row in enumerate(_grid_of(compiler, along, size, numbers[:3])):
+            for j, result in enumerate(row):
+                store(compiler, result, _place(compiler, numbers[3:], i, j), 4)
+
+    return Builtin(transform)
+
+
+def clamped_grid_transform(along: Along, size: int) -> Builtin:
+    """`grid_transform` with `clamp`, the address of the least and the most that a number may be."""
+
+    def transform(compiler: Compiler, *arguments: Any) -> None:
+        numbers = [compiler.as_int(argument) for argument in arguments]
+        bounds = limits(compiler, numbers[6], _VECTOR, 4)
+        for i, row in enumerate(_grid_of(compiler, along, size, numbers[:3])):
+            for j, result in enumerate(row):
+                place = _place(compiler, numbers[3:6], i, j)
+                store(compiler, clamped(compiler, result, bounds), place, 4)
+
+    return Builtin(transform)
+
+
+def pooled_grid_transform(along: Along, size: int, pool: int) -> Builtin:
+    """`clamped_grid_transform` that keeps only the largest of each `pool` x `pool` results.
+
+    And, unless `winners` is 0, their numbers, as `find_largest` does: behind `clamp` come
+    `winners, winners_row, winners_column, stops`.
+    """
+
+    def transform(compiler: Compiler, *arguments: Any) -> None:
+        build, numbers = compiler.builder, [compiler.as_int(argument) for argument in arguments]
+        source, target, clamp = numbers[:3], numbers[3:6], numbers[6]
+        winners, stops = numbers[7:10], numbers[10]
+        bounds = limits(compiler, clamp, _VECTOR, 4)
+        results = _grid_of(compiler, along, size, source)
+        places = ir.VectorType(I8, LANES)
+        found = {}
+        for i, j in itertools.product(range(len(results) // pool), repeat=2):
+            lines = results[i * pool : (i + 1) * pool]
+            most, *others = [v for line in lines for v in line[j * pool : (j + 1) * pool]]
+            winner = ir.Constant(places, [0] * LANES)
+            for number, other in enumerate(others, 1):
+                won = wins(compiler, other, most)
+                most = build.select(won, other, most)
+                winner = build.select(won, ir.Constant(places, [number] * LANES), winner)
+            most = clamped(compiler, most, bounds)
+            store(compiler, most, _place(compiler, target, i, j), 4)
+            found[i, j] = most, winner
+        with build.if_then(build.icmp_signed("!=", winners[0], whole(0))):
+            stopped = limits(compiler, stops, _VECTOR, 4)
+            for (i, j), (most, winner) in found.items():
+                number = unless_stopped(compiler, winner, most, stopped)
+                store(compiler, number, _place(compiler, winners, i, j), 1)
+
+    return Builtin(transform)
+
+
+def _grid_of(compiler: Compiler, along: Along, size: int, source: Sequence[Any]) -> Any:
+    """The results, row by row."""
+    columns = []
+    for j in range(size):
+        places = [_place(compiler, source, i, j) for i in range(size)]
+        loaded = [load(compiler, place, _VECTOR, 4) for place in places]
+        columns.append(along([_Vector(compiler.builder, value) for value in loaded]))
+    return [[result.value for result in along(row)] for row in zip(*columns, strict=True)]
+
+
+def _place(compiler: Compiler, grid: Sequence[Any], i: int, j: int) -> Any:
+    """The address of a grid's vector (i, j)."""
+    build, (base, row_stride, column_stride) = compiler.builder, grid
+    down, right = build.mul(row_stride, whole(i)), build.mul(column_stride, whole(j))
+    return build.add(base, build.add(down, right))
