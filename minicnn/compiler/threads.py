@@ -12,6 +12,7 @@ has work wakes it.
 No result depends on the number of threads.
 """
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -96,12 +97,15 @@ class _Member:
         while True:
             serve(self.number, _IDLE, context)
             self.asleep = True
-            self.bell.acquire()
+            # To come here took the GIL, and so a caller that went off to compute: is there one?
+            if not self.team.is_busy():
+                self.bell.acquire()
+            self.asleep = False
 
     def wake(self) -> None:
         """Have it look for work."""
-        if self.asleep:
-            self.asleep = False
+        self.asleep = False
+        with contextlib.suppress(RuntimeError):  # it is awake already
             self.bell.release()
 
 
@@ -111,8 +115,12 @@ class _Team:
     def __init__(self) -> None:
         from minicnn.compiler import schedule
 
-        self.state = np.zeros(schedule.STATE, np.int64)
+        self.state, self.open = np.zeros(schedule.STATE, np.int64), schedule.OPEN
         self.members: list[_Member] = []
+
+    def is_busy(self) -> bool:
+        """Whether there is something to compute."""
+        return bool(self.state[self.open])
 
     def wake(self, wanted: int) -> None:
         """Have so many threads at work, the caller's among them."""

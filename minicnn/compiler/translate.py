@@ -799,7 +799,23 @@ class Compiler:
         build.store(build.load(extra, typ=POINTER), pointer)
         build.branch(after)
         build.position_at_end(after)
-        return Array(element, build.load(pointer, typ=POINTER), dims)
+        return Array(element, self._nothing_elses(build.load(pointer, typ=POINTER)), dims)
+
+    def _nothing_elses(self, pointer: Any) -> Any:
+        """The same pointer, of which LLVM knows that no other one leads to the same memory."""
+        name = "new memory"
+        target = self.module.ir.globals.get(name)
+        if target is None:
+            target = ir.Function(self.module.ir, ir.FunctionType(POINTER, [POINTER]), name)
+            target.linkage = "internal"
+            target.attributes.add("noinline")
+            target.return_value.add_attribute("noalias")
+            builder = ir.IRBuilder(target.append_basic_block())
+            # Else LLVM would see that it is the same pointer.
+            kept = builder.alloca(POINTER)
+            builder.store(target.args[0], kept)
+            builder.ret(builder.load_atomic(kept, "monotonic", 8, typ=POINTER))
+        return self.builder.call(target, [pointer])
 
     def _free(self, pointer: Any) -> None:
         free = self.module.declared("free", ir.FunctionType(ir.VoidType(), [POINTER]))

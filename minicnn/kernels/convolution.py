@@ -10,6 +10,8 @@ each pixel nine times. `functional` therefore works through the batch in blocks 
 
 from typing import Any
 
+import numpy as np
+
 from minicnn.compiler.kernel import kernel
 from minicnn.kernels.simd import LANES, transpose_square
 from minicnn.kernels.tasks import share, shares
@@ -88,12 +90,12 @@ def column_sums(block, rows, sums):
 
     The caller chooses the number of blocks, whatever the number of threads.
     """
-    total = sums[block]
-    total[:] = 0
+    total = np.zeros(rows.shape[1])
     for r in range(*share(len(rows), block, len(sums))):
         row = rows[r]
         for c in range(len(row)):
             total[c] += row[c]
+    sums[block] = total
 
 
 @kernel(tasks=lambda w, flipped: w.shape[0] * w.shape[1] * -(-w.shape[3] // LANES))

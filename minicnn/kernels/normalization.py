@@ -18,14 +18,15 @@ def shifted_sums(block, rows, shift, sums):
 
     One reading of x gives mean and variance; a `shift` near the mean keeps the latter exact.
     """
-    total, squares = sums[block, 0], sums[block, 1]
-    sums[block] = 0
+    total, squares = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
     for r in range(*share(len(rows), block, len(sums))):
         row = rows[r]
         for c in range(len(row)):
             d = np.float64(row[c]) - shift[c]
             total[c] += row[c]
             squares[c] += d * d
+    sums[block, 0] = total
+    sums[block, 1] = squares
 
 
 def _rows(x: Any, *_: Any) -> int:
@@ -44,13 +45,14 @@ def forward(task, tasks, x, mean, scale, beta, y):
 @kernel(tasks=lambda dy, rows, mean, sums: len(sums))
 def backward_sums(block, dy, rows, mean, sums):
     """sums[block, 0, c] = sum of dy, sums[block, 1, c] = sum of dy * (x - mean), in float64."""
-    total, centered = sums[block, 0], sums[block, 1]
-    sums[block] = 0
+    total, centered = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
     for r in range(*share(len(rows), block, len(sums))):
         row, received = rows[r], dy[r]
         for c in range(len(row)):
             total[c] += received[c]
             centered[c] += received[c] * (row[c] - mean[c])
+    sums[block, 0] = total
+    sums[block, 1] = centered
 
 
 @kernel(tasks=_rows)

@@ -380,7 +380,7 @@ def _add_products(x_points, dy_points, point, panel, count, start, sums):
     channels = sums.shape[1]
     rows = -(-channels // ROWS) * ROWS
     a_rows, c_rows = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    spare, zero_line = np.empty(COLUMNS, np.float32), np.zeros(COLUMNS, np.float32)
+    spare, zero_line = np.zeros(COLUMNS, np.float32), np.zeros(COLUMNS, np.float32)
     zeros = np.empty(ROWS, np.int64)
     zeros[:] = zero_line.address
     c_rows[:] = spare.address
