@@ -92,15 +92,23 @@ def function(python: _F) -> _F:
 
 
 class Separate:
-    """A builtin that is compiled once, by itself, for each kind of number; kernels share it.
+    """A function that is compiled once, by itself, for each kind of number; kernels share it.
 
-    Kernels call it with an array, whose kind of number counts, and `count` whole numbers, which
-    `write(compiler, element, *numbers)` gets as LLVM values.
+    Kernels call it with an array, whose kind of number counts, unless that is always the same
+    `element`, and with `count` whole numbers, which `write(compiler, element, *numbers)` gets as
+    LLVM values. It is the global `name` of `module`.
     """
 
-    def __init__(self, write: Callable[..., Any], count: int, name: str) -> None:
-        self.write, self.count, self.__name__ = write, count, name
-        self.__doc__, self.__module__ = write.__doc__, write.__module__
+    def __init__(
+        self,
+        write: Callable[..., Any],
+        count: int,
+        name: str,
+        element: Scalar | None = None,
+        module: str = "",
+    ) -> None:
+        self.write, self.count, self.__name__, self.element = write, count, name, element
+        self.__doc__, self.__module__ = write.__doc__, module or write.__module__
 
     def symbol(self, element: Scalar) -> str:
         """The name of its machine code, which says where it comes from."""
@@ -477,18 +485,28 @@ class Compiler:
         self.builder.store(converted, place).align = element.size
 
     def fill(self, array: Array, value: Any) -> None:
-        """Set all numbers of an array to a number, or to those of another one, one by one."""
-        size = self.size(array).value
+        """Set all numbers of an array to a number, or to those of another one."""
+        size, element, build = self.size(array).value, array.element, self.builder
+        count = build.mul(size, ir.Constant(I64, element.size), flags=_NO_WRAP)
+        if isinstance(value, Array) and value.element is element:
+            kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, I1])
+            move = self.module.declared("llvm.memmove.p0.p0.i64", kind)
+            build.call(move, [array.pointer, value.pointer, count, ir.Constant(I1, 0)])
+            return
+        if not isinstance(value, (Array, Number)) and value == 0:
+            kind = ir.FunctionType(ir.VoidType(), [POINTER, I8, I64, I1])
+            clear = self.module.declared("llvm.memset.p0.i64", kind)
+            build.call(clear, [array.pointer, ir.Constant(I8, 0), count, ir.Constant(I1, 0)])
+            return
         if not isinstance(value, Array):
-            value = Number(array.element, self.converted(value, array.element))
+            value = Number(element, self.converted(value, element))
         with self.counted(size) as index:
-            place = self.builder.gep(array.pointer, [index], source_etype=array.element.stored)
+            place = build.gep(array.pointer, [index], source_etype=element.stored)
             one = value
             if isinstance(value, Array):
-                stored = value.element.stored
-                source = self.builder.gep(value.pointer, [index], source_etype=stored)
+                source = build.gep(value.pointer, [index], source_etype=value.element.stored)
                 one = self.load(value.element, source)
-            self.store(array.element, one, place)
+            self.store(element, one, place)
 
     def counted(self, count: Any, first: Any = None) -> "_Counted":
         """A loop of `count` rounds, for instructions that are written by hand."""
@@ -720,10 +738,14 @@ class Compiler:
         if isinstance(function, Builtin):
             return function.write(self, *arguments)
         if isinstance(function, Separate):
-            symbol = function.symbol(arguments[0].element)
+            if function.element is None:
+                element = arguments.pop(0).element
+            else:
+                element = function.element
+            symbol = function.symbol(element)
             self.module.required[symbol] = None
             target = self.module.declared(symbol, _whole_numbers(function.count))
-            numbers = [self.as_int(argument) for argument in arguments[1:]]
+            numbers = [self.as_int(argument) for argument in arguments]
             return self.builder.call(target, numbers) and None
         if isinstance(function, _Method):
             return self._method(function, arguments)

@@ -58,10 +58,8 @@ def _padded_lines(x, n, first, before, lines):
             target[:] = 0
             continue
         source = x[n, iy].reshape(-1)[passed * channels : (passed + inside) * channels]
-        place = target[left * channels : (left + inside) * channels]
         target[: left * channels] = 0
-        for k in range(len(source)):
-            place[k] = source[k]
+        target[left * channels : (left + inside) * channels] = source
         target[(left + inside) * channels :] = 0
 
 
@@ -168,10 +166,8 @@ def _copy_panel(dy, first, count, received):
                 copy_vectors(source + ox * filters * 4, target + ox * COLUMNS * 4)
             continue
         for ox in range(width):
-            pixel, place = dy[oy, ox, first : first + count], received[oy, ox]
-            for o in range(count):
-                place[o] = pixel[o]
-            place[count:] = 0
+            received[oy, ox, :count] = dy[oy, ox, first : first + count]
+            received[oy, ox, count:] = 0
 
 
 @function

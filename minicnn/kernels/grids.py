@@ -3,7 +3,8 @@
 Each place of a grid has a vector of `LANES` float32, the channels of a pixel, at an address: the
 grid is an address and two strides in bytes. `along` is a function of Python that takes so many
 numbers and returns others; it only adds, subtracts, and multiplies by constants. Here it is called
-with vectors, and what it does to them becomes instructions.
+with vectors, and what it does to them becomes instructions. `name` is that of the global that the
+result goes to, in the file that has `along`.
 """
 
 import itertools
@@ -12,8 +13,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from minicnn.compiler.translate import Builtin, Compiler
-from minicnn.compiler.values import I8
+from minicnn.compiler.translate import Compiler, Separate
+from minicnn.compiler.values import FLOAT32, I8, Scalar
 from minicnn.kernels.channels import unless_stopped
 from minicnn.kernels.simd import FUSED, LANES, clamped, limits, load, store, whole, wins
 
@@ -38,45 +39,43 @@ class _Vector:
         return _Vector(self.builder, self.builder.fmul(self.value, factors, flags=FUSED))
 
 
-def grid_transform(along: Along, size: int) -> Builtin:
-    """A builtin that applies `along` to a grid of `size` x `size`.
+def grid_transform(along: Along, size: int, name: str) -> Separate:
+    """A function of kernels that applies `along` to a grid of `size` x `size`.
 
     Of six whole numbers, addresses and strides in bytes: `source, source_row, source_column,
     target, target_row, target_column`.
     """
 
-    def transform(compiler: Compiler, *arguments: Any) -> None:
-        numbers = [compiler.as_int(argument) for argument in arguments]
+    def transform(compiler: Compiler, element: Scalar, *numbers: Any) -> None:
         for i, row in enumerate(_grid_of(compiler, along, size, numbers[:3])):
             for j, result in enumerate(row):
                 store(compiler, result, _place(compiler, numbers[3:], i, j), 4)
 
-    return Builtin(transform)
+    return Separate(transform, 6, name, FLOAT32, along.__module__)
 
 
-def clamped_grid_transform(along: Along, size: int) -> Builtin:
+def clamped_grid_transform(along: Along, size: int, name: str) -> Separate:
     """`grid_transform` with `clamp`, the address of the least and the most that a number may be."""
 
-    def transform(compiler: Compiler, *arguments: Any) -> None:
-        numbers = [compiler.as_int(argument) for argument in arguments]
+    def transform(compiler: Compiler, element: Scalar, *numbers: Any) -> None:
         bounds = limits(compiler, numbers[6], _VECTOR, 4)
         for i, row in enumerate(_grid_of(compiler, along, size, numbers[:3])):
             for j, result in enumerate(row):
                 place = _place(compiler, numbers[3:6], i, j)
                 store(compiler, clamped(compiler, result, bounds), place, 4)
 
-    return Builtin(transform)
+    return Separate(transform, 7, name, FLOAT32, along.__module__)
 
 
-def pooled_grid_transform(along: Along, size: int, pool: int) -> Builtin:
+def pooled_grid_transform(along: Along, size: int, pool: int, name: str) -> Separate:
     """`clamped_grid_transform` that keeps only the largest of each `pool` x `pool` results.
 
     And, unless `winners` is 0, their numbers, as `find_largest` does: behind `clamp` come
     `winners, winners_row, winners_column, stops`.
     """
 
-    def transform(compiler: Compiler, *arguments: Any) -> None:
-        build, numbers = compiler.builder, [compiler.as_int(argument) for argument in arguments]
+    def transform(compiler: Compiler, element: Scalar, *numbers: Any) -> None:
+        build = compiler.builder
         source, target, clamp = numbers[:3], numbers[3:6], numbers[6]
         winners, stops = numbers[7:10], numbers[10]
         bounds = limits(compiler, clamp, _VECTOR, 4)
@@ -100,7 +99,7 @@ def pooled_grid_transform(along: Along, size: int, pool: int) -> Builtin:
                 number = unless_stopped(compiler, winner, most, stopped)
                 store(compiler, number, _place(compiler, winners, i, j), 1)
 
-    return Builtin(transform)
+    return Separate(transform, 11, name, FLOAT32, along.__module__)
 
 
 def _grid_of(compiler: Compiler, along: Along, size: int, source: Sequence[Any]) -> Any:

@@ -93,9 +93,7 @@ def _pack_panel(b, transposed, left, first, steps, packed):
             copy_vectors(b[first + k, left:].address, packed[k].address)
     else:
         for k in range(steps):
-            source, target = b[first + k, left : left + width], packed[k]
-            for o in range(width):
-                target[o] = source[o]
+            packed[k, :width] = b[first + k, left : left + width]
 
 
 @function
@@ -128,9 +126,7 @@ def _odd_lines(numbers):
 def _copy_lines(a, top, height, left, width, copied):
     """The upper left part of `copied` = a[top : top + height, left : left + width]."""
     for r in range(height):
-        source, target = a[top + r, left : left + width], copied[r]
-        for k in range(len(source)):
-            target[k] = source[k]
+        copied[r, :width] = a[top + r, left : left + width]
 
 
 @function
@@ -192,8 +188,8 @@ def _add_block(
                     place, b_step = b[first, column:].address, b.shape[1] * size
                 used = min(ROWS, height - row) if width < wide else 0
                 for r in range(used if first > begin else 0):
-                    for o in range(width):
-                        edge[r, panel * wide + o] = c[top + row + r, column + o]
+                    at = panel * wide
+                    edge[r, at : at + width] = c[top + row + r, column : column + width]
                 into = edge_rows.address if used else c_table
                 since, since_offset = (zeros.address, 0) if first == begin else (into, offset)
                 tile(
@@ -201,8 +197,8 @@ def _add_block(
                     place, 0, b_step, since, since_offset, into, offset, last,
                 )  # fmt: skip
                 for r in range(used):
-                    for o in range(width):
-                        c[top + row + r, column + o] = edge[r, panel * wide + o]
+                    at = panel * wide
+                    c[top + row + r, column : column + width] = edge[r, at : at + width]
 
 
 def _blocks(*arguments: Any) -> int:

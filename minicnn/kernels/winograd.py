@@ -106,12 +106,12 @@ def weight_gradient(du: Sequence[Any]) -> Sequence[Any]:
     )
 
 
-_input_points = grid_transform(input_points, 6)
-_weight_points = grid_transform(weight_points, 3)
-_output_pixels = clamped_grid_transform(output_pixels, 6)
-_largest_pixels = pooled_grid_transform(output_pixels, 6, pool=2)
-_output_points = grid_transform(output_points, 4)
-_weight_gradient = grid_transform(weight_gradient, 6)
+_input_points = grid_transform(input_points, 6, "_input_points")
+_weight_points = grid_transform(weight_points, 3, "_weight_points")
+_output_pixels = clamped_grid_transform(output_pixels, 6, "_output_pixels")
+_largest_pixels = pooled_grid_transform(output_pixels, 6, 2, "_largest_pixels")
+_output_points = grid_transform(output_points, 4, "_output_points")
+_weight_gradient = grid_transform(weight_gradient, 6, "_weight_gradient")
 
 
 @function
@@ -212,14 +212,12 @@ def _transform_tile(x, number, before, grid, patch, target, point_bytes):
     else:
         for i in range(size):
             for j in range(size):
-                iy, ix, copied = top + i, left + j, patch[i, j]
+                iy, ix = top + i, left + j
                 if 0 <= iy < height and 0 <= ix < width:
-                    pixel = x[n, iy, ix]
-                    for c in range(channels):
-                        copied[c] = pixel[c]
+                    patch[i, j, :channels] = x[n, iy, ix]
                 else:
-                    copied[:] = 0
-        source, column_bytes, row_bytes = np.int64(patch.address), depth * 4, size * depth * 4
+                    patch[i, j] = 0
+        source, column_bytes, row_bytes = patch.address, depth * 4, size * depth * 4
     for c in range(0, depth * 4, LANES * 4):
         if size == 6:
             _input_points(
@@ -281,8 +279,8 @@ def _write_panel(
             target, column, row = y.address + place * 4, filters * 4, out_width * filters * 4
             number, next_number, line = winners.address + place, filters, out_width * filters
         else:
-            target, column, row = np.int64(corner.address), COLUMNS * 4, 4 * COLUMNS * 4
-            number, next_number, line = np.int64(winners_corner.address), COLUMNS, 2 * COLUMNS
+            target, column, row = corner.address, COLUMNS * 4, 4 * COLUMNS * 4
+            number, next_number, line = winners_corner.address, COLUMNS, 2 * COLUMNS
         for v in range(0, COLUMNS * 4, LANES * 4):
             made = products.address + t * COLUMNS * 4 + v
             if pool == 1:
@@ -299,14 +297,11 @@ def _write_panel(
         if not whole:
             for i in range(high):
                 for j in range(wide):
-                    pixel = y[n, top + i, left + j, panel * COLUMNS : panel * COLUMNS + used]
-                    found = corner[i, j]
-                    for o in range(used):
-                        pixel[o] = found[o]
+                    begin, end = panel * COLUMNS, panel * COLUMNS + used
+                    y[n, top + i, left + j, begin:end] = corner[i, j, :used]
                     if len(winners) > 0:
-                        numbers = winners[n, top + i, left + j, panel * COLUMNS :]
-                        for o in range(used):
-                            numbers[o] = winners_corner[i, j, o]
+                        numbers = winners_corner[i, j, :used]
+                        winners[n, top + i, left + j, begin:end] = numbers
 
 
 @function
