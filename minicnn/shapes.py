@@ -156,8 +156,11 @@ def check_array(x: Any, rank: int | None, argument: str, who: str) -> np.ndarray
 
 def contiguous(x: Any, dtype: Any = None) -> np.ndarray:
     """`x` as kernels need it: in C order and aligned. Itself where it is so already."""
-    x = np.ascontiguousarray(x, dtype)
-    return x if x.flags.aligned else x.copy()
+    if isinstance(x, np.ndarray) and x.ndim:
+        if dtype is not None and x.dtype != dtype:
+            x = x.astype(dtype)
+        return x if x.flags.c_contiguous and x.flags.aligned else x.copy()
+    return np.ascontiguousarray(x, dtype)
 
 
 def check_shape(x: np.ndarray, expected: Sequence[int], argument: str, who: str) -> None:

@@ -1,6 +1,6 @@
 """Kernels as Python sees them: compiled for the kinds of their arguments when first needed.
 
-    @kernel(tasks=lambda x, y: -(-x.size // 4096))
+    @kernel(tasks=lambda x, y: -(-x.size // 4096), writes="y")
     def relu(task, x, y):
         for i in range(task * 4096, min((task + 1) * 4096, x.size)):
             y[i] = max(x[i], 0)
@@ -16,14 +16,14 @@ import importlib
 import inspect
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import compilation, interrupts
-from minicnn.compiler import cache, threads
+from minicnn.compiler import cache, recording, threads
 from minicnn.compiler.values import ArrayKind, Kind, Scalar, kind_of_argument, name_of
 
 if TYPE_CHECKING:
@@ -33,25 +33,36 @@ if TYPE_CHECKING:
 class Kernel:
     """A kernel: `python` is its text, whose first parameter is the task."""
 
-    def __init__(self, python: Callable[..., Any], tasks: Callable[..., int]) -> None:
+    def __init__(
+        self, python: Callable[..., Any], tasks: Callable[..., int], writes: Sequence[str]
+    ) -> None:
         self.python, self.tasks = python, tasks
         self.__name__, self.__doc__, self.__module__ = (
             python.__name__,
             python.__doc__,
             python.__module__,
         )
-        self._told = list(inspect.signature(python).parameters)[1:2] == ["tasks"]
+        names = list(inspect.signature(python).parameters)[1:]
+        self._told = names[:1] == ["tasks"]
+        names = names[self._told :]
+        self.written = tuple(names.index(name) for name in writes)  # which of the arguments
         self._compiled: dict[Any, tuple[int, Callable[..., bytes]]] = {}
 
     def __call__(self, *arguments: Any) -> None:
         """Compute all tasks."""
+        recorder = recording.here.recorder
+        if recorder is not None:
+            if recorder.takes(self, arguments):
+                return
+            arguments = recording.plain(arguments)
         tasks = self.tasks(*arguments)
         if tasks > 0:
-            address, record = self.prepared((tasks, *arguments) if self._told else arguments)
-            threads.run(address, record, tasks)
+            threads.run(*self.prepared(tasks, arguments), tasks)
 
-    def prepared(self, arguments: tuple[Any, ...]) -> tuple[int, bytes]:
+    def prepared(self, tasks: int, arguments: tuple[Any, ...]) -> tuple[int, bytes]:
         """The address of the machine code, and the record of these arguments."""
+        if self._told:
+            arguments = (tasks, *arguments)
         key: list[Any] = []
         parts: list[Any] = []
         for argument in arguments:
@@ -169,10 +180,12 @@ def _digest(file: str) -> str:
     return hashlib.sha256(b"".join(found)).hexdigest()
 
 
-def kernel(tasks: Callable[..., int]) -> Callable[[Callable[..., Any]], Kernel]:
+def kernel(
+    tasks: Callable[..., int], writes: str
+) -> Callable[[Callable[..., Any]], Kernel]:
     """Make a kernel of a function whose first parameter is the task.
 
-    `tasks` says of the kernel's arguments how many tasks there are. A kernel that wants to know
-    has `tasks` as its second parameter.
+    `tasks` says of the kernel's arguments how many tasks there are; a kernel that wants to know
+    has `tasks` as its second parameter. `writes` names the arrays that the kernel writes to.
     """
-    return lambda python: Kernel(python, tasks)
+    return lambda python: Kernel(python, tasks, writes.split())

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.compiler import recording
+
 _SMALLEST = 2**18  # bytes; below that malloc reuses memory by itself
 _KEPT = 2**29  # bytes that may wait for their next use
 _SIZES = 64  # of which it is remembered when they were asked for, though no block waits
@@ -57,6 +59,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     if _interrupted:
         _interrupted = False
         raise KeyboardInterrupt
+    if recording.here.recorder is not None:
+        return recording.live(shape, dtype)
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < _SMALLEST:

@@ -77,7 +77,7 @@ def _lines_of(y: Any, w: Any) -> int:
     return shares(len(y) * y.shape[1], y.shape[2] * y.shape[3] * w.shape[0] * w.shape[1])
 
 
-@kernel(tasks=lambda *arguments: _lines_of(arguments[-1], arguments[1]))
+@kernel(tasks=lambda *arguments: _lines_of(arguments[-1], arguments[1]), writes="y")
 def forward(task, tasks, x, w, b, clamp, strides, dilation, before, y):
     """y[n, oy, ox, c] from x[n, iy, ix, c] and w[i, j, c], at least clamp[0], at most clamp[1]."""
     out_height, taps = y.shape[1], w.shape[0] * w.shape[1]
@@ -115,7 +115,7 @@ def _backward_line(dy, w, zeros, clamp, n, iy, strides, dilation, before, dy_row
             ix += pixels * stride
 
 
-@kernel(tasks=lambda *arguments: _lines_of(arguments[-1], arguments[1]))
+@kernel(tasks=lambda *arguments: _lines_of(arguments[-1], arguments[1]), writes="dx")
 def backward_input(task, tasks, dy, w, strides, dilation, before, dx):
     """dx, gathered line by line: each task owns the lines it writes."""
     height, taps = dx.shape[1], w.shape[0] * w.shape[1]
@@ -145,7 +145,7 @@ def _add_line(dy, x, clamp, n, oy, strides, dilation, before, dy_rows, x_rows, s
             _add(dy_rows, x_rows, count, sums[i, j], clamp, sums[i, j], 1, 0, 0)
 
 
-@kernel(tasks=lambda *arguments: len(arguments[-1]))
+@kernel(tasks=lambda *arguments: len(arguments[-1]), writes="dw")
 def backward_weight(part, dy, x, strides, dilation, before, dw):
     """dw[part, i, j, c]: a sum for each part of all images' lines; the caller adds them up."""
     parts, out_height = len(dw), dy.shape[1]
@@ -159,7 +159,7 @@ def backward_weight(part, dy, x, strides, dilation, before, dw):
         _add_line(dy, x, clamp, n, oy, strides, dilation, before, dy_rows, x_rows, sums)
 
 
-@kernel(tasks=lambda x, times, y: shares(x.size, times))
+@kernel(tasks=lambda x, times, y: shares(x.size, times), writes="y")
 def repeat(task, tasks, x, times, y):
     """y is x[0] `times` times, then x[1] `times` times, and so on."""
     for k in range(*share(x.size, task, tasks)):
@@ -167,7 +167,7 @@ def repeat(task, tasks, x, times, y):
             y[k * times + m] = x[k]
 
 
-@kernel(tasks=lambda x, length, y: shares(y.size, length))
+@kernel(tasks=lambda x, length, y: shares(y.size, length), writes="y")
 def sum_runs(task, tasks, x, length, y):
     """y[k] = the sum of the k-th run of `length` numbers."""
     for k in range(*share(y.size, task, tasks)):

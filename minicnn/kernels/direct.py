@@ -122,7 +122,7 @@ def _bands_of_images(*arguments: Any) -> int:
     return len(x) * bands
 
 
-@kernel(tasks=_bands_of_images)
+@kernel(tasks=_bands_of_images, writes="y winners")
 def forward(
     task, x, packed, epilogue, kernel, strides, before, bands, out, first, steps, pool, y, winners,
     stops,
@@ -233,7 +233,7 @@ def _add_units(
                     )  # fmt: skip
 
 
-@kernel(tasks=lambda *arguments: len(arguments[-1]))
+@kernel(tasks=lambda *arguments: len(arguments[-1]), writes="partial")
 def backward_weight(group, dy, winners, pool, x, kernel, strides, before, bands, partial):
     """Add each group's dw to partial[group] (window entries, panels * COLUMNS).
 

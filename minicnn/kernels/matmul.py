@@ -106,7 +106,7 @@ def _pack_strip(b, left, first, steps, packed):
             copy_vectors(source.address, packed[panel, k].address)
 
 
-@kernel(tasks=lambda b, transposed, packed: len(packed) * -(-packed.shape[1] // _DEPTH))
+@kernel(tasks=lambda b, transposed, packed: len(packed) * -(-packed.shape[1] // _DEPTH), writes="packed")
 def pack(task, b, transposed, packed):
     """packed (panels, depth, wide) of all of b, panel by panel; 0 beyond the last column."""
     _, depth, wide = packed.shape
@@ -208,7 +208,7 @@ def _blocks(*arguments: Any) -> int:
     return parts * -(-rows // (ROWS * _TILES)) * -(-columns // (wide * panels))
 
 
-@kernel(tasks=_blocks)
+@kernel(tasks=_blocks, writes="c")
 def product(task, a, a_transposed, b, b_transposed, ready, epilogue, panels, c):
     """c[part] = a @ b over the part's share of the steps; some matrices lie transposed.
 

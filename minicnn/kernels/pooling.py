@@ -87,7 +87,7 @@ def _max_line(x, n, oy, kernel, strides, before, rows, y):
         ox += results
 
 
-@kernel(tasks=lambda x, kernel, strides, before, y: _lines_of(y, kernel))
+@kernel(tasks=lambda x, kernel, strides, before, y: _lines_of(y, kernel), writes="y")
 def max_forward(task, tasks, x, kernel, strides, before, y):
     """y = the largest real pixel under each window; NaN wins over everything."""
     rows = np.empty(kernel[0] * kernel[1], np.int64)
@@ -125,7 +125,7 @@ def _max_backward_tasks(
     return len(x) * bands
 
 
-@kernel(tasks=_max_backward_tasks)
+@kernel(tasks=_max_backward_tasks, writes="dx")
 def max_backward(task, dy, x, kernel, strides, before, apart, dx):
     """dx: dy goes to the first of the largest pixels; where windows overlap, it adds up.
 
@@ -153,7 +153,7 @@ def max_backward(task, dy, x, kernel, strides, before, apart, dx):
         _max_line_backward(dy, x, n, oy, kernel, strides, before, add, x_rows, dx_rows, dx)
 
 
-@kernel(tasks=lambda x, pool, stops, y, winners: _lines_of(y, pool))
+@kernel(tasks=lambda x, pool, stops, y, winners: _lines_of(y, pool), writes="y winners")
 def max_of_blocks(task, tasks, x, pool, stops, y, winners):
     """y = the largest of each `pool` pixels side by side, and the winners' numbers."""
     images, height, width, channels = y.shape
@@ -165,7 +165,7 @@ def max_of_blocks(task, tasks, x, pool, stops, y, winners):
         largest(rows, y[n, oy, 0], winners[n, oy, 0], stops, width, pool[1] * pixel, pixel)
 
 
-@kernel(tasks=lambda dy, winners, pool, dx: len(dx) * (dy.shape[1] + 1))
+@kernel(tasks=lambda dy, winners, pool, dx: len(dx) * (dy.shape[1] + 1), writes="dx")
 def unpool(line, dy, winners, pool, dx):
     """dx = dy at each block's winner, 0 elsewhere and in what no block has."""
     pixel = dx.shape[3] * dx.itemsize
@@ -181,7 +181,7 @@ def unpool(line, dy, winners, pool, dx):
         dx[n, down * pool[0] :] = 0
 
 
-@kernel(tasks=lambda dy, winners, sums: len(sums))
+@kernel(tasks=lambda dy, winners, sums: len(sums), writes="sums")
 def sums_of_winners(part, dy, winners, sums):
     """sums[part, c] = the sum of part of dy's (rows, channels), except those that nobody gets."""
     total = sums[part]
@@ -212,7 +212,7 @@ def _average_line(x, n, oy, kernel, strides, before, x_rows, w_rows, shares, zer
         ox += results
 
 
-@kernel(tasks=lambda x, kernel, strides, before, y: _lines_of(y, kernel))
+@kernel(tasks=lambda x, kernel, strides, before, y: _lines_of(y, kernel), writes="y")
 def average_forward(task, tasks, x, kernel, strides, before, y):
     """y = the mean of the real pixels under each window."""
     channels = x.shape[3]
@@ -229,7 +229,7 @@ def average_forward(task, tasks, x, kernel, strides, before, y):
         )
 
 
-@kernel(tasks=lambda dy, kernel, strides, before, dx: len(dx))
+@kernel(tasks=lambda dy, kernel, strides, before, dx: len(dx), writes="dx")
 def average_backward(n, dy, kernel, strides, before, dx):
     """dx: each real pixel under a window gets an equal share of its dy."""
     _, height, width, channels = dx.shape
@@ -248,7 +248,7 @@ def average_backward(n, dy, kernel, strides, before, dx):
                         pixel[c] += received[c] / (rows * columns)
 
 
-@kernel(tasks=lambda y, x: shares(x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]))
+@kernel(tasks=lambda y, x: shares(x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]), writes="x")
 def spread(task, tasks, y, x):
     """x[n, i, j] = y[n]."""
     images, height, width, channels = x.shape

@@ -186,7 +186,7 @@ def _transform_filters(w, c, panel, place, point_bytes):
         )  # fmt: skip
 
 
-@kernel(tasks=lambda w, packed: len(packed) * -(-w.shape[2] // CHANNELS))
+@kernel(tasks=lambda w, packed: len(packed) * -(-w.shape[2] // CHANNELS), writes="packed")
 def transform_weights(task, w, packed):
     """packed[panel] (`scratch_size` of channels rows of COLUMNS) of w (3, 3, channels, panels)."""
     channels, point_bytes = w.shape[2], packed.shape[1] // POINTS * 4
@@ -315,7 +315,7 @@ def _blocks(*arguments: Any) -> int:
     return -(-tiles_of((len(y), y.shape[1] * pool, y.shape[2] * pool)) // block)
 
 
-@kernel(tasks=_blocks)
+@kernel(tasks=_blocks, writes="y winners")
 def forward(task, x, packed, bias, clamp, before, block, pool, y, winners, stops):
     """y of x for the weights `packed` by `transform_weights`, `block` tiles at a time.
 
@@ -337,7 +337,7 @@ def forward(task, x, packed, bias, clamp, before, block, pool, y, winners, stops
         _write_panel(products, first, count, clamp, panel, grid, pool, y, winners, stops)
 
 
-@kernel(tasks=lambda x, before, tiles, pool, y, points: tiles)
+@kernel(tasks=lambda x, before, tiles, pool, y, points: tiles, writes="points")
 def transform_few(tile_number, x, before, tiles, pool, y, points):
     """The points (`scratch_size` of all tiles) of x for `multiply_few`."""
     depth = padded(x.shape[3], LANES)
@@ -348,7 +348,7 @@ def transform_few(tile_number, x, before, tiles, pool, y, points):
     )
 
 
-@kernel(tasks=lambda points, tiles, w, *_: w.shape[3] // COLUMNS)
+@kernel(tasks=lambda points, tiles, w, *_: w.shape[3] // COLUMNS, writes="y winners")
 def multiply_few(panel, points, tiles, w, bias, clamp, pool, y, winners, stops):
     """`forward` of w (3, 3, channels, whole panels), given all points, where they `are_few`.
 
@@ -414,7 +414,7 @@ def _tiles_at_once(dy: Any, x: Any, before: Any, first: int, count: int, *_: Any
     return shares(count, POINTS * (x.shape[3] + dy.shape[3]))
 
 
-@kernel(tasks=_tiles_at_once)
+@kernel(tasks=_tiles_at_once, writes="x_points dy_points")
 def transform_both(task, tasks, dy, x, before, first, count, x_points, dy_points):
     """The points (POINTS, tiles, whole vectors) of so many tiles of x and dy, from the first on."""
     grid = _grid(dy, 1)
@@ -429,7 +429,7 @@ def transform_both(task, tasks, dy, x, before, first, count, x_points, dy_points
         )
 
 
-@kernel(tasks=lambda count, start, x_points, dy_points, sums, db: POINTS * sums.shape[2] // COLUMNS)
+@kernel(tasks=lambda count, start, x_points, dy_points, sums, db: POINTS * sums.shape[2] // COLUMNS, writes="sums db")
 def add_products_of_points(task, count, start, x_points, dy_points, sums, db):
     """Add to sums and db what `backward_weight` wants, of so many tiles; `start`: set them."""
     panels = sums.shape[2] // COLUMNS
@@ -455,7 +455,7 @@ def backward_weight(
         add_products_of_points(count, first == 0, x_points, dy_points, sums, db)
 
 
-@kernel(tasks=lambda *arguments: len(arguments[-1]))
+@kernel(tasks=lambda *arguments: len(arguments[-1]), writes="sums db")
 def backward_weight_in_groups(group, dy, x, before, x_points, dy_points, sums, db):
     """`backward_weight` for each group of tiles by one task: sums[group] and db[group].
 
@@ -482,7 +482,7 @@ def backward_weight_in_groups(group, dy, x, before, x_points, dy_points, sums, d
             _add_lines(dys[ONES, :count], panel * COLUMNS, db[group])
 
 
-@kernel(tasks=lambda groups, dw: groups.shape[2])
+@kernel(tasks=lambda groups, dw: groups.shape[2], writes="groups dw")
 def transform_sums(c, groups, dw):
     """dw (3, 3, channels, whole panels) of all sums (groups, POINTS, channels, whole panels).
 

@@ -1,0 +1,122 @@
+"""Recording what a computation asks of kernels, to do the same again without Python.
+
+While a `Recorder` listens, the functions of `minicnn.functional` are called as always, but on a
+`Live` array: one whose numbers will be known only when the program runs. A kernel that reads it is
+written down instead of computed, and what it writes is live as well. A kernel that reads none, one
+that packs weights, say, is computed at once, and for good.
+
+NumPy cannot compute with what is not known yet: `NotKernels` is raised, and whoever records has to
+do that part in Python each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from minicnn.compiler.kernel import Kernel
+
+Array = np.ndarray
+
+
+class _Here(threading.local):
+    """Who listens to this Python thread."""
+
+    recorder: Recorder | None = None
+
+
+here = _Here()
+
+
+class NotKernels(Exception):
+    """A computation is not made of kernels alone."""
+
+
+class Live(np.ndarray):
+    """An array whose numbers are not known while a recorder listens; NumPy may only reshape it."""
+
+    def __array_ufunc__(self, *_: Any, **__: Any) -> Any:
+        raise NotKernels
+
+    def __array_function__(self, *_: Any, **__: Any) -> Any:
+        raise NotKernels
+
+    def __setitem__(self, *_: Any) -> Any:
+        raise NotKernels
+
+    def copy(self, *_: Any, **__: Any) -> Any:
+        """Raise: there is nothing to copy yet."""
+        raise NotKernels
+
+    def astype(self, *_: Any, **__: Any) -> Any:
+        """Raise: there is nothing to convert yet."""
+        raise NotKernels
+
+
+def live(shape: tuple[int, ...], dtype: Any) -> Array:
+    """A new live array. Its memory is never touched, so the system never gives it any."""
+    return np.empty(shape, dtype).view(Live)
+
+
+class Step(NamedTuple):
+    """A kernel, its arguments, and the number of its tasks."""
+
+    kernel: Kernel
+    arguments: tuple[Any, ...]
+    tasks: int
+
+
+def plain(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments as kernels take them: arrays of NumPy's own class."""
+    return tuple(
+        [a.view(np.ndarray) if type(a) is Live else a for a in arguments]
+    )
+
+
+def root_of(array: Array) -> Array:
+    """The array that owns the memory of this one."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+class Recorder:
+    """Writes down the kernels that compute with live arrays."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self._live: dict[int, Array] = {}
+
+    def expect(self, array: Array) -> None:
+        """From now on the array's numbers are not known."""
+        root = root_of(array)
+        self._live[id(root)] = root
+
+    def is_live(self, array: Any) -> bool:
+        """Whether the numbers of this array are not known."""
+        return isinstance(array, np.ndarray) and id(root_of(array)) in self._live
+
+    def takes(self, kernel: Kernel, arguments: tuple[Any, ...]) -> bool:
+        """Write the kernel down, if it is to be; else the caller computes it."""
+        if not any(self.is_live(argument) for argument in arguments):
+            return False
+        tasks = kernel.tasks(*arguments)
+        if tasks > 0:
+            self.steps.append(Step(kernel, arguments, tasks))
+        for number in kernel.written:
+            self.expect(arguments[number])
+        return True
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Have kernels come to this recorder."""
+        before, here.recorder = here.recorder, self
+        try:
+            yield
+        finally:
+            here.recorder = before

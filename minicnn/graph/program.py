@@ -1,0 +1,261 @@
+"""`Program`: a graph for one size of batch, as a table of kernels.
+
+Run by Python, a network spends as long between its layers as in them when it looks at one photo:
+each layer checks its input, packs its weights, asks for memory, and wakes the threads. A program
+has done all that beforehand.
+
+- **Steps.** The layers are called once, on arrays that are not known yet, and what they ask of
+  kernels is written down (`minicnn.compiler.recording`). A layer that does not compute by kernels
+  alone, or one of the user's own, becomes a step in Python between two tables.
+- **Weights** are packed, transformed and scaled when the program is made.
+- **Memory.** It is known when each array is first written and last read; arrays that are not needed
+  at the same time share memory. All of it is one block, the arena.
+
+A program computes the same numbers as its graph, bit for bit: its steps are the same kernels, on
+the same tasks.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.compiler import recording, schedule, threads
+from minicnn.compiler.recording import Live, NotKernels, Recorder, Step, root_of
+from minicnn.graph.graph import Graph
+from minicnn.layers import KerasTensor, Layer, Node
+
+Array = np.ndarray
+
+_ALIGNMENT = 64  # bytes: a cache line, and a vector register
+
+
+class Call(NamedTuple):
+    """A layer that Python runs, on arrays of the program."""
+
+    layer: Layer
+    given: Any
+    outputs: tuple[Array, ...]
+    training: bool
+
+
+class _Table:
+    """Steps that follow each other without Python."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        records, rows = [], np.zeros((len(steps), schedule.COLUMNS), np.int64)
+        for row, step in zip(rows, steps, strict=True):
+            address, record = step.kernel.prepared(step.tasks, step.arguments)
+            row[schedule.KERNEL], row[schedule.TASKS] = address, step.tasks
+            row[schedule.RECORD] = sum(map(len, records))
+            records.append(record)
+        self._records = np.frombuffer(b"".join(records), np.uint8).copy()
+        rows[:, schedule.RECORD] += self._records.ctypes.data
+        self._steps = steps  # which keep the arrays alive that the records name
+        self.rows, self.most_tasks = rows, int(rows[:, schedule.TASKS].max())
+
+    def run(self) -> None:
+        """Compute all steps."""
+        threads.run_table(self.rows, self.most_tasks)
+
+
+class Program:
+    """What a graph computes for inputs of these shapes; see the module.
+
+    `steps` has a `Step` for each kernel and a `Call` for each layer that Python runs, in order;
+    `arena_bytes` is the memory for all that they compute, `constant_bytes` that of the packed
+    weights. A program is run by one Python thread at a time.
+    """
+
+    def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
+        planned = _Plan(graph, shapes)
+        layout = _Layout(planned)
+        self.arena_bytes, self.constant_bytes = layout.size, layout.constant_bytes
+        self.steps = [layout.placed(step) for step in planned.steps]
+        self._inputs = [layout.array(array) for array in planned.inputs]
+        self._outputs = [layout.array(array) for array in planned.outputs]
+        self._parts: list[_Table | Call] = []
+        together: list[Step] = []
+        for step in [*self.steps, None]:
+            if isinstance(step, Step):
+                together.append(step)
+                continue
+            if together:
+                self._parts.append(_Table(together))
+                together = []
+            if step is not None:
+                self._parts.append(step)
+        self._lock = threading.Lock()
+
+    def run(self, inputs: Sequence[Array]) -> list[Array] | None:
+        """The outputs for these inputs; None if another thread is using the program."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            for place, array in zip(self._inputs, inputs, strict=True):
+                place[...] = array
+            for part in self._parts:
+                if isinstance(part, _Table):
+                    part.run()
+                else:
+                    _compute(part)
+            return [output.copy() for output in self._outputs]
+        finally:
+            self._lock.release()
+
+    def __str__(self) -> str:
+        """A line for each step."""
+        lines = [
+            f"{len(self.steps)} steps, {self.arena_bytes / 2**20:.1f} MB of memory, "
+            f"{self.constant_bytes / 2**20:.1f} MB of packed weights"
+        ]
+        for number, step in enumerate(self.steps):
+            if isinstance(step, Call):
+                lines.append(f"{number:4} {'Python':28} {step.layer.name}")
+                continue
+            kernel = f"{step.kernel.__module__.rpartition('.')[2]}.{step.kernel.__name__}"
+            written = [step.arguments[k].shape for k in step.kernel.written]
+            wanted = " ".join(str(shape) for shape in written if 0 not in shape)
+            lines.append(f"{number:4} {kernel:28} {step.tasks:5} tasks  {wanted}")
+        return "\n".join(lines)
+
+
+def _compute(call: Call) -> None:
+    y = call.layer.run(call.given, call.training)
+    results = y if isinstance(y, list) else [y]
+    for place, result in zip(call.outputs, results, strict=True):
+        place[...] = result
+
+
+class _Plan:
+    """What the layers ask for, in order: steps, and the arrays that go in and come out."""
+
+    def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
+        self.recorder = Recorder()
+        self.steps: list[Step | Call] = []
+        self.inputs = []
+        for symbol, shape in zip(graph.inputs, shapes, strict=True):
+            array = recording.live(shape, symbol.dtype)
+            self.recorder.expect(array)
+            self.inputs.append(array)
+        self.outputs = self._through(graph, self.inputs)
+
+    def _through(self, graph: Graph, inputs: Sequence[Array]) -> list[Array]:
+        known = graph.shapes([array.shape for array in inputs])
+        values: dict[KerasTensor, Array] = dict(zip(graph.inputs, inputs, strict=True))
+        for node in graph.nodes:
+            if node.inputs:
+                taken = [values[symbol] for symbol in node.inputs]
+                shapes = [known[symbol] for symbol in node.outputs]
+                values |= zip(node.outputs, self._node(node, taken, shapes), strict=True)
+        return [values[symbol] for symbol in graph.outputs]
+
+    def _node(
+        self, node: Node, taken: list[Array], shapes: list[tuple[int, ...]]
+    ) -> Sequence[Array]:
+        layer, training = node.layer, bool(node.training)
+        inner = getattr(layer, "graph_for_inference", lambda: None)()
+        if inner is not None and not training:
+            return self._through(inner, taken)
+        given = taken[0] if node.single_input else taken
+        ours = type(layer).__module__.startswith("minicnn.")
+        if ours and not (training and layer.differs_in_training()):
+            found = self._recorded(layer, given)
+            if found is not None:
+                return found
+        pairs = zip(node.outputs, shapes, strict=True)
+        outputs = tuple(recording.live(shape, symbol.dtype) for symbol, shape in pairs)
+        for output in outputs:
+            self.recorder.expect(output)
+        self.steps.append(Call(layer, given, outputs, training))
+        return outputs
+
+    def _recorded(self, layer: Layer, given: Any) -> list[Array] | None:
+        """What the layer computes by kernels alone; None if it does not."""
+        self.recorder.steps = []
+        try:
+            with self.recorder.listening():
+                y = layer.run(given)
+        except NotKernels:
+            return None
+        found = y if isinstance(y, list) else [y]
+        if not all(type(array) is Live and self.recorder.is_live(array) for array in found):
+            return None
+        self.steps += self.recorder.steps
+        return found
+
+
+class _Layout:
+    """Where in the arena each array lies."""
+
+    def __init__(self, plan: _Plan) -> None:
+        self._is_live = plan.recorder.is_live
+        self._roots: dict[int, Array] = {}
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        constants: dict[int, int] = {}
+        for number, step in enumerate(plan.steps):
+            for array in _arrays_of(step):
+                root = root_of(array)
+                if self._is_live(array):
+                    self._roots[id(root)] = root
+                    first.setdefault(id(root), number)
+                    last[id(root)] = number
+                else:
+                    constants[id(root)] = root.nbytes
+        for at, arrays in ((-1, plan.inputs), (len(plan.steps), plan.outputs)):
+            for array in arrays:
+                root = root_of(array)
+                self._roots[id(root)] = root
+                first.setdefault(id(root), at)
+                first[id(root)] = min(first[id(root)], at)
+                last[id(root)] = max(last.get(id(root), at), at)
+        self.constant_bytes = sum(constants.values())
+        self._offsets, self.size = _offsets(
+            [(key, first[key], last[key], self._roots[key].nbytes) for key in self._roots]
+        )
+        memory = np.empty(self.size + _ALIGNMENT, np.uint8)
+        begin = -memory.ctypes.data % _ALIGNMENT
+        self._arena = memory[begin : begin + self.size]
+        self._made: dict[int, Array] = {}
+
+    def array(self, array: Array) -> Array:
+        """The array in the arena that takes the place of a live one."""
+        root = root_of(array)
+        offset = self._offsets[id(root)] + array.ctypes.data - root.ctypes.data
+        return np.ndarray(array.shape, array.dtype, self._arena.data, offset)
+
+    def placed(self, step: Step | Call) -> Step | Call:
+        """The step on arrays in the arena."""
+        if isinstance(step, Call):
+            given = step.given
+            given = [*map(self.array, given)] if isinstance(given, list) else self.array(given)
+            return step._replace(given=given, outputs=tuple(map(self.array, step.outputs)))
+        arguments = [self.array(a) if self._is_live(a) else a for a in step.arguments]
+        return step._replace(arguments=recording.plain(tuple(arguments)))
+
+
+def _arrays_of(step: Step | Call) -> list[Array]:
+    if isinstance(step, Call):
+        given = step.given if isinstance(step.given, list) else [step.given]
+        return [*given, *step.outputs]
+    return [argument for argument in step.arguments if isinstance(argument, np.ndarray)]
+
+
+def _offsets(blocks: list[tuple[int, int, int, int]]) -> tuple[dict[int, int], int]:
+    """Where each block (key, first step, last step, bytes) lies, and how much memory all take.
+
+    The largest first, each as low as it may lie beside those that are needed at the same time.
+    """
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
+    offsets, size = {}, 0
+    for key, first, last, bytes_ in sorted(blocks, key=lambda block: -block[3]):
+        offset = 0
+        for begin, end, other_first, other_last in sorted(placed):
+            if other_first <= last and first <= other_last and begin < offset + bytes_:
+                offset = max(offset, -(-end // _ALIGNMENT) * _ALIGNMENT)
+        placed.append((offset, offset + bytes_, first, last))
+        offsets[key] = offset
+        size = max(size, offset + bytes_)
+    return offsets, size
