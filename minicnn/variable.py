@@ -1,6 +1,8 @@
 """A weight: an array with a name, as layers hold it and optimizers move it."""
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,30 +13,64 @@ from minicnn._support.terminal import printable
 Array = np.ndarray
 
 
+class _Here(threading.local):
+    """Whether this Python thread only reads weights."""
+
+    reading = False
+
+
+_here = _Here()
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Within, this Python thread writes to no weight, and keeps no array of one."""
+    before, _here.reading = _here.reading, True
+    try:
+        yield
+    finally:
+        _here.reading = before
+
+
 class Variable:
     """One weight array with a name. `np.asarray(variable)` and `variable.numpy()` give its values.
 
-    `value` is the array itself, which optimizers update in place. `is_parameter` tells a parameter
+    `value` is the array itself, which optimizers update in place; `taken` counts who asked for it,
+    except a network that computes (`reading`), which does not write to it. `is_parameter` tells a parameter
     (kernel, gamma) from a statistic (moving mean). `trainable = False` freezes a parameter alone,
     until its layer is thawed; whether training touches it also depends on its layer's `trainable`.
     """
 
     def __init__(self, value: Array, name: str, layer_name: str, trainable: bool = True) -> None:
-        self.value, self.name, self.trainable = value, name, trainable
+        self._value, self.name, self.trainable = value, name, trainable
+        self.taken = 0
         self.is_parameter = trainable
         self.path = f"{layer_name}/{name}"
 
     @property
+    def value(self) -> Array:
+        """The array itself."""
+        if not _here.reading:
+            self.taken += 1
+        return self._value
+
+    @value.setter
+    def value(self, value: Array) -> None:
+        self.taken += 1
+        self._value = value
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        return self.value.shape
+        return self._value.shape
 
     @property
     def dtype(self) -> str:
-        return self.value.dtype.name
+        return self._value.dtype.name
 
     def numpy(self) -> Array:
         """A copy of the values."""
-        return self.value.copy()
+        with reading():
+            return self.value.copy()
 
     def assign(self, value: Any) -> None:
         """Copy `value` in. Raises `ValueError` if its shape differs, `TypeError` if no numbers."""
@@ -44,7 +80,9 @@ class Variable:
         self.value[...] = array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self.value, dtype=dtype, copy=True if copy is None else copy)
+        with reading():
+            value = self.value
+        return np.array(value, dtype=dtype, copy=True if copy is None else copy)
 
     def __repr__(self) -> str:
         return f"<Variable path={printable(self.path)}, shape={self.shape}, dtype={self.dtype}>"

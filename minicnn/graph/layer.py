@@ -57,6 +57,13 @@ class GraphLayer(Layer):
         if graph is not None:
             self._set_graph(graph)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # All that counts for what a network computes is its graph: see `base.changes`.
+        if name == "_graph":
+            super().__setattr__(name, value)
+        else:
+            object.__setattr__(self, name, value)
+
     def _set_graph(self, graph: Graph) -> None:
         self._graph, self.built = graph, True
         for layer in graph.layers:

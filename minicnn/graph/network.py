@@ -13,9 +13,10 @@ import numpy as np
 from minicnn.graph import fusion
 from minicnn.graph.graph import Graph
 from minicnn.graph.layer import SINGLE, Ends, GraphLayer, fits
+from minicnn.graph.programs import Programs
 from minicnn.graph.split import split
 from minicnn.graph.tape import Tape, Visitor
-from minicnn.layers.base import Array, Grads, Layer, Shape
+from minicnn.layers.base import Array, Grads, Layer, Shape, changes
 from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
 from minicnn.shapes import shape_text
 
@@ -40,10 +41,11 @@ class Network(GraphLayer):
 
     def __init__(self, graph: Graph | None, ends: Ends = SINGLE, **options: Any) -> None:
         self._forms: dict[bool, _Form] = {}  # for inference and for training
+        self._programs: Programs | None = None
         super().__init__(graph, ends, **options)
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_forms": {}}
+        return super().__getstate__() | {"_forms": {}, "_programs": None}
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -54,6 +56,17 @@ class Network(GraphLayer):
     def run(self, x: Any, training: bool = False) -> Any:
         """y alone; what no later layer needs is dropped on the way."""
         return self._run(x, training)[0]
+
+    def infer(self, x: Any) -> Any:
+        """y as `run` computes it, by a program if a batch of this size has come before."""
+        graph = self._graph_for(x)
+        inputs = self._input_values(x)
+        if is_users(self):
+            return self.run(x)
+        if self._programs is None or self._programs.graph is not graph:
+            self._programs = Programs(graph)
+        results = self._programs.run(inputs)
+        return results if self.ends.listed_outputs and len(results) > 1 else results[0]
 
     def run_for_training(self, x: Any) -> tuple[Array, Tape]:
         """`(y, tape)` with training on; the tape keeps only what the trainable part needs.
@@ -269,9 +282,12 @@ class Network(GraphLayer):
 
     def _form(self, training: bool) -> "_Form":
         if is_users(self) or not self.built:
-            return _Form([], self, [])  # a class of the user's own may compute what it likes
+            return _Form(None, [], self, [])  # a class of the user's own may compute what it likes
+        made = self._forms.get(training)
+        if made is not None and made.state == (changes.count, id(self._graph)) and not training:
+            return made
         key = self._form_key(training)
-        if training not in self._forms or self._forms[training].key != key:
+        if made is None or made.key != key:
             called: defaultdict[Network, set[bool | None]] = defaultdict(set)
             for node in self.graph.nodes:
                 if isinstance(node.layer, Network):
@@ -282,7 +298,8 @@ class Network(GraphLayer):
                 form = self
             else:
                 form = self._made_of(graph)
-            self._forms[training] = _Form(key, form, folds)
+            made = _Form(None, key, form, folds)
+        self._forms[training] = made._replace(state=(changes.count, id(self._graph)))
         return self._forms[training]
 
     def _made_of(self, graph: Graph) -> "Network":
@@ -356,8 +373,12 @@ class Network(GraphLayer):
 
 
 class _Form(NamedTuple):
-    """A network rewritten, for what it had when it was (`key`), and what was folded."""
+    """A network rewritten, for what it had when it was (`key`), and what was folded.
 
+    `state`: while it is the same, so is the key.
+    """
+
+    state: tuple[int, int] | None
     key: list[Any]
     network: Network
     folds: list[fusion.Fold]

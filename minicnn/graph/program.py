@@ -24,6 +24,7 @@ import numpy as np
 from minicnn.compiler import recording, schedule, threads
 from minicnn.compiler.recording import Live, NotKernels, Recorder, Step, root_of
 from minicnn.graph.graph import Graph
+from minicnn.graph.layer import GraphLayer
 from minicnn.layers import KerasTensor, Layer, Node
 
 Array = np.ndarray
@@ -155,11 +156,10 @@ class _Plan:
         self, node: Node, taken: list[Array], shapes: list[tuple[int, ...]]
     ) -> Sequence[Array]:
         layer, training = node.layer, bool(node.training)
-        inner = getattr(layer, "graph_for_inference", lambda: None)()
-        if inner is not None and not training:
-            return self._through(inner, taken)
         given = taken[0] if node.single_input else taken
         ours = type(layer).__module__.startswith("minicnn.")
+        if ours and not training and isinstance(layer, GraphLayer) and _fit(taken, layer.graph):
+            return self._through(layer.graph, taken)
         if ours and not (training and layer.differs_in_training()):
             found = self._recorded(layer, given)
             if found is not None:
@@ -234,6 +234,12 @@ class _Layout:
             return step._replace(given=given, outputs=tuple(map(self.array, step.outputs)))
         arguments = [self.array(a) if self._is_live(a) else a for a in step.arguments]
         return step._replace(arguments=recording.plain(tuple(arguments)))
+
+
+def _fit(arrays: Sequence[Array], graph: Graph) -> bool:
+    """Whether the arrays are as the graph takes them."""
+    pairs = zip(arrays, graph.inputs, strict=True)
+    return all(a.dtype == s.dtype and a.ndim == len(s.shape) for a, s in pairs)
 
 
 def _arrays_of(step: Step | Call) -> list[Array]:

@@ -89,6 +89,15 @@ def clear_session() -> None:
 _activating: dict[str, type["Layer"]] = {}  # layers that may stand for an activation, by name
 
 
+class _Changes:
+    """How often an attribute of any layer was assigned to: what was made of layers may be old."""
+
+    count = 0
+
+
+changes = _Changes()
+
+
 class Layer(WithWeights, Configurable):
     """Base class of all layers; see the top of this module for the contract.
 
@@ -129,6 +138,10 @@ class Layer(WithWeights, Configurable):
         self.nodes: list[Node] = []
         self.weights_list: list[Variable] = []
         self.carried: dict[str, Any] = {}  # a file's settings that minicnn's training lacks
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        changes.count += 1
+        super().__setattr__(name, value)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """As in Keras: a layer is built once its `build` is through, whoever called it."""

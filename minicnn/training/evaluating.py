@@ -109,7 +109,7 @@ class Evaluating(Stepping):
                     model = self.ready_for(batch.x, fold)
                     at_once = model.examples_at_once()
                 given = self.as_inputs(batch.x)
-                parts += [model.run(x, training=False) for x in _slices(given, at_once)]
+                parts += [model.infer(x) for x in _slices(given, at_once)]
                 events.call("on_predict_batch_end", step)
                 if self.stop_predicting:
                     break
@@ -141,7 +141,7 @@ class Evaluating(Stepping):
 
     def predict_on_batch(self, x: Any) -> Any:
         """The model's output for one batch, as `predict` computes it."""
-        return self.as_given(self.ready_for(x, fold=True).run(x, training=False))
+        return self.as_given(self.ready_for(x, fold=True).infer(x))
 
 
 def warn_of_early_end(what: str, found: int, batches: Batches, stacklevel: int = 4) -> None:

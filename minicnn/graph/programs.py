@@ -1,0 +1,113 @@
+"""The programs of a network: made when a size of batch comes again, dropped when weights change.
+
+A program has packed weights in it, and settings of layers. So before it runs, it has to be known
+that nothing has changed since it was made:
+
+- **Weights.** A `Variable` counts how often somebody outside took its array: who has it may have
+  written to it. If nobody did, and nobody had it before, its numbers are what they were. An array
+  that somebody holds is compared with a copy, each time.
+- **Settings.** Assigning to an attribute of any layer is counted (`minicnn.layers.base.changes`).
+"""
+
+import sys
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+
+from minicnn import variable
+from minicnn.graph.fused import FusedLayer
+from minicnn.graph.graph import Graph
+from minicnn.graph.layer import GraphLayer
+from minicnn.graph.program import Program
+from minicnn.layers import base
+from minicnn.variable import Variable
+
+Array = np.ndarray
+Shapes = tuple[tuple[int, ...], ...]
+
+_KEPT = 2  # programs: for one photo and for a batch, say
+_REMEMBERED = 8  # sizes that came once
+
+
+def _holders(weight: Variable) -> int:
+    """How many hold the weight's array, as Python counts it, which it does its own way."""
+    return sys.getrefcount(weight.__dict__["_value"])
+
+
+_ALONE = _holders(Variable(np.zeros(1, np.float32), "alone", "nobody"))
+
+
+def _weights_of(graph: Graph) -> list[Variable]:
+    """The weights that a graph computes with: of fused layers those that they were made of."""
+    found: list[Variable] = []
+    for layer in graph.layers:
+        if isinstance(layer, GraphLayer):
+            found += _weights_of(layer.graph)
+        elif isinstance(layer, FusedLayer):
+            found += layer.layer.weights_list
+            found += [] if layer.normalization is None else layer.normalization.weights_list
+        else:
+            found += layer.weights_list
+    return found
+
+
+class _Watch:
+    """Sees whether weights and settings are still what they were."""
+
+    def __init__(self, weights: Sequence[Variable]) -> None:
+        self._weights = [w for w in weights if "_value" in w.__dict__]
+        held = [w for w in self._weights if _holders(w) > _ALONE]
+        self._copies = [(w, w.__dict__["_value"].copy()) for w in held]
+        self._changes = base.changes.count
+        self._taken = [w.taken for w in self._weights]
+
+    def sees_nothing_new(self) -> bool:
+        """Whether nothing has changed."""
+        if base.changes.count != self._changes or [w.taken for w in self._weights] != self._taken:
+            return False
+        return all(
+            np.array_equal(copy, w.__dict__["_value"], equal_nan=True) for w, copy in self._copies
+        )
+
+
+class Programs:
+    """The programs of one graph, by the shapes of its inputs."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._programs: OrderedDict[Shapes, Program] = OrderedDict()
+        self._came: OrderedDict[Shapes, None] = OrderedDict()  # shapes that came once
+        self._watch: _Watch | None = None
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """The graph's outputs at inference."""
+        shapes = tuple([array.shape for array in inputs])
+        with variable.reading():
+            program = self._program_for(shapes)
+            results = None if program is None else program.run(inputs)
+            return self.graph.run(inputs, training=False)[0] if results is None else results
+
+    def _program_for(self, shapes: Shapes) -> Program | None:
+        if self._programs and (self._watch is None or not self._watch.sees_nothing_new()):
+            self._programs.clear()
+        if shapes in self._programs:
+            self._programs.move_to_end(shapes)
+            return self._programs[shapes]
+        if shapes not in self._came or any(0 in shape for shape in shapes):
+            # A program takes longer to make than to compute once without it.
+            self._came[shapes] = None
+            if len(self._came) > _REMEMBERED:
+                self._came.popitem(last=False)
+            return None
+        if not self._programs:
+            self._watch = _Watch(_weights_of(self.graph))
+        while len(self._programs) >= _KEPT:
+            self._programs.popitem(last=False)
+        self._programs[shapes] = self.made(shapes)
+        return self._programs[shapes]
+
+    def made(self, shapes: Shapes) -> Program:
+        """A new program for inputs of these shapes."""
+        with variable.reading():
+            return Program(self.graph, shapes)
