@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from minicnn.compiler import translate
 
 
+_CONTIGUOUS = 1  # NumPy's flag, NPY_ARRAY_C_CONTIGUOUS
+
+
 class Kernel:
     """A kernel: `python` is its text, whose first parameter is the task."""
 
@@ -68,6 +71,8 @@ class Kernel:
         for argument in arguments:
             kind = type(argument)
             if kind is np.ndarray:
+                if not argument.flags.num & _CONTIGUOUS:
+                    raise ValueError(f"{self.__name__} takes C-contiguous arrays.")
                 key.append(argument.dtype.num * 16 + argument.ndim)
                 parts.append(id(argument))
             elif kind is tuple:

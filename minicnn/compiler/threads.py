@@ -90,7 +90,7 @@ class _Member:
         self.number, self.team = number, team
         self.asleep, self.bell = False, threading.Lock()
         self.bell.acquire()
-        threading.Thread(target=self._work, name=f"minicnn-{number}", daemon=True).start()
+        threading.Thread(target=self._work, name=f"minicnn-compute-{number}", daemon=True).start()
 
     def _work(self) -> None:
         serve, context = _code().serve, _context.of(self.team)

@@ -50,6 +50,7 @@ def affine_transform(
             f"{name} expects positions within 2**31 pixels. "
             f"Received {matrix.tolist()}, {offset.tolist()}."
         )
+    matrix, offset = shapes.contiguous(matrix), shapes.contiguous(offset)
     y = buffers.empty(x.shape, x.dtype)
     if y.size:
         kernels.warp.affine_transform(
