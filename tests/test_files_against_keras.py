@@ -292,7 +292,7 @@ def test_every_kind_of_file_by_name(name: str, tmp_path: Path) -> None:
     wider = minicnn.Model(inputs, layers.Dense(4, name="dense")(inputs))
     with pytest.raises(ValueError, match=r'"dense"\'s kernel has shape \(6, 4\).*has \(6, 3\)'):
         wider.load_weights(tmp_path / name, by_name=True)
-    with pytest.warns(UserWarning, match="Left as they were: dense"):
+    with pytest.warns(UserWarning, match="Layers that keep their weights: dense"):
         wider.load_weights(tmp_path / name, by_name=True, skip_mismatch=True)
 
 

@@ -437,7 +437,7 @@ def test_what_does_not_fit_changes_no_weight(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'"dense_3"\'s kernel has shape \(4, 5\).*\(4, 2\)'):
         model.load_weights(path)
     assert_same_weights(model, before)
-    with pytest.warns(UserWarning, match="Left as they were: dense_3"):
+    with pytest.warns(UserWarning, match="Layers that keep their weights: dense_3"):
         model.load_weights(path, skip_mismatch=True)
     for a, b in zip(model.get_weights()[2:], before[2:], strict=True):
         np.testing.assert_array_equal(a, b)
