@@ -307,7 +307,7 @@ def import_keras() -> Any:
 
 
 def run(layers: list[str] | None = None) -> bool:
-    """Print a table with one line per case; return whether all differences are tolerable.
+    """Print a table with one line per case; return whether all cases agree.
 
     `layers` restricts the table to layers of these names. Raises `ImportError` without Keras and
     `ValueError` for the name of a layer that has no case.

@@ -24,7 +24,7 @@ class Initializer(Configurable):
     """Base class: `initializer(shape, dtype)` returns a new array."""
 
     seed: Any = None
-    _beside = ("input_axes", "output_axes", "dtype")
+    _ignored_keys = ("input_axes", "output_axes", "dtype")
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         raise NotImplementedError

@@ -36,7 +36,7 @@ class Loss(Configurable):
     Subclasses define `_losses` and `_gradient`.
     """
 
-    _beside = ("dtype",)
+    _ignored_keys = ("dtype",)
     activation = ""  # the loss prefers this activation's input (the logits) to its output
 
     def __init__(

@@ -25,7 +25,7 @@ class Metric(Configurable):
     """
 
     rises: bool | None = None
-    _beside = ("dtype",)
+    _ignored_keys = ("dtype",)
 
     def __init__(self, name: str | None = None) -> None:
         self.name = self._default_name() if name is None else name

@@ -56,7 +56,7 @@ class PlainArguments:
 class Configurable(PlainArguments):
     """Base class of what settings define: `get_config` returns them, `from_config` takes them."""
 
-    _beside: tuple[str, ...] = ()  # keys of Keras's configs on which nothing here depends
+    _ignored_keys: tuple[str, ...] = ()  # keys of Keras's configs on which nothing here depends
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that recreate this object, as Keras writes them."""
@@ -68,7 +68,7 @@ class Configurable(PlainArguments):
 
         Raises `ValueError` for an argument that it does not take.
         """
-        kept = {key: value for key, value in config.items() if key not in cls._beside}
+        kept = {key: value for key, value in config.items() if key not in cls._ignored_keys}
         known = inspect.signature(cls).parameters
         if not any(p.kind is p.VAR_KEYWORD for p in known.values()):  # otherwise `cls` checks them
             for key in kept:

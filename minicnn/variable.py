@@ -15,8 +15,8 @@ class Variable:
     """One weight array with a name. `np.asarray(variable)` and `variable.numpy()` give its values.
 
     `value` is the array itself, which optimizers update in place. `is_parameter` tells a parameter
-    (kernel, gamma) from a statistic (moving mean). `trainable = False` freezes a parameter alone,
-    until its layer is thawed; whether training touches it also depends on its layer's `trainable`.
+    (kernel, gamma) from a statistic (moving mean). `trainable = False` freezes this parameter until
+    its layer is unfrozen; whether training updates it also depends on its layer's `trainable`.
     """
 
     def __init__(self, value: Array, name: str, layer_name: str, trainable: bool = True) -> None:
@@ -33,11 +33,11 @@ class Variable:
         return self.value.dtype.name
 
     def numpy(self) -> Array:
-        """A copy of the values."""
+        """Return a copy of the values."""
         return self.value.copy()
 
     def assign(self, value: Any) -> None:
-        """Copy `value` in. Raises `ValueError` if its shape differs, `TypeError` if no numbers."""
+        """Copy `value` in; `ValueError` if its shape differs, `TypeError` if it has no numbers."""
         array, who = np.asarray(value), f'Variable "{self.path}"'
         shapes.check_numbers(array, "value", who)
         shapes.check_shape(array, self.shape, "value", who)
@@ -51,7 +51,7 @@ class Variable:
 
 
 class Computed(Variable):
-    """A weight that is a formula of others, computed anew whenever it is asked for.
+    """A weight that is a function of others, computed anew on each access.
 
     It cannot be assigned to, or trained.
     """

@@ -167,7 +167,7 @@ def test_without_targets_there_are_no_gradients() -> None:
     ):
         with pytest.raises(ValueError, match=r"went forward only: model\.trace\(x, y=labels\)"):
             call()
-    with pytest.raises(ValueError, match="has no loss to go back from"):
+    with pytest.raises(ValueError, match="has no loss to go backward from"):
         small().trace(photos(), y=[0, 1, 2])
     with pytest.raises(ValueError, match="takes loss with targets y only"):
         small().trace(photos(), loss="binary_crossentropy")

@@ -286,7 +286,7 @@ def test_what_feature_maps_refuses():
     with pytest.raises(ValueError, match=r"examples 0 to 1\. Received example=2"):
         plots.feature_maps(tape, "rectified", example=2)
     tape["rectified"].y[:] = np.nan
-    with pytest.raises(ValueError, match="NaN or infinity: there is no picture"):
+    with pytest.raises(ValueError, match="NaN or infinity: nothing to draw"):
         plots.feature_maps(tape, "rectified")
 
 

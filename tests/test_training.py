@@ -114,7 +114,7 @@ def test_the_loss_of_a_pass() -> None:
     assert one_hot.value == pytest.approx(found.value, rel=1e-6)
     assert type(one_hot.loss) is losses.CategoricalCrossentropy
     m.compile("sgd")
-    with pytest.raises(ValueError, match=r'has no loss to go back from: .* pass loss="cat'):
+    with pytest.raises(ValueError, match=r'has no loss to go backward from: .* pass loss="cat'):
         m.loss_of_pass(Y, y, tape)
 
 
@@ -695,7 +695,7 @@ def test_several_outputs_are_predicted_as_a_list() -> None:
     m = Model(x, [layers.Dense(2)(x), layers.Dense(5)(x)])
     assert [y.shape for y in m.predict(X, batch_size=10, verbose=0)] == [(24, 2), (24, 5)]
     m.compile("sgd", "categorical_crossentropy")
-    with pytest.raises(ValueError, match="2 outputs; training takes models with one"):
+    with pytest.raises(ValueError, match="2 outputs; training supports models with one"):
         m.fit(X, Y, verbose=0)
 
 
@@ -1059,7 +1059,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: fit(X, Y, validation_split=1.5), "validation_split must be between 0 and 1.*1.5"),
     (lambda: fit(X, Y, validation_split=-0.5), "validation_split .*-0.5"),
     (lambda: fit(X, Y, validation_split=0.999), "leaves one side empty"),
-    (lambda: fit(Pairs(), validation_split=0.5), "validation_split needs arrays.*Pairs"),
+    (lambda: fit(Pairs(), validation_split=0.5), "validation_split works on arrays.*Pairs"),
     (lambda: fit(X, Y, validation_split=0.5, validation_data=(X, Y)), "not both"),
     (lambda: fit(X, Y, validation_data=(X,)), r"validation_data is \(x, y\).*1 parts"),
     (lambda: fit(X, Y, class_weight={0: 1}, sample_weight=np.ones(24)), "not both"),

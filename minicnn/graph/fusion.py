@@ -101,16 +101,16 @@ def _foldable(node: Node, only_user: Callable[[Node], Node | None], training: bo
 
     In training that is max pooling alone, because gradients must pass through all others.
     """
-    found, behind = [node], only_user(node)
+    found, following = [node], only_user(node)
     if node.layer.activation_name == "linear" and not training:
         for fits in (_is_fixed_normalization, _is_limiter):
-            if behind is not None and fits(behind):
-                found.append(behind)
-                behind = only_user(behind)
+            if following is not None and fits(following):
+                found.append(following)
+                following = only_user(following)
     name = node.layer.activation_name
     may_be_pooled = type(node.layer) is Conv2D and (name == "linear" or only_limits(name))
-    if may_be_pooled and behind is not None and _is_block_pooling(behind):
-        found.append(behind)
+    if may_be_pooled and following is not None and _is_block_pooling(following):
+        found.append(following)
     return found
 
 

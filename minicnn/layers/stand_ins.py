@@ -70,7 +70,7 @@ class StandIn(Layer):
 
     def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
         nothing = self.switched_off or penalties or learning  # training raises an error by itself
-        return [] if nothing else [("what training does, so that fit refuses,", self.label)]
+        return [] if nothing else [("the training behaviour (fit raises an error)", self.label)]
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         if training and not self.switched_off:

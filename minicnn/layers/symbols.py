@@ -32,8 +32,8 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 class KerasTensor:
     """A symbol for a layer's output while a model is defined: a shape with None for the batch.
 
-    Symbols of one shape can be added and subtracted: `x + y` is `Add()([x, y])`. A number, or one
-    for each channel, can be added, subtracted, multiplied with or divided by: `x * 2 + 1` is two
+    Symbols of one shape can be added and subtracted: `x + y` is `Add()([x, y])`. They can also be
+    combined by +, -, * and / with a number, or with one for each channel: `x * 2 + 1` is two
     `Rescaling` layers. Other arithmetic, and `x[:, 0]`, raise `TypeError`.
     """
 
@@ -82,9 +82,9 @@ class KerasTensor:
 
     def _no_layer(self, *others: Any) -> Any:
         raise TypeError(
-            f"{self!r} is a symbol: minicnn has x + y and x - y of symbols, and +, -, *, / with "
-            "numbers on the right. For the rest write a layer of your own (minicnn.layers.base "
-            "shows one)."
+            f"{self!r} is a symbol: minicnn supports x + y and x - y of symbols, and +, -, *, / "
+            "with numbers on the right. For the rest write a layer of your own "
+            "(minicnn.layers.base shows one)."
         )
 
     __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = _no_layer

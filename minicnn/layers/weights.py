@@ -44,7 +44,7 @@ _budget: ContextVar[WeightBudget | None] = ContextVar("_budget", default=None)
 
 @contextmanager
 def weight_budget(limit: float) -> Iterator[None]:
-    """Within it, layers create weights without initial values, of at most `limit` bytes in all.
+    """Let layers create weights without initial values, of at most `limit` bytes in all.
 
     It is for models whose weights are read next: a file's description cannot be trusted with
     memory, and drawing random numbers only to overwrite them takes time and moves the generator.

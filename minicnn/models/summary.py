@@ -165,7 +165,7 @@ def inference_plan(model: Network, folds: list[Any]) -> list[str]:
     ]
     names = [[printable(layer.name) for layer in fold.layers] for fold in folds]
     width = max(len(first) for first, *_ in names)
-    lines += [f"    {first:{width}} takes {' + '.join(others)}" for first, *others in names]
+    lines += [f"    {first:{width}} includes {' + '.join(others)}" for first, *others in names]
     spared = [fold.values_spared for fold in folds]
     if None not in spared:
         size = sum(spared) * max(v.value.itemsize for v in model.weights)
