@@ -194,37 +194,37 @@ class _Named(VarianceScaling):
 
 
 class GlorotUniform(_Named):
-    """Uniform within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    """Draws uniformly within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
 
     _arguments = (1.0, "fan_avg", "uniform")
 
 
 class GlorotNormal(_Named):
-    """Truncated normal of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    """Draws from a truncated normal of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
 
     _arguments = (1.0, "fan_avg", "truncated_normal")
 
 
 class HeUniform(_Named):
-    """Uniform within +-sqrt(6 / fan_in), for ReLU networks (He et al. 2015)."""
+    """Draws uniformly within +-sqrt(6 / fan_in), for ReLU networks (He et al. 2015)."""
 
     _arguments = (2.0, "fan_in", "uniform")
 
 
 class HeNormal(_Named):
-    """Truncated normal of variance 2 / fan_in, for ReLU networks (He et al. 2015)."""
+    """Draws from a truncated normal of variance 2 / fan_in, for ReLU networks (He et al. 2015)."""
 
     _arguments = (2.0, "fan_in", "truncated_normal")
 
 
 class LecunUniform(_Named):
-    """Uniform within +-sqrt(3 / fan_in) (LeCun et al. 1998)."""
+    """Draws uniformly within +-sqrt(3 / fan_in) (LeCun et al. 1998)."""
 
     _arguments = (1.0, "fan_in", "uniform")
 
 
 class LecunNormal(_Named):
-    """Truncated normal of variance 1 / fan_in (LeCun et al. 1998)."""
+    """Draws from a truncated normal of variance 1 / fan_in (LeCun et al. 1998)."""
 
     _arguments = (1.0, "fan_in", "truncated_normal")
 

@@ -1,4 +1,4 @@
-"""A weight: an array with a name, as layers hold it and optimizers move it."""
+"""A weight: an array with a name, which layers hold and optimizers update."""
 
 from collections.abc import Callable
 from typing import Any
