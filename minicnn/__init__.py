@@ -1,4 +1,4 @@
-"""minicnn: a CNN engine in NumPy and numba, with Keras's names and every layer open to look into.
+"""minicnn is a CNN engine in NumPy and numba, with Keras's names and layers you can look into.
 
     import minicnn as keras
 
@@ -32,12 +32,12 @@ from minicnn import (
     saving,
     utils,
 )
-from minicnn.compat import hints as _hints  # noqa: F401 - it tells the modules above what they lack
+from minicnn.compat import hints as _hints  # noqa: F401 - adds hints about names Keras has
 from minicnn.layers import Input, KerasTensor, Layer
 from minicnn.models import Model, Sequential
 
 if TYPE_CHECKING:
-    from minicnn import explain  # imported when it is first asked for: `compat.hints` sees to that
+    from minicnn import explain  # `compat.hints` imports it on first use
 
 __version__ = "0.1.0"
 

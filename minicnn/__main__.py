@@ -1,4 +1,4 @@
-"""`python -m minicnn`, the same as the command `minicnn`."""
+"""`python -m minicnn` does the same as the command `minicnn`."""
 
 import sys
 

@@ -13,21 +13,21 @@ tanh = ACTIVATIONS["tanh"].forward
 
 
 def get(identifier: Any) -> Any:
-    """An activation function by its name; None is `linear`."""
+    """Return the activation function of this name; None means `linear`."""
     from minicnn.layers.base import activation_name
 
     return globals()[activation_name(identifier, "activations.get")]
 
 
 def serialize(activation: Any) -> str:
-    """The name of one of these functions, as Keras writes it into a layer's config."""
+    """Return the name of one of these functions, as Keras writes it into a layer's config."""
     from minicnn.layers.base import activation_name
 
     return activation_name(activation, "activations.serialize")
 
 
 def deserialize(config: Any) -> Any:
-    """The function of this name."""
+    """Return the function of this name."""
     return get(config)
 
 

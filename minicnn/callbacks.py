@@ -1,7 +1,7 @@
-"""What happens between batches and epochs of `fit`, under Keras's names.
+"""Callbacks, under Keras's names: `fit` calls their methods between batches and epochs.
 
-A callback gets `model` and `params` before training, then one call per event with `logs`, a dict of
-the loss and metrics so far. `model.stop_training = True` ends training after the epoch.
+A callback receives `model` and `params` before training, then one call per event with `logs`, a
+dict of the loss and the metrics so far. `model.stop_training = True` ends training after the epoch.
 """
 
 import csv
@@ -29,7 +29,7 @@ _LONGEST_NAME = 255  # characters of a file's name, on most systems
 
 
 class Callback(PlainArguments):
-    """Base class: every event does nothing. Override those you need."""
+    """Base class whose methods all do nothing; override those you need."""
 
     model: Any = None
     params: dict[str, Any] = {}
@@ -51,7 +51,7 @@ class Callback(PlainArguments):
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self.on_batch_end(batch, logs)
 
-    # What the two above were once called; callbacks that write these are still heard.
+    # Older names of the two events above; `fit` still calls callbacks that override these.
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
 
@@ -70,7 +70,7 @@ EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_") and nam
 
 
 class CallbackList(Callback):
-    """Hands each event on to several callbacks, in order."""
+    """Passes each event on to several callbacks, in order."""
 
     def __init__(self, callbacks: Iterable[Callback], model: Any, params: dict[str, Any]) -> None:
         self.callbacks = list(callbacks)
@@ -80,14 +80,14 @@ class CallbackList(Callback):
                 name = getattr(callback, "__name__", None)
                 hint = f" Call the class: {name}(…)." if isinstance(callback, type) else ""
                 raise TypeError(
-                    "callbacks are objects of minicnn.callbacks (or have all methods of "
+                    "callbacks must be objects of minicnn.callbacks (or have all methods of "
                     f"minicnn.callbacks.Callback). Received {callback!r}.{hint}"
                 )
             callback.set_params(params)
             callback.set_model(model)
 
     def call(self, event: str, *args: Any) -> None:
-        """Call each one's method; `logs`, the last argument, is {} where there are none yet."""
+        """Call each callback's method; `logs`, the last argument, defaults to {}."""
         if len(args) < (2 if "epoch" in event or "batch" in event else 1):
             args = (*args, {})
         for callback in self.callbacks:
@@ -95,7 +95,7 @@ class CallbackList(Callback):
 
 
 class History(Callback):
-    """What `fit` returns: `history.history["val_accuracy"]` has one number per epoch.
+    """The record that `fit` returns: `history.history["val_accuracy"]` has one number per epoch.
 
     `computed_once` names the layers whose outputs were computed once for all epochs
     (`minicnn.training.features`).
@@ -109,7 +109,7 @@ class History(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []
         if self.model is not None:
-            self.model.history = self  # as in Keras, so that it outlives an interrupted `fit`
+            self.model.history = self  # as in Keras, so that it survives an interrupted `fit`
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
@@ -117,10 +117,10 @@ class History(Callback):
             self.history.setdefault(key, []).append(value)
 
     def plot(self, path: str | os.PathLike[str] | None = None, title: str = "") -> Any:
-        """A matplotlib `Figure` of the curves, which a notebook shows; `path` writes it as a file.
+        """Return a matplotlib `Figure` of the curves, which a notebook shows.
 
-        Raises `ImportError` without matplotlib and `ValueError`
-        before the first epoch.
+        With `path` it is also written to that file. Raises `ImportError` without matplotlib and
+        `ValueError` before the end of the first epoch.
         """
         from minicnn import plots
 
@@ -130,17 +130,17 @@ class History(Callback):
         return figure
 
     def _repr_html_(self) -> str:
-        """The history in a notebook: a row for each epoch."""
+        """Return the history as a notebook shows it: a table with a row for each epoch."""
         from minicnn.explain import methods
 
         return methods.html(self)
 
 
 class _Monitor(Callback):
-    """Watches one number of the logs and knows whether it got better.
+    """A callback that watches one number of the logs and knows whether it has improved.
 
-    `mode="auto"` asks the model, as Keras does: a loss should fall, and a metric that the model was
-    compiled with knows whether it should rise. Of any other number nobody knows: `mode` must say.
+    `mode="auto"` asks the model, as Keras does: a loss should fall, and each metric that the model
+    was compiled with knows whether it should rise. For any other number the user must pass `mode`.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class _Monitor(Callback):
         self._rises = mode == "max"
 
     def _choose_direction(self) -> None:
-        """Find out what better means. Raises `ValueError` where "auto" cannot know."""
+        """Find out which direction is better. Raises `ValueError` where "auto" cannot tell."""
         if self.mode != "auto":
             return
         name = self.monitor.removeprefix("val_")
@@ -165,7 +165,7 @@ class _Monitor(Callback):
         if name not in known:
             raise ValueError(
                 f'{type(self).__name__} cannot know whether "{self.monitor}" is better when it '
-                'rises or when it falls: pass mode="max" or mode="min". mode="auto" knows it of '
+                'rises or when it falls: pass mode="max" or mode="min". mode="auto" works for '
                 f"{', '.join(known)}."
             )
         self._rises = known[name]
@@ -182,24 +182,24 @@ class _Monitor(Callback):
         if value is None:
             have = ", ".join(logs or {})
             warnings.warn(
-                f'{type(self).__name__} cannot find "{self.monitor}" in the logs; '
-                f"there is: {have}.",
+                f'{type(self).__name__} cannot find "{self.monitor}" in the logs, '
+                f"which have: {have}.",
                 stacklevel=2,
             )
         return value
 
 
 class ModelCheckpoint(_Monitor):
-    """Saves the model after each epoch, or only when it got better.
+    """Saves the model after each epoch, or only when it has improved.
 
     Args (Keras's): `filepath` ends in `.keras` (`.weights.h5` with `save_weights_only`), or in
-    `.h5` for Keras's old format, and may hold `{epoch:02d}`, `{batch:04d}` (if `save_freq` counts
-    batches) and any number of the logs, `{val_accuracy:.3f}`; missing folders are made.
-    `monitor`, `mode`, `initial_value_threshold` say what better means for `save_best_only`;
-    `save_freq` is "epoch" or a number of batches; `verbose=1` tells.
+    `.h5` for Keras's old format. It may hold `{epoch:02d}`, `{batch:04d}` (if `save_freq` counts
+    batches) and any number of the logs, such as `{val_accuracy:.3f}`; missing folders are created.
+    `monitor`, `mode` and `initial_value_threshold` define an improvement for `save_best_only`;
+    `save_freq` is "epoch" or a number of batches; `verbose=1` prints what is saved and why.
 
-    A file is written beside its place and then moved there, so an interrupt never leaves half a
-    checkpoint.
+    A file is written beside its final place and then moved there, so an interrupt never leaves
+    half a checkpoint.
     """
 
     def __init__(
@@ -286,21 +286,21 @@ class ModelCheckpoint(_Monitor):
 
 
 def _check_fields(filepath: str) -> None:
-    """Raise a `ValueError` unless names and formats in braces can become a file's name."""
+    """Raise a `ValueError` unless the fields in braces can be formatted into a file name."""
     try:
         fields = [field for field in string.Formatter().parse(filepath) if field[1] is not None]
         for _, name, form, _ in fields:
             if not name or name.strip().isdigit() or name != name.strip():
-                raise ValueError(f"{{{name}}} names nothing")
+                raise ValueError(f"{{{name}}} names no number")
             if any(int(digits) > _LONGEST_NAME for digits in re.findall(r"\d+", form or "")):
-                raise ValueError(f"{form!r} is longer than a file's name may be")
+                raise ValueError(f"{form!r} asks for more characters than a file name may have")
         names = {re.split(r"[.\[]", name or "", maxsplit=1)[0] for _, name, _, _ in fields}
         whole = dict.fromkeys(names & {"epoch", "batch"}, 1)
         made = filepath.format(**dict.fromkeys(names, 1.0) | whole)
     except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise ValueError(
-            "ModelCheckpoint expects a filepath whose braces hold epoch, batch or a name of the "
-            f"logs, and how to write the number, as in '{{epoch:02d}}-{{val_loss:.3f}}.keras'. "
+            "ModelCheckpoint expects a filepath whose braces hold epoch, batch or the name of a "
+            f"number in the logs, and a format, as in '{{epoch:02d}}-{{val_loss:.3f}}.keras'. "
             f"Received {filepath!r}: {error}."
         ) from None
     if "\0" in made:
@@ -313,9 +313,9 @@ def _check_fields(filepath: str) -> None:
 class EarlyStopping(_Monitor):
     """Stops training once `monitor` has not improved by `min_delta` for `patience` epochs.
 
-    `baseline`: what must be reached at all; `restore_best_weights`: go back to the best epoch's
-    weights at the end; `start_from_epoch`: how many epochs to wait before watching; `verbose=1`
-    tells.
+    `baseline`: only values better than this one restart the count of `patience`;
+    `restore_best_weights`: return to the weights of the best epoch at the end;
+    `start_from_epoch`: how many epochs to wait before watching; `verbose=1` prints what happens.
     """
 
     def __init__(
@@ -350,7 +350,7 @@ class EarlyStopping(_Monitor):
         if self._improved(value, self.best):
             self.best = value
             self._remember(epoch)
-            # Patience starts anew only above the baseline, as in Keras.
+            # The count restarts only if the value also beats the baseline, as in Keras.
             if self.baseline is None or self._improved(value, self.baseline):
                 self.wait = 0
             return
@@ -373,12 +373,12 @@ class EarlyStopping(_Monitor):
 
 
 class CSVLogger(Callback):
-    """Writes one line per epoch: epoch (from 0) and all logs. `append` goes on in an old file.
+    """Writes one line per epoch: the epoch (from 0) and all logs. `append` continues an old file.
 
-    Without it the old file makes way when the first epoch is through, not before. A number that
-    first comes in a later epoch (of a validation after each third one, say, or of another run in
-    the same file) gets a column then, and "NA" stands where it was not there. Keras's logger
-    loses such numbers.
+    Without `append`, the old file is replaced when the first epoch ends, not before. A number that
+    first appears in a later epoch (because only every third epoch validates, say, or another run
+    continues the file) gets a column then, and rows without it hold "NA". Keras's logger loses
+    such numbers.
     """
 
     def __init__(
@@ -391,7 +391,7 @@ class CSVLogger(Callback):
         self._keys = []
         if self.filename.exists():
             check_regular(self.filename, "log")
-        with self.filename.open("a+", newline="") as file:  # says now if no file can be there
+        with self.filename.open("a+", newline="") as file:  # raises now if it cannot be written
             file.seek(0)
             if self.append:
                 self._keys = next(csv.reader([file.readline(2**16)], delimiter=self.separator), [])[
@@ -407,7 +407,7 @@ class CSVLogger(Callback):
                 csv.writer(file, delimiter=self.separator).writerow(row)
             return
         rows = [["epoch", *self._keys, *new]]
-        if self._keys:  # else the file is an older run's, or empty
+        if self._keys:  # otherwise the file is empty or an older run's
             with self.filename.open(newline="") as file:
                 old = csv.reader(file, delimiter=self.separator)
                 rows += [[*line, *["NA"] * (len(rows[0]) - len(line))] for line in old][1:]
@@ -417,9 +417,9 @@ class CSVLogger(Callback):
 
 
 class LambdaCallback(Callback):
-    """Functions as a callback: `LambdaCallback(on_epoch_end=lambda epoch, logs: …)`.
+    """A callback made of functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: …)`.
 
-    All events by name; the first six in Keras's order, too.
+    Every event can be given by name; the first six also by position, in Keras's order.
     """
 
     def __init__(
@@ -444,7 +444,7 @@ class LambdaCallback(Callback):
         for event, function in functions.items():
             if event not in (*EVENTS, *_OLD_NAMES):
                 raise ValueError(
-                    f"LambdaCallback expects events of {', '.join(EVENTS)}. Received {event!r}."
+                    f"LambdaCallback expects events among {', '.join(EVENTS)}. Received {event!r}."
                 )
             if function is not None and not callable(function):
                 raise ValueError(
@@ -455,7 +455,7 @@ class LambdaCallback(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Stops training when the loss is no number any more."""
+    """Stops training when the loss becomes NaN or infinite."""
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         loss = (logs or {}).get("loss")
@@ -470,7 +470,7 @@ class TerminateOnNaN(Callback):
 
 
 def progress_for(verbose: str | int) -> "LinePerEpoch | None":
-    """The callback that shows progress, as `verbose` asks for it.
+    """Return the callback that shows progress as `verbose` asks for it; None shows nothing.
 
     "auto" and 1 show a bar on a terminal or in a notebook, and print a line per epoch elsewhere
     (into a file or a pipe); 2 prints a line per epoch everywhere; 0 is quiet.
@@ -483,7 +483,7 @@ def progress_for(verbose: str | int) -> "LinePerEpoch | None":
 
 
 class Quiet(Callback):
-    """What `verbose=0` asks for: that kernels are compiled is not told either."""
+    """The callback for `verbose=0`: it keeps even the compilation of kernels quiet."""
 
     def __init__(self) -> None:
         compilation.listen(self)
@@ -496,7 +496,7 @@ class Quiet(Callback):
 
 
 def logs_text(logs: Logs | None) -> str:
-    """`accuracy: 0.8125 - loss: 0.5310`."""
+    """Return the logs as text, such as `accuracy: 0.8125 - loss: 0.5310`."""
     return " - ".join(
         printable(key)
         + (f": {value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f": {value:.4e}")
@@ -505,10 +505,10 @@ def logs_text(logs: Logs | None) -> str:
 
 
 class LinePerEpoch(Callback):
-    """`Epoch 3/10 - 4.1s - 42ms/step - accuracy: … - loss: …`, after each epoch.
+    """Prints `Epoch 3/10 - 4.1s - 42ms/step - accuracy: … - loss: …` after each epoch.
 
-    The seconds are the whole epoch's, the step's those of training alone, without validation and
-    without the time in which kernels were compiled.
+    The seconds are those of the whole epoch; the time per step is that of training alone, without
+    validation and without the time spent on compiling kernels.
     """
 
     def __init__(self) -> None:
@@ -516,7 +516,7 @@ class LinePerEpoch(Callback):
         compilation.listen(self)
 
     def compiling(self, text: str) -> None:
-        """Say, once, that it takes so long because kernels are compiled."""
+        """Say, once, that this takes so long because kernels are being compiled."""
         if text and not self._told:
             self._told = True
             print("Compiling kernels for this machine, once: a minute or two.", flush=True)
@@ -556,14 +556,14 @@ class LinePerEpoch(Callback):
         print(line, flush=True)
 
     def _alone(self) -> bool:
-        """`evaluate` by itself, not the validation of `fit`."""
+        """Return whether this is `evaluate` by itself, not the validation of `fit`."""
         return "epochs" not in self.params
 
 
 class ProgressBar(LinePerEpoch):
-    """While an epoch runs, a bar with the loss, the metrics and the time left; then its line.
+    """Shows a bar with the loss, the metrics and the time left; after the epoch, prints its line.
 
-    While kernels are compiled, the bar says so.
+    While kernels are being compiled, the bar says so.
     """
 
     def __init__(self) -> None:
@@ -572,7 +572,7 @@ class ProgressBar(LinePerEpoch):
         self._compiled_before = 0.0
 
     def compiling(self, text: str) -> None:
-        """Say behind the bar which kernel is compiled; an empty text: it is done."""
+        """Show behind the bar which kernel is being compiled; an empty text means it is done."""
         if self._bar.is_open:
             self._bar.say(text)
         else:
@@ -593,7 +593,7 @@ class ProgressBar(LinePerEpoch):
 
     def _advance(self, batch: int, logs: Logs | None) -> None:
         self._bar.update(batch + 1, logs_text(logs))
-        if compilation.seconds > self._compiled_before:  # no measure of what is to come
+        if compilation.seconds > self._compiled_before:  # this batch says nothing about later ones
             self._compiled_before = compilation.seconds
             self._bar.restart()
 

@@ -1,8 +1,8 @@
-"""Each layer beside the Keras layer of the same name, as a table for people and for the tests.
+"""Compares each layer with the Keras layer of the same name, for the command and for the tests.
 
-For every case both layers get the same weights, the same x and the same dy; compared are y, dx and
-the gradient of each parameter. A difference is the largest absolute one, divided by the largest
-value of Keras's array; float32 rounding alone makes about 1e-6.
+In every case both layers get the same weights, x and dy; y, dx and the gradient of each parameter
+are compared. A difference is the largest absolute difference divided by the largest absolute value
+of Keras's array; float32 rounding alone gives about 1e-6.
 
 Keras is imported only when a check runs.
 """
@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How far one array (`y`, `dx`, `d kernel`, …) is from Keras's."""
+    """The relative difference between one array (`y`, `dx`, `d kernel`, …) and Keras's."""
 
     array: str
     largest: float
@@ -56,7 +56,7 @@ class Difference(NamedTuple):
 
 
 def cases() -> Iterator[Case]:
-    """Every layer, with every option and the corners where implementations tend to differ."""
+    """Yield every layer with every option, and the edge cases in which implementations differ."""
     yield from _convolution_cases()
     yield from _pooling_cases()
     yield from _element_cases()
@@ -205,9 +205,9 @@ def _values(case: Case, rng: np.random.Generator) -> Array:
 
 
 def compare(case: Case, seed: int = 0) -> list[Difference]:
-    """The differences of one case: y, dx (one per input), each gradient, each statistic.
+    """Return the differences of one case: y, dx (one per input), each gradient, each statistic.
 
-    Raises `ImportError` with what to install if Keras is missing.
+    Raises `ImportError`, which says what to install, if Keras is missing.
     """
     keras = import_keras()
     rng = np.random.default_rng(seed)
@@ -233,7 +233,7 @@ def compare(case: Case, seed: int = 0) -> list[Difference]:
 
 
 def relative_difference(found: Any, expected: Any) -> float:
-    """max |found - expected| / max |expected|; infinite where the shapes differ."""
+    """Return max |found - expected| / max |expected|; infinity where the shapes differ."""
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     if found.shape != expected.shape:
         return float("inf")
@@ -244,7 +244,7 @@ def relative_difference(found: Any, expected: Any) -> float:
 
 
 def _weight(variable: Any, rng: np.random.Generator) -> Array:
-    """Values unlike the initial zeros and ones; a variance must be positive."""
+    """Return values unlike the initial zeros and ones; a variance must be positive."""
     value = 0.5 * rng.standard_normal(tuple(variable.shape))
     if variable.name in ("gamma", "moving_variance"):
         value = 0.5 + np.abs(value)
@@ -286,7 +286,7 @@ def _dx_name(index: int, case: Case) -> str:
 
 
 def import_keras() -> Any:
-    """Keras on TensorFlow, or an `ImportError` that says what to do."""
+    """Return Keras on TensorFlow, or raise an `ImportError` that says what to do."""
     import os
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -300,17 +300,17 @@ def import_keras() -> Any:
         ) from None
     if keras.config.backend() != "tensorflow":
         raise ImportError(
-            "The check runs Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
-            f"It is {keras.config.backend()!r} now."
+            "The check needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
+            f"The backend is {keras.config.backend()!r} now."
         )
     return keras
 
 
 def run(layers: list[str] | None = None) -> bool:
-    """Print the table, one line per case; True if all differences are within the tolerance.
+    """Print a table with one line per case; return whether all cases agree.
 
     `layers` restricts the table to layers of these names. Raises `ImportError` without Keras and
-    `ValueError` for a name that is not checked.
+    `ValueError` for the name of a layer that has no case.
     """
     from rich.console import Console
     from rich.progress import track
@@ -321,11 +321,11 @@ def run(layers: list[str] | None = None) -> bool:
     known = sorted({case.layer for case in chosen})
     unknown = [name for name in layers or [] if name not in known]
     if unknown:
-        raise ValueError(f"check knows {', '.join(known)}. Received {unknown[0]!r}.")
+        raise ValueError(f"The check covers {', '.join(known)}. Received {unknown[0]!r}.")
     if layers:
         chosen = [case for case in chosen if case.layer in layers]
     console = Console()
-    table = Table(title=f"minicnn beside Keras {keras.__version__}, float32, relative differences")
+    table = Table(title=f"minicnn and Keras {keras.__version__}: relative differences in float32")
     table.add_column("Case", overflow="fold")
     table.add_column("Largest difference", overflow="fold")
     table.add_column("Verdict")

@@ -1,6 +1,6 @@
 """Tells the user that kernels are being compiled, which takes a minute, once per machine.
 
-A progress bar that listens shows the news itself. Where none listens, a line on stderr tells it,
+A progress bar that listens shows the message itself. If nothing listens, a line on stderr shows it,
 unless `show(False)` was called. A `fit` with `verbose=0` listens and shows nothing.
 """
 
@@ -14,40 +14,40 @@ from minicnn._support.progress import in_notebook
 
 
 class Listener(Protocol):
-    """Something that shows progress."""
+    """An object that can show that kernels are being compiled."""
 
     def compiling(self, text: str) -> None:
-        """Say that kernels are compiled; an empty text says that one is done."""
+        """Show that kernels are being compiled; an empty text means that one is done."""
 
 
 count = 0  # kernels compiled in this process
-seconds = 0.0  # that they took
+seconds = 0.0  # time spent on compiling them
 
 _listeners: "list[weakref.ref[Listener]]" = []
-_depth = 0  # a kernel's own kernels are compiled within it
+_depth = 0  # > 1 while the kernels that a kernel calls are compiled
 _began = 0.0
 _show = True
-_line = 0  # length of what stands on stderr
+_line = 0  # length of the text now on stderr
 
 
 def show(on: bool) -> None:
-    """Whether compiling is told on stderr where no progress bar tells it."""
+    """Choose whether stderr says that kernels are being compiled when no progress bar does."""
     global _show
     _show = bool(on)
 
 
 def listen(listener: Listener) -> None:
-    """From now on this one is told, as long as it lives; one that came before is told no more."""
+    """Send messages to `listener` as long as it lives; earlier listeners get none meanwhile."""
     _listeners.append(weakref.ref(listener))
 
 
 def leave(listener: Listener) -> None:
-    """`listener` is told no more."""
+    """Send no more messages to `listener`."""
     _listeners[:] = [ref for ref in _listeners if ref() not in (None, listener)]
 
 
 def begins(name: str) -> None:
-    """A kernel of this name is compiled."""
+    """Announce that the kernel of this name is being compiled."""
     global _depth, _began, count
     _depth += 1
     if _depth == 1:
@@ -57,7 +57,7 @@ def begins(name: str) -> None:
 
 
 def ends() -> None:
-    """The kernel is compiled, or could not be."""
+    """Announce that the kernel is compiled, or could not be."""
     global _depth, seconds
     _depth -= 1
     if _depth == 0:
@@ -74,12 +74,12 @@ def _tell(text: str) -> None:
 
 
 def _say(text: str) -> None:
-    """A line that changes on a terminal or in a notebook; elsewhere one line for all kernels."""
+    """Write a line that changes on a terminal or in a notebook; elsewhere one line for all."""
     global _line
     if sys.stderr is None:
         return
     if sys.stderr.isatty() or in_notebook():
-        # A line that wraps would stay: nothing returns to where it began.
+        # A line that wraps would stay: "\r" returns only to the start of its last row.
         text = text[: shutil.get_terminal_size().columns - 1]
         sys.stderr.write(f"\r{' ' * _line}\r{text}")
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The default number type, as in `keras.config`: float32 unless you ask for float64."""
+"""The default dtype, as in `keras.config`: float32 unless you choose float64."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ _floatx = "float32"
 
 
 def floatx() -> str:
-    """The dtype that layers use when none is named: `"float32"` or `"float64"`."""
+    """Return the dtype of layers that name none: `"float32"` or `"float64"`."""
     return _floatx
 
 
@@ -17,12 +17,12 @@ def set_floatx(value: str) -> None:
 
 
 def epsilon() -> float:
-    """The small number (1e-7, Keras's) that keeps probabilities off 0 and 1 in a logarithm."""
+    """Return 1e-7, as Keras: how far a loss keeps probabilities from 0 and 1 in a logarithm."""
     return 1e-7
 
 
 def standardize_dtype(value: object) -> str:
-    """`"float32"` or `"float64"` from a name, a NumPy dtype or None (the default)."""
+    """Return `"float32"` or `"float64"` for a name, a NumPy dtype or None (the default)."""
     if value is None:
         return _floatx
     if isinstance(value, dict):  # Keras's files keep {"class_name": "DTypePolicy", "config": {...}}

@@ -22,7 +22,7 @@ from minicnn.shapes import pair, positive_int
 __all__ = ["CLOTHING_CLASSES", "SAMPLE_COUNTS", "draw_clothing", "write_clothing_sample"]
 
 SAMPLE_COUNTS: Mapping[str, int] = {"train": 100, "validation": 20, "test": 20}
-_LARGEST_JSON = 2**20  # bytes; sample.json has two hundred
+_LARGEST_JSON = 2**20  # bytes; sample.json has about 200
 
 
 def _check_counts(images_per_class: Any) -> dict[str, int]:
@@ -46,7 +46,7 @@ def _check_counts(images_per_class: Any) -> dict[str, int]:
 
 
 def _is_complete(directory: Path, parameters: dict[str, Any]) -> bool:
-    """Whether the folder holds exactly the sample that these parameters describe."""
+    """Return whether the folder holds exactly the sample that these parameters describe."""
     try:
         recorded = json.loads(read_regular(directory / "sample.json", "list", _LARGEST_JSON))
     except (OSError, ValueError):
@@ -63,15 +63,15 @@ def _file_name(split: str, kind: str, index: int) -> str:
     return f"{split}/{kind}/{kind}-{index:04d}.jpg"
 
 
-def _write_picture(
+def _write_image(
     root: Path, seed: int, size: tuple[int, int], split: str, kind: str, index: int
 ) -> None:
-    """One picture, from its own seed: it depends neither on the others nor on their order."""
+    """Draw one image from its own seed, so that it depends on no other image and on no order."""
     name = split.encode()
     key = [seed, len(name), *name, CLOTHING_CLASSES.index(kind), index]
     rng = np.random.default_rng(np.random.SeedSequence(key))
-    picture = draw_clothing(kind, rng, size)
-    picture.save(root / _file_name(split, kind, index), quality=int(rng.integers(75, 97)))
+    image = draw_clothing(kind, rng, size)
+    image.save(root / _file_name(split, kind, index), quality=int(rng.integers(75, 97)))
 
 
 def write_clothing_sample(
@@ -81,15 +81,15 @@ def write_clothing_sample(
     seed: int = 0,
     progress: bool | None = None,
 ) -> Path:
-    """Draw a data set: `directory/<split>/<class>/*.jpg`. Returns `directory` as a `Path`.
+    """Draw a data set, `directory/<split>/<class>/*.jpg`, and return `directory` as a `Path`.
 
-    `images_per_class` says how many pictures each class gets in each split; `size` is the side in
-    pixels or `(height, width)`. The same `seed` gives the same files; more pictures leave the
-    first ones as they are, and no picture is in two splits. `progress` shows a bar: None does so
-    on a terminal or in a notebook.
+    `images_per_class` says how many images each class gets in each split; `size` is the side in
+    pixels or `(height, width)`. The same `seed` gives the same files; asking for more images leaves
+    the first ones unchanged, and no image is in two splits. `progress` shows a bar: None shows one
+    only on a terminal or in a notebook.
 
-    All or nothing: an interrupt leaves no folder behind. A finished sample with the same
-    parameters is reused; any other folder with something in it raises a `FileExistsError`.
+    An interrupt leaves no folder behind. A complete sample with the same parameters is reused; any
+    other folder that is not empty raises a `FileExistsError`.
     """
     who = "write_clothing_sample"
     directory = Path(directory)
@@ -137,10 +137,10 @@ def _draw_tree(
     for split in counts:
         for kind in CLOTHING_CLASSES:
             (tree / split / kind).mkdir(parents=True)
-    # One after the other: threads were measured to gain nothing, for a picture is many short calls
-    # that hold Python's lock.
+    # One image after the other: threads were measured to gain nothing, because drawing an image
+    # takes many short calls that hold Python's lock.
     bar = Bar(stderr=True, transient=False, show=progress)
     with bar.open("Drawing clothes", len(tasks)):
         for task in tasks:
-            _write_picture(tree, seed, size, *task)
+            _write_image(tree, seed, size, *task)
             bar.advance()

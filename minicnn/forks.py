@@ -1,8 +1,8 @@
-"""Locks that a fork waits for.
+"""Locks that are taken before a fork, so that the child process finds them free.
 
 A forked process has one thread: the one that forked. A lock that another thread held at that moment
-would stay locked there for good, and what it guards might be half done. So before a fork this
-thread takes the locks itself, and releases them afterwards on both sides.
+would stay locked in the child for good, and what it guards might be half done. So the forking
+thread takes the locks itself before the fork, and both processes release them afterwards.
 """
 
 import os
@@ -14,10 +14,10 @@ _held: list[Any] = []
 
 
 def wait_for(owner: Any, name: str, seconds: float) -> None:
-    """Have each fork wait for the lock `owner.name`, which is a `threading.RLock`.
+    """Make each fork wait for the lock `owner.name`, which is a `threading.RLock`.
 
     If another thread holds it for more than `seconds`, the process forks all the same, and the
-    child gets a new lock: the other thread may itself be waiting for something that this one holds.
+    child gets a new lock: the other thread may be waiting for something that the forking one holds.
     """
     _guarded.append((owner, name, seconds))
 

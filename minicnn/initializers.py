@@ -1,7 +1,7 @@
-"""Where weights start: Keras's initializers, drawn from a seeded `numpy.random.Generator`.
+"""Keras's initializers draw the first values of weights from a seeded `numpy.random.Generator`.
 
-The distributions are Keras's; the numbers are NumPy's, so the same seed gives other weights here
-than there.
+The distributions are Keras's, but the generator is NumPy's: the same seed gives other weights than
+in Keras.
 
 `fan_in` counts the inputs of one output, `fan_out` the outputs of one input: for a kernel of shape
 (rows, columns, in, out) they are rows * columns * in and rows * columns * out.
@@ -24,13 +24,13 @@ class Initializer(Configurable):
     """Base class: `initializer(shape, dtype)` returns a new array."""
 
     seed: Any = None
-    _beside = ("input_axes", "output_axes", "dtype")
+    _ignored_keys = ("input_axes", "output_axes", "dtype")
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         raise NotImplementedError
 
     def _check(self, **numbers: Any) -> None:
-        """Raise a `ValueError` unless these settings are numbers, and the seed is one."""
+        """Raise a `ValueError` unless these settings are finite numbers and the seed is valid."""
         for argument, value in numbers.items():
             if not shapes.is_number(value):
                 raise ValueError(
@@ -44,7 +44,7 @@ class Initializer(Configurable):
         return seeding.generator(self.seed)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this initializer again; a generator cannot be written down."""
+        """Return the arguments that recreate this initializer; a generator becomes seed None."""
         config: dict[str, Any] = plain_throughout(dict(vars(self)))
         if isinstance(self.seed, np.random.Generator):
             config["seed"] = None
@@ -52,21 +52,21 @@ class Initializer(Configurable):
 
 
 class Zeros(Initializer):
-    """All 0."""
+    """Sets every weight to 0."""
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         return np.zeros(tuple(shape), dtype)
 
 
 class Ones(Initializer):
-    """All 1."""
+    """Sets every weight to 1."""
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         return np.ones(tuple(shape), dtype)
 
 
 class Constant(Initializer):
-    """All `value`: a number, or an array that has, or fills, the weight's shape."""
+    """Sets every weight to `value`: a number, or an array that broadcasts to the weight's shape."""
 
     def __init__(self, value: Any = 0.0) -> None:
         array = np.asarray(value)
@@ -79,7 +79,7 @@ class Constant(Initializer):
 
 
 class RandomNormal(Initializer):
-    """Normal with `mean` and `stddev`."""
+    """Draws from a normal distribution with `mean` and `stddev`."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
         self.mean, self.stddev, self.seed = mean, stddev, seed
@@ -92,7 +92,7 @@ class RandomNormal(Initializer):
 
 
 class RandomUniform(Initializer):
-    """Uniform in [`minval`, `maxval`)."""
+    """Draws from a uniform distribution over [`minval`, `maxval`)."""
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: Any = None) -> None:
         self.minval, self.maxval, self.seed = minval, maxval, seed
@@ -103,7 +103,7 @@ class RandomUniform(Initializer):
 
 
 class TruncatedNormal(Initializer):
-    """Normal, with draws further than two standard deviations from the mean drawn again."""
+    """Draws from a normal distribution; repeats draws over two stddevs away from the mean."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
         self.mean, self.stddev, self.seed = mean, stddev, seed
@@ -122,10 +122,10 @@ def _truncated_normal(rng: np.random.Generator, shape: Sequence[int]) -> Array:
 
 
 class VarianceScaling(Initializer):
-    """Random weights of variance `scale / n`, n being fan_in, fan_out or their mean (`mode`).
+    """Draws weights of variance `scale / n`, where n is fan_in, fan_out or their mean (`mode`).
 
-    So a signal neither grows nor dies on its way through the layers. `distribution` is
-    "truncated_normal" (whose stddev is divided by 0.8796, what truncation takes away),
+    This keeps a signal from growing or vanishing on its way through the layers. `distribution` is
+    "truncated_normal" (its stddev is divided by 0.8796 to make up for what truncation takes away),
     "untruncated_normal" or "uniform" (within +-sqrt(3 * scale / n)).
     """
 
@@ -169,9 +169,10 @@ class VarianceScaling(Initializer):
 
 
 def compute_fans(shape: Sequence[int]) -> tuple[float, float]:
-    """`(fan_in, fan_out)` of a bias, a dense kernel (in, out) or a convolution kernel (…, in, out).
+    """Return `(fan_in, fan_out)` of a weight of this shape.
 
-    A depthwise kernel (rows, columns, in, multiplier) is counted by the same rule, as in Keras.
+    The weight is a bias, a dense kernel (in, out) or a convolution kernel (…, in, out). A depthwise
+    kernel (rows, columns, in, multiplier) is counted by the same rule, as in Keras.
     """
     if len(shape) < 2:
         size = float(shape[0]) if shape else 1.0
@@ -181,7 +182,7 @@ def compute_fans(shape: Sequence[int]) -> tuple[float, float]:
 
 
 class _Named(VarianceScaling):
-    """A `VarianceScaling` with a name of its own, as in Keras: only the seed is left to choose."""
+    """A `VarianceScaling` with a name of its own, as in Keras; only its seed can be chosen."""
 
     _arguments: tuple[float, str, str]
 
@@ -193,37 +194,37 @@ class _Named(VarianceScaling):
 
 
 class GlorotUniform(_Named):
-    """Uniform within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    """Draws uniformly within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
 
     _arguments = (1.0, "fan_avg", "uniform")
 
 
 class GlorotNormal(_Named):
-    """Truncated normal of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    """Draws from a truncated normal of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
 
     _arguments = (1.0, "fan_avg", "truncated_normal")
 
 
 class HeUniform(_Named):
-    """Uniform within +-sqrt(6 / fan_in), for ReLU networks (He et al. 2015)."""
+    """Draws uniformly within +-sqrt(6 / fan_in), for ReLU networks (He et al. 2015)."""
 
     _arguments = (2.0, "fan_in", "uniform")
 
 
 class HeNormal(_Named):
-    """Truncated normal of variance 2 / fan_in, for ReLU networks (He et al. 2015)."""
+    """Draws from a truncated normal of variance 2 / fan_in, for ReLU networks (He et al. 2015)."""
 
     _arguments = (2.0, "fan_in", "truncated_normal")
 
 
 class LecunUniform(_Named):
-    """Uniform within +-sqrt(3 / fan_in) (LeCun et al. 1998)."""
+    """Draws uniformly within +-sqrt(3 / fan_in) (LeCun et al. 1998)."""
 
     _arguments = (1.0, "fan_in", "uniform")
 
 
 class LecunNormal(_Named):
-    """Truncated normal of variance 1 / fan_in (LeCun et al. 1998)."""
+    """Draws from a truncated normal of variance 1 / fan_in (LeCun et al. 1998)."""
 
     _arguments = (1.0, "fan_in", "truncated_normal")
 
@@ -247,7 +248,10 @@ _BY_CLASS_NAME = {cls.__name__: cls for cls in _CLASSES.values()}
 
 
 def get(identifier: Any) -> Initializer:
-    """An initializer from an object, a name ("he_normal") or a saved config; else `ValueError`."""
+    """Return an initializer from an object, a name ("he_normal") or a saved config.
+
+    Raises `ValueError` for anything else.
+    """
     if isinstance(identifier, Initializer):
         return identifier
     if isinstance(identifier, dict):
@@ -266,10 +270,10 @@ def get(identifier: Any) -> Initializer:
 
 
 def serialize(initializer: Initializer) -> dict[str, Any]:
-    """The initializer as Keras writes it into a model's config."""
+    """Return the initializer as Keras writes it into a model's config."""
     return serialized(initializer, "keras.initializers")
 
 
 def deserialize(config: Any) -> Initializer:
-    """An initializer from `serialize`'s dict, Keras's or ours, or from a name."""
+    """Return an initializer from `serialize`'s dict, Keras's or ours, or from a name."""
     return get(config)

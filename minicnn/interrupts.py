@@ -1,7 +1,7 @@
-"""Ctrl-C that waits until what must be done whole is done.
+"""Delays Ctrl-C until work that must not stop halfway is done.
 
-A half-imported library or a half-compiled kernel stays in the process for good: each later call
-meets it ("partially initialized module"). A notebook has only the one process.
+A half-imported library or a half-compiled kernel stays in the process for good, and every later
+call fails on it ("partially initialized module"). A notebook has only the one process.
 """
 
 import signal
@@ -14,10 +14,10 @@ from typing import Any
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """An interrupt (SIGINT) that comes within is kept, and comes at the end.
+    """Hold back an interrupt (SIGINT) that arrives within the block, and raise it at the end.
 
-    Python runs signal handlers in its main thread alone: elsewhere there is nothing to do. Nor is
-    there where a handler is no Python function, or the signal is ignored.
+    Python runs signal handlers only in its main thread, so this does nothing in other threads. Nor
+    does it do anything if SIGINT is ignored or its handler is not a Python function.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -35,7 +35,7 @@ def waiting() -> Iterator[None]:
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGINT) is keep:  # unless somebody has set another one
+        if signal.getsignal(signal.SIGINT) is keep:  # unless other code has set its own handler
             signal.signal(signal.SIGINT, before)
         if came:
             before(*came[-1])

@@ -3,7 +3,7 @@
     value, cache = loss.forward(y_true, y_pred, sample_weight=None)
     dy_pred = loss.backward(cache)
 
-`loss(y_true, y_pred, sample_weight=None)` gives the value alone. Each example has its own loss
+`loss(y_true, y_pred, sample_weight=None)` returns the value alone. Each example has its own loss
 (`minicnn.functional` and `minicnn.naive` have the formulas); `reduction` makes one number of them:
 
     "sum_over_batch_size"      sum(weight * loss) / number of examples        (Keras's default)
@@ -12,8 +12,9 @@
     "sum"                      sum(weight * loss)
     None or "none"             weight * loss, an array
 
-The axes of the weights are the first ones of the losses: (batch,) weighs examples also where each
-pixel has a loss of its own. (Keras's losses, not its metrics, would take them for the last axis.)
+The axes of the weights align with the first axes of the losses: weights (batch,) apply to examples
+even where each pixel has its own loss. (Keras's losses, unlike its metrics, would align them with
+the last axis.)
 """
 
 import warnings
@@ -30,10 +31,13 @@ _REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", 
 
 
 class Loss(Configurable):
-    """Base class: checks targets, weights examples, reduces. Kinds write `_losses`, `_gradient`."""
+    """Base class: checks targets, weights examples, reduces.
 
-    _beside = ("dtype",)
-    activation = ""  # whose input (the logits) the loss prefers over its output
+    Subclasses define `_losses` and `_gradient`.
+    """
+
+    _ignored_keys = ("dtype",)
+    activation = ""  # the loss prefers this activation's input (the logits) to its output
 
     def __init__(
         self,
@@ -49,7 +53,7 @@ class Loss(Configurable):
                 f"{who} expects label_smoothing in [0, 1]. Received {label_smoothing!r}."
             )
         if not shapes.is_number(axis) or axis != -1:
-            raise ValueError(f"{who} expects axis=-1, the only one here. Received {axis!r}.")
+            raise ValueError(f"{who} expects axis=-1, the only one supported. Received {axis!r}.")
         self.from_logits = bool(from_logits)
         self.label_smoothing = float(label_smoothing)
         self.reduction = shapes.choice(reduction or "none", _REDUCTIONS, "reduction", who)
@@ -61,7 +65,7 @@ class Loss(Configurable):
         raise NotImplementedError
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """The loss of predictions `y_pred` for targets `y_true`; see the top of the module."""
+        """Return the loss of predictions `y_pred` for targets `y_true`; see the module."""
         y_pred = np.asarray(y_pred)
         value = self.forward(y_true, y_pred, sample_weight)[0]
         doubts = [self.misfit(None, y_pred), *self.doubts(y_true, y_pred, sample_weight).values()]
@@ -70,26 +74,26 @@ class Loss(Configurable):
         return value
 
     def misfit(self, last: str | None, y_pred: Array) -> str:
-        """Why the outputs of a model do not belong to this loss, in a sentence; "" if they may.
+        """Return a sentence on why a model's outputs do not suit this loss; "" if they may.
 
-        `last` is the activation that they come from, if it is known.
+        `last` is the activation that produced them, if it is known.
         """
         if not self.activation or self.from_logits or last in ("softmax", "sigmoid"):
             return ""
         low, high = (y_pred.min(), y_pred.max()) if y_pred.size else (0, 1)
-        if not (low < 0 or high > 1 + 1e-6):  # NaN is another matter
+        if not (low < 0 or high > 1 + 1e-6):  # False for NaN, which is another problem
             return ""
         return (
-            f"predictions from {low:.3g} to {high:.3g} are taken for probabilities: pass "
+            f"predictions from {low:.3g} to {high:.3g} are treated as probabilities: pass "
             f'from_logits=True to the loss, or end the model in "{self.activation}".'
         )
 
     def doubts(self, y_true: Any, y_pred: Array, sample_weight: Any = None) -> dict[str, str]:
-        """What of the data can be computed but hardly be meant: short names and sentences."""
+        """Return what is probably a mistake in the data, as {short name: sentence}."""
         if sample_weight is None or not np.size(sample_weight) or np.min(sample_weight) >= 0:
             return {}
         return {
-            "weights": f"weights of examples go down to {np.min(sample_weight):.3g}: an example of "
+            "weights": f"sample weights go down to {np.min(sample_weight):.3g}: an example with a "
             "negative weight teaches the opposite of its target."
         }
 
@@ -100,12 +104,12 @@ class Loss(Configurable):
         sample_weight: Any = None,
         from_logits: bool | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """`(value, cache)`.
+        """Return `(value, cache)`.
 
-        `from_logits` overrides the loss's own setting for one call: `fit` hands over what went into
-        a final softmax or sigmoid, as Keras does, since the loss is exact there.
+        `from_logits` overrides the loss's own setting for one call: `fit` passes the input of a
+        final softmax or sigmoid, as Keras does, because the loss is exact there.
 
-        Raises `ValueError` for targets of another shape, NaN among them, or out of range.
+        Raises `ValueError` for targets that have another shape, contain NaN or are out of range.
         """
         logits = self.from_logits if from_logits is None else from_logits
         if y_pred.dtype.kind != "f":
@@ -118,13 +122,13 @@ class Loss(Configurable):
         if self.reduction != "none":
             weighted = losses.dtype.type(weighted.sum(dtype=np.float64) * scale)
         cache = {"y_true": y_true, "y_pred": y_pred, "from_logits": logits}
-        # What each example's own gradient is multiplied with, given the reduction.
+        # Each example's own gradient is multiplied by this, given the reduction.
         factor = np.full(losses.shape, scale, losses.dtype)
         cache["factor"] = factor if weights is None else factor * weights
         return weighted, cache
 
     def backward(self, cache: dict[str, Any]) -> Array:
-        """d value / d y_pred (with reduction "none": of the sum)."""
+        """Return d value / d y_pred (with reduction "none", the gradient of the sum)."""
         dy = self._gradient(cache["y_true"], cache["y_pred"], cache["from_logits"])
         result: Array = dy * cache["factor"][..., None]
         return result
@@ -158,7 +162,7 @@ class Loss(Configurable):
         return 1.0 / losses.size if losses.size else 0.0
 
     def _check(self, y_true: Array, y_pred: Array) -> Array:
-        """Targets of the predictions' shape and dtype, between 0 and 1."""
+        """Return the targets, all between 0 and 1, in the predictions' shape and dtype."""
         who = type(self).__name__
         shapes.check_numbers(y_true, "targets", who)
         if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
@@ -184,7 +188,7 @@ class Loss(Configurable):
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this loss again, as Keras writes them."""
+        """Return the arguments that recreate this loss, as Keras writes them."""
         config: dict[str, Any] = {
             "name": self.name,
             "reduction": self.reduction,
@@ -198,42 +202,42 @@ def _range(values: Array) -> str:
 
 
 _ELSEWHERE = (
-    "(Computed as written, of {0}'s outputs, as Keras does on JAX and torch; on TensorFlow Keras "
-    "takes what goes into the {0}, and gets another number.)"
+    "(The loss is computed from the {0}'s outputs, as Keras does on JAX and torch; on TensorFlow "
+    "Keras uses the {0}'s inputs and gets another number.)"
 )
 
 
 class _OfClasses(Loss):
-    """A loss of one choice among classes, whose probabilities sum to 1."""
+    """A loss for one choice among classes, whose probabilities sum to 1."""
 
     activation = "softmax"
 
     def misfit(self, last: str | None, y_pred: Array) -> str:
         if y_pred.shape[-1] == 1:
             return (
-                "there is one unit, and one class has probability 1 whatever the weights: nothing "
-                'is learned. Take one unit for each class; or activation="sigmoid" with '
+                "the model has one unit, and one class has probability 1 whatever the weights: "
+                'nothing is learned. Use one unit for each class, or activation="sigmoid" with '
                 '"binary_crossentropy".'
             )
         if last == "sigmoid":
             return (
-                "the model ends in sigmoid, whose units are independent, and the loss is of one "
-                'choice among them. Take activation="softmax"; or "binary_crossentropy", if '
+                "the model ends in sigmoid, whose units are independent, but the loss expects one "
+                'choice among them. Use activation="softmax", or "binary_crossentropy" if '
                 f"several labels may be true. {_ELSEWHERE.format(last)}"
             )
         return super().misfit(last, y_pred)
 
 
 class CategoricalCrossentropy(_OfClasses):
-    """- sum over k of t[k] * log p[k], for one-hot targets (or a distribution) over the classes.
+    """The loss is - sum over k of t[k] * log p[k], for one-hot targets t (or a distribution).
 
-    `y_true`, `y_pred` (batch, classes). With `from_logits=True` `y_pred` are scores, and
-    p = softmax(y_pred). Else p = y_pred divided by its sum. `label_smoothing=s` uses
+    `y_true` and `y_pred` are (batch, classes). With `from_logits=True` `y_pred` holds scores, and
+    p = softmax(y_pred). Otherwise p = y_pred divided by its sum. `label_smoothing=s` replaces t by
     t * (1 - s) + s / classes.
 
-    Belongs to "softmax" in the last layer. Behind a sigmoid it is computed as written, as Keras
-    does on JAX and torch, with a warning; on TensorFlow Keras takes what goes into the sigmoid for
-    scores.
+    Use it with "softmax" in the last layer. After a sigmoid it is computed from the sigmoid's
+    outputs, as Keras does on JAX and torch, with a warning; on TensorFlow Keras uses the sigmoid's
+    inputs as scores.
     """
 
     @classmethod
@@ -248,8 +252,8 @@ class CategoricalCrossentropy(_OfClasses):
             if odd.any():
                 found["targets"] = (
                     f"targets of {np.count_nonzero(odd)} of {odd.size} examples do not sum to 1, "
-                    f"but to {sums[odd].flat[0]:.3g}, for example. They are one choice; for "
-                    'several labels that may be true take activation="sigmoid" and '
+                    f"but to {sums[odd].flat[0]:.3g}, for example. The loss expects one choice "
+                    'among classes; if several labels may be true, use activation="sigmoid" and '
                     '"binary_crossentropy".'
                 )
         return found
@@ -273,7 +277,8 @@ class CategoricalCrossentropy(_OfClasses):
 class SparseCategoricalCrossentropy(_OfClasses):
     """The loss is - log p[k]: `CategoricalCrossentropy` for targets that are class numbers k.
 
-    `y_true` (batch,) or (batch, 1), `y_pred` (batch, classes). Keras has no label smoothing here.
+    `y_true` is (batch,) or (batch, 1), `y_pred` is (batch, classes). Keras has no label smoothing
+    here either.
     """
 
     def __init__(
@@ -339,20 +344,20 @@ class SparseCategoricalCrossentropy(_OfClasses):
 
     @staticmethod
     def _as_logits(p: Array) -> Array:
-        """log p, p kept within [1e-7, 1 - 1e-7]: softmax of it gives p back, divided by its sum."""
+        """Return log p for p clipped to [1e-7, 1 - 1e-7]; its softmax is p divided by its sum."""
         logits: Array = np.log(np.clip(p, functional.EPSILON, 1 - functional.EPSILON))
         return logits
 
 
 class BinaryCrossentropy(Loss):
-    """- t log p - (1 - t) log(1 - p), averaged over the last axis; targets 0 or 1.
+    """The loss is - t log p - (1 - t) log(1 - p), averaged over the last axis; t is 0 or 1.
 
-    `y_true` (batch,) or `y_pred`'s shape (batch, units). With `from_logits=True`
+    `y_true` is (batch,) or has `y_pred`'s shape (batch, units). With `from_logits=True`
     p = sigmoid(y_pred).
 
-    Belongs to "sigmoid" in the last layer. Behind a softmax it is computed as written, as Keras
-    does on JAX and torch, with a warning; on TensorFlow Keras takes what goes into the softmax for
-    scores.
+    Use it with "sigmoid" in the last layer. After a softmax it is computed from the softmax's
+    outputs, as Keras does on JAX and torch, with a warning; on TensorFlow Keras uses the softmax's
+    inputs as scores.
     """
 
     activation = "sigmoid"
@@ -362,13 +367,13 @@ class BinaryCrossentropy(Loss):
             return super().misfit(last, y_pred)
         if y_pred.shape[-1] == 1:
             return (
-                "softmax of one unit is 1 whatever the weights: nothing is learned. Take "
+                "softmax of one unit is 1 whatever the weights: nothing is learned. Use "
                 'activation="sigmoid".'
             )
         return (
-            "the model ends in softmax, which makes the units one choice, and the loss asks each "
-            'by itself. Take "categorical_crossentropy" ("sparse_categorical_crossentropy" for '
-            'class numbers); or activation="sigmoid", if several labels may be true. '
+            "the model ends in softmax, which makes the units one choice, but the loss judges each "
+            'unit by itself. Use "categorical_crossentropy" ("sparse_categorical_crossentropy" for '
+            'class numbers), or activation="sigmoid" if several labels may be true. '
             f"{_ELSEWHERE.format(last)}"
         )
 
@@ -397,11 +402,11 @@ LOSSES: dict[str, type[Loss]] = {
 
 
 def get(identifier: Any) -> Loss:
-    """A loss from an object, a name ("categorical_crossentropy") or a saved config."""
+    """Return a loss from an object, a name ("categorical_crossentropy") or a saved config."""
     if isinstance(identifier, Loss):
         return identifier
     if isinstance(identifier, dict) and identifier.get("class_name") == "function":
-        identifier = identifier.get("config")  # how Keras writes `keras.losses.…` itself
+        identifier = identifier.get("config")  # how Keras writes its function `keras.losses.…`
     classes = {cls.__name__: cls for cls in LOSSES.values()}
     if isinstance(identifier, dict) and identifier.get("class_name") in classes:
         cls = classes[identifier["class_name"]]
@@ -420,10 +425,10 @@ def get(identifier: Any) -> Loss:
 
 
 def serialize(loss: Loss) -> dict[str, Any]:
-    """The loss as Keras writes it into a model's config."""
+    """Return the loss as Keras writes it into a model's config."""
     return serialized(loss, "keras.losses")
 
 
 def deserialize(config: Any) -> Loss:
-    """A loss from `serialize`'s dict, Keras's or ours, or from a name."""
+    """Return a loss from `serialize`'s dict, Keras's or ours, or from a name."""
     return get(config)

@@ -1,6 +1,7 @@
-"""Metrics, under Keras's names: what people read while a model learns.
+"""Metrics, under Keras's names: the numbers that people read while a model learns.
 
-A metric gathers over the batches of an epoch: `update_state`, then `result()`; `reset_state`.
+A metric accumulates over the batches of an epoch: `update_state` for each, then `result()`;
+`reset_state` starts again.
 """
 
 from typing import Any
@@ -14,17 +15,17 @@ Array = np.ndarray
 
 
 class Metric(Configurable):
-    """A weighted mean over examples. Kinds write `values(y_true, y_pred)`, one per example.
+    """A weighted mean over examples. Subclasses define `values(y_true, y_pred)`, one per example.
 
-    Where the values have more axes, (batch, rows, columns), an example's is their mean. The axes of
-    `sample_weight` are the first ones of the values, as in Keras: (batch,) weighs examples,
-    (batch, rows, columns) each pixel, a single number all of them.
+    Where the values have more axes, (batch, rows, columns), an example's value is their mean. The
+    axes of `sample_weight` align with the first axes of the values, as in Keras: (batch,) weights
+    examples, (batch, rows, columns) each pixel, a single number all of them.
 
-    `rises` says whether more is better, None that nobody knows; callbacks with `mode="auto"` ask.
+    `rises` says whether higher is better (None: unknown); callbacks with `mode="auto"` use it.
     """
 
     rises: bool | None = None
-    _beside = ("dtype",)
+    _ignored_keys = ("dtype",)
 
     def __init__(self, name: str | None = None) -> None:
         self.name = self._default_name() if name is None else name
@@ -42,7 +43,7 @@ class Metric(Configurable):
         self._add(self.values(np.asarray(y_true), np.asarray(y_pred)), sample_weight)
 
     def _add(self, values: Array, sample_weight: Any) -> None:
-        """Add each example's value, times its weight; as Keras's `reduce_to_samplewise_values`."""
+        """Add each example's value times its weight, like Keras's `reduce_to_samplewise_values`."""
         values = values.astype(np.float64)
         if sample_weight is None:
             count: float = len(values) if values.ndim else 1
@@ -55,7 +56,7 @@ class Metric(Configurable):
         self._count += float(count)
 
     def result(self) -> float:
-        """The mean so far; 0.0 before the first example, as in Keras."""
+        """Return the mean so far; 0.0 before the first example, as in Keras."""
         return self._total / self._count if self._count else 0.0
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
@@ -85,9 +86,9 @@ class Mean(Metric):
 
 
 class CategoricalAccuracy(Metric):
-    """How often the largest prediction stands where the target is 1; (batch, classes) both.
+    """How often the largest prediction is where the target is 1; both are (batch, classes).
 
-    Class numbers are refused: Keras would take the largest of the whole batch for the target.
+    Class numbers raise a `ValueError`: Keras would use their argmax over the batch as the target.
     """
 
     rises = True
@@ -102,9 +103,9 @@ class CategoricalAccuracy(Metric):
 
 
 class SparseCategoricalAccuracy(Metric):
-    """How often the largest prediction is the target's class number; targets (batch,).
+    """How often the largest prediction is at the target's class number; targets are (batch,).
 
-    Targets of another shape meet the predictions by NumPy's broadcasting, as in Keras.
+    Targets of another shape are broadcast to the predictions by NumPy's rules, as in Keras.
     """
 
     rises = True
@@ -121,9 +122,9 @@ class SparseCategoricalAccuracy(Metric):
 
 
 class BinaryAccuracy(Metric):
-    """How often `y_pred > threshold` says what the target says; each unit counts.
+    """How often `y_pred > threshold` agrees with the target; each unit counts.
 
-    The surprise, Keras's: the threshold is 0.5 even where the predictions are logits.
+    The surprise, as in Keras: the threshold is 0.5 even where the predictions are logits.
     """
 
     rises = True
@@ -154,7 +155,7 @@ class BinaryAccuracy(Metric):
 
 
 def _aligned(values: Array, sample_weight: Any, who: str) -> tuple[Array, Array]:
-    """Values and weights of one shape: that of the weights, whose axes are the values' first."""
+    """Average the values over the axes that the weights lack; return both in one shape."""
     weights = np.asarray(sample_weight, np.float64)
     shape = values.shape
     if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
@@ -190,7 +191,7 @@ METRICS: dict[str, type[Metric]] = {
 
 
 def accuracy_for(target_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> type[Metric]:
-    """Which accuracy "accuracy" means, by the targets' form, as Keras decides it."""
+    """Return the accuracy that "accuracy" means for targets of this shape, as Keras decides it."""
     if output_shape[-1] == 1:
         return BinaryAccuracy
     if len(target_shape) < len(output_shape) or target_shape[-1] == 1:
@@ -203,9 +204,9 @@ def get(
     target_shape: tuple[int, ...] | None = None,
     output_shape: tuple[int, ...] | None = None,
 ) -> Metric:
-    """A metric from an object, a name or a saved config.
+    """Return a metric from an object, a name or a saved config.
 
-    "accuracy" goes by the targets' form, so it alone needs the two shapes.
+    What "accuracy" means depends on the targets' shape, so it alone needs the two shapes.
     """
     if isinstance(identifier, Metric):
         return identifier
@@ -217,7 +218,7 @@ def get(
             )
         return accuracy_for(target_shape, output_shape)(name=identifier)
     if isinstance(identifier, dict) and identifier.get("class_name") == "function":
-        identifier = identifier.get("config")  # how Keras writes `keras.metrics.…` itself
+        identifier = identifier.get("config")  # how Keras writes its function `keras.metrics.…`
     classes: dict[str, type[Any]] = {cls.__name__: cls for cls in (*METRICS.values(), Mean)}
     if isinstance(identifier, dict) and identifier.get("class_name") in classes:
         made: Metric = classes[identifier["class_name"]].from_config(identifier.get("config", {}))
@@ -237,10 +238,10 @@ def get(
 
 
 def serialize(metric: Metric) -> dict[str, Any]:
-    """The metric as Keras writes it into a model's config."""
+    """Return the metric as Keras writes it into a model's config."""
     return serialized(metric, "keras.metrics")
 
 
 def deserialize(config: Any) -> Metric:
-    """A metric from `serialize`'s dict, Keras's or ours, or from a name."""
+    """Return a metric from `serialize`'s dict, Keras's or ours, or from a name."""
     return get(config)

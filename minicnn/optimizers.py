@@ -1,9 +1,9 @@
-"""Optimizers: how gradients move the weights, step for step as Keras.
+"""Optimizers: how gradients move the weights, step for step as in Keras.
 
 `optimizer.apply(grads, variables)` makes one step; both are dicts with the same keys, as from
-`model.backward` and `model.trainable_variables_by_name()`. The weights are updated in place, and
-what an optimizer remembers of a weight (momentum, averages) it keeps beside it. So an optimizer is
-for one model: each model needs one of its own, as in Keras.
+`model.backward` and `model.trainable_variables_by_name()`. The optimizer updates the weights in
+place and keeps a state for each of them (momentum, averages). So each model needs an optimizer of
+its own, as in Keras.
 
 Below, g is a gradient, w its weight, lr the learning rate; t counts the steps from 1.
 """
@@ -28,27 +28,27 @@ INSTEAD = {
     "decay": "LambdaCallback(on_epoch_begin=…), and set model.optimizer.learning_rate in it",
     "lr": "learning_rate",
 }
-"""What Keras's optimizers once had, and what to use in its place."""
+"""Former arguments of Keras's optimizers, and what to use instead."""
 
 
 # Settings of Keras's optimizers that minicnn lacks: they must be off (None, False or 0).
 _SWITCHED_OFF = ("use_ema", "loss_scale_factor", "gradient_accumulation_steps", "decay")
-# Without effect on the numbers, while those are off.
+# These change no numbers while the settings above are off.
 _WITHOUT_EFFECT = ("ema_momentum", "ema_overwrite_frequency", "jit_compile", "is_legacy_optimizer")
 
 
 class Optimizer(Configurable):
     """The base class has the learning rate, clipping and weight decay.
 
-    A kind of optimizer writes `_slot_groups` and `_update`.
+    Subclasses define `_slot_groups` and `_update`.
 
     Args:
-        learning_rate: step size, > 0 or 0; may be changed between steps. As all numbers here, at
-            most what float32 holds, 3.4e38.
+        learning_rate: step size, >= 0; may be changed between steps. Like all numbers here, it is
+            at most what float32 holds, 3.4e38.
         weight_decay: w -= lr * weight_decay * w before each step.
-        clipnorm: each gradient is scaled down to at most this norm.
-        global_clipnorm: all gradients together are.
-        clipvalue: each entry is kept within [-clipvalue, clipvalue].
+        clipnorm: scales each gradient down to at most this norm.
+        global_clipnorm: scales all gradients together down to at most this norm.
+        clipvalue: keeps each entry within [-clipvalue, clipvalue].
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Optimizer(Configurable):
         self._learning_rate = float(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in INSTEAD:  # else `optimizer.lr = 0.01` would be in vain, and say nothing
+        if name in INSTEAD:  # otherwise `optimizer.lr = 0.01` would silently do nothing
             raise AttributeError(f"{type(self).__name__} has no {name}. Use {INSTEAD[name]}.")
         super().__setattr__(name, value)
 
@@ -113,13 +113,13 @@ class Optimizer(Configurable):
             )
 
     def check_ready(self) -> None:
-        """Raises `ValueError` if this optimizer cannot make a step."""
+        """Raise a `ValueError` if this optimizer cannot make a step."""
 
     def apply(self, grads: Any, variables: Any = None, trainable_variables: Any = None) -> None:
-        """One step: `apply(grads, variables)`, two dicts of the same keys, or lists as in Keras.
+        """Make one step; `grads` and `variables` are dicts of the same keys, or lists as in Keras.
 
-        After `build`, or the first step, a list of gradients alone is of the same weights.
-        In lists a gradient may be None: its weight stays as it is, with a warning. Raises
+        After `build`, or the first step, a list of gradients alone is for the same weights.
+        In a list a gradient may be None: its weight stays as it is, with a warning. Raises
         `ValueError` where keys, lengths or shapes differ, where all gradients are None, and for
         weights other than those of the first step, or of `build`.
         """
@@ -128,14 +128,14 @@ class Optimizer(Configurable):
             variables = [variable for variable, _ in self._state.values()]
         if variables is None:
             raise ValueError(
-                f"{type(self).__name__} expects the weights beside their gradients: "
+                f"{type(self).__name__} expects the weights together with their gradients: "
                 "apply(grads, trainable_variables)."
             )
         if not isinstance(grads, dict):
             given = list(variables)
             grads, variables = _as_dicts(list(grads), given, type(self).__name__)
             if not self._state:
-                self.build(given)  # those without a gradient this time, too
+                self.build(given)  # includes weights that have no gradient this time
         if not variables:
             return
         if grads.keys() != variables.keys():
@@ -159,33 +159,33 @@ class Optimizer(Configurable):
             self._update(w, clipped[key], self.slots(variable))
 
     def build(self, variables: Sequence[Variable]) -> None:
-        """Say that the optimizer is for these weights, too; the first step says it by itself."""
+        """Register these weights with the optimizer; the first step does so by itself."""
         for variable in variables:
             self.slots(variable)
 
     def check_known(self, variables: dict[str, Variable]) -> None:
-        """Raise a `ValueError` for a weight that is none of those the optimizer is for."""
+        """Raise a `ValueError` for a weight that is not one of the optimizer's."""
         unknown = [key for key, v in variables.items() if id(v) not in self._state]
         if self._state and unknown:
             raise ValueError(
                 f"{type(self).__name__} expects the weights that it was first used with. Received "
                 f'"{unknown[0]}"'
                 + (f" and {len(unknown) - 1} more" if unknown[1:] else "")
-                + ", which are new to it. What it remembers, and its count of steps, are of those "
-                f"first ones: compile with a new optimizer, {type(self).__name__}(…)."
+                + ", which are new to it. Its state and its count of steps belong to those "
+                f"first weights: compile with a new optimizer, {type(self).__name__}(…)."
             )
 
     def apply_gradients(self, grads_and_vars: Any) -> None:
-        """Keras's form of `apply`: pairs of (gradient, `Variable`)."""
+        """Make one step from pairs of (gradient, `Variable`): Keras's form of `apply`."""
         pairs = list(grads_and_vars)
         self.apply([grad for grad, _ in pairs], [variable for _, variable in pairs])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)  # of a copy, whose weights have other identities
+        vars(self).update(state)  # a copy's weights have other identities
         self._state = {id(variable): (variable, held) for variable, held in self._state.values()}
 
     def slots(self, variable: Variable) -> dict[str, Array]:
-        """What the optimizer remembers of this weight; zeros at first."""
+        """Return the optimizer's state for this weight; zeros at first."""
         if id(variable) not in self._state:
             names = [name for group in self._slot_groups() for name in group]
             made = {name: np.zeros_like(variable.value) for name in names}
@@ -203,10 +203,10 @@ class Optimizer(Configurable):
         return grads
 
     def state(self, variables: Sequence[Variable]) -> list[tuple[str, Array]]:
-        """What a file keeps so that training can go on: names and arrays, in Keras's order.
+        """Return what a file keeps to continue training: names and arrays, in Keras's order.
 
-        The count of steps, the learning rate, then the slots: those of one group side by side for
-        each weight, one group after the other.
+        These are the count of steps, the learning rate, then the slots: one group after the other,
+        and within a group the slots of each weight side by side.
         """
         return [
             ("iteration", np.array(self.iterations, np.int64)),
@@ -215,7 +215,7 @@ class Optimizer(Configurable):
         ]
 
     def state_shapes(self, variables: Sequence[Variable]) -> list[tuple[str, tuple[int, ...]]]:
-        """The names and shapes of `state`'s arrays; makes none of them."""
+        """Return the names and shapes of `state`'s arrays without creating them."""
         slots = [(f"{v.path}_{slot}", v.shape) for v, slot in self._places(variables)]
         return [("iteration", ()), ("learning_rate", ()), *slots]
 
@@ -224,7 +224,7 @@ class Optimizer(Configurable):
         return [(v, slot) for group in groups for v in variables for slot in group]
 
     def set_state(self, variables: Sequence[Variable], arrays: Sequence[Any]) -> None:
-        """Take over `state`'s arrays. Raises `ValueError` where number or shapes differ."""
+        """Take over `state`'s arrays. Raises `ValueError` where their number or shapes differ."""
         places = self.state(variables)
         values = [np.asarray(array) for array in arrays]
         if [v.shape for v in values] != [place.shape for _, place in places]:
@@ -235,7 +235,7 @@ class Optimizer(Configurable):
         steps = int(values[0])
         if steps < 0 or steps != values[0]:
             raise ValueError(f"{type(self).__name__} expects a count of steps. Received {steps}.")
-        if np.float32(self.learning_rate) != values[1]:  # else 0.001 would become 0.0010000000475
+        if np.float32(self.learning_rate) != values[1]:  # or 0.001 would become 0.0010000000475
             self.learning_rate = float(values[1])
         self.iterations = steps
         for (_, place), value in zip(places[2:], values[2:], strict=True):
@@ -248,7 +248,7 @@ class Optimizer(Configurable):
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this optimizer again, as Keras writes them."""
+        """Return the arguments that recreate this optimizer, as Keras writes them."""
         return {
             "name": self.name,
             "learning_rate": self.learning_rate,
@@ -260,10 +260,10 @@ class Optimizer(Configurable):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """A new optimizer from `get_config()`'s dict, Keras's or ours.
+        """Return a new optimizer from `get_config()`'s dict, Keras's or ours.
 
-        What Keras's has and this one lacks may stand there switched off. Raises `ValueError` if it
-        is switched on.
+        Settings that only Keras's optimizer has may be there, switched off. Raises `ValueError` if
+        one is switched on.
         """
         for key in _SWITCHED_OFF:
             if config.get(key):
@@ -275,7 +275,7 @@ class Optimizer(Configurable):
 def _as_dicts(
     grads: list[Any], variables: list[Variable], who: str
 ) -> tuple[dict[str, Array], dict[str, Variable]]:
-    """Two lists as two dicts, without the weights whose gradient is None."""
+    """Return two lists as two dicts, without the weights whose gradient is None."""
     if len(grads) != len(variables):
         raise ValueError(
             f"{who} expects a gradient for each of {len(variables)} weights. "
@@ -286,7 +286,10 @@ def _as_dicts(
     if missing and not given:
         raise ValueError(f"{who} received no gradient for any of {missing}.")
     if missing:
-        warnings.warn(f"{who} received no gradient for {missing}: left as they are.", stacklevel=3)
+        warnings.warn(
+            f"{who} received no gradient for {missing}: these weights stay as they are.",
+            stacklevel=3,
+        )
     return (
         {str(i): np.asarray(g) for i, (g, _) in enumerate(given)},
         {str(i): v for i, (_, v) in enumerate(given)},
@@ -298,13 +301,13 @@ def _norm(grads: list[Array]) -> float:
 
 
 def _in_one_pass(kernel: str, arrays: Sequence[Array], *numbers: float) -> bool:
-    """Let the kernel update the arrays in place; False if they are not made for that.
+    """Let the kernel update the arrays in place; return False if it cannot handle them.
 
-    NumPy would go through memory once for each operation, and memory decides the speed.
+    NumPy would pass over memory once for each operation, and memory decides the speed.
     """
     first = arrays[0]  # the weight
     flat = all(a.flags.c_contiguous and a.flags.aligned and a.dtype == first.dtype for a in arrays)
-    flat = flat and first.flags.writeable  # a kernel would not ask
+    flat = flat and first.flags.writeable  # a kernel would not check
     if flat:
         number = first.dtype.type
         getattr(kernels.elementwise, kernel)(
@@ -362,8 +365,8 @@ class Adam(Optimizer):
         m += (g - m) * (1 - beta_1)        v += (g**2 - v) * (1 - beta_2)
         w -= lr * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon)
 
-    The surprise: epsilon (1e-7, Keras's) stands outside the bias correction. With `amsgrad` the
-    largest v so far divides.
+    The surprise: epsilon (1e-7, as in Keras) is outside the bias correction. With `amsgrad` the
+    largest v so far takes the place of v.
     """
 
     def __init__(
@@ -410,12 +413,12 @@ class Adam(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Each weight's step is divided by the running size of its gradient (Hinton, lecture 6e).
+    """Divides each weight's step by the running size of its gradient (Hinton, lecture 6e).
 
         v = rho * v + (1 - rho) * g**2             w -= lr * g / sqrt(v + epsilon)
 
-    With `momentum` steps accumulate: s = momentum * s + step; with `centered` the variance of the
-    gradient divides: v - (running mean of g)**2.
+    With `momentum` the steps accumulate: s = momentum * s + step; with `centered` the variance of
+    the gradient, v - (running mean of g)**2, takes the place of v.
     """
 
     def __init__(
@@ -476,7 +479,10 @@ OPTIMIZERS: dict[str, type[Any]] = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop
 
 
 def get(identifier: Any) -> Optimizer:
-    """An optimizer from an object, a name ("adam") or a saved config; else `ValueError`."""
+    """Return an optimizer from an object, a name ("adam") or a saved config.
+
+    Raises `ValueError` for anything else.
+    """
     if isinstance(identifier, Optimizer):
         return identifier
     if isinstance(identifier, dict):
@@ -495,10 +501,10 @@ def get(identifier: Any) -> Optimizer:
 
 
 def serialize(optimizer: Optimizer) -> dict[str, Any]:
-    """The optimizer as Keras writes it into a model's config; its state is not in it."""
+    """Return the optimizer as Keras writes it into a model's config, without its state."""
     return serialized(optimizer, "keras.optimizers")
 
 
 def deserialize(config: Any) -> Optimizer:
-    """An optimizer from `serialize`'s dict, Keras's or ours, or from a name."""
+    """Return an optimizer from `serialize`'s dict, Keras's or ours, or from a name."""
     return get(config)

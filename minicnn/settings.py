@@ -1,8 +1,8 @@
-"""Settings: what a constructor takes, kept in plain Python, and the dict that makes it again.
+"""Settings: constructor arguments as plain Python values, and the dict that recreates an object.
 
 A NumPy number (`np.float32(0.9)`, `np.int64(3)`, an array without axes) is as good a setting as
-Python's. It becomes Python's before the constructor sees it, so that what a layer or an optimizer
-keeps is what a file can hold.
+Python's. It becomes Python's before the constructor sees it, so that a file can hold whatever a
+layer or an optimizer keeps.
 """
 
 import functools
@@ -15,9 +15,9 @@ from minicnn import shapes
 
 
 def plain(value: Any) -> Any:
-    """NumPy's numbers, booleans and texts, alone or in a tuple, as Python's; all else as it is.
+    """Convert NumPy's numbers, booleans and texts, alone or in a tuple, to Python's.
 
-    A list or a dict is not copied: it may be its owner's, to look into later.
+    All else stays as it is. A list or a dict is not copied: its owner may look into it later.
     """
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
@@ -27,7 +27,7 @@ def plain(value: Any) -> Any:
 
 
 def plain_throughout(value: Any) -> Any:
-    """The same, inside lists and dicts, too; arrays as lists: for what is written down."""
+    """Convert as `plain` does, also inside lists and dicts, and arrays to lists: for a file."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if type(value) in (list, tuple):
@@ -38,7 +38,7 @@ def plain_throughout(value: Any) -> Any:
 
 
 class PlainArguments:
-    """Base class of those whose constructors receive their arguments through `plain`."""
+    """Base class whose constructors receive their arguments through `plain`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -54,23 +54,23 @@ class PlainArguments:
 
 
 class Configurable(PlainArguments):
-    """Base class of what settings make: `get_config` returns them, `from_config` takes them."""
+    """Base class of what settings define: `get_config` returns them, `from_config` takes them."""
 
-    _beside: tuple[str, ...] = ()  # what Keras's configs say besides, and nothing here depends on
+    _ignored_keys: tuple[str, ...] = ()  # keys of Keras's configs on which nothing here depends
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this object again, as Keras writes them."""
+        """Return the arguments that recreate this object, as Keras writes them."""
         raise NotImplementedError
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """A new object from `get_config()`'s dict, Keras's or ours.
+        """Return a new object from `get_config()`'s dict, Keras's or ours.
 
         Raises `ValueError` for an argument that it does not take.
         """
-        kept = {key: value for key, value in config.items() if key not in cls._beside}
+        kept = {key: value for key, value in config.items() if key not in cls._ignored_keys}
         known = inspect.signature(cls).parameters
-        if not any(p.kind is p.VAR_KEYWORD for p in known.values()):  # else they say so themselves
+        if not any(p.kind is p.VAR_KEYWORD for p in known.values()):  # otherwise `cls` checks them
             for key in kept:
                 if key not in known:
                     shapes.refuse_argument(key, list(known), {}, cls.__name__)
@@ -78,7 +78,7 @@ class Configurable(PlainArguments):
 
 
 def serialized(thing: Any, module: str) -> dict[str, Any]:
-    """The object as Keras writes it into a file: `{"class_name": …, "config": …, …}`."""
+    """Return the object as Keras writes it into a file: `{"class_name": …, "config": …, …}`."""
     return {
         "module": module,
         "class_name": getattr(thing, "keras_class_name", type(thing).__name__),

@@ -8,8 +8,8 @@ A window of `kernel` pixels, spread by `dilation`, slides over `size` pixels in 
               padding = max((out - 1) * stride + extent - size, 0)
               before = padding // 2,  after = padding - before
 
-"same" puts the odd zero after, not before, and with a stride above 1 it depends on the size of the
-input: TensorFlow's rule, and so Keras's.
+"same" puts the odd zero after the input, not before it, and with a stride above 1 the padding
+depends on the size of the input. This is TensorFlow's rule, and so Keras's.
 """
 
 import difflib
@@ -22,9 +22,9 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 Pair = tuple[int, int]
-Steps = tuple[int | Fraction, int | Fraction]  # below 1 where a layer makes pictures larger
-# What no window or picture needs, and what products of few such numbers stay far below 2**63 with.
-LARGEST_STEP = 2**20  # of a window's numbers: more pixels a side than any picture's
+Steps = tuple[int | Fraction, int | Fraction]  # below 1 where a layer enlarges its input
+# No window or image needs more than these limits, and products of a few stay far below 2**63.
+LARGEST_STEP = 2**20  # of a kernel's sides, strides and dilation: no image has so many rows
 LARGEST_SIZE = 2**31 - 1  # of a shape: features, channels, pixels a side
 _LARGEST_AREA = 2**24  # pixels of a window, or of a padded input
 LONGEST_NAME = 10_000  # of a layer: a list of names in an HDF5 file has room for 64 KB
@@ -33,8 +33,8 @@ LONGEST_NAME = 10_000  # of a layer: a list of names in an HDF5 file has room fo
 def positive_int(
     value: Any, argument: str, who: str, minimum: int = 1, maximum: int = LARGEST_SIZE
 ) -> int:
-    """`value` as an int from `minimum` to `maximum`; else a `ValueError` names the argument."""
-    if type(value) is int and minimum <= value <= maximum:  # most often: soon told
+    """Return `value` as an int from `minimum` to `maximum`, or raise a `ValueError`."""
+    if type(value) is int and minimum <= value <= maximum:  # the usual case, quickly decided
         return value
     try:
         number = operator.index(value)
@@ -53,12 +53,12 @@ def positive_int(
 
 
 def shape_text(shape: tuple[int | None, ...]) -> str:
-    """`(None, 64, 64, 3)`."""
+    """Return a shape as text: `(None, 64, 64, 3)`."""
     return f"({', '.join(str(size) for size in shape)})"
 
 
 def _shortened(value: Any) -> str:
-    """A value as messages show it: Python prints no number of thousands of digits."""
+    """Return a value's text for messages; Python refuses to print thousands of digits."""
     try:
         return repr(value)
     except ValueError:
@@ -66,7 +66,7 @@ def _shortened(value: Any) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a finite number of Python's or NumPy's, within a float's range."""
+    """Return whether `value` is a finite number of Python's or NumPy's, within a float's range."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return False
     try:
@@ -76,7 +76,7 @@ def is_number(value: Any) -> bool:
 
 
 def check_name(name: Any, who: str, slash: bool = True) -> None:
-    """Raise a `ValueError` unless files can hold the text `name`; `slash`: "/" may be in it."""
+    """Raise a `ValueError` unless files can hold the text `name`; `slash` allows "/" in it."""
     fine = isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and (slash or "/" not in name)
     if not fine or any(c == "\0" or "\ud800" <= c <= "\udfff" for c in name):
         shown = repr(name) if len(repr(name)) < 100 else f"{repr(name)[:99]}…"
@@ -88,9 +88,9 @@ def check_name(name: Any, who: str, slash: bool = True) -> None:
 
 
 def pair(value: Any, argument: str, who: str, minimum: int = 1) -> Pair:
-    """`3` or `(3, 3)` as two ints (rows, columns) from `minimum` to `LARGEST_STEP`."""
+    """Return `3` or `(3, 3)` as two ints (rows, columns) from `minimum` to `LARGEST_STEP`."""
     two_ints = type(value) is tuple and [type(item) for item in value] == [int, int]
-    if two_ints and min(value) >= minimum and max(value) <= LARGEST_STEP:  # likewise
+    if two_ints and min(value) >= minimum and max(value) <= LARGEST_STEP:  # the usual case
         return value  # type: ignore[no-any-return]
     items = list(value) if isinstance(value, (tuple, list, np.ndarray)) else [value, value]
     try:
@@ -106,7 +106,7 @@ def pair(value: Any, argument: str, who: str, minimum: int = 1) -> Pair:
 
 
 def choice(value: Any, options: Collection[str], argument: str, who: str) -> str:
-    """`value` in lower case if it is one of `options`, else a `ValueError` that lists them."""
+    """Return `value` in lower case if it is one of `options`, or raise a `ValueError`."""
     if type(value) is str and value in options:
         return value
     lower = value.lower() if isinstance(value, str) else None
@@ -119,7 +119,7 @@ def choice(value: Any, options: Collection[str], argument: str, who: str) -> str
 def refuse_argument(
     argument: str, known: Sequence[str], instead: Mapping[str, str], who: str
 ) -> NoReturn:
-    """A `ValueError` for an argument that `who` does not take, with the one to use."""
+    """Raise a `ValueError` for an argument that `who` does not take; name the one to use."""
     close = difflib.get_close_matches(argument, known, 1)
     if argument in instead:
         hint = f"Use {instead[argument]}."
@@ -131,10 +131,10 @@ def refuse_argument(
 
 
 def check_array(x: Any, rank: int | None, argument: str, who: str) -> np.ndarray:
-    """`x` if it is a float32 or float64 NumPy array of this rank, else a clear error.
+    """Return `x` if it is a float32 or float64 NumPy array of this rank, or raise an error.
 
-    Integers are refused rather than guessed at: whether 255 means white or a class number is for
-    the caller to say (`x.astype("float32")`, or a `Rescaling` layer).
+    Integers are refused: only the caller knows whether 255 means white or is a class number
+    (`x.astype("float32")`, or a `Rescaling` layer).
     """
     if not isinstance(x, np.ndarray):
         raise TypeError(
@@ -155,7 +155,7 @@ def check_array(x: Any, rank: int | None, argument: str, who: str) -> np.ndarray
 
 
 def contiguous(x: Any, dtype: Any = None) -> np.ndarray:
-    """`x` as kernels need it: in C order and aligned. Itself where it is so already."""
+    """Return `x` as kernels need it, in C order and aligned; `x` itself if it is so already."""
     if isinstance(x, np.ndarray) and x.ndim:
         if dtype is not None and x.dtype != dtype:
             x = x.astype(dtype)
@@ -197,7 +197,7 @@ class Window(NamedTuple):
 
 
 def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> Pair:
-    """Zeros that "same" puts before and after `size` pixels: the odd one comes after."""
+    """Return the zeros that "same" puts before and after `size` pixels; the odd one is after."""
     extent = (kernel - 1) * dilation + 1
     out = -(-size // stride)
     total = max((out - 1) * stride + extent - size, 0)
@@ -205,7 +205,7 @@ def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> 
 
 
 def output_size(size: int, kernel: int, stride: int, padding: str, dilation: int = 1) -> int:
-    """How many windows fit along `size` pixels; 0 or less means none does."""
+    """Return how many windows fit along `size` pixels; 0 or less means that none does."""
     if padding == "same":
         return -(-size // stride)
     return (size - ((kernel - 1) * dilation + 1)) // stride + 1
@@ -214,10 +214,10 @@ def output_size(size: int, kernel: int, stride: int, padding: str, dilation: int
 def window(
     size: Pair, kernel: Pair, strides: Pair, padding: str, dilation: Pair, who: str
 ) -> Window:
-    """The geometry of a window over an input of `size` (height, width).
+    """Return the geometry of a window over an input of `size` (height, width).
 
-    Raises a `ValueError` where no window fits: a "valid" kernel larger than the input; and where
-    it would take a table, or a padded input, out of all proportion to the input.
+    Raises a `ValueError` if no window fits, because a "valid" kernel is larger than the input, and
+    if the window needs a table or a padded input out of all proportion to the input.
     """
     check_extent(size, kernel, strides, padding, dilation, who)
     out = tuple(
@@ -243,15 +243,15 @@ def window(
 def check_extent(
     size: Pair, kernel: Pair, strides: Pair, padding: str, dilation: Pair, who: str
 ) -> None:
-    """Raise a `ValueError` for a window that no memory should be asked for.
+    """Raise a `ValueError` for a window that would take too much memory.
 
-    There are tables of as many entries as a window has pixels, and inputs that are padded: to this
-    many pixels at most, or to some times the input's own, if that is larger.
+    There are tables with an entry for each pixel of a window, and there are padded inputs. Both may
+    have `_LARGEST_AREA` pixels, or 16 times as many as the input, if that is more.
     """
     numbers = (*kernel, *strides, *dilation)
     if max(numbers) > LARGEST_STEP:
         raise ValueError(
-            f"{who} expects its window's numbers to be at most {LARGEST_STEP}. "
+            f"{who} expects kernel size, strides and dilation to be at most {LARGEST_STEP}. "
             f"Received {_shortened(max(numbers))}."
         )
     most = max(_LARGEST_AREA, 16 * size[0] * size[1])
@@ -261,23 +261,24 @@ def check_extent(
     ]
     if kernel[0] * kernel[1] > most or padded[0] * padded[1] > most:
         raise ValueError(
-            f"{who} has a window of {kernel[0]}x{kernel[1]} pixels, spread by {dilation}, which is "
-            f'too large for an input of {size[0]}x{size[1]} pixels, padded as "{padding}" asks for.'
+            f"{who} has a window of {kernel[0]}x{kernel[1]} pixels, with dilation {dilation}, that "
+            f'is too large for an input of {size[0]}x{size[1]} pixels with padding "{padding}".'
         )
 
 
 class ReceptiveField(NamedTuple):
     """How much of the model's input one unit sees along one axis.
 
-    `size` pixels, and `step` input pixels from one unit to its neighbour (the effective stride);
-    `before` of the first unit's pixels lie in front of the input, in the padding.
+    A unit sees `size` pixels; its neighbour sees those `step` pixels further on (the effective
+    stride); `before` of the first unit's pixels are in front of the input, in the padding.
     Through a window:  size' = size + (extent - 1) * step,   step' = step * stride,
                        before' = before + padding * step
     (Araujo et al., "Computing Receptive Fields of CNNs", Distill 2019, equations 1 to 4).
 
-    Upsampling has a stride of 1 / n, and steps become fractions: unit u of its output sees what
-    unit floor(u / n) of its input saw, up to `slack = step * (1 - 1/n)` before u * step'. So `size`
-    and `before` grow by the slack, and a unit sees at most `size` pixels: it is not `exact`.
+    Upsampling by n has a stride of 1 / n, and steps become fractions: unit u of its output sees
+    what unit floor(u / n) of its input saw, up to `slack = step * (1 - 1/n)` before u * step'. So
+    `size` and `before` grow by the slack, and a unit sees at most `size` pixels: the field is not
+    `exact`.
     """
 
     size: int | Fraction = 1
@@ -302,15 +303,15 @@ class ReceptiveField(NamedTuple):
 
     @property
     def window(self) -> tuple[int | Fraction, int | Fraction]:
-        """The kernel and the stride that lead `through` from one pixel to this field."""
+        """The kernel and the stride with which `through` leads from one pixel to this field."""
         return self.size - max(1 - self.step, 0), self.step
 
     @property
     def most(self) -> int:
-        """How many whole pixels a unit sees, or at most sees."""
+        """How many whole pixels a unit sees, or, if not `exact`, sees at most."""
         return math.floor(self.size)
 
     def pixels(self, unit: int) -> tuple[int, int]:
-        """The first and the last pixel of unit 0, 1, 2, …: padding counts, below 0, for example."""
+        """Return the first and the last pixel that a unit sees; those below 0 are padding."""
         first = unit * self.step - self.before
         return math.ceil(first), math.floor(first + self.size - 1)

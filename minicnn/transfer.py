@@ -18,7 +18,7 @@ NETWORKS: dict[str, Callable[..., Model]] = {
     "xception": applications.Xception,
     "mobilenet": applications.MobileNet,
 }
-# What the base expects of a pixel: how to get there from 0 … 255.
+# What the base expects of a pixel: how to scale it from 0 … 255.
 INPUT_RANGES = {
     "signed": {"scale": 1 / 127.5, "offset": -1.0},
     "unit": {"scale": 1 / 255, "offset": 0.0},
@@ -27,7 +27,7 @@ INPUT_RANGES = {
 
 
 class Settings(NamedTuple):
-    """One way to train: Adam's learning rate, units of the inner layer (0: none), dropout."""
+    """One way to train: Adam's learning rate, units of the inner layer (0: none), dropout rate."""
 
     learning_rate: float = 0.001
     size_inner: int = 0
@@ -47,10 +47,10 @@ class Settings(NamedTuple):
 
 
 def load_base(base: str | os.PathLike[str], image_size: int) -> Model:
-    """The base: "xception" or "mobilenet" with ImageNet's weights, or a model file's network.
+    """Return the base: "xception" or "mobilenet" with ImageNet's weights, or a file's network.
 
-    Raises `ValueError` for a network that does not end in a picture of features, or does not take
-    photos of this size; `FileNotFoundError`, `ConnectionError` as `load_model` and `get_file`.
+    Raises `ValueError` for a network that does not end in feature maps, or does not take images of
+    this size; `FileNotFoundError`, `ConnectionError` as `load_model` and `get_file`.
     """
     shape = (image_size, image_size, 3)
     if str(base) in NETWORKS:
@@ -62,7 +62,7 @@ def load_base(base: str | os.PathLike[str], image_size: int) -> Model:
     model = load_model(base, compile=False)
     if len(model.inputs) != 1 or len(model.output_shape) != 4:
         raise ValueError(
-            f"{str(base)!r} is no base: it should end in features (batch, rows, columns, "
+            f"{str(base)!r} cannot be a base, which ends in features (batch, rows, columns, "
             f"channels). It has output shape {model.output_shape}."
         )
     model.compute_output_shape((None, *shape))  # raises for a size that it does not take
@@ -76,7 +76,7 @@ def make_model(
     settings: Settings = Settings(),  # noqa: B008 - immutable
     input_range: str = "signed",
 ) -> Model:
-    """The base, frozen, with a head of its own, compiled. Takes pixels from 0 to 255."""
+    """Return the base, frozen, with a head of its own, compiled. It takes pixels from 0 to 255."""
     base.trainable = False
     inputs = layers.Input((image_size, image_size, 3))
     x = layers.Rescaling(**INPUT_RANGES[input_range])(inputs)
@@ -91,7 +91,7 @@ def make_model(
 
 
 def compile_for(model: Any, learning_rate: float) -> None:
-    """Adam and cross-entropy on scores, watching accuracy: how all commands here train."""
+    """Compile with Adam, cross-entropy on scores and accuracy, as all commands here train."""
     model.compile(
         optimizers.Adam(learning_rate),
         losses.CategoricalCrossentropy(from_logits=True),

@@ -17,7 +17,7 @@ from minicnn.layers.base import clear_session
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
-    """Class numbers as one-hot rows: [0, 2] to [[1, 0, 0], [0, 0, 1]], float32.
+    """Return class numbers as one-hot rows: [0, 2] as [[1, 0, 0], [0, 0, 1]], float32.
 
     Raises `ValueError` for numbers that are not whole or not in 0 … num_classes - 1.
     """

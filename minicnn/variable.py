@@ -1,4 +1,4 @@
-"""A weight: an array with a name, as layers hold it and optimizers move it."""
+"""A weight: an array with a name, which layers hold and optimizers update."""
 
 import contextlib
 import threading
@@ -35,10 +35,10 @@ def reading() -> Iterator[None]:
 class Variable:
     """One weight array with a name. `np.asarray(variable)` and `variable.numpy()` give its values.
 
-    `value` is the array itself, which optimizers update in place; `taken` counts who asked for it,
-    except a network that computes (`reading`), which does not write to it. `is_parameter` tells a parameter
-    (kernel, gamma) from a statistic (moving mean). `trainable = False` freezes a parameter alone,
-    until its layer is thawed; whether training touches it also depends on its layer's `trainable`.
+    `value` is the array itself, which optimizers update in place; `taken` counts how often anyone
+    but a computing network (`reading`) asked for it. `is_parameter` tells a parameter (kernel,
+    gamma) from a statistic (moving mean). `trainable = False` freezes this parameter until its layer
+    is unfrozen; whether training updates it also depends on its layer's `trainable`.
     """
 
     def __init__(self, value: Array, name: str, layer_name: str, trainable: bool = True) -> None:
@@ -68,12 +68,12 @@ class Variable:
         return self._value.dtype.name
 
     def numpy(self) -> Array:
-        """A copy of the values."""
+        """Return a copy of the values."""
         with reading():
             return self.value.copy()
 
     def assign(self, value: Any) -> None:
-        """Copy `value` in. Raises `ValueError` if its shape differs, `TypeError` if no numbers."""
+        """Copy `value` in; `ValueError` if its shape differs, `TypeError` if it has no numbers."""
         array, who = np.asarray(value), f'Variable "{self.path}"'
         shapes.check_numbers(array, "value", who)
         shapes.check_shape(array, self.shape, "value", who)
@@ -89,7 +89,7 @@ class Variable:
 
 
 class Computed(Variable):
-    """A weight that is a formula of others, computed anew whenever it is asked for.
+    """A weight that is a function of others, computed anew on each access.
 
     It cannot be assigned to, or trained.
     """

@@ -151,7 +151,7 @@ def test_imagenet_s_weights_are_downloaded_once(
         for found, wanted in zip(model.get_weights(), source.get_weights(), strict=True):
             np.testing.assert_array_equal(found, wanted)
     assert server.asked == ["whole/mobilenet/mobilenet_2_5_128_tf_no_top.h5"]
-    with pytest.warns(UserWarning, match=r"takes the weights of 224"):
+    with pytest.warns(UserWarning, match=r"uses the weights of 224"):
         MobileNet(alpha=0.25, include_top=False, input_shape=(100, 128, 3))
     assert server.asked[-1] == "whole/mobilenet/mobilenet_2_5_224_tf_no_top.h5"
 
@@ -205,7 +205,7 @@ def test_preprocess_input_of_a_symbol_is_a_layer() -> None:
 @pytest.mark.parametrize(
     ("use", "error", "message"),
     [
-        (lambda: xception.preprocess_input(np.zeros((4, 3))), ValueError, "a photo"),
+        (lambda: xception.preprocess_input(np.zeros((4, 3))), ValueError, "an image"),
         (lambda: xception.preprocess_input(np.array(["a"])), TypeError, "to be numbers"),
         (
             lambda: xception.preprocess_input(np.zeros((2, 2, 3)), "channels_first"),

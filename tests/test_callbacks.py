@@ -139,7 +139,7 @@ def test_what_is_saved_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_a_missing_monitor_is_warned_of_and_saved_all_the_same(tmp_path: Path) -> None:
     callback = callbacks.ModelCheckpoint(tmp_path / "m.keras", save_best_only=True)
-    with pytest.warns(UserWarning, match='cannot find "val_loss" in the logs; there is: loss'):
+    with pytest.warns(UserWarning, match='cannot find "val_loss" in the logs, which have: loss'):
         model = play(callback, [{"loss": 1.0}])
     assert model.saved == ["m.keras"]
 
@@ -581,7 +581,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: callbacks.ModelCheckpoint("m.keras", save_freq="batch"), "save_freq .*'batch'"),
     (lambda: callbacks.EarlyStopping(mode="up"), "EarlyStopping expects mode .*'up'"),
     (lambda: callbacks.LambdaCallback(3), "on_epoch_begin to be a function. Received 3"),
-    (lambda: callbacks.LambdaCallback(on_epoch=print), "events of on_train_begin.*'on_epoch'"),
+    (lambda: callbacks.LambdaCallback(on_epoch=print), "events among on_train_begin.*'on_epoch'"),
 ]
 
 

@@ -234,7 +234,7 @@ def test_a_bad_photo_is_named_or_skipped(photos, tmp_path, capsys):
     assert_fails(capsys, "broken.png' is", "train", *arguments)
     assert_fails(capsys, "With --skip-bad-images it is left out.", "train", *arguments)
     assert not (tmp_path / "run" / "model.keras").exists()
-    with pytest.warns(UserWarning, match="Skipped 1 bad picture"):
+    with pytest.warns(UserWarning, match="Skipped 1 bad photo"):
         assert run("train", *arguments, "--skip-bad-images") == 0
 
 
@@ -480,7 +480,9 @@ def test_transfer_teaches_the_head_and_leaves_the_base(photos, base, tmp_path, c
     assert transfer(photos, base, tmp_path, "--learning-rate", 0.1) == 0
     printed = capsys.readouterr().out
     assert "Run 1 of 1: learning rate 0.1" in printed
-    assert "Computed once, for they do not learn: rescaling … global_average_pooling2d" in printed
+    assert (
+        "Computed once, because they do not learn: rescaling … global_average_pooling2d" in printed
+    )
     assert "Test: accuracy 1.000" in printed
     model = load_model(tmp_path / "model.keras")
     assert model.metadata["class_names"] == ["day", "night"]
@@ -541,7 +543,7 @@ def test_transfer_says_what_is_wrong(photos, base, tmp_path, capsys, more, sente
 
 def test_transfer_wants_features_from_a_base(photos, trained, tmp_path, capsys):
     assert transfer(photos, trained / "model.keras", tmp_path / "out") == 2
-    assert "is no base: it should end in features" in capsys.readouterr().err
+    assert "cannot be a base, which ends in features" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

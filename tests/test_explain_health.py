@@ -469,10 +469,10 @@ def test_what_health_refuses():
 @pytest.mark.parametrize(
     ("units", "last", "loss", "measured", "sentence"),
     [
-        (1, "softmax", "binary_crossentropy", "1 unit of softmax", 'Take activation="sigmoid"'),
+        (1, "softmax", "binary_crossentropy", "1 unit of softmax", 'Use activation="sigmoid"'),
         (1, "softmax", "categorical_crossentropy", "1 unit of softmax", "one unit for each class"),
         (1, "sigmoid", "categorical_crossentropy", "1 unit of sigmoid", "one unit for each class"),
-        (4, "softmax", "binary_crossentropy", "4 units of softmax", 'Take "categorical_cross'),
+        (4, "softmax", "binary_crossentropy", "4 units of softmax", 'Use "categorical_cross'),
         (4, "sigmoid", "categorical_crossentropy", "4 units of sigmoid", 'activation="softmax"'),
     ],
 )

@@ -167,7 +167,7 @@ def test_without_targets_there_are_no_gradients() -> None:
     ):
         with pytest.raises(ValueError, match=r"went forward only: model\.trace\(x, y=labels\)"):
             call()
-    with pytest.raises(ValueError, match="has no loss to go back from"):
+    with pytest.raises(ValueError, match="has no loss to go backward from"):
         small().trace(photos(), y=[0, 1, 2])
     with pytest.raises(ValueError, match="takes loss with targets y only"):
         small().trace(photos(), loss="binary_crossentropy")
@@ -614,7 +614,7 @@ def test_several_inputs_and_outputs() -> None:
     assert trace["both"].x_shape == "3 + 2"
     assert trace.why("dense", 0, example=1).end == "the model's input 1 [1] = 3"
     assert "2 examples" in str(trace)
-    with pytest.raises(ValueError, match="takes models with one"):
+    with pytest.raises(ValueError, match="supports models with one"):
         model.trace(xs, y=[0, 1], loss=LOSS)
     with pytest.raises(ValueError, match="several inputs"):
         trace.to_html("page.html")

@@ -306,7 +306,7 @@ def test_a_callback_that_unfreezes_is_heard() -> None:
 def test_the_user_can_see_it(capsys: pytest.CaptureFixture[str]) -> None:
     transfer().fit(*examples(), epochs=2, verbose=2)
     assert (
-        "Computed once, for they do not learn: rescaling … dropout_1 (5 layers; "
+        "Computed once, because they do not learn: rescaling … dropout_1 (5 layers; "
         in capsys.readouterr().out
     )
 

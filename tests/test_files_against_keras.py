@@ -234,7 +234,7 @@ def test_what_cannot_be_trained_here_predicts_all_the_same(tmp_path: Path) -> No
     model = shaken(classifier(keras))
     model.compile(keras.optimizers.Adagrad(), keras.losses.Huber())
     model.save(tmp_path / "m.keras")
-    with pytest.warns(UserWarning, match=r"loaded, not compiled: minicnn .* the loss Huber\."):
+    with pytest.warns(UserWarning, match=r"loaded but not compiled: minicnn .* the loss Huber\."):
         ours = models.load_model(tmp_path / "m.keras")
     assert_same_predictions(ours, model, photos())
     assert models.load_model(tmp_path / "m.keras", compile=False).compiled is False
@@ -292,7 +292,7 @@ def test_every_kind_of_file_by_name(name: str, tmp_path: Path) -> None:
     wider = minicnn.Model(inputs, layers.Dense(4, name="dense")(inputs))
     with pytest.raises(ValueError, match=r'"dense"\'s kernel has shape \(6, 4\).*has \(6, 3\)'):
         wider.load_weights(tmp_path / name, by_name=True)
-    with pytest.warns(UserWarning, match="Left as they were: dense"):
+    with pytest.warns(UserWarning, match="Layers that keep their weights: dense"):
         wider.load_weights(tmp_path / name, by_name=True, skip_mismatch=True)
 
 
@@ -432,7 +432,7 @@ def keras_2_file(path: Path) -> tuple[Array, Array]:
 
 def test_a_file_of_keras_2(tmp_path: Path) -> None:
     w, b = keras_2_file(tmp_path / "old.h5")
-    with pytest.warns(UserWarning, match=r"does not fit, so that it starts anew: 2 arrays"):
+    with pytest.warns(UserWarning, match=r"does not fit, so the optimizer starts anew: 2 arrays"):
         model = models.load_model(tmp_path / "old.h5")
     x = photos(2)[:, :4, :4]
     z = layers.Conv2D(2, 3, activation="relu")
@@ -540,7 +540,7 @@ def test_a_layer_that_a_model_and_one_inside_it_share_opens_as_two(
     for library in (keras, minicnn):
         model = network(library)
         model.save(tmp_path / "m.keras")
-        with pytest.warns(UserWarning, match="weights of Dense .shared. once, for several models"):
+        with pytest.warns(UserWarning, match="of Dense .shared. once, because several models"):
             again = minicnn.models.load_model(tmp_path / "m.keras")
         assert (len(model.weights), len(again.weights)) == (4, 6)
         expected = np.asarray(model.predict(x, verbose=0))

@@ -563,16 +563,16 @@ def test_the_plan_says_what_became_of_each_layer() -> None:
     assert text.startswith('Inference plan of "functional": 6 layers in 5 steps.')
     assert "Each of these has a plan of its own, below: base." in text
     assert '\n\nInference plan of "base": 4 layers in 2 steps.' in text
-    assert "    conv2d takes batch_normalization + re_lu" in text
-    assert "    conv2d_1 takes batch_normalization_1" in text
+    assert "    conv2d includes batch_normalization + re_lu" in text
+    assert "    conv2d_1 includes batch_normalization_1" in text
     # 8 * 6 * 4 numbers of 4 bytes, once.
-    assert "Per example 768.00 B less are written to memory and read again." in text
+    assert "Per example, 768.00 B less is written to memory and read again." in text
     assert "conv(x, kernel * scale) + (bias - moving_mean) * scale + beta" in text
     lines.clear()
     pooled = [layers.Conv2D(5, 3, name="first"), layers.MaxPooling2D()]
     Sequential([Input((8, 6, 4)), *pooled]).print_inference_plan(lines.append)
-    assert "    first takes max_pooling2d" in lines
-    assert lines[-1].startswith("Per example 480.00 B less")  # 6 * 4 * 5 numbers of 4 bytes
+    assert "    first includes max_pooling2d" in lines
+    assert lines[-1].startswith("Per example, 480.00 B less")  # 6 * 4 * 5 numbers of 4 bytes
     lines.clear()
     Sequential([Input((3,)), layers.Dense(2)]).print_inference_plan(lines.append)
     assert lines[-1].startswith("Nothing to fold")

@@ -148,9 +148,9 @@ def test_lab_becomes_rgb_or_is_a_bad_picture(photos, monkeypatch):
         raise ImportError("The _imagingcms C module is not installed")
 
     monkeypatch.setattr("PIL.ImageCms.buildTransform", without_littlecms)
-    with pytest.raises(images.BadImageError, match=r"lab\.tif.* has colours of the kind LAB"):
+    with pytest.raises(images.BadImageError, match=r"lab\.tif.* has LAB colours"):
         keras.utils.load_img(path, "grayscale")
-    with pytest.warns(UserWarning, match="Skipped 1 bad picture of 7"):
+    with pytest.warns(UserWarning, match="Skipped 1 bad photo of 7"):
         assert flow(photos, on_bad_image="skip").samples == 6
 
 
@@ -250,10 +250,10 @@ def bad_file(folder, kind):
     )
     if kind == "empty":
         path.write_bytes(b"")
-        return path, "not a picture"
+        return path, "not an image"
     if kind == "text":
         path.write_text("This is not a photo.")
-        return path, "not a picture"
+        return path, "not an image"
     if kind == "truncated":
         path.write_bytes(good.getvalue()[: len(good.getvalue()) // 2])
         return path, "damaged"
@@ -276,7 +276,7 @@ def bad_file(folder, kind):
         path.write_bytes(
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n%%EndComments\n{} loop\n"
         )
-        return path, "not a picture"
+        return path, "not an image"
     width = {"giant": 20_000, "colossal": 100_000}[kind]
     header = bytearray(good.getvalue())
     header[16:24] = width.to_bytes(4, "big") + (10_000).to_bytes(4, "big")
@@ -638,8 +638,8 @@ def test_flow_subsets_do_not_overlap():
     [
         (np.zeros((4, 2, 2)), {}, r"Received x.shape=\(4, 2, 2\)"),
         (np.zeros((4, 2, 2, 1), object), {}, "dtype object"),
-        (np.zeros((0, 2, 2, 1)), {}, "at least one picture"),
-        (np.zeros((4, 2, 2, 1)), {"y": [1, 2]}, "one entry of y per picture"),
+        (np.zeros((0, 2, 2, 1)), {}, "at least one image"),
+        (np.zeros((4, 2, 2, 1)), {"y": [1, 2]}, "one entry of y per image"),
         (np.zeros((4, 2, 2, 1)), {"sample_weight": [1]}, "sample_weight"),
         (np.zeros((4, 2, 2, 1)), {"batch_size": 0}, "batch_size"),
         (np.zeros((4, 2, 2, 1)), {"subset": "training"}, "validation_split"),
@@ -916,7 +916,7 @@ def test_what_is_passed_over_is_told_of_each_class(tmp_path, read, capsys):
     folder = strange_photos(tmp_path / "photos")
     more = {} if read is flow else {"verbose": True}
     with pytest.warns(
-        UserWarning, match=r"no photo to use of the class 'sock' \(in its folder: 1 "
+        UserWarning, match=r"no usable photo of the class 'sock' \(in its folder: 1 "
     ):
         read(folder, **more)
     printed = capsys.readouterr().out
@@ -946,7 +946,7 @@ def test_a_class_whose_photos_are_all_skipped_is_told(photos, read, capsys):
         path.write_bytes(b"no photo")
     more = {} if read is flow else {"verbose": True}
     with (
-        pytest.warns(UserWarning, match="Skipped 3 bad pictures"),
+        pytest.warns(UserWarning, match="Skipped 3 bad photos"),
         pytest.warns(UserWarning, match=r"'hat' \(in its folder: 3 unreadable photos\)"),
     ):
         read(photos, on_bad_image="skip", **more)
@@ -956,7 +956,7 @@ def test_a_class_whose_photos_are_all_skipped_is_told(photos, read, capsys):
 def test_a_class_of_which_the_split_leaves_nothing_to_learn_is_told(tmp_path):
     folder = write_photos(tmp_path / "p", each=1)
     split = {"validation_split": 0.5, "subset": "training", "seed": 1}
-    with pytest.warns(UserWarning, match=r"no photo to use .*\(in its folder: 1 photo held out\)"):
+    with pytest.warns(UserWarning, match=r"no usable photo .*\(in its folder: 1 photo held out\)"):
         dataset(folder, **split)
     with pytest.raises(ValueError, match="1 photo held out"):
         dataset(folder, **split, on_empty_class="error")
@@ -1010,7 +1010,7 @@ def test_a_bad_photo_stops_by_name_or_is_skipped_and_counted(photos, read, kind)
     bad_file(photos / "shirt", kind)
     with pytest.raises(images.BadImageError, match=f"{kind}.png"):
         list(zip(read(photos), range(1)))
-    with pytest.warns(UserWarning, match=f"Skipped 1 bad picture of 7: .*{kind}.png"):
+    with pytest.warns(UserWarning, match=f"Skipped 1 bad photo of 7: .*{kind}.png"):
         batches = read(photos, on_bad_image="skip")
     assert [Path(path).name for path in batches.skipped] == [f"{kind}.png"]
     x, y = next(iter(batches))
@@ -1044,7 +1044,7 @@ def test_bad_options_of_flow_from_directory(photos, arguments, sentence):
         ({"labels": [1, 2]}, "one label for each of the 6 files"),
         ({"labels": [0, 1, 2, 3, 4, -5]}, "whole numbers >= 0"),
         ({"labels": "guess"}, "labels to be"),
-        ({"class_names": ["hat", "socks"]}, "class_names out of"),
+        ({"class_names": ["hat", "socks"]}, "class_names to be among"),
         ({"labels": [0] * 6, "class_names": ["hat"]}, "class_names go with"),
         ({"validation_split": 0.2}, "go together"),
         ({"subset": "training"}, "go together"),

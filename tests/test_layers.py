@@ -579,7 +579,7 @@ def test_an_activation_that_is_not_known_is_not_assigned() -> None:
     for wrong, message in [
         ("rleu", 'Dense "end" expects activation .*"softmax".*\'rleu\''),
         (np.exp, "a layer of your own"),
-        (layers.ReLU(negative_slope=0.1, name="leaky"), 'ReLU "leaky": put it behind Dense "end"'),
+        (layers.ReLU(negative_slope=0.1, name="leaky"), 'ReLU "leaky": put it after Dense "end"'),
         (layers.Flatten(name="flat"), 'Flatten "flat"'),
         ({"class_name": "function", "config": "mish"}, "'mish'"),
         ({"class_name": "Lambda", "config": {}}, "Lambda"),
@@ -844,7 +844,7 @@ BAD_OPTIONS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.Dropout("half"), "rate .*Received 'half'"),
     (lambda: layers.ReLU(max_value=-1), "max_value .*Received -1"),
     (lambda: layers.ReLU(negative_slope=None), "negative_slope .*Received None"),
-    (lambda: layers.Softmax(axis=1), "axis=-1, the only one here. Received 1"),
+    (lambda: layers.Softmax(axis=1), "axis=-1, the only one supported. Received 1"),
     (lambda: layers.Activation("wave"), "activation .*wave"),
     (lambda: layers.Reshape((0, 3)), "target_shape .*Received 0"),
     (lambda: layers.Reshape((-1, -1)), "at most one -1"),
@@ -1019,7 +1019,7 @@ def test_what_only_training_heeds_is_carried_along() -> None:
         ("kernel_constraint=MaxNorm(max_value=2, axis=0)", "it"),
         ("activity_regularizer=L1L2(l1=0.5, l2=0)", "it"),
     ]
-    with pytest.raises(ValueError, match=r"does not have the initializer Orthogonal.*no new weig"):
+    with pytest.raises(ValueError, match=r"does not have the initializer Orthogonal.*new weig"):
         layer.build((None, 3))
 
 

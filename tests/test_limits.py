@@ -71,7 +71,7 @@ def test_no_size_is_that_large(name: str, n: int) -> None:
     ],
 )
 def test_a_window_out_of_proportion_is_refused_before_memory_is_asked_for(layer: Any) -> None:
-    message = 'too large for an input of 4x4 pixels, padded as "same"'
+    message = 'too large for an input of 4x4 pixels with padding "same"'
     with pytest.raises(ValueError, match=message):
         layer()(X)
     with pytest.raises(ValueError, match=message):

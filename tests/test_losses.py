@@ -456,4 +456,4 @@ def test_activation_and_loss_beside_keras_on_jax_and_on_tensorflow(
     belongs = (activation == "sigmoid") == (name == "binary_crossentropy")
     assert (found == pytest.approx(float(on_tensorflow), rel=1e-5)) is belongs
     assert [f"ends in {activation}" in str(w.message) for w in told] == [True] * (not belongs)
-    assert all("on TensorFlow Keras takes what goes into" in str(w.message) for w in told)
+    assert all("on TensorFlow Keras uses the " in str(w.message) for w in told)

@@ -23,7 +23,7 @@ from minicnn.compat import hints
     [
         ("layers.RandomFlip", r"^minicnn\.layers has no RandomFlip\. Use ImageDataGenerator\(hor"),
         ("layers.Conv2d", r"has no Conv2d\. Did you mean Conv2D\? It has Activation, Add"),
-        ("layers.LSTM", r"has no LSTM\. It has Activation.* For more there is Keras itself\.$"),
+        ("layers.LSTM", r"has no LSTM\. It has Activation.* For more, use Keras itself\.$"),
         ("optimizers.AdamW", r"minicnn\.optimizers has no AdamW\. Use Adam\(weight_decay=0\.004"),
         ("optimizers.Adagrad", r"It has Adam, Optimizer, RMSprop, SGD, deserialize, get"),
         ("losses.Huber", r"It has BinaryCrossentropy, CategoricalCrossentropy"),

@@ -943,7 +943,7 @@ def nested_with_too_few_inputs() -> Any:
         (
             lambda: Sequential([Input((4,)), Conv2D(2, 3, name="c")]),
             ValueError,
-            r'Conv2D "c" expects an input with 4 dimensions, the batch among them\. '
+            r'Conv2D "c" expects an input with 4 dimensions, the batch included\. '
             r"Received \(None, 4\)\.",
         ),
         (
@@ -1128,7 +1128,7 @@ def test_build_and_input_shape_say_the_size_too() -> None:
 
 def test_add_and_pop() -> None:
     model = Sequential()
-    with pytest.raises(ValueError, match=r'Sequential "sequential" has no layer to take off\.'):
+    with pytest.raises(ValueError, match=r'Sequential "sequential" has no layer to remove\.'):
         model.pop()
     model.add(Input((4,)))
     model.add(Dense(3))
@@ -1287,7 +1287,7 @@ def test_what_is_not_there_yet_is_not_an_attribute(make: Callable[[], Any]) -> N
 def test_the_same_layer_twice_in_a_chain_is_told() -> None:
     layer = layers.Dense(3, name="both")
     for make in (lambda: Sequential([layer, layer]), lambda: Sequential([layer]).add(layer)):
-        with pytest.raises(ValueError, match=r'has Dense "both" already\. To use it twice, call'):
+        with pytest.raises(ValueError, match=r'already has Dense "both"\. To use it twice, call'):
             make()
     a = Input((3,))
     assert len(Model(a, layer(layer(a))).weights) == 2

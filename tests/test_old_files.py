@@ -190,7 +190,7 @@ def test_a_description_with_what_only_trains(tmp_path: Path) -> None:
         model = models.model_from_json(json.dumps(config))
     (message,) = [str(warning.message) for warning in said]
     assert "does not have kernel_regularizer=L2(l2=0.25) of conv2d" in message
-    assert "initializers Orthogonal of conv2d: until load_weights, weights there are" in message
+    assert "initializers Orthogonal of conv2d: until load_weights, those weights come" in message
     assert model.get_weights()[0].std() > 0.1
     again = json.loads(model.to_json())["config"]["layers"][1]["config"]
     assert again["kernel_initializer"] == conv["kernel_initializer"]
@@ -202,7 +202,7 @@ def test_a_description_with_what_only_trains(tmp_path: Path) -> None:
         ("{", "damaged description of a model"),
         ('{"class_name": "Dense", "config": {"units": 2}}', "describes a Dense, not a model"),
         ('{"class_name": "LSTM", "config": {"name": "a"}}', r'Layer "a" is of class .LSTM'),
-        ("[1]", "no JSON object"),
+        ("[1]", "not a JSON object"),
     ],
 )
 def test_a_description_of_no_model_is_refused(text: str, message: str) -> None:
@@ -340,7 +340,7 @@ def test_how_keras_2_compiled_a_model(keras_2: Any, optimizer: str, tmp_path: Pa
             np.testing.assert_allclose(ours.evaluate(*batch(loss, 9), verbose=0), expected, 1e-4)
             if optimizer == "Adagrad":
                 (message,) = said
-                assert "compiled without the optimizer Adagrad (it evaluates" in message
+                assert "compiled without the optimizer Adagrad (the model evaluates" in message
                 with pytest.raises(ValueError, match=r"the optimizer Adagrad .* call compile"):
                     ours.fit(*batch(loss, 0), verbose=0)
             elif optimizer.startswith("legacy") and name == "m.keras":
@@ -386,7 +386,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
     "a metric more": (
         {"metrics": [["accuracy", {"class_name": "AUC", "config": {"name": "auc"}}]]},
         "Adam",
-        "compiled without the metric AUC: minicnn does not have that",
+        "compiled without the metric AUC, which minicnn does not have",
     ),
     "a loss it lacks": ({"loss": "mse"}, None, "not compiled: minicnn does not have the loss mse."),
     "a loss with more": (
@@ -481,7 +481,7 @@ def test_a_file_with_what_only_trains_predicts(which: str, name: str, tmp_path: 
     y = np.eye(3, dtype="f")[[0, 1, 2, 0]]
     with (
         pytest.raises(ValueError, match=r'RandomFlip "flip" only predicts here.*ImageDataGenera'),
-        pytest.warns(UserWarning, match="training here is without kernel_regularizer=L2"),
+        pytest.warns(UserWarning, match="minicnn trains without kernel_regularizer=L2"),
     ):
         ours.fit(photos(), y, verbose=0)
     # Keras 3 gets back what it, or Keras 2, had written.
@@ -557,14 +557,17 @@ def test_training_says_once_what_it_lacks_and_only_of_what_learns() -> None:
 
     model.compile("sgd", "categorical_crossentropy")
     (message,) = told(lambda: model.fit(x, y, verbose=0, epochs=2))
-    assert "training here is without kernel_regularizer=L2(l2=0.5) of conv and dense" in message
+    assert "minicnn trains without kernel_regularizer=L2(l2=0.5) of conv and dense" in message
     assert told(lambda: model.train_on_batch(x, y)) == []
     (message,) = told(lambda: model.evaluate(x, y, verbose=0))
-    assert "the loss here is without kernel_regularizer=L2(l2=0.5) of conv and dense" in message
+    assert (
+        "minicnn computes the loss without kernel_regularizer=L2(l2=0.5) of conv and dense"
+        in message
+    )
     model.layers[0].trainable = False
     model.compile("sgd", "categorical_crossentropy")
     (message,) = told(lambda: model.fit(x, y, verbose=0))
-    assert "L2(l2=0.5) of dense. Its file" in message
+    assert "L2(l2=0.5) of dense, which it does not have" in message
     model.layers[-1].trainable = False
     model.compile("sgd", "categorical_crossentropy")
     (message,) = told(lambda: model.fit(x, y, verbose=0))

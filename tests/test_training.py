@@ -116,7 +116,7 @@ def test_the_loss_of_a_pass() -> None:
     assert one_hot.value == pytest.approx(found.value, rel=1e-6)
     assert type(one_hot.loss) is losses.CategoricalCrossentropy
     m.compile("sgd")
-    with pytest.raises(ValueError, match=r'has no loss to go back from: .* pass loss="cat'):
+    with pytest.raises(ValueError, match=r'has no loss to go backward from: .* pass loss="cat'):
         m.loss_of_pass(Y, y, tape)
 
 
@@ -697,7 +697,7 @@ def test_several_outputs_are_predicted_as_a_list() -> None:
     m = Model(x, [layers.Dense(2)(x), layers.Dense(5)(x)])
     assert [y.shape for y in m.predict(X, batch_size=10, verbose=0)] == [(24, 2), (24, 5)]
     m.compile("sgd", "categorical_crossentropy")
-    with pytest.raises(ValueError, match="2 outputs; training takes models with one"):
+    with pytest.raises(ValueError, match="2 outputs; training supports models with one"):
         m.fit(X, Y, verbose=0)
 
 
@@ -780,17 +780,17 @@ DOUBTS: list[tuple[int, Any, Any, Array, dict[str, Any], list[str]]] = [
     (1, "softmax", "sparse_categorical_crossentropy", 0 * Y, {}, ["one unit.*binary_cross"]),
     (1, "sigmoid", "categorical_crossentropy", Y > 0, {}, ["one unit.*for each class"]),
     (1, None, SCORES, Y > 0, {}, ["one unit.*for each class"]),
-    (3, "softmax", "binary_crossentropy", ONE_HOT, {}, ['softmax.*Take "categorical_cross']),
-    (3, "sigmoid", "categorical_crossentropy", ONE_HOT, {}, ['sigmoid.*Take activation="softmax"']),
+    (3, "softmax", "binary_crossentropy", ONE_HOT, {}, ['softmax.*Use "categorical_cross']),
+    (3, "sigmoid", "categorical_crossentropy", ONE_HOT, {}, ['sigmoid.*Use activation="softmax"']),
     (3, "sigmoid", "sparse_categorical_crossentropy", Y, {}, ["sigmoid.*softmax"]),
-    (3, None, "categorical_crossentropy", ONE_HOT, {}, ["taken for .*from_logits=True.*softmax"]),
-    (3, None, "binary_crossentropy", ONE_HOT, {}, ["taken for probabilities.*sigmoid"]),
+    (3, None, "categorical_crossentropy", ONE_HOT, {}, ["treated as .*from_logits=True.*softmax"]),
+    (3, None, "binary_crossentropy", ONE_HOT, {}, ["treated as probabilities.*sigmoid"]),
     (3, "softmax", SCORES, ONE_HOT, {}, ["from_logits=True, but the model ends in softmax"]),
     (3, "softmax", "categorical_crossentropy", 0 * ONE_HOT, {}, ["4 of 4 .* do not sum to 1, but"]),
     (3, None, SCORES, (ONE_HOT + ONE_HOT[::-1]).clip(0, 1), {}, ["do not sum to 1, but to 2"]),
     (3, "softmax", "sparse_categorical_crossentropy", Y, {"class_weight": {0: -2}}, ["down to -2"]),
     (3, "softmax", "categorical_crossentropy", 0.5 * ONE_HOT, {"sample_weight": -np.ones(24)},
-     ["do not sum", "down to -1"]),
+     ["sample .*down to -1", "targets .*do not sum"]),
     (3, "softmax", "categorical_crossentropy", ONE_HOT, {}, []),
     (3, "softmax", "sparse_categorical_crossentropy", Y, {"class_weight": {0: 2, 1: 0}}, []),
     (3, "sigmoid", "binary_crossentropy", (ONE_HOT + ONE_HOT[::-1]).clip(0, 1), {}, []),
@@ -1061,7 +1061,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: fit(X, Y, validation_split=1.5), "validation_split must be between 0 and 1.*1.5"),
     (lambda: fit(X, Y, validation_split=-0.5), "validation_split .*-0.5"),
     (lambda: fit(X, Y, validation_split=0.999), "leaves one side empty"),
-    (lambda: fit(Pairs(), validation_split=0.5), "validation_split needs arrays.*Pairs"),
+    (lambda: fit(Pairs(), validation_split=0.5), "validation_split works on arrays.*Pairs"),
     (lambda: fit(X, Y, validation_split=0.5, validation_data=(X, Y)), "not both"),
     (lambda: fit(X, Y, validation_data=(X,)), r"validation_data is \(x, y\).*1 parts"),
     (lambda: fit(X, Y, class_weight={0: 1}, sample_weight=np.ones(24)), "not both"),
@@ -1090,13 +1090,13 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     ),
     (lambda: model(loss="binary_crossentropy").fit(X, Y), "go with SparseCategorical"),
     (lambda: fit(X, np.array(["shirt"] * 24)), "y must be an array of numbers"),
-    (lambda: fit(X, Y, callbacks=[print]), "callbacks are objects of minicnn.callbacks"),
+    (lambda: fit(X, Y, callbacks=[print]), "callbacks must be objects of minicnn.callbacks"),
     (
         lambda: fit(X, Y, callbacks=callbacks.EarlyStopping),
         r"Received <class .*Call the class: EarlyStopping\(…\)",
     ),
     (lambda: fit(X, Y, callbacks=[callbacks.EarlyStopping]), "Call the class: EarlyStopping"),
-    (lambda: fit(X, Y, callbacks=3), "callbacks are objects .*Received 3"),
+    (lambda: fit(X, Y, callbacks=3), "callbacks must be objects .*Received 3"),
     (lambda: model().fit(X, Y, verbose=3), 'verbose is "auto", 0, 1 or 2. Received 3'),
     (lambda: model().predict(X, batch_size=-1), "batch_size .*-1"),
     (lambda: model().predict(iter([]), verbose=0), "no batches to predict"),

@@ -1,14 +1,14 @@
 """Which network addresses minicnn requests, and which redirects it follows.
 
-A server may redirect a request to any address. Three rules say where minicnn follows:
+A server may redirect a request to any address. Three rules say what minicnn follows:
 
 - A secure address may lead to secure ones only, and no address may lead to a local file.
 - No redirect leads from the public network into a private one (this machine, the home or company
   network, a cloud's metadata service): someone who asks for a stranger's photo does not mean to
-  query the router at home. The address that is really connected to decides, not the name, which
+  query the router at home. What counts is the address that is connected to, not the name, which
   may stand for another address a moment later. Behind a proxy, which resolves names itself, the
-  name has to decide.
-- A private address that the user gives is meant, and allowed.
+  name has to count.
+- A private address that the user gives is intended, and allowed.
 """
 
 import http.client
@@ -42,7 +42,7 @@ def check_url(url: str, schemes: Sequence[str] = ("https",)) -> None:
         host, _ = parts.hostname, parts.port
         _ = "" if host is None or host.isascii() else host.encode("idna")
     except ValueError as error:
-        raise RefusedError(f"{url!r} is no address: {error}.") from error
+        raise RefusedError(f"{url!r} is not an address: {error}.") from error
     local = parts.scheme == "http" and host in _LOCAL
     if not (parts.scheme in schemes or local) or not host:
         allowed = " and ".join(scheme.upper() for scheme in schemes)
@@ -50,18 +50,18 @@ def check_url(url: str, schemes: Sequence[str] = ("https",)) -> None:
 
 
 def open_url(url: str, schemes: Sequence[str], seconds: float) -> http.client.HTTPResponse:
-    """The server's answer 200, to be read and closed.
+    """Request the address and return the server's answer 200, to be read and closed.
 
     Args:
-        url: may have blanks and letters of any language.
-        schemes: as in `check_url`, on the whole way.
-        seconds: without a byte, after which the server counts as gone.
+        url: may contain blanks and letters of any language.
+        schemes: as in `check_url`, also for redirects.
+        seconds: how long to wait for a byte before the server counts as gone.
 
     Raises `RefusedError` (a `ValueError`) for what the rules above forbid, and `UnreachableError`
-    (a `ConnectionError`) for everything else that is no file.
+    (a `ConnectionError`) for anything else that does not give a file.
     """
     check_url(url, schemes)
-    way = _Way()
+    route = _Route()
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -69,8 +69,8 @@ def open_url(url: str, schemes: Sequence[str], seconds: float) -> http.client.HT
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         _Redirects(schemes),
-        _HTTP(way),
-        _HTTPS(way),
+        _HTTP(route),
+        _HTTPS(route),
     ):
         opener.add_handler(handler)
     opener.addheaders = [("User-Agent", "minicnn")]
@@ -78,23 +78,23 @@ def open_url(url: str, schemes: Sequence[str], seconds: float) -> http.client.HT
         response: http.client.HTTPResponse = opener.open(_as_uri(url), timeout=seconds)
     except RefusedError as error:
         raise RefusedError(f"{url} cannot be downloaded: {error}") from error
-    except (OSError, http.client.HTTPException) as error:  # URLError among them
+    except (OSError, http.client.HTTPException) as error:  # among them URLError
         raise UnreachableError(f"{url} cannot be downloaded: {reason(error)}.") from error
-    except ValueError as error:  # Python's, of an address that it is led to
+    except ValueError as error:  # Python raises it for an invalid address in a redirect
         raise UnreachableError(
-            f"{url} cannot be downloaded: it leads to what is no address ({error})."
+            f"{url} cannot be downloaded: it leads to an invalid address ({error})."
         ) from error
     if response.status not in (200, 203):  # 204 has no content, 206 is a part
         response.close()
         raise UnreachableError(
             f"{url} cannot be downloaded: the server answers {response.status} {response.reason}, "
-            "which is no file."
+            "which is not a file."
         )
     return response
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in one line without a full stop.
+    """Return an error's message, in one line without a full stop.
 
     An HTTPError says "HTTP Error 404: Not Found" by itself, a URLError wraps its reason.
     """
@@ -104,7 +104,7 @@ def reason(error: Exception) -> str:
 
 
 def is_private(address: str) -> bool:
-    """Whether an IP address is anything but one of the public network."""
+    """Return whether an IP address is outside the public network."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
@@ -116,7 +116,7 @@ def is_private(address: str) -> bool:
 
 
 def _as_uri(url: str) -> str:
-    """The address in ASCII: blanks and letters of other languages as a browser sends them."""
+    """Return the address in ASCII, with blanks and other letters encoded as browsers do."""
     parts = urllib.parse.urlsplit(url)
     host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
     path, query = (
@@ -125,22 +125,22 @@ def _as_uri(url: str) -> str:
     return urllib.parse.urlunsplit((parts.scheme, host, path, query, ""))
 
 
-class _Way:
+class _Route:
     """The connections of one download, and whether one of them was to the public network."""
 
     def __init__(self) -> None:
         self.public = False
 
     def connection(self, kind: Any, request: urllib.request.Request) -> Callable[..., Any]:
-        """A function that makes the connection for a request, as urllib asks for it."""
+        """Return a function that makes the connection for a request, as urllib expects it."""
         target = urllib.parse.urlsplit(request.full_url)
-        if request.host != target.netloc:  # it is a proxy's
+        if request.host != target.netloc:  # the request goes to a proxy
             self._pass(target.hostname or "", _is_private_name(target.hostname or ""))
             return kind  # type: ignore[no-any-return]
 
         def make(*arguments: Any, **options: Any) -> Any:
             made = kind(*arguments, **options)
-            made._create_connection = self._connect  # http.client's own place for it
+            made._create_connection = self._connect  # which http.client calls to connect
             return made
 
         return make
@@ -153,7 +153,7 @@ class _Way:
         self.public = self.public or not private
 
     def _connect(self, address: Any, timeout: Any = None, source_address: Any = None) -> Any:
-        """`socket.create_connection`, but that each address is judged before it is connected to."""
+        """Connect as `socket.create_connection` does, but check each address beforehand."""
         host, port = address
         problem: Exception = OSError(f"{host} has no address")
         for *kind, _, place in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
@@ -194,18 +194,18 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class _HTTP(urllib.request.HTTPHandler):
-    def __init__(self, way: _Way) -> None:
+    def __init__(self, route: _Route) -> None:
         super().__init__()
-        self._way = way
+        self._route = route
 
     def http_open(self, req: Any) -> Any:
-        return self.do_open(self._way.connection(http.client.HTTPConnection, req), req)
+        return self.do_open(self._route.connection(http.client.HTTPConnection, req), req)
 
 
 class _HTTPS(urllib.request.HTTPSHandler):
-    def __init__(self, way: _Way) -> None:
+    def __init__(self, route: _Route) -> None:
         super().__init__()
-        self._way = way
+        self._route = route
 
     def https_open(self, req: Any) -> Any:
-        return self.do_open(self._way.connection(http.client.HTTPSConnection, req), req)
+        return self.do_open(self._route.connection(http.client.HTTPSConnection, req), req)

@@ -1,4 +1,4 @@
-"""Functions for `type=` of an argparse option, each with a sentence for what it does not take.
+"""Functions for `type=` of an argparse option, which say what they expect if a value is wrong.
 
 The commands of minicnn, the reference and the benchmarks share them.
 """
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1."""
+    """Return a whole number of at least 1."""
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
@@ -23,14 +23,14 @@ def positive(text: str) -> int:
 
 
 def count(text: str) -> int:
-    """A whole number of at least 0."""
+    """Return a whole number of at least 0."""
     if not text.isdecimal():
         raise ArgumentTypeError(f"expected a whole number, not {text!r}")
     return int(text)
 
 
 def seed(bits: int = 32) -> Callable[[str], int]:
-    """A whole number that fits into so many bits."""
+    """Return a function that reads a whole number of at most this many bits."""
 
     def read(text: str) -> int:
         if not text.isdecimal() or int(text) >= 2**bits:
@@ -41,7 +41,7 @@ def seed(bits: int = 32) -> Callable[[str], int]:
 
 
 def non_negative(text: str) -> float:
-    """A finite number of at least 0."""
+    """Return a finite number of at least 0."""
     value = _float(text)
     if not 0 <= value < float("inf"):
         raise ArgumentTypeError(f"expected a number of at least 0, not {text!r}")
@@ -49,7 +49,7 @@ def non_negative(text: str) -> float:
 
 
 def rate(text: str) -> float:
-    """A learning rate: a finite number above 0."""
+    """Return a learning rate: a finite number above 0."""
     value = _float(text)
     if not 0 < value < float("inf"):
         raise ArgumentTypeError(f"expected a positive number, not {text!r}")
@@ -57,7 +57,7 @@ def rate(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """A drop rate: a number from 0 to below 1."""
+    """Return a drop rate: a number from 0 to below 1."""
     value = _float(text)
     if not 0 <= value < 1:
         raise ArgumentTypeError(f"expected a number from 0 to below 1, not {text!r}")
@@ -65,7 +65,7 @@ def share(text: str) -> float:
 
 
 def listed(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
-    """Several values, separated by commas."""
+    """Return a function that reads several values, separated by commas."""
 
     def read(text: str) -> list[T]:
         try:
@@ -77,18 +77,18 @@ def listed(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
 
 
 def local_path(text: str) -> Path:
-    """A path on this machine. It refuses an address and says how to download what is there."""
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", text)  # a drive is one letter
+    """Return a path on this machine; refuse an address, and say how to download its file."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", text)  # one letter would be a drive
     if scheme is not None or text.startswith("data:"):
         raise ArgumentTypeError(
-            f"files and folders of this machine are read, no addresses: {_download(text)}, and "
-            "pass the file"
+            f"only files and folders of this machine are read, not addresses: {_download(text)}, "
+            "and pass the file"
         )
     return Path(text)
 
 
 def _float(text: str) -> float:
-    """The number, or NaN, which lies in no range."""
+    """Return the number, or NaN, which is in no range."""
     try:
         return float(text)
     except ValueError:
@@ -96,7 +96,7 @@ def _float(text: str) -> float:
 
 
 def _download(address: str) -> str:
-    """How to get what an address holds, in words."""
+    """Say how to get what is at an address."""
     if not address.startswith(("http://", "https://")):
         return f"fetch {address!r} first"
     return f"fetch it first (curl -LO {quoted(address)})"

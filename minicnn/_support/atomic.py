@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Writes files whole or not at all."""
 
 import errno
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path`; on success it takes `path`'s place, else it is removed.
+    """Yield a temporary path beside `path`, which replaces `path` on success and else is removed.
 
     So a full disk, an interrupt or an error while writing leaves the old file as it was. Raises
-    `FileNotFoundError` if the folder does not exist, `ValueError` for what is no path, and an
-    `OSError` of the same kind and `errno` that names `path` if the system does not let it be
-    written.
+    `FileNotFoundError` if the folder does not exist, `ValueError` for an invalid path, and an
+    `OSError` of the same kind and `errno` that names `path` if the system does not allow writing
+    it.
     """
     path = check_place(path)
     prefix = f".{path.name}."
@@ -27,10 +27,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are for the owner alone
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files for the owner alone
         temporary.replace(path)
     except OSError as error:
-        # Not a broken connection, or another file, whose data should have come into this one.
+        # Only an error about this file: not about a connection or a file that its data come from.
         about = "" if error.filename is None else Path(os.fsdecode(error.filename)).name
         if error.errno in _CANNOT_WRITE and (not about or about.startswith(prefix)):
             raise _about(path, error) from error
@@ -41,9 +41,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_place(path: str | os.PathLike[str]) -> Path:
-    """Where the file goes that `replacing` would write to `path`: what a link there leads to.
+    """Return where `replacing` would write the file for `path`: if that is a link, where it leads.
 
-    Raises, before any long work, what `replacing` raises of a path that no file can have.
+    Raises, before any long work, the errors of `replacing` for a path that no file can have.
     """
     path = Path(path)
     if "\0" in str(path):
@@ -60,18 +60,18 @@ def check_place(path: str | os.PathLike[str]) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raise `NotADirectoryError` if a file is where the folder, or one above it, should be."""
-    # For a name that is too long `os.path.exists` is False, and `mkdir` then says why.
+    # For a name that is too long `os.path.exists` returns False, and `mkdir` then says why.
     there = next((p for p in (folder, *folder.parents) if os.path.exists(p)), None)  # noqa: PTH110
     if there is not None and not there.is_dir():
         raise NotADirectoryError(
-            f"{str(folder)!r} cannot be a folder: there is a file of that name on the way."
+            f"{str(folder)!r} cannot be a folder: there is a file in its place, or above it."
         )
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder, and those above it, if they are not there.
+    """Make the folder, and those above it, if they do not exist.
 
-    Raises `NotADirectoryError` where a file is, and an `OSError` that names the folder.
+    Raises `NotADirectoryError` if a file is in the way, and an `OSError` that names the folder.
     """
     check_folder(folder)
     try:
@@ -88,8 +88,8 @@ _CANNOT_WRITE = {
 
 
 def _about(path: Path, error: OSError) -> OSError:
-    """The error as one sentence about `path`, of the same class and with the same `errno`."""
-    kept = " The old file is as it was." if path.exists() else ""
+    """Return the error as one sentence about `path`, of the same class and with its `errno`."""
+    kept = " The old file is unchanged." if path.exists() else ""
     found = type(error)(f"{str(path)!r} cannot be written: {error.strerror}.{kept}")
     found.errno = error.errno
     return found

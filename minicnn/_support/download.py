@@ -1,4 +1,4 @@
-"""Files from the network, into Keras's own cache: whole and checked, or not there at all."""
+"""Downloads files into Keras's own cache: whole and checked, or not at all."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ from minicnn._support.atomic import replacing
 from minicnn._support.progress import Bar
 from minicnn._support.reading import open_regular
 
-LARGEST = 4 * 2**30  # bytes; no file that minicnn knows of has a tenth of it
+LARGEST = 4 * 2**30  # bytes; over ten times the largest file that minicnn knows of
 _TIMEOUT = 30  # seconds without a byte
 _PIECE = 2**20
 
@@ -26,9 +26,9 @@ __all__ = ["LARGEST", "check_url", "fetch", "get_file", "keras_home"]
 
 
 def keras_home() -> Path:
-    """Where Keras keeps what it downloads: `$KERAS_HOME`, or `~/.keras`.
+    """Return the folder in which Keras keeps its downloads: `$KERAS_HOME`, or `~/.keras`.
 
-    minicnn keeps its files there too, so that one that Keras has fetched is not fetched again.
+    minicnn keeps its files there, too, so that a file that Keras has fetched is not fetched again.
     """
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
 
@@ -43,27 +43,27 @@ def get_file(
     largest: int = LARGEST,
     progress: bool | None = None,
 ) -> str:
-    """The path of `cache_dir/cache_subdir/fname`, downloaded from `origin` if it is not there.
+    """Return the path of `cache_dir/cache_subdir/fname`, downloaded from `origin` if missing.
 
-    The file takes its name only when it is complete and its checksum is right; what an interrupt
-    leaves is removed, and the next call starts anew.
+    The file gets its name only when it is complete and its checksum is right; what an interrupt
+    leaves is removed, and the next call starts again.
 
     Args:
-        fname: the name in the cache; the last part of `origin` if not given.
+        fname: the name in the cache; by default the last part of `origin`.
         origin: a URL, HTTPS (or HTTP on this machine). It may redirect to others of that kind,
             but not from the public network into a private one (see `minicnn._support.addresses`).
-        file_hash: MD5 or SHA-256 in hexadecimal. Without one the checksum that the server names
-            counts, if it names one.
-        cache_subdir, cache_dir: the folder; `cache_dir` is `keras_home()` if not given.
-        force_download: even if the file is there.
-        largest: bytes; more are refused.
-        progress: a bar on stderr; None shows it on a terminal.
+        file_hash: MD5 or SHA-256 in hexadecimal. Without one, the file must have the checksum that
+            the server sends, if it sends one.
+        cache_subdir, cache_dir: the folder; `cache_dir` is `keras_home()` by default.
+        force_download: download even if the file is there.
+        largest: bytes; a larger file is refused.
+        progress: a bar on stderr; None shows it on a terminal only.
 
     Raises:
-        ConnectionError: the server cannot be reached, says no, contradicts itself, breaks off, or
+        ConnectionError: the server cannot be reached, refuses, contradicts itself, breaks off, or
             has nothing: an empty file is not kept.
         ValueError: the file is larger than `largest`, its checksum is wrong, or the address, the
-            name or `file_hash` is none.
+            name or `file_hash` is invalid.
         OSError: the folder cannot be made or written to.
     """
     if origin is None:
@@ -82,7 +82,7 @@ def get_file(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         sentence = f"The folder {str(folder)!r} cannot be made: {error.strerror}."
-        raise type(error)(f"{sentence} KERAS_HOME or cache_dir names another.") from error
+        raise type(error)(f"{sentence} KERAS_HOME or cache_dir can name another.") from error
     with replacing(target) as temporary:
         _download(origin, temporary, target, file_hash, largest, progress)
     return str(target)
@@ -94,17 +94,17 @@ def fetch(
     seconds: float | None = None,
     schemes: Sequence[str] = ("https",),
 ) -> bytes:
-    """What the address holds, in memory.
+    """Return what is at the address.
 
     Args:
-        url: HTTPS, or what else `schemes` allows (HTTP on this machine always). It may redirect to
+        url: HTTPS, or another scheme in `schemes` (HTTP on this machine always). It may redirect to
             others of that kind, but not from the public network into a private one; a private
-            address that is given itself is meant (see `minicnn._support.addresses`).
+            address that the user gives is allowed (see `minicnn._support.addresses`).
         largest: bytes; more are refused.
-        seconds: for all of it; None sets no limit but 30 seconds without a byte.
+        seconds: for the whole download; None sets no limit except 30 seconds without a byte.
 
     Raises:
-        ConnectionError: the server cannot be reached, says no, breaks off, takes too long, or has
+        ConnectionError: the server cannot be reached, refuses, breaks off, takes too long, or has
             nothing.
         ValueError: another scheme, or more than `largest` bytes.
     """
@@ -140,20 +140,20 @@ def _download(
                 advance(len(piece))
     if expected is not None and _checksum(temporary, expected) != expected.lower():
         raise ValueError(
-            f"{url} was downloaded, and its checksum is not {expected}: the file is damaged or "
-            "another one, and was not kept."
+            f"{url} was downloaded, but its checksum is not {expected}: the file is damaged or a "
+            "different one, and was not kept."
         )
 
 
 def _pieces(url: str, response: http.client.HTTPResponse, largest: int) -> Iterator[bytes]:
-    """The content, piece by piece; complete, not empty, and at most `largest` bytes."""
+    """Yield the content, piece by piece: complete, not empty, and at most `largest` bytes."""
     total = _length(url, response)
     if total > largest:
         raise ValueError(f"{url} has {total} bytes, more than the {largest} that are expected.")
     size = 0
     while True:
         try:
-            # read1 returns what has arrived, so that a trickle meets a clock too.
+            # read1 returns what has arrived, so that a time limit ends a trickle, too.
             piece = response.read1(_PIECE)
         except (OSError, http.client.HTTPException) as error:
             raise ConnectionError(
@@ -172,7 +172,7 @@ def _pieces(url: str, response: http.client.HTTPResponse, largest: int) -> Itera
 
 
 def _length(url: str, response: http.client.HTTPResponse) -> int:
-    """How many bytes the server says will come; -1 if it does not say."""
+    """Return how many bytes the server says will come; -1 if it does not say."""
     told = {text.strip() for text in response.headers.get_all("Content-Length") or ()}
     if not told or response.chunked:
         return -1
@@ -186,7 +186,7 @@ def _length(url: str, response: http.client.HTTPResponse) -> int:
 
 
 def _is_there(path: Path, file_hash: str | None, largest: int) -> bool:
-    """Whether the cache has the file: not empty, and with this checksum."""
+    """Return whether the cache has the file: not empty, and with this checksum."""
     if not path.is_file() or not (size := path.stat().st_size):
         return False
     if file_hash is None:
@@ -199,13 +199,13 @@ def _is_checksum(text: object) -> bool:
 
 
 def _checksum(path: Path, expected: str) -> str:
-    """The file's checksum, of the kind that `expected` is by its length."""
+    """Return the file's checksum, of the same kind as `expected`, judged by its length."""
     with open_regular(path, "file") as file:
         return hashlib.file_digest(file, "md5" if len(expected) == 32 else "sha256").hexdigest()
 
 
 def _md5_of_server(url: str, headers: Any) -> str | None:
-    """The MD5 that Google's storage sends along, in hexadecimal."""
+    """Return the MD5 that Google's storage sends, in hexadecimal, or None."""
     for entry in headers.get_all("x-goog-hash") or ():
         for kind in entry.split(","):
             name, _, value = kind.strip().partition("=")
@@ -217,8 +217,8 @@ def _md5_of_server(url: str, headers: Any) -> str | None:
                 digest = b""
             if len(digest) != 16:
                 raise ConnectionError(
-                    f"{url} cannot be downloaded: the server names an MD5 that is none, "
-                    f"{value[:40]!r}. With file_hash, that one counts."
+                    f"{url} cannot be downloaded: the server sends an invalid MD5, "
+                    f"{value[:40]!r}. Pass file_hash to use a checksum of your own."
                 )
             return digest.hex()
     return None

@@ -1,19 +1,19 @@
-"""An interrupt while a command is still being imported ends it in one line.
+"""Ends a command in one line if it is interrupted while it is still being imported.
 
-Imported first, so it imports next to nothing. There is nothing yet to tidy up, and nothing that
-could catch the interrupt: a library's import may turn it into an error of its own.
+This is imported first, so it imports next to nothing. So early there is nothing to clean up, and
+nothing else can handle the interrupt: a library's import may turn it into an error of its own.
 """
 
-# What `signal` is made of, without the enumerations that take it milliseconds.
+# The C part of `signal`, without the enumerations that take milliseconds to import.
 import _signal  # type: ignore[import-not-found]
 import os
 import sys
 
 
 def end_in_one_line(name: str) -> None:
-    """Until `terminal.run` takes over. For the process that a command is, not for others.
+    """Handle interrupts until `terminal.run` takes over; only in the process of a command.
 
-    Where interrupts are ignored, or somebody has a way of their own with them, that stays.
+    If interrupts are ignored, or have a handler already, that stays.
     """
     if _signal.getsignal(_signal.SIGINT) is not _signal.default_int_handler:
         return
@@ -27,8 +27,8 @@ def end_in_one_line(name: str) -> None:
 
 
 def is_command() -> bool:
-    """Whether this process is `minicnn …` or `python -m minicnn …`."""
-    script = (getattr(sys, "argv", None) or [""])[0]  # "-m" as long as Python looks for the module
+    """Return whether this process is `minicnn …` or `python -m minicnn …`."""
+    script = (getattr(sys, "argv", None) or [""])[0]  # "-m" while Python looks for the module
     if script == "-m":
         return "minicnn" in sys.orig_argv
     name = os.path.basename(script)  # noqa: PTH119 - pathlib takes longer than all of this

@@ -1,7 +1,7 @@
-"""A bar that moves while work is done: on a terminal, in a notebook, and nowhere else.
+"""A bar that moves while work is done: on a terminal and in a notebook, and nowhere else.
 
-rich draws it. On a terminal it moves a cursor about; a notebook has none, so there each new state
-replaces the last one as what a cell displays, which needs no widgets.
+rich draws it. On a terminal it moves a cursor; a notebook has none, so there each new state
+replaces the last one as the display of a cell, which needs no widgets.
 """
 
 import io
@@ -14,7 +14,7 @@ _SECONDS = 0.1  # between two states in a notebook: each is a message to the bro
 
 
 def in_notebook() -> bool:
-    """Whether what is displayed reaches a notebook: IPython runs as its kernel."""
+    """Return whether output is displayed in a notebook: IPython runs as its kernel."""
     if "IPython" not in sys.modules:
         return False
     from IPython import get_ipython  # type: ignore[attr-defined]
@@ -23,7 +23,7 @@ def in_notebook() -> bool:
 
 
 def can_draw(stderr: bool = False) -> bool:
-    """Whether a bar on stdout (or on stderr) would be seen to move."""
+    """Return whether a bar on stdout (or on stderr) would be seen to move."""
     stream = sys.stderr if stderr else sys.stdout
     if in_notebook():
         return True
@@ -35,14 +35,14 @@ def can_draw(stderr: bool = False) -> bool:
 
 
 class Bar:
-    """A bar, not yet drawn; `open` draws it, and draws it anew. Where none can be, it is silent.
+    """A bar, not yet drawn; `open` draws it, also again. It is silent where none can be drawn.
 
     Args:
-        columns: what stands behind the title and the bar, of rich's; by default how many of how
-            many, the time so far and the time left.
-        stderr: draw on stderr, on a terminal.
+        columns: rich's columns after the title and the bar; by default how many of how many, the
+            time so far and the time left.
+        stderr: on a terminal, draw on stderr.
         transient: a closed bar disappears.
-        show: None draws where the bar would be seen to move, False nowhere, True in any case.
+        show: None draws where the bar would be seen to move, False nowhere, True everywhere.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Bar:
         self._columns, self._stderr, self._transient = columns, stderr, transient
         self._draws = can_draw(stderr) if show is None else show
         self._bar: Any = None  # rich's, while one is open
-        self._handle: Any = None  # of what the cell displays, in a notebook
+        self._handle: Any = None  # of the cell's display, in a notebook
         self._drawn = 0.0
 
     def open(self, title: str, total: float | None = None) -> "Bar":
-        """Draw a new bar; `total` is None if nobody knows it. Use it as a context to close it."""
+        """Draw a new bar, of unknown length if `total` is None; as a context it closes itself."""
         self.close()
         if not self._draws:
             return self
@@ -84,7 +84,7 @@ class Bar:
         return self
 
     def update(self, completed: float | None = None, text: str | None = None) -> None:
-        """Say how far the work is, and what stands behind the bar."""
+        """Show how far the work is, and the text after the bar."""
         if self._bar is not None:
             fields = {} if text is None else {"text": text}
             self._bar.update(self._task, completed=completed, **fields)
@@ -92,23 +92,23 @@ class Bar:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is drawn now."""
+        """Whether the bar is drawn now."""
         return self._bar is not None
 
     def say(self, text: str) -> None:
-        """Let this text stand behind the bar at once, before something that takes long."""
+        """Show this text after the bar at once, before something that takes long."""
         if self._bar is not None:
             self._bar.update(self._task, text=text, refresh=self._handle is None)
             self._display(at_once=True)
 
     def restart(self) -> None:
-        """Count time from now on: what came before says nothing about the time left."""
+        """Count time from now on: the time before says nothing about the time left."""
         if self._bar is not None:
             task = self._bar.tasks[0]
             self._bar.reset(self._task, total=task.total, completed=int(task.completed))
 
     def advance(self, amount: float = 1) -> None:
-        """Say that so much more is done."""
+        """Count this much more as done."""
         if self._bar is not None:
             self._bar.advance(self._task, amount)
             self._display()
@@ -130,7 +130,7 @@ class Bar:
         self.close()
 
     def _display(self, at_once: bool = False, empty: bool = False) -> None:
-        """Show the present state in a notebook, if the last one has been seen for a while."""
+        """Show the present state in a notebook, unless the last one appeared just now."""
         console, now = self._bar.console, time.monotonic()
         if not isinstance(console.file, io.StringIO):
             return  # rich's own thread draws
@@ -154,7 +154,7 @@ def _both(text: str, html: str) -> dict[str, str]:
 
 
 def _page() -> Any:
-    """A console that keeps what is written on it."""
+    """Return a console that records what is written to it."""
     from rich.console import Console
 
     return Console(file=io.StringIO(), record=True, width=120, force_jupyter=False)

@@ -1,9 +1,8 @@
-"""Only regular files of a limited size are read; anything else is refused in one sentence.
+"""Reads only regular files of a limited size; anything else is refused in one sentence.
 
-A pipe or a device may have the name of a photo. Opening a pipe waits for a writer, who may never
-come; a device may have no end; and a file of a few blocks may claim any size. So these
-functions check what a path leads to, through all links, before they open it, and once more when it
-is open.
+A pipe or a device may have the name of a photo. Opening a pipe waits for a writer, which may never
+come; a device may have no end; and a file of a few blocks may claim any size. So these functions
+check what a path leads to, through all links, before they open it, and once more when it is open.
 """
 
 import io
@@ -19,8 +18,8 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-# Opening does not wait, should a pipe have taken the file's place since we looked. Of a regular
-# file this changes nothing; Windows has no such flag, and no such pipes among its files.
+# With these flags, opening does not wait if a pipe has taken the file's place since the check. For
+# a regular file they change nothing; Windows has no such flag, and no such pipes among its files.
 _FLAGS = (
     os.O_RDONLY
     | getattr(os, "O_NONBLOCK", 0)
@@ -34,15 +33,15 @@ class NotRegularError(OSError):
 
 
 class TooLargeError(ValueError):
-    """A file with more bytes than are read of its kind."""
+    """A file with more bytes than may be read of its kind."""
 
 
 def check_regular(path: PathLike, what: str, largest: int | None = None) -> Path:
-    """`path` as a `Path`, if it leads to a regular file of at most `largest` bytes.
+    """Return `path` as a `Path` if it leads to a regular file of at most `largest` bytes.
 
-    `what` is how the message calls it: "photo", "model file". Raises `FileNotFoundError`,
+    `what` names the kind of file in messages: "photo", "model file". Raises `FileNotFoundError`,
     `IsADirectoryError`, `NotRegularError`, `TooLargeError`, and `OSError` for what the system does
-    not let us look at.
+    not allow us to look at.
     """
     text = os.fsdecode(path)
     _check(_stat(text, what), text, what, largest)
@@ -50,7 +49,7 @@ def check_regular(path: PathLike, what: str, largest: int | None = None) -> Path
 
 
 def open_regular(path: PathLike, what: str, largest: int | None = None) -> io.BufferedReader:
-    """The regular file at `path`, open for reading bytes. Raises what `check_regular` raises."""
+    """Open the regular file at `path` to read bytes. Raises what `check_regular` raises."""
     text = os.fsdecode(path)
     _check(_stat(text, what), text, what, largest)
     handle = os.open(text, _FLAGS)
@@ -63,9 +62,9 @@ def open_regular(path: PathLike, what: str, largest: int | None = None) -> io.Bu
 
 
 def read_regular(path: PathLike, what: str, largest: int) -> bytes:
-    """All bytes of the regular file at `path`, at most `largest`.
+    """Return all bytes of the regular file at `path`, at most `largest`.
 
-    Raises what `check_regular` raises, and `MemoryError` that names the file.
+    Raises what `check_regular` raises, and a `MemoryError` that names the file.
     """
     with open_regular(path, what, largest) as file:
         size = os.fstat(file.fileno()).st_size
@@ -83,7 +82,7 @@ def _stat(path: str, what: str) -> os.stat_result:
     except (FileNotFoundError, NotADirectoryError) as error:
         link = " It is a link to nothing." if Path(path).is_symlink() else ""
         raise _about(error, f"There is no {what} {path!r}.{link}") from error
-    except ValueError as error:  # a NUL in it
+    except ValueError as error:  # the path contains a NUL
         raise FileNotFoundError(f"There is no {what} {path!r}.") from error
     except OSError as error:
         raise _about(error, f"{path!r} cannot be read: {error.strerror}.") from error
@@ -93,7 +92,7 @@ def _check(found: os.stat_result, path: str, what: str, largest: int | None) -> 
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(f"{path!r} is a folder: a {what} is expected.")
     if not stat.S_ISREG(found.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "not a regular file")
         raise NotRegularError(f"{path!r} is {kind}: a {what} is read from a regular file only.")
     if largest is not None and found.st_size > largest:
         raise TooLargeError(

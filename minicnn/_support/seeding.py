@@ -1,7 +1,8 @@
-"""One source of randomness for the whole package.
+"""The only source of randomness of the whole package.
 
 Weights, dropout masks and shuffles draw from a `numpy.random.Generator`: the one that was passed,
-else the package's own, which `set_random_seed` restarts. Same seed, same machine, same numbers.
+or else the package's own, which `set_random_seed` restarts. On one machine, the same seed gives the
+same numbers.
 """
 
 import random
@@ -14,7 +15,7 @@ _generator = np.random.default_rng()
 def set_random_seed(seed: int) -> None:
     """Restart all randomness: Python's `random`, NumPy's global generator, and minicnn's own.
 
-    As `keras.utils.set_random_seed`. Raises `ValueError` unless `seed` is an integer in
+    It works like `keras.utils.set_random_seed`. Raises `ValueError` unless `seed` is an integer in
     [0, 2**32), the range that NumPy's global generator takes.
     """
     global _generator
@@ -28,7 +29,7 @@ def set_random_seed(seed: int) -> None:
 
 
 def check_seed(seed: object, who: str) -> None:
-    """Raise a `ValueError` unless `generator` takes this seed."""
+    """Raise a `ValueError` unless `generator` accepts this seed."""
     whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0
     if not whole and seed is not None and not isinstance(seed, np.random.Generator):
         raise ValueError(
@@ -38,12 +39,12 @@ def check_seed(seed: object, who: str) -> None:
 
 
 def default_generator() -> np.random.Generator:
-    """The package's generator: fresh entropy at import, restarted by `set_random_seed`."""
+    """Return the package's generator, unpredictable until `set_random_seed` restarts it."""
     return _generator
 
 
 def generator(seed: "int | np.random.Generator | None") -> np.random.Generator:
-    """A generator from what a user may pass as `seed`: an integer, a generator, or None."""
+    """Return a generator for what a user may pass as `seed`: an integer, a generator, or None."""
     if seed is None:
         return _generator
     if isinstance(seed, np.random.Generator):

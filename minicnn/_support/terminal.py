@@ -1,8 +1,8 @@
-"""What commands share: how they end, what they tell the reader to type next, what they may print.
+"""What commands share: how they end, what they tell users to type next, what they may print.
 
-`run` is around every command of `minicnn`, `reference` and `benchmarks`; `this_program`, `python`
-and `pip_install` give commands that work as they are printed; `printable` makes text that comes
-from files harmless. Only the standard library is needed.
+`run` wraps every command of `minicnn`, `reference` and `benchmarks`; `this_program`, `python` and
+`pip_install` return commands that work as they are printed; `printable` makes text that comes from
+files harmless. Only the standard library is needed.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Any
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE: what a shell reports
 
-# What the extras of pyproject.toml of the same names install.
+# What the extras of the same names in pyproject.toml install.
 EXTRAS = {"plot": ("matplotlib>=3.8",), "keras": ("tensorflow>=2.20", "keras>=3.12")}
 
 
@@ -28,18 +28,18 @@ EXTRAS = {"plot": ("matplotlib>=3.8",), "keras": ("tensorflow>=2.20", "keras>=3.
 # Text
 # ---------------------------------------------------------------------------------------------
 
-# Control characters (a terminal obeys them), line separators, and those that turn the direction of
-# writing (a name reads as another one); half a surrogate pair stands for a byte that is no text.
+# Control characters (a terminal obeys them), line separators, and those that change the direction
+# of writing (a name reads as another one); a lone surrogate stands for a byte that is not text.
 _CONTROLS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
 def printable(text: object, lines: bool = False) -> str:
-    r"""The text with control characters as a Python string has them: `\x1b[2J`, `\u202e`.
+    r"""Return the text with control characters escaped as in Python: `\x1b[2J`, `\u202e`.
 
-    For names of classes, layers and files, which strangers may have chosen. With `lines` it is
-    text of ours that may hold such names: its line ends and tabs stay.
+    It is for names of classes, layers and files, which strangers may have chosen. With `lines` it
+    is for texts of ours that may contain such names: their line ends and tabs stay.
     """
 
     def escaped(found: re.Match[str]) -> str:
@@ -50,7 +50,7 @@ def printable(text: object, lines: bool = False) -> str:
 
 
 def say(text: object = "", end: str = "\n") -> None:
-    """Print plain text at once, so that it stands before the slow work that it announces."""
+    """Print plain text at once, so that it appears before the slow work that it announces."""
     print(printable(text, lines=True), end=end, flush=True)
 
 
@@ -60,9 +60,9 @@ def say(text: object = "", end: str = "\n") -> None:
 
 
 def this_program() -> str:
-    """How to call `minicnn` from where the reader stands.
+    """Return how to call `minicnn` from the user's current folder.
 
-    `minicnn` if a shell finds it as that; else by the path that was typed, or through Python.
+    It is `minicnn` if a shell finds that; else the path that was typed, or a call through Python.
     """
     script = Path(sys.argv[0]) if sys.argv and sys.argv[0] else Path("-c")
     if script.stem != "minicnn" or not script.is_file():
@@ -71,12 +71,12 @@ def this_program() -> str:
 
 
 def python() -> str:
-    """How to call the Python that runs."""
+    """Return how to call the running Python."""
     return _shown(Path(sys.executable or "python"))
 
 
 def pip_install(*requirements: str) -> str:
-    """The command that installs packages for the Python that runs, wherever the reader stands."""
+    """Return the command that installs packages for the running Python, from any folder."""
     wanted = " ".join(
         package if re.fullmatch(r"[\w.-]+", package) else f'"{package}"' for package in requirements
     )
@@ -86,22 +86,22 @@ def pip_install(*requirements: str) -> str:
 
 
 def install_extra(name: str) -> str:
-    """The command that installs what an extra of minicnn has: "plot" or "keras".
+    """Return the command that installs what an extra of minicnn has: "plot" or "keras".
 
-    The packages are named one by one, for the name of minicnn itself would be looked up in an
+    The packages are named one by one, because pip would look up the name of minicnn itself in an
     index, where this checkout may not be.
     """
     return pip_install(*EXTRAS[name])
 
 
 def quoted(*words: object) -> str:
-    """Words as one command line; those with blanks or other signs of the shell are quoted."""
+    """Return words as one command line, quoting those with blanks or special characters."""
     return " ".join(shlex.quote(str(word)) for word in words)
 
 
 def _shown(program: Path) -> str:
-    """The shortest way to call a program: by name, relative to this folder, or in full."""
-    # Not what links lead to: the Pythons of all environments may be links to one and the same.
+    """Return the shortest way to call a program: by name, relative to this folder, or in full."""
+    # Links are not followed: the Pythons of all environments may be links to one and the same.
     absolute = os.path.abspath(program)  # noqa: PTH100
     found = shutil.which(program.name)
     if found and os.path.abspath(found) == absolute:  # noqa: PTH100
@@ -125,15 +125,16 @@ def run(
     command: Callable[[], int | None],
     sentence: Callable[[BaseException], str | None] | None = None,
 ) -> int:
-    """Run a command; returns its exit code, after one sentence on stderr where it fails.
+    """Run a command and return its exit code; print one sentence on stderr if it fails.
 
     Args:
-        name: what the sentence begins with, `minicnn train`.
-        command: returns the exit code; None is 0. `SystemExit` goes through.
-        sentence: of an error; None from it leaves the error to its traceback. Without one it is
-            `sentence_of`, for errors of the kinds in `EXPECTED`.
+        name: what the sentence begins with, such as `minicnn train`.
+        command: returns the exit code; None is 0. `SystemExit` passes through.
+        sentence: returns the sentence for an error, or None to leave the error to its traceback. By
+            default it is `sentence_of`, for errors of the kinds in `EXPECTED`.
 
-    2 after an error; 130 after an interrupt; 141, without a word, where nobody reads on (`| head`).
+    The code is 2 after an error; 130 after an interrupt; 141, without a message, if nothing reads
+    the output any more (`| head`).
     """
     _prepare_output()
     if getattr(signal.getsignal(signal.SIGINT), "until_run", False):  # see `minicnn._support.early`
@@ -143,9 +144,9 @@ def run(
             with _plain_warnings(name):
                 return command() or 0
         finally:
-            sys.stdout.flush()  # here, where it can still be said that the disk is full
+            sys.stdout.flush()  # here, where a full disk can still be reported
     except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # rich's way to end
+        if isinstance(stop.__context__, BrokenPipeError):  # rich makes an exit of it
             return _unread()
         raise
     except KeyboardInterrupt:
@@ -157,7 +158,7 @@ def run(
         expected = sentence_of(error) if isinstance(error, EXPECTED) else None
         told = expected if sentence is None else sentence(error)
         if told is None:
-            raise  # a defect: its traceback says where
+            raise  # a defect: its traceback shows where
         _complain(f"{name}: {told}")
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
@@ -167,7 +168,7 @@ def run(
 
 
 def sentence_of(error: BaseException) -> str:
-    """What the error says, without Python's "[Errno 2]"; never nothing."""
+    """Return the error's message, without Python's "[Errno 2]"; it is never empty."""
     if isinstance(error, OSError) and error.strerror and type(error).__str__ is OSError.__str__:
         if error.filename is None:
             return f"{error.strerror}."
@@ -181,7 +182,7 @@ def sentence_of(error: BaseException) -> str:
 
 
 def _prepare_output() -> None:
-    """Text can be printed whatever it holds, and wherever it goes."""
+    """Make sure that any text can be printed, wherever it goes."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell, as in `>&-`
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
@@ -192,9 +193,9 @@ def _prepare_output() -> None:
 
 @contextlib.contextmanager
 def _plain_warnings(name: str) -> Iterator[None]:
-    """Warnings are one sentence, too, and may name photos and layers as strangers called them.
+    """Show warnings as one sentence, too, with the names of photos and layers made harmless.
 
-    Where in the code they came up is of use only to whoever changes that code.
+    Where in the code they arise is of use only to people who change that code.
     """
     usual = warnings.formatwarning
 
@@ -218,7 +219,7 @@ def _complain(text: str) -> None:
 
 
 def _unread() -> int:
-    """Drop what could not be written, which Python would complain of once more when it ends."""
+    """Drop what could not be written, or Python would complain about it again when it ends."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

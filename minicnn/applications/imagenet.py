@@ -38,11 +38,11 @@ _LARGEST_WEIGHTS = 512 * 2**20  # bytes; Xception's file has 92 million
 
 
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
-    """Pixels from [0, 255] to [-1, 1]: x / 127.5 - 1, in a new array.
+    """Scale pixels from [0, 255] to [-1, 1]: x / 127.5 - 1, in a new array.
 
-    `x` is one photo or a batch of them, channels last; integers become float32, floats keep their
-    dtype. With a symbol it adds a `Rescaling` layer. (Keras overwrites a float array; this does
-    not.)
+    `x` is one image or a batch of them, channels last; integers become float32, floats keep their
+    dtype. For a symbol it adds a `Rescaling` layer. (Keras overwrites a float array; this function
+    does not.)
     """
     if data_format not in (None, "channels_last"):
         raise ValueError(
@@ -54,7 +54,7 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     shapes.check_numbers(array, "x", "preprocess_input")
     if array.ndim not in (3, 4):
         raise ValueError(
-            "preprocess_input expects a photo (height, width, 3) or a batch of them. "
+            "preprocess_input expects an image (height, width, 3) or a batch of them. "
             f"Received x.shape={array.shape}."
         )
     dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
@@ -64,10 +64,10 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
 
 
 def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
-    """The `top` most probable classes of each row: `(WordNet id, name, probability)`.
+    """Return the `top` most probable classes of each row: `(WordNet id, name, probability)`.
 
     The names of the 1000 classes are downloaded once, into Keras's cache. Raises `ValueError` if
-    `preds` is not (batch, 1000), `ConnectionError` without a network at the first use.
+    `preds` is not (batch, 1000), and `ConnectionError` without a network at the first use.
     """
     scores = np.asarray(preds)
     if scores.ndim != 2 or scores.shape[1] != 1000:
@@ -105,10 +105,10 @@ def application(
     input_tensor: Any,
     name: str,
 ) -> Model:
-    """A network from its body and its classifier, with the weights that were asked for."""
+    """Return a network made of its body and its classifier, with the weights asked for."""
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'{who} expects pooling to be None, "avg" or "max". Received {pooling!r}.')
-    # What a file fills needs no initial values.
+    # Weights that a file will fill need no initial values.
     with nullcontext() if weights is None else weight_budget(math.inf):
         inputs = Input(input_shape) if input_tensor is None else input_tensor
         x = body(inputs)
@@ -129,7 +129,7 @@ def application(
 
 
 def check_weights(who: str, weights: Any, include_top: bool, classes: int) -> None:
-    """`None`, "imagenet" or the path of a file; ImageNet has 1000 classes."""
+    """Check that weights are None, "imagenet" or the path of a file; ImageNet has 1000 classes."""
     if weights in (None, "imagenet"):
         if weights and include_top and classes != 1000:
             raise ValueError(
@@ -144,7 +144,7 @@ def check_weights(who: str, weights: Any, include_top: bool, classes: int) -> No
 
 
 def check_classifier(who: str, activation: Any, weights: Any, include_top: bool) -> str:
-    """The classifier's activation; loaded weights mean softmax, or its logits."""
+    """Return the name of the classifier's activation; with loaded weights, softmax or linear."""
     found = activation_name(activation, who)
     if include_top and weights is not None and found not in ("softmax", "linear"):
         raise ValueError(
@@ -162,7 +162,7 @@ def image_shape(
     include_top: bool,
     weights: Any,
 ) -> ImageShape:
-    """The network's input (height, width, channels), checked as Keras does."""
+    """Return the network's input (height, width, channels), checked as Keras does."""
     fixed = (default, default, 3)
     if given is None:
         return fixed if include_top else (None, None, 3)

@@ -1,7 +1,7 @@
 """MobileNet: nothing but depthwise and 1×1 convolutions (Howard et al. 2017, arXiv:1704.04861).
 
-One plain convolution, then thirteen blocks of table 1: a 3×3 depthwise convolution, a 1×1
-convolution, each with batch normalization and ReLU6 behind it.
+One plain convolution, then the thirteen blocks of table 1: a 3×3 depthwise convolution and a 1×1
+convolution, each followed by batch normalization and ReLU6.
 """
 
 import warnings
@@ -62,16 +62,16 @@ def MobileNet(  # noqa: N802 - Keras's name
     (batch, rows, columns, 1024 * alpha), or without rows and columns with `pooling`.
 
     Args:
-        input_shape: without the batch; (224, 224, 3) if not given and `include_top`.
-        alpha: how wide: each layer has `alpha` times the filters of the paper.
+        input_shape: without the batch; by default (224, 224, 3) with `include_top`.
+        alpha: the width: each layer has `alpha` times the filters of the paper.
         depth_multiplier: outputs of each depthwise convolution per channel.
-        dropout: before the classifier.
+        dropout: the rate of the dropout before the classifier.
         include_top, weights, pooling, classes, classifier_activation, input_tensor: as in
             `Xception`. ImageNet's weights exist for alpha 0.25, 0.5, 0.75 and 1, trained at
-            128, 160, 192 and 224 pixels; those for 224 serve all other sizes, with a warning.
+            128, 160, 192 and 224 pixels; all other sizes use those for 224, with a warning.
 
     Raises:
-        ValueError: for arguments that do not go together; for weights that do not fit.
+        ValueError: for arguments that contradict each other; for weights that do not fit.
         ConnectionError: the weights cannot be downloaded.
     """
     who = "MobileNet"
@@ -90,7 +90,7 @@ def MobileNet(  # noqa: N802 - Keras's name
         if rows is None and shape[:2] != (224, 224):
             warnings.warn(
                 f"{who} was trained at 128, 160, 192 and 224 pixels; for input_shape={shape} it "
-                "takes the weights of 224.",
+                "uses the weights of 224.",
                 stacklevel=2,
             )
     trained = rows or 224
@@ -111,10 +111,10 @@ def MobileNet(  # noqa: N802 - Keras's name
         include_top=include_top,
         weights=weights,
         weights_url=f"{imagenet.WEIGHTS_STORE}/mobilenet/{file}.h5",
-        weights_md5=None,  # Keras publishes none; the server's counts
+        weights_md5=None,  # Keras publishes none; the one that the server sends is used
         pooling=pooling,
         input_tensor=input_tensor,
-        # Keras's name: None stands there for a size that is not fixed.
+        # Keras's name, in which None stands for a size that is not fixed.
         name=name or f"mobilenet_{alpha:0.2f}_{trained if weights == 'imagenet' else shape[0]}",
     )
 
@@ -123,7 +123,7 @@ def _body(x: Any, alpha: float, depth_multiplier: int) -> Any:
     x = Conv2D(int(32 * alpha), 3, strides=2, padding="same", use_bias=False, name="conv1")(x)
     x = _normalized_relu6(x, "conv1")
     for number, (filters, stride) in enumerate(_BLOCKS, start=1):
-        if stride == 2:  # Keras pads below and on the right only
+        if stride == 2:  # Keras pads only below and on the right
             x = ZeroPadding2D(((0, 1), (0, 1)), name=f"conv_pad_{number}")(x)
         name = f"conv_dw_{number}"
         x = DepthwiseConv2D(

@@ -2,7 +2,7 @@
 
 The network is figure 5 of the paper, read from top to bottom:
 
-    entry flow    two plain convolutions, then three blocks that halve the picture
+    entry flow    two plain convolutions, then three blocks that halve the image
     middle flow   eight equal blocks, each added to its input
     exit flow     one more halving block, two wide convolutions, the average, the classifier
 
@@ -54,16 +54,16 @@ def Xception(  # noqa: N802 - Keras's name
     (batch, rows, columns, 2048), or (batch, 2048) with `pooling`.
 
     Args:
-        include_top: with the classifier at the end.
+        include_top: whether the classifier is at the end.
         weights: "imagenet" downloads Keras's published file (once, into `~/.keras`); the path of
             a weights file; or None for random ones.
         input_tensor: an `Input` to start from; `input_shape` is not needed then.
         input_shape: without the batch; only (299, 299, 3) for ImageNet's classifier.
         pooling: None, "avg" or "max": what follows the last block if `include_top=False`.
-        classes, classifier_activation: of the classifier.
+        classes, classifier_activation: settings of the classifier.
 
     Raises:
-        ValueError: for arguments that do not go together; for weights that do not fit.
+        ValueError: for arguments that contradict each other; for weights that do not fit.
         ConnectionError: the weights cannot be downloaded.
     """
     who = "Xception"
@@ -107,7 +107,7 @@ def _body(x: KerasTensor) -> Any:
 
 
 def _halving_block(x: Any, name: str, first: int, second: int, relu_first: bool = True) -> Any:
-    """Two separable convolutions and a pooling, beside a strided 1×1 convolution; their sum."""
+    """Two separable convolutions and a pooling, plus a strided 1×1 convolution of the input."""
     shortcut = Conv2D(second, 1, strides=2, padding="same", use_bias=False)(x)
     shortcut = BatchNormalization()(shortcut)
     if relu_first:
@@ -119,7 +119,7 @@ def _halving_block(x: Any, name: str, first: int, second: int, relu_first: bool 
 
 
 def _middle_block(x: Any, name: str) -> Any:
-    """Three separable convolutions, added to what went in."""
+    """Three separable convolutions, added to their input."""
     shortcut = x
     for number in (1, 2, 3):
         x = _relu(x, f"{name}_sepconv{number}_act")

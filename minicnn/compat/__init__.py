@@ -1,1 +1,1 @@
-"""What Keras has and minicnn does not have: hints that name what to use instead."""
+"""Hints for names that Keras has and minicnn lacks: they say what to use instead."""

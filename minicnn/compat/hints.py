@@ -1,11 +1,11 @@
-"""What Keras has and minicnn does not says so, and names what does the same here.
+"""Errors about names that Keras has and minicnn lacks say what to use instead.
 
-`minicnn.layers.LSTM`, `from minicnn.layers import LSTM` and `model.to_json` end in a sentence. What
-that takes is here, so that the tables stand in one place and modules and classes stay plain:
+This holds for `minicnn.layers.LSTM`, `from minicnn.layers import LSTM` and `model.to_yaml`. All
+that it takes is here, so that the tables are in one place and modules and classes stay plain:
 
-    minicnn.layers.LSTM                the module's `__getattr__` (PEP 562)
-    from minicnn.layers import LSTM    swallows that, and looks for a module: `Finder` is asked last
-    model.to_json                      the class's `__getattr__`
+    minicnn.layers.LSTM                the module's `__getattr__` (PEP 562) raises
+    from minicnn.layers import LSTM    ignores that error and looks for a module: `Finder` raises
+    model.to_yaml                      the class's `__getattr__` raises
 """
 
 import difflib
@@ -59,7 +59,7 @@ _REGULARIZE = "weight_decay of an optimizer, or a Dropout layer"
 _SAVE = 'save("model.keras"), or to_json for the architecture alone'
 _TRANSFORM = "ImageDataGenerator({}).random_transform(x)"
 
-# For each module: what Keras has there, and what to use in its place.
+# For each module: names that Keras has there, and what to use instead.
 INSTEAD: dict[ModuleType, Mapping[str, str]] = {
     activations: {},
     applications: {
@@ -126,8 +126,8 @@ INSTEAD: dict[ModuleType, Mapping[str, str]] = {
         "save_weights": "model.save_weights(filepath)",
     },
     utils: {
-        "PyDataset": "any class with __len__ and __getitem__: fit takes it as it is",
-        "Sequence": "any class with __len__ and __getitem__: fit takes it as it is",
+        "PyDataset": "any class with __len__ and __getitem__, which fit accepts",
+        "Sequence": "any class with __len__ and __getitem__, which fit accepts",
         "disable_interactive_logging": _QUIET,
         "model_to_dot": "model.summary()",
         "np_utils": "minicnn.utils itself",
@@ -155,7 +155,7 @@ TOP = {
     "version": "minicnn.__version__",
 }
 
-# The same for objects: what Keras's models, layers and optimizers have, or once had.
+# The same for objects: attributes that Keras's models, layers and optimizers have, or once had.
 OF_OBJECTS: dict[type, Mapping[str, str]] = {
     Layer: {
         "call": "forward, or the object itself: it is a function of x",
@@ -181,9 +181,9 @@ OF_OBJECTS: dict[type, Mapping[str, str]] = {
 
 
 def install(module: ModuleType, instead: Mapping[str, str], later: Sequence[str] = ()) -> None:
-    """Give the module its `__getattr__`: an `AttributeError` in a sentence.
+    """Give the module a `__getattr__` whose `AttributeError` says what to use instead.
 
-    Modules in it that are named in `later` are imported when they are first asked for.
+    It imports the submodules named in `later` on first use.
     """
 
     def explain(name: str) -> Any:
@@ -200,34 +200,34 @@ def install(module: ModuleType, instead: Mapping[str, str], later: Sequence[str]
             known = _public_names(module)
             close = difflib.get_close_matches(name, known, 1, 0.8)
             hint = f"Did you mean {close[0]}? " if close else ""
-            hint += f"It has {', '.join(known)}. For more there is Keras itself."
+            hint += f"It has {', '.join(known)}. For more, use Keras itself."
         raise AttributeError(f"{module.__name__} has no {name}. {hint}")
 
     module.__getattr__ = explain  # type: ignore[method-assign]
-    # Only below a package does Python ask a finder for what an import does not find.
+    # Python asks finders for a name that an import does not find only if the module has a path.
     vars(module).setdefault("__path__", [])
 
 
 class Finder:
-    """The last finder that Python asks: an import in vain ends in the module's sentence."""
+    """The finder that Python asks last: it makes an import that fails say what to use instead."""
 
     @staticmethod
     def find_spec(fullname: str, path: Any = None, target: ModuleType | None = None) -> None:
-        """None for what is not ours to explain, else a `ModuleNotFoundError`."""
+        """Return None for names of other packages; for ours raise a `ModuleNotFoundError`."""
         parent, _, name = fullname.rpartition(".")
         if parent not in _EXPLAINED or name.startswith("_"):
             return
         try:
             getattr(sys.modules[parent], name)
         except AttributeError as error:
-            # Without `name=fullname`, with which a from-import would swallow this one, too.
+            # Without `name=fullname`: with it a from-import would swallow this error, too.
             raise ModuleNotFoundError(str(error)) from None
 
 
 def explain_attribute(self: Any, name: str) -> Any:
-    """The `__getattr__` of the classes in `OF_OBJECTS`: an `AttributeError` in a sentence."""
+    """Raise an `AttributeError` with a hint; the `__getattr__` of the classes in `OF_OBJECTS`."""
     for cls in type(self).__mro__:
-        # A property that has no value yet says so itself.
+        # A property that has no value yet raises its own error.
         if name in OF_OBJECTS.get(cls, ()) and not hasattr(type(self), name):
             hint = OF_OBJECTS[cls][name]
             raise AttributeError(f"{type(self).__name__} has no {name}. Use {hint}.")
@@ -235,7 +235,7 @@ def explain_attribute(self: Any, name: str) -> Any:
 
 
 def _public_names(module: ModuleType) -> list[str]:
-    """`__all__`, or else the classes and functions that are defined there."""
+    """Return `__all__`, or else the classes and functions that the module defines."""
     names = getattr(module, "__all__", None) or [
         name
         for name, value in vars(module).items()

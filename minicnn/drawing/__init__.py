@@ -1,15 +1,16 @@
-"""Clothes that are drawn: ten kinds, endlessly varied, for a data set that needs no network.
+"""Draws clothes: ten kinds, endlessly varied, for a data set that needs no network.
 
-A picture comes about in three steps, each with files of its own:
+An image is made in three steps, each with files of its own:
 
     pattern cutting   a garment is a `sketch.Sketch`: outlines, seams and buttons in unit
                       coordinates (x to the right, y down), with a cut that differs every time
                       (`tops`, `bottoms`, `accessories`, made of `pieces`)
     painting          the sketch is posed, rasterized at three times the size and shrunk, so that
-                      its edges are smooth; this says which cloth covers which share of a pixel
+                      its edges are smooth; the result is the share of each pixel that each cloth
+                      covers
     photographing     cloths, folds, light and shadow, over a floor or a wall, become colours
 
-Colours, patterns and backgrounds are drawn alike for all kinds: only the form tells them apart.
+Colours, patterns and backgrounds are drawn alike for all kinds: only the shape tells them apart.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,7 @@ CLOTHING_CLASSES: tuple[str, ...] = (
     *("shirt", "shoes", "shorts", "skirt", "t-shirt"),
 )
 
-VERSION = 1  # goes up whenever the same seed would give other pictures
+VERSION = 1  # increases whenever the same seed would give other images
 
 GARMENTS: dict[str, Callable[[Rng], Sketch]] = dict(
     zip(
@@ -60,7 +61,7 @@ def draw_clothing(kind: str, rng: Rng, size: int | tuple[int, int] = 160) -> "Im
 
     `kind` is one of `CLOTHING_CLASSES`; `rng` decides everything else; `size` is the side in
     pixels, or `(height, width)` as in `target_size`, each at least 16. Raises a `ValueError` for
-    another kind or size, and a `TypeError` where `rng` is not a `numpy.random.Generator`.
+    another kind or size, and a `TypeError` if `rng` is not a `numpy.random.Generator`.
     """
     if kind not in CLOTHING_CLASSES:
         listed = ", ".join(CLOTHING_CLASSES)

@@ -1,4 +1,4 @@
-"""The cut of what is worn on head and feet: hats and shoes."""
+"""Cuts what is worn on head and feet: hats and shoes."""
 
 import math
 from collections.abc import Callable
@@ -22,14 +22,14 @@ from minicnn.drawing.sketch import (
 
 
 def _dome(width: float, height: float, squareness: float) -> Points:
-    """The upper half of a rounded box (a superellipse) on the line y = 0."""
+    """Return the upper half of a rounded box (a superellipse) on the line y = 0."""
     angle = np.linspace(math.pi, 0, 25)
     x = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** squareness
     return np.stack([width * x, -height * np.sin(angle) ** squareness], axis=1)
 
 
 def _cap(sketch: Sketch, rng: Rng) -> None:
-    """A cap whose brim points to the viewer or, more or less, to the right."""
+    """Draw a cap whose brim points to the viewer or, more or less, to the right."""
     width, height = rng.uniform(0.5, 0.58), rng.uniform(0.55, 0.72)
     crown = np.concatenate([_dome(width, height, 0.85), arc((width, 0), (-width, 0), 0.1)])
     sketch.fill(crown, cut=0.15)
@@ -63,7 +63,7 @@ def _beanie(sketch: Sketch, rng: Rng) -> None:
 
 
 def _brimmed(sketch: Sketch, rng: Rng) -> None:
-    """A sun hat or a fedora: a wide flat brim and a ribbon."""
+    """Draw a sun hat or a fedora: a wide flat brim and a ribbon."""
     width, height = rng.uniform(0.4, 0.5), rng.uniform(0.35, 0.6)
     brim = ellipse(0, 0.05, width * rng.uniform(1.7, 2.2), rng.uniform(0.2, 0.4))
     brim[:, 1] += rng.uniform(-0.3, 0.15) * brim[:, 0] ** 2
@@ -91,7 +91,7 @@ def _bucket(sketch: Sketch, rng: Rng) -> None:
 
 
 def cut_hat(rng: Rng) -> Sketch:
-    """A cap, a beanie, a hat with a brim, or a bucket hat."""
+    """Cut a cap, a beanie, a hat with a brim, or a bucket hat."""
     sketch = Sketch()
     style: Callable[[Sketch, Rng], None] = [_cap, _cap, _beanie, _brimmed, _bucket][rng.integers(5)]
     style(sketch, rng)
@@ -99,7 +99,7 @@ def cut_hat(rng: Rng) -> Sketch:
 
 
 def _side_shoe(rng: Rng) -> Sketch:
-    """One shoe from the side, its toe to the right."""
+    """Draw one shoe from the side, its toe to the right."""
     sketch = Sketch()
     style = pick(rng, "sneaker", "sneaker", "boot", "pump")
     if style == "pump":
@@ -133,7 +133,7 @@ def _side_shoe(rng: Rng) -> Sketch:
 
 
 def _top_shoe(rng: Rng) -> Sketch:
-    """One (right) shoe from above, its toe upwards."""
+    """Draw one (right) shoe from above, its toe upwards."""
     sketch = Sketch()
     toe, ball = rng.uniform(0.1, 0.22), rng.uniform(0.27, 0.34)
     right = corners(
@@ -160,7 +160,7 @@ def _top_shoe(rng: Rng) -> Sketch:
 
 
 def cut_shoes(rng: Rng) -> Sketch:
-    """A pair, or a single one."""
+    """Cut a pair of shoes, or a single one."""
     sketch = Sketch()
     if chance(rng, 0.5):
         shoe, gap, turn = _top_shoe(rng), rng.uniform(0.33, 0.42), rng.normal(0, 0.12)

@@ -1,4 +1,4 @@
-"""The cut of what is worn from the waist down: dress, skirt, pants, shorts."""
+"""Cuts what is worn from the waist down: dress, skirt, pants, shorts."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from minicnn.drawing.sketch import (
 def _drape(
     sketch: Sketch, rng: Rng, waist: float, hem: float, top: float, bottom: float, count: int
 ) -> None:
-    """Folds that fan out from the waist to the hem."""
+    """Draw folds that fan out from the waist to the hem."""
     for share in np.linspace(-0.85, 0.85, count) + rng.normal(0, 0.04, count):
         start, end = (share * waist, top), (share * hem, bottom)
         sketch.fold(corners(start, end), rng.uniform(-0.55, -0.2), rng.uniform(0.02, 0.06))
@@ -35,7 +35,7 @@ def _drape(
 
 
 def cut_dress(rng: Rng) -> Sketch:
-    """A dress, with or without sleeves, and with a skirt that is wide or narrow."""
+    """Cut a dress, with or without sleeves, and with a wide or narrow skirt."""
     sketch = Sketch()
     chest = rng.uniform(0.34, 0.42)
     t = Torso(
@@ -76,7 +76,7 @@ def cut_dress(rng: Rng) -> Sketch:
 
 
 def _waistband(sketch: Sketch, rng: Rng, half: float, height: float) -> None:
-    """A band with belt loops, a drawstring or a button."""
+    """Draw a band with belt loops, a drawstring or a button."""
     band = np.concatenate(
         [arc((-half, 0), (half, 0), 0.03), arc((half, height), (-half, height), 0.03)]
     )
@@ -95,7 +95,7 @@ def _waistband(sketch: Sketch, rng: Rng, half: float, height: float) -> None:
 
 
 def _trousers(rng: Rng, length: float, hem: float, gap: float) -> Sketch:
-    """Two legs; `hem` is the half width of one leg's end, `gap` half the distance between them."""
+    """Cut two legs; `hem` is half the width of a leg's end, `gap` half the gap between them."""
     sketch = Sketch()
     waist, crotch = rng.uniform(0.36, 0.46), rng.uniform(0.5, 0.62)
     hip = waist * rng.uniform(1.05, 1.25)
@@ -135,21 +135,21 @@ def _trousers(rng: Rng, length: float, hem: float, gap: float) -> Sketch:
 
 
 def cut_pants(rng: Rng) -> Sketch:
-    """Trousers down to the ankles."""
+    """Cut trousers that reach down to the ankles."""
     return _trousers(
         rng, rng.uniform(1.5, 2.3), hem=rng.uniform(0.1, 0.24), gap=rng.uniform(0.02, 0.3)
     )
 
 
 def cut_shorts(rng: Rng) -> Sketch:
-    """Trousers that end above the knees."""
+    """Cut trousers that end above the knees."""
     return _trousers(
         rng, rng.uniform(0.72, 1.15), hem=rng.uniform(0.2, 0.29), gap=rng.uniform(0.02, 0.14)
     )
 
 
 def cut_skirt(rng: Rng) -> Sketch:
-    """A skirt, of any length and width."""
+    """Cut a skirt of any length and width."""
     sketch = Sketch()
     waist, length = rng.uniform(0.34, 0.46), rng.uniform(0.65, 1.5)
     hem = waist * rng.uniform(0.95, 2.1)

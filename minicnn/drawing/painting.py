@@ -1,4 +1,4 @@
-"""Painting poses a sketch and tells which cloth covers which share of a pixel."""
+"""Poses a sketch, and computes which share of each pixel each cloth covers."""
 
 import math
 from itertools import pairwise
@@ -14,7 +14,7 @@ _CLOTHS = ("main", "trim", "lining")
 
 
 class Pose(NamedTuple):
-    """Where a sketch lies in the picture: points -> waves -> matrix -> perspective -> shift."""
+    """Where a sketch is in the image: points -> waves -> matrix -> perspective -> shift."""
 
     middle: Points  # of the sketch, in its own coordinates
     matrix: np.ndarray  # (2, 2), to pixels
@@ -23,7 +23,7 @@ class Pose(NamedTuple):
     waves: np.ndarray  # (2, 2): amplitude and phase along x and y
 
     def place(self, lines: list[Points], scale: float) -> list[list[float]]:
-        """Each line's points as x, y, x, y, … in pixels times `scale`, all in one go."""
+        """Return each line's points as x, y, x, y, … in pixels times `scale`, all in one go."""
         points = np.concatenate(lines) - self.middle
         points += self.waves[0] * np.sin(3 * points[:, ::-1] + self.waves[1])
         points = points @ self.matrix
@@ -32,14 +32,14 @@ class Pose(NamedTuple):
         return [flat[start:end] for start, end in pairwise(ends)]
 
     def unplace(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Roughly the way back, without waves and perspective: where on the cloth a pixel is."""
+        """Return roughly where on the cloth a pixel is, ignoring waves and perspective."""
         (a, b), (c, d) = np.linalg.inv(self.matrix).tolist()
         x, y = x - float(self.shift[0]), y - float(self.shift[1])
         return x * a + y * c, x * b + y * d
 
 
 def make_pose(sketch: Sketch, rng: Rng, height: int, width: int) -> Pose:
-    """A random pose in which the whole sketch lies within the picture."""
+    """Return a random pose in which the whole sketch is within the image."""
     corners = np.concatenate([stroke.points for stroke in sketch.strokes])
     low, high = corners.min(axis=0), corners.max(axis=0)
     turn = rng.normal(0, 0.07)
@@ -60,7 +60,7 @@ def make_pose(sketch: Sketch, rng: Rng, height: int, width: int) -> Pose:
 
 
 def rasterize(sketch: Sketch, pose: Pose, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """The share of each cloth in each pixel (3, height, width), and its light (height, width).
+    """Return each cloth's share of each pixel (3, height, width), and its light (height, width).
 
     CMYK is Pillow's only mode with four plain channels; here they are three cloths and the light.
     """

@@ -1,6 +1,6 @@
-"""Photographing makes colours of cloths, folds, light and shadow over a floor or a wall.
+"""Turns cloths, folds, light and shadow, over a floor or a wall, into colours.
 
-Arrays of colours are (3, height, width) here: NumPy is slow where the last axis is as short as
+Arrays of colours are (3, height, width) here, because NumPy is slow if the last axis is as short as
 three.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _noise(rng: Rng, height: int, width: int, rows: int, columns: int) -> np.ndarray:
-    """Smooth noise of about [-1, 1] with `rows` by `columns` hills and valleys."""
+    """Return smooth noise of about [-1, 1] with `rows` by `columns` hills and valleys."""
     from PIL import Image
 
     coarse = rng.uniform(-1, 1, (rows + 2, columns + 2)).astype(np.float32)
@@ -25,12 +25,12 @@ def _noise(rng: Rng, height: int, width: int, rows: int, columns: int) -> np.nda
 
 
 def _grain(rng: Rng, height: int, width: int) -> np.ndarray:
-    """Noise that differs from pixel to pixel."""
+    """Return noise that differs from pixel to pixel."""
     return rng.standard_normal((height, width), dtype=np.float32)
 
 
 def _colour(rng: Rng) -> np.ndarray:
-    """What clothes are dyed in, (3, 1, 1): much black, white, grey and blue, and all the rest."""
+    """Return a colour of clothes, (3, 1, 1): often black, white, grey or blue, or any other."""
     from colorsys import hsv_to_rgb
 
     style = rng.random()
@@ -44,12 +44,12 @@ def _colour(rng: Rng) -> np.ndarray:
 
 
 def _steps(wave: np.ndarray, sharpness: float = 3.0) -> np.ndarray:
-    """0 or 1 by the sign of a wave, with a soft edge."""
+    """Return 0 or 1 by the sign of a wave, with a soft edge."""
     return np.clip(0.5 + sharpness * wave, 0, 1)
 
 
 def _cloth(rng: Rng, u: np.ndarray, v: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """A dyed or printed fabric; `u`, `v` say where on the cloth each pixel lies."""
+    """Return a dyed or printed fabric; `u`, `v` say where on the cloth each pixel is."""
     height, width = u.shape
     other = _colour(rng) if chance(rng, 0.3) else np.clip(base * rng.uniform(0.6, 1.5), 0, 1)
     prints = ("stripes", "rows", "checks", "dots", "gradient", "flowers", "camouflage")
@@ -80,7 +80,7 @@ def _cloth(rng: Rng, u: np.ndarray, v: np.ndarray, base: np.ndarray) -> np.ndarr
 
 
 def _background(rng: Rng, height: int, width: int) -> np.ndarray:
-    """A floor, a sheet, a carpet or a wall, (3, height, width)."""
+    """Return a floor, a sheet, a carpet or a wall, (3, height, width)."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / max(height, width)
     base = _colour(rng)
     if chance(rng, 0.93):  # floors and walls are mostly light and pale
@@ -90,9 +90,9 @@ def _background(rng: Rng, height: int, width: int) -> np.ndarray:
     if style == "wood":
         wood = np.array([0.74, 0.54, 0.37], dtype=np.float32)[:, None, None]
         base = wood * rng.uniform(1.1, 1.3) + (base - 0.5) * rng.uniform(0, 0.35)
-        turned = chance(rng, 0.5)
-        fibre = _noise(rng, height, width, *((90, 6) if turned else (6, 90)))
-        across = (y if turned else x) * whole_number(rng, 3, 8)
+        vertical = chance(rng, 0.5)
+        fibre = _noise(rng, height, width, *((90, 6) if vertical else (6, 90)))
+        across = (y if vertical else x) * whole_number(rng, 3, 8)
         tone = rng.uniform(-0.05, 0.05, 8).astype(np.float32)[across.astype(int)]
         light = light + tone + 0.05 * fibre - 0.15 * (np.abs(across % 1 - 0.5) > 0.48)
     elif style == "tiles":
@@ -115,14 +115,14 @@ def _background(rng: Rng, height: int, width: int) -> np.ndarray:
 
 
 def _contrast(rng: Rng, colour: np.ndarray, ground: np.ndarray, darker: bool) -> np.ndarray:
-    """`colour`, or another one if it can hardly be seen on `ground`, or isn't darker."""
+    """Return `colour`, or another one if it hardly shows on `ground`, or isn't darker."""
     while np.abs(colour - ground).sum() < 0.5 or (darker and (ground - colour).mean() < 0.2):
         colour = _colour(rng)
     return colour
 
 
 def photograph(rng: Rng, shares: np.ndarray, light: np.ndarray, pose: Pose) -> "Image":
-    """Colours, relief, shadow and camera over the painted shares."""
+    """Return the image: colours, relief, shadow and camera over the painted shares."""
     from PIL import Image, ImageFilter
 
     height, width = light.shape
@@ -130,12 +130,12 @@ def photograph(rng: Rng, shares: np.ndarray, light: np.ndarray, pose: Pose) -> "
     ground = _background(rng, height, width)
     u, v = pose.unplace(*np.mgrid[0:height, 0:width].astype(np.float32)[::-1])
     mean = ground.mean(axis=(1, 2), keepdims=True)
-    # Most clothes are darker than the floor: a small network learns forms sooner so.
+    # Most clothes are darker than the floor, so that a small network learns shapes sooner.
     base = _contrast(rng, _colour(rng), mean, mean.mean() > 0.5 and chance(rng, 0.93))
     trim = _contrast(rng, _colour(rng), base, darker=False)
     lining = base * rng.uniform(0.4, 0.8) if chance(rng, 0.6) else _colour(rng)
     cloth = _cloth(rng, u, v, base) * shares[0] + trim * shares[1] + lining * shares[2]
-    cover = np.minimum(shares.sum(axis=0), 1)  # rounding may give a hair more
+    cover = np.minimum(shares.sum(axis=0), 1)  # rounding may give slightly more
     stencil = Image.fromarray((cover * 255).astype(np.uint8))
 
     def blurred(radius: float) -> np.ndarray:
@@ -155,10 +155,10 @@ def photograph(rng: Rng, shares: np.ndarray, light: np.ndarray, pose: Pose) -> "
     ground = ground * (1 - rng.uniform(0.15, 0.35) * shadow) * (1 - cover)
 
     # The lamp, the white balance and the camera.
-    picture = ground + cloth * np.clip(light, 0.1, 1.7)
+    colours = ground + cloth * np.clip(light, 0.1, 1.7)
     tint = rng.normal(rng.uniform(0.9, 1.08), 0.025, (3, 1, 1)).astype(np.float32)
     lamp = 1 + rng.uniform(0, 0.2) * (u * towards[1] + v * towards[0])
-    picture = picture * (lamp * tint) + rng.uniform(0, 0.02) * _grain(rng, height, width)
-    pixels = (np.clip(picture, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    colours = colours * (lamp * tint) + rng.uniform(0, 0.02) * _grain(rng, height, width)
+    pixels = (np.clip(colours, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return image.filter(ImageFilter.BoxBlur(rng.uniform(0, 0.005) * side))

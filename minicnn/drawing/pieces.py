@@ -1,4 +1,4 @@
-"""Pieces that several garments have: a body, sleeves, a collar, buttons, a belt."""
+"""Pieces that several garments share: a body, sleeves, a collar, buttons, a belt."""
 
 import math
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from minicnn.drawing.sketch import (
 
 
 class Torso(NamedTuple):
-    """The numbers of a cut; half widths, from the middle of the front."""
+    """The measures of a cut: half widths, from the middle of the front."""
 
     neck: float
     shoulder: float
@@ -34,7 +34,7 @@ class Torso(NamedTuple):
 
 
 def cut_torso(rng: Rng, ease: float = 0.0, length: tuple[float, float] = (1.1, 1.6)) -> Torso:
-    """The measures of a new torso; `ease` makes it wider."""
+    """Return the measures of a new torso; `ease` makes it wider."""
     chest = rng.uniform(0.46, 0.58) + ease
     return Torso(
         neck=rng.uniform(0.15, 0.25),
@@ -49,7 +49,7 @@ def cut_torso(rng: Rng, ease: float = 0.0, length: tuple[float, float] = (1.1, 1
 
 
 def add_body(sketch: Sketch, rng: Rng, t: Torso) -> None:
-    """Front and back as one outline, with folds from the armpits and across the waist."""
+    """Draw front and back as one outline, with folds from the armpits and across the waist."""
     side = corners(
         (t.neck, 0),
         (t.shoulder, t.slope),
@@ -72,7 +72,7 @@ def add_body(sketch: Sketch, rng: Rng, t: Torso) -> None:
 def add_sleeve(
     sketch: Sketch, rng: Rng, t: Torso, length: float, angle: float, wrist: float, cuff: str = ""
 ) -> None:
-    """Both sleeves; `angle` is 0 for hanging arms and pi/2 for outstretched ones."""
+    """Draw both sleeves; `angle` is 0 for hanging arms and pi/2 for outstretched ones."""
     for sign in (-1, 1):
         turn = angle + rng.normal(0, 0.07)
         bend = -abs(rng.normal(0, 0.3)) if length > 0.7 else 0.0
@@ -101,7 +101,7 @@ def add_sleeve(
 
 
 def add_neckline(sketch: Sketch, rng: Rng, t: Torso, depth: float, pointed: bool) -> None:
-    """The opening, through which the inside of the back is seen, and its border."""
+    """Draw the opening, through which the inside of the back is seen, and its border."""
     left, right = (-t.neck, 0.01), (t.neck, 0.01)
     front = corners(left, (0, depth), right) if pointed else arc(left, right, depth)
     back = arc(right, left, min(0.05, depth / 2))
@@ -112,7 +112,7 @@ def add_neckline(sketch: Sketch, rng: Rng, t: Torso, depth: float, pointed: bool
 
 
 def add_print(sketch: Sketch, rng: Rng, x: float, y: float, reach: float) -> None:
-    """A picture or some words on the chest."""
+    """Draw a print or some words on the chest."""
     style = pick(rng, "words", "disc", "star", "confetti", "bands")
     if style == "words":
         for row in range(whole_number(rng, 1, 4)):
@@ -143,14 +143,14 @@ def add_print(sketch: Sketch, rng: Rng, x: float, y: float, reach: float) -> Non
 def add_buttons(
     sketch: Sketch, x: float, top: float, bottom: float, count: int, radius: float
 ) -> None:
-    """Buttons one below the other."""
+    """Draw buttons one below the other."""
     for y in np.linspace(top, bottom, count):
         sketch.dot(x, y, radius * 1.5, "main", -0.6)
         sketch.dot(x, y, radius)
 
 
 def add_pocket(sketch: Sketch, x: float, y: float, half: float, flap: bool) -> None:
-    """A pocket on the chest, with or without a flap."""
+    """Draw a pocket on the chest, with or without a flap."""
     box = corners((-half, 0), (half, 0), (half, half * 1.8), (0, half * 2.3), (-half, half * 1.8))
     sketch.fill(moved(box, x, y), light=0.03, cut=0.06)
     if flap:
@@ -159,7 +159,7 @@ def add_pocket(sketch: Sketch, x: float, y: float, half: float, flap: bool) -> N
 
 
 def add_collar(sketch: Sketch, rng: Rng, t: Torso, drop: float, spread: float, cloth: str) -> None:
-    """A collar or lapels that open down to `drop`."""
+    """Draw a collar or lapels that open down to `drop`."""
     inside = corners((-t.neck, -0.03), (t.neck, -0.03), (0, drop))
     sketch.fill(inside, "lining", light=-0.2, cut=0.05)
     tip = (t.neck * rng.uniform(0.7, 1.0) * spread, drop + rng.uniform(0.02, 0.09))
@@ -169,7 +169,7 @@ def add_collar(sketch: Sketch, rng: Rng, t: Torso, drop: float, spread: float, c
 
 
 def add_hanger(sketch: Sketch, t: Torso) -> None:
-    """A hanger that the garment hangs on."""
+    """Draw a hanger that the garment hangs on."""
     hook = arc((0.0, -0.02), (0.0, -0.16), 0.0, 3)
     bend = ellipse(0.05, -0.18, 0.055, 0.055, 16)[5:15]
     sketch.line(np.concatenate([hook, bend]), "lining", -0.3, 0.025)
@@ -178,7 +178,7 @@ def add_hanger(sketch: Sketch, t: Torso) -> None:
 
 
 def add_belt(sketch: Sketch, half: float, y: float, cloth: str) -> None:
-    """A belt with a buckle."""
+    """Draw a belt with a buckle."""
     band = corners((-half, -0.045), (half, -0.045), (half, 0.045), (-half, 0.045))
     sketch.fill(moved(band, 0, y), cloth, cut=0.05)
     sketch.fill(ellipse(0, y, 0.06, 0.06, 4), "lining", light=0.2, cut=0.1)

@@ -1,4 +1,4 @@
-"""A sketch is what a garment is made of: outlines, seams and buttons in unit coordinates."""
+"""A sketch holds the parts of a garment: outlines, seams and buttons in unit coordinates."""
 
 import math
 from collections.abc import Iterable
@@ -13,37 +13,37 @@ Points = np.ndarray  # (n, 2): x, y
 
 
 def chance(rng: Rng, probability: float) -> bool:
-    """True with this probability."""
+    """Return True with this probability."""
     return bool(rng.random() < probability)
 
 
 def pick(rng: Rng, *options: str) -> str:
-    """One of the options."""
+    """Return one of the options at random."""
     return options[rng.integers(len(options))]
 
 
 def whole_number(rng: Rng, low: int, high: int) -> int:
-    """A whole number from `low` to `high` - 1."""
+    """Return a random whole number from `low` to `high` - 1."""
     return int(rng.integers(low, high))
 
 
 def corners(*points: Iterable[float]) -> Points:
-    """The corners of an outline, or the points of a line, as an array."""
+    """Return the corners of an outline, or the points of a line, as an array."""
     return np.array(points, dtype=float)
 
 
 def moved(points: Points, dx: float, dy: float) -> Points:
-    """The points, shifted."""
+    """Return the points, shifted."""
     return points + np.array([dx, dy])
 
 
 def mirrored(points: Points) -> Points:
-    """The same points on the other side of x = 0."""
+    """Return the points, mirrored at x = 0."""
     return points * (-1, 1)
 
 
 def softened(outline: Points, cut: float = 0.2) -> Points:
-    """Cut the corners of a closed outline, twice (Chaikin): cloth has no sharp ones."""
+    """Cut the corners of a closed outline, twice (Chaikin), because cloth has no sharp ones."""
     for _ in range(2):
         following = np.concatenate([outline[1:], outline[:1]])
         near = outline + cut * (following - outline)
@@ -53,7 +53,7 @@ def softened(outline: Points, cut: float = 0.2) -> Points:
 
 
 def arc(start: Iterable[float], end: Iterable[float], sag: float, count: int = 9) -> Points:
-    """A parabola from `start` to `end` that hangs `sag` below the straight line in its middle."""
+    """Return a parabola from `start` to `end` whose middle hangs `sag` below the straight line."""
     t = np.linspace(0, 1, count)[:, None]
     line = corners(start) * (1 - t) + corners(end) * t
     line[:, 1:] += 4 * sag * t * (1 - t)
@@ -61,13 +61,13 @@ def arc(start: Iterable[float], end: Iterable[float], sag: float, count: int = 9
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, count: int = 28) -> Points:
-    """The outline of an ellipse around (x, y)."""
+    """Return the outline of an ellipse around (x, y)."""
     angle = np.linspace(0, 2 * math.pi, count, endpoint=False)
     return np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1)
 
 
 def wavy(rng: Rng, start: Iterable[float], end: Iterable[float], sag: float) -> Points:
-    """A hem: an arc with some waves in it."""
+    """Return a hem: an arc with some waves in it."""
     hem = arc(start, end, sag, 33)
     waves = rng.uniform(2, 7) * math.pi
     hem[:, 1] += rng.uniform(0, 0.025) * np.sin(np.linspace(0, waves, 33) + rng.uniform(0, 6))
@@ -85,7 +85,7 @@ class Stroke(NamedTuple):
 
 @dataclass
 class Sketch:
-    """What a garment is made of, in the order of painting: later strokes cover earlier ones."""
+    """The parts of a garment, in the order of painting: later strokes cover earlier ones."""
 
     strokes: list[Stroke] = field(default_factory=list)
     folds: list[tuple[Points, float, float]] = field(default_factory=list)  # line, light, width
@@ -93,7 +93,7 @@ class Sketch:
     def fill(
         self, outline: Points, cloth: str = "main", light: float = 0.0, cut: float = 0.2
     ) -> None:
-        """A piece of cloth with a darker edge."""
+        """Add a piece of cloth with a darker edge."""
         outline = softened(outline, cut)
         self.strokes.append(Stroke(outline, cloth, light, 0.0))
         self.line(np.concatenate([outline, outline[:1]]), cloth, light - 0.28, 0.012)
@@ -107,11 +107,11 @@ class Sketch:
         self.strokes.append(Stroke(ellipse(x, y, radius, radius, 12), cloth, light, 0.0))
 
     def fold(self, points: Points, light: float = -0.3, width: float = 0.05) -> None:
-        """A soft shade along a line."""
+        """Add a soft shade along a line."""
         self.folds.append((points, light, width))
 
     def add(self, other: "Sketch", turn: float, scale: Iterable[float], shift: Points) -> None:
-        """Another sketch, scaled, turned by `turn` radians and shifted."""
+        """Add another sketch, scaled, rotated by `turn` radians and shifted."""
         c, s = math.cos(turn), math.sin(turn)
         matrix = np.array([[c, s], [-s, c]]) * np.array(list(scale))[:, None]
         self.strokes += [k._replace(points=k.points @ matrix + shift) for k in other.strokes]

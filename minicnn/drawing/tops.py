@@ -1,4 +1,4 @@
-"""The cut of what is worn above the waist: t-shirt, longsleeve, shirt, outwear."""
+"""Cuts what is worn above the waist: t-shirt, longsleeve, shirt, outwear."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from minicnn.drawing.sketch import (
 
 
 def cut_t_shirt(rng: Rng) -> Sketch:
-    """A T-shirt with short sleeves."""
+    """Cut a T-shirt with short sleeves."""
     sketch, t = Sketch(), cut_torso(rng)
     if chance(rng, 0.2):
         add_hanger(sketch, t)
@@ -47,7 +47,7 @@ def cut_t_shirt(rng: Rng) -> Sketch:
 
 
 def cut_longsleeve(rng: Rng) -> Sketch:
-    """A shirt without buttons, with long sleeves."""
+    """Cut a shirt without buttons, with long sleeves."""
     sketch, t = Sketch(), cut_torso(rng)
     if chance(rng, 0.2):
         add_hanger(sketch, t)
@@ -74,7 +74,7 @@ def cut_longsleeve(rng: Rng) -> Sketch:
 
 
 def cut_shirt(rng: Rng) -> Sketch:
-    """A shirt with a collar and buttons."""
+    """Cut a shirt with a collar and buttons."""
     sketch, t = Sketch(), cut_torso(rng, length=(1.2, 1.65))
     if chance(rng, 0.25):
         add_hanger(sketch, t)
@@ -99,7 +99,7 @@ def cut_shirt(rng: Rng) -> Sketch:
 
 
 def cut_outwear(rng: Rng) -> Sketch:
-    """A jacket, a coat or a padded vest: wide, with a zip or big buttons, and pockets."""
+    """Cut a jacket, a coat or a padded vest: wide, with a zip or big buttons, and pockets."""
     sketch, t = Sketch(), cut_torso(rng, ease=0.07, length=(1.15, 1.95))
     style = pick(rng, "hood", "hood", "stand-up", "lapels")
     if chance(rng, 0.25):

@@ -1,4 +1,4 @@
-"""Graphs of layers: a value to run, to go back through, and to make other graphs of."""
+"""Graphs of layers: values that run forward and backward and are rewritten into other graphs."""
 
 from minicnn.graph.graph import Graph
 from minicnn.graph.network import Network

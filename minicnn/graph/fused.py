@@ -1,10 +1,10 @@
-"""The layer that inference and training put in the place of several (`minicnn.graph.fusion`).
+"""`FusedLayer`, which replaces several layers in inference and training (see `graph.fusion`).
 
     y = largest of each block( limits( conv(x, kernel * scale) + bias ) )
 
-Textbook layers know nothing of it. What a normalization does at inference is in `scale` and `bias`;
-a ReLU limits the sums while they are in registers; and where max pooling stands behind, the block's
-largest sum alone is written to memory.
+Textbook layers know nothing of it. `scale` and `bias` hold what a normalization does at inference;
+a ReLU limits the sums while they are in registers; and where max pooling follows, only the largest
+sum of each block is written to memory.
 """
 
 import copy
@@ -29,19 +29,19 @@ from minicnn.variable import Computed, Variable
 
 
 class Scaling(NamedTuple):
-    """Each sum times scale, plus bias: one number for each output channel, or None."""
+    """A scale and a bias for each sum: one number for each output channel, or None."""
 
     scale: Array | None
     bias: Array | None
 
 
 class FusedLayer(Layer):
-    """A convolution or dense layer, and what stands behind it, computed as one.
+    """A convolution or dense layer and the layers after it, computed as one.
 
-    The weights, and whether they learn, are those of `layer`. With a `normalization` they are
-    computed anew whenever they are asked for, and cannot learn. For training the layer is to
-    `remember` which number of each block was the largest, a byte for each block, where the two
-    layers keep the whole result.
+    The weights belong to `layer`, which also says whether they learn. With a `normalization` they
+    are computed anew on each access, and cannot learn. In training, `remember` makes the layer keep
+    which number of each block was the largest, a byte for each block, where the two separate layers
+    would keep the whole result.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class FusedLayer(Layer):
         super().__init__(name=name, dtype=layer.dtype)
         self.input_rank, self.built = layer.input_rank, True
         if pool_size is None:
-            self.activation_name = limits  # else it is undone with the pooling
+            self.activation_name = limits  # otherwise backward undoes it with the pooling
         self.weights_list = layer.weights_list if normalization is None else self._computed()
 
     # -- weights -----------------------------------------------------------------------------------
 
     def _computed(self) -> list[Variable]:
-        """The weights with the normalization in them: the last kernel makes the outputs."""
+        """Return the weights with the normalization in them; the last kernel makes the outputs."""
         *others, kernel = [v for v in self.layer.weights_list if v.name != "bias"]
-        # Methods, not functions in here: a copy of this layer computes from the copy's weights.
+        # Methods, not local functions: a copy of this layer computes from the copy's weights.
         self.kernel = Computed(self._scaled_kernel, kernel.name, self.name)
         return [*others, self.kernel, Computed(self._shifted_bias, "bias", self.name)]
 
@@ -85,7 +85,7 @@ class FusedLayer(Layer):
         return bias
 
     def scaling(self) -> Scaling:
-        """What the layer's bias and the normalization do to each sum, of their values now."""
+        """Return what the layer's bias and the normalization, as they are now, do to each sum."""
         bias = None if self.layer.bias is None else self.layer.bias.value
         if self.normalization is None:
             return Scaling(None, bias)
@@ -94,7 +94,7 @@ class FusedLayer(Layer):
         return Scaling(scale.astype(self.dtype), shifted.astype(self.dtype))
 
     def with_weights(self) -> Any:
-        """The layer with the normalization in its weights, as a layer of its kind."""
+        """Return a layer of `layer`'s class with the normalization in its weights."""
         layer = copy.copy(self.layer)
         if self.normalization is not None:
             *_, kernel, layer.bias = self.weights_list
@@ -112,7 +112,7 @@ class FusedLayer(Layer):
         self.layer.trainable = value
 
     def trainable_variables_by_name(self) -> dict[str, Variable]:
-        """The layer's, unless they are computed."""
+        """Return the layer's trainable variables; none if the weights are computed."""
         if self.normalization is not None:
             return {}
         found: dict[str, Variable] = self.layer.trainable_variables_by_name()
@@ -121,7 +121,7 @@ class FusedLayer(Layer):
     # -- shapes and costs --------------------------------------------------------------------------
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The layer's, divided by the pooling's blocks."""
+        """Return the layer's output shape, divided by the pooling's blocks."""
         found: Shape = self.layer.compute_output_shape(input_shape)
         if self.pool_size is None:
             return found
@@ -133,19 +133,19 @@ class FusedLayer(Layer):
         return batch, down, across, filters
 
     def parameter_formula(self) -> str:
-        """The layer's; a normalization brings a bias where there was none."""
+        """Return the layer's formula; a normalization adds a bias if the layer has none."""
         formula: str = self.layer.parameter_formula()
         if self.normalization is None or self.layer.use_bias:
             return formula
         return f"{formula} + {self.weights_list[-1].shape[0]}"
 
     def multiply_adds(self, input_shape: Shape) -> int | None:
-        """Those of the layer."""
+        """Return the layer's multiply-adds."""
         found: int | None = self.layer.multiply_adds(input_shape)
         return found
 
     def receptive_window(self) -> tuple[Steps, Steps, Pair] | None:
-        """The window of the layer and its pooling together."""
+        """Return the window of the layer and its pooling together."""
         window: tuple[Steps, Steps, Pair] | None = self.layer.receptive_window()
         if window is None or self.pool_size is None:
             return window
@@ -160,11 +160,11 @@ class FusedLayer(Layer):
     def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         if self.pool_size is None:
             return PRODUCTS[type(self.layer)](self.layer, x, self.scaling(), self.limits)
-        y, winners = self._pooled(x, self.remember)
-        return y, {"x": x, "winners": winners}
+        y, argmax = self._pooled(x, self.remember)
+        return y, {"x": x, "argmax": argmax}
 
     def _activated(self, z: Array, cache: Cache) -> Array:
-        cache["y"] = z  # within its limits already
+        cache["y"] = z  # the limits are already applied
         return z
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
@@ -173,12 +173,12 @@ class FusedLayer(Layer):
             dz = dz if scale is None else dz * scale
             dx, grads = self.layer.compute_gradients(dz, cache, need_dx)
             return dx, grads if self.normalization is None else {}
-        x, winners = cache["x"], cache["winners"]
-        if winners is None:  # inference did not ask for them
-            winners = self._pooled(x, remember=True)[1]
+        x, argmax = cache["x"], cache["argmax"]
+        if argmax is None:  # inference did not keep it
+            argmax = self._pooled(x, remember=True)[1]
         dx, dw, db = functional.conv2d_max_pool2d_backward(
             dz,
-            winners,
+            argmax,
             x,
             (self.layer if self.normalization is None else self).kernel.value,
             need_dx=need_dx,
@@ -206,7 +206,7 @@ class FusedLayer(Layer):
 
 
 def _scale_and_shift(normalization: Any) -> tuple[Array, Array]:
-    """What a normalization does at inference, x * scale + shift, in float64."""
+    """Return what a normalization does at inference, x * scale + shift, in float64."""
     gamma, beta = normalization._scale_and_shift()
     variance = normalization.moving_variance.value.astype(np.float64)
     scale = gamma / np.sqrt(variance + normalization.epsilon)

@@ -1,4 +1,4 @@
-"""Fusion: a graph made of a graph, with the same numbers in fewer steps.
+"""Fusion: rewrites a graph into one that computes the same numbers in fewer steps.
 
 At inference a BatchNormalization is a fixed scale and shift per channel, and so is linear in what
 the convolution before it computes:
@@ -8,14 +8,14 @@ the convolution before it computes:
         = conv(x, kernel * scale) + (bias - moving_mean) * scale + beta
 
 So a convolution with another kernel and bias gives the same numbers, and the normalization costs
-nothing. Both are computed whenever they are used, so that new weights are seen at once; a matrix
-product multiplies by scale while it copies the kernel, as it does anyway. A ReLU behind it is
+nothing. Kernel and bias are computed on each use, so that new weights take effect at once; a matrix
+product multiplies by scale while it copies the kernel, which it does anyway. A ReLU that follows is
 applied while the result is in registers. (Jacob et al. 2018, section 3.2.) And where max pooling
-takes the largest of a block of results, it gets them while they are in the cache: those that lose
-are not written to memory (`functional.conv2d_max_pool2d`). Training, too, takes a layer together
-with its own ReLU and the pooling behind it.
+follows, it takes the largest of a block of results while they are in the cache, and the others are
+not written to memory (`functional.conv2d_max_pool2d`). Training, too, fuses a layer with its own
+ReLU and the pooling that follows.
 
-The graph and its layers stay as they are; the fused graph shares their weights.
+The graph and its layers do not change; the fused graph shares their weights.
 """
 
 import functools
@@ -57,10 +57,10 @@ class Fold(NamedTuple):
 def fuse(
     graph: Graph, nested: Mapping[Any, Layer], training: bool = False
 ) -> tuple[Graph, list[Fold]]:
-    """The graph for inference, or for training, and what was folded in it.
+    """Return the graph for inference, or for training, and what was folded in it.
 
-    `nested` has the networks in it, and what takes the place of each. Classes of the user's own are
-    left as they are: what they compute is not known here.
+    `nested` maps each network in the graph to the one that takes its place. Layers of the user's
+    own classes stay as they are: fusion cannot know what they compute.
     """
     users: defaultdict[KerasTensor, list[Node]] = defaultdict(list)
     for node in graph.nodes:
@@ -68,7 +68,7 @@ def fuse(
             users[symbol].append(node)
 
     def only_user(node: Node) -> Node | None:
-        """The node that alone takes what this one computes."""
+        """Return the only node that uses this node's output, as it is, and uses nothing else."""
         found = users[node.outputs[0]]
         alone = len(found) == 1 and node.outputs[0] not in graph.outputs
         takes_it_as_it_is = alone and found[0].layer.dtype == node.layer.dtype
@@ -77,7 +77,7 @@ def fuse(
     new = {symbol: symbol for symbol in graph.inputs}
     folds: list[Fold] = []
     for node in graph.nodes:
-        if node.outputs[0] in new:  # an input, or folded into a layer before
+        if node.outputs[0] in new:  # an input, or folded into an earlier layer
             continue
         layer, done = nested.get(node.layer, node.layer), [node]
         if type(layer) in PRODUCTS:
@@ -85,7 +85,7 @@ def fuse(
             layers = tuple(part.layer for part in done)
             if len(done) > 1 or only_limits(layer.activation_name):
                 uses = [other for other in graph.nodes if other.layer is layer]
-                # A layer may be used elsewhere, too, folded or as it is: each has its own name.
+                # The layer may be used elsewhere, too, folded or not: each use has its own name.
                 several = f" (use {uses.index(node) + 1})" if len(uses) > 1 else ""
                 layer = _fused(layers, layer.name + several, training)
                 if len(done) > 1:
@@ -97,25 +97,25 @@ def fuse(
 
 
 def _foldable(node: Node, only_user: Callable[[Node], Node | None], training: bool) -> list[Node]:
-    """The node and those behind it that can be computed with it, in their order.
+    """Return the node and those after it that can be computed with it, in order.
 
-    For training that is max pooling alone: a gradient has to pass through each of the others.
+    In training that is max pooling alone, because gradients must pass through all others.
     """
-    found, behind = [node], only_user(node)
+    found, following = [node], only_user(node)
     if node.layer.activation_name == "linear" and not training:
         for fits in (_is_fixed_normalization, _is_limiter):
-            if behind is not None and fits(behind):
-                found.append(behind)
-                behind = only_user(behind)
+            if following is not None and fits(following):
+                found.append(following)
+                following = only_user(following)
     name = node.layer.activation_name
     may_be_pooled = type(node.layer) is Conv2D and (name == "linear" or only_limits(name))
-    if may_be_pooled and behind is not None and _is_block_pooling(behind):
-        found.append(behind)
+    if may_be_pooled and following is not None and _is_block_pooling(following):
+        found.append(following)
     return found
 
 
 def settings(layer: Layer) -> Any:
-    """The settings of a layer on which folding depends; None for a layer that is never folded."""
+    """Return the settings on which folding a layer depends; None if it is never folded."""
     kind: Any = type(layer)
     return _settings_of(kind)(layer)
 
@@ -137,7 +137,7 @@ def _is_limiter(node: Node) -> bool:
 
 
 def _is_block_pooling(node: Node) -> bool:
-    """Whether it is a max pooling of whole blocks side by side."""
+    """Return whether this is max pooling of whole blocks side by side."""
     layer = node.layer
     if type(layer) is not MaxPooling2D or layer.padding != "valid":
         return False
@@ -152,13 +152,13 @@ def _values(node: Node, times: int) -> int | None:
 
 
 def _limits(layer: Layer) -> str | None:
-    """The name of the activation that the layer is, if all it has is limits."""
+    """Return the name of the activation that the layer is, if that only has limits."""
     name = layer.as_activation() if type(layer) in (Activation, ReLU) else None
     return name if name is not None and only_limits(name) else None
 
 
 def _fused(layers: Sequence[Layer], name: str, training: bool) -> FusedLayer:
-    """One layer that does what these do: see `_foldable` for what they may be."""
+    """Return one layer that does what these do; `_foldable` says which they may be."""
     first, *others = layers
     found: dict[str, Any] = {"limits": first.activation_name}
     for other in others:

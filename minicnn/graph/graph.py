@@ -1,7 +1,7 @@
 """`Graph`: layers joined by symbols, as a value.
 
-A node is one use of a layer. Its symbols lead from node to node; sorted, they are a program: run
-the nodes in order, and each finds its inputs computed. Backward walks the same list in reverse.
+A node is one use of a layer. Symbols lead from node to node. The sorted nodes are a program: run
+them in order, and each finds its inputs computed. Backward walks the same list in reverse.
 """
 
 from collections import Counter, defaultdict
@@ -20,12 +20,12 @@ from minicnn.variable import Variable
 class Graph:
     """The uses of layers that lead from `inputs` to `outputs`. It never changes.
 
-    nodes       in an order in which each one comes after those that it takes from
-    layers      each once, in Keras's order, which weight files rely on
-    producer    of each symbol the node that computes it
-    uses        how many nodes take each symbol
+    nodes       in an order in which each comes after those whose outputs it uses
+    layers      each once, in Keras's order, on which weight files rely
+    producer    for each symbol, the node that computes it
+    uses        for each symbol, how many nodes use it
 
-    `who` is named in errors. Raises `ValueError` if an output depends on an input that is not among
+    Errors name `who`. Raises `ValueError` if an output depends on an input that is not among
     `inputs`, or if two layers share a name.
     """
 
@@ -43,7 +43,7 @@ class Graph:
         return self.producer[self.outputs[0]]
 
     def use_numbers(self) -> dict[Node, int]:
-        """Which of its layer's uses in this graph each node is."""
+        """Return for each node which of its layer's uses in this graph it is, from 0."""
         counts: Counter[Layer] = Counter()
         numbers = {}
         for node in sorted(self.nodes, key=lambda node: node.index):
@@ -56,9 +56,9 @@ class Graph:
     def run(
         self, arrays: Sequence[Array], training: bool, keep: Collection[Node] = ()
     ) -> tuple[list[Array], list[TapeEntry]]:
-        """The outputs for these inputs, and an entry for each node in `keep`.
+        """Return the outputs for these inputs, and an entry for each node in `keep`.
 
-        An array that no later node takes is dropped on the way.
+        An array is dropped as soon as no later node needs it.
         """
         values: dict[KerasTensor, Any] = dict(zip(self.inputs, arrays, strict=True))
         uses = dict(self.uses)
@@ -80,11 +80,11 @@ class Graph:
                 uses[symbol] -= 1
                 if not uses[symbol] and symbol not in self.outputs:
                     values.pop(symbol, None)
-            del y, computed, taken, given  # else this node's arrays live as long as the next one's
+            del y, computed, taken, given  # or this node's arrays would outlive the next node
         return [values[symbol] for symbol in self.outputs], entries
 
     def shapes(self, input_shapes: Sequence[Shape]) -> dict[KerasTensor, Shape]:
-        """The shape of every symbol, for inputs of these shapes."""
+        """Return the shape of every symbol for inputs of these shapes."""
         known: dict[KerasTensor, Shape] = dict(zip(self.inputs, map(tuple, input_shapes)))
         for node in self.nodes:
             if node.inputs:
@@ -95,14 +95,14 @@ class Graph:
 
     @staticmethod
     def given_shape(node: Node, known: dict[KerasTensor, Shape]) -> Any:
-        """The shape (or list of shapes) that a node's layer is called on."""
+        """Return the shape (or list of shapes) that a node's layer is called on."""
         shapes = [known[symbol] for symbol in node.inputs]
         return shapes[0] if node.single_input and not node.layer.takes_list else shapes
 
     # -- backward ----------------------------------------------------------------------------------
 
     def learning_nodes(self) -> set[Node]:
-        """The nodes that gradients must pass: those with something to train, and all after them."""
+        """Return the nodes that gradients must pass: those that train weights, and all after."""
         learning: set[Node] = set()
         for node in self.nodes:
             trains = bool(node.layer.learning_variables_by_name())
@@ -118,14 +118,14 @@ class Graph:
         at_logits: bool = False,
         visit: Visitor | None = None,
     ) -> tuple[list[Array | None], dict[Variable, Array]]:
-        """The gradients of the inputs and of the weights, through the nodes in `needed`.
+        """Return the gradients of the inputs and of the weights, through the nodes in `needed`.
 
-        `at_logits` says that the output's gradient is already that before its activation.
+        `at_logits` says that the output's gradient is already the one before its activation.
         """
         received: dict[KerasTensor, Array] = {}
         for symbol, dy in zip(self.outputs, dys, strict=True):
             _accumulate(received, symbol, dy)
-        undone: set[Node] = set()  # nodes whose activation the layer behind them has gone through
+        undone: set[Node] = set()  # nodes whose activation's backward ran after their pooling
         grads: dict[Variable, Array] = {}
         for entry in reversed(entries):
             node, layer = entry.node, entry.layer
@@ -135,8 +135,8 @@ class Graph:
             dy = _filled(incoming, entry.y)
             clamped = self._clamped_before(node) if visit is None else None
             if clamped is not None:
-                # Of a window the pooling lets only the largest number through. So the activation
-                # may as well be undone behind it, where there are fewer numbers.
+                # Pooling passes on only the largest number of a window. So the backward of the
+                # activation before it can run here, where there are fewer numbers.
                 activation = functional.ACTIVATIONS[clamped.layer.activation_name]
                 dy = activation.backward(dy, entry.y)
                 undone.add(clamped)
@@ -156,19 +156,19 @@ class Graph:
         return [received.get(symbol) for symbol in self.inputs], grads
 
     def _clamped_before(self, node: Node) -> Node | None:
-        """The node that a max pooling alone takes from, if its activation only has limits."""
+        """Return the node whose output only this max pooling uses, if it just has limits."""
         if type(node.layer) is not MaxPooling2D:
             return None
         (symbol,) = node.inputs
         before = self.producer[symbol]
         alone = self.uses[symbol] == 1 and symbol not in self.outputs
-        ours = type(before.layer).backward is Layer.backward  # and so knows of `at_logits`
+        ours = type(before.layer).backward is Layer.backward  # and so it knows `at_logits`
         return before if alone and ours and only_limits(before.layer.activation_name) else None
 
     # -- copying -----------------------------------------------------------------------------------
 
     def __reduce__(self) -> Any:
-        """For a copy or a pickle: layers and numbers, which are flat however deep the graph is."""
+        """Copy or pickle as layers and numbers, which are flat however deep the graph is."""
         number: dict[KerasTensor, int] = {}
         rows = []
         for node in self.nodes:
@@ -191,7 +191,7 @@ class Graph:
 
 
 class _Row(NamedTuple):
-    """A node as numbers: which symbols it takes, and the shapes and dtypes of those it makes."""
+    """A node as numbers: the symbols it uses, and the shapes and dtypes of those it computes."""
 
     layer: Layer
     taken: list[int]
@@ -216,9 +216,9 @@ def _from_rows(rows: list[_Row], inputs: list[int], outputs: list[int]) -> Graph
             if row.listed:
                 new[row.layer].append((row.number, node))
         else:
-            (node,) = row.layer.nodes  # that of an Input
+            (node,) = row.layer.nodes  # the one of an Input
         symbols += node.outputs
-    # A layer numbers its uses in the order of the calls, which need not be that of the nodes.
+    # A layer numbers its uses in the order of the calls, which may differ from that of the nodes.
     for layer, uses in new.items():
         first = len(layer.nodes) - len(uses)
         layer.nodes[first:] = [node for _, node in sorted(uses, key=lambda pair: pair[0])]
@@ -230,16 +230,16 @@ def _from_rows(rows: list[_Row], inputs: list[int], outputs: list[int]) -> Graph
 def _sorted(
     inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor], who: str
 ) -> tuple[tuple[Node, ...], tuple[Layer, ...]]:
-    """Nodes and layers sorted as Keras sorts them.
+    """Return nodes and layers sorted as Keras sorts them.
 
-    Depth is the longest way from a node to an output. Layers come deepest first; within a depth, as
-    a walk back from the outputs meets them.
+    Depth is the longest path from a node to an output. The deepest layers come first; within a
+    depth, layers come in the order in which a walk back from the outputs meets them.
     """
     order: list[Node] = []  # inputs before what needs them
-    met: dict[Layer, int] = {}  # when the walk from the outputs first came to a layer
+    met: dict[Layer, int] = {}  # when the walk from the outputs first met a layer
     seen: set[Node] = set()
     for output in outputs:
-        # A loop with a stack of its own: a deep network must not exhaust Python's.
+        # A loop with its own stack: a deep network must not exhaust Python's.
         stack: list[tuple[Node, int]] = [(output.node, 0)]
         while stack:
             node, position = stack.pop()
@@ -278,12 +278,12 @@ def _sorted(
 
 
 def _accumulate(sums: dict[Any, Array], key: Any, gradient: Array) -> None:
-    """Add to what is there, without writing into an array that others may hold."""
+    """Add to the sum of this key without writing into an array that others may hold."""
     sums[key] = sums[key] + gradient if key in sums else gradient
 
 
 def _filled(incoming: list[Array | None], y: Any) -> Any:
-    """The gradients of a layer's outputs, zeros for those that nothing used."""
+    """Return the gradients of a layer's outputs, with zeros for those that nothing used."""
     ys = y if isinstance(y, list) else [y]
     filled = [np.zeros_like(v) if g is None else g for g, v in zip(incoming, ys)]
     return filled if isinstance(y, list) else filled[0]

@@ -1,4 +1,4 @@
-"""`GraphLayer`: a graph of layers as one layer, with their weights, shapes and costs."""
+"""`GraphLayer`: a graph of layers that is one layer, with their weights, shapes and costs."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from minicnn.variable import Variable
 
 
 class Ends(NamedTuple):
-    """Whether symbols were given in a list or a tuple, for arrays are returned in the same."""
+    """Whether symbols were given in a list or a tuple; arrays are returned in the same."""
 
     listed_inputs: bool = False
     listed_outputs: bool = False
@@ -21,7 +21,7 @@ class Ends(NamedTuple):
 
     @classmethod
     def of(cls, inputs: Any, outputs: Any) -> "Ends":
-        """Those of a network from `inputs` to `outputs`."""
+        """Return the ends of a network from `inputs` to `outputs`."""
         several = (list, tuple)
         return cls(
             isinstance(inputs, several), isinstance(outputs, several), isinstance(outputs, tuple)
@@ -32,13 +32,13 @@ SINGLE = Ends()
 
 
 class GraphLayer(Layer):
-    """Layers that are one layer together, so that networks nest.
+    """Layers that together are one layer, so that networks nest.
 
-    `stands_for` is the network that this one was rewritten from: this one has its label in errors,
-    its weights, and computes the same numbers, or a part of them. Of a `fixed` one nothing learns.
+    `stands_for` is the network that this one was rewritten from: this one has its label in errors
+    and its weights, and computes the same numbers, or a part of them. A `fixed` one never learns.
     """
 
-    nesting = 1  # how many networks deep it is, itself among them
+    nesting = 1  # how many networks deep it is, counting itself
     fixed = False
 
     def __init__(
@@ -70,24 +70,24 @@ class GraphLayer(Layer):
             self._take_in(layer)
 
     def _take_in(self, layer: Layer) -> None:
-        """Note how deep a layer of this network is, if it is a network."""
+        """Note how deeply a layer of this network nests, if it is a network."""
         if isinstance(layer, GraphLayer):
             if layer.nesting >= LARGEST_NESTING:
                 raise ValueError(
-                    f"{self.label} nests models more than {LARGEST_NESTING} deep: that is the most."
+                    f"{self.label} nests models more than {LARGEST_NESTING} deep, the limit."
                 )
             self.nesting = max(self.nesting, layer.nesting + 1)
 
     @property
     def label(self) -> str:
-        """How messages call this network: `Model "functional"`."""
+        """The network's name in messages: `Model "functional"`."""
         if self.stands_for is not None:
             return self.stands_for.label
         return f'{type(self).__name__} "{printable(self.name)}"'
 
     @property
     def graph(self) -> Graph:
-        """The layers and the symbols between them. `AttributeError` if there are none yet."""
+        """The layers and the symbols between them; `AttributeError` if there are none yet."""
         return self._require_graph("layers", AttributeError)
 
     def _require_graph(self, what: str, error: type[Exception] = ValueError) -> Graph:
@@ -103,7 +103,7 @@ class GraphLayer(Layer):
         return list(self.graph.layers)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer of this name, or at this place in `layers`. Raises `ValueError` if none is."""
+        """Return the layer of this name, or at this index. Raises `ValueError` if there is none."""
         if (name is None) == (index is None):
             raise ValueError("get_layer expects a name or an index.")
         if index is not None:
@@ -125,16 +125,16 @@ class GraphLayer(Layer):
 
     @property
     def input_shape(self) -> Any:
-        """The shape of the input, or a list of shapes; None stands for an unknown size."""
+        """The shape of the input, or a list of shapes; None means an unknown size."""
         return _one([t.shape for t in self._require_graph("inputs", AttributeError).inputs])
 
     @property
     def output_shape(self) -> Any:
-        """The shape of the output, or a list of shapes; None stands for an unknown size."""
+        """The shape of the output, or a list of shapes; None means an unknown size."""
         return _one([t.shape for t in self._require_graph("outputs", AttributeError).outputs])
 
     def as_given(self, outputs: Any) -> Any:
-        """Several outputs as Keras returns them: a tuple, if the network was made with one."""
+        """Return several outputs as Keras does: in a tuple, if the network was made with one."""
         return tuple(outputs) if self.ends.tuple_outputs and isinstance(outputs, list) else outputs
 
     # -- weights -----------------------------------------------------------------------------------
@@ -148,14 +148,14 @@ class GraphLayer(Layer):
     variables = weights
 
     def trainable_variables_by_name(self) -> dict[str, Variable]:
-        """What training updates: nothing, if the network itself is frozen."""
+        """Return what training updates: nothing, if the network itself is frozen."""
         return self.learning_variables_by_name() if self.trainable else {}
 
     def learning_variables_by_name(self) -> dict[str, Variable]:
-        """What training updates where this is a layer of a network that learns."""
+        """Return what training updates if this is a layer of a network that learns."""
         if self.fixed:
             return {}
-        # A layer that is used here and in a nested network has its first name only.
+        # A layer that is used both here and in a nested network has only its first name.
         names: dict[int, tuple[str, Variable]] = {}
         for layer in self.layers:
             for key, variable in layer.learning_variables_by_name().items():
@@ -175,11 +175,11 @@ class GraphLayer(Layer):
     def trainable(self) -> bool:
         """Whether training updates weights in it.
 
-        Setting it freezes or thaws the network with everything in it, as in Keras. Afterwards each
-        layer may be thawed or frozen by itself, and this alone decides within a larger model: a
-        layer that was thawed in a frozen base learns. A model that is frozen itself trains nothing
-        in its own `fit`. The surprise, that of Keras on TensorFlow: a model that has this value
-        already, and all in it, stays as it is (on JAX and PyTorch Keras sets them all).
+        Setting it freezes or unfreezes the network and everything in it, as in Keras. Afterwards
+        each layer can be frozen or unfrozen by itself, and in a larger model only that counts: an
+        unfrozen layer in a frozen base learns. A model that is frozen itself trains nothing in its
+        own `fit`. The surprise, as in Keras on TensorFlow: setting the value that the model already
+        has changes nothing in it (on JAX and PyTorch, Keras sets all layers).
         """
         return self._trainable
 
@@ -194,7 +194,7 @@ class GraphLayer(Layer):
     # -- what a file says --------------------------------------------------------------------------
 
     def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
-        """What Keras would do in training and minicnn does not (see `Layer.lacking`)."""
+        """Return what Keras would do in training and minicnn does not (see `Layer.lacking`)."""
         return [item for layer in self.layers for item in layer.lacking(learning, penalties)]
 
     # -- shapes and costs --------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class GraphLayer(Layer):
         return node.outputs[0] if len(node.outputs) == 1 else self.as_given(list(node.outputs))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of y, or a list of shapes, for inputs of this shape, or these shapes."""
+        """Return the shape of y (or a list of shapes) for an input or inputs of these shapes."""
         return _one(self._output_shapes(_listed(input_shape)))
 
     def _output_shapes(self, input_shapes: list[Shape]) -> list[Shape]:
@@ -231,7 +231,7 @@ class GraphLayer(Layer):
         return self.graph.shapes(input_shapes)
 
     def differs_in_training(self) -> bool:
-        """Whether any layer computes something else, or changes a weight, with `training=True`."""
+        """Return whether `training=True` changes what a layer computes, or a layer's weights."""
         return any(
             node.layer.differs_in_training()
             for node in self.graph.nodes
@@ -239,11 +239,11 @@ class GraphLayer(Layer):
         )
 
     def parameter_formula(self) -> str:
-        """Where to look: a network has no formula of its own."""
+        """Return where to look: a network has no formula of its own."""
         return "see its own summary"
 
     def multiply_adds(self, input_shape: Any) -> int | None:
-        """How many multiplications, each with its addition, one example costs; None if unknown."""
+        """Return how many multiply-adds one example costs; None if unknown."""
         graph, known = self.graph, self._all_shapes(_listed(input_shape))
         costs = [
             node.layer.multiply_adds(graph.given_shape(node, known))
@@ -253,7 +253,7 @@ class GraphLayer(Layer):
         return None if None in costs else sum(costs)
 
     def receptive_window(self) -> tuple[Steps, Steps, Pair] | None:
-        """The whole network as one window: its receptive field, its effective strides."""
+        """Return the whole network as one window: its receptive field and effective strides."""
         found = fields(self.graph)[self.graph.outputs[0]]
         if found is None:
             return None
@@ -262,7 +262,7 @@ class GraphLayer(Layer):
 
 
 def _one(found: list[Any]) -> Any:
-    """What is alone by itself, several in a list."""
+    """Return the only item by itself, or several in a list."""
     return found[0] if len(found) == 1 else found
 
 
@@ -272,9 +272,9 @@ def _listed(input_shape: Any) -> list[Shape]:
 
 
 def fits(shape: tuple[int, ...], expected: Shape, unknown: int | None = None) -> bool:
-    """Whether an array of this shape may stand for the symbol; None there fits any size.
+    """Return whether an array of this shape fits the symbol, whose None fits any size.
 
-    Any batch fits, as in Keras, which keeps the size of the batch that a model was built for.
+    Any batch size fits, as in Keras, even if the model was built for a certain one.
     """
     return len(shape) == len(expected) and all(
         wanted is None or size in (wanted, unknown) for size, wanted in zip(shape[1:], expected[1:])

@@ -1,6 +1,6 @@
 """`Network`: a graph of layers that runs.
 
-It checks what comes in from outside, and hands it to its `Graph`.
+It checks what comes from outside and passes it to its `Graph`.
 """
 
 import math
@@ -26,7 +26,7 @@ HELD = 3 * 2**24  # bytes of one layer's output that `predict` computes at a tim
 class FeatureSplit(NamedTuple):
     """A network cut in two: `body` computes features, `head` learns from them.
 
-    `names` are those of the body's layers.
+    `names` are the names of the body's layers.
     """
 
     body: "Network"
@@ -37,7 +37,7 @@ class FeatureSplit(NamedTuple):
 
 
 class Network(GraphLayer):
-    """Layers that compute together: what `Model` can do, but for training and files."""
+    """Layers that compute together: what `Model` does, apart from training and files."""
 
     def __init__(self, graph: Graph | None, ends: Ends = SINGLE, **options: Any) -> None:
         self._forms: dict[bool, _Form] = {}  # for inference and for training
@@ -50,11 +50,11 @@ class Network(GraphLayer):
     # -- running -----------------------------------------------------------------------------------
 
     def forward(self, x: Any, training: bool = False) -> tuple[Any, Tape]:
-        """`(y, tape)`; the tape keeps every layer's input, output and cache."""
+        """Return `(y, tape)`; the tape keeps every layer's input, output and cache."""
         return self._run(x, training, set(self._graph_for(x).nodes))
 
     def run(self, x: Any, training: bool = False) -> Any:
-        """y alone; what no later layer needs is dropped on the way."""
+        """Return y alone; arrays are dropped as soon as no later layer needs them."""
         return self._run(x, training)[0]
 
     def infer(self, x: Any) -> Any:
@@ -69,16 +69,17 @@ class Network(GraphLayer):
         return results if self.ends.listed_outputs and len(results) > 1 else results[0]
 
     def run_for_training(self, x: Any) -> tuple[Array, Tape]:
-        """`(y, tape)` with training on; the tape keeps only what the trainable part needs.
+        """Return `(y, tape)` with training on; the tape keeps only what the trainable part needs.
 
-        And the last layer's entry, even of a frozen network: the loss may ask for its logits.
+        It also keeps the last layer's entry, even of a frozen network: the loss may need its
+        logits.
         """
         graph = self._graph_for(x)
         learning = graph.learning_nodes() if self.trainable and not self.fixed else set()
         return self._run(x, True, learning | {graph.last})
 
     def run_keeping_last(self, x: Any) -> tuple[Array, Tape]:
-        """`(y, tape)` as in inference; the tape keeps the last layer's entry."""
+        """Return `(y, tape)` as in inference; the tape keeps only the last layer's entry."""
         return self._run(x, False, {self._graph_for(x).last})
 
     def _run(self, x: Any, training: bool, keep: Collection[Node] = ()) -> tuple[Any, Tape]:
@@ -88,15 +89,15 @@ class Network(GraphLayer):
         return y, Tape(entries, y, self)
 
     def _graph_for(self, x: Any) -> Graph:
-        """The graph; a Sequential without an Input builds itself for x here."""
+        """Return the graph; a Sequential without an Input builds itself for x first."""
         if not self.built:
             self._build_for(np.shape(self.as_inputs(x)))
         return self.graph
 
     def __call__(self, x: Any, training: bool | None = None) -> Any:
-        """With arrays: run and return y. With symbols: nest this network in a larger graph.
+        """Run on arrays and return y, or nest this network in a larger graph of symbols.
 
-        `base(symbol, training=False)` holds in `fit` too; Keras 3's `fit` overrides it (see
+        `base(symbol, training=False)` holds in `fit`, too; Keras 3's `fit` overrides it (see
         `Layer.__call__`).
         """
         if is_symbolic(x):
@@ -106,9 +107,9 @@ class Network(GraphLayer):
     # -- inputs ------------------------------------------------------------------------------------
 
     def as_inputs(self, x: Any) -> Any:
-        """A list as the network takes it: one array per input, or, for one input, the array itself.
+        """Return a list as the network takes it: one array per input, or one array alone.
 
-        For one input `[array]` is the array, and a longer list is one of examples.
+        A network with one input takes `[array]` as the array, and a longer list as examples.
         """
         if not isinstance(x, (list, tuple)) or not x or not hasattr(x[0], "__len__"):
             return x
@@ -125,11 +126,11 @@ class Network(GraphLayer):
                 f"{self.label} expects a list of examples of one shape. Received {listed}."
             ) from None
         if self.built and array.ndim > len(self.graph.inputs[0].shape):
-            self._input_value(array, self.graph.inputs[0])  # raises: a list for several inputs
+            self._input_value(array, self.graph.inputs[0])  # raises: it was for several inputs
         return array
 
     def _is_batch(self, shape: tuple[int, ...]) -> bool:
-        """Whether an array of this shape is a batch, rather than one example."""
+        """Return whether an array of this shape is a batch, rather than one example."""
         if not self.built:
             return len(shape) > 1
         expected = self.graph.inputs[0].shape
@@ -137,7 +138,7 @@ class Network(GraphLayer):
         return len(shape) >= len(expected) or (one_fewer and not fits((1, *shape), expected))
 
     def input_values(self, x: Any) -> list[Array]:
-        """The arrays that the network's inputs receive for x, checked and of their dtype."""
+        """Return the arrays that the network's inputs receive for x, checked and converted."""
         self._graph_for(x)
         return self._input_values(x)
 
@@ -185,12 +186,12 @@ class Network(GraphLayer):
         at_logits: bool = False,
         visit: Visitor | None = None,
     ) -> tuple[Any, Grads]:
-        """`(dx, grads)` for `dy` = d loss / d y, given the tape of the pass.
+        """Return `(dx, grads)` for `dy` = d loss / d y, given the tape of the pass.
 
-        `grads` has the keys of `trainable_variables_by_name()`. With `need_dx=False` layers before
-        the first trainable one do no work. `at_logits`: see `Layer.backward`; for one output.
-        `visit(entry, step)` is shown each entry's gradients on the way, those of nested networks'
-        entries, too: nothing else keeps them.
+        `grads` has the keys of `trainable_variables_by_name()`. With `need_dx=False` the layers
+        before the first trainable one do no work. `at_logits` (see `Layer.backward`) is for one
+        output. `visit(entry, step)` receives the gradients of each entry, including those of nested
+        networks, when they are computed: nothing else keeps them.
         """
         if not self.trainable and not need_dx and visit is None:
             return (None if len(self.graph.inputs) == 1 else [None]), {}
@@ -200,7 +201,7 @@ class Network(GraphLayer):
     def backward_within(
         self, dy: Any, cache: Any, need_dx: bool, at_logits: bool, visit: Visitor | None = None
     ) -> tuple[Any, Grads]:
-        """`backward` within a larger network, where this one's own `trainable` does not count."""
+        """Go backward within a larger network, where this one's own `trainable` does not count."""
         if not isinstance(cache, Tape) or cache.model is not self:
             other = getattr(cache, "model", None)
             given = type(cache).__name__ if other is None else f"that of {other.label}"
@@ -219,7 +220,7 @@ class Network(GraphLayer):
         else:
             needed = set() if self.fixed else graph.learning_nodes()
         dx, found = graph.backward(dys, cache.entries, needed, at_logits, visit)
-        # A branch that no gradient reached has zeros.
+        # A branch that no gradient reached gets zeros.
         grads = {
             name: found[variable] if variable in found else np.zeros_like(variable.value)
             for name, variable in learning.items()
@@ -231,7 +232,7 @@ class Network(GraphLayer):
     # -- what the loss asks ------------------------------------------------------------------------
 
     def logits(self, cache: Any, activation: str) -> Array | None:
-        """What went into the one output's activation, if it is this one; None if not."""
+        """Return what went into the only output's activation, if it is this one, or None."""
         graph = self.graph
         if len(graph.outputs) != 1 or not self.ends_in(activation):
             return None
@@ -239,7 +240,7 @@ class Network(GraphLayer):
         return entry.layer.logits(entry.cache, activation)
 
     def last_activation(self) -> str | None:
-        """The activation that the one output comes from, used nowhere else; None if not so."""
+        """Return the activation that makes the only output; None if the output is used inside."""
         if not self.built or len(self.graph.outputs) != 1:
             return None
         (output,) = self.graph.outputs
@@ -249,11 +250,11 @@ class Network(GraphLayer):
         return layer.last_activation()
 
     def ends_in(self, activation: str) -> bool:
-        """Whether the one output is this activation of something, used nowhere else."""
+        """Return whether this activation makes the only output, which nothing else uses."""
         return self.last_activation() == activation
 
     def constant_softmaxes(self) -> list[str]:
-        """The labels of layers whose softmax has one unit, which makes it 1 for any input."""
+        """Return the labels of layers whose softmax has one unit, which is 1 for any input."""
         found: dict[str, None] = {}
         for node in self.graph.nodes:
             if isinstance(node.layer, Network):
@@ -265,24 +266,24 @@ class Network(GraphLayer):
     # -- rewritten ---------------------------------------------------------------------------------
 
     def ready_for(self, x: Any, fold: bool, training: bool = False) -> "Network":
-        """The network that computes predictions, or a step: this one, built for x, or its form."""
+        """Build the network for x; return it, or with `fold` its form, to compute with."""
         self._graph_for(x)
         return self.form(training) if fold else self
 
     def form(self, training: bool) -> "Network":
-        """The network that computes this one's numbers in fewer steps (`minicnn.graph.fusion`)."""
+        """Return the network that computes the same in fewer steps (`minicnn.graph.fusion`)."""
         form = self._form(training).network
         if training and form is not self:
-            form._trainable = self._trainable  # of the network alone: its layers are this one's
+            form._trainable = self._trainable  # the network's own; it shares the layers
         return form
 
     def folds(self) -> list[fusion.Fold]:
-        """What became one in the form for inference."""
+        """Return which layers became one in the form for inference."""
         return self._form(training=False).folds
 
     def _form(self, training: bool) -> "_Form":
         if is_users(self) or not self.built:
-            return _Form(None, [], self, [])  # a class of the user's own may compute what it likes
+            return _Form(None, [], self, [])  # a class of the user's own may compute anything
         made = self._forms.get(training)
         if made is not None and made.state == (changes.count, id(self._graph)) and not training:
             return made
@@ -303,13 +304,13 @@ class Network(GraphLayer):
         return self._forms[training]
 
     def _made_of(self, graph: Graph) -> "Network":
-        """The network of a graph that computes what this one's computes."""
+        """Return a network with this graph, which computes what this network computes."""
         return Network(graph, self.ends, name=self.name, stands_for=self)
 
     def _nested_form(self, training: bool, called: set[bool | None]) -> "Network":
-        """The form that a larger network's form takes in place of this one.
+        """Return the form that replaces this network in a larger network's form.
 
-        `called` holds what the uses of this network say of training.
+        `called` holds the values of `training` with which the larger one calls this network.
         """
         if not training:
             return self if True in called else self.form(training=False)
@@ -320,7 +321,7 @@ class Network(GraphLayer):
         return form
 
     def _form_key(self, training: bool) -> list[Any]:
-        """What the form depends on, but for weights: the layers and their settings."""
+        """Return what the form depends on besides weights: the layers and their settings."""
         key: list[Any] = []
         for node in self.graph.nodes:
             key += [node, fusion.settings(node.layer)]
@@ -331,7 +332,7 @@ class Network(GraphLayer):
         return key
 
     def split_at_features(self) -> FeatureSplit | None:
-        """The layers before the first one that learns, and the rest; None if there is none such."""
+        """Split off the layers before the first one that learns; None if that is impossible."""
         parts = split(self.graph, self.trainable_weights) if self.built else None
         if parts is None:
             return None
@@ -345,16 +346,15 @@ class Network(GraphLayer):
         )
 
     def examples_at_once(self) -> int | None:
-        """How many examples keep each layer's output within `HELD` bytes; None: not to be told.
+        """Return how many examples keep each layer's output within `HELD` bytes, None if unknown.
 
-        That is so where a size is unknown, and where a layer of the user's own may look at the
-        whole batch.
+        It is unknown if a size is, or if a layer of the user's own may look at the whole batch.
         """
         largest = self._largest_output()
         return None if largest is None else max(1, HELD // max(largest, 1))
 
     def _largest_output(self) -> int | None:
-        """Bytes of one example's largest layer output."""
+        """Return the bytes of one example's largest layer output, None if unknown."""
         if is_users(self):
             return None
         sizes: list[int | None] = []
@@ -373,7 +373,7 @@ class Network(GraphLayer):
 
 
 class _Form(NamedTuple):
-    """A network rewritten, for what it had when it was (`key`), and what was folded.
+    """A rewritten network, what it was rewritten for (`key`), and what was folded.
 
     `state`: while it is the same, so is the key.
     """
@@ -385,14 +385,14 @@ class _Form(NamedTuple):
 
 
 def is_users(layer: Layer) -> bool:
-    """Whether the layer's class is the user's own, so that what it computes is not known here."""
+    """Return whether the layer's class is the user's own: nothing here knows what it computes."""
     return not type(layer).__module__.startswith("minicnn.")
 
 
 def _of_rank(x: Array, expected: Shape) -> Array:
-    """x with a last axis of 1 added or taken off where that gives the rank, as Keras does it.
+    """Return x with a last axis of 1 added or removed if that gives the rank, as in Keras.
 
-    So photos (n, h, w) are taken for an Input((h, w, 1)), and numbers (n,) for an Input((1,)).
+    So images (n, h, w) fit an Input((h, w, 1)), and numbers (n,) fit an Input((1,)).
     """
     if x.ndim == len(expected) - 1 and expected[-1] == 1:
         return x[..., None]

@@ -1,14 +1,14 @@
-"""The receptive field of every symbol in a graph: which pixels of the input reach it."""
+"""The receptive field of every symbol in a graph: which input pixels it depends on."""
 
 from minicnn.graph.graph import Graph
 from minicnn.layers.symbols import KerasTensor, Node
 from minicnn.shapes import ReceptiveField
 
-Field = tuple[ReceptiveField, ReceptiveField] | None  # rows and columns; None: the whole picture
+Field = tuple[ReceptiveField, ReceptiveField] | None  # rows and columns; None: the whole image
 
 
 def fields(graph: Graph) -> dict[KerasTensor, Field]:
-    """The receptive field of each symbol, in pixels of the input that has four dimensions."""
+    """Return the receptive field of each symbol, in pixels of the input with four dimensions."""
     known: dict[KerasTensor, Field] = {}
     for node in graph.nodes:
         known |= dict.fromkeys(node.outputs, _field(node, known))
@@ -16,10 +16,10 @@ def fields(graph: Graph) -> dict[KerasTensor, Field]:
 
 
 def _field(node: Node, known: dict[KerasTensor, Field]) -> Field:
-    """The receptive field after this node; of several inputs the largest counts."""
+    """Return the receptive field after this node, the largest if it has several inputs."""
     if not node.inputs:
-        is_picture = len(node.outputs[0].shape) == 4
-        return (ReceptiveField(), ReceptiveField()) if is_picture else None
+        is_image = len(node.outputs[0].shape) == 4
+        return (ReceptiveField(), ReceptiveField()) if is_image else None
     window = node.layer.receptive_window()
     incoming = [known[symbol] for symbol in node.inputs]
     if window is None or any(field is None for field in incoming):

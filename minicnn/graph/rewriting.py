@@ -1,4 +1,4 @@
-"""Uses of layers in a graph that is made of another one."""
+"""Uses of layers in a graph that is made from another graph."""
 
 from minicnn.layers import InputLayer, KerasTensor, Layer, Node
 
@@ -6,9 +6,10 @@ from minicnn.layers import InputLayer, KerasTensor, Layer, Node
 def use(
     layer: Layer, inputs: list[KerasTensor], node: Node, last: Node | None = None
 ) -> list[KerasTensor]:
-    """A use of `layer` as in `node`, on other symbols; the layer does not know of it.
+    """Use `layer` as `node` does, on other symbols, and return the outputs.
 
-    Its outputs are as those of `last`, if it does what all nodes up to there did.
+    The layer does not record this use. If it does the work of all nodes up to `last`, the outputs
+    are like those of `last`.
     """
     copy = Node(layer, inputs, node.training, node.single_input, listed=False)
     copy.outputs = [
@@ -19,6 +20,6 @@ def use(
 
 
 def new_input(symbol: KerasTensor, name: str) -> KerasTensor:
-    """The symbol of an Input of this symbol's shape and dtype."""
+    """Return the symbol of a new Input with this symbol's shape and dtype."""
     layer = InputLayer(batch_shape=symbol.shape, dtype=symbol.dtype, name=name)
     return layer.nodes[0].outputs[0]

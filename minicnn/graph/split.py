@@ -1,7 +1,7 @@
-"""Splitting a graph: the part that training need not repeat, and the part that learns.
+"""Splits a graph into the part that training need not repeat and the part that learns.
 
-The layers before the first one that learns or draws random numbers compute the same for a photo in
-each epoch: once is enough. The two parts share the weights of the graph, which stays as it is.
+The layers before the first one that learns or draws random numbers compute the same for an image in
+each epoch, so once is enough. The parts share the weights of the graph, which does not change.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from minicnn.variable import Variable
 
 
 class Split(NamedTuple):
-    """A graph in two: what stays the same for a photo, and what learns."""
+    """A graph in two parts: one computes the same for an image in each epoch, the other learns."""
 
     fixed: Graph
     learning: Graph
@@ -22,10 +22,10 @@ class Split(NamedTuple):
 
 
 def split(graph: Graph, trained: Collection[Variable]) -> Split | None:
-    """The graph's fixed part and the rest of it; None if nothing worth keeping is fixed.
+    """Return the graph's fixed part and the rest of it; None if nothing worth keeping is fixed.
 
-    Fixed are the layers that have none of the weights that are `trained`, do not differ between
-    training and inference, and have only such layers before them. For graphs with one input.
+    A layer is fixed if it has none of the weights that are `trained`, computes the same in training
+    as in inference, and comes after such layers only. The graph must have one input.
     """
     if len(graph.inputs) != 1 or not trained:
         return None
@@ -40,7 +40,7 @@ def split(graph: Graph, trained: Collection[Variable]) -> Split | None:
     if not any(node.layer.weights for node in nodes):
         return None  # nothing but cheap layers
     rest = [node for node in graph.nodes if node.inputs and not fixed.issuperset(node.outputs)]
-    # What goes from one part to the other.
+    # The symbols that lead from one part to the other.
     needed = [symbol for node in rest for symbol in node.inputs]
     crossing = {symbol for symbol in [*needed, *graph.outputs] if symbol in fixed}
     if len(crossing) != 1:
@@ -56,5 +56,5 @@ def split(graph: Graph, trained: Collection[Variable]) -> Split | None:
 
 
 def _repeats(node: Node) -> bool:
-    """Whether training computes here what inference does, and changes nothing on the way."""
+    """Return whether training computes here what inference does, and changes nothing."""
     return node.training is False or not node.layer.differs_in_training()

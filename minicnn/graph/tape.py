@@ -1,4 +1,4 @@
-"""The tape of a pass: what each layer took, gave and will need to go back.
+"""The tape of a pass: what each layer received, returned and needs to go backward.
 
     y, tape = model.forward(x)
     for entry in tape.entries:
@@ -41,7 +41,7 @@ class Tape:
     model: Any = field(default=None, repr=False)  # the network that ran
 
     def __getitem__(self, name: str) -> TapeEntry:
-        """The (first) entry of the layer of this name."""
+        """Return the (first) entry of the layer of this name."""
         for entry in self.entries:
             if entry.layer.name == name:
                 return entry
@@ -49,7 +49,10 @@ class Tape:
 
 
 class BackwardStep(NamedTuple):
-    """What one entry's backward took and gave; `at_logits`: dy is that before the activation."""
+    """What one entry's backward received and returned.
+
+    With `at_logits`, dy is the gradient before the activation.
+    """
 
     dy: Any
     dx: Any

@@ -1,7 +1,7 @@
-"""Photos: reading them, augmenting them, and feeding them to `fit` in batches.
+"""Images: reading them, augmenting them, and feeding them to `fit` in batches.
 
-`files` reads and writes one picture, `augmentation` turns it about at random, `iterators` and
-`dataset` are Keras's two ways from a folder to batches.
+`files` reads and writes one image, `augmentation` changes it at random, `iterators` and `dataset`
+are Keras's two ways from a folder to batches.
 """
 
 from minicnn.images.augmentation import ImageDataGenerator

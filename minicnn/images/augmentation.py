@@ -1,8 +1,8 @@
-"""`ImageDataGenerator`: pictures turned, shifted, sheared, zoomed and flipped at random.
+"""`ImageDataGenerator`: rotates, shifts, shears, zooms and flips images at random.
 
 A network that has seen a shirt a little to the left and a little larger knows better what a shirt
 is. Names, defaults, ranges and the order of the random draws are Keras's, so the same seed gives
-the same pictures.
+the same images.
 """
 
 import math
@@ -20,21 +20,21 @@ Array = np.ndarray
 
 
 class ImageDataGenerator(PlainArguments):
-    """Augmentation and scaling of pictures, as Keras's class of the same name.
+    """Augments and scales images, like Keras's class of the same name.
 
-    - `rotation_range`: up to this many degrees either way. `shear_range`: likewise, degrees.
+    - `rotation_range`: up to this many degrees either way. `shear_range`: the same, in degrees.
     - `width_shift_range`, `height_shift_range`: a share of the size if below 1, else pixels; a
       list: one of its values, either way. Beware: Keras 3 shifts rows by the width's range and
       columns by the height's (see `affine_matrix`), and so does this class.
-    - `zoom_range`: z for factors in [1 - z, 1 + z], or (low, high); above 1 the picture shrinks.
-      Height and width get factors of their own.
-    - `channel_shift_range`: all values up to this much brighter or darker, within the picture's
-      own range. `brightness_range`: (low, high) factors, as Pillow's `ImageEnhance.Brightness`.
-    - `horizontal_flip`, `vertical_flip`: every other picture, by chance.
-    - `fill_mode` "nearest", "constant" (`cval`), "reflect" or "wrap": what comes in at the edges.
-    - then `preprocessing_function`, `rescale` (a factor), and the picture's own mean and deviation
-      (`samplewise_…`) or those of a data set seen by `fit` (`featurewise_…`, `zca_whitening`).
-    - `validation_split`: the share that `subset="validation"` takes.
+    - `zoom_range`: z for factors in [1 - z, 1 + z], or (low, high); factors above 1 shrink the
+      image. Height and width get separate factors.
+    - `channel_shift_range`: all values up to this much brighter or darker, within the image's own
+      range. `brightness_range`: (low, high) factors, as Pillow's `ImageEnhance.Brightness`.
+    - `horizontal_flip`, `vertical_flip`: flip an image with probability 1/2.
+    - `fill_mode` "nearest", "constant" (`cval`), "reflect" or "wrap": what fills the edges.
+    - then `preprocessing_function`, `rescale` (a factor), and the image's own mean and deviation
+      (`samplewise_…`) or those of a data set measured by `fit` (`featurewise_…`, `zca_whitening`).
+    - `validation_split`: the share of the data for `subset="validation"`.
     - `interpolation_order`: 0 (nearest pixel) or 1 (bilinear).
 
     Raises `ValueError` for values out of range.
@@ -136,7 +136,7 @@ class ImageDataGenerator(PlainArguments):
         self.std: Array | None = None
         self.zca_whitening_matrix: Array | None = None
 
-    # -- from pictures to batches -------------------------------------------------------------
+    # -- from images to batches ---------------------------------------------------------------
 
     def flow(
         self,
@@ -152,7 +152,7 @@ class ImageDataGenerator(PlainArguments):
         ignore_class_split: bool = False,
         subset: str | None = None,
     ) -> NumpyArrayIterator:
-        """Batches of the pictures in an array; see `NumpyArrayIterator`."""
+        """Return batches of the images in an array; see `NumpyArrayIterator`."""
         return NumpyArrayIterator(
             x,
             y,
@@ -188,7 +188,7 @@ class ImageDataGenerator(PlainArguments):
         keep_aspect_ratio: bool = False,
         on_bad_image: str = "error",
     ) -> DirectoryIterator:
-        """Batches of the photos in class folders; see `DirectoryIterator`."""
+        """Return batches of the photos in class folders; see `DirectoryIterator`."""
         return DirectoryIterator(
             directory,
             self,
@@ -210,16 +210,17 @@ class ImageDataGenerator(PlainArguments):
             on_bad_image=on_bad_image,
         )
 
-    # -- one picture --------------------------------------------------------------------------
+    # -- one image ----------------------------------------------------------------------------
 
     def get_random_transform(
         self, img_shape: tuple[int, ...], seed: "int | np.random.RandomState | None" = None
     ) -> dict[str, Any]:
-        """What shall happen to a picture of this shape, drawn at random.
+        """Draw at random how to change an image of this shape.
 
-        A dictionary for `apply_transform`: `theta` and `shear` in degrees, `tx` (from the height's
-        range) and `ty` (from the width's) in pixels, factors `zx` and `zy`, `flip_horizontal`,
-        `flip_vertical`, `channel_shift_intensity`, `brightness`. Drawn in Keras's order.
+        Returns a dict for `apply_transform`: `theta` and `shear` in degrees, `tx` (from the
+        height's range) and `ty` (from the width's) in pixels, factors `zx` and `zy`,
+        `flip_horizontal`, `flip_vertical`, `channel_shift_intensity`, `brightness`. They are drawn
+        in Keras's order.
         """
         random = random_state(seed)
         theta = (
@@ -255,7 +256,7 @@ class ImageDataGenerator(PlainArguments):
         }
 
     def is_random(self) -> bool:
-        """Whether a picture looks different each time."""
+        """Return whether an image looks different each time."""
         return bool(
             self.rotation_range
             or np.any(self.width_shift_range)
@@ -269,12 +270,12 @@ class ImageDataGenerator(PlainArguments):
         )
 
     def apply_transform(self, x: Array, transform_parameters: dict[str, Any]) -> Array:
-        """`x` (height, width, channels), changed as the dictionary says, as a new array."""
+        """Return `x` (height, width, channels), changed as the dict says, in a new array."""
         p = transform_parameters
         x = np.asarray(x)
         if x.ndim != 3:
             raise ValueError(
-                "ImageDataGenerator expects a picture (height, width, channels). "
+                "ImageDataGenerator expects an image (height, width, channels). "
                 f"Received x.shape={x.shape}."
             )
         y = x.astype(x.dtype if x.dtype in (np.float32, np.float64) else self.dtype)
@@ -308,14 +309,14 @@ class ImageDataGenerator(PlainArguments):
         return np.ascontiguousarray(y)
 
     def random_transform(self, x: Array, seed: int | None = None) -> Array:
-        """`x` changed at random: `get_random_transform`, then `apply_transform`."""
+        """Return `x` changed at random: `get_random_transform`, then `apply_transform`."""
         return self.apply_transform(x, self.get_random_transform(np.shape(x), seed))
 
     def standardize(self, x: Array) -> Array:
-        """Preprocessing function, factor and normalization; writes to `x`, as Keras does.
+        """Apply preprocessing function, factor and normalization; writes to `x`, as Keras does.
 
-        `x` is a picture (height, width, channels) or a batch of them, of floats. As in Keras, what
-        is `samplewise_…` takes the mean and deviation of the whole batch then.
+        `x` is an image (height, width, channels) or a batch of them, of floats. For a batch, as in
+        Keras, `samplewise_…` takes the mean and deviation of the whole batch.
         """
         if self.preprocessing_function is not None:
             x = self.preprocessing_function(x)
@@ -338,8 +339,8 @@ class ImageDataGenerator(PlainArguments):
         ):
             if getattr(self, option) and statistic is None:
                 raise ValueError(
-                    f"ImageDataGenerator({option}=True) needs the statistics of your pictures: "
-                    "call fit(pictures) first."
+                    f"ImageDataGenerator({option}=True) needs the statistics of your images: "
+                    "call fit(images) first."
                 )
         if self.featurewise_center:
             x -= self.mean
@@ -347,20 +348,20 @@ class ImageDataGenerator(PlainArguments):
             assert self.std is not None
             x /= self.std + 1e-6
         if self.zca_whitening:
-            flat = x.reshape(-1, math.prod(x.shape[-3:]))  # one picture or several
+            flat = x.reshape(-1, math.prod(x.shape[-3:]))  # one image or several
             x = (flat @ self.zca_whitening_matrix).reshape(x.shape)
         return x
 
     def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
         """Measure what `featurewise_…` and `zca_whitening` need: mean, deviation, whitening.
 
-        `x` is (n, height, width, channels); with `augment`, `rounds` random versions of each
-        picture are measured instead. Raises `ValueError` for another rank or no pictures.
+        `x` is (n, height, width, channels); with `augment`, `rounds` random versions of each image
+        are measured instead. Raises `ValueError` for another rank or no images.
         """
         x = np.array(x, dtype=self.dtype)
         if x.ndim != 4 or len(x) == 0:
             raise ValueError(
-                "ImageDataGenerator.fit expects pictures (n, height, width, channels). "
+                "ImageDataGenerator.fit expects images (n, height, width, channels). "
                 f"Received x.shape={x.shape}."
             )
         random = random_state(seed)
@@ -398,7 +399,7 @@ def _is_range(value: Any) -> bool:
 
 
 def _draw_shift(random: np.random.RandomState, limits: Any, size: int) -> float:
-    """Pixels to shift by. One number: up to that; several: one of them. Below 1: a share."""
+    """Draw a shift in pixels: up to one number, or one of several; below 1: shares of the size."""
     if not np.any(limits):
         return 0.0
     if np.ndim(limits) or (isinstance(limits, (int, np.integer)) and limits > 0):
@@ -418,16 +419,16 @@ def affine_matrix(
     zx: float = 1,
     zy: float = 1,
 ) -> tuple[Array, Array]:
-    """Where each pixel of the new picture is found in the old one: `matrix · (i, j) + offset`.
+    """Return where each pixel of the new image is in the old one: `matrix · (i, j) + offset`.
 
-    Rotation, then shift, shear and zoom, around the middle of the picture:
+    The image is rotated, then shifted, sheared and zoomed, around its centre:
 
         M = R(theta) · T(tx, ty) · S(shear) · Z(zx, zy),   about ((h - 1) / 2, (w - 1) / 2)
 
     in homogeneous coordinates. Keras 3 then swaps the first two axes of M (`apply_affine_transform`
     in keras/src/legacy/preprocessing/image.py) before it reads them as (row, column, 1), so that
-    `tx` moves columns and `ty` rows, and a picture that is not square turns about a point beside
-    its middle. Surprising, but it is what a seed gives there, and so it is here.
+    `tx` moves columns and `ty` rows, and an image that is not square rotates about a point beside
+    its centre. Surprising, but it is what a seed gives in Keras, and so it is here.
     """
     a, s = np.deg2rad(theta), np.deg2rad(shear)
     rotation = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
@@ -444,7 +445,7 @@ def affine_matrix(
 
 
 def _brighten(x: Array, factor: float) -> Array:
-    """Pillow's brightness; a picture outside 0 … 255 is stretched there and back."""
+    """Change the brightness as Pillow does; scale an image outside 0 … 255 there and back."""
     from PIL import ImageEnhance
 
     low, high = x.min(), x.max()

@@ -1,7 +1,7 @@
 """`image_dataset_from_directory`: photos in class folders as batches to iterate over.
 
-An `ImageDataset` starts anew each time it is iterated over. While one batch is used, the next one
-is decoded in threads; `cache()` decodes once and keeps the pixels.
+An `ImageDataset` starts anew each time it is iterated over. Threads decode the next batch while one
+is used; `cache()` decodes once and keeps the pixels.
 """
 
 from collections import Counter, deque
@@ -45,10 +45,10 @@ _END = object()
 
 
 class ImageDataset:
-    """Batches to iterate over again and again, with the few methods of `tf.data` that photos need.
+    """Batches to iterate over again and again, with the few methods of `tf.data` that images need.
 
-    `class_names` in the order of the class numbers, `file_paths` of the photos, `len()` the number
-    of batches. Every method returns a new data set and leaves this one as it is.
+    `class_names` are in the order of the class numbers, `file_paths` are those of the photos,
+    `len()` is the number of batches. Every method returns a new data set; this one never changes.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class ImageDataset:
     def map(
         self, function: Callable[..., Any], num_parallel_calls: int | None = None
     ) -> "ImageDataset":
-        """`function(x, y)` in place of each batch (x, y); `function(x)` where there are no labels.
+        """Replace each batch (x, y) by `function(x, y)`, or by `function(x)` without labels.
 
-        `num_parallel_calls` batches are worked on ahead, in threads; the order stays.
+        Threads work on `num_parallel_calls` batches ahead, in unchanged order.
         """
 
         def call(batch: Any) -> Any:
@@ -97,7 +97,7 @@ class ImageDataset:
         return self._like(start, self._length)
 
     def take(self, count: int) -> "ImageDataset":
-        """The first `count` batches; -1: all."""
+        """Return the first `count` batches; -1 means all."""
         if count < 0:
             return self
 
@@ -109,7 +109,7 @@ class ImageDataset:
         return self._like(start, min(count, self._length))
 
     def skip(self, count: int) -> "ImageDataset":
-        """All but the first `count` batches."""
+        """Return all but the first `count` batches."""
         if count < 0:
             raise ValueError(f"skip expects a number of batches >= 0. Received {count}.")
 
@@ -126,7 +126,7 @@ class ImageDataset:
         seed: int | None = None,
         reshuffle_each_iteration: bool = True,
     ) -> "ImageDataset":
-        """The batches (not the photos in them) in random order, from a buffer, as `tf.data`."""
+        """Shuffle the batches (not the images in them) through a buffer, like `tf.data`."""
         shapes.positive_int(buffer_size, "buffer_size", "shuffle")
         rng = seeding.generator(seed)
         fixed = int(rng.integers(2**32))
@@ -144,12 +144,12 @@ class ImageDataset:
         return self._like(start, self._length)
 
     def prefetch(self, buffer_size: int) -> "ImageDataset":
-        """Make `buffer_size` batches ahead in a thread (-1: two) while one is used."""
+        """Make `buffer_size` batches (-1: two) ahead in a thread while one is used."""
         count = 2 if buffer_size < 0 else max(buffer_size, 1)
         return self._like(lambda: _map_ahead(None, iter(self), count), self._length)
 
     def cache(self) -> "ImageDataset":
-        """Keep the batches of the first complete pass in memory; later passes get those."""
+        """Keep the batches of the first complete pass in memory; later passes return those."""
         kept: list[Any] = []
 
         def start() -> Iterator[Any]:
@@ -168,10 +168,10 @@ class ImageDataset:
 def _map_ahead(
     function: Callable[[Any], Any] | None, items: Iterator[Any], count: int
 ) -> Iterator[Any]:
-    """`map(function, items)` with `count` results made ahead, in order.
+    """Yield `map(function, items)` in order, with `count` results made ahead.
 
-    Without a function the items themselves are made ahead, by one thread. The threads end with the
-    iteration, also with one that is left early.
+    Without a function, one thread makes the items themselves ahead. The threads end with the
+    iteration, even if it is left early.
     """
     workers = 1 if function is None else count
     with ThreadPoolExecutor(workers, thread_name_prefix="minicnn-ahead") as threads:
@@ -196,7 +196,7 @@ def _map_ahead(
 
 
 class _Photos(ImageDataset):
-    """Photos of a folder in batches: the source that the methods above build upon."""
+    """The photos of a folder in batches: the source on which the methods above build."""
 
     def __init__(
         self,
@@ -222,7 +222,7 @@ class _Photos(ImageDataset):
     def cache(self) -> ImageDataset:
         """Decode each photo once, on first use, and keep its pixels; the order still changes.
 
-        float32: 12 bytes a pixel of an RGB photo, 49 kB for one of 64x64.
+        In float32 an RGB pixel takes 12 bytes, an image of 64x64 pixels 49 kB.
         """
         return _Photos(
             self._paths,
@@ -236,18 +236,18 @@ class _Photos(ImageDataset):
             keep=True,
         )
 
-    # -- for `features`: the same photos in each epoch, asked for by number -----------------------
+    # -- for `features`: the same photos in each epoch, read by number ----------------------------
 
     def example_count(self) -> int | None:
-        """How many photos; None without labels or batches, with which nothing is trained."""
+        """Return how many photos there are; None without labels or batches: nothing trains then."""
         return None if self._labels is None or self._batch_size is None else len(self._paths)
 
     def read_examples(self, numbers: Array) -> Array:
-        """The photos with these numbers."""
+        """Return the photos with these numbers."""
         return np.stack(self._photos(numbers))
 
     def with_features(self, features: Array) -> "_Photos":
-        """A data set of the same batches with `features[number]` for each photo."""
+        """Return a data set of the same batches with `features[number]` in place of each photo."""
         twin = _Photos(
             self._paths,
             self._labels,
@@ -263,7 +263,7 @@ class _Photos(ImageDataset):
         return twin
 
     def catch_up(self, twin: "_Photos") -> None:
-        """Go on where this twin has come to."""
+        """Continue where this twin has come to."""
         self._epoch = twin._epoch
 
     def _batches(self) -> Iterator[Any]:
@@ -271,7 +271,7 @@ class _Photos(ImageDataset):
 
     def _epoch_of_batches(self) -> Iterator[Any]:
         order = np.arange(len(self._paths))
-        if self._shuffle:  # anew in each epoch, the same for the same seed
+        if self._shuffle:  # a new order in each epoch, the same for the same seed
             order = np.random.default_rng([self._seed, self._epoch]).permutation(len(order))
         self._epoch += 1
         step = self._batch_size or 1
@@ -315,32 +315,32 @@ def image_dataset_from_directory(
     on_empty_class: str = "warn",
     formats: Sequence[str] = ENDINGS,
 ) -> Any:
-    """The photos below `directory` as an `ImageDataset` of batches `(x, y)`; Keras's function.
+    """Return the photos below `directory` as an `ImageDataset` of batches `(x, y)`, as Keras does.
 
     `x` is float32 (batch, height, width, channels) with values 0 … 255, resized as TensorFlow does.
     `label_mode`: "int" (int32 numbers of the class folders in alphabetical order), "categorical"
     (one-hot float32), "binary" (float32 (batch, 1)), None (no labels: batches are `x` alone).
-    `labels` may be a list, one per file in the order of the paths, or None. `subset` "training",
-    "validation" or "both" with `validation_split`: for a seed the same photos as Keras. A shuffled
-    data set comes in a new order each epoch.
+    `labels` may be a list, one per file in the order of the paths, or None. `subset` is "training",
+    "validation" or "both", with `validation_split`; a seed selects the same photos as in Keras. A
+    shuffled data set has a new order in each epoch.
 
     `on_bad_image="skip"` (not in Keras) tries every photo first and leaves out those that cannot be
-    read, with a warning; `.skipped` lists them. `on_empty_class` (not in Keras) of a class without
-    a photo to use: "warn", or "error". `formats` (not in Keras) are the endings of the files that
-    are taken, in small letters; by default Keras's, so that the same photos come in the same order:
-    other kinds that can be read, such as .webp, .jfif and .tif, are passed over. With `verbose` a
-    line for each class says what was passed over in its folder.
+    read, with a warning; `.skipped` lists them. `on_empty_class` (not in Keras) says what to do
+    about a class without a usable photo: "warn" or "error". `formats` (not in Keras) are the
+    endings of the files to read, in lower case; by default Keras's, so that the same photos come in
+    the same order. Other kinds that can be read, such as .webp, .jfif and .tif, are passed over.
+    With `verbose` a line for each class says what was passed over in its folder.
 
-    Raises `FileNotFoundError` without the folder,
-    `ValueError` for unknown modes, no photos, fewer than two classes, labels that do not fit; a
-    damaged photo raises when its batch is read, by name.
+    Raises `FileNotFoundError` without the folder, and `ValueError` for unknown modes, no photos,
+    fewer than two classes, or labels that do not fit. A damaged photo raises an error that names
+    it when its batch is read.
     """
     directory = check_directory(directory, _WHO)
     if label_mode not in LABEL_MODES:
         raise ValueError(
             f"{_WHO} expects label_mode to be one of {LABEL_MODES}. Received {label_mode!r}."
         )
-    if labels is None or label_mode is None:  # either means: photos alone
+    if labels is None or label_mode is None:  # either means: no labels
         labels = label_mode = None
     color_mode = shapes.choice(color_mode, COLOR_MODES, "color_mode", _WHO)
     interpolation = shapes.choice(interpolation, RESIZE_INTERPOLATIONS, "interpolation", _WHO)
@@ -381,11 +381,11 @@ def image_dataset_from_directory(
     if verbose:
         classes = "" if label_mode is None else f" belonging to {len(names or [])} classes"
         say(f"Found {len(paths)} files{classes}.")
-        if subset != "validation":  # it is said of the training part already
+        if subset != "validation":  # the training part has already said it
             say_passed_over(used, passed_over)
     if label_mode is not None and inferred:
         check_no_class_is_empty(used, passed_over, on_empty_class, _WHO)
-    if shuffle:  # Keras's shuffle: it decides which photos a split takes
+    if shuffle:  # as Keras shuffles, because this decides which photos a split takes
         order = np.random.RandomState(seed)
         order.shuffle(paths)
         np.random.RandomState(seed).shuffle(numbers)
@@ -460,7 +460,7 @@ def _endings(formats: Any) -> tuple[str, ...]:
     found = () if isinstance(formats, str) else tuple(formats)
     if not found or not all(isinstance(e, str) and e[:1] == "." and e == e.lower() for e in found):
         raise ValueError(
-            f'{_WHO} expects formats to be endings in small letters, such as (".jpg", ".webp"). '
+            f'{_WHO} expects formats to be endings in lower case, such as (".jpg", ".webp"). '
             f"Received {formats!r}."
         )
     return found
@@ -473,13 +473,13 @@ def _index(
     follow_links: bool,
     formats: Sequence[str],
 ) -> tuple[list[str], Array, list[str] | None, dict[str, Counter[str]]]:
-    """Paths, the number of the class of each, the classes' names, and what was passed over."""
+    """Return paths, the class number of each, the classes' names, and what was passed over."""
     if isinstance(labels, str) and labels == "inferred":
         folders = class_folders(directory, hidden=False)
         if class_names is not None:
             if not set(class_names) <= set(folders):
                 raise ValueError(
-                    f"{_WHO} expects class_names out of the class folders {folders}. "
+                    f"{_WHO} expects class_names to be among the class folders {folders}. "
                     f"Received {list(class_names)}."
                 )
             folders = list(class_names)

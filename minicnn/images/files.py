@@ -1,4 +1,4 @@
-"""One picture: from a file to an array and back, as Keras and TensorFlow read it.
+"""One image: from a file to an array and back, as Keras and TensorFlow read it.
 
 Keras has two ways from a photo to pixels, and they differ:
 
@@ -7,7 +7,7 @@ Keras has two ways from a photo to pixels, and they differ:
 - `image_dataset_from_directory` resizes with TensorFlow, bilinear between the four neighbours of
   each new pixel's centre and without smoothing. `load_photo` reads photos like this.
 
-A network sees better what it was trained on, so read new photos the way the training photos were
+A network works best on what it was trained on, so read new photos the way the training photos were
 read. Both ways ignore a camera's EXIF rotation.
 """
 
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 Array = np.ndarray
 PathLike = str | os.PathLike[str]
 
-# A header may claim a picture that no memory holds, and behind a small one may lie gigabytes.
-# Photos of today's cameras stay below both.
+# A header may claim an image that no memory holds, and a small one may precede gigabytes of data.
+# Photos of today's cameras stay below both limits.
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 
-COLOR_MODES = {"grayscale": 1, "rgb": 3, "rgba": 4}  # and their channels
+COLOR_MODES = {"grayscale": 1, "rgb": 3, "rgba": 4}  # with their numbers of channels
 PILLOW_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
 
 
 class BadImageError(ValueError):
-    """A file that should be a picture and cannot be read as one; the message names it."""
+    """A file that should be an image but cannot be read as one; the message names it."""
 
 
 def check_channels_last(data_format: str | None, who: str) -> None:
-    """Refuse Keras's other data format by name, instead of mixing up axes."""
+    """Raise a `ValueError` for Keras's other data format, instead of mixing up axes."""
     if data_format not in (None, "channels_last"):
         raise ValueError(
             f'{who} expects data_format="channels_last": minicnn is NHWC throughout. '
@@ -58,12 +58,12 @@ def check_channels_last(data_format: str | None, who: str) -> None:
 
 
 def open_image(path: PathLike | bytes | io.BytesIO) -> "Image":
-    """The decoded picture in the mode of its file.
+    """Return the decoded image in the mode of its file.
 
     Raises `FileNotFoundError` for a path that does not exist, `IsADirectoryError` for a folder,
-    `TypeError` for something that is no path, and `BadImageError` for a file that is not a picture,
-    damaged, cut off, no regular file (a pipe or a device, which may have no end), or larger than
-    `MAX_BYTES` or `MAX_PIXELS` (found out before it is read, before any memory is taken).
+    `TypeError` for anything but a path, and `BadImageError` for a file that is not an image, is
+    damaged, cut off or no regular file (a pipe or a device may have no end), or is larger than
+    `MAX_BYTES` or `MAX_PIXELS` (which is found out before it is read or takes memory).
     """
     from PIL import Image
 
@@ -79,12 +79,12 @@ def open_image(path: PathLike | bytes | io.BytesIO) -> "Image":
         raise TypeError(f"path should be path-like or io.BytesIO. Received {type(path).__name__}.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we measure below
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below
             image = Image.open(data, formats=_formats())
         if image.width * image.height > MAX_PIXELS:
             raise BadImageError(
-                f"{name} is too large: {image.width}x{image.height} pixels, "
-                f"where at most {MAX_PIXELS:,} pixels are read."
+                f"{name} is too large: {image.width}x{image.height} pixels; "
+                f"at most {MAX_PIXELS:,} pixels are read."
             )
         image.load()
     except Image.DecompressionBombError:
@@ -92,19 +92,19 @@ def open_image(path: PathLike | bytes | io.BytesIO) -> "Image":
             f"{name} is too large: its header claims more than {MAX_PIXELS:,} pixels."
         ) from None
     except Image.UnidentifiedImageError:
-        raise BadImageError(f"{name} is not a picture that can be read.") from None
+        raise BadImageError(f"{name} is not an image that can be read.") from None
     except BadImageError:
         raise
-    except MemoryError:  # not the photo's fault: it is not one to skip
+    except MemoryError:  # not the photo's fault, so it is not skipped
         raise MemoryError(f"{name}: there is not enough memory for its pixels.") from None
-    except Exception as error:  # Pillow's decoders raise whatever they stumble over
+    except Exception as error:  # Pillow's decoders raise all kinds of errors
         raise BadImageError(f"{name} is damaged: {error or type(error).__name__}.") from None
     return _with_plain_colours(image, name)
 
 
 @cache
 def _formats() -> list[str]:
-    """What Pillow reads, but for PostScript: that is a program, run by another one, if it ends."""
+    """Return Pillow's formats except PostScript, which is a program that may never end."""
     from PIL import Image
 
     Image.init()
@@ -112,9 +112,10 @@ def _formats() -> list[str]:
 
 
 def _with_plain_colours(image: "Image", name: str) -> "Image":
-    """The picture in a mode that Pillow turns into gray, RGB and RGBA.
+    """Return the image in a mode that Pillow converts to gray, RGB and RGBA.
 
-    Of those in files, CIE L*a*b* alone is turned into RGB only, and not by every build of Pillow.
+    Of the modes in files, only CIE L*a*b* needs this: Pillow converts it to RGB alone, and some
+    builds of Pillow not even to that.
     """
     if image.mode != "LAB":
         return image
@@ -122,7 +123,7 @@ def _with_plain_colours(image: "Image", name: str) -> "Image":
         return image.convert("RGB")
     except (ValueError, ImportError) as error:
         raise BadImageError(
-            f"{name} has colours of the kind {image.mode}, which are not turned into RGB: {error}."
+            f"{name} has {image.mode} colours, which cannot be converted to RGB: {error}."
         ) from None
 
 
@@ -133,10 +134,10 @@ def load_img(
     interpolation: str = "nearest",
     keep_aspect_ratio: bool = False,
 ) -> "Image":
-    """A photo as a Pillow image, as `keras.utils.load_img`.
+    """Return a photo as a Pillow image, like `keras.utils.load_img`.
 
-    `target_size` is (height, width); with `keep_aspect_ratio` the middle of the photo is cut out
-    first. `color_mode` "grayscale" leaves 16 and 32 bit gray pictures as they are; "rgb" drops an
+    `target_size` is (height, width); `keep_aspect_ratio` cuts out the middle of the photo first.
+    `color_mode` "grayscale" leaves 16 and 32 bit gray images as they are; "rgb" drops an
     alpha channel. Raises what `open_image` raises, and `ValueError` for unknown modes.
     """
     from PIL import Image
@@ -158,7 +159,7 @@ def load_img(
 
 
 def _middle(width: int, height: int, to_width: int, to_height: int) -> tuple[int, int, int, int]:
-    """The largest box (left, top, right, bottom) in the middle with the target's proportions."""
+    """Return the largest centred box (left, top, right, bottom) in the target's proportions."""
     crop_height = max(min(height, (width * to_height) // to_width), 1)
     crop_width = max(min(width, (height * to_width) // to_height), 1)
     top, left = (height - crop_height) // 2, (width - crop_width) // 2
@@ -166,23 +167,23 @@ def _middle(width: int, height: int, to_width: int, to_height: int) -> tuple[int
 
 
 def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> Array:
-    """A Pillow image as a float array (height, width, channels), as `keras.utils.img_to_array`.
+    """Return a Pillow image as a float array, like `keras.utils.img_to_array`.
 
-    Raises `ValueError` for anything that has not 2 or 3 axes.
+    Its shape is (height, width, channels). Raises `ValueError` unless `img` has 2 or 3 axes.
     """
     check_channels_last(data_format, "img_to_array")
     x = np.asarray(img, dtype=config.floatx() if dtype is None else dtype)
     if x.ndim not in (2, 3):
-        raise ValueError(f"img_to_array expects a picture with 2 or 3 axes. Received {x.shape}.")
+        raise ValueError(f"img_to_array expects an image with 2 or 3 axes. Received {x.shape}.")
     return x[:, :, None] if x.ndim == 2 else x
 
 
 def array_to_img(
     x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None
 ) -> "Image":
-    """An array (height, width, 1, 3 or 4) as a Pillow image, as `keras.utils.array_to_img`.
+    """Return an array (height, width, 1, 3 or 4) as a Pillow image, like Keras's function.
 
-    `scale` stretches the values to 0 … 255, whatever their range; without it they must lie there.
+    `scale` stretches the values to 0 … 255, whatever their range; without it they must be there.
     Raises `ValueError` for another rank or number of channels, and for values that are not finite.
     """
     from PIL import Image
@@ -216,7 +217,7 @@ def save_img(
     scale: bool = True,
     **kwargs: Any,
 ) -> None:
-    """Write an array as a picture, as `keras.utils.save_img`; further arguments go to Pillow.
+    """Write an array as an image file, like `keras.utils.save_img`; `kwargs` go to Pillow.
 
     `path` is a path or an open binary file. JPEG has no alpha: it is dropped, with a warning. A
     file is written whole or not at all. Raises `ValueError` for a format that Pillow cannot write.
@@ -240,7 +241,7 @@ def save_img(
     if not is_path:
         image.save(path, format=file_format, **kwargs)
         return
-    buffer = io.BytesIO()  # Pillow by itself tells of a full disk as an "encoder error"
+    buffer = io.BytesIO()  # Pillow itself reports a full disk as an "encoder error"
     image.save(buffer, format=file_format, **kwargs)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
@@ -258,11 +259,11 @@ def load_photo(
     color_mode: str = "rgb",
     fit: str = "stretch",
 ) -> Array:
-    """A photo as a float32 array (height, width, channels) with values from 0 to 255.
+    """Return a photo as a float32 array (height, width, channels) with values from 0 to 255.
 
-    Exactly what `image_dataset_from_directory` makes of it, so that a model sees a new photo as it
-    saw the training photos. `fit` is "stretch", "crop" (the middle, in proportion) or "pad" (black
-    borders). Raises what `open_image` raises.
+    It is exactly what `image_dataset_from_directory` makes of the photo, so that a model sees a new
+    photo as it saw the training photos. `fit` is "stretch", "crop" (the middle, in the target's
+    proportions) or "pad" (black borders). Raises what `open_image` raises.
     """
     x = decode_photo(path, color_mode)
     height, width = image_size
@@ -270,7 +271,7 @@ def load_photo(
         left, top, right, bottom = _middle(x.shape[1], x.shape[0], width, height)
         x = x[top:bottom, left:right]
     elif fit == "pad":
-        # In float32 and rounded down, as `tf.image.resize_with_pad`.
+        # In float32 and rounded down, like `tf.image.resize_with_pad`.
         old, new = np.array(x.shape[:2], np.float32), np.array(image_size, np.float32)
         exact = old / (old / new).max()
         inner = max(int(exact[0]), 1), max(int(exact[1]), 1)
@@ -282,11 +283,11 @@ def load_photo(
 
 
 def decode_photo(path: PathLike | bytes | io.BytesIO, color_mode: str = "rgb") -> Array:
-    """The pixels of a photo as uint8 (height, width, channels), as `tf.io.decode_image`.
+    """Return a photo's pixels as uint8 (height, width, channels), like `tf.io.decode_image`.
 
-    JPEG alone differs, by a few of 255 levels: TensorFlow decodes it with a faster, rougher inverse
+    Only JPEG differs, by a few of 255 levels: TensorFlow decodes it with a faster, rougher inverse
     cosine transform. Palettes become colours; an alpha channel is dropped for "rgb" and
-    "grayscale"; of 16 bits the upper 8 remain; of an animation the first picture.
+    "grayscale"; of 16 bits the upper 8 remain; of an animation the first frame.
     """
     image = open_image(path)
     if image.mode in ("I", "I;16", "I;16B", "I;16L"):
@@ -307,11 +308,11 @@ RESIZE_INTERPOLATIONS = ("bilinear", "nearest")
 
 
 def resize(x: Array, size: tuple[int, int], interpolation: str = "bilinear") -> Array:
-    """`x` (height, width, channels) at another size as float32, as `tf.image.resize`.
+    """Resize `x` (height, width, channels) to another size, in float32, like `tf.image.resize`.
 
-    A new pixel's centre lies at (i + 1/2) · old / new - 1/2 of the old picture ("half pixel
-    centres"); "bilinear" weighs the four pixels around it, "nearest" takes the one it falls in.
-    Making a picture smaller does not smooth it first: fine patterns may flicker (aliasing).
+    A new pixel's centre is at (i + 1/2) · old / new - 1/2 of the old image ("half pixel centres");
+    "bilinear" weights the four pixels around it, "nearest" takes the one it is in. An image is not
+    smoothed before it is made smaller: fine patterns may flicker (aliasing).
     """
     height, width = size
     if x.shape[:2] == (height, width):
@@ -349,7 +350,7 @@ def _nearest(new: int, old: int) -> Array:
 
 
 def _between(new: int, old: int) -> tuple[Array, Array, Array]:
-    """For each new pixel the two old ones around it, and how far it is towards the second."""
+    """Return for each new pixel the two old ones around it, and how far it is to the second."""
     position = _centres(new, old) - np.float32(0.5)
     floor = np.floor(position)
     before = np.maximum(floor, 0).astype(np.intp)

@@ -17,23 +17,23 @@ from minicnn.images.files import BadImageError, open_image
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# What Keras's `image_dataset_from_directory` takes, and what this project's own commands take: all
-# that either of Keras's readers does, and what else comes from phones and browsers.
+# The endings that Keras's `image_dataset_from_directory` reads, and those that this project's own
+# commands read: all that either of Keras's readers does, and what else phones and browsers make.
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 PHOTO_ENDINGS = tuple(sorted((*ENDINGS, ".jfif", ".ppm", ".tif", ".tiff", ".webp")))
 
-# Decoding releases the GIL, so threads share the work; more than a few only take memory.
+# Decoding releases the GIL, so threads share the work; more than a few would only take memory.
 THREADS = max(1, min(os.cpu_count() or 1, 8))
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """`[function(item) for item in items]`, several at a time; no thread outlives the call."""
+    """Return `[function(item) for item in items]`, made by threads that end with the call."""
     with ThreadPoolExecutor(THREADS, thread_name_prefix="minicnn-photos") as threads:
         return list(threads.map(function, items))
 
 
 def check_directory(directory: Any, who: str) -> str:
-    """`directory` as a string; raises `FileNotFoundError` or `NotADirectoryError`."""
+    """Return `directory` as a string; raise `FileNotFoundError` or `NotADirectoryError`."""
     path = os.fspath(directory)
     if not Path(path).exists():
         raise FileNotFoundError(f"{who} expects a folder of photos. There is no {path!r}.")
@@ -43,14 +43,14 @@ def check_directory(directory: Any, who: str) -> str:
 
 
 def class_folders(directory: str, hidden: bool = True) -> list[str]:
-    """The names of the folders in `directory`, in alphabetical order: the classes."""
+    """Return the names of the folders in `directory`, in alphabetical order: the classes."""
     with os.scandir(directory) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir())
     return [name for name in names if hidden or not name.startswith(".")]
 
 
 class Listing(NamedTuple):
-    """The photos in a folder and below, and how many of what else there is was passed over."""
+    """The photos in a folder and below it, and how many other things were passed over."""
 
     paths: list[str]
     passed_over: Counter[str]
@@ -59,12 +59,12 @@ class Listing(NamedTuple):
 def list_images(
     directory: str | Path, endings: Sequence[str], follow_links: bool = False
 ) -> Listing:
-    """Paths of the pictures in `directory` and below, folder by folder, each in order.
+    """List the photos in `directory` and below it, folder by folder, each in order.
 
-    A folder that cannot be opened, and one that is a link unless `follow_links` is set, are passed
-    over and counted, as are files with other endings; what systems leave about (`.DS_Store`,
-    `Thumbs.db`) is not. A link to a folder above it, which would lead round and round, is never
-    followed.
+    Folders that cannot be opened, links to folders unless `follow_links` is set, and files with
+    other endings are passed over and counted; files that systems leave about (`.DS_Store`,
+    `Thumbs.db`) are not counted. A link to a folder above it, which would lead round and round, is
+    never followed.
     """
     paths: list[str] = []
     others: Counter[str] = Counter()
@@ -96,7 +96,7 @@ BESIDE = "(beside the class folders)"
 
 
 def beside(directory: str) -> Counter[str]:
-    """The photos that lie in `directory` itself, where only folders are looked for."""
+    """Count the photos that are in `directory` itself, where only folders are expected."""
     with os.scandir(directory) as entries:
         names = [entry.name for entry in entries if not entry.is_dir()]
     return Counter(_kind(name) for name in names if name.lower().endswith(PHOTO_ENDINGS))
@@ -108,7 +108,7 @@ def count_skipped(
     class_of: Sequence[str],
     skipped: set[str],
 ) -> None:
-    """Count photos that could not be read with what else was passed over in their folders."""
+    """Count unreadable photos among what else was passed over in their folders."""
     for path, name in zip(paths, class_of):
         if path in skipped:
             passed_over[name]["unreadable photo"] += 1
@@ -123,7 +123,7 @@ def _kind(name: str) -> str:
 
 
 def told(passed_over: Counter[str]) -> str:
-    """`5 .webp, 2 linked folders`, the most frequent first."""
+    """Return counts as text, `5 .webp, 2 linked folders`, the most frequent first."""
     most = passed_over.most_common(5)
     parts = [f"{n} {kind}{'s' if n > 1 and kind[0] != '.' else ''}" for kind, n in most]
     more = passed_over.total() - sum(n for _, n in most)
@@ -131,7 +131,7 @@ def told(passed_over: Counter[str]) -> str:
 
 
 def say_passed_over(used: Mapping[str, int], passed_over: Mapping[str, Counter[str]]) -> None:
-    """One line for each class in whose folder something is no photo; none for the others."""
+    """Print a line for each class in whose folder something was passed over."""
     for name, others in passed_over.items():
         if others:
             say(f"  {name}: {used.get(name, 0)} used, passed over {told(others)}.")
@@ -142,7 +142,7 @@ def check_no_class_is_empty(
 ) -> None:
     """Warn of classes without a photo, or raise a `ValueError` with `on_empty_class="error"`.
 
-    A network that learns to tell such a class apart is right whenever it never says it.
+    A network is always right about such a class if it never predicts it.
     """
     empty = [name for name, count in used.items() if not count]
     if not empty:
@@ -152,14 +152,14 @@ def check_no_class_is_empty(
         others = passed_over.get(name)
         parts.append(f"{name!r} (in its folder: {told(others) if others else 'nothing'})")
     more = f" and {len(empty) - 10} more" if len(empty) > 10 else ""
-    sentence = f"{who} found no photo to use of the class {', '.join(parts)}{more}."
+    sentence = f"{who} found no usable photo of the class {', '.join(parts)}{more}."
     if on_empty_class == "error":
         raise ValueError(sentence)
     warnings.warn(f"{sentence} It counts as a class all the same, as in Keras.", stacklevel=4)
 
 
 def check_class_count(directory: str, classes: Sequence[str], who: str, binary: bool) -> None:
-    """Raise a `ValueError` unless there are classes to tell apart."""
+    """Raise a `ValueError` unless there are two classes or more, or just two with `binary`."""
     if binary and len(classes) != 2:
         raise ValueError(
             f"{who} expects exactly 2 class folders in {directory!r} for binary labels. "
@@ -173,15 +173,15 @@ def check_class_count(directory: str, classes: Sequence[str], who: str, binary: 
 
 
 def drop_unreadable(paths: Sequence[str], on_bad_image: str, who: str) -> list[str]:
-    """With "skip": those of `paths` that cannot be read, with a warning that counts them.
+    """With "skip", return those of `paths` that cannot be read, and warn how many there are.
 
-    With "error" nothing is read here: the first bad picture ends the reading, by name.
+    With "error" nothing is read here: the first bad photo will raise an error that names it.
     """
     if shapes.choice(on_bad_image, ("error", "skip"), "on_bad_image", who) == "error":
         return []
     bad = [error for error in in_threads(_why_unreadable, paths) if error is not None]
     if bad:
-        plural = "picture" if len(bad) == 1 else "pictures"
+        plural = "photo" if len(bad) == 1 else "photos"
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         warnings.warn(
             f"Skipped {len(bad)} bad {plural} of {len(paths)}: {bad[0][1]}{more}", stacklevel=3
@@ -198,5 +198,5 @@ def _why_unreadable(path: str) -> tuple[str, str] | None:
 
 
 def say(text: str) -> None:
-    """Print at once, so that it is read while the photos are, not after."""
+    """Print at once, so that people can read it while the photos are read, not after."""
     print(printable(text, lines=True), file=sys.stdout, flush=True)

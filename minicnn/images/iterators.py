@@ -1,9 +1,9 @@
-"""`ImageDataGenerator.flow` and `flow_from_directory`: batches that never end, read by `fit`.
+"""`ImageDataGenerator.flow` and `flow_from_directory`: endless batches that `fit` reads.
 
-An iterator is a sequence of batches, `len(it)` an epoch, and a generator at once: `next(it)` reads
-on from epoch to epoch. With a seed, order and augmentation are Keras's for that seed: before each
-batch the random numbers restart from `seed + batches seen so far`, are drawn picture by picture,
-and only then are the pictures decoded and turned about, several at a time.
+An iterator is a sequence of batches, `len(it)` per epoch, and at the same time a generator:
+`next(it)` continues from epoch to epoch. With a seed, order and augmentation are Keras's for that
+seed: before each batch the random numbers restart from `seed + batches seen so far`, are drawn
+image by image, and only then are the images decoded and transformed, several at a time.
 """
 
 import copy
@@ -48,10 +48,10 @@ CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 
 
 class Iterator:
-    """Order and batches; a subclass makes a batch from the numbers of its pictures.
+    """Base class: orders images; a subclass makes a batch from the numbers of its images.
 
-    `n` pictures, `batch_size`, `shuffle` (a new order in each epoch), `seed` (None: drawn from
-    minicnn's own source, so that `set_random_seed` still makes a run repeatable).
+    `n` images, `batch_size`, `shuffle` (a new order in each epoch), `seed` (None: drawn from
+    minicnn's own generator, so that `set_random_seed` still makes a run repeatable).
     """
 
     white_list_formats = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
@@ -99,7 +99,7 @@ class Iterator:
     next = __next__
 
     def reset(self) -> None:
-        """Let `next` start with a new epoch."""
+        """Make `next` start a new epoch."""
         self.batch_index = 0
 
     def on_epoch_end(self) -> None:
@@ -118,12 +118,12 @@ class Iterator:
         return self.index_array[self.batch_size * batch : self.batch_size * (batch + 1)]
 
     def _prepare(self, numbers: Array) -> Callable[[], Any]:
-        """Draw everything that is random about these pictures; what is returned makes the batch."""
+        """Draw all random numbers for these images; return a function that makes the batch."""
         raise NotImplementedError
 
 
 def random_state(seed: Any) -> np.random.RandomState:
-    """NumPy's legacy generator, the one Keras draws from: of a seed, or of minicnn's own source."""
+    """Return NumPy's legacy generator, which Keras uses, with this seed or one of minicnn's."""
     if isinstance(seed, np.random.RandomState):
         return seed
     if seed is None:
@@ -133,8 +133,8 @@ def random_state(seed: Any) -> np.random.RandomState:
     return np.random.RandomState(int(seed))
 
 
-class _Pictures(Iterator):
-    """What both iterators share: augmenting, and saving what was made if asked to."""
+class _Images(Iterator):
+    """What both iterators share: augmenting, and saving the results on request."""
 
     def __init__(
         self,
@@ -161,42 +161,42 @@ class _Pictures(Iterator):
             )
 
     def _read(self, number: int) -> Array:
-        """The picture with this number, as an array that may be written to."""
+        """Return the image with this number, as an array that may be written to."""
         raise NotImplementedError
 
-    def _beside(self, x: Array, numbers: Array) -> Any:
-        """The batch `x` with what belongs to it: labels, weights."""
+    def _with_labels(self, x: Array, numbers: Array) -> Any:
+        """Return the batch `x` with what belongs to it: labels, weights."""
         raise NotImplementedError
 
-    # -- for `features`: the same pictures in each epoch, asked for by number ---------------------
+    # -- for `features`: the same images in each epoch, read by number ----------------------------
 
-    features: Array | None = None  # what stands in for the pictures
+    features: Array | None = None  # what replaces the images
 
     def example_count(self) -> int | None:
-        """How many pictures, if each looks the same whenever it comes; else None."""
+        """Return how many images there are, if each looks the same every time; else None."""
         random = self.image_data_generator.is_random() or self.save_to_dir is not None
         return None if random or not self._alone() else self.n
 
     def read_examples(self, numbers: Array) -> Array:
-        """The pictures with these numbers, as they come in batches."""
+        """Return the images with these numbers, as they are in batches."""
         x = np.zeros((len(numbers), *self.image_shape), self.dtype)
         for i, made in enumerate(in_threads(self._standard, list(numbers))):
             x[i] = made
         return x
 
-    def with_features(self, features: Array) -> "_Pictures":
-        """An iterator over the same batches with `features[number]` for each picture."""
+    def with_features(self, features: Array) -> "_Images":
+        """Return an iterator over the same batches with `features[number]` for each image."""
         twin = copy.copy(self)
         twin.features = features
         return twin
 
-    def catch_up(self, twin: "_Pictures") -> None:
-        """Go on where this twin has come to."""
+    def catch_up(self, twin: "_Images") -> None:
+        """Continue where this twin has come to."""
         self.batch_index, self.index_array = twin.batch_index, twin.index_array
         self.total_batches_seen = twin.total_batches_seen
 
     def _alone(self) -> bool:
-        """Whether a batch holds nothing else that is made of the pictures."""
+        """Return whether a batch holds nothing else that is made of the images."""
         raise NotImplementedError
 
     def _standard(self, number: int) -> Array:
@@ -207,20 +207,20 @@ class _Pictures(Iterator):
         transforms = [
             generator.get_random_transform(self.image_shape, self._random) for _ in numbers
         ]
-        if self.features is not None:  # after the draws, so that the order stays what it is
+        if self.features is not None:  # after the draws, so that the order does not change
             chosen = self.features[numbers]
-            return lambda: self._beside(chosen, numbers)
-        # Drawn as Keras draws them, so that all that follows is Keras's too.
+            return lambda: self._with_labels(chosen, numbers)
+        # Drawn as Keras draws them, so that all that follows is Keras's, too.
         tags = [self._random.randint(self._tags) for _ in numbers if self.save_to_dir]
 
-        def picture(job: tuple[int, dict[str, Any]]) -> Array:
+        def augmented(job: tuple[int, dict[str, Any]]) -> Array:
             number, transform = job
             x = generator.apply_transform(self._read(number), transform)
             return np.asarray(generator.standardize(x))
 
         def make() -> Any:
             x = np.zeros((len(numbers), *self.image_shape), self.dtype)
-            for i, made in enumerate(in_threads(picture, list(zip(numbers, transforms)))):
+            for i, made in enumerate(in_threads(augmented, list(zip(numbers, transforms)))):
                 if made.shape != self.image_shape:
                     raise ValueError(
                         f"preprocessing_function must keep the shape {self.image_shape}. "
@@ -230,20 +230,20 @@ class _Pictures(Iterator):
             for i, tag in enumerate(tags):
                 name = f"{self.save_prefix}_{numbers[i]}_{tag}.{self.save_format}"
                 array_to_img(x[i]).save(Path(self.save_to_dir, name))
-            return self._beside(x, numbers)
+            return self._with_labels(x, numbers)
 
         return make
 
     _tags = 10**7
 
 
-class NumpyArrayIterator(_Pictures):
-    """Batches of the pictures in an array (n, height, width, channels), with labels `y`.
+class NumpyArrayIterator(_Images):
+    """Batches of the images in an array (n, height, width, channels), with labels `y`.
 
-    `x` may be `(pictures, [more, arrays])`: the further arrays are handed on with each batch.
-    `subset` with the generator's `validation_split` takes the first part for "validation" and the
-    rest for "training". Raises `ValueError` for arrays of different lengths, a wrong rank, or a
-    split after which the two parts have different classes.
+    `x` may be `(images, [more, arrays])`: each batch then has the further arrays, too. `subset`,
+    with the generator's `validation_split`, takes the first part for "validation" and the rest for
+    "training". Raises `ValueError` for arrays of different lengths, a wrong rank, or a split after
+    which the two parts have different classes.
     """
 
     def __init__(
@@ -272,7 +272,7 @@ class NumpyArrayIterator(_Pictures):
         x = np.asarray(x)
         if x.ndim != 4 or x.dtype.kind not in "fiub":
             raise ValueError(
-                "flow expects pictures as an array (n, height, width, channels) of numbers. "
+                "flow expects images as an array (n, height, width, channels) of numbers. "
                 f"Received x.shape={x.shape}, dtype {x.dtype}."
             )
         x = x.astype(dtype, copy=False)
@@ -281,7 +281,7 @@ class NumpyArrayIterator(_Pictures):
         for argument, column in (("y", y), ("sample_weight", weight), *(("x[1]", m) for m in misc)):
             if column is not None and (column.ndim == 0 or len(column) != len(x)):
                 raise ValueError(
-                    f"flow expects one entry of {argument} per picture. "
+                    f"flow expects one entry of {argument} per image. "
                     f"Received x.shape={x.shape}, {argument}.shape={column.shape}."
                 )
         if subset is not None:
@@ -291,13 +291,13 @@ class NumpyArrayIterator(_Pictures):
                 if not np.array_equal(np.unique(y[:first]), np.unique(y[first:])):
                     raise ValueError(
                         "The training and the validation part have different classes. Are the "
-                        "pictures sorted by class? Shuffle them first."
+                        "images sorted by class? Shuffle them first."
                     )
             x, misc = x[split], [m[split] for m in misc]
             y = None if y is None else y[split]
             weight = None if weight is None else weight[split]
         if len(x) == 0:
-            raise ValueError("flow expects at least one picture. Received none.")
+            raise ValueError("flow expects at least one image. Received none.")
         self.x, self.x_misc, self.y, self.sample_weight = x, misc, y, weight
         super().__init__(
             len(x),
@@ -320,7 +320,7 @@ class NumpyArrayIterator(_Pictures):
     def _read(self, number: int) -> Array:
         return np.array(self.x[number], self.dtype)
 
-    def _beside(self, x: Array, numbers: Array) -> Any:
+    def _with_labels(self, x: Array, numbers: Array) -> Any:
         inputs: Any = [x, *(m[numbers] for m in self.x_misc)] if self.x_misc else x
         if self.y is None:
             return inputs
@@ -329,19 +329,19 @@ class NumpyArrayIterator(_Pictures):
         return inputs, self.y[numbers], self.sample_weight[numbers]
 
 
-class DirectoryIterator(_Pictures):
+class DirectoryIterator(_Images):
     """Batches of the photos in `directory`, one folder per class.
 
-    `class_indices` maps class names to numbers, `classes` holds the number of each photo,
-    `filenames` and `filepaths` say which they are. `class_mode`: "categorical" (one-hot), "sparse"
-    or "binary" (numbers), "input" (the photo itself), or None (no labels). `subset` with the
-    generator's `validation_split` takes the first part of each class for "validation".
+    `class_indices` maps class names to numbers, `classes` holds the class number of each photo,
+    `filenames` and `filepaths` name the photos. `class_mode`: "categorical" (one-hot), "sparse" or
+    "binary" (numbers), "input" (the image itself), or None (no labels). `subset`, with the
+    generator's `validation_split`, takes the first part of each class for "validation".
 
     `on_bad_image="skip"` (not in Keras) tries every photo first and leaves out those that cannot be
     read, with a warning; `skipped` lists them. Files with other endings than Keras's (.png, .jpg,
     .jpeg, .bmp, .ppm, .tif, .tiff) are passed over, and a line for each class says how many; a
-    class without any photo gets a warning. Raises `FileNotFoundError` without the folder,
-    `ValueError` for unknown modes, no photos, or fewer than two classes where labels are asked for.
+    class without any photo gets a warning. Raises `FileNotFoundError` without the folder, and
+    `ValueError` for unknown modes, no photos, or fewer than two classes if there are labels.
     """
 
     allowed_class_modes = set(CLASS_MODES)
@@ -419,7 +419,7 @@ class DirectoryIterator(_Pictures):
         say(f"Found {self.samples} images belonging to {self.num_classes} classes.")
         counts = np.bincount(self.classes, minlength=self.num_classes).tolist()
         used = dict(zip(names, counts))
-        if subset != "validation":  # it is said of the training part already
+        if subset != "validation":  # the training part has already said it
             say_passed_over(used, passed_over)
         if class_mode not in (None, "input") and subset != "validation":
             check_no_class_is_empty(used, passed_over, "warn", who)
@@ -457,7 +457,7 @@ class DirectoryIterator(_Pictures):
         )
         return np.array(img_to_array(image, dtype=self.dtype))
 
-    def _beside(self, x: Array, numbers: Array) -> Any:
+    def _with_labels(self, x: Array, numbers: Array) -> Any:
         if self.class_mode is None:
             return x
         if self.class_mode == "input":
@@ -469,7 +469,7 @@ class DirectoryIterator(_Pictures):
 
 
 def _split(generator: Any, subset: str, count: int) -> slice:
-    """Which of `count` pictures belong to the subset: validation comes first, as in Keras."""
+    """Return which of `count` images belong to the subset; validation is first, as in Keras."""
     subset = shapes.choice(subset, SUBSETS, "subset", "flow")
     share = generator._validation_split
     if not share:

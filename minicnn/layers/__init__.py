@@ -63,18 +63,18 @@ LAYERS: dict[str, type[Layer]] = {
         ZeroPadding2D,
     )
 }
-"""Every layer by its class name: what a model file may name."""
+"""Every layer by its class name; a model file may name these."""
 
 
 def serialize(layer: Layer) -> dict[str, Any]:
-    """The layer or model as Keras writes it: `{"class_name": …, "config": …, …}`."""
-    from minicnn import models  # which this makes, too
+    """Return the layer or model as Keras writes it: `{"class_name": …, "config": …, …}`."""
+    from minicnn import models  # here, because models imports layers
 
     return models.serialize(layer)
 
 
 def deserialize(config: dict[str, Any]) -> Any:
-    """A layer or a model, with new weights, from the dict of `serialize`, Keras's or ours.
+    """Return a layer or a model, with new weights, from `serialize`'s dict, Keras's or ours.
 
     Raises `ValueError` for a layer or an option that minicnn lacks.
     """

@@ -3,9 +3,9 @@
     y, cache = layer.forward(x, training=False)
     dx, grads = layer.backward(dy, cache)
 
-`cache` is a plain dict of what backward will need (and a learner may want to look at); the layer
-itself remembers nothing of a pass. `grads` has the keys of `layer.params`, or none if the layer is
-frozen. Nothing is updated here: that is the optimizer's work.
+`cache` is a plain dict of what backward needs (and a learner may want to look at); the layer itself
+keeps nothing of a pass. `grads` has the keys of `layer.params`, or none if the layer is frozen. No
+weight is updated here: that is the optimizer's work.
 
 A layer of your own is a class with three methods, and `build` if it has weights:
 
@@ -64,20 +64,20 @@ _name_counts: Counter[str] = Counter()
 
 
 def snake_case(name: str) -> str:
-    """`MaxPooling2D` as `max_pooling2d`: Keras's rule, which its weight files rely on."""
+    """Convert `MaxPooling2D` to `max_pooling2d` by Keras's rule, on which its files rely."""
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def unique_name(prefix: str) -> str:
-    """`conv2d` at first, then `conv2d_1`, then `conv2d_2`, and so on."""
+    """Return `conv2d` at first, then `conv2d_1`, then `conv2d_2`, and so on."""
     count = _name_counts[prefix]
     _name_counts[prefix] += 1
     return prefix if count == 0 else f"{prefix}_{count}"
 
 
 def clear_session() -> None:
-    """Start numbering automatic layer names anew, as `keras.utils.clear_session`."""
+    """Restart the numbering of automatic layer names, like `keras.utils.clear_session`."""
     _name_counts.clear()
 
 
@@ -86,7 +86,7 @@ def clear_session() -> None:
 # ---------------------------------------------------------------------------------------------
 
 
-_activating: dict[str, type["Layer"]] = {}  # layers that may stand for an activation, by name
+_activating: dict[str, type["Layer"]] = {}  # layers that can be used as an activation, by name
 
 
 class _Changes:
@@ -99,7 +99,7 @@ changes = _Changes()
 
 
 class Layer(WithWeights, Configurable):
-    """Base class of all layers; see the top of this module for the contract.
+    """Base class of all layers; see this module's docstring for the contract.
 
     Args:
         name: unique within a model; made from the class name if not given.
@@ -144,7 +144,7 @@ class Layer(WithWeights, Configurable):
         super().__setattr__(name, value)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """As in Keras: a layer is built once its `build` is through, whoever called it."""
+        """Wrap `build` so that a layer is built after it, whoever called it, as in Keras."""
         super().__init_subclass__(**kwargs)
         for old, new in (("_forward", "compute"), ("_backward", "compute_gradients")):
             if old in vars(cls):
@@ -163,14 +163,14 @@ class Layer(WithWeights, Configurable):
                 self.built = True
 
             cls.build = build  # type: ignore[method-assign]
-        if isinstance(vars(cls).get("activation"), str):  # a class's own, always the same
+        if isinstance(vars(cls).get("activation"), str):  # a constant of the class
             cls.activation_name = activation_name(vars(cls)["activation"], cls.__name__)
             del cls.activation  # type: ignore[misc]
         if "as_activation" in vars(cls):
             _activating.setdefault(cls.__name__, cls)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For a copy or a pickle. Which graphs use the layer, each graph tells its own copy."""
+        """Copy or pickle without `nodes`: each graph adds its uses to its own copy of the layer."""
         return {key: value for key, value in vars(self).items() if key != "nodes"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -178,7 +178,7 @@ class Layer(WithWeights, Configurable):
 
     @classmethod
     def _arguments(cls) -> list[str]:
-        """The names of the constructor's own arguments, in order."""
+        """Return the names of the constructor's own arguments, in order."""
         if cls.__init__ is Layer.__init__:
             return []
         names = inspect.signature(cls.__init__).parameters
@@ -191,7 +191,7 @@ class Layer(WithWeights, Configurable):
 
     @property
     def name(self) -> str:
-        """What files and messages call the layer; may be assigned, a text without "/"."""
+        """The layer's name in files and messages: a text without "/"; may be assigned."""
         return self._name
 
     @name.setter
@@ -201,7 +201,7 @@ class Layer(WithWeights, Configurable):
 
     @property
     def label(self) -> str:
-        """How messages call this layer: `Conv2D "conv1"`."""
+        """The layer's name in messages: `Conv2D "conv1"`."""
         return f'{type(self).__name__} "{printable(self.name)}"'
 
     def __repr__(self) -> str:
@@ -213,10 +213,10 @@ class Layer(WithWeights, Configurable):
     def activation(self) -> Callable[[Array], Array]:
         """The function of `minicnn.activations` that the layer applies last; may be assigned.
 
-        The next pass applies what is assigned: None takes an activation off (it is `linear` then),
-        and a name, a function of `minicnn.activations` or Keras's, or a layer such as `Softmax()`
-        puts another one there. `ValueError` for what minicnn has no gradient of. As in Keras, only
-        layers with the argument `activation` have one: else `AttributeError`.
+        The next pass applies the assigned one: None removes an activation (it is `linear` then); a
+        name, a function of `minicnn.activations` or Keras's, or a layer such as `Softmax()`
+        replaces it. Raises `ValueError` for a function whose gradient minicnn lacks. As in Keras,
+        only layers with the argument `activation` have one; others raise `AttributeError`.
         """
         if not self._may_be_activated():
             raise AttributeError(f"{self.label} has no activation.")
@@ -226,7 +226,7 @@ class Layer(WithWeights, Configurable):
     def activation(self, value: Any) -> None:
         if not self._may_be_activated():
             raise AttributeError(
-                f"{self.label} has no activation: put Activation({value!r}) behind it."
+                f"{self.label} has no activation: put Activation({value!r}) after it."
             )
         self.activation_name = activation_name(value, self.label)
 
@@ -236,42 +236,42 @@ class Layer(WithWeights, Configurable):
         return own or "activation" in self._arguments()
 
     def as_activation(self) -> str | None:
-        """The name of the activation that the whole layer is, if it is one."""
+        """Return the name of the activation that the whole layer is; None if it is none."""
         return None
 
     # -- shapes and costs ----------------------------------------------------------------------
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights for inputs of this shape (batch axis included)."""
+        """Create the weights for inputs of this shape (batch axis included)."""
         self.built = True
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of y for an input of this shape; None stands for an unknown size."""
+        """Return the shape of y for an input of this shape; None means an unknown size."""
         return input_shape
 
     def parameter_formula(self) -> str:
-        """The count of parameters as the sum that gives it, such as `(3·3·3+1)·32`."""
+        """Return the sum that gives the count of parameters, such as `(3·3·3+1)·32`."""
         return ""
 
     def multiply_adds(self, input_shape: Any) -> int | None:
-        """How many multiplications, each with its addition, one example costs; None if unknown."""
+        """Return how many multiply-adds one example costs; None if unknown."""
         return 0
 
     def differs_in_training(self) -> bool:
-        """Whether `forward` with `training=True` gives other numbers, or changes a weight."""
+        """Return whether `forward` with `training=True` gives other numbers or changes a weight."""
         return False
 
     def receptive_window(self) -> tuple[shapes.Steps, shapes.Steps, shapes.Pair] | None:
-        """`(kernel, strides, dilation)` of the window that one output sees; None: all pixels.
+        """Return `(kernel, strides, dilation)` of the window that one output sees; None: all.
 
-        A layer that makes pictures n times larger has the stride `Fraction(1, n)`.
+        A layer that makes images n times larger has the stride `Fraction(1, n)`.
         """
         return (1, 1), (1, 1), (1, 1)
 
     # -- running -------------------------------------------------------------------------------
 
     def forward(self, x: Any, training: bool = False) -> tuple[Any, Any]:
-        """`(y, cache)`. Raises `TypeError` or `ValueError` for an input that does not fit."""
+        """Return `(y, cache)`. Raises `TypeError` or `ValueError` for an input that doesn't fit."""
         x = self._prepare(x)
         try:
             z, cache = self.compute(x, training)
@@ -284,11 +284,11 @@ class Layer(WithWeights, Configurable):
     def backward(
         self, dy: Array, cache: Any, need_dx: bool = True, at_logits: bool = False
     ) -> tuple[Any, Grads]:
-        """`(dx, grads)` for `dy` = d loss / d y, of y's shape.
+        """Return `(dx, grads)` for `dy` = d loss / d y, of y's shape.
 
-        `need_dx=False` skips dx (it is None then). `at_logits=True` says that `dy` is already
+        `need_dx=False` skips dx, which is None then. `at_logits=True` says that `dy` is already
         d loss / d z, before the activation: cross-entropy and softmax together have the gradient
-        p - t, which is exact where the two one after the other divide by a vanishing p.
+        p - t, which is exact; going through them one after the other divides by a vanishing p.
 
         Raises `ValueError` for a cache that is not this layer's, and for dy of another shape.
         """
@@ -307,7 +307,7 @@ class Layer(WithWeights, Configurable):
         return self.compute_gradients(dz, cache, need_dx)
 
     def _activated(self, z: Array, cache: Cache) -> Array:
-        """y for z; the cache keeps both if they differ."""
+        """Return y for z; the cache keeps both if they differ."""
         if self.activation_name == "linear":
             return z
         y: Array = functional.ACTIVATIONS[self.activation_name].forward(z)
@@ -315,44 +315,44 @@ class Layer(WithWeights, Configurable):
         return y
 
     def logits(self, cache: Any, activation: str) -> Array | None:
-        """What went into the activation, if the layer ends in this one; None if it does not."""
+        """Return what went into the activation if it is this one, or None."""
         logits: Array | None = cache["z"] if self.activation_name == activation else None
         return logits
 
     def run(self, x: Any, training: bool = False) -> Any:
-        """y alone, for which a network keeps less than for `forward`."""
+        """Return y alone; a network keeps less for this than for `forward`."""
         return self.forward(x, training)[0]
 
     def backward_within(
         self, dy: Any, cache: Any, need_dx: bool, at_logits: bool, visit: Any = None
     ) -> tuple[Any, Grads]:
-        """`backward` of a layer of a graph: of a network that passes on `visit` (see there)."""
+        """Go backward as part of a graph; a nested network passes `visit` on."""
         return self.backward(dy, cache, need_dx=need_dx, at_logits=at_logits)
 
     def last_activation(self) -> str | None:
-        """The name of the activation that y comes from."""
+        """Return the name of the activation that makes y."""
         return self.activation_name
 
     def compute(self, x: Any, training: bool) -> tuple[Array, Cache]:
-        """`(z, cache)`: y before the activation, and a new dict of what the gradients need.
+        """Return `(z, cache)`: y before the activation, and a new dict of what the gradients need.
 
-        For a layer of your own to write; call `forward`. x is an array (a list of arrays, where
-        `takes_list` is set) of the layer's dtype, and must not be written to.
+        A layer of your own defines this; to use a layer, call `forward`. x is an array (a list of
+        arrays if `takes_list` is set) of the layer's dtype, and must not be written to.
         """
         raise NotImplementedError(f"{type(self).__name__} has no compute(self, x, training).")
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        """`(dx, grads)` for dz = d loss / d z; `grads` has the keys of the trainable weights.
+        """Return `(dx, grads)` for dz = d loss / d z; `grads` has the trainable weights' keys.
 
-        For a layer of your own to write; call `backward`. dx has the shape of x, and may be None
-        where `need_dx` is False; of a layer that is not `trainable`, `grads` is empty.
+        A layer of your own defines this; to use a layer, call `backward`. dx has the shape of x,
+        and may be None if `need_dx` is False; `grads` is empty if the layer is not `trainable`.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no compute_gradients(self, dz, cache, need_dx)."
         )
 
     def _prepare(self, x: Any) -> Any:
-        """x as the layer wants it: checked, of the layer's dtype; builds the weights if need be."""
+        """Return x checked and in the layer's dtype; build the weights if they are missing."""
         if self.takes_list:
             if not isinstance(x, (list, tuple)):
                 raise TypeError(
@@ -378,18 +378,19 @@ class Layer(WithWeights, Configurable):
     # -- looking inside --------------------------------------------------------------------------
 
     def explain(self, x: Any, at: Any, example: int = 0, training: bool = False) -> Any:
-        """Where one number of the output for x comes from, term by term.
+        """Explain where one number of the output for x comes from, term by term.
 
         `at` is its place in the output of the batch's `example`: (row, col, channel), or a unit's
-        number. Returns a `minicnn.explain.Explanation`: print it, or take its `terms`. The layer
-        stays as it is. Raises as `forward`, and a `ValueError` for a place that is not there.
+        number. Returns a `minicnn.explain.Explanation`: print it, or use its `terms`. The layer
+        does not change. Raises what `forward` raises, and `ValueError` for a place that does not
+        exist.
         """
         from minicnn.explain import methods
 
         return methods.explain_layer(self, x, at, example, training)
 
     def _repr_html_(self) -> str:
-        """The layer in a notebook: its settings, and its weights as coloured grids."""
+        """Return the layer as a notebook shows it: its settings, and its weights as grids."""
         from minicnn.explain import methods
 
         return methods.html(self)
@@ -397,11 +398,11 @@ class Layer(WithWeights, Configurable):
     # -- calling -------------------------------------------------------------------------------
 
     def __call__(self, x: Any, training: bool | None = None) -> Any:
-        """With arrays: run the layer and return y. With a symbol: add the layer to the graph.
+        """Run the layer on arrays and return y, or add it to the graph if x is a symbol.
 
-        `layer(symbol, training=False)` holds wherever the graph runs, in `fit` too: a frozen base
-        keeps its moving statistics, and its dropout is off. Keras 3 lets the `training=True` of its
-        `fit` win over it; there `base.trainable = False` is what keeps BatchNormalization still.
+        `layer(symbol, training=False)` holds wherever the graph runs, in `fit`, too: a frozen base
+        keeps its moving statistics, and its dropout is off. In Keras 3 the `training=True` of `fit`
+        overrides it; there, `base.trainable = False` is what keeps BatchNormalization unchanged.
         """
         if not is_symbolic(x):
             return self.forward(x, training=bool(training))[0]
@@ -424,7 +425,7 @@ class Layer(WithWeights, Configurable):
         if self.input_rank is not None and len(shape) != self.input_rank:
             raise ValueError(
                 f"{self.label} expects an input with {self.input_rank} dimensions, "
-                f"the batch among them. Received {shape}."
+                f"the batch included. Received {shape}."
             )
         self._build_for(shape)
         output_shape = self.compute_output_shape(shape)
@@ -455,10 +456,11 @@ class Layer(WithWeights, Configurable):
     # -- config --------------------------------------------------------------------------------
 
     def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
-        """What Keras would do with the layer in training and minicnn does not: (what, its name).
+        """Return what Keras would do with the layer in training and minicnn does not.
 
-        `learning`: only what training the layer as it is would heed; `penalties`: only what adds
-        to the loss. Of layers from a file: others are made without such settings.
+        It is a list of (what, the layer's name). `learning`: only what matters for training the
+        layer as it is; `penalties`: only what adds to the loss. Only layers from a file have such
+        settings.
         """
         frozen = learning and not self.trainable_weights
         return [
@@ -469,25 +471,25 @@ class Layer(WithWeights, Configurable):
         ]
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again, as Keras writes them."""
+        """Return the arguments that recreate this layer, as Keras writes them."""
         own = {name: _plain(getattr(self, name)) for name in self._arguments()}
         own |= self.carried
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, **own}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """A new layer from `get_config()`'s dict, Keras's or ours.
+        """Return a new layer from `get_config()`'s dict, Keras's or ours.
 
-        What Keras's layer has and this one lacks may stand there switched off; and what only
-        training would heed (regularizers, constraints, how weights start) is carried along, in
-        `carried`, and written back. Raises `ValueError` for what changes the layer's output.
+        Settings that only Keras's layer has may be there, switched off. Those that only matter in
+        training (regularizers, constraints, initializers) are kept in `carried` and written back.
+        Raises `ValueError` for settings that change the layer's output.
         """
         known = {*cls._arguments(), "name", "trainable", "dtype"}
         label = f'{cls.__name__} "{printable(config.get("name"))}"'
         taken: dict[str, Any] = {}
         carried_on: dict[str, Any] = {}
         for key, value in config.items():
-            if key == "batch_input_shape":  # Keras 2's way to begin a Sequential
+            if key == "batch_input_shape":  # Keras 2's way to start a Sequential
                 taken["input_shape"] = value[1:]
             elif key in known and key.endswith("_initializer"):
                 taken[key] = carried.initializer(value, label)
@@ -512,7 +514,7 @@ class Layer(WithWeights, Configurable):
         return layer
 
 
-# What Keras's layers take, or once took, and what does the same here.
+# Arguments that Keras's layers take, or once took, and what to use here instead.
 _PARTS = ("activity", "beta", "bias", "depthwise", "gamma", "kernel", "pointwise")
 _REGULARIZE = "weight_decay of the optimizer, or a Dropout layer"
 _CONSTRAIN = "a LambdaCallback(on_train_batch_end=…) that assigns the weights"
@@ -526,7 +528,7 @@ _INSTEAD = {
 
 
 def _plain(value: Any) -> Any:
-    """A hyper-parameter as JSON can hold it."""
+    """Return a hyper-parameter as JSON can hold it."""
     if isinstance(value, carried.KeptInitializer):
         return value.description
     if isinstance(value, initializers.Initializer):
@@ -537,10 +539,11 @@ def _plain(value: Any) -> Any:
 
 
 def activation_name(activation: Any, who: str) -> str:
-    """`None`, a name, one of `minicnn.activations`' or Keras's functions, or a layer, as a name.
+    """Return the name of an activation, given as None, a name, a function or a layer.
 
-    A dict is a function or a layer as Keras's files have it. Another function is refused, whatever
-    its name: there is no gradient of it here.
+    The function may be one of `minicnn.activations` or Keras's. A dict is a function or a layer as
+    Keras's files write it. Any other function is refused, whatever its name, because minicnn has no
+    gradient of it.
     """
     if activation is None:
         return "linear"
@@ -551,7 +554,7 @@ def activation_name(activation: Any, who: str) -> str:
         if found is None:
             raise ValueError(
                 f"{who} expects activation to be a layer that is one of minicnn.activations, such "
-                f"as Softmax() or ReLU(). Received {activation.label}: put it behind {who} instead."
+                f"as Softmax() or ReLU(). Received {activation.label}: put it after {who} instead."
             )
         return found
     for known, function in functional.ACTIVATIONS.items():
@@ -571,12 +574,12 @@ def activation_name(activation: Any, who: str) -> str:
 
 
 def only_limits(name: str) -> bool:
-    """Whether all that the activation of this name does is to keep z between limits, as ReLU."""
+    """Return whether the activation of this name only keeps z between limits, as ReLU does."""
     return name != "linear" and functional.ACTIVATIONS[name].limits is not None
 
 
 def _activation_in_file(described: dict[str, Any]) -> Any:
-    """The function's name, or the layer, that stands for an activation; else what was given."""
+    """Return the function's name or the layer that a file's dict describes, or the dict."""
     name, config = described.get("class_name"), described.get("config")
     if name == "function":
         return config

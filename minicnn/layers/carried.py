@@ -1,8 +1,8 @@
 """Settings of Keras's layers that a file may hold and minicnn lacks, and when each one matters.
 
 never            a neutral value (`groups=1`, an L2 of 0), or one that changes no number here
-in training      regularizers and constraints: the layer carries them along, so that saving the
-                 model writes them back; `predict` does not need them, and training warns of them
+in training      regularizers and constraints: the layer keeps them, so that saving the model writes
+                 them back; `predict` does not need them, and training warns about them
 in prediction    everything else: the file is refused
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from minicnn import initializers
 
-# Settings that change no number of ours: how to compute, on what, or where weights start that the
-# layer does not have. (Keras 2's separable convolutions write a `kernel_initializer`.)
+# Settings that change no number here: how and where to compute, or how to initialize weights that
+# the layer does not have. (Keras 2's separable convolutions write a `kernel_initializer`.)
 _WITHOUT_EFFECT = {
     "autocast",
     "bias_initializer",
@@ -40,7 +40,7 @@ _NUMBERS = ("l1", "l2", "factor")  # of regularizers
 
 
 def without_effect(setting: str, value: Any) -> bool:
-    """Whether a layer that lacks this setting computes and trains the same without it."""
+    """Return whether a layer that lacks this setting computes and trains the same without it."""
     if value is None or value is False or setting in _WITHOUT_EFFECT:
         return True
     if setting.endswith("_regularizer"):
@@ -49,7 +49,7 @@ def without_effect(setting: str, value: Any) -> bool:
 
 
 def _weighs_nothing(regularizer: Any) -> bool:
-    """Whether this is an L1, L2 or L1L2 that multiplies by 0."""
+    """Return whether this is an L1, L2 or L1L2 that multiplies by 0."""
     config = regularizer.get("config") if isinstance(regularizer, dict) else None
     if not isinstance(config, dict) or regularizer.get("class_name") not in ("L1", "L2", "L1L2"):
         return False
@@ -57,22 +57,22 @@ def _weighs_nothing(regularizer: Any) -> bool:
 
 
 def only_trains(setting: str) -> bool:
-    """Whether a setting changes what training does, and nothing of what `predict` computes."""
+    """Return whether a setting changes training and nothing that `predict` computes."""
     return setting.endswith(_ENDINGS) or setting == "virtual_batch_size"
 
 
 def penalizes(setting: str) -> bool:
-    """Whether the setting adds to the loss, so that `evaluate` also differs from Keras."""
+    """Return whether the setting adds to the loss, so that `evaluate` also differs from Keras."""
     return setting.endswith("_regularizer")
 
 
 def of_outputs(setting: str) -> bool:
-    """Whether the setting depends on the layer's output, and so matters for a frozen layer, too."""
+    """Return whether the setting is about the layer's output, and so matters if it is frozen."""
     return setting == "activity_regularizer"
 
 
 def shown(setting: str, value: Any) -> str:
-    """`kernel_regularizer=L2(l2=0.01)`."""
+    """Return a setting as text, such as `kernel_regularizer=L2(l2=0.01)`."""
     if isinstance(value, dict) and "class_name" in value:
         config = value.get("config")
         config = config if isinstance(config, dict) else {}
@@ -86,7 +86,7 @@ def _short(value: Any) -> str:
 
 
 def described(found: Iterable[tuple[str, str]]) -> str:
-    """`(what, which layer)` as a text: what several layers have is named once."""
+    """Return `(what, which layer)` pairs as a text that names once what several layers have."""
     layers: dict[str, list[str]] = {}
     for what, layer in found:
         layers.setdefault(what, []).append(layer)
@@ -105,9 +105,9 @@ def _named(names: list[str]) -> str:
 
 
 class KeptInitializer(initializers.Initializer):
-    """One that minicnn lacks, as a file describes it: it is written back, and draws nothing.
+    """An initializer that minicnn lacks, kept as a file describes it, to be written back.
 
-    Weights that come from the file do not need it. Raises `ValueError` when it is to draw.
+    Weights that come from the file do not need it. Raises `ValueError` if it has to draw any.
     """
 
     def __init__(self, description: Any) -> None:
@@ -122,8 +122,8 @@ class KeptInitializer(initializers.Initializer):
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> np.ndarray:
         if not _weights_follow.get():
             raise ValueError(
-                f"minicnn does not have the initializer {self.name[:200]}, with which a file says "
-                "that weights start: it has no new weights for this layer."
+                f"minicnn does not have the initializer {self.name[:200]}, which a file names for "
+                "this layer, so it cannot draw new weights."
             )
         usual = initializers.GlorotUniform() if len(shape) > 1 else initializers.Zeros()
         return usual(shape, dtype)
@@ -134,7 +134,7 @@ _weights_follow: ContextVar[bool] = ContextVar("_weights_follow", default=False)
 
 @contextmanager
 def weights_follow() -> Iterator[None]:
-    """Within it, kept initializers draw as Keras's layers do by default, until weights are read."""
+    """Let kept initializers draw as Keras's layers do by default, until weights are read."""
     token = _weights_follow.set(True)
     try:
         yield
@@ -143,7 +143,7 @@ def weights_follow() -> Iterator[None]:
 
 
 def initializer(description: Any, who: str) -> initializers.Initializer:
-    """What a model's file says of where weights start; kept as it is, if minicnn lacks it."""
+    """Return the initializer that a model's file describes, unread if minicnn lacks it."""
     if isinstance(description, dict) and description.get("class_name") == "VarianceScaling":
         config = description.get("config")
         if isinstance(config, dict) and config.get("distribution") == "normal":  # in Keras 2

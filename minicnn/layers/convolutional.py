@@ -16,7 +16,7 @@ def window_output_shape(
     dilation: shapes.Pair,
     who: str,
 ) -> tuple[int | None, int | None]:
-    """(out height, out width) of a window; None where the input's size is None."""
+    """Return (out height, out width) of a window, None where the input's size is None."""
     height, width = input_shape[1:3]
     if height is not None and width is not None:
         shapes.check_extent((height, width), kernel, strides, padding, dilation, who)
@@ -33,7 +33,7 @@ def window_output_shape(
 
 
 def known_channels(input_shape: Shape, who: str) -> int:
-    """The number of channels or features, which must not be None or 0."""
+    """Return the number of channels or features; raise a `ValueError` if it is None or 0."""
     if input_shape[-1] is None:
         raise ValueError(f"{who} expects a known number of channels. Received {input_shape}.")
     if input_shape[-1] == 0:
@@ -99,23 +99,23 @@ class _Convolution(Layer):
         return self.kernel_size, self.strides, self.dilation_rate
 
     def _positions(self, input_shape: Shape) -> int | None:
-        """How many places of the output one filter computes."""
+        """Return at how many places of the output each filter computes a number."""
         _, height, width, _ = self._out(input_shape, 1)
         return None if height is None or width is None else height * width
 
 
 def check_data_format(data_format: str | None, who: str) -> str:
-    """`"channels_last"`; `ValueError` for anything else but None."""
+    """Return `"channels_last"`; raise a `ValueError` for anything else but None."""
     if not isinstance(data_format, (str, type(None))) or data_format not in (None, "channels_last"):
         raise ValueError(
-            f'{who} expects data_format="channels_last", the only one here. '
+            f'{who} expects data_format="channels_last", the only one supported. '
             f"Received {data_format!r}."
         )
     return "channels_last"
 
 
 class Conv2D(_Convolution):
-    """2D convolution: each of `filters` kernels slides over the picture and sums what it sees.
+    """2D convolution: each of `filters` kernels slides over the image and sums what it covers.
 
         z[n, oy, ox, o] = bias[o] + sum over i, j, c of x[n, iy, ix, c] * kernel[i, j, c, o]
         iy = oy * strides[0] + i * dilation_rate[0] - padding above,  ix likewise
@@ -124,12 +124,12 @@ class Conv2D(_Convolution):
     x (batch, height, width, channels) to y (batch, out height, out width, filters). Weights:
     `kernel` (rows, columns, channels / groups, filters), then `bias` (filters,).
 
-    The surprise: "same" padding puts its odd zero below and right, and depends on the input's size
-    once strides exceed 1 (`minicnn.shapes`).
+    The surprise: "same" padding puts its odd zero below and to the right, and depends on the
+    input's size once strides exceed 1 (`minicnn.shapes`).
 
     Args (Keras's names and defaults): `filters`; `kernel_size`, `strides`, `dilation_rate`: an int
     or (rows, columns); `padding`: "valid" or "same"; `groups`: splits channels and filters into
-    groups that don't see each other; `activation`; `use_bias`; initializers.
+    groups that do not see each other; `activation`; `use_bias`; initializers.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Conv2D(_Convolution):
         self.groups = shapes.positive_int(groups, "groups", self.label)
         if self.filters % self.groups:
             raise ValueError(
-                f"{self.label} expects filters that its groups divide. "
+                f"{self.label} expects filters to be a multiple of groups. "
                 f"Received filters={filters}, groups={groups}."
             )
         self.kernel_initializer = initializers.get(kernel_initializer)
@@ -165,7 +165,7 @@ class Conv2D(_Convolution):
         channels = known_channels(input_shape, self.label)
         if channels % self.groups:
             raise ValueError(
-                f"{self.label} expects input channels that its {self.groups} groups divide. "
+                f"{self.label} expects a multiple of its {self.groups} groups as input channels. "
                 f"Received an input of shape {input_shape}."
             )
         shape = (*self.kernel_size, channels // self.groups, self.filters)
@@ -205,7 +205,7 @@ class Conv2D(_Convolution):
 
 
 def kernel_grads(dw: Array | None, db: Array | None, layer: Any) -> Grads:
-    """`{"kernel": dw, "bias": db}`, without the bias where there is none, empty when frozen."""
+    """Return `{"kernel": dw, "bias": db}`, without db if there is no bias; {} when frozen."""
     if dw is None:
         return {}
     return {"kernel": dw, "bias": db} if layer.use_bias and db is not None else {"kernel": dw}
@@ -217,13 +217,13 @@ def _check_channels(expected: int, input_shape: Shape, who: str) -> None:
 
 
 class DepthwiseConv2D(_Convolution):
-    """Depthwise convolution: every channel is filtered alone, by `depth_multiplier` kernels.
+    """Depthwise convolution: `depth_multiplier` kernels filter each channel by itself.
 
         z[n, oy, ox, c * multiplier + m] = bias[c * multiplier + m]
                                            + sum over i, j of x[n, iy, ix, c] * kernel[i, j, c, m]
 
     y has channels * depth_multiplier channels. Weights: `kernel` (rows, columns, channels,
-    multiplier), then `bias`. Otherwise as `Conv2D`.
+    multiplier), then `bias`. Everything else is as in `Conv2D`.
     """
 
     def __init__(
@@ -293,7 +293,7 @@ class DepthwiseConv2D(_Convolution):
 
 
 class SeparableConv2D(_Convolution):
-    """A depthwise convolution that looks around, then a 1x1 convolution that mixes channels.
+    """A depthwise convolution that looks around, then a 1x1 convolution that mixes the channels.
 
         h = depthwise_conv2d(x, depthwise_kernel)                 no bias, no activation between
         z[n, oy, ox, o] = bias[o] + sum over c of h[n, oy, ox, c] * pointwise_kernel[0, 0, c, o]
@@ -394,9 +394,9 @@ class SeparableConv2D(_Convolution):
 
 
 class ZeroPadding2D(Layer):
-    """Zeros around each picture.
+    """Adds zeros around each image.
 
-    `padding` is an int (all sides), (rows, columns), or ((top, bottom), (left, right)); pixels.
+    `padding`, in pixels, is an int (all sides), (rows, columns) or ((top, bottom), (left, right)).
     """
 
     input_rank = 4

@@ -22,7 +22,7 @@ from minicnn.variable import Variable
 
 
 class InputLayer(Layer):
-    """Where a graph begins: no computation, just a shape. Made by `Input`."""
+    """The start of a graph: a shape, without computation. `Input` makes it."""
 
     def __init__(
         self,
@@ -53,13 +53,13 @@ class InputLayer(Layer):
         self._start_a_graph()
 
     def _start_a_graph(self) -> None:
-        """Make the one node, whose output is the symbol that `Input` returns."""
+        """Create the only node, whose output is the symbol that `Input` returns."""
         node = Node(self, [], None, True)
         node.outputs = [KerasTensor(self.batch_shape, self.dtype, node)]
 
     @classmethod
     def _arguments(cls) -> list[str]:
-        return ["batch_shape"]  # what a config holds; the other arguments are ways to say it
+        return ["batch_shape"]  # what a config holds; the other arguments also say it
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return x, {}
@@ -82,9 +82,9 @@ def Input(  # noqa: N802 - Keras's name
     name: str | None = None,
     **unknown: Any,
 ) -> KerasTensor:
-    """A symbol for a model's input: `Input((150, 150, 3))`. None is a size known only later.
+    """Return a symbol for a model's input: `Input((150, 150, 3))`. None means an unknown size.
 
-    `batch_shape` has the batch's size in front, in place of `shape` and `batch_size`.
+    `batch_shape` starts with the batch size and replaces `shape` and `batch_size`.
     """
     for argument, value in unknown.items():
         if argument not in ("optional", "ragged", "sparse", "tensor") or value:
@@ -160,7 +160,7 @@ def _check_features(input_shape: Shape, features: int | None, who: str) -> None:
 
 
 class _ElementByElement(Layer):
-    """A layer whose own part changes nothing: what it does is its activation."""
+    """A layer that computes nothing but its activation."""
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         return x, {}
@@ -183,8 +183,8 @@ class Activation(_ElementByElement):
 class Softmax(_ElementByElement):
     """y[..., k] = exp(x[..., k]) / sum over j of exp(x[..., j]): scores become probabilities.
 
-    Over the last axis (`axis=-1`, the only one here). The largest x is subtracted first, which
-    changes nothing and keeps exp from overflowing.
+    It works over the last axis (`axis=-1`, the only one supported). The largest x is subtracted
+    first, which changes nothing and keeps exp from overflowing.
     """
 
     activation_name = "softmax"
@@ -192,7 +192,9 @@ class Softmax(_ElementByElement):
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not shapes.is_number(axis) or axis != -1:
-            raise ValueError(f"{self.label} expects axis=-1, the only one here. Received {axis!r}.")
+            raise ValueError(
+                f"{self.label} expects axis=-1, the only one supported. Received {axis!r}."
+            )
         self.axis = axis
 
     def as_activation(self) -> str | None:
@@ -250,12 +252,12 @@ class ReLU(Layer):
 
 
 class Dropout(Layer):
-    """While training, sets a random share `rate` of x to 0 and divides the rest by 1 - rate.
+    """During training, sets a random share `rate` of x to 0 and divides the rest by 1 - rate.
 
-    Otherwise y = x. `noise_shape` has x's sizes (None is any), or 1 where neighbours shall be set
-    to 0 together: (None, 1, 1, channels) drops whole maps. `seed` is an integer or a
+    Otherwise y = x. `noise_shape` has x's sizes (None fits any), or 1 where neighbours are set to 0
+    together: (None, 1, 1, channels) drops whole feature maps. `seed` is an integer or a
     `numpy.random.Generator`; without one the masks come from the generator that `set_random_seed`
-    restarts. The surprise: the scaling happens while training, so that prediction needs none
+    restarts. The surprise: the scaling happens during training, so that prediction needs none
     (Srivastava et al. 2014, section 10). No weights.
     """
 
@@ -268,7 +270,7 @@ class Dropout(Layer):
         seeding.check_seed(seed, self.label)
         self.rate, self.seed = rate, seed
         self.noise_shape = self._noise_shape(noise_shape)
-        # Made once: each pass continues the sequence, so that no two masks are the same.
+        # Created once: each pass continues the sequence, so that no two masks are the same.
         self._generator = None if seed is None else seeding.generator(seed)
 
     def _noise_shape(self, given: Any) -> tuple[int | None, ...] | None:
@@ -325,7 +327,7 @@ class Dropout(Layer):
 
 
 class Flatten(Layer):
-    """(batch, height, width, channels) to (batch, height * width * channels), in reading order."""
+    """Reshapes (batch, height, width, channels) to (batch, height * width * channels)."""
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -351,7 +353,7 @@ class Flatten(Layer):
 
 
 class Reshape(Layer):
-    """The same numbers in reading order under another shape; one size may be -1, "what is left"."""
+    """Gives the same numbers, in C order, another shape; one size may be -1, "what is left"."""
 
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -393,10 +395,10 @@ class Reshape(Layer):
 
 
 class Rescaling(Layer):
-    """y = x * scale + offset: `Rescaling(1/255)` takes pixels 0…255 to 0…1. No weights.
+    """y = x * scale + offset: `Rescaling(1/255)` maps pixels 0…255 to 0…1. No weights.
 
-    `scale` and `offset` are numbers, or have one number for each channel. The one layer that takes
-    integers too: a photo's uint8 pixels.
+    `scale` and `offset` are numbers, or have one number for each channel. This is the only layer
+    that takes integers, too: a photo's uint8 pixels.
     """
 
     def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
@@ -424,7 +426,7 @@ class Rescaling(Layer):
 
 
 def _numbers(value: Any, argument: str, who: str) -> Any:
-    """A finite number or a list of them, as a config can hold it; else `ValueError`."""
+    """Return a finite number or a list of them, as a config can hold it; else `ValueError`."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiu" or array.ndim > 1 or not np.isfinite(array).all():
         raise ValueError(

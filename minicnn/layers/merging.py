@@ -39,7 +39,7 @@ class Add(Layer):
 
 
 class Concatenate(Layer):
-    """The channels of x0, then those of x1, … (`axis=-1`, the only one here). No weights."""
+    """Joins the channels of x0, x1, … in order (`axis=-1`, the only one supported). No weights."""
 
     takes_list = True
 
@@ -75,12 +75,12 @@ class Concatenate(Layer):
 
 @symbols.operator("add")
 def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
-    """`Add(**kwargs)(inputs)`."""
+    """Return `Add(**kwargs)(inputs)`."""
     return Add(**kwargs)(inputs)
 
 
 def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
-    """`Concatenate(axis, **kwargs)(inputs)`."""
+    """Return `Concatenate(axis, **kwargs)(inputs)`."""
     return Concatenate(axis, **kwargs)(inputs)
 
 

@@ -8,20 +8,20 @@ from minicnn.layers.convolutional import known_channels
 
 
 class BatchNormalization(Layer):
-    """Each channel is shifted and scaled to mean `beta` and standard deviation `gamma`.
+    """Shifts and scales each channel to mean `beta` and standard deviation `gamma`.
 
         y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
 
-    While training, mean and variance are those of the batch, and the moving statistics follow:
+    During training, mean and variance are those of the batch, and the moving statistics follow:
 
         moving = moving * momentum + batch's * (1 - momentum)
 
-    Otherwise the moving statistics are used. Surprises, all Keras's: the variance is the biased one
-    (divided by the count) there too; `momentum` is the share of the old value, 0.99; epsilon is
-    1e-3; and `trainable=False` means that the layer always runs as in inference.
+    Otherwise the moving statistics are used. Surprises, all as in Keras: the variance is the biased
+    one (divided by the count), in the moving statistics, too; `momentum` is the share of the old
+    value, 0.99; epsilon is 1e-3; and a layer with `trainable=False` always runs as in inference.
 
-    Any shape (batch, …, channels). Weights: `gamma`, `beta`, then the statistics `moving_mean`,
-    `moving_variance`, each (channels,).
+    x has any shape (batch, …, channels). Weights: `gamma`, `beta`, then the statistics
+    `moving_mean` and `moving_variance`, each (channels,).
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class _Pooling(Layer):
 
 
 class MaxPooling2D(_Pooling):
-    """The largest pixel under each window, per channel. No weights.
+    """Takes the largest pixel under each window, per channel. No weights.
 
         y[n, oy, ox, c] = max over i, j of x[n, oy*s + i - before, ox*s + j - before, c]
 
@@ -64,7 +64,7 @@ class MaxPooling2D(_Pooling):
 
 
 class AveragePooling2D(_Pooling):
-    """The mean of the pixels under each window, per channel. No weights.
+    """Takes the mean of the pixels under each window, per channel. No weights.
 
     The surprise: padding is neither added nor counted, so a corner under "same" is the mean of the
     real pixels alone.
@@ -111,7 +111,7 @@ class _GlobalPooling(Layer):
 
 
 class GlobalAveragePooling2D(_GlobalPooling):
-    """y[n, c] = the mean of x[n, :, :, c]: a picture of features becomes one vector.
+    """y[n, c] = the mean of x[n, :, :, c]: feature maps become one vector.
 
     (batch, height, width, channels) to (batch, channels), or (batch, 1, 1, channels) with
     `keepdims=True`. No weights.
@@ -129,8 +129,8 @@ class GlobalAveragePooling2D(_GlobalPooling):
 class GlobalMaxPooling2D(_GlobalPooling):
     """y[n, c] = the largest of x[n, :, :, c]. Shapes as `GlobalAveragePooling2D`. No weights.
 
-    The surprise: equal maxima share the gradient, where `MaxPooling2D` gives it to the first; both
-    are what Keras does.
+    The surprise: equal maxima share the gradient, while `MaxPooling2D` gives it to the first. Keras
+    does both.
     """
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:

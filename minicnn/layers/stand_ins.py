@@ -1,7 +1,7 @@
-"""Keras layers that do nothing when a model predicts: noise, and random changes of photos.
+"""Keras layers that do nothing when a model predicts: noise, and random changes of images.
 
-minicnn cannot train through them. A file that holds one opens for prediction all the same: a layer
-of that name takes its place, keeps its settings, and writes them back when the model is saved.
+minicnn cannot train through them. A file that holds one can still be opened for prediction: a layer
+of the same name takes its place, keeps its settings, and writes them back when the model is saved.
 """
 
 from typing import Any
@@ -17,22 +17,22 @@ _NOISE = {
     "SpatialDropout2D": "rate",
     "SpatialDropout3D": "rate",
 }
-"""Each with the setting that switches it off when it is 0."""
+"""For each layer, the setting that switches it off when it is 0."""
 
-_PHOTOS = """
+_IMAGE_CHANGES = """
 AugMix CutMix MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter
 RandomContrast RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale
 RandomHeight RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation
 RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom
 """
 
-# What Keras 2 wrote into the configs of such layers, and Keras 3 does not take.
+# Settings that Keras 2 wrote into the configs of such layers and Keras 3 does not take.
 _OF_KERAS_2 = ("batch_input_shape", "rng_type")
 _OF_SPATIAL_DROPOUT = {"rate", "seed", "name", "dtype", "data_format"}
 
 
 class StandIn(Layer):
-    """y = x. Made from a file only, see the top of this module. Refuses to train: `ValueError`."""
+    """y = x. Only files make it (see the module's docstring). Training raises a `ValueError`."""
 
     instead = "Rebuild the model without it, and copy the weights"
 
@@ -61,7 +61,7 @@ class StandIn(Layer):
 
     @property
     def switched_off(self) -> bool:
-        """Whether it does nothing in training either."""
+        """Whether the layer does nothing in training, either."""
         switch = _NOISE.get(type(self).__name__)
         return switch is not None and self.settings.get(switch) == 0
 
@@ -69,8 +69,8 @@ class StandIn(Layer):
         return not self.switched_off
 
     def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
-        nothing = self.switched_off or penalties or learning  # to train it refuses by itself
-        return [] if nothing else [("what training does, so that fit refuses,", self.label)]
+        nothing = self.switched_off or penalties or learning  # training raises an error by itself
+        return [] if nothing else [("the training behaviour (fit raises an error)", self.label)]
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
         if training and not self.switched_off:
@@ -85,7 +85,7 @@ class StandIn(Layer):
 
 
 class ActivityRegularization(StandIn):
-    """y = x, in training too: there Keras adds to the loss, which training here says it lacks."""
+    """y = x. In training, Keras also adds to the loss; minicnn warns that it does not."""
 
     @property
     def switched_off(self) -> bool:
@@ -103,10 +103,10 @@ class ActivityRegularization(StandIn):
         return x, {}
 
 
-class _Photos(StandIn):
+class _ImageChange(StandIn):
     instead = (
         "Rebuild the model without it, copy the weights, and let ImageDataGenerator of "
-        "minicnn.preprocessing.image change the photos"
+        "minicnn.preprocessing.image change the images"
     )
 
 
@@ -114,6 +114,9 @@ class _Photos(StandIn):
 STAND_INS: dict[str, type[StandIn]] = {
     "ActivityRegularization": ActivityRegularization,
     **{name: type(name, (StandIn,), {"__module__": __name__}) for name in _NOISE},
-    **{name: type(name, (_Photos,), {"__module__": __name__}) for name in _PHOTOS.split()},
+    **{
+        name: type(name, (_ImageChange,), {"__module__": __name__})
+        for name in _IMAGE_CHANGES.split()
+    },
 }
 globals().update(STAND_INS)  # where `pickle` looks for them

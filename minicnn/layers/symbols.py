@@ -1,9 +1,9 @@
-"""Symbols: what a layer returns when it is called on a symbol, while a model is drawn.
+"""Symbols: what a layer returns when it is called on a symbol, while a model is defined.
 
     inputs = Input((8, 8, 3))        # a symbol, of a node without inputs
-    x = Conv2D(4, 3)(inputs)         # a symbol; its node says: this layer, on these inputs
+    x = Conv2D(4, 3)(inputs)         # a symbol, whose node records this layer and these inputs
 
-A graph is read off its outputs: from each symbol its node leads to the symbols before it.
+A graph is read from its outputs: the node of each symbol leads to the symbols before it.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,11 +30,11 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 class KerasTensor:
-    """A symbol for a layer's output while a model is drawn: a shape with None for the batch.
+    """A symbol for a layer's output while a model is defined: a shape with None for the batch.
 
-    Symbols of one shape are added and subtracted: `x + y` is `Add()([x, y])`. A number, or one for
-    each channel, is added, subtracted, multiplied with or divided by: `x * 2 + 1` is two layers
-    `Rescaling`. Other arithmetic, and `x[:, 0]`, raise `TypeError`.
+    Symbols of one shape can be added and subtracted: `x + y` is `Add()([x, y])`. They can also be
+    combined by +, -, * and / with a number, or with one for each channel: `x * 2 + 1` is two
+    `Rescaling` layers. Other arithmetic, and `x[:, 0]`, raise `TypeError`.
     """
 
     __array_priority__ = 1000.0  # NumPy leaves `array + x` to the symbol
@@ -77,14 +77,14 @@ class KerasTensor:
         return self * other
 
     def __truediv__(self, other: Any) -> Any:
-        with np.errstate(divide="ignore"):  # which Rescaling refuses
+        with np.errstate(divide="ignore"):  # Rescaling refuses infinity
             return _operators["rescale"](self, 1.0 / _constant(other, self), 0.0)
 
     def _no_layer(self, *others: Any) -> Any:
         raise TypeError(
-            f"{self!r} is a symbol: minicnn has x + y and x - y of symbols, and +, -, *, / with "
-            "numbers on the right. For the rest write a layer of your own (minicnn.layers.base "
-            "shows one)."
+            f"{self!r} is a symbol: minicnn supports x + y and x - y of symbols, and +, -, *, / "
+            "with numbers on the right. For the rest write a layer of your own "
+            "(minicnn.layers.base shows one)."
         )
 
     __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = _no_layer
@@ -101,22 +101,22 @@ class KerasTensor:
 
 
 def _constant(value: Any, symbol: KerasTensor, sign: str = "") -> Array:
-    """A number, or one for each channel; `TypeError` for anything else."""
+    """Return a number, or one for each channel, as an array; `TypeError` for anything else."""
     if isinstance(value, KerasTensor):
         symbol._no_layer()
     array = np.asarray(value)
     if array.dtype.kind not in "fiu" or array.ndim > 1:
         raise TypeError(
-            f"{symbol!r} is a symbol: it takes a number beside it, or one for each channel. "
+            f"{symbol!r} is a symbol: it can be combined with a number, or one for each channel. "
             f"Received {value!r}."
         )
     return array.astype(float)
 
 
 class Node:
-    """One use of a layer in a graph: which tensors went in, which came out.
+    """One use of a layer in a graph, with its input and output symbols.
 
-    `training` is what the call said (`base_model(inputs, training=False)`), None for nothing.
+    `training` is what the call said (`base_model(inputs, training=False)`), or None.
     """
 
     def __init__(
@@ -128,21 +128,21 @@ class Node:
         listed: bool = True,
     ) -> None:
         self.layer, self.inputs, self.training = layer, list(inputs), training
-        self.single_input = single  # called on a tensor rather than on a list
+        self.single_input = single  # called on a symbol rather than on a list
         self.outputs: list[KerasTensor] = []
         self.index = len(layer.nodes)
-        self.listed = listed  # among its layer's nodes; a rewritten graph's are not
+        self.listed = listed  # whether it is in its layer's `nodes`; not so in rewritten graphs
         if listed:
             layer.nodes.append(self)
 
     @property
     def given(self) -> Any:
-        """The layer's argument: a symbol, or the list of them."""
+        """The layer's argument: a symbol, or a list of symbols."""
         return self.inputs[0] if self.single_input else self.inputs
 
 
 def is_symbolic(x: Any) -> bool:
-    """Whether x is a symbol, or a list with one in it."""
+    """Return whether x is a symbol, or a list that contains one."""
     if isinstance(x, (list, tuple)):
         return any(isinstance(item, KerasTensor) for item in x)
     return isinstance(x, KerasTensor)

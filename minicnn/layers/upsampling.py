@@ -9,15 +9,15 @@ from minicnn.layers.convolutional import check_data_format
 
 
 class UpSampling2D(Layer):
-    """Each pixel becomes a block of `size` (rows, columns) equal pixels. No weights.
+    """Repeats each pixel as a block of `size` (rows, columns) equal pixels. No weights.
 
         y[n, i, j, c] = x[n, i // rows, j // columns, c]
 
     (batch, height, width, channels) to (batch, height * rows, width * columns, channels); `size` is
-    an int or a pair. `interpolation` is "nearest", the only one here: Keras has "bilinear",
-    "bicubic", "lanczos3" and "lanczos5", too.
+    an int or a pair. `interpolation` is "nearest", the only one supported; Keras also has
+    "bilinear", "bicubic", "lanczos3" and "lanczos5".
 
-    The surprise: no number is new, but each gradient is a sum, of dy over the block.
+    The surprise: no number is new, but each gradient is a sum of dy over the block.
     """
 
     input_rank = 4
@@ -34,7 +34,7 @@ class UpSampling2D(Layer):
         self.size = shapes.pair(size, "size", self.label)
         if not isinstance(interpolation, str) or interpolation.lower() != "nearest":
             raise ValueError(
-                f'{self.label} expects interpolation="nearest", the only one here. '
+                f'{self.label} expects interpolation="nearest", the only one supported. '
                 f"Received {interpolation!r}."
             )
         self.interpolation = "nearest"

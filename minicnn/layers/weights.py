@@ -1,4 +1,4 @@
-"""What every layer has of weights: making them, freezing them, copying values in and out."""
+"""The weights of every layer: creating them, freezing them, copying values in and out."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,13 +22,13 @@ LARGEST_WEIGHT = 2**40  # numbers of one weight: four terabytes, or more
 
 
 class WeightBudget:
-    """How many bytes of weights a model may still ask for."""
+    """A limit on the bytes of weights that a model may ask for."""
 
     def __init__(self, limit: float) -> None:
         self.limit, self.asked = limit, 0
 
     def placeholder(self, shape: tuple[int, ...], dtype: str, who: str) -> Array:
-        """An array without values. Raises `ValueError` when the limit is passed."""
+        """Return an array without values. Raises `ValueError` when the limit is passed."""
         self.asked += math.prod(shape) * np.dtype(dtype).itemsize
         if self.asked > self.limit:
             raise ValueError(
@@ -38,16 +38,16 @@ class WeightBudget:
         return np.empty(shape, dtype)
 
 
-# Of each thread its own: while one loads a model, another may make layers.
+# Each thread has its own: while one loads a model, another may make layers.
 _budget: ContextVar[WeightBudget | None] = ContextVar("_budget", default=None)
 
 
 @contextmanager
 def weight_budget(limit: float) -> Iterator[None]:
-    """Within it, layers make weights without initial values, of at most `limit` bytes together.
+    """Let layers create weights without initial values, of at most `limit` bytes in all.
 
-    For models whose weights are read next: a file's description is not to be trusted with memory,
-    and drawing random numbers only to overwrite them takes time and moves the generator.
+    It is for models whose weights are read next: a file's description cannot be trusted with
+    memory, and drawing random numbers only to overwrite them takes time and moves the generator.
     """
     token = _budget.set(WeightBudget(limit))
     try:
@@ -57,9 +57,9 @@ def weight_budget(limit: float) -> Iterator[None]:
 
 
 class WithWeights:
-    """The weights of a layer, in the order in which `add_weight` made them: Keras's in files."""
+    """The weights of a layer, in the order in which `add_weight` made them, as in Keras's files."""
 
-    # What `Layer` has besides.
+    # Attributes that `Layer` defines.
     name: Any
     label: Any
     dtype: str
@@ -70,12 +70,12 @@ class WithWeights:
     def add_weight(
         self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True
     ) -> Variable:
-        """Make a weight; its place in the order of calls is its place in Keras's files."""
+        """Create a weight; the order of the calls is the order in Keras's files."""
         count = math.prod(shape)
         if count > LARGEST_WEIGHT:
             raise ValueError(
                 f"{self.label}'s {name} would have the shape {tuple(shape)}: {count} numbers. "
-                f"{LARGEST_WEIGHT} are the most."
+                f"The limit is {LARGEST_WEIGHT}."
             )
         budget = _budget.get()
         if budget is not None:
@@ -90,7 +90,7 @@ class WithWeights:
                 ) from error
             shapes.check_shape(value, shape, "the initializer's result", self.label)
             if not (value.flags.behaved and value.flags.c_contiguous):
-                value = value.copy()  # such as JAX's, or of a file: it cannot be written to
+                value = value.copy()  # JAX's arrays, or a file's, cannot be written to
         variable = Variable(value, name, self.name, trainable)
         self.weights_list.append(variable)
         return variable
@@ -102,14 +102,14 @@ class WithWeights:
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
-        if value:  # weights that were frozen one by one, too, as in Keras
+        if value:  # also unfreezes weights that were frozen one by one, as in Keras
             for variable in self.weights_list:
                 variable.trainable = variable.is_parameter
 
     def learning_variables_by_name(self) -> dict[str, Variable]:
-        """What training updates where this is a layer of a model that learns.
+        """Return what training updates if this is a layer of a model that learns.
 
-        Of a nested model that is what its layers say, whatever its own flag, as in Keras.
+        In a nested model only its layers' flags count, not its own, as in Keras.
         """
         return self.trainable_variables_by_name()
 
@@ -131,7 +131,7 @@ class WithWeights:
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
-        """What training leaves alone (moving statistics; everything, if the layer is frozen)."""
+        """What training does not change (moving statistics; everything, if the layer is frozen)."""
         trained = {id(v) for v in self.trainable_weights}
         return [v for v in self.weights if id(v) not in trained]
 
@@ -140,16 +140,16 @@ class WithWeights:
         return self.non_trainable_weights
 
     def trainable_variables_by_name(self) -> dict[str, Variable]:
-        """What training updates, under the keys that `backward`'s `grads` have."""
+        """Return what training updates, under the keys that `backward`'s `grads` have."""
         return {v.name: v for v in self.weights_list if v.trainable} if self.trainable else {}
 
     @property
     def params(self) -> dict[str, Array]:
-        """The parameters by name, frozen or not; statistics are not among them."""
+        """The parameters by name, frozen or not, without the statistics."""
         return {v.name: v.value for v in self.weights_list if v.trainable}
 
     def get_weights(self) -> list[Array]:
-        """Copies of all weights, in Keras's order."""
+        """Return copies of all weights, in Keras's order."""
         return [v.numpy() for v in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
@@ -167,7 +167,7 @@ class WithWeights:
             variable.assign(array)
 
     def count_params(self) -> int:
-        """The number of weights, trainable or not. `ValueError` before the layer is built."""
+        """Return the number of weights, trainable or not. Raises `ValueError` before `build`."""
         if not self.built:
             raise ValueError(
                 f"{self.label} has no weights yet: it makes them when it first sees an input."

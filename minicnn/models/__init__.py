@@ -1,4 +1,4 @@
-"""Models, and the door to model files, under Keras's names."""
+"""Models, and functions that read and write model files, under Keras's names."""
 
 from minicnn.graph import Tape, TapeEntry
 from minicnn.models.files import (

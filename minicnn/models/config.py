@@ -1,4 +1,4 @@
-"""How a network is described: Keras's configuration, written and read.
+"""Writes and reads Keras's configuration, which describes a network.
 
     {"class_name": "Functional", "config": {"layers": [{…, "inbound_nodes": […]}, …], …}}
 
@@ -21,7 +21,7 @@ Kind = TypeVar("Kind", bound=type[Network])
 
 
 def network(*names: str) -> Callable[[Kind], Kind]:
-    """Register a class of networks under the names that files have for it."""
+    """Register a class of networks under the names that files use for it."""
 
     def register(kind: Kind) -> Kind:
         _networks.update(dict.fromkeys(names, kind))
@@ -34,7 +34,7 @@ def network(*names: str) -> Callable[[Kind], Kind]:
 
 
 def serialize_layer(layer: Layer) -> dict[str, Any]:
-    """A layer as Keras's files describe it."""
+    """Return a layer as Keras's files describe it."""
     name = getattr(layer, "keras_class_name", type(layer).__name__)
     module = {"Functional": "keras.src.models.functional", "Sequential": "keras"}
     data: dict[str, Any] = {
@@ -51,7 +51,7 @@ def serialize_layer(layer: Layer) -> dict[str, Any]:
 
 
 def describe_graph(graph: Graph, listed_inputs: bool, listed_outputs: bool) -> dict[str, Any]:
-    """The graph as Keras writes it: each layer with the uses (nodes) it has in it."""
+    """Return the graph as Keras writes it: each layer with its uses (nodes) in the graph."""
     own, numbers = set(graph.nodes), graph.use_numbers()
     described = []
     for layer in graph.layers:
@@ -72,8 +72,8 @@ def _address(symbol: KerasTensor, numbers: dict[Node, int]) -> list[Any]:
 def _describe_ends(
     symbols: Sequence[KerasTensor], as_list: bool, numbers: dict[Node, int]
 ) -> list[Any]:
-    # Among the ends, not elsewhere, Keras counts a nested functional model's own graph as its first
-    # use.
+    # In these lists, but nowhere else, Keras counts a nested functional model's own graph as its
+    # first use.
     ends = []
     for symbol in symbols:
         name, use, index = _address(symbol, numbers)
@@ -105,7 +105,7 @@ def _is_functional(layer: Layer | None) -> bool:
 
 
 def layer_from_config(data: dict[str, Any]) -> Any:
-    """A layer or model from its description in a file; runs no code that the file names."""
+    """Return the layer or model that a file describes; run no code that the file names."""
     classes: dict[str, type[Layer]] = {**LAYERS, **STAND_INS, **_networks}
     name = data.get("class_name")
     config = data.get("config")
@@ -121,7 +121,7 @@ def layer_from_config(data: dict[str, Any]) -> Any:
 
 
 def ends_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
-    """The inputs and outputs of a graph of new layers, each as the config has them: listed or not.
+    """Return the inputs and outputs of a graph of new layers, in lists where the config has lists.
 
     Raises `ValueError` if the config contradicts itself or needs what minicnn lacks.
     """
@@ -147,7 +147,7 @@ def ends_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
         nodes = made[name].nodes
         at = use + (before[name] if use >= 0 else len(nodes))
         if at < before[name]:
-            raise ValueError(f"A model's config names use {use} of {name!r}.")
+            raise ValueError(f"A model's config names use {use} of {name!r}, which it lacks.")
         return nodes[at].outputs[index] if at < len(nodes) else None
 
     # Each use of a layer waits for the first tensor that it lacks, and for the use before it.
@@ -190,10 +190,10 @@ def ends_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
 def _node_arguments(
     node: dict[str, Any], layer: Layer
 ) -> tuple[list[list[Any]], bool, bool | None]:
-    """Where a use of a layer takes its inputs: addresses, one or a list, and `training`."""
+    """Return the addresses of a use's inputs, whether there is just one, and `training`."""
     args, kwargs = node.get("args", []), node.get("kwargs", {})
     if isinstance(layer, Add) and len(args) > 1:
-        args = [args]  # Keras's `x + y` is an Add that is called on two arguments
+        args = [args]  # Keras's `x + y` is an Add called with two arguments
     for key, value in kwargs.items():
         if key not in ("training", "mask") or (key == "mask" and value is not None):
             raise ValueError(f"{layer.label} is called with {key}={value!r}: not supported.")

@@ -1,4 +1,4 @@
-"""From files, texts and live Keras models to models, under Keras's names."""
+"""Makes models from files, texts and live Keras models, under Keras's names."""
 
 import json
 import math
@@ -23,14 +23,14 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Model:
-    """The model in a `.keras` or an old `.h5` file: its weights, and how it was compiled.
+    """Load the model in a `.keras` or an old `.h5` file: its weights, and how it was compiled.
 
-    Runs no code that the file names, so there are no custom objects and no unsafe mode. With
-    `compile` the optimizer goes on where it stopped; settings of training that minicnn lacks are
-    named in a warning, and the model is loaded for prediction.
+    No code that the file names is run, so there are no custom objects and no unsafe mode. With
+    `compile` the optimizer continues where it stopped. If the file asks for training settings that
+    minicnn lacks, a warning names them and the model is loaded for prediction.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: it is damaged, is no model, or needs a layer or option that minicnn lacks.
     """
     if custom_objects:
@@ -46,22 +46,23 @@ def load_model(
 
 
 def from_keras(model: Any) -> Model:
-    """A live Keras model as a minicnn model: its layers, weights, and how it was compiled.
+    """Convert a live Keras model: its layers, its weights, and how it was compiled.
 
         model = minicnn.models.from_keras(keras_model)
 
-    The weights are copied, the optimizer's state too, so that training can go on here. Raises
-    `TypeError` for what is no Keras model, `ValueError` for layers or options that minicnn lacks.
+    The weights and the optimizer's state are copied, so that training can continue here. Raises
+    `TypeError` for anything but a Keras model, `ValueError` for layers or options that minicnn
+    lacks.
     """
     if not hasattr(model, "to_json") or not hasattr(model, "get_weights"):
         raise TypeError(f"from_keras expects a Keras model. Received {type(model).__name__}.")
     config = json.loads(model.to_json(), object_hook=plain)
     source, optimizer = f'The Keras model "{model.name}"', getattr(model, "optimizer", None)
-    with weight_budget(math.inf):  # no draws: all weights are copied next
+    with weight_budget(math.inf):  # draws no weights, because all are copied next
         found = saving.built(config, _model, source)
     _copy_weights(model, found)
     if isinstance(config.get("compile_config"), dict) and optimizer is not None:
-        # The optimizer itself knows best: of the config Keras loses it when it writes an .h5 file.
+        # The optimizer itself knows best: Keras drops it from the config when it writes an .h5.
         config["compile_config"]["optimizer"] = {
             "class_name": type(optimizer).__name__,
             "config": optimizer.get_config(),
@@ -81,13 +82,13 @@ def from_keras(model: Any) -> Model:
 
 
 def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Model:
-    """The model that `to_json` of Keras 2, Keras 3 or minicnn describes, with new weights.
+    """Return the model that `to_json` of Keras 2, Keras 3 or minicnn describes, with new weights.
 
         model = model_from_json(Path("model.json").read_text())
         model.load_weights("model.h5")
 
-    Runs no code that the text names. Raises `TypeError` for what is no text, `ValueError` for what
-    describes no model, or a layer or option that minicnn lacks.
+    No code that the text names is run. Raises `TypeError` for anything but a text, and `ValueError`
+    if it describes no model, or a layer or option that minicnn lacks.
     """
     if custom_objects:
         raise ValueError(
@@ -117,7 +118,7 @@ def _model(config: dict[str, Any]) -> Model:
 
 
 def _copy_weights(source: Any, target: Model) -> None:
-    for ours in target.layers:  # of which Keras does not list all: a sum `x + y` is no layer there
+    for ours in target.layers:  # Keras does not list all of them: there a sum `x + y` is no layer
         if isinstance(ours, Model):
             _copy_weights(source.get_layer(ours.name), ours)
         elif ours.weights:
@@ -125,12 +126,12 @@ def _copy_weights(source: Any, target: Model) -> None:
 
 
 def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """`model.save(filepath)`."""
+    """Write the model to a file, as `model.save(filepath)` does."""
     model.save(filepath, overwrite)
 
 
 def deserialize(config: dict[str, Any]) -> Any:
-    """A layer or a model, with new weights, from the dict of `serialize`, Keras's or ours.
+    """Return a layer or a model, with new weights, from `serialize`'s dict, Keras's or ours.
 
     Raises `ValueError` for a layer or an option that minicnn lacks.
     """
@@ -138,5 +139,5 @@ def deserialize(config: dict[str, Any]) -> Any:
 
 
 def serialize(layer: Layer) -> dict[str, Any]:
-    """The layer or model as Keras writes it: `{"class_name": …, "config": …, …}`."""
+    """Return the layer or model as Keras writes it: `{"class_name": …, "config": …, …}`."""
     return serialize_layer(layer)

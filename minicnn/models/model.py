@@ -1,4 +1,4 @@
-"""`Model`: a network that is made of symbols, trains, and goes into files."""
+"""`Model`: a network that is made from symbols, trains, and is saved to files."""
 
 import json
 import os
@@ -17,22 +17,22 @@ from minicnn.training import Trainer
 
 @configuration.network("Functional", "Model")
 class Model(Trainer):
-    """A graph of layers from `inputs` to `outputs`, symbols made by `Input` and calls of layers.
+    """A graph of layers from `inputs` to `outputs`: symbols made by `Input` and by layer calls.
 
         inputs = Input((64, 64, 3))
         x = Conv2D(32, 3, activation="relu")(inputs)
         outputs = Dense(10)(GlobalAveragePooling2D()(x))
         model = Model(inputs, outputs)
 
-    `trainable=False` freezes the model and each layer in it. (Keras's constructor freezes the model
-    alone; its layers learn within a larger one.)
+    `trainable=False` freezes the model and each layer in it. (Keras's constructor freezes only the
+    model itself; its layers learn within a larger one.)
 
-    Raises `ValueError` if an input is not made by `Input`, if an output depends on another one, or
-    if two layers share a name.
+    Raises `ValueError` if an input was not made by `Input`, if an output depends on an `Input` that
+    is not among `inputs`, or if two layers share a name.
     """
 
     keras_class_name = "Functional"
-    metadata: dict[str, Any]  # travels in the model's file: anything that JSON can hold
+    metadata: dict[str, Any]  # saved in the model's file: anything that JSON can hold
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Model(Trainer):
             if symbol.node.inputs:
                 raise ValueError(
                     f"{self.label} expects inputs made by Input. Received {symbol!r}, which is "
-                    "computed: call the layers behind it on a new Input."
+                    "computed: call the layers after it on a new Input."
                 )
         self._set_graph(Graph(starts, _symbols(outputs, "outputs"), self.label))
         self._freeze_unless(trainable)
@@ -63,7 +63,7 @@ class Model(Trainer):
         dtype: Any = None,
         stands_for: Network | None = None,
     ) -> None:
-        """Begin a model, of whatever class: the one way to its state."""
+        """Initialize a model of any class; whatever makes a model calls this."""
         self.metadata = {}
         Network.__init__(
             self, graph, ends, name=name, trainable=trainable, dtype=dtype, stands_for=stands_for
@@ -75,7 +75,7 @@ class Model(Trainer):
         return made
 
     def _freeze_unless(self, trainable: bool) -> None:
-        """What the constructor's `trainable` says holds for each layer; `from_config` undoes it."""
+        """Freeze every layer, too, if the constructor was called with `trainable=False`."""
         if not trainable:
             for layer in self.layers:
                 layer.trainable = False
@@ -92,12 +92,12 @@ class Model(Trainer):
 
     @property
     def input(self) -> Any:
-        """The symbol that the model starts from (a list, if there are several)."""
+        """The symbol that the model starts from (a list if there are several)."""
         return self.inputs[0] if len(self.inputs) == 1 else self.inputs
 
     @property
     def output(self) -> Any:
-        """The symbol that the model computes (a list or tuple as given, if there are several)."""
+        """The symbol that the model computes (a list or tuple, as given, if there are several)."""
         return self.outputs[0] if len(self.outputs) == 1 else self.as_given(self.outputs)
 
     # -- files -------------------------------------------------------------------------------------
@@ -105,8 +105,8 @@ class Model(Trainer):
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write all weights to a `.weights.h5` file that Keras 3 reads.
 
-        A path that ends in `.h5` alone gets Keras 2's format, which Keras 3 reads, too; there is no
-        state of the optimizer in it.
+        A path that ends in `.h5` alone gets Keras 2's format, which Keras 3 reads, too; it holds no
+        optimizer state.
         """
         self._require_graph("weights")
         saving.write_weights(self, filepath, overwrite)
@@ -119,15 +119,16 @@ class Model(Trainer):
     ) -> None:
         """Read all weights from a file of Keras's or ours: `.weights.h5`, `.keras` or old `.h5`.
 
-        All or nothing: nothing changes if anything does not fit.
+        If anything does not fit, nothing changes.
 
         Args:
             skip_mismatch: layers that do not fit keep their weights, with a warning.
-            by_name: layers take the weights of the layer of their name, wherever it stood in the
-                other model; those whose name the file lacks keep theirs. Else the order counts.
+            by_name: layers get the weights of the layer with their name, wherever it was in the
+                other model; those whose name the file lacks keep theirs. Otherwise layers are
+                matched by their order.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: the file does not exist.
             ValueError: the file is damaged, or does not fit the model.
         """
         self._require_graph("weights")
@@ -135,15 +136,15 @@ class Model(Trainer):
         if skipped:
             import warnings
 
-            warnings.warn(f"Left as they were: {', '.join(skipped)}.", stacklevel=2)
+            warnings.warn(f"Layers that keep their weights: {', '.join(skipped)}.", stacklevel=2)
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the whole model to a `.keras` file: architecture, weights, how it was compiled.
 
         A path that ends in `.h5` gets Keras's old format instead, which Keras 2 reads, too.
 
-        `model.metadata`, a dict of what JSON can hold, travels with it (class names, image size).
-        Raises `ValueError` for a folded model, whose weights are another model's.
+        `model.metadata`, a dict of what JSON can hold, is saved, too (class names, image size).
+        Raises `ValueError` for a folded model, whose weights belong to another model.
         """
         if self.stands_for is not None:
             raise ValueError(f"{self.label} is folded: save the model that it was made from.")
@@ -152,22 +153,22 @@ class Model(Trainer):
     # -- rewritten ---------------------------------------------------------------------------------
 
     def inference_model(self) -> "Model":
-        """The model as `predict` runs it: what stands behind a convolution is folded into it.
+        """Return the model as `predict` runs it: layers after a convolution are folded into it.
 
-        That is normalization, ReLU and max pooling. It gives the same numbers, but for rounding, in
-        fewer steps (`minicnn.graph.fusion`). Its weights are computed from this model's whenever
-        they are asked for, and here is where to look at them: `model.inference_model().summary()`,
-        or `model.print_inference_plan()` for what became of each layer.
+        Those are normalization, ReLU and max pooling. The folded model gives the same numbers, up
+        to rounding, in fewer steps (`minicnn.graph.fusion`). Its weights are computed from this
+        model's on each access. `model.inference_model().summary()` shows it, and
+        `model.print_inference_plan()` says what became of each layer.
         """
         form = self.form(training=False)
         assert isinstance(form, Model)
         return form
 
     def training_model(self) -> "Model":
-        """The model as `fit` runs it: max pooling folded into the convolution before it.
+        """Return the model as `fit` runs it: max pooling is folded into the convolution before it.
 
-        And frozen models in it that are called with `training=False` as in inference. Its weights
-        are this model's.
+        Frozen models in it that are called with `training=False` are folded as for inference. It
+        shares this model's weights.
         """
         form = self.form(training=True)
         assert isinstance(form, Model)
@@ -193,7 +194,7 @@ class Model(Trainer):
         training: bool = False,
         sample_weight: Any = None,
     ) -> Any:
-        """A pass to look into: a `minicnn.explain.Trace`; with targets y backward, too.
+        """Record a pass as a `minicnn.explain.Trace`; with targets y, a backward pass, too.
 
             trace = model.trace(x, y=labels)
             print(trace)                                     # every layer: shapes, costs, ranges
@@ -203,9 +204,9 @@ class Model(Trainer):
         Args:
             x: a batch, as `predict` takes it.
             y: targets, as `fit` takes them.
-            loss: an object or a name, if not the compiled loss.
-            training: as while training (dropout, batch statistics); the model stays as it is.
-            sample_weight: weighs each example's loss.
+            loss: an object or a name, to be used instead of the compiled loss.
+            training: compute as in training (dropout, batch statistics); the model does not change.
+            sample_weight: a weight for each example's loss.
 
         Raises `ValueError` for inputs or targets that do not fit, and for targets without a loss.
         """
@@ -221,8 +222,8 @@ class Model(Trainer):
     ) -> None:
         """Print a table: shapes, parameters and their formula, multiply-adds, receptive field.
 
-        `print_fn` gets the text line by line, as in Keras. Raises `ValueError` if more
-        is asked for.
+        `print_fn` gets the text line by line, as in Keras. Raises `ValueError` if Keras's other
+        arguments ask for more.
         """
         for argument, value in unknown.items():
             if value not in (None, False):
@@ -237,19 +238,20 @@ class Model(Trainer):
     # -- config ------------------------------------------------------------------------------------
 
     def serialize(self) -> dict[str, Any]:
-        """The model as config.json of a `.keras` file holds it."""
+        """Return the model as config.json of a `.keras` file holds it."""
         return configuration.serialize_layer(self)
 
     def to_json(self, **kwargs: Any) -> str:
-        """The architecture, and how the model was compiled, as a text: `model_from_json` reads it.
+        """Return the architecture, and how the model was compiled, for `model_from_json`.
 
-        The weights go beside it, with `save_weights`. `kwargs` are those of `json.dumps`.
+        The weights go into a file of their own (`save_weights`). `kwargs` are those of
+        `json.dumps`.
         """
         compiled = {"compile_config": self.get_compile_config()} if self.compiled else {}
         return json.dumps(self.serialize() | compiled, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """The graph as Keras writes it: each layer with the uses (nodes) it has in this model."""
+        """Return the graph as Keras writes it: each layer with its uses (nodes) in this model."""
         ends = self.ends
         described = configuration.describe_graph(
             self.graph, ends.listed_inputs, ends.listed_outputs
@@ -258,9 +260,9 @@ class Model(Trainer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Model":
-        """A new model, with new weights, from `get_config()`'s dict, Keras's or ours."""
+        """Return a new model, with new weights, from `get_config()`'s dict, Keras's or ours."""
         model = cls(*configuration.ends_from_config(config), name=config.get("name"))
-        model._trainable = config.get("trainable") is not False  # each layer has its own
+        model._trainable = config.get("trainable") is not False  # each layer has its own setting
         return model
 
 

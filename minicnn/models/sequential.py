@@ -19,8 +19,8 @@ class Sequential(Model):
         model = Sequential([Input((64, 64, 3)), Conv2D(32, 3, activation="relu"), Flatten(),
                             Dense(10)])
 
-    Without an `Input` (or `input_shape=` on the first layer) the chain builds itself when it first
-    sees data.
+    Without an `Input` (or `input_shape=` on the first layer) the chain is built when it first sees
+    data.
     """
 
     keras_class_name = "Sequential"
@@ -41,11 +41,11 @@ class Sequential(Model):
         self._freeze_unless(trainable)
 
     def add(self, layer: Layer | KerasTensor) -> None:
-        """Put one more layer at the end; one that does not fit is not added."""
+        """Add a layer at the end; if it does not fit, the model stays as it was."""
         before = list(self._chain)
         self._append(layer, {other.name: other for other in before})
         try:
-            if self.built:  # the layers before keep the one use they have
+            if self.built:  # the layers before it keep the one use they have
                 self._set_chain(self.input, self._chain[-1](self.output))
             else:
                 self._rebuild()
@@ -54,9 +54,9 @@ class Sequential(Model):
             raise
 
     def pop(self) -> Layer:
-        """Take the last layer off."""
+        """Remove the last layer and return it."""
         if not self.layers:
-            raise ValueError(f"{self.label} has no layer to take off.")
+            raise ValueError(f"{self.label} has no layer to remove.")
         layer = self._chain.pop()
         if self.built and self.layers:
             self._set_chain(self.input, self.output.node.inputs[0])
@@ -65,7 +65,7 @@ class Sequential(Model):
         return layer
 
     def _append(self, layer: Layer | KerasTensor, names: dict[str, Layer]) -> None:
-        """Put the layer at the end, and among `names` with those before it."""
+        """Put the layer at the end, and into `names` with those before it."""
         if isinstance(layer, KerasTensor) and isinstance(layer.node.layer, InputLayer):
             layer = layer.node.layer
         if not isinstance(layer, Layer):
@@ -76,8 +76,8 @@ class Sequential(Model):
             self._chain.append(InputLayer(shape=layer.given_input_shape, dtype=layer.dtype))
         if names.get(layer.name) is layer:
             raise ValueError(
-                f"{self.label} has {layer.label} already. To use it twice, call it twice and make "
-                "a Model of the symbols. (Keras takes it here, and loses the second use in a file.)"
+                f"{self.label} already has {layer.label}. To use it twice, call it twice and make "
+                "a Model of the symbols. (Keras accepts it, but loses the second use in a file.)"
             )
         if layer.name in names:
             raise ValueError(f'{self.label} has several layers with the name "{layer.name}".')
@@ -107,7 +107,7 @@ class Sequential(Model):
         self._set_graph(Graph([start], [end], self.label))
 
     def build(self, input_shape: Any) -> None:
-        """Build for inputs of this shape, batch included."""
+        """Build for inputs of this shape, whose first axis is the batch."""
         if not self._chain:
             raise ValueError(f"{self.label} has no layers.")
         start = InputLayer(shape=tuple(input_shape[1:]), dtype=self._chain[0].dtype)
@@ -135,7 +135,7 @@ class Sequential(Model):
         check_nesting({"config": config})
         layers = [configuration.layer_from_config(data) for data in config["layers"]]
         model = cls(layers, name=config.get("name"))
-        model._trainable = config.get("trainable") is not False  # each layer has its own
+        model._trainable = config.get("trainable") is not False  # each layer has its own setting
         shape = config.get("build_input_shape")
         if not model.built and shape:
             model.build(tuple(shape))

@@ -1,7 +1,7 @@
-"""The table that `model.summary()` prints: shapes, parameters and the formula behind them, costs.
+"""The table that `model.summary()` prints: shapes, parameters and their formula, costs.
 
-Receptive field: how many of the input's pixels one unit sees, "all" behind a global pooling or a
-dense layer, "≤" behind an upsampling, where neighbours see more or less
+The receptive field is how many input pixels one unit sees: "all" after a global pooling or a dense
+layer, "≤" after an upsampling, where neighbours see more or fewer
 (`minicnn.shapes.ReceptiveField`). Multiply-adds are per example.
 """
 
@@ -16,7 +16,7 @@ from minicnn.graph.receptive import Field, fields
 from minicnn.layers.base import Layer
 from minicnn.shapes import shape_text
 
-_PLAIN_WIDTH = 132  # columns, where no terminal says how wide it is
+_PLAIN_WIDTH = 132  # columns, where no terminal tells its width
 
 
 class Row(NamedTuple):
@@ -32,13 +32,13 @@ class Row(NamedTuple):
 
 
 def rows(model: Network) -> list[Row]:
-    """The table's lines, one per use of a layer, in the order of computation."""
+    """Return the table's lines, one per use of a layer, in the order of computation."""
     seen: set[Layer] = set()
     result = []
     found = fields(model.graph)
     for node in model.graph.nodes:
         layer, output = node.layer, node.outputs[0]
-        # A layer that is used twice has its parameters once.
+        # The parameters of a layer that is used twice count once.
         parameters = 0 if layer in seen else layer.count_params()
         seen.add(layer)
         shapes: Any = [symbol.shape for symbol in node.inputs]
@@ -113,7 +113,7 @@ def print_summary(
 
 
 def _frozen(layer: Any, learning: set[int]) -> str:
-    """Whether the layer's parameters learn in the model, for `learning` holds the model's."""
+    """Return a note on frozen parameters; `learning` holds the ids of those that learn."""
     learns = [id(variable) in learning for variable in layer.weights if variable.trainable]
     if all(learns):
         return ""
@@ -121,7 +121,7 @@ def _frozen(layer: Any, learning: set[int]) -> str:
 
 
 def totals(model: Network, lines: list[Row]) -> list[str]:
-    """What stands below the table."""
+    """Return the lines below the table."""
     size = {v.dtype: v.value.itemsize for v in model.weights}
     total = model.count_params()
     trained = sum(v.value.size for v in model.trainable_weights)
@@ -138,7 +138,7 @@ def totals(model: Network, lines: list[Row]) -> list[str]:
 
 
 def inference_plan(model: Network, folds: list[Any]) -> list[str]:
-    """What `predict` computes, in words: for a learner who asks where a layer has gone."""
+    """Say in words what `predict` computes, for a learner who asks where a layer has gone."""
     steps = len(model.graph.nodes) - sum(len(fold.layers) - 1 for fold in folds)
     name, count = printable(model.name), len(model.graph.nodes)
     lines = [f'Inference plan of "{name}": {count} layers in {steps} steps.']
@@ -148,7 +148,7 @@ def inference_plan(model: Network, folds: list[Any]) -> list[str]:
     if not folds:
         return [
             *lines,
-            "Nothing to fold: no normalization, ReLU or max pooling stands right behind a "
+            "Nothing to fold: no normalization, ReLU or max pooling comes right after a "
             "convolution.",
         ]
     lines += [
@@ -159,17 +159,17 @@ def inference_plan(model: Network, folds: list[Any]) -> list[str]:
         "    (conv(x, kernel) + bias - moving_mean) * scale + beta",
         "        = conv(x, kernel * scale) + (bias - moving_mean) * scale + beta",
         "",
-        "and a ReLU behind it changes the result where it stands, without a copy. Of each block",
-        "that max pooling looks at, only the largest result is kept.",
+        "and a ReLU after it changes the result in place, without a copy. Of each block that max",
+        "pooling looks at, only the largest result is kept.",
         "",
     ]
     names = [[printable(layer.name) for layer in fold.layers] for fold in folds]
     width = max(len(first) for first, *_ in names)
-    lines += [f"    {first:{width}} takes {' + '.join(others)}" for first, *others in names]
+    lines += [f"    {first:{width}} includes {' + '.join(others)}" for first, *others in names]
     spared = [fold.values_spared for fold in folds]
     if None not in spared:
         size = sum(spared) * max(v.value.itemsize for v in model.weights)
-        lines += ["", f"Per example {_bytes_text(size)} less are written to memory and read again."]
+        lines += ["", f"Per example, {_bytes_text(size)} less is written to memory and read again."]
     return lines
 
 

@@ -47,7 +47,7 @@ def conv2d_backward(
     dilation_rate: Pair = (1, 1),
     groups: int = 1,
 ) -> tuple[Array, Array, Array]:
-    """`(dx, dw, db)`: each product x * w of the forward pass hands dy to both of its factors."""
+    """Return `(dx, dw, db)`: each product x * w of the forward pass sends dy to both factors."""
     batch, height, width, _ = x.shape
     rows, columns, channels, filters = w.shape
     window = shapes.window(

@@ -16,7 +16,7 @@ def dense(x: Array, w: Array, b: Array | None = None) -> Array:
 
 
 def dense_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
-    """`(dx, dw, db)`."""
+    """Return `(dx, dw, db)`: each product x * w of the forward pass sends dy to both factors."""
     dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros(w.shape[1], w.dtype)
     for position in np.ndindex(x.shape[:-1]):
         for u in range(w.shape[1]):

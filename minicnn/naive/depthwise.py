@@ -17,7 +17,7 @@ def depthwise_conv2d(
     padding: str = "valid",
     dilation_rate: Pair = (1, 1),
 ) -> Array:
-    """Each channel is filtered alone, by `depth_multiplier` filters m of its own.
+    """Filter each channel by itself, with `depth_multiplier` filters m of its own.
 
     y[n, oy, ox, c * multiplier + m] = b[...] + sum over i, j of x[n, iy, ix, c] * w[i, j, c, m].
     """
@@ -43,7 +43,7 @@ def depthwise_conv2d_backward(
     padding: str = "valid",
     dilation_rate: Pair = (1, 1),
 ) -> tuple[Array, Array, Array]:
-    """`(dx, dw, db)`, by the same rule as `conv2d_backward`."""
+    """Return `(dx, dw, db)`, by the same rule as `conv2d_backward`."""
     batch, height, width, channels = x.shape
     rows, columns, _, multiplier = w.shape
     window = shapes.window(

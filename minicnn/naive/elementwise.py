@@ -29,7 +29,7 @@ def relu_backward(
 ) -> Array:
     """dx = dy where y follows x, `negative_slope * dy` below, 0 where y is capped.
 
-    At the threshold itself the slope below counts, so relu's gradient at 0 is 0.
+    At the threshold itself the slope below it counts, so relu's gradient at 0 is 0.
     """
     dx = np.zeros_like(x)
     for p in np.ndindex(x.shape):

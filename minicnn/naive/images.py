@@ -16,10 +16,10 @@ def affine_transform(
     mode: str = "nearest",
     cval: float = 0.0,
 ) -> Array:
-    """y[i, j] = x at the position matrix · (i, j) + offset: one picture rotated, shifted, zoomed.
+    """y[i, j] = x at the position matrix · (i, j) + offset: one image rotated, shifted, zoomed.
 
-    `x` is (height, width, channels). Order 0 takes the nearest pixel, order 1 weighs the four
-    around the position by how near they are (bilinear). `mode` says what lies outside the picture.
+    `x` is (height, width, channels). Order 0 takes the nearest pixel; order 1 weights the four
+    around the position by how near they are (bilinear). `mode` says what is outside the image.
     """
     height, width, channels = x.shape
     y = np.zeros_like(x)
@@ -44,7 +44,7 @@ def affine_transform(
 
 
 def _fold(position: float, size: int, mode: str) -> float:
-    """The position along an axis of `size` pixels that is read; NaN: none, the constant is."""
+    """Return the position to read on an axis of `size` pixels; NaN stands for the constant."""
     last = size - 1
     while not 0 <= position <= last:
         if mode == "constant":
@@ -63,6 +63,6 @@ def _fold(position: float, size: int, mode: str) -> float:
 
 
 def _pixel(x: Array, row: int, column: int, channel: int) -> float:
-    """One value; a neighbour just outside the picture counts as the pixel on its edge."""
+    """Return one value; a neighbour just outside the image counts as the pixel on its edge."""
     row, column = min(max(row, 0), x.shape[0] - 1), min(max(column, 0), x.shape[1] - 1)
     return float(x[row, column, channel])

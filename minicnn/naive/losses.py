@@ -36,10 +36,10 @@ def categorical_crossentropy(
 def categorical_crossentropy_backward(
     y_true: Array, y_pred: Array, from_logits: bool = False, label_smoothing: float = 0.0
 ) -> Array:
-    """d loss / d y_pred of each example.
+    """Return d loss / d y_pred of each example.
 
     From logits:  softmax(z)[k] * sum(t) - t[k], which is p - t where t sums to 1.
-    From probabilities, q = p / sum(p):  dq[k] = -t[k] / q[k] where q was not cut off, else 0;
+    From probabilities, q = p / sum(p):  dq[k] = -t[k] / q[k] where q was not clipped, else 0;
     dp[k] = (dq[k] - sum over j of dq[j] * q[j]) / sum(p).
     """
     classes = y_true.shape[-1]

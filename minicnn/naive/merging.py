@@ -17,7 +17,7 @@ def add(xs: Sequence[Array]) -> Array:
 
 
 def concatenate(xs: Sequence[Array]) -> Array:
-    """The channels of x0 come first, then those of x1, and so on."""
+    """Join the channels of x0, then those of x1, and so on."""
     y = np.zeros((*xs[0].shape[:-1], sum(x.shape[-1] for x in xs)), xs[0].dtype)
     first = 0
     for x in xs:
@@ -28,7 +28,7 @@ def concatenate(xs: Sequence[Array]) -> Array:
 
 
 def concatenate_backward(dy: Array, channels: Sequence[int]) -> list[Array]:
-    """Each input's own slice of dy."""
+    """Return each input's own slice of dy."""
     parts, first = [], 0
     for count in channels:
         part = np.zeros((*dy.shape[:-1], count), dy.dtype)

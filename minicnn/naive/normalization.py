@@ -8,7 +8,7 @@ Array = np.ndarray
 
 
 def batch_moments(x: Array) -> tuple[Array, Array]:
-    """Per channel: mean, and variance = mean of (x - mean)**2, over all positions of the batch."""
+    """Return per channel the mean, and variance = mean of (x - mean)**2, over the whole batch."""
     rows = x.reshape(-1, x.shape[-1])
     mean, variance = np.zeros(x.shape[-1], x.dtype), np.zeros(x.shape[-1], x.dtype)
     for c in range(x.shape[-1]):
@@ -38,12 +38,12 @@ def batch_normalization_backward(
     epsilon: float = 1e-3,
     training: bool = False,
 ) -> tuple[Array, Array, Array]:
-    """`(dx, dgamma, dbeta)`, where z = (x - mean) / sqrt(variance + epsilon).
+    """Return `(dx, dgamma, dbeta)`, where z = (x - mean) / sqrt(variance + epsilon).
 
     dbeta = sum of dy,   dgamma = sum of dy * z
     inference:  dx = gamma / sqrt(variance + epsilon) * dy
     training:   dx = gamma / sqrt(variance + epsilon) * (dy - mean(dy) - z * mean(dy * z)),
-    since there each x also moved the mean and the variance (Ioffe and Szegedy 2015, section 3).
+    because there each x also moved the mean and the variance (Ioffe and Szegedy 2015, section 3).
     """
     count = x.size // x.shape[-1]
     dx, dgamma, dbeta = np.zeros_like(x), np.zeros_like(gamma), np.zeros_like(gamma)

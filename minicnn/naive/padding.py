@@ -8,7 +8,7 @@ Array = np.ndarray
 
 
 def zero_padding2d(x: Array, padding: tuple[Pair, Pair] = ((1, 1), (1, 1))) -> Array:
-    """Zeros around the picture: `((top, bottom), (left, right))`."""
+    """Put zeros around the image: `((top, bottom), (left, right))`."""
     (top, bottom), (left, right) = padding
     batch, height, width, channels = x.shape
     y = np.zeros((batch, top + height + bottom, left + width + right, channels), x.dtype)
@@ -18,7 +18,7 @@ def zero_padding2d(x: Array, padding: tuple[Pair, Pair] = ((1, 1), (1, 1))) -> A
 
 
 def zero_padding2d_backward(dy: Array, padding: tuple[Pair, Pair] = ((1, 1), (1, 1))) -> Array:
-    """dx: the gradient of the real pixels; the padding's is dropped."""
+    """Return dx, the gradient of the real pixels; that of the padding is dropped."""
     (top, bottom), (left, right) = padding
     batch, height, width, channels = dy.shape
     dx = np.zeros((batch, height - top - bottom, width - left - right, channels), dy.dtype)

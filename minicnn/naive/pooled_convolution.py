@@ -20,7 +20,7 @@ def conv2d_max_pool2d(
     dilation_rate: Pair = (1, 1),
     groups: int = 1,
 ) -> tuple[Array, Array]:
-    """`(y, winners)`: the largest of each block of `conv2d`, and which one that is."""
+    """Return `(y, winners)`: the largest of each block of `conv2d`, and its number there."""
     z = conv2d(x, w, b, strides, padding, dilation_rate, groups)
     return largest_of_blocks(z, pool_size)
 
@@ -36,7 +36,7 @@ def conv2d_max_pool2d_backward(
     dilation_rate: Pair = (1, 1),
     groups: int = 1,
 ) -> tuple[Array, Array, Array]:
-    """`(dx, dw, db)`: of each block the convolution's winner takes all of dy."""
+    """Return `(dx, dw, db)`: in each block only the largest result receives dy."""
     kernel = w.shape[0], w.shape[1]
     size = x.shape[1], x.shape[2]
     window = shapes.window(size, kernel, strides, padding, dilation_rate, "conv2d_max_pool2d")
@@ -47,9 +47,9 @@ def conv2d_max_pool2d_backward(
 def largest_of_blocks(
     x: Array, pool_size: Pair, limits: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[Array, Array]:
-    """`(y, winners)`: `max_pool2d` of blocks side by side, and the winner's number in its block.
+    """Return `(y, winners)`: `max_pool2d` of blocks side by side, and the argmax of each block.
 
-    255 where y is at a finite limit: there an activation lets no gradient through.
+    The argmax is 255 where y is at a finite limit: there an activation lets no gradient through.
     """
     rows, columns = pool_size
     y = max_pool2d(x, pool_size, pool_size)
@@ -59,7 +59,7 @@ def largest_of_blocks(
         low, high = (limit if np.isfinite(limit) else np.nan for limit in limits)
         if most <= low or most >= high:
             continue
-        for number in reversed(range(rows * columns)):  # so that the first one stays
+        for number in reversed(range(rows * columns)):  # so that the first of equals stays
             v = x[n, oy * rows + number // columns, ox * columns + number % columns, c]
             if v == most or (np.isnan(v) and np.isnan(most)):
                 winners[n, oy, ox, c] = number
@@ -67,7 +67,7 @@ def largest_of_blocks(
 
 
 def unpool(dy: Array, winners: Array, pool_size: Pair, size: Pair) -> Array:
-    """dx of `largest_of_blocks`, (batch, *size, channels): each winner takes its block's dy."""
+    """Return dx of `largest_of_blocks`, (batch, *size, channels): dy goes to each argmax."""
     rows, columns = pool_size
     dx = np.zeros((len(dy), *size, dy.shape[3]), dy.dtype)
     for n, oy, ox, c in np.ndindex(dy.shape):

@@ -36,9 +36,9 @@ def max_pool2d_backward(
     strides: Pair | None = None,
     padding: str = "valid",
 ) -> Array:
-    """dx: the winner of each window takes all of its dy; among equals the first one wins.
+    """Return dx: the largest pixel of a window gets all of its dy; among equals, the first does.
 
-    NaN wins over every number, and the first NaN over later ones.
+    NaN counts as larger than every number, and the first NaN as larger than later ones.
     """
     batch, height, width, channels = x.shape
     window = shapes.window(
@@ -58,7 +58,7 @@ def max_pool2d_backward(
 
 
 def _pixels_in_window(window: shapes.Window, size: Pair) -> Array:
-    """How many real pixels, not padding, lie under each window: (out_height, out_width)."""
+    """Return how many real pixels, not padding, each window covers: (out_height, out_width)."""
     count = np.zeros(window.out, int)
     for oy, ox, _i, _j, _iy, _ix in taps(window, size):
         count[oy, ox] += 1
@@ -88,7 +88,7 @@ def average_pool2d_backward(
     strides: Pair | None = None,
     padding: str = "valid",
 ) -> Array:
-    """dx: each pixel under a window of k real pixels gets dy / k."""
+    """Return dx: each pixel under a window of k real pixels gets dy / k."""
     batch, height, width, channels = x_shape
     window = shapes.window(
         (height, width), pool_size, strides or pool_size, padding, (1, 1), "average_pool2d"
@@ -125,12 +125,12 @@ def global_max_pool2d(x: Array) -> Array:
 
 
 def global_max_pool2d_backward(dy: Array, x: Array) -> Array:
-    """dx: equal maxima share dy evenly, as in Keras, where this is a reduction and no window."""
+    """Return dx: equal maxima share dy evenly, as in Keras, where this is a reduction."""
     dx = np.zeros_like(x)
     for n in range(x.shape[0]):
         for c in range(x.shape[3]):
             largest = x[n, :, :, c].max()
-            winners = [p for p in np.ndindex(x.shape[1:3]) if x[n, p[0], p[1], c] == largest]
-            for i, j in winners:
-                dx[n, i, j, c] = dy[n, c] / len(winners)
+            maxima = [p for p in np.ndindex(x.shape[1:3]) if x[n, p[0], p[1], c] == largest]
+            for i, j in maxima:
+                dx[n, i, j, c] = dy[n, c] / len(maxima)
     return dx

@@ -17,7 +17,7 @@ def up_sampling2d(x: Array, size: Pair = (2, 2)) -> Array:
 
 
 def up_sampling2d_backward(dy: Array, size: Pair = (2, 2)) -> Array:
-    """dx: each pixel gets the sum of dy over its block."""
+    """Return dx: each pixel gets the sum of dy over its block."""
     batch, height, width, channels = dy.shape
     dx = np.zeros((batch, height // size[0], width // size[1], channels), dy.dtype)
     for n, i, j, c in np.ndindex(*dy.shape):

@@ -1,4 +1,4 @@
-"""A window slides over an image: which pixel lies under which of its places."""
+"""Slides a window over an image: which pixel is under which position of the window."""
 
 from collections.abc import Iterator
 
@@ -7,9 +7,9 @@ from minicnn.shapes import Pair
 
 
 def taps(window: shapes.Window, size: Pair) -> Iterator[tuple[int, int, int, int, int, int]]:
-    """Each `(oy, ox, i, j, iy, ix)`: output position, place in the window, input pixel under it.
+    """Yield each `(oy, ox, i, j, iy, ix)`: output position, position in the window, input pixel.
 
-    Places of the window that lie on padding are left out: they hold no pixel.
+    Positions of the window that are on padding are left out: they hold no pixel.
     """
     for oy in range(window.out[0]):
         for ox in range(window.out[1]):

@@ -1,8 +1,8 @@
-"""Pictures of training runs, of what a network sees, and of its mistakes, with matplotlib.
+"""Plots of training runs, of what a network sees, and of its mistakes, with matplotlib.
 
 Each function returns a `Figure`, drawn without a screen: a notebook shows it, `save` writes it.
-Colours are told apart by colour-blind eyes (Okabe and Ito; cividis; blue below zero, orange above).
-Names that come from files are drawn as they are: a `$` begins no formula.
+Colour-blind people can tell the colours apart (Okabe and Ito; cividis; blue below zero, orange
+above). Names that come from files are drawn as they are: a `$` starts no formula.
 """
 
 import difflib
@@ -23,11 +23,11 @@ Array = np.ndarray
 
 
 def curves(history: Any, title: str = "") -> Any:
-    """A `Figure`: the loss, and each metric, of training and validation over the epochs.
+    """Plot the loss, and each metric, of training and validation over the epochs.
 
     `history` is what `fit` returns, or its dict. The best validation epoch of each metric (the
-    smallest loss or error, else the largest value) is circled, and named in the legend. Raises
-    `ImportError` without matplotlib and `ValueError` for an empty history.
+    smallest loss or error, else the largest value) is circled, and named in the legend. Returns a
+    `Figure`. Raises `ImportError` without matplotlib and `ValueError` for an empty history.
     """
     history = _history(history)
     names = [name for name in history if not name.startswith("val_")]
@@ -66,14 +66,14 @@ def curves(history: Any, title: str = "") -> Any:
 
 
 def sweep(runs: Mapping[str, Any], metric: str = "accuracy", title: str = "") -> Any:
-    """A `Figure`: one metric (or the "loss") of several runs over the epochs, on one scale.
+    """Plot one metric (or the "loss") of several runs over the epochs, on one scale.
 
         sweep({"lr=0.01": history, "lr=0.001": other})
 
-    `runs` maps a run's name to what `fit` returned, or to its dict. Training and validation stand
-    side by side, where all runs have a validation; the legend has each run's best value. Raises
-    `ImportError` without matplotlib, `TypeError` for anything but a dict of runs and `ValueError`
-    where a run lacks the metric.
+    `runs` maps a run's name to what `fit` returned, or to its dict. Training and validation are
+    side by side, if all runs have a validation; the legend has each run's best value. Returns a
+    `Figure`. Raises `ImportError` without matplotlib, `TypeError` for anything but a dict of runs
+    and `ValueError` if a run lacks the metric.
     """
     if not isinstance(runs, Mapping):
         raise TypeError(
@@ -100,7 +100,7 @@ def sweep(runs: Mapping[str, Any], metric: str = "accuracy", title: str = "") ->
     drawn: list[Any] = []
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (key, panel) in zip(grid, panels.items()):
-        # Told apart by colour, and by line where there are more runs than colours.
+        # Runs differ in colour, and in line style if there are more runs than colours.
         drawn = [
             figures.draw_epochs(
                 axes,
@@ -128,7 +128,7 @@ def sweep(runs: Mapping[str, Any], metric: str = "accuracy", title: str = "") ->
 
 
 def _history(history: Any) -> dict[str, list[float]]:
-    """The numbers of a run, by name; names without any are left out."""
+    """Return the numbers of a run, by name, without empty lists."""
     found = getattr(history, "history", history)
     if not isinstance(found, Mapping):
         raise TypeError(
@@ -142,7 +142,7 @@ def _history(history: Any) -> dict[str, list[float]]:
 
 
 def _grid_size(count: int, width: float) -> tuple[int, int]:
-    """(rows, columns): about `width` times as many across as down, with few places left empty."""
+    """Return (rows, columns): about `width` times as many columns as rows, with few left empty."""
     ideal = math.sqrt(count * width)
     across = min(range(1, count + 1), key=lambda n: (-count % n) / count + abs(n - ideal) / ideal)
     return -(-count // across), across
@@ -150,27 +150,27 @@ def _grid_size(count: int, width: float) -> tuple[int, int]:
 
 def _grid(
     count: int,
-    picture: Sequence[int],
+    image_size: Sequence[int],
     title: str,
     cell: float = 1.0,
     beside: float = 0.0,
     below: float = 0.0,
     caption: str = "",
 ) -> tuple[Any, list[Any]]:
-    """A figure with so many small pictures, and their axes, without ticks.
+    """Return a figure with `count` small images, and their axes, without ticks.
 
-    `picture` is (height, width) of each, `cell` the inches of its longer side; `beside` is left for
-    a colour bar, `below` under each picture. Laid out by hand: with so many axes, matplotlib's own
-    layout takes seconds.
+    `image_size` is (height, width) of each, `cell` the inches of its longer side; `beside` is left
+    for a colour bar, `below` under each image. The layout is computed here: with so many axes,
+    matplotlib's own layout takes seconds.
     """
-    high, wide = (cell * size / max(picture) for size in picture)
+    high, wide = (cell * size / max(image_size) for size in image_size)
     rows, across = _grid_size(count, 2 * high / wide)
     gap, side = 0.08, 0.1
     row_height = high + 0.22 + below
     grid_width = across * (wide + gap) - gap
     width = max(5.5 if caption else 4.2, grid_width + beside + 2 * side)
-    title = figures.folded(title, width)
-    caption = figures.folded(caption, width, 8)
+    title = figures.wrapped(title, width)
+    caption = figures.wrapped(caption, width, 8)
     top = 0.58 + 0.2 * title.count("\n")
     bottom = 0.34 + 0.15 * caption.count("\n") if caption else 0.1
     height = top + rows * row_height - 0.22 + bottom
@@ -193,7 +193,7 @@ def _grid(
 
 @functools.cache
 def _signed() -> Any:
-    """Blue below zero, orange above, white at zero."""
+    """Return the colours: blue below zero, orange above, white at zero."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list(
@@ -202,21 +202,21 @@ def _signed() -> Any:
 
 
 def _show(
-    figure: Any, cells: Sequence[Any], pictures: Sequence[Array], label: str, signed: bool
+    figure: Any, cells: Sequence[Any], images: Sequence[Array], label: str, signed: bool
 ) -> None:
-    """The pictures on one colour scale, with its bar; NaN is pink."""
+    """Draw the images on one colour scale, with its bar; NaN is pink."""
     from matplotlib import colormaps
 
-    finite = [picture[np.isfinite(picture)] for picture in pictures]
+    finite = [pixels[np.isfinite(pixels)] for pixels in images]
     low = min((float(part.min()) for part in finite if part.size), default=0.0)
     high = max((float(part.max()) for part in finite if part.size), default=1.0)
     size = max(-low, high) or 1.0
     signed = signed or low < 0
     colours = (_signed() if signed else colormaps["cividis"]).with_extremes(bad=figures.PINK)
     options = {"cmap": colours, "vmin": -size if signed else 0.0, "vmax": size}
-    pictures = [np.where(np.isfinite(picture), picture, np.nan) for picture in pictures]
-    for axes, picture in zip(cells, pictures):
-        image = axes.imshow(picture, interpolation="nearest", **options)
+    images = [np.where(np.isfinite(pixels), pixels, np.nan) for pixels in images]
+    for axes, pixels in zip(cells, images):
+        image = axes.imshow(pixels, interpolation="nearest", **options)
     boxes = [axes.get_position() for axes in cells]
     right, bottom, top = (
         max(b.x1 for b in boxes),
@@ -224,7 +224,7 @@ def _show(
         max(b.y1 for b in boxes),
     )
     width, height = figure.get_size_inches()
-    long = min(top - bottom, 4 / height)  # inches enough to read it
+    long = min(top - bottom, 4 / height)  # long enough to read it
     place = (right + 0.14 / width, (top + bottom - long) / 2, 0.13 / width, long)
     bar = figure.colorbar(image, cax=figure.add_axes(place))
     bar.ax.tick_params(labelsize=8)
@@ -238,15 +238,15 @@ def _counted(total: int, noun: str, most: int | None = None) -> str:
 
 
 def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
-    """A `Figure`: the weights of a convolution as pictures, one for each filter.
+    """Plot the weights of a convolution as images, one for each filter.
 
-    A layer that sees a colour photo (3 input channels) is drawn in colour: grey is zero, and a
-    kernel's bright red asks for red where a dark red asks for its absence. With more input channels
-    their mean is drawn, or one of them, `channel`. A depthwise layer has one picture for each
-    channel and multiplier. Blue is below zero, orange above.
+    A layer with 3 input channels, which sees colour images, is drawn in colour: grey is zero, and
+    where a kernel is bright red it asks for red, where dark red for its absence. With more input
+    channels their mean is drawn, or one of them, `channel`. A depthwise layer has one image for
+    each channel and multiplier. Blue is below zero, orange above.
 
-    Raises `ImportError` without matplotlib and `ValueError` for a layer without kernels, one that
-    is not built yet, NaN among its weights, and a channel that it does not have.
+    Returns a `Figure`. Raises `ImportError` without matplotlib and `ValueError` for a layer without
+    kernels, one that is not built yet, NaN among its weights, and a channel that it does not have.
     """
     figures.check_most(most)
     label = getattr(layer, "label", type(layer).__name__)
@@ -255,17 +255,15 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
     if hasattr(layer, "layers"):
         names = [inner.name for inner in layer.layers if np.ndim(inner.params.get("kernel")) == 4]
         raise ValueError(
-            f"kernels expects one layer, and {label} is a model. "
-            f"Pass model.get_layer(name), of {', '.join(names) or 'which none is a convolution'}."
+            f"kernels expects one layer, but {label} is a model. "
+            f"Pass model.get_layer(name). It has the convolutions {', '.join(names) or '(none)'}."
         )
     if w is None and not getattr(layer, "built", True):
         raise ValueError(f"{label} has no kernels yet: it makes them when it first sees an input.")
     if w is None or w.ndim != 4:
         raise ValueError(f"{label} has no kernels to draw: it is not a convolution.")
     if not np.isfinite(w).all():
-        raise ValueError(
-            f"{label} has NaN or infinity among its weights: there is no picture of it."
-        )
+        raise ValueError(f"{label} has NaN or infinity among its weights, so it cannot be drawn.")
     rows, columns, channels = w.shape[:3]
     depthwise = hasattr(layer, "depth_multiplier")
     if channel is not None and (depthwise or channel not in range(channels)):
@@ -277,19 +275,19 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
     colour = not depthwise and channel is None and channels == 3
     what, title = "weight", ""
     if depthwise:
-        pictures = list(np.moveaxis(w.reshape(rows, columns, -1), -1, 0))
+        images = list(np.moveaxis(w.reshape(rows, columns, -1), -1, 0))
     elif colour:
         scale = float(np.abs(w).max()) or 1.0
-        pictures = list(np.moveaxis(0.5 + w / (2 * scale), -1, 0))
+        images = list(np.moveaxis(0.5 + w / (2 * scale), -1, 0))
     elif channel is None:
-        pictures = list(np.moveaxis(w.mean(axis=2), -1, 0))
+        images = list(np.moveaxis(w.mean(axis=2), -1, 0))
         if channels > 1:
             what, title = "mean weight", f", mean of {channels} input channels"
     else:
-        pictures = list(np.moveaxis(w[:, :, channel], -1, 0))
+        images = list(np.moveaxis(w[:, :, channel], -1, 0))
         title = f", input channel {channel}"
-    count = min(len(pictures), most)
-    title = f"{layer.name}: {_counted(len(pictures), 'kernel', most)} of {rows}×{columns}{title}"
+    count = min(len(images), most)
+    title = f"{layer.name}: {_counted(len(images), 'kernel', most)} of {rows}×{columns}{title}"
     caption = (
         f"grey: 0 · full colour: ±{scale:.2g} · bright asks for a colour, dark for its absence"
         if colour
@@ -300,26 +298,26 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
     )
     zero = [not w.reshape(rows * columns, channels, -1)[..., k].any() for k in range(w.shape[3])]
     for number, axes in enumerate(cells):
-        nothing = not pictures[number].any() if depthwise else zero[number]
+        nothing = not images[number].any() if depthwise else zero[number]
         said = f"{number} (all 0)" if nothing else str(number)
         axes.set_title(said, fontsize=8, color=figures.GREY, pad=2)
     if not colour:
-        _show(figure, cells, pictures[:count], what, signed=True)
+        _show(figure, cells, images[:count], what, signed=True)
         return figure
-    for axes, picture in zip(cells, pictures):
-        axes.imshow(picture, interpolation="nearest")
+    for axes, pixels in zip(cells, images):
+        axes.imshow(pixels, interpolation="nearest")
     return figure
 
 
 def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) -> Any:
-    """A `Figure`: what one layer says about one example, a picture for each channel.
+    """Plot one layer's output for one example, an image for each channel.
 
     `trace` is `model.trace(x)`, or the tape of `model.forward(x)`; a layer in a nested model is
-    named "base/conv2d". A layer whose output is a vector is drawn as bars. Where a ReLU has made
+    named "base/conv2d". A layer whose output is a vector is drawn as bars. If a ReLU has made
     everything zero or more, dark is zero; else blue is below zero, orange above. NaN is pink.
 
-    Raises `ImportError` without matplotlib, `TypeError` for anything but a trace or a tape,
-    `KeyError` for a layer that is not there and `ValueError` for an example that is not.
+    Returns a `Figure`. Raises `ImportError` without matplotlib, `TypeError` for anything but a
+    trace or a tape, `KeyError` for a layer and `ValueError` for an example that does not exist.
     """
     figures.check_most(most)
     if not hasattr(trace, "entries"):
@@ -337,7 +335,7 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
         raise ValueError(f"The trace has examples 0 to {len(y) - 1}. Received example={example!r}.")
     y = y[example]
     if not np.isfinite(y).any():
-        raise ValueError(f'All that "{layer_name}" says is NaN or infinity: there is no picture.')
+        raise ValueError(f'All outputs of "{layer_name}" are NaN or infinity: nothing to draw.')
     if y.ndim != 3:
         return _bars(y.reshape(-1), layer_name)
     height, width, channels = y.shape
@@ -356,7 +354,7 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
 
 
 def _outputs(trace: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
-    """The names and outputs of all layers of a trace or tape; the first use of each counts."""
+    """Yield the names and outputs of all layers of a trace or tape, of each only the first use."""
     found: dict[str, Array] = {}
     for entry in trace.entries:
         name = getattr(entry, "name", None) or prefix + entry.layer.name
@@ -379,7 +377,7 @@ def _bars(values: Array, name: str) -> Any:
     axes.axhline(0, color="black", linewidth=0.8)
     if lost:
         title += f", {lost} NaN or infinite"
-    axes.set_title(figures.folded(title, figure.get_figwidth() - 1), parse_math=False)
+    axes.set_title(figures.wrapped(title, figure.get_figwidth() - 1), parse_math=False)
     axes.set_xlabel("unit")
     axes.set_ylabel("output")
     if len(values) <= 20:
@@ -396,14 +394,14 @@ def _bars(values: Array, name: str) -> Any:
 def confusion_matrix(
     y_true: Any, y_pred: Any, class_names: Sequence[str] | None = None, title: str = ""
 ) -> Any:
-    """A `Figure`: how often each class (row) was taken for each class (column).
+    """Plot how often each class (row) was predicted as each class (column).
 
     `y_true` and `y_pred` are class numbers, one-hot rows, or rows of probabilities (or scores, of
     which the largest counts); one probability each means two classes. The numbers are counts; the
     colour is the share of the row, so that rare classes show, too.
 
-    Raises `ImportError` without matplotlib and `ValueError` where lengths, numbers and names do not
-    fit each other.
+    Returns a `Figure`. Raises `ImportError` without matplotlib and `ValueError` if lengths, numbers
+    and names do not match.
     """
     true, true_count = _classes(y_true, "y_true")
     predicted, predicted_count = _classes(y_pred, "y_pred")
@@ -433,8 +431,8 @@ def confusion_matrix(
     size = min(9.0, cell / (0.65 * max(len(str(matrix.max())), 3) + 0.6))
     small = min(10.0, 0.65 * cell)
     beside = max(map(len, names)) * 0.6 * small / 72
-    turned = max(map(len, names)) > 3
-    figure = new_figure(side + beside + 1.9, side + (0.75 * beside if turned else 0.2) + 0.9)
+    rotated = max(map(len, names)) > 3
+    figure = new_figure(side + beside + 1.9, side + (0.75 * beside if rotated else 0.2) + 0.9)
     axes = figure.subplots()
     image = axes.imshow(shares, cmap=_shares(), vmin=0, vmax=1)
     for row, column in np.argwhere(matrix):
@@ -450,7 +448,7 @@ def confusion_matrix(
         )
     axes.set_xticks(range(count), names, fontsize=small, parse_math=False)
     axes.set_yticks(range(count), names, fontsize=small, parse_math=False)
-    if turned:
+    if rotated:
         for label in axes.get_xticklabels():
             label.set(rotation=45, ha="right", rotation_mode="anchor")
     axes.tick_params(length=0)
@@ -463,7 +461,7 @@ def confusion_matrix(
     axes.set_ylabel("true class")
     right = int(np.trace(matrix))
     title = title or f"{right} of {len(true)} right: accuracy {right / len(true):.1%}"
-    axes.set_title(figures.folded(title, side + 1), parse_math=False)
+    axes.set_title(figures.wrapped(title, side + 1), parse_math=False)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02, format="{x:.0%}")
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
@@ -483,7 +481,7 @@ def _shares() -> Any:
 
 
 def _classes(y: Any, argument: str) -> tuple[Array, int]:
-    """Class numbers, and how many classes there are at least."""
+    """Return class numbers, and how many classes there are at least."""
     array = np.asarray(y)
     if array.dtype.kind not in "fiub":
         raise ValueError(
@@ -520,20 +518,20 @@ def predictions(
     class_names: Sequence[str] | None = None,
     most: int = 15,
 ) -> Any:
-    """A `Figure`: photos with what the network says, how sure it is, and what they are.
+    """Plot images with what the network predicts, how sure it is, and what they are.
 
     `x` (batch, height, width, channels): pixels from 0 to 255, or numbers from 0 to 1 or from -1
-    to 1. `y_true` as in `confusion_matrix`, or None where nobody knows; `probabilities` as
-    `predict` returns them. Wrong answers stand in orange, with the true class below.
+    to 1. `y_true` as in `confusion_matrix`, or None if unknown; `probabilities` as `predict`
+    returns them. Wrong predictions are orange, with the true class below.
 
-    Raises `ImportError` without matplotlib and `ValueError` where lengths and names do not fit, or
-    scores stand in the place of probabilities.
+    Returns a `Figure`. Raises `ImportError` without matplotlib and `ValueError` if lengths and
+    names do not match, or for scores instead of probabilities.
     """
     figures.check_most(most)
     x, said = np.asarray(x), np.asarray(probabilities, float)
     if x.ndim != 4 or x.shape[3] not in (1, 3):
         raise ValueError(
-            "predictions expects photos (batch, height, width, 1 or 3 channels). "
+            "predictions expects images (batch, height, width, 1 or 3 channels). "
             f"Received x.shape={x.shape}."
         )
     if said.ndim == 2 and said.shape[1] == 1:
@@ -545,9 +543,9 @@ def predictions(
             "predictions expects a row of probabilities for each example. "
             f"Received probabilities.shape={said.shape}."
         )
-    if said.size and not (said.min() > -1e-3 and said.max() < 1 + 1e-3):  # NaN is not, either
+    if said.size and not (said.min() > -1e-3 and said.max() < 1 + 1e-3):  # also for NaN
         raise ValueError(
-            "predictions expects probabilities from 0 to 1; activations.softmax makes them of "
+            "predictions expects probabilities from 0 to 1; activations.softmax makes them from "
             f"scores. Received numbers from {said.min():.3g} to {said.max():.3g}."
         )
     true = None if y_true is None else _classes(y_true, "y_true")[0]
@@ -590,7 +588,7 @@ def predictions(
 
 
 def _photos(x: Array) -> Array:
-    """Photos with numbers from 0 to 1, whatever they came as; grey ones without a channel axis."""
+    """Return images with numbers from 0 to 1, whatever they came as; gray ones lose an axis."""
     x = x.astype(float)
     finite = x[np.isfinite(x)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)

@@ -1,4 +1,4 @@
-"""What all plots share: figures, how they are saved, titles, axes and colours."""
+"""What all plots share: making and saving figures, titles, axes and colours."""
 
 import functools
 import io
@@ -20,7 +20,7 @@ Array = np.ndarray
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":")
-GREY = "#767676"  # of marginal text: reads on white
+GREY = "#767676"  # of marginal text: readable on white
 PINK = "#CC79A7"  # where a number is NaN or infinite
 
 
@@ -29,36 +29,36 @@ PINK = "#CC79A7"  # where a number is NaN or infinite
 
 @functools.cache
 def figure_class() -> Any:
-    """A `Figure` that a notebook shows. `ImportError` without matplotlib."""
+    """Return the class of figures that notebooks show. `ImportError` without matplotlib."""
     try:
         with interrupts.waiting():
             from matplotlib.figure import Figure
     except ImportError:
         raise ImportError(f"Plots need matplotlib: {install_extra('plot')}") from None
 
-    class Picture(Figure):
+    class NotebookFigure(Figure):
         """A figure that a notebook shows, whether or not pyplot was imported there."""
 
         def _repr_png_(self) -> bytes:
             return rendered(self, "png", 100)
 
-    return Picture
+    return NotebookFigure
 
 
 def new_figure(width: float, height: float, layout: str = "constrained") -> Any:
-    """An empty figure of this size in inches. `ImportError` without matplotlib."""
+    """Return an empty figure of this size in inches. `ImportError` without matplotlib."""
     return figure_class()(figsize=(width, height), layout=layout)
 
 
 def rendered(figure: Any, kind: str, dpi: int) -> bytes:
-    """The figure as a file of this kind."""
+    """Return the bytes of the figure as a file of this kind."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=dpi)
     return buffer.getvalue()
 
 
 def save(figure: Any, path: str | os.PathLike[str]) -> Path:
-    """Write the figure as PNG (or what the suffix says), whole or not at all."""
+    """Write the figure as PNG (or as the suffix says), whole or not at all."""
     path = Path(path)
     drawn = rendered(figure, path.suffix.lstrip(".") or "png", 144)
     with replacing(path) as temporary:
@@ -67,26 +67,26 @@ def save(figure: Any, path: str | os.PathLike[str]) -> Path:
 
 
 def letters(inches: float, size: float) -> int:
-    """How many letters of a font size (in points) fit into so many inches, about."""
+    """Return how many letters of a font size (in points) fit into so many inches, about."""
     return max(1, int(inches * 72 / (0.6 * size)))
 
 
-def folded(text: str, inches: float, size: float = 12) -> str:
-    """The text in lines that are not longer than this."""
+def wrapped(text: str, inches: float, size: float = 12) -> str:
+    """Return the text, wrapped into lines that are not longer than this."""
     text = printable(text, lines=True)
     return textwrap.fill(text, max(8, letters(inches, size)), break_on_hyphens=False)
 
 
 def short(text: str, letters: int) -> str:
-    """The text, cut off with an ellipsis if it is longer than this."""
+    """Return the text, cut off with an ellipsis if it is longer than this."""
     text = printable(text)
     return text if len(text) <= letters else text[: max(letters - 1, 1)] + "…"
 
 
 def set_title(figure: Any, title: str) -> None:
-    """A title over the whole figure, in as many lines as it takes; none if it is empty."""
+    """Put a title over the whole figure, in as many lines as it needs; none if it is empty."""
     if title:
-        figure.suptitle(folded(title, figure.get_figwidth()), parse_math=False)
+        figure.suptitle(wrapped(title, figure.get_figwidth()), parse_math=False)
 
 
 def check_most(most: Any) -> None:
@@ -96,14 +96,14 @@ def check_most(most: Any) -> None:
 
 
 def whole_numbers(axis: Any) -> None:
-    """Ticks at 1, 2, 5, 10, … and nowhere between whole numbers."""
+    """Put ticks at 1, 2, 5, 10, … and never between whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
 def epochs_axis(axes: Any, title: str, epochs: int) -> None:
-    """Give the axes a title, and an axis of epochs from 1 on."""
+    """Give the axes a title, and an axis of epochs from 1."""
     axes.set_title(printable(title), parse_math=False)
     axes.set_xlabel("epoch")
     axes.margins(y=0.12)
@@ -115,7 +115,7 @@ def epochs_axis(axes: Any, title: str, epochs: int) -> None:
 
 
 def legend(axes: Any, lines: Sequence[Any], labels: Sequence[str], **options: Any) -> None:
-    """A legend of these very texts: matplotlib leaves out those that begin with "_"."""
+    """Draw a legend with exactly these texts; matplotlib leaves out those that begin with "_"."""
     numbers = [str(number) for number in range(len(labels))]
     legend = axes.legend(lines, numbers, frameon=False, **options)
     for text, label in zip(legend.get_texts(), labels):
@@ -124,7 +124,7 @@ def legend(axes: Any, lines: Sequence[Any], labels: Sequence[str], **options: An
 
 
 def unit(name: str) -> str:
-    """What an axis of this metric is called, with its unit."""
+    """Return the label of an axis for this metric, with its unit."""
     name = printable(name)
     if name == "loss":
         return "loss (nats)"
@@ -132,7 +132,7 @@ def unit(name: str) -> str:
 
 
 def best(values: Sequence[float], name: str) -> int | None:
-    """The index of the best value; None where none is a number."""
+    """Return the index of the best value; None if no value is a finite number."""
     known = {index: value for index, value in enumerate(values) if math.isfinite(value)}
     best = min if name.endswith(("loss", "error")) else max
     return best(known, key=known.__getitem__) if known else None
@@ -141,7 +141,7 @@ def best(values: Sequence[float], name: str) -> int | None:
 def draw_epochs(
     axes: Any, values: Sequence[float], line: str, colour: str, best: int | None
 ) -> Any:
-    """A line over the epochs, on which the best is circled; returns it."""
+    """Draw a line over the epochs, circle its best point, and return the line."""
     (drawn,) = axes.plot(
         range(1, len(values) + 1),
         values,

@@ -1,4 +1,4 @@
-"""Keras's place for reading and augmenting pictures."""
+"""Reading and augmenting images, under Keras's names."""
 
 from minicnn.images import image_dataset_from_directory
 from minicnn.preprocessing import image

@@ -1,4 +1,4 @@
-"""`keras.preprocessing.image`: the names of `minicnn.images`."""
+"""The names of `keras.preprocessing.image`, from `minicnn.images`."""
 
 from minicnn.images import (
     DirectoryIterator,

@@ -1,6 +1,6 @@
 """Keras's file formats, read and written. A model file is untrusted input.
 
-What a file is, its first bytes say, not its name: Keras 2 wrote HDF5 under the name `.keras`, too.
+A file's first bytes say what it is, not its name: Keras 2 wrote HDF5 under the name `.keras`, too.
 
     .keras               whole models (`keras_file`)                          read and written
     .weights.h5          weights and the optimizer's state (`weights`)        read and written
@@ -8,8 +8,8 @@ What a file is, its first bytes say, not its name: Keras 2 wrote HDF5 under the 
                          `legacy_writer`)
 
 Nothing is unpickled, no class is looked up outside minicnn's own table, no code runs, no link is
-followed; nothing grows out of proportion to the file (`limits`, and the layers' `WeightBudget`).
-What is written appears whole or not at all.
+followed; nothing grows out of proportion to the file (`limits`, and the layers' `WeightBudget`). A
+file is written whole or not at all.
 """
 
 import os
@@ -40,24 +40,26 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
-    """`minicnn.models.load_model`."""
+    """Load a model, as `minicnn.models.load_model` does."""
     from minicnn import models
 
     return models.load_model(filepath, custom_objects, compile, safe_mode)
 
 
 def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """`minicnn.models.save_model`."""
+    """Save a model, as `minicnn.models.save_model` does."""
     from minicnn import models
 
     models.save_model(model, filepath, overwrite)
 
 
 def write_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """Write `path` (ends in `.keras`, or in `.h5` for the old format). The model must be built."""
+    """Write a built model to `path`, which ends in `.keras`, or in `.h5` for the old format."""
     target = _target(path, MODEL_SUFFIXES, "save", overwrite)
     if not model.built:
-        raise ValueError(f"{model.label} has no weights yet: it makes them on its first input.")
+        raise ValueError(
+            f"{model.label} has no weights yet: it makes them when it first sees an input."
+        )
     with replacing(target) as temporary:
         if target.suffix in _HDF5:
             temporary.write_bytes(legacy_writer.model_to_bytes(model))
@@ -66,7 +68,7 @@ def write_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True
 
 
 def write_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """Write `path` (ends in `.weights.h5`, or in `.h5` alone for the old format)."""
+    """Write weights to `path`: `.weights.h5`, or `.h5` alone for the old format."""
     target = _target(path, WEIGHTS_SUFFIXES, "save_weights", overwrite)
     modern = str(path).endswith(weights.SUFFIX)
     with replacing(target) as temporary:
@@ -74,10 +76,10 @@ def write_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = Tr
 
 
 def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True) -> Any:
-    """The model in `path`, compiled as it was saved, its optimizer where it stopped.
+    """Return the model in `path`, compiled as it was saved, its optimizer where it stopped.
 
     `build` makes a model from config.json's dict. Raises `FileNotFoundError`, and `ValueError` for
-    a file that is damaged, is no Keras model, or names what minicnn does not have.
+    a file that is damaged, is no Keras model, or needs what minicnn does not have.
     """
     found = hdf5.existing(path, "model file")
     source = repr(str(found))
@@ -112,7 +114,7 @@ def read_weights(
     skip_mismatch: bool = False,
     by_name: bool = False,
 ) -> list[str]:
-    """Read `path` into the model: all weights or none. Returns the names of skipped layers.
+    """Read all weights from `path` into the model, or none; return the names of skipped layers.
 
     Raises `FileNotFoundError`, and `ValueError` for a file that is damaged or does not fit.
     """
@@ -124,7 +126,7 @@ def read_weights(
     else:
         archive = keras_file.KerasFile(found, source)
         opened, old = archive.weights_file(source), legacy.is_old(archive.version)
-    # As in Keras: an optimizer that has not stepped yet keeps what `compile` has just said.
+    # As in Keras, an optimizer that has made no step yet keeps what `compile` has just set.
     with_optimizer = model.compiled and model.optimizer.iterations
     before = model.get_weights() if with_optimizer else None
     with opened as file:
@@ -133,7 +135,7 @@ def read_weights(
         if before is not None:
             try:
                 layout.read_optimizer(model, file, *([old] if layout is weights else []))
-            except Exception:  # whatever damage makes of itself: all or nothing
+            except Exception:  # whatever the damage causes: all weights or none
                 model.set_weights(before)
                 raise
     return skipped
@@ -153,7 +155,7 @@ def _target(
 
 
 def _is_hdf5(path: Path, source: str) -> bool:
-    """Whether the file is HDF5; else it is to be a zip archive. `ValueError` if it is neither."""
+    """Return whether the file is HDF5, rather than a zip archive; `ValueError` if it is neither."""
     if hdf5.is_hdf5(path):
         return True
     with path.open("rb") as file:
@@ -169,17 +171,17 @@ def _is_hdf5(path: Path, source: str) -> bool:
 
 
 def _built_from(path: Path, config: dict[str, Any], build: Build, source: str) -> Any:
-    """The model that a config describes; its weights are still to be read.
+    """Return the model that a config describes; its weights are still to be read.
 
-    They may be no larger than a file of this size can hold, as it lies on disk: what it unpacks to
-    costs a stranger nothing.
+    They may not be larger than what a file of this size on disk can hold: unpacked, a stranger's
+    file could have any size.
     """
     with weight_budget(allowance(path.stat().st_size)):
         return built(config, build, source)
 
 
 def built(config: dict[str, Any], build: Build, source: str) -> Any:
-    """The model that a config of Keras 2 or 3 describes. Raises `ValueError`, whatever is wrong."""
+    """Return the model that a config of Keras 2 or 3 describes; every error is a `ValueError`."""
     try:
         check_nesting(config)
         return build(legacy.modern(config))  # Keras 2 wrote .keras files, too
@@ -193,13 +195,13 @@ def built(config: dict[str, Any], build: Build, source: str) -> Any:
 
 
 def warn_of_lacking(model: Any, source: str, weights_to_come: bool = False) -> None:
-    """Say what training would lack, which `predict` does not need; and where weights start."""
+    """Warn of what training would lack, though `predict` does not, and of missing initializers."""
     said = []
     missing = model.lacking()
     if missing:
         said.append(
-            f"minicnn does not have {carried.described(missing)}. It predicts as Keras does; "
-            "training would lack that."
+            f"minicnn does not have {carried.described(missing)}. It predicts as Keras does, but "
+            "would train without that."
         )
     if weights_to_come:
         kept = [
@@ -211,7 +213,7 @@ def warn_of_lacking(model: Any, source: str, weights_to_come: bool = False) -> N
         if kept:
             said.append(
                 f"minicnn does not have the initializers {carried.described(kept)}: until "
-                "load_weights, weights there are those of GlorotUniform or Zeros."
+                "load_weights, those weights come from GlorotUniform or Zeros."
             )
     if said:
         warnings.warn(f"{source}: {' '.join(said)}", stacklevel=4)

@@ -1,15 +1,15 @@
-"""The texts that an HDF5 file keeps as attributes, read byte by byte.
+"""Reads the texts that an HDF5 file keeps as attributes, byte by byte.
 
-HDF5's own functions believe what a file says of its texts: how long they are, and where the next
-one begins. One wrong byte there, and they ask for gigabytes or never come back. So the few lines of
-the format that model files need are read here.
+HDF5's own functions believe what a file says about its texts: how long they are, and where the next
+one starts. With one wrong byte there, they ask for gigabytes or never return. So this module reads
+the few parts of the format that model files need.
 
     object header    messages, in one block or more; version 1, or 2 ("OHDR")
     message          type, size, …, data; here those of type 12, an attribute
-    attribute        name, type, dimensions, data: letters, or references to texts in a heap
+    attribute        name, type, dimensions, data: characters, or references to texts in a heap
     reference        length:4 address:8 number:4
     heap             "GCOL" version:1 …:3 size:8, then objects: number:2 …:6 size:8 bytes…
-                     (rounded up to 8; number 0 is free space, whose size counts its head)
+                     (rounded up to 8; number 0 is free space, whose size includes its header)
 
 https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html describes them all.
 """
@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 _CONTINUED, _ATTRIBUTE, _ATTRIBUTE_INFO = 16, 12, 21  # types of messages
 _NOWHERE = 2**64 - 1
 _FIXED, _VARIABLE = 3, 9  # classes of types
-_OBJECT = 64  # bytes that Python needs for a text beside its letters, about
+_OBJECT = 64  # about how many bytes Python needs for a text besides its characters
 
 Spend = Callable[[int, str], None]
 
 
 class Attribute(NamedTuple):
-    """An attribute as it lies in the file."""
+    """An attribute as the file stores it."""
 
     type: bytes
     dimensions: bytes
@@ -38,9 +38,9 @@ class Attribute(NamedTuple):
 class Attributes:
     """The attributes of the objects in a file of this content (`bytes`, or an `mmap`).
 
-    Addresses count from `start`, behind a block of the user's own, which may precede all else.
-    `spend(size, what)` is told of all that is read, before it is. Raises `ValueError` or
-    `struct.error` for what is damaged.
+    Addresses count from `start`, after a block of the user's own that may precede everything.
+    `spend(size, what)` is called for everything before it is read. Raises `ValueError` or
+    `struct.error` for damaged files.
     """
 
     def __init__(self, content: Any, spend: Spend, start: int = 0) -> None:
@@ -48,7 +48,7 @@ class Attributes:
         self._heaps: dict[int, dict[int, bytes]] = {}
 
     def of(self, address: int) -> dict[str, Attribute]:
-        """The attributes of the object whose header is at this address."""
+        """Return the attributes of the object whose header is at this address."""
         found = {}
         for kind, flags, data in self._messages(address):
             if kind == _ATTRIBUTE_INFO:
@@ -64,7 +64,7 @@ class Attributes:
         return found
 
     def texts(self, attribute: Attribute, name: str) -> list[str]:
-        """The attribute's texts; none if it is empty, of whatever type."""
+        """Return the attribute's texts; none if it is empty, whatever its type."""
         count = _count(attribute.dimensions)
         if count == 0:
             return []  # Keras writes an empty list as numbers
@@ -73,7 +73,7 @@ class Attributes:
             self._check_room(16 * count, data, name)
             return [self._text(*struct.unpack_from("<IQI", data, 16 * i)) for i in range(count)]
         if kind != _FIXED:
-            raise ValueError(f"the attribute {name!r} is no text")
+            raise ValueError(f"the attribute {name!r} is not text")
         (size,) = struct.unpack_from("<I", attribute.type, 4)
         self._check_room(size * count, data, name)
         self._spend((size + _OBJECT) * count, f"the attribute {name!r}")
@@ -85,10 +85,10 @@ class Attributes:
             raise ValueError(f"the attribute {name!r} has {len(data)} bytes of {needed}")
 
     def _messages(self, address: int) -> Iterator[tuple[int, int, bytes]]:
-        """`(type, flags, data)` of each message in an object's header."""
+        """Yield `(type, flags, data)` of each message in an object's header."""
         content = self._content
         address += self._start
-        head, border = struct.Struct("<HHB3x"), 0  # of a message; around a further block
+        head, border = struct.Struct("<HHB3x"), 0  # of a message; around a continuation block
         if content[address : address + 4] == b"OHDR":
             flags = content[address + 5]
             at = address + 6 + (16 if flags & 32 else 0) + (4 if flags & 16 else 0)
@@ -100,7 +100,7 @@ class Attributes:
             if version != 1:
                 raise ValueError(f"an object's header has version {version}")
             blocks = [(address + 16, size)]
-        for at, size in blocks:  # which grows on the way
+        for at, size in blocks:  # the list grows on the way
             self._spend(size + head.size, "the header of an object")
             end = at + size
             while at + head.size <= end:
@@ -125,7 +125,7 @@ class Attributes:
         return text.decode("utf-8")
 
     def _objects(self, address: int) -> Iterator[tuple[int, bytes]]:
-        """`(number, bytes)` of each object of the heap at this address."""
+        """Yield `(number, bytes)` of each object in the heap at this address."""
         content = self._content
         address += self._start
         if content[address : address + 5] != b"GCOL\x01":
@@ -136,7 +136,7 @@ class Attributes:
             number, size = struct.unpack_from("<H6xQ", content, at)
             taken = 16 + -(-size // 8) * 8 if number else size
             if taken < 16 or at + taken > end:
-                raise ValueError(f"the heap at {address} leads nowhere")
+                raise ValueError(f"the heap at {address} is damaged")
             self._spend(taken, "the heaps of texts")
             if number:
                 yield number, content[at + 16 : at + 16 + size]
@@ -144,7 +144,7 @@ class Attributes:
 
 
 def _parsed(data: bytes) -> tuple[str, Attribute]:
-    """An attribute's name, and the rest."""
+    """Split an attribute's bytes into its name and the rest."""
     version, flags, *sizes = struct.unpack_from("<BBHHH", data)
     if version not in (1, 2, 3) or (version > 1 and flags):
         raise ValueError("an attribute is stored in a way that Keras never uses")
@@ -157,7 +157,7 @@ def _parsed(data: bytes) -> tuple[str, Attribute]:
 
 
 def _count(dimensions: bytes) -> int:
-    """How many values an attribute of these dimensions has."""
+    """Return how many values an attribute of these dimensions has."""
     version, rank, _, nothing = struct.unpack_from("<BBBB", dimensions)
     if version == 2 and nothing == 2:
         return 0

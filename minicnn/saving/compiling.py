@@ -1,9 +1,9 @@
-"""What a file says of how its model was compiled, and what minicnn makes of it.
+"""Compiles a model as its file says, as far as minicnn can.
 
-Keras 1, 2 and 3 say it in different words.
-Where minicnn lacks something, as much as possible still works: a metric is left out; an optimizer
-is kept as the file describes it, so that the model evaluates but refuses to train; without its loss
-the model is not compiled. One warning says which.
+Keras 1, 2 and 3 describe that in different words. Where minicnn lacks something, as much as
+possible still works: a metric is left out; an optimizer is kept as the file describes it, so that
+the model evaluates but raises an error in training; without its loss the model is not compiled. One
+warning says what is missing.
 """
 
 import warnings
@@ -19,11 +19,11 @@ _SHORT_NAMES = {"bce": "binary_crossentropy", "BCE": "binary_crossentropy"}
 
 
 class _LackingError(ValueError):
-    """What minicnn does not have, as a noun with an article."""
+    """Something that minicnn lacks; its message is a noun with an article."""
 
 
 def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
-    """Compile the model as `config["compile_config"]` says; whether that could be."""
+    """Compile the model as `config["compile_config"]` says; return whether that was possible."""
     settings = config.get("compile_config")
     if not isinstance(settings, dict) or not settings:
         return False
@@ -32,7 +32,7 @@ def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
         loss = _loss(settings.get("loss"), settings.get("loss_weights"))
     except _LackingError as error:
         warnings.warn(
-            f"{source}: the model is loaded, not compiled: minicnn does not have {error}. "
+            f"{source}: the model is loaded but not compiled: minicnn does not have {error}. "
             "Call compile before fit or evaluate.",
             stacklevel=4,
         )
@@ -44,15 +44,15 @@ def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
     model.compile(optimizer, loss, metrics=watched)
     if lost:
         warnings.warn(
-            f"{source}: the model is compiled without {', '.join(lost)}: minicnn does not have "
-            "that.",
+            f"{source}: the model is compiled without {', '.join(lost)}, which minicnn does not "
+            "have.",
             stacklevel=4,
         )
     return True
 
 
 def _made(get: Any, description: Any, what: str) -> Any:
-    """What `get` makes of the description. Raises `_LackingError` for what is not there."""
+    """Return what `get` makes of the description. Raises `_LackingError` for what it lacks."""
     name = _name(description)
     try:
         return get(description)
@@ -65,7 +65,7 @@ def _made(get: Any, description: Any, what: str) -> Any:
 
 
 def _unknown_settings(get: Any, description: Any) -> str:
-    """` with learning_rate=…`: those settings that `get` takes neither together nor alone."""
+    """Return ` with learning_rate=…`: the settings that `get` does not accept, even alone."""
     config = description.get("config") if isinstance(description, dict) else None
     found = []
     for setting, value in config.items() if isinstance(config, dict) else ():
@@ -92,7 +92,7 @@ def _name(description: Any) -> str:
 
 
 def _plain(description: Any) -> Any:
-    """A loss's or metric's description in Keras 3's words."""
+    """Return a loss's or metric's description in Keras 3's words."""
     if isinstance(description, str):
         return _SHORT_NAMES.get(description, description)
     if not isinstance(description, dict) or not isinstance(description.get("config"), dict):
@@ -148,7 +148,7 @@ def _metrics(description: Any, lost: list[str]) -> list[Any]:
 
 
 def _listed(description: Any) -> list[Any]:
-    """What stands in lists of outputs, or under their names, in one list."""
+    """Return the entries for all outputs, given in lists or under names, as one list."""
     if description is None:
         return []
     if isinstance(description, dict) and "class_name" not in description:
@@ -164,15 +164,15 @@ def _listed(description: Any) -> list[Any]:
 
 
 def _optimizer(description: Any, lost: list[str]) -> Any:
-    """An optimizer; one that minicnn lacks is a `KeptOptimizer`."""
+    """Return an optimizer; for one that minicnn lacks, a `KeptOptimizer`."""
     if description is None:
-        return "rmsprop"  # as Keras's compile
+        return "rmsprop"  # as in Keras's compile
     plain = _plain_optimizer(description)
     decay = plain["config"].pop("decay", None) if isinstance(plain, dict) else None
     try:
         made = _made(optimizers.get, plain, "optimizer")
     except _LackingError as error:
-        lost.append(f"{error} (it evaluates; to train, compile it with another)")
+        lost.append(f"{error} (the model evaluates; to train it, compile it with another)")
         if decay:
             plain["config"]["decay"] = decay
         return KeptOptimizer(plain if isinstance(plain, dict) else {"class_name": str(plain)})
@@ -183,31 +183,31 @@ def _optimizer(description: Any, lost: list[str]) -> Any:
 
 
 def _plain_optimizer(description: Any) -> Any:
-    """An optimizer's description in Keras 3's words; `decay`, which it has none for, stays."""
+    """Return an optimizer's description in Keras 3's words, with `decay`, which has none there."""
     if not isinstance(description, dict):
         return description
     config = description.get("config")
     config = dict(config) if isinstance(config, dict) else {}
-    # Where Keras 2 looked for classes of the user's own it put its new optimizers, too.
+    # Keras 2 registered its new optimizers where it registers a user's own classes.
     kind = str(description.get("class_name")).removeprefix("Custom>")
-    for key in ("is_legacy_optimizer", "jit_compile"):  # which Keras 3 would not take back
+    for key in ("is_legacy_optimizer", "jit_compile"):  # Keras 3 would not accept them
         config.pop(key, None)
     if "lr" in config:
         config["learning_rate"] = config.pop("lr")
-    if config.get("epsilon", 0) is None:  # Keras 2.1 for "as always"
+    if config.get("epsilon", 0) is None:  # Keras 2.1 for the default
         del config["epsilon"]
     rate = config.get("learning_rate")
     if isinstance(rate, float) and rate == float(np.float32(rate)):
         config["learning_rate"] = float(str(np.float32(rate)))  # 0.001, not 0.0010000000474974513
-    if kind.lower() == "adamw":  # Adam, but for the default of its weight_decay
+    if kind.lower() == "adamw":  # Adam with another default for weight_decay
         kind = "Adam"
     return {"class_name": kind, "config": config}
 
 
 class KeptOptimizer(optimizers.Optimizer):
-    """One that minicnn lacks, as a file describes it: it is written back, and makes no step.
+    """An optimizer that minicnn lacks, kept as a file describes it, to be written back.
 
-    So a model from a file evaluates, and says why it does not train: `ValueError`.
+    It makes no step: a model with it can be evaluated, and training raises a `ValueError`.
     """
 
     def __init__(self, description: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""HDF5 files from strangers, through one door: `Group`.
+"""Reads HDF5 files of unknown origin, through one class: `Group`.
 
 Nothing here follows a link, opens another file that this one names, or reads more than the file
-holds. Keras stores every array in one piece and uncompressed, so nothing else is read: what is
-unpacked, put together from pieces or made up where nothing was written could be of any size.
+holds. Keras stores every array in one piece and uncompressed, so nothing else is read: data that
+must be unpacked, assembled from pieces or filled in could be of any size.
 """
 
 import io
@@ -22,50 +22,50 @@ from minicnn._support.reading import check_regular
 from minicnn.saving.attributes import Attribute, Attributes
 from minicnn.saving.limits import Budget, MismatchError, shortened
 
-LARGEST = 32 * 2**30  # bytes; a sparse file claims any size, and limits follow from a file's size
+LARGEST = 32 * 2**30  # bytes; limits follow from a file's size, but a sparse file claims any size
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_OBJECT = 64  # bytes that Python needs for a name beside its letters, about
+_OBJECT = 64  # about how many bytes Python needs for a name besides its characters
 
 
 class Group:
-    """A group of an open file. Each read is checked and counted before memory is asked for."""
+    """A group of an open file. Each read is checked and counted before it takes memory."""
 
     def __init__(self, group: Any, file: "_File") -> None:
         self._group, self._file = group, file
 
     @property
     def source(self) -> str:
-        """How messages call the file."""
+        """The file's name in messages."""
         return self._file.source
 
     def group(self, path: str) -> "Group | None":
-        """The group at `path`, None if there is none."""
+        """Return the group at `path`, or None if there is none."""
         import h5py
 
         found = self._member(path)
         return Group(found, self._file) if isinstance(found, h5py.Group) else None
 
     def keys(self) -> list[str]:
-        """The names of the members."""
+        """Return the names of the members."""
         found: list[str] = []
 
         def add(name: bytes) -> None:
             self._file.budget.spend(len(name) + _OBJECT, "the names in a group")
             found.append(name.decode("utf-8"))
 
-        # Counted one by one: a damaged index can list the same members again and again.
+        # Counted one by one, because a damaged index can list the same members again and again.
         self._group.id.links.iterate(add)
         return found
 
     def array(self, path: str, shape: tuple[int, ...], who: str) -> np.ndarray:
-        """The numbers at `path`. Raises `MismatchError` if their shape is another one."""
+        """Return the numbers at `path`. Raises `MismatchError` if they have another shape."""
         import h5py
 
         name = shortened(f"{self._group.name}/{path}".lstrip("/"))
         where = f"{self.source} at {name}"
         dataset = self._member(path)
         if not isinstance(dataset, h5py.Dataset):
-            raise ValueError(f"{where}: there is no array, {who} was expected.")
+            raise ValueError(f"{where}: there is no array; {who} was expected.")
         if dataset.is_virtual or dataset.external:
             raise ValueError(f"{where} points into other files, which is refused.")
         if dataset.shape != shape:
@@ -84,18 +84,18 @@ class Group:
         return np.asarray(dataset[()])
 
     def shape(self, path: str) -> tuple[int, ...] | None:
-        """The shape of the array at `path`, None if there is none."""
+        """Return the shape of the array at `path`, or None if there is none."""
         import h5py
 
         found = self._member(path)
         return found.shape if isinstance(found, h5py.Dataset) else None
 
     def has(self, attribute: str) -> bool:
-        """Whether there is an attribute of this name."""
+        """Return whether there is an attribute of this name."""
         return attribute in self._attributes
 
     def names(self, attribute: str) -> list[str]:
-        """A list of names, in an attribute or in `attribute0`, `attribute1`, … if it is long."""
+        """Return a list of names from an attribute, or from `attribute0`, … if it is long."""
         if self.has(attribute):
             return self._texts(attribute)
         found: list[str] = []
@@ -110,7 +110,7 @@ class Group:
         return found
 
     def text(self, attribute: str) -> str | None:
-        """An attribute that is one text, None if it is missing."""
+        """Return an attribute that is one text, or None if it is missing."""
         if not self.has(attribute):
             return None
         found = self._texts(attribute)
@@ -119,7 +119,7 @@ class Group:
         return found[0]
 
     def _member(self, path: str) -> Any:
-        """What is at `path`, None if nothing is. Links are refused."""
+        """Return what is at `path`, or None if nothing is. Raises `ValueError` for links."""
         import h5py
 
         group = self._group
@@ -144,11 +144,11 @@ class Group:
 
 
 class _File:
-    """What all groups of a file share: its name, its attributes, and what may still be read."""
+    """What all groups of a file share: its name, its attributes, and the budget for reading."""
 
     def __init__(self, content: bytes | mmap.mmap, source: str, start: int) -> None:
         self.source = source
-        # Twice its size, for numbers in half precision, and a little for small files.
+        # Twice the file's size, for numbers in half precision, and a little for small files.
         self.budget = Budget(2 * len(content) + 2**20, source)
         self.attributes = Attributes(content, self.budget.spend, start)
 
@@ -164,9 +164,10 @@ def _content(file: Path | io.BytesIO) -> Iterator[bytes | mmap.mmap]:
 
 @contextmanager
 def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
-    """The HDF5 file at a path or in memory, for reading.
+    """Open the HDF5 file at a path or in memory for reading.
 
-    What HDF5 says about a damaged file, here or on the way, becomes a `ValueError` that names it.
+    Errors of HDF5 about a damaged file, here or in the `with` block, become a `ValueError` that
+    names the file.
     """
     with interrupts.waiting():
         import h5py
@@ -174,7 +175,7 @@ def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
     try:
         with h5py.File(file, "r") as handle, _content(file) as content:
             yield Group(handle, _File(content, source, handle.userblock_size))
-    # What h5py raises for what it cannot read, and Python for a number that no file should hold.
+    # h5py raises these for what it cannot read, and Python for a number that no file should hold.
     except (
         OSError,
         RuntimeError,
@@ -188,13 +189,13 @@ def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
         struct.error,
     ) as error:
         if isinstance(error, ValueError) and source in str(error):
-            raise  # ours, or said already
+            raise  # an error of ours, complete already
         reason = shortened(error) or type(error).__name__
         raise ValueError(f"{source} is damaged, or no HDF5 file: {reason}.") from error
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether the file begins as HDF5 files do: at byte 0, or at 512, 1024, 2048 and so on."""
+    """Return whether the file has HDF5's signature at byte 0, 512, 1024, 2048 and so on."""
     size, start = path.stat().st_size, 0
     with path.open("rb") as file:
         while start + len(_SIGNATURE) <= size:
@@ -206,9 +207,9 @@ def is_hdf5(path: Path) -> bool:
 
 
 def existing(path: str | os.PathLike[str], what: str) -> Path:
-    """`path` as a `Path`; `FileNotFoundError` if no file is there.
+    """Return `path` as a `Path`; raise `FileNotFoundError` if no file is there.
 
-    `NotRegularError` for a pipe or a device, `TooLargeError` for more than `LARGEST` bytes.
+    Raises `NotRegularError` for a pipe or a device, `TooLargeError` for over `LARGEST` bytes.
     """
     found = Path(path)
     if found.is_dir():

@@ -1,9 +1,9 @@
-"""Keras's `.keras`: a zip archive of three files.
+"""Keras's `.keras` format: a zip archive of three files.
 
     config.json         the architecture, as `get_config` of models and layers writes it
     model.weights.h5    the weights (`minicnn.saving.weights`)
-    metadata.json       versions and date; here also what a model should know of its own use, such
-                        as class names and image size (`model.metadata`)
+    metadata.json       versions and date; minicnn also keeps here what a model should know about
+                        its use, such as class names and image size (`model.metadata`)
 
 Opening a file runs no code from it: layers are found by name in a fixed table.
 """
@@ -22,10 +22,10 @@ from minicnn.saving import hdf5, weights
 from minicnn.saving.limits import LARGEST_JSON, allowance, parse_json, shortened
 
 SUFFIX = ".keras"
-KERAS_VERSION = "3.15.1"  # whose files are written here
+KERAS_VERSION = "3.15.1"  # the version in whose format files are written
 WEIGHTS = "model.weights.h5"
-# Keras does the first; the second is for archives that someone packed anew. What else zip knows is
-# rare, and says of damage what it likes.
+# Keras uses the first; the second is for archives that someone repacked. Zip's other methods are
+# rare, and raise all kinds of errors for damaged data.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -47,7 +47,7 @@ def write(model: Any, path: Path) -> None:
 
 
 def metadata_json(model: Any) -> str:
-    """`model.metadata` in JSON. Raises `TypeError` for what JSON cannot hold."""
+    """Return `model.metadata` in JSON. Raises `TypeError` for what JSON cannot hold."""
     own = _json(model.metadata, f"{model.label} expects metadata that JSON can hold")
     if len(own) > LARGEST_JSON // 2:
         raise ValueError(
@@ -58,7 +58,7 @@ def metadata_json(model: Any) -> str:
 
 
 def _json(data: Any, wish: str) -> str:
-    """`data` in JSON, NumPy's numbers and arrays as Python's."""
+    """Return `data` in JSON, with NumPy's numbers and arrays as Python's."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, (np.generic, np.ndarray)):
@@ -67,14 +67,14 @@ def _json(data: Any, wish: str) -> str:
 
     try:
         return json.dumps(data, default=plain)
-    except (TypeError, ValueError, RecursionError) as error:  # also keys, circles
+    except (TypeError, ValueError, RecursionError) as error:  # also bad keys, circular references
         raise TypeError(f"{wish}. Received {shortened(error)}.") from error
 
 
 class KerasFile:
     """The three members of an archive, checked, in memory.
 
-    Raises `ValueError` for what is no whole `.keras` file, or grows out of proportion unpacked.
+    Raises `ValueError` for an incomplete file, or one that grows out of proportion unpacked.
     """
 
     def __init__(self, path: Path, source: str) -> None:
@@ -95,7 +95,7 @@ class KerasFile:
             NotImplementedError,
         ) as error:
             reason = shortened(error) or type(error).__name__
-            raise ValueError(f"{source} is no whole .keras file: {reason}.") from error
+            raise ValueError(f"{source} is not a complete .keras file: {reason}.") from error
 
     @property
     def version(self) -> str:
@@ -103,12 +103,12 @@ class KerasFile:
         return str(self.metadata.get("keras_version", ""))
 
     def weights_file(self, source: str) -> Any:
-        """The open HDF5 file of the weights, as a context."""
+        """Return the open HDF5 file of the weights, as a context manager."""
         return hdf5.opened(self.weights, source)
 
 
 def _read(archive: zipfile.ZipFile, name: str, largest: int, source: str) -> bytes:
-    """A member of at most `largest` bytes: unpacked no further, whatever size the archive names."""
+    """Return a member, unpacked to at most `largest` bytes, whatever size the archive names."""
     member = archive.getinfo(name)
     if member.compress_type not in _COMPRESSIONS:
         raise ValueError(

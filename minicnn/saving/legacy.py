@@ -4,8 +4,8 @@
     conv1.weight_names (attribute)        the arrays of the group conv1, in order
     conv1/conv1/kernel:0                  one of them
 
-A whole model keeps that under `model_weights`, and beside it as attributes in JSON `model_config`
-and `training_config`. Inside a layer (a nested model, too) trainable weights come first.
+A whole model keeps these under `model_weights`, and next to that, as attributes in JSON,
+`model_config` and `training_config`. In a layer (or nested model) trainable weights come first.
 """
 
 import warnings
@@ -23,7 +23,7 @@ _CALLED_ON_LISTS = ("Add", "Concatenate")
 
 
 def is_legacy(file: hdf5.Group) -> bool:
-    """Whether an open HDF5 file has this layout."""
+    """Return whether an open HDF5 file has this layout."""
     listed = file.has("layer_names") or file.has("layer_names0")
     return listed or file.group("model_weights") is not None
 
@@ -36,9 +36,9 @@ def is_legacy(file: hdf5.Group) -> bool:
 def read_weights(
     model: Any, file: hdf5.Group, skip_mismatch: bool = False, by_name: bool = False
 ) -> list[str]:
-    """As `minicnn.saving.weights.read_weights`, from an open file of the old layout.
+    """Read weights as `minicnn.saving.weights.read_weights` does, from a file of the old layout.
 
-    In order: the k-th layer that has weights takes the k-th group that has some. `by_name`: each
+    By default the k-th layer with weights takes the k-th group with weights. With `by_name`, each
     layer takes the group of its name, and keeps its weights if there is none.
     """
     group = file.group("model_weights") or file
@@ -51,7 +51,7 @@ def read_weights(
         if len(full) != len(wanted):
             raise ValueError(
                 f"{model.label} has {len(wanted)} layers with weights. "
-                f"{file.source} has {len(full)}; by_name=True takes those of equal names."
+                f"{file.source} has {len(full)}; by_name=True takes those with equal names."
             )
         pairs = list(zip(wanted, full))
     assignments: weights.Assignments = []
@@ -69,10 +69,10 @@ def read_weights(
 
 
 def _flipped(model: Any) -> set[int]:
-    """The kernels that Keras on Theano kept upside down and the other way round.
+    """Return the kernels that Keras on Theano kept flipped along rows and columns.
 
-    For there a convolution was the mathematicians', which turns the kernel round. Keras 2.0 to 2.3
-    turn those of Conv2D when they load such a file on another backend, and no others.
+    Theano computed convolutions as mathematicians define them, with a flipped kernel. When Keras
+    2.0 to 2.3 load such a file on another backend, they flip the kernels of Conv2D and no others.
     """
     found = set()
     for layer in model.layers:
@@ -87,7 +87,7 @@ def _weight_names(group: hdf5.Group, layer_name: str) -> list[str]:
     layer_group = group.group(layer_name)
     if layer_group is None:
         raise ValueError(
-            f"{group.source} lists a layer {shortened(repr(layer_name))} and has no group of that "
+            f"{group.source} lists a layer {shortened(repr(layer_name))} but has no group of that "
             "name."
         )
     return layer_group.names("weight_names")
@@ -111,7 +111,7 @@ def _layer_assignments(
 
 
 def read_optimizer(model: Any, file: hdf5.Group) -> None:
-    """The optimizer's state, as Keras 1, 2 or 3 orders it."""
+    """Read the optimizer's state in the order of Keras 1, 2 or 3."""
     group = file.group("optimizer_weights")
     if group is None:
         return
@@ -120,9 +120,9 @@ def read_optimizer(model: Any, file: hdf5.Group) -> None:
         ordered = _in_order(model, names)
         if ordered is None:
             warnings.warn(
-                f"{file.source} keeps a state of the optimizer that does not fit, so that it "
+                f"{file.source} keeps an optimizer state that does not fit, so the optimizer "
                 f"starts anew: {len(names)} arrays, where {model.label} has "
-                f"{len(model.trainable_weights)} weights that learn.",
+                f"{len(model.trainable_weights)} trainable weights.",
                 stacklevel=4,
             )
             return
@@ -137,12 +137,12 @@ def read_optimizer(model: Any, file: hdf5.Group) -> None:
 
 
 def is_old(version: str) -> bool:
-    """Whether this is the version of a Keras before 3."""
+    """Return whether this is a version of Keras before 3."""
     return version.startswith(("0.", "1", "2"))
 
 
-_RATE = ""  # stands for the learning rate, which Keras 2 keeps in the config alone
-# What Keras 2's optimizers called what Keras 3's remember.
+_RATE = ""  # stands for the learning rate, which Keras 2 keeps only in the config
+# The names that Keras 2 gave the slots of its optimizers, and Keras 3's names.
 _SLOTS = {
     "SGD": {"m": "momentum", "momentum": "momentum"},
     "Adam": {"m": "momentum", "v": "velocity", "vhat": "velocity_hat"},
@@ -158,18 +158,18 @@ _SLOTS = {
 
 
 def _in_order(model: Any, names: list[str]) -> list[str] | None:
-    """The names of Keras 2's arrays in Keras 3's order; None if other weights were trained.
+    """Return the names of Keras 2's arrays in Keras 3's order; None if other weights were trained.
 
         iteration:0  Adam/m/dense/kernel:0  Adam/v/dense/kernel:0  …     from 2.11
         Adam/iter:0  Adam/dense/kernel/m:0  …  Adam/dense/kernel/v:0     before
         Adam/iterations:0  training/Adam/m_0:0  …  training/Adam/v_0:0   before tf.keras
 
-    Those of one sort come in the order of the weights. Where names do not say the sort (Keras 2.2
-    calls each one `Variable`) the sorts follow one another.
+    Arrays of one slot come in the order of the weights. Where the names do not say which slot they
+    are of (Keras 2.2 calls each one `Variable`), the slots follow one another.
     """
     optimizer, variables = model.optimizer, model.trainable_weights
     sorts = [slot for group in optimizer._slot_groups() for slot in group]
-    if len(names) <= 1 or not sorts:  # it has not begun, or remembers nothing
+    if len(names) <= 1 or not sorts:  # no step was made, or there are no slots
         return [*names[:1], _RATE] if names else []
     known = _SLOTS.get(type(optimizer).__name__, {})
     of_sort: dict[str, list[str]] = {}
@@ -193,7 +193,7 @@ def _in_order(model: Any, names: list[str]) -> list[str] | None:
 
 
 def read_config(file: hdf5.Group) -> dict[str, Any]:
-    """What a `.keras` file's config.json would hold for this model, in Keras 2's words."""
+    """Return what a `.keras` file's config.json would hold for this model, in Keras 2's words."""
     source = file.source
     written = file.text("model_config")
     if written is None:
@@ -209,13 +209,13 @@ def read_config(file: hdf5.Group) -> dict[str, Any]:
 
 
 def read_metadata(file: hdf5.Group) -> dict[str, Any]:
-    """`model.metadata`, where `legacy_writer` put it."""
+    """Return `model.metadata` from where `legacy_writer` put it."""
     written = file.text("minicnn")
     return {} if written is None else parse_json(written, "metadata", file.source)
 
 
 def modern(data: dict[str, Any]) -> dict[str, Any]:
-    """A model's or layer's description by Keras 2, as Keras 3 would write it."""
+    """Return Keras 2's description of a model or layer as Keras 3 would write it."""
     config, kind = data.get("config"), data.get("class_name")
     if isinstance(config, list):  # Sequential before Keras 2.2.3
         config = {"layers": config}
@@ -227,7 +227,7 @@ def modern(data: dict[str, Any]) -> dict[str, Any]:
     if kind in _MODELS:
         layers = [modern(layer) for layer in config.get("layers", [])]
         nodes = [node for layer in layers for node in layer.get("inbound_nodes", [])]
-        if any(isinstance(node, list) for node in nodes):  # else Keras 3 wrote it
+        if any(isinstance(node, list) for node in nodes):  # otherwise Keras 3 wrote it
             shift = {_name(layer): _first_use(layer) for layer in layers}
             config["output_layers"] = _ends(config.get("output_layers"), layers)
             layers = [_with_modern_nodes(layer, shift) for layer in layers]
@@ -240,7 +240,7 @@ def _name(layer: dict[str, Any]) -> Any:
 
 
 def _first_use(layer: dict[str, Any]) -> int:
-    """Which number Keras 2 gives a layer's first use: a nested model's own graph counts as one."""
+    """Return Keras 2's number of a layer's first use: a nested model's own graph takes number 0."""
     inner = layer.get("config", {}).get("layers") or [{}]
     starts = layer.get("class_name") in _MODELS and inner[0].get("class_name") == "InputLayer"
     return 1 if starts else 0
@@ -265,9 +265,9 @@ def _modern_node(node: Any, layer: dict[str, Any], shift: dict[Any, int]) -> Any
 
 
 def _ends(ends: Any, layers: list[dict[str, Any]]) -> Any:
-    """A nested Sequential's first use is 1 in Keras 2, 0 in Keras 3; Functional's is 1 in both."""
+    """Renumber a nested Sequential's first use, 1 in Keras 2, 0 in Keras 3 (Functional: 1, 1)."""
     if isinstance(ends, dict):
-        return ends  # which `Model.from_config` refuses
+        return ends  # `Model.from_config` refuses it
     shifted = {
         _name(layer)
         for layer in layers

@@ -1,7 +1,7 @@
-"""Keras's old `.h5`, written so that Keras 2 and Keras 3 read it; `legacy` tells of the layout.
+"""Writes Keras's old `.h5` so that Keras 2 and Keras 3 read it; `legacy` describes the layout.
 
-The layout is that of Keras 3. The architecture is in the words of Keras 2, which Keras 3 knows too:
-what Keras 3 itself writes here, Keras 2 does not read.
+The layout is that of Keras 3. The architecture is in the words of Keras 2, which Keras 3 knows,
+too; Keras 2 cannot read what Keras 3 itself writes here.
 """
 
 import io
@@ -14,11 +14,11 @@ import numpy as np
 from minicnn.saving.keras_file import KERAS_VERSION, metadata_json
 
 _MODELS = ("Functional", "Sequential")
-_LARGEST_ATTRIBUTE = 64512  # bytes that HDF5 has room for; a longer list is cut in pieces
+_LARGEST_ATTRIBUTE = 64512  # bytes that HDF5 has room for; a longer list is cut into pieces
 
 
 def model_to_bytes(model: Any) -> memoryview:
-    """The HDF5 file of the whole model: architecture, weights, how it was compiled."""
+    """Return the HDF5 file of the whole model: architecture, weights, how it was compiled."""
     attributes: dict[str, Any] = {
         "keras_version": KERAS_VERSION,
         "backend": "tensorflow",
@@ -40,7 +40,7 @@ def model_to_bytes(model: Any) -> memoryview:
 
 
 def weights_to_bytes(model: Any) -> memoryview:
-    """The HDF5 file of the weights alone."""
+    """Return the HDF5 file of the weights alone."""
     return _file(lambda file: _write_layers(file, model))
 
 
@@ -65,8 +65,8 @@ def _write_layers(group: Any, model: Any) -> None:
     for layer in model.layers:
         if layer.name == ".":  # HDF5's name for the group itself
             raise ValueError(
-                f"{layer.label} cannot be written into an .h5 file, where that name means another "
-                "thing: rename the layer, or save the model as .keras."
+                f"{layer.label} cannot be written into an .h5 file, where that name has another "
+                "meaning: rename the layer, or save the model as .keras."
             )
         variables = layer.trainable_weights + layer.non_trainable_weights
         _write_arrays(group.create_group(layer.name), ((v.path, v.value) for v in variables))
@@ -80,11 +80,11 @@ def _write_optimizer(group: Any, model: Any) -> None:
 
 
 def _write_arrays(group: Any, named: Iterable[tuple[str, Any]]) -> None:
-    """Each array under its name, and the list of the names; one that is taken gets a number."""
+    """Write each array under its name, numbered if that is taken, and the list of the names."""
     names: list[str] = []
     for path, array in named:
         name, count = path, 0
-        while name in group:  # of models in models some layers may share a name
+        while name in group:  # layers of models within models may share a name
             count += 1
             name = f"{path}_{count}"
         group[name] = array
@@ -108,7 +108,7 @@ def _write_names(group: Any, attribute: str, names: list[str]) -> None:
 
 
 def _described(data: dict[str, Any]) -> dict[str, Any]:
-    """A layer or model as Keras 2 describes it, from how Keras 3 does."""
+    """Return Keras 2's description of a layer or model, made from Keras 3's."""
     kind, config = data["class_name"], dict(data["config"])
     if kind == "InputLayer":
         config = {
@@ -122,7 +122,7 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
         config.pop("build_input_shape", None)
         config["layers"] = [_described(layer) for layer in data["config"]["layers"]]
     if kind == "Sequential":
-        # Keras takes no flag from here; without it the order of the weights would not be known.
+        # Keras reads no flag here, but the order of the weights depends on it.
         flag = {} if config["trainable"] else {"trainable": False}
         config = {"name": config["name"], "layers": config["layers"], **flag}
     if kind == "Functional":
@@ -142,19 +142,19 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _alone(value: Any) -> Any:
-    """An initializer or a dtype as Keras 2 has it, without the place where Keras 3 keeps it."""
+    """Return an initializer or a dtype as Keras 2 has it, without Keras 3's module."""
     if isinstance(value, dict) and "class_name" in value:
         return {"class_name": value["class_name"], "config": value["config"]}
     return value
 
 
 def _address(history: list[Any], models: set[str]) -> list[Any]:
-    """Where a tensor comes from: a layer's name, which of its uses, which of its outputs.
+    """Return where a tensor comes from: a layer's name, which of its uses, which of its outputs.
 
-    Keras 2 counts a nested model's own graph as its first use. Keras 3 does so among the outputs of
-    a model and nowhere else. Each use of a nested model is therefore written twice: both of its
-    numbers lead to the same tensor, and whoever reads the file finds it. The second one is used by
-    nothing, and costs nothing.
+    Keras 2 counts a nested model's own graph as its first use. Keras 3 does so only among the
+    outputs of a model. Each use of a nested model is therefore written twice: both of its numbers
+    lead to the same tensor, so every reader finds it. Nothing uses the second one, which costs
+    nothing.
     """
     name, use, index = history
     return [name, 2 * use + 1 if name in models else use, index]
@@ -185,7 +185,7 @@ def _training_config(model: Any) -> dict[str, Any]:
         "loss_weights": None,
         "optimizer_config": {
             "class_name": optimizer["class_name"],
-            # Before 2.11 Keras 2 did not know some of these, and does not need those that are off.
+            # Keras 2 before 2.11 does not know some of these, nor need those that are off.
             "config": {k: v for k, v in optimizer["config"].items() if v is not None},
         },
     }

@@ -1,60 +1,60 @@
-"""Files from strangers: how much they may ask for, and what is said of them.
+"""Limits for files of unknown origin: how much they may ask for, and how much is quoted of them.
 
 A few bytes can stand for gigabytes: packed zeros, one text that is named a thousand times, arrays
-without values. So every limit follows from the size of the file as it lies on disk, but for that of
-JSON, which has a small one.
+without values. So every limit follows from the size of the file on disk, except that of JSON, which
+is small.
 """
 
 import json
 from typing import Any
 
-LARGEST_NESTING = 50  # models in models: each takes some of Python's stack, which has an end
-LARGEST_JSON = 4 * 2**20  # bytes; Xception's config has a quarter of one million
+LARGEST_NESTING = 50  # models within models: each takes some of Python's limited stack
+LARGEST_JSON = 4 * 2**20  # bytes; Xception's config has a quarter of a million
 
 
 class MismatchError(ValueError):
-    """The file is whole, and what it holds has other shapes than this model."""
+    """The file is intact, but what it holds has other shapes than this model."""
 
 
 class Budget:
     """How many bytes may still be read from a file: about what it holds.
 
     So what is stored once and named a thousand times is not read a thousand times. Raises
-    `ValueError` when the limit is passed.
+    `ValueError` when the limit is exceeded.
     """
 
     def __init__(self, limit: int, source: str) -> None:
         self.limit, self.source, self.spent = limit, source, 0
 
     def spend(self, size: int, what: str) -> None:
-        """Count `size` bytes, before memory is asked for."""
+        """Count `size` bytes before they take memory."""
         self.spent += size
         if self.spent > self.limit:
             raise ValueError(
                 f"{self.source} asks for more than it can hold: with {what}, {self.spent} bytes "
-                f"are to be read, {self.limit} at most."
+                f"would be read; the limit is {self.limit}."
             )
 
 
 def allowance(file_size: int) -> int:
-    """The most bytes of weights that an honest file of this size holds.
+    """Return the most bytes of weights that an honest file of this size holds.
 
-    Keras stores them as they are. 4 times that is for numbers in half precision, or for a model
-    that someone compressed; the rest is for small files.
+    Keras stores them as they are. The factor 4 is for numbers in half precision, or for a model
+    that someone compressed; the constant is for small files.
     """
     return 4 * file_size + 2**20
 
 
 def shortened(text: object, longest: int = 200) -> str:
-    """A text from a file, as it may stand in a message."""
+    """Return a text from a file, shortened for a message."""
     whole = str(text)
     return whole if len(whole) <= longest else f"{whole[:longest]}… ({len(whole)} characters)"
 
 
 def check_nesting(described: Any) -> None:
-    """Raise a `ValueError` for a description of models that are nested too deep.
+    """Raise a `ValueError` for a description of models that are nested too deeply.
 
-    Level by level, without calling itself: nothing else may follow such a description first.
+    It goes level by level, without recursion, and must run before anything else that goes deeper.
     """
     level, depth = [described], 0
     while level:
@@ -64,30 +64,30 @@ def check_nesting(described: Any) -> None:
         depth += 1
         if models and depth > LARGEST_NESTING:
             raise ValueError(
-                f"Models are nested more than {LARGEST_NESTING} deep there, which is the most."
+                f"Models are nested more than {LARGEST_NESTING} deep there, which is the limit."
             )
         level = [layer for layers in models for layer in layers]
 
 
 def parse_json(written: str | bytes, what: str, source: str) -> dict[str, Any]:
-    """The JSON object in `written`. Raises `ValueError` for anything else, or too much of it."""
+    """Return the JSON object in `written`. Raises `ValueError` for anything else or too much."""
     if len(written) > LARGEST_JSON:
         raise ValueError(f"{source} has a {what} of more than {LARGEST_JSON} bytes: refused.")
     try:
         data = json.loads(written, object_hook=plain)
     except RecursionError as error:
         raise ValueError(
-            f"{source} has a {what} that nests too deep; models may be {LARGEST_NESTING} deep."
+            f"{source} has a {what} that nests too deeply; models may be {LARGEST_NESTING} deep."
         ) from error
     except ValueError as error:
         raise ValueError(f"{source} has a damaged {what}: {error}.") from error
     if not isinstance(data, dict):
-        raise ValueError(f"{source} has a {what} that is no JSON object.")
+        raise ValueError(f"{source} has a {what} that is not a JSON object.")
     return data
 
 
 def plain(data: dict[str, Any]) -> Any:
-    """A number or list that Keras wrote as NumPy's or TensorFlow's, itself; all else as it is."""
+    """Return the number or list that Keras wrote as NumPy's or TensorFlow's; others unchanged."""
     config = data.get("config")
     wrapped = data.get("class_name") in ("__numpy__", "__tensor__") and isinstance(config, dict)
     return config.get("value") if wrapped and isinstance(config, dict) else data

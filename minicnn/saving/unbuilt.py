@@ -1,9 +1,9 @@
-"""A chain of layers that a file describes without the shape of its input.
+"""Builds a chain of layers that a file describes without the shape of its input.
 
 Such a chain builds itself when it first sees data, with new weights. If the file has weights for
-it, they must not be lost: the shape is taken from what the file says elsewhere, or from the first
-kernel, which tells the channels or features of what it is multiplied with. Where neither tells it,
-the file is refused.
+it, they must not be lost: the shape comes from what the file says elsewhere, or from the first
+kernel, whose shape gives the channels or features of its input. If neither does, the file is
+refused.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from typing import Any
 from minicnn.layers import Conv2D, Dense, DepthwiseConv2D, Layer, SeparableConv2D
 from minicnn.saving import hdf5, weights
 
-_CHANNELS = 1009  # a prime: no other size of a picture has it by chance
+_CHANNELS = 1009  # a prime: no other size of an image has it by chance
 
 
 def build(model: Any, described: dict[str, Any], file: hdf5.Group) -> None:
-    """Build the model, if it is not built and the file has weights for it, else do nothing.
+    """Build the model if it is not built and the file has weights for it; else do nothing.
 
-    Raises `ValueError` if the shape of its input is not to be found.
+    Raises `ValueError` if the shape of its input cannot be found.
     """
     if model.built:
         return
@@ -28,17 +28,17 @@ def build(model: Any, described: dict[str, Any], file: hdf5.Group) -> None:
     shape = _told(described) or _of_kernel(model, _first_kernel(model, group))
     try:
         if shape is None:
-            raise ValueError("Its first kernel does not tell it.")
+            raise ValueError("Its first kernel does not determine it.")
         model.build(shape)
     except ValueError as error:
         raise ValueError(
-            f"{file.source} has weights for {model.label}, and not the shape of its input. Make "
+            f"{file.source} has weights for {model.label}, but not the shape of its input. Make "
             f"the model with an Input of that shape, then load_weights. {error}"
         ) from error
 
 
 def _has_arrays(group: hdf5.Group) -> bool:
-    """Whether there are weights in it, of whatever layout; an optimizer's are none."""
+    """Return whether the group has weights, in any layout; an optimizer's do not count."""
     for name in group.keys():  # noqa: SIM118 - a group is no dict
         inside = group.group(name)
         if inside is None or (not name.startswith("optimizer") and _has_arrays(inside)):
@@ -47,7 +47,7 @@ def _has_arrays(group: hdf5.Group) -> bool:
 
 
 def _first_kernel(model: Any, group: hdf5.Group) -> tuple[int, ...] | None:
-    """The shape of the first array of the first layer that has some."""
+    """Return the shape of the first array of the first layer that has some."""
     if group.has("layer_names") or group.has("layer_names0"):
         for name in group.names("layer_names"):
             layer = group.group(name)
@@ -59,7 +59,7 @@ def _first_kernel(model: Any, group: hdf5.Group) -> tuple[int, ...] | None:
 
 
 def _told(described: dict[str, Any]) -> tuple[Any, ...] | None:
-    """The shape that Keras 3 notes beside a layer: of the chain, or of its first layer."""
+    """Return the shape that Keras 3 notes for the chain or for its first layer."""
     config = described.get("config")
     layers = config.get("layers") if isinstance(config, dict) else None
     for data in (described, *(layers or [])[:1]):
@@ -71,7 +71,7 @@ def _told(described: dict[str, Any]) -> tuple[Any, ...] | None:
 
 
 def _of_kernel(model: Any, kernel: tuple[int, ...] | None) -> tuple[Any, ...] | None:
-    """The input of the first layer with weights, where those before it leave channels alone."""
+    """Return the input shape that the first kernel implies, if channels stay the same before it."""
     if kernel is None:
         return None
     for layer in _leaves(model):
@@ -86,7 +86,7 @@ def _of_kernel(model: Any, kernel: tuple[int, ...] | None) -> tuple[Any, ...] | 
 
 
 def _keeps_channels(layer: Layer) -> bool:
-    """Whether it has no weights, and makes pictures of pictures with as many channels."""
+    """Return whether the layer has no weights, and maps images to images with as many channels."""
     if layer.takes_list or type(layer).build is not Layer.build:
         return False
     try:

@@ -5,12 +5,12 @@
     layers/conv2d_1/vars/0                the second Conv2D's kernel
     layers/sequential/layers/dense/vars/0 a nested model's layers
 
-A layer's place is its class in snake case, numbered in the order of `model.layers`, so that two
+A layer's path is its class in snake case, numbered in the order of `model.layers`, so that two
 models of one architecture read each other's files whatever their layers are called. `vars` has the
-layer's name as an attribute, for people.
+layer's name as an attribute, for people and for `by_name`.
 
-The optimizer's state stands beside the layers, in Keras's order: steps taken, learning rate, then
-what it remembers of each trainable weight.
+The optimizer's state is next to the layers, in Keras's order: count of steps, learning rate, then
+the slots of each trainable weight.
 
     optimizer/vars/0, 1, 2, …
 
@@ -33,14 +33,14 @@ from minicnn.saving.compiling import KeptOptimizer
 from minicnn.saving.limits import MismatchError, shortened
 
 SUFFIX = ".weights.h5"
-_OLD_FOLDER = "_layer_checkpoint_dependencies"  # what Keras 2.12 to 2.14 called `layers`
+_OLD_FOLDER = "_layer_checkpoint_dependencies"  # the name of `layers` in Keras 2.12 to 2.14
 Assignments = list[tuple[Any, np.ndarray]]
 
 
 def layer_paths(model: Any, met: set[int] | None = None) -> Iterator[tuple[str, Layer]]:
-    """`("layers/conv2d", layer)` for each layer of the model, nested ones after their model.
+    """Yield `("layers/conv2d", layer)` for each layer of the model, nested ones after their model.
 
-    A layer that is used here and in a nested model has the first of its places only.
+    A layer that is used both here and in a nested model has only the first of its paths.
     """
     met = set() if met is None else met
     counts: Counter[str] = Counter()
@@ -59,10 +59,10 @@ def layer_paths(model: Any, met: set[int] | None = None) -> Iterator[tuple[str, 
 def old_layer_paths(
     model: Any, file: hdf5.Group, met: set[int] | None = None
 ) -> Iterator[tuple[str, Layer]]:
-    """The same for layers with weights, in a file of Keras 2.12 to 2.14, which count otherwise.
+    """Yield the same for layers with weights, in a file of Keras 2.12 to 2.14.
 
     Keras 2.13 met layers with weights twice and so gave them every second number. The k-th layer of
-    a class has its k-th group that holds anything, however they are numbered.
+    a class has its k-th group that holds anything, whatever their numbers.
     """
     met = set() if met is None else met
     folder = file.group(_OLD_FOLDER)
@@ -85,13 +85,13 @@ def old_layer_paths(
 
 
 def _kind_and_number(name: str) -> tuple[str, int]:
-    """`("conv2d", 12)` for `conv2d_12`."""
+    """Return `("conv2d", 12)` for `conv2d_12`."""
     kind, _, number = name.rpartition("_")
     return (kind, int(number)) if kind and number.isdecimal() and len(number) < 10 else (name, 0)
 
 
 def _holds_something(group: hdf5.Group | None) -> bool:
-    """Whether there is an array for this layer, or for one inside it."""
+    """Return whether there is an array for this layer, or for one inside it."""
     if group is None:
         return False
     variables, inside = group.group("vars"), group.group(_OLD_FOLDER)
@@ -102,7 +102,7 @@ def _holds_something(group: hdf5.Group | None) -> bool:
 
 
 def named_layer_paths(model: Any, file: hdf5.Group) -> Iterator[tuple[str, Layer]]:
-    """The same for those layers whose names the file has, wherever they stand in it."""
+    """Yield the same for the layers whose names are in the file, wherever they are in it."""
     kinds = file.group("layers")
     places: dict[str, str] = {}
     for kind in kinds.keys() if kinds is not None else ():
@@ -120,9 +120,9 @@ def named_layer_paths(model: Any, file: hdf5.Group) -> Iterator[tuple[str, Layer
 
 
 def weights_to_bytes(model: Any) -> memoryview:
-    """The HDF5 file of the model's weights, made in memory and so written in one go.
+    """Return the HDF5 file of the model's weights, made in memory, to be written in one go.
 
-    HDF5 itself tells of a full disk in many lines, and of some of it only when it closes the file.
+    HDF5 itself reports a full disk in many lines, and some of it only when it closes the file.
     """
     with interrupts.waiting():
         import h5py
@@ -153,8 +153,8 @@ def read_weights(
 ) -> list[str]:
     """Read the model's weights from an open file: all of them, or none if anything is wrong.
 
-    With `skip_mismatch` layers whose weights differ in number or shape keep theirs, and their names
-    are returned. Raises `ValueError` otherwise.
+    With `skip_mismatch`, layers whose weights differ in number or shape keep theirs, and their
+    names are returned. Otherwise they raise a `ValueError`.
     """
     assignments: Assignments = []
     skipped = []
@@ -190,14 +190,14 @@ def read_weights(
     assign(model, assignments, skipped, file.source)
     if twins:
         warnings.warn(
-            f"{file.source} has the weights of {shortened(', '.join(twins))} once, for several "
-            f"models inside {model.label} shared that layer. Each has one of its own now, of equal "
-            "weights, which training moves apart.",
+            f"{file.source} has the weights of {shortened(', '.join(twins))} once, because several "
+            f"models inside {model.label} shared that layer. Now each has a layer of its own with "
+            "the same weights, which training will make different.",
             stacklevel=4,
         )
     if left:
         warnings.warn(
-            f"{file.source} has weights that no layer of {model.label} takes: "
+            f"{file.source} has weights that no layer of {model.label} uses: "
             f"{shortened(', '.join(left))}.",
             stacklevel=4,
         )
@@ -207,10 +207,10 @@ def read_weights(
 def _twin(
     layer: Layer, first: tuple[Layer, Assignments] | None, file: hdf5.Group, path: str
 ) -> Assignments | None:
-    """The weights of the layer of the same name that was read before, if there are none at `path`.
+    """Return the weights of the layer of this name that was read before, if `path` has none.
 
-    Keras writes a layer once that a model and a model inside it share, and a description of the
-    model makes two of it.
+    If a model and a model inside it share a layer, Keras writes it once, but a description of the
+    model makes two layers of it.
     """
     group = file.group(f"{path}/vars")
     if first is None or (group is not None and group.keys()):
@@ -224,7 +224,7 @@ def _twin(
 
 
 def _paths_in(group: hdf5.Group, before: str = "") -> Iterator[str]:
-    """The paths of the layers that have weights in the file, as `layer_paths` gives them."""
+    """Yield the paths of the layers that have weights in the file, as `layer_paths` does."""
     layers = group.group("layers")
     for kind in layers.keys() if layers is not None else ():
         inside = group.group(f"layers/{kind}")
@@ -236,7 +236,7 @@ def _paths_in(group: hdf5.Group, before: str = "") -> Iterator[str]:
 
 
 def assign(model: Any, assignments: Assignments, skipped: list[str], source: str) -> None:
-    """Copy what was read into the model. Raises `ValueError` if nothing of it was in the file."""
+    """Copy what was read into the model. Raises `ValueError` if the file had none of it."""
     if model.weights and not assignments and not skipped:
         names = ", ".join(layer.name for layer in model.layers if layer.weights)
         raise ValueError(f"{source} has none of the layers of {model.label}: {names}.")
@@ -259,14 +259,14 @@ def _layer_assignments(layer: Layer, file: hdf5.Group, path: str) -> Assignments
 
 
 def read_optimizer(model: Any, file: hdf5.Group, old: bool = False) -> None:
-    """Give the model's optimizer the state that the file keeps, so that training goes on.
+    """Give the model's optimizer the state in the file, so that training continues.
 
-    `old`: as Keras 2 orders it, where the learning rate is no part of it.
+    `old`: the state is in Keras 2's order, without the learning rate.
     """
     group = file.group("optimizer/vars")
     if group is None:
         if old and len(model.optimizer.state_shapes(model.trainable_weights)) > 2:
-            warnings.warn(  # its optimizers of before 2.11, which a .keras file may hold
+            warnings.warn(  # of an optimizer of before 2.11, which a .keras file may hold
                 f"{file.source} keeps no state of its optimizer, which starts anew.", stacklevel=4
             )
         return
@@ -285,14 +285,14 @@ def read_optimizer(model: Any, file: hdf5.Group, old: bool = False) -> None:
 def read_state(
     model: Any, source: str, count: int, read: Callable[[int, tuple[int, ...], str], np.ndarray]
 ) -> None:
-    """The optimizer's state from `count` arrays, of which `read(index, shape, who)` gives one.
+    """Set the optimizer's state from `count` arrays, which `read(index, shape, who)` returns.
 
-    A state that does not fit (other layers were trainable) is left out with a warning, as in Keras;
-    `read` says so by `MismatchError`. One of only two arrays, steps and learning rate, is of an
-    optimizer that has not begun, unless it remembers nothing more.
+    A state that does not fit (because other layers were trainable) is left out with a warning, as
+    in Keras; `read` reports that by a `MismatchError`. A state of only two arrays, count of steps
+    and learning rate, is of an optimizer that has made no step, unless it has no slots.
     """
     if isinstance(model.optimizer, KeptOptimizer):
-        return  # which remembers nothing
+        return  # it has no state
     variables = model.trainable_weights
     expected = model.optimizer.state_shapes(variables)
     if count <= 2 < len(expected):
@@ -303,11 +303,11 @@ def read_state(
                 f"{model.label}'s {type(model.optimizer).__name__} has {len(expected)} arrays. "
                 f"{source} has {count}."
             )
-        # All are read before room is made for them: a file without them cannot ask for it.
+        # All are read before memory is taken for them: a file without them cannot take any.
         arrays = [read(i, shape, name) for i, (name, shape) in enumerate(expected)]
     except MismatchError as error:
         warnings.warn(
-            f"{source} keeps a state of the optimizer that does not fit, so that it starts anew: "
+            f"{source} keeps an optimizer state that does not fit, so the optimizer starts anew: "
             f"{error}",
             stacklevel=2,
         )

@@ -1,8 +1,9 @@
-"""From what a user passes to `fit`, `evaluate` or `predict` to batches `(x, y, sample_weight)`.
+"""Makes batches `(x, y, sample_weight)` of what a user passes to `fit`, `evaluate` or `predict`.
 
-Four kinds of data: arrays, which are cut into batches; a sequence (`__len__` and `__getitem__`,
-such as a directory iterator or a `keras.utils.PyDataset`), read by index; an iterable that can be
-read again and again (such as an `ImageDataset`); and a generator, read on and on.
+There are four kinds of data: arrays, which are cut into batches; a sequence (`__len__` and
+`__getitem__`, such as a directory iterator or a `keras.utils.PyDataset`), read by index; an
+iterable that can be read again and again (such as an `ImageDataset`); and a generator, which is
+read on from epoch to epoch.
 """
 
 import math
@@ -26,7 +27,7 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Base class: `steps` batches an epoch (None: unknown until one was read), `epoch()` reads."""
+    """Base class: `epoch()` yields the `steps` batches of an epoch (None: not known yet)."""
 
     steps: int | None = None
 
@@ -34,37 +35,37 @@ class Batches:
         raise NotImplementedError
 
     def on_epoch_begin(self) -> None:
-        """Called before each epoch's first batch, in `evaluate` and `predict`, too."""
+        """Prepare; called before each epoch's first batch, in `evaluate` and `predict`, too."""
 
     def on_epoch_end(self) -> None:
-        """Called after each epoch's last batch."""
+        """Clean up; called after each epoch's last batch."""
 
     def restart(self) -> None:
-        """Called after each validation: the next one sees the same batches."""
+        """Start again; called after each validation, so that the next one sees the same batches."""
 
     def close(self) -> None:
-        """Called at the end: lets go of threads."""
+        """Release threads; called at the end."""
 
-    # What `minicnn.training.features` needs. Data of a kind that cannot tell keep these.
+    # For `minicnn.training.features`. Data that cannot be read by number inherit these.
 
     def example_count(self) -> int | None:
-        """How many examples, if they are the same in each epoch; else None."""
+        """Return how many examples there are, if they are the same in each epoch; else None."""
         return None
 
     def read(self, numbers: Array) -> Any:
-        """The inputs x of the examples with these numbers."""
+        """Return the inputs x of the examples with these numbers."""
         raise NotImplementedError
 
     def with_features(self, features: Array) -> "Batches":
-        """The same batches in the same order, with `features[number]` in the place of x."""
+        """Return the same batches in the same order, with `features[number]` in place of x."""
         raise NotImplementedError
 
     def catch_up(self, twin: "Batches") -> None:
-        """Go on from where the twin that `with_features` made has come to."""
+        """Continue where the twin that `with_features` made has come to."""
 
 
 class ArrayBatches(Batches):
-    """Arrays in memory, shuffled anew for each epoch if asked to. The last batch may be smaller."""
+    """Arrays in memory, shuffled for each epoch on request. The last batch may be smaller."""
 
     def __init__(
         self,
@@ -116,7 +117,7 @@ def _flat(column: Any) -> list[Array]:
 
 
 def take(column: Any, chosen: Any) -> Any:
-    """`array[chosen]` of an array, of each in a list or dict, or None."""
+    """Return `array[chosen]` of an array, or of each array in a list or dict; None for None."""
     if column is None:
         return None
     if isinstance(column, Mapping):
@@ -144,9 +145,9 @@ class _DataBatches(Batches):
 
 
 class SequenceBatches(_DataBatches):
-    """`data[i]` for i in range(len(data)); the order of the batches is shuffled if asked to.
+    """The batches `data[i]` for i in range(len(data)), in shuffled order on request.
 
-    The next batch is fetched in a thread while the current one is used: decoding overlaps training.
+    A thread fetches the next batch while the current one is used: decoding overlaps training.
     """
 
     def __init__(self, data: Any, shuffle: bool = False) -> None:
@@ -160,8 +161,8 @@ class SequenceBatches(_DataBatches):
         if self.shuffle:
             order = seeding.default_generator().permutation(self.steps or 0)
         with ThreadPoolExecutor(1, thread_name_prefix="minicnn-batches") as thread:
-            # Who stops early still waits for the batch under way: reading it may move the data on
-            # (a shuffle, a count of batches), which must not depend on who was faster.
+            # A loop that stops early still waits for the batch under way: reading it may change the
+            # data (a shuffle, a count of batches), which must not depend on who was faster.
             coming = thread.submit(self.data.__getitem__, int(order[0]))
             for following in [*order[1:], None]:
                 batch = coming.result()
@@ -180,7 +181,7 @@ class SequenceBatches(_DataBatches):
 
 
 class IterableBatches(_DataBatches):
-    """Something that `iter` starts anew each time."""
+    """An object that `iter` starts anew each time."""
 
     def __init__(self, data: Any) -> None:
         self.data = data
@@ -197,7 +198,7 @@ class IterableBatches(_DataBatches):
 
 
 class GeneratorBatches(Batches):
-    """A generator: each epoch reads `steps` batches on from where the last one ended."""
+    """A generator: each epoch reads `steps` batches, from where the last epoch ended."""
 
     def __init__(self, data: Iterator[Any], steps: int | None) -> None:
         self.data, self.steps = data, steps
@@ -214,17 +215,17 @@ class GeneratorBatches(Batches):
 
 
 class LimitedBatches(Batches):
-    """Another's batches, `steps` of them an epoch; an epoch goes on where the last one stopped.
+    """Another object's batches, `steps` per epoch; each epoch starts where the last one stopped.
 
-    Where the other's batches end, the epoch does, as in Keras: of 6 batches `steps=4` makes epochs
-    of 4, 2, 4, 2, … steps, `steps=20` epochs of 6. The other's own epoch, with its `on_epoch_begin`
-    and `on_epoch_end`, is from its first batch to its last one, or until no more will be read.
+    An epoch ends where the other's batches end, as in Keras: with 6 batches, `steps=4` makes epochs
+    of 4, 2, 4, 2, … steps, and `steps=20` epochs of 6. The other's own epoch, with `on_epoch_begin`
+    and `on_epoch_end`, lasts from its first batch to its last one, or until no more are read.
     """
 
     def __init__(self, batches: Batches, steps: int) -> None:
         self.batches, self.steps = batches, steps
         self._reader: Generator[Batch, None, None] | None = None
-        self._left: int | None = None  # batches that the reader still has, if that is known
+        self._left: int | None = None  # batches that the reader still has, if known
 
     def restart(self) -> None:
         self.close()
@@ -278,7 +279,7 @@ class LimitedBatches(Batches):
 
 
 def as_batch(item: Any) -> Batch:
-    """What a sequence or generator yields: x, (x, y) or (x, y, sample_weight)."""
+    """Make a batch of what a sequence or generator yields: x, (x, y) or (x, y, sample_weight)."""
     if isinstance(item, (tuple, list)):
         if not 1 <= len(item) <= 3:
             raise ValueError(
@@ -289,7 +290,7 @@ def as_batch(item: Any) -> Batch:
 
 
 def batch_of(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
-    """A batch; `[y]` and `[sample_weight]`, in a list for the one output, are taken out of it."""
+    """Return a batch; take y and sample_weight out of a list that holds them for one output."""
     if isinstance(y, (list, tuple)) or isinstance(sample_weight, (list, tuple)):
         first = next(iter(_flat(x)), ())
         count = len(first) if hasattr(first, "__len__") else 1
@@ -298,9 +299,9 @@ def batch_of(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
 
 
 def only(column: Any, count: int) -> Any:
-    """`[array]` as the array that it holds; a list of one entry for each of `count` examples as is.
+    """Return the array in `[array]`, but leave a list with one entry for each of `count` examples.
 
-    Of one example's target, `[[0, 1, 0]]`, the inner list is a row rather than a column.
+    If the list is one example's target, `[[0, 1, 0]]`, its item is a row rather than a column.
     """
     if not isinstance(column, (list, tuple)) or len(column) != 1 or not np.ndim(column[0]):
         return column
@@ -315,10 +316,10 @@ def make_batches(
     steps: int | None = None,
     shuffle: bool = False,
 ) -> Batches:
-    """The right kind of `Batches` for `x`.
+    """Return the right kind of `Batches` for `x`.
 
-    Raises `TypeError` for something that is none of the four kinds and `ValueError` for arrays of
-    different lengths, empty data, or `y` beside data that brings its own.
+    Raises `TypeError` for data of none of the four kinds, and `ValueError` for arrays of different
+    lengths, for empty data, and for `y` next to data that contain their own.
     """
     for argument, value in (("batch_size", batch_size), ("steps", steps)):
         if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
@@ -328,7 +329,7 @@ def make_batches(
         return _limited(ArrayBatches(*columns, batch_size or 32, shuffle), steps)
     if y is not None or sample_weight is not None:
         raise ValueError(
-            f"y and sample_weight go with arrays; {type(x).__name__} brings its own in each batch."
+            f"y and sample_weight go with arrays; {type(x).__name__} has its own in each batch."
         )
     if batch_size is not None:
         raise ValueError(f"batch_size goes with arrays; {type(x).__name__} makes its own batches.")
@@ -341,7 +342,7 @@ def make_batches(
         batches = IterableBatches(x)
     else:
         raise TypeError(
-            "Data are arrays, a sequence of batches, an iterable of batches or a generator. "
+            "Data must be arrays, a sequence or iterable of batches, or a generator. "
             f"Received {type(x).__name__}."
         )
     return _limited(batches, steps)
@@ -354,19 +355,19 @@ def _limited(batches: Batches, steps: int | None) -> Batches:
 
 
 def is_arrays(x: Any) -> bool:
-    """Whether `x` is an array, or a list, tuple or dict of them, rather than a data set."""
+    """Return whether `x` is an array, or a list, tuple or dict of them, rather than a data set."""
     if isinstance(x, (list, tuple)):
         return len(x) > 0
     if isinstance(x, Mapping):
         return True
-    # `__array__` alone: tensors of TensorFlow or JAX, data frames.
+    # Tensors of TensorFlow or JAX, and data frames, have only `__array__`.
     return isinstance(x, np.ndarray) or hasattr(x, "__array__")
 
 
 def as_columns(x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
-    """What `fit` was given, as arrays: x is one, or a list or dict of them; y and weights are one.
+    """Return arguments of `fit` as arrays: x as one, or a list or dict of them; the others as one.
 
-    Raises `TypeError` for what is no array of numbers.
+    Raises `TypeError` for anything but arrays of numbers.
     """
     x = as_arrays(x, "x")
     count = len(next(iter(_flat(x)), ()))
@@ -378,7 +379,7 @@ def as_columns(x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, A
 
 
 def as_arrays(column: Any, name: str) -> Any:
-    """`column` as an array, or as a list or dict of arrays where the model has several inputs."""
+    """Return `column` as an array, or as a list or dict of arrays for several inputs."""
     if column is None:
         return None
     if isinstance(column, Mapping):
@@ -418,7 +419,7 @@ def check_class_weight(class_weight: Any) -> None:
 
 
 def class_weights(y: Any, class_weight: Mapping[int, float] | None) -> Array | None:
-    """One weight per example, by its class; a class that is not named weighs 1, as in Keras."""
+    """Return one weight per example, by its class; a class without one weighs 1, as in Keras."""
     if class_weight is None:
         return None
     y = np.asarray(y)

@@ -1,4 +1,4 @@
-"""What `compile` is told: an optimizer, a loss, metrics to watch."""
+"""`compile`: an optimizer, a loss, and metrics to watch."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,23 +15,23 @@ from minicnn.layers import carried
 
 @dataclass
 class Compiled:
-    """What `compile` was told, and what has come of it since."""
+    """What `compile` received, and what has come of it since."""
 
     optimizer: optimizers.Optimizer
     loss: losses.Loss | None
     loss_identifier: Any
-    # A saved metric is an object; a name waits: which "accuracy" it is, the targets say.
+    # A saved metric is an object; a name waits, because the targets decide what "accuracy" is.
     metric_identifiers: list[Any]
     flags: dict[str, Any]
     metrics: list[metrics_module.Metric] | None = None
     loss_mean: metrics_module.Mean = field(default_factory=lambda: metrics_module.Mean(name="loss"))
-    told: set[str] = field(default_factory=set)  # of which doubts `fit` and `evaluate` have warned
+    told: set[str] = field(default_factory=set)  # doubts of which `fit` and `evaluate` have warned
     warned_of_lacking: set[bool] = field(default_factory=set)
-    optimizer_is_ours: bool = False  # whether it has trained this model since
+    optimizer_is_ours: bool = False  # whether it has trained this model since then
 
 
 class Compiling(Network):
-    """A network that can be told how to train."""
+    """A network that can be compiled for training."""
 
     _compiled: Compiled | None = None
 
@@ -56,20 +56,20 @@ class Compiling(Network):
         compiled.optimizer, compiled.optimizer_is_ours = optimizers.get(value), False
 
     def resume_optimizer(self) -> None:
-        """Let the optimizer go on with this model's weights, which it has trained before."""
+        """Let the optimizer continue with this model's weights, which it has trained before."""
         if self._compiled is not None:
             self._compiled.optimizer_is_ours = True
 
     @property
     def loss(self) -> losses.Loss:
-        """The loss that the model was compiled with. `AttributeError` if it has none."""
+        """The loss that the model was compiled with. Raises `AttributeError` if it has none."""
         found = self._as_compiled("loss").loss
         if found is None:
             raise AttributeError(f"{self.label} was compiled without a loss.")
         return found
 
     def lacking_in_training(self, penalties: bool) -> str:
-        """What the model's file says of training (or of the loss) and minicnn does not have."""
+        """Say what the model's file asks for in training (or in the loss) and minicnn lacks."""
         return carried.described(self.lacking(learning=True, penalties=penalties))
 
     def compile(
@@ -85,16 +85,17 @@ class Compiling(Network):
         auto_scale_loss: bool = True,
         **unknown: Any,
     ) -> None:
-        """Say how to train: an optimizer, a loss, and metrics to watch; objects or Keras's names.
+        """Set how to train: an optimizer, a loss, and metrics to watch; objects or Keras's names.
 
-        An optimizer serves one model: the first step raises a `ValueError` if it has trained other
-        weights than those to be trained now, as in Keras. What is thawed later, without another
-        `compile`, learns from then on; Keras on TensorFlow does not see it.
+        An optimizer serves one model: the first step raises a `ValueError` if it has trained
+        weights other than those to be trained now, as in Keras. Layers that are unfrozen later,
+        without another `compile`, learn from then on; Keras on TensorFlow does not notice them.
 
         `run_eagerly`, `jit_compile` and `auto_scale_loss` (of float16) are Keras's, and change
-        nothing here: Python calls each layer, whose kernels are compiled. They stay in the file.
+        nothing here: Python calls each layer, whose kernels are compiled. A file keeps the first
+        two.
 
-        Raises `ValueError` for a name that is not known, listing those that are, and for
+        Raises `ValueError` for an unknown name, listing those that are known, and for
         `loss_weights`, `weighted_metrics` and `steps_per_execution` that would change something.
         """
         asked = {
@@ -107,20 +108,20 @@ class Compiling(Network):
                 raise ValueError(
                     f"compile does not support {argument}={value!r}. It takes optimizer, loss and "
                     "metrics; models here have one output and run batch by batch, and fit's "
-                    "sample_weight weighs examples."
+                    "sample_weight weights examples."
                 )
         if _is_list(loss) and len(loss) == 1:  # Keras's form for several outputs
             loss = loss[0]
         if isinstance(metrics, (list, tuple)) and len(metrics) == 1 and _is_list(metrics[0]):
             metrics = metrics[0]
-        # All are looked up before one is set: what is refused leaves the model as it was.
+        # All are looked up before one is set, so that an error leaves the model as it was.
         found_optimizer = optimizers.get(optimizer)
         found_loss = None if loss is None else losses.get(loss)
         if isinstance(metrics, (str, dict)) or (metrics is not None and not _is_list(metrics)):
             raise ValueError(f'metrics is a list such as ["accuracy"]. Received {metrics!r}.')
         identifiers = [_metric(m) if isinstance(m, dict) else m for m in metrics or []]
         for identifier in identifiers:
-            _metric(identifier)  # raises now, not in the first epoch, for one that is not known
+            _metric(identifier)  # raises for an unknown one now, not in the first epoch
         flags = {
             "run_eagerly": bool(run_eagerly),
             "jit_compile": jit_compile if isinstance(jit_compile, (bool, str)) else False,
@@ -128,7 +129,7 @@ class Compiling(Network):
         self._compiled = Compiled(found_optimizer, found_loss, loss, identifiers, flags)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """What `compile` was told, as Keras writes it into a model's file."""
+        """Return what `compile` received, as Keras writes it into a model's file."""
         compiled = self._as_compiled("compile configuration")
         loss = compiled.loss_identifier
         return {
@@ -169,17 +170,17 @@ class Compiling(Network):
             self.optimizer.check_ready()
 
     def _warn_of_lacking(self, penalties: bool = False) -> None:
-        """Say once after each `compile` what Keras would have trained, or evaluated, with."""
+        """Warn once after each `compile` of what Keras would have trained, or evaluated, with."""
         warned = self._as_compiled("optimizer").warned_of_lacking
         if penalties in warned:
             return
         warned.add(penalties)
         missing = self.lacking_in_training(penalties)
         if missing:
-            what = "the loss here is" if penalties else "training here is"
+            what = "minicnn computes the loss" if penalties else "minicnn trains"
             warnings.warn(
-                f"{self.label}: {what} without {missing}. Its file asks for that, and minicnn does "
-                "not have it.",
+                f"{self.label}: {what} without {missing}, which it does not have. The model's file "
+                "asks for it.",
                 stacklevel=3,
             )
 
@@ -194,5 +195,5 @@ def _all_are_one(weights: Any) -> bool:
 
 
 def _metric(identifier: Any) -> metrics_module.Metric:
-    """The metric, while the targets are not known yet; `ValueError` if there is none such."""
+    """Return the metric, before the targets are known; raise a `ValueError` if there is none."""
     return metrics_module.get(identifier, (1, 2), (1, 2))

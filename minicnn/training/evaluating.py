@@ -1,4 +1,4 @@
-"""`evaluate` and `predict`: batch by batch through the network, without a step."""
+"""`evaluate` and `predict`: the network computes batch by batch and does not learn."""
 
 import warnings
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ from minicnn.training.step import Stepping
 
 
 class Evaluating(Stepping):
-    """A network that reads data: as its inputs, its targets, and how they weigh."""
+    """A network that reads data: its inputs, its targets, and their weights."""
 
-    stop_evaluating = False  # a callback's wish: no further batch
+    stop_evaluating = False  # a callback sets this to end after the current batch
     stop_predicting = False
 
     def _data(self, x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
-        """x, y and weights: x as the model takes it, the others out of their dicts."""
+        """Return x as the model takes it, and y and weights taken out of their dicts."""
         if is_arrays(x):
             x = self.as_inputs(x)
         return x, self._of_output(y, "y"), self._of_output(sample_weight, "sample_weight")
@@ -27,7 +27,7 @@ class Evaluating(Stepping):
     def _callbacks(
         self, callbacks: list[Callback], verbose: str | int, params: dict[str, Any]
     ) -> CallbackList:
-        # The bar comes first, so that what other callbacks print stands below its finished line.
+        # The bar comes first, so that other callbacks print below its finished line.
         return CallbackList([progress_for(verbose) or Quiet(), *callbacks], self, params)
 
     def _evaluate(self, batches: Batches, model: Network, events: CallbackList) -> dict[str, float]:
@@ -64,9 +64,9 @@ class Evaluating(Stepping):
         callbacks: Callback | Iterable[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Loss and metrics on these data: `[loss, accuracy]`, or a dict with `return_dict=True`.
+        """Return loss and metrics on these data: `[loss, accuracy]`, or with `return_dict` a dict.
 
-        Without metrics the loss alone. Data as in `fit`.
+        Without metrics it is the loss alone. The data are as in `fit`.
         """
         self._check_compiled("evaluate")
         self._warn_of_lacking(penalties=True)
@@ -88,11 +88,11 @@ class Evaluating(Stepping):
         callbacks: Callback | Iterable[Callback] | None = None,
         fold: bool = True,
     ) -> Any:
-        """The model's output for each example, as one array (a list of them for several outputs).
+        """Return the model's output for each example, as one array (a list for several outputs).
 
-        Needs no `compile`. Data as in `fit`; targets in batches are ignored, as in Keras. With
-        `fold` (not in Keras) normalization, ReLU and max pooling are folded into the convolution
-        before them (`inference_model`): fewer steps, the same numbers but for rounding.
+        The model need not be compiled. The data are as in `fit`; targets in batches are ignored, as
+        in Keras. With `fold` (not in Keras) normalization, ReLU and max pooling are folded into the
+        convolution before them (`inference_model`): fewer steps, the same numbers up to rounding.
         """
         batches = make_batches(*self._data(x), batch_size, steps)
         model: Network | None = None
@@ -105,7 +105,7 @@ class Evaluating(Stepping):
         try:
             for step, batch in enumerate(batches.epoch()):
                 events.call("on_predict_batch_begin", step)
-                if model is None:  # now, for a Sequential may build itself for its first data
+                if model is None:  # not before, because a Sequential may build itself for its data
                     model = self.ready_for(batch.x, fold)
                     at_once = model.examples_at_once()
                 given = self.as_inputs(batch.x)
@@ -131,7 +131,7 @@ class Evaluating(Stepping):
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """Loss and metrics of one batch, without a step."""
+        """Return loss and metrics of one batch, without a training step."""
         self._check_compiled("test_on_batch")
         self._warn_of_lacking(penalties=True)
         self.reset_metrics()
@@ -140,7 +140,7 @@ class Evaluating(Stepping):
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
-        """The model's output for one batch, as `predict` computes it."""
+        """Return the model's output for one batch, as `predict` computes it."""
         return self.as_given(self.ready_for(x, fold=True).infer(x))
 
 
@@ -152,9 +152,9 @@ def warn_of_early_end(what: str, found: int, batches: Batches, stacklevel: int =
 
 
 def _slices(x: Any, at_once: int | None) -> list[Any]:
-    """A batch in equal parts of at most so many examples: less memory, and more of it in the cache.
+    """Cut a batch into equal parts of at most `at_once` examples, to save memory and fit the cache.
 
-    A layer computes each example alone, so the numbers are the same.
+    A layer computes each example by itself, so the numbers are the same.
     """
     if at_once is None or not isinstance(x, np.ndarray) or len(x) <= at_once:
         return [x]
@@ -162,15 +162,15 @@ def _slices(x: Any, at_once: int | None) -> list[Any]:
 
 
 def listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
-    """One callback, several, or none, as a list."""
+    """Return one callback, several, or none, as a list."""
     if callbacks is None:
         return []
     if isinstance(callbacks, Iterable) and not isinstance(callbacks, Callback):
         return list(callbacks)
-    return [callbacks]  # `CallbackList` says what it thinks of it
+    return [callbacks]  # `CallbackList` checks it
 
 
 def close_bars(events: CallbackList) -> None:
-    """A progress bar that is left open would go on drawing over an error message."""
+    """Close progress bars: an open one would go on drawing over an error message."""
     for callback in events.callbacks:
         getattr(callback, "_close", lambda: None)()

@@ -1,7 +1,7 @@
-"""What does not change from epoch to epoch is computed once: the outputs of a frozen base.
+"""Computes once what does not change from epoch to epoch: the outputs of a frozen base.
 
-In transfer learning the base takes nearly all of the time, and for a photo it computes the same in
-each epoch, as long as nothing random (augmentation, dropout, learning) stands before or in it. So
+In transfer learning the base takes nearly all of the time, and it computes the same for an image in
+each epoch, as long as nothing random (augmentation, dropout, learning) is before it or in it. So
 `fit` computes these *features* once, and trains what follows on them; the numbers are the same.
 """
 
@@ -16,15 +16,15 @@ from minicnn.training.batches import Batches
 
 Array = np.ndarray
 
-_LARGEST = 2**30  # bytes of features that are kept for one data set
+_LARGEST = 2**30  # bytes of features kept for one data set
 _STEP = 32  # examples computed at a time
 
 
 def can_repeat(batches: Batches) -> bool:
-    """Whether the examples are the same in each epoch, and can be asked for by number.
+    """Return whether the examples are the same in each epoch and can be read by their numbers.
 
-    A function of the user's (`preprocessing_function`) might draw random numbers without saying so:
-    the first examples are made twice and compared.
+    A function of the user's (`preprocessing_function`) might draw random numbers, so the first
+    examples are read twice and compared.
     """
     count = batches.example_count()
     if not count:
@@ -33,26 +33,26 @@ def can_repeat(batches: Batches) -> bool:
     try:
         x, again = batches.read(first), batches.read(first)
     except Exception:
-        return False  # whatever it is, training meets it too, and says where
+        return False  # training meets the same error and reports it
     return isinstance(x, np.ndarray) and np.array_equal(x, again, equal_nan=True)
 
 
 def size(shape: tuple[int | None, ...], count: int, itemsize: int) -> int | None:
-    """Bytes that the features of `count` examples take; None if the shape is not known."""
+    """Return the bytes that features of `count` examples take; None if the shape is unknown."""
     sizes = [n for n in shape[1:] if n is not None]
     return None if len(sizes) < len(shape) - 1 else count * math.prod(sizes) * itemsize
 
 
 def fits(shape: tuple[int | None, ...], count: int, itemsize: int) -> bool:
-    """Whether the features are small enough to be kept."""
+    """Return whether the features are small enough to be kept."""
     found = size(shape, count, itemsize)
     return found is not None and found <= _LARGEST
 
 
 def compute(batches: Batches, run: Callable[[Array], Array], title: str, show: bool) -> Array:
-    """`run`'s outputs for all examples, in the order of their numbers.
+    """Return `run`'s outputs for all examples, in the order of their numbers.
 
-    The next photos are decoded while the current ones are computed.
+    A thread decodes the next images while the current ones are computed.
     """
     count = batches.example_count()
     assert count

@@ -45,7 +45,7 @@ class Stepping(Compiling):
         )
         if grads:
             variables = model.trainable_variables_by_name()
-            if compiled.optimizer_is_ours:  # these may be more than before: some were thawed
+            if compiled.optimizer_is_ours:  # some weights may have been unfrozen since
                 compiled.optimizer.build(list(variables.values()))
             compiled.optimizer.apply(grads, variables)
             compiled.optimizer_is_ours = True
@@ -58,7 +58,7 @@ class Stepping(Compiling):
 
     def _test_step(self, batch: Batch, model: Network) -> None:
         model = model.ready_for(batch.x, fold=True)
-        # Only a final softmax or sigmoid makes the loss ask for what went into it.
+        # The loss needs the logits only if the model ends in its softmax or sigmoid.
         if model.ends_in(self.loss.activation):
             y_pred, tape = model.run_keeping_last(batch.x)
         else:
@@ -76,7 +76,7 @@ class Stepping(Compiling):
         model: Network,
         loss: losses.Loss | None = None,
     ) -> tuple[float, dict[str, Any], bool]:
-        """The loss, computed from the logits if the model ends in the activation that fits it."""
+        """Return the loss, computed from the logits if the model ends in its activation."""
         loss = loss or self.loss
         z = None if tape is None else model.logits(tape, loss.activation)
         if z is None:
@@ -89,7 +89,7 @@ class Stepping(Compiling):
     def _warn(
         self, loss: losses.Loss, y: Array, y_pred: Array, sample_weight: Any, at_logits: bool
     ) -> None:
-        """Warn of what can be computed but hardly be meant: once for each `compile`."""
+        """Warn of what can be computed but is probably a mistake, once for each `compile`."""
         ours = self._compiled is not None and loss is self._compiled.loss
         told = self._compiled.told if self._compiled is not None and ours else set()
         found = loss.doubts(y, y_pred, sample_weight)
@@ -98,7 +98,7 @@ class Stepping(Compiling):
             misfit = loss.misfit(self.last_activation(), y_pred)
             if not misfit and at_logits and loss.from_logits:
                 misfit = (
-                    f"from_logits=True, but the model ends in {loss.activation}; the loss takes "
+                    f"from_logits=True, but the model ends in {loss.activation}; the loss uses "
                     "what goes into it, as in Keras."
                 )
             found["misfit"] = misfit or "".join(
@@ -113,13 +113,13 @@ class Stepping(Compiling):
     def loss_of_pass(
         self, y: Any, y_pred: Array, tape: Any, loss: Any = None, sample_weight: Any = None
     ) -> "LossOfPass":
-        """How wrong the pass was, as `fit` computes it; `loss` if not the compiled one.
+        """Return how wrong the pass was, as `fit` computes it; `loss` replaces the compiled one.
 
         Raises `ValueError` without a loss, and for targets that do not fit.
         """
         if loss is None and (self._compiled is None or self._compiled.loss is None):
             raise ValueError(
-                f"{self.label} has no loss to go back from: compile it with one, or pass "
+                f"{self.label} has no loss to go backward from: compile it with one, or pass "
                 'loss="categorical_crossentropy", for example.'
             )
         chosen = self.loss if loss is None else losses.get(loss)
@@ -130,13 +130,13 @@ class Stepping(Compiling):
     def _targets(self, y: Any, y_pred: Any) -> Array:
         if isinstance(y_pred, list):
             raise ValueError(
-                f"{self.label} has {len(y_pred)} outputs; training takes models with one."
+                f"{self.label} has {len(y_pred)} outputs; training supports models with one."
             )
         if y is None:
             raise ValueError(f"{self.label} needs targets y to train or to be evaluated.")
         y = np.asarray(only(self._of_output(y, "y"), len(y_pred)))
         if y.ndim == 1 and y_pred.ndim == 2 and y_pred.shape[-1] == 1:
-            y = y[:, None]  # as Keras does, so that "accuracy" sees one column beside one column
+            y = y[:, None]  # as Keras does, so that "accuracy" compares columns
         return y
 
     def _update_metrics(self, value: float, y: Array, y_pred: Array) -> None:
@@ -150,25 +150,25 @@ class Stepping(Compiling):
             metric.update_state(y, y_pred)
 
     def _logs(self) -> dict[str, float]:
-        """Loss and metrics so far, in the order of Keras's logs: by name."""
+        """Return loss and metrics so far, sorted by name, as in Keras's logs."""
         compiled = self._as_compiled("metrics")
         found = {"loss": compiled.loss_mean.result()}
         found |= {metric.name: metric.result() for metric in compiled.metrics or []}
         return dict(sorted(found.items()))
 
     def reset_metrics(self) -> None:
-        """Begin new means of the loss and the metrics."""
+        """Restart the means of the loss and the metrics."""
         compiled = self._as_compiled("metrics")
         for metric in (compiled.loss_mean, *(compiled.metrics or [])):
             metric.reset_state()
 
     def _in_order(self, logs: Mapping[str, float]) -> Any:
-        """[loss, metrics…], or the loss alone if there are no metrics: what Keras returns."""
+        """Return [loss, metrics…], or the loss alone if there are no metrics, as Keras does."""
         values = [logs[name] for name in self.metrics_names]
         return values if len(values) > 1 else values[0]
 
     def _of_output(self, column: Any, what: str) -> Any:
-        """`{"name of the output": array}` as the array."""
+        """Return the array in `{"name of the output": array}`."""
         if not isinstance(column, Mapping):
             return column
         names = self.output_names if self.built else list(column)

@@ -29,9 +29,9 @@ from minicnn.training.evaluating import Evaluating, close_bars, listed, warn_of_
 
 
 class Trainer(Evaluating):
-    """A network that learns; `Model` adds what a user makes and saves."""
+    """A network that learns; `Model` adds how it is made and saved."""
 
-    stop_training = False  # a callback's wish: no further batch, no further epoch
+    stop_training = False  # a callback sets this: no further batch, no further epoch
     history: History  # of the last `fit`
 
     def fit(
@@ -54,29 +54,29 @@ class Trainer(Evaluating):
         validation_freq: int = 1,
         reuse_features: bool = True,
     ) -> History:
-        """Train. Arguments, defaults and the returned `History` are Keras's, but for the last one.
+        """Train. Arguments, defaults and the returned `History` are Keras's, except the last one.
 
         Args:
             x, y: arrays with one entry per example; or x alone as a sequence or iterable of batches
-                (x, y) or (x, y, sample_weight), or a generator of them. Arrays may stand in a list,
-                or in a dict under the names of the inputs and of the output; a list may hold
-                examples, too. Photos (n, h, w) do for an input (h, w, 1), numbers (n,) for (1,).
-            batch_size: examples a step, for arrays; 32.
+                (x, y) or (x, y, sample_weight), or a generator of them. Arrays may be in a list, or
+                in a dict under the names of the inputs and of the output; a list may also hold
+                examples. Images (n, h, w) fit an input (h, w, 1), numbers (n,) an input (1,).
+            batch_size: examples per step, for arrays; by default 32.
             epochs, initial_epoch: trains epochs `initial_epoch` … `epochs - 1`.
             verbose: see `minicnn.callbacks.progress_for`.
             validation_split: the last share of the arrays, before shuffling, is for validation.
             validation_data: (x, y), (x, y, sample_weight), or anything that x may be.
             shuffle: new order of examples (arrays) or of batches (sequences) in each epoch.
-            class_weight, sample_weight: weigh each example's loss.
-            steps_per_epoch, validation_steps: how many batches make an epoch at most; needed for a
-                generator that never ends. Each epoch of training goes on where the last one
-                stopped, each validation begins anew. An epoch ends where the data do, with a
+            class_weight, sample_weight: weights for each example's loss.
+            steps_per_epoch, validation_steps: the largest number of batches in an epoch; needed for
+                a generator that never ends. Each epoch of training starts where the last one
+                stopped, each validation starts anew. An epoch ends where the data end, with a
                 warning if that is early.
-            validation_freq: validate after each so many epochs.
-            reuse_features: compute the layers before the first one that learns only once, where
-                they and the photos are the same in each epoch (`features.py`): arrays, `flow`,
-                `flow_from_directory` and `image_dataset_from_directory` without
-                augmentation. The numbers are the same; `history.computed_once` names the layers.
+            validation_freq: validate after every so many epochs.
+            reuse_features: compute the layers before the first one that learns only once, if they
+                and the images are the same in each epoch (`features.py`): arrays, `flow`,
+                `flow_from_directory` and `image_dataset_from_directory` without augmentation. The
+                numbers are the same; `history.computed_once` names the layers.
 
         Returns:
             `History`: `history.history` maps "loss", "accuracy", "val_loss", … to a list.
@@ -98,7 +98,7 @@ class Trainer(Evaluating):
         if class_weight is not None and sample_weight is not None:
             raise ValueError("Pass class_weight or sample_weight, not both.")
         compiled = self._as_compiled("optimizer")
-        if self.built and not compiled.optimizer_is_ours:  # now, not after callbacks have begun
+        if self.built and not compiled.optimizer_is_ours:  # raises before callbacks begin
             self.optimizer.check_known(self.trainable_variables_by_name())
         if validation_split:
             if validation_data is not None:
@@ -115,7 +115,7 @@ class Trainer(Evaluating):
             self._check_validation(validation)
         history = History()
         events = self._callbacks(
-            # Last, as in Keras: what a callback adds to the logs is history, too.
+            # Last, as in Keras: what other callbacks add to the logs is history, too.
             [*listed(callbacks), history],
             verbose,
             {"epochs": epochs, "steps": training.steps, "verbose": verbose},
@@ -165,9 +165,10 @@ class Trainer(Evaluating):
     def _reuse(
         self, training: Batches, validation: Batches | None, show: bool
     ) -> tuple[tuple[Batches, Network], tuple[Batches | None, Network], tuple[str, ...]]:
-        """Batches of features and the part of the model that learns from them, where that works.
+        """Return batches of features and the part of the model that learns from them, if possible.
 
-        Else the batches and the model as they are. And the names of the layers computed once.
+        Otherwise return the batches and the model as they are. The last item names the layers that
+        are computed once.
         """
         as_they_are = (training, self), (validation, self), ()
         parts = self.split_at_features()
@@ -195,7 +196,7 @@ class Trainer(Evaluating):
             names = printable(" … ".join(dict.fromkeys((parts.names[0], parts.names[-1]))))
             size = features.size(parts.feature_shape, once.example_count() or 0, parts.itemsize)
             print(
-                f"Computed once, for they do not learn: {names} ({len(parts.names)} layers; "
+                f"Computed once, because they do not learn: {names} ({len(parts.names)} layers; "
                 f"{(size or 0) / 2**20:.1f} MB of features kept)."
             )
         return (once, parts.head), validated, parts.names
@@ -211,7 +212,7 @@ class Trainer(Evaluating):
         class_weight: Mapping[int, float] | None,
         events: CallbackList,
     ) -> dict[str, float] | None:
-        """The epoch's logs; None if the data had no batch for it."""
+        """Train one epoch and return its logs; None if the data had no batch for it."""
         logs: dict[str, float] = {}
         step = -1
         training.on_epoch_begin()
@@ -220,7 +221,7 @@ class Trainer(Evaluating):
             if class_weight is not None:
                 if batch.sample_weight is not None:
                     raise ValueError(
-                        "The data bring sample weights: class_weight cannot join them."
+                        "The data have sample weights: class_weight cannot be added to them."
                     )
                 batch = Batch(batch.x, batch.y, class_weights(batch.y, class_weight))
             events.call("on_train_batch_begin", step)
@@ -256,7 +257,7 @@ class Trainer(Evaluating):
         return make_batches(data, steps=steps)
 
     def _check_validation(self, validation: Batches) -> None:
-        """Raise now, not after the first epoch, where arrays have targets that do not fit."""
+        """Raise now, not after the first epoch, if arrays have targets that do not fit."""
         arrays = validation.batches if isinstance(validation, LimitedBatches) else validation
         if not isinstance(arrays, ArrayBatches):
             return
@@ -266,7 +267,7 @@ class Trainer(Evaluating):
         if not isinstance(shape, tuple) or None in shape[1:]:
             return  # only the data will tell
         for batch in itertools.islice(arrays.epoch(), validation.steps):
-            y_pred = np.full((len(batch.y), *shape[1:]), 0.5, np.float32)  # any will do
+            y_pred = np.full((len(batch.y), *shape[1:]), 0.5, np.float32)  # any value will do
             self.loss.forward(self._targets(batch.y, y_pred), y_pred, batch.sample_weight)
 
     def train_on_batch(
@@ -277,7 +278,7 @@ class Trainer(Evaluating):
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """One step on one batch; returns its loss and metrics from before the step."""
+        """Make one step on one batch; return its loss and metrics from before the step."""
         self._check_compiled("train_on_batch")
         self._warn_of_lacking()
         check_class_weight(class_weight)
@@ -293,12 +294,12 @@ class Trainer(Evaluating):
 
 
 def _split(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[Any, Any]:
-    """The last `share` of the arrays for validation, the rest for training, as Keras cuts it."""
+    """Return arrays for training, and their last `share` for validation, cut as in Keras."""
     if not shapes.is_number(share) or not 0 < share < 1:
         raise ValueError(f"validation_split must be between 0 and 1. Received {share!r}.")
     if not is_arrays(x):
         raise ValueError(
-            f"validation_split needs arrays, to cut them. Received {type(x).__name__}; "
+            f"validation_split works on arrays only. Received {type(x).__name__}; "
             "pass validation_data instead."
         )
     columns = as_columns(x, y, sample_weight)
