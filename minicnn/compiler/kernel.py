@@ -37,9 +37,13 @@ class Kernel:
     """A kernel: `python` is its text, whose first parameter is the task."""
 
     def __init__(
-        self, python: Callable[..., Any], tasks: Callable[..., int], writes: Sequence[str]
+        self,
+        python: Callable[..., Any],
+        tasks: Callable[..., int],
+        writes: Sequence[str],
+        vectorize: bool,
     ) -> None:
-        self.python, self.tasks = python, tasks
+        self.python, self.tasks, self._vectorize = python, tasks, vectorize
         self.__name__, self.__doc__, self.__module__ = (
             python.__name__,
             python.__doc__,
@@ -98,7 +102,7 @@ class Kernel:
 
             translate.kernel_function(module, self.python, kinds)
 
-        return _loaded(symbol, name, self.python, write)
+        return _loaded(symbol, name, self.python, write, self._vectorize)
 
 
 def _format(kind: Kind) -> str:
@@ -131,6 +135,7 @@ def _loaded(
     name: str,
     python: Callable[..., Any],
     write: Callable[["translate.Module"], None],
+    vectorize: bool = False,
 ) -> int:
     """The address of a function in machine code: loaded already, from the disk, or new."""
     with interrupts.waiting(), _building:
@@ -143,7 +148,7 @@ def _loaded(
         if code is None:
             compilation.begins(name)
             try:
-                code = _compiled(symbol, write)
+                code = _compiled(symbol, write, vectorize)
             finally:
                 compilation.ends()
             entry.write(code)
@@ -154,13 +159,15 @@ def _loaded(
         return _known[symbol]
 
 
-def _compiled(symbol: str, write: Callable[["translate.Module"], None]) -> bytes:
+def _compiled(
+    symbol: str, write: Callable[["translate.Module"], None], vectorize: bool
+) -> bytes:
     """Object code, behind a line with the symbols of the separate functions that it calls."""
     from minicnn.compiler import machine, translate
 
     module = translate.Module(symbol)
     write(module)
-    return " ".join(module.required).encode() + b"\n" + machine.machine_code(str(module.ir))
+    return " ".join(module.required).encode() + b"\n" + machine.machine_code(str(module.ir), vectorize)
 
 
 def _load_separate(symbol: str) -> None:
@@ -186,11 +193,12 @@ def _digest(file: str) -> str:
 
 
 def kernel(
-    tasks: Callable[..., int], writes: str
+    tasks: Callable[..., int], writes: str, vectorize: bool = False
 ) -> Callable[[Callable[..., Any]], Kernel]:
     """Make a kernel of a function whose first parameter is the task.
 
     `tasks` says of the kernel's arguments how many tasks there are; a kernel that wants to know
     has `tasks` as its second parameter. `writes` names the arrays that the kernel writes to.
+    `vectorize` is for a kernel whose own loops go through many numbers.
     """
-    return lambda python: Kernel(python, tasks, writes.split())
+    return lambda python: Kernel(python, tasks, writes.split(), vectorize)

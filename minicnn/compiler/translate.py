@@ -894,6 +894,7 @@ def inner_function(
         name = f"{function.__name__}.{len(module.functions)}"
         target = ir.Function(module.ir, ir.FunctionType(ir.VoidType(), types), name)
         target.linkage = "internal"
+        target.attributes.add("alwaysinline")
         target.args[0].add_attribute("noalias")
         compiler = Compiler(module, function.python)
         compiler.begin(target)

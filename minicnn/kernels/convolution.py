@@ -56,7 +56,7 @@ def _lines_of_images(*arguments: Any) -> int:
     return shares(len(dx) * dx.shape[1], dx.shape[2] * columns)
 
 
-@kernel(tasks=_lines_of_images, writes="dx")
+@kernel(tasks=_lines_of_images, writes="dx", vectorize=True)
 def col2im(task, tasks, cols, kernel, strides, dilation, before, out, dx):
     """Set dx[n, iy, ix, c] to the sum of all places of `cols` that im2col copied it to.
 
@@ -84,7 +84,7 @@ def col2im(task, tasks, cols, kernel, strides, dilation, before, out, dx):
                         pixel[c] += received[c]
 
 
-@kernel(tasks=lambda rows, sums: len(sums), writes="sums")
+@kernel(tasks=lambda rows, sums: len(sums), writes="sums", vectorize=True)
 def column_sums(block, rows, sums):
     """sums[block, c] = sum of rows[r, c] over the block's share of rows, in float64.
 
@@ -98,7 +98,7 @@ def column_sums(block, rows, sums):
     sums[block] = total
 
 
-@kernel(tasks=lambda w, flipped: w.shape[0] * w.shape[1] * -(-w.shape[3] // LANES), writes="flipped")
+@kernel(tasks=lambda w, flipped: w.shape[0] * w.shape[1] * -(-w.shape[3] // LANES), writes="flipped", vectorize=True)
 def flip(task, w, flipped):
     """flipped[i, j, o, c] = w[-1 - i, -1 - j, c, o]; 0 beyond the channels."""
     rows, columns, channels, filters = w.shape

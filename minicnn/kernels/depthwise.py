@@ -159,7 +159,7 @@ def backward_weight(part, dy, x, strides, dilation, before, dw):
         _add_line(dy, x, clamp, n, oy, strides, dilation, before, dy_rows, x_rows, sums)
 
 
-@kernel(tasks=lambda x, times, y: shares(x.size, times), writes="y")
+@kernel(tasks=lambda x, times, y: shares(x.size, times), writes="y", vectorize=True)
 def repeat(task, tasks, x, times, y):
     """y is x[0] `times` times, then x[1] `times` times, and so on."""
     for k in range(*share(x.size, task, tasks)):
@@ -167,7 +167,7 @@ def repeat(task, tasks, x, times, y):
             y[k * times + m] = x[k]
 
 
-@kernel(tasks=lambda x, length, y: shares(y.size, length), writes="y")
+@kernel(tasks=lambda x, length, y: shares(y.size, length), writes="y", vectorize=True)
 def sum_runs(task, tasks, x, length, y):
     """y[k] = the sum of the k-th run of `length` numbers."""
     for k in range(*share(y.size, task, tasks)):

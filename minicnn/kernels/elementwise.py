@@ -18,7 +18,7 @@ def _range(task, x):
     return task * NUMBERS, min((task + 1) * NUMBERS, x.size)
 
 
-@kernel(tasks=_tasks, writes="y")
+@kernel(tasks=_tasks, writes="y", vectorize=True)
 def add(task, x0, x1, y):
     """y = x0 + x1."""
     begin, end = _range(task, y)
@@ -26,7 +26,7 @@ def add(task, x0, x1, y):
         y[i] = x0[i] + x1[i]
 
 
-@kernel(tasks=_tasks, writes="y")
+@kernel(tasks=_tasks, writes="y", vectorize=True)
 def relu(task, x, y, cap, slope, threshold):
     """y = min(x, cap) above the threshold, slope * (x - threshold) below; `cap` may be infinite."""
     begin, end = _range(task, y)
@@ -37,7 +37,7 @@ def relu(task, x, y, cap, slope, threshold):
         y[i] = below if v <= threshold else (cap if v > cap else v)
 
 
-@kernel(tasks=_tasks, writes="dx")
+@kernel(tasks=_tasks, writes="dx", vectorize=True)
 def relu_backward(task, dy, x, dx, cap, slope, threshold):
     """dx = dy above the threshold and below the cap, slope * dy at and below the threshold, else 0.
 
@@ -51,7 +51,7 @@ def relu_backward(task, dy, x, dx, cap, slope, threshold):
         dx[i] = below if v <= threshold else (zero if v >= cap else g)
 
 
-@kernel(tasks=_tasks, writes="w m v")
+@kernel(tasks=_tasks, writes="w m v", vectorize=True)
 def adam(task, w, g, m, v, one_minus_beta_1, one_minus_beta_2, rate, epsilon):
     """One step of Adam in place, in one pass over memory; `rate` includes the bias corrections."""
     begin, end = _range(task, w)
@@ -63,7 +63,7 @@ def adam(task, w, g, m, v, one_minus_beta_1, one_minus_beta_2, rate, epsilon):
         w[i] -= m_new * rate / (math.sqrt(v_new) + epsilon)
 
 
-@kernel(tasks=_tasks, writes="w v")
+@kernel(tasks=_tasks, writes="w v", vectorize=True)
 def momentum(task, w, g, v, rate, kept):
     """One step of gradient descent with momentum in place: v = kept * v - rate * g, w += v."""
     begin, end = _range(task, w)

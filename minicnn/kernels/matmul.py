@@ -106,7 +106,7 @@ def _pack_strip(b, left, first, steps, packed):
             copy_vectors(source.address, packed[panel, k].address)
 
 
-@kernel(tasks=lambda b, transposed, packed: len(packed) * -(-packed.shape[1] // _DEPTH), writes="packed")
+@kernel(tasks=lambda b, transposed, packed: len(packed) * -(-packed.shape[1] // _DEPTH), writes="packed", vectorize=True)
 def pack(task, b, transposed, packed):
     """packed (panels, depth, wide) of all of b, panel by panel; 0 beyond the last column."""
     _, depth, wide = packed.shape

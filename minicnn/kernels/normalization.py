@@ -12,7 +12,7 @@ from minicnn.compiler.kernel import kernel
 from minicnn.kernels.tasks import share, shares
 
 
-@kernel(tasks=lambda rows, shift, sums: len(sums), writes="sums")
+@kernel(tasks=lambda rows, shift, sums: len(sums), writes="sums", vectorize=True)
 def shifted_sums(block, rows, shift, sums):
     """sums[block, 0, c] = sum of x, sums[block, 1, c] = sum of (x - shift[c])**2, in float64.
 
@@ -33,7 +33,7 @@ def _rows(x: Any, *_: Any) -> int:
     return shares(*x.shape)
 
 
-@kernel(tasks=_rows, writes="y")
+@kernel(tasks=_rows, writes="y", vectorize=True)
 def forward(task, tasks, x, mean, scale, beta, y):
     """y[r, c] = (x[r, c] - mean[c]) * scale[c] + beta[c]."""
     for r in range(*share(len(x), task, tasks)):
@@ -42,7 +42,7 @@ def forward(task, tasks, x, mean, scale, beta, y):
             result[c] = (row[c] - mean[c]) * scale[c] + beta[c]
 
 
-@kernel(tasks=lambda dy, rows, mean, sums: len(sums), writes="sums")
+@kernel(tasks=lambda dy, rows, mean, sums: len(sums), writes="sums", vectorize=True)
 def backward_sums(block, dy, rows, mean, sums):
     """sums[block, 0, c] = sum of dy, sums[block, 1, c] = sum of dy * (x - mean), in float64."""
     total, centered = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
@@ -55,7 +55,7 @@ def backward_sums(block, dy, rows, mean, sums):
     sums[block, 1] = centered
 
 
-@kernel(tasks=_rows, writes="dx")
+@kernel(tasks=_rows, writes="dx", vectorize=True)
 def backward_input(task, tasks, dy, x, mean, scale, share_of_mean, slope, dx):
     """dx[r, c] = scale[c] * (dy[r, c] - share[c] - slope[c] * (x[r, c] - mean[c]))."""
     for r in range(*share(len(x), task, tasks)):

@@ -181,7 +181,7 @@ def unpool(line, dy, winners, pool, dx):
         dx[n, down * pool[0] :] = 0
 
 
-@kernel(tasks=lambda dy, winners, sums: len(sums), writes="sums")
+@kernel(tasks=lambda dy, winners, sums: len(sums), writes="sums", vectorize=True)
 def sums_of_winners(part, dy, winners, sums):
     """sums[part, c] = the sum of part of dy's (rows, channels), except those that nobody gets."""
     total = sums[part]
@@ -229,7 +229,7 @@ def average_forward(task, tasks, x, kernel, strides, before, y):
         )
 
 
-@kernel(tasks=lambda dy, kernel, strides, before, dx: len(dx), writes="dx")
+@kernel(tasks=lambda dy, kernel, strides, before, dx: len(dx), writes="dx", vectorize=True)
 def average_backward(n, dy, kernel, strides, before, dx):
     """dx: each real pixel under a window gets an equal share of its dy."""
     _, height, width, channels = dx.shape

@@ -129,3 +129,13 @@ def transpose_square(
         step *= 2
     for r in range(LANES):
         store(compiler, rows[r], place(goal, goal_stride, r), 4)
+
+
+@builtin
+def add_line(compiler: Compiler, total: Any, line: Any) -> None:
+    """total[o] += line[o] for `COLUMNS` float32, which are added up in float64."""
+    build = compiler.builder
+    narrow, wide = (ir.VectorType(kind, COLUMNS) for kind in (ir.FloatType(), ir.DoubleType()))
+    more = build.fpext(load(compiler, line.value, narrow, 4), wide)
+    before = load(compiler, total.value, wide, 8)
+    store(compiler, build.fadd(before, more), total.value, 8)

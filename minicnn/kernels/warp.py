@@ -31,7 +31,7 @@ def _inside(position, size, mode):
     return -1.0
 
 
-@kernel(tasks=lambda *_: 1, writes="y")
+@kernel(tasks=lambda *_: 1, writes="y", vectorize=True)
 def affine_transform(task, x, matrix, offset, order, mode, cval, y):
     """y[i, j] = x at matrix · (i, j) + offset, by the nearest (order 0) or the 4 nearest pixels."""
     height, width, channels = x.shape

@@ -47,7 +47,7 @@ from minicnn.compiler.kernel import kernel
 from minicnn.compiler.translate import function
 from minicnn.kernels.grids import clamped_grid_transform, grid_transform, pooled_grid_transform
 from minicnn.kernels.microkernel import tile
-from minicnn.kernels.simd import COLUMNS, LANES, ROWS
+from minicnn.kernels.simd import COLUMNS, LANES, ROWS, add_line
 from minicnn.kernels.tasks import share, shares
 
 POINTS = 36
@@ -396,11 +396,8 @@ def _add_products(x_points, dy_points, point, panel, count, start, sums):
 @function
 def _add_lines(lines, first, total):
     """Add all lines to total, in the `COLUMNS` columns from the first on."""
-    into = total[first : first + COLUMNS]
     for t in range(len(lines)):
-        line = lines[t, first : first + COLUMNS]
-        for o in range(COLUMNS):
-            into[o] += line[o]
+        add_line(total[first:].address, lines[t, first:].address)
 
 
 @function
@@ -482,7 +479,7 @@ def backward_weight_in_groups(group, dy, x, before, x_points, dy_points, sums, d
             _add_lines(dys[ONES, :count], panel * COLUMNS, db[group])
 
 
-@kernel(tasks=lambda groups, dw: groups.shape[2], writes="groups dw")
+@kernel(tasks=lambda groups, dw: groups.shape[2], writes="groups dw", vectorize=True)
 def transform_sums(c, groups, dw):
     """dw (3, 3, channels, whole panels) of all sums (groups, POINTS, channels, whole panels).
 
