@@ -18,6 +18,7 @@ import functools
 import os
 import sys
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -180,10 +181,28 @@ def run(kernel: int, record: bytes, tasks: int) -> None:
     code.run_step(record, kernel, tasks, *how)
 
 
-def run_table(table: np.ndarray, most_tasks: int) -> None:
-    """Compute a table of steps, none of which has more tasks than `most_tasks`."""
-    code, *how = _prepared(most_tasks)
-    code.run_table(table.ctypes.data, len(table), *how)
+class Table:
+    """Kernels that follow each other, each given by its address, its record, its tasks.
+
+    Whoever makes a table keeps the arrays alive that the records name.
+    """
+
+    def __init__(self, steps: Sequence[tuple[int, bytes, int]]) -> None:
+        from minicnn.compiler import schedule
+
+        self._records = np.frombuffer(b"".join([record for _, record, _ in steps]), np.int64).copy()
+        self._rows = np.zeros((len(steps), schedule.COLUMNS), np.int64)
+        place = self._records.ctypes.data
+        for row, (kernel, record, tasks) in zip(self._rows, steps, strict=True):
+            row[schedule.KERNEL], row[schedule.RECORD], row[schedule.TASKS] = kernel, place, tasks
+            place += len(record)
+        self._most_tasks = max(tasks for _, _, tasks in steps)
+        self._place = self._rows.ctypes.data
+
+    def run(self) -> None:
+        """Compute all steps."""
+        code, *how = _prepared(self._most_tasks)
+        code.run_table(self._place, len(self._rows), *how)
 
 
 def _in_child() -> None:

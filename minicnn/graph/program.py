@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.compiler import recording, schedule, threads
+from minicnn.compiler import recording
 from minicnn.compiler.recording import Live, NotKernels, Recorder, Step, root_of
+from minicnn.compiler.threads import Table
 from minicnn.graph.graph import Graph
 from minicnn.graph.layer import GraphLayer
 from minicnn.layers import KerasTensor, Layer, Node
@@ -41,26 +42,6 @@ class Call(NamedTuple):
     training: bool
 
 
-class _Table:
-    """Steps that follow each other without Python."""
-
-    def __init__(self, steps: Sequence[Step]) -> None:
-        records, rows = [], np.zeros((len(steps), schedule.COLUMNS), np.int64)
-        for row, step in zip(rows, steps, strict=True):
-            address, record = step.kernel.prepared(step.tasks, step.arguments)
-            row[schedule.KERNEL], row[schedule.TASKS] = address, step.tasks
-            row[schedule.RECORD] = sum(map(len, records))
-            records.append(record)
-        self._records = np.frombuffer(b"".join(records), np.uint8).copy()
-        rows[:, schedule.RECORD] += self._records.ctypes.data
-        self._steps = steps  # which keep the arrays alive that the records name
-        self.rows, self.most_tasks = rows, int(rows[:, schedule.TASKS].max())
-
-    def run(self) -> None:
-        """Compute all steps."""
-        threads.run_table(self.rows, self.most_tasks)
-
-
 class Program:
     """What a graph computes for inputs of these shapes; see the module.
 
@@ -76,14 +57,14 @@ class Program:
         self.steps = [layout.placed(step) for step in planned.steps]
         self._inputs = [layout.array(array) for array in planned.inputs]
         self._outputs = [layout.array(array) for array in planned.outputs]
-        self._parts: list[_Table | Call] = []
+        self._parts: list[Table | Call] = []
         together: list[Step] = []
         for step in [*self.steps, None]:
             if isinstance(step, Step):
                 together.append(step)
                 continue
             if together:
-                self._parts.append(_Table(together))
+                self._parts.append(_table(together))
                 together = []
             if step is not None:
                 self._parts.append(step)
@@ -97,7 +78,7 @@ class Program:
             for place, array in zip(self._inputs, inputs, strict=True):
                 place[...] = array
             for part in self._parts:
-                if isinstance(part, _Table):
+                if isinstance(part, Table):
                     part.run()
                 else:
                     _compute(part)
@@ -120,6 +101,10 @@ class Program:
             wanted = " ".join(str(shape) for shape in written if 0 not in shape)
             lines.append(f"{number:4} {kernel:28} {step.tasks:5} tasks  {wanted}")
         return "\n".join(lines)
+
+
+def _table(steps: Sequence[Step]) -> Table:
+    return Table([(*step.kernel.prepared(step.tasks, step.arguments), step.tasks) for step in steps])
 
 
 def _compute(call: Call) -> None:

@@ -7,7 +7,7 @@ checks.
     tasks                                        how work is cut
     simd microkernel channels grids              vectors: what is written out by hand
     convolution matmul direct winograd           convolution, by its algorithms
-    depthwise pooling normalization elementwise warp
+    depthwise pooling normalization elementwise copying warp
 
 Submodules load on first use (`kernels.pooling.max_forward`), so that `import minicnn` does not pay
 for LLVM.
@@ -24,6 +24,7 @@ NOBODY = 255  # a winner's number where there is none
 
 _ROOMS = (
     "convolution",
+    "copying",
     "depthwise",
     "direct",
     "elementwise",
