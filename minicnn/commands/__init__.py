@@ -1,6 +1,6 @@
 """The commands of `minicnn`: one file for each, with its options and what it does.
 
-    minicnn demo, train, transfer, predict, explain, check, lessons
+    minicnn demo, train, transfer, predict, explain, check, lessons, compile
 
 Each command ends with exit code 0, or with one sentence on stderr and exit code 2 (130 after an
 interrupt, 141 where nobody reads on). `minicnn COMMAND --help` explains the options.
@@ -10,9 +10,9 @@ import argparse
 from collections.abc import Sequence
 
 from minicnn._support import terminal
-from minicnn.commands import check, demo, explain, lessons, predict, train, transfer
+from minicnn.commands import check, compile, demo, explain, lessons, predict, train, transfer
 
-COMMANDS = (demo, train, transfer, predict, explain, check, lessons)
+COMMANDS = (demo, train, transfer, predict, explain, check, lessons, compile)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of `minicnn`, with a parser for each command."""
     parser = argparse.ArgumentParser(
         prog="minicnn",
-        description="A CNN engine in NumPy and numba that you can look into.",
+        description="A CNN engine in Python and NumPy that you can look into.",
         epilog=f"Start with: {terminal.this_program()} demo",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,12 +1,15 @@
 """The processor that kernels are compiled for, and machine code: made, and loaded.
 
-By default kernels are compiled for the processor that runs them. `MINICNN_CPU` names another one
-(`x86-64-v3`, as LLVM calls it), whose code runs on every machine that has at least its features.
+By default kernels are compiled for the processor that runs them. `MINICNN_CPU` names a level of
+x86-64 instead (`x86-64-v3`), whose code runs on every machine that has at least its features. A
+folder of kernels that `minicnn compile --cpu` filled says by itself which level that is, in a file
+called `processor`.
 """
 
 import functools
 import os
 import threading
+from pathlib import Path
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
@@ -32,12 +35,18 @@ class Processor(NamedTuple):
 @functools.cache
 def processor() -> Processor:
     """The processor to compile for."""
-    triple = llvm.get_process_triple()
+    triple, found = llvm.get_process_triple(), llvm.get_host_cpu_features() or {}
     name = os.environ.get("MINICNN_CPU", "")
     if name:
-        return Processor(triple, name, _features_of(name))
-    found = llvm.get_host_cpu_features()
-    return Processor(triple, llvm.get_host_cpu_name(), found.flatten() if found else "")
+        check_level(name)
+    else:
+        name = _level_of_folder()
+        if name and missing(name):
+            name = ""  # made for a machine that can do more
+    if name:
+        return Processor(triple, name, _LEVELS[name])
+    features = ",".join(f"{'+' if there else '-'}{one}" for one, there in sorted(found.items()))
+    return Processor(triple, llvm.get_host_cpu_name(), features)
 
 
 # What the levels of x86-64 add to the ones before, as far as kernels differ by it.
@@ -47,12 +56,37 @@ _LEVELS = {
     "x86-64-v3": "+sse4.2,+avx2,+fma",
     "x86-64-v4": "+sse4.2,+avx2,+fma,+avx512f",
 }
+LEVELS = tuple(_LEVELS)
 
 
-def _features_of(name: str) -> str:
+def missing(level: str) -> list[str]:
+    """The features of this level of x86-64 that this machine does not have."""
+    found = llvm.get_host_cpu_features() or {}
+    wanted = [feature.lstrip("+") for feature in _LEVELS[level].split(",") if feature]
+    return [feature for feature in wanted if not found.get(feature, False)]
+
+
+def check_level(name: str) -> None:
+    """Raise a `ValueError` unless this machine runs code for this level of x86-64."""
     if name not in _LEVELS:
         raise ValueError(f"MINICNN_CPU expects one of {', '.join(_LEVELS)}. Received {name}.")
-    return _LEVELS[name]
+    lacking = missing(name)
+    if lacking or not llvm.get_process_triple().startswith("x86_64"):
+        raise ValueError(
+            f"MINICNN_CPU={name} is for processors with more than this one has"
+            f"{': ' if lacking else ''}{', '.join(lacking)}."
+        )
+
+
+def _level_of_folder() -> str:
+    """The level that the folder of `MINICNN_CACHE_DIR` was filled for, or nothing."""
+    folder = os.environ.get("MINICNN_CACHE_DIR", "")
+    try:
+        name = (Path(folder) / "processor").read_text().strip() if folder else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
+    known = name in _LEVELS and llvm.get_process_triple().startswith("x86_64")
+    return name if known else ""
 
 
 @functools.cache

@@ -13,6 +13,7 @@ import numpy as np
 from minicnn.graph import fusion
 from minicnn.graph.graph import Graph
 from minicnn.graph.layer import SINGLE, Ends, GraphLayer, fits
+from minicnn.graph.program import Program
 from minicnn.graph.programs import Programs
 from minicnn.graph.split import split
 from minicnn.graph.tape import Tape, Visitor
@@ -67,6 +68,16 @@ class Network(GraphLayer):
             self._programs = Programs(graph)
         results = self._programs.run(inputs)
         return results if self.ends.listed_outputs and len(results) > 1 else results[0]
+
+    def program(self, batch_size: int) -> Program:
+        """A program of its own for batches of this size; see `Model.inference_program`."""
+        shapes = [(batch_size, *symbol.shape[1:]) for symbol in self.graph.inputs]
+        if is_users(self) or any(size is None for shape in shapes for size in shape):
+            raise ValueError(
+                f"{self.label} has no program: it expects a model of minicnn's own classes, with "
+                f"inputs of known size. Received inputs {[s.shape for s in self.graph.inputs]}."
+            )
+        return Programs(self.graph).made(tuple(shapes))
 
     def run_for_training(self, x: Any) -> tuple[Array, Tape]:
         """Return `(y, tape)` with training on; the tape keeps only what the trainable part needs.

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._support.terminal import printable
 from minicnn.compiler import recording
 from minicnn.compiler.recording import Live, NotKernels, Recorder, Step, root_of
 from minicnn.compiler.threads import Table
@@ -45,8 +46,8 @@ class Call(NamedTuple):
 class Program:
     """What a graph computes for inputs of these shapes; see the module.
 
-    `steps` has a `Step` for each kernel and a `Call` for each layer that Python runs, in order;
-    `arena_bytes` is the memory for all that they compute, `constant_bytes` that of the packed
+    `steps` has a `Step` for each kernel and a `Call` for each layer that Python runs, in order, and
+    `layers` the layer of each step; `arena_bytes` is the memory for all that they compute, `constant_bytes` that of the packed
     weights. A program is run by one Python thread at a time.
     """
 
@@ -55,6 +56,7 @@ class Program:
         layout = _Layout(planned)
         self.arena_bytes, self.constant_bytes = layout.size, layout.constant_bytes
         self.steps = [layout.placed(step) for step in planned.steps]
+        self.layers = planned.layers
         self._inputs = [layout.array(array) for array in planned.inputs]
         self._outputs = [layout.array(array) for array in planned.outputs]
         self._parts: list[Table | Call] = []
@@ -87,19 +89,21 @@ class Program:
             self._lock.release()
 
     def __str__(self) -> str:
-        """A line for each step."""
+        """A line for each step: the layer, the kernel, its tasks, what it writes."""
         lines = [
             f"{len(self.steps)} steps, {self.arena_bytes / 2**20:.1f} MB of memory, "
             f"{self.constant_bytes / 2**20:.1f} MB of packed weights"
         ]
-        for number, step in enumerate(self.steps):
+        for number, (step, layer) in enumerate(zip(self.steps, self.layers, strict=True), 1):
             if isinstance(step, Call):
-                lines.append(f"{number:4} {'Python':28} {step.layer.name}")
-                continue
-            kernel = f"{step.kernel.__module__.rpartition('.')[2]}.{step.kernel.__name__}"
-            written = [step.arguments[k].shape for k in step.kernel.written]
-            wanted = " ".join(str(shape) for shape in written if 0 not in shape)
-            lines.append(f"{number:4} {kernel:28} {step.tasks:5} tasks  {wanted}")
+                what, tasks, written = "Python", "", [place.shape for place in step.outputs]
+            else:
+                what = f"{step.kernel.__module__.rpartition('.')[2]}.{step.kernel.__name__}"
+                tasks = f"{step.tasks} task{'s' if step.tasks > 1 else ''}"
+                written = [step.arguments[k].shape for k in step.kernel.written]
+            shapes = " ".join(str(shape) for shape in written if 0 not in shape)
+            name = printable(layer.name)
+            lines.append(f"{number:4}  {name:24}  {what:24}  {tasks:10}  {shapes}")
         return "\n".join(lines)
 
 
@@ -120,7 +124,8 @@ class _Plan:
     def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
         self.recorder = Recorder()
         self.steps: list[Step | Call] = []
-        self.inputs = []
+        self.layers: list[Layer] = []  # that of each step
+        self.inputs: list[Array] = []
         for symbol, shape in zip(graph.inputs, shapes, strict=True):
             array = recording.live(shape, symbol.dtype)
             self.recorder.expect(array)
@@ -154,6 +159,7 @@ class _Plan:
         for output in outputs:
             self.recorder.expect(output)
         self.steps.append(Call(layer, given, outputs, training))
+        self.layers.append(layer)
         return outputs
 
     def _recorded(self, layer: Layer, given: Any) -> list[Array] | None:
@@ -168,6 +174,7 @@ class _Plan:
         if not all(type(array) is Live and self.recorder.is_live(array) for array in found):
             return None
         self.steps += self.recorder.steps
+        self.layers += [layer] * len(self.recorder.steps)
         return found
 
 

@@ -164,6 +164,16 @@ class Model(Trainer):
         assert isinstance(form, Model)
         return form
 
+    def inference_program(self, batch_size: int = 1) -> Program:
+        """Return the program by which `predict` computes a batch of this size.
+
+        `predict` makes one when a size of batch comes for the second time, and keeps it until
+        weights or settings change. `print` shows its steps, and how much memory they need; see
+        `minicnn.graph.program`. Raises `ValueError` for a model whose input has an unknown size
+        besides that of the batch, and for a class of your own, which only Python can run.
+        """
+        return self.form(training=False).program(batch_size)
+
     def training_model(self) -> "Model":
         """Return the model as `fit` runs it: max pooling is folded into the convolution before it.
 
