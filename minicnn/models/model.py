@@ -8,6 +8,7 @@ from typing import Any
 from minicnn import saving
 from minicnn.graph import Graph, Network
 from minicnn.graph.layer import Ends
+from minicnn.graph.program import Program
 from minicnn.layers import KerasTensor
 from minicnn.layers.base import unique_name
 from minicnn.models import config as configuration
