@@ -61,7 +61,7 @@ class Kernel:
                 key.append(argument.dtype.num * 16 + argument.ndim)
                 parts.append(id(argument))
             elif kind is tuple:
-                key.append(len(argument))
+                key.append(tuple(map(type, argument)))
                 parts += argument
             else:
                 key.append(kind)
