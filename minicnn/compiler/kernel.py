@@ -175,7 +175,9 @@ def _digest(file: str) -> str:
     here = Path(__file__).parent
     files = {*here.glob("*.py"), *(here.parent / "kernels").glob("*.py"), Path(file)}
     files -= {here / "cache.py"}  # which only keeps them
-    found = [path.read_bytes() for path in sorted(files) if path.exists()]
+    # In a zip file there are no files: then it is digested whole.
+    kept = {next(p for p in (path, *path.parents) if p.exists()) for path in files}
+    found = [path.read_bytes() for path in sorted(kept) if path.is_file()]
     return hashlib.sha256(b"".join(found)).hexdigest()
 
 
