@@ -119,7 +119,9 @@ def _about_machine() -> str:
 
     from minicnn.compiler import machine
 
-    return "\n".join((llvmlite.__version__, *machine.processor()))
+    # Where NumPy keeps what an array consists of depends on what each object begins with.
+    layout = str(object.__basicsize__)
+    return "\n".join((llvmlite.__version__, layout, *machine.processor()))
 
 
 def _read(path: Path, key: bytes) -> bytes:

@@ -15,6 +15,7 @@ import hashlib
 import importlib
 import inspect
 import struct
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import compilation, interrupts
+from minicnn import compilation, forks, interrupts
 from minicnn.compiler import cache, recording, threads
 from minicnn.compiler.values import ArrayKind, Kind, Scalar, kind_of_argument, name_of
 
@@ -80,7 +81,7 @@ class Kernel:
                 key.append(argument.dtype.num * 16 + argument.ndim)
                 parts.append(id(argument))
             elif kind is tuple:
-                key.append(len(argument))
+                key.append(tuple(map(type, argument)))
                 parts += argument
             else:
                 key.append(kind)
@@ -94,15 +95,24 @@ class Kernel:
 
     def address(self, kinds: tuple[Kind, ...]) -> int:
         """The address of the machine code for arguments of these kinds."""
-        name = f"{self.__module__.rpartition('.')[2]}.{self.__name__}"
-        symbol = "_".join([name, *map(name_of, kinds)])
+        symbol = "_".join([_full_name(self.python), *map(name_of, kinds)])
 
         def write(module: "translate.Module") -> None:
             from minicnn.compiler import translate
 
             translate.kernel_function(module, self.python, kinds)
 
-        return _loaded(symbol, name, self.python, write, self._vectorize)
+        return _loaded(symbol, _short_name(self.python), self.python, write, self._vectorize)
+
+
+def _full_name(python: Callable[..., Any]) -> str:
+    """What no other function is called, in whatever file."""
+    return f"{python.__module__}.{python.__qualname__}"
+
+
+def _short_name(python: Callable[..., Any]) -> str:
+    """What the user and the disk are told."""
+    return f"{python.__module__.rpartition('.')[2]}.{python.__name__}"
 
 
 def _format(kind: Kind) -> str:
@@ -116,17 +126,17 @@ def _format(kind: Kind) -> str:
 
 def entry(python: Callable[..., Any]) -> int:
     """The address of the machine code of a function of whole numbers, which Python calls."""
-    name = f"{python.__module__.rpartition('.')[2]}.{python.__name__}"
 
     def write(module: "translate.Module") -> None:
         from minicnn.compiler import translate
 
         translate.entry_function(module, python)
 
-    return _loaded(name, name, python, write)
+    return _loaded(_full_name(python), _short_name(python), python, write)
 
 
-_building = threading.RLock()
+_building = threading.RLock()  # a child that was forked in between could not go on building
+forks.wait_for(sys.modules[__name__], "_building", seconds=60)
 _known: dict[str, int] = {}  # addresses of what is loaded
 
 
@@ -188,7 +198,9 @@ def _digest(file: str) -> str:
     here = Path(__file__).parent
     files = {*here.glob("*.py"), *(here.parent / "kernels").glob("*.py"), Path(file)}
     files -= {here / "cache.py"}  # which only keeps them
-    found = [path.read_bytes() for path in sorted(files) if path.exists()]
+    # In a zip file there are no files: then it is digested whole.
+    kept = {next(p for p in (path, *path.parents) if p.exists()) for path in files}
+    found = [path.read_bytes() for path in sorted(kept) if path.is_file()]
     return hashlib.sha256(b"".join(found)).hexdigest()
 
 
