@@ -93,8 +93,15 @@ def _level_of_folder() -> str:
 def _target_machine() -> llvm.TargetMachine:
     wanted = processor()
     target = llvm.Target.from_triple(wanted.triple)
+    # Where many libraries are loaded, machine code and what it calls may lie more than 2 GB apart:
+    # addresses have all their bits ("jitdefault").
     return target.create_target_machine(
-        cpu=wanted.name, features=wanted.features, opt=3, reloc="pic", codemodel="default", jit=True
+        cpu=wanted.name,
+        features=wanted.features,
+        opt=3,
+        reloc="static" if wanted.triple.startswith("x86_64") else "default",
+        codemodel="jitdefault",
+        jit=True,
     )
 
 
@@ -138,7 +145,8 @@ def _few_passes() -> llvm.ModulePassManager:
 def _engine() -> llvm.ExecutionEngine:
     empty = llvm.parse_assembly("")
     empty.triple = processor().triple
-    return llvm.create_mcjit_compiler(empty, _target_machine())
+    # The parts of a function side by side, which also lie less than 2 GB apart so.
+    return llvm.create_mcjit_compiler(empty, _target_machine(), use_lmm=True)
 
 
 def load(code: bytes, name: str) -> int:

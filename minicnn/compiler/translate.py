@@ -152,6 +152,7 @@ class Compiler:
     def begin(self, function: ir.Function) -> None:
         """Write into this LLVM function from now on."""
         self.function = function
+        function.attributes.add("nounwind")
         self._entry = function.append_basic_block("entry")
         body = function.append_basic_block("body")
         self.entry_builder = ir.IRBuilder(self._entry)
