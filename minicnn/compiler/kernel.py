@@ -115,8 +115,8 @@ def entry(python: Callable[..., Any]) -> int:
     return _loaded(_full_name(python), _short_name(python), python, write)
 
 
-_building = threading.RLock()  # a child that was forked in between could not go on building
-forks.wait_for(sys.modules[__name__], "_building", seconds=60)
+building = threading.RLock()  # a child that was forked in between could not go on building
+forks.wait_for(sys.modules[__name__], "building", seconds=60)
 _known: dict[str, int] = {}  # addresses of what is loaded
 
 
@@ -127,7 +127,7 @@ def _loaded(
     write: Callable[["translate.Module"], None],
 ) -> int:
     """The address of a function in machine code: loaded already, from the disk, or new."""
-    with interrupts.waiting(), _building:
+    with interrupts.waiting(), building:
         if symbol in _known:
             return _known[symbol]
         from minicnn.compiler import machine

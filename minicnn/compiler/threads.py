@@ -21,6 +21,8 @@ import threading
 
 import numpy as np
 
+from minicnn import interrupts
+
 _SCRATCH = 2**24  # bytes for each thread; the system gives only those that are used
 _IDLE = 4000  # rounds, about 0.2 ms, in which a thread looks for work before it sleeps
 
@@ -143,7 +145,11 @@ _count: int | None = None
 def _code() -> _Code:
     global _made
     if _made is None:
-        _made = _Code()
+        from minicnn.compiler import kernel
+
+        with interrupts.waiting(), kernel.building:  # imports and compiles
+            if _made is None:
+                _made = _Code()
     return _made
 
 
