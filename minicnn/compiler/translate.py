@@ -57,6 +57,10 @@ class CompileError(TypeError):
     """A kernel says something that it may not: where, and what."""
 
 
+class _RefusedError(Exception):
+    """What a statement says that it may not; `Compiler.block` adds where."""
+
+
 class Builtin:
     """A function that writes instructions itself: `write(compiler, *values)` returns its value."""
 
@@ -190,13 +194,13 @@ class Compiler:
             try:
                 method = getattr(self, f"do_{type(statement).__name__}", None)
                 if method is None:
-                    raise CompileError(f"A kernel has no {type(statement).__name__}.")
+                    raise _RefusedError(f"A kernel has no {type(statement).__name__}.")
                 method(statement)
             except CompileError:
                 raise
             except Exception as error:
                 line = self.first_line + statement.lineno - 1
-                raise CompileError(
+                raise _RefusedError(
                     f"{self.python.__code__.co_filename}:{line}: "
                     f"{ast.unparse(statement).splitlines()[0]}: {type(error).__name__}: {error}"
                 ) from error
@@ -234,7 +238,7 @@ class Compiler:
         elif isinstance(target, (ast.Tuple, ast.List)):
             for item, part in zip(target.elts, value, strict=True):
                 if isinstance(item, ast.Starred):
-                    raise CompileError("A kernel has no starred targets.")
+                    raise _RefusedError("A kernel has no starred targets.")
                 self.assign(item, part)
         elif isinstance(target, ast.Subscript):
             array, indices = self.value(target.value), self.indices(target.slice)
@@ -243,7 +247,7 @@ class Compiler:
             else:
                 self.fill(self.view(array, indices), value)
         else:
-            raise CompileError(f"A kernel cannot assign to {ast.unparse(target)}.")
+            raise _RefusedError(f"A kernel cannot assign to {ast.unparse(target)}.")
 
     def assign_name(self, name: str, value: Any) -> None:
         """Give the variable this value; its first value decides its kind."""
@@ -289,7 +293,7 @@ class Compiler:
         assert isinstance(call, ast.Call)
         function = self.value(call.func)
         if function is not range:
-            raise CompileError("A kernel's for loop goes over a range.")
+            raise _RefusedError("A kernel's for loop goes over a range.")
         limits = self.arguments(call)
         first, stop, step = (0, *limits, 1) if len(limits) == 1 else (*limits, 1)[:3]
         counter = self.alloca(I64)
@@ -351,7 +355,7 @@ class Compiler:
         """The value of an expression: a `Number`, an `Array`, a tuple, or something of Python's."""
         method = getattr(self, f"of_{type(node).__name__}", None)
         if method is None:
-            raise CompileError(f"A kernel has no {type(node).__name__}: {ast.unparse(node)}.")
+            raise _RefusedError(f"A kernel has no {type(node).__name__}: {ast.unparse(node)}.")
         return method(node)
 
     def of_Constant(self, node: ast.Constant) -> Any:  # noqa: N802
@@ -417,7 +421,7 @@ class Compiler:
         for item in items:
             if isinstance(item, ast.Slice):
                 if item.step is not None:
-                    raise CompileError("A kernel's slice has no step.")
+                    raise _RefusedError("A kernel's slice has no step.")
                 limits = (item.lower, item.upper)
                 found.append(slice(*[None if e is None else self.value(e) for e in limits]))
             else:
@@ -458,7 +462,7 @@ class Compiler:
             return Array(array.element, self.place(array, indices), dims)
         if any(isinstance(index, slice) for index in fixed):
             # `x[:, :, …]` before a slice would be no contiguous part.
-            raise CompileError("Only the last index of a kernel's array may be a slice.")
+            raise _RefusedError("Only the last index of a kernel's array may be a slice.")
         first = 0 if last.start is None else last.start
         whole = Number(INT, array.dims[len(fixed)])
         stop = whole if last.stop is None else last.stop
@@ -518,7 +522,7 @@ class Compiler:
             truth = self.truth(value)
             return not truth if isinstance(truth, bool) else Number(BOOL, self.builder.not_(truth))
         if not isinstance(node.op, ast.USub):
-            raise CompileError(f"A kernel has no {ast.unparse(node)}.")
+            raise _RefusedError(f"A kernel has no {ast.unparse(node)}.")
         if not isinstance(value, Number):
             return -value
         if value.kind.floating:
@@ -717,9 +721,7 @@ class Compiler:
         places = [self.alloca(part) for part in parts_of(kind)]
         for value, block in results:
             self.builder.position_at_end(block)
-            parts = (
-                [self.converted(value, kind)] if isinstance(kind, Scalar) else flattened(value)
-            )
+            parts = [self.converted(value, kind)] if isinstance(kind, Scalar) else flattened(value)
             for part, place in zip(parts, places, strict=True):
                 self.builder.store(part, place)
             self.builder.branch(after)
@@ -753,13 +755,13 @@ class Compiler:
             return self._cast(BY_DTYPE[np.dtype(function)], arguments[0])
         known = _CALLS.get(function)
         if known is None:
-            raise CompileError(f"A kernel cannot call {ast.unparse(node.func)}.")
+            raise _RefusedError(f"A kernel cannot call {ast.unparse(node.func)}.")
         return known(self, *arguments)
 
     def arguments(self, node: ast.Call) -> list[Any]:
         """The values of a call's arguments."""
         if node.keywords:
-            raise CompileError(f"A kernel names no arguments: {ast.unparse(node)}.")
+            raise _RefusedError(f"A kernel names no arguments: {ast.unparse(node)}.")
         return list(self.of_Tuple(ast.Tuple(node.args, ast.Load())))
 
     def _cast(self, kind: Scalar, value: Any) -> Number:
