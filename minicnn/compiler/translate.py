@@ -9,6 +9,7 @@ What is as in Python: the meaning of every operator (`//` and `%` round down, co
 `and` stops early). What is not:
 
 - A variable keeps the kind that its first value has.
+- A loop's step that is computed counts up.
 - An index is not checked, and a negative one does not count from the end.
 - An array is C-contiguous. `x[n, i]` and `x[n, i, first:last]` are views of it; only the last index
   may be a slice.
@@ -280,6 +281,8 @@ class Compiler:
         self.builder.position_at_end(after)
 
     def do_While(self, node: ast.While) -> None:  # noqa: N802
+        if node.orelse:
+            raise _RefusedError("A kernel's loop has no else.")
         before, body, after = (self.function.append_basic_block() for _ in range(3))
         self.builder.branch(before)
         self.builder.position_at_end(before)
@@ -290,12 +293,16 @@ class Compiler:
 
     def do_For(self, node: ast.For) -> None:  # noqa: N802
         call = node.iter
-        assert isinstance(call, ast.Call)
-        function = self.value(call.func)
-        if function is not range:
+        if not isinstance(call, ast.Call) or self.value(call.func) is not range:
             raise _RefusedError("A kernel's for loop goes over a range.")
         limits = self.arguments(call)
+        if not 1 <= len(limits) <= 3:
+            raise _RefusedError("A range has one to three limits.")
         first, stop, step = (0, *limits, 1) if len(limits) == 1 else (*limits, 1)[:3]
+        if node.orelse or step == 0:
+            raise _RefusedError("A kernel's loop has no else, and no step of 0.")
+        # Of a step that is computed, LLVM shall know as well which way it goes: up.
+        goes_on = ">" if isinstance(step, int) and step < 0 else "<"
         counter = self.alloca(I64)
         self.builder.store(self.as_int(first), counter)
         stop, step = self.as_int(stop), self.as_int(step)
@@ -303,7 +310,7 @@ class Compiler:
         self.builder.branch(before)
         self.builder.position_at_end(before)
         index = self.builder.load(counter, typ=I64)
-        self.builder.cbranch(self.builder.icmp_signed("<", index, stop), body, after)
+        self.builder.cbranch(self.builder.icmp_signed(goes_on, index, stop), body, after)
         self.builder.position_at_end(body)
         self.assign(node.target, Number(INT, index))
         self._round(node.body, next_round, after)
