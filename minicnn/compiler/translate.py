@@ -166,6 +166,7 @@ class Compiler:
     def compile_body(self, parameters: dict[str, Any], scratch: Any, end: Any, result: Any) -> None:
         """Write the function, given its parameters' values and the bounds of its scratch memory."""
         self.result = result
+        self._end = self.function.append_basic_block("end")
         self.scratch, self.end = self.alloca(I64), end
         self.builder.store(scratch, self.scratch)
         for name, value in parameters.items():
@@ -173,13 +174,12 @@ class Compiler:
         assert isinstance(self.tree, ast.FunctionDef)
         self.block(self.tree.body)
         if not self.builder.block.is_terminated:
-            self._leave()
-        self.entry_builder.branch(self._body)
-
-    def _leave(self) -> None:
+            self.builder.branch(self._end)
+        self.builder.position_at_end(self._end)
         for extra in self._extra:
             self._free(self.builder.load(extra, typ=POINTER))
         self.builder.ret_void()
+        self.entry_builder.branch(self._body)
 
     def alloca(self, kind: Any, count: int = 1) -> Any:
         """A place in the frame; most become registers."""
@@ -354,7 +354,7 @@ class Compiler:
             for number, part in enumerate(parts):
                 place = self.builder.gep(self.result, [ir.Constant(I64, number)], source_etype=I64)
                 self.builder.store(part, place)
-        self._leave()
+        self.builder.branch(self._end)
 
     # -- expressions -------------------------------------------------------------------------------
 
