@@ -222,6 +222,9 @@ class Compiler:
         target = node.target
         if isinstance(target, ast.Subscript):
             array, indices = self.value(target.value), self.indices(target.slice)
+            self._check(array, indices)
+            if len(indices) < len(array.dims) or any(isinstance(i, slice) for i in indices):
+                raise _RefusedError("A kernel changes one number of an array, not a part of it.")
             place = self.place(array, indices)
             before = self.load(array.element, place)
             self.store(
@@ -243,6 +246,7 @@ class Compiler:
                 self.assign(item, part)
         elif isinstance(target, ast.Subscript):
             array, indices = self.value(target.value), self.indices(target.slice)
+            self._check(array, indices)
             if len(indices) == len(array.dims) and not any(isinstance(i, slice) for i in indices):
                 self.store(array.element, value, self.place(array, indices))
             else:
@@ -446,8 +450,25 @@ class Compiler:
             raise TypeError("only a plain number picks from a tuple")
         return owner[index]
 
+    def _check(self, array: Any, indices: list[Any]) -> None:
+        """Refuse what can be seen to be wrong while compiling."""
+        if not isinstance(array, Array):
+            raise _RefusedError(
+                "Only arrays and tuples are indexed, and only arrays are written to."
+            )
+        if len(indices) > len(array.dims):
+            raise _RefusedError(f"{len(indices)} indices of an array of {len(array.dims)} axes.")
+        for index in indices:
+            limits = (index.start, index.stop) if isinstance(index, slice) else (index,)
+            for limit in limits:
+                if isinstance(limit, int) and limit < 0:
+                    raise _RefusedError("A kernel's index does not count from the end.")
+                if isinstance(limit, float) or (isinstance(limit, Number) and limit.kind.floating):
+                    raise _RefusedError("An index is a whole number.")
+
     def _offset(self, array: Array, indices: list[Any]) -> Any:
         """Numbers from the array's first one to the one at these indices of its first axes."""
+        self._check(array, indices)
         offset: Any = 0
         for axis, size in enumerate(array.dims):
             if offset != 0 or not isinstance(offset, int):
@@ -463,6 +484,7 @@ class Compiler:
 
     def view(self, array: Array, indices: list[Any]) -> Array:
         """The part of an array at these indices; the last one may be a slice."""
+        self._check(array, indices)
         *fixed, last = indices
         if not isinstance(last, slice):
             dims = array.dims[len(indices) :]
@@ -796,6 +818,10 @@ class Compiler:
         if method.name == "reshape":
             sizes = list(arguments[0]) if isinstance(arguments[0], tuple) else arguments
             if sizes == [-1]:
+                sizes = [self.size(array)]
+            if any(isinstance(size, int) and size < 0 for size in sizes):
+                raise _RefusedError("Only reshape(-1), of one axis, is computed.")
+            if False:
                 return Array(array.element, array.pointer, [self.size(array).value])
             return Array(array.element, array.pointer, [self.as_int(size) for size in sizes])
         raise AttributeError(method.name)
