@@ -821,8 +821,6 @@ class Compiler:
                 sizes = [self.size(array)]
             if any(isinstance(size, int) and size < 0 for size in sizes):
                 raise _RefusedError("Only reshape(-1), of one axis, is computed.")
-            if False:
-                return Array(array.element, array.pointer, [self.size(array).value])
             return Array(array.element, array.pointer, [self.as_int(size) for size in sizes])
         raise AttributeError(method.name)
 
