@@ -8,7 +8,7 @@ inlining, vectors. So a kernel compiles in milliseconds.
 What is as in Python: the meaning of every operator (`//` and `%` round down, comparisons chain,
 `and` stops early). What is not:
 
-- A variable keeps the kind that its first value has.
+- A variable keeps the kind that its first value has; one of whole numbers takes no other.
 - A loop's step that is computed counts up.
 - An index is not checked, and a negative one does not count from the end.
 - An array is C-contiguous. `x[n, i]` and `x[n, i, first:last]` are views of it; only the last index
@@ -31,6 +31,7 @@ from minicnn.compiler.values import (
     BOOL,
     BY_DTYPE,
     BYTE,
+    FLOAT32,
     FLOAT64,
     I1,
     I8,
@@ -44,6 +45,7 @@ from minicnn.compiler.values import (
     Scalar,
     flattened,
     kind_of,
+    name_of,
     parts_of,
     rebuilt,
 )
@@ -263,12 +265,21 @@ class Compiler:
             self.variables[name] = kind, [self.alloca(part) for part in parts_of(kind)]
         kind, places = self.variables[name]
         if isinstance(kind, Scalar):
+            self._check_kept(value, kind, name)
             self.builder.store(self.converted(value, kind), places[0])
             return
         if kind_of(value) != kind:
-            raise TypeError(f"{name} is {kind} and cannot become {kind_of(value)}.")
+            found = name_of(kind_of(value))
+            raise TypeError(f"{name} is {name_of(kind)} and cannot become {found}")
         for part, place in zip(flattened(value), places, strict=True):
             self.builder.store(part, place)
+
+    def _check_kept(self, value: Any, kind: Scalar, what: str) -> None:
+        """Refuse a number of which this kind would keep only a part."""
+        given = kind_of(value)
+        order = {BOOL: 0, INT: 1, BYTE: 1, FLOAT32: 2, FLOAT64: 2}
+        if not isinstance(given, Scalar) or order[given] > order[kind]:
+            raise TypeError(f"{what} is {name_of(kind)} and cannot become {name_of(given)}")
 
     def do_If(self, node: ast.If) -> None:  # noqa: N802
         test = self.truth(self.value(node.test))
@@ -350,9 +361,11 @@ class Compiler:
             if self.returned is None:
                 self.returned = kind
             if isinstance(self.returned, Scalar):
+                self._check_kept(value, self.returned, "what the function returns")
                 parts = [self.converted(value, self.returned)]
             elif kind != self.returned:
-                raise TypeError(f"a function returns {self.returned} and {kind}")
+                found = name_of(kind)
+                raise TypeError(f"a function returns {name_of(self.returned)} and {found}")
             else:
                 parts = flattened(value)
             for number, part in enumerate(parts):
