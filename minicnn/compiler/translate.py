@@ -751,15 +751,17 @@ class Compiler:
             results.append((self.value(expression), self.builder.block))
         values = [value for value, _ in results]
         if all(isinstance(v, (Number, int, float)) for v in values):
-            kind: Any = (
-                self.common_kind(*values)
-                if any(isinstance(v, Number) for v in values)
-                else kind_of(values[0])
-            )
-            if all(isinstance(v, Number) and v.kind is BOOL for v in values):
-                kind = BOOL
+            kinds = [kind_of(value) for value in values]
+            if kinds[0] == kinds[1]:
+                kind: Any = kinds[0]
+            elif any(isinstance(v, Number) for v in values):
+                kind = self.common_kind(*values)
+            else:  # of two plain numbers
+                kind = FLOAT64 if FLOAT64 in kinds else INT
         else:
-            kind = kind_of(values[0])
+            kind, other = map(kind_of, values)
+            if kind != other:
+                raise TypeError(f"either {name_of(kind)} or {name_of(other)}")
         places = [self.alloca(part) for part in parts_of(kind)]
         for value, block in results:
             self.builder.position_at_end(block)
