@@ -233,7 +233,8 @@ class Compiler:
                 array.element, self.operation(node.op, before, self.value(node.value)), place
             )
         else:
-            assert isinstance(target, ast.Name)
+            if not isinstance(target, ast.Name):
+                raise _RefusedError(f"A kernel cannot assign to {ast.unparse(target)}.")
             before = self.value(ast.Name(target.id, ast.Load()))
             self.assign(target, self.operation(node.op, before, self.value(node.value)))
 
@@ -577,8 +578,15 @@ class Compiler:
     def operation(self, op: ast.operator, left: Any, right: Any) -> Any:
         """left op right."""
         if not isinstance(left, Number) and not isinstance(right, Number):
+            if type(op) not in _PYTHONS:
+                raise _RefusedError(f"A kernel has no {type(op).__name__}.")
             return _PYTHONS[type(op)](left, right)
         kind = self.common_kind(left, right)
+        if type(op) not in (_OF_FLOATS if kind.floating else _OF_INTS):
+            raise _RefusedError(f"A kernel has no {type(op).__name__} of {kind.name}.")
+        divides = isinstance(op, (ast.Div, ast.FloorDiv, ast.Mod))
+        if divides and not kind.floating and isinstance(right, int) and right == 0:
+            raise ZeroDivisionError("division by zero")
         if isinstance(op, ast.Div) and not kind.floating:
             kind = FLOAT64
         a, b = self.converted(left, kind), self.converted(right, kind)
@@ -681,12 +689,17 @@ class Compiler:
         return Number(BOOL, self.builder.and_(one.value, other.value))
 
     def _compared(self, op: ast.cmpop, left: Any, right: Any) -> Any:
-        if isinstance(left, tuple):
-            assert isinstance(op, ast.Eq)
-            result: Any = True
-            for a, b in zip(left, right, strict=True):
+        if isinstance(left, tuple) and isinstance(right, tuple):
+            if not isinstance(op, ast.Eq):
+                raise _RefusedError("Of tuples a kernel asks only whether they are equal.")
+            result: Any = len(left) == len(right)
+            for a, b in zip(left, right):
                 result = self._both(result, self._compared(op, a, b))
             return result
+        if type(op) not in _COMPARISONS:
+            raise _RefusedError(f"A kernel has no {type(op).__name__}.")
+        if isinstance(left, Array) or isinstance(right, Array):
+            raise _RefusedError("A kernel compares numbers, no arrays.")
         if not isinstance(left, Number) and not isinstance(right, Number):
             return bool(_COMPARISONS[type(op)][1](left, right))
         symbol = _COMPARISONS[type(op)][0]
@@ -699,6 +712,8 @@ class Compiler:
 
     def truth(self, value: Any) -> Any:
         """Whether a value is true: a bool while compiling, or an LLVM value."""
+        if isinstance(value, Array):
+            raise _RefusedError("An array is neither true nor false.")
         if not isinstance(value, Number):
             return bool(value)
         if value.kind is BOOL:
@@ -1042,6 +1057,8 @@ def _maximum(compiler: Compiler, *values: Any) -> Any:
 
 
 def _extreme(compiler: Compiler, symbol: str, values: tuple[Any, ...]) -> Any:
+    if len(values) == 1 and isinstance(values[0], tuple):
+        (values,) = values
     best = values[0]
     for other in values[1:]:
         if not isinstance(best, Number) and not isinstance(other, Number):
@@ -1060,6 +1077,8 @@ def _length(compiler: Compiler, value: Any) -> Any:
 
 
 def _absolute(compiler: Compiler, value: Any) -> Any:
+    if not isinstance(value, Number):
+        return abs(value)
     kind = value.kind
     if kind.floating:
         function = compiler.module.ir.declare_intrinsic("llvm.fabs", [kind.ir])
@@ -1068,10 +1087,12 @@ def _absolute(compiler: Compiler, value: Any) -> Any:
     return _maximum(compiler, value, negative)
 
 
-def _square_root(compiler: Compiler, value: Any) -> Number:
-    kind = value.kind
+def _square_root(compiler: Compiler, value: Any) -> Any:
+    if not isinstance(value, Number):
+        return math.sqrt(value)
+    kind = value.kind if value.kind.floating else FLOAT64
     function = compiler.module.ir.declare_intrinsic("llvm.sqrt", [kind.ir])
-    return Number(kind, compiler.builder.call(function, [value.value]))
+    return Number(kind, compiler.builder.call(function, [compiler.converted(value, kind)]))
 
 
 def _zeros(compiler: Compiler, shape: Any, dtype: Any = np.float64) -> Array:
@@ -1092,6 +1113,8 @@ _CALLS: dict[Any, Callable[..., Any]] = {
     np.zeros: _zeros,
 }
 
+_OF_FLOATS = {ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Mod}
+_OF_INTS = {*_OF_FLOATS, ast.FloorDiv, ast.BitAnd, ast.BitOr}
 _PYTHONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
