@@ -636,6 +636,9 @@ class Compiler:
         """The kind in which two values meet."""
         kinds = [v.kind for v in (left, right) if isinstance(v, Number)]
         plain = [v for v in (left, right) if not isinstance(v, Number)]
+        if len(kinds) == 2 and BOOL in kinds:  # which any other kind takes in
+            kinds.remove(BOOL)
+            kinds *= 2
         kinds = [INT if kind in (BYTE, BOOL) else kind for kind in kinds]
         if plain:
             if isinstance(plain[0], float) and not kinds[0].floating:
