@@ -533,6 +533,9 @@ class Compiler:
 
     def fill(self, array: Array, value: Any) -> None:
         """Set all numbers of an array to a number, or to those of another one."""
+        if isinstance(value, Array) and len(value.dims) != len(array.dims):
+            axes = len(value.dims), len(array.dims)
+            raise _RefusedError(f"An array of {axes[0]} axes does not fill one of {axes[1]}.")
         size, element, build = self.size(array).value, array.element, self.builder
         count = build.mul(size, ir.Constant(I64, element.size), flags=_NO_WRAP)
         if isinstance(value, Array) and value.element is element:
