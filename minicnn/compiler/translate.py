@@ -131,6 +131,7 @@ class Module:
     def __init__(self, name: str) -> None:
         self.ir = ir.Module(name)
         self.functions: dict[Any, tuple[Any, Kind | None]] = {}
+        self.begun: set[Any] = set()  # keys of functions, of which some are not ready yet
         self.required: dict[str, None] = {}  # symbols of separate functions
 
     def declared(self, name: str, kind: ir.FunctionType) -> ir.Function:
@@ -960,7 +961,12 @@ def inner_function(
     key = function, kinds
     if key not in module.functions:
         types = [POINTER, I64, I64, *[part for kind in kinds for part in parts_of(kind)]]
-        name = f"{function.__name__}.{len(module.functions)}"
+        if key in module.begun:
+            raise _RefusedError(
+                f"{function.__name__} calls itself, which no kernel's function may."
+            )
+        module.begun.add(key)
+        name = f"{function.__name__}.{len(module.begun)}"
         target = ir.Function(module.ir, ir.FunctionType(ir.VoidType(), types), name)
         target.linkage = "internal"
         target.args[0].add_attribute("noalias")
