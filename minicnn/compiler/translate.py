@@ -204,7 +204,7 @@ class Compiler:
                 raise
             except Exception as error:
                 line = self.first_line + statement.lineno - 1
-                raise _RefusedError(
+                raise CompileError(
                     f"{self.python.__code__.co_filename}:{line}: "
                     f"{ast.unparse(statement).splitlines()[0]}: {type(error).__name__}: {error}"
                 ) from error
