@@ -135,8 +135,8 @@ def entry(python: Callable[..., Any]) -> int:
     return _loaded(_full_name(python), _short_name(python), python, write)
 
 
-_building = threading.RLock()  # a child that was forked in between could not go on building
-forks.wait_for(sys.modules[__name__], "_building", seconds=60)
+building = threading.RLock()  # a child that was forked in between could not go on building
+forks.wait_for(sys.modules[__name__], "building", seconds=60)
 _known: dict[str, int] = {}  # addresses of what is loaded
 
 
@@ -148,7 +148,7 @@ def _loaded(
     vectorize: bool = False,
 ) -> int:
     """The address of a function in machine code: loaded already, from the disk, or new."""
-    with interrupts.waiting(), _building:
+    with interrupts.waiting(), building:
         if symbol in _known:
             return _known[symbol]
         from minicnn.compiler import machine

@@ -22,6 +22,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minicnn import interrupts
+
 _SCRATCH = 2**24  # bytes for each thread; the system gives only those that are used
 _IDLE = 4000  # rounds, about 0.2 ms, in which a thread looks for work before it sleeps
 
@@ -144,7 +146,11 @@ _count: int | None = None
 def _code() -> _Code:
     global _made
     if _made is None:
-        _made = _Code()
+        from minicnn.compiler import kernel
+
+        with interrupts.waiting(), kernel.building:  # imports and compiles
+            if _made is None:
+                _made = _Code()
     return _made
 
 
@@ -212,4 +218,3 @@ def _in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
-

@@ -8,7 +8,8 @@ inlining, vectors. So a kernel compiles in milliseconds.
 What is as in Python: the meaning of every operator (`//` and `%` round down, comparisons chain,
 `and` stops early). What is not:
 
-- A variable keeps the kind that its first value has.
+- A variable keeps the kind that its first value has; one of whole numbers takes no other.
+- A loop's step that is computed counts up.
 - An index is not checked, and a negative one does not count from the end.
 - An array is C-contiguous. `x[n, i]` and `x[n, i, first:last]` are views of it; only the last index
   may be a slice.
@@ -30,6 +31,7 @@ from minicnn.compiler.values import (
     BOOL,
     BY_DTYPE,
     BYTE,
+    FLOAT32,
     FLOAT64,
     I1,
     I8,
@@ -43,6 +45,7 @@ from minicnn.compiler.values import (
     Scalar,
     flattened,
     kind_of,
+    name_of,
     parts_of,
     rebuilt,
 )
@@ -55,6 +58,10 @@ _ALIGNMENT = 64  # bytes, of scratch
 
 class CompileError(TypeError):
     """A kernel says something that it may not: where, and what."""
+
+
+class _RefusedError(Exception):
+    """What a statement says that it may not; `Compiler.block` adds where."""
 
 
 class Builtin:
@@ -124,6 +131,7 @@ class Module:
     def __init__(self, name: str) -> None:
         self.ir = ir.Module(name)
         self.functions: dict[Any, tuple[Any, Kind | None]] = {}
+        self.begun: set[Any] = set()  # keys of functions, of which some are not ready yet
         self.required: dict[str, None] = {}  # symbols of separate functions
 
     def declared(self, name: str, kind: ir.FunctionType) -> ir.Function:
@@ -162,6 +170,7 @@ class Compiler:
     def compile_body(self, parameters: dict[str, Any], scratch: Any, end: Any, result: Any) -> None:
         """Write the function, given its parameters' values and the bounds of its scratch memory."""
         self.result = result
+        self._end = self.function.append_basic_block("end")
         self.scratch, self.end = self.alloca(I64), end
         self.builder.store(scratch, self.scratch)
         for name, value in parameters.items():
@@ -169,13 +178,12 @@ class Compiler:
         assert isinstance(self.tree, ast.FunctionDef)
         self.block(self.tree.body)
         if not self.builder.block.is_terminated:
-            self._leave()
-        self.entry_builder.branch(self._body)
-
-    def _leave(self) -> None:
+            self.builder.branch(self._end)
+        self.builder.position_at_end(self._end)
         for extra in self._extra:
             self._free(self.builder.load(extra, typ=POINTER))
         self.builder.ret_void()
+        self.entry_builder.branch(self._body)
 
     def alloca(self, kind: Any, count: int = 1) -> Any:
         """A place in the frame; most become registers."""
@@ -191,7 +199,7 @@ class Compiler:
             try:
                 method = getattr(self, f"do_{type(statement).__name__}", None)
                 if method is None:
-                    raise CompileError(f"A kernel has no {type(statement).__name__}.")
+                    raise _RefusedError(f"A kernel has no {type(statement).__name__}.")
                 method(statement)
             except CompileError:
                 raise
@@ -218,13 +226,17 @@ class Compiler:
         target = node.target
         if isinstance(target, ast.Subscript):
             array, indices = self.value(target.value), self.indices(target.slice)
+            self._check(array, indices)
+            if len(indices) < len(array.dims) or any(isinstance(i, slice) for i in indices):
+                raise _RefusedError("A kernel changes one number of an array, not a part of it.")
             place = self.place(array, indices)
             before = self.load(array.element, place)
             self.store(
                 array.element, self.operation(node.op, before, self.value(node.value)), place
             )
         else:
-            assert isinstance(target, ast.Name)
+            if not isinstance(target, ast.Name):
+                raise _RefusedError(f"A kernel cannot assign to {ast.unparse(target)}.")
             before = self.value(ast.Name(target.id, ast.Load()))
             self.assign(target, self.operation(node.op, before, self.value(node.value)))
 
@@ -235,16 +247,17 @@ class Compiler:
         elif isinstance(target, (ast.Tuple, ast.List)):
             for item, part in zip(target.elts, value, strict=True):
                 if isinstance(item, ast.Starred):
-                    raise CompileError("A kernel has no starred targets.")
+                    raise _RefusedError("A kernel has no starred targets.")
                 self.assign(item, part)
         elif isinstance(target, ast.Subscript):
             array, indices = self.value(target.value), self.indices(target.slice)
+            self._check(array, indices)
             if len(indices) == len(array.dims) and not any(isinstance(i, slice) for i in indices):
                 self.store(array.element, value, self.place(array, indices))
             else:
                 self.fill(self.view(array, indices), value)
         else:
-            raise CompileError(f"A kernel cannot assign to {ast.unparse(target)}.")
+            raise _RefusedError(f"A kernel cannot assign to {ast.unparse(target)}.")
 
     def assign_name(self, name: str, value: Any) -> None:
         """Give the variable this value; its first value decides its kind."""
@@ -255,12 +268,21 @@ class Compiler:
             self.variables[name] = kind, [self.alloca(part) for part in parts_of(kind)]
         kind, places = self.variables[name]
         if isinstance(kind, Scalar):
+            self._check_kept(value, kind, name)
             self.builder.store(self.converted(value, kind), places[0])
             return
         if kind_of(value) != kind:
-            raise TypeError(f"{name} is {kind} and cannot become {kind_of(value)}.")
+            found = name_of(kind_of(value))
+            raise TypeError(f"{name} is {name_of(kind)} and cannot become {found}")
         for part, place in zip(flattened(value), places, strict=True):
             self.builder.store(part, place)
+
+    def _check_kept(self, value: Any, kind: Scalar, what: str) -> None:
+        """Refuse a number of which this kind would keep only a part."""
+        given = kind_of(value)
+        order = {BOOL: 0, INT: 1, BYTE: 1, FLOAT32: 2, FLOAT64: 2}
+        if not isinstance(given, Scalar) or order[given] > order[kind]:
+            raise TypeError(f"{what} is {name_of(kind)} and cannot become {name_of(given)}")
 
     def do_If(self, node: ast.If) -> None:  # noqa: N802
         test = self.truth(self.value(node.test))
@@ -277,6 +299,8 @@ class Compiler:
         self.builder.position_at_end(after)
 
     def do_While(self, node: ast.While) -> None:  # noqa: N802
+        if node.orelse:
+            raise _RefusedError("A kernel's loop has no else.")
         before, body, after = (self.function.append_basic_block() for _ in range(3))
         self.builder.branch(before)
         self.builder.position_at_end(before)
@@ -287,12 +311,16 @@ class Compiler:
 
     def do_For(self, node: ast.For) -> None:  # noqa: N802
         call = node.iter
-        assert isinstance(call, ast.Call)
-        function = self.value(call.func)
-        if function is not range:
-            raise CompileError("A kernel's for loop goes over a range.")
+        if not isinstance(call, ast.Call) or self.value(call.func) is not range:
+            raise _RefusedError("A kernel's for loop goes over a range.")
         limits = self.arguments(call)
+        if not 1 <= len(limits) <= 3:
+            raise _RefusedError("A range has one to three limits.")
         first, stop, step = (0, *limits, 1) if len(limits) == 1 else (*limits, 1)[:3]
+        if node.orelse or step == 0:
+            raise _RefusedError("A kernel's loop has no else, and no step of 0.")
+        # Of a step that is computed, LLVM shall know as well which way it goes: up.
+        goes_on = ">" if isinstance(step, int) and step < 0 else "<"
         counter = self.alloca(I64)
         self.builder.store(self.as_int(first), counter)
         stop, step = self.as_int(stop), self.as_int(step)
@@ -300,7 +328,7 @@ class Compiler:
         self.builder.branch(before)
         self.builder.position_at_end(before)
         index = self.builder.load(counter, typ=I64)
-        self.builder.cbranch(self.builder.icmp_signed("<", index, stop), body, after)
+        self.builder.cbranch(self.builder.icmp_signed(goes_on, index, stop), body, after)
         self.builder.position_at_end(body)
         self.assign(node.target, Number(INT, index))
         self._round(node.body, next_round, after)
@@ -336,15 +364,17 @@ class Compiler:
             if self.returned is None:
                 self.returned = kind
             if isinstance(self.returned, Scalar):
+                self._check_kept(value, self.returned, "what the function returns")
                 parts = [self.converted(value, self.returned)]
             elif kind != self.returned:
-                raise TypeError(f"a function returns {self.returned} and {kind}")
+                found = name_of(kind)
+                raise TypeError(f"a function returns {name_of(self.returned)} and {found}")
             else:
                 parts = flattened(value)
             for number, part in enumerate(parts):
                 place = self.builder.gep(self.result, [ir.Constant(I64, number)], source_etype=I64)
                 self.builder.store(part, place)
-        self._leave()
+        self.builder.branch(self._end)
 
     # -- expressions -------------------------------------------------------------------------------
 
@@ -352,7 +382,7 @@ class Compiler:
         """The value of an expression: a `Number`, an `Array`, a tuple, or something of Python's."""
         method = getattr(self, f"of_{type(node).__name__}", None)
         if method is None:
-            raise CompileError(f"A kernel has no {type(node).__name__}: {ast.unparse(node)}.")
+            raise _RefusedError(f"A kernel has no {type(node).__name__}: {ast.unparse(node)}.")
         return method(node)
 
     def of_Constant(self, node: ast.Constant) -> Any:  # noqa: N802
@@ -418,7 +448,7 @@ class Compiler:
         for item in items:
             if isinstance(item, ast.Slice):
                 if item.step is not None:
-                    raise CompileError("A kernel's slice has no step.")
+                    raise _RefusedError("A kernel's slice has no step.")
                 limits = (item.lower, item.upper)
                 found.append(slice(*[None if e is None else self.value(e) for e in limits]))
             else:
@@ -436,8 +466,25 @@ class Compiler:
             raise TypeError("only a plain number picks from a tuple")
         return owner[index]
 
+    def _check(self, array: Any, indices: list[Any]) -> None:
+        """Refuse what can be seen to be wrong while compiling."""
+        if not isinstance(array, Array):
+            raise _RefusedError(
+                "Only arrays and tuples are indexed, and only arrays are written to."
+            )
+        if len(indices) > len(array.dims):
+            raise _RefusedError(f"{len(indices)} indices of an array of {len(array.dims)} axes.")
+        for index in indices:
+            limits = (index.start, index.stop) if isinstance(index, slice) else (index,)
+            for limit in limits:
+                if isinstance(limit, int) and limit < 0:
+                    raise _RefusedError("A kernel's index does not count from the end.")
+                if isinstance(limit, float) or (isinstance(limit, Number) and limit.kind.floating):
+                    raise _RefusedError("An index is a whole number.")
+
     def _offset(self, array: Array, indices: list[Any]) -> Any:
         """Numbers from the array's first one to the one at these indices of its first axes."""
+        self._check(array, indices)
         offset: Any = 0
         for axis, size in enumerate(array.dims):
             if offset != 0 or not isinstance(offset, int):
@@ -453,13 +500,14 @@ class Compiler:
 
     def view(self, array: Array, indices: list[Any]) -> Array:
         """The part of an array at these indices; the last one may be a slice."""
+        self._check(array, indices)
         *fixed, last = indices
         if not isinstance(last, slice):
             dims = array.dims[len(indices) :]
             return Array(array.element, self.place(array, indices), dims)
         if any(isinstance(index, slice) for index in fixed):
             # `x[:, :, …]` before a slice would be no contiguous part.
-            raise CompileError("Only the last index of a kernel's array may be a slice.")
+            raise _RefusedError("Only the last index of a kernel's array may be a slice.")
         first = 0 if last.start is None else last.start
         whole = Number(INT, array.dims[len(fixed)])
         stop = whole if last.stop is None else last.stop
@@ -487,6 +535,9 @@ class Compiler:
 
     def fill(self, array: Array, value: Any) -> None:
         """Set all numbers of an array to a number, or to those of another one."""
+        if isinstance(value, Array) and len(value.dims) != len(array.dims):
+            axes = len(value.dims), len(array.dims)
+            raise _RefusedError(f"An array of {axes[0]} axes does not fill one of {axes[1]}.")
         size, element, build = self.size(array).value, array.element, self.builder
         count = build.mul(size, ir.Constant(I64, element.size), flags=_NO_WRAP)
         if isinstance(value, Array) and value.element is element:
@@ -519,7 +570,7 @@ class Compiler:
             truth = self.truth(value)
             return not truth if isinstance(truth, bool) else Number(BOOL, self.builder.not_(truth))
         if not isinstance(node.op, ast.USub):
-            raise CompileError(f"A kernel has no {ast.unparse(node)}.")
+            raise _RefusedError(f"A kernel has no {ast.unparse(node)}.")
         if not isinstance(value, Number):
             return -value
         if value.kind.floating:
@@ -532,8 +583,15 @@ class Compiler:
     def operation(self, op: ast.operator, left: Any, right: Any) -> Any:
         """left op right."""
         if not isinstance(left, Number) and not isinstance(right, Number):
+            if type(op) not in _PYTHONS:
+                raise _RefusedError(f"A kernel has no {type(op).__name__}.")
             return _PYTHONS[type(op)](left, right)
         kind = self.common_kind(left, right)
+        if type(op) not in (_OF_FLOATS if kind.floating else _OF_INTS):
+            raise _RefusedError(f"A kernel has no {type(op).__name__} of {kind.name}.")
+        divides = isinstance(op, (ast.Div, ast.FloorDiv, ast.Mod))
+        if divides and not kind.floating and isinstance(right, int) and right == 0:
+            raise ZeroDivisionError("division by zero")
         if isinstance(op, ast.Div) and not kind.floating:
             kind = FLOAT64
         a, b = self.converted(left, kind), self.converted(right, kind)
@@ -583,6 +641,9 @@ class Compiler:
         """The kind in which two values meet."""
         kinds = [v.kind for v in (left, right) if isinstance(v, Number)]
         plain = [v for v in (left, right) if not isinstance(v, Number)]
+        if len(kinds) == 2 and BOOL in kinds:  # which any other kind takes in
+            kinds.remove(BOOL)
+            kinds *= 2
         kinds = [INT if kind in (BYTE, BOOL) else kind for kind in kinds]
         if plain:
             if isinstance(plain[0], float) and not kinds[0].floating:
@@ -636,12 +697,17 @@ class Compiler:
         return Number(BOOL, self.builder.and_(one.value, other.value))
 
     def _compared(self, op: ast.cmpop, left: Any, right: Any) -> Any:
-        if isinstance(left, tuple):
-            assert isinstance(op, ast.Eq)
-            result: Any = True
-            for a, b in zip(left, right, strict=True):
+        if isinstance(left, tuple) and isinstance(right, tuple):
+            if not isinstance(op, ast.Eq):
+                raise _RefusedError("Of tuples a kernel asks only whether they are equal.")
+            result: Any = len(left) == len(right)
+            for a, b in zip(left, right):
                 result = self._both(result, self._compared(op, a, b))
             return result
+        if type(op) not in _COMPARISONS:
+            raise _RefusedError(f"A kernel has no {type(op).__name__}.")
+        if isinstance(left, Array) or isinstance(right, Array):
+            raise _RefusedError("A kernel compares numbers, no arrays.")
         if not isinstance(left, Number) and not isinstance(right, Number):
             return bool(_COMPARISONS[type(op)][1](left, right))
         symbol = _COMPARISONS[type(op)][0]
@@ -654,6 +720,8 @@ class Compiler:
 
     def truth(self, value: Any) -> Any:
         """Whether a value is true: a bool while compiling, or an LLVM value."""
+        if isinstance(value, Array):
+            raise _RefusedError("An array is neither true nor false.")
         if not isinstance(value, Number):
             return bool(value)
         if value.kind is BOOL:
@@ -706,21 +774,21 @@ class Compiler:
             results.append((self.value(expression), self.builder.block))
         values = [value for value, _ in results]
         if all(isinstance(v, (Number, int, float)) for v in values):
-            kind: Any = (
-                self.common_kind(*values)
-                if any(isinstance(v, Number) for v in values)
-                else kind_of(values[0])
-            )
-            if all(isinstance(v, Number) and v.kind is BOOL for v in values):
-                kind = BOOL
+            kinds = [kind_of(value) for value in values]
+            if kinds[0] == kinds[1]:
+                kind: Any = kinds[0]
+            elif any(isinstance(v, Number) for v in values):
+                kind = self.common_kind(*values)
+            else:  # of two plain numbers
+                kind = FLOAT64 if FLOAT64 in kinds else INT
         else:
-            kind = kind_of(values[0])
+            kind, other = map(kind_of, values)
+            if kind != other:
+                raise TypeError(f"either {name_of(kind)} or {name_of(other)}")
         places = [self.alloca(part) for part in parts_of(kind)]
         for value, block in results:
             self.builder.position_at_end(block)
-            parts = (
-                [self.converted(value, kind)] if isinstance(kind, Scalar) else flattened(value)
-            )
+            parts = [self.converted(value, kind)] if isinstance(kind, Scalar) else flattened(value)
             for part, place in zip(parts, places, strict=True):
                 self.builder.store(part, place)
             self.builder.branch(after)
@@ -754,13 +822,13 @@ class Compiler:
             return self._cast(BY_DTYPE[np.dtype(function)], arguments[0])
         known = _CALLS.get(function)
         if known is None:
-            raise CompileError(f"A kernel cannot call {ast.unparse(node.func)}.")
+            raise _RefusedError(f"A kernel cannot call {ast.unparse(node.func)}.")
         return known(self, *arguments)
 
     def arguments(self, node: ast.Call) -> list[Any]:
         """The values of a call's arguments."""
         if node.keywords:
-            raise CompileError(f"A kernel names no arguments: {ast.unparse(node)}.")
+            raise _RefusedError(f"A kernel names no arguments: {ast.unparse(node)}.")
         return list(self.of_Tuple(ast.Tuple(node.args, ast.Load())))
 
     def _cast(self, kind: Scalar, value: Any) -> Number:
@@ -788,7 +856,9 @@ class Compiler:
         if method.name == "reshape":
             sizes = list(arguments[0]) if isinstance(arguments[0], tuple) else arguments
             if sizes == [-1]:
-                return Array(array.element, array.pointer, [self.size(array).value])
+                sizes = [self.size(array)]
+            if any(isinstance(size, int) and size < 0 for size in sizes):
+                raise _RefusedError("Only reshape(-1), of one axis, is computed.")
             return Array(array.element, array.pointer, [self.as_int(size) for size in sizes])
         raise AttributeError(method.name)
 
@@ -892,7 +962,12 @@ def inner_function(
     key = function, kinds
     if key not in module.functions:
         types = [POINTER, I64, I64, *[part for kind in kinds for part in parts_of(kind)]]
-        name = f"{function.__name__}.{len(module.functions)}"
+        if key in module.begun:
+            raise _RefusedError(
+                f"{function.__name__} calls itself, which no kernel's function may."
+            )
+        module.begun.add(key)
+        name = f"{function.__name__}.{len(module.begun)}"
         target = ir.Function(module.ir, ir.FunctionType(ir.VoidType(), types), name)
         target.linkage = "internal"
         target.attributes.add("alwaysinline")
@@ -996,6 +1071,8 @@ def _maximum(compiler: Compiler, *values: Any) -> Any:
 
 
 def _extreme(compiler: Compiler, symbol: str, values: tuple[Any, ...]) -> Any:
+    if len(values) == 1 and isinstance(values[0], tuple):
+        (values,) = values
     best = values[0]
     for other in values[1:]:
         if not isinstance(best, Number) and not isinstance(other, Number):
@@ -1014,6 +1091,8 @@ def _length(compiler: Compiler, value: Any) -> Any:
 
 
 def _absolute(compiler: Compiler, value: Any) -> Any:
+    if not isinstance(value, Number):
+        return abs(value)
     kind = value.kind
     if kind.floating:
         function = compiler.module.ir.declare_intrinsic("llvm.fabs", [kind.ir])
@@ -1022,10 +1101,12 @@ def _absolute(compiler: Compiler, value: Any) -> Any:
     return _maximum(compiler, value, negative)
 
 
-def _square_root(compiler: Compiler, value: Any) -> Number:
-    kind = value.kind
+def _square_root(compiler: Compiler, value: Any) -> Any:
+    if not isinstance(value, Number):
+        return math.sqrt(value)
+    kind = value.kind if value.kind.floating else FLOAT64
     function = compiler.module.ir.declare_intrinsic("llvm.sqrt", [kind.ir])
-    return Number(kind, compiler.builder.call(function, [value.value]))
+    return Number(kind, compiler.builder.call(function, [compiler.converted(value, kind)]))
 
 
 def _zeros(compiler: Compiler, shape: Any, dtype: Any = np.float64) -> Array:
@@ -1046,6 +1127,8 @@ _CALLS: dict[Any, Callable[..., Any]] = {
     np.zeros: _zeros,
 }
 
+_OF_FLOATS = {ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Mod}
+_OF_INTS = {*_OF_FLOATS, ast.FloorDiv, ast.BitAnd, ast.BitOr}
 _PYTHONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
