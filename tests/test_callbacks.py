@@ -421,7 +421,7 @@ def test_a_full_disk_leaves_the_old_log(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"log\.csv' cannot be written: No space .* as it was"):
+    with pytest.raises(OSError, match=r"log\.csv' cannot be written: No space .* unchanged"):
         play(callbacks.CSVLogger(path), losses(1))
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -663,8 +663,8 @@ def test_it_waits_for_predictions_where_somebody_sits_before_it(tmp_path, monkey
     ("arguments", "sentence"),
     [
         (["--run", "11"], "There are lessons 1 to 10. Received 11."),
-        (["--notebooks", "file"], "'file' cannot be a folder: there is a file of that name"),
-        (["--notebooks", "file/below"], "cannot be a folder: there is a file of that name"),
+        (["--notebooks", "file"], "'file' cannot be a folder: there is a file in its place"),
+        (["--notebooks", "file/below"], "cannot be a folder: there is a file in its place"),
         (["--run", "1", "--output", "file"], "'file/figures' cannot be a folder"),
         (["--run", "1", "--output", "work"], "'work/figures' cannot be a folder"),
         (["--run", "1", "--output", "x" * 300], "cannot be made: File name too long."),
