@@ -80,6 +80,10 @@ class Programs:
         self._came: OrderedDict[Shapes, None] = OrderedDict()  # shapes that came once
         self._watch: _Watch | None = None
 
+    def holds(self, *shapes: tuple[int, ...]) -> bool:
+        """Whether there is a program for inputs of these shapes."""
+        return shapes in self._programs
+
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """The graph's outputs at inference."""
         shapes = tuple([array.shape for array in inputs])

@@ -1,0 +1,297 @@
+"""Programs compute what their networks compute, and notice when that changes."""
+
+import copy
+import pickle
+import threading
+from typing import Any
+
+import minicnn
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from minicnn import Input, Model, Sequential, layers
+from minicnn.compiler import recording
+from minicnn.compiler.recording import NotKernels, Recorder
+from minicnn.graph import program as programs
+from minicnn.graph.program import Call, Program
+from random_models import graphs
+
+Array = np.ndarray
+
+
+def images(count: int = 2, size: tuple[int, ...] = (12, 10, 3), seed: int = 0) -> Array:
+    return np.random.default_rng(seed).random((count, *size), np.float32)
+
+
+def network() -> Model:
+    """Every kind of step: fused, pooled, joined, in Python."""
+    x = inputs = Input((12, 10, 3))
+    x = layers.Rescaling(2.0, offset=-1.0, name="rescaling")(x)
+    x = layers.Conv2D(9, 3, activation="relu", name="first")(x)
+    x = layers.MaxPooling2D()(x)
+    y = layers.SeparableConv2D(9, 3, padding="same", use_bias=False, name="separable")(x)
+    y = layers.ReLU()(layers.BatchNormalization(name="norm")(y))
+    x = layers.Add()([x, y])
+    x = layers.Concatenate()([layers.ZeroPadding2D()(x), layers.ZeroPadding2D()(y)])
+    x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(x))
+    return Model(inputs, layers.Dense(4, activation="softmax", name="last")(x))
+
+
+def plain(model: Any, x: Array) -> Array:
+    """What the folded network computes without a program."""
+    y: Array = model.form(training=False).run(x)
+    return y
+
+
+def settled(model: Any, x: Array) -> Array:
+    """The prediction, once there is a program for x."""
+    for _ in range(2):
+        model.predict(x, verbose=0)
+    assert model.form(training=False)._programs.holds(x.shape)
+    y: Array = model.predict(x, verbose=0)
+    return y
+
+
+@given(graphs(), st.integers(0, 9), st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_random_networks_to_the_last_bit(make: Any, seed: int, count: int) -> None:
+    model = make(minicnn)
+    form = model.form(training=False)
+    program = Program(form.graph, [(count, 6, 5, 2)])
+    for number in range(2):  # in memory that is full of what was there before
+        x = images(count, (6, 5, 2), seed + number)
+        expected = form.run(x)
+        expected = expected if isinstance(expected, list) else [expected]
+        for y, z in zip(program.run([x]), expected, strict=True):  # type: ignore[arg-type]
+            np.testing.assert_array_equal(y, z)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7, 16])
+def test_any_number_of_threads(threads: int) -> None:
+    before = minicnn.config.num_threads()
+    model, x = network(), images(5)
+    expected = plain(model, x)
+    minicnn.config.set_num_threads(threads)
+    try:
+        np.testing.assert_array_equal(settled(model, x), expected)
+    finally:
+        minicnn.config.set_num_threads(before)
+
+
+def test_its_steps() -> None:
+    model = network()
+    program = model.inference_program(3)
+    in_python = [step.layer.name for step in program.steps if isinstance(step, Call)]
+    assert in_python == ["rescaling", "last"]  # NumPy scales, and has the softmax
+    text = str(program)
+    assert "direct.forward" in text and "depthwise.forward" in text and "(3, 5, 4, 9)" in text
+    assert program.arena_bytes > 0 and program.constant_bytes > 0
+
+
+def test_memory_is_shared_by_what_is_not_needed_at_the_same_time() -> None:
+    net = Sequential([Input((16, 16, 4))] + [layers.Conv2D(4, 1) for _ in range(10)])
+    one = 16 * 16 * 4 * 4
+    assert net.inference_program().arena_bytes <= 3 * one
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(0, 999)), max_size=30))
+def test_no_two_arrays_lie_in_each_others_way(drawn: list[tuple[int, int, int]]) -> None:
+    blocks = [(k, min(a, b), max(a, b), size) for k, (a, b, size) in enumerate(drawn)]
+    offsets, total = programs._offsets(blocks)
+    for key, first, last, size in blocks:
+        assert offsets[key] % 64 == 0 and offsets[key] + size <= total
+        for other, begin, end, length in blocks:
+            if other != key and begin <= last and first <= end and size and length:
+                apart = offsets[key] + size <= offsets[other]
+                assert apart or offsets[other] + length <= offsets[key]
+
+
+# -- what changes ----------------------------------------------------------------------------------
+
+
+def _assign(model: Any) -> None:
+    model.get_layer("first").kernel.assign(model.get_layer("first").kernel.numpy() * 2)
+
+
+def _write(model: Any) -> None:
+    model.get_layer("separable").pointwise_kernel.value[...] *= 2
+
+
+def _statistics(model: Any) -> None:
+    model.get_layer("norm").moving_variance.value[...] += 1
+
+
+def _replace(model: Any) -> None:
+    weights = model.get_weights()
+    model.set_weights([w * 1.5 for w in weights])
+
+
+def _train(model: Any) -> None:
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(images(4), np.arange(4), verbose=0, epochs=1)
+
+
+def _setting(model: Any) -> None:
+    model.get_layer("rescaling").scale = 0.5
+
+
+def _activation(model: Any) -> None:
+    model.get_layer("last").activation = "linear"
+
+
+CHANGES = [_assign, _write, _statistics, _replace, _train, _setting, _activation]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_noticed(change: Any) -> None:
+    model, x = network(), images()
+    old = settled(model, x)
+    change(model)
+    new = model.predict(x, verbose=0)
+    assert not np.array_equal(new, old)
+    np.testing.assert_array_equal(new, plain(model, x))
+    np.testing.assert_array_equal(settled(model, x), new)
+
+
+def test_an_array_that_somebody_holds_may_be_written_to_at_any_time() -> None:
+    model, x = network(), images()
+    held = model.get_layer("first").kernel.value
+    part = model.get_layer("separable").depthwise_kernel.value[0]
+    for array in (held, part):
+        old = settled(model, x)
+        array *= 2
+        new = model.predict(x, verbose=0)
+        assert not np.array_equal(new, old)
+        np.testing.assert_array_equal(new, plain(model, x))
+
+
+def test_a_program_is_kept_as_long_as_nothing_changes() -> None:
+    model, x = network(), images()
+    settled(model, x)
+    kept = model.form(training=False)._programs._programs
+    (before,) = kept.values()
+    for _ in range(3):
+        model.predict(x, verbose=0)
+        model.predict(images(1), verbose=0)
+    model.get_weights()
+    model.predict(x, verbose=0)
+    assert before in kept.values()
+
+
+def test_two_sizes_are_kept_and_a_size_that_comes_once_has_none() -> None:
+    model = network()
+    for count in (1, 4, 1, 4, 7, 3, 3):
+        model.predict(images(count), verbose=0)
+    kept = model.form(training=False)._programs._programs
+    assert [shapes[0][0] for shapes in kept] == [4, 3]
+
+
+# -- what is not made of kernels -------------------------------------------------------------------
+
+
+class Doubling(layers.Layer):
+    """A layer of the user's own that counts its calls."""
+
+    calls = 0
+
+    def compute(self, x: Array, training: bool) -> tuple[Array, dict[str, Any]]:
+        Doubling.calls += 1
+        return x * 2, {}
+
+
+def test_a_layer_of_the_users_own_runs_between_two_tables() -> None:
+    net = Sequential([Input((6, 5, 2)), layers.Conv2D(3, 3), Doubling(), layers.Conv2D(3, 3)])
+    x = images(2, (6, 5, 2))
+    expected = plain(net, x)
+    Doubling.calls = 0
+    np.testing.assert_array_equal(settled(net, x), expected)
+    assert Doubling.calls == 3  # once for each prediction, and none to make the program
+
+
+def test_random_numbers_are_drawn_in_each_run() -> None:
+    inputs = Input((64,))
+    model = Model(inputs, layers.Dropout(0.5, seed=3)(inputs, training=True))
+    x = np.ones((2, 64), np.float32)
+    results = [model.predict(x, verbose=0) for _ in range(4)]
+    assert all(not np.array_equal(a, b) for a, b in zip(results, results[1:]))
+
+
+def test_numpy_refuses_what_is_not_known_yet() -> None:
+    recorder = Recorder()
+    x = recording.live((2, 3), np.float32)
+    recorder.expect(x)
+    for compute in (
+        lambda: x + 1,
+        lambda: np.exp(x),
+        lambda: x.max(),
+        lambda: x.sum(axis=0),
+        lambda: np.concatenate([x, x]),
+        lambda: np.where(x, x, x),
+        lambda: x.copy(),
+        lambda: x.astype(np.float64),
+        lambda: x.__setitem__(0, 1),
+        lambda: np.add(x, 1, out=np.empty((2, 3), np.float32)),
+    ):
+        with pytest.raises(NotKernels):
+            compute()
+    assert type(x.reshape(3, 2)) is recording.Live and recorder.is_live(x[1:])
+
+
+# -- life ------------------------------------------------------------------------------------------
+
+
+def test_several_threads_predict_at_once() -> None:
+    model, xs = network(), [images(2, seed=k) for k in range(4)]
+    expected = [plain(model, x) for x in xs]
+    settled(model, xs[0])
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(30):
+            if not np.array_equal(model.predict(xs[number], verbose=0), expected[number]):
+                wrong.append(number)
+
+    running = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_has_programs_of_its_own(twin: Any) -> None:
+    model, x = network(), images()
+    expected = settled(model, x)
+    other = twin(model)
+    _write(other)
+    changed = settled(other, x)
+    assert not np.array_equal(changed, expected)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+
+
+def test_a_result_is_the_callers() -> None:
+    model, x = network(), images()
+    first = settled(model, x)
+    kept = first.copy()
+    model.predict(images(seed=5), verbose=0)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_what_has_no_program_says_so() -> None:
+    with pytest.raises(ValueError, match=r"no program.*inputs of known size.*None"):
+        Sequential([Input((None, None, 3)), layers.GlobalAveragePooling2D()]).inference_program()
+
+    class Own(Model):
+        """A class of the user's own."""
+
+    inputs = Input((3,))
+    with pytest.raises(ValueError, match=r"own classes"):
+        Own(inputs, layers.Dense(2)(inputs)).inference_program()
+
+
+def test_an_empty_batch() -> None:
+    model = network()
+    for _ in range(3):
+        assert model.predict_on_batch(images(0)).shape == (0, 4)
