@@ -24,8 +24,8 @@ BUSY, OPEN, INSIDE, WANTED = (LINE * k for k in range(4))
 TABLE, STEPS, COUNTERS = (LINE * 4 + k for k in range(3))
 STATE = LINE * 5
 
-# A thread's context: its scratch memory (from, to), the team's state, the system's function by which
-# it gives up its core for once.
+# A thread's context: its scratch memory (from, to), the team's state, the system's function by
+# which it gives up its core for once.
 TEAM, GIVE_WAY = 2, 3
 
 KERNEL, RECORD, TASKS = range(3)  # columns of a table

@@ -204,10 +204,11 @@ class Compiler:
             except CompileError:
                 raise
             except Exception as error:
+                kind = "" if isinstance(error, _RefusedError) else f"{type(error).__name__}: "
                 line = self.first_line + statement.lineno - 1
                 raise CompileError(
                     f"{self.python.__code__.co_filename}:{line}: "
-                    f"{ast.unparse(statement).splitlines()[0]}: {type(error).__name__}: {error}"
+                    f"{ast.unparse(statement).splitlines()[0].rstrip(':')}: {kind}{error}"
                 ) from error
 
     def do_Expr(self, node: ast.Expr) -> None:  # noqa: N802
@@ -245,6 +246,8 @@ class Compiler:
         if isinstance(target, ast.Name):
             self.assign_name(target.id, value)
         elif isinstance(target, (ast.Tuple, ast.List)):
+            if not isinstance(value, tuple) or len(value) != len(target.elts):
+                raise _RefusedError(f"{len(target.elts)} names want a tuple of as many values.")
             for item, part in zip(target.elts, value, strict=True):
                 if isinstance(item, ast.Starred):
                     raise _RefusedError("A kernel has no starred targets.")
@@ -502,12 +505,11 @@ class Compiler:
         """The part of an array at these indices; the last one may be a slice."""
         self._check(array, indices)
         *fixed, last = indices
+        if any(isinstance(index, slice) for index in fixed):  # it would be no contiguous part
+            raise _RefusedError("Only the last index of a kernel's array may be a slice.")
         if not isinstance(last, slice):
             dims = array.dims[len(indices) :]
             return Array(array.element, self.place(array, indices), dims)
-        if any(isinstance(index, slice) for index in fixed):
-            # `x[:, :, …]` before a slice would be no contiguous part.
-            raise _RefusedError("Only the last index of a kernel's array may be a slice.")
         first = 0 if last.start is None else last.start
         whole = Number(INT, array.dims[len(fixed)])
         stop = whole if last.stop is None else last.stop
