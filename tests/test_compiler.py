@@ -462,7 +462,7 @@ def fill(task, x, y, some):
     some[0] = x[1, 0]
 
 
-@kernel(tasks=lambda a, b, quotients, rests: 1)
+@kernel(tasks=lambda a, b, quotients, rests: 1, writes="quotients rests")
 def divide_whole(task, a, b, quotients, rests):
     for i in range(a.size):
         quotients[i] = a[i] // b[i]
@@ -481,7 +481,7 @@ def test_whole_numbers_are_divided_as_python_divides(pairs: list[tuple[int, int]
     assert list(zip(quotients, rests, strict=True)) == [divmod(m, n) for m, n in pairs]
 
 
-@kernel(tasks=lambda a, b, y: 1)
+@kernel(tasks=lambda a, b, y: 1, writes="y")
 def divide_fractions(task, a, b, y):
     for i in range(a.size):
         y[0, i] = a[i] % b[i]
@@ -501,7 +501,7 @@ def test_fractions_are_divided_as_python_divides(pairs: list[tuple[float, float]
     np.testing.assert_array_equal(y, [[m % n for m, n in pairs], [m / n for m, n in pairs]])
 
 
-@kernel(tasks=lambda limits, y: 1)
+@kernel(tasks=lambda limits, y: 1, writes="y")
 def count_up(task, limits, y):
     for n in range(len(limits)):
         for i in range(limits[n, 0], limits[n, 1], limits[n, 2]):

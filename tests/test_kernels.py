@@ -537,20 +537,20 @@ import minicnn
 from minicnn.compiler import machine
 from minicnn.compiler.kernel import kernel
 
-@kernel(tasks=len)
+@kernel(tasks=len, writes="")
 def one(task, x):
     x[task] += 1
 
-@kernel(tasks=len)
+@kernel(tasks=len, writes="")
 def two(task, x):
     x[task] += 2
 
 within, really = threading.Event(), machine.machine_code
-def slowly(text):
+def slowly(*text):
     if not within.is_set():
         within.set()
         time.sleep(0.3)  # meanwhile the other thread forks
-    return really(text)
+    return really(*text)
 
 def ended_well(child):
     if child == 0:

@@ -41,8 +41,8 @@ class Kernel:
         self,
         python: Callable[..., Any],
         tasks: Callable[..., int],
-        writes: Sequence[str],
-        vectorize: bool,
+        writes: Sequence[str] = (),
+        vectorize: bool = False,
     ) -> None:
         self.python, self.tasks, self._vectorize = python, tasks, vectorize
         self.__name__, self.__doc__, self.__module__ = (
@@ -66,6 +66,17 @@ class Kernel:
         tasks = self.tasks(*arguments)
         if tasks > 0:
             threads.run(*self.prepared(tasks, arguments), tasks)
+
+    def in_each_run(self, *arguments: Any) -> None:
+        """Compute all tasks; a program does so each time it runs, though they read weights alone.
+
+        So the result takes memory only while it is needed.
+        """
+        recorder = recording.here.recorder
+        if recorder is None:
+            self(*arguments)
+        else:
+            recorder.write_down(self, arguments)
 
     def prepared(self, tasks: int, arguments: tuple[Any, ...]) -> tuple[int, bytes]:
         """The address of the machine code, and the record of these arguments."""

@@ -105,12 +105,16 @@ class Recorder:
         """Write the kernel down, if it is to be; else the caller computes it."""
         if not any(self.is_live(argument) for argument in arguments):
             return False
+        self.write_down(kernel, arguments)
+        return True
+
+    def write_down(self, kernel: Kernel, arguments: tuple[Any, ...]) -> None:
+        """Have the program compute this, whatever it reads."""
         tasks = kernel.tasks(*arguments)
         if tasks > 0:
             self.steps.append(Step(kernel, arguments, tasks))
         for number in kernel.written:
             self.expect(arguments[number])
-        return True
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:

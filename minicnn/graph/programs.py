@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicnn import variable
+from minicnn.functional import buffers
 from minicnn.graph.fused import FusedLayer
 from minicnn.graph.graph import Graph
 from minicnn.graph.layer import GraphLayer
@@ -108,6 +109,7 @@ class Programs:
             self._watch = _Watch(_weights_of(self.graph))
         while len(self._programs) >= _KEPT:
             self._programs.popitem(last=False)
+        buffers.release()  # what waits for a network's arrays to come again: they will not
         self._programs[shapes] = self.made(shapes)
         return self._programs[shapes]
 

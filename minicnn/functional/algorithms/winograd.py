@@ -22,6 +22,8 @@ from minicnn.shapes import Pair
 
 Array = np.ndarray
 
+_KEPT_BYTES = 2**21
+
 
 def _whole_bias(b: Array | None, columns: int) -> Array:
     """The bias for whole panels of filters; 0 where there is none."""
@@ -59,7 +61,10 @@ def _forward_of(
     else:
         shape = columns // fast.COLUMNS, fast.scratch_size(channels, fast.COLUMNS)
         packed = buffers.empty(shape, x.dtype)
-        fast.transform_weights(w, packed)
+        # Transformed weights are four times as large as they were; to keep them pays while they
+        # are few.
+        kept = packed.nbytes <= _KEPT_BYTES
+        (fast.transform_weights if kept else fast.transform_weights.in_each_run)(w, packed)
         block = fast.block_size(tiles, channels)
         fast.forward(x, packed, bias, clamp, window.before, block, *result)
     return y, winners if pooling.remember else None
