@@ -4,7 +4,7 @@ Each round starts a new process of each side, in the opposite order every other 
 same lines, for minicnn has Keras's names; weights are the same, and the first predictions are
 compared. TensorFlow's import is `import tensorflow` alone, and its first prediction `model(x)`,
 which traces no graph: its quickest. minicnn is measured twice, with the compiled code of an earlier
-process at hand, and once with an empty `NUMBA_CACHE_DIR`, as right after the installation.
+process at hand, and once with an empty `MINICNN_CACHE_DIR`, as right after the installation.
 """
 
 import tempfile
@@ -30,8 +30,7 @@ if "{library}" == "keras":
     tf.config.threading.set_intra_op_parallelism_threads({threads})
     tf.config.threading.set_inter_op_parallelism_threads(1)
 else:
-    import numba
-    numba.set_num_threads({threads})
+    library.config.set_num_threads({threads})
 from benchmarks import built
 model = built.small_cnn(library, 64)
 rng = np.random.default_rng(0)
@@ -115,7 +114,7 @@ def _cold(session: Session) -> list[Row]:
     row = _row("first process's first prediction", "import to first prediction, empty cache")
     for side, library in sides_with_library(session):
         with tempfile.TemporaryDirectory() as empty:
-            told = _told(session, library, NUMBA_CACHE_DIR=empty)
+            told = _told(session, library, MINICNN_CACHE_DIR=empty)
         row.times[side] = Times([[told["total"]]], "fresh process")
     return [row]
 

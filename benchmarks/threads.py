@@ -26,7 +26,7 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def set_threads(threads: int) -> None:
-    """numba's threads; each other library's file has a `start(threads)` of its own."""
-    import numba
+    """minicnn's threads; each other library's file has a `start(threads)` of its own."""
+    from minicnn import config
 
-    numba.set_num_threads(threads)
+    config.set_num_threads(threads)

@@ -1,4 +1,7 @@
-"""The default dtype, as in `keras.config`: float32 unless you choose float64."""
+"""The default number type, as in `keras.config`, and how many threads compute.
+
+Numbers are float32 unless you ask for float64; threads are as many as the process has cores.
+"""
 
 import numpy as np
 
@@ -19,6 +22,32 @@ def set_floatx(value: str) -> None:
 def epsilon() -> float:
     """Return 1e-7, as Keras: how far a loss keeps probabilities from 0 and 1 in a logarithm."""
     return 1e-7
+
+
+def num_threads() -> int:
+    """How many threads compute: all cores of this process, unless it is told otherwise.
+
+    `MINICNN_NUM_THREADS` in the environment says it, and `set_num_threads`. Raises `ValueError` if
+    the environment names no whole number from 1 on.
+    """
+    from minicnn.compiler import threads
+
+    return threads.count()
+
+
+def set_num_threads(n: int) -> None:
+    """Have `n` threads compute from now on, in all Python threads and in processes forked later.
+
+    No result depends on `n`. Raises `ValueError` if `n` is no whole number from 1 on.
+    """
+    from minicnn.compiler import threads
+
+    try:
+        threads.set_count(n)
+    except ValueError:
+        raise ValueError(
+            f"set_num_threads expects a whole number from 1 on. Received n={n!r}."
+        ) from None
 
 
 def standardize_dtype(value: object) -> str:

@@ -6,6 +6,7 @@ Each small function of the table is run by Python and as machine code, and both 
 import ctypes
 import linecache
 import math
+import re
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,8 +18,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minicnn.compiler import kernel as kernels
-from minicnn.compiler import threads
+from minicnn import config
+from minicnn.compiler import loading, threads
 from minicnn.compiler.kernel import Kernel, kernel
 from minicnn.compiler.translate import CompileError, function
 
@@ -49,13 +50,19 @@ def case(*arguments: Any) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 def run_both(python: Callable[..., None], arguments: tuple[Any, ...], tasks: int = 1) -> list[Any]:
-    """The arrays among the arguments, as Python leaves them and as the kernel does."""
-    by_python, by_kernel = (
-        [a.copy() if isinstance(a, np.ndarray) else a for a in arguments] for _ in range(2)
+    """The arrays among the arguments, as Python leaves them and as the kernel does.
+
+    Compiled with few passes and with all of them, a kernel does the same.
+    """
+    by_python, by_kernel, vectorized = (
+        [a.copy() if isinstance(a, np.ndarray) else a for a in arguments] for _ in range(3)
     )
     for task in range(tasks):
         python(task, *by_python)
     Kernel(python, lambda *_: tasks)(*by_kernel)
+    Kernel(python, lambda *_: tasks, vectorize=True)(*vectorized)
+    for few, all_passes in zip(by_kernel, vectorized, strict=True):
+        np.testing.assert_array_equal(few, all_passes)
     return [
         [a for a in arguments if isinstance(a, np.ndarray)] for arguments in (by_python, by_kernel)
     ]
@@ -897,7 +904,7 @@ def adds_a_pair(task, pair, y):
 
 def test_a_new_version_in_a_zip_file_has_kernels_of_its_own(tmp_path: Path) -> None:
     """Whose files do not exist."""
-    digest, archive = kernels._digest.__wrapped__, tmp_path / "minicnn.zip"
+    digest, archive = loading._digest.__wrapped__, tmp_path / "minicnn.zip"
     found = []
     for version in ("1", "2"):
         with zipfile.ZipFile(archive, "w") as file:
@@ -1020,7 +1027,26 @@ def test_several_python_threads_compute_at_once(count: int) -> None:
 
 @pytest.mark.parametrize("given", [0, -1, 1.5, "2", None, True], ids=repr)
 def test_a_number_of_threads_is_a_whole_number_from_1_on(given: Any) -> None:
-    before = threads.count()
-    with pytest.raises(ValueError, match="whole number"):
-        threads.set_count(given)
-    assert threads.count() == before
+    before = config.num_threads()
+    expected = f"set_num_threads expects a whole number from 1 on. Received n={given!r}."
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        config.set_num_threads(given)
+    assert config.num_threads() == before
+
+
+def test_as_many_threads_compute_as_are_set() -> None:
+    launch = Kernel(mark, lambda done, who: len(done))
+    for count in (1, 4, np.int64(2)):
+        config.set_num_threads(count)
+        assert config.num_threads() == count
+        done, who = np.zeros((2, 500), np.int64)
+        launch(done, who)
+        assert (done == 1).all()
+        assert len(set(who)) <= count
+
+
+def test_the_number_of_threads_is_that_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MINICNN_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "_count", None)
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
+    assert config.num_threads() == 3

@@ -77,13 +77,14 @@ def test_other_threads_leave_signals_alone() -> None:
     assert found == [before]
 
 
-# In the midst of numba's import, of a kernel's compilation, and of the import of h5py.
+# In the midst of the compiler's import, of a kernel's compilation, of the import of what hands out
+# tasks, and of the import of h5py.
 SCRIPT = """
 import builtins, os, signal, sys, tempfile
 import numpy as np
 import minicnn
 
-os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp()
+os.environ["MINICNN_CACHE_DIR"] = tempfile.mkdtemp()
 x = np.array([[-1, 2]], "float32")
 really, moment = builtins.__import__, ""
 
@@ -111,23 +112,27 @@ def interrupted(function, at):
 def relu():
     return minicnn.functional.relu(x)
 
-interrupted(relu, "numba.core.typing.typeof")
-from numba.core.lowering import Lower
-lower = Lower.lower
-def lower_and_interrupt(self):
+interrupted(relu, "llvmlite.ir")
+from minicnn.compiler import machine
+compile = machine.machine_code
+def compile_and_interrupt(text):
     signal.raise_signal(signal.SIGINT)
-    return lower(self)
-Lower.lower = lower_and_interrupt
+    return compile(text)
+machine.machine_code = compile_and_interrupt
 try:
     relu()
 except KeyboardInterrupt:
     print("interrupted while compiling")
-Lower.lower = lower
+machine.machine_code = compile
+print(minicnn.compilation.count)
+interrupted(relu, "minicnn.compiler.schedule")
 print(relu().tolist())
-print(sum(minicnn.kernels.elementwise.relu.stats.cache_misses.values()))
+print(minicnn.compilation.count)
+relu()
+print(minicnn.compilation.count)
 
 model = minicnn.Sequential([minicnn.Input((2,)), minicnn.layers.ReLU()])
-path = os.environ["NUMBA_CACHE_DIR"] + "/model.keras"
+path = os.environ["MINICNN_CACHE_DIR"] + "/model.keras"
 interrupted(lambda: model.save(path), "h5py")
 model.save(path)
 print(minicnn.models.load_model(path).predict(x, verbose=0).tolist())
@@ -140,10 +145,13 @@ def test_an_interrupted_process_goes_on() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "interrupted at numba.core.typing.typeof",
+        "interrupted at llvmlite.ir",
         "interrupted while compiling",
-        "[[0.0, 2.0]]",
         "1",  # what was compiled when the interrupt came was compiled to the end
+        "interrupted at minicnn.compiler.schedule",
+        "[[0.0, 2.0]]",
+        "4",  # and what hands out tasks: three functions
+        "4",
         "interrupted at h5py",
         "[[0.0, 2.0]]",
     ]

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import compilation, functional, kernels, naive
-from minicnn.compiler import cache, kernel, machine, threads
+from minicnn.compiler import cache, kernel, loading, machine, threads
 from minicnn.functional.algorithms.matmul import matmul
 
 # Every kernel, forward and backward, on sizes that several threads share; then a short training.
@@ -32,7 +32,7 @@ import hashlib, json
 import numpy as np
 import minicnn
 from minicnn import compilation, functional, layers
-from minicnn.compiler import kernel, threads
+from minicnn.compiler import loading, threads
 
 def digest(array):
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
@@ -89,7 +89,7 @@ model.compile("adam", "sparse_categorical_crossentropy")
 model.fit(np.concatenate([x] * 4), np.arange(20) % 4, batch_size=8, epochs=2, verbose=0)
 found["training"] = [digest(w) for w in model.get_weights()]
 compiled = compilation.count
-loaded = len(kernel._known) - compiled
+loaded = len(loading._known) - compiled
 print(json.dumps({
     "found": found, "compiled": compiled, "loaded": loaded, "threads": threads.count(),
 }))
@@ -337,7 +337,7 @@ def met(element: str = "float32") -> tuple[bytes, int]:
     handed: list[bytes] = []
     before = compilation.count
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "_known", {})
+        patch.setattr(loading, "_known", {})
         patch.setattr(machine, "load", lambda code, _: handed.append(code) or 1)
         array = np.zeros(1, element)
         kernel.Kernel(tiny, lambda x: x.size).prepared((array,))
@@ -445,7 +445,7 @@ def test_no_code_runs_that_another_user_can_have_written(
     name = entry.name.rpartition("-")[0]
     assert name == "test_kernels.tiny"
     symbol = f"{tiny.__module__}.{tiny.__qualname__}_float32[1]"
-    about = f"{symbol}\n{kernel._digest(__file__)}"
+    about = f"{symbol}\n{loading._digest(__file__)}"
     ours = cache.Entry(name, about)
     assert ours.file_name == entry.name
     cache._write(entry, ours.key, b"\nforeign code")

@@ -32,6 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "shapes",
     ),
     ("compilation", "drawing", "naive", "plots", "settings", "variable"),
+    ("compiler",),
     ("kernels",),
     ("functional",),
     ("initializers", "losses", "metrics", "optimizers"),
@@ -51,6 +52,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 # does the work.
 DOORS = {
     ("minicnn.callbacks", "minicnn.explain"),  # History._repr_html_
+    ("minicnn.config", "minicnn.compiler"),  # num_threads, set_num_threads
     ("minicnn.layers", "minicnn.models"),  # serialize, deserialize: Keras has them there
     ("minicnn.layers.base", "minicnn.explain"),  # Layer.explain, Layer._repr_html_
     ("minicnn.models.model", "minicnn.explain"),  # Model.trace
@@ -58,9 +60,13 @@ DOORS = {
 }
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
-# Where libraries other than NumPy may be imported. `anywhere`: in any room, but inside functions,
-# so that `import minicnn` does not load them.
-ONLY_IN = {"numba": "kernels", "llvmlite": "kernels", "keras": "check", "tensorflow": "check"}
+# Where libraries other than NumPy may be imported: in which rooms alone, and which ones only inside
+# functions, so that `import minicnn` does not load them.
+ONLY_IN = {
+    "llvmlite": ("compiler", "kernels"),
+    "keras": ("check",),
+    "tensorflow": ("check",),
+}
 LAZY = {"IPython", "PIL", "h5py", "keras", "matplotlib", "rich", "tensorflow"}
 KNOWN_LIBRARIES = {"numpy", *ONLY_IN, *LAZY}
 
@@ -171,8 +177,9 @@ def misplaced_libraries(module: str, source: str) -> list[str]:
         where = f"{module}, line {found.line}: {library}"
         if library not in KNOWN_LIBRARIES:
             complaints.append(f"{where} is not among the libraries that minicnn uses")
-        if library in ONLY_IN and room(module) != ONLY_IN[library]:
-            complaints.append(f"{where} is imported outside minicnn/{ONLY_IN[library]}")
+        if library in ONLY_IN and room(module) not in ONLY_IN[library]:
+            places = ", ".join(f"minicnn/{place}" for place in ONLY_IN[library])
+            complaints.append(f"{where} is imported outside {places}")
         if library in LAZY and not found.lazy:
             complaints.append(f"{where} is imported outside a function")
     return complaints
@@ -229,6 +236,8 @@ def test_files_of_one_room_do_not_import_in_circles() -> None:
     [
         ("minicnn.naive", "from minicnn import functional", "naive .* imports functional"),
         ("minicnn.naive", "import minicnn.kernels.pooling", "imports kernels"),
+        ("minicnn.compiler.kernel", "from minicnn import kernels", "compiler .* imports kernels"),
+        ("minicnn.config", "from minicnn.compiler import threads", "config .* imports compiler"),
         ("minicnn.naive", "from minicnn.kernels.pooling import max_pool2d", "imports kernels"),
         ("minicnn.naive", "from .. import functional", "imports functional"),
         ("minicnn.shapes", "from . import functional", "imports functional"),
@@ -261,8 +270,9 @@ def test_an_import_that_leads_down_is_none(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("minicnn.functional", "import numba", "numba is imported outside minicnn/kernels"),
-        ("minicnn.functional", "def f():\n    from numba import njit", "line 2: numba"),
+        ("minicnn.kernels.simd", "import numba", "numba is not among the libraries"),
+        ("minicnn.functional", "import llvmlite", "outside minicnn/compiler, minicnn/kernels"),
+        ("minicnn.functional", "def f():\n    from llvmlite import ir", "line 2: llvmlite"),
         ("minicnn.images.files", "from PIL import Image", "PIL is imported outside a function"),
         ("minicnn.plots", "class A:\n    import matplotlib.figure", "outside a function"),
         ("minicnn.check", "import keras", "keras is imported outside a function"),
@@ -278,7 +288,8 @@ def test_a_misplaced_library_is_seen(module: str, source: str, complaint: str) -
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("minicnn.kernels.simd", "import numba\nfrom llvmlite import ir"),
+        ("minicnn.kernels.simd", "import llvmlite\nfrom llvmlite import ir"),
+        ("minicnn.compiler.machine", "import llvmlite.binding as llvm"),
         ("minicnn.plots", "def f():\n    import matplotlib.figure"),
         ("minicnn.check", "def f():\n    import keras, tensorflow"),
         ("minicnn.images.files", "if TYPE_CHECKING:\n    from PIL.Image import Image"),
@@ -301,10 +312,16 @@ def loaded_after(statement: str) -> set[str]:
 
 
 def test_importing_minicnn_loads_nothing_heavy() -> None:
-    """numba included: the kernels load at the first call that needs them."""
+    """LLVM included: the kernels load at the first call that needs them."""
     loaded = loaded_after("import minicnn")
     assert {"minicnn", "numpy"} <= loaded
-    assert loaded & {*ONLY_IN, *LAZY, "scipy", "pandas"} == set()
+    assert loaded & {*ONLY_IN, *LAZY, "numba", "scipy", "pandas"} == set()
+
+
+def test_asking_for_threads_does_not_load_the_compiler() -> None:
+    """A notebook sets them first of all."""
+    loaded = loaded_after("import minicnn; minicnn.config.set_num_threads(2)")
+    assert "llvmlite" not in loaded
 
 
 def test_explanations_are_imported_when_they_are_first_asked_for() -> None:
@@ -321,8 +338,8 @@ def test_every_module_imports_without_keras() -> None:
     """Also those that `import minicnn` leaves alone: check, commands, the kernels."""
     statement = "\n".join(f"import {module}" for module in MODULES if "__main__" not in module)
     loaded = loaded_after(statement)
-    assert "numba" in loaded
-    assert loaded & LAZY == set()
+    assert "llvmlite" in loaded
+    assert loaded & {*LAZY, "numba"} == set()
 
 
 # -- public names ----------------------------------------------------------------------------------

@@ -10,21 +10,14 @@ there are follows from the arguments alone; which thread computes a task, and wh
 since a task writes what no other task reads or writes.
 """
 
-import functools
-import hashlib
-import importlib
 import inspect
 import struct
-import sys
-import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import compilation, forks, interrupts
-from minicnn.compiler import cache, recording, threads
+from minicnn.compiler import loading, recording, threads
 from minicnn.compiler.values import ArrayKind, Kind, Scalar, kind_of_argument, name_of
 
 if TYPE_CHECKING:
@@ -106,24 +99,16 @@ class Kernel:
 
     def address(self, kinds: tuple[Kind, ...]) -> int:
         """The address of the machine code for arguments of these kinds."""
-        symbol = "_".join([_full_name(self.python), *map(name_of, kinds)])
+        symbol = "_".join([loading.full_name(self.python), *map(name_of, kinds)])
 
         def write(module: "translate.Module") -> None:
             from minicnn.compiler import translate
 
             translate.kernel_function(module, self.python, kinds)
 
-        return _loaded(symbol, _short_name(self.python), self.python, write, self._vectorize)
-
-
-def _full_name(python: Callable[..., Any]) -> str:
-    """What no other function is called, in whatever file."""
-    return f"{python.__module__}.{python.__qualname__}"
-
-
-def _short_name(python: Callable[..., Any]) -> str:
-    """What the user and the disk are told."""
-    return f"{python.__module__.rpartition('.')[2]}.{python.__name__}"
+        return loading.loaded(
+            symbol, loading.short_name(self.python), self.python, write, self._vectorize
+        )
 
 
 def _format(kind: Kind) -> str:
@@ -133,86 +118,6 @@ def _format(kind: Kind) -> str:
     if isinstance(kind, ArrayKind):
         return "q"
     return "".join(_format(item) for item in kind.items)
-
-
-def entry(python: Callable[..., Any]) -> int:
-    """The address of the machine code of a function of whole numbers, which Python calls."""
-
-    def write(module: "translate.Module") -> None:
-        from minicnn.compiler import translate
-
-        translate.entry_function(module, python)
-
-    return _loaded(_full_name(python), _short_name(python), python, write)
-
-
-building = threading.RLock()  # a child that was forked in between could not go on building
-forks.wait_for(sys.modules[__name__], "building", seconds=60)
-_known: dict[str, int] = {}  # addresses of what is loaded
-
-
-def _loaded(
-    symbol: str,
-    name: str,
-    python: Callable[..., Any],
-    write: Callable[["translate.Module"], None],
-    vectorize: bool = False,
-) -> int:
-    """The address of a function in machine code: loaded already, from the disk, or new."""
-    with interrupts.waiting(), building:
-        if symbol in _known:
-            return _known[symbol]
-        from minicnn.compiler import machine
-
-        entry = cache.Entry(name, f"{symbol}\n{_digest(python.__code__.co_filename)}")
-        code = entry.read()
-        if code is None:
-            compilation.begins(name)
-            try:
-                code = _compiled(symbol, write, vectorize)
-            finally:
-                compilation.ends()
-            entry.write(code)
-        required, _, body = code.partition(b"\n")
-        for other in required.decode().split():
-            _load_separate(other)
-        _known[symbol] = machine.load(body, symbol)
-        return _known[symbol]
-
-
-def _compiled(
-    symbol: str, write: Callable[["translate.Module"], None], vectorize: bool
-) -> bytes:
-    """Object code, behind a line with the symbols of the separate functions that it calls."""
-    from minicnn.compiler import machine, translate
-
-    module = translate.Module(symbol)
-    write(module)
-    return " ".join(module.required).encode() + b"\n" + machine.machine_code(str(module.ir), vectorize)
-
-
-def _load_separate(symbol: str) -> None:
-    module_name, name, element = symbol.split(":")
-    function = getattr(importlib.import_module(module_name), name)
-
-    def write(module: "translate.Module") -> None:
-        from minicnn.compiler import translate, values
-
-        translate.separate_function(module, function, values.BY_DTYPE[np.dtype(element)])
-
-    _loaded(symbol, f"{module_name.rpartition('.')[2]}.{name}", function.write, write)
-
-
-@functools.cache
-def _digest(file: str) -> str:
-    """The digest of all files that a kernel in this file is made of."""
-    here = Path(__file__).parent
-    files = {*here.glob("*.py"), *(here.parent / "kernels").glob("*.py"), Path(file)}
-    files -= {here / "cache.py"}  # which only keeps them
-    # In a zip file there are no files: then it is digested whole.
-    kept = {next(p for p in (path, *path.parents) if p.exists()) for path in files}
-    found = [path.read_bytes() for path in sorted(kept) if path.is_file()]
-    return hashlib.sha256(b"".join(found)).hexdigest()
 
 
 def kernel(

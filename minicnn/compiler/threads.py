@@ -23,6 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicnn import interrupts
+from minicnn.compiler import loading
 
 _SCRATCH = 2**24  # bytes for each thread; the system gives only those that are used
 _IDLE = 4000  # rounds, about 0.2 ms, in which a thread looks for work before it sleeps
@@ -64,16 +65,16 @@ class _Code:
     """The machine code that hands out work."""
 
     def __init__(self) -> None:
-        from minicnn.compiler import kernel, schedule
+        from minicnn.compiler import schedule
 
         number = ctypes.c_int64
         self.run_step = ctypes.CFUNCTYPE(None, ctypes.c_char_p, number, number, number, number)(
-            kernel.entry(schedule.run_step)
+            loading.entry(schedule.run_step)
         )
         self.run_table = ctypes.CFUNCTYPE(None, number, number, number, number)(
-            kernel.entry(schedule.run_table)
+            loading.entry(schedule.run_table)
         )
-        self.serve = ctypes.CFUNCTYPE(None, number, number, number)(kernel.entry(schedule.serve))
+        self.serve = ctypes.CFUNCTYPE(None, number, number, number)(loading.entry(schedule.serve))
 
 
 @functools.cache
@@ -146,9 +147,7 @@ _count: int | None = None
 def _code() -> _Code:
     global _made
     if _made is None:
-        from minicnn.compiler import kernel
-
-        with interrupts.waiting(), kernel.building:  # imports and compiles
+        with interrupts.waiting(), loading.building:  # imports and compiles
             if _made is None:
                 _made = _Code()
     return _made

@@ -1,0 +1,109 @@
+"""The machine code of a function: in this process already, from the disk, or compiled now."""
+
+import functools
+import hashlib
+import importlib
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn import compilation, forks, interrupts
+from minicnn.compiler import cache
+
+if TYPE_CHECKING:
+    from minicnn.compiler import translate
+
+
+def full_name(python: Callable[..., Any]) -> str:
+    """What no other function is called, in whatever file."""
+    return f"{python.__module__}.{python.__qualname__}"
+
+
+def short_name(python: Callable[..., Any]) -> str:
+    """What the user and the disk are told."""
+    return f"{python.__module__.rpartition('.')[2]}.{python.__name__}"
+
+
+def entry(python: Callable[..., Any]) -> int:
+    """The address of the machine code of a function of whole numbers, which Python calls."""
+
+    def write(module: "translate.Module") -> None:
+        from minicnn.compiler import translate
+
+        translate.entry_function(module, python)
+
+    return loaded(full_name(python), short_name(python), python, write)
+
+
+building = threading.RLock()  # a child that was forked in between could not go on building
+forks.wait_for(sys.modules[__name__], "building", seconds=60)
+_known: dict[str, int] = {}  # addresses of what is loaded
+
+
+def loaded(
+    symbol: str,
+    name: str,
+    python: Callable[..., Any],
+    write: Callable[["translate.Module"], None],
+    vectorize: bool = False,
+) -> int:
+    """The address of a function in machine code: loaded already, from the disk, or new."""
+    with interrupts.waiting(), building:
+        if symbol in _known:
+            return _known[symbol]
+        from minicnn.compiler import machine
+
+        entry = cache.Entry(name, f"{symbol}\n{_digest(python.__code__.co_filename)}")
+        code = entry.read()
+        if code is None:
+            compilation.begins(name)
+            try:
+                code = _compiled(symbol, write, vectorize)
+            finally:
+                compilation.ends()
+            entry.write(code)
+        required, _, body = code.partition(b"\n")
+        for other in required.decode().split():
+            _load_separate(other)
+        _known[symbol] = machine.load(body, symbol)
+        return _known[symbol]
+
+
+def _compiled(
+    symbol: str, write: Callable[["translate.Module"], None], vectorize: bool
+) -> bytes:
+    """Object code, behind a line with the symbols of the separate functions that it calls."""
+    from minicnn.compiler import machine, translate
+
+    module = translate.Module(symbol)
+    write(module)
+    code = machine.machine_code(str(module.ir), vectorize)
+    return " ".join(module.required).encode() + b"\n" + code
+
+
+def _load_separate(symbol: str) -> None:
+    module_name, name, element = symbol.split(":")
+    function = getattr(importlib.import_module(module_name), name)
+
+    def write(module: "translate.Module") -> None:
+        from minicnn.compiler import translate, values
+
+        translate.separate_function(module, function, values.BY_DTYPE[np.dtype(element)])
+
+    loaded(symbol, f"{module_name.rpartition('.')[2]}.{name}", function.write, write)
+
+
+@functools.cache
+def _digest(file: str) -> str:
+    """The digest of all files that a kernel in this file is made of."""
+    here = Path(__file__).parent
+    files = {*here.glob("*.py"), *(here.parent / "kernels").glob("*.py"), Path(file)}
+    files -= {here / "cache.py"}  # which only keeps them
+    # In a zip file there are no files: then it is digested whole.
+    kept = {next(p for p in (path, *path.parents) if p.exists()) for path in files}
+    found = [path.read_bytes() for path in sorted(kept) if path.is_file()]
+    return hashlib.sha256(b"".join(found)).hexdigest()
