@@ -981,21 +981,18 @@ def test_a_step_begins_when_the_one_before_is_done(count: int) -> None:
     threads.set_count(count)
     x, y, total = floats(40), zeros(40), zeros(1)
     add, one = (Kernel(f, lambda *_: 1) for f in (add_neighbours, one_of_all))
-    steps, records = [], []
+    steps = []
     for _ in range(25):
         for launch, tasks, *arrays in (
             (add, 40, x, y), (add, 0, y, total), (add, 40, y, x), (one, 1, x, total), (add, 3, y, x)
         ):  # fmt: skip
-            address, record = launch.prepared(tuple(arrays))
-            records.append(ctypes.create_string_buffer(record, len(record)))
-            steps.append((address, ctypes.addressof(records[-1]), tasks, 0))
+            steps.append((*launch.prepared(tuple(arrays)), tasks))
     expected_x, expected_y, expected_total = x.copy(), y.copy(), 0.0
     for _ in range(25):
         expected_y = expected_x + np.roll(expected_x, -1) + 1
         expected_x = expected_y + np.roll(expected_y, -1) + 1
         expected_total = (expected_x * np.arange(1, 41)).sum()
-    table = np.array(steps, np.int64)
-    threads.run_table(table, 40)
+    threads.Table(steps).run()
     np.testing.assert_allclose(y, expected_y, rtol=1e-12)
     np.testing.assert_allclose(x, expected_x, rtol=1e-12)
     np.testing.assert_allclose(total[0], expected_total, rtol=1e-12)

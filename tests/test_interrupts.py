@@ -115,9 +115,9 @@ def relu():
 interrupted(relu, "llvmlite.ir")
 from minicnn.compiler import machine
 compile = machine.machine_code
-def compile_and_interrupt(text):
+def compile_and_interrupt(*text):
     signal.raise_signal(signal.SIGINT)
-    return compile(text)
+    return compile(*text)
 machine.machine_code = compile_and_interrupt
 try:
     relu()

@@ -444,7 +444,7 @@ def test_no_code_runs_that_another_user_can_have_written(
     content = entry.read_bytes()
     name = entry.name.rpartition("-")[0]
     assert name == "test_kernels.tiny"
-    symbol = f"{tiny.__module__}.{tiny.__qualname__}_float32[1]"
+    symbol = f"{tiny.__module__}.{tiny.__qualname__}_plain_float32[1]"
     about = f"{symbol}\n{loading._digest(__file__)}"
     ours = cache.Entry(name, about)
     assert ours.file_name == entry.name

@@ -58,7 +58,7 @@ class Kernel:
             arguments = recording.plain(arguments)
         tasks = self.tasks(*arguments)
         if tasks > 0:
-            threads.run(*self.prepared(tasks, arguments), tasks)
+            threads.run(*self.prepared(arguments, tasks), tasks)
 
     def in_each_run(self, *arguments: Any) -> None:
         """Compute all tasks; a program does so each time it runs, though they read weights alone.
@@ -71,7 +71,7 @@ class Kernel:
         else:
             recorder.write_down(self, arguments)
 
-    def prepared(self, tasks: int, arguments: tuple[Any, ...]) -> tuple[int, bytes]:
+    def prepared(self, arguments: tuple[Any, ...], tasks: int = 1) -> tuple[int, bytes]:
         """The address of the machine code, and the record of these arguments."""
         if self._told:
             arguments = (tasks, *arguments)
@@ -99,7 +99,8 @@ class Kernel:
 
     def address(self, kinds: tuple[Kind, ...]) -> int:
         """The address of the machine code for arguments of these kinds."""
-        symbol = "_".join([loading.full_name(self.python), *map(name_of, kinds)])
+        how = "vectorized" if self._vectorize else "plain"
+        symbol = "_".join([loading.full_name(self.python), how, *map(name_of, kinds)])
 
         def write(module: "translate.Module") -> None:
             from minicnn.compiler import translate

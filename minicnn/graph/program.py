@@ -108,7 +108,7 @@ class Program:
 
 
 def _table(steps: Sequence[Step]) -> Table:
-    return Table([(*step.kernel.prepared(step.tasks, step.arguments), step.tasks) for step in steps])
+    return Table([(*step.kernel.prepared(step.arguments, step.tasks), step.tasks) for step in steps])
 
 
 def _compute(call: Call) -> None:
