@@ -1,4 +1,4 @@
-"""minicnn: a CNN engine in NumPy and numba, with Keras's names and every layer open to look into.
+"""minicnn: a CNN engine in NumPy, with Keras's names and every layer open to look into.
 
     import minicnn as keras
 
