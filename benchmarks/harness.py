@@ -18,12 +18,13 @@ it may be asked to (`tf.function`, the same compiled by XLA). A row goes like th
    the medians.
 
 Sides live in one process and share its cores, so none may spin while another one computes. OpenMP's
-threads (numba's, PyTorch's) would, by default, for milliseconds after a loop; `threads.environment`
-has them sleep. That turns cost TensorFlow nothing was measured by giving it its turn right after
-one of its own and right after one of minicnn's, 24 to 60 times each, in alternation, on two busy
-cores. Medians: convolution 3×3 of 56×56×64, one photo, 2.89 and 2.91 ms, 32 photos 99.6 and
-100.8 ms; depthwise 7.12 and 6.77 ms; ReLU 2.21 and 2.35 ms. The differences are those of one
-measurement from the next. `--sides TensorFlow` measures it without the others in the process.
+threads (PyTorch's) would, by default, for milliseconds after a loop; `threads.environment` has them
+sleep. minicnn's sleep after a fifth of a millisecond. That turns cost TensorFlow nothing was
+measured by giving it its turn right after one of its own and right after one of minicnn's, 24 to 60
+times each, in alternation, on two busy cores. Medians: convolution 3×3 of 56×56×64, one photo, 2.89
+and 2.91 ms, 32 photos 99.6 and 100.8 ms; depthwise 7.12 and 6.77 ms; ReLU 2.21 and 2.35 ms. The
+differences are those of one measurement from the next. `--sides TensorFlow` measures it without the
+others in the process.
 """
 
 import math

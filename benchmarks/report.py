@@ -24,7 +24,7 @@ from minicnn._support.atomic import replacing
 
 VERSION = 1  # of the JSON file
 
-_LIBRARIES = ("numpy", "numba", "tensorflow", "keras", "torch")
+_LIBRARIES = ("numpy", "llvmlite", "tensorflow", "keras", "torch")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def _vectors() -> str:
-    """The widest vector instructions that numba may use."""
+    """The widest vector instructions that LLVM finds."""
     from llvmlite import binding
 
     features = binding.get_host_cpu_features()

@@ -1,4 +1,4 @@
-"""minicnn is a CNN engine in NumPy and numba, with Keras's names and layers you can look into.
+"""minicnn is a CNN engine in NumPy, with Keras's names and layers you can look into.
 
     import minicnn as keras
 

@@ -519,7 +519,7 @@ class LinePerEpoch(Callback):
         """Say, once, that this takes so long because kernels are being compiled."""
         if text and not self._told:
             self._told = True
-            print("Compiling kernels for this machine, once: a minute or two.", flush=True)
+            print("Compiling kernels for this machine, once: some seconds.", flush=True)
 
     def _close(self) -> None:
         compilation.leave(self)

@@ -1,4 +1,4 @@
-"""Tells the user that kernels are being compiled, which takes a minute, once per machine.
+"""Tells the user that kernels are being compiled, which takes seconds, once per machine.
 
 A progress bar that listens shows the message itself. If nothing listens, a line on stderr shows it,
 unless `show(False)` was called. A `fit` with `verbose=0` listens and shows nothing.
@@ -85,4 +85,4 @@ def _say(text: str) -> None:
         sys.stderr.flush()
         _line = len(text)
     elif count == 1 and text:
-        print("minicnn compiles kernels for this machine, once: a minute or two", file=sys.stderr)
+        print("minicnn compiles kernels for this machine, once: some seconds", file=sys.stderr)

@@ -37,8 +37,8 @@ class Variable:
 
     `value` is the array itself, which optimizers update in place; `taken` counts how often anyone
     but a computing network (`reading`) asked for it. `is_parameter` tells a parameter (kernel,
-    gamma) from a statistic (moving mean). `trainable = False` freezes this parameter until its layer
-    is unfrozen; whether training updates it also depends on its layer's `trainable`.
+    gamma) from a statistic (moving mean). `trainable = False` freezes this parameter until its
+    layer is unfrozen; whether training updates it also depends on its layer's `trainable`.
     """
 
     def __init__(self, value: Array, name: str, layer_name: str, trainable: bool = True) -> None:
@@ -99,8 +99,8 @@ class Computed(Variable):
         self.is_parameter = False
         self.path = f"{layer_name}/{name}"
 
-    @property
-    def value(self) -> Array:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def value(self) -> Array:
         return self._compute()
 
     @property

@@ -368,7 +368,7 @@ def test_explain_with_bad_files(photos, trained, tmp_path, capsys):
     (tmp_path / "text.png").write_text("no photo")
     assert_fails(capsys, "text.png", "explain", model, tmp_path / "text.png", *out)
     assert_fails(capsys, "no class 'noon'", "explain", model, image, *out, "--class", "noon")
-    # The page's place is looked at first: a model's kernels may take a minute to compile.
+    # The page's place is looked at first: a model's kernels may take seconds to compile.
     none = tmp_path / "none.keras"
     assert_fails(capsys, "does not exist", "explain", none, image, "-o", page / "page.html")
     assert_fails(capsys, "is a folder or", "explain", none, image, "-o", tmp_path)

@@ -127,7 +127,7 @@ def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workpl
             "PYTHONPATH": str(ROOT),
             "MPLBACKEND": "Agg",
             "PYTHONIOENCODING": "utf-8",
-            "NUMBA_NUM_THREADS": "1",  # beside other tests a second thread is mostly waited for
+            "MINICNN_NUM_THREADS": "1",  # beside other tests a second thread is mostly waited for
         },
         capture_output=True,
         text=True,

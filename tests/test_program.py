@@ -1,21 +1,23 @@
 """Programs compute what their networks compute, and notice when that changes."""
 
 import copy
+import itertools
 import pickle
 import threading
 from typing import Any
 
-import minicnn
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_models import graphs
+
+import minicnn
 from minicnn import Input, Model, Sequential, layers
 from minicnn.compiler import recording
-from minicnn.compiler.recording import NotKernels, Recorder
+from minicnn.compiler.recording import NotKernelsError, Recorder
 from minicnn.graph import program as programs
 from minicnn.graph.program import Call, Program
-from random_models import graphs
 
 Array = np.ndarray
 
@@ -85,8 +87,11 @@ def test_its_steps() -> None:
     in_python = [step.layer.name for step in program.steps if isinstance(step, Call)]
     assert in_python == ["rescaling", "last"]  # NumPy scales, and has the softmax
     text = str(program)
-    assert "direct.forward" in text and "depthwise.forward" in text and "(3, 5, 4, 9)" in text
-    assert program.arena_bytes > 0 and program.constant_bytes > 0
+    assert "direct.forward" in text
+    assert "depthwise.forward" in text
+    assert "(3, 5, 4, 9)" in text
+    assert program.arena_bytes > 0
+    assert program.constant_bytes > 0
 
 
 def test_memory_is_shared_by_what_is_not_needed_at_the_same_time() -> None:
@@ -95,12 +100,15 @@ def test_memory_is_shared_by_what_is_not_needed_at_the_same_time() -> None:
     assert net.inference_program().arena_bytes <= 3 * one
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(0, 999)), max_size=30))
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(0, 999)), max_size=30)
+)
 def test_no_two_arrays_lie_in_each_others_way(drawn: list[tuple[int, int, int]]) -> None:
     blocks = [(k, min(a, b), max(a, b), size) for k, (a, b, size) in enumerate(drawn)]
     offsets, total = programs._offsets(blocks)
     for key, first, last, size in blocks:
-        assert offsets[key] % 64 == 0 and offsets[key] + size <= total
+        assert offsets[key] % 64 == 0
+        assert offsets[key] + size <= total
         for other, begin, end, length in blocks:
             if other != key and begin <= last and first <= end and size and length:
                 apart = offsets[key] + size <= offsets[other]
@@ -214,7 +222,7 @@ def test_random_numbers_are_drawn_in_each_run() -> None:
     model = Model(inputs, layers.Dropout(0.5, seed=3)(inputs, training=True))
     x = np.ones((2, 64), np.float32)
     results = [model.predict(x, verbose=0) for _ in range(4)]
-    assert all(not np.array_equal(a, b) for a, b in zip(results, results[1:]))
+    assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(results))
 
 
 def test_numpy_refuses_what_is_not_known_yet() -> None:
@@ -233,9 +241,10 @@ def test_numpy_refuses_what_is_not_known_yet() -> None:
         lambda: x.__setitem__(0, 1),
         lambda: np.add(x, 1, out=np.empty((2, 3), np.float32)),
     ):
-        with pytest.raises(NotKernels):
+        with pytest.raises(NotKernelsError):
             compute()
-    assert type(x.reshape(3, 2)) is recording.Live and recorder.is_live(x[1:])
+    assert type(x.reshape(3, 2)) is recording.Live
+    assert recorder.is_live(x[1:])
 
 
 # -- life ------------------------------------------------------------------------------------------

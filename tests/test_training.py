@@ -909,7 +909,7 @@ def slow_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_compiling_is_told_and_no_step_s_time(capsys: pytest.CaptureFixture[str]) -> None:
     model().fit(X, Y, epochs=1, batch_size=6)
     first, epoch = capsys.readouterr().out.splitlines()
-    assert first == "Compiling kernels for this machine, once: a minute or two."
+    assert first == "Compiling kernels for this machine, once: some seconds."
     assert "1008.0s, 1000.0s of it compiling - 2000ms/step" in epoch
 
 
@@ -946,7 +946,7 @@ def test_compiling_is_told_where_there_is_no_bar(
         assert "compiling kernels for this machine, once: 2 so far (direct.forward)" in err
         assert err.endswith("\r")  # and nothing is left
     else:
-        assert err == "minicnn compiles kernels for this machine, once: a minute or two\n"
+        assert err == "minicnn compiles kernels for this machine, once: some seconds\n"
 
 
 def test_what_is_told_of_compiling_takes_one_line_of_any_terminal(

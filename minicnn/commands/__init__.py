@@ -33,7 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of `minicnn`, with a parser for each command."""
     parser = argparse.ArgumentParser(
         prog="minicnn",
-        description="A CNN engine in Python and NumPy that you can look into.",
+        description="A CNN engine in NumPy that you can look into.",
         epilog=f"Start with: {terminal.this_program()} demo",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

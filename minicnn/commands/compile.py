@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     # A process compiles for one processor, and this one has chosen already.
     models = [str(path.absolute()) for path in options.models]
     done = subprocess.run(
-        [sys.executable, "-m", "minicnn.compiler.ahead", *models], env=environment, check=False
+        [sys.executable, "-m", "minicnn.commands.ahead", *models], env=environment, check=False
     )
     if done.returncode == 0 and options.output:
         say(f"To take kernels from there: MINICNN_CACHE_DIR={quoted(options.output.absolute())}")

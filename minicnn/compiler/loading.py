@@ -73,9 +73,7 @@ def loaded(
         return _known[symbol]
 
 
-def _compiled(
-    symbol: str, write: Callable[["translate.Module"], None], vectorize: bool
-) -> bytes:
+def _compiled(symbol: str, write: Callable[["translate.Module"], None], vectorize: bool) -> bytes:
     """Object code, behind a line with the symbols of the separate functions that it calls."""
     from minicnn.compiler import machine, translate
 

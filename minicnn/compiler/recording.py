@@ -5,7 +5,7 @@ While a `Recorder` listens, the functions of `minicnn.functional` are called as 
 written down instead of computed, and what it writes is live as well. A kernel that reads none, one
 that packs weights, say, is computed at once, and for good.
 
-NumPy cannot compute with what is not known yet: `NotKernels` is raised, and whoever records has to
+NumPy cannot compute with what is not known yet: `NotKernelsError` is raised, and whoever records has to
 do that part in Python each time.
 """
 
@@ -33,7 +33,7 @@ class _Here(threading.local):
 here = _Here()
 
 
-class NotKernels(Exception):
+class NotKernelsError(Exception):
     """A computation is not made of kernels alone."""
 
 
@@ -41,21 +41,21 @@ class Live(np.ndarray):
     """An array whose numbers are not known while a recorder listens; NumPy may only reshape it."""
 
     def __array_ufunc__(self, *_: Any, **__: Any) -> Any:
-        raise NotKernels
+        raise NotKernelsError
 
     def __array_function__(self, *_: Any, **__: Any) -> Any:
-        raise NotKernels
+        raise NotKernelsError
 
     def __setitem__(self, *_: Any) -> Any:
-        raise NotKernels
+        raise NotKernelsError
 
     def copy(self, *_: Any, **__: Any) -> Any:
         """Raise: there is nothing to copy yet."""
-        raise NotKernels
+        raise NotKernelsError
 
     def astype(self, *_: Any, **__: Any) -> Any:
         """Raise: there is nothing to convert yet."""
-        raise NotKernels
+        raise NotKernelsError
 
 
 def live(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -73,9 +73,7 @@ class Step(NamedTuple):
 
 def plain(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments as kernels take them: arrays of NumPy's own class."""
-    return tuple(
-        [a.view(np.ndarray) if type(a) is Live else a for a in arguments]
-    )
+    return tuple([a.view(np.ndarray) if type(a) is Live else a for a in arguments])
 
 
 def root_of(array: Array) -> Array:

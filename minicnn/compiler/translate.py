@@ -145,8 +145,9 @@ class Compiler:
 
     def __init__(self, module: Module, function: Callable[..., Any] | None) -> None:
         """`function`: whose text is to be read; None where a builtin writes it all."""
-        self.module, self.python = module, function
+        self.module = module
         if function is not None:
+            self.file = function.__code__.co_filename
             lines, self.first_line = inspect.getsourcelines(function)
             self.tree = ast.parse(textwrap.dedent("".join(lines))).body[0]
             self.globals = function.__globals__
@@ -207,7 +208,7 @@ class Compiler:
                 kind = "" if isinstance(error, _RefusedError) else f"{type(error).__name__}: "
                 line = self.first_line + statement.lineno - 1
                 raise CompileError(
-                    f"{self.python.__code__.co_filename}:{line}: "
+                    f"{self.file}:{line}: "
                     f"{ast.unparse(statement).splitlines()[0].rstrip(':')}: {kind}{error}"
                 ) from error
 

@@ -122,9 +122,7 @@ def depthwise_conv2d_backward(
             sides = zip(window.kernel, window.dilation, window.before, strict=True)
             before = tuple((size - 1) * step - pad for size, step, pad in sides)
             nothing = np.zeros(filters, x.dtype), clamp_of(UNBOUNDED, x.dtype)
-            kernels.depthwise.forward(
-                dy, flipped, *nothing, (1, 1), window.dilation, before, each
-            )
+            kernels.depthwise.forward(dy, flipped, *nothing, (1, 1), window.dilation, before, each)
         else:
             kernels.depthwise.backward_input(dy, _flat_filters(w), *geometry, each)
         dx_found = _sum_channels(each, w.shape[3])

@@ -71,7 +71,7 @@ class Network(GraphLayer):
 
     def program(self, batch_size: int) -> Program:
         """A program of its own for batches of this size; see `Model.inference_program`."""
-        shapes = [(batch_size, *symbol.shape[1:]) for symbol in self.graph.inputs]
+        shapes: list[Any] = [(batch_size, *symbol.shape[1:]) for symbol in self.graph.inputs]
         if is_users(self) or any(size is None for shape in shapes for size in shape):
             raise ValueError(
                 f"{self.label} has no program: it expects a model of minicnn's own classes, with "

@@ -23,7 +23,7 @@ import numpy as np
 
 from minicnn._support.terminal import printable
 from minicnn.compiler import recording
-from minicnn.compiler.recording import Live, NotKernels, Recorder, Step, root_of
+from minicnn.compiler.recording import Live, NotKernelsError, Recorder, Step, root_of
 from minicnn.compiler.threads import Table
 from minicnn.graph.graph import Graph
 from minicnn.graph.layer import GraphLayer
@@ -47,8 +47,8 @@ class Program:
     """What a graph computes for inputs of these shapes; see the module.
 
     `steps` has a `Step` for each kernel and a `Call` for each layer that Python runs, in order, and
-    `layers` the layer of each step; `arena_bytes` is the memory for all that they compute, `constant_bytes` that of the packed
-    weights. A program is run by one Python thread at a time.
+    `layers` the layer of each step. `arena_bytes` is the memory for all that they compute,
+    `constant_bytes` that of the packed weights. One Python thread at a time runs a program.
     """
 
     def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -108,7 +108,9 @@ class Program:
 
 
 def _table(steps: Sequence[Step]) -> Table:
-    return Table([(*step.kernel.prepared(step.arguments, step.tasks), step.tasks) for step in steps])
+    return Table(
+        [(*step.kernel.prepared(step.arguments, step.tasks), step.tasks) for step in steps]
+    )
 
 
 def _compute(call: Call) -> None:
@@ -138,7 +140,7 @@ class _Plan:
         for node in graph.nodes:
             if node.inputs:
                 taken = [values[symbol] for symbol in node.inputs]
-                shapes = [known[symbol] for symbol in node.outputs]
+                shapes: list[Any] = [known[symbol] for symbol in node.outputs]
                 values |= zip(node.outputs, self._node(node, taken, shapes), strict=True)
         return [values[symbol] for symbol in graph.outputs]
 
@@ -168,7 +170,7 @@ class _Plan:
         try:
             with self.recorder.listening():
                 y = layer.run(given)
-        except NotKernels:
+        except NotKernelsError:
             return None
         found = y if isinstance(y, list) else [y]
         if not all(type(array) is Live and self.recorder.is_live(array) for array in found):

@@ -1,4 +1,4 @@
-"""The fast versions: what takes time, in the language that `minicnn.compiler` makes machine code of.
+"""The fast versions: what takes time, written for `minicnn.compiler`.
 
 Each kernel computes what its plain-loop twin in `minicnn.naive` computes. Kernels trust their
 caller: `minicnn.functional` has checked every shape, because a kernel indexes without bounds

@@ -46,9 +46,7 @@ class _Channels:
 
     def bytes_at(self, base: Any, moved: Any) -> Any:
         """The place of these channels' bytes, one for each; `moved` by so many bytes."""
-        return self.compiler.builder.add(
-            self.compiler.builder.add(base, self.channel), moved
-        )
+        return self.compiler.builder.add(self.compiler.builder.add(base, self.channel), moved)
 
 
 def _along_channels(

@@ -98,7 +98,11 @@ def column_sums(block, rows, sums):
     sums[block] = total
 
 
-@kernel(tasks=lambda w, flipped: w.shape[0] * w.shape[1] * -(-w.shape[3] // LANES), writes="flipped", vectorize=True)
+@kernel(
+    tasks=lambda w, flipped: w.shape[0] * w.shape[1] * -(-w.shape[3] // LANES),
+    writes="flipped",
+    vectorize=True,
+)
 def flip(task, w, flipped):
     """flipped[i, j, o, c] = w[-1 - i, -1 - j, c, o]; 0 beyond the channels."""
     rows, columns, channels, filters = w.shape

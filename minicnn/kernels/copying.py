@@ -14,7 +14,7 @@ def _lines(*arguments: Any) -> int:
 @kernel(tasks=_lines, writes="y")
 def zero_padding(task, tasks, x, top, left, y):
     """y = x, `top` lines down and `left` pixels to the right, with zeros around it."""
-    images, height, width, channels = y.shape
+    images, height, _width, channels = y.shape
     for line in range(*share(images * height, task, tasks)):
         n, i = line // height, line % height
         target = y[n, i].reshape(-1)

@@ -3,8 +3,8 @@
     y[p, o] = shift[o] + scale[o] * sum over i, k of x[address(p) + i * line + k] * w[i, k, o]
 
 For each output pixel p, the window's row i is one run of kernel columns * channels numbers in
-memory, so a 3x3 window is three runs. `microkernel.tile` computes 6 pixels x 16 filters (or 14 x 32) of
-that at a time, in registers. Nothing is copied nine times, as im2col does; only the zeros around
+memory, so a 3x3 window is three runs. `microkernel.tile` computes 6 pixels x 16 filters (or 14 x
+32) of that at a time, in registers. Nothing is copied nine times, as im2col does; only the zeros around
 the picture are real, in a copy of the lines at hand that stays in the cache. There a tile of pixels
 meets many filters, whose weights come from the level-2 cache, before the next one does.
 
@@ -129,12 +129,12 @@ def forward(
 ):  # fmt: skip
     """The output (`out` pixels a picture) for weights `packed` by `pack`.
 
-    `epilogue` (panels, 4, COLUMNS) has each filter's scale, shift, least and most (`microkernel.tile`).
+    `epilogue` (panels, 4, COLUMNS) has each filter's scale, shift, least and most.
 
     Output pixel (oy, ox) is written to y's pixel `first` + `steps` * (oy, ox). With a `pool`, of
     which `out` is a multiple, only the largest of so many is, and to (oy, ox) // pool; winners,
-    unless it is empty, says which one (`channels.find_largest`, also for `stops`). Each task computes
-    one of `bands` bands of lines of a picture.
+    unless it is empty, says which one (`channels.find_largest`, also for `stops`). Each task
+    computes one of `bands` bands of lines of an image.
     """
     channels, filters = x.shape[3], y.shape[3]
     columns = packed.shape[0] * COLUMNS
@@ -183,9 +183,7 @@ def _unpool_panel(dy, winners, n, first, offset, used, pool, received):
             rows[k] = received[line * pool[0] + k // pool[1], k % pool[1]].address
         pixel = dy[n, first + line, 0, offset : offset + used]
         numbers = winners[n, first + line, 0, offset : offset + used]
-        to_winners(
-            pixel, numbers, rows, dy.shape[2], dy.shape[3] * 4, pool[1] * COLUMNS * 4
-        )
+        to_winners(pixel, numbers, rows, dy.shape[2], dy.shape[3] * 4, pool[1] * COLUMNS * 4)
 
 
 @function
@@ -204,9 +202,7 @@ def _add_units(
     for entry in range(count):
         i, k = min(entry, entries - 1) // run, min(entry, entries - 1) % run
         a_rows[entry] = lines.address + i * line_bytes + k * 4
-        c_rows[entry] = (
-            sums.address + entry * wide * 4 if entry < entries else spare.address
-        )
+        c_rows[entry] = sums.address + entry * wide * 4 if entry < entries else spare.address
     for unit in range(begin, end):
         n, band = unit // bands, unit % bands
         first_line = dy.shape[1] * band // bands * pool[0]

@@ -7,7 +7,7 @@ the last digits depend on their number; and its threads and ours, which alternat
 the cores from each other. So the same tile as in `direct` does this too.
 
 How: the result is cut into blocks, and the sum into runs of at most `_DEPTH` steps. All blocks need
-the same b, so it is copied into panels first (`pack`), in the order in which `microkernel.tile` reads it.
+the same b, so it is copied into panels first (`pack`), in the order in which `tile` reads it.
 Where one block is as high as the result nothing is shared, and each block copies the strip of b
 that it needs. That pays although few tiles use the copy, for weights come from memory: copying asks
 for many lines at once, a tile only for those that it will need soon (81x728 times 728x728: 1.5
@@ -106,7 +106,11 @@ def _pack_strip(b, left, first, steps, packed):
             copy_vectors(source.address, packed[panel, k].address)
 
 
-@kernel(tasks=lambda b, transposed, packed: len(packed) * -(-packed.shape[1] // _DEPTH), writes="packed", vectorize=True)
+@kernel(
+    tasks=lambda b, transposed, packed: len(packed) * -(-packed.shape[1] // _DEPTH),
+    writes="packed",
+    vectorize=True,
+)
 def pack(task, b, transposed, packed):
     """packed (panels, depth, wide) of all of b, panel by panel; 0 beyond the last column."""
     _, depth, wide = packed.shape

@@ -1,4 +1,4 @@
-"""Pooling windows: which pixels are under each; `channels` finds the largest, channels side by side.
+"""Pooling windows: which pixels are under each; `channels` finds the largest of them.
 
 `max_forward` remembers nothing: `max_backward` finds the winners in x again. A convolution that is
 pooled on the way has no such x, which is what it saves: it keeps each winner's number in its block,
@@ -56,7 +56,7 @@ def to_winners(dy, winners, dx_rows, results, dy_step, dx_step):
 @function
 def _pixels_under(x, n, top, left, kernel, rows):
     """Write the addresses of the real pixels under a window to `rows`; how many they are."""
-    _, height, width, channels = x.shape
+    _, height, width, _channels = x.shape
     count = 0
     for iy in range(max(top, 0), min(top + kernel[0], height)):
         for ix in range(max(left, 0), min(left + kernel[1], width)):
@@ -131,7 +131,7 @@ def max_backward(task, dy, x, kernel, strides, before, apart, dx):
 
     `apart`: no two windows overlap.
     """
-    images, height, width, _ = x.shape
+    _images, height, width, _ = x.shape
     out_height, out_width = dy.shape[1], dy.shape[2]
     # Windows that don't overlap need not add; if no pixel is left between them, nor begin with 0.
     everywhere = (
@@ -251,7 +251,7 @@ def average_backward(n, dy, kernel, strides, before, dx):
 @kernel(tasks=lambda y, x: shares(x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]), writes="x")
 def spread(task, tasks, y, x):
     """x[n, i, j] = y[n]."""
-    images, height, width, channels = x.shape
+    images, height, width, _channels = x.shape
     for line in range(*share(images * height, task, tasks)):
         for j in range(width):
             x[line // height, line % height, j] = y[line // height]

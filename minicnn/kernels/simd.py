@@ -106,9 +106,7 @@ def transpose_square(
     s with those whose number has not.
     """
     build, vector = compiler.builder, ir.VectorType(ir.FloatType(), LANES)
-    base, stride, goal, goal_stride = map(
-        compiler.as_int, (source, source_row, target, target_row)
-    )
+    base, stride, goal, goal_stride = map(compiler.as_int, (source, source_row, target, target_row))
 
     def place(base: Any, stride: Any, r: int) -> Any:
         return build.add(base, build.mul(stride, whole(r)))

@@ -12,8 +12,8 @@ both axes this makes 4x4 pixels of a 6x6 patch with 36 multiplications instead o
 Gray 2016, section 4.3).
 
 With channels, each of the 36 products becomes a sum over them, that is, for each point a matrix
-product (tiles, channels) by (channels, filters), which `microkernel.tile` computes. The transforms cost
-little beside it, once there are 32 channels or more.
+product (tiles, channels) by (channels, filters), which `microkernel.tile` computes. The transforms
+cost little beside it, once there are 32 channels or more.
 
 The gradient of the weights runs the same way backwards. y is linear in G w, so
 
@@ -34,8 +34,7 @@ layers`).
 
 How it stays fast: tiles go through in blocks whose transform stays in the level-2 cache. A patch is
 read where it lies; only at the edge of the picture, or where channels don't fill a vector, it is
-copied, with its zeros, first. So nothing outside an array is ever read. Each number is summed by
-one thread in one order: results do not depend on the number of threads.
+copied, with its zeros, first. So nothing outside an array is ever read.
 """
 
 from collections.abc import Sequence
@@ -52,7 +51,7 @@ from minicnn.kernels.tasks import share, shares
 
 POINTS = 36
 ONES = 7  # the point (1, 1): what is added there comes out at each of the 16 pixels, and back
-CHANNELS = 64  # whose weights `forward_of_few` transforms at a time
+CHANNELS = 64  # whose weights `multiply_few` transforms at a time
 HELD = 2**23  # bytes of points that all threads work on at a time, for the weights' gradient
 HELD_EACH = 2**20  # bytes of points that each thread works on: they stay in its level-2 cache
 _GROUPS = 8  # groups of tiles that have sums of their own
@@ -137,7 +136,7 @@ def block_size(tiles: int, channels: int) -> int:
 
 
 def are_few(tiles: int, channels: int, columns: int) -> bool:
-    """Whether `forward_of_few` pays: tiles whose points fit into a level-2 cache, and more weights."""
+    """Whether `multiply_few` pays: more weights than points, which fit a level-2 cache."""
     fits = POINTS * tiles * padded(channels, LANES) <= _L2_NUMBERS
     return fits and 0 < tiles <= columns and columns >= 2 * COLUMNS
 
@@ -230,9 +229,7 @@ def _transform_tile(x, number, before, grid, patch, target, point_bytes):
 
 
 @function
-def _multiply_panel(
-    points, depth, count, packed, left, channels, bias, panel, products
-):
+def _multiply_panel(points, depth, count, packed, left, channels, bias, panel, products):
     """products (+)= the points of `count` tiles by one panel's weights, for so many channels.
 
     Of the tiles' channels those from `left` on. The sum starts with the bias, or, where `left` is
@@ -259,9 +256,7 @@ def _multiply_panel(
 
 
 @function
-def _write_panel(
-    products, first, count, clamp, panel, grid, pool, y, winners, stops
-):
+def _write_panel(products, first, count, clamp, panel, grid, pool, y, winners, stops):
     """One panel of filters of the tiles `first` to `first + count` of y, from their products."""
     _, out_height, out_width, filters = y.shape
     down, across = grid
@@ -343,9 +338,7 @@ def transform_few(tile_number, x, before, tiles, pool, y, points):
     depth = padded(x.shape[3], LANES)
     patch = np.zeros((6, 6, depth), np.float32)
     place = points.address + tile_number * depth * 4
-    _transform_tile(
-        x, tile_number, before, _grid(y, pool), patch, place, points.size // POINTS * 4
-    )
+    _transform_tile(x, tile_number, before, _grid(y, pool), patch, place, points.size // POINTS * 4)
 
 
 @kernel(tasks=lambda points, tiles, w, *_: w.shape[3] // COLUMNS, writes="y winners")
@@ -426,7 +419,12 @@ def transform_both(task, tasks, dy, x, before, first, count, x_points, dy_points
         )
 
 
-@kernel(tasks=lambda count, start, x_points, dy_points, sums, db: POINTS * sums.shape[2] // COLUMNS, writes="sums db")
+def _points_and_panels(*arguments: Any) -> int:
+    sums = arguments[-2]
+    return POINTS * sums.shape[2] // COLUMNS
+
+
+@kernel(tasks=_points_and_panels, writes="sums db")
 def add_products_of_points(task, count, start, x_points, dy_points, sums, db):
     """Add to sums and db what `backward_weight` wants, of so many tiles; `start`: set them."""
     panels = sums.shape[2] // COLUMNS

@@ -112,7 +112,7 @@ def print_list() -> None:
         f"\nIn the terminal:   {this} lessons --run 1"
         f"\nAs notebooks:      {this} lessons --notebooks lessons"
         f"\nCell by cell:      open the scripts in an editor: {FOLDER}"
-        "\n\nThe first runs take half a minute more: minicnn compiles what it needs, once.",
+        "\n\nThe first runs take some seconds more: minicnn compiles what it needs, once.",
         soft_wrap=True,
         highlight=False,
         markup=False,

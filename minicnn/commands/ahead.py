@@ -1,6 +1,6 @@
 """Compiles the kernels that are usually needed, by having them compute something small.
 
-    python -m minicnn.compiler.ahead [MODEL…]
+    python -m minicnn.commands.ahead [MODEL…]
 
 `minicnn compile` calls it, with the folder and the processor in the environment.
 """
