@@ -13,11 +13,12 @@ import numpy as np
 
 def main(models: Sequence[str]) -> int:
     """Compile what training and prediction usually need, and what these models need."""
-    from minicnn import compilation, saving
+    from minicnn import compilation
+    from minicnn.models import load_model
 
     _train_and_predict()
     for path in models:
-        network = saving.load_model(path, compile=False)
+        network = load_model(path, compile=False)
         for count in (1, 32):
             shapes = [(count, *symbol.shape[1:]) for symbol in network.inputs]
             if all(size is not None for shape in shapes for size in shape):
@@ -29,9 +30,10 @@ def main(models: Sequence[str]) -> int:
 
 def _train_and_predict() -> None:
     """A step of training, and predictions, of a network that has all usual layers."""
-    from minicnn import Input, Model, layers
+    from minicnn import layers
+    from minicnn.models import Model
 
-    x = inputs = Input((32, 32, 3))
+    x = inputs = layers.Input((32, 32, 3))
     x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(x)
     x = layers.Conv2D(16, 3, use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization()(x))

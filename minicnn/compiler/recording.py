@@ -5,8 +5,8 @@ While a `Recorder` listens, the functions of `minicnn.functional` are called as 
 written down instead of computed, and what it writes is live as well. A kernel that reads none, one
 that packs weights, say, is computed at once, and for good.
 
-NumPy cannot compute with what is not known yet: `NotKernelsError` is raised, and whoever records has to
-do that part in Python each time.
+NumPy cannot compute with what is not known yet: then `NotKernelsError` is raised, and that part has
+to be done in Python each time.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from minicnn.compiler.kernel import Kernel
 
 Array = np.ndarray
 
@@ -66,7 +63,7 @@ def live(shape: tuple[int, ...], dtype: Any) -> Array:
 class Step(NamedTuple):
     """A kernel, its arguments, and the number of its tasks."""
 
-    kernel: Kernel
+    kernel: Any  # a `kernel.Kernel`
     arguments: tuple[Any, ...]
     tasks: int
 
@@ -99,14 +96,14 @@ class Recorder:
         """Whether the numbers of this array are not known."""
         return isinstance(array, np.ndarray) and id(root_of(array)) in self._live
 
-    def takes(self, kernel: Kernel, arguments: tuple[Any, ...]) -> bool:
+    def takes(self, kernel: Any, arguments: tuple[Any, ...]) -> bool:
         """Write the kernel down, if it is to be; else the caller computes it."""
         if not any(self.is_live(argument) for argument in arguments):
             return False
         self.write_down(kernel, arguments)
         return True
 
-    def write_down(self, kernel: Kernel, arguments: tuple[Any, ...]) -> None:
+    def write_down(self, kernel: Any, arguments: tuple[Any, ...]) -> None:
         """Have the program compute this, whatever it reads."""
         tasks = kernel.tasks(*arguments)
         if tasks > 0:

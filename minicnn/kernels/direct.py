@@ -4,9 +4,9 @@
 
 For each output pixel p, the window's row i is one run of kernel columns * channels numbers in
 memory, so a 3x3 window is three runs. `microkernel.tile` computes 6 pixels x 16 filters (or 14 x
-32) of that at a time, in registers. Nothing is copied nine times, as im2col does; only the zeros around
-the picture are real, in a copy of the lines at hand that stays in the cache. There a tile of pixels
-meets many filters, whose weights come from the level-2 cache, before the next one does.
+32) of that at a time, in registers. Nothing is copied nine times, as im2col does; only the zeros
+around the image are real, in a copy of the lines at hand that stays in the cache. There a tile of
+pixels meets many filters, whose weights come from the level-2 cache, before the next one does.
 
 The weights' gradient is the same tile with other roles: rows are entries (i, k) of the window,
 columns are filters, and the sum runs over all pixels.
