@@ -3,8 +3,8 @@
 Channels lie next to each other in memory (NHWC), and nothing is summed over them: an output pixel
 is a sum of some rows of channels, each times a row of weights. `channels.add_products` does that
 with the sum in registers; what is to be found here is which rows. There is little arithmetic per
-byte, so memory decides the speed. Where a channel has several filters, the caller repeats it first (`repeat`): as
-many channels as filters, and one simple loop.
+byte, so memory decides the speed. Where a channel has several filters, the caller repeats it first
+(`repeat`): as many channels as filters, and one simple loop.
 
 Neighbours along a line that lie inside it read the same taps, moved on by a pixel. They go to
 `add_products` together, which takes a few channels of all of them at a time: each number comes from
