@@ -1,17 +1,17 @@
-"""How fast it is, measured on the reader's own machine.
+"""Measure how fast minicnn and the reference are on your own machine.
 
 python -m benchmarks                                    minicnn beside TensorFlow, on a CPU
 KERAS_BACKEND=jax python -m benchmarks.accelerator      the reference on a GPU (or on a CPU)
 
-Of the first one, in the order to read it:
+The files of the first, in reading order:
 
-    threads        the same cores for all
-    harness        agreement first, then time, in turns
-    operations     the sizes, their data, what they need at the least
+    threads        the same cores for all sides
+    harness        compares results, then times the sides in turns
+    operations     the sizes, their data, and the least work they need
     ours, on_tensorflow, on_torch
-                   who computes
-    limits         what the machine can do at best
+                   the sides
+    limits         the best that the machine can do
     layers, networks, training, startup, scaling
-                   the subjects; `built` has their networks, `processes` starts fresh ones
-    report, plots  tables, JSON, pictures
+                   the subjects; `built` has their networks, `processes` starts fresh processes
+    report, plots  tables, JSON, plots
 """

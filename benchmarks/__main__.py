@@ -1,11 +1,11 @@
-"""How fast minicnn is beside TensorFlow on the same cores, measured on this machine.
+"""Measure how fast minicnn is beside TensorFlow on the same cores of this machine.
 
     python -m benchmarks                      all subjects, about ten minutes
     python -m benchmarks layers --quick       one of them, in under a minute
     python -m benchmarks --markdown --json speed.json --plot speed.png
 
-Sides are compared before they are timed: where they disagree, the row says so, and the command ends
-with exit status 1. `benchmarks/harness.py` explains how time is measured.
+The command compares the sides' results before it times them: if they disagree, the row says so, and
+the exit status is 1. `benchmarks/harness.py` explains how it measures time.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import threads as cpu  # all else loads NumPy, before which its threads are set
+from benchmarks import threads as cpu  # imports of NumPy come later: its threads must be set before
 
 if TYPE_CHECKING:
     from benchmarks.harness import Job, Row, Session
@@ -37,15 +37,15 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("subject", nargs="?", choices=SUBJECTS, metavar="SUBJECT",
         help=f"{', '.join(SUBJECTS)}; default: all of them")  # fmt: skip
-    add("--quick", action="store_true", help="fewer rows and rounds: under a minute a subject")
+    add("--quick", action="store_true", help="fewer rows and rounds: under a minute per subject")
     add("--threads", type=positive, metavar="N", help="for each side; default: all cores")
     add("--only", default="", metavar="TEXT", help="only rows whose title contains this")
     add("--sides", type=lambda text: tuple(text.split(",")), default=(), metavar="NAME,…",
-        help="only these, such as minicnn,TensorFlow")  # fmt: skip
-    add("--json", type=Path, metavar="F", help="write every sample and the machine there")
+        help="only these sides, such as minicnn,TensorFlow")  # fmt: skip
+    add("--json", type=Path, metavar="F", help="write every sample and the machine to this file")
     add("--plot", type=Path, metavar="F",
-        help="draw; with several subjects F.png becomes F-layers.png and so on")  # fmt: skip
-    add("--markdown", action="store_true", help="the summary as README has it")
+        help="draw plots; for several subjects F.png becomes F-layers.png etc.")  # fmt: skip
+    add("--markdown", action="store_true", help="print the summary as in README")
     return made
 
 
@@ -97,7 +97,7 @@ def command(options: argparse.Namespace) -> "list[Row]":
 
 
 def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
-    """Threads set, libraries loaded, and what is to be measured."""
+    """Set the threads, load the libraries, and collect what to measure."""
     threads = options.threads or cpu.cores()
     if threads > cpu.cores():
         raise ValueError(
@@ -147,7 +147,7 @@ def _known_sides() -> list[str]:
 
 
 def _threads(arguments: Sequence[str] | None) -> int:
-    """What `--threads` says, before anything that loads NumPy looks at all options."""
+    """Read `--threads` alone, before parsing all options, which loads NumPy."""
     early = argparse.ArgumentParser(add_help=False)
     early.add_argument("--threads", nargs="?", default="")
     text = early.parse_known_args(arguments)[0].threads or ""
@@ -155,7 +155,7 @@ def _threads(arguments: Sequence[str] | None) -> int:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """0; 1 where sides disagree; 2 with one sentence for what cannot be done."""
+    """Run the command; returns 0, 1 if sides disagree, or 2 with one sentence for an error."""
     rows: list[Any] = []
     warnings.filterwarnings("ignore", module="keras")
     os.environ |= cpu.environment(_threads(arguments))

@@ -1,12 +1,12 @@
-"""The reference on an accelerator: photos a second, how near the chip's peak, and what bounds it.
+"""Measure the reference on an accelerator: photos per second, share of the peak, the bottleneck.
 
     KERAS_BACKEND=jax python -m benchmarks.accelerator --image-size 150,299 --json accelerator.json
     KERAS_BACKEND=jax python -m benchmarks.accelerator --base mobilenet.keras --data photos
 
-Three rates for the pass of the frozen base tell what bounds it: photos that already lie on the
-device (its arithmetic), photos in this machine's memory (the way to the device), photos in files
-(decoding). Then a training step of the whole network. Each in float32 and bfloat16; the peak is
-that of a chain of large matrix products, measured in the same run. Each row is the median of
+Three rates for the pass of the frozen base show what limits it: with photos already on the device
+(arithmetic), with photos in this machine's memory (transfer to the device), with photos in files
+(decoding). A training step of the whole network follows. Each is measured in float32 and bfloat16;
+the peak is that of a chain of large matrix products in the same run. Each row is the median of
 several rounds, after one that compiles.
 """
 
@@ -56,7 +56,7 @@ class Row:
 
 
 def seconds(run: Callable[[], Any], rounds: int = ROUNDS) -> float:
-    """The median time of a round, after one that is not counted; `run` returns what to wait for."""
+    """The median time of a round, after one that does not count; `run` returns a result."""
     _wait(run())
     times = []
     for _ in range(rounds):
@@ -67,15 +67,15 @@ def seconds(run: Callable[[], Any], rounds: int = ROUNDS) -> float:
 
 
 def _wait(result: Any) -> None:
-    """Devices compute behind the caller's back: a number read from the result ends that."""
+    """Wait for the device, which computes asynchronously, by reading a number from the result."""
     for value in keras.tree.flatten(result):
         np.asarray(keras.ops.convert_to_numpy(value)).ravel()[:1]
 
 
 def peak_flops(precision: str, size: int = 8192, products: int = 16) -> float:
-    """Operations a second in a chain of `products` products of size × size matrices.
+    """Operations per second in a chain of `products` products of size × size matrices.
 
-    Of mixed precision that of the lower one: its matrices need no conversion on the way.
+    For mixed precision this uses matrices of the lower one, which need no conversion.
     """
     keras.config.set_dtype_policy(precision.removeprefix("mixed_"))
     try:
@@ -93,7 +93,7 @@ def peak_flops(precision: str, size: int = 8192, products: int = 16) -> float:
 
 
 def _inference(model: keras.Model) -> Callable[[Any], Any]:
-    """The compiled model as a function of a tensor that already lies on the device."""
+    """The compiled model as a function of a tensor that is already on the device."""
     if keras.backend.backend() == "jax":
         from reference import on_jax
 
@@ -107,9 +107,9 @@ def _inference(model: keras.Model) -> Callable[[Any], Any]:
 
 
 def flops(network: keras.Model, size: int) -> float:
-    """Operations of one photo's way through the network: two for each weight at each position.
+    """Operations for one photo in the network: two for each weight at each position.
 
-    Convolutions and dense layers; normalization and activation are counted as nothing.
+    This counts convolutions and dense layers, but not normalization and activations.
     """
     kernels = {
         layer: sum(float(np.prod(w.shape)) for w in layer.weights if "kernel" in w.name)
@@ -194,12 +194,12 @@ def parser() -> argparse.ArgumentParser:
     made.prog = "python -m benchmarks.accelerator"
     add = made.add_argument
     add("--base", default="xception", metavar="NAME", help="as for reference.train")
-    add("--weights", default="none", metavar="W", help="default: none (random), as fast as any")
+    add("--weights", default="none", metavar="W", help="default: none (random), which are as fast")
     add("--image-size", type=listed(positive), default=[150, 299], metavar="PX,…",
         help="default: 150,299")  # fmt: skip
     add("--batch-size", type=positive, default=128, metavar="N", help="default: 128")
     add("--data", metavar="DIR", help="photos for the rows that read files")
-    add("--json", type=Path, metavar="FILE", help="write the rows there too")
+    add("--json", type=Path, metavar="FILE", help="also write the rows to this file")
     add_backend_options(made)
     return made
 

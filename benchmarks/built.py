@@ -1,4 +1,4 @@
-"""The networks that are measured, written once for both libraries: minicnn has Keras's names.
+"""The networks to measure, written once for both libraries, since minicnn has Keras's names.
 
 `library` is the module `keras` or `minicnn`.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def small_cnn(library: Any, size: int) -> Any:
-    """Three 3×3 convolutions with pooling between them: what `minicnn train` is like."""
+    """Three 3×3 convolutions with pooling between them, like the network of `minicnn train`."""
     layers = library.layers
     return library.Sequential(
         [
@@ -39,21 +39,21 @@ def homework(library: Any, size: int) -> Any:
 
 
 def mobilenet(library: Any, size: int) -> Any:
-    """MobileNet with random weights, and scores at its end: probabilities would all look alike."""
+    """MobileNet with random weights; it ends in scores, since all probabilities would be alike."""
     return library.applications.MobileNet(
         input_shape=(size, size, 3), weights=None, classifier_activation=None
     )
 
 
 def xception(library: Any, size: int) -> Any:
-    """Xception, likewise."""
+    """Xception with random weights, which ends in scores, too."""
     return library.applications.Xception(
         input_shape=(size, size, 3), weights=None, classifier_activation=None
     )
 
 
 def frozen_base(library: Any, size: int) -> Any:
-    """Transfer learning: MobileNet as it is, and a head that learns."""
+    """Transfer learning: a frozen MobileNet, and a head that learns."""
     base = library.applications.MobileNet(
         input_shape=(size, size, 3), weights=None, include_top=False
     )

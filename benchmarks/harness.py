@@ -1,29 +1,30 @@
-"""How a row is measured: agreement first, then time, the sides in turns.
+"""How a row is measured: compare the results first, then time the sides in turns.
 
-A *side* is who computes (minicnn, TensorFlow, PyTorch, an algorithm of minicnn's); a *way* is how
-it may be asked to (`tf.function`, the same compiled by XLA). A row goes like this:
+A *side* is what computes (minicnn, TensorFlow, PyTorch, one of minicnn's algorithms); a *way* is
+how to call it (`tf.function`, the same compiled by XLA). A row goes like this:
 
 1. Each way of each side runs once. That first call traces and compiles; its time is kept apart.
-2. What it returned is compared with what the judge returned: the largest difference over the
-   largest value, array by array. TensorFlow is the judge where it is installed. If any of them
-   is off by more than the row's tolerance, nothing in the row is timed, and the command fails.
-   The tolerance of an operation is 1e-4: what Winograd's way to compute 3x3 convolutions may round
-   (`minicnn.kernels.winograd`), and ten times what the others do.
-3. Each side's ways run a few more times; the fastest goes on.
-4. Rounds: every side in turn, in the opposite order every other round, so that a machine that
-   warms up, slows down or is busy with something else does the same to all. A turn is one call that
-   is not counted, to wake threads up and to take the caches back, then as many as fit into a few
-   hundredths of a second, at least one. Calls shorter than a millisecond are timed in groups.
-5. The row says the median, the best, and the quartiles of all these samples. A ratio is that of
-   the medians.
+2. The harness compares the result with the judge's: the largest difference over the largest value,
+   array by array. TensorFlow is the judge if it is installed. If any result is off by more than the
+   row's tolerance, the harness times nothing in the row, and the command fails. The tolerance of an
+   operation is 1e-4: the rounding error that Winograd's algorithm for 3x3 convolutions may have
+   (`minicnn.kernels.winograd`), and ten times that of the others.
+3. Each side's ways run a few more times; only the fastest goes on.
+4. In each round every side has a turn, in the opposite order every other round, so that a machine
+   that warms up, slows down or is busy affects all sides alike. A turn begins with one call that
+   does not count, to wake up threads and refill the caches; then come as many calls as fit into a
+   few hundredths of a second, at least one. Calls shorter than a millisecond are timed in groups.
+5. The row reports the median, the best, and the quartiles of all these samples. A ratio is the
+   ratio of the medians.
 
-Sides live in one process and share its cores, so none may spin while another one computes. OpenMP's
-threads (PyTorch's) would, by default, for milliseconds after a loop; `threads.environment` has them
-sleep. minicnn's sleep after a fifth of a millisecond. That turns cost TensorFlow nothing was
-measured by giving it its turn right after one of its own and right after one of minicnn's, 24 to 60
-times each, in alternation, on two busy cores. Medians: convolution 3×3 of 56×56×64, one photo, 2.89
-and 2.91 ms, 32 photos 99.6 and 100.8 ms; depthwise 7.12 and 6.77 ms; ReLU 2.21 and 2.35 ms. The
-differences are those of one measurement from the next. `--sides TensorFlow` measures it without the
+The sides run in one process and share its cores, so none may spin while another one computes. By
+default OpenMP's threads (PyTorch's) would do so for milliseconds after a loop;
+`threads.environment` makes them sleep; minicnn's sleep after a fifth of a millisecond. Taking turns
+costs TensorFlow nothing. To measure this, it had its turn right after one of its own and right
+after one of minicnn's, 24 to 60 times each, in alternation, on two busy cores. Medians: convolution
+3×3 of 56×56×64, one photo, 2.89 and 2.91 ms, 32 photos 99.6 and 100.8 ms; depthwise 7.12 and 6.77
+ms; ReLU 2.21 and 2.35 ms. These differences are as small as those between repeated measurements.
+`--sides TensorFlow` measures it without the
 others in the process.
 """
 
@@ -40,11 +41,11 @@ Array = np.ndarray
 
 OURS, THEIRS = "minicnn", "TensorFlow"
 
-_GROUP = 1e-3  # seconds: shorter calls are timed several at once
-_SLOW = 0.25  # seconds: a call this long needs no other before it to be warm
-_VERY_SLOW = 1.0  # seconds: of calls longer than this three rounds are enough
-_CLEARLY = 1.3  # times as long: such a way may be left out of the next row
-_TRIES = 3  # calls by which the ways of a side are compared
+_GROUP = 1e-3  # seconds: shorter calls are timed in groups
+_SLOW = 0.25  # seconds: a call this long needs no warm-up call
+_VERY_SLOW = 1.0  # seconds: three rounds are enough for longer calls
+_CLEARLY = 1.3  # a way that takes this many times as long may be left out of the next row
+_TRIES = 3  # how many calls decide between the ways of a side
 
 
 class Unavailable(Exception):  # noqa: N818 - no error: a "—" in the table
@@ -53,7 +54,7 @@ class Unavailable(Exception):  # noqa: N818 - no error: a "—" in the table
 
 @dataclass
 class Way:
-    """`run()` computes once and returns when that is done; `arrays(result)` for the comparison."""
+    """`run()` computes once and returns when it is done; `arrays(result)` is for comparisons."""
 
     name: str
     run: Callable[[], Any]
@@ -70,10 +71,10 @@ class Side:
 
 @dataclass
 class Times:
-    """What was measured of one side: seconds of each call, round by round (or bytes, see Row).
+    """The measurements of one side: seconds of each call, round by round (or bytes, see Row).
 
-    `first` is the first call in the process; `tried` has what each way took, before `way` was
-    chosen.
+    `first` is the first call in the process; `tried` has the times of all ways, from which `way`
+    was chosen.
     """
 
     rounds: list[list[float]]
@@ -102,7 +103,7 @@ class Times:
 
     @property
     def spread(self) -> float:
-        """Half the distance of the quartiles, as a share of the median."""
+        """Half the distance between the quartiles, as a share of the median."""
         low, high = self.quartiles
         return (high - low) / 2 / self.median if self.median else 0.0
 
@@ -113,7 +114,7 @@ class Times:
 
 @dataclass
 class Row:
-    """One line of the table. `flops` and `bytes` are what the work needs at the least."""
+    """One line of the table; `flops` and `bytes` are the least that the work needs."""
 
     subject: str
     group: str
@@ -151,7 +152,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a row is measured: rounds, and the seconds of each side's turn."""
+    """How long to measure a row: the rounds, and the seconds of each side's turn."""
 
     rounds: int
     turn: float
@@ -163,7 +164,7 @@ class Effort:
 
 @dataclass
 class Session:
-    """What the command was told, for all subjects. `wanted`: the sides, all where it is empty."""
+    """The command's options for all subjects; `wanted` are the sides, and empty means all."""
 
     threads: int
     quick: bool = False
@@ -179,7 +180,7 @@ class Session:
 
 @dataclass
 class Job:
-    """One row to measure, or a few that belong together. `title` is what `--only` looks at."""
+    """One row to measure, or a few that belong together; `--only` looks at `title`."""
 
     title: str
     run: Callable[[], list[Row]]
@@ -193,7 +194,7 @@ class Job:
 def difference(found: Sequence[Array], expected: Sequence[Array]) -> float:
     """The largest |found - expected| over the largest |expected|, the worst of all arrays.
 
-    Infinite where number or shapes differ, or one has NaN or infinity.
+    It is infinite if the number of arrays or the shapes differ, or if one has NaN or infinity.
     """
     if [np.shape(a) for a in found] != [np.shape(b) for b in expected]:
         return math.inf
@@ -213,7 +214,7 @@ def difference(found: Sequence[Array], expected: Sequence[Array]) -> float:
 
 
 def timed(run: Callable[[], Any], calls: int = 1) -> float:
-    """Seconds of one call, the mean of `calls`. A result is dropped before the next call."""
+    """Seconds of one call, the mean of `calls`; each result is dropped before the next call."""
     start = time.perf_counter()
     for _ in range(calls):
         run()
@@ -221,7 +222,7 @@ def timed(run: Callable[[], Any], calls: int = 1) -> float:
 
 
 def turn(run: Callable[[], Any], seconds: float, usual: float) -> list[float]:
-    """The samples of one side's turn; `usual` is about what a call takes."""
+    """The samples of one side's turn; `usual` is roughly how long a call takes."""
     if usual < _SLOW:
         run()
     calls = max(1, math.ceil(_GROUP / max(usual, 1e-7))) if usual < _GROUP else 1
@@ -234,7 +235,7 @@ def interleaved(
     effort: Effort,
     usual: Mapping[str, float] | None = None,
 ) -> dict[str, list[list[float]]]:
-    """The samples of each, round by round; the order turns round in every other round."""
+    """The samples of each side, round by round; every other round is in the opposite order."""
     usual = usual or {name: timed(run) for name, run in runs.items()}
     samples: dict[str, list[list[float]]] = {name: [] for name in runs}
     names = list(runs)
@@ -246,9 +247,9 @@ def interleaved(
 
 
 def measure(row: Row, sides: Iterable[Side], effort: Effort) -> Row:
-    """Fill the row in: compare the sides, and if they agree, time them.
+    """Fill in the row: compare the sides, and if they agree, time them.
 
-    The judge is TensorFlow if it is among them, else the last of them that is not minicnn itself.
+    The judge is TensorFlow if it is among them, otherwise the last side that is not minicnn itself.
     """
     tried: list[tuple[Side, Way, float, list[Array]]] = []
     for side in sides:
@@ -285,6 +286,6 @@ def measure(row: Row, sides: Iterable[Side], effort: Effort) -> Row:
 
 
 def _usual(run: Callable[[], Any]) -> float:
-    """About what a call takes: the least of a few, of one if that is slow."""
+    """Roughly how long a call takes: the shortest of a few, or a single one if that is slow."""
     took = timed(run)
     return took if took > _SLOW else min(took, *(timed(run) for _ in range(_TRIES)))

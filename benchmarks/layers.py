@@ -1,9 +1,9 @@
 """Each operation alone: loops, im2col, minicnn's kernels, TensorFlow, PyTorch; forward and back.
 
-A call from Python is part of what is timed, on all sides. A layer inside a TensorFlow graph does
-not pay for it, one inside minicnn's `fit` does: rows so short that the empty call of a
-`tf.function` is a quarter of TensorFlow's time or more are marked with "*". What the layers come to
-together is measured in `networks` and `training`.
+The times include the call from Python, on all sides. A layer inside a TensorFlow graph does not pay
+for it, but a layer inside minicnn's `fit` does. So a "*" marks rows so short that an empty call of
+a `tf.function` takes a quarter of TensorFlow's time or more. `networks` and `training` measure the
+layers together.
 """
 
 from benchmarks import on_tensorflow, on_torch, operations, ours
@@ -42,7 +42,7 @@ def row_of(case: Case, work: str) -> Row:
 
 
 def sides(case: Case, work: str, session: Session) -> list[Side]:
-    """All who can do this and are wanted, with the same data."""
+    """All sides that can do this and are wanted, with the same data."""
     data = operations.data_of(case)
     found = ours.sides(case, work, data)
     if session.wants(on_torch.NAME) and on_torch.installed():

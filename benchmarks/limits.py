@@ -1,7 +1,7 @@
-"""What this machine can do at best, measured: the lines that nothing in the picture should cross.
+"""Measure the limits of this machine: the lines in the plot that nothing should cross.
 
-The peak is that of a large matrix product in float32, the best that any of the libraries reaches.
-The bandwidth is that of copying an array that no cache holds, bytes read and bytes written.
+The peak is the speed of a large matrix product in float32, the best that any library reaches. The
+bandwidth is that of copying an array that fits into no cache, counting bytes read and written.
 """
 
 import time
@@ -22,7 +22,7 @@ _COPIED = 256 * 2**20  # bytes
 
 @dataclass
 class Limits:
-    """Operations and bytes a second; `call` is what an empty `tf.function` takes, in seconds."""
+    """Operations and bytes per second; `call` is the time of an empty `tf.function`, in seconds."""
 
     flops: float
     bandwidth: float
@@ -30,18 +30,18 @@ class Limits:
     call: float = 0.0
 
     def seconds(self, flops: float, size: float) -> float:
-        """The least that work of so many operations and bytes can take."""
+        """The least time that this many operations and bytes can take."""
         return max(flops / self.flops, size / self.bandwidth)
 
     def or_better(self, other: "Limits") -> "Limits":
-        """The best of two measurements: a machine that was busy during one of them can do more."""
+        """The best of two measurements, since the machine may have been busy during one."""
         best = max(self, other, key=lambda each: each.flops)
         bandwidth = max(self.bandwidth, other.bandwidth)
         return Limits(best.flops, bandwidth, best.by, min(self.call, other.call))
 
 
 def measure(session: Session) -> Limits:
-    """Half a second of products, a second of copies."""
+    """Measure half a second of matrix products and a second of copies."""
     rates = {
         name: 2 * _SIZE**3 / _best(run, 2 if session.quick else 5)
         for name, run in _products(session).items()
@@ -70,7 +70,7 @@ def _products(session: Session) -> dict[str, Callable[[], Any]]:
 
 
 def _bandwidth(threads: int) -> float:
-    """Each thread copies a part of its own: NumPy lets go of Python's lock meanwhile."""
+    """Copy with several threads, each its own part: NumPy releases the GIL meanwhile."""
     source = np.ones(_COPIED, np.uint8)
     target = np.zeros_like(source)
     parts = list(zip(np.array_split(source, threads), np.array_split(target, threads)))

@@ -1,14 +1,14 @@
-"""Whole networks: photos a second, latency and peak memory of `predict`.
+"""Measure whole networks: photos per second, latency and peak memory of `predict`.
 
-Both sides have the same weights. minicnn is given NumPy arrays and answers with them, as a user of
-`predict` is; TensorFlow is given tensors that exist already. It may use Keras's `predict_on_batch`,
-a `tf.function` of the model, the same with its weights as constants (which lets TensorFlow fold
+Both sides have the same weights. minicnn takes and returns NumPy arrays, as a user of `predict`
+does; TensorFlow takes tensors that exist already. It may use Keras's `predict_on_batch`, a
+`tf.function` of the model, the same with its weights as constants (which lets TensorFlow fold
 normalizations into convolutions, as minicnn does), or compiled by XLA, and the fastest counts. (XLA
-takes up to a minute to compile a large network, so where it lost clearly at one batch size of
-a network, it is not asked again at the next.)
+takes up to a minute to compile a large network, so if it was clearly slower at one batch size of a
+network, the next one does without it.)
 
-Peak memory is that of a fresh process which builds the network and predicts one batch, imports
-included: what a machine must have to do this at all.
+Peak memory is that of a fresh process which builds the network and predicts one batch, including
+imports: the memory that a machine needs to do this at all.
 """
 
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def pair(build: Callable[[Any, int], Any], size: int, session: Session) -> tuple
 
 
 def ways(model: Any, x: Any) -> list[Way]:
-    """What a user of minicnn calls."""
+    """The way of a user of minicnn."""
     return [
         Way(
             "predict",
@@ -91,7 +91,7 @@ def ways(model: Any, x: Any) -> list[Way]:
 
 
 def their_ways(model: Any, x: Any, xla: bool) -> list[Way]:
-    """What a user of Keras calls, and what they would do to be faster."""
+    """The usual way of a user of Keras, and the ways to be faster."""
     import tensorflow as tf
 
     tensor = tf.constant(x)

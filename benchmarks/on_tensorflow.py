@@ -1,12 +1,12 @@
 """The side of TensorFlow, at its best.
 
 oneDNN is on. Inputs are tensors before the clock starts, and results stay tensors: `.numpy()` would
-copy them and flatter minicnn three or four times where memory decides. Each work is a
+copy them and flatter minicnn by a factor of three or four where memory decides. Each operation is a
 `tf.function` of a fixed signature that returns exactly the gradient in question, through the
 operation that TensorFlow's own automatic differentiation calls. It may also be compiled by XLA, or
-run without a graph, which saves the graph's start on small arrays: the fastest way counts, and the
-row names it. A call on the CPU returns when its result is there: reading a value from it takes no
-longer.
+run without a graph, which saves the start of the graph on small arrays: the fastest way counts, and
+the row names it. A call on the CPU returns when its result is there: reading a value from it takes
+no longer.
 """
 
 import importlib.util
@@ -32,11 +32,11 @@ def start(threads: int) -> None:
     """Threads for one operation; one operation at a time, as each wants all of them."""
     import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")  # it warns of each graph that is traced, and tracing is meant
+    tf.get_logger().setLevel("ERROR")  # it warns about every graph traced
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:  # it has already computed something; then the count must be right
+    except RuntimeError:  # it has computed something already; then the count must be right
         if tf.config.threading.get_intra_op_parallelism_threads() not in (0, threads):
             raise ValueError(
                 f"TensorFlow was started with another number of threads than {threads}."
@@ -44,7 +44,7 @@ def start(threads: int) -> None:
 
 
 def arrays(result: Iterable[Any]) -> list[Array]:
-    """Copies, for the comparison: a variable's value moves on."""
+    """Copy the arrays for the comparison, since the value of a variable changes."""
     return [np.array(part.numpy()) for part in result]
 
 

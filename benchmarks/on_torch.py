@@ -1,6 +1,6 @@
-"""The side of PyTorch, where it is installed: channels last, so that it works on the same layout.
+"""The side of PyTorch, if it is installed: channels last, so that it works on the same layout.
 
-For comparison only: no ratio is taken with it. It shows that TensorFlow is no straw man.
+It is only for comparison, without a ratio: it shows that TensorFlow is not a straw man.
 """
 
 import importlib.util
@@ -30,14 +30,14 @@ def start(threads: int) -> None:
 
 
 def side(case: Case, work: str, data: Data) -> Side | None:
-    """None for what it would do in another way: "same" padding with strides is not its own."""
+    """The operation, or None if PyTorch lacks it, such as "same" padding with strides."""
     if case.kind not in _WORK or (case.padding == "same" and case.strides != (1, 1)):
         return None
     return Side(NAME, [Way("eager", _WORK[case.kind](case, work, data), _arrays)])
 
 
 def _arrays(result: list[Any]) -> list[Array]:
-    """As NumPy has them: channels last, kernels HWIO."""
+    """Convert to NumPy's layout: channels last, kernels HWIO."""
     found = []
     for part, kernel in result:
         array = np.array(part.numpy())

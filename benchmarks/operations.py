@@ -1,9 +1,9 @@
-"""The operations that `layers` measures: their sizes, their data, and what they need at the least.
+"""The operations that `layers` measures: their sizes, their data, and the least work they need.
 
-A product and a sum count as two operations. Bytes are those of a machine with an endless cache:
-every array that goes in is read once, every one that comes out is written once. Winograd's
-algorithm needs fewer operations than are counted here, and what still lies in the cache need not be
-read; so a share of the limit may exceed 100 %.
+A multiplication and an addition count as two operations. Bytes are counted as on a machine with an
+unlimited cache: it reads every input array once and writes every output array once. Winograd's
+algorithm needs fewer operations than counted here, and what is still in the cache need not be read;
+so a share of the limit may exceed 100 %.
 """
 
 import math
@@ -21,7 +21,7 @@ PASSES = ("forward", "dx", "dw")
 
 @dataclass(frozen=True)
 class Case:
-    """One operation on one size. `group` is the line of the summary that it counts for."""
+    """One operation on one size; `group` is the line of the summary that it counts for."""
 
     kind: str
     group: str
@@ -63,7 +63,7 @@ class Case:
 
     @property
     def flops(self) -> float:
-        """The operations of one work; the same for forward, dx and dw."""
+        """How many operations a pass takes; the same number for forward, dx and dw."""
         positions = self.batch * math.prod(self.out)
         area = math.prod(self.kernel)
         if self.kind == "conv":
@@ -75,7 +75,7 @@ class Case:
         return 0.0
 
     def bytes(self, work: str) -> float:
-        """Read once, written once: see the top of this file."""
+        """The bytes read and written once; see the module's docstring."""
         data = self.shapes()
         x, y = math.prod(data["x"]), math.prod(data.get("dy", data["x"]))
         if self.kind == "adam":
@@ -88,7 +88,7 @@ class Case:
         return 4.0 * (2 * x + x if self.kind == "cross-entropy" else forward)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The arrays that this case needs; x and dy first of all."""
+        """The shapes of the arrays that this case needs, x and dy first."""
         x = (self.batch, self.height, self.width, self.channels)
         if self.kind == "dense":
             matrix = (self.channels, self.filters)
@@ -147,7 +147,7 @@ ELEMENTS = "depthwise, ReLU, BatchNorm, pooling, cross-entropy, Adam"
 DENSE = "dense"
 
 FORWARD_BACK = ("forward", "backward")
-NO_DX = ("forward", "dw")  # nothing learns before a network's first layer
+NO_DX = ("forward", "dw")  # a network's first layer needs no dx
 
 
 def _conv(
@@ -216,5 +216,5 @@ def cases() -> list[Case]:
 
 
 def group_of(case: Case) -> str:
-    """The summary's line: by batch, for a batch of one image is another problem."""
+    """The summary's line; batches count separately, since one image is a different problem."""
     return case.group if case.group == DENSE else f"{case.group}, batch {case.batch}"

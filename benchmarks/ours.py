@@ -1,11 +1,11 @@
-"""The side of minicnn, given to each work as `predict` and `fit` give it.
+"""The side of minicnn, with each operation called as `predict` and `fit` call it.
 
-Big arrays lie in the memory of `minicnn.functional.buffers`, as a layer's input does, which is
-another layer's output; it begins at a cache line. (TensorFlow's tensors do, too.) Big results come
-from there, and a result that nobody holds any more hands its memory to the next one of its size.
-The harness drops each result before the next call, as a network drops an activation that no later
-layer needs. What `fit` does through a layer (cache and all), a loss or an optimizer is measured
-through that.
+Large arrays are in the memory of `minicnn.functional.buffers`, like the input of a layer, which is
+another layer's output; this memory begins at a cache line. (TensorFlow's tensors do, too.) Large
+results come from there, and a result that is no longer in use gives its memory to the next one of
+its size. The harness drops each result before the next call, as a network drops an activation that
+no later layer needs. What `fit` does through a layer (with its cache), a loss or an optimizer is
+measured through that.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Data = dict[str, Array]
 
 
 def sides(case: Case, work: str, data: Data) -> list[Side]:
-    """minicnn as it chooses by itself, and where it has a choice each algorithm on its own."""
+    """minicnn with its own choice of algorithm, and each algorithm alone if there are several."""
     data = {name: _as_in_a_network(array) for name, array in data.items()}
     if case.kind in ("conv", "depthwise"):
         return [
@@ -44,7 +44,7 @@ def _as_in_a_network(array: Array) -> Array:
 
 
 def algorithms(case: Case) -> list[str]:
-    """All that there are; the plain loops only where they take under about a second."""
+    """All algorithms; the plain loops only if they take less than about a second."""
     if case.kind == "depthwise":
         return ["auto"] + ["naive"] * (case.flops / 2 < _LOOPS)
     return [name for name in functional.ALGORITHMS if name != "naive" or case.flops / 2 < _LOOPS]
@@ -98,7 +98,7 @@ def _dense(case: Case, work: str, data: Data) -> Callable[[], list[Any]]:
 
 
 def _layer(layer: layers.Layer, work: str, data: Data) -> Callable[[], list[Any]]:
-    """A layer on the way forward, or back with the cache of a pass that was made before."""
+    """A layer's forward pass, or its backward pass with the cache of an earlier forward pass."""
     x, training = data["x"], work != "inference"
     if work != "backward":
         return lambda: [layer.forward(x, training)[0]]

@@ -1,6 +1,6 @@
-"""The pictures: a roofline and bars for `layers`, bars for the rest, lines for `scaling`.
+"""The plots: a roofline and bars for `layers`, bars for the rest, lines for `scaling`.
 
-Colours are told apart by colour-blind eyes (Okabe and Ito); sides also differ by their marks.
+Colour-blind readers can tell the colours apart (Okabe and Ito); sides also differ by their marks.
 """
 
 import statistics
@@ -20,7 +20,7 @@ _MARKS = {OURS: (BLUE, "o"), THEIRS: (ORANGE, "^")}
 
 
 def check() -> None:
-    """Raises `ImportError` now, not after ten minutes."""
+    """Raise `ImportError` now if matplotlib is missing, not after ten minutes."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -28,7 +28,7 @@ def check() -> None:
 
 
 def write(path: Path, rows: Sequence[Row], limits: Limits | None) -> list[Path]:
-    """One picture for each subject; the files' names."""
+    """Draw one figure for each subject; returns the files' names."""
     subjects = list(dict.fromkeys(row.subject for row in rows))
     written = []
     for subject in subjects:
@@ -42,7 +42,7 @@ def write(path: Path, rows: Sequence[Row], limits: Limits | None) -> list[Path]:
 
 
 def figure(subject: str, rows: Sequence[Row], limits: Limits | None) -> Any:
-    """The picture of one subject."""
+    """The figure of one subject."""
     from matplotlib.figure import Figure
 
     with_ratio = [row for row in rows if row.ratio is not None and not row.grows]
@@ -60,7 +60,7 @@ def figure(subject: str, rows: Sequence[Row], limits: Limits | None) -> Any:
 
 
 def roofline(axes: Any, rows: Sequence[Row], limits: Limits) -> None:
-    """Speed over arithmetic per byte, below the two limits of the machine."""
+    """Draw speed over arithmetic per byte, below the two limits of the machine."""
     known = [row for row in rows if row.flops and row.bytes]
     x = [row.flops / row.bytes for row in known] or [1.0]
     edge = np.geomspace(min(x) / 2, max(x) * 2, 200)
@@ -75,7 +75,7 @@ def roofline(axes: Any, rows: Sequence[Row], limits: Limits) -> None:
     axes.annotate(peak, (edge[-1], roof[-1]), xytext=(0, 4), ha="right", va="bottom", **style)
     axes.annotate(copying, (edge[0], roof[0]), xytext=(16, 4), ha="left", va="top", **style)
     for side, (colour, mark) in _MARKS.items():
-        # Empty marks for a batch of one: there the caches help, and there is less to share out.
+        # Empty marks are for a batch of one: it fits caches better, and has less work to share.
         for one, face in ((False, colour), (True, "none")):
             points = [
                 (row.flops / row.bytes, row.flops / row.times[side].median / 1e9)
@@ -87,7 +87,7 @@ def roofline(axes: Any, rows: Sequence[Row], limits: Limits) -> None:
                     *zip(*points), mark, color=colour, markerfacecolor=face, markersize=5,
                     alpha=0.8, label=f"{side}, {'one photo' if one else 'larger batches'}",
                 )  # fmt: skip
-    axes.set(xscale="log", yscale="log", title="Roofline: how near the machine's limits")
+    axes.set(xscale="log", yscale="log", title="Roofline: how near to the machine's limits")
     axes.set_xlabel("arithmetic per byte (operations / byte that must move)")
     axes.set_ylabel("speed (GFLOP/s)")
     axes.grid(alpha=0.3, which="both")
@@ -95,7 +95,7 @@ def roofline(axes: Any, rows: Sequence[Row], limits: Limits) -> None:
 
 
 def ratios(axes: Any, rows: Sequence[Row]) -> None:
-    """A bar for each name: the median of its rows' ratios; a dot for each row."""
+    """Draw a bar for each name, the median of its rows' ratios, and a dot for each row."""
     names = list(dict.fromkeys(row.name for row in rows))
     found = {name: [row.ratio or 0.0 for row in rows if row.name == name] for name in names}
     for place, name in enumerate(names):
@@ -111,7 +111,7 @@ def ratios(axes: Any, rows: Sequence[Row]) -> None:
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.minorticks_off()
     axes.set_xlabel("TensorFlow / minicnn (bar: median, dots: rows)")
-    axes.set_title("Right of the line minicnn needs less")
+    axes.set_title("To the right of the line minicnn needs less")
     axes.grid(alpha=0.3, axis="x")
     if not names:
         axes.text(0.5, 0.5, "nothing to compare with", ha="center", transform=axes.transAxes)
@@ -123,7 +123,7 @@ def _between(tick: float, found: dict[str, list[float]]) -> bool:
 
 
 def times(axes: Any, rows: Sequence[Row]) -> None:
-    """Both sides' medians, a pair of marks for each row, on a logarithmic axis."""
+    """Draw both sides' medians as a pair of marks for each row, on a logarithmic axis."""
     timed = [row for row in rows if row.unit == "s"]
     for side, (colour, mark) in _MARKS.items():
         points = [
@@ -140,7 +140,7 @@ def times(axes: Any, rows: Sequence[Row]) -> None:
 
 
 def growth(axes: Any, rows: Sequence[Row]) -> None:
-    """Time over what grows, one line for each group and side."""
+    """Draw time over the quantity that grows, one line for each group and side."""
     lines = ("-", "--", ":", "-.")
     for number, group in enumerate(dict.fromkeys(row.group for row in rows)):
         for side, (colour, mark) in _MARKS.items():

@@ -1,4 +1,4 @@
-"""Work in fresh processes: for what a process can do only once, and for its peak memory."""
+"""Run code in fresh processes: for what a process can do only once, and for its peak memory."""
 
 import json
 import os
@@ -24,9 +24,9 @@ def peak_memory():
 
 
 def fresh(code: str, environment: dict[str, str], timeout: float = 600) -> Any:
-    """What `code` prints last, read as JSON. Raises `ChildProcessError` with its last words.
+    """Run `code` and read the last line it prints as JSON; `ChildProcessError` if it fails.
 
-    `code` runs in the environment that this process began with, but for `environment`.
+    `code` runs in the environment that this process started with, plus `environment`.
     """
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     try:

@@ -1,7 +1,7 @@
-"""What was measured, as tables, as JSON and as pictures.
+"""The measurements as tables and as JSON.
 
-A time is "median (best) ± half the distance of the quartiles, in percent". A ratio is TensorFlow's
-median over minicnn's: above 1, minicnn is faster.
+A time is "median (best) ± half the distance between the quartiles, in percent". A ratio is
+TensorFlow's median over minicnn's: above 1, minicnn is faster.
 """
 
 import json
@@ -33,7 +33,7 @@ _LIBRARIES = ("numpy", "llvmlite", "tensorflow", "keras", "torch")
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """The machine in general terms, and the versions of what ran on it."""
+    """The machine in general terms, and the versions of the libraries."""
     versions = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
@@ -89,7 +89,7 @@ def machine_lines(told: dict[str, Any]) -> list[str]:
 
 
 def limit_lines(limits: Limits) -> list[str]:
-    """What stands above the table of `layers`."""
+    """The lines above the table of `layers`."""
     lines = [
         f"limits    {limits.flops / 1e9:.0f} GFLOP/s (matrix product, reached by {limits.by}), "
         f"{limits.bandwidth / 1e9:.1f} GB/s (copying)"
@@ -108,7 +108,7 @@ def limit_lines(limits: Limits) -> list[str]:
 
 
 def aligned(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
-    """A table as plain text: words to the left, numbers to the right."""
+    """A table as plain text: words flush left, numbers flush right."""
     table = [list(head), *map(list, lines)]
     widths = [max(len(line[i]) for line in table) for i in range(len(head))]
     left = [all(not line[i][:1].isdigit() for line in table[1:]) for i in range(len(head))]
@@ -125,13 +125,13 @@ def aligned(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
 
 
 def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
-    """The same for README."""
+    """The table in Markdown, for README."""
     found = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return found + ["| " + " | ".join(line) + " |" for line in lines]
 
 
 def _amount(value: float, unit: str) -> str:
-    """Three digits and a unit that fits: 0.0123 s is 12.3 ms."""
+    """A value with three digits and a suitable unit: 0.0123 s is 12.3 ms."""
     if unit == "bytes":
         return f"{value / 2**20:.0f} MB"
     for factor, name in ((1.0, "s"), (1e-3, "ms")):
@@ -232,7 +232,7 @@ def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         "TensorFlow",
     ]
     lines = []
-    rows = [row for row in rows if row.subject != "scaling"]  # whose rows stand elsewhere, too
+    rows = [row for row in rows if row.subject != "scaling"]  # its rows are elsewhere, too
     for group in dict.fromkeys(row.group for row in rows):
         members = [row for row in rows if row.group == group]
         ratios = [row.ratio for row in members if row.ratio is not None]
@@ -254,7 +254,7 @@ def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
 
 def slopes(rows: Sequence[Row]) -> list[str]:
-    """How time grows: the exponent k of time ~ what^k, fitted through the logarithms."""
+    """How time grows: the exponent k of time ~ what^k, fitted to the logarithms."""
     lines = []
     for group in dict.fromkeys(row.group for row in rows if row.grows):
         members = [row for row in rows if row.group == group and row.grows and row.times]
@@ -269,7 +269,7 @@ def slopes(rows: Sequence[Row]) -> list[str]:
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Least squares through the points' logarithms."""
+    """Fit a line to the points' logarithms by least squares."""
     x, y = np.log(np.asarray(points, float)).T
     return float(np.polyfit(x, y, 1)[0])
 
@@ -286,21 +286,21 @@ def disagreements(rows: Iterable[Row]) -> list[Row]:
 def write_json(
     path: Path, rows: Sequence[Row], told: dict[str, Any], limits: Limits | None
 ) -> None:
-    """Every sample and the machine, whole or not at all."""
+    """Write every sample and the machine, completely or not at all."""
     content = {
         "version": VERSION,
         "machine": told,
         "limits": None if limits is None else asdict(limits),
         "rows": [as_dict(row) for row in rows],
     }
-    # Infinity, of a difference, is no JSON: it becomes a word.
+    # A difference may be infinite, which JSON lacks: it becomes a word.
     text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False)
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", "utf-8")
 
 
 def as_dict(row: Row) -> dict[str, Any]:
-    """The row with what follows from its samples."""
+    """The row, with the statistics of its samples."""
     found = asdict(row) | {"ratio": row.ratio, "agrees": not row.disagreeing}
     for side, times in row.times.items():
         found["times"][side] |= {
@@ -310,7 +310,7 @@ def as_dict(row: Row) -> dict[str, Any]:
 
 
 def from_dict(found: dict[str, Any]) -> Row:
-    """The row that `as_dict` told of."""
+    """The row that `as_dict` described."""
     told = {key: value for key, value in found.items() if key not in ("ratio", "agrees", "times")}
     times = {
         side: Times(each["rounds"], each["way"], each["first"], each["tried"])

@@ -1,8 +1,8 @@
-"""How time shrinks with threads, and how it grows with pixels, channels and batch.
+"""Measure how time shrinks with threads, and how it grows with pixels, channels and batch.
 
-TensorFlow takes its number of threads once, so each number has a process of its own, which measures
-both sides in turns. Growth is measured here, on all threads asked for; the report says the power of
-what grows that time follows (1: twice as much takes twice as long).
+TensorFlow takes its number of threads only once, so each number has a process of its own, which
+measures both sides in turns. Growth is measured in this process, with all requested threads; the
+report gives the exponent of the growth (1: twice as much takes twice as long).
 """
 
 from dataclasses import replace
@@ -80,7 +80,7 @@ def _threads(count: int) -> str:
 
 
 def rows_of_threads(count: int, quick: bool, wanted: tuple[str, ...]) -> list[dict[str, Any]]:
-    """In a process of its own: a few layers and, but for a quick run, a step of the small CNN."""
+    """Measure a few layers, and a step of the small CNN unless quick, in a process of its own."""
     from benchmarks import on_tensorflow
 
     session = Session(count, quick, wanted)

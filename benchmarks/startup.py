@@ -1,10 +1,10 @@
-"""What a fresh process costs: importing, the first prediction, the memory of `predict` and `fit`.
+"""Measure a fresh process: its imports, its first prediction, the memory of `predict` and `fit`.
 
-Each round starts a new process of each side, in the opposite order every other round. Both run the
-same lines, for minicnn has Keras's names; weights are the same, and the first predictions are
-compared. TensorFlow's import is `import tensorflow` alone, and its first prediction `model(x)`,
-which traces no graph: its quickest. minicnn is measured twice, with the compiled code of an earlier
-process at hand, and once with an empty `MINICNN_CACHE_DIR`, as right after the installation.
+Each round starts a new process for each side, in the opposite order every other round. Both run the
+same lines, since minicnn has Keras's names; they have the same weights, and their first predictions
+are compared. TensorFlow's import is only `import tensorflow`, and its first prediction is
+`model(x)`, its fastest, which traces no graph. minicnn is measured with the compiled code of an
+earlier process, and once with an empty `MINICNN_CACHE_DIR`, as right after the installation.
 """
 
 import tempfile

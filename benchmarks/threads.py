@@ -11,9 +11,9 @@ def cores() -> int:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What must stand in the environment before the libraries load, NumPy included."""
+    """The environment variables to set before the libraries load, including NumPy."""
     return {
-        # Threads that wait sleep, after a tenth of a millisecond, and leave their core to others.
+        # Waiting threads sleep after a tenth of a millisecond and leave their core to others.
         "OMP_WAIT_POLICY": "passive",
         "GOMP_SPINCOUNT": "5000",
         "OMP_NUM_THREADS": str(threads),
@@ -26,7 +26,7 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def set_threads(threads: int) -> None:
-    """minicnn's threads; each other library's file has a `start(threads)` of its own."""
+    """Set minicnn's threads; the other libraries' files have their own `start(threads)`."""
     from minicnn import config
 
     config.set_num_threads(threads)

@@ -1,16 +1,15 @@
-"""Learning: the time of a step and of an epoch, with `fit` on arrays on both sides.
+"""Measure training: the time of a step and of an epoch, with `fit` on arrays on both sides.
 
-Each way of each side begins with a model of its own, all with the same weights, and gets the same
-batches in the same order; what is compared first is the loss, of an epoch or of what a step has
-made better. (Not the weights: Adam divides each gradient by its own size, and so makes as much of
-the rounding of a gradient near 0 as of a real one.) Keras may take the arrays or a `tf.data`
-pipeline that keeps them as tensors, with and without XLA; the fastest counts. A step is
-`train_on_batch`; Keras's gets tensors. (Steps come first: where XLA lost clearly there, whole
-epochs are not tried with it.)
+Each way of each side begins with its own model, all with the same weights, and gets the same
+batches in the same order. The comparison is of the loss: that of an epoch, or that after a step.
+(Weights would not do: Adam divides each gradient by its own size, and so treats the rounding error
+of a gradient near 0 like a real gradient.) Keras may take the arrays or a `tf.data` pipeline that
+keeps them as tensors, with and without XLA; the fastest counts. A step is `train_on_batch`; Keras's
+gets tensors. (Steps come first: if XLA was clearly slower there, whole epochs are not tried with
+it.)
 
-The frozen base is measured as a whole `fit` of several epochs, because minicnn computes what does
-not learn once for each photo, and Keras once for each photo and epoch. The step shows both without
-that.
+The frozen base is measured with a whole `fit` of several epochs, because minicnn computes its
+output once per photo, and Keras once per photo and epoch. The step shows both without that.
 """
 
 from collections.abc import Callable
@@ -30,7 +29,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Course:
-    """A network and how it learns. `optimizer` and `loss` are built from either library."""
+    """A network and how to train it; `optimizer` and `loss` build from either library."""
 
     name: str
     build: Callable[[Any, int], Any]
@@ -44,13 +43,13 @@ class Course:
     quick: bool = False
 
     def compiled(self, library: Any) -> Any:
-        """A new model, ready to learn."""
+        """A new, compiled model."""
         model = self.build(library, self.size)
         model.compile(self.optimizer(library), self.loss(library))
         return model
 
     def data(self) -> tuple[Array, Array]:
-        """Noise, with a class that shows in the brightness of one colour: something to learn."""
+        """Noise whose class shows in the brightness of one colour, so that it can be learned."""
         rng = np.random.default_rng(0)
         count = self.batch * self.batches
         x = rng.standard_normal((count, self.size, self.size, 3), np.float32) * np.float32(0.3)
@@ -84,8 +83,8 @@ COURSES = (
 
 
 def jobs(session: Session) -> list[Job]:
-    """An epoch (or a fit) and a step of each."""
-    slow: set[str] = set()  # courses where XLA lost
+    """An epoch (or a fit) and a step of each course."""
+    slow: set[str] = set()  # courses where XLA was slower
     return [
         _job(session, course, work, slow)
         for course in COURSES
@@ -116,7 +115,7 @@ def _job(session: Session, course: Course, work: str, slow: set[str]) -> Job:
 
 
 def sides(course: Course, work: str, session: Session, xla: bool = True) -> list[Side]:
-    """Both sides; Keras's models are made first, so that minicnn's can begin with their weights."""
+    """Both sides; Keras's models come first, so that minicnn's can start with their weights."""
     x, y = course.data()
     found = []
     ways = _steps if work == "step" else _fits
@@ -134,7 +133,7 @@ def sides(course: Course, work: str, session: Session, xla: bool = True) -> list
 
 
 def _fits(name: str, model: Any, x: Any, y: Any, course: Course) -> Way:
-    """`fit` on arrays, or on a data set where y is None."""
+    """`fit` on arrays, or on a data set if y is None."""
     settings: dict[str, Any] = {"epochs": course.epochs, "shuffle": False, "verbose": 0}
     if y is not None:
         settings["batch_size"] = course.batch
@@ -146,7 +145,7 @@ def _fits(name: str, model: Any, x: Any, y: Any, course: Course) -> Way:
 
 
 def _steps(name: str, model: Any, x: Any, y: Any, course: Course) -> Way:
-    """One step; for the comparison its loss, and the loss after it."""
+    """One step; for the comparison it returns its loss and the loss after it."""
     x, y = x[: course.batch], y[: course.batch]
     return Way(
         name,
@@ -168,7 +167,7 @@ def _their_ways(course: Course, work: str, first: Any, x: Array, y: Array, xla: 
         return made
 
     if work == "step":
-        # `first`, as Keras compiles by itself, is where minicnn's weights come from: it stays.
+        # `first`, with Keras's default compilation, stays: minicnn's weights come from it.
         tensors = tf.constant(x[: course.batch]), tf.constant(y[: course.batch])
         return [
             _steps(name, model(jit), *tensors, course)

@@ -11,8 +11,8 @@ Rooms, lowest floor first; each imports only from those above it in this list:
     on_jax         the only file that imports jax: several processes, one training
     data           class folders, the download, checks, pixels
     model          the frozen base, the head behind it, and the model file
-    features       what the frozen base says of each photo, computed once and kept
-    batches        the order in which photos are learned from, the same after an interruption
+    features       the frozen base's output for each photo, computed once and kept
+    batches        the order of the training photos, the same after an interruption
     figures        intervals, plots, pages
     fitting        one training run: checkpoints, resuming
     train, sweep, evaluate, predict, export, course
@@ -26,22 +26,22 @@ import signal
 import sys
 from types import FrameType, TracebackType
 
-# TensorFlow tells of every CPU feature it found, on stderr, before it says anything of use.
+# Keep TensorFlow from listing every CPU feature it finds on stderr.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _command() -> str:
-    """The module that Python was told to run, if it is one of ours; else nothing."""
+    """The module that Python runs, if it is one of ours; otherwise an empty string."""
     told = sys.orig_argv
     name = told[told.index("-m") + 1] if "-m" in told[:-1] else ""
     return name if name.partition(".")[0] in ("reference", "benchmarks") else ""
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    """An interrupt while Keras is being imported, which takes seconds.
+    """End the command at an interrupt while Keras is being imported, which takes seconds.
 
-    `minicnn._support.early` does the same; it is not imported, for NumPy would come
-    with it, before benchmarks has set its threads.
+    `minicnn._support.early` does the same; importing it would import NumPy before benchmarks
+    has set its threads.
     """
     os.write(2, f"python -m {_command()}: interrupted.\n".encode())
     os._exit(130)
@@ -50,7 +50,7 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
 def _in_one_line(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """How a command ends that finds no Keras."""
+    """End a command that finds no Keras with a sentence."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing in {*NEEDED, "jax", "torch"}:  # the latter if KERAS_BACKEND asks for them
         from minicnn._support.terminal import pip_install

@@ -1,6 +1,6 @@
-"""Which library computes, on which device, how precisely, and from which seed.
+"""Choose which library computes, on which device, how precisely, and from which seed.
 
-`start(options)` sets all of that up, once, before the first model is made; `Machine.describe()` is
+`start(options)` sets all of this up once, before the first model is made; `Machine.describe()` is
 the first line of every command and report.
 """
 
@@ -52,7 +52,7 @@ class Machine:
 
     @property
     def device(self) -> str:
-        """What computes, by name: "NVIDIA H100", "2 × NVIDIA H100", "CPU"."""
+        """The devices by name: "NVIDIA H100", "2 × NVIDIA H100", "CPU"."""
         names = [
             f"{count} × {name}" if count > 1 else name for name, count in Counter(self.gpus).items()
         ]
@@ -64,7 +64,7 @@ class Machine:
         return self.processes is None or self.processes.index == 0
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Where models are made, so that each device gets its copy."""
+        """The context in which to make models, so that each device gets its copy."""
         if self.strategy is None:
             return nullcontext()
         from reference import on_tensorflow
@@ -72,9 +72,10 @@ class Machine:
         return on_tensorflow.scope(self.strategy)
 
     def steps_per_execution(self, steps: int) -> int:
-        """How many steps of a small model to take in one call, of `steps` in an epoch.
+        """How many of an epoch's `steps` to take in one call, for a small model.
 
-        A call takes longer than such a step. torch, and several devices, take one at a time.
+        The overhead of a call is longer than such a step. torch, and several devices, take one step
+        at a time.
         """
         if self.strategy is not None or self.backend == "torch":
             return 1
@@ -83,8 +84,8 @@ class Machine:
     def jit_compile(self, small: bool) -> bool | str:
         """Whether XLA compiles the training step.
 
-        JAX computes through XLA or slowly. TensorFlow on a CPU gains nothing from it (its oneDNN
-        convolutions are faster than XLA's, and compiling takes seconds); on a GPU big networks do.
+        JAX is slow without XLA. TensorFlow on a CPU gains nothing from it (its oneDNN convolutions
+        are faster than XLA's, and compiling takes seconds); on a GPU big networks gain from it.
         """
         if self.xla != "auto":
             return self.xla == "on"
@@ -109,7 +110,7 @@ def check_versions() -> None:
 
 
 def start(options: argparse.Namespace) -> Machine:
-    """Set up what `console.add_backend_options` asks for. Raises `ValueError` if it cannot be."""
+    """Set up what the options of `console.add_backend_options` say, or raise `ValueError`."""
     check_versions()
     backend = keras.backend.backend()
     if options.strategy == "multiworker":
@@ -168,8 +169,8 @@ def _processes(options: argparse.Namespace, backend: str) -> Any:
 def make_exact() -> None:
     """Let float32 mean float32 on a GPU, too.
 
-    By default it multiplies in TF32, which keeps 10 of the 23 bits of each factor: logits then
-    differ in the third place from a CPU's, and from minicnn's.
+    By default a GPU multiplies in TF32, which keeps 10 of the 23 bits of each factor: its logits
+    then differ in the third digit from a CPU's and from minicnn's.
     """
     backend = keras.config.backend()
     if backend == "tensorflow":
@@ -228,7 +229,7 @@ def _devices(backend: str, wanted: str, deterministic: bool) -> tuple[tuple[str,
 
 
 def default(seed: int = 0) -> Machine:
-    """What there is, in float32: for use from Python."""
+    """A machine with the default settings, in float32, for use from Python."""
     return start(
         argparse.Namespace(
             strategy="none", device="auto", deterministic=False, seed=seed, precision="float32",

@@ -1,7 +1,7 @@
-"""Batches for Keras's `fit`, in an order that depends on the seed and the epoch's number alone.
+"""Batches for Keras's `fit`, in an order that depends only on the seed and the epoch's number.
 
-So a run that was interrupted goes on with the very batches that it would have seen. `fit` must be
-called with `shuffle=False`: the order is made here.
+So an interrupted run goes on with exactly the batches that it would have seen. Call `fit` with
+`shuffle=False`, since this module makes the order.
 """
 
 import math
@@ -21,11 +21,11 @@ LARGEST_KEPT = 2 * 2**30  # bytes of decoded photos that are kept in memory
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of `x` and `y`; with a seed, in another order each epoch.
+    """Batches of `x` and `y`; with a seed, in a new order in each epoch.
 
-    `x` is an array, or a function from row numbers to an array. Of several processes (`group`) each
-    takes its own slice of every batch; photos that do not divide among them (fewer than there are
-    processes, in the last batch) wait for another epoch.
+    `x` is an array, or a function from row numbers to an array. If several processes train together
+    (`group`), each takes its own slice of every batch; the few photos of the last batch that do not
+    divide evenly among them wait for another epoch.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Batches(keras.utils.PyDataset):
         return math.ceil((len(self.y) // count * count) / self.batch_size)
 
     def order(self, epoch: int) -> Array:
-        """The row numbers of an epoch, in the order in which they are learned from."""
+        """The row numbers of an epoch, in training order."""
         if self.seed is None:
             return np.arange(len(self.y))
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.y))
@@ -71,10 +71,10 @@ class Batches(keras.utils.PyDataset):
 
 
 class InOrder(keras.callbacks.Callback):
-    """Tells the batches which epoch it is.
+    """Tell the batches which epoch it is.
 
-    They cannot count by `PyDataset.on_epoch_end`: Keras calls that once more where it looks at the
-    first batch to build the model, which it does in a new run and not in one that goes on.
+    They cannot count with `PyDataset.on_epoch_end`: Keras calls it once more when it reads the
+    first batch to build the model, which happens in a new run, but not in a resumed one.
     """
 
     def __init__(self, batches: Batches) -> None:
@@ -86,9 +86,9 @@ class InOrder(keras.callbacks.Callback):
 
 
 def pixels(photos: Photos, reader: Reader, show: bool = True) -> Array | Callable[[Array], Array]:
-    """The photos' pixels: kept in memory if they fit, else decoded when they are asked for.
+    """The photos' pixels, kept in memory if they fit, otherwise decoded on demand.
 
-    Every photo is decoded once now, so that bad ones are named before anything is trained.
+    This decodes every photo once now, so that it names bad ones before training starts.
     """
     shape = (len(photos), reader.image_size, reader.image_size, 3)
     kept = np.empty(shape, np.float32) if 4 * math.prod(shape) <= LARGEST_KEPT else None

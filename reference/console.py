@@ -1,4 +1,4 @@
-"""What the commands share: options, progress bars, and errors that end in one sentence."""
+"""What the commands share: options, progress bars, and errors of one sentence."""
 
 import argparse
 import re
@@ -15,7 +15,7 @@ Command = Callable[[argparse.Namespace], None]
 
 @contextmanager
 def progress(title: str, total: int, show: bool = True) -> Iterator[Callable[[int], None]]:
-    """Show a bar with the time left, where it can be seen; yields `advance(count)`."""
+    """Show a progress bar with the time left in a terminal; yields `advance(count)`."""
     with Bar(show=None if show else False).open(title, total) as bar:
         yield bar.advance
 
@@ -41,9 +41,9 @@ def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str]
 
 
 def check_folder(option: str, folder: Path | None) -> None:
-    """Raise `NotADirectoryError` if a file is where the folder, or one above it, should be.
+    """Raise `NotADirectoryError` if the folder, or one above it, is a file.
 
-    `ValueError` for a new folder with the name of a model file: one was meant.
+    Raises `ValueError` for a new folder that is named like a model file: that must be a mistake.
     """
     if folder is None:
         return
@@ -69,10 +69,10 @@ def reason(error: Exception) -> str:
 
 
 def out_of_memory(error: BaseException, batch_size: int | None) -> str | None:
-    """What to do about an error that says that memory ran out; None if it says something else.
+    """Advice for an error that says that memory ran out; None if it says something else.
 
     Each backend has an error of its own (`ResourceExhaustedError`, `XlaRuntimeError`,
-    `OutOfMemoryError`); they share their words.
+    `OutOfMemoryError`); their messages have some words in common.
     """
     text = f"{type(error).__name__}: {error}"
     words = r"RESOURCE_EXHAUSTED|ResourceExhausted|OutOfMemory|out of memory|MemoryError"
@@ -109,9 +109,9 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="DIR",
         help='class folders train/, validation/, test/; or "download" (the course\'s photos), or '
-        '"sample" (drawn, no network)',
+        '"sample" (drawn here, works offline)',
     )
-    add("--image-size", type=positive, default=150, metavar="PX", help="side; default: 150")
+    add("--image-size", type=positive, default=150, metavar="PX", help="side length; default: 150")
     add(
         "--course-compatible",
         action="store_true",
@@ -120,7 +120,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--skip-bad-images",
         action="store_true",
-        help="leave damaged photos out, by name, instead of stopping",
+        help="name damaged photos and leave them out, instead of stopping",
     )
 
 
@@ -131,7 +131,7 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
         default="xception",
         metavar="NAME",
         help="xception (default), another name of keras.applications, or a .keras file: a network "
-        "that ends in features, or a classifier, which is cut off behind them",
+        "whose output is features, or a classifier, which is cut off behind its features",
     )
     add(
         "--weights",
@@ -143,26 +143,26 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
         "--input-range",
         choices=("signed", "unit", "pixels"),
         default="signed",
-        help="what a .keras base expects of a pixel: -1 to 1 (default), 0 to 1, 0 to 255; "
-        "the networks of keras.applications know it themselves",
+        help="the range of pixels that a .keras base expects: -1 to 1 (default), 0 to 1, 0 to 255; "
+        "it is known for the networks of keras.applications",
     )
     add(
         "--cache",
         type=Path,
         default=Path("runs/features"),
         metavar="DIR",
-        help="where features are kept between commands; default: runs/features",
+        help="where to keep features between commands; default: runs/features",
     )
 
 
 def add_backend_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("how to compute").add_argument
-    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: what there is")
+    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: a GPU if present")
     add(
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         default="float32",
-        help="default: float32, on a GPU too (no TF32); the mixed ones are faster on GPUs made for "
+        help="default: float32, also on a GPU (no TF32); mixed ones are faster on GPUs made for "
         "them",
     )
     add(
@@ -174,7 +174,7 @@ def add_backend_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--deterministic",
         action="store_true",
-        help="the same seed gives the same numbers on a GPU too, slower",
+        help="make a seed give the same numbers every time on a GPU, too; slower",
     )
     add("--seed", type=seed(bits=31), default=0, metavar="N", help="default: 0")
     add(

@@ -4,7 +4,7 @@
 
 Section 8.5 trains the baseline, 8.6 compares learning rates, 8.7 keeps the best epoch in a file,
 8.8 adds an inner layer; then come dropout, augmentation, the larger image, and, once, the test
-photos. The base runs once for each image size; every experiment on heads reads what it said.
+photos. The base runs once for each image size; all experiments on heads use its features.
 """
 
 import argparse
@@ -60,8 +60,8 @@ def course(
 ) -> Path:
     """Run everything and write `output/report.html`; returns its path.
 
-    `larger` is the base and the reader of the larger image; `augment_epochs` 0 leaves augmentation
-    out. The model that validation chose is in `output/model.keras`.
+    `larger` is the base and the reader for the larger image; `augment_epochs=0` leaves out
+    augmentation. `output/model.keras` is the model that validation chose.
     """
     page = Page("Transfer learning on photos of clothes", machine.describe())
     start = time.perf_counter()
@@ -102,8 +102,8 @@ def course(
         if found.title == "learning rate":
             page.heading("8.7 Checkpoints")
             page.text(
-                "Each run keeps the epoch with the best validation accuracy, the first among "
-                "equals, not the last: the accuracies here are those epochs'."
+                "Each run keeps the epoch with the best validation accuracy (of equal ones the "
+                "first), not the last epoch: the accuracies here are those of these epochs."
             )
 
     done = three_sweeps(
@@ -120,7 +120,7 @@ def course(
     if augment_epochs:
         chosen = replace(best, augment=True, epochs=augment_epochs)
         trained("Augmentation", "augmented", chosen, base, reader)
-        page.text("Each epoch sees each photo flipped, shifted and zoomed anew, uncached.")
+        page.text("Each epoch flips, shifts and zooms each photo anew, so nothing is cached.")
     if larger is not None:
         title = f"A larger image: {larger[1].image_size} pixels"
         trained(title, f"at-{larger[1].image_size}", best, *larger)
@@ -144,14 +144,14 @@ def course(
 
 
 def _test(splits: Splits, saved: models.Saved, accuracy: float, output: Path, page: Page) -> None:
-    """The one look at the test photos."""
+    """Evaluate the chosen model on the test photos, once."""
     page.heading("Test")
     if splits.test is None:
         page.text(
             "There is no test folder. The validation photos chose the model, so their accuracy "
-            "flatters it; put photos that it never saw into test/CLASS/."
+            "flatters it; put photos that it has never seen into test/CLASS/."
         )
-        say("There is no test folder: nothing has judged the model yet.")
+        say("There is no test folder: the model has not been tested.")
         return
     judged = evaluate.evaluate(saved, splits.test, accuracy)
     evaluate.write(judged, output)

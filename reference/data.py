@@ -1,10 +1,10 @@
-"""Photos in class folders, checked before anything is trained on them.
+"""Read photos from class folders, and check them before training.
 
     DIR/train/CLASS/*.jpg    DIR/validation/CLASS/*.jpg    DIR/test/CLASS/*.jpg (may be missing)
 
 `python -m reference.data --data DIR` reads every photo, names the bad ones, and prints a table.
-Photos are decoded and resized by `minicnn.images`, here as in training, evaluation, prediction and
-in minicnn itself: a network sees a new photo just as it saw the photos that it learned from.
+`minicnn.images` decodes and resizes photos here, in training, evaluation and prediction, and in
+minicnn itself: a network sees a new photo in the same way as its training photos.
 """
 
 import argparse
@@ -40,13 +40,13 @@ from reference.console import main, make_parser, progress
 Array = np.ndarray
 
 SPLITS = ("train", "validation", "test")
-SMALLEST, LARGEST = 16, 2048  # pixels a side
+SMALLEST, LARGEST = 16, 2048  # pixels per side
 INTERPOLATIONS = ("bilinear", "nearest")
 
 
 @dataclass(frozen=True)
 class Photos:
-    """The photos of one split: where they are, and the number of each one's class."""
+    """The photos of one split: their paths and the indices of their classes."""
 
     name: str
     paths: tuple[str, ...]
@@ -61,13 +61,13 @@ class Photos:
         return np.eye(len(self.class_names), dtype=np.float32)[self.labels]
 
     def keep(self, chosen: Sequence[int]) -> "Photos":
-        """Only the photos of these numbers."""
+        """Only the photos with these indices."""
         return replace(
             self, paths=tuple(self.paths[i] for i in chosen), labels=self.labels[list(chosen)]
         )
 
     def sha256(self) -> str:
-        """A checksum of the files' contents, in order: other photos, another checksum."""
+        """A checksum of the files' contents, in order."""
         whole = hashlib.sha256()
         with ThreadPoolExecutor(THREADS) as threads:
             for digest in threads.map(_file_sha256, self.paths):
@@ -86,7 +86,7 @@ def _file_sha256(path: str) -> bytes:
 
 
 class Splits(NamedTuple):
-    """The photos to learn from, to choose by, and to judge by at the end."""
+    """The photos to train on, to choose by, and to evaluate at the end."""
 
     train: Photos
     validation: Photos
@@ -95,7 +95,7 @@ class Splits(NamedTuple):
 
 @dataclass(frozen=True)
 class Reader:
-    """From a file to pixels: float32 (image_size, image_size, 3), from 0 to 255.
+    """Read a file as pixels: float32 (image_size, image_size, 3), from 0 to 255.
 
     "bilinear" reads as `image_dataset_from_directory` does, "nearest" as `flow_from_directory`.
     """
@@ -136,9 +136,9 @@ class Reader:
 
 
 def find(folder: str | Path) -> Splits:
-    """The photos of a data set by its folders. Reads no photo yet (`check` does).
+    """List the photos of a data set by its folders, without reading them (`check` does).
 
-    Raises `FileNotFoundError` or `ValueError` for a data set that nobody could train on: a missing
+    Raises `FileNotFoundError` or `ValueError` for a data set that is unfit for training: a missing
     split, a class without photos, class folders that differ between splits.
     """
     folder = Path(folder)
@@ -163,7 +163,7 @@ def find(folder: str | Path) -> Splits:
 
 
 def find_split(folder: Path, name: str) -> Photos:
-    """The photos of one split: class folders in alphabetical order, as Keras numbers them."""
+    """List the photos of one split: class folders in alphabetical order, as Keras numbers them."""
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
     classes = class_folders(str(folder), hidden=False)
@@ -203,9 +203,10 @@ def _difference(train: Photos, other: Photos) -> str:
 
 
 def check(photos: Photos, skip: bool = False, show: bool = True) -> Photos:
-    """Decode every photo: `photos` if all can be read.
+    """Decode every photo; return `photos` if all can be read.
 
-    Raises `BadImageError` that names the bad ones; with `skip`, prints them and leaves them out.
+    Otherwise raises a `BadImageError` that names the bad ones, or with `skip` prints their names
+    and leaves them out.
     """
     bad: dict[int, str] = {}
     with (
@@ -248,7 +249,7 @@ def decoded(
 ) -> Iterator[Array]:
     """The pixels of all photos (or of a `part`), batch by batch, decoded ahead in threads.
 
-    Raises one `BadImageError` that names all bad photos, after the last one has been looked at.
+    Raises one `BadImageError` that names all bad photos, after it has read the last one.
     """
     paths = photos.paths[part]
     bad: list[str] = []
@@ -297,14 +298,14 @@ def download(
     files: str = _FILES,
     show: bool = True,
 ) -> Path:
-    """The course's photos from GitHub, at a pinned commit, into `folder`; returns it.
+    """Download the course's photos from GitHub, at a pinned commit, into `folder`; returns it.
 
-    The list of files comes first, with the Git blob id (SHA-1 of length and content) of each. A
-    file that is there with the right id is not fetched again, so a download that was interrupted
-    goes on where it stopped; one that arrives with another id is refused. Git's own checksum of
-    checksums, the commit's tree id, is computed over the list and must be right too.
+    The list of files comes first, with the Git blob id (SHA-1 of length and content) of each. This
+    does not download a file again that is there with the right id, so an interrupted download goes
+    on where it stopped; it refuses a file that arrives with another id. It also computes Git's own
+    checksum of checksums, the commit's tree id, over the list and checks it.
 
-    Raises `ConnectionError` without a network, `ValueError` for content that is not what was asked.
+    Raises `ConnectionError` without a connection, and `ValueError` for unexpected content.
     """
     folder = Path(folder)
     about = _fetch_json(f"{api}/repos/{repository}/git/commits/{commit}")
@@ -398,7 +399,7 @@ def _fetch_json(url: str) -> dict[str, Any]:
 
 
 def _fetch(url: str, largest: int) -> bytes:
-    """What the address holds; tried again after a broken connection."""
+    """Download the address; try again after a broken connection."""
     for attempt in range(_TRIES):
         try:
             return fetch(url, largest)
@@ -415,7 +416,7 @@ def _fetch(url: str, largest: int) -> bytes:
 
 
 def locate(data: str, cache: str | Path | None = None) -> Path:
-    """The folder that `--data` means: itself, or what "download" and "sample" put there."""
+    """The folder that `--data` means: the folder itself, or that of "download" or "sample"."""
     home = Path(cache) if cache is not None else Path.home() / ".cache" / "minicnn"
     if data == "download":
         return download(home / "clothing-dataset-small")
@@ -444,10 +445,10 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         metavar="DIR",
         help='class folders train/, validation/, test/; or "download" (the course\'s photos), or '
-        '"sample" (drawn, no network)',
+        '"sample" (drawn here, works offline)',
     )
     made.add_argument(
-        "--skip-bad-images", action="store_true", help="count the good ones, whatever the others"
+        "--skip-bad-images", action="store_true", help="count the good photos, name the others"
     )
     return made
 
@@ -465,7 +466,7 @@ def command(options: argparse.Namespace) -> None:
         say(f"{name:{width}}" + "".join(f"{count:>12}" for count in counts))
     say(f"{'all':{width}}" + "".join(f"{len(photos):>12}" for photos in checked))
     if len(splits) < len(SPLITS):
-        say("There is no test folder: nothing will judge a model that these photos chose.")
+        say("There is no test folder, so a model trained on these photos cannot be tested.")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

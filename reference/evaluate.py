@@ -1,10 +1,10 @@
-"""Judge a trained model on photos that it never saw.
+"""Evaluate a trained model on photos that it has never seen.
 
     python -m reference.evaluate runs/reference/model.keras --data clothing-dataset-small
 
-Test accuracy with its 95 % interval, macro-F1, a table per class, the confusion matrix, the most
-confident mistakes as a contact sheet, and the drop from validation to test: the validation photos
-chose the epoch and the settings, so they flatter a model a little.
+This reports the test accuracy with its 95 % interval, macro-F1, a table by class, the confusion
+matrix, the most confident mistakes as a contact sheet, and the drop from validation to test: the
+validation photos chose the epoch and the settings, so they flatter a model a little.
 """
 
 import argparse
@@ -32,7 +32,7 @@ SHOWN_MISTAKES = 24
 
 
 class Interval(NamedTuple):
-    """Where the true share lies, with 95 % confidence."""
+    """A 95 % confidence interval of a share."""
 
     low: float
     high: float
@@ -44,7 +44,7 @@ class Interval(NamedTuple):
 def interval(share: float, count: int) -> Interval:
     """Wilson's score interval for a share of `count` photos (Wilson 1927, "Probable inference").
 
-    Unlike share ± 1.96 standard errors it stays between 0 and 1, and is right near them too.
+    Unlike share ± 1.96 standard errors it stays between 0 and 1, and is also right near them.
     """
     from scipy.stats import binomtest
 
@@ -54,7 +54,7 @@ def interval(share: float, count: int) -> Interval:
 
 @dataclass(frozen=True)
 class Judged:
-    """A model's answers to photos whose classes are known."""
+    """A model's predictions for photos whose classes are known."""
 
     photos: Photos
     p: Array  # probabilities (photos, classes)
@@ -103,7 +103,7 @@ class Judged:
         return text
 
     def confusion(self) -> Array:
-        """[row, column]: how many photos of class `row` were taken for class `column`."""
+        """[row, column]: how many photos of class `row` the model took for class `column`."""
         from sklearn.metrics import confusion_matrix
 
         found: Array = confusion_matrix(
@@ -112,13 +112,13 @@ class Judged:
         return found
 
     def mistakes(self) -> list[int]:
-        """The photos that were taken for something else, the most confident mistakes first."""
+        """The misclassified photos, the most confident mistakes first."""
         wrong = np.flatnonzero(self.predicted != self.photos.labels)
         order = np.argsort(-self.p[wrong].max(axis=1), kind="stable")
         return [int(i) for i in wrong[order]]
 
     def summary(self) -> str:
-        """Some sentences."""
+        """The results in a few sentences."""
         count = len(self.photos)
         lines = [
             f"{self.photos.name.capitalize()} accuracy: {self.accuracy:.3f} "
@@ -126,7 +126,7 @@ class Judged:
             f"loss {self.loss:.3f}, on {count} photos."
         ]
         if self.validation_accuracy is not None:
-            # Keras's accuracy is a float32: equal ones differ in the eighth place.
+            # Keras's accuracy is a float32: equal ones may differ in the eighth digit.
             drop = round(self.validation_accuracy - self.accuracy, 6)
             lines.append(
                 f"That is {abs(drop):.3f} {'below' if drop >= 0 else 'above'} the best validation "
@@ -137,10 +137,10 @@ class Judged:
 
 
 def evaluate(saved: Saved, photos: Photos, validation_accuracy: float | None = None) -> Judged:
-    """The model's answers to these photos, read as it learned to see them.
+    """Predict these photos, read in the same way as the model's training photos.
 
-    Raises `ValueError` if the photos' classes are not the model's. Where only their order differs,
-    the photos' labels are renumbered, by name.
+    Raises `ValueError` if the photos' classes are not the model's. If only their order differs,
+    this renumbers the photos' labels by name.
     """
     about = saved.about
     if set(photos.class_names) != set(about.class_names):
@@ -248,8 +248,8 @@ def write(judged: Judged, folder: Path) -> None:
 def parser() -> argparse.ArgumentParser:
     made = make_parser(
         "evaluate",
-        "Judges a model on photos that it never saw: accuracy with its interval, macro-F1, a\n"
-        "table per class, the confusion matrix, the most confident mistakes.",
+        "Evaluates a model on photos that it has never seen: accuracy with its interval,\n"
+        "macro-F1, a table by class, the confusion matrix, the most confident mistakes.",
         "example:\n  python -m reference.evaluate runs/reference/model.keras --data photos",
     )
     made.add_argument("model", type=Path, metavar="MODEL", help="a file that reference.train wrote")
@@ -275,7 +275,7 @@ def command(options: argparse.Namespace) -> None:
     validation = saved.about.training.get("val_accuracy") if options.split == "test" else None
     judged = evaluate(saved, photos, validation)
     output = options.output or options.model.parent
-    write(judged, output)  # before anything is said: who reads may not listen to the end
+    write(judged, output)  # before printing: the reader may close the pipe early
     say(judged.summary())
     say(judged.report())
     say(f"Wrote evaluation.json, report.txt, confusion.png and mistakes.png into {output}.")

@@ -1,10 +1,10 @@
-"""Hand a trained model on: as `.keras` (Keras, minicnn), TFLite (phones) or ONNX (other runtimes).
+"""Export a trained model as `.keras` (Keras, minicnn), TFLite (phones) or ONNX (other runtimes).
 
     python -m reference.export runs/reference/model.keras --format tflite,onnx
 
-Beside each file for another runtime stands a .json with class names, image size and interpolation;
-pixels go in as float32 from 0 to 255, logits come out. Each file is run on some pictures, where its
-runtime is installed, and compared with the model.
+Each file for another runtime gets a .json beside it with class names, image size and interpolation;
+pixels go in as float32 from 0 to 255, logits come out. If a file's runtime is installed, the export
+runs the file on some images and compares the result with the model's.
 """
 
 import argparse
@@ -35,9 +35,9 @@ TOLERANCE = 1e-3  # relative to the largest logit
 def export(saved: Saved, source: Path, target: Path, kind: str) -> float | None:
     """Write the model to `target`; returns the largest relative difference of its logits.
 
-    None where nothing here runs the format: its runtime is not installed, or minicnn lacks one of
-    the layers. Raises `ImportError` where the packages that write the format are missing,
-    `ValueError` if Keras cannot write it, or if the written file does not agree with the model.
+    The difference is None if nothing here can run the file: its runtime is not installed, or
+    minicnn lacks one of the layers. Raises `ImportError` if packages that write the format are
+    missing, and `ValueError` if Keras cannot write it or the file does not agree with the model.
     """
     if kind == "keras":
         difference = None if models.minicnn_lacks(source) else _compare(saved, source, kind)
@@ -56,7 +56,7 @@ def export(saved: Saved, source: Path, target: Path, kind: str) -> float | None:
                 str(written), format={"tflite": "litert", "onnx": "onnx"}[kind], verbose=False
             )
             difference = _compare(saved, written, kind)
-        except Exception as error:  # whatever one of the many converters makes of itself
+        except Exception as error:  # one of the many converters may raise anything
             raise ValueError(
                 f"Keras on {keras.backend.backend()} makes no {kind} file of this model that its "
                 f"runtime can use: {reason(error)}. {_OTHERS[kind]}"
@@ -75,7 +75,7 @@ def export(saved: Saved, source: Path, target: Path, kind: str) -> float | None:
     return difference
 
 
-# What each format takes, for the one who has nothing but the file.
+# The input of each format, for a user who has only the file.
 _SHAPES = {
     "tflite": "(1, {0}, {0}, 3), or (photos, {0}, {0}, 3) after resize_tensor_input",
     "onnx": "(photos, {0}, {0}, 3)",
@@ -103,7 +103,7 @@ def _check_packages(kind: str) -> None:
 
 
 def _compare(saved: Saved, path: Path, kind: str) -> float | None:
-    """Several photos at once and one alone: a file may be made for one size of batch."""
+    """Compare on several photos at once and on one: a file may be fixed to one batch size."""
     size = saved.about.image_size
     pictures = np.random.default_rng(0).uniform(0, 255, (5, size, size, 3)).astype(np.float32)
     wanted = keras.ops.convert_to_numpy(saved.model.predict_on_batch(pictures))

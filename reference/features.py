@@ -1,10 +1,10 @@
-"""What a frozen base says of each photo: computed once, kept, read by every experiment.
+"""The features that a frozen base computes for each photo: computed once, kept, used by all runs.
 
-While only the head learns, the base gives the same vector for the same photo in each epoch, for
-each learning rate, each seed. So one pass over the photos stands for all of them. What the vectors
-depend on is in the file's name as a checksum: the photos, how they are read, the base and its
-weights, the precision, the device (a GPU rounds otherwise than a CPU), and the versions of what
-computed them. Another photo, another file.
+While only the head learns, the base gives the same vector for a photo in every epoch, with every
+learning rate and every seed. So one pass over the photos replaces all of them. The file's name has
+a checksum of everything that the vectors depend on: the photos, how they are read, the base and its
+weights, the precision, the device (a GPU rounds differently from a CPU), and the versions of the
+libraries. If anything changes, so does the file's name.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ from reference.model import Base
 Array = np.ndarray
 
 BATCH = 32
-_FORM = 1  # of the file; another number, another name
+_FORM = 1  # the version of the file's format, which is part of its name
 
 
 @dataclass(frozen=True)
 class Features:
-    """One vector a photo: `x` (photos, channels) float32, `y` one-hot."""
+    """One vector per photo: `x` (photos, channels) float32, `y` one-hot."""
 
     x: Array
     y: Array
@@ -73,10 +73,11 @@ def extract(
     show: bool = True,
     batch_size: int = BATCH,
 ) -> Features:
-    """The vectors of all photos, from the cache if they are there, else computed and kept.
+    """The vectors of all photos, from the cache if they are there, otherwise computed and kept.
 
-    With several processes each computes its share of the photos, and all get all vectors. Raises
-    `BadImageError` that names all bad photos, `ValueError` where photos and base differ in size.
+    If there are several processes, each computes its share of the photos, and all get all vectors.
+    Raises a `BadImageError` that names all bad photos, and `ValueError` if photos and base differ
+    in size.
     """
     if reader.image_size != base.image_size:
         raise ValueError(
@@ -87,7 +88,7 @@ def extract(
     path = None if cache is None else path_for(cache, about)
     x = None if path is None else _read(path, about, len(photos))
     if machine.processes is not None and not machine.processes.agree(x is not None):
-        x = None  # one lacks them, and needs the others to compute them
+        x = None  # one process lacks them, and needs the others to compute them
     computed = x is None
     if x is None:
         x = _compute(photos, reader, base, machine, show, batch_size)
@@ -106,7 +107,7 @@ def _read(path: Path, about: dict[str, Any], count: int) -> Array | None:
         with np.load(path, allow_pickle=False) as file:
             x = np.asarray(file["features"])
             same = json.loads(str(file["about"])) == about
-    except Exception as error:  # whatever a damaged archive makes of itself
+    except Exception as error:  # reading a damaged archive may raise anything
         say(f"{path} is damaged ({error}): computed anew.")
         return None
     if not same or x.ndim != 2 or len(x) != count or not np.isfinite(x).all():
@@ -123,7 +124,7 @@ def _compute(
     extractor.compile(jit_compile=machine.jit_compile(small=False))
     group = machine.processes
     part = slice(None) if group is None else group.share(len(photos))
-    # A batch that is too large for training's memory is not tried here first.
+    # Do not try a batch here that is too large for the memory in training.
     size = min(BATCH, batch_size)
     x = outputs(extractor, photos, reader, f"Features of {photos.name}", show, part, size)
     if not np.isfinite(x).all():
@@ -145,8 +146,8 @@ def outputs(
 ) -> Array:
     """The model's outputs for the photos (or a `part` of them): one float32 row each.
 
-    The next photos are decoded while the current ones are computed. A batch that is not full is
-    filled up, so that nothing is compiled for another size.
+    Threads decode the next photos while the model computes the current ones. A batch that is not
+    full is padded, so that nothing has to be compiled for another size.
     """
     count = len(range(*part.indices(len(photos))))
     rows = np.empty((count, model.output_shape[-1]), np.float32)

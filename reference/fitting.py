@@ -1,9 +1,9 @@
-"""One training run: its epochs, its best model, and what it needs to go on after a kill.
+"""One training run: its epochs, its best model, and the state that it needs to resume.
 
-After each epoch, `state.npz` holds all that the rest of the run depends on: weights, optimizer,
-the state of random layers, and the history. It is replaced in one step, after the best model has
-been written; and since a seed and an epoch's number fix the epoch's batches, a run that was killed
-at any moment goes on to the same history and the same best model.
+After each epoch `state.npz` has everything that the rest of the run depends on: weights, optimizer,
+the state of random layers, and the history. The run replaces it in one step, after it has written
+the best model; and since the seed and the epoch's number determine the epoch's batches, a run that
+was killed at any moment goes on to the same history and the same best model.
 """
 
 import csv
@@ -28,7 +28,7 @@ COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. `patience`: stop after so many epochs without a better validation accuracy."""
+    """How to train; stops after `patience` epochs without a better validation accuracy."""
 
     learning_rate: float = 0.001
     size_inner: int = 0
@@ -62,7 +62,7 @@ def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
 
 
 def balanced(y: Array) -> dict[int, float]:
-    """Weights that let each class count the same: photos / (classes · photos of the class)."""
+    """Weights that make all classes count the same: photos / (classes · photos of the class)."""
     counts = y.sum(axis=0)
     return {index: float(len(y) / (len(counts) * n)) for index, n in enumerate(counts)}
 
@@ -81,10 +81,10 @@ def scores(logits: Array, y: Array) -> tuple[float, float]:
 
 
 class BestModel(keras.callbacks.ModelCheckpoint):
-    """Keras's checkpoint of the best epoch, `save_best_only`, written by a function of ours.
+    """Keras's checkpoint of the best epoch, `save_best_only`, with a function of ours that writes.
 
-    `write(accuracy)` saves the whole model, though only its head is trained, and never half of it.
-    `best` is the accuracy to beat, where a run goes on.
+    `write(accuracy)` saves the whole model, although only its head is trained, and never half a
+    file. `best` is the accuracy to beat in a resumed run.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class BestModel(keras.callbacks.ModelCheckpoint):
 
 
 class _Saves:
-    """What `ModelCheckpoint` asks of a model."""
+    """The part of a model that `ModelCheckpoint` uses."""
 
     def __init__(self, write: Callable[[], None]) -> None:
         self._write = write
@@ -127,7 +127,7 @@ class BestWeights(keras.callbacks.Callback):
 
 
 class Record(keras.callbacks.Callback):
-    """Keeps the history, calls `after` after each epoch, and stops when patience ends."""
+    """Keep the history, call `after` after each epoch, and stop when patience ends."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class Record(keras.callbacks.Callback):
 
 
 def is_over(history: History, patience: int | None, since: int = 0) -> bool:
-    """Whether the last `patience` epochs (from number `since` on) brought nothing better."""
+    """Whether the last `patience` epochs (from epoch `since` on) brought nothing better."""
     done = len(history["loss"])
     if patience is None or done <= since:
         return False
@@ -156,7 +156,7 @@ def is_over(history: History, patience: int | None, since: int = 0) -> bool:
 
 
 class ValidationHere(keras.callbacks.Callback):
-    """Validation by one process alone, which `fit` cannot do where several train together."""
+    """Validate in one process alone, which `fit` cannot do if several train together."""
 
     def __init__(self, logits: Callable[[], Array], y: Array) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ def empty_history() -> History:
 
 
 def learning_variables(model: keras.Model) -> list[Any]:
-    """What changes while the model trains: weights, random layers, optimizer."""
+    """All variables that training changes: weights, random layers, optimizer."""
     optimizer = model.optimizer
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
@@ -228,7 +228,7 @@ def write_state(
     fine_tuning_since: int | None,
     model: keras.Model,
 ) -> None:
-    """All that the rest of the run depends on, in one file, replaced in one step."""
+    """Write everything that the rest of the run depends on to one file, in one step."""
     told = {"about": dict(about), "history": history, "fine_tuning_since": fine_tuning_since}
     arrays = {
         f"v{number:05d}": keras.ops.convert_to_numpy(variable)
@@ -239,14 +239,14 @@ def write_state(
 
 
 def read_state(path: Path, about: Mapping[str, Any]) -> State:
-    """Where the run stands. Raises `ValueError` if it is another run (settings, photos, base)."""
+    """Read the state of the run; `ValueError` if it is another run (settings, photos, base)."""
     try:
         with np.load(check_regular(path, "state of a run"), allow_pickle=False) as file:
             told = json.loads(str(file["told"]))
             values = [np.asarray(file[name]) for name in sorted(file.files) if name != "told"]
         before, now = told["about"], dict(about)
         state = State(told["history"], told["fine_tuning_since"], values)
-    except Exception as error:  # whatever a damaged archive makes of itself
+    except Exception as error:  # reading a damaged archive may raise anything
         raise ValueError(f"{path} is damaged ({error}): start anew, without --resume.") from error
     other = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     if other:

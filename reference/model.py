@@ -1,12 +1,12 @@
-"""The network: a frozen base that others trained, and a small head that learns.
+"""The network: a pretrained, frozen base, and a small head that learns.
 
     photo → preprocess → base (frozen) → global average → [inner, ReLU] → [dropout] → logits
     0…255   as the base     rows × columns   one number                      one score a class
             expects          × channels       a channel
 
-`make_model` is the course's function. `save` writes one `.keras` file that has all a prediction
-needs: weights, class names, image size, interpolation, and (as layers) the preprocessing. `load`
-builds the network in code and takes only weights from the file.
+`make_model` is the course's function. `save` writes one `.keras` file with everything that a
+prediction needs: weights, class names, image size, interpolation, and (as layers) the
+preprocessing. `load` builds the network in code and takes only weights from the file.
 """
 
 import hashlib
@@ -42,16 +42,16 @@ _LARGEST_JSON = 16 * 2**20  # bytes
 
 
 class Pixels(NamedTuple):
-    """What a base expects of a pixel: x @ matrix + offset, of red, green, blue from 0 to 255."""
+    """A base's preprocessing: x @ matrix + offset, for red, green, blue from 0 to 255."""
 
     matrix: Array
     offset: Array
 
     def layers(self) -> list[keras.Layer]:
-        """The same as layers, so that it travels inside the model file."""
+        """The preprocessing as layers, so that the model file contains it."""
         scale = np.diag(self.matrix)
         if not np.array_equal(self.matrix, np.diag(scale)):
-            # Colours change places (VGG and ResNet were trained on blue, green, red).
+            # The colours change order (VGG and ResNet were trained on blue, green, red).
             mix = keras.layers.Conv2D(3, 1, trainable=False, name="preprocess", dtype="float32")
             mix.build((None, None, None, 3))
             mix.set_weights([self.matrix[None, None], self.offset])
@@ -68,7 +68,7 @@ class Pixels(NamedTuple):
 
 @dataclass(frozen=True)
 class Base:
-    """A network that ends in features, frozen, for photos of one size."""
+    """A frozen network whose output is features, for photos of one size."""
 
     name: str
     network: keras.Model
@@ -77,10 +77,10 @@ class Base:
     input_range: str = "signed"
 
     def sha256(self) -> str:
-        """A checksum of the weights, of the layers, and of what comes before them."""
+        """A checksum of the weights, the layers, and the preprocessing."""
         whole = hashlib.sha256(np.concatenate([*self.pixels.matrix, self.pixels.offset]).tobytes())
         for layer in all_layers(self.network):
-            # Without names, which Keras counts on from one model to the next.
+            # Leave out names: Keras goes on counting them from one model to the next.
             config = {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable")}
             told = json.dumps([type(layer).__name__, config], default=lambda o: type(o).__name__)
             whole.update(told.encode())
@@ -91,7 +91,7 @@ class Base:
         return whole.hexdigest()
 
     def extractor(self) -> keras.Model:
-        """Photo in, one vector out: all that stays the same while the head learns."""
+        """The part that stays the same while the head learns: a photo in, one vector out."""
         inputs = keras.Input((self.image_size, self.image_size, 3), name="photo")
         return keras.Model(inputs, self.vectors(inputs), name="extractor")
 
@@ -124,13 +124,13 @@ def applications() -> dict[str, tuple[Callable[..., keras.Model], ModuleType]]:
 def load_base(
     name: str, image_size: int, weights: str = "imagenet", input_range: str = "signed"
 ) -> Base:
-    """A base by name (`keras.applications`) or by file (`.keras`), for photos of this size.
+    """Make a base by name (`keras.applications`) or from a `.keras` file, for this photo size.
 
-    `weights`: "imagenet", "none" (random), or the path of a weights file. `input_range` says what
-    the network of a file expects of a pixel; the others have their own preprocessing.
+    `weights`: "imagenet", "none" (random), or the path of a weights file. `input_range` is the
+    range of pixels that a network from a file expects; the others have their own preprocessing.
 
-    Raises `ValueError` for a size that the network does not take, weights that are not its own, or
-    a network that does not end in features; `FileNotFoundError`; `ConnectionError` offline.
+    Raises `ValueError` for a size that the network does not take, weights that do not fit, or a
+    network whose output is not features; `FileNotFoundError`; `ConnectionError` offline.
     """
     Reader(image_size)
     known = applications()
@@ -193,14 +193,14 @@ def _application(
 
 
 def _explained(error: Exception, name: str, image_size: int) -> Exception:
-    """What Keras said, with what to do about it."""
+    """Keras's error, with advice."""
     text = str(error)
     if "fetch" in text or "URL" in text:
         return ConnectionError(
             f"ImageNet's weights for {name} are not in ~/.keras/models, and cannot be downloaded: "
-            f"{reason(error)}. Ways on: run this once with a network; or --weights FILE, "
+            f"{reason(error)}. You can run this once online; or pass --weights FILE, "
             "Keras's published weights file; or --base FILE.keras, a base of your own; or "
-            "--weights none, random weights, which learn little."
+            "--weights none for random weights, which learn little."
         )
     if "input size" in text.lower() or "input_shape" in text:
         return ValueError(
@@ -229,9 +229,9 @@ def _from_file(path: Path) -> keras.Model:
 
 
 def _quiet(network: keras.Model) -> keras.Model:
-    """Without what is random in training (dropout, stochastic depth): the base is to stay as it is.
+    """Remove what is random in training (dropout, stochastic depth), so that the base stays fixed.
 
-    `training=False` alone does not do it: Keras 3's fit overrides it (keras issue 20285).
+    `training=False` alone is not enough: Keras 3's fit overrides it (keras issue 20285).
     """
     for layer in all_layers(network):
         for name in ("rate", "drop_path_rate"):
@@ -241,23 +241,23 @@ def _quiet(network: keras.Model) -> keras.Model:
 
 
 def _features_of(network: keras.Model, name: str) -> keras.Model:
-    """The network up to its last picture of features; a classifier behind that is cut off."""
+    """The network up to its last feature maps; a classifier behind them is cut off."""
     if len(network.inputs) != 1:
         raise ValueError(f"{name} is no base: it has {len(network.inputs)} inputs, not one photo.")
     if [len(y.shape) for y in network.outputs] == [4]:
         return network
     pooling = keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D
     for layer in reversed(network.layers):
-        y = getattr(layer, "input", None)  # a layer that is used more than once has no such thing
+        y = getattr(layer, "input", None)  # a layer that is used more than once has no `input`
         if y is None or isinstance(y, list) or y is network.inputs[0] or len(y.shape) != 4:
             continue
-        # Behind its pooling a classifier may go on with pictures of one pixel.
+        # Behind its pooling a classifier may go on with maps of one pixel.
         if isinstance(layer, pooling) or tuple(y.shape[1:3]) != (1, 1):
             last = y._keras_history.operation
             say(f"{name} ends in a classifier: cut off behind its layer {last.name}.")
             return keras.Model(network.inputs, y, name="base")
     raise ValueError(
-        f"{name} is no base: no layer of it gives a picture of features (batch, rows, columns, "
+        f"{name} is no base: no layer of it gives feature maps (batch, rows, columns, "
         f"channels). It ends in {[tuple(y.shape) for y in network.outputs]}."
     )
 
@@ -291,10 +291,10 @@ def _check_size(network: keras.Model, image_size: int, name: str) -> None:
 
 
 def probed(preprocess: Callable[..., Any]) -> Pixels:
-    """The preprocessing as a matrix, found out by trying: all of Keras's are affine in the pixel.
+    """Find the preprocessing's matrix by trying: all of Keras's are affine in the pixel.
 
-    With the photos black, fully red, green and blue, four answers tell everything. Fresh arrays,
-    because Keras's functions overwrite their argument.
+    Four photos, black and fully red, green and blue, are enough. The arrays are fresh, because
+    Keras's functions overwrite their argument.
     """
     black = np.asarray(preprocess(np.zeros((1, 1, 1, 3), np.float64)), np.float64).ravel()
     rows = []
@@ -312,13 +312,13 @@ def probed(preprocess: Callable[..., Any]) -> Pixels:
 
 
 def head_layers(classes: int, size_inner: int = 0, droprate: float = 0.0) -> list[keras.Layer]:
-    """What learns: one score (logit) per class, after an inner layer and dropout if asked for."""
+    """Make the head: one score (logit) per class, after an optional inner layer and dropout."""
     layers: list[keras.Layer] = []
     if size_inner:
         layers.append(keras.layers.Dense(size_inner, activation="relu", name="inner"))
     if droprate:
         layers.append(keras.layers.Dropout(droprate, name="drop"))
-    # The loss needs full precision, whatever the layers before it have.
+    # The loss needs full precision, whatever the precision of the layers before it.
     layers.append(keras.layers.Dense(classes, name="logits", dtype="float32"))
     return layers
 
@@ -336,10 +336,10 @@ def make_model(
     size_inner: int = 0,
     droprate: float = 0.0,
 ) -> keras.Model:
-    """The course's model: pixels from 0 to 255 in, logits out, compiled."""
+    """Make the course's compiled model: pixels from 0 to 255 in, logits out."""
     model = _classifier(base, classes, size_inner, droprate)
     compile_for(model, learning_rate)
-    # Else Keras misses the optimizer's variables when it loads a file of the model.
+    # Otherwise Keras misses the optimizer's variables when it loads a file of the model.
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -382,7 +382,7 @@ def compile_for(
 
 @dataclass
 class About:
-    """What travels in the model file beside the weights."""
+    """What the model file contains besides the weights."""
 
     class_names: list[str]
     image_size: int
@@ -395,12 +395,12 @@ class About:
 
     @property
     def reader(self) -> Reader:
-        """Reads a photo as the training photos were read."""
+        """A reader for photos, with the settings of the training photos."""
         return Reader(self.image_size, self.interpolation)
 
 
 def save(model: keras.Model, path: str | Path, about: About) -> None:
-    """Write the whole model to a `.keras` file, in float32, whole or not at all.
+    """Write the whole model to a `.keras` file, in float32, completely or not at all.
 
     `minicnn predict` and `reference.predict` read class names and size from it; Keras ignores them.
     """
@@ -418,7 +418,7 @@ def save(model: keras.Model, path: str | Path, about: About) -> None:
 
 @contextmanager
 def plain(model: keras.Model) -> Iterator[keras.Model]:
-    """The model itself, or a copy without mixed precision and distribution: opens everywhere."""
+    """The model, or a copy without mixed precision and distribution, which opens everywhere."""
     in_float32 = all(layer.compute_dtype == "float32" for layer in all_layers(model))
     if keras.distribution.distribution() is None and in_float32:
         yield model
@@ -433,7 +433,7 @@ def plain(model: keras.Model) -> Iterator[keras.Model]:
 
 @contextmanager
 def of_this_process() -> Iterator[None]:
-    """Models made here are not shared with other processes, though others are."""
+    """Make models in this context that are not shared with other processes."""
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:
@@ -481,7 +481,7 @@ def _add_metadata(written: Path, target: Path, about: dict[str, Any]) -> None:
 
 
 def read_about(path: str | Path) -> About:
-    """What the file says of itself. Raises `ValueError` for a file that nothing here wrote."""
+    """Read the file's description; `ValueError` for a file that nothing here wrote."""
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(
@@ -506,17 +506,17 @@ def read_about(path: str | Path) -> About:
 
 
 class Saved(NamedTuple):
-    """A model from its file, ready to predict."""
+    """A model loaded from its file, ready to predict."""
 
     model: keras.Model
     about: About
 
 
 def load(path: str | Path) -> Saved:
-    """The model in a file that `save` wrote.
+    """Load the model in a file that `save` wrote.
 
-    A base of keras.applications is built in code, and only weights come from the file. A base that
-    came from a file is built from its description, by Keras with `safe_mode` on: no code either.
+    This builds a base of keras.applications in code, and takes only weights from the file. Keras
+    builds other bases from their description, with `safe_mode` on, so that no code runs.
     Raises `FileNotFoundError`, `ValueError`.
     """
     about = read_about(path)

@@ -1,8 +1,8 @@
-"""What is JAX's own, above all several processes that train one model: the only file with jax.
+"""What only JAX needs, above all several processes that train one model; only this file imports it.
 
 Every process runs the same program on its own photos. Keras's `DataParallel` keeps a copy of the
-weights in each and averages the gradients, so all copies stay the same, and the same as those of
-one process that sees all photos. Keras 3's `fit` cannot do this on TensorFlow (keras issue 20585).
+weights in each and averages the gradients, so all copies stay equal, and equal to those of one
+process that sees all photos. Keras 3's `fit` cannot do this on TensorFlow (keras issue 20585).
 """
 
 import atexit
@@ -34,12 +34,12 @@ def use_cpu() -> None:
 
 
 def make_exact() -> None:
-    """Products and convolutions of float32 in float32, not in TF32."""
+    """Compute products and convolutions of float32 in float32, not in TF32."""
     jax.config.update("jax_default_matmul_precision", "highest")
 
 
 def make_deterministic() -> None:
-    """Read when the first GPU program is compiled; the CPU's programs are deterministic anyway."""
+    """Make GPU programs deterministic; XLA reads this when it compiles the first one."""
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
@@ -48,8 +48,8 @@ def make_deterministic() -> None:
 HEARTBEAT = 20
 MEETING = 120  # seconds within which all processes should have started
 
-# JAX ends a process that has lost another one inside C++, where no Python can say anything. So a
-# second, tiny process waits for word that all went well, and speaks if none comes.
+# If a process loses another one, JAX ends it inside C++, where Python cannot print anything. So a
+# second, tiny process waits for a message that all went well, and prints a sentence if none comes.
 _WATCHER = """
 import sys
 if sys.stdin.read() != "done":
@@ -72,7 +72,7 @@ class Processes:
             [sys.executable, "-c", _WATCHER, self._sentence],
             stdin=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # an interrupt at the keyboard is not for it
+            start_new_session=True,  # so that Ctrl-C does not reach it
         )
         atexit.register(self._went_well)  # not called when JAX, or a signal, ends the process
         try:
@@ -93,10 +93,10 @@ class Processes:
         self.count, self.index = count, index
 
     def end_if_lost(self, error: Exception) -> None:
-        """End this process with a sentence if the error says that another one is gone.
+        """End this process at once, with a sentence, if the error says that another one is gone.
 
-        At once: JAX's own way out waits for the others, and ends in a page of C++. What it raises
-        is a `ValueError` or a `JaxRuntimeError`; its words tell.
+        JAX's own exit would wait for the others and print a page of C++. It raises a `ValueError`
+        or a `JaxRuntimeError`; the message says what happened.
         """
         if re.search(r"gloo|coordination service|heartbeat|UNAVAILABLE|ABORTED", str(error), re.I):
             print(self._sentence, file=sys.stderr, flush=True)
@@ -104,12 +104,12 @@ class Processes:
             os._exit(2)
 
     def _went_well(self) -> None:
-        """The work is done, or ended in a sentence of its own: nobody needs to say anything."""
+        """Tell the watcher that the work is done, or has ended in a sentence of its own."""
         if self._watcher.poll() is None:
             self._watcher.communicate("done")
 
     def distribute(self) -> None:
-        """From here on, new models have a copy in each process and learn together.
+        """Let new models have a copy in each process and learn together from here on.
 
         Each process brings its own slice of every batch (`auto_shard_dataset=False`).
         """
@@ -141,7 +141,7 @@ class Processes:
 
 
 def here(model: Any) -> Any:
-    """The model as a function of an array, computed by this process alone from its weights."""
+    """The model as a function of an array that this process alone computes from its weights."""
     run = jax.jit(lambda weights, x: model.stateless_call(*weights, x, training=False)[0])
 
     def outputs(x: Array) -> Array:
@@ -155,7 +155,7 @@ def here(model: Any) -> Any:
 
 
 def compiled(model: Any) -> Any:
-    """The model as a compiled function of an array that already lies on the device."""
+    """The model as a compiled function of an array that is already on the device."""
     weights = [
         [variable.value for variable in variables]
         for variables in (model.trainable_variables, model.non_trainable_variables)

@@ -1,4 +1,4 @@
-"""What is TensorFlow's own: the only file here that imports tensorflow."""
+"""What only TensorFlow needs; this is the only file here that imports tensorflow."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,12 +21,12 @@ def gpus() -> list[str]:
 
 
 def make_exact() -> None:
-    """Products and convolutions of float32 in float32, not in TF32."""
+    """Compute products and convolutions of float32 in float32, not in TF32."""
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def prepare(use_gpu: bool) -> None:
-    """Take GPU memory as it is needed, not all at once; or leave the GPUs alone."""
+    """Allocate GPU memory as needed, not all at once, or hide the GPUs."""
     for device in tf.config.list_physical_devices("GPU"):
         if use_gpu:
             tf.config.experimental.set_memory_growth(device, True)
@@ -39,7 +39,7 @@ def make_deterministic() -> None:
 
 
 def mirrored(devices: list[str] | None = None) -> Any:
-    """One copy of the model on each GPU (or on these devices); each batch is shared among them."""
+    """Keep a copy of the model on each GPU (or these devices) and share each batch among them."""
     return tf.distribute.MirroredStrategy(devices)
 
 
@@ -49,7 +49,7 @@ def scope(strategy: Any) -> AbstractContextManager[Any]:
 
 
 def run_tflite(path: Path, x: np.ndarray) -> np.ndarray:
-    """The outputs of a TFLite file, photo by photo."""
+    """Compute the outputs of a TFLite file, photo by photo."""
     interpreter = tf.lite.Interpreter(str(path))
     interpreter.allocate_tensors()
     into = interpreter.get_input_details()[0]["index"]

@@ -1,9 +1,9 @@
-"""Name what is on a photo, with a model that `reference.train` wrote.
+"""Name what a photo shows, with a model that `reference.train` wrote.
 
     python -m reference.predict runs/reference/model.keras photo.jpg folder/ https://…/dress.jpg
 
-Class names, image size, interpolation and preprocessing are inside the model file. An address may
-be one of a private network; none of the public network is followed into one.
+The model file contains class names, image size, interpolation and preprocessing. An address may be
+in a private network, but an address of the public network may not redirect into one.
 """
 
 import argparse
@@ -30,13 +30,13 @@ from reference.model import Saved
 
 Array = np.ndarray
 
-LARGEST, SECONDS = 32 * 2**20, 30  # of a photo from the network
+LARGEST, SECONDS = 32 * 2**20, 30  # limits for a download, in bytes and seconds
 SCHEMES = ("http", "https")
 _BATCH = 32
 
 
 class Answer(NamedTuple):
-    """Probabilities of the classes, or why there are none."""
+    """The probabilities of the classes, or the reason why there are none."""
 
     source: str
     p: Array | None
@@ -55,7 +55,7 @@ def expand(sources: Sequence[str]) -> list[str]:
             if not photos:
                 raise FileNotFoundError(f"{source} has no photos ({', '.join(PHOTO_ENDINGS)}).")
             found += photos
-        elif Path(source).exists():  # what is no photo is said of it when it is read
+        elif Path(source).exists():  # reading it will tell if it is not a photo
             found.append(source)
         else:
             raise FileNotFoundError(f"There is no photo, folder or http(s) address {source!r}.")
@@ -67,7 +67,7 @@ def is_address(source: str) -> bool:
 
 
 def predict(saved: Saved, sources: Sequence[str]) -> list[Answer]:
-    """An answer for each file or address, in order; a bad photo is one with a `problem`."""
+    """Yield an answer for each file or address, in order; for a bad photo it has a `problem`."""
     reader = saved.about.reader
     answers = []
     for first in range(0, len(sources), _BATCH):
@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
         "sources", nargs="+", metavar="PHOTO", help="a file, a folder, or an http(s) address"
     )
     made.add_argument("--top", type=positive, default=3, metavar="N", help="default: 3")
-    made.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+    made.add_argument("--json", action="store_true", help="one JSON object per line, for programs")
     return made
 
 
@@ -122,7 +122,7 @@ def command(options: argparse.Namespace) -> None:
         if options.json:
             found = {names[i]: round(float(answer.p[i]), 6) for i in best}
             line = json.dumps({"photo": answer.source, "classes": found})
-            say(line.replace("\x7f", "\\u007f"))  # the one control character that JSON leaves
+            say(line.replace("\x7f", "\\u007f"))  # JSON does not escape this one
             continue
         say(f"{printable(answer.source)}:")
         for index in best:

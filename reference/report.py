@@ -1,4 +1,4 @@
-"""A page that can be mailed: text, tables and pictures in one HTML file."""
+"""A report that can be mailed: text, tables and figures in one HTML file."""
 
 import base64
 import html
@@ -24,7 +24,7 @@ pre { overflow-x: auto; } .machine { opacity: .75; }
 
 
 class Page:
-    """Parts in order; `write` makes the file, whole or not at all."""
+    """A page of parts in order; `write` writes the file completely or not at all."""
 
     def __init__(self, title: str, first_line: str) -> None:
         self.title = title
@@ -45,7 +45,7 @@ class Page:
     def table(
         self, head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None
     ) -> None:
-        """`best` is the number of the row that stands out."""
+        """Add a table; `best` is the index of the row to highlight."""
 
         def line(cells: Sequence[str], tag: str, mark: str = "") -> str:
             inside = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
@@ -61,7 +61,7 @@ class Page:
         )
 
     def picture(self, figure: Any, description: str) -> None:
-        """A matplotlib figure; `description` is for those who cannot see it."""
+        """Add a matplotlib figure; `description` is for readers who cannot see it."""
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=110)
         data = base64.b64encode(buffer.getvalue()).decode()

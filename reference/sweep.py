@@ -1,9 +1,10 @@
-"""Which learning rate, which inner layer, how much dropout? Try them, and see what can be said.
+"""Compare learning rates, sizes of an inner layer, and dropout rates.
 
     python -m reference.sweep --data clothing-dataset-small --seeds 3
 
-Each value is tried with several seeds on the cached features, and chosen by validation accuracy.
-A few hundred validation photos cannot tell small differences from luck: the table says which.
+A sweep tries each value with several seeds on the cached features, and chooses by validation
+accuracy. A few hundred validation photos cannot tell small differences from luck; the table says
+which differences are that small.
 """
 
 import argparse
@@ -48,7 +49,7 @@ RATES, INNERS, DROPS = (1e-4, 1e-3, 1e-2, 1e-1), (10, 100, 1000), (0.0, 0.2, 0.5
 
 @dataclass
 class Trial:
-    """One head, trained: its history, the best epoch's weights, and which photos it got right."""
+    """A trained head: its history, the best epoch's weights, and which photos it got right."""
 
     settings: Settings
     history: History
@@ -86,7 +87,7 @@ def try_head(settings: Settings, train: Features, validation: Features, machine:
 
 
 class Row(NamedTuple):
-    """One value of a sweep: its trials, a seed each."""
+    """One value of a sweep and its trials, one for each seed."""
 
     label: str
     trials: list[Trial]
@@ -97,14 +98,14 @@ class Row(NamedTuple):
 
     @property
     def spread(self) -> float:
-        """Standard deviation over the seeds; 0 for one."""
+        """The standard deviation over the seeds; 0 for one seed."""
         bests = [trial.best for trial in self.trials]
         return float(np.std(bests, ddof=1)) if len(bests) > 1 else 0.0
 
 
 @dataclass
 class Sweep:
-    """A question, and how each answer did."""
+    """A comparison: the values tried and how each did."""
 
     title: str
     rows: list[Row]
@@ -113,7 +114,7 @@ class Sweep:
 
     @property
     def best_row(self) -> int:
-        """The row with the best mean; among equals the first."""
+        """The row with the best mean; of equal ones the first."""
         return int(np.argmax([row.mean for row in self.rows]))
 
     @property
@@ -129,9 +130,9 @@ class Sweep:
 
     @property
     def chosen(self) -> Trial:
-        """What the next sweep goes on with: the best, or the smallest as good as it.
+        """The value for the next sweep: the best one, or the smallest that is as good.
 
-        As good is within one standard error: the "one standard error rule" (Breiman et al.,
+        "As good" means within one standard error: the "one standard error rule" (Breiman et al.,
         "Classification and Regression Trees", 1984, section 3.4.3).
         """
         if not self.prefer_small:
@@ -178,15 +179,15 @@ class Sweep:
         return head, rows
 
     def sentence(self) -> str:
-        """What the table can and cannot say."""
+        """What the table does and does not show."""
         best = self.rows[self.best_row]
         others = [row for row in self.rows if row is not best]
         unclear = [row.label for row in others if (self.p_value(row) or 0) >= 0.05]
         clear = [row.label for row in others if row.label not in unclear]
         parts = [
             f"Best by validation accuracy: {best.label} ({best.mean:.3f}). With {self.photos} "
-            f"validation photos one standard error is {100 * self.error:.1f} points, and each "
-            "number is the best of its epochs, so a little too good."
+            f"validation photos one standard error is {100 * self.error:.1f} points; each number "
+            "is that of the best epoch, and so a little too good."
         ]
         if clear:
             parts.append(f"Worse beyond luck (p below 0.05): {', '.join(clear)}.")
@@ -277,9 +278,9 @@ def write_winner(
 def naive_epoch_seconds(
     splits: Splits, base: Base, settings: Settings, reader: Reader, machine: Machine
 ) -> float:
-    """How long one epoch takes the plain way: photos decoded and the whole network run each time.
+    """Time one epoch without cached features: decode all photos and run the whole network.
 
-    Tracing and compiling are left out, by a step before the clock starts.
+    A step before the clock starts takes tracing and compiling out of the time.
     """
     with machine.scope():
         whole = models.make_model(base, len(splits.train.class_names), settings.learning_rate)
@@ -342,10 +343,10 @@ def three_sweeps(
     compare: bool = False,
     told: Callable[[Sweep], None] | None = None,
 ) -> Sweeps:
-    """Learning rates, then inner sizes at the best rate, then drop rates at the chosen size.
+    """Compare learning rates, then inner sizes at the best rate, then dropout rates at that size.
 
-    `compare` also times one epoch of the plain way, on the same machine in the same run. `told` is
-    called with each sweep when it is done; by default it prints the table.
+    With `compare` this also times one epoch without cached features, in the same run. It calls
+    `told` with each sweep when it is done; by default that prints the table.
     """
     start = time.perf_counter()
     train, validation = (
@@ -399,8 +400,8 @@ def print_sweep(found: Sweep) -> None:
 def parser() -> argparse.ArgumentParser:
     made = make_parser(
         "sweep",
-        "Compares learning rates, then inner sizes, then drop rates, with several seeds each, on\n"
-        "features that are computed once. Writes into --output: trials.csv, a picture for each\n"
+        "Compares learning rates, then inner sizes, then dropout rates, with several seeds each,\n"
+        "on features that are computed once. Writes into --output: trials.csv, a plot for each\n"
         "comparison, and model.keras (the best trial of all).",
         "examples:\n"
         "  python -m reference.sweep --data download --seeds 3\n"
@@ -424,7 +425,7 @@ def parser() -> argparse.ArgumentParser:
         help="epochs with dropout, which learns slower; default: 30")  # fmt: skip
     add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
     add("--compare", action="store_true",
-        help="time an epoch of the plain way too, and print how much longer it takes")  # fmt: skip
+        help="also time an epoch without cached features, and compare")  # fmt: skip
     add_backend_options(made)
     return made
 

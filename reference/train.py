@@ -3,9 +3,9 @@
     python -m reference.train --data clothing-dataset-small
     python -m reference.train --data sample --base base.keras --inner 100 --dropout 0.2
 
-Without augmentation the base runs once over the photos and the head learns from what it said
-(`reference.features`). Augmented photos are new in each epoch, so the whole network runs each time;
-so it does while its last blocks are fine-tuned.
+Without augmentation the base runs once over the photos and the head learns from its features
+(`reference.features`). Augmented photos are new in each epoch, so the whole network runs each time.
+It also does so while its last blocks are fine-tuned.
 """
 
 import argparse
@@ -42,7 +42,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Result:
-    """What a run reached; the model of the best epoch is in `path`."""
+    """The result of a run; the model of the best epoch is in `path`."""
 
     path: Path
     history: History
@@ -67,7 +67,7 @@ def train(
 ) -> Result:
     """Train, and write into `output`: model.keras (the best epoch), history.csv, state.npz.
 
-    With `resume` a run that was interrupted goes on where its last epoch ended, to the same result.
+    With `resume` an interrupted run goes on after its last epoch, to the same result.
     Raises `ValueError` for settings that do not fit, or a state of another run.
     """
     run = _Run(splits, base, settings, Path(output), machine, reader, cache, tensorboard, verbose)
@@ -91,7 +91,7 @@ class _Run:
     ) -> None:
         self.splits, self.settings, self.machine, self.reader = splits, settings, machine, reader
         self.output, self.cache = output, cache
-        self.verbose = verbose if machine.is_first else 0  # one of several processes speaks
+        self.verbose = verbose if machine.is_first else 0  # only one of several processes prints
         self.model_path, self.state_path = output / "model.keras", output / "state.npz"
         self.tensorboard = tensorboard
         if settings.fine_tune:
@@ -176,7 +176,7 @@ class _Run:
         return Result(self.model_path, self.history, self._about())
 
     def _clear(self) -> None:
-        """Remove what a kill in the middle of writing has left: half a file under a hidden name."""
+        """Remove what a kill in the middle of writing left: half a file under a hidden name."""
         for name in (self.model_path.name, self.state_path.name, "history.csv"):
             for left in self.output.glob(f".{name}[.-]????????"):
                 if left.is_dir():
@@ -193,7 +193,7 @@ class _Run:
             )
 
     def _fine_tune(self) -> None:
-        """From the best epoch so far on, the base's last layers learn too, slowly."""
+        """Go on from the best epoch so far, and let the base's last layers learn, too, slowly."""
         settings = self.settings
         assert settings.fine_tune is not None
         network = self.base.network
@@ -202,8 +202,8 @@ class _Run:
         for number, layer in enumerate(network.layers):
             layer.trainable = number >= first
         for layer in models.all_layers(network):
-            # BatchNormalization keeps its statistics: a few photos would make them worse. Frozen it
-            # does; `training=False`, as the base was called, does not outlast Keras 3's fit, which
+            # BatchNormalization must keep its statistics: a few photos would make them worse. So
+            # freeze it; calling the base with `training=False` is not enough, since Keras 3's fit
             # calls everything with training=True (keras issue 20285).
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
@@ -223,7 +223,7 @@ class _Run:
         self._epochs(learner, last, self.fine_tuning_since, on_features=False)
 
     def _learner(self, learning_rate: float, on_features: bool) -> keras.Model:
-        """The part of the network that `fit` sees, compiled."""
+        """The compiled part of the network that `fit` trains."""
         with self.machine.scope():
             if on_features:
                 learner = models.head_of(self.whole)
@@ -335,7 +335,7 @@ class _Run:
 def augmented(whole: keras.Model, seed: int) -> keras.Model:
     """The model behind random flips, shifts by up to a tenth and zooms by up to a fifth.
 
-    Only for training: the layers pass photos through when they predict, and are not in the file.
+    This is only for training: in prediction the layers change nothing, and the file omits them.
     """
     inputs = keras.Input(whole.input_shape[1:], name="plain_photo")
     edge = {"fill_mode": "nearest"}
@@ -389,15 +389,15 @@ def parser() -> argparse.ArgumentParser:
         help="default: runs/reference")  # fmt: skip
     add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
     add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
-    add("--learning-rate", type=rate, default=0.001, metavar="LR", help="Adam's; default: 0.001")
+    add("--learning-rate", type=rate, default=0.001, metavar="LR", help="for Adam; default: 0.001")
     add("--inner", type=count, default=0, metavar="N",
-        help="units of a dense layer before the last one; default 0: none")  # fmt: skip
-    add("--dropout", type=share, default=0.0, metavar="RATE", help="before the last layer")
+        help="units of a dense layer before the last one; default: 0, no such layer")  # fmt: skip
+    add("--dropout", type=share, default=0.0, metavar="RATE", help="for the last layer; default: 0")
     add("--augment", action="store_true",
-        help="flip, shift and zoom the training photos at random: the features cannot be kept, and "
-        "each epoch takes as long as the pass of the base")  # fmt: skip
+        help="flip, shift and zoom the training photos at random: then the features cannot be "
+        "kept, and each epoch takes as long as a pass of the base")  # fmt: skip
     add("--fine-tune", metavar="LAYER",
-        help="then let the base learn too, from the first layer so named (or begun)")  # fmt: skip
+        help="then also train the base, from the layer with this (start of a) name on")  # fmt: skip
     add("--fine-tune-epochs", type=positive, default=5, metavar="N", help="default: 5")
     add("--fine-tune-rate", type=rate, default=1e-5, metavar="LR", help="default: 0.00001")
     add("--class-weights", action="store_true", help="let rare classes count as much as others")
@@ -431,7 +431,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
 
 
 def prepare(options: argparse.Namespace) -> tuple[Machine, Splits, Reader, Base]:
-    """What every command starts with: the machine, the photos, and the base."""
+    """Set up what every command starts with: the machine, the photos, and the base."""
     reader = Reader(options.image_size, "nearest" if options.course_compatible else "bilinear")
     if options.image_size in (229, 289):
         say(f"--image-size {options.image_size}: is 299, Xception's own size, meant? Going on.")
@@ -443,7 +443,7 @@ def prepare(options: argparse.Namespace) -> tuple[Machine, Splits, Reader, Base]
         checked = [None if p is None else data.check(p, skip=True) for p in splits]
         splits = Splits(*checked)  # type: ignore[arg-type]
     elif splits.test is not None:
-        data.check(splits.test)  # read only at the end, when it would be too late to hear of it
+        data.check(splits.test)  # read only at the end, when it would be too late for bad news
     with machine.scope():
         base = models.load_base(
             options.base, options.image_size, options.weights, options.input_range
@@ -479,8 +479,8 @@ def command(options: argparse.Namespace) -> None:
         say(f"The file is for Keras: minicnn cannot open it ({lacking}).")
     if splits.test is None:
         say(
-            "There is no test folder, so nothing has judged this model yet: the validation photos "
-            "chose it. Put photos that it never saw into test/CLASS/."
+            "There is no test folder, so this model has not been tested: the validation photos "
+            "chose it. Put photos that it has never seen into test/CLASS/."
         )
     elif machine.processes is not None:
         judge = quoted("-m", "reference.evaluate", result.path, "--data", options.data)

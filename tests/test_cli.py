@@ -232,7 +232,7 @@ def test_a_bad_photo_is_named_or_skipped(photos, tmp_path, capsys):
     (data / "train" / "day" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     arguments = ("--data", data, "--epochs", 1, "--output", tmp_path / "run", *SMALL)
     assert_fails(capsys, "broken.png' is", "train", *arguments)
-    assert_fails(capsys, "With --skip-bad-images it is left out.", "train", *arguments)
+    assert_fails(capsys, "Pass --skip-bad-images to leave it out.", "train", *arguments)
     assert not (tmp_path / "run" / "model.keras").exists()
     with pytest.warns(UserWarning, match="Skipped 1 bad photo"):
         assert run("train", *arguments, "--skip-bad-images") == 0
@@ -373,7 +373,7 @@ def test_explain_with_bad_files(photos, trained, tmp_path, capsys):
     assert_fails(capsys, "does not exist", "explain", none, image, "-o", page / "page.html")
     assert_fails(capsys, "is a folder or", "explain", none, image, "-o", tmp_path)
     Sequential([layers.Input((4,)), layers.Dense(2)]).save(tmp_path / "flat.keras")
-    assert_fails(capsys, "not take one picture", "explain", tmp_path / "flat.keras", image, *out)
+    assert_fails(capsys, "not take one image", "explain", tmp_path / "flat.keras", image, *out)
     any_size = Sequential([layers.Input((None, None, 3)), layers.GlobalMaxPooling2D()])
     any_size.save(tmp_path / "any.keras")
     assert_fails(capsys, "--image-size", "explain", tmp_path / "any.keras", image, *out)
@@ -572,7 +572,7 @@ def test_predict_with_a_model_of_keras_s(photos, tmp_path, capsys):
     assert lines[0].startswith("Inference plan of")
     assert lines[-2].endswith("day")
     assert run("predict", tmp_path / "m.keras", photo, "--classes", "a,b,c", *options[2:]) == 2
-    assert "tells 2 classes apart. Received 3 names" in capsys.readouterr().err
+    assert "distinguishes 2 classes. Received 3 names" in capsys.readouterr().err
     assert run("predict", tmp_path / "m.keras", photo) == 2
     assert "pass --classes and --image-size" in capsys.readouterr().err
 

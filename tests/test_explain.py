@@ -140,7 +140,7 @@ def test_of_equal_pixels_the_first_wins() -> None:
     e = layers.MaxPooling2D().explain(x, at=(0, 0, 0))
     assert e.value == e.total == -1
     assert e.terms.weight.tolist() == [0, 1, 0, 0]
-    assert "2 pixels are equally large, at [0, 1, 0], [1, 0, 0]: the first of them wins" in str(e)
+    assert "2 pixels are equally large, at [0, 1, 0], [1, 0, 0]: the first of them gets" in str(e)
 
 
 def test_padding_is_marked_in_gradients_too() -> None:
@@ -158,7 +158,7 @@ def test_padding_never_wins() -> None:
     assert e.value == e.total == -11
     assert e.terms.input.tolist() == [-11, -np.inf, -np.inf, -np.inf]
     assert products(e) == [-11, 0, 0, 0]
-    assert "Padding counts as -∞: it never wins." in e.notes
+    assert "Padding counts as -∞: it is never the maximum." in e.notes
 
 
 def test_equal_maxima_of_a_whole_map_share() -> None:
@@ -298,7 +298,7 @@ def test_rescaling_and_dropout() -> None:
     assert e.value == e.total == 8
     x = np.ones((1, 64), np.float32)
     layer = layers.Dropout(0.5, seed=1)
-    assert "while training only" in layer.explain(x, at=0).notes[0]
+    assert "only in training" in layer.explain(x, at=0).notes[0]
     model = minicnn.Sequential([minicnn.Input((64,)), layer])
     trace = model.trace(x, training=True)
     kept = [trace.explain("dropout" if layer.name == "dropout" else layer, u) for u in range(64)]
@@ -720,7 +720,7 @@ def test_nan_is_said_plainly() -> None:
     layer = with_weights(layers.Conv2D(1, 2, name="c"), X, kernel=[1, np.nan, 3, 4])
     e = layer.explain(X, at=(0, 0, 0))
     assert "Careful: 1 of the 4 numbers of c/kernel are NaN or infinite." in e.notes
-    assert "No difference to tell: there is NaN" in str(e)
+    assert "The difference is unknown: there is NaN" in str(e)
     x = X.copy()
     x[0, 0, 0, 0] = np.inf
     e = layers.MaxPooling2D().explain(x, at=(0, 0, 0))

@@ -211,8 +211,7 @@ def test_small_arrays_are_printed_in_full():
     assert "A convolution as one matrix product (im2col)" in text
     assert "    1  2  4  5\n    2  3  5  6\n    4  5  7  8\n    5  6  8  9\n" in text
     assert text.endswith(
-        "16 multiplications of pixels with weights, 12 additions, "
-        "64 bytes between input and output."
+        "16 multiplications of pixels by weights, 12 additions, 64 bytes between input and output."
     )
     assert "…" not in text
 

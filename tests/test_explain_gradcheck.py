@@ -196,7 +196,7 @@ def test_where_several_kinks_meet_the_gradient_is_tested_beside_them():
     assert {entry.verdict for entry in found.rows[0].entries} == {"kink"}
     beside = sorted(abs(entry.analytic) for entry in found.rows[0].entries)
     assert beside[-1] > 0  # one pixel has it all there, not a quarter
-    assert "agrees a little beside the kink" in str(found)
+    assert "agrees close to the kink" in str(found)
 
 
 def test_a_wrong_gradient_is_caught_at_kinks_too():

@@ -64,7 +64,7 @@ def test_a_healthy_network():
     report = health(compiled(SCALED), *pictures())
     assert report.passed
     assert {check.name: check.verdict for check in report.checks} == dict.fromkeys(CHECKS, "ok")
-    assert report.verdict == "Healthy: nothing found that would keep it from learning."
+    assert report.verdict == "Healthy: nothing was found that would keep it from learning."
     assert all(check.sentence.endswith(".") for check in report.checks)
 
 

@@ -95,7 +95,7 @@ def test_names(trace: Trace) -> None:
         trace["convv"]
     with pytest.raises(ValueError, match=r"'photo' is an input of .*trace\.x"):
         trace["photo"]
-    with pytest.raises(ValueError, match="has no part in this pass"):
+    with pytest.raises(ValueError, match="is not part of this pass"):
         trace[layers.Dense(2)]
     for thing in (7, ["conv"]):
         with pytest.raises(ValueError, match="has no layer"):
@@ -437,13 +437,13 @@ def test_a_receptive_field_at_the_edge_is_cut() -> None:
     assert (seen.rows, seen.cols) == ((0, 2), (10, 12))
     assert seen.formula is not None
     assert seen.formula[0].pixels(0) == (-2, 2)
-    assert "-2…2, cut at the picture's edge: 0…2" in str(seen)
+    assert "-2…2, cut at the image's edge: 0…2" in str(seen)
     assert trace.receptive_field("b").at == (8, 6), "the middle, where no place is given"
     assert trace.receptive_field("b", at=(0, 12, 1)).rows == (0, 2)
 
 
 def test_a_receptive_field_behind_an_upsampling() -> None:
-    """Units 4 to 6 of the larger picture: the pixels 2 and 3 of each side."""
+    """Units 4 to 6 of the larger image: the pixels 2 and 3 of each side."""
     trace = chain(layers.UpSampling2D(name="up"), layers.Conv2D(1, 3, name="conv"))
     seen = trace.receptive_field("conv", at=(4, 5))
     assert (seen.rows, seen.cols) == ((2, 3), (2, 3))
@@ -618,9 +618,9 @@ def test_several_inputs_and_outputs() -> None:
         model.trace(xs, y=[0, 1], loss=LOSS)
     with pytest.raises(ValueError, match="several inputs"):
         trace.to_html("page.html")
-    with pytest.raises(ValueError, match="takes no pictures"):
+    with pytest.raises(ValueError, match="does not take images"):
         trace.receptive_field("dense", at=0)
-    with pytest.raises(ValueError, match="no single layer that its output is of"):
+    with pytest.raises(ValueError, match="no single layer that makes its output"):
         model.explain(xs, at=0)
 
 

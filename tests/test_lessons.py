@@ -71,9 +71,9 @@ CLAIMS = {  # of the texts, about the numbers that they stand beside
 assert [kinds[y[i]] == kinds[guesses[i]] for i in some] == [False, False, True]
 """,
     3: """
-right, raw, unit = (accuracy(x) for x in (preprocess_input(pictures), pictures, pictures / 255))
+right, raw, unit = (accuracy(x) for x in (preprocess_input(images), images, images / 255))
 assert 1 / 3 < max(raw, unit) < right - 0.05  # many more mistakes, and far from blind
-said = [network.predict(x, verbose=0) for x in (preprocess_input(pictures), pictures)]
+said = [network.predict(x, verbose=0) for x in (preprocess_input(images), images)]
 sure = [p[p.argmax(axis=1) != truth].max(axis=1).mean() for p in said]
 assert sure[0] < 0.9 < sure[1]
 assert (trace["block4_conv"].y[..., :24].max(axis=(0, 1, 2)) == 0).sum() > 8
@@ -97,9 +97,9 @@ best = {size: np.mean([max(h["val_accuracy"]) for h in found]) for size, found i
 assert max(best.values()) - min(best.values()) < 0.04
 """,
     9: """
-border = [np.concatenate([x[0], x[-1], x[:, 0], x[:, -1]]) for x in pictures[some]]
+border = [np.concatenate([x[0], x[-1], x[:, 0], x[:, -1]]) for x in images[some]]
 middle = np.stack([np.median(b, axis=0) for b in border])[:, None, None]
-wall = np.abs(pictures[some] - middle).max(axis=3) < 45
+wall = np.abs(images[some] - middle).max(axis=3) < 45
 shares = [s[w].mean() / s[~w].mean() for s, w in zip(strength, wall)]
 assert 0.15 < min(shares) and max(shares) < 0.35, shares
 """,
@@ -108,7 +108,7 @@ assert 0.15 < min(shares) and max(shares) < 0.35, shares
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder for all lessons, as a learner has it: the pictures are drawn once."""
+    """A folder for all lessons, as a learner has it: the images are drawn once."""
     return tmp_path_factory.mktemp("lessons")
 
 
@@ -140,7 +140,7 @@ def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workpl
     assert untouched == {str(number): False for number in numbers}
     assert solved == {str(number): True for number in numbers}, after
     for number in numbers:
-        assert f"Exercise {number}: not answered yet. Put your answer" in before
+        assert f"Exercise {number}: not answered yet. Replace the dots" in before
         assert f"Exercise {number}: right!" in after
     assert "Warning" not in done.stderr
 
@@ -149,8 +149,8 @@ def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workpl
     assert len({title for title, _ in figures}) == len(figures)
     for title, name in figures:
         assert len(title) > 5
-        with Image.open(workplace / name) as picture:
-            assert np.asarray(picture.convert("L")).std() > 5, f"{name} is nearly blank"
+        with Image.open(workplace / name) as image:
+            assert np.asarray(image.convert("L")).std() > 5, f"{name} is nearly blank"
 
 
 def test_cells_of_a_notebook_run_in_order(tmp_path, monkeypatch, capsys):
@@ -245,22 +245,22 @@ def test_known_slips_of_course_notes_are_put_right():
     sizes = [p for p in everything if "229" in p]
     assert len(sizes) == 1
     assert "**299**" in sizes[0]
-    assert "slip" in sizes[0]
+    assert "typo" in sizes[0]
     entropy = [p for p in everything if "CategoricalCrossentropy` does not" in p]
     assert len(entropy) == 1
     assert "**takes** such rows" in entropy[0]
-    assert any("there is no pixel 256" in p for p in everything)
+    assert any("no pixel has the value 256" in p for p in everything)
     assert any("must be spelled `target_size`" in p for p in everything)
 
 
 # -- exercises -----------------------------------------------------------------------------------
 
 WRONG = {
-    (1, 1): [("accuracy = 0.5", "count pictures"), ("accuracy = 90", "from 0 to 1")],
+    (1, 1): [("accuracy = 0.5", "count images"), ("accuracy = 90", "from 0 to 1")],
     (1, 2): [
         ("def split(p, s):\n    return p, p[:int(s * len(p))]", "in both parts"),
         ("def split(p, s):\n    n = int(s * len(p))\n    return p[n:], p[:n]", "shuffle first"),
-        ("def split(p, s):\n    return p[30:119], p[:30]", "got lost"),
+        ("def split(p, s):\n    return p[30:119], p[:30]", "are missing"),
         ("def split(p, s):\n    pass", "end in return"),
         ("def split(p):\n    return p, p", "TypeError"),
     ],
@@ -270,7 +270,7 @@ WRONG = {
         ("shape = 32", "how many, height"),
     ],
     (2, 2): [
-        ("def mirror(p):\n    return p[::-1]", "stands on its head"),
+        ("def mirror(p):\n    return p[::-1]", "upside down"),
         ("def mirror(p):\n    return p[..., ::-1]", "red and blue"),
         ("def mirror(p):\n    return p", "nothing has moved"),
         ("def mirror(p):\n    return p.T", "should have shape (4, 5, 3)"),
@@ -292,7 +292,7 @@ WRONG = {
         (
             "def top(p, names, count):\n"
             "    return [(names[i], p[i]) for i in np.argsort(p)[-count:]]",
-            "most probable comes first",
+            "most probable should come first",
         ),
         ("def top(p, names, count):\n    return list(zip(names, p))", "asks for two pairs"),
         ("def top(p, names, count):\n    return {'pants': 0.65, 'hat': 0.2}", "not a dict"),
@@ -305,7 +305,7 @@ WRONG = {
             "def convolve(x, w):\n    w = w[::-1, ::-1]\n"
             "    v = np.lib.stride_tricks.sliding_window_view(x, (3, 3))\n"
             "    return (v * w).sum((2, 3))",
-            "turned round",
+            "flipped the kernel",
         ),
         (
             "def convolve(x, w):\n"
@@ -337,9 +337,13 @@ WRONG = {
             "should be one of its layers",
         ),
     ],
-    (6, 1): [("w = 3.4", "uphill"), ("w = 2.2", "its slope at 3"), ("w = 0.4", "arrive")],
+    (6, 1): [
+        ("w = 3.4", "uphill"),
+        ("w = 2.2", "its slope at 3"),
+        ("w = 0.4", "length of the step"),
+    ],
     (6, 2): [
-        ("rate = 1.2", "flies off"),
+        ("rate = 1.2", "diverges"),
         ("rate = 0.3", "no zigzag"),
         ("rate = 1", "two places"),
         ("rate = True", "should be a number"),
@@ -387,7 +391,7 @@ WRONG = {
             "def patches(x):\n"
             "    v = np.lib.stride_tricks.sliding_window_view(x, (3, 3))\n"
             "    return v.reshape(6, 9).T",
-            "turned",
+            "transposed",
         ),
     ],
     (10, 3): [
@@ -455,9 +459,9 @@ def test_a_right_answer_may_be_an_array(key, answer):
 
 
 def test_a_check_gives_copies_to_the_learners_function():
-    def spoil(picture):
-        picture[:] = picture[:, ::-1].copy()
-        return picture
+    def spoil(image):
+        image[:] = image[:, ::-1].copy()
+        return image
 
     assert checking.verdict(checking.EXERCISES[2, 2].check, spoil) == ""
 
@@ -509,13 +513,13 @@ def test_in_a_notebook_a_figure_is_displayed(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_is_as_dark_as_the_text_says():
+def test_an_image_is_as_dark_as_the_text_says():
     """Zero is black, one is white, the numbers on both can be read; a kernel keeps its signs."""
     pytest.importorskip("matplotlib")
-    picture, kernel = np.array([[0.0, 0.0, 1.0]]), np.array([[-1.0, 0.0, 1.0]])
-    shown = draw.numbers([picture, kernel], grey=[0])
+    image, kernel = np.array([[0.0, 0.0, 1.0]]), np.array([[-1.0, 0.0, 1.0]])
+    shown = draw.numbers([image, kernel], grey=[0])
     (grey,), (signed,) = (axes.images for axes in shown.axes)
-    np.testing.assert_allclose(grey.to_rgba(picture)[0, :, :3], [[0] * 3, [0] * 3, [1] * 3])
+    np.testing.assert_allclose(grey.to_rgba(image)[0, :, :3], [[0] * 3, [0] * 3, [1] * 3])
     assert [text.get_color() for text in shown.axes[0].texts] == ["white", "white", "black"]
     (red, _, blue), (red_above, _, blue_above) = signed.to_rgba(kernel)[0, ::2, :3]
     assert blue > red
@@ -593,12 +597,12 @@ def test_notebooks_are_written_and_a_learners_work_is_kept(tmp_path):
     assert json.loads(paths[3].read_text("utf-8")) == lessons.notebook(lessons.find(4))
     assert lessons.write_notebooks(folder) == paths  # nothing has changed: no complaint
     os.truncate(paths[1], 40 * 10**9)  # need not be read to see that it is another one
-    with pytest.raises(FileExistsError, match=r"lesson_02_.* has been worked on"):
+    with pytest.raises(FileExistsError, match=r"lesson_02_.* has been changed"):
         lessons.write_notebooks(folder)
     assert lessons.write_notebooks(folder, overwrite=True) == paths
     paths[3].write_text("my work")
     paths[5].unlink()
-    with pytest.raises(FileExistsError, match=r"lesson_04_cnn_layers.ipynb' has been worked on"):
+    with pytest.raises(FileExistsError, match=r"lesson_04_cnn_layers.ipynb' has been changed"):
         lessons.write_notebooks(folder)
     assert paths[3].read_text() == "my work"
     assert not paths[5].exists()  # nothing was written

@@ -275,7 +275,7 @@ def test_the_loss_and_another_class_of_it(everything, opened):
 
 
 def picture_to_picture(last):
-    """A model that tells no classes apart: its output is a picture."""
+    """A model without classes: its output is an image."""
     model = Sequential(
         [
             *(Input((10, 10, 3)), layers.Rescaling(1 / 255)),
@@ -652,7 +652,7 @@ def test_play_slides_the_window(everything, opened):
     open_layer(tab, "conv")
     tab.get_by_role("button", name="To the first cell").click()
     assert tab.evaluate("page.state.at.slice(0, 2)") == [0, 0]
-    tab.get_by_role("button", name="One cell on").click()
+    tab.get_by_role("button", name="One cell forward").click()
     assert tab.evaluate("page.state.at.slice(0, 2)") == [0, 1]
     tab.evaluate("page.state.speed = 6")
     tab.get_by_role("button", name="Play").click()
@@ -769,12 +769,12 @@ def _id(tab, name):
     return tab.evaluate("(name) => page.net.nodes.find((n) => n.name === name).id", name)
 
 
-def test_a_picture_that_a_map_likes_grows(tmp_path, opened):
+def test_an_image_that_a_map_responds_to_grows(tmp_path, opened):
     tab = opened(build(small_cnn(), photo((12, 12, 3)), tmp_path / "page.html"))
     open_layer(tab, "second")
     tab.get_by_role("tab", name="Where it looks").click()
     assert tab.locator(".crop").count() > 1
-    tab.get_by_role("button", name="Grow a picture").click()
+    tab.get_by_role("button", name="Grow an image").click()
     wait(tab, "document.querySelector('[data-dream]').textContent.includes('After 32')")
     said = tab.locator("[data-dream]").inner_text().replace("−", "-")
     now, before = re.findall(r"is (-?[\d.]+); with grey noise it was (-?[\d.]+)\.", said)[0]
@@ -1047,7 +1047,7 @@ def test_what_does_not_fit_is_left_out_and_told(tmp_path, opened):
                 assert "left out" in tab.locator("#main").inner_text()
         tab.evaluate("page.setMode('backward')")
         tab.evaluate("page.overview()")
-        whole = not any("kernels" in note or "show none" in note for note in notes)
+        whole = not any("kernels" in note or "of them are left out" in note for note in notes)
         assert tab.get_by_label("The class of the loss").is_enabled() == whole
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) > 2
@@ -1165,7 +1165,7 @@ def test_light_layers_behind_a_gap_are_stored(tmp_path, opened):
     x = layers.Add(name="add")([x, layers.Conv2D(16, 1, name="one")(x)])
     model = Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
     tab = opened(build(model, photo((32, 32, 3)), tmp_path / "page.html", limit=45_000))
-    assert "show none" in tab.locator(".notes").inner_text()
+    assert "of them are left out" in tab.locator(".notes").inner_text()
     assert tab.evaluate("page.net.nodes.filter((n) => !page.net.has(n.id)).map((n) => n.name)") == [
         "wide"
     ]
@@ -1180,7 +1180,7 @@ def test_a_photo_of_whole_pixels_loses_nothing_to_11_bits(tmp_path):
     assert facts["arrays"][facts["nodes"][0]["y"]] | {"at": 0} == {
         **{"at": 0, "n": 64 * 64 * 3, "half": True, "scale": 1.0}
     }
-    assert not any("picture" in note for note in facts["notes"])
+    assert not any("image" in note for note in facts["notes"])
 
 
 def test_a_model_that_never_fits_is_refused(tmp_path):
@@ -1282,24 +1282,29 @@ def _overflowing():
     ("make", "x", "options", "message"),
     [
         (_with_nan, photo((12, 12, 3)), {}, r"weight first/kernel has NaN or infinite values"),
-        (small_cnn, photo((12, 12, 3)) * np.nan, {}, "picture has NaN or infinite pixels"),
+        (small_cnn, photo((12, 12, 3)) * np.nan, {}, "image has NaN or infinite pixels"),
         (_overflowing, photo((12, 12, 3)), {}, "gives NaN or infinity"),
         (small_cnn, photo((9, 9, 3)), {}, r"expects x.shape=\(batch, 12, 12, 3\)"),
-        (small_cnn, np.zeros((12, 12), "float32"), {}, "models that look at pictures"),
-        (small_cnn, photo((12, 12, 3)), {"class_names": ["a"]}, "3 classes apart. Received 1"),
+        (small_cnn, np.zeros((12, 12), "float32"), {}, "models that look at images"),
+        (
+            small_cnn,
+            photo((12, 12, 3)),
+            {"class_names": ["a"]},
+            "distinguishes 3 classes. Received 1",
+        ),
         (small_cnn, photo((12, 12, 3)), {"y": 3}, "a class from 0 to 2. Received 3"),
         (
             small_cnn,
             photo((12, 12, 3)),
             {"y": "d", "class_names": ["a", "b", "c"]},
-            "no class 'd'. There is a, b, c",
+            "no class 'd'. There are a, b, c",
         ),
         (small_cnn, photo((12, 12, 3)), {"y": "d"}, "no class 'd'. The model has no class names"),
         (
             lambda: Sequential([Input((4,)), layers.Dense(2)]),
             np.zeros((1, 4)),
             {},
-            "look at pictures",
+            "look at images",
         ),
     ],
 )

@@ -285,7 +285,7 @@ def test_without_test_photos_nothing_is_claimed(clothes, options, tmp_path, caps
     shutil.rmtree(copy / "test")
     told = ["--data", str(copy), "--epochs", "1", "--output", str(tmp_path / "out")]
     assert training.run([*options, *told]) == 0
-    assert "nothing has judged this model yet" in capsys.readouterr().out
+    assert "this model has not been tested" in capsys.readouterr().out
     assert not (tmp_path / "out" / "evaluation.json").exists()
     assert evaluate.run([str(tmp_path / "out" / "model.keras"), "--data", str(copy)]) == 2
     assert "--split validation" in capsys.readouterr().err

@@ -3,7 +3,8 @@
     minicnn demo, train, transfer, predict, explain, check, lessons, compile
 
 Each command ends with exit code 0, or with one sentence on stderr and exit code 2 (130 after an
-interrupt, 141 where nobody reads on). `minicnn COMMAND --help` explains the options.
+interrupt, 141 when the reader of its output has closed the pipe). `minicnn COMMAND --help` explains
+the options.
 """
 
 import argparse
@@ -44,12 +45,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _sentence(error: BaseException, options: argparse.Namespace) -> str | None:
-    """What to say of an error; None of one that is a defect."""
+    """The sentence for an expected error; None for an error that is a defect."""
     if not isinstance(error, terminal.EXPECTED):
         return None
     from minicnn.images import BadImageError
 
     said = terminal.sentence_of(error)
     if isinstance(error, BadImageError) and hasattr(options, "skip_bad_images"):
-        said += " With --skip-bad-images it is left out."
+        said += " Pass --skip-bad-images to leave it out."
     return said

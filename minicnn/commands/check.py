@@ -12,9 +12,9 @@ def add_to(commands: Any) -> None:
         "check",
         help="compare each layer with Keras",
         description=(
-            "Runs each layer with many options beside the Keras layer of the same name and prints\n"
-            "the largest differences of the output and of every gradient, relative to the largest\n"
-            "value, and a verdict. Needs Keras and TensorFlow:\n"
+            "Runs each layer with many options and the Keras layer of the same name beside it.\n"
+            "Prints a verdict and the largest differences of the output and of every gradient,\n"
+            "relative to the largest value. Needs Keras and TensorFlow:\n"
             f"  {install_extra('keras')}"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -19,12 +19,13 @@ def add_to(commands: Any) -> None:
         "demo",
         help="draw a sample data set and train a small CNN on it, in under a minute",
         description=(
-            "Draws ten kinds of clothing (no network needed), trains a small CNN on them, prints\n"
-            "the network, the history and the test accuracy, and writes into --output:\n"
-            "  clothes/      the pictures, train/, validation/ and test/ with a folder per class\n"
-            "  model.keras   the trained model; Keras opens it too\n"
+            "Draws images of ten kinds of clothing (no download needed), trains a small CNN on\n"
+            "them, prints its summary, the history and the test accuracy, and writes into\n"
+            "--output:\n"
+            "  clothes/      the images: train/, validation/ and test/ with a folder per class\n"
+            "  model.keras   the trained model; Keras opens it, too\n"
             "  history.csv   loss and accuracy, epoch by epoch\n"
-            "  curves.png    the same as a picture, where there is matplotlib"
+            "  curves.png    the same as a plot, if matplotlib is installed"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     counts = {"train": 100, "validation": 20, "test": 30}
     data = datasets.write_clothing_sample(output / "clothes", counts, size=64, seed=options.seed)
-    say(f"Drew {10 * sum(counts.values())} pictures into {data} (or found them there).")
+    say(f"Drew {10 * sum(counts.values())} images into {data} (or found them there).")
     seeding.set_random_seed(options.seed)
     train, validation, test = (
         photos_in(data / split, 64, 32, shuffle=split == "train", seed=options.seed)
@@ -53,27 +54,27 @@ def run(options: argparse.Namespace) -> int:
     model = small_cnn(64, len(train.class_names), (16, 32, 64), dropout=0.3, head="flatten")
     fit(model, train, validation, options, output, learning_rate=1e-3)
     loss, accuracy = model.evaluate(test, verbose=0)
-    say(f"\nTest: accuracy {accuracy:.3f}, loss {loss:.3f}, on pictures it never saw.")
+    say(f"\nTest: accuracy {accuracy:.3f}, loss {loss:.3f}, on images that it has never seen.")
     say(f"That took {time.perf_counter() - start:.0f} seconds in all.")
-    picture = sorted((data / "test" / "pants").glob("*.jpg"))[0]
+    image = sorted((data / "test" / "pants").glob("*.jpg"))[0]
     say("\nWhat to try next:")
-    for what, command in next_steps(output, data, picture):
+    for what, command in next_steps(output, data, image):
         say(f"\n{what}:\n  {command}")
     return 0
 
 
-def next_steps(output: Path, data: Path, picture: Path) -> list[tuple[str, str]]:
-    """What a command is for, and the command, alone in its line, as it can be typed here."""
+def next_steps(output: Path, data: Path, image: Path) -> list[tuple[str, str]]:
+    """What each command is for, and the command, as the user can type it here."""
     model = output / "model.keras"
     train = ("train", "--data", data, "--head", "flatten", "--augment", "--epochs", 20)
     steps: list[tuple[str, tuple[object, ...]]] = [
         (
             "A page that shows where each number of the network comes from",
-            ("explain", model, picture, "-o", output / "page.html"),
+            ("explain", model, image, "-o", output / "page.html"),
         ),
         ("Lessons, from pixels to backpropagation", ("lessons",)),
-        ("What is on a picture", ("predict", model, picture)),
-        ("Learn for longer, from pictures changed at random", train),
+        ("What an image shows", ("predict", model, image)),
+        ("Train for longer, on randomly changed images", train),
     ]
     if all(importlib.util.find_spec(name) for name in ("keras", "tensorflow")):
         steps.append(("Each layer beside Keras's", ("check", "Conv2D", "MaxPooling2D")))

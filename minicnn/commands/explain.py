@@ -18,9 +18,9 @@ def add_to(commands: Any) -> None:
         help="write a page that shows where every number of a model comes from",
         description=(
             "Runs the model on one photo, forward and backward, and writes an interactive page:\n"
-            "every map of every layer, every cell as the sum that it is, the gradients, and what\n"
-            "would happen if a weight or a pixel were another. One file, no network needed.\n"
-            "What is too big for it is left out, and the page says what that was."
+            "every map of every layer, every number as the sum that makes it, the gradients, and\n"
+            "what would happen if a weight or a pixel were different. The page is one file and\n"
+            "works offline. It leaves out what is too big for it, and says what that is."
         ),
         epilog=f"example:\n  {this} explain runs/minicnn/model.keras photo.jpg -o page.html",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -39,14 +39,14 @@ def add_to(commands: Any) -> None:
         "--class",
         dest="target",
         metavar="NAME",
-        help="the class that the gradients' loss is for; default: the most likely one. Of a model "
-        "that tells no classes apart: a place in its output, as 4,7,0",
+        help="the class whose loss the gradients are of; default: the most likely one. For a model "
+        "that does not output classes: a place in its output, such as 4,7,0",
     )
     command.add_argument(
         "--head",
         metavar="LAYER",
-        help="of a model with several outputs: the layer that gives the one to show; "
-        "default: the first",
+        help="for a model with several outputs: the layer whose output to show; "
+        "default: the first output",
     )
     add_model_options(command)
     command.set_defaults(run=run)
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     shape = model.input_shape if model.built else None
     if not isinstance(shape, tuple) or len(shape) != 4:
         raise ValueError(
-            f"{str(options.model)!r} does not take one picture, (batch, height, width, channels): "
+            f"{str(options.model)!r} does not take one image, (batch, height, width, channels): "
             f"its input is {shape}."
         )
     size = photo_size(model, options)

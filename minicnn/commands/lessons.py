@@ -18,7 +18,7 @@ def add_to(commands: Any) -> None:
         help="ten lessons, from the data to a fast convolution: list, run, or write as notebooks",
         description=(
             "Lists the lessons; with --run shows one in the terminal, cell by cell, and runs it;\n"
-            "with --notebooks writes all of them for Jupyter. No network is needed."
+            "with --notebooks writes all of them for Jupyter. The lessons work offline."
         ),
         epilog=(
             "examples:\n"
@@ -36,10 +36,10 @@ def add_to(commands: Any) -> None:
         type=Path,
         default=Path("runs/lessons"),
         metavar="DIR",
-        help="of --run: where its pictures and figures come; default: runs/lessons",
+        help="for --run: where to write images and figures; default: runs/lessons",
     )
     command.add_argument(
-        "--overwrite", action="store_true", help="of --notebooks: replace those that have changed"
+        "--overwrite", action="store_true", help="for --notebooks: replace changed notebooks, too"
     )
     command.set_defaults(run=run)
 

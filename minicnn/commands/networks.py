@@ -1,4 +1,4 @@
-"""`demo` and `train` make this network."""
+"""The network that `demo` and `train` make."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +13,12 @@ def small_cnn(
     dropout: float = 0.0,
     head: str = "average",
 ) -> Any:
-    """Rescaling, then a 3x3 convolution with ReLU per entry of `filters`, pooling between them.
+    """Make a small CNN: rescaling, 3x3 convolutions with ReLU and pooling between them, a head.
 
-    `head` "average": global average pooling, what was seen wherever it was; "flatten": one more
-    pooling, and every place keeps weights of its own. Then one score per class.
+    `filters` has one entry for each convolution. With `head="average"` the convolutions are
+    followed by global average pooling, which ignores where something was seen; with "flatten" by
+    one more pooling and a Flatten, so that every place has weights of its own. A dense layer with
+    one score per class comes last.
     """
     from minicnn import layers
 
@@ -24,7 +26,7 @@ def small_cnn(
     if image_size < 2**halvings:
         raise ValueError(
             f"{len(filters)} convolutions and {halvings} poolings need photos of at least "
-            f"{2**halvings} pixels a side. Received --image-size {image_size}."
+            f"{2**halvings} pixels per side. Received --image-size {image_size}."
         )
     from minicnn.models import Sequential
 

@@ -1,4 +1,4 @@
-"""`predict` and `explain` read one photo as the model's training photos were read."""
+"""Read a photo for `predict` and `explain`, in the same way as the model's training photos."""
 
 import argparse
 from pathlib import Path
@@ -10,27 +10,30 @@ from minicnn._support.arguments import positive
 
 
 def add_model_options(command: argparse.ArgumentParser) -> None:
-    """What `predict` and `explain` need of a model whose file does not say it."""
+    """Add the options that a model needs whose file does not say its classes, size or range."""
     command.add_argument(
         "--classes",
         type=lambda text: text.split(","),
         metavar="NAME,…",
-        help="the classes in order, for a model of Keras's that does not say them",
+        help="the classes in order, for a model file that does not name them",
     )
     command.add_argument(
-        "--image-size", type=positive, metavar="PX", help="for a model that takes any size"
+        "--image-size",
+        type=positive,
+        metavar="PX",
+        help="for a model that takes any size",
     )
     command.add_argument(
         "--input-range",
         choices=("signed", "unit", "pixels"),
         default="pixels",
-        help="what the model expects of a pixel: pixels, from 0 to 255, for it rescales by itself "
-        "(default); unit, from 0 to 1; signed, from -1 to 1",
+        help="the range of pixels that the model expects: pixels, from 0 to 255, if the model "
+        "rescales them itself (default); unit, from 0 to 1; signed, from -1 to 1",
     )
 
 
 def check_photo(path: Path) -> None:
-    """Raise an `OSError` of its kind where there is no photo."""
+    """Raise `FileNotFoundError` or `IsADirectoryError` if the path is not a file."""
     if path.is_dir():
         raise IsADirectoryError(f"{str(path)!r} is a folder; name the photos in it.")
     if not path.exists():
@@ -38,7 +41,7 @@ def check_photo(path: Path) -> None:
 
 
 def photo_size(model: Any, options: argparse.Namespace) -> tuple[int, int] | None:
-    """(height, width) of the photos that the model takes; None if nothing says it."""
+    """(height, width) of the photos that the model takes; None if nothing says the size."""
     fixed = tuple(model.input_shape[1:3])
     if options.image_size is not None:
         size = options.image_size, options.image_size
@@ -56,7 +59,7 @@ def photo_size(model: Any, options: argparse.Namespace) -> tuple[int, int] | Non
 def read_photo(
     path: Path, size: tuple[int, int], model: Any, options: argparse.Namespace
 ) -> np.ndarray:
-    """A photo as the model's training photos were read: with one of Keras's two ways."""
+    """Read a photo with the one of Keras's two resizing methods that training used."""
     from minicnn.images import img_to_array, load_img, load_photo
     from minicnn.transfer import INPUT_RANGES
 

@@ -1,4 +1,4 @@
-"""`minicnn predict` names what is on a photo."""
+"""`minicnn predict` names what a photo shows."""
 
 import argparse
 from typing import Any
@@ -15,7 +15,7 @@ def add_to(commands: Any) -> None:
     this = this_program()
     command = commands.add_parser(
         "predict",
-        help="name what is on a photo",
+        help="name what a photo shows",
         description="Prints the most likely classes of each photo with their probabilities.",
         epilog=f"example:\n  {this} predict runs/minicnn/model.keras photo.jpg another.png",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -25,7 +25,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("--top", type=positive, default=3, metavar="N", help="default: 3")
     add_model_options(command)
     command.add_argument(
-        "--plan", action="store_true", help="show first which layers are computed as one, and why"
+        "--plan", action="store_true", help="first show which layers run as one step, and why"
     )
     command.set_defaults(run=run)
 
@@ -42,12 +42,12 @@ def run(options: argparse.Namespace) -> int:
     size = photo_size(model, options)
     if names is None or size is None:
         raise ValueError(
-            f"{str(options.model)!r} does not say its class names and image size, as models that "
-            "minicnn wrote do: pass --classes and --image-size."
+            f"{str(options.model)!r} does not contain class names and image size, as the models "
+            "that minicnn trains do: pass --classes and --image-size."
         )
     if len(names) != model.output_shape[-1]:
         raise ValueError(
-            f"{str(options.model)!r} tells {model.output_shape[-1]} classes apart. "
+            f"{str(options.model)!r} distinguishes {model.output_shape[-1]} classes. "
             f"Received {len(names)} names."
         )
     if options.plan:

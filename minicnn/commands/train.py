@@ -20,9 +20,9 @@ def add_to(commands: Any) -> None:
         description=(
             "Trains a CNN from scratch on photos in class folders:\n"
             "  DIR/train/CLASS/*.jpg   DIR/validation/CLASS/*.jpg   [DIR/test/CLASS/*.jpg]\n"
-            "or DIR/CLASS/*.jpg with --validation-split. The network is one 3x3 convolution with\n"
+            "or DIR/CLASS/*.jpg with --validation-split. The network has one 3x3 convolution with\n"
             "ReLU per entry of --filters, max pooling between them, global average pooling, and a\n"
-            "dense layer with one score per class; trained with Adam and cross-entropy.\n\n"
+            "dense layer with one score per class. It is trained with Adam and cross-entropy.\n\n"
             "Writes into --output: model.keras (the best epoch by validation accuracy, with class\n"
             "names and image size inside), history.csv, curves.png."
         ),
@@ -39,7 +39,7 @@ def add_to(commands: Any) -> None:
         type=non_negative,
         default=1e-3,
         metavar="LR",
-        help="Adam's; default: 0.001",
+        help="Adam's learning rate; default: 0.001",
     )
     command.add_argument(
         "--filters",
@@ -49,13 +49,17 @@ def add_to(commands: Any) -> None:
         help="filters of each convolution; default: 32,64,128,128",
     )
     command.add_argument(
-        "--dropout", type=non_negative, default=0.0, metavar="RATE", help="before the dense layer"
+        "--dropout",
+        type=non_negative,
+        default=0.0,
+        metavar="RATE",
+        help="dropout before the dense layer; default: 0",
     )
     command.add_argument(
         "--head",
         choices=("average", "flatten"),
         default="average",
-        help="before the dense layer: global average pooling (default), or flatten",
+        help="what comes before the dense layer: global average pooling (default) or flatten",
     )
     command.set_defaults(run=run)
 

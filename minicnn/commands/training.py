@@ -1,4 +1,4 @@
-"""`demo`, `train` and `transfer` read class folders and train alike."""
+"""How `demo`, `train` and `transfer` read class folders and train."""
 
 import argparse
 import sys
@@ -15,16 +15,16 @@ from minicnn._support.terminal import say
 def add_data_options(
     command: argparse.ArgumentParser, output: Path, image_size: int, epochs: int
 ) -> None:
-    """What `train` and `transfer` have in common."""
+    """Add the options that `train` and `transfer` have in common."""
     add = command.add_argument
-    add("--data", type=local_path, required=True, metavar="DIR", help="the photos")
+    add("--data", type=local_path, required=True, metavar="DIR", help="the folder of photos")
     add("--output", type=Path, default=output, metavar="DIR", help=f"default: {output}")
     add(
         "--image-size",
         type=positive,
         default=image_size,
         metavar="PX",
-        help=f"side in pixels; default {image_size}",
+        help=f"height and width in pixels; default: {image_size}",
     )
     add("--epochs", type=positive, default=epochs, metavar="N", help=f"default: {epochs}")
     add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
@@ -38,20 +38,20 @@ def add_data_options(
         type=float,
         default=None,
         metavar="SHARE",
-        help="hold this share of the photos out, where there is no validation folder",
+        help="hold out this share of the photos for validation, if there is no validation folder",
     )
     add(
         "--skip-bad-images",
         action="store_true",
-        help="leave damaged photos out and count them, instead of stopping at the first",
+        help="leave out damaged photos and count them, instead of stopping at the first",
     )
     add("--seed", type=seed(), default=0, metavar="N", help="default: 0")
 
 
 def class_folders(options: argparse.Namespace, keep: bool = True) -> tuple[Any, Any, Any]:
-    """Training, validation and (or None) test photos, by what folders there are.
+    """Read the training, validation and test photos; test is None if it has no folder.
 
-    `keep`: decoded once, and held in memory.
+    With `keep` they are decoded once and kept in memory.
     """
     data: Path = options.data
     if not data.is_dir():
@@ -96,7 +96,7 @@ def photos_in(
     skip_bad: bool = False,
     keep: bool = True,
 ) -> Any:
-    """The photos of a folder in batches."""
+    """Read the photos of a folder in batches."""
     from minicnn.images import image_dataset_from_directory
     from minicnn.images.folders import PHOTO_ENDINGS
 
@@ -124,7 +124,7 @@ def fit(
     output: Path,
     learning_rate: float,
 ) -> dict[str, list[float]]:
-    """Train, keeping the best epoch's model, the history and the curves in `output`."""
+    """Train the model; write the best epoch's model, the history and the curves into `output`."""
     from minicnn import transfer
 
     model.summary()
@@ -145,7 +145,7 @@ def fit_keeping_best(
     path: Path,
     log: Path | None,
 ) -> dict[str, list[float]]:
-    """`fit`, keeping the best epoch's model at `path`, and the history as CSV at `log`."""
+    """Fit the model; write the best epoch's model to `path` and the history as CSV to `log`."""
     from minicnn import callbacks
 
     model.metadata = {
@@ -172,7 +172,7 @@ def fit_keeping_best(
 
 
 def draw(figure: Callable[[Any], Any], path: Path) -> None:
-    """Save a picture, if matplotlib is there; ends the line that says what was written."""
+    """Save a figure if matplotlib is installed, and end the line that says what was written."""
     try:
         from minicnn import plots
 

@@ -18,11 +18,12 @@ def add_to(commands: Any) -> None:
         help="teach a trained network your classes",
         description=(
             "Transfer learning: a network that others trained stays as it is, and a small head\n"
-            "behind it learns your classes. The frozen base is computed once per photo, not once\n"
-            "per epoch (unless --augment shows it other photos each time).\n\n"
-            "Several values, separated by commas, are tried one after the other, each with each.\n"
-            "Writes into --output: model.keras (the best of all, by validation accuracy, with\n"
-            "class names and image size inside), a model for each run, runs.csv, curves.png."
+            "behind it learns your classes. The frozen base runs once per photo, not once per\n"
+            "epoch (unless --augment changes the photos in each epoch).\n\n"
+            "Options can take several values, separated by commas: the command trains a model\n"
+            "with each combination of them. It writes into --output: model.keras (the best of\n"
+            "all, by validation accuracy, with class names and image size inside), a model for\n"
+            "each run, runs.csv, curves.png."
         ),
         epilog=(
             "examples:\n"
@@ -37,15 +38,15 @@ def add_to(commands: Any) -> None:
         "--base",
         type=lambda text: str(local_path(text)),
         default="xception",
-        help="xception (default) or mobilenet, with ImageNet's weights, downloaded once; or a "
-        "model file that ends in features",
+        help="xception (default) or mobilenet, with ImageNet weights, downloaded once; or a "
+        "model file whose output is features",
     )
     command.add_argument(
         "--input-range",
         choices=("signed", "unit", "pixels"),
         default="signed",
-        help="what the base expects of a pixel: signed, from -1 to 1, as xception and mobilenet do "
-        "(default); unit, from 0 to 1; pixels, from 0 to 255",
+        help="the range of pixels that the base expects: signed, from -1 to 1, as xception and "
+        "mobilenet do (default); unit, from 0 to 1; pixels, from 0 to 255",
     )
     command.add_argument(
         "--learning-rate",
@@ -59,14 +60,14 @@ def add_to(commands: Any) -> None:
         type=listed(count),
         default=(0,),
         metavar="N,…",
-        help="units of a dense layer before the last one; default 0: none",
+        help="units of a dense layer before the last one; default: 0, no such layer",
     )
     command.add_argument(
         "--dropout",
         type=listed(non_negative),
         default=(0.0,),
         metavar="RATE,…",
-        help="before the last layer",
+        help="dropout before the last layer; default: 0",
     )
     command.set_defaults(run=run)
 
@@ -87,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     combinations = itertools.product(options.learning_rate, options.inner, options.dropout)
     settings = [transfer.Settings(*values) for values in combinations]
     seeding.set_random_seed(options.seed)
-    # Not kept in memory: the features are, and augmented photos are new each time.
+    # The photos need not stay in memory: the features do, and augmented photos are new each time.
     train, validation, test = class_folders(options, keep=False)
     base = transfer.load_base(options.base, options.image_size)
     make_folder(output)
@@ -95,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     for number, setting in enumerate(settings, start=1):
         say(f"\nRun {number} of {len(settings)}: {setting}")
         seeding.set_random_seed(options.seed)
-        clear_session()  # equal names in all files
+        clear_session()  # so that layers have the same names in all files
         model = transfer.make_model(
             base, len(train.class_names), options.image_size, setting, options.input_range
         )

@@ -4,13 +4,13 @@
     print(trace.explain("conv2d", at=(4, 7, 0)))  # which pixels, which weights, what sum
     print(trace.explain_gradient("conv2d", "kernel", at=(0, 0, 0, 0)))
     print(trace.why("dense", at=(3,)))            # down to the pixels
-    print(layer.explain(x, at=(4, 7, 0)))         # a layer alone
+    print(layer.explain(x, at=(4, 7, 0)))         # a layer by itself
     print(gradcheck(layer, x))                    # are its gradients right?
-    print(health(model, x, y))                    # can it learn?
-    print(convolution_steps(x, w, algorithm="winograd"))    # how is it computed, fast?
+    print(health(model, x, y))                    # can the model learn?
+    print(convolution_steps(x, w, algorithm="winograd"))    # how does a fast algorithm work?
 
 `arithmetic` has the sums of all layers, `gradients` those of their gradients, `field` the receptive
-fields, `ways` the algorithms, `show` what makes them readable.
+fields, `algorithm_steps` the algorithms, `show` the formatting.
 """
 
 from minicnn.explain.algorithm_steps import compare_algorithms, convolution_steps

@@ -1,16 +1,16 @@
-"""One convolution, three ways: as loops, as a matrix product, and as Winograd does it.
+"""One convolution by three algorithms: loops, a matrix product, and Winograd's.
 
     lesson = convolution_steps(x, w, b, algorithm="winograd")
     print(lesson)                      # every intermediate array, with the formula that makes it
     print(compare_algorithms(x, w))    # how many operations, how much memory, how they round
 
-Plain NumPy, to be read aloud; the fast twins are in `minicnn.kernels`. x is (batch, height, width,
-channels), w (rows, columns, channels, filters).
+This is plain NumPy, easy to read; the fast twins are in `minicnn.kernels`. x is (batch, height,
+width, channels), w (rows, columns, channels, filters).
 
-**What is counted.** `multiplications` are those of pixels with weights: the work that grows with
+**What is counted.** `multiplications` are those of pixels by weights: the work that grows with
 channels times filters. Places of the window that lie on padding count, too, as they do in the fast
-kernels. `transform_multiplications` are Winograd's, by constants such as 4 or 1/6, and are of one
-image or of one kernel alone. `additions` are all of them, a subtraction being one.
+kernels. `transform_multiplications` are Winograd's, by constants such as 4 or 1/6; each involves
+only one image or one kernel. `additions` are all additions and subtractions.
 """
 
 import math
@@ -70,11 +70,11 @@ AT = np.array(
 _PATCH, _KERNEL, _TILE = (84, 144), (54, 54), (30, 100)
 
 ALGORITHMS = ("loops", "im2col", "winograd")
-_ROWS, _COLUMNS = 16, 12  # of a matrix that is printed in full; of a larger one, the corner
+_ROWS, _COLUMNS = 16, 12  # a matrix up to this size is printed in full, a larger one in part
 
 
 class Step(NamedTuple):
-    """What is made, and by which formula; `shown` is a matrix of it, cut out as `cut` says."""
+    """An intermediate array and its formula; `shown` is a matrix from it, as `cut` says."""
 
     title: str
     formula: str
@@ -85,9 +85,9 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Lesson:
-    """One algorithm, step by step. `y` is its result; see the top of the module for the counts.
+    """One algorithm, step by step; the module's docstring explains the counts.
 
-    `memory` is what the arrays between x, w and y take, in bytes.
+    `y` is the result; `memory` is the size in bytes of the arrays between x, w and y.
     """
 
     algorithm: str
@@ -115,7 +115,7 @@ class Lesson:
             constants = f", {self.transform_multiplications:,} by constants"
         memory = f"{self.memory:,} bytes between input and output" if self.memory else "no memory"
         return (
-            f"{self.multiplications:,} multiplications of pixels with weights{constants}, "
+            f"{self.multiplications:,} multiplications of pixels by weights{constants}, "
             f"{self.additions:,} additions, {memory}."
         )
 
@@ -157,7 +157,7 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def _tidy(matrix: Array) -> Array:
-    """For reading: what rounding has left of a zero is shown as one."""
+    """Show what rounding has left of a zero as 0, for legibility."""
     least = 8 * np.finfo(matrix.dtype).eps * show.scale_of(matrix)
     tidy: Array = np.where(np.abs(matrix) < least, 0, matrix)
     return tidy
@@ -182,14 +182,14 @@ def convolution_steps(
     padding: str = "valid",
     dilation_rate: Any = (1, 1),
 ) -> Lesson:
-    """The convolution of x with w, plus b, by one `algorithm`, with all that lies between.
+    """Convolve x with w, plus b, by one `algorithm`, and keep all intermediate arrays.
 
-    `"winograd"` is for 3×3 kernels that move by one pixel, without dilation. Arguments are those of
-    `minicnn.functional.conv2d`; groups are convolutions of their own, one for each.
+    `"winograd"` is for 3×3 kernels with strides of 1 and without dilation. The arguments are those
+    of `minicnn.functional.conv2d`; for groups, call this once per group.
 
     Raises:
-        TypeError: for arrays that are not float32 or float64, or not of one dtype.
-        ValueError: for shapes that do not fit, for another algorithm, and where Winograd's can't.
+        TypeError: the arrays are not all float32 or all float64.
+        ValueError: the shapes do not fit, or `algorithm` is unknown or cannot do this.
     """
     algorithm = shapes.choice(algorithm, ALGORITHMS, "algorithm", "convolution_steps")
     how = _checked(x, w, b, strides, padding, dilation_rate, "convolution_steps")
@@ -232,7 +232,7 @@ def _checked(
 
 
 def _why_not(algorithm: str, how: shapes.Window) -> str:
-    """Why Winograd's way is none here; empty where it is one."""
+    """Why Winograd's algorithm cannot do this convolution; empty if it can."""
     if algorithm != "winograd":
         return ""
     if how.kernel != (3, 3):
@@ -246,7 +246,7 @@ def _why_not(algorithm: str, how: shapes.Window) -> str:
 
 
 def _padded(x: Array, how: shapes.Window, size: Pair) -> Array:
-    """x with zeros around it, `size` pixels in all."""
+    """Pad x with zeros to `size` pixels."""
     sides = [(b, max(0, s - n - b)) for b, s, n in zip(how.before, size, x.shape[1:3])]
     padded: Array = np.pad(x, ((0, 0), *sides, (0, 0)))
     return padded[:, : size[0], : size[1]]
@@ -262,7 +262,7 @@ def _reach(how: shapes.Window) -> Pair:
 
 
 def _patch(padded: Array, how: shapes.Window, oy: int, ox: int) -> Array:
-    """What the window sees at output place (oy, ox): (batch, rows, columns, channels)."""
+    """The pixels in the window of output (oy, ox): (batch, rows, columns, channels)."""
     rows, columns = (
         slice(o * stride, o * stride + (kernel - 1) * dilation + 1, dilation)
         for o, stride, kernel, dilation in zip((oy, ox), how.strides, how.kernel, how.dilation)
@@ -321,7 +321,7 @@ def _loops(x: Array, w: Array, b: Array | None, how: shapes.Window) -> Lesson:
     for i in range(w.shape[0]):
         for j in range(w.shape[1]):
             for c in range(w.shape[2]):
-                # All places at once: each still adds its products in the order of the loops.
+                # This does all places at once; each still adds its products in the loops' order.
                 y += _under_tap(padded, how, i, j)[..., c, None] * w[i, j, c]
     y = y if b is None else y + b
     first = _patch(padded, how, 0, 0)
@@ -363,7 +363,7 @@ def _im2col(x: Array, w: Array, b: Array | None, how: shapes.Window) -> Lesson:
         *_first_steps(padded, x.shape[1:3], how),
         Step(
             "The matrix of patches",
-            "C[place, (i, j, c)]: what the window sees at one place is one row",
+            "C[place, (i, j, c)]: each row has the pixels in the window at one place",
             matrix, "C", matrix,
         ),
         Step(
@@ -376,7 +376,7 @@ def _im2col(x: Array, w: Array, b: Array | None, how: shapes.Window) -> Lesson:
             with_bias, "Y", with_bias,
         ),
         Step(
-            "The output", "y[oy, ox, o]: the rows of Y laid out as a picture again",
+            "The output", "y[oy, ox, o]: the rows of Y laid out as an image again",
             y, "y[0, :, :, 0]", y[0, :, :, 0],
         ),
     ]  # fmt: skip

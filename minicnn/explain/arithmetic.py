@@ -1,8 +1,8 @@
 """One output of a layer as the sum that makes it, term by term, in float64.
 
-Each kind of layer has one function here: it lists the terms `input × weight` and the bias of one
-place of its output. What the layer's activation then does to the sum is the same for all
-(`activation_steps`). A layer of your own joins in with
+Each kind of layer has one function here, which lists the terms `input × weight` and the bias of one
+place of its output. `activation_steps` then applies the activation in the same way for all layers.
+Register a function for a layer of your own with
 
     @sums(MyLayer)
     def my_layer(layer, xs, cache, spot):
@@ -35,7 +35,7 @@ Array = np.ndarray
 
 
 class Spot(NamedTuple):
-    """Which number is asked for: its place in an example's output, and that output's shape."""
+    """Which number to explain: its place in an example's output, and the shape of that output."""
 
     at: tuple[int, ...]
     shape: tuple[int, ...]
@@ -44,7 +44,7 @@ class Spot(NamedTuple):
 
 @dataclass
 class Sum:
-    """The terms of one output, and what belongs to them; fields as `Explanation`'s."""
+    """The terms of one output, its formula and its steps; the fields are those of `Explanation`."""
 
     terms: Terms
     formula: str
@@ -61,15 +61,15 @@ SUMS: dict[type[Layer], Function] = {}
 
 
 def sums(*kinds: type[Layer]) -> Callable[[Function], Function]:
-    """Register a function for layers of these classes and of those derived from them.
+    """Register a function for layers of these classes and their subclasses.
 
         @sums(Double)
         def double(layer, xs, cache, spot):        # which number: spot.at, spot.shape, spot.example
             terms = make_terms([spot.at], inputs=xs[0][spot.at], weights=2.0)
             return Sum(terms, f"y{list(spot.at)} = 2·x{list(spot.at)}")
 
-    `xs` has one example of each input; `make_terms` takes a place in x, a number there and its
-    weight for each term. The layer's activation is added by itself.
+    `xs` has one example of each input; `make_terms` takes a place in x, the number there and its
+    weight for each term. `explain_output` adds the layer's activation.
     """
 
     def register(function: Function) -> Function:
@@ -82,7 +82,7 @@ def sums(*kinds: type[Layer]) -> Callable[[Function], Function]:
 def explain_output(
     layer: Layer, x: Any, y: Array, cache: Any, at: Any, example: int = 0, name: str | None = None
 ) -> Explanation:
-    """The explanation of `y[example, *at]`, given what `layer.forward(x)` returned.
+    """Explain `y[example, *at]`, given what `layer.forward(x)` returned.
 
     Raises `ValueError` for a place that y does not have, and for a layer of an unknown kind.
     """
@@ -125,7 +125,7 @@ def _function_for(layer: Layer) -> Function:
         if cls in SUMS:
             return SUMS[cls]
     raise UnknownError(
-        f"{layer.label} is of a kind that minicnn.explain does not know: tell it how a number of "
+        f"{layer.label} is of a kind that minicnn.explain does not know: define how a number of "
         f"the layer is computed, with @minicnn.explain.sums({type(layer).__name__}) above a "
         "function(layer, xs, cache, spot) that returns a minicnn.explain.Sum; "
         "help(minicnn.explain.sums) has an example."
@@ -133,7 +133,7 @@ def _function_for(layer: Layer) -> Function:
 
 
 def inputs_of(layer: Layer, x: Any, example: int) -> list[Array]:
-    """One example of each input of the layer, of the dtype that the layer computes in."""
+    """One example of each input of the layer, in the dtype that the layer computes in."""
     several = x if isinstance(x, (list, tuple)) else [x]
     return [np.asarray(item[example], layer.dtype) for item in several]
 
@@ -159,7 +159,7 @@ _AXES = {1: ("units",), 2: ("columns", "channels"), 3: ("rows", "columns", "chan
 def check_place(
     who: str, shape: Sequence[int], at: Any, what: str, names: Sequence[str] = ()
 ) -> tuple[int, ...]:
-    """`at` as a tuple of ints that index an array of this shape, else a `ValueError`."""
+    """`at` as a tuple of ints that index an array of this shape; otherwise `ValueError`."""
     given = at if isinstance(at, (tuple, list)) or np.ndim(at) else (at,)
     if not shape and len(given):
         raise ValueError(f"{who} has one of its {what} an example: at=(). Received at={at!r}.")
@@ -179,7 +179,7 @@ def check_place(
 
 
 def trouble(layer: Layer | None, terms: Terms) -> list[str]:
-    """Sentences on what makes a sum worthless: NaN or infinity among inputs or weights."""
+    """Warnings about what makes a sum worthless: NaN or infinity among inputs or weights."""
     found = []
     for variable in [] if layer is None else layer.weights:
         bad = int((~np.isfinite(variable.value)).sum())
@@ -211,7 +211,7 @@ def window_of(layer: Any, size: Sequence[int]) -> shapes.Window:
 
 
 def place_window(window: shapes.Window, row: int, col: int) -> Window:
-    """Where the taps of the output at (row, col) lie in the input."""
+    """The places in the input of the taps of the output at (row, col)."""
     rows, cols = (
         tuple(o * s - b + i * d for i in range(k))
         for o, s, b, k, d in zip(
@@ -222,7 +222,7 @@ def place_window(window: shapes.Window, row: int, col: int) -> Window:
 
 
 def taps(x: Array, where: Window, channels: Sequence[int]) -> tuple[Array, Array, Array]:
-    """Places, values and "lies in the padding" of all taps: rows, then columns, then channels."""
+    """For all taps their places, values and whether they are padding: by row, column, channel."""
     grid = np.meshgrid(where.rows, where.cols, channels, indexing="ij")
     rows, cols, depth = (axis.ravel() for axis in grid)
     padded = (rows < 0) | (rows >= x.shape[0]) | (cols < 0) | (cols >= x.shape[1])
@@ -281,17 +281,18 @@ def _conv2d(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 
 def by_winograd(layer: Any, window: shapes.Window, dtype: np.dtype) -> bool:
-    """Whether this convolution is computed in Winograd's way."""
+    """Whether minicnn computes this convolution with Winograd's algorithm."""
     channels, filters = layer.kernel.shape[2], layer.filters // layer.groups
     return algorithms.choose(window, dtype, channels, filters) == "winograd"
 
 
 def tile_magnitude(layer: Any, window: shapes.Window, x: Array, at: Any, w: Array) -> float | None:
-    """What Winograd's rounding depends on, where the layer is computed so; None where it is not.
+    """The size of the numbers that Winograd's algorithm rounds; None if the layer does not use it.
 
-    Winograd adds up whole tiles, of 4×4 outputs from 6×6 pixels, and subtracts what does not belong
-    to an output: pixels next to its window cancel, but for their rounding. `x` is the example
-    (rows, columns, channels) that the kernel `w` (3, 3, channels) goes over, `at` the middle pixel.
+    Winograd adds up whole tiles, 4×4 outputs from 6×6 pixels, and subtracts what does not belong to
+    an output: pixels next to its window cancel, except for their rounding. `x` is the example
+    (rows, columns, channels) that the kernel `w` (3, 3, channels) slides over, `at` the middle
+    pixel.
     """
     if not by_winograd(layer, window, x.dtype):
         return None
@@ -312,7 +313,7 @@ def _fused(layer: FusedLayer, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     if layer.pool_size is not None:
         raise UnknownError(
             f"{layer.label} computes a convolution and its max pooling as one: ask the model that "
-            "it was made from, whose layers are apart."
+            "it was made from, whose layers are separate."
         )
     return _function_for(layer.layer)(layer.with_weights(), xs, cache, spot)
 
@@ -338,7 +339,7 @@ def _depthwise(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @sums(layers.SeparableConv2D)
 def _separable(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    """The terms lead to x itself, in one step: weight = depthwise · pointwise."""
+    """A separable convolution; its terms lead to x in one step: weight = depthwise · pointwise."""
     (x,), (row, col, unit) = xs, spot.at
     geometry = window_of(layer, x.shape)
     where = place_window(geometry, row, col)
@@ -400,18 +401,18 @@ def _up_sampling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @sums(layers.MaxPooling2D)
 def _max_pooling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    """The winner has weight 1, the others 0; among equal ones the first wins."""
+    """Max pooling: the maximum has weight 1, the others 0; of equal numbers the first counts."""
     (x,), (row, col, channel) = xs, spot.at
     geometry = window_of(layer, x.shape)
     where = place_window(geometry, row, col)
     places, values, padded = taps(x, where, [channel])
-    winners = _largest(values, ~padded)
+    maxima = _largest(values, ~padded)
     return Sum(
-        _chosen(places, values, padded, winners[:1]),
+        _chosen(places, values, padded, maxima[:1]),
         f"y{show.place(spot.at)} = max x[{_sliding(where, (1, 1))}, {channel}]"
         + _over(i=geometry.kernel[0], j=geometry.kernel[1]),
-        notes=_winner_notes(places, winners, "the first of them wins, and gets the gradient")
-        + (["Padding counts as -∞: it never wins."] if padded.any() else []),
+        notes=_maximum_notes(places, maxima, "the first of them gets the gradient")
+        + (["Padding counts as -∞: it is never the maximum."] if padded.any() else []),
         window=where,
         grid=(*geometry.kernel, 1),
     )
@@ -419,20 +420,20 @@ def _max_pooling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @sums(layers.GlobalMaxPooling2D)
 def _global_max(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    """Equal winners share: each has weight 1 / their number."""
+    """Global max pooling: equal maxima share, each with weight 1 / their number."""
     (x,), channel = xs, spot.at[-1]
     places, values = _whole_map(x, channel)
-    winners = _largest(values, np.ones(len(values), bool))
+    maxima = _largest(values, np.ones(len(values), bool))
     return Sum(
-        _chosen(places, values, np.zeros(len(values), bool), winners),
+        _chosen(places, values, np.zeros(len(values), bool), maxima),
         f"y{show.place(spot.at)} = max x[i, j, {channel}]" + _over(i=x.shape[0], j=x.shape[1]),
-        notes=_winner_notes(places, winners, "they share the gradient"),
+        notes=_maximum_notes(places, maxima, "they share the gradient"),
         grid=(x.shape[0], x.shape[1], 1),
     )
 
 
 def _largest(values: Array, real: Array) -> Array:
-    """Where the largest of the real values is, in reading order; NaN beats all."""
+    """The indices of the largest real values, in reading order; NaN counts as the largest."""
     candidates = np.flatnonzero(real)
     invalid = candidates[np.isnan(values[candidates])]
     if invalid.size:
@@ -440,21 +441,21 @@ def _largest(values: Array, real: Array) -> Array:
     return candidates[values[candidates] == values[candidates].max()]
 
 
-def _chosen(places: Array, values: Array, padded: Array, winners: Array) -> Terms:
+def _chosen(places: Array, values: Array, padded: Array, maxima: Array) -> Terms:
     weights = np.zeros(len(values))
-    weights[winners] = 1 / len(winners)
+    weights[maxima] = 1 / len(maxima)
     products = np.zeros(len(values))
-    products[winners] = values[winners] / len(winners)
+    products[maxima] = values[maxima] / len(maxima)
     return make_terms(places, np.where(padded, -np.inf, values), weights, products, padded)
 
 
-def _winner_notes(places: Array, winners: Array, rule: str) -> list[str]:
-    first = f"The winner is x{show.place(places[winners[0]])}."
-    if len(winners) == 1:
+def _maximum_notes(places: Array, maxima: Array, rule: str) -> list[str]:
+    first = f"The maximum is x{show.place(places[maxima[0]])}."
+    if len(maxima) == 1:
         return [first]
-    tied = ", ".join(show.place(places[w]) for w in winners[:6])
-    more = f" and {len(winners) - 6} more" if len(winners) > 6 else ""
-    return [f"{len(winners)} pixels are equally large, at {tied}{more}: {rule}."]
+    tied = ", ".join(show.place(places[w]) for w in maxima[:6])
+    more = f" and {len(maxima) - 6} more" if len(maxima) > 6 else ""
+    return [f"{len(maxima)} pixels are equally large, at {tied}{more}: {rule}."]
 
 
 @sums(layers.AveragePooling2D)
@@ -567,13 +568,13 @@ def _rescaling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 def _dropout(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     (x,), place, mask = xs, show.place(spot.at), cache["mask"]
     if mask is None:
-        note = "Dropout changes nothing here: it works while training only (training=True)."
+        note = "Dropout changes nothing here: it works only in training (training=True)."
         return Sum(_one(spot, x), f"y{place} = x{place}", notes=[note])
     if not mask[(spot.example, *spot.at)]:
         terms = make_terms(np.array([spot.at]), x[spot.at], 0.0, 0.0)
         return Sum(terms, f"y{place} = 0", notes=["Dropped in this pass."])
     kept = float(x.dtype.type(1 / (1 - layer.rate)))
-    note = "Kept in this pass, and scaled up for those that were dropped."
+    note = "Kept in this pass, and scaled up to make up for the dropped ones."
     return Sum(_one(spot, x, kept), f"y{place} = x{place} / (1 - {layer.rate:g})", notes=[note])
 
 
@@ -653,7 +654,7 @@ def _batch_normalization(layer: Any, xs: list[Array], cache: Any, spot: Spot) ->
 
 
 def _named(activation: str, inner: str) -> str:
-    """The right side of a formula within its activation; the ranges stay outside."""
+    """Put the right side of a formula into its activation; the ranges stay outside."""
     core, comma, ranges = inner.partition(",  ")
     return f"{'σ' if activation == 'sigmoid' else activation}({core}){comma}{ranges}"
 
@@ -661,9 +662,9 @@ def _named(activation: str, inner: str) -> str:
 def activation_steps(
     activation: str, z: float, scores: Array | None = None, k: int = 0
 ) -> list[Step]:
-    """What an activation does to the sum z, step by step; the last step is y.
+    """The steps of an activation from the sum z; the last one is y.
 
-    A softmax needs all the `scores` of its place, of which z is number k.
+    A softmax needs all `scores` of its place, of which z is number k.
     """
     if activation == "softmax":
         assert scores is not None
@@ -692,7 +693,7 @@ def softmax_steps(scores: Array, k: int) -> list[Step]:
     index = "" if math.isnan(largest) else f" = z[{int(scores.argmax())}]"
     return [
         Step("m", f"max over j of z[j]{index}", largest, scores),
-        Step("z - m", "what exp is taken of: never above 0", float(scores[k] - largest)),
+        Step("z - m", "the argument of exp, never above 0", float(scores[k] - largest)),
         Step("exp(z - m)", "", float(powers[k])),
         Step("S", f"Σ over the {len(scores)} scores of exp(z[j] - m)", total, powers),
         Step("y", "exp(z - m) / S", float(powers[k]) / total),

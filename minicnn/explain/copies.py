@@ -1,7 +1,7 @@
-"""Copies of layers and models to experiment on: the user's own are looked at, never changed.
+"""Copies of layers and models to experiment on, so that the user's own never change.
 
-A copy has the same names, weights and graph, and arrays of its own. It is not compiled, and what it
-draws (dropout masks, initial weights) comes from no generator that somebody else draws from.
+A copy has the same names, weights and graph, and arrays of its own. It is not compiled, and it
+shares no random generator (for dropout masks, initial weights) with anything else.
 """
 
 import copy
@@ -19,8 +19,8 @@ from minicnn.variable import Computed
 
 
 def copied(source: Layer, dtype: str | None = None) -> Any:
-    """A copy of a layer or model, of another dtype if one is named."""
-    # What a model was compiled with is not copied, be it large or the user's own.
+    """A copy of a layer or model, with another dtype if one is given."""
+    # The copy leaves out what a model was compiled with: it may be large, or the user's own.
     left_out = [id(model._compiled) for model in all_layers(source) if isinstance(model, Trainer)]
     clone = copy.deepcopy(source, dict.fromkeys(left_out))
     for layer in all_layers(clone):
@@ -38,21 +38,21 @@ def copied(source: Layer, dtype: str | None = None) -> Any:
 
 
 def build(layer: Layer, x: Any) -> None:
-    """Make a copy's weights, if there are none yet, for inputs like x."""
+    """Make the weights of a copy for inputs like x, unless it has them already."""
     if not layer.built and not isinstance(layer, InputLayer):
         with restored(layer):
             layer(x)
 
 
 def restart_dropout(layer: Any, seed: int) -> None:
-    """Let a copy's next pass draw the same masks as any other after this call."""
+    """Reset a copy's dropout, so that the next pass after each such call draws the same masks."""
     for inner in all_layers(layer):
         if isinstance(inner, Dropout):
             inner._generator = np.random.default_rng(seed)
 
 
 def all_layers(layer: Any) -> Iterator[Layer]:
-    """The layer itself, and those within it, however deep."""
+    """Yield the layer itself and all layers inside it, however deep."""
     yield layer
     if isinstance(layer, FusedLayer):
         yield from filter(None, (layer.layer, layer.normalization))

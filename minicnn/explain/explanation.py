@@ -1,4 +1,4 @@
-"""What an explanation is: the terms of a sum, what became of the sum, and how to show it.
+"""An explanation: the terms of a sum, the steps from the sum to the result, and how to show it.
 
 total  = Σ term.product + bias          in float64, exactly rounded
 result = what the steps make of it      an activation, for example; without any, the total
@@ -22,11 +22,11 @@ _MOST_COLUMNS = 5  # a wider window is printed as a list of its largest terms
 
 
 class UnknownError(ValueError):
-    """A layer or a loss whose arithmetic nobody has told `minicnn.explain`."""
+    """The layer or loss is of a kind whose arithmetic `minicnn.explain` does not know."""
 
 
 class Step(NamedTuple):
-    """One named number on the way, `parts` being the numbers that it was made of (or None)."""
+    """One named intermediate number; `parts` are the numbers it is computed from, or None."""
 
     name: str
     formula: str
@@ -35,9 +35,9 @@ class Step(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Where a window lies: rows and columns of its taps, in the input and in the padded input.
+    """The place of a window: rows and columns of its taps, in the input and in the padded input.
 
-    Rows and columns of the input below 0, or beyond its last, lie in the padding.
+    Rows and columns of the input below 0 or beyond the last one lie in the padding.
     """
 
     rows: tuple[int, ...]
@@ -61,11 +61,11 @@ def make_terms(
     padded: Any = False,
     source: Any = 0,
 ) -> Terms:
-    """The terms `input × weight` of an output.
+    """Make the terms `input × weight` of an output.
 
     Fields: `place`, the index in the (unpadded) input of the example; `row`, `col`, `channel`, its
-    last three (0 where there are fewer); `input`, `weight`, `product`; `padded`; `source`, which
-    of several inputs.
+    last three (0 where there are fewer); `input`, `weight`, `product`; `padded`; `source`, the
+    index of the input if there are several.
     """
     places = np.asarray(places, np.intp)
     terms = _record(
@@ -82,11 +82,11 @@ def make_terms(
 def make_gradient_terms(
     examples: Any, places: Array, gradients: Any, factors: Any, factor_places: Array
 ) -> Terms:
-    """The terms `gradient × factor` of a gradient, the largest product first.
+    """Make the terms `gradient × factor` of a gradient, the largest product first.
 
-    Fields: `example`, `place` (and `row`, `col`, `channel`), where in the output the `gradient` is;
-    `factor`, what it is multiplied with, and `factor_at`, where that is: in the input for the
-    gradient of a weight, in the weights for the gradient of an input; `product`; `padded`.
+    Fields: `example`, `place` (and `row`, `col`, `channel`), the place of the `gradient` in the
+    output; `factor`, what it is multiplied by, and `factor_at`, the factor's place: in the input
+    for the gradient of a weight, in the weights for the gradient of an input; `product`; `padded`.
     """
     places, factor_places = np.asarray(places, np.intp), np.asarray(factor_places, np.intp)
     terms = _record(
@@ -119,7 +119,7 @@ def _record(places: Array, more: list[Any]) -> Terms:
 
 @dataclass(eq=False)
 class Explanation:
-    """Why one number is what it is. `print` it, show it in a notebook, or take its fields.
+    """Why one number is what it is: `print` it, show it in a notebook, or read its fields.
 
     `what` is "y" for an output; "dx", "dy", "dz", "dh" or a parameter's name for a gradient;
     "loss".
@@ -150,14 +150,14 @@ class Explanation:
 
     @property
     def difference(self) -> float:
-        """What the layer said minus `result`: what rounding did, and nothing else."""
-        if self.value == self.result:  # infinite ones, too
+        """The layer's number minus `result`: the effect of rounding, and nothing else."""
+        if self.value == self.result:  # infinite numbers, too
             return 0.0
         return self.value - self.result
 
     @property
     def tolerance(self) -> float:
-        """The difference that the rounding of so many numbers of this size may make."""
+        """The largest difference that rounding this many numbers of this size can make."""
         with np.errstate(invalid="ignore"):
             size = self.magnitude
             if size is None:
@@ -187,7 +187,7 @@ class Explanation:
     __repr__ = __str__
 
     def to_string(self, exact: bool = False, terms: int | None = 12) -> str:
-        """The explanation as text: `exact` with all digits, `terms` of them at most (None: all)."""
+        """The explanation as text: with `exact` all digits, at most `terms` terms (None: all)."""
         lines = [self.title, "", f"    {self.formula}", ""]
         if self.window is not None:
             lines += [f"    {_window_text(self.window)}", ""]
@@ -203,14 +203,14 @@ class Explanation:
     def verdict(self, exact: bool = False) -> str:
         """The difference in words: rounding, or more than that."""
         if math.isnan(self.difference):
-            return "No difference to tell: there is NaN among these numbers."
+            return "The difference is unknown: there is NaN among these numbers."
         text = f"difference {show.number(self.difference, exact)}"
         if abs(self.difference) <= self.tolerance:
             return text + (": none at all" if self.difference == 0 else ": rounding")
         return text + ": more than rounding; have the weights changed since?"
 
     def _sums(self, exact: bool) -> list[list[str]]:
-        """The lines below the terms: their sum, bias, steps, the layer's own number."""
+        """The lines below the terms: their sum, the bias, the steps, the layer's own number."""
         products = self.terms.product.tolist()
         rows = [
             [
@@ -254,7 +254,7 @@ class Explanation:
         return lines
 
     def _channels(self, most: int | None) -> tuple[list[tuple[int, Terms]], Terms]:
-        """The channels to show, as (number, terms of the window), and the terms of the rest."""
+        """The channels to show, as (channel, terms of the window), and the terms of the rest."""
         assert self.grid is not None
         cube: Any = self.terms.reshape(self.grid)
         count = self.grid[2]
@@ -278,7 +278,7 @@ class Explanation:
     def rows(
         self, exact: bool = False, most: int | None = 12
     ) -> tuple[list[str], list[list[str]], str]:
-        """The largest terms as a table: header, rows, and what the others come to."""
+        """The largest terms as a table: header, rows, and the sum of the others."""
         chosen = self.largest(most)
         own = self.is_gradient and {*self.terms.example.tolist()} <= {self.example}
         several = len({*self.terms.source.tolist()}) > 1 if not self.is_gradient else False

@@ -1,4 +1,4 @@
-"""Which pixels one unit of a layer can see: exactly, and in closed form."""
+"""The pixels that one unit of a layer can see: exactly, and in closed form."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,24 +17,24 @@ Array = np.ndarray
 Span = tuple[int, int]  # first and last
 Lines = list[Array]  # the numbers of rows, and of columns
 NOTHING: Span = (0, -1)
-Axes = tuple[ReceptiveField, ReceptiveField] | None  # rows and columns; None: the whole picture
+Axes = tuple[ReceptiveField, ReceptiveField] | None  # rows and columns; None: the whole image
 
 
 @dataclass(frozen=True, repr=False)
 class SeenPixels:
-    """The pixels that a unit depends on: `rows` and `cols`, first and last, within the picture.
+    """The pixels that a unit depends on: `rows` and `cols`, first and last, within the image.
 
     `formula` is the closed form, for rows and columns: unit u sees `size` pixels from
-    `u * step - before` on, `step` being the effective stride, and `before` counting the padding;
-    behind an upsampling, pixels among those. It is None behind a layer that sees the whole picture
-    (`whole`).
+    `u * step - before` on, where `step` is the effective stride and `before` includes the padding;
+    behind an upsampling it sees only some of them. `formula` is None behind a layer that sees the
+    whole image (`whole`).
     """
 
     name: str
     at: tuple[int, ...]
     rows: Span
     cols: Span
-    size: tuple[int, int]  # of the picture
+    size: tuple[int, int]  # of the image
     formula: Axes
     whole: bool
 
@@ -45,7 +45,7 @@ class SeenPixels:
         name = printable(self.name)
         text = (
             f"{name}{show.place(self.at)} sees rows {top}…{bottom} and columns {left}…{right} "
-            f"of the {self.size[0]}×{self.size[1]} picture"
+            f"of the {self.size[0]}×{self.size[1]} image"
         )
         if self.whole or self.formula is None:
             return text + ": all of it can matter."
@@ -54,19 +54,19 @@ class SeenPixels:
         ):
             first, last = axis.pixels(unit)
             start = f"{unit}·{axis.step} - {axis.before}"
-            if not axis.exact:  # behind an upsampling neighbours may see the same
+            if not axis.exact:  # behind an upsampling neighbouring units may see the same pixels
                 text += f"\n    {title}: at most {axis.most} pixels, from ⌈{start}⌉ = {first} on"
                 continue
             text += f"\n    {title}: {axis.size} pixels from {start} = {first} on, {first}…{last}"
             if (first, last) != (low, high):
-                text += f", cut at the picture's edge: {low}…{high}"
+                text += f", cut at the image's edge: {low}…{high}"
         return text
 
     __repr__ = __str__
 
 
 def closed_form(entry: TraceEntry, known: dict[TraceEntry, Axes]) -> Axes:
-    """The entry's receptive field by formula; of several inputs, what covers them all."""
+    """The entry's receptive field by formula; for several inputs, a field that covers them all."""
     window = entry.layer.receptive_window()
     if window is None:
         return None
@@ -95,7 +95,7 @@ def _cover(parts: Sequence[ReceptiveField]) -> ReceptiveField:
 
 
 def _before(entry: TraceEntry) -> tuple[int, int]:
-    """Rows of padding above, and columns on the left, of the layer's own."""
+    """How many rows of padding the layer itself adds above, and columns on the left."""
     layer: Any = entry.layer
     if isinstance(layer, layers.ZeroPadding2D):
         return layer.padding[0][0], layer.padding[1][0]
@@ -105,7 +105,7 @@ def _before(entry: TraceEntry) -> tuple[int, int]:
 
 
 def seen_by(entry: TraceEntry, at: tuple[int, ...], picture: tuple[int, int]) -> tuple[Span, Span]:
-    """First and last row and column of the picture that the unit can depend on, layer by layer."""
+    """First and last row and column of the image that the unit can depend on, layer by layer."""
     whole = (0, picture[0] - 1), (0, picture[1] - 1)
     if np.ndim(entry.y) != 4:
         return whole
@@ -118,7 +118,7 @@ def seen_by(entry: TraceEntry, at: tuple[int, ...], picture: tuple[int, int]) ->
         if lines is None:
             return whole
         if any(len(axis) == 0 for axis in lines):
-            continue  # nothing but padding on this way
+            continue  # this path sees only padding
         for source in current.sources:
             if isinstance(source, int):
                 reached = _union(reached, lines)
@@ -134,7 +134,7 @@ def _union(a: Lines, b: Lines) -> Lines:
 
 
 def _before_it(entry: TraceEntry) -> list[TraceEntry]:
-    """The entries that this one depends on, and itself, inputs first."""
+    """The entry and all entries that it depends on, inputs first."""
     order: list[TraceEntry] = []
     state: dict[TraceEntry, int] = {}
     stack = [entry]
@@ -152,7 +152,7 @@ def _before_it(entry: TraceEntry) -> list[TraceEntry]:
 
 
 def recomputed(entry: TraceEntry, x: Array) -> Array:
-    """The entry's output for another x, as in inference, by the layers that it depends on."""
+    """The entry's output for another x, in inference mode, through the layers it depends on."""
     known: dict[TraceEntry, Array] = {}
     for current in _before_it(entry):
         inputs = [x if isinstance(s, int) else known[s] for s in current.sources]
@@ -162,7 +162,7 @@ def recomputed(entry: TraceEntry, x: Array) -> Array:
 
 
 def _through(entry: TraceEntry, lines: Lines) -> Lines | None:
-    """The rows and columns of the input under windows at these of the output; None: all."""
+    """The rows and columns of the input that these of the output see; None means all."""
     window = entry.layer.receptive_window()
     x = entry.xs[0]
     if window is None or x.ndim != 4:

@@ -1,19 +1,19 @@
-"""Are the gradients right? Each one beside what a small step says, in float64.
+"""Check gradients against numeric slopes in float64.
 
     (L(w + h) - L(w - h)) / 2h        should be        dL/dw
 
-for entries of x and of every parameter w. Entries of large arrays are sampled; one more test, along
-a random direction, has all entries of the array in it (after HIPS/autograd, `test_util.py`).
+for entries of x and of every parameter w. The check samples entries of large arrays; one more test,
+along a random direction, covers all entries of the array (after HIPS/autograd, `test_util.py`).
 
-**What L is.** With targets y, the loss. Without, L = sum of dy * y(x), for a fixed random dy: then
-`backward(dy)` must give the gradients of L.
+**What L is.** With targets y, L is the loss. Without them, L = sum of dy * y(x) for a fixed random
+dy: then `backward(dy)` must give the gradients of L.
 
-**Kinks.** ReLU at 0, or two equal pixels under max pooling, have a slope to the left and another to
-the right. A difference across a kink is no gradient, and says nothing against one. It is told by
-the two one-sided differences: in a smooth place their gap shrinks with the step, across a kink it
-stays. There the gradient is right if it is one of the two slopes. If it is neither, several kinks
-may meet, and the entry is tested at points nearby, with x and all parameters moved a little, where
-no kink is met exactly. A wrong gradient is wrong there, too.
+**Kinks.** ReLU at 0, or two equal pixels under max pooling, have one slope to the left and another
+to the right. A difference across a kink is not a gradient and does not disprove one. The two
+one-sided differences reveal a kink: in a smooth place their gap shrinks with the step, across a
+kink it stays. There the gradient is right if it is one of the two slopes. If it is neither, several
+kinks may meet; then the check tests the entry at points nearby, with x and all parameters moved a
+little, so that no kink is met exactly. A wrong gradient is wrong there, too.
 """
 
 import copy
@@ -33,16 +33,16 @@ Array = np.ndarray
 _POINTS, _ASIDE = 3, 0.01  # how many points nearby, and how far: a share of an array's size
 _EPS = float(np.finfo(np.float64).eps)
 _ROUNDING = 64 * _EPS  # of L, relative: some dozen operations' worth
-_SHAKES = 4  # times that all arrays are rounded another way, to see what L makes of it
+_SHAKES = 4  # how many times all arrays are rounded differently, to see the effect on L
 
 
 class Slope(NamedTuple):
-    """What steps along one direction say: the slope of L from both sides, and from each one."""
+    """The slopes of L along one direction: from both sides, and from each side alone."""
 
     central: float
     right: float
     left: float
-    noise: float  # what rounding alone may make of a difference
+    noise: float  # how much rounding alone can change a difference
 
     @property
     def gap(self) -> float:
@@ -50,12 +50,12 @@ class Slope(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One tested entry; `at` is None for the direction that all entries share.
+    """One tested entry; `at` is None for the direction along all entries.
 
     `verdict`: "ok"; "kink" (the gradient is one of the two slopes, or agrees nearby); "wrong";
-    "undecided" (nearby, too, kinks are met). `numeric` is the central difference, at a kink the
-    nearer one of the two slopes; `error` is relative. What was decided at a point nearby has the
-    numbers of that point.
+    "undecided" (there are kinks nearby, too). `numeric` is the central difference, at a kink the
+    nearer one of the two slopes; `error` is relative. An entry that was decided at a point nearby
+    has the numbers of that point.
     """
 
     at: tuple[int, ...] | None
@@ -84,7 +84,7 @@ class Row(NamedTuple):
 
     @property
     def worst(self) -> Entry | None:
-        """Of those that were wrong, else of those that were decided."""
+        """The worst of the wrong entries, or of all that were decided if none is wrong."""
         for verdicts in (("wrong",), ("ok",), ("kink", "undecided")):
             found = [entry for entry in self.entries if entry.verdict in verdicts]
             if found:
@@ -99,7 +99,7 @@ class Row(NamedTuple):
 class GradientCheck:
     """The result: `rows`, `passed`; prints as a table.
 
-    `passed`: nothing is wrong, and something could be told.
+    `passed`: nothing is wrong, and at least one gradient could be checked.
     """
 
     def __init__(self, title: str, rows: list[Row], tolerance: float) -> None:
@@ -158,13 +158,13 @@ class GradientCheck:
         if "kinks" in by_verdict:
             said.append(
                 f"Undecided: every step for {_listed(by_verdict['kinks'])} crosses several kinks "
-                "at once. Off the kinks it can be told: add a little noise to x, such as "
+                "at once. Away from the kinks it can be decided: add a little noise to x, such as "
                 "x + 0.01 * np.random.default_rng(0).standard_normal(x.shape)."
             )
         if any(row.kinks for row in self.rows) and "kinks" not in by_verdict:
             said.append(
                 "At a kink (ReLU at 0, a tie under max pooling) the slopes to the left and to the "
-                "right differ. The gradient is one of them, or agrees a little beside the kink."
+                "right differ. The gradient is one of them, or agrees close to the kink."
             )
         if "frozen" in by_verdict:
             said.append(f"Frozen, so backward gives no gradient: {_listed(by_verdict['frozen'])}.")
@@ -198,25 +198,25 @@ def gradcheck(
     tolerance: float = 1e-5,
     seed: int = 0,
 ) -> GradientCheck:
-    """Analytic beside numeric gradients for x and every parameter; see the top of the module.
+    """Compare analytic and numeric gradients for x and every parameter; see the module's docstring.
 
-    A copy in float64 is checked: the layer or model itself, its weights and its optimizer stay as
+    This checks a copy in float64: the layer or model itself, its weights and its optimizer stay as
     they are. Two or three small examples are enough; each tested entry costs two passes.
 
     Args:
-        x: an array, or a list of them where the layer or model takes several.
-        y: targets as `fit` takes them; L is then the loss, else a random sum of the output.
+        x: an array, or a list of them if the layer or model takes several.
+        y: targets as `fit` takes them; L is then the loss, otherwise a random sum of the output.
         loss: a loss or its name; by default the one that the model was compiled with.
-        training: run as while training: BatchNormalization with the batch's statistics, Dropout
+        training: run in training mode: BatchNormalization with the batch's statistics, Dropout
             with one fixed mask.
         entries: how many of each array's entries are tested; smaller arrays are tested in full.
         step, tolerance: h, and the largest relative error that passes.
-        seed: of the sample, of dy and of masks.
+        seed: for the sample, dy and the masks.
 
     Raises:
-        TypeError: for what is no layer, and for x that is no numbers.
-        ValueError: for x that does not fit, for NaN among weights or inputs, for y without a loss,
-            and for a layer whose output is another one at each pass.
+        TypeError: the first argument is not a layer, or x is not numeric.
+        ValueError: x does not fit; there is NaN among weights or inputs; y is given without a loss;
+            or the layer's output differs from pass to pass.
     """
     if not isinstance(layer_or_model, Layer):
         raise TypeError(
@@ -297,7 +297,7 @@ def _loss(source: Layer, y: Any, loss: Any, who: str) -> losses.Loss | None:
 
 
 class _Function:
-    """L of the copy's weights and of x, arrays that are changed in place between two passes."""
+    """L as a function of the copy's weights and of x, which change in place between passes."""
 
     def __init__(
         self,
@@ -329,10 +329,10 @@ class _Function:
         copies.restart_dropout(self.clone, self.seed)
         y, cache = self.clone.forward(self.x, self.training)
         outputs = list(y) if isinstance(y, (list, tuple)) else [y]
-        return [np.array(a) for a in outputs], cache  # y may be x itself, which moves
+        return [np.array(a) for a in outputs], cache  # y may be x itself, which changes
 
     def _loss(self, outputs: list[Array], cache: Any) -> tuple[float, Any, bool]:
-        """The loss as training computes it: from the logits, where the model ends in softmax."""
+        """The loss as training computes it: from the logits if the model ends in softmax."""
         assert self.loss is not None
         if isinstance(self.clone, Model):
             y_pred: Any = outputs[0] if len(outputs) == 1 else outputs
@@ -342,7 +342,7 @@ class _Function:
         return float(value), loss_cache, False
 
     def gradients(self) -> dict[str, Array]:
-        """What backward says, for every array. `ValueError` where it says nothing that fits."""
+        """Backward's gradient of every array; `ValueError` if one is missing or does not fit."""
         outputs, cache = self._forward()
         if self.loss is None:
             dy: Any = self.dy if len(self.dy) > 1 else self.dy[0]
@@ -366,28 +366,28 @@ class _Function:
         return found
 
     def value(self) -> Any:
-        """The outputs, or the loss: whatever `difference` takes."""
+        """The outputs, or the loss, as `difference` takes them."""
         outputs, cache = self._forward()
         return outputs if self.loss is None else self._loss(outputs, cache)[0]
 
     def difference(self, a: Any, b: Any) -> float:
-        """L(a) - L(b), subtracted before it is summed: less rounding."""
+        """L(a) - L(b), subtracted before summing, which rounds less."""
         if self.loss is not None:
             return float(a - b)
         return sum(float((dy * (p - q)).sum()) for dy, p, q in zip(self.dy, a, b))
 
     def size(self, value: Any) -> float:
-        """How large the numbers are that L is made of."""
+        """The size of the numbers that add up to L."""
         if self.loss is not None:
             return max(1.0, abs(value))
         return sum(float(np.abs(dy * p).sum()) for dy, p in zip(self.dy, value))
 
     def rounding(self, here: Any) -> float:
-        """What rounding alone may make of L, where `here` is `value()`.
+        """How much rounding alone can change L, given `here`, which is `value()`.
 
-        Some dozen operations' worth of its size; or more, where the network enlarges it (a
-        normalization divides the rounding of equal numbers by nearly nothing). That is seen by
-        changing the last digit of all numbers.
+        It is the rounding of some dozen operations, or more if the network amplifies it (a
+        normalization divides the rounding of equal numbers by nearly nothing). Changing the last
+        digit of all numbers shows how much.
         """
         start = {name: array.copy() for name, array in self.arrays.items()}
         rng, changes = np.random.default_rng(0), []
@@ -400,7 +400,7 @@ class _Function:
         return max(_ROUNDING * self.size(here), 8 * max(changes))
 
     def slope(self, probe: "_Probe", here: Any, step: float, rounding: float) -> Slope:
-        """`here` is `value()` where the arrays are now; they are put back there."""
+        """Take steps from where the arrays are, with `here = value()`, and put the arrays back."""
         array = self.arrays[probe.name]
         start = array.copy() if probe.at is None else array[probe.at]
         values = []
@@ -435,7 +435,7 @@ def _probes(name: str, gradient: Array, entries: int, rng: np.random.Generator) 
     """All entries of a small array; a sample of a large one, and all of it at once."""
     chosen = np.arange(gradient.size)
     if gradient.size > entries:
-        # The largest gradient is always there: where it is wrong, it matters most.
+        # The sample always has the largest gradient: an error there matters most.
         largest = int(np.abs(gradient).argmax())
         others = rng.choice(gradient.size, entries, replace=False)
         chosen = np.sort(np.append(others[others != largest][: entries - 1], largest))
@@ -448,7 +448,7 @@ def _probes(name: str, gradient: Array, entries: int, rng: np.random.Generator) 
 
 
 def _error(analytic: float, numeric: float, noise: float, tolerance: float) -> float:
-    """The relative error; a gradient that drowns in rounding is measured against that instead."""
+    """The error relative to the gradient, or to the rounding if that is larger."""
     difference = abs(analytic - numeric)
     return difference / max(abs(analytic), abs(numeric), noise / tolerance, 1e-300)
 
@@ -479,12 +479,12 @@ def _entry(
     step: float,
     tolerance: float,
 ) -> Entry:
-    # Along all entries at once the step is smaller, for some kink is always near.
+    # Along all entries at once the step is smaller, since some kink is always near.
     wide = slope(probe, step if probe.at is not None else step / 10)
     error = _error(analytic, wide.central, wide.noise, tolerance)
     if error <= tolerance:
         return Entry(probe.at, analytic, wide.central, wide, error, "ok")
-    # A kink that lies a little aside, or much curvature: a smaller step does not reach as far.
+    # There may be a kink nearby, or much curvature: a smaller step does not reach as far.
     near = slope(probe, step / 10 if probe.at is not None else step / 100)
     error = _error(analytic, near.central, near.noise, tolerance)
     if error <= tolerance:
@@ -493,7 +493,7 @@ def _entry(
         return Entry(probe.at, analytic, near.central, near, math.inf, "wrong")
     stays = near.gap > 0.3 * wide.gap and near.gap > 4 * near.noise
     if stays and near.gap > 0.1 * abs(analytic - near.central):
-        # One-sided differences are less exact than central ones: by curvature * h / 2.
+        # One-sided differences are less exact than central ones, by curvature * h / 2.
         loose = max(tolerance * 100, 10 * near.noise / max(abs(analytic), near.gap))
         side = min(near.left, near.right, key=lambda slope: abs(analytic - slope))
         difference = abs(analytic - side) / max(abs(analytic), near.gap)
@@ -510,7 +510,7 @@ def _elsewhere(
     tolerance: float,
     rng: np.random.Generator,
 ) -> list[tuple[_Probe, Entry]]:
-    """What did not agree, once more at points nearby, where no kink is met exactly.
+    """Test what did not agree once more at points nearby, where no kink is met exactly.
 
     A wrong gradient is wrong there, too; one that met several kinks at once is right.
     """
@@ -532,7 +532,7 @@ def _elsewhere(
     def decided(probe: _Probe, entry: Entry) -> Entry:
         wrong = [other for other in tries[id(probe)] if other.verdict == "wrong"]
         right = [other for other in tries[id(probe)] if other.verdict in ("ok", "kink")]
-        # Along all entries at once some kink may be near each point: one right answer counts more.
+        # Along all entries at once each point may be near a kink: one right answer outweighs.
         if wrong and (probe.at is not None or not right):
             return wrong[0]
         return right[0]._replace(verdict="kink") if right else entry._replace(verdict="undecided")

@@ -1,4 +1,4 @@
-"""What a function for a kind of layer returns: one entry of a gradient, as a sum."""
+"""The result of a function for a kind of layer: one entry of a gradient, as a sum."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Array = np.ndarray
 
 @dataclass
 class GradientSum:
-    """The terms of one entry of a gradient; fields as `Explanation`'s."""
+    """The terms of one entry of a gradient; the fields are those of `Explanation`."""
 
     terms: Terms
     formula: str
@@ -27,7 +27,7 @@ class GradientSum:
 
 @dataclass
 class Query:
-    """Which entry of a gradient is asked for; of dx that of this example and input."""
+    """Which entry of a gradient to explain; for dx, of this example and this input."""
 
     at: tuple[int, ...]
     example: int = 0
@@ -40,7 +40,7 @@ GRADIENTS: dict[tuple[type[Layer], str], Function] = {}
 
 
 def gradient_of(*kinds: type[Layer], what: str) -> Callable[[Function], Function]:
-    """Register a function for this gradient of layers of these classes and those derived from them.
+    """Register a function for this gradient of layers of these classes and their subclasses.
 
         @gradient_of(Double, what="dx")
         def double_dx(layer, entry, dz, query):    # which: query.at, query.example, query.source
@@ -79,7 +79,7 @@ def sum_over_positions(dz: Array, unit: int, name: str) -> GradientSum:
 def one_output(
     query: Query, dz: Array, at: Sequence[int], factor: float, formula: str
 ) -> GradientSum:
-    """One output alone depends on this input, with this slope."""
+    """The gradient of an input that only one output depends on, with this slope."""
     place = np.array([at], np.intp).reshape(1, -1)
     gradient = dz[(query.example, *at)]
     here = np.array([query.at], np.intp).reshape(1, -1)

@@ -1,9 +1,9 @@
 """One entry of a gradient as the sum that makes it, term by term, in float64.
 
-`explain_gradient(entry, what, at)`: `what` is the name of a parameter ("kernel", "bias", "gamma",
-…), "dx", the gradient of the layer's input, "dz", that of the sum before its activation, or "dh",
-that between the two stages of a SeparableConv2D. Each term is a `gradient` of the layer's output
-times a `factor`: an input, a weight, or a slope.
+In `explain_gradient(entry, what, at)`, `what` is the name of a parameter ("kernel", "bias",
+"gamma", …); "dx", the gradient of the layer's input; "dz", that of the sum before its activation;
+or "dh", that between the two stages of a SeparableConv2D. Each term is a `gradient` of the layer's
+output times a `factor`: an input, a weight, or a slope.
 
 As in `arithmetic`, each kind of layer has its functions here, and `@gradient_of(MyLayer, "dx")`
 (`gradient_sum`) adds more.
@@ -53,12 +53,12 @@ Array = np.ndarray
 def explain_gradient(
     entry: TraceEntry, what: str, at: Any, example: int = 0, source: int = 0
 ) -> Explanation:
-    """The explanation of one entry of a gradient, the largest term first.
+    """Explain one entry of a gradient, the largest term first.
 
     Args:
         what: a parameter's name, or one of `OF_EXAMPLES`.
         at: a place in the parameter, or in that example's dx, dh or dz.
-        example, source: of dx, dh and dz: whose, and (dx) of which of several inputs.
+        example, source: for dx, dh and dz, the example, and for dx the index of the input.
 
     Raises `ValueError` for a trace without gradients, a gradient that the layer does not have, and
     a place outside of it.
@@ -105,7 +105,7 @@ def _check_what(entry: TraceEntry, what: Any) -> None:
     layer = entry.layer
     if entry.dy is None:
         raise ValueError(
-            f"No gradient came by {layer.label}: model.trace(x, y=labels) goes backward, too, and "
+            f"No gradient reached {layer.label}: model.trace(x, y=labels) goes backward, too, and "
             "reaches the layers that the loss depends on."
         )
     between = ["dh"] if isinstance(layer, layers.SeparableConv2D) else []
@@ -145,7 +145,7 @@ def _function_for(layer: Layer, what: str) -> Function:
         if (cls, what) in GRADIENTS:
             return GRADIENTS[cls, what]
     raise UnknownError(
-        f"{layer.label} is of a kind whose {what} minicnn.explain does not know: tell it, with "
+        f"{layer.label} is of a kind whose {what} minicnn.explain does not know: define it, with "
         f"@minicnn.explain.gradient_of({type(layer).__name__}, what={what!r}) above a "
         "function(layer, entry, dz, query) that returns a minicnn.explain.GradientSum; "
         "help(minicnn.explain.gradient_of) has an example."
@@ -158,7 +158,7 @@ def _function_for(layer: Layer, what: str) -> Function:
 def _kernel_terms(
     dz: Array, x: Array, geometry: shapes.Window, tap: Sequence[int], channel: int, unit: int
 ) -> Terms:
-    """dz of every window times the pixel that this tap of the kernel lay on."""
+    """The terms of a kernel's gradient: dz of every window times the pixel under this tap."""
     examples, places, gradients = all_positions(dz, unit)
     rows, cols = (
         places[:, axis] * geometry.strides[axis]
@@ -197,7 +197,7 @@ def _scaled(letter: str, stride: int, offset: int) -> str:
 
 
 def _outputs_on(pixel: int, axis: int, geometry: shapes.Window) -> list[tuple[int, int]]:
-    """(tap, output) of all windows that lie on this pixel, along one axis."""
+    """(tap, output) of all windows that cover this pixel, along one axis."""
     found = []
     for tap in range(geometry.kernel[axis]):
         distance = pixel + geometry.before[axis] - tap * geometry.dilation[axis]
@@ -210,9 +210,9 @@ def _outputs_on(pixel: int, axis: int, geometry: shapes.Window) -> list[tuple[in
 def _pixel_terms(
     dz: Array, query: Query, geometry: shapes.Window, units: Sequence[int], weight: Any
 ) -> Terms:
-    """dz of all windows on a pixel times `weight(i, j)`, one number for each of `units`.
+    """dz of all windows that cover a pixel times `weight(i, j)`, one number for each of `units`.
 
-    `weight` also tells where in the kernel those numbers are: (values, places).
+    `weight` returns these numbers and their places in the kernel: (values, places).
     """
     places, gradients, factors, kernel_places = [], [], [], []
     for i, row in _outputs_on(query.at[0], 0, geometry):
@@ -246,7 +246,7 @@ def _conv2d_kernel(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gr
     each = layer.kernel.shape[2]
     channel = unit // (layer.filters // layer.groups) * each + c
     magnitude = None
-    if by_winograd(layer, geometry, x.dtype):  # in whose tiles every dz meets the pixels around it
+    if by_winograd(layer, geometry, x.dtype):  # in its tiles every dz meets the pixels around it
         most = np.abs(x[..., channel]).max(axis=(1, 2), initial=0.0).astype(np.float64)
         magnitude = float((np.abs(dz[..., unit]).sum(axis=(1, 2)) * most).sum())
     return GradientSum(
@@ -267,7 +267,7 @@ def _conv2d_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradie
     def weight(i: int, j: int) -> tuple[Array, list[Any]]:
         return kernel[i, j, c, units], [(i, j, c, unit) for unit in units]
 
-    # Output (r, c) has its middle tap on this pixel: dz around it is what the turned kernel sees.
+    # Output (r, c) has its middle tap on this pixel: the flipped kernel slides over dz around it.
     middle = [query.at[axis] + geometry.before[axis] - 1 for axis in (0, 1)]
     sent = dz[query.example][:, :, units]
     return GradientSum(
@@ -305,7 +305,7 @@ def _depthwise_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gra
 
 
 def _own_filters(dz: Array, query: Query, geometry: shapes.Window, kernel: Array) -> Terms:
-    """The terms of dx through a depthwise kernel: a channel has filters of its own."""
+    """The terms of dx through a depthwise kernel: each channel has its own filters."""
     c, copies = query.at[2], kernel.shape[3]
     units = [c * copies + copy for copy in range(copies)]
 
@@ -319,7 +319,7 @@ _BETWEEN = "dh, the gradient between the stages: Σ over o of dz[…, o]·pointw
 
 
 def _dh(entry: TraceEntry) -> Array:
-    """The gradient between the two stages, as the layer's own backward computes it."""
+    """The gradient between the two stages, computed as the layer's own backward does."""
     layer: Any = entry.layer
     dh = functional.conv2d_backward(
         np.ascontiguousarray(entry.dz),
@@ -341,7 +341,7 @@ def _separable_pointwise(layer: Any, entry: TraceEntry, dz: Array, query: Query)
     terms = make_gradient_terms(examples, places, gradients, h[..., m].ravel(), where)
     left = f"dpointwise_kernel{show.place(query.at)}"
     formula = f"{left} = Σ over n, r, c of dz[n, r, c, {unit}]·h[n, r, c, {m}]"
-    return GradientSum(terms, formula, notes=["h is what the depthwise stage said."])
+    return GradientSum(terms, formula, notes=["h is the output of the depthwise stage."])
 
 
 @gradient_of(layers.SeparableConv2D, what="depthwise_kernel")
@@ -399,7 +399,7 @@ def _up_sampling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> G
         make_gradient_terms(query.example, block, gradients, np.ones(len(block)), here),
         f"dx{show.place(query.at)} = Σ dy[{first[0]}+i, {first[1]}+j, {channel}]"
         f",  i = {show.span(range(rows))}, j = {show.span(range(columns))}",
-        notes=[f"The pixel became a block of {rows}×{columns}: each of its copies counts."],
+        notes=[f"The pixel became a block of {rows}×{columns}: every copy counts."],
     )
 
 
@@ -411,7 +411,7 @@ def _max_pooling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> G
     (x,), (row, col, channel) = entry.xs, query.at
     geometry = window_of(layer, x.shape[1:])
 
-    def wins(i: int, j: int, place: tuple[int, int]) -> float:
+    def is_maximum(i: int, j: int, place: tuple[int, int]) -> float:
         where = place_window(geometry, *place)
         rows, cols = (
             [p for p in taps if 0 <= p < size]
@@ -423,17 +423,17 @@ def _max_pooling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> G
             (row, col) == (rows[0] + first // seen.shape[1], cols[0] + first % seen.shape[1])
         )
 
-    terms = _pooled_terms(dz, query, geometry, wins)
+    terms = _pooled_terms(dz, query, geometry, is_maximum)
     return GradientSum(
         terms,
-        f"dx{show.place(query.at)} = Σ dy[r, c, {channel}] over the windows that this pixel wins",
-        notes=[_wins_note(terms)],
+        f"dx{show.place(query.at)} = Σ dy[r, c, {channel}] over windows with their maximum here",
+        notes=[_maximum_note(terms)],
     )
 
 
-def _wins_note(terms: Terms) -> str:
-    won = int((terms.factor > 0).sum())
-    return f"This pixel lies under {show.count(len(terms), 'window')}, and wins {won}."
+def _maximum_note(terms: Terms) -> str:
+    count = int((terms.factor > 0).sum())
+    return f"This pixel is in {show.count(len(terms), 'window')}, and the maximum of {count}."
 
 
 def _pooled_terms(
@@ -482,10 +482,10 @@ def _global_average_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -
 @gradient_of(layers.GlobalMaxPooling2D, what="dx")
 def _global_max_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     x = entry.xs[0][query.example, :, :, query.at[2]]
-    winners = int((x == x.max()).sum())
+    maxima = int((x == x.max()).sum())
     if x[query.at[:2]] == x.max():
-        found = _from_channel(query, dz, 1 / winners, "" if winners == 1 else f"/ {winners}")
-        more = f"one of {winners} that share the gradient" if winners > 1 else "the only one"
+        found = _from_channel(query, dz, 1 / maxima, "" if maxima == 1 else f"/ {maxima}")
+        more = f"one of {maxima} that share the gradient" if maxima > 1 else "the only one"
         found.notes.append(f"This pixel is the largest of its channel, {more}.")
         return found
     found = _from_channel(query, dz, 0.0, "· 0")
@@ -632,7 +632,7 @@ def _batch_normalization_dx(layer: Any, entry: TraceEntry, dz: Array, query: Que
         make_gradient_terms(examples, places, gradients, factors, places),
         f"dx{place} = gamma[{c}]/√(σ² + ε)·(dy{place} - mean of dy - x̂{place}·mean of dy·x̂)",
         steps,
-        ["Each x of the batch moved the mean and the variance: so all of dy counts."],
+        ["Each x of the batch changed the mean and the variance, so all of dy counts."],
     )
 
 
@@ -640,7 +640,7 @@ def _batch_normalization_dx(layer: Any, entry: TraceEntry, dz: Array, query: Que
 
 
 def _activation(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    """dz from dy: times the slope of the activation; a softmax mixes all units of a place."""
+    """Get dz from dy: multiply by the activation's slope; a softmax mixes all units of a place."""
     place, kind = show.place(query.at), layer.activation_name
     dy: Array = entry.dy
     if entry.at_logits:

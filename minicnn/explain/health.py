@@ -1,23 +1,23 @@
-"""Can this network learn? What to look at before a long training, as a table with advice.
+"""Check whether a network can learn, before a long training run: a table with advice.
 
 The checks are those that practitioners do by hand (Karpathy, "A Recipe for Training Neural
-Networks", 2019; Stanford's CS231n notes, "Neural Networks Part 3"). Their limits are no laws: they
-stand an order of magnitude or more from where healthy networks usually are.
+Networks", 2019; Stanford's CS231n notes, "Neural Networks Part 3"). Their limits are not laws: they
+are an order of magnitude or more away from where healthy networks usually are.
 
-| check | looked at again when | why |
+| check | remarkable when | why |
 |---|---|---|
 | inputs | beyond 30, or within 0.05 of zero, where the first weights are | initializers assume inputs of about unit variance (Glorot and Bengio 2010; He et al. 2015) |
-| output and loss | softmax of one unit; a softmax with a loss for independent units, or a sigmoid with one for a choice | the loss then says something else than is meant, or nothing |
-| targets | one-hot rows that do not sum to 1 | cross-entropy is of distributions |
-| loss before training | 1.5 times that of guessing, or less than half of it | equal scores for all classes cost log(classes) |
-| a tiny batch | its loss falls by less than 90 % in so many steps; a problem, by less than half | a network that can't learn 8 examples by heart has a bug (Karpathy) |
+| output and loss | softmax of one unit; a softmax with a loss for independent units, or a sigmoid with a loss for one choice | the loss then does not mean what was intended, or nothing |
+| targets | one-hot rows that do not sum to 1 | cross-entropy compares distributions |
+| loss before training | above 1.5 times that of guessing, or below half of it | equal scores for all classes cost log(classes) |
+| a tiny batch | its loss falls by less than 90 % in the given steps; a problem if by less than half | a network that can't learn 8 examples by heart has a bug (Karpathy) |
 | dead ReLUs | more than half of a layer's units are 0 on the whole batch | no gradient passes a unit that is always 0 (CS231n) |
 | activations | a standard deviation below 1e-4 or above 1e3 | signals that fade or grow from layer to layer (He et al. 2015; Mishkin and Matas 2016) |
 | gradients | a layer's, relative to its weights, below 1e-5 of the largest; norms above 1e3 | vanishing and exploding gradients (Glorot and Bengio 2010; Pascanu et al. 2013) |
 | step / weights | outside 1e-5 … 0.3 | "somewhere around 1e-3" is healthy (CS231n); an optimizer's first step may be larger |
 
-All is measured as while training (BatchNormalization with the batch's statistics), but without
-Dropout. It runs on copies: the model, its weights and its optimizer stay as they are.
+Everything is measured in training mode (BatchNormalization with the batch's statistics), but
+without Dropout, on copies: the model, its weights and its optimizer stay as they are.
 """  # noqa: E501 - a table
 
 import copy
@@ -56,7 +56,7 @@ Array = np.ndarray
 
 LARGE_INPUT, SMALL_INPUT = 30.0, 0.05
 HIGH_LOSS, LOW_LOSS = 1.5, 0.5  # times the loss of guessing
-LEARNED, SLOW = 0.1, 0.5  # of a tiny batch's loss may be left
+LEARNED, SLOW = 0.1, 0.5  # the share of a tiny batch's loss that may be left
 _SIGNS = {"ok": "✓", "look": "!", "problem": "✗", "skipped": "–"}
 _WIDTH = 100
 
@@ -88,7 +88,7 @@ class Health:
             for kind in ("problem", "look")
         }
         if not any(counts.values()):
-            return "Healthy: nothing found that would keep it from learning."
+            return "Healthy: nothing was found that would keep it from learning."
         said = []
         if counts["problem"]:
             said.append(f"{show.count(counts['problem'], 'problem')} to solve first (✗)")
@@ -160,20 +160,20 @@ def health(
     tiny: int = 8,
     steps: int = 100,
 ) -> Health:
-    """The training-health check: see the table at the top of the module.
+    """Check the health of training; see the table in the module's docstring.
 
         print(minicnn.explain.health(model, x, y))
 
     Args:
-        x, y: data as `fit` takes them. Of arrays, `examples` are taken, evenly spread (data are
-            often sorted by class); of a data set, the first batch.
-        loss, optimizer: instead of those that the model was compiled with.
-        tiny, steps: how many examples are to be learned by heart, and in how many steps at most.
-            That takes as long as so many steps of `fit`: a large network may want fewer.
+        x, y: data as `fit` takes them. From arrays the check takes `examples` examples, evenly
+            spread (data are often sorted by class); from a data set, the first batch.
+        loss, optimizer: replace those that the model was compiled with.
+        tiny, steps: how many examples the model should learn by heart, and in how many steps at
+            most. That takes as long as this many steps of `fit`: use fewer for a large network.
 
     Raises:
-        TypeError: for what is no model.
-        ValueError: without a loss, for data that do not fit, for targets that the loss refuses.
+        TypeError: `model` is not a model.
+        ValueError: there is no loss, the data do not fit, or the loss refuses the targets.
     """
     if not isinstance(model, Model):
         raise TypeError(f"health expects a model. Received {type(model).__name__}.")
@@ -235,7 +235,7 @@ def _compiled_loss(model: Model, loss: Any, who: str) -> losses.Loss:
 
 
 def _optimizer_config(model: Model, optimizer: Any) -> dict[str, Any]:
-    """What makes a new optimizer of the same settings."""
+    """A function that makes a new optimizer with the same settings."""
     if optimizer is None:
         optimizer = getattr(model, "optimizer", None) or "adam"
     found = optimizers.get(optimizer)
@@ -253,7 +253,7 @@ def _arrays(x: Any) -> list[Array]:
 
 
 def _some(x: Any, y: Any, examples: int, who: str) -> tuple[Any, Any]:
-    """Examples from all over the arrays, or a data set's first batch."""
+    """Examples spread over the arrays, or a data set's first batch."""
     if is_arrays(x):
         x, y = as_arrays(x, "x"), as_arrays(y, "y")
         make_batches(x, y)  # raises where they are not of one length
@@ -271,7 +271,7 @@ def _some(x: Any, y: Any, examples: int, who: str) -> tuple[Any, Any]:
 
 
 def _uses(tape: Tape, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The names and entries of all layers, those of nested models among them."""
+    """The names and entries of all layers, including those of nested models."""
     for entry in tape.entries:
         name = prefix + entry.layer.name
         if isinstance(entry.cache, Tape):
@@ -289,7 +289,7 @@ def _check_weights(model: Model) -> list[Check]:
         return [Check("weights", "ok", "finite", "No NaN or infinity among the weights.")]
     names = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
     sentence = (
-        "A training has diverged, or a file is damaged: make the model anew, and train with a "
+        "Training has diverged, or a file is damaged: make a new model, and train it with a "
         "smaller learning rate."
     )
     return [Check("weights", "problem", f"NaN or infinity in {names}", sentence)]
@@ -303,7 +303,7 @@ def _check_finite(x: Any) -> list[Check]:
             "inputs",
             "problem",
             "NaN or infinity",
-            "No layer can make sense of NaN: look at how the inputs were read or divided.",
+            "No layer can work with NaN: look at how the inputs were read or divided.",
         )
     ]
 
@@ -324,7 +324,7 @@ def _check_numbers(uses: list[tuple[str, Any]]) -> Check:
 
 
 def _check_inputs(uses: list[tuple[str, Any]]) -> Check:
-    """What arrives at the first layer with weights."""
+    """Check the input of the first layer with weights."""
     weighted = [(name, entry) for name, entry in uses if entry.layer.weights]
     if not weighted:
         return Check("inputs", "skipped", "no layer has weights", "There is nothing to learn.")
@@ -341,7 +341,7 @@ def _check_inputs(uses: list[tuple[str, Any]]) -> Check:
             "inputs", "problem", measured, "All inputs are the same number: nothing to learn from."
         )
     if isinstance(entry.layer, BatchNormalization):
-        return Check("inputs", "ok", measured, "BatchNormalization brings them to unit variance.")
+        return Check("inputs", "ok", measured, "BatchNormalization scales them to unit variance.")
     if largest > LARGE_INPUT:
         pixels = low >= 0 and 100 < high <= 255
         what = "These look like pixels from 0 to 255" if pixels else "These are large"
@@ -360,7 +360,7 @@ def _check_inputs(uses: list[tuple[str, Any]]) -> Check:
             "These are tiny; were pixels divided by 255 twice, once in the data and once in the "
             "model?",
         )
-    return Check("inputs", "ok", measured, "A range that initial weights are made for.")
+    return Check("inputs", "ok", measured, "Initial weights are made for this range.")
 
 
 # -- the loss before training ---------------------------------------------------------------------
@@ -376,7 +376,7 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
         inside = inside and np.allclose(y_pred.sum(axis=-1), 1, atol=1e-3)
     measured = f"{show.number(y_pred.min())} … {show.number(y_pred.max())}"
     if not loss.activation:
-        return [Check(name, "skipped", measured, "A loss of your own: its meaning is yours.")]
+        return [Check(name, "skipped", measured, "This is a loss of your own.")]
     last, units = model.last_activation(), y_pred.shape[-1]
     misfit = loss.misfit(last, y_pred)
     if misfit and (units == 1 or last in ("softmax", "sigmoid")):
@@ -391,7 +391,7 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
                 name,
                 "problem",
                 f"{measured}, taken for probabilities",
-                f"The last layer says scores, not probabilities: {type(loss).__name__}"
+                f"The last layer gives scores, not probabilities: use {type(loss).__name__}"
                 f'(from_logits=True), or activation="{loss.activation}" in the last layer.',
             )
         ]
@@ -402,7 +402,7 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
                 "look",
                 f"from_logits=True behind a {loss.activation}",
                 f"The loss takes what goes into the {loss.activation}, as in Keras, so the numbers "
-                "are right; but say one or the other.",
+                "are right; but drop one or the other.",
             )
         ]
     if loss.from_logits and inside and softmax:
@@ -416,11 +416,11 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
             )
         ]
     kind = "scores" if loss.from_logits else "probabilities"
-    return [Check(name, "ok", f"{kind}, {measured}", "The loss takes them for what they are.")]
+    return [Check(name, "ok", f"{kind}, {measured}", "The loss expects exactly these.")]
 
 
 def _check_targets(loss: losses.Loss, y: Array, y_pred: Array) -> list[Check]:
-    """What of the targets can hardly be meant."""
+    """Check for targets that are probably a mistake."""
     found = loss.doubts(y, y_pred).get("targets")
     if found is None:
         return []
@@ -430,14 +430,14 @@ def _check_targets(loss: losses.Loss, y: Array, y_pred: Array) -> list[Check]:
 
 
 def _pass_loss(model: Model, loss: losses.Loss, y: Any, y_pred: Any, tape: Tape) -> LossOfPass:
-    """As training computes it; that loss and last layer disagree is told elsewhere."""
+    """The loss as training computes it; another check tells if loss and last layer disagree."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model.loss_of_pass(y, y_pred, tape, loss)
 
 
 def _guess(model: Model, loss: losses.Loss, y: Array, y_pred: Array, wrong: LossOfPass) -> float:
-    """The loss of giving each class the same probability; NaN where that is not known."""
+    """The loss of giving each class the same probability; NaN if that is unknown."""
     if not loss.activation:
         return math.nan
     one_of_many = y_pred.shape[-1] > 1 and (
@@ -453,7 +453,7 @@ def _check_initial_loss(
 ) -> Check:
     name = "initial loss"
     if math.isnan(guess):
-        return Check(name, "skipped", show.number(value), "What guessing costs is not known here.")
+        return Check(name, "skipped", show.number(value), "The loss of guessing is unknown here.")
     formula = "log 2" if loss.activation == "sigmoid" else f"log {y_pred.shape[-1]}"
     same = math.isclose(guess, math.log(float(formula.split()[1])), rel_tol=1e-4)
     measured = f"{value:.3f}; guessing costs {guess:.3f}{f' = {formula}' if same else ''}"
@@ -468,27 +468,25 @@ def _check_initial_loss(
             name,
             "look",
             measured,
-            "Sure of wrong answers before it has learned any: inputs or initial weights are too "
-            "large, and the first epochs will go into unlearning.",
+            "The model is sure of wrong answers before it has learned anything: inputs or initial "
+            "weights are too large, and the first epochs will be spent on unlearning.",
         )
     if value < LOW_LOSS * guess:
         return Check(
             name,
             "look",
             measured,
-            "Better than guessing before any training: does it have trained weights, or do the "
-            "inputs give the answer away?",
+            "The model is better than guessing before any training: does it have trained weights, "
+            "or do the inputs give the answer away?",
         )
-    return Check(
-        name, "ok", measured, "As a network should start: knowing nothing, sure of nothing."
-    )
+    return Check(name, "ok", measured, "The network starts as it should: it is sure of nothing.")
 
 
 # -- a tiny batch, learned by heart ---------------------------------------------------------------
 
 
 class _Watch(Callback):
-    """Keeps the losses, stops once `goal` is reached, and shows progress if it takes long."""
+    """Keep the losses, stop once `goal` is reached, and show progress if it takes long."""
 
     def __init__(self, goal: float, steps: int, title: str) -> None:
         self.goal, self.steps, self.title = goal, steps, title
@@ -507,7 +505,7 @@ class _Watch(Callback):
         if self._bar is not None:
             self._bar.update(epoch + 1)
 
-    def _close(self) -> None:  # which `fit` calls in any case
+    def _close(self) -> None:  # `fit` always calls this
         if self._bar is not None:
             self._bar.close()
 
@@ -533,12 +531,12 @@ def _learn(
 
 
 def _least_loss(loss: losses.Loss, y: Array, y_pred_shape: tuple[int, ...]) -> float:
-    """What perfect predictions cost: 0, but with soft or smoothed targets."""
+    """The loss of perfect predictions: 0, except with soft or smoothed targets."""
     _, cache = loss.forward(y, np.full(y_pred_shape, 0.5, np.float64), from_logits=False)
     target, smoothing = cache["y_true"], loss.label_smoothing
     share = 1 / target.shape[-1] if loss.activation == "softmax" else 0.5
     target = target * (1 - smoothing) + smoothing * share
-    with np.errstate(invalid="ignore"):  # of targets that are all 0
+    with np.errstate(invalid="ignore"):  # targets may all be 0
         return float(loss.forward(y, target.astype(np.float64), from_logits=False)[0])
 
 
@@ -579,7 +577,7 @@ def _check_tiny(
             name,
             "problem",
             f"{many}: loss NaN after {show.count(len(found), 'step')} of {who}",
-            "Training diverges: take a smaller learning rate.",
+            "Training diverges: use a smaller learning rate.",
         )
     if optimizer_config["class_name"] != "Adam" or not math.isclose(
         optimizer_config["config"]["learning_rate"], 0.001
@@ -590,8 +588,8 @@ def _check_tiny(
                 name,
                 "look",
                 measured,
-                f"{who} does not learn them in {steps} steps, Adam(learning_rate=0.001) does in "
-                f"{len(other)}: the learning rate is too small or too large.",
+                f"{who} does not learn them in {steps} steps, but Adam(learning_rate=0.001) does "
+                f"in {len(other)}: the learning rate is too small or too large.",
             )
     if found[-1] <= least + SLOW * (start - least):
         return Check(
@@ -606,5 +604,5 @@ def _check_tiny(
         "problem",
         measured,
         "A network that cannot learn a few examples by heart will not learn many: look at the "
-        "checks above, at whether labels belong to inputs, and whether steps are enough.",
+        "checks above, at whether the labels match the inputs, and whether the steps are enough.",
     )

@@ -1,4 +1,4 @@
-"""A look at a pass leaves everything as it was: statistics, and what is drawn next."""
+"""Explaining a pass changes nothing: neither moving statistics nor the next random numbers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ from minicnn.variable import Computed
 
 @contextmanager
 def restored(layer: Layer) -> Iterator[None]:
-    """Afterwards moving statistics and random generators are as they were before.
+    """Restore the moving statistics and the random generators afterwards.
 
-    So a pass as while training has the very masks that the next step of training will have.
+    So a pass in training mode has exactly the masks that the next training step will have.
     """
     values = [
         (variable, variable.numpy())

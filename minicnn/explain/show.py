@@ -1,8 +1,8 @@
-"""How explanations look: numbers rounded for reading, tables of text, coloured grids of HTML.
+"""Format explanations: numbers rounded for reading, tables as text, coloured grids as HTML.
 
-Colours: blue is below zero, orange above it, white zero; the text on them is set, too, so that they
-read the same on a light and on a dark page and to colour-blind eyes. Names may come from files:
-every text goes through `escape` (HTML) or `joined` (text).
+Colours: blue is below zero, orange above it, white zero. The text colour is set, too, so that grids
+are legible on a light and on a dark page and for colour-blind readers. Names may come from files,
+so every text goes through `escape` (HTML) or `joined` (text).
 """
 
 import html
@@ -19,11 +19,11 @@ Array = np.ndarray
 _BELOW, _ABOVE = (0, 90, 160), (213, 110, 0)
 _CELL = "padding:2px 6px;text-align:right;font-variant-numeric:tabular-nums;"
 _PLAIN = _CELL + "border:1px solid rgba(128,128,128,.35);"
-_MOST_CELLS = 400  # of one grid: a notebook is no place for a whole feature map in numbers
+_MOST_CELLS = 400  # of one grid: a whole feature map in numbers would flood a notebook
 
 
 def number(value: Any, exact: bool = False) -> str:
-    """Four digits for reading, or all that a float64 has."""
+    """A number with four digits, or with `exact` all that a float64 has."""
     value = float(value)
     if exact:
         return repr(value)
@@ -36,7 +36,7 @@ def place(at: Iterable[Any]) -> str:
 
 
 def span(numbers: Sequence[int]) -> str:
-    """`1…3`; `1, 3, 5` where there are gaps; `4` for one alone."""
+    """`1…3`; `1, 3, 5` if there are gaps; `4` for a single number."""
     if len(numbers) == 1:
         return str(numbers[0])
     if list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
@@ -50,12 +50,12 @@ def count(n: int, noun: str) -> str:
 
 
 def joined(lines: Iterable[str]) -> str:
-    """Lines as one text, which a terminal shows as it is."""
+    """Join lines into one text that is safe to print in a terminal."""
     return "\n".join(map(printable, lines))
 
 
 def columns(rows: Sequence[Sequence[str]], left: int = 1, indent: str = "    ") -> list[str]:
-    """Lines of a table: the first `left` columns flush left, the others right."""
+    """The lines of a table: the first `left` columns are flush left, the others flush right."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
@@ -69,7 +69,7 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1, indent: str = "    ") 
 
 
 def side_by_side(grids: Sequence[tuple[str, list[list[str]]]], indent: str = "    ") -> list[str]:
-    """Titled grids of texts beside each other."""
+    """Set titled grids of texts side by side."""
     blocks = []
     for title, cells in grids:
         lines = [title, *columns(cells, left=0, indent="")]
@@ -82,12 +82,12 @@ def side_by_side(grids: Sequence[tuple[str, list[list[str]]]], indent: str = "  
 
 
 def escape(text: Any) -> str:
-    """The text as HTML shows it, whatever is in it."""
+    """Escape a text, whatever is in it, so that HTML shows it literally."""
     return html.escape(printable(text, lines=True), quote=True)
 
 
 def scale_of(*arrays: Array) -> float:
-    """The largest absolute finite number: where the colours are full."""
+    """The largest absolute finite number, which gets the full colour."""
     sizes = [float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a in map(np.asarray, arrays)]
     return max(sizes, default=0.0) or 1.0
 

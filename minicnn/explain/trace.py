@@ -1,4 +1,4 @@
-"""A whole pass to look into: `trace = model.trace(x)`, or `model.trace(x, y=labels)`.
+"""A recorded pass to look into: `trace = model.trace(x)`, or `model.trace(x, y=labels)`.
 
     trace.entries                                    every layer's x, y, cache, dx, dy, grads
     trace.explain("conv2d", at=(row, col, channel))  one output, term by term
@@ -6,8 +6,8 @@
     trace.why("dense", at=(3,))                      down to the pixels, along the largest terms
     trace.receptive_field("conv2d_1", at=(row, col))
 
-The trace holds the arrays of the pass; weights are read when something is explained. If training
-has changed them since, the explanation's `difference` shows it.
+The trace keeps the arrays of the pass, but an explanation reads the weights when it is made. If
+training has changed them since, the explanation's `difference` shows it.
 """
 
 import difflib
@@ -35,18 +35,18 @@ Array = np.ndarray
 
 
 class Trace:
-    """A pass through `model`, with backward where `y` is given.
+    """A pass through `model`, also backward if `y` is given.
 
-    Attributes: `x`, `y` (the model's output), `entries` in the order of computation (nested models'
-    layers in their places), `loss` (the number, None without targets), `training`.
+    Attributes: `x`, `y` (the model's output), `entries` in the order of computation (with the
+    layers of nested models), `loss` (a number, None without targets), `training`.
 
     Args:
         model: a `Model` or `Sequential`.
         x: a batch, as `predict` takes it.
         y: targets, as `fit` takes them; without them there is no backward pass.
-        loss: another loss than the compiled one: an object or a name.
-        training: as while training, with the dropout masks of the next step; nothing is changed.
-        sample_weight: weighs each example's loss.
+        loss: a loss to use instead of the compiled one: an object or a name.
+        training: run in training mode, with the dropout masks of the next step; nothing changes.
+        sample_weight: weights for each example's loss.
 
     Raises `ValueError` for inputs and targets that do not fit, and for targets without a loss.
     """
@@ -68,7 +68,7 @@ class Trace:
         self.x = _inputs(model, x)
         self.entries: list[TraceEntry] = []
         self._nested: dict[str, TraceEntry] = {}
-        self._ends: dict[TraceEntry, list[Source]] = {}  # of a nested model: what its outputs are
+        self._ends: dict[TraceEntry, list[Source]] = {}  # where a nested model's outputs come from
         self._of_tape: dict[int, TraceEntry] = {}
         where: dict[int, Source] = {id(tensor): i for i, tensor in enumerate(model.inputs)}
         self._outputs = self._read(model, tape, "", where)
@@ -85,7 +85,7 @@ class Trace:
     def _read(
         self, model: Model, tape: Tape, prefix: str, where: dict[int, Source]
     ) -> list[Source]:
-        """Make entries of a tape's; `where` says where each symbol's values come from."""
+        """Make trace entries from a tape's; `where` says where each symbol's values come from."""
         uses: dict[Layer, int] = {}
         for item in tape.entries:
             layer, node = item.layer, item.node
@@ -131,10 +131,10 @@ class Trace:
         return len(self.entries)
 
     def __getitem__(self, name: Any) -> TraceEntry:
-        """The entry of a layer: by name, by name with its models ("base/conv2d"), or itself.
+        """The entry of a layer, given its name, its name with models ("base/conv2d"), or itself.
 
-        ":2" after a name is the layer's second use. Raises `ValueError` for a name that is not
-        there, or stands for several layers.
+        ":2" after a name means the layer's second use. Raises `ValueError` for an unknown name, or
+        one of several layers.
         """
         if isinstance(name, TraceEntry) and name in self._of_tape.values():
             return name
@@ -142,7 +142,7 @@ class Trace:
             for entry in [*self.entries, *self._nested.values()]:
                 if entry.layer is name:
                     return entry
-            raise ValueError(f"{name.label} has no part in this pass of {self.model.label}.")
+            raise ValueError(f"{name.label} is not part of this pass of {self.model.label}.")
         known = {entry.name: entry for entry in self.entries} | self._nested
         if isinstance(name, str) and name in known:
             return known[name]
@@ -154,7 +154,7 @@ class Trace:
     def _not_found(self, name: Any, known: list[str], alike: list[str]) -> str:
         who = self.model.label
         if alike:
-            return f"{who} has several layers of the name {name!r}: {', '.join(alike)}."
+            return f"{who} has several layers named {name!r}: {', '.join(alike)}."
         if any(isinstance(x, InputLayer) and x.name == name for x in self.model.layers):
             return f"{name!r} is an input of {who}: it computes nothing. trace.x is what went in."
         close = difflib.get_close_matches(str(name), known, 1)
@@ -165,7 +165,7 @@ class Trace:
         return any(name in (entry.name, entry.layer, entry) for entry in self.entries)
 
     def _leaf(self, name: Any) -> TraceEntry:
-        """The entry that computes; a nested model stands for the layer that its output is of."""
+        """The entry that computes; for a nested model, that of the layer that makes its output."""
         entry = self[name]
         while entry in self._ends:
             ends = self._ends[entry]
@@ -179,14 +179,14 @@ class Trace:
         return entry
 
     def output_entry(self) -> TraceEntry:
-        """The entry whose output is the model's, if that is one."""
+        """The entry whose output is the model's output, if there is only one."""
         end = self._outputs[0]
         if len(self._outputs) != 1 or not isinstance(end, TraceEntry):
-            raise ValueError(f"{self.model.label} has no single layer that its output is of.")
+            raise ValueError(f"{self.model.label} has no single layer that makes its output.")
         return end
 
     def consumers(self, entry: TraceEntry) -> list[tuple[TraceEntry, int]]:
-        """The entries that take in this one's output, and as which of their inputs."""
+        """The entries that take this one's output, and which of their inputs it is."""
         return [
             (user, number)
             for user in self.entries
@@ -207,10 +207,10 @@ class Trace:
 
         Args:
             layer: its name.
-            what: a parameter, such as "kernel"; "dx", of the layer's input; "dy", of its output;
-                "dz", of its sum before the activation.
+            what: a parameter, such as "kernel"; "dx", the gradient of the layer's input; "dy", that
+                of its output; "dz", that of its sum before the activation.
             at: a place in the parameter; for dx, dy and dz in that example's input or output.
-            example, source: of dx, dy and dz; `source` is which of several inputs (dx).
+            example, source: for dx, dy and dz, the example; for dx, the index of the input.
         """
         self._need_gradients()
         entry = self._leaf(layer)
@@ -223,11 +223,11 @@ class Trace:
         return path.gathered(entry, spot.at, spot.example, users)
 
     def explain_loss(self, example: int = 0, at: Any = ()) -> Explanation:
-        """The loss of one example: each class a term."""
+        """The loss of one example, with one term per class."""
         return losses.explain_loss(self._need_gradients(), example, at)
 
     def explain_loss_gradient(self, at: Any, example: int = 0) -> Explanation:
-        """The gradient that backward begins with, of one score or probability."""
+        """The gradient that backward begins with, for one score or probability."""
         return losses.explain_loss_gradient(self._need_gradients(), at, example)
 
     def why(self, layer: Any, at: Any, example: int = 0) -> path.Path:
@@ -239,7 +239,7 @@ class Trace:
     ) -> path.Path:
         """The path of the largest contributions to a gradient, printed from the loss down.
 
-        Arguments as of `explain_gradient`.
+        The arguments are those of `explain_gradient`.
         """
         first = self.explain_gradient(layer, what, at, example, source)
         entry = self._leaf(layer)
@@ -254,16 +254,16 @@ class Trace:
         return self.found
 
     def to_html(self, path: str | os.PathLike[str], example: int = 0, **options: Any) -> Any:
-        """Write an interactive page of one example, which opens without a network.
+        """Write an interactive page about one example, which works offline.
 
         `options`: see `minicnn.explain.page.build` (`class_names`, `photo`, `title`). The page's
-        loss is the cross-entropy of the trace's target, if the model tells classes apart. Returns
-        the path. Raises `ValueError` for models that do not fit into a page.
+        loss is the cross-entropy of the trace's target, if the model has classes. Returns the
+        path. Raises `ValueError` for models that do not fit into a page.
         """
         from minicnn.explain import page
 
         if isinstance(self.x, list):
-            raise ValueError(f"{self.model.label} has several inputs; a page shows one picture.")
+            raise ValueError(f"{self.model.label} has several inputs; a page shows one image.")
         spot = find_spot(self.model.label, self.x, (0,) * (self.x.ndim - 1), example)
         if self.found is not None and page.kind_of(self.model, self.y):
             options.setdefault("y", self.found.targets[spot.example])
@@ -274,7 +274,7 @@ class Trace:
     def receptive_field(self, layer: Any, at: Any = None) -> field.SeenPixels:
         """Which pixels a unit can depend on; `at` is (row, col), the channel does not matter.
 
-        What normalization while training takes from all of the batch is left aside.
+        This ignores that normalization in training mode depends on the whole batch.
         """
         entry = self._leaf(layer)
         who, units = entry.layer.label, entry.y.shape[1:]
@@ -287,7 +287,7 @@ class Trace:
         shape = (self.x[0] if isinstance(self.x, list) else self.x).shape
         if len(shape) != 4:
             raise ValueError(
-                f"{self.model.label} takes no pictures: receptive fields are of pixels. "
+                f"{self.model.label} does not take images, and receptive fields are of pixels. "
                 f"Received x.shape={shape}."
             )
         picture = (shape[1], shape[2])
@@ -296,12 +296,12 @@ class Trace:
         return field.SeenPixels(entry.name, place, rows, cols, picture, formula, formula is None)
 
     def perturb(self, layer: Any, at: Any, seed: int = 0, example: int = 0) -> "Moved":
-        """Which rows and columns of the picture change a unit, found by changing them.
+        """Find out which rows and columns of the image change a unit, by changing them.
 
         Each row and each column that it can depend on is replaced by noise, one at a time, and all
-        others together: a pass for each, through the layers up to this one, as in inference. What
-        a unit can see is at least what moves it; a ReLU that is off, or a pixel that loses a max
-        pooling, may hide some of it. All channels at the place count.
+        others together. Each needs a pass through the layers up to this one, in inference mode. A
+        unit sees at least what changes it; a ReLU that is off, or a pixel that is not the maximum
+        of its pooling window, may hide some of it. All channels at the place count.
         """
         entry = self._leaf(layer)
         seen = self.receptive_field(layer, at)
@@ -312,7 +312,7 @@ class Trace:
         spread = float(np.std(x)) or 1.0
         unit: Any = (slice(None), *seen.at) if entry.y.ndim == 4 else slice(None)
         plain = field.recomputed(entry, x)[unit]
-        # Winograd's tiles let neighbours of a window change its rounding: that is not seeing.
+        # In Winograd's tiles the neighbours of a window change its rounding, which does not count.
         rounding = 256 * np.finfo(entry.y.dtype).eps * np.abs(entry.y).max(initial=0)
 
         def moves(axis: int, lines: list[int]) -> bool:
@@ -372,7 +372,7 @@ class Trace:
     def title(self) -> str:
         examples = len(self.x[0] if isinstance(self.x, list) else self.x)
         text = f"{self.model.label}: {show.count(examples, 'example')}"
-        text += ", as while training" if self.training else ""
+        text += ", in training mode" if self.training else ""
         return text if self.loss is None else f"{text}, loss {show.number(self.loss)}"
 
     def __str__(self) -> str:
@@ -389,7 +389,7 @@ class Trace:
         return show.html_block(self.title, parts)
 
     def _find_trouble(self) -> str:
-        """A sentence on where NaN or infinity first came up; "" where none did."""
+        """A sentence about where NaN or infinity first appeared; "" if there is none."""
         inputs = self.x if isinstance(self.x, list) else [self.x]
         if not all(np.isfinite(x).all() for x in inputs):
             return f"{self.model.label}: there is NaN or infinity in x already."
@@ -398,7 +398,7 @@ class Trace:
                 if not np.isfinite(variable.value).all():
                     return (
                         f"{self.model.label}: there is NaN or infinity among the weights "
-                        f"{variable.path}; what comes behind it means nothing."
+                        f"{variable.path}; the numbers behind it mean nothing."
                     )
             if not np.isfinite(entry.y).all():
                 return (
@@ -410,7 +410,7 @@ class Trace:
 
 @dataclass(frozen=True, repr=False)
 class Moved:
-    """What changing pixels has shown: the `rows` and `cols` that the unit reacts to."""
+    """The result of changing pixels: the `rows` and `cols` that change the unit."""
 
     seen: field.SeenPixels
     rows: tuple[int, ...]
@@ -446,6 +446,6 @@ def _forward(model: Model, x: Any, training: bool) -> tuple[Any, Tape]:
 
 
 def _inputs(model: Model, x: Any) -> Any:
-    """What the model's inputs received, as arrays of their dtype."""
+    """The arrays for the model's inputs, in their dtypes."""
     values = list(model.input_values(x))
     return values[0] if len(values) == 1 else values

@@ -1,4 +1,4 @@
-"""One use of a layer in a traced pass: what went in, what came out, and the gradients of both."""
+"""One use of a layer in a traced pass: its input, its output, and the gradients of both."""
 
 from dataclasses import dataclass, field
 from typing import Any, Union
@@ -20,10 +20,11 @@ Source = Union["TraceEntry", int]
 
 @dataclass(eq=False)
 class TraceEntry:
-    """One use of a layer: `x` (a list for several inputs), `y`, its cache, and backward's numbers.
+    """One use of a layer: `x` (a list for several inputs), `y`, its cache, and its gradients.
 
-    `dy`, `dx` and `grads` are None, None and {} without a backward pass, or where none came by.
-    `name` has the nested models around the layer, "base/conv2d", and ":2" for its second use.
+    `dy`, `dx` and `grads` are None, None and {} without a backward pass, or if no gradient reached
+    the layer. `name` includes the nested models around the layer, as in "base/conv2d", and ":2"
+    for its second use.
     """
 
     name: str
@@ -35,7 +36,7 @@ class TraceEntry:
     dy: Any = None
     dx: Any = None
     grads: dict[str, Array] = field(default_factory=dict)
-    at_logits: bool = False  # dy is that before the activation: the loss worked with the logits
+    at_logits: bool = False  # dy is the gradient of the logits, from which the loss was computed
 
     def __repr__(self) -> str:
         kind = type(self.layer).__name__

@@ -1,12 +1,12 @@
 """Ten lessons: from the task and the data to how a fast convolution works.
 
-Each is a script of cells that runs top to bottom without a network; `minicnn lessons` lists them,
-runs them, or writes them as notebooks. A lesson begins with
+Each is a script of cells that runs from top to bottom and needs no internet connection.
+`minicnn lessons` lists them, runs them, or writes them as notebooks. A lesson begins with
 
     from minicnn.lessons import Lesson
     lesson = Lesson(4)
 
-and asks `lesson` for its pictures, to show a figure, to check an exercise or to tell its solution.
+and uses `lesson` to get its images, to show figures, to check exercises and to print solutions.
 """
 
 from minicnn.lessons.lesson import Lesson

@@ -1,8 +1,8 @@
-"""How an answer to an exercise is looked at.
+"""How the lessons check the answer to an exercise.
 
-A check takes the learner's answer and returns "" if it is right, else a sentence that helps. It
-looks for the mistakes that are easy to make, to name them. A solution is what goes into the cell in
-place of what stands above its last line.
+A check takes the learner's answer and returns "" if it is right, otherwise a sentence that helps.
+It looks for the usual mistakes in order to name them. A solution replaces everything in the
+exercise's cell except its last line.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,17 +21,17 @@ class Exercise(NamedTuple):
 
 
 EXERCISES: dict[tuple[int, int], Exercise] = {}
-"""By the numbers of the lesson and of the exercise."""
+"""All exercises, by the number of the lesson and of the exercise."""
 
 
 class OpenError(Exception):
-    """The dots are still there."""
+    """The learner has not replaced the dots yet."""
 
 
 def verdict(check: Check, answer: Any) -> str:
-    """What a check says of an answer: "" if it is right, else one sentence.
+    """What a check says about an answer: "" if it is right, otherwise one sentence.
 
-    It does not raise, whatever the learner wrote.
+    This does not raise, whatever the learner wrote.
     """
     try:
         if isinstance(answer, np.ndarray):
@@ -42,9 +42,9 @@ def verdict(check: Check, answer: Any) -> str:
         with np.errstate(all="ignore"):
             return check(answer)
     except OpenError:
-        return "not answered yet. Put your answer in the place of the dots and run the cell again."
+        return "not answered yet. Replace the dots with your answer and run the cell again."
     except Exception as error:
-        what = " ".join(str(error).split()) or "no more is known"
+        what = " ".join(str(error).split()) or "it has no message"
         return f"not yet: this ended in {type(error).__name__}: {what.rstrip('.')}."
 
 
@@ -59,9 +59,9 @@ def exercise(lesson: int, number: int, solution: str) -> Callable[[Check], Check
 
 
 def called(function: Any, *arguments: Any) -> Any:
-    """What the learner's function returns; it may spoil copies only."""
+    """What the learner's function returns; it gets copies, which it may change."""
     if not callable(function):
-        raise TypeError(f"the answer should be a function, and it is {function!r}")
+        raise TypeError(f"the answer should be a function, but it is {function!r}")
     found = function(*[np.array(a) if isinstance(a, np.ndarray) else a for a in arguments])
     if found is ...:
         raise OpenError
@@ -74,24 +74,24 @@ def array_of(function: Any, *arguments: Any, like: np.ndarray) -> np.ndarray:
     """The array that the learner's function returns, which must have the shape of `like`."""
     found = np.asarray(called(function, *arguments), dtype=np.float64)
     if found.shape != like.shape:
-        raise ValueError(f"the result should have shape {like.shape}, and it has {found.shape}")
+        raise ValueError(f"the result should have shape {like.shape}, but it has {found.shape}")
     return found
 
 
 def same(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
-    """Whether two arrays have one shape and the same numbers, within the tolerance."""
+    """Whether two arrays have the same shape and, within the tolerance, the same numbers."""
     return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=tolerance, atol=tolerance))
 
 
 def number_of(answer: Any) -> float:
     """The answer as a number; `TypeError` for anything else."""
     if isinstance(answer, bool) or not isinstance(answer, (int, float, np.number)):
-        raise TypeError(f"the answer should be a number, and it is {answer!r}")
+        raise TypeError(f"the answer should be a number, but it is {answer!r}")
     return float(answer)
 
 
 def first_of(*cases: tuple[bool, str], otherwise: str) -> str:
-    """The sentence of the first case that is so."""
+    """The sentence of the first case that holds, or `otherwise`."""
     return next((sentence for holds, sentence in cases if holds), otherwise)
 
 

@@ -1,4 +1,4 @@
-"""The lessons' figures: pictures, arrays as colours and numbers, lines, bars."""
+"""The lessons' figures: images, arrays as colours and numbers, lines, bars."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def _figure(width: float, height: float, title: str) -> Any:
 
 
 def _panels(count: int, columns: int, title: str, side: float = 1.7) -> tuple[Any, list[Any]]:
-    """A figure, and `count` places for pictures in it."""
+    """A figure with places for `count` images in it."""
     columns = min(count, columns)
     rows = -(-count // columns)
     figure = _figure(max(side * columns, 4.0), (side + 0.3) * rows + 0.4, title)
@@ -27,11 +27,11 @@ def _panels(count: int, columns: int, title: str, side: float = 1.7) -> tuple[An
     return figure, places[:count]
 
 
-def pictures(x: Any, names: Sequence[str] = (), title: str = "", columns: int = 5) -> Any:
-    """Colour pictures side by side: `x` is a list of arrays (h, w, 3), pixels from 0 to 255."""
+def images(x: Any, names: Sequence[str] = (), title: str = "", columns: int = 5) -> Any:
+    """Colour images side by side: `x` is a list of arrays (h, w, 3), pixels from 0 to 255."""
     figure, places = _panels(len(x), columns, title)
-    for index, (axes, picture) in enumerate(zip(places, x)):
-        axes.imshow(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
+    for index, (axes, image) in enumerate(zip(places, x)):
+        axes.imshow(np.clip(np.rint(image), 0, 255).astype(np.uint8))
         if len(names):
             axes.set_title(names[index], fontsize="small")
     return figure
@@ -45,9 +45,9 @@ def maps(
     colours: str = "viridis",
     label: str = "",
 ) -> Any:
-    """Arrays (h, w) as colours, on one scale, from zero: white is zero where there are both signs.
+    """Arrays (h, w) as colours, all on one scale that begins at zero.
 
-    `label` says what the numbers are.
+    If there are negative numbers, too, zero is white. `label` says what the numbers are.
     """
     figure, places = _panels(len(x), columns, title, side=1.6)
     low, high = min(float(np.min(a)) for a in x), max(float(np.max(np.abs(a))) for a in x)
@@ -84,8 +84,8 @@ def numbers(
 ) -> Any:
     """Small arrays (h, w) with their numbers written into the cells.
 
-    Red is above zero, blue below it. The arrays whose numbers are in `grey` are pictures: black is
-    0, white their largest.
+    Numbers above zero are red, those below it blue. The arrays whose indices are in `grey` are
+    shown as images: 0 is black, their largest number is white.
     """
     columns = min(len(x), columns)
     widths = [max(max(np.shape(a)[1] for a in x[n::columns]), 3) for n in range(columns)]
@@ -102,7 +102,7 @@ def numbers(
         if index in grey:
             axes.imshow(array, "gray", vmin=0, vmax=bound)
         else:
-            axes.imshow(array, "RdBu_r", vmin=-1.6 * bound, vmax=1.6 * bound)  # pale, to be read
+            axes.imshow(array, "RdBu_r", vmin=-1.6 * bound, vmax=1.6 * bound)  # pale, to be legible
         for (row, column), value in np.ndenumerate(array):
             axes.text(
                 column,
@@ -129,7 +129,7 @@ def lines(
     y_label: str = "",
     y_range: tuple[float, float] | None = None,
 ) -> Any:
-    """One line for each entry; without `x` the values belong to 1, 2, 3 and so on."""
+    """One line for each entry; without `x` the values stand at 1, 2, 3 and so on."""
     figure = _figure(6.4, 3.8, title)
     axes = figure.subplots()
     for index, (name, values) in enumerate(curves.items()):

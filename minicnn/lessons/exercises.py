@@ -1,6 +1,6 @@
-"""The exercises of the lessons: what is right, what to say to a wrong answer, and a solution.
+"""The exercises of the lessons: a check of the answer, hints for wrong answers, and a solution.
 
-`checking` says what a check is and how answers are looked at.
+`checking` says what a check is and how it gets an answer.
 """
 
 import math
@@ -21,13 +21,13 @@ def _always_t_shirt(answer: Any) -> str:
     found = number_of(answer)
     return first_of(
         (same(found, 0.9), ""),
-        (same(found, 90), "close: accuracy is a share of all pictures, from 0 to 1."),
-        (same(found, 0.1), "0.1 is the share of hats, all of which it gets wrong."),
+        (same(found, 90), "close: accuracy is a share of all images, from 0 to 1."),
+        (same(found, 0.1), "0.1 is the share of hats, and it gets all of them wrong."),
         (
             same(found, 0.5),
-            "there are two kinds, but not equally many of each: count pictures.",
+            "there are two kinds, but not equally many of each: count images.",
         ),
-        otherwise="not yet: how many of the 100 pictures does it get right?",
+        otherwise="not yet: how many of the 100 images does it get right?",
     )
 
 
@@ -48,13 +48,13 @@ def _split(answer: Any) -> str:
         return f"not yet: it should return two lists. It returned {type(found).__name__}."
     train, validation = (list(part) for part in found)
     if set(train) & set(validation):
-        return "some pictures are in both parts: then validation asks what was learned by heart."
+        return "some images are in both parts: then validation asks what was learned by heart."
     if Counter(train + validation) != Counter(paths):
-        return "some pictures got lost, or are there twice."
+        return "some images are missing, or are there twice."
     if len(validation) == 90:
-        return "the two parts are exchanged: the second is the share to hold back."
+        return "the two parts are swapped: the second is the share to hold back."
     if len(validation) != 30:
-        return f"of 120 pictures a share of 0.25 is 30. Held back were {len(validation)}."
+        return f"a share of 0.25 of 120 images is 30. You held back {len(validation)}."
     if len({path.split("/")[0] for path in validation}) < 3:
         return "the paths come sorted by kind, so one kind alone was held back: shuffle first."
     return ""
@@ -70,8 +70,8 @@ def _shape_of_batch(answer: Any) -> str:
     return first_of(
         (found == right, ""),
         (found == (32, 300, 200, 3), "rows come first: height, then width."),
-        (found == (32, 3, 200, 300), "the channels come last here (torch has them before)."),
-        (found == right[1:], "that is one picture; the batch has an axis of its own, the first."),
+        (found == (32, 3, 200, 300), "the channels come last here (in torch they come first)."),
+        (found == right[1:], "that is one image; the batch has an axis of its own, the first."),
         (found == (200, 300, 3, 32), "the batch is the first axis."),
         otherwise="not yet: (how many, height, width, channels).",
     )
@@ -81,8 +81,8 @@ def _shape_of_batch(answer: Any) -> str:
     2,
     2,
     """
-def mirror(picture):
-    return picture[:, ::-1]
+def mirror(image):
+    return image[:, ::-1]
 """,
 )
 def _mirror(answer: Any) -> str:
@@ -93,15 +93,15 @@ def _mirror(answer: Any) -> str:
         (same(found, x), "nothing has moved."),
         (
             same(found, x[::-1]),
-            "it stands on its head: axis 0 are the rows. Turn the columns.",
+            "the image is upside down: axis 0 is the rows. Reverse the columns.",
         ),
         (
             same(found, x[..., ::-1]),
-            "red and blue are exchanged: axis 2 are the channels.",
+            "red and blue are swapped: axis 2 is the channels.",
         ),
         (
             same(found, x[::-1, ::-1]),
-            "rows and columns are turned; only columns should be.",
+            "rows and columns are both reversed; only the columns should be.",
         ),
         otherwise="not yet: the first column should become the last.",
     )
@@ -120,7 +120,7 @@ def _to_pixels(answer: Any) -> str:
     x = pixels.astype(np.float32) / np.float32(127.5) - 1
     found = np.asarray(called(answer, x))
     if found.shape != pixels.shape:
-        return f"not yet: the shape should stay {pixels.shape}, and it is {found.shape}."
+        return f"not yet: the shape should stay {pixels.shape}, but it is {found.shape}."
     wrong = np.flatnonzero(found != pixels)
     if wrong.size:
         place = int(wrong[-1])
@@ -131,22 +131,22 @@ def _to_pixels(answer: Any) -> str:
             ),
             (
                 found[128] < 3,
-                "black is -1 here, and 0 is the grey in the middle: add 1 first, to begin at 0.",
+                "black is -1 here, and 0 is medium grey: add 1 first, so that black is 0.",
             ),
             (
                 found[255] == 0,
                 "white became 0. The largest pixel is 255, so half of the range is 127.5; with 128 "
-                "white is 256, one more than a uint8 can hold, and starts again at 0.",
+                "white becomes 256, one more than a uint8 can hold, which wraps around to 0.",
             ),
             (
                 bool((pixels.astype(int) - found <= 1).all()),
-                f"nearly: pixel {place} became {found[place]}. astype cuts off what is behind the "
-                "point; round first (np.rint).",
+                f"nearly: pixel {place} became {found[place]}. astype cuts off the fraction; "
+                "round first (np.rint).",
             ),
             otherwise=f"not yet: pixel {place} became {found[place]}.",
         )
     if found.dtype != np.uint8:
-        return f"the numbers are right; their dtype should be uint8, and it is {found.dtype}."
+        return f"the numbers are right; their dtype should be uint8, but it is {found.dtype}."
     return ""
 
 
@@ -167,18 +167,18 @@ def _top(answer: Any) -> str:
     p = np.array([0.1, 0.2, 0.65, 0.05])
     found = called(answer, p, names, 2)
     if isinstance(found, dict):
-        return "nearly: a list of pairs (name, probability), not a dict."
+        return "nearly: return a list of pairs (name, probability), not a dict."
     found = [tuple(pair) for pair in found]
     if [pair[0] for pair in found] == ["shirt", "dress"]:
         return "these are the least probable: argsort begins with the smallest."
     if len(found) != 2:
-        return f"not yet: count=2 asks for two pairs, and there are {len(found)}."
+        return f"not yet: count=2 asks for two pairs, but there are {len(found)}."
     if [pair[0] for pair in found] == ["hat", "pants"]:
-        return "the right ones, but the most probable comes first."
+        return "these are the right ones, but the most probable should come first."
     if [pair[0] for pair in found] != ["pants", "hat"]:
         return f"not yet: the best of {dict(zip(names, p.tolist()))} are pants, then hat."
     if not same([pair[1] for pair in found], [0.65, 0.2]):
-        return "the names are right; beside each belongs its own probability."
+        return "the names are right; each needs its own probability beside it."
     return ""
 
 
@@ -188,7 +188,7 @@ def _imagenet_shape(answer: Any) -> str:
     return first_of(
         (found == (5, 1000), ""),
         (found == (1000,), "that is one photo's row: five photos went in."),
-        (found == (5, 299, 299, 3), "that is what goes in. What comes out is one row a photo."),
+        (found == (5, 299, 299, 3), "that goes in. One row for each photo comes out."),
         (found == (1000, 5), "one row for each photo, one column for each class."),
         (found == (5, 6), "six is our network's; ImageNet has 1000 classes."),
         otherwise="not yet: (how many photos, how many classes).",
@@ -203,7 +203,7 @@ def _parameters(answer: Any) -> str:
     found = number_of(answer)
     return first_of(
         (found == 896, ""),
-        (found == 864, "these are the weights; each filter also has a bias."),
+        (found == 864, "these are the kernels alone; each filter also has a bias."),
         (found in (288, 320), "each filter looks at all three channels: 3·3·3 weights."),
         (found == 28, "that is one filter. There are 32."),
         otherwise="not yet: (rows · columns · channels in + 1 bias) · filters.",
@@ -234,16 +234,16 @@ def _convolve(answer: Any) -> str:
     if found.shape == (6, 8):
         return "the window must stay inside: 3 rows fit into 6 at 4 places, not at 6."
     if found.shape != (4, 6):
-        return f"not yet: a (6, 8) picture gives (4, 6). Yours has shape {found.shape}."
+        return f"not yet: a (6, 8) image gives (4, 6). Yours has shape {found.shape}."
     return first_of(
         (same(found, conv(w)), ""),
         (
             same(found, conv(w[::-1, ::-1])),
-            "the kernel is turned round, as mathematics has it. CNNs lay it on as it is.",
+            "you flipped the kernel, as mathematics defines a convolution. CNNs do not flip it.",
         ),
-        (same(found, conv(w.T)), "rows and columns of the kernel are exchanged."),
+        (same(found, conv(w.T)), "rows and columns of the kernel are swapped."),
         (same(found, conv(w) / 9), "that is the mean of the products; take their sum."),
-        otherwise="not yet: multiply the window and the kernel place by place, then add up.",
+        otherwise="not yet: multiply the window and the kernel element by element, then add up.",
     )
 
 
@@ -257,7 +257,7 @@ def _shape_after(answer: Any) -> str:
             "without padding, 3×3 takes a row off each side.",
         ),
         (isinstance(found, tuple) and 31 in found, "pooling keeps every second place: 30 from 60."),
-        (isinstance(found, tuple) and found[-1] == 3, "the channels out are as many as filters."),
+        (isinstance(found, tuple) and found[-1] == 3, "there is one output channel per filter."),
         otherwise="not yet: go through it line by line, from 64 to 62 and on.",
     )
 
@@ -270,7 +270,7 @@ def _head_parameters(answer: Any) -> str:
     found = number_of(answer)
     return first_of(
         (found == 260, ""),
-        (found == 256, "these are the weights; each of the four scores also has a bias."),
+        (found == 256, "that is the kernel alone; each of the four scores also has a bias."),
         (found > 60_000, "the base is frozen: only the head learns."),
         otherwise="not yet: (64 numbers in + 1 bias) · 4 scores out.",
     )
@@ -292,7 +292,7 @@ def _cross_entropy(answer: Any) -> str:
     right = -math.log(p[2])
     found = np.asarray(called(answer, y, scores), dtype=float)
     if found.shape != ():
-        return f"a loss is one number. This has shape {found.shape}."
+        return f"a loss is one number. Yours has shape {found.shape}."
     if not same(found, right):
         with np.errstate(all="ignore"):
             return first_of(
@@ -306,17 +306,17 @@ def _cross_entropy(answer: Any) -> str:
                 ),
                 (
                     same(found, right / math.log(2)),
-                    "that is log2; the loss has the natural log.",
+                    "that is log2; the loss uses the natural log.",
                 ),
-                (same(found, -math.log(2)), "scores are no probabilities: softmax first."),
+                (same(found, -math.log(2)), "scores are not probabilities: apply softmax first."),
                 (same(found, p[2]), "that is the probability; the loss is its −log."),
                 otherwise="not yet: softmax makes p of the scores; the loss is −Σ y·log p.",
             )
     large = float(called(answer, y, np.array([1000.0, 980.0, 999.0])))
     if not same(large, 1.3133, 1e-3):
         return (
-            f"right, until a score is large: for 1000 it gives {large}, for exp(1000) is infinite. "
-            "Subtract the largest score first; the probabilities are the same."
+            f"right, until a score is large: for 1000 it gives {large}, since exp(1000) overflows. "
+            "Subtract the largest score first; the probabilities stay the same."
         )
     return ""
 
@@ -333,7 +333,7 @@ ten = keras.Model(inputs, keras.layers.Dense(10)(vectors))
 )
 def _ten(answer: Any) -> str:
     if not isinstance(answer, Model):
-        return f"not yet: the answer should be a model, and it is a {type(answer).__name__}."
+        return f"not yet: the answer should be a model, but it is a {type(answer).__name__}."
     if answer.output_shape != (None, 10):
         return f"ten kinds need ten scores. The output has shape {answer.output_shape}."
     bases = [layer for layer in answer.layers if isinstance(layer, Model)]
@@ -342,7 +342,7 @@ def _ten(answer: Any) -> str:
     if bases[0].trainable_weights:
         return "the base would learn too: set base.trainable = False."
     if sum(w.numpy().size for w in answer.trainable_weights) != 650:
-        return "not yet: behind the base stand one average and one Dense layer, nothing else."
+        return "not yet: put only average pooling and one Dense layer behind the base."
     return ""
 
 
@@ -356,7 +356,7 @@ def _one_step(answer: Any) -> str:
         (same(found, 2.6), ""),
         (same(found, 3.4), "uphill! The gradient says where the loss grows: subtract."),
         (same(found, 2.2), "the loss is (w − 1)²: its slope at 3 is 2·(3 − 1) = 4."),
-        (same(found, 0.4), "that is how far it goes. Where does it arrive?"),
+        (same(found, 0.4), "that is the length of the step. Where does it end?"),
         (same(found, -1), "that is a step with learning rate 1."),
         otherwise="not yet: new w = w − learning rate · slope.",
     )
@@ -369,9 +369,9 @@ def _zigzag(answer: Any) -> str:
         (0.5 < found < 1, ""),
         (found <= 0, "that goes nowhere, or uphill."),
         (found == 0.5, "0.5 arrives in one step: no zigzag."),
-        (found < 0.5, "that comes from one side only, ever closer: no zigzag."),
-        (found == 1, "1 jumps between two places for ever: no arrival."),
-        otherwise="that flies off: each step is longer than the last.",
+        (found < 0.5, "that approaches from one side only: no zigzag."),
+        (found == 1, "1 jumps between two places for ever: it never arrives."),
+        otherwise="that diverges: each step is longer than the last.",
     )
 
 
@@ -396,9 +396,9 @@ def _best_rate(answer: Any) -> str:
         (
             found == 0.1
             and called(answer, {r: {**h, "val_accuracy": [0.1]} for r, h in runs.items()}) == 0.1,
-            "chosen by what it learned by heart: compare val_accuracy, not accuracy.",
+            "you chose by what it learned by heart: compare val_accuracy, not accuracy.",
         ),
-        (found == 0.1, "chosen by the last epoch. A checkpoint keeps the best one: take the max."),
+        (found == 0.1, "you chose by the last epoch. A checkpoint keeps the best: take the max."),
         otherwise=f"not yet: it chose {found!r}; the best epoch on validation is at 0.01.",
     )
 
@@ -411,18 +411,18 @@ def _saved_epochs(answer: Any) -> str:
     found = sorted(answer) if isinstance(answer, (list, tuple, set)) else answer
     return first_of(
         (found == [1, 2, 5], ""),
-        (found == [5], "nobody knows yet, after epoch 1, what will come: the first is saved too."),
+        (found == [5], "after epoch 1 nobody knows what will come: the first is saved, too."),
         (found == [1, 2, 4, 5], "epoch 4 is as good as epoch 2, not better: it is not saved."),
         (found == [0, 1, 4], "right, counted from 0; Keras's files count epochs from 1."),
-        (found == [1, 2, 3, 4, 5, 6], "that would be without save_best_only."),
-        otherwise="not yet: go through it; an epoch is saved if it beats all before it.",
+        (found == [1, 2, 3, 4, 5, 6], "that would be so without save_best_only."),
+        otherwise="not yet: go through them; an epoch is saved if it is better than all before it.",
     )
 
 
 @exercise(7, 2, 'pattern = "runs/{epoch:02d}-{val_accuracy:.3f}.keras"')
 def _pattern(answer: Any) -> str:
     if not isinstance(answer, str):
-        return f"not yet: the answer should be a string, and it is {answer!r}."
+        return f"not yet: the answer should be a string, but it is {answer!r}."
     if not answer.endswith(".keras"):
         return 'not yet: a model file ends in ".keras".'
     try:
@@ -432,7 +432,7 @@ def _pattern(answer: Any) -> str:
     except KeyError as error:
         return f"nothing is called {error}: the names to fill in are epoch and val_accuracy."
     if names[0] == names[1]:
-        return "two epochs with the same accuracy have the same name: one would be lost."
+        return "two epochs with the same accuracy get the same name: one would be lost."
     if names[1] == names[2]:
         return "the name does not say how good it is: add {val_accuracy:.3f}."
     if sorted(names) != names:
@@ -448,7 +448,10 @@ def _inner_parameters(answer: Any) -> str:
     found = number_of(answer)
     return first_of(
         (found == 7510, ""),
-        (found == 7400, "these are the weights; each unit also has a bias: 100 + 10 of them."),
+        (
+            found == 7400,
+            "these are the kernels; each unit also has a bias: 100 + 10 of them.",
+        ),
         (found in (6500, 6400), "that is the inner layer; the last one has parameters too."),
         (found == 7150, "the last layer reads the 100 units, not the 64 numbers."),
         otherwise="not yet: (64 + 1) · 100 for the inner layer, and the same way for the last.",
@@ -509,14 +512,14 @@ def _relu_backward(answer: Any) -> str:
         ),
         (
             same(found, x > 0),
-            "that is the slope alone: multiply it by what came back, dy.",
+            "that is the slope alone: multiply it by the gradient that came back, dy.",
         ),
-        (same(found, dy), "everything passes; where x was negative nothing should."),
+        (same(found, dy), "everything passes; nothing should where x was negative."),
         (
             same(found, dy * (x >= 0)),
             "nearly: at exactly 0 the convention is 0, as in Keras.",
         ),
-        otherwise="not yet: where x > 0 the slope is 1, else 0; multiply it by dy.",
+        otherwise="not yet: the slope is 1 where x > 0, otherwise 0; multiply it by dy.",
     )
 
 
@@ -525,9 +528,9 @@ def _softmax_gradient(answer: Any) -> str:
     found = np.asarray(answer, dtype=float)
     return first_of(
         (same(found, [0.2, -0.7, 0.5]), ""),
-        (same(found, [-0.2, 0.7, -0.5]), "turned round: it is p − y."),
+        (same(found, [-0.2, 0.7, -0.5]), "the sign is wrong: it is p − y."),
         (same(found, [0.2, 0.3, 0.5]), "that is p: subtract y."),
-        otherwise="not yet: p − y, class by class; y is 1 for the hat and 0 else.",
+        otherwise="not yet: p − y, class by class; y is 1 for the hat and otherwise 0.",
     )
 
 
@@ -547,15 +550,15 @@ def _slope(answer: Any) -> str:
         (error < 1e-8, ""),
         (
             same(found, 2 * math.e, 1e-3),
-            "twice too much: from x − h to x + h it is 2h.",
+            "that is twice too much: the distance from x − h to x + h is 2h.",
         ),
-        (same(found, math.e / 2, 1e-3), "half of it: from x to x + h it is only h."),
+        (same(found, math.e / 2, 1e-3), "that is half of it: the distance from x to x + h is h."),
         (
             error < 1e-2,
-            f"nearly: the error is {error:.0e}. Look to both sides, (f(x + h) − f(x − h)) / 2h, "
-            "with h near 1e-5: smaller h drowns in rounding, larger is not local.",
+            f"nearly: the error is {error:.0e}. Nudge to both sides, (f(x + h) − f(x − h)) / 2h, "
+            "with h near 1e-5: a smaller h drowns in rounding errors, a larger one is not local.",
         ),
-        otherwise=f"not yet: the slope of exp at 1 is {math.e:.5f}, and this gives {found:.5f}.",
+        otherwise=f"not yet: the slope of exp at 1 is {math.e:.5f}, but yours is {found:.5f}.",
     )
 
 
@@ -570,7 +573,7 @@ def _multiplications(answer: Any) -> str:
         (found == right, ""),
         (found == right / 16, "each output adds up over all 16 channels."),
         (found == right / 32, "that is one filter. There are 32."),
-        (found == right / 1024, "that is one place of the picture. There are 32 · 32."),
+        (found == right / 1024, "that is one place of the image. There are 32 · 32."),
         otherwise="not yet: places · window · channels in · filters.",
     )
 
@@ -596,10 +599,10 @@ def _patches(answer: Any) -> str:
     found = np.asarray(called(answer, x))
     return first_of(
         (same(found, right), ""),
-        (same(found, right.T), "turned: one row for each place, one column for each tap."),
-        (found.shape == (6, 3, 3), "nearly: make each window flat (ravel), 9 numbers in a row."),
+        (same(found, right.T), "transposed: one row for each place, one column for each weight."),
+        (found.shape == (6, 3, 3), "nearly: flatten each window (ravel) to 9 numbers in a row."),
         (same(found, windows.swapaxes(0, 1).reshape(6, 9)), "go through the rows first."),
-        otherwise=f"not yet: (4, 5) has 2 · 3 places: (6, 9). Yours has shape {found.shape}.",
+        otherwise=f"not yet: (4, 5) has 2 · 3 places, so (6, 9). Yours has shape {found.shape}.",
     )
 
 
@@ -623,7 +626,7 @@ def _two_outputs(answer: Any) -> str:
         return first_of(
             (same(found[0], right[0]), "the first is right; the second is m2 − m3 − m4."),
             (same(found[1], right[1]), "the second is right; the first is m1 + m2 + m3."),
-            otherwise=f"not yet: for d={d} and g={g} it should be {right}, and it is {found}.",
+            otherwise=f"not yet: for d={d} and g={g} it should be {right}, but it is {found}.",
         )
     counted = _Counting.count(answer)
     if counted > 4:
@@ -632,7 +635,7 @@ def _two_outputs(answer: Any) -> str:
 
 
 class _Counting:
-    """A number of the data: it counts how often it is multiplied by a weight."""
+    """A number of the data, which counts how often it is multiplied by a weight."""
 
     multiplications = 0
 
@@ -659,12 +662,13 @@ class _Counting:
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> "_Counting":  # by 2: the weights' half is made beforehand
+    # Only by 2: a real kernel halves the weights beforehand, so it does not count.
+    def __truediv__(self, other: Any) -> "_Counting":
         return _Counting(self.value / other)
 
     @classmethod
     def count(cls, function: Any) -> int:
-        """Multiplications of one call; a weight that is scaled does not count."""
+        """How many multiplications one call does; scaling a weight does not count."""
         cls.multiplications = 0
         function([cls(v) for v in (1.0, 2.0, -1.0, 4.0)], [0.5, -1.0, 2.0])
         return cls.multiplications

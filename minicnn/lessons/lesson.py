@@ -1,4 +1,4 @@
-"""What a lesson has at hand: pictures to work on, a place for figures, checks and solutions."""
+"""What a lesson works with: images, a place for figures, checks and solutions."""
 
 import importlib.util
 import sys
@@ -18,9 +18,9 @@ SIZE = 64
 
 
 class Lesson:
-    """The lesson of this number, while it is being worked on.
+    """The lesson with this number, while somebody works on it.
 
-    Raises `ValueError` if there is none, and `ImportError` where figures cannot be drawn.
+    Raises `ValueError` if there is no such lesson, and `ImportError` without matplotlib.
     """
 
     def __init__(self, number: int) -> None:
@@ -35,13 +35,13 @@ class Lesson:
         self._figures = 0
 
     def clothes(self, directory: str = "clothes") -> Path:
-        """The sample set, drawn at the first call: `clothes/train/dress/*.jpg`, …, 64×64."""
+        """The sample data set, 64×64: `clothes/train/dress/*.jpg`, …; the first call draws it."""
         return datasets.write_clothing_sample(directory, COUNTS, size=SIZE)
 
     def photos(
         self, split: str, kinds: Sequence[str] = datasets.CLOTHING_CLASSES, count: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The first `count` pictures of each kind: pixels (n, 64, 64, 3), one-hot labels."""
+        """The first `count` images of each kind: pixels (n, 64, 64, 3), one-hot labels."""
         folder = self.clothes() / split
         count = COUNTS[split] if count is None else count
         paths = [path for kind in kinds for path in sorted((folder / kind).iterdir())[:count]]
@@ -50,9 +50,9 @@ class Lesson:
         return x, y
 
     def show(self, figure: Any) -> None:
-        """Show a figure or an explanation: in the notebook, else as a file or as text."""
+        """Show a figure or an explanation: in the notebook, otherwise as a file or as text."""
         shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-        if hasattr(shell, "kernel"):  # a notebook's, or that of an editor's interactive window
+        if hasattr(shell, "kernel"):  # of a notebook or an editor's interactive window
             from IPython.display import display
 
             display(figure)

@@ -4,8 +4,8 @@
 # *Section 8.1 of the course · 10 minutes to read, 4 seconds to compute*
 #
 # A shop for second-hand clothes lets people upload photos. Before a photo goes online, the shop
-# wants to know what is on it: a dress, a hat, a pair of pants? Sellers choose the wrong box, or
-# none. So we want a program that looks at the photo and says which of **ten kinds** it shows.
+# wants to know what is in it: a dress, a hat, a pair of pants? Sellers choose the wrong category,
+# or none. So we want a program that looks at the photo and says which of **ten kinds** it shows.
 #
 # Photo in, one of ten answers out: that is *image classification* with ten *classes*. Nobody can
 # write this program by hand (try: which `if` tells a skirt from a pair of shorts?). We will show it
@@ -20,20 +20,20 @@ from minicnn.lessons import Lesson, draw
 lesson = Lesson(1)
 
 # %% [markdown]
-# ## The pictures
+# ## The images
 #
 # The course has 3,068 photos to train on and 341 to validate. Here we begin with something smaller
-# that needs no download: minicnn draws clothes. Each picture has its own cut, cloth, folds, light
-# and background, and the folders look like those of the real photos: `SPLIT/CLASS/picture.jpg`.
+# that needs no download: minicnn draws clothes. Each image has its own cut, cloth, folds, light
+# and background, and the folders look like those of the real photos: `SPLIT/CLASS/image.jpg`.
 
 # %%
-counts = {"train": 40, "validation": 20, "test": 20}  # pictures of each kind
+counts = {"train": 40, "validation": 20, "test": 20}  # images of each kind
 folder = keras.datasets.write_clothing_sample("clothes", counts, size=64)
 kinds = sorted(path.name for path in (folder / "train").iterdir())
 print(kinds)
 
 # %% [markdown]
-# **Before you run this:** how many pictures lie in `clothes/train`, and how many in all?
+# **Before you run this:** how many images are in `clothes/train`, and how many are there in all?
 
 # %%
 for split in counts:
@@ -41,7 +41,7 @@ for split in counts:
 
 # %%
 first = [keras.utils.load_img(sorted((folder / "train" / kind).iterdir())[3]) for kind in kinds]
-lesson.show(draw.pictures(first, kinds, "Ten kinds of clothing"))
+lesson.show(draw.images(first, kinds, "Ten kinds of clothing"))
 
 # %% [markdown]
 # Look at *longsleeve*, *shirt* and *t-shirt*. Which detail would you use to tell them apart? Keep
@@ -49,7 +49,7 @@ lesson.show(draw.pictures(first, kinds, "Ten kinds of clothing"))
 #
 # ## Why three folders?
 #
-# A pupil who gets the exam's questions beforehand proves nothing by answering them. So:
+# A student who has seen the exam questions beforehand proves nothing by answering them. So:
 #
 # | folder | what it is for | how often |
 # |---|---|---|
@@ -57,16 +57,16 @@ lesson.show(draw.pictures(first, kinds, "Ten kinds of clothing"))
 # | `validation` | *we* choose with it: this network or that one? | many times |
 # | `test` | the last question: how good is it really? | once |
 #
-# Validation is not enough for the last question. Who tries fifty networks and keeps the best on
-# validation has picked the luckiest, too.
+# Validation is not enough for the last question. If you try fifty networks and keep the one that is
+# best on validation, you have also picked the luckiest one.
 #
 # ## How good is good?
 #
-# *Accuracy* is the share of pictures that get the right answer. A number alone says little: first
-# ask what can be had for nothing.
+# *Accuracy* is the share of images that get the right answer. An accuracy alone says little: first
+# find out what a program reaches without looking.
 #
-# **Before you run this:** a program that always answers "dress", whatever it sees, has which
-# accuracy on our validation pictures?
+# **Before you run this:** what accuracy on our validation images does a program have that always
+# answers "dress", whatever it sees?
 
 # %%
 y = np.repeat(np.arange(10), counts["validation"])  # the right answers, as numbers 0 to 9
@@ -76,63 +76,63 @@ print("accuracy:", np.mean(always_dress == y))
 # %% [markdown]
 # ## A first idea: compare pixels
 #
-# A picture is a table of numbers (lesson 2). Why not answer with the kind of the *most similar*
-# training picture: the one whose numbers differ least?
+# An image is a table of numbers (lesson 2). Why not answer with the kind of the *most similar*
+# training image: the one whose numbers differ least?
 #
-# **Before you run this:** guess its accuracy. 10% is for nothing, 100% is perfect.
+# **Before you run this:** guess its accuracy. 10% is pure guessing, 100% is perfect.
 
 # %%
 train_x, train_y = lesson.photos("train")
 validation_x, validation_y = lesson.photos("validation")
 
 
-def distances(picture):
-    """How far each training picture is from this one: the mean difference of a number."""
-    return np.abs(train_x - picture).mean(axis=(1, 2, 3))
+def distances(image):
+    """The distance of each training image from this one: the mean absolute difference."""
+    return np.abs(train_x - image).mean(axis=(1, 2, 3))
 
 
-nearest = np.array([distances(picture).argmin() for picture in validation_x])
+nearest = np.array([distances(image).argmin() for image in validation_x])
 guesses = train_y[nearest].argmax(axis=1)  # a row of train_y has a 1 where its kind is
-print("accuracy of the nearest picture:", np.mean(guesses == y))
+print("accuracy of the nearest image:", np.mean(guesses == y))
 
 # %% [markdown]
-# Better than nothing, and bad. See why: here are three pictures, and for each the training picture
-# that has the most similar pixels. Two of the three answers are wrong, one is right.
+# That is better than guessing, but still bad. Here is why: three images, each with the training
+# image that has the most similar pixels. Two of the three answers are wrong, one is right.
 
 # %%
 some = [5, 65, 185]
-shown = [picture for i in some for picture in (validation_x[i], train_x[nearest[i]])]
+shown = [image for i in some for image in (validation_x[i], train_x[nearest[i]])]
 names = [name for i in some for name in (kinds[y[i]], f"nearest: {kinds[guesses[i]]}")]
-lesson.show(draw.pictures(shown, names, "Similar pixels are not the same thing", columns=6))
+lesson.show(draw.images(shown, names, "Similar pixels are not the same thing", columns=6))
 
 # %% [markdown]
 # Backgrounds and colours win: most pixels are background. Even the right answer may be right for
-# the wrong reason: both t-shirts lie on the same wood. And there is a deeper trouble. Shift a
-# picture a little to the side: to you it is the same dress. To the pixels?
+# the wrong reason: both t-shirts lie on the same wood. And there is a deeper problem. If we shift
+# an image a little to the side, you still see the same dress. Does a comparison of pixels?
 #
 # **Before you run this:** which is farther from the dress, the same dress shifted by six pixels, or
-# the most similar one of 400 *other* pictures?
+# the most similar one of 400 *other* images?
 
 # %%
 dress = validation_x[0]
 shifted = np.roll(dress, 6, axis=1)
 others = distances(dress)
 print(f"shifted by 6 pixels: {np.abs(dress - shifted).mean():.1f} away from the original")
-print(f"other pictures: {others.min():.1f} (nearest) … {np.median(others):.1f} (the middle one)")
-lesson.show(draw.pictures([dress, shifted], ["a dress", "shifted by 6 pixels"], "The same dress?"))
+print(f"other images: {others.min():.1f} (nearest) … {np.median(others):.1f} (the middle one)")
+lesson.show(draw.images([dress, shifted], ["a dress", "shifted by 6 pixels"], "The same dress?"))
 
 # %% [markdown]
-# A small shift, and to the pixels it is nearly another picture. What we need is something that
-# looks for *parts* (a collar, a sleeve, a hem) and finds them **wherever they are**. That is what a
-# convolutional neural network does: small pattern detectors that slide over the whole picture.
-# Lesson 4 opens it up. First, lesson 2: what exactly is a picture?
+# After a small shift nearly every pixel is different. What we need is something that looks for
+# *parts* (a collar, a sleeve, a hem) and finds them **wherever they are**. That is what a
+# convolutional neural network does: its small pattern detectors slide over the whole image.
+# Lesson 4 opens it up. First, lesson 2: what exactly is an image?
 #
 # ## Exercises
 #
 # Replace the dots and run the cell. `lesson.solution(1)` shows a solution.
 #
-# **1.** In another shop's photos there are 90 t-shirts and 10 hats. A program always says
-# "t-shirt". Which accuracy does it have? (Then think: would you buy it?)
+# **1.** Another shop's photos show 90 t-shirts and 10 hats. A program always says "t-shirt". What
+# accuracy does it have? (Then think: would you buy it?)
 
 # %%
 accuracy = ...
@@ -140,7 +140,7 @@ lesson.check(1, accuracy)
 
 # %% [markdown]
 # **2.** Your own photos have no `validation` folder. Write `split(paths, share)`, which returns two
-# lists: what stays for training, and the `share` that is held back, such as 0.25 of all. The paths
+# lists: the paths to train on, and the `share` of all paths to hold back, such as 0.25. The paths
 # come sorted by kind. (`np.random.permutation(n)` helps.)
 
 
@@ -159,7 +159,7 @@ lesson.check(2, split)
 # folder = pathlib.Path("clothing-dataset-small")
 # ```
 #
-# The rest of the lesson stays as it is, except that not all kinds have equally many photos.
+# The rest of the lesson stays as it is, except that some kinds have more photos than others.
 #
 # **You now know** what the task is, why there are three folders, and why comparing pixels is not
 # enough.

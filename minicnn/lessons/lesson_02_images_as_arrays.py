@@ -3,8 +3,8 @@
 #
 # *Section 8.2 of the course · 12 minutes to read, 2 seconds to compute*
 #
-# A network never sees a picture. It sees a block of numbers, and most bugs of beginners are a block
-# of the wrong shape or the wrong range. This lesson makes you immune.
+# A network never sees an image. It sees a block of numbers, and most beginners' bugs are a block
+# of the wrong shape or in the wrong range. This lesson makes you immune.
 
 # %%
 import numpy as np
@@ -18,10 +18,10 @@ path = lesson.clothes() / "train" / "t-shirt" / "t-shirt-0003.jpg"
 # %% [markdown]
 # ## From a file to numbers
 #
-# `load_img` reads a photo and brings it to the size that you ask for; `img_to_array` makes numbers
-# of it.
+# `load_img` reads a photo and resizes it to the size that you ask for; `img_to_array` turns it into
+# numbers.
 #
-# **Before you run this:** which shape will `x` have? How many numbers is that?
+# **Before you run this:** what shape will `x` have? How many numbers is that?
 
 # %%
 image = keras.utils.load_img(path, target_size=(64, 64))
@@ -32,7 +32,7 @@ print(x.shape, x.dtype, x.size)
 # *Height, width, channels*: 64 rows of 64 pixels, each with three numbers for red, green and blue.
 
 # %%
-lesson.show(draw.pictures([x], title="The picture"))
+lesson.show(draw.images([x], title="The image"))
 
 # %% [markdown]
 # **Before you run this:** each channel is shown alone, bright for large numbers. In which of the
@@ -51,15 +51,16 @@ lesson.show(
 # `x[row, column]` counts rows from the top and columns from the left. It is a table, not a map with
 # x and y.
 #
-# **Before you run this:** which corner of the picture turns red?
+# **Before you run this:** which corner of the image turns red?
 
 # %%
 marked = x.copy()
 marked[:12, :20] = (255, 0, 0)
-lesson.show(draw.pictures([marked], title="marked[:12, :20] = (255, 0, 0)"))
+lesson.show(draw.images([marked], title="marked[:12, :20] = (255, 0, 0)"))
 
 # %% [markdown]
-# `target_size` has the same order, `(height, width)`. Pillow's own `image.size` has the other one.
+# `target_size` has the same order, `(height, width)`. Pillow's own `image.size` is the other way
+# round, `(width, height)`.
 #
 # **Before you run this:** what will the second line print?
 
@@ -69,8 +70,8 @@ print("array:", keras.utils.img_to_array(flat).shape)
 print("Pillow's size:", flat.size)
 
 # %% [markdown]
-# And it must be spelled `target_size`. A misspelt argument is not ignored, it is an error, and a
-# good one, because otherwise the network would get photos of any size:
+# And it must be spelled `target_size`. A misspelt argument is not ignored: it is an error. That is
+# good, because otherwise the network would get photos of the wrong size:
 
 # %%
 try:
@@ -81,20 +82,21 @@ except TypeError as error:
 # %% [markdown]
 # ## The range of a pixel
 #
-# In the file each number is a byte (`uint8`). A byte has 256 different values, and they are
-# **0, 1, …, 255**. The largest is 255: there is no pixel 256.
+# In the file each number is a byte (`uint8`). A byte has 256 different values,
+# **0, 1, …, 255**. The largest is 255: no pixel has the value 256.
 #
 # **Before you run this:** what is 255 + 1 in bytes?
 
 # %%
 white = np.array([255], dtype=np.uint8)
 print(white + np.uint8(1))
-print("smallest and largest pixel of our picture:", x.min(), x.max())
+print("smallest and largest pixel of our image:", x.min(), x.max())
 
 # %% [markdown]
-# Networks like small numbers around zero, so pixels are rescaled. There is more than one custom:
+# Networks learn best from small numbers around zero, so we rescale the pixels. There is more than
+# one convention:
 #
-# | the network wants | from pixels | who |
+# | the network expects | computed from pixels as | used by |
 # |---|---|---|
 # | 0 to 1 | `x / 255` | many small networks (a `Rescaling(1 / 255)` layer) |
 # | −1 to 1 | `x / 127.5 - 1` | Xception, MobileNet: their `preprocess_input` |
@@ -107,14 +109,14 @@ print("0 to 1: ", some / 255)
 print("-1 to 1:", keras.applications.xception.preprocess_input(some))
 
 # %% [markdown]
-# A network that was trained with one custom makes many more mistakes with the other, and nothing
-# tells you. In lesson 3 you will see how many.
+# A network that was trained with one convention makes many more mistakes with the other, and
+# nothing warns you. In lesson 3 you will see how many.
 #
 # ## Many at once: the batch
 #
-# Networks take several pictures together, a *batch*: one more axis, in front.
+# Networks take several images together, a *batch*. The batch is one more axis, in front.
 #
-# **Before you run this:** which shape has a batch with a single picture?
+# **Before you run this:** what is the shape of a batch with a single image?
 
 # %%
 batch = np.stack([x])  # or x[np.newaxis]
@@ -131,11 +133,11 @@ train = keras.utils.image_dataset_from_directory(
 print(train.class_names)
 
 # %% [markdown]
-# **Before you run this:** which shapes have the pictures and the labels of the first batch?
+# **Before you run this:** what are the shapes of the images and the labels of the first batch?
 
 # %%
-pictures, labels = next(iter(train))
-print(pictures.shape, labels.shape)
+images, labels = next(iter(train))
+print(images.shape, labels.shape)
 print(labels[0], "is a", train.class_names[labels[0].argmax()])
 
 # %% [markdown]
@@ -147,32 +149,32 @@ print(labels[0], "is a", train.class_names[labels[0].argmax()])
 
 # %%
 names = [train.class_names[row.argmax()] for row in labels[:10]]
-lesson.show(draw.pictures(pictures[:10], names, "The first ten of a batch"))
+lesson.show(draw.images(images[:10], names, "The first ten of a batch"))
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** 32 colour photos, each 300 pixels wide and 200 high: which shape has the batch?
+# **1.** A batch has 32 colour photos, each 300 pixels wide and 200 high. What is its shape?
 
 # %%
 shape = ...
 lesson.check(1, shape)
 
 # %% [markdown]
-# **2.** Write `mirror(picture)`: left becomes right. The shape (height, width, 3) stays. A mirrored
-# dress is a dress: this is the cheapest way to twice as many training pictures.
+# **2.** Write `mirror(image)`, which swaps left and right and keeps the shape (height, width, 3). A
+# mirrored dress is still a dress: this is the cheapest way to double your training images.
 
 
 # %%
-def mirror(picture):
+def mirror(image):
     return ...
 
 
 lesson.check(2, mirror)
 
 # %% [markdown]
-# **3.** Somebody hands you an array from −1 to 1. Write `to_pixels(x)`, which makes pixels of it
-# again: whole numbers from 0 to 255, of dtype `np.uint8`. The check tries all 256.
+# **3.** Somebody hands you an array with values from −1 to 1. Write `to_pixels(x)`, which turns it
+# back into pixels: whole numbers from 0 to 255, of dtype `np.uint8`. The check tries all 256.
 
 
 # %%

@@ -4,7 +4,7 @@
 # *Section 8.5 of the course · 15 minutes to read, 7 seconds to compute*
 #
 # The network of lesson 3 knows six kinds of clothing. We need four others, and we have only **eight
-# pictures** of each. Start from nothing? Or take over what it has already learned to see?
+# images** of each. Should we start from scratch, or reuse what the network has learned to see?
 
 # %%
 import numpy as np
@@ -35,10 +35,10 @@ print("new kinds:", new, x.shape, y.shape)
 #
 # A network has two parts. The long first part turns pixels into *features*: is there a sleeve, a
 # hem, a pattern? The last layer turns features into the six classes. We keep the first part, the
-# *base*. (Keras's networks do this with `include_top=False`.)
+# *base*. (With Keras's networks, `include_top=False` does this.)
 #
-# **Before you run this:** look at the summary in lesson 3. Four poolings halve 64 four times. Which
-# shape comes out of the base?
+# **Before you run this:** look at the summary in lesson 3. Four pooling layers halve 64 four times.
+# What shape comes out of the base?
 
 # %%
 base = keras.Model(network.input, network.get_layer("block4_pool").output, name="base")
@@ -46,18 +46,18 @@ features = base.predict(x, verbose=0)
 print(features.shape)
 
 # %% [markdown]
-# For each of 16 places 64 numbers. *Global average pooling* takes the mean over the places: 64
-# numbers for a picture, wherever the sleeve was. This is its *vector*.
+# The base gives 64 numbers for each of 16 places. *Global average pooling* takes the mean over the
+# places: 64 numbers for an image, wherever the sleeve was. They are the image's *vector*.
 
 # %%
 vectors = features.mean(axis=(1, 2))
 print(vectors.shape)
 by_kind = {kind: vectors[8 * i : 8 * (i + 1)] for i, kind in enumerate(new)}
-lesson.show(draw.rows(by_kind, "The vectors: a row for each picture", "feature", "mean of its map"))
+lesson.show(draw.rows(by_kind, "The vectors: a row for each image", "feature", "mean of its map"))
 
 # %% [markdown]
-# The base has never seen a shoe, and yet rows of one kind resemble each other: bright columns of
-# t-shirts are dark in shoes. That is what we take over.
+# The base has never seen a shoe, and yet the rows of one kind resemble each other: columns that are
+# bright for t-shirts are dark for shoes. That is what we reuse.
 #
 # ## A new head
 #
@@ -80,19 +80,20 @@ model = make_model(base)
 model.summary()
 
 # %% [markdown]
-# `training=False` keeps the base as it is in use, even while the head learns. That matters for
-# layers that behave differently in training, such as dropout and batch normalization.
+# `training=False` makes the base compute as it does in prediction, even while the head learns. That
+# matters for layers that behave differently in training, such as dropout and batch normalization.
 #
 # ## What does "wrong" mean, as a number?
 #
-# Training makes a number smaller, the *loss*. Here it is the **cross-entropy**. `y` says for each
-# picture which kind is right, as a one-hot row: *the labels were made so when they were loaded*
-# (lesson 2). `CategoricalCrossentropy` does not make them; it **takes** such rows and the scores,
-# and returns one number: −log of the probability that the right class got. `Dense` gives scores of
-# any size (*logits*), no probabilities; `from_logits=True` says that the loss has to apply softmax.
+# Training makes one number smaller, the *loss*. Here it is the **cross-entropy**. For each image
+# `y` says which kind is right, as a one-hot row: *loading made the labels one-hot* (lesson 2).
+# `CategoricalCrossentropy` does not make them one-hot; it **takes** such rows and the scores, and
+# returns one number: −log of the probability that the right class got. `Dense` gives scores of any
+# size (*logits*), not probabilities; `from_logits=True` tells the loss to apply softmax.
 #
-# **Before you run this:** before training it knows nothing about the four kinds. If each gets a
-# probability of about 1/4, the loss is −log(1/4) = log(4) = 1.39. Will it be a little more or less?
+# **Before you run this:** before training the head knows nothing about the four kinds. If each gets
+# a probability of about 1/4, the loss is −log(1/4) = log(4) = 1.39. Will it be a little more or
+# less?
 
 # %%
 loss = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -101,18 +102,19 @@ print("a label:", y[0], " its scores:", scores[0].round(2))
 print(f"loss: {float(loss(y, scores)):.2f}   log(4): {np.log(4):.2f}")
 
 # %% [markdown]
-# A little more: random weights are not modest, they have opinions, and wrong ones cost. A loss
-# *far* above log(classes) at the start would be a warning: something is wrong with range or labels.
+# A little more: random weights prefer some kinds to others, and wrong preferences cost. A loss
+# *far* above log(classes) at the start would be a warning that something is wrong with the pixel
+# range or the labels.
 
 # %% [markdown]
 # ## Learn
 #
 # `compile` says how to learn: the loss, and the *optimizer* that makes it smaller (Adam; lessons 6
-# and 9 look into it). `fit` learns: it takes the pictures in batches and changes the parameters a
-# little after each. Once through all pictures is an *epoch*.
+# and 9 look into it). `fit` learns: it takes the images in batches and changes the parameters a
+# little after each batch. One pass through all images is an *epoch*.
 #
-# **Before you run this:** guess both accuracies on 80 validation pictures: the new head on the
-# frozen base, and the same network trained from nothing. Chance is 25%.
+# **Before you run this:** guess both accuracies on 80 validation images: the new head on the
+# frozen base, and the same network trained from scratch. Chance is 25%.
 
 
 # %%
@@ -139,40 +141,40 @@ def new_base():
 
 
 keras.utils.set_random_seed(0)
-scratch = train(make_model(new_base()), 0.002)  # the better rate for it: see lesson 6
-print(f"from nothing: {scratch['val_accuracy'][-1]:.2f}")
-both = {"frozen base": transfer["val_accuracy"], "from nothing": scratch["val_accuracy"]}
+scratch = train(make_model(new_base()), 0.002)  # this rate suits it better: see lesson 6
+print(f"from scratch: {scratch['val_accuracy'][-1]:.2f}")
+both = {"frozen base": transfer["val_accuracy"], "from scratch": scratch["val_accuracy"]}
 lesson.show(
-    draw.lines(both, title="8 pictures of each kind", y_label="validation accuracy", y_range=(0, 1))
+    draw.lines(both, title="8 images of each kind", y_label="validation accuracy", y_range=(0, 1))
 )
 
 # %% [markdown]
-# The network from nothing has 60,772 numbers to find and 32 pictures to find them with. The head
-# has 260, and a base that has seen thousands of clothes.
+# The network trained from scratch has 60,772 numbers to find and 32 images to find them with. The
+# head has 260, and a base that has seen thousands of clothes.
 #
-# And it was quick: what a frozen base says about a photo is the same in every epoch, so `fit`
-# computed it once.
+# And it was quick: a frozen base gives the same features for an image in every epoch, so `fit`
+# computed them once.
 #
-# Which kinds are still confused?
+# Which kinds does it still confuse?
 
 # %%
 p = model.predict(validation[0], verbose=0)
 lesson.show(plots.confusion_matrix(validation[1], p, new, title="Frozen base, new head"))
 
 # %% [markdown]
-# Shoes are taken for skirts: nothing of what the base was trained on looks like a shoe. What it
-# never had to tell apart, it does not see well.
+# It takes shoes for skirts: nothing that the base was trained on looks like a shoe. It does not see
+# well what it never had to tell apart.
 #
 # ## Exercises
 #
-# **1.** How many parameters does training change in `model`, the one with the frozen base?
+# **1.** How many parameters of `model`, the one with the frozen base, does training change?
 
 # %%
 trainable = ...
 lesson.check(1, trainable)
 
 # %% [markdown]
-# **2.** Write the loss of one picture yourself: `cross_entropy(y, scores)`, where `y` is the
+# **2.** Write the loss of one image yourself: `cross_entropy(y, scores)`, where `y` is the
 # one-hot row and `scores` are the logits. First softmax, `p = exp(scores) / sum(exp(scores))`, then
 # `−Σ y · log(p)`. The check also tries a score of 1000.
 
@@ -192,7 +194,7 @@ ten = ...
 lesson.check(3, ten)
 
 # %% [markdown]
-# **You now know** how to teach a trained network new classes with few pictures. With the real
+# **You now know** how to teach a trained network new classes with few images. With the real
 # photos and Xception it is one command:
 #
 # ```sh

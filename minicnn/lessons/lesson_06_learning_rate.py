@@ -3,9 +3,9 @@
 #
 # *Section 8.6 of the course · 12 minutes to read, 4 seconds to compute*
 #
-# Training is going downhill in the fog. The *gradient* says which way is up; you take a step the
+# Training is like walking downhill in fog. The *gradient* says which way is up; you take a step the
 # other way. The **learning rate** is how long the step is, and it is the one knob that can ruin
-# everything. So it is the one to turn first.
+# everything. So turn it first.
 
 # %%
 import numpy as np
@@ -35,8 +35,8 @@ def walk(rate, steps=12, w=3.0):
 
 
 # %% [markdown]
-# **Before you run this:** we start at 3 with the rates 0.02, 0.3, 0.9 and 1.05. Which one arrives
-# first? What happens with 1.05?
+# **Before you run this:** we start at w = 3 with the rates 0.02, 0.3, 0.9 and 1.05. Which one
+# arrives at 1 first? What happens with 1.05?
 
 # %%
 rates = (0.02, 0.3, 0.9, 1.05)
@@ -52,11 +52,11 @@ lesson.show(figure)
 #
 # ## A real network
 #
-# Now lesson 5's network: the frozen base, and a head for all ten kinds, 20 pictures of each to
-# learn from. What the base says about a picture never changes, so we ask it once: from here on each
-# picture is a vector of 64 numbers.
+# Now we take lesson 5's network: the frozen base, and a head for all ten kinds, with 20 images of
+# each kind to learn from. The base always computes the same features for an image, so we run it
+# once: from here on each image is a vector of 64 numbers.
 #
-# In 650 dimensions nobody can draw the valley. One tries rates, each ten times the last.
+# Nobody can draw a valley in 650 dimensions. So we try several rates, each ten times the last.
 
 # %%
 network = keras.models.load_model(PRETRAINED, compile=False)
@@ -64,8 +64,8 @@ base = keras.Model(network.input, network.get_layer("average").output)
 
 
 def vectors(split, count):
-    pictures, labels = lesson.photos(split, count=count)
-    inputs = keras.applications.xception.preprocess_input(pictures)
+    images, labels = lesson.photos(split, count=count)
+    inputs = keras.applications.xception.preprocess_input(images)
     return base.predict(inputs, verbose=0), labels
 
 
@@ -91,7 +91,7 @@ def train(learning_rate, seed=0, epochs=20):
 
 # %% [markdown]
 # **Before you run this:** five rates, 20 epochs each. Which will be best after one epoch? Which
-# after twenty? Which will be a zigzag?
+# after twenty? Which curve will zigzag?
 
 # %%
 runs = {rate: train(rate) for rate in (0.0001, 0.001, 0.01, 0.1, 1.0)}
@@ -100,11 +100,12 @@ lesson.show(plots.sweep({f"{rate:g}": h for rate, h in runs.items()}, title="Fiv
 # %% [markdown]
 # ## Choose
 #
-# The two small rates are still on their way after twenty epochs, the two large ones get there in
-# three and then waver. None flies off as 1.05 did above: Adam, the optimizer, sees to that (below).
+# The two small rates are still improving after twenty epochs; the two large ones get there in three
+# and then waver. None of them diverges as 1.05 did above: Adam, the optimizer, prevents that (see
+# below).
 #
-# Two columns matter: how good on validation, and how far training is above it. A large gap means
-# that it learned its pictures by heart.
+# Two columns matter: the accuracy on validation, and how far the training accuracy is above it. A
+# large gap means that the head learned its images by heart.
 
 # %%
 print("rate     best epoch  validation  training")
@@ -116,13 +117,12 @@ for rate, history in runs.items():
     )
 
 # %% [markdown]
-# The largest rates may look as good as 0.01 in this table, or a hair better. Two reasons for care.
+# The largest rates may look as good as 0.01 in this table, or a hair better. There are two reasons
+# to be careful. First, there are only 200 validation images: one image is half a percent. Second,
+# luck: another random start gives another number.
 #
-# First, 200 validation pictures: one picture is half a percent. Second, luck: another random start
-# gives another number.
-#
-# **Before you run this:** we train 0.01 and 0.1 from five random starts each. How far will the best
-# and the worst start be apart?
+# **Before you run this:** we train with 0.01 and with 0.1 from five random starts each. How far
+# apart will the best and the worst start be?
 
 # %%
 for rate in (0.01, 0.1):
@@ -131,9 +131,9 @@ for rate in (0.01, 0.1):
     print(f"rate {rate:<5g} best epoch: {np.sort(top)}   last epoch: {np.sort(last)}")
 
 # %% [markdown]
-# Differences as small as the spread mean nothing. Between rates that are equally good, take the
-# smoother one: its last epoch is nearly as good as its best, so it does not depend on a lucky
-# moment.
+# Differences as small as this spread mean nothing. Between two rates that are equally good, take
+# the one with the smoother curve: its last epoch is nearly as good as its best, so it does not
+# depend on a lucky moment.
 #
 # ## What Adam does with the rate
 #
@@ -141,8 +141,8 @@ for rate in (0.01, 0.1):
 # *Adam* first divides each weight's gradient by its usual size. So its first step is as long as the
 # learning rate, whatever the gradient.
 #
-# **Before you run this:** three weights with gradients 0.001, 1 and −1000, and rate 0.01. Where
-# does each optimizer move them, from 0?
+# **Before you run this:** three weights are 0, their gradients are 0.001, 1 and −1000, and the rate
+# is 0.01. Where does each optimizer move them?
 
 # %%
 for name, optimizer in (("SGD", keras.optimizers.SGD(0.01)), ("Adam", keras.optimizers.Adam(0.01))):
@@ -153,7 +153,7 @@ for name, optimizer in (("SGD", keras.optimizers.SGD(0.01)), ("Adam", keras.opti
 
 # %% [markdown]
 # That is why the same few rates, 0.0001 to 0.01, are worth trying with Adam in nearly every
-# network. (Our head is a single layer and sees few pictures: it takes larger ones, too.)
+# network. (Our head is a single layer and sees few images: it can use larger rates, too.)
 #
 # ## Exercises
 #
@@ -164,7 +164,7 @@ w = ...
 lesson.check(1, w)
 
 # %% [markdown]
-# **2.** Find a rate for `walk` that jumps to the other side of the valley at every step and still
+# **2.** Find a rate with which `walk` jumps to the other side of the valley at every step and still
 # arrives. (Try some: `walk(rate)`.)
 
 # %%

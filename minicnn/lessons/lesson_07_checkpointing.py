@@ -3,8 +3,8 @@
 #
 # *Section 8.7 of the course · 10 minutes to read, 3 seconds to compute*
 #
-# After each epoch the network is another one. The last is not always the best, and the best is gone
-# if nobody saved it. A *checkpoint* is a copy on disk.
+# Each epoch changes the network. The last version is not always the best, and the best one is lost
+# if nobody saved it. A *checkpoint* is a copy of the network on disk.
 
 # %%
 from pathlib import Path
@@ -46,9 +46,9 @@ def make_model(learning_rate):
 # %% [markdown]
 # ## A restless run
 #
-# A learning rate of 0.2 is on the large side for this head (lesson 6): it does not come to rest.
+# A learning rate of 0.2 is rather large for this head (lesson 6): the accuracy does not settle.
 #
-# **Before you run this:** which of 15 epochs will be the best on validation? The last?
+# **Before you run this:** which of the 15 epochs will be the best on validation? The last?
 
 # %%
 keras.utils.set_random_seed(0)
@@ -59,23 +59,23 @@ print("best epoch:", 1 + int(np.argmax(accuracies)), " last:", accuracies[-1])
 lesson.show(history.plot(title="Fifteen restless epochs"))
 
 # %% [markdown]
-# The smallest validation *loss* and the largest validation *accuracy* need not be in the same
-# epoch: you have to say what "best" means.
+# The smallest validation *loss* and the largest validation *accuracy* may occur in different
+# epochs: you have to say what "best" means.
 #
 # ## Keep the best
 #
-# A *callback* is called by `fit` at certain moments; `ModelCheckpoint` is called after each epoch
-# and writes the model into a file.
+# `fit` calls a *callback* at certain moments; it calls `ModelCheckpoint` after each epoch, and this
+# callback writes the model to a file.
 #
 # | argument | what it says |
 # |---|---|
 # | `filepath` | the file's name; `{epoch:02d}` and `{val_accuracy:.3f}` are filled in |
-# | `monitor` | which number decides (without it: `val_loss`) |
-# | `save_best_only` | write only if that number beats all before it |
-# | `mode` | `"max"`: more is better; `"min"`: less; `"auto"` knows it of the loss and of metrics |
+# | `monitor` | which number decides (default: `val_loss`) |
+# | `save_best_only` | write only if that number is better than all before it |
+# | `mode` | `"max"`: more is better; `"min"`: less is; `"auto"` knows it for the loss and metrics |
 #
-# **Before you run this:** the same run again, with the same random start. Look at the list of
-# accuracies above: how many files will be written?
+# **Before you run this:** we do the same run again, with the same random start. Look at the list of
+# accuracies above: how many files will `ModelCheckpoint` write?
 
 # %%
 checkpoint = keras.callbacks.ModelCheckpoint(
@@ -94,36 +94,37 @@ for file in files:
     print(file, f"{file.stat().st_size / 1024:.0f} KB")
 
 # %% [markdown]
-# ## Take it back
+# ## Load it again
 #
-# A `.keras` file holds the whole model: layers, weights, and the optimizer with its memory, so that
+# A `.keras` file holds the whole model: layers, weights, and the optimizer with its state, so that
 # training could go on from there. (The course writes `.h5` files, Keras's older format;
 # `load_model` reads them, too.) `evaluate` returns the loss and the accuracy.
 #
-# **Before you run this:** `model` is what training left, `best` is read from the last file. What
-# will `evaluate` say about each?
+# **Before you run this:** `model` is as the last epoch left it, `best` comes from the last file.
+# What will `evaluate` say about each?
 
 # %%
 best = keras.models.load_model(files[-1])
-print("left by training:", model.evaluate(*validation, verbose=0))
+print("after training:  ", model.evaluate(*validation, verbose=0))
 print("best checkpoint: ", best.evaluate(*validation, verbose=0))
 
 # %% [markdown]
-# The number in the file's name, exactly. And yet it is a little too good: out of fifteen epochs we
-# took the one that did best *on these pictures*. That is what `test` is for, once, at the end.
+# `best` reaches exactly the accuracy in the file's name. And yet this number is a little too good:
+# out of fifteen epochs we took the one that did best *on these images*. That is what `test` is for,
+# once, at the end.
 #
-# **Before you run this:** will the test accuracy be above or below?
+# **Before you run this:** will the test accuracy be higher or lower?
 
 # %%
 test = load("test", 20)
 print("test accuracy:", best.evaluate(*test, verbose=0)[1])
 
 # %% [markdown]
-# (On 200 pictures luck can still turn it round: a spread of two or three percent is normal.)
+# (With only 200 images luck can reverse this: a spread of two or three percent is normal.)
 #
 # ## Stop in time
 #
-# If nothing got better for some epochs, why go on? `EarlyStopping` waits `patience` epochs, then
+# If nothing has improved for some epochs, why go on? `EarlyStopping` waits `patience` epochs, then
 # stops.
 #
 # **Before you run this:** we allow 100 epochs, with a patience of 4. After which epoch will it
@@ -146,7 +147,7 @@ print("epochs:", len(history["loss"]), " best:", max(history["val_accuracy"]))
 # ## Exercises
 #
 # **1.** With `save_best_only=True`, which epochs are saved if the validation accuracies of six
-# epochs are 0.50, 0.70, 0.65, 0.70, 0.75, 0.72? A list of numbers, counted from 1.
+# epochs are 0.50, 0.70, 0.65, 0.70, 0.75, 0.72? Answer with a list of epochs, counted from 1.
 
 # %%
 epochs = ...
@@ -154,7 +155,7 @@ lesson.check(1, epochs)
 
 # %% [markdown]
 # **2.** Write a `filepath` for `ModelCheckpoint` so that no epoch overwrites another, the name
-# tells `val_accuracy`, and a listing by name is in the order of epochs, also for epoch 12.
+# contains `val_accuracy`, and files sorted by name are in the order of epochs, even after epoch 9.
 
 # %%
 pattern = ...

@@ -15,12 +15,12 @@ from minicnn.lessons import PRETRAINED, Lesson, draw
 lesson = Lesson(8)
 layers = keras.layers
 network = keras.models.load_model(PRETRAINED, compile=False)
-base = keras.Model(network.input, network.get_layer("average").output)  # pictures to vectors
+base = keras.Model(network.input, network.get_layer("average").output)  # images to vectors
 
 
 def vectors(split, count):
-    pictures, labels = lesson.photos(split, count=count)
-    inputs = keras.applications.xception.preprocess_input(pictures)
+    images, labels = lesson.photos(split, count=count)
+    inputs = keras.applications.xception.preprocess_input(images)
     return base.predict(inputs, verbose=0), labels
 
 
@@ -29,12 +29,12 @@ validation = vectors("validation", 20)
 print(x.shape, y.shape)
 
 # %% [markdown]
-# As in lesson 6 the frozen base has told us its 64 features of each picture, once and for all.
+# As in lesson 6, the frozen base has computed the 64 features of each image, once and for all.
 #
 # ## An inner layer
 #
-# `Dense(100, activation="relu")` makes 100 new numbers of the 64 features, each with weights of its
-# own, and sets the negative ones to zero.
+# `Dense(100, activation="relu")` computes 100 new numbers from the 64 features, each with weights
+# of its own, and sets the negative ones to zero.
 
 
 # %%
@@ -52,8 +52,8 @@ def make_model(learning_rate=0.01, size_inner=100):
 
 
 # %% [markdown]
-# **Before you run this:** how many parameters learn without an inner layer, and about how many more
-# with 100 units?
+# **Before you run this:** how many parameters does the head have without an inner layer, and about
+# how many more with 100 units?
 
 # %%
 for size in (0, 10, 100, 1000):
@@ -84,19 +84,19 @@ curves = {f"inner {size}": histories[0]["val_loss"] for size, histories in runs.
 lesson.show(draw.lines(curves, title="Validation loss by size of the inner layer", y_label="loss"))
 
 # %% [markdown]
-# On the training pictures more units learn faster, and the large heads end at 100%. On validation
-# the sizes are about equal: they differ hardly more than random starts do (lesson 6).
+# On the training images heads with more units learn faster, and the large ones end at 100%. On
+# validation all sizes are about equal: they hardly differ more than random starts do (lesson 6).
 #
-# Look at the validation *loss*: the large heads fall fast, then **rise** again. They become surer
-# and surer, of their mistakes too. That is *overfitting*: 200 pictures cannot say what 75,000
-# numbers should be.
+# Look at the validation *loss*: with the large heads it falls fast, then **rises** again. They
+# become surer and surer, even of their mistakes. That is *overfitting*: 200 images cannot determine
+# 75,000 numbers.
 #
-# So: more layers can fit more. Whether there is more to be learned, the pictures decide. Here the
-# base has done the hard part already.
+# So more layers can fit more. Whether there is more to learn depends on the images. Here the base
+# has already done the hard part.
 #
 # ## Why the ReLU?
 #
-# We take the ReLU out, so that two `Dense` layers follow each other directly.
+# Let us take the ReLU out, so that two `Dense` layers follow each other directly.
 #
 # **Before you run this:** 64 → 100 → 10 numbers, 7,510 parameters. Can these two layers do anything
 # that a single layer with 650 parameters cannot?
@@ -112,11 +112,12 @@ difference = np.abs(two.predict(x, verbose=0) - one.predict(x, verbose=0)).max()
 print("largest difference between two layers and one:", difference)
 
 # %% [markdown]
-# Nothing: they are the same function, but for rounding. Doing (x @ w1) @ w2 is doing x @ (w1 @ w2).
-# Without something bent between them, any stack of layers collapses into one. The ReLU is the bend.
+# Nothing: except for rounding they are the same function, since (x @ w1) @ w2 = x @ (w1 @ w2).
+# Without something nonlinear between them, any stack of dense layers collapses into one. The ReLU
+# is nonlinear: it has a bend at zero.
 #
-# What can a bend do? Here a head learns the rule "exactly one of two numbers is positive",
-# which no single layer can.
+# What can a bend do? Here a head learns the rule "exactly one of two numbers is positive", which a
+# single layer cannot learn.
 #
 # **Before you run this:** which of the three heads finds the rule?
 
@@ -141,16 +142,16 @@ print("two layers with ReLU:", learns_the_rule(layers.Dense(16, activation="relu
 # %% [markdown]
 # ## Exercises
 #
-# **1.** How many parameters have an inner layer of 100 units and the last layer of 10 together, if
-# 64 features come in? (By hand; then compare with the table above.)
+# **1.** How many parameters do an inner layer of 100 units and a last layer of 10 units have
+# together, if 64 features come in? (Compute it by hand; then compare with the table above.)
 
 # %%
 parameters = ...
 lesson.check(1, parameters)
 
 # %% [markdown]
-# **2.** Write `join(w1, b1, w2, b2)`, which returns `w, b` of the one layer that does what the two
-# do (without ReLU). The layers compute `x @ w1 + b1`, then `… @ w2 + b2`.
+# **2.** Write `join(w1, b1, w2, b2)`, which returns `w, b` of the one layer that computes the same
+# as the two layers (without ReLU). They compute `x @ w1 + b1`, then `… @ w2 + b2`.
 
 
 # %%
@@ -161,6 +162,6 @@ def join(w1, b1, w2, b2):
 lesson.check(2, join)
 
 # %% [markdown]
-# **You now know** what an inner layer can do, what it needs the ReLU for, and that validation
-# decides whether it pays. (What helps against overfitting, dropout and mirrored pictures, comes
-# next in the course: `minicnn transfer --inner 100 --dropout 0,0.2,0.5` and `--augment`.)
+# **You now know** what an inner layer can do, why it needs the ReLU, and that validation decides
+# whether it pays. (The course goes on with what helps against overfitting, dropout and mirrored
+# images: `minicnn transfer --inner 100 --dropout 0,0.2,0.5` and `--augment`.)

@@ -3,9 +3,9 @@
 #
 # *15 minutes to read, 4 seconds to compute*
 #
-# Nearly all the time of a CNN goes into one operation. You know it from lesson 4: lay a window on
-# the picture, multiply, add up, move on. Written as loops it is simple and slow. This lesson shows
-# two ways to the same numbers that are much faster, and why.
+# A CNN spends nearly all of its time on one operation. You know it from lesson 4: lay a window on
+# the image, multiply, add up, move on. Written as loops it is simple and slow. This lesson shows
+# two much faster ways to compute the same numbers, and why they are faster.
 
 # %%
 import time
@@ -21,8 +21,8 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## The bill
 #
-# One convolution of a middling network: a picture of 32×32 with 16 channels, and 32 filters of 3×3.
-# With `padding="same"` there are as many places as pixels.
+# Take one convolution of a medium-sized network: 32×32 pixels with 16 channels, and 32 filters of
+# 3×3. With `padding="same"` there are as many places as pixels.
 #
 # **Before you run this:** how many multiplications? Each of the 32·32·32 outputs is a sum of 3·3·16
 # products.
@@ -34,18 +34,18 @@ loops = explain.convolution_steps(x, w, algorithm="loops", padding="same")
 print(f"{loops.multiplications:,} multiplications")
 
 # %% [markdown]
-# Five million, for one layer and one small picture. A processor can multiply 8 or 16 pairs of
-# numbers in a single instruction, if they lie side by side in memory; a Python loop touches them
-# one by one, hundreds of instructions apart. So half of the answer is: *lay out the numbers well*.
+# Five million, for one layer and one small image. A processor can multiply 8 or 16 pairs of numbers
+# in a single instruction if they lie side by side in memory; a Python loop takes them one by one,
+# hundreds of instructions apart. So half of the answer is: *lay out the numbers well*.
 #
 # ## First trick: make it a matrix product
 #
-# Matrix products are the best polished operation in computing. And a convolution *is* one, if you
-# write each window as a row. A small example, to see it all: a 4×5 picture, one channel, one
-# filter.
+# The matrix product is the most thoroughly optimized operation in computing. And a convolution *is*
+# a matrix product if you write each window as a row. Here is an example small enough to see it all:
+# a 4×5 image, one channel, one filter.
 #
-# **Before you run this:** a 3×3 window fits into 4×5 at how many places? Which shape has the matrix
-# with a row for each?
+# **Before you run this:** in how many places does a 3×3 window fit into 4×5 pixels? What is the
+# shape of the matrix with a row for each place?
 
 # %%
 small_x = np.arange(20, dtype=np.float32).reshape(1, 4, 5, 1)
@@ -54,7 +54,7 @@ steps = explain.convolution_steps(small_x, small_w, algorithm="im2col")
 matrix = steps["The matrix of patches"].array
 figure = draw.numbers(
     [small_x[0, :, :, 0], matrix],
-    ["the picture", "its matrix: a row for each place"],
+    ["the image", "its matrix: a row for each place"],
     "Each window becomes a row (im2col)",
     grey=[0, 1],
 )
@@ -71,32 +71,32 @@ print((matrix @ kernel).reshape(2, 3))
 print(functional.conv2d(small_x, small_w)[0, :, :, 0])
 
 # %% [markdown]
-# This is called *im2col*, "image to columns". Not one multiplication is saved. What is gained is
-# order: the numbers lie side by side. The price is memory.
+# This is called *im2col*, "image to columns". It does not save a single multiplication. What it
+# gains is order: the numbers lie side by side. The price is memory.
 #
-# **Before you run this:** how often does a pixel from the middle of the picture stand in the
-# matrix? How much larger than `x` is the matrix of our middling layer?
+# **Before you run this:** how often does a pixel from the middle of the image occur in the matrix?
+# How much larger than `x` is the matrix of our medium-sized layer?
 
 # %%
-print("the pixel 7 stands there", int((matrix == 7).sum()), "times; in a large picture, 9 times")
+print("the pixel 7 occurs", int((matrix == 7).sum()), "times; in a large image it would be 9")
 im2col = explain.convolution_steps(x, w, algorithm="im2col", padding="same")
 print(f"x: {x.nbytes / 1024:.0f} KB, its matrix: {im2col.memory / 1024:.0f} KB")
 
 # %% [markdown]
-# minicnn's own way, `"direct"`, does the matrix product without ever writing the matrix down: it
-# reads the windows where they lie.
+# minicnn's own algorithm, `"direct"`, computes the matrix product without ever writing the matrix:
+# it reads the windows where they are.
 #
 # ## Second trick: fewer multiplications
 #
-# Now the surprise. Take a row of four pixels d and a kernel of three weights g. It fits at two
-# places:
+# Now comes the surprise. Take a row of four pixels d and a kernel of three weights g. The kernel
+# fits in two places:
 #
 # ```
 # y0 = d0·g0 + d1·g1 + d2·g2
 # y1 = d1·g0 + d2·g1 + d3·g2
 # ```
 #
-# **Before you go on:** that is six multiplications. Can it be done with fewer?
+# **Before you go on:** that is six multiplications. Can we do it with fewer?
 #
 # Shmuel Winograd found a way with four (1980; Andrew Lavin and Scott Gray brought it to CNNs in
 # 2015):
@@ -108,13 +108,13 @@ print(f"x: {x.nbytes / 1024:.0f} KB, its matrix: {im2col.memory / 1024:.0f} KB")
 # y0 = m1 + m2 + m3                        y1 = m2 − m3 − m4
 # ```
 #
-# Additions instead of multiplications. And what is done to the weights is done once, for all places
-# of all pictures. Check it: multiply out m2 + m3, and most of it cancels.
+# Additions replace multiplications. And the weights are transformed only once, for all places of
+# all images. Check it: multiply out m2 + m3, and most of it cancels.
 #
-# In two dimensions it gets better: minicnn makes 4×4 outputs from 6×6 pixels.
+# In two dimensions it gets better: minicnn computes 4×4 outputs from 6×6 pixels.
 #
-# **Before you run this:** 16 outputs of a 3×3 kernel take 144 multiplications. Winograd's way needs
-# one for each of the 6×6 numbers. How many times fewer?
+# **Before you run this:** 16 outputs of a 3×3 kernel take 144 multiplications. Winograd's algorithm
+# needs one for each of the 6×6 numbers. How many times fewer is that?
 
 # %%
 winograd = explain.convolution_steps(x, w, algorithm="winograd", padding="same")
@@ -130,29 +130,31 @@ title = "Winograd on one tile: a diagonal line"
 lesson.show(draw.numbers(shown, labels, title, digits=1, grey=[0]))
 
 # %% [markdown]
-# Look at the middle: one multiplication for each of the 36 cells, and no window slides any more.
+# Look at the middle: there is one multiplication for each of the 36 cells, and no window slides any
+# more.
 #
 # ## The same numbers?
 #
-# On paper all ways are equal. A computer rounds after every operation, and the ways round
-# differently.
+# On paper all algorithms give the same result. But a computer rounds after every operation, and the
+# algorithms do different operations.
 #
-# **Before you run this:** which way will be farthest from the exact result?
+# **Before you run this:** which algorithm will be farthest from the exact result?
 
 # %%
 lesson.show(explain.compare_algorithms(x, w, padding="same"))
 
 # %% [markdown]
-# Winograd multiplies by numbers such as 1/24 and subtracts things that nearly cancel: about ten
-# times the rounding error. A few millionths of the largest value are nothing to a network that
-# learned from noisy photos; to somebody who compares two programs they are a day of wondering.
+# Winograd multiplies by numbers such as 1/24 and subtracts numbers that nearly cancel, so its
+# rounding error is about ten times as large. A few millionths of the largest value do not matter to
+# a network that learned from noisy photos; they can cost a day to somebody who compares two
+# programs.
 #
 # ## The stopwatch
 #
-# Fewer operations are not always less time: so measure. The same layer with a batch of 8. The loops
-# (`"naive"`) get a 1024th of the work, and we multiply their time.
+# Fewer operations do not always take less time, so let us measure. We use the same layer with a
+# batch of 8. The loops (`"naive"`) do a 1024th of the work, and we multiply their time.
 #
-# **Before you run this:** order the four by speed. How far is the slowest behind the fastest?
+# **Before you run this:** order the four by speed. How far behind the fastest is the slowest?
 
 # %%
 photos = rng.normal(size=(8, 32, 32, 16)).astype(np.float32)
@@ -160,7 +162,7 @@ photos = rng.normal(size=(8, 32, 32, 16)).astype(np.float32)
 
 def milliseconds(algorithm, x, repeats):
     best = np.inf
-    for _ in range(repeats):  # the first time it is compiled, or loaded
+    for _ in range(repeats):  # the first call also compiles the kernel, or loads it
         start = time.perf_counter()
         functional.conv2d(x, w, padding="same", algorithm=algorithm)
         best = min(best, time.perf_counter() - start)
@@ -179,20 +181,20 @@ lesson.show(draw.bars(times, "One convolution, batch of 8", "milliseconds on thi
 # Which of the fast ones wins depends on the layer and on your processor; `algorithm="auto"`, the
 # default, chooses by the shapes. `python -m benchmarks layers --quick` compares many layers.
 #
-# How the fast ones are written: `minicnn/kernels/direct.py` and `minicnn/kernels/winograd.py`.
+# To see how the fast ones work, read `minicnn/kernels/direct.py` and `minicnn/kernels/winograd.py`.
 #
 # ## Exercises
 #
-# **1.** How many multiplications does the layer above take by the definition? 32·32 places, a 3×3
-# window, 16 channels, 32 filters. (Then compare with the first cell.)
+# **1.** How many multiplications does the layer above take by the definition? It has 32·32 places,
+# a 3×3 window, 16 channels and 32 filters. (Then compare with the first cell.)
 
 # %%
 multiplications = ...
 lesson.check(1, multiplications)
 
 # %% [markdown]
-# **2.** Write `patches(x)` for one picture of one channel, `x` of shape (height, width): the matrix
-# with one row of nine numbers for each place of a 3×3 window, row by row from the top.
+# **2.** Write `patches(x)` for one image with one channel, `x` of shape (height, width). It returns
+# the matrix with a row of nine numbers for each place of a 3×3 window, row by row from the top.
 
 
 # %%
@@ -203,8 +205,8 @@ def patches(x):
 lesson.check(2, patches)
 
 # %% [markdown]
-# **3.** Write `two_outputs(d, g)`: both outputs of four pixels `d` and three weights `g`, as an
-# array of two, with four multiplications of pixels by weights. The check counts them.
+# **3.** Write `two_outputs(d, g)`, which returns both outputs of four pixels `d` and three weights
+# `g` as an array of two, with four multiplications of pixels by weights. The check counts them.
 
 
 # %%
@@ -215,4 +217,4 @@ def two_outputs(d, g):
 lesson.check(3, two_outputs)
 
 # %% [markdown]
-# **You now know** what happens below `Conv2D`: the same sum, laid out well, and a trick from 1980.
+# **You now know** what happens inside `Conv2D`: the same sum, laid out well, and a trick from 1980.

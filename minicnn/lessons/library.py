@@ -20,11 +20,11 @@ from minicnn._support.atomic import make_folder, replacing
 from minicnn._support.reading import TooLargeError, read_regular
 
 FOLDER = Path(__file__).parent
-PREDICT = "**Before you run this:**"  # how a text asks for a prediction
+PREDICT = "**Before you run this:**"  # a lesson asks for a prediction with these words
 
 
 class Cell(NamedTuple):
-    """A piece of a lesson: `kind` is "markdown" or "code"; `line` is where it begins."""
+    """A piece of a lesson: `kind` is "markdown" or "code", `line` the line where it begins."""
 
     kind: str
     text: str
@@ -32,12 +32,12 @@ class Cell(NamedTuple):
 
 
 class Script(NamedTuple):
-    """A lesson's file, and what its first lines say of it."""
+    """A lesson's file, and what its first lines say about it."""
 
     number: int
     path: Path
     title: str
-    section: str  # of the course; empty if it is none of its sections
+    section: str  # of the course; empty if the course has no such section
     minutes: int  # to read
     seconds: int  # to compute
     cells: tuple[Cell, ...]
@@ -65,14 +65,14 @@ def _uncommented(lines: Sequence[str]) -> str:
 
 
 def read(path: Path) -> Script:
-    """A lesson's file, in pieces."""
+    """Read a lesson's file and split it into cells."""
     parts = cells(path.read_text("utf-8"))
     title = re.match(r"# Lesson (\d+): (.+)\n\n\*(.+)\*", parts[0].text)
     times = title and re.search(
         r"(?:Section ([\d.]+).* )?(\d+) minutes to read, (\d+) seconds? to", title[3]
     )
     if not title or not times:
-        raise ValueError(f"{path.name} does not begin with a title and the time that it takes.")
+        raise ValueError(f"{path.name} does not begin with a title and the times that it takes.")
     return Script(
         int(title[1]), path, title[2], times[1] or "", int(times[2]), int(times[3]), parts
     )
@@ -84,7 +84,7 @@ def scripts() -> list[Script]:
 
 
 def find(number: int) -> Script:
-    """The lesson of this number. Raises `ValueError` if there is none."""
+    """The lesson with this number. Raises `ValueError` if there is no such lesson."""
     found = scripts()
     for script in found:
         if script.number == number:
@@ -93,7 +93,7 @@ def find(number: int) -> Script:
 
 
 def print_list() -> None:
-    """One line for each lesson: what it is about, how long it takes; and how to run them."""
+    """Print what each lesson is about and how long it takes, then how to run them."""
     from rich.console import Console
     from rich.table import Table
 
@@ -123,7 +123,7 @@ def print_list() -> None:
 
 
 def notebook(script: Script) -> dict[str, Any]:
-    """The lesson in Jupyter's format, nbformat 4.5: the same cells, with no output yet."""
+    """The lesson as a Jupyter notebook (nbformat 4.5): the same cells, without output."""
     return {
         "cells": [
             {
@@ -145,11 +145,10 @@ def notebook(script: Script) -> dict[str, Any]:
 
 
 def write_notebooks(directory: str | os.PathLike[str], overwrite: bool = False) -> list[Path]:
-    """Write each lesson as `lesson_….ipynb` into a folder, which is made if it is missing.
+    """Write each lesson as `lesson_….ipynb` into a folder, which is created if it is missing.
 
-    Raises `NotADirectoryError` if there is a file in its place, and `FileExistsError`, before
-    anything is written, if a notebook there has other content (a learner's work) and `overwrite`
-    is not set.
+    Raises `NotADirectoryError` if `directory` is a file, and `FileExistsError`, before anything is
+    written, if a notebook there has other content (a learner's work) and `overwrite` is not set.
     """
     directory = Path(directory)
     make_folder(directory)
@@ -164,7 +163,7 @@ def write_notebooks(directory: str | os.PathLike[str], overwrite: bool = False) 
         for path, text in texts.items():
             if path.exists() and not _holds(path, text.encode()):
                 raise FileExistsError(
-                    f"{str(path)!r} has been worked on: name another folder, or pass --overwrite."
+                    f"{str(path)!r} has been changed: name another folder, or pass --overwrite."
                 )
     for path, text in texts.items():
         with replacing(path) as temporary:
@@ -173,7 +172,7 @@ def write_notebooks(directory: str | os.PathLike[str], overwrite: bool = False) 
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Whether this is what is in the file; a longer one is not read."""
+    """Whether the file has exactly this content; a longer file is not read."""
     try:
         return read_regular(path, "notebook", len(content)) == content
     except (OSError, TooLargeError):
@@ -186,8 +185,8 @@ def _holds(path: Path, content: bytes) -> bool:
 def run(number: int, directory: str | os.PathLike[str]) -> float:
     """Show a lesson in the terminal, cell by cell, and run it; returns the seconds it computed.
 
-    Its pictures and figures come into `directory`. Where somebody sits before the terminal, a cell
-    that is to be predicted first waits for the Enter key.
+    The lesson writes its images and figures into `directory`. In an interactive terminal a cell
+    whose result the reader should predict waits for the Enter key.
     """
     from rich.console import Console
     from rich.markdown import Markdown
@@ -211,7 +210,7 @@ def run(number: int, directory: str | os.PathLike[str]) -> float:
                     console.input("[dim]Your prediction? Enter runs the cell. [/dim]")
                 wait = False
             start = time.perf_counter()
-            # Blank lines before it, so that an error names the line of the file.
+            # Blank lines before the code make an error name the line of the file.
             code = compile("\n" * cell.line + cell.text, str(script.path), "exec")
             exec(code, names)
             spent += time.perf_counter() - start

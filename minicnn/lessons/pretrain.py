@@ -1,9 +1,9 @@
-"""How `six_clothes.keras` was made, the trained network of the lessons: three minutes on two cores.
+"""Train `six_clothes.keras`, the network of the lessons, in three minutes on two cores.
 
     python -m minicnn.lessons.pretrain
 
-It knows six of the ten kinds of clothing and has never seen the other four: what it learned is the
-beginning of lessons 3 and 5. Pictures are drawn from a seed that no lesson uses, and each is also
+The network knows six of the ten kinds of clothing and has never seen the other four; lessons 3 and
+5 start from it. Its training images are drawn from a seed that no lesson uses, and each is also
 shown mirrored. Input: (64, 64, 3), pixels from -1 to 1, as `preprocess_input` makes them.
 """
 
@@ -38,20 +38,21 @@ def make_network() -> Sequential:
 
 
 def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """`count` pictures of each known kind, ready for the network, and their class numbers."""
+    """`count` images of each known kind, ready for the network, and their class numbers."""
     rng = np.random.default_rng(seed)
-    pictures = [
+    images = [
         np.asarray(datasets.draw_clothing(kind, rng, SIZE)) for kind in KNOWN for _ in range(count)
     ]
-    return preprocess_input(np.stack(pictures)), np.repeat(np.arange(len(KNOWN)), count)
+    return preprocess_input(np.stack(images)), np.repeat(np.arange(len(KNOWN)), count)
 
 
 def scale_features(model: Sequential, x: np.ndarray) -> None:
-    """Make the features that come out of the blocks half a unit large; the probabilities stay.
+    """Scale the features to a root mean square of one half; the probabilities stay the same.
 
-    What a ReLU's input is divided by, its output is divided by: so the last convolution takes the
-    factor, and the dense layer gives it back. A new head of random weights then begins as one that
-    knows nothing, with a loss near log(classes), not as one that is sure of something wrong.
+    Dividing a ReLU's input by a factor divides its output by the same factor. So this divides the
+    weights of the last convolution and multiplies the kernel of the dense layer. A new head with
+    random weights then begins with a loss near log(classes), as one that knows nothing, and not as
+    one that is sure of something wrong.
     """
     features = Model(model.inputs[0], model.get_layer("average").output).predict(x, verbose=0)
     factor = 2 * np.sqrt(np.mean(features**2))
@@ -62,10 +63,10 @@ def scale_features(model: Sequential, x: np.ndarray) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw, train, write; returns the exit code."""
+    """Draw the images, train, and write the file; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m minicnn.lessons.pretrain")
     parser.add_argument("--output", type=Path, default=PRETRAINED)
-    parser.add_argument("--count", type=int, default=800, help="pictures of each kind")
+    parser.add_argument("--count", type=int, default=800, help="images of each kind")
     parser.add_argument("--epochs", type=int, default=24)
     return terminal.run(parser.prog, lambda: _pretrain(parser.parse_args(arguments)))
 
@@ -76,7 +77,7 @@ def _pretrain(options: argparse.Namespace) -> None:
     x, y = np.concatenate([x, x[:, :, ::-1]]), np.concatenate([y, y])
     held_out = draw(max(options.count // 8, 1), SEED + 1)
     model = make_network()
-    # The last third with smaller steps: what was found is refined.
+    # The last third of the epochs takes smaller steps, to refine the weights.
     slow = options.epochs // 3
     for epochs, learning_rate in ((options.epochs - slow, 2e-3), (slow, 3e-4)):
         model.compile(

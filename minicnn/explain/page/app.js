@@ -1,5 +1,5 @@
 // @ts-check
-// The page's actions: what buttons and keys do to the state, and when it is drawn again.
+// The page's actions: how buttons and keys change the state, and when the page is redrawn.
 import { fmt, h } from "page/draw.js";
 import { array, offsetOf, size } from "page/engine/arrays.js";
 import { backward, forward } from "page/engine/passes.js";
@@ -12,19 +12,19 @@ import { choose, chosenAt, isBackward, looked, newState, settle, sourceNode } fr
 import { layout } from "page/views/pictures.js";
 import { placeText, sameSpot } from "page/views/spots.js";
 
-const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds a cell, by speed
+const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds per cell, by speed
 
 export class App {
   /** @param {Net} net */
   constructor(net) {
     this.net = net;
     this.state = newState();
-    this.dream = null; // the picture that was grown last
+    this.dream = null; // the image that was grown last
     this.root = document.getElementById("app");
     this.live = h("div.live", { "aria-live": "polite", role: "status" });
     this.timer = undefined;
     this.said = undefined;
-    this.work = 0; // long computations are numbered: a later one ends those before it
+    this.work = 0; // numbers the long computations: a later one ends those before it
     document.body.append(this.live); // never redrawn: screen readers follow an element
     Object.assign(this, { array, forward, backward, explain, explainInput, explainWeight });
   }
@@ -49,13 +49,13 @@ export class App {
     }, 250);
   }
 
-  // Begins a long computation; the answer tells whether it is still the latest one.
+  // Begins a long computation; the function returned tells whether it is still the latest one.
   begin() {
     const mine = ++this.work;
     return () => mine === this.work;
   }
 
-  // -- going around -------------------------------------------------------------------------------
+  // -- navigation ---------------------------------------------------------------------------------
 
   set(patch) {
     const { net, state } = this;
@@ -83,7 +83,7 @@ export class App {
     this.say(`${net.nodes[id].name}, ${net.nodes[id].type}`);
   }
 
-  // Open a layer at a certain number: of its output, or (backward) of its input.
+  // Opens a layer at a certain number: of its output, or (backward) of its input.
   openAt(id, at, which = 0) {
     this.openLayer(id);
     this.state.which = which;
@@ -125,7 +125,7 @@ export class App {
     this.tell();
   }
 
-  // Tells a screen reader which number is chosen now.
+  // Tells a screen reader which number the user has chosen.
   tell() {
     const { net, state } = this;
     const a = looked(net, state);
@@ -136,7 +136,7 @@ export class App {
     this.say(`${what}: ${fmt(a.data[offsetOf(a.shape, at)])}`);
   }
 
-  // To the first cell, or by so many cells in reading order.
+  // Moves to the first cell, or by this many cells in reading order.
   move(by) {
     const a = looked(this.net, this.state);
     const at = chosenAt(this.state);
@@ -174,10 +174,10 @@ export class App {
   async setMode(mode) {
     const { net, state } = this;
     if (mode === "backward" && net.noBackward) {
-      return this.say(`Backward: not here. ${net.noBackward}`);
+      return this.say(`Backward is not available. ${net.noBackward}`);
     }
     this.stop();
-    // What is shown stays until all gradients are there.
+    // The view stays as it is until all gradients are there.
     if (mode === "forward") this.begin();
     else if (!(await this.gradients())) return;
     state.mode = mode;
@@ -189,7 +189,7 @@ export class App {
     this.say(mode === "backward" ? `Backward: gradients of ${net.goal}` : "Forward");
   }
 
-  // Gradients that the page must compute come layer by layer, so that it stays alive.
+  // The page computes missing gradients layer by layer, so that it stays responsive.
   async gradients() {
     const isCurrent = this.begin();
     const slow = this.announceLater("Computing gradients …");
@@ -272,7 +272,7 @@ async function start() {
     window.page = app; // for the console, and for tests
     root.dataset.ready = "true";
   } catch (error) {
-    root.replaceChildren(h("p.loading", {}, `The page cannot be shown: ${error.message}`));
+    root.replaceChildren(h("p.loading", {}, `This page failed to load: ${error.message}`));
     throw error;
   }
 }

@@ -1,10 +1,10 @@
-"""Runs a model forward and backward on one photo and writes what happened as an HTML page.
+"""Run a model forward and backward on one image and write an interactive HTML page about it.
 
     build(model, x, "page.html", class_names=["dress", …])
 
-The page holds the graph, the weights, what every layer said and what every gradient was, as base64
-of little-endian numbers; its modules compute everything else from them when it is looked at. What
-is too big is left out, the least of it (`best_plan`), and the page says what that was.
+The page holds the graph, the weights, and the outputs and gradients of all layers, as base64 of
+little-endian numbers; its modules compute everything else from them in the browser. `best_plan`
+leaves out as little as possible of what is too big, and the page says what that is.
 """
 
 import math
@@ -40,26 +40,28 @@ def build(
     title: str | None = None,
     limit: int = LIMIT,
 ) -> Any:
-    """The page of `model` looking at `x`: as text, or written to `path`, which is returned.
+    """Build the page of `model` looking at `x`; return it as text, or write it and return `path`.
 
     Args:
-        model: a `Sequential` or `Model` with one picture as its input.
-        x: (1, height, width, channels), or without the batch; of several examples the first.
+        model: a `Sequential` or `Model` whose input is one image.
+        x: (1, height, width, channels), or without the batch axis; of several examples the first
+            is taken.
         y: where backward starts. The class that the loss is for: a number, a class name or a
-            one-hot row; without it the most likely one. Of a model that does not tell classes
-            apart, the place of a number in its output; without it the largest number.
-        output: of a model with several outputs the one to show, by its number or its layer's name;
-            without it the first.
-        class_names: one for each class; the model's own (`model.metadata`) without them.
+            one-hot row; by default the most likely one. For a model without classes, the place of
+            a number in its output; by default the largest number.
+        output: for a model with several outputs, the one to show, by its number or its layer's
+            name; by default the first.
+        class_names: one for each class; by default the model's own (`model.metadata`).
         photo: a path or `PIL` image to show larger beside what the model sees.
-        title: of the page; the model's name without it.
-        limit: how many characters the page's numbers may take; what does not fit is left out.
+        title: the title of the page; by default the model's name.
+        limit: how many characters the page's numbers may take; the page leaves out what does not
+            fit.
 
     Raises:
-        ValueError: x is no picture for this model; weights or outputs are NaN or infinite; names or
-            y do not fit; the model does not fit into the page, whatever is left out.
+        ValueError: x is not an image for this model; weights or outputs are NaN or infinite; names
+            or y do not fit the model; the model is too big for the page, whatever is left out.
     """
-    x = _one_picture(model, x)
+    x = _one_image(model, x)
     _check_finite(model, x)
     names = list(class_names or model.metadata.get("class_names") or [])
     model, notes = _one_output(model, output)
@@ -68,7 +70,7 @@ def build(
     for use in uses:
         if not np.isfinite(use.y).all():
             raise ValueError(
-                f"{use.layer.label} gives NaN or infinity for this picture, so no number behind it "
+                f"{use.layer.label} gives NaN or infinity for this image, so no number behind it "
                 "has an explanation: check the range of the pixels and the weights."
             )
     kind = kind_of(model, scores)
@@ -89,7 +91,7 @@ def build(
     if found is None:
         raise ValueError(
             f"{model.label} is too big for a page of {limit / 1e6:.0f} million characters, even "
-            "with four kernels a layer: give it a smaller picture, or show a part of it with "
+            "with four kernels per layer: pass a smaller image, or show a part of the model with "
             "Model(model.input, model.get_layer(name).output)."
         )
     plan, described, arrays = found
@@ -104,7 +106,7 @@ def build(
     return Path(path)
 
 
-def _one_picture(model: Any, x: Any) -> Array:
+def _one_image(model: Any, x: Any) -> Array:
     if not isinstance(model, Model):
         raise TypeError(f"A page shows a Model or Sequential. Received {type(model).__name__}.")
     x = np.asarray(x)
@@ -114,28 +116,28 @@ def _one_picture(model: Any, x: Any) -> Array:
     if not model.built:
         model.build(x.shape)
     if len(model.inputs) != 1:
-        raise ValueError(f"{model.label} has {len(model.inputs)} inputs; a page shows one picture.")
+        raise ValueError(f"{model.label} has {len(model.inputs)} inputs; a page shows one image.")
     if len(model.inputs[0].shape) != 4 or x.ndim != 4 or not x.size:
         raise ValueError(
-            f"A page shows models that look at pictures, (batch, height, width, channels). "
-            f"{model.label} takes {model.inputs[0].shape}; received x.shape={x.shape}."
+            f"A page shows models that look at images, (batch, height, width, channels). "
+            f"{model.label} takes {model.inputs[0].shape}. Received x.shape={x.shape}."
         )
     return x.astype(model.inputs[0].dtype)
 
 
 def _check_finite(model: Model, x: Array) -> None:
     if not np.isfinite(x).all():
-        raise ValueError("The picture has NaN or infinite pixels: nothing to explain in them.")
+        raise ValueError("The image has NaN or infinite pixels, which have no explanation.")
     for variable in model.weights:
         if not np.isfinite(variable.value).all():
             raise ValueError(
-                f"The weight {variable.path} has NaN or infinite values, as after a training that "
-                "went astray (a smaller learning rate helps): there is nothing to explain."
+                f"The weight {variable.path} has NaN or infinite values, which have no "
+                "explanation. Did the training diverge? A smaller learning rate helps."
             )
 
 
 def _one_output(model: Model, output: int | str | None) -> tuple[Model, list[str]]:
-    """The model as far as it leads to one of its outputs, and what the page says of the others."""
+    """The part of the model that leads to one of its outputs, and a note about the others."""
     names = [tensor.node.layer.name for tensor in model.outputs]
     number = names.index(output) if output in names else output or 0
     if not isinstance(number, int) or not 0 <= number < len(names):
@@ -147,7 +149,7 @@ def _one_output(model: Model, output: int | str | None) -> tuple[Model, list[str
 
 
 def kind_of(model: Model, output: Array) -> str:
-    """How the output tells classes apart: "softmax", "sigmoid", "logits", or "" for not at all."""
+    """What the output says about classes: "softmax", "sigmoid", "logits", or "" for nothing."""
     if output.ndim != 2:
         return ""
     if output.shape[1] == 1:
@@ -157,15 +159,15 @@ def kind_of(model: Model, output: Array) -> str:
     last = model.outputs[0].node.layer
     while isinstance(last, Model):
         last = last.outputs[0].node.layer
-    # Pooled or flattened features are no scores.
+    # Pooled or flattened features are not scores.
     return "logits" if isinstance(last, Dense) and last.activation_name == "linear" else ""
 
 
 def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) -> int:
-    """The class that the loss is for; without classes, which number of the output is explained."""
+    """The class that the loss is for; without classes, the number of the output to explain."""
     if not kind:
         if y is None:
-            # The largest number, but none at the activation's ceiling: nothing flows back there.
+            # The largest number below the activation's ceiling: no gradient flows back from there.
             last = model.outputs[0].node.layer
             ceiling = _CEILINGS.get(last.activation_name, getattr(last, "max_value", None))
             below = output[0] < (math.inf if ceiling is None else ceiling)
@@ -175,18 +177,18 @@ def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) ->
     classes = 2 if kind == "sigmoid" else output.shape[1]
     if names and len(names) != classes:
         raise ValueError(
-            f"The model tells {classes} classes apart. Received {len(names)} class names."
+            f"The model distinguishes {classes} classes. Received {len(names)} class names."
         )
     if y is None:
         return int(output[0, 0] > 0.5) if kind == "sigmoid" else int(output[0].argmax())
     if isinstance(y, str):
         if y not in names:
-            there = f"There is {', '.join(names)}." if names else "The model has no class names."
+            there = f"There are {', '.join(names)}." if names else "The model has no class names."
             raise ValueError(f"There is no class {y!r}. {there}")
         return names.index(y)
     row = np.asarray(y)
     row = row[0] if row.ndim and (row.ndim == 2 or len(row) != classes) else row
     wanted = int(row.argmax()) if row.ndim == 1 and row.size > 1 else int(row.reshape(-1)[0])
     if not 0 <= wanted < classes:
-        raise ValueError(f"y is a class from 0 to {classes - 1}. Received {wanted}.")
+        raise ValueError(f"y must be a class from 0 to {classes - 1}. Received {wanted}.")
     return wanted

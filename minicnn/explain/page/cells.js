@@ -4,7 +4,7 @@ import { cellText, colour, exact, fmt, h, inkOn, power, theme, unitFor } from "p
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// A map (or photo) with room for padding around it, marks on it, and a cell that arrow keys move.
+// A map (or the photo) with room for padding, with marks, and with a cell that arrow keys move.
 // options: {picture, height, width, pad: [top, bottom, left, right], marks, size,
 // label, onmove, at}
 // marks: {row, col, height, width, kind: "cell" | "window" | "tap"}
@@ -105,7 +105,7 @@ function outline(g, x, y, width, height, kind) {
   line(css(kind === "cell" ? "--ink" : "--accent"), 2, 1);
 }
 
-// A grid of numbers on their colours. get(i, j) gives {value, padded, mark, title} or a number.
+// A grid of numbers on coloured cells. get(i, j) gives {value, padded, mark, title} or a number.
 export function numberGrid(rows, columns, get, top, options = {}) {
   const [unit] = unitFor(top);
   const grid = h("div.numbers", {
@@ -127,7 +127,7 @@ export function numberGrid(rows, columns, get, top, options = {}) {
           {
             class: classes,
             role: "cell",
-            title: cell.title ?? (cell.padded ? "outside the picture: padding" : exact(cell.value)),
+            title: cell.title ?? (cell.padded ? "outside the input: padding" : exact(cell.value)),
             style: cell.padded
               ? {}
               : { background: colour(cell.value, top), color: inkOn(cell.value, top) },
@@ -154,7 +154,7 @@ export function bar(v, top) {
   );
 }
 
-// Terms as a table, largest first: name, input, weight, product, bar.
+// A table of terms, the largest first: name, input, weight, product, bar.
 export function termTable(terms, options = {}) {
   const sorted = [...terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
   const shown = sorted.slice(0, options.limit ?? 12);
@@ -257,7 +257,7 @@ export function verdict(value, real, options = {}) {
     h("b", { title: exact(real) }, fmt(real)),
     "; difference ",
     h("b", {}, off === 0 ? "0" : power(off, 0)),
-    options.rounded ? ": numbers here are stored with 11 bits" : "",
+    options.rounded ? ": this page stores these numbers with 11 bits" : "",
   );
 }
 

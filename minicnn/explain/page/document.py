@@ -1,4 +1,4 @@
-"""The file of the interactive page: its template, style, modules, facts and numbers as one text."""
+"""Put the interactive page together: template, style, modules, facts and numbers in one text."""
 
 import base64
 import html
@@ -14,7 +14,7 @@ from minicnn.layers.base import Array
 
 
 def pixel_range(x: Array) -> list[float]:
-    """[scale, offset] that make bytes of x's pixels, for showing them."""
+    """[scale, offset] that turn x's pixels into bytes, to show them."""
     low, high = float(x.min()), float(x.max())
     if low >= -1.01 and low < -0.01 and high <= 1.01:
         return [127.5, 127.5]
@@ -27,7 +27,7 @@ def pixel_range(x: Array) -> list[float]:
 
 
 def data_uri(photo: Any) -> str:
-    """A photo (a path or a PIL image) as a JPEG of at most 640 pixels a side."""
+    """A photo (a path or a PIL image) as a JPEG of at most 640 pixels per side."""
     import io
 
     from PIL import Image
@@ -42,14 +42,15 @@ def data_uri(photo: Any) -> str:
 
 
 def modules() -> dict[str, str]:
-    """The page's modules as an import map: "page/app.js" and so on, to `data:` URLs.
+    """The page's modules as an import map from "page/app.js" and so on to `data:` URLs.
 
-    The browser joins them as it joins files, so each keeps names of its own, and an import of what
-    a module does not export is an error. Relative imports would not do: `data:` has no folders.
+    The browser loads them as it loads files, so each has a scope of its own, and importing a name
+    that a module does not export is an error. Relative imports would not work: a `data:` URL has
+    no folder.
     """
     found = {}
     for name, file in _scripts(resources.files("minicnn.explain.page"), "page"):
-        # The last line is how error messages and a browser's tools name the module.
+        # Error messages and the browser's tools take the module's name from this last line.
         source = file.read_bytes() + f"//# sourceURL={name}\n".encode()
         found[name] = f"data:text/javascript;base64,{base64.b64encode(source).decode('ascii')}"
     return found
@@ -64,10 +65,10 @@ def _scripts(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]
 
 
 def page_of(facts: dict[str, Any], numbers: str) -> str:
-    """The page as text: `facts` in JSON, `numbers` in base64, and all else that it needs."""
+    """The page as text: `facts` in JSON, `numbers` in base64, and everything else it needs."""
     folder = resources.files("minicnn.explain.page")
     data = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
-    # Nothing in a string may end the element that holds it.
+    # No string may end the element that contains it.
     for character in "<>&\u2028\u2029":
         data = data.replace(character, f"\\u{ord(character):04x}")
     parts = {

@@ -1,7 +1,8 @@
 // @ts-check
-// Colours, numbers as text, and pictures of arrays.
+// Colours, numbers as text, and arrays as images.
 
-// Blue below zero, orange above it, the page's ground at zero: told apart by everybody.
+// Blue below zero, orange above it, the page's background at zero: colours that everybody can
+// tell apart.
 const SCALES = {
   light: [
     [13, 63, 122],
@@ -29,7 +30,7 @@ const SCALES = {
 let table = null;
 let tableTheme = "";
 
-// The window as the layout sees it: on paper a desktop's, and light.
+// The window as the layout sees it; printing takes a desktop's size and light colours.
 export const screen_ = {
   printing: false,
   get width() {
@@ -80,7 +81,7 @@ export function inkOn(v, top) {
   return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2] > 0.18 ? "#000" : "#fff";
 }
 
-// The same for the small cells of a grid: v / unit in at most six signs.
+// The same for the small cells of a grid: v / unit in at most six characters.
 export function cellText(v, unit) {
   if (Number.isNaN(v)) return "–";
   if (unit === 1 && Number.isInteger(v)) return String(v).replace("-", "−");
@@ -91,7 +92,7 @@ export function cellText(v, unit) {
   ).replace("-", "−");
 }
 
-// The value where the scale ends: nearly the largest, so that one hot pixel does not hide the rest.
+// Where the colour scale ends: nearly the largest value, so that an outlier does not hide the rest.
 export function topOf(data) {
   const n = data.length;
   const skip = Math.max(1, Math.floor(n / 20000));
@@ -102,7 +103,7 @@ export function topOf(data) {
   return top > 0 ? top : sample.at(-1) || 1;
 }
 
-// {low, high, beyond}: the true extremes, and what share of the numbers is larger than `top`.
+// {low, high, beyond}: the true extremes, and the share of the numbers that are larger than `top`.
 const ranges = new WeakMap();
 function rangeOf(data, top) {
   const known = ranges.get(data);
@@ -156,7 +157,7 @@ export function power(v, digits = 2) {
   return `${mantissa.replace("-", "−")}·10${raised(Number(exponent))}`;
 }
 
-// For a grid of numbers up to `top`: [factor, its text], so that they fit into their cells.
+// For a grid of numbers up to `top`: [factor, its text], so that the numbers fit into their cells.
 export function unitFor(top) {
   if (!(top > 0) || (top >= 0.095 && top < 999)) return [1, ""];
   const e = Math.floor(Math.log10(top));
@@ -180,7 +181,7 @@ export const shapeText = (shape) => shape.join(" × ");
 
 // -- elements -------------------------------------------------------------------------------------
 
-// h("button.wide", {onclick}, "text", child): text never becomes markup.
+// h("button.wide", {onclick}, "text", child) makes an element; text never becomes markup.
 export function h(tag, attributes = {}, ...children) {
   const [name, ...classes] = tag.split(".");
   const svg = [
@@ -211,7 +212,7 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-// -- pictures -------------------------------------------------------------------------------------
+// -- images ---------------------------------------------------------------------------------------
 
 function dataOf(height, width, put) {
   const canvas = document.createElement("canvas");
@@ -227,7 +228,7 @@ function dataOf(height, width, put) {
   return canvas;
 }
 
-// One channel as a small canvas, one pixel a number.
+// One channel as a small canvas, one pixel per number.
 export function mapPicture(a, channel, top) {
   const [height, width, channels] = a.shape;
   const t = colours();
@@ -278,15 +279,15 @@ const bar_ = () =>
     },
   });
 
-// What the colours up to `top` mean for these numbers: the ends of the scale, and the
-// true extremes.
+// A legend of the colours up to `top` for these numbers: the ends of the scale, and the true
+// extremes.
 export function legend(top, data, whose = "") {
   const { low, high, beyond } = rangeOf(data, top);
   const share = 100 * beyond;
   if (low === 0 && high === 0) return h("div.legend", {}, h("span.zeros", {}, `${whose}all zeros`));
   const ends = [`${low < -top ? "≤ " : ""}${fmt(-top)}`, `${high > top ? "≥ " : "+"}${fmt(top)}`];
   const part = share < 0.1 ? "under 0.1" : share.toFixed(1);
-  const rest = beyond ? `; ${part} % are beyond the scale and have its last colour` : "";
+  const rest = beyond ? `; ${part} % are beyond the scale and get its last colour` : "";
   const range = `${whose}smallest ${fmt(low)}, largest ${fmt(high)}${rest}`;
   return h(
     "div.legend",
@@ -301,7 +302,7 @@ export function legend(top, data, whose = "") {
   );
 }
 
-// The same for pictures that have a scale each.
+// The same for images that each have a scale of their own.
 export function legendOfEach(what) {
   return h(
     "div.legend",

@@ -1,5 +1,5 @@
 // @ts-check
-// What a map likes best: gradient ascent on the picture.
+// What a map responds to most: gradient ascent on the image.
 import { colourPicture, fmt, h } from "page/draw.js";
 import { array, size } from "page/engine/arrays.js";
 import { backwardAsync, forwardAsync } from "page/engine/passes.js";
@@ -19,7 +19,7 @@ export function dreamPanel(app, id, at) {
   const [height, width] = net.nodes[0].shape;
   const canvas = h("canvas.map.dream-canvas", {
     role: "img",
-    "aria-label": "A picture that the unit answers to strongly",
+    "aria-label": "An image that the unit responds to strongly",
     width,
     height,
   });
@@ -30,7 +30,7 @@ export function dreamPanel(app, id, at) {
   return [
     canvas,
     status,
-    h("button.primary", { "data-focus": "dream", onclick: start }, "Grow a picture"),
+    h("button.primary", { "data-focus": "dream", onclick: start }, "Grow an image"),
   ];
 }
 
@@ -46,14 +46,14 @@ function dreamObstacle(net, id) {
   if (id === 0) return "This is the photo itself.";
   const chain = ancestors(net, id);
   const blocked = chain.map((n) => net.obstacle(n)).find(Boolean);
-  if (blocked) return `Not in this page: ${blocked}`;
+  if (blocked) return `Not available in this page: ${blocked}`;
   return chain.reduce((sum, n) => sum + net.nodes[n].macs, 0) > 4e8
-    ? "Not in this page: the layers up to here take too long to compute many times."
+    ? "Not available: the layers up to here take too long to compute many times."
     : "";
 }
 
 /**
- * The lowest and the highest value that a pixel may have.
+ * The lowest and the highest value that a pixel can have.
  * @returns {[number, number]}
  */
 function pixelLimits(net) {
@@ -61,7 +61,7 @@ function pixelLimits(net) {
   return [-shift / scale, (255 - shift) / scale];
 }
 
-// Grey with a little noise, always the same.
+// Grey with a little noise, which is always the same.
 function greyNoise(net) {
   const [low, high] = pixelLimits(net);
   const shape = net.nodes[0].shape;
@@ -74,7 +74,7 @@ function greyNoise(net) {
   return x;
 }
 
-// Grows the picture step by step, and shows it, until other work begins or it is out of sight.
+// Grows the image step by step and shows it, until other work begins or the image is removed.
 async function grow(app, id, unit, canvas, status) {
   const { net } = app;
   const isCurrent = app.begin();
@@ -110,8 +110,8 @@ async function forwardTo(net, chain, x) {
   return outs;
 }
 
-// Where the ascent starts. The strongest cells pull most (as softmax weighs them), so that the map
-// finds what it is for.
+// Where the gradient starts. Softmax gives the strongest cells the most weight, so that the image
+// becomes what the map looks for.
 function pull(out, unit) {
   const z = out.z ?? out.y;
   const gradient = array(z.shape);
@@ -158,7 +158,7 @@ function ascend(x, g, [low, high], share) {
   }
 }
 
-// A little blur: without it the picture is all fine noise.
+// A little blur: without it the image would be nothing but fine noise.
 function smooth(x) {
   const [rows, columns, channels] = x.shape;
   const old = Float32Array.from(x.data);

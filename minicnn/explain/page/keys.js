@@ -1,5 +1,5 @@
 // @ts-check
-// Keys, and what else happens to the window: another colour scheme, another size, printing.
+// Keys, and other events of the window: a new colour scheme, a new size, printing.
 import { screen_ } from "page/draw.js";
 import { chosenAt, looked } from "page/state.js";
 
@@ -53,7 +53,7 @@ function layerKeys(app) {
   };
 }
 
-// What goes to paper is drawn anew, as on a light desktop, and afterwards as it was.
+// For printing, the page is redrawn as on a desktop with light colours, and restored afterwards.
 function listenForPrinting(app) {
   const { dataset } = document.documentElement;
   let chosen;

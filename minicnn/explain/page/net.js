@@ -1,5 +1,5 @@
 // @ts-check
-// The model in the page: its graph, what minicnn computed, and what the page computes of it.
+// The model in the page: its graph, what minicnn computed, and what the page computes from it.
 import { array } from "page/engine/arrays.js";
 import { lossAtLogits, lossAtOutput, probabilities } from "page/engine/loss.js";
 import {
@@ -23,7 +23,7 @@ const HEAVY = new Set([
 
 export const breathe = () => new Promise((resolve) => setTimeout(resolve));
 
-// What each of the 65,536 halves is.
+// The value of each of the 65,536 half-precision numbers.
 const HALVES = Float32Array.from({ length: 65536 }, (_, h) => {
   const e = (h >> 10) & 31;
   const m = h & 1023;
@@ -84,9 +84,9 @@ export class Net {
     return this.decoded.get(at);
   }
 
-  // -- weights, as the file has them or as they were changed --------------------------------------
+  // -- weights, as stored or as changed -----------------------------------------------------------
 
-  // {shape, data, kept}: kept lists the filters that are there; null for all of them.
+  // {shape, data, kept}: kept lists the filters that the page has; null means all of them.
   param(id, name) {
     const node = this.nodes[id];
     const changed = this.changedParams.get(`${node.key}/${name}`);
@@ -121,7 +121,8 @@ export class Net {
     );
   }
 
-  // Why the gradients of another class or number cannot be computed, or "": all layers take part.
+  // Why the page cannot compute the gradients of another class or number, or "": that takes all
+  // layers.
   get obstacleToAnother() {
     for (const { id, name } of this.nodes) {
       const why =
@@ -134,7 +135,7 @@ export class Net {
     return "";
   }
 
-  // Why a change in a layer (`own`) or of what it says cannot be followed to the output, or "".
+  // Why the page cannot follow a change of a layer (`own`) or of its output to the end, or "".
   barrier(id, own = true) {
     const touched = new Set([id]);
     for (const node of this.nodes) {
@@ -148,7 +149,7 @@ export class Net {
     return "";
   }
 
-  // Whether numbers of a layer, or what they are made of, were stored with 11 bits.
+  // Whether the page stores numbers of a layer, or those they are computed from, with 11 bits.
   isRounded(id) {
     const half = (at) => at !== null && at !== undefined && this.arrays[at].half;
     const behind = (n) =>
@@ -163,7 +164,7 @@ export class Net {
   hasHalfWeights = (id) =>
     Object.values(this.nodes[id].params).some((p) => this.arrays[p.at]?.half);
 
-  // What a layer gives: maps of cells, or a row of units (or numbers).
+  // What a layer's output consists of: maps of cells, or a row of units (or numbers).
   unitWord = (id) =>
     this.shape(id).length === 3 ? "map" : this.nodes[id].type === "Dense" ? "unit" : "number";
 
@@ -174,7 +175,7 @@ export class Net {
     this.changedConfigs = new Map();
     this.changedCells = new Map(); // node → Map(offset → value)
     this.values = new Map();
-    this.alternatives = new Map(); // node → array, or the reason why there is none
+    this.alternatives = new Map(); // node → array, or why there is none
     this.forget();
   }
 
@@ -188,12 +189,12 @@ export class Net {
     return this.changedParams.size + this.changedConfigs.size + this.changedCells.size > 0;
   }
 
-  // Whether the stored gradients are those of what is shown.
+  // Whether the stored gradients are those of the loss and the network shown.
   get asStored() {
     return !this.changed && this.target === this.target0;
   }
 
-  // What minicnn computed: stored, or computed again where that is quick. null if left out.
+  // What minicnn computed: stored, or computed again if that is quick; null if left out.
   original(id) {
     if (!this.values.has(id)) {
       const node = this.nodes[id];
@@ -222,13 +223,13 @@ export class Net {
     );
   }
 
-  // Whether y(id) is known, without computing it.
+  // Whether the page knows y(id), without computing it.
   has(id) {
     const found = this.alternatives.get(id);
     return found === undefined ? this.hasOriginal(id) : typeof found !== "string";
   }
 
-  // What the layer says now, after all changes; null where it is not known.
+  // The layer's output now, after all changes; null where the page does not know it.
   y(id) {
     const found = this.alternatives.get(id);
     if (found === undefined) return this.original(id);
@@ -247,7 +248,7 @@ export class Net {
       : `The outputs of ${this.nodes[id].name} are left out of this page, to keep it small.`;
   }
 
-  // Computes everything behind the changes anew. `current` says whether to go on.
+  // Recomputes everything behind the changes. `current` says whether to go on.
   async recompute(current = () => true, only = null) {
     const results = new Map();
     for (const node of this.nodes) {
@@ -264,7 +265,7 @@ export class Net {
         const blocked = xs.find((x) => typeof x === "string");
         if (blocked) value = blocked;
         else if (this.obstacle(id)) value = this.obstacle(id);
-        else if (!xs.every(Boolean)) value = "What goes into this layer is left out of this page.";
+        else if (!xs.every(Boolean)) value = "The input of this layer is left out of this page.";
         else {
           try {
             value = (await forwardAsync(this.layer(id), xs, breathe)).y;
@@ -297,19 +298,19 @@ export class Net {
     return this.classes[k] ?? `class ${k}`;
   }
 
-  // A unit of a layer: one of several scores is a class's.
+  // The name of a unit: a score has the name of its class.
   unitName(id, k) {
     return id === this.output && ["softmax", "logits"].includes(this.kind)
       ? this.className(k)
       : `unit ${k}`;
   }
 
-  // L in words: what backward is about.
+  // L in words: what the gradients are of.
   get goal() {
     return this.kind ? "the loss" : "the chosen number";
   }
 
-  // L: the loss or, of a model that tells no classes apart, one number of its output.
+  // L: the loss or, for a model without classes, one number of its output.
   loss(p = this.probabilities()) {
     if (!this.kind) return this.y(this.output)?.data[this.target] ?? null;
     return p ? -Math.log(Math.max(p[this.target], 1e-7)) : null;
@@ -317,13 +318,14 @@ export class Net {
 
   // -- gradients ----------------------------------------------------------------------------------
 
-  // d loss / d output of a layer: stored, or from the layers behind it. null where it is not known.
+  // d loss / d output of a layer: stored, or computed from the layers behind it; null if the page
+  // does not know it.
   dy(id) {
     if (!this.gradients.has(id)) this.gradients.set(id, this.findGradient(id));
     return this.gradients.get(id);
   }
 
-  // Whether dy(id) is known, without computing it.
+  // Whether the page knows dy(id), without computing it.
   hasGradient(id) {
     if (!this.known.has(id)) {
       const stored = this.asStored && this.nodes[id].dy !== null;
@@ -367,7 +369,7 @@ export class Net {
     );
   }
 
-  // Why there is no going backward at all, or "".
+  // Why the page cannot go backward at all, or "".
   get noBackward() {
     if (this.nodes.some(({ id }) => id !== this.output && this.hasGradient(id))) return "";
     return this.gradientReason(this.nodes[this.output].inputs[0] ?? this.output);
@@ -416,7 +418,7 @@ export class Net {
   }
 
   /**
-   * What `backward` needs for one layer; null where the page cannot compute it.
+   * What `backward` needs for one layer; null if the page cannot compute it.
    * @param {number} id
    * @returns {[Layer, Tensor[], Output, Tensor, Tensor] | null}
    */
@@ -437,7 +439,7 @@ export class Net {
     return this.passes.get(id);
   }
 
-  // Everything that `dy` will be asked for, from the loss to the photo, with pauses.
+  // Computes all gradients from the loss to the photo, with pauses, before anything asks for them.
   async prepareBackward(current = () => true) {
     const known = (id) => this.asStored && this.nodes[id].dy !== null;
     for (const { id, inputs } of [...this.nodes].reverse()) {
@@ -461,8 +463,8 @@ export class Net {
   // -- where a cell looks -------------------------------------------------------------------------
 
   // [first, last] row and [first, last] column of the cells of a layer whose window lies wholly
-  // inside: `deep`, in the photo, through all layers; else in what the nearest layer with a window
-  // is given. null where there are none, or no rows and columns.
+  // inside: with `deep` inside the photo, through all layers; otherwise inside the input of the
+  // nearest layer with a window. null if there are no such cells, or no rows and columns.
   innerCells(id, deep) {
     const shape = this.shape(id);
     const node = this.nodes[id];
@@ -496,7 +498,7 @@ export class Net {
     return box[0] <= box[1] && box[2] <= box[3] ? box : null;
   }
 
-  // The same of what goes into a layer: the cells that all taps of its window read.
+  // The same for a layer's input: the cells that all taps of its window read.
   readCells(id, input) {
     const from = this.shape(input);
     const w = from.length === 3 && this.nodes[id].known ? layerWindow(this.layer(id), from) : null;
@@ -510,7 +512,7 @@ export class Net {
     return box[0] <= box[1] && box[2] <= box[3] ? box : null;
   }
 
-  // The rows and columns of the photo that a cell (or the whole) of a layer sees.
+  // The rows and columns of the photo that a cell of a layer, or the whole layer, sees.
   field(id, at) {
     const [height, width] = this.nodes[0].shape;
     const all = [0, height - 1, 0, width - 1];

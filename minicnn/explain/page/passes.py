@@ -1,4 +1,4 @@
-"""The uses of layers in a model that looks at one photo, forward and backward, for the page."""
+"""Collect every use of a layer in a model for one image, forward and backward, for the page."""
 
 import functools
 import json
@@ -15,7 +15,7 @@ from minicnn.models import Model, Tape
 
 @dataclass(eq=False)
 class Use:
-    """One use of a layer, nested models laid open."""
+    """One use of a layer; nested models are flattened."""
 
     layer: Layer
     name: str
@@ -34,21 +34,21 @@ class Use:
 
     @functools.cached_property
     def is_exact_half(self) -> bool:
-        """Whether 11 bits hold the output as it is, such as pixels from 0 to 255."""
+        """Whether 11 bits store the output exactly, such as pixels from 0 to 255."""
         return bool(np.abs(self.y).max(initial=0) < 65504) and np.array_equal(
             self.y.astype(np.float16), self.y
         )
 
     @functools.cached_property
     def strongest(self) -> Array:
-        """Its maps or units, the strongest first; those of the output by their scores."""
+        """Indices of its maps or units, the strongest first; the model's output by its scores."""
         rows = self.y.reshape(-1, self.y.shape[-1])
         strength = rows[0] if self.last else np.abs(rows).mean(axis=0)
         return np.argsort(-strength, kind="stable")
 
 
 def uses_of(model: Model, tape: Tape, x: Array) -> tuple[list[Use], dict[int, dict[int, int]]]:
-    """Each use of a layer in order, and, for each tape, which use made which tensor."""
+    """All uses of layers in order, and for each tape which use made which tensor."""
     start = model.inputs[0].node.layer
     uses = [Use(start, start.name, [], x)]
     places: dict[int, dict[int, int]] = {}
@@ -72,7 +72,7 @@ def uses_of(model: Model, tape: Tape, x: Array) -> tuple[list[Use], dict[int, di
     walk(model, tape, [0], ())
     uses[-1].last = True
     seen: dict[str, int] = {}
-    for use in uses:  # names that occur twice: a layer used again, or those of nested models
+    for use in uses:  # a name occurs twice if a layer is used again, or in nested models
         seen[use.name] = seen.get(use.name, 0) + 1
         if seen[use.name] > 1:
             use.name = f"{use.name} ({seen[use.name]})"
@@ -93,7 +93,7 @@ def backward(
     output: Array,
     target: int,
 ) -> None:
-    """d L / d each output and weight, into `uses`: L is the cross-entropy, or the one number."""
+    """Put d L / d each output and weight into `uses`; L is the cross-entropy, or one number."""
     wanted = np.zeros_like(output)
     if kind == "sigmoid":
         wanted[0, 0] = target
@@ -103,7 +103,7 @@ def backward(
         start, exact = wanted, False
     elif kind == "logits":
         start, exact = functional.softmax(output) - wanted, False
-    else:  # p - t, at what went into the softmax or sigmoid
+    else:  # p - t, the gradient of the input of the softmax or sigmoid
         start, exact = output - wanted, True
 
     def walk(model: Model, tape: Tape, dys: list[Any], at_logits: bool) -> list[Any]:
@@ -127,7 +127,7 @@ def backward(
                 parts = walk(layer, entry.cache, incoming, logits)
             else:
                 use = uses[found[id(node.outputs[0])]]
-                if not logits:  # else dy is that of the numbers before the activation
+                if not logits:  # otherwise dy is the gradient before the activation
                     use.dy = incoming[0]
                 dx, grads = layer.backward(np.asarray(incoming[0]), entry.cache, True, logits)
                 use.grads = grads
@@ -147,6 +147,6 @@ def _config(layer: Layer) -> dict[str, Any]:
         for key, value in layer.get_config().items()
         if key not in left_out and not key.endswith("initializer")
     }
-    # A class of the user's own may hold anything.
+    # The configuration of a user's own class may contain anything.
     plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
     return plain

@@ -1,6 +1,6 @@
-"""What goes into the page, and how exactly: all of it if it fits, else as much as fits.
+"""Decide what goes into the page, and how precisely: everything, or as much as fits.
 
-`best_plan` leaves out least first: what the page computes at once, then bits of gradients and of
+`best_plan` first leaves out what the page can compute at once, then bits of gradients and of
 large kernels, then whole kernels of the largest layers, then gradients and outputs.
 """
 
@@ -19,9 +19,9 @@ from minicnn.layers import LAYERS
 from minicnn.layers.base import Array, Layer
 
 _FAST = 1.5e9  # multiply-adds that a browser recomputes without making people wait long
-_SMALL = 2**12  # numbers of an array that is always kept whole
+_SMALL = 2**12  # arrays of up to this many numbers are always kept whole
 
-# A layer whose output the page computes at once from its input, as often as it likes.
+# The page computes the output of such a layer from its input at once, as often as it needs it.
 _LIGHT = LAYERS.keys() - {
     *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax")
 }
@@ -32,20 +32,20 @@ class _Part:
     """How much of a large kernel goes into a page."""
 
     half: bool = False  # with 11 bits instead of 24
-    filters: int | None = None  # the kernels of so many maps or units; None: of all
+    filters: int | None = None  # the kernels of this many maps or units; None: of all
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What goes into a page, and how exactly."""
+    """What goes into a page, and how precisely."""
 
-    light: bool = True  # outputs of layers that are quickly computed again
+    light: bool = True  # keep the outputs of layers that the page could compute quickly
     gradients: float = math.inf  # outputs of the largest layer whose gradient is kept; 0: none
     photo_gradient: bool = True
     weight_gradients: bool = True
     half: bool = False  # outputs and gradients with 11 bits instead of 24
     half_photo: bool = False
-    outputs: float = math.inf  # numbers of the largest output that is kept
+    outputs: float = math.inf  # size of the largest output that is kept
     kernels: Mapping[tuple[int, str], _Part] = field(default_factory=dict)
 
 
@@ -59,7 +59,7 @@ class _Arrays:
 
     @property
     def room(self) -> int:
-        """How many bytes still fit; negative: so many are too much."""
+        """How many bytes still fit; a negative number says how many are too many."""
         return self.limit * 3 // 4 - self.bytes
 
     @property
@@ -69,7 +69,7 @@ class _Arrays:
     def add(
         self, array: Array | None, half: bool = False, kept: list[int] | None = None
     ) -> int | None:
-        """The number of the array in the table; `kept`: only these along its last axis."""
+        """Add an array, of its last axis only `kept`; returns its index in the table."""
         if array is None or not self.fits:
             return None
         n = array.size if kept is None else array.size // array.shape[-1] * len(kept)
@@ -79,7 +79,7 @@ class _Arrays:
         return len(self.table) - 1
 
     def text(self) -> str:
-        """All numbers; halves are scaled to use their range, unless they are exact as they are."""
+        """All numbers as text; halves are scaled to use their range, unless they are exact."""
         parts = []
         for entry, (array, kept) in zip(self.table, self._arrays, strict=True):
             if kept is not None:
@@ -95,12 +95,12 @@ class _Arrays:
 
 
 def _bytes(n: int, half: bool) -> int:
-    """What n numbers take; each array starts at a multiple of four."""
+    """How many bytes n numbers take; each array starts at a multiple of four."""
     return -(-n // 2) * 4 if half else 4 * n
 
 
 class _Kernel(NamedTuple):
-    """A weight that may be there in part, or with fewer bits."""
+    """A weight that may go into the page in part, or with fewer bits."""
 
     key: tuple[int, str]  # of `_Plan.kernels`
     size: int
@@ -112,7 +112,7 @@ class _Kernel(NamedTuple):
 
 
 def _large_kernels(uses: list[Use]) -> list[_Kernel]:
-    """The largest first; of equal ones the first in the network."""
+    """The large kernels, the largest first; equal ones in the network's order."""
     found = {
         (id(use.layer), v.name): _Kernel((id(use.layer), v.name), v.value.size, v.value.shape[-1])
         for use in uses
@@ -126,10 +126,10 @@ _Found = tuple[_Plan, list[dict[str, Any]], _Arrays]
 
 
 def best_plan(uses: list[Use], limit: int) -> _Found | None:
-    """The plan that leaves out least, and what it puts into the page; None if none fits."""
+    """The plan that leaves out least, and what it puts into the page; None if no plan fits."""
     lean = _Plan(light=False, weight_gradients=False)
     half = replace(lean, half=True)
-    # What is not stored the page computes, if it has all formulas and it takes but a moment.
+    # The page computes what is not stored, if it has all formulas and this takes only a moment.
     quick = sum(use.macs for use in uses) <= _FAST and all(use.known for use in uses)
     computed = [replace(lean, gradients=0), replace(half, gradients=0)] if quick else []
     for plan in (_Plan(), lean, half, *computed):
@@ -155,7 +155,7 @@ def _tried(uses: list[Use], plan: _Plan, limit: int) -> _Found | None:
 def _with_half_kernels(
     uses: list[Use], plan: _Plan, kernels: list[_Kernel], limit: int
 ) -> _Found | None:
-    """All kernels whole, the largest with 11 bits: as few of them as it takes."""
+    """Keep all kernels whole, and as few of the largest as possible with 11 bits."""
     arrays = _Arrays(limit + sum(6 * kernel.size for kernel in kernels))
     _describe(uses, plan, arrays)
     too_much = arrays.bytes - limit * 3 // 4
@@ -171,7 +171,7 @@ def _with_half_kernels(
 def _with_fewer_kernels(
     uses: list[Use], plan: _Plan, kernels: list[_Kernel], limit: int
 ) -> _Found | None:
-    """Kernels with 11 bits, the largest cut; then gradients are left out, then outputs."""
+    """Keep kernels with 11 bits and cut the largest; then leave out gradients, then outputs."""
     sizes = sorted({use.y.size for use in uses}, reverse=True)
     for outputs in (math.inf, *sizes):
         for filters in (16, 8) if outputs == math.inf else (16, 8, 4):
@@ -191,9 +191,9 @@ def _with_fewer_kernels(
 
 
 def _filled(found: _Found, kernels: list[_Kernel]) -> _Plan:
-    """The plan with as many kernels as fit: the smallest first, so the largest layers are cut.
+    """The plan with as many kernels as fit: the smallest first, so that the largest are cut.
 
-    Of equal ones the last: what changes there can be followed to the output.
+    Of equal ones the last comes first: the page can follow a change there to the output.
     """
     plan, _, arrays = found
     parts, room = dict(plan.kernels), arrays.room
@@ -211,7 +211,7 @@ _BITS = "with 11 bits (about 3 digits), so sums agree to that."
 
 
 def says(plan: _Plan, uses: list[Use], described: list[dict[str, Any]]) -> list[str]:
-    """What the page tells of what it lacks."""
+    """The page's notes about what it leaves out."""
     says: list[str] = []
     cut: dict[int, str] = {}
     rounded: list[str] = []
@@ -225,18 +225,18 @@ def says(plan: _Plan, uses: list[Use], described: list[dict[str, Any]]) -> list[
             rounded.append(use.layer.name)
     if cut:
         says.append(
-            f"Of the largest layers only some kernels are here, those of their strongest maps or "
-            f"units: {_listed(list(cut.values()))}."
+            f"Of the largest layers this page has only some kernels, those of their strongest maps "
+            f"or units: {_listed(list(cut.values()))}."
         )
     if plan.half:
         says.append(f"Outputs and gradients are stored {_BITS}")
     if plan.half_photo and not uses[0].is_exact_half:
-        says.append(f"The picture is stored {_BITS}")
+        says.append(f"The image is stored {_BITS}")
     if rounded:
         says.append(f"The weights of {_listed(rounded)} are stored {_BITS}")
     sizes = [use.y.size for use in uses]
     if plan.outputs < max(sizes):
-        says.append(f"Layers with more than {plan.outputs:,} outputs show none.")
+        says.append(f"The outputs of layers with more than {plan.outputs:,} of them are left out.")
     if not plan.gradients:
         says.append(
             "No gradients are stored."
@@ -263,7 +263,7 @@ def _describe(uses: list[Use], plan: _Plan, arrays: _Arrays) -> list[dict[str, A
         for source in use.inputs:
             feeds.setdefault(source, []).append(use)
     weights: dict[int, dict[str, Any]] = {}
-    there: list[bool] = []  # whether the page knows the output
+    there: list[bool] = []  # whether the page knows the output of each use
     described = []
     for number, use in enumerate(uses):
         layer = use.layer
@@ -274,13 +274,13 @@ def _describe(uses: list[Use], plan: _Plan, arrays: _Arrays) -> list[dict[str, A
                 )
                 for v in layer.weights
             }
-        # What is quickly computed again is not stored, unless what it is computed from is missing.
+        # The page computes a light layer's output again, unless it lacks the layer's input.
         light = type(layer).__name__ in _LIGHT and use.known
         again = light and not plan.light and all(there[source] for source in use.inputs)
         small = use.y.size <= plan.outputs or number == 0
         y = use.y[0] if small and not again else None
         there.append(again or y is not None)
-        # A gradient is quickly computed again if all layers behind it are light.
+        # The page can compute a gradient quickly if all layers behind it are light.
         needed = (
             plan.light
             or number == 0
@@ -324,13 +324,13 @@ def _describe(uses: list[Use], plan: _Plan, arrays: _Arrays) -> list[dict[str, A
 
 
 def _is_large(layer: Layer, name: str) -> bool:
-    """Whether this weight may be there in part: one that mixes all channels."""
+    """Whether this weight may go into the page in part: only a kernel that mixes all channels."""
     kind = type(layer).__name__
     return (name == "kernel" and kind in ("Conv2D", "Dense")) or name == "pointwise_kernel"
 
 
 def _weight(value: Array, part: _Part, use: Use, arrays: _Arrays) -> dict[str, Any]:
-    """Of a kernel in part the strongest maps' stay."""
+    """Describe a weight; a kernel that is kept in part keeps those of the strongest maps."""
     kept = None
     if part.filters is not None and use.y.ndim > 1 and part.filters < use.y.shape[-1]:
         kept = sorted(use.strongest[: part.filters].tolist())
@@ -341,7 +341,7 @@ _BLOCK = re.compile(r"^(.*?block_?\d+[a-z]?|conv\d+_block\d+)(?:_|$)|^conv_(?:dw
 
 
 def _groups(uses: list[Use]) -> list[str]:
-    """The block that each layer belongs to, by nested models and by names, for folding them."""
+    """The block of each layer, by nested models and by names; the page can fold blocks."""
     groups: list[str] = []
     current = ""
     path: tuple[str, ...] = ()

@@ -43,7 +43,7 @@ export function render(app) {
   );
 }
 
-// The bench alone: while the window slides nothing else changes.
+// Draws only the bench: nothing else changes while the window slides.
 export function renderBench(app) {
   const place_ = document.getElementById("bench");
   if (!place_) return render(app);
@@ -127,7 +127,9 @@ function header(app) {
         h("span.word", {}, " Help"),
       ),
     ),
-    why && !isBackward(state) ? h("p.reason.under-top", {}, `Backward: not here. ${why}`) : null,
+    why && !isBackward(state)
+      ? h("p.reason.under-top", {}, `Backward is not available. ${why}`)
+      : null,
   ].filter(Boolean);
 }
 
@@ -142,14 +144,14 @@ function footer(net) {
 function help(app) {
   const { net, root } = app;
   const keys = [
-    ["Tab", "go from one thing to the next"],
-    ["Enter", "open the layer, the map, the cell"],
-    ["Esc", "back to the network"],
-    ["← ↑ ↓ →", "move the cell, the map or the unit"],
+    ["Tab", "go to the next control"],
+    ["Enter", "open the layer, the map or the cell"],
+    ["Esc", "go back to the network"],
+    ["← ↑ ↓ →", "choose another cell, map or unit"],
     ["Space", "play or pause"],
-    [". and ,", "one cell on, one back"],
-    ["[ and ]", "the map or unit before, the one after"],
-    ["F and B", "forward, backward"],
+    [". and ,", "go one cell forward or back"],
+    ["[ and ]", "go to the previous or next map or unit"],
+    ["F and B", "switch to forward or backward"],
   ];
   const dialog = h(
     "dialog.help",
@@ -165,12 +167,12 @@ function help(app) {
       "p",
       {},
 
-      "Sums are computed in this page with 64 bits and set beside what minicnn computed " +
-        "with 32: they agree but for rounding. Point at a number for all of its digits. " +
-        "Orange is above zero, blue below, the ground is zero; a map or kernel that is " +
-        "zero everywhere has a dashed edge. A scale of colours ends where 99.8 % of the " +
-        "numbers are within, so that a few large ones do not hide the rest; the true " +
-        "extremes stand below it.",
+      "This page computes its sums with 64 bits and compares them with what minicnn " +
+        "computed with 32 bits: they agree except for rounding. Point at a number to see " +
+        "all of its digits. Orange is above zero, blue below, and zero has the colour of " +
+        "the background; a map or kernel that is zero everywhere has a dashed border. A " +
+        "colour scale covers 99.8 % of the numbers, so that a few large ones do not hide " +
+        "the rest; the true extremes are written below it.",
     ),
     net.notes.length
       ? [h("h2", {}, "What is left out"), net.notes.map((note) => h("p", {}, note))]

@@ -1,5 +1,5 @@
 // @ts-check
-// What is looked at, apart from how it is drawn.
+// What the user looks at, apart from how it is drawn.
 import { unravel } from "page/engine/arrays.js";
 import { clampAt } from "page/views/spots.js";
 
@@ -27,11 +27,11 @@ export function newState() {
 
 export const isBackward = (state) => state.mode === "backward";
 
-// The node that goes into the chosen layer by the chosen input.
+// The node whose output is the chosen input of the chosen layer.
 export const sourceNode = (net, state) =>
   net.nodes[state.node].inputs[state.which] ?? net.nodes[state.node].inputs[0];
 
-// The array in which the chosen number stands, and its place there.
+// The array that contains the chosen number.
 export function looked(net, state) {
   if (state.view !== "layer") return null;
   return isBackward(state) ? net.dy(sourceNode(net, state)) : net.y(state.node);
@@ -44,10 +44,10 @@ export function choose(state, at) {
   else state.at = at;
 }
 
-// The place with the largest number, of this channel or of all.
+// The place with the largest number, in this channel or in all.
 // `kept`: the maps whose kernels are in the page.
 // `boxes`: where to look first, [first row, last row, first column, last column] or null; a place
-// at the edge says more about the padding than about the picture.
+// at the border says more about the padding than about the image.
 function strongestCell(a, signed, channel = null, kept = null, boxes = []) {
   if (!a) return null;
   const channels = a.shape.at(-1);
@@ -78,7 +78,7 @@ function strongestCell(a, signed, channel = null, kept = null, boxes = []) {
   }
 }
 
-// Chooses a number to begin with, in the map `channel` if one is given.
+// Chooses a number to begin with, in the map `channel` if given.
 export function settle(net, state, channel = null) {
   const node = net.nodes[state.node];
   if (state.which >= node.inputs.length) state.which = 0;

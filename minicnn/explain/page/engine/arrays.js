@@ -11,7 +11,7 @@ export const pair = (v) => (Array.isArray(v) ? v : [v, v]);
 
 export const map = (x, f) => array(x.shape, Float64Array.from(x.data, f));
 
-// The offset of a place in reading order, and the place of an offset.
+// The offset of a place in reading order, and (unravel) the place of an offset.
 export const offsetOf = (shape, at) => at.reduce((o, v, i) => o * shape[i] + v, 0);
 
 export const unravel = (shape, o) => {

@@ -1,10 +1,10 @@
 // @ts-check
-// Activations: y from z, and the way back.
+// Activations: y from z, and their gradients.
 import { array, map } from "page/engine/arrays.js";
 
 const sigmoid = (v) => (v >= 0 ? 1 / (1 + Math.exp(-v)) : Math.exp(v) / (1 + Math.exp(v)));
 
-// y and dy/dz of an activation that looks at one number; the slope is given z and y.
+// y and dy/dz of an elementwise activation; the slope gets z and y.
 export const SCALAR = {
   linear: { y: (z) => z, slope: () => 1, text: "z" },
   relu: { y: (z) => (z > 0 ? z : 0), slope: (z) => (z > 0 ? 1 : 0), text: "max(z, 0)" },

@@ -2,7 +2,7 @@
 // One layer forward and backward, for one example: the arithmetic of the page.
 //
 // Sums run in float64. A layer is {type, config, params}: Keras's class name, arguments and
-// weights; what its class computes stands in kinds/.
+// weights; kinds/ defines what its class computes.
 //
 //   forward(layer, xs)             {y, z}      z: before the activation
 //   backward(layer, xs, out, dy)   {dxs, grads, dz}
@@ -71,7 +71,8 @@ export const backward = (...given) => atOnce(backwardParts(...given));
 export const backwardAsync = (breathe, ...given) => inParts(backwardParts(...given), breathe);
 
 /**
- * Whether a kind works in parts, between which the page breathes: its function is a generator.
+ * Whether a kind works in parts, between which the browser can respond: then its function is a
+ * generator.
  * @template T
  * @param {T | Generator<void, T>} found
  * @returns {found is Generator<void, T>}

@@ -1,8 +1,8 @@
 // @ts-check
-// Windows over rows and columns: where each tap of a kernel or a pool lies.
+// Windows over rows and columns: where each tap of a kernel or a pooling window lies.
 import { KINDS } from "page/kinds/table.js";
 
-// The geometry of a window over (height, width): "same" puts its odd zero below and right.
+// The geometry of a window over (height, width); "same" puts an odd zero below and to the right.
 export function windowOf(shape, kernel, strides, padding, dilation = [1, 1]) {
   const out = [];
   const before = [];
@@ -17,7 +17,7 @@ export function windowOf(shape, kernel, strides, padding, dilation = [1, 1]) {
     }
     if (out[a] < 1) {
       throw new Error(
-        `The window of ${kernel[0]}×${kernel[1]} does not fit into ` +
+        `A window of ${kernel[0]}×${kernel[1]} does not fit into ` +
           `${shape[0]}×${shape[1]} pixels.`,
       );
     }
@@ -55,12 +55,12 @@ export function taps(w, shape, visit, rows = [0, w.out[0]]) {
   }
 }
 
-// [first, end) of the output's rows, each part some 10 million products: a moment.
+// Splits the output's rows into parts [first, end) of some 10 million products, a moment each.
 export function* rowParts(w, cost) {
   const step = Math.max(1, Math.floor(1e7 / (cost * w.out[1])));
   for (let row = 0; row < w.out[0]; row += step) yield [row, Math.min(row + step, w.out[0])];
 }
 
-// The window of a layer that has one, else null.
+// The window of a layer, or null if the layer has none.
 export const layerWindow = (layer, shape) =>
   KINDS[layer.type]?.window?.(layer.config, shape) ?? null;

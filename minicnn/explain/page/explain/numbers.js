@@ -1,12 +1,12 @@
 // @ts-check
 // Where one number comes from: the terms of its sum, forward and backward.
 //
-// An explanation is {form, …, total, value}; `form` says how it is drawn:
-//   window    groups of taps {row, col, i, j, input, weight, product, padded}, one group a channel
+// An explanation is {form, …, total, value}; `form` says how to draw it:
+//   window    groups of taps {row, col, i, j, input, weight, product, padded}, one per channel
 //   separable   the same, and `terms` that mix the groups
 //   terms     a list {label, input, weight, product}, with a title of its own or the usual one
-//   pool      taps of one channel, and which of them won
-//   global    the same of a whole map
+//   pool      taps of one channel, and which of them is the maximum
+//   global    the same for a whole map
 //   steps     lines {text, value}, one after the other
 //   curve     a function's graph and the point on it
 //   softmax   lines of all classes
@@ -16,17 +16,17 @@ import { layerWindow } from "page/engine/windows.js";
 import { biasAt, weightAt } from "page/explain/terms.js";
 import { KINDS } from "page/kinds/table.js";
 
-// Why a cell has no explanation here, or "".
+// Why this page cannot explain a cell, or "".
 export function missing(net, id, at) {
   const node = net.nodes[id];
   if (!node.known) {
     return (
-      `The page has no formula for ${node.type}: it is no layer of minicnn's own, or was ` +
-      "called with training on."
+      `The page has no formula for ${node.type}: it is not one of minicnn's own layers, or the ` +
+      "model calls it with training=True."
     );
   }
   if (!net.inputs(id).every(Boolean)) {
-    return "What goes into this layer is left out of this page, to keep it small.";
+    return "The input of this layer is left out of this page, to keep it small.";
   }
   for (const p of Object.values(node.params)) {
     if (p.kept && !p.kept.includes(at.at(-1))) {
@@ -36,7 +36,7 @@ export function missing(net, id, at) {
           ? `${p.kept.length} of ${p.shape.at(-1)} ${word}s`
           : `${word}s ${p.kept.join(", ")}`;
       return (
-        `This page holds the kernels of ${some} of this layer; that of ${word} ${at.at(-1)} ` +
+        `Of this layer, this page has the kernels of ${some}; that of ${word} ${at.at(-1)} ` +
         "is left out."
       );
     }
@@ -78,8 +78,8 @@ export function explain(net, id, at) {
   return { node, at, real, ...found };
 }
 
-// The term that matters most: {at, input}, a place in what the layer was given (forward), or in
-// what it gave (backward). null where there is none.
+// The term that matters most: {at, input}, a place in the layer's input (forward) or in its output
+// (backward), or null.
 export function largestTerm(net, e) {
   const most = (list, key) =>
     list.reduce((a, b) => (a && Math.abs(a[key]) >= Math.abs(b[key]) ? a : b), null);
@@ -176,7 +176,7 @@ export function softmaxLines(scores) {
 }
 
 /**
- * d loss / d one number that went into the layer; null where it is not known.
+ * d loss / d one number of the layer's input; null where the page does not know it.
  * @param {Net} net
  * @param {number} id
  * @param {number[]} at

@@ -1,12 +1,12 @@
 // @ts-check
-// What explanations of all kinds are made of.
+// Helpers for the explanations of all kinds of layers.
 import { SCALAR, activationOf } from "page/engine/functions.js";
 import { place } from "page/engine/windows.js";
 
 export const sumOf = (list, key = "product") => list.reduce((sum, t) => sum + t[key], 0);
 
-// One weight; `last` counts along the last axis, of which the page may hold a part. NaN if it
-// is left out.
+// One weight; `last` counts along the last axis, of which the page may have only a part. NaN if
+// the page lacks the weight.
 export function weightAt(param, first, last) {
   const n = param.kept ? param.kept.length : param.shape.at(-1);
   const column = param.kept ? param.kept.indexOf(last) : last;
@@ -29,7 +29,7 @@ export function windowTaps(w, x, oy, ox, channel, weight) {
   return list;
 }
 
-// `bias`: null where the layer has none.
+// `bias` is null if the layer has none.
 export function withActivation(layer, found, bias) {
   const z = found.total + (bias ?? 0);
   const name = activationOf(layer);

@@ -5,8 +5,8 @@ import { layerWindow } from "page/engine/windows.js";
 import { sumOf } from "page/explain/terms.js";
 import { KINDS } from "page/kinds/table.js";
 
-// Terms {row, col, xrow, xcol, input, dz, product} of the gradient of a weight at `at`; null where
-// the page lacks what they are made of.
+// The terms {row, col, xrow, xcol, input, dz, product} of the gradient of the weight at `at`; null
+// if the page lacks the numbers for them.
 export function explainWeight(net, id, name, at) {
   const node = net.nodes[id];
   const layer = net.layer(id);

@@ -1,5 +1,5 @@
 // @ts-check
-// Activations as layers of their own.
+// Activations that are layers of their own.
 import { map, offsetOf } from "page/engine/arrays.js";
 import { SCALAR, activate, activationOf, reluOf } from "page/engine/functions.js";
 import { short } from "page/explain/terms.js";
@@ -51,11 +51,7 @@ function explainInputActivation({ net, layer, node, x, at, k, dz, dy, y, c }) {
         total: v - t,
         lines: [
           ["p", "the probability", v],
-          [
-            `− ${t}`,
-            t ? "this is the class of the loss" : "another class is that of the loss",
-            v - t,
-          ],
+          [`− ${t}`, t ? "the loss is for this class" : "the loss is for another class", v - t],
         ],
       };
     }

@@ -1,5 +1,5 @@
 // @ts-check
-// Convolutions: whole, in groups, of each channel by itself, and of both kinds after each other.
+// Convolutions: ordinary, grouped, depthwise, and separable.
 import { array, biasGradient, pair, rounded, size } from "page/engine/arrays.js";
 import { activate, activationOf } from "page/engine/functions.js";
 import { layerWindow, place, placeBack, rowParts, taps, windowOf } from "page/engine/windows.js";
@@ -117,7 +117,7 @@ const ONE = [1, 1];
 
 const pointwiseWindow = (shape) => windowOf(shape, ONE, ONE, "valid");
 
-// What stands between the two halves of a separable convolution.
+// The numbers between the depthwise and the pointwise half of a separable convolution.
 function hidden(layer, x) {
   const w = layerWindow(layer, x.shape);
   const kernel = layer.params.depthwise_kernel;
@@ -308,7 +308,7 @@ function* forwardSeparableConv2D({ layer, x, p, c }) {
   return { z, y: activate(activationOf(layer), z), h };
 }
 
-// The taps that read the input at `at`, of one channel of what the layer gave.
+// The taps with which one channel of the output reads the input at `at`.
 function tapsBack(w, at, from, channels, channel, weight) {
   const list = [];
   for (let i = 0; i < w.kernel[0]; i++) {
@@ -333,7 +333,7 @@ const windowsBack = (w, groups, extra = {}) => ({
   ...extra,
 });
 
-// d loss / d h of one channel between the two halves of a separable convolution.
+// d loss / d h for one channel between the two halves of a separable convolution.
 function hiddenGradient(p, dz, deep) {
   const filters = dz.shape[2];
   const dh = new Float64Array(dz.data.length / filters);
@@ -345,7 +345,7 @@ function hiddenGradient(p, dz, deep) {
   return dh;
 }
 
-// Terms of the gradient of a kernel's entry: `channel` of x against `column` of d.
+// The terms of the gradient of a kernel's entry: `channel` of x times `column` of d.
 function kernelTerms({ x, w, at, channel, d, count, column, add }) {
   const [height, across, channels] = x.shape;
   for (let o = 0; o < w.out[0] * w.out[1]; o++) {

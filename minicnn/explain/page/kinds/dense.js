@@ -1,5 +1,5 @@
 // @ts-check
-// Dense: every unit looks at every feature.
+// Dense: every unit reads every feature.
 import { array, biasGradient, offsetOf } from "page/engine/arrays.js";
 import { activate, activationOf } from "page/engine/functions.js";
 import { biasAt, sumOf, weightAt, withActivation } from "page/explain/terms.js";
@@ -8,7 +8,7 @@ function dense(x, kernel, bias) {
   const [features, units] = kernel.shape;
   if (x.shape.at(-1) !== features) {
     throw new Error(
-      `The dense layer expects ${features} features, and now gets ${x.shape.at(-1)}.`,
+      `The dense layer expects ${features} features, but now gets ${x.shape.at(-1)}.`,
     );
   }
   const z = array([...x.shape.slice(0, -1), units]);

@@ -36,7 +36,7 @@ function sameShapes(xs) {
   for (const x of xs) {
     if (x.shape.join() !== xs[0].shape.join()) {
       throw new Error(
-        `Add expects inputs of one shape: ${xs.map((a) => a.shape.join("×")).join(", ")}.`,
+        `Add expects inputs of one shape, but gets ${xs.map((a) => a.shape.join("×")).join(", ")}.`,
       );
     }
   }
@@ -70,7 +70,7 @@ function explainAdd({ xs, at, y }) {
     from,
     value: sumOf(from, "value"),
     total: sumOf(from, "value"),
-    text: "The numbers at the same place of all inputs, added.",
+    text: "The sum of the numbers at the same place in all inputs.",
   };
 }
 

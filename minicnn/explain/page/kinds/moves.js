@@ -1,5 +1,5 @@
 // @ts-check
-// Layers that compute nothing: they hand numbers on, to the same place or to another.
+// Layers that compute nothing: they only pass numbers on, to the same place or to another.
 import { array, offsetOf, size, unravel } from "page/engine/arrays.js";
 import { short } from "page/explain/terms.js";
 
@@ -118,7 +118,7 @@ function explainZeroPadding2D({ layer, x, at, last }) {
     total: value,
     text: inside
       ? `The pixel moves down by ${top} and right by ${left}.`
-      : "This place is in the border that the layer adds: a zero.",
+      : "This place is in the border of zeros that the layer adds.",
   };
 }
 

@@ -5,7 +5,7 @@ import { short, signed } from "page/explain/terms.js";
 
 const perChannel = (v, n) => (Array.isArray(v) ? v : new Array(n).fill(v));
 
-// [scale, shift, mean, 1/sqrt(variance + epsilon)] of each channel, as inference uses them.
+// {scale, shift, mean, variance, …} of each channel, as inference uses them.
 function normalization(layer, channel) {
   const p = layer.params;
   const at = (name, otherwise) => (p[name] ? p[name].data[channel] : otherwise);

@@ -1,5 +1,5 @@
 // @ts-check
-// Pooling: the largest number or the mean, of a window or of a whole map.
+// Pooling: the maximum or the mean of a window or of a whole map.
 import { array, offsetOf, pair } from "page/engine/arrays.js";
 import { layerWindow, placeBack, taps, windowOf } from "page/engine/windows.js";
 import { sumOf, windowTaps } from "page/explain/terms.js";
@@ -35,7 +35,7 @@ function poolBackward(layer, x, dy) {
       const o = to * channels + c;
       if (layer.type !== "MaxPooling2D") dx.data[i] += dy.data[o] / count[to];
       else if (!taken[o] && x.data[i] === y.data[o]) {
-        taken[o] = 1; // the first of equal ones, in reading order, gets it all
+        taken[o] = 1; // of equal ones the first in reading order gets it all
         dx.data[i] += dy.data[o];
       }
     }
@@ -165,8 +165,8 @@ function explainInputPool({ layer, x, at, k, dy, w }) {
         layer.type === "AveragePooling2D"
           ? `its share of ${real.length} pixels`
           : won
-            ? "it won this window"
-            : "it lost this window";
+            ? "the maximum of this window"
+            : "not the maximum of this window";
       terms.push({
         label: `window (${row}, ${col})`,
         note,
@@ -178,7 +178,7 @@ function explainInputPool({ layer, x, at, k, dy, w }) {
       });
     }
   }
-  const title = "Each window that holds this number sends its gradient here, or not";
+  const title = "Each window with this number sends its gradient here, or to its maximum";
   return { form: "terms", back: true, pooled: true, title, terms, total: sumOf(terms) };
 }
 
@@ -191,7 +191,7 @@ function explainInputGlobalPool({ layer, x, at, k, dy }) {
       total: d / n,
       lines: [
         ["dy", `gradient of feature ${k}`, d],
-        [`÷ ${n}`, "each pixel has an equal share", d / n],
+        [`÷ ${n}`, "every pixel gets an equal share", d / n],
       ],
     };
   }

@@ -4,15 +4,15 @@
 //   forward(pass)        {y, z?, h?}     h: between two halves of a layer
 //   backward(pass)       {dxs, grads, dh?}
 //   explain(cell)        the terms of one number of the output, see explain/numbers.js
-//   explainInput(cell)   the terms of the gradient of one number that went in
-//   window(config, shape)    where it has one, see engine/windows.js
-//   reads(layer, box)    without a window: the rows and columns of its input that those of its
-//                        output, `box`, are made from: [first, last] row, [first, last] column
-//   fills(layer, box)    the rows and columns of its output that are made from `box` alone
-//   weights              by name, what adds the terms of a weight's gradient,
+//   explainInput(cell)   the terms of the gradient of one number of the input
+//   window(config, shape)    if it has one, see engine/windows.js
+//   reads(layer, box)    without a window: the rows and columns of its input from which it makes
+//                        those of its output, `box`: [first, last] row, [first, last] column
+//   fills(layer, box)    the rows and columns of its output that it makes from `box` alone
+//   weights              by name, the function that adds the terms of a weight's gradient,
 //                        see explain/weights.js
 //
-// How an explanation is drawn depends on its form: see the table in views/forms.js.
+// The form of an explanation decides how it is drawn: see the table in views/forms.js.
 import { Activation, ReLU, Softmax } from "page/kinds/activations.js";
 import { Conv2D, DepthwiseConv2D, SeparableConv2D } from "page/kinds/convolutions.js";
 import { Dense } from "page/kinds/dense.js";

@@ -44,7 +44,7 @@ function explainUpSampling({ x, at, last, c }) {
     from: [{ at: from, value, input: 0 }],
     value,
     total: value,
-    text: `Each pixel becomes a block of ${rows}×${columns} equal ones.`,
+    text: `Each pixel becomes a block of ${rows}×${columns} equal pixels.`,
   };
 }
 

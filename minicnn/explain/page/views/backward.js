@@ -1,5 +1,5 @@
 // @ts-check
-// The bench for the gradient of one number that went into a layer.
+// The bench for the gradient of one number of a layer's input.
 import { fmt, h } from "page/draw.js";
 import { offsetOf } from "page/engine/arrays.js";
 import { explainInput } from "page/explain/numbers.js";
@@ -25,7 +25,7 @@ export function backwardNumber(app) {
   const found = partial || !node.known ? null : explainInput(net, id, state.inAt, state.which);
   const channel = channelSentFrom(state, found, layout(dz.shape));
   const why = node.known
-    ? `${net.obstacle(id)} All of them send gradients back: the sum cannot be shown.`
+    ? `${net.obstacle(id)} All of them send gradients back, so the page cannot show the sum.`
     : net.obstacle(id);
   return [
     inputGradient(app, source, dx),
@@ -38,7 +38,7 @@ export function backwardNumber(app) {
   ];
 }
 
-// Which map of the output's gradient is shown.
+// Which map of the output's gradient to show.
 function channelSentFrom(state, found, out) {
   if (found?.form === "window" && !found.hidden) {
     state.outChannel = channelAmong(found.groups, state.outChannel);
@@ -49,7 +49,7 @@ function channelSentFrom(state, found, out) {
   return Math.min(state.inAt.at(-1), out.channels - 1);
 }
 
-// What is marked on the output's gradient: the cells that this number went into.
+// The marks on the output's gradient: the cells that are computed from this number.
 function outputMarks(found, dx, dz, at) {
   const out = layout(dz.shape);
   if (found?.w || found?.pooled) {
@@ -95,7 +95,7 @@ function inputGradient(app, source, dx) {
     at,
     onmove: (to) => app.moveTo(to),
     focus: "out",
-    label: `Gradient of the input of ${name}, ${where}: ${value}. Arrow keys move on.`,
+    label: `Gradient of the input of ${name}, ${where}: ${value}. Use the arrow keys to move.`,
     chooser: inputChooser(app, 1, 0, null),
   });
 }
@@ -133,8 +133,8 @@ function filterStepper(app, channel, n) {
   return h(
     "span.stepper",
     {},
-    step(-1, "Filter before", "f-", "‹"),
+    step(-1, "Previous filter", "f-", "‹"),
     h("span", {}, `filter ${channel} of ${n}`),
-    step(1, "Filter after", "f+", "›"),
+    step(1, "Next filter", "f+", "›"),
   );
 }

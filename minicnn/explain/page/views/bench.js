@@ -1,5 +1,5 @@
 // @ts-check
-// What stands below the tabs.
+// The part of the page below the tabs.
 import { backwardNumber } from "page/views/backward.js";
 import { forwardNumber } from "page/views/forward.js";
 import { weightGradients } from "page/views/weight_gradients.js";

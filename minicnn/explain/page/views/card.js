@@ -1,10 +1,10 @@
 // @ts-check
-// A layer, or a folded block, in the overview.
+// The card of a layer, or of a folded block, in the overview.
 import { allZeros, count, h, shapeText, vectorPicture, vectorShape, zeroMaps } from "page/draw.js";
 import { size } from "page/engine/arrays.js";
 import { isPhoto, lazyPicture, picture, topFor } from "page/views/pictures.js";
 
-// What is shown of a layer: its outputs, or their gradients.
+// What a card shows of a layer: its outputs, or their gradients.
 const shown = (app, id) => (app.state.mode === "backward" ? app.net.dy(id) : app.net.y(id));
 
 export function card(app, item, { x, y, wide, many }) {
@@ -70,7 +70,7 @@ function layerNames(net, id, why, back) {
   };
 }
 
-// The strongest maps, or the numbers as one picture; and how many maps are not shown.
+// The strongest maps, or the numbers as one image; and how many maps are not shown.
 function pictures(app, id, value, wide, many) {
   const { net, state } = app;
   const shape = net.shape(id);
@@ -107,7 +107,7 @@ function vectorThumb(value, wide, many) {
   });
 }
 
-// The maps with the largest mean, in the order of their numbers.
+// The maps with the largest mean, in the order of their indices.
 function strongest(a, n) {
   const channels = a.shape[2];
   const sums = new Float64Array(channels);

@@ -17,7 +17,7 @@ export function filmstrip(app) {
     {
       role: "listbox",
       "aria-label": back
-        ? `Gradients of the maps that go into ${net.nodes[id].name}`
+        ? `Gradients of the input maps of ${net.nodes[id].name}`
         : `Maps of ${net.nodes[id].name}`,
       tabindex: 0,
       "data-focus": "film",
@@ -89,7 +89,7 @@ export function transport(app, tab) {
     button("play", state.playing ? "Pause" : "Play", state.playing ? "Pause" : "Play", () =>
       app.play(!state.playing),
     ),
-    button("next", "One cell on", "", () => app.move(1)),
+    button("next", "One cell forward", "", () => app.move(1)),
     h(
       "label.speed",
       {},

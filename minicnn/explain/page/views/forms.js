@@ -1,5 +1,5 @@
 // @ts-check
-// How an explanation is drawn: one function for each form.
+// How the page draws an explanation: one function for each form.
 import { curve, numberGrid, sumLine, termTable } from "page/cells.js";
 import { exact, fmt, h, screen_ } from "page/draw.js";
 import { placeText } from "page/views/spots.js";
@@ -35,14 +35,14 @@ const FORMS = {
 // The middle of the bench: the sum behind a number.
 export function arithmetic(app, e, channel) {
   const draw = FORMS[e.form];
-  if (!draw) return h("p.void", {}, "This page cannot take this number apart.");
+  if (!draw) return h("p.void", {}, "This page cannot explain this number.");
   return draw(app, e, channel);
 }
 
 function separableSum(app, e, channel) {
   const group = e.groups.find((g) => g.channel === channel) ?? e.groups[0];
   return [
-    h("h3", {}, "First each channel by itself, then a mixture of all"),
+    h("h3", {}, "First each channel by itself, then a weighted sum of all"),
     h("div.taps", {}, tapRow(app, group, e.w, { a: "patch", b: "depthwise", of: "channel" }, e)),
     termTable(e.terms, {
       what: "mixture",
@@ -84,7 +84,7 @@ function termsSum(app, e) {
       ? h(
           "details.then",
           { open: screen_.height > 860 ? true : null },
-          h("summary", {}, "and then: softmax makes probabilities of the scores"),
+          h("summary", {}, "and then softmax turns the scores into probabilities"),
           softmaxSteps(net, { ...e, scores: Array.from(net.y(e.node.id).data) }),
         )
       : null,
@@ -110,7 +110,7 @@ const meanOrMax = (e) =>
 function poolSum(app, e) {
   const [kh, kw] = e.w.kernel;
   const limit = Math.max(1e-12, ...e.taps.map((t) => Math.abs(t.input)));
-  const unpadded = e.count < e.taps.length ? ": padding is not counted" : "";
+  const unpadded = e.count < e.taps.length ? ", without the padding" : "";
   const cell = (i, j) => {
     const t = e.taps[i * kw + j];
     const mark = t.won ? "won" : t.tied ? "tied" : "";
@@ -119,7 +119,7 @@ function poolSum(app, e) {
   const ties =
     `${e.ties + 1} pixels are equally large: ` + "the first in reading order gets the gradient.";
   return [
-    h("h3", {}, e.mean ? `The mean of ${e.count} pixels${unpadded}` : "The largest one wins"),
+    h("h3", {}, e.mean ? `The mean of ${e.count} pixels${unpadded}` : "The maximum"),
     h(
       "div.taps",
       {},
@@ -188,7 +188,7 @@ function copyOf(app, e) {
       h("b", { title: exact(f.value) }, fmt(f.value)),
     );
   return [
-    h("h3", {}, e.sum ? "Added up" : e.from.length ? "Handed on" : "Padding"),
+    h("h3", {}, e.sum ? "Added up" : e.from.length ? "Passed on" : "Padding"),
     h("p.note", {}, e.text),
     h("ul.copies", {}, e.from.map(line)),
     sumLine([["=", "", e.value ?? e.total, true]]),

@@ -21,7 +21,7 @@ export function forwardNumber(app) {
   const node = net.nodes[id];
   const why = missing(net, id, at);
   const found = why ? null : explain(net, id, at);
-  // Of a concatenation only one input is behind the number.
+  // A number of a concatenation comes from only one input.
   const only = found?.form === "copy" && !found.sum && node.inputs.length > 1;
   const which = only ? found.from[0].input : state.which;
   const channel = channelBehind(app, found, which);
@@ -45,11 +45,11 @@ export const sourceOf = (net, id, which) => net.nodes[id].inputs[which] ?? net.n
 const strongestGroup = (groups) =>
   groups.reduce((a, b) => (Math.abs(b.scaled ?? b.sum) > Math.abs(a.scaled ?? a.sum) ? b : a));
 
-// The chosen channel if it is among the groups, else the one that matters most.
+// The chosen channel if it is among the groups, otherwise the one that matters most.
 export const channelAmong = (groups, chosen) =>
   groups.some((g) => g.channel === chosen) ? chosen : strongestGroup(groups).channel;
 
-// Which channel of the input is shown beside the number.
+// Which channel of the input to show beside the number.
 function channelBehind(app, found, which) {
   const { net, state } = app;
   const x = net.y(sourceOf(net, state.node, which));
@@ -64,7 +64,7 @@ function channelBehind(app, found, which) {
   return Math.min(state.at.at(-1), x.shape[2] - 1);
 }
 
-// What is marked on the input: the window, and the cells that the number is made of.
+// The marks on the input: the window, and the cells that the number is computed from.
 function inputMarks(found, x, which, at, term) {
   if (!found) return [];
   const cell = (place_) => {
@@ -133,11 +133,11 @@ function outputOf(app, y) {
     at,
     onmove: (to) => app.moveTo(to),
     focus: "out",
-    label: `Output of ${net.nodes[id].name}, ${where}: ${value}. Arrow keys move on.`,
+    label: `Output of ${net.nodes[id].name}, ${where}: ${value}. Use the arrow keys to move.`,
   });
 }
 
-// Of a model without classes any number can be what backward starts from.
+// In a model without classes backward can start from any number of the output.
 function backwardFromHere(app, y) {
   const { net, state } = app;
   const blocked = net.obstacleToAnother;
@@ -151,6 +151,6 @@ function backwardFromHere(app, y) {
       },
       "Go backward from this number",
     ),
-    blocked ? h("p.note", {}, `That takes all layers. ${blocked}`) : null,
+    blocked ? h("p.note", {}, `That needs all layers. ${blocked}`) : null,
   ];
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// One layer: its head, its maps, what can be looked at, and the bench for that.
+// One layer: its heading, its maps, the tabs, and the bench.
 import { count, h } from "page/draw.js";
 import { SCALAR, activationOf, reluOf } from "page/engine/functions.js";
 import { bench } from "page/views/bench.js";
@@ -24,7 +24,9 @@ export function layerView(app) {
     layerHead(app, id),
     filmstrip(app),
     h("div.tabs", {}, tabList(app, tabs, off, tab), transport(app, off[tab] ? "" : tab)),
-    [...reasons].map(([why, names]) => h("p.reason", {}, `${names.join(", ")}: not here. ${why}`)),
+    [...reasons].map(([why, names]) =>
+      h("p.reason", {}, `${names.join(", ")}: not available. ${why}`),
+    ),
     h(
       "div.bench",
       { id: "bench", role: "tabpanel", "aria-labelledby": `tab-${tab}` },
@@ -43,7 +45,7 @@ function layerHead(app, id) {
       {
         disabled: !next,
         "data-focus": `walk${by}`,
-        "aria-label": by < 0 ? "Layer before" : "Layer after",
+        "aria-label": by < 0 ? "Previous layer" : "Next layer",
         title: next ? next.name : null,
         onclick: () => app.openLayer(next.id),
       },
@@ -142,7 +144,7 @@ function describe(net, id) {
   return words.join(" · ");
 }
 
-// What cannot be looked at of a layer here, and why: {tab: reason}.
+// The tabs that a layer lacks on this page, and why: {tab: reason}.
 function tabsOff(net, id, back, which) {
   const { inputs, params } = net.nodes[id];
   const off = {};
@@ -158,7 +160,7 @@ function tabsOff(net, id, back, which) {
     off.places = own || (net.has(0) ? "" : net.reason(0));
     off.whatif = id
       ? net.obstacle(id) || missing_
-      : "The photo comes first: its pixels are changed from the next layer.";
+      : "To change pixels of the photo, open the next layer.";
   }
   return off;
 }

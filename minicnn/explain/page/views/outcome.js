@@ -1,5 +1,5 @@
 // @ts-check
-// What comes out: the classes, or the number that backward starts from.
+// The result: the classes, or the number that backward starts from.
 import { sumLine } from "page/cells.js";
 import { h, percent, shapeText } from "page/draw.js";
 import { size, unravel } from "page/engine/arrays.js";
@@ -86,12 +86,12 @@ function lossOfClass(app) {
       "dL/dz of the scores is p − t: each class’s probability, minus 1 for the class of the loss.",
     ),
     net.obstacleToAnother
-      ? h("p.note", {}, `The gradients of another class take all layers. ${net.obstacleToAnother}`)
+      ? h("p.note", {}, `The gradients of another class need all layers. ${net.obstacleToAnother}`)
       : null,
   ];
 }
 
-// Where no classes are told apart, backward starts from one number of the output.
+// In a model without classes backward starts from one number of the output.
 function chosenNumber(app) {
   const { net } = app;
   const at = unravel(net.shape(net.output), net.target);
@@ -111,7 +111,7 @@ function chosenNumber(app) {
       net.obstacleToAnother ? "See it" : "See it, or choose another",
     ),
     net.obstacleToAnother
-      ? h("p.note", {}, `The gradients of another number take all layers. ${net.obstacleToAnother}`)
+      ? h("p.note", {}, `The gradients of another number need all layers. ${net.obstacleToAnother}`)
       : null,
   ];
 }

@@ -4,26 +4,26 @@ import { count, h, legendOfEach, screen_ } from "page/draw.js";
 import { card } from "page/views/card.js";
 import { classPanel } from "page/views/outcome.js";
 
-// Where everything stands: `items` are layers or folded blocks, each in a column and a lane.
+// The layout: `items` are layers or folded blocks, each in a column and a lane.
 function planOf(items) {
   const lanes = Math.max(...items.map((i) => i.lane)) + 1;
   const columns = Math.max(...items.map((i) => i.column)) + 1;
   const narrow = screen_.width < 821;
   const room = screen_.width - (narrow ? 0 : 330);
   const tall = Math.max(360, screen_.height - 165);
-  // As wide as the window allows if all columns fit into it; else they scroll.
+  // As wide as the window allows if all columns fit into it; otherwise they scroll.
   const fits = !narrow && columns * 96 <= room;
   const gap = fits ? (room / columns > 150 ? 64 : 50) : items.some((i) => i.folded) ? 70 : 58;
   const wide = fits ? Math.floor(Math.min(104, room / columns - gap)) : narrow ? 56 : 64;
   const fitting = Math.max(2, Math.min(8, Math.floor((tall / lanes - 76) / (wide + 4))));
-  const many = narrow ? (lanes > 1 ? 2 : 4) : fitting; // pictures on a card
+  const many = narrow ? (lanes > 1 ? 2 : 4) : fitting; // images on a card
   const stepX = wide + gap;
   const laneY = many * (wide + 4) + 74;
   const middle = (lane) => lane * laneY + 44 + (many * (wide + 4)) / 2;
   return { lanes, columns, room, gap, wide, many, stepX, laneY, middle };
 }
 
-// Ways past other layers: along a lane that is free, else below the lane where they start.
+// Edges past other layers run along a free lane, or else below the lane where they start.
 class Roads {
   constructor(items, plan) {
     this.plan = plan;
@@ -76,7 +76,7 @@ function edge(net, from, item, plan, roads, back) {
   };
 }
 
-// What stands before a card: the shape of what comes in, and the number of weights.
+// The labels before a card: the shape of its input, and the number of weights.
 function labelsBefore(net, item, items, { stepX, gap, middle }) {
   const x = item.column * stepX - gap / 2;
   const y = middle(item.lane);
@@ -151,7 +151,7 @@ export function overview(app) {
   );
 }
 
-// On paper nothing scrolls: what is wider than the sheet goes on below.
+// Paper does not scroll: what is wider than the sheet continues below.
 function strips({ svg, cards, reaches, width, height }, { columns, room, stepX }) {
   const each = screen_.printing ? Math.max(1, Math.floor((room - 30) / stepX)) : columns;
   const found = [];
@@ -179,9 +179,9 @@ function caption(app, items) {
   const groups = [...new Set(net.nodes.map((n) => n.group))].filter(Boolean);
   const about =
     state.mode === "backward"
-      ? `Backward, from the right to the pixels: how L, ${net.goal}, changes with each number. ` +
-        "Orange: more of it, more L; blue: less L."
-      : "Forward: from the photo to what the model says. Open a layer to see its maps, a map to " +
+      ? `Backward, from right to left: how L, ${net.goal}, changes with each number. ` +
+        "Orange: a larger number makes L larger; blue: it makes L smaller."
+      : "Forward: from the photo to the model's output. Open a layer to see its maps, a map to " +
         "see its cells, a cell to see its sum.";
   return h(
     "div.caption",

@@ -38,10 +38,10 @@ export function photoOnly(app) {
         "p.note",
         {},
         x.shape[2] === 3
-          ? "red, green, blue: the numbers that go into the network."
+          ? "Red, green, blue: the numbers that go into the network."
           : "The numbers that go into the network.",
       ),
-      net.photo ? h("img.original", { src: net.photo, alt: "The photo as it was" }) : null,
+      net.photo ? h("img.original", { src: net.photo, alt: "The original photo" }) : null,
     ),
   ];
 }

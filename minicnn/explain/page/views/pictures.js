@@ -1,5 +1,5 @@
 // @ts-check
-// Arrays as pictures that a view holds.
+// The images of arrays in a view.
 import {
   colourPicture,
   h,
@@ -43,7 +43,7 @@ export function picture(net, id, a, channel) {
   return mapPicture(a, channel, topFor(a));
 }
 
-// Draws when it comes into sight.
+// Draws a canvas when it comes into sight.
 const watcher = new IntersectionObserver(
   (entries) => {
     for (const entry of entries) {

@@ -6,7 +6,7 @@ import { offsetOf, size, unravel } from "page/engine/arrays.js";
 import { place } from "page/engine/windows.js";
 import { isPhoto, layout, picture, topFor } from "page/views/pictures.js";
 
-// How large a map is drawn: two stand beside the arithmetic, on a phone above it.
+// How large to draw a map: two stand beside the arithmetic, or above it on a phone.
 const roomy = () => screen_.width >= 1600 && screen_.height >= 860;
 
 export const mapSize = () =>
@@ -121,7 +121,7 @@ function vectorList(app, { id, a, onmove, at, focus, label }) {
   );
 }
 
-// Which input (Add, Concatenate) and which of its channels the left side shows.
+// Controls for the input (of Add, Concatenate) and the channel that the left side shows.
 export function inputChooser(app, channels, channel, apply) {
   const { net, state } = app;
   const inputs = net.nodes[state.node].inputs;
@@ -155,13 +155,13 @@ export function inputChooser(app, channels, channel, apply) {
         {},
         h(
           "button",
-          { "aria-label": "Channel before", "data-focus": "ch-", onclick: () => to(channel - 1) },
+          { "aria-label": "Previous channel", "data-focus": "ch-", onclick: () => to(channel - 1) },
           "‹",
         ),
         h("span", {}, `channel ${channel} of ${channels}`),
         h(
           "button",
-          { "aria-label": "Channel after", "data-focus": "ch+", onclick: () => to(channel + 1) },
+          { "aria-label": "Next channel", "data-focus": "ch+", onclick: () => to(channel + 1) },
           "›",
         ),
       ),

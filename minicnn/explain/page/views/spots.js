@@ -1,8 +1,8 @@
 // @ts-check
-// Places in arrays: as text, within bounds, and in an array of another size.
+// Places in arrays: as text, clamped to bounds, and moved to an array of another size.
 import { layerWindow, place } from "page/engine/windows.js";
 
-// `word`: what stands in a row of numbers, "unit" or "number".
+// `word`: what to call an entry of a row of numbers, "unit" or "number".
 export const placeText = (at, word = "number") =>
   at.length === 3
     ? `row ${at[0]}, column ${at[1]}, map ${at[2]}`
@@ -10,7 +10,7 @@ export const placeText = (at, word = "number") =>
       ? `${word} ${at[0]}`
       : `place ${at.join(", ")}`;
 
-// The same place of a map that has another size now.
+// The corresponding place in a map that has another size now.
 export const sameSpot = (at, from, to) =>
   clampAt(
     to.map((n, i) => Math.floor(((at[i] ?? 0) * n) / (from[i] ?? n))),

@@ -1,5 +1,5 @@
 // @ts-check
-// The parts of a sum: taps, terms, what they add up to, and what minicnn says.
+// The parts of a sum: taps, terms, their total, and what minicnn computed.
 import { bar, numberGrid, sumLine, termTable, verdict } from "page/cells.js";
 import { exact, fmt, h, screen_, unitFor } from "page/draw.js";
 import { unravel } from "page/engine/arrays.js";
@@ -27,7 +27,7 @@ export function verdictOf(app, e, options = {}) {
       "p.verdict",
       {},
 
-      "Softmax takes the scores of all classes, whose kernels are not all in this page. " +
+      "Softmax takes the scores of all classes, and this page lacks some of their kernels. " +
         "minicnn says ",
       h("b", { title: exact(e.real) }, fmt(e.real)),
       ".",
@@ -41,7 +41,7 @@ export function verdictOf(app, e, options = {}) {
       return h(
         "p.verdict",
         {},
-        `This is one of ${e.uses} ways: together they give `,
+        `This is one of the ${e.uses} paths that this gradient takes: together they give `,
         h("b", {}, fmt(e.real)),
         ".",
       );
@@ -63,7 +63,7 @@ export function verdictOf(app, e, options = {}) {
   return verdict(e.value, e.real, { tolerance, rounded, says, ...options });
 }
 
-// On to the number that matters most for this one: towards the photo, or towards the loss.
+// A link to the number that matters most for this one, towards the photo or towards the loss.
 export function follow(app, e) {
   const { net, state } = app;
   const back = state.mode === "backward";
@@ -84,7 +84,7 @@ export function follow(app, e) {
       {},
       net.kind
         ? "This is the last layer: its gradient comes from the loss."
-        : "This is the last layer: dL/dy is 1 for the chosen number, and 0 for all others.",
+        : "This is the last layer: dL/dy is 1 for the chosen number and 0 for all others.",
     );
   }
   const place_ =
@@ -116,7 +116,7 @@ export function closing(e) {
   return sumLine(parts.filter((p, n) => !(e.back && n === 0)));
 }
 
-// A bias of zero is one that training has not moved; a layer without any has none to add.
+// Training has not changed a bias of zero; a layer without biases has none to add.
 export const biasOf = (e) =>
   e.bias === null ? [] : [["+", e.bias === 0 ? "bias: zero" : "bias", e.bias]];
 
@@ -148,7 +148,7 @@ export function tapRow(app, group, w, names, e) {
       "button.tag",
       {
         onclick: () => app.pickGroup(group.channel, e),
-        title: `show this ${names.of} beside`,
+        title: `show this ${names.of} at the side`,
         "data-focus": `group-${group.channel}`,
       },
       `${names.of} ${group.channel}`,
@@ -196,8 +196,8 @@ export function windowSum(app, e, channel, names) {
       {},
       e.back
         ? e.hidden
-          ? "What the depthwise half of the layer sent back"
-          : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each sends ` +
+          ? "The gradient that the depthwise half of the layer sends back"
+          : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each sending ` +
             "its gradient × its weight"
         : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each the ` +
             "patch times the kernel",

@@ -1,5 +1,6 @@
 // @ts-check
-// The bench for the gradient of one weight: what went in, the sum over all places, what came back.
+// The bench for the gradient of one weight: the input, the sum over all places, the gradient of the
+// output.
 import { numberGrid, sumLine, termTable, verdict } from "page/cells.js";
 import { h, screen_, unitFor } from "page/draw.js";
 import { explainWeight } from "page/explain/weights.js";
@@ -22,7 +23,7 @@ export function weightGradients(app) {
   const found = explainWeight(net, id, name, at);
   const head = pickers(app, names, name, p.shape, at, dz);
   if (!found) {
-    const why = "Only some kernels are in this page: this gradient cannot be taken apart.";
+    const why = "This page has only some of the kernels, so it cannot explain this gradient.";
     return h("div.arithmetic.wide", {}, head, h("p.void", {}, why));
   }
   const maps = dz.shape.length === 3;
@@ -70,7 +71,7 @@ export function weightGradients(app) {
   ];
 }
 
-// The chosen entry of a weight, at first the middle of a kernel.
+// The chosen entry of a weight; at first the middle of a kernel.
 function entryOf(chosen, name, shape) {
   if (chosen?.name !== name) {
     return shape.map((n, axis) => (axis < 2 && shape.length === 4 ? n >> 1 : 0));
@@ -154,7 +155,7 @@ function kernelGradient(app, name, shape, at) {
   );
 }
 
-// The channel of the input that the weight is multiplied with.
+// The channel of the input that the weight is multiplied by.
 function inputChannel(net, id, name, at, x) {
   if (x.shape.length !== 3) return 0;
   if (!["kernel", "depthwise_kernel"].includes(name)) return Math.min(at.at(-1), x.shape[2] - 1);
@@ -164,7 +165,7 @@ function inputChannel(net, id, name, at, x) {
   return Math.floor(at[3] / (filters / (config.groups ?? 1))) * inner + at[2];
 }
 
-// The map or unit of the output that the weight adds to.
+// The map or unit of the output to which the weight contributes.
 function outputUnit(node, name, at, shape) {
   if (name === "depthwise_kernel") return 0;
   const deep = node.type === "DepthwiseConv2D" && name === "kernel";

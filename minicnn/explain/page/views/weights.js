@@ -1,5 +1,5 @@
 // @ts-check
-// The weights of a layer as pictures.
+// The weights of a layer as images.
 import {
   allZeros,
   colourPicture,
@@ -45,10 +45,10 @@ function weightPicture(app, name, p) {
 
 const chosenUnit = (state) => state.at?.at(-1) ?? 0;
 
-// The maps or units whose weights are in the page.
+// The maps or units whose weights the page has.
 const unitsOf = (p) => p.kept ?? [...Array(p.shape.at(-1)).keys()];
 
-// One channel of one kernel; `column` counts the kernels that are in the page.
+// One channel of one kernel; `column` counts the kernels that the page has.
 function slice(p, channel, column) {
   const [kh, kw, channels] = p.shape;
   const n = unitsOf(p).length;
@@ -71,7 +71,7 @@ function tile(make, { name, chosen = false, zero, onclick }) {
 
 const scaleOf = (p) => Math.max(1e-12, topOf(p.data));
 
-// Kernels that look at red, green and blue: each is a small picture.
+// Kernels that read red, green and blue: each is a small image.
 function colourKernels(app, p) {
   const [kh, kw] = p.shape;
   const n = unitsOf(p).length;
@@ -88,11 +88,11 @@ function colourKernels(app, p) {
       onclick: () => app.chooseMap(filter),
     });
   const about =
-    "Each kernel as a picture: red, green and blue are its three channels, grey is zero.";
+    "Each kernel as an image: red, green and blue are its three channels, grey is zero.";
   return [h("p.note", {}, about), h("div.kernels.large", {}, unitsOf(p).slice(0, 96).map(kernel))];
 }
 
-// The kernel of the chosen map: a picture for each channel that it looks at.
+// The kernel of the chosen map: an image for each channel that it reads.
 function kernelOfMap(app, p) {
   const chosen = chosenUnit(app.state);
   const column = unitsOf(p).indexOf(chosen);
@@ -108,8 +108,8 @@ function kernelOfMap(app, p) {
     });
   };
   const about =
-    `The kernel of map ${chosen}: one picture for each of the ${channels} channels ` +
-    "that it looks at.";
+    `The kernel of map ${chosen}: one image for each of the ${channels} channels ` +
+    "that it reads.";
   return [
     h("p.note", {}, about),
     h("div.kernels", {}, Array.from({ length: Math.min(channels, 256) }, kernel)),
@@ -132,7 +132,7 @@ function kernelsOfChannels(app, p) {
     });
   };
   return [
-    h("p.note", {}, "One picture for each channel: each is filtered by itself."),
+    h("p.note", {}, "One image for each channel: the layer filters each by itself."),
     h("div.kernels", {}, Array.from({ length: Math.min(p.shape[2] * n, 256) }, kernel)),
     legend(top, p.data, "all kernels: "),
   ];
@@ -166,7 +166,7 @@ function matrixOf(p) {
   return [
     h("p.note", {}, `${features} inputs from top to bottom, ${n} outputs from left to right.`),
     h("div.matrix", {}, lazyPicture(make, { style: { aspectRatio: `${n} / ${rows}` } })),
-    features > 1024 ? h("p.note", {}, "The first 1024 inputs are drawn.") : null,
+    features > 1024 ? h("p.note", {}, "Only the first 1024 inputs are shown.") : null,
     legend(scaleOf(p), p.data),
   ];
 }

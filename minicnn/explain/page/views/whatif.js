@@ -1,5 +1,5 @@
 // @ts-check
-// What if: another weight, bias, stride, padding or pixel, and what comes of it.
+// What if: change a weight, bias, stride, padding or pixel, and see the effect.
 import { mapView } from "page/cells.js";
 import { fmt, h, legend, mapPicture, vectorPicture, vectorShape } from "page/draw.js";
 import { offsetOf } from "page/engine/arrays.js";
@@ -49,7 +49,7 @@ export function whatIf(app) {
             { "data-focus": "reset", onclick: () => app.resetChanges() },
             "Reset all changes",
           )
-        : h("p.note", {}, "Change a number: the page computes the network anew."),
+        : h("p.note", {}, "Change a number, and the page recomputes the network."),
     ),
     h("div.results", {}, beforeAndNow(app), h("h3", {}, "Classes"), classesNow(net, stop)),
   ];
@@ -57,7 +57,7 @@ export function whatIf(app) {
 
 // -- editors --------------------------------------------------------------------------------------
 
-// A number of any size; `apply` gets what was typed, if it is one.
+// A field for a number of any size; `apply` gets what the user typed, if it is a number.
 const numberInput = (value, label, key, apply, wide = false) =>
   h("input.what", {
     type: "number",
@@ -72,7 +72,7 @@ const numberInput = (value, label, key, apply, wide = false) =>
     },
   });
 
-// A whole number from 0 to n - 1.
+// A field for a whole number from 0 to n - 1.
 export const indexInput = (value, n, label, key, apply) =>
   h("input", {
     type: "number",
@@ -104,7 +104,7 @@ function kernelEditor(app) {
     : weightEditor(app, p, column, last);
 }
 
-// One channel of a kernel of a convolution, as a grid of inputs.
+// One channel of a convolution's kernel, as a grid of input fields.
 function tapsEditor(app, name, p, column) {
   const { net, state } = app;
   const id = state.node;
@@ -155,7 +155,7 @@ function tapsEditor(app, name, p, column) {
   );
 }
 
-// One weight of a dense layer.
+// A field for one weight of a dense layer.
 function weightEditor(app, p, column, unit) {
   const id = app.state.node;
   const n = p.kept ? p.kept.length : p.shape.at(-1);
@@ -178,7 +178,7 @@ function weightEditor(app, p, column, unit) {
   );
 }
 
-// Weights of which each map or unit has one.
+// Weights that each map or unit has one of.
 function channelEditors(app) {
   const { net, state } = app;
   const id = state.node;
@@ -276,7 +276,7 @@ function pixelEditor(app, source, x, pixel) {
   );
 }
 
-// -- the input and what comes of it ---------------------------------------------------------------
+// -- the input and the effect ---------------------------------------------------------------------
 
 function inputSide(app, source, x, pixel) {
   const { net, state } = app;
@@ -292,7 +292,7 @@ function inputSide(app, source, x, pixel) {
     at: pixel,
     onmove: (to) => app.set({ pixel: { node: source, at: to } }),
     focus: "pixel",
-    label: `Input of ${net.nodes[state.node].name}, ${where}. Arrow keys move on.`,
+    label: `Input of ${net.nodes[state.node].name}, ${where}. Use the arrow keys to move.`,
   });
 }
 
@@ -329,7 +329,7 @@ function smallMap(a, channel, top, label) {
   return mapView({ picture: drawn, height, width, size: halfSize(), label, marks: [] });
 }
 
-// A layer of another size now: the place that was at the same spot is told, too.
+// If the layer has another size now, the text also names the corresponding place before.
 function numberBeforeAndNow(net, id, at, before, after) {
   const word = net.unitWord(id);
   const then = before && sameSpot(at, after.shape, before.shape);
@@ -356,7 +356,7 @@ function classesNow(net, stop) {
       {},
       net.changed
         ? `No class probabilities. ${stop}`
-        : "Those of the unchanged network: they cannot follow a change.",
+        : "These are the classes of the unchanged network: they cannot follow a change.",
     ),
   );
 }

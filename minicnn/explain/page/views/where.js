@@ -1,5 +1,5 @@
 // @ts-check
-// Where a map looks: its strongest places in the photo, and what it likes best.
+// Where a map looks: its strongest places in the photo, and what it responds to most.
 import { colourPicture, fmt, h } from "page/draw.js";
 import { dreamPanel } from "page/dream.js";
 import { offsetOf } from "page/engine/arrays.js";
@@ -41,7 +41,7 @@ export function places(app) {
   return [
     side(app, {
       caption: "the photo",
-      note: own.map ? `what map ${at[2]} answers to most` : "all of it",
+      note: own.map ? `what map ${at[2]} responds to most` : "all of it",
       id: 0,
       a: x,
       channel: isPhoto(net, 0) ? -1 : 0,
@@ -51,11 +51,11 @@ export function places(app) {
     h(
       "div.arithmetic",
       { "data-form": "places" },
-      h("h3", {}, own.map ? `Where map ${at[2]} is strongest` : "It looks at the whole photo"),
+      h("h3", {}, own.map ? `Where map ${at[2]} is strongest` : "This layer sees the whole photo"),
       h(
         "p.note",
         {},
-        `${own.map ? `The cell at ${placeText(at)}` : `It, ${placeText(at, net.unitWord(id))},`} ` +
+        `${own.map ? `The cell at ${placeText(at)}` : `Here ${placeText(at, net.unitWord(id))}`} ` +
           `sees rows ${here[0]}–${here[1]} and columns ${here[2]}–${here[3]} of the ` +
           `photo: ${here[1] - here[0] + 1} × ${here[3] - here[2] + 1} pixels.`,
       ),
@@ -67,7 +67,12 @@ export function places(app) {
           )
         : null,
     ),
-    h("figure.side.dream", {}, h("figcaption", {}, "what it likes best"), dreamPanel(app, id, at)),
+    h(
+      "figure.side.dream",
+      {},
+      h("figcaption", {}, "what it responds to most"),
+      dreamPanel(app, id, at),
+    ),
   ];
 }
 
@@ -79,12 +84,12 @@ const windowMark = ([top, bottom, left, right]) => ({
   kind: "window",
 });
 
-// A button with the part of the photo that a cell sees.
+// A button that shows the part of the photo that a cell sees.
 function crop(app, whole, { row, col, value }, map_) {
   const [top, bottom, left, right] = app.net.field(app.state.node, [row, col, map_]);
   const [height, width] = [bottom - top + 1, right - left + 1];
   const cut = lazyPicture(() => {
-    if (width < 1 || height < 1) return null; // its window lies in the padding alone
+    if (width < 1 || height < 1) return null; // its window covers only padding
     const canvas = document.createElement("canvas");
     canvas.width = width;
     canvas.height = height;
