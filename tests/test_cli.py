@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -20,6 +21,7 @@ from PIL import Image
 from minicnn import Model, Sequential, commands, layers, utils
 from minicnn._support import terminal
 from minicnn.commands import demo
+from minicnn.compiler import machine
 from minicnn.models import load_model
 
 
@@ -586,3 +588,57 @@ def test_memory_that_runs_out_ends_in_a_sentence(photos, tmp_path, capsys, monke
     assert_fails(capsys, "there is not enough memory for its pixels", "train", *arguments)
     monkeypatch.setattr("minicnn.images.image_dataset_from_directory", lambda *a, **k: decode(0))
     assert_fails(capsys, "minicnn train: Out of memory", "train", *arguments)
+
+
+USE_COMPILED = """
+import sys
+import numpy as np
+import minicnn
+from minicnn import compilation
+from minicnn.compiler import machine
+model = minicnn.saving.load_model(sys.argv[1], compile=False)
+for count in (1, 32):
+    for _ in range(3):
+        model.predict(np.zeros((count, 20, 20, 3), np.float32), batch_size=count, verbose=0)
+print(compilation.count, machine.processor().name)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="levels of x86-64")
+def test_kernels_compiled_in_advance(tmp_path: Path) -> None:
+    """For another processor, in a folder that says which; a process that uses it compiles none."""
+    model, folder = tmp_path / "model.keras", tmp_path / "kernels"
+    net = Sequential(
+        [
+            layers.Input((20, 20, 3)),
+            layers.Conv2D(9, 3, strides=2, activation="relu"),
+            layers.DepthwiseConv2D(3, use_bias=False),
+            layers.BatchNormalization(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2),
+        ]
+    )
+    net.save(model)
+    command = [sys.executable, "-m", "minicnn", "compile", str(model)]
+    command += ["--cpu", "x86-64-v2", "--output", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"MINICNN_CACHE_DIR={folder}" in done.stdout
+    used = subprocess.run(
+        [sys.executable, "-c", USE_COMPILED, str(model)],
+        env={**os.environ, "MINICNN_CACHE_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert used.stdout.split() == ["0", "x86-64-v2"], used.stderr
+
+
+def test_compile_refuses_a_processor_that_can_do_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(machine, "missing", lambda level: ["avx512f"])
+    assert commands.main(["compile", "--cpu", "x86-64-v4"]) == 2
+    assert "has: avx512f" in capsys.readouterr().err

@@ -841,3 +841,24 @@ def test_results_own_their_memory() -> None:
         for one in first:
             assert not np.shares_memory(one, a)
             assert not any(np.shares_memory(one, other) for other in first if other is not one)
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "max 100000\n"}, 2**16),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "20000 100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2**16),
+        ({"cpu.max": "what\n"}, 2**16),
+        ({}, 2**16),
+    ],
+)
+def test_a_container_has_as_many_threads_as_it_may_use_cores(
+    files: dict[str, str], cores: int, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert threads._quota(tmp_path) == cores

@@ -31,7 +31,7 @@ TEAM, GIVE_WAY = 2, 3
 KERNEL, RECORD, TASKS = range(3)  # columns of a table
 COLUMNS = 4
 TAKEN, DONE = 0, LINE  # counters of a step
-_PATIENCE = 4000  # pauses before a thread that waits for a task lets other programs run
+_PATIENCE = 1000  # pauses before a thread that waits for a task lets other programs run
 
 
 @builtin

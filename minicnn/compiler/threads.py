@@ -19,6 +19,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -38,9 +39,24 @@ def _cores() -> int:
                 f"MINICNN_NUM_THREADS expects a whole number from 1 on. Received {wanted!r}."
             )
         return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, _quota(Path("/sys/fs/cgroup")))
+
+
+def _quota(groups: Path) -> int:
+    """How many cores' time a container may use; very many if it has no limit.
+
+    Threads beyond that would spend it waiting for each other. (Linux's control groups, version 2
+    and 1: a time in each period, in microseconds.)
+    """
+    files = [[groups / "cpu.max"]]
+    files.append([groups / "cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period")])
+    for paths in files:
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = map(int, " ".join(path.read_text() for path in paths).split())
+            if quota > 0 and period > 0:
+                return max(1, -(-quota // period))
+    return 2**16
 
 
 class _Context(threading.local):
@@ -174,7 +190,8 @@ def _prepared(tasks: int) -> tuple[_Code, int, int]:
     global _team
     code, wanted = _made or _code(), min(_count or count(), tasks)
     if _team is None:
-        _team = _Team()
+        with _starting:
+            _team = _team or _Team()
     if wanted > 1:
         _team.wake(wanted)
     return code, wanted, _context.address if _context.team is _team else _context.of(_team)
