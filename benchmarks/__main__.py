@@ -1,4 +1,4 @@
-"""Measure how fast minicnn is beside TensorFlow on the same cores of this machine.
+"""Measure how fast minicnn is beside its peers on the same cores of this machine.
 
     python -m benchmarks                      all subjects, about ten minutes
     python -m benchmarks layers --quick       one of them, in under a minute
@@ -139,11 +139,11 @@ def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
 
 
 def _known_sides() -> list[str]:
-    from benchmarks import harness, on_torch
+    from benchmarks import harness, on_onnx, on_torch
     from minicnn import functional
 
     algorithms = [name for name in functional.ALGORITHMS if name != "auto"]
-    return [harness.OURS, harness.THEIRS, on_torch.NAME, *algorithms]
+    return [harness.OURS, harness.THEIRS, on_onnx.NAME, on_torch.NAME, *algorithms]
 
 
 def _threads(arguments: Sequence[str] | None) -> int:

@@ -63,4 +63,19 @@ def frozen_base(library: Any, size: int) -> Any:
     return library.Model(inputs, library.layers.Dense(10)(x))
 
 
+def resnet50(library: Any, size: int) -> Any:
+    """ResNet50 with random weights, which ends in scores, too; only Keras makes it."""
+    return library.applications.ResNet50(
+        input_shape=(size, size, 3), weights=None, classifier_activation=None
+    )
+
+
+def vgg16(library: Any, size: int) -> Any:
+    """VGG16 with random weights, which ends in scores, too; only Keras makes it."""
+    return library.applications.VGG16(
+        input_shape=(size, size, 3), weights=None, classifier_activation=None
+    )
+
+
 NETWORKS = {"small CNN": small_cnn, "MobileNet": mobilenet, "Xception": xception}
+KERAS_NETWORKS = {"ResNet50": resnet50, "VGG16": vgg16}

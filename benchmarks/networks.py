@@ -1,7 +1,7 @@
 """Measure whole networks: photos per second, latency and peak memory of `predict`.
 
 Both sides have the same weights. minicnn takes and returns NumPy arrays, as a user of `predict`
-does; TensorFlow takes tensors that exist already. It may use Keras's `predict_on_batch`, a
+does, and so does ONNX Runtime; TensorFlow takes tensors that exist already. It may use Keras's `predict_on_batch`, a
 `tf.function` of the model, the same with its weights as constants (which lets TensorFlow fold
 normalizations into convolutions, as minicnn does), or compiled by XLA, and the fastest counts. (XLA
 takes up to a minute to compile a large network, so if it was clearly slower at one batch size of a
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import minicnn
-from benchmarks import built, on_tensorflow, processes
+from benchmarks import built, on_onnx, on_tensorflow, processes
 from benchmarks.harness import OURS, THEIRS, Job, Row, Session, Side, Times, Way, measure
 
 SUBJECT = "networks"
@@ -36,12 +36,14 @@ def cases(quick: bool) -> list[tuple[str, int, int]]:
     """(network, side of the photos, batch), batches in ascending order."""
     if quick:
         return [("small CNN", 150, 1), ("small CNN", 150, 32), ("MobileNet", 150, 1)]
-    return [
-        (name, size, batch)
-        for name in built.NETWORKS
-        for size in (150, 299)
-        for batch in (1, 8, 32)
-    ]
+    own = [(name, size, b) for name in built.NETWORKS for size in (150, 299) for b in (1, 8, 32)]
+    more = [name for name in networks() if name not in built.NETWORKS]
+    return own + [(name, 150, b) for name in more for b in (1, 32)]
+
+
+def networks() -> dict[str, Callable[[Any, int], Any]]:
+    """All networks that can be built here: some only Keras makes, and minicnn reads."""
+    return built.NETWORKS | (built.KERAS_NETWORKS if on_tensorflow.installed() else {})
 
 
 def _group(name: str, batch: int) -> str:
@@ -55,12 +57,17 @@ def _job(session: Session, name: str, size: int, batch: int, shared: dict[Any, A
     def run() -> list[Row]:
         if (name, size) not in shared:
             shared.clear()  # one network at a time
-            shared[name, size] = pair(built.NETWORKS[name], size, session)
+            shared[name, size] = pair(networks()[name], size, session)
+            theirs = shared[name, size][1]
+            if theirs is not None and session.wants(on_onnx.NAME) and on_onnx.installed():
+                shared["onnx"] = on_onnx.session_of(theirs, session.threads)
         ours, theirs = shared[name, size]
         x = np.random.default_rng(0).standard_normal((batch, size, size, 3), np.float32)
         found = [Side(OURS, ways(ours, x))]
         if theirs is not None:
             found.append(Side(THEIRS, their_ways(theirs, x, not shared.get("slow"))))
+        if "onnx" in shared:
+            found.append(on_onnx.side(shared["onnx"], x))
         measure(row, [side for side in found if session.wants(side.name)], session.effort)
         if theirs is not None and THEIRS in row.times:
             shared["slow"] = row.times[THEIRS].lost("XLA")

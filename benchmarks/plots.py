@@ -110,7 +110,7 @@ def ratios(axes: Any, rows: Sequence[Row]) -> None:
         ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if _between(t, found)]
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.minorticks_off()
-    axes.set_xlabel("TensorFlow / minicnn (bar: median, dots: rows)")
+    axes.set_xlabel("fastest peer / minicnn (bar: median, dots: rows)")
     axes.set_title("To the right of the line minicnn needs less")
     axes.grid(alpha=0.3, axis="x")
     if not names:

@@ -1,7 +1,7 @@
 """The measurements as tables and as JSON.
 
-A time is "median (best) ± half the distance between the quartiles, in percent". A ratio is
-TensorFlow's median over minicnn's: above 1, minicnn is faster.
+A time is "median (best) ± half the distance between the quartiles, in percent". A ratio is the
+median of the fastest peer, TensorFlow or ONNX Runtime, over minicnn's: above 1, minicnn is faster.
 """
 
 import json
@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks import threads as cpu
-from benchmarks.harness import OURS, THEIRS, Row, Times
+from benchmarks.harness import OURS, PEERS, THEIRS, Row, Times
 from benchmarks.limits import Limits
 from minicnn._support.atomic import replacing
 
 VERSION = 1  # of the JSON file
 
-_LIBRARIES = ("numpy", "llvmlite", "tensorflow", "keras", "torch")
+_LIBRARIES = ("numpy", "llvmlite", "tensorflow", "keras", "onnxruntime", "torch")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -155,9 +155,9 @@ def _cell(times: Times | None, unit: str) -> str:
 
 
 def side_names(rows: Iterable[Row]) -> list[str]:
-    """The columns: minicnn and TensorFlow first, then the others as they come."""
+    """The columns: minicnn and its peers first, then the others as they come."""
     found = dict.fromkeys(name for row in rows for name in (*row.times, *row.differences))
-    first = [name for name in (OURS, THEIRS) if name in found]
+    first = [name for name in (OURS, *PEERS) if name in found]
     return first + [name for name in found if name not in first]
 
 
