@@ -3,6 +3,7 @@
 `library` is the module `keras` or `minicnn`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -77,5 +78,7 @@ def vgg16(library: Any, size: int) -> Any:
     )
 
 
-NETWORKS = {"small CNN": small_cnn, "MobileNet": mobilenet, "Xception": xception}
-KERAS_NETWORKS = {"ResNet50": resnet50, "VGG16": vgg16}
+Build = Callable[[Any, int], Any]
+
+NETWORKS: dict[str, Build] = {"small CNN": small_cnn, "MobileNet": mobilenet, "Xception": xception}
+KERAS_NETWORKS: dict[str, Build] = {"ResNet50": resnet50, "VGG16": vgg16}

@@ -190,9 +190,11 @@ def test_statistics():
     assert (one.median, one.best, one.quartiles, one.spread) == (7.0, 7.0, (7.0, 7.0), 0.0)
 
 
-def test_the_ratio_is_theirs_over_ours():
+def test_the_ratio_is_the_fastest_peer_s_over_ours():
     assert row(times={OURS: Times([[1.0, 2.0, 9.0]]), THEIRS: Times([[6.0]])}).ratio == 3.0
     assert row(times={OURS: Times([[1.0]])}).ratio is None
+    fastest = {OURS: Times([[2.0]]), THEIRS: Times([[6.0]]), "ONNX Runtime": Times([[1.0]])}
+    assert row(times=fastest).ratio == 0.5
 
 
 # -- operations ------------------------------------------------------------------------------------
