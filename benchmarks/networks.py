@@ -2,10 +2,10 @@
 
 All sides have the same weights. minicnn takes and returns NumPy arrays, as a user of `predict`
 does, and so does ONNX Runtime; TensorFlow takes tensors that exist already. TensorFlow may use
-Keras's `predict_on_batch`, a `tf.function` of the model, the same with its weights as constants (which lets TensorFlow fold
-normalizations into convolutions, as minicnn does), or compiled by XLA, and the fastest counts. (XLA
-takes up to a minute to compile a large network, so if it was clearly slower at one batch size of a
-network, the next one does without it.)
+Keras's `predict_on_batch`, a `tf.function` of the model, the same with its weights as constants
+(which lets TensorFlow fold normalizations into convolutions, as minicnn does), or compiled by XLA,
+and the fastest counts. (XLA takes up to a minute to compile a large network, so if it was clearly
+slower at one batch size of a network, the next one does without it.)
 
 Peak memory is that of a fresh process which builds the network and predicts one batch, including
 imports: the memory that a machine needs to do this at all.
