@@ -1104,7 +1104,7 @@ def test_a_model_that_fits_with_11_bits_keeps_all_kernels(tmp_path, opened):
     assert tab.locator(".reason").count() == 0
     open_layer(tab, "large")
     assert "weights stored with 11 bits" in tab.locator(".facts").inner_text()
-    assert "stored with 11 bits" in tab.locator(".verdict").inner_text()
+    assert "stores these numbers with 11 bits" in tab.locator(".verdict").inner_text()
     assert tab.locator(".tick.off").count() == 0
     open_layer(tab, "conv")
     assert "11 bits" not in tab.locator(".layer").inner_text()
