@@ -142,10 +142,15 @@ class Row:
     @property
     def ratio(self) -> float | None:
         """The fastest peer's time over ours: above 1, ours is faster."""
-        peers = [self.times[name].median for name in PEERS if name in self.times]
-        if OURS not in self.times or not peers:
+        if OURS not in self.times or self.peer is None:
             return None
-        return min(peers) / self.times[OURS].median
+        return self.times[self.peer].median / self.times[OURS].median
+
+    @property
+    def peer(self) -> str | None:
+        """The fastest peer."""
+        peers = [name for name in PEERS if name in self.times]
+        return min(peers, key=lambda name: self.times[name].median, default=None)
 
     @property
     def title(self) -> str:

@@ -224,10 +224,11 @@ def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Head and lines of the last table: each group's median ratio, range, and first calls."""
     head = [
         "work",
-        "TensorFlow time / ours",
+        "peer's time / ours",
         "from",
         "to",
         "rows",
+        "fastest peer",
         "first calls ours",
         "TensorFlow",
     ]
@@ -244,7 +245,7 @@ def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         ]
         lines.append(
             [group, f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}", f"{max(ratios):.2f}",
-             str(len(ratios))]
+             str(len(ratios)), " and ".join(dict.fromkeys(row.peer for row in members if row.peer))]
             + [
                 _amount(sum(found), "s") if (found := [f for f in first if f is not None]) else "—"
                 for first in firsts
