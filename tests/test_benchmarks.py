@@ -522,7 +522,7 @@ def test_disagreement_is_exit_status_1(monkeypatch, capsys):
     [
         (["--threads", "100000"], "more than the"),
         (["--only", "no such row"], "No row's title contains --only 'no such row'"),
-        (["--sides", "minicnn,Caffe"], "--sides knows minicnn, TensorFlow, PyTorch"),
+        (["--sides", "minicnn,Caffe"], "--sides knows minicnn, TensorFlow, ONNX Runtime, PyTorch"),
         (["--json", "no/such/folder/a.json"], "make it first"),
     ],
 )
