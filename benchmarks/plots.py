@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import OURS, THEIRS, Row
+from benchmarks.harness import OURS, PEERS, Row
 from benchmarks.limits import Limits
 from minicnn._support.terminal import install_extra
 from minicnn.plots import BLUE, ORANGE, save
 
-GREY = "#555555"
-_MARKS = {OURS: (BLUE, "o"), THEIRS: (ORANGE, "^")}
+GREY, GREEN = "#555555", "#009e73"
+_MARKS = dict(zip((OURS, *PEERS), ((BLUE, "o"), (ORANGE, "^"), (GREEN, "s")), strict=True))
 
 
 def check() -> None:
@@ -123,7 +123,7 @@ def _between(tick: float, found: dict[str, list[float]]) -> bool:
 
 
 def times(axes: Any, rows: Sequence[Row]) -> None:
-    """Draw both sides' medians as a pair of marks for each row, on a logarithmic axis."""
+    """Draw the sides' medians as marks for each row, on a logarithmic axis."""
     timed = [row for row in rows if row.unit == "s"]
     for side, (colour, mark) in _MARKS.items():
         points = [
