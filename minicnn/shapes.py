@@ -156,6 +156,8 @@ def check_array(x: Any, rank: int | None, argument: str, who: str) -> np.ndarray
 
 def contiguous(x: Any, dtype: Any = None) -> np.ndarray:
     """Return `x` as kernels need it, in C order and aligned; `x` itself if it is so already."""
+    if isinstance(x, (np.memmap, np.matrix, np.ma.MaskedArray)):
+        x = np.asarray(x)  # whose views and results are not those of plain arrays
     if isinstance(x, np.ndarray) and x.ndim:
         if dtype is not None and x.dtype != dtype:
             x = x.astype(dtype)

@@ -1,6 +1,7 @@
 """A weight: an array with a name, which layers hold and optimizers update."""
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -58,6 +59,14 @@ class Variable:
     def value(self, value: Array) -> None:
         self.taken += 1
         self._value = value
+
+    def holders(self) -> int:
+        """How many hold the array, as Python counts it, in its own way."""
+        return sys.getrefcount(self._value)
+
+    def is_equal(self, copy: Array) -> bool:
+        """Whether the array has the numbers of `copy`, NaN where it has NaN."""
+        return np.array_equal(copy, self._value, equal_nan=True)
 
     @property
     def shape(self) -> tuple[int, ...]:

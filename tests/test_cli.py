@@ -642,3 +642,17 @@ def test_compile_refuses_a_processor_that_can_do_more(
     monkeypatch.setattr(machine, "missing", lambda level: ["avx512f"])
     assert commands.main(["compile", "--cpu", "x86-64-v4"]) == 2
     assert "has: avx512f" in capsys.readouterr().err
+
+
+def test_compile_says_which_file_is_not_there(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "minicnn", "compile", str(tmp_path / "missing.keras")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"minicnn compile: No model file at '.*missing\.keras'\.\n", done.stderr)
+
+
+def test_compile_knows_the_levels_of_processors(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        commands.main(["compile", "--cpu", "i386"])
+    error = capsys.readouterr().err
+    assert re.findall(r"x86-64[-v\d]*", error.partition("choose from")[2]) == [*machine.LEVELS]

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from minicnn import config
 from minicnn.compiler import loading, threads
 from minicnn.compiler.kernel import Kernel, kernel
-from minicnn.compiler.translate import CompileError, function
+from minicnn.compiler.language import CompileError, function
 
 COUNTS = (1, 2, 7, 16)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import activations, config, explain, layers, utils
+from minicnn.graph.program import Program
 from minicnn.layers import LAYERS, base
 from minicnn.layers.weights import weight_budget
 
@@ -105,6 +106,21 @@ def as_list(x: Any) -> list[Array]:
 
 def gradient_like(y: Array, seed: int = 3) -> Array:
     return np.random.default_rng(seed).standard_normal(y.shape).astype(y.dtype)
+
+
+@every_use
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_program_computes_what_the_layer_computes(use: Use, dtype: str) -> None:
+    """Whatever of it is made of kernels, or of NumPy, to the last bit."""
+    layer, x = build(use, dtype)
+    inputs = [layers.Input(a.shape[1:], dtype=dtype) for a in as_list(x)]
+    model = minicnn.Model(inputs, layer(inputs if use.inputs > 1 else inputs[0]))
+    shapes = [a.shape for a in as_list(x)]
+    program = Program(model.graph, shapes)
+    for seed in (0, 1):  # what the first run left in memory does not matter to the second
+        xs = [np.random.default_rng(seed).standard_normal(s).astype(dtype) for s in shapes]
+        (y,) = program.run(xs) or [None]
+        np.testing.assert_array_equal(y, layer.run(xs if use.inputs > 1 else xs[0]))
 
 
 def test_every_layer_is_in_the_table() -> None:

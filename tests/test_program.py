@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from random_models import graphs
 
 import minicnn
-from minicnn import Input, Model, Sequential, layers
+from minicnn import Input, Model, Sequential, functional, layers
 from minicnn.compiler import recording
 from minicnn.compiler.recording import NotKernelsError, Recorder
 from minicnn.graph import program as programs
@@ -238,6 +238,9 @@ def test_numpy_refuses_what_is_not_known_yet() -> None:
         lambda: np.where(x, x, x),
         lambda: x.copy(),
         lambda: x.astype(np.float64),
+        lambda: x[0, 0],
+        lambda: x.item(0),
+        lambda: x.tolist(),
         lambda: x.__setitem__(0, 1),
         lambda: np.add(x, 1, out=np.empty((2, 3), np.float32)),
     ):
@@ -304,3 +307,19 @@ def test_an_empty_batch() -> None:
     model = network()
     for _ in range(3):
         assert model.predict_on_batch(images(0)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("kind", [np.memmap, np.ma.MaskedArray])
+def test_arrays_of_other_classes(kind: Any, tmp_path: Any) -> None:
+    x = images()
+    if kind is np.memmap:
+        other: Any = np.memmap(tmp_path / "x", np.float32, "w+", shape=x.shape)
+        other[...] = x
+    else:
+        other = np.ma.masked_array(x)
+    for operation in (functional.relu, functional.max_pool2d, functional.zero_padding2d):
+        y = operation(other)
+        assert type(y) is np.ndarray
+        np.testing.assert_array_equal(y, operation(x))
+    model = network()
+    np.testing.assert_array_equal(settled(model, other), settled(model, x))

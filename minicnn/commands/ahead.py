@@ -7,8 +7,12 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from minicnn._support import terminal
+from minicnn._support.terminal import say
 
 
 def main(models: Sequence[str]) -> int:
@@ -16,15 +20,18 @@ def main(models: Sequence[str]) -> int:
     from minicnn import compilation
     from minicnn.models import load_model
 
+    networks = [load_model(path, compile=False) for path in models]
     _train_and_predict()
-    for path in models:
-        network = load_model(path, compile=False)
+    for path, network in zip(models, networks, strict=True):
+        shapes: list[Any] = [symbol.shape[1:] for symbol in network.inputs]
+        if any(size is None for shape in shapes for size in shape):
+            say(f"{path}: which kernels it needs depends on its input, whose size is not fixed.")
+            continue
+        one = [np.zeros((1, *s), t.dtype) for s, t in zip(shapes, network.inputs, strict=True)]
+        network.predict(one if len(one) > 1 else one[0], verbose=0)
         for count in (1, 32):
-            shapes = [(count, *symbol.shape[1:]) for symbol in network.inputs]
-            if all(size is not None for shape in shapes for size in shape):
-                network.inference_program(count)
-        print(f"{path}: its kernels are there.")
-    print(f"Compiled {compilation.count} kernels in {compilation.seconds:.1f} seconds.")
+            network.inference_program(count)
+    say(f"Compiled {compilation.count} kernels in {compilation.seconds:.1f} seconds.")
     return 0
 
 
@@ -55,4 +62,4 @@ def _train_and_predict() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(terminal.run("minicnn compile", lambda: main(sys.argv[1:])))

@@ -28,7 +28,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("models", nargs="*", type=Path, metavar="MODEL", help=".keras or .h5 file")
     command.add_argument(
         "--cpu",
-        choices=("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"),
+        choices=("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"),  # `machine.LEVELS`
         help="the least that the processors can do; default: this one",
     )
     command.add_argument("--output", type=Path, metavar="DIR", help="the folder for the kernels")
@@ -58,4 +58,6 @@ def run(options: argparse.Namespace) -> int:
     )
     if done.returncode == 0 and options.output:
         say(f"To take kernels from there: MINICNN_CACHE_DIR={quoted(options.output.absolute())}")
+    elif done.returncode == 0 and options.cpu:
+        say(f"To use them: MINICNN_CPU={options.cpu}")
     return done.returncode

@@ -21,7 +21,7 @@ from minicnn.compiler import loading, recording, threads
 from minicnn.compiler.values import ArrayKind, Kind, Scalar, kind_of_argument, name_of
 
 if TYPE_CHECKING:
-    from minicnn.compiler import translate
+    from minicnn.compiler.language import Module
 
 
 _CONTIGUOUS = 1  # NumPy's flag, NPY_ARRAY_C_CONTIGUOUS
@@ -52,10 +52,8 @@ class Kernel:
     def __call__(self, *arguments: Any) -> None:
         """Compute all tasks."""
         recorder = recording.here.recorder
-        if recorder is not None:
-            if recorder.takes(self, arguments):
-                return
-            arguments = recording.plain(arguments)
+        if recorder is not None and recorder.takes(self, arguments):
+            return
         tasks = self.tasks(*arguments)
         if tasks > 0:
             threads.run(*self.prepared(arguments, tasks), tasks)
@@ -79,7 +77,7 @@ class Kernel:
         parts: list[Any] = []
         for argument in arguments:
             kind = type(argument)
-            if kind is np.ndarray:
+            if isinstance(argument, np.ndarray):
                 if not argument.flags.num & _CONTIGUOUS:
                     raise ValueError(f"{self.__name__} takes C-contiguous arrays.")
                 key.append(argument.dtype.num * 16 + argument.ndim)
@@ -102,7 +100,7 @@ class Kernel:
         how = "vectorized" if self._vectorize else "plain"
         symbol = "_".join([loading.full_name(self.python), how, *map(name_of, kinds)])
 
-        def write(module: "translate.Module") -> None:
+        def write(module: "Module") -> None:
             from minicnn.compiler import translate
 
             translate.kernel_function(module, self.python, kinds)

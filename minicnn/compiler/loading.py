@@ -15,7 +15,7 @@ from minicnn import compilation, forks, interrupts
 from minicnn.compiler import cache
 
 if TYPE_CHECKING:
-    from minicnn.compiler import translate
+    from minicnn.compiler.language import Module
 
 
 def full_name(python: Callable[..., Any]) -> str:
@@ -31,7 +31,7 @@ def short_name(python: Callable[..., Any]) -> str:
 def entry(python: Callable[..., Any]) -> int:
     """The address of the machine code of a function of whole numbers, which Python calls."""
 
-    def write(module: "translate.Module") -> None:
+    def write(module: "Module") -> None:
         from minicnn.compiler import translate
 
         translate.entry_function(module, python)
@@ -48,7 +48,7 @@ def loaded(
     symbol: str,
     name: str,
     python: Callable[..., Any],
-    write: Callable[["translate.Module"], None],
+    write: Callable[["Module"], None],
     vectorize: bool = False,
 ) -> int:
     """The address of a function in machine code: loaded already, from the disk, or new."""
@@ -73,11 +73,12 @@ def loaded(
         return _known[symbol]
 
 
-def _compiled(symbol: str, write: Callable[["translate.Module"], None], vectorize: bool) -> bytes:
+def _compiled(symbol: str, write: Callable[["Module"], None], vectorize: bool) -> bytes:
     """Object code, behind a line with the symbols of the separate functions that it calls."""
-    from minicnn.compiler import machine, translate
+    from minicnn.compiler import machine
+    from minicnn.compiler.language import Module
 
-    module = translate.Module(symbol)
+    module = Module(symbol)
     write(module)
     code = machine.machine_code(str(module.ir), vectorize)
     return " ".join(module.required).encode() + b"\n" + code
@@ -87,7 +88,7 @@ def _load_separate(symbol: str) -> None:
     module_name, name, element = symbol.split(":")
     function = getattr(importlib.import_module(module_name), name)
 
-    def write(module: "translate.Module") -> None:
+    def write(module: "Module") -> None:
         from minicnn.compiler import translate, values
 
         translate.separate_function(module, function, values.BY_DTYPE[np.dtype(element)])

@@ -49,13 +49,12 @@ def processor() -> Processor:
     return Processor(triple, llvm.get_host_cpu_name(), features)
 
 
-# What the levels of x86-64 add to the ones before, as far as kernels differ by it.
-_LEVELS = {
-    "x86-64": "",
-    "x86-64-v2": "+sse4.2",
-    "x86-64-v3": "+sse4.2,+avx2,+fma",
-    "x86-64-v4": "+sse4.2,+avx2,+fma,+avx512f",
-}
+# What a processor of each level of x86-64 can do besides x86-64 itself, in LLVM's words (the
+# "microarchitecture levels" of the x86-64 psABI).
+_SECOND = "+cx16,+popcnt,+sahf,+sse3,+sse4.1,+sse4.2,+ssse3"
+_THIRD = f"{_SECOND},+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave"
+_FOURTH = f"{_THIRD},+avx512bw,+avx512cd,+avx512dq,+avx512f,+avx512vl"
+_LEVELS = {"x86-64": "", "x86-64-v2": _SECOND, "x86-64-v3": _THIRD, "x86-64-v4": _FOURTH}
 LEVELS = tuple(_LEVELS)
 
 

@@ -46,6 +46,20 @@ class Live(np.ndarray):
     def __setitem__(self, *_: Any) -> Any:
         raise NotKernelsError
 
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        if not isinstance(found, Live):  # one number, which is not known
+            raise NotKernelsError
+        return found
+
+    def item(self, *_: Any) -> Any:
+        """Raise: no number is known yet."""
+        raise NotKernelsError
+
+    def tolist(self) -> Any:
+        """Raise: no number is known yet."""
+        raise NotKernelsError
+
     def copy(self, *_: Any, **__: Any) -> Any:
         """Raise: there is nothing to copy yet."""
         raise NotKernelsError
@@ -66,11 +80,6 @@ class Step(NamedTuple):
     kernel: Any  # a `kernel.Kernel`
     arguments: tuple[Any, ...]
     tasks: int
-
-
-def plain(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments as kernels take them: arrays of NumPy's own class."""
-    return tuple([a.view(np.ndarray) if type(a) is Live else a for a in arguments])
 
 
 def root_of(array: Array) -> Array:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from minicnn.compiler.translate import Compiler, Function, builtin
+from minicnn.compiler.language import Function, builtin
+from minicnn.compiler.translate import Compiler
 from minicnn.compiler.values import I64, INT, POINTER, Array, Number
 
 LINE = 16  # int64 in two lines of the cache: counters that far apart do not disturb each other

@@ -227,7 +227,7 @@ class _Layout:
             given = [*map(self.array, given)] if isinstance(given, list) else self.array(given)
             return step._replace(given=given, outputs=tuple(map(self.array, step.outputs)))
         arguments = [self.array(a) if self._is_live(a) else a for a in step.arguments]
-        return step._replace(arguments=recording.plain(tuple(arguments)))
+        return step._replace(arguments=tuple(arguments))
 
 
 def _fit(arrays: Sequence[Array], graph: Graph) -> bool:

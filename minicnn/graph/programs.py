@@ -9,7 +9,7 @@ that nothing has changed since it was made:
 - **Settings.** Assigning to an attribute of any layer is counted (`minicnn.layers.base.changes`).
 """
 
-import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ from minicnn.graph.graph import Graph
 from minicnn.graph.layer import GraphLayer
 from minicnn.graph.program import Program
 from minicnn.layers import base
-from minicnn.variable import Variable
+from minicnn.variable import Computed, Variable
 
 Array = np.ndarray
 Shapes = tuple[tuple[int, ...], ...]
@@ -31,12 +31,7 @@ _KEPT = 2  # programs: for one photo and for a batch, say
 _REMEMBERED = 8  # sizes that came once
 
 
-def _holders(weight: Variable) -> int:
-    """How many hold the weight's array, as Python counts it, which it does its own way."""
-    return sys.getrefcount(weight.__dict__["_value"])
-
-
-_ALONE = _holders(Variable(np.zeros(1, np.float32), "alone", "nobody"))
+_ALONE = Variable(np.zeros(1, np.float32), "alone", "nobody").holders()
 
 
 def _weights_of(graph: Graph) -> list[Variable]:
@@ -49,7 +44,7 @@ def _weights_of(graph: Graph) -> list[Variable]:
             found += layer.layer.weights_list
             found += [] if layer.normalization is None else layer.normalization.weights_list
         else:
-            found += layer.weights_list
+            found += [w for w in layer.weights_list if not isinstance(w, Computed)]
     return found
 
 
@@ -57,9 +52,8 @@ class _Watch:
     """Sees whether weights and settings are still what they were."""
 
     def __init__(self, weights: Sequence[Variable]) -> None:
-        self._weights = [w for w in weights if "_value" in w.__dict__]
-        held = [w for w in self._weights if _holders(w) > _ALONE]
-        self._copies = [(w, w.__dict__["_value"].copy()) for w in held]
+        self._weights = list(weights)
+        self._copies = [(w, w.numpy()) for w in weights if w.holders() > _ALONE]
         self._changes = base.changes.count
         self._taken = [w.taken for w in self._weights]
 
@@ -67,9 +61,7 @@ class _Watch:
         """Whether nothing has changed."""
         if base.changes.count != self._changes or [w.taken for w in self._weights] != self._taken:
             return False
-        return all(
-            np.array_equal(copy, w.__dict__["_value"], equal_nan=True) for w, copy in self._copies
-        )
+        return all(weight.is_equal(copy) for weight, copy in self._copies)
 
 
 class Programs:
@@ -80,6 +72,7 @@ class Programs:
         self._programs: OrderedDict[Shapes, Program] = OrderedDict()
         self._came: OrderedDict[Shapes, None] = OrderedDict()  # shapes that came once
         self._watch: _Watch | None = None
+        self._lock = threading.Lock()
 
     def holds(self, *shapes: tuple[int, ...]) -> bool:
         """Whether there is a program for inputs of these shapes."""
@@ -89,7 +82,13 @@ class Programs:
         """The graph's outputs at inference."""
         shapes = tuple([array.shape for array in inputs])
         with variable.reading():
-            program = self._program_for(shapes)
+            # While another thread looks for its program, or runs it, the graph does as well.
+            program = None
+            if self._lock.acquire(blocking=False):
+                try:
+                    program = self._program_for(shapes)
+                finally:
+                    self._lock.release()
             results = None if program is None else program.run(inputs)
             return self.graph.run(inputs, training=False)[0] if results is None else results
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from minicnn.compiler.translate import Compiler, Separate
+from minicnn.compiler.language import Separate
+from minicnn.compiler.translate import Compiler
 from minicnn.compiler.values import I8, I32, I64, Scalar
 from minicnn.kernels import NOBODY
 from minicnn.kernels.simd import FUSED, LANES, clamped, limits, load, spread, store, whole, wins

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.compiler.kernel import kernel
-from minicnn.compiler.translate import function
+from minicnn.compiler.language import function
 from minicnn.kernels.channels import add_products
 from minicnn.kernels.tasks import share, shares
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.compiler.kernel import kernel
-from minicnn.compiler.translate import function
+from minicnn.compiler.language import function
 from minicnn.kernels.microkernel import tile
 from minicnn.kernels.pooling import largest, to_winners
 from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors

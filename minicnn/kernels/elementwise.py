@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from minicnn.compiler.kernel import kernel
-from minicnn.compiler.translate import function
+from minicnn.compiler.language import function
 from minicnn.kernels.tasks import NUMBERS
 
 

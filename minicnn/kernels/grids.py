@@ -13,7 +13,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from minicnn.compiler.translate import Compiler, Separate
+from minicnn.compiler.language import Separate
+from minicnn.compiler.translate import Compiler
 from minicnn.compiler.values import FLOAT32, I8, Scalar
 from minicnn.kernels.channels import unless_stopped
 from minicnn.kernels.simd import FUSED, LANES, clamped, limits, load, store, whole, wins

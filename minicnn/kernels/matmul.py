@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.compiler.kernel import kernel
-from minicnn.compiler.translate import function
+from minicnn.compiler.language import function
 from minicnn.kernels.microkernel import tile
 from minicnn.kernels.simd import COLUMNS, HEIGHTS, LANES, ROWS, copy_vectors, transpose_square
 

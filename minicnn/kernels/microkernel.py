@@ -30,7 +30,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from minicnn.compiler.translate import Compiler, Separate
+from minicnn.compiler.language import Separate
+from minicnn.compiler.translate import Compiler
 from minicnn.compiler.values import I64, Scalar
 from minicnn.kernels.simd import (
     FUSED,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.compiler.kernel import kernel
-from minicnn.compiler.translate import function
+from minicnn.compiler.language import function
 from minicnn.kernels import NOBODY
 from minicnn.kernels.channels import (
     add_products,

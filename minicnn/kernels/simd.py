@@ -12,7 +12,8 @@ from typing import Any
 from llvmlite import ir
 
 from minicnn.compiler import machine
-from minicnn.compiler.translate import Compiler, builtin
+from minicnn.compiler.language import builtin
+from minicnn.compiler.translate import Compiler
 from minicnn.compiler.values import I32, I64, POINTER, Number
 
 

@@ -5,7 +5,7 @@ several for each thread, so that nobody waits for the slowest. And one is always
 serves another program, too, or is one of a processor's small ones.
 """
 
-from minicnn.compiler.translate import function
+from minicnn.compiler.language import function
 
 NUMBERS = 2**15  # read and written in about ten microseconds
 

@@ -4,7 +4,7 @@ One task a picture: a batch has several pictures, and its reader several threads
 """
 
 from minicnn.compiler.kernel import kernel
-from minicnn.compiler.translate import function
+from minicnn.compiler.language import function
 
 CONSTANT, NEAREST, REFLECT, WRAP = range(4)
 

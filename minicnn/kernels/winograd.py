@@ -43,7 +43,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.compiler.kernel import kernel
-from minicnn.compiler.translate import function
+from minicnn.compiler.language import function
 from minicnn.kernels.grids import clamped_grid_transform, grid_transform, pooled_grid_transform
 from minicnn.kernels.microkernel import tile
 from minicnn.kernels.simd import COLUMNS, LANES, ROWS, add_line
