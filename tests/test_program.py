@@ -35,7 +35,8 @@ def network() -> Model:
     y = layers.SeparableConv2D(9, 3, padding="same", use_bias=False, name="separable")(x)
     y = layers.ReLU()(layers.BatchNormalization(name="norm")(y))
     x = layers.Add()([x, y])
-    x = layers.Concatenate()([layers.ZeroPadding2D()(x), layers.ZeroPadding2D()(y)])
+    x = layers.Concatenate()([layers.ZeroPadding2D(name="padding")(x), layers.ZeroPadding2D()(y)])
+    x = layers.Conv2D(5, 2, strides=2, name="strided")(x)
     x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(x))
     return Model(inputs, layers.Dense(4, activation="softmax", name="last")(x))
 
@@ -148,7 +149,16 @@ def _activation(model: Any) -> None:
     model.get_layer("last").activation = "linear"
 
 
+def _fused_activation(model: Any) -> None:
+    model.get_layer("first").activation = "linear"
+
+
+def _kernels_setting(model: Any) -> None:
+    model.get_layer("padding").padding = ((0, 2), (2, 0))
+
+
 CHANGES = [_assign, _write, _statistics, _replace, _train, _setting, _activation]
+CHANGES += [_fused_activation, _kernels_setting]
 
 
 @pytest.mark.parametrize("change", CHANGES)
