@@ -32,12 +32,14 @@ from minicnn import (
     saving,
     utils,
 )
-from minicnn.compat import hints as _hints  # noqa: F401 - adds hints about names Keras has
+from minicnn.compat import hints
 from minicnn.layers import Input, KerasTensor, Layer
 from minicnn.models import Model, Sequential
 
 if TYPE_CHECKING:
-    from minicnn import explain  # `compat.hints` imports it on first use
+    from minicnn import explain
+else:
+    __getattr__ = hints.of_module(__name__, later=["explain"])
 
 __version__ = "0.1.0"
 

@@ -1,7 +1,8 @@
 """Activation functions under Keras's names; `activation=relu` means the same as `"relu"`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from minicnn.compat import hints
 from minicnn.functional import ACTIVATIONS
 
 linear = ACTIVATIONS["linear"].forward
@@ -42,3 +43,6 @@ __all__ = [
     "softmax",
     "tanh",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,12 @@ from minicnn._support import progress
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import check_regular
 from minicnn._support.terminal import printable
+from minicnn.compat import hints
 from minicnn.settings import PlainArguments
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)
+
 
 Logs = dict[str, float]
 _LONGEST_NAME = 255  # characters of a file's name, on most systems

@@ -3,7 +3,15 @@
 Numbers are float32 unless you ask for float64; threads are as many as the process has cores.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+from minicnn.compat import hints
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)
+
 
 _floatx = "float32"
 

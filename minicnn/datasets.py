@@ -9,17 +9,22 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import drawing
 from minicnn._support.progress import Bar
 from minicnn._support.reading import read_regular
+from minicnn.compat import hints
 from minicnn.drawing import CLOTHING_CLASSES, draw_clothing
 from minicnn.shapes import pair, positive_int
 
 __all__ = ["CLOTHING_CLASSES", "SAMPLE_COUNTS", "draw_clothing", "write_clothing_sample"]
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)
+
 
 SAMPLE_COUNTS: Mapping[str, int] = {"train": 100, "validation": 20, "test": 20}
 _LARGEST_JSON = 2**20  # bytes; sample.json has about 200

@@ -9,13 +9,18 @@ in Keras.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import shapes
 from minicnn._support import seeding
+from minicnn.compat import hints
 from minicnn.settings import Configurable, plain_throughout, serialized
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)
+
 
 Array = np.ndarray
 

@@ -18,12 +18,17 @@ the last axis.)
 """
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import functional, shapes
+from minicnn.compat import hints
 from minicnn.settings import Configurable, serialized
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)
+
 
 Array = np.ndarray
 

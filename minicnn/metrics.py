@@ -4,12 +4,17 @@ A metric accumulates over the batches of an epoch: `update_state` for each, then
 `reset_state` starts again.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import shapes
+from minicnn.compat import hints
 from minicnn.settings import Configurable, serialized
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)
+
 
 Array = np.ndarray
 

@@ -12,24 +12,22 @@ import inspect
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from minicnn import kernels, shapes
+from minicnn.compat import hints
 from minicnn.settings import Configurable, serialized
 from minicnn.variable import Variable
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)
+
 
 Array = np.ndarray
 
 _LARGEST = float(np.finfo(np.float32).max)
-
-INSTEAD = {
-    "decay": "LambdaCallback(on_epoch_begin=…), and set model.optimizer.learning_rate in it",
-    "lr": "learning_rate",
-}
-"""Former arguments of Keras's optimizers, and what to use instead."""
-
 
 # Settings of Keras's optimizers that minicnn lacks: they must be off (None, False or 0).
 _SWITCHED_OFF = ("use_ema", "loss_scale_factor", "gradient_accumulation_steps", "decay")
@@ -66,7 +64,9 @@ class Optimizer(Configurable):
                 n for cls in (type(self), Optimizer) for n in inspect.signature(cls).parameters
             ]
             known = [name for name in dict.fromkeys(names) if name not in ("kwargs", "unknown")]
-            shapes.refuse_argument(next(iter(unknown)), known, INSTEAD, type(self).__name__)
+            shapes.refuse_argument(
+                next(iter(unknown)), known, hints.OPTIMIZER_ARGUMENTS, type(self).__name__
+            )
         self.name = type(self).__name__.lower() if name is None else name
         shapes.check_name(self.name, type(self).__name__)
         self.learning_rate = learning_rate
@@ -91,6 +91,9 @@ class Optimizer(Configurable):
         # that its identity cannot be reused.
         self._state: dict[int, tuple[Variable, dict[str, Array]]] = {}
 
+    if not TYPE_CHECKING:
+        __getattr__ = hints.of_object
+
     @property
     def learning_rate(self) -> float:
         return self._learning_rate
@@ -101,8 +104,9 @@ class Optimizer(Configurable):
         self._learning_rate = float(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in INSTEAD:  # otherwise `optimizer.lr = 0.01` would silently do nothing
-            raise AttributeError(f"{type(self).__name__} has no {name}. Use {INSTEAD[name]}.")
+        instead = hints.OPTIMIZER_ARGUMENTS
+        if name in instead:  # otherwise `optimizer.lr = 0.01` would silently do nothing
+            raise AttributeError(f"{type(self).__name__} has no {name}. Use {instead[name]}.")
         super().__setattr__(name, value)
 
     def _check_number(self, argument: str, value: Any) -> None:

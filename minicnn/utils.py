@@ -1,11 +1,12 @@
 """Small helpers under Keras's names."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn._support.download import get_file
 from minicnn._support.seeding import set_random_seed
+from minicnn.compat import hints
 from minicnn.images import (
     array_to_img,
     image_dataset_from_directory,
@@ -42,3 +43,6 @@ __all__ = [
     "set_random_seed",
     "to_categorical",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)

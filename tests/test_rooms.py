@@ -24,6 +24,7 @@ PACKAGE = Path(minicnn.__file__).parent
 # Lowest floor first. A room imports from the floors above it in this list; never from its own
 # floor, never from one below it in the list. Rooms that are planned may stand here before they do.
 FLOORS: tuple[tuple[str, ...], ...] = (
+    ("compat",),
     (
         "_support",
         "config",
@@ -43,7 +44,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("datasets", "images"),
     ("applications", "preprocessing", "utils"),
-    ("check", "compat", "explain", "transfer"),
+    ("check", "explain", "transfer"),
     ("lessons",),
     ("commands",),
     ("__init__", "__main__"),

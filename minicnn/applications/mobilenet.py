@@ -6,10 +6,11 @@ convolution, each followed by batch normalization and ReLU6.
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn.applications import imagenet
 from minicnn.applications.imagenet import decode_predictions, preprocess_input
+from minicnn.compat import hints
 from minicnn.layers import (
     Activation,
     BatchNormalization,
@@ -25,6 +26,10 @@ from minicnn.layers import (
 from minicnn.models import Model
 
 __all__ = ["MobileNet", "decode_predictions", "preprocess_input"]
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)
+
 
 # (filters of the 1×1 convolution, stride of the depthwise one), block 1 to 13
 _BLOCKS = (

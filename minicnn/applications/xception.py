@@ -11,10 +11,11 @@ channels at each pixel (1×1): 3·3·728 + 728·728 weights, where a full one ha
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn.applications import imagenet
 from minicnn.applications.imagenet import decode_predictions, preprocess_input
+from minicnn.compat import hints
 from minicnn.layers import (
     Activation,
     Add,
@@ -29,6 +30,10 @@ from minicnn.layers import (
 from minicnn.models import Model
 
 __all__ = ["Xception", "decode_predictions", "preprocess_input"]
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)
+
 
 _FILE = f"{imagenet.WEIGHTS_STORE}/xception/xception_weights_tf_dim_ordering_tf_kernels"
 _WITH_TOP = (f"{_FILE}.h5", "0a58e3b7378bc2990ea3b43d5981f1f6")

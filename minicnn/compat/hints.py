@@ -1,42 +1,23 @@
 """Errors about names that Keras has and minicnn lacks say what to use instead.
 
-This holds for `minicnn.layers.LSTM`, `from minicnn.layers import LSTM` and `model.to_yaml`. All
-that it takes is here, so that the tables are in one place and modules and classes stay plain:
+This holds for attributes, of modules and of objects: `minicnn.layers.LSTM`, `model.to_yaml`. The
+tables are here, in one place; a module or class that wants its hints says so in one line:
 
-    minicnn.layers.LSTM                the module's `__getattr__` (PEP 562) raises
-    from minicnn.layers import LSTM    ignores that error and looks for a module: `Finder` raises
-    model.to_yaml                      the class's `__getattr__` raises
+    __getattr__ = hints.of_module(__name__)     in a module (PEP 562)
+    __getattr__ = hints.of_object               in a class
+
+These lines stand under `if not TYPE_CHECKING:`, because type checkers would otherwise accept any
+name. `from minicnn.layers import LSTM` ends in Python's own words: for an import statement Python
+replaces the module's error by "cannot import name 'LSTM' from 'minicnn.layers'".
 """
 
 import difflib
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
-
-from minicnn import (
-    activations,
-    applications,
-    callbacks,
-    config,
-    datasets,
-    initializers,
-    layers,
-    losses,
-    metrics,
-    models,
-    optimizers,
-    preprocessing,
-    saving,
-    utils,
-)
-from minicnn.applications import mobilenet, xception
-from minicnn.layers import Layer
-from minicnn.models import Model
-from minicnn.optimizers import Optimizer
-from minicnn.preprocessing import image
 
 _AUGMENT = "ImageDataGenerator({}) of minicnn.preprocessing.image"
 _RATE = "LambdaCallback({}=…), and set model.optimizer.learning_rate in it"
@@ -60,28 +41,45 @@ _SAVE = 'save("model.keras"), or to_json for the architecture alone'
 _TRANSFORM = "ImageDataGenerator({}).random_transform(x)"
 
 # For each module: names that Keras has there, and what to use instead.
-INSTEAD: dict[ModuleType, Mapping[str, str]] = {
-    activations: {},
-    applications: {
+INSTEAD: dict[str, Mapping[str, str]] = {
+    "minicnn": {
+        **dict.fromkeys(
+            ["DTypePolicy", "FloatDTypePolicy", "dtype_policies", "mixed_precision"], _DTYPE
+        ),
+        "Initializer": "minicnn.initializers.Initializer",
+        "Loss": "minicnn.losses.Loss",
+        "Metric": "minicnn.metrics.Metric",
+        "Optimizer": "minicnn.optimizers.Optimizer",
+        "Regularizer": _REGULARIZE,
+        "Variable": "minicnn.layers.Variable",
+        "backend": "NumPy, the only backend here. clear_session is in minicnn.utils, floatx in "
+        "minicnn.config, and model.optimizer.learning_rate is a plain number to read and to set",
+        "constraints": "LambdaCallback(on_train_batch_end=…), and assign the weights in it",
+        "export": 'model.save("model.keras")',
+        "keras": "minicnn itself: import minicnn as keras",
+        "ops": "NumPy, and minicnn.functional for what layers compute",
+        "random": "numpy.random; what minicnn draws is seeded by minicnn.utils.set_random_seed",
+        "regularizers": _REGULARIZE,
+        "version": "minicnn.__version__",
+    },
+    "minicnn.applications": {
         **dict.fromkeys(_NETWORKS.split(), _NETWORK),
         "imagenet_utils": "minicnn.applications.xception or minicnn.applications.mobilenet",
     },
-    mobilenet: {},
-    xception: {},
-    callbacks: {
+    "minicnn.callbacks": {
         "BackupAndRestore": "ModelCheckpoint, load_model, and initial_epoch in fit",
         "LearningRateScheduler": _RATE.format("on_epoch_begin"),
         "ProgbarLogger": "verbose=1 of fit",
         "ReduceLROnPlateau": _RATE.format("on_epoch_end"),
         "TensorBoard": "CSVLogger",
     },
-    config: {
+    "minicnn.config": {
         "disable_interactive_logging": _QUIET,
         "dtype_policy": "floatx",
         "set_dtype_policy": "set_floatx",
     },
-    datasets: dict.fromkeys(["cifar10", "cifar100", "fashion_mnist", "mnist"], _FOLDERS),
-    image: {
+    "minicnn.datasets": dict.fromkeys(["cifar10", "cifar100", "fashion_mnist", "mnist"], _FOLDERS),
+    "minicnn.preprocessing.image": {
         "apply_affine_transform": "ImageDataGenerator(…).apply_transform(x, transform_parameters)",
         "random_brightness": _TRANSFORM.format("brightness_range=…"),
         "random_channel_shift": _TRANSFORM.format("channel_shift_range=…"),
@@ -91,8 +89,7 @@ INSTEAD: dict[ModuleType, Mapping[str, str]] = {
         "random_zoom": _TRANSFORM.format("zoom_range=…"),
         "smart_resize": "load_img(path, target_size=…, keep_aspect_ratio=True)",
     },
-    initializers: {},
-    layers: {
+    "minicnn.layers": {
         "Lambda": "a class of your own (minicnn.layers.base shows one)",
         "LeakyReLU": "ReLU(negative_slope=0.3)",
         "RandomBrightness": _AUGMENT.format("brightness_range=…"),
@@ -106,26 +103,25 @@ INSTEAD: dict[ModuleType, Mapping[str, str]] = {
         "subtract": "x - y, of symbols",
         "experimental": "minicnn.layers itself, or " + _AUGMENT.format("…"),
     },
-    losses: {
+    "minicnn.losses": {
         "binary_crossentropy": _NAME,
         "categorical_crossentropy": _NAME,
         "sparse_categorical_crossentropy": _NAME,
     },
-    metrics: {"binary_accuracy": _NAME, "categorical_accuracy": _NAME},
-    models: {
+    "minicnn.metrics": {"binary_accuracy": _NAME, "categorical_accuracy": _NAME},
+    "minicnn.models": {
         "clone_model": "type(model).from_config(model.get_config())",
     },
-    optimizers: {
+    "minicnn.optimizers": {
         "AdamW": "Adam(weight_decay=0.004)",
         "legacy": "minicnn.optimizers itself",
         "schedules": "minicnn.callbacks." + _RATE.format("on_epoch_begin"),
     },
-    preprocessing: {},
-    saving: {
+    "minicnn.saving": {
         "load_weights": "model.load_weights(filepath)",
         "save_weights": "model.save_weights(filepath)",
     },
-    utils: {
+    "minicnn.utils": {
         "PyDataset": "any class with __len__ and __getitem__, which fit accepts",
         "Sequence": "any class with __len__ and __getitem__, which fit accepts",
         "disable_interactive_logging": _QUIET,
@@ -134,37 +130,23 @@ INSTEAD: dict[ModuleType, Mapping[str, str]] = {
         "plot_model": "model.summary()",
     },
 }
-TOP = {
-    **dict.fromkeys(
-        ["DTypePolicy", "FloatDTypePolicy", "dtype_policies", "mixed_precision"], _DTYPE
-    ),
-    "Initializer": "minicnn.initializers.Initializer",
-    "Loss": "minicnn.losses.Loss",
-    "Metric": "minicnn.metrics.Metric",
-    "Optimizer": "minicnn.optimizers.Optimizer",
-    "Regularizer": _REGULARIZE,
-    "Variable": "minicnn.layers.Variable",
-    "backend": "NumPy, the only backend here. clear_session is in minicnn.utils, floatx in "
-    "minicnn.config, and model.optimizer.learning_rate is a plain number to read and to set",
-    "constraints": "LambdaCallback(on_train_batch_end=…), and assign the weights in it",
-    "export": 'model.save("model.keras")',
-    "keras": "minicnn itself: import minicnn as keras",
-    "ops": "NumPy, and minicnn.functional for what layers compute",
-    "random": "numpy.random; what minicnn draws is seeded by minicnn.utils.set_random_seed",
-    "regularizers": _REGULARIZE,
-    "version": "minicnn.__version__",
+
+# Arguments, and attributes, that Keras's optimizers once had.
+OPTIMIZER_ARGUMENTS = {
+    "decay": "LambdaCallback(on_epoch_begin=…), and set model.optimizer.learning_rate in it",
+    "lr": "learning_rate",
 }
 
-# The same for objects: attributes that Keras's models, layers and optimizers have, or once had.
-OF_OBJECTS: dict[type, Mapping[str, str]] = {
-    Layer: {
+# The same for objects, by their class's name: attributes that Keras has, or once had.
+OF_OBJECTS: dict[str, Mapping[str, str]] = {
+    "Layer": {
         "call": "forward, or the object itself: it is a function of x",
         "get_input_at": "nodes[index].inputs",
         "get_output_at": "nodes[index].outputs",
         "input_shape": "input.shape",
         "output_shape": "output.shape",
     },
-    Model: {
+    "Model": {
         "evaluate_generator": "evaluate, which takes generators, too",
         "export": 'save("model.keras")',
         "fit_generator": "fit, which takes generators, too",
@@ -176,62 +158,48 @@ OF_OBJECTS: dict[type, Mapping[str, str]] = {
         "to_yaml": _SAVE,
         "train_step": "train_on_batch",
     },
-    Optimizer: optimizers.INSTEAD,
+    "Optimizer": OPTIMIZER_ARGUMENTS,
 }
 
 
-def install(module: ModuleType, instead: Mapping[str, str], later: Sequence[str] = ()) -> None:
-    """Give the module a `__getattr__` whose `AttributeError` says what to use instead.
+def of_module(module: str, later: Sequence[str] = ()) -> Callable[[str], Any]:
+    """Return the `__getattr__` of this module: its `AttributeError` says what to use instead.
 
     It imports the submodules named in `later` on first use.
     """
 
-    def explain(name: str) -> Any:
+    def find(name: str) -> Any:
         if name in later:
-            return importlib.import_module(f"{module.__name__}.{name}")
+            return importlib.import_module(f"{module}.{name}")
         if name.startswith("_"):
-            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-        full = f"{module.__name__}.{name}"
-        if name in instead:
-            hint = f"Use {instead[name]}."
-        elif PathFinder.find_spec(full, module.__path__):
-            hint = f"It is a module of its own: import {full}."
-        else:
-            known = _public_names(module)
-            close = difflib.get_close_matches(name, known, 1, 0.8)
-            hint = f"Did you mean {close[0]}? " if close else ""
-            hint += f"It has {', '.join(known)}. For more, use Keras itself."
-        raise AttributeError(f"{module.__name__} has no {name}. {hint}")
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        raise AttributeError(f"{module} has no {name}. {_hint(sys.modules[module], name)}")
 
-    module.__getattr__ = explain  # type: ignore[method-assign]
-    # Python asks finders for a name that an import does not find only if the module has a path.
-    vars(module).setdefault("__path__", [])
+    return find
 
 
-class Finder:
-    """The finder that Python asks last: it makes an import that fails say what to use instead."""
-
-    @staticmethod
-    def find_spec(fullname: str, path: Any = None, target: ModuleType | None = None) -> None:
-        """Return None for names of other packages; for ours raise a `ModuleNotFoundError`."""
-        parent, _, name = fullname.rpartition(".")
-        if parent not in _EXPLAINED or name.startswith("_"):
-            return
-        try:
-            getattr(sys.modules[parent], name)
-        except AttributeError as error:
-            # Without `name=fullname`: with it a from-import would swallow this error, too.
-            raise ModuleNotFoundError(str(error)) from None
-
-
-def explain_attribute(self: Any, name: str) -> Any:
+def of_object(self: Any, name: str) -> Any:
     """Raise an `AttributeError` with a hint; the `__getattr__` of the classes in `OF_OBJECTS`."""
     for cls in type(self).__mro__:
         # A property that has no value yet raises its own error.
-        if name in OF_OBJECTS.get(cls, ()) and not hasattr(type(self), name):
-            hint = OF_OBJECTS[cls][name]
+        if name in OF_OBJECTS.get(cls.__name__, ()) and not hasattr(type(self), name):
+            hint = OF_OBJECTS[cls.__name__][name]
             raise AttributeError(f"{type(self).__name__} has no {name}. Use {hint}.")
     return object.__getattribute__(self, name)  # raises again, in Python's or a property's words
+
+
+def _hint(module: ModuleType, name: str) -> str:
+    """Return what to use instead of a name that the module lacks."""
+    instead = INSTEAD.get(module.__name__, {})
+    if name in instead:
+        return f"Use {instead[name]}."
+    full = f"{module.__name__}.{name}"
+    if PathFinder.find_spec(full, getattr(module, "__path__", [])):
+        return f"It is a module of its own: import {full}."
+    known = _public_names(module)
+    close = difflib.get_close_matches(name, known, 1, 0.8)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return f"{hint}It has {', '.join(known)}. For more, use Keras itself."
 
 
 def _public_names(module: ModuleType) -> list[str]:
@@ -242,12 +210,3 @@ def _public_names(module: ModuleType) -> list[str]:
         if getattr(value, "__module__", None) == module.__name__
     ]
     return sorted(name for name in names if not name.startswith("_"))
-
-
-for _module, _instead in INSTEAD.items():
-    install(_module, _instead)
-install(sys.modules["minicnn"], TOP, later=["explain"])
-_EXPLAINED = {"minicnn", *(module.__name__ for module in INSTEAD)}
-sys.meta_path.append(Finder)
-Layer.__getattr__ = explain_attribute  # type: ignore[attr-defined]
-Optimizer.__getattr__ = explain_attribute  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
 """The layers, under Keras's names."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from minicnn.compat import hints
 from minicnn.layers.base import Layer
 from minicnn.layers.convolutional import Conv2D, DepthwiseConv2D, SeparableConv2D, ZeroPadding2D
 from minicnn.layers.core import (
@@ -102,3 +103,6 @@ __all__ = [
     "add",
     "concatenate",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)

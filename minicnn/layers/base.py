@@ -38,12 +38,13 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import config, functional, initializers, shapes
 from minicnn._support.terminal import printable
+from minicnn.compat import hints
 from minicnn.layers import carried
 from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
 from minicnn.layers.weights import WithWeights
@@ -138,6 +139,9 @@ class Layer(WithWeights, Configurable):
         self.nodes: list[Node] = []
         self.weights_list: list[Variable] = []
         self.carried: dict[str, Any] = {}  # a file's settings that minicnn's training lacks
+
+    if not TYPE_CHECKING:
+        __getattr__ = hints.of_object
 
     def __setattr__(self, name: str, value: Any) -> None:
         changes.count += 1

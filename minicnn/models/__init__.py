@@ -1,5 +1,8 @@
 """Models, and functions that read and write model files, under Keras's names."""
 
+from typing import TYPE_CHECKING
+
+from minicnn.compat import hints
 from minicnn.graph import Tape, TapeEntry
 from minicnn.models.files import (
     deserialize,
@@ -24,3 +27,6 @@ __all__ = [
     "save_model",
     "serialize",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)

@@ -1,5 +1,8 @@
 """The names of `keras.preprocessing.image`, from `minicnn.images`."""
 
+from typing import TYPE_CHECKING
+
+from minicnn.compat import hints
 from minicnn.images import (
     DirectoryIterator,
     ImageDataGenerator,
@@ -19,3 +22,6 @@ __all__ = [
     "load_img",
     "save_img",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)

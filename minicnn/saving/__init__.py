@@ -16,9 +16,10 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn._support.atomic import replacing
+from minicnn.compat import hints
 from minicnn.layers import carried
 from minicnn.layers.weights import weight_budget
 from minicnn.saving import hdf5, keras_file, legacy, legacy_writer, unbuilt, weights
@@ -32,6 +33,9 @@ _ZIP = b"PK"
 Build = Callable[[dict[str, Any]], Any]
 
 __all__ = ["load_model", "save_model"]
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)
 
 
 def load_model(
