@@ -6,16 +6,18 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from downloads import Server
 from PIL import Image
 
 from minicnn import compilation
 from minicnn._support import seeding
 
 # `reference/` is written with Keras: where that is not installed, its tests are not collected.
-collect_ignore_glob = [] if importlib.util.find_spec("keras") else ["test_reference_*.py"]
+collect_ignore_glob = [] if importlib.util.find_spec("keras") else ["reference/*"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     A browser starts slowly, and each of its pages is one of many clicks.
     """
     for item in items:
-        if item.path.name.startswith("test_reference_"):
+        if item.path.parent.name == "reference":
             item.add_marker("keras")
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
@@ -110,6 +112,15 @@ def tiny_base(tmp_path_factory):
     path = tmp_path_factory.mktemp("base") / "tiny.keras"
     keras.Model(inputs, x, name="tiny").save(path)
     return path
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A web server on this machine; `helpers/downloads.py` says what it answers."""
+    found = Server()
+    yield found
+    found.shutdown()
+    found.server_close()
 
 
 @pytest.fixture

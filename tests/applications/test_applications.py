@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_download import Server, files, server  # noqa: F401 - a fixture
+from downloads import Server, files
 
 import minicnn
 from minicnn import Input, Model, applications, layers, utils
@@ -137,7 +137,7 @@ def test_xception_at_the_sizes_of_use(size: int, tmp_path: Path) -> None:
 
 
 def test_imagenet_s_weights_are_downloaded_once(
-    server: Server,  # noqa: F811
+    server: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -159,7 +159,7 @@ def test_imagenet_s_weights_are_downloaded_once(
 @pytest.mark.parametrize("include_top", [True, False])
 def test_xception_checks_what_it_downloads(
     include_top: bool,
-    server: Server,  # noqa: F811
+    server: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -223,7 +223,7 @@ def test_helpers_say_what_they_expect(use: Callable[[], Any], error: Any, messag
 
 
 def test_predictions_get_their_names(
-    server: Server,  # noqa: F811
+    server: Server,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     index = {str(i): [f"n{i:08d}", f"thing {i}"] for i in range(1000)}

@@ -22,7 +22,7 @@ from reference import train as training
 from reference.data import Reader
 from reference.fitting import Settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 QUICK = Settings(learning_rate=0.05, epochs=3, batch_size=32, seed=7)
 
 

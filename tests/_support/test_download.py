@@ -1,110 +1,20 @@
 """Downloads, from a server on this machine: whole and checked, or not there at all."""
 
-import base64
-import hashlib
 import socket
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from downloads import CONTENT, MD5, SHA256, Server, files
 
 from minicnn._support import addresses, download
 from minicnn._support.download import fetch
 from minicnn.utils import get_file
 
-CONTENT = bytes(range(256)) * 5000
-MD5 = hashlib.md5(CONTENT).hexdigest()
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Server(ThreadingHTTPServer):
-    """Counts what it is asked for."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answers)
-        self.asked: list[str] = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{path}"
-
-
-class Answers(BaseHTTPRequestHandler):
-    server: Server
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        name = self.path.strip("/").split("/")[0]
-        name = "to" if "/proxied/to" in self.path else name
-        self.server.asked.append(self.path.strip("/"))
-        if name == "moved":
-            self._answer(302, {"Location": self.server.url("whole/file.bin")})
-        elif name == "insecure":
-            self._answer(302, {"Location": "http://example.com/file.bin"})
-        elif name == "local":
-            self._answer(302, {"Location": "file:///etc/hostname"})
-        elif name == "to":  # to/?http://…
-            self._answer(302, {"Location": self.path.partition("?")[2]})
-        elif name == "loop":
-            self._answer(302, {"Location": self.path})
-        elif name == "status":  # status/204
-            body = b"" if self.path.endswith(("204", "304")) else CONTENT
-            self._answer(int(self.path.split("/")[2]), {}, body)
-        elif name == "length":  # length/?abc
-            self._answer(200, {"Content-Length": self.path.partition("?")[2]}, CONTENT[:100])
-        elif name == "lengths":
-            self._answer(200, {"Content-Length": "7", "content-length": "9"}, CONTENT[:7])
-        elif name == "empty":
-            self._answer(200, {"Content-Length": "0"})
-        elif name == "chunks":  # chunks/5 promises five bytes in each, of which three come
-            size = self.path.split("/")[2].encode()
-            self.protocol_version = "HTTP/1.1"
-            self._answer(200, {"Transfer-Encoding": "chunked"}, size + b"\r\nabc\r\n0\r\n\r\n")
-            self.close_connection = True
-        elif name == "hash":
-            self._answer(200, {"x-goog-hash": self.path.partition("?")[2]}, CONTENT)
-        elif name == "missing":
-            self._answer(404, {})
-        elif name == "cut":
-            self._answer(200, {"Content-Length": str(len(CONTENT))}, CONTENT[:1000])
-        elif name == "endless":
-            self._answer(200, {}, CONTENT)
-        elif name == "google":
-            digest = base64.b64encode(hashlib.md5(CONTENT).digest()).decode()
-            damaged = CONTENT[:-1] + b"!" if "damaged" in self.path else CONTENT
-            hashes = {"x-goog-hash": f"crc32c=abc=,md5={digest}"}
-            self._answer(200, {"Content-Length": str(len(damaged)), **hashes}, damaged)
-        else:
-            self._answer(200, {"Content-Length": str(len(CONTENT))}, CONTENT)
-
-    def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
-        self.send_response(status)
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    found = Server()
-    yield found
-    found.shutdown()
-    found.server_close()
-
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
 @pytest.mark.parametrize("checksum", [None, MD5, SHA256, MD5.upper()])

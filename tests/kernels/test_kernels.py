@@ -1,6 +1,6 @@
 """The compiled kernels as a machine meets them: threads, caches, CPUs, and memory they own.
 
-That they compute what the loops compute is `test_functional.py`'s to show.
+That they compute what the loops compute is `tests/functional`'s to show.
 """
 
 import errno
@@ -724,7 +724,7 @@ def test_weights_that_an_initializer_made_read_only_learn() -> None:
 
 
 def test_importing_is_quick_because_kernels_wait() -> None:
-    """No kernel, and not even LLVM, is there before the first call; see test_rooms.py."""
+    """No kernel, and not even LLVM, is there before the first call; see `project/test_rooms.py`."""
     code = (
         "import sys, minicnn\n"
         "assert 'llvmlite' not in sys.modules\n"

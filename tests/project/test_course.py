@@ -86,7 +86,7 @@ def ours(work: Path, photos: Path) -> dict[str, Any]:
     found = work.with_name("found.pickle")
     run = subprocess.run(
         [sys.executable, "-c", code, str(photos), str(work), str(found)],
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[1] / "helpers",
         capture_output=True,
         text=True,
         check=False,

@@ -194,7 +194,7 @@ def test_every_room_has_a_floor() -> None:
     unknown = sorted(rooms - FLOOR_OF.keys())
     assert not unknown, (
         f"minicnn has a room that no floor knows: {', '.join(unknown)}. "
-        "Add it to FLOORS in tests/test_rooms.py, above all that it imports."
+        "Add it to FLOORS in tests/project/test_rooms.py, above all that it imports."
     )
 
 

@@ -3,7 +3,6 @@
 `tests/files/write.py` made the files, and the numbers that Keras reached from them.
 """
 
-import ast
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 import minicnn
 from minicnn.models import load_model
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parents[1] / "files"
 COUNT, CLASSES = 24, 3
 
 
@@ -77,35 +76,3 @@ def test_fine_tuning_learns_as_in_keras(told):
     found = losses(model, seed=4, steps=20)
     np.testing.assert_allclose(found, told["fine_tuning"], rtol=1e-3)
     assert not np.allclose(found, losses(load_model(FILES / "model.keras"), 4, 20), rtol=1e-2)
-
-
-def asks_for_keras(node: ast.AST) -> bool:
-    """Whether it calls `pytest.importorskip("keras")`, or so for another of its packages."""
-    return any(
-        isinstance(call, ast.Call)
-        and ast.unparse(call.func) == "pytest.importorskip"
-        and isinstance(call.args[0], ast.Constant)
-        and call.args[0].value in ("keras", "tf_keras", "tensorflow")
-        for call in ast.walk(node)
-    )
-
-
-@pytest.mark.parametrize(
-    "path", sorted(Path(__file__).parent.glob("test_*.py")), ids=lambda p: p.stem
-)
-def test_a_test_that_asks_for_keras_is_marked(path: Path) -> None:
-    """So `-m "not keras"` leaves it out. conftest.py marks those of `reference/`."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    marked = any(
-        isinstance(node, ast.Assign)
-        and ast.unparse(node.targets[0]) == "pytestmark"
-        and "pytest.mark.keras" in ast.unparse(node.value)
-        for node in tree.body
-    )
-    if path.name.startswith("test_reference_") or marked:
-        return
-    for node in filter(asks_for_keras, tree.body):
-        assert isinstance(node, ast.FunctionDef), f"line {node.lineno} of a module without the mark"
-        decorators = list(map(ast.unparse, node.decorator_list))
-        if node.name.startswith("test_"):
-            assert "pytest.mark.keras" in decorators, node.name

@@ -1,4 +1,4 @@
-"""Makes README's pictures of the interactive page: `python tests/page_picture.py`.
+"""Makes README's pictures of the interactive page: `python tests/pictures/make.py`.
 
 The network is that of the lessons, which looks at one of the drawn clothes; Debian's chromium
 looks at the page.
@@ -17,12 +17,11 @@ from minicnn.applications.xception import preprocess_input
 from minicnn.explain import page
 from minicnn.lessons import PRETRAINED
 
-PICTURES = Path(__file__).parent / "pictures"
+PICTURES = Path(__file__).parent
 
 
 def main() -> None:
     model = models.load_model(PRETRAINED, compile=False)
-    PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         clothes = Path(folder) / "clothes"
         datasets.write_clothing_sample(clothes, {"test": 1}, size=64, seed=0)

@@ -15,7 +15,7 @@ import pytest
 import minicnn
 from minicnn import commands, datasets, lessons
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SHELL_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)

@@ -22,7 +22,7 @@ from benchmarks import accelerator
 from reference import data, evaluate
 from reference import model as models
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # Compiling takes most of the time; what XLA makes of the graph is the same, its loops are slower.
 QUICKLY_COMPILED = "--xla_backend_optimization_level=0"
 needs_jax = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs jax")

@@ -16,7 +16,7 @@ from minicnn.layers import LAYERS
 from minicnn.layers.stand_ins import STAND_INS
 
 Array = np.ndarray
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parents[1] / "files"
 SHAPE = (8, 6, 3)
 
 

@@ -1,6 +1,6 @@
 """`compile`, `fit`, `evaluate`, `predict` and their data: what they promise, and what they refuse.
 
-That the numbers are Keras's is `test_training_against_keras.py`'s to show; here nothing but minicnn
+That the numbers are Keras's is `test_against_keras.py`'s to show; here nothing but minicnn
 is needed.
 """
 

@@ -22,7 +22,7 @@ from minicnn._support import terminal
 from minicnn._support.terminal import printable
 from minicnn.images import folders
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 posix = pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX, and its signals")
 
@@ -167,7 +167,11 @@ def test_the_name_is_not_that_of_another_package():
 
 def test_hints_are_made_in_one_place():
     for path in _texts():
-        if path.suffix == ".py" and path.name != "terminal.py" and path.parent.name != "tests":
+        if (
+            path.suffix == ".py"
+            and path.name != "terminal.py"
+            and ROOT / "tests" not in path.parents
+        ):
             assert "pip install" not in path.read_text(encoding="utf-8"), path
 
 
@@ -175,7 +179,7 @@ def _texts():
     """The project's own text files, wherever the package is installed."""
     folders = [Path(minicnn.__file__).parent, *(ROOT / n for n in ("reference", "benchmarks"))]
     found = [
-        *ROOT.glob("*.md"), ROOT / "pyproject.toml", *(ROOT / "tests").glob("*.py"),
+        *ROOT.glob("*.md"), ROOT / "pyproject.toml", *(ROOT / "tests").rglob("*.py"),
         *(path for folder in folders for path in folder.rglob("*")),
     ]  # fmt: skip
     kinds = {".py", ".md", ".toml", ".js", ".html", ".css"}

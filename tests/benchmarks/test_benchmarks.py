@@ -44,7 +44,7 @@ from benchmarks.harness import (
 )
 from benchmarks.limits import Limits
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BRIEF = Effort(rounds=4, turn=0.0)
 
 
