@@ -22,7 +22,7 @@ from minicnn.layers import (
     Layer,
     SeparableConv2D,
 )
-from minicnn.layers.base import Array, Cache, Grads, Shape
+from minicnn.layers.base import Array, Cache, Grads, Kept, Shape
 from minicnn.layers.convolutional import kernel_grads
 from minicnn.shapes import Pair, ReceptiveField, Steps
 from minicnn.variable import Computed, Variable
@@ -157,15 +157,14 @@ class FusedLayer(Layer):
 
     # -- running -----------------------------------------------------------------------------------
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         if self.pool_size is None:
             return PRODUCTS[type(self.layer)](self.layer, x, self.scaling(), self.limits)
         y, argmax = self._pooled(x, self.remember)
         return y, {"x": x, "argmax": argmax}
 
-    def _activated(self, z: Array, cache: Cache) -> Array:
-        cache["y"] = z  # the limits are already applied
-        return z
+    def _activated(self, z: Array) -> Array:
+        return z  # the limits are already applied
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         if self.pool_size is None:
@@ -218,7 +217,7 @@ def _scale_and_shift(normalization: Any) -> tuple[Array, Array]:
 # ---------------------------------------------------------------------------------------------
 
 
-def _conv2d(layer: Conv2D, x: Array, end: Scaling, limits: str) -> tuple[Array, Cache]:
+def _conv2d(layer: Conv2D, x: Array, end: Scaling, limits: str) -> tuple[Array, Kept]:
     w, options = layer.kernel.value, layer._window
     y = functional.conv2d(
         x, w, end.bias, scale=end.scale, activation=limits, groups=layer.groups, **options
@@ -228,7 +227,7 @@ def _conv2d(layer: Conv2D, x: Array, end: Scaling, limits: str) -> tuple[Array, 
 
 def _depthwise_conv2d(
     layer: DepthwiseConv2D, x: Array, end: Scaling, limits: str
-) -> tuple[Array, Cache]:
+) -> tuple[Array, Kept]:
     w = layer.kernel.value
     if end.scale is not None:
         w = w * end.scale.reshape(w.shape[2:])
@@ -238,21 +237,21 @@ def _depthwise_conv2d(
 
 def _separable_conv2d(
     layer: SeparableConv2D, x: Array, end: Scaling, limits: str
-) -> tuple[Array, Cache]:
+) -> tuple[Array, Kept]:
     h = functional.depthwise_conv2d(x, layer.depthwise_kernel.value, **layer._window)
     w = layer.pointwise_kernel.value
     y = functional.conv2d(h, w, end.bias, scale=end.scale, activation=limits, name=layer.label)
     return y, {"x": x, "h": h}
 
 
-def _dense(layer: Dense, x: Array, end: Scaling, limits: str) -> tuple[Array, Cache]:
+def _dense(layer: Dense, x: Array, end: Scaling, limits: str) -> tuple[Array, Kept]:
     w = layer.kernel.value
     if end.scale is not None:
         w = w * end.scale
     return functional.dense(x, w, end.bias, limits, layer.label), {"x": x}
 
 
-PRODUCTS: dict[type, Callable[[Any, Array, Scaling, str], tuple[Array, Cache]]] = {
+PRODUCTS: dict[type, Callable[[Any, Array, Scaling, str], tuple[Array, Kept]]] = {
     Conv2D: _conv2d,
     DepthwiseConv2D: _depthwise_conv2d,
     SeparableConv2D: _separable_conv2d,

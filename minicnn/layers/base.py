@@ -3,7 +3,7 @@
     y, cache = layer.forward(x, training=False)
     dx, grads = layer.backward(dy, cache)
 
-`cache` is a plain dict of what backward needs (and a learner may want to look at); the layer itself
+`cache` maps names to what backward needs (and a learner may want to look at); the layer itself
 keeps nothing of a pass. `grads` has the keys of `layer.params`, or none if the layer is frozen. No
 weight is updated here: that is the optimizer's work.
 
@@ -29,7 +29,7 @@ A layer of your own is a class with three methods, and `build` if it has weights
 `forward` and `backward` call them. They check the arrays, cast them to the layer's dtype, build the
 weights on first use, and apply the activation:
 
-    z, cache = layer.compute(x, training)         y = activation(z)
+    z, kept = layer.compute(x, training)          y = activation(z)
     dz = activation'(dy)                          dx, grads = layer.compute_gradients(dz, cache, …)
 """
 
@@ -46,14 +46,15 @@ from minicnn import config, functional, initializers, shapes
 from minicnn._support.terminal import printable
 from minicnn.compat import hints
 from minicnn.layers import carried
-from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
+from minicnn.layers.cache import Cache
+from minicnn.layers.symbols import KerasTensor, Node, WithNodes, is_symbolic
 from minicnn.layers.weights import WithWeights
 from minicnn.settings import Configurable, plain, plain_throughout
 from minicnn.variable import Variable
 
 Array = np.ndarray
 Shape = tuple[int | None, ...]
-Cache = dict[str, Any]
+Kept = dict[str, Any]  # what `compute` keeps for `compute_gradients`
 Grads = dict[str, Array]
 
 
@@ -99,7 +100,7 @@ class _Changes:
 changes = _Changes()
 
 
-class Layer(WithWeights, Configurable):
+class Layer(WithWeights, WithNodes, Configurable):
     """Base class of all layers; see this module's docstring for the contract.
 
     Args:
@@ -278,12 +279,13 @@ class Layer(WithWeights, Configurable):
         """Return `(y, cache)`. Raises `TypeError` or `ValueError` for an input that doesn't fit."""
         x = self._prepare(x)
         try:
-            z, cache = self.compute(x, training)
+            z, kept = self.compute(x, training)
         except MemoryError as error:
             raise MemoryError(f"{self.label} needs more memory than there is: {error}.") from error
-        y = self._activated(z, cache)
-        cache |= {"output_shape": y.shape, "layer": self}
-        return y, cache
+        if self.activation_name == "linear":
+            return z, Cache(self, kept, z.shape)
+        y = self._activated(z)
+        return y, Cache(self, kept, y.shape, self.activation_name, z, y)
 
     def backward(
         self, dy: Array, cache: Any, need_dx: bool = True, at_logits: bool = False
@@ -296,31 +298,27 @@ class Layer(WithWeights, Configurable):
 
         Raises `ValueError` for a cache that is not this layer's, and for dy of another shape.
         """
-        if not isinstance(cache, dict) or cache.get("layer") is not self:
-            other = cache.get("layer") if isinstance(cache, dict) else None
-            received = type(cache).__name__ if other is None else f"that of {other.label}"
+        if not isinstance(cache, Cache) or cache.layer is not self:
+            known = isinstance(cache, Cache)
+            received = f"that of {cache.layer.label}" if known else type(cache).__name__
             raise ValueError(
                 f"{self.label} expects the cache that its forward returned. Received {received}."
             )
         shapes.check_array(dy, None, "dy", self.label)
-        shapes.check_shape(dy, cache["output_shape"], "dy", self.label)
+        shapes.check_shape(dy, cache.output_shape, "dy", self.label)
         dz = shapes.contiguous(dy, self.dtype)
-        if self.activation_name != "linear" and not at_logits:
-            activation = functional.ACTIVATIONS[self.activation_name]
-            dz = activation.backward(dz, cache["y"])
+        if cache.y is not None and not at_logits:
+            dz = functional.ACTIVATIONS[cache.activation].backward(dz, cache.y)
         return self.compute_gradients(dz, cache, need_dx)
 
-    def _activated(self, z: Array, cache: Cache) -> Array:
-        """Return y for z; the cache keeps both if they differ."""
-        if self.activation_name == "linear":
-            return z
+    def _activated(self, z: Array) -> Array:
+        """Return y for z."""
         y: Array = functional.ACTIVATIONS[self.activation_name].forward(z)
-        cache |= {"z": z, "y": y}
         return y
 
     def logits(self, cache: Any, activation: str) -> Array | None:
         """Return what went into the activation if it is this one, or None."""
-        logits: Array | None = cache["z"] if self.activation_name == activation else None
+        logits: Array | None = cache.z if cache.activation == activation else None
         return logits
 
     def run(self, x: Any, training: bool = False) -> Any:
@@ -337,8 +335,8 @@ class Layer(WithWeights, Configurable):
         """Return the name of the activation that makes y."""
         return self.activation_name
 
-    def compute(self, x: Any, training: bool) -> tuple[Array, Cache]:
-        """Return `(z, cache)`: y before the activation, and a new dict of what the gradients need.
+    def compute(self, x: Any, training: bool) -> tuple[Array, Kept]:
+        """Return `(z, kept)`: y before the activation, and a new dict of what the gradients need.
 
         A layer of your own defines this; to use a layer, call `forward`. x is an array (a list of
         arrays if `takes_list` is set) of the layer's dtype, and must not be written to.
@@ -349,7 +347,8 @@ class Layer(WithWeights, Configurable):
         """Return `(dx, grads)` for dz = d loss / d z; `grads` has the trainable weights' keys.
 
         A layer of your own defines this; to use a layer, call `backward`. dx has the shape of x,
-        and may be None if `need_dx` is False; `grads` is empty if the layer is not `trainable`.
+        and may be None if `need_dx` is False; `grads` is empty if the layer is not `trainable`. The
+        cache has what `compute` kept, under the same names.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no compute_gradients(self, dz, cache, need_dx)."
@@ -437,26 +436,6 @@ class Layer(WithWeights, Configurable):
         node.outputs = [KerasTensor(tuple(output_shape), self.dtype, node)]
         return node.outputs[0]
 
-    def _only_node(self, what: str) -> Node:
-        if len(self.nodes) != 1:
-            raise AttributeError(
-                f"{self.label} has been used {len(self.nodes)} times in a graph, "
-                f"so it has no single {what}."
-            )
-        return self.nodes[0]
-
-    @property
-    def input(self) -> Any:
-        """The symbol (or list of symbols) that the layer was called on."""
-        node = self._only_node("input")
-        return node.inputs[0] if node.single_input else list(node.inputs)
-
-    @property
-    def output(self) -> Any:
-        """The symbol that the layer's call returned: `Model(model.inputs, layer.output)`."""
-        outputs = self._only_node("output").outputs
-        return outputs[0] if len(outputs) == 1 else list(outputs)
-
     # -- config --------------------------------------------------------------------------------
 
     def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
@@ -490,26 +469,9 @@ class Layer(WithWeights, Configurable):
         """
         known = {*cls._arguments(), "name", "trainable", "dtype"}
         label = f'{cls.__name__} "{printable(config.get("name"))}"'
-        taken: dict[str, Any] = {}
-        carried_on: dict[str, Any] = {}
-        for key, value in config.items():
-            if key == "batch_input_shape":  # Keras 2's way to start a Sequential
-                taken["input_shape"] = value[1:]
-            elif key in known and key.endswith("_initializer"):
-                taken[key] = carried.initializer(value, label)
-            elif key in known:
-                taken[key] = tuple(value) if isinstance(value, list) else value
-            elif carried.without_effect(key, value):
-                continue
-            elif carried.only_trains(key):
-                carried_on[key] = value
-            else:
-                raise ValueError(
-                    f"{label} has {key}={value!r}, which minicnn does not support. "
-                    f"It takes {', '.join(sorted(known))}."
-                )
+        arguments, carried_on = carried.sort_settings(config, known, label)
         try:
-            layer = cls(**taken)
+            layer = cls(**arguments)
         except (TypeError, ValueError) as error:
             if label in str(error):
                 raise

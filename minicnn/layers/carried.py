@@ -39,6 +39,34 @@ _ENDINGS = ("_regularizer", "_constraint")
 _NUMBERS = ("l1", "l2", "factor")  # of regularizers
 
 
+def sort_settings(
+    config: dict[str, Any], known: set[str], label: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return `(arguments, carried)`: what goes into the layer's constructor, and what only trains.
+
+    Raises `ValueError` for a setting that is not `known` and changes the layer's output.
+    """
+    arguments: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "batch_input_shape":  # Keras 2's way to start a Sequential
+            arguments["input_shape"] = value[1:]
+        elif key in known and key.endswith("_initializer"):
+            arguments[key] = initializer(value, label)
+        elif key in known:
+            arguments[key] = tuple(value) if isinstance(value, list) else value
+        elif without_effect(key, value):
+            continue
+        elif only_trains(key):
+            kept[key] = value
+        else:
+            raise ValueError(
+                f"{label} has {key}={value!r}, which minicnn does not support. "
+                f"It takes {', '.join(sorted(known))}."
+            )
+    return arguments, kept
+
+
 def without_effect(setting: str, value: Any) -> bool:
     """Return whether a layer that lacks this setting computes and trains the same without it."""
     if value is None or value is False or setting in _WITHOUT_EFFECT:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from minicnn import functional, initializers, shapes
-from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
+from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
 from minicnn.variable import Variable
 
 
@@ -187,7 +187,7 @@ class Conv2D(_Convolution):
         positions = self._positions(input_shape)
         return None if positions is None else positions * math.prod(self.kernel.shape)
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         w, b = self.kernel.value, self._bias
         return functional.conv2d(x, w, b, groups=self.groups, **self._window), {"x": x}
 
@@ -275,7 +275,7 @@ class DepthwiseConv2D(_Convolution):
         positions = self._positions(input_shape)
         return None if positions is None else positions * math.prod(self.kernel.shape)
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return functional.depthwise_conv2d(x, self.kernel.value, self._bias, **self._window), {
             "x": x
         }
@@ -363,7 +363,7 @@ class SeparableConv2D(_Convolution):
         kernels = (self.depthwise_kernel, self.pointwise_kernel)
         return positions * sum(math.prod(kernel.shape) for kernel in kernels)
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         h = functional.depthwise_conv2d(x, self.depthwise_kernel.value, **self._window)
         z = functional.conv2d(h, self.pointwise_kernel.value, self._bias, name=self.label)
         return z, {"x": x, "h": h}
@@ -423,7 +423,7 @@ class ZeroPadding2D(Layer):
             channels,
         )
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return functional.zero_padding2d(x, self.padding, self.label), {}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:

@@ -12,6 +12,7 @@ from minicnn.layers.base import (
     Array,
     Cache,
     Grads,
+    Kept,
     Layer,
     Shape,
 )
@@ -61,7 +62,7 @@ class InputLayer(Layer):
     def _arguments(cls) -> list[str]:
         return ["batch_shape"]  # what a config holds; the other arguments also say it
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return x, {}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
@@ -142,7 +143,7 @@ class Dense(Layer):
             return None
         return math.prod(s for s in positions if s is not None) * math.prod(self.kernel.shape)
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         b = None if self.bias is None else self.bias.value
         return functional.dense(x, self.kernel.value, b, name=self.label), {"x": x}
 
@@ -162,7 +163,7 @@ def _check_features(input_shape: Shape, features: int | None, who: str) -> None:
 class _ElementByElement(Layer):
     """A layer that computes nothing but its activation."""
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return x, {}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
@@ -242,7 +243,7 @@ class ReLU(Layer):
             "name": self.label,
         }
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return functional.relu(x, **self._corners), {"x": x}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
@@ -295,7 +296,7 @@ class Dropout(Layer):
         config = super().get_config()
         return config | {"seed": self.seed if isinstance(self.seed, int) else None}
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         if not training or self.rate == 0:
             return x, {"mask": None}
         if self.rate == 1:
@@ -345,7 +346,7 @@ class Flatten(Layer):
     def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
         return None
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return x.reshape(x.shape[0], math.prod(x.shape[1:])), {"x_shape": x.shape}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
@@ -386,7 +387,7 @@ class Reshape(Layer):
     def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
         return None
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         target = self._resolve(math.prod(x.shape[1:]), x.shape)
         return x.reshape(x.shape[0], *target), {"x_shape": x.shape}
 
@@ -411,7 +412,7 @@ class Rescaling(Layer):
             x = x.astype(self.dtype)
         return super()._prepare_array(x)
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         scale, offset = np.array(self.scale, x.dtype), np.array(self.offset, x.dtype)
         for argument, value in (("scale", scale), ("offset", offset)):
             if value.ndim and x.shape[-1] != value.size:

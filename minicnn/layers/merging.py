@@ -5,7 +5,7 @@ from typing import Any
 
 from minicnn import functional
 from minicnn.layers import symbols
-from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
+from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
 from minicnn.layers.core import Rescaling
 from minicnn.layers.symbols import KerasTensor
 
@@ -31,7 +31,7 @@ class Add(Layer):
             )
         return input_shape[0]
 
-    def compute(self, x: list[Array], training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: list[Array], training: bool) -> tuple[Array, Kept]:
         return functional.add(x, self.label), {"count": len(x)}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
@@ -66,7 +66,7 @@ class Concatenate(Layer):
         total = None if None in channels else sum(c for c in channels if c is not None)
         return (*input_shape[0][:-1], total)
 
-    def compute(self, x: list[Array], training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: list[Array], training: bool) -> tuple[Array, Kept]:
         return functional.concatenate(x, self.label), {"channels": [a.shape[-1] for a in x]}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:

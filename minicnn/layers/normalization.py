@@ -3,7 +3,7 @@
 from typing import Any
 
 from minicnn import functional, initializers, shapes
-from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
+from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
 from minicnn.layers.convolutional import known_channels
 
 
@@ -91,7 +91,7 @@ class BatchNormalization(Layer):
         beta = self.beta.value if self.beta else initializers.Zeros()(shape, dtype)
         return gamma, beta
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         training = training and self.trainable
         if x.shape[-1] != self.moving_mean.shape[0]:
             raise ValueError(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from minicnn import functional, shapes
-from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
+from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
 from minicnn.layers.convolutional import check_data_format, window_output_shape
 
 
@@ -54,7 +54,7 @@ class MaxPooling2D(_Pooling):
     among equal pixels the first in reading order gets the whole gradient, as in TensorFlow.
     """
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return functional.max_pool2d(x, **self._window), {"x": x}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
@@ -80,7 +80,7 @@ class AveragePooling2D(_Pooling):
     ) -> None:
         super().__init__(pool_size, strides, padding, data_format, **kwargs)
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return functional.average_pool2d(x, **self._window), {"x_shape": x.shape}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
@@ -117,7 +117,7 @@ class GlobalAveragePooling2D(_GlobalPooling):
     `keepdims=True`. No weights.
     """
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return self._shaped(functional.global_average_pool2d(x, self.label)), {"x_shape": x.shape}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
@@ -133,7 +133,7 @@ class GlobalMaxPooling2D(_GlobalPooling):
     does both.
     """
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return self._shaped(functional.global_max_pool2d(x, self.label)), {"x": x}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:

@@ -7,7 +7,7 @@ of the same name takes its place, keeps its settings, and writes them back when 
 from typing import Any
 
 from minicnn.layers import carried
-from minicnn.layers.base import Array, Cache, Grads, Layer
+from minicnn.layers.base import Array, Cache, Grads, Kept, Layer
 
 _NOISE = {
     "AlphaDropout": "rate",
@@ -72,7 +72,7 @@ class StandIn(Layer):
         nothing = self.switched_off or penalties or learning  # training raises an error by itself
         return [] if nothing else [("the training behaviour (fit raises an error)", self.label)]
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         if training and not self.switched_off:
             raise ValueError(
                 f"{self.label} only predicts here: minicnn has no {type(self).__name__} to train "
@@ -99,7 +99,7 @@ class ActivityRegularization(StandIn):
         shown = carried.shown("", {"class_name": type(self).__name__, "config": numbers})
         return [] if self.switched_off else [(shown.lstrip("="), self.name)]
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return x, {}
 
 

@@ -141,6 +141,34 @@ class Node:
         return self.inputs[0] if self.single_input else self.inputs
 
 
+class WithNodes:
+    """The uses of a layer in graphs."""
+
+    # Attributes that `Layer` defines.
+    label: Any
+    nodes: list[Node]
+
+    def _only_node(self, what: str) -> Node:
+        if len(self.nodes) != 1:
+            raise AttributeError(
+                f"{self.label} has been used {len(self.nodes)} times in a graph, "
+                f"so it has no single {what}."
+            )
+        return self.nodes[0]
+
+    @property
+    def input(self) -> Any:
+        """The symbol (or list of symbols) that the layer was called on."""
+        node = self._only_node("input")
+        return node.inputs[0] if node.single_input else list(node.inputs)
+
+    @property
+    def output(self) -> Any:
+        """The symbol that the layer's call returned: `Model(model.inputs, layer.output)`."""
+        outputs = self._only_node("output").outputs
+        return outputs[0] if len(outputs) == 1 else list(outputs)
+
+
 def is_symbolic(x: Any) -> bool:
     """Return whether x is a symbol, or a list that contains one."""
     if isinstance(x, (list, tuple)):

@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Any
 
 from minicnn import functional, shapes
-from minicnn.layers.base import Array, Cache, Grads, Layer, Shape
+from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
 from minicnn.layers.convolutional import check_data_format
 
 
@@ -52,7 +52,7 @@ class UpSampling2D(Layer):
     def receptive_window(self) -> tuple[shapes.Pair, shapes.Steps, shapes.Pair] | None:
         return (1, 1), (Fraction(1, self.size[0]), Fraction(1, self.size[1])), (1, 1)
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Cache]:
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return functional.up_sampling2d(x, self.size, self.label), {}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:

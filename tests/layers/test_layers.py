@@ -1096,6 +1096,35 @@ def test_second_names_are_the_same_layers() -> None:
         assert getattr(layers, second) is getattr(layers, first)
 
 
+def test_the_cache_shows_what_the_pass_kept() -> None:
+    x = np.array([[1.0, 2.0]], np.float32)
+    layer = layers.Dense(3, activation="relu")
+    y, cache = layer.forward(x)
+    assert set(cache) == {"x", "z", "y", "layer", "output_shape"}
+    assert len(cache) == 5
+    np.testing.assert_array_equal(cache["x"], x)
+    np.testing.assert_array_equal(np.maximum(cache["z"], 0), cache["y"])
+    np.testing.assert_array_equal(cache["y"], y)
+    with pytest.raises(TypeError, match="item assignment"):
+        cache["x"] = None
+    with pytest.raises(KeyError, match="argmax"):
+        cache["argmax"]
+    assert "z" not in layers.Dense(3).forward(x)[1]  # y itself is z
+
+
+def test_backward_goes_through_the_activation_that_forward_applied() -> None:
+    x = np.array([[1.0, 2.0]], np.float32)
+    layer = layers.Dense(3, activation="sigmoid")
+    y, cache = layer.forward(x)
+    expected, _ = layer.backward(np.ones_like(y), cache)
+    for later in (None, "relu"):
+        layer.activation = later
+        np.testing.assert_array_equal(layer.backward(np.ones_like(y), cache)[0], expected)
+    _, cache = layers.Dense(3).forward(x)
+    cache.layer.activation = "sigmoid"
+    assert cache.layer.backward(np.ones_like(y), cache)[0].shape == x.shape
+
+
 def test_build_by_hand_keeps_the_weights_that_are_set() -> None:
     x = np.ones((1, 4, 4, 3), np.float32)
     layer = layers.Conv2D(2, 3)
