@@ -144,7 +144,7 @@ def test_imagenet_s_weights_are_downloaded_once(
     source = shaken(MobileNet(weights=None, alpha=0.25, include_top=False))
     source.save_weights(tmp_path / "w.weights.h5")
     content = (tmp_path / "w.weights.h5").read_bytes()
-    monkeypatch.setattr("test_download.CONTENT", content)
+    server.content = content
     monkeypatch.setattr(imagenet, "WEIGHTS_STORE", server.url("whole").rstrip("/"))
     for _ in range(2):
         model = MobileNet(alpha=0.25, include_top=False, input_shape=(128, 128, 3))
@@ -228,7 +228,7 @@ def test_predictions_get_their_names(
 ) -> None:
     index = {str(i): [f"n{i:08d}", f"thing {i}"] for i in range(1000)}
     content = json.dumps(index).encode()
-    monkeypatch.setattr("test_download.CONTENT", content)
+    server.content = content
     entry = ("index.json", server.url("whole/index.json"), hashlib.md5(content).hexdigest())
     monkeypatch.setattr(imagenet, "_CLASS_INDEX", entry)
     imagenet._class_index.cache_clear()

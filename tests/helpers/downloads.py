@@ -13,11 +13,12 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Counts what it is asked for."""
+    """Keeps what it is asked for, and answers with its `content`."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
         self.asked: list[str] = []
+        self.content = CONTENT
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def url(self, path: str) -> str:
@@ -31,6 +32,7 @@ class Answers(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        content = self.server.content
         name = self.path.strip("/").split("/")[0]
         name = "to" if "/proxied/to" in self.path else name
         self.server.asked.append(self.path.strip("/"))
@@ -45,12 +47,12 @@ class Answers(BaseHTTPRequestHandler):
         elif name == "loop":
             self._answer(302, {"Location": self.path})
         elif name == "status":  # status/204
-            body = b"" if self.path.endswith(("204", "304")) else CONTENT
+            body = b"" if self.path.endswith(("204", "304")) else content
             self._answer(int(self.path.split("/")[2]), {}, body)
         elif name == "length":  # length/?abc
-            self._answer(200, {"Content-Length": self.path.partition("?")[2]}, CONTENT[:100])
+            self._answer(200, {"Content-Length": self.path.partition("?")[2]}, content[:100])
         elif name == "lengths":
-            self._answer(200, {"Content-Length": "7", "content-length": "9"}, CONTENT[:7])
+            self._answer(200, {"Content-Length": "7", "content-length": "9"}, content[:7])
         elif name == "empty":
             self._answer(200, {"Content-Length": "0"})
         elif name == "chunks":  # chunks/5 promises five bytes in each, of which three come
@@ -59,20 +61,20 @@ class Answers(BaseHTTPRequestHandler):
             self._answer(200, {"Transfer-Encoding": "chunked"}, size + b"\r\nabc\r\n0\r\n\r\n")
             self.close_connection = True
         elif name == "hash":
-            self._answer(200, {"x-goog-hash": self.path.partition("?")[2]}, CONTENT)
+            self._answer(200, {"x-goog-hash": self.path.partition("?")[2]}, content)
         elif name == "missing":
             self._answer(404, {})
         elif name == "cut":
-            self._answer(200, {"Content-Length": str(len(CONTENT))}, CONTENT[:1000])
+            self._answer(200, {"Content-Length": str(len(content))}, content[:1000])
         elif name == "endless":
-            self._answer(200, {}, CONTENT)
+            self._answer(200, {}, content)
         elif name == "google":
-            digest = base64.b64encode(hashlib.md5(CONTENT).digest()).decode()
-            damaged = CONTENT[:-1] + b"!" if "damaged" in self.path else CONTENT
+            digest = base64.b64encode(hashlib.md5(content).digest()).decode()
+            damaged = content[:-1] + b"!" if "damaged" in self.path else content
             hashes = {"x-goog-hash": f"crc32c=abc=,md5={digest}"}
             self._answer(200, {"Content-Length": str(len(damaged)), **hashes}, damaged)
         else:
-            self._answer(200, {"Content-Length": str(len(CONTENT))}, CONTENT)
+            self._answer(200, {"Content-Length": str(len(content))}, content)
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
         self.send_response(status)
