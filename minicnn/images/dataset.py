@@ -7,6 +7,7 @@ is used; `cache()` decodes once and keeps the pixels.
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -354,83 +355,131 @@ def image_dataset_from_directory(
     if seed is None:
         seed = int(seeding.default_generator().integers(10**6))
 
-    inferred = isinstance(labels, str)
     on_empty_class = shapes.choice(on_empty_class, ("warn", "error"), "on_empty_class", _WHO)
     formats = _endings(formats)
-    paths, numbers, names, passed_over = _index(
-        directory, labels, class_names, follow_links, formats
-    )
-    if label_mode is not None:
-        assert names is not None
-        check_class_count(directory, names, _WHO, label_mode == "binary")
-    skipped = drop_unreadable(paths, on_bad_image, _WHO)
-    if skipped:
-        bad = set(skipped)
-        if inferred and names is not None:
-            count_skipped(passed_over, paths, [names[i] for i in numbers], bad)
-        good = [i for i, path in enumerate(paths) if path not in bad]
-        paths, numbers = [paths[i] for i in good], numbers[good]
-    if not paths:
-        there = sum(passed_over.values(), Counter())
+    found = _find(directory, labels, class_names, follow_links, formats)
+    if found.names is not None:
+        check_class_count(directory, found.names, _WHO, label_mode == "binary")
+    skipped = drop_unreadable(found.paths, on_bad_image, _WHO)
+    found.leave_out(skipped)
+    if not found.paths:
+        there = sum(found.passed_over.values(), Counter())
         instead = f" Passed over: {told(there)}." if there else ""
         raise ValueError(
             f"{_WHO} found no photos ({', '.join(formats)}) in {directory!r}.{instead}"
         )
-    counts = np.bincount(numbers, minlength=len(names or [])).tolist()
-    used = dict(zip(names or [], counts)) if inferred else {directory: len(paths)}
     if verbose:
-        classes = "" if label_mode is None else f" belonging to {len(names or [])} classes"
-        say(f"Found {len(paths)} files{classes}.")
+        classes = "" if found.names is None else f" belonging to {len(found.names)} classes"
+        say(f"Found {len(found.paths)} files{classes}.")
         if subset != "validation":  # the training part has already said it
-            say_passed_over(used, passed_over)
-    if label_mode is not None and inferred:
-        check_no_class_is_empty(used, passed_over, on_empty_class, _WHO)
-    if shuffle:  # as Keras shuffles, because this decides which photos a split takes
-        order = np.random.RandomState(seed)
-        order.shuffle(paths)
-        np.random.RandomState(seed).shuffle(numbers)
+            say_passed_over(found.used(), found.passed_over)
+    found.check_classes(found.passed_over, on_empty_class)
+    if shuffle:
+        found.shuffle(seed)
 
     fit = "crop" if crop_to_aspect_ratio else "pad" if pad_to_aspect_ratio else "stretch"
 
     def read(path: str) -> Array:
         return load_photo(path, image_size, interpolation, color_mode, fit)
 
-    def dataset(part: slice, shuffled: bool) -> ImageDataset:
-        if not paths[part]:
+    def dataset(part: _Found, shuffled: bool) -> ImageDataset:
+        if not part.paths:
             raise ValueError(
                 f"validation_split={validation_split} leaves no photos for one part of "
-                f"{len(paths)} in {directory!r}."
+                f"{len(found.paths)} in {directory!r}."
             )
-        if validation_split and part.start == 0 and label_mode is not None and inferred:
-            counts = np.bincount(numbers[part], minlength=len(names or [])).tolist()
-            trained = dict(zip(names or [], counts))
-            gone = {name: Counter({"photo held out": n}) for name, n in used.items()}
-            check_no_class_is_empty(
-                {name: trained[name] for name, n in used.items() if n}, gone, on_empty_class, _WHO
-            )
-        y = None if label_mode is None else _labels(numbers[part], label_mode, len(names or []))
-        return _Photos(
-            paths[part],
-            y,
-            names,
-            read,
-            batch_size,
-            shuffled,
-            seed,
-            skipped,
-        )
+        y = None if label_mode is None else part.labels(label_mode)
+        return _Photos(part.paths, y, part.names, read, batch_size, shuffled, seed, skipped)
 
     if not validation_split:
-        return dataset(slice(None), shuffle)
-    held_out = int(validation_split * len(paths))
-    training, validation = slice(0, len(paths) - held_out), slice(len(paths) - held_out, None)
+        return dataset(found, shuffle)
+    held_out = int(validation_split * len(found.paths))
+    training, validation = found.split(held_out)
     if verbose and subset in ("training", "both"):
-        say(f"Using {len(paths) - held_out} files for training.")
+        say(f"Using {len(training.paths)} files for training.")
     if verbose and subset in ("validation", "both"):
         say(f"Using {held_out} files for validation.")
-    if subset == "both":
-        return dataset(training, shuffle), dataset(validation, False)
-    return dataset(training if subset == "training" else validation, shuffle)
+    if subset == "validation":
+        return dataset(validation, shuffle)
+    if training.paths:
+        used = found.used()
+        gone = {name: Counter({"photo held out": count}) for name, count in used.items()}
+        training.check_classes(gone, on_empty_class, [name for name, n in used.items() if n])
+    if subset == "training":
+        return dataset(training, shuffle)
+    return dataset(training, shuffle), dataset(validation, False)
+
+
+@dataclass
+class _Found:
+    """The photos below a folder: their paths, the number of each one's class, the classes' names.
+
+    `names` is None if there are no labels. `passed_over` counts what else is in each folder. The
+    classes are folders if they are `inferred`.
+    """
+
+    directory: str
+    paths: list[str]
+    numbers: Array
+    names: list[str] | None
+    passed_over: dict[str, Counter[str]]
+    inferred: bool = False
+
+    def leave_out(self, skipped: Sequence[str]) -> None:
+        """Take these photos away; count them as passed over in their folders."""
+        bad = set(skipped)
+        if self.inferred and self.names is not None:
+            class_of = [self.names[i] for i in self.numbers]
+            count_skipped(self.passed_over, self.paths, class_of, bad)
+        good = [i for i, path in enumerate(self.paths) if path not in bad]
+        self.paths, self.numbers = [self.paths[i] for i in good], self.numbers[good]
+
+    def shuffle(self, seed: int) -> None:
+        """Shuffle as Keras does, because this decides which photos a split takes."""
+        np.random.RandomState(seed).shuffle(self.paths)
+        np.random.RandomState(seed).shuffle(self.numbers)
+
+    def split(self, held_out: int) -> "tuple[_Found, _Found]":
+        """Return the part for training and the last `held_out` photos, for validation."""
+        count = len(self.paths) - held_out
+        return (
+            replace(self, paths=self.paths[:count], numbers=self.numbers[:count]),
+            replace(self, paths=self.paths[count:], numbers=self.numbers[count:]),
+        )
+
+    def used(self) -> dict[str, int]:
+        """Return how many photos each folder has."""
+        if not self.inferred or self.names is None:
+            return {self.directory: len(self.paths)}
+        counts = np.bincount(self.numbers, minlength=len(self.names)).tolist()
+        return dict(zip(self.names, counts))
+
+    def check_classes(
+        self,
+        instead: dict[str, Counter[str]],
+        on_empty_class: str,
+        expected: Sequence[str] | None = None,
+    ) -> None:
+        """Warn of folders without a photo, or raise, and say what there is `instead` of photos."""
+        if self.inferred:
+            used = self.used()
+            expected = list(used) if expected is None else expected
+            counts = {name: used[name] for name in expected}
+            check_no_class_is_empty(counts, instead, on_empty_class, _WHO)
+
+    def labels(self, label_mode: str) -> Array:
+        """Return the labels of all photos, as `label_mode` says."""
+        numbers, count = self.numbers, len(self.names or [])
+        if label_mode == "int":
+            return numbers
+        if label_mode == "binary":
+            return numbers.astype(np.float32)[:, None]
+        if len(numbers) and numbers.max() >= count:
+            raise ValueError(
+                f"{_WHO} expects labels from 0 to {count - 1} for {count} classes. "
+                f"Received {int(numbers.max())}."
+            )
+        return np.eye(count, dtype=np.float32)[numbers]
 
 
 def _check_split(
@@ -466,14 +515,14 @@ def _endings(formats: Any) -> tuple[str, ...]:
     return found
 
 
-def _index(
+def _find(
     directory: str,
     labels: Any,
     class_names: Sequence[str] | None,
     follow_links: bool,
     formats: Sequence[str],
-) -> tuple[list[str], Array, list[str] | None, dict[str, Counter[str]]]:
-    """Return paths, the class number of each, the classes' names, and what was passed over."""
+) -> _Found:
+    """List the photos below `directory`, with their classes."""
     if isinstance(labels, str) and labels == "inferred":
         folders = class_folders(directory, hidden=False)
         if class_names is not None:
@@ -489,12 +538,12 @@ def _index(
         paths = [path for listing in found for path in listing.paths]
         passed_over = {name: listing.passed_over for name, listing in zip(folders, found)}
         passed_over[BESIDE] = beside(directory)
-        return paths, numbers, folders, passed_over
+        return _Found(directory, paths, numbers, folders, passed_over, inferred=True)
     if class_names is not None:
         raise ValueError(f'{_WHO}: class_names go with labels="inferred" only.')
     paths, others = list_images(directory, formats, follow_links)
     if labels is None:
-        return paths, np.zeros(len(paths), np.int32), None, {directory: others}
+        return _Found(directory, paths, np.zeros(len(paths), np.int32), None, {directory: others})
     if not isinstance(labels, (list, tuple, np.ndarray)):
         raise ValueError(
             f'{_WHO} expects labels to be "inferred", None, or a list with a whole number for each '
@@ -509,17 +558,4 @@ def _index(
     if array.dtype.kind not in "iu" or array.ndim != 1 or (len(array) and array.min() < 0):
         raise ValueError(f"{_WHO} expects labels to be whole numbers >= 0. Received {labels!r}.")
     names = [str(label) for label in sorted(set(array.tolist()))]
-    return paths, array.astype(np.int32), names, {directory: others}
-
-
-def _labels(numbers: Array, label_mode: str, classes: int) -> Array:
-    if label_mode == "int":
-        return numbers
-    if label_mode == "binary":
-        return numbers.astype(np.float32)[:, None]
-    if len(numbers) and numbers.max() >= classes:
-        raise ValueError(
-            f"{_WHO} expects labels from 0 to {classes - 1} for {classes} classes. "
-            f"Received {int(numbers.max())}."
-        )
-    return np.eye(classes, dtype=np.float32)[numbers]
+    return _Found(directory, paths, array.astype(np.int32), names, {directory: others})

@@ -87,13 +87,9 @@ class Trainer(Evaluating):
         """
         self._check_compiled("fit")
         self._warn_of_lacking()
-        for argument, number, least in (
-            ("epochs", epochs, 1),
-            ("initial_epoch", initial_epoch, 0),
-            ("validation_freq", validation_freq, 1),
-        ):
-            if not isinstance(number, (int, np.integer)) or number < least:
-                raise ValueError(f"{argument} must be an integer >= {least}. Received {number!r}.")
+        _check_whole_number("epochs", epochs, 1)
+        _check_whole_number("initial_epoch", initial_epoch, 0)
+        _check_whole_number("validation_freq", validation_freq, 1)
         check_class_weight(class_weight)
         if class_weight is not None and sample_weight is not None:
             raise ValueError("Pass class_weight or sample_weight, not both.")
@@ -291,6 +287,11 @@ class Trainer(Evaluating):
         self._train_step(batch, self)
         logs = self._logs()
         return logs if return_dict else self._in_order(logs)
+
+
+def _check_whole_number(argument: str, number: Any, least: int) -> None:
+    if not isinstance(number, (int, np.integer)) or number < least:
+        raise ValueError(f"{argument} must be an integer >= {least}. Received {number!r}.")
 
 
 def _split(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[Any, Any]:
