@@ -103,11 +103,7 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "subtract": "x - y, of symbols",
         "experimental": "minicnn.layers itself, or " + _AUGMENT.format("…"),
     },
-    "minicnn.losses": {
-        "binary_crossentropy": _NAME,
-        "categorical_crossentropy": _NAME,
-        "sparse_categorical_crossentropy": _NAME,
-    },
+    "minicnn.losses": {},
     "minicnn.metrics": {"binary_accuracy": _NAME, "categorical_accuracy": _NAME},
     "minicnn.models": {
         "clone_model": "type(model).from_config(model.get_config())",

@@ -1,4 +1,8 @@
-"""The loss of one example, term by term, and the gradient that backward begins with."""
+"""The loss of one example, term by term, and the gradient that backward begins with.
+
+A cross-entropy's terms are made here; other losses say themselves what their terms are
+(`minicnn.losses.base.Termwise`), and the overlap of masks is a sum over the whole mask.
+"""
 
 import copy
 from typing import Any
@@ -6,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import functional, losses
-from minicnn.explain import show
+from minicnn.explain import overlap, show
 from minicnn.explain.arithmetic import find_spot, trouble
 from minicnn.explain.explanation import (
     Explanation,
@@ -16,6 +20,7 @@ from minicnn.explain.explanation import (
     make_gradient_terms,
     make_terms,
 )
+from minicnn.losses.base import Termwise
 from minicnn.training import LossOfPass
 
 Array = np.ndarray
@@ -24,14 +29,18 @@ _CLASSES = (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy
 
 
 def explain_loss(found: LossOfPass, example: int = 0, at: Any = ()) -> Explanation:
-    """The loss of one example: `- Σ t·log p`, each class a term.
+    """The loss of one example, such as `- Σ t·log p`, each class a term.
 
     `at` is a place among several predictions of an example (a map of classes), else ().
     """
     loss, cache = found.loss, found.cache
+    if isinstance(loss, losses.Tversky):
+        return overlap.explain_loss(found, loss, example, at)
+    _check_axis(loss, cache["y_pred"])
     alone = copy.copy(loss)
     alone.reduction = "none"
     each, _ = alone.forward(found.targets, cache["y_pred"], from_logits=cache["from_logits"])
+    each = np.asarray(each)
     spot = find_spot(type(loss).__name__, each, at, example, "losses")
     where = (spot.example, *spot.at)
     t, y = _target(loss, cache, where), cache["y_pred"][where].astype(np.float64)
@@ -41,12 +50,14 @@ def explain_loss(found: LossOfPass, example: int = 0, at: Any = ()) -> Explanati
     elif isinstance(loss, losses.BinaryCrossentropy):
         inputs, formula = _binary_losses(t, y, cache)
         weights, steps = np.full(len(t), 1 / len(t)), []
+    elif isinstance(loss, Termwise):
+        inputs, weights, steps, formula = _terms_of(loss, t, y, cache)
     else:
         raise _unknown(loss)
     products = np.where(weights == 0, 0.0, inputs * weights)
     terms = make_terms(np.arange(len(t))[:, None], inputs, weights, products)
     total = exact_sum(terms.product.tolist())
-    share = float(cache["factor"][where])
+    share = _share(cache, where)
     return Explanation(
         name=type(loss).__name__,
         layer=None,
@@ -66,6 +77,14 @@ def explain_loss(found: LossOfPass, example: int = 0, at: Any = ()) -> Explanati
         magnitude=float(np.abs(terms.product).sum() + np.abs(y).max(initial=0.0)),
         epsilon=float(np.finfo(each.dtype).eps),
     )
+
+
+def _check_axis(loss: losses.Loss, y_pred: Array) -> None:
+    if isinstance(loss, losses.CosineSimilarity) and loss.axis not in (-1, y_pred.ndim - 1):
+        raise UnknownError(
+            "CosineSimilarity is explained along the last axis, axis=-1. "
+            f"Received axis={loss.axis}."
+        )
 
 
 def _limits(y_pred: Array) -> tuple[float, float]:
@@ -88,8 +107,10 @@ def _reduction(loss: losses.Loss, each: Array) -> str:
 
 
 def _target(loss: losses.Loss, cache: dict[str, Any], where: tuple[int, ...]) -> Array:
-    """The target with label smoothing, as the loss uses it."""
-    t = cache["y_true"][where].astype(np.float64)
+    """The target with label smoothing, as the loss uses it; a `Termwise` smooths it itself."""
+    t: Array = cache["y_true"][where].astype(np.float64)
+    if isinstance(loss, Termwise):
+        return t
     classes = 2 if isinstance(loss, losses.BinaryCrossentropy) else len(t)
     smooth: Array = t * (1 - loss.label_smoothing) + loss.label_smoothing / classes
     return smooth
@@ -136,6 +157,18 @@ def _binary_losses(t: Array, y: Array, cache: dict[str, Any]) -> tuple[Array, st
     ), f"loss = Σ (- t·log p - (1 - t)·log(1 - p)) / {n}"
 
 
+def _terms_of(
+    loss: Termwise, t: Array, y: Array, cache: dict[str, Any]
+) -> tuple[Array, Array, list[Step], str]:
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        inputs = loss.terms(t, y, cache["from_logits"])
+    share = 1 / len(t) if loss.averaged else 1.0
+    formula = (
+        f"loss = Σ {loss.formula}" if not loss.averaged else f"loss = Σ ({loss.formula}) / {len(t)}"
+    )
+    return inputs, np.full(len(t), share), [], formula
+
+
 # -- its gradient ------------------------------------------------------------------------------
 
 
@@ -146,16 +179,21 @@ def explain_loss_gradient(found: LossOfPass, at: Any, example: int = 0) -> Expla
     """
     loss, cache = found.loss, found.cache
     dy = loss.backward(cache)
+    if isinstance(loss, losses.Tversky):
+        return overlap.explain_gradient(found, loss, dy, example, at)
+    _check_axis(loss, dy)
     spot = find_spot(type(loss).__name__, dy, at, example, "gradients")
     *before, k = spot.at
     where = (spot.example, *before)
     t, y = _target(loss, cache, where), cache["y_pred"][where].astype(np.float64)
-    share, logits = float(cache["factor"][where]), cache["from_logits"]
+    share, logits = _share(cache, where), cache["from_logits"]
     if isinstance(loss, losses.BinaryCrossentropy):
         factors, formula = _binary_slopes(t[k], y[k], len(t), cache)
         factors_at = np.full((len(factors), 1), k)
     elif isinstance(loss, _CLASSES):
         factors, factors_at, formula = _class_slopes(loss, t, y, k, cache)
+    elif isinstance(loss, Termwise):
+        factors, factors_at, formula = _influences(loss, t, y, k, cache)
     else:
         raise _unknown(loss)
     places = np.tile(np.array(spot.at, np.intp), (len(factors), 1))
@@ -177,6 +215,27 @@ def explain_loss_gradient(found: LossOfPass, at: Any, example: int = 0) -> Expla
         magnitude=steep * float(np.abs(terms.product).sum()),
         epsilon=float(np.finfo(dy.dtype).eps),
     )  # fmt: skip
+
+
+def _share(cache: dict[str, Any], where: tuple[int, ...]) -> float:
+    factor = cache["factor"]
+    return float(factor[where[: factor.ndim]])
+
+
+def _influences(
+    loss: Termwise, t: Array, y: Array, k: int, cache: dict[str, Any]
+) -> tuple[Array, Array, str]:
+    """What each of the loss's terms contributes: only the prediction's own, or all of them."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        factors = loss.influence(t, y, k, cache["from_logits"])
+    units = np.arange(len(t))[:, None]
+    count = f" / {len(t)}" if loss.averaged else ""
+    if loss.averaged:
+        factors = factors / len(t)
+    if type(loss).influence is Termwise.influence:
+        factors, units = factors[k : k + 1], units[k : k + 1]
+    unit = "dz" if cache["from_logits"] else "dy"
+    return factors, units, f"{unit}[{k}] = ({loss.slope}){count}·weight"
 
 
 def _class_slopes(

@@ -15,8 +15,6 @@ from minicnn import losses, metrics, optimizers
 from minicnn.layers import carried
 from minicnn.saving.limits import shortened
 
-_SHORT_NAMES = {"bce": "binary_crossentropy", "BCE": "binary_crossentropy"}
-
 
 class _LackingError(ValueError):
     """Something that minicnn lacks; its message is a noun with an article."""
@@ -94,7 +92,7 @@ def _name(description: Any) -> str:
 def _plain(description: Any) -> Any:
     """Return a loss's or metric's description in Keras 3's words."""
     if isinstance(description, str):
-        return _SHORT_NAMES.get(description, description)
+        return description
     if not isinstance(description, dict) or not isinstance(description.get("config"), dict):
         return description
     config = {key: value for key, value in description["config"].items() if key != "dtype"}
@@ -103,7 +101,7 @@ def _plain(description: Any) -> Any:
         function = function.get("config")
     kind = description.get("class_name")
     if kind in ("LossFunctionWrapper", "MeanMetricWrapper"):
-        kind = _CLASSES.get(function, function)
+        kind = _CLASSES.get(losses.full_name(str(function)), function)
     if config.get("reduction") == "auto":  # Keras 2's name for its default
         del config["reduction"]
     return {"class_name": kind, "config": config}

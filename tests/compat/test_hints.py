@@ -32,7 +32,7 @@ from minicnn.optimizers import Optimizer
         ("optimizers.legacy", r"Use minicnn\.optimizers itself"),
         ("optimizers.AdamW", r"minicnn\.optimizers has no AdamW\. Use Adam\(weight_decay=0\.004"),
         ("optimizers.Adagrad", r"It has Adam, Optimizer, RMSprop, SGD, deserialize, get"),
-        ("losses.Huber", r"It has BinaryCrossentropy, CategoricalCrossentropy"),
+        ("losses.CTC", r"It has BinaryCrossentropy, BinaryFocalCrossentropy"),
         ("callbacks.ReduceLROnPlateau", r"Use LambdaCallback\(on_epoch_end"),
         ("utils.Sequence", r"any class with __len__ and __getitem__"),
         ("applications.VGG16", r"Xception or MobileNet"),

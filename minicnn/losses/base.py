@@ -1,0 +1,287 @@
+"""What all losses share: targets are checked, examples weighted and reduced."""
+
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+
+from minicnn import shapes
+from minicnn.settings import Configurable
+
+Array = np.ndarray
+
+_REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none")
+
+
+class Loss(Configurable):
+    """Base class: checks targets, weights examples, reduces.
+
+    A loss of your own defines two methods. Both get all examples at once, targets and predictions
+    in one shape:
+
+        class Squared(Loss):
+            def call(self, y_true, y_pred):
+                return ((y_pred - y_true) ** 2).mean(axis=-1)      # one number for each example
+
+            def gradient(self, y_true, y_pred):
+                return 2 * (y_pred - y_true) / y_pred.shape[-1]    # d call / d y_pred
+
+        model.compile("adam", Squared())
+
+    `minicnn.explain.gradcheck(model, x, y=y)` says whether the two belong together.
+    """
+
+    _ignored_keys = ("dtype",)
+    activation = ""  # the loss prefers this activation's input (the logits) to its output
+    meant_for = ""  # the activation whose output the loss takes for probabilities
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        who = type(self).__name__
+        if not shapes.is_number(label_smoothing) or not 0 <= label_smoothing <= 1:
+            raise ValueError(
+                f"{who} expects label_smoothing in [0, 1]. Received {label_smoothing!r}."
+            )
+        if not shapes.is_number(axis) or axis != -1:
+            raise ValueError(f"{who} expects axis=-1, the only one supported. Received {axis!r}.")
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = float(label_smoothing)
+        self.reduction = shapes.choice(reduction or "none", _REDUCTIONS, "reduction", who)
+        self.name = self._default_name() if name is None else name
+        shapes.check_name(self.name, who)
+
+    @classmethod
+    def _default_name(cls) -> str:
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Return the loss of predictions `y_pred` for targets `y_true`; see the module."""
+        y_pred = np.asarray(y_pred)
+        value = self.forward(y_true, y_pred, sample_weight)[0]
+        doubts = [self.misfit(None, y_pred), *self.doubts(y_true, y_pred, sample_weight).values()]
+        for doubt in filter(None, doubts):
+            warnings.warn(f"{type(self).__name__}: {doubt}", stacklevel=2)
+        return value
+
+    def misfit(self, last: str | None, y_pred: Array) -> str:
+        """Return a sentence on why a model's outputs do not suit this loss; "" if they may.
+
+        `last` is the activation that produced them, if it is known.
+        """
+        meant_for = self.activation or self.meant_for
+        if not meant_for or self.from_logits or last in ("softmax", "sigmoid"):
+            return ""
+        low, high = (y_pred.min(), y_pred.max()) if y_pred.size else (0, 1)
+        if not (low < 0 or high > 1 + 1e-6):  # False for NaN, which is another problem
+            return ""
+        return (
+            f"predictions from {low:.3g} to {high:.3g} are treated as probabilities: pass "
+            f'from_logits=True to the loss, or end the model in "{meant_for}".'
+        )
+
+    def doubts(self, y_true: Any, y_pred: Array, sample_weight: Any = None) -> dict[str, str]:
+        """Return what is probably a mistake in the data, as {short name: sentence}."""
+        if sample_weight is None or not np.size(sample_weight) or np.min(sample_weight) >= 0:
+            return {}
+        return {
+            "weights": f"sample weights go down to {np.min(sample_weight):.3g}: an example with a "
+            "negative weight teaches the opposite of its target."
+        }
+
+    def forward(
+        self,
+        y_true: Any,
+        y_pred: Array,
+        sample_weight: Any = None,
+        from_logits: bool | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return `(value, cache)`.
+
+        `from_logits` overrides the loss's own setting for one call: `fit` passes the input of a
+        final softmax or sigmoid, as Keras does, because the loss is exact there.
+
+        Raises `ValueError` for targets that have another shape, contain NaN or are out of range.
+        """
+        logits = self.from_logits if from_logits is None else from_logits
+        if y_pred.dtype.kind != "f":
+            y_pred = y_pred.astype(np.float32)
+        y_true = self._check(np.asarray(y_true), y_pred)
+        losses = np.asarray(self._losses(y_true, y_pred, logits))
+        if losses.shape != y_pred.shape[: losses.ndim]:
+            self._check_own_axes(losses, y_pred)
+        weights = self._weights(sample_weight, losses)
+        if weights is not None and not losses.ndim:  # one loss for all examples, as Keras's Dice
+            losses = np.broadcast_to(losses, weights.shape)
+        scale = self._scale(weights, losses)
+        weighted = losses if weights is None else losses * weights
+        if self.reduction != "none":
+            weighted = losses.dtype.type(weighted.sum(dtype=np.float64) * scale)
+        cache = {"y_true": y_true, "y_pred": y_pred, "from_logits": logits}
+        # Each example's own gradient is multiplied by this, given the reduction.
+        factor = np.full(losses.shape, scale, losses.dtype)
+        cache["factor"] = factor if weights is None else factor * weights
+        return weighted, cache
+
+    def backward(self, cache: dict[str, Any]) -> Array:
+        """Return d value / d y_pred (with reduction "none", the gradient of the sum)."""
+        y_pred = cache["y_pred"]
+        dy = np.asarray(self._gradient(cache["y_true"], y_pred, cache["from_logits"]))
+        shapes.check_shape(dy, y_pred.shape, "the gradient", type(self).__name__)
+        result: Array = dy * self._spread(cache["factor"], y_pred)
+        return result.astype(y_pred.dtype, copy=False)
+
+    def _spread(self, factor: Array, y_pred: Array) -> Array:
+        """Return each example's factor in a shape that broadcasts to the predictions."""
+        return factor.reshape(factor.shape + (1,) * (y_pred.ndim - factor.ndim))
+
+    def _check_own_axes(self, losses: Array, y_pred: Array) -> None:
+        raise ValueError(
+            f"{type(self).__name__} expects call to return one number for each example, "
+            f"shape {y_pred.shape[:1]} or more axes of {y_pred.shape}. Received {losses.shape}."
+        )
+
+    def _weights(self, sample_weight: Any, losses: Array) -> Array | None:
+        if sample_weight is None:
+            return None
+        weights = np.asarray(sample_weight, losses.dtype)
+        if not np.isfinite(weights).all():
+            raise ValueError(
+                f"{type(self).__name__} expects finite sample weights. Received NaN or infinity."
+            )
+        if weights.ndim == losses.ndim + 1 and weights.shape[-1] == 1:
+            weights = weights[..., 0]
+        if not losses.ndim and weights.ndim == 1:
+            return weights
+        fits = (own in (1, size) for own, size in zip(weights.shape, losses.shape))
+        if weights.ndim > losses.ndim or not all(fits):
+            raise ValueError(
+                f"{type(self).__name__} expects one sample weight per example, "
+                f"shape {losses.shape}. Received {weights.shape}."
+            )
+        return np.broadcast_to(
+            weights.reshape(weights.shape + (1,) * (losses.ndim - weights.ndim)), losses.shape
+        )
+
+    def _scale(self, weights: Array | None, losses: Array) -> float:
+        if self.reduction in ("sum", "none"):
+            return 1.0
+        if self.reduction == "mean_with_sample_weight" and weights is not None:
+            total = float(weights.sum(dtype=np.float64))
+            return 1.0 / total if total else 0.0
+        return 1.0 / losses.size if losses.size else 0.0
+
+    def _check(self, y_true: Array, y_pred: Array) -> Array:
+        """Return the targets in the predictions' shape and dtype."""
+        who = type(self).__name__
+        shapes.check_numbers(y_true, "targets", who)
+        if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
+            y_true = y_true[..., None]
+        elif y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:
+            y_true = y_true[..., 0]
+        if y_true.shape != y_pred.shape:
+            raise ValueError(
+                f"{who} expects y_true.shape={y_pred.shape}, the shape of the predictions. "
+                f"Received y_true.shape={y_true.shape}.{self._shape_hint(y_true, y_pred)}"
+            )
+        self._check_range(y_true)
+        return y_true.astype(y_pred.dtype)
+
+    def _check_range(self, y_true: Array) -> None:
+        if y_true.dtype.kind == "f" and not np.isfinite(y_true).all():
+            raise ValueError(
+                f"{type(self).__name__} expects finite targets. Received NaN or infinity."
+            )
+
+    def _shape_hint(self, y_true: Array, y_pred: Array) -> str:
+        return ""
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """Return one number for each example; a loss of your own defines this."""
+        raise NotImplementedError(f"{type(self).__name__} has no call(self, y_true, y_pred).")
+
+    def gradient(self, y_true: Array, y_pred: Array) -> Array:
+        """Return d call / d y_pred, in the predictions' shape; a loss of your own defines this."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no gradient(self, y_true, y_pred): it can evaluate, but "
+            "nothing can learn from it."
+        )
+
+    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        return self.call(y_true, y_pred)
+
+    def _gradient(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        return self.gradient(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that recreate this loss, as Keras writes them."""
+        config: dict[str, Any] = {
+            "name": self.name,
+            "reduction": self.reduction,
+            "from_logits": self.from_logits,
+        }
+        return config | {"label_smoothing": self.label_smoothing, "axis": -1}
+
+
+def range_of(values: Array) -> str:
+    """Return what an error message says of these numbers."""
+    return "NaN" if np.isnan(values).any() else f"values from {values.min()} to {values.max()}"
+
+
+class Probabilities(Loss):
+    """A loss of probabilities: its targets are between 0 and 1."""
+
+    def _check_range(self, y_true: Array) -> None:
+        if y_true.size and not (y_true.min() >= 0 and y_true.max() <= 1):
+            raise ValueError(
+                f"{type(self).__name__} expects targets between 0 and 1. "
+                f"Received {range_of(y_true)} among them."
+            )
+
+
+class Termwise(Loss):
+    """A loss that is the mean, or else the sum, of terms: one for each number of the last axis.
+
+    Subclasses define `terms` and `slopes`; `minicnn.explain` shows both, with the formulas.
+    """
+
+    formula = ""  # of a term, for t and y
+    slope = ""  # of d loss / d y of one number, but for the mean
+    averaged = True
+
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        super().__init__(reduction=reduction, name=name)
+
+    def terms(self, t: Array, y: Array, from_logits: bool = False) -> Array:
+        """Return the terms for targets t and predictions y, in their shape."""
+        raise NotImplementedError
+
+    def slopes(self, t: Array, y: Array, from_logits: bool = False) -> Array:
+        """Return d (sum of the terms over the last axis) / d y."""
+        raise NotImplementedError
+
+    def influence(self, t: Array, y: Array, k: int, from_logits: bool = False) -> Array:
+        """Return d terms[j] / d y[k] for each j of one example; as here, only j = k may count."""
+        found = np.zeros_like(y)
+        found[k] = self.slopes(t, y, from_logits)[k]
+        return found
+
+    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        terms = self.terms(y_true, y_pred, from_logits)
+        loss: Array = (terms.mean if self.averaged else terms.sum)(axis=-1, dtype=y_pred.dtype)
+        return loss
+
+    def _gradient(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        slopes = self.slopes(y_true, y_pred, from_logits)
+        return slopes / y_pred.dtype.type(y_pred.shape[-1]) if self.averaged else slopes
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "reduction": self.reduction}
