@@ -388,7 +388,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
         "Adam",
         "compiled without the metric AUC, which minicnn does not have",
     ),
-    "a loss it lacks": ({"loss": "mse"}, None, "not compiled: minicnn does not have the loss mse."),
+    "a loss it lacks": ({"loss": "ctc"}, None, "not compiled: minicnn does not have the loss ctc."),
     "a loss with more": (
         {"loss": {"class_name": "CategoricalCrossentropy", "config": {"axis": 1}}},
         None,
