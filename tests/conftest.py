@@ -7,17 +7,21 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from downloads import Server
 from PIL import Image
 
-from minicnn import compilation
-from minicnn._support import seeding
+from minicnn import compilation, config, utils
+
+HELPERS = Path(__file__).parent / "helpers"
+pytest.register_assert_rewrite(*(path.stem for path in HELPERS.glob("*.py")))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow begins with a page of messages
 
 # `reference/` is written with Keras: where that is not installed, its tests are not collected.
-collect_ignore_glob = [] if importlib.util.find_spec("keras") else ["reference/*"]
+collect_ignore = [] if importlib.util.find_spec("keras") else ["reference"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,9 +69,21 @@ def _compiling_is_not_told():
 
 
 @pytest.fixture(autouse=True)
-def _same_random_numbers():
-    """Weights that a test draws do not depend on which tests ran before it."""
-    seeding.set_random_seed(0)
+def _start_anew() -> Iterator[None]:
+    """Names and weights that a test draws do not depend on which tests ran before it."""
+    utils.clear_session()
+    utils.set_random_seed(0)
+    yield
+    config.set_floatx("float32")
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left_over() -> Iterator[None]:
+    """Threads that read ahead end with what they read for; those that compute stay."""
+    before = set(threading.enumerate())
+    yield
+    left = {t for t in threading.enumerate() if t not in before and t.name.startswith("minicnn")}
+    assert not {t for t in left if not t.name.startswith("minicnn-compute")}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -115,8 +131,10 @@ def tiny_base(tmp_path_factory):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[Any]:
     """A web server on this machine; `helpers/downloads.py` says what it answers."""
+    from downloads import Server
+
     found = Server()
     yield found
     found.shutdown()

@@ -1,6 +1,6 @@
 """Bars: in a notebook without widgets, on no terminal at all, and by whom they are closed.
 
-A real terminal is in `training/test_training.py`.
+A real terminal is in `training/test_progress.py`.
 """
 
 import re

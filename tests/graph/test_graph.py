@@ -18,12 +18,6 @@ from minicnn import Input, Model, Sequential, explain, layers, optimizers, utils
 Array = np.ndarray
 
 
-@pytest.fixture(autouse=True)
-def _start_anew() -> None:
-    utils.clear_session()
-    utils.set_random_seed(0)
-
-
 def shaken(model: Any, seed: int = 5) -> Any:
     rng = np.random.default_rng(seed)
     model.set_weights([rng.uniform(0.2, 1, w.shape).astype(w.dtype) for w in model.get_weights()])

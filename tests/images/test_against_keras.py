@@ -4,10 +4,6 @@ Exactly, with one exception: TensorFlow decodes JPEG for its data sets with a ro
 transform than Pillow's.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +11,6 @@ from PIL import Image
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("scipy")
-pytestmark = pytest.mark.keras
 
 from keras._tf_keras.keras.preprocessing.image import (  # noqa: E402
     ImageDataGenerator as KerasGenerator,
@@ -26,6 +21,7 @@ from minicnn.images import ImageDataGenerator, files  # noqa: E402
 
 # Keras's old generator warns about its own ways.
 pytestmark = [
+    pytest.mark.keras,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:keras.*"),
     pytest.mark.filterwarnings("ignore::UserWarning:keras.*"),
 ]

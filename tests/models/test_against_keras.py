@@ -5,7 +5,6 @@ tests `module` is minicnn or keras. What differs between the two then is no one'
 """
 
 import functools
-import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +14,6 @@ import pytest
 
 import minicnn
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.keras
 tf = pytest.importorskip("tensorflow")

@@ -5,13 +5,8 @@ from typing import Any
 
 import pytest
 
-from minicnn import Input, Model, Sequential, layers, utils
+from minicnn import Input, Model, Sequential, layers
 from minicnn.models import summary
-
-
-@pytest.fixture(autouse=True)
-def _start_anew() -> None:
-    utils.clear_session()
 
 
 def lines(model: Model, width: int | None = None) -> list[str]:

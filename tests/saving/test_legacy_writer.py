@@ -17,12 +17,6 @@ from minicnn.layers import LAYERS, Input
 Array = np.ndarray
 
 
-@pytest.fixture(autouse=True)
-def _start_anew() -> None:
-    minicnn.utils.clear_session()
-    minicnn.utils.set_random_seed(0)
-
-
 def every_layer() -> Any:
     return [
         Input((8, 8, 3)),

@@ -33,12 +33,6 @@ def warned_of(path: Path) -> tuple[Any, list[str]]:
     return model, [str(warning.message) for warning in said]
 
 
-@pytest.fixture(autouse=True)
-def _start_anew() -> None:
-    minicnn.utils.clear_session()
-    minicnn.utils.set_random_seed(0)
-
-
 # -- files that Keras 2.12, 2.13 and 2.14 wrote, kept; no Keras needed -----------------------------
 
 

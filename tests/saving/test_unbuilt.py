@@ -11,15 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
-from minicnn import Input, Sequential, layers, models, utils
+from minicnn import Input, Sequential, layers, models
 
 Config = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def _start_anew() -> None:
-    utils.clear_session()
-    utils.set_random_seed(0)
 
 
 def rewritten(path: Path, change: Callable[[Config], None]) -> Path:

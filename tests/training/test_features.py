@@ -18,12 +18,6 @@ from minicnn.training.batches import SequenceBatches, make_batches
 Array = np.ndarray
 
 
-@pytest.fixture(autouse=True)
-def _start_anew() -> None:
-    utils.clear_session()
-    utils.set_random_seed(0)
-
-
 class Counting(layers.Layer):
     """y = x; counts the examples that pass."""
 

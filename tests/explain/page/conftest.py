@@ -1,0 +1,66 @@
+"""A browser, and pages that several tests read."""
+
+import os
+import shutil
+
+import pytest
+from pages import NAMES, every_layer, photo, plain
+
+from minicnn.explain.page import build
+
+
+@pytest.fixture(scope="session")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        reason = "there is no chromium on this machine (apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Opens a page file; at the end nothing may have been complained of, asked for or popped up."""
+    contexts, complaints = [], []
+
+    def open_it(path, width=1280, height=720, scheme="light", **options):
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, **options
+        )
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda m: complaints.append(f"console {m.type}: {m.text}"))
+        tab.on("pageerror", lambda error: complaints.append(f"error: {error.stack}"))
+        tab.on("dialog", lambda d: (complaints.append(f"dialog: {d.message}"), d.dismiss()))
+        tab.on(
+            "request",
+            lambda r: r.url.startswith(("file:", "data:")) or complaints.append(f"asks {r.url}"),
+        )
+        tab.goto(path.as_uri())
+        tab.wait_for_selector("#app[data-ready=true]")
+        return tab
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory):
+    model, x = every_layer(), photo()
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    assert build(model, x, path, class_names=NAMES, y="pants") == path
+    return model, x, path
+
+
+@pytest.fixture(scope="session")
+def plain_page(tmp_path_factory):
+    model, x = plain()
+    return model, x, build(model, x, tmp_path_factory.mktemp("plain") / "page.html")

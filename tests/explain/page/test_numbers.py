@@ -1,0 +1,280 @@
+"""The numbers on the page: every layer, option and gradient beside minicnn's.
+
+In a real browser, from a file, without a network.
+"""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from pages import go_backward, numbers, open_layer, photo, random_layers, wait
+
+from minicnn import Input, Model, Sequential, functional, layers
+from minicnn.explain.page import build
+
+
+def test_each_layer_opens_with_a_click_and_says_what_minicnn_says(everything, opened):
+    model, x, path = everything
+    tab, (_, tape) = opened(path), model.forward(x)
+    for entry in tape.entries:
+        open_layer(tab, entry.layer.name)
+        at = tab.evaluate("page.state.at")
+        assert tab.locator(".arithmetic").get_attribute("data-form") != "none", entry.layer.name
+        verdict = tab.locator(".verdict")
+        value = float(verdict.get_attribute("data-page"))
+        assert value == pytest.approx(float(entry.y[0][tuple(at)]), rel=1e-4, abs=1e-5)
+        assert "minicnn says" in verdict.inner_text()
+        assert verdict.locator(".tick.off").count() == 0, entry.layer.name
+
+
+def test_any_cell_of_any_layer_is_the_sum_that_the_page_shows(everything, opened):
+    model, x, path = everything
+    tab, (_, tape) = opened(path), model.forward(x)
+    rng = np.random.default_rng(1)
+    ids = tab.evaluate("Object.fromEntries(page.net.nodes.map((n) => [n.name, n.id]))")
+    assert {type(e.layer).__name__ for e in tape.entries} | {"InputLayer"} == set(layers.LAYERS)
+    for entry in tape.entries:
+        shape = entry.y.shape[1:]
+        places = [[int(rng.integers(n)) for n in shape] for _ in range(12)]
+        places += [[0] * len(shape), [n - 1 for n in shape]]  # where the padding is
+        found = numbers(
+            tab,
+            "a[1].map((at) => page.explain(page.net, a[0], at).value)",
+            [ids[entry.layer.name], places],
+        )
+        wanted = [entry.y[0][tuple(at)] for at in places]
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=2e-6, err_msg=entry.layer.name)
+
+
+def test_padded_taps_are_marked_and_count_for_nothing(everything, opened):
+    model, x, path = everything
+    tab = opened(path)
+    open_layer(tab, "conv")
+    tab.evaluate("page.moveTo([0, 0, 0])")  # 14 pixels: the one zero stands below and right
+    assert tab.locator(".grid-of .padded").count() == 0
+    tab.evaluate("page.moveTo([6, 6, 0])")
+    assert tab.locator(".grid-of .padded").count() == 3 * 5 * 2  # patch and products
+    window = functional.conv2d(
+        model.forward(x)[1]["pad"].y,
+        model.get_layer("conv").kernel.value,
+        strides=2,
+        padding="same",
+    )
+    total = tab.evaluate("page.explain(page.net, page.state.node, [6, 6, 0]).total")
+    assert total == pytest.approx(float(window[0, 6, 6, 0]), rel=1e-4)
+
+
+def loss_gradients(model, x, target):
+    y, tape = model.forward(x)
+    dy = y.copy()
+    dy[0, target] -= 1
+    return model.backward(dy, tape, at_logits=True)
+
+
+def test_gradients_of_pixels_and_weights_are_minicnn_s(everything, opened):
+    model, x, path = everything
+    dx, grads = loss_gradients(model, x, 2)
+    tab = opened(path)
+    rng = np.random.default_rng(2)
+    go_backward(tab)
+    ids = tab.evaluate("Object.fromEntries(page.net.nodes.map((n) => [n.name, n.id]))")
+    places = [[int(rng.integers(n)) for n in x.shape[1:]] for _ in range(10)]
+    found = numbers(tab, "a.map((at) => page.explainInput(page.net, 1, at).value)", places)
+    np.testing.assert_allclose(found, [dx[0][tuple(at)] for at in places], rtol=1e-3, atol=1e-7)
+    for key, gradient in grads.items():
+        name, weight = key.split("/")
+        places = [[int(rng.integers(n)) for n in gradient.shape] for _ in range(6)]
+        found = numbers(
+            tab,
+            "a[2].map((at) => page.explainWeight(page.net, a[0], a[1], at).total)",
+            [ids[name], weight, places],
+        )
+        wanted = [gradient[tuple(at)] for at in places]
+        scale = float(np.abs(gradient).max())
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5 * scale, err_msg=key)
+
+
+def test_every_layer_explains_its_input_s_gradient(everything, opened):
+    _, _, path = everything
+    tab = opened(path)
+    go_backward(tab)
+    for name in tab.evaluate("page.net.nodes.slice(1).map((n) => n.name)"):
+        tab.evaluate("page.overview()")
+        open_layer(tab, name)
+        assert tab.locator(".arithmetic").get_attribute("data-form") != "none", name
+        assert tab.locator(".tick.off").count() == 0, name
+    # All ways that lead from one layer add up to its gradient.
+    errors = numbers(
+        tab,
+        """page.net.nodes.slice(0, -1).map((node) => {
+            const dy = page.net.dy(node.id), at = page.net.shape(node.id).map((n) => n >> 1);
+            let sum = 0;
+            for (const next of new Set(node.consumers)) {
+                page.net.nodes[next].inputs.forEach((i, k) => {
+                    if (i === node.id) sum += page.explainInput(page.net, next, at, k).value;
+                });
+            }
+            const o = at.reduce((o, v, i) => o * dy.shape[i] + v, 0);
+            return Math.abs(sum - dy.data[o]) / (Math.max(...dy.data.map(Math.abs)) || 1);
+        })""",
+    )
+    assert errors.max() < 1e-4
+
+
+def test_the_loss_and_another_class_of_it(everything, opened):
+    model, x, path = everything
+    p = model.forward(x)[0][0]
+    tab = opened(path)
+    go_backward(tab)
+    assert "loss" in tab.locator(".outcome").inner_text()
+    assert tab.evaluate("page.net.loss()") == pytest.approx(-np.log(p[2]), rel=1e-4)
+    tab.get_by_label("The class of the loss").select_option("0")
+    wait(tab, "page.net.target === 0 && page.net.gradients.size > 5")
+    dx, _ = loss_gradients(model, x, 0)
+    found = numbers(tab, "Array.from(page.net.dy(0).data)").reshape(x.shape)
+    np.testing.assert_allclose(found, dx, rtol=1e-3, atol=1e-4 * np.abs(dx).max())
+
+
+def picture_to_picture(last):
+    """A model without classes: its output is an image."""
+    model = Sequential(
+        [
+            *(Input((10, 10, 3)), layers.Rescaling(1 / 255)),
+            *(layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization(), last),
+        ]
+    )
+    rng = np.random.default_rng(4)
+    for weight in model.weights:
+        if weight.name in ("kernel", "gamma"):
+            weight.assign(rng.normal(weight.name == "gamma", 0.4, size=weight.shape))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("last", "ceiling"),
+    [
+        (layers.Conv2D(3, 3, strides=2, activation="sigmoid", name="last"), 1),
+        (layers.Conv2D(3, 3, activation="softmax", name="last"), 1),
+        (layers.ReLU(0.5, name="last"), 0.5),
+    ],
+    ids=["sigmoid", "softmax", "relu"],
+)
+def test_without_classes_backward_starts_from_one_number_of_the_output(
+    tmp_path, opened, last, ceiling
+):
+    model, x = picture_to_picture(last), photo((10, 10, 3))
+    y, tape = model.forward(x)
+    tab = opened(build(model, x, tmp_path / "page.html"))
+    assert "does not end in one score per class" in tab.locator(".outcome").inner_text()
+
+    def check(at):
+        dy = np.zeros_like(y)
+        dy[(0, *at)] = 1
+        dx, _ = model.backward(dy, tape)
+        assert tab.evaluate("page.net.loss()") == pytest.approx(float(y[(0, *at)]), rel=1e-5)
+        assert f"L = last[{', '.join(map(str, at))}]" in tab.locator(".outcome").inner_text()
+        found = numbers(tab, "Array.from(page.net.dy(0).data)").reshape(x.shape)
+        np.testing.assert_allclose(found, dx, rtol=1e-3, atol=1e-4 * np.abs(dx).max())
+        assert np.abs(dx).max() > 0
+        for number in range(1, len(model.layers) + 1):
+            tab.evaluate(f"page.openLayer({number})")
+            assert tab.locator(".tick.off").count() == 0
+
+    go_backward(tab)
+    assert (y[0] < ceiling).any()
+    assert (y[0] == ceiling).any() == isinstance(last, layers.ReLU)
+    largest = np.where(y[0] < ceiling, y[0], -1).argmax()
+    check([int(i) for i in np.unravel_index(largest, y.shape[1:])])
+    tab.evaluate("page.overview()")
+    tab.get_by_role("button", name="choose another").click()
+    other = [int(i) for i in np.argwhere((y[0] > 1e-3) & (y[0] < ceiling))[0]]
+    tab.evaluate("(at) => page.moveTo(at)", other)
+    tab.get_by_role("button", name="Go backward from this number").click()
+    wait(tab, "document.querySelector('[data-focus=mode-backward]').ariaPressed === 'true'")
+    tab.evaluate("page.overview()")
+    check(other)
+    page = build(model, x, y=tuple(other))
+    target = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])["target"]
+    assert target == np.ravel_multi_index(other, y.shape[1:])
+    with pytest.raises(ValueError, match=r"its output at rows 0…"):
+        build(model, x, y=(99, 0, 0))
+
+
+def test_features_are_no_scores(tmp_path):
+    model = Sequential([Input((6, 6, 3)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()])
+    facts = re.search(r'id="data">(.*?)</script>', build(model, photo((6, 6, 3))))[1]
+    assert json.loads(facts)["kind"] == ""
+
+
+def test_a_trace_of_another_loss_makes_a_page(tmp_path):
+    labels = layers.Dense(3, activation="sigmoid")  # several of which may be true
+    model = Sequential([Input((6, 6, 1)), layers.Flatten(), labels])
+    trace = model.trace(photo((6, 6, 1)), y=[[0, 1, 1]], loss="binary_crossentropy")
+    assert trace.to_html(tmp_path / "page.html").exists()
+
+
+def test_of_several_outputs_the_reader_chooses_one(tmp_path, opened):
+    inputs = Input((6, 6, 3))
+    x = layers.Conv2D(4, 3, name="conv")(inputs)
+    kind = layers.Dense(3, activation="softmax", name="kind")(layers.Flatten()(x))
+    warm = layers.Dense(1, activation="sigmoid", name="warm")(layers.GlobalMaxPooling2D()(x))
+    model, picture = Model(inputs, [kind, warm]), photo((6, 6, 3)) / 255
+    for output, name, count in ((None, "kind", 3), ("warm", "warm", 2), (1, "warm", 2)):
+        tab = opened(build(model, picture, tmp_path / "page.html", output=output))
+        assert f"(kind, warm) this page shows {name}." in tab.locator(".notes").inner_text()
+        assert tab.locator(".outcome [data-p]").count() == count
+        assert tab.evaluate("page.net.nodes.at(-1).name") == name
+    with pytest.raises(ValueError, match=r"the outputs \['kind', 'warm'\]. Received output='cold'"):
+        build(model, picture, output="cold")
+
+
+def spec(layer):
+    return {
+        "type": type(layer).__name__,
+        "config": json.loads(json.dumps(layer.get_config(), default=str)),
+        "params": {
+            v.name: {"shape": list(v.shape), "data": v.value.ravel().tolist()}
+            for v in layer.weights
+        },
+    }
+
+
+def test_the_engine_agrees_with_minicnn_for_random_layers(everything, opened):
+    tab = opened(everything[2])
+    rng = np.random.default_rng(5)
+    for layer in random_layers():
+        x = np.round(rng.normal(size=(1, 9, 8, 4)), 1).astype("float32")  # with ties
+        layer.forward(x)
+        signs = [1 if "variance" in w.path else rng.choice([-1, 1], w.shape) for w in layer.weights]
+        layer.set_weights([rng.uniform(0.2, 1, w.shape) * s for w, s in zip(layer.weights, signs)])
+        y, cache = layer.forward(x)
+        dy = rng.normal(size=y.shape).astype("float32")
+        dx, grads = layer.backward(dy, cache)
+        found = tab.evaluate(
+            """([layer, shape, x, outShape, dy]) => {
+                const plain = (a) => Array.from(a.data);
+                const X = page.array(shape, Float32Array.from(x)), out = page.forward(layer, [X]);
+                const DY = page.array(outShape, Float32Array.from(dy));
+                const got = page.backward(layer, [X], { ...out, z: out.z ?? out.y }, DY);
+                const grads = Object.entries(got.grads).map(([k, v]) => [k, plain(v)]);
+                return { shape: out.y.shape, y: plain(out.y), dx: plain(got.dxs[0]),
+                    grads: Object.fromEntries(grads) };
+            }""",
+            [
+                spec(layer),
+                list(x.shape[1:]),
+                x.ravel().tolist(),
+                list(y.shape[1:]),
+                dy.ravel().tolist(),
+            ],
+        )
+        what = f"{layer.label} {layer.get_config()}"
+        assert tuple(found["shape"]) == y.shape[1:], what
+        np.testing.assert_allclose(found["y"], y.ravel(), rtol=2e-4, atol=2e-5, err_msg=what)
+        np.testing.assert_allclose(found["dx"], dx.ravel(), rtol=2e-4, atol=5e-5, err_msg=what)
+        assert found["grads"].keys() == grads.keys(), what
+        for key, gradient in grads.items():
+            np.testing.assert_allclose(
+                found["grads"][key], gradient.ravel(), rtol=1e-3, atol=2e-4, err_msg=f"{what} {key}"
+            )

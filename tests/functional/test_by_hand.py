@@ -1,0 +1,365 @@
+"""Every operation, forward and backward: answers that were computed by hand."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from operations import DTYPES, picture
+
+from minicnn import functional, shapes
+from minicnn.functional import buffers
+
+X3 = picture([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+W2 = np.array([[1.0, 10.0], [100.0, 1000.0]])[:, :, None, None]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_conv2d_by_hand(dtype: type) -> None:
+    """The digits of y show which pixel met which weight: the kernel is not turned."""
+    x, w, b = X3.astype(dtype), W2.astype(dtype), np.array([0.5], dtype)
+    y = functional.conv2d(x, w, b)
+    np.testing.assert_array_equal(y, picture([[5421.5, 6532.5], [8754.5, 9865.5]]))
+    dy = picture([[1, 0], [0, 2]], dtype)
+    dx, dw, db = functional.conv2d_backward(dy, x, w)
+    np.testing.assert_array_equal(dx, picture([[1, 10, 0], [100, 1002, 20], [0, 200, 2000]]))
+    np.testing.assert_array_equal(dw[:, :, 0, 0], [[11, 14], [20, 23]])  # 1*1 + 2*5, …
+    np.testing.assert_array_equal(db, [3])
+
+
+def test_conv2d_same_padding_by_hand() -> None:
+    """An even kernel: the zeros are below and to the right."""
+    y = functional.conv2d(X3, W2, padding="same")
+    np.testing.assert_array_equal(y, picture([[5421, 6532, 603], [8754, 9865, 906], [87, 98, 9]]))
+    # Stride 2 on three pixels with a 2x2 kernel: windows at 0 and 2, one zero after.
+    y = functional.conv2d(X3, W2, padding="same", strides=2)
+    np.testing.assert_array_equal(y, picture([[5421, 603], [87, 9]]))
+
+
+def test_conv2d_dilation_and_stride_by_hand() -> None:
+    np.testing.assert_array_equal(
+        functional.conv2d(X3, W2, dilation_rate=2), picture([[9000 + 700 + 30 + 1]])
+    )
+    y = functional.conv2d(X3, W2, strides=(1, 2))
+    np.testing.assert_array_equal(y, picture([[5421], [8754]]))
+
+
+def test_conv2d_channels_and_groups_by_hand() -> None:
+    x = np.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 1, 1, 4)
+    w = np.array([[1.0, 10.0], [100.0, 1000.0]])[None, None]  # in x out
+    together = functional.conv2d(x[..., :2], w)
+    np.testing.assert_array_equal(together.ravel(), [1 + 200, 10 + 2000])
+    # Two groups of two channels: filter 0 sees channels 0 and 1, filter 1 sees 2 and 3.
+    apart = functional.conv2d(x, w, groups=2)
+    np.testing.assert_array_equal(apart.ravel(), [1 + 200, 30 + 4000])
+    dx, dw, db = functional.conv2d_backward(np.array([[[[1.0, 2.0]]]]), x, w, groups=2)
+    np.testing.assert_array_equal(dx.ravel(), [1, 100, 20, 2000])
+    np.testing.assert_array_equal(dw[0, 0], [[1, 6], [2, 8]])
+    np.testing.assert_array_equal(db, [1, 2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_depthwise_conv2d_by_hand(dtype: type) -> None:
+    """Two channels with two filters each; outputs stand channel by channel."""
+    x = np.array([[1, 2], [3, 4]], dtype).reshape(1, 1, 2, 2)  # two pixels of two channels
+    w = np.array([[[1, 2], [3, 4]], [[10, 20], [30, 40]]], dtype)[None]  # (1, 2, 2, 2)
+    b = np.array([0.5, 0, 0, 0.25], dtype)
+    y = functional.depthwise_conv2d(x, w, b)
+    np.testing.assert_array_equal(y.ravel(), [1 + 30 + 0.5, 2 + 60, 6 + 120, 8 + 160 + 0.25])
+    dx, dw, db = functional.depthwise_conv2d_backward(
+        np.array([1, 0, 2, 3], dtype).reshape(1, 1, 1, 4), x, w
+    )
+    np.testing.assert_array_equal(dx[0, 0], [[1, 6 + 12], [10, 60 + 120]])
+    np.testing.assert_array_equal(dw[0], [[[1, 0], [4, 6]], [[3, 0], [8, 12]]])
+    np.testing.assert_array_equal(db, [1, 0, 2, 3])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_max_pool2d_by_hand(dtype: type) -> None:
+    x = picture([[1, 5, 5, -1], [5, 2, -3, -2], [-7, -6, 0, 0], [-5, -9, 0, 0]], dtype)
+    np.testing.assert_array_equal(functional.max_pool2d(x), picture([[5, 5], [-5, 0]]))
+    dx = functional.max_pool2d_backward(picture([[1, 2], [3, 4]], dtype), x)
+    # Of equal pixels the first in reading order takes all.
+    np.testing.assert_array_equal(
+        dx, picture([[0, 1, 2, 0], [0, 0, 0, 0], [0, 0, 4, 0], [3, 0, 0, 0]])
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_wide_max_pooling(stride: int, padding: str, dtype: str) -> None:
+    """Channels that fill all kinds of loops, ties, NaN and infinity; beside NumPy's maximum."""
+    rng = np.random.default_rng(6)
+    x = rng.integers(-3, 4, (2, 7, 11, 364)).astype(dtype)
+    x[rng.random(x.shape) < 0.1], x[rng.random(x.shape) < 0.02] = np.inf, np.nan
+    around = [(0, 0)] * 4
+    if padding == "same":
+        around[1:3] = [shapes.same_padding(size, 3, stride) for size in x.shape[1:3]]
+    padded = np.pad(x, around, constant_values=-np.inf)
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+    patches = patches[:, ::stride, ::stride].reshape(2, -1, -(-patches.shape[2] // stride), 364, 9)
+    y = patches.max(axis=-1)
+    dy = rng.integers(-3, 4, y.shape).astype(dtype)
+    winners = patches.argmax(axis=-1)  # the first one; NaN is the largest
+    spread = np.zeros_like(padded)
+    views = np.lib.stride_tricks.sliding_window_view(spread, (3, 3), (1, 2), writeable=True)
+    for k in range(9):
+        views[:, ::stride, ::stride, :, k // 3, k % 3] += dy * (winners == k)
+    dx = spread[:, around[1][0] :, around[2][0] :][:, : x.shape[1], : x.shape[2]]
+    np.testing.assert_array_equal(functional.max_pool2d(x, 3, stride, padding), y)
+    found = functional.max_pool2d_backward(dy, x, 3, stride, padding)
+    np.testing.assert_array_equal(found, dx)
+
+
+@pytest.mark.parametrize(
+    ("size", "pool", "steps", "padding", "winners"),
+    [
+        ((5, 5), 2, 2, "valid", [(1, 1), (1, 3), (3, 1), (3, 3)]),  # a row and a column are left
+        ((5, 5), 2, 3, "valid", [(1, 1), (1, 4), (4, 1), (4, 4)]),  # some between
+        ((4, 4), 2, 2, "valid", [(1, 1), (1, 3), (3, 1), (3, 3)]),  # none
+        ((3, 3), 2, 2, "same", [(1, 1), (1, 2), (2, 1), (2, 2)]),  # none, windows reach outside
+        ((3, 3), 2, 1, "valid", [(1, 1), (1, 2), (2, 1), (2, 2)]),  # windows overlap
+    ],
+)
+def test_max_pool2d_leaves_no_pixel_of_dx_unwritten(
+    size: tuple, pool: int, steps: int, padding: str, winners: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buffers, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype))
+    x = np.arange(float(math.prod(size))).reshape(1, *size, 1)
+    dx = functional.max_pool2d_backward(np.ones((1, 2, 2, 1)), x, pool, steps, padding)
+    expected = np.zeros((1, *size, 1))
+    for row, column in winners:
+        expected[0, row, column] = 1
+    np.testing.assert_array_equal(dx, expected)
+
+
+def test_max_pool2d_same_padding_by_hand() -> None:
+    """Padding never wins, not even over negative pixels; windows that overlap add up."""
+    x = picture([[-3, -2, -1], [-6, -5, -4], [-9, -8, -7]])
+    y = functional.max_pool2d(x, 2, 1, "same")
+    np.testing.assert_array_equal(y, picture([[-2, -1, -1], [-5, -4, -4], [-8, -7, -7]]))
+    dx = functional.max_pool2d_backward(np.ones_like(x), x, 2, 1, "same")
+    np.testing.assert_array_equal(dx, picture([[0, 1, 2], [0, 1, 2], [0, 1, 2]]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_average_pool2d_by_hand(dtype: type) -> None:
+    """Padding is not counted: at the edge, two or one pixel make the mean."""
+    x = X3.astype(dtype)
+    y = functional.average_pool2d(x, 2, 2, "same")
+    np.testing.assert_array_equal(y, picture([[3, 4.5], [7.5, 9]]))
+    dx = functional.average_pool2d_backward(picture([[4, 8], [6, 1]], dtype), x.shape, 2, 2, "same")
+    np.testing.assert_array_equal(dx, picture([[1, 1, 4], [1, 1, 4], [3, 3, 1]]))
+    np.testing.assert_array_equal(functional.average_pool2d(x), picture([[3]]))
+
+
+def test_global_pooling_by_hand() -> None:
+    x = np.array([[[1.0, -1.0], [3.0, -5.0]], [[3.0, -2.0], [1.0, -4.0]]])[None]
+    np.testing.assert_array_equal(functional.global_average_pool2d(x), [[2, -3]])
+    np.testing.assert_array_equal(functional.global_max_pool2d(x), [[3, -1]])
+    dy = np.array([[4.0, 8.0]])
+    dx = functional.global_average_pool2d_backward(dy, x.shape)
+    np.testing.assert_array_equal(dx, np.broadcast_to([1.0, 2.0], x.shape))
+    # Two equal maxima share; it is a reduction here, and no window.
+    dx = functional.global_max_pool2d_backward(dy, x)
+    np.testing.assert_array_equal(dx[0, :, :, 0], [[0, 2], [2, 0]])
+    np.testing.assert_array_equal(dx[0, :, :, 1], [[8, 0], [0, 0]])
+
+
+def test_zero_padding2d_by_hand() -> None:
+    x = picture([[1, 2]])
+    sides = ((1, 0), (0, 2))
+    y = functional.zero_padding2d(x, sides)
+    np.testing.assert_array_equal(y, picture([[0, 0, 0, 0], [1, 2, 0, 0]]))
+    dy = picture([[1, 2, 3, 4], [5, 6, 7, 8]])
+    np.testing.assert_array_equal(functional.zero_padding2d_backward(dy, sides), picture([[5, 6]]))
+    np.testing.assert_array_equal(functional.zero_padding2d_backward(x, ((0, 0), (0, 0))), x)
+
+
+def test_up_sampling2d_by_hand() -> None:
+    x = picture([[1, 2], [3, 4]])
+    y = picture([[1, 1, 1, 2, 2, 2], [3, 3, 3, 4, 4, 4]])
+    np.testing.assert_array_equal(functional.up_sampling2d(x, (1, 3)), y)
+    dy = picture([[1, 2], [3, 4], [5, 6], [7, 8]])
+    dx = functional.up_sampling2d_backward(dy, (2, 1))
+    np.testing.assert_array_equal(dx, picture([[4, 6], [12, 14]]))
+    np.testing.assert_array_equal(functional.up_sampling2d_backward(dy), picture([[10], [26]]))
+
+
+def test_dense_by_hand() -> None:
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    w, b = np.array([[1.0, 10.0, 0.0], [100.0, 1000.0, 1.0]]), np.array([0.5, 0.0, -1.0])
+    np.testing.assert_array_equal(functional.dense(x, w, b), [[201.5, 2010, 1], [403.5, 4030, 3]])
+    dx, dw, db = functional.dense_backward(np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]]), x, w)
+    np.testing.assert_array_equal(dx, [[1, 102], [10, 1000]])
+    np.testing.assert_array_equal(dw, [[1, 3, 2], [2, 4, 4]])
+    np.testing.assert_array_equal(db, [1, 1, 2])
+
+
+NUMBERS = np.array([-2.0, -0.5, 0.0, 0.5, 1.0, 6.0, 7.0])
+
+
+@pytest.mark.parametrize(
+    ("options", "y", "slopes"),
+    [
+        ({}, [0, 0, 0, 0.5, 1, 6, 7], [0, 0, 0, 1, 1, 1, 1]),
+        ({"max_value": 6}, [0, 0, 0, 0.5, 1, 6, 6], [0, 0, 0, 1, 1, 0, 0]),
+        ({"negative_slope": 0.5}, [-1, -0.25, 0, 0.5, 1, 6, 7], [0.5, 0.5, 0.5, 1, 1, 1, 1]),
+        ({"threshold": 0.5}, [0, 0, 0, 0, 1, 6, 7], [0, 0, 0, 0, 1, 1, 1]),
+        (
+            {"threshold": 1.0, "negative_slope": 0.5, "max_value": 6.5},
+            [-1.5, -0.75, -0.5, -0.25, 0, 6, 6.5],
+            [0.5, 0.5, 0.5, 0.5, 0.5, 1, 0],
+        ),
+    ],
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_relu_by_hand(options: dict, y: list, slopes: list, dtype: type) -> None:
+    x = NUMBERS.astype(dtype)
+    np.testing.assert_array_equal(functional.relu(x, **options), y)
+    dx = functional.relu_backward(np.full_like(x, 4), x, **options)
+    np.testing.assert_array_equal(dx, 4 * np.array(slopes))
+
+
+def test_activations_by_hand() -> None:
+    """log 3 is where the sigmoid is 3/4; at log 2 the hyperbolic tangent is 3/5."""
+    x, dy = np.array([0.0, np.log(3), -np.log(3)]), np.array([1.0, 1.0, 16.0])
+    y = functional.sigmoid(x)
+    np.testing.assert_allclose(y, [1 / 2, 3 / 4, 1 / 4], rtol=1e-15)
+    np.testing.assert_allclose(functional.sigmoid_backward(dy, y), [1 / 4, 3 / 16, 3], rtol=1e-15)
+    y = functional.tanh(np.array([0.0, np.log(2), -np.log(2)]))
+    np.testing.assert_allclose(y, [0, 3 / 5, -3 / 5], rtol=1e-15)
+    np.testing.assert_allclose(
+        functional.tanh_backward(dy, y), [1, 16 / 25, 16 * 16 / 25], rtol=1e-15
+    )
+    y = functional.softmax(np.log([[1.0, 2.0, 5.0], [3.0, 3.0, 2.0]]))
+    np.testing.assert_allclose(y, [[1 / 8, 1 / 4, 5 / 8], [3 / 8, 3 / 8, 1 / 4]], rtol=1e-15)
+    dx = functional.softmax_backward(np.array([[8.0, 0.0, 0.0], [1.0, 1.0, 1.0]]), y)
+    np.testing.assert_allclose(dx, [[7 / 8, -1 / 4, -5 / 8], [0, 0, 0]], rtol=1e-15, atol=1e-16)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_activation_overflows(dtype: type) -> None:
+    far = np.array([-1e4, 1e4], dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(functional.sigmoid(far), [0, 1])
+        np.testing.assert_array_equal(functional.tanh(far), [-1, 1])
+        np.testing.assert_array_equal(functional.softmax(far), [0, 1])
+        targets = np.array([[1, 0], [0, 1]], dtype)
+        logits = np.array([far, far])
+        found = functional.categorical_crossentropy(targets, logits, from_logits=True)
+        np.testing.assert_array_equal(found, [2e4, 0])
+        found = functional.binary_crossentropy(targets, logits, from_logits=True)
+        np.testing.assert_array_equal(found, [1e4, 0])
+        found = functional.binary_crossentropy_backward(targets, logits, from_logits=True)
+        np.testing.assert_array_equal(found, [[-0.5, 0.5], [0, 0]])
+
+
+def test_dropout_by_hand() -> None:
+    x, mask = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[True, False], [False, True]])
+    np.testing.assert_array_equal(functional.dropout(x, mask, 0.75), [[4, 0], [0, 16]])
+    np.testing.assert_array_equal(functional.dropout_backward(x, mask, 0.5), [[2, 0], [0, 8]])
+
+
+def test_merging_by_hand() -> None:
+    a, b, c = np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]]), np.array([[100.0, 200.0]])
+    np.testing.assert_array_equal(functional.add([a, b, c]), [[111, 222]])
+    joined = functional.concatenate([a, b, c])
+    np.testing.assert_array_equal(joined, [[1, 2, 10, 20, 100, 200]])
+    parts = functional.concatenate_backward(joined, [1, 3, 2])
+    assert [part.tolist() for part in parts] == [[[1]], [[2, 10, 20]], [[100, 200]]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_batch_normalization_by_hand(dtype: type) -> None:
+    x = np.array([[1, 10], [3, 10], [1, 10], [3, 50]], dtype)
+    mean, variance = functional.batch_moments(x)
+    np.testing.assert_array_equal(mean, [2, 20])
+    np.testing.assert_array_equal(variance, [1, 300])  # divided by 4, not by 3
+    gamma, beta = np.array([10, 4], dtype), np.array([0.5, 0], dtype)
+    # Of 97 instead of 300, and with epsilon 3, the standard deviations are 2 and 10.
+    variance = np.array([1, 97], dtype)
+    y = functional.batch_normalization(x, mean, variance, gamma, beta, epsilon=3)
+    np.testing.assert_allclose(y, [[-4.5, -4], [5.5, -4], [-4.5, -4], [5.5, 12]], rtol=1e-6)
+    dy = np.array([[1, 0], [0, 0], [0, 0], [0, 5]], dtype)
+    dx, dgamma, dbeta = functional.batch_normalization_backward(
+        dy, x, mean, variance, gamma, epsilon=3
+    )
+    np.testing.assert_allclose(dx, [[5, 0], [0, 0], [0, 0], [0, 2]], rtol=1e-6)
+    np.testing.assert_allclose(dgamma, [-0.5, 15], rtol=1e-6)
+    np.testing.assert_array_equal(dbeta, [1, 5])
+
+
+def test_training_batch_normalization_by_hand() -> None:
+    """x = ±1, variance 1: z = x / 2 for epsilon 3. dx takes off dy's mean and its slope along z."""
+    x, gamma = np.array([[-1.0], [1.0], [-1.0], [1.0]]), np.array([2.0])
+    dy = np.array([[4.0], [0.0], [0.0], [0.0]])
+    dx, dgamma, dbeta = functional.batch_normalization_backward(
+        dy, x, np.zeros(1), np.ones(1), gamma, epsilon=3, training=True
+    )
+    # gamma / sqrt(1 + 3) = 1;  mean(dy) = 1;  mean(dy * z) = -1/2
+    np.testing.assert_array_equal(dx.ravel(), [4 - 1 - 0.25, -1 + 0.25, -1 - 0.25, -1 + 0.25])
+    np.testing.assert_array_equal(dgamma, [-2])
+    np.testing.assert_array_equal(dbeta, [4])
+
+
+def test_moments_far_from_zero() -> None:
+    """The mean is subtracted before squaring: E[x²] - E[x]² would lose everything here."""
+    x = np.array([[4096.0], [4097.0], [4098.0]] * 20, np.float32) * 1024
+    mean, variance = functional.batch_moments(x)
+    np.testing.assert_allclose(mean, [4097 * 1024], rtol=1e-7)
+    np.testing.assert_allclose(variance, [2 / 3 * 1024**2], rtol=1e-6)
+
+
+def test_categorical_crossentropy_by_hand() -> None:
+    t = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    p = np.array([[0.25, 0.5, 0.25], [0.125, 0.375, 0.5]])
+    for y_pred, options in (
+        (p, {}),
+        (p * 8, {}),  # divided by their sum first
+        (np.log(p) + 5, {"from_logits": True}),
+    ):
+        loss = functional.categorical_crossentropy(t, y_pred, **options)
+        np.testing.assert_allclose(loss, np.log([2, 8]), rtol=1e-14)
+    # Smoothed by 0.3: the targets become 0.1, 0.8, 0.1.
+    loss = functional.categorical_crossentropy(t[:1], p[:1], label_smoothing=0.3)
+    np.testing.assert_allclose(loss, [0.8 * np.log(2) + 0.2 * np.log(4)], rtol=1e-14)
+    dz = functional.categorical_crossentropy_backward(t, np.log(p), from_logits=True)
+    np.testing.assert_allclose(dz, p - t, rtol=1e-14, atol=1e-16)
+    # p = (1/2, 1/2), t = (1, 0): -log(p0 / (p0 + p1)) falls by 1 a step of p0, rises by 1 with p1.
+    dp = functional.categorical_crossentropy_backward(
+        np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])
+    )
+    np.testing.assert_allclose(dp, [[-1, 1]], rtol=1e-14)
+
+
+def test_binary_crossentropy_by_hand() -> None:
+    t, p = np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([[0.5, 0.75], [0.25, 0.125]])
+    loss = functional.binary_crossentropy(t, p)
+    np.testing.assert_allclose(loss, [np.log(2 * 4) / 2, np.log(4 * 8) / 2], rtol=1e-14)
+    logits = np.log(p / (1 - p))
+    found = functional.binary_crossentropy(t, logits, from_logits=True)
+    np.testing.assert_allclose(found, loss, rtol=1e-14)
+    dp = functional.binary_crossentropy_backward(t, p)
+    np.testing.assert_allclose(dp, [[-1, 2], [-2, -4]], rtol=1e-14)
+    dz = functional.binary_crossentropy_backward(t, logits, from_logits=True)
+    np.testing.assert_allclose(dz, (p - t) / 2, rtol=1e-14)
+    # Smoothed by 0.5: the targets become 3/4 and 1/4.
+    loss = functional.binary_crossentropy(t[:1], p[:1], label_smoothing=0.5)
+    expected = (np.log(2) + np.log(4 / 3) / 4 + np.log(4) * 3 / 4) / 2
+    np.testing.assert_allclose(loss, [expected], rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_certain_probabilities_are_cut_off(dtype: type) -> None:
+    """log(0) would be infinite; Keras stays 1e-7 away, and there the gradient is 0."""
+    t, p = np.array([[1, 0]], dtype), np.array([[0, 1]], dtype)
+    for name in ("categorical_crossentropy", "binary_crossentropy"):
+        loss = getattr(functional, name)(t, p)
+        # In float32 the number nearest to 1 - 1e-7 is 1.2e-7 away from 1.
+        tolerance = 2e-2 if dtype == np.float32 else 1e-6
+        np.testing.assert_allclose(loss, [-np.log(1e-7)], rtol=tolerance)
+        dp = getattr(functional, f"{name}_backward")(t, p)
+        np.testing.assert_array_equal(dp, [[0, 0]])

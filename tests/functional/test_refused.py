@@ -1,0 +1,479 @@
+"""What the operations refuse, and in which words."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from operations import ones, refuse
+
+from minicnn import functional
+
+RANK = r"x with 4 dimensions \(batch, height, width, channels\)\. Received x.shape="
+# What is wrong with x in any operation on pictures.
+BAD_PICTURES = [
+    (ones(5, 5, 4), ValueError, RANK + r"\(5, 5, 4\)\.$"),
+    (ones(1, 1, 5, 5, 4), ValueError, RANK),
+    (ones(2, 5, 5, 4, dtype=np.uint8), TypeError, r"float32 or float64\. Received dtype uint8"),
+    (ones(2, 5, 5, 4, dtype=object), TypeError, "Received dtype object"),
+    (ones(2, 5, 5, 4, dtype=np.float16), TypeError, "Received dtype float16"),
+    (ones(2, 5, 5, 4).tolist(), TypeError, r"x to be a NumPy array\. Received list\.$"),
+    (None, TypeError, r"x to be a NumPy array\. Received NoneType\.$"),
+]
+ON_PICTURES: dict[str, Callable[[Any], Any]] = {
+    "conv2d": lambda x: functional.conv2d(x, ones(3, 3, 4, 6)),
+    "conv2d backward": lambda x: functional.conv2d_backward(
+        ones(2, 3, 3, 6), x, ones(3, 3, 4, 6), name="conv2d backward"
+    ),
+    "depthwise_conv2d": lambda x: functional.depthwise_conv2d(x, ones(3, 3, 4, 1)),
+    "depthwise backward": lambda x: functional.depthwise_conv2d_backward(
+        ones(2, 3, 3, 4), x, ones(3, 3, 4, 1), name="depthwise backward"
+    ),
+    "max_pool2d": functional.max_pool2d,
+    "max_pool2d backward": lambda x: functional.max_pool2d_backward(
+        ones(2, 2, 2, 4), x, name="max_pool2d backward"
+    ),
+    "average_pool2d": functional.average_pool2d,
+    "global_average_pool2d": functional.global_average_pool2d,
+    "global_max_pool2d": functional.global_max_pool2d,
+    "global_max backward": lambda x: functional.global_max_pool2d_backward(
+        ones(2, 4), x, name="global_max backward"
+    ),
+    "zero_padding2d": functional.zero_padding2d,
+    "up_sampling2d": functional.up_sampling2d,
+}
+
+
+@pytest.mark.parametrize(("x", "error", "match"), BAD_PICTURES)
+@pytest.mark.parametrize("name", ON_PICTURES)
+def test_no_picture(name: str, x: Any, error: type[Exception], match: str) -> None:
+    refuse(error, match, name, lambda: ON_PICTURES[name](x))
+
+
+# What is wrong with a convolution, all else being x (2, 5, 5, 4), w (3, 3, 4, 6), b (6,).
+BAD_CONVOLUTIONS = [
+    ({"x": ones(2, 4, 28, 28)}, ValueError, r"4 input channels\. Received x.shape=\(2, 4, 28, 28"),
+    ({"x": ones(2, 5, 5, 8)}, ValueError, r"4 input channels\. Received x.shape=\(2, 5, 5, 8\)"),
+    ({"x": ones(2, 2, 5, 4)}, ValueError, r"at least 3x3 pixels.*\. Received 2x5\."),
+    ({"dilation_rate": (1, 3)}, ValueError, r"at least 3x7 pixels.*\. Received 5x5\."),
+    ({"x": ones(2, 0, 5, 4)}, ValueError, r"at least 3x3 pixels.*\. Received 0x5\."),
+    ({"x": ones(2, 0, 5, 4), "padding": "same"}, ValueError, r"3x3 pixels.*\. Received 0x5\."),
+    ({"w": ones(3, 3, 4)}, ValueError, r"w with 4 dimensions"),
+    ({"w": ones(0, 3, 4, 6)}, ValueError, r"w that is not empty\. Received w.shape=\(0, 3, 4, 6"),
+    ({"w": ones(3, 3, 4, 0), "b": None}, ValueError, r"w that is not empty"),
+    ({"w": ones(3, 3, 4, 6, dtype=np.int64)}, TypeError, r"w to be float32 .* dtype int64"),
+    ({"w": None}, TypeError, r"w to be a NumPy array\. Received NoneType"),
+    ({"w": ones(3, 3, 4, 6, dtype=np.float64)}, TypeError, r"one dtype.*'w': 'float64'"),
+    ({"b": ones(5)}, ValueError, r"b.shape=\(6,\)\. Received b.shape=\(5,\)"),
+    ({"b": ones(1, 6)}, ValueError, r"b with 1 dimensions\. Received b.shape=\(1, 6\)"),
+    ({"b": [1.0] * 6}, TypeError, r"b to be a NumPy array\. Received list"),
+    ({"b": ones(6, dtype=np.float64)}, TypeError, r"one dtype.*'b': 'float64'"),
+    ({"strides": 0}, ValueError, r"strides to be an integer >= 1 or a pair .* Received 0\."),
+    ({"strides": (1, -1)}, ValueError, r"strides .* Received \(1, -1\)\."),
+    ({"strides": 1.5}, ValueError, r"strides .* Received 1\.5\."),
+    ({"strides": (1, 1, 1)}, ValueError, r"strides .* Received \(1, 1, 1\)\."),
+    ({"strides": None}, ValueError, r"strides .* Received None\."),
+    ({"dilation_rate": 0}, ValueError, r"dilation_rate .* Received 0\."),
+    ({"padding": "full"}, ValueError, r'padding to be one of "valid", "same"\. Received \'full\''),
+    ({"padding": 1}, ValueError, r"padding to be one of .* Received 1\."),
+    ({"algorithm": "fft"}, ValueError, r'algorithm to be one of "auto", .* Received \'fft\'\.'),
+    ({"algorithm": None}, ValueError, r"algorithm to be one of .* Received None\."),
+]
+BAD_GROUPS = [
+    ({"groups": 0}, ValueError, r"groups to be an integer >= 1\. Received 0\."),
+    (
+        {"groups": 4},
+        ValueError,
+        r"filters that its 4 groups divide\. Received w.shape=\(3, 3",
+    ),
+    ({"groups": 2}, ValueError, r"expects 8 input channels\. Received x.shape=\(2, 5, 5, 4\)"),
+    (
+        {"dilation_rate": 2, "algorithm": "direct"},
+        ValueError,
+        r'dilation_rate=1 for .*"direct"\. Received float32, a 3x3 .*dilation_rate=\(2, 2\)',
+    ),
+    (
+        {"strides": 2, "algorithm": "winograd"},
+        ValueError,
+        r'3x3 kernel, strides=1 .*"winograd"\. Received float32, .*strides=\(2, 2\)',
+    ),
+    (
+        {"w": ones(3, 2, 4, 6), "algorithm": "winograd"},
+        ValueError,
+        r'"winograd"\. Received float32, a 3x2 kernel',
+    ),
+    (
+        {k: ones(*s, dtype=np.float64) for k, s in {"x": (2, 5, 5, 4), "w": (3, 3, 4, 6)}.items()}
+        | {"b": None, "algorithm": "direct"},
+        ValueError,
+        r'expects float32 .*"direct"\. Received float64',
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "match"), BAD_CONVOLUTIONS + BAD_GROUPS)
+def test_no_convolution(change: dict, error: type[Exception], match: str) -> None:
+    arguments = {"x": ones(2, 5, 5, 4), "w": ones(3, 3, 4, 6), "b": ones(6)} | change
+    refuse(error, match, "conv1", lambda: functional.conv2d(**arguments, name="conv1"))
+    if "b" not in change:
+        del arguments["b"]
+        backward = functional.conv2d_backward
+        refuse(error, match, "conv1", lambda: backward(ones(2, 3, 3, 6), **arguments, name="conv1"))
+
+
+@pytest.mark.parametrize(("change", "error", "match"), BAD_CONVOLUTIONS)
+def test_no_depthwise_convolution(change: dict, error: type[Exception], match: str) -> None:
+    """(3, 3, 4, 6): four channels with six filters each, so 24 biases."""
+    arguments = {"x": ones(2, 5, 5, 4), "w": ones(3, 3, 4, 6)} | change
+    if arguments.get("b") is not None:
+        arguments["b"] = np.repeat(change["b"], 4, axis=-1)
+        if isinstance(change["b"], list):
+            arguments["b"] = change["b"] * 4
+        match = match.replace("(6,", "(24,").replace(r"1, 6\)", r"1, 24\)")
+        match = match.replace(r"\(5,\)", r"\(20,\)")
+    refuse(error, match, "dw1", lambda: functional.depthwise_conv2d(**arguments, name="dw1"))
+
+
+# What is wrong with a window, all else being x (2, 5, 7, 4), 2x2, stride 2, "valid".
+BAD_POOLS = [
+    ({"pool_size": 0}, r"pool_size to be an integer >= 1 or a pair of them\. Received 0\."),
+    ({"pool_size": (2, -2)}, r"pool_size .* Received \(2, -2\)\."),
+    ({"pool_size": 2.0}, r"pool_size .* Received 2\.0\."),
+    ({"pool_size": None}, r"pool_size .* Received None\."),
+    ({"pool_size": (6, 2)}, r"at least 6x2 pixels, the size of its window\. Received 5x7\."),
+    ({"strides": 0}, r"strides to be an integer >= 1 or a pair of them\. Received 0\."),
+    ({"strides": (1, -1)}, r"strides .* Received \(1, -1\)\."),
+    ({"strides": ()}, r"strides .* Received \(\)\."),
+    ({"padding": "full"}, r'padding to be one of "valid", "same"\. Received \'full\'\.'),
+    ({"padding": None}, r"padding to be one of .* Received None\."),
+]
+
+
+@pytest.mark.parametrize(("options", "match"), BAD_POOLS)
+@pytest.mark.parametrize("kind", ["max_pool2d", "average_pool2d"])
+def test_no_pool(kind: str, options: dict, match: str) -> None:
+    x, options = ones(2, 5, 7, 4), options | {"name": "pool1"}
+    refuse(ValueError, match, "pool1", lambda: getattr(functional, kind)(x, **options))
+    backward = getattr(functional, f"{kind}_backward")
+    source = x if kind == "max_pool2d" else x.shape
+    refuse(ValueError, match, "pool1", lambda: backward(ones(2, 2, 3, 4), source, **options))
+
+
+def test_no_pixels() -> None:
+    for kind in ("max_pool2d", "average_pool2d"):
+        for padding in ("valid", "same"):
+            call = getattr(functional, kind)
+            match = r"at least 2x2 pixels.* Received 0x4\."
+            refuse(ValueError, match, kind, lambda: call(ones(2, 0, 4, 1), padding=padding))  # noqa: B023
+    match = r"at least one pixel\. Received x.shape=\(2, 3, 0, 1\)\."
+    for kind in ("global_max_pool2d", "global_average_pool2d"):
+        call = getattr(functional, kind)
+        refuse(ValueError, match, kind, lambda: call(ones(2, 3, 0, 1)))  # noqa: B023
+
+
+# A backward call with the right dy, for what happens with a wrong one.
+Y = ones(2, 3, 2)
+BACKWARD: dict[str, tuple[tuple[int, ...], Callable[[Any], Any]]] = {
+    "conv2d": (
+        (2, 3, 3, 6),
+        lambda dy: functional.conv2d_backward(dy, ones(2, 5, 5, 4), ones(3, 3, 4, 6)),
+    ),
+    "depthwise_conv2d": (
+        (2, 3, 3, 8),
+        lambda dy: functional.depthwise_conv2d_backward(dy, ones(2, 5, 5, 4), ones(3, 3, 4, 2)),
+    ),
+    "max_pool2d": (
+        (2, 2, 2, 4),
+        lambda dy: functional.max_pool2d_backward(dy, ones(2, 5, 5, 4)),
+    ),
+    "average_pool2d": (
+        (2, 2, 2, 4),
+        lambda dy: functional.average_pool2d_backward(dy, (2, 5, 5, 4)),
+    ),
+    "global_average_pool2d": (
+        (2, 4),
+        lambda dy: functional.global_average_pool2d_backward(dy, (2, 5, 5, 4)),
+    ),
+    "global_max_pool2d": (
+        (2, 4),
+        lambda dy: functional.global_max_pool2d_backward(dy, ones(2, 5, 5, 4)),
+    ),
+    "dense": ((2, 3, 5), lambda dy: functional.dense_backward(dy, Y, ones(2, 5))),
+    "relu": ((2, 3, 2), lambda dy: functional.relu_backward(dy, Y)),
+    "sigmoid": ((2, 3, 2), lambda dy: functional.sigmoid_backward(dy, Y)),
+    "tanh": ((2, 3, 2), lambda dy: functional.tanh_backward(dy, Y)),
+    "softmax": ((2, 3, 2), lambda dy: functional.softmax_backward(dy, Y)),
+    "batch_normalization": (
+        (2, 3, 2),
+        lambda dy: functional.batch_normalization_backward(dy, Y, *[ones(2)] * 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BACKWARD)
+def test_a_gradient_of_another_shape(name: str) -> None:
+    shape, backward = BACKWARD[name]
+    backward(ones(*shape))  # this one fits
+    written = str(shape).replace("(", r"\(").replace(")", r"\)")
+    match = rf"expects dy.shape={written}\. Received dy.shape=\("
+    for wrong in (
+        (1, *shape[1:]),  # would broadcast
+        (*shape[:-1], 1),
+        (shape[0] + 1, *shape[1:]),
+        (*shape[:-1], shape[-1] + 1),
+        shape[1:],
+        (1, *shape),
+        (),
+    ):
+        refuse(ValueError, match, name, lambda: backward(ones(*wrong)))  # noqa: B023
+
+
+@pytest.mark.parametrize("name", BACKWARD)
+def test_a_gradient_of_another_type(name: str) -> None:
+    shape, backward = BACKWARD[name]
+    for dtype in (np.int64, object, bool):
+        match = "dy to be float32 or float64"
+        refuse(TypeError, match, name, lambda: backward(ones(*shape, dtype=dtype)))  # noqa: B023
+    refuse(TypeError, "Received list", name, lambda: backward(ones(*shape).tolist()))
+    refuse(TypeError, "Received NoneType", name, lambda: backward(None))
+    if "average" not in name:  # which takes x's shape only
+        match = "one dtype for all of its arrays"
+        refuse(TypeError, match, name, lambda: backward(ones(*shape, dtype=np.float64)))
+
+
+F = functional
+MASK = np.ones((2, 3), bool)
+NO_CLASS = r"expects x.shape=\(\.\.\., classes\), at least one class\. Received x.shape="
+REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
+    (
+        "average_pool2d",
+        ValueError,
+        r"x_shape=\(batch, height, width, channels\)\. Received \(5, 5, 4\)",
+        lambda: F.average_pool2d_backward(ones(2, 2, 2, 4), (5, 5, 4)),
+    ),
+    (
+        "global_average_pool2d",
+        ValueError,
+        r"x_shape=\(batch, height, width, channels\)\. Received \(2, 0, 3, 4\)",
+        lambda: F.global_average_pool2d_backward(ones(2, 4), (2, 0, 3, 4)),
+    ),
+    # zero_padding2d
+    (
+        "zero_padding2d",
+        ValueError,
+        r"padding=\(\(top, bottom\), \(left, right\)\)\. Received 1\.",
+        lambda: F.zero_padding2d(ones(1, 2, 2, 1), 1),
+    ),
+    (
+        "zero_padding2d",
+        ValueError,
+        r"padding=\(\(top, bottom\), \(left, right\)\)\. Received \(\(1, 1\),\)\.",
+        lambda: F.zero_padding2d_backward(ones(1, 2, 2, 1), ((1, 1),)),
+    ),
+    (
+        "zero_padding2d",
+        ValueError,
+        r"padding to be an integer >= 0 or a pair of them\. Received \(0, -1\)",
+        lambda: F.zero_padding2d(ones(1, 2, 2, 1), ((1, 1), (0, -1))),
+    ),
+    (
+        "zero_padding2d",
+        ValueError,
+        r"dy with at least 3x1 pixels, its padding\. Received dy.shape=\(1, 2, 2, 1\)",
+        lambda: F.zero_padding2d_backward(ones(1, 2, 2, 1), ((2, 1), (0, 1))),
+    ),
+    ("zero_padding2d", ValueError, "4 dim", lambda: F.zero_padding2d_backward(ones(2, 2))),
+    # up_sampling2d
+    (
+        "up_sampling2d",
+        ValueError,
+        r"size to be an integer >= 1 or a pair of them\. Received \(2, 0\)",
+        lambda: F.up_sampling2d(ones(1, 2, 2, 1), (2, 0)),
+    ),
+    (
+        "up_sampling2d",
+        ValueError,
+        r"dy with whole blocks of 2x3 pixels, its size\. Received dy.shape=\(1, 4, 4, 1\)",
+        lambda: F.up_sampling2d_backward(ones(1, 4, 4, 1), (2, 3)),
+    ),
+    ("up_sampling2d", ValueError, "4 dim", lambda: F.up_sampling2d_backward(ones(2, 2))),
+    # dense
+    ("dense", ValueError, r"x.shape=\(batch, \.\.\., 3\)", lambda: F.dense(ones(2, 4), ones(3, 5))),
+    ("dense", ValueError, r"Received x.shape=\(3,\)", lambda: F.dense(ones(3), ones(3, 5))),
+    ("dense", ValueError, "w with 2 dim", lambda: F.dense(ones(2, 3), ones(3))),
+    ("dense", ValueError, r"b.shape=\(5,\)", lambda: F.dense(ones(2, 3), ones(3, 5), ones(3))),
+    ("dense", TypeError, "dtype int64", lambda: F.dense(ones(2, 3, dtype=np.int64), ones(3, 5))),
+    ("dense", TypeError, "one dtype", lambda: F.dense(ones(2, 3), ones(3, 5, dtype=np.float64))),
+    ("dense", TypeError, "list", lambda: F.dense([[1.0]], ones(1, 1))),
+    (
+        "dense",
+        ValueError,
+        r"w that is not empty\. .*\(0, 3\)",
+        lambda: F.dense(ones(2, 0), ones(0, 3)),
+    ),
+    (
+        "dense",
+        ValueError,
+        r"w that is not empty\. .*\(4, 0\)",
+        lambda: F.dense(ones(2, 4), ones(4, 0)),
+    ),
+    # activations
+    ("relu", TypeError, "dtype int64", lambda: F.relu(ones(3, dtype=np.int64))),
+    ("sigmoid", TypeError, "dtype object", lambda: F.sigmoid(ones(3, dtype=object))),
+    ("tanh", TypeError, "Received list", lambda: F.tanh([1.0])),
+    ("softmax", TypeError, "dtype bool", lambda: F.softmax(ones(3, dtype=bool))),
+    ("softmax", ValueError, NO_CLASS + r"\(\)", lambda: F.softmax(ones())),
+    ("softmax", ValueError, NO_CLASS + r"\(2, 0\)", lambda: F.softmax(ones(2, 0))),
+    ("sigmoid", TypeError, "y to be a NumPy", lambda: F.sigmoid_backward(ones(1), [1.0])),
+    ("tanh", TypeError, "y to be a NumPy", lambda: F.tanh_backward(ones(1), [1.0])),
+    ("softmax", TypeError, "y to be a NumPy", lambda: F.softmax_backward(ones(1), [1.0])),
+    # dropout
+    ("dropout", ValueError, r"mask.shape=\(2, 4\)", lambda: F.dropout(ones(2, 4), MASK, 0.5)),
+    ("dropout", TypeError, "booleans. Received list", lambda: F.dropout(ones(1), [True], 0.5)),
+    (
+        "dropout",
+        TypeError,
+        "booleans. Received int64",
+        lambda: F.dropout(ones(2, 3), MASK * 1, 0),
+    ),
+    ("dropout", ValueError, r"below 1\. Received 1\.0", lambda: F.dropout(ones(2, 3), MASK, 1.0)),
+    ("dropout", ValueError, r"Received -0\.1", lambda: F.dropout_backward(ones(2, 3), MASK, -0.1)),
+    # add, concatenate
+    ("add", ValueError, "at least one array", lambda: F.add([])),
+    (
+        "add",
+        ValueError,
+        r"inputs of one shape\. Received \[\(2, 3\), \(1, 3\)\]",
+        lambda: F.add([ones(2, 3), ones(1, 3)]),
+    ),
+    ("add", TypeError, "one dtype", lambda: F.add([ones(2), ones(2, dtype=np.float64)])),
+    ("add", TypeError, "dtype int64", lambda: F.add([ones(2), ones(2, dtype=np.int64)])),
+    ("concatenate", ValueError, "at least one array", lambda: F.concatenate([])),
+    (
+        "concatenate",
+        ValueError,
+        r"differ in the last axis only\. Received \[\(2, 3\), \(4, 3\)\]",
+        lambda: F.concatenate([ones(2, 3), ones(4, 3)]),
+    ),
+    ("concatenate", ValueError, "last axis", lambda: F.concatenate([ones(2, 3), ones(2, 1, 3)])),
+    (
+        "concatenate",
+        ValueError,
+        r"dy with 4 channels\. Received dy.shape=\(2, 3\)",
+        lambda: F.concatenate_backward(ones(2, 3), [1, 3]),
+    ),
+    # batch normalization
+    (
+        "batch_moments",
+        ValueError,
+        r"at least one example\. Received x.shape=\(0, 3\)",
+        lambda: F.batch_moments(ones(0, 3)),
+    ),
+    ("batch_moments", ValueError, r"at least 2 dim.* \(3,\)", lambda: F.batch_moments(ones(3))),
+    ("batch_moments", TypeError, "int64", lambda: F.batch_moments(ones(2, 3, dtype=np.int64))),
+    (
+        "batch_normalization",
+        ValueError,
+        r"expects gamma.shape=\(3,\)\. Received gamma.shape=\(2,\)",
+        lambda: F.batch_normalization(ones(2, 3), ones(3), ones(3), ones(2), ones(3)),
+    ),
+    (
+        "batch_normalization",
+        ValueError,
+        "mean with 1 dimensions",
+        lambda: F.batch_normalization(ones(2, 3), ones(1, 3), ones(3), ones(3), ones(3)),
+    ),
+    (
+        "batch_normalization",
+        TypeError,
+        "one dtype.*'x': 'float64', 'mean': 'float32'",
+        lambda: F.batch_normalization(ones(2, 3, dtype=np.float64), *[ones(3)] * 4),
+    ),
+    # losses
+    (
+        "categorical_crossentropy",
+        ValueError,
+        r"y_true.shape=\(2, 3\)\. Received y_true.shape=\(2, 4\)",
+        lambda: F.categorical_crossentropy(ones(2, 4), ones(2, 3)),
+    ),
+    (
+        "categorical_crossentropy",
+        TypeError,
+        r'y_true to be float32 .* dtype int64; y_true.astype\("float32"\)',
+        lambda: F.categorical_crossentropy_backward(ones(2, 3, dtype=np.int64), ones(2, 3)),
+    ),
+    (
+        "categorical_crossentropy",
+        ValueError,
+        r"y_pred.shape=\(\.\.\., classes\), at least one class\. Received y_pred.shape=\(2, 0\)",
+        lambda: F.categorical_crossentropy(ones(2, 0), ones(2, 0)),
+    ),
+    (
+        "binary_crossentropy",
+        ValueError,
+        r"y_true.shape=\(2, 1\)\. Received y_true.shape=\(2,\)",
+        lambda: F.binary_crossentropy(ones(2), ones(2, 1)),
+    ),
+    (
+        "binary_crossentropy",
+        TypeError,
+        "one dtype",
+        lambda: F.binary_crossentropy_backward(ones(2), ones(2, dtype=np.float64)),
+    ),
+    # affine_transform
+    (
+        "affine_transform",
+        ValueError,
+        r"x with 3 dimensions\. Received x.shape=\(1, 3, 3, 1\)",
+        lambda: F.affine_transform(ones(1, 3, 3, 1), np.eye(2), (0, 0)),
+    ),
+    (
+        "affine_transform",
+        ValueError,
+        r"order to be 0 or 1\. Received 3",
+        lambda: F.affine_transform(ones(3, 3, 1), np.eye(2), (0, 0), order=3),
+    ),
+    (
+        "affine_transform",
+        ValueError,
+        r'mode to be one of "constant", .* Received \'mirror\'',
+        lambda: F.affine_transform(ones(3, 3, 1), np.eye(2), (0, 0), mode="mirror"),
+    ),
+    (
+        "affine_transform",
+        ValueError,
+        r"matrix of shape \(2, 2\) and an offset of shape \(2,\)\. Received \(3, 3\) and \(2,\)",
+        lambda: F.affine_transform(ones(3, 3, 1), np.eye(3), (0, 0)),
+    ),
+    (
+        "affine_transform",
+        ValueError,
+        r"finite numbers\. Received .*nan",
+        lambda: F.affine_transform(ones(3, 3, 1), np.eye(2), (0, np.nan)),
+    ),
+    (
+        "affine_transform",
+        ValueError,
+        r"positions within 2\*\*31 pixels\. Received .*1e\+300",
+        lambda: F.affine_transform(ones(3, 3, 1), np.eye(2) * 1e300, (0, 0), mode="wrap"),
+    ),
+    (
+        "affine_transform",
+        TypeError,
+        "dtype uint8",
+        lambda: F.affine_transform(ones(3, 3, 1, dtype=np.uint8), np.eye(2), (0, 0)),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "match", "call"), REFUSED, ids=[f"{c[0]}: {c[2][:30]}" for c in REFUSED]
+)
+def test_refused(name: str, error: type[Exception], match: str, call: Callable[[], Any]) -> None:
+    refuse(error, match, name, call)
+
+
+def test_messages_name_their_layer() -> None:
+    """Each operation says the name that it was given."""
+    for function in (functional.relu, functional.softmax, functional.max_pool2d):
+        refuse(TypeError, "list", "block3_relu", lambda: function([1.0], name="block3_relu"))  # noqa: B023

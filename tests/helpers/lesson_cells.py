@@ -1,0 +1,28 @@
+"""The cells of lessons' exercises, open and solved."""
+
+from pathlib import Path
+
+import minicnn
+from minicnn import lessons
+from minicnn.lessons import checking
+
+ROOT = Path(minicnn.__file__).parents[1]
+
+
+SCRIPTS = lessons.scripts()
+
+
+EXERCISES = list(checking.EXERCISES)
+
+
+def exercise_cell(lesson: int, number: int) -> str:
+    """The code cell that ends in the check of this exercise."""
+    found = [c for c in SCRIPTS[lesson - 1].cells if f"lesson.check({number}, " in c.text]
+    assert [cell.kind for cell in found] == ["code"]
+    return found[0].text
+
+
+def solved_cell(lesson: int, number: int) -> str:
+    """The same with the solution in the place of the dots."""
+    check = exercise_cell(lesson, number).splitlines()[-1]
+    return f"{checking.EXERCISES[lesson, number].solution}\n{check}"

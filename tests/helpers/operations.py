@@ -1,0 +1,518 @@
+"""One random call of each operation, and whether it agrees with its plain loops.
+
+`OPERATIONS` describes each operation once: which arrays go in, with random shapes and options, and
+how to call it forward and backward. `tests/functional/test_operations.py` asks all of them the same
+questions.
+
+Where a result is a sum of products, the arrays hold small whole numbers: every rounding is exact,
+so the fast version and the loops must agree to the last bit, however they order their sums.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from gradients import distinct_values
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from minicnn import functional, naive, shapes
+
+Array = np.ndarray
+DTYPES = [np.float32, np.float64]
+FEW = settings(deadline=None, max_examples=20)
+MANY = settings(deadline=None, max_examples=50)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+# ---------------------------------------------------------------------------------------------
+# The operations
+# ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Operation:
+    """One call of one operation.
+
+    `forward(module, *arrays)` and `backward(module, dy, *arrays)`, the module being `functional`
+    or `naive`; backward returns one gradient for each array, None where there is none.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    forward: Callable[..., Array]
+    backward: Callable[..., tuple[Array | None, ...]] | None
+    options: dict[str, Any]
+    exact: bool = False  # sums of products of whole numbers only
+
+    def arrays(self, dtype: Any, rng: np.random.Generator, whole: bool = True) -> list[Array]:
+        """Inputs: whole numbers with many ties, some all negative, or distinct ones with none."""
+        low, high = [(-3, 4), (-8, -4), (2, 3)][rng.choice(3, p=[0.7, 0.2, 0.1])]
+        found = []
+        for name, shape in self.shapes.items():
+            if name in ("variance", "probabilities"):  # 1/p near 0 or 1 is no straight line
+                x = rng.uniform(0.1, 0.9, shape)
+            elif whole and self.exact:
+                x = rng.integers(*((low, high) if name == "x" else (-3, 4)), size=shape)
+            else:
+                x = distinct_values(shape, rng)
+            found.append(x.astype(dtype))
+        return found
+
+    def gradient_for(self, y: Array, rng: np.random.Generator) -> Array:
+        dy = rng.integers(-3, 4, y.shape) if self.exact else rng.standard_normal(y.shape)
+        return dy.astype(y.dtype)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Two axes' worth of geometry in which at least one window fits."""
+
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    padding: str
+    dilation: tuple[int, int]
+
+
+@st.composite
+def windows(draw: st.DrawFn, largest_dilation: int = 1) -> Windows:
+    padding = draw(st.sampled_from(["valid", "same"]))
+    axes = []
+    for _ in range(2):
+        kernel = draw(st.integers(1, 3))
+        dilation = draw(st.integers(1, largest_dilation))
+        smallest = 1 if padding == "same" else (kernel - 1) * dilation + 1
+        size = smallest + draw(st.integers(0, 4))
+        axes.append((size, kernel, draw(st.integers(1, 3)), dilation))
+    size, kernel, strides, dilation = zip(*axes, strict=True)
+    return Windows(size, kernel, strides, padding, dilation)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn, batch: int | None = None, algorithm: str = "auto") -> Operation:
+    """What `algorithm` can do."""
+    where = draw(windows(1 if algorithm == "direct" else 3))
+    if algorithm == "winograd":
+        size = draw(st.tuples(st.integers(3, 11), st.integers(3, 11)))
+        where = Windows(size, (3, 3), (1, 1), where.padding, (1, 1))
+    groups = draw(st.integers(1, 3))
+    channels, filters = draw(st.integers(1, 3)), draw(st.sampled_from([1, 2, 3]))
+    if groups == 1 and draw(st.booleans()):
+        filters = draw(st.sampled_from([32, 35]))  # whole tiles' columns, or some more
+    if groups == 1 and algorithm == "winograd" and draw(st.booleans()):
+        channels = draw(st.sampled_from([16, 19]))
+    options = {
+        "strides": where.strides, "padding": where.padding, "dilation_rate": where.dilation,
+        "groups": groups,
+    }  # fmt: skip
+    sizes = {
+        "x": (draw_batch(draw, batch), *where.size, channels * groups),
+        "w": (*where.kernel, channels, filters * groups),
+    }
+    if draw(st.booleans()):
+        sizes["b"] = (filters * groups,)
+
+    def forward(m: ModuleType, x: Array, w: Array, b: Array | None = None, **more: Any) -> Array:
+        return m.conv2d(x, w, b, **options, **more)
+
+    def backward(
+        m: ModuleType, dy: Array, x: Array, w: Array, b: Array | None = None, **more: Any
+    ) -> tuple:
+        return m.conv2d_backward(dy, x, w, **options, **more)[: 2 if b is None else 3]
+
+    return Operation(sizes, forward, backward, options, exact=algorithm != "winograd")
+
+
+@st.composite
+def pooled_convolutions(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    plain = draw(convolutions(batch))
+    options, size, kernel = plain.options, plain.shapes["x"][1:3], plain.shapes["w"][:2]
+    window = shapes.window(
+        size, kernel, options["strides"], options["padding"], options["dilation_rate"], "conv2d"
+    )
+    options = options | {"pool_size": tuple(draw(st.integers(1, min(3, n))) for n in window.out)}
+
+    def forward(m: ModuleType, x: Array, w: Array, b: Array | None = None) -> Array:
+        return m.conv2d_max_pool2d(x, w, b, **options)[0]
+
+    def backward(m: ModuleType, dy: Array, x: Array, w: Array, b: Array | None = None) -> tuple:
+        more = {"remember": True} if m is functional else {}
+        _, winners = m.conv2d_max_pool2d(x, w, b, **options, **more)
+        found = m.conv2d_max_pool2d_backward(dy, winners, x, w, **options)
+        return found[: 2 if b is None else 3]
+
+    return Operation(plain.shapes, forward, backward, options, exact=True)
+
+
+def draw_batch(draw: st.DrawFn, batch: int | None) -> int:
+    return draw(st.integers(1, 3)) if batch is None else batch
+
+
+@st.composite
+def depthwise_convolutions(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    where = draw(windows(3))
+    channels, multiplier = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    options = {
+        "strides": where.strides,
+        "padding": where.padding,
+        "dilation_rate": where.dilation,
+    }
+    sizes = {
+        "x": (draw_batch(draw, batch), *where.size, channels),
+        "w": (*where.kernel, channels, multiplier),
+    }
+    if draw(st.booleans()):
+        sizes["b"] = (channels * multiplier,)
+
+    def forward(m: ModuleType, x: Array, w: Array, b: Array | None = None) -> Array:
+        return m.depthwise_conv2d(x, w, b, **options)
+
+    def backward(m: ModuleType, dy: Array, x: Array, w: Array, b: Array | None = None) -> tuple:
+        return m.depthwise_conv2d_backward(dy, x, w, **options)[: 2 if b is None else 3]
+
+    return Operation(sizes, forward, backward, options, exact=True)
+
+
+@st.composite
+def max_pools(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    sizes, options = draw(pools(batch))
+    return Operation(
+        sizes,
+        lambda m, x: m.max_pool2d(x, **options),
+        lambda m, dy, x: (m.max_pool2d_backward(dy, x, **options),),
+        options,
+        exact=True,
+    )
+
+
+@st.composite
+def average_pools(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    sizes, options = draw(pools(batch))
+    return Operation(
+        sizes,
+        lambda m, x: m.average_pool2d(x, **options),
+        lambda m, dy, x: (m.average_pool2d_backward(dy, x.shape, **options),),
+        options,
+    )
+
+
+@st.composite
+def pools(draw: st.DrawFn, batch: int | None) -> tuple[dict, dict]:
+    where = draw(windows())
+    strides = draw(st.sampled_from([where.strides, None]))
+    sizes = {"x": (draw_batch(draw, batch), *where.size, draw(st.integers(1, 4)))}
+    return sizes, {"pool_size": where.kernel, "strides": strides, "padding": where.padding}
+
+
+@st.composite
+def pictures(draw: st.DrawFn, batch: int | None) -> tuple[int, int, int, int]:
+    side = st.integers(1, 5)
+    return draw_batch(draw, batch), draw(side), draw(side), draw(side)
+
+
+@st.composite
+def global_average_pools(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    return Operation(
+        {"x": draw(pictures(batch))},
+        lambda m, x: m.global_average_pool2d(x),
+        lambda m, dy, x: (m.global_average_pool2d_backward(dy, x.shape),),
+        {},
+    )
+
+
+@st.composite
+def global_max_pools(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    return Operation(
+        {"x": draw(pictures(batch))},
+        lambda m, x: m.global_max_pool2d(x),
+        lambda m, dy, x: (m.global_max_pool2d_backward(dy, x),),
+        {},
+        exact=True,
+    )
+
+
+@st.composite
+def zero_paddings(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    side = st.tuples(st.integers(0, 3), st.integers(0, 3))
+    options = {"padding": (draw(side), draw(side))}
+    return Operation(
+        {"x": draw(pictures(batch))},
+        lambda m, x: m.zero_padding2d(x, **options),
+        lambda m, dy, x: (m.zero_padding2d_backward(dy, **options),),
+        options,
+        exact=True,
+    )
+
+
+@st.composite
+def up_samplings(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    options = {"size": (draw(st.integers(1, 3)), draw(st.integers(1, 3)))}
+    return Operation(
+        {"x": draw(pictures(batch))},
+        lambda m, x: m.up_sampling2d(x, **options),
+        lambda m, dy, x: (m.up_sampling2d_backward(dy, **options),),
+        options,
+        exact=True,
+    )
+
+
+@st.composite
+def denses(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    features, units = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    between = draw(st.lists(st.integers(1, 3), max_size=2))
+    sizes = {"x": (draw_batch(draw, batch), *between, features), "w": (features, units)}
+    if draw(st.booleans()):
+        sizes["b"] = (units,)
+
+    def forward(m: ModuleType, x: Array, w: Array, b: Array | None = None) -> Array:
+        return m.dense(x, w, b)
+
+    def backward(m: ModuleType, dy: Array, x: Array, w: Array, b: Array | None = None) -> tuple:
+        return m.dense_backward(dy, x, w)[: 2 if b is None else 3]
+
+    return Operation(sizes, forward, backward, {}, exact=True)
+
+
+@st.composite
+def any_shape(draw: st.DrawFn, batch: int | None) -> tuple[int, ...]:
+    return draw_batch(draw, batch), *draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+
+
+@st.composite
+def relus(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    options = {
+        "max_value": draw(st.sampled_from([None, 2.0, 6.0])),
+        "negative_slope": draw(st.sampled_from([0.0, 0.25])),
+        "threshold": draw(st.sampled_from([0.0, 1.0, -1.0])),
+    }
+    return Operation(
+        {"x": draw(any_shape(batch))},
+        lambda m, x: m.relu(x, **options),
+        lambda m, dy, x: (m.relu_backward(dy, x, **options),),
+        options,
+        exact=True,
+    )
+
+
+def from_output(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
+    """An activation whose backward function takes its output y."""
+
+    @st.composite
+    def operations(draw: st.DrawFn, batch: int | None = None) -> Operation:
+        def forward(m: ModuleType, x: Array) -> Array:
+            return getattr(m, name)(x)
+
+        def backward(m: ModuleType, dy: Array, x: Array) -> tuple:
+            return (getattr(m, f"{name}_backward")(dy, forward(m, x)),)
+
+        return Operation({"x": draw(any_shape(batch))}, forward, backward, {})
+
+    return operations
+
+
+@st.composite
+def dropouts(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    shape, rate = draw(any_shape(batch)), draw(st.sampled_from([0.0, 0.25, 0.3, 0.9]))
+    mask = np.random.default_rng(draw(SEEDS)).random(shape) >= rate
+    return Operation(
+        {"x": shape},
+        lambda m, x: m.dropout(x, mask, rate),
+        lambda m, dy, x: (m.dropout_backward(dy, mask, rate),),
+        {"rate": rate},
+    )
+
+
+@st.composite
+def additions(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    shape, count = draw(any_shape(batch)), draw(st.integers(1, 4))
+    return Operation(
+        {f"x{i}": shape for i in range(count)},
+        lambda m, *xs: m.add(xs),
+        lambda m, dy, *xs: (dy,) * len(xs),
+        {},
+        exact=True,
+    )
+
+
+@st.composite
+def concatenations(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    *outer, _ = draw(any_shape(batch))
+    channels = draw(st.lists(st.integers(1, 3), min_size=1, max_size=4))
+    return Operation(
+        {f"x{i}": (*outer, count) for i, count in enumerate(channels)},
+        lambda m, *xs: m.concatenate(xs),
+        lambda m, dy, *xs: tuple(m.concatenate_backward(dy, channels)),
+        {"channels": channels},
+        exact=True,
+    )
+
+
+@st.composite
+def batch_normalizations(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    """As in prediction: the mean and the variance come from elsewhere."""
+    shape, options = draw(any_shape(batch)), {"epsilon": draw(st.sampled_from([1e-3, 0.5]))}
+    channels = shape[-1:]
+
+    def backward(m: ModuleType, dy: Array, x: Array, mean, variance, gamma, beta) -> tuple:
+        dx, dgamma, dbeta = m.batch_normalization_backward(dy, x, mean, variance, gamma, **options)
+        return dx, None, None, dgamma, dbeta
+
+    return Operation(
+        {"x": shape} | dict.fromkeys(("mean", "variance", "gamma", "beta"), channels),
+        lambda m, *arrays: m.batch_normalization(*arrays, **options),
+        backward,
+        options,
+    )
+
+
+@st.composite
+def training_batch_normalizations(draw: st.DrawFn) -> Operation:
+    """As in training: the mean and the variance are the batch's own, and move with x."""
+    shape, options = draw(any_shape(None)), {"epsilon": draw(st.sampled_from([1e-3, 0.5]))}
+
+    def forward(m: ModuleType, x: Array, gamma: Array, beta: Array) -> Array:
+        return m.batch_normalization(x, *m.batch_moments(x), gamma, beta, **options)
+
+    def backward(m: ModuleType, dy: Array, x: Array, gamma: Array, beta: Array) -> tuple:
+        moments = m.batch_moments(x)
+        return m.batch_normalization_backward(dy, x, *moments, gamma, training=True, **options)
+
+    return Operation(
+        {"x": shape, "gamma": shape[-1:], "beta": shape[-1:]}, forward, backward, options
+    )
+
+
+@st.composite
+def moments(draw: st.DrawFn) -> Operation:
+    return Operation(
+        {"x": draw(any_shape(None))}, lambda m, x: np.stack(m.batch_moments(x)), None, {}
+    )
+
+
+def losses(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
+    @st.composite
+    def operations(draw: st.DrawFn, batch: int | None = None) -> Operation:
+        shape = draw(any_shape(batch))
+        from_logits = draw(st.booleans())
+        options = {
+            "from_logits": from_logits,
+            "label_smoothing": draw(st.sampled_from([0.0, 0.25])),
+        }
+        # Targets need not sum to 1: weighted classes are allowed.
+        y_true = np.random.default_rng(draw(SEEDS)).random(shape)
+
+        def forward(m: ModuleType, y_pred: Array) -> Array:
+            return getattr(m, name)(y_true.astype(y_pred.dtype), y_pred, **options)
+
+        def backward(m: ModuleType, dy: Array, y_pred: Array) -> tuple:
+            each = getattr(m, f"{name}_backward")(y_true.astype(y_pred.dtype), y_pred, **options)
+            return (dy[..., None] * each,)
+
+        sizes = {"logits" if from_logits else "probabilities": shape}
+        return Operation(sizes, forward, backward, options)
+
+    return operations
+
+
+# The names of `functional`, and strategies for calls of it (an empty batch where `batch` is 0).
+OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
+    "conv2d": convolutions,
+    "conv2d_max_pool2d": pooled_convolutions,
+    "depthwise_conv2d": depthwise_convolutions,
+    "max_pool2d": max_pools,
+    "average_pool2d": average_pools,
+    "global_average_pool2d": global_average_pools,
+    "global_max_pool2d": global_max_pools,
+    "zero_padding2d": zero_paddings,
+    "up_sampling2d": up_samplings,
+    "dense": denses,
+    "relu": relus,
+    "sigmoid": from_output("sigmoid"),
+    "tanh": from_output("tanh"),
+    "softmax": from_output("softmax"),
+    "dropout": dropouts,
+    "add": additions,
+    "concatenate": concatenations,
+    "batch_normalization": batch_normalizations,
+    "categorical_crossentropy": losses("categorical_crossentropy"),
+    "binary_crossentropy": losses("binary_crossentropy"),
+}
+# These have no empty batch.
+AT_LEAST_ONE: dict[str, Callable[[], st.SearchStrategy[Operation]]] = {
+    "batch_normalization, training": training_batch_normalizations,
+    "batch_moments": moments,
+}
+ALL = OPERATIONS | AT_LEAST_ONE
+
+
+def assert_same(found: Array, expected: Array, exact: bool, what: str) -> None:
+    assert isinstance(found, np.ndarray), what
+    assert found.shape == expected.shape, what
+    assert found.dtype == expected.dtype, what
+    if exact:
+        np.testing.assert_array_equal(found, expected, err_msg=what)
+    elif found.size:
+        tolerance = 1e-4 if found.dtype == np.float32 else 1e-11
+        scale = max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * scale, err_msg=what)
+
+
+def assert_agrees(operation: Operation, arrays: list[Array], dy: Array | None = None) -> None:
+    """`functional` and `naive` give the same y and the same gradients."""
+    y, expected = operation.forward(functional, *arrays), operation.forward(naive, *arrays)
+    assert_same(y, expected, operation.exact, f"y, {operation.options}")
+    if operation.backward is None:
+        return
+    dy = operation.gradient_for(y, np.random.default_rng(0)) if dy is None else dy
+    gradients = operation.backward(functional, dy, *arrays)
+    for name, found, expected in zip(
+        operation.shapes, gradients, operation.backward(naive, dy, *arrays), strict=True
+    ):
+        if expected is None:
+            assert found is None
+        else:
+            assert_same(found, expected, operation.exact, f"d{name}, {operation.options}")
+
+
+def awkward(x: Array, kind: str) -> Array:
+    """The same numbers, laid out otherwise in memory."""
+    if kind == "transposed":
+        found = x.T.copy().T
+    elif kind == "every second":
+        found = np.full([2 * n for n in x.shape], np.nan, x.dtype)[(slice(None, None, 2),) * x.ndim]
+        found[...] = x
+    else:
+        found = np.ascontiguousarray(x[(slice(None, None, -1),) * x.ndim])
+        found = found[(slice(None, None, -1),) * x.ndim]
+    assert np.array_equal(found, x)
+    return found
+
+
+WAYS = list(functional.ALGORITHMS)
+
+
+def picture(rows: list, dtype: Any = np.float64) -> Array:
+    """Rows of numbers as one picture with one channel."""
+    return np.array(rows, dtype)[None, :, :, None]
+
+
+def row(*numbers: float) -> Array:
+    return np.array(numbers, np.float64)[None, :, None]
+
+
+def refuse(error: type[Exception], match: str, name: str, call: Callable[[], Any]) -> None:
+    """The call ends in one sentence: who expects what, and what was received."""
+    with pytest.raises(error, match=match) as caught:
+        call()
+    message = str(caught.value)
+    assert message.startswith(f"{name} expects ")
+    assert " Received " in message
+    assert "\n" not in message
+    assert message.endswith((".", "converts numbers."))
+
+
+def ones(*shape: int, dtype: Any = np.float32) -> Array:
+    return np.ones(shape, dtype)

@@ -1,0 +1,199 @@
+"""Models for pages, and what a reader does with one."""
+
+import time
+
+import numpy as np
+
+from minicnn import Input, Model, Sequential, layers
+
+
+def every_layer():
+    """All of minicnn's layers in one graph with branches."""
+    inputs = Input((13, 11, 3), name="photo")
+    x = layers.Rescaling([1 / 255, 1 / 200, 1 / 100], -0.2, name="rescaling")(inputs)
+    x = layers.ZeroPadding2D(((1, 0), (2, 1)), name="pad")(x)
+    a = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="conv")(x)
+    b = layers.Conv2D(6, (1, 3), padding="same", dilation_rate=2, groups=3, name="grouped")(
+        layers.Conv2D(6, 1, strides=2, padding="same", activation="tanh", name="pointwise")(x)
+    )
+    b = layers.BatchNormalization(name="bn")(b)
+    b = layers.ReLU(max_value=0.4, negative_slope=0.1, name="relu")(b)
+    c = layers.DepthwiseConv2D(
+        3, padding="same", depth_multiplier=2, activation="relu6", name="depthwise"
+    )(a)
+    c = layers.SeparableConv2D(6, 3, padding="same", activation="sigmoid", name="separable")(c)
+    x = layers.Add(name="add")([a, b, c])
+    x = layers.Concatenate(name="concat")([x, b])
+    x = layers.Activation("tanh", name="activation")(x)
+    m = layers.MaxPooling2D(3, strides=2, padding="same", name="max_pool")(x)
+    v = layers.AveragePooling2D(3, strides=2, padding="same", name="average_pool")(x)
+    x = layers.Add(name="add_pools")([m, v])
+    x = layers.Dropout(0.3, name="dropout")(x)
+    f = layers.Flatten(name="flatten")(layers.Reshape((4, 3, -1), name="reshape")(x))
+    g = layers.GlobalAveragePooling2D(name="average")(x)
+    t = layers.GlobalMaxPooling2D(name="largest")(x)
+    u = layers.Flatten(name="flatten_up")(layers.UpSampling2D((2, 1), name="up")(x))
+    x = layers.Concatenate(name="join")([f, g, t, u])
+    x = layers.Dense(7, activation="relu", name="hidden")(x)
+    x = layers.Dense(5, name="scores")(x)
+    outputs = layers.Softmax(name="softmax")(x)
+    model = Model(inputs, outputs, name="every_layer")
+    rng = np.random.default_rng(3)
+    model.set_weights(
+        [
+            np.abs(rng.normal(size=w.shape)) + 0.5
+            if "variance" in w.path
+            else rng.normal(scale=0.4, size=w.shape)
+            for w in model.weights
+        ]
+    )
+    return model
+
+
+def photo(shape=(13, 11, 3), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (1, *shape)).astype("float32")
+
+
+NAMES = ["dress", "hat", "pants", "shirt", "shoes"]
+
+
+def open_layer(tab, name):
+    tab.keyboard.press("Escape")
+    tab.locator(f'.card[data-layer="{name}"]').click(position={"x": 20, "y": 8})
+    assert tab.locator(".layer-head h2").inner_text().startswith(name)
+
+
+def wait(tab, expression, argument=None, seconds=20):
+    """Until the expression is true; Playwright's own way needs `eval`, which the page forbids."""
+    end = time.monotonic() + seconds
+    while not tab.evaluate(expression if "=>" in expression else f"() => {expression}", argument):
+        assert time.monotonic() < end, f"never came true: {expression}"
+        tab.wait_for_timeout(20)
+
+
+def go_backward(tab):
+    tab.get_by_role("button", name="Backward").click()
+    wait(tab, "document.querySelector('[data-focus=mode-backward]').ariaPressed === 'true'")
+
+
+def numbers(tab, expression, argument=None):
+    return np.array(tab.evaluate(f"(a) => {expression}", argument), float)
+
+
+def random_layers():
+    rng = np.random.default_rng(7)
+    pick = lambda *options: options[rng.integers(len(options))]  # noqa: E731
+    cases = []
+    for number in range(36):
+        padding, activation = pick("same", "valid"), pick("linear", "relu", "sigmoid", "tanh")
+        kernel = (int(rng.integers(1, 5)), int(rng.integers(1, 4)))
+        strides = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+        dilation = (
+            (1, 1) if max(strides) > 1 else (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+        )
+        window = {"padding": padding, "strides": strides}
+        more = {
+            **window,
+            "dilation_rate": dilation,
+            "activation": activation,
+            "use_bias": number % 3 > 0,
+        }
+        groups = pick(1, 1, 2, 4)
+        kinds = [
+            lambda k=kernel, m=more, g=groups: layers.Conv2D(8, k, groups=g, **m),
+            lambda k=kernel, m=more: layers.DepthwiseConv2D(k, depth_multiplier=2, **m),
+            lambda k=kernel, m=more: layers.SeparableConv2D(5, k, depth_multiplier=2, **m),
+            lambda k=kernel, w=window: layers.MaxPooling2D(k, **w),
+            lambda k=kernel, w=window: layers.AveragePooling2D(k, **w),
+            lambda a=activation: layers.Dense(6, activation=a),
+        ]
+        cases.append(kinds[number % len(kinds)]())
+    return [
+        *cases,
+        layers.Dense(6, activation="softmax"),
+        layers.BatchNormalization(scale=False),
+        layers.BatchNormalization(center=False),
+        layers.ReLU(6.0),
+        layers.ReLU(negative_slope=0.3, threshold=0.5),
+        layers.Activation("softmax"),
+        layers.Softmax(),
+        layers.GlobalMaxPooling2D(keepdims=True),
+        layers.GlobalAveragePooling2D(keepdims=True),
+        layers.ZeroPadding2D(((0, 2), (1, 3))),
+        layers.UpSampling2D((2, 3)),
+        layers.Reshape((-1, 4)),
+        layers.Rescaling(0.5, [1.0, 2.0, 3.0, 4.0]),
+    ]
+
+
+def small_cnn(strides=1, padding="same"):
+    model = Sequential(
+        [
+            Input((12, 12, 3)),
+            layers.Rescaling(1 / 255, name="rescaling"),
+            layers.Conv2D(4, 3, strides=strides, padding=padding, activation="relu", name="first"),
+            layers.MaxPooling2D(name="pool"),
+            layers.Conv2D(6, 3, padding="same", activation="relu", name="second"),
+            layers.GlobalAveragePooling2D(name="average"),
+            layers.Dense(3, name="scores"),
+        ]
+    )
+    rng = np.random.default_rng(11)
+    model.set_weights([rng.normal(scale=0.5, size=w.shape) for w in model.weights])
+    return model
+
+
+def class_probabilities(tab):
+    return np.array([float(p) for p in tab.locator(".results [data-p]").evaluate_all(
+        "(all) => all.map((e) => e.dataset.p)")])  # fmt: skip
+
+
+def changed(tab, act):
+    before = tab.evaluate("Number(document.getElementById('app').dataset.computed ?? 0)")
+    act()
+    wait(tab, "(n) => Number(document.getElementById('app').dataset.computed ?? 0) > n", before)
+
+
+def plain():
+    """A dead map, zero biases and one number far beyond the others."""
+    model = Sequential(
+        [
+            Input((24, 24, 1)),
+            layers.Conv2D(3, 3, padding="same", activation="relu", name="conv"),
+            layers.ReLU(6.0, name="relu6"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(4, activation="relu6", name="hidden"),
+            layers.Dense(2, use_bias=False, name="scores"),
+        ]
+    )
+    seeded(model)
+    kernel = np.abs(model.get_layer("conv").kernel.value)
+    kernel[1, 1] = 1.5
+    kernel[..., 1] *= -1  # never answers to what is above zero
+    model.get_layer("conv").set_weights([kernel, np.zeros(3)])
+    model.get_layer("hidden").bias.value[:] = 0
+    x = np.full((1, 24, 24, 1), 0.01, "float32")
+    x[0, 12, 12] = 1
+    x[0, 0, 0] = 3  # the strongest answer, and its window lies in the padding
+    return model, x
+
+
+def with_a_large_dense(units=96):
+    """Most of its weights are in one layer in the middle, as in VGG."""
+    return seeded(
+        Sequential(
+            [
+                *(Input((12, 12, 3)), layers.Rescaling(1 / 255, name="rescaling")),
+                layers.Conv2D(8, 3, padding="same", activation="relu", name="conv"),
+                *(layers.MaxPooling2D(name="pool"), layers.Flatten(name="flatten")),
+                layers.Dense(units, activation="relu", name="large"),
+                layers.Dense(10, activation="softmax", name="classes"),
+            ]
+        )
+    )
+
+
+def seeded(model, scale=0.2):
+    rng = np.random.default_rng(6)
+    model.set_weights([rng.normal(scale=scale, size=w.shape) for w in model.weights])
+    return model

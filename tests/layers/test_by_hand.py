@@ -1,0 +1,381 @@
+"""The layers: an answer by hand for each."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from layer_uses import made, picture
+
+from minicnn import activations, layers, utils
+
+Array = np.ndarray
+
+
+NINE = picture([1, 2, 3], [4, 5, 6], [7, 8, 9])
+
+
+def check_by_hand(layer: Any, x: Any, y: Any, dy: Any, dx: Any, **grads: Any) -> None:
+    found, cache = layer.forward(x)
+    y = np.array(y, np.float32).reshape(found.shape)
+    np.testing.assert_allclose(found, y, rtol=1e-6)
+    found_dx, found_grads = layer.backward(np.array(dy, np.float32).reshape(y.shape), cache)
+    np.testing.assert_allclose(found_dx.ravel(), np.ravel(dx), rtol=1e-6, atol=1e-7)
+    assert found_grads.keys() == grads.keys()
+    for key, expected in grads.items():
+        np.testing.assert_allclose(found_grads[key].ravel(), np.ravel(expected), rtol=1e-6)
+
+
+def test_conv2d_by_hand() -> None:
+    """Top left: 1·1 + 2·0 + 4·0 + 5·2 + 0.5 = 11.5; bottom right without the ReLU 5 + 18 + 0.5."""
+    layer = made(layers.Conv2D(1, 2), NINE, [1, 0, 0, 2], [0.5])
+    check_by_hand(
+        layer,
+        NINE,
+        [11.5, 14.5, 20.5, 23.5],
+        [1, 0, 0, -1],
+        [1, 0, 0, 0, 2 - 1, 0, 0, 0, -2],
+        kernel=[1 - 5, 2 - 6, 4 - 8, 5 - 9],
+        bias=[0],
+    )
+
+
+def test_conv2d_with_relu_by_hand() -> None:
+    """The second filter is the first with a minus: the ReLU shuts it, and no gradient passes."""
+    layer = made(layers.Conv2D(2, (1, 3), activation="relu"), NINE, [1, -1, 0, 0, 2, -2], [0, 1])
+    check_by_hand(
+        layer,
+        NINE,
+        [7, 0, 16, 0, 25, 0],
+        [1, 5, 1, 5, 0, 5],
+        [1, 0, 2, 1, 0, 2, 0, 0, 0],
+        kernel=[5, 0, 7, 0, 9, 0],
+        bias=[2, 0],
+    )
+
+
+def test_same_padding_at_stride_2_by_hand() -> None:
+    """Even size: the one zero lies below and right. Odd size: one on each side."""
+    ones = np.ones((3, 3), np.float32)
+    even = picture([1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16])
+    layer = made(layers.Conv2D(1, 3, 2, "same", use_bias=False), even, ones)
+    np.testing.assert_array_equal(layer(even).ravel(), [54, 45, 72, 54])
+    np.testing.assert_array_equal(layer(NINE).ravel(), [12, 16, 24, 28])
+
+
+def test_dilation_and_groups_by_hand() -> None:
+    layer = made(layers.Conv2D(1, 2, dilation_rate=2, use_bias=False), NINE, [1, 10, 100, 1000])
+    np.testing.assert_array_equal(layer(NINE).ravel(), [9000 + 700 + 30 + 1])
+    x = np.array([[[[1, 2]]]], np.float32)
+    layer = made(layers.Conv2D(4, 1, groups=2, use_bias=False), x, [10, 20, 30, 40])
+    np.testing.assert_array_equal(layer(x).ravel(), [10, 20, 60, 80])
+
+
+def test_depthwise_by_hand() -> None:
+    """Channel c, filter m is output 2c + m."""
+    x = np.array([[[[1, 2], [3, 4]]]], np.float32)
+    layer = made(
+        layers.DepthwiseConv2D((1, 2), depth_multiplier=2),
+        x,
+        [[1, 0], [10, 1], [0, 2], [1, -1]],  # first column's (c0: 1, 0; c1: 10, 1), then the second
+        [0, 100, 0, 0],
+    )
+    check_by_hand(
+        layer,
+        x,
+        [1, 106, 24, -2],
+        [1, 1, 0, 1],
+        [1, 1, 2, -1],
+        kernel=[1, 1, 0, 2, 3, 3, 0, 4],
+        bias=[1, 1, 0, 1],
+    )
+
+
+def test_separable_by_hand() -> None:
+    x = np.array([[[[1, 2], [3, 4]]]], np.float32)
+    layer = made(layers.SeparableConv2D(1, (1, 2)), x, [1, 10, 2, 20], [3, -1], [0.5])
+    # h = (1·1 + 3·2, 2·10 + 4·20) = (7, 100); y = 21 - 100 + 0.5
+    check_by_hand(
+        layer,
+        x,
+        [-78.5],
+        [2],
+        [6, -20, 12, -40],
+        depthwise_kernel=[6, -4, 18, -8],
+        pointwise_kernel=[14, 200],
+        bias=[2],
+    )
+
+
+def test_dense_by_hand() -> None:
+    x = np.array([[1, 2]], np.float32)
+    layer = made(layers.Dense(3), x, [[1, 2, 3], [4, 5, 6]], [0.5, 0, -0.5])
+    check_by_hand(
+        layer,
+        x,
+        [9.5, 12, 14.5],
+        [1, 0, -1],
+        [1 - 3, 4 - 6],
+        kernel=[[1, 0, -1], [2, 0, -2]],
+        bias=[1, 0, -1],
+    )
+
+
+def test_relu_by_hand() -> None:
+    x = np.array([[-2, -0.5, 0, 0.5, 5, 6, 8]], np.float32)
+    seven = np.arange(1, 8)
+    check_by_hand(layers.ReLU(), x, [0, 0, 0, 0.5, 5, 6, 8], seven, [0, 0, 0, 4, 5, 6, 7])
+    # At 6 exactly the gradient is 0, as at 0: TensorFlow's rule.
+    check_by_hand(layers.ReLU(6), x, [0, 0, 0, 0.5, 5, 6, 6], seven, [0, 0, 0, 4, 5, 0, 0])
+    layer = layers.ReLU(negative_slope=0.5, threshold=1.0)
+    check_by_hand(layer, x, [-1.5, -0.75, -0.5, -0.25, 5, 6, 8], seven, [0.5, 1, 1.5, 2, 5, 6, 7])
+
+
+def test_activations_by_hand() -> None:
+    x = np.array([[0, np.log(3)]], np.float32)
+    check_by_hand(layers.Softmax(), x, [0.25, 0.75], [1, 0], [0.1875, -0.1875])
+    check_by_hand(layers.Activation("softmax"), x, [0.25, 0.75], [1, 0], [0.1875, -0.1875])
+    check_by_hand(layers.Activation("sigmoid"), x, [0.5, 0.75], [4, 16], [1, 3])
+    check_by_hand(layers.Activation("tanh"), x, [0, 0.8], [1, 1], [1, 0.36])
+    check_by_hand(layers.Activation("linear"), x, x, [5, 6], [5, 6])
+
+
+@pytest.mark.parametrize("name", activations.__all__)
+def test_an_activation_by_name_or_as_the_function(name: str) -> None:
+    if name not in ("deserialize", "get", "serialize"):
+        function = getattr(activations, name)
+        assert layers.Dense(2, activation=function).activation is function
+        assert function.__name__ == name
+        assert activations.get(function) is activations.get(name) is function
+
+
+@pytest.mark.keras
+def test_an_activation_as_keras_s_function() -> None:
+    keras = pytest.importorskip("keras")
+    for name in ("linear", "relu", "relu6", "sigmoid", "softmax", "tanh"):
+        layer = layers.Dense(2, activation=getattr(keras.activations, name))
+        assert layer.activation is getattr(activations, name)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (None, "linear"),
+        ("tanh", "tanh"),
+        (activations.sigmoid, "sigmoid"),
+        (layers.Activation("relu6"), "relu6"),
+        (layers.Softmax(), "softmax"),
+        (layers.ReLU(), "relu"),
+        (layers.ReLU(6), "relu6"),
+        ({"class_name": "function", "config": "tanh"}, "tanh"),
+        ({"class_name": "ReLU", "config": {"max_value": 6.0, "name": "r"}}, "relu6"),
+    ],
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda activation: layers.Dense(3, activation=activation),
+        lambda activation: layers.Conv2D(3, 1, activation=activation),
+        lambda activation: layers.DepthwiseConv2D(1, activation=activation),
+        lambda activation: layers.SeparableConv2D(3, 1, activation=activation),
+        layers.Activation,
+    ],
+)
+def test_what_an_activation_may_be(
+    make: Callable[[Any], layers.Layer], given: Any, name: str
+) -> None:
+    x = np.random.default_rng(0).normal(size=(1, 2, 2, 3), scale=20).astype(np.float32)
+    at_once = make(given)
+    assert at_once.activation is getattr(activations, name)
+    assert at_once.get_config()["activation"] == name
+
+    later = make("relu")
+    later(x)
+    before = later.forward(x)[0]
+    later.activation = given
+    assert later.activation.__name__ == name
+    assert later.get_config()["activation"] == name
+    y, cache = later.forward(x)
+    later.activation = None
+    z, _ = later.forward(x)
+    np.testing.assert_allclose(y, getattr(activations, name)(z), rtol=1e-6)
+    assert name == "relu" or np.abs(y - before).max() > 0
+    later.activation = given
+    assert later.backward(y, cache)[0].shape == x.shape
+
+
+def test_an_activation_that_is_not_known_is_not_assigned() -> None:
+    layer = layers.Dense(3, activation="relu", name="end")
+    for wrong, message in [
+        ("rleu", 'Dense "end" expects activation .*"softmax".*\'rleu\''),
+        (np.exp, "a layer of your own"),
+        (layers.ReLU(negative_slope=0.1, name="leaky"), 'ReLU "leaky": put it after Dense "end"'),
+        (layers.Flatten(name="flat"), 'Flatten "flat"'),
+        ({"class_name": "function", "config": "mish"}, "'mish'"),
+        ({"class_name": "Lambda", "config": {}}, "Lambda"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            layer.activation = wrong
+        assert layer.activation is activations.relu
+
+
+def test_layers_without_an_activation_have_none_as_in_keras() -> None:
+    for layer in (layers.Flatten(), layers.ReLU(), layers.Softmax(), layers.BatchNormalization()):
+        assert not hasattr(layer, "activation")
+        with pytest.raises(AttributeError, match=r"has no activation: put Activation\('relu'\)"):
+            layer.activation = "relu"
+
+
+def test_a_layer_of_one_s_own_may_have_an_activation() -> None:
+    class Always(layers.Flatten):
+        activation = "tanh"
+
+    class Chosen(layers.Flatten):
+        def __init__(self) -> None:
+            super().__init__()
+            self.activation = "tanh"
+
+    x = np.ones((1, 2), np.float32)
+    for layer in (Always(), Chosen()):
+        np.testing.assert_allclose(layer(x), np.tanh(x), rtol=1e-6)
+        assert layer.activation is activations.tanh
+    with pytest.raises(ValueError, match="'tahn'"):
+        type("Misspelt", (layers.Flatten,), {"activation": "tahn"})
+
+
+def test_a_function_of_the_user_s_is_not_taken_for_another_of_its_name() -> None:
+    def relu(x: Array) -> Array:
+        return np.maximum(x, -1)
+
+    for function in (relu, np.tanh):
+        with pytest.raises(ValueError, match="a layer of your own"):
+            layers.Dense(2, activation=function)
+        with pytest.raises(ValueError, match=r"activations\.get expects activation"):
+            activations.get(function)
+
+
+def test_pooling_by_hand() -> None:
+    x = picture([1, 5, 5, 0], [5, 2, -1, -2], [-1, -2, -3, -4])
+    # A tie's gradient goes to the first maximum, (0, 1) in the first window.
+    check_by_hand(layers.MaxPooling2D(), x, [5, 5], [1, 2], [0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    # Padding never wins, not even over negative pixels.
+    y = layers.MaxPooling2D(2, padding="same")(x)
+    np.testing.assert_array_equal(y.ravel(), [5, 5, -1, -3])
+    # Padding is not counted: the last row's windows have two pixels.
+    check_by_hand(
+        layers.AveragePooling2D(2, padding="same"),
+        x,
+        [13 / 4, 2 / 4, -3 / 2, -7 / 2],
+        [4, 8, 2, 6],
+        [1, 1, 2, 2, 1, 1, 2, 2, 1, 1, 3, 3],
+    )
+
+
+def test_global_pooling_by_hand() -> None:
+    x = picture([1, 4], [4, -1])
+    check_by_hand(layers.GlobalAveragePooling2D(), x, [2], [8], [2, 2, 2, 2])
+    # Equal maxima share.
+    check_by_hand(layers.GlobalMaxPooling2D(), x, [4], [8], [0, 4, 4, 0])
+    assert layers.GlobalMaxPooling2D(keepdims=True)(x).shape == (1, 1, 1, 1)
+
+
+def test_batch_normalization_by_hand() -> None:
+    """Batch 1, 3: mean 2, variance 1, epsilon 3, so x is halved; then gamma 4, beta 1."""
+    x = np.array([[1], [3]], np.float32)
+    layer = made(layers.BatchNormalization(momentum=0.75, epsilon=3.0), x, [4], [1], [0.0], [1.0])
+    y, cache = layer.forward(x, training=True)
+    np.testing.assert_array_equal(y, [[-1], [3]])
+    np.testing.assert_array_equal(layer.moving_mean.value, [0.5])  # 0·0.75 + 2·0.25
+    np.testing.assert_array_equal(layer.moving_variance.value, [1.0])
+    dx, grads = layer.backward(np.array([[1], [0]], np.float32), cache)
+    # x̂ = -1/2, 1/2. dgamma = -1/2, dbeta = 1; dx = gamma/2·(dy - 1/2 - x̂·(-1/4)).
+    np.testing.assert_allclose(grads["gamma"], [-0.5])
+    np.testing.assert_allclose(grads["beta"], [1])
+    np.testing.assert_allclose(dx, [[2 * (1 - 0.5 - 0.125)], [2 * (-0.5 + 0.125)]])
+    # Afterwards the moving statistics serve: (x - 0.5) / 2 · 4 + 1.
+    np.testing.assert_allclose(layer(x), [[2], [6]])
+
+
+def test_a_frozen_normalization_stays_in_inference() -> None:
+    x = np.array([[1], [3]], np.float32)
+    layer = layers.BatchNormalization(trainable=False)
+    y = layer(x, training=True)
+    np.testing.assert_allclose(y, x / np.sqrt(1.001), rtol=1e-6)
+    np.testing.assert_array_equal(layer.moving_mean.value, [0])
+
+
+def test_moving_layers_by_hand() -> None:
+    x = picture([1, 2], [3, 4])
+    check_by_hand(layers.Flatten(), x, [1, 2, 3, 4], [5, 6, 7, 8], [5, 6, 7, 8])
+    check_by_hand(layers.Reshape((4, 1)), x, [1, 2, 3, 4], [5, 6, 7, 8], [5, 6, 7, 8])
+    check_by_hand(layers.Rescaling(0.5, -1), x, [-0.5, 0, 0.5, 1], [2, 4, 6, 8], [1, 2, 3, 4])
+    y = layers.ZeroPadding2D(((1, 0), (0, 2)))(x)
+    np.testing.assert_array_equal(y[0, :, :, 0], [[0, 0, 0, 0], [1, 2, 0, 0], [3, 4, 0, 0]])
+    check_by_hand(layers.ZeroPadding2D((0, 1)), x, [0, 1, 2, 0, 0, 3, 4, 0], range(8), [1, 2, 5, 6])
+    wide = layers.UpSampling2D((1, 2))
+    check_by_hand(wide, x, [1, 1, 2, 2, 3, 3, 4, 4], range(8), [0 + 1, 2 + 3, 4 + 5, 6 + 7])
+    uint8 = np.array([[0, 255]], np.uint8)
+    np.testing.assert_allclose(layers.Rescaling(1 / 255)(uint8), [[0, 1]])
+
+
+def test_merging_by_hand() -> None:
+    a, b = np.array([[1, 2]], np.float32), np.array([[10, 20]], np.float32)
+    add = layers.Add()
+    y, cache = add.forward([a, b])
+    np.testing.assert_array_equal(y, [[11, 22]])
+    dy = np.array([[3, 4]], np.float32)
+    for dx in add.backward(dy, cache)[0]:
+        np.testing.assert_array_equal(dx, dy)
+    joined = layers.Concatenate()
+    y, cache = joined.forward([a, b[:, :1]])
+    np.testing.assert_array_equal(y, [[1, 2, 10]])
+    da, db = joined.backward(np.array([[5, 6, 7]], np.float32), cache)[0]
+    np.testing.assert_array_equal(da, [[5, 6]])
+    np.testing.assert_array_equal(db, [[7]])
+
+
+# -- dropout ---------------------------------------------------------------------------------------
+
+
+def test_dropout_keeps_the_mean_and_is_nothing_at_inference() -> None:
+    x = np.ones((100, 200), np.float32)
+    layer = layers.Dropout(0.25, seed=1)
+    y, cache = layer.forward(x, training=True)
+    assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
+    assert abs(y.mean() - 1) < 0.02
+    np.testing.assert_array_equal(layer.backward(x, cache)[0], y)
+    np.testing.assert_array_equal(layer(x), x)
+
+
+def test_dropout_masks_come_from_the_seed() -> None:
+    x = np.ones((4, 50), np.float32)
+
+    def masks(**seed: Any) -> list[Array]:
+        layer = layers.Dropout(0.5, **seed)
+        return [layer(x, training=True) for _ in range(2)]
+
+    a, b = masks(seed=3)
+    assert not np.array_equal(a, b), "each pass has a mask of its own"
+    np.testing.assert_array_equal(a, masks(seed=3)[0])
+    np.testing.assert_array_equal(a, masks(seed=np.random.default_rng(3))[0])
+    assert not np.array_equal(a, masks(seed=4)[0])
+    utils.set_random_seed(5)
+    c = masks()[0]
+    utils.set_random_seed(5)
+    np.testing.assert_array_equal(c, masks()[0])
+
+
+@pytest.mark.parametrize(("noise_shape", "same"), [((None, 1, 1, 3), (1, 2)), ((1, 4, 4, 3), (0,))])
+def test_dropouts_noise_shape_drops_together(noise_shape: Any, same: tuple[int, ...]) -> None:
+    x = np.ones((5, 4, 4, 3), np.float32)
+    y = layers.Dropout(0.5, noise_shape=noise_shape, seed=0)(x, training=True)
+    assert (y.max(axis=same) == y.min(axis=same)).all()
+    assert len(np.unique(y)) == 2
+
+
+def test_dropout_of_everything() -> None:
+    x = np.ones((2, 3), np.float32)
+    layer = layers.Dropout(1.0)
+    y, cache = layer.forward(x, training=True)
+    assert not y.any()
+    assert not layer.backward(x, cache)[0].any()

@@ -1,0 +1,304 @@
+"""The exercises' checks: a wrong answer gets a sentence that helps."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+from lesson_cells import EXERCISES, ROOT, exercise_cell
+
+import minicnn
+from minicnn import lessons
+from minicnn.lessons import checking, draw
+
+WRONG = {
+    (1, 1): [("accuracy = 0.5", "count images"), ("accuracy = 90", "from 0 to 1")],
+    (1, 2): [
+        ("def split(p, s):\n    return p, p[:int(s * len(p))]", "in both parts"),
+        ("def split(p, s):\n    n = int(s * len(p))\n    return p[n:], p[:n]", "shuffle first"),
+        ("def split(p, s):\n    return p[30:119], p[:30]", "are missing"),
+        ("def split(p, s):\n    pass", "end in return"),
+        ("def split(p):\n    return p, p", "TypeError"),
+    ],
+    (2, 1): [
+        ("shape = (32, 300, 200, 3)", "rows come first"),
+        ("shape = (200, 300, 3)", "the batch has an axis of its own"),
+        ("shape = 32", "how many, height"),
+    ],
+    (2, 2): [
+        ("def mirror(p):\n    return p[::-1]", "upside down"),
+        ("def mirror(p):\n    return p[..., ::-1]", "red and blue"),
+        ("def mirror(p):\n    return p", "nothing has moved"),
+        ("def mirror(p):\n    return p.T", "should have shape (4, 5, 3)"),
+        ("mirror = 3", "should be a function"),
+    ],
+    (2, 3): [
+        ("def to_pixels(x):\n    return ((x + 1) * 128).astype(np.uint8)", "white became 0"),
+        ("def to_pixels(x):\n    return ((x + 1) * 127.5).astype(np.uint8)", "round first"),
+        ("def to_pixels(x):\n    return np.rint((x + 1) * 127.5)", "dtype should be uint8"),
+        ("def to_pixels(x):\n    return (x + 1) * 127.5", "round them"),
+        ("def to_pixels(x):\n    return (x * 255).astype(np.uint8)", "add 1 first"),
+    ],
+    (3, 1): [
+        (
+            "def top(p, names, count):\n"
+            "    return [(names[i], p[i]) for i in np.argsort(p)[:count]]",
+            "least probable",
+        ),
+        (
+            "def top(p, names, count):\n"
+            "    return [(names[i], p[i]) for i in np.argsort(p)[-count:]]",
+            "most probable should come first",
+        ),
+        ("def top(p, names, count):\n    return list(zip(names, p))", "asks for two pairs"),
+        ("def top(p, names, count):\n    return {'pants': 0.65, 'hat': 0.2}", "not a dict"),
+    ],
+    (3, 2): [("shape = (1000,)", "five photos"), ("shape = (5, 6)", "1000 classes")],
+    (4, 1): [("parameters = 864", "has a bias"), ("parameters = 320", "all three channels")],
+    (4, 2): [
+        ("def convolve(x, w):\n    return x", "stay inside"),
+        (
+            "def convolve(x, w):\n    w = w[::-1, ::-1]\n"
+            "    v = np.lib.stride_tricks.sliding_window_view(x, (3, 3))\n"
+            "    return (v * w).sum((2, 3))",
+            "flipped the kernel",
+        ),
+        (
+            "def convolve(x, w):\n"
+            "    v = np.lib.stride_tricks.sliding_window_view(x, (3, 3))\n"
+            "    return (v * w).mean((2, 3))",
+            "take their sum",
+        ),
+    ],
+    (4, 3): [("shape = (None, 16, 16, 32)", "row off each side"), ("shape = 15", "line by line")],
+    (5, 1): [("trainable = 256", "has a bias"), ("trainable = 60772", "only the head")],
+    (5, 2): [
+        (
+            "def cross_entropy(y, s):\n"
+            "    e = np.exp(s)\n"
+            "    return -np.sum(y * np.log(e / e.sum()))",
+            "Subtract the largest",
+        ),
+        ("def cross_entropy(y, s):\n    return -np.sum(y * np.log(np.abs(s)))", "softmax first"),
+        (
+            "def cross_entropy(y, s):\n    e = np.exp(s)\n    return -y * np.log(e / e.sum())",
+            "one number",
+        ),
+    ],
+    (5, 3): [
+        ("ten = 10", "should be a model"),
+        (
+            "i = minicnn.Input((8, 8, 3))\n"
+            "ten = minicnn.Model(i, minicnn.layers.Dense(10)(minicnn.layers.Flatten()(i)))",
+            "should be one of its layers",
+        ),
+    ],
+    (6, 1): [
+        ("w = 3.4", "uphill"),
+        ("w = 2.2", "its slope at 3"),
+        ("w = 0.4", "length of the step"),
+    ],
+    (6, 2): [
+        ("rate = 1.2", "diverges"),
+        ("rate = 0.3", "no zigzag"),
+        ("rate = 1", "two places"),
+        ("rate = True", "should be a number"),
+    ],
+    (6, 3): [
+        ("def best(r):\n    return max(r, key=lambda k: max(r[k]['accuracy']))", "by heart"),
+        ("def best(r):\n    return max(r, key=lambda k: r[k]['val_accuracy'][-1])", "last epoch"),
+        ("def best(r):\n    return max(max(h['val_accuracy']) for h in r.values())", "Which"),
+    ],
+    (7, 1): [("epochs = [1, 2, 4, 5]", "not better"), ("epochs = [5]", "first is saved")],
+    (7, 2): [
+        ("pattern = '{val_accuracy:.3f}.keras'", "same name"),
+        ("pattern = '{epoch}-{val_accuracy:.3f}.keras'", "two digits"),
+        ("pattern = '{epoch:02d}.keras'", "how good"),
+        ("pattern = '{epoch:02d}.h5'", "ends in"),
+        ("pattern = '{epoc}.keras'", "nothing is called 'epoc'"),
+    ],
+    (8, 1): [("parameters = 7400", "has a bias"), ("parameters = 6500", "last one has")],
+    (8, 2): [
+        ("def join(w1, b1, w2, b2):\n    return w1 @ w2, b2", "b1 got lost"),
+        ("def join(w1, b1, w2, b2):\n    return w1 @ w2, b1 @ w2", "b2 got lost"),
+        ("def join(w1, b1, w2, b2):\n    return w1, b1", "w is (4, 3)"),
+    ],
+    (9, 1): [
+        ("def relu_backward(dy, x):\n    return dy * (dy > 0)", "The gate was set by x"),
+        ("def relu_backward(dy, x):\n    return dy * np.maximum(x, 0)", "not by x"),
+        ("def relu_backward(dy, x):\n    return dy * (x >= 0)", "at exactly 0"),
+        ("def relu_backward(dy, x):\n    return dy", "everything passes"),
+    ],
+    (9, 2): [("dz = [-0.2, 0.7, -0.5]", "p − y"), ("dz = [0.2, 0.3, 0.5]", "subtract y")],
+    (9, 3): [
+        ("def slope(f, x):\n    return (f(x + 1e-5) - f(x)) / 1e-5", "both sides"),
+        ("def slope(f, x):\n    return (f(x + 1e-5) - f(x - 1e-5)) / 1e-5", "twice"),
+    ],
+    (10, 1): [
+        ("multiplications = 32 * 32 * 9 * 32", "16 channels"),
+        ("multiplications = 9 * 16 * 32", "one place"),
+    ],
+    (10, 2): [
+        (
+            "def patches(x):\n    return np.lib.stride_tricks.sliding_window_view(x, (3, 3))",
+            "(6, 9)",
+        ),
+        (
+            "def patches(x):\n"
+            "    v = np.lib.stride_tricks.sliding_window_view(x, (3, 3))\n"
+            "    return v.reshape(6, 9).T",
+            "transposed",
+        ),
+    ],
+    (10, 3): [
+        (
+            "def two_outputs(d, g):\n"
+            "    sums = [d[i] * g[0] + d[i + 1] * g[1] + d[i + 2] * g[2] for i in (0, 1)]\n"
+            "    return np.array(sums)",
+            "with 6 multiplications",
+        ),
+        ("def two_outputs(d, g):\n    return np.array([d[0], d[1]])", "it should be"),
+    ],
+}
+
+
+def answer_of(code: str, lesson: int, number: int):
+    """What the exercise's check would be given after this code."""
+    names = {"np": np, "minicnn": minicnn}
+    exec(code, names)
+    name = re.search(r"lesson\.check\(\d+, (\w+)\)", exercise_cell(lesson, number))
+    assert name
+    return names[name[1]]
+
+
+def test_every_exercise_has_wrong_answers_here():
+    assert WRONG.keys() == checking.EXERCISES.keys()
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "hint"), [(k, code, hint) for k, cases in WRONG.items() for code, hint in cases]
+)
+def test_a_wrong_answer_gets_a_sentence_that_helps(key, code, hint):
+    check = checking.EXERCISES[key].check
+    said = checking.verdict(check, answer_of(code, *key))
+    assert hint in said
+    assert said.endswith((".", "!", "?", ")"))
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("key", EXERCISES)
+def test_the_dots_are_told_from_an_answer(key):
+    answer = answer_of(exercise_cell(*key).rsplit("\n", 1)[0], *key)
+    said = checking.verdict(checking.EXERCISES[key].check, answer)
+    assert said.startswith("not answered yet")
+
+
+@pytest.mark.parametrize("answer", [None, "three", [], {}, object(), float("nan"), lambda: 3])
+@pytest.mark.parametrize("key", EXERCISES)
+def test_whatever_is_answered_a_check_only_speaks(key, answer):
+    said = checking.verdict(checking.EXERCISES[key].check, answer)
+    assert said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("key", "answer"),
+    [
+        ((1, 1), np.array(0.9)),
+        ((2, 1), np.array([32, 200, 300, 3])),
+        ((7, 1), np.array([1, 2, 5])),
+        ((9, 2), np.array([0.2, -0.7, 0.5])),
+    ],
+)
+def test_a_right_answer_may_be_an_array(key, answer):
+    assert checking.verdict(checking.EXERCISES[key].check, answer) == ""
+
+
+def test_a_check_gives_copies_to_the_learners_function():
+    def spoil(image):
+        image[:] = image[:, ::-1].copy()
+        return image
+
+    assert checking.verdict(checking.EXERCISES[2, 2].check, spoil) == ""
+
+
+def test_the_desk_says_what_is_wrong(monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(ValueError, match=r"lessons 1 to 10\. Received number=11"):
+        lessons.Lesson(11)
+    lesson = lessons.Lesson(1)
+    with pytest.raises(ValueError, match=r"exercises 1 to 2\. Received number=3"):
+        lesson.check(3, 1)
+    lesson.check(1, 0.9)
+    lesson.check(1, 0.8)
+    lesson.solution(1)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "Exercise 1: right!"
+    assert said[1].endswith("(lesson.solution(1) shows a solution.)")
+    assert said[2] == "accuracy = 90 / (90 + 10)"
+    assert lesson.solved == {1: False}
+
+
+def test_without_matplotlib_the_first_cell_says_how(monkeypatch):
+    monkeypatch.setattr("minicnn.lessons.lesson.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'figures with matplotlib: .*pip install .*"matplotlib'):
+        lessons.Lesson(1)
+
+
+def test_in_a_notebook_a_figure_is_displayed(monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    shown = []
+
+    class Shell:
+        kernel = object()
+
+    class Fake:
+        version_info = (9, 0)  # matplotlib asks
+        get_ipython = staticmethod(Shell)
+        display = staticmethod(shown.append)
+
+    monkeypatch.setitem(sys.modules, "IPython", Fake)
+    monkeypatch.setitem(sys.modules, "IPython.display", Fake)
+    monkeypatch.chdir(tmp_path)
+    figure = draw.bars({"one": 1.0}, "A title")
+    lesson, explanation = lessons.Lesson(1), object()
+    lesson.show(figure)
+    lesson.show(explanation)
+    assert shown == [figure, explanation]  # with its `_repr_html_`
+    assert figure._repr_png_().startswith(b"\x89PNG")  # so it need not be shown by pyplot
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_is_as_dark_as_the_text_says():
+    """Zero is black, one is white, the numbers on both can be read; a kernel keeps its signs."""
+    pytest.importorskip("matplotlib")
+    image, kernel = np.array([[0.0, 0.0, 1.0]]), np.array([[-1.0, 0.0, 1.0]])
+    shown = draw.numbers([image, kernel], grey=[0])
+    (grey,), (signed,) = (axes.images for axes in shown.axes)
+    np.testing.assert_allclose(grey.to_rgba(image)[0, :, :3], [[0] * 3, [0] * 3, [1] * 3])
+    assert [text.get_color() for text in shown.axes[0].texts] == ["white", "white", "black"]
+    (red, _, blue), (red_above, _, blue_above) = signed.to_rgba(kernel)[0, ::2, :3]
+    assert blue > red
+    assert red_above > blue_above
+    source = (ROOT / "minicnn" / "lessons" / "lesson_04_cnn_layers.py").read_text("utf-8")
+    first = source.split("draw.numbers(")[1].split("\n")[0]
+    assert "dark on the left" in source.split("draw.numbers(")[0]
+    assert first.endswith("grey=[0]))")
+
+
+def test_the_figures_have_scales_with_names(tmp_path):
+    pytest.importorskip("matplotlib")
+    figure = draw.maps([np.full((2, 2), 20), np.full((2, 2), 255)], label="pixel")
+    assert figure.axes[0].images[0].get_clim() == (0, 255)  # not from the smallest that is there
+    assert figure.axes[-1].get_ylabel() == "pixel"
+    assert draw.rows({"a": np.eye(2)}, label="mean").axes[-1].get_ylabel() == "mean"
+    (alone,) = draw.lines({"loss": [3, 2, 1]}, y_label="loss").axes
+    assert alone.get_ylabel() == "loss"
+    assert not alone.figure.legends
+    assert len(draw.lines({"a": [1, 2], "b": [2, 1]}).legends) == 1
+    assert all(tick == round(tick) for tick in alone.get_xticks())
+    wide, folded = (
+        draw.numbers([np.ones((6, 8)), np.ones((4, 6))] * 2, columns=n).get_figwidth()
+        for n in (4, 2)
+    )
+    assert folded < 8 < wide

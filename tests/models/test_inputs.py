@@ -1,0 +1,142 @@
+"""Data that do and do not fit a model's inputs."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from model_graphs import chain, random, several_ends
+
+from minicnn import Input, Model, Sequential, layers
+from minicnn.layers import (
+    Conv2D,
+    GlobalAveragePooling2D,
+)
+
+
+@pytest.mark.parametrize("method", ["run", "forward", "run_for_training", "predict_on_batch"])
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (
+            random(2, 5, 6, 2),
+            ValueError,
+            r'Sequential "sequential" expects x\.shape=\(batch, 6, 6, 2\)\. '
+            r"Received x\.shape=\(2, 5, 6, 2\)\.$",
+        ),
+        (
+            random(2, 2, 6, 6),
+            ValueError,
+            r"Received x\.shape=\(2, 2, 6, 6\)\. Channels come last here: np\.moveaxis\(x, 1, -1\)",
+        ),
+        (
+            random(6, 6, 2),
+            ValueError,
+            r"Received x\.shape=\(6, 6, 2\)\. One example needs its batch axis: x\[None\]\.",
+        ),
+        (
+            np.full((2, 6, 6, 2), "a"),
+            TypeError,
+            r'Sequential "sequential" expects x to be numbers\. Received dtype <U1\.',
+        ),
+        (np.zeros((2, 6, 6, 2), complex), TypeError, r"numbers\. Received dtype complex128\."),
+        (None, TypeError, r"numbers\. Received dtype object\."),
+    ],
+    ids=["size", "channels first", "no batch", "text", "complex", "None"],
+)
+def test_an_input_that_does_not_fit(
+    method: str, x: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        getattr(chain(), method)(x)
+
+
+def test_the_batch_that_a_model_was_made_for_is_no_limit() -> None:
+    """As in Keras, where a model that saw its first batch keeps its size in the config."""
+    inputs = Input((6, 6, 2), batch_size=32)
+    base = Sequential([Input((6, 6, 2)), layers.Conv2D(3, 2), layers.Flatten()])
+    model = Model(inputs, layers.Dense(2)(base(inputs)))
+    assert model.input_shape == (32, 6, 6, 2)
+    again = Model.from_config(model.get_config())
+    assert again.input_shape == (32, 6, 6, 2)
+    for count in (1, 32, 33):
+        assert again(random(count, 6, 6, 2)).shape == (count, 2)
+        assert again.predict(random(count, 6, 6, 2), verbose=0).shape == (count, 2)
+    assert Sequential([Input((6, 6, 2)), again])(random(3, 6, 6, 2)).shape == (3, 2)
+    with pytest.raises(
+        ValueError, match=r"x\.shape=\(batch, 6, 6, 2\)\. Received .*\(32, 5, 6, 2\)"
+    ):
+        again(random(32, 5, 6, 2))
+
+
+@pytest.mark.parametrize("key", ["input_layers", "output_layers"])
+def test_ends_in_a_dict_are_refused(key: str) -> None:
+    config = several_ends().get_config()
+    config[key] = {"left": config[key][0], "right": config[key][1]}
+    with pytest.raises(ValueError, match=rf"{key[:-7]}s in a dict, \['left', 'right'\], which"):
+        Model.from_config(config)
+
+
+def test_a_sum_in_keras_s_words_is_an_add() -> None:
+    """`x + y` in Keras: class Add, called on two arguments instead of a list."""
+    inputs = Input((3,))
+    model = Model(inputs, layers.Add()([layers.Dense(3)(inputs), inputs]))
+    config = model.get_config()
+    (node,) = config["layers"][-1]["inbound_nodes"]
+    (node["args"],) = node["args"]
+    assert len(node["args"]) == 2
+    again = Model.from_config(config)
+    again.set_weights(model.get_weights())
+    x = random(2, 3)
+    np.testing.assert_array_equal(again(x), model(x))
+    node["args"][1] = 3
+    with pytest.raises(ValueError, match=r'Add "add" is called with 3: not supported'):
+        Model.from_config(config)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([random(2, 3)], r'Model "functional" expects 2 inputs\. Received 1\.'),
+        (random(2, 3), r"expects 2 inputs\. Received 1\."),
+        ([random(2, 3)] * 3, r"expects 2 inputs\. Received 3\."),
+        (
+            [random(2, 3), random(2, 5)],
+            r'expects input "b"\.shape=\(batch, 4\)\. Received input "b"\.shape=\(2, 5\)\.',
+        ),
+        ({"a": random(2, 3)}, r"expects inputs \['b'\]\. Received \['a'\]\."),
+    ],
+    ids=["one of two", "an array", "three", "shape", "name missing"],
+)
+def test_inputs_that_do_not_fit(x: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        several_ends()(x)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "uint8", "int64", "bool"])
+def test_numbers_of_any_kind_become_the_inputs_dtype(dtype: str) -> None:
+    model = chain()
+    x = np.random.default_rng(0).integers(0, 2, (2, 6, 6, 2))
+    y, tape = model.forward(x.astype(dtype))
+    assert y.dtype == tape.entries[0].x.dtype == np.float32
+    np.testing.assert_array_equal(y, model(x.astype("float32")))
+
+
+def test_an_array_need_not_lie_in_order() -> None:
+    model = chain()
+    x = random(2, 12, 6, 4)
+    view = x[:, ::2, :, ::2].transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(model(view), model(view.copy(order="C")))
+
+
+def test_an_empty_batch_gives_an_empty_answer() -> None:
+    assert chain()(np.zeros((0, 6, 6, 2), np.float32)).shape == (0, 4)
+
+
+def test_sizes_left_open_take_any_size() -> None:
+    inputs = Input((None, None, 2))
+    model = Model(inputs, GlobalAveragePooling2D()(Conv2D(3, 3)(inputs)))
+    assert [model(random(1, n, n + 2, 2)).shape for n in (3, 8)] == [(1, 3), (1, 3)]
+    with pytest.raises(
+        ValueError, match=r"x\.shape=\(batch, None, None, 2\)\. Received x\.shape=\(1"
+    ):
+        model(random(1, 8, 8, 3))

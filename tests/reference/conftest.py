@@ -1,0 +1,23 @@
+"""Options that make a run small, and a run that several tests look at."""
+
+import pytest
+
+from reference import train as training
+
+
+@pytest.fixture(scope="session")
+def options(clothes, tiny_base, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    return [
+        "--data", str(clothes), "--base", str(tiny_base), "--image-size", "48", "--cache",
+        str(cache),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def trained(options, tmp_path_factory):
+    """The folder of one small run of `reference.train`."""
+    output = tmp_path_factory.mktemp("trained")
+    told = ["--epochs", "3", "--learning-rate", "0.05", "--output", str(output)]
+    assert training.run([*options, *told]) == 0
+    return output

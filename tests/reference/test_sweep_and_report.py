@@ -1,0 +1,143 @@
+"""`reference.sweep` and the report: what is chosen, and how it is told."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+from reference import course, data, evaluate, report, sweep
+from reference import model as models
+from reference import train as training
+
+
+def trial(accuracies, right):
+    history = {name: list(accuracies) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    settings = training.Settings()
+    return sweep.Trial(settings, history, [], np.array(right, bool))
+
+
+def test_what_a_sweep_says_by_hand():
+    best = sweep.Row("0.001", [trial([0.5, 0.9], [1] * 9 + [0]), trial([0.8], [1] * 8 + [0] * 2)])
+    close = sweep.Row("0.01", [trial([0.8], [1] * 8 + [0] * 2), trial([0.8], [0] * 10)])
+    poor = sweep.Row("0.1", [trial([0.1], [0] * 9 + [1]), trial([0.2], [0] * 10)])
+    found = sweep.Sweep("learning rate", [close, best, poor], 10)
+    assert (best.mean, close.mean) == (pytest.approx(0.85), pytest.approx(0.8))
+    assert best.spread == pytest.approx(np.std([0.9, 0.8], ddof=1))
+    assert found.best_row == 1
+    assert found.best is best.trials[0]
+    # McNemar, exactly: 1 photo gained, 0 lost: as likely as not (p = 1).
+    assert found.p_value(close) == pytest.approx(1.0)
+    # 9 gained, 1 lost: p = 2 · (1 + 10) / 2^10
+    assert found.p_value(poor) == pytest.approx(22 / 1024)
+    told = found.sentence()
+    assert "Best by validation accuracy: 0.001 (0.850)" in told
+    assert f"{100 * np.sqrt(0.85 * 0.15 / 10):.1f} points" in told
+    assert "Worse beyond luck (p below 0.05): 0.1." in told
+    assert "Not told apart from the best by these photos: 0.01." in told
+    head, rows = found.table()
+    assert [row[0] for row in rows] == ["0.01", "0.001", "0.1"]
+    assert all(len(row) == len(head) for row in rows)
+
+
+def test_of_sizes_the_smallest_that_is_as_good_goes_on():
+    def rows(*bests):
+        return [sweep.Row(str(10**i), [trial([best], [1])]) for i, best in enumerate(bests)]
+
+    # One standard error of 0.9 with 100 photos is 0.03.
+    found = sweep.Sweep("inner size", rows(0.5, 0.88, 0.9), 100, prefer_small=True)
+    assert found.chosen.best == 0.88
+    assert found.best.best == 0.9
+    assert "Going on with 10: the smallest within one standard error" in found.sentence()
+    assert (
+        sweep.Sweep("inner size", rows(0.5, 0.86, 0.9), 100, prefer_small=True).chosen.best == 0.9
+    )
+    plain = sweep.Sweep("learning rate", rows(0.5, 0.88, 0.9), 100)
+    assert plain.chosen.best == 0.9
+    assert "Going on" not in plain.sentence()
+
+
+def test_among_equals_the_first_is_chosen():
+    rows = [sweep.Row(name, [trial([0.5], [1, 0])]) for name in "ab"]
+    assert sweep.Sweep("x", rows, 2).best_row == 0
+
+
+@pytest.mark.slow
+def test_sweep_tries_each_with_each_seed_and_keeps_the_best(options, tmp_path, capsys):
+    told = [
+        "--learning-rates", "0.05,0.000001", "--inner-sizes", "4", "--drop-rates", "0.2",
+        "--seeds", "2", "--epochs", "2", "--drop-epochs", "3", "--compare", "--output",
+        str(tmp_path),
+    ]  # fmt: skip
+    assert sweep.run([*options, *told]) == 0
+    printed = capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
+    assert len(rows) == 2 * (2 * 2 + 2 + 3)
+    assert {row["seed"] for row in rows} == {"0", "1"}
+    inner = [row for row in rows if row["sweep"] == "inner size"]
+    assert {row["learning_rate"] for row in inner} == {"0.05"}, "each sweep starts from the best"
+    assert re.search(r"18 epochs in .* times as long\.", printed)
+    best = max(float(row["val_accuracy"]) for row in rows)
+    assert f"Best of all: {best:.3f}" in printed
+    saved = models.load(tmp_path / "model.keras")
+    clothes = options[1]
+    judged = evaluate.evaluate(saved, data.find(clothes).validation)
+    assert judged.accuracy == pytest.approx(best, abs=1e-6)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "trials.csv", "model.keras", "learning-rate.png", "inner-size.png", "drop-rate.png",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_leaves_what_was_done(options, tmp_path, monkeypatch):
+    def killed(*arguments, **more):
+        raise KeyboardInterrupt
+
+    told = [
+        "--learning-rates", "0.05,0.01", "--inner-sizes", "4", "--drop-rates", "0.2", "--epochs",
+        "2", "--output", str(tmp_path),
+    ]  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "inners", killed)
+        assert sweep.run([*options, *told]) == 130
+    rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
+    assert len(rows) == 2 * 2
+    assert {row["sweep"] for row in rows} == {"learning rate"}
+    assert {path.name for path in tmp_path.iterdir()} == {"trials.csv", "learning-rate.png"}
+
+
+@pytest.mark.slow
+def test_the_course_ends_in_one_report(options, tmp_path, capsys):
+    told = [
+        "--larger", "64", "--epochs", "2", "--drop-epochs", "2", "--augment-epochs", "1",
+        "--output", str(tmp_path),
+    ]  # fmt: skip
+    assert course.run([*options, *told]) == 0
+    page = (tmp_path / "report.html").read_text()
+    places = [
+        page.index(f"<h2>{title}</h2>")
+        for title in (
+            "8.5 Baseline", "8.6 Learning rate", "8.7 Checkpoints", "8.8 An inner layer",
+            "Dropout", "Augmentation", "A larger image: 64 pixels", "The choice", "Test",
+        )
+    ]  # fmt: skip
+    assert places == sorted(places)
+    assert page.count("<img alt=") == 8
+    assert "http" not in re.sub(r"data:image/png;base64,[^\"]*", "", page), "it stands alone"
+    assert "Keras 3" in page[: places[0]]
+    saved = models.load(tmp_path / "model.keras")
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    judged = evaluate.evaluate(saved, data.find(options[1]).test)
+    assert found["accuracy"] == judged.accuracy
+    assert f"{found['accuracy']:.3f}" in page[places[-1] :]
+    assert "Wrote" in capsys.readouterr().out
+
+
+def test_a_page_shows_text_as_text(tmp_path):
+    page = report.Page("<b>title</b>", "a & b")
+    page.table(["<i>"], [["1 < 2"]], best=0)
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    for wanted in ("&lt;b&gt;title", "a &amp; b", "<th>&lt;i&gt;</th>", "<td>1 &lt; 2</td>"):
+        assert wanted in text

@@ -1,0 +1,174 @@
+"""What training prints: bars, and what is told of compiling."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from training_data import X, Y, model
+
+from minicnn import (
+    Model,
+    callbacks,
+    compilation,
+)
+
+
+def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    model().fit(X, Y, epochs=2, verbose=0)
+    model().evaluate(X, Y, verbose=0)
+    model().predict(X, verbose=0)
+    assert capsys.readouterr().out == ""
+    for told in ("auto", 1, 2):  # the output of tests is no terminal
+        model().fit(X, Y, epochs=2, validation_data=(X, Y), verbose=told)
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 2
+        assert lines[1].startswith("Epoch 2/2 - ")
+        for key in ("ms/step", "accuracy: ", "loss: ", "val_accuracy: ", "val_loss: "):
+            assert key in lines[1]
+        model().evaluate(X, Y, verbose=told)
+        (line,) = capsys.readouterr().out.splitlines()
+        assert "loss: " in line
+
+
+@pytest.fixture
+def slow_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each first training step a kernel is compiled, which takes 1000 s by all clocks."""
+    now = [0.0]
+    monkeypatch.setattr(compilation, "seconds", 0.0)
+    monkeypatch.setattr(compilation, "count", 6)
+    clock = SimpleNamespace(perf_counter=lambda: now[0])
+    for module in (compilation, callbacks):
+        monkeypatch.setattr(module, "time", clock)
+    step, compiled = Model._train_step, []
+
+    def train_step(self: Model, *args: Any) -> Any:
+        now[0] += 2
+        if not compiled:
+            compiled.append(True)
+            compilation.begins("matmul.product")
+            compilation.begins("matmul.pack")  # within the other
+            now[0] += 1000
+            compilation.ends()
+            compilation.ends()
+        return step(self, *args)
+
+    monkeypatch.setattr(Model, "_train_step", train_step)
+
+
+@pytest.mark.usefixtures("slow_compilation")
+def test_compiling_is_told_and_no_step_s_time(capsys: pytest.CaptureFixture[str]) -> None:
+    model().fit(X, Y, epochs=1, batch_size=6)
+    first, epoch = capsys.readouterr().out.splitlines()
+    assert first == "Compiling kernels for this machine, once: some seconds."
+    assert "1008.0s, 1000.0s of it compiling - 2000ms/step" in epoch
+
+
+@pytest.mark.usefixtures("slow_compilation")
+def test_verbose_0_says_nothing_of_compiling(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compilation, "_show", True)
+    model().fit(X, Y, epochs=1, verbose=0)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_compiling_is_told_where_there_is_no_bar(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    told: bool,
+    terminal: bool,
+) -> None:
+    monkeypatch.setattr(compilation, "_show", True)
+    monkeypatch.setattr(compilation, "count", 0)
+    monkeypatch.setattr(compilation, "_listeners", [])
+    compilation.show(told)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("pooling.spread", "direct.forward"):
+        compilation.begins(name)
+        compilation.ends()
+    err = capsys.readouterr().err
+    if not told:
+        assert err == ""
+    elif terminal:
+        assert "compiling kernels for this machine, once: 2 so far (direct.forward)" in err
+        assert err.endswith("\r")  # and nothing is left
+    else:
+        assert err == "minicnn compiles kernels for this machine, once: some seconds\n"
+
+
+def test_what_is_told_of_compiling_takes_one_line_of_any_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a wrapped line the first part would stay, and be there again for each kernel."""
+    monkeypatch.setattr(compilation, "_show", True)
+    monkeypatch.setattr(compilation, "_listeners", [])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    for name in ("pooling.spread", "direct.forward"):
+        compilation.begins(name)
+        compilation.ends()
+    lines = capsys.readouterr().err.split("\r")
+    assert max(len(line) for line in lines) == 39
+
+
+@pytest.mark.slow
+def test_a_real_notebook() -> None:
+    """A kernel of its own, in an environment without ipywidgets."""
+    nbformat = pytest.importorskip("nbformat")
+    client = pytest.importorskip("nbclient").NotebookClient
+    pytest.importorskip("ipykernel")
+    code = (
+        "import sys\n"
+        "sys.modules['ipywidgets'] = None\n"  # however it may be here
+        "import numpy as np, minicnn\n"
+        "from minicnn import layers\n"
+        "m = minicnn.Sequential([minicnn.Input((4,)), layers.Dense(2, 'softmax')])\n"
+        "m.compile('sgd', 'sparse_categorical_crossentropy')\n"
+        "h = m.fit(np.ones((64, 4), 'float32'), np.zeros(64), batch_size=8, epochs=2)\n"
+    )
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    client(book, timeout=600, kernel_name="python3").execute()
+    first, *printed = book.cells[0].outputs
+    assert first["output_type"] == "display_data"
+    lines = "".join(output["text"] for output in printed).splitlines()
+    assert [line[:11] for line in lines] == ["Epoch 1/2 -", "Epoch 2/2 -"]
+
+
+def test_a_bar_on_a_terminal() -> None:
+    """Drawn on a real terminal: a bar while the epoch runs, one line when it is done."""
+    pty = pytest.importorskip("pty")
+    import os
+
+    code = (
+        "import numpy as np, minicnn\n"
+        "from minicnn import layers\n"
+        "m = minicnn.Sequential([minicnn.Input((4,)), layers.Dense(2, 'softmax')])\n"
+        "m.compile('sgd', 'sparse_categorical_crossentropy')\n"
+        "m.fit(np.ones((64, 4), 'float32'), np.zeros(64), batch_size=1, epochs=2)\n"
+        "m.predict(np.ones((64, 4), 'float32'))\n"
+    )
+    main, side = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=side, stderr=side, env=env)
+    os.close(side)
+    found = b""
+    while True:
+        try:
+            part = os.read(main, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        found += part
+    os.close(main)
+    assert process.wait() == 0, found.decode()
+    text = found.decode()
+    assert "━" in text
+    assert "Epoch 2/2 - " in text
+    assert "Predict" in text
+    assert "Traceback" not in text
