@@ -503,10 +503,13 @@ class Quiet(Callback):
 def logs_text(logs: Logs | None) -> str:
     """Return the logs as text, such as `accuracy: 0.8125 - loss: 0.5310`."""
     return " - ".join(
-        printable(key)
-        + (f": {value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f": {value:.4e}")
-        for key, value in (logs or {}).items()
+        f"{printable(key)}: {_number_text(value)}" for key, value in (logs or {}).items()
     )
+
+
+def _number_text(value: Any) -> str:
+    number = float(np.mean(value))  # a metric may have a number for each class
+    return f"{number:.4f}" if 1e-3 <= abs(number) < 1e4 or number == 0 else f"{number:.4e}"
 
 
 class LinePerEpoch(Callback):

@@ -32,7 +32,6 @@ ResNet152 ResNet152V2 ResNet50 ResNet50V2 VGG16 VGG19 convnext densenet efficien
 efficientnet_v2 inception_resnet_v2 inception_v3 mobilenet_v2 mobilenet_v3 nasnet resnet
 resnet50 resnet_v2 vgg16 vgg19
 """
-_NAME = "its name in compile, or an object of its class"
 _FOLDERS = "folders of photos, or write_clothing_sample, which draws some"
 _QUIET = "verbose=0 of fit, evaluate and predict"
 _DTYPE = 'dtype="float32" or "float64" of a layer, or minicnn.config.set_floatx for all'
@@ -103,8 +102,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "subtract": "x - y, of symbols",
         "experimental": "minicnn.layers itself, or " + _AUGMENT.format("…"),
     },
-    "minicnn.losses": {},
-    "minicnn.metrics": {"binary_accuracy": _NAME, "categorical_accuracy": _NAME},
     "minicnn.models": {
         "clone_model": "type(model).from_config(model.get_config())",
     },

@@ -37,9 +37,8 @@ def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
         return False
     optimizer = _optimizer(settings.get("optimizer"), lost)
     watched = _metrics(settings.get("metrics"), lost)
-    if _listed(settings.get("weighted_metrics")):
-        lost.append("weighted_metrics")
-    model.compile(optimizer, loss, metrics=watched)
+    weighted = _metrics(settings.get("weighted_metrics"), lost)
+    model.compile(optimizer, loss, metrics=watched, weighted_metrics=weighted)
     if lost:
         warnings.warn(
             f"{source}: the model is compiled without {', '.join(lost)}, which minicnn does not "

@@ -181,7 +181,7 @@ def _training_config(model: Any) -> dict[str, Any]:
     return {
         "loss": _alone(config["loss"]),
         "metrics": [_alone(metric) for metric in config["metrics"]],
-        "weighted_metrics": None,
+        "weighted_metrics": [_alone(metric) for metric in config["weighted_metrics"] or []] or None,
         "loss_weights": None,
         "optimizer_config": {
             "class_name": optimizer["class_name"],

@@ -1,7 +1,7 @@
 """`compile`: an optimizer, a loss, and metrics to watch."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,10 @@ class Compiled:
     loss_identifier: Any
     # A saved metric is an object; a name waits, because the targets decide what "accuracy" is.
     metric_identifiers: list[Any]
+    weighted_identifiers: list[Any]
     flags: dict[str, Any]
     metrics: list[metrics_module.Metric] | None = None
+    weighted_metrics: list[metrics_module.Metric] = field(default_factory=list)
     loss_mean: metrics_module.Mean = field(default_factory=lambda: metrics_module.Mean(name="loss"))
     told: set[str] = field(default_factory=set)  # doubts of which `fit` and `evaluate` have warned
     warned_of_lacking: set[bool] = field(default_factory=set)
@@ -78,7 +80,7 @@ class Compiling(Network):
         loss: Any = None,
         loss_weights: Any = None,
         metrics: Sequence[Any] | None = None,
-        weighted_metrics: Any = None,
+        weighted_metrics: Sequence[Any] | None = None,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         jit_compile: bool | str = "auto",
@@ -86,6 +88,9 @@ class Compiling(Network):
         **unknown: Any,
     ) -> None:
         """Set how to train: an optimizer, a loss, and metrics to watch; objects or Keras's names.
+
+        A metric may also be a function of (y_true, y_pred). `weighted_metrics` are metrics that the
+        weights of examples (`sample_weight`, `class_weight`) count for, too.
 
         An optimizer serves one model: the first step raises a `ValueError` if it has trained
         weights other than those to be trained now, as in Keras. Layers that are unfrozen later,
@@ -96,11 +101,10 @@ class Compiling(Network):
         two.
 
         Raises `ValueError` for an unknown name, listing those that are known, and for
-        `loss_weights`, `weighted_metrics` and `steps_per_execution` that would change something.
+        `loss_weights` and `steps_per_execution` that would change something.
         """
         asked = {
             "loss_weights": None if _all_are_one(loss_weights) else loss_weights,
-            "weighted_metrics": weighted_metrics or None,
             "steps_per_execution": None if steps_per_execution == 1 else steps_per_execution,
         }
         for argument, value in {**asked, **unknown}.items():
@@ -112,21 +116,16 @@ class Compiling(Network):
                 )
         if _is_list(loss) and len(loss) == 1:  # Keras's form for several outputs
             loss = loss[0]
-        if isinstance(metrics, (list, tuple)) and len(metrics) == 1 and _is_list(metrics[0]):
-            metrics = metrics[0]
         # All are looked up before one is set, so that an error leaves the model as it was.
         found_optimizer = optimizers.get(optimizer)
         found_loss = None if loss is None else losses.get(loss)
-        if isinstance(metrics, (str, dict)) or (metrics is not None and not _is_list(metrics)):
-            raise ValueError(f'metrics is a list such as ["accuracy"]. Received {metrics!r}.')
-        identifiers = [_metric(m) if isinstance(m, dict) else m for m in metrics or []]
-        for identifier in identifiers:
-            _metric(identifier)  # raises for an unknown one now, not in the first epoch
+        identifiers = _identifiers(metrics, "metrics")
+        weighted = _identifiers(weighted_metrics, "weighted_metrics")
         flags = {
             "run_eagerly": bool(run_eagerly),
             "jit_compile": jit_compile if isinstance(jit_compile, (bool, str)) else False,
         }
-        self._compiled = Compiled(found_optimizer, found_loss, loss, identifiers, flags)
+        self._compiled = Compiled(found_optimizer, found_loss, loss, identifiers, weighted, flags)
 
     def get_compile_config(self) -> dict[str, Any]:
         """Return what `compile` received, as Keras writes it into a model's file."""
@@ -136,11 +135,8 @@ class Compiling(Network):
             "optimizer": optimizers.serialize(compiled.optimizer),
             "loss": loss if loss is None or isinstance(loss, str) else losses.serialize(self.loss),
             "loss_weights": None,
-            "metrics": [
-                m if isinstance(m, str) else metrics_module.serialize(m)
-                for m in compiled.metric_identifiers
-            ],
-            "weighted_metrics": None,
+            "metrics": _described(compiled.metric_identifiers),
+            "weighted_metrics": _described(compiled.weighted_identifiers) or None,
             "steps_per_execution": 1,
             **compiled.flags,
         }
@@ -150,7 +146,9 @@ class Compiling(Network):
         """The names of the numbers that `evaluate` returns, in order."""
         if self._compiled is None:
             return []
-        return ["loss", *(_metric(m).name for m in self._compiled.metric_identifiers)]
+        compiled = self._compiled
+        plain, weighted = compiled.metric_identifiers, compiled.weighted_identifiers
+        return ["loss", *logged_names(map(_metric, plain), map(_metric, weighted))]
 
     @property
     def metrics(self) -> list[metrics_module.Metric]:
@@ -158,8 +156,10 @@ class Compiling(Network):
         compiled = self._compiled
         if compiled is None:
             return []
-        named = compiled.metrics or map(_metric, compiled.metric_identifiers)
-        return [compiled.loss_mean, *named]
+        if compiled.metrics is None:
+            identifiers = (*compiled.metric_identifiers, *compiled.weighted_identifiers)
+            return [compiled.loss_mean, *map(_metric, identifiers)]
+        return [compiled.loss_mean, *compiled.metrics, *compiled.weighted_metrics]
 
     def _check_compiled(self, method: str) -> None:
         if self._compiled is None:
@@ -183,6 +183,42 @@ class Compiling(Network):
                 "asks for it.",
                 stacklevel=3,
             )
+
+
+def _identifiers(given: Any, argument: str) -> list[Any]:
+    """Return the metrics as a list. Raises a `ValueError` for an unknown one now, not in `fit`."""
+    if isinstance(given, (list, tuple)) and len(given) == 1 and _is_list(given[0]):
+        given = given[0]
+    if given is not None and not _is_list(given):
+        raise ValueError(f'{argument} is a list such as ["accuracy"]. Received {given!r}.')
+    found = [m if isinstance(m, str) else _metric(m) for m in given or []]
+    for identifier in found:
+        _metric(identifier)
+    return found
+
+
+def _described(identifiers: list[Any]) -> list[Any]:
+    return [m if isinstance(m, str) else metrics_module.serialize(m) for m in identifiers]
+
+
+def logged_names(
+    metrics: Iterable[metrics_module.Metric], weighted: Iterable[metrics_module.Metric]
+) -> list[str]:
+    """Return the names in the logs, as Keras tells metrics of one name apart.
+
+    A weighted metric whose name is taken is called "weighted_…"; others get a number.
+    """
+    found: list[str] = []
+    named = [(m.name, m.name) for m in metrics] + [(m.name, f"weighted_{m.name}") for m in weighted]
+    for name, otherwise in named:
+        if name in found:
+            name = otherwise
+        number = 1
+        chosen = name
+        while chosen in found:
+            chosen, number = f"{name}_{number}", number + 1
+        found.append(chosen)
+    return found
 
 
 def _is_list(value: Any) -> bool:

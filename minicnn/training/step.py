@@ -16,7 +16,7 @@ from minicnn import losses
 from minicnn import metrics as metrics_module
 from minicnn.graph import Network
 from minicnn.training.batches import Batch, only
-from minicnn.training.compiling import Compiling
+from minicnn.training.compiling import Compiling, logged_names
 
 Array = np.ndarray
 
@@ -54,7 +54,7 @@ class Stepping(Compiling):
             warnings.warn(
                 f"{self.label} has no trainable weights: it learns nothing.", stacklevel=3
             )
-        self._update_metrics(value, y, y_pred)
+        self._update_metrics(value, y, y_pred, batch.sample_weight)
 
     def _test_step(self, batch: Batch, model: Network) -> None:
         model = model.ready_for(batch.x, fold=True)
@@ -65,7 +65,7 @@ class Stepping(Compiling):
             y_pred, tape = model.run(batch.x, training=False), None
         y = self._targets(batch.y, y_pred)
         value, _, _ = self._loss_of(y, y_pred, tape, batch.sample_weight, model)
-        self._update_metrics(value, y, y_pred)
+        self._update_metrics(value, y, y_pred, batch.sample_weight)
 
     def _loss_of(
         self,
@@ -139,27 +139,35 @@ class Stepping(Compiling):
             y = y[:, None]  # as Keras does, so that "accuracy" compares columns
         return y
 
-    def _update_metrics(self, value: float, y: Array, y_pred: Array) -> None:
+    def _update_metrics(self, value: float, y: Array, y_pred: Array, sample_weight: Any) -> None:
         compiled = self._as_compiled("metrics")
         if compiled.metrics is None:
             compiled.metrics = [
                 metrics_module.get(m, y.shape, y_pred.shape) for m in compiled.metric_identifiers
             ]
+            compiled.weighted_metrics = [
+                metrics_module.get(m, y.shape, y_pred.shape) for m in compiled.weighted_identifiers
+            ]
         compiled.loss_mean.update_state(value, sample_weight=len(y_pred))
         for metric in compiled.metrics:
             metric.update_state(y, y_pred)
+        for metric in compiled.weighted_metrics:
+            metric.update_state(y, y_pred, sample_weight)
 
     def _logs(self) -> dict[str, float]:
         """Return loss and metrics so far, sorted by name, as in Keras's logs."""
         compiled = self._as_compiled("metrics")
         found = {"loss": compiled.loss_mean.result()}
-        found |= {metric.name: metric.result() for metric in compiled.metrics or []}
+        plain, weighted = compiled.metrics or [], compiled.weighted_metrics
+        names = logged_names(plain, weighted)
+        found |= {n: m.result() for n, m in zip(names, [*plain, *weighted], strict=True)}
         return dict(sorted(found.items()))
 
     def reset_metrics(self) -> None:
         """Restart the means of the loss and the metrics."""
         compiled = self._as_compiled("metrics")
-        for metric in (compiled.loss_mean, *(compiled.metrics or [])):
+        every = (compiled.loss_mean, *(compiled.metrics or []), *compiled.weighted_metrics)
+        for metric in every:
             metric.reset_state()
 
     def _in_order(self, logs: Mapping[str, float]) -> Any:

@@ -43,7 +43,7 @@ from minicnn.optimizers import Optimizer
         ("regularizers", r"^minicnn has no regularizers\. Use weight_decay"),
         ("keras", r"import minicnn as keras"),
         ("ops", r"^minicnn has no ops\. Use NumPy"),
-        ("metrics.AUC", "BinaryAccuracy"),
+        ("metrics.R2Score", "BinaryAccuracy"),
         ("initializers.Orthogonal", "GlorotUniform"),
         ("activations.gelu", "sigmoid"),
         ("preprocessing.text", "image"),

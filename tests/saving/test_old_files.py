@@ -376,11 +376,11 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
     "a loss in a list": ({"loss": [DENSE]}, "Adam", None),
     "a loss by output": ({"loss": {"dense_1": DENSE}, "loss_weights": [1.0]}, "Adam", None),
     "a loss by function": ({"loss": FN}, "Adam", None),
-    "metrics by output": ({"metrics": {"dense_1": ["acc", DENSE]}}, "Adam", f"the metric {DENSE}"),
+    "metrics by output": ({"metrics": {"dense_1": ["acc", DENSE]}}, "Adam", None),
     "a metric more": (
-        {"metrics": [["accuracy", {"class_name": "AUC", "config": {"name": "auc"}}]]},
+        {"metrics": [["accuracy", {"class_name": "R2Score", "config": {"name": "r2"}}]]},
         "Adam",
-        "compiled without the metric AUC, which minicnn does not have",
+        "compiled without the metric R2Score, which minicnn does not have",
     ),
     "a loss it lacks": ({"loss": "ctc"}, None, "not compiled: minicnn does not have the loss ctc."),
     "a loss with more": (

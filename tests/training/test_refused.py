@@ -19,7 +19,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: model(loss="crossentropy"), "A loss is .*'crossentropy'"),
     (lambda: model(optimizer="adamax"), "An optimizer is .*'adamax'"),
     (lambda: model(loss_weights=[2.0]), r"does not support loss_weights=\[2.0\]"),
-    (lambda: model(weighted_metrics=["accuracy"]), "does not support weighted_metrics"),
+    (lambda: model(weighted_metrics="accuracy"), "weighted_metrics is a list"),
     (
         lambda: model(steps_per_execution=4),
         "does not support steps_per_execution=4.*batch by batch",

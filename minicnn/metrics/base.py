@@ -1,0 +1,161 @@
+"""What all metrics share: a state that grows with each batch, and weights of examples."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn import shapes
+from minicnn.settings import Configurable
+
+Array = np.ndarray
+
+
+def snake_case(name: str) -> str:
+    """Convert `TruePositives` to `true_positives` by Keras's rule."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+class Metric(Configurable):
+    """A weighted mean over examples. Subclasses define `values(y_true, y_pred)`, one per example.
+
+    Where the values have more axes, (batch, rows, columns), an example's value is their mean. The
+    axes of `sample_weight` align with the first axes of the values, as in Keras: (batch,) weights
+    examples, (batch, rows, columns) each pixel, a single number all of them.
+
+    `rises` says whether higher is better (None: unknown); callbacks with `mode="auto"` use it.
+    """
+
+    rises: bool | None = None
+    _ignored_keys = ("dtype",)
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = self._default_name() if name is None else name
+        shapes.check_name(self.name, type(self).__name__)
+        self.reset_state()
+
+    @classmethod
+    def _default_name(cls) -> str:
+        return snake_case(cls.__name__)
+
+    def reset_state(self) -> None:
+        self._total, self._count = 0.0, 0.0
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        self._add(self.values(np.asarray(y_true), np.asarray(y_pred)), sample_weight)
+
+    def _add(self, values: Array, sample_weight: Any) -> None:
+        """Add each example's value times its weight, like Keras's `reduce_to_samplewise_values`."""
+        values = values.astype(np.float64)
+        if sample_weight is None:
+            count: float = len(values) if values.ndim else 1
+        else:
+            values, weights = _aligned(values, sample_weight, type(self).__name__)
+            values = values * weights
+            count = weights.mean(axis=tuple(range(1, weights.ndim))).sum() if weights.size else 0.0
+        if values.size:
+            self._total += float(values.mean(axis=tuple(range(1, values.ndim))).sum())
+        self._count += float(count)
+
+    def result(self) -> float:
+        """Return the mean so far; 0.0 before the first example, as in Keras."""
+        return self._total / self._count if self._count else 0.0
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+def _aligned(
+    values: Array, sample_weight: Any, who: str, reduce: Callable[..., Array] = np.mean
+) -> tuple[Array, Array]:
+    """Average (or add) the values over the axes that the weights lack; return both in one shape."""
+    weights = np.asarray(sample_weight, np.float64)
+    shape = values.shape
+    if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
+        weights = weights[..., 0]
+    elif values.ndim == weights.ndim + 1 and values.shape[-1] == 1:
+        values = values[..., 0]
+    values = reduce(values, axis=tuple(range(weights.ndim, values.ndim)))
+    try:
+        return values, np.broadcast_to(weights, values.shape)
+    except ValueError:
+        raise ValueError(
+            f"{who} expects sample_weight to have the shape of the values, {shape}, or of their "
+            f"first axes. Received {np.shape(sample_weight)}."
+        ) from None
+
+
+class Mean(Metric):
+    """The mean of the numbers it is given: `mean.update_state(values, sample_weight=None)`."""
+
+    @classmethod
+    def _default_name(cls) -> str:
+        return "mean"
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        self._add(np.asarray(values, np.float64), sample_weight)
+
+    def __call__(self, values: Any, sample_weight: Any = None) -> float:  # type: ignore[override]
+        self.update_state(values, sample_weight)
+        return self.result()
+
+
+class Sum(Mean):
+    """The sum of the numbers it is given: `total.update_state(values, sample_weight=None)`."""
+
+    @classmethod
+    def _default_name(cls) -> str:
+        return "sum"
+
+    def _add(self, values: Array, sample_weight: Any) -> None:
+        if sample_weight is not None:
+            values, weights = _aligned(values, sample_weight, type(self).__name__, np.sum)
+            values = values * weights
+        self._total += float(values.sum(dtype=np.float64))
+
+    def result(self) -> float:
+        return self._total
+
+
+class MeanMetricWrapper(Metric):
+    """The mean over examples of what a function `fn(y_true, y_pred, **kwargs)` returns for them.
+
+    A function in `compile(metrics=[fn])` becomes one. It gets NumPy arrays, and returns a number
+    for each example, or one for the whole batch.
+    """
+
+    def __init__(self, fn: Callable[..., Any], name: str | None = None, **kwargs: Any) -> None:
+        if not callable(fn):
+            raise ValueError(f"MeanMetricWrapper expects a function. Received {fn!r}.")
+        super().__init__(name_of(fn) if name is None else name)
+        self.fn, self.kwargs = fn, kwargs
+        if type(fn).__module__.startswith("minicnn.losses"):
+            self.rises = False
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        try:
+            return np.asarray(self.fn(y_true, y_pred, **self.kwargs), np.float64)
+        except (TypeError, ValueError) as error:
+            if type(self.fn).__module__.startswith("minicnn."):
+                raise
+            raise type(error)(
+                f'The metric "{self.name}", a function of (y_true, y_pred): {error}'
+            ) from error
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "fn": name_of(self.fn), **self.kwargs}
+
+
+def name_of(fn: Any) -> str:
+    """Return the name under which Keras logs a function or an object."""
+    name = getattr(fn, "name", None) or getattr(fn, "__name__", None)
+    return str(name or snake_case(type(fn).__name__))
