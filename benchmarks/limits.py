@@ -16,9 +16,6 @@ from benchmarks import on_tensorflow
 from benchmarks.harness import OURS, THEIRS, Session, timed
 from minicnn import functional
 
-_SIZE = 2048
-_COPIED = 256 * 2**20  # bytes
-
 
 @dataclass
 class Limits:
@@ -40,14 +37,17 @@ class Limits:
         return Limits(best.flops, bandwidth, best.by, min(self.call, other.call))
 
 
-def measure(session: Session) -> Limits:
-    """Measure half a second of matrix products and a second of copies."""
+def measure(session: Session, size: int = 2048, copied: int = 256 * 2**20) -> Limits:
+    """Measure products of matrices of `size` rows and columns, and copies of so many bytes.
+
+    By default it takes half a second for the products and a second for the copies.
+    """
     rates = {
-        name: 2 * _SIZE**3 / _best(run, 2 if session.quick else 5)
-        for name, run in _products(session).items()
+        name: 2 * size**3 / _best(run, 2 if session.quick else 5)
+        for name, run in _products(session, size).items()
     }
     by = max(rates, key=lambda name: rates[name])
-    return Limits(rates[by], _bandwidth(session.threads), by, _empty_call(session))
+    return Limits(rates[by], _bandwidth(session.threads, copied), by, _empty_call(session))
 
 
 def _best(run: Callable[[], Any], calls: int) -> float:
@@ -55,8 +55,8 @@ def _best(run: Callable[[], Any], calls: int) -> float:
     return min(timed(run) for _ in range(calls))
 
 
-def _products(session: Session) -> dict[str, Callable[[], Any]]:
-    a = np.random.default_rng(0).standard_normal((_SIZE, _SIZE), np.float32)
+def _products(session: Session, size: int) -> dict[str, Callable[[], Any]]:
+    a = np.random.default_rng(0).standard_normal((size, size), np.float32)
     runs: dict[str, Callable[[], Any]] = {
         "NumPy": lambda: a @ a,
         OURS: lambda: functional.dense(a, a),
@@ -69,9 +69,9 @@ def _products(session: Session) -> dict[str, Callable[[], Any]]:
     return runs
 
 
-def _bandwidth(threads: int) -> float:
+def _bandwidth(threads: int, copied: int) -> float:
     """Copy with several threads, each its own part: NumPy releases the GIL meanwhile."""
-    source = np.ones(_COPIED, np.uint8)
+    source = np.ones(copied, np.uint8)
     target = np.zeros_like(source)
     parts = list(zip(np.array_split(source, threads), np.array_split(target, threads)))
     with ThreadPoolExecutor(threads) as pool:
@@ -80,7 +80,7 @@ def _bandwidth(threads: int) -> float:
             start = time.perf_counter()
             list(pool.map(lambda part: np.copyto(part[1], part[0]), parts))
             times.append(time.perf_counter() - start)
-    return 2 * _COPIED / min(times[1:])
+    return 2 * copied / min(times[1:])
 
 
 def _empty_call(session: Session) -> float:

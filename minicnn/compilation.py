@@ -30,10 +30,14 @@ _show = True
 _line = 0  # length of the text now on stderr
 
 
-def show(on: bool) -> None:
-    """Choose whether stderr says that kernels are being compiled when no progress bar does."""
+def show(on: bool) -> bool:
+    """Choose whether stderr says that kernels are being compiled when no progress bar does.
+
+    Returns the choice before.
+    """
     global _show
-    _show = bool(on)
+    before, _show = _show, bool(on)
+    return before
 
 
 def listen(listener: Listener) -> None:

@@ -107,7 +107,7 @@ def _compare(saved: Saved, path: Path, kind: str) -> float | None:
     size = saved.about.image_size
     pictures = np.random.default_rng(0).uniform(0, 255, (5, size, size, 3)).astype(np.float32)
     wanted = keras.ops.convert_to_numpy(saved.model.predict_on_batch(pictures))
-    found = [_run(path, part, kind) for part in (pictures[:4], pictures[4:])]
+    found = [run_file(path, part, kind) for part in (pictures[:4], pictures[4:])]
     known = [rows for rows in found if rows is not None]
     if not known:
         return None
@@ -117,7 +117,8 @@ def _compare(saved: Saved, path: Path, kind: str) -> float | None:
     return difference
 
 
-def _run(path: Path, x: Array, kind: str) -> Array | None:
+def run_file(path: Path, x: Array, kind: str) -> Array | None:
+    """Return the logits that a file's own runtime computes; None if it is not installed."""
     if kind == "keras":
         from minicnn.models import load_model
 

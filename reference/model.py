@@ -413,7 +413,7 @@ def save(model: keras.Model, path: str | Path, about: About) -> None:
         with plain(model) as copy:
             copy.save(written)
         with replacing(path) as temporary:
-            _add_metadata(written, temporary, asdict(about))
+            add_metadata(written, temporary, asdict(about))
 
 
 @contextmanager
@@ -467,7 +467,7 @@ def all_layers(model: keras.Model) -> Iterator[keras.Layer]:
             yield layer
 
 
-def _add_metadata(written: Path, target: Path, about: dict[str, Any]) -> None:
+def add_metadata(written: Path, target: Path, about: dict[str, Any]) -> None:
     """Copy Keras's archive, with `about` in its metadata.json."""
     with zipfile.ZipFile(written) as archive, zipfile.ZipFile(target, "w") as copy:
         for member in archive.infolist():

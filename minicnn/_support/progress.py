@@ -10,8 +10,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-_SECONDS = 0.1  # between two states in a notebook: each is a message to the browser
-
 
 def in_notebook() -> bool:
     """Return whether output is displayed in a notebook: IPython runs as its kernel."""
@@ -45,6 +43,9 @@ class Bar:
         show: None draws where the bar would be seen to move, False nowhere, True everywhere.
     """
 
+    pause = 0.1  # seconds between two states in a notebook: each is a message to the browser
+    clock = staticmethod(time.monotonic)
+
     def __init__(
         self,
         columns: Sequence[Any] | None = None,
@@ -74,6 +75,7 @@ class Bar:
             progress.TextColumn("{task.fields[text]}", markup=False),
             console=_page() if notebook else Console(stderr=self._stderr),
             refresh_per_second=8,
+            get_time=self.clock,
             transient=self._transient,
         )
         self._task = self._bar.add_task(title, total=total, text="")
@@ -131,10 +133,10 @@ class Bar:
 
     def _display(self, at_once: bool = False, empty: bool = False) -> None:
         """Show the present state in a notebook, unless the last one appeared just now."""
-        console, now = self._bar.console, time.monotonic()
+        console, now = self._bar.console, self.clock()
         if not isinstance(console.file, io.StringIO):
             return  # rich's own thread draws
-        if not at_once and now - self._drawn < _SECONDS:
+        if not at_once and now - self._drawn < self.pause:
             return
         self._drawn = now
         from IPython.display import display

@@ -29,7 +29,7 @@ ImageShape = tuple[int | None, int | None, int]
 
 _STORE = "https://storage.googleapis.com"
 WEIGHTS_STORE = f"{_STORE}/tensorflow/keras-applications"
-_CLASS_INDEX = (
+CLASS_INDEX = (  # file, address and MD5 of the names of the classes
     "imagenet_class_index.json",
     f"{_STORE}/download.tensorflow.org/data/imagenet_class_index.json",
     "c2c37ea517e94d9795004a39431a14cb",
@@ -76,7 +76,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
             f"(batch, 1000). Received preds.shape={scores.shape}."
         )
     top = shapes.positive_int(top, "top", "decode_predictions")
-    names = _class_index()
+    names = _class_index(*CLASS_INDEX)
     return [
         [(*names[index], row[index]) for index in np.argsort(-row, kind="stable")[:top]]
         for row in scores
@@ -84,8 +84,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
 
 
 @cache
-def _class_index() -> list[tuple[str, str]]:
-    name, url, md5 = _CLASS_INDEX
+def _class_index(name: str, url: str, md5: str) -> list[tuple[str, str]]:
     path = get_file(name, url, md5, cache_subdir="models", largest=2**20)
     index = json.loads(read_regular(path, "list of classes", 2**20))
     return [(str(index[str(i)][0]), str(index[str(i)][1])) for i in range(1000)]

@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.compiler import recording
 
 _SMALLEST = 2**18  # bytes; below that malloc reuses memory by itself
-_KEPT = 2**29  # bytes that may wait for their next use
+LARGEST_KEPT = 2**29  # bytes that may wait for their next use
 _SIZES = 64  # of which it is remembered when they were asked for, though no block waits
 _LOOSEST = 1.5  # so many times as large as asked for a block may be
 _ALIGNMENT = 64  # a cache line, and a vector register
@@ -85,11 +85,11 @@ def _give_back(block: _Block) -> None:
     _free.setdefault(block.size, []).append(block)
     _free.move_to_end(block.size)
     kept = sum([size * len(blocks) for size, blocks in list(_free.items())])
-    if kept <= _KEPT and len(_free) <= _SIZES:
+    if kept <= LARGEST_KEPT and len(_free) <= _SIZES:
         return
     # What has not been asked for the longest goes first.
     for oldest, blocks in list(_free.items()):
-        while blocks and kept > _KEPT:
+        while blocks and kept > LARGEST_KEPT:
             del blocks[-1:]
             kept -= oldest
         if not blocks:

@@ -16,7 +16,7 @@ from minicnn.training.batches import Batches
 
 Array = np.ndarray
 
-_LARGEST = 2**30  # bytes of features kept for one data set
+LARGEST = 2**30  # bytes of features kept for one data set
 _STEP = 32  # examples computed at a time
 
 
@@ -46,7 +46,7 @@ def size(shape: tuple[int | None, ...], count: int, itemsize: int) -> int | None
 def fits(shape: tuple[int | None, ...], count: int, itemsize: int) -> bool:
     """Return whether the features are small enough to be kept."""
     found = size(shape, count, itemsize)
-    return found is not None and found <= _LARGEST
+    return found is not None and found <= LARGEST
 
 
 def compute(batches: Batches, run: Callable[[Array], Array], title: str, show: bool) -> Array:

@@ -47,7 +47,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> list[list[dict[str, str]]]:
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", shown)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    monkeypatch.setattr(progress, "_SECONDS", 0)
+    monkeypatch.setattr(progress.Bar, "pause", 0)
     return outputs
 
 
@@ -78,13 +78,12 @@ def test_compiling_is_told_in_the_bar(notebook: list[list[dict[str, str]]], monk
     """At once, and the time left is told without it."""
     monkeypatch.setattr(compilation, "count", 6)
     monkeypatch.setattr(compilation, "seconds", 0.0)
+    now = [0.0]
+    monkeypatch.setattr(progress.Bar, "clock", lambda _: now[0])
     bar = callbacks.ProgressBar()
     bar.set_params({"steps": 8, "epochs": 1})
     bar.on_epoch_begin(0)
-    drawn, now = bar._bar._bar, [0.0]
-    (task,) = drawn.tasks
-    monkeypatch.setattr(drawn, "get_time", lambda: now[0])
-    monkeypatch.setattr(task, "_get_time", lambda: now[0])
+    (task,) = bar._bar._bar.tasks
     compilation.begins("matmul.product")
     assert "machine, once: 7 so far (matmul.product)" in notebook[0][-1]["text/plain"]
     now[0] = 1000.0

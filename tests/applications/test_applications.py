@@ -230,8 +230,7 @@ def test_predictions_get_their_names(
     content = json.dumps(index).encode()
     server.content = content
     entry = ("index.json", server.url("whole/index.json"), hashlib.md5(content).hexdigest())
-    monkeypatch.setattr(imagenet, "_CLASS_INDEX", entry)
-    imagenet._class_index.cache_clear()
+    monkeypatch.setattr(imagenet, "CLASS_INDEX", entry)
     scores = np.zeros((2, 1000), np.float32)
     scores[0, [5, 7]] = 0.25, 0.75
     scores[1, 999] = 1
@@ -239,7 +238,6 @@ def test_predictions_get_their_names(
     assert found[0] == [("n00000007", "thing 7", 0.75), ("n00000005", "thing 5", 0.25)]
     assert found[1][0] == ("n00000999", "thing 999", 1.0)
     assert [len(row) for row in found] == [2, 2]
-    imagenet._class_index.cache_clear()
 
 
 # -- wrong arguments -------------------------------------------------------------------------------

@@ -422,10 +422,9 @@ def test_the_limit_that_is_reached_first_counts():
     assert LIMITS.seconds(flops=1, size=20e9) == 2.0
 
 
-def test_limits_are_measured(monkeypatch):
-    monkeypatch.setattr(limits, "_SIZE", 128)
-    monkeypatch.setattr(limits, "_COPIED", 2**16)
-    found = limits.measure(Session(1, quick=True, wanted=(OURS,)))
+def test_limits_are_measured():
+    session = Session(1, quick=True, wanted=(OURS,))
+    found = limits.measure(session, size=128, copied=2**16)
     assert found.flops > 0
     assert found.bandwidth > 0
     assert found.by in ("NumPy", OURS)

@@ -408,7 +408,7 @@ def test_im2col_in_blocks_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
     dy = rng.integers(-3, 4, (7, 3, 2, 4)) / 1.0
     image_bytes = 3 * 2 * 18 * 8
     for images in (0.5, 1, 3):
-        monkeypatch.setattr(algorithms.im2col, "_BLOCK_BYTES", int(images * image_bytes))
+        monkeypatch.setattr(algorithms.im2col, "BLOCK_BYTES", int(images * image_bytes))
         assert_same(functional.conv2d(x, w), naive.conv2d(x, w), True, "y")
         found = functional.conv2d_backward(dy, x, w)
         for name, a, b in zip("xwb", found, naive.conv2d_backward(dy, x, w), strict=True):

@@ -91,7 +91,7 @@ def test_a_view_keeps_the_memory(view: object) -> None:
 
 
 def test_what_waits_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buffers, "_KEPT", 3 * 360_000)
+    monkeypatch.setattr(buffers, "LARGEST_KEPT", 3 * 360_000)
     arrays = [buffers.empty(BIG, "float32") for _ in range(10)]
     other = buffers.empty((301, 300), "float32")
     arrays.clear()

@@ -29,7 +29,7 @@ def test_export_proves_each_file(trained, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_file_that_does_not_agree_is_not_written(trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(export, "_run", lambda path, x, kind: np.zeros((len(x), 10)))
+    monkeypatch.setattr(export, "run_file", lambda path, x, kind: np.zeros((len(x), 10)))
     told = [str(trained / "model.keras"), "--output", str(tmp_path), "--format", "tflite"]
     assert export.run(told) == 2
     assert "logits differ by 1.0e+00" in capsys.readouterr().err
@@ -70,7 +70,7 @@ def test_a_file_that_its_runtime_cannot_run_ends_in_a_sentence(
     def broken(path, x, kind):
         raise RuntimeError("Required inputs are missing\nmore")
 
-    monkeypatch.setattr(export, "_run", broken)
+    monkeypatch.setattr(export, "run_file", broken)
     told = [str(trained / "model.keras"), "--output", str(tmp_path), "--format", "tflite"]
     assert export.run(told) == 2
     err = capsys.readouterr().err

@@ -376,7 +376,7 @@ def test_mixed_precision_is_saved_in_float32(tiny_base, tmp_path, photos):
 def test_an_interrupted_save_leaves_the_old_file(base, tmp_path, monkeypatch):
     _, path = written(tmp_path, base)
     before = path.read_bytes()
-    monkeypatch.setattr(models, "_add_metadata", lambda *_: 1 / 0)
+    monkeypatch.setattr(models, "add_metadata", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         written(tmp_path, base)
     assert path.read_bytes() == before

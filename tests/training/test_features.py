@@ -257,9 +257,9 @@ def test_validation_may_be_of_another_kind() -> None:
 def test_too_many_features_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert features.fits((None, 4), 70, 4)
     assert not features.fits((None, None, 4), 70, 4)
-    monkeypatch.setattr(features, "_LARGEST", 70 * 4 * 4)
+    monkeypatch.setattr(features, "LARGEST", 70 * 4 * 4)
     assert features.fits((None, 4), 70, 4)
-    monkeypatch.setattr(features, "_LARGEST", 70 * 4 * 4 - 1)
+    monkeypatch.setattr(features, "LARGEST", 70 * 4 * 4 - 1)
     assert transfer().fit(*examples(), epochs=2, verbose=0).computed_once == ()
 
 

@@ -2,17 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from training_data import X, Y, model
 
-from minicnn import (
-    Model,
-    callbacks,
-    compilation,
-)
+from minicnn import callbacks, compilation, optimizers
 
 
 def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,9 +38,9 @@ def slow_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(perf_counter=lambda: now[0])
     for module in (compilation, callbacks):
         monkeypatch.setattr(module, "time", clock)
-    step, compiled = Model._train_step, []
+    step, compiled = optimizers.Optimizer.apply, []
 
-    def train_step(self: Model, *args: Any) -> Any:
+    def apply(self: optimizers.Optimizer, *args: Any) -> Any:
         now[0] += 2
         if not compiled:
             compiled.append(True)
@@ -54,7 +51,7 @@ def slow_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
             compilation.ends()
         return step(self, *args)
 
-    monkeypatch.setattr(Model, "_train_step", train_step)
+    monkeypatch.setattr(optimizers.Optimizer, "apply", apply)
 
 
 @pytest.mark.usefixtures("slow_compilation")
@@ -65,15 +62,20 @@ def test_compiling_is_told_and_no_step_s_time(capsys: pytest.CaptureFixture[str]
     assert "1008.0s, 1000.0s of it compiling - 2000ms/step" in epoch
 
 
-@pytest.mark.usefixtures("slow_compilation")
-def test_verbose_0_says_nothing_of_compiling(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(compilation, "_show", True)
+@pytest.fixture
+def show_compilation() -> Iterator[None]:
+    before = compilation.show(True)
+    yield
+    compilation.show(before)
+
+
+@pytest.mark.usefixtures("slow_compilation", "show_compilation")
+def test_verbose_0_says_nothing_of_compiling(capsys: pytest.CaptureFixture[str]) -> None:
     model().fit(X, Y, epochs=1, verbose=0)
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("show_compilation")
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("terminal", [True, False])
 def test_compiling_is_told_where_there_is_no_bar(
@@ -82,9 +84,7 @@ def test_compiling_is_told_where_there_is_no_bar(
     told: bool,
     terminal: bool,
 ) -> None:
-    monkeypatch.setattr(compilation, "_show", True)
     monkeypatch.setattr(compilation, "count", 0)
-    monkeypatch.setattr(compilation, "_listeners", [])
     compilation.show(told)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     monkeypatch.setenv("COLUMNS", "80")
@@ -101,12 +101,11 @@ def test_compiling_is_told_where_there_is_no_bar(
         assert err == "minicnn compiles kernels for this machine, once: some seconds\n"
 
 
+@pytest.mark.usefixtures("show_compilation")
 def test_what_is_told_of_compiling_takes_one_line_of_any_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a wrapped line the first part would stay, and be there again for each kernel."""
-    monkeypatch.setattr(compilation, "_show", True)
-    monkeypatch.setattr(compilation, "_listeners", [])
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "40")
     for name in ("pooling.spread", "direct.forward"):

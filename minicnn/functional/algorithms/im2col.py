@@ -20,7 +20,7 @@ Array = np.ndarray
 
 # Patches of a block of images are gathered and multiplied before the next block is touched: a
 # block this large still lies in the cache when it is multiplied.
-_BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 4 * 2**20
 
 
 def is_matrix_product(window: shapes.Window) -> bool:
@@ -42,9 +42,9 @@ def _scratch_matrix(rows: int, columns: int, dtype: np.dtype) -> Array:
 def _image_blocks(
     images: int, channels: int, window: shapes.Window, dtype: np.dtype
 ) -> list[slice]:
-    """Slices of the batch whose patches take about `_BLOCK_BYTES` each, at least one image."""
+    """Slices of the batch whose patches take about `BLOCK_BYTES` each, at least one image."""
     image_bytes = math.prod(window.out) * math.prod(window.kernel) * channels * dtype.itemsize
-    step = images if is_matrix_product(window) else max(1, _BLOCK_BYTES // max(image_bytes, 1))
+    step = images if is_matrix_product(window) else max(1, BLOCK_BYTES // max(image_bytes, 1))
     return [slice(first, min(first + step, images)) for first in range(0, images, max(step, 1))]
 
 
