@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn._support.terminal import install_extra
+from minicnn.functional import ACTIVATIONS
 from minicnn.layers import LAYERS
 from minicnn.layers.base import Layer
 
@@ -91,7 +92,7 @@ def _convolution_cases() -> Iterator[Case]:
             yield Case("Conv2D", {"filters": 8, "padding": padding, **more}, (2, 9, 8, 4))
     yield Case("Conv2D", {"filters": 5, "kernel_size": 3, "padding": "same"}, (1, 1, 1, 3))
     yield Case("Conv2D", {"filters": 32, "kernel_size": 3}, (2, 20, 21, 17))
-    for activation in ("relu", "relu6", "sigmoid", "tanh", "softmax", "linear"):
+    for activation in ("relu", "relu6", "sigmoid", "tanh", "softmax", "linear", "silu"):
         yield Case("Conv2D", {"filters": 4, "kernel_size": 3, "activation": activation})
 
     for shape in _SHAPES:
@@ -147,11 +148,20 @@ def _element_cases() -> Iterator[Case]:
         yield Case("Dense", {"units": 7}, shape)
         yield Case("Dense", {"units": 1, "activation": "sigmoid"}, shape)
         yield Case("Dense", {"units": 10, "activation": "softmax", "use_bias": False}, shape)
-    for activation in ("relu", "relu6", "sigmoid", "tanh", "softmax", "linear"):
+    for activation in ACTIVATIONS:
         yield Case("Activation", {"activation": activation})
-        yield Case("Activation", {"activation": activation}, (4, 10), "ties")
+        if activation != "celu":  # at 0, where the slope is 1, TensorFlow adds up both sides
+            yield Case("Activation", {"activation": activation}, (4, 10), "ties")
     yield Case("Softmax", {}, (4, 10))
-    yield Case("Softmax", {}, (2, 3, 5, 4))
+    for axis in (-1, 1, -2, 3):
+        yield Case("Softmax", {"axis": axis}, (2, 3, 5, 4))
+    for layer, argument in (("LeakyReLU", "negative_slope"), ("ELU", "alpha")):
+        for one in ({}, {argument: 0.1}):
+            yield Case(layer, one)
+            yield Case(layer, one, (4, 10), "ties")
+    for axes in (None, [1, 2], [3]):
+        yield Case("PReLU", {"shared_axes": axes}, (2, 3, 4, 5))
+        yield Case("PReLU", {"shared_axes": axes}, (2, 3, 4, 5), "ties")
     for options in (
         {},
         {"max_value": 6},

@@ -90,7 +90,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
     },
     "minicnn.layers": {
         "Lambda": "a class of your own (minicnn.layers.base shows one)",
-        "LeakyReLU": "ReLU(negative_slope=0.3)",
         "RandomBrightness": _AUGMENT.format("brightness_range=…"),
         "RandomFlip": _AUGMENT.format("horizontal_flip=True, vertical_flip=True"),
         "RandomRotation": _AUGMENT.format("rotation_range=…"),

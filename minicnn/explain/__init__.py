@@ -9,10 +9,12 @@
     print(health(model, x, y))                    # can the model learn?
     print(convolution_steps(x, w, algorithm="winograd"))    # how does a fast algorithm work?
 
-`arithmetic` has the sums of all layers, `gradients` those of their gradients, `field` the receptive
+`arithmetic` has the sums of layers, `gradients` those of their gradients, `activation_layers` both
+for activations, `field` the receptive
 fields, `algorithm_steps` the algorithms, `show` the formatting.
 """
 
+from minicnn.explain import activation_layers  # noqa: F401 - registers what it explains
 from minicnn.explain.algorithm_steps import compare_algorithms, convolution_steps
 from minicnn.explain.arithmetic import Spot, Sum, sums
 from minicnn.explain.explanation import (

@@ -18,6 +18,7 @@ import numpy as np
 
 from minicnn import layers, shapes
 from minicnn.explain import show
+from minicnn.explain.activations import activation_steps, named
 from minicnn.explain.explanation import (
     Explanation,
     Step,
@@ -94,12 +95,12 @@ def explain_output(
     result = total
     if layer.activation_name != "linear":
         scores = None
-        if layer.activation_name == "softmax":
+        if layer.activation_name in ("softmax", "log_softmax"):
             scores = cache["z"][(spot.example, *spot.at[:-1])].astype(np.float64)
         added = activation_steps(layer.activation_name, total, scores, spot.at[-1])
         steps, result = steps + added, added[-1].value
         left, _, right = formula.partition(" = ")
-        formula = f"{left} = {_named(layer.activation_name, right)}"
+        formula = f"{left} = {named(layer.activation_name, right)}"
     return Explanation(
         name=name,
         layer=layer,
@@ -514,43 +515,15 @@ def _dense(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     )
 
 
-def _one(spot: Spot, x: Array, weight: float = 1.0) -> Terms:
+def one(spot: Spot, x: Array, weight: float = 1.0) -> Terms:
+    """The only term of an output that depends on x at the same place alone."""
     return make_terms(np.array([spot.at], np.intp).reshape(1, -1), x[spot.at], weight)
 
 
-@sums(layers.Activation, layers.Softmax, layers.InputLayer)
+@sums(layers.Activation, layers.InputLayer)
 def _unchanged(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     place = show.place(spot.at)
-    return Sum(_one(spot, xs[0]), f"y{place} = x{place}")
-
-
-@sums(layers.ReLU)
-def _relu(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    (x,), place = xs, show.place(spot.at)
-    number = x.dtype.type
-    value, threshold, slope = x[spot.at], number(layer.threshold), number(layer.negative_slope)
-    cap = None if layer.max_value is None else number(layer.max_value)
-    left = f"y{place} = "
-    if value <= threshold:
-        weight, bias = float(slope), -float(slope) * float(threshold)
-        if slope:
-            low = "0" if threshold == 0 else show.number(threshold)
-            right = f"{show.number(slope)}·(x{place} - {low})"
-        else:
-            right = "0"
-        note = f"Off: x is not above the threshold {show.number(threshold)}."
-    elif cap is not None and value > cap:
-        weight, bias, right = 0.0, float(cap), show.number(cap)
-        note = f"Cut off: x is above max_value={show.number(cap)}."
-    else:
-        weight, bias, right = 1.0, 0.0, f"x{place}"
-        note = f"On: x is above the threshold {show.number(threshold)}"
-        note += "." if cap is None else f", and not above max_value={show.number(cap)}."
-    if not slope and threshold == 0:
-        right = f"max(x{place}, 0)" if cap is None else f"min(max(x{place}, 0), {show.number(cap)})"
-    elif cap is not None and right != show.number(cap):
-        right += f", at most {show.number(cap)}"
-    return Sum(_one(spot, x, weight), left + right, bias, notes=[note])
+    return Sum(one(spot, xs[0]), f"y{place} = x{place}")
 
 
 @sums(layers.Rescaling)
@@ -560,7 +533,7 @@ def _rescaling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
         float(np.broadcast_to(np.array(value, x.dtype), x.shape[-1:])[spot.at[-1]])
         for value in (layer.scale, layer.offset)
     )
-    terms = _one(spot, x, scale)
+    terms = one(spot, x, scale)
     return Sum(terms, f"y{place} = x{place}·scale + offset", offset)
 
 
@@ -569,13 +542,13 @@ def _dropout(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     (x,), place, mask = xs, show.place(spot.at), cache["mask"]
     if mask is None:
         note = "Dropout changes nothing here: it works only in training (training=True)."
-        return Sum(_one(spot, x), f"y{place} = x{place}", notes=[note])
+        return Sum(one(spot, x), f"y{place} = x{place}", notes=[note])
     if not mask[(spot.example, *spot.at)]:
         terms = make_terms(np.array([spot.at]), x[spot.at], 0.0, 0.0)
         return Sum(terms, f"y{place} = 0", notes=["Dropped in this pass."])
     kept = float(x.dtype.type(1 / (1 - layer.rate)))
     note = "Kept in this pass, and scaled up to make up for the dropped ones."
-    return Sum(_one(spot, x, kept), f"y{place} = x{place} / (1 - {layer.rate:g})", notes=[note])
+    return Sum(one(spot, x, kept), f"y{place} = x{place} / (1 - {layer.rate:g})", notes=[note])
 
 
 @sums(layers.Flatten, layers.Reshape)
@@ -641,60 +614,10 @@ def _batch_normalization(layer: Any, xs: list[Array], cache: Any, spot: Spot) ->
         Step("y", f"gamma{c}·x̂ + beta{c}", gamma * normal + beta),
     ]
     return Sum(
-        _one(spot, x, scale),
+        one(spot, x, scale),
         f"y{place} = gamma{c}·(x{place} - μ) / √(σ² + {layer.epsilon:g}) + beta{c}",
         beta - mean * scale,
         steps,
         ["As one term: x·gamma/√(σ² + ε), and the rest is the bias: beta - μ·gamma/√(σ² + ε)."],
         magnitude=abs(value * scale) + abs(mean * scale) + abs(beta),
     )
-
-
-# -- activations -------------------------------------------------------------------------------
-
-
-def _named(activation: str, inner: str) -> str:
-    """Put the right side of a formula into its activation; the ranges stay outside."""
-    core, comma, ranges = inner.partition(",  ")
-    return f"{'σ' if activation == 'sigmoid' else activation}({core}){comma}{ranges}"
-
-
-def activation_steps(
-    activation: str, z: float, scores: Array | None = None, k: int = 0
-) -> list[Step]:
-    """The steps of an activation from the sum z; the last one is y.
-
-    A softmax needs all `scores` of its place, of which z is number k.
-    """
-    if activation == "softmax":
-        assert scores is not None
-        return softmax_steps(scores, k)
-    if activation == "relu":
-        return [Step("y", "max(z, 0)", z if math.isnan(z) else max(z, 0.0))]
-    if activation == "relu6":
-        return [Step("y", "min(max(z, 0), 6)", z if math.isnan(z) else min(max(z, 0.0), 6.0))]
-    if activation == "tanh":
-        return [Step("y", "tanh(z) = (eᶻ - e⁻ᶻ) / (eᶻ + e⁻ᶻ)", math.tanh(z))]
-    if activation == "sigmoid":
-        if z < 0:  # e⁻ᶻ could overflow
-            e = math.exp(z)
-            return [Step("eᶻ", "", e), Step("y", "σ(z) = eᶻ / (1 + eᶻ)", e / (1 + e))]
-        e = math.exp(-z)
-        return [Step("e⁻ᶻ", "", e), Step("y", "σ(z) = 1 / (1 + e⁻ᶻ)", 1 / (1 + e))]
-    return [Step("y", f"{activation}(z)", z)]
-
-
-def softmax_steps(scores: Array, k: int) -> list[Step]:
-    """Softmax of score k: subtract the largest, exponentiate, divide by the sum."""
-    largest = float(scores.max())
-    with np.errstate(invalid="ignore", over="ignore"):
-        powers = np.exp(scores - largest)
-    total = exact_sum(powers.tolist())
-    index = "" if math.isnan(largest) else f" = z[{int(scores.argmax())}]"
-    return [
-        Step("m", f"max over j of z[j]{index}", largest, scores),
-        Step("z - m", "the argument of exp, never above 0", float(scores[k] - largest)),
-        Step("exp(z - m)", "", float(powers[k])),
-        Step("S", f"Σ over the {len(scores)} scores of exp(z[j] - m)", total, powers),
-        Step("y", "exp(z - m) / S", float(powers[k]) / total),
-    ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.explain import show
 from minicnn.explain.explanation import Step, Terms, make_gradient_terms
 from minicnn.explain.trace_entry import TraceEntry
 from minicnn.layers import Layer
@@ -84,3 +85,25 @@ def one_output(
     gradient = dz[(query.example, *at)]
     here = np.array([query.at], np.intp).reshape(1, -1)
     return GradientSum(make_gradient_terms(query.example, place, gradient, factor, here), formula)
+
+
+def same_place(query: Query, dz: Array, factor: float, text: str = "") -> GradientSum:
+    """The gradient of an input that only the output at the same place depends on."""
+    place = show.place(query.at)
+    return one_output(query, dz, query.at, factor, f"dx{place} = dz{place}{text}")
+
+
+def softmax_dz(dy: Array, y: Array, query: Query) -> GradientSum:
+    """The gradient of a softmax's input, which all units of its place depend on."""
+    *before, k = query.at
+    p, received = y[(query.example, *before)], dy[(query.example, *before)].astype(np.float64)
+    units = np.arange(len(p))
+    factors = p[k] * ((units == k) - p)
+    places = np.concatenate(
+        [np.tile(np.array(before, np.intp), (len(units), 1)), units[:, None]], axis=1
+    )
+    return GradientSum(
+        make_gradient_terms(query.example, places, received, factors, places),
+        f"dz{show.place(query.at)} = y[{k}]·(dy[{k}] - Σ over j of dy[j]·y[j])",
+        magnitude=float(p[k] * (abs(received[k]) + np.abs(received * p).sum())),
+    )

@@ -16,6 +16,7 @@ import numpy as np
 
 from minicnn import functional, layers, shapes
 from minicnn.explain import show
+from minicnn.explain.activations import slope_of
 from minicnn.explain.arithmetic import (
     by_winograd,
     check_place,
@@ -42,6 +43,8 @@ from minicnn.explain.gradient_sum import (
     all_positions,
     gradient_of,
     one_output,
+    same_place,
+    softmax_dz,
     sum_over_positions,
 )
 from minicnn.explain.trace_entry import TraceEntry
@@ -532,42 +535,26 @@ def _dense_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradien
     return GradientSum(terms, formula)
 
 
-def _same_place(query: Query, dz: Array, factor: float, text: str = "") -> GradientSum:
-    place = show.place(query.at)
-    return one_output(query, dz, query.at, factor, f"dx{place} = dz{place}{text}")
-
-
-@gradient_of(layers.Activation, layers.Softmax, layers.Add, what="dx")
+@gradient_of(layers.Activation, layers.Add, what="dx")
 def _passed_on(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    return _same_place(query, dz, 1.0)
-
-
-@gradient_of(layers.ReLU, what="dx")
-def _relu_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    x = entry.xs[0]
-    number, value = x.dtype.type, x[(query.example, *query.at)]
-    if value <= number(layer.threshold):
-        return _same_place(query, dz, float(number(layer.negative_slope)), " · negative_slope")
-    if layer.max_value is not None and value >= number(layer.max_value):
-        return _same_place(query, dz, 0.0, " · 0, x is cut off at max_value")
-    return _same_place(query, dz, 1.0)
+    return same_place(query, dz, 1.0)
 
 
 @gradient_of(layers.Rescaling, what="dx")
 def _rescaling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     scale = np.broadcast_to(np.array(layer.scale, dz.dtype), dz.shape[-1:])[query.at[-1]]
-    return _same_place(query, dz, float(scale), " · scale")
+    return same_place(query, dz, float(scale), " · scale")
 
 
 @gradient_of(layers.Dropout, what="dx")
 def _dropout_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     mask = entry.cache["mask"]
     if mask is None:
-        return _same_place(query, dz, 1.0)
+        return same_place(query, dz, 1.0)
     if not mask[(query.example, *query.at)]:
-        return _same_place(query, dz, 0.0, " · 0, it was dropped")
+        return same_place(query, dz, 0.0, " · 0, it was dropped")
     kept = float(dz.dtype.type(1 / (1 - layer.rate)))
-    return _same_place(query, dz, kept, f" / (1 - {layer.rate:g})")
+    return same_place(query, dz, kept, f" / (1 - {layer.rate:g})")
 
 
 @gradient_of(layers.Flatten, layers.Reshape, what="dx")
@@ -617,7 +604,7 @@ def _batch_normalization_dx(layer: Any, entry: TraceEntry, dz: Array, query: Que
     gamma = float(layer.gamma.value[c]) if layer.gamma else 1.0
     scale, place = gamma * inverse, show.place(query.at)
     if not entry.cache["training"]:
-        return _same_place(query, dz, scale, f"·gamma[{c}] / √(σ² + ε)")
+        return same_place(query, dz, scale, f"·gamma[{c}] / √(σ² + ε)")
     examples, places, gradients = all_positions(dz, c)
     flat, own = normal.ravel(), normal[(query.example, *query.at[:-1])]
     here = (examples == query.example) & (places == np.array(query.at)).all(axis=1)
@@ -644,7 +631,7 @@ def _activation(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradi
     place, kind = show.place(query.at), layer.activation_name
     dy: Array = entry.dy
     if entry.at_logits:
-        found = _same_place(query, dy, 1.0)
+        found = same_place(query, dy, 1.0)
         found.formula = f"dz{place} = (p - t)·weight, from the loss itself"
         found.notes.append(
             f"{kind} and the loss are differentiated together, which is exact: see "
@@ -652,36 +639,34 @@ def _activation(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradi
         )
         return found
     if kind == "linear":
-        found = _same_place(query, dy, 1.0)
+        found = same_place(query, dy, 1.0)
         found.formula = f"dz{place} = dy{place}"
         return found
     y: Array = entry.cache["y"].astype(np.float64)
     value = float(y[(query.example, *query.at)])
     if kind == "softmax":
-        return _softmax_dz(dy, y, query)
-    slopes = {
-        "relu": (float(value > 0), "1 where y > 0, else 0"),
-        "relu6": (float(0 < value < 6), "1 where 0 < y < 6, else 0"),
-        "sigmoid": (value * (1 - value), "y·(1 - y)"),
-        "tanh": (1 - value**2, "1 - y²"),
-    }
-    slope, text = slopes[kind]
-    found = _same_place(query, dy, slope)
+        return softmax_dz(dy, y, query)
+    if kind == "log_softmax":
+        return _log_softmax_dz(dy, y, query)
+    z = entry.cache.get("z")
+    before = value if z is None else float(z[(query.example, *query.at)])
+    slope, text = slope_of(kind, before, value)
+    found = same_place(query, dy, slope)
     found.formula = f"dz{place} = dy{place}·({text})"
     found.magnitude = abs(float(dy[(query.example, *query.at)]))
     return found
 
 
-def _softmax_dz(dy: Array, y: Array, query: Query) -> GradientSum:
+def _log_softmax_dz(dy: Array, y: Array, query: Query) -> GradientSum:
     *before, k = query.at
-    p, received = y[(query.example, *before)], dy[(query.example, *before)].astype(np.float64)
+    p = np.exp(y[(query.example, *before)])
+    received = dy[(query.example, *before)].astype(np.float64)
     units = np.arange(len(p))
-    factors = p[k] * ((units == k) - p)
     places = np.concatenate(
         [np.tile(np.array(before, np.intp), (len(units), 1)), units[:, None]], axis=1
     )
     return GradientSum(
-        make_gradient_terms(query.example, places, received, factors, places),
-        f"dz{show.place(query.at)} = y[{k}]·(dy[{k}] - Σ over j of dy[j]·y[j])",
-        magnitude=float(p[k] * (abs(received[k]) + np.abs(received * p).sum())),
+        make_gradient_terms(query.example, places, received, (units == k) - p[k], places),
+        f"dz{show.place(query.at)} = dy[{k}] - softmax(z)[{k}]·Σ over j of dy[j]",
+        magnitude=float(abs(received[k]) + p[k] * np.abs(received).sum()),
     )

@@ -5,11 +5,11 @@ from typing import Any, Union
 
 import numpy as np
 
-from minicnn import functional
 from minicnn._support.terminal import printable
 from minicnn.explain import show
 from minicnn.explain.arithmetic import explain_output
 from minicnn.explain.explanation import Explanation
+from minicnn.functional import by_name
 from minicnn.layers import Layer
 
 Array = np.ndarray
@@ -61,9 +61,9 @@ class TraceEntry:
         """The gradient of the sum before the activation, as backward computes it from dy."""
         if self.dy is None or self.at_logits or self.layer.activation_name == "linear":
             return self.dy
-        activation = functional.ACTIVATIONS[self.layer.activation_name]
-        found: Array = activation.backward(np.ascontiguousarray(self.dy), self.cache["y"])
-        return found
+        activation = by_name.activation(self.layer.activation_name)
+        dy = np.ascontiguousarray(self.dy)
+        return activation.gradient(dy, self.cache.get("z"), self.cache["y"])
 
     def explain(self, at: Any, example: int = 0) -> Explanation:
         """Where `y[example, *at]` comes from."""

@@ -1,10 +1,9 @@
 """Activations and dropout change each element by itself; softmax, each vector of classes.
 
-`ACTIVATIONS` has those that a layer takes as `activation=`, by their names.
+The gradients here take the output; `activations` has those whose gradients take the input.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -130,17 +129,6 @@ def dropout_backward(dy: Array, mask: Array, rate: float, name: str = "dropout")
     return dropout(dy, mask, rate, name)
 
 
-class ActivationFunction(NamedTuple):
-    """An activation: `forward(z)` gives y, `backward(dy, y)` gives dz.
-
-    One that only keeps z between two `limits` can be a convolution's epilogue.
-    """
-
-    forward: Callable[[Array], Array]
-    backward: Callable[[Array, Array], Array]
-    limits: Limits | None = None
-
-
 def relu6(z: Array) -> Array:
     """y = min(max(z, 0), 6)."""
     return relu(z, max_value=6.0)
@@ -151,20 +139,10 @@ def linear(z: Array) -> Array:
     return z
 
 
-ACTIVATIONS: dict[str, ActivationFunction] = {
-    "linear": ActivationFunction(linear, lambda dy, y: dy, UNBOUNDED),
-    "relu": ActivationFunction(relu, relu_backward, (0.0, np.inf)),
-    "relu6": ActivationFunction(
-        relu6, lambda dy, y: relu_backward(dy, y, max_value=6.0), (0.0, 6.0)
-    ),
-    "sigmoid": ActivationFunction(sigmoid, sigmoid_backward),
-    "tanh": ActivationFunction(tanh, tanh_backward),
-    "softmax": ActivationFunction(softmax, softmax_backward),
-}
-
-_LIMITS = {key: found.limits for key, found in ACTIVATIONS.items() if found.limits is not None}
+# The activations that only keep z between two limits: they can be a convolution's epilogue.
+LIMITS: dict[str, Limits] = {"linear": UNBOUNDED, "relu": (0.0, np.inf), "relu6": (0.0, 6.0)}
 
 
 def limits_of(activation: Any, name: str) -> Limits:
     """The limits of an activation that has nothing but limits; others raise a `ValueError`."""
-    return _LIMITS[shapes.choice(activation, _LIMITS, "activation", name)]
+    return LIMITS[shapes.choice(activation, LIMITS, "activation", name)]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import functional
+from minicnn.functional import by_name
 from minicnn.graph.tape import BackwardStep, TapeEntry, Visitor
 from minicnn.layers import KerasTensor, Layer, MaxPooling2D, Node
 from minicnn.layers.base import Array, Shape, only_limits
@@ -137,7 +137,7 @@ class Graph:
             if clamped is not None:
                 # Pooling passes on only the largest number of a window. So the backward of the
                 # activation before it can run here, where there are fewer numbers.
-                activation = functional.ACTIVATIONS[clamped.layer.activation_name]
+                activation = by_name.activation(clamped.layer.activation_name)
                 dy = activation.backward(dy, entry.y)
                 undone.add(clamped)
             here = node in undone or (at_logits and node is self.outputs[0].node)

@@ -3,19 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 from minicnn.compat import hints
+from minicnn.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from minicnn.layers.base import Layer
 from minicnn.layers.convolutional import Conv2D, DepthwiseConv2D, SeparableConv2D, ZeroPadding2D
 from minicnn.layers.core import (
-    Activation,
     Dense,
     Dropout,
     Flatten,
     Input,
     InputLayer,
-    ReLU,
     Rescaling,
     Reshape,
-    Softmax,
 )
 from minicnn.layers.merging import Add, Concatenate, add, concatenate
 from minicnn.layers.normalization import BatchNormalization
@@ -50,11 +48,14 @@ LAYERS: dict[str, type[Layer]] = {
         Dense,
         DepthwiseConv2D,
         Dropout,
+        ELU,
         Flatten,
         GlobalAveragePooling2D,
         GlobalMaxPooling2D,
         InputLayer,
+        LeakyReLU,
         MaxPooling2D,
+        PReLU,
         ReLU,
         Rescaling,
         Reshape,

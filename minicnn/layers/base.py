@@ -42,9 +42,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import config, functional, initializers, shapes
+from minicnn import config, initializers, shapes
 from minicnn._support.terminal import printable
 from minicnn.compat import hints
+from minicnn.functional import by_name
 from minicnn.layers import carried
 from minicnn.layers.cache import Cache
 from minicnn.layers.symbols import KerasTensor, Node, WithNodes, is_symbolic
@@ -225,7 +226,7 @@ class Layer(WithWeights, WithNodes, Configurable):
         """
         if not self._may_be_activated():
             raise AttributeError(f"{self.label} has no activation.")
-        return functional.ACTIVATIONS[self.activation_name].forward
+        return by_name.activation(self.activation_name).forward
 
     @activation.setter
     def activation(self, value: Any) -> None:
@@ -308,12 +309,12 @@ class Layer(WithWeights, WithNodes, Configurable):
         shapes.check_shape(dy, cache.output_shape, "dy", self.label)
         dz = shapes.contiguous(dy, self.dtype)
         if cache.y is not None and not at_logits:
-            dz = functional.ACTIVATIONS[cache.activation].backward(dz, cache.y)
+            dz = by_name.activation(cache.activation).gradient(dz, cache.z, cache.y)
         return self.compute_gradients(dz, cache, need_dx)
 
     def _activated(self, z: Array) -> Array:
         """Return y for z."""
-        y: Array = functional.ACTIVATIONS[self.activation_name].forward(z)
+        y: Array = by_name.activation(self.activation_name).forward(z)
         return y
 
     def logits(self, cache: Any, activation: str) -> Array | None:
@@ -500,7 +501,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, initializers.Initializer):
         return initializers.serialize(value)
     if callable(value):
-        return activation_name(value, "get_config")
+        return activation_in_file(activation_name(value, "get_config"))
     return plain_throughout(value)
 
 
@@ -523,25 +524,33 @@ def activation_name(activation: Any, who: str) -> str:
                 f"as Softmax() or ReLU(). Received {activation.label}: put it after {who} instead."
             )
         return found
-    for known, function in functional.ACTIVATIONS.items():
-        if activation is function.forward:
-            return known
     name, hint = activation, ""
     if callable(activation):
+        own: Any = getattr(activation, "__name__", None)
+        if _is_known(own) and by_name.activation(own).forward is activation:
+            return str(own)
         if str(getattr(activation, "__module__", "")).split(".")[0] == "keras":
-            name = getattr(activation, "__name__", None)
+            name = own
         hint = " A function of your own goes into a layer of your own (see minicnn.layers.base)."
-    if not isinstance(name, str) or name not in functional.ACTIVATIONS:
-        names = ", ".join(f'"{name}"' for name in functional.ACTIVATIONS)
+    name = by_name.ALIASES.get(name, name) if isinstance(name, str) else name
+    if not _is_known(name):
+        names = ", ".join(f'"{name}"' for name in by_name.ACTIVATIONS)
         raise ValueError(
             f"{who} expects activation to be one of {names}. Received {activation!r}.{hint}"
         )
-    return name
+    return str(name)
+
+
+def _is_known(name: Any) -> bool:
+    try:
+        return isinstance(name, str) and by_name.activation(name) is not None
+    except (KeyError, ValueError):
+        return False
 
 
 def only_limits(name: str) -> bool:
     """Return whether the activation of this name only keeps z between limits, as ReLU does."""
-    return name != "linear" and functional.ACTIVATIONS[name].limits is not None
+    return name != "linear" and by_name.activation(name).limits is not None
 
 
 def _activation_in_file(described: dict[str, Any]) -> Any:
@@ -551,4 +560,20 @@ def _activation_in_file(described: dict[str, Any]) -> Any:
         return config
     if name in _activating and isinstance(config, dict):
         return _activating[name].from_config(config)
-    return described
+    return name if config == {} and _is_known(name) else described
+
+
+_LAYER_OF = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU"}
+
+
+def activation_in_file(name: str) -> Any:
+    """Return an activation as Keras's files have it: its name, or the layer with its numbers."""
+    plain, numbers = by_name.parts(name)
+    if not numbers:
+        return name
+    return {
+        "module": "keras.layers",
+        "class_name": _LAYER_OF[plain],
+        "config": {"name": plain, "trainable": True, "dtype": "float32", **numbers},
+        "registered_name": None,
+    }

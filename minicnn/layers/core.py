@@ -1,4 +1,4 @@
-"""Dense, activations, Dropout, and the layers that only move or rescale numbers."""
+"""Dense, Dropout, and the layers that only move or rescale numbers."""
 
 import math
 from collections.abc import Sequence
@@ -158,98 +158,6 @@ def _check_features(input_shape: Shape, features: int | None, who: str) -> None:
     if len(input_shape) < 2 or (features is not None and input_shape[-1] != features):
         wanted = "features" if features is None else features
         raise ValueError(f"{who} expects an input (batch, ..., {wanted}). Received {input_shape}.")
-
-
-class _ElementByElement(Layer):
-    """A layer that computes nothing but its activation."""
-
-    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return x, {}
-
-    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        return dz, {}
-
-
-class Activation(_ElementByElement):
-    """y = activation(x): "relu", "relu6", "sigmoid", "tanh", "softmax" or "linear". No weights."""
-
-    def __init__(self, activation: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.activation = activation
-
-    def as_activation(self) -> str | None:
-        return self.activation_name
-
-
-class Softmax(_ElementByElement):
-    """y[..., k] = exp(x[..., k]) / sum over j of exp(x[..., j]): scores become probabilities.
-
-    It works over the last axis (`axis=-1`, the only one supported). The largest x is subtracted
-    first, which changes nothing and keeps exp from overflowing.
-    """
-
-    activation_name = "softmax"
-
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if not shapes.is_number(axis) or axis != -1:
-            raise ValueError(
-                f"{self.label} expects axis=-1, the only one supported. Received {axis!r}."
-            )
-        self.axis = axis
-
-    def as_activation(self) -> str | None:
-        return self.activation_name
-
-
-class ReLU(Layer):
-    """y = x above `threshold`, `negative_slope * (x - threshold)` below it, at most `max_value`.
-
-    With the defaults y = max(x, 0); `ReLU(max_value=6)` is MobileNet's ReLU6. No weights.
-    """
-
-    def __init__(
-        self,
-        max_value: float | None = None,
-        negative_slope: float = 0.0,
-        threshold: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        for argument, value in (
-            ("max_value", 0.0 if max_value is None else max_value),
-            ("negative_slope", negative_slope),
-            ("threshold", threshold),
-        ):
-            if not isinstance(value, (int, float)) or not value >= 0:
-                raise ValueError(
-                    f"{self.label} expects {argument} to be a number >= 0. Received {value!r}."
-                )
-        self.max_value = max_value
-        self.negative_slope = negative_slope
-        self.threshold = threshold
-
-    def as_activation(self) -> str | None:
-        if self.negative_slope or self.threshold:
-            return None
-        return {None: "relu", 6.0: "relu6"}.get(self.max_value)
-
-    @property
-    def _corners(self) -> dict[str, Any]:
-        return {
-            "max_value": self.max_value,
-            "negative_slope": self.negative_slope,
-            "threshold": self.threshold,
-            "name": self.label,
-        }
-
-    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return functional.relu(x, **self._corners), {"x": x}
-
-    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        if not need_dx:
-            return None, {}
-        return functional.relu_backward(dz, cache["x"], **self._corners), {}
 
 
 class Dropout(Layer):

@@ -224,6 +224,8 @@ def modern(data: dict[str, Any]) -> dict[str, Any]:
     config = dict(config)
     if kind == "InputLayer" and "batch_input_shape" in config:
         config["batch_shape"] = config.pop("batch_input_shape")
+    if kind == "ThresholdedReLU":  # Keras 3 has only ReLU
+        kind, config["threshold"] = "ReLU", config.pop("theta", 1.0)
     if kind in _MODELS:
         layers = [modern(layer) for layer in config.get("layers", [])]
         nodes = [node for layer in layers for node in layer.get("inbound_nodes", [])]
@@ -232,7 +234,7 @@ def modern(data: dict[str, Any]) -> dict[str, Any]:
             config["output_layers"] = _ends(config.get("output_layers"), layers)
             layers = [_with_modern_nodes(layer, shift) for layer in layers]
         config["layers"] = layers
-    return {**data, "config": config}
+    return {**data, "class_name": kind, "config": config}
 
 
 def _name(layer: dict[str, Any]) -> Any:

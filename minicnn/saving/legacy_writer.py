@@ -136,7 +136,10 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
             alone = isinstance(found[0], str)
             config[ends] = _end(found, layers) if alone else [_end(end, layers) for end in found]
     else:
-        config = {key: _alone(value) for key, value in config.items()}
+        # Keras finds a layer that is an activation only by its module.
+        config = {k: v if k == "activation" else _alone(v) for k, v in config.items()}
+        if kind == "LeakyReLU":
+            config["alpha"] = config.pop("negative_slope")
     described = {"class_name": kind, "config": config}
     return described | {key: data[key] for key in ("name", "inbound_nodes") if key in data}
 

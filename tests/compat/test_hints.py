@@ -45,7 +45,7 @@ from minicnn.optimizers import Optimizer
         ("ops", r"^minicnn has no ops\. Use NumPy"),
         ("metrics.R2Score", "BinaryAccuracy"),
         ("initializers.Orthogonal", "GlorotUniform"),
-        ("activations.gelu", "sigmoid"),
+        ("activations.glu", "sigmoid"),
         ("preprocessing.text", "image"),
         ("applications.mobilenet_v2", r"has no mobilenet_v2\. Use Xception or MobileNet"),
         ("applications.xception.Foo", r"^minicnn\.applications\.xception has no Foo\. It has Xcep"),

@@ -221,6 +221,9 @@ def test_relu_with_all_arguments(x: float, weight: float, bias: float, note: str
         ("sigmoid", 1 / (1 + math.e)),
         ("tanh", -0.7615941559557649),
         ("linear", -1.0),
+        ("silu", -1 / (1 + math.e)),
+        ("hard_silu", -1 / 3),
+        ("softplus", math.log(1 + 1 / math.e)),
     ],
 )
 def test_activations_follow_the_sum(activation: str, expected: float) -> None:

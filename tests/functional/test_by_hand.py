@@ -5,9 +5,10 @@ import warnings
 
 import numpy as np
 import pytest
-from operations import DTYPES, picture
+from gradients import check_gradients, distinct_values
+from operations import DTYPES, OF_INPUT, assert_same, picture
 
-from minicnn import functional, shapes
+from minicnn import functional, naive, shapes
 from minicnn.functional import buffers
 
 X3 = picture([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
@@ -239,6 +240,57 @@ def test_activations_by_hand() -> None:
     np.testing.assert_allclose(dx, [[7 / 8, -1 / 4, -5 / 8], [0, 0, 0]], rtol=1e-15, atol=1e-16)
 
 
+@pytest.mark.parametrize("name", OF_INPUT)
+def test_each_activation_of_its_input(name: str) -> None:
+    """Beside its loops, and by differences, on one array with numbers between all corners."""
+    x = distinct_values((3, 40), np.random.default_rng(2)) * 2.2
+    forward, backward = getattr(functional, name), getattr(functional, f"{name}_backward")
+    check_gradients(forward, lambda dy, x: [backward(dy, x)], [x], np.random.default_rng(0))
+    dy = np.random.default_rng(1).standard_normal(x.shape)
+    for dtype in DTYPES:
+        x, dy = x.astype(dtype), dy.astype(dtype)
+        assert_same(forward(x), getattr(naive, name)(x), False, "y")
+        assert_same(backward(dy, x), getattr(naive, f"{name}_backward")(dy, x), False, "dx")
+
+
+def test_activations_of_the_input_by_hand() -> None:
+    """At log 3 the sigmoid is 3/4, and tanh(softplus) 15/17 (e^softplus is 4)."""
+    three, half = np.array([np.log(3)]), np.array([-np.log(2)])
+    one = np.ones(1)
+    for found, expected in [
+        (functional.silu(three), 0.75 * np.log(3)),
+        (functional.silu_backward(one, three), 0.75 * (1 + np.log(3) / 4)),
+        (functional.mish(three), 15 / 17 * np.log(3)),
+        (functional.softplus(three), np.log(4)),
+        (functional.softplus_backward(one, three), 0.75),
+        (functional.log_sigmoid(three), np.log(0.75)),
+        (functional.elu(half, 2.0), -1),
+        (functional.elu_backward(one, half, 2.0), 1),
+        (functional.celu(half * 2, 2.0), -1),
+        (functional.selu(half), -1.0507009873554805 * 1.6732632423543772 / 2),
+        (functional.exponential(half), 0.5),
+        (functional.leaky_relu(-one), -0.2),
+        (functional.softsign(-3 * one), -0.75),
+        (functional.hard_sigmoid(1.5 * one), 0.75),
+        (functional.hard_silu(-1 * one), -1 / 3),
+        (functional.hard_silu_backward(one, -1 * one), 1 / 6),
+        (functional.squareplus(1.5 * one), 2),
+        (functional.sparse_plus(0 * one), 0.25),
+        (functional.soft_shrink(-2 * one), -1.5),
+        (functional.gelu(one), 0.8413447460685429),
+        (functional.gelu(one, approximate=True), 0.8411919906082768),
+        (functional.log_softmax(np.log([1.0, 3.0])), np.log([0.25, 0.75])),
+        (functional.prelu(-one[None], np.array([0.25])), [[-0.25]]),
+    ]:
+        np.testing.assert_allclose(found, np.atleast_1d(expected), rtol=1e-12)
+
+
+def test_gelu_in_float32_is_exact_to_a_few_units() -> None:
+    x = np.linspace(-7, 7, 4001)
+    found = functional.gelu(x.astype(np.float32))
+    np.testing.assert_allclose(found, functional.gelu(x), atol=2e-6)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_no_activation_overflows(dtype: type) -> None:
     far = np.array([-1e4, 1e4], dtype)
@@ -247,6 +299,10 @@ def test_no_activation_overflows(dtype: type) -> None:
         np.testing.assert_array_equal(functional.sigmoid(far), [0, 1])
         np.testing.assert_array_equal(functional.tanh(far), [-1, 1])
         np.testing.assert_array_equal(functional.softmax(far), [0, 1])
+        np.testing.assert_array_equal(functional.log_softmax(far), [-2e4, 0])
+        for name in set(OF_INPUT) - {"exponential", "log_softmax"}:
+            assert np.isfinite(getattr(functional, name)(far)).all(), name
+            assert np.isfinite(getattr(functional, f"{name}_backward")(far, far)).all(), name
         targets = np.array([[1, 0], [0, 1]], dtype)
         logits = np.array([far, far])
         found = functional.categorical_crossentropy(targets, logits, from_logits=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from operations import ones, refuse
+from operations import OF_INPUT, ones, refuse
 
 from minicnn import functional
 
@@ -203,6 +203,11 @@ BACKWARD: dict[str, tuple[tuple[int, ...], Callable[[Any], Any]]] = {
     "sigmoid": ((2, 3, 2), lambda dy: functional.sigmoid_backward(dy, Y)),
     "tanh": ((2, 3, 2), lambda dy: functional.tanh_backward(dy, Y)),
     "softmax": ((2, 3, 2), lambda dy: functional.softmax_backward(dy, Y)),
+    "prelu": ((2, 3, 2), lambda dy: functional.prelu_backward(dy, Y, ones(1, 2))),
+    **{
+        name: ((2, 3, 2), lambda dy, name=name: getattr(functional, f"{name}_backward")(dy, Y))
+        for name in OF_INPUT
+    },
     "batch_normalization": (
         (2, 3, 2),
         lambda dy: functional.batch_normalization_backward(dy, Y, *[ones(2)] * 3),
@@ -322,6 +327,12 @@ REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
     ("sigmoid", TypeError, "dtype object", lambda: F.sigmoid(ones(3, dtype=object))),
     ("tanh", TypeError, "Received list", lambda: F.tanh([1.0])),
     ("softmax", TypeError, "dtype bool", lambda: F.softmax(ones(3, dtype=bool))),
+    ("prelu", ValueError, r"or 1 in an axis\. Received", lambda: F.prelu(Y, ones(2, 2))),
+    ("prelu", ValueError, r"or 1 in an axis\. Received", lambda: F.prelu(Y, ones(2))),
+    *[
+        (name, TypeError, "Received list", lambda name=name: getattr(F, name)([1.0]))
+        for name in OF_INPUT
+    ],
     ("softmax", ValueError, NO_CLASS + r"\(\)", lambda: F.softmax(ones())),
     ("softmax", ValueError, NO_CLASS + r"\(2, 0\)", lambda: F.softmax(ones(2, 0))),
     ("sigmoid", TypeError, "y to be a NumPy", lambda: F.sigmoid_backward(ones(1), [1.0])),

@@ -313,6 +313,43 @@ def from_output(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
     return operations
 
 
+OF_INPUT = [name for name, found in functional.ACTIVATIONS.items() if found.of_input]
+
+
+@st.composite
+def activations_of_input(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    """Any of those whose backward function takes x, some with other numbers than the usual."""
+    name = draw(st.sampled_from(OF_INPUT))
+    more = {
+        "elu": {"alpha": 0.5},
+        "celu": {"alpha": 0.5},
+        "leaky_relu": {"negative_slope": 0.3},
+        "gelu": {"approximate": True},
+        "hard_shrink": {"threshold": 0.25},
+        "soft_shrink": {"threshold": 0.25},
+        "squareplus": {"b": 2.0},
+    }
+    options = draw(st.sampled_from([{}, more.get(name, {})]))
+    return Operation(
+        {"x": draw(any_shape(batch))},
+        lambda m, x: getattr(m, name)(x, **options),
+        lambda m, dy, x: (getattr(m, f"{name}_backward")(dy, x, **options),),
+        {"activation": name, **options},
+    )
+
+
+@st.composite
+def prelus(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    shape = draw(any_shape(batch))
+    alpha = tuple(draw(st.sampled_from([1, size])) for size in shape[1:])
+    return Operation(
+        {"x": shape, "alpha": alpha},
+        lambda m, x, a: m.prelu(x, a),
+        lambda m, dy, x, a: m.prelu_backward(dy, x, a),
+        {"alpha": alpha},
+    )
+
+
 @st.composite
 def dropouts(draw: st.DrawFn, batch: int | None = None) -> Operation:
     shape, rate = draw(any_shape(batch)), draw(st.sampled_from([0.0, 0.25, 0.3, 0.9]))
@@ -433,6 +470,8 @@ OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "sigmoid": from_output("sigmoid"),
     "tanh": from_output("tanh"),
     "softmax": from_output("softmax"),
+    "activations": activations_of_input,
+    "prelu": prelus,
     "dropout": dropouts,
     "add": additions,
     "concatenate": concatenations,

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from minicnn import Input, Model, Sequential, layers
+from minicnn import Input, Model, Sequential, functional, layers
 
 
 def every_layer():
@@ -25,6 +25,8 @@ def every_layer():
     x = layers.Add(name="add")([a, b, c])
     x = layers.Concatenate(name="concat")([x, b])
     x = layers.Activation("tanh", name="activation")(x)
+    x = layers.PReLU(shared_axes=[2], name="prelu")(layers.ELU(0.5, name="elu")(x))
+    x = layers.LeakyReLU(0.1, name="leaky")(x)
     m = layers.MaxPooling2D(3, strides=2, padding="same", name="max_pool")(x)
     v = layers.AveragePooling2D(3, strides=2, padding="same", name="average_pool")(x)
     x = layers.Add(name="add_pools")([m, v])
@@ -34,7 +36,8 @@ def every_layer():
     t = layers.GlobalMaxPooling2D(name="largest")(x)
     u = layers.Flatten(name="flatten_up")(layers.UpSampling2D((2, 1), name="up")(x))
     x = layers.Concatenate(name="join")([f, g, t, u])
-    x = layers.Dense(7, activation="relu", name="hidden")(x)
+    x = layers.Dense(7, activation="gelu", name="hidden")(x)
+    x = layers.Activation("log_softmax", name="logarithms")(x)
     x = layers.Dense(5, name="scores")(x)
     outputs = layers.Softmax(name="softmax")(x)
     model = Model(inputs, outputs, name="every_layer")
@@ -117,6 +120,16 @@ def random_layers():
         layers.ReLU(negative_slope=0.3, threshold=0.5),
         layers.Activation("softmax"),
         layers.Softmax(),
+        layers.Softmax(axis=1),
+        layers.Softmax(axis=-2),
+        layers.LeakyReLU(0.1),
+        layers.ELU(0.5),
+        layers.PReLU(),
+        layers.PReLU(shared_axes=[1, 2]),
+        layers.Dense(6, activation=layers.LeakyReLU(0.1)),
+        layers.Dense(6, activation=layers.ReLU(max_value=2, threshold=0.5)),
+        layers.Conv2D(3, 2, activation="silu"),
+        *[layers.Activation(name) for name in functional.ACTIVATIONS],
         layers.GlobalMaxPooling2D(keepdims=True),
         layers.GlobalAveragePooling2D(keepdims=True),
         layers.ZeroPadding2D(((0, 2), (1, 3))),

@@ -1,5 +1,6 @@
 """The layers: an answer by hand for each."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -138,6 +139,11 @@ def test_activations_by_hand() -> None:
     check_by_hand(layers.Activation("sigmoid"), x, [0.5, 0.75], [4, 16], [1, 3])
     check_by_hand(layers.Activation("tanh"), x, [0, 0.8], [1, 1], [1, 0.36])
     check_by_hand(layers.Activation("linear"), x, x, [5, 6], [5, 6])
+    check_by_hand(layers.LeakyReLU(), np.float32([[-2, 3]]), [-0.6, 3], [1, 1], [0.3, 1])
+    check_by_hand(layers.ELU(2.0), np.float32([[-np.log(2), 3]]), [-1, 3], [1, 1], [1, 1])
+    both = np.array([[[0, 1], [np.log(3), 1]]], np.float32)  # along the rows
+    y = np.array([[[0.25, 0.5], [0.75, 0.5]]])
+    check_by_hand(layers.Softmax(axis=1), both, y, y * 0 + 1, y * 0)
 
 
 @pytest.mark.parametrize("name", activations.__all__)
@@ -145,14 +151,14 @@ def test_an_activation_by_name_or_as_the_function(name: str) -> None:
     if name not in ("deserialize", "get", "serialize"):
         function = getattr(activations, name)
         assert layers.Dense(2, activation=function).activation is function
-        assert function.__name__ == name
+        assert function.__name__ == {"swish": "silu", "hard_swish": "hard_silu"}.get(name, name)
         assert activations.get(function) is activations.get(name) is function
 
 
 @pytest.mark.keras
 def test_an_activation_as_keras_s_function() -> None:
     keras = pytest.importorskip("keras")
-    for name in ("linear", "relu", "relu6", "sigmoid", "softmax", "tanh"):
+    for name in set(activations.__all__) - {"deserialize", "get", "serialize"}:
         layer = layers.Dense(2, activation=getattr(keras.activations, name))
         assert layer.activation is getattr(activations, name)
 
@@ -169,6 +175,10 @@ def test_an_activation_as_keras_s_function() -> None:
         (layers.ReLU(6), "relu6"),
         ({"class_name": "function", "config": "tanh"}, "tanh"),
         ({"class_name": "ReLU", "config": {"max_value": 6.0, "name": "r"}}, "relu6"),
+        ("swish", "silu"),
+        (layers.LeakyReLU(0.2), "leaky_relu"),
+        (layers.ELU(), "elu"),
+        ({"class_name": "LeakyReLU", "config": {"alpha": 0.2, "name": "l"}}, "leaky_relu"),
     ],
 )
 @pytest.mark.parametrize(
@@ -204,14 +214,43 @@ def test_what_an_activation_may_be(
     assert later.backward(y, cache)[0].shape == x.shape
 
 
+@pytest.mark.parametrize(
+    ("given", "name", "kind", "own"),
+    [
+        (layers.LeakyReLU(0.3), "leaky_relu(negative_slope=0.3)", "LeakyReLU", "negative_slope"),
+        (layers.ELU(0.5), "elu(alpha=0.5)", "ELU", "alpha"),
+        (layers.ReLU(max_value=4), "relu(max_value=4.0)", "ReLU", "max_value"),
+        (layers.ReLU(negative_slope=0.1), "relu(negative_slope=0.1)", "ReLU", "negative_slope"),
+    ],
+)
+def test_an_activation_with_numbers_of_its_own(given: Any, name: str, kind: str, own: str) -> None:
+    """It computes what the layer computes, and a config holds it as Keras's files do."""
+    layer = layers.Dense(3, activation=given)
+    assert layer.activation_name == name
+    assert activations.get(layer.activation) is activations.get(given) is layer.activation
+    written = layer.get_config()["activation"]
+    assert (written["class_name"], written["config"][own]) == (kind, getattr(given, own))
+    again = layers.Dense.from_config(json.loads(json.dumps(layer.get_config())))
+    assert again.activation_name == name
+    x = np.random.default_rng(0).normal(size=(2, 4), scale=4).astype(np.float32)
+    y, cache = layer.forward(x)
+    plain = x @ layer.kernel.value
+    np.testing.assert_allclose(y, given(plain), rtol=1e-5, atol=1e-6)
+    dy = np.random.default_rng(3).standard_normal(y.shape).astype(np.float32)
+    _, inner = given.forward(plain)
+    dz, _ = given.backward(dy, inner)
+    expected = dz @ layer.kernel.value.T
+    np.testing.assert_allclose(layer.backward(dy, cache)[0], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_an_activation_that_is_not_known_is_not_assigned() -> None:
     layer = layers.Dense(3, activation="relu", name="end")
     for wrong, message in [
         ("rleu", 'Dense "end" expects activation .*"softmax".*\'rleu\''),
         (np.exp, "a layer of your own"),
-        (layers.ReLU(negative_slope=0.1, name="leaky"), 'ReLU "leaky": put it after Dense "end"'),
+        (layers.Softmax(axis=1, name="rows"), 'Softmax "rows": put it after Dense "end"'),
         (layers.Flatten(name="flat"), 'Flatten "flat"'),
-        ({"class_name": "function", "config": "mish"}, "'mish'"),
+        ({"class_name": "function", "config": "mash"}, "'mash'"),
         ({"class_name": "Lambda", "config": {}}, "Lambda"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -69,7 +69,11 @@ BAD_OPTIONS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.Dropout("half"), "rate .*Received 'half'"),
     (lambda: layers.ReLU(max_value=-1), "max_value .*Received -1"),
     (lambda: layers.ReLU(negative_slope=None), "negative_slope .*Received None"),
-    (lambda: layers.Softmax(axis=1), "axis=-1, the only one supported. Received 1"),
+    (lambda: layers.Softmax(axis=0), "an integer, and not 0, the batch. Received 0"),
+    (lambda: layers.Softmax(axis=(1, 2)), r"axis to be an integer.*Received \(1, 2\)"),
+    (lambda: layers.LeakyReLU(-0.1), "negative_slope to be a number >= 0. Received -0.1"),
+    (lambda: layers.ELU("a"), "alpha to be a number. Received 'a'"),
+    (lambda: layers.PReLU(shared_axes=[0]), "each of shared_axes .*Received 0"),
     (lambda: layers.Activation("wave"), "activation .*wave"),
     (lambda: layers.Reshape((0, 3)), "target_shape .*Received 0"),
     (lambda: layers.Reshape((-1, -1)), "at most one -1"),
@@ -104,6 +108,22 @@ def shown(layer: Any, *shape: int) -> Any:
 
 
 BAD_INPUTS: list[tuple[Callable[[], Any], str]] = [
+    (
+        lambda: layers.Softmax(axis=2, name="rows")(x(2, 3)),
+        r'Softmax "rows" expects inputs that have an axis 2 .*Received \(2, 3\)',
+    ),
+    (
+        lambda: shown(layers.PReLU(name="p"), 2, 3)(x(2, 4)),
+        r'PReLU "p" expects alpha to have the shape of one example.*x\.shape=\(2, 4\)',
+    ),
+    (
+        lambda: layers.PReLU(name="p")(layers.Input((None, 3))),
+        r'PReLU "p" learns a number for each place.*Received \(None, None, 3\)',
+    ),
+    (
+        lambda: layers.PReLU(shared_axes=[3], name="p")(x(2, 4)),
+        r'PReLU "p" expects inputs with the axes shared_axes=\[3\]',
+    ),
     (
         lambda: shown(layers.Conv2D(2, 3, name="conv1"), 2, 8, 8, 3)(x(2, 8, 8, 4)),
         r'Conv2D "conv1" expects 3 input channels\. Received x\.shape=\(2, 8, 8, 4\)\.',

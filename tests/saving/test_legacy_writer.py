@@ -33,10 +33,14 @@ def every_layer() -> Any:
         k.UpSampling2D((1, 2)),
         k.AveragePooling2D((2, 4)),
         k.Activation("tanh"),
+        k.LeakyReLU(0.2),
+        k.ELU(0.5),
+        k.PReLU("random_uniform", shared_axes=[1, 2]),
+        k.Softmax(axis=1),
         k.Dropout(0.3, seed=1),
         k.Reshape((-1, 4)),
         k.Flatten(),
-        k.Dense(3),
+        k.Dense(3, activation="gelu"),
         k.Softmax(),
     ]
 

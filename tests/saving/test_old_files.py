@@ -234,6 +234,9 @@ def every_layer(keras: Any) -> Any:
     shared = k.Conv2D(4, 3, padding="same")
     x = k.Concatenate()([shared(k.Add()([base(x), shared(y)])), y])
     x = k.AveragePooling2D(2, strides=1)(k.MaxPooling2D()(x))
+    x = k.PReLU(shared_axes=[1, 2])(k.ThresholdedReLU(theta=0.3)(k.LeakyReLU(alpha=0.1)(x)))
+    x = k.Conv2D(8, 1, activation=k.LeakyReLU(alpha=0.1))(k.ELU(alpha=0.5)(x))
+    x = k.Activation("swish")(k.Dense(8, activation="gelu")(x))
     flat = k.Flatten()(k.Reshape((2, -1))(x))
     x = k.Concatenate()([k.GlobalAveragePooling2D()(x), k.GlobalMaxPooling2D()(x), flat])
     model = keras.Model(inputs, k.Softmax()(k.Dense(3)(k.Dropout(0.3)(x))))
@@ -248,7 +251,7 @@ def every_layer(keras: Any) -> Any:
 def test_every_layer_of_keras_2(keras_2: Any, tmp_path: Path) -> None:
     model = every_layer(keras_2)
     kinds = {type(layer).__name__ for layer in [*model.layers, *model.get_layer("base").layers]}
-    assert {"Sequential", *LAYERS} == kinds
+    assert {"Sequential", "ThresholdedReLU", *LAYERS} == kinds
     expected = model(photos()).numpy()
     model.save(tmp_path / "m.h5")
     model.save(tmp_path / "m.keras")

@@ -25,7 +25,8 @@ from minicnn.layers.base import Array
 from minicnn.models import Model
 
 LIMIT = 24_000_000  # characters of numbers in a page
-_CEILINGS = {"relu6": 6, "sigmoid": 1, "softmax": 1, "tanh": 1}
+_CEILINGS = {"relu6": 6, **dict.fromkeys(("hard_sigmoid", "hard_tanh", "sigmoid", "softmax"), 1)}
+_CEILINGS |= {"sparse_sigmoid": 1, "tanh": 1}
 
 
 def build(

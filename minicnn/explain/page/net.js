@@ -8,6 +8,7 @@ import {
   forward,
   forwardAsync,
   throughActivation,
+  needsZ,
 } from "page/engine/passes.js";
 import { layerWindow } from "page/engine/windows.js";
 import { KINDS } from "page/kinds/table.js";
@@ -175,6 +176,7 @@ export class Net {
     this.changedConfigs = new Map();
     this.changedCells = new Map(); // node → Map(offset → value)
     this.values = new Map();
+    this.before = new WeakMap(); // y → what went into the activation that made it
     this.alternatives = new Map(); // node → array, or why there is none
     this.forget();
   }
@@ -414,7 +416,16 @@ export class Net {
     }
     const dy = this.dy(id);
     if (!dy || !y) return null;
-    return throughActivation(this.layer(id), { z: y, y }, dy);
+    return throughActivation(this.layer(id), { z: this.z(id, y), y }, dy);
+  }
+
+  // What went into a layer's activation, computed again if y does not show the slope.
+  z(id, y) {
+    const layer = this.layer(id);
+    const xs = this.inputs(id);
+    if (!needsZ(layer) || !xs.every(Boolean) || this.obstacle(id)) return y;
+    if (!this.before.has(y)) this.before.set(y, forward(layer, xs).z ?? y);
+    return this.before.get(y);
   }
 
   /**
@@ -427,7 +438,7 @@ export class Net {
     const y = this.y(id);
     const dz = this.dz(id);
     if (!dz || !y || !xs.length || !xs.every(Boolean) || this.obstacle(id)) return null;
-    return [this.layer(id), xs, { z: y, y }, this.dy(id) ?? dz, dz];
+    return [this.layer(id), xs, { z: this.z(id, y), y }, this.dy(id) ?? dz, dz];
   }
 
   // The whole backward pass of one layer: {dxs, grads}.

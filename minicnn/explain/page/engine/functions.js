@@ -1,38 +1,7 @@
 // @ts-check
-// Activations: y from z, and their gradients.
+// Activations of arrays: y from z, and their gradients.
 import { array, map } from "page/engine/arrays.js";
-
-const sigmoid = (v) => (v >= 0 ? 1 / (1 + Math.exp(-v)) : Math.exp(v) / (1 + Math.exp(v)));
-
-// y and dy/dz of an elementwise activation; the slope gets z and y.
-export const SCALAR = {
-  linear: { y: (z) => z, slope: () => 1, text: "z" },
-  relu: { y: (z) => (z > 0 ? z : 0), slope: (z) => (z > 0 ? 1 : 0), text: "max(z, 0)" },
-  relu6: {
-    y: (z) => (z > 6 ? 6 : z > 0 ? z : 0),
-    slope: (z) => (z > 0 && z < 6 ? 1 : 0),
-    text: "min(max(z, 0), 6)",
-    corners: [0, 6],
-  },
-  sigmoid: { y: sigmoid, slope: (z, y) => y * (1 - y), text: "1 / (1 + e^−z)" },
-  tanh: { y: Math.tanh, slope: (z, y) => 1 - y * y, text: "tanh(z)" },
-};
-
-// The ReLU layer's three corners, as an activation.
-export function reluOf(config) {
-  const top = config.max_value ?? Infinity;
-  const low = config.threshold;
-  const leak = config.negative_slope;
-  const most = top < Infinity ? `, at most ${top}` : "";
-  const below = leak ? `${leak} · ${low ? `(x − ${low})` : "x"} below` : "else 0";
-  const plain = top < Infinity ? `min(max(x, 0), ${top})` : "max(x, 0)";
-  return {
-    y: (x) => (x >= top ? top : x > low ? x : leak * (x - low)),
-    slope: (x) => (x >= top ? 0 : x > low ? 1 : leak),
-    corners: [low, ...(top < Infinity ? [top] : [])],
-    text: !leak && !low ? plain : `x above ${low}, ${below}${most}`,
-  };
-}
+import { SCALAR, elu, leakyRelu, reluOf } from "page/engine/curves.js";
 
 export function softmax(x) {
   const n = x.shape.at(-1);
@@ -58,16 +27,81 @@ function softmaxBackward(dy, y) {
   return dz;
 }
 
+function logSoftmax(x) {
+  return map(softmax(x), Math.log);
+}
+
+function logSoftmaxBackward(dy, y) {
+  const n = y.shape.at(-1);
+  const dz = array(y.shape);
+  for (let s = 0; s < y.data.length; s += n) {
+    let sum = 0;
+    for (let i = s; i < s + n; i++) sum += dy.data[i];
+    for (let i = s; i < s + n; i++) dz.data[i] = dy.data[i] - Math.exp(y.data[i]) * sum;
+  }
+  return dz;
+}
+
 export function activate(name, z) {
   if (name === "softmax") return softmax(z);
+  if (name === "log_softmax") return logSoftmax(z);
   return name === "linear" ? z : map(z, SCALAR[name].y);
 }
 
 export function activateBackward(name, dy, z, y) {
   if (name === "softmax") return softmaxBackward(dy, y);
+  if (name === "log_softmax") return logSoftmaxBackward(dy, y);
   if (name === "linear") return dy;
   return map(dy, (d, i) => (d === 0 ? 0 : d * SCALAR[name].slope(z.data[i], y.data[i])));
 }
 
-export const activationOf = (layer) =>
-  layer.type === "Softmax" ? "softmax" : (layer.config.activation ?? "linear");
+// A softmax along another axis than the last: that axis moves to the end, and back.
+export function softmaxAlong(x, axis) {
+  return moveLast(softmax(moveLast(x, axis, false)), axis, true);
+}
+
+export function softmaxAlongBackward(dy, y, axis) {
+  const [a, b] = [dy, y].map((v) => moveLast(v, axis, false));
+  return moveLast(softmaxBackward(a, b), axis, true);
+}
+
+function moveLast(x, axis, back) {
+  const shape = [...x.shape];
+  if (back) shape.splice(axis, 0, shape.pop());
+  else shape.push(shape.splice(axis, 1)[0]);
+  const whole = back ? shape : x.shape;
+  const after = whole.slice(axis + 1).reduce((p, q) => p * q, 1);
+  const along = whole[axis];
+  const y = array(shape);
+  for (let i = 0; i < x.data.length; i++) {
+    // i counts in the order of the whole; the same number in the order with the axis last.
+    const b = i % after;
+    const a = Math.floor(i / after) % along;
+    const o = Math.floor(i / (after * along));
+    const moved = (o * after + b) * along + a;
+    if (back) y.data[i] = x.data[moved];
+    else y.data[moved] = x.data[i];
+  }
+  return y;
+}
+
+const WITH_NUMBERS = {
+  LeakyReLU: (c) => leakyRelu(c.negative_slope),
+  ELU: (c) => elu(c.alpha),
+  ReLU: (c) => {
+    const f = reluOf(c);
+    return { ...f, text: f.text.replaceAll(/\bx\b/g, "z") };
+  },
+};
+
+// The name of a layer's activation; one with numbers of its own joins the table under a new name.
+export function activationOf(layer) {
+  if (layer.type === "Softmax") return layer.config.axis === -1 ? "softmax" : "linear";
+  const given = layer.config.activation ?? "linear";
+  if (typeof given === "string") return given;
+  const { class_name: kind, config } = given;
+  const numbers = ["negative_slope", "alpha", "max_value", "threshold"].filter((k) => config[k]);
+  const name = `${kind}(${numbers.map((k) => `${k} ${config[k]}`).join(", ")})`;
+  SCALAR[name] ??= WITH_NUMBERS[kind](config);
+  return name;
+}

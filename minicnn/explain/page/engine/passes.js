@@ -7,6 +7,7 @@
 //   forward(layer, xs)             {y, z}      z: before the activation
 //   backward(layer, xs, out, dy)   {dxs, grads, dz}
 import { rounded } from "page/engine/arrays.js";
+import { SCALAR } from "page/engine/curves.js";
 import { activateBackward, activationOf } from "page/engine/functions.js";
 import { KINDS } from "page/kinds/table.js";
 
@@ -44,6 +45,12 @@ export const forward = (layer, xs) => finish(atOnce(forwardParts(layer, xs)));
  */
 export const forwardAsync = async (layer, xs, breathe) =>
   finish(await inParts(forwardParts(layer, xs), breathe));
+
+/**
+ * Whether the activation's slope needs z, because it does not show in y.
+ * @param {Layer} layer
+ */
+export const needsZ = (layer) => Boolean(SCALAR[activationOf(layer)]?.ofInput);
 
 /**
  * d loss / d z, before the activation.

@@ -1,6 +1,7 @@
 // @ts-check
 // Helpers for the explanations of all kinds of layers.
-import { SCALAR, activationOf } from "page/engine/functions.js";
+import { SCALAR } from "page/engine/curves.js";
+import { activationOf } from "page/engine/functions.js";
 import { place } from "page/engine/windows.js";
 
 export const sumOf = (list, key = "product") => list.reduce((sum, t) => sum + t[key], 0);

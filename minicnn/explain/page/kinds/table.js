@@ -13,7 +13,7 @@
 //                        see explain/weights.js
 //
 // The form of an explanation decides how it is drawn: see the table in views/forms.js.
-import { Activation, ReLU, Softmax } from "page/kinds/activations.js";
+import { Activation, ELU, LeakyReLU, PReLU, ReLU, Softmax } from "page/kinds/activations.js";
 import { Conv2D, DepthwiseConv2D, SeparableConv2D } from "page/kinds/convolutions.js";
 import { Dense } from "page/kinds/dense.js";
 import { Add, Concatenate } from "page/kinds/merging.js";
@@ -33,7 +33,7 @@ export const KINDS = {
   Dense,
   ...{ MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D },
   ...{ BatchNormalization, Rescaling },
-  ...{ Activation, Softmax, ReLU },
+  ...{ Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU },
   ...{ InputLayer, Dropout, Flatten, Reshape, ZeroPadding2D, UpSampling2D },
   ...{ Add, Concatenate },
 };

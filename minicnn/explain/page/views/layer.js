@@ -1,7 +1,9 @@
 // @ts-check
 // One layer: its heading, its maps, the tabs, and the bench.
 import { count, h } from "page/draw.js";
-import { SCALAR, activationOf, reluOf } from "page/engine/functions.js";
+import { SCALAR } from "page/engine/curves.js";
+import { activationOf } from "page/engine/functions.js";
+import { CURVES } from "page/kinds/activations.js";
 import { bench } from "page/views/bench.js";
 import { filmstrip, transport } from "page/views/filmstrip.js";
 
@@ -138,7 +140,7 @@ function describe(net, id) {
   if (activation !== "linear" && node.type !== "Softmax") {
     words.push(SCALAR[activation] ? `${activation}: ${SCALAR[activation].text}` : activation);
   }
-  if (node.type === "ReLU") words.push(reluOf(c).text);
+  if (CURVES[node.type]) words.push(CURVES[node.type](c).text);
   if (!node.trainable && node.count) words.push("frozen");
   if (net.hasHalfWeights(id)) words.push("weights stored with 11 bits");
   return words.join(" · ");
