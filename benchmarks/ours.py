@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks.harness import OURS, Side, Unavailable, Way
 from benchmarks.operations import Case
 from minicnn import functional, layers, losses, optimizers
+from minicnn._support.variable import Variable
 from minicnn.functional import buffers
-from minicnn.variable import Variable
 
 Array = np.ndarray
 Data = dict[str, Array]

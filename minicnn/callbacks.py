@@ -21,9 +21,9 @@ from minicnn import compilation
 from minicnn._support import progress
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import check_regular
+from minicnn._support.settings import PlainArguments
 from minicnn._support.terminal import printable
 from minicnn.compat import hints
-from minicnn.settings import PlainArguments
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)

@@ -15,8 +15,8 @@ import numpy as np
 
 from minicnn import shapes
 from minicnn._support import seeding
+from minicnn._support.settings import Configurable, plain_throughout, serialized
 from minicnn.compat import hints
-from minicnn.settings import Configurable, plain_throughout, serialized
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from minicnn import kernels, shapes
+from minicnn._support.settings import Configurable, serialized
+from minicnn._support.variable import Variable
 from minicnn.compat import hints
-from minicnn.settings import Configurable, serialized
-from minicnn.variable import Variable
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from minicnn import optimizers
+from minicnn._support.variable import Variable
 from minicnn.optimizers import SGD, Adam, RMSprop
-from minicnn.variable import Variable
 
 Array = np.ndarray
 

@@ -60,8 +60,8 @@ def read_photo(
     path: Path, size: tuple[int, int], model: Any, options: argparse.Namespace
 ) -> np.ndarray:
     """Read a photo with the one of Keras's two resizing methods that training used."""
+    from minicnn.applications.transfer import INPUT_RANGES
     from minicnn.images import img_to_array, load_img, load_photo
-    from minicnn.transfer import INPUT_RANGES
 
     mode = {1: "grayscale", 4: "rgba"}.get(model.input_shape[-1], "rgb")
     if model.metadata.get("interpolation") == "nearest":  # flow_from_directory

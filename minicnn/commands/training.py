@@ -125,7 +125,7 @@ def fit(
     learning_rate: float,
 ) -> dict[str, list[float]]:
     """Train the model; write the best epoch's model, the history and the curves into `output`."""
-    from minicnn import transfer
+    from minicnn.applications import transfer
 
     model.summary()
     transfer.compile_for(model, learning_rate)

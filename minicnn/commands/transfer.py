@@ -78,8 +78,8 @@ def run(options: argparse.Namespace) -> int:
     import itertools
     import shutil
 
-    from minicnn import transfer
     from minicnn._support import seeding
+    from minicnn.applications import transfer
     from minicnn.layers.base import clear_session
     from minicnn.models import load_model
 

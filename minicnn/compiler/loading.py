@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import compilation, forks, interrupts
+from minicnn import compilation
+from minicnn._support import forks, interrupts
 from minicnn.compiler import cache
 
 if TYPE_CHECKING:

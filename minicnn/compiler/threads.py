@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn import interrupts
+from minicnn._support import interrupts
 from minicnn.compiler import loading
 
 _SCRATCH = 2**24  # bytes for each thread; the system gives only those that are used

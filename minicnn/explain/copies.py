@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._support.variable import Computed
 from minicnn.explain.restoring import restored
 from minicnn.graph import Network
 from minicnn.graph.fused import FusedLayer
 from minicnn.layers import Dropout, InputLayer, Layer
 from minicnn.training import Trainer
-from minicnn.variable import Computed
 
 
 def copied(source: Layer, dtype: str | None = None) -> Any:

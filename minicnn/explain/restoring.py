@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from minicnn._support import seeding
+from minicnn._support.variable import Computed
 from minicnn.layers import Dropout, Layer
-from minicnn.variable import Computed
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import functional
+from minicnn._support.variable import Computed, Variable
 from minicnn.layers import (
     BatchNormalization,
     Conv2D,
@@ -25,7 +26,6 @@ from minicnn.layers import (
 from minicnn.layers.base import Array, Cache, Grads, Kept, Shape
 from minicnn.layers.convolutional import kernel_grads
 from minicnn.shapes import Pair, ReceptiveField, Steps
-from minicnn.variable import Computed, Variable
 
 
 class Scaling(NamedTuple):

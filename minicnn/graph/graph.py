@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._support.variable import Variable
 from minicnn.functional import by_name
 from minicnn.graph.tape import BackwardStep, TapeEntry, Visitor
 from minicnn.layers import KerasTensor, Layer, MaxPooling2D, Node
 from minicnn.layers.base import Array, Shape, only_limits
-from minicnn.variable import Variable
 
 
 class Graph:

@@ -3,13 +3,13 @@
 from typing import Any, NamedTuple
 
 from minicnn._support.terminal import printable
+from minicnn._support.variable import Variable
 from minicnn.graph.graph import Graph
 from minicnn.graph.receptive import fields
 from minicnn.layers.base import Array, Layer, Shape
 from minicnn.layers.symbols import KerasTensor, Node
 from minicnn.saving.limits import LARGEST_NESTING
 from minicnn.shapes import Pair, Steps
-from minicnn.variable import Variable
 
 
 class Ends(NamedTuple):

@@ -15,14 +15,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minicnn import variable
+from minicnn._support import variable
+from minicnn._support.variable import Computed, Variable
 from minicnn.functional import buffers
 from minicnn.graph.fused import FusedLayer
 from minicnn.graph.graph import Graph
 from minicnn.graph.layer import GraphLayer
 from minicnn.graph.program import Program
 from minicnn.layers import base
-from minicnn.variable import Computed, Variable
 
 Array = np.ndarray
 Shapes = tuple[tuple[int, ...], ...]

@@ -7,10 +7,10 @@ each epoch, so once is enough. The parts share the weights of the graph, which d
 from collections.abc import Collection
 from typing import NamedTuple
 
+from minicnn._support.variable import Variable
 from minicnn.graph.graph import Graph
 from minicnn.graph.rewriting import new_input, use
 from minicnn.layers import Layer, Node
-from minicnn.variable import Variable
 
 
 class Split(NamedTuple):

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import config, functional, shapes
+from minicnn._support.settings import PlainArguments
 from minicnn.images.files import array_to_img, check_channels_last, img_to_array
 from minicnn.images.iterators import DirectoryIterator, NumpyArrayIterator, random_state
-from minicnn.settings import PlainArguments
 
 Array = np.ndarray
 

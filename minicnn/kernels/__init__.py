@@ -18,7 +18,7 @@ import sys
 import threading
 from types import ModuleType
 
-from minicnn import forks, interrupts
+from minicnn._support import forks, interrupts
 
 NOBODY = 255  # a winner's number where there is none
 

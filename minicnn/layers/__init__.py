@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from minicnn._support.variable import Variable
 from minicnn.compat import hints
 from minicnn.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from minicnn.layers.base import Layer
@@ -25,7 +26,6 @@ from minicnn.layers.pooling import (
 )
 from minicnn.layers.symbols import KerasTensor, Node
 from minicnn.layers.upsampling import UpSampling2D
-from minicnn.variable import Variable
 
 # Keras's second names for the same layers.
 AvgPool2D = AveragePooling2D

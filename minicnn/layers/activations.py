@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import functional, initializers, shapes
+from minicnn._support.variable import Variable
 from minicnn.functional import by_name
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
-from minicnn.variable import Variable
 
 
 class _ElementByElement(Layer):

@@ -43,15 +43,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import config, initializers, shapes
+from minicnn._support.settings import Configurable, plain, plain_throughout
 from minicnn._support.terminal import printable
+from minicnn._support.variable import Variable
 from minicnn.compat import hints
 from minicnn.functional import by_name
 from minicnn.layers import carried
 from minicnn.layers.cache import Cache
 from minicnn.layers.symbols import KerasTensor, Node, WithNodes, is_symbolic
 from minicnn.layers.weights import WithWeights
-from minicnn.settings import Configurable, plain, plain_throughout
-from minicnn.variable import Variable
 
 Array = np.ndarray
 Shape = tuple[int | None, ...]

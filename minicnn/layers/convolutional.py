@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from minicnn import functional, initializers, shapes
+from minicnn._support.variable import Variable
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
-from minicnn.variable import Variable
 
 
 def window_output_shape(

@@ -8,6 +8,8 @@ import numpy as np
 
 from minicnn import functional, initializers, shapes
 from minicnn._support import seeding
+from minicnn._support.settings import plain
+from minicnn._support.variable import Variable
 from minicnn.layers.base import (
     Array,
     Cache,
@@ -18,8 +20,6 @@ from minicnn.layers.base import (
 )
 from minicnn.layers.convolutional import kernel_grads, known_channels
 from minicnn.layers.symbols import KerasTensor, Node
-from minicnn.settings import plain
-from minicnn.variable import Variable
 
 
 class InputLayer(Layer):

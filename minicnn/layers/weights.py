@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import initializers, shapes
-from minicnn.variable import Variable
+from minicnn._support.variable import Variable
 
 Array = np.ndarray
 

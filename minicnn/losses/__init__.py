@@ -23,6 +23,7 @@ takes a row of pixels for one example; only "sum" and "none" show that.)
 
 from typing import TYPE_CHECKING, Any
 
+from minicnn._support.settings import serialized
 from minicnn.compat import hints
 from minicnn.losses.base import Loss
 from minicnn.losses.crossentropy import (
@@ -66,7 +67,6 @@ from minicnn.losses.regression import (
     MeanSquaredLogarithmicError,
     Poisson,
 )
-from minicnn.settings import serialized
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from minicnn import losses
+from minicnn._support.settings import serialized
 from minicnn.compat import hints
 from minicnn.losses import (
     binary_crossentropy,
@@ -74,7 +75,6 @@ from minicnn.metrics.of_losses import (
     SparseCategoricalCrossentropy,
     SquaredHinge,
 )
-from minicnn.settings import serialized
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)

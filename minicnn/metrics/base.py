@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import shapes
-from minicnn.settings import Configurable
+from minicnn._support.settings import Configurable
 
 Array = np.ndarray
 

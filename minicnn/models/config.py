@@ -9,11 +9,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from minicnn._support.settings import plain_throughout
 from minicnn.graph import Graph, Network
 from minicnn.layers import LAYERS, Add, InputLayer, KerasTensor, Layer, Node
 from minicnn.layers.stand_ins import STAND_INS
 from minicnn.saving.limits import check_nesting
-from minicnn.settings import plain_throughout
 
 _networks: dict[str, type[Network]] = {}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import interrupts
+from minicnn._support import interrupts
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import install_extra, printable
 

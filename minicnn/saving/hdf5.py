@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import interrupts
+from minicnn._support import interrupts
 from minicnn._support.reading import check_regular
 from minicnn.saving.attributes import Attribute, Attributes
 from minicnn.saving.limits import Budget, MismatchError, shortened

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import interrupts
+from minicnn._support import interrupts
 from minicnn.layers.base import Layer, snake_case
 from minicnn.optimizers import SGD
 from minicnn.saving import hdf5

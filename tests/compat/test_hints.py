@@ -100,7 +100,7 @@ def test_an_import_ends_in_python_s_own_words(statement: str, message: str) -> N
         "from minicnn.layers.base import snake_case",
         "import minicnn.kernels.pooling",
         "import minicnn.commands",
-        "from minicnn import transfer",
+        "from minicnn.applications import transfer",
     ],
 )
 def test_what_is_there_is_imported(statement: str) -> None:

@@ -106,7 +106,7 @@ def test_what_cannot_be_written_to_is_not_written_to() -> None:
     """The kernels do not ask: whoever calls them does."""
     g = np.ones(3, np.float32)
     weight = read_only(np.ones(3, np.float32))
-    variable = minicnn.variable.Variable(weight, "w", "layer")
+    variable = minicnn._support.variable.Variable(weight, "w", "layer")
     optimizer = minicnn.optimizers.SGD(0.1, momentum=0.9)
     with pytest.raises(ValueError, match="read-only"):
         optimizer.apply_gradients([(g, variable)])

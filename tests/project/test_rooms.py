@@ -24,15 +24,9 @@ PACKAGE = Path(minicnn.__file__).parent
 # Lowest floor first. A room imports from the floors above it in this list; never from its own
 # floor, never from one below it in the list. Rooms that are planned may stand here before they do.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("compat",),
-    (
-        "_support",
-        "config",
-        "forks",
-        "interrupts",
-        "shapes",
-    ),
-    ("compilation", "drawing", "naive", "plots", "settings", "variable"),
+    ("compat", "shapes"),
+    ("_support", "config", "naive"),
+    ("compilation", "plots"),
     ("compiler",),
     ("kernels",),
     ("functional",),
@@ -45,7 +39,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("datasets", "images"),
     ("applications", "preprocessing", "utils"),
-    ("check", "explain", "transfer"),
+    ("check", "explain"),
     ("lessons",),
     ("commands",),
     ("__init__", "__main__"),

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import drawing
 from minicnn._support.progress import Bar
 from minicnn._support.reading import read_regular
 from minicnn.compat import hints
-from minicnn.drawing import CLOTHING_CLASSES, draw_clothing
+from minicnn.datasets import drawing
+from minicnn.datasets.drawing import CLOTHING_CLASSES, draw_clothing
 from minicnn.shapes import pair, positive_int
 
 __all__ = ["CLOTHING_CLASSES", "SAMPLE_COUNTS", "draw_clothing", "write_clothing_sample"]

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minicnn import applications, layers, losses, optimizers
+from minicnn import layers, losses, optimizers
+from minicnn.applications import MobileNet, Xception
 from minicnn.models import Model, load_model
 
 NETWORKS: dict[str, Callable[..., Model]] = {
-    "xception": applications.Xception,
-    "mobilenet": applications.MobileNet,
+    "xception": Xception,
+    "mobilenet": MobileNet,
 }
 # What the base expects of a pixel: how to scale it from 0 … 255.
 INPUT_RANGES = {

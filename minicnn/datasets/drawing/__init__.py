@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn.drawing.accessories import cut_hat, cut_shoes
-from minicnn.drawing.bottoms import cut_dress, cut_pants, cut_shorts, cut_skirt
-from minicnn.drawing.painting import make_pose, rasterize
-from minicnn.drawing.photographing import photograph
-from minicnn.drawing.sketch import Rng, Sketch
-from minicnn.drawing.tops import cut_longsleeve, cut_outwear, cut_shirt, cut_t_shirt
+from minicnn.datasets.drawing.accessories import cut_hat, cut_shoes
+from minicnn.datasets.drawing.bottoms import cut_dress, cut_pants, cut_shorts, cut_skirt
+from minicnn.datasets.drawing.painting import make_pose, rasterize
+from minicnn.datasets.drawing.photographing import photograph
+from minicnn.datasets.drawing.sketch import Rng, Sketch
+from minicnn.datasets.drawing.tops import cut_longsleeve, cut_outwear, cut_shirt, cut_t_shirt
 from minicnn.shapes import pair
 
 if TYPE_CHECKING:

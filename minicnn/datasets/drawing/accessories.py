@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minicnn.drawing.pieces import add_print
-from minicnn.drawing.sketch import (
+from minicnn.datasets.drawing.pieces import add_print
+from minicnn.datasets.drawing.sketch import (
     Points,
     Rng,
     Sketch,

@@ -8,7 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from minicnn import initializers, interrupts, layers
+from minicnn import initializers, layers
+from minicnn._support import interrupts
 from minicnn.functional import buffers
 
 

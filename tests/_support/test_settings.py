@@ -20,8 +20,8 @@ from minicnn import (
     optimizers,
     utils,
 )
+from minicnn._support.settings import plain, plain_throughout
 from minicnn.preprocessing.image import ImageDataGenerator
-from minicnn.settings import plain, plain_throughout
 
 # What constructors need that have no default for it.
 NEEDED = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.drawing.pieces import (
+from minicnn.datasets.drawing.pieces import (
     Torso,
     add_belt,
     add_buttons,
@@ -10,7 +10,7 @@ from minicnn.drawing.pieces import (
     add_neckline,
     add_sleeve,
 )
-from minicnn.drawing.sketch import (
+from minicnn.datasets.drawing.sketch import (
     Rng,
     Sketch,
     arc,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.drawing.sketch import Points, Rng, Sketch, chance
+from minicnn.datasets.drawing.sketch import Points, Rng, Sketch, chance
 
 _OVERSAMPLING = 3
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn import datasets, drawing
-from minicnn.datasets import CLOTHING_CLASSES, draw_clothing, write_clothing_sample
-from minicnn.drawing import painting
+from minicnn import datasets
+from minicnn.datasets import CLOTHING_CLASSES, draw_clothing, drawing, write_clothing_sample
+from minicnn.datasets.drawing import painting
 
 SMALL = {"train": 2, "test": 1}
 

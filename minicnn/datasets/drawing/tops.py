@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.drawing.pieces import (
+from minicnn.datasets.drawing.pieces import (
     add_belt,
     add_body,
     add_buttons,
@@ -14,7 +14,7 @@ from minicnn.drawing.pieces import (
     add_sleeve,
     cut_torso,
 )
-from minicnn.drawing.sketch import (
+from minicnn.datasets.drawing.sketch import (
     Rng,
     Sketch,
     arc,

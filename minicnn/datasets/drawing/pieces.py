@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.drawing.sketch import (
+from minicnn.datasets.drawing.sketch import (
     Rng,
     Sketch,
     arc,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn.drawing.painting import Pose
-from minicnn.drawing.sketch import Rng, chance, pick, whole_number
+from minicnn.datasets.drawing.painting import Pose
+from minicnn.datasets.drawing.sketch import Rng, chance, pick, whole_number
 
 if TYPE_CHECKING:
     from PIL.Image import Image
