@@ -46,6 +46,7 @@ class Kernel:
         names = list(inspect.signature(python).parameters)[1:]
         self._told = names[:1] == ["tasks"]
         names = names[self._told :]
+        self.parameters = tuple(names)  # without those that are told
         self.written = tuple(names.index(name) for name in writes)  # which of the arguments
         self._compiled: dict[Any, tuple[int, Callable[..., bytes]]] = {}
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,11 @@ here = _Here()
 
 class NotKernelsError(Exception):
     """A computation is not made of kernels alone."""
+
+
+def once(array: Array) -> bool:
+    """Whether a recorder listens, and what is made of this array alone is made for good."""
+    return here.recorder is not None and not here.recorder.is_live(array)
 
 
 class Live(np.ndarray):
@@ -74,6 +79,21 @@ def live(shape: tuple[int, ...], dtype: Any) -> Array:
     return np.empty(shape, dtype).view(Live)
 
 
+def activated(function: Callable[[Array], Array], z: Array) -> Array:
+    """function(z), of z's shape and dtype; a program that it cannot be recorded for calls it."""
+    recorder = here.recorder
+    if recorder is None:
+        return function(z)
+    known = len(recorder.steps)
+    try:
+        return function(z)
+    except NotKernelsError:
+        del recorder.steps[known:]
+        y = live(z.shape, z.dtype)
+        recorder.call(function, z, (y,))
+        return y
+
+
 class Step(NamedTuple):
     """A kernel, its arguments, and the number of its tasks."""
 
@@ -89,11 +109,19 @@ def root_of(array: Array) -> Array:
     return array
 
 
+class Call(NamedTuple):
+    """A Python function of an array, or of a list of them, and the arrays that its results fill."""
+
+    function: Callable[[Any], Any]
+    given: Any
+    outputs: tuple[Array, ...]
+
+
 class Recorder:
-    """Writes down the kernels that compute with live arrays."""
+    """Writes down the kernels that compute with live arrays, and the calls between them."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[Step | Call] = []
         self._live: dict[int, Array] = {}
 
     def expect(self, array: Array) -> None:
@@ -119,6 +147,12 @@ class Recorder:
             self.steps.append(Step(kernel, arguments, tasks))
         for number in kernel.written:
             self.expect(arguments[number])
+
+    def call(self, function: Callable[[Any], Any], given: Any, outputs: tuple[Array, ...]) -> None:
+        """Have the program call a Python function each time."""
+        self.steps.append(Call(function, given, outputs))
+        for output in outputs:
+            self.expect(output)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:

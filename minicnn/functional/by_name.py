@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.compiler import recording
 from minicnn.functional import activations, elementwise
 from minicnn.functional.elementwise import LIMITS, linear, relu6, relu_backward
 from minicnn.functional.epilogue import Limits
@@ -31,6 +32,10 @@ class ActivationFunction(NamedTuple):
     backward: Callable[[Array, Array], Array]
     limits: Limits | None = None
     of_input: bool = False
+
+    def applied(self, z: Array) -> Array:
+        """`forward(z)`; a program (`minicnn.graph.program`) calls it if no kernel computes it."""
+        return recording.activated(self.forward, z)
 
     def gradient(self, dy: Array, z: Array | None, y: Array) -> Array:
         """Return dz for dy."""

@@ -74,11 +74,12 @@ def check_convolution(
     return Convolution(window, padding, groups, algorithm)
 
 
-def algorithm_for(how: Convolution, channels: int, filters: int, dtype: np.dtype) -> Any:
-    """The one that was asked for, or that "auto" chooses for so many channels and filters."""
+def algorithm_for(how: Convolution, x: Array, w: Array) -> Any:
+    """The one that was asked for, or that "auto" chooses for each group of this convolution."""
     name = how.algorithm
     if name == "auto":
-        name = algorithms.choose(how.window, dtype, channels, filters)
+        channels, filters = w.shape[2], w.shape[3] // how.groups
+        name = algorithms.choose(how.window, x.dtype, channels, filters, len(x))
     return algorithms.ALGORITHMS[name]
 
 
@@ -160,7 +161,7 @@ def convolve(
         if not pooling.remember:
             return naive.max_pool2d(y, pooling.size, pooling.size), None
         return naive.largest_of_blocks(y, pooling.size, limits)
-    forward = algorithm_for(how, w.shape[2], w.shape[3] // groups, x.dtype).forward
+    forward = algorithm_for(how, x, w).forward
     parts = zip(
         split_channels(x, groups),
         split_channels(w, groups),
@@ -202,7 +203,7 @@ def conv2d_backward(
             dy, x, w, window.strides, padding.lower(), window.dilation, groups
         )
         return found[0] if need_dx else None, *(found[1:] if need_dw else (None, None))
-    chosen = algorithm_for(how, w.shape[2], w.shape[3] // groups, x.dtype)
+    chosen = algorithm_for(how, x, w)
     dys, xs, ws = (split_channels(a, groups) for a in (dy, x, w))
     dx = dw = db = None
     if need_dx:

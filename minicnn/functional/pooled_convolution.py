@@ -119,7 +119,7 @@ def conv2d_max_pool2d_backward(
     shapes.check_shape(winners, dy.shape, "winners", name)
     chosen = None
     if how.algorithm != "naive":
-        chosen = algorithm_for(how, w.shape[2], w.shape[3] // groups, x.dtype)
+        chosen = algorithm_for(how, x, w)
     pooled = None if chosen is None else chosen.pooled_weight_gradient
     options: dict[str, Any] = {
         "strides": strides, "padding": padding, "dilation_rate": dilation_rate, "groups": groups,

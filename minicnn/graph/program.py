@@ -15,18 +15,21 @@ A program computes the same numbers as its graph, bit for bit: its steps are the
 the same tasks.
 """
 
+import functools
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minicnn._support.terminal import printable
 from minicnn.compiler import recording
-from minicnn.compiler.recording import Live, NotKernelsError, Recorder, Step, root_of
+from minicnn.compiler.recording import Call, Live, NotKernelsError, Recorder, Step, root_of
 from minicnn.compiler.threads import Table
+from minicnn.graph import peephole
 from minicnn.graph.graph import Graph
 from minicnn.graph.layer import GraphLayer
+from minicnn.graph.peephole import Planned, arrays_of
 from minicnn.layers import KerasTensor, Layer, Node
 
 Array = np.ndarray
@@ -34,29 +37,21 @@ Array = np.ndarray
 _ALIGNMENT = 64  # bytes: a cache line, and a vector register
 
 
-class Call(NamedTuple):
-    """A layer that Python runs, on arrays of the program."""
-
-    layer: Layer
-    given: Any
-    outputs: tuple[Array, ...]
-    training: bool
-
-
 class Program:
     """What a graph computes for inputs of these shapes; see the module.
 
-    `steps` has a `Step` for each kernel and a `Call` for each layer that Python runs, in order, and
+    `steps` has a `Step` for each kernel and a `Call` for what Python computes, in order, and
     `layers` the layer of each step. `arena_bytes` is the memory for all that they compute,
     `constant_bytes` that of the packed weights. One Python thread at a time runs a program.
     """
 
     def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
         planned = _Plan(graph, shapes)
+        planned.steps = peephole.rewritten(planned.steps, planned.outputs)
         layout = _Layout(planned)
         self.arena_bytes, self.constant_bytes = layout.size, layout.constant_bytes
-        self.steps = [layout.placed(step) for step in planned.steps]
-        self.layers = planned.layers
+        self.steps = [layout.placed(step) for step, _ in planned.steps]
+        self.layers = [layer for _, layer in planned.steps]
         self._inputs = [layout.array(array) for array in planned.inputs]
         self._outputs = [layout.array(array) for array in planned.outputs]
         self._parts: list[Table | Call] = []
@@ -114,7 +109,7 @@ def _table(steps: Sequence[Step]) -> Table:
 
 
 def _compute(call: Call) -> None:
-    y = call.layer.run(call.given, call.training)
+    y = call.function(call.given)
     results = y if isinstance(y, list) else [y]
     for place, result in zip(call.outputs, results, strict=True):
         place[...] = result
@@ -125,8 +120,7 @@ class _Plan:
 
     def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
         self.recorder = Recorder()
-        self.steps: list[Step | Call] = []
-        self.layers: list[Layer] = []  # that of each step
+        self.steps: list[Planned] = []
         self.inputs: list[Array] = []
         for symbol, shape in zip(graph.inputs, shapes, strict=True):
             array = recording.live(shape, symbol.dtype)
@@ -158,11 +152,14 @@ class _Plan:
                 return found
         pairs = zip(node.outputs, shapes, strict=True)
         outputs = tuple(recording.live(shape, symbol.dtype) for symbol, shape in pairs)
-        for output in outputs:
-            self.recorder.expect(output)
-        self.steps.append(Call(layer, given, outputs, training))
-        self.layers.append(layer)
+        self.recorder.steps = []
+        run = functools.partial(layer.run, training=training)
+        self.recorder.call(run, given, outputs)
+        self._take_steps(layer)
         return outputs
+
+    def _take_steps(self, layer: Layer) -> None:
+        self.steps += [Planned(step, layer) for step in self.recorder.steps]
 
     def _recorded(self, layer: Layer, given: Any) -> list[Array] | None:
         """What the layer computes by kernels alone; None if it does not."""
@@ -175,8 +172,7 @@ class _Plan:
         found = y if isinstance(y, list) else [y]
         if not all(type(array) is Live and self.recorder.is_live(array) for array in found):
             return None
-        self.steps += self.recorder.steps
-        self.layers += [layer] * len(self.recorder.steps)
+        self._take_steps(layer)
         return found
 
 
@@ -189,8 +185,8 @@ class _Layout:
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         constants: dict[int, int] = {}
-        for number, step in enumerate(plan.steps):
-            for array in _arrays_of(step):
+        for number, (step, _) in enumerate(plan.steps):
+            for array in arrays_of(step):
                 root = root_of(array)
                 if self._is_live(array):
                     self._roots[id(root)] = root
@@ -234,13 +230,6 @@ def _fit(arrays: Sequence[Array], graph: Graph) -> bool:
     """Whether the arrays are as the graph takes them."""
     pairs = zip(arrays, graph.inputs, strict=True)
     return all(a.dtype == s.dtype and a.ndim == len(s.shape) for a, s in pairs)
-
-
-def _arrays_of(step: Step | Call) -> list[Array]:
-    if isinstance(step, Call):
-        given = step.given if isinstance(step.given, list) else [step.given]
-        return [*given, *step.outputs]
-    return [argument for argument in step.arguments if isinstance(argument, np.ndarray)]
 
 
 def _offsets(blocks: list[tuple[int, int, int, int]]) -> tuple[dict[int, int], int]:

@@ -7,7 +7,8 @@ checks.
     tasks                                        how work is cut
     simd microkernel channels grids              vectors: what is written out by hand
     convolution matmul direct winograd           convolution, by its algorithms
-    depthwise pooling normalization elementwise copying warp
+    depthwise separable                          channels, each by itself
+    pooling normalization elementwise copying warp
 
 Submodules load on first use (`kernels.pooling.max_forward`), so that `import minicnn` does not pay
 for LLVM.
@@ -31,6 +32,7 @@ _ROOMS = (
     "matmul",
     "normalization",
     "pooling",
+    "separable",
     "simd",
     "warp",
     "winograd",

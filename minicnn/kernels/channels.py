@@ -16,6 +16,7 @@ from minicnn.compiler.values import I8, I32, I64, Scalar
 from minicnn.kernels import NOBODY
 from minicnn.kernels.simd import FUSED, LANES, clamped, limits, load, spread, store, whole, wins
 
+_TOGETHER = 2  # neighbours whose sums of `_FEW` vectors are in registers
 _MANY, _FEW = (8, 4, 1), (4, 1)  # vectors at a time; each more is more to compile
 
 
@@ -23,9 +24,16 @@ class _Channels:
     """The code for a step along channels: vectors of them, numbers at addresses in bytes."""
 
     def __init__(self, compiler: Compiler, element: Scalar, width: int, channel: Any) -> None:
-        self.compiler, self.size, self.channel = compiler, element.size, channel
+        self.compiler, self.element, self.channel = compiler, element, channel
+        self.size = element.size
         self.vector = ir.VectorType(element.ir, width)
         self.offset = compiler.builder.mul(channel, whole(element.size))
+
+    def parts(self, most: int) -> list["_Channels"]:
+        """The same channels, at most so many at a time."""
+        count, width = max(1, self.vector.count // most), min(self.vector.count, most)
+        channels = [self.compiler.builder.add(self.channel, whole(width * k)) for k in range(count)]
+        return [_Channels(self.compiler, self.element, width, channel) for channel in channels]
 
     def place(self, base: Any, moved: Any = None) -> Any:
         """Where these channels of the pixel at `base` lie, `moved` by so many bytes."""
@@ -86,20 +94,33 @@ def _add_products(
     """
     build = compiler.builder
 
-    def write(here: _Channels) -> None:
-        bounds = limits(compiler, clamp, here.vector, here.size)
-        total = compiler.alloca(here.vector)
-        with compiler.counted(results) as result:
-            x_moved, y_moved = (build.mul(result, step) for step in (x_step, y_step))
+    def some(here: _Channels, bounds: Any, first: Any, together: int) -> None:
+        """The code for so many results at once: each weight is loaded for all of them."""
+        moved = [build.add(first, whole(r)) for r in range(together)]
+        x_moved, y_moved = ([build.mul(m, step) for m in moved] for step in (x_step, y_step))
+        totals = [compiler.alloca(here.vector) for _ in moved]
+        for total in totals:
             build.store(here.load(start), total)
-            with compiler.counted(count) as t:
-                x = here.load(here.entry(x_rows, t), x_moved)
-                w = here.load(here.entry(w_rows, t))
-                product = build.fmul(x, w, flags=FUSED)
+        with compiler.counted(count) as t:
+            x_row, w = here.entry(x_rows, t), here.load(here.entry(w_rows, t))
+            for total, step in zip(totals, x_moved, strict=True):
+                product = build.fmul(here.load(x_row, step), w, flags=FUSED)
                 before = build.load(total, typ=here.vector)
                 build.store(build.fadd(before, product, flags=FUSED), total)
+        for total, step in zip(totals, y_moved, strict=True):
             found = clamped(compiler, build.load(total, typ=here.vector), bounds)
-            here.store(found, y, y_moved)
+            here.store(found, y, step)
+
+    def write(here: _Channels) -> None:
+        parts = here.parts(_FEW[0] * 4 * LANES // element.size)
+        bounds = limits(compiler, clamp, parts[0].vector, here.size)
+        done = whole(0)
+        for together in (_TOGETHER, 1):
+            groups = build.sdiv(build.sub(results, done), whole(together))
+            with compiler.counted(groups) as group:
+                for part in parts:
+                    some(part, bounds, build.add(done, build.mul(group, whole(together))), together)
+            done = build.add(done, build.mul(groups, whole(together)))
 
     _along_channels(compiler, element, channels, write)
 

@@ -24,6 +24,7 @@ from minicnn.compiler.language import function
 from minicnn.kernels.channels import add_products
 from minicnn.kernels.tasks import share, shares
 
+_MOST_TASKS = 64  # of neighbouring lines: they share lines of x
 _TOGETHER = 32  # pixels side by side; more gain nothing
 
 
@@ -46,14 +47,14 @@ def _unbounded(like):
 
 
 @function
-def _forward_line(x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_rows, y):
+def add_pixels(x, w, b, clamp, n, oy, ox, end, strides, dilation, before, x_rows, w_rows, to, step):
+    """The pixels `ox` to `end` of line oy of image n, at the address `to` and each `step` bytes."""
     _, height, width, channels = x.shape
     rows, columns, pixel = w.shape[0], w.shape[1], channels * x.itemsize
     reach = (columns - 1) * dilation[1]
     first = -(-before[1] // strides[1])  # the windows from here to `last` lie inside the line
-    last = (width - 1 - reach + before[1]) // strides[1]
-    ox = 0
-    while ox < y.shape[2]:
+    last = min((width - 1 - reach + before[1]) // strides[1], end - 1)
+    while ox < end:
         left = ox * strides[1] - before[1]
         count = 0
         for i in range(rows):
@@ -67,14 +68,18 @@ def _forward_line(x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_ro
                     count += 1
         # Inside, the same taps serve the next windows, too: all addresses move on by as much.
         pixels = min(last - ox + 1, _TOGETHER) if first <= ox <= last else 1
-        x_step = strides[1] * pixel
-        _add(x_rows, w_rows, count, b, clamp, y[n, oy, ox], pixels, x_step, pixel)
+        add_products(
+            x, x_rows.address, w_rows.address, count, b.address, to, channels, clamp.address,
+            pixels, strides[1] * pixel, step,
+        )  # fmt: skip
         ox += pixels
+        to += pixels * step
 
 
 def _lines_of(y: Any, w: Any) -> int:
     """Tasks for the lines of what has a sum over the filter for each number."""
-    return shares(len(y) * y.shape[1], y.shape[2] * y.shape[3] * w.shape[0] * w.shape[1])
+    lines, numbers = len(y) * y.shape[1], y.shape[2] * y.shape[3] * w.shape[0] * w.shape[1]
+    return min(_MOST_TASKS, shares(lines, numbers))
 
 
 @kernel(tasks=lambda *arguments: _lines_of(arguments[-1], arguments[1]), writes="y")
@@ -84,7 +89,10 @@ def forward(task, tasks, x, w, b, clamp, strides, dilation, before, y):
     x_rows, w_rows = np.empty(taps, np.int64), np.empty(taps, np.int64)
     for line in range(*share(len(x) * out_height, task, tasks)):
         n, oy = line // out_height, line % out_height
-        _forward_line(x, w, b, clamp, n, oy, strides, dilation, before, x_rows, w_rows, y)
+        add_pixels(
+            x, w, b, clamp, n, oy, 0, y.shape[2], strides, dilation, before, x_rows, w_rows,
+            y[n, oy].address, y.shape[3] * y.itemsize,
+        )  # fmt: skip
 
 
 @function

@@ -81,8 +81,6 @@ def _forward_band(
     straight = filters == panels * COLUMNS and pool == (1, 1)  # into y, without `wide` between
     count = -(-pixels // ROWS) * ROWS
     a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
-    zero_line, zeros = np.zeros(COLUMNS, np.float32), np.empty(ROWS, np.int64)
-    zeros[:] = zero_line.address
     p = 0
     for oy in range(bottom - top):
         line = first[0] + (top + oy) * steps[0]
@@ -102,7 +100,7 @@ def _forward_band(
                 tile(
                     y, pixels - p, a, 0, kernel[0], line_bytes, run, 4,
                     packed[panel].address, run * COLUMNS * 4, COLUMNS * 4,
-                    zeros.address, 0, c, panel * COLUMNS * 4, epilogue[panel].address,
+                    0, 0, c, panel * COLUMNS * 4, epilogue[panel].address,
                 )  # fmt: skip
     if not straight:
         rows, nobody = np.empty(pool[0] * pool[1], np.int64), np.empty(0, np.uint8)

@@ -39,8 +39,8 @@ from minicnn.kernels.microkernel import tile
 from minicnn.kernels.simd import COLUMNS, HEIGHTS, LANES, ROWS, copy_vectors, transpose_square
 
 _DEPTH = 768  # steps at a time, at most: as many of a tile's rows stay near
-_TILES = 8  # tiles one above the other in a block
-_PANELS = 8  # tiles side by side in a block, at most: their part of b stays in a level-2 cache
+BLOCK_ROWS = 8 * ROWS  # of a block: 8 tiles one above the other
+PANELS = 8  # tiles side by side in a block, at most: their part of b stays in a level-2 cache
 _COLLIDE = 2048  # bytes: rows so far apart, or a multiple, want the same places of the cache
 _LINE = 16  # float32 in a line of the cache
 _TASKS = 16  # as many as keep the cores busy
@@ -48,23 +48,28 @@ _TASKS = 16  # as many as keep the cores busy
 
 def plan(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int]:
     """`(parts, panels)`: into how many parts to cut the sums, how many panels wide a block is."""
-    above = max(1, -(-rows // (ROWS * _TILES)))
+    above = max(1, -(-rows // BLOCK_ROWS))
     panels = max(1, -(-columns * itemsize // (COLUMNS * 4)))
-    beside = -(-panels // _PANELS)
+    beside = -(-panels // PANELS)
     parts = max(1, min(_TASKS, depth // (4 * _DEPTH)))
     beside = max(beside, min(panels, -(-_TASKS // (above * parts))))
     return parts, -(-panels // beside)
 
 
-def packed_shape(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int, int]:
-    """The shape of b's panels, packed before the product; none where only one block would read."""
+def packed_shape(
+    rows: int, depth: int, columns: int, itemsize: int, for_good: bool = False
+) -> tuple[int, int, int]:
+    """The shape of b's panels, packed before the product; none where that does not pay.
+
+    It pays where several blocks read them; and, if they are packed `for_good`, for one block, too.
+    """
     wide = COLUMNS * 4 // itemsize
-    worth_it = rows > ROWS * _TILES
+    worth_it = rows > (HEIGHTS[1] if for_good else BLOCK_ROWS)
     return -(-columns // wide) if worth_it else 0, depth, wide
 
 
 @function
-def _run(steps, transposed):
+def run_of(steps, transposed):
     """Steps at a time, as many each time; of a transposed a, which is copied, half as many."""
     runs = max(1, -(-steps // (_DEPTH // 2 if transposed else _DEPTH)))
     return max(1, -(-steps // runs))
@@ -121,7 +126,7 @@ def pack(task, b, transposed, packed):
 
 
 @function
-def _odd_lines(numbers):
+def odd_lines(numbers):
     """`numbers` float32 rounded up to an odd number of cache lines: so rows don't collide there."""
     return (-(-numbers // _LINE) | 1) * _LINE
 
@@ -134,7 +139,7 @@ def _copy_lines(a, top, height, left, width, copied):
 
 
 @function
-def _add_block(
+def add_block(
     a, a_transposed, b, b_transposed, epilogue, top, left, panels, begin, end, run, copied, ready,
     packed, edge, c,
 ):  # fmt: skip
@@ -148,7 +153,7 @@ def _add_block(
     """
     rows, columns = c.shape
     wide, size = packed.shape[2], c.itemsize
-    height = min(rows - top, _TILES * ROWS)
+    height = min(rows - top, BLOCK_ROWS)
     count = -(-height // ROWS) * ROWS
     a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
     source = copied if len(copied) else a[top:]
@@ -158,11 +163,10 @@ def _add_block(
     for r in range(count):
         a_rows[r] = source.address + min(r, height - 1) * row_bytes
         c_rows[r] = c[top + r, left:].address if r < height else edge[0].address
-    zero_line, zeros = np.zeros(COLUMNS, np.float32), np.empty(ROWS, np.int64)
-    zeros[:] = zero_line.address
     edge_rows = np.empty(ROWS, np.int64)
     for r in range(ROWS):
         edge_rows[r] = edge[r].address
+    first_panel = left // wide
     for first in range(begin, max(end, begin + 1), run):
         steps = min(run, end - first)
         ends = len(epilogue) and first + run >= end
@@ -184,10 +188,10 @@ def _add_block(
             for panel in range(panels):
                 column, offset = left + panel * wide, panel * wide * size
                 width = min(wide, columns - column)
-                last = epilogue[column // wide].address if ends else 0
+                last = epilogue[first_panel + panel].address if ends else 0
                 place, b_step = packed[panel:].address, wide * size
                 if len(ready):
-                    place = ready[column // wide, first].address
+                    place = ready[first_panel + panel, first].address
                 elif not (b_transposed or strip) and width == wide:
                     place, b_step = b[first, column:].address, b.shape[1] * size
                 used = min(ROWS, height - row) if width < wide else 0
@@ -195,7 +199,7 @@ def _add_block(
                     at = panel * wide
                     edge[r, at : at + width] = c[top + row + r, column : column + width]
                 into = edge_rows.address if used else c_table
-                since, since_offset = (zeros.address, 0) if first == begin else (into, offset)
+                since, since_offset = (0, 0) if first == begin else (into, offset)
                 tile(
                     c, height - row, a_table, a_offset, 1, 0, steps, step_bytes,
                     place, 0, b_step, since, since_offset, into, offset, last,
@@ -209,7 +213,7 @@ def _blocks(*arguments: Any) -> int:
     panels, c = arguments[-2:]
     parts, rows, columns = c.shape
     wide = COLUMNS * 4 // c.itemsize
-    return parts * -(-rows // (ROWS * _TILES)) * -(-columns // (wide * panels))
+    return parts * -(-rows // BLOCK_ROWS) * -(-columns // (wide * panels))
 
 
 @kernel(tasks=_blocks, writes="c")
@@ -222,22 +226,22 @@ def product(task, a, a_transposed, b, b_transposed, ready, epilogue, panels, c):
     parts, rows, columns = c.shape
     depth = a.shape[0] if a_transposed else a.shape[1]
     wide = COLUMNS * 4 // c.itemsize
-    above = -(-rows // (ROWS * _TILES))
+    above = -(-rows // BLOCK_ROWS)
     beside = -(-columns // (wide * panels))
     collide = not a_transposed and a.shape[1] * a.itemsize % _COLLIDE == 0
-    run, height = _run(-(-depth // parts), a_transposed), min(_TILES * ROWS, rows)
+    run, height = run_of(-(-depth // parts), a_transposed), min(BLOCK_ROWS, rows)
     if a_transposed:
-        lines = run, _odd_lines(height)
+        lines = run, odd_lines(height)
     else:
-        lines = height if collide else 0, _odd_lines(run)
+        lines = height if collide else 0, odd_lines(run)
     packed = np.empty((0 if len(ready) else panels, run, wide), c.dtype)
     copied = np.empty(lines, c.dtype)
     edge = np.zeros((ROWS, panels * wide), c.dtype)
     part, block = task // (above * beside), task % (above * beside)
-    top, left = block // beside * ROWS * _TILES, block % beside * wide * panels
+    top, left = block // beside * BLOCK_ROWS, block % beside * wide * panels
     begin, end = depth * part // parts, depth * (part + 1) // parts
     across = min(panels, -(-(columns - left) // wide))
-    _add_block(
+    add_block(
         a, a_transposed, b, b_transposed, epilogue, top, left, across, begin, end, run, copied,
         ready, packed, edge, c[part],
     )  # fmt: skip

@@ -47,7 +47,7 @@ from minicnn.kernels.simd import (
     whole,
 )
 
-_AHEAD = 24  # steps, which take longer than memory to answer
+_AHEAD = 24
 
 
 def _tile(compiler: Compiler, element: Scalar, rows: Any, *arguments: Any) -> None:
@@ -61,6 +61,8 @@ def _tile(compiler: Compiler, element: Scalar, rows: Any, *arguments: Any) -> No
     which the offsets are added. The sum runs over u < `outer` and k < `depth`:  a (one number) at
     a_rows[r] + a_offset + u * a_outer + k * a_step,  b (`COLUMNS` numbers side by side) at
     b + u * b_outer + k * b_step.
+
+    Where `start_rows` is 0, so are the sums at first.
 
     Of the `ROWS` rows the first `rows` are wanted: all are computed, or, where a lower tile is
     enough, fewer.
@@ -105,14 +107,21 @@ def _write_tile(
         return [build.add(row, offset) for row in rows]
 
     places = [whole(size * lanes * v) for v in range(VECTORS)]
-    a, start = table(a_rows, a_offset), table(start_rows, start_offset)
-    c = table(c_rows, c_offset)
+    a, c = table(a_rows, a_offset), table(c_rows, c_offset)
     # Written as memory, these become registers: LLVM sees that nobody takes their address.
     sums = [[compiler.alloca(vector) for _ in places] for _ in range(height)]
-    for r in range(height):
-        for v, place in enumerate(places):
-            first = load(compiler, build.add(start[r], place), vector, size)
-            build.store(first, sums[r][v])
+    nothing = ir.Constant(vector, [0.0] * lanes)
+    with build.if_else(build.icmp_signed("==", start_rows, whole(0))) as (anew, further):
+        with anew:
+            for r in range(height):
+                for v in range(VECTORS):
+                    build.store(nothing, sums[r][v])
+        with further:
+            start = table(start_rows, start_offset)
+            for r in range(height):
+                for v, place in enumerate(places):
+                    first = load(compiler, build.add(start[r], place), vector, size)
+                    build.store(first, sums[r][v])
     for r in range(height):
         for place in places:
             prefetch(compiler, build.add(c[r], place), to_write=True)

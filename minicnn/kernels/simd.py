@@ -77,10 +77,13 @@ def limits(compiler: Compiler, clamp: Any, vector: Any, size: int) -> list[Any]:
 
 
 def clamped(compiler: Compiler, value: Any, bounds: Any) -> Any:
-    """`value` between the bounds; a comparison with NaN is false, so NaN stays."""
+    """`value` between the bounds; a comparison with NaN is false, so NaN stays.
+
+    Written as it is here, each bound is one instruction of a processor's.
+    """
     build, (low, high) = compiler.builder, bounds
-    raised = build.select(build.fcmp_ordered("<=", value, low), low, value)
-    return build.select(build.fcmp_ordered(">", raised, high), high, raised)
+    raised = build.select(build.fcmp_ordered(">", low, value), low, value)
+    return build.select(build.fcmp_ordered("<", high, raised), high, raised)
 
 
 def wins(compiler: Compiler, value: Any, most: Any) -> Any:

@@ -238,15 +238,16 @@ def _multiply_panel(points, depth, count, packed, left, channels, bias, panel, p
     point_bytes, product_bytes = points.size // POINTS * 4, products.size // POINTS * 4
     rows = -(-count // ROWS) * ROWS
     a_rows, c_rows = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    start_rows, zeros = np.empty(ROWS, np.int64), np.zeros(COLUMNS, np.float32)
+    bias_rows = np.empty(ROWS, np.int64)
+    bias_rows[:] = bias.address + panel * COLUMNS * 4
     for t in range(rows):
         a_rows[t] = points.address + (min(t, count - 1) * depth + left) * 4
         c_rows[t] = products.address + t * COLUMNS * 4
     for point in range(POINTS):
-        start_rows[:] = bias.address + panel * COLUMNS * 4 if point == ONES else zeros.address
+        first_rows = bias_rows.address if point == ONES else 0
         for t in range(0, rows, ROWS):
             into, offset = c_rows[t:].address, point * product_bytes
-            start, start_offset = (into, offset) if left else (start_rows.address, 0)
+            start, start_offset = (into, offset) if left else (first_rows, 0)
             tile(
                 products, count - t, a_rows[t:].address, point * point_bytes,
                 1, 0, channels, 4,
@@ -368,9 +369,7 @@ def _add_products(x_points, dy_points, point, panel, count, start, sums):
     channels = sums.shape[1]
     rows = -(-channels // ROWS) * ROWS
     a_rows, c_rows = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    spare, zero_line = np.zeros(COLUMNS, np.float32), np.zeros(COLUMNS, np.float32)
-    zeros = np.empty(ROWS, np.int64)
-    zeros[:] = zero_line.address
+    spare = np.zeros(COLUMNS, np.float32)
     c_rows[:] = spare.address
     offset = panel * COLUMNS * 4
     for c in range(rows):
@@ -382,7 +381,7 @@ def _add_products(x_points, dy_points, point, panel, count, start, sums):
         tile(
             sums, channels - c, a_rows[c:].address, 0, 1, 0, count, x_points.shape[2] * 4,
             dy_points[point].address + offset, 0, dy_points.shape[2] * 4,
-            zeros.address if start else place, 0, place, 0, 0,
+            0 if start else place, 0, place, 0, 0,
         )  # fmt: skip
 
 

@@ -314,7 +314,7 @@ class Layer(WithWeights, WithNodes, Configurable):
 
     def _activated(self, z: Array) -> Array:
         """Return y for z."""
-        y: Array = by_name.activation(self.activation_name).forward(z)
+        y: Array = by_name.activation(self.activation_name).applied(z)
         return y
 
     def logits(self, cache: Any, activation: str) -> Array | None:

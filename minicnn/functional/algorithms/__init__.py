@@ -17,12 +17,13 @@ and the window's geometry. Each allocates, calls its kernels, and returns new ar
 `ALGORITHMS` has them by name, and `choose` says which one is the fastest.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from minicnn import shapes
+from minicnn import kernels, shapes
 from minicnn.functional.algorithms import direct, im2col, winograd
 from minicnn.functional.epilogue import Epilogue
 from minicnn.shapes import Pair
@@ -31,6 +32,9 @@ Array = np.ndarray
 
 # With fewer channels or filters than this, Winograd's transforms cost more than they save.
 _WINOGRAD_CHANNELS = 8
+
+# So many numbers of a small kernel stay in the cache, however often they are read.
+_SMALL_KERNEL = 2**16
 
 
 class Algorithm(NamedTuple):
@@ -47,13 +51,17 @@ class Algorithm(NamedTuple):
     ) = None
 
 
-def choose(window: shapes.Window, dtype: np.dtype, channels: int, filters: int) -> str:
+def choose(window: shapes.Window, dtype: np.dtype, channels: int, filters: int, images: int) -> str:
     """Choose for `"auto"`: the fewest multiplications where they pay, and few copies."""
     if im2col.is_matrix_product(window):
         return "im2col"  # whose matrix is x itself
-    if min(channels, filters) >= _WINOGRAD_CHANNELS and ALGORITHMS["winograd"].can(window, dtype):
+    enough = min(channels, filters) >= _WINOGRAD_CHANNELS and winograd.pays(window, images)
+    if enough and ALGORITHMS["winograd"].can(window, dtype):
         return "winograd"
-    return "direct" if ALGORITHMS["direct"].can(window, dtype) else "im2col"
+    # Of so few pixels "direct" has few tasks, and each of them reads the whole kernel.
+    small = math.prod(window.kernel) * channels * filters <= _SMALL_KERNEL
+    few = images * math.prod(window.out) <= kernels.matmul.BLOCK_ROWS and not small
+    return "direct" if ALGORITHMS["direct"].can(window, dtype) and not few else "im2col"
 
 
 ALGORITHMS = {

@@ -10,6 +10,7 @@ import threading
 import numpy as np
 
 from minicnn import kernels, shapes
+from minicnn.compiler import recording
 from minicnn.functional import buffers
 from minicnn.functional.algorithms.matmul import matmul
 from minicnn.functional.epilogue import Epilogue, pooled
@@ -33,6 +34,8 @@ _scratch = threading.local()
 
 def _scratch_matrix(rows: int, columns: int, dtype: np.dtype) -> Array:
     """A matrix to work in; it reuses its memory, as fresh memory costs more than filling it."""
+    if recording.here.recorder is not None:  # a program finds memory by itself
+        return buffers.empty((rows, columns), dtype)
     held: dict[np.dtype, Array] = _scratch.__dict__.setdefault("buffers", {})
     if dtype not in held or held[dtype].size < rows * columns:
         held[dtype] = np.empty(rows * columns, dtype)

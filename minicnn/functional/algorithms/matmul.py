@@ -3,6 +3,7 @@
 import numpy as np
 
 from minicnn import kernels, shapes
+from minicnn.compiler import recording
 from minicnn.functional import buffers
 from minicnn.functional.epilogue import PLAIN, UNBOUNDED, Epilogue
 
@@ -27,7 +28,10 @@ def matmul(
     parts, panels = kernels.matmul.plan(rows, depth, columns, a.itemsize)
     if out is None:
         out = buffers.empty((rows, columns), a.dtype)
-    ready = buffers.empty(kernels.matmul.packed_shape(rows, depth, columns, a.itemsize), a.dtype)
+    ready_shape = kernels.matmul.packed_shape(
+        rows, depth, columns, a.itemsize, for_good=recording.once(b)
+    )
+    ready = buffers.empty(ready_shape, a.dtype)
     if len(ready):
         kernels.matmul.pack(b, b_transposed, ready)
     factors = a, a_transposed, b, b_transposed, ready

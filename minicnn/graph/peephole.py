@@ -1,0 +1,130 @@
+"""Rewrites the steps of a program: the same numbers, with fewer trips to memory.
+
+Layers ask for their kernels one by one, so what one layer writes the next one reads. Where only the
+next step reads it, the two can often be one:
+
+- A border of zeros is not written: the kernels that slide a window have zeros of their own.
+- The lines of a depthwise convolution go into the matrix product that follows while they are in
+  the cache.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import kernels
+from minicnn.compiler.recording import Call, Step, root_of
+from minicnn.layers import Layer
+
+Array = np.ndarray
+
+
+class Planned(NamedTuple):
+    """A step of a program, and the layer that asked for it."""
+
+    step: Step | Call
+    layer: Layer
+
+
+def arrays_of(step: Step | Call) -> list[Array]:
+    """Return all arrays that a step reads or writes."""
+    if isinstance(step, Call):
+        given = step.given if isinstance(step.given, list) else [step.given]
+        return [*given, *step.outputs]
+    return [argument for argument in step.arguments if isinstance(argument, np.ndarray)]
+
+
+def rewritten(planned: Iterable[Planned], kept: Iterable[Array]) -> list[Planned]:
+    """Return steps that compute the arrays `kept`, and all that they need, as `planned` does."""
+    found = list(planned)
+    for joined in (_without_border, _depthwise_in_product):
+        found = _pairs_joined(found, {id(root_of(array)) for array in kept}, joined)
+    return found
+
+
+def _pairs_joined(planned: list[Planned], kept: set[int], joined: Any) -> list[Planned]:
+    """Return the steps with each pair as one, where `joined(first, second)` finds one."""
+    uses = Counter(id(root_of(a)) for step, _ in planned for a in _distinct(arrays_of(step)))
+    found = list(planned)
+    for place, (first, _) in enumerate(planned):
+        if not isinstance(first, Step):
+            continue
+        written = root_of(first.arguments[first.kernel.written[0]])
+        if id(written) in kept or uses[id(written)] != 2:
+            continue
+        readers = (k for k in range(place + 1, len(found)) if _reads(found[k].step, written))
+        reader = next(readers, None)
+        second = None if reader is None else found[reader].step
+        step = joined(first, second) if isinstance(second, Step) else None
+        if step is not None and reader is not None:
+            found[reader] = found[reader]._replace(step=step)
+            found[place] = found[place]._replace(step=_NOTHING)
+    return [each for each in found if each.step is not _NOTHING]
+
+
+_NOTHING = Call(lambda _: None, [], ())
+
+
+def _distinct(arrays: Iterable[Array]) -> list[Array]:
+    return list({id(root_of(array)): array for array in arrays}.values())
+
+
+def _reads(step: Step | Call, root: Array) -> bool:
+    return any(root_of(array) is root for array in arrays_of(step))
+
+
+def _with(step: Step, **changed: Any) -> Step:
+    """Return the step with other arguments, given by the names of the kernel's parameters."""
+    arguments = dict(zip(step.kernel.parameters, step.arguments, strict=True)) | changed
+    values = tuple(arguments.values())
+    return Step(step.kernel, values, step.kernel.tasks(*values))
+
+
+def _argument(step: Step, name: str) -> Any:
+    return step.arguments[step.kernel.parameters.index(name)]
+
+
+# Their windows see zeros outside x, and `before` says how many above and left of it.
+_WITH_ZEROS = (
+    kernels.depthwise.forward,
+    kernels.direct.forward,
+    kernels.winograd.forward,
+    kernels.winograd.transform_few,
+    kernels.convolution.im2col,
+)
+
+
+def _without_border(first: Step, second: Step) -> Step | None:
+    """Return a convolution of what `zero_padding` was given."""
+    if first.kernel is not kernels.copying.zero_padding or second.kernel not in _WITH_ZEROS:
+        return None
+    x, top, left, y = first.arguments
+    if _argument(second, "x").shape != y.shape:  # it is of some of the images
+        return None
+    above, beside = _argument(second, "before")
+    return _with(second, x=x, before=(above + top, beside + left))
+
+
+_BLOCKS = 16  # with fewer blocks of pixels, some threads would have nothing to do
+
+
+def _depthwise_in_product(first: Step, second: Step) -> Step | None:
+    """Return a depthwise convolution and the matrix product of its pixels, as one step."""
+    if first.kernel is not kernels.depthwise.forward:
+        return None
+    if second.kernel is not kernels.matmul.product:
+        return None
+    y, (ready, epilogue, c) = (
+        first.arguments[-1],
+        (_argument(second, name) for name in ("ready", "epilogue", "c")),
+    )
+    a = _argument(second, "a")
+    whole = a.size == y.size and not _argument(second, "a_transposed") and len(c) == 1
+    enough = y.size // y.shape[3] >= _BLOCKS * kernels.matmul.BLOCK_ROWS
+    if not (whole and enough and len(ready)):
+        return None
+    joined = kernels.separable.forward
+    arguments = (*first.arguments[:-1], y.shape[1:3], ready, epilogue, c[0])
+    return Step(joined, arguments, joined.tasks(*arguments))
