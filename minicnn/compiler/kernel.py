@@ -43,6 +43,7 @@ class Kernel:
             python.__doc__,
             python.__module__,
         )
+        self.label = f"{python.__module__.rpartition('.')[2]}.{python.__name__}"
         names = list(inspect.signature(python).parameters)[1:]
         self._told = names[:1] == ["tasks"]
         names = names[self._told :]

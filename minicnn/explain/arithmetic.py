@@ -154,8 +154,6 @@ def find_spot(who: str, y: Array, at: Any, example: Any = 0, what: str = "output
     return Spot(check_place(who, y.shape[1:], at, what), y.shape[1:], int(example))
 
 
-_MANY_IMAGES = 2**20
-
 _AXES = {1: ("units",), 2: ("columns", "channels"), 3: ("rows", "columns", "channels")}
 
 
@@ -286,7 +284,7 @@ def _conv2d(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 def by_winograd(layer: Any, window: shapes.Window, dtype: np.dtype) -> bool:
     """Whether minicnn computes this convolution, in large batches, with Winograd's algorithm."""
     channels, filters = layer.kernel.shape[2], layer.filters // layer.groups
-    return algorithms.choose(window, dtype, channels, filters, _MANY_IMAGES) == "winograd"
+    return algorithms.choose(window, dtype, channels, filters, images=2**20) == "winograd"
 
 
 def tile_magnitude(layer: Any, window: shapes.Window, x: Array, at: Any, w: Array) -> float | None:

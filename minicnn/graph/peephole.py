@@ -88,20 +88,21 @@ def _argument(step: Step, name: str) -> Any:
 
 # Their windows see zeros outside x, and `before` says how many above and left of it.
 _WITH_ZEROS = (
-    kernels.depthwise.forward,
-    kernels.direct.forward,
-    kernels.winograd.forward,
-    kernels.winograd.transform_few,
-    kernels.convolution.im2col,
+    "depthwise.forward",
+    "direct.forward",
+    "winograd.forward",
+    "winograd.transform_few",
+    "convolution.im2col",
 )
 
 
 def _without_border(first: Step, second: Step) -> Step | None:
     """Return a convolution of what `zero_padding` was given."""
-    if first.kernel is not kernels.copying.zero_padding or second.kernel not in _WITH_ZEROS:
+    if first.kernel.label != "copying.zero_padding" or second.kernel.label not in _WITH_ZEROS:
         return None
     x, top, left, y = first.arguments
-    if _argument(second, "x").shape != y.shape:  # it is of some of the images
+    padded = _argument(second, "x")
+    if root_of(padded) is not root_of(y) or padded.shape != y.shape:  # it is of some of the images
         return None
     above, beside = _argument(second, "before")
     return _with(second, x=x, before=(above + top, beside + left))
@@ -112,16 +113,15 @@ _BLOCKS = 16  # with fewer blocks of pixels, some threads would have nothing to 
 
 def _depthwise_in_product(first: Step, second: Step) -> Step | None:
     """Return a depthwise convolution and the matrix product of its pixels, as one step."""
-    if first.kernel is not kernels.depthwise.forward:
-        return None
-    if second.kernel is not kernels.matmul.product:
+    if (first.kernel.label, second.kernel.label) != ("depthwise.forward", "matmul.product"):
         return None
     y, (ready, epilogue, c) = (
         first.arguments[-1],
         (_argument(second, name) for name in ("ready", "epilogue", "c")),
     )
     a = _argument(second, "a")
-    whole = a.size == y.size and not _argument(second, "a_transposed") and len(c) == 1
+    pixels = root_of(a) is root_of(y) and a.shape == (y.size // y.shape[3], y.shape[3])
+    whole = pixels and not _argument(second, "a_transposed") and len(c) == 1
     enough = y.size // y.shape[3] >= _BLOCKS * kernels.matmul.BLOCK_ROWS
     if not (whole and enough and len(ready)):
         return None

@@ -11,8 +11,10 @@ has done all that beforehand.
 - **Memory.** It is known when each array is first written and last read; arrays that are not needed
   at the same time share memory. All of it is one block, the arena.
 
-A program computes the same numbers as its graph, bit for bit: its steps are the same kernels, on
-the same tasks.
+- **Steps in one.** What only the next step reads need not be written (`minicnn.graph.peephole`).
+
+A program computes the same numbers as its graph, bit for bit: each number is the same sum, in the
+same order.
 """
 
 import functools
@@ -93,7 +95,7 @@ class Program:
             if isinstance(step, Call):
                 what, tasks, written = "Python", "", [place.shape for place in step.outputs]
             else:
-                what = f"{step.kernel.__module__.rpartition('.')[2]}.{step.kernel.__name__}"
+                what = step.kernel.label
                 tasks = f"{step.tasks} task{'s' if step.tasks > 1 else ''}"
                 written = [step.arguments[k].shape for k in step.kernel.written]
             shapes = " ".join(str(shape) for shape in written if 0 not in shape)

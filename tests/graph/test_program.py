@@ -85,8 +85,10 @@ def test_any_number_of_threads(threads: int) -> None:
 def test_its_steps() -> None:
     model = network()
     program = model.inference_program(3)
-    in_python = [step.layer.name for step in program.steps if isinstance(step, Call)]
+    steps = zip(program.steps, program.layers, strict=True)
+    in_python = [layer.name for step, layer in steps if isinstance(step, Call)]
     assert in_python == ["rescaling", "last"]  # NumPy scales, and has the softmax
+    assert len([layer for layer in program.layers if layer.name == "last"]) == 2  # and a product
     text = str(program)
     assert "direct.forward" in text
     assert "depthwise.forward" in text

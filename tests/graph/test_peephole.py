@@ -1,0 +1,120 @@
+"""Steps that became one compute what they computed before, to the last bit."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import Input, Model, layers
+from minicnn.graph.program import Program
+
+Array = np.ndarray
+
+
+def labels(program: Program) -> list[str]:
+    return [step.kernel.label for step in program.steps]  # type: ignore[union-attr]
+
+
+def checked(model: Any, *shape: int) -> Program:
+    """The program for inputs of this shape, which computes what the network does."""
+    form = model.form(training=False)
+    for weight in model.weights:
+        drawn = np.random.default_rng(len(weight.shape)).normal(size=weight.shape)
+        weight.assign(np.abs(drawn) if "variance" in weight.name else drawn)
+    x = np.random.default_rng(1).normal(size=shape).astype(model.inputs[0].dtype)
+    program = Program(form.graph, [shape])
+    expected = form.run(x)
+    expected = expected if isinstance(expected, list) else [expected]
+    for y, z in zip(program.run([x]), expected, strict=True):  # type: ignore[arg-type]
+        assert y.std() > 0
+        np.testing.assert_array_equal(y, z)
+    return program
+
+
+CONVOLUTIONS = {
+    "depthwise.forward": lambda: layers.DepthwiseConv2D(3, strides=2, activation="relu"),
+    "direct.forward": lambda: layers.Conv2D(5, (3, 2), strides=(2, 1)),
+    "winograd.forward": lambda: layers.Conv2D(9, 3, activation="relu"),
+    "winograd.transform_few": lambda: layers.Conv2D(70, 3),
+    "convolution.im2col": lambda: layers.Conv2D(5, 2, dilation_rate=2),
+}
+BORDERS = [((0, 1), (0, 1)), ((2, 0), (1, 3)), ((3, 3), (3, 3)), ((0, 0), (0, 0))]
+
+
+@pytest.mark.parametrize("padding", BORDERS)
+@pytest.mark.parametrize("label", CONVOLUTIONS)
+def test_a_border_of_zeros_is_not_written(label: str, padding: Any) -> None:
+    inputs = Input((17, 14, 9))
+    padded = layers.ZeroPadding2D(padding)(inputs)
+    program = checked(Model(inputs, CONVOLUTIONS[label]()(padded)), 1, 17, 14, 9)
+    assert label in labels(program)
+    assert "copying.zero_padding" not in labels(program)
+
+
+def test_a_border_that_is_needed_elsewhere_is_written() -> None:
+    inputs = Input((9, 8, 3))
+    padded = layers.ZeroPadding2D()(inputs)
+    y = layers.Conv2D(4, 3, strides=2)(padded)
+    for outputs in ([y, padded], [y, layers.MaxPooling2D()(padded)]):
+        assert "copying.zero_padding" in labels(checked(Model(inputs, outputs), 2, 9, 8, 3))
+    pooled = layers.AveragePooling2D(2)(padded)  # its windows are not of zeros beyond the border
+    assert "copying.zero_padding" in labels(checked(Model(inputs, pooled), 2, 9, 8, 3))
+
+
+def separable(
+    size: tuple[int, int, int], filters: int, dtype: str = "float32", **options: Any
+) -> Model:
+    inputs = Input(size, dtype=dtype)
+    x = layers.DepthwiseConv2D(3, dtype=dtype, **options)(inputs)
+    x = layers.BatchNormalization(dtype=dtype)(x)
+    x = layers.ReLU(6.0, dtype=dtype)(x)
+    x = layers.Conv2D(filters, 1, activation="relu", dtype=dtype)(x)
+    return Model(inputs, x)
+
+
+@pytest.mark.parametrize(
+    ("size", "filters", "options"),
+    [
+        ((41, 43, 5), 7, {"padding": "same"}),
+        ((40, 44, 32), 64, {}),
+        ((79, 75, 16), 33, {"strides": 2, "padding": "same"}),
+        ((43, 41, 130), 150, {"dilation_rate": (2, 3)}),
+        ((45, 40, 3), 5, {"depth_multiplier": 2, "padding": "same"}),
+        ((41, 43, 5), 7, {"padding": "same", "dtype": "float64"}),
+        ((2000, 1, 4), 3, {"padding": "same"}),
+        ((1, 2000, 4), 3, {"padding": "same"}),
+    ],
+)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_depthwise_convolution_goes_into_the_product(
+    size: tuple[int, int, int], filters: int, options: Any, threads: int
+) -> None:
+    before = minicnn.config.num_threads()
+    minicnn.config.set_num_threads(threads)
+    try:
+        program = checked(separable(size, filters, **options), 2, *size)
+    finally:
+        minicnn.config.set_num_threads(before)
+    assert "separable.forward" in labels(program)
+    assert "matmul.product" not in labels(program)
+
+
+def test_few_pixels_stay_two_steps_whose_tasks_occupy_all_threads() -> None:
+    program = checked(separable((9, 9, 16), 24, padding="same"), 1, 9, 9, 16)
+    assert labels(program) == ["depthwise.forward", "matmul.product"]
+
+
+def test_a_dense_layer_of_all_pixels_is_no_product_of_each() -> None:
+    inputs = Input((4, 3, 5))
+    x = layers.Flatten()(layers.DepthwiseConv2D(3, padding="same")(inputs))
+    program = checked(Model(inputs, layers.Dense(6)(x)), 900, 4, 3, 5)
+    assert labels(program) == ["depthwise.forward", "matmul.product"]
+
+
+def test_a_result_that_is_needed_elsewhere_is_written() -> None:
+    inputs = Input((41, 43, 5))
+    h = layers.DepthwiseConv2D(3)(inputs)
+    y = layers.Conv2D(7, 1)(h)
+    program = checked(Model(inputs, [h, y]), 2, 41, 43, 5)
+    assert labels(program) == ["depthwise.forward", "matmul.product"]
