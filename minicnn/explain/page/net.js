@@ -13,15 +13,6 @@ import {
 import { layerWindow } from "page/engine/windows.js";
 import { KINDS } from "page/kinds/table.js";
 
-const HEAVY = new Set([
-  "Conv2D",
-  "DepthwiseConv2D",
-  "SeparableConv2D",
-  "Dense",
-  "InputLayer",
-  "Softmax",
-]);
-
 export const breathe = () => new Promise((resolve) => setTimeout(resolve));
 
 // The value of each of the 65,536 half-precision numbers.
@@ -202,7 +193,7 @@ export class Net {
       const node = this.nodes[id];
       const stored = this.numbers(node.y);
       let value = stored && array(node.shape, stored);
-      if (!value && node.known && !HEAVY.has(node.type)) {
+      if (!value && node.light) {
         const xs = node.inputs.map((input) => this.original(input));
         const params = {};
         for (const name of Object.keys(node.params)) params[name] = this.originalParam(id, name);
@@ -221,7 +212,7 @@ export class Net {
     const node = this.nodes[id];
     return (
       this.isStored(id) ||
-      (node.known && !HEAVY.has(node.type) && node.inputs.every((n) => this.hasOriginal(n)))
+      (node.light && node.inputs.every((n) => this.hasOriginal(n)))
     );
   }
 

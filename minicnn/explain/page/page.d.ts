@@ -66,6 +66,8 @@ interface GraphNode {
   group: string;
   path: string[];
   known: boolean;
+  /** Whether the page computes its output from its input at once. */
+  light: boolean;
   trainable: boolean;
   count: number;
   formula: string;

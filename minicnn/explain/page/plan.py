@@ -15,16 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.explain.page.passes import Use
-from minicnn.layers import LAYERS
 from minicnn.layers.base import Array, Layer
 
 _FAST = 1.5e9  # multiply-adds that a browser recomputes without making people wait long
 _SMALL = 2**12  # arrays of up to this many numbers are always kept whole
 
-# The page computes the output of such a layer from its input at once, as often as it needs it.
-_LIGHT = LAYERS.keys() - {
-    *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax")
-}
+# The page does not compute the output of such a layer again as often as it needs it; of the others,
+# the light ones, it does.
+_HEAVY = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax")
 
 
 @dataclass(frozen=True)
@@ -256,6 +254,11 @@ def _listed(names: list[str], most: int = 4) -> str:
     return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
 
 
+def _is_light(use: Use) -> bool:
+    """Return whether the page computes the layer's output from its input at once."""
+    return use.known and type(use.layer).__name__ not in _HEAVY
+
+
 def _describe(uses: list[Use], plan: _Plan, arrays: _Arrays) -> list[dict[str, Any]]:
     groups = _groups(uses)
     feeds: dict[int, list[Use]] = {}
@@ -275,17 +278,13 @@ def _describe(uses: list[Use], plan: _Plan, arrays: _Arrays) -> list[dict[str, A
                 for v in layer.weights
             }
         # The page computes a light layer's output again, unless it lacks the layer's input.
-        light = type(layer).__name__ in _LIGHT and use.known
+        light = _is_light(use)
         again = light and not plan.light and all(there[source] for source in use.inputs)
         small = use.y.size <= plan.outputs or number == 0
         y = use.y[0] if small and not again else None
         there.append(again or y is not None)
         # The page can compute a gradient quickly if all layers behind it are light.
-        needed = (
-            plan.light
-            or number == 0
-            or any(type(after.layer).__name__ not in _LIGHT for after in feeds.get(number, [use]))
-        )
+        needed = plan.light or number == 0 or not all(map(_is_light, feeds.get(number, [use])))
         wanted = plan.photo_gradient if number == 0 else use.y.size <= plan.gradients
         keep_dy = plan.gradients and needed and wanted and use.dy is not None
         dy = use.dy[0] if keep_dy and use.dy is not None else None
@@ -300,6 +299,7 @@ def _describe(uses: list[Use], plan: _Plan, arrays: _Arrays) -> list[dict[str, A
                 "group": groups[number],
                 "path": list(use.path),
                 "known": use.known,
+                "light": light,
                 "trainable": layer.trainable,
                 "count": layer.count_params() if layer.built else 0,
                 "formula": layer.parameter_formula() if layer.weights else "",
