@@ -8,6 +8,7 @@ from pathlib import Path
 
 from minicnn._support import terminal
 from minicnn._support.arguments import count, positive, seed
+from minicnn._support.atomic import check_folder
 from minicnn._support.progress import Bar
 
 Command = Callable[[argparse.Namespace], None]
@@ -28,7 +29,7 @@ def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str]
         options = parser.parse_args(arguments)
         given[0] = getattr(options, "batch_size", None)
         for name in ("output", "cache"):
-            check_folder(f"--{name}", getattr(options, name, None))
+            check_output(f"--{name}", getattr(options, name, None))
         command(options)
 
     def sentence(error: BaseException) -> str | None:
@@ -40,7 +41,7 @@ def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str]
     return terminal.run(parser.prog, parsed, sentence)
 
 
-def check_folder(option: str, folder: Path | None) -> None:
+def check_output(option: str, folder: Path | None) -> None:
     """Raise `NotADirectoryError` if the folder, or one above it, is a file.
 
     Raises `ValueError` for a new folder that is named like a model file: that must be a mistake.
@@ -52,14 +53,10 @@ def check_folder(option: str, folder: Path | None) -> None:
             f"{option} is a folder; the model in it is named model.keras (.h5 is Keras's old "
             f"form). Received {str(folder)!r}."
         )
-    for path in (folder, *folder.parents):
-        if path.exists():
-            if not path.is_dir():
-                raise NotADirectoryError(
-                    f"{option} is a folder, and is made where there is none. "
-                    f"{str(path)!r} is a file: name another place."
-                )
-            return
+    try:
+        check_folder(folder)
+    except NotADirectoryError as error:
+        raise NotADirectoryError(f"{option} names a folder. {error}") from None
 
 
 def reason(error: Exception) -> str:

@@ -99,7 +99,7 @@ def test_a_file_where_the_output_should_go_is_named_at_once(name, inside, tmp_pa
     output = ["--output", str(path / inside)]
     assert module.run([*told.get(name, ["--data", "nowhere"]), *output]) == 2
     err = capsys.readouterr().err
-    assert f"--output is a folder, and is made where there is none. '{path}' is a file" in err
+    assert f"--output names a folder. '{path / inside}' cannot be a folder" in err
     assert err.count("\n") == 1
     assert path.read_text() == "mine"
 

@@ -210,10 +210,7 @@ export class Net {
 
   hasOriginal(id) {
     const node = this.nodes[id];
-    return (
-      this.isStored(id) ||
-      (node.light && node.inputs.every((n) => this.hasOriginal(n)))
-    );
+    return this.isStored(id) || (node.light && node.inputs.every((n) => this.hasOriginal(n)));
   }
 
   // Whether the page knows y(id), without computing it.
