@@ -43,11 +43,11 @@ class Arithmetic:
         self._body = body
 
     def alloca(self, kind: Any, count: int = 1) -> Any:
-        """A place in the frame; most become registers."""
+        """Return a place in the frame; most become registers."""
         return self.entry_builder.alloca(kind, count)
 
     def operation(self, op: ast.operator, left: Any, right: Any) -> Any:
-        """left op right."""
+        """Return left op right."""
         if not isinstance(left, Number) and not isinstance(right, Number):
             if type(op) not in _PYTHONS:
                 raise RefusedError(f"A kernel has no {type(op).__name__}.")
@@ -77,7 +77,7 @@ class Arithmetic:
         return Number(kind, method(a, b, flags=NO_WRAP))
 
     def _divided(self, op: ast.operator, a: Any, b: Any, right: Any) -> Any:
-        """Whole numbers, rounded down as in Python."""
+        """Divide whole numbers, rounded down as in Python."""
         build = self.builder
         if isinstance(right, int) and right > 0 and right & (right - 1) == 0:
             if isinstance(op, ast.Mod):
@@ -104,7 +104,7 @@ class Arithmetic:
         return build.select(wrong, build.fadd(remainder, b), remainder)
 
     def common_kind(self, left: Any, right: Any) -> Scalar:
-        """The kind in which two values meet."""
+        """Return the kind in which two values meet."""
         kinds = [v.kind for v in (left, right) if isinstance(v, Number)]
         plain = [v for v in (left, right) if not isinstance(v, Number)]
         if len(kinds) == 2 and BOOL in kinds:  # which any other kind takes in
@@ -120,7 +120,7 @@ class Arithmetic:
         return FLOAT64  # of int64 and float32, too, as in NumPy
 
     def converted(self, value: Any, kind: Scalar) -> Any:
-        """The LLVM value of a number as this kind."""
+        """Return the LLVM value of a number as this kind."""
         if not isinstance(value, Number):
             if isinstance(value, np.generic):
                 value = value.item()
@@ -143,7 +143,7 @@ class Arithmetic:
         return build.sitofp(value.value, kind.ir)
 
     def as_int(self, value: Any) -> Any:
-        """The LLVM value of a whole number."""
+        """Return the LLVM value of a whole number."""
         return self.converted(value, INT)
 
     def cast(self, kind: Scalar, value: Any) -> Number:
@@ -179,7 +179,7 @@ class Arithmetic:
         return Number(BOOL, self.builder.and_(one.value, other.value))
 
     def truth(self, value: Any) -> Any:
-        """Whether a value is true: a bool while compiling, or an LLVM value."""
+        """Return whether a value is true: a bool while compiling, or an LLVM value."""
         if isinstance(value, Array):
             raise RefusedError("An array is neither true nor false.")
         if not isinstance(value, Number):
@@ -192,7 +192,7 @@ class Arithmetic:
         return self.builder.icmp_signed("!=", value.value, ir.Constant(I64, 0))
 
     def as_bool(self, value: Any) -> Any:
-        """The LLVM value of whether it is true."""
+        """Return the LLVM value of whether it is true."""
         truth = self.truth(value)
         return ir.Constant(I1, int(truth)) if isinstance(truth, bool) else truth
 

@@ -23,7 +23,7 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def trusted(status: os.stat_result) -> bool:
-    """Whether a file or folder belongs to the user or root, and nobody else may write to it."""
+    """Return whether a file or folder is the user's or root's, and nobody else may write to it."""
     if not hasattr(os, "getuid"):
         return True  # Windows: folders under the user's own profile
     if status.st_uid not in (os.getuid(), 0):
@@ -34,7 +34,7 @@ def trusted(status: os.stat_result) -> bool:
 
 
 def _is_private(group: int) -> bool:
-    """Whether a group is root's, or the user's own, which Linux makes for each: of one member."""
+    """Return whether a group is root's, or the one-member group that Linux makes for each user."""
     import grp
     import pwd
 
@@ -47,7 +47,7 @@ def _is_private(group: int) -> bool:
 
 
 def _users_folder() -> Path:
-    """Where a system keeps what programs can make again."""
+    """Return the folder where a system keeps what programs can make again."""
     home = Path.home()
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
@@ -57,7 +57,7 @@ def _users_folder() -> Path:
 
 
 def folders() -> list[Path]:
-    """Where kernels may lie: where the user says, or beside the program, else in the user's."""
+    """Return the folders for kernels: the user's choice, or beside the program, else the user's."""
     chosen = os.environ.get("MINICNN_CACHE_DIR", "")
     if chosen:
         return [Path(chosen)]
@@ -69,7 +69,7 @@ def folders() -> list[Path]:
 
 
 def _is_trusted(folder: Path, make: bool = False) -> bool:
-    """Whether what lies in this folder is the user's alone; not if there is no such folder."""
+    """Return whether what is in this folder is the user's alone; False without the folder."""
     try:
         if make:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ class Entry:
         self.file_name = f"{name}-{hashlib.sha256(self.key).hexdigest()[:20]}.o"
 
     def read(self) -> bytes | None:
-        """The machine code, or None if it has to be compiled."""
+        """Return the machine code, or None if it has to be compiled."""
         for path in (folder / self.file_name for folder in folders() if _is_trusted(folder)):
             try:
                 return _read(path, self.key)

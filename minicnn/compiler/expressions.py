@@ -35,7 +35,7 @@ class Expressions(Memory):
     """Writes the instructions of one function, with its expressions."""
 
     def value(self, node: ast.expr) -> Any:
-        """The value of an expression: a `Number`, an `Array`, a tuple, or something of Python's."""
+        """Return an expression's value: a `Number`, an `Array`, a tuple, or a Python object."""
         method = getattr(self, f"of_{type(node).__name__}", None)
         if method is None:
             raise RefusedError(f"A kernel has no {type(node).__name__}: {ast.unparse(node)}.")
@@ -91,7 +91,7 @@ class Expressions(Memory):
         raise AttributeError(f"an array in a kernel has no {node.attr}")
 
     def indices(self, node: ast.expr) -> list[Any]:
-        """The indices in brackets: numbers, or slices with such limits."""
+        """Return the indices in brackets: numbers, or slices with such limits."""
         items = node.elts if isinstance(node, ast.Tuple) else [node]
         found: list[Any] = []
         for item in items:

@@ -72,7 +72,7 @@ class Kernel:
             recorder.write_down(self, arguments)
 
     def prepared(self, arguments: tuple[Any, ...], tasks: int = 1) -> tuple[int, bytes]:
-        """The address of the machine code, and the record of these arguments."""
+        """Return the address of the machine code, and the record of these arguments."""
         if self._told:
             arguments = (tasks, *arguments)
         key: list[Any] = []
@@ -98,7 +98,7 @@ class Kernel:
         return found[0], found[1](*parts)
 
     def address(self, kinds: tuple[Kind, ...]) -> int:
-        """The address of the machine code for arguments of these kinds."""
+        """Return the address of the machine code for arguments of these kinds."""
         how = "vectorized" if self._vectorize else "plain"
         symbol = "_".join([loading.full_name(self.python), how, *map(name_of, kinds)])
 
@@ -113,7 +113,7 @@ class Kernel:
 
 
 def _format(kind: Kind) -> str:
-    """The kind as `struct` writes it, each part in eight bytes."""
+    """Return the kind as `struct` writes it, each part in eight bytes."""
     if isinstance(kind, Scalar):
         return {"float32": "f4x", "float64": "d"}.get(kind.name, "q")
     if isinstance(kind, ArrayKind):

@@ -72,7 +72,7 @@ class Separate:
         self.__doc__, self.__module__ = write.__doc__, module or write.__module__
 
     def symbol(self, element: Scalar) -> str:
-        """The name of its machine code, which says where it comes from."""
+        """Return the name of its machine code, which says where it comes from."""
         return f"{self.__module__}:{self.__name__}:{element.name}"
 
     def __call__(self, *arguments: Any) -> Any:
@@ -89,6 +89,6 @@ class Module:
         self.required: dict[str, None] = {}  # symbols of separate functions
 
     def declared(self, name: str, kind: ir.FunctionType) -> ir.Function:
-        """The function of this name from outside."""
+        """Return the function of this name from outside."""
         found = self.ir.globals.get(name)
         return found if found is not None else ir.Function(self.ir, kind, name)

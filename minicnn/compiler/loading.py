@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 def full_name(python: Callable[..., Any]) -> str:
-    """What no other function is called, in whatever file."""
+    """Return a name that no other function has, in whatever file."""
     return f"{python.__module__}.{python.__qualname__}"
 
 
 def short_name(python: Callable[..., Any]) -> str:
-    """What the user and the disk are told."""
+    """Return the name that the user and the disk are told."""
     return f"{python.__module__.rpartition('.')[2]}.{python.__name__}"
 
 
 def entry(python: Callable[..., Any]) -> int:
-    """The address of the machine code of a function of whole numbers, which Python calls."""
+    """Return the address of the machine code of a function of whole numbers, which Python calls."""
 
     def write(module: "Module") -> None:
         from minicnn.compiler import translate
@@ -52,7 +52,7 @@ def loaded(
     write: Callable[["Module"], None],
     vectorize: bool = False,
 ) -> int:
-    """The address of a function in machine code: loaded already, from the disk, or new."""
+    """Return the address of a function in machine code: loaded already, from the disk, or new."""
     with interrupts.waiting(), building:
         if symbol in _known:
             return _known[symbol]
@@ -75,7 +75,7 @@ def loaded(
 
 
 def _compiled(symbol: str, write: Callable[["Module"], None], vectorize: bool) -> bytes:
-    """Object code, behind a line with the symbols of the separate functions that it calls."""
+    """Return object code, behind a line with the symbols of the functions that it calls."""
     from minicnn.compiler import machine
     from minicnn.compiler.language import Module
 
@@ -99,7 +99,7 @@ def _load_separate(symbol: str) -> None:
 
 @functools.cache
 def _digest(file: str) -> str:
-    """The digest of all files that a kernel in this file is made of."""
+    """Return the digest of all files that a kernel in this file is made of."""
     here = Path(__file__).parent
     files = {*here.glob("*.py"), *(here.parent / "kernels").glob("*.py"), Path(file)}
     files -= {here / "cache.py"}  # which only keeps them

@@ -28,13 +28,13 @@ class Processor(NamedTuple):
     features: str
 
     def has(self, feature: str) -> bool:
-        """Whether the processor has vectors of this kind, such as "avx2"."""
+        """Return whether the processor has vectors of this kind, such as "avx2"."""
         return f"+{feature}" in self.features.split(",")
 
 
 @functools.cache
 def processor() -> Processor:
-    """The processor to compile for."""
+    """Return the processor to compile for."""
     triple, found = llvm.get_process_triple(), llvm.get_host_cpu_features() or {}
     name = os.environ.get("MINICNN_CPU", "")
     if name:
@@ -59,7 +59,7 @@ LEVELS = tuple(_LEVELS)
 
 
 def missing(level: str) -> list[str]:
-    """The features of this level of x86-64 that this machine does not have."""
+    """Return the features of this level of x86-64 that this machine does not have."""
     found = llvm.get_host_cpu_features() or {}
     wanted = [feature.lstrip("+") for feature in _LEVELS[level].split(",") if feature]
     return [feature for feature in wanted if not found.get(feature, False)]
@@ -78,7 +78,7 @@ def check_level(name: str) -> None:
 
 
 def _level_of_folder() -> str:
-    """The level that the folder of `MINICNN_CACHE_DIR` was filled for, or nothing."""
+    """Return the level that the folder of `MINICNN_CACHE_DIR` was filled for, or nothing."""
     folder = os.environ.get("MINICNN_CACHE_DIR", "")
     try:
         name = (Path(folder) / "processor").read_text().strip() if folder else ""
@@ -105,7 +105,7 @@ def _target_machine() -> llvm.TargetMachine:
 
 
 def machine_code(text: str, vectorize: bool) -> bytes:
-    """Object code of a module in LLVM's language.
+    """Return the object code of a module in LLVM's language.
 
     With `vectorize` LLVM does all it can, and makes vectors of loops. Most kernels only prepare the
     work of functions whose vectors are written out, such as the microkernel: for them a few passes
@@ -124,7 +124,7 @@ def machine_code(text: str, vectorize: bool) -> bytes:
 
 
 def _few_passes() -> llvm.ModulePassManager:
-    """Variables into registers, functions into their callers, and simpler instructions."""
+    """Put variables into registers and functions into their callers; simplify instructions."""
     passes = llvm.create_new_module_pass_manager()
     passes.add_simplify_cfg_pass()
     passes.add_sroa_pass()
@@ -149,7 +149,7 @@ def _engine() -> llvm.ExecutionEngine:
 
 
 def load(code: bytes, name: str) -> int:
-    """Load object code into this process; the address of the function of this name."""
+    """Load object code into this process; return the address of the function of this name."""
     with _loading:
         engine = _engine()
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))

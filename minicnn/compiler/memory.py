@@ -31,7 +31,7 @@ class Memory(Arithmetic):
     end: Any  # and where it ends
 
     def size(self, array: Array) -> Number:
-        """How many numbers the array has."""
+        """Return how many numbers the array has."""
         total: Any = 1
         for size in array.dims:
             total = self.operation(ast.Mult(), total, Number(INT, size))
@@ -54,7 +54,7 @@ class Memory(Arithmetic):
                     raise RefusedError("An index is a whole number.")
 
     def _offset(self, array: Array, indices: list[Any]) -> Any:
-        """Numbers from the array's first one to the one at these indices of its first axes."""
+        """Count the numbers before the one at these indices of the array's first axes."""
         self.check_indices(array, indices)
         offset: Any = 0
         for axis, size in enumerate(array.dims):
@@ -65,12 +65,12 @@ class Memory(Arithmetic):
         return self.as_int(offset)
 
     def place(self, array: Array, indices: list[Any]) -> Any:
-        """Where the number, or the part, at these indices begins."""
+        """Return where the number, or the part, at these indices begins."""
         offset = self._offset(array, indices)
         return self.builder.gep(array.pointer, [offset], source_etype=array.element.stored)
 
     def view(self, array: Array, indices: list[Any]) -> Array:
-        """The part of an array at these indices; the last one may be a slice."""
+        """Return the part of an array at these indices; the last one may be a slice."""
         self.check_indices(array, indices)
         *fixed, last = indices
         if any(isinstance(index, slice) for index in fixed):  # it would be no contiguous part
@@ -88,7 +88,7 @@ class Memory(Arithmetic):
         return Array(array.element, self.place(array, [*fixed, first]), dims)
 
     def load(self, element: Scalar, place: Any) -> Number:
-        """The number at a place."""
+        """Return the number at a place."""
         loaded = self.builder.load(place, typ=element.stored)
         loaded.align = element.size
         if element is BYTE:
@@ -131,11 +131,11 @@ class Memory(Arithmetic):
             self.store(element, one, place)
 
     def counted(self, count: Any, first: Any = None) -> "_Counted":
-        """A loop of `count` rounds, for instructions that are written by hand."""
+        """Write a loop of `count` rounds, for instructions that are written by hand."""
         return _Counted(self, count, first)
 
     def empty(self, shape: Any, dtype: Any = np.float64) -> Array:
-        """A new array in the thread's scratch memory."""
+        """Return a new array in the thread's scratch memory."""
         element = BY_DTYPE[np.dtype(dtype)]
         sizes = shape if isinstance(shape, tuple) else (shape,)
         dims = [self.as_int(size) for size in sizes]
@@ -167,7 +167,7 @@ class Memory(Arithmetic):
         return Array(element, self._nothing_elses(build.load(pointer, typ=POINTER)), dims)
 
     def _nothing_elses(self, pointer: Any) -> Any:
-        """The same pointer, of which LLVM knows that no other one leads to the same memory."""
+        """Return the same pointer, marked for LLVM: no other one leads to the same memory."""
         name = "new memory"
         target = self.module.ir.globals.get(name)
         if target is None:

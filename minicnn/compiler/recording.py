@@ -35,7 +35,7 @@ class NotKernelsError(Exception):
 
 
 def once(array: Array) -> bool:
-    """Whether a recorder listens, and what is made of this array alone is made for good."""
+    """Return whether a recorder listens, and what is made of this array alone is made for good."""
     return here.recorder is not None and not here.recorder.is_live(array)
 
 
@@ -75,7 +75,7 @@ class Live(np.ndarray):
 
 
 def live(shape: tuple[int, ...], dtype: Any) -> Array:
-    """A new live array. Its memory is never touched, so the system never gives it any."""
+    """Return a new live array. Its memory is never touched, so the system never gives it any."""
     return np.empty(shape, dtype).view(Live)
 
 
@@ -103,7 +103,7 @@ class Step(NamedTuple):
 
 
 def root_of(array: Array) -> Array:
-    """The array that owns the memory of this one."""
+    """Return the array that owns the memory of this one."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
@@ -125,12 +125,12 @@ class Recorder:
         self._live: dict[int, Array] = {}
 
     def expect(self, array: Array) -> None:
-        """From now on the array's numbers are not known."""
+        """Mark the array: from now on its numbers are not known."""
         root = root_of(array)
         self._live[id(root)] = root
 
     def is_live(self, array: Any) -> bool:
-        """Whether the numbers of this array are not known."""
+        """Return whether the numbers of this array are not known."""
         return isinstance(array, np.ndarray) and id(root_of(array)) in self._live
 
     def takes(self, kernel: Any, arguments: tuple[Any, ...]) -> bool:

@@ -37,14 +37,14 @@ _PATIENCE = 1000  # pauses before a thread that waits for a task lets other prog
 
 @builtin
 def numbers_at(compiler: Compiler, address: Any, *shape: Any) -> Array:
-    """The int64 array of this shape at an address."""
+    """Return the int64 array of this shape at an address."""
     pointer = compiler.builder.inttoptr(compiler.as_int(address), POINTER)
     return Array(INT, pointer, [compiler.as_int(size) for size in shape])
 
 
 @builtin
 def add(compiler: Compiler, array: Array, index: Any, more: Any) -> Number:
-    """Add to array[index] in one step for all threads; what it was before."""
+    """Add to array[index] in one step for all threads; return what it was before."""
     place = compiler.place(array, [index])
     added = compiler.builder.atomic_rmw("add", place, compiler.as_int(more), "seq_cst")
     return Number(INT, added)
@@ -52,14 +52,14 @@ def add(compiler: Compiler, array: Array, index: Any, more: Any) -> Number:
 
 @builtin
 def read(compiler: Compiler, array: Array, index: Any) -> Number:
-    """array[index], and all that its writer wrote before it."""
+    """Return array[index], and see all that its writer wrote before it."""
     place = compiler.place(array, [index])
     return Number(INT, compiler.builder.load_atomic(place, "seq_cst", 8, typ=I64))
 
 
 @builtin
 def write(compiler: Compiler, array: Array, index: Any, value: Any) -> None:
-    """array[index] = value, for all threads to see, behind all that was written before."""
+    """Set array[index] to the value, for all threads to see, behind all that was written before."""
     place = compiler.place(array, [index])
     compiler.builder.atomic_rmw("xchg", place, compiler.as_int(value), "seq_cst")
 
@@ -77,7 +77,7 @@ def compute(
 
 @builtin
 def memory(compiler: Compiler) -> tuple[Number, Number]:
-    """The scratch memory that is left: where it begins and ends."""
+    """Return the scratch memory that is left: where it begins and ends."""
     begin = compiler.builder.load(compiler.scratch, typ=I64)
     return Number(INT, begin), Number(INT, compiler.end)
 

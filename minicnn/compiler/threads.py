@@ -31,7 +31,7 @@ _IDLE = 4000  # rounds, about 0.2 ms, in which a thread looks for work before it
 
 
 def _cores() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use."""
     wanted = os.environ.get("MINICNN_NUM_THREADS", "")
     if wanted:
         if not wanted.isdigit() or int(wanted) < 1:
@@ -44,7 +44,7 @@ def _cores() -> int:
 
 
 def _quota(groups: Path) -> int:
-    """How many cores' time a container may use; very many if it has no limit.
+    """Return how many cores' time a container may use; very many if it has no limit.
 
     Threads beyond that would spend it waiting for each other. (Linux's control groups, version 2
     and 1: a time in each period, in microseconds.)
@@ -66,7 +66,7 @@ class _Context(threading.local):
     address = 0
 
     def of(self, team: "_Team") -> int:
-        """The address of this thread's context."""
+        """Return the address of this thread's context."""
         if self.team is not team:
             # For the arrays that kernels make; the system gives only the pages that are used.
             self.scratch = np.empty(_SCRATCH, np.uint8)
@@ -95,7 +95,7 @@ class _Code:
 
 @functools.cache
 def _give_way() -> int:
-    """The address of the system's function by which a thread gives up its core for once."""
+    """Return the address of the system's function by which a thread gives up its core for once."""
     if sys.platform == "win32":
         function = ctypes.windll.kernel32.SwitchToThread
     else:
@@ -139,7 +139,7 @@ class _Team:
         self.members: list[_Member] = []
 
     def is_busy(self) -> bool:
-        """Whether there is something to compute."""
+        """Return whether there is something to compute."""
         return bool(self.state[self.open])
 
     def wake(self, wanted: int) -> None:
@@ -170,7 +170,7 @@ def _code() -> _Code:
 
 
 def count() -> int:
-    """How many threads compute."""
+    """Return how many threads compute."""
     global _count
     if _count is None:
         _count = _cores()
@@ -186,7 +186,7 @@ def set_count(threads: int) -> None:
 
 
 def _prepared(tasks: int) -> tuple[_Code, int, int]:
-    """The code, how many threads shall compute so many tasks, and this thread's context."""
+    """Return the code, how many threads shall compute so many tasks, and this thread's context."""
     global _team
     code, wanted = _made or _code(), min(_count or count(), tasks)
     if _team is None:

@@ -298,7 +298,7 @@ class Compiler(Expressions):
         return known(self, *arguments)
 
     def arguments(self, node: ast.Call) -> list[Any]:
-        """The values of a call's arguments."""
+        """Return the values of a call's arguments."""
         if node.keywords:
             raise RefusedError(f"A kernel names no arguments: {ast.unparse(node)}.")
         return list(self.of_Tuple(ast.Tuple(node.args, ast.Load())))
@@ -369,7 +369,7 @@ def _whole_numbers(count: int) -> ir.FunctionType:
 
 
 def separate_function(module: Module, function: Separate, element: Scalar) -> None:
-    """A separate function for this kind of number, as a module of its own."""
+    """Return a module with a separate function for this kind of number."""
     target = ir.Function(module.ir, _whole_numbers(function.count), module.ir.name)
     compiler = Compiler(module, None)
     compiler.begin(target)
@@ -386,7 +386,7 @@ _LENGTHS = _DATA + 2
 
 
 def kernel_function(module: Module, python: Callable[..., Any], kinds: tuple[Kind, ...]) -> None:
-    """A kernel as the scheduler calls it: (record, task, scratch, end of scratch).
+    """Write a kernel as the scheduler calls it: (record, task, scratch, end of scratch).
 
     The record has eight bytes for each number among the arguments, and for each array the address
     of NumPy's object.
@@ -425,7 +425,7 @@ CONTEXT = 4  # whole numbers in a thread's context: scratch memory from, to; and
 
 
 def entry_function(module: Module, python: Callable[..., Any]) -> None:
-    """A function that Python calls with whole numbers, the last one the address of a context."""
+    """Write a function that Python calls with whole numbers, the last one a context's address."""
     names = _signature(python)
     kind = ir.FunctionType(ir.VoidType(), [I64] * len(names))
     target = ir.Function(module.ir, kind, module.ir.name)

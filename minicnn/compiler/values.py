@@ -79,7 +79,7 @@ class Array:
 
 
 def kind_of(value: Any) -> Kind:
-    """The kind that a variable has which is given this value."""
+    """Return the kind that a variable has which is given this value."""
     if isinstance(value, (Number, Array)):
         return value.kind
     if isinstance(value, tuple):
@@ -103,7 +103,7 @@ def parts_of(kind: Kind) -> list[Any]:
 
 
 def flattened(value: Any) -> list[Any]:
-    """The LLVM values that make up this value."""
+    """Return the LLVM values that make up this value."""
     if isinstance(value, Number):
         return [value.value]
     if isinstance(value, Array):
@@ -114,7 +114,7 @@ def flattened(value: Any) -> list[Any]:
 
 
 def rebuilt(kind: Kind, parts: list[Any]) -> Any:
-    """The value of this kind that is made up of `parts`, which are used up."""
+    """Return the value of this kind that is made up of `parts`, which are used up."""
     if isinstance(kind, Scalar):
         return Number(INT if kind is BYTE else kind, parts.pop(0))
     if isinstance(kind, ArrayKind):
@@ -123,7 +123,7 @@ def rebuilt(kind: Kind, parts: list[Any]) -> Any:
 
 
 def kind_of_argument(argument: Any) -> Kind:
-    """The kind of what Python hands to a kernel."""
+    """Return the kind of what Python hands to a kernel."""
     if isinstance(argument, np.ndarray):
         return ArrayKind(BY_DTYPE[argument.dtype], argument.ndim)
     if isinstance(argument, tuple):
@@ -140,7 +140,7 @@ def kind_of_argument(argument: Any) -> Kind:
 
 
 def name_of(kind: Kind) -> str:
-    """A short name of the kind, for file names and messages."""
+    """Return a short name of the kind, for file names and messages."""
     if isinstance(kind, Scalar):
         return kind.name
     if isinstance(kind, ArrayKind):

@@ -46,7 +46,7 @@ class LayerHealth(NamedTuple):
 
 
 def layer_rows(uses: list[tuple[str, Any]]) -> list[LayerHealth]:
-    """A row for each use of a layer: the mean, the spread and the dead units of its output."""
+    """Return a row for each use of a layer: its output's mean, spread and dead units."""
     rows = []
     for name, entry in uses:
         y = entry.y[0] if isinstance(entry.y, list) else entry.y
@@ -68,7 +68,7 @@ def _is_relu(layer: Layer) -> bool:
 
 
 def calm_copy(model: Model, x: Any) -> Any:
-    """A copy without Dropout: what is measured should not depend on luck."""
+    """Return a copy without Dropout: what is measured should not depend on luck."""
     clone = copies.copied(model)
     copies.build(clone, x)
     for layer in copies.all_layers(clone):
@@ -85,7 +85,7 @@ def with_gradients(
     wrong: LossOfPass,
     optimizer_config: dict[str, Any],
 ) -> list[LayerHealth]:
-    """The rows with the gradients of this pass, and what a new optimizer makes of them."""
+    """Return the rows with the gradients of this pass, and what a new optimizer makes of them."""
     dy = wrong.loss.backward(wrong.cache)
     _, grads = model.backward(dy, tape, need_dx=False, at_logits=wrong.at_logits)
     variables = model.trainable_variables_by_name()
@@ -120,7 +120,7 @@ def _worst(names: list[str]) -> str:
 
 
 def check_dead(rows: list[LayerHealth], examples: int) -> Check:
-    """Whether units of a ReLU are 0 for every example."""
+    """Check whether units of a ReLU are 0 for every example."""
     name = "dead ReLUs"
     watched = [(row.name, row.dead) for row in rows if row.dead is not None]
     if not watched:
@@ -147,7 +147,7 @@ def check_dead(rows: list[LayerHealth], examples: int) -> Check:
 
 
 def check_activations(rows: list[LayerHealth]) -> Check:
-    """Whether signals fade or grow from layer to layer."""
+    """Check whether signals fade or grow from layer to layer."""
     name = "activations"
     # A softmax's or sigmoid's spread says how sure it is, not how large the numbers are.
     # And the last layer may well start with weights of 0.
@@ -182,7 +182,7 @@ def check_activations(rows: list[LayerHealth]) -> Check:
 
 
 def check_gradients(rows: list[LayerHealth]) -> Check:
-    """Whether gradients vanish or explode."""
+    """Check whether gradients vanish or explode."""
     name = "gradients"
     learning = [row for row in rows if row.gradient is not None]
     if not learning:
@@ -234,7 +234,7 @@ def check_gradients(rows: list[LayerHealth]) -> Check:
 
 
 def check_steps(rows: list[LayerHealth], optimizer_config: dict[str, Any]) -> Check:
-    """Whether the optimizer's first step suits the weights."""
+    """Check whether the optimizer's first step suits the weights."""
     name = "step / weights"
     moved = [(row.name, row.step) for row in rows if row.step is not None and row.gradient]
     who = optimizer_text(optimizer_config)
@@ -266,5 +266,5 @@ def check_steps(rows: list[LayerHealth], optimizer_config: dict[str, Any]) -> Ch
 
 
 def optimizer_text(config: dict[str, Any]) -> str:
-    """The optimizer as a constructor call."""
+    """Return the optimizer as a constructor call."""
     return f"{config['class_name']}(learning_rate={config['config']['learning_rate']:g})"

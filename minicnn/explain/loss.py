@@ -29,7 +29,7 @@ _CLASSES = (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy
 
 
 def explain_loss(found: LossOfPass, example: int = 0, at: Any = ()) -> Explanation:
-    """The loss of one example, such as `- Σ t·log p`, each class a term.
+    """Explain the loss of one example, such as `- Σ t·log p`, each class a term.
 
     `at` is a place among several predictions of an example (a map of classes), else ().
     """
@@ -88,7 +88,7 @@ def _check_axis(loss: losses.Loss, y_pred: Array) -> None:
 
 
 def _limits(y_pred: Array) -> tuple[float, float]:
-    """Between what probabilities are kept: 1e-7 and 1 - 1e-7, as y_pred's dtype has them."""
+    """Return the limits of probabilities, 1e-7 and 1 - 1e-7, as y_pred's dtype has them."""
     number = y_pred.dtype.type
     return float(number(functional.EPSILON)), float(number(1 - functional.EPSILON))
 
@@ -107,7 +107,7 @@ def _reduction(loss: losses.Loss, each: Array) -> str:
 
 
 def _target(loss: losses.Loss, cache: dict[str, Any], where: tuple[int, ...]) -> Array:
-    """The target with label smoothing, as the loss uses it; a `Termwise` smooths it itself."""
+    """Return the target with label smoothing, as the loss uses it; a `Termwise` does it itself."""
     t: Array = cache["y_true"][where].astype(np.float64)
     if isinstance(loss, Termwise):
         return t
@@ -173,7 +173,7 @@ def _terms_of(
 
 
 def explain_loss_gradient(found: LossOfPass, at: Any, example: int = 0) -> Explanation:
-    """Where the gradient of one prediction comes from: `(p - t)·weight`, where that is the formula.
+    """Explain the gradient of one prediction: `(p - t)·weight`, where that is the formula.
 
     The prediction is the score (logit) where the loss works with scores, else the probability.
     """
@@ -225,7 +225,7 @@ def _share(cache: dict[str, Any], where: tuple[int, ...]) -> float:
 def _influences(
     loss: Termwise, t: Array, y: Array, k: int, cache: dict[str, Any]
 ) -> tuple[Array, Array, str]:
-    """What each of the loss's terms contributes: only the prediction's own, or all of them."""
+    """Return what each term of the loss contributes: the prediction's own only, or all of them."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         factors = loss.influence(t, y, k, cache["from_logits"])
     units = np.arange(len(t))[:, None]

@@ -23,7 +23,7 @@ _MOST_FILTERS = 8  # of one kernel, in a notebook
 
 
 def explain_layer(layer: Layer, x: Any, at: Any, example: int, training: bool) -> Explanation:
-    """What `Layer.explain` returns."""
+    """Return what `Layer.explain` returns."""
     if isinstance(layer, Model):
         trace = Trace(layer, x, training=training)
         return trace.output_entry().explain(at, example)
@@ -35,14 +35,14 @@ def explain_layer(layer: Layer, x: Any, at: Any, example: int, training: bool) -
 
 
 def html(thing: Any) -> str:
-    """A layer, a model or a history as a notebook shows it."""
+    """Return a layer, a model or a history as a notebook shows it."""
     if isinstance(thing, Model):
         return model_html(thing)
     return layer_html(thing) if isinstance(thing, Layer) else history_html(thing)
 
 
 def layer_html(layer: Layer) -> str:
-    """A layer: its settings and weights, kernels as coloured grids."""
+    """Return a layer's settings and weights, kernels as coloured grids."""
     settings = [
         (key, str(value))
         for key, value in layer.get_config().items()
@@ -85,7 +85,7 @@ def _weight_grids(name: str, value: Array) -> list[str]:
 
 
 def model_html(model: Model) -> str:
-    """A model: its summary as a table."""
+    """Return a model's summary as a table."""
     if not model.built:
         return show.html_block(
             model.label, [show.html_text("No layers to show yet: start it with an Input.")]
@@ -109,7 +109,7 @@ def model_html(model: Model) -> str:
 
 
 def history_html(history: History) -> str:
-    """A history: one row for each epoch, the best of each number marked."""
+    """Return a history with one row for each epoch, the best of each number marked."""
     names = list(history.history)
     if not names:
         return show.html_block("History", [show.html_text("No epoch yet.")])

@@ -48,7 +48,7 @@ class Path:
         return self.links[index]
 
     def to_string(self, exact: bool = False) -> str:
-        """The path as text, a line for each link."""
+        """Return the path as text, a line for each link."""
         lines = [*show.columns(self.rows(exact), left=2), f"    {self.end}"]
         if self.reverse:
             lines.reverse()
@@ -61,7 +61,7 @@ class Path:
         return "share: of the terms that pull the same way; the largest was followed"
 
     def rows(self, exact: bool = False) -> list[list[str]]:
-        """One row a link: the number, the term, its share."""
+        """Return one row for each link: the number, the term, its share."""
         return [_row(link, exact) for link in self.links]
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ def _row(link: Link, exact: bool) -> list[str]:
 
 
 def _strongest(e: Explanation, sign: float) -> tuple[Any, float | None]:
-    """The largest term that pulls towards `sign` (0: either way), and its share of those."""
+    """Return the largest term that pulls towards `sign` (0: either way), and its share of those."""
     products = e.terms.product * sign if sign else np.abs(e.terms.product)
     products = np.where(np.isnan(products), np.inf, products)
     if not len(products) or not products.max() > 0:
@@ -110,7 +110,7 @@ def _strongest(e: Explanation, sign: float) -> tuple[Any, float | None]:
 
 
 def why(entry: TraceEntry, at: Any, example: int) -> Path:
-    """From one output down to a pixel: at each layer the term that did most for the number.
+    """Go from one output down to a pixel: at each layer to the term that did most for the number.
 
     Where the sum is positive, the largest positive term is followed, else the most negative one; at
     a softmax the sum counts as positive if it is above the mean of the scores.
@@ -161,7 +161,7 @@ def why_gradient(
     consumers: Callable[[TraceEntry], list[tuple[TraceEntry, int]]],
     loss_gradient: Callable[[Any, int], Explanation],
 ) -> Path:
-    """From `e`, one entry of a layer's gradient, up to the loss: at each layer the largest term."""
+    """Go from `e`, one entry of a gradient, up to the loss: at each layer to the largest term."""
     title = f"Why the gradient {what}{show.place(e.at)} of {entry.name} is {show.number(e.value)}"
     links: list[Link] = []
     while True:
@@ -184,7 +184,7 @@ def _sender(
     consumers: Callable[[TraceEntry], list[tuple[TraceEntry, int]]],
     loss_gradient: Callable[[Any, int], Explanation],
 ) -> tuple[TraceEntry, Explanation]:
-    """What the term's gradient is itself made of, and the layer that this is a gradient of."""
+    """Return what the term's gradient is made of, and the layer that this is a gradient of."""
     place, example = tuple(int(i) for i in term.place), int(term.example)
     if e.of != "dz":
         return entry, explain_gradient(entry, e.of, place, example)
@@ -206,7 +206,7 @@ def _sender(
 def gathered(
     entry: TraceEntry, place: tuple[int, ...], example: int, users: list[tuple[TraceEntry, int]]
 ) -> Explanation:
-    """dy of an output that several layers use: the sum of what each of them sends back."""
+    """Explain dy of an output that several layers use: the sum of what each of them sends back."""
     parts = []
     for user, source in users:
         dx = user.dx[source] if isinstance(user.dx, list) else user.dx

@@ -30,13 +30,13 @@ class _Channels:
         self.offset = compiler.builder.mul(channel, whole(element.size))
 
     def parts(self, most: int) -> list["_Channels"]:
-        """The same channels, at most so many at a time."""
+        """Return the same channels, at most so many at a time."""
         count, width = max(1, self.vector.count // most), min(self.vector.count, most)
         channels = [self.compiler.builder.add(self.channel, whole(width * k)) for k in range(count)]
         return [_Channels(self.compiler, self.element, width, channel) for channel in channels]
 
     def place(self, base: Any, moved: Any = None) -> Any:
-        """Where these channels of the pixel at `base` lie, `moved` by so many bytes."""
+        """Return where these channels of the pixel at `base` lie, `moved` by so many bytes."""
         address = self.compiler.builder.add(base, self.offset)
         return address if moved is None else self.compiler.builder.add(address, moved)
 
@@ -49,12 +49,12 @@ class _Channels:
         store(self.compiler, value, self.place(base, moved), self.size)
 
     def entry(self, table: Any, t: Any) -> Any:
-        """The t-th address of a table."""
+        """Return the t-th address of a table."""
         build = self.compiler.builder
         return load(self.compiler, build.add(table, build.mul(t, whole(8))), I64, 8)
 
     def bytes_at(self, base: Any, moved: Any) -> Any:
-        """The place of these channels' bytes, one for each; `moved` by so many bytes."""
+        """Return the place of these channels' bytes, one for each; `moved` by so many bytes."""
         return self.compiler.builder.add(self.compiler.builder.add(base, self.channel), moved)
 
 
@@ -65,7 +65,7 @@ def _along_channels(
     write: Callable[[_Channels], None],
     widths: Sequence[int] = _MANY,
 ) -> None:
-    """All channels: so many vectors at a time while there are as many, at last single numbers.
+    """Go through all channels: vectors while there are as many, at last single numbers.
 
     `write` writes the code of a step, given a `_Channels`.
     """
@@ -95,7 +95,7 @@ def _add_products(
     build = compiler.builder
 
     def some(here: _Channels, bounds: Any, first: Any, together: int) -> None:
-        """The code for so many results at once: each weight is loaded for all of them."""
+        """Write the code for so many results at once: each weight is loaded for all of them."""
         moved = [build.add(first, whole(r)) for r in range(together)]
         x_moved, y_moved = ([build.mul(m, step) for m in moved] for step in (x_step, y_step))
         totals = [compiler.alloca(here.vector) for _ in moved]
@@ -129,14 +129,14 @@ add_products = Separate(_add_products, count=10, name="add_products")
 
 
 def _all_alike(compiler: Compiler, number: Any, kind: Any, count: int) -> Any:
-    """A vector of the low bits of `number` in each place."""
+    """Return a vector of the low bits of `number` in each place."""
     return spread(compiler, compiler.builder.trunc(number, kind), ir.VectorType(kind, count))
 
 
 def _largest_of(
     compiler: Compiler, here: _Channels, x_rows: Any, count: Any, moved: Any
 ) -> tuple[Any, Any]:
-    """The largest of x[t], t < `count`, and its t (int32): the first of those that are equal."""
+    """Return the largest of x[t][c], t < `count`, and its t (int32): the first of equals."""
     build, lanes = compiler.builder, here.vector.count
     places = ir.VectorType(I32, lanes)
     most, winner = compiler.alloca(here.vector), compiler.alloca(places)
@@ -151,7 +151,7 @@ def _largest_of(
 
 
 def unless_stopped(compiler: Compiler, winner: Any, most: Any, stops: Any) -> Any:
-    """The winner's number (uint8); `NOBODY` where the largest is at a limit or beyond."""
+    """Return the winner's number (uint8); `NOBODY` where the largest is at a limit or beyond."""
     build, (low, high) = compiler.builder, stops
     stopped = build.or_(build.fcmp_ordered("<=", most, low), build.fcmp_ordered(">=", most, high))
     nobody = ir.Constant(winner.type, [NOBODY] * winner.type.count)

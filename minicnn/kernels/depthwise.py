@@ -42,7 +42,7 @@ def _add(x_rows, w_rows, count, start, clamp, y, results, x_step, y_step):
 
 @function
 def _unbounded(like):
-    """A clamp that changes nothing: where it is to be."""
+    """Return a clamp that changes nothing."""
     like[0], like[1] = -np.inf, np.inf
 
 

@@ -68,7 +68,7 @@ def _forward_band(
     x, n, top, bottom, packed, epilogue, kernel, strides, before, width, first, steps, pool, lines,
     wide, spare, y, winners, stops,
 ):  # fmt: skip
-    """Output lines `top` to `bottom` of image n, by way of `lines` of x and, if need be, `wide`.
+    """Compute output lines `top` to `bottom` of image n from `lines` of x and, if need be, `wide`.
 
     `width` is the output's; its pixel (oy, ox) is y's at `first` + `steps` * (oy, ox), or, with a
     `pool`, one of those of which the largest goes to y's pixel (oy, ox) // pool.
@@ -125,7 +125,7 @@ def forward(
     task, x, packed, epilogue, kernel, strides, before, bands, out, first, steps, pool, y, winners,
     stops,
 ):  # fmt: skip
-    """The output (`out` pixels a picture) for weights `packed` by `pack`.
+    """Compute the output (`out` pixels an image) for weights `packed` by `pack`.
 
     `epilogue` (panels, 4, COLUMNS) has each filter's scale, shift, least and most.
 
@@ -155,7 +155,7 @@ def forward(
 
 @function
 def _copy_panel(dy, first, count, received):
-    """`count` filters of dy's lines, from the first on, as a whole panel."""
+    """Copy `count` filters of dy's lines, from the first on, as a whole panel."""
     height, width, filters = dy.shape
     for oy in range(height):
         if count == COLUMNS:

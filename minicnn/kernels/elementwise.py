@@ -14,7 +14,7 @@ def _tasks(first: Any, *_: Any) -> int:
 
 @function
 def _range(task, x):
-    """The task's part of a flat array."""
+    """Return the task's part of a flat array."""
     return task * NUMBERS, min((task + 1) * NUMBERS, x.size)
 
 
@@ -53,7 +53,7 @@ def relu_backward(task, dy, x, dx, cap, slope, threshold):
 
 @kernel(tasks=_tasks, writes="w m v", vectorize=True)
 def adam(task, w, g, m, v, one_minus_beta_1, one_minus_beta_2, rate, epsilon):
-    """One step of Adam in place, in one pass over memory; `rate` includes the bias corrections."""
+    """Make one step of Adam in place, in one pass over memory; `rate` has the bias corrections."""
     begin, end = _range(task, w)
     for i in range(begin, end):
         m_new = m[i] + (g[i] - m[i]) * one_minus_beta_1
@@ -65,7 +65,7 @@ def adam(task, w, g, m, v, one_minus_beta_1, one_minus_beta_2, rate, epsilon):
 
 @kernel(tasks=_tasks, writes="w v", vectorize=True)
 def momentum(task, w, g, v, rate, kept):
-    """One step of gradient descent with momentum in place: v = kept * v - rate * g, w += v."""
+    """Make one step with momentum, in place: v = kept * v - rate * g, w += v."""
     begin, end = _range(task, w)
     for i in range(begin, end):
         v_new = v[i] * kept - g[i] * rate

@@ -41,7 +41,7 @@ class _Vector:
 
 
 def grid_transform(along: Along, size: int, name: str) -> Separate:
-    """A function of kernels that applies `along` to a grid of `size` x `size`.
+    """Return a function of kernels that applies `along` to a grid of `size` x `size`.
 
     Of six whole numbers, addresses and strides in bytes: `source, source_row, source_column,
     target, target_row, target_column`.
@@ -56,7 +56,7 @@ def grid_transform(along: Along, size: int, name: str) -> Separate:
 
 
 def clamped_grid_transform(along: Along, size: int, name: str) -> Separate:
-    """`grid_transform` with `clamp`, the address of the least and the most that a number may be."""
+    """Return `grid_transform` with `clamp`, the address of the least and the most of a number."""
 
     def transform(compiler: Compiler, element: Scalar, *numbers: Any) -> None:
         bounds = limits(compiler, numbers[6], _VECTOR, 4)
@@ -104,7 +104,7 @@ def pooled_grid_transform(along: Along, size: int, pool: int, name: str) -> Sepa
 
 
 def _grid_of(compiler: Compiler, along: Along, size: int, source: Sequence[Any]) -> Any:
-    """The results, row by row."""
+    """Return the results, row by row."""
     columns = []
     for j in range(size):
         places = [_place(compiler, source, i, j) for i in range(size)]
@@ -114,7 +114,7 @@ def _grid_of(compiler: Compiler, along: Along, size: int, source: Sequence[Any])
 
 
 def _place(compiler: Compiler, grid: Sequence[Any], i: int, j: int) -> Any:
-    """The address of a grid's vector (i, j)."""
+    """Return the address of a grid's vector (i, j)."""
     build, (base, row_stride, column_stride) = compiler.builder, grid
     down, right = build.mul(row_stride, whole(i)), build.mul(column_stride, whole(j))
     return build.add(base, build.add(down, right))

@@ -59,7 +59,7 @@ def plan(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int]:
 def packed_shape(
     rows: int, depth: int, columns: int, itemsize: int, for_good: bool = False
 ) -> tuple[int, int, int]:
-    """The shape of b's panels, packed before the product; none where that does not pay.
+    """Return the shape of b's panels, packed before the product; none where that does not pay.
 
     It pays where several blocks read them; and, if they are packed `for_good`, for one block, too.
     """
@@ -70,7 +70,7 @@ def packed_shape(
 
 @function
 def run_of(steps, transposed):
-    """Steps at a time, as many each time; of a transposed a, which is copied, half as many."""
+    """Return how many steps to take at a time; half as many of a transposed a, which is copied."""
     runs = max(1, -(-steps // (_DEPTH // 2 if transposed else _DEPTH)))
     return max(1, -(-steps // runs))
 
@@ -103,7 +103,7 @@ def _pack_panel(b, transposed, left, first, steps, packed):
 
 @function
 def _pack_strip(b, left, first, steps, packed):
-    """Several whole panels at once: what lies side by side in memory is fetched together."""
+    """Pack several whole panels at once: what lies side by side in memory is fetched together."""
     wide = packed.shape[2]
     for k in range(steps):
         for panel in range(len(packed)):
@@ -143,7 +143,7 @@ def add_block(
     a, a_transposed, b, b_transposed, epilogue, top, left, panels, begin, end, run, copied, ready,
     packed, edge, c,
 ):  # fmt: skip
-    """The block of c from row `top` and column `left` on: the product over `begin` to `end`.
+    """Compute a block of c from row `top` and column `left`: the product over `begin` to `end`.
 
     The sum is made `run` steps at a time. For each run the block's part of a is copied to `copied`,
     or read where it lies if that has no lines. b's panels are packed already, if `ready` (panels,

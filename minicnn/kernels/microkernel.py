@@ -97,7 +97,7 @@ def _write_tile(
     b: Any, b_outer: Any, b_step: Any,
     start_rows: Any, start_offset: Any, c_rows: Any, c_offset: Any, epilogue: Any,
 ) -> None:  # fmt: skip
-    """The instructions for a tile of `height` rows."""
+    """Write the instructions for a tile of `height` rows."""
     build, number, size = compiler.builder, element.ir, element.size
     lanes = 4 * LANES // size
     vector = ir.VectorType(number, lanes)

@@ -55,7 +55,7 @@ def to_winners(dy, winners, dx_rows, results, dy_step, dx_step):
 
 @function
 def _pixels_under(x, n, top, left, kernel, rows):
-    """Write the addresses of the real pixels under a window to `rows`; how many they are."""
+    """Write the addresses of the real pixels under a window to `rows`; return how many they are."""
     _, height, width, _channels = x.shape
     count = 0
     for iy in range(max(top, 0), min(top + kernel[0], height)):
@@ -67,7 +67,7 @@ def _pixels_under(x, n, top, left, kernel, rows):
 
 @function
 def _alike(ox, width, kernel, strides, before, out_width):
-    """How many windows of a line, from ox on, have the same pixels under them, moved on."""
+    """Return how many windows of a line, from ox on, have the same pixels under them, moved on."""
     first = -(-before[1] // strides[1])  # from here to `last` they lie inside the line
     last = min((width - kernel[1] + before[1]) // strides[1], out_width - 1)
     return last - ox + 1 if first <= ox <= last else 1
@@ -114,7 +114,7 @@ def _max_line_backward(dy, x, n, oy, kernel, strides, before, add, x_rows, dx_ro
 
 
 def _apart(kernel: Any, strides: Any) -> bool:
-    """Whether windows don't overlap."""
+    """Return whether windows don't overlap."""
     return bool(strides[0] >= kernel[0] and strides[1] >= kernel[1])
 
 
@@ -194,7 +194,7 @@ def sums_of_winners(part, dy, winners, sums):
 
 @function
 def _average_line(x, n, oy, kernel, strides, before, x_rows, w_rows, shares, zeros, unbounded, y):
-    """A mean is a sum of products with equal shares, whose addresses are in `w_rows`."""
+    """Sum products with equal shares, whose addresses are in `w_rows`: a mean."""
     pixel = x.shape[3] * x.itemsize
     ox, shared = 0, 0
     while ox < y.shape[2]:

@@ -39,7 +39,7 @@ def _filtered(x, w, b, clamp, strides, dilation, before, out, first, last, h):
 
 @function
 def _pixels(pixels, depth):
-    """Pixels of a task: as many as stay near, but so few that there are enough tasks."""
+    """Return the pixels of a task: as many as stay near, so few that there are enough tasks."""
     near = _NEAR // (depth * BLOCK_ROWS)
     return BLOCK_ROWS * max(1, min(near, pixels // (_TASKS * BLOCK_ROWS)))
 

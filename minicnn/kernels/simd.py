@@ -18,7 +18,7 @@ from minicnn.compiler.values import I32, I64, POINTER, Number
 
 
 def _lanes_and_rows() -> tuple[int, int]:
-    """float32 numbers per vector, and rows per microkernel."""
+    """Return float32 numbers per vector, and rows per microkernel."""
     processor = machine.processor()
     if processor.has("avx512f"):
         return 16, 14  # 28 sums in 32 registers
@@ -36,12 +36,12 @@ FUSED = ("contract",)  # a * b + c may be one instruction
 
 
 def whole(number: int) -> ir.Constant:
-    """A constant of LLVM's."""
+    """Return a constant of LLVM's."""
     return ir.Constant(I64, number)
 
 
 def load(compiler: Compiler, address: Any, kind: Any, align: int) -> Any:
-    """What lies at an address (an LLVM value)."""
+    """Return what lies at an address (an LLVM value)."""
     loaded = compiler.builder.load(compiler.builder.inttoptr(address, POINTER), typ=kind)
     loaded.align = align
     return loaded
@@ -63,7 +63,7 @@ def prefetch(compiler: Compiler, address: Any, to_write: bool = False) -> None:
 
 
 def spread(compiler: Compiler, value: Any, vector: Any) -> Any:
-    """A vector with `value` in each place."""
+    """Return a vector with `value` in each place."""
     undefined = ir.Constant(vector, ir.Undefined)
     one = compiler.builder.insert_element(undefined, value, ir.Constant(I32, 0))
     zeros = ir.Constant(ir.VectorType(I32, vector.count), [0] * vector.count)
@@ -71,7 +71,7 @@ def spread(compiler: Compiler, value: Any, vector: Any) -> Any:
 
 
 def limits(compiler: Compiler, clamp: Any, vector: Any, size: int) -> list[Any]:
-    """The two numbers at the address `clamp`, each as a vector."""
+    """Return the two numbers at the address `clamp`, each as a vector."""
     places = (clamp, compiler.builder.add(clamp, whole(size)))
     return [spread(compiler, load(compiler, p, vector.element, size), vector) for p in places]
 
@@ -87,7 +87,7 @@ def clamped(compiler: Compiler, value: Any, bounds: Any) -> Any:
 
 
 def wins(compiler: Compiler, value: Any, most: Any) -> Any:
-    """Whether `value` is larger, or the first NaN: nothing wins over a NaN."""
+    """Return whether `value` is larger, or the first NaN: nothing wins over a NaN."""
     build = compiler.builder
     larger = build.fcmp_unordered(">", value, most)
     return build.and_(larger, build.fcmp_ordered("ord", most, most))

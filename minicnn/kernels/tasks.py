@@ -11,11 +11,11 @@ NUMBERS = 2**15  # read and written in about ten microseconds
 
 
 def shares(count: int, size: int = 1) -> int:
-    """Into how many tasks to cut `count` things of `size` numbers each."""
+    """Return into how many tasks to cut `count` things of `size` numbers each."""
     return max(1, min(count, count * size // NUMBERS)) if count > 0 else 0
 
 
 @function
 def share(count, task, tasks):
-    """The first of the task's things, and the one behind its last."""
+    """Return the first of the task's things, and the one behind its last."""
     return count * task // tasks, count * (task + 1) // tasks

@@ -11,7 +11,7 @@ CONSTANT, NEAREST, REFLECT, WRAP = range(4)
 
 @function
 def _inside(position, size, mode):
-    """Where a position beyond the edge of `size` pixels is read; -1: nowhere, `cval` applies."""
+    """Return where a position beyond the edge of `size` pixels is read; -1 is nowhere (`cval`)."""
     last = size - 1.0
     if 0.0 <= position <= last:
         return position

@@ -120,12 +120,12 @@ def padded(count: int, whole: int) -> int:
 
 
 def tiles_of(y_shape: Sequence[int]) -> int:
-    """4x4 tiles of an output (batch, height, width, …)."""
+    """Return the number of 4x4 tiles of an output (batch, height, width, …)."""
     return y_shape[0] * -(-y_shape[1] // 4) * -(-y_shape[2] // 4)
 
 
 def block_size(tiles: int, channels: int) -> int:
-    """Tiles in a block: as many as have their points in the level-2 cache, if there are enough.
+    """Return how many tiles have their points in the level-2 cache, if there are enough.
 
     Few tiles are cut into blocks for `_TASKS` threads, but of no fewer tiles than a microkernel has
     rows.
@@ -136,19 +136,19 @@ def block_size(tiles: int, channels: int) -> int:
 
 
 def are_few(tiles: int, channels: int, columns: int) -> bool:
-    """Whether `multiply_few` pays: more weights than points, which fit a level-2 cache."""
+    """Return whether `multiply_few` pays: more weights than points, which fit a level-2 cache."""
     fits = POINTS * tiles * padded(channels, LANES) <= _L2_NUMBERS
     return fits and 0 < tiles <= columns and columns >= 2 * COLUMNS
 
 
 @function
 def scratch_size(tiles: int, depth: int) -> int:
-    """float32 for all points of the tiles; a cache line more, so that points don't collide."""
+    """Return the float32 for all points of the tiles, and a cache line against collisions."""
     return POINTS * (tiles * depth + _LINE)
 
 
 def groups_of(dy_shape: Sequence[int], channels: int) -> int:
-    """Into how many groups the tiles are cut for the weights' gradient, each with sums of its own.
+    """Return into how many groups, each with sums of its own, the tiles of dw are cut.
 
     1, that is, all threads at the same sums, where sums are too large for a level-2 cache, or where
     to add up those of the groups would cost more than to fetch the other cores' points: where all
@@ -163,7 +163,7 @@ def groups_of(dy_shape: Sequence[int], channels: int) -> int:
 def points_shapes(
     dy_shape: Sequence[int], channels: int, held: int
 ) -> tuple[tuple[int, int, int], ...]:
-    """The weights' gradient's scratch for x and dy: as many tiles at a time as `held` bytes hold.
+    """Return the shapes of x's and dy's points: as many tiles at a time as `held` bytes hold.
 
     Rows of an odd number of cache lines, so that the tiles of a channel don't collide in the cache.
     """
@@ -175,7 +175,7 @@ def points_shapes(
 
 @function
 def _transform_filters(w, c, panel, place, point_bytes):
-    """The points of channel c's weights, of one panel of filters: a row at `place` for each."""
+    """Compute the points of channel c's weights, of one panel of filters, a row for each."""
     channels, wide = w.shape[2:]
     source = w[0, 0, c].address + panel * COLUMNS * 4
     for v in range(0, COLUMNS * 4, LANES * 4):
@@ -198,7 +198,7 @@ def transform_weights(task, w, packed):
 
 @function
 def _transform_tile(x, number, before, grid, patch, target, point_bytes):
-    """The points of tile `number` of x: of its 6x6 patch, or of dy's 4x4 if `patch` is as small."""
+    """Compute the points of tile `number` of x: of its 6x6 patch, or of dy's 4x4 `patch`."""
     _, height, width, channels = x.shape
     size, depth = patch.shape[0], patch.shape[2]
     down, across = grid
@@ -258,7 +258,7 @@ def _multiply_panel(points, depth, count, packed, left, channels, bias, panel, p
 
 @function
 def _write_panel(products, first, count, clamp, panel, grid, pool, y, winners, stops):
-    """One panel of filters of the tiles `first` to `first + count` of y, from their products."""
+    """Write one panel of filters of tiles `first` to `first + count` of y, from their products."""
     _, out_height, out_width, filters = y.shape
     down, across = grid
     side, product_bytes = 4 // pool, products.size // POINTS * 4
@@ -302,7 +302,7 @@ def _write_panel(products, first, count, clamp, panel, grid, pool, y, winners, s
 
 @function
 def _grid(y, pool):
-    """Tiles one above the other, and side by side, of what is pooled to y."""
+    """Return how many tiles are one above the other, and side by side, in what is pooled to y."""
     return -(-y.shape[1] * pool // 4), -(-y.shape[2] * pool // 4)
 
 
@@ -335,7 +335,7 @@ def forward(task, x, packed, bias, clamp, before, block, pool, y, winners, stops
 
 @kernel(tasks=lambda x, before, tiles, pool, y, points: tiles, writes="points")
 def transform_few(tile_number, x, before, tiles, pool, y, points):
-    """The points (`scratch_size` of all tiles) of x for `multiply_few`."""
+    """Compute the points (`scratch_size` of all tiles) of x for `multiply_few`."""
     depth = padded(x.shape[3], LANES)
     patch = np.zeros((6, 6, depth), np.float32)
     place = points.address + tile_number * depth * 4
@@ -394,7 +394,7 @@ def _add_lines(lines, first, total):
 
 @function
 def _patches(x, dy):
-    """Copies of a tile of x and of dy, where they are needed."""
+    """Return copies of a tile of x and of dy, where they are needed."""
     x_depth, dy_depth = padded(x.shape[3], LANES), padded(dy.shape[3], COLUMNS)
     return (6, 6, x_depth), (4, 4, dy_depth)
 
@@ -405,7 +405,7 @@ def _tiles_at_once(dy: Any, x: Any, before: Any, first: int, count: int, *_: Any
 
 @kernel(tasks=_tiles_at_once, writes="x_points dy_points")
 def transform_both(task, tasks, dy, x, before, first, count, x_points, dy_points):
-    """The points (POINTS, tiles, whole vectors) of so many tiles of x and dy, from the first on."""
+    """Compute the points (POINTS, tiles, whole vectors) of tiles of x and dy from the first on."""
     grid = _grid(dy, 1)
     x_shape, dy_shape = _patches(x, dy)
     x_patch, dy_patch = np.zeros(x_shape, np.float32), np.zeros(dy_shape, np.float32)
