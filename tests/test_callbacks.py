@@ -221,6 +221,7 @@ SCRIPTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize(
@@ -315,6 +316,7 @@ def test_a_checkpoint_of_every_epoch_needs_no_direction(tmp_path: Path) -> None:
     play(callbacks.ModelCheckpoint(tmp_path / "m.keras", monitor="val_f1"), losses(1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_keras_refuses_the_same() -> None:
     keras = pytest.importorskip("keras")

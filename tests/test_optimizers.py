@@ -103,6 +103,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.parametrize(("name", "options"), SETTINGS)
 def test_fifty_steps_are_kerass(name: str, options: dict[str, Any]) -> None:

@@ -138,12 +138,14 @@ def test_processes_are_forked_and_threads_share_kernels(tmp_path: Path) -> None:
     assert told(tmp_path / "forks.py", FORKS, MINICNN_NUM_THREADS="3") == "well\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_process_is_forked_while_a_thread_compiles(tmp_path: Path) -> None:
     kept = str(tmp_path / "kernels")
     assert told(tmp_path / "compiling.py", COMPILING, MINICNN_CACHE_DIR=kept) == "well\n"
 
 
+@pytest.mark.slow
 def test_a_forked_process_that_comes_first_has_all_threads() -> None:
     """What a server does that loads the model, forks, and only then predicts."""
     code = (

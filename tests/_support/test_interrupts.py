@@ -140,6 +140,7 @@ print(minicnn.models.load_model(path).predict(x, verbose=0).tolist())
 """
 
 
+@pytest.mark.slow
 def test_an_interrupted_process_goes_on() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=600, check=False

@@ -114,6 +114,7 @@ def test_names_are_only_names_in_what_is_printed(model, told, capsys):
     assert not re.search("[\x1b\u202e]", found)
 
 
+@pytest.mark.slow
 def test_names_are_only_names_in_pictures():
     matplotlib = pytest.importorskip("matplotlib")
     history = {EVIL: [1.0, 2.0], f"val_{EVIL}": [1.0, 2.0]}
@@ -311,6 +312,7 @@ SURROUNDINGS = os.environ | {
 }
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("words", [["lessons"], ["train", "--help"]])
 def test_a_reader_who_stops_reading_ends_it_quietly(words):
@@ -325,6 +327,7 @@ def test_a_reader_who_stops_reading_ends_it_quietly(words):
     assert done.returncode == 141
 
 
+@pytest.mark.slow
 @posix
 def test_output_that_cannot_be_written_is_one_sentence():
     if not Path("/dev/full").exists():
@@ -337,6 +340,7 @@ def test_output_that_cannot_be_written_is_one_sentence():
     assert done.returncode == 2
 
 
+@pytest.mark.slow
 @posix
 def test_output_may_be_closed_and_know_no_unicode():
     told = shlex.join([*COMMAND, "lessons"]) + " >&-"
@@ -389,6 +393,7 @@ def test_an_interrupt_of_another_program_is_its_own(module, tmp_path):
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_missing_library_of_the_reference_is_one_line(tmp_path):
     done = _run_with("keras", MISSING, ["-m", "reference.train", "--data", "x"], tmp_path)
     (line,) = done.stderr.splitlines()

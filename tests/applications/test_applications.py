@@ -27,6 +27,7 @@ def _start_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # -- the networks ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_xception_has_the_paper_s_size() -> None:
     model = Xception(weights=None)
     assert model.count_params() == 22_910_480  # keras.io/api/applications: 22.9M
@@ -81,6 +82,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])
 @pytest.mark.parametrize("case", NETWORKS)
@@ -110,6 +112,7 @@ def test_keras_s_weights_give_keras_s_numbers(case: str, suffix: str, tmp_path: 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.parametrize("size", [150, 299])
 def test_xception_at_the_sizes_of_use(size: int, tmp_path: Path) -> None:
@@ -136,6 +139,7 @@ def test_xception_at_the_sizes_of_use(size: int, tmp_path: Path) -> None:
 # -- weights from the network ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_imagenet_s_weights_are_downloaded_once(
     server: Server,
     tmp_path: Path,

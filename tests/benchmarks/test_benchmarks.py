@@ -230,6 +230,7 @@ def test_every_kind_and_work_of_the_list_is_among_the_small_ones():
     assert {(case.kind, work) for case in operations.cases() for work in case.works} <= small
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "work"), WORKS)
 def test_all_sides_agree(case, work):
     """Each algorithm with the others; with TensorFlow and PyTorch too, where they are installed."""
@@ -388,6 +389,7 @@ def test_json_has_every_sample_and_comes_back(tmp_path):
     assert report.from_dict(good) == rows[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", ["layers", "networks", "training", "startup", "scaling"])
 def test_pictures(subject, tmp_path):
     pytest.importorskip("matplotlib")
@@ -402,6 +404,7 @@ def test_pictures(subject, tmp_path):
     assert {(0, 0x72, 0xB2), (0xD5, 0x5E, 0)} <= drawn  # both sides
 
 
+@pytest.mark.slow
 def test_several_subjects_make_several_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     rows = [measured(subject="layers"), measured(subject="training")]

@@ -53,6 +53,7 @@ def trained(photos, tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_train_writes_the_best_model_and_the_history(photos, trained):
     rows = list(csv.DictReader((trained / "history.csv").open()))
     assert [row["epoch"] for row in rows] == [str(i) for i in range(8)]
@@ -63,6 +64,7 @@ def test_train_writes_the_best_model_and_the_history(photos, trained):
     assert max(float(row["val_accuracy"]) for row in rows) == 1.0
 
 
+@pytest.mark.slow
 def test_train_prints_what_happened(photos, tmp_path, capsys):
     assert run("train", "--data", photos, "--output", tmp_path, "--epochs", 2, *SMALL) == 0
     printed = capsys.readouterr().out
@@ -78,6 +80,7 @@ def test_curves_are_drawn(trained):
         assert picture.width > 600
 
 
+@pytest.mark.slow
 def test_same_seed_same_model(photos, tmp_path):
     for name in ("a", "b"):
         arguments = ("--output", tmp_path / name, "--epochs", 2, "--seed", 3, "--augment")
@@ -100,6 +103,7 @@ def test_predict(photos, trained, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_train_without_a_validation_folder(photos, tmp_path, capsys):
     data = photos / "train"
     arguments = ("--output", tmp_path, "--epochs", 1, "--head", "flatten", *SMALL)
@@ -109,6 +113,7 @@ def test_train_without_a_validation_folder(photos, tmp_path, capsys):
     assert "Using 6 files for validation." in printed
 
 
+@pytest.mark.slow
 def test_demo(tmp_path, capsys, monkeypatch):
     from minicnn import datasets
 
@@ -156,6 +161,7 @@ def test_check_is_a_next_step_only_where_keras_is(monkeypatch, tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_check_one_layer(capsys):
     pytest.importorskip("keras")
@@ -228,6 +234,7 @@ def test_photos_too_small_for_the_network(photos, tmp_path, capsys):
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
+@pytest.mark.slow
 def test_a_bad_photo_is_named_or_skipped(photos, tmp_path, capsys):
     data = tmp_path / "data"
     shutil.copytree(photos, data)
@@ -240,6 +247,7 @@ def test_a_bad_photo_is_named_or_skipped(photos, tmp_path, capsys):
         assert run("train", *arguments, "--skip-bad-images") == 0
 
 
+@pytest.mark.slow
 def test_a_class_without_a_photo_is_named(photos, tmp_path, capsys):
     data = shutil.copytree(photos, tmp_path / "data")
     day = data / "train" / "day"
@@ -443,6 +451,7 @@ def test_an_interrupt_keeps_the_best_model_so_far(photos, tmp_path, capsys, monk
 COMMANDS = [[], ["demo"], ["train"], ["transfer"], ["predict"], ["explain"], ["check"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_names_every_option(command):
     """As a module, in a process of its own, and in a narrow terminal."""
@@ -478,6 +487,7 @@ def transfer(photos, base, output, *more):
     return run("transfer", "--data", photos, "--base", base, "--output", output, *small, *more)
 
 
+@pytest.mark.slow
 def test_transfer_teaches_the_head_and_leaves_the_base(photos, base, tmp_path, capsys):
     assert transfer(photos, base, tmp_path, "--learning-rate", 0.1) == 0
     printed = capsys.readouterr().out
@@ -493,6 +503,7 @@ def test_transfer_teaches_the_head_and_leaves_the_base(photos, base, tmp_path, c
     assert [w.name for w in model.trainable_weights] == ["kernel", "bias"]
 
 
+@pytest.mark.slow
 def test_transfer_tries_each_with_each(photos, base, tmp_path, capsys):
     rates = ("--learning-rate", "1e-9,0.1", "--inner", "0,5", "--dropout", "0.5")
     assert transfer(photos, base, tmp_path, *rates) == 0
@@ -525,6 +536,7 @@ def test_transfer_tries_each_with_each(photos, base, tmp_path, capsys):
             assert picture.size[0] > 1000
 
 
+@pytest.mark.slow
 def test_transfer_with_augmentation_computes_anew(photos, base, tmp_path, capsys):
     assert transfer(photos, base, tmp_path, "--augment") == 0
     assert "Computed once" not in capsys.readouterr().out
@@ -644,6 +656,7 @@ def test_compile_refuses_a_processor_that_can_do_more(
     assert "has: avx512f" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_compile_says_which_file_is_not_there(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "minicnn", "compile", str(tmp_path / "missing.keras")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

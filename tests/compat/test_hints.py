@@ -107,11 +107,13 @@ def test_what_is_there_is_imported(statement: str) -> None:
     exec(statement, {})
 
 
+@pytest.mark.slow
 def test_importing_minicnn_changes_nothing_outside_it() -> None:
     code = "import sys; finders = [*sys.meta_path]; import minicnn; assert sys.meta_path == finders"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_a_module_that_waits_for_its_import_is_not_called_missing() -> None:
     code = "import minicnn; minicnn.datasets.write_clothing_sample; minicnn.commands"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -213,6 +215,7 @@ def test_python_s_own_questions_are_not_answered_with_advice() -> None:
     assert pickle.loads(pickle.dumps(minicnn.layers.Dense)) is minicnn.layers.Dense
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_what_is_in_the_table_is_keras_s() -> None:
     keras = pytest.importorskip("tensorflow").keras

@@ -429,6 +429,7 @@ def divide_whole(task, a, b, quotients, rests):
 WHOLE = st.integers(-(2**62), 2**62) | st.integers(-20, 20)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(pairs=st.lists(st.tuples(WHOLE, WHOLE.filter(bool)), min_size=1, max_size=20))
 def test_whole_numbers_are_divided_as_python_divides(pairs: list[tuple[int, int]]) -> None:
@@ -448,6 +449,7 @@ def divide_fractions(task, a, b, y):
 FRACTION = st.floats(-1e9, 1e9, allow_subnormal=False) | st.integers(-20, 20).map(lambda n: n / 4)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(pairs=st.lists(st.tuples(FRACTION, FRACTION.filter(bool)), min_size=1, max_size=20))
 @example(pairs=[(-0.0, 1.0), (5.0, math.inf), (-5.0, math.inf), (math.nan, 2.0), (1.0, math.nan)])

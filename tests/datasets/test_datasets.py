@@ -145,11 +145,13 @@ def test_a_split_may_be_empty(tmp_path: Path) -> None:
     assert not list(root.rglob("*.jpg"))
 
 
+@pytest.mark.slow
 def test_mean_colour_does_not_tell_the_class() -> None:
     train, test = ((x.mean(axis=(1, 2)), y) for x, y in (pictures(0, 30), pictures(1, 15)))
     assert nearest_centroid_accuracy(train, test) < 0.25  # chance is 0.1
 
 
+@pytest.mark.slow
 def test_silhouettes_do_tell_the_class() -> None:
     accuracy = nearest_centroid_accuracy(outlines(0, 30), outlines(1, 15))
     assert 0.35 < accuracy < 0.95  # above chance, 0.1, and yet not everything: details count
@@ -282,6 +284,7 @@ def test_bad_arguments(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_importing_does_not_import_pillow() -> None:
     code = "import sys, minicnn.datasets; print(*{'PIL', 'rich', 'matplotlib'} & set(sys.modules))"
     root = Path(datasets.__file__).parents[1]

@@ -66,6 +66,7 @@ def test_the_terms_of_every_layer_lead_to_its_output(name: str) -> None:
                 assert e._repr_html_()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(LAYERS) - LEFT_OUT))
 def test_the_terms_of_every_gradient_lead_to_what_backward_gave(name: str) -> None:
     rng = np.random.default_rng(1)
@@ -96,6 +97,7 @@ def test_the_terms_of_every_gradient_lead_to_what_backward_gave(name: str) -> No
                 assert g._repr_html_()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_windows_of_any_shape(data: st.DataObject) -> None:
@@ -140,6 +142,7 @@ def test_windows_of_any_shape(data: st.DataObject) -> None:
         agrees(trace.explain_gradient(layer, what, place(array.shape, rng)))
 
 
+@pytest.mark.slow
 def test_what_winograd_rounds_is_called_rounding() -> None:
     """Its tiles add up pixels beside the window and subtract them again: empty windows, too."""
     rng = np.random.default_rng(0)

@@ -467,6 +467,7 @@ def test_what_a_normalization_makes_of_rounding_is_no_slope(seed):
     assert gradcheck(model, x, training=True, seed=seed).passed
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(graphs(), st.sampled_from([1.0, 255.0]), st.booleans(), st.integers(0, 99))
 def test_no_right_gradient_of_any_graph_is_called_wrong(make, scale, training, seed):

@@ -172,6 +172,7 @@ def test_scores_taken_for_probabilities():
     assert "SparseCategoricalCrossentropy(from_logits=True)" in report["output and loss"].sentence
 
 
+@pytest.mark.slow
 def test_probabilities_taken_for_scores():
     loss = losses.SparseCategoricalCrossentropy(from_logits=True)
     report = health(compiled(SCALED, loss=loss), *pictures())
@@ -212,6 +213,7 @@ def test_signals_that_fade():
     assert "fade" in report["activations"].sentence
 
 
+@pytest.mark.slow
 def test_gradients_that_vanish():
     model = compiled(SCALED, activation="sigmoid", deep=12)
     report = health(model, *pictures())
@@ -222,6 +224,7 @@ def test_gradients_that_vanish():
     assert health(compiled(SCALED, deep=12), *pictures())["gradients"].verdict == "ok"
 
 
+@pytest.mark.slow
 def test_a_learning_rate_that_is_too_small():
     report = health(compiled(SCALED, optimizer=optimizers.SGD(1e-6)), *pictures())
     assert report["step / weights"].verdict == "look"

@@ -385,6 +385,7 @@ def test_a_path_begins_at_any_gradient(trace: Trace) -> None:
     assert len(trace.why_gradient("dense", "dy", 1)) == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(make=graphs(), data=st.data())
 def test_any_graph(make: Any, data: st.DataObject) -> None:

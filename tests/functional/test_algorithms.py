@@ -13,6 +13,7 @@ from minicnn import functional, kernels, naive, shapes
 from minicnn.functional import algorithms, buffers, epilogue
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", WAYS)
 @MANY
 @given(data=st.data(), seed=SEEDS)
@@ -78,6 +79,7 @@ def test_convolution_and_max_pooling_by_hand() -> None:
     np.testing.assert_array_equal(db, [50])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", WAYS)
 @MANY
 @given(data=st.data(), seed=SEEDS)

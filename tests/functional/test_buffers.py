@@ -120,6 +120,7 @@ def test_threads_never_share_an_array() -> None:
     assert not wrong
 
 
+@pytest.mark.slow
 def test_the_process_ends_quietly_with_arrays_alive() -> None:
     code = (
         "from minicnn.functional import buffers\n"

@@ -56,6 +56,7 @@ def settled(model: Any, x: Array) -> Array:
     return y
 
 
+@pytest.mark.slow
 @given(graphs(), st.integers(0, 9), st.integers(1, 3))
 @settings(max_examples=60, deadline=None)
 def test_random_networks_to_the_last_bit(make: Any, seed: int, count: int) -> None:

@@ -125,6 +125,7 @@ def test_weights_that_an_initializer_made_read_only_learn() -> None:
     assert (layer.get_weights()[0] != 0.5).all()
 
 
+@pytest.mark.slow
 def test_importing_is_quick_because_kernels_wait() -> None:
     """No kernel, and not even LLVM, is there before the first call; see `project/test_rooms.py`."""
     code = (
@@ -189,6 +190,7 @@ def test_the_matrix_product(
     np.testing.assert_array_equal(x, a @ b)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(
     sizes=st.tuples(st.integers(1, 300), st.integers(1, 3000), st.integers(1, 300)),

@@ -208,6 +208,7 @@ def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path)
             assert difference < tolerance, name
 
 
+@pytest.mark.slow
 def test_a_cpu_that_nobody_knows_is_refused() -> None:
     code = "import numpy, minicnn; minicnn.functional.relu(numpy.ones((2, 2), 'float32'))"
     environment = {**os.environ, "MINICNN_CPU": "haswell"}

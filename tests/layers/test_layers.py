@@ -319,6 +319,7 @@ def convolutions(draw: st.DrawFn) -> tuple[str, dict[str, Any], tuple[int, ...]]
     return kind, options, (*sizes, groups * draw(st.integers(1, 3)))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(case=convolutions(), seed=st.integers(0, 2**16))
 def test_convolutions_agree_with_the_loops(

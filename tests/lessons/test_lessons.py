@@ -137,6 +137,7 @@ def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workpl
             assert np.asarray(image.convert("L")).std() > 5, f"{name} is nearly blank"
 
 
+@pytest.mark.slow
 def test_cells_of_a_notebook_run_in_order(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
@@ -319,6 +320,7 @@ def test_the_command_writes_notebooks(tmp_path, capsys):
     assert len(list((tmp_path / "nb").iterdir())) == 10
 
 
+@pytest.mark.slow
 def test_the_command_runs_a_lesson(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
@@ -331,6 +333,7 @@ def test_the_command_runs_a_lesson(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "out" / "figures" / "lesson-02-1.png").is_file()
 
 
+@pytest.mark.slow
 def test_it_waits_for_predictions_where_somebody_sits_before_it(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     from rich.console import Console
@@ -390,6 +393,7 @@ def test_bad_options_are_refused(arguments, capsys):
 # -- the trained network -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_trained_network_knows_what_it_never_saw():
     assert lessons.PRETRAINED.stat().st_size < 400_000
     network = minicnn.models.load_model(lessons.PRETRAINED)
@@ -401,6 +405,7 @@ def test_the_trained_network_knows_what_it_never_saw():
     assert 0.4 < np.sqrt(np.mean(features.predict(x, verbose=0) ** 2)) < 0.6
 
 
+@pytest.mark.slow
 def test_its_command_makes_such_a_network(tmp_path, capsys):
     path = tmp_path / "network.keras"
     assert pretrain.main(["--output", str(path), "--count", "2", "--epochs", "3"]) == 0

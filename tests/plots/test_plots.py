@@ -56,6 +56,7 @@ def pictures(figure):
 # -- training runs --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_curves_of_a_history():
     figure = plots.curves(HISTORY, title="$run$ 1")
     loss, accuracy = figure.axes
@@ -73,6 +74,7 @@ def test_nan_is_never_the_best():
     assert "validation, best 0.700 in epoch 2" in words(figure)
 
 
+@pytest.mark.slow
 def test_a_history_draws_itself(tmp_path):
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     model.compile(
@@ -162,6 +164,7 @@ def test_kernels_of_colour_photos_are_in_colour():
     assert any("full colour: ±2" in text for text in words(figure))
 
 
+@pytest.mark.slow
 def test_kernels_of_many_channels_are_means_or_one_channel():
     layer = convolution(6)
     kernel = layer.kernel.value
@@ -199,6 +202,7 @@ def test_kernels_of_zeros_are_marked():
         assert titles == ["0", "1 (all 0)", "2", "3"]
 
 
+@pytest.mark.slow
 def test_only_so_many_kernels_are_drawn():
     figure = plots.kernels(convolution(1, 100))
     assert len(pictures(figure)) == 64
@@ -234,6 +238,7 @@ def network():
     return keras.Model(inputs, layers.Dense(5, name="end")(layers.Flatten()(x)))
 
 
+@pytest.mark.slow
 def test_feature_maps_of_a_tape_and_of_a_trace():
     model, x = network(), np.random.default_rng(0).standard_normal((2, 6, 8, 2))
     _, tape = model.forward(x)
@@ -307,6 +312,7 @@ def counts(figure):
 TRUE, SAID = [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("true", [TRUE, np.eye(3)[TRUE], np.array(TRUE)[:, None], np.float32(TRUE)])
 @pytest.mark.parametrize(
     "said", [SAID, np.eye(3)[SAID], np.eye(3)[SAID] * 0.4 + 0.2, np.eye(3)[SAID] * 7 - 3]
@@ -331,6 +337,7 @@ def test_classes_without_examples_have_rows():
     assert np.isfinite(pictures(figure)[0]).all()
 
 
+@pytest.mark.slow
 def test_names_from_files_are_drawn_as_they_are():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -358,6 +365,7 @@ def test_names_are_turned_where_they_are_long():
     assert {label.get_rotation() for label in figure.axes[0].get_xticklabels()} == {0}
 
 
+@pytest.mark.slow
 def test_a_hundred_classes_still_fit():
     numbers = np.arange(100)
     assert max(png(plots.confusion_matrix(numbers, numbers)).size) <= 2000
@@ -452,6 +460,7 @@ def scaled(layer, factor):
     return layer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
 def test_no_text_is_cut_or_lies_on_another(make, monkeypatch):
     from matplotlib.text import Text
@@ -478,6 +487,7 @@ def test_no_text_is_cut_or_lies_on_another(make, monkeypatch):
             assert across < 2 or down < 2, (text.get_text(), other.get_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 2, 5, 15, 300])
 def test_epochs_are_whole_numbers(epochs):
     for figure in (
@@ -491,6 +501,7 @@ def test_epochs_are_whole_numbers(epochs):
         assert low < 1 <= epochs < high
 
 
+@pytest.mark.slow
 def test_a_run_without_a_finite_number_says_so():
     lost = {"loss": [NAN, NAN], "val_loss": [float("inf"), NAN]}
     found = words(plots.curves(lost))
@@ -570,6 +581,7 @@ def test_class_names_may_be_an_array():
     assert {"cat 100%", "dog 100%"} <= set(words(figure))
 
 
+@pytest.mark.slow
 def test_drawing_needs_no_screen_and_leaves_pyplot_alone():
     code = (
         "import sys; from minicnn import plots; plots.curves({'loss': [1, 2]})._repr_png_(); "

@@ -135,6 +135,7 @@ def backwards(model: Any) -> Any:
     return config | {"layers": config["layers"][::-1]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["listed backwards", "Functional", "Sequential", "old Sequential"])
 def test_a_model_of_twice_the_layers_takes_twice_the_work(case: str, tmp_path: Path) -> None:
     found = []

@@ -207,6 +207,7 @@ def test_libraries_stay_where_they_belong(module: str) -> None:
     assert misplaced_libraries(module, MODULES[module].read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.slow
 def test_files_of_one_room_do_not_import_in_circles() -> None:
     """Within a room files may import each other, but one can still be read after the other."""
     graph = {
@@ -307,6 +308,7 @@ def loaded_after(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_importing_minicnn_loads_nothing_heavy() -> None:
     """LLVM included: the kernels load at the first call that needs them."""
     loaded = loaded_after("import minicnn")
@@ -314,12 +316,14 @@ def test_importing_minicnn_loads_nothing_heavy() -> None:
     assert loaded & {*ONLY_IN, *LAZY, "numba", "scipy", "pandas"} == set()
 
 
+@pytest.mark.slow
 def test_asking_for_threads_does_not_load_the_compiler() -> None:
     """A notebook sets them first of all."""
     loaded = loaded_after("import minicnn; minicnn.config.set_num_threads(2)")
     assert "llvmlite" not in loaded
 
 
+@pytest.mark.slow
 def test_explanations_are_imported_when_they_are_first_asked_for() -> None:
     code = """
 import sys, minicnn
@@ -330,6 +334,7 @@ assert minicnn.explain.Trace
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_every_module_imports_without_keras() -> None:
     """Also those that `import minicnn` leaves alone: check, commands, the kernels."""
     statement = "\n".join(f"import {module}" for module in MODULES if "__main__" not in module)

@@ -286,6 +286,7 @@ def test_a_bad_test_photo_is_named_before_training(clothes, options, tmp_path, c
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["photos"] == 39
 
 
+@pytest.mark.slow
 def test_evaluate_says_the_same_as_train(trained, clothes, tmp_path, capsys):
     told = ["--data", str(clothes), "--output", str(tmp_path)]
     assert evaluate.run([str(trained / "model.keras"), *told]) == 0
@@ -387,6 +388,7 @@ def test_predict_takes_files_folders_and_addresses(trained, clothes, serve, caps
     assert sum(lines[0]["classes"].values()) == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_prediction_is_what_training_saw(trained, clothes):
     """From the saved file, photo by photo: the very probabilities of the evaluation."""
     saved, photos = models.load(trained / "model.keras"), data.find(clothes).validation

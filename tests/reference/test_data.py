@@ -380,6 +380,7 @@ def test_a_batch_that_processes_cannot_share_is_refused():
         counted(2, batch_size=3, group=Group(3, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.parametrize("steps_per_execution", [1, 3])
 def test_keras_learns_from_the_batches_in_this_order(steps_per_execution):
@@ -416,6 +417,7 @@ def test_photos_that_do_not_fit_the_memory_are_decoded_when_asked_for(clothes, m
     np.testing.assert_array_equal(read(rows), kept[rows])
 
 
+@pytest.mark.slow
 def test_photos_that_are_kept_take_their_memory_once(clothes):
     train = data.find(clothes).train
     photos = train.keep(np.tile(np.arange(len(train)), 6))

@@ -86,6 +86,7 @@ def test_a_base_that_is_none_says_what_one_is(name, weights, words):
         assert word in str(caught.value)
 
 
+@pytest.mark.slow
 def test_without_network_and_weights_the_ways_on_are_named(monkeypatch):
     def unreachable(*arguments, **options):
         raise Exception("URL fetch failure on https://…: None -- [Errno -2] Name not known")
@@ -97,6 +98,7 @@ def test_without_network_and_weights_the_ways_on_are_named(monkeypatch):
         assert word in str(caught.value)
 
 
+@pytest.mark.slow
 def test_weights_from_a_file_and_the_wrong_file(tmp_path):
     keras.utils.set_random_seed(5)
     network = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(64, 64, 3))
@@ -144,6 +146,7 @@ def test_a_classifier_is_cut_behind_its_last_features(tmp_path, capsys):
         np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "layer", "features"),
     [
@@ -166,6 +169,7 @@ def test_keras_s_own_classifiers_are_cut_before_their_pooling(
     assert f"cut off behind its layer {layer}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_classifier_behind_a_network_of_its_own_is_cut_there(base, tmp_path, capsys):
     """As `reference.train` writes them."""
     inputs = keras.Input((48, 48, 3))
@@ -201,6 +205,7 @@ def test_a_network_without_features_is_no_base(tmp_path):
 # ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_only_the_head_learns(base, photos):
     model = models.make_model(base, 10, 0.01, size_inner=7, droprate=0.5)
     assert [layer.name for layer in model.layers[-4:]] == ["vectors", "inner", "drop", "logits"]
@@ -212,6 +217,7 @@ def test_only_the_head_learns(base, photos):
         np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.slow
 def test_features_and_head_give_the_whole_models_logits(base, photos, machine, tmp_path):
     model = models.make_model(base, 10, size_inner=5)
     reader = Reader(48)
@@ -227,6 +233,7 @@ def test_features_and_head_give_the_whole_models_logits(base, photos, machine, t
 # ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_smaller_batches_give_the_same_features(base, photos, machine):
     found = [
         features.extract(
@@ -246,6 +253,7 @@ def test_features_are_computed_once(base, photos, machine, tmp_path, monkeypatch
     np.testing.assert_array_equal(again.x, first.x)
 
 
+@pytest.mark.slow
 def test_what_changes_the_features_changes_their_name(base, photos, machine, tiny_base):
     from dataclasses import replace
 
@@ -272,6 +280,7 @@ def test_what_changes_the_features_changes_their_name(base, photos, machine, tin
     assert name(machine=replace(machine, deterministic=True)) == name(), "a CPU always is"
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_computed_anew(base, photos, machine, tmp_path, capsys):
     first = features.extract(photos.validation, Reader(48), base, machine, tmp_path, show=False)
     (path,) = tmp_path.iterdir()
@@ -327,6 +336,7 @@ def written(tmp_path, base, **changes):
     return model, path
 
 
+@pytest.mark.slow
 def test_the_file_has_all_that_a_prediction_needs(base, photos, tmp_path):
     model, path = written(tmp_path, base)
     saved = models.load(path)
@@ -345,6 +355,7 @@ def test_the_file_has_all_that_a_prediction_needs(base, photos, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
 
 
+@pytest.mark.slow
 def test_a_network_of_keras_is_rebuilt_in_code(tmp_path, monkeypatch):
     base = models.load_base("mobilenet", 48, "none")
     model, path = written(tmp_path, base)
@@ -356,6 +367,7 @@ def test_a_network_of_keras_is_rebuilt_in_code(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_mixed_precision_is_saved_in_float32(tiny_base, tmp_path, photos):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -425,6 +437,7 @@ def test_other_files_are_refused_in_a_sentence(tmp_path):
         models.save(None, tmp_path / "model.h5", about())
 
 
+@pytest.mark.slow
 def test_a_base_file_with_the_name_of_a_network_stays_itself(tmp_path, photos):
     """Else the file would be opened with Keras's network of that name, or its preprocessing."""
     keras.utils.set_random_seed(3)
@@ -452,6 +465,7 @@ def test_a_base_with_other_layers_and_the_same_weights_is_another_base(tmp_path)
     assert saved("a.keras", "relu") != saved("a.keras", "tanh")
 
 
+@pytest.mark.slow
 def test_nothing_in_a_base_is_random(tmp_path):
     inputs = keras.Input((48, 48, 3))
     x = keras.layers.Dropout(0.5)(keras.layers.Conv2D(4, 3)(inputs))

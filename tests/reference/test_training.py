@@ -149,6 +149,7 @@ def test_a_state_of_another_run_is_refused(tmp_path):
 # ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_file_has_the_best_epochs_model(learn, splits, tmp_path):
     result = learn(replace(QUICK, epochs=5))
     accuracies = result.history["val_accuracy"]

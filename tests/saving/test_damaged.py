@@ -231,6 +231,7 @@ def heap_objects(content: bytes) -> Iterator[tuple[int, int]]:
         at += 16 + -(-size // 8) * 8 if number else size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("free", "size"),
     [(True, 0), (True, 2**20), (True, 2**63), (False, 2**20), (False, 2**63), (False, 2**64 - 1)],
@@ -248,6 +249,7 @@ def test_a_heap_that_leads_nowhere_is_refused(free: bool, size: int, tmp_path: P
     assert re.search(r"m\.h5.* is damaged.*(is damaged|in the heap)", told["message"])
 
 
+@pytest.mark.slow
 def test_a_text_that_says_it_is_long_is_refused(tmp_path: Path) -> None:
     """HDF5 itself asks for the memory before it looks for the text."""
     (tmp_path / "files").mkdir()

@@ -157,6 +157,7 @@ def small(optimizer: Any) -> tuple[Any, Array, Array]:
     return model, x, y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize(
     "optimizer",

@@ -496,6 +496,7 @@ def test_a_file_with_what_only_trains_predicts(which: str, name: str, tmp_path: 
             assert again.get_layer(layer.name).get_config() == layer.get_config()
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_every_layer_that_does_nothing_in_prediction(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")

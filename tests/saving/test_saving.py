@@ -66,6 +66,7 @@ def test_a_whole_model_there_and_back(make: Callable[[], Model], tmp_path: Path)
         assert json.loads(a.read("config.json")) == json.loads(b.read("config.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 @every_model
 @pytest.mark.parametrize("whole", [False, True], ids=["weights", "model"])
@@ -264,6 +265,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.png"])
 @pytest.mark.parametrize("old", [True, False])
 def test_a_full_disk_is_told_in_one_sentence(name: str, old: bool, tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ def ends_early() -> Any:
     return pytest.warns(UserWarning, match="ended after 2 of 3 steps")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [None, 3])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_numbers_are_the_same_to_the_last_bit(

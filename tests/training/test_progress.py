@@ -138,6 +138,7 @@ def test_a_real_notebook() -> None:
     assert [line[:11] for line in lines] == ["Epoch 1/2 -", "Epoch 2/2 -"]
 
 
+@pytest.mark.slow
 def test_a_bar_on_a_terminal() -> None:
     """Drawn on a real terminal: a bar while the epoch runs, one line when it is done."""
     pty = pytest.importorskip("pty")
