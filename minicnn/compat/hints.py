@@ -105,9 +105,7 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "clone_model": "type(model).from_config(model.get_config())",
     },
     "minicnn.optimizers": {
-        "AdamW": "Adam(weight_decay=0.004)",
         "legacy": "minicnn.optimizers itself",
-        "schedules": "minicnn.callbacks." + _RATE.format("on_epoch_begin"),
     },
     "minicnn.saving": {
         "load_weights": "model.load_weights(filepath)",

@@ -196,8 +196,6 @@ def _plain_optimizer(description: Any) -> Any:
     rate = config.get("learning_rate")
     if isinstance(rate, float) and rate == float(np.float32(rate)):
         config["learning_rate"] = float(str(np.float32(rate)))  # 0.001, not 0.0010000000474974513
-    if kind.lower() == "adamw":  # Adam with another default for weight_decay
-        kind = "Adam"
     return {"class_name": kind, "config": config}
 
 

@@ -146,6 +146,10 @@ _RATE = ""  # stands for the learning rate, which Keras 2 keeps only in the conf
 _SLOTS = {
     "SGD": {"m": "momentum", "momentum": "momentum"},
     "Adam": {"m": "momentum", "v": "velocity", "vhat": "velocity_hat"},
+    "AdamW": {"m": "momentum", "v": "velocity", "vhat": "velocity_hat"},
+    "Adamax": {"m": "momentum", "u": "norm", "v": "norm"},
+    "Nadam": {"m": "momentum", "v": "velocity"},
+    "Lion": {"m": "momentum"},
     "RMSprop": {
         "rms": "velocity",
         "velocity": "velocity",
@@ -168,15 +172,18 @@ def _in_order(model: Any, names: list[str]) -> list[str] | None:
     are of (Keras 2.2 calls each one `Variable`), the slots follow one another.
     """
     optimizer, variables = model.optimizer, model.trainable_weights
-    sorts = [slot for group in optimizer._slot_groups() for slot in group]
+    sorts = [slot for group in optimizer._groups() for slot in group]
+    rate = [_RATE] if optimizer.has_own_rate else []
     if len(names) <= 1 or not sorts:  # no step was made, or there are no slots
-        return [*names[:1], _RATE] if names else []
+        return [*names[:1], *rate] if names else []
     known = _SLOTS.get(type(optimizer).__name__, {})
     of_sort: dict[str, list[str]] = {}
     for name in names[1:]:
         parts = name.rpartition(":")[0].split("/")
         named = parts[1:2] if names[0].startswith("iteration:") else [parts[-1].split("_")[0]]
-        of_sort.setdefault(known.get(named[0] if named else "", ""), []).append(name)
+        called = named[0] if named else ""
+        sort = known.get(called, called if called in sorts else "")
+        of_sort.setdefault(sort, []).append(name)
     if list(of_sort) == [""]:
         size, unsorted = len(variables), of_sort.pop("")
         of_sort = {s: unsorted[i * size : (i + 1) * size] for i, s in enumerate(sorts)}
@@ -184,7 +191,7 @@ def _in_order(model: Any, names: list[str]) -> list[str] | None:
         return None
     where = {id(variable): number for number, variable in enumerate(variables)}
     places = [of_sort[slot][where[id(v)]] for v, slot in optimizer._places(variables)]
-    return [names[0], _RATE, *places]
+    return [names[0], *rate, *places]
 
 
 # ---------------------------------------------------------------------------------------------

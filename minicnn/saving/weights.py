@@ -271,6 +271,7 @@ def read_optimizer(model: Any, file: hdf5.Group, old: bool = False) -> None:
             )
         return
     count = len(group.keys())
+    old = old and model.optimizer.has_own_rate
 
     def read(index: int, shape: tuple[int, ...], who: str) -> np.ndarray:
         if old and index == 1:

@@ -155,6 +155,7 @@ class Trainer(Evaluating):
                     used.close()
                     if used is not batches:
                         batches.catch_up(used)
+        self.optimizer.finalize_variable_values(self.trainable_weights)
         events.call("on_train_end", logs)
         return history
 

@@ -1,15 +1,8 @@
-"""Optimizers: how gradients move the weights, step for step as in Keras.
-
-`optimizer.apply(grads, variables)` makes one step; both are dicts with the same keys, as from
-`model.backward` and `model.trainable_variables_by_name()`. The optimizer updates the weights in
-place and keeps a state for each of them (momentum, averages). So each model needs an optimizer of
-its own, as in Keras.
-
-Below, g is a gradient, w its weight, lr the learning rate; t counts the steps from 1.
-"""
+"""What all optimizers share: the learning rate, clipping, averages, and the state in files."""
 
 import inspect
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -17,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from minicnn import kernels, shapes
-from minicnn._support.settings import Configurable, serialized
+from minicnn._support.settings import Configurable, plain_throughout
 from minicnn._support.variable import Variable
 from minicnn.compat import hints
+from minicnn.optimizers import schedules
+from minicnn.optimizers.averages import Averaging
+from minicnn.optimizers.schedules import LearningRateSchedule
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)
@@ -30,33 +26,43 @@ Array = np.ndarray
 _LARGEST = float(np.finfo(np.float32).max)
 
 # Settings of Keras's optimizers that minicnn lacks: they must be off (None, False or 0).
-_SWITCHED_OFF = ("use_ema", "loss_scale_factor", "gradient_accumulation_steps", "decay")
-# These change no numbers while the settings above are off.
-_WITHOUT_EFFECT = ("ema_momentum", "ema_overwrite_frequency", "jit_compile", "is_legacy_optimizer")
+_SWITCHED_OFF = ("loss_scale_factor", "decay")
+_WITHOUT_EFFECT = ("jit_compile", "is_legacy_optimizer")  # on any number
 
 
-class Optimizer(Configurable):
+class Optimizer(Averaging, Configurable):
     """The base class has the learning rate, clipping and weight decay.
 
     Subclasses define `_slot_groups` and `_update`.
 
     Args:
         learning_rate: step size, >= 0; may be changed between steps. Like all numbers here, it is
-            at most what float32 holds, 3.4e38.
+            at most what float32 holds, 3.4e38. A schedule of `minicnn.optimizers.schedules`, or a
+            function without arguments, gives one for each step.
         weight_decay: w -= lr * weight_decay * w before each step.
         clipnorm: scales each gradient down to at most this norm.
         global_clipnorm: scales all gradients together down to at most this norm.
         clipvalue: keeps each entry within [-clipvalue, clipvalue].
+        use_ema: keeps a running average of each weight, average = ema_momentum * average +
+            (1 - ema_momentum) * w. It replaces the weights at the end of `fit`, and after every
+            `ema_overwrite_frequency` steps.
+        gradient_accumulation_steps: makes a step with the mean gradient of so many calls.
     """
+
+    _call_rate: float | None = None  # the learning rate of the step that is being made
 
     def __init__(
         self,
-        learning_rate: float,
+        learning_rate: Any,
         weight_decay: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         name: str | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        gradient_accumulation_steps: int | None = None,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -86,7 +92,17 @@ class Optimizer(Configurable):
                 f"{type(self).__name__} expects at most one of clipnorm, clipvalue and "
                 f"global_clipnorm. Received {clipnorm!r}, {clipvalue!r}, {global_clipnorm!r}."
             )
-        self.iterations = 0
+        self._set_averages(use_ema, ema_momentum, ema_overwrite_frequency)
+        least = gradient_accumulation_steps
+        whole = isinstance(least, int) and not isinstance(least, bool)
+        if least is not None and (not whole or least < 2):
+            raise ValueError(
+                f"{type(self).__name__} expects gradient_accumulation_steps to be an integer >= 2. "
+                f"Received {least!r}."
+            )
+        self.gradient_accumulation_steps = least
+        self._calls = 0
+        self._without_decay: tuple[set[int], list[str]] = set(), []
         # One dict of arrays per weight, found by the weight's identity; the weight is kept too, so
         # that its identity cannot be reused.
         self._state: dict[int, tuple[Variable, dict[str, Array]]] = {}
@@ -95,13 +111,44 @@ class Optimizer(Configurable):
         __getattr__ = hints.of_object
 
     @property
+    def iterations(self) -> int:
+        """How many steps were made."""
+        return self._calls // (self.gradient_accumulation_steps or 1)
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        self._calls = value * (self.gradient_accumulation_steps or 1)
+
+    @property
     def learning_rate(self) -> float:
-        return self._learning_rate
+        """The size of the next step; with a schedule, what that says."""
+        if self._call_rate is not None:
+            return self._call_rate
+        rate = self._learning_rate
+        if callable(rate):
+            found = rate(self._calls) if isinstance(rate, LearningRateSchedule) else rate()
+            self._check_number("learning_rate", found)
+            return float(found)
+        return rate
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
+        scheduled = isinstance(getattr(self, "_learning_rate", None), LearningRateSchedule)
+        if callable(value):
+            self._learning_rate: Any = value
+            return
+        if scheduled:
+            raise TypeError(
+                f"{type(self).__name__} has a schedule of learning rates, so its learning_rate "
+                f"cannot be set to a number. Received {value!r}."
+            )
         self._check_number("learning_rate", value)
         self._learning_rate = float(value)
+
+    @property
+    def has_own_rate(self) -> bool:
+        """Whether the learning rate is a number, which is part of the state, and no schedule."""
+        return not callable(self._learning_rate)
 
     def __setattr__(self, name: str, value: Any) -> None:
         instead = hints.OPTIMIZER_ARGUMENTS
@@ -154,13 +201,59 @@ class Optimizer(Configurable):
                     f'for "{key}". Received {grad.shape}.'
                 )
         self.check_known(variables)
-        clipped = self._clip(grads)
-        self.iterations += 1
+        self._call_rate = self.learning_rate  # a schedule asks the count of steps, which rises now
+        before = self.iterations
+        self._calls += 1
+        try:
+            grads = dict(grads)
+            grads = dict(grads)
+            if self._is_due(grads, variables):
+                self._step(grads, variables)
+        finally:
+            self._call_rate = None
+        for variable in variables.values():
+            constraint = getattr(variable, "constraint", None)
+            if constraint is not None:
+                variable.value[...] = constraint(variable.value)
+        if self.use_ema:
+            self._average(before)
+
+    def _is_due(self, grads: dict[str, Array], variables: dict[str, Variable]) -> bool:
+        """Return whether to make a step now; else add the gradients to those that wait."""
+        steps = self.gradient_accumulation_steps
+        if steps is None:
+            return True
+        due = self._calls % steps == 0
         for key, variable in variables.items():
-            w = variable.value
-            if self.weight_decay is not None:
-                w -= w * w.dtype.type(self.weight_decay * self.learning_rate)
-            self._update(w, clipped[key], self.slots(variable))
+            waiting = self.slots(variable)["gradient_accumulator"]
+            if due:
+                grads[key] = (grads[key] + waiting) / steps
+                waiting[...] = 0
+            else:
+                waiting += grads[key]
+        return due
+
+    def _step(self, grads: dict[str, Array], variables: dict[str, Variable]) -> None:
+        clipped = self._clip(grads)
+        if self.weight_decay is not None:
+            for variable in variables.values():
+                if self._decays(variable):
+                    w = variable.value
+                    w -= w * w.dtype.type(self.weight_decay * self.learning_rate)
+        self._before_updates()
+        for key, variable in variables.items():
+            self._update(variable.value, clipped[key], self.slots(variable))
+
+    def _before_updates(self) -> None:
+        """Prepare a step of all weights."""
+
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
+        """Leave these weights, and those with one of these texts in their name, as they are."""
+        self._without_decay = {id(v) for v in var_list or []}, list(var_names or [])
+
+    def _decays(self, variable: Variable) -> bool:
+        listed, names = self._without_decay
+        return id(variable) not in listed and not any(re.search(n, variable.name) for n in names)
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Register these weights with the optimizer; the first step does so by itself."""
@@ -191,10 +284,22 @@ class Optimizer(Configurable):
     def slots(self, variable: Variable) -> dict[str, Array]:
         """Return the optimizer's state for this weight; zeros at first."""
         if id(variable) not in self._state:
-            names = [name for group in self._slot_groups() for name in group]
-            made = {name: np.zeros_like(variable.value) for name in names}
+            names = [name for group in self._groups() for name in group]
+            made = {name: self._new_slot(variable, name) for name in names}
             self._state[id(variable)] = (variable, made)
         return self._state[id(variable)][1]
+
+    def _groups(self) -> tuple[tuple[str, ...], ...]:
+        """Return the groups of slots in the order of Keras's files."""
+        average = (("average",),) if self.use_ema else ()
+        waiting = (("gradient_accumulator",),) if self.gradient_accumulation_steps else ()
+        return (*average, *waiting, *self._slot_groups())
+
+    def _new_slot(self, variable: Variable, slot: str) -> Array:
+        return np.zeros(self._slot_shape(variable, slot), variable.dtype)
+
+    def _slot_shape(self, variable: Variable, slot: str) -> tuple[int, ...]:
+        return variable.shape
 
     def _clip(self, grads: dict[str, Array]) -> dict[str, Array]:
         if self.clipvalue is not None:
@@ -212,20 +317,28 @@ class Optimizer(Configurable):
         These are the count of steps, the learning rate, then the slots: one group after the other,
         and within a group the slots of each weight side by side.
         """
+        rate = np.array(self.learning_rate, np.float32)
         return [
-            ("iteration", np.array(self.iterations, np.int64)),
-            ("learning_rate", np.array(self.learning_rate, np.float32)),
+            ("iteration", np.array(self._calls, np.int64)),
+            *([("learning_rate", rate)] if self.has_own_rate else []),
             *((f"{v.path}_{slot}", self.slots(v)[slot]) for v, slot in self._places(variables)),
+            *self._own_state(),
         ]
+
+    def _own_state(self) -> list[tuple[str, Array]]:
+        """Return what is kept once for all weights."""
+        return []
 
     def state_shapes(self, variables: Sequence[Variable]) -> list[tuple[str, tuple[int, ...]]]:
         """Return the names and shapes of `state`'s arrays without creating them."""
-        slots = [(f"{v.path}_{slot}", v.shape) for v, slot in self._places(variables)]
-        return [("iteration", ()), ("learning_rate", ()), *slots]
+        places = self._places(variables)
+        slots = [(f"{v.path}_{slot}", self._slot_shape(v, slot)) for v, slot in places]
+        rate: list[tuple[str, tuple[int, ...]]] = [("learning_rate", ())]
+        own = [(name, array.shape) for name, array in self._own_state()]
+        return [("iteration", ()), *(rate if self.has_own_rate else []), *slots, *own]
 
     def _places(self, variables: Sequence[Variable]) -> list[tuple[Variable, str]]:
-        groups = self._slot_groups()
-        return [(v, slot) for group in groups for v in variables for slot in group]
+        return [(v, slot) for group in self._groups() for v in variables for slot in group]
 
     def set_state(self, variables: Sequence[Variable], arrays: Sequence[Any]) -> None:
         """Take over `state`'s arrays. Raises `ValueError` where their number or shapes differ."""
@@ -239,10 +352,11 @@ class Optimizer(Configurable):
         steps = int(values[0])
         if steps < 0 or steps != values[0]:
             raise ValueError(f"{type(self).__name__} expects a count of steps. Received {steps}.")
-        if np.float32(self.learning_rate) != values[1]:  # or 0.001 would become 0.0010000000475
-            self.learning_rate = float(values[1])
-        self.iterations = steps
-        for (_, place), value in zip(places[2:], values[2:], strict=True):
+        if self.has_own_rate and np.float32(self.learning_rate) != values[1]:
+            self.learning_rate = float(values[1])  # otherwise 0.001 would become 0.0010000000475
+        self._calls = steps
+        first = 1 + self.has_own_rate
+        for (_, place), value in zip(places[first:], values[first:], strict=True):
             place[...] = value
 
     def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
@@ -253,9 +367,26 @@ class Optimizer(Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that recreate this optimizer, as Keras writes them."""
-        return {
+        rate = self._learning_rate
+        if isinstance(rate, LearningRateSchedule):
+            rate = schedules.serialize(rate)
+        elif callable(rate):
+            raise TypeError(
+                f"{type(self).__name__} has a function as its learning_rate, which a file cannot "
+                "hold: use a schedule of minicnn.optimizers.schedules."
+            )
+        more: dict[str, Any] = {}
+        if self.use_ema:
+            more = {
+                "use_ema": True,
+                "ema_momentum": self.ema_momentum,
+                "ema_overwrite_frequency": self.ema_overwrite_frequency,
+            }
+        if self.gradient_accumulation_steps:
+            more["gradient_accumulation_steps"] = self.gradient_accumulation_steps
+        return more | {
             "name": self.name,
-            "learning_rate": self.learning_rate,
+            "learning_rate": plain_throughout(rate),
             "weight_decay": self.weight_decay,
             "clipnorm": self.clipnorm,
             "global_clipnorm": self.global_clipnorm,
@@ -273,7 +404,10 @@ class Optimizer(Configurable):
             if config.get(key):
                 raise ValueError(f"{cls.__name__} does not support {key}={config[key]!r}.")
         left_out = (*_SWITCHED_OFF, *_WITHOUT_EFFECT)
-        return super().from_config({k: v for k, v in config.items() if k not in left_out})
+        kept = {k: v for k, v in config.items() if k not in left_out}
+        if isinstance(kept.get("learning_rate"), dict):
+            kept["learning_rate"] = schedules.deserialize(kept["learning_rate"])
+        return super().from_config(kept)
 
 
 def _as_dicts(
@@ -304,7 +438,7 @@ def _norm(grads: list[Array]) -> float:
     return math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in grads))
 
 
-def _in_one_pass(kernel: str, arrays: Sequence[Array], *numbers: float) -> bool:
+def in_one_pass(kernel: str, arrays: Sequence[Array], *numbers: float) -> bool:
     """Let the kernel update the arrays in place; return False if it cannot handle them.
 
     NumPy would pass over memory once for each operation, and memory decides the speed.
@@ -322,193 +456,3 @@ def _in_one_pass(kernel: str, arrays: Sequence[Array], *numbers: float) -> bool:
 
 def _scaled(g: Array, norm: float, limit: float) -> Array:
     return g * g.dtype.type(limit / norm) if norm > limit else g
-
-
-class SGD(Optimizer):
-    """Gradient descent: w -= lr * g.
-
-    With momentum m:  v = m * v - lr * g,  w += v;  with `nesterov`:  w += m * v - lr * g.
-    """
-
-    def __init__(
-        self,
-        learning_rate: float = 0.01,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        if not shapes.is_number(momentum) or not 0 <= momentum <= 1:
-            raise ValueError(f"SGD expects momentum in [0, 1]. Received {momentum!r}.")
-        self.momentum, self.nesterov = float(momentum), bool(nesterov)
-
-    def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
-        return (("momentum",),) if self.momentum else ()
-
-    def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
-        lr, m = w.dtype.type(self.learning_rate), w.dtype.type(self.momentum)
-        plain = self.momentum and not self.nesterov
-        if plain and _in_one_pass("momentum", (w, g, slots["momentum"]), lr, m):
-            return
-        step = g * lr
-        if not self.momentum:
-            w -= step
-            return
-        v = slots["momentum"]
-        v *= m
-        v -= step
-        w += v * m - step if self.nesterov else v
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"momentum": self.momentum, "nesterov": self.nesterov}
-
-
-class Adam(Optimizer):
-    """Adaptive moments (Kingma and Ba 2015, the efficient form at the end of section 2).
-
-        m += (g - m) * (1 - beta_1)        v += (g**2 - v) * (1 - beta_2)
-        w -= lr * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon)
-
-    The surprise: epsilon (1e-7, as in Keras) is outside the bias correction. With `amsgrad` the
-    largest v so far takes the place of v.
-    """
-
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        amsgrad: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        for argument, value in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not shapes.is_number(value) or not 0 <= value < 1:
-                raise ValueError(f"Adam expects {argument} in [0, 1). Received {value!r}.")
-        self._check_number("epsilon", epsilon)
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
-        self.amsgrad = bool(amsgrad)
-
-    def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
-        return (("momentum", "velocity"),) + ((("velocity_hat",),) if self.amsgrad else ())
-
-    def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
-        number, t = w.dtype.type, self.iterations
-        correction = math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        m, v = slots["momentum"], slots["velocity"]
-        if not self.amsgrad:
-            numbers = 1 - self.beta_1, 1 - self.beta_2, self.learning_rate * correction
-            if _in_one_pass("adam", (w, g, m, v), *numbers, self.epsilon):
-                return
-        m += (g - m) * number(1 - self.beta_1)
-        v += (g * g - v) * number(1 - self.beta_2)
-        if self.amsgrad:
-            v = np.maximum(slots["velocity_hat"], v, out=slots["velocity_hat"])
-        w -= m * number(self.learning_rate * correction) / (np.sqrt(v) + number(self.epsilon))
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-            "amsgrad": self.amsgrad,
-        }
-
-
-class RMSprop(Optimizer):
-    """Divides each weight's step by the running size of its gradient (Hinton, lecture 6e).
-
-        v = rho * v + (1 - rho) * g**2             w -= lr * g / sqrt(v + epsilon)
-
-    With `momentum` the steps accumulate: s = momentum * s + step; with `centered` the variance of
-    the gradient, v - (running mean of g)**2, takes the place of v.
-    """
-
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        rho: float = 0.9,
-        momentum: float = 0.0,
-        epsilon: float = 1e-7,
-        centered: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        for argument, value in (("rho", rho), ("momentum", momentum)):
-            if not shapes.is_number(value) or not 0 <= value <= 1:
-                raise ValueError(f"RMSprop expects {argument} in [0, 1]. Received {value!r}.")
-        self._check_number("epsilon", epsilon)
-        self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
-        self.centered = bool(centered)
-
-    def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
-        groups = [("velocity",)]
-        if self.momentum:
-            groups.append(("momentum",))
-        if self.centered:
-            groups.append(("average_gradient",))
-        return tuple(groups)
-
-    def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
-        number = w.dtype.type
-        rho, rest = number(self.rho), number(1 - self.rho)
-        v = slots["velocity"]
-        v *= rho
-        v += rest * g * g
-        spread = v + number(self.epsilon)
-        if self.centered:
-            mean = slots["average_gradient"]
-            mean *= rho
-            mean += rest * g
-            spread -= mean * mean
-        step = g * number(self.learning_rate) / np.sqrt(spread)
-        if self.momentum:
-            s = slots["momentum"]
-            s *= number(self.momentum)
-            s += step
-            step = s
-        w -= step
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "rho": self.rho,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-            "centered": self.centered,
-        }
-
-
-OPTIMIZERS: dict[str, type[Any]] = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}
-
-
-def get(identifier: Any) -> Optimizer:
-    """Return an optimizer from an object, a name ("adam") or a saved config.
-
-    Raises `ValueError` for anything else.
-    """
-    if isinstance(identifier, Optimizer):
-        return identifier
-    if isinstance(identifier, dict):
-        found = OPTIMIZERS.get(str(identifier.get("class_name")).lower())
-        if found is not None:
-            made: Optimizer = found.from_config(identifier.get("config", {}))
-            return made
-        identifier = identifier.get("class_name")
-    if isinstance(identifier, str) and identifier.lower() in OPTIMIZERS:
-        named: Optimizer = OPTIMIZERS[identifier.lower()]()
-        return named
-    raise ValueError(
-        f"An optimizer is an object of minicnn.optimizers or one of {', '.join(OPTIMIZERS)}. "
-        f"Received {identifier!r}."
-    )
-
-
-def serialize(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the optimizer as Keras writes it into a model's config, without its state."""
-    return serialized(optimizer, "keras.optimizers")
-
-
-def deserialize(config: Any) -> Optimizer:
-    """Return an optimizer from `serialize`'s dict, Keras's or ours, or from a name."""
-    return get(config)

@@ -1,0 +1,48 @@
+"""Running averages of the weights, which may predict better than the weights themselves."""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import shapes
+from minicnn._support.variable import Variable
+
+Array = np.ndarray
+
+
+class Averaging:
+    """The part of an optimizer that keeps averages: `use_ema` and its two other arguments."""
+
+    _state: dict[int, tuple[Variable, dict[str, Array]]]  # of the optimizer
+
+    def _set_averages(self, use_ema: bool, momentum: float, frequency: int | None) -> None:
+        self.use_ema, self.ema_momentum = bool(use_ema), momentum
+        self.ema_overwrite_frequency = frequency
+        if not use_ema:
+            return
+        who = type(self).__name__
+        if not shapes.is_number(momentum) or not 0 <= momentum <= 1:
+            raise ValueError(f"{who} expects ema_momentum in [0, 1]. Received {momentum!r}.")
+        if frequency is not None and (not isinstance(frequency, int) or frequency < 1):
+            raise ValueError(
+                f"{who} expects ema_overwrite_frequency to be an integer >= 1. "
+                f"Received {frequency!r}."
+            )
+
+    def _average(self, steps_before: int) -> None:
+        """Let the averages follow the weights, and at times replace them."""
+        momentum = self.ema_momentum if steps_before else 0.0
+        frequency = self.ema_overwrite_frequency
+        replace = frequency is not None and (steps_before + 1) % frequency == 0
+        for variable, slots in self._state.values():
+            average, w = slots["average"], variable.value
+            average *= w.dtype.type(momentum)
+            average += w * w.dtype.type(1 - momentum)
+            if replace:
+                w[...] = average
+
+    def finalize_variable_values(self, var_list: Any = None) -> None:
+        """With `use_ema`, replace the weights by their averages; `fit` does so at its end."""
+        if self.use_ema:
+            for variable, slots in self._state.values():
+                variable.value[...] = slots["average"]
