@@ -8,6 +8,8 @@ keeps them as tensors, with and without XLA; the fastest counts. A step is `trai
 gets tensors. (Steps come first: if XLA was clearly slower there, whole epochs are not tried with
 it.)
 
+Large networks whose layers all learn are measured by the step, which is all that `fit` does there.
+
 The frozen base is measured with a whole `fit` of several epochs, because minicnn computes its
 output once per photo, and Keras once per photo and epoch. The step shows both without that.
 """
@@ -41,6 +43,8 @@ class Course:
     loss: Callable[[Any], Any]
     epochs: int = 1
     quick: bool = False
+    needs_keras: bool = False  # which alone can build the network
+    steps_only: bool = False
 
     def compiled(self, library: Any) -> Any:
         """A new, compiled model."""
@@ -64,6 +68,10 @@ def _adam(library: Any) -> Any:
     return library.optimizers.Adam(0.001)
 
 
+def _sgd(library: Any) -> Any:
+    return library.optimizers.SGD(0.01, momentum=0.9)
+
+
 def _many(library: Any) -> Any:
     return library.losses.CategoricalCrossentropy(from_logits=True)
 
@@ -79,6 +87,17 @@ COURSES = (
     ),
     Course("frozen MobileNet with a head 150×150", built.frozen_base, 150, 32, 3, 10, _adam, _many,
            epochs=4),
+    *(
+        Course(
+            f"{name} 150×150, all layers", build, 150, 16, 1, 1000, _sgd, _many,
+            needs_keras=name == "ResNet50", steps_only=True,
+        )
+        for name, build in (
+            ("MobileNet", built.mobilenet),
+            ("Xception", built.xception),
+            ("ResNet50", built.resnet50),
+        )
+    ),
 )  # fmt: skip
 
 
@@ -89,12 +108,14 @@ def jobs(session: Session) -> list[Job]:
         _job(session, course, work, slow)
         for course in COURSES
         if course.quick or not session.quick
-        for work in ("step", _epoch_of(course))
+        if on_tensorflow.installed() or not course.needs_keras
+        for work in _works(course)
     ]
 
 
-def _epoch_of(course: Course) -> str:
-    return "epoch" if course.epochs == 1 else f"fit, {course.epochs} epochs"
+def _works(course: Course) -> list[str]:
+    fit = "epoch" if course.epochs == 1 else f"fit, {course.epochs} epochs"
+    return ["step"] if course.steps_only else ["step", fit]
 
 
 def _job(session: Session, course: Course, work: str, slow: set[str]) -> Job:
