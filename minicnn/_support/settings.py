@@ -7,11 +7,18 @@ layer or an optimizer keeps.
 
 import functools
 import inspect
+import re
 from typing import Any, Self
 
 import numpy as np
 
 from minicnn import shapes
+
+
+def snake_case(name: str) -> str:
+    """Convert `MaxPooling2D` to `max_pooling2d` by Keras's rule, on which its files rely."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def plain(value: Any) -> Any:

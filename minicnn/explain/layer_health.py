@@ -132,8 +132,8 @@ def check_dead(rows: list[LayerHealth], examples: int) -> Check:
             name,
             "problem",
             f"all of {_worst([n for n, dead in watched if dead == 1])}",
-            "The layer says 0 whatever it sees, so no gradient passes it: smaller learning rate, "
-            "biases that are not far below zero, inputs that are not all negative.",
+            "The layer's output is always 0, so no gradient passes through it. Try a smaller "
+            "learning rate, biases that are not far below zero, or inputs that are not all negative.",
         )
     if share > DEAD:
         return Check(
@@ -143,14 +143,16 @@ def check_dead(rows: list[LayerHealth], examples: int) -> Check:
             "These units are 0 for every example here, and don't learn from any of them; often "
             "the learning rate or the inputs are too large.",
         )
-    return Check(name, "ok", measured, "Enough units answer to something to learn from it.")
+    return Check(
+        name, "ok", measured, "Enough units are above 0 for some example, and learn from it."
+    )
 
 
 def check_activations(rows: list[LayerHealth]) -> Check:
     """Check whether signals fade or grow from layer to layer."""
     name = "activations"
-    # A softmax's or sigmoid's spread says how sure it is, not how large the numbers are.
-    # And the last layer may well start with weights of 0.
+    # The spread of a softmax or a sigmoid says how sure it is, not how large its numbers are.
+    # The last layer is left out, too: its weights may well start at 0.
     watched = [row for row in rows[:-1] if row.kind not in ("Softmax", "Rescaling")] or rows
     low, high = (f(watched, key=lambda row: row.std) for f in (min, max))
     measured = f"std {show.number(low.std)} ({low.name}) … {show.number(high.std)} ({high.name})"
@@ -159,8 +161,8 @@ def check_activations(rows: list[LayerHealth]) -> Check:
             name,
             "problem",
             measured,
-            f"{low.name} says the same for every example, place and unit: nothing of the input "
-            "is left behind it.",
+            f"{low.name} gives the same number for every example, place and unit: the layers after "
+            "it see nothing of the input.",
         )
     if high.std > GROWN:
         return Check(
@@ -200,15 +202,15 @@ def check_gradients(rows: list[LayerHealth]) -> Check:
             name,
             "look",
             f"none arrives at {_worst(silent)}",
-            f"The weights of {_worst(zeros)} are all 0 and let none pass; after the first step "
-            "they are not. Random weights start faster.",
+            f"The weights of {_worst(zeros)} are all 0, so no gradient passes through them; after "
+            "the first step they are not 0 any more. Random weights start faster.",
         )
     if silent:
         return Check(
             name,
             "problem",
             f"none arrives at {_worst(silent)}",
-            "These layers cannot learn: something behind them lets no gradient pass (dead ReLUs, "
+            "These layers cannot learn: something after them lets no gradient pass (dead ReLUs, "
             "a saturated activation, a branch that the loss does not see).",
         )
     if max(norms) > EXPLODING:
@@ -230,7 +232,7 @@ def check_gradients(rows: list[LayerHealth]) -> Check:
             "Vanishing: these layers hardly learn; ReLU in place of sigmoid or "
             "tanh, BatchNormalization, or a residual Add help.",
         )
-    return Check(name, "ok", measured, "Every layer hears from the loss.")
+    return Check(name, "ok", measured, "A gradient reaches every layer.")
 
 
 def check_steps(rows: list[LayerHealth], optimizer_config: dict[str, Any]) -> Check:
@@ -262,7 +264,7 @@ def check_steps(rows: list[LayerHealth], optimizer_config: dict[str, Any]) -> Ch
             f"The weights of {names} hardly move: a larger learning rate, or look at the "
             "gradients first.",
         )
-    return Check(name, "ok", measured, "Steps of a size that learns without forgetting.")
+    return Check(name, "ok", measured, "The steps are neither too large nor too small.")
 
 
 def optimizer_text(config: dict[str, Any]) -> str:

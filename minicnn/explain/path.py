@@ -17,7 +17,7 @@ Array = np.ndarray
 class Link(NamedTuple):
     """One step of a path: an explained number, the term that was followed, and its share.
 
-    `share`: of all terms that pull the same way, what part this one is (None where none is).
+    `share`: this term's part of the sum of all terms of its sign; None without a term.
     """
 
     explanation: Explanation
@@ -31,7 +31,7 @@ class Link(NamedTuple):
 
 @dataclass(eq=False)
 class Path:
-    """Links, each of which explains the number that the term of the one before took in."""
+    """A chain of links: each explains the number that the term of the link before multiplies."""
 
     title: str
     links: list[Link]
@@ -57,8 +57,8 @@ class Path:
     @property
     def _legend(self) -> str:
         if self.reverse:
-            return "share: of all terms, by size; the largest was followed"
-        return "share: of the terms that pull the same way; the largest was followed"
+            return "share: of the absolute values of all terms; the path follows the largest"
+        return "share: of all terms of the same sign; the path follows the largest"
 
     def rows(self, exact: bool = False) -> list[list[str]]:
         """Return one row for each link: the number, the term, its share."""
@@ -112,8 +112,8 @@ def _strongest(e: Explanation, sign: float) -> tuple[Any, float | None]:
 def why(entry: TraceEntry, at: Any, example: int) -> Path:
     """Go from one output down to a pixel: at each layer to the term that did most for the number.
 
-    Where the sum is positive, the largest positive term is followed, else the most negative one; at
-    a softmax the sum counts as positive if it is above the mean of the scores.
+    The path follows the largest positive term if the sum is positive, else the most negative one.
+    At a softmax the sum counts as positive if it is above the mean of the scores.
     """
     links: list[Link] = []
     source: Source = entry
@@ -133,7 +133,7 @@ def why(entry: TraceEntry, at: Any, example: int) -> Path:
         if term is None:  # every term is 0, or pulls the other way
             term, share = _strongest(e, 0.0)
         if term is None and len(e.terms) == 1 and not e.terms[0].padded:
-            term = e.terms[0]  # a 0 that is passed on, or switched off, has a history, too
+            term = e.terms[0]  # what became this 0 can be followed, too
         links.append(Link(e, term, share))
         if term is None:
             return Path(title, links, "Every term is 0 here: there is nothing to follow.")
@@ -213,7 +213,7 @@ def gathered(
         parts.append(0.0 if dx is None else float(dx[(example, *place)]))
     places = np.tile(np.array(place, np.intp), (len(users), 1))
     terms = make_gradient_terms(example, places, parts, 1.0, places)
-    # Which user each term is of: the order of the terms is that of their sizes.
+    # The terms are sorted by size; `source` says which user each of them comes from.
     order = np.argsort(-np.abs(np.array(parts)), kind="stable")
     kinds = [*terms.dtype.descr, ("source", "<i8")]
     marked = np.recarray(len(terms), dtype=np.dtype(kinds))

@@ -35,7 +35,6 @@ weights on first use, and apply the activation:
 
 import functools
 import inspect
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -43,7 +42,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import config, initializers, shapes
-from minicnn._support.settings import Configurable, plain, plain_throughout
+from minicnn._support.settings import Configurable, plain, plain_throughout, snake_case
 from minicnn._support.terminal import printable
 from minicnn._support.variable import Variable
 from minicnn.compat import hints
@@ -64,12 +63,6 @@ Grads = dict[str, Array]
 # ---------------------------------------------------------------------------------------------
 
 _name_counts: Counter[str] = Counter()
-
-
-def snake_case(name: str) -> str:
-    """Convert `MaxPooling2D` to `max_pooling2d` by Keras's rule, on which its files rely."""
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def unique_name(prefix: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from minicnn import losses
-from minicnn._support.settings import serialized
+from minicnn._support.settings import serialized, snake_case
 from minicnn.compat import hints
 from minicnn.losses import (
     binary_crossentropy,
@@ -43,7 +43,7 @@ from minicnn.metrics.accuracies import (
     top_k_categorical_accuracy,
 )
 from minicnn.metrics.auc import AUC
-from minicnn.metrics.base import Mean, MeanMetricWrapper, Metric, Sum, name_of, snake_case
+from minicnn.metrics.base import Mean, MeanMetricWrapper, Metric, Sum, name_of
 from minicnn.metrics.confusion import (
     FalseNegatives,
     FalsePositives,

@@ -1,21 +1,14 @@
 """What all metrics share: a state that grows with each batch, and weights of examples."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minicnn import shapes
-from minicnn._support.settings import Configurable
+from minicnn._support.settings import Configurable, snake_case
 
 Array = np.ndarray
-
-
-def snake_case(name: str) -> str:
-    """Convert `TruePositives` to `true_positives` by Keras's rule."""
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 class Metric(Configurable):

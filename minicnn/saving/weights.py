@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from minicnn._support import interrupts
-from minicnn.layers.base import Layer, snake_case
+from minicnn._support.settings import snake_case
+from minicnn.layers.base import Layer
 from minicnn.optimizers import SGD
 from minicnn.saving import hdf5
 from minicnn.saving.compiling import KeptOptimizer
