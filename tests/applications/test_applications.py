@@ -82,22 +82,29 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@pytest.fixture(scope="module", params=NETWORKS)
+def keras_network(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any], Any, Array, Array]:
+    """A network's name, its arguments, the network of Keras, x, and what it predicts of x."""
+    keras = pytest.importorskip("keras")
+    keras.utils.clear_session()
+    name, arguments = NETWORKS[request.param]
+    theirs = shaken(getattr(keras.applications, name)(weights=None, **arguments))
+    x = np.random.default_rng(1).uniform(-1, 1, (2, *arguments["input_shape"])).astype(np.float32)
+    return name, arguments, theirs, x, np.asarray(theirs(x, training=False))
+
+
 @pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])
-@pytest.mark.parametrize("case", NETWORKS)
-def test_keras_s_weights_give_keras_s_numbers(case: str, suffix: str, tmp_path: Path) -> None:
-    keras = pytest.importorskip("keras")
-    keras.utils.clear_session()
-    name, arguments = NETWORKS[case]
-    theirs = shaken(getattr(keras.applications, name)(weights=None, **arguments))
+def test_keras_s_weights_give_keras_s_numbers(
+    keras_network: tuple[str, dict[str, Any], Any, Array, Array], suffix: str, tmp_path: Path
+) -> None:
+    name, arguments, theirs, x, wanted = keras_network
     path = tmp_path / f"x{suffix}"
     (theirs.save_weights if suffix == ".weights.h5" else theirs.save)(path)
     ours = getattr(applications, name)(weights=path, **arguments)
     assert [layer.name for layer in ours.layers] == [layer.name for layer in theirs.layers]
     assert ours.name == theirs.name
-    x = np.random.default_rng(1).uniform(-1, 1, (2, *arguments["input_shape"])).astype(np.float32)
-    wanted = theirs.predict(x, verbose=0)
     np.testing.assert_allclose(
         ours.predict(x, verbose=0), wanted, rtol=0, atol=1e-4 * np.abs(wanted).max()
     )

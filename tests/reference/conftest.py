@@ -21,3 +21,12 @@ def trained(options, tmp_path_factory):
     told = ["--epochs", "3", "--learning-rate", "0.05", "--output", str(output)]
     assert training.run([*options, *told]) == 0
     return output
+
+
+@pytest.fixture
+def eagerly():
+    """Each run anew would have TensorFlow trace its steps, which takes longer than they do."""
+    tensorflow = pytest.importorskip("tensorflow")
+    tensorflow.config.run_functions_eagerly(True)
+    yield
+    tensorflow.config.run_functions_eagerly(False)

@@ -64,7 +64,7 @@ def test_among_equals_the_first_is_chosen():
 
 
 @pytest.mark.slow
-def test_sweep_tries_each_with_each_seed_and_keeps_the_best(options, tmp_path, capsys):
+def test_sweep_tries_each_with_each_seed_and_keeps_the_best(options, tmp_path, capsys, eagerly):
     told = [
         "--learning-rates", "0.05,0.000001", "--inner-sizes", "4", "--drop-rates", "0.2",
         "--seeds", "2", "--epochs", "2", "--drop-epochs", "3", "--compare", "--output",
@@ -90,7 +90,7 @@ def test_sweep_tries_each_with_each_seed_and_keeps_the_best(options, tmp_path, c
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_killed_leaves_what_was_done(options, tmp_path, monkeypatch):
+def test_a_sweep_that_is_killed_leaves_what_was_done(options, tmp_path, monkeypatch, eagerly):
     def killed(*arguments, **more):
         raise KeyboardInterrupt
 
@@ -108,7 +108,7 @@ def test_a_sweep_that_is_killed_leaves_what_was_done(options, tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_the_course_ends_in_one_report(options, tmp_path, capsys):
+def test_the_course_ends_in_one_report(options, tmp_path, capsys, eagerly):
     told = [
         "--larger", "64", "--epochs", "2", "--drop-epochs", "2", "--augment-epochs", "1",
         "--output", str(tmp_path),

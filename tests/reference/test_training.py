@@ -80,15 +80,6 @@ def quick(whole, tmp_path):
     return tmp_path / "run"
 
 
-@pytest.fixture
-def eagerly():
-    """Each run anew would have TensorFlow trace its steps, which takes longer than they do."""
-    tensorflow = pytest.importorskip("tensorflow")
-    tensorflow.config.run_functions_eagerly(True)
-    yield
-    tensorflow.config.run_functions_eagerly(False)
-
-
 # ---------------------------------------------------------------------------------------------
 # Parts
 # ---------------------------------------------------------------------------------------------
