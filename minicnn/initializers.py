@@ -234,6 +234,48 @@ class LecunNormal(_Named):
     _arguments = (1.0, "fan_in", "truncated_normal")
 
 
+class Orthogonal(Initializer):
+    """Draws a matrix whose rows or columns are orthogonal, of length `gain` (Saxe et al. 2014).
+
+    All axes of the weight but the last make one axis of the matrix.
+    """
+
+    def __init__(self, gain: float = 1.0, seed: Any = None) -> None:
+        self.gain, self.seed = gain, seed
+        self._check(gain=gain)
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        if len(shape) < 2:
+            raise ValueError(
+                f"Orthogonal expects a weight of at least two axes. Received shape={tuple(shape)}."
+            )
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        size = max(rows, columns), min(rows, columns)
+        q, r = np.linalg.qr(self._rng().standard_normal(size))
+        q = q * np.sign(np.diag(r))  # or the directions would not be equally likely
+        if rows < columns:
+            q = q.T
+        return (self.gain * q.reshape(tuple(shape))).astype(dtype)
+
+
+class Identity(Initializer):
+    """Sets a matrix to `gain` times the identity: ones where row and column agree."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+        self._check(gain=gain)
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        if len(shape) != 2:
+            raise ValueError(
+                f"Identity expects a weight of two axes. Received shape={tuple(shape)}."
+            )
+        return (self.gain * np.eye(shape[0], shape[1])).astype(dtype)
+
+
+IdentityInitializer = Identity
+OrthogonalInitializer = Orthogonal
+
 _CLASSES: dict[str, type[Initializer]] = {
     "zeros": Zeros,
     "ones": Ones,
@@ -248,8 +290,13 @@ _CLASSES: dict[str, type[Initializer]] = {
     "he_normal": HeNormal,
     "lecun_uniform": LecunUniform,
     "lecun_normal": LecunNormal,
+    "orthogonal": Orthogonal,
+    "identity": Identity,
 }
-_BY_CLASS_NAME = {cls.__name__: cls for cls in _CLASSES.values()}
+_BY_CLASS_NAME = {cls.__name__: cls for cls in _CLASSES.values()} | {
+    "IdentityInitializer": Identity,
+    "OrthogonalInitializer": Orthogonal,
+}
 
 
 def get(identifier: Any) -> Initializer:

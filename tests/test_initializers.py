@@ -121,7 +121,7 @@ def test_fans_by_hand(shape: tuple[int, ...], fans: tuple[int, int]) -> None:
     [
         (lambda: initializers.get("he"), "glorot_uniform.*'he'"),
         (lambda: initializers.get(None), "Received None"),
-        (lambda: initializers.get({"class_name": "Orthogonal", "config": {}}), "'Orthogonal'"),
+        (lambda: initializers.get({"class_name": "STFT", "config": {}}), "'STFT'"),
         (lambda: initializers.VarianceScaling(scale=0), "scale > 0. Received 0"),
         (lambda: initializers.VarianceScaling(mode="fan"), "mode .*'fan'"),
         (lambda: initializers.VarianceScaling(distribution="cauchy"), "distribution .*cauchy"),
@@ -169,3 +169,23 @@ def test_dtypes_by_any_name(name: Any) -> None:
 def test_other_dtypes_are_refused(name: Any) -> None:
     with pytest.raises(ValueError, match=r'dtype must be "float32" or "float64". Received'):
         config.standardize_dtype(name)
+
+
+def test_orthogonal_and_identity() -> None:
+    for shape in ((6, 4), (4, 6), (2, 2, 3, 5)):
+        w = initializers.Orthogonal(gain=2.0, seed=1)(shape)
+        assert (w.shape, w.dtype) == (shape, np.float32)
+        flat = w.reshape(-1, shape[-1]).astype(np.float64)
+        product = flat.T @ flat if flat.shape[0] >= flat.shape[1] else flat @ flat.T
+        np.testing.assert_allclose(product, 4 * np.eye(len(product)), atol=1e-5)
+        np.testing.assert_array_equal(w, initializers.Orthogonal(gain=2.0, seed=1)(shape))
+    np.testing.assert_array_equal(initializers.Identity(3)((2, 3)), [[3, 0, 0], [0, 3, 0]])
+    for name, kind in (("orthogonal", "Orthogonal"), ("identity", "Identity")):
+        made = initializers.get(name)
+        again = initializers.deserialize(initializers.serialize(made))
+        assert type(again).__name__ == kind
+        assert again.get_config() == made.get_config()
+    with pytest.raises(ValueError, match=r"at least two axes. Received shape=\(3,\)"):
+        initializers.Orthogonal()((3,))
+    with pytest.raises(ValueError, match=r"a weight of two axes. Received shape=\(3, 2, 1\)"):
+        initializers.Identity()((3, 2, 1))

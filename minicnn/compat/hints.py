@@ -20,7 +20,6 @@ from types import ModuleType
 from typing import Any
 
 _AUGMENT = "ImageDataGenerator({}) of minicnn.preprocessing.image"
-_RATE = "LambdaCallback({}=…), and set model.optimizer.learning_rate in it"
 _NETWORK = "Xception or MobileNet, or load_model with a .keras file that Keras wrote"
 _NETWORKS = """
 ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169
@@ -67,9 +66,7 @@ INSTEAD: dict[str, Mapping[str, str]] = {
     },
     "minicnn.callbacks": {
         "BackupAndRestore": "ModelCheckpoint, load_model, and initial_epoch in fit",
-        "LearningRateScheduler": _RATE.format("on_epoch_begin"),
         "ProgbarLogger": "verbose=1 of fit",
-        "ReduceLROnPlateau": _RATE.format("on_epoch_end"),
         "TensorBoard": "CSVLogger",
     },
     "minicnn.config": {

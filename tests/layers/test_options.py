@@ -248,7 +248,7 @@ def test_what_only_training_heeds_is_carried_along() -> None:
         "bias_regularizer": "l1",
         "kernel_constraint": {"class_name": "MaxNorm", "config": {"max_value": 2, "axis": 0}},
         "activity_regularizer": {"class_name": "L1L2", "config": {"l1": 0.5, "l2": 0.0}},
-        "kernel_initializer": {"class_name": "Orthogonal", "config": {"gain": 1.0, "seed": None}},
+        "kernel_initializer": {"class_name": "STFT", "config": {"gain": 1.0, "seed": None}},
         "bias_initializer": {"class_name": "MyZeros", "config": {"a": 1}},
     }
     layer = layers.Dense.from_config({"name": "it", "units": 2, **asked})
@@ -260,7 +260,7 @@ def test_what_only_training_heeds_is_carried_along() -> None:
         ("kernel_constraint=MaxNorm(max_value=2, axis=0)", "it"),
         ("activity_regularizer=L1L2(l1=0.5, l2=0)", "it"),
     ]
-    with pytest.raises(ValueError, match=r"does not have the initializer Orthogonal.*new weig"):
+    with pytest.raises(ValueError, match=r"does not have the initializer STFT.*new weig"):
         layer.build((None, 3))
 
 

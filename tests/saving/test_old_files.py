@@ -178,13 +178,13 @@ def test_a_description_and_a_file_of_weights(tmp_path: Path) -> None:
 def test_a_description_with_what_only_trains(tmp_path: Path) -> None:
     config = json.loads(chain().to_json())
     conv = config["config"]["layers"][1]["config"]
-    conv["kernel_initializer"] = {"class_name": "Orthogonal", "config": {}}
+    conv["kernel_initializer"] = {"class_name": "STFT", "config": {}}
     conv["kernel_regularizer"] = {"class_name": "L2", "config": {"l2": 0.25}}
     with pytest.warns(UserWarning, match="description|text") as said:
         model = models.model_from_json(json.dumps(config))
     (message,) = [str(warning.message) for warning in said]
     assert "does not have kernel_regularizer=L2(l2=0.25) of conv2d" in message
-    assert "initializers Orthogonal of conv2d: until load_weights, those weights come" in message
+    assert "initializers STFT of conv2d: until load_weights, those weights come" in message
     assert model.get_weights()[0].std() > 0.1
     again = json.loads(model.to_json())["config"]["layers"][1]["config"]
     assert again["kernel_initializer"] == conv["kernel_initializer"]

@@ -10,7 +10,6 @@ import os
 import re
 import string
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,53 +20,34 @@ from minicnn import compilation
 from minicnn._support import progress
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import check_regular
-from minicnn._support.settings import PlainArguments
 from minicnn._support.terminal import printable
+from minicnn.callbacks.base import Callback, Logs, Monitor
+from minicnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from minicnn.compat import hints
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)
 
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "LinePerEpoch",
+    "ModelCheckpoint",
+    "ProgressBar",
+    "Quiet",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+    "logs_text",
+    "progress_for",
+]
 
-Logs = dict[str, float]
+
 _LONGEST_NAME = 255  # characters of a file's name, on most systems
-
-
-class Callback(PlainArguments):
-    """Base class whose methods all do nothing; override those you need."""
-
-    model: Any = None
-    params: dict[str, Any] = {}
-
-    def set_model(self, model: Any) -> None:
-        self.model = model
-
-    def set_params(self, params: dict[str, Any]) -> None:
-        self.params = params
-
-    def on_train_begin(self, logs: Logs | None = None) -> None: ...
-    def on_train_end(self, logs: Logs | None = None) -> None: ...
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None: ...
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None: ...
-
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        self.on_batch_begin(batch, logs)
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self.on_batch_end(batch, logs)
-
-    # Older names of the two events above; `fit` still calls callbacks that override these.
-    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
-    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
-
-    def on_test_begin(self, logs: Logs | None = None) -> None: ...
-    def on_test_end(self, logs: Logs | None = None) -> None: ...
-    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
-    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
-    def on_predict_begin(self, logs: Logs | None = None) -> None: ...
-    def on_predict_end(self, logs: Logs | None = None) -> None: ...
-    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
-    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
 
 
 _OLD_NAMES = ("on_batch_begin", "on_batch_end")
@@ -141,60 +121,7 @@ class History(Callback):
         return methods.html(self)
 
 
-class _Monitor(Callback):
-    """A callback that watches one number of the logs and knows whether it has improved.
-
-    `mode="auto"` asks the model, as Keras does: a loss should fall, and each metric that the model
-    was compiled with knows whether it should rise. For any other number the user must pass `mode`.
-    """
-
-    def __init__(
-        self, monitor: str, mode: str, min_delta: float = 0.0, best: float | None = None
-    ) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(
-                f'{type(self).__name__} expects mode to be "auto", "min" or "max". '
-                f"Received {mode!r}."
-            )
-        self.monitor, self.mode = monitor, mode
-        self.min_delta, self.best = abs(min_delta), best
-        self._rises = mode == "max"
-
-    def _choose_direction(self) -> None:
-        """Find out which direction is better. Raises `ValueError` where "auto" cannot tell."""
-        if self.mode != "auto":
-            return
-        name = self.monitor.removeprefix("val_")
-        rises = {metric.name: metric.rises for metric in self.model.metrics}
-        known = {"loss": False} | {name: up for name, up in rises.items() if up is not None}
-        if name not in known:
-            raise ValueError(
-                f'{type(self).__name__} cannot know whether "{self.monitor}" is better when it '
-                'rises or when it falls: pass mode="max" or mode="min". mode="auto" works for '
-                f"{', '.join(known)}."
-            )
-        self._rises = known[name]
-
-    def _improved(self, value: float, than: float | None) -> bool:
-        if than is None:
-            return not math.isnan(value)
-        if self._rises:
-            return value - self.min_delta > than
-        return value + self.min_delta < than
-
-    def _monitored(self, logs: Logs | None) -> float | None:
-        value = (logs or {}).get(self.monitor)
-        if value is None:
-            have = ", ".join(logs or {})
-            warnings.warn(
-                f'{type(self).__name__} cannot find "{self.monitor}" in the logs, '
-                f"which have: {have}.",
-                stacklevel=2,
-            )
-        return value
-
-
-class ModelCheckpoint(_Monitor):
+class ModelCheckpoint(Monitor):
     """Saves the model after each epoch, or only when it has improved.
 
     Args (Keras's): `filepath` ends in `.keras` (`.weights.h5` with `save_weights_only`), or in
@@ -315,7 +242,7 @@ def _check_fields(filepath: str) -> None:
         )
 
 
-class EarlyStopping(_Monitor):
+class EarlyStopping(Monitor):
     """Stops training once `monitor` has not improved by `min_delta` for `patience` epochs.
 
     `baseline`: only values better than this one restart the count of `patience`;
@@ -460,11 +387,22 @@ class LambdaCallback(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Stops training when the loss becomes NaN or infinite."""
+    """Stops training when the loss becomes NaN or infinite.
+
+    With `raise_error` it raises a `RuntimeError` instead.
+    """
+
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = bool(raise_error)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
+            if self.raise_error:
+                raise RuntimeError(
+                    f"The loss of batch {batch} is {loss}: training ends. Are there NaN among the "
+                    "inputs, or is the learning rate too large?"
+                )
             print(f"Batch {batch}: invalid loss, terminating training")
             self.model.stop_training = True
 
