@@ -132,8 +132,8 @@ def check_dead(rows: list[LayerHealth], examples: int) -> Check:
             name,
             "problem",
             f"all of {_worst([n for n, dead in watched if dead == 1])}",
-            "The layer's output is always 0, so no gradient passes through it. Try a smaller "
-            "learning rate, biases that are not far below zero, or inputs that are not all negative.",
+            "The layer's output is always 0, so no gradient passes through it. Try a "
+            "smaller learning rate, biases not far below zero, or some inputs above 0.",
         )
     if share > DEAD:
         return Check(
