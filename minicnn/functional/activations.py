@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import shapes
+from minicnn import kernels, shapes
+from minicnn.functional import buffers
 from minicnn.functional.checks import check_classes, check_gradient
 from minicnn.functional.elementwise import relu, relu_backward, sigmoid
 
@@ -76,14 +77,19 @@ def leaky_relu_backward(
 
 def silu(x: Array, name: str = "silu") -> Array:
     """y = x * sigmoid(x); also called swish."""
-    return x * sigmoid(x, name)
+    x = _checked(x, name)
+    y = buffers.empty(x.shape, x.dtype)
+    kernels.exponential.silu(shapes.contiguous(x).reshape(-1), y.reshape(-1))
+    return y
 
 
 def silu_backward(dy: Array, x: Array, name: str = "silu") -> Array:
     """dx = dy * s * (1 + x * (1 - s)), s = sigmoid(x)."""
     dy, x = _both(dy, x, name)
-    s = sigmoid(x, name)
-    return dy * s * (1 + x * (1 - s))
+    dx = buffers.empty(x.shape, x.dtype)
+    flat = (shapes.contiguous(array).reshape(-1) for array in (dy, x))
+    kernels.exponential.silu_backward(*flat, dx.reshape(-1))
+    return dx
 
 
 def gelu(x: Array, approximate: bool = False, name: str = "gelu") -> Array:

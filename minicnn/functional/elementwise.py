@@ -65,7 +65,8 @@ def relu_backward(
 def sigmoid(x: Array, name: str = "sigmoid") -> Array:
     """y = 1 / (1 + exp(-x)), as exp(min(x, 0)) / (1 + exp(-|x|)) so that nothing overflows."""
     shapes.check_array(x, None, "x", name)
-    y: Array = np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+    y = buffers.empty(x.shape, x.dtype)
+    kernels.exponential.sigmoid(shapes.contiguous(x).reshape(-1), y.reshape(-1))
     return y
 
 

@@ -8,7 +8,8 @@ checks.
     simd microkernel channels grids              vectors: what is written out by hand
     convolution matmul direct winograd           convolution, by its algorithms
     depthwise separable                          channels, each by itself
-    pooling normalization elementwise copying warp
+    pooling normalization copying warp
+    elementwise exponential                      number by number
 
 Submodules load on first use (`kernels.pooling.max_forward`), so that `import minicnn` does not pay
 for LLVM.
@@ -29,6 +30,7 @@ _ROOMS = (
     "depthwise",
     "direct",
     "elementwise",
+    "exponential",
     "matmul",
     "normalization",
     "pooling",
