@@ -98,9 +98,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "subtract": "x - y, of symbols",
         "experimental": "minicnn.layers itself, or " + _AUGMENT.format("…"),
     },
-    "minicnn.models": {
-        "clone_model": "type(model).from_config(model.get_config())",
-    },
     "minicnn.optimizers": {
         "legacy": "minicnn.optimizers itself",
     },

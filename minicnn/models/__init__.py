@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from minicnn.compat import hints
 from minicnn.graph import Tape, TapeEntry
 from minicnn.models.files import (
+    clone_model,
     deserialize,
     from_keras,
     load_model,
@@ -20,6 +21,7 @@ __all__ = [
     "Sequential",
     "Tape",
     "TapeEntry",
+    "clone_model",
     "deserialize",
     "from_keras",
     "load_model",

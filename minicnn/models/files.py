@@ -125,6 +125,16 @@ def _copy_weights(source: Any, target: Model) -> None:
             ours.set_weights(source.get_layer(ours.name).get_weights())
 
 
+def clone_model(model: Model) -> Model:
+    """Return a new model with the same layers, names included, and new weights; not compiled.
+
+    Raises `TypeError` for anything but a model.
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"clone_model expects a model. Received {type(model).__name__}.")
+    return type(model).from_config(model.get_config())
+
+
 def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Write the model to a file, as `model.save(filepath)` does."""
     model.save(filepath, overwrite)

@@ -34,7 +34,6 @@ from minicnn.optimizers import Optimizer
         ("preprocessing.image.random_zoom", r"zoom_range"),
         ("utils.np_utils", r"Use minicnn\.utils itself"),
         ("utils.plot_model", r"Use model\.summary\(\)"),
-        ("models.clone_model", r"get_config"),
         ("regularizers", r"^minicnn has no regularizers\. Use weight_decay"),
         ("keras", r"import minicnn as keras"),
         ("ops", r"^minicnn has no ops\. Use NumPy"),
