@@ -35,11 +35,13 @@ class Case(NamedTuple):
     values: str = "normal"
     training: bool = False
     inputs: int = 1
+    second: tuple[int, ...] | None = None  # the shape of the second input, if it is another one
 
     @property
     def title(self) -> str:
         parts = [f"{key}={value}" for key, value in self.options.items()]
         parts += [f"x={'x'.join(map(str, self.shape))}"]
+        parts += [f"and {'x'.join(map(str, self.second))}"] if self.second else []
         parts += [self.values] if self.values != "normal" else []
         parts += ["training"] if self.training else []
         return f"{self.layer}({', '.join(parts)})"
@@ -152,6 +154,12 @@ def _element_cases() -> Iterator[Case]:
         yield Case("Activation", {"activation": activation})
         if activation != "celu":  # at 0, where the slope is 1, TensorFlow adds up both sides
             yield Case("Activation", {"activation": activation}, (4, 10), "ties")
+    for layer in ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract"):
+        for values in ("normal", "ties"):
+            yield Case(layer, {}, (2, 3, 5, 4), values, inputs=2)
+            yield Case(layer, {}, (2, 3, 5, 4), values, inputs=2, second=(2, 1, 1, 4))
+        if layer != "Subtract":
+            yield Case(layer, {}, (2, 6), "ties", inputs=3)
     yield Case("Softmax", {}, (4, 10))
     for axis in (-1, 1, -2, 3):
         yield Case("Softmax", {"axis": axis}, (2, 3, 5, 4))
@@ -222,6 +230,8 @@ def compare(case: Case, seed: int = 0) -> list[Difference]:
     keras = import_keras()
     rng = np.random.default_rng(seed)
     xs = [_values(case, rng) for _ in range(case.inputs)]
+    if case.second is not None:
+        xs[1] = _values(case._replace(shape=case.second), rng)
     theirs = getattr(keras.layers, case.layer)(**case.options)
     ours = LAYERS[case.layer](**case.options)
     theirs(xs if case.inputs > 1 else xs[0])  # builds the weights

@@ -94,8 +94,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "RandomTranslation": _AUGMENT.format("width_shift_range=…, height_shift_range=…"),
         "RandomZoom": _AUGMENT.format("zoom_range=…"),
         "Resizing": "target_size of flow_from_directory",
-        "Subtract": "x - y, of symbols",
-        "subtract": "x - y, of symbols",
         "experimental": "minicnn.layers itself, or " + _AUGMENT.format("…"),
     },
     "minicnn.optimizers": {

@@ -10,11 +10,14 @@
     print(convolution_steps(x, w, algorithm="winograd"))    # how does a fast algorithm work?
 
 `arithmetic` has the sums of layers, `gradients` those of their gradients, `activation_layers` both
-for activations, `field` the receptive
+for activations, `merging_layers` for sums and products, `field` the receptive
 fields, `algorithm_steps` the algorithms, `show` the formatting.
 """
 
-from minicnn.explain import activation_layers  # noqa: F401 - registers what it explains
+from minicnn.explain import (  # noqa: F401 - they register what they explain
+    activation_layers,
+    merging_layers,
+)
 from minicnn.explain.algorithm_steps import compare_algorithms, convolution_steps
 from minicnn.explain.arithmetic import Spot, Sum, sums
 from minicnn.explain.explanation import (

@@ -563,18 +563,6 @@ def _reshape(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     )
 
 
-@sums(layers.Add)
-def _add(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    place = show.place(spot.at)
-    terms = make_terms(
-        np.array([spot.at] * len(xs)),
-        [x[spot.at] for x in xs],
-        1.0,
-        source=np.arange(len(xs)),
-    )
-    return Sum(terms, f"y{place} = {' + '.join(f'x{i}{place}' for i in range(len(xs)))}")
-
-
 @sums(layers.Concatenate)
 def _concatenate(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     channel = spot.at[-1]

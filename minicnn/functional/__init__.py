@@ -16,7 +16,7 @@ array.
     elementwise         relu, sigmoid, tanh, softmax, dropout
     activations         elu, silu, gelu, softplus, …, whose gradients take their input; prelu
     by_name             the activations that layers take, by their names
-    merging             add, concatenate
+    merging             add, multiply, subtract, average, maximum, minimum, concatenate
     normalization       batch_moments, batch_normalization
     losses              categorical_crossentropy, binary_crossentropy
     images              affine_transform
@@ -125,8 +125,19 @@ from minicnn.functional.losses import (
 )
 from minicnn.functional.merging import (
     add,
+    add_backward,
+    average,
+    average_backward,
     concatenate,
     concatenate_backward,
+    maximum,
+    maximum_backward,
+    minimum,
+    minimum_backward,
+    multiply,
+    multiply_backward,
+    subtract,
+    subtract_backward,
 )
 from minicnn.functional.normalization import (
     batch_moments,
@@ -166,7 +177,10 @@ __all__ = [
     "LARGEST_BLOCK",
     "ActivationFunction",
     "add",
+    "add_backward",
     "affine_transform",
+    "average",
+    "average_backward",
     "average_pool2d",
     "average_pool2d_backward",
     "batch_moments",
@@ -216,8 +230,14 @@ __all__ = [
     "log_softmax_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "maximum",
+    "maximum_backward",
+    "minimum",
+    "minimum_backward",
     "mish",
     "mish_backward",
+    "multiply",
+    "multiply_backward",
     "prelu",
     "prelu_backward",
     "relu",
@@ -242,6 +262,8 @@ __all__ = [
     "sparse_sigmoid_backward",
     "squareplus",
     "squareplus_backward",
+    "subtract",
+    "subtract_backward",
     "tanh",
     "tanh_backward",
     "tanh_shrink",

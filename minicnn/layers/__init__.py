@@ -16,7 +16,22 @@ from minicnn.layers.core import (
     Rescaling,
     Reshape,
 )
-from minicnn.layers.merging import Add, Concatenate, add, concatenate
+from minicnn.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from minicnn.layers.normalization import BatchNormalization
 from minicnn.layers.pooling import (
     AveragePooling2D,
@@ -41,6 +56,7 @@ LAYERS: dict[str, type[Layer]] = {
     for cls in (
         Activation,
         Add,
+        Average,
         AveragePooling2D,
         BatchNormalization,
         Concatenate,
@@ -54,13 +70,17 @@ LAYERS: dict[str, type[Layer]] = {
         GlobalMaxPooling2D,
         InputLayer,
         LeakyReLU,
+        Maximum,
         MaxPooling2D,
+        Minimum,
+        Multiply,
         PReLU,
         ReLU,
         Rescaling,
         Reshape,
         SeparableConv2D,
         Softmax,
+        Subtract,
         UpSampling2D,
         ZeroPadding2D,
     )
@@ -102,7 +122,12 @@ __all__ = [
     "deserialize",
     "serialize",
     "add",
+    "average",
     "concatenate",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]
 
 if not TYPE_CHECKING:

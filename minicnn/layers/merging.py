@@ -1,4 +1,4 @@
-"""Layers that take several inputs: Add, Concatenate."""
+"""Layers that take several inputs: Add, Multiply, …, Concatenate."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,32 +10,97 @@ from minicnn.layers.core import Rescaling
 from minicnn.layers.symbols import KerasTensor
 
 
-class Add(Layer):
-    """y = x0 + x1 + …, element by element: the residual connection. No weights.
+class _Merge(Layer):
+    """A layer that merges several inputs element by element, `operation` by name.
 
-    All inputs have one shape; each receives dy unchanged.
+    Shapes are equal, or 1 in an axis, which then counts for all places along it, as in a
+    squeeze-and-excite block: (n, h, w, c) with (n, 1, 1, c).
     """
 
     takes_list = True
+    operation: str
 
     def build(self, input_shape: Sequence[Shape]) -> None:
-        if len(input_shape) < 2:
-            raise ValueError(
-                f"{self.label} expects at least 2 inputs. Received {len(input_shape)}."
-            )
+        two = self.operation == "subtract"
+        if len(input_shape) < 2 or (two and len(input_shape) > 2):
+            wanted = "2" if two else "at least 2"
+            raise ValueError(f"{self.label} expects {wanted} inputs. Received {len(input_shape)}.")
 
     def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
-        if len({tuple(shape) for shape in input_shape}) > 1:
+        found = [tuple(shape) for shape in input_shape]
+        sizes = list(zip(*found, strict=False))
+        fits = all(len({size for size in axis if size not in (1, None)}) < 2 for axis in sizes)
+        if len({len(shape) for shape in found}) > 1 or not fits:
             raise ValueError(
-                f"{self.label} expects inputs of one shape. Received {list(input_shape)}."
+                f"{self.label} expects inputs of one shape, or 1 in an axis. Received {found}."
             )
-        return input_shape[0]
+        return tuple(_merged_size(axis) for axis in sizes)
 
     def compute(self, x: list[Array], training: bool) -> tuple[Array, Kept]:
-        return functional.add(x, self.label), {"count": len(x)}
+        y: Array = getattr(functional, self.operation)(x, name=self.label)
+        return y, {"xs": x}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        return [dz] * cache["count"], {}
+        if not need_dx:
+            return [None] * len(cache["xs"]), {}
+        backward = getattr(functional, f"{self.operation}_backward")
+        return backward(dz, cache["xs"], name=self.label), {}
+
+
+def _merged_size(axis: Sequence[int | None]) -> int | None:
+    """The size of an axis of the output: the one that is not 1, None if it may be another."""
+    known = [size for size in axis if size not in (1, None)]
+    return known[0] if known else None if None in axis else 1
+
+
+class Add(_Merge):
+    """y = x0 + x1 + …, element by element: the residual connection. No weights.
+
+    Each input receives dy unchanged; one of size 1 in an axis, its sum along that axis.
+    """
+
+    operation = "add"
+
+    def compute(self, x: list[Array], training: bool) -> tuple[Array, Kept]:
+        # Of the inputs only the shapes matter, unless they differ.
+        y = functional.add(x, self.label)
+        same = all(a.shape == y.shape for a in x)
+        return y, {"count": len(x), "xs": None if same else x}
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if cache["xs"] is None:
+            return [dz] * cache["count"], {}
+        return functional.add_backward(dz, cache["xs"], self.label), {}
+
+
+class Multiply(_Merge):
+    """y = x0 * x1 * …, element by element. No weights. `x * y` of symbols is this layer."""
+
+    operation = "multiply"
+
+
+class Subtract(_Merge):
+    """y = x0 - x1, element by element, of two inputs. No weights."""
+
+    operation = "subtract"
+
+
+class Average(_Merge):
+    """y = (x0 + x1 + …) / n, element by element. No weights."""
+
+    operation = "average"
+
+
+class Maximum(_Merge):
+    """y = the largest of x0, x1, …, element by element. Of equal ones the first gets dy."""
+
+    operation = "maximum"
+
+
+class Minimum(_Merge):
+    """y = the smallest of x0, x1, …, element by element. Of equal ones the first gets dy."""
+
+    operation = "minimum"
 
 
 class Concatenate(Layer):
@@ -77,6 +142,32 @@ class Concatenate(Layer):
 def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
     """Return `Add(**kwargs)(inputs)`."""
     return Add(**kwargs)(inputs)
+
+
+@symbols.operator("multiply")
+def multiply(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """Return `Multiply(**kwargs)(inputs)`."""
+    return Multiply(**kwargs)(inputs)
+
+
+def average(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """Return `Average(**kwargs)(inputs)`."""
+    return Average(**kwargs)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """Return `Maximum(**kwargs)(inputs)`."""
+    return Maximum(**kwargs)(inputs)
+
+
+def minimum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """Return `Minimum(**kwargs)(inputs)`."""
+    return Minimum(**kwargs)(inputs)
+
+
+def subtract(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """Return `Subtract(**kwargs)(inputs)`."""
+    return Subtract(**kwargs)(inputs)
 
 
 def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:

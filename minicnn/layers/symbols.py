@@ -32,9 +32,10 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 class KerasTensor:
     """A symbol for a layer's output while a model is defined: a shape with None for the batch.
 
-    Symbols of one shape can be added and subtracted: `x + y` is `Add()([x, y])`. They can also be
-    combined by +, -, * and / with a number, or with one for each channel: `x * 2 + 1` is two
-    `Rescaling` layers. Other arithmetic, and `x[:, 0]`, raise `TypeError`.
+    Symbols can be added, subtracted and multiplied: `x + y` is `Add()([x, y])`, `x * y` is
+    `Multiply()([x, y])`. They can also be combined by +, -, * and / with a number, or with one for
+    each channel: `x * 2 + 1` is two `Rescaling` layers. Other arithmetic, and `x[:, 0]`, raise
+    `TypeError`.
     """
 
     __array_priority__ = 1000.0  # NumPy leaves `array + x` to the symbol
@@ -71,6 +72,8 @@ class KerasTensor:
         return _operators["rescale"](self, -1.0, _constant(other, self))
 
     def __mul__(self, other: Any) -> Any:
+        if isinstance(other, KerasTensor):
+            return _operators["multiply"]([self, other], dtype=self.dtype)
         return _operators["rescale"](self, _constant(other, self), 0.0)
 
     def __rmul__(self, other: Any) -> Any:
@@ -82,8 +85,8 @@ class KerasTensor:
 
     def _no_layer(self, *others: Any) -> Any:
         raise TypeError(
-            f"{self!r} is a symbol: minicnn supports x + y and x - y of symbols, and +, -, *, / "
-            "with numbers on the right. For the rest write a layer of your own "
+            f"{self!r} is a symbol: minicnn supports x + y, x - y and x * y of symbols, and +, -, "
+            "*, / with numbers on the right. For the rest write a layer of your own "
             "(minicnn.layers.base shows one)."
         )
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from minicnn._support.settings import plain_throughout
 from minicnn.graph import Graph, Network
-from minicnn.layers import LAYERS, Add, InputLayer, KerasTensor, Layer, Node
+from minicnn.layers import LAYERS, InputLayer, KerasTensor, Layer, Node
 from minicnn.layers.stand_ins import STAND_INS
 from minicnn.saving.limits import check_nesting
 
@@ -192,7 +192,7 @@ def _node_arguments(
 ) -> tuple[list[list[Any]], bool, bool | None]:
     """Return the addresses of a use's inputs, whether there is just one, and `training`."""
     args, kwargs = node.get("args", []), node.get("kwargs", {})
-    if isinstance(layer, Add) and len(args) > 1:
+    if layer.takes_list and len(args) > 1:
         args = [args]  # Keras's `x + y` is an Add called with two arguments
     for key, value in kwargs.items():
         if key not in ("training", "mask") or (key == "mask" and value is not None):

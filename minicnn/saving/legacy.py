@@ -19,7 +19,9 @@ from minicnn.saving import hdf5, weights
 from minicnn.saving.limits import parse_json, shortened
 
 _MODELS = ("Functional", "Model", "Sequential")
-_CALLED_ON_LISTS = ("Add", "Concatenate")
+_CALLED_ON_LISTS = (
+    *("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"),
+)
 
 
 def is_legacy(file: hdf5.Group) -> bool:

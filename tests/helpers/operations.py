@@ -362,16 +362,27 @@ def dropouts(draw: st.DrawFn, batch: int | None = None) -> Operation:
     )
 
 
-@st.composite
-def additions(draw: st.DrawFn, batch: int | None = None) -> Operation:
-    shape, count = draw(any_shape(batch)), draw(st.integers(1, 4))
-    return Operation(
-        {f"x{i}": shape for i in range(count)},
-        lambda m, *xs: m.add(xs),
-        lambda m, dy, *xs: (dy,) * len(xs),
-        {},
-        exact=True,
-    )
+def merges(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
+    """A merge of arrays element by element; some have size 1 in an axis."""
+
+    @st.composite
+    def operations(draw: st.DrawFn, batch: int | None = None) -> Operation:
+        shape = draw(any_shape(batch))
+        count = 2 if name == "subtract" else draw(st.integers(1, 3))
+        other = [shape[0], *(draw(st.sampled_from([1, size])) for size in shape[1:])]
+        sizes = {f"x{n}": tuple(other) if n == 1 else shape for n in range(count)}
+
+        def apart(xs: tuple[Array, ...]) -> list[Array]:
+            return [x + 0.0137 * n for n, x in enumerate(xs)]  # no ties
+
+        return Operation(
+            sizes,
+            lambda m, *xs: getattr(m, name)(apart(xs)),
+            lambda m, dy, *xs: tuple(getattr(m, f"{name}_backward")(dy, apart(xs))),
+            {},
+        )
+
+    return operations
 
 
 @st.composite
@@ -473,7 +484,8 @@ OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "activations": activations_of_input,
     "prelu": prelus,
     "dropout": dropouts,
-    "add": additions,
+    "add": merges("add"),
+    **{name: merges(name) for name in ("average", "maximum", "minimum", "multiply", "subtract")},
     "concatenate": concatenations,
     "batch_normalization": batch_normalizations,
     "categorical_crossentropy": losses("categorical_crossentropy"),

@@ -139,6 +139,19 @@ def test_activations_by_hand() -> None:
     check_by_hand(layers.Activation("sigmoid"), x, [0.5, 0.75], [4, 16], [1, 3])
     check_by_hand(layers.Activation("tanh"), x, [0, 0.8], [1, 1], [1, 0.36])
     check_by_hand(layers.Activation("linear"), x, x, [5, 6], [5, 6])
+    pair = [np.float32([[2, -3]]), np.float32([[5]])]
+    for layer, y, dx0, dx1 in [
+        (layers.Multiply(), [10, -15], [5, 10], [2 - 6]),
+        (layers.Subtract(), [-3, -8], [1, 2], [-3]),
+        (layers.Average(), [3.5, 1], [0.5, 1], [1.5]),
+        (layers.Maximum(), [5, 5], [0, 0], [3]),
+        (layers.Minimum(), [2, -3], [1, 2], [0]),
+        (layers.Add(), [7, 2], [1, 2], [3]),
+    ]:
+        found, cache = layer.forward(pair)
+        np.testing.assert_array_equal(found, [y])
+        dxs, _ = layer.backward(np.float32([[1, 2]]), cache)
+        assert [d.ravel().tolist() for d in dxs] == [dx0, dx1]
     check_by_hand(layers.LeakyReLU(), np.float32([[-2, 3]]), [-0.6, 3], [1, 1], [0.3, 1])
     check_by_hand(layers.ELU(2.0), np.float32([[-np.log(2), 3]]), [-1, 3], [1, 1], [1, 1])
     both = np.array([[[0, 1], [np.log(3), 1]]], np.float32)  # along the rows

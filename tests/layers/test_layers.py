@@ -76,6 +76,11 @@ USES = [
     Use("Rescaling", {"scale": 0.5, "offset": -1.0}),
     Use("Rescaling", {"scale": [0.5, 1.0, 2.0, 4.0], "offset": [1.0, 2.0, 3.0, 4.0]}),
     Use("Add", {}, inputs=3),
+    Use("Multiply", {}, inputs=3),
+    Use("Subtract", {}, inputs=2),
+    Use("Average", {}, (2, 5), inputs=3),
+    Use("Maximum", {}, inputs=2),
+    Use("Minimum", {}, inputs=2),
     Use("Concatenate", {}, inputs=2),
 ]
 

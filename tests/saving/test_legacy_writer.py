@@ -60,7 +60,9 @@ def nested(kind: str, last: bool) -> Any:
         base = minicnn.Sequential([Input((6, 6, 2)), k.Conv2D(3, 3)], name="base")
         head = minicnn.Sequential([Input((6,)), k.Dense(2)])
     inputs = Input((6, 6, 2))
-    x = k.Add()([base(inputs, training=False), base(k.Activation("tanh")(inputs))])
+    a, b = base(inputs, training=False), base(k.Activation("tanh")(inputs))
+    x = k.Average()([k.Add()([a, b]), k.Subtract()([a, b]), k.Multiply()([a, b])])
+    x = k.Maximum()([x, k.Minimum()([a, b])])
     x = k.Concatenate()([k.GlobalAveragePooling2D()(x), k.GlobalMaxPooling2D()(x)])
     return minicnn.Model(inputs, head(x) if last else k.Dense(2)(x))
 

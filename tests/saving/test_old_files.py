@@ -237,6 +237,8 @@ def every_layer(keras: Any) -> Any:
     x = k.PReLU(shared_axes=[1, 2])(k.ThresholdedReLU(theta=0.3)(k.LeakyReLU(alpha=0.1)(x)))
     x = k.Conv2D(8, 1, activation=k.LeakyReLU(alpha=0.1))(k.ELU(alpha=0.5)(x))
     x = k.Activation("swish")(k.Dense(8, activation="gelu")(x))
+    x = k.Maximum()([k.Average()([x, x]), k.Minimum()([x, k.Subtract()([x, x])])])
+    x = k.Multiply()([x, k.Activation("sigmoid")(x)])
     flat = k.Flatten()(k.Reshape((2, -1))(x))
     x = k.Concatenate()([k.GlobalAveragePooling2D()(x), k.GlobalMaxPooling2D()(x), flat])
     model = keras.Model(inputs, k.Softmax()(k.Dense(3)(k.Dropout(0.3)(x))))

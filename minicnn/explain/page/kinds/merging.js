@@ -1,8 +1,6 @@
 // @ts-check
 // Layers with several inputs.
-import { array, map, offsetOf } from "page/engine/arrays.js";
-import { sumOf } from "page/explain/terms.js";
-import { explainInputSamePlace } from "page/kinds/moves.js";
+import { array, offsetOf, unravel } from "page/engine/arrays.js";
 
 function concatenate(xs) {
   const channels = xs.map((x) => x.shape.at(-1));
@@ -32,46 +30,119 @@ function split(xs, dy) {
   });
 }
 
-function sameShapes(xs) {
+// Merges element by element: the result for some numbers, and how much it changes with each. An
+// input that has size 1 in an axis counts for all places along it.
+const first = (v, best) => v.indexOf(best(...v));
+const MERGES = {
+  Add: { of: sum, slope: () => 1, says: "The sum of" },
+  Average: { of: (v) => sum(v) / v.length, slope: (v) => 1 / v.length, says: "The mean of" },
+  Maximum: {
+    of: (v) => Math.max(...v),
+    slope: (v, n) => (n === first(v, Math.max) ? 1 : 0),
+    says: "The largest of",
+  },
+  Minimum: {
+    of: (v) => Math.min(...v),
+    slope: (v, n) => (n === first(v, Math.min) ? 1 : 0),
+    says: "The smallest of",
+  },
+  Multiply: {
+    of: (v) => v.reduce((a, b) => a * b),
+    slope: (v, n) => v.reduce((a, b, m) => (m === n ? a : a * b), 1),
+    says: "The product of",
+  },
+  Subtract: { of: (v) => v[0] - v[1], slope: (v, n) => (n ? -1 : 1), says: "The difference of" },
+};
+
+function sum(values) {
+  return values.reduce((a, b) => a + b, 0);
+}
+
+const own = (x, at) => at.map((i, axis) => (x.shape[axis] === 1 ? 0 : i));
+const valuesAt = (xs, at) => xs.map((x) => x.data[offsetOf(x.shape, own(x, at))]);
+
+function mergedShape(type, xs) {
+  const shape = xs[0].shape.map((_, axis) => Math.max(...xs.map((x) => x.shape[axis])));
   for (const x of xs) {
-    if (x.shape.join() !== xs[0].shape.join()) {
+    const fits = x.shape.every((n, axis) => n === 1 || n === shape[axis]);
+    if (x.shape.length !== shape.length || !fits) {
       throw new Error(
-        `Add expects inputs of one shape, but gets ${xs.map((a) => a.shape.join("×")).join(", ")}.`,
+        `${type} expects inputs of one shape, or 1 in an axis, but gets ` +
+          `${xs.map((a) => a.shape.join("×")).join(", ")}.`,
       );
     }
   }
+  return shape;
 }
 
-function forwardAdd({ xs, x }) {
-  sameShapes(xs);
-  return { y: map(x, (v, i) => xs.reduce((sum, a) => sum + a.data[i], 0)) };
+function forwardMerge({ layer, xs }) {
+  const y = array(mergedShape(layer.type, xs));
+  const { of } = MERGES[layer.type];
+  const equal = xs.every((x) => x.data.length === y.data.length);
+  for (let i = 0; i < y.data.length; i++) {
+    y.data[i] = of(equal ? xs.map((x) => x.data[i]) : valuesAt(xs, unravel(y.shape, i)));
+  }
+  return { y };
+}
+
+function backwardMerge({ layer, xs, dy }) {
+  const { slope } = MERGES[layer.type];
+  const dxs = xs.map((x) => array(x.shape));
+  for (let i = 0; i < dy.data.length; i++) {
+    const at = unravel(dy.shape, i);
+    const values = valuesAt(xs, at);
+    xs.forEach((x, n) => {
+      dxs[n].data[offsetOf(x.shape, own(x, at))] += dy.data[i] * slope(values, n);
+    });
+  }
+  return { dxs, grads: {} };
+}
+
+function explainMerge({ layer, xs, at }) {
+  const { of, says } = MERGES[layer.type];
+  const values = valuesAt(xs, at);
+  const value = of(values);
+  return {
+    form: "copy",
+    sum: true,
+    title: `${says} ${xs.length} numbers`,
+    from: xs.map((x, n) => ({ at: own(x, at), value: values[n], input: n })),
+    value,
+    total: value,
+    text: `${says} the numbers at the same place in all inputs.`,
+  };
+}
+
+function explainInputMerge({ layer, xs, at, which, dy }) {
+  const { slope } = MERGES[layer.type];
+  let total = 0;
+  let received = 0;
+  let places = 0;
+  for (let i = 0; i < dy.data.length; i++) {
+    const to = unravel(dy.shape, i);
+    if (own(xs[which], to).join() !== at.join()) continue;
+    places += 1;
+    received += dy.data[i];
+    total += dy.data[i] * slope(valuesAt(xs, to), which);
+  }
+  const where = places === 1 ? "gradient of the output here" : `added up over ${places} places`;
+  return {
+    form: "steps",
+    total,
+    lines: [
+      ["dy", where, received],
+      ["× slope", "how much the output changes with this number", total],
+    ],
+  };
 }
 
 function forwardConcatenate({ xs }) {
   return { y: concatenate(xs) };
 }
 
-function backwardAdd({ xs, dy }) {
-  const grads = {};
-  return { dxs: xs.map(() => dy), grads };
-}
-
 function backwardConcatenate({ xs, dy }) {
   const grads = {};
   return { dxs: split(xs, dy), grads };
-}
-
-function explainAdd({ xs, at, y }) {
-  const o = offsetOf(y.shape, at);
-  const from = xs.map((a, n) => ({ at, value: a.data[o], input: n }));
-  return {
-    form: "copy",
-    sum: true,
-    from,
-    value: sumOf(from, "value"),
-    total: sumOf(from, "value"),
-    text: "The sum of the numbers at the same place in all inputs.",
-  };
 }
 
 function explainConcatenate({ at, xs, x, last }) {
@@ -105,12 +176,19 @@ function explainInputConcatenate({ at, xs, x, k, which, dy }) {
   };
 }
 
-export const Add = {
-  forward: forwardAdd,
-  backward: backwardAdd,
-  explain: explainAdd,
-  explainInput: explainInputSamePlace,
+const merge = {
+  forward: forwardMerge,
+  backward: backwardMerge,
+  explain: explainMerge,
+  explainInput: explainInputMerge,
 };
+
+export const Add = merge;
+export const Average = merge;
+export const Maximum = merge;
+export const Minimum = merge;
+export const Multiply = merge;
+export const Subtract = merge;
 
 export const Concatenate = {
   forward: forwardConcatenate,

@@ -16,7 +16,15 @@
 import { Activation, ELU, LeakyReLU, PReLU, ReLU, Softmax } from "page/kinds/activations.js";
 import { Conv2D, DepthwiseConv2D, SeparableConv2D } from "page/kinds/convolutions.js";
 import { Dense } from "page/kinds/dense.js";
-import { Add, Concatenate } from "page/kinds/merging.js";
+import {
+  Add,
+  Average,
+  Concatenate,
+  Maximum,
+  Minimum,
+  Multiply,
+  Subtract,
+} from "page/kinds/merging.js";
 import { Dropout, Flatten, InputLayer, Reshape, ZeroPadding2D } from "page/kinds/moves.js";
 import { BatchNormalization, Rescaling } from "page/kinds/normalization.js";
 import {
@@ -35,5 +43,5 @@ export const KINDS = {
   ...{ BatchNormalization, Rescaling },
   ...{ Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU },
   ...{ InputLayer, Dropout, Flatten, Reshape, ZeroPadding2D, UpSampling2D },
-  ...{ Add, Concatenate },
+  ...{ Add, Average, Maximum, Minimum, Multiply, Subtract, Concatenate },
 };

@@ -188,7 +188,7 @@ function copyOf(app, e) {
       h("b", { title: exact(f.value) }, fmt(f.value)),
     );
   return [
-    h("h3", {}, e.sum ? "Added up" : e.from.length ? "Passed on" : "Padding"),
+    h("h3", {}, e.sum ? e.title : e.from.length ? "Passed on" : "Padding"),
     h("p.note", {}, e.text),
     h("ul.copies", {}, e.from.map(line)),
     sumLine([["=", "", e.value ?? e.total, true]]),

@@ -1,0 +1,81 @@
+"""Layers that merge several inputs, as `arithmetic` and `gradients` have the others."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicnn import layers, naive
+from minicnn.explain import show
+from minicnn.explain.arithmetic import Spot, Sum, sums
+from minicnn.explain.explanation import make_gradient_terms, make_terms
+from minicnn.explain.gradient_sum import GradientSum, Query, gradient_of
+from minicnn.explain.trace_entry import TraceEntry
+
+Array = np.ndarray
+
+_MERGES = (
+    *(layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Multiply),
+    layers.Subtract,
+)
+
+
+def _own(x: Array, place: tuple[int, ...]) -> tuple[int, ...]:
+    """The place in x that counts for a place in y: 0 in an axis of size 1."""
+    return tuple(0 if size == 1 else i for i, size in zip(place, x.shape, strict=True))
+
+
+def _slopes(layer: Any, values: list[float]) -> list[float]:
+    """How much y changes with each input."""
+    xs = [np.array([v]) for v in values]
+    backward = getattr(naive, f"{layer.operation}_backward")
+    return [float(dx[0]) for dx in backward(np.ones(1), xs)]
+
+
+@sums(*_MERGES)
+def _merge(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    """A sum has a term for each input; a product has one, x0 times all others."""
+    places = [_own(x, spot.at) for x in xs]
+    values = [float(x[place]) for x, place in zip(xs, places, strict=True)]
+    names = [f"x{n}{show.place(place)}" for n, place in enumerate(places)]
+    left = f"y{show.place(spot.at)} = "
+    sources = np.arange(len(xs))
+    if layer.operation == "multiply":
+        terms = make_terms(np.array(places[:1]), values[0], math.prod(values[1:]), source=0)
+        return Sum(terms, left + "·".join(names))
+    weights = _slopes(layer, values)
+    right = {"add": " + ", "subtract": " - ", "average": " + "}.get(layer.operation, ", ").join(
+        names
+    )
+    if layer.operation == "average":
+        right = f"({right}) / {len(xs)}"
+    if layer.operation in ("maximum", "minimum"):
+        right = f"{layer.operation} of {right}"
+    products = [v * w if w else 0.0 for v, w in zip(values, weights, strict=True)]
+    terms = make_terms(np.array(places), values, weights, products, source=sources)
+    return Sum(terms, left + right)
+
+
+@gradient_of(*_MERGES, what="dx")
+def _merge_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    """dz at each place that the number counts for, times the slope there."""
+    xs = [x[query.example] for x in entry.xs]
+    own = xs[query.source]
+    ranges = [
+        range(size) if n == 1 else [i]
+        for i, n, size in zip(query.at, own.shape, dz.shape[1:], strict=True)
+    ]
+    grid = np.meshgrid(*ranges, indexing="ij")
+    places = np.stack([axis.ravel() for axis in grid], axis=1)
+    factors = [
+        _slopes(layer, [float(x[_own(x, tuple(map(int, place)))]) for x in xs])[query.source]
+        for place in places
+    ]
+    received = dz[(query.example, *places.T)]
+    text = {"add": "", "subtract": "·(±1)", "average": f" / {len(xs)}"}.get(layer.operation)
+    if text is None:
+        text = "·(all others)" if layer.operation == "multiply" else " where it is the one chosen"
+    left = f"dx{query.source}{show.place(query.at)} = "
+    total = "dz" if len(places) == 1 else f"Σ over {len(places)} places of dz"
+    terms = make_gradient_terms(query.example, places, received, np.array(factors), places)
+    return GradientSum(terms, left + total + text)
