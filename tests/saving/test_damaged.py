@@ -376,7 +376,7 @@ def test_damage_anywhere_ends_in_a_value_error(kind: str, seed: int, tmp_path: P
     good = {
         "archive": model,
         "weights": tmp_path / "m.weights.h5",
-        "old": Path(__file__).parent / "files" / "model.h5",
+        "old": Path(__file__).parents[1] / "files" / "model.h5",
     }.get(kind)
     folder = tmp_path / "files"
     folder.mkdir()
