@@ -1,4 +1,4 @@
-"""Ten lessons: from the task and the data to how a fast convolution works.
+"""Eleven lessons: from the task and the data to what a processor does with one photo.
 
 Each is a script of cells that runs from top to bottom and needs no internet connection.
 `minicnn lessons` lists them, runs them, or writes them as notebooks. A lesson begins with

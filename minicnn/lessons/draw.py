@@ -1,4 +1,4 @@
-"""The lessons' figures: images, arrays as colours and numbers, lines, bars."""
+"""The lessons' figures: images, arrays as colours and numbers, lines, bars, lifetimes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -162,4 +162,35 @@ def bars(values: Mapping[str, float], title: str = "", x_label: str = "", digits
     axes.margins(x=0.12)
     axes.invert_yaxis()
     axes.set_xlabel(x_label)
+    return figure
+
+
+def lifetimes(
+    sizes: Mapping[str, float],
+    steps: Mapping[str, tuple[int, int]],
+    offsets: Mapping[str, float],
+    title: str = "",
+    unit: str = "KB",
+) -> Any:
+    """A box for each array in memory: from its first step to its last, from its offset upwards."""
+    figure = _figure(6.4, 3.4, title)
+    axes = figure.subplots()
+    for index, (name, size) in enumerate(sizes.items()):
+        (begin, end), offset = steps[name], offsets[name]
+        colour = COLOURS[index % len(COLOURS)]
+        axes.bar(
+            begin - 0.5,
+            size,
+            end - begin + 1,
+            offset,
+            align="edge",
+            color=colour,
+            edgecolor="black",
+        )
+        middle = (begin + end) / 2, offset + size / 2
+        text = f"{name}, {size:g} {unit}"
+        axes.text(*middle, text, ha="center", va="center", fontsize="small", color="white")
+    axes.set_xlabel("step")
+    axes.set_ylabel(f"place in memory ({unit})")
+    whole_numbers(axes.xaxis)
     return figure

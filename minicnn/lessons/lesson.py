@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn import datasets, images, plots
 from minicnn._support.terminal import install_extra
-from minicnn.lessons import exercises  # noqa: F401 - it fills EXERCISES
+from minicnn.lessons import engine_exercises, exercises  # noqa: F401 - they fill EXERCISES
 from minicnn.lessons.checking import EXERCISES, verdict
 
 COUNTS = {"train": 40, "validation": 20, "test": 20}  # of each kind

@@ -159,6 +159,51 @@ WRONG = {
         ),
         ("def two_outputs(d, g):\n    return np.array([d[0], d[1]])", "it should be"),
     ],
+    (11, 1): [
+        (
+            f"def fold(k, b, gamma, beta, m, v, e):\n    s = {scale}\n    return {kernel}, {bias}",
+            hint,
+        )
+        for scale, kernel, bias, hint in (
+            ("gamma / np.sqrt(v)", "k * s", "b", "add epsilon"),
+            ("gamma / (np.sqrt(v) + e)", "k * s", "b", "before the root"),
+            ("gamma / (v + e)", "k * s", "b", "take the root"),
+            ("gamma", "k * s", "b", "also divides"),
+            ("1 / np.sqrt(v + e)", "k * s", "b", "gamma got lost"),
+            ("1", "k", "b", "as it was"),
+            ("2", "k * s", "b", "not right yet"),
+            ("1", "k.sum((0, 1))", "b", "the shapes should stay"),
+            ("gamma / np.sqrt(v + e)", "k * s", "b - m * s + beta", "multiplies the old bias"),
+            ("gamma / np.sqrt(v + e)", "k * s", "beta - m * s", "the old bias got lost"),
+            ("gamma / np.sqrt(v + e)", "k * s", "(b - m) * s", "beta got lost"),
+            ("gamma / np.sqrt(v + e)", "k * s", "b * s + beta", "the mean got lost"),
+            ("gamma / np.sqrt(v + e)", "k * s", "(b + m) * s + beta", "the sign is wrong"),
+            ("gamma / np.sqrt(v + e)", "k * s", "(b - m + beta) * s", "beta comes after the scale"),
+            ("gamma / np.sqrt(v + e)", "k * s", "b", "set x = 0"),
+        )
+    ]
+    + [("def fold(*weights):\n    return weights[0]", "return two arrays")],
+    (11, 2): [
+        ("kilobytes = 140", "a place for each"),
+        ("kilobytes = 60", "until step 5"),
+        ("kilobytes = 40", "does not live alone"),
+        ("kilobytes = 50", "reads while it writes"),
+        ("kilobytes = 90", "a is no longer needed"),
+        ("kilobytes = 70", "too little"),
+        ("kilobytes = 110", "works with less"),
+    ],
+    (11, 3): [
+        (f"import math\ndef duration(tasks, threads):\n    return {time}", hint)
+        for time, hint in (
+            ("sum(tasks)", "one thread alone"),
+            ("sum(tasks) / threads", "a quarter of a task"),
+            ("math.ceil(sum(tasks) / threads)", "each step waits"),
+            ("sum(count // threads for count in tasks)", "the ninth task"),
+            ("math.ceil(max(tasks) / threads)", "the longest step alone"),
+            ("1", "take 8 ms, not 1"),
+            ("sum(-(-count // 4) for count in tasks)", "right for 4 threads"),
+        )
+    ],
 }
 
 
@@ -224,8 +269,8 @@ def test_a_check_gives_copies_to_the_learners_function():
 
 def test_the_desk_says_what_is_wrong(monkeypatch, capsys):
     pytest.importorskip("matplotlib")
-    with pytest.raises(ValueError, match=r"lessons 1 to 10\. Received number=11"):
-        lessons.Lesson(11)
+    with pytest.raises(ValueError, match=r"lessons 1 to 11\. Received number=12"):
+        lessons.Lesson(12)
     lesson = lessons.Lesson(1)
     with pytest.raises(ValueError, match=r"exercises 1 to 2\. Received number=3"):
         lesson.check(3, 1)
@@ -284,6 +329,15 @@ def test_an_image_is_as_dark_as_the_text_says():
     first = source.split("draw.numbers(")[1].split("\n")[0]
     assert "dark on the left" in source.split("draw.numbers(")[0]
     assert first.endswith("grey=[0]))")
+
+
+def test_an_array_is_drawn_where_and_while_it_lives():
+    pytest.importorskip("matplotlib")
+    sizes, steps, offsets = {"a": 3, "b": 2}, {"a": (1, 2), "b": (2, 4)}, {"a": 0, "b": 3}
+    (axes,) = draw.lifetimes(sizes, steps, offsets, "A title", unit="MB").axes
+    boxes = [(b.get_x(), b.get_y(), b.get_width(), b.get_height()) for b in axes.patches]
+    assert boxes == [(0.5, 0, 2, 3), (1.5, 3, 3, 2)]
+    assert [text.get_text() for text in axes.texts] == ["a, 3 MB", "b, 2 MB"]
 
 
 def test_the_figures_have_scales_with_names(tmp_path):

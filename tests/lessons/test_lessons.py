@@ -87,6 +87,16 @@ wall = np.abs(images[some] - middle).max(axis=3) < 45
 shares = [s[w].mean() / s[~w].mean() for s, w in zip(strength, wall)]
 assert 0.15 < min(shares) and max(shares) < 0.35, shares
 """,
+    11: """
+assert (len(model.layers), kept, round(count, -6)) == (42, 16, 9_000_000)
+assert {step.kernel.label for step in program.steps[1:7]} == {"separable.forward"}
+assert [step.kernel.label for step in program.steps[7:9]] == ["pooling.average_forward"] * 2
+assert len(program.steps) == 10 and program.arena_bytes == 2 * 128 * 1024
+assert (y == folded(x)).all() and all((other == y).all() for other in results)
+assert 0 < abs(one - three).max() < 1e-5 and abs(folded(x) - one_by_one(x)).max() < 1e-5
+assert (new_w, new_b, arena) == (3, -3.5, 192) and keras.config.num_threads() == threads
+assert (model.predict(x, verbose=0) == before).all()
+""",
 }
 
 
@@ -316,8 +326,8 @@ def test_the_command_lists_them(capsys):
 
 def test_the_command_writes_notebooks(tmp_path, capsys):
     assert commands.main(["lessons", "--notebooks", str(tmp_path / "nb")]) == 0
-    assert "Wrote 10 notebooks" in capsys.readouterr().out
-    assert len(list((tmp_path / "nb").iterdir())) == 10
+    assert "Wrote 11 notebooks" in capsys.readouterr().out
+    assert len(list((tmp_path / "nb").iterdir())) == 11
 
 
 @pytest.mark.slow
@@ -358,7 +368,7 @@ def test_it_waits_for_predictions_where_somebody_sits_before_it(tmp_path, monkey
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--run", "11"], "There are lessons 1 to 10. Received 11."),
+        (["--run", "12"], "There are lessons 1 to 11. Received 12."),
         (["--notebooks", "file"], "'file' cannot be a folder: there is a file in its place"),
         (["--notebooks", "file/below"], "cannot be a folder: there is a file in its place"),
         (["--run", "1", "--output", "file"], "'file/figures' cannot be a folder"),
