@@ -224,9 +224,8 @@ print("bit for bit what the folded layers compute:", np.array_equal(y, folded(x)
 # result fit? Would one row of pixels fit?
 
 # %%
-print(
-    f"the whole result: {32 * 32 * 32 * 4 / 1024:.0f} KB, a row of pixels: {32 * 32 * 4 / 1024} KB"
-)
+print(f"the whole result: {32 * 32 * 32 * 4 / 1024:.0f} KB")
+print(f"a row of pixels:  {32 * 32 * 4 / 1024:.0f} KB")
 
 # %% [markdown]
 # So the joined step computes a few rows, multiplies them while they are still in the cache, and
@@ -353,7 +352,7 @@ results = []
 for n in (1, 2, 3, 7):
     keras.config.set_num_threads(n)
     results.append(program.run([x])[0])
-    print(f"{n} threads: the same bits as with 1: {np.array_equal(results[-1], results[0])}")
+    print(f"threads: {n}, the same bits as with one: {np.array_equal(results[-1], results[0])}")
 keras.config.set_num_threads(threads)
 
 # %% [markdown]
@@ -387,8 +386,7 @@ print(f"to make the program: {milliseconds(lambda: model.inference_program(1), 3
 # %% [markdown]
 # In a batch of 32 the photos share what it costs to prepare, so there is less to gain. And even the
 # program needs more than the time that we computed at the beginning: a depthwise convolution does
-# only nine multiplications with each number that it reads, so it waits for memory more than it
-# multiplies.
+# only nine multiplications with each number that it reads, too few to keep a core busy with them.
 #
 # The last line says why `predict` does not make a program at once: it takes longer than to compute
 # one photo without. So it waits until a size of batch comes for the second time.
