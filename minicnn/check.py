@@ -120,6 +120,33 @@ def _convolution_cases() -> Iterator[Case]:
     for size in (2, (1, 3), (3, 2)):
         yield Case("UpSampling2D", {"size": size})
     yield Case("UpSampling2D", {}, (1, 1, 1, 3))
+    for interpolation in ("bilinear", "bicubic", "lanczos3", "lanczos5"):
+        for size in (2, (1, 3)):
+            options = {"size": size, "interpolation": interpolation}
+            yield Case("UpSampling2D", options, (2, 4, 5, 3))
+    yield from _sampling_cases()
+
+
+def _sampling_cases() -> Iterator[Case]:
+    crops: tuple[Any, ...] = (1, (2, 0), ((1, 2), (0, 3)))
+    for cropping in crops:
+        yield Case("Cropping2D", {"cropping": cropping})
+    yield Case("Cropping2D", {})
+    # Smaller, larger, both, the same size; integers where floats decide which pixel is nearest.
+    for interpolation in ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"):
+        for height, width in ((4, 3), (17, 13), (3, 14), (9, 8)):
+            options = {"height": height, "width": width, "interpolation": interpolation}
+            yield Case("Resizing", options)
+            yield Case("Resizing", {**options, "antialias": True})
+    for height, width in ((4, 9), (9, 4), (12, 20)):
+        for more in (
+            {"crop_to_aspect_ratio": True},
+            {"pad_to_aspect_ratio": True},
+            {"pad_to_aspect_ratio": True, "fill_value": 2.5, "interpolation": "nearest"},
+        ):
+            yield Case("Resizing", {"height": height, "width": width, **more})
+    for height, width in ((4, 4), (5, 3), (9, 8), (12, 4), (20, 30)):
+        yield Case("CenterCrop", {"height": height, "width": width})
 
 
 def _pooling_cases() -> Iterator[Case]:
@@ -203,6 +230,9 @@ def _moving_cases() -> Iterator[Case]:
     yield Case("Dropout", {"rate": 0.0}, training=True)
     yield Case("Flatten", {})
     yield Case("Flatten", {}, (3, 5))
+    yield Case("Permute", {"dims": (3, 1, 2)})
+    yield Case("Permute", {"dims": (2, 1)}, (2, 5, 3))
+    yield Case("RepeatVector", {"n": 3}, (4, 5))
     yield Case("Reshape", {"target_shape": (8, 9, 4)})
     yield Case("Reshape", {"target_shape": (-1, 12)})
     yield Case("Rescaling", {"scale": 1 / 127.5, "offset": -1.0})

@@ -105,6 +105,14 @@ def pair(value: Any, argument: str, who: str, minimum: int = 1) -> Pair:
     return rows, columns
 
 
+def sides(value: Any, argument: str, who: str) -> tuple[Pair, Pair]:
+    """Return `1`, `(1, 2)` or `((1, 1), (2, 2))` as `((top, bottom), (left, right))`, from 0."""
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return pair(value[0], argument, who, 0), pair(value[1], argument, who, 0)
+    both = pair(value, argument, who, 0)
+    return both, both
+
+
 def choice(value: Any, options: Collection[str], argument: str, who: str) -> str:
     """Return `value` in lower case if it is one of `options`, or raise a `ValueError`."""
     if type(value) is str and value in options:

@@ -93,7 +93,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "RandomShear": _AUGMENT.format("shear_range=…"),
         "RandomTranslation": _AUGMENT.format("width_shift_range=…, height_shift_range=…"),
         "RandomZoom": _AUGMENT.format("zoom_range=…"),
-        "Resizing": "target_size of flow_from_directory",
         "experimental": "minicnn.layers itself, or " + _AUGMENT.format("…"),
     },
     "minicnn.optimizers": {

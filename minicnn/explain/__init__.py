@@ -17,6 +17,7 @@ fields, `algorithm_steps` the algorithms, `show` the formatting.
 from minicnn.explain import (  # noqa: F401 - they register what they explain
     activation_layers,
     merging_layers,
+    moving,
 )
 from minicnn.explain.algorithm_steps import compare_algorithms, convolution_steps
 from minicnn.explain.arithmetic import Spot, Sum, sums

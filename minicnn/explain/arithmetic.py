@@ -387,16 +387,6 @@ def _zero_padding(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     return Sum(terms, f"y{show.place(spot.at)} = {right}")
 
 
-@sums(layers.UpSampling2D)
-def _up_sampling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    (x,), (row, col, channel) = xs, spot.at
-    rows, columns = layer.size
-    place = (row // rows, col // columns, channel)
-    formula = f"y{show.place(spot.at)} = x[{row} // {rows}, {col} // {columns}, {channel}]"
-    terms = make_terms(np.array([place]), x[place], 1.0)
-    return Sum(terms, f"{formula} = x{show.place(place)}")
-
-
 # -- pooling -----------------------------------------------------------------------------------
 
 

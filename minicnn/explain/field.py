@@ -99,6 +99,8 @@ def _before(entry: TraceEntry) -> tuple[int, int]:
     layer: Any = entry.layer
     if isinstance(layer, layers.ZeroPadding2D):
         return layer.padding[0][0], layer.padding[1][0]
+    if isinstance(layer, layers.Cropping2D):
+        return -layer.cropping[0][0], -layer.cropping[1][0]
     if hasattr(layer, "strides") and hasattr(layer, "padding"):
         return window_of(layer, entry.xs[0].shape[1:3]).before
     return 0, 0

@@ -389,23 +389,6 @@ def _zero_padding_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> 
     return one_output(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
 
 
-@gradient_of(layers.UpSampling2D, what="dx")
-def _up_sampling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    (row, col, channel), (rows, columns) = query.at, layer.size
-    first = row * rows, col * columns
-    block = np.array(
-        [(first[0] + i, first[1] + j, channel) for i, j in np.ndindex(rows, columns)], np.intp
-    )
-    here = np.tile(np.array(query.at, np.intp), (len(block), 1))
-    gradients = dz[query.example, block[:, 0], block[:, 1], channel]
-    return GradientSum(
-        make_gradient_terms(query.example, block, gradients, np.ones(len(block)), here),
-        f"dx{show.place(query.at)} = Σ dy[{first[0]}+i, {first[1]}+j, {channel}]"
-        f",  i = {show.span(range(rows))}, j = {show.span(range(columns))}",
-        notes=[f"The pixel became a block of {rows}×{columns}: every copy counts."],
-    )
-
-
 # -- pooling -----------------------------------------------------------------------------------
 
 

@@ -12,6 +12,8 @@ array.
     pooling             max_pool2d, average_pool2d, global_average_pool2d, global_max_pool2d
     padding             zero_padding2d
     upsampling          up_sampling2d
+    resizing            resize
+    reshaping           permute, repeat_vector, cropping2d
     dense               dense
     elementwise         relu, sigmoid, tanh, softmax, dropout
     activations         elu, silu, gelu, softplus, …, whose gradients take their input; prelu
@@ -163,6 +165,18 @@ from minicnn.functional.pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
+from minicnn.functional.reshaping import (
+    cropping2d,
+    cropping2d_backward,
+    permute,
+    permute_backward,
+    repeat_vector,
+    repeat_vector_backward,
+)
+from minicnn.functional.resizing import (
+    resize,
+    resize_backward,
+)
 from minicnn.functional.upsampling import (
     up_sampling2d,
     up_sampling2d_backward,
@@ -198,6 +212,8 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "cropping2d",
+    "cropping2d_backward",
     "dense",
     "dense_backward",
     "depthwise_conv2d",
@@ -238,10 +254,16 @@ __all__ = [
     "mish_backward",
     "multiply",
     "multiply_backward",
+    "permute",
+    "permute_backward",
     "prelu",
     "prelu_backward",
     "relu",
     "relu_backward",
+    "repeat_vector",
+    "repeat_vector_backward",
+    "resize",
+    "resize_backward",
     "selu",
     "selu_backward",
     "sigmoid",

@@ -9,12 +9,13 @@ from minicnn.shapes import Pair
 Array = np.ndarray
 
 
-def _check_sides(padding: tuple[Pair, Pair], name: str) -> list[Pair]:
-    if not isinstance(padding, (tuple, list)) or len(padding) != 2:
+def check_sides(sides: tuple[Pair, Pair], name: str, argument: str = "padding") -> list[Pair]:
+    """Return `((top, bottom), (left, right))`, of whole numbers from 0; else `ValueError`."""
+    if not isinstance(sides, (tuple, list)) or len(sides) != 2:
         raise ValueError(
-            f"{name} expects padding=((top, bottom), (left, right)). Received {padding!r}."
+            f"{name} expects {argument}=((top, bottom), (left, right)). Received {sides!r}."
         )
-    return [shapes.pair(side, "padding", name, minimum=0) for side in padding]
+    return [shapes.pair(side, argument, name, minimum=0) for side in sides]
 
 
 def zero_padding2d(
@@ -22,7 +23,7 @@ def zero_padding2d(
 ) -> Array:
     """Zeros around each picture: `padding` is `((top, bottom), (left, right))`, in pixels."""
     shapes.check_array(x, 4, "x", name)
-    (top, bottom), (left, right) = _check_sides(padding, name)
+    (top, bottom), (left, right) = check_sides(padding, name)
     batch, height, width, channels = x.shape
     y = buffers.empty((batch, top + height + bottom, left + width + right, channels), x.dtype)
     kernels.copying.zero_padding(shapes.contiguous(x), top, left, y)
@@ -34,7 +35,7 @@ def zero_padding2d_backward(
 ) -> Array:
     """dx: dy without its border."""
     shapes.check_array(dy, 4, "dy", name)
-    (top, bottom), (left, right) = _check_sides(padding, name)
+    (top, bottom), (left, right) = check_sides(padding, name)
     if dy.shape[1] < top + bottom or dy.shape[2] < left + right:
         raise ValueError(
             f"{name} expects dy with at least {top + bottom}x{left + right} pixels, its padding. "

@@ -39,6 +39,8 @@ from minicnn.layers.pooling import (
     GlobalMaxPooling2D,
     MaxPooling2D,
 )
+from minicnn.layers.reshaping import Cropping2D, Permute, RepeatVector
+from minicnn.layers.resizing import CenterCrop, Resizing
 from minicnn.layers.symbols import KerasTensor, Node
 from minicnn.layers.upsampling import UpSampling2D
 
@@ -59,8 +61,10 @@ LAYERS: dict[str, type[Layer]] = {
         Average,
         AveragePooling2D,
         BatchNormalization,
+        CenterCrop,
         Concatenate,
         Conv2D,
+        Cropping2D,
         Dense,
         DepthwiseConv2D,
         Dropout,
@@ -75,9 +79,12 @@ LAYERS: dict[str, type[Layer]] = {
         Minimum,
         Multiply,
         PReLU,
+        Permute,
         ReLU,
+        RepeatVector,
         Rescaling,
         Reshape,
+        Resizing,
         SeparableConv2D,
         Softmax,
         Subtract,

@@ -406,12 +406,7 @@ class ZeroPadding2D(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.data_format = check_data_format(data_format, self.label)
-        if isinstance(padding, (tuple, list)) and len(padding) == 2:
-            sides = [shapes.pair(side, "padding", self.label, minimum=0) for side in padding]
-            self.padding = (sides[0], sides[1])
-        else:
-            side = shapes.pair(padding, "padding", self.label, minimum=0)
-            self.padding = (side, side)
+        self.padding = shapes.sides(padding, "padding", self.label)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, height, width, channels = input_shape

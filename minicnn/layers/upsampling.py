@@ -4,6 +4,7 @@ from fractions import Fraction
 from typing import Any
 
 from minicnn import functional, shapes
+from minicnn.functional import resizing
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
 from minicnn.layers.convolutional import check_data_format
 
@@ -14,10 +15,10 @@ class UpSampling2D(Layer):
         y[n, i, j, c] = x[n, i // rows, j // columns, c]
 
     (batch, height, width, channels) to (batch, height * rows, width * columns, channels); `size` is
-    an int or a pair. `interpolation` is "nearest", the only one supported; Keras also has
-    "bilinear", "bicubic", "lanczos3" and "lanczos5".
+    an int or a pair. With any `interpolation` but "nearest" ("bilinear", "bicubic", "lanczos3",
+    "lanczos5") the image is resized, as by `Resizing`: pixels become weighted sums of neighbours.
 
-    The surprise: no number is new, but each gradient is a sum of dy over the block.
+    The surprise: by "nearest" no number is new, but each gradient is a sum of dy over the block.
     """
 
     input_rank = 4
@@ -32,12 +33,15 @@ class UpSampling2D(Layer):
         super().__init__(**kwargs)
         self.data_format = check_data_format(data_format, self.label)
         self.size = shapes.pair(size, "size", self.label)
-        if not isinstance(interpolation, str) or interpolation.lower() != "nearest":
-            raise ValueError(
-                f'{self.label} expects interpolation="nearest", the only one supported. '
-                f"Received {interpolation!r}."
-            )
-        self.interpolation = "nearest"
+        self.interpolation = shapes.choice(
+            interpolation, resizing.INTERPOLATIONS, "interpolation", self.label
+        )
+
+    def sampling(self, size: shapes.Pair) -> resizing.Sampling:
+        """Return the rows and columns of an image of this size that make those of the result."""
+        rows, columns = self.size
+        new = size[0] * rows, size[1] * columns
+        return resizing.sampling(size, new, self.interpolation)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, height, width, channels = input_shape
@@ -50,12 +54,14 @@ class UpSampling2D(Layer):
         )
 
     def receptive_window(self) -> tuple[shapes.Pair, shapes.Steps, shapes.Pair] | None:
+        if self.interpolation != "nearest":
+            return None
         return (1, 1), (Fraction(1, self.size[0]), Fraction(1, self.size[1])), (1, 1)
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return functional.up_sampling2d(x, self.size, self.label), {}
+        return functional.up_sampling2d(x, self.size, self.label, self.interpolation), {}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         if not need_dx:
             return None, {}
-        return functional.up_sampling2d_backward(dz, self.size, self.label), {}
+        return functional.up_sampling2d_backward(dz, self.size, self.label, self.interpolation), {}

@@ -131,6 +131,18 @@ from minicnn.naive.pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
+from minicnn.naive.reshaping import (
+    cropping2d,
+    cropping2d_backward,
+    permute,
+    permute_backward,
+    repeat_vector,
+    repeat_vector_backward,
+)
+from minicnn.naive.resizing import (
+    resize,
+    resize_backward,
+)
 from minicnn.naive.upsampling import (
     up_sampling2d,
     up_sampling2d_backward,
@@ -159,6 +171,8 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "cropping2d",
+    "cropping2d_backward",
     "dense",
     "dense_backward",
     "depthwise_conv2d",
@@ -200,10 +214,16 @@ __all__ = [
     "mish_backward",
     "multiply",
     "multiply_backward",
+    "permute",
+    "permute_backward",
     "prelu",
     "prelu_backward",
     "relu",
     "relu_backward",
+    "repeat_vector",
+    "repeat_vector_backward",
+    "resize",
+    "resize_backward",
     "selu",
     "selu_backward",
     "sigmoid",

@@ -14,6 +14,17 @@ import numpy as np
 from minicnn.saving.keras_file import KERAS_VERSION, metadata_json
 
 _MODELS = ("Functional", "Sequential")
+# Settings that Keras 2 does not know, and the values with which they say nothing.
+_NEWER: dict[str, dict[str, Any]] = {
+    "CenterCrop": {"data_format": "channels_last"},
+    "Resizing": {
+        "antialias": False,
+        "data_format": "channels_last",
+        "fill_mode": "constant",
+        "fill_value": 0.0,
+        "pad_to_aspect_ratio": False,
+    },
+}
 _LARGEST_ATTRIBUTE = 64512  # bytes that HDF5 has room for; a longer list is cut into pieces
 
 
@@ -136,8 +147,13 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
             alone = isinstance(found[0], str)
             config[ends] = _end(found, layers) if alone else [_end(end, layers) for end in found]
     else:
+        newer = _NEWER.get(kind, {})
         # Keras finds a layer that is an activation only by its module.
-        config = {k: v if k == "activation" else _alone(v) for k, v in config.items()}
+        config = {
+            k: v if k == "activation" else _alone(v)
+            for k, v in config.items()
+            if k not in newer or v != newer[k]
+        }
         if kind == "LeakyReLU":
             config["alpha"] = config.pop("negative_slope")
     described = {"class_name": kind, "config": config}

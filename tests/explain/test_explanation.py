@@ -267,6 +267,25 @@ def test_blocks_of_one_pixel() -> None:
     assert e.formula == "y[0, 3, 0] = x[0 // 1, 3 // 2, 0] = x[0, 1, 0]"
 
 
+def test_pixels_of_a_resized_picture() -> None:
+    layer = layers.Resizing(6, 6)
+    e = layer.explain(X, at=(1, 2, 0))  # the rows 1/4 below 0, the columns 1/4 left of 1
+    assert (e.terms.place[:, :2].tolist(), e.value) == ([[0, 0], [0, 1], [1, 0], [1, 1]], 1.5)
+    assert e.terms.weight.tolist() == [0.1875, 0.5625, 0.0625, 0.1875]
+    assert e.formula.startswith("y[1, 2, 0] = Σ row weight·column weight·x[i, j, 0],  i = 0…1")
+    framed = layers.Resizing(6, 3, "nearest", pad_to_aspect_ratio=True, fill_value=7.0)
+    e = framed.explain(X, at=(0, 1, 0))
+    assert (len(e.terms), e.bias, e.value) == (0, 7, 7)
+    assert e.notes == ["100% of this pixel is the border, 7."]
+    assert framed.explain(X, at=(2, 1, 0)).formula == "y[2, 1, 0] = x[1, 1, 0]"
+    e = layers.Cropping2D(1).explain(X, at=(0, 0, 0))
+    assert (e.terms.place.tolist(), e.value) == ([[1, 1, 0]], 4)
+    e = layers.Permute((3, 1, 2)).explain(X, at=(0, 2, 1))
+    assert (e.terms.place.tolist(), e.value) == ([[2, 1, 0]], 7)
+    e = layers.RepeatVector(2).explain(f32([3, 4]), at=(1, 1))
+    assert (e.terms.place.tolist(), e.value) == ([[1]], 4)
+
+
 def test_rescaling_and_dropout() -> None:
     e = layers.Rescaling(0.5, offset=1.0).explain(f32([4]), at=0)
     assert (e.terms.weight.tolist(), e.bias, e.value) == ([0.5], 1, 3)

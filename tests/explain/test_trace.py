@@ -474,7 +474,7 @@ def test_a_unit_that_sees_padding_only() -> None:
 def test_receptive_fields_are_what_changing_pixels_shows(data: st.DataObject) -> None:
     parts: list[Any] = []
     for _ in range(data.draw(st.integers(1, 3))):
-        kinds = ["conv", "dilated", "average", "pad", "depthwise", "up"]
+        kinds = ["conv", "dilated", "average", "pad", "crop", "depthwise", "up"]
         kind = data.draw(st.sampled_from(kinds))
         padding = data.draw(st.sampled_from(["valid", "same"]))
         kernel, stride = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 2))
@@ -488,6 +488,8 @@ def test_receptive_fields_are_what_changing_pixels_shows(data: st.DataObject) ->
             parts.append(layers.DepthwiseConv2D(kernel, stride, padding))
         elif kind == "up":
             parts.append(layers.UpSampling2D((stride, kernel)))
+        elif kind == "crop":
+            parts.append(layers.Cropping2D(((1, 0), (0, 2))))
         else:
             parts.append(layers.ZeroPadding2D(((1, 0), (2, 1))))
     trace = chain(*parts, size=(18, 16))

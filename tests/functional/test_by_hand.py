@@ -188,6 +188,57 @@ def test_up_sampling2d_by_hand() -> None:
     np.testing.assert_array_equal(functional.up_sampling2d_backward(dy), picture([[10], [26]]))
 
 
+def test_resize_by_hand() -> None:
+    """Twice the size: pixel 1 lies a quarter of a pixel right of the first, at 3/4 of it."""
+    x = picture([[0, 4], [8, 12]])
+    row = [0, 1, 3, 4]
+    y = functional.resize(x, (4, 4))
+    np.testing.assert_array_equal(y, picture([[8 * r / 4 + c for c in row] for r in row]))
+    dy = np.zeros_like(y)
+    dy[0, 1, 2] = 16  # row 1: 3/4 and 1/4; column 2: 1/4 and 3/4
+    np.testing.assert_array_equal(
+        functional.resize_backward(dy, x.shape), picture([[3, 9], [1, 3]])
+    )
+    x = picture([[1, 2, 3, 4]])
+    np.testing.assert_array_equal(functional.resize(x, (1, 2), "nearest"), picture([[2, 4]]))
+    np.testing.assert_array_equal(functional.resize(x, (1, 2)), picture([[1.5, 3.5]]))
+    # A triangle over four pixels: (1 + 3 + 3·2 … ) / 7 at the edge, where one pixel is missing.
+    y = functional.resize(x, (1, 2), antialias=True)
+    np.testing.assert_allclose(y, picture([[(3 * 1 + 3 * 2 + 1 * 3) / 7, (2 + 9 + 12) / 7]]))
+    y = functional.resize(x, (2, 2), crop_to_aspect_ratio=True)
+    np.testing.assert_array_equal(y, picture([[2, 2], [2, 2]]))
+    y = functional.resize(x, (3, 4), "nearest", pad_to_aspect_ratio=True, fill_value=9.0)
+    np.testing.assert_array_equal(y, picture([[9] * 4, [1, 2, 3, 4], [9] * 4]))
+
+
+def test_a_resized_picture_keeps_a_nan_to_its_place() -> None:
+    """No weight of 0 spreads it."""
+    x = np.ones((1, 6, 6, 1))
+    x[0, 0, 0] = np.nan
+    for interpolation in ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"):
+        y = functional.resize(x, (9, 4), interpolation)
+        assert np.isnan(y[0, 0, 0, 0])
+        assert np.isfinite(y[0, -1, -1, 0])
+    dx = functional.resize_backward(x, (1, 12, 3, 1))
+    assert np.isnan(dx[0, 0, 0, 0])
+    assert np.isfinite(dx[0, 5:]).all()
+
+
+def test_moved_numbers_by_hand() -> None:
+    x = np.arange(6.0).reshape(1, 2, 3)
+    np.testing.assert_array_equal(functional.permute(x, (2, 1))[0], [[0, 3], [1, 4], [2, 5]])
+    np.testing.assert_array_equal(functional.permute_backward(x, (2, 1))[0], x[0].T)
+    y = np.array([[1.0, 2.0]])
+    np.testing.assert_array_equal(functional.repeat_vector(y, 2), [[[1, 2], [1, 2]]])
+    np.testing.assert_array_equal(functional.repeat_vector_backward(x), [[3, 5, 7]])
+    x = picture([[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(functional.cropping2d(x, ((1, 0), (0, 2))), picture([[4]]))
+    np.testing.assert_array_equal(
+        functional.cropping2d_backward(picture([[7]]), ((1, 0), (0, 2))),
+        picture([[0, 0, 0], [7, 0, 0]]),
+    )
+
+
 def test_dense_by_hand() -> None:
     x = np.array([[1.0, 2.0], [3.0, 4.0]])
     w, b = np.array([[1.0, 10.0, 0.0], [100.0, 1000.0, 1.0]]), np.array([0.5, 0.0, -1.0])

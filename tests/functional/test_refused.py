@@ -41,6 +41,8 @@ ON_PICTURES: dict[str, Callable[[Any], Any]] = {
     ),
     "zero_padding2d": functional.zero_padding2d,
     "up_sampling2d": functional.up_sampling2d,
+    "resize": lambda x: functional.resize(x, (3, 3)),
+    "cropping2d": functional.cropping2d,
 }
 
 
@@ -302,6 +304,77 @@ REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
         lambda: F.up_sampling2d_backward(ones(1, 4, 4, 1), (2, 3)),
     ),
     ("up_sampling2d", ValueError, "4 dim", lambda: F.up_sampling2d_backward(ones(2, 2))),
+    (
+        "up_sampling2d",
+        ValueError,
+        "interpolation to be one of \"nearest\", .* Received 'cubic'",
+        lambda: F.up_sampling2d(ones(1, 2, 2, 1), interpolation="cubic"),
+    ),
+    # resize
+    (
+        "resize",
+        ValueError,
+        "interpolation to be one of \"nearest\", .* Received 'area'",
+        lambda: F.resize(ones(1, 2, 2, 1), 2, "area"),
+    ),
+    (
+        "resize",
+        ValueError,
+        r"size .* Received \(2, 0\)",
+        lambda: F.resize(ones(1, 2, 2, 1), (2, 0)),
+    ),
+    (
+        "resize",
+        ValueError,
+        r"images with pixels\. Received x.shape=\(1, 0, 2, 1\)",
+        lambda: F.resize(ones(1, 0, 2, 1), 2),
+    ),
+    (
+        "resize",
+        ValueError,
+        "crop_to_aspect_ratio or pad_to_aspect_ratio. Received both",
+        lambda: F.resize(ones(1, 2, 2, 1), 2, crop_to_aspect_ratio=True, pad_to_aspect_ratio=True),
+    ),
+    (
+        "resize",
+        ValueError,
+        "fill_value to be a number. Received 'x'",
+        lambda: F.resize(ones(1, 2, 2, 1), 2, fill_value="x"),  # type: ignore[arg-type]
+    ),
+    (
+        "resize",
+        ValueError,
+        r"dy.shape=\(2, 3, 3, 1\)\. Received dy.shape=\(1, 3, 3, 1\)",
+        lambda: F.resize_backward(ones(1, 3, 3, 1), (2, 5, 5, 1)),
+    ),
+    # reshaping
+    (
+        "permute",
+        ValueError,
+        r"dims to name each axis .* Received \(1, 1\)",
+        lambda: F.permute(ones(1, 2, 2), (1, 1)),
+    ),
+    ("permute", ValueError, r"3 dimensions", lambda: F.permute(ones(1, 2), (2, 1))),
+    (
+        "repeat_vector",
+        ValueError,
+        "n to be an integer >= 1. Received 0",
+        lambda: F.repeat_vector(ones(1, 2), 0),
+    ),
+    ("repeat_vector", ValueError, "2 dimensions", lambda: F.repeat_vector(ones(1, 2, 2), 1)),
+    ("repeat_vector", ValueError, "3 dim", lambda: F.repeat_vector_backward(ones(1, 2))),
+    (
+        "cropping2d",
+        ValueError,
+        r"more than 2 rows and 1 columns.* Received x.shape=\(1, 2, 2, 1\)",
+        lambda: F.cropping2d(ones(1, 2, 2, 1), ((1, 1), (0, 1))),
+    ),
+    (
+        "cropping2d",
+        ValueError,
+        "cropping=.* Received 1",
+        lambda: F.cropping2d(ones(1, 2, 2, 1), 1),  # type: ignore[arg-type]
+    ),
     # dense
     ("dense", ValueError, r"x.shape=\(batch, \.\.\., 3\)", lambda: F.dense(ones(2, 4), ones(3, 5))),
     ("dense", ValueError, r"Received x.shape=\(3,\)", lambda: F.dense(ones(3), ones(3, 5))),

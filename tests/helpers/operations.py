@@ -26,6 +26,7 @@ DTYPES = [np.float32, np.float64]
 FEW = settings(deadline=None, max_examples=20)
 MANY = settings(deadline=None, max_examples=50)
 SEEDS = st.integers(0, 2**32 - 1)
+INTERPOLATIONS = ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -249,12 +250,75 @@ def zero_paddings(draw: st.DrawFn, batch: int | None = None) -> Operation:
 
 @st.composite
 def up_samplings(draw: st.DrawFn, batch: int | None = None) -> Operation:
-    options = {"size": (draw(st.integers(1, 3)), draw(st.integers(1, 3)))}
+    interpolation = draw(st.sampled_from(["nearest", *INTERPOLATIONS]))
+    options = {
+        "size": (draw(st.integers(1, 3)), draw(st.integers(1, 3))),
+        "interpolation": interpolation,
+    }
     return Operation(
         {"x": draw(pictures(batch))},
         lambda m, x: m.up_sampling2d(x, **options),
         lambda m, dy, x: (m.up_sampling2d_backward(dy, **options),),
         options,
+        exact=interpolation == "nearest",
+    )
+
+
+@st.composite
+def resizings(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    side = st.integers(1, 7)
+    size, framing = (draw(side), draw(side)), draw(st.sampled_from(["crop", "pad", ""]))
+    options = {
+        "interpolation": draw(st.sampled_from(INTERPOLATIONS)),
+        "antialias": draw(st.booleans()),
+        **({f"{framing}_to_aspect_ratio": True} if framing else {}),
+    }
+    fill = draw(st.sampled_from([0.0, 0.5]))
+    # A constant border does not depend on x.
+    return Operation(
+        {"x": draw(pictures(batch))},
+        lambda m, x: m.resize(x, size, fill_value=fill, **options),
+        lambda m, dy, x: (m.resize_backward(dy, x.shape, **options),),
+        options,
+    )
+
+
+@st.composite
+def croppings(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    side = st.tuples(st.integers(0, 2), st.integers(0, 2))
+    options = {"cropping": (draw(side), draw(side))}
+    batch, height, width, channels = draw(pictures(batch))
+    rows, columns = (sum(side) for side in options["cropping"])
+    return Operation(
+        {"x": (batch, height + rows, width + columns, channels)},
+        lambda m, x: m.cropping2d(x, **options),
+        lambda m, dy, x: (m.cropping2d_backward(dy, **options),),
+        options,
+        exact=True,
+    )
+
+
+@st.composite
+def permutations(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    shape = draw(any_shape(batch))
+    dims = tuple(draw(st.permutations(range(1, len(shape)))))
+    return Operation(
+        {"x": shape},
+        lambda m, x: m.permute(x, dims),
+        lambda m, dy, x: (m.permute_backward(dy, dims),),
+        {"dims": dims},
+        exact=True,
+    )
+
+
+@st.composite
+def repetitions(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    n = draw(st.integers(1, 4))
+    return Operation(
+        {"x": (draw_batch(draw, batch), draw(st.integers(1, 4)))},
+        lambda m, x: m.repeat_vector(x, n),
+        lambda m, dy, x: (m.repeat_vector_backward(dy),),
+        {"n": n},
         exact=True,
     )
 
@@ -476,6 +540,10 @@ OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "global_max_pool2d": global_max_pools,
     "zero_padding2d": zero_paddings,
     "up_sampling2d": up_samplings,
+    "resize": resizings,
+    "cropping2d": croppings,
+    "permute": permutations,
+    "repeat_vector": repetitions,
     "dense": denses,
     "relu": relus,
     "sigmoid": from_output("sigmoid"),

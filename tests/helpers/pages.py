@@ -38,7 +38,11 @@ def every_layer():
     f = layers.Flatten(name="flatten")(layers.Reshape((4, 3, -1), name="reshape")(x))
     g = layers.GlobalAveragePooling2D(name="average")(x)
     t = layers.GlobalMaxPooling2D(name="largest")(x)
-    u = layers.Flatten(name="flatten_up")(layers.UpSampling2D((2, 1), name="up")(x))
+    s = layers.UpSampling2D((2, 1), name="up")(x)
+    s = layers.Resizing(5, 4, "bicubic", name="resizing")(layers.Cropping2D(1, name="crop")(s))
+    s = layers.Permute((2, 1, 3), name="permute")(layers.CenterCrop(2, 1, name="center")(s))
+    u = layers.Flatten(name="flatten_up")(s)
+    g = layers.Flatten(name="flatten_copies")(layers.RepeatVector(2, name="copies")(g))
     x = layers.Concatenate(name="join")([f, g, t, u])
     x = layers.Dense(7, activation="gelu", name="hidden")(x)
     x = layers.Activation("log_softmax", name="logarithms")(x)
@@ -138,6 +142,18 @@ def random_layers():
         layers.GlobalAveragePooling2D(keepdims=True),
         layers.ZeroPadding2D(((0, 2), (1, 3))),
         layers.UpSampling2D((2, 3)),
+        layers.UpSampling2D((2, 3), interpolation="bilinear"),
+        layers.Resizing(4, 13, "nearest"),
+        layers.Resizing(4, 13, "bicubic"),
+        layers.Resizing(4, 13, "lanczos5"),
+        layers.Resizing(4, 3, "lanczos3", antialias=True),
+        layers.Resizing(4, 3, antialias=True),
+        layers.Resizing(4, 3, crop_to_aspect_ratio=True),
+        layers.Resizing(14, 3, pad_to_aspect_ratio=True, fill_value=0.5),
+        layers.CenterCrop(4, 5),
+        layers.CenterCrop(4, 11),
+        layers.Cropping2D(((1, 2), (0, 3))),
+        layers.Permute((3, 1, 2)),
         layers.Reshape((-1, 4)),
         layers.Rescaling(0.5, [1.0, 2.0, 3.0, 4.0]),
     ]

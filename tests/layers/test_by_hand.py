@@ -370,6 +370,25 @@ def test_moving_layers_by_hand() -> None:
     np.testing.assert_allclose(layers.Rescaling(1 / 255)(uint8), [[0, 1]])
 
 
+def test_images_of_another_size_by_hand() -> None:
+    layer = layers.UpSampling2D((1, 2), interpolation="bilinear")
+    x = picture([0, 4])
+    check_by_hand(layer, x, [0, 1, 3, 4], [4, 4, 8, 0], [4 + 3 + 2, 1 + 6])
+    layer = layers.Resizing(1, 2, "nearest")
+    check_by_hand(layer, NINE, [4, 6], [10, 20], [0, 0, 0, 10, 0, 20, 0, 0, 0])
+    layer = layers.CenterCrop(1, 1)
+    check_by_hand(layer, NINE, [5], [2], [0, 0, 0, 0, 2, 0, 0, 0, 0])
+    even = picture([1, 2, 3, 4])
+    check_by_hand(layers.CenterCrop(1, 1), even, [2], [1], [0, 1, 0, 0])  # the left of the two
+    check_by_hand(layers.CenterCrop(2, 2), even, [2, 2, 2, 2], [1, 1, 1, 2], [0, 5, 0, 0])
+    layer = layers.Cropping2D(((1, 0), (0, 2)))
+    check_by_hand(layer, NINE, [4, 7], [1, 2], [0, 0, 0, 1, 0, 0, 2, 0, 0])
+    layer = layers.Resizing(3, 1, pad_to_aspect_ratio=True, fill_value=7.0)
+    check_by_hand(layer, picture([5]), [7, 5, 7], [1, 2, 4], [2])
+    pixels = np.array([[[[200]], [[100]]]], np.uint8)
+    assert layers.Resizing(1, 1)(pixels).tolist() == [[[[150.0]]]]
+
+
 def test_merging_by_hand() -> None:
     a, b = np.array([[1, 2]], np.float32), np.array([[10, 20]], np.float32)
     add = layers.Add()

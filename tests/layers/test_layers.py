@@ -73,6 +73,17 @@ USES = [
     Use("ZeroPadding2D", {"padding": ((0, 1), (2, 0))}),
     Use("UpSampling2D", {"size": (2, 3)}),
     Use("UpSampling2D", {"size": 1, "interpolation": "Nearest"}),
+    Use("UpSampling2D", {"size": (2, 3), "interpolation": "bilinear"}),
+    Use("UpSampling2D", {"interpolation": "lanczos3"}),
+    Use("Resizing", {"height": 4, "width": 7}),
+    Use("Resizing", {"height": 9, "width": 3, "interpolation": "bicubic", "antialias": True}),
+    Use("Resizing", {"height": 4, "width": 2, "crop_to_aspect_ratio": True}),
+    Use("Resizing", {"height": 8, "width": 3, "pad_to_aspect_ratio": True, "fill_value": 0.5}),
+    Use("CenterCrop", {"height": 4, "width": 2}),
+    Use("CenterCrop", {"height": 7, "width": 2}),
+    Use("Cropping2D", {"cropping": ((1, 0), (2, 1))}),
+    Use("Permute", {"dims": (3, 1, 2)}),
+    Use("RepeatVector", {"n": 3}, (2, 5)),
     Use("Rescaling", {"scale": 0.5, "offset": -1.0}),
     Use("Rescaling", {"scale": [0.5, 1.0, 2.0, 4.0], "offset": [1.0, 2.0, 3.0, 4.0]}),
     Use("Add", {}, inputs=3),
@@ -292,7 +303,10 @@ def test_dy_of_another_shape_is_refused(use: Use) -> None:
 def test_what_is_no_array_of_floats_is_refused(use: Use, bad: Any, error: type) -> None:
     layer, x = build(use)
     wrong = [bad(a) for a in as_list(x)]
-    if use.layer == "Rescaling" and getattr(wrong[0], "dtype", None) == np.int64:
+    if (
+        use.layer in ("CenterCrop", "Rescaling", "Resizing")
+        and getattr(wrong[0], "dtype", None) == np.int64
+    ):
         np.testing.assert_array_equal(layer(wrong[0]), layer(wrong[0].astype(np.float32)))
         return
     with pytest.raises(error, match=re.escape(layer.label)) as raised:

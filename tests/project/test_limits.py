@@ -28,6 +28,10 @@ WINDOWS: dict[str, Callable[[int], Any]] = {
     "dilation_rate": lambda n: layers.SeparableConv2D(1, 3, dilation_rate=n),
     "padding": lambda n: layers.ZeroPadding2D(((0, n), (0, 0))),
     "size": lambda n: layers.UpSampling2D((1, n)),
+    "cropping": lambda n: layers.Cropping2D(((0, n), (0, 0))),
+    "height": lambda n: layers.Resizing(n, 2),
+    "width": lambda n: layers.CenterCrop(2, n),
+    "size of a function": lambda n: functional.resize(X, (n, 2)),
     "strides of a function": lambda n: functional.conv2d(X, W, strides=n),
     "dilation_rate of a function": lambda n: functional.depthwise_conv2d(X, W, dilation_rate=n),
     "pool_size of a function": lambda n: functional.max_pool2d(X, n, padding="same"),
@@ -38,6 +42,7 @@ WINDOWS: dict[str, Callable[[int], Any]] = {
 SIZES: dict[str, Callable[[int], Any]] = {
     "filters": lambda n: layers.Conv2D(n, 1),
     "units": lambda n: layers.Dense(n),
+    "n": lambda n: layers.RepeatVector(n),
     "depth_multiplier": lambda n: layers.DepthwiseConv2D(1, depth_multiplier=n),
     "groups": lambda n: layers.Conv2D(1, 1, groups=n),
     "shape": lambda n: Input((n, 1, 1)),

@@ -415,9 +415,9 @@ HOSTILE_CONFIGS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "an interpolation that is not here": (
         lambda layer: {
             "class_name": "UpSampling2D",
-            "config": {"name": "up", "interpolation": "bilinear"},
+            "config": {"name": "up", "interpolation": "area"},
         },
-        r'UpSampling2D "up" expects interpolation="nearest", .* Received .bilinear.\.',
+        r'UpSampling2D "up" expects interpolation to be one of "nearest", .* Received .area.\.',
     ),
     "no config": (lambda layer: {"class_name": "Dense"}, "Dense is described without a config"),
     "a number": (lambda layer: 5, "no model that minicnn can build"),

@@ -223,7 +223,10 @@ def every_layer(keras: Any) -> Any:
     k = keras.layers
     inputs = keras.Input(SHAPE)
     x = k.ZeroPadding2D(1)(k.Rescaling(2.0, offset=-1.0)(inputs))
-    x = k.AveragePooling2D((1, 2))(k.UpSampling2D((1, 2))(x))
+    x = k.AveragePooling2D((1, 2))(k.UpSampling2D((1, 2), interpolation="bilinear")(x))
+    x = k.Cropping2D(((0, 1), (1, 0)))(k.ZeroPadding2D(((0, 1), (1, 0)))(x))
+    size = x.shape[1:3]
+    x = k.CenterCrop(*size)(k.Resizing(12, 13, interpolation="nearest")(x))
     x = k.Conv2D(4, 3, kernel_regularizer=keras.regularizers.L1L2(0.0, 0.0))(x)
     x = k.ReLU(max_value=6.0)(k.BatchNormalization(fused=True)(x))
     y = k.SeparableConv2D(4, 3, padding="same")(k.DepthwiseConv2D(3, padding="same")(x))
@@ -239,7 +242,8 @@ def every_layer(keras: Any) -> Any:
     x = k.Activation("swish")(k.Dense(8, activation="gelu")(x))
     x = k.Maximum()([k.Average()([x, x]), k.Minimum()([x, k.Subtract()([x, x])])])
     x = k.Multiply()([x, k.Activation("sigmoid")(x)])
-    flat = k.Flatten()(k.Reshape((2, -1))(x))
+    flat = k.Flatten()(k.Permute((2, 1))(k.Reshape((2, -1))(x)))
+    flat = k.Flatten()(k.RepeatVector(2)(flat))
     x = k.Concatenate()([k.GlobalAveragePooling2D()(x), k.GlobalMaxPooling2D()(x), flat])
     model = keras.Model(inputs, k.Softmax()(k.Dense(3)(k.Dropout(0.3)(x))))
     rng = np.random.default_rng(5)

@@ -13,6 +13,9 @@ import {
 import { layerWindow } from "page/engine/windows.js";
 import { KINDS } from "page/kinds/table.js";
 
+// Their rows and columns are not those of their inputs.
+const MIXING = new Set(["Permute", "Reshape"]);
+
 export const breathe = () => new Promise((resolve) => setTimeout(resolve));
 
 // The value of each of the 65,536 half-precision numbers.
@@ -475,13 +478,13 @@ export class Net {
     for (const input of node.inputs) {
       const from = this.shape(input);
       const w = from.length === 3 ? layerWindow(layer, from) : null;
-      if (from.length !== 3 || node.type === "Reshape") return all;
+      if (from.length !== 3 || MIXING.has(node.type)) return all;
       const wide = w && w.kernel.some((k) => k > 1);
       const whole = [0, from[0] - 1, 0, from[1] - 1];
       const pad = this.nodes[input].type === "ZeroPadding2D";
       const inner = deep || !wide || pad ? this.innerCells(input, deep) : whole;
       if (!inner) return null;
-      const filled = KINDS[node.type]?.fills?.(layer, inner) ?? inner;
+      const filled = KINDS[node.type]?.fills?.(layer, inner, from) ?? inner;
       const ends = [0, 1].flatMap((a) =>
         w
           ? [
@@ -524,10 +527,10 @@ export class Net {
         const shape = this.shape(input);
         let back = box;
         if (shape.length !== 3 || this.shape(n).length !== 3) back = all;
-        else if (node.type.startsWith("Global") || node.type === "Reshape") {
+        else if (node.type.startsWith("Global") || MIXING.has(node.type)) {
           back = [0, shape[0] - 1, 0, shape[1] - 1];
         } else if (node.known && KINDS[node.type]?.reads) {
-          back = KINDS[node.type].reads(this.layer(n), box);
+          back = KINDS[node.type].reads(this.layer(n), box, shape);
         } else {
           const w = node.known ? layerWindow(this.layer(n), shape) : null;
           if (w) {

@@ -100,8 +100,8 @@ interface Kind {
   explain?(cell: any): Record<string, any>;
   explainInput?(cell: any): Record<string, any>;
   window?(config: Record<string, any>, shape: number[]): Window_;
-  reads?(layer: Layer, box: number[]): number[];
-  fills?(layer: Layer, box: number[]): number[];
+  reads?(layer: Layer, box: number[], shape: number[]): number[];
+  fills?(layer: Layer, box: number[], shape: number[]): number[];
   weights?: Record<string, (given: any) => unknown>;
 }
 

@@ -1,7 +1,7 @@
 // @ts-check
 // Layers that compute nothing: they only pass numbers on, to the same place or to another.
 import { array, offsetOf, size, unravel } from "page/engine/arrays.js";
-import { short } from "page/explain/terms.js";
+import { short, sumOf } from "page/explain/terms.js";
 
 function paddingOf(layer) {
   const p = layer.config.padding;
@@ -149,6 +149,73 @@ function explainInputZeroPadding2D({ layer, at, k, dy }) {
     text: `The gradient of the output, ${top} rows down and ${left} columns right.`,
   };
 }
+
+// The place in x of a place in y, for each kind that copies numbers to other places.
+const permuted = (c, at) => {
+  const from = [];
+  c.dims.forEach((axis, k) => {
+    from[axis - 1] = at[k];
+  });
+  return from;
+};
+
+const SOURCE = { Permute: permuted, RepeatVector: (c, at) => at.slice(1) };
+
+const SHAPE = {
+  Permute: (c, shape) => c.dims.map((axis) => shape[axis - 1]),
+  RepeatVector: (c, shape) => [c.n, ...shape],
+};
+
+const DONE = {
+  Permute: (c) => `The axes change places: (${c.dims.join(", ")}).`,
+  RepeatVector: (c) => `Each number is there ${c.n} times.`,
+};
+
+function forwardMoved({ layer, x, c }) {
+  const y = array(SHAPE[layer.type](c, x.shape));
+  for (let o = 0; o < y.data.length; o++) {
+    y.data[o] = x.data[offsetOf(x.shape, SOURCE[layer.type](c, unravel(y.shape, o)))];
+  }
+  return { y };
+}
+
+function backwardMoved({ layer, x, c, dy }) {
+  const dx = array(x.shape);
+  for (let o = 0; o < dy.data.length; o++) {
+    dx.data[offsetOf(x.shape, SOURCE[layer.type](c, unravel(dy.shape, o)))] += dy.data[o];
+  }
+  return { dxs: [dx], grads: {} };
+}
+
+function explainMoved({ layer, x, at, c }) {
+  const from = SOURCE[layer.type](c, at);
+  const value = x.data[offsetOf(x.shape, from)];
+  const text = DONE[layer.type](c);
+  return { form: "copy", from: [{ at: from, value, input: 0 }], value, total: value, text };
+}
+
+function explainInputMoved({ layer, at, c, dy }) {
+  if (layer.type === "Permute") {
+    const to = c.dims.map((axis) => at[axis - 1]);
+    return gradientFrom(to, dy.data[offsetOf(dy.shape, to)]);
+  }
+  const terms = Array.from({ length: c.n }, (_, i) => {
+    const input = dy.data[offsetOf(dy.shape, [i, ...at])];
+    return { label: `copy ${i}`, note: "one of them", input, weight: 1, product: input, index: i };
+  });
+  const title = "Each copy of this number sends its gradient here";
+  return { form: "terms", back: true, pooled: true, title, terms, total: sumOf(terms) };
+}
+
+const moved = {
+  forward: forwardMoved,
+  backward: backwardMoved,
+  explain: explainMoved,
+  explainInput: explainInputMoved,
+};
+
+export const Permute = moved;
+export const RepeatVector = moved;
 
 export const InputLayer = { forward: forwardDropout, backward: backwardDropout };
 

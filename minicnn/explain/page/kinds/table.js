@@ -6,9 +6,9 @@
 //   explain(cell)        the terms of one number of the output, see explain/numbers.js
 //   explainInput(cell)   the terms of the gradient of one number of the input
 //   window(config, shape)    if it has one, see engine/windows.js
-//   reads(layer, box)    without a window: the rows and columns of its input from which it makes
-//                        those of its output, `box`: [first, last] row, [first, last] column
-//   fills(layer, box)    the rows and columns of its output that it makes from `box` alone
+//   reads(layer, box, shape)   without a window: the rows and columns of its input, of this shape,
+//                        from which it makes those of its output, `box`: [first, last] row, column
+//   fills(layer, box, shape)   the rows and columns of its output that it makes from `box` alone
 //   weights              by name, the function that adds the terms of a weight's gradient,
 //                        see explain/weights.js
 //
@@ -25,7 +25,15 @@ import {
   Multiply,
   Subtract,
 } from "page/kinds/merging.js";
-import { Dropout, Flatten, InputLayer, Reshape, ZeroPadding2D } from "page/kinds/moves.js";
+import {
+  Dropout,
+  Flatten,
+  InputLayer,
+  Permute,
+  RepeatVector,
+  Reshape,
+  ZeroPadding2D,
+} from "page/kinds/moves.js";
 import { BatchNormalization, Rescaling } from "page/kinds/normalization.js";
 import {
   AveragePooling2D,
@@ -33,7 +41,7 @@ import {
   GlobalMaxPooling2D,
   MaxPooling2D,
 } from "page/kinds/pooling.js";
-import { UpSampling2D } from "page/kinds/upsampling.js";
+import { CenterCrop, Cropping2D, Resizing, UpSampling2D } from "page/kinds/sampling.js";
 
 /** @type {Record<string, Kind>} */
 export const KINDS = {
@@ -42,6 +50,7 @@ export const KINDS = {
   ...{ MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D },
   ...{ BatchNormalization, Rescaling },
   ...{ Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU },
-  ...{ InputLayer, Dropout, Flatten, Reshape, ZeroPadding2D, UpSampling2D },
+  ...{ InputLayer, Dropout, Flatten, Reshape, Permute, RepeatVector, ZeroPadding2D },
+  ...{ UpSampling2D, Resizing, CenterCrop, Cropping2D },
   ...{ Add, Average, Maximum, Minimum, Multiply, Subtract, Concatenate },
 };

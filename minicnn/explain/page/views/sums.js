@@ -118,7 +118,7 @@ export function closing(e) {
 
 // Training has not changed a bias of zero; a layer without biases has none to add.
 export const biasOf = (e) =>
-  e.bias === null ? [] : [["+", e.bias === 0 ? "bias: zero" : "bias", e.bias]];
+  e.bias === null ? [] : [["+", e.bias === 0 ? "bias: zero" : (e.biasName ?? "bias"), e.bias]];
 
 export function tapRow(app, group, w, names, e) {
   const [kh, kw] = w.kernel;

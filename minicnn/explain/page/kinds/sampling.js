@@ -1,0 +1,156 @@
+// @ts-check
+// Layers that make images of another size: each pixel is a weighted sum of some of the old ones.
+import { array, offsetOf, pair } from "page/engine/arrays.js";
+import { cropped, resized } from "page/engine/sampling.js";
+import { short, sumOf } from "page/explain/terms.js";
+
+const WHERE = {
+  UpSampling2D: (c, [height, width]) => {
+    const [rows, columns] = pair(c.size);
+    return resized([height, width], [height * rows, width * columns], c);
+  },
+  Resizing: (c, shape) => resized(shape, [c.height, c.width], c),
+  CenterCrop: (c, shape) => {
+    const rows = shape[0] - c.height;
+    const columns = shape[1] - c.width;
+    if (rows < 0 || columns < 0) {
+      return resized(shape, [c.height, c.width], { crop_to_aspect_ratio: true });
+    }
+    return cropped([rows >> 1, columns >> 1], [c.height, c.width]);
+  },
+  Cropping2D: (c, shape) => {
+    const sides = c.cropping;
+    const to = sides.map(([before, after], axis) => shape[axis] - before - after);
+    if (to[0] < 1 || to[1] < 1) {
+      throw new Error(`No pixel is left of ${shape[0]}×${shape[1]}.`);
+    }
+    return cropped([sides[0][0], sides[1][0]], to);
+  },
+};
+
+const sampling = (layer, shape) => WHERE[layer.type](layer.config, shape);
+
+const total = (taps) => taps.reduce((sum, [, weight]) => sum + weight, 0);
+
+// Calls visit(offset in x, offset in y, weight) for all numbers that make one of y.
+function visitAll({ rows, columns }, [, width, channels], visit) {
+  rows.forEach((above, i) => {
+    columns.forEach((beside, j) => {
+      const to = (i * columns.length + j) * channels;
+      for (const [row, a] of above) {
+        for (const [column, b] of beside) {
+          const from = (row * width + column) * channels;
+          for (let c = 0; c < channels; c++) visit(from + c, to + c, a * b);
+        }
+      }
+    });
+  });
+}
+
+function forwardSampling({ layer, x }) {
+  const where = sampling(layer, x.shape);
+  const channels = x.shape[2];
+  const y = array([where.rows.length, where.columns.length, channels]);
+  visitAll(where, x.shape, (from, to, weight) => {
+    y.data[to] += weight * x.data[from];
+  });
+  if (where.fill) {
+    y.data.forEach((v, o) => {
+      const pixel = Math.floor(o / channels);
+      const row = where.rows[Math.floor(pixel / where.columns.length)];
+      const column = where.columns[pixel % where.columns.length];
+      y.data[o] = v + where.fill * (1 - total(row) * total(column));
+    });
+  }
+  return { y };
+}
+
+function backwardSampling({ layer, x, dy }) {
+  const dx = array(x.shape, new Float64Array(x.data.length));
+  visitAll(sampling(layer, x.shape), x.shape, (from, to, weight) => {
+    dx.data[from] += weight * dy.data[to];
+  });
+  return { dxs: [dx], grads: {} };
+}
+
+const TEXT = {
+  UpSampling2D: (c) => `Each pixel becomes a block of ${pair(c.size).join("×")} equal pixels.`,
+  Resizing: () => "The pixel nearest to this place.",
+  CenterCrop: () => "A pixel of the middle of the image.",
+  Cropping2D: (c) => `The layer cuts ${c.cropping[0][0]} rows off above, ${c.cropping[1][0]} left.`,
+};
+
+function explainSampling({ layer, x, at, last, c }) {
+  const { rows, columns, fill } = sampling(layer, x.shape);
+  const terms = [];
+  for (const [row, a] of rows[at[0]]) {
+    for (const [col, b] of columns[at[1]]) {
+      const input = x.data[offsetOf(x.shape, [row, col, last])];
+      const label = `pixel (${row}, ${col})`;
+      const note = `${short(a)} of its row, ${short(b)} of its column`;
+      terms.push({ label, note, input, weight: a * b, product: a * b * input, row, col });
+    }
+  }
+  const sum = sumOf(terms);
+  const border = fill * (1 - total(rows[at[0]]) * total(columns[at[1]]));
+  const value = sum + border;
+  if (terms.length === 1 && terms[0].weight === 1) {
+    const from = [{ at: [terms[0].row, terms[0].col, last], value, input: 0 }];
+    return { form: "copy", from, value, total: value, text: TEXT[layer.type](c) };
+  }
+  const title = "A weighted sum of the pixels around this place";
+  const bias = border || null;
+  const more = { bias, biasName: "the border", z: value, activation: "linear" };
+  return { form: "terms", pooled: true, title, terms, total: sum, value, ...more };
+}
+
+function explainInputSampling({ layer, x, at, k, dy }) {
+  const { rows, columns } = sampling(layer, x.shape);
+  const terms = [];
+  const count = (taps, place) =>
+    taps.flatMap((list, i) => list.filter(([from]) => from === place).map(([, w]) => [i, w]));
+  for (const [row, a] of count(rows, at[0])) {
+    for (const [col, b] of count(columns, at[1])) {
+      const input = dy.data[offsetOf(dy.shape, [row, col, k])];
+      const label = `pixel (${row}, ${col})`;
+      const note = "this pixel counts in it";
+      terms.push({ label, note, input, weight: a * b, product: a * b * input, row, col });
+    }
+  }
+  const title = terms.length
+    ? "Each pixel that this one counts in sends its gradient here"
+    : "No pixel of the result is made of this one";
+  return { form: "terms", back: true, pooled: true, title, terms, total: sumOf(terms) };
+}
+
+const span = (taps, first, last) => {
+  const places = taps.slice(Math.max(first, 0), last + 1).flatMap((list) => list.map(([p]) => p));
+  return [Math.min(...places), Math.max(...places)];
+};
+
+const filled = (taps, first, last) => {
+  const inside = taps.flatMap((list, i) =>
+    list.length && list.every(([p]) => p >= first && p <= last) ? [i] : [],
+  );
+  return inside.length ? [inside[0], inside.at(-1)] : [0, -1];
+};
+
+const kind = {
+  forward: forwardSampling,
+  backward: backwardSampling,
+  explain: explainSampling,
+  explainInput: explainInputSampling,
+  reads: (layer, [top, bottom, left, right], shape) => {
+    const { rows, columns } = sampling(layer, shape);
+    return [...span(rows, top, bottom), ...span(columns, left, right)];
+  },
+  fills: (layer, [top, bottom, left, right], shape) => {
+    const { rows, columns } = sampling(layer, shape);
+    return [...filled(rows, top, bottom), ...filled(columns, left, right)];
+  },
+};
+
+export const UpSampling2D = kind;
+export const Cropping2D = kind;
+export const Resizing = kind;
+export const CenterCrop = kind;

@@ -1,0 +1,165 @@
+"""Resizing, CenterCrop: images of one size, whatever size they had."""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import functional, shapes
+from minicnn.functional import resizing
+from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
+from minicnn.layers.convolutional import check_data_format
+
+
+class _Sampled(Layer):
+    """A layer whose every pixel is a weighted sum of pixels: `sampling` says of which."""
+
+    input_rank = 4
+    fill_value: float = 0.0
+    height: int
+    width: int
+
+    def sampling(self, size: shapes.Pair) -> resizing.Sampling:
+        """Return the rows and columns of an image of this size that make those of the result."""
+        raise NotImplementedError
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape[0], self.height, self.width, input_shape[3]
+
+    def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
+        return None
+
+    def _prepare_array(self, x: Any) -> Array:
+        if isinstance(x, np.ndarray) and x.dtype.kind in "iu":  # a photo's uint8 pixels
+            x = x.astype(self.dtype)
+        return super()._prepare_array(x)
+
+
+class Resizing(_Sampled):
+    """Gives every image the size (`height`, `width`). No weights.
+
+        y[n, i, j, c] = sum over r, s of rows[i, r] * columns[j, s] * x[n, r, s, c]
+
+    The weights of rows and columns follow from the sizes and the `interpolation`: "bilinear" (the
+    two nearest pixels, the nearer the more), "nearest", "bicubic", "lanczos3" or "lanczos5". x may
+    have integers; y is always of the layer's dtype.
+
+    Args (Keras's names and defaults): `crop_to_aspect_ratio` resizes the largest middle part that
+    has the shape of the result, so that nothing is distorted; `pad_to_aspect_ratio` puts
+    `fill_value` around the image instead; `antialias` makes each pixel of a smaller image of all
+    pixels that it covers, where there is one for that ("nearest" has none).
+
+    The surprise: without `antialias` a much smaller image consists of a few pixels of the old one,
+    and the others do not count. The numbers are those of Keras on TensorFlow; Keras on JAX and
+    torch computes others for "bicubic" and at the edges.
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        interpolation: str = "bilinear",
+        crop_to_aspect_ratio: bool = False,
+        pad_to_aspect_ratio: bool = False,
+        fill_mode: str = "constant",
+        fill_value: float = 0.0,
+        antialias: bool = False,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data_format = check_data_format(data_format, self.label)
+        self.height, self.width = shapes.pair((height, width), "(height, width)", self.label)
+        self.interpolation = shapes.choice(
+            interpolation, resizing.INTERPOLATIONS, "interpolation", self.label
+        )
+        self.crop_to_aspect_ratio = bool(crop_to_aspect_ratio)
+        self.pad_to_aspect_ratio = bool(pad_to_aspect_ratio)
+        if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
+            raise ValueError(
+                f"{self.label} expects crop_to_aspect_ratio or pad_to_aspect_ratio. Received both."
+            )
+        self.fill_mode = shapes.choice(fill_mode, ("constant",), "fill_mode", self.label)
+        if not shapes.is_number(fill_value):
+            raise ValueError(
+                f"{self.label} expects fill_value to be a number. Received {fill_value!r}."
+            )
+        self.fill_value = float(fill_value)
+        self.antialias = bool(antialias)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "interpolation": self.interpolation,
+            "antialias": self.antialias,
+            "crop_to_aspect_ratio": self.crop_to_aspect_ratio,
+            "pad_to_aspect_ratio": self.pad_to_aspect_ratio,
+        }
+
+    def sampling(self, size: shapes.Pair) -> resizing.Sampling:
+        return resizing.sampling(size, (self.height, self.width), **self._options)
+
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
+        y = functional.resize(
+            x, (self.height, self.width), fill_value=self.fill_value, name=self.label,
+            **self._options,
+        )  # fmt: skip
+        return y, {"x_shape": x.shape}
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if not need_dx:
+            return None, {}
+        return functional.resize_backward(
+            dz, cache["x_shape"], name=self.label, **self._options
+        ), {}
+
+
+class CenterCrop(_Sampled):
+    """Cuts the middle, (`height`, `width`), out of every image. No weights.
+
+        y[n, i, j, c] = x[n, i + (x height - height) // 2, j + (x width - width) // 2, c]
+
+    The surprise, as in Keras: of an image that is smaller, in height or in width, the largest
+    middle part with the shape of the result is resized (bilinear). x may have integers; y is always
+    of the layer's dtype.
+    """
+
+    def __init__(
+        self, height: int, width: int, data_format: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data_format = check_data_format(data_format, self.label)
+        self.height, self.width = shapes.pair((height, width), "(height, width)", self.label)
+
+    def _cropping(self, size: shapes.Pair) -> tuple[shapes.Pair, shapes.Pair] | None:
+        """Return what is cut off at the sides; None for an image that is resized."""
+        rows, columns = size[0] - self.height, size[1] - self.width
+        if rows < 0 or columns < 0:
+            return None
+        return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
+
+    def sampling(self, size: shapes.Pair) -> resizing.Sampling:
+        target, cropping = (self.height, self.width), self._cropping(size)
+        if cropping is None:
+            return resizing.sampling(size, target, crop_to_aspect_ratio=True)
+        return resizing.crop((cropping[0][0], cropping[1][0]), target)
+
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
+        cropping = self._cropping(x.shape[1:3])
+        if cropping is None:
+            y = functional.resize(
+                x, (self.height, self.width), crop_to_aspect_ratio=True, name=self.label
+            )
+        else:
+            y = functional.cropping2d(x, cropping, self.label)
+        return y, {"x_shape": x.shape}
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if not need_dx:
+            return None, {}
+        shape = cache["x_shape"]
+        cropping = self._cropping(shape[1:3])
+        if cropping is None:
+            return functional.resize_backward(
+                dz, shape, crop_to_aspect_ratio=True, name=self.label
+            ), {}
+        return functional.cropping2d_backward(dz, cropping, self.label), {}
