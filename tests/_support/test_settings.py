@@ -26,8 +26,11 @@ from minicnn.preprocessing.image import ImageDataGenerator
 # What constructors need that have no default for it.
 NEEDED = {
     "activation": "relu",
+    "dims": (2, 1),
     "filters": 4,
+    "height": 4,
     "kernel_size": 3,
+    "n": 2,
     "num_classes": 3,
     "pool_size": 2,
     "precision": 0.5,
@@ -40,6 +43,7 @@ NEEDED = {
     "target_class_ids": (0, 1),
     "target_shape": (4, 4),
     "units": 4,
+    "width": 4,
 }
 # Settings whose default is None, and numbers that they may be.
 OPTIONAL = {

@@ -107,7 +107,7 @@ both_modes = pytest.mark.parametrize("training", [False, True], ids=["inference"
 def build(use: Use, dtype: str = "float32", **more: Any) -> tuple[Any, Any]:
     """(layer, x): the layer is built, and no weight of it is 0 or 1."""
     rng = np.random.default_rng(7)
-    xs = [distinct_values(use.shape, rng).astype(dtype) for _ in range(use.inputs)]
+    xs = list(distinct_values((use.inputs, *use.shape), rng).astype(dtype))  # no ties among them
     x: Any = xs if use.inputs > 1 else xs[0]
     layer = LAYERS[use.layer](**use.options, dtype=dtype, **more)
     layer.forward(x)

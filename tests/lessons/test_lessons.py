@@ -161,11 +161,11 @@ def test_cells_of_a_notebook_run_in_order(tmp_path, monkeypatch, capsys):
 # -- what is in them -----------------------------------------------------------------------------
 
 
-def test_there_are_ten_and_eight_follow_the_course():
-    assert [script.number for script in SCRIPTS] == list(range(1, 11))
-    assert [script.section for script in SCRIPTS] == [f"8.{n}" for n in range(1, 9)] + ["", ""]
+def test_there_are_eleven_and_eight_follow_the_course():
+    assert [script.number for script in SCRIPTS] == list(range(1, 12))
+    assert [script.section for script in SCRIPTS] == [f"8.{n}" for n in range(1, 9)] + [""] * 3
     assert [script.path.name[:10] for script in SCRIPTS] == [
-        f"lesson_{n:02d}_" for n in range(1, 11)
+        f"lesson_{n:02d}_" for n in range(1, 12)
     ]
 
 

@@ -377,7 +377,6 @@ def test_arithmetic_on_symbols_is_layers() -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        lambda a, b: a * b,
         lambda a, b: a / b,
         lambda a, b: 1 / a,
         lambda a, b: a**2,

@@ -157,7 +157,7 @@ def test_another_stride_keeps_the_place(tmp_path, opened):
 def test_of_a_concatenation_the_input_behind_the_number_is_shown(everything, opened):
     tab = opened(everything[2])
     open_layer(tab, "concat")
-    for channel, name in ((2, "add"), (9, "relu")):
+    for channel, name in ((2, "mean"), (9, "relu")):
         tab.evaluate(f"page.chooseMap({channel})")
         assert tab.locator(".side figcaption").first.inner_text().startswith(f"in: {name}")
 
