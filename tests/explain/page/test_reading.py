@@ -65,6 +65,16 @@ def test_the_largest_terms_lead_to_the_photo_and_to_the_loss(everything, opened)
     assert "comes from the loss" in tab.locator(".arithmetic").inner_text()
 
 
+def test_the_way_from_pooled_images_leads_to_their_one_place(everything, opened):
+    tab = opened(everything[2])
+    open_layer(tab, "squeeze")
+    go_backward(tab)
+    tab.evaluate("page.set({ inAt: [1, 1, 3] })")
+    tab.locator(".follow").click()
+    assert tab.locator(".layer-head h2").inner_text().startswith("excite")
+    assert tab.evaluate("page.state.inAt") == [0, 0, 3]
+
+
 def test_the_mouse_drags_the_window(everything, opened):
     tab = opened(everything[2])
     open_layer(tab, "conv")

@@ -87,8 +87,12 @@ export function follow(app, e) {
         : "This is the last layer: dL/dy is 1 for the chosen number and 0 for all others.",
     );
   }
+  // Global pooling leaves one place, with the axes of the others or without them.
+  const shape = net.shape(e.node.id);
   const place_ =
-    e.form === "steps" && net.shape(e.node.id).length < e.at.length ? [e.at.at(-1)] : next.at;
+    e.form === "steps" && shape.length < e.at.length
+      ? [e.at.at(-1)]
+      : next.at.map((i, axis) => (shape[axis] === 1 ? 0 : i));
   return h(
     "button.quiet.follow",
     {
