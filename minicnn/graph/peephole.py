@@ -9,7 +9,7 @@ next step reads it, the two can often be one:
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from minicnn.compiler.recording import Call, Step, root_of
 from minicnn.layers import Layer
 
 Array = np.ndarray
+_Joined = Callable[[Step, Step], Step | None]
 
 
 class Planned(NamedTuple):
@@ -44,34 +45,30 @@ def rewritten(planned: Iterable[Planned], kept: Iterable[Array]) -> list[Planned
     return found
 
 
-def _pairs_joined(planned: list[Planned], kept: set[int], joined: Any) -> list[Planned]:
+def _pairs_joined(planned: list[Planned], kept: set[int], joined: _Joined) -> list[Planned]:
     """Return the steps with each pair as one, where `joined(first, second)` finds one."""
     uses = Counter(id(root_of(a)) for step, _ in planned for a in _distinct(arrays_of(step)))
-    found = list(planned)
+    found: list[Planned | None] = list(planned)
     for place, (first, _) in enumerate(planned):
         if not isinstance(first, Step):
             continue
         written = root_of(first.arguments[first.kernel.written[0]])
         if id(written) in kept or uses[id(written)] != 2:
             continue
-        readers = (k for k in range(place + 1, len(found)) if _reads(found[k].step, written))
-        reader = next(readers, None)
-        second = None if reader is None else found[reader].step
-        step = joined(first, second) if isinstance(second, Step) else None
-        if step is not None and reader is not None:
-            found[reader] = found[reader]._replace(step=step)
-            found[place] = found[place]._replace(step=_NOTHING)
-    return [each for each in found if each.step is not _NOTHING]
-
-
-_NOTHING = Call(lambda _: None, [], ())
+        for reader, other in enumerate(found[place + 1 :], place + 1):
+            if other is not None and _uses(other.step, written):
+                step = joined(first, other.step) if isinstance(other.step, Step) else None
+                if step is not None:
+                    found[place], found[reader] = None, other._replace(step=step)
+                break
+    return [each for each in found if each is not None]
 
 
 def _distinct(arrays: Iterable[Array]) -> list[Array]:
     return list({id(root_of(array)): array for array in arrays}.values())
 
 
-def _reads(step: Step | Call, root: Array) -> bool:
+def _uses(step: Step | Call, root: Array) -> bool:
     return any(root_of(array) is root for array in arrays_of(step))
 
 
@@ -115,11 +112,8 @@ def _depthwise_in_product(first: Step, second: Step) -> Step | None:
     """Return a depthwise convolution and the matrix product of its pixels, as one step."""
     if (first.kernel.label, second.kernel.label) != ("depthwise.forward", "matmul.product"):
         return None
-    y, (ready, epilogue, c) = (
-        first.arguments[-1],
-        (_argument(second, name) for name in ("ready", "epilogue", "c")),
-    )
-    a = _argument(second, "a")
+    y = _argument(first, "y")
+    a, ready, epilogue, c = (_argument(second, name) for name in ("a", "ready", "epilogue", "c"))
     pixels = root_of(a) is root_of(y) and a.shape == (y.size // y.shape[3], y.shape[3])
     whole = pixels and not _argument(second, "a_transposed") and len(c) == 1
     enough = y.size // y.shape[3] >= _BLOCKS * kernels.matmul.BLOCK_ROWS

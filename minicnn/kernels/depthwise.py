@@ -48,7 +48,7 @@ def _unbounded(like):
 
 @function
 def add_pixels(x, w, b, clamp, n, oy, ox, end, strides, dilation, before, x_rows, w_rows, to, step):
-    """The pixels `ox` to `end` of line oy of image n, at the address `to` and each `step` bytes."""
+    """Put the pixels `ox` to `end` of line oy of image n to the address `to`, each `step` bytes."""
     _, height, width, channels = x.shape
     rows, columns, pixel = w.shape[0], w.shape[1], channels * x.itemsize
     reach = (columns - 1) * dilation[1]

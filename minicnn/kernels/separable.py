@@ -1,10 +1,10 @@
 """A depthwise convolution and the matrix product of its pixels, in one pass.
 
 A separable convolution filters each channel by itself, and then mixes the channels of each pixel by
-a matrix product. Between the two, each number is written once and read once: as much traffic as the
-rest has together. Here a task computes some pixels of the first, which stay in its level-2 cache,
-and multiplies them at once. The numbers are those of `depthwise.forward` and `matmul.product`, to
-the last bit.
+a matrix product. As two kernels, one writes all filtered pixels to memory and the other reads them
+again, which takes as long as reading x and writing the result. Here a task computes some pixels of
+the first, which stay in its level-2 cache, and multiplies them at once. The numbers are those of
+`depthwise.forward` and `matmul.product`, to the last bit.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from minicnn.kernels.matmul import BLOCK_ROWS, PANELS, add_block, odd_lines, run
 from minicnn.kernels.simd import ROWS
 
 _NEAR = 2**13  # numbers of filtered pixels that stay in a level-1 cache
-_TASKS = 32
+_TASKS = 32  # at least, if there are as many blocks: enough for the threads to share evenly
 
 
 @function

@@ -163,6 +163,13 @@ class Optimizer(Averaging, Configurable):
                 f"hold. Received {value!r}."
             )
 
+    def _check_shares(self, **values: Any) -> None:
+        for argument, value in values.items():
+            if not shapes.is_number(value) or not 0 <= value < 1:
+                raise ValueError(
+                    f"{type(self).__name__} expects {argument} in [0, 1). Received {value!r}."
+                )
+
     def check_ready(self) -> None:
         """Raise a `ValueError` if this optimizer cannot make a step."""
 

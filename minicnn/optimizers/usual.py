@@ -68,11 +68,7 @@ class Adam(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        for argument, value in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not shapes.is_number(value) or not 0 <= value < 1:
-                raise ValueError(
-                    f"{type(self).__name__} expects {argument} in [0, 1). Received {value!r}."
-                )
+        self._check_shares(beta_1=beta_1, beta_2=beta_2)
         self._check_number("epsilon", epsilon)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self.amsgrad = bool(amsgrad)

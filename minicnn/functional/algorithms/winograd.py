@@ -42,7 +42,7 @@ def can(window: shapes.Window, dtype: np.dtype) -> bool:
 
 
 def pays(window: shapes.Window, images: int) -> bool:
-    """Whether it takes less time than 9 multiplications for each pixel and weight.
+    """Return whether Winograd takes less time than 9 multiplications for each pixel and weight.
 
     Measured, for each weight: a tile of 4x4 pixels takes as long as 4 pixels of a matrix product,
     and the transform of the weight as long as 40.
