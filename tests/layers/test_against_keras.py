@@ -1,4 +1,4 @@
-"""Every layer and option beside Keras in float32: forward, all gradients, moving statistics."""
+"""Every layer and option agrees with Keras in float32: y, all gradients, moving statistics."""
 
 import numpy as np
 import pytest

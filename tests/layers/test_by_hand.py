@@ -1,4 +1,4 @@
-"""The layers: an answer by hand for each."""
+"""Each layer gives the answer that was computed by hand."""
 
 import json
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def test_conv2d_by_hand() -> None:
 
 
 def test_conv2d_with_relu_by_hand() -> None:
-    """The second filter is the first with a minus: the ReLU shuts it, and no gradient passes."""
+    """The second filter is minus the first: ReLU zeroes its output and lets no gradient through."""
     layer = made(layers.Conv2D(2, (1, 3), activation="relu"), NINE, [1, -1, 0, 0, 2, -2], [0, 1])
     check_by_hand(
         layer,
@@ -56,7 +56,7 @@ def test_conv2d_with_relu_by_hand() -> None:
 
 
 def test_same_padding_at_stride_2_by_hand() -> None:
-    """Even size: the one zero lies below and right. Odd size: one on each side."""
+    """An even size gets its one zero below and to the right, an odd size one zero on each side."""
     ones = np.ones((3, 3), np.float32)
     even = picture([1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16])
     layer = made(layers.Conv2D(1, 3, 2, "same", use_bias=False), even, ones)
@@ -73,12 +73,12 @@ def test_dilation_and_groups_by_hand() -> None:
 
 
 def test_depthwise_by_hand() -> None:
-    """Channel c, filter m is output 2c + m."""
+    """Filter m of channel c gives output 2c + m."""
     x = np.array([[[[1, 2], [3, 4]]]], np.float32)
     layer = made(
         layers.DepthwiseConv2D((1, 2), depth_multiplier=2),
         x,
-        [[1, 0], [10, 1], [0, 2], [1, -1]],  # first column's (c0: 1, 0; c1: 10, 1), then the second
+        [[1, 0], [10, 1], [0, 2], [1, -1]],  # first column (c0: 1, 0; c1: 10, 1), then the second
         [0, 100, 0, 0],
     )
     check_by_hand(
@@ -126,7 +126,7 @@ def test_relu_by_hand() -> None:
     x = np.array([[-2, -0.5, 0, 0.5, 5, 6, 8]], np.float32)
     seven = np.arange(1, 8)
     check_by_hand(layers.ReLU(), x, [0, 0, 0, 0.5, 5, 6, 8], seven, [0, 0, 0, 4, 5, 6, 7])
-    # At 6 exactly the gradient is 0, as at 0: TensorFlow's rule.
+    # At exactly 6 the gradient is 0, as it is at 0: TensorFlow's rule.
     check_by_hand(layers.ReLU(6), x, [0, 0, 0, 0.5, 5, 6, 6], seven, [0, 0, 0, 4, 5, 0, 0])
     layer = layers.ReLU(negative_slope=0.5, threshold=1.0)
     check_by_hand(layer, x, [-1.5, -0.75, -0.5, -0.25, 5, 6, 8], seven, [0.5, 1, 1.5, 2, 5, 6, 7])
@@ -169,7 +169,7 @@ def test_an_activation_by_name_or_as_the_function(name: str) -> None:
 
 
 @pytest.mark.keras
-def test_an_activation_as_keras_s_function() -> None:
+def test_an_activation_may_be_a_keras_function() -> None:
     keras = pytest.importorskip("keras")
     for name in set(activations.__all__) - {"deserialize", "get", "serialize"}:
         layer = layers.Dense(2, activation=getattr(keras.activations, name))
@@ -236,8 +236,8 @@ def test_what_an_activation_may_be(
         (layers.ReLU(negative_slope=0.1), "relu(negative_slope=0.1)", "ReLU", "negative_slope"),
     ],
 )
-def test_an_activation_with_numbers_of_its_own(given: Any, name: str, kind: str, own: str) -> None:
-    """It computes what the layer computes, and a config holds it as Keras's files do."""
+def test_an_activation_with_its_own_arguments(given: Any, name: str, kind: str, own: str) -> None:
+    """It computes what its layer computes, and a config writes it as Keras's files do."""
     layer = layers.Dense(3, activation=given)
     assert layer.activation_name == name
     assert activations.get(layer.activation) is activations.get(given) is layer.activation
@@ -256,7 +256,7 @@ def test_an_activation_with_numbers_of_its_own(given: Any, name: str, kind: str,
     np.testing.assert_allclose(layer.backward(dy, cache)[0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_an_activation_that_is_not_known_is_not_assigned() -> None:
+def test_an_unknown_activation_is_not_assigned() -> None:
     layer = layers.Dense(3, activation="relu", name="end")
     for wrong, message in [
         ("rleu", 'Dense "end" expects activation .*"softmax".*\'rleu\''),
@@ -278,7 +278,7 @@ def test_layers_without_an_activation_have_none_as_in_keras() -> None:
             layer.activation = "relu"
 
 
-def test_a_layer_of_one_s_own_may_have_an_activation() -> None:
+def test_a_layer_of_your_own_may_have_an_activation() -> None:
     class Always(layers.Flatten):
         activation = "tanh"
 
@@ -295,7 +295,7 @@ def test_a_layer_of_one_s_own_may_have_an_activation() -> None:
         type("Misspelt", (layers.Flatten,), {"activation": "tahn"})
 
 
-def test_a_function_of_the_user_s_is_not_taken_for_another_of_its_name() -> None:
+def test_a_user_s_function_is_not_mistaken_for_ours_of_the_same_name() -> None:
     def relu(x: Array) -> Array:
         return np.maximum(x, -1)
 
@@ -326,13 +326,13 @@ def test_pooling_by_hand() -> None:
 def test_global_pooling_by_hand() -> None:
     x = picture([1, 4], [4, -1])
     check_by_hand(layers.GlobalAveragePooling2D(), x, [2], [8], [2, 2, 2, 2])
-    # Equal maxima share.
+    # Equal maxima share the gradient.
     check_by_hand(layers.GlobalMaxPooling2D(), x, [4], [8], [0, 4, 4, 0])
     assert layers.GlobalMaxPooling2D(keepdims=True)(x).shape == (1, 1, 1, 1)
 
 
 def test_batch_normalization_by_hand() -> None:
-    """Batch 1, 3: mean 2, variance 1, epsilon 3, so x is halved; then gamma 4, beta 1."""
+    """The batch 1, 3 has mean 2 and variance 1; epsilon 3 halves x - 2; gamma is 4, beta 1."""
     x = np.array([[1], [3]], np.float32)
     layer = made(layers.BatchNormalization(momentum=0.75, epsilon=3.0), x, [4], [1], [0.0], [1.0])
     y, cache = layer.forward(x, training=True)
@@ -344,7 +344,7 @@ def test_batch_normalization_by_hand() -> None:
     np.testing.assert_allclose(grads["gamma"], [-0.5])
     np.testing.assert_allclose(grads["beta"], [1])
     np.testing.assert_allclose(dx, [[2 * (1 - 0.5 - 0.125)], [2 * (-0.5 + 0.125)]])
-    # Afterwards the moving statistics serve: (x - 0.5) / 2 · 4 + 1.
+    # Inference then uses the moving statistics: (x - 0.5) / 2 · 4 + 1.
     np.testing.assert_allclose(layer(x), [[2], [6]])
 
 
@@ -379,7 +379,7 @@ def test_images_of_another_size_by_hand() -> None:
     layer = layers.CenterCrop(1, 1)
     check_by_hand(layer, NINE, [5], [2], [0, 0, 0, 0, 2, 0, 0, 0, 0])
     even = picture([1, 2, 3, 4])
-    check_by_hand(layers.CenterCrop(1, 1), even, [2], [1], [0, 1, 0, 0])  # the left of the two
+    check_by_hand(layers.CenterCrop(1, 1), even, [2], [1], [0, 1, 0, 0])  # left of the middle two
     check_by_hand(layers.CenterCrop(2, 2), even, [2, 2, 2, 2], [1, 1, 1, 2], [0, 5, 0, 0])
     layer = layers.Cropping2D(((1, 0), (0, 2)))
     check_by_hand(layer, NINE, [4, 7], [1, 2], [0, 0, 0, 1, 0, 0, 2, 0, 0])
@@ -408,7 +408,7 @@ def test_merging_by_hand() -> None:
 # -- dropout ---------------------------------------------------------------------------------------
 
 
-def test_dropout_keeps_the_mean_and_is_nothing_at_inference() -> None:
+def test_dropout_keeps_the_mean_and_does_nothing_at_inference() -> None:
     x = np.ones((100, 200), np.float32)
     layer = layers.Dropout(0.25, seed=1)
     y, cache = layer.forward(x, training=True)
@@ -437,7 +437,7 @@ def test_dropout_masks_come_from_the_seed() -> None:
 
 
 @pytest.mark.parametrize(("noise_shape", "same"), [((None, 1, 1, 3), (1, 2)), ((1, 4, 4, 3), (0,))])
-def test_dropouts_noise_shape_drops_together(noise_shape: Any, same: tuple[int, ...]) -> None:
+def test_noise_shape_says_what_drops_together(noise_shape: Any, same: tuple[int, ...]) -> None:
     x = np.ones((5, 4, 4, 3), np.float32)
     y = layers.Dropout(0.5, noise_shape=noise_shape, seed=0)(x, training=True)
     assert (y.max(axis=same) == y.min(axis=same)).all()

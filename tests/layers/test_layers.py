@@ -1,4 +1,4 @@
-"""The layers: one contract for all."""
+"""All layers keep one contract."""
 
 import json
 import re
@@ -24,7 +24,7 @@ Array = np.ndarray
 
 
 class Use(NamedTuple):
-    """A layer, how to make it, and the shape it is shown; `inputs` of that shape."""
+    """A layer, its options, the shape of an input, and how many `inputs` of that shape it takes."""
 
     layer: str
     options: dict[str, Any]
@@ -105,9 +105,9 @@ both_modes = pytest.mark.parametrize("training", [False, True], ids=["inference"
 
 
 def build(use: Use, dtype: str = "float32", **more: Any) -> tuple[Any, Any]:
-    """(layer, x): the layer is built, and no weight of it is 0 or 1."""
+    """Return (layer, x): the layer is built on x, and none of its weights is 0 or 1."""
     rng = np.random.default_rng(7)
-    xs = list(distinct_values((use.inputs, *use.shape), rng).astype(dtype))  # no ties among them
+    xs = list(distinct_values((use.inputs, *use.shape), rng).astype(dtype))  # no two are equal
     x: Any = xs if use.inputs > 1 else xs[0]
     layer = LAYERS[use.layer](**use.options, dtype=dtype, **more)
     layer.forward(x)
@@ -123,7 +123,7 @@ def gradient_like(y: Array, seed: int = 3) -> Array:
 @every_use
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_program_computes_what_the_layer_computes(use: Use, dtype: str) -> None:
-    """Whatever of it is made of kernels, or of NumPy, to the last bit."""
+    """They agree to the last bit, whether kernels or NumPy do the work."""
     layer, x = build(use, dtype)
     inputs = [layers.Input(a.shape[1:], dtype=dtype) for a in as_list(x)]
     model = minicnn.Model(inputs, layer(inputs if use.inputs > 1 else inputs[0]))
@@ -141,7 +141,7 @@ def test_every_layer_is_in_the_table() -> None:
 
 @every_use
 @both_modes
-def test_gradients_are_what_differences_say(use: Use, training: bool) -> None:
+def test_gradients_agree_with_differences(use: Use, training: bool) -> None:
     """dx and the gradient of every parameter, in float64, through the layer's own methods."""
     layer, x = build(use, "float64")
     names = list(layer.params)
@@ -149,7 +149,7 @@ def test_gradients_are_what_differences_say(use: Use, training: bool) -> None:
     kept = [v.numpy() for v in statistics]
 
     def run(arrays: tuple[Array, ...]) -> tuple[Array, Any]:
-        # The same mask, the same statistics: a function of the arrays and of nothing else.
+        # With the same mask and statistics each time, y depends on the arrays alone.
         utils.set_random_seed(1)
         for variable, value in zip(statistics, kept, strict=True):
             variable.assign(value)
@@ -189,12 +189,12 @@ def test_the_contract(use: Use, training: bool, dtype: str) -> None:
     assert {k: (g.shape, g.dtype) for k, g in grads.items()} == {
         k: (p.shape, p.dtype) for k, p in layer.params.items()
     }
-    # Nothing that was given is written to, and backward updates nothing.
+    # Neither pass writes to its arguments, and backward updates no weight.
     for array, copy in zip([*as_list(x), dy], [*copies, dy_copy], strict=True):
         np.testing.assert_array_equal(array, copy)
     for weight, before in zip(layer.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(weight, before)
-    # Twice the same.
+    # A second call gives the same.
     again, grads_again = layer.backward(dy, cache)
     for a, b in zip([*as_list(dx), *grads.values()], [*as_list(again), *grads_again.values()]):
         np.testing.assert_array_equal(a, b)
@@ -234,7 +234,7 @@ def test_a_config_makes_the_layer_again(use: Use) -> None:
 
 @every_use
 def test_a_symbol_and_an_array_agree(use: Use) -> None:
-    """The same layer in a graph, with sizes left open where it allows them."""
+    """The layer gives the same y in a graph, where the batch size is left open."""
     layer, x = build(use)
     symbols = [layers.Input(use.shape[1:]) for _ in range(use.inputs)]
     out = layer(symbols if use.inputs > 1 else symbols[0])
@@ -265,7 +265,7 @@ def test_an_empty_batch_has_an_empty_answer(use: Use) -> None:
 
 
 @every_use
-def test_arrays_that_lie_out_of_order(use: Use) -> None:
+def test_arrays_in_fortran_order(use: Use) -> None:
     layer, x = build(use)
     turned = [np.asfortranarray(a) for a in as_list(x)]
     y, cache = layer.forward(x)
@@ -300,7 +300,7 @@ def test_dy_of_another_shape_is_refused(use: Use) -> None:
     ],
     ids=["integers", "objects", "complex", "a list", "None"],
 )
-def test_what_is_no_array_of_floats_is_refused(use: Use, bad: Any, error: type) -> None:
+def test_anything_but_an_array_of_floats_is_refused(use: Use, bad: Any, error: type) -> None:
     layer, x = build(use)
     wrong = [bad(a) for a in as_list(x)]
     if (
@@ -314,7 +314,7 @@ def test_what_is_no_array_of_floats_is_refused(use: Use, bad: Any, error: type) 
     assert "Received" in str(raised.value) or "expects" in str(raised.value)
 
 
-# -- hypothesis over the options: a layer is its functions, joined rightly ------------------------
+# -- hypothesis over the options: a layer joins its functions rightly -----------------------------
 
 
 @st.composite
@@ -363,7 +363,7 @@ def test_convolutions_agree_with_the_loops(
 
 
 def convolution_in_loops(kind: str, layer: Any, x: Array, dy: Array) -> tuple[Any, Any, Any]:
-    """y, dx and the gradients, from `minicnn.naive` alone."""
+    """Return y, dx and the gradients, which `minicnn.naive` alone computes."""
     from minicnn import naive
 
     window = (layer.strides, layer.padding, layer.dilation_rate)
@@ -396,7 +396,7 @@ def convolution_in_loops(kind: str, layer: Any, x: Array, dy: Array) -> tuple[An
     return y, dx, {"depthwise_kernel": dd, "pointwise_kernel": dp, "bias": db}
 
 
-# -- costs and fields ------------------------------------------------------------------------------
+# -- costs and caches ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -468,8 +468,8 @@ def test_backward_goes_through_the_activation_that_forward_applied() -> None:
     assert cache.layer.backward(np.ones_like(y), cache)[0].shape == x.shape
 
 
-def test_the_layer_of_one_s_own_in_the_docstring() -> None:
-    """It runs as it stands there, has the right gradient, and says what it lacks when it does."""
+def test_the_docstring_s_example_of_a_layer_of_your_own() -> None:
+    """It runs as written and has the right gradient; other layers say which method they lack."""
     assert base.__doc__
     text = "    class Scale" + base.__doc__.split("    class Scale")[1].split("\n`forward`")[0]
     found: dict[str, Any] = {"Layer": layers.Layer}

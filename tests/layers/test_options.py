@@ -1,4 +1,4 @@
-"""The layers: every option and input that is refused, in a sentence, and what a config says."""
+"""Layers refuse bad options, inputs and configs, and say why in one sentence."""
 
 import json
 from collections.abc import Callable
@@ -117,7 +117,7 @@ def test_a_bad_option_is_refused(make: Callable[[], Any], message: str) -> None:
 
 
 def shown(layer: Any, *shape: int) -> Any:
-    """The layer, built on an input of this shape."""
+    """Return the layer, built on an input of this shape."""
     layer(x(*shape))
     return layer
 
@@ -228,7 +228,7 @@ def test_set_weights_changes_nothing_when_it_refuses() -> None:
         ("UpSampling2D", {"interpolation": "area"}, "\"nearest\".*Received 'area'"),
     ],
 )
-def test_a_config_with_what_changes_the_output_is_refused(
+def test_an_unsupported_setting_that_changes_the_output_is_refused(
     layer: str, config_: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -256,14 +256,14 @@ NEEDED = {
 
 
 @pytest.mark.parametrize(("layer", "config_"), NEUTRAL)
-def test_a_setting_at_its_neutral_value_is_no_setting(layer: str, config_: dict[str, Any]) -> None:
+def test_a_setting_at_its_neutral_value_is_ignored(layer: str, config_: dict[str, Any]) -> None:
     plain = {"name": "it", **NEEDED.get(layer, {})}
     made = LAYERS[layer].from_config(plain | config_)
     assert made.get_config() == LAYERS[layer].from_config(plain).get_config()
     assert made.lacking() == []
 
 
-def test_what_only_training_heeds_is_carried_along() -> None:
+def test_settings_that_only_training_uses_are_carried_along() -> None:
     asked: dict[str, Any] = {
         "kernel_regularizer": {"class_name": "L2", "config": {"l2": 0.25}},
         "bias_regularizer": "l1",
@@ -285,7 +285,7 @@ def test_what_only_training_heeds_is_carried_along() -> None:
         layer.build((None, 3))
 
 
-def test_keras_2_s_other_name_of_a_distribution() -> None:
+def test_keras_2_s_name_of_a_distribution_is_understood() -> None:
     start = {"class_name": "VarianceScaling", "config": {"scale": 2.0, "distribution": "normal"}}
     layer = layers.Dense.from_config({"units": 40, "kernel_initializer": start})
     layer.build((None, 50))
@@ -301,14 +301,14 @@ def test_keras_2_s_other_name_of_a_distribution() -> None:
         ("Conv2D", {"filters": 2}, "kernel_size"),
     ],
 )
-def test_a_config_that_is_refused_names_its_layer(
+def test_the_error_about_a_config_names_its_layer(
     layer: str, config_: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=f'{layer} "mine": .*{message}'):
         LAYERS[layer].from_config({"name": "mine", **config_})
 
 
-def test_room_for_a_file_s_weights_is_a_matter_of_its_thread() -> None:
+def test_a_file_s_weight_budget_limits_its_own_thread_alone() -> None:
     """While one thread loads a model, the layers of another get initial values."""
     with weight_budget(10), ThreadPoolExecutor(1) as thread:
         layer = layers.Dense(50)
@@ -366,7 +366,7 @@ def test_dropout_drops_neighbours_together(noise_shape: Any, same: tuple[int, ..
     json.dumps(layer.get_config())
 
 
-def test_a_noise_shape_that_cannot_be() -> None:
+def test_an_impossible_noise_shape_is_refused() -> None:
     for wrong in ("abc", 3, (2.0, 1), (0, 1), (-1, 1), (None, "a"), True):
         with pytest.raises(ValueError, match=r'Dropout "d" expects .*noise_shape'):
             layers.Dropout(0.5, noise_shape=wrong, name="d")
@@ -383,7 +383,7 @@ def test_input_takes_the_batch_in_one_place() -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", "a\0b", "", 3, None])
-def test_a_name_is_checked_when_it_is_assigned_too(name: Any) -> None:
+def test_a_name_is_also_checked_when_it_is_assigned(name: Any) -> None:
     layer = layers.Dense(2, name="fine")
     with pytest.raises(ValueError, match="Dense expects name to be a non-empty string"):
         layer.name = name
@@ -411,7 +411,7 @@ def test_thawing_a_layer_thaws_weights_that_were_frozen_alone() -> None:
         (layers.Dense(2), "unheard_of", None, 0.5),
     ],
 )
-def test_a_file_s_setting_is_passed_over_where_it_is_neutral_alone(
+def test_a_file_s_setting_is_ignored_only_where_it_is_neutral(
     layer: layers.Layer, setting: str, neutral: Any, other: Any
 ) -> None:
     config = layer.get_config()
