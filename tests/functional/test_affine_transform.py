@@ -1,4 +1,4 @@
-"""`affine_transform`: by hand, and beside its plain loops."""
+"""`affine_transform` gives answers computed by hand, and agrees with its plain loops."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ MOVED = [
     ({"mode": "reflect"}, -2, [20, 10, 10, 20]),
     ({"mode": "reflect"}, 2, [30, 40, 40, 30]),
     ({"mode": "reflect"}, 9, [20, 30, 40, 40]),
-    ({"mode": "wrap"}, 2, [30, 40, 20, 30]),  # the first pixel lies on the last
+    ({"mode": "wrap"}, 2, [30, 40, 20, 30]),  # the first pixel falls on the last
     ({"mode": "wrap"}, -3, [40, 20, 30, 10]),
     ({"mode": "wrap"}, -2, [20, 30, 10, 20]),
     ({"mode": "nearest"}, 0.5, [15, 25, 35, 40]),
@@ -39,7 +39,7 @@ def test_affine_transform_by_hand(module, options: dict, offset: float, expected
 
 def test_affine_transform_turns_a_picture() -> None:
     x = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])[:, :, None]
-    # y[i, j] = x[j, 2 - i]: a quarter turn to the left, as far as it fits into 2 rows.
+    # y[i, j] = x[j, 2 - i] is a quarter turn to the left, cut off after 2 rows.
     y = functional.affine_transform(x, [[0, 1], [-1, 0]], [0, 2], mode="constant", cval=-1)
     np.testing.assert_array_equal(y[:, :, 0], [[3, 6, -1], [2, 5, -1]])
 
@@ -52,7 +52,7 @@ def test_affine_transform_turns_a_picture() -> None:
 def test_affine_transform_agrees_with_the_loops(
     order: int, mode: str, dtype: type, data: st.DataObject, seed: int
 ) -> None:
-    """Positions are quarters of pixels, so that all arithmetic is exact, on the edges too."""
+    """Positions are quarters of pixels, so all arithmetic is exact, even at the edges."""
     quarters = st.integers(-12, 12).map(lambda n: n / 4)
     matrix = [[data.draw(quarters), data.draw(quarters)] for _ in range(2)]
     offset = [data.draw(quarters), data.draw(quarters)]

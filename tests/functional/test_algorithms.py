@@ -1,4 +1,4 @@
-"""Convolution gives one result, whichever algorithm computes it and whatever follows on the way."""
+"""Convolution gives one result, whichever algorithm computes it and whatever is fused with it."""
 
 import math
 from typing import Any
@@ -38,7 +38,7 @@ ON_THE_WAY = {"relu": (0, np.inf), "relu6": (0, 6)}
 @pytest.mark.parametrize("algorithm", WAYS)
 @FEW
 @given(data=st.data(), seed=SEEDS)
-def test_an_activation_on_the_way_is_one_afterwards(
+def test_a_fused_activation_equals_one_applied_afterwards(
     algorithm: str, activation: str, data: st.DataObject, seed: int
 ) -> None:
     operation = data.draw(convolutions(algorithm=algorithm))
@@ -51,7 +51,7 @@ def test_an_activation_on_the_way_is_one_afterwards(
 @pytest.mark.parametrize("algorithm", WAYS)
 @FEW
 @given(data=st.data(), seed=SEEDS)
-def test_a_scale_on_the_way_is_another_kernel(
+def test_a_fused_scale_equals_a_scaled_kernel(
     algorithm: str, data: st.DataObject, seed: int
 ) -> None:
     operation = data.draw(convolutions(algorithm=algorithm))
@@ -64,7 +64,7 @@ def test_a_scale_on_the_way_is_another_kernel(
 
 
 def test_convolution_and_max_pooling_by_hand() -> None:
-    """2 * x + 1, at most 6: of the blocks' results 3 and 3, 6, 0 and 5 are kept."""
+    """y is 2 * x + 1, clipped to 0 to 6; the blocks' maxima are 3 (a tie), 6, 0 and 5 (a tie)."""
     x = picture([[1, 1, 9, 2], [0, -1, 1, 1], [-4, -3, 2, 1], [-2, -5, 0, 2]])
     w, b = np.full((1, 1, 1, 1), 2.0), np.ones(1)
     y, winners = functional.conv2d_max_pool2d(x, w, b, 2, activation="relu6", remember=True)
@@ -83,7 +83,7 @@ def test_convolution_and_max_pooling_by_hand() -> None:
 @pytest.mark.parametrize("algorithm", WAYS)
 @MANY
 @given(data=st.data(), seed=SEEDS)
-def test_max_pooling_on_the_way_is_one_afterwards(
+def test_fused_max_pooling_equals_pooling_afterwards(
     algorithm: str, data: st.DataObject, seed: int
 ) -> None:
     operation = data.draw(convolutions(data.draw(st.integers(1, 3)), algorithm))
@@ -118,7 +118,7 @@ def test_max_pooling_on_the_way_is_one_afterwards(
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(alone, expected)
     np.testing.assert_array_equal(winners, numbers)
-    if broken:  # NaN times the 0 of those that lost: who multiplies with them differs
+    if broken:  # NaN times a loser's dy of 0: not every way multiplies there
         return
     dz = naive.unpool(dy, numbers, pool, z.shape[1:3])
     wanted = functional.conv2d_backward(dz, x, w, **given_options)
@@ -131,8 +131,8 @@ def test_max_pooling_on_the_way_is_one_afterwards(
 @pytest.mark.parametrize("algorithm", ["direct", "winograd", "im2col"])
 @pytest.mark.parametrize("pool", [(2, 2), (3, 1)])
 @pytest.mark.parametrize("size", [(70, 91), (9, 8)])
-def test_larger_results_are_pooled_on_the_way(algorithm: str, pool: Any, size: Any) -> None:
-    """More lines than are pooled at a time; more filters than a tile has columns."""
+def test_fused_max_pooling_of_larger_results(algorithm: str, pool: Any, size: Any) -> None:
+    """There are more lines than are pooled at a time, and more filters than a tile has columns."""
     rng = np.random.default_rng(0)
     x, w = rng.integers(-3, 4, (3, *size, 9)), rng.integers(-3, 4, (3, 3, 9, 70))
     x, w = x.astype(np.float32), w.astype(np.float32)
@@ -152,8 +152,8 @@ def test_larger_results_are_pooled_on_the_way(algorithm: str, pool: Any, size: A
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_winners_among_all_kinds_of_channels(dtype: type) -> None:
-    """Whole vectors and what remains; ties, NaN, numbers at the limit."""
+def test_winners_for_any_number_of_channels(dtype: type) -> None:
+    """364 channels fill whole vectors and leave a rest; z has ties, NaN and clipped numbers."""
     rng = np.random.default_rng(3)
     z = rng.integers(-2, 7, (2, 7, 5, 364)).astype(dtype)
     z[rng.random(z.shape) < 0.05], z[rng.random(z.shape) < 0.05] = np.nan, np.inf
@@ -171,7 +171,7 @@ def test_winners_among_all_kinds_of_channels(dtype: type) -> None:
         np.testing.assert_array_equal(dz, naive.unpool(dy, numbers, (3, 2), z.shape[1:3]))
 
 
-def test_no_convolution_and_max_pooling() -> None:
+def test_bad_arguments_of_convolution_and_max_pooling() -> None:
     both, back = functional.conv2d_max_pool2d, functional.conv2d_max_pool2d_backward
     x, w = np.ones((1, 20, 22, 1)), np.ones((3, 3, 1, 1))
     with pytest.raises(ValueError, match=r"conv2d_max_pool2d expects.* 18x20 .*\(19, 1\)"):
@@ -216,11 +216,11 @@ def test_a_scale_in_a_matrix_product(rows: int, dtype: type) -> None:
     [
         (functional.depthwise_conv2d, (2, 5, 4, 19), (3, 3, 19, 2)),
         (functional.dense, (3, 37), (37, 41)),
-        (functional.dense, (2, 9000), (9000, 5)),  # long sums, in parts
+        (functional.dense, (2, 9000), (9000, 5)),  # long sums, computed in parts
         (functional.dense, (300, 800), (800, 35)),
     ],
 )
-def test_so_it_is_in_other_layers(
+def test_a_fused_activation_in_other_layers(
     function: Any, x_shape: tuple, w_shape: tuple, activation: str, dtype: type
 ) -> None:
     rng = np.random.default_rng(0)
@@ -237,7 +237,7 @@ def test_so_it_is_in_other_layers(
 
 
 class Guarded:
-    """Arrays with NaN before and behind them, and a check that nobody wrote there."""
+    """Makes arrays with NaN before and after them, and checks that nothing wrote there."""
 
     margin = 1024
 
@@ -271,7 +271,7 @@ WINOGRADS = ["winograd in groups", "winograd of few", "winograd of many"]
 def test_nothing_outside_the_arrays_is_touched(
     algorithm: str, data: st.DataObject, seed: int
 ) -> None:
-    """What is read there would show as NaN, what is written there on the guards."""
+    """A read outside them would show as NaN in the results, a write as a changed guard."""
     algorithm, _, course = algorithm.partition(" ")
     operation = data.draw(convolutions(data.draw(st.integers(0, 3)), algorithm))
     rng = np.random.default_rng(seed)
@@ -279,7 +279,7 @@ def test_nothing_outside_the_arrays_is_touched(
     arrays = [guarded.copy(x) for x in operation.arrays(np.float32, rng)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(buffers, "empty", guarded.empty)
-        if course == "in groups":  # which such small pictures would not be worth
+        if course == "in groups":  # too small for groups, had we not forced them
             tiles_of = kernels.winograd.tiles_of
             patch.setattr(kernels.winograd, "groups_of", lambda dy, _: min(3, tiles_of(dy)) or 1)
         elif course:
@@ -301,7 +301,7 @@ def test_nothing_outside_the_arrays_is_touched(
 def test_few_tiles_and_many_are_the_same_to_the_last_digit(
     batch: int, size: Any, channels: int, filters: int, pool: bool, seed: int
 ) -> None:
-    """So that neither the threads nor the batch that a photo is in change its numbers."""
+    """So neither the number of threads nor the rest of the batch changes a photo's numbers."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((batch, *size, channels), np.float32)
     w = rng.standard_normal((3, 3, channels, filters), np.float32)
@@ -319,9 +319,9 @@ def test_few_tiles_and_many_are_the_same_to_the_last_digit(
         np.testing.assert_array_equal(one, other)
 
 
-# Sizes at which the fast ways change their course: several panels of filters, weights too large
-# for the nearest cache, many lines a band, more images than bands, a last tile with few rows, one
-# line, one column.
+# Sizes at which the fast algorithms take another path: several panels of filters, weights too
+# large for the nearest cache, many lines per band, more images than bands, a last tile with few
+# rows, one line, one column.
 LARGER = [
     {"x": (1, 9, 7, 48), "w": (3, 3, 48, 40)},
     {"x": (9, 13, 17, 40), "w": (3, 3, 40, 72)},
@@ -343,7 +343,7 @@ LARGER = [
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_wide_depthwise_convolutions(stride: int, padding: str, dtype: str) -> None:
-    """Neighbours that go together, channels that fill all kinds of loops; beside NumPy's sums."""
+    """They agree with NumPy's sums; 364 channels fill every kind of loop."""
     rng = np.random.default_rng(6)
     x, w = rng.integers(-3, 4, (1, 4, 110, 364)), rng.integers(-3, 4, (3, 3, 364, 1))
     around = [(0, 0)] * 4
@@ -371,7 +371,7 @@ def test_wide_depthwise_convolutions(stride: int, padding: str, dtype: str) -> N
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("case", LARGER, ids=[f"{c['x']}, {c['w']}" for c in LARGER])
 def test_larger_convolutions(case: dict, padding: str) -> None:
-    """Beside NumPy's own sum over windows, the loops being too slow here."""
+    """They agree with NumPy's own sums over windows; the plain loops are too slow here."""
     rng = np.random.default_rng(5)
     x = rng.integers(-3, 4, case["x"]).astype(np.float32)
     w = rng.integers(-3, 4, case["w"]).astype(np.float32)

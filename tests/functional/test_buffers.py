@@ -1,4 +1,4 @@
-"""Big arrays take over each other's memory, and never while anyone looks at it."""
+"""Big arrays reuse each other's memory, but never while an array or view still uses it."""
 
 import gc
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from minicnn.functional import buffers
 
-BIG = (300, 300)  # float32: above the size that malloc reuses by itself
+BIG = (300, 300)  # in float32, larger than the blocks that malloc reuses by itself
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +46,10 @@ def test_memory_is_used_again_once_the_array_is_gone() -> None:
     place = address(array)
     assert address(buffers.empty(BIG, "float32")) != place
     del array
-    assert address(buffers.empty((150, 600), "float32")) == place  # equal bytes, another shape
+    assert address(buffers.empty((150, 600), "float32")) == place  # as many bytes, another shape
 
 
-def test_a_block_serves_arrays_that_are_a_little_smaller() -> None:
+def test_a_block_holds_arrays_that_are_a_little_smaller() -> None:
     array = buffers.empty(BIG, "float32")
     place = address(array)
     del array
@@ -90,13 +90,13 @@ def test_a_view_keeps_the_memory(view: object) -> None:
     np.testing.assert_array_equal(np.array(part), before)
 
 
-def test_what_waits_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_kept_for_reuse_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffers, "LARGEST_KEPT", 3 * 360_000)
     arrays = [buffers.empty(BIG, "float32") for _ in range(10)]
     other = buffers.empty((301, 300), "float32")
     arrays.clear()
     assert sum(len(blocks) for blocks in buffers._free.values()) == 3
-    del other  # the newest stays, two of the oldest make room for it
+    del other  # the newest is kept; the two oldest make room for it
     assert {size: len(blocks) for size, blocks in buffers._free.items()} == {360_000: 1, 361_200: 1}
     buffers.release()
     assert not buffers._free

@@ -1,4 +1,4 @@
-"""Every operation, forward and backward: answers that were computed by hand."""
+"""Every operation gives answers computed by hand, forward and backward."""
 
 import math
 import warnings
@@ -17,7 +17,7 @@ W2 = np.array([[1.0, 10.0], [100.0, 1000.0]])[:, :, None, None]
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_conv2d_by_hand(dtype: type) -> None:
-    """The digits of y show which pixel met which weight: the kernel is not turned."""
+    """The digits of y show which weight met which pixel: the kernel is not flipped."""
     x, w, b = X3.astype(dtype), W2.astype(dtype), np.array([0.5], dtype)
     y = functional.conv2d(x, w, b)
     np.testing.assert_array_equal(y, picture([[5421.5, 6532.5], [8754.5, 9865.5]]))
@@ -29,10 +29,10 @@ def test_conv2d_by_hand(dtype: type) -> None:
 
 
 def test_conv2d_same_padding_by_hand() -> None:
-    """An even kernel: the zeros are below and to the right."""
+    """With an even kernel, the zeros go below and to the right."""
     y = functional.conv2d(X3, W2, padding="same")
     np.testing.assert_array_equal(y, picture([[5421, 6532, 603], [8754, 9865, 906], [87, 98, 9]]))
-    # Stride 2 on three pixels with a 2x2 kernel: windows at 0 and 2, one zero after.
+    # Stride 2 on three pixels with a 2x2 kernel: windows at 0 and 2, one zero at the end.
     y = functional.conv2d(X3, W2, padding="same", strides=2)
     np.testing.assert_array_equal(y, picture([[5421, 603], [87, 9]]))
 
@@ -47,7 +47,7 @@ def test_conv2d_dilation_and_stride_by_hand() -> None:
 
 def test_conv2d_channels_and_groups_by_hand() -> None:
     x = np.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 1, 1, 4)
-    w = np.array([[1.0, 10.0], [100.0, 1000.0]])[None, None]  # in x out
+    w = np.array([[1.0, 10.0], [100.0, 1000.0]])[None, None]  # rows are inputs, columns outputs
     together = functional.conv2d(x[..., :2], w)
     np.testing.assert_array_equal(together.ravel(), [1 + 200, 10 + 2000])
     # Two groups of two channels: filter 0 sees channels 0 and 1, filter 1 sees 2 and 3.
@@ -61,7 +61,7 @@ def test_conv2d_channels_and_groups_by_hand() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_depthwise_conv2d_by_hand(dtype: type) -> None:
-    """Two channels with two filters each; outputs stand channel by channel."""
+    """Two channels have two filters each; y holds the outputs of one channel after the other's."""
     x = np.array([[1, 2], [3, 4]], dtype).reshape(1, 1, 2, 2)  # two pixels of two channels
     w = np.array([[[1, 2], [3, 4]], [[10, 20], [30, 40]]], dtype)[None]  # (1, 2, 2, 2)
     b = np.array([0.5, 0, 0, 0.25], dtype)
@@ -80,7 +80,7 @@ def test_max_pool2d_by_hand(dtype: type) -> None:
     x = picture([[1, 5, 5, -1], [5, 2, -3, -2], [-7, -6, 0, 0], [-5, -9, 0, 0]], dtype)
     np.testing.assert_array_equal(functional.max_pool2d(x), picture([[5, 5], [-5, 0]]))
     dx = functional.max_pool2d_backward(picture([[1, 2], [3, 4]], dtype), x)
-    # Of equal pixels the first in reading order takes all.
+    # Among equal pixels, the first in reading order gets the whole gradient.
     np.testing.assert_array_equal(
         dx, picture([[0, 1, 2, 0], [0, 0, 0, 0], [0, 0, 4, 0], [3, 0, 0, 0]])
     )
@@ -90,7 +90,7 @@ def test_max_pool2d_by_hand(dtype: type) -> None:
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
 def test_wide_max_pooling(stride: int, padding: str, dtype: str) -> None:
-    """Channels that fill all kinds of loops, ties, NaN and infinity; beside NumPy's maximum."""
+    """It agrees with NumPy's maximum on channels for every kind of loop, ties, NaN and infinity."""
     rng = np.random.default_rng(6)
     x = rng.integers(-3, 4, (2, 7, 11, 364)).astype(dtype)
     x[rng.random(x.shape) < 0.1], x[rng.random(x.shape) < 0.02] = np.inf, np.nan
@@ -102,7 +102,7 @@ def test_wide_max_pooling(stride: int, padding: str, dtype: str) -> None:
     patches = patches[:, ::stride, ::stride].reshape(2, -1, -(-patches.shape[2] // stride), 364, 9)
     y = patches.max(axis=-1)
     dy = rng.integers(-3, 4, y.shape).astype(dtype)
-    winners = patches.argmax(axis=-1)  # the first one; NaN is the largest
+    winners = patches.argmax(axis=-1)  # the first maximum; NaN is the largest
     spread = np.zeros_like(padded)
     views = np.lib.stride_tricks.sliding_window_view(spread, (3, 3), (1, 2), writeable=True)
     for k in range(9):
@@ -116,10 +116,10 @@ def test_wide_max_pooling(stride: int, padding: str, dtype: str) -> None:
 @pytest.mark.parametrize(
     ("size", "pool", "steps", "padding", "winners"),
     [
-        ((5, 5), 2, 2, "valid", [(1, 1), (1, 3), (3, 1), (3, 3)]),  # a row and a column are left
-        ((5, 5), 2, 3, "valid", [(1, 1), (1, 4), (4, 1), (4, 4)]),  # some between
+        ((5, 5), 2, 2, "valid", [(1, 1), (1, 3), (3, 1), (3, 3)]),  # a row and a column remain
+        ((5, 5), 2, 3, "valid", [(1, 1), (1, 4), (4, 1), (4, 4)]),  # some lie between windows
         ((4, 4), 2, 2, "valid", [(1, 1), (1, 3), (3, 1), (3, 3)]),  # none
-        ((3, 3), 2, 2, "same", [(1, 1), (1, 2), (2, 1), (2, 2)]),  # none, windows reach outside
+        ((3, 3), 2, 2, "same", [(1, 1), (1, 2), (2, 1), (2, 2)]),  # none, and windows reach outside
         ((3, 3), 2, 1, "valid", [(1, 1), (1, 2), (2, 1), (2, 2)]),  # windows overlap
     ],
 )
@@ -136,7 +136,7 @@ def test_max_pool2d_leaves_no_pixel_of_dx_unwritten(
 
 
 def test_max_pool2d_same_padding_by_hand() -> None:
-    """Padding never wins, not even over negative pixels; windows that overlap add up."""
+    """Padding never wins, not even over negative pixels; overlapping windows add up their dy."""
     x = picture([[-3, -2, -1], [-6, -5, -4], [-9, -8, -7]])
     y = functional.max_pool2d(x, 2, 1, "same")
     np.testing.assert_array_equal(y, picture([[-2, -1, -1], [-5, -4, -4], [-8, -7, -7]]))
@@ -146,7 +146,7 @@ def test_max_pool2d_same_padding_by_hand() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_average_pool2d_by_hand(dtype: type) -> None:
-    """Padding is not counted: at the edge, two or one pixel make the mean."""
+    """Padding is not counted: at the edge, the mean is of two pixels or of one."""
     x = X3.astype(dtype)
     y = functional.average_pool2d(x, 2, 2, "same")
     np.testing.assert_array_equal(y, picture([[3, 4.5], [7.5, 9]]))
@@ -162,7 +162,7 @@ def test_global_pooling_by_hand() -> None:
     dy = np.array([[4.0, 8.0]])
     dx = functional.global_average_pool2d_backward(dy, x.shape)
     np.testing.assert_array_equal(dx, np.broadcast_to([1.0, 2.0], x.shape))
-    # Two equal maxima share; it is a reduction here, and no window.
+    # Two equal maxima share dy, as in any reduction; in a window, the first takes it all.
     dx = functional.global_max_pool2d_backward(dy, x)
     np.testing.assert_array_equal(dx[0, :, :, 0], [[0, 2], [2, 0]])
     np.testing.assert_array_equal(dx[0, :, :, 1], [[8, 0], [0, 0]])
@@ -189,7 +189,7 @@ def test_up_sampling2d_by_hand() -> None:
 
 
 def test_resize_by_hand() -> None:
-    """Twice the size: pixel 1 lies a quarter of a pixel right of the first, at 3/4 of it."""
+    """At twice the size, pixel 1 lies a quarter pixel right of the first, so takes 3/4 of it."""
     x = picture([[0, 4], [8, 12]])
     row = [0, 1, 3, 4]
     y = functional.resize(x, (4, 4))
@@ -202,7 +202,7 @@ def test_resize_by_hand() -> None:
     x = picture([[1, 2, 3, 4]])
     np.testing.assert_array_equal(functional.resize(x, (1, 2), "nearest"), picture([[2, 4]]))
     np.testing.assert_array_equal(functional.resize(x, (1, 2)), picture([[1.5, 3.5]]))
-    # A triangle over four pixels: (1 + 3 + 3·2 … ) / 7 at the edge, where one pixel is missing.
+    # A triangle weighs four pixels 1, 3, 3, 1; at the edge, the first of them is missing.
     y = functional.resize(x, (1, 2), antialias=True)
     np.testing.assert_allclose(y, picture([[(3 * 1 + 3 * 2 + 1 * 3) / 7, (2 + 9 + 12) / 7]]))
     y = functional.resize(x, (2, 2), crop_to_aspect_ratio=True)
@@ -212,7 +212,7 @@ def test_resize_by_hand() -> None:
 
 
 def test_a_resized_picture_keeps_a_nan_to_its_place() -> None:
-    """No weight of 0 spreads it."""
+    """The NaN does not spread through weights of 0."""
     x = np.ones((1, 6, 6, 1))
     x[0, 0, 0] = np.nan
     for interpolation in ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"):
@@ -224,7 +224,7 @@ def test_a_resized_picture_keeps_a_nan_to_its_place() -> None:
     assert np.isfinite(dx[0, 5:]).all()
 
 
-def test_moved_numbers_by_hand() -> None:
+def test_permute_and_its_like_by_hand() -> None:
     x = np.arange(6.0).reshape(1, 2, 3)
     np.testing.assert_array_equal(functional.permute(x, (2, 1))[0], [[0, 3], [1, 4], [2, 5]])
     np.testing.assert_array_equal(functional.permute_backward(x, (2, 1))[0], x[0].T)
@@ -275,7 +275,7 @@ def test_relu_by_hand(options: dict, y: list, slopes: list, dtype: type) -> None
 
 
 def test_activations_by_hand() -> None:
-    """log 3 is where the sigmoid is 3/4; at log 2 the hyperbolic tangent is 3/5."""
+    """At log 3 the sigmoid is 3/4; at log 2 the hyperbolic tangent is 3/5."""
     x, dy = np.array([0.0, np.log(3), -np.log(3)]), np.array([1.0, 1.0, 16.0])
     y = functional.sigmoid(x)
     np.testing.assert_allclose(y, [1 / 2, 3 / 4, 1 / 4], rtol=1e-15)
@@ -292,8 +292,8 @@ def test_activations_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", OF_INPUT)
-def test_each_activation_of_its_input(name: str) -> None:
-    """Beside its loops, and by differences, on one array with numbers between all corners."""
+def test_activations_whose_gradient_takes_x(name: str) -> None:
+    """Each agrees with its loops and with differences; x has numbers between all its corners."""
     x = distinct_values((3, 40), np.random.default_rng(2)) * 2.2
     forward, backward = getattr(functional, name), getattr(functional, f"{name}_backward")
     check_gradients(forward, lambda dy, x: [backward(dy, x)], [x], np.random.default_rng(0))
@@ -386,7 +386,7 @@ def test_batch_normalization_by_hand(dtype: type) -> None:
     np.testing.assert_array_equal(mean, [2, 20])
     np.testing.assert_array_equal(variance, [1, 300])  # divided by 4, not by 3
     gamma, beta = np.array([10, 4], dtype), np.array([0.5, 0], dtype)
-    # Of 97 instead of 300, and with epsilon 3, the standard deviations are 2 and 10.
+    # With 97 in place of 300, and epsilon 3, the standard deviations are 2 and 10.
     variance = np.array([1, 97], dtype)
     y = functional.batch_normalization(x, mean, variance, gamma, beta, epsilon=3)
     np.testing.assert_allclose(y, [[-4.5, -4], [5.5, -4], [-4.5, -4], [5.5, 12]], rtol=1e-6)
@@ -400,7 +400,7 @@ def test_batch_normalization_by_hand(dtype: type) -> None:
 
 
 def test_training_batch_normalization_by_hand() -> None:
-    """x = ±1, variance 1: z = x / 2 for epsilon 3. dx takes off dy's mean and its slope along z."""
+    """x = ±1 and epsilon 3 give z = x / 2. dx is dy without its mean and its slope along z."""
     x, gamma = np.array([[-1.0], [1.0], [-1.0], [1.0]]), np.array([2.0])
     dy = np.array([[4.0], [0.0], [0.0], [0.0]])
     dx, dgamma, dbeta = functional.batch_normalization_backward(
@@ -435,7 +435,7 @@ def test_categorical_crossentropy_by_hand() -> None:
     np.testing.assert_allclose(loss, [0.8 * np.log(2) + 0.2 * np.log(4)], rtol=1e-14)
     dz = functional.categorical_crossentropy_backward(t, np.log(p), from_logits=True)
     np.testing.assert_allclose(dz, p - t, rtol=1e-14, atol=1e-16)
-    # p = (1/2, 1/2), t = (1, 0): -log(p0 / (p0 + p1)) falls by 1 a step of p0, rises by 1 with p1.
+    # p = (1/2, 1/2), t = (1, 0): -log(p0 / (p0 + p1)) falls by 1 per unit of p0, rises by 1 of p1.
     dp = functional.categorical_crossentropy_backward(
         np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])
     )

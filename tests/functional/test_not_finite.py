@@ -1,4 +1,4 @@
-"""NaN and infinity show in every result that they are part of."""
+"""NaN and infinity show in every result that depends on them."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ KERNELS = ["conv2d", "depthwise_conv2d", "max_pool2d", "average_pool2d", "relu"]
 )
 @FEW
 @given(data=st.data(), seed=SEEDS)
-def test_what_is_not_finite_shows(name: str, dtype: type, data: st.DataObject, seed: int) -> None:
+def test_nan_and_infinity_show(name: str, dtype: type, data: st.DataObject, seed: int) -> None:
     """NaN and infinity in x, or in dy, end up in the same places as with the loops."""
     operation, rng = data.draw(ALL[name]()), np.random.default_rng(seed)
     arrays = operation.arrays(dtype, rng)
@@ -25,7 +25,7 @@ def test_what_is_not_finite_shows(name: str, dtype: type, data: st.DataObject, s
         dy = operation.gradient_for(operation.forward(functional, *arrays), rng)
         spoil(arrays[0], rng)
         assert_agrees(operation, arrays, dy)
-        # Zeros around the picture times an infinite dy would be NaN, or nothing: not compared.
+        # An infinite dy times a padding zero is NaN, if a way multiplies them at all: not compared.
         if operation.options.get("padding") != "same":
             arrays = operation.arrays(dtype, rng)
             spoil(dy, rng)
@@ -39,7 +39,7 @@ def spoil(x: Array, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("algorithm", [way for way in WAYS if way != "winograd"])
-def test_one_nan_reaches_the_windows_on_it(algorithm: str) -> None:
+def test_one_nan_reaches_only_the_windows_over_it(algorithm: str) -> None:
     x, w = np.ones((1, 4, 4, 2), np.float32), np.ones((2, 2, 2, 3), np.float32)
     x[0, 0, 3, 1] = np.nan
     x[0, 3, 0, 0] = np.inf
@@ -53,7 +53,7 @@ def test_one_nan_reaches_the_windows_on_it(algorithm: str) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [(0, 0), (3, 4), (8, 6)])
 def test_winograd_hides_no_nan(place: tuple[int, int], value: float) -> None:
-    """Every number that should not be finite is not, in y, dx and dw; others of its tile may be."""
+    """Where y, dx or dw should not be finite, it is not; others in its tile may be lost too."""
     rng = np.random.default_rng(0)
     x, w = rng.random((2, 9, 7, 9), np.float32), rng.random((3, 3, 9, 8), np.float32)
     x[1, *place, 5] = value
@@ -77,7 +77,7 @@ def test_max_pool2d_of_nan_and_infinity() -> None:
     expected = [[np.nan, np.inf], [np.nan, np.nan], [-np.inf, 0]] * 2
     np.testing.assert_array_equal(y, picture(expected))
     dx = functional.max_pool2d_backward(np.ones_like(y), x, (1, 2))
-    # The first NaN wins, and of two equal infinities the first.
+    # The first NaN wins, and the first of two equal infinities.
     np.testing.assert_array_equal(dx, picture([[1, 0, 0, 1], [1, 0, 1, 0], [1, 0, 1, 0]] * 2))
 
 
@@ -95,7 +95,7 @@ def test_activations_of_nan_and_infinity() -> None:
 
 
 def test_batch_moments_of_nan_and_infinity() -> None:
-    """One bad number spoils its own channel only."""
+    """One bad number spoils only its own channel."""
     x = np.array([[1.0, np.nan, np.inf], [3.0, 1.0, 1.0]])
     with np.errstate(invalid="ignore"):
         mean, variance = functional.batch_moments(x)

@@ -1,4 +1,4 @@
-"""Every operation, forward and backward: beside its plain-loop twin, and by differences."""
+"""Every operation agrees with its plain-loop twin, and its gradients with differences."""
 
 import inspect
 import warnings
@@ -48,7 +48,7 @@ def test_agrees_with_the_loops(name: str, dtype: type, data: st.DataObject, seed
 @pytest.mark.parametrize("name", [name for name in ALL if name != "batch_moments"])
 @FEW
 @given(data=st.data(), seed=SEEDS)
-def test_gradients_are_what_differences_say(name: str, data: st.DataObject, seed: int) -> None:
+def test_gradients_agree_with_differences(name: str, data: st.DataObject, seed: int) -> None:
     operation, rng = data.draw(ALL[name]()), np.random.default_rng(seed)
     check_gradients(
         lambda *arrays: operation.forward(functional, *arrays),
@@ -63,7 +63,7 @@ def test_gradients_are_what_differences_say(name: str, data: st.DataObject, seed
 @settings(deadline=None, max_examples=5)
 @given(data=st.data())
 def test_an_empty_batch(name: str, dtype: type, data: st.DataObject) -> None:
-    """y and dx are empty; nothing adds to dw, which is 0."""
+    """y and dx are empty; nothing adds to dw, so it is 0."""
     operation = data.draw(OPERATIONS[name](batch=0))
     arrays = operation.arrays(dtype, np.random.default_rng(0))
     with warnings.catch_warnings():
@@ -99,7 +99,7 @@ def test_any_layout_in_memory(name: str, kind: str, data: st.DataObject, seed: i
 @FEW
 @given(data=st.data(), seed=SEEDS)
 def test_inputs_stay_as_they_are(name: str, data: st.DataObject, seed: int) -> None:
-    """They are neither written to nor part of the result; and the same call gives the same."""
+    """A call does not write to them or share their memory, and a second call gives the same."""
     operation, rng = data.draw(ALL[name]()), np.random.default_rng(seed)
     arrays = operation.arrays(np.float32, rng)
     before = [x.copy() for x in arrays]
@@ -128,7 +128,7 @@ def test_inputs_stay_as_they_are(name: str, data: st.DataObject, seed: int) -> N
     + [("depthwise_conv2d", {"algorithm": way}) for way in ("auto", "naive")]
     + [("conv2d", {"groups": 2}), ("conv2d", {"strides": 2})],
 )
-def test_only_the_gradients_that_are_needed(name: str, more: dict) -> None:
+def test_only_the_gradients_that_are_needed_are_computed(name: str, more: dict) -> None:
     rng = np.random.default_rng(0)
     x, w = rng.random((2, 4, 4, 2), np.float32), rng.random((3, 3, 2, 2), np.float32)
     if name == "dense":

@@ -1,4 +1,4 @@
-"""What the operations refuse, and in which words."""
+"""Operations refuse bad arguments, in a sentence that says what was expected and received."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from operations import OF_INPUT, ones, refuse
 from minicnn import functional
 
 RANK = r"x with 4 dimensions \(batch, height, width, channels\)\. Received x.shape="
-# What is wrong with x in any operation on pictures.
+# x that no operation on pictures accepts, and the error about it.
 BAD_PICTURES = [
     (ones(5, 5, 4), ValueError, RANK + r"\(5, 5, 4\)\.$"),
     (ones(1, 1, 5, 5, 4), ValueError, RANK),
@@ -48,11 +48,11 @@ ON_PICTURES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize(("x", "error", "match"), BAD_PICTURES)
 @pytest.mark.parametrize("name", ON_PICTURES)
-def test_no_picture(name: str, x: Any, error: type[Exception], match: str) -> None:
+def test_what_is_not_a_picture(name: str, x: Any, error: type[Exception], match: str) -> None:
     refuse(error, match, name, lambda: ON_PICTURES[name](x))
 
 
-# What is wrong with a convolution, all else being x (2, 5, 5, 4), w (3, 3, 4, 6), b (6,).
+# One bad argument of a convolution of x (2, 5, 5, 4), w (3, 3, 4, 6), b (6,), and its error.
 BAD_CONVOLUTIONS = [
     ({"x": ones(2, 4, 28, 28)}, ValueError, r"4 input channels\. Received x.shape=\(2, 4, 28, 28"),
     ({"x": ones(2, 5, 5, 8)}, ValueError, r"4 input channels\. Received x.shape=\(2, 5, 5, 8\)"),
@@ -114,7 +114,7 @@ BAD_GROUPS = [
 
 
 @pytest.mark.parametrize(("change", "error", "match"), BAD_CONVOLUTIONS + BAD_GROUPS)
-def test_no_convolution(change: dict, error: type[Exception], match: str) -> None:
+def test_bad_convolutions(change: dict, error: type[Exception], match: str) -> None:
     arguments = {"x": ones(2, 5, 5, 4), "w": ones(3, 3, 4, 6), "b": ones(6)} | change
     refuse(error, match, "conv1", lambda: functional.conv2d(**arguments, name="conv1"))
     if "b" not in change:
@@ -124,8 +124,8 @@ def test_no_convolution(change: dict, error: type[Exception], match: str) -> Non
 
 
 @pytest.mark.parametrize(("change", "error", "match"), BAD_CONVOLUTIONS)
-def test_no_depthwise_convolution(change: dict, error: type[Exception], match: str) -> None:
-    """(3, 3, 4, 6): four channels with six filters each, so 24 biases."""
+def test_bad_depthwise_convolutions(change: dict, error: type[Exception], match: str) -> None:
+    """w (3, 3, 4, 6) has six filters for each of four channels, so there are 24 biases."""
     arguments = {"x": ones(2, 5, 5, 4), "w": ones(3, 3, 4, 6)} | change
     if arguments.get("b") is not None:
         arguments["b"] = np.repeat(change["b"], 4, axis=-1)
@@ -136,7 +136,7 @@ def test_no_depthwise_convolution(change: dict, error: type[Exception], match: s
     refuse(error, match, "dw1", lambda: functional.depthwise_conv2d(**arguments, name="dw1"))
 
 
-# What is wrong with a window, all else being x (2, 5, 7, 4), 2x2, stride 2, "valid".
+# One bad option of pooling x (2, 5, 7, 4) in 2x2 windows, stride 2, "valid", and its error.
 BAD_POOLS = [
     ({"pool_size": 0}, r"pool_size to be an integer >= 1 or a pair of them\. Received 0\."),
     ({"pool_size": (2, -2)}, r"pool_size .* Received \(2, -2\)\."),
@@ -153,7 +153,7 @@ BAD_POOLS = [
 
 @pytest.mark.parametrize(("options", "match"), BAD_POOLS)
 @pytest.mark.parametrize("kind", ["max_pool2d", "average_pool2d"])
-def test_no_pool(kind: str, options: dict, match: str) -> None:
+def test_bad_pooling(kind: str, options: dict, match: str) -> None:
     x, options = ones(2, 5, 7, 4), options | {"name": "pool1"}
     refuse(ValueError, match, "pool1", lambda: getattr(functional, kind)(x, **options))
     backward = getattr(functional, f"{kind}_backward")
@@ -173,7 +173,7 @@ def test_no_pixels() -> None:
         refuse(ValueError, match, kind, lambda: call(ones(2, 3, 0, 1)))  # noqa: B023
 
 
-# A backward call with the right dy, for what happens with a wrong one.
+# The shape that dy must have, and a backward call to try wrong ones on.
 Y = ones(2, 3, 2)
 BACKWARD: dict[str, tuple[tuple[int, ...], Callable[[Any], Any]]] = {
     "conv2d": (
@@ -220,11 +220,11 @@ BACKWARD: dict[str, tuple[tuple[int, ...], Callable[[Any], Any]]] = {
 @pytest.mark.parametrize("name", BACKWARD)
 def test_a_gradient_of_another_shape(name: str) -> None:
     shape, backward = BACKWARD[name]
-    backward(ones(*shape))  # this one fits
+    backward(ones(*shape))  # the right shape is accepted
     written = str(shape).replace("(", r"\(").replace(")", r"\)")
     match = rf"expects dy.shape={written}\. Received dy.shape=\("
     for wrong in (
-        (1, *shape[1:]),  # would broadcast
+        (1, *shape[1:]),  # this one would broadcast
         (*shape[:-1], 1),
         (shape[0] + 1, *shape[1:]),
         (*shape[:-1], shape[-1] + 1),
@@ -243,7 +243,7 @@ def test_a_gradient_of_another_type(name: str) -> None:
         refuse(TypeError, match, name, lambda: backward(ones(*shape, dtype=dtype)))  # noqa: B023
     refuse(TypeError, "Received list", name, lambda: backward(ones(*shape).tolist()))
     refuse(TypeError, "Received NoneType", name, lambda: backward(None))
-    if "average" not in name:  # which takes x's shape only
+    if "average" not in name:  # average pooling takes only the shape of x
         match = "one dtype for all of its arrays"
         refuse(TypeError, match, name, lambda: backward(ones(*shape, dtype=np.float64)))
 
@@ -563,6 +563,6 @@ def test_refused(name: str, error: type[Exception], match: str, call: Callable[[
 
 
 def test_messages_name_their_layer() -> None:
-    """Each operation says the name that it was given."""
+    """Each operation's error says the name that it was given."""
     for function in (functional.relu, functional.softmax, functional.max_pool2d):
         refuse(TypeError, "list", "block3_relu", lambda: function([1.0], name="block3_relu"))  # noqa: B023
