@@ -1,7 +1,7 @@
-"""Training beside Keras: the same weights and batches must give the same losses, step for step.
+"""Training agrees with Keras: the same weights and batches give the same losses, step by step.
 
-Whatever is wrong with a gradient, an optimizer, a moving statistic or a mean of batches shows in
-the losses after a few steps, and goes on growing.
+An error in a gradient, an optimizer, a moving statistic or a mean over batches shows in the losses
+after a few steps, and keeps growing.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "adam": ("Adam", {"learning_rate": 0.002}),
     "rmsprop": ("RMSprop", {"learning_rate": 0.002}),
 }
-# Adam divides by the size of the gradient: where that is rounding only, so is the step.
+# Adam divides by the size of the gradient: if that is only a rounding error, so is the step.
 WEIGHT_TOLERANCE = {"adam": 1e-3}
 
 
@@ -81,7 +81,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 def test_every_setting_of_an_optimizer_follows_keras(
     optimizer: str, options: dict[str, Any]
 ) -> None:
-    """On a dense model, whose gradients are exact to the last bits; the learning rate changes."""
+    """The model is dense, so gradients agree almost to the last bit; the learning rate changes."""
 
     def make(module: Any) -> Any:
         layers = module.layers
@@ -112,7 +112,7 @@ def test_every_setting_of_an_optimizer_follows_keras(
 
 
 def targets(kind: str, classes: np.ndarray) -> np.ndarray:
-    """The targets of 4 classes, in each form that a loss takes."""
+    """Return the targets of 4 classes, in a form that a loss takes."""
     return {
         "one-hot": one_hot(classes),
         "sparse": classes,
@@ -130,7 +130,7 @@ LOSSES: list[tuple[str, dict[str, Any], str | None, str, int]] = [
     ("CategoricalCrossentropy", {}, "softmax", "one-hot", 4),
     ("CategoricalCrossentropy", {"label_smoothing": 0.1}, "softmax", "one-hot", 4),
     ("CategoricalCrossentropy", {"reduction": "sum"}, "softmax", "one-hot", 4),
-    # Behind a layer that hides where they come from, probabilities are all that the loss has.
+    # A layer in between hides the logits, so the loss has only the probabilities.
     ("CategoricalCrossentropy", {}, "hidden softmax", "one-hot", 4),
     ("CategoricalCrossentropy", {"label_smoothing": 0.1}, "hidden sigmoid", "one-hot", 4),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, None, "sparse", 4),
@@ -188,8 +188,8 @@ def test_training_on_each_loss_follows_keras(
 
 
 @pytest.mark.parametrize("last", ["dense", "Activation", "Softmax", "nested"])
-def test_a_final_softmax_in_any_form_is_exact_beside_the_loss(last: str) -> None:
-    """Where p underflows to 0 its logarithm would be cut off at -16; the logits have the truth."""
+def test_the_loss_takes_the_logits_of_a_final_softmax_in_any_form(last: str) -> None:
+    """Where p underflows to 0, its logarithm would be cut off at -16; the logits are exact."""
 
     def make(module: Any) -> Any:
         layers = module.layers
@@ -231,12 +231,12 @@ def test_a_final_softmax_in_any_form_is_exact_beside_the_loss(last: str) -> None
         ("BinaryCrossentropy", "softmax", "several"),
     ],
 )
-def test_a_loss_beside_the_other_activation_takes_the_predictions(
+def test_a_loss_after_another_activation_takes_the_predictions(
     loss: str, last: str, kind: str
 ) -> None:
     """An intended difference: here Keras on TensorFlow reads a sigmoid's scores as a softmax's.
 
-    Ours is the loss of what the model says, which is what Keras's loss gives for the numbers.
+    Our loss is that of the model's predictions, which Keras's loss also gives when called on them.
     """
     ours, _ = pair_of_models(lambda module: build(module, last))
     ours.compile(optimizer="sgd", loss=getattr(minicnn.losses, loss)())
@@ -246,7 +246,7 @@ def test_a_loss_beside_the_other_activation_takes_the_predictions(
     assert ours.test_on_batch(x, y) == pytest.approx(expected, rel=1e-5)
 
 
-def test_logits_after_a_softmax_are_warned_of() -> None:
+def test_a_loss_from_logits_after_a_softmax_warns() -> None:
     ours, theirs = models = pair_of_models(lambda module: build(module, "softmax"))
     compile_both(models, lambda module: {"optimizer": "sgd", "loss": logits_loss(module)})
     x, classes = photos(BATCH)
@@ -284,13 +284,13 @@ def test_class_weight_follows_keras(kind: str) -> None:
 
 # -- fit, evaluate, predict ------------------------------------------------------------------------
 
-EXAMPLES = 29  # with batches of 8 the last one has 5, and a validation share is uneven too
+EXAMPLES = 29  # in batches of 8, the last has 5; a validation share is uneven, too
 
 
 def fit_both(
     models: tuple[Any, Any], x: np.ndarray, y: np.ndarray, **options: Any
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Both histories of the same call, without shuffling, silent."""
+    """Return both histories of the same call, which neither shuffles nor prints."""
     ours, theirs = models
     options = {"batch_size": BATCH, "epochs": 3, "shuffle": False, "verbose": 0, **options}
     expected = theirs.fit(x, y, **options).history
@@ -304,7 +304,7 @@ def assert_histories_close(found: dict[str, list[float]], expected: dict[str, li
 
 
 def classifier(kind: str, last: str | None = "softmax") -> tuple[Any, Any]:
-    """Both models, compiled with Adam, the loss for these targets, and accuracy."""
+    """Return both models, compiled with SGD, the loss for these targets, and accuracy."""
     units, loss = CLASSES, "categorical_crossentropy"
     if kind.startswith("sparse"):
         loss = "sparse_categorical_crossentropy"
@@ -378,15 +378,15 @@ def test_arguments_of_fit_follow_keras(case: str) -> None:
     assert_weights_close(ours, theirs, 1e-4)
 
 
-def test_the_history_counts_epochs_as_keras() -> None:
+def test_the_history_counts_epochs_as_keras_does() -> None:
     ours, theirs = classifier("sparse")
     x, classes = photos(EXAMPLES)
     options: dict[str, Any] = {"epochs": 4, "initial_epoch": 1, "verbose": 0}
     assert ours.fit(x, classes, **options).epoch == theirs.fit(x, classes, **options).epoch
 
 
-def test_a_sequence_hears_of_its_epochs_in_kerass_order() -> None:
-    """Keras also looks at the first batches beforehand, to learn their shape; that is left out."""
+def test_a_sequence_is_told_of_its_epochs_in_keras_s_order() -> None:
+    """Keras also reads the first batches beforehand to learn their shape; that is left out."""
 
     class Told(keras.utils.PyDataset):
         def __init__(self, name: str, log: list[str]) -> None:
@@ -442,7 +442,7 @@ def test_a_sequence_hears_of_its_epochs_in_kerass_order() -> None:
 
 
 def test_batches_of_a_keras_data_set() -> None:
-    """A `PyDataset` of Keras feeds both: batches with weights, of different sizes."""
+    """A Keras `PyDataset` feeds both: its batches have weights and different sizes."""
 
     class Batches(keras.utils.PyDataset):
         def __init__(self) -> None:
@@ -505,8 +505,8 @@ def test_without_metrics_evaluate_gives_one_number() -> None:
     assert found == pytest.approx(theirs.evaluate(x, y, verbose=0), rel=1e-5)
 
 
-def test_inputs_come_in_keras_forms() -> None:
-    """In a list, by name, without the axis of one channel: the same numbers as Keras's."""
+def test_inputs_may_have_any_form_that_keras_takes() -> None:
+    """In a list, by name or without the axis of its one channel, x gives the same as in Keras."""
 
     def make(module: Any) -> Any:
         inputs = module.Input((3, 4, 1), name="photo")
@@ -525,7 +525,7 @@ def test_inputs_come_in_keras_forms() -> None:
 
 
 def test_training_false_holds_in_fit_and_keras_overrides_it() -> None:
-    """Said in the docstrings of `Layer.__call__` and `Model.__call__`, and in README."""
+    """The docstrings of `Layer.__call__` and `Model.__call__`, and README, say so."""
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).normal(3, 2, (8, 2)).astype(np.float32)
     means = []

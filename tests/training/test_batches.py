@@ -1,4 +1,4 @@
-"""How data are cut in batches, and what computes them."""
+"""Data are cut into batches, and large batches are computed in slices."""
 
 import threading
 from typing import Any
@@ -39,7 +39,7 @@ def test_shuffled_batches_have_every_example_once_with_its_target() -> None:
     assert orders[0] != orders[1]
 
 
-def test_limited_batches_read_on_and_start_anew() -> None:
+def test_limited_batches_read_on_and_start_again() -> None:
     batches = make_batches(np.arange(4), batch_size=1, steps=3)
     assert isinstance(batches, LimitedBatches)
 
@@ -65,7 +65,7 @@ def test_a_sequence_is_fetched_in_another_thread() -> None:
 
 
 def test_predict_computes_large_batches_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The numbers are the same to the last bit, and no layer sees more than fits."""
+    """The results are the same to the last bit, and no layer sees more examples than fit."""
     net = Sequential(
         [
             Input((12, 10, 3)),
@@ -91,7 +91,7 @@ def test_predict_computes_large_batches_in_slices(monkeypatch: pytest.MonkeyPatc
     assert seen == [3, 3, 3, 2]
 
 
-def test_a_layer_of_the_users_own_sees_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layer_of_your_own_sees_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     class AboveMean(layers.Layer):
         def compute(self, x: Any, training: bool) -> Any:
             return x - x.mean(axis=0), {}

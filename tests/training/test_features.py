@@ -1,4 +1,4 @@
-"""A frozen base is computed once for a whole fit, and nobody could tell from the numbers."""
+"""`fit` computes a frozen base only once, which changes no number."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -19,7 +19,7 @@ Array = np.ndarray
 
 
 class Counting(layers.Layer):
-    """y = x; counts the examples that pass."""
+    """Passes x on unchanged, and counts the examples."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -124,7 +124,7 @@ def test_the_numbers_are_the_same_to_the_last_bit(
             data["steps_per_epoch"] = steps
         with ends_early() if steps else nullcontext():
             history = model.fit(**data, epochs=3, verbose=0, reuse_features=reuse)
-            # A second fit goes on with the same data, which must stand where they would have stood.
+            # A second fit reads on in the same data, which must be where they would have been.
             again = model.fit(**data, epochs=2, verbose=0, reuse_features=False)
         found.append([history.history, again.history, *map(np.ndarray.tolist, model.get_weights())])
         order.append(history.computed_once)
@@ -136,13 +136,13 @@ def test_each_photo_passes_the_base_once() -> None:
     x, y = examples()
     model = transfer()
     model.fit(x, y, epochs=5, validation_data=examples(20), verbose=0)
-    # Once, and the first 32 (20) twice, to see whether they stay the same: that reads photos only.
+    # Each passes once. The first 32 (20) are read twice, to see whether they change, but only read.
     assert model.get_layer("counting").seen == 70 + 20
     model.fit(x, y, epochs=5, verbose=0, reuse_features=False)
     assert model.get_layer("counting").seen == 70 + 20 + 5 * 70
 
 
-def test_one_epoch_gains_nothing_and_keeps_nothing() -> None:
+def test_a_fit_of_one_epoch_keeps_no_features() -> None:
     assert transfer().fit(*examples(), epochs=1, verbose=0).computed_once == ()
 
 
@@ -164,7 +164,7 @@ def split_of(model: Model) -> Any:
     return split(model.graph, model.trainable_weights)
 
 
-def test_a_base_called_for_inference_may_hold_dropout() -> None:
+def test_a_base_called_for_inference_may_contain_dropout() -> None:
     base = Sequential([Input((4, 4, 3)), layers.Conv2D(2, 3), layers.Dropout(0.5)], name="base")
     base.trainable = False
     inputs = Input((4, 4, 3))
@@ -184,12 +184,12 @@ def test_moving_statistics_are_not_frozen_by_having_no_parameters() -> None:
     assert [layer.name for layer in parts.layers] == ["frozen"]
 
 
-def test_a_shortcut_around_the_border_is_no_border() -> None:
+def test_a_model_is_not_split_where_a_shortcut_crosses() -> None:
     inputs = Input((4, 4, 2))
     frozen = layers.Conv2D(2, 3, padding="same", trainable=False)(inputs)
     learned = layers.Conv2D(2, 3, padding="same")(frozen)
     model = Model(inputs, layers.Add()([learned, inputs]))
-    assert split_of(model) is None  # photos and features would both be needed
+    assert split_of(model) is None  # the rest would need both photos and features
     assert split_of(Model(inputs, layers.Add()([learned, frozen]))) is not None
 
 
@@ -222,11 +222,11 @@ def test_augmented_photos_are_new_each_time(options: dict[str, Any], folder: Pat
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_preparation_that_draws_nothing_is_fixed(options: dict[str, Any], folder: Path) -> None:
+def test_preparation_without_chance_is_computed_once(options: dict[str, Any], folder: Path) -> None:
     assert transfer().fit(**directory(folder, **options), epochs=2, verbose=0).computed_once
 
 
-def test_data_of_other_kinds_are_not_asked() -> None:
+def test_features_of_generators_and_sequences_are_not_kept() -> None:
     x, y = examples(32)
 
     def batches() -> Any:
@@ -244,7 +244,7 @@ def test_data_of_other_kinds_are_not_asked() -> None:
         assert transfer().fit(data, epochs=2, steps_per_epoch=2, verbose=0).computed_once == ()
 
 
-def test_validation_may_be_of_another_kind() -> None:
+def test_validation_data_may_be_of_another_kind() -> None:
     x, y = examples(40)
     model = transfer()
     history = model.fit(
@@ -274,7 +274,7 @@ def test_a_layer_thawed_in_a_frozen_base_is_not_computed_once() -> None:
     assert (kernel.numpy() != before).any()
 
 
-def test_a_callback_that_unfreezes_is_heard() -> None:
+def test_a_callback_may_unfreeze_the_base() -> None:
     model = transfer()
     kernel = model.get_layer("base").layers[0].kernel
 
@@ -298,7 +298,7 @@ def test_a_callback_that_unfreezes_is_heard() -> None:
     assert changed == [False, True, True]
 
 
-def test_the_user_can_see_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_prints_what_it_computed_once(capsys: pytest.CaptureFixture[str]) -> None:
     transfer().fit(*examples(), epochs=2, verbose=2)
     assert (
         "Computed once, because they do not learn: rescaling … dropout_1 (5 layers; "
@@ -307,7 +307,7 @@ def test_the_user_can_see_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_evaluation_in_a_callback_sees_photos(folder: Path) -> None:
-    """The data themselves are not changed: another reader of them gets photos, not features."""
+    """The data themselves are not changed: whatever else reads them gets photos, not features."""
     data = directory(folder)
     shapes: list[Any] = []
 
@@ -324,7 +324,7 @@ def test_evaluation_in_a_callback_sees_photos(folder: Path) -> None:
     assert shapes == [(3, 16, 16, 3)] * 2
 
 
-def test_examples_by_number_are_those_of_the_batches(folder: Path) -> None:
+def test_examples_read_by_number_are_those_of_the_batches(folder: Path) -> None:
     for kind in KINDS:
         data = kind(folder)
         batches = make_batches(data["x"], data.get("y"))
@@ -336,7 +336,7 @@ def test_examples_by_number_are_those_of_the_batches(folder: Path) -> None:
 
 
 class LateThreads:
-    """Threads that begin a task as late as they may: when its result is wanted, or at the end."""
+    """Threads that start a task as late as possible: when its result is needed, or at the end."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self.tasks: list[Any] = []
@@ -369,7 +369,7 @@ class LateThreads:
         return self.tasks[-1]
 
 
-def test_who_stops_early_has_read_as_much_however_fast_the_threads(
+def test_how_much_is_read_before_an_early_end_does_not_depend_on_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Counted:

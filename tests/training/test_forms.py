@@ -1,4 +1,4 @@
-"""The forms in which inputs, targets and weights of examples come."""
+"""Inputs, targets and sample weights may come in many forms."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def photo_model() -> Model:
 PHOTOS = np.random.default_rng(0).standard_normal((6, 4, 5, 1)).astype(np.float32)
 CLASSES, WEIGHTS = np.arange(6) % 3, np.arange(6) + 1.0
 
-# The first ones are Keras's; Keras refuses lists of examples, which are no inputs of a model.
+# Keras takes the first six; it refuses lists of examples, where it expects a list of inputs.
 PHOTO_FORMS: dict[str, Any] = {
     "[x]": [PHOTOS],
     "(x,)": (PHOTOS,),
@@ -108,7 +108,7 @@ def test_targets_come_in_many_forms(form: str) -> None:
     assert history.history["loss"] == pytest.approx(weighted[:1])
 
 
-def test_a_model_without_an_input_is_built_for_what_is_in_the_list() -> None:
+def test_a_model_without_an_input_is_built_for_the_arrays_in_a_list() -> None:
     for x in ([PHOTOS], list(PHOTOS)):
         m = Sequential([layers.Flatten(), layers.Dense(3, "softmax")])
         assert m.predict(x, verbose=0).shape == (6, 3)
@@ -116,7 +116,7 @@ def test_a_model_without_an_input_is_built_for_what_is_in_the_list() -> None:
 
 
 def test_rows_as_targets_of_few_examples() -> None:
-    """`[[0, 1, 0]]` is one example's row; `[array]` the column for the one output."""
+    """`[[0, 1, 0]]` holds the row of one example; `[array]` holds the targets of the one output."""
     m = photo_model()
     m.compile("sgd", "categorical_crossentropy")
     rows = np.eye(3, dtype=np.float32)
@@ -127,7 +127,7 @@ def test_rows_as_targets_of_few_examples() -> None:
             assert found == pytest.approx(expected, rel=1e-5)
 
 
-def test_numbers_do_for_an_input_of_one_number() -> None:
+def test_an_input_of_one_number_takes_plain_numbers() -> None:
     inputs = Input((1,))
     m = Model(inputs, layers.Dense(1, "sigmoid")(inputs))
     m.compile("sgd", "binary_crossentropy")

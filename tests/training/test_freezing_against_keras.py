@@ -1,4 +1,4 @@
-"""Training beside Keras with frozen and nested parts."""
+"""Training agrees with Keras when parts of a model are frozen or nested."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.keras, pytest.mark.slow]  # most fits are
 
 
 def nested(module: Any, training: bool | None = None, trainable: bool = True) -> Any:
-    """A base with normalization inside a larger model, as in transfer learning."""
+    """A base with normalization lies inside a larger model, as in transfer learning."""
     layers = module.layers
     inside = module.Input((12, 12, 3))
     x = layers.Conv2D(6, 3, strides=2, use_bias=False, name="conv")(inside)
@@ -38,7 +38,7 @@ def nested(module: Any, training: bool | None = None, trainable: bool = True) ->
 
 
 def train_both(models: tuple[Any, Any], steps: int = 12) -> None:
-    """Train; assert that each loss, and the weights at the end, are Keras's."""
+    """Train both; assert that each loss and the final weights agree."""
     ours, theirs = models
     compile_both(
         models,
@@ -49,7 +49,7 @@ def train_both(models: tuple[Any, Any], steps: int = 12) -> None:
     )
     x, classes = photos(3 * BATCH)
     for step in range(steps):
-        part = batch(step, x + 1, one_hot(classes))  # no mean of 0, so that statistics move
+        part = batch(step, x + 1, one_hot(classes))  # the mean is not 0, so statistics move
         expected = theirs.train_on_batch(*part)
         assert ours.train_on_batch(*part) == pytest.approx(expected, rel=1e-4), f"step {step}"
     assert_weights_close(ours, theirs, 1e-4)
@@ -59,7 +59,7 @@ def moved(before: list[np.ndarray], after: list[np.ndarray]) -> list[bool]:
     return [bool((a != b).any()) for a, b in zip(before, after, strict=True)]
 
 
-# The weights: kernel, gamma, beta, moving mean, moving variance; the dense layer's kernel and bias.
+# Weights: kernel, gamma, beta, moving mean and variance; then the dense layer's kernel and bias.
 @pytest.mark.parametrize(
     ("training", "trainable", "expected"),
     [
@@ -82,10 +82,10 @@ def test_a_nested_model_trains_as_in_keras(
 
 
 def test_training_false_in_a_graph_holds_while_training() -> None:
-    """`base(inputs, training=False)`: no batch statistics, though gamma and beta learn.
+    """`base(inputs, training=False)` uses no batch statistics, though gamma and beta learn.
 
-    An intended difference: Keras's guide to transfer learning promises this, and its model does it
-    where a call says nothing of training; its `fit` passes training=True on over it.
+    An intended difference: Keras's guide to transfer learning promises this, and its model does so
+    when it is called without `training`; but its `fit` overrides this with training=True.
     """
     tf = pytest.importorskip("tensorflow")
     ours, theirs = pair_of_models(lambda module: nested(module, training=False))
@@ -111,7 +111,7 @@ def test_training_false_in_a_graph_holds_while_training() -> None:
 
 
 def test_fine_tuning_follows_keras() -> None:
-    """Train the head, then thaw the base with its normalization frozen, and train on."""
+    """Train the head, then thaw the base except for its normalization, and continue training."""
     models = pair_of_models(lambda m: nested(m, training=False, trainable=False))
     train_both(models, 4)
     for model in models:
@@ -125,7 +125,7 @@ def test_fine_tuning_follows_keras() -> None:
 
 
 def three_deep(module: Any) -> Any:
-    """A model in a model in a model; one dense layer is used twice."""
+    """A model lies in a model in a model; one dense layer is used twice."""
     layers = module.layers
     inner = module.Sequential(
         [
@@ -171,7 +171,7 @@ FREEZING: dict[str, list[tuple[str, bool]]] = {
 
 @pytest.mark.parametrize("name", FREEZING)
 def test_freezing_and_thawing_follow_keras(name: str, tmp_path: Path) -> None:
-    """The layers' own flags say what learns in the largest model; so after a file, too."""
+    """The layers' own flags say what learns in the outer model, also after saving and loading."""
     ours, theirs = models = pair_of_models(three_deep)
     for path, value in FREEZING[name]:
         for model in models:
@@ -183,14 +183,14 @@ def test_freezing_and_thawing_follow_keras(name: str, tmp_path: Path) -> None:
     for mine, other in (models, reloaded):
         for inner in ("", "base", "base/inner", "base/inner/norm", "base/shared"):
             if inner == "base/inner" and mine is not ours:
-                continue  # Keras's file lacks a Sequential's own flag
+                continue  # Keras's file does not store a Sequential's own flag
             found = [v.path for v in part(mine, inner).trainable_weights]
             expected = [
                 "/".join(v.path.split("/")[-2:]) for v in part(other, inner).trainable_weights
             ]
             assert found == expected, inner
     if name == "frozen whole":
-        return  # Keras warns and goes on; so do we, and nothing moves
+        return  # Keras warns and goes on, and so do we; no weight moves
     before = ours.get_weights()
     ours.compile(minicnn.optimizers.SGD(0.1), logits_loss(minicnn))
     theirs.compile(keras.optimizers.SGD(0.1), logits_loss(keras), run_eagerly=True)
@@ -207,7 +207,7 @@ def test_freezing_and_thawing_follow_keras(name: str, tmp_path: Path) -> None:
 
 
 def test_a_frozen_normalization_follows_keras() -> None:
-    """`trainable=False` stops its parameters and its statistics, and uses the latter."""
+    """`trainable=False` freezes its parameters and moving statistics, and uses these statistics."""
 
     def make(module: Any) -> Any:
         layers = module.layers
@@ -233,7 +233,7 @@ def test_a_frozen_normalization_follows_keras() -> None:
 
 
 def test_statistics_of_a_tiny_batch() -> None:
-    """Four examples: there a variance divided by n - 1 would be a third larger."""
+    """With four examples, a variance divided by n - 1 would be a third larger."""
 
     def make(module: Any) -> Any:
         layers = module.layers

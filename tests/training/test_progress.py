@@ -1,4 +1,4 @@
-"""What training prints: bars, and what is told of compiling."""
+"""Training prints bars, and says when it compiles."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     model().evaluate(X, Y, verbose=0)
     model().predict(X, verbose=0)
     assert capsys.readouterr().out == ""
-    for told in ("auto", 1, 2):  # the output of tests is no terminal
+    for told in ("auto", 1, 2):  # tests do not write to a terminal
         model().fit(X, Y, epochs=2, validation_data=(X, Y), verbose=told)
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == 2
@@ -31,7 +31,7 @@ def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture
 def slow_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In each first training step a kernel is compiled, which takes 1000 s by all clocks."""
+    """Compile a kernel in the first training step, for 1000 s on every clock."""
     now = [0.0]
     monkeypatch.setattr(compilation, "seconds", 0.0)
     monkeypatch.setattr(compilation, "count", 6)
@@ -45,7 +45,7 @@ def slow_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
         if not compiled:
             compiled.append(True)
             compilation.begins("matmul.product")
-            compilation.begins("matmul.pack")  # within the other
+            compilation.begins("matmul.pack")  # begins inside the other
             now[0] += 1000
             compilation.ends()
             compilation.ends()
@@ -55,7 +55,7 @@ def slow_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("slow_compilation")
-def test_compiling_is_told_and_no_step_s_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_compiling_is_shown_and_is_not_a_step_s_time(capsys: pytest.CaptureFixture[str]) -> None:
     model().fit(X, Y, epochs=1, batch_size=6)
     first, epoch = capsys.readouterr().out.splitlines()
     assert first == "Compiling kernels for this machine, once: some seconds."
@@ -78,7 +78,7 @@ def test_verbose_0_says_nothing_of_compiling(capsys: pytest.CaptureFixture[str])
 @pytest.mark.usefixtures("show_compilation")
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("terminal", [True, False])
-def test_compiling_is_told_where_there_is_no_bar(
+def test_compiling_is_shown_where_there_is_no_bar(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     told: bool,
@@ -96,16 +96,16 @@ def test_compiling_is_told_where_there_is_no_bar(
         assert err == ""
     elif terminal:
         assert "compiling kernels for this machine, once: 2 so far (direct.forward)" in err
-        assert err.endswith("\r")  # and nothing is left
+        assert err.endswith("\r")  # so that the next output overwrites it
     else:
         assert err == "minicnn compiles kernels for this machine, once: some seconds\n"
 
 
 @pytest.mark.usefixtures("show_compilation")
-def test_what_is_told_of_compiling_takes_one_line_of_any_terminal(
+def test_the_message_about_compiling_fits_on_one_line_of_any_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a wrapped line the first part would stay, and be there again for each kernel."""
+    """If the line wrapped, its first part would stay, once for each kernel."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "40")
     for name in ("pooling.spread", "direct.forward"):
@@ -117,13 +117,13 @@ def test_what_is_told_of_compiling_takes_one_line_of_any_terminal(
 
 @pytest.mark.slow
 def test_a_real_notebook() -> None:
-    """A kernel of its own, in an environment without ipywidgets."""
+    """The notebook runs in its own kernel, in an environment without ipywidgets."""
     nbformat = pytest.importorskip("nbformat")
     client = pytest.importorskip("nbclient").NotebookClient
     pytest.importorskip("ipykernel")
     code = (
         "import sys\n"
-        "sys.modules['ipywidgets'] = None\n"  # however it may be here
+        "sys.modules['ipywidgets'] = None\n"  # whether or not it is installed here
         "import numpy as np, minicnn\n"
         "from minicnn import layers\n"
         "m = minicnn.Sequential([minicnn.Input((4,)), layers.Dense(2, 'softmax')])\n"
@@ -140,7 +140,7 @@ def test_a_real_notebook() -> None:
 
 @pytest.mark.slow
 def test_a_bar_on_a_terminal() -> None:
-    """Drawn on a real terminal: a bar while the epoch runs, one line when it is done."""
+    """On a real terminal, `fit` draws a bar while the epoch runs, and one line when it is done."""
     pty = pytest.importorskip("pty")
     import os
 

@@ -1,4 +1,4 @@
-"""What training refuses, and that nothing has changed then."""
+"""Training refuses bad data, and then changes nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_refused(use: Callable[[], Any], message: str) -> N
         ((X, Y, np.full(24, np.nan)), None, "finite sample weights"),
     ],
 )
-def test_bad_validation_data_are_met_before_training(
+def test_bad_validation_data_are_refused_before_training(
     validation: Any, steps: int | None, message: str
 ) -> None:
     seen, m = Seen(), model()

@@ -1,7 +1,6 @@
-"""`compile`, `fit`, `evaluate`, `predict`: what they promise.
+"""`compile`, `fit`, `evaluate` and `predict` do what they promise.
 
-That the numbers are Keras's is `test_against_keras.py`'s to show; here nothing but minicnn is
-needed.
+`test_against_keras.py` shows that the numbers are Keras's; the tests here need only minicnn.
 """
 
 import copy
@@ -30,7 +29,7 @@ Array = np.ndarray
 
 
 def test_the_loss_of_a_pass() -> None:
-    """What one step of fit computes, with the compiled loss or another one."""
+    """It is what one step of `fit` computes, with the compiled loss or another one."""
     m = model()
     y, tape = m.forward(X)
     found = m.loss_of_pass(Y, y, tape)
@@ -47,7 +46,7 @@ def test_the_loss_of_a_pass() -> None:
 # -- fit -------------------------------------------------------------------------------------------
 
 
-def test_it_learns() -> None:
+def test_a_model_learns() -> None:
     m = model(optimizer=optimizers.Adam(0.02))
     history = m.fit(X, Y, epochs=30, batch_size=8, verbose=0).history
     assert list(history) == ["accuracy", "loss"]
@@ -56,7 +55,7 @@ def test_it_learns() -> None:
     assert m.evaluate(X, Y, verbose=0)[1] > 0.9
 
 
-def test_the_history_has_kerass_keys() -> None:
+def test_the_history_has_keras_s_keys() -> None:
     history = model().fit(X, Y, validation_split=0.25, epochs=2, verbose=0)
     assert list(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert history.epoch == [0, 1]
@@ -75,14 +74,14 @@ def test_the_history_has_kerass_keys() -> None:
         (metrics.SparseCategoricalAccuracy(name="right"), "right"),
     ],
 )
-def test_a_metric_by_any_name(name: Any, key: str) -> None:
+def test_a_metric_may_have_any_of_its_names(name: Any, key: str) -> None:
     m = model(metrics=[name])
     assert m.metrics_names == ["loss", key]
     assert sorted(m.fit(X, Y, verbose=0).history) == sorted([key, "loss"])
     assert len(m.evaluate(X, Y, verbose=0)) == 2
 
 
-def test_compile_takes_keras_s_settings_that_change_nothing() -> None:
+def test_compile_takes_keras_settings_that_change_nothing() -> None:
     x, y = X[:4], Y[:4]
     utils.set_random_seed(0)
     expected = model().fit(x, y, verbose=0).history
@@ -161,14 +160,14 @@ def test_steps_per_epoch_reads_on() -> None:
 
 
 class Again:
-    """Batches 0 to 5, from the first one each time; does not know how many."""
+    """Gives batches 0 to 5, from the first one each time; it has no length."""
 
     def __iter__(self) -> Iterator[Any]:
         return (Pairs()[i] for i in range(6))
 
 
 class Steps(callbacks.Callback):
-    """Counts the steps of each epoch, and those of validation."""
+    """Counts the training steps of each epoch, and all validation steps."""
 
     def __init__(self) -> None:
         self.steps, self.tested = [], 0  # type: ignore[var-annotated]
@@ -189,7 +188,7 @@ class Steps(callbacks.Callback):
 )
 @pytest.mark.parametrize("kind", ["arrays", "sequence", "iterable"])
 def test_an_epoch_ends_where_the_data_do(kind: str, steps: int, expected: list[int]) -> None:
-    """As in Keras: nothing is trained on twice because `steps_per_epoch` asked for more."""
+    """As in Keras, no example is trained on twice because `steps_per_epoch` asks for more."""
     seen: list[Array] = []
 
     class Watch(layers.Layer):
@@ -234,15 +233,15 @@ def test_no_example_is_evaluated_or_predicted_twice(make: Any) -> None:
     assert counted.tested == 12
 
 
-def test_validation_steps_start_anew() -> None:
+def test_validation_starts_again_each_epoch() -> None:
     pairs = Pairs()
     model().fit(X, Y, epochs=3, validation_data=pairs, validation_steps=2, verbose=0)
-    assert set(pairs.asked) <= {0, 1, 2}  # one is fetched ahead
+    assert set(pairs.asked) <= {0, 1, 2}  # one batch is fetched ahead
     assert pairs.asked.count(0) == 3
 
 
 class Epochs(Pairs):
-    """Writes down its reads and its epochs' ends; read in order, each before the next is used."""
+    """Logs its reads, which come in order, and where its epochs begin and end."""
 
     def __init__(self, name: str, log: list[str], batches: int) -> None:
         super().__init__(batches)
@@ -260,7 +259,7 @@ class Epochs(Pairs):
 
 
 def told(log: list[str]) -> callbacks.Callback:
-    """A callback that writes when epochs, tests and predictions begin and end."""
+    """Return a callback that logs when epochs, tests and predictions begin and end."""
     events = [e for e in callbacks.EVENTS if "batch" not in e and "train" not in e]
     made = callbacks.Callback()
     for event in events:
@@ -285,10 +284,10 @@ def test_a_sequence_is_told_of_its_epochs() -> None:
     assert log == ["predict_begin", "t(", "t0", "t1", ")t", "predict_end"]
 
 
-def test_a_sequence_that_is_read_in_part_has_its_end_too() -> None:
+def test_a_sequence_that_is_read_in_part_is_told_of_its_end() -> None:
     log: list[str] = []
     train, validation = Epochs("t", log, 3), Epochs("v", log, 6)
-    # Two passes over the training data in four epochs; the validation sees the same each time.
+    # Four epochs pass over the training data twice; validation sees the same batches each time.
     settings: dict[str, Any] = {"steps_per_epoch": 2, "validation_steps": 2, "verbose": 0}
     m = model()
     with pytest.warns(UserWarning, match="training data ended after 1 of 2 steps"):
@@ -311,7 +310,7 @@ def test_validation_freq() -> None:
     assert (len(history["loss"]), len(history["val_loss"])) == (5, 2)
 
 
-def test_validation_split_takes_the_last_and_never_trains_on_them() -> None:
+def test_validation_split_takes_the_last_examples_and_never_trains_on_them() -> None:
     x = X.copy()
     x[18:] = np.nan
     m = model()
@@ -342,7 +341,7 @@ def test_validation_split_cuts_each_input(form: Callable[[Any], Any]) -> None:
     assert len(histories[0]["val_loss"]) == 2
 
 
-def test_sample_weight_zero_is_as_absent() -> None:
+def test_an_example_of_weight_zero_counts_as_absent() -> None:
     def weights(x: Array, y: Array, **arguments: Any) -> list[Array]:
         utils.set_random_seed(3)
         m = model(loss=losses.SparseCategoricalCrossentropy(reduction="sum"))
@@ -369,11 +368,11 @@ def test_class_weight_is_a_sample_weight_by_class() -> None:
     np.testing.assert_array_equal(class_weights(np.eye(3)[[0, 2]], {2: 5.0}), [1, 5])
 
 
-def test_events_come_in_kerass_order() -> None:
+def test_events_come_in_keras_s_order() -> None:
     seen = Seen()
     model().fit(X, Y, batch_size=12, validation_data=(X, Y), callbacks=[seen], verbose=0)
     events = [e for e in seen.events if e.startswith("on_")]
-    # What `CallbackList` looked at to see that the callback has all of them comes first.
+    # First come the events that `CallbackList` looked up, to see that the callback has them all.
     events = events[len(callbacks.EVENTS) :]
     assert events == [
         "on_train_begin",
@@ -457,7 +456,7 @@ def test_a_single_step() -> None:
 
 @pytest.mark.parametrize("make", [lambda: optimizers.SGD(0.1), lambda: optimizers.Adam()])
 def test_an_optimizer_serves_one_model(make: Any) -> None:
-    """Else the second model of a comparison would begin with the first one's moments and steps."""
+    """Or the second model in a comparison would start with the first one's moments and steps."""
     optimizer = make()
     first, second = model(), model()
     for m in (first, second):
@@ -470,16 +469,16 @@ def test_an_optimizer_serves_one_model(make: Any) -> None:
     assert optimizer.iterations == steps
     for a, b in zip(before, second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    first.compile(optimizer, "sparse_categorical_crossentropy")  # for the same weights: goes on
+    first.compile(optimizer, "sparse_categorical_crossentropy")  # it goes on with the same weights
     first.fit(X, Y, verbose=0)
     assert optimizer.iterations == 2 * steps
-    duplicate = copy.deepcopy(first)  # has an optimizer of its own
+    duplicate = copy.deepcopy(first)  # it has its own optimizer
     duplicate.fit(X, Y, verbose=0)
     assert (optimizer.iterations, duplicate.optimizer.iterations) == (2 * steps, 3 * steps)
 
 
-def test_an_optimizer_that_has_not_seen_a_layer_is_refused_when_compiled_with_again() -> None:
-    """As in Keras, where fine-tuning needs a new optimizer; without `compile` it goes on here."""
+def test_compile_again_refuses_an_optimizer_that_has_not_seen_a_layer() -> None:
+    """As in Keras, fine-tuning needs a new optimizer; here, training goes on without `compile`."""
     optimizer, m = optimizers.Adam(), model()
     m.layers[0].trainable = False
     m.compile(optimizer, "sparse_categorical_crossentropy")
@@ -510,7 +509,7 @@ def test_a_frozen_model_runs_but_does_not_move() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_loss_that_becomes_nan_is_warned_of() -> None:
+def test_a_loss_that_becomes_nan_gives_a_warning() -> None:
     x = X.copy()
     x[3] = np.nan
     with pytest.warns(UserWarning, match="the loss became NaN"):
@@ -544,10 +543,10 @@ DOUBTS: list[tuple[int, Any, Any, Array, dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("units", "last", "loss", "y", "more", "messages"), DOUBTS)
-def test_what_can_hardly_be_meant_is_told_once(
+def test_settings_that_are_likely_mistakes_are_warned_of_once(
     units: int, last: Any, loss: Any, y: Array, more: dict[str, Any], messages: list[str]
 ) -> None:
-    made = Sequential([layers.Dense(units, last)])  # which builds itself in the first step
+    made = Sequential([layers.Dense(units, last)])  # it is built in the first step
     made.compile("sgd", loss)
     for _ in range(2):
         with warnings.catch_warnings(record=True) as told:
@@ -560,10 +559,10 @@ def test_what_can_hardly_be_meant_is_told_once(
         for sentence, message in zip(found, sorted(messages), strict=True):
             assert re.search(message, sentence), sentence
             assert made.label in sentence
-        made.compile("sgd", loss)  # and tells again
+        made.compile("sgd", loss)  # so that it warns again
 
 
-def test_a_softmax_of_one_unit_anywhere_is_told() -> None:
+def test_a_softmax_of_one_unit_anywhere_gives_a_warning() -> None:
     inner = Sequential([Input((4,)), layers.Dense(1, "softmax", name="gate")])
     made = Sequential([Input((4,)), inner, layers.Dense(3, "softmax")])
     made.compile("sgd", "sparse_categorical_crossentropy")
@@ -571,7 +570,7 @@ def test_a_softmax_of_one_unit_anywhere_is_told() -> None:
         made.fit(X, Y, verbose=0)
 
 
-def test_a_loss_by_itself_tells_of_doubts_too() -> None:
+def test_a_loss_by_itself_also_warns_of_likely_mistakes() -> None:
     for loss, y, p, weight, message in [
         (losses.CategoricalCrossentropy(), [[1.0]], [[0.5]], None, "one unit"),
         (losses.CategoricalCrossentropy(), [[1, 1]], [[0.5, 0.5]], None, "sum to 1"),
@@ -582,7 +581,7 @@ def test_a_loss_by_itself_tells_of_doubts_too() -> None:
             loss(np.array(y), np.array(p), weight)
 
 
-def test_an_early_end_of_the_data_is_warned_of() -> None:
+def test_an_early_end_of_the_data_gives_a_warning() -> None:
     def short() -> Iterator[Any]:
         yield X[:4], Y[:4]
 
@@ -604,7 +603,7 @@ def test_a_generator_that_runs_out_ends_the_training(steps: int | None) -> None:
     assert seen.events[-1] == "on_train_end"
 
 
-def test_a_frozen_model_is_told_once_that_it_learns_nothing() -> None:
+def test_a_frozen_model_warns_once_that_it_learns_nothing() -> None:
     m = model()
     m.trainable = False
     m.compile("sgd", "sparse_categorical_crossentropy")
