@@ -1,4 +1,4 @@
-"""What tests share: the same random numbers whatever ran before, photos, and a tiny base."""
+"""What all tests share: random numbers that do not depend on earlier tests, photos, a tiny base."""
 
 import gc
 import importlib.util
@@ -18,16 +18,16 @@ from minicnn import compilation, config, utils
 
 HELPERS = Path(__file__).parent / "helpers"
 pytest.register_assert_rewrite(*(path.stem for path in HELPERS.glob("*.py")))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow begins with a page of messages
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow starts with a page of messages
 
-# `reference/` is written with Keras: where that is not installed, its tests are not collected.
+# `reference/` uses Keras: its tests are not collected where Keras is not installed.
 collect_ignore = [] if importlib.util.find_spec("keras") else ["reference"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs Keras or a browser throughout; other tests say so themselves.
+    """Mark the tests of `reference/` and those in a browser; other tests carry their own marks.
 
-    A browser starts slowly, and each of its pages is one of many clicks.
+    Tests in a browser are slow: it takes long to start, and a test clicks many times.
     """
     for item in items:
         if item.path.parent.name == "reference":
@@ -38,18 +38,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """The garbage collector need not look through all of TensorFlow again and again.
+    """Spare the garbage collector from going through all of TensorFlow again and again.
 
-    That took a third of the time of many tests. What is imported by now stays anyway.
+    That took a third of the time of many tests, and what is imported by now stays anyway.
     """
     gc.collect()
     gc.freeze()
 
 
 def pytest_configure() -> None:
-    """An interrupt interrupts, here and in the processes that tests start.
+    """Let an interrupt stop this process and those that tests start.
 
-    A shell that starts its tests in the background has them, and all that they start, ignore it.
+    A shell that starts tests in the background makes them, and what they start, ignore it.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,13 +64,13 @@ COUNTS = {"train": 12, "validation": 6, "test": 4}
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiling_is_not_told():
-    """What a test finds on stderr does not depend on which kernels were compiled before."""
+    """Print nothing about compiling, so stderr does not depend on which kernels are compiled."""
     compilation.show(False)
 
 
 @pytest.fixture(autouse=True)
 def _start_anew() -> Iterator[None]:
-    """Names and weights that a test draws do not depend on which tests ran before it."""
+    """Start anew, so that a test's names and weights do not depend on earlier tests."""
     utils.clear_session()
     utils.set_random_seed(0)
     yield
@@ -79,7 +79,7 @@ def _start_anew() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left_over() -> Iterator[None]:
-    """Threads that read ahead end with what they read for; those that compute stay."""
+    """Assert that threads that read ahead have ended; those that compute stay."""
     before = set(threading.enumerate())
     yield
     left = {t for t in threading.enumerate() if t not in before and t.name.startswith("minicnn")}
@@ -88,9 +88,9 @@ def _no_thread_is_left_over() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _keras_does_not_compile():
-    """Keras hands each model to XLA, which takes longer than these small ones then run.
+    """Keep Keras from handing models to XLA, which takes longer than small models take to run.
 
-    It does not where operations are to be deterministic, as on a CPU they are anyway.
+    It does not if operations must be deterministic, which on a CPU they are anyway.
     """
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].config.experimental.enable_op_determinism()
@@ -98,7 +98,7 @@ def _keras_does_not_compile():
 
 @pytest.fixture(scope="session")
 def clothes(tmp_path_factory):
-    """A data set that even a tiny network learns a little of: each class has a colour, nearly."""
+    """Write photos that even a tiny network learns a little from: a class has nearly one colour."""
     folder = tmp_path_factory.mktemp("photos") / "clothes"
     rng = np.random.default_rng(0)
     colours = rng.normal(size=(len(CLASSES), 3))
@@ -117,7 +117,7 @@ def clothes(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory):
-    """A `.keras` file that ends in features: two blocks, random weights."""
+    """Write a `.keras` file of a base that gives features: two blocks with random weights."""
     keras = pytest.importorskip("keras")
     keras.utils.set_random_seed(1)
     inputs = keras.Input((None, None, 3))
@@ -132,7 +132,7 @@ def tiny_base(tmp_path_factory):
 
 @pytest.fixture
 def server() -> Iterator[Any]:
-    """A web server on this machine; `helpers/downloads.py` says what it answers."""
+    """Start a local web server; `helpers/downloads.py` says what it answers."""
     from downloads import Server
 
     found = Server()
@@ -143,7 +143,7 @@ def server() -> Iterator[Any]:
 
 @pytest.fixture
 def pipes_end(tmp_path):
-    """Whoever opens a pipe in this test's folder all the same reads its end after a while."""
+    """End the test's pipes after a while, so that code that opens one does not hang."""
 
     def end():
         for path in tmp_path.rglob("*"):
@@ -159,6 +159,6 @@ def pipes_end(tmp_path):
 
 @pytest.fixture
 def pipe(tmp_path, pipes_end):
-    """A pipe that nobody writes to: opening it to read waits."""
+    """Make a pipe that nothing writes to: opening it to read would wait."""
     os.mkfifo(tmp_path / "pipe")
     return tmp_path / "pipe"

@@ -1,11 +1,11 @@
-"""Module 8 of the ML Zoomcamp course as one program, in words of our own.
+"""Module 8 of the ML Zoomcamp course as one program, in our own code.
 
-`course(keras, photos, work)` uses nothing but the module it is given: `tensorflow.keras` or
-`minicnn`. `photos` is a folder tree train/, validation/, test/; `work` a folder that holds
-`xception.weights.h5`, weights for the base. Weights that a library would draw at random are read
-from `work` where an earlier run has left them, so that two libraries begin alike.
+`course(keras, photos, work)` uses only the module it is given: `tensorflow.keras` or `minicnn`.
+`photos` is a folder with train/, validation/ and test/; `work` is a folder that holds
+`xception.weights.h5`, the weights of the base. Where a library would draw weights at random, they
+are read from `work` if an earlier run has left them there, so that both libraries start alike.
 
-It returns what a learner would look at: numbers, shapes, names.
+It returns the numbers, shapes and names that a learner would look at.
 """
 
 from pathlib import Path
@@ -53,7 +53,7 @@ def course(keras: Any, photos: Path, work: Path) -> dict[str, Any]:
     seen["batch"] = (batch.shape, labels.shape, np.abs(batch).max() <= 1)
 
     def fit(model: Any, photos: Any, epochs: int, **more: Any) -> dict[str, list[float]]:
-        # The order of the batches would be each library's own.
+        # Each library would shuffle in its own order.
         history = model.fit(
             photos, epochs=epochs, validation_data=validation, shuffle=False, verbose=0, **more
         )
@@ -62,7 +62,7 @@ def course(keras: Any, photos: Path, work: Path) -> dict[str, Any]:
     base = keras.applications.xception.Xception(
         weights=work / "xception.weights.h5", include_top=False, input_shape=(SIZE, SIZE, 3)
     )
-    # The experiments with the head see a base of few layers, which takes a tenth of the time.
+    # Experiments with the head use a base of few layers, which takes a tenth of the time.
     first_blocks = keras.Model(base.input, base.get_layer("block3_pool").output)
 
     def make_model(
@@ -130,7 +130,7 @@ def course(keras: Any, photos: Path, work: Path) -> dict[str, Any]:
     classes = sorted(train.class_indices)
     seen["answer"] = dict(zip(classes, map(float, one)))
 
-    # -- Homework: two classes, a network of one's own -------------------------------------------
+    # -- Homework: two classes, a network of your own --------------------------------------------
     def two(part: str) -> Any:
         return image.ImageDataGenerator(rescale=1.0 / 255).flow_from_directory(
             photos / part,

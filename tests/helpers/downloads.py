@@ -1,4 +1,4 @@
-"""A server on this machine that answers well and badly, for tests of downloads."""
+"""A local server that gives good and bad answers, for tests of downloads."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Keeps what it is asked for, and answers with its `content`."""
+    """Records the paths it is asked for, and answers with its `content`."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
@@ -55,7 +55,7 @@ class Answers(BaseHTTPRequestHandler):
             self._answer(200, {"Content-Length": "7", "content-length": "9"}, content[:7])
         elif name == "empty":
             self._answer(200, {"Content-Length": "0"})
-        elif name == "chunks":  # chunks/5 promises five bytes in each, of which three come
+        elif name == "chunks":  # chunks/5 promises chunks of five bytes, and sends three of each
             size = self.path.split("/")[2].encode()
             self.protocol_version = "HTTP/1.1"
             self._answer(200, {"Transfer-Encoding": "chunked"}, size + b"\r\nabc\r\n0\r\n\r\n")

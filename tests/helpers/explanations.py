@@ -1,4 +1,4 @@
-"""What tests of explanations share."""
+"""Helpers that tests of explanations share."""
 
 import math
 from typing import Any
@@ -19,7 +19,7 @@ def f32(*values: Any) -> Array:
 
 
 def with_weights(layer: Layer, x: Any, **weights: Any) -> Layer:
-    """The layer, built for x, with these weights."""
+    """Return the layer, built for x, with these weights."""
     layer.forward(x)
     assert set(weights) <= {v.name for v in layer.weights}
     for variable in layer.weights:
@@ -33,7 +33,7 @@ def products(e: Explanation) -> list[float]:
 
 
 def agrees(e: Explanation) -> None:
-    """The terms lead to the number that the layer, or backward, gave."""
+    """Assert that the terms add up to the number that the layer, or backward, gave."""
     assert abs(e.difference) <= e.tolerance, str(e)
     assert e.total == pytest.approx(math.fsum([*e.terms.product.tolist(), e.bias]), abs=0)
     assert "rounding" in e.verdict() or "none at all" in e.verdict()

@@ -1,11 +1,11 @@
-"""Are the gradients right? Asked of the function itself, by one random step.
+"""Check gradients against the function itself, along one random direction.
 
-A full numeric gradient needs two evaluations for each entry of each input. One projection needs two
-for each input: along a random direction v the loss L = sum of dy * y(x) must change by
+A full numeric gradient evaluates the function twice for each entry of each input. A projection does
+so twice for each input: along a random direction v, the loss L = sum of dy * y(x) must change by
 
     (L(x + h v) - L(x - h v)) / 2h  =  sum of dx * v
 
-A wrong entry of dx would have to be orthogonal to v to hide, which a random v does not allow
+An error in dx could hide only if it were orthogonal to v, and for a random v it is not
 (after HIPS/autograd, `test_util.py`).
 """
 
@@ -26,7 +26,7 @@ def check_gradients(
 ) -> None:
     """Assert that `backward(dy, *inputs)` are the gradients of `forward(*inputs)`, in that order.
 
-    `inputs` are float64. A gradient that is None is not compared: nobody claims anything about it.
+    `inputs` are float64. A gradient that is None is not compared.
     """
     assert all(x.dtype == np.float64 for x in inputs), "float32 is too coarse for differences"
     y = forward(*inputs)
@@ -57,10 +57,10 @@ def check_gradients(
 
 
 def distinct_values(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-    """Values between -2 and 2, shuffled, no two of them close and none close to a round number.
+    """Return shuffled values between -2 and 2, no two of them close, none close to a round number.
 
-    Where a function has a kink (max pooling's ties, ReLU's 0) a difference across it is no
-    gradient; from here no step of size `STEP` reaches one.
+    A difference across a kink (max pooling's ties, ReLU's 0) is not a gradient; from these
+    values, no step of size `STEP` reaches a kink.
     """
     size = int(np.prod(shape))
     return ((rng.permutation(size) + 0.381966) / max(size, 1) * 4 - 2).reshape(shape)

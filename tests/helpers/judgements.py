@@ -1,4 +1,4 @@
-"""What `reference.evaluate` finds, made by hand."""
+"""A result of `reference.evaluate`, made by hand."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from reference.evaluate import Judged
 
 
 def judged():
-    """Six photos of three classes; three right."""
+    """Return the judgements of six photos of three classes; three are right."""
     p = [
         [0.6, 0.3, 0.1],  # a, right
         [0.2, 0.7, 0.1],  # a, taken for b

@@ -1,4 +1,4 @@
-"""Arrays for kernels, and a kernel run by Python and as machine code."""
+"""Arrays for kernels, and a way to run a kernel both in Python and as machine code."""
 
 import math
 from collections.abc import Callable
@@ -12,9 +12,9 @@ COUNTS = (1, 2, 7, 16)
 
 
 def run_both(python: Callable[..., None], arguments: tuple[Any, ...], tasks: int = 1) -> list[Any]:
-    """The arrays among the arguments, as Python leaves them and as the kernel does.
+    """Return the arrays among the arguments, as Python leaves them and as the kernel does.
 
-    Compiled with few passes and with all of them, a kernel does the same.
+    Assert, too, that a kernel does the same compiled with few passes and with all of them.
     """
     by_python, by_kernel, vectorized = (
         [a.copy() if isinstance(a, np.ndarray) else a for a in arguments] for _ in range(3)
@@ -31,12 +31,12 @@ def run_both(python: Callable[..., None], arguments: tuple[Any, ...], tasks: int
 
 
 def ints(*shape: int) -> np.ndarray:
-    """Whole numbers around 0."""
+    """Return whole numbers around 0."""
     return np.arange(math.prod(shape)).reshape(shape) * 7 % 11 - 4
 
 
 def floats(*shape: int, dtype: str = "float64") -> np.ndarray:
-    """Multiples of 1/4 around 0: sums and products of a few are exact."""
+    """Return multiples of 1/4 around 0: sums and products of a few are exact."""
     return ints(*shape).astype(dtype) / 4
 
 

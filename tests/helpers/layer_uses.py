@@ -1,4 +1,4 @@
-"""Layers with their weights set, and what tests of layers share."""
+"""Helpers that tests of layers share."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ def as_list(x: Any) -> list[Array]:
 
 
 def picture(*rows: list[float]) -> Array:
-    """One grey picture, (1, rows, columns, 1)."""
+    """Return one grey picture of shape (1, rows, columns, 1)."""
     return np.array(rows, np.float32)[None, :, :, None]
 
 
 def made(layer: Any, x: Any, *weights: Any) -> Any:
-    """The layer with these weights."""
+    """Return the layer, built for x, with these weights."""
     layer.forward(x)
     layer.set_weights(
         [np.array(w, np.float32).reshape(v.shape) for w, v in zip(weights, layer.weights)]

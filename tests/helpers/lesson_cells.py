@@ -1,4 +1,4 @@
-"""The cells of lessons' exercises, open and solved."""
+"""The cells of the lessons' exercises, unsolved and solved."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ EXERCISES = list(checking.EXERCISES)
 
 
 def exercise_cell(lesson: int, number: int) -> str:
-    """The code cell that ends in the check of this exercise."""
+    """Return the code cell that ends with this exercise's check."""
     found = [c for c in SCRIPTS[lesson - 1].cells if f"lesson.check({number}, " in c.text]
     assert [cell.kind for cell in found] == ["code"]
     return found[0].text
 
 
 def solved_cell(lesson: int, number: int) -> str:
-    """The same with the solution in the place of the dots."""
+    """Return the same cell with the solution in place of the dots."""
     check = exercise_cell(lesson, number).splitlines()[-1]
     return f"{checking.EXERCISES[lesson, number].solution}\n{check}"

@@ -1,4 +1,4 @@
-"""Small models, their files, and files that are changed by hand."""
+"""Small models, their files, and files changed by hand."""
 
 import io
 import json
@@ -58,7 +58,7 @@ def photos() -> Array:
 
 
 def shaken(model: Model, seed: int = 5) -> Model:
-    """The model with weights that no initializer gives."""
+    """Give the model weights that no initializer gives, and return it."""
     rng = np.random.default_rng(seed)
     model.set_weights(
         [rng.uniform(0.2, 1, w.shape).astype(np.float32) for w in model.get_weights()]
@@ -74,7 +74,7 @@ def assert_same_weights(a: Model, b: Any) -> None:
 
 
 def archive(path: Path, **changed: Any) -> Path:
-    """A good `.keras` file, with members changed (None: left out)."""
+    """Return a good `.keras` file with these members changed (None leaves one out)."""
     good = path.parent / "good.keras"
     shaken(Sequential([Input((3,)), layers.Dense(2)])).save(good)
     with zipfile.ZipFile(good) as source, zipfile.ZipFile(path, "w") as target:
@@ -88,7 +88,7 @@ def archive(path: Path, **changed: Any) -> Path:
 
 
 def with_layer(**change: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """config.json with the Dense layer's entry changed."""
+    """Return config.json with the Dense layer's entry changed."""
 
     def edit(config: dict[str, Any]) -> dict[str, Any]:
         for layer in config["config"]["layers"]:
@@ -115,7 +115,7 @@ def edited(tmp_path: Path, edit: Callable[[h5py.File], Any]) -> tuple[Model, Pat
 
 
 def rewritten(path: Path, name: str, change: Callable[[Any], Any]) -> None:
-    """The archive with another JSON member."""
+    """Return the archive with one JSON member replaced."""
     with zipfile.ZipFile(path) as archive:
         members = {member: archive.read(member) for member in archive.namelist()}
     members[name] = json.dumps(change(json.loads(members[name]))).encode()
@@ -124,13 +124,13 @@ def rewritten(path: Path, name: str, change: Callable[[Any], Any]) -> None:
             archive.writestr(member, content)
 
 
-LARGE, SLACK = 400 * 2**20, 200 * 2**20  # bytes that the files below ask for, and may take
+LARGE, SLACK = 400 * 2**20, 200 * 2**20  # bytes: files below ask for LARGE and may take SLACK
 
 
 def opened_apart(
     how: str, folder: Path, model: Path | None = None, seconds: float = 60
 ) -> list[dict[str, Any]]:
-    """What came of opening each file of a folder in another process: see `strangers`."""
+    """Open each file of a folder in another process and return what came of it: see `strangers`."""
     script = Path(__file__).with_name("strangers.py")
     done = subprocess.run(
         [sys.executable, script, how, folder, *([model] if model else [])],
@@ -145,7 +145,7 @@ def opened_apart(
 
 
 def zeros_deflated(size: int, wbits: int) -> bytes:
-    """`size` zero bytes as zlib packs them, in a thousandth of the space."""
+    """Return `size` zero bytes as zlib packs them, in a thousandth of the space."""
     packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
     piece = bytes(2**20)
     return b"".join(packer.compress(piece) for _ in range(size // len(piece))) + packer.flush()
@@ -156,7 +156,7 @@ def small_model(size: int = 3) -> Model:
 
 
 def packed(path: Path, **changed: bytes) -> None:
-    """A small model's `.keras` file, deflated, with other members."""
+    """Write a small model's `.keras` file, deflated, with these members replaced."""
     source = path.parent.parent / "small.keras"
     model = small_model(256)
     model.compile("adam", "binary_crossentropy")
@@ -177,7 +177,7 @@ def hdf5_bytes(edit: Callable[[h5py.File], Any]) -> bytes:
 
 
 def old_file(path: Path) -> Path:
-    """A whole model in the old layout, as h5py writes its texts: in a heap."""
+    """Write a whole model in the old layout, with its strings in a heap, as h5py writes them."""
     model = shaken(small_model())
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = json.dumps(model.serialize())

@@ -1,7 +1,7 @@
-"""Models that are small but have everything that can go wrong between layers.
+"""Small models with everything that can go wrong between layers.
 
-Branches that meet again, a layer used twice, one tensor used twice, several inputs and outputs,
-models in models.
+They have branches that meet again, a layer or tensor that is used twice, several inputs and
+outputs, and models in models.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def residual() -> Model:
 
 
 def branches() -> Model:
-    """Three ways from one input, of different lengths; the order of inputs matters."""
+    """Three branches of different lengths leave one input; the order in which they meet matters."""
     inputs = Input((6, 6, 2))
     short = Conv2D(2, 1, activation="sigmoid")(inputs)
     long = Conv2D(3, 3, padding="same", activation="tanh")(inputs)
@@ -66,7 +66,7 @@ def branches() -> Model:
 
 
 def shared_layer() -> Model:
-    """One Dense used three times: twice in a row, once beside."""
+    """One Dense layer is used three times: twice in a row, and once beside that."""
     inputs = Input((4,))
     shared = Dense(4, activation="tanh", name="shared")
     return Model(inputs, Add()([shared(shared(inputs)), shared(Dense(4)(inputs))]))
@@ -79,7 +79,7 @@ def same_tensor_twice() -> Model:
 
 
 def several_ends() -> Model:
-    """Two inputs, three outputs; one output goes on into another, one depends on one input."""
+    """Two inputs, three outputs: one output feeds another, and one depends on a single input."""
     a, b = Input((3,), name="a"), Input((4,), name="b")
     left = Dense(2, activation="tanh", name="left")(a)
     both = Add(name="both")([left, Dense(2, name="right")(b)])
@@ -87,7 +87,7 @@ def several_ends() -> Model:
 
 
 def nested() -> Model:
-    """A model with a branch in a model, used once, between two layers."""
+    """A model with a branch lies inside a model, between two layers, and is used once."""
     inner_inputs = Input((4,))
     x = Dense(3, activation="tanh")(inner_inputs)
     inner = Model(inner_inputs, Concatenate()([x, inner_inputs]), name="inner")
@@ -96,14 +96,14 @@ def nested() -> Model:
 
 
 def nested_twice() -> Model:
-    """One chain for two inputs, as in a siamese network."""
+    """One chain serves two inputs, as in a siamese network."""
     tower = Sequential([Input((3,)), Dense(4, activation="tanh"), Dense(2)], name="tower")
     a, b = Input((3,)), Input((3,))
     return Model([a, b], Concatenate()([tower(a), tower(b)]))
 
 
 def nested_ends() -> Model:
-    """A model of two inputs and two outputs in a model; one of its outputs is used twice."""
+    """A model of two inputs and two outputs lies inside a model, which uses one output twice."""
     a, b = Input((2,)), Input((3,))
     x = Add()([Dense(2)(a), Dense(2, activation="tanh")(b)])
     inner = Model([a, b], [x, Dense(1, activation="sigmoid")(x)], name="inner")
@@ -138,5 +138,5 @@ def one_or_list(items: list[Any]) -> Any:
 
 
 def flat(y: Any) -> Array:
-    """All outputs in one vector."""
+    """Return all outputs in one vector."""
     return np.concatenate([part.ravel() for part in (y if isinstance(y, list) else [y])])

@@ -1,8 +1,8 @@
 """One random call of each operation, and whether it agrees with its plain loops.
 
-`OPERATIONS` describes each operation once: which arrays go in, with random shapes and options, and
-how to call it forward and backward. `tests/functional/test_operations.py` asks all of them the same
-questions.
+`OPERATIONS` describes each operation once: which arrays it takes, with random shapes and options,
+and how to call it forward and backward. `tests/functional/test_operations.py` puts all of them
+through the same tests.
 
 Where a result is a sum of products, the arrays hold small whole numbers: every rounding is exact,
 so the fast version and the loops must agree to the last bit, however they order their sums.
@@ -38,22 +38,22 @@ INTERPOLATIONS = ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"]
 class Operation:
     """One call of one operation.
 
-    `forward(module, *arrays)` and `backward(module, dy, *arrays)`, the module being `functional`
-    or `naive`; backward returns one gradient for each array, None where there is none.
+    `forward(module, *arrays)` and `backward(module, dy, *arrays)` call it in `module`, which is
+    `functional` or `naive`; backward returns a gradient for each array, or None if it has none.
     """
 
     shapes: dict[str, tuple[int, ...]]
     forward: Callable[..., Array]
     backward: Callable[..., tuple[Array | None, ...]] | None
     options: dict[str, Any]
-    exact: bool = False  # sums of products of whole numbers only
+    exact: bool = False  # it only sums products of whole numbers
 
     def arrays(self, dtype: Any, rng: np.random.Generator, whole: bool = True) -> list[Array]:
-        """Inputs: whole numbers with many ties, some all negative, or distinct ones with none."""
+        """Return inputs: whole numbers with many ties, some all negative, or distinct numbers."""
         low, high = [(-3, 4), (-8, -4), (2, 3)][rng.choice(3, p=[0.7, 0.2, 0.1])]
         found = []
         for name, shape in self.shapes.items():
-            if name in ("variance", "probabilities"):  # 1/p near 0 or 1 is no straight line
+            if name in ("variance", "probabilities"):  # 1/p is too curved near 0 for differences
                 x = rng.uniform(0.1, 0.9, shape)
             elif whole and self.exact:
                 x = rng.integers(*((low, high) if name == "x" else (-3, 4)), size=shape)
@@ -69,7 +69,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Windows:
-    """Two axes' worth of geometry in which at least one window fits."""
+    """The geometry of both axes; at least one window fits."""
 
     size: tuple[int, int]
     kernel: tuple[int, int]
@@ -94,7 +94,7 @@ def windows(draw: st.DrawFn, largest_dilation: int = 1) -> Windows:
 
 @st.composite
 def convolutions(draw: st.DrawFn, batch: int | None = None, algorithm: str = "auto") -> Operation:
-    """What `algorithm` can do."""
+    """Draw a convolution that `algorithm` can compute."""
     where = draw(windows(1 if algorithm == "direct" else 3))
     if algorithm == "winograd":
         size = draw(st.tuples(st.integers(3, 11), st.integers(3, 11)))
@@ -102,7 +102,7 @@ def convolutions(draw: st.DrawFn, batch: int | None = None, algorithm: str = "au
     groups = draw(st.integers(1, 3))
     channels, filters = draw(st.integers(1, 3)), draw(st.sampled_from([1, 2, 3]))
     if groups == 1 and draw(st.booleans()):
-        filters = draw(st.sampled_from([32, 35]))  # whole tiles' columns, or some more
+        filters = draw(st.sampled_from([32, 35]))  # whole tiles of columns, or a few more
     if groups == 1 and algorithm == "winograd" and draw(st.booleans()):
         channels = draw(st.sampled_from([16, 19]))
     options = {
@@ -274,7 +274,7 @@ def resizings(draw: st.DrawFn, batch: int | None = None) -> Operation:
         **({f"{framing}_to_aspect_ratio": True} if framing else {}),
     }
     fill = draw(st.sampled_from([0.0, 0.5]))
-    # A constant border does not depend on x.
+    # A constant border does not depend on x, so backward needs no `fill_value`.
     return Operation(
         {"x": draw(pictures(batch))},
         lambda m, x: m.resize(x, size, fill_value=fill, **options),
@@ -362,7 +362,7 @@ def relus(draw: st.DrawFn, batch: int | None = None) -> Operation:
 
 
 def from_output(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
-    """An activation whose backward function takes its output y."""
+    """Describe an activation whose backward function takes its output y."""
 
     @st.composite
     def operations(draw: st.DrawFn, batch: int | None = None) -> Operation:
@@ -382,7 +382,7 @@ OF_INPUT = [name for name, found in functional.ACTIVATIONS.items() if found.of_i
 
 @st.composite
 def activations_of_input(draw: st.DrawFn, batch: int | None = None) -> Operation:
-    """Any of those whose backward function takes x, some with other numbers than the usual."""
+    """Draw an activation whose backward function takes x, with default arguments or others."""
     name = draw(st.sampled_from(OF_INPUT))
     more = {
         "elu": {"alpha": 0.5},
@@ -427,7 +427,7 @@ def dropouts(draw: st.DrawFn, batch: int | None = None) -> Operation:
 
 
 def merges(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
-    """A merge of arrays element by element; some have size 1 in an axis."""
+    """Describe a merge of arrays, element by element; one array may have size 1 in some axes."""
 
     @st.composite
     def operations(draw: st.DrawFn, batch: int | None = None) -> Operation:
@@ -464,7 +464,7 @@ def concatenations(draw: st.DrawFn, batch: int | None = None) -> Operation:
 
 @st.composite
 def batch_normalizations(draw: st.DrawFn, batch: int | None = None) -> Operation:
-    """As in prediction: the mean and the variance come from elsewhere."""
+    """As in prediction, the mean and the variance come from elsewhere."""
     shape, options = draw(any_shape(batch)), {"epsilon": draw(st.sampled_from([1e-3, 0.5]))}
     channels = shape[-1:]
 
@@ -482,7 +482,7 @@ def batch_normalizations(draw: st.DrawFn, batch: int | None = None) -> Operation
 
 @st.composite
 def training_batch_normalizations(draw: st.DrawFn) -> Operation:
-    """As in training: the mean and the variance are the batch's own, and move with x."""
+    """As in training, the mean and the variance are the batch's own, and change with x."""
     shape, options = draw(any_shape(None)), {"epsilon": draw(st.sampled_from([1e-3, 0.5]))}
 
     def forward(m: ModuleType, x: Array, gamma: Array, beta: Array) -> Array:
@@ -529,7 +529,7 @@ def losses(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
     return operations
 
 
-# The names of `functional`, and strategies for calls of it (an empty batch where `batch` is 0).
+# Strategies that draw a call of each function (with an empty batch if `batch` is 0), by name.
 OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "conv2d": convolutions,
     "conv2d_max_pool2d": pooled_convolutions,
@@ -559,7 +559,7 @@ OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "categorical_crossentropy": losses("categorical_crossentropy"),
     "binary_crossentropy": losses("binary_crossentropy"),
 }
-# These have no empty batch.
+# These refuse an empty batch.
 AT_LEAST_ONE: dict[str, Callable[[], st.SearchStrategy[Operation]]] = {
     "batch_normalization, training": training_batch_normalizations,
     "batch_moments": moments,
@@ -580,7 +580,7 @@ def assert_same(found: Array, expected: Array, exact: bool, what: str) -> None:
 
 
 def assert_agrees(operation: Operation, arrays: list[Array], dy: Array | None = None) -> None:
-    """`functional` and `naive` give the same y and the same gradients."""
+    """Assert that `functional` and `naive` give the same y and the same gradients."""
     y, expected = operation.forward(functional, *arrays), operation.forward(naive, *arrays)
     assert_same(y, expected, operation.exact, f"y, {operation.options}")
     if operation.backward is None:
@@ -597,7 +597,7 @@ def assert_agrees(operation: Operation, arrays: list[Array], dy: Array | None = 
 
 
 def awkward(x: Array, kind: str) -> Array:
-    """The same numbers, laid out otherwise in memory."""
+    """Return the same numbers in another memory layout."""
     if kind == "transposed":
         found = x.T.copy().T
     elif kind == "every second":
@@ -614,7 +614,7 @@ WAYS = list(functional.ALGORITHMS)
 
 
 def picture(rows: list, dtype: Any = np.float64) -> Array:
-    """Rows of numbers as one picture with one channel."""
+    """Return rows of numbers as one picture with one channel."""
     return np.array(rows, dtype)[None, :, :, None]
 
 
@@ -623,7 +623,7 @@ def row(*numbers: float) -> Array:
 
 
 def refuse(error: type[Exception], match: str, name: str, call: Callable[[], Any]) -> None:
-    """The call ends in one sentence: who expects what, and what was received."""
+    """Assert that the call ends in one sentence: who expects what, and what was received."""
     with pytest.raises(error, match=match) as caught:
         call()
     message = str(caught.value)

@@ -1,4 +1,4 @@
-"""Models for pages, and what a reader does with one."""
+"""Models for pages, and what a reader does on a page."""
 
 import time
 
@@ -8,7 +8,7 @@ from minicnn import Input, Model, Sequential, functional, layers
 
 
 def every_layer():
-    """All of minicnn's layers in one graph with branches."""
+    """Return a model with all of minicnn's layers in one graph with branches."""
     inputs = Input((13, 11, 3), name="photo")
     x = layers.Rescaling([1 / 255, 1 / 200, 1 / 100], -0.2, name="rescaling")(inputs)
     x = layers.ZeroPadding2D(((1, 0), (2, 1)), name="pad")(x)
@@ -75,7 +75,7 @@ def open_layer(tab, name):
 
 
 def wait(tab, expression, argument=None, seconds=20):
-    """Until the expression is true; Playwright's own way needs `eval`, which the page forbids."""
+    """Wait until the expression is true; Playwright's own wait needs `eval`, which pages forbid."""
     end = time.monotonic() + seconds
     while not tab.evaluate(expression if "=>" in expression else f"() => {expression}", argument):
         assert time.monotonic() < end, f"never came true: {expression}"
@@ -188,7 +188,7 @@ def changed(tab, act):
 
 
 def plain():
-    """A dead map, zero biases and one number far beyond the others."""
+    """Return a model with a dead map and zero biases, and an x with one very large number."""
     model = Sequential(
         [
             Input((24, 24, 1)),
@@ -202,7 +202,7 @@ def plain():
     seeded(model)
     kernel = np.abs(model.get_layer("conv").kernel.value)
     kernel[1, 1] = 1.5
-    kernel[..., 1] *= -1  # never answers to what is above zero
+    kernel[..., 1] *= -1  # this filter never answers to positive pixels
     model.get_layer("conv").set_weights([kernel, np.zeros(3)])
     model.get_layer("hidden").bias.value[:] = 0
     x = np.full((1, 24, 24, 1), 0.01, "float32")
@@ -212,7 +212,7 @@ def plain():
 
 
 def with_a_large_dense(units=96):
-    """Most of its weights are in one layer in the middle, as in VGG."""
+    """Return a model with most of its weights in one layer in the middle, as in VGG."""
     return seeded(
         Sequential(
             [

@@ -1,4 +1,4 @@
-"""Photos, good and bad, in files and folders."""
+"""Good and bad photos, in files and folders."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from minicnn.images import files
 
 
 def gradient(height=6, width=8, channels=3):
-    """A picture in which every pixel and channel is another value."""
+    """Return a picture in which no two pixels or channels have the same value."""
     count = height * width * channels
     return (
         (np.arange(count) * (255 // count or 1) % 256)
@@ -22,7 +22,7 @@ def gradient(height=6, width=8, channels=3):
 
 
 def write_photos(folder, classes=("hat", "shirt"), each=3, size=(9, 7)):
-    """A folder tree with noise of a class's own brightness; returns its path."""
+    """Write folders of noise, each class of its own brightness; return their path."""
     rng = np.random.default_rng(0)
     for number, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
@@ -33,7 +33,7 @@ def write_photos(folder, classes=("hat", "shirt"), each=3, size=(9, 7)):
 
 
 def bad_file(folder, kind):
-    """A broken picture of the given kind; returns its path and what is said about it."""
+    """Write a broken picture of this kind; return its path and what the error says about it."""
     path = folder / f"{kind}.png"
     good = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)).save(
@@ -57,7 +57,7 @@ def bad_file(folder, kind):
         os.mkfifo(path)
         return path, "is a pipe"
     if kind == "device":
-        path.symlink_to("/dev/null")  # as /dev/zero, but that it ends, should it be read
+        path.symlink_to("/dev/null")  # like /dev/zero, but it ends, should it be read
         return path, "is a device"
     if kind == "long":
         path.write_bytes(good.getvalue())

@@ -1,4 +1,4 @@
-"""Small random graphs of the layers, the same for minicnn and for Keras."""
+"""Small random graphs of layers, the same for minicnn and for Keras."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +42,7 @@ def _joined(library: Any, x: Any, o: Options) -> Any:
     return k.Concatenate()([x, y])
 
 
-# What comes next in a graph: a function of the library, the symbol so far, and the drawn options.
+# Steps of a graph: functions of the library, the symbol so far, and the drawn options.
 KINDS: dict[str, Callable[[Any, Any, Options], Any]] = {
     "conv": _convolved,
     "depthwise": lambda lib, x, o: lib.layers.DepthwiseConv2D(o["kernel"], **_convolution(o))(x),
@@ -64,7 +64,7 @@ KINDS: dict[str, Callable[[Any, Any, Options], Any]] = {
     "rescale": lambda lib, x, o: lib.layers.Rescaling(0.5, offset=0.25)(x),
 }
 
-# How a graph ends: a function of the library's layers and the symbol so far.
+# Ends of a graph: functions of the library's layers and the symbol so far.
 TOPS: dict[str, Callable[[Any, Any], Any]] = {
     "average": lambda k, x: k.Dense(3)(k.GlobalAveragePooling2D()(x)),
     "max": lambda k, x: k.GlobalMaxPooling2D(keepdims=True)(x),

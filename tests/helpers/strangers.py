@@ -1,10 +1,10 @@
-"""Opens files that nobody should trust, in a process of its own; `opened_apart` of test_saving.
+"""Open untrusted files in a process of their own, which `opened_apart` of `model_files` starts.
 
     python strangers.py load_model FILES             python strangers.py load_weights FILES MODEL
 
-FILES is a folder; MODEL a `.keras` file of the model that takes the weights (`by_name`, too).
-Prints a line of JSON for each file, in the order of their names: what was raised, by how many bytes
-the process grew at most (what HDF5 allocates counts, too), and whether a weight changed.
+FILES is a folder; MODEL is a `.keras` file of the model that takes the weights (also `by_name`).
+For each file, in the order of names, it prints a line of JSON: what was raised, by how many bytes
+the process grew at most (including what HDF5 allocates), and whether a weight changed.
 """
 
 import json
@@ -17,11 +17,11 @@ import numpy as np
 
 from minicnn import models
 
-ROOM = 3 * 2**29  # bytes of address space beside what Python and the libraries have taken
+ROOM = 3 * 2**29  # bytes of address space beyond what Python and the libraries have taken
 
 
 def peak() -> int:
-    """Bytes in memory at the highest point so far."""
+    """Return the most bytes that the process has had in memory so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

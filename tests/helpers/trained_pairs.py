@@ -16,7 +16,7 @@ BATCH = 8
 
 
 def build(module: Any, last: str | None = None, units: int = CLASSES) -> Any:
-    """Convolution, normalization, ReLU, pooling, dense: what a small photo classifier has.
+    """Convolution, normalization, ReLU, pooling, dense: the layers of a small photo classifier.
 
     The same lines make a model of minicnn and of Keras.
     """
@@ -36,7 +36,7 @@ def build(module: Any, last: str | None = None, units: int = CLASSES) -> Any:
 
 
 def pair_of_models(make: Callable[[Any], Any], seed: int = 0) -> tuple[Any, Any]:
-    """(ours, theirs), with the weights that Keras drew."""
+    """Return (ours, theirs), both with the weights that Keras drew."""
     keras.utils.set_random_seed(seed)
     theirs, ours = make(keras), make(minicnn)
     ours.set_weights(theirs.get_weights())
@@ -44,15 +44,15 @@ def pair_of_models(make: Callable[[Any], Any], seed: int = 0) -> tuple[Any, Any]
 
 
 def compile_both(models: tuple[Any, Any], settings: Callable[[Any], dict[str, Any]]) -> None:
-    """`settings(module)` makes what `compile` takes, from minicnn and from Keras."""
+    """Compile both models; `settings(module)` makes the arguments from minicnn or from Keras."""
     ours, theirs = models
     ours.compile(**settings(minicnn))
-    # XLA would compile for seconds what takes milliseconds to run here.
+    # XLA would spend seconds compiling what takes milliseconds to run here.
     theirs.compile(**settings(keras), jit_compile=False)
 
 
 def photos(count: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Noise with a patch whose place and colour tell the class: learnable, not at once."""
+    """Return noise with a patch whose place and colour tell the class: learnable, not at once."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((count, 12, 12, 3)).astype(np.float32)
     classes = rng.integers(0, CLASSES, count)
@@ -74,7 +74,7 @@ def assert_weights_close(ours: Any, theirs: Any, tolerance: float) -> None:
 
 
 def batch(step: int, *arrays: np.ndarray) -> list[np.ndarray]:
-    """The step's batch of each array; after the last one the first follows."""
+    """Return the step's batch of each array; after the last batch comes the first."""
     start = step * BATCH % (len(arrays[0]) // BATCH * BATCH)
     return [array[start : start + BATCH] for array in arrays]
 

@@ -17,7 +17,7 @@ Array = np.ndarray
 
 
 def data(count: int = 24, classes: int = 3, seed: int = 0) -> tuple[Array, Array]:
-    """Points around one corner for each class: learnable within a few steps."""
+    """Return points around a corner for each class: learnable within a few steps."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, classes, count)
     x = rng.standard_normal((count, 4)).astype(np.float32)
@@ -35,7 +35,7 @@ X, Y = data()
 
 
 class Seen(callbacks.Callback):
-    """Writes down every event."""
+    """Records every event."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -47,7 +47,7 @@ class Seen(callbacks.Callback):
 
 
 class Pairs:
-    """A sequence of batches; remembers which were asked for."""
+    """A sequence of batches that records which were asked for."""
 
     def __init__(self, batches: int = 6, size: int = 4) -> None:
         self.batches, self.size = batches, size
