@@ -1,8 +1,8 @@
-"""Write the files beside this one with Keras: a trained model, and what Keras says about it.
+"""Write files with Keras: a trained model, and the numbers that Keras gets from it.
 
     python tests/files/write.py
 
-They are kept, so that an environment without Keras can prove that it reads Keras's own files.
+They are kept beside this script, so that tests without Keras can read Keras's own files.
 """
 
 import os
@@ -17,7 +17,7 @@ COUNT, CLASSES = 24, 3
 
 
 def batch(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Photos whose brightest channel is their class."""
+    """Return photos whose brightest channel is their class."""
     labels = rng.integers(0, CLASSES, COUNT)
     x = rng.standard_normal((COUNT, 10, 8, 3)).astype(np.float32)
     x[np.arange(COUNT), :, :, labels] += 0.5
@@ -50,9 +50,9 @@ def main() -> None:
     inputs = keras.Input((10, 8, 3))
     x = k.GlobalAveragePooling2D()(base(k.Rescaling(2.0)(inputs)))
     model = keras.Model(inputs, k.Dense(CLASSES)(k.Dropout(0.0)(x)), name="transfer")
-    losses(compiled(model, 0.01), seed=0, steps=30)  # a base that has learned something
+    losses(compiled(model, 0.01), seed=0, steps=30)  # the base has learned something
     base.trainable = False
-    losses(compiled(model, 0.02), seed=1, steps=10)  # a head that stands amid its training
+    losses(compiled(model, 0.02), seed=1, steps=10)  # the head is in the middle of its training
 
     model.save(HERE / "model.keras")
     model.save(HERE / "model.h5")
@@ -60,7 +60,7 @@ def main() -> None:
     x, _ = batch(np.random.default_rng(2))
     told = {"predictions": model.predict(x, verbose=0)}
     told["losses"] = losses(model, seed=3, steps=20)
-    # Fine-tuning starts again from the file, with everything free and a low rate.
+    # Fine-tuning starts again from the file, with all layers trainable and a low learning rate.
     tuned = keras.saving.load_model(HERE / "model.keras")
     tuned.get_layer("base").trainable = True
     told["fine_tuning"] = losses(compiled(tuned, 0.001), seed=4, steps=20)

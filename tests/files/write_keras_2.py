@@ -1,11 +1,11 @@
-"""Write a file with an old Keras, `keras-2.13.keras`, and what it says about it beside it.
+"""Write a file with an old Keras, such as `keras-2.13.keras`, and the numbers Keras gets from it.
 
     python -m venv old && old/bin/pip install "tensorflow==2.13.*"
     old/bin/python tests/files/write_keras_2.py
 
-TensorFlow 2.12, 2.13 and 2.14 (on Python 3.11 at most) brought a Keras that wrote `.keras` files,
-each with another numbering of layers. Newer ones of Keras 2 are written by the tests themselves,
-with the package tf_keras.
+TensorFlow 2.12, 2.13 and 2.14 (for Python 3.11 at most) came with versions of Keras that wrote
+`.keras` files, and each version numbered layers in its own way. The tests themselves write the
+files of newer versions of Keras 2, with the package tf_keras.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ def batch(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def network() -> keras.Model:
-    """Several layers of a class, with layers of other classes and a nested model between them."""
+    """Several layers of one class, with other layers and a nested model between them."""
     inputs = keras.Input((6, 5, 2))
     x = layers.Conv2D(2, 3, padding="same")(inputs)
     base = keras.Sequential(

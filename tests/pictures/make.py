@@ -1,7 +1,7 @@
-"""Makes README's pictures of the interactive page: `python tests/pictures/make.py`.
+"""Make README's pictures of the interactive page: `python tests/pictures/make.py`.
 
-The network is that of the lessons, which looks at one of the drawn clothes; Debian's chromium
-looks at the page.
+The page shows the lessons' network looking at one of the drawn clothes; Debian's chromium opens
+the page.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""Files both ways: what Keras writes minicnn goes on with, and the other way round."""
+"""Files go both ways: minicnn goes on with what Keras writes, and Keras with ours."""
 
 import io
 import json
@@ -41,7 +41,7 @@ def shaken(model: Any, seed: int = 5) -> Any:
 
 
 def classifier(library: Any) -> Any:
-    """Convolution, normalization, a nested base, a shortcut: what the course's models have."""
+    """Convolution, normalization, a nested base, a shortcut: the parts of the course's models."""
     k = library.layers
     inside = library.Input((4, 3, 4))
     base = library.Model(
@@ -59,8 +59,8 @@ def classifier(library: Any) -> Any:
 def predicted(model: Any, x: Array) -> Any:
     if isinstance(model, minicnn.Model):
         return model.predict(x, verbose=0)
-    # Called, not `predict`ed: a graph for every model of a file of tests is slow to trace, and the
-    # oneDNN pass that rewrites such graphs in TensorFlow has ended here in a segmentation fault.
+    # The model is called, since `predict` would trace a graph of every model, which is slow; and
+    # TensorFlow's oneDNN pass, which rewrites such graphs, has ended in a segmentation fault here.
     answer = model(x, training=False)
     return [v.numpy() for v in answer] if isinstance(answer, list) else answer.numpy()
 
@@ -116,8 +116,8 @@ def test_the_next_50_losses_are_those_of_the_other_side(
     np.testing.assert_allclose(losses(other, 50, seed=2), losses(model, 50, seed=2), rtol=2e-3)
 
 
-def test_a_state_matters(tmp_path: Path) -> None:
-    """Without the optimizer's state the losses above would differ: the test can fail."""
+def test_the_optimizer_s_state_matters(tmp_path: Path) -> None:
+    """Without the optimizer's state, the losses above would differ: that test can fail."""
     model = compiled(keras, shaken(classifier(keras)), "Adam")
     losses(model, 10, seed=1)
     model.save(tmp_path / "m.keras")
@@ -127,7 +127,7 @@ def test_a_state_matters(tmp_path: Path) -> None:
     assert np.abs(np.array(losses(fresh, 50, seed=2)) / expected - 1).max() > 0.01
 
 
-def test_an_old_file_goes_on_too(tmp_path: Path) -> None:
+def test_training_goes_on_from_an_old_file(tmp_path: Path) -> None:
     model = compiled(keras, shaken(classifier(keras)), "Adam")
     losses(model, 10, seed=1)
     model.save(tmp_path / "m.h5")
@@ -135,7 +135,7 @@ def test_an_old_file_goes_on_too(tmp_path: Path) -> None:
     np.testing.assert_allclose(losses(loaded, 20, seed=2), losses(model, 20, seed=2), rtol=2e-3)
 
 
-def test_a_live_model_goes_on_too() -> None:
+def test_training_goes_on_from_a_live_model() -> None:
     model = compiled(keras, shaken(classifier(keras)), "Adam")
     losses(model, 10, seed=1)
     ours = models.from_keras(model)
@@ -146,7 +146,7 @@ def test_a_live_model_goes_on_too() -> None:
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_a_live_model_that_was_saved_is_still_compiled(optimizer: str, tmp_path: Path) -> None:
-    """Keras itself forgets the optimizer in the model's config while it writes an .h5 file."""
+    """Keras itself drops the optimizer from the model's config when it writes an .h5 file."""
     model = compiled(keras, shaken(classifier(keras)), optimizer)
     losses(model, 3, seed=1)
     model.optimizer.learning_rate = 0.25
@@ -156,7 +156,7 @@ def test_a_live_model_that_was_saved_is_still_compiled(optimizer: str, tmp_path:
         assert (ours.optimizer.iterations, ours.optimizer.learning_rate) == (3, 0.25)
 
 
-def test_a_model_frozen_since_its_last_step_starts_anew(tmp_path: Path) -> None:
+def test_a_model_frozen_since_its_last_step_starts_with_a_new_optimizer(tmp_path: Path) -> None:
     model = compiled(keras, shaken(classifier(keras)), "Adam")
     losses(model, 3, seed=1)
     model.get_layer("base").trainable = False
@@ -188,7 +188,7 @@ def test_a_chain_takes_any_batch_whatever_it_saw_first(
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_plain_sum_is_an_add(suffix: str, tmp_path: Path) -> None:
+def test_a_sum_of_symbols_is_read_as_add(suffix: str, tmp_path: Path) -> None:
     inputs = keras.Input(SHAPE)
     x = keras.layers.Conv2D(3, 1)(inputs)
     model = shaken(keras.Model(inputs, x + inputs + x))
@@ -200,7 +200,7 @@ def test_a_plain_sum_is_an_add(suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_ends_in_a_dict_end_in_a_sentence(suffix: str, tmp_path: Path) -> None:
+def test_inputs_in_a_dict_are_refused_in_a_sentence(suffix: str, tmp_path: Path) -> None:
     a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
     model = keras.Model({"a": a, "b": b}, {"y": keras.layers.Add(name="y")([a, b])})
     model.save(tmp_path / f"m{suffix}")
@@ -215,7 +215,7 @@ def test_from_keras_takes_models_only() -> None:
         models.from_keras(keras.Sequential([keras.Input((3, 2)), keras.layers.LSTM(4)]))
 
 
-def test_weights_alone_keep_an_optimizer_that_has_begun(tmp_path: Path) -> None:
+def test_a_file_of_weights_keeps_the_state_of_an_optimizer_in_use(tmp_path: Path) -> None:
     model = compiled(keras, shaken(classifier(keras)), "Adam")
     losses(model, 10, seed=1)
     model.save_weights(tmp_path / "m.weights.h5")
@@ -230,7 +230,7 @@ def test_weights_alone_keep_an_optimizer_that_has_begun(tmp_path: Path) -> None:
     np.testing.assert_allclose(losses(ours, 20, seed=2), losses(model, 20, seed=2), rtol=2e-3)
 
 
-def test_what_cannot_be_trained_here_predicts_all_the_same(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_trained_here_predicts_all_the_same(tmp_path: Path) -> None:
     model = shaken(classifier(keras))
     model.compile(keras.optimizers.Adagrad(), keras.losses.Circle())
     model.save(tmp_path / "m.keras")
@@ -245,7 +245,7 @@ def test_what_cannot_be_trained_here_predicts_all_the_same(tmp_path: Path) -> No
 
 def test_an_old_whole_model(tmp_path: Path) -> None:
     model = shaken(classifier(keras))
-    model.get_layer("base").trainable = False  # another order of the nested weights
+    model.get_layer("base").trainable = False  # this changes the order of the nested weights
     model.save(tmp_path / "m.h5")
     assert_same_predictions(models.load_model(tmp_path / "m.h5"), model, photos())
 
@@ -263,7 +263,7 @@ def test_old_weights_by_order_and_by_name(tmp_path: Path) -> None:
     assert_same_predictions(ours, model, photos())
     ours.load_weights(tmp_path / "whole.h5")
     assert_same_predictions(ours, model, photos())
-    # By name: another model that begins in the same way.
+    # By name, another model that starts with the same layer takes its weights.
     inputs = minicnn.Input(SHAPE)
     x = layers.Conv2D(4, 3, name="conv2d_1")(inputs)
     other = minicnn.Model(inputs, layers.Dense(3, name="other")(layers.Flatten()(x)))
@@ -409,7 +409,7 @@ TRAINING_2 = {
 
 
 def keras_2_file(path: Path) -> tuple[Array, Array]:
-    """A file as Keras 2.13 writes it, with old numbers of uses and names that end in ":0"."""
+    """Write a file as Keras 2.13 does: uses of layers are counted as then, names end in ":0"."""
     rng = np.random.default_rng(3)
     w, b = rng.standard_normal((3, 3, 3, 2)).astype("f"), rng.standard_normal(2).astype("f")
     with h5py.File(path, "w") as file:
@@ -447,7 +447,7 @@ def test_a_file_of_keras_2(tmp_path: Path) -> None:
 
 
 def test_a_keras_file_of_keras_2(tmp_path: Path) -> None:
-    """Keras 2.13's `.keras`: its own words for nodes in config.json, another folder for layers."""
+    """Keras 2.13's `.keras` has other words for nodes in config.json, and another layer folder."""
     w, b = keras_2_file(tmp_path / "old.h5")
     weights = io.BytesIO()
     with h5py.File(weights, "w") as file:
@@ -477,7 +477,7 @@ def test_a_keras_file_of_keras_2(tmp_path: Path) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(make=graphs(), seed=st.integers(0, 2**16))
-def test_random_models_make_the_round(make: Any, seed: int, suffix: str, tmp_path: Path) -> None:
+def test_random_models_go_there_and_back(make: Any, seed: int, suffix: str, tmp_path: Path) -> None:
     for library in (minicnn, keras):
         library.utils.clear_session()
     x = np.random.default_rng(seed).standard_normal((2, 6, 5, 2)).astype(np.float32)
@@ -495,7 +495,7 @@ def test_random_models_make_the_round(make: Any, seed: int, suffix: str, tmp_pat
         ours = models.load_model(there)
         ours.save(tmp_path / "back.keras")
         again = keras.saving.load_model(tmp_path / "back.keras")
-    # `==` on the arrays: a round trip changes no bit.
+    # The arrays must be equal: a round trip changes no bit.
     for found, wanted in zip(again.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(found, wanted)
     assert_same_predictions(ours, theirs, x)
@@ -506,7 +506,7 @@ def test_random_models_make_the_round(make: Any, seed: int, suffix: str, tmp_pat
     utils.clear_session()
 
 
-def test_arithmetic_on_symbols_goes_to_keras_and_comes_from_there(tmp_path: Path) -> None:
+def test_arithmetic_on_symbols_goes_to_keras_and_back(tmp_path: Path) -> None:
     def network(library: Any) -> Any:
         a = library.Input((3,))
         b = library.layers.Dense(3)(a)
@@ -517,7 +517,7 @@ def test_arithmetic_on_symbols_goes_to_keras_and_comes_from_there(tmp_path: Path
     ours.save(tmp_path / "ours.keras")
     theirs = keras.models.load_model(tmp_path / "ours.keras")
     np.testing.assert_allclose(theirs.predict(x, verbose=0), ours(x), rtol=1e-5, atol=1e-6)
-    a = keras.Input((3,))  # of Keras's own operators a file may hold the sum
+    a = keras.Input((3,))  # the one of Keras's own operators that is read
     theirs = keras.Model(a, a + keras.layers.Dense(3)(a))
     theirs.save(tmp_path / "theirs.keras")
     ours = minicnn.models.load_model(tmp_path / "theirs.keras")
@@ -525,10 +525,10 @@ def test_arithmetic_on_symbols_goes_to_keras_and_comes_from_there(tmp_path: Path
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_layer_that_a_model_and_one_inside_it_share_opens_as_two(
+def test_a_layer_shared_by_a_model_and_its_inner_model_opens_as_two(
     first: bool, tmp_path: Path
 ) -> None:
-    """Keras writes it once, where it met it first, and then does not open its own file."""
+    """Keras writes the layer once, where it first meets it, and then cannot open its own file."""
 
     def network(library: Any) -> Any:
         shared = library.layers.Dense(4, name="shared")

@@ -1,4 +1,4 @@
-"""A damaged or hostile file ends in a sentence, and nothing of it stays."""
+"""A damaged or hostile file is refused in a sentence, and leaves nothing behind."""
 
 import random
 import re
@@ -161,7 +161,7 @@ def test_a_hostile_weights_file_is_refused_whole(case: str, tmp_path: Path) -> N
     assert_same_weights(model, before)
 
 
-def test_numbers_of_another_precision_are_welcome(tmp_path: Path) -> None:
+def test_numbers_of_another_precision_are_read(tmp_path: Path) -> None:
     model, path = edited(tmp_path, _replaced(np.array([0.5, 1.5], np.float64)))
     model.load_weights(path)
     np.testing.assert_array_equal(model.get_weights()[1], np.float32([0.5, 1.5]))
@@ -176,7 +176,7 @@ def test_numbers_of_another_precision_are_welcome(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
     ],
 )
-def test_what_is_no_model_file_says_what_it_is(
+def test_the_error_about_another_file_says_what_it_is(
     content: bytes, message: str, tmp_path: Path
 ) -> None:
     for name in ("m.keras", "m.h5", "m"):
@@ -186,12 +186,12 @@ def test_what_is_no_model_file_says_what_it_is(
                 read(tmp_path / name)
 
 
-def test_a_folder_says_what_it_is(tmp_path: Path) -> None:
+def test_the_error_about_a_folder_says_that_it_is_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"is a folder\. TensorFlow's SavedModel is one"):
         models.load_model(tmp_path)
 
 
-def test_a_file_is_what_it_holds_whatever_its_name(tmp_path: Path) -> None:
+def test_what_a_file_holds_counts_not_its_name(tmp_path: Path) -> None:
     model = chain()
     model.save(tmp_path / "m.keras")
     model.save_weights(tmp_path / "w.weights.h5")
@@ -210,7 +210,7 @@ def test_a_file_is_what_it_holds_whatever_its_name(tmp_path: Path) -> None:
         models.load_model(tmp_path / "w.keras")
 
 
-def test_values_that_were_never_written_are_missed(tmp_path: Path) -> None:
+def test_values_that_were_never_written_are_noticed(tmp_path: Path) -> None:
     def hollow(file: h5py.File) -> None:
         del file["layers/dense/vars/0"]
         file.create_dataset("layers/dense/vars/0", (3, 2), "f4")
@@ -221,7 +221,7 @@ def test_values_that_were_never_written_are_missed(tmp_path: Path) -> None:
 
 
 def heap_objects(content: bytes) -> Iterator[tuple[int, int]]:
-    """Where an object of the file's heap begins, and its number; 0 is free space."""
+    """Yield where each object of the file's heap begins, and its number; 0 is free space."""
     at = content.index(b"GCOL")
     end = at + int.from_bytes(content[at + 8 : at + 16], "little")
     at += 16
@@ -236,8 +236,8 @@ def heap_objects(content: bytes) -> Iterator[tuple[int, int]]:
     ("free", "size"),
     [(True, 0), (True, 2**20), (True, 2**63), (False, 2**20), (False, 2**63), (False, 2**64 - 1)],
 )
-def test_a_heap_that_leads_nowhere_is_refused(free: bool, size: int, tmp_path: Path) -> None:
-    """HDF5 itself reads on for ever where free space has the size 0."""
+def test_a_damaged_heap_is_refused(free: bool, size: int, tmp_path: Path) -> None:
+    """HDF5 itself would read for ever where free space has size 0."""
     (tmp_path / "files").mkdir()
     path = old_file(tmp_path / "files" / "m.h5")
     content = bytearray(path.read_bytes())
@@ -250,8 +250,8 @@ def test_a_heap_that_leads_nowhere_is_refused(free: bool, size: int, tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_text_that_says_it_is_long_is_refused(tmp_path: Path) -> None:
-    """HDF5 itself asks for the memory before it looks for the text."""
+def test_a_text_with_a_false_length_is_refused(tmp_path: Path) -> None:
+    """HDF5 itself would allocate the memory before it looks for the text."""
     (tmp_path / "files").mkdir()
     path = old_file(tmp_path / "files" / "m.h5")
     with h5py.File(path) as file:
@@ -324,7 +324,7 @@ def test_every_wrong_byte_of_an_attribute_ends_in_a_value_error(tmp_path: Path) 
     assert all("m.h5" in message for message in refused)
 
 
-def test_a_list_may_be_cut_in_pieces(tmp_path: Path) -> None:
+def test_a_list_may_be_cut_into_pieces(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file.attrs["layer_names0"], file.attrs["layer_names1"] = ["a", "b"], ["c"]
     with hdf5.opened(tmp_path / "m.h5", "m.h5") as opened:
@@ -335,7 +335,9 @@ def test_a_list_may_be_cut_in_pieces(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.inf, np.nan, -1.0])
 @pytest.mark.parametrize("place", [0, 1], ids=["steps", "learning rate"])
-def test_a_state_of_nonsense_names_its_file(place: int, value: float, tmp_path: Path) -> None:
+def test_the_error_about_a_bad_state_names_its_file(
+    place: int, value: float, tmp_path: Path
+) -> None:
     path = tmp_path / "m.weights.h5"
     model = small_model()
     model.compile("sgd", minicnn.losses.BinaryCrossentropy(from_logits=True))
@@ -353,7 +355,7 @@ def test_a_state_of_nonsense_names_its_file(place: int, value: float, tmp_path: 
 
 
 def damaged(content: bytes, rng: random.Random) -> bytes:
-    """With some bits or bytes changed, at times cut off."""
+    """Return the content with some bits or bytes changed, and sometimes cut off."""
     changed = bytearray(content)
     for _ in range(rng.choice([1, 2, 4, 16])):
         at = rng.randrange(len(changed))
@@ -367,7 +369,7 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("kind", ["archive", "weights in an archive", "weights", "old"])
 def test_damage_anywhere_ends_in_a_value_error(kind: str, seed: int, tmp_path: Path) -> None:
-    """HDF5 cannot see a flipped bit in a weight; all else is said, in little time and memory."""
+    """HDF5 cannot see a flipped bit in a weight; all else is refused, in little time and memory."""
     rng, model = random.Random(seed), tmp_path / "model.keras"
     shaken(chain()).save(model)
     models.load_model(model).save_weights(tmp_path / "m.weights.h5")
@@ -453,7 +455,7 @@ def test_a_hostile_description_is_refused_with_its_reason(case: str, tmp_path: P
 
 
 @pytest.mark.parametrize("depth", [900, 5000])
-def test_models_within_models_without_end_are_refused(depth: int, tmp_path: Path) -> None:
+def test_models_nested_too_deeply_are_refused(depth: int, tmp_path: Path) -> None:
     path = tmp_path / "m.keras"
     Sequential([Input((3,)), layers.Dense(2)]).save(path)
     inner = '{"class_name": "Sequential", "config": {"name": "s", "layers": ['
@@ -467,7 +469,7 @@ def test_models_within_models_without_end_are_refused(depth: int, tmp_path: Path
         models.load_model(path)
 
 
-def test_custom_code_has_no_door(tmp_path: Path) -> None:
+def test_custom_code_is_refused(tmp_path: Path) -> None:
     Sequential([Input((3,)), layers.Dense(2)]).save(tmp_path / "m.keras")
     with pytest.raises(ValueError, match=r"minicnn's own layers only\. Received custom_objects"):
         models.load_model(tmp_path / "m.keras", custom_objects={"Mine": object})

@@ -29,7 +29,7 @@ from minicnn import Input, Sequential, layers, models
 
 
 def _unpacks_in_hdf5(path: Path) -> None:
-    """A dataset of 256 KiB whose only chunk unpacks to 400 MiB."""
+    """Write a dataset of 256 KiB whose only chunk unpacks to 400 MiB."""
     with h5py.File(path, "w") as file:
         group = file.create_group("layers/dense/vars")
         kernel = group.create_dataset("0", (256, 256), "f4", chunks=(256, 256), compression="gzip")
@@ -38,7 +38,7 @@ def _unpacks_in_hdf5(path: Path) -> None:
 
 
 def _unpacks_twice(path: Path) -> None:
-    """The same within an archive that packs it once more."""
+    """Write the same inside an archive that packs it once more."""
     inner = path.with_name("inner.weights.h5")
     _unpacks_in_hdf5(inner)
     packed(path, model_weights_h5=inner.read_bytes())
@@ -56,7 +56,7 @@ def _large_json_in_hdf5(path: Path) -> None:
 
 
 def _archive_that_lies(path: Path) -> None:
-    """A member that unpacks to 400 MiB, of which the directory says that it is stored in 200."""
+    """Write a member that unpacks to 400 MiB, of which the directory claims 200 MiB are packed."""
     packed(path, model_weights_h5=b"")
     name, content = b"model.weights.h5", zeros_deflated(LARGE, -15)
     whole = path.read_bytes()
@@ -75,7 +75,7 @@ def _archive_that_lies(path: Path) -> None:
 
 
 def _never_written(path: Path) -> None:
-    """Arrays of 256 MB without a value, in a file that zeros make large until it is packed."""
+    """Write arrays of 256 MB without values, in a file that only zeros, packed away, make large."""
     side = 8000
 
     def edit(file: h5py.File) -> None:
@@ -98,7 +98,7 @@ def _never_written(path: Path) -> None:
 
 
 def _one_text_many_times(path: Path) -> None:
-    """A list of names that are all one and the same megabyte."""
+    """Write a list of names that all refer to one and the same megabyte."""
     count, size = LARGE // 2**20, 2**20
     with h5py.File(path, "w") as file:
         names = ["a" * size] + ["b"] * (count - 1)
@@ -113,13 +113,13 @@ def _one_text_many_times(path: Path) -> None:
 
 
 def _layers_in_rows(path: Path) -> None:
-    """An array where a group is expected, of a million rows that take 2 GiB each."""
+    """Where a group is expected, write an array of a million rows of 2 GiB each."""
     with h5py.File(path, "w") as file:
         file.create_dataset("layers", (10**6, 2**28), "f8", chunks=(1, 1024))
 
 
 def _one_array_for_all_layers(path: Path) -> None:
-    """A megabyte that a model of 400 MiB would be filled from."""
+    """Write a megabyte that would fill a model of 400 MiB."""
     with h5py.File(path, "w") as file:
         file.create_group("model_weights").attrs["layer_names"] = np.array([], float)
         file.attrs["model_config"] = json.dumps(
@@ -196,7 +196,7 @@ def test_what_is_stored_once_is_not_read_a_hundred_times(tmp_path: Path) -> None
 
 
 def test_half_precision_is_no_reason_to_refuse_a_file(tmp_path: Path) -> None:
-    """What is read may be larger than the file, within reason."""
+    """Arrays in memory may be larger than the file, within reason."""
     path = tmp_path / "m.keras"
     model = shaken(Sequential([Input((800,)), layers.Dense(800, use_bias=False)]))
     model.save(path)
@@ -210,10 +210,10 @@ def test_half_precision_is_no_reason_to_refuse_a_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(models.load_model(path).get_weights()[0], kernel)
 
 
-def test_an_archive_that_was_packed_anew_is_read(tmp_path: Path) -> None:
+def test_an_archive_that_was_packed_again_is_read(tmp_path: Path) -> None:
     path = tmp_path / "m.keras"
     model = shaken(chain())
-    model.compile("adam", "sparse_categorical_crossentropy")  # its state is zeros
+    model.compile("adam", "sparse_categorical_crossentropy")  # its state is all zeros
     model.save(path)
     with zipfile.ZipFile(path) as good:
         members = {name: good.read(name) for name in good.namelist()}

@@ -1,4 +1,4 @@
-"""Keras's old `.h5`, written: Keras 2, Keras 3 and minicnn read it, and predict and go on alike."""
+"""Keras 2, Keras 3 and minicnn read the old `.h5` files that minicnn writes, and predict alike."""
 
 import os
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def chain() -> Any:
 
 
 def nested(kind: str, last: bool) -> Any:
-    """A model in a model, used twice; with `last` a second one makes the output."""
+    """A model lies in a model and is used twice; with `last`, a second one makes the output."""
     if kind == "Functional":
         start = Input((6, 6, 2))
         base: Any = minicnn.Model(start, k.Conv2D(3, 3)(start), name="base")
@@ -80,7 +80,7 @@ def two_of_each() -> Any:
 
 
 def deep() -> Any:
-    """Two models in one whose layers have the same names."""
+    """A model contains two models whose layers have the same names."""
     halves = [minicnn.Sequential([Input((4,)), k.Dense(4, name="same")]) for _ in range(2)]
     return minicnn.Sequential([Input((4,)), minicnn.Sequential(halves), k.Dense(1)])
 
@@ -133,7 +133,7 @@ def library(name: str) -> Any:
     return minicnn if name == "minicnn" else pytest.importorskip(name)
 
 
-def test_every_layer_is_written_somewhere() -> None:
+def test_some_test_writes_every_layer() -> None:
     used = {type(layer).__name__ for layer in every_layer() if isinstance(layer, k.Layer)}
     used |= {type(layer).__name__ for layer in nested("Functional", True).layers}
     assert set(LAYERS) <= used | {"InputLayer"}
@@ -141,7 +141,7 @@ def test_every_layer_is_written_somewhere() -> None:
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("name", MODELS)
-def test_whoever_reads_it_predicts_the_same(name: str, reader: str, tmp_path: Path) -> None:
+def test_every_reader_predicts_the_same(name: str, reader: str, tmp_path: Path) -> None:
     load = library(reader).models.load_model
     model = shaken(MODELS[name]())
     x = inputs_for(model)
@@ -177,11 +177,11 @@ def small(optimizer: Any) -> tuple[Any, Array, Array]:
     ],
     ids=["Adam", "SGD", "RMSprop"],
 )
-def test_it_is_compiled_and_goes_on(optimizer: Any, reader: str, tmp_path: Path) -> None:
-    """The optimizer's state is for minicnn.
+def test_it_is_compiled_and_training_goes_on(optimizer: Any, reader: str, tmp_path: Path) -> None:
+    """Only minicnn goes on with the optimizer's state.
 
-    Keras 3.15 cannot go on with any `.h5` file, its own included: it builds the optimizer for the
-    model's own weights, and a model has none but its layers'. Keras 2 starts anew, with a warning.
+    Keras 3.15 cannot go on with any `.h5` file, even its own: it builds the optimizer for weights
+    of the model itself, but only layers have weights. Keras 2 starts anew, with a warning.
     """
     load = library(reader).models.load_model
     model, x, y = small(optimizer())
@@ -228,12 +228,12 @@ def test_metadata_travel_in_the_old_format_too(tmp_path: Path) -> None:
     model.metadata = {"photo": object()}
     with pytest.raises(TypeError, match="expects metadata that JSON can hold"):
         model.save(tmp_path / "m.hdf5")
-    assert models.load_model(tmp_path / "m.hdf5").metadata["size"] == 8  # the old file stands
+    assert models.load_model(tmp_path / "m.hdf5").metadata["size"] == 8  # the old file is kept
     assert [path.name for path in tmp_path.iterdir()] == ["m.hdf5"]
 
 
-def test_long_lists_of_names_are_cut_in_pieces(tmp_path: Path) -> None:
-    """HDF5 has room for 64 KB in one attribute: ten names of 9,000 letters need two."""
+def test_long_lists_of_names_are_cut_into_pieces(tmp_path: Path) -> None:
+    """An HDF5 attribute holds at most 64 KB, so ten names of 9,000 letters need two."""
     names = [f"{letter * 9000}" for letter in "abcdefghij"]
     stack = [k.Activation("relu", name=name) for name in names[:-1]]
     model = minicnn.Sequential([Input((2,)), *stack, k.Dense(1, name=names[-1])])
@@ -247,7 +247,7 @@ def test_long_lists_of_names_are_cut_in_pieces(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize("kind", ["Sequential", "Model"])
-def test_a_base_of_which_a_part_learns_is_read_in_its_order(
+def test_the_weights_of_a_partly_frozen_base_are_read_in_order(
     kind: str, frozen: bool, tmp_path: Path
 ) -> None:
     stack = [Input((4,)), k.Dense(3), k.Dense(3), k.Dense(3)]
@@ -262,7 +262,7 @@ def test_a_base_of_which_a_part_learns_is_read_in_its_order(
     again = models.load_model(tmp_path / "m.h5")
     assert [layer.trainable for layer in again.layers] == [not frozen, True]
     assert len(again.trainable_weights) == len(model.trainable_weights)
-    with h5py.File(tmp_path / "m.h5") as file:  # what learns comes first, if the base says so
+    with h5py.File(tmp_path / "m.h5") as file:  # what learns comes first, if the base is not frozen
         (first, *_) = file["model_weights"][base.name].attrs["weight_names"]
     assert (first.decode() == base.layers[-2].kernel.path) == (not frozen)
     model.load_weights(tmp_path / "m.h5")
@@ -270,7 +270,7 @@ def test_a_base_of_which_a_part_learns_is_read_in_its_order(
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
-def test_a_layer_whose_name_hdf5_has_for_something_else(tmp_path: Path) -> None:
+def test_a_layer_s_name_that_hdf5_reserves_is_refused(tmp_path: Path) -> None:
     model = minicnn.Sequential([minicnn.Input((2,)), minicnn.layers.Dense(2, name=".")])
     with pytest.raises(ValueError, match=r'Dense "\." cannot be written into an \.h5 file'):
         model.save(tmp_path / "m.h5")

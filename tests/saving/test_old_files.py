@@ -1,4 +1,4 @@
-"""Files of Keras 2: all its layers, how it says that a model was compiled, and what only trains."""
+"""minicnn reads Keras 2's files: layers, how models were compiled, what only training needs."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def photos(count: int = 4, seed: int = 0) -> Array:
 
 
 def warned_of(path: Path) -> tuple[Any, list[str]]:
-    """The model, and what was said while it was loaded."""
+    """Load the model; return it and the warnings about it."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         model = models.load_model(path)
@@ -33,12 +33,12 @@ def warned_of(path: Path) -> tuple[Any, list[str]]:
     return model, [str(warning.message) for warning in said]
 
 
-# -- files that Keras 2.12, 2.13 and 2.14 wrote, kept; no Keras needed -----------------------------
+# -- kept files that Keras 2.12, 2.13 and 2.14 wrote; they need no Keras ---------------------------
 
 
 @pytest.mark.parametrize("version", ["2.12", "2.13", "2.14"])
 def test_each_version_s_numbering_of_layers(version: str) -> None:
-    """`tests/files/write_keras_2.py` made them: a model amid its training, and what came next."""
+    """`tests/files/write_keras_2.py` saved a model during its training, and what came next."""
 
     def batch(seed: int) -> tuple[Array, Array]:
         rng = np.random.default_rng(seed)
@@ -63,7 +63,7 @@ def chain() -> Any:
 
 
 def old_weights(model: Any, path: Path, **attributes: str) -> None:
-    """The weights as Keras 2 writes them, with these attributes."""
+    """Write the weights as Keras 2 does, with these attributes."""
     with h5py.File(path, "w") as file:
         file.attrs.update(attributes)
         file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
@@ -75,7 +75,7 @@ def old_weights(model: Any, path: Path, **attributes: str) -> None:
                 group[name] = variable.value
 
 
-def test_theano_s_kernels_are_turned_round(tmp_path: Path) -> None:
+def test_theano_s_kernels_are_flipped(tmp_path: Path) -> None:
     model, other = chain(), chain()
     old_weights(model, tmp_path / "w.h5", backend="theano", keras_version="2.1.6")
     other.load_weights(tmp_path / "w.h5")
@@ -92,7 +92,7 @@ def test_theano_s_kernels_are_turned_round(tmp_path: Path) -> None:
     np.testing.assert_array_equal(other.get_weights()[0], kernel)
 
 
-def test_a_file_with_a_block_of_the_user_s_own_before_it(tmp_path: Path) -> None:
+def test_an_hdf5_file_may_begin_with_a_user_block(tmp_path: Path) -> None:
     model, other = chain(), chain()
     old_weights(model, tmp_path / "w.h5", keras_version="2.1.6")
     with (
@@ -120,7 +120,7 @@ OLD_NAMES = {
 
 
 @pytest.mark.parametrize("age", OLD_NAMES)
-def test_an_optimizer_s_state_by_its_old_names(age: str, tmp_path: Path) -> None:
+def test_an_optimizer_s_state_is_found_by_its_old_names(age: str, tmp_path: Path) -> None:
     model = chain()
     model.compile("adam", "categorical_crossentropy")
     model.save(tmp_path / "m.keras")
@@ -175,7 +175,7 @@ def test_a_description_and_a_file_of_weights(tmp_path: Path) -> None:
     assert [layer.name for layer in other.layers] == [layer.name for layer in model.layers]
 
 
-def test_a_description_with_what_only_trains(tmp_path: Path) -> None:
+def test_a_description_with_settings_that_only_training_needs(tmp_path: Path) -> None:
     config = json.loads(chain().to_json())
     conv = config["config"]["layers"][1]["config"]
     conv["kernel_initializer"] = {"class_name": "STFT", "config": {}}
@@ -199,7 +199,7 @@ def test_a_description_with_what_only_trains(tmp_path: Path) -> None:
         ("[1]", "not a JSON object"),
     ],
 )
-def test_a_description_of_no_model_is_refused(text: str, message: str) -> None:
+def test_a_description_of_something_else_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         models.model_from_json(text)
 
@@ -211,7 +211,7 @@ def test_a_description_is_a_text() -> None:
         models.model_from_json("{}", custom_objects={"a": 1})
 
 
-# -- live: what Keras 2 writes today ---------------------------------------------------------------
+# -- files that Keras 2 writes in the test ---------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +314,7 @@ def compiled(keras: Any, optimizer: str, loss: str) -> Any:
         kind(**OPTIMIZERS[optimizer]),
         name if not options else getattr(keras.losses, name)(**options),
         metrics=["accuracy"],
-        run_eagerly=True,  # tracing a graph for each takes longer
+        run_eagerly=True,  # tracing a graph of each model takes longer
     )
     return model
 
@@ -331,7 +331,7 @@ def batch(loss: str, seed: int) -> tuple[Array, Array]:
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_how_keras_2_compiled_a_model(keras_2: Any, optimizer: str, tmp_path: Path) -> None:
-    """It evaluates as there; and where the file keeps the optimizer's state, training goes on."""
+    """It evaluates as in Keras; and training goes on if the file holds the optimizer's state."""
     for loss in LOSSES if optimizer in list(OPTIMIZERS)[:4] else ["by name"]:
         theirs = compiled(keras_2, optimizer, loss)
         theirs.train_on_batch(*batch(loss, 0))
@@ -369,7 +369,7 @@ def test_an_optimizer_that_minicnn_lacks_is_written_back(keras_2: Any, tmp_path:
 
 
 def edited(path: Path, to: Path, **changes: Any) -> Path:
-    """A copy of an .h5 file whose training_config has other entries; None takes one away."""
+    """Copy an .h5 file and change these entries of its training_config; None removes one."""
     to.write_bytes(path.read_bytes())
     with h5py.File(to, "r+") as file:
         settings = json.loads(file.attrs["training_config"]) | changes
@@ -381,7 +381,7 @@ def edited(path: Path, to: Path, **changes: Any) -> Path:
 DENSE = "categorical_crossentropy"
 FN = {"class_name": "LossFunctionWrapper", "config": {"fn": DENSE, "reduction": "auto"}}
 CHANGES: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
-    # what the file says; the optimizer then (None: not compiled); what is said
+    # changes to the file; the optimizer then (None: not compiled); the warning
     "no optimizer": ({"optimizer_config": None}, "RMSprop", None),
     "a loss in a list": ({"loss": [DENSE]}, "Adam", None),
     "a loss by output": ({"loss": {"dense_1": DENSE}, "loss_weights": [1.0]}, "Adam", None),
@@ -445,7 +445,7 @@ def test_variants_of_how_a_model_was_compiled(keras_2: Any, tmp_path: Path) -> N
 
 
 def trained_with_more(keras: Any) -> Any:
-    """Regularizers, constraints, initializers and layers that minicnn does not have."""
+    """Return a model with regularizers, constraints, initializers and layers that minicnn lacks."""
     k, settings = keras.layers, {"kernel_regularizer": keras.regularizers.L2(0.25)}
     return keras.Sequential(
         [
@@ -467,7 +467,7 @@ def trained_with_more(keras: Any) -> Any:
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5", "ignore:Do not pass an")
 @pytest.mark.parametrize("which", ["tf_keras", "keras"])
 @pytest.mark.parametrize("name", ["m.h5", "m.keras"])
-def test_a_file_with_what_only_trains_predicts(which: str, name: str, tmp_path: Path) -> None:
+def test_a_file_with_more_for_training_predicts(which: str, name: str, tmp_path: Path) -> None:
     model = trained_with_more(pytest.importorskip(which))
     expected = np.asarray(model(photos(), training=False))
     model.save(tmp_path / name)
@@ -488,7 +488,7 @@ def test_a_file_with_what_only_trains_predicts(which: str, name: str, tmp_path: 
         pytest.warns(UserWarning, match="minicnn trains without kernel_regularizer=L2"),
     ):
         ours.fit(photos(), y, verbose=0)
-    # Keras 3 gets back what it, or Keras 2, had written.
+    # Keras 3 gets back what it, or Keras 2, wrote.
     keras = pytest.importorskip("keras")
     ours.save(tmp_path / "back.keras")
     again = keras.saving.load_model(tmp_path / "back.keras", compile=False)
@@ -523,7 +523,7 @@ def test_every_layer_that_does_nothing_in_prediction(tmp_path: Path) -> None:
     ]
     model = keras.Sequential([keras.Input(SHAPE), *chain])
     x = np.random.default_rng(0).uniform(0, 255, (2, *SHAPE)).astype(np.float32)
-    np.testing.assert_array_equal(model(x, training=False), x)  # in Keras, too
+    np.testing.assert_array_equal(model(x, training=False), x)  # so it is in Keras
     model.save(tmp_path / "m.keras")
     ours, (message,) = warned_of(tmp_path / "m.keras")
     np.testing.assert_array_equal(ours.predict(x, verbose=0), x)
@@ -534,7 +534,7 @@ def test_every_layer_that_does_nothing_in_prediction(tmp_path: Path) -> None:
         assert json.dumps(found.get_config()) == json.dumps(wanted.get_config())
 
 
-def test_noise_of_zero_trains() -> None:
+def test_layers_with_zero_noise_train() -> None:
     for name, setting in {"GaussianNoise": "stddev", "SpatialDropout2D": "rate"}.items():
         still = STAND_INS[name].from_config({"name": "n", setting: 0.0})
         loud = STAND_INS[name].from_config({"name": "n", setting: 0.5})
@@ -546,7 +546,7 @@ def test_noise_of_zero_trains() -> None:
             loud(photos(), training=True)
 
 
-def test_training_says_once_what_it_lacks_and_only_of_what_learns() -> None:
+def test_training_says_once_what_it_lacks_of_layers_that_learn() -> None:
     config = chain().get_config()
     for number, name in ((1, "conv"), (3, "dense")):
         own = config["layers"][number]["config"]
@@ -578,7 +578,7 @@ def test_training_says_once_what_it_lacks_and_only_of_what_learns() -> None:
     (message,) = told(lambda: model.fit(x, y, verbose=0))
     assert "no trainable weights" in message
 
-    # What heeds the outputs of a layer adds to the loss whether its weights learn or not.
+    # An activity regularizer adds to the loss whether the layer's weights learn or not.
     own = config["layers"][1]["config"]
     own["activity_regularizer"] = own.pop("kernel_regularizer")
     model = minicnn.Sequential.from_config(config)

@@ -1,4 +1,4 @@
-"""Files: what is written is read, whole or not at all."""
+"""What minicnn writes it also reads, whole or not at all."""
 
 import errno
 import json
@@ -23,11 +23,11 @@ from minicnn.saving import weights
 every_model = pytest.mark.parametrize("make", MODELS)
 
 
-# -- there and back --------------------------------------------------------------------------------
+# -- written and read again ------------------------------------------------------------------------
 
 
 @every_model
-def test_weights_there_and_back(make: Callable[[], Model], tmp_path: Path) -> None:
+def test_weights_are_written_and_read_again(make: Callable[[], Model], tmp_path: Path) -> None:
     path = tmp_path / "m.weights.h5"
     model, other = shaken(make()), make()
     model.save_weights(path)
@@ -39,7 +39,7 @@ def test_weights_there_and_back(make: Callable[[], Model], tmp_path: Path) -> No
 
 
 @every_model
-def test_a_whole_model_there_and_back(make: Callable[[], Model], tmp_path: Path) -> None:
+def test_a_whole_model_is_written_and_read_again(make: Callable[[], Model], tmp_path: Path) -> None:
     path = tmp_path / "m.keras"
     model = shaken(make())
     model.compile(
@@ -59,7 +59,7 @@ def test_a_whole_model_there_and_back(make: Callable[[], Model], tmp_path: Path)
     np.testing.assert_array_equal(
         loaded.predict(photos(), verbose=0), model.predict(photos(), verbose=0)
     )
-    # Saved again, the same model once more.
+    # Saved again, it is still the same model.
     again = tmp_path / "again.keras"
     loaded.save(again)
     with zipfile.ZipFile(path) as a, zipfile.ZipFile(again) as b:
@@ -101,7 +101,7 @@ def test_keras_reads_ours_and_we_read_keras_s(
     assert_same_weights(ours, theirs)
 
 
-def test_an_activation_taken_off_is_off_everywhere(tmp_path: Path) -> None:
+def test_a_removed_activation_is_gone_everywhere(tmp_path: Path) -> None:
     model = chain()
     x, y = np.random.default_rng(0).random((4, 8, 8, 3), np.float32), np.eye(3)[[0, 1, 2, 0]]
     model.compile("sgd", "categorical_crossentropy")
@@ -113,7 +113,7 @@ def test_an_activation_taken_off_is_off_everywhere(tmp_path: Path) -> None:
     np.testing.assert_allclose(model.evaluate(x, y, verbose=0), loss, rtol=1e-5)
     assert "softmax" not in str(model.trace(x, y).explain("dense", at=1))
 
-    model.layers[0].activation = "tanh"  # which a pooling behind it cannot be folded over
+    model.layers[0].activation = "tanh"  # pooling cannot be fused across it
     bounded = model.predict(x, verbose=0)
     np.testing.assert_allclose(bounded, model.run(x), rtol=1e-5, atol=1e-6)
     assert np.abs(bounded - z).max() > 1e-4
@@ -124,7 +124,7 @@ def test_an_activation_taken_off_is_off_everywhere(tmp_path: Path) -> None:
     assert again.layers[0].activation.__name__ == "tanh"
 
 
-def test_weights_find_their_layer_whatever_its_name(tmp_path: Path) -> None:
+def test_weights_find_their_layer_under_any_name(tmp_path: Path) -> None:
     path = tmp_path / "m.weights.h5"
     a = Sequential([Input((3,)), layers.Dense(2, name="first"), layers.Dense(2, name="second")])
     b = Sequential([Input((3,)), layers.Dense(2, name="x"), layers.Dense(2, name="y")])
@@ -151,7 +151,7 @@ def test_the_file_is_laid_out_as_keras_s(tmp_path: Path) -> None:
     np.testing.assert_array_equal(kernel, model.get_layer("head").get_weights()[0])
 
 
-def test_a_double_model_stays_double(tmp_path: Path) -> None:
+def test_a_float64_model_stays_float64(tmp_path: Path) -> None:
     model = Sequential([Input((3,), dtype="float64"), layers.Dense(2, dtype="float64")])
     shaken(model).save(tmp_path / "m.keras")
     loaded = models.load_model(tmp_path / "m.keras")
@@ -159,7 +159,7 @@ def test_a_double_model_stays_double(tmp_path: Path) -> None:
 
 
 def test_training_goes_on_where_it_was_left(tmp_path: Path) -> None:
-    """With plain SGD, which remembers nothing, the loaded model takes the very same step."""
+    """With plain SGD, which has no state, the loaded model takes exactly the same step."""
     model = shaken(chain())
     model.compile("sgd", "sparse_categorical_crossentropy")
     model.save(tmp_path / "m.keras")
@@ -170,7 +170,7 @@ def test_training_goes_on_where_it_was_left(tmp_path: Path) -> None:
     assert_same_weights(loaded, model)
 
 
-def test_plain_descent_counts_its_steps(tmp_path: Path) -> None:
+def test_plain_sgd_counts_its_steps(tmp_path: Path) -> None:
     model = small_model()
     model.compile("sgd", minicnn.losses.BinaryCrossentropy(from_logits=True))
     for _ in range(3):
@@ -185,8 +185,8 @@ def test_plain_descent_counts_its_steps(tmp_path: Path) -> None:
     assert loaded.optimizer.iterations == 3
 
 
-def test_a_state_for_other_weights_is_left_out(tmp_path: Path) -> None:
-    """As many arrays, of other shapes: another layer was trainable."""
+def test_an_optimizer_s_state_for_other_weights_is_left_out(tmp_path: Path) -> None:
+    """It has as many arrays, but of other shapes: another layer was trainable."""
     model = Sequential([Input((3,)), layers.Dense(2), layers.Dense(3)])
     model.layers[0].trainable = False
     model.compile("adam", minicnn.losses.BinaryCrossentropy(from_logits=True))
@@ -268,8 +268,8 @@ except OSError as error:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.png"])
 @pytest.mark.parametrize("old", [True, False])
-def test_a_full_disk_is_told_in_one_sentence(name: str, old: bool, tmp_path: Path) -> None:
-    """A limit on the size of files, in a process of its own, is met as a full disk is."""
+def test_a_full_disk_ends_in_one_sentence(name: str, old: bool, tmp_path: Path) -> None:
+    """A limit on the size of files, in its own process, stands in for a full disk."""
     pytest.importorskip("resource")
     path = tmp_path / name
     if old:
@@ -321,7 +321,7 @@ def test_a_link_stays_one_and_its_file_is_written(name: str, tmp_path: Path) -> 
     link, there = tmp_path / name, tmp_path / "disk" / name
     link.symlink_to(Path("disk") / name)
     model = shaken(small_model())
-    for seed in (6, 7):  # the file is not there yet, and is
+    for seed in (6, 7):  # first without the file, then with it
         shaken(model, seed)
         (model.save if name == "m.keras" else model.save_weights)(link)
         assert link.is_symlink()
@@ -367,7 +367,7 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_changes_no_weight(tmp_path: Path) -> None:
-    """The last layer differs: the first ones stay as they were, too."""
+    """Only the last layer differs, but the first ones are left unchanged, too."""
     path = tmp_path / "m.weights.h5"
     shaken(Sequential([Input((3,)), layers.Dense(4), layers.Dense(2)])).save_weights(path)
     model = shaken(Sequential([Input((3,)), layers.Dense(4), layers.Dense(5)]), 8)
@@ -392,7 +392,7 @@ def test_overwrite_false_keeps_what_is_there(name: str, tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
-def test_keras_s_other_place_for_the_same_two_functions(tmp_path: Path) -> None:
+def test_the_saving_module_has_the_same_two_functions(tmp_path: Path) -> None:
     model = chain()
     minicnn.saving.save_model(model, tmp_path / "m.keras")
     again = minicnn.saving.load_model(tmp_path / "m.keras")
@@ -428,7 +428,7 @@ def test_a_bad_path_is_refused(use: Any, error: type, message: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["a.keras", "a.h5", "a.weights.h5"])
-def test_no_pipe_no_device_and_no_endless_file_is_read(name: str, pipe: Path) -> None:
+def test_pipes_devices_and_endless_files_are_not_read(name: str, pipe: Path) -> None:
     path = pipe.with_name(name)
     read = chain().load_weights if "weights" in name else models.load_model
     for target, message in ((pipe, "is a pipe"), (Path("/dev/null"), "is a device")):

@@ -1,4 +1,4 @@
-"""A Sequential in a file without the shape of its input: its own weights, or a sentence."""
+"""A Sequential read from a file without its input's shape gets its own weights, or is refused."""
 
 import json
 import warnings
@@ -17,7 +17,7 @@ Config = dict[str, Any]
 
 
 def rewritten(path: Path, change: Callable[[Config], None]) -> Path:
-    """The same file with another description of the model."""
+    """Change the description of the model in a file."""
     if path.suffix == ".h5":
         with h5py.File(path, "r+") as file:
             config = json.loads(file.attrs["model_config"])
@@ -89,7 +89,7 @@ def flat() -> Sequential:
     return Sequential([Input((4, 4, 2)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(1)])
 
 
-def test_what_keras_notes_beside_a_layer_tells_it(tmp_path: Path) -> None:
+def test_keras_s_build_config_tells_the_shape(tmp_path: Path) -> None:
     model = flat()
     path = stored(model, tmp_path / "m.keras")
     rewritten(path, lambda c: c.update(build_config={"input_shape": [None, 4, 4, 2]}))
@@ -119,7 +119,7 @@ def test_weights_are_never_lost_in_silence(name: str, suffix: str, tmp_path: Pat
     with pytest.raises(ValueError, match="but not the shape of its input"):
         models.load_model(path)
     again = UNTOLD[name]()
-    again.load_weights(path)  # what the sentence asks for
+    again.load_weights(path)  # as the error advises
     for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(ValueError, match="has no weights yet"):
@@ -127,7 +127,7 @@ def test_weights_are_never_lost_in_silence(name: str, suffix: str, tmp_path: Pat
 
 
 @pytest.mark.keras
-def test_a_chain_that_had_no_weights_has_none_to_lose(tmp_path: Path) -> None:
+def test_a_chain_without_weights_has_none_to_lose(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     model = keras.Sequential([keras.layers.Dense(2)])
     with warnings.catch_warnings():
@@ -138,7 +138,7 @@ def test_a_chain_that_had_no_weights_has_none_to_lose(tmp_path: Path) -> None:
     assert loaded.predict(np.ones((1, 3), "f")).shape == (1, 2)
 
 
-def test_weights_that_no_layer_takes_are_told(tmp_path: Path) -> None:
+def test_weights_that_no_layer_takes_are_warned_of(tmp_path: Path) -> None:
     base = [Input((3,)), layers.Dense(2)]
     inner = Sequential([Input((2,)), layers.Dense(2), layers.Dense(2)])
     Sequential([*base, inner, layers.Dense(1)]).save_weights(tmp_path / "m.weights.h5")

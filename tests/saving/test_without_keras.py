@@ -1,6 +1,6 @@
-"""Files that Keras wrote, read where there is no Keras: predicting, training on, fine-tuning.
+"""Without Keras, minicnn reads files that Keras wrote, predicts, trains on and fine-tunes.
 
-`tests/files/write.py` made the files, and the numbers that Keras reached from them.
+`tests/files/write.py` wrote the files, and the numbers that Keras got from them.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def told() -> dict[str, np.ndarray]:
 
 
 def batch(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The batches of `write.py`."""
+    """Return a batch as `write.py` makes it."""
     labels = rng.integers(0, CLASSES, COUNT)
     x = rng.standard_normal((COUNT, 10, 8, 3)).astype(np.float32)
     x[np.arange(COUNT), :, :, labels] += 0.5
@@ -62,7 +62,7 @@ def test_training_goes_on_where_keras_stopped(told):
     assert not model.get_layer("base").trainable
     np.testing.assert_allclose(losses(model, seed=3, steps=20), told["losses"], rtol=1e-4)
     fresh = load_model(FILES / "model.keras", compile=False)
-    fresh.compile(minicnn.optimizers.Adam(0.02), model.loss)  # Adam without its moments
+    fresh.compile(minicnn.optimizers.Adam(0.02), model.loss)  # an Adam without the file's moments
     assert not np.allclose(losses(fresh, seed=3, steps=20), told["losses"], rtol=1e-3)
 
 
