@@ -1,4 +1,4 @@
-"""Known networks: Keras's names and numbers, and what their helpers say to wrong input."""
+"""Known networks have Keras's names and numbers, and their helpers refuse wrong input."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ def test_mobilenet_has_the_paper_s_size() -> None:
     assert half.count_params() == 829_536
 
 
-def test_one_may_start_from_an_input_of_one_s_own() -> None:
+def test_a_network_may_start_from_your_own_input() -> None:
     inputs = Input((71, 80, 3), name="photo")
     model = Xception(weights=None, include_top=False, input_tensor=inputs)
     assert model.inputs[0] is inputs
@@ -58,7 +58,7 @@ def test_one_may_start_from_an_input_of_one_s_own() -> None:
 
 
 def shaken(model: Any) -> Any:
-    """Weights that keep the signal alive through 70 layers, and differ in every place."""
+    """Give the model weights that are all different and keep the signal alive through 70 layers."""
     rng = np.random.default_rng(7)
     values = []
     for variable in model.weights:
@@ -84,7 +84,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def keras_network(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any], Any, Array, Array]:
-    """A network's name, its arguments, the network of Keras, x, and what it predicts of x."""
+    """Return a network's name, its arguments, Keras's network, x, and its prediction for x."""
     keras = pytest.importorskip("keras")
     keras.utils.clear_session()
     name, arguments = NETWORKS[request.param]
@@ -109,7 +109,7 @@ def test_keras_s_weights_give_keras_s_numbers(
         ours.predict(x, verbose=0), wanted, rtol=0, atol=1e-4 * np.abs(wanted).max()
     )
     assert np.ptp(wanted) > 0.1 * np.abs(wanted).max()
-    # By name, too: into a network that goes on in another way.
+    # By name, the weights also load into a network with another end.
     other = getattr(applications, name)(weights=None, **arguments)
     tail = Model(other.inputs, layers.Flatten(name="tail")(other.layers[-3].output))
     tail.load_weights(path, by_name=True)
@@ -122,8 +122,8 @@ def test_keras_s_weights_give_keras_s_numbers(
 @pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.parametrize("size", [150, 299])
-def test_xception_at_the_sizes_of_use(size: int, tmp_path: Path) -> None:
-    """With its top and without, from one file of weights, one photo each."""
+def test_xception_at_usual_sizes(size: int, tmp_path: Path) -> None:
+    """One file of weights serves Xception with and without its top; each predicts one photo."""
     keras = pytest.importorskip("keras")
     keras.utils.clear_session()
     shape, path = (size, size, 3), tmp_path / "x.weights.h5"
@@ -143,7 +143,7 @@ def test_xception_at_the_sizes_of_use(size: int, tmp_path: Path) -> None:
         assert np.ptp(wanted) > 0.1 * np.abs(wanted).max()
 
 
-# -- weights from the network ----------------------------------------------------------------------
+# -- weights from the internet ---------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -184,7 +184,7 @@ def test_xception_checks_what_it_downloads(
     assert files(tmp_path) == []
 
 
-# -- before and after ------------------------------------------------------------------------------
+# -- preprocess_input and decode_predictions -------------------------------------------------------
 
 
 @pytest.mark.parametrize("module", [xception, mobilenet])
@@ -199,7 +199,7 @@ def test_preprocess_input_leaves_its_argument_alone(module: Any) -> None:
 
 
 @pytest.mark.keras
-def test_preprocess_input_is_keras_s_to_the_bit() -> None:
+def test_preprocess_input_equals_keras_s_to_the_bit() -> None:
     keras = pytest.importorskip("keras")
     x = np.arange(256, dtype=np.float32).reshape(2, 8, 16, 1)
     theirs = keras.applications.xception.preprocess_input(x.copy())
@@ -271,7 +271,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize("network", [Xception, MobileNet])
 @pytest.mark.parametrize(("arguments", "message"), WRONG)
-def test_arguments_that_do_not_go_together(
+def test_bad_or_conflicting_arguments_are_refused(
     network: Callable[..., Model], arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -285,12 +285,12 @@ def test_mobilenet_knows_which_weights_there_are() -> None:
         MobileNet(depth_multiplier=2, include_top=False)
 
 
-def test_weights_of_another_network_change_nothing(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     MobileNet(weights=None, alpha=0.25, include_top=False).save_weights(tmp_path / "m.weights.h5")
     with pytest.raises(ValueError, match="kernel has shape"):
         MobileNet(weights=tmp_path / "m.weights.h5", alpha=0.5, include_top=False)
 
 
-def test_they_are_found_where_keras_has_them() -> None:
+def test_networks_are_found_where_keras_has_them() -> None:
     assert minicnn.applications.xception.Xception is minicnn.applications.Xception
     assert minicnn.applications.mobilenet.MobileNet is minicnn.applications.MobileNet
