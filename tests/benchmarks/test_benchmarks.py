@@ -1,4 +1,4 @@
-"""The benchmark measures what it says: agreement first, turns in alternation, honest statistics."""
+"""Benchmarks check agreement before they time, alternate sides, and report honest statistics."""
 
 import json
 import math
@@ -55,7 +55,7 @@ def row(**more):
 
 
 def fake(name, value, called=None, seconds=0.0, way=""):
-    """A side that returns `value` and says into `called` that it ran."""
+    """Return a side that returns `value` and notes in `called` that it ran."""
 
     def run():
         if called is not None:
@@ -74,8 +74,8 @@ def fake(name, value, called=None, seconds=0.0, way=""):
     ("found", "expected", "answer"),
     [
         ([[1.0, 2.0]], [[1.0, 2.0]], 0.0),
-        ([[1.0, 2.5]], [[1.0, 2.0]], 0.25),  # 0.5 off, of at most 2
-        ([[1.0], [3.0]], [[1.0], [4.0]], 0.25),  # the second array
+        ([[1.0, 2.5]], [[1.0, 2.0]], 0.25),  # off by 0.5, and the largest is 2
+        ([[1.0], [3.0]], [[1.0], [4.0]], 0.25),  # the second array differs
         ([[0.5]], [[0.0]], 0.5),
         ([[1.0]], [[1.0, 2.0]], math.inf),
         ([[1.0]], [[1.0], [2.0]], math.inf),
@@ -94,7 +94,7 @@ def test_a_row_that_disagrees_is_not_timed(wrong):
     called = []
     sides = [fake(OURS, wrong, called), fake("im2col", 1.0, called), fake(THEIRS, 1.0, called)]
     found = harness.measure(row(), sides, BRIEF)
-    assert called == [OURS, "im2col", THEIRS]  # once each, for the comparison
+    assert called == [OURS, "im2col", THEIRS]  # each runs once, for the comparison
     assert found.times == {}
     assert list(found.disagreeing) == [OURS]
     assert (found.judge, found.ratio) == (THEIRS, None)
@@ -114,14 +114,14 @@ def test_a_row_that_agrees_within_the_tolerance_is_timed():
     assert set(found.times) == {OURS, THEIRS}
 
 
-def test_without_tensorflow_another_side_judges_and_alone_nobody_does():
+def test_without_tensorflow_another_side_judges_and_a_lone_side_has_no_judge():
     assert harness.measure(row(), [fake(OURS, 1.0), fake("im2col", 2.0)], BRIEF).judge == "im2col"
     alone = harness.measure(row(), [fake(OURS, 1.0)], BRIEF)
     assert (alone.judge, alone.differences, alone.ratio) == ("", {}, None)
     assert alone.times[OURS].samples
 
 
-def test_who_cannot_is_left_out():
+def test_a_side_that_cannot_run_a_case_is_left_out():
     def refuse():
         raise Unavailable("not for this case")
 
@@ -137,13 +137,13 @@ def test_who_cannot_is_left_out():
 def test_turns_alternate():
     called = []
     runs = {name: lambda name=name: called.append(name) for name in "abc"}
-    slow = dict.fromkeys(runs, 1.0)  # so that a turn is one call
+    slow = dict.fromkeys(runs, 1.0)  # then a turn is one call
     samples = harness.interleaved(runs, BRIEF, slow)
     assert "".join(called) == "abccbaabccba"
     assert {name: len(rounds) for name, rounds in samples.items()} == {"a": 4, "b": 4, "c": 4}
 
 
-def test_of_very_slow_calls_three_rounds_are_enough():
+def test_three_rounds_are_enough_for_very_slow_calls():
     samples = harness.interleaved({"a": lambda: None, "b": lambda: None}, BRIEF, {"a": 9, "b": 0.5})
     assert {name: len(rounds) for name, rounds in samples.items()} == {"a": 3, "b": 3}
 
@@ -233,7 +233,7 @@ def test_every_kind_and_work_of_the_list_is_among_the_small_ones():
 @pytest.mark.slow
 @pytest.mark.parametrize(("case", "work"), WORKS)
 def test_all_sides_agree(case, work):
-    """Each algorithm with the others; with TensorFlow and PyTorch too, where they are installed."""
+    """The algorithms agree with each other, and with TensorFlow and PyTorch where installed."""
     found = harness.measure(
         layers.row_of(case, work), layers.sides(case, work, Session(1)), Effort(1, 0.0)
     )
@@ -243,12 +243,12 @@ def test_all_sides_agree(case, work):
         assert found.judge == THEIRS
         assert THEIRS in found.times
     elif case.kind in ("conv", "depthwise"):
-        assert found.judge in found.times  # the loops themselves, for a case this small
+        assert found.judge in found.times  # a case this small is judged by the plain loops
 
 
 @pytest.mark.parametrize("side", ["theirs", "ours"])
-def test_a_wrong_result_is_seen(side, monkeypatch):
-    """Of the real sides: a gradient of another bias would not pass."""
+def test_a_wrong_result_is_noticed(side, monkeypatch):
+    """It is noticed among the real sides: a slightly different gradient does not pass."""
     case = SMALL[0]
     found = layers.sides(case, "dw", Session(1))
     assert len(found) > 1
@@ -293,8 +293,8 @@ def test_a_quick_run_measures_less():
 
 
 @pytest.mark.parametrize("work", ["epoch", "step"])
-def test_a_course_is_learned_alike(work):
-    """The losses that are compared come down: what is timed does learn."""
+def test_a_course_learns(work):
+    """The losses that are compared go down, so what is timed does learn."""
     course = training.COURSES[0]
     tiny = training.Course(
         "tiny", course.build, 8, 4, 3, 10, course.optimizer, course.loss, epochs=3
@@ -310,7 +310,7 @@ def test_a_course_is_learned_alike(work):
 
 
 def measured(**more):
-    """A row with times of both sides; its ratio is 2."""
+    """Return a row with times of both sides, whose ratio is 2."""
     times = {OURS: Times([[0.010, 0.011]], "", 0.5), THEIRS: Times([[0.021]], "graph", 0.25)}
     return row(flops=2e9, bytes=1e7, times=times, **more)
 
@@ -328,13 +328,13 @@ def test_the_table():
     assert told["share of limit"] == "48%"  # 5 ms of arithmetic, 1 ms of memory
 
 
-def test_a_row_that_is_mostly_the_call_is_marked():
+def test_a_row_that_mostly_times_the_call_is_marked():
     slow_call = Limits(400e9, 10e9, call=0.01)
     assert report.table([measured()], slow_call)[1][0][5] == "graph"
     assert "2.00*" in report.table([measured()], slow_call)[1][0]
 
 
-def test_the_table_tells_of_a_disagreement_instead_of_a_time():
+def test_the_table_shows_a_disagreement_instead_of_a_time():
     wrong = row(differences={OURS: 0.25, THEIRS: 0.0}, judge=THEIRS)
     head, (line,) = report.table([wrong], None)
     assert len(head) == len(line)
@@ -433,7 +433,7 @@ def test_limits_are_measured():
     assert found.by in ("NumPy", OURS)
 
 
-def test_a_fresh_process_tells_json_and_its_own_memory():
+def test_a_fresh_process_reports_json_and_its_own_memory():
     code = processes.PEAK_MEMORY + "\nimport json\nprint('noise')\nprint(json.dumps(peak_memory()))"
     big = processes.fresh("big = bytearray(200 * 2**20)\n" + code, {})
     small = processes.fresh(code, {})
@@ -498,7 +498,7 @@ def test_layers_as_a_user_runs_them(tmp_path):
 
 @pytest.fixture
 def _own_environment(monkeypatch):
-    """What the command sets is undone: these tests share their process with others."""
+    """Undo what the command sets, since these tests share their process with others."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr(on_tensorflow, "installed", lambda: False)
     monkeypatch.setattr(on_torch, "installed", lambda: False)
@@ -528,7 +528,7 @@ def test_disagreement_is_exit_status_1(monkeypatch, capsys):
         (["--json", "no/such/folder/a.json"], "make it first"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_sentence(arguments, sentence, capsys):
+def test_bad_arguments_end_in_one_sentence(arguments, sentence, capsys):
     assert cli.run(["layers", "--quick", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("python -m benchmarks: ")
