@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it prints, writes and returns, and how it fails."""
+"""What the command line prints, writes and returns, and how it fails, as a user sees it."""
 
 import csv
 import importlib.util
@@ -31,7 +31,7 @@ def run(*arguments):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Two classes that one pixel tells apart, as train, validation and test folders."""
+    """Write train, validation and test folders of two classes that one pixel can tell apart."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("validation", 4), ("test", 4)):
@@ -124,7 +124,7 @@ def test_demo(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(datasets, "write_clothing_sample", draw_fewer)
     monkeypatch.chdir(tmp_path)
-    output = tmp_path / "my demo"  # which a shell takes for two words
+    output = tmp_path / "my demo"  # a shell would read this as two words
     assert run("demo", "--output", output, "--epochs", 1) == 0
     printed = capsys.readouterr().out
     assert "Test: accuracy" in printed
@@ -133,7 +133,7 @@ def test_demo(tmp_path, capsys, monkeypatch):
         "model.keras",
         "history.csv",
     }
-    # What it says to try next works as printed: each in a line of its own, for a shell.
+    # The commands it suggests next work as printed, each on its own line for a shell.
     lines = printed.partition("What to try next:")[2].splitlines()
     this = shlex.split(terminal.this_program())
     typed = [shlex.split(line) for line in lines if line.startswith("  ")]
@@ -150,7 +150,7 @@ def test_demo(tmp_path, capsys, monkeypatch):
     assert "%" in capsys.readouterr().out
     assert (output / "page.html").exists()
     assert Path(typed[3][2]).is_dir()  # train --data DIR
-    assert {path.name for path in tmp_path.iterdir()} == {"my demo"}  # all is where it was told
+    assert {path.name for path in tmp_path.iterdir()} == {"my demo"}  # nothing is elsewhere
 
 
 def test_check_is_a_next_step_only_where_keras_is(monkeypatch, tmp_path):
@@ -207,7 +207,7 @@ def test_no_data(tmp_path, capsys):
 
 @pytest.mark.parametrize("command", ["demo", "train", "transfer"])
 @pytest.mark.parametrize("below", ["", "run"])
-def test_an_output_that_cannot_be_a_folder_is_told_before_photos_are_read(
+def test_an_output_that_cannot_be_a_folder_is_refused_before_photos_are_read(
     photos, tmp_path, capsys, command, below
 ):
     (tmp_path / "file").touch()
@@ -257,7 +257,7 @@ def test_a_class_without_a_photo_is_named(photos, tmp_path, capsys):
     for command in ("train", "transfer"):
         shown = arguments if command == "train" else arguments[:6]
         assert_fails(capsys, "'day' (in its folder: 12 .heic)", command, *shown)
-    for number, path in enumerate(sorted(day.iterdir())):  # what predict opens is trained on, too
+    for number, path in enumerate(sorted(day.iterdir())):  # train reads all that predict reads
         path.rename(path.with_suffix((".webp", ".jfif", ".tif", ".PNG")[number % 4]))
     (day / "notes.txt").touch()
     assert run("train", *arguments) == 0
@@ -307,7 +307,7 @@ def test_usage_errors(arguments, capsys):
     assert "usage: minicnn" in capsys.readouterr().err
 
 
-def test_an_address_is_no_file_and_how_to_get_one_is_said(capsys):
+def test_an_address_is_refused_with_advice_how_to_get_a_file(capsys):
     address = "https://example.com/a photo.jpg"
     with pytest.raises(SystemExit):
         run("predict", "m.keras", address)
@@ -355,7 +355,7 @@ def test_explain_writes_a_page(photos, trained, tmp_path, capsys):
     assert json.loads(text.split('id="data">')[1].split("</script>")[0])["target"] == 0
 
 
-def test_explain_shows_the_output_and_the_number_that_it_is_told(photos, tmp_path):
+def test_explain_shows_the_output_and_the_number_that_were_asked_for(photos, tmp_path):
     inputs = layers.Input((8, 8, 3))
     maps = layers.Conv2D(2, 3, name="maps")(inputs)
     score = layers.Dense(2, name="score")(layers.Flatten()(maps))
@@ -378,7 +378,7 @@ def test_explain_with_bad_files(photos, trained, tmp_path, capsys):
     (tmp_path / "text.png").write_text("no photo")
     assert_fails(capsys, "text.png", "explain", model, tmp_path / "text.png", *out)
     assert_fails(capsys, "no class 'noon'", "explain", model, image, *out, "--class", "noon")
-    # The page's place is looked at first: a model's kernels may take seconds to compile.
+    # The page's path is checked first, since a model's kernels may take seconds to compile.
     none = tmp_path / "none.keras"
     assert_fails(capsys, "does not exist", "explain", none, image, "-o", page / "page.html")
     assert_fails(capsys, "is a folder or", "explain", none, image, "-o", tmp_path)
@@ -406,14 +406,14 @@ def test_a_photo_is_read_in_the_colours_that_the_model_takes(
     model.save(tmp_path / "m.keras")
     Image.new(mode, (12, 7)).save(tmp_path / "a.png")
     assert run("predict", tmp_path / "m.keras", tmp_path / "a.png") == 0
-    if channels < 4:  # a page shows grey and colour
+    if channels < 4:  # a page shows only grey or colour photos
         explained = ("explain", tmp_path / "m.keras", tmp_path / "a.png", "-o", tmp_path / "p.html")
         assert run(*explained) == 0
-        assert run(*explained, "--class", "1") == 0  # the name, not the number
+        assert run(*explained, "--class", "1") == 0  # the class's name, not its number
         assert_fails(capsys, "There is no class '²'", *explained, "--class", "²")
 
 
-def test_a_size_that_the_model_does_not_take_is_said_of_the_model(photos, trained, capsys):
+def test_a_size_that_the_model_does_not_take_is_refused(photos, trained, capsys):
     image, model = photos / "test" / "day" / "0.png", trained / "model.keras"
     for command in ("predict", "explain"):
         said = "takes photos of 8×8 pixels. Received an image size of 9×9."
@@ -454,7 +454,7 @@ COMMANDS = [[], ["demo"], ["train"], ["transfer"], ["predict"], ["explain"], ["c
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_names_every_option(command):
-    """As a module, in a process of its own, and in a narrow terminal."""
+    """The program runs as a module, in its own process, on a narrow terminal."""
     found = subprocess.run(
         [sys.executable, "-m", "minicnn", *command, "--help"],
         capture_output=True,
@@ -473,7 +473,7 @@ def test_help_names_every_option(command):
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A base that nobody has trained: a convolution of any size."""
+    """Write an untrained base: a convolution for images of any size."""
     utils.set_random_seed(0)
     inputs = layers.Input((None, None, 3))
     x = layers.BatchNormalization()(layers.Conv2D(6, 3)(inputs))
@@ -504,7 +504,7 @@ def test_transfer_teaches_the_head_and_leaves_the_base(photos, base, tmp_path, c
 
 
 @pytest.mark.slow
-def test_transfer_tries_each_with_each(photos, base, tmp_path, capsys):
+def test_transfer_tries_every_combination(photos, base, tmp_path, capsys):
     rates = ("--learning-rate", "1e-9,0.1", "--inner", "0,5", "--dropout", "0.5")
     assert transfer(photos, base, tmp_path, *rates) == 0
     printed = capsys.readouterr().out
@@ -526,7 +526,7 @@ def test_transfer_tries_each_with_each(photos, base, tmp_path, capsys):
     ]
     inner = load_model(tmp_path / "lr-0.1-inner-5-drop-0.5.keras")
     assert [type(layer).__name__ for layer in inner.layers[-3:]] == ["Dense", "Dropout", "Dense"]
-    # The winner is the first of the best in the table.
+    # If several runs in the table are best, the first of them wins.
     table = printed.partition("Best validation accuracy of each run:\n")[2].split("\n\n")[0]
     results = [line.strip().split("  ") for line in table.splitlines()]
     winner = max(results, key=lambda result: float(result[0]))[1]
@@ -537,7 +537,7 @@ def test_transfer_tries_each_with_each(photos, base, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_transfer_with_augmentation_computes_anew(photos, base, tmp_path, capsys):
+def test_transfer_with_augmentation_computes_the_base_each_time(photos, base, tmp_path, capsys):
     assert transfer(photos, base, tmp_path, "--augment") == 0
     assert "Computed once" not in capsys.readouterr().out
 
@@ -569,15 +569,15 @@ def test_transfer_usage_errors(options, capsys):
     assert "separated by commas" in capsys.readouterr().err
 
 
-# -- predict with a model that says nothing of itself ----------------------------------------------
+# -- predict with a model that holds no metadata ---------------------------------------------------
 
 
-def test_predict_with_a_model_of_keras_s(photos, tmp_path, capsys):
-    """Its class names, size and input range come from the command line."""
+def test_predict_with_a_model_that_only_has_what_keras_writes(photos, tmp_path, capsys):
+    """The class names, image size and input range come from the command line."""
     inputs = layers.Input((None, None, 3))
     x = layers.GlobalAveragePooling2D()(inputs)
     model = Model(inputs, layers.Dense(2, activation="softmax")(x))
-    model.set_weights([np.array([[9.0, -9.0]] * 3), np.zeros(2)])  # bright or dark
+    model.set_weights([np.array([[9.0, -9.0]] * 3), np.zeros(2)])  # the classes are bright and dark
     model.save(tmp_path / "m.keras")
     photo = photos / "test" / "day" / "0.png"
     options = ("--classes", "day,night", "--image-size", 8, "--input-range", "signed", "--plan")
@@ -619,7 +619,7 @@ print(compilation.count, machine.processor().name)
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="levels of x86-64")
 def test_kernels_compiled_in_advance(tmp_path: Path) -> None:
-    """For another processor, in a folder that says which; a process that uses it compiles none."""
+    """They are for another processor, in a folder of its name; whoever uses it compiles none."""
     model, folder = tmp_path / "model.keras", tmp_path / "kernels"
     net = Sequential(
         [
