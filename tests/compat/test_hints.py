@@ -1,4 +1,4 @@
-"""A name that only Keras has ends in a sentence that names the alternative."""
+"""A name that only Keras has is refused in a sentence that names the alternative."""
 
 import copy
 import importlib
@@ -53,7 +53,7 @@ from minicnn.optimizers import Optimizer
         ("Metric", r"Use minicnn\.metrics\.Metric"),
     ],
 )
-def test_it_says_what_to_use(path: str, message: str) -> None:
+def test_the_error_says_what_to_use(path: str, message: str) -> None:
     *modules, name = path.split(".")
     found = minicnn
     for module in modules:
@@ -139,10 +139,10 @@ def compiled() -> minicnn.Model:
         (lambda m: m, "frobnicate", r"^'Sequential' object has no attribute 'frobnicate'$"),
         (lambda m: m.layers[0], "to_json", r"^'Dense' object has no attribute 'to_json'$"),
         (lambda m: m.optimizer, "metrics", r"^'SGD' object has no attribute 'metrics'$"),
-        (lambda m: minicnn.layers.Dense(1), "output", r"used 0 times in a graph"),  # its own words
+        (lambda m: minicnn.layers.Dense(1), "output", r"used 0 times in a graph"),  # its own error
     ],
 )
-def test_an_object_says_it_too(of: Any, name: str, message: str) -> None:
+def test_objects_also_say_what_to_use(of: Any, name: str, message: str) -> None:
     found = of(compiled())
     with pytest.raises(AttributeError, match=message):
         getattr(found, name)
@@ -158,7 +158,7 @@ def test_the_tables_name_nothing_that_is_there() -> None:
         assert not {name for name in instead if hasattr(classes[cls], name)}
 
 
-def test_looking_around_goes_on_working() -> None:
+def test_introspection_still_works() -> None:
     model = compiled()
     for found in (model, model.layers[0], model.optimizer, minicnn.callbacks, minicnn):
         names = dir(found)
@@ -180,8 +180,8 @@ def test_objects_are_copied_and_pickled() -> None:
             _ = again.optimizer.lr
 
 
-def test_copies_train_on_as_the_model_does() -> None:
-    """Also one that has predicted and trained, so that a folded one and momentum are there."""
+def test_copies_continue_training_as_the_model_does() -> None:
+    """The model has trained and predicted before, so it has momentum and a folded network."""
     layers = minicnn.layers
     model = minicnn.Sequential([minicnn.Input((8, 8, 2)), layers.Conv2D(3, 3, activation="relu")])
     for layer in (layers.MaxPooling2D(), layers.BatchNormalization(), layers.Flatten()):
@@ -203,7 +203,7 @@ def test_copies_train_on_as_the_model_does() -> None:
             np.testing.assert_array_equal(a, b)
 
 
-def test_python_s_own_questions_are_not_answered_with_advice() -> None:
+def test_python_s_own_lookups_get_no_advice() -> None:
     with pytest.raises(AttributeError, match=r"has no attribute .__wrapped"):
         _ = minicnn.layers.__wrapped__  # type: ignore[attr-defined]
     assert pickle.loads(pickle.dumps(minicnn.layers.Dense)) is minicnn.layers.Dense
@@ -215,7 +215,7 @@ def test_what_is_in_the_table_is_keras_s() -> None:
     keras = pytest.importorskip("tensorflow").keras
     for module, instead in hints.INSTEAD.items():
         theirs = keras
-        if module in ("minicnn", "minicnn.saving"):  # `tensorflow.keras` leaves some out
+        if module in ("minicnn", "minicnn.saving"):  # `tensorflow.keras` lacks some
             theirs = importlib.import_module("keras")
         for part in module.split(".")[1:]:
             theirs = getattr(theirs, part)
