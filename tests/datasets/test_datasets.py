@@ -1,4 +1,4 @@
-"""The drawn clothes: same seed, same files; and the form, not the colour, tells them apart."""
+"""The same seed draws the same clothes, and their form, not their colour, tells the class."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ SMALL = {"train": 2, "test": 1}
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """Every file below `root` by its relative name."""
+    """Return every file under `root` by its relative name."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
@@ -26,7 +26,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def pictures(split: int, count: int, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """`count` pictures of each kind as (n, size, size, 3) in [0, 1], and their class numbers."""
+    """Return `count` pictures of each kind, (n, size, size, 3) in [0, 1], and their classes."""
     x = [
         np.asarray(draw_clothing(kind, np.random.default_rng([split, number, index]), size)) / 255
         for number, kind in enumerate(CLOTHING_CLASSES)
@@ -36,7 +36,7 @@ def pictures(split: int, count: int, size: int = 32) -> tuple[np.ndarray, np.nda
 
 
 def outlines(split: int, count: int, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """The silhouettes (n, size, size) of the pictures, without any colour."""
+    """Return the silhouettes of the pictures, (n, size, size), without colour."""
     x = []
     for number, kind in enumerate(CLOTHING_CLASSES):
         for index in range(count):
@@ -73,19 +73,19 @@ def test_every_class_at_several_sizes(kind: str, size: int | tuple[int, int]) ->
     height, width = (size, size) if isinstance(size, int) else size
     assert image.mode == "RGB"
     assert image.size == (width, height)
-    assert np.asarray(image).std() > 8  # something is on it
+    assert np.asarray(image).std() > 8  # it shows something
 
 
 @pytest.mark.parametrize("kind", CLOTHING_CLASSES)
 def test_the_item_fills_the_picture_and_stays_in_it(kind: str) -> None:
-    """Many seeds, so that each style of a kind is drawn; none may fail, vanish or run out."""
+    """Many seeds draw every style of a kind; none fails, vanishes or leaves the picture."""
     for seed in range(25):
         rng = np.random.default_rng(seed)
         sketch = drawing.GARMENTS[kind](rng)
         pose = painting.make_pose(sketch, rng, 40, 40)
         cover = painting.rasterize(sketch, pose, 40, 40)[0].sum(axis=0)
         assert 0.05 < cover.mean() < 0.9
-        assert cover.max() <= 1 + 2 / 255  # cloths exclude each other, up to rounding
+        assert cover.max() <= 1 + 2 / 255  # pieces of cloth do not overlap, up to rounding
         edge = np.concatenate([cover[0], cover[-1], cover[:, 0], cover[:, -1]])
         assert edge.mean() < 0.4
 
@@ -107,7 +107,7 @@ def test_tree(sample: Path) -> None:
     for path in sample.rglob("*.jpg"):
         with Image.open(path) as image:
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (32, 32))
-    assert [path.name for path in sample.parent.iterdir()] == ["clothes"]  # no workshop left
+    assert [path.name for path in sample.parent.iterdir()] == ["clothes"]  # nothing temporary
 
 
 def test_same_seed_same_bytes(sample: Path, tmp_path: Path) -> None:
@@ -148,13 +148,13 @@ def test_a_split_may_be_empty(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_mean_colour_does_not_tell_the_class() -> None:
     train, test = ((x.mean(axis=(1, 2)), y) for x, y in (pictures(0, 30), pictures(1, 15)))
-    assert nearest_centroid_accuracy(train, test) < 0.25  # chance is 0.1
+    assert nearest_centroid_accuracy(train, test) < 0.25  # chance gives 0.1
 
 
 @pytest.mark.slow
 def test_silhouettes_do_tell_the_class() -> None:
     accuracy = nearest_centroid_accuracy(outlines(0, 30), outlines(1, 15))
-    assert 0.35 < accuracy < 0.95  # above chance, 0.1, and yet not everything: details count
+    assert 0.35 < accuracy < 0.95  # above chance, 0.1, but not perfect: details count
 
 
 def test_a_finished_sample_is_reused(
@@ -167,7 +167,7 @@ def test_a_finished_sample_is_reused(
     before = files(sample)
     assert write_clothing_sample(str(sample), SMALL, (32, 32), seed=7) == sample
     assert files(sample) == before
-    with pytest.raises(AssertionError, match="drawn again"):  # the patch does bite
+    with pytest.raises(AssertionError, match="drawn again"):  # the patch does work
         write_clothing_sample(tmp_path / "new", SMALL, 32, seed=7)
 
 
@@ -193,7 +193,7 @@ def test_a_damaged_sample_is_refused(tmp_path: Path) -> None:
         write_clothing_sample(root, {"a": 1}, 16)
 
 
-def test_a_folder_or_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_a_folder_or_file_with_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for place in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(FileExistsError, match="expects a new or empty folder"):
@@ -227,7 +227,7 @@ def test_sample_json_records_the_parameters(sample: Path) -> None:
     assert recorded == {"images_per_class": SMALL, "size": [32, 32], "seed": 7}
 
 
-def test_a_pipe_in_the_place_of_the_list_is_something_else(pipe: Path) -> None:
+def test_a_pipe_in_place_of_the_list_is_not_read(pipe: Path) -> None:
     folder = pipe.with_name("clothes")
     folder.mkdir()
     (folder / "sample.json").symlink_to(pipe)
