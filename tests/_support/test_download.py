@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine: whole and checked, or not there at all."""
+"""Downloads, here from a local server, are whole and checked, or leave nothing."""
 
 import socket
 from pathlib import Path
@@ -18,7 +18,9 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("checksum", [None, MD5, SHA256, MD5.upper()])
-def test_a_file_comes_once_and_stays(server: Server, tmp_path: Path, checksum: str | None) -> None:
+def test_a_file_is_downloaded_once_and_kept(
+    server: Server, tmp_path: Path, checksum: str | None
+) -> None:
     for _ in range(2):
         path = get_file(
             "f.bin", server.url("whole/file.bin"), file_hash=checksum, cache_subdir="models"
@@ -31,12 +33,14 @@ def test_a_file_comes_once_and_stays(server: Server, tmp_path: Path, checksum: s
     assert len(server.asked) == 2
 
 
-def test_the_name_is_the_url_s_and_the_folder_may_be_given(server: Server, tmp_path: Path) -> None:
+def test_the_url_gives_the_name_and_the_caller_may_give_the_folder(
+    server: Server, tmp_path: Path
+) -> None:
     path = get_file(origin=server.url("whole/file.bin?x=1"), cache_dir=tmp_path / "mine")
     assert path == str(tmp_path / "mine" / "datasets" / "file.bin")
 
 
-def test_what_is_there_and_wrong_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+def test_a_wrong_file_in_the_cache_is_downloaded_again(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "home" / "datasets" / "file.bin"
     target.parent.mkdir(parents=True)
     target.write_bytes(CONTENT[:-5])
@@ -82,7 +86,7 @@ def test_a_redirection_is_followed(server: Server) -> None:
         ("hash/x?md5=YWJj", {}, ConnectionError, "hash/x.* sends an invalid MD5, 'YWJj'"),
     ],
 )
-def test_what_goes_wrong_leaves_nothing(
+def test_a_failed_download_leaves_nothing(
     server: Server, tmp_path: Path, path: str, options: Any, error: Any, message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -90,7 +94,7 @@ def test_what_goes_wrong_leaves_nothing(
     assert files(tmp_path) == []
 
 
-def test_a_reset_connection_is_told_of_the_address(
+def test_the_error_about_a_reset_connection_names_the_address(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reset(*args: Any) -> Any:
@@ -102,14 +106,14 @@ def test_a_reset_connection_is_told_of_the_address(
     assert files(tmp_path) == []
 
 
-def test_a_checksum_that_is_none_is_refused_before_anything_is_asked(server: Server) -> None:
+def test_an_impossible_checksum_is_refused_before_any_request(server: Server) -> None:
     for wrong in ("abc", "g" * 32, MD5[:-1], SHA256 + "0", 5):
         with pytest.raises(ValueError, match="MD5 or SHA-256 in hexadecimal"):
             get_file(origin=server.url("whole/x"), file_hash=wrong)  # type: ignore[arg-type]
     assert server.asked == []
 
 
-def test_an_empty_file_in_the_cache_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+def test_an_empty_file_in_the_cache_is_downloaded_again(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "home" / "datasets" / "file.bin"
     target.parent.mkdir(parents=True)
     target.touch()
@@ -117,7 +121,7 @@ def test_an_empty_file_in_the_cache_is_fetched_anew(server: Server, tmp_path: Pa
     assert target.read_bytes() == CONTENT
 
 
-def test_blanks_and_letters_of_other_languages_are_sent_as_a_browser_does(server: Server) -> None:
+def test_spaces_and_non_ascii_letters_are_sent_as_a_browser_sends_them(server: Server) -> None:
     path = get_file(origin=server.url("whole/ein Hüt.bin?größe=1 2&a=%20"))
     assert Path(path).name == "ein Hüt.bin"
     assert server.asked == ["whole/ein%20H%C3%BCt.bin?gr%C3%B6%C3%9Fe=1%202&a=%20"]
@@ -130,7 +134,7 @@ def test_a_folder_that_cannot_be_made_is_named(server: Server, tmp_path: Path) -
     assert server.asked == []
 
 
-# -- from the public network nothing leads into a private one --------------------------------------
+# -- no redirection leads from the public network into a private one -------------------------------
 
 
 PRIVATE = """
@@ -151,7 +155,7 @@ def test_public_addresses() -> None:
 
 
 class Names:
-    """A resolver of names that end in .test; this machine stands for the public network."""
+    """Resolves names that end in .test; the local address counts as the public network."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **known: list[str]) -> None:
         self.known, usual = known, socket.getaddrinfo
@@ -183,7 +187,7 @@ INSIDE = """
 def test_no_redirection_leads_from_the_public_network_into_a_private_one(
     server: Server, monkeypatch: pytest.MonkeyPatch, inner: str
 ) -> None:
-    # `rebound.test` answers with a public address whoever looks it up once, as a check would.
+    # `rebound.test` gives a public address to whatever looks it up once, as a check would.
     names = Names(monkeypatch, photos=["127.0.0.1"], inner=["10.0.0.1"], rebound=["127.0.0.2"])
     start = f"http://photos.test:{server.server_address[1]}/to/x?{inner}"
     with pytest.raises(ValueError, match=r"photos\.test.*from the public network to .*private"):
@@ -191,7 +195,7 @@ def test_no_redirection_leads_from_the_public_network_into_a_private_one(
     assert names.asked.count("photos.test") == 1
 
 
-def test_the_address_that_is_connected_to_counts_not_another_look_up(
+def test_the_address_of_the_connection_counts_not_another_lookup(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = Names(monkeypatch, photos=["127.0.0.1", "10.0.0.1"])
@@ -200,11 +204,13 @@ def test_the_address_that_is_connected_to_counts_not_another_look_up(
     with pytest.raises(ValueError, match=r"photos\.test \(10\.0\.0\.1\), an address in a private"):
         fetch(f"http://photos.test:{port}/to/x?{again}", 10**7, schemes=BOTH)
     assert names.asked == ["photos.test"] * 2
-    names.known["photos"] = ["127.0.0.1"]  # a public address leads to another one
+    names.known["photos"] = ["127.0.0.1"]  # now both addresses are public
     assert fetch(f"http://photos.test:{port}/to/x?{again}", 10**7, schemes=BOTH) == CONTENT
 
 
-def test_behind_a_proxy_the_name_counts(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind_a_proxy_the_name_in_the_redirection_counts(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", server.url(""))
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(ValueError, match=r"from the public network to 10\.0\.0\.1"):
@@ -212,15 +218,15 @@ def test_behind_a_proxy_the_name_counts(server: Server, monkeypatch: pytest.Monk
     assert server.asked == ["http://photos.test/proxied/to?http://10.0.0.1/x"]
 
 
-def test_who_gives_a_private_address_means_it(server: Server) -> None:
+def test_a_private_address_may_redirect_to_a_private_one(server: Server) -> None:
     assert fetch(server.url(f"to/x?{server.url('whole/x')}"), 10**7) == CONTENT
 
 
-def test_the_checksum_that_the_server_names_counts(server: Server) -> None:
+def test_the_checksum_that_the_server_sends_is_used(server: Server) -> None:
     assert Path(get_file(origin=server.url("google/whole"))).read_bytes() == CONTENT
 
 
-def test_without_a_network_one_sentence(server: Server, tmp_path: Path) -> None:
+def test_without_a_network_the_error_is_one_sentence(server: Server, tmp_path: Path) -> None:
     url = server.url("whole/file.bin")
     server.shutdown()
     server.server_close()
@@ -273,6 +279,6 @@ def test_a_wrong_address_is_refused(arguments: Any, message: str) -> None:
         get_file(**arguments)
 
 
-def test_a_bar_shows_the_way(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bar_shows_the_progress(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     get_file(origin=server.url("whole/file.bin"), progress=True)
     assert "file.bin" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Processes that are forked while threads compute or compile."""
+"""Processes may be forked while threads compute or compile."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# Fork, with threads before and after it, and results that stay the same.
+# It forks with threads before and after, and results stay the same.
 FORKS = """
 import multiprocessing, os, threading
 import numpy as np
@@ -72,7 +72,7 @@ worker.join()
 print("well")
 """
 
-# While another thread compiles, it has a lock that no child would see released.
+# While another thread compiles, it holds a lock that a child would never see released.
 COMPILING = """
 import os, threading, time
 import numpy as np
@@ -118,7 +118,7 @@ print("well")
 
 
 def told(path: Path, script: str, **environment: str) -> str:
-    """What the script prints, which is a file of its own: a kernel's text is read from there."""
+    """Run the script and return what it prints; it is a file, since kernels read their source."""
     path.write_text(script)
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", str(path)],
@@ -147,7 +147,7 @@ def test_a_process_is_forked_while_a_thread_compiles(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_forked_process_that_comes_first_has_all_threads() -> None:
-    """What a server does that loads the model, forks, and only then predicts."""
+    """A server does this when it loads the model, forks, and only then predicts."""
     code = (
         "import os, numpy as np\n"
         "from minicnn import functional, kernels\n"

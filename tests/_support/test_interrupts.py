@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: nothing is left half-made, and the process goes on."""
+"""Ctrl-C at any moment leaves nothing half-made, and the process can go on."""
 
 import signal
 import subprocess
@@ -34,7 +34,7 @@ def test_an_interrupt_waits_for_the_end() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_without_an_interrupt_nothing_comes() -> None:
+def test_without_an_interrupt_nothing_is_raised() -> None:
     with interrupts.waiting():
         pass
     with pytest.raises(ZeroDivisionError), interrupts.waiting():
@@ -53,7 +53,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
 
 def test_a_handler_that_is_set_meanwhile_stays() -> None:
     def other(number: int, frame: object) -> None:
-        """What a library does that is imported."""
+        """Stands for a handler that an imported library sets."""
 
     before = signal.getsignal(signal.SIGINT)
     try:
@@ -78,8 +78,8 @@ def test_other_threads_leave_signals_alone() -> None:
     assert found == [before]
 
 
-# In the midst of the compiler's import, of a kernel's compilation, of the import of what hands out
-# tasks, and of the import of h5py.
+# It is interrupted while it imports the compiler, compiles a kernel, imports the scheduler of
+# tasks, and imports h5py.
 SCRIPT = """
 import builtins, os, signal, sys, tempfile
 import numpy as np
@@ -149,17 +149,17 @@ def test_an_interrupted_process_goes_on() -> None:
     assert done.stdout.splitlines() == [
         "interrupted at llvmlite.ir",
         "interrupted while compiling",
-        "1",  # what was compiled when the interrupt came was compiled to the end
+        "1",  # the kernel that was being compiled was finished
         "interrupted at minicnn.compiler.schedule",
         "[[0.0, 2.0]]",
-        "4",  # and what hands out tasks: three functions
+        "4",  # and the scheduler's three functions
         "4",
         "interrupted at h5py",
         "[[0.0, 2.0]]",
     ]
 
 
-def test_an_interrupt_while_memory_is_given_back_is_not_lost(monkeypatch) -> None:
+def test_an_interrupt_while_memory_is_freed_is_not_lost(monkeypatch) -> None:
     def give_back(block: object) -> None:
         raise KeyboardInterrupt
 
@@ -172,7 +172,7 @@ def test_an_interrupt_while_memory_is_given_back_is_not_lost(monkeypatch) -> Non
     assert buffers.empty((1,), np.float32).shape == (1,)
 
 
-def test_a_layer_that_was_interrupted_in_build_is_built_anew() -> None:
+def test_a_layer_that_was_interrupted_in_build_is_built_again() -> None:
     layer = layers.Dense(3, bias_initializer=Interrupted())
     x = np.ones((1, 2), np.float32)
     with pytest.raises(KeyboardInterrupt):
@@ -183,7 +183,7 @@ def test_a_layer_that_was_interrupted_in_build_is_built_anew() -> None:
 
 
 class Interrupted(initializers.Initializer):
-    """An initializer in which, once, an interrupt comes."""
+    """An initializer that is interrupted once."""
 
     came = False
 

@@ -1,6 +1,6 @@
-"""Bars: in a notebook without widgets, on no terminal at all, and by whom they are closed.
+"""Progress bars work in a notebook without widgets, and show nothing where there is no terminal.
 
-A real terminal is in `training/test_progress.py`.
+`training/test_progress.py` tests a real terminal.
 """
 
 import re
@@ -18,7 +18,7 @@ from minicnn.datasets import write_clothing_sample
 
 
 class Handle:
-    """What `IPython.display.display(…, display_id=True)` returns: one output of a cell."""
+    """What `IPython.display.display(…, display_id=True)` returns: a handle of one output."""
 
     def __init__(self, shown: list[dict[str, str]]) -> None:
         self.shown = shown
@@ -30,7 +30,7 @@ class Handle:
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> list[list[dict[str, str]]]:
-    """A notebook's kernel, without ipywidgets; all that its cells displayed, output by output."""
+    """Stand in for a notebook without ipywidgets; return all that cells displayed, by output."""
     outputs: list[list[dict[str, str]]] = []
 
     def display(data: dict[str, str], raw: bool, display_id: bool) -> Handle:
@@ -54,12 +54,12 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> list[list[dict[str, str]]]:
 def test_fit_in_a_notebook_without_widgets(
     notebook: list[list[dict[str, str]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One output that changes, however many epochs; and a line for each, printed."""
+    """`fit` changes one output, however many epochs it runs, and prints a line for each."""
     model = Sequential([Input((3,)), layers.Dense(2, "softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
     x = np.zeros((8, 3), np.float32)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # rich asked for ipywidgets, once a redraw
+        warnings.simplefilter("error")  # rich would ask for ipywidgets at each redraw
         model.fit(x, np.zeros(8), batch_size=2, epochs=2)
         model.predict(x)
     lines = capsys.readouterr().out.splitlines()
@@ -70,12 +70,12 @@ def test_fit_in_a_notebook_without_widgets(
     assert "Epoch 2/2" in texts[-2]
     assert "━" in fitted[3]["text/html"]
     assert "Predict" in predicted[0]["text/plain"]
-    for states in notebook:  # a bar that is done is gone
+    for states in notebook:  # a bar disappears when it is done
         assert states[-1] == {"text/plain": "", "text/html": ""}
 
 
-def test_compiling_is_told_in_the_bar(notebook: list[list[dict[str, str]]], monkeypatch) -> None:
-    """At once, and the time left is told without it."""
+def test_the_bar_shows_compiling(notebook: list[list[dict[str, str]]], monkeypatch) -> None:
+    """It does so at once, and leaves compiling out of the time left."""
     monkeypatch.setattr(compilation, "count", 6)
     monkeypatch.setattr(compilation, "seconds", 0.0)
     now = [0.0]
@@ -95,7 +95,7 @@ def test_compiling_is_told_in_the_bar(notebook: list[list[dict[str, str]]], monk
     assert task.elapsed == 6
     assert task.time_remaining == 10
     bar._close()
-    compilation.begins("matmul.product")  # which it is not told
+    compilation.begins("matmul.product")  # the bar no longer hears of it
     compilation.ends()
 
 
@@ -106,7 +106,7 @@ def test_other_bars_in_a_notebook(notebook: list[list[dict[str, str]]], tmp_path
 
 
 def test_a_title_is_text(notebook: list[list[dict[str, str]]]) -> None:
-    """Neither rich's marks nor HTML's are taken for such."""
+    """Rich's and HTML's markup in a title is not interpreted."""
     with progress.Bar().open("[bold]<b>a & b", 2) as bar:
         bar.update(1, "[red]<i>")
     state = notebook[0][1]
@@ -115,7 +115,7 @@ def test_a_title_is_text(notebook: list[list[dict[str, str]]]) -> None:
 
 
 @pytest.mark.parametrize("stderr", [False, True])
-def test_no_bar_where_nobody_sees_it_move(
+def test_no_bar_is_drawn_without_a_terminal(
     stderr: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with progress.Bar(stderr=stderr).open("Work", 3) as bar:
@@ -127,7 +127,7 @@ def test_no_bar_where_nobody_sees_it_move(
         bar.advance()
 
 
-def test_a_bar_that_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bar_is_drawn_anywhere_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     bar = progress.Bar(stderr=True, transient=False, show=True).open("Work", 3)
     bar.advance(3)
     bar.close()
@@ -136,7 +136,7 @@ def test_a_bar_that_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("kernel", [True, False])
-def test_a_real_shell_tells_whether_it_is_a_notebooks(
+def test_the_shell_tells_whether_this_is_a_notebook(
     kernel: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ipython = types.ModuleType("IPython")

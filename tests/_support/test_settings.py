@@ -1,4 +1,4 @@
-"""Settings: NumPy's numbers are as good as Python's, and a config makes the same object again."""
+"""Settings may be NumPy's numbers, and a config makes the same object again."""
 
 import inspect
 import json
@@ -23,7 +23,7 @@ from minicnn import (
 from minicnn._support.settings import plain, plain_throughout
 from minicnn.preprocessing.image import ImageDataGenerator
 
-# What constructors need that have no default for it.
+# Arguments that constructors need because they have no default.
 NEEDED = {
     "activation": "relu",
     "dims": (2, 1),
@@ -45,7 +45,7 @@ NEEDED = {
     "units": 4,
     "width": 4,
 }
-# Settings whose default is None, and numbers that they may be.
+# Settings whose default is None, each with a number that it may be.
 OPTIONAL = {
     "clipnorm": 1.0,
     "clipvalue": 1.0,
@@ -57,12 +57,12 @@ OPTIONAL = {
     "weight_decay": 0.1,
 }
 BASES = ("Layer", "Loss", "Metric", "Optimizer", "Initializer", "MeanMetricWrapper")
-# What Keras computes with, and leaves out of its own configs.
+# Settings that Keras computes with but leaves out of its own configs.
 LEFT_OUT = {"CosineSimilarity": {"axis"}, "Huber": {"delta"}, "Identity": {"gain"}}
 
 
 def kinds() -> list[type]:
-    """Every class that Keras, too, writes into files."""
+    """Return every class whose config Keras, too, writes into files."""
     rooms = (layers, losses, metrics, optimizers, initializers)
     return sorted(
         {
@@ -88,7 +88,7 @@ def needed(kind: type) -> dict[str, Any]:
 
 
 def numbers(kind: type) -> dict[str, Any]:
-    """The settings that are numbers, or tuples of them, each with a value that it may have."""
+    """Return the settings that are numbers or tuples of numbers, each with a value it may have."""
     found = dict(inspect.signature(kind).parameters)
     if issubclass(kind, optimizers.Optimizer):
         found |= inspect.signature(optimizers.Optimizer).parameters
@@ -97,7 +97,7 @@ def numbers(kind: type) -> dict[str, Any]:
 
 
 def as_numpy(value: Any, without_axes: bool = False) -> Any:
-    """The same value in NumPy's words."""
+    """Return the same value as NumPy's type."""
     if isinstance(value, tuple):
         return tuple(as_numpy(item, without_axes) for item in value)
     return np.array(value) if without_axes else np.array(value)[()]
@@ -110,21 +110,21 @@ def test_the_table_has_every_kind() -> None:
 
 
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
-def test_a_numpy_number_is_as_good_as_pythons(kind: type) -> None:
+def test_a_numpy_number_is_as_good_as_python_s(kind: type) -> None:
     for name, value in numbers(kind).items():
         for without_axes in (False, True):
             expected = kind(**needed(kind) | {name: value}).get_config()
             made = kind(**needed(kind) | {name: as_numpy(value, without_axes)})
             found = made.get_config()
             if "name" in found and name != "name":
-                found["name"] = expected["name"]  # counted
+                found["name"] = expected["name"]  # names are numbered
             assert found == expected, name
             json.dumps(found)
             for key, kept in found.items():
                 assert type(kept) is type(expected[key]), (name, key)
 
 
-def test_a_list_stays_its_owners() -> None:
+def test_a_callback_keeps_the_caller_s_own_list() -> None:
     mine: list[Any] = [np.float32(1)]
     assert plain(mine) is mine
     assert plain((np.int64(1), (np.True_, mine))) == (1, (True, mine))
@@ -177,7 +177,7 @@ def test_a_model_of_numpy_numbers_trains_and_is_saved(tmp_path: Path) -> None:
             callbacks.EarlyStopping(patience=whole(1), min_delta=number(0.5)),
         ],
     )
-    model.optimizer.beta_1 = number(0.75)  # so may whoever changes one later
+    model.optimizer.beta_1 = number(0.75)  # a later change may be a NumPy number, too
     model.save(tmp_path / "model.keras")
     again = models.load_model(tmp_path / "model.keras")
     assert again.get_config() == model.get_config()
@@ -225,14 +225,14 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "options", "message"), REFUSED, ids=[m for _, _, m in REFUSED])
-def test_what_is_no_number_is_refused_when_made(
+def test_the_constructor_refuses_what_is_not_a_number(
     kind: Any, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=f"{kind.__name__}.* {message}"):
         kind(**options)
 
 
-# -- configs, against Keras ------------------------------------------------------------------------
+# -- configs agree with Keras's --------------------------------------------------------------------
 
 
 def theirs(kind: type) -> Any:
@@ -243,8 +243,8 @@ def theirs(kind: type) -> Any:
 
 @pytest.mark.keras
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
-def test_configs_are_kerass_and_go_both_ways(kind: type) -> None:
-    """Where both have a setting they write it alike, tuples as tuples; each reads the other's."""
+def test_configs_are_keras_s_and_go_both_ways(kind: type) -> None:
+    """Settings that both have they write alike, tuples as tuples, and each reads the other's."""
     oracle = theirs(kind)(**needed(kind))
     made = kind(**needed(kind))
     ours, expected = made.get_config(), oracle.get_config()
@@ -279,14 +279,14 @@ def test_configs_are_kerass_and_go_both_ways(kind: type) -> None:
     ],
     ids=lambda thing: getattr(thing, "__name__", type(thing).__name__),
 )
-def test_serialize_and_deserialize_are_each_others_inverse(room: Any, made: Any) -> None:
+def test_deserialize_undoes_serialize(room: Any, made: Any) -> None:
     keras = pytest.importorskip("keras")
     written = room.serialize(made)
     again = room.deserialize(json.loads(json.dumps(written)))
     assert type(again) is type(made)
     assert again.get_config() == made.get_config()
     their_room = getattr(keras, room.__name__.removeprefix("minicnn."))
-    back = their_room.deserialize(dict(written))  # Keras writes into it
+    back = their_room.deserialize(dict(written))  # a copy, since Keras writes into it
     assert type(back).__name__ == type(made).__name__
     assert room.serialize(room.deserialize(their_room.serialize(back))) == written
     assert their_room.serialize(back).keys() >= written.keys()

@@ -1,4 +1,4 @@
-"""How commands end, what they tell the reader to type, and that names from files are only names."""
+"""How commands end, what they tell the reader to type, and that names from files stay harmless."""
 
 import errno
 import importlib.util
@@ -47,7 +47,7 @@ def test_control_characters_are_shown_not_obeyed(text, shown):
     assert printable(shown) == shown
 
 
-def test_lines_of_ours_stay_lines():
+def test_our_own_line_breaks_are_kept():
     assert printable("a\n\tb\r\x1b", lines=True) == "a\n\tb\\r\\x1b"
 
 
@@ -109,7 +109,7 @@ def test_names_are_only_names_in_texts(model, text):
 def test_names_are_only_names_in_what_is_printed(model, told, capsys):
     told(model)
     found = capsys.readouterr().out
-    # What fits into no column is folded.
+    # Columns fold what does not fit.
     assert printable("\x1b[2J\u202e") in re.sub(r"[\s│]", "", found)
     assert not re.search("[\x1b\u202e]", found)
 
@@ -155,7 +155,7 @@ def test_hints_name_what_the_extras_install():
 
 
 def test_the_name_is_not_that_of_another_package():
-    """`pip install minicnn` gets a stranger's package."""
+    """`pip install minicnn` would install another project's package."""
     assert PROJECT["name"] != "minicnn"
     assert PROJECT["scripts"] == {"minicnn": "minicnn.commands:main"}
     asked = re.compile(r"(?<![\w-])minicnn" + r"\[[a-z]")
@@ -177,7 +177,7 @@ def test_hints_are_made_in_one_place():
 
 
 def _texts():
-    """The project's own text files, wherever the package is installed."""
+    """Return the project's own text files, wherever the package is installed."""
     folders = [Path(minicnn.__file__).parent, *(ROOT / n for n in ("reference", "benchmarks"))]
     found = [
         *ROOT.glob("*.md"), ROOT / "pyproject.toml", *(ROOT / "tests").rglob("*.py"),
@@ -191,7 +191,7 @@ def _texts():
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
-    """An environment in a folder that is two words for a shell; its programs say what they got."""
+    """Make an environment in a folder with a space in its name; programs print their arguments."""
     script = '#!/bin/sh\nfor word in "$@"; do echo "<$word>"; done\n'
     programs = tmp_path / "an environment" / "bin"
     programs.mkdir(parents=True)
@@ -205,7 +205,7 @@ def places(tmp_path, monkeypatch):
 
 
 def typed(command):
-    """The words that the program got when a shell was given this."""
+    """Return the arguments that the program gets when a shell runs this."""
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     return re.findall("<(.*)>", done.stdout)
 
@@ -237,13 +237,13 @@ def test_commands_work_as_printed(stands_in, on_path, this, python, places, monk
 
 @posix
 @pytest.mark.parametrize("called", ["minicnn/__main__.py", "-c", "bin/pytest", ""])
-def test_without_a_script_python_is_what_runs(called, places, monkeypatch):
+def test_without_a_script_the_command_is_python_s(called, places, monkeypatch):
     monkeypatch.chdir(places)
     monkeypatch.setattr(sys, "argv", [called])
     assert terminal.this_program() == "./python -m minicnn"
 
 
-def test_an_environment_of_uv_s_has_no_pip(monkeypatch):
+def test_an_environment_made_by_uv_installs_with_uv(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(terminal.shutil, "which", {"uv": "/usr/bin/uv"}.get)
     assert terminal.pip_install("onnx").startswith("uv pip install --python ")
@@ -271,12 +271,12 @@ def _raise(error):
         (ValueError("bad \x1b[2J"), r"bad \x1b[2J"),
     ],
 )  # fmt: skip
-def test_an_error_is_one_sentence_and_2(error, said, capsys):
+def test_an_error_ends_in_one_sentence_and_status_2(error, said, capsys):
     assert terminal.run("program", lambda: _raise(error)) == 2
     assert capsys.readouterr().err == f"program: {said}\n"
 
 
-def test_other_ends(capsys):
+def test_other_ways_to_end(capsys):
     assert terminal.run("program", lambda: None) == 0
     assert terminal.run("program", lambda: 1) == 1
     assert terminal.run("program", lambda: _raise(KeyboardInterrupt())) == 130
@@ -298,7 +298,7 @@ def test_warnings_of_a_command_are_only_text(category, capsys):
     found = capsys.readouterr().out
     assert r"\x1b[2J" in found
     assert "\x1b" not in found
-    if category is FutureWarning:  # for who writes code
+    if category is FutureWarning:  # meant for people who write code
         assert found.startswith("file.py:1: FutureWarning: ")
     else:
         assert found == "program: warning: " + printable(EVIL, lines=True) + "\n"
@@ -315,8 +315,8 @@ SURROUNDINGS = os.environ | {
 @pytest.mark.slow
 @posix
 @pytest.mark.parametrize("words", [["lessons"], ["train", "--help"]])
-def test_a_reader_who_stops_reading_ends_it_quietly(words):
-    """`minicnn lessons | head -1`: rich prints the one, argparse the other."""
+def test_a_closed_pipe_ends_a_command_quietly(words):
+    """As in `minicnn lessons | head -1`; rich prints the lessons, argparse the help."""
     behind, before = os.pipe()
     os.close(behind)
     done = subprocess.run(
@@ -329,7 +329,7 @@ def test_a_reader_who_stops_reading_ends_it_quietly(words):
 
 @pytest.mark.slow
 @posix
-def test_output_that_cannot_be_written_is_one_sentence():
+def test_output_that_cannot_be_written_ends_in_one_sentence():
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with Path("/dev/full").open("w") as full:
@@ -342,7 +342,7 @@ def test_output_that_cannot_be_written_is_one_sentence():
 
 @pytest.mark.slow
 @posix
-def test_output_may_be_closed_and_know_no_unicode():
+def test_output_may_be_closed_or_without_unicode():
     told = shlex.join([*COMMAND, "lessons"]) + " >&-"
     assert subprocess.run(["sh", "-c", told], env=SURROUNDINGS).returncode == 0
     ascii_only = SURROUNDINGS | {"PYTHONIOENCODING": "ascii", "COLUMNS": "60"}
@@ -351,7 +351,7 @@ def test_output_may_be_closed_and_know_no_unicode():
     assert rb"NAME,\u2026" in done.stdout
 
 
-# A library of that name whose import is interrupted, or fails.
+# The source of a library whose import is interrupted, and of one whose import fails.
 INTERRUPTED = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport time; time.sleep(5)\n"
 MISSING = "raise ModuleNotFoundError(\"No module named 'keras'\", name='keras')\n"
 
@@ -376,8 +376,10 @@ def _run_with(library, code, words, folder):
         ("numpy", ["-m", "benchmarks", "--help"], "python -m benchmarks"),
     ],
 )
-def test_an_interrupt_while_importing_is_one_line_and_130(library, words, name, tmp_path):
-    script = "import sys\nfrom minicnn.commands import main\nsys.exit(main())\n"  # as pip makes it
+def test_an_interrupt_while_importing_prints_one_line_and_ends_with_130(
+    library, words, name, tmp_path
+):
+    script = "import sys\nfrom minicnn.commands import main\nsys.exit(main())\n"  # as pip writes it
     (tmp_path / "minicnn").write_text(script)
     done = _run_with(library, INTERRUPTED, words, tmp_path)
     assert done.stderr == f"{name}: interrupted.\n"
@@ -386,7 +388,7 @@ def test_an_interrupt_while_importing_is_one_line_and_130(library, words, name, 
 
 @posix
 @pytest.mark.parametrize("module", ["minicnn", "reference.data"])
-def test_an_interrupt_of_another_program_is_its_own(module, tmp_path):
+def test_an_interrupt_of_another_program_is_left_to_it(module, tmp_path):
     code = f"try:\n    import {module}\nexcept KeyboardInterrupt:\n    print('mine')"
     done = _run_with("numpy", INTERRUPTED, ["-c", code], tmp_path)
     assert done.stdout == "mine\n"
@@ -394,7 +396,7 @@ def test_an_interrupt_of_another_program_is_its_own(module, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_missing_library_of_the_reference_is_one_line(tmp_path):
+def test_a_missing_library_of_the_reference_ends_in_one_line(tmp_path):
     done = _run_with("keras", MISSING, ["-m", "reference.train", "--data", "x"], tmp_path)
     (line,) = done.stderr.splitlines()
     assert line.startswith("python -m reference.train needs keras: ")
@@ -403,7 +405,7 @@ def test_a_missing_library_of_the_reference_is_one_line(tmp_path):
     assert done.returncode == 2
 
 
-def test_interrupts_are_python_s_again_once_a_command_runs():
+def test_a_running_command_has_python_s_handler_of_interrupts():
     before = signal.getsignal(signal.SIGINT)
 
     def early(number, frame):
