@@ -1,4 +1,4 @@
-"""What tests of the compiler share."""
+"""A fixture that tests of the compiler share."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from minicnn.compiler import threads
 
 @pytest.fixture(autouse=True)
 def _count_of_threads() -> Iterator[None]:
-    """Each test begins with as many threads as there were before it."""
+    """Restore the number of threads after each test."""
     before = threads.count()
     yield
     threads.set_count(before)

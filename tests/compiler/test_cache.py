@@ -1,4 +1,4 @@
-"""The compiler's cache on disk: damage, full disks and other users' files cost a compilation."""
+"""Damage to the compiler's cache, full disks and other users' files only cost a compilation."""
 
 import errno
 import os
@@ -47,14 +47,14 @@ DAMAGES = {
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder for kernels, of which nothing is known yet."""
+    """Return an empty folder for kernels, of which no warning has been given yet."""
     monkeypatch.setenv("MINICNN_CACHE_DIR", str(tmp_path / "kernels"))
     monkeypatch.setattr(cache, "_warned", False)
     return tmp_path / "kernels"
 
 
 def met(element: str = "float32") -> tuple[bytes, int]:
-    """What a new process hands to LLVM to load, and how many kernels it compiles before."""
+    """Return what a new process gives LLVM to load, and how many kernels it compiles first."""
     handed: list[bytes] = []
     before = compilation.count
     with pytest.MonkeyPatch.context() as patch:
@@ -72,7 +72,7 @@ def entry_of(place: Path) -> Path:
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_kernel_is_compiled_anew_and_replaced(
+def test_a_damaged_kernel_is_compiled_again_and_replaced(
     place: Path, damage: Callable[[Path], object]
 ) -> None:
     good, compiled = met()
@@ -83,7 +83,7 @@ def test_a_damaged_kernel_is_compiled_anew_and_replaced(
     assert [path.suffix for path in place.iterdir()] == [".o"]
 
 
-def test_another_kernel_under_its_name_is_compiled_anew(place: Path) -> None:
+def test_another_kernel_s_file_under_its_name_is_not_run(place: Path) -> None:
     first, _ = met("float32")
     content = entry_of(place).read_bytes()
     second, _ = met("float64")
@@ -94,7 +94,7 @@ def test_another_kernel_under_its_name_is_compiled_anew(place: Path) -> None:
 
 
 def test_the_file_of_one_processor_is_not_another_s(place: Path, monkeypatch) -> None:
-    """Even under its name: the digest is of what the code was made for, too."""
+    """Nor is it under the other's name: the digest covers the processor, too."""
     here = machine.processor()
     met()
     content = entry_of(place).read_bytes()
@@ -131,7 +131,7 @@ def test_a_write_that_breaks_off_leaves_nothing_behind(place: Path, monkeypatch)
 
     good, _ = met()
     before = entry_of(place).read_bytes()
-    entry_of(place).chmod(0o666)  # so that it is written anew
+    entry_of(place).chmod(0o666)  # so that it is not trusted, but written again
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.warns(RuntimeWarning, match="Input/output error"):
         assert met() == (good, 1)
@@ -144,7 +144,7 @@ def test_a_write_that_breaks_off_leaves_nothing_behind(place: Path, monkeypatch)
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="no users")
 def test_a_folder_that_cannot_be_made_costs_a_compilation(place: Path) -> None:
-    """A file stands where the folder would be."""
+    """A file is where the folder would be."""
     place.write_text("no folder")
     with pytest.warns(RuntimeWarning, match="cannot keep its compiled kernels"):
         assert met()[1] == 1
@@ -161,7 +161,7 @@ def test_no_code_runs_that_another_user_can_have_written(
 ) -> None:
     good, _ = met()
     (entry,) = place.glob("*.o")
-    # Its digest is right, since anybody can compute one.
+    # Its digest is right, since anyone can compute one.
     content = entry.read_bytes()
     name = entry.name.rpartition("-")[0]
     assert name == "test_cache.tiny"
@@ -179,7 +179,7 @@ def test_no_code_runs_that_another_user_can_have_written(
 def test_another_user_s_files_are_not_trusted(place: Path, monkeypatch) -> None:
     met()
     assert cache.trusted(entry_of(place).stat())
-    if os.getuid() == 0:  # then root's own are not another user's
+    if os.getuid() == 0:  # the files are root's own, so give this one to another user
         os.chown(entry_of(place), 12345, -1)
     monkeypatch.setattr(os, "getuid", lambda: 23456)
     assert not cache.trusted(entry_of(place).stat())

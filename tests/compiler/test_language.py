@@ -1,6 +1,6 @@
-"""The compiler of kernels: its language is Python's, and its arrays are NumPy's.
+"""A kernel means what the same function means in Python, with NumPy's arrays.
 
-Each small function of the table is run by Python and as machine code, and both find the same.
+Each small function of the table runs in Python and as machine code, and both compute the same.
 """
 
 import math
@@ -23,7 +23,7 @@ CASES: list[Any] = []
 
 
 def case(*arguments: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The function is run with these arguments, after the task; it writes to the last one."""
+    """Run the function with these arguments, after the task; it writes to the last one."""
 
     def add(python: Callable[..., None]) -> Callable[..., None]:
         CASES.append(pytest.param(python, arguments, id=python.__name__))
@@ -42,7 +42,7 @@ def quotient_and_rest(a, b):
 
 @function
 def sign(x):
-    """Several returns, one of them in a loop."""
+    """It has several returns, one of them in a loop."""
     while x != 0:
         if x > 0:
             return 1
@@ -60,7 +60,7 @@ def sum_of(x):
 
 @function
 def nothing(y, i):
-    """It returns nothing, on any way."""
+    """It returns nothing on either path."""
     if i < 0:
         return
     y[i] = 5
@@ -73,7 +73,7 @@ def nested(a, b):
 
 @function
 def sorted_by_scratch(x, y):
-    """Sorts whole numbers from -4 to 6 by counting."""
+    """It sorts whole numbers from -4 to 6 by counting."""
     counts = np.zeros(11, np.int64)
     for i in range(x.size):
         counts[x[i] + 4] += 1
@@ -140,7 +140,7 @@ def comparisons_with_nan(task, x, y):
 
 @case(ints(6), zeros(4, 6, dtype="int64"))
 def and_or(task, x, y):
-    """The index behind an `and` would lie outside, and the division behind an `or` fail."""
+    """The index after an `and` would be out of range, and the division after an `or` would fail."""
     for i in range(x.size):
         y[0, i] = 1 if i + 1 < x.size and x[i + 1] > 0 else 0
         y[1, i] = 1 if x[i] == 0 or 12 // x[i] == 3 else 0
@@ -180,7 +180,7 @@ def ranges(task, y):
     for i in range(9, -2, -3):
         y[n] = i
         n += 1
-    for i in range(n, n + 7, n - 12):  # a step that is computed
+    for i in range(n, n + 7, n - 12):  # the step is computed
         y[i] = i
     for _ in range(0):
         y[n] = 99
@@ -304,7 +304,7 @@ def a_whole_array(task, x, y):
 
 @case(floats(3, 2, dtype="float32"), floats(4), ints(4), np.arange(4, dtype="uint8"), zeros(40))
 def promotion(task, x, d, i, b, y):
-    """The sizes of the results show of which kind they are: float32 has 24 bits."""
+    """The digits of the results show their types: float32 has 24 bits."""
     third = x[1, 0] / 3
     y[0] = third
     y[1] = x[1, 0] * 0.1
@@ -336,7 +336,7 @@ def promotion(task, x, d, i, b, y):
 
 @case(zeros(30, dtype="int64"))
 def scratch_in_loops(task, y):
-    """The memory of one round is the next one's, as long as it is filled again."""
+    """Each round reuses the memory of the one before, and fills it again."""
     for i in range(5):
         square = np.zeros((i, i), np.int64)
         for j in range(i):
@@ -349,7 +349,7 @@ def scratch_in_loops(task, y):
 
 @case(ints(9), zeros(9, dtype="int64"), zeros(9, dtype="int64"))
 def scratch_of_a_function(task, x, y, z):
-    """What the function takes lies behind what its caller has."""
+    """The function's arrays lie after those of its caller."""
     mine = np.empty(9, np.int64)
     mine[:] = 3
     sorted_by_scratch(x, y)
@@ -377,7 +377,7 @@ def arguments_of_all_kinds(task, pair, n, f, g, on, small, y):
 
 @case(zeros(6, dtype="int64"))
 def bits_of_everything(task, y):
-    """A docstring, `pass`, names of Python's own, a constant condition, several targets."""
+    """It has a docstring, `pass`, built-in names, a constant condition and several targets."""
     if A_GLOBAL == 3:
         y[0] = 1
     else:
@@ -471,7 +471,7 @@ def count_up(task, limits, y):
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 5)), min_size=1))
-def test_ranges_have_python_s_rounds(limits: list[tuple[int, int, int]]) -> None:
+def test_ranges_count_as_in_python(limits: list[tuple[int, int, int]]) -> None:
     y = np.zeros(len(limits), np.int64)
     count_up(np.array(limits, np.int64), y)
     for found, (first, stop, step) in zip(y, limits, strict=True):
@@ -481,8 +481,8 @@ def test_ranges_have_python_s_rounds(limits: list[tuple[int, int, int]]) -> None
         assert found == (expected + 2**63) % 2**64 - 2**63
 
 
-def test_a_variable_keeps_its_kind() -> None:
-    """A sum that begins with 0.0 is a float64, whatever is added."""
+def test_a_variable_keeps_its_type() -> None:
+    """A sum that starts at 0.0 is a float64, whatever is added."""
     x, y = np.array([1, 2**-30, 2**-30], np.float32), np.zeros(2)
     Kernel(sums, lambda *_: 1)(x, y)
     assert y.tolist() == [1 + 2**-29, 1.0]
@@ -496,11 +496,11 @@ def sums(task, x, y):
     y[0], y[1] = exact, rounded
 
 
-# -- what is kept ----------------------------------------------------------------------------------
+# -- kept kernels ----------------------------------------------------------------------------------
 
 
 def test_a_new_version_in_a_zip_file_has_kernels_of_its_own(tmp_path: Path) -> None:
-    """Whose files do not exist."""
+    """The sources inside the zip are not files themselves."""
     digest, archive = loading._digest.__wrapped__, tmp_path / "minicnn.zip"
     found = []
     for version in ("1", "2"):

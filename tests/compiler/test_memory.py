@@ -1,4 +1,4 @@
-"""The memory of kernels: what does not fit into a thread's own is allocated and given back."""
+"""Arrays that do not fit into a thread's own memory are allocated and freed."""
 
 import ctypes
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from minicnn.compiler import threads
 from minicnn.compiler.kernel import Kernel
 from minicnn.compiler.language import function
 
-LARGE = 2**14 - 100  # numbers that nearly fill a thread's memory
+LARGE = 2**14 - 100  # as many numbers nearly fill a thread's memory
 
 
 @pytest.fixture
 def small_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each thread has 128 KiB."""
+    """Give each thread 128 KiB."""
     monkeypatch.setattr(threads, "_SCRATCH", 2**17)
     monkeypatch.setattr(threads, "_team", None)
     threads.set_count(2)
@@ -24,7 +24,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def large(task, y, size):
-    """Four arrays in each round, of which not all fit; a function that needs as much; a return."""
+    """Each round has three arrays that do not all fit, a function that needs one more, a return."""
     for i in range(7):
         a, b = np.zeros(size), np.zeros((2, size))
         c = np.empty(3)
@@ -50,7 +50,7 @@ def fills_much(size, value):
 
 
 def in_use() -> int:
-    """Bytes that glibc has given out and not got back."""
+    """Return how many bytes glibc has allocated and not yet freed."""
     names = [
         "arena",
         "few",
@@ -77,7 +77,7 @@ def in_use() -> int:
 
 @pytest.mark.parametrize("size", [5, LARGE, 2**14 + 1])
 @pytest.mark.usefixtures("small_memory")
-def test_what_does_not_fit_into_a_thread_s_memory_is_allocated_and_given_back(size: int) -> None:
+def test_what_does_not_fit_into_a_thread_s_memory_is_allocated_and_freed(size: int) -> None:
     y = np.zeros((4, 8))
     expected = y.copy()
     for task in range(4):
@@ -88,5 +88,5 @@ def test_what_does_not_fit_into_a_thread_s_memory_is_allocated_and_given_back(si
     before = in_use()
     for _ in range(100):
         launch(y, size)
-    # One array lost in each round would be a hundred.
+    # If each round lost one array, that would be a hundred.
     assert in_use() - before < max(8 * size, 2**17) * 10

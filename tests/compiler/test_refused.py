@@ -1,4 +1,4 @@
-"""What is no kernel is refused, in a sentence that says where."""
+"""The compiler refuses what cannot be a kernel, in a sentence that says where."""
 
 import linecache
 from collections.abc import Callable
@@ -15,7 +15,7 @@ REFUSED: list[Any] = []
 
 
 def refused(why: str, *arguments: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The first statement of the function is none of a kernel's, for this reason."""
+    """Expect the compiler to refuse the function's first statement for this reason."""
 
     def add(python: Callable[..., None]) -> Callable[..., None]:
         REFUSED.append(pytest.param(python, why, arguments, id=python.__name__))
@@ -216,10 +216,10 @@ def returns_either(n):
 
 
 @pytest.mark.parametrize(("python", "why", "arguments"), REFUSED)
-def test_what_is_no_kernel_is_refused(
+def test_what_cannot_be_a_kernel_is_refused(
     python: Callable[..., None], why: str, arguments: tuple[Any, ...]
 ) -> None:
-    """With the file, the line, and the statement; nothing is computed."""
+    """The error gives the file, the line and the statement; nothing is computed."""
     copies = [a.copy() for a in arguments]
     with pytest.raises(CompileError) as told:
         Kernel(python, lambda *_: 1)(*copies)
@@ -260,7 +260,7 @@ HELPER: Any = None
 
 
 @pytest.mark.parametrize("given", ["text", None, [1.0]], ids=str)
-def test_what_is_no_argument_is_refused(given: object) -> None:
+def test_arguments_of_other_types_are_refused(given: object) -> None:
     with pytest.raises(TypeError, match="A kernel takes arrays, numbers and tuples"):
         Kernel(takes_anything, lambda _: 1)(given)
 
@@ -269,7 +269,7 @@ def takes_anything(task, x):
     pass
 
 
-def test_a_tuple_s_kinds_count() -> None:
+def test_a_tuple_s_types_count() -> None:
     launch, y = Kernel(adds_a_pair, lambda *_: 1), np.zeros(1)
     for pair in ((1, 2), (1.5, 2), (1, 2.25), (1.5, 2.25), (3, 4)):
         launch(pair, y)

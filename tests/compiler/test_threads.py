@@ -1,4 +1,4 @@
-"""The threads of kernels: each task is done once, whoever asks."""
+"""The threads of kernels do each task once, whichever thread asks."""
 
 import re
 import threading
@@ -14,7 +14,7 @@ from minicnn.compiler.kernel import Kernel
 
 
 def mark(task, done, who):
-    """Who has done the task: the address of the thread's memory."""
+    """Note which thread does the task, by the address of its memory."""
     mine = np.empty(1, np.int64)
     mine[0] = 0
     for i in range(2000):
@@ -35,7 +35,7 @@ def test_each_task_is_done_once(tasks: int, count: int) -> None:
 
 
 def test_several_threads_take_part() -> None:
-    """With enough to do, for as long as it takes until the system has let one of them run."""
+    """There is enough to do, until the system has let another thread run."""
     threads.set_count(3)
     launch, done, who = Kernel(mark, lambda done, who: len(done)), *np.zeros((2, 2000), np.int64)
     workers: set[int] = set()
@@ -47,7 +47,7 @@ def test_several_threads_take_part() -> None:
     assert 1 < len(workers) <= 3
 
 
-def test_no_task_is_none_at_all() -> None:
+def test_a_negative_number_of_tasks_is_none() -> None:
     Kernel(mark, lambda done, who: -1)(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
@@ -62,7 +62,7 @@ def tells(task, tasks, y):
 
 
 def add_neighbours(task, x, y):
-    """Of what the step before has made of x."""
+    """Add neighbours in x, which the step before has written."""
     y[task] = x[task] + x[(task + 1) % x.size] + 1
 
 
@@ -73,8 +73,8 @@ def one_of_all(task, x, y):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_a_step_begins_when_the_one_before_is_done(count: int) -> None:
-    """Steps of 40 tasks, of one, of none: fewer than threads, or more."""
+def test_a_step_starts_when_the_one_before_is_done(count: int) -> None:
+    """Steps have 40, 3, one or no tasks: fewer than there are threads, or more."""
     threads.set_count(count)
     x, y, total = floats(40), zeros(40), zeros(1)
     add, one = (Kernel(f, lambda *_: 1) for f in (add_neighbours, one_of_all))
@@ -97,7 +97,7 @@ def test_a_step_begins_when_the_one_before_is_done(count: int) -> None:
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_several_python_threads_compute_at_once(count: int) -> None:
-    """One has the team, the others compute alone; each finds what it computes by itself."""
+    """One has the team and the others compute alone, but each gets its own results."""
     threads.set_count(count)
     launch, wrong, done = Kernel(add_neighbours, lambda x, y: len(x)), [], []
 
