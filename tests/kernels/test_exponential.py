@@ -1,4 +1,4 @@
-"""The exponential in vectors, beside NumPy's in a wider type."""
+"""The vectorized exponential agrees with NumPy's in a wider type."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from minicnn import functional
 
 
 @pytest.mark.parametrize(("dtype", "wide"), [(np.float32, np.float64), (np.float64, np.longdouble)])
-def test_right_to_the_last_bits(dtype: type, wide: type) -> None:
-    """Over all of its range, at vectors' ends, and where the result is no number in full."""
+def test_it_is_exact_to_the_last_bits(dtype: type, wide: type) -> None:
+    """So it is over its whole range, at the ends of vectors, and near 0."""
     x = np.concatenate([np.linspace(-80, 80, 4001), [0, 1e-30, -1e-30], np.linspace(-3, 3, 1002)])
     x = x.astype(dtype)
     exact = x.astype(wide)

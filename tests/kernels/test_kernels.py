@@ -1,6 +1,6 @@
-"""The compiled kernels as a machine meets them: kinds of arrays, sizes, and memory they own.
+"""Compiled kernels take every kind and size of array, and own the memory of their results.
 
-That they compute what the loops compute is `tests/functional`'s to show.
+`tests/functional` shows that they compute what the loops compute.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from minicnn.functional.algorithms.matmul import matmul
 @pytest.mark.parametrize("given", ["0", "-1", "two", "1.5", ""])
 def test_the_number_of_threads_that_the_environment_names(given: str, monkeypatch) -> None:
     monkeypatch.setenv("MINICNN_NUM_THREADS", given)
-    if not given:  # as if it were not set
+    if not given:  # it counts as not set
         assert threads._cores() == len(os.sched_getaffinity(0))
         return
     expected = f"expects a whole number from 1 on. Received '{given}'."
@@ -32,7 +32,7 @@ def test_the_number_of_threads_that_the_environment_names(given: str, monkeypatc
 
 
 def compiled_for() -> dict[str, int]:
-    """For how many kinds of arguments each kernel has been compiled."""
+    """Return for how many types of arguments each kernel has been compiled."""
     return {
         f"{name}.{one.__name__}": len(one._compiled)
         for name, module in list(sys.modules.items())
@@ -62,8 +62,8 @@ def apart(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_no_kind_of_array_is_compiled_for_anew(dtype: str) -> None:
-    """Of a file or of JAX, which cannot be written to; at an odd address; in another order."""
+def test_no_kind_of_array_needs_another_compilation(dtype: str) -> None:
+    """Read-only arrays (from a file or JAX), at an odd address, or in another order are as good."""
     f, rng = functional, np.random.default_rng(0)
 
     def new(*shape: int) -> np.ndarray:
@@ -98,12 +98,12 @@ def test_no_kind_of_array_is_compiled_for_anew(dtype: str) -> None:
         for kind in (read_only, unaligned, apart, np.asfortranarray):
             found = call(*map(kind, arrays))
             assert compiled_for() == before, kind
-            if call is not calls[-1][0]:  # which has new weights each time
+            if call is not calls[-1][0]:  # the layer has new weights each time
                 np.testing.assert_equal(found, expected)
 
 
-def test_what_cannot_be_written_to_is_not_written_to() -> None:
-    """The kernels do not ask: whoever calls them does."""
+def test_read_only_arrays_are_not_written_to() -> None:
+    """Kernels do not check this; their callers do."""
     g = np.ones(3, np.float32)
     weight = read_only(np.ones(3, np.float32))
     variable = minicnn._support.variable.Variable(weight, "w", "layer")
@@ -113,7 +113,7 @@ def test_what_cannot_be_written_to_is_not_written_to() -> None:
     assert (weight == 1).all()
 
 
-def test_weights_that_an_initializer_made_read_only_learn() -> None:
+def test_weights_from_an_initializer_s_read_only_array_learn() -> None:
     class Given(minicnn.initializers.Initializer):
         def __call__(self, shape, dtype="float32"):
             return np.broadcast_to(np.float32(0.5), shape)
@@ -127,7 +127,7 @@ def test_weights_that_an_initializer_made_read_only_learn() -> None:
 
 @pytest.mark.slow
 def test_importing_is_quick_because_kernels_wait() -> None:
-    """No kernel, and not even LLVM, is there before the first call; see `project/test_rooms.py`."""
+    """Neither kernels nor LLVM are loaded before the first call; see `project/test_rooms.py`."""
     code = (
         "import sys, minicnn\n"
         "assert 'llvmlite' not in sys.modules\n"
@@ -140,7 +140,7 @@ def test_importing_is_quick_because_kernels_wait() -> None:
 
 
 def test_winograd_s_transforms_make_the_sums_of_a_window() -> None:
-    """One line: 4 sums of 3 weights over 6 pixels, by hand; 6 products instead of 12."""
+    """By hand, on one line: 6 products, not 12, give 4 sums of 3 weights over 6 pixels."""
     fast = kernels.winograd
     d, w = [1.0, 2.0, 0.0, -1.0, 3.0, 5.0], [2.0, -1.0, 1.0]
     products = [u * v for u, v in zip(fast.weight_points(w), fast.input_points(d), strict=True)]
@@ -153,7 +153,7 @@ def test_winograd_s_transforms_make_the_sums_of_a_window() -> None:
     ("forward", "backward", "size"),
     [("output_pixels", "output_points", 6), ("weight_points", "weight_gradient", 3)],
 )
-def test_winograd_s_backward_transforms_are_the_transposed(
+def test_winograd_s_backward_transforms_are_the_transposes(
     forward: str, backward: str, size: int
 ) -> None:
     there, back = (getattr(kernels.winograd, name) for name in (forward, backward))
@@ -176,7 +176,7 @@ SIZES = [
 def test_the_matrix_product(
     sizes: tuple[int, int, int], dtype: str, a_turned: bool, b_turned: bool
 ) -> None:
-    """Of whole numbers, whose sums are exact in any order: edges of tiles, panels, runs, parts."""
+    """Sums of whole numbers are exact in any order: at edges of tiles, panels, runs and parts."""
     rows, depth, columns = sizes
     rng = np.random.default_rng(0)
     a, b = rng.integers(-3, 4, (rows, depth)), rng.integers(-3, 4, (depth, columns))
@@ -213,7 +213,7 @@ def test_an_empty_matrix_product(dtype: str) -> None:
         np.testing.assert_array_equal(matmul(a, b), np.zeros((rows, columns)))
 
 
-def test_a_nan_reaches_the_numbers_it_is_part_of_and_no_others() -> None:
+def test_a_nan_reaches_the_sums_it_is_part_of_and_no_others() -> None:
     a, b = np.ones((30, 40), np.float32), np.ones((40, 50), np.float32)
     a[3, 7], b[9, 11] = np.nan, np.inf
     found = matmul(a, b)
@@ -222,7 +222,7 @@ def test_a_nan_reaches_the_numbers_it_is_part_of_and_no_others() -> None:
 
 
 def test_results_own_their_memory() -> None:
-    """No kernel hands out a buffer that a later call would write over."""
+    """No kernel returns a buffer that a later call would overwrite."""
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 8, 8, 4)), rng.standard_normal((3, 3, 4, 6))
     for dtype in (np.float32, np.float64):

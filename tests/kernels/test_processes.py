@@ -1,4 +1,4 @@
-"""The kernels in other processes, on other processors, without a cache: the same numbers."""
+"""Kernels compute the same in other processes, on other processors and without a cache."""
 
 import json
 import os
@@ -15,8 +15,8 @@ import minicnn
 from minicnn import naive
 from minicnn.compiler import machine
 
-# Every kernel, forward and backward, on sizes that several threads share; then a short training.
-# Prints a digest of each array.
+# Runs every kernel, forward and backward, on sizes that several threads share, trains a little,
+# and prints a digest of each array.
 SCRIPT = """
 import hashlib, json
 import numpy as np
@@ -87,7 +87,7 @@ print(json.dumps({
 
 
 def run_script(**environment: str) -> dict:
-    """What the script prints, in a process of its own with these environment variables."""
+    """Run the script in its own process with these environment variables; return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={**os.environ, **environment},
@@ -102,12 +102,12 @@ def run_script(**environment: str) -> dict:
 
 @pytest.fixture(scope="module")
 def first() -> dict:
-    """What the script prints; kernels that nobody has used before are compiled and kept."""
+    """Return what the script prints; it compiles and keeps kernels that are not kept yet."""
     return run_script()
 
 
-# glibc fills memory with this byte when it is freed and, inverted, when it is given out. Its own
-# small cache is off, since it does not fill the memory there.
+# glibc fills memory with this byte when it frees it and with its inverse when it allocates it.
+# Its own small cache is off, since it does not fill the memory there.
 FILLED = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0", "MALLOC_PERTURB_": "255"}
 ONE = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 LATER = {
@@ -124,9 +124,9 @@ LATER = {
 def test_a_later_process_compiles_nothing_and_computes_the_same(
     first: dict, environment: dict[str, str]
 ) -> None:
-    """To the bit: with fewer or more threads, and whatever memory held before.
+    """The results are equal to the bit, with any number of threads and any garbage in memory.
 
-    A kernel that kept an address longer than the array would compute with it, and only at times.
+    A kernel that kept an address after its array was freed would compute wrongly only at times.
     """
     run = run_script(**environment)
     assert run["threads"] == int(environment["MINICNN_NUM_THREADS"])
@@ -137,7 +137,7 @@ def test_a_later_process_compiles_nothing_and_computes_the_same(
 
 
 def runs(cpu: str) -> bool:
-    """Whether the machine at hand has all that this processor has."""
+    """Return whether this machine can do all that this processor can."""
     here = machine.processor()
     return all(here.has(f.removeprefix("+")) for f in machine._LEVELS[cpu].split(",") if f)
 
@@ -146,7 +146,7 @@ def runs(cpu: str) -> bool:
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another kind of machine")
 @pytest.mark.parametrize("cpu", machine._LEVELS)
 def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path) -> None:
-    """With smaller vectors, or none to speak of, the tile is smaller; the sums' order differs."""
+    """Smaller vectors mean smaller tiles, so the order of sums differs."""
     if not runs(cpu):
         pytest.skip(f"this machine is no {cpu}")
     code = (
@@ -209,7 +209,7 @@ def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_cpu_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_cpu_is_refused() -> None:
     code = "import numpy, minicnn; minicnn.functional.relu(numpy.ones((2, 2), 'float32'))"
     environment = {**os.environ, "MINICNN_CPU": "haswell"}
     done = subprocess.run(
@@ -224,10 +224,8 @@ def test_a_cpu_that_nobody_knows_is_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", ["kernels/simd.py", "compiler/values.py"])
-def test_kernels_are_compiled_anew_when_what_is_written_into_them_changes(
-    file: str, tmp_path: Path
-) -> None:
-    """Not only the file that a kernel is in: simd's tile is written into others."""
+def test_kernels_are_compiled_again_when_code_in_them_changes(file: str, tmp_path: Path) -> None:
+    """Not only a kernel's own file counts: simd's tile size is compiled into others."""
     package = tmp_path / "site" / "minicnn"
     shutil.copytree(Path(minicnn.__file__).parent, package, ignore=shutil.ignore_patterns("__pyc*"))
     code = (
@@ -255,7 +253,7 @@ def test_kernels_are_compiled_anew_when_what_is_written_into_them_changes(
 
 @pytest.mark.slow
 def test_without_a_folder_for_the_cache_it_still_runs(tmp_path: Path) -> None:
-    """An installation that nobody may write to, and no home: compiled anew, but no error."""
+    """In a read-only installation without a home, kernels are compiled each time, without error."""
     package = tmp_path / "site" / "minicnn"
     shutil.copytree(Path(minicnn.__file__).parent, package, ignore=shutil.ignore_patterns("__pyc*"))
     code = (
