@@ -1,4 +1,4 @@
-"""Graphs: fused ones take fewer steps and give the same numbers, and the model does not notice."""
+"""Fused graphs take fewer steps, give the same numbers, and leave the model unchanged."""
 
 import copy
 import pickle
@@ -29,7 +29,7 @@ def photos(shape: tuple[int, ...] = (2, 8, 6, 4)) -> Array:
 
 
 def assert_folds_to(model: Model, steps: int, x: Array | None = None) -> Model:
-    """The folded model has so many layers behind its input and predicts the same."""
+    """Assert that the folded model has so many layers after its input, and predicts the same."""
     x = photos() if x is None else x
     folded = model.inference_model()
     assert len(folded.graph.nodes) - 1 == steps
@@ -104,7 +104,7 @@ def test_in_float64_the_numbers_agree_to_the_last_digits() -> None:
 
 
 class Own(layers.Conv2D):
-    """A convolution of the user's, which computes something else."""
+    """A user's convolution, which computes something else."""
 
     def compute(self, x: Array, training: bool) -> Any:
         z, cache = super().compute(x, training)
@@ -142,7 +142,7 @@ UNFOLDED: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("case", UNFOLDED)
-def test_what_cannot_fold_stays(case: str) -> None:
+def test_what_cannot_be_folded_stays(case: str) -> None:
     inputs = Input((8, 6, 4))
     outputs = UNFOLDED[case](inputs)
     assert_folds_to(shaken(Model(inputs, outputs)), 2)
@@ -172,7 +172,7 @@ def test_max_pooling_folds(case: str, activation: str) -> None:
 
 
 def test_a_pooled_convolution_as_a_layer() -> None:
-    """It sees what both saw, and has a gradient; of pictures of any size, too."""
+    """It sees what both layers saw, has a gradient, and takes pictures of any size."""
     inputs = Input((None, None, 4))
     y = layers.Conv2D(5, 3, strides=2, activation="relu")(inputs)
     model = Model(inputs, layers.MaxPooling2D((2, 3))(y))
@@ -191,7 +191,7 @@ def test_a_pooled_convolution_as_a_layer() -> None:
         np.testing.assert_allclose(found_grads[key], grads[key], rtol=1e-5, atol=1e-5)
 
 
-def test_what_others_need_stays() -> None:
+def test_what_other_layers_need_stays() -> None:
     inputs = Input((8, 6, 4))
     z = layers.Conv2D(4, 3)(inputs)
     y = layers.BatchNormalization()(z)
@@ -305,18 +305,18 @@ def test_new_settings_are_seen(layer: str, setting: str, value: Any) -> None:
         np.testing.assert_array_equal(model.predict(3 * photos(), verbose=0), before)
 
 
-def test_a_chain_that_grows_folds_anew() -> None:
+def test_a_chain_that_grows_is_folded_again() -> None:
     model = Sequential([Input((8, 6, 4)), layers.Conv2D(4, 3)])
     model.predict(photos(), verbose=0)
     model.add(layers.BatchNormalization())
     model.add(layers.ReLU())
     assert_folds_to(shaken(model), 1)
     late = Sequential([layers.Conv2D(4, 3), layers.BatchNormalization()])
-    late.predict(photos(), verbose=0)  # builds itself for its first data
+    late.predict(photos(), verbose=0)  # it is built for its first data
     assert_folds_to(shaken(late), 1)
 
 
-def test_the_model_does_not_notice() -> None:
+def test_folding_leaves_the_model_unchanged() -> None:
     model = network()
     conv = model.get_layer("conv2d_1")
     before = (
@@ -330,7 +330,7 @@ def test_the_model_does_not_notice() -> None:
     assert (model.count_params(), [w.path for w in model.weights]) == before[:2]
     assert conv.output is before[2]
     assert model.get_config() == before[3]
-    assert layers.Conv2D(1, 1).name == "conv2d_2"  # no names were used up
+    assert layers.Conv2D(1, 1).name == "conv2d_2"  # folding used up no names
     assert layers.BatchNormalization().name == "batch_normalization_2"
 
 
@@ -353,7 +353,7 @@ def test_a_model_class_of_the_user_s_own_is_left_alone() -> None:
 
 
 def pooled_network() -> Model:
-    """Two convolutions that are pooled, one in a nested model, between all kinds of layers."""
+    """Two convolutions are pooled, one in a nested model, among all kinds of layers."""
     inner = Sequential(
         [
             Input((7, 9, 9)),
@@ -372,7 +372,7 @@ def pooled_network() -> Model:
 
 
 def trained(model: Model, steps: int = 3) -> list[Array]:
-    # Adam would make much of a gradient that is nothing but rounding.
+    # Adam would enlarge a gradient that is only a rounding error.
     model.compile(optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy")
     rng = np.random.default_rng(4)
     x, y = rng.standard_normal((6, *model.input_shape[1:]), np.float32), np.arange(6) % 3
@@ -398,10 +398,10 @@ def freeze_the_nested(model: Model) -> None:
 
 
 @pytest.mark.parametrize("freeze", [change_nothing, freeze_the_first, freeze_the_nested])
-def test_training_pools_on_the_way(
+def test_training_fuses_pooling(
     freeze: Callable[[Model], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And learns the same as layer by layer."""
+    """It learns the same as layer by layer."""
     found = []
     for fold in (True, False):
         utils.clear_session()
@@ -421,8 +421,8 @@ def test_training_pools_on_the_way(
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_what_is_frozen_later_stays_as_it_is() -> None:
-    """Also when the folded model has been made already."""
+def test_layers_that_are_frozen_later_do_not_change() -> None:
+    """They do not even if the folded model was made before."""
     model = pooled_network()
     trained(model, 1)
     before = model.get_weights()
@@ -440,7 +440,7 @@ def test_what_is_frozen_later_stays_as_it_is() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_frozen_model_learns_nothing_whatever_was_thawed_in_it() -> None:
+def test_a_frozen_model_learns_nothing_even_if_a_layer_in_it_was_thawed() -> None:
     model = pooled_network()
     model.trainable = False
     model.layers[-1].trainable = True
@@ -470,7 +470,7 @@ def test_a_frozen_base_is_computed_as_in_inference() -> None:
 
 
 def test_a_base_that_is_frozen_after_it_was_folded_learns_nothing() -> None:
-    """The folded form was made of layers that still learned."""
+    """Its folded form was made while its layers still learned."""
     base = Sequential(
         [
             Input((8, 6, 4)),
@@ -492,7 +492,7 @@ def test_a_base_that_is_frozen_after_it_was_folded_learns_nothing() -> None:
     for a, b in zip(base.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(head.get_weights()[0], head_before[0])
-    base.get_layer("first").trainable = True  # and only this of the base
+    base.get_layer("first").trainable = True  # only this layer of the base
     assert model.training_model().trainable_variables_by_name().keys() == {
         f"{name}/{weight}"
         for name in ("conv2d", "sequential/first", "dense")
@@ -559,7 +559,7 @@ def test_the_plan_says_what_became_of_each_layer() -> None:
     assert '\n\nInference plan of "base": 4 layers in 2 steps.' in text
     assert "    conv2d includes batch_normalization + re_lu" in text
     assert "    conv2d_1 includes batch_normalization_1" in text
-    # 8 * 6 * 4 numbers of 4 bytes, once.
+    # 8 * 6 * 4 numbers of 4 bytes are spared once.
     assert "Per example, 768.00 B less is written to memory and read again." in text
     assert "conv(x, kernel * scale) + (bias - moving_mean) * scale + beta" in text
     lines.clear()
@@ -604,7 +604,7 @@ def test_a_copy_of_a_folded_model_has_weights_of_its_own(
 
 
 def test_a_copy_keeps_the_order_in_which_a_layer_was_called() -> None:
-    """Though the graph meets the second call first; a file names uses by their numbers."""
+    """It does although the graph meets the second call first; files number the calls."""
     inputs, shared = Input((4,)), layers.Dense(4, name="shared")
     first, second = shared(inputs), shared(layers.ReLU()(inputs))
     model = Model(inputs, [second, first])

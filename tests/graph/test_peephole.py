@@ -1,4 +1,4 @@
-"""Steps that became one compute what they computed before, to the last bit."""
+"""Merged steps compute what the single steps computed, to the last bit."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def labels(program: Program) -> list[str]:
 
 
 def checked(model: Any, *shape: int) -> Program:
-    """The program for inputs of this shape, which computes what the network does."""
+    """Return the program for this shape; assert that it computes what the network does."""
     form = model.form(training=False)
     for weight in model.weights:
         drawn = np.random.default_rng(len(weight.shape)).normal(size=weight.shape)
@@ -58,7 +58,7 @@ def test_a_border_that_is_needed_elsewhere_is_written() -> None:
     y = layers.Conv2D(4, 3, strides=2)(padded)
     for outputs in ([y, padded], [y, layers.MaxPooling2D()(padded)]):
         assert "copying.zero_padding" in labels(checked(Model(inputs, outputs), 2, 9, 8, 3))
-    pooled = layers.AveragePooling2D(2)(padded)  # its windows are not of zeros beyond the border
+    pooled = layers.AveragePooling2D(2)(padded)  # it does not take the border for padding
     assert "copying.zero_padding" in labels(checked(Model(inputs, pooled), 2, 9, 8, 3))
 
 
@@ -100,12 +100,12 @@ def test_a_depthwise_convolution_goes_into_the_product(
     assert "matmul.product" not in labels(program)
 
 
-def test_few_pixels_stay_two_steps_whose_tasks_occupy_all_threads() -> None:
+def test_few_pixels_take_two_steps_to_occupy_all_threads() -> None:
     program = checked(separable((9, 9, 16), 24, padding="same"), 1, 9, 9, 16)
     assert labels(program) == ["depthwise.forward", "matmul.product"]
 
 
-def test_a_dense_layer_of_all_pixels_is_no_product_of_each() -> None:
+def test_a_dense_layer_of_all_pixels_is_not_merged() -> None:
     inputs = Input((4, 3, 5))
     x = layers.Flatten()(layers.DepthwiseConv2D(3, padding="same")(inputs))
     program = checked(Model(inputs, layers.Dense(6)(x)), 900, 4, 3, 5)

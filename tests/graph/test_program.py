@@ -27,7 +27,7 @@ def images(count: int = 2, size: tuple[int, ...] = (12, 10, 3), seed: int = 0) -
 
 
 def network() -> Model:
-    """Every kind of step: fused, pooled, joined, in Python."""
+    """It has every kind of step: fused, pooled, joined, in Python."""
     x = inputs = Input((12, 10, 3))
     x = layers.Rescaling(2.0, offset=-1.0, name="rescaling")(x)
     x = layers.Conv2D(9, 3, activation="relu", name="first")(x)
@@ -42,13 +42,13 @@ def network() -> Model:
 
 
 def plain(model: Any, x: Array) -> Array:
-    """What the folded network computes without a program."""
+    """Return what the folded network computes without a program."""
     y: Array = model.form(training=False).run(x)
     return y
 
 
 def settled(model: Any, x: Array) -> Array:
-    """The prediction, once there is a program for x."""
+    """Return the prediction, once there is a program for x."""
     for _ in range(2):
         model.predict(x, verbose=0)
     assert model.form(training=False)._programs.holds(x.shape)
@@ -59,11 +59,13 @@ def settled(model: Any, x: Array) -> Array:
 @pytest.mark.slow
 @given(graphs(), st.integers(0, 9), st.integers(1, 3))
 @settings(max_examples=60, deadline=None)
-def test_random_networks_to_the_last_bit(make: Any, seed: int, count: int) -> None:
+def test_programs_of_random_networks_agree_to_the_last_bit(
+    make: Any, seed: int, count: int
+) -> None:
     model = make(minicnn)
     form = model.form(training=False)
     program = Program(form.graph, [(count, 6, 5, 2)])
-    for number in range(2):  # in memory that is full of what was there before
+    for number in range(2):  # the second time, memory holds old numbers
         x = images(count, (6, 5, 2), seed + number)
         expected = form.run(x)
         expected = expected if isinstance(expected, list) else [expected]
@@ -83,13 +85,13 @@ def test_any_number_of_threads(threads: int) -> None:
         minicnn.config.set_num_threads(before)
 
 
-def test_its_steps() -> None:
+def test_the_steps_of_a_program() -> None:
     model = network()
     program = model.inference_program(3)
     steps = zip(program.steps, program.layers, strict=True)
     in_python = [layer.name for step, layer in steps if isinstance(step, Call)]
-    assert in_python == ["rescaling", "last"]  # NumPy scales, and has the softmax
-    assert len([layer for layer in program.layers if layer.name == "last"]) == 2  # and a product
+    assert in_python == ["rescaling", "last"]  # NumPy does the scaling and softmax
+    assert len([layer for layer in program.layers if layer.name == "last"]) == 2  # and product
     text = str(program)
     assert "direct.forward" in text
     assert "depthwise.forward" in text
@@ -98,7 +100,7 @@ def test_its_steps() -> None:
     assert program.constant_bytes > 0
 
 
-def test_memory_is_shared_by_what_is_not_needed_at_the_same_time() -> None:
+def test_arrays_that_are_not_needed_at_the_same_time_share_memory() -> None:
     net = Sequential([Input((16, 16, 4))] + [layers.Conv2D(4, 1) for _ in range(10)])
     one = 16 * 16 * 4 * 4
     assert net.inference_program().arena_bytes <= 3 * one
@@ -107,7 +109,7 @@ def test_memory_is_shared_by_what_is_not_needed_at_the_same_time() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(0, 999)), max_size=30)
 )
-def test_no_two_arrays_lie_in_each_others_way(drawn: list[tuple[int, int, int]]) -> None:
+def test_no_two_arrays_overlap_while_both_are_needed(drawn: list[tuple[int, int, int]]) -> None:
     blocks = [(k, min(a, b), max(a, b), size) for k, (a, b, size) in enumerate(drawn)]
     offsets, total = programs._offsets(blocks)
     for key, first, last, size in blocks:
@@ -175,7 +177,7 @@ def test_a_change_is_noticed(change: Any) -> None:
     np.testing.assert_array_equal(settled(model, x), new)
 
 
-def test_an_array_that_somebody_holds_may_be_written_to_at_any_time() -> None:
+def test_an_array_that_the_caller_holds_may_be_written_to_at_any_time() -> None:
     model, x = network(), images()
     held = model.get_layer("first").kernel.value
     part = model.get_layer("separable").depthwise_kernel.value[0]
@@ -200,7 +202,7 @@ def test_a_program_is_kept_as_long_as_nothing_changes() -> None:
     assert before in kept.values()
 
 
-def test_two_sizes_are_kept_and_a_size_that_comes_once_has_none() -> None:
+def test_programs_of_two_sizes_are_kept_and_a_size_seen_once_gets_none() -> None:
     model = network()
     for count in (1, 4, 1, 4, 7, 3, 3):
         model.predict(images(count), verbose=0)
@@ -208,11 +210,11 @@ def test_two_sizes_are_kept_and_a_size_that_comes_once_has_none() -> None:
     assert [shapes[0][0] for shapes in kept] == [4, 3]
 
 
-# -- what is not made of kernels -------------------------------------------------------------------
+# -- steps without kernels -------------------------------------------------------------------------
 
 
 class Doubling(layers.Layer):
-    """A layer of the user's own that counts its calls."""
+    """A user's layer that counts its calls."""
 
     calls = 0
 
@@ -221,13 +223,13 @@ class Doubling(layers.Layer):
         return x * 2, {}
 
 
-def test_a_layer_of_the_users_own_runs_between_two_tables() -> None:
+def test_a_layer_of_your_own_runs_between_two_tables() -> None:
     net = Sequential([Input((6, 5, 2)), layers.Conv2D(3, 3), Doubling(), layers.Conv2D(3, 3)])
     x = images(2, (6, 5, 2))
     expected = plain(net, x)
     Doubling.calls = 0
     np.testing.assert_array_equal(settled(net, x), expected)
-    assert Doubling.calls == 3  # once for each prediction, and none to make the program
+    assert Doubling.calls == 3  # once per prediction; making the program calls it not at all
 
 
 def test_random_numbers_are_drawn_in_each_run() -> None:
@@ -238,7 +240,7 @@ def test_random_numbers_are_drawn_in_each_run() -> None:
     assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(results))
 
 
-def test_numpy_refuses_what_is_not_known_yet() -> None:
+def test_numpy_refuses_arrays_whose_values_are_not_known_yet() -> None:
     recorder = Recorder()
     x = recording.live((2, 3), np.float32)
     recorder.expect(x)
@@ -263,7 +265,7 @@ def test_numpy_refuses_what_is_not_known_yet() -> None:
     assert recorder.is_live(x[1:])
 
 
-# -- life ------------------------------------------------------------------------------------------
+# -- threads, copies and other arrays --------------------------------------------------------------
 
 
 def test_several_threads_predict_at_once() -> None:
@@ -296,7 +298,7 @@ def test_a_copy_has_programs_of_its_own(twin: Any) -> None:
     np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
 
 
-def test_a_result_is_the_callers() -> None:
+def test_a_result_belongs_to_the_caller() -> None:
     model, x = network(), images()
     first = settled(model, x)
     kept = first.copy()
@@ -304,12 +306,12 @@ def test_a_result_is_the_callers() -> None:
     np.testing.assert_array_equal(first, kept)
 
 
-def test_what_has_no_program_says_so() -> None:
+def test_a_model_that_has_no_program_says_so() -> None:
     with pytest.raises(ValueError, match=r"no program.*inputs of known size.*None"):
         Sequential([Input((None, None, 3)), layers.GlobalAveragePooling2D()]).inference_program()
 
     class Own(Model):
-        """A class of the user's own."""
+        """A user's class."""
 
     inputs = Input((3,))
     with pytest.raises(ValueError, match=r"own classes"):
