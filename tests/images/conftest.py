@@ -1,4 +1,4 @@
-"""A folder of photos; and whoever opens a pipe reads its end."""
+"""A folder of photos, and pipes that end, so that code that opens one does not hang."""
 
 import pytest
 from photos import write_photos

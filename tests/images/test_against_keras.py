@@ -1,7 +1,7 @@
-"""The same photos, options and seeds through Keras and through minicnn: the same pixels.
+"""Keras and minicnn make the same pixels from the same photos, options and seeds.
 
-Exactly, with one exception: TensorFlow decodes JPEG for its data sets with a rougher inverse cosine
-transform than Pillow's.
+They are exactly the same, with one exception: for its data sets, TensorFlow decodes JPEG with a
+rougher inverse cosine transform than Pillow's.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from keras._tf_keras.keras.preprocessing.image import (  # noqa: E402
 import minicnn  # noqa: E402
 from minicnn.images import ImageDataGenerator, files  # noqa: E402
 
-# Keras's old generator warns about its own ways.
+# Keras's old generator warns about its own code.
 pytestmark = [
     pytest.mark.keras,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:keras.*"),
@@ -31,7 +31,7 @@ SIZES = [(30, 41, 16, 16), (30, 41, 64, 65), (7, 5, 3, 9), (1, 1, 4, 3), (64, 64
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Three classes of noisy pictures of many sizes and kinds, all without loss."""
+    """Write three classes of noisy pictures of many sizes and kinds, in lossless formats."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for name in ("hat", "pants", "t-shirt"):
@@ -105,7 +105,7 @@ def test_decoding_as_tensorflow(tmp_path, kind, mode):
         image = image.convert(mode)
     path = tmp_path / f"a.{kind}"
     image.save(path)
-    if kind == "jpg":  # the exact transform, where TensorFlow's default is the fast one
+    if kind == "jpg":  # the exact transform; TensorFlow's default is the fast one
         expected = tf.io.decode_jpeg(path.read_bytes(), 3, dct_method="INTEGER_ACCURATE").numpy()
     else:
         expected = tf.io.decode_image(
@@ -148,7 +148,7 @@ OPTIONS["all"] = {
 
 
 def assert_same_batches(theirs, ours):
-    """Two epochs by `next`, then one by index, as `fit` reads them."""
+    """Compare two epochs read by `next`, then one by index, as `fit` reads it."""
     assert len(ours) == len(theirs)
 
     def check(a, b):
@@ -156,7 +156,7 @@ def assert_same_batches(theirs, ours):
         assert len(a) == len(b)
         for x, y in zip(a, b):
             assert x.dtype == y.dtype
-            # Asked for float64, Keras warps in float32 all the same.
+            # Even when asked for float64, Keras warps in float32.
             np.testing.assert_allclose(y, x, rtol=0, atol=1e-4 if y.dtype == "float64" else 0)
 
     for _ in range(2 * len(ours)):
@@ -220,7 +220,7 @@ def test_flow(name, subset):
     x, y = rng.uniform(0, 255, (20, 11, 9, 3)).astype(np.float32), np.arange(20) % 2
     options = OPTIONS[name] | {"validation_split": 0.4}
     arguments = {"batch_size": 6, "seed": 3, "subset": subset}
-    if subset is None:  # with a subset, Keras hands on the weights of other pictures
+    if subset is None:  # with a subset, Keras gives the weights of other pictures
         arguments["sample_weight"] = rng.random(20)
     assert_same_batches(
         KerasGenerator(**options).flow(x, y, **arguments),
@@ -275,7 +275,7 @@ def test_dataset_in_order(photos, arguments):
     for a, b in zip(theirs, ours, strict=True):
         a, b = (batch if isinstance(batch, tuple) else (batch,) for batch in (a, b))
         for x, y in zip(a, b, strict=True):
-            if arguments.get("interpolation") != "nearest":  # uint8 there; ours stays float32
+            if arguments.get("interpolation") != "nearest":  # Keras's is uint8, ours float32
                 assert y.dtype == x.numpy().dtype
             np.testing.assert_allclose(y, x, rtol=0, atol=1e-4)
 
@@ -291,7 +291,7 @@ def test_dataset_splits(photos, subset):
 
 
 def test_colour_to_gray(photos):
-    """Within a level: Pillow and libpng weigh red, green and blue alike and round differently."""
+    """They agree within one level: Pillow and libpng use the same weights but round differently."""
     for path in sorted((photos / "hat").glob("[0-2].png")):
         theirs = tf.io.decode_png(path.read_bytes(), channels=1).numpy().astype(int)
         np.testing.assert_allclose(files.decode_photo(path, "grayscale"), theirs, rtol=0, atol=1)

@@ -1,4 +1,4 @@
-"""Random transforms: the warp beside its loops, and `ImageDataGenerator`."""
+"""Random transforms: the warp agrees with its loops, and `ImageDataGenerator` applies it."""
 
 import numpy as np
 import pytest
@@ -93,17 +93,17 @@ def test_flips_zoom_and_shift_by_hand():
         generator.apply_transform(x, {"flip_horizontal": True}), x[:, ::-1]
     )
     np.testing.assert_array_equal(generator.apply_transform(x, {"flip_vertical": True}), x[::-1])
-    # A factor above 1 reaches further out: at 3 only the four pixels in the middle show something.
+    # A factor above 1 zooms out: at 3, only the four pixels in the middle show something.
     small = generator.apply_transform(np.ones((4, 4, 1), np.float32), {"zx": 3, "zy": 3})
     expected = np.zeros((4, 4))
     expected[1:3, 1:3] = 1
     np.testing.assert_array_equal(small[..., 0], expected)
-    shifted = generator.apply_transform(x, {"ty": 1})  # rows: see affine_matrix
+    shifted = generator.apply_transform(x, {"ty": 1})  # shifts rows: see affine_matrix
     np.testing.assert_array_equal(shifted[:-1], x[1:])
     np.testing.assert_array_equal(shifted[-1], 0)
 
 
-def test_affine_matrix_of_nothing_is_the_identity():
+def test_affine_matrix_of_no_transform_is_the_identity():
     matrix, offset = affine_matrix((5, 7, 3))
     np.testing.assert_array_equal(matrix, np.eye(2))
     np.testing.assert_array_equal(offset, 0)

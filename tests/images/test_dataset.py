@@ -1,4 +1,4 @@
-"""`image_dataset_from_directory`."""
+"""Tests of `image_dataset_from_directory`."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_color_modes(photos, mode, channels):
     assert x.shape == (6, 4, 4, channels)
 
 
-def test_dataset_is_shuffled_anew_each_epoch_and_repeatably(tmp_path):
+def test_each_epoch_is_shuffled_again_and_a_seed_repeats_it(tmp_path):
     folder = write_photos(tmp_path / "p", classes=[str(i) for i in range(8)], each=2)
 
     def two_epochs(seed):
@@ -62,7 +62,7 @@ def test_cache_decodes_once_and_still_shuffles(tmp_path, monkeypatch):
     folder = write_photos(tmp_path / "p", each=8)
     data = dataset(folder, seed=0, batch_size=5).cache()
     first = [x.copy() for x, _ in data]
-    monkeypatch.setattr(files, "open_image", None)  # nothing may be opened any more
+    monkeypatch.setattr(files, "open_image", None)  # from now on, nothing may be opened
     second = [x.copy() for x, _ in data]
     assert not np.array_equal(np.concatenate(first), np.concatenate(second))
     assert np.isclose(sum(x.sum() for x in first), sum(x.sum() for x in second))
@@ -107,7 +107,7 @@ def test_map_take_skip_shuffle_prefetch(tmp_path):
 def test_an_iteration_left_early_ends_its_threads(tmp_path):
     folder = write_photos(tmp_path / "p", each=20)
     for _x, _y in dataset(folder, batch_size=2).prefetch(2):
-        break  # the fixture looks for threads
+        break  # the fixture looks for threads that are left
 
 
 def test_an_error_in_map_reaches_the_loop(photos):

@@ -1,4 +1,4 @@
-"""One photo: what comes out of a file, what bad files say, and sizes as TensorFlow's."""
+"""One photo: how it is read, how bad files are refused, and how it is resized as in TensorFlow."""
 
 import io
 import os
@@ -26,7 +26,7 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 # ---------------------------------------------------------------------------------------------
 
 
-def test_load_img_and_back(tmp_path):
+def test_a_loaded_picture_becomes_an_array_and_back(tmp_path):
     pixels = gradient()
     Image.fromarray(pixels).save(tmp_path / "a.png")
     image = keras.utils.load_img(tmp_path / "a.png")
@@ -56,7 +56,7 @@ def test_nearest_takes_one_source_pixel(tmp_path):
     assert np.asarray(image)[0, :, 0].tolist() == [20, 40]
 
 
-def test_keep_aspect_ratio_cuts_the_middle_out(tmp_path):
+def test_keep_aspect_ratio_keeps_the_middle(tmp_path):
     image = Image.new("RGB", (30, 10), RED)
     image.paste(Image.new("RGB", (10, 10), GREEN), (10, 0))
     image.save(tmp_path / "a.png")
@@ -92,8 +92,8 @@ TIFF_MODES += ("CMYK", "YCbCr", "LAB")
 
 
 @pytest.mark.parametrize("mode", TIFF_MODES)
-def test_every_kind_of_tiff_is_read_in_every_way(tmp_path, mode):
-    """As `load_img` of Keras reads it; that one has no gray of an L*a*b* picture."""
+def test_every_kind_of_tiff_is_read_in_every_colour_mode(tmp_path, mode):
+    """Keras's `load_img` reads them, too, except an L*a*b* picture in gray."""
     pages = [Image.new(mode, (3, 2), colour) for colour in (1, 0)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     for ending, mode_read in ((1, "grayscale"), (3, "rgb"), (4, "rgba")):
@@ -119,7 +119,7 @@ def test_lab_becomes_rgb_or_is_a_bad_picture(photos, monkeypatch):
 
 
 def test_sixteen_bits(tmp_path):
-    """`load_img` keeps them for "grayscale", as Keras; a data set takes the upper 8, as TF."""
+    """`load_img` keeps all for "grayscale", as in Keras; a data set takes the upper 8, as in TF."""
     deep = np.array([[0, 256, 65535]], np.uint16)
     Image.fromarray(deep).save(tmp_path / "a.png")
     gray = keras.utils.img_to_array(keras.utils.load_img(tmp_path / "a.png", "grayscale"))
@@ -130,7 +130,7 @@ def test_sixteen_bits(tmp_path):
 
 def test_exif_rotation_is_ignored_as_in_keras(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # "turn by 90 degrees to see it upright"
+    exif[0x0112] = 6  # it means "turn by 90 degrees to see it upright"
     Image.new("RGB", (40, 20), RED).save(tmp_path / "a.jpg", exif=exif)
     assert keras.utils.load_img(tmp_path / "a.jpg").size == (40, 20)
     assert files.decode_photo(tmp_path / "a.jpg").shape == (20, 40, 3)
@@ -205,14 +205,14 @@ def test_bad_arrays(call, sentence):
 def test_a_bad_file_is_named(tmp_path, kind, read):
     path, said = bad_file(tmp_path, kind)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # Pillow's own warning about size would say it twice
+        warnings.simplefilter("error")  # Pillow's own warning about size would repeat it
         with pytest.raises(images.BadImageError, match=f"{kind}.png.*{said}"):
             read(path)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "long"])
-def test_what_takes_a_photo_s_place_after_the_first_look_is_named(tmp_path, kind, monkeypatch):
-    """A pipe would be opened then, which waits for a writer, unless it is told not to."""
+def test_a_file_that_replaces_a_photo_after_the_check_is_named(tmp_path, kind, monkeypatch):
+    """A pipe would then be opened, and would wait for a writer unless told not to."""
     good = tmp_path / "good.png"
     Image.new("RGB", (6, 5)).save(good)
     path, said = bad_file(tmp_path, kind)
@@ -231,7 +231,7 @@ def test_a_truncated_jpeg_is_named(tmp_path):
         keras.utils.load_img(tmp_path / "a.jpg")
 
 
-def test_a_picture_that_memory_does_not_hold_is_named_and_not_skipped(photos, monkeypatch):
+def test_a_picture_too_large_for_memory_is_named_and_not_skipped(photos, monkeypatch):
     def decode(self):
         raise MemoryError
 
@@ -240,7 +240,7 @@ def test_a_picture_that_memory_does_not_hold_is_named_and_not_skipped(photos, mo
         flow(photos, on_bad_image="skip")
 
 
-def test_a_missing_file_and_no_path(tmp_path):
+def test_a_missing_file_and_what_is_not_a_path(tmp_path):
     (tmp_path / "link.jpg").symlink_to("gone.jpg")
     with pytest.raises(FileNotFoundError, match=r"There is no photo .*link\.jpg.*link to nothing"):
         keras.utils.load_img(tmp_path / "link.jpg")
@@ -270,15 +270,15 @@ def test_bad_options_of_load_img(tmp_path, arguments, sentence):
 
 
 # ---------------------------------------------------------------------------------------------
-# Resizing as TensorFlow
+# Resizing as in TensorFlow
 # ---------------------------------------------------------------------------------------------
 
 
 def test_bilinear_by_hand():
-    """Twice as wide: the new centres lie at -0.25, 0.25, 0.75, 1.25 of the old pixels."""
+    """At twice the width, the new centres lie at -0.25, 0.25, 0.75, 1.25 of the old pixels."""
     x = np.array([[[0.0], [8.0]]], np.float32)
     assert files.resize(x, (1, 4))[0, :, 0].tolist() == [0, 2, 6, 8]
-    # Half as wide: halfway between two pixels each, no smoothing over more.
+    # At half the width, each centre lies halfway between two pixels; no more are averaged.
     x = np.arange(8, dtype=np.float32).reshape(1, 8, 1) ** 2
     assert files.resize(x, (1, 2))[0, :, 0].tolist() == [(1 + 4) / 2, (25 + 36) / 2]
 
@@ -290,7 +290,7 @@ def test_nearest_by_hand():
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
 @settings(max_examples=50, deadline=None)
-def test_resizing_stays_between_the_extremes_and_keeps_a_plain_colour(h, w, to_h, to_w):
+def test_resizing_stays_between_the_extremes_and_keeps_a_uniform_colour(h, w, to_h, to_w):
     x = np.random.default_rng(h * 10 + w).random((h, w, 2)).astype(np.float32)
     y = files.resize(x, (to_h, to_w))
     assert y.shape == (to_h, to_w, 2)

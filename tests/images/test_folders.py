@@ -1,4 +1,4 @@
-"""Bad folders and options, for iterators and data sets alike."""
+"""Iterators and data sets refuse bad folders and options."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ WAYS = pytest.mark.parametrize("read", [flow, dataset], ids=["flow", "dataset"])
 
 
 @WAYS
-def test_no_folder_a_file_and_an_empty_folder(tmp_path, read):
+def test_a_missing_folder_a_file_and_an_empty_folder(tmp_path, read):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
@@ -28,19 +28,19 @@ def test_no_folder_a_file_and_an_empty_folder(tmp_path, read):
 
 
 def strange_photos(folder):
-    """`hat` with one photo among other files, `sock` with none, and two beside the folders."""
+    """Write `hat` with one photo among other files, `sock` with none, and two files beside them."""
     write_photos(folder, classes=["hat", "shirt"], each=1)
     other = {"hat": ["a.webp", "b.WEBP", "notes.txt", ".DS_Store", "Thumbs.db", "no ending"]}
     for name, names in (other | {"sock": ["c.webp", "d.heic"], ".": ["e.jpg", "LICENSE"]}).items():
         (folder / name).mkdir(exist_ok=True)
         for file in names:
             Image.new("RGB", (3, 3)).save(folder / name / file, "png")
-    (folder / "shirt" / "again").symlink_to(folder / "shirt")  # not followed, and no way round
+    (folder / "shirt" / "again").symlink_to(folder / "shirt")  # a circle, if it were followed
     return folder
 
 
 @WAYS
-def test_what_is_passed_over_is_told_of_each_class(tmp_path, read, capsys):
+def test_what_is_passed_over_is_listed_for_each_class(tmp_path, read, capsys):
     folder = strange_photos(tmp_path / "photos")
     more = {} if read is flow else {"verbose": True}
     with pytest.warns(
@@ -57,11 +57,11 @@ def test_what_is_passed_over_is_told_of_each_class(tmp_path, read, capsys):
         "  (beside the class folders): 0 used, passed over 1 .jpg.",
     ]
     with pytest.warns(UserWarning, match="'sock'"):
-        assert len(read(folder, follow_links=True, batch_size=1)) == 2  # not forty times each
+        assert len(read(folder, follow_links=True, batch_size=1)) == 2  # not forty times each photo
 
 
 @WAYS
-def test_what_all_classes_hold_instead_of_photos_is_told(tmp_path, read):
+def test_the_error_lists_what_all_classes_hold_instead_of_photos(tmp_path, read):
     folder = write_photos(tmp_path / "p", each=0)
     (folder / "hat" / "a.webp").touch()
     with pytest.raises(ValueError, match=r"found no photos .*Passed over: 1 \.webp"):
@@ -69,7 +69,7 @@ def test_what_all_classes_hold_instead_of_photos_is_told(tmp_path, read):
 
 
 @WAYS
-def test_a_class_whose_photos_are_all_skipped_is_told(photos, read, capsys):
+def test_a_class_whose_photos_are_all_skipped_is_warned_of(photos, read, capsys):
     for path in (photos / "hat").iterdir():
         path.write_bytes(b"no photo")
     more = {} if read is flow else {"verbose": True}
@@ -81,7 +81,7 @@ def test_a_class_whose_photos_are_all_skipped_is_told(photos, read, capsys):
     assert "  hat: 0 used, passed over 3 unreadable photos." in capsys.readouterr().out
 
 
-def test_a_class_of_which_the_split_leaves_nothing_to_learn_is_told(tmp_path):
+def test_a_class_that_the_split_leaves_empty_is_warned_of(tmp_path):
     folder = write_photos(tmp_path / "p", each=1)
     split = {"validation_split": 0.5, "subset": "training", "seed": 1}
     with pytest.warns(UserWarning, match=r"no usable photo .*\(in its folder: 1 photo held out\)"):
@@ -90,7 +90,7 @@ def test_a_class_of_which_the_split_leaves_nothing_to_learn_is_told(tmp_path):
         dataset(folder, **split, on_empty_class="error")
 
 
-def test_other_kinds_of_photos_are_taken_when_they_are_named(tmp_path):
+def test_other_formats_are_read_when_they_are_named(tmp_path):
     folder = strange_photos(tmp_path / "photos")
     with pytest.raises(ValueError, match=r"class 'sock' \(in its folder: 1 \.webp, 1 \.heic\)"):
         dataset(folder, on_empty_class="error")
@@ -101,7 +101,7 @@ def test_other_kinds_of_photos_are_taken_when_they_are_named(tmp_path):
     assert labels_of(data) == [0, 0, 0, 1, 2]
 
 
-def test_a_folder_that_cannot_be_opened_is_told(photos, monkeypatch, capsys):
+def test_a_folder_that_cannot_be_opened_is_listed(photos, monkeypatch, capsys):
     (photos / "hat" / "closed").mkdir()
     usual = os.scandir
 
@@ -116,12 +116,12 @@ def test_a_folder_that_cannot_be_opened_is_told(photos, monkeypatch, capsys):
 
 
 @WAYS
-def test_one_class_is_no_choice(tmp_path, read):
+def test_one_class_is_too_few(tmp_path, read):
     folder = write_photos(tmp_path / "one", classes=["hat"])
     with pytest.raises(ValueError, match=r"at least 2.*only 'hat'"):
         read(folder)
     unlabelled = {"class_mode": None} if read is flow else {"label_mode": None}
-    assert len(read(folder, **unlabelled)) == 1  # to predict, one folder is fine
+    assert len(read(folder, **unlabelled)) == 1  # one folder is enough to predict
 
 
 @WAYS
@@ -134,7 +134,7 @@ def test_binary_labels_need_two_classes(tmp_path, read):
 
 @WAYS
 @pytest.mark.parametrize("kind", BAD_KINDS)
-def test_a_bad_photo_stops_by_name_or_is_skipped_and_counted(photos, read, kind):
+def test_a_bad_photo_is_named_in_an_error_or_skipped_and_counted(photos, read, kind):
     bad_file(photos / "shirt", kind)
     with pytest.raises(images.BadImageError, match=f"{kind}.png"):
         list(zip(read(photos), range(1)))

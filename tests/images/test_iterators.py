@@ -1,4 +1,4 @@
-"""`flow` and `flow_from_directory`."""
+"""Tests of `flow` and `flow_from_directory`."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_flow_in_order():
         batches[3]
 
 
-def test_flow_shuffles_each_epoch_anew_and_repeatably():
+def test_flow_shuffles_each_epoch_again_and_a_seed_repeats_it():
     x, y = np.zeros((20, 2, 2, 1)), np.arange(20)
 
     def orders(seed):
@@ -133,7 +133,7 @@ def test_subsets_of_a_folder_split_each_class(tmp_path):
     assert held_out.samples + rest.samples == 10
 
 
-def test_chosen_classes_and_a_folder_within(photos):
+def test_chosen_classes_and_a_nested_folder(photos):
     (photos / "shirt" / "more").mkdir()
     Image.new("RGB", (3, 3)).save(photos / "shirt" / "more" / "deep.png")
     (photos / "shirt" / "notes.txt").write_text("no photo")
