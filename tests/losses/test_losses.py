@@ -1,4 +1,4 @@
-"""Losses and metrics: by hand, weighted and reduced in every way, at the edges, beside Keras."""
+"""Losses and metrics give answers computed by hand, and agree with Keras in every setting."""
 
 import re
 import warnings
@@ -24,7 +24,7 @@ Array = np.ndarray
 LOSSES = (CategoricalCrossentropy, SparseCategoricalCrossentropy, BinaryCrossentropy)
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none")
 P = np.array([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]])
-SECOND = np.array([0.25, 0.75])  # what P gives to class 1
+SECOND = np.array([0.25, 0.75])  # the probability that P gives class 1
 
 
 def targets(loss: type, classes: list[int], count: int = 3) -> Any:
@@ -47,7 +47,7 @@ def targets(loss: type, classes: list[int], count: int = 3) -> Any:
     ],
 )
 def test_reductions_by_hand(loss: type, reduction: str | None, expected: Any) -> None:
-    """Weights 3 and 1 for the examples."""
+    """The examples weigh 3 and 1."""
     value = loss(reduction=reduction)(targets(loss, [1, 1]), P, [3, 1])
     np.testing.assert_allclose(value, expected, rtol=1e-9)
     column = loss(reduction=reduction)(targets(loss, [1, 1]), P, np.array([[3], [1]]))
@@ -59,13 +59,13 @@ def test_binary_by_hand() -> None:
     expected = np.log(4)
     for shaped in (y, y[:, None], y.astype(bool), y.tolist()):
         np.testing.assert_allclose(BinaryCrossentropy()(shaped, p), expected)
-    # Several units: their mean.
+    # The loss of several units is their mean.
     value = BinaryCrossentropy(reduction="none")([[1, 0]], np.array([[0.25, 0.5]]))
     np.testing.assert_allclose(value, [(np.log(4) + np.log(2)) / 2])
 
 
 def test_label_smoothing_by_hand() -> None:
-    """0.3 of three classes: the targets become 0.8, 0.1, 0.1."""
+    """Smoothed by 0.3, targets of three classes become 0.8, 0.1, 0.1."""
     value = CategoricalCrossentropy(label_smoothing=0.3)([[1, 0, 0]], P[:1])
     np.testing.assert_allclose(value, 0.8 * np.log(2) + 0.2 * np.log(4))
     value = BinaryCrossentropy(label_smoothing=0.5)([[1]], np.array([[0.25]]))
@@ -92,7 +92,7 @@ def test_far_logits_stay_finite(loss: type) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_certain_and_wrong_is_expensive_but_finite(loss: type) -> None:
+def test_a_certain_but_wrong_prediction_has_a_large_finite_loss(loss: type) -> None:
     p = np.array([[1.0, 0.0, 0.0]], np.float32)
     wrong, right = loss()(targets(loss, [1]), p), loss()(targets(loss, [0]), p)
     assert 10 * (2 / 3 if loss is BinaryCrossentropy else 1) < wrong < 17
@@ -106,7 +106,7 @@ def test_certain_and_wrong_is_expensive_but_finite(loss: type) -> None:
 @pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
 @settings(deadline=None, max_examples=20)
 @given(data=st.data(), seed=st.integers(0, 2**16))
-def test_gradients_are_what_differences_say(
+def test_gradients_agree_with_differences(
     loss: type, from_logits: bool, data: st.DataObject, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -142,7 +142,7 @@ def test_softmax_and_cross_entropy_together_are_p_minus_t(loss: type) -> None:
     assert value == pytest.approx((np.log(2) + np.log(4 / 3)) / 2)
 
 
-# -- beside Keras ----------------------------------------------------------------------------------
+# -- agreement with Keras --------------------------------------------------------------------------
 
 
 @pytest.mark.keras
@@ -159,7 +159,7 @@ def test_softmax_and_cross_entropy_together_are_p_minus_t(loss: type) -> None:
 @pytest.mark.parametrize("from_logits", [False, True], ids=["probabilities", "logits"])
 @pytest.mark.parametrize("reduction", [*REDUCTIONS, None])
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-def test_value_and_gradient_are_kerass(
+def test_value_and_gradient_are_keras_s(
     loss: str, from_logits: bool, reduction: str | None, weighted: bool, smoothing: float
 ) -> None:
     keras = pytest.importorskip("keras")
@@ -169,7 +169,7 @@ def test_value_and_gradient_are_kerass(
     x = rng.standard_normal((5, 4)).astype(np.float32) * 3
     if not from_logits:
         x = functional.sigmoid(x) if loss == "BinaryCrossentropy" else functional.softmax(x)
-        x[0] = [0, 1, 0, 0]  # certain
+        x[0] = [0, 1, 0, 0]  # a certain prediction
     classes = np.array([1, 0, 3, 2, 2])
     y: Any = classes if sparse else np.eye(4, dtype=np.float32)[classes]
     weights = np.array([0, 1, 2, 0.5, 3], np.float32) if weighted else None
@@ -255,14 +255,14 @@ def test_accuracies_by_hand() -> None:
     assert metrics.CategoricalAccuracy()(np.eye(2)[[1, 1, 0]], p) == pytest.approx(2 / 3)
     assert metrics.SparseCategoricalAccuracy()([1, 1, 0], p) == pytest.approx(2 / 3)
     assert metrics.SparseCategoricalAccuracy()([[1], [1], [0]], p) == pytest.approx(2 / 3)
-    # Exactly at the threshold is a no.
+    # A probability exactly at the threshold counts as class 0.
     assert metrics.BinaryAccuracy()([1, 0, 1], np.array([[0.9], [0.5], [0.5]])) == pytest.approx(
         2 / 3
     )
     assert metrics.BinaryAccuracy(threshold=0.95)([1, 0], np.array([[0.9], [0.5]])) == 0.5
 
 
-def test_a_metric_gathers_over_batches() -> None:
+def test_a_metric_accumulates_over_batches() -> None:
     metric = metrics.SparseCategoricalAccuracy()
     assert metric.result() == 0
     metric.update_state([0], np.array([[0.9, 0.1]]))
@@ -279,9 +279,9 @@ def test_a_mean_of_numbers() -> None:
     mean.update_state([4.0, 6.0])
     assert mean.result() == pytest.approx((3 + 10) / 5)
     mean.reset_state()
-    mean.update_state([[1, 3], [5, 7]], [1, 0])  # the weights are the rows'
+    mean.update_state([[1, 3], [5, 7]], [1, 0])  # a weight for each row
     assert mean.result() == 2.0
-    assert metrics.Mean()([[1, 3], [5, 7]], [0, 1]) == 6.0  # called, as Keras's
+    assert metrics.Mean()([[1, 3], [5, 7]], [0, 1]) == 6.0  # metrics can be called, as in Keras
     assert mean([4.0]) == 3.0
 
 
@@ -289,7 +289,7 @@ WEIGHTS = [(), (1,), (4,), (4, 1), (4, 3), (4, 4), (1, 4), (4, 3, 1), (4, 3, 2),
 
 
 def same_as_keras(use: Callable[[Any], Any]) -> None:
-    """The number is Keras's; what Keras refuses is a ValueError."""
+    """Assert that the number is Keras's, or a ValueError where Keras refuses."""
     keras = pytest.importorskip("keras")
     try:
         expected = float(use(keras))
@@ -302,14 +302,14 @@ def same_as_keras(use: Callable[[Any], Any]) -> None:
 
 @pytest.mark.keras
 @pytest.mark.parametrize("weights", [None, *WEIGHTS], ids=str)
-def test_weights_meet_the_first_axes_as_in_keras(weights: tuple[int, ...] | None) -> None:
-    """For numbers of any rank, and for each accuracy of classes, rows of classes, pictures."""
+def test_weights_belong_to_the_first_axes_as_in_keras(weights: tuple[int, ...] | None) -> None:
+    """So it is for means of any rank, and accuracies of classes, rows of classes and pictures."""
     rng = np.random.default_rng(0)
     w = None if weights is None else rng.random(weights)
 
     def gathered(metric: Any, *data: Any) -> Any:
         metric.update_state(*data, sample_weight=w)
-        metric.update_state(*data)  # so that the count matters, too
+        metric.update_state(*data)  # now the count matters, too
         return metric.result()
 
     for shape in ((), (4,), (4, 1), (4, 3), (4, 4), (4, 3, 2), (4, 4, 4)):
@@ -348,7 +348,7 @@ def test_a_loss_has_weights_for_examples_and_for_pixels() -> None:
         ((8,), (8, 1), metrics.BinaryAccuracy),
     ],
 )
-def test_accuracy_goes_by_the_targets_form(target: Any, output: Any, kind: type) -> None:
+def test_the_shape_of_targets_decides_which_accuracy(target: Any, output: Any, kind: type) -> None:
     for name in ("accuracy", "acc"):
         found = metrics.get(name, target, output)
         assert type(found) is kind
@@ -359,7 +359,7 @@ def test_accuracy_goes_by_the_targets_form(target: Any, output: Any, kind: type)
 @pytest.mark.parametrize(
     "metric", ["CategoricalAccuracy", "SparseCategoricalAccuracy", "BinaryAccuracy"]
 )
-def test_metrics_are_kerass(metric: str) -> None:
+def test_metrics_are_keras_s(metric: str) -> None:
     keras = pytest.importorskip("keras")
     rng = np.random.default_rng(0)
     p = rng.random((12, 3)).astype(np.float32)
@@ -392,8 +392,8 @@ def test_a_metric_that_does_not_fit_is_refused(use: Callable[[], Any], message: 
         use()
 
 
-def test_names_of_messages_are_class_names() -> None:
-    """Who complains is the first word of every message above."""
+def test_messages_begin_with_the_class_name() -> None:
+    """The first word of every message above says which loss complains."""
     for use, _ in BAD[:20]:
         with pytest.raises((ValueError, TypeError)) as raised:
             use()
@@ -413,7 +413,7 @@ def test_names_of_messages_are_class_names() -> None:
         ("BinaryAccuracy", [1, 0], (2, 1)),
     ],
 )
-def test_targets_of_another_shape_meet_predictions_as_in_keras(
+def test_targets_of_another_shape_are_compared_as_in_keras(
     name: str, y_true: Any, shape: tuple[int, ...]
 ) -> None:
     keras = pytest.importorskip("keras")
@@ -435,10 +435,10 @@ def test_targets_of_another_shape_meet_predictions_as_in_keras(
     ],
 )
 @pytest.mark.parametrize("classes", [2, 3])
-def test_activation_and_loss_beside_keras_on_jax_and_on_tensorflow(
+def test_activation_and_loss_agree_with_keras_on_jax_or_tensorflow(
     activation: str, name: str, classes: int
 ) -> None:
-    """What belongs together is one number everywhere; what does not is JAX's, with a warning."""
+    """Matching pairs give one number everywhere; others give JAX's number, with a warning."""
     tensorflow = pytest.importorskip("keras.src.backend.tensorflow.nn")
     jax = pytest.importorskip("keras.src.backend.jax.nn")
     z = np.random.default_rng(0).normal(size=(4, classes)).astype(np.float32)
@@ -450,7 +450,7 @@ def test_activation_and_loss_beside_keras_on_jax_and_on_tensorflow(
         warnings.simplefilter("always")
         found = model.evaluate(z, y, verbose=0)
     on_jax = np.mean(getattr(jax, name)(y, model(z)))
-    p = getattr(tensorflow, activation)(z)  # remembers z, which Keras's loss there looks for
+    p = getattr(tensorflow, activation)(z)  # it remembers z, which Keras's loss looks for
     on_tensorflow = np.mean(getattr(tensorflow, name)(y, p))
     assert found == pytest.approx(float(on_jax), rel=1e-5)
     belongs = (activation == "sigmoid") == (name == "binary_crossentropy")

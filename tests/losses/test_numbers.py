@@ -1,4 +1,4 @@
-"""Losses besides the cross-entropies: by hand, beside Keras, explained, in files, of one's own."""
+"""Other losses than cross-entropies: by hand, as in Keras, explained, in files, and your own."""
 
 import warnings
 from typing import Any
@@ -23,7 +23,7 @@ SHADES = RNG.uniform(0.05, 0.95, (2, 3, 4, 1)).astype(np.float32)
 EDGE = INSIDE.copy()
 EDGE[0] = [0, 1, 0.5]
 
-# Name, options, targets, predictions.
+# name, options, targets, predictions
 CASES: list[tuple[str, dict[str, Any], Array, Array]] = [
     ("MeanSquaredError", {}, NUMBERS, OTHERS),
     ("MeanSquaredError", {}, MASKS[..., 0], SHADES),
@@ -61,7 +61,7 @@ REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "sum", "none")
 
 
 def weights_for(name: str, options: dict[str, Any], y_pred: Array) -> list[Any]:
-    """None, and weights of the examples where Keras aligns them with the examples, too."""
+    """Return None, and sample weights if Keras, too, gives each example its weight."""
     found: list[Any] = [None]
     one_loss_each = y_pred.ndim == 2 or options.get("axis") == (1, 2, 3)
     if one_loss_each or (name in ("Dice", "Tversky") and "axis" not in options):
@@ -71,12 +71,12 @@ def weights_for(name: str, options: dict[str, Any], y_pred: Array) -> list[Any]:
 
 @pytest.mark.keras
 @pytest.mark.parametrize(("name", "options", "y_true", "y_pred"), CASES, ids=IDS)
-def test_value_and_gradient_are_kerass(
+def test_value_and_gradient_are_keras_s(
     name: str, options: dict[str, Any], y_true: Array, y_pred: Array
 ) -> None:
     keras = pytest.importorskip("keras")
     tf = pytest.importorskip("tensorflow")
-    # Keras takes a row for one example where targets lack the last axis.
+    # If targets lack the last axis, Keras takes each row for one example.
     for reduction in REDUCTIONS if y_true.shape == y_pred.shape else REDUCTIONS[:2]:
         for weights in weights_for(name, options, y_pred):
             ours = getattr(losses, name)(reduction=reduction, **options)
@@ -121,7 +121,7 @@ def test_by_hand() -> None:
     assert losses.CategoricalHinge()([[1, 0]], np.array([[0.25, 0.5]])) == 1.25
     assert losses.CosineSimilarity()([[3, 4]], np.array([[4.0, 3.0]])) == pytest.approx(-0.96)
     assert losses.Dice()([[1, 1, 0]], np.array([[1.0, 0.0, 1.0]])) == pytest.approx(0.5)
-    assert losses.mean_squared_error([0, 2], [0.0, 4.0]) == 2  # one example of two numbers
+    assert losses.mean_squared_error([0, 2], [0.0, 4.0]) == 2  # two numbers are one example
 
 
 @pytest.mark.parametrize("name", ["mse", "MSE", "mae", "mape", "msle", "kld", "huber", "log_cosh"])
@@ -154,14 +154,14 @@ def network(library: Any, loss: Any, masks: bool) -> Any:
     [("mse", False), ("mae", False), ("mse", True), ("dice", True), ("huber", True)],
 )
 def test_regression_heads_and_masks_train_as_in_keras(loss: str, masks: bool) -> None:
-    """Step by step; the file that minicnn writes opens in Keras compiled, and the other way."""
+    """Each step gives the same loss, and so do the weights in the end."""
     keras = pytest.importorskip("keras")
     rng = np.random.default_rng(1)
     x = rng.normal(size=(6, 4, 4, 2)).astype(np.float32)
     y = (x.sum(axis=-1) > 0).astype(np.float32) if masks else x.sum(axis=(1, 2, 3))
     weights = None if masks else np.linspace(0.5, 2, 6)
     ours, theirs = network(minicnn, loss, masks), network(keras, loss, masks)
-    if masks and loss == "dice":  # whose function wants the whole shape
+    if masks and loss == "dice":  # Keras's function needs the whole shape
         y = y[..., None]
     theirs.set_weights(ours.get_weights())
     for _ in range(4):
@@ -227,11 +227,11 @@ def test_every_loss_is_explained(
         assert str(g)
 
 
-# -- of one's own ----------------------------------------------------------------------------------
+# -- losses of your own ----------------------------------------------------------------------------
 
 
 class Squared(losses.Loss):
-    """Written as `Loss` shows it."""
+    """Written as the docstring of `Loss` shows."""
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         each: Array = ((y_pred - y_true) ** 2).mean(axis=(1, 2, 3))
@@ -242,7 +242,7 @@ class Squared(losses.Loss):
         return each
 
 
-def test_a_loss_of_ones_own_trains() -> None:
+def test_a_loss_of_your_own_trains() -> None:
     x = np.random.default_rng(0).normal(size=(6, 4, 4, 2)).astype(np.float32)
     y = x[..., :1]
     mine, theirs = (network(minicnn, loss, masks=True) for loss in (Squared(), "mse"))
@@ -256,7 +256,7 @@ def test_a_loss_of_ones_own_trains() -> None:
     assert explain.gradcheck(mine, x[:2], y=y[:2]).passed
 
 
-def test_a_function_of_ones_own_needs_a_gradient() -> None:
+def test_a_function_of_your_own_needs_a_gradient() -> None:
     def mine(y_true: Array, y_pred: Array) -> Array:
         return y_pred - y_true
 
@@ -289,6 +289,6 @@ def test_what_does_not_fit_is_refused(use: Any, message: str) -> None:
         use()
 
 
-def test_scores_where_probabilities_belong_are_seen() -> None:
+def test_scores_in_place_of_probabilities_are_noticed() -> None:
     with pytest.warns(UserWarning, match="predictions from -5 to 5 are treated as probabilities"):
         losses.BinaryFocalCrossentropy()([[0, 1]], np.array([[-5.0, 5.0]]))

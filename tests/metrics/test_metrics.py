@@ -1,4 +1,4 @@
-"""Metrics: beside Keras over several batches, weighted, in files, as functions, in `fit`."""
+"""Metrics agree with Keras over several batches, weighted, in files, as functions and in `fit`."""
 
 import warnings
 from typing import Any
@@ -23,7 +23,7 @@ LABELS = RNG.integers(0, 2, (COUNT, 3)).astype(np.float32)
 YES = RNG.integers(0, 2, (COUNT, 1)).astype(np.float32)
 CHANCE = np.round(RNG.random((COUNT, 1)), 2).astype(np.float32)
 MAPS = RNG.integers(0, 3, (COUNT, 2, 2))
-SAID = RNG.integers(0, 4, (COUNT, 2, 2))  # 3 is no class
+SAID = RNG.integers(0, 4, (COUNT, 2, 2))  # class 3 does not exist
 
 CASES: list[tuple[str, dict[str, Any], Array, Array]] = [
     *[(name, {}, NUMBERS, OTHERS) for name in (
@@ -80,14 +80,14 @@ PARTS = (slice(0, 5), slice(5, COUNT))
 
 @pytest.mark.keras
 @pytest.mark.parametrize(("name", "options", "y_true", "y_pred"), CASES, ids=IDS)
-def test_over_batches_and_weighted_as_in_keras(
+def test_metrics_over_weighted_batches_are_keras_s(
     name: str, options: dict[str, Any], y_true: Array, y_pred: Array
 ) -> None:
     keras = pytest.importorskip("keras")
     ours, theirs = getattr(metrics, name)(**options), getattr(keras.metrics, name)(**options)
-    whole = "IoU" in name  # Keras cuts weights to whole numbers there
+    whole = "IoU" in name  # there, Keras truncates weights to integers
     weights = np.arange(COUNT) % 3 if whole else np.linspace(0, 2, COUNT).astype(np.float32)
-    if y_pred.ndim == 3 or name == "BinaryIoU":  # Keras wants a weight for each pixel there
+    if y_pred.ndim == 3 or name == "BinaryIoU":  # Keras needs a weight for each pixel
         weights = np.broadcast_to(weights.reshape(-1, *[1] * (y_pred.ndim - 1)), y_pred.shape)
     for part in PARTS:
         for w in (None, weights[part]):
@@ -106,13 +106,13 @@ def test_over_batches_and_weighted_as_in_keras(
 
 
 @pytest.mark.keras
-def test_names_and_directions_are_kerass() -> None:
+def test_names_and_directions_are_keras_s() -> None:
     keras = pytest.importorskip("keras")
     for name in sorted({case[0] for case in CASES}):
         options = next(o for n, o, _, _ in CASES if n == name)
         theirs = getattr(keras.metrics, name)(**options)
         ours = getattr(metrics, name)(**options)
-        assert theirs.name.startswith(ours.name)  # Keras counts: precision_1
+        assert theirs.name.startswith(ours.name)  # Keras numbers them: precision_1
         direction = {"up": True, "down": False}.get(getattr(theirs, "_direction", None))
         assert ours.rises is direction, name
 
@@ -145,7 +145,7 @@ def off_by(y_true: Array, y_pred: Array) -> Any:
 
 @pytest.mark.keras
 def test_fit_logs_what_keras_logs(tmp_path: Any) -> None:
-    """Names, functions, metrics of one name, weighted ones; also after each has read the file."""
+    """Metrics may be names, functions, namesakes or weighted; each opens the other's files."""
     keras = pytest.importorskip("keras")
 
     def made(library: Any) -> Any:
@@ -188,7 +188,7 @@ def test_fit_logs_what_keras_logs(tmp_path: Any) -> None:
             np.testing.assert_allclose(value, expected[name], rtol=1e-4, err_msg=name)
 
 
-def test_functions_of_ones_own_and_losses_are_metrics() -> None:
+def test_functions_of_your_own_and_losses_may_be_metrics() -> None:
     model = network(
         minicnn, metrics=[off_by, losses.Huber(0.5), losses.log_cosh, metrics.F1Score()]
     )
@@ -211,7 +211,7 @@ def test_a_bar_shows_a_metric_that_is_an_array(capsys: Any) -> None:
     assert "f1_score" in capsys.readouterr().out
 
 
-def test_a_callback_knows_which_way_is_better() -> None:
+def test_a_callback_knows_whether_more_is_better() -> None:
     model = network(minicnn, metrics=["auc", "mae"])
     stop = callbacks.EarlyStopping("val_auc", patience=0)
     model.fit(NUMBERS, LABELS, validation_split=0.25, epochs=2, verbose=0, callbacks=[stop])
@@ -261,7 +261,7 @@ def test_what_does_not_fit_is_refused(use: Any, message: str | None) -> None:
         use()
 
 
-def test_a_function_that_fails_says_whose_it_is() -> None:
+def test_the_error_of_a_failing_function_names_it() -> None:
     def broken(y_true: Array, y_pred: Array) -> Any:
         raise ValueError("no")
 
@@ -269,6 +269,6 @@ def test_a_function_that_fails_says_whose_it_is() -> None:
         network(minicnn, metrics=[broken]).evaluate(NUMBERS, LABELS, verbose=0)
 
 
-def test_layers_and_metrics_of_a_model_do_not_mix() -> None:
+def test_a_model_s_layers_and_metrics_are_kept_apart() -> None:
     model = Sequential([Input((2,)), layers.Dense(1)])
     assert model.metrics == []
