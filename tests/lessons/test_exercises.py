@@ -1,4 +1,4 @@
-"""The exercises' checks: a wrong answer gets a sentence that helps."""
+"""The checks of exercises answer a wrong answer with a sentence that helps."""
 
 import re
 import sys
@@ -208,7 +208,7 @@ WRONG = {
 
 
 def answer_of(code: str, lesson: int, number: int):
-    """What the exercise's check would be given after this code."""
+    """Return what the exercise's check would get after this code."""
     names = {"np": np, "minicnn": minicnn}
     exec(code, names)
     name = re.search(r"lesson\.check\(\d+, (\w+)\)", exercise_cell(lesson, number))
@@ -232,7 +232,7 @@ def test_a_wrong_answer_gets_a_sentence_that_helps(key, code, hint):
 
 
 @pytest.mark.parametrize("key", EXERCISES)
-def test_the_dots_are_told_from_an_answer(key):
+def test_the_dots_do_not_count_as_an_answer(key):
     answer = answer_of(exercise_cell(*key).rsplit("\n", 1)[0], *key)
     said = checking.verdict(checking.EXERCISES[key].check, answer)
     assert said.startswith("not answered yet")
@@ -240,7 +240,7 @@ def test_the_dots_are_told_from_an_answer(key):
 
 @pytest.mark.parametrize("answer", [None, "three", [], {}, object(), float("nan"), lambda: 3])
 @pytest.mark.parametrize("key", EXERCISES)
-def test_whatever_is_answered_a_check_only_speaks(key, answer):
+def test_a_check_answers_anything_with_a_sentence(key, answer):
     said = checking.verdict(checking.EXERCISES[key].check, answer)
     assert said
     assert "\n" not in said
@@ -267,7 +267,7 @@ def test_a_check_gives_copies_to_the_learners_function():
     assert checking.verdict(checking.EXERCISES[2, 2].check, spoil) == ""
 
 
-def test_the_desk_says_what_is_wrong(monkeypatch, capsys):
+def test_the_lesson_object_says_what_is_wrong(monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     with pytest.raises(ValueError, match=r"lessons 1 to 11\. Received number=12"):
         lessons.Lesson(12)
@@ -284,7 +284,7 @@ def test_the_desk_says_what_is_wrong(monkeypatch, capsys):
     assert lesson.solved == {1: False}
 
 
-def test_without_matplotlib_the_first_cell_says_how(monkeypatch):
+def test_without_matplotlib_the_first_cell_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr("minicnn.lessons.lesson.importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'figures with matplotlib: .*pip install .*"matplotlib'):
         lessons.Lesson(1)
@@ -298,7 +298,7 @@ def test_in_a_notebook_a_figure_is_displayed(monkeypatch, tmp_path):
         kernel = object()
 
     class Fake:
-        version_info = (9, 0)  # matplotlib asks
+        version_info = (9, 0)  # matplotlib asks for it
         get_ipython = staticmethod(Shell)
         display = staticmethod(shown.append)
 
@@ -309,13 +309,13 @@ def test_in_a_notebook_a_figure_is_displayed(monkeypatch, tmp_path):
     lesson, explanation = lessons.Lesson(1), object()
     lesson.show(figure)
     lesson.show(explanation)
-    assert shown == [figure, explanation]  # with its `_repr_html_`
-    assert figure._repr_png_().startswith(b"\x89PNG")  # so it need not be shown by pyplot
+    assert shown == [figure, explanation]  # which displays its `_repr_html_`
+    assert figure._repr_png_().startswith(b"\x89PNG")  # so pyplot need not show it
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_image_is_as_dark_as_the_text_says():
-    """Zero is black, one is white, the numbers on both can be read; a kernel keeps its signs."""
+    """Zero is black, one is white, numbers are legible on both; a kernel's colours show signs."""
     pytest.importorskip("matplotlib")
     image, kernel = np.array([[0.0, 0.0, 1.0]]), np.array([[-1.0, 0.0, 1.0]])
     shown = draw.numbers([image, kernel], grey=[0])
@@ -331,7 +331,7 @@ def test_an_image_is_as_dark_as_the_text_says():
     assert first.endswith("grey=[0]))")
 
 
-def test_an_array_is_drawn_where_and_while_it_lives():
+def test_an_array_is_drawn_at_its_place_and_time_in_memory():
     pytest.importorskip("matplotlib")
     sizes, steps, offsets = {"a": 3, "b": 2}, {"a": (1, 2), "b": (2, 4)}, {"a": 0, "b": 3}
     (axes,) = draw.lifetimes(sizes, steps, offsets, "A title", unit="MB").axes
@@ -340,10 +340,10 @@ def test_an_array_is_drawn_where_and_while_it_lives():
     assert [text.get_text() for text in axes.texts] == ["a, 3 MB", "b, 2 MB"]
 
 
-def test_the_figures_have_scales_with_names(tmp_path):
+def test_figures_have_labelled_scales(tmp_path):
     pytest.importorskip("matplotlib")
     figure = draw.maps([np.full((2, 2), 20), np.full((2, 2), 255)], label="pixel")
-    assert figure.axes[0].images[0].get_clim() == (0, 255)  # not from the smallest that is there
+    assert figure.axes[0].images[0].get_clim() == (0, 255)  # from 0, not from the smallest value
     assert figure.axes[-1].get_ylabel() == "pixel"
     assert draw.rows({"a": np.eye(2)}, label="mean").axes[-1].get_ylabel() == "mean"
     (alone,) = draw.lines({"loss": [3, 2, 1]}, y_label="loss").axes

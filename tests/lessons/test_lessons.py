@@ -1,7 +1,7 @@
-"""The lessons run where there is no network and no TensorFlow, and their exercises can be solved.
+"""The lessons run without internet and TensorFlow, and their exercises can be solved.
 
-Each lesson is run once, as a script in a process of its own; then, in what it left behind, each
-exercise's cell is run again with its solution.
+Each lesson runs once, as a script in its own process; then each exercise's cell runs again in its
+namespace, with the solution.
 """
 
 import ast
@@ -50,7 +50,7 @@ print(json.dumps([untouched, names["lesson"].solved]))
 """
 
 
-CLAIMS = {  # of the texts, about the numbers that they stand beside
+CLAIMS = {  # what the texts claim about their numbers
     1: """
 assert [kinds[y[i]] == kinds[guesses[i]] for i in some] == [False, False, True]
 """,
@@ -102,7 +102,7 @@ assert (model.predict(x, verbose=0) == before).all()
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder for all lessons, as a learner has it: the images are drawn once."""
+    """Return one folder for all lessons, as a learner has, so the images are drawn once."""
     return tmp_path_factory.mktemp("lessons")
 
 
@@ -121,7 +121,7 @@ def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workpl
             "PYTHONPATH": str(ROOT),
             "MPLBACKEND": "Agg",
             "PYTHONIOENCODING": "utf-8",
-            "MINICNN_NUM_THREADS": "1",  # beside other tests a second thread is mostly waited for
+            "MINICNN_NUM_THREADS": "1",  # other tests keep the second core busy
         },
         capture_output=True,
         text=True,
@@ -158,7 +158,7 @@ def test_cells_of_a_notebook_run_in_order(tmp_path, monkeypatch, capsys):
     assert "(32, 64, 64, 3) (32, 10)" in capsys.readouterr().out
 
 
-# -- what is in them -----------------------------------------------------------------------------
+# -- their contents ------------------------------------------------------------------------------
 
 
 def test_there_are_eleven_and_eight_follow_the_course():
@@ -180,7 +180,7 @@ def test_it_asks_for_predictions_just_before_the_cell(script):
 
 
 @every_lesson
-def test_its_exercises_stand_at_its_end_with_dots(script):
+def test_its_exercises_come_at_the_end_and_have_dots(script):
     numbers = checking.exercises_of(script.number)
     assert numbers == [1, 2] or numbers == [1, 2, 3]
     checks = re.findall(r"lesson\.check\((\d+), ", script.path.read_text("utf-8"))
@@ -193,7 +193,7 @@ def test_its_exercises_stand_at_its_end_with_dots(script):
 
 @every_lesson
 def test_it_uses_minicnn_as_its_readers_do(script):
-    """Public names alone, and no library that the reader may lack."""
+    """It uses only public names, and no library that the reader may lack."""
     for node in ast.walk(ast.parse(script.path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -220,7 +220,7 @@ def paragraphs() -> list[str]:
 
 
 def test_a_term_is_explained_before_it_is_used():
-    """In emphasis, as `*term*`, in the first text that has it; the lessons are read in order."""
+    """The first text that has a term, in the order of lessons, emphasizes it as `*term*`."""
     texts = [
         " ".join(cell.text.split())
         for script in SCRIPTS
@@ -233,7 +233,7 @@ def test_a_term_is_explained_before_it_is_used():
         assert re.search(rf"[*`]{term}", first), (term, first)
 
 
-def test_known_slips_of_course_notes_are_put_right():
+def test_known_mistakes_in_course_notes_are_corrected():
     everything = paragraphs()
     assert not [p for p in everything if "targe_size" in p]
     assert not [p for p in everything if re.search(r"\b(0|zero)\s*(–|-|to|and|…)\s*256\b", p)]
@@ -264,7 +264,7 @@ def test_cells_are_read_with_their_lines():
 
 @every_lesson
 def test_the_notebook_has_the_scripts_cells(script):
-    """Written back in percent format it is the script again."""
+    """Written back in percent format, it is the script again."""
     parts = []
     for cell in lessons.notebook(script)["cells"]:
         text = "".join(cell["source"])
@@ -274,7 +274,7 @@ def test_the_notebook_has_the_scripts_cells(script):
         else:
             parts.append(f"# %%\n{text}")
 
-    def squeezed(source):  # blank lines at the ends of cells are no content
+    def squeezed(source):  # blank lines at the ends of cells do not count
         return re.sub(r"\n+# %%", "\n# %%", source.strip())
 
     assert squeezed("\n".join(parts)) == squeezed(script.path.read_text("utf-8"))
@@ -287,7 +287,7 @@ def test_the_notebook_is_valid(script):
     nbformat.validate(json.loads(json.dumps(made)), version=4, version_minor=5)
     ids = [cell["id"] for cell in made["cells"]]
     assert len(set(ids)) == len(ids)
-    assert made == lessons.notebook(library.read(script.path))  # the same each time
+    assert made == lessons.notebook(library.read(script.path))  # and the same each time
 
 
 def test_notebooks_are_written_and_a_learners_work_is_kept(tmp_path):
@@ -295,8 +295,8 @@ def test_notebooks_are_written_and_a_learners_work_is_kept(tmp_path):
     paths = lessons.write_notebooks(folder)
     assert sorted(paths) == sorted(folder.iterdir())
     assert json.loads(paths[3].read_text("utf-8")) == lessons.notebook(lessons.find(4))
-    assert lessons.write_notebooks(folder) == paths  # nothing has changed: no complaint
-    os.truncate(paths[1], 40 * 10**9)  # need not be read to see that it is another one
+    assert lessons.write_notebooks(folder) == paths  # nothing has changed, so nothing is refused
+    os.truncate(paths[1], 40 * 10**9)  # its size alone shows that it is another file
     with pytest.raises(FileExistsError, match=r"lesson_02_.* has been changed"):
         lessons.write_notebooks(folder)
     assert lessons.write_notebooks(folder, overwrite=True) == paths
@@ -344,7 +344,7 @@ def test_the_command_runs_a_lesson(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_it_waits_for_predictions_where_somebody_sits_before_it(tmp_path, monkeypatch, capsys):
+def test_it_waits_for_predictions_on_a_terminal(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     from rich.console import Console
 
@@ -353,7 +353,7 @@ def test_it_waits_for_predictions_where_somebody_sits_before_it(tmp_path, monkey
     def enter(self, prompt):
         asked.append(capsys.readouterr().out)
         if len(asked) == 2:
-            raise EOFError  # the end of what was piped in is no answer, and no error
+            raise EOFError  # the end of the input is neither an answer nor an error
 
     monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)}))
     monkeypatch.setattr(Console, "is_terminal", True)
@@ -361,7 +361,7 @@ def test_it_waits_for_predictions_where_somebody_sits_before_it(tmp_path, monkey
     lessons.run(2, tmp_path)
     asks = [cell for cell in lessons.find(2).cells if library.PREDICT in cell.text]
     assert len(asked) == len(asks)
-    assert "(64, 64, 3) float32" not in asked[0]  # the first answer comes after the question
+    assert "(64, 64, 3) float32" not in asked[0]  # the result comes after the question
     assert "(64, 64, 3) float32" in asked[1]
 
 
@@ -404,7 +404,7 @@ def test_bad_options_are_refused(arguments, capsys):
 
 
 @pytest.mark.slow
-def test_the_trained_network_knows_what_it_never_saw():
+def test_the_trained_network_classifies_new_images():
     assert lessons.PRETRAINED.stat().st_size < 400_000
     network = minicnn.models.load_model(lessons.PRETRAINED)
     assert network.metadata == {"class_names": list(lessons.KNOWN), "image_size": [64, 64]}
@@ -416,7 +416,7 @@ def test_the_trained_network_knows_what_it_never_saw():
 
 
 @pytest.mark.slow
-def test_its_command_makes_such_a_network(tmp_path, capsys):
+def test_the_pretrain_command_makes_such_a_network(tmp_path, capsys):
     path = tmp_path / "network.keras"
     assert pretrain.main(["--output", str(path), "--count", "2", "--epochs", "3"]) == 0
     made, kept = (minicnn.models.load_model(p) for p in (path, lessons.PRETRAINED))
@@ -426,7 +426,7 @@ def test_its_command_makes_such_a_network(tmp_path, capsys):
     assert "Wrote" in capsys.readouterr().out
 
 
-def test_scaled_features_leave_the_probabilities_as_they_were():
+def test_scaling_features_leaves_the_probabilities_unchanged():
     minicnn.utils.set_random_seed(0)
     model = pretrain.make_network()
     x, _ = pretrain.draw(2, seed=5)
