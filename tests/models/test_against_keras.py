@@ -1,7 +1,7 @@
-"""Whole models beside Keras: names, order, shapes, numbers, gradients, configs, files.
+"""Whole models agree with Keras: names, order, shapes, numbers and gradients.
 
-Each architecture is written once, as a function of the package that it is built with: in these
-tests `module` is minicnn or keras. What differs between the two then is no one's typing error.
+Each architecture is written once, as a function of the package that builds it: in these tests,
+`module` is minicnn or keras. So a difference between the two cannot be a typing error.
 """
 
 import functools
@@ -58,7 +58,7 @@ def chain_with_names(module: Any) -> Any:
 
 
 def graph(module: Any) -> Any:
-    """Two branches of different depth, joined twice."""
+    """Two branches of different depth are joined twice."""
     layers = module.layers
     inputs = module.Input((8, 8, 3))
     left = layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
@@ -88,7 +88,7 @@ def residual(module: Any) -> Any:
 
 
 def shared(module: Any) -> Any:
-    """One convolution and one model used twice: their gradients are sums."""
+    """One convolution and one model are each used twice, so their gradients are sums."""
     layers = module.layers
     inputs = module.Input((8, 8, 3))
     convolution = layers.Conv2D(3, 3, padding="same", activation="tanh", name="shared")
@@ -101,7 +101,7 @@ def shared(module: Any) -> Any:
 
 
 def mini_xception(module: Any) -> Any:
-    """The entry flow in small: separable convolutions beside 1x1 convolutions of stride 2."""
+    """A small entry flow: separable convolutions beside 1x1 convolutions with stride 2."""
     layers = module.layers
     inputs = module.Input((17, 17, 3))
     x = layers.Conv2D(4, 3, strides=2, use_bias=False, name="block1_conv1")(inputs)
@@ -139,7 +139,7 @@ def mobile(module: Any) -> Any:
 
 
 def nested(module: Any) -> Any:
-    """A chain in a graph in a graph."""
+    """A chain lies in a graph in a graph."""
     layers = module.layers
     inner = module.Sequential(
         [
@@ -169,7 +169,7 @@ def chain_of_models(module: Any) -> Any:
 
 
 def frozen(module: Any) -> Any:
-    """A frozen base, called with training=False, below a head that learns."""
+    """A frozen base, called with training=False, feeds a head that learns."""
     layers = module.layers
     inside = module.Input((6, 6, 3))
     x = layers.BatchNormalization()(layers.Conv2D(4, 3, use_bias=False)(inside))
@@ -225,7 +225,7 @@ every_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
 
 
 def build_both(build: Callable[[Any], Any], seed: int = 0) -> tuple[Any, Any]:
-    """(ours, theirs) with the same random weights, names counted from the start."""
+    """Return (ours, theirs) with the same random weights, and names numbered from the start."""
     keras.utils.clear_session()
     minicnn.utils.clear_session()
     ours, theirs = build(minicnn), build(keras)
@@ -238,12 +238,12 @@ def build_both(build: Callable[[Any], Any], seed: int = 0) -> tuple[Any, Any]:
 
 @functools.cache
 def both(name: str) -> tuple[Any, Any]:
-    """(ours, theirs), for tests that only look at them: Keras builds each architecture once."""
+    """Return (ours, theirs) for tests that do not change them, so Keras builds each only once."""
     return build_both(ARCHITECTURES[name])
 
 
 def random_weight(variable: Any, rng: np.random.Generator) -> np.ndarray:
-    """No zeros and ones, which could change places unseen; variances positive."""
+    """Return no zeros or ones, whose swaps would go unnoticed, and only positive variances."""
     if variable.name in ("gamma", "moving_variance"):
         return rng.uniform(0.5, 1.5, variable.shape).astype(np.float32)
     fan_in = max(1, int(np.prod(variable.shape[:-1])))
@@ -252,7 +252,7 @@ def random_weight(variable: Any, rng: np.random.Generator) -> np.ndarray:
 
 
 def inputs_for(model: Any, seed: int = 1, batch: int = 3) -> Any:
-    """Normal random arrays for the model's inputs; unknown sizes become 7."""
+    """Return normal random arrays for the model's inputs; unknown sizes become 7."""
     rng = np.random.default_rng(seed)
     arrays = [
         rng.standard_normal((batch, *(size or 7 for size in tensor.shape[1:]))).astype(np.float32)
@@ -266,7 +266,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def assert_close(found: Any, expected: Any, what: str, tolerance: float = 1e-4) -> None:
-    """Within `tolerance` of the largest of Keras's values."""
+    """Assert that the values differ by at most `tolerance` times Keras's largest value."""
     found, expected = np.asarray(found), np.asarray(expected)
     assert found.shape == expected.shape, what
     difference = np.abs(found - expected).max(initial=0)
@@ -274,7 +274,7 @@ def assert_close(found: Any, expected: Any, what: str, tolerance: float = 1e-4) 
 
 
 def all_layers(model: Any) -> list[Any]:
-    """The layers, those of nested models after their model."""
+    """Return the layers, with those of a nested model right after it."""
     found = []
     for layer in model.layers:
         found += [layer, *(all_layers(layer) if hasattr(layer, "layers") else [])]
@@ -285,18 +285,18 @@ def all_layers(model: Any) -> list[Any]:
 
 
 @every_architecture
-def test_layers_have_keras_names_and_order(name: str) -> None:
+def test_layers_have_keras_s_names_and_order(name: str) -> None:
     ours, theirs = both(name)
     assert ours.name == theirs.name
     assert [layer.name for layer in all_layers(ours)] == [x.name for x in all_layers(theirs)]
 
 
 @every_architecture
-def test_weights_have_keras_names_order_and_shapes(name: str) -> None:
+def test_weights_have_keras_s_names_order_and_shapes(name: str) -> None:
     ours, theirs = both(name)
     for kind in ("weights", "trainable_weights", "non_trainable_weights"):
         found = [(w.path, tuple(w.shape)) for w in getattr(ours, kind)]
-        # Keras's paths begin with the models around the layer.
+        # Keras's paths begin with the models that contain the layer.
         expected = [
             ("/".join(w.path.split("/")[-2:]), tuple(w.shape)) for w in getattr(theirs, kind)
         ]
@@ -308,19 +308,19 @@ def test_weights_have_keras_names_order_and_shapes(name: str) -> None:
 
 
 @every_architecture
-def test_shapes_are_kerass(name: str) -> None:
+def test_shapes_are_keras_s(name: str) -> None:
     ours, theirs = both(name)
     for end in ("input_shape", "output_shape"):
         found, expected = getattr(ours, end), getattr(theirs, end)
         assert as_list(found) == as_list(expected), end
     for layer, other in zip(all_layers(ours), all_layers(theirs), strict=True):
-        if len(layer.nodes) == 1:  # used once, so that it has one output
+        if len(layer.nodes) == 1:  # used once, so it has one output
             found = [tuple(t.shape) for t in as_list(layer.output)]
             assert found == [tuple(t.shape) for t in as_list(other.output)], layer.name
 
 
 @every_architecture
-def test_the_summary_counts_as_keras(name: str) -> None:
+def test_the_summary_counts_as_keras_does(name: str) -> None:
     ours, theirs = both(name)
     texts = []
     for model in (ours, theirs):
@@ -336,7 +336,7 @@ def test_the_summary_counts_as_keras(name: str) -> None:
 
 
 @every_architecture
-def test_the_outputs_are_kerass(name: str) -> None:
+def test_the_outputs_are_keras_s(name: str) -> None:
     ours, theirs = both(name)
     x = inputs_for(theirs)
     expected = as_list(theirs.predict_on_batch(x))
@@ -347,7 +347,7 @@ def test_the_outputs_are_kerass(name: str) -> None:
 
 
 def without_dropout(build: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The architecture with Dropout's rate 0: two random masks are never the same."""
+    """Return the architecture with dropout rates of 0, since the random masks would differ."""
 
     def built(module: Any) -> Any:
         model = build(module)
@@ -362,7 +362,7 @@ def without_dropout(build: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def keras_gradients(
     model: Any, x: Any, dy: list[np.ndarray], training: bool
 ) -> tuple[list[Any], list[np.ndarray], list[np.ndarray]]:
-    """(outputs, gradients of the inputs, gradients of the trainable weights)."""
+    """Return (outputs, gradients of the inputs, gradients of the trainable weights)."""
     tensors = [tf.constant(array) for array in as_list(x)]
     with tf.GradientTape() as tape:
         tape.watch(tensors)
@@ -389,7 +389,7 @@ def compare_gradients(ours: Any, theirs: Any, training: bool, seed: int = 2) -> 
     assert grads.keys() == set(keys)
     largest = max((float(np.abs(g).max()) for g in expected_grads), default=0.0)
     for key, expected in zip(keys, expected_grads, strict=True):
-        # A bias in front of a normalization has the gradient 0, of which rounding is left.
+        # A bias before a normalization has gradient 0, so only rounding errors are left of it.
         scale = max(float(np.abs(expected).max()), 1e-2 * largest)
         assert np.abs(grads[key] - expected).max() <= 1e-3 * scale, key
     for found, expected in zip(ours.weights, theirs.weights, strict=True):
@@ -399,6 +399,6 @@ def compare_gradients(ours: Any, theirs: Any, training: bool, seed: int = 2) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 @every_architecture
-def test_the_gradients_are_tensorflows(name: str, training: bool) -> None:
+def test_the_gradients_are_tensorflow_s(name: str, training: bool) -> None:
     ours, theirs = build_both(without_dropout(ARCHITECTURES[name]))
     compare_gradients(ours, theirs, training)

@@ -1,4 +1,4 @@
-"""How models are made and named: symbols, sub-models, `Sequential`, and graphs that are refused."""
+"""Models are built from symbols, sub-models or `Sequential`, and named; bad graphs are refused."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ from minicnn.layers import (
 
 def test_automatic_names_are_keras_s() -> None:
     inputs = Input((8, 8, 3))
-    x = Conv2D(2, 3)(inputs)  # apart: nested, Python would make the outer one first
+    x = Conv2D(2, 3)(inputs)  # on its own line: if nested, the outer layer is made first
     x = layers.SeparableConv2D(2, 3)(Conv2D(2, 3)(x))
     x = layers.ReLU()(layers.MaxPooling2D()(BatchNormalization()(x)))
     x = layers.GlobalAveragePooling2D()(layers.DepthwiseConv2D(1, padding="same")(x))
@@ -80,7 +80,7 @@ def test_get_layer_says_what_there_is(arguments: dict[str, Any], message: str) -
 
 
 def test_layers_of_a_graph_are_listed_deepest_first() -> None:
-    """Not in the order of calls: the short way's layer stands at its own depth."""
+    """Depth decides, not the order of calls: the layer of the short branch comes later."""
     assert [layer.name for layer in branches().layers] == [
         "input_layer",
         "conv2d_1",
@@ -110,7 +110,7 @@ def built_at_once() -> Sequential:
 
 
 def built_with_add() -> Sequential:
-    """Each `add` must leave the layers before it with the one use they have."""
+    """After each `add`, earlier layers must still have a single use."""
     model = Sequential()
     for layer in (Input((4,)), Dense(3, name="first"), Dense(2, name="second"), Dense(9)):
         model.add(layer)
@@ -125,7 +125,7 @@ def functional() -> Model:
 
 @pytest.mark.parametrize("make", [built_at_once, built_with_add, functional])
 def test_a_model_up_to_a_layer(make: Callable[[], Model]) -> None:
-    """`Model(model.inputs, layer.output)`: features, with the same weights."""
+    """`Model(model.inputs, layer.output)` computes features, with the same weights."""
     model = make()
     first, second = model.get_layer("first"), model.get_layer("second")
     features = Model(model.inputs, first.output)
@@ -152,7 +152,7 @@ def test_a_layer_used_twice_has_no_single_output() -> None:
 
 
 def test_a_list_of_one_input_is_that_input() -> None:
-    """`predict([x])`, `model([symbol])`, as Keras takes them; a list of rows stays a batch."""
+    """As in Keras, `predict([x])` and `model([symbol])` work, and a list of rows is a batch."""
     inputs = Input((4,))
     model = Model([inputs], [Dense(2)([inputs])])
     x = random(3, 4)
@@ -252,7 +252,7 @@ def nested_with_too_few_inputs() -> Any:
         ),
     ],
 )
-def test_a_graph_that_cannot_be(
+def test_an_impossible_graph_is_refused(
     make: Callable[[], Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -264,7 +264,7 @@ def test_a_graph_that_cannot_be(
 # ---------------------------------------------------------------------------------------------
 
 
-def test_a_chain_without_an_input_builds_itself_on_data() -> None:
+def test_a_chain_without_an_input_is_built_for_its_first_data() -> None:
     model = Sequential([Conv2D(2, 3), Flatten(), Dense(3)])
     assert not model.built
     for ask in (lambda: model.inputs, lambda: model.outputs, lambda: model.summary()):
@@ -282,7 +282,7 @@ def test_a_chain_without_an_input_builds_itself_on_data() -> None:
         model(random(2, 6, 6, 1))
 
 
-def test_build_and_input_shape_say_the_size_too() -> None:
+def test_build_and_input_shape_also_give_the_size() -> None:
     model = Sequential([Dense(3)])
     model.build((None, 4))
     assert model.output_shape == (None, 3)
@@ -303,7 +303,7 @@ def test_add_and_pop() -> None:
     model.add(last)
     assert model(x).shape == (2, 2)
     assert model.pop() is last
-    np.testing.assert_array_equal(model(x), features)  # the weights stayed
+    np.testing.assert_array_equal(model(x), features)  # its weights are the same
     assert len(model.weights) == 2
     model.pop()
     assert model.layers == []
@@ -333,10 +333,10 @@ def test_a_chain_may_begin_with_a_model() -> None:
     assert model.input_shape == base.input_shape
 
 
-# -- what is written as arithmetic, and what a model returns --------------------------------------
+# -- arithmetic on symbols, and what a model returns ----------------------------------------------
 
 
-def test_arithmetic_on_symbols_is_layers() -> None:
+def test_arithmetic_on_symbols_makes_layers() -> None:
     a = Input((3,))
     b = layers.Dense(3, kernel_initializer="ones")(a)
     row = np.array([1.0, 2.0, 4.0])
@@ -393,7 +393,7 @@ def test_arithmetic_on_symbols_is_layers() -> None:
         bool,
     ],
 )
-def test_other_arithmetic_on_symbols_says_what_there_is(use: Callable[..., Any]) -> None:
+def test_other_arithmetic_on_symbols_is_refused_with_advice(use: Callable[..., Any]) -> None:
     a = Input((3,))
     with pytest.raises(TypeError, match="is a symbol"):
         use(a) if use is bool else use(a, layers.Dense(3)(a))
@@ -406,7 +406,7 @@ def test_symbols_of_two_shapes_are_not_added() -> None:
         Input((3,)) / 0
 
 
-def test_layers_as_functions() -> None:
+def test_add_and_concatenate_as_functions() -> None:
     a, b = Input((3,)), Input((3,))
     assert layers.add([a, b], name="sum").node.layer.get_config()["name"] == "sum"
     assert layers.concatenate([a, b]).shape == (None, 6)
@@ -414,7 +414,7 @@ def test_layers_as_functions() -> None:
 
 
 @pytest.mark.parametrize("kind", [list, tuple])
-def test_outputs_come_as_they_were_given(kind: Any) -> None:
+def test_outputs_come_as_the_list_or_tuple_they_were_given_as(kind: Any) -> None:
     a, x = Input((3,)), random(2, 3)
     model = Model(a, kind([layers.Dense(2)(a), layers.Dense(1)(a)]))
     for given in (
@@ -425,7 +425,7 @@ def test_outputs_come_as_they_were_given(kind: Any) -> None:
         assert [len(part.shape) for part in given] == [2, 2]
     assert type(model.outputs) is list
     again = Model.from_config(model.get_config())
-    assert type(again(x)) is list  # as Keras reads its own
+    assert type(again(x)) is list  # as when Keras reads its own config
 
 
 @pytest.mark.parametrize(
@@ -438,17 +438,17 @@ def test_outputs_come_as_they_were_given(kind: Any) -> None:
         layers.Flatten,
     ],
 )
-def test_what_is_not_there_yet_is_not_an_attribute(make: Callable[[], Any]) -> None:
+def test_attributes_that_do_not_exist_yet_raise_attribute_errors(make: Callable[[], Any]) -> None:
     thing = make()
     names = {name for name in dir(type(thing)) if isinstance(getattr(type(thing), name), property)}
     assert {"input", "output", "trainable"} <= names
     for name in names:
-        hasattr(thing, name)  # raises nothing but an AttributeError
+        hasattr(thing, name)  # this raises any other error
     for name in ("input", "output", "input_shape", "output_shape", "inputs", "outputs"):
         assert not hasattr(thing, name)
 
 
-def test_the_same_layer_twice_in_a_chain_is_told() -> None:
+def test_the_same_layer_twice_in_a_chain_is_refused() -> None:
     layer = layers.Dense(3, name="both")
     for make in (lambda: Sequential([layer, layer]), lambda: Sequential([layer]).add(layer)):
         with pytest.raises(ValueError, match=r'already has Dense "both"\. To use it twice, call'):

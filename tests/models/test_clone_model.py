@@ -1,4 +1,4 @@
-"""`clone_model`: the same layers, of new weights."""
+"""`clone_model` copies the layers, with new weights."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from minicnn import Input, Model, Sequential, layers, models
 
 
-def test_a_clone_has_the_layers_and_weights_of_its_own() -> None:
+def test_a_clone_has_the_same_layers_and_its_own_weights() -> None:
     x = Input((4,), name="in")
     inner = Sequential([Input((3,)), layers.Dense(3, name="deep")], name="inner")
     y = inner(layers.Dense(3, activation="relu", name="first")(x))

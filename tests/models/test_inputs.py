@@ -1,4 +1,4 @@
-"""Data that do and do not fit a model's inputs."""
+"""Models take data that fit their inputs, and refuse others."""
 
 from typing import Any
 
@@ -43,15 +43,15 @@ from minicnn.layers import (
     ],
     ids=["size", "channels first", "no batch", "text", "complex", "None"],
 )
-def test_an_input_that_does_not_fit(
+def test_an_input_that_does_not_fit_is_refused(
     method: str, x: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         getattr(chain(), method)(x)
 
 
-def test_the_batch_that_a_model_was_made_for_is_no_limit() -> None:
-    """As in Keras, where a model that saw its first batch keeps its size in the config."""
+def test_a_model_made_for_one_batch_size_takes_any() -> None:
+    """So it is in Keras, where a model keeps the size of its first batch in its config."""
     inputs = Input((6, 6, 2), batch_size=32)
     base = Sequential([Input((6, 6, 2)), layers.Conv2D(3, 2), layers.Flatten()])
     model = Model(inputs, layers.Dense(2)(base(inputs)))
@@ -69,15 +69,15 @@ def test_the_batch_that_a_model_was_made_for_is_no_limit() -> None:
 
 
 @pytest.mark.parametrize("key", ["input_layers", "output_layers"])
-def test_ends_in_a_dict_are_refused(key: str) -> None:
+def test_inputs_and_outputs_in_a_dict_are_refused(key: str) -> None:
     config = several_ends().get_config()
     config[key] = {"left": config[key][0], "right": config[key][1]}
     with pytest.raises(ValueError, match=rf"{key[:-7]}s in a dict, \['left', 'right'\], which"):
         Model.from_config(config)
 
 
-def test_a_sum_in_keras_s_words_is_an_add() -> None:
-    """`x + y` in Keras: class Add, called on two arguments instead of a list."""
+def test_a_sum_in_a_keras_config_is_read_as_add() -> None:
+    """Keras writes `x + y` as class Add, called on two arguments instead of a list."""
     inputs = Input((3,))
     model = Model(inputs, layers.Add()([layers.Dense(3)(inputs), inputs]))
     config = model.get_config()
@@ -107,13 +107,13 @@ def test_a_sum_in_keras_s_words_is_an_add() -> None:
     ],
     ids=["one of two", "an array", "three", "shape", "name missing"],
 )
-def test_inputs_that_do_not_fit(x: Any, message: str) -> None:
+def test_inputs_that_do_not_fit_are_refused(x: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         several_ends()(x)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "uint8", "int64", "bool"])
-def test_numbers_of_any_kind_become_the_inputs_dtype(dtype: str) -> None:
+def test_numbers_of_any_dtype_become_the_input_s(dtype: str) -> None:
     model = chain()
     x = np.random.default_rng(0).integers(0, 2, (2, 6, 6, 2))
     y, tape = model.forward(x.astype(dtype))
@@ -121,7 +121,7 @@ def test_numbers_of_any_kind_become_the_inputs_dtype(dtype: str) -> None:
     np.testing.assert_array_equal(y, model(x.astype("float32")))
 
 
-def test_an_array_need_not_lie_in_order() -> None:
+def test_an_array_need_not_be_contiguous() -> None:
     model = chain()
     x = random(2, 12, 6, 4)
     view = x[:, ::2, :, ::2].transpose(0, 2, 1, 3)

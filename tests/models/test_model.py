@@ -1,4 +1,4 @@
-"""Models: what runs, in which order, and the tape; whole-model gradients; frozen parts; weights."""
+"""A model's run and its tape, gradients of whole models, frozen parts, and weights."""
 
 import copy
 from collections.abc import Callable
@@ -37,7 +37,7 @@ from minicnn.layers import (
 
 @pytest.fixture
 def double() -> None:
-    """Everything in float64, so that differences can be trusted."""
+    """Compute in float64, so that differences can be trusted."""
     config.set_floatx("float64")
 
 
@@ -52,14 +52,14 @@ def test_backward_wants_the_model_s_own_tape() -> None:
         a.backward(y, tape)
     with pytest.raises(ValueError, match=r'"a" expects the tape .* Received NoneType'):
         a.backward(y, None)
-    # Nodes are shared, the pass is not: what of it is missing would be taken for zeros.
+    # The models share nodes but not passes: missing gradients would count as zeros.
     part = Model(b.inputs, b.layers[-1].output, name="part")
     with pytest.raises(ValueError, match="Received that of Model"):
         part.backward(y, tape)
 
 
 def test_a_branched_model_computes_what_its_layers_do() -> None:
-    """Each value written out with the layers themselves, in the order of the drawing."""
+    """The test computes each value with the layers themselves, in the order of the graph."""
     model = branches()
     short, first, second = (model.get_layer(n) for n in ("conv2d", "conv2d_1", "conv2d_2"))
     x = random(2, 6, 6, 2)
@@ -99,7 +99,7 @@ def test_forward_run_and_call_agree(make: Callable[[], Model]) -> None:
 
 @every_graph
 def test_the_tape_has_every_use_in_order(make: Callable[[], Model]) -> None:
-    """One entry a use; each entry's x is what earlier entries (or the caller) said."""
+    """Each use has an entry, whose x is what earlier entries or the caller gave."""
     model = make()
     given = inputs_of(model)
     _, tape = model.forward(one_or_list(given))
@@ -128,7 +128,7 @@ def test_the_tape_is_read_by_name() -> None:
         tape["conv"]
 
 
-def test_a_nested_models_entry_has_a_tape() -> None:
+def test_a_nested_model_s_entry_has_a_tape() -> None:
     model = nested()
     _, tape = model.forward(random(2, 2))
     inner = tape["inner"].cache
@@ -137,8 +137,8 @@ def test_a_nested_models_entry_has_a_tape() -> None:
 
 
 @every_graph
-def test_nothing_that_was_given_is_written_to(make: Callable[[], Model]) -> None:
-    """Neither x nor dy nor a weight nor the tape: backward twice gives the same answer twice."""
+def test_backward_writes_to_none_of_its_arguments(make: Callable[[], Model]) -> None:
+    """It changes neither x, dy, weights nor the tape, so a second call gives the same."""
     model = make()
     given = inputs_of(model)
     before = copy.deepcopy(given)
@@ -160,7 +160,7 @@ def test_nothing_that_was_given_is_written_to(make: Callable[[], Model]) -> None
     np.testing.assert_array_equal(flat(y), seen)
 
 
-def test_an_output_that_is_an_input_comes_through() -> None:
+def test_an_input_may_also_be_an_output() -> None:
     inputs = Input((3,))
     model = Model(inputs, [inputs, Dense(2)(inputs)])
     x = random(2, 3)
@@ -170,7 +170,7 @@ def test_an_output_that_is_an_input_comes_through() -> None:
     np.testing.assert_array_equal(dx, np.ones_like(x))
 
 
-def test_an_unused_input_is_asked_for_but_has_no_gradient() -> None:
+def test_an_unused_input_is_required_but_has_no_gradient() -> None:
     a, b = Input((3,)), Input((2,))
     model = Model([a, b], Dense(2)(a))
     y, tape = model.forward([random(2, 3), random(2, 2)])
@@ -181,7 +181,7 @@ def test_an_unused_input_is_asked_for_but_has_no_gradient() -> None:
 
 
 def test_a_deep_chain_needs_no_deep_stack() -> None:
-    """Two thousand layers: more than Python would recurse into."""
+    """Python could not recurse into its two thousand layers."""
     x = inputs = Input((1,))
     for _ in range(2000):
         x = Activation("linear")(x)
@@ -199,7 +199,7 @@ def test_a_deep_chain_needs_no_deep_stack() -> None:
 
 @every_graph
 def test_whole_model_gradients(make: Callable[[], Model], double: None) -> None:
-    """Every input and every weight of the whole graph, by differences."""
+    """Gradients of every input and weight of the whole graph agree with differences."""
     model = make()
     given = inputs_of(model)
     variables = model.trainable_variables_by_name()
@@ -224,8 +224,8 @@ def test_whole_model_gradients(make: Callable[[], Model], double: None) -> None:
     check_gradients(forward, backward, [*given, *weights], np.random.default_rng(5))
 
 
-def test_a_shared_layers_gradients_are_summed(double: None) -> None:
-    """By hand: y = k (k x) has dk = x k + k x and dx = k k."""
+def test_a_shared_layer_s_gradients_are_summed(double: None) -> None:
+    """By hand, y = k (k x) has dk = x k + k x and dx = k k."""
     inputs = Input((1,))
     shared = Dense(1, use_bias=False, name="k")
     model = Model(inputs, shared(shared(inputs)))
@@ -235,8 +235,8 @@ def test_a_shared_layers_gradients_are_summed(double: None) -> None:
     assert (y.item(), dx.item(), grads["k/kernel"].item()) == (18, 9, 12)
 
 
-def test_a_layer_here_and_in_a_nested_model_is_one_layer(double: None) -> None:
-    """It has its weights once, and the optimizer moves them once, by the whole gradient."""
+def test_a_layer_used_in_a_model_and_in_a_nested_one_is_one_layer(double: None) -> None:
+    """It has one set of weights, which the optimizer moves once, by the whole gradient."""
     inputs = Input((1,))
     shared = Dense(1, use_bias=False, name="k")
     inner = Model(inputs, shared(inputs), name="inner")
@@ -255,7 +255,7 @@ def test_a_layer_here_and_in_a_nested_model_is_one_layer(double: None) -> None:
 def test_an_activation_before_max_pooling_gets_its_own_gradient(
     pool: dict, activation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Undone behind the pooling, where there are fewer numbers; the answer is the plain walk's."""
+    """It is taken after pooling, where numbers are fewer; the result is the plain backward's."""
     model = Sequential(
         [
             Input((9, 8, 2)),
@@ -266,7 +266,7 @@ def test_an_activation_before_max_pooling_gets_its_own_gradient(
             MaxPooling2D(2, padding="same"),
         ]
     )
-    x = np.round(3 * random(4, 9, 8, 2))  # with ties, dead units and some above 6
+    x = np.round(3 * random(4, 9, 8, 2))  # has ties, dead units and values above 6
     y, tape = model.forward(x)
     assert (tape["conv2d"].y == 0).any()
     assert (tape["conv2d"].y > 6).any() == (activation == "relu")
@@ -292,7 +292,7 @@ def test_an_activation_before_max_pooling_gets_its_own_gradient(
         np.testing.assert_array_equal(found[name], gradient, err_msg=name)
 
 
-def test_an_activation_that_something_else_sees_too_is_undone_in_its_place() -> None:
+def test_an_activation_with_another_user_gets_its_gradient_before_pooling() -> None:
     inputs = Input((6, 6, 2))
     x = Conv2D(3, 3, padding="same", activation="relu")(inputs)
     pooled = MaxPooling2D()(x)
@@ -316,7 +316,7 @@ def test_an_activation_that_something_else_sees_too_is_undone_in_its_place() -> 
 
 
 def test_a_branch_that_no_gradient_reaches_gets_zeros() -> None:
-    """Of two outputs one has dy = 0; of a nested model's outputs one is not used at all."""
+    """One of a nested model's two outputs is not used at all."""
     a = Input((2,))
     inner = Model(a, [Dense(2, name="used")(a), Dense(3, name="unused")(a)], name="inner")
     inputs = Input((2,))
@@ -339,7 +339,7 @@ def test_backward_needs_one_gradient_for_each_output() -> None:
 
 
 def test_backward_shows_each_entry_to_a_visitor() -> None:
-    """In reverse, those of nested models before the model's own; the numbers are the usual ones."""
+    """It goes in reverse, nested entries before their model's; gradients are the usual ones."""
     inner = Sequential([Input((4,)), layers.Dense(4, activation="tanh", name="a")], name="inner")
     model = Sequential([Input((4,)), inner, layers.Dense(3, name="b")])
     y, tape = model.forward(np.ones((2, 4)))
@@ -359,7 +359,7 @@ def test_backward_shows_each_entry_to_a_visitor() -> None:
 
 
 def test_backward_at_logits_skips_the_last_activation() -> None:
-    """dy is then d loss / d z: what goes into the softmax, in a nested model too."""
+    """dy is then d loss / d z, of the softmax's input z, in a nested model, too."""
     head = Sequential([Input((4,)), Dense(3, activation="softmax", name="last")], name="head")
     inputs = Input((4,))
     model = Model(inputs, head(inputs))
@@ -376,7 +376,7 @@ def test_backward_at_logits_skips_the_last_activation() -> None:
 
 
 def test_a_softmax_that_something_else_uses_has_no_logits() -> None:
-    """Its output is an output of the model and goes on as well: dz alone would miss a way."""
+    """Its output also feeds another layer, so dz alone would miss a path."""
     inputs = Input((4,))
     probabilities = Dense(3, activation="softmax")(inputs)
     assert Model(inputs, probabilities).ends_in("softmax")
@@ -386,12 +386,12 @@ def test_a_softmax_that_something_else_uses_has_no_logits() -> None:
 
 
 # ---------------------------------------------------------------------------------------------
-# What is frozen
+# Frozen parts
 # ---------------------------------------------------------------------------------------------
 
 
 def record_backward(monkeypatch: pytest.MonkeyPatch, model: Model) -> list[str]:
-    """The names of the layers whose backward ran, in order, nested ones too."""
+    """Return a list that records which layers' backward runs, in order, also nested ones."""
     ran: list[str] = []
 
     def watch(layer: Any) -> None:
@@ -411,7 +411,7 @@ def record_backward(monkeypatch: pytest.MonkeyPatch, model: Model) -> list[str]:
 
 
 def transfer(training: bool | None = False) -> Model:
-    """A frozen base under a head, as in transfer learning."""
+    """A frozen base feeds a head, as in transfer learning."""
     base = Sequential(
         [
             Input((6, 6, 1)),
@@ -430,7 +430,7 @@ def transfer(training: bool | None = False) -> Model:
 
 
 def test_a_frozen_base_costs_no_backward_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor are its activations kept: the tape of a training step begins at the head."""
+    """Its activations are not kept, either: a training step's tape begins at the head."""
     model = transfer()
     model.compile("sgd", "sparse_categorical_crossentropy")
     ran = record_backward(monkeypatch, model)
@@ -475,8 +475,8 @@ def test_a_frozen_branch_beside_a_trainable_one_does_no_work(
     assert ran == ["add", "learns"]
 
 
-def test_training_false_holds_dropout_and_batchnorm_still() -> None:
-    """`base(inputs, training=False)`: inference mode within, whatever the outer model does."""
+def test_training_false_keeps_dropout_and_batchnorm_in_inference() -> None:
+    """`base(inputs, training=False)` runs in inference mode, whatever the outer model does."""
     model = transfer(training=False)
     x = random(4, 6, 6, 1)
     statistics = model.get_layer("base").get_layer("bn").get_weights()
@@ -485,8 +485,8 @@ def test_training_false_holds_dropout_and_batchnorm_still() -> None:
         np.testing.assert_array_equal(old, new)
 
 
-def test_without_it_a_nested_model_trains_along() -> None:
-    """Frozen BatchNormalization keeps its statistics all the same; dropout drops."""
+def test_without_training_false_a_nested_model_runs_in_training_mode() -> None:
+    """Frozen BatchNormalization still keeps its statistics, but dropout drops."""
     model = transfer(training=None)
     x = random(4, 6, 6, 1)
     statistics = model.get_layer("base").get_layer("bn").get_weights()
@@ -500,7 +500,7 @@ def test_without_it_a_nested_model_trains_along() -> None:
     assert not np.array_equal(moved[2], statistics[2])
 
 
-def test_training_true_switches_dropout_on_for_good() -> None:
+def test_training_true_always_switches_dropout_on() -> None:
     inputs = Input((50,))
     model = Model(inputs, Dropout(0.5)(inputs, training=True))
     y = model(np.ones((1, 50), np.float32))
@@ -546,7 +546,7 @@ def test_a_frozen_model_trains_nothing_even_if_a_layer_in_it_would() -> None:
 
 @every_graph
 def test_weights_go_from_model_to_model(make: Callable[[], Model]) -> None:
-    """In one order, whatever the layers are called."""
+    """They go in order, whatever the layers' names."""
     first, second = make(), make()
     x = one_or_list(inputs_of(first))
     assert not np.array_equal(flat(first(x)), flat(second(x)))

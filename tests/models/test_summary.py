@@ -1,4 +1,4 @@
-"""The table that `summary()` prints: every number by hand; chains, branches, nested models."""
+"""`summary()` prints the numbers computed by hand, for chains, branches and nested models."""
 
 import re
 from typing import Any
@@ -16,7 +16,7 @@ def lines(model: Model, width: int | None = None) -> list[str]:
 
 
 def cells(model: Model) -> list[list[str]]:
-    """The table's body as it is printed."""
+    """Return the body of the table as it is printed."""
     rows = [[c.strip() for c in line.split("│")[1:-1]] for line in lines(model) if "│" in line]
     return rows
 
@@ -37,7 +37,7 @@ def small() -> Model:
 
 
 def test_every_cell_of_a_chain() -> None:
-    """3 pixels, then 3 + 1, then 4 + 2·2 pixels of the picture seen by one unit."""
+    """One unit sees 3 pixels of the picture, then 3 + 1, then 4 + 2·2."""
     assert cells(small()) == [
         ["input_layer (InputLayer)", "(None, 32, 30, 3)", "0", "", "0", "1x1"],
         ["conv2d (Conv2D)", "(None, 30, 28, 32)", "896", "(3·3·3+1)·32", "725,760", "3x3"],
@@ -62,7 +62,7 @@ def test_the_totals() -> None:
     assert "Total params: 3,322 (12.98 KB)" in text
     assert "Trainable params: 3,306 (12.91 KB)" in text
     assert "Non-trainable params: 16 (64.00 B)" in text
-    # Those of convolutions and dense layers: what a network costs is there.
+    # Only those of convolutions and dense layers count: they are what a network costs.
     assert "Multiply-adds per example: 854,864" in text
     double = Sequential([Input((3,), dtype="float64"), layers.Dense(2, dtype="float64")])
     assert "Total params: 8 (64.00 B)" in "\n".join(lines(double))
@@ -103,7 +103,7 @@ def test_a_nested_model_is_one_line() -> None:
     assert "Trainable params: 38 " in "\n".join(lines(model))
 
 
-def test_open_sizes_and_open_costs() -> None:
+def test_unknown_sizes_and_unknown_costs() -> None:
     x = Input((None, None, 3))
     model = Model(x, layers.Conv2D(2, 3)(x))
     assert cells(model)[-1][1] == "(None, None, None, 2)"
@@ -111,7 +111,7 @@ def test_open_sizes_and_open_costs() -> None:
     assert "Multiply-adds per example: unknown" in "\n".join(lines(model))
 
 
-def test_a_name_in_brackets_is_no_markup() -> None:
+def test_brackets_in_a_name_are_not_markup() -> None:
     model = Sequential([Input((3,)), layers.Dense(2, name="a[bold]b")])
     assert cells(model)[1][0] == "a[bold]b (Dense)"
 
@@ -123,7 +123,7 @@ def test_a_narrow_table_loses_nothing() -> None:
         assert text in squeezed
 
 
-def test_it_prints_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_without_print_fn(capsys: pytest.CaptureFixture[str]) -> None:
     small().summary()
     out = capsys.readouterr().out
     assert 'Model: "sequential"' in out
@@ -131,7 +131,7 @@ def test_it_prints_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b[" not in out, "colours are for terminals"
 
 
-def test_other_arguments_of_keras_s_are_refused_in_a_sentence() -> None:
+def test_keras_s_other_arguments_are_refused_in_a_sentence() -> None:
     with pytest.raises(ValueError, match=r"expand_nested=True\. .*get_layer\(name\)\.summary"):
         small().summary(expand_nested=True)
     small().summary(expand_nested=False, print_fn=len)
@@ -152,7 +152,7 @@ def test_a_model_without_shapes_says_what_to_do() -> None:
         (2**41, "2048.00 GB"),
     ],
 )
-def test_bytes_for_people(count: int, text: str) -> None:
+def test_bytes_are_written_for_people(count: int, text: str) -> None:
     assert summary._bytes_text(count) == text
 
 
@@ -185,7 +185,7 @@ def test_receptive_fields_by_hand(case: tuple[str, list[Any], str]) -> None:
     assert cells(model)[-1][5] == case[2]
 
 
-def test_a_nested_model_of_any_size_costs_what_its_input_makes_it_cost() -> None:
+def test_the_cost_of_a_nested_model_depends_on_its_input() -> None:
     base = Sequential([Input((None, None, 3)), layers.Conv2D(4, 3, padding="same")], name="base")
     inputs = Input((10, 6, 3))
     model = Model(inputs, layers.MaxPooling2D()(base(inputs)))
