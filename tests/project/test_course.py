@@ -1,4 +1,4 @@
-"""The course's code runs on minicnn as on Keras: same names, same shapes, close numbers."""
+"""The course's code runs on minicnn as on Keras: names and shapes are equal, numbers close."""
 
 import pickle
 import subprocess
@@ -24,9 +24,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def base_weights(work: Path, photos: Path) -> Path:
-    """A base whose features tell photos apart, though nobody has trained it.
+    """Save the weights of an untrained base whose features can still tell photos apart.
 
-    Its normalizations have the statistics of these photos, so that no layer flattens them.
+    Its normalizations have these photos' statistics, so no layer flattens the features.
     """
     minicnn.utils.set_random_seed(0)
     minicnn.utils.clear_session()
@@ -49,7 +49,7 @@ def base_weights(work: Path, photos: Path) -> Path:
 
 
 def assert_close(found: Any, wanted: Any, where: str, tolerance: float) -> None:
-    """Equal keys, shapes and words; numbers within `tolerance` of the largest."""
+    """Assert equal keys, shapes and words; numbers may differ by `tolerance` times the largest."""
     if isinstance(wanted, dict):
         assert list(found) == list(wanted), where
         for key in wanted:
@@ -68,13 +68,13 @@ def assert_close(found: Any, wanted: Any, where: str, tolerance: float) -> None:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
-    """The weights that the course begins with, first the base's."""
+    """Return the folder of the weights that the course starts with, first those of the base."""
     return base_weights(tmp_path_factory.mktemp("weights") / "work", photos)
 
 
 @pytest.fixture(scope="module")
 def ours(work: Path, photos: Path) -> dict[str, Any]:
-    """What the course shows on minicnn, in a process that cannot import TensorFlow."""
+    """Return what the course shows on minicnn, in a process that cannot import TensorFlow."""
     code = (
         "import pickle, sys; sys.modules.update(tensorflow=None, keras=None)\n"
         "from pathlib import Path\n"
@@ -97,7 +97,7 @@ def ours(work: Path, photos: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_the_course_without_tensorflow(ours: dict[str, Any]) -> None:
-    """Load, predict, fine-tune; and the numbers say something: features differ, training trains."""
+    """It loads, predicts and fine-tunes; features of photos differ, and the loss goes down."""
     assert sorted(ours["history"]) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert len(ours["answer"]) == 10
     assert np.ptp(ours["features"], axis=0).max() > 0.1
@@ -107,10 +107,12 @@ def test_the_course_without_tensorflow(ours: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.keras
-def test_the_course_on_keras_as_on_minicnn(ours: dict[str, Any], photos: Path, work: Path) -> None:
+def test_the_course_gives_the_same_on_keras_and_minicnn(
+    ours: dict[str, Any], photos: Path, work: Path
+) -> None:
     keras = pytest.importorskip("tensorflow").keras
     theirs = course(keras, photos, work)
-    # Same decoding, same order, same beginning: only rounding differs.
+    # Decoding, order and initial weights are the same, so only rounding differs.
     for part, wanted in theirs.items():
         found = ours[part]
         if part.endswith("random"):  # dropout draws other numbers

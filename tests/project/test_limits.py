@@ -1,4 +1,4 @@
-"""Limits: huge numbers and deep or long models end in a sentence, or in work in proportion."""
+"""Huge numbers and deep or long models are refused in a sentence, or take proportionate work."""
 
 import sys
 from collections.abc import Callable
@@ -52,14 +52,14 @@ SIZES: dict[str, Callable[[int], Any]] = {
 
 @pytest.mark.parametrize("name", WINDOWS)
 @pytest.mark.parametrize("n", HUGE, ids=lambda n: f"{n.bit_length()} bits")
-def test_no_window_has_such_a_number(name: str, n: int) -> None:
+def test_a_window_with_a_huge_number_is_refused(name: str, n: int) -> None:
     with pytest.raises(ValueError, match=f"at most {LARGEST_STEP}"):
         WINDOWS[name](n)
 
 
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("n", [2**31, 2**64, 10**5000], ids=lambda n: f"{n.bit_length()} bits")
-def test_no_size_is_that_large(name: str, n: int) -> None:
+def test_a_huge_size_is_refused(name: str, n: int) -> None:
     with pytest.raises(ValueError, match=r"from 1 to 2147483647\. Received"):
         SIZES[name](n)
     with pytest.raises(ValueError, match=r">= 1\. Received"):
@@ -75,7 +75,7 @@ def test_no_size_is_that_large(name: str, n: int) -> None:
         lambda: layers.DepthwiseConv2D(2, dilation_rate=2**13, padding="same"),
     ],
 )
-def test_a_window_out_of_proportion_is_refused_before_memory_is_asked_for(layer: Any) -> None:
+def test_an_oversized_window_is_refused_before_memory_is_allocated(layer: Any) -> None:
     message = 'too large for an input of 4x4 pixels with padding "same"'
     with pytest.raises(ValueError, match=message):
         layer()(X)
@@ -83,8 +83,8 @@ def test_a_window_out_of_proportion_is_refused_before_memory_is_asked_for(layer:
         layer()(Input((4, 4, 1)))
 
 
-def test_the_largest_window_that_is_taken_gives_what_it_should() -> None:
-    """All windows see all pixels; one step is beyond the input."""
+def test_the_largest_window_that_is_accepted_gives_right_results() -> None:
+    """Every window sees all pixels, and one step already leaves the input."""
     x = np.arange(16, dtype="f").reshape(1, 4, 4, 1)
     for size in (LARGEST_STEP, 8):
         pooled = layers.MaxPooling2D((size, 8), strides=(LARGEST_STEP, 4), padding="same")
@@ -99,7 +99,7 @@ def test_the_largest_window_that_is_taken_gives_what_it_should() -> None:
     assert grads["kernel"].ravel().tolist() == [0]
 
 
-def test_a_weight_or_an_output_beyond_all_memory_names_its_layer() -> None:
+def test_the_error_about_a_weight_or_output_too_large_for_memory_names_its_layer() -> None:
     wide = Input((2**31 - 1, 2**31 - 1, 1))
     with pytest.raises(ValueError, match='Dense "wide"\'s kernel would have the shape'):
         layers.Dense(2, name="wide")(layers.Flatten()(wide))
@@ -113,7 +113,7 @@ def test_a_weight_or_an_output_beyond_all_memory_names_its_layer() -> None:
 
 
 def calls(work: Callable[[], Any]) -> int:
-    """How many functions of Python's are called on the way."""
+    """Return how many Python functions the work calls."""
     count = 0
 
     def note(frame: Any, event: str, argument: Any) -> None:
@@ -144,7 +144,7 @@ def backwards(model: Any) -> Any:
 @pytest.mark.parametrize("case", ["listed backwards", "Functional", "Sequential", "old Sequential"])
 def test_a_model_of_twice_the_layers_takes_twice_the_work(case: str, tmp_path: Path) -> None:
     found = []
-    for count in (1, 50, 100, 200):  # the first one imports what is to be imported
+    for count in (1, 50, 100, 200):  # the first run does all imports
         model = long_chain(count, case.split()[-1])
         if case == "listed backwards":
             model = long_chain(count, "Functional")
@@ -160,7 +160,7 @@ def test_a_model_of_twice_the_layers_takes_twice_the_work(case: str, tmp_path: P
     assert found[2] - found[1] < 2.2 * (found[1] - found[0])
 
 
-def test_uses_that_wait_for_each_other_end_in_a_sentence() -> None:
+def test_layers_that_wait_for_each_other_are_refused_in_a_sentence() -> None:
     config = backwards(long_chain(3, "Functional"))
     nodes = [layer["inbound_nodes"] for layer in config["layers"]]
     nodes[2][0]["args"][0]["config"]["keras_history"] = ["a2", 0, 0]  # a1 takes what a2 makes
@@ -176,7 +176,7 @@ def test_uses_that_wait_for_each_other_end_in_a_sentence() -> None:
 
 
 def deep(count: int, kind: str) -> dict[str, Any]:
-    """A description of models in models."""
+    """Return the description of models nested this deep."""
     inner: dict[str, Any] = {
         "class_name": "Sequential",
         "config": {"name": "m0", "layers": [{"class_name": "ReLU", "config": {"name": "r"}}]},
@@ -188,14 +188,14 @@ def deep(count: int, kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["Sequential", "Functional"])
-def test_models_in_models_have_a_limit_when_they_are_read(kind: str) -> None:
+def test_the_depth_of_nested_models_is_limited_when_they_are_read(kind: str) -> None:
     for count in (51, 300, 3000):
         with pytest.raises(ValueError, match="nested more than 50 deep"):
             layers.deserialize(deep(count, kind))
     assert layers.deserialize(deep(50, "Sequential")).nesting == 50
 
 
-def test_models_in_models_have_a_limit_when_they_are_made(tmp_path: Path) -> None:
+def test_the_depth_of_nested_models_is_limited_when_they_are_made(tmp_path: Path) -> None:
     chain = Sequential([Input((2,)), layers.Dense(2)])
     for _ in range(49):
         chain = Sequential([chain])
@@ -209,7 +209,9 @@ def test_models_in_models_have_a_limit_when_they_are_made(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("count", [51, 300, 2000])
-def test_a_deep_file_ends_in_a_sentence(count: int, tmp_path: Path) -> None:
+def test_a_file_of_deeply_nested_models_is_refused_in_a_sentence(
+    count: int, tmp_path: Path
+) -> None:
     import json
     import zipfile
 

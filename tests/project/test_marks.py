@@ -1,4 +1,4 @@
-"""Tests that need Keras say so."""
+"""Tests that need Keras are marked."""
 
 import ast
 from pathlib import Path
@@ -9,7 +9,7 @@ TESTS = Path(__file__).parents[1]
 
 
 def asks_for_keras(node: ast.AST) -> bool:
-    """Whether it calls `pytest.importorskip("keras")`, or so for another of its packages."""
+    """Return whether it calls `pytest.importorskip` for Keras or one of its packages."""
     return any(
         isinstance(call, ast.Call)
         and ast.unparse(call.func) == "pytest.importorskip"
@@ -23,7 +23,7 @@ def asks_for_keras(node: ast.AST) -> bool:
     "path", sorted(TESTS.rglob("test_*.py")), ids=lambda p: str(p.relative_to(TESTS))
 )
 def test_a_test_that_asks_for_keras_is_marked(path: Path) -> None:
-    """So `-m "not keras"` leaves it out. conftest.py marks those of `reference/`."""
+    """With the mark, `-m "not keras"` skips it. conftest.py marks the tests of `reference/`."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     marked = any(
         isinstance(node, ast.Assign)

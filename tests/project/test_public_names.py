@@ -1,10 +1,10 @@
-"""Every public name that users import stands, with the arguments that it had.
+"""Every public name that users import is still there, with its arguments.
 
-`tests/files/public_names.json` has them, module by module: functions with their parameters, classes
-with those of their constructor and of their public methods (a class of Keras's with the methods
-that Keras has, too, and with our own that users are told of). A name or an argument may be added,
-and nothing here notices. One that has gone, moved or become necessary fails, until somebody decides
-so and takes it out of the list. For the line of a new one, which still is to be shortened by hand:
+`tests/files/public_names.json` lists them by module: functions with their parameters, classes with
+those of their constructor and public methods (for a class that Keras has, too: the methods that
+Keras has, and those of ours that users are told of). New names and arguments pass unnoticed. A name
+or argument that is gone, moved or now required fails the test, until someone decides to take it out
+of the list. This prints the line of a new name, to be shortened by hand:
 
     python tests/project/test_public_names.py minicnn.layers.Conv2D
 """
@@ -51,16 +51,16 @@ MODULES = [
     "minicnn.utils",
 ]
 
-# One string a parameter, as it would be written: "x", "x=", "*xs", "*, x", "*, x=", "**options".
+# One string per parameter, as in a signature: "x", "x=", "*xs", "*, x", "*, x=", "**options".
 Parameters = list[str]
-# A class: its constructor under "", its methods by their names, None for a property or a value.
+# Of a class: its constructor under "", methods by name, and None for a property or a value.
 Members = dict[str, Parameters | None]
-# A name of a module: a function's parameters, a class's members, None for any other value.
+# By name in a module: a function's parameters, a class's members, or None for any other value.
 Names = dict[str, Parameters | Members | None]
 
 
 def parameters(function: Any) -> Parameters:
-    """The parameters of a function, without `self`; of what has no signature, anything goes."""
+    """Return a function's parameters without `self`; if it has no signature, any arguments."""
     try:
         found = list(inspect.signature(function).parameters.values())
     except ValueError:
@@ -74,7 +74,7 @@ def parameters(function: Any) -> Parameters:
 
 
 def members(cls: type) -> Members:
-    """The constructor, and what minicnn's classes along the line of ancestors define in public."""
+    """Return the constructor, and the public members that its bases in minicnn define."""
     found: Members = {"": parameters(cls)}
     for ancestor in cls.__mro__:
         if ancestor.__module__.split(".")[0] != "minicnn":
@@ -88,14 +88,14 @@ def members(cls: type) -> Members:
 
 
 def described(value: Any) -> Parameters | Members | None:
-    """What the list says about one value."""
+    """Return what the list says about one value."""
     if inspect.isclass(value):
         return members(value)
     return parameters(value) if inspect.isroutine(value) else None
 
 
 def complaints(name: str, expected: Parameters | Members | None, value: Any) -> list[str]:
-    """One sentence for each thing that a caller written for `expected` would miss."""
+    """Return a sentence for each thing that code written for `expected` would miss."""
     if isinstance(expected, list):
         return argument_complaints(name, expected, parameters(value)) if callable(value) else [name]
     found = []
@@ -110,7 +110,7 @@ def complaints(name: str, expected: Parameters | Members | None, value: Any) -> 
 
 
 def argument_complaints(name: str, expected: Parameters, received: Parameters) -> list[str]:
-    """One sentence for each argument that has gone, moved, or become necessary."""
+    """Return a sentence for each argument that is gone, has moved, or is now required."""
     received = [p for p in received if p != "self"]
     by_name = {bare(p): p for p in received}
     by_position = [bare(p) for p in received if not p.startswith("*")]
@@ -132,7 +132,7 @@ def argument_complaints(name: str, expected: Parameters, received: Parameters) -
 
 
 def bare(parameter: str) -> str:
-    """The parameter's name alone; a `*` or `**` in front stays, for it cannot be told by name."""
+    """Return the parameter's name, with any `*` or `**`: such arguments are not passed by name."""
     return parameter.removeprefix("*, ").removesuffix("=")
 
 
@@ -145,7 +145,7 @@ def test_the_list_has_every_module() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_public_names_stand_with_their_arguments(module: str) -> None:
+def test_public_names_keep_their_arguments(module: str) -> None:
     loaded = importlib.import_module(module)
     found = []
     for name, expected in EXPECTED[module].items():
@@ -157,7 +157,7 @@ def test_public_names_stand_with_their_arguments(module: str) -> None:
 
 
 class Example:
-    """What the tests of this test look at."""
+    """The tests of this test look at this class."""
 
     size = 3
 
@@ -166,9 +166,9 @@ class Example:
     def method(self, a: int, b: int = 0) -> None: ...
 
 
-def test_what_is_there_is_no_complaint() -> None:
+def test_what_is_still_there_gives_no_complaint() -> None:
     assert complaints("Example", {"": ["x", "y=", "*, z="], "size": None}, Example) == []
-    assert complaints("Example", {"": ["x"], "method": ["a"]}, Example) == []  # more may be added
+    assert complaints("Example", {"": ["x"], "method": ["a"]}, Example) == []  # there may be more
     assert complaints("SIZE", None, 3) == []
     assert parameters(Example) == ["x", "y=", "*, z="]
     assert described(Example.method) == ["a", "b="]
@@ -188,7 +188,7 @@ def test_what_is_there_is_no_complaint() -> None:
         ({"": ["x"], "size": ["a"]}, "Example.size"),
     ],
 )
-def test_what_has_gone_is_seen(expected: Members, complaint: str) -> None:
+def test_what_is_gone_is_noticed(expected: Members, complaint: str) -> None:
     assert complaint in complaints("Example", expected, Example)
 
 

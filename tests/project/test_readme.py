@@ -1,4 +1,4 @@
-"""README's examples run as they stand, and its commands are those of the project."""
+"""README's examples run as written, and its commands exist."""
 
 import ast
 import importlib
@@ -22,7 +22,7 @@ SHELL_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 
 
 def test_first_screen_has_twelve_lines_of_code():
-    """Imports aside: the promise is a CNN built and explained in about twelve lines."""
+    """Imports do not count: README promises a CNN built and explained in about twelve lines."""
     lines = [line for line in PYTHON_BLOCKS[0].splitlines() if line.strip()]
     code = [line for line in lines if not line.startswith(("import ", "from "))]
     assert len(code) <= 12
@@ -51,7 +51,7 @@ def test_example_runs(block, tmp_path):
     )
     assert found.returncode == 0, found.stderr
     assert_git_ignores(tmp_path)
-    if ".fit(" in block:  # which visibly learns: ten kinds, so a guess is right for a tenth
+    if ".fit(" in block:  # it learns visibly: guessing among ten is right for 1 in 10
         accuracies = ast.literal_eval(found.stdout.splitlines()[-1])
         assert accuracies[-1] > max(0.25, 2 * accuracies[0])
 
@@ -64,8 +64,8 @@ write_clothing_sample = datasets.write_clothing_sample
 
 
 def assert_git_ignores(folder):
-    """What is in this folder would not show in `git status`, if the folder were the checkout."""
-    if (ROOT / ".git").exists():  # not beside an installed package
+    """Assert that `git status` would not show what is in this folder, if it were the checkout."""
+    if (ROOT / ".git").exists():  # an installed package has no repository
         names = [f"{path.name}/x" if path.is_dir() else path.name for path in folder.iterdir()]
         command = ["git", "check-ignore", "--no-index", *names]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -74,7 +74,7 @@ def assert_git_ignores(folder):
 
 LINES = [shlex.split(line, comments=True) for text in SHELL_BLOCKS for line in text.splitlines()]
 ACTIVATION = [".", ".venv/bin/activate"]
-# What makes it short, and asks for no network and no Keras: the last of an option counts.
+# Options that make commands short, without internet or Keras: the last value of an option counts.
 SHORT = {
     "demo": ["--epochs", "1"],
     "train": ["--epochs", "1", "--filters", "4", "--image-size", "16"],
@@ -84,7 +84,7 @@ PARSED_ONLY = {"transfer", "check"}
 
 @pytest.mark.slow
 def test_commands_work_as_printed_one_after_the_other(tmp_path, monkeypatch, capsys):
-    """Each `minicnn …` line finds the files of those before it; each program, the environment."""
+    """Each `minicnn …` line finds earlier lines' files; each program is in the environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "write_clothing_sample", draw_few)
     monkeypatch.setattr(lessons, "run", lambda number, folder: 0.0)
@@ -116,7 +116,7 @@ def test_commands_work_as_printed_one_after_the_other(tmp_path, monkeypatch, cap
         if program == "python":
             missing = [word for word in _files(words) if not Path(word).exists()]
             assert not missing
-            if "reference.train" in words:  # leaves what the next one reads
+            if "reference.train" in words:  # makes what the next command reads
                 Path("runs/reference").mkdir(parents=True, exist_ok=True)
                 Path("runs/reference/model.keras").touch()
     assert {"demo", "lessons", "train", "predict", "explain", "transfer", "check"} == set(ran)
@@ -129,13 +129,13 @@ def _files(words):
 
 @pytest.mark.keras
 def test_commands_of_the_reference_exist():
-    """So does every `python -m …` line."""
+    """Every `python -m …` line works."""
     pytest.importorskip("keras")
     commands = [line[2:] for line in LINES if line[:2] == ["python", "-m"]]
     assert len(commands) >= 4
     for module, *told in commands:
         found = importlib.import_module(module)
-        if hasattr(found, "__path__"):  # a package runs its __main__
+        if hasattr(found, "__path__"):  # of a package, __main__ runs
             found = importlib.import_module(f"{module}.__main__")
         found.parser().parse_args(told)
 
@@ -148,13 +148,13 @@ def test_extras_exist():
 
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        # The package may be installed elsewhere than beside its README.
+        # The package may not be installed beside its README.
         root = Path(minicnn.__file__).parents[1] if target.startswith("minicnn/") else ROOT
         assert (root / target).exists(), target
 
 
-def test_what_the_way_in_names_is_there():
-    """Each path, test and file that a contributor is sent to; a checkout only has them."""
+def test_what_the_contributing_guide_names_exists():
+    """Only a checkout has the paths, tests and files that the guide sends contributors to."""
     guide = ROOT / ".github" / "CONTRIBUTING.md"
     if not guide.exists():
         pytest.skip("installed without its repository")

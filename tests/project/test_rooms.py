@@ -1,8 +1,8 @@
-"""The floors of the house: who may import whom, read from the source with `ast`.
+"""Floors say which room may import which; `ast` reads the imports from the source.
 
-A room is a file or folder of `minicnn/`. Each imports from lower floors only, so that a reader who
-starts at the bottom never meets a name from above, and the formulas can never come to depend on
-what is checked against them. The heavy libraries stay in the few places that need them.
+A room is a file or folder of `minicnn/`. Each imports only from lower floors, so a reader who
+starts at the bottom never meets a name from above, and the formulas never depend on what is
+checked against them. Heavy libraries stay in the few places that need them.
 """
 
 import ast
@@ -21,8 +21,8 @@ import minicnn
 
 PACKAGE = Path(minicnn.__file__).parent
 
-# Lowest floor first. A room imports from the floors above it in this list; never from its own
-# floor, never from one below it in the list. Rooms that are planned may stand here before they do.
+# The lowest floor comes first. A room imports only from floors earlier in this list, never from its
+# own or a later one. Rooms that are planned may be listed here before they exist.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("compat", "shapes"),
     ("_support", "config", "naive"),
@@ -44,8 +44,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("commands",),
     ("__init__", "__main__"),
 )
-# Imports that lead up, inside a function: of what belongs where it stands, though a higher floor
-# does the work.
+# Imports inside functions that may lead up: users find these names in the lower room, though a
+# higher floor does the work.
 DOORS = {
     ("minicnn.callbacks", "minicnn.explain"),  # History._repr_html_
     ("minicnn.config", "minicnn.compiler"),  # num_threads, set_num_threads
@@ -56,7 +56,7 @@ DOORS = {
 }
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
-# Where libraries other than NumPy may be imported: in which rooms alone, and which ones only inside
+# The only rooms that may import a library, and the libraries that may be imported only inside
 # functions, so that `import minicnn` does not load them.
 ONLY_IN = {
     "llvmlite": ("compiler", "kernels"),
@@ -76,7 +76,7 @@ class Import(NamedTuple):
 
 
 def is_lesson(path: Path) -> bool:
-    """A script that is run, not imported: it uses minicnn as its readers do."""
+    """Return whether this is a script that is run, not imported, and uses minicnn as readers do."""
     return path.parent.name == "lessons" and path.name.startswith("lesson_")
 
 
@@ -85,13 +85,13 @@ def source_files() -> list[Path]:
 
 
 def module_name(path: Path) -> str:
-    """`minicnn.layers.base`; a package's `__init__.py` has the package's name."""
+    """Return a name as `minicnn.layers.base`; a package's `__init__.py` has the package's name."""
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
 def room(module: str) -> str:
-    """The room of a dotted name within the package; the package itself is `__init__`."""
+    """Return the room of a dotted name within the package; the package itself is `__init__`."""
     return [*module.split("."), "__init__"][1]
 
 
@@ -101,7 +101,7 @@ IDS = list(MODULES)
 
 
 def imports(module: str, source: str) -> list[Import]:
-    """Everything that this source imports, in whatever form, with absolute names."""
+    """Return everything that this source imports, in any form, with absolute names."""
     package = module if MODULES.get(module, Path()).name == "__init__.py" else _parent(module)
     return list(_imports(ast.parse(source), package, lazy=False))
 
@@ -121,8 +121,8 @@ def _imports(node: ast.AST, package: str, lazy: bool) -> Iterator[Import]:
                 base = ".".join([*up, *([base] if base else [])])
             for alias in child.names:
                 full = f"{base}.{alias.name}"
-                # `from minicnn import shapes` names a module, `from minicnn.shapes import pair`
-                # something in one.
+                # `from minicnn import shapes` imports a module, `from minicnn.shapes import pair`
+                # something inside one.
                 inside = full in MODULES or base == "minicnn"
                 yield Import(child.lineno, full if inside else base, lazy)
         else:
@@ -136,21 +136,21 @@ def own(found: Import) -> bool:
 
 
 def target_room(found: Import) -> str:
-    """Where an import within the package leads; a name of `minicnn` itself leads to `__init__`."""
+    """Return the room that an import leads to; a name of `minicnn` itself leads to `__init__`."""
     name = room(found.module)
     known = any(room(module) == name for module in MODULES)
     return name if known else "__init__"
 
 
 def is_door(module: str, found: Import) -> bool:
-    """Whether the import may lead up: it is lazy, and in the table."""
+    """Return whether the import may lead up, because it is lazy and in the table."""
     return found.lazy and any(
         module == here and (found.module + ".").startswith(there + ".") for here, there in DOORS
     )
 
 
 def broken_floors(module: str, source: str) -> list[str]:
-    """One sentence for each import that does not lead down."""
+    """Return a sentence for each import that does not lead down."""
     here = room(module)
     return [
         f"{module}, line {found.line}: {here} (floor {FLOOR_OF[here]}) imports {there} "
@@ -164,7 +164,7 @@ def broken_floors(module: str, source: str) -> list[str]:
 
 
 def misplaced_libraries(module: str, source: str) -> list[str]:
-    """One sentence for each library that is imported where it should not be."""
+    """Return a sentence for each library that is imported where it should not be."""
     complaints = []
     for found in imports(module, source):
         library = found.module.split(".")[0]
@@ -181,7 +181,7 @@ def misplaced_libraries(module: str, source: str) -> list[str]:
     return complaints
 
 
-# -- the rules on the package --------------------------------------------------------------------
+# -- the package keeps the rules -----------------------------------------------------------------
 
 
 def test_every_room_has_a_floor() -> None:
@@ -193,7 +193,7 @@ def test_every_room_has_a_floor() -> None:
     )
 
 
-def test_no_room_stands_on_two_floors() -> None:
+def test_no_room_is_on_two_floors() -> None:
     assert len(FLOOR_OF) == sum(len(rooms) for rooms in FLOORS)
 
 
@@ -209,7 +209,7 @@ def test_libraries_stay_where_they_belong(module: str) -> None:
 
 @pytest.mark.slow
 def test_files_of_one_room_do_not_import_in_circles() -> None:
-    """Within a room files may import each other, but one can still be read after the other."""
+    """Files of a room may import each other, but there is an order in which to read them."""
     graph = {
         module: {
             found.module
@@ -225,7 +225,7 @@ def test_files_of_one_room_do_not_import_in_circles() -> None:
     assert order.index("minicnn.shapes") < order.index("minicnn.models")
 
 
-# -- the rules themselves can fail -----------------------------------------------------------------
+# -- breaking the rules is noticed -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_files_of_one_room_do_not_import_in_circles() -> None:
         ("minicnn.shapes", "from minicnn import Model", "imports __init__"),
     ],
 )
-def test_an_import_that_leads_up_is_seen(module: str, source: str, complaint: str) -> None:
+def test_an_import_that_leads_up_is_noticed(module: str, source: str, complaint: str) -> None:
     (found,) = broken_floors(module, source)
     assert re.search(complaint, found)
 
@@ -259,7 +259,7 @@ def test_an_import_that_leads_up_is_seen(module: str, source: str, complaint: st
         ("minicnn.naive", "import math\nimport numpy as np\nfrom minicnn import shapes"),
     ],
 )
-def test_an_import_that_leads_down_is_none(module: str, source: str) -> None:
+def test_an_import_that_leads_down_is_allowed(module: str, source: str) -> None:
     assert broken_floors(module, source) == []
     assert any(own(found) for found in imports(module, source))
 
@@ -278,7 +278,7 @@ def test_an_import_that_leads_down_is_none(module: str, source: str) -> None:
         ("minicnn.images.files", "import scipy.ndimage", "scipy is not among the libraries"),
     ],
 )
-def test_a_misplaced_library_is_seen(module: str, source: str, complaint: str) -> None:
+def test_a_misplaced_library_is_noticed(module: str, source: str, complaint: str) -> None:
     assert any(complaint in found for found in misplaced_libraries(module, source))
 
 
@@ -292,7 +292,7 @@ def test_a_misplaced_library_is_seen(module: str, source: str, complaint: str) -
         ("minicnn.images.files", "if TYPE_CHECKING:\n    from PIL.Image import Image"),
     ],
 )
-def test_a_library_in_its_place_is_none(module: str, source: str) -> None:
+def test_a_library_in_its_place_is_allowed(module: str, source: str) -> None:
     assert misplaced_libraries(module, source) == []
 
 
@@ -300,7 +300,7 @@ def test_a_library_in_its_place_is_none(module: str, source: str) -> None:
 
 
 def loaded_after(statement: str) -> set[str]:
-    """The top-level modules that a fresh Python has loaded after this statement."""
+    """Return the top-level modules that a fresh Python has loaded after this statement."""
     code = f"{statement}\nimport sys\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
@@ -310,7 +310,7 @@ def loaded_after(statement: str) -> set[str]:
 
 @pytest.mark.slow
 def test_importing_minicnn_loads_nothing_heavy() -> None:
-    """LLVM included: the kernels load at the first call that needs them."""
+    """Not even LLVM is loaded: kernels load at the first call that needs them."""
     loaded = loaded_after("import minicnn")
     assert {"minicnn", "numpy"} <= loaded
     assert loaded & {*ONLY_IN, *LAZY, "numba", "scipy", "pandas"} == set()
@@ -318,7 +318,7 @@ def test_importing_minicnn_loads_nothing_heavy() -> None:
 
 @pytest.mark.slow
 def test_asking_for_threads_does_not_load_the_compiler() -> None:
-    """A notebook sets them first of all."""
+    """Notebooks set the number of threads first."""
     loaded = loaded_after("import minicnn; minicnn.config.set_num_threads(2)")
     assert "llvmlite" not in loaded
 
@@ -336,7 +336,7 @@ assert minicnn.explain.Trace
 
 @pytest.mark.slow
 def test_every_module_imports_without_keras() -> None:
-    """Also those that `import minicnn` leaves alone: check, commands, the kernels."""
+    """So do those that `import minicnn` does not load: check, commands, the kernels."""
     statement = "\n".join(f"import {module}" for module in MODULES if "__main__" not in module)
     loaded = loaded_after(statement)
     assert "llvmlite" in loaded
@@ -357,14 +357,14 @@ def test_every_name_in_all_exists(module: str) -> None:
     assert len(names) == len(set(names)), "a name stands twice"
 
 
-def test_the_package_hands_on_what_it_says() -> None:
+def test_the_package_exports_its_main_names() -> None:
     assert {"Input", "Model", "Sequential", "layers", "losses", "optimizers"} <= set(
         minicnn.__all__
     )
 
 
 def public_without_docstring(source: str) -> list[str]:
-    """The module and its public functions and classes that say nothing about themselves."""
+    """Return which of the module and its public functions and classes have no docstring."""
     tree = ast.parse(source)
     silent = [] if ast.get_docstring(tree) else ["the module"]
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -379,7 +379,7 @@ def test_what_is_public_has_a_docstring(module: str) -> None:
     assert public_without_docstring(MODULES[module].read_text(encoding="utf-8")) == []
 
 
-def test_a_missing_docstring_is_seen() -> None:
+def test_a_missing_docstring_is_noticed() -> None:
     source = '"""A module."""\ndef f():\n    return 1\ndef _g():\n    return 2'
     assert public_without_docstring(source) == ["f (line 2)"]
     assert public_without_docstring("x = 1") == ["the module"]

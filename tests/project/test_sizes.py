@@ -1,4 +1,4 @@
-"""No file, class or function of code is so long that one cannot read it in one go."""
+"""Every file, class and function is short enough to read in one go."""
 
 import ast
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LONGEST_FILE, LONGEST_CLASS, LONGEST_FUNCTION = 700, 400, 80
 
-# What may be longer, and why.
+# What may be longer, and the reason.
 LONGER = {
     "tests/helpers/course.py: course": "the program of a course, which its readers run as one",
 }
@@ -26,7 +26,7 @@ class Length(NamedTuple):
 def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef, source: list[str]) -> int:
     """Count the lines of a function's body, without its docstring, comments and blank lines.
 
-    A long list of parameters, and what it says about them, is the price of Keras's arguments.
+    Long lists of parameters, and their descriptions, are the price of having Keras's arguments.
     """
     body = function.body[1:] if ast.get_docstring(function) else function.body
     if not body:
@@ -66,7 +66,7 @@ def test_what_is_long_has_a_reason(folder: str) -> None:
     assert {line.split(" has ")[0] for line in found} == expected, "\n".join(found)
 
 
-def test_what_is_too_long_is_seen() -> None:
+def test_what_is_too_long_is_noticed() -> None:
     lines = "    x = 1\n"
     function = f'def f(\n    a,\n):\n    """Say.\n\n{lines * 90}    """\n    # why\n\n'
     assert too_long("a.py", function + lines * 80) == []
@@ -76,4 +76,4 @@ def test_what_is_too_long_is_seen() -> None:
         "a.py: A has 401 lines; the limit is 400"
     ]
     assert too_long("a.py", "x = 1\n" * 701) == ["a.py has 701 lines; the limit is 700"]
-    assert too_long("tests/a.py", "x = 1\n" * 701) == []  # one searches a file of tests
+    assert too_long("tests/a.py", "x = 1\n" * 701) == []  # files of tests are searched, not read
