@@ -1,4 +1,4 @@
-"""Callbacks: what each does at each event, on scripted logs and beside Keras's; what is refused."""
+"""Callbacks do at each event what Keras's do, on scripted logs and real models, or are refused."""
 
 import csv
 import errno
@@ -21,7 +21,7 @@ Logs = dict[str, float]
 
 
 class FakeModel:
-    """What callbacks use of a model; counts what was saved."""
+    """Has what callbacks use of a model, and records what was saved."""
 
     stop_training = False
     metrics = (metrics.BinaryAccuracy(name="accuracy"),)
@@ -63,7 +63,7 @@ def losses(*values: float) -> list[Logs]:
 
 
 def trained(*given: Any, **arguments: Any) -> tuple[Any, dict[str, list[float]]]:
-    """A small model after a `fit` with these callbacks."""
+    """Return a small model after a `fit` with these callbacks."""
     utils.set_random_seed(0)
     model = Sequential([Input((3,)), layers.Dense(2, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -97,7 +97,7 @@ def test_which_epochs_are_saved(tmp_path: Path, options: dict[str, Any], saved: 
     assert model.saved == [f"{epoch}{suffix}" for epoch in saved]
 
 
-def test_checkpoints_of_a_real_model_are_that_epochs(tmp_path: Path) -> None:
+def test_a_checkpoint_of_a_real_model_has_its_epoch_s_weights(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "cnn_{epoch:02d}-{val_accuracy:.3f}.keras"
     seen: list[list[np.ndarray]] = []
     keep = callbacks.LambdaCallback(on_epoch_end=lambda e, logs: seen.append(box[0].get_weights()))
@@ -122,14 +122,14 @@ def test_the_best_checkpoint_of_a_real_model_is_the_best(tmp_path: Path) -> None
     model.load_weights(path)
 
 
-def test_saving_every_so_many_batches(tmp_path: Path) -> None:
+def test_save_freq_counts_batches(tmp_path: Path) -> None:
     path = tmp_path / "{epoch}-{batch}.keras"
     trained(callbacks.ModelCheckpoint(path, save_freq=4), batch_size=4, epochs=3)
-    # 3 steps an epoch: after steps 4 and 8, the first of epoch 2, the second of epoch 3.
+    # With 3 steps an epoch, it saves after step 4, in epoch 2, and after step 8, in epoch 3.
     assert sorted(p.name for p in tmp_path.iterdir()) == ["2-1.keras", "3-2.keras"]
 
 
-def test_what_is_saved_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_says_what_is_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     callback = callbacks.ModelCheckpoint(tmp_path / "m.keras", save_best_only=True, verbose=1)
     play(callback, losses(5, 6))
     out = capsys.readouterr().out
@@ -137,7 +137,7 @@ def test_what_is_saved_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "Epoch 2: val_loss did not improve from 5.00000" in out
 
 
-def test_a_missing_monitor_is_warned_of_and_saved_all_the_same(tmp_path: Path) -> None:
+def test_with_a_missing_monitor_it_warns_and_still_saves(tmp_path: Path) -> None:
     callback = callbacks.ModelCheckpoint(tmp_path / "m.keras", save_best_only=True)
     with pytest.warns(UserWarning, match='cannot find "val_loss" in the logs, which have: loss'):
         model = play(callback, [{"loss": 1.0}])
@@ -194,7 +194,7 @@ def test_when_it_stops(options: dict[str, Any], values: list[float], epochs: int
     assert play(callbacks.EarlyStopping(**options), losses(*values)).weights[0][0] == epochs
 
 
-def test_it_goes_back_to_the_best(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_restores_the_best_weights(capsys: pytest.CaptureFixture[str]) -> None:
     callback = callbacks.EarlyStopping(patience=2, restore_best_weights=True, verbose=1)
     model = play(callback, losses(5, 3, 4, 4, 4))
     assert model.weights[0][0] == 2
@@ -202,7 +202,7 @@ def test_it_goes_back_to_the_best(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "Epoch 4: early stopping" in out
     assert "best epoch: 2" in out
-    # Also where the end of training comes first, and in a second `fit`.
+    # It also does so if training ends first, and in a second `fit`.
     assert play(callback, losses(1, 3)).weights[0][0] == 1
     assert play(callbacks.EarlyStopping(patience=2), losses(5, 3, 4, 4)).weights[0][0] == 4
 
@@ -243,7 +243,7 @@ def test_it_stops_where_keras_does(script: list[float], options: dict[str, Any])
     model.stop_training = False
 
     class Theirs(keras.callbacks.EarlyStopping):
-        model = property(lambda self: fake)  # Keras wants a compiled one, to ask it for `mode`
+        model = property(lambda self: fake)  # Keras needs a compiled one to find its `mode`
 
         def set_model(self, model: Any) -> None: ...
 
@@ -259,11 +259,11 @@ def test_it_stops_where_keras_does(script: list[float], options: dict[str, Any])
     assert ours.stop_training == theirs.stop_training
 
 
-# -- what better means -----------------------------------------------------------------------------
+# -- whether more or less is better ----------------------------------------------------------------
 
 
 class F1(metrics.BinaryAccuracy):
-    """A metric of a user's own, who has not said whether it should rise."""
+    """A user's metric that does not say whether it should rise."""
 
     rises = None
 
@@ -281,7 +281,7 @@ class Distance(F1):
         ("accuracy", True),
         ("val_accuracy", True),
         ("val_distance", False),
-        ("val_f1", None),  # in the metrics, but nobody has said it
+        ("val_f1", None),  # among the metrics, but its direction is unknown
         ("val_recall", None),
         ("val_AUC", None),
         ("top_k_accuracy", None),
@@ -289,10 +289,10 @@ class Distance(F1):
         ("acc", None),
     ],
 )
-def test_auto_knows_what_it_can_know(
+def test_auto_knows_the_direction_of_known_metrics(
     make: Any, monitor: str, rises: bool | None, tmp_path: Path
 ) -> None:
-    """A name with "acc" in it was taken to rise, every other one to fall."""
+    """It once took names with "acc" in them to rise, and all others to fall."""
     model = Sequential([Input((3,)), layers.Dense(1, "sigmoid")])
     wanted = ["accuracy", F1(name="f1"), Distance("distance")]
     model.compile("sgd", "binary_crossentropy", metrics=wanted)
@@ -312,7 +312,7 @@ def test_auto_knows_what_it_can_know(
     assert callback._improved(1.0, than=2.0) != rises
 
 
-def test_a_checkpoint_of_every_epoch_needs_no_direction(tmp_path: Path) -> None:
+def test_a_checkpoint_at_every_epoch_needs_no_direction(tmp_path: Path) -> None:
     play(callbacks.ModelCheckpoint(tmp_path / "m.keras", monitor="val_f1"), losses(1, 2))
 
 
@@ -347,7 +347,7 @@ def test_the_log_is_a_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.keras
-def test_the_log_is_kerass(tmp_path: Path) -> None:
+def test_the_log_is_keras_s(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     epochs = losses(5, 4.25, 3)
     epochs[1].pop("val_loss")
@@ -362,8 +362,8 @@ def test_the_log_is_kerass(tmp_path: Path) -> None:
     assert ours == theirs
 
 
-def test_no_number_is_lost_that_comes_later(tmp_path: Path) -> None:
-    """Validation after each second epoch only; then a run with a metric more, in the same file."""
+def test_numbers_that_appear_later_are_not_lost(tmp_path: Path) -> None:
+    """One run validates after every second epoch; another adds a metric to the same file."""
     path = tmp_path / "log.csv"
     epochs = losses(4, 3, 2, 1)
     for logs in (epochs[0], epochs[2]):
@@ -381,7 +381,7 @@ def test_no_number_is_lost_that_comes_later(tmp_path: Path) -> None:
     ]
 
 
-def test_fit_with_validation_freq_is_logged_whole(tmp_path: Path) -> None:
+def test_fit_with_validation_freq_is_logged_completely(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     _, history = trained(callbacks.CSVLogger(path), epochs=4, validation_freq=2)
     with path.open() as file:
@@ -390,7 +390,7 @@ def test_fit_with_validation_freq_is_logged_whole(tmp_path: Path) -> None:
     assert [float(row["val_loss"]) for row in rows[1::2]] == history["val_loss"]
 
 
-def test_an_old_log_is_replaced_or_gone_on_with(tmp_path: Path) -> None:
+def test_an_old_log_is_replaced_or_continued(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     play(callbacks.CSVLogger(path), losses(1, 2))
     play(callbacks.CSVLogger(path), losses(3))
@@ -445,7 +445,7 @@ def test_functions_as_a_callback() -> None:
 
 
 @pytest.mark.keras
-def test_functions_by_their_place_as_in_keras() -> None:
+def test_functions_by_position_as_in_keras() -> None:
     keras = pytest.importorskip("keras")
     told: list[list[str]] = []
     for module in (callbacks, keras.callbacks):
@@ -476,7 +476,7 @@ def test_terminate_on_nan(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Batch 0: invalid loss" in capsys.readouterr().out
 
 
-def test_a_callback_knows_its_model_and_the_plan() -> None:
+def test_a_callback_knows_its_model_and_the_parameters_of_fit() -> None:
     callback = callbacks.Callback()
     model, _ = trained(callback, epochs=2, batch_size=4)
     assert callback.model is model
@@ -515,7 +515,7 @@ def test_the_old_names_of_batch_events_are_called() -> None:
 
 
 def test_what_a_callback_adds_to_the_logs_is_history() -> None:
-    """As in Keras: a later callback sees it, too, and may watch it."""
+    """As in Keras, a later callback also sees it, and may monitor it."""
 
     class Score(callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -531,7 +531,7 @@ def test_what_a_callback_adds_to_the_logs_is_history() -> None:
 @pytest.mark.keras
 @pytest.mark.parametrize("method", ["evaluate", "predict"])
 def test_a_callback_stops_evaluate_and_predict(method: str) -> None:
-    """After the batch at hand; and the next call begins anew."""
+    """They stop after the current batch; the next call starts again."""
     keras = pytest.importorskip("keras")
     flag = {"evaluate": "stop_evaluating", "predict": "stop_predicting"}[method]
     event = {"evaluate": "on_test_batch_end", "predict": "on_predict_batch_end"}[method]
@@ -593,13 +593,13 @@ def test_a_bad_option_is_refused(make: Callable[[], Any], message: str) -> None:
         make()
 
 
-def test_a_log_where_no_file_can_be(tmp_path: Path) -> None:
+def test_a_log_where_a_file_is_impossible(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=re.escape(str(tmp_path / "no"))):
         trained(callbacks.CSVLogger(tmp_path / "no" / "log.csv"))
 
 
 def test_functions_get_logs_at_every_event() -> None:
-    """As in Keras: `lambda epoch, logs` and `lambda logs` do for the beginnings, too."""
+    """As in Keras, `lambda epoch, logs` and `lambda logs` also serve for the begin events."""
     heard: list[str] = []
 
     def hear(event: str) -> Any:
@@ -613,7 +613,7 @@ def test_functions_get_logs_at_every_event() -> None:
     assert all(text.endswith("True") for text in heard)
 
 
-def test_csv_logger_writes_no_pipe_and_reads_no_endless_line(pipe: Path) -> None:
+def test_csv_logger_writes_to_no_pipe_and_reads_no_endless_line(pipe: Path) -> None:
     with pytest.raises(OSError, match="is a pipe: a log is read from a regular file only"):
         callbacks.CSVLogger(pipe, append=True).on_train_begin()
     endless = pipe.with_name("log.csv")

@@ -1,4 +1,4 @@
-"""Initializers: distributions as Keras's, seeds that repeat, names and configs both ways."""
+"""Initializers have Keras's distributions, names and configs, and seeds repeat their numbers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from minicnn.initializers import compute_fans
 
 SHAPE = (3, 3, 40, 60)  # fan_in 360, fan_out 540
 
-# Largest possible value (None: no limit) and standard deviation, for SHAPE.
+# The largest possible value (None: no limit) and the standard deviation, for SHAPE.
 EXPECTED = {
     "random_normal": (None, 0.05),
     "random_uniform": (0.05, 0.05 / 3**0.5),
@@ -30,7 +30,7 @@ NAMES = ["zeros", "ones", "constant", *EXPECTED]
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_distribution(name: str) -> None:
-    """21600 draws: the standard deviation is known to about 1 %."""
+    """From 21600 draws, the standard deviation is known to about 1 %."""
     largest, spread = EXPECTED[name]
     utils.set_random_seed(0)
     w = initializers.get(name)(SHAPE)
@@ -43,7 +43,7 @@ def test_the_distribution(name: str) -> None:
 
 @pytest.mark.keras
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "constant"])
-def test_the_distribution_is_kerass(name: str) -> None:
+def test_the_distribution_is_keras_s(name: str) -> None:
     keras = pytest.importorskip("keras")
     ours = initializers.get(name)(SHAPE)
     theirs = np.asarray(keras.initializers.get(name)(SHAPE))
@@ -56,7 +56,7 @@ def test_the_distribution_is_kerass(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_config_makes_it_again(name: str, dtype: str) -> None:
+def test_a_config_makes_the_initializer_again(name: str, dtype: str) -> None:
     made = initializers.get(name)
     again = initializers.get(initializers.serialize(made))
     assert type(again) is type(made)
@@ -78,7 +78,7 @@ def test_keras_reads_our_config(name: str) -> None:
 
 
 def test_seeds() -> None:
-    """An integer gives the same numbers at each call, as in Keras; a generator goes on."""
+    """As in Keras, an integer gives the same numbers at each call; a generator goes on."""
     he = initializers.HeNormal(seed=3)
     np.testing.assert_array_equal(he((4, 5)), he((4, 5)))
     np.testing.assert_array_equal(he((4, 5)), initializers.HeNormal(seed=3)((4, 5)))
@@ -127,12 +127,12 @@ def test_fans_by_hand(shape: tuple[int, ...], fans: tuple[int, int]) -> None:
         (lambda: initializers.VarianceScaling(distribution="cauchy"), "distribution .*cauchy"),
     ],
 )
-def test_what_is_unknown_is_refused(make: Callable[[], Any], message: str) -> None:
+def test_unknown_names_are_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
 
-# -- the seed of everything ------------------------------------------------------------------------
+# -- the global seed -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [-1, 2**32, 1.5, "1", None, True])

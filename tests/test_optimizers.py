@@ -1,4 +1,4 @@
-"""Optimizers: the first steps by hand, every setting beside Keras, and what is refused."""
+"""Optimizers: first steps by hand, every setting as in Keras, and bad settings refused."""
 
 import copy
 import math
@@ -16,7 +16,7 @@ Array = np.ndarray
 
 
 def steps(optimizer: Any, start: float, gradients: list[float]) -> list[float]:
-    """Where one weight goes under these gradients."""
+    """Return the values of one weight under these gradients."""
     w = Variable(np.array([start]), "w", "layer")
     found = []
     for g in gradients:
@@ -37,7 +37,7 @@ def test_sgd_by_hand() -> None:
 
 
 def test_adam_by_hand() -> None:
-    """The first step has size lr whatever the gradient: m / sqrt(v) is its sign."""
+    """The first step has size lr for any gradient, since m / sqrt(v) is its sign."""
     (w,) = steps(Adam(0.1, epsilon=1e-12), 1.0, [1234.0])
     assert w == pytest.approx(0.9)
     # m = 0.5, then 0.5 + (0 - 0.5)·0.5 = 0.25; v = 0.25, then 0.1875;
@@ -48,7 +48,7 @@ def test_adam_by_hand() -> None:
     assert second - first == pytest.approx(-expected)
 
 
-def test_amsgrad_remembers_the_largest() -> None:
+def test_amsgrad_remembers_the_largest_v() -> None:
     plain = steps(Adam(1.0, beta_2=0.5), 0.0, [4.0, 0.1, 0.1])
     careful = steps(Adam(1.0, beta_2=0.5, amsgrad=True), 0.0, [4.0, 0.1, 0.1])
     assert plain[0] == pytest.approx(careful[0])
@@ -86,7 +86,7 @@ def test_weight_decay_by_hand() -> None:
     assert steps(SGD(0.5, weight_decay=0.5), 4.0, [1.0]) == [4 - 4 * 0.25 - 0.5]
 
 
-# -- beside Keras (training on a network: test_training_against_keras) ----------------------------
+# -- agreement with Keras (training/test_against_keras.py trains networks) ------------------------
 
 MORE = ("AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Adafactor", "Lion")
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
@@ -124,7 +124,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.parametrize(("name", "options"), SETTINGS)
-def test_fifty_steps_are_kerass(name: str, options: dict[str, Any]) -> None:
+def test_fifty_steps_are_keras_s(name: str, options: dict[str, Any]) -> None:
     keras = pytest.importorskip("keras")
     rng = np.random.default_rng(0)
     starts = [rng.standard_normal(shape).astype(np.float32) for shape in ((3, 4), (4,))]
@@ -137,7 +137,7 @@ def test_fifty_steps_are_kerass(name: str, options: dict[str, Any]) -> None:
     defaults = optimizer.get_config()
     expected = oracle.get_config()
     for key, value in defaults.items():
-        if key == "name":  # Keras counts: sgd, sgd_1, …
+        if key == "name":  # Keras numbers names: sgd, sgd_1, …
             continue
         if isinstance(value, float):
             assert value == pytest.approx(expected[key], rel=1e-6)
@@ -185,7 +185,7 @@ def test_the_learning_rate_may_change_between_steps() -> None:
 def test_weights_keep_their_array_and_dtype_and_gradients_are_left_alone(
     optimizer: Any, dtype: str
 ) -> None:
-    optimizer = copy.deepcopy(optimizer)  # each is for one weight
+    optimizer = copy.deepcopy(optimizer)  # each optimizer has one weight
     w = Variable(np.ones((2, 3), dtype), "w", "layer")
     array, g = w.value, np.full((2, 3), 0.5, dtype)
     for _ in range(3):
@@ -281,7 +281,7 @@ def test_a_bad_setting_is_refused(make: Callable[[], Any], message: str) -> None
         make()
 
 
-def test_the_learning_rate_cannot_be_set_under_its_earlier_name() -> None:
+def test_the_learning_rate_cannot_be_set_by_its_old_name() -> None:
     optimizer = SGD(0.1)
     with pytest.raises(AttributeError, match=r"^SGD has no lr\. Use learning_rate\.$"):
         optimizer.lr = 0.01  # type: ignore[attr-defined]
@@ -319,7 +319,7 @@ def test_lists_of_gradients_and_weights_as_in_keras() -> None:
             call(optimizer, [None, None], [a, b])
         call(optimizer, [], [])
         assert optimizer.iterations == 2
-        optimizer.apply([np.zeros(2), np.zeros(3)])  # of the weights that it knows, in their order
+        optimizer.apply([np.zeros(2), np.zeros(3)])  # for the weights that it knows, in their order
         np.testing.assert_array_equal([*a.value, *b.value], [-3.25, -3.25, -3, -3, -3])
     with pytest.raises(ValueError, match="for each of 2 weights"):
         SGD().apply([np.ones(2)], weights())

@@ -1,4 +1,4 @@
-"""Callbacks that change the learning rate, beside Keras's, and the end at a NaN."""
+"""Callbacks change the learning rate as Keras's do, and can stop at a NaN."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def of_epochs(library: Any, **options: Any) -> Any:
         (of_epochs, {}, 0.2),
     ],
 )
-def test_rates_are_kerass(make: Any, options: dict[str, Any], rate: float) -> None:
+def test_rates_are_keras_s(make: Any, options: dict[str, Any], rate: float) -> None:
     keras = pytest.importorskip("keras")
     ours, theirs = network(minicnn, rate), network(keras, rate)
     theirs.set_weights(ours.get_weights())
@@ -58,7 +58,7 @@ def test_rates_are_kerass(make: Any, options: dict[str, Any], rate: float) -> No
         )
 
 
-def test_what_they_print(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_rate_callbacks_print(capsys: pytest.CaptureFixture[str]) -> None:
     seen = [reducing(minicnn, patience=1, min_delta=9, verbose=1), scheduling(minicnn, verbose=1)]
     network(minicnn).fit(X, Y, epochs=3, verbose=0, callbacks=seen)
     out = capsys.readouterr().out

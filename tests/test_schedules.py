@@ -1,4 +1,4 @@
-"""Schedules of learning rates: each step as in Keras, in `fit`, and in files both ways."""
+"""Schedules give Keras's learning rate at each step, in `fit`, and in files both ways."""
 
 import warnings
 from pathlib import Path
@@ -29,7 +29,7 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
 
 @pytest.mark.keras
 @pytest.mark.parametrize(("name", "arguments", "options"), CASES)
-def test_each_step_is_kerass(
+def test_each_step_is_keras_s(
     name: str, arguments: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
     keras = pytest.importorskip("keras")
@@ -101,7 +101,7 @@ def test_a_function_may_give_the_rate() -> None:
     assert optimizer.learning_rate == 1.0
 
 
-def test_weights_may_be_left_out_of_the_decay() -> None:
+def test_weights_may_be_excluded_from_weight_decay() -> None:
     layer = minicnn.layers.Dense(2)
     layer.build((None, 2))
     layer.bias.assign(np.ones(2))

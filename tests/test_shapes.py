@@ -1,4 +1,4 @@
-"""Window arithmetic against counting windows by hand and by brute force."""
+"""Window arithmetic agrees with windows counted by hand and by brute force."""
 
 import itertools
 from fractions import Fraction
@@ -11,25 +11,25 @@ from minicnn.shapes import ReceptiveField, output_size, same_padding
 
 
 def taps_of(place: int, kernel: int, stride: int, dilation: int, before: int) -> list[int]:
-    """The pixels under one window; negative or beyond the end: padding."""
+    """Return the pixels under one window; those before 0 or beyond the end are padding."""
     return [place * stride + i * dilation - before for i in range(kernel)]
 
 
-# size, kernel, stride, dilation -> zeros before and after, as TensorFlow puts them
+# size, kernel, stride, dilation -> zeros before and after, as TensorFlow pads
 SAME = [
     ((5, 3, 1, 1), (1, 1)),
-    ((5, 2, 1, 1), (0, 1)),  # the odd zero comes after
+    ((5, 2, 1, 1), (0, 1)),  # the extra zero comes after
     ((5, 4, 1, 1), (1, 2)),
     ((5, 1, 1, 1), (0, 0)),
-    ((6, 3, 2, 1), (0, 1)),  # an even size with stride 2: one zero is enough, and it comes after
-    ((5, 3, 2, 1), (1, 1)),  # an odd one needs two
+    ((6, 3, 2, 1), (0, 1)),  # an even size with stride 2 needs only one zero, after
+    ((5, 3, 2, 1), (1, 1)),  # an odd size needs two
     ((6, 2, 2, 1), (0, 0)),
     ((5, 2, 2, 1), (0, 1)),
     ((224, 7, 2, 1), (2, 3)),  # the first layer of a ResNet
     ((7, 3, 3, 1), (1, 1)),
     ((8, 3, 3, 1), (0, 1)),
     ((9, 3, 3, 1), (0, 0)),
-    ((4, 1, 2, 1), (0, 0)),  # a window smaller than the stride needs no zeros
+    ((4, 1, 2, 1), (0, 0)),  # a window of one pixel needs no zeros
     ((5, 1, 3, 1), (0, 0)),
     ((5, 3, 1, 2), (2, 2)),
     ((5, 2, 1, 3), (1, 2)),
@@ -43,11 +43,11 @@ def test_same_padding(given: tuple[int, ...], expected: tuple[int, int]) -> None
     assert same_padding(*given) == expected
 
 
-# size, kernel, stride, padding, dilation -> how many windows
+# size, kernel, stride, padding, dilation -> number of windows
 OUTPUT_SIZES = [
     ((5, 3, 1, "valid", 1), 3),
     ((5, 3, 2, "valid", 1), 2),
-    ((6, 3, 2, "valid", 1), 2),  # the last column is never seen
+    ((6, 3, 2, "valid", 1), 2),  # no window sees the last column
     ((7, 3, 2, "valid", 1), 3),
     ((5, 5, 4, "valid", 1), 1),
     ((5, 3, 1, "valid", 2), 1),
@@ -66,14 +66,14 @@ def test_output_size(given: tuple, expected: int) -> None:
 
 
 @pytest.mark.parametrize("size", [2, 4])
-def test_no_window_fits(size: int) -> None:
+def test_the_output_size_is_below_1_where_no_window_fits(size: int) -> None:
     assert output_size(size, 3, 1, "valid", dilation=2) < 1
 
 
 GEOMETRIES = list(itertools.product(range(1, 9), range(1, 5), range(1, 4), range(1, 4)))
 
 
-def test_valid_windows_are_all_that_lie_inside() -> None:
+def test_valid_windows_are_all_those_inside() -> None:
     for size, kernel, stride, dilation in GEOMETRIES:
         inside = [
             place
@@ -89,12 +89,12 @@ def test_same_pads_just_enough_and_evenly() -> None:
         given = (size, kernel, stride, dilation)
         before, after = same_padding(size, kernel, stride, dilation)
         out = output_size(size, kernel, stride, "same", dilation)
-        # As many windows as there are strides that begin inside the picture.
+        # There are as many windows as strides that begin inside the picture.
         assert out == len(range(0, size, stride)), given
         last = taps_of(out - 1, kernel, stride, dilation, before)[-1]
         assert last <= size - 1 + after, given  # no window reaches beyond the zeros
         if before + after:
-            assert last == size - 1 + after, given  # and no zero is put in vain
+            assert last == size - 1 + after, given  # and no zero is unused
         assert after - before in (0, 1), given
 
 
@@ -129,19 +129,19 @@ def test_same_needs_a_pixel() -> None:
         shapes.window((4, 0), (3, 3), (1, 1), "same", (1, 1), "conv2d")
 
 
-HALF = Fraction(1, 2)  # the stride of a layer that makes pictures twice as large
-# Chains of windows (kernel, stride, dilation) and what one unit of the last sees, by hand.
+HALF = Fraction(1, 2)  # the stride of a layer that doubles the size of pictures
+# Chains of windows (kernel, stride, dilation), and by hand what one unit of the last sees.
 CHAINS = [
     ([], ReceptiveField(1, 1)),
     ([(3, 1, 1)], ReceptiveField(3, 1)),
-    ([(3, 1, 1), (3, 1, 1)], ReceptiveField(5, 1)),  # two 3x3 see what a 5x5 sees
+    ([(3, 1, 1), (3, 1, 1)], ReceptiveField(5, 1)),  # two 3x3 windows see what one 5x5 sees
     ([(3, 1, 1), (2, 2, 1)], ReceptiveField(4, 2)),
     ([(3, 1, 1), (2, 2, 1), (3, 1, 1)], ReceptiveField(8, 2)),
     ([(3, 2, 1), (3, 2, 1), (3, 2, 1)], ReceptiveField(15, 8)),
     ([(3, 1, 2), (3, 1, 4)], ReceptiveField(13, 1)),
     ([(1, 3, 1), (2, 1, 1)], ReceptiveField(4, 3)),
     ([(1, HALF, 1)], ReceptiveField(2 - HALF, HALF, HALF, False)),
-    ([(2, 2, 1), (1, HALF, 1)], ReceptiveField(3, 1, 1, False)),  # down, and up again
+    ([(2, 2, 1), (1, HALF, 1)], ReceptiveField(3, 1, 1, False)),  # halved, then doubled again
 ]
 
 
@@ -157,8 +157,8 @@ def test_receptive_field(chain, expected: ReceptiveField) -> None:
     assert through(chain) == expected
 
 
-def test_receptive_field_by_following_the_taps() -> None:
-    """From two neighbouring units back to the first and the last pixel that they depend on."""
+def test_receptive_field_agrees_with_following_the_taps() -> None:
+    """Taps lead from two neighbouring units back to the first and last pixels they depend on."""
     windows = [(1, 1, 1), (2, 2, 1), (3, 1, 1), (3, 2, 2), (2, 3, 3)]
     for chain in itertools.product(windows, repeat=3):
         ends = []
@@ -174,7 +174,7 @@ def test_receptive_field_by_following_the_taps() -> None:
 
 
 def test_where_a_receptive_field_begins() -> None:
-    """Two 3-tap windows, padded by one, the second in steps of 2: unit 1 is centred on pixel 2."""
+    """Of two 3-tap windows, padded by one, the second of stride 2, unit 1 is centred on pixel 2."""
     field = ReceptiveField().through(3, 1, padding=1).through(3, 2, padding=1)
     assert field == ReceptiveField(size=5, step=2, before=2)
     assert field.pixels(0) == (-2, 2)
@@ -182,8 +182,8 @@ def test_where_a_receptive_field_begins() -> None:
     assert ReceptiveField().through(2, 2).through(3, 1, padding=1).before == 2
 
 
-def test_the_receptive_field_behind_an_upsampling() -> None:
-    """Every unit of it reads a pixel floor(unit / n), and the field covers what it sees."""
+def test_the_receptive_field_after_an_upsampling() -> None:
+    """Each unit reads pixel floor(unit / n), and the field covers all that units see."""
     windows = [(2, 2, 1), (3, 1, 1), (2, 1, 3), (1, HALF, 1), (1, Fraction(1, 3), 1)]
     for chain in itertools.product(windows, repeat=3):
         if min(stride for _, stride, _ in chain) >= 1:
@@ -205,7 +205,7 @@ def test_the_receptive_field_behind_an_upsampling() -> None:
 
 
 # ---------------------------------------------------------------------------------------------
-# Argument checks: what is accepted, and the sentence for what is not
+# Argument checks: values that are accepted, and the sentences that refuse others
 # ---------------------------------------------------------------------------------------------
 
 
@@ -268,7 +268,7 @@ def test_not_a_choice(value) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_check_array_hands_the_array_back(dtype) -> None:
+def test_check_array_returns_the_array(dtype) -> None:
     x = np.zeros((2, 3), dtype)
     assert shapes.check_array(x, 2, "x", "dense") is x
     assert shapes.check_array(x, None, "x", "dense") is x
