@@ -1,4 +1,4 @@
-"""Options that make a run small, and a run that several tests look at."""
+"""Options that make a run small, and a run that several tests share."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def options(clothes, tiny_base, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(options, tmp_path_factory):
-    """The folder of one small run of `reference.train`."""
+    """Return the folder of one small run of `reference.train`."""
     output = tmp_path_factory.mktemp("trained")
     told = ["--epochs", "3", "--learning-rate", "0.05", "--output", str(output)]
     assert training.run([*options, *told]) == 0
@@ -25,7 +25,7 @@ def trained(options, tmp_path_factory):
 
 @pytest.fixture
 def eagerly():
-    """Each run anew would have TensorFlow trace its steps, which takes longer than they do."""
+    """Run eagerly: TensorFlow would trace each run's steps, which takes longer than the steps."""
     tensorflow = pytest.importorskip("tensorflow")
     tensorflow.config.run_functions_eagerly(True)
     yield

@@ -1,4 +1,4 @@
-"""The commands of `reference/` as a user meets them: what they write, print, and refuse."""
+"""What the commands of `reference/` write, print and refuse, as a user sees it."""
 
 import csv
 import importlib
@@ -79,7 +79,7 @@ def test_impossible_options_are_refused_before_anything_is_read(told, capsys):
         (["--fine-tune", "block7"], ["block7", "block1, block2"]),
     ],
 )
-def test_what_cannot_be_done_ends_in_one_sentence(told, words, options, tmp_path, capsys):
+def test_bad_input_ends_in_one_sentence(told, words, options, tmp_path, capsys):
     assert training.run([*options, "--output", str(tmp_path / "out"), *told]) == 2
     err = capsys.readouterr().err
     assert err.startswith("python -m reference.train: ")
@@ -105,7 +105,7 @@ def test_a_file_where_the_output_should_go_is_named_at_once(name, inside, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["best.h5", "xception_{epoch:02d}.keras"])
-def test_a_checkpoints_name_in_the_place_of_the_folder_is_asked_about(name, tmp_path, capsys):
+def test_a_checkpoint_s_name_in_place_of_the_folder_is_refused(name, tmp_path, capsys):
     assert training.run(["--data", "nowhere", "--output", str(tmp_path / name)]) == 2
     err = capsys.readouterr().err
     assert "--output is a folder; the model in it is named model.keras" in err
@@ -124,18 +124,18 @@ def test_a_checkpoints_name_in_the_place_of_the_folder_is_asked_about(name, tmp_
         (KeyError(), "KeyError"),
     ],
 )
-def test_what_others_say_ends_a_sentence_of_ours(error, said):
+def test_the_reason_of_an_error_is_its_first_sentence(error, said):
     assert console.reason(error) == said
 
 
-def test_a_gpu_that_is_not_there_is_not_pretended(options, capsys, monkeypatch):
+def test_a_missing_gpu_is_refused(options, capsys, monkeypatch):
     monkeypatch.setattr("reference.on_tensorflow.gpus", lambda: [])
     assert training.run([*options, "--device", "gpu"]) == 2
     assert re.search(r"finds no GPU.*--device auto", capsys.readouterr().err)
 
 
 def test_torch_can_be_kept_from_the_gpu(monkeypatch):
-    """A torch that finds a GPU stands in for it."""
+    """A fake torch that finds a GPU stands in for the real one."""
     cuda = SimpleNamespace(device_count=lambda: 1, get_device_name=lambda index: "NVIDIA H100")
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda, __version__="2.11"))
     monkeypatch.delenv("KERAS_TORCH_DEVICE", raising=False)
@@ -150,7 +150,7 @@ def test_torch_can_be_kept_from_the_gpu(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export"])
 def test_float32_is_not_tf32(name, options, trained, clothes, tmp_path):
-    """On a GPU, which this need not have: TensorFlow keeps what it was told."""
+    """This would matter on a GPU; without one, TensorFlow still keeps the setting."""
     config = pytest.importorskip("tensorflow").config.experimental
     config.enable_tensor_float_32_execution(True)
     path, output = str(trained / "model.keras"), ["--output", str(tmp_path)]
@@ -199,7 +199,7 @@ def test_out_of_memory_says_what_to_try(error, batch_size, words):
     assert words in console.out_of_memory(error, batch_size)
 
 
-def test_other_errors_are_not_taken_for_memory():
+def test_other_errors_are_not_taken_for_out_of_memory():
     assert console.out_of_memory(ValueError("no memory of that photo"), 32) is None
 
 
@@ -229,7 +229,7 @@ def test_old_versions_with_known_bugs_are_refused(monkeypatch):
 # ---------------------------------------------------------------------------------------------
 
 
-def test_data_counts_every_class_and_names_the_bad(clothes, tmp_path, capsys):
+def test_data_counts_every_class_and_names_bad_photos(clothes, tmp_path, capsys):
     assert data.run(["--data", str(clothes)]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"longsleeve +12 +6 +4", printed)
@@ -323,7 +323,7 @@ def test_classes_in_another_order_are_matched_by_name(trained, clothes, capsys):
 
 
 def test_an_accuracy_as_good_as_in_validation_is_not_below_it():
-    # Keras's is a float32, so that 0.1 is 0.10000000149.
+    # Keras's accuracy is a float32, so 0.1 is 0.10000000149.
     p = np.eye(10)[[0] * 10]
     photos = Photos("test", ("x",) * 10, np.arange(10), tuple("abcdefghij"))
     assert "flatters" not in Judged(photos, p, float(np.float32(0.1))).summary()
@@ -340,7 +340,7 @@ def test_judgement_by_hand():
     assert "0.400 below the best validation accuracy (0.900)" in found.summary()
 
 
-def test_the_interval_is_wilsons():
+def test_the_interval_is_wilson_s():
     # (p + z²/2n ± z·sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n), with z = 1.96, p = 0.9, n = 10
     z, p, n = 1.959964, 0.9, 10
     half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -357,7 +357,7 @@ def test_the_interval_is_wilsons():
 
 @pytest.fixture
 def serve():
-    """Starts a server on this machine; returns its address."""
+    """Return a function that starts a local server and returns its address."""
     servers = []
 
     def start(handler):
@@ -389,8 +389,8 @@ def test_predict_takes_files_folders_and_addresses(trained, clothes, serve, caps
 
 
 @pytest.mark.slow
-def test_a_prediction_is_what_training_saw(trained, clothes):
-    """From the saved file, photo by photo: the very probabilities of the evaluation."""
+def test_a_prediction_equals_the_evaluation(trained, clothes):
+    """Photo by photo, the saved file gives the same probabilities as the evaluation."""
     saved, photos = models.load(trained / "model.keras"), data.find(clothes).validation
     together = evaluate.evaluate(saved, photos).p
     alone = [predict.predict(saved, [path])[0].p for path in photos.paths[:12]]
@@ -429,7 +429,7 @@ def test_a_bad_photo_does_not_hide_the_others(trained, clothes, tmp_path, capsys
 
 
 class Awkward(BaseHTTPRequestHandler):
-    """Pages that are no photos, or never end, or lead elsewhere."""
+    """Serves pages that are not photos, never end, or redirect elsewhere."""
 
     def do_GET(self):
         if self.path == "/elsewhere.jpg":
@@ -453,7 +453,7 @@ class Awkward(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 time.sleep(0 if self.path == "/huge.jpg" else 0.05)
         except OSError:
-            pass  # the other side has heard enough
+            pass  # the client has closed the connection
 
     def log_message(self, *arguments):
         pass

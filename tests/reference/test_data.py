@@ -1,4 +1,4 @@
-"""`reference.data` and `reference.batches`: folders, bad photos, the download, the order."""
+"""`reference.data` and `reference.batches`: folders, bad photos, the download, and batches."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def copy(clothes, tmp_path):
 # ---------------------------------------------------------------------------------------------
 
 
-def test_classes_are_numbered_by_their_folders_names(clothes):
+def test_classes_are_numbered_in_the_order_of_folder_names(clothes):
     splits = data.find(clothes)
     assert [len(photos) for photos in splits] == [120, 60, 40]
     assert splits.train.class_names == tuple(sorted(p.name for p in (clothes / "train").iterdir()))
@@ -72,7 +72,7 @@ def test_a_data_set_without_test_photos_has_none(copy):
         ),
     ],
 )
-def test_a_folder_nobody_could_train_on_is_refused_in_a_sentence(copy, change, error, words):
+def test_a_folder_that_is_unfit_for_training_is_refused_in_a_sentence(copy, change, error, words):
     change(copy)
     with pytest.raises(error) as caught:
         data.find(copy)
@@ -80,7 +80,7 @@ def test_a_folder_nobody_could_train_on_is_refused_in_a_sentence(copy, change, e
         assert word in str(caught.value)
 
 
-def test_photos_of_every_kind_are_found_and_the_rest_is_told(copy, capsys):
+def test_photos_of_every_kind_are_found_and_the_rest_is_listed(copy, capsys):
     hats = sorted((copy / "train" / "hat").iterdir())
     for path, ending in zip(
         hats, (".webp", ".jfif", ".TIF", ".heic", ".txt", ".txt"), strict=False
@@ -96,7 +96,7 @@ def test_photos_of_every_kind_are_found_and_the_rest_is_told(copy, capsys):
 # ---------------------------------------------------------------------------------------------
 
 
-def test_photos_are_read_as_both_of_kerass_readers_read_them(clothes):
+def test_photos_are_read_as_by_both_of_keras_s_readers(clothes):
     train = data.find(clothes).train
     whole = image_dataset_from_directory(
         clothes / "train", image_size=(32, 32), shuffle=False, batch_size=None
@@ -132,7 +132,7 @@ def test_decoding_ahead_keeps_the_order_and_every_photo(clothes):
 
 
 def damage(copy):
-    """Three bad photos in train; returns their names."""
+    """Damage three photos in train; return their names."""
     hats = sorted((copy / "train" / "hat").iterdir())
     hats[0].write_bytes(b"not a picture")
     hats[1].write_bytes(hats[1].read_bytes()[:300])
@@ -180,7 +180,7 @@ def test_a_class_whose_photos_are_all_bad_is_not_left_out_silently(copy):
         data.check(data.find(copy).train, skip=True)
 
 
-def test_the_checksum_tells_other_photos_and_another_order(clothes):
+def test_the_checksum_changes_with_photos_and_order(clothes):
     train = data.find(clothes).train
     assert train.sha256() == data.find(clothes).train.sha256()
     assert train.sha256() != train.keep(range(119)).sha256()
@@ -188,7 +188,7 @@ def test_the_checksum_tells_other_photos_and_another_order(clothes):
 
 
 # ---------------------------------------------------------------------------------------------
-# The download, from a server on this machine that answers as GitHub does
+# The download, from a local server that answers as GitHub does
 # ---------------------------------------------------------------------------------------------
 
 
@@ -197,7 +197,7 @@ def git_id(kind, content):
 
 
 class GitHub:
-    """Serves the files of a dictionary; counts what was asked for, and can be told to fail."""
+    """Serves the files of a dictionary, records what was asked for, and can be told to fail."""
 
     commit = "1" * 40
 
@@ -278,7 +278,7 @@ def fetch(github, folder):
     )
 
 
-def test_the_download_brings_every_photo_and_nothing_else(github, tmp_path):
+def test_the_download_gets_every_photo_and_nothing_else(github, tmp_path):
     folder = fetch(github, tmp_path / "got")
     found = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     others = ("train/hat/notes.txt", "code/run.py")
@@ -313,7 +313,7 @@ def test_a_damaged_file_is_refused_and_an_old_one_replaced(github, tmp_path):
     assert (tmp_path / "got" / name).read_bytes() == github.files[name]
 
 
-def test_a_list_that_is_not_the_commits_is_refused(github, tmp_path):
+def test_a_list_that_is_not_the_commit_s_is_refused(github, tmp_path):
     github.lie = True
     with pytest.raises(ValueError, match="does not have the checksum of commit"):
         fetch(github, tmp_path / "got")
@@ -364,7 +364,7 @@ class Group:
         return slice(total * self.index // self.count, total * (self.index + 1) // self.count)
 
 
-def test_processes_share_each_batch_of_the_one_order():
+def test_processes_share_each_batch_of_a_single_process():
     alone = rows_of_epoch(counted(23, batch_size=6, seed=1))
     shared = [rows_of_epoch(counted(23, batch_size=6, seed=1, group=Group(3, i))) for i in range(3)]
     for number, batch in enumerate(alone):
@@ -400,15 +400,15 @@ def test_keras_learns_from_the_batches_in_this_order(steps_per_execution):
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss, steps_per_execution=steps_per_execution)
     wanted = counted(10, batch_size=4, seed=5)
-    for epochs in (range(2, 4), range(4, 5)):  # the second goes on with a model that is built
+    for epochs in (range(2, 4), range(4, 5)):  # the second call goes on with a built model
         run_epochs(model, Watched(x, y, 4, seed=5), None, epochs, [])
         wanted.epoch = epochs.start
         expected = [batch for _ in epochs for batch in rows_of_epoch(wanted)]
-        # Keras looks at the first batches once more, for their shapes.
+        # Keras reads the first batches once more, for their shapes.
         assert seen[-len(expected) :] == expected
 
 
-def test_photos_that_do_not_fit_the_memory_are_decoded_when_asked_for(clothes, monkeypatch):
+def test_photos_that_do_not_fit_in_memory_are_decoded_on_request(clothes, monkeypatch):
     train, reader = data.find(clothes).train, Reader(24)
     kept = pixels(train, reader)
     monkeypatch.setattr("reference.batches.LARGEST_KEPT", 1000)

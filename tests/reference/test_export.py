@@ -1,4 +1,4 @@
-"""`reference.export`: each file is proved, or not written."""
+"""`reference.export` checks each file, or does not write it."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from reference import train as training
 
 
 @pytest.mark.slow
-def test_export_proves_each_file(trained, tmp_path, capsys):
+def test_export_checks_each_file(trained, tmp_path, capsys):
     told = [str(trained / "model.keras"), "--output", str(tmp_path)]
     assert export.run([*told, "--format", "keras,tflite"]) == 0
     printed = capsys.readouterr().out
@@ -81,7 +81,7 @@ def test_a_file_that_its_runtime_cannot_run_ends_in_a_sentence(
 
 @pytest.mark.slow
 def test_onnx_agrees_with_the_model_in_batches_of_every_size(options, tmp_path, capsys):
-    """Trained in mixed precision, with augmenting layers inside the base, which minicnn lacks."""
+    """The model trains in mixed precision; minicnn lacks the augmenting layers in its base."""
     for package in ("onnx", "tf2onnx"):
         pytest.importorskip(package)
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -1,4 +1,4 @@
-"""`reference.model` and `reference.features`: the base, the head, the file, and the cache."""
+"""`reference.model` and `reference.features`: the base, the head, the cache, and the file."""
 
 import json
 import zipfile
@@ -44,7 +44,7 @@ def about(**changes):
 @pytest.mark.parametrize(
     "name", ["xception", "vgg16", "resnet50", "densenet121", "efficientnetb0", "mobilenet"]
 )
-def test_each_networks_preprocessing_becomes_layers(name):
+def test_each_network_s_preprocessing_becomes_layers(name):
     _, module = models.applications()[name]
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 5, 7, 3)).astype(np.float32)
     wanted = module.preprocess_input(pixels.copy())
@@ -79,7 +79,7 @@ def test_a_base_is_frozen_and_its_size_is_checked(tiny_base, base):
         ("mobilenet", "nowhere.h5", ["--weights", "no file"]),
     ],
 )
-def test_a_base_that_is_none_says_what_one_is(name, weights, words):
+def test_the_error_about_a_bad_base_says_what_one_is(name, weights, words):
     with pytest.raises((ValueError, FileNotFoundError)) as caught:
         models.load_base(name, 96, weights)
     for word in words:
@@ -87,7 +87,7 @@ def test_a_base_that_is_none_says_what_one_is(name, weights, words):
 
 
 @pytest.mark.slow
-def test_without_network_and_weights_the_ways_on_are_named(monkeypatch):
+def test_without_internet_and_weights_the_alternatives_are_named(monkeypatch):
     def unreachable(*arguments, **options):
         raise Exception("URL fetch failure on https://…: None -- [Errno -2] Name not known")
 
@@ -99,7 +99,7 @@ def test_without_network_and_weights_the_ways_on_are_named(monkeypatch):
 
 
 @pytest.mark.slow
-def test_weights_from_a_file_and_the_wrong_file(tmp_path):
+def test_weights_from_the_right_file_and_a_wrong_one(tmp_path):
     keras.utils.set_random_seed(5)
     network = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(64, 64, 3))
     right = tmp_path / "right.weights.h5"
@@ -113,7 +113,7 @@ def test_weights_from_a_file_and_the_wrong_file(tmp_path):
         models.load_base("mobilenet", 64, str(wrong))
 
 
-def test_a_whole_model_in_h5_is_no_weights_file(tmp_path):
+def test_a_whole_model_in_h5_is_not_a_weights_file(tmp_path):
     path = tmp_path / "whole.h5"
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = "{}"
@@ -121,14 +121,14 @@ def test_a_whole_model_in_h5_is_no_weights_file(tmp_path):
         models.load_base("mobilenet", 64, str(path))
 
 
-def test_a_pipe_is_no_file(pipe):
+def test_a_pipe_is_not_read(pipe):
     with pytest.raises(OSError, match="is a pipe: a file of --weights is read from"):
         models.load_base("mobilenet", 64, str(pipe))
     with pytest.raises(ValueError, match=r"is damaged .*is a pipe: a state of a run.*--resume"):
         fitting.read_state(pipe, {})
 
 
-def test_a_classifier_is_cut_behind_its_last_features(tmp_path, capsys):
+def test_a_classifier_is_cut_after_its_last_features(tmp_path, capsys):
     path = tmp_path / "classifier.keras"
     ours = minicnn.Sequential(
         [
@@ -159,7 +159,7 @@ def test_a_classifier_is_cut_behind_its_last_features(tmp_path, capsys):
 def test_keras_s_own_classifiers_are_cut_before_their_pooling(
     name, size, layer, features, tmp_path, capsys
 ):
-    """Two of them end in pictures of one pixel: pooling that keeps them, then convolutions."""
+    """In two of them, pooling keeps pictures of one pixel, and convolutions follow."""
     narrow = {"mobilenet": {"alpha": 0.25}, "vgg16": {"classes": 2}}.get(name, {})
     function, _ = models.applications()[name]
     whole = function(weights=None, include_top=True, input_shape=(size, size, 3), **narrow)
@@ -170,8 +170,8 @@ def test_keras_s_own_classifiers_are_cut_before_their_pooling(
 
 
 @pytest.mark.slow
-def test_a_classifier_behind_a_network_of_its_own_is_cut_there(base, tmp_path, capsys):
-    """As `reference.train` writes them."""
+def test_a_classifier_after_a_nested_network_is_cut_there(base, tmp_path, capsys):
+    """`reference.train` writes such models."""
     inputs = keras.Input((48, 48, 3))
     for name, top in (
         ("pooled", keras.layers.GlobalAveragePooling2D()), ("flat", keras.layers.Flatten()),
@@ -186,7 +186,7 @@ def test_a_classifier_behind_a_network_of_its_own_is_cut_there(base, tmp_path, c
         )
 
 
-def test_a_network_without_features_is_no_base(tmp_path):
+def test_a_network_without_features_is_refused_as_a_base(tmp_path):
     path = tmp_path / "classifier.keras"
     keras.Sequential([keras.Input((48, 48, 3)), keras.layers.Flatten()]).save(path)
     with pytest.raises(ValueError, match=r"is no base.*\(None, 6912\)"):
@@ -201,7 +201,7 @@ def test_a_network_without_features_is_no_base(tmp_path):
 
 
 # ---------------------------------------------------------------------------------------------
-# The whole
+# The whole model
 # ---------------------------------------------------------------------------------------------
 
 
@@ -218,7 +218,7 @@ def test_only_the_head_learns(base, photos):
 
 
 @pytest.mark.slow
-def test_features_and_head_give_the_whole_models_logits(base, photos, machine, tmp_path):
+def test_features_and_head_give_the_whole_model_s_logits(base, photos, machine, tmp_path):
     model = models.make_model(base, 10, size_inner=5)
     reader = Reader(48)
     whole = features.outputs(model, photos.validation, reader, "", show=False)
@@ -254,7 +254,9 @@ def test_features_are_computed_once(base, photos, machine, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_what_changes_the_features_changes_their_name(base, photos, machine, tiny_base):
+def test_what_changes_the_features_changes_the_name_of_their_cache(
+    base, photos, machine, tiny_base
+):
     from dataclasses import replace
 
     def name(photos=photos.validation, reader=Reader(48), base=base, machine=machine):  # noqa: B008
@@ -281,7 +283,7 @@ def test_what_changes_the_features_changes_their_name(base, photos, machine, tin
 
 
 @pytest.mark.slow
-def test_a_damaged_cache_is_computed_anew(base, photos, machine, tmp_path, capsys):
+def test_a_damaged_cache_is_computed_again(base, photos, machine, tmp_path, capsys):
     first = features.extract(photos.validation, Reader(48), base, machine, tmp_path, show=False)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
@@ -299,12 +301,12 @@ def test_a_damaged_cache_is_computed_anew(base, photos, machine, tmp_path, capsy
     ).computed
 
 
-def test_another_size_than_the_bases_is_refused(base, photos, machine):
+def test_another_size_than_the_base_s_is_refused(base, photos, machine):
     with pytest.raises(ValueError, match=r"48 pixels a side.*64: one run has one image size"):
         features.extract(photos.validation, Reader(64), base, machine)
 
 
-def test_a_base_of_nan_is_named(base, photos, machine):
+def test_a_base_that_gives_nan_is_refused(base, photos, machine):
     gamma = base.network.layers[-1].gamma
     gamma.assign(gamma * np.nan)
     with pytest.raises(ValueError, match="NaN or infinity of photos in validation"):
@@ -337,14 +339,14 @@ def written(tmp_path, base, **changes):
 
 
 @pytest.mark.slow
-def test_the_file_has_all_that_a_prediction_needs(base, photos, tmp_path):
+def test_the_file_has_everything_that_a_prediction_needs(base, photos, tmp_path):
     model, path = written(tmp_path, base)
     saved = models.load(path)
     assert saved.about == about(base="tiny.keras", size_inner=6, droprate=0.2)
     wanted = features.outputs(model, photos.test, Reader(48), "", show=False)
     found = features.outputs(saved.model, photos.test, saved.about.reader, "", show=False)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
-    # Keras and minicnn open it too; minicnn predicts with what the file says of itself.
+    # Keras and minicnn also open it; minicnn predicts with the file's own metadata.
     plain = keras.saving.load_model(path)
     pixels = Reader(48).read(photos.test.paths)
     np.testing.assert_allclose(plain.predict(pixels, verbose=0), wanted, atol=1e-5)
@@ -356,7 +358,7 @@ def test_the_file_has_all_that_a_prediction_needs(base, photos, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_network_of_keras_is_rebuilt_in_code(tmp_path, monkeypatch):
+def test_a_network_of_keras_is_rebuilt_from_code(tmp_path, monkeypatch):
     base = models.load_base("mobilenet", 48, "none")
     model, path = written(tmp_path, base)
     monkeypatch.setattr(keras.saving, "load_model", None)  # would fail if it were called
@@ -415,7 +417,7 @@ def changed_metadata(path, change):
         (lambda m: m["minicnn"].update(class_names=["a", "b"]), "names 2 classes.*tells 10 apart"),
     ],
 )
-def test_a_file_that_does_not_say_what_it_is_is_refused(base, tmp_path, change, words):
+def test_a_file_without_its_metadata_is_refused(base, tmp_path, change, words):
     _, path = written(tmp_path, base)
     changed_metadata(path, change)
     with pytest.raises(ValueError, match=words):
@@ -438,8 +440,8 @@ def test_other_files_are_refused_in_a_sentence(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_base_file_with_the_name_of_a_network_stays_itself(tmp_path, photos):
-    """Else the file would be opened with Keras's network of that name, or its preprocessing."""
+def test_a_base_file_with_a_network_s_name_is_not_taken_for_it(tmp_path, photos):
+    """Or the file would be opened with Keras's network of that name, or its preprocessing."""
     keras.utils.set_random_seed(3)
     network = keras.applications.MobileNet(
         include_top=False, weights=None, input_shape=(48, 48, 3), alpha=0.25

@@ -1,4 +1,4 @@
-"""More than one device: JAX instead of TensorFlow, several processes, copies on several devices."""
+"""Training on several devices: JAX in several processes, and TensorFlow's copies on devices."""
 
 import ast
 import csv
@@ -23,7 +23,7 @@ from reference import data, evaluate
 from reference import model as models
 
 ROOT = Path(__file__).parents[2]
-# Compiling takes most of the time; what XLA makes of the graph is the same, its loops are slower.
+# Compiling takes most of the time; at level 0, XLA's graph is the same, but its loops are slower.
 QUICKLY_COMPILED = "--xla_backend_optimization_level=0"
 needs_jax = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs jax")
 
@@ -110,7 +110,7 @@ def test_two_processes_train_what_one_does_and_survive_the_death_of_one(
     finish(start(alone, *told, "--cache", tmp_path / "cache"))
     assert len(history(alone)) == 42
     np.testing.assert_allclose(history(group), history(alone), rtol=2e-4, atol=1e-6)
-    # What JAX trained, TensorFlow opens: the file says nothing of the backend.
+    # TensorFlow opens what JAX trained: the file does not name the backend.
     saved = models.load(group / "model.keras")
     judged = evaluate.evaluate(saved, data.find(clothes).validation)
     assert judged.accuracy == pytest.approx(history(alone)[:, 4].max(), abs=1e-6)
@@ -119,10 +119,10 @@ def test_two_processes_train_what_one_does_and_survive_the_death_of_one(
 @pytest.mark.slow
 @needs_jax
 def test_two_processes_augment_as_one_does(clothes, tiny_base, tmp_path):
-    """Every random flip, shift and zoom of the one falls on the same photo of the two."""
+    """Two processes flip, shift and zoom each photo as a single one does."""
     told = [
         "--data", clothes, "--base", tiny_base, "--image-size", 48, "--learning-rate", 0.05,
-        "--augment", "--epochs", 3, "--batch-size", 40,  # all batches alike: compiled once
+        "--augment", "--epochs", 3, "--batch-size", 40,  # equal batches compile once
     ]  # fmt: skip
     alone, group = tmp_path / "alone", tmp_path / "group"
     shared = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", 2]
@@ -182,7 +182,7 @@ def test_operations_are_counted_as_by_hand():
 
 
 @pytest.mark.slow
-def test_the_accelerators_benchmark_tells_every_rate(tiny_base, clothes, tmp_path, capsys):
+def test_the_accelerator_benchmark_reports_every_rate(tiny_base, clothes, tmp_path, capsys):
     told = [
         "--base", str(tiny_base), "--data", str(clothes), "--image-size", "48", "--batch-size",
         "8", "--json", str(tmp_path / "rates.json"),

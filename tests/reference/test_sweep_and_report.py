@@ -1,4 +1,4 @@
-"""`reference.sweep` and the report: what is chosen, and how it is told."""
+"""`reference.sweep` chooses settings, and the report presents them."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ def trial(accuracies, right):
     return sweep.Trial(settings, history, [], np.array(right, bool))
 
 
-def test_what_a_sweep_says_by_hand():
+def test_a_sweep_s_judgement_by_hand():
     best = sweep.Row("0.001", [trial([0.5, 0.9], [1] * 9 + [0]), trial([0.8], [1] * 8 + [0] * 2)])
     close = sweep.Row("0.01", [trial([0.8], [1] * 8 + [0] * 2), trial([0.8], [0] * 10)])
     poor = sweep.Row("0.1", [trial([0.1], [0] * 9 + [1]), trial([0.2], [0] * 10)])
@@ -27,9 +27,9 @@ def test_what_a_sweep_says_by_hand():
     assert best.spread == pytest.approx(np.std([0.9, 0.8], ddof=1))
     assert found.best_row == 1
     assert found.best is best.trials[0]
-    # McNemar, exactly: 1 photo gained, 0 lost: as likely as not (p = 1).
+    # McNemar's exact test: 1 photo gained and 0 lost is as likely as not (p = 1).
     assert found.p_value(close) == pytest.approx(1.0)
-    # 9 gained, 1 lost: p = 2 · (1 + 10) / 2^10
+    # For 9 gained and 1 lost, p = 2 · (1 + 10) / 2^10.
     assert found.p_value(poor) == pytest.approx(22 / 1024)
     told = found.sentence()
     assert "Best by validation accuracy: 0.001 (0.850)" in told
@@ -41,7 +41,7 @@ def test_what_a_sweep_says_by_hand():
     assert all(len(row) == len(head) for row in rows)
 
 
-def test_of_sizes_the_smallest_that_is_as_good_goes_on():
+def test_the_smallest_size_that_is_as_good_is_chosen():
     def rows(*bests):
         return [sweep.Row(str(10**i), [trial([best], [1])]) for i, best in enumerate(bests)]
 
@@ -64,7 +64,9 @@ def test_among_equals_the_first_is_chosen():
 
 
 @pytest.mark.slow
-def test_sweep_tries_each_with_each_seed_and_keeps_the_best(options, tmp_path, capsys, eagerly):
+def test_sweep_tries_each_setting_with_each_seed_and_keeps_the_best(
+    options, tmp_path, capsys, eagerly
+):
     told = [
         "--learning-rates", "0.05,0.000001", "--inner-sizes", "4", "--drop-rates", "0.2",
         "--seeds", "2", "--epochs", "2", "--drop-epochs", "3", "--compare", "--output",
@@ -90,7 +92,7 @@ def test_sweep_tries_each_with_each_seed_and_keeps_the_best(options, tmp_path, c
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_killed_leaves_what_was_done(options, tmp_path, monkeypatch, eagerly):
+def test_a_killed_sweep_leaves_what_was_done(options, tmp_path, monkeypatch, eagerly):
     def killed(*arguments, **more):
         raise KeyboardInterrupt
 

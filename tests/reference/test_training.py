@@ -1,4 +1,4 @@
-"""`reference.fitting`, `train`, `sweep`: what is learned, and that nothing is lost by a kill."""
+"""`reference.fitting`, `train` and `sweep`: what they learn, and that a kill loses nothing."""
 
 import csv
 import functools
@@ -38,12 +38,12 @@ def splits(clothes):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """What the base says of the photos, computed by whichever run comes first."""
+    """Return the folder of the base's features, which the first run computes."""
     return tmp_path_factory.mktemp("cache")
 
 
 def learner(splits, tiny_base, folder, machine, cache):
-    """`train` on the tiny base; calls with the same name share a folder."""
+    """Return a function that runs `train` on the tiny base; calls of one name share a folder."""
 
     def run(settings=QUICK, name="run", **options):
         base = models.load_base(str(tiny_base), 48)
@@ -68,14 +68,14 @@ def learn(splits, tiny_base, tmp_path, machine, cache):
 
 @pytest.fixture(scope="module")
 def whole(splits, tiny_base, tmp_path_factory, machine, cache):
-    """A run that nobody interrupts, learned once for all that are compared with it."""
+    """Return a function that trains without interruption, once per settings, to compare with."""
     learn = learner(splits, tiny_base, tmp_path_factory.mktemp("whole"), machine, cache)
     return functools.cache(lambda settings: learn(settings, name=str(hash(settings))))
 
 
 @pytest.fixture
 def quick(whole, tmp_path):
-    """What a run with the quick settings left, in the folder where `learn` goes on with it."""
+    """Return what a quick run left, copied to the folder where `learn` goes on with it."""
     shutil.copytree(whole(QUICK).path.parent, tmp_path / "run")
     return tmp_path / "run"
 
@@ -106,8 +106,8 @@ def test_balanced_weights_by_hand():
     [
         ([0.5, 0.6], 0, False),
         ([0.6, 0.5], 0, False),
-        ([0.6, 0.5, 0.6], 0, True),  # the first of equals is the best
-        ([0.6, 0.5, 0.5], 1, False),  # patience starts anew with fine-tuning
+        ([0.6, 0.5, 0.6], 0, True),  # among equals, the first is the best
+        ([0.6, 0.5, 0.5], 1, False),  # patience starts again with fine-tuning
         ([0.6, 0.5, 0.5, 0.5], 1, True),
         ([], 0, False),
     ],
@@ -141,7 +141,7 @@ def test_a_state_of_another_run_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_file_has_the_best_epochs_model(learn, splits, tmp_path):
+def test_the_file_has_the_best_epoch_s_model(learn, splits, tmp_path):
     result = learn(replace(QUICK, epochs=5))
     accuracies = result.history["val_accuracy"]
     assert len(accuracies) == 5
@@ -158,7 +158,7 @@ def test_the_file_has_the_best_epochs_model(learn, splits, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweeps_trial_is_the_same_run(learn, splits, tiny_base, machine):
+def test_a_sweep_s_trial_equals_a_run(learn, splits, tiny_base, machine):
     settings = replace(QUICK, size_inner=8, droprate=0.3)
     result = learn(settings)
     base = models.load_base(str(tiny_base), 48)
@@ -170,14 +170,14 @@ def test_a_sweeps_trial_is_the_same_run(learn, splits, tiny_base, machine):
         np.testing.assert_allclose(trial.history[name], result.history[name], rtol=1e-5)
     assert trial.best == result.best
     assert trial.right.mean() == pytest.approx(trial.best)
-    # And the winner's file is the same model.
+    # The winner's file holds the same model, too.
     whole = models.load(result.path).model
     for found, wanted in zip(models.head_of(whole).get_weights(), trial.weights, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow
-def test_the_seed_decides(learn, whole):
+def test_the_seed_decides_the_history(learn, whole):
     first = whole(QUICK).history
     assert learn(name="again").history == first
     assert learn(replace(QUICK, seed=8), name="other").history != first
@@ -211,7 +211,7 @@ def test_augmentation_runs_the_whole_network_and_leaves_no_layer_in_the_file(lea
 
 
 @pytest.mark.slow
-def test_fine_tuning_moves_the_last_blocks_and_nothing_before_them(learn, tiny_base):
+def test_fine_tuning_changes_the_last_blocks_and_nothing_before_them(learn, tiny_base):
     settings = replace(QUICK, epochs=1, fine_tune="block2", fine_tune_epochs=3, fine_tune_rate=0.01)
     result = learn(settings)
     assert len(result.history["loss"]) == 4
@@ -241,14 +241,14 @@ def test_patience_stops_a_run(learn):
 
 
 @pytest.mark.parametrize("missing", ["tensorboard", "tensorflow"])
-def test_tensorboard_is_asked_for_in_a_sentence(learn, monkeypatch, missing):
+def test_a_missing_tensorboard_is_named_in_a_sentence(learn, monkeypatch, missing):
     monkeypatch.setattr(backend, "installed", lambda package: package != missing)
     with pytest.raises(ImportError, match=f"pip install {missing}"):
         learn(tensorboard=True)
 
 
 @pytest.mark.slow
-def test_tensorboard_sees_every_epoch(learn, tmp_path):
+def test_tensorboard_gets_every_epoch(learn, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     tf = pytest.importorskip("tensorflow")
     settings = replace(QUICK, epochs=2, fine_tune="block2", fine_tune_epochs=1)
@@ -288,10 +288,8 @@ FINE = replace(
     ],
     ids=lambda value: value if isinstance(value, str) else value.fine_tune or "head",
 )
-def test_a_run_that_was_interrupted_comes_to_the_same(
-    learn, whole, monkeypatch, stage, settings, eagerly
-):
-    """Stopped again and again, at each of the places where something has been written."""
+def test_an_interrupted_run_ends_with_the_same(learn, whole, monkeypatch, stage, settings, eagerly):
+    """It is stopped again and again, at each place where something has just been written."""
     wanted = whole(settings)
     count = {"left": 0}
 
@@ -318,7 +316,7 @@ def test_a_run_that_was_interrupted_comes_to_the_same(
     monkeypatch.setattr(fitting, "write_state", state)
     stops = 0
     for _ in range(8):
-        # The same step would stop it again and again, so one may pass each time.
+        # The same step would stop every attempt, so each attempt may pass one.
         count["left"] = 1 if stage == "after the state" else 2
         try:
             found = learn(settings, name="broken", resume=True)
@@ -364,8 +362,8 @@ def wait_for(ready, process, seconds=100):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_really_killed_goes_on_to_the_same(clothes, tiny_base, tmp_path, capsys):
-    """The killed one in a process of its own; what goes on, and what nobody kills, in this one."""
+def test_a_run_that_is_really_killed_ends_with_the_same(clothes, tiny_base, tmp_path, capsys):
+    """The killed run has its own process; its continuation and the whole run share this one."""
     options = [
         *map(str, ("--data", clothes, "--base", tiny_base, "--cache", tmp_path / "cache")),
         *("--image-size", "48", "--learning-rate", "0.01", "--dropout", "0.2", "--epochs", "30"),
@@ -403,8 +401,8 @@ def test_a_run_that_is_really_killed_goes_on_to_the_same(clothes, tiny_base, tmp
 
 
 @pytest.mark.slow
-def test_a_kill_within_the_first_epoch_of_fine_tuning_loses_nothing(learn, monkeypatch, eagerly):
-    """The file holds fine-tuned weights by then, and is no longer the best head to start from."""
+def test_a_kill_in_the_first_epoch_of_fine_tuning_loses_nothing(learn, monkeypatch, eagerly):
+    """By then the file holds fine-tuned weights, and is no longer the best head to start from."""
     settings = replace(QUICK, epochs=2, fine_tune="block2", fine_tune_epochs=2, fine_tune_rate=0.02)
     wanted = learn(settings, name="whole")
     assert fitting.best_epoch(wanted.history) >= 2, "fine-tuning must write the file"
@@ -412,7 +410,7 @@ def test_a_kill_within_the_first_epoch_of_fine_tuning_loses_nothing(learn, monke
 
     def model(whole, *arguments):
         save(whole, *arguments)
-        if len(whole.trainable_weights) > 4:  # the head alone has no more
+        if len(whole.trainable_weights) > 4:  # the head alone has 4
             raise Killed
 
     with monkeypatch.context() as patch:
