@@ -1,4 +1,4 @@
-"""The pictures: what they show, with which words, and that they are written whole."""
+"""What plots show, which words they use, and that no text is cut off."""
 
 import io
 import subprocess
@@ -29,7 +29,7 @@ def with_matplotlib(request):
 
 
 def texts(figure):
-    """All texts of a figure, drawn: mathematics in them would raise or change them."""
+    """Draw the figure and return its texts: `$` read as mathematics would change them or raise."""
     from matplotlib.text import Text
 
     png(figure)
@@ -49,7 +49,7 @@ def png(figure):
 
 
 def pictures(figure):
-    """What is drawn as an image, cell by cell."""
+    """Return what is drawn as an image, cell by cell."""
     return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
 
 
@@ -123,7 +123,7 @@ def test_a_sweep_of_losses_without_validation():
     assert {"a: 1.000", "b: 2.000", "best training loss"} <= set(words(figure))
 
 
-def test_many_runs_are_told_apart():
+def test_many_runs_can_be_told_apart():
     figure = plots.sweep({str(n): HISTORY for n in range(20)})
     drawn = figure.axes[0].lines[::2]
     assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 20
@@ -151,7 +151,7 @@ def convolution(channels, filters=4, size=3, kind=layers.Conv2D, **options):
 def test_kernels_of_colour_photos_are_in_colour():
     layer = convolution(3, 5)
     kernel = np.zeros((3, 3, 3, 5))
-    kernel[0, 0, 0, 1] = 2  # filter 1 asks for red
+    kernel[0, 0, 0, 1] = 2  # filter 1 answers to red
     kernel[1, 1, :, 2] = -1
     layer.set_weights([kernel, np.zeros(5)])
     figure = plots.kernels(layer)
@@ -254,7 +254,7 @@ def test_feature_maps_of_a_tape_and_of_a_trace():
 
 
 def test_colours_of_feature_maps():
-    """Nothing below zero: dark is zero. Else blue is below, orange above, and white zero."""
+    """With no value below zero, dark is zero; else blue is below, orange above, white zero."""
     model, x = network(), np.random.default_rng(0).standard_normal((1, 6, 8, 2))
     _, tape = model.forward(x)
     image = plots.feature_maps(tape, "rectified").axes[0].images[0]
@@ -265,7 +265,7 @@ def test_colours_of_feature_maps():
     assert len(clims) == 1  # one scale for all
 
 
-def test_a_silent_map_is_said_to_be():
+def test_a_silent_map_is_marked():
     layer = layers.ReLU(name="r")
     model = keras.Sequential([keras.Input((4, 4, 2)), layer])
     x = np.ones((1, 4, 4, 2))
@@ -299,7 +299,7 @@ def test_what_feature_maps_refuses():
 
 
 def counts(figure):
-    """The matrix as its texts say it."""
+    """Return the matrix that the texts show."""
     (axes, _) = figure.axes
     size = len(axes.get_xticklabels())
     matrix = np.zeros((size, size), int)
@@ -338,7 +338,7 @@ def test_classes_without_examples_have_rows():
 
 
 @pytest.mark.slow
-def test_names_from_files_are_drawn_as_they_are():
+def test_names_from_files_are_drawn_unchanged():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure = plots.confusion_matrix(range(5), range(5), STRANGE, title="$\\alpha$ of a_b")
@@ -358,7 +358,7 @@ def test_names_from_files_are_drawn_as_they_are():
         assert "$relu$_1: 1 feature map of 4×4" in words(plots.feature_maps(tape, "$relu$_1"))
 
 
-def test_names_are_turned_where_they_are_long():
+def test_long_names_are_turned():
     figure = plots.confusion_matrix([0, 1], [0, 1], ["longsleeve", "t-shirt"])
     assert {label.get_rotation() for label in figure.axes[0].get_xticklabels()} == {45}
     figure = plots.confusion_matrix([0, 1], [0, 1])
@@ -404,7 +404,7 @@ def test_predictions_show_photos_of_any_range(scale, shift):
     assert wrong == [False, False, True]
 
 
-def test_predictions_of_grey_photos_whose_class_nobody_knows():
+def test_predictions_of_grey_photos_of_unknown_class():
     figure = plots.predictions(np.ones((20, 4, 4, 1)), None, np.full((20, 1), 0.8), most=4)
     assert len(pictures(figure)) == 4
     assert {"1 80%", "What the network says; the first 4"} <= set(words(figure))
@@ -420,7 +420,7 @@ def test_what_predictions_refuses():
         plots.predictions(photos, [0, 1], said, ["a"])
 
 
-# -- all ------------------------------------------------------------------------------------------
+# -- all plots ------------------------------------------------------------------------------------
 
 NAN = float("nan")
 LONG = ["a very long class name that goes on", "b", "something_else_long_as_well_indeed", "d"]
@@ -462,7 +462,7 @@ def scaled(layer, factor):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
-def test_no_text_is_cut_or_lies_on_another(make, monkeypatch):
+def test_no_text_is_cut_off_or_overlaps_another(make, monkeypatch):
     from matplotlib.text import Text
 
     figure, draw, found = make(), Text.draw, {}
@@ -509,7 +509,7 @@ def test_a_run_without_a_finite_number_says_so():
     assert "b: never a finite number" in words(plots.sweep({"a": HISTORY, "b": lost}, "loss"))
 
 
-def test_errors_fall_and_have_no_unit():
+def test_error_metrics_are_best_when_lowest_and_have_no_unit():
     history = {"loss": [2.0, 1.0], "my_error": [30, 20, 25], "val_my_error": [30, 20, 25]}
     figure = plots.curves(history)
     assert "validation, best 20.000 in epoch 2" in words(figure)
@@ -523,7 +523,7 @@ def test_a_sweep_knows_its_metric_by_either_name():
         plots.sweep([HISTORY])
 
 
-def test_nan_is_told_from_zero():
+def test_nan_looks_different_from_zero():
     x = np.zeros((1, 3, 3, 2))
     x[0, 0, 0, 0], x[0, 1, 1, 1] = NAN, -1
     figure = maps_of(x)
@@ -540,7 +540,7 @@ def test_weights_that_are_all_zero_are_white():
     assert image.cmap(image.norm(0.0))[:3] == pytest.approx((1, 1, 1), abs=0.02)
 
 
-def test_one_is_not_many():
+def test_one_kernel_or_unit_is_singular():
     assert "first_conv: 1 kernel of 3×3" in words(plots.kernels(convolution(1, 1)))
     assert "maps: 1 unit" in words(maps_of([[1.0]]))
 
@@ -557,7 +557,7 @@ def test_at_least_one_is_drawn(most):
             draw()
 
 
-def test_what_else_is_refused_in_one_sentence():
+def test_other_bad_arguments_are_refused_in_one_sentence():
     model = network()
     with pytest.raises(TypeError, match=r"expects model\.trace\(x\).* Received Model\."):
         plots.feature_maps(model, "rectified")
