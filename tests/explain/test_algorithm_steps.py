@@ -1,4 +1,4 @@
-"""The algorithm lessons: answers by hand, the counts, and agreement with the fast convolution."""
+"""Algorithm lessons give answers and counts by hand, and agree with the fast convolution."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_the_loops_by_hand():
     assert lesson["Its products with filter 0"].shown.tolist() == [[1, 4], [12, 20]]
     expected = [[37.5, 47.5, 21.5], [67.5, 77.5, 33.5], [23.5, 26.5, 9.5]]
     assert lesson.y[0, :, :, 0].tolist() == expected
-    # 9 outputs of 4 products: 3 additions for the sum, and the bias
+    # 9 outputs have 4 products each: 3 additions sum them, 1 adds the bias
     assert (lesson.multiplications, lesson.additions, lesson.memory) == (36, 36, 0)
 
 
@@ -56,7 +56,7 @@ def test_two_channels_and_two_filters_by_hand():
 
 
 def test_winograd_by_hand():
-    """A kernel that is 1 in the middle copies the picture; its u is an outer product of columns."""
+    """A kernel of only a 1 in the middle copies the picture; u is an outer product of columns."""
     w = np.zeros((3, 3, 1, 1))
     w[1, 1] = 1
     x = random((1, 6, 6, 1), dtype="float64")
@@ -66,32 +66,32 @@ def test_winograd_by_hand():
     assert lesson["A patch"].shown.tolist() == x[0, :, :, 0].tolist()
     assert lesson["A tile of outputs"].shown == pytest.approx(x[0, 1:5, 1:5, 0])
     constant = convolution_steps(np.ones((1, 6, 6, 1)), w, algorithm="winograd")
-    # A constant row is 0 at the point 0, -6 at 1, and 0 at the others: 4 - 5 + 1, -4 - 4 + 1 + 1, …
+    # A constant row gives 0 at point 0, -6 at 1, 0 at the others: 4 - 5 + 1, -4 - 4 + 1 + 1, …
     rows = np.array([0, -6, 0, 0, 0, 0])
     assert constant["The transformed patch"].shown.tolist() == np.outer(rows, rows).tolist()
 
 
 def test_winograd_multiplies_a_quarter_as_often():
-    """36 products for a tile of 4x4 outputs, where the sum has 16 * 9 = 144."""
+    """A tile of 4x4 outputs takes 36 products, where plain sums take 16 * 9 = 144."""
     x, w = random((1, 6, 6, 1)), random((3, 3, 1, 1))
     found = compare_algorithms(x, w)
     assert found["winograd"].multiplications == 36
     assert found["loops"].multiplications == found["im2col"].multiplications == 144
-    # per tile, channel and filter: 2 examples, 2 * 2 tiles, 5 channels, 3 filters
+    # for 2 examples, 2 * 2 tiles, 5 channels and 3 filters
     x, w = random((2, 10, 10, 5)), random((3, 3, 5, 3))
     found = compare_algorithms(x, w)
     assert found["winograd"].multiplications == 36 * 2 * 4 * 5 * 3
     assert found["loops"].multiplications == 144 * 2 * 4 * 5 * 3
-    # u, v and m: 36 numbers for each (channel, filter), (tile, channel), (tile, filter)
+    # u, v and m have 36 numbers per (channel, filter), (tile, channel) and (tile, filter)
     assert found["winograd"].memory == 4 * 36 * (5 * 3 + 8 * 5 + 8 * 3)
     assert found["im2col"].memory == 4 * (2 * 8 * 8) * (3 * 3 * 5)
 
 
-# -- the transforms are those of the kernels ------------------------------------------------------
+# -- the transforms equal those of the kernels ----------------------------------------------------
 
 
 class Counted:
-    """A number that counts what is done with it."""
+    """A number that counts the operations on it."""
 
     multiplications = additions = 0
 
@@ -112,7 +112,7 @@ def counted(transform, size, out, times):
     return Counted.multiplications * times, Counted.additions * times
 
 
-def test_the_matrices_are_those_of_the_kernels():
+def test_the_matrices_equal_those_of_the_kernels():
     for matrix, transform in (
         (algorithm_steps.G, winograd.weight_points),
         (algorithm_steps.BT, winograd.input_points),
@@ -122,17 +122,17 @@ def test_the_matrices_are_those_of_the_kernels():
 
 
 def test_the_transforms_cost_what_the_kernels_do():
-    """Along both axes: 6 columns and 6 rows of a patch, 3 and 6 of a kernel, 6 and 4 of a tile."""
+    """Both axes count: 6 columns and 6 rows of a patch, 3 and 6 of a kernel, 6 and 4 of a tile."""
     assert counted(winograd.input_points, 6, 6, 12) == algorithm_steps._PATCH == (84, 144)
     assert counted(winograd.weight_points, 3, 6, 9) == algorithm_steps._KERNEL == (54, 54)
     assert counted(winograd.output_pixels, 6, 4, 10) == algorithm_steps._TILE == (30, 100)
 
 
-def test_winograds_additions_by_hand():
+def test_winograd_s_additions_by_hand():
     x, w, b = random((1, 6, 6, 2)), random((3, 3, 2, 1)), np.zeros(1, "float32")
     lesson = convolution_steps(x, w, b, "winograd")
     assert lesson.transform_multiplications == 2 * 84 + 2 * 54 + 30
-    assert lesson.additions == 2 * 144 + 2 * 54 + 100 + 36 + 16  # a sum of two products, the bias
+    assert lesson.additions == 2 * 144 + 2 * 54 + 100 + 36 + 16  # sums of two products, the bias
 
 
 # -- agreement ------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_each_step_follows_from_those_before():
     assert lesson["The products"].array[1, 3, :, :, 1] == pytest.approx(m)
     tile = at @ m @ at.T
     assert lesson["A tile of outputs"].array[1, 3, :, :, 1] == pytest.approx(tile)
-    assert lesson.y[1, 4:8, 4:8, 1] == pytest.approx(tile)  # tile 3 is the second of the second row
+    assert lesson.y[1, 4:8, 4:8, 1] == pytest.approx(tile)  # tile 3 is second in the second row
 
 
 def test_winograd_rounds_more_and_the_comparison_says_so():
@@ -203,7 +203,7 @@ def test_winograd_rounds_more_and_the_comparison_says_so():
     assert found["loops"].from_exact > 0
 
 
-# -- how it looks, and what it refuses ------------------------------------------------------------
+# -- how lessons look, and what they refuse -------------------------------------------------------
 
 
 def test_small_arrays_are_printed_in_full():
@@ -229,12 +229,12 @@ def test_winograd_shows_its_matrices():
         assert part in text
 
 
-def test_what_rounding_leaves_of_a_zero_is_printed_as_zero():
+def test_a_rounding_error_in_place_of_zero_is_printed_as_zero():
     x = np.arange(16, dtype="float32").reshape(1, 4, 4, 1)
     w = np.arange(-4, 5, dtype="float32").reshape(3, 3, 1, 1)
     lesson = convolution_steps(x, w, algorithm="winograd", padding="same")
     u = lesson["The transformed kernel"]
-    assert u.shown[1, 1] != 0  # it is zero in exact numbers
+    assert u.shown[1, 1] != 0  # exact arithmetic gives 0
     assert abs(u.shown[1, 1]) < 1e-7
     assert "e-0" not in str(lesson)
     assert "e-0" not in lesson._repr_html_().replace(repr(float(u.shown[1, 1])), "")

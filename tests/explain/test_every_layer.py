@@ -1,4 +1,4 @@
-"""The terms of outputs and gradients for every layer and option."""
+"""Terms explain outputs and gradients of every layer and option."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ from minicnn.layers import LAYERS, Layer
 from minicnn.shapes import same_padding
 
 CASES = list(check.cases())
-LEFT_OUT = {"InputLayer"}  # it computes nothing; below, all the same
+LEFT_OUT = {"InputLayer"}  # it computes nothing
 
 
 def draw(case: check.Case, rng: np.random.Generator) -> tuple[Layer, Any]:
-    """The case's layer with random weights, and an input."""
+    """Return the case's layer with random weights, and an input."""
     layer = LAYERS[case.layer](**case.options)
     xs = [check._values(case, rng) for _ in range(case.inputs)]
     x = xs if layer.takes_list else xs[0]
@@ -101,7 +101,7 @@ def test_the_terms_of_every_gradient_lead_to_what_backward_gave(name: str) -> No
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_windows_of_any_shape(data: st.DataObject) -> None:
-    """Strides, padding, dilation, groups, height unlike width, a batch of one."""
+    """Strides, padding, dilation, groups and sizes vary; the batch is one example."""
     number = data.draw
     kind = number(st.sampled_from(["Conv2D", "DepthwiseConv2D", "SeparableConv2D"]))
     strides, dilation = number(st.sampled_from([((1, 1), 1), ((2, 1), 1), ((3, 2), 1), (1, 2)]))
@@ -129,7 +129,7 @@ def test_windows_of_any_shape(data: st.DataObject) -> None:
     at = place(entry.y.shape[1:], rng)
     e = trace.explain(layer, at)
     agrees(e)
-    # Padded taps are those outside the input, and only those.
+    # The padded taps are exactly those outside the input.
     inside = (e.terms.row >= 0) & (e.terms.row < shape[1])
     inside &= (e.terms.col >= 0) & (e.terms.col < shape[2])
     assert (e.terms.padded == ~inside).all()
@@ -143,8 +143,8 @@ def test_windows_of_any_shape(data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-def test_what_winograd_rounds_is_called_rounding() -> None:
-    """Its tiles add up pixels beside the window and subtract them again: empty windows, too."""
+def test_winograd_s_rounding_is_called_rounding() -> None:
+    """Its tiles add pixels outside the window and subtract them again, even for empty windows."""
     rng = np.random.default_rng(0)
     x = np.zeros((1, 16, 15, 16), np.float32)
     x[:, 6:9, 5:9] = rng.normal(size=(1, 3, 4, 16)) * 100
@@ -162,7 +162,7 @@ def test_what_winograd_rounds_is_called_rounding() -> None:
     assert inexact, "some window of zeros gives not quite 0"
     for at in np.ndindex(3, 3, 2, 3):
         agrees(trace.explain_gradient("c", "kernel", at))
-    # What is no rounding is still told apart.
+    # What is more than rounding is still noticed.
     layer.kernel.assign(layer.kernel.numpy() * 1.001)
     busy = trace.explain("c", (7, 7, 3))
     assert abs(busy.difference) > busy.tolerance
@@ -171,7 +171,7 @@ def test_what_winograd_rounds_is_called_rounding() -> None:
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_pooling_with_ties(data: st.DataObject) -> None:
-    """Whole numbers from -1 to 1: nearly every window has a tie."""
+    """With whole numbers from -1 to 1, nearly every window has a tie."""
     number = data.draw
     kind = number(st.sampled_from(["MaxPooling2D", "AveragePooling2D"]))
     pool = (number(st.integers(1, 3)), number(st.integers(1, 3)))

@@ -1,4 +1,4 @@
-"""One number at a time: the terms of outputs and of gradients, by hand."""
+"""Terms of outputs and gradients are those computed by hand, one number at a time."""
 
 import math
 from typing import Any
@@ -70,7 +70,7 @@ def test_dilation_spreads_the_taps() -> None:
 
 def test_a_group_sees_its_own_channels() -> None:
     x = f32([1, 2, 3, 4]).reshape(1, 1, 1, 4)
-    kernel = np.arange(8)  # two channels a group, four filters
+    kernel = np.arange(8)  # two channels per group, four filters
     layer = with_weights(layers.Conv2D(4, 1, groups=2), x, kernel=kernel, bias=np.zeros(4))
     e = layer.explain(x, at=(0, 0, 3))
     assert e.terms.channel.tolist() == [2, 3]
@@ -108,7 +108,7 @@ def test_a_separable_convolution_in_one_step_and_in_two() -> None:
     assert stage.value == e.total
 
 
-def test_of_equal_pixels_the_first_wins() -> None:
+def test_the_first_of_equal_pixels_wins() -> None:
     x = f32([-3, -1], [-1, -2]).reshape(1, 2, 2, 1)
     e = layers.MaxPooling2D().explain(x, at=(0, 0, 0))
     assert e.value == e.total == -1
@@ -134,7 +134,7 @@ def test_padding_never_wins() -> None:
     assert "Padding counts as -∞: it is never the maximum." in e.notes
 
 
-def test_equal_maxima_of_a_whole_map_share() -> None:
+def test_equal_maxima_of_a_whole_map_share_the_gradient() -> None:
     x = f32([4, 1], [4, 4]).reshape(1, 2, 2, 1)
     e = layers.GlobalMaxPooling2D().explain(x, at=0)
     assert e.value == 4
@@ -164,7 +164,7 @@ def test_a_dense_layer_with_softmax() -> None:
     layer = with_weights(
         layers.Dense(3, activation="softmax"), x, kernel=kernel, bias=[math.log(2), 0, 0]
     )
-    e = layer.explain(x, at=1)  # scores log 2, 1, 0: powers 2, e, 1
+    e = layer.explain(x, at=1)  # scores log 2, 1, 0 have exponentials 2, e, 1
     assert products(e) == [1, 0]
     assert e.total == 1
     steps = {step.name: step.value for step in e.steps}
@@ -188,7 +188,7 @@ def test_batch_normalization_step_by_step() -> None:
     e = layer.explain(x, at=0)
     assert [step.value for step in e.steps] == [1, 3, 4, 2, 2, 6.5]
     assert (e.terms.weight.tolist(), e.bias, e.total, e.value) == ([1.5], -1, 6.5, 6.5)
-    e = layer.explain(x, at=0, training=True)  # the batch's own: mean 3, variance 4
+    e = layer.explain(x, at=0, training=True)  # the batch has mean 3, variance 4
     assert [step.value for step in e.steps[:3]] == [3, 4, 2]
     assert e.total == pytest.approx(3 * 2 / math.sqrt(5) + 0.5)
     agrees(e)
@@ -233,7 +233,7 @@ def test_activations_follow_the_sum(activation: str, expected: float) -> None:
     agrees(e)
 
 
-def test_where_the_pixel_went() -> None:
+def test_where_a_pixel_goes() -> None:
     x = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
     e = layers.Flatten().explain(x, at=17)
     assert e.terms.place.tolist() == [[1, 1, 1]]
@@ -260,7 +260,7 @@ def test_zeros_around_a_picture() -> None:
     assert (e.terms.place.tolist(), e.value) == ([[0, 1, 0]], 1)
 
 
-def test_blocks_of_one_pixel() -> None:
+def test_up_sampling_repeats_a_pixel() -> None:
     layer = layers.UpSampling2D((1, 2))
     e = layer.explain(X, at=(0, 3, 0))
     assert (e.terms.place.tolist(), e.value) == ([[0, 1, 0]], X[0, 0, 1, 0])
@@ -269,7 +269,7 @@ def test_blocks_of_one_pixel() -> None:
 
 def test_pixels_of_a_resized_picture() -> None:
     layer = layers.Resizing(6, 6)
-    e = layer.explain(X, at=(1, 2, 0))  # the rows 1/4 below 0, the columns 1/4 left of 1
+    e = layer.explain(X, at=(1, 2, 0))  # 1/4 row below row 0, 1/4 column left of column 1
     assert (e.terms.place[:, :2].tolist(), e.value) == ([[0, 0], [0, 1], [1, 0], [1, 1]], 1.5)
     assert e.terms.weight.tolist() == [0.1875, 0.5625, 0.0625, 0.1875]
     assert e.formula.startswith("y[1, 2, 0] = Σ row weight·column weight·x[i, j, 0],  i = 0…1")
@@ -307,17 +307,17 @@ def test_rescaling_and_dropout() -> None:
 
 
 def test_the_gradient_of_a_convolution() -> None:
-    """One 2×2 kernel on 3×3 pixels, flattened into a score beside a constant one."""
+    """A 2×2 kernel on 3×3 pixels feeds one score; the other score is constant."""
     conv = layers.Conv2D(1, 2, name="conv")
     dense = layers.Dense(2, name="dense", use_bias=False)
     model = minicnn.Sequential([minicnn.Input((3, 3, 1)), conv, layers.Flatten(), dense])
     conv.set_weights([np.zeros((2, 2, 1, 1)), [0.0]])
     dense.set_weights([[[1, 0], [2, 0], [3, 0], [4, 0]]])
     trace = model.trace(X, y=[1], loss=losses.SparseCategoricalCrossentropy(from_logits=True))
-    # Both scores are 0: p = 1/2, so dz = (1/2, -1/2), and the convolution gets 1/2 · (1, 2, 3, 4).
+    # Both scores are 0, so p = 1/2, dz = (1/2, -1/2), and the convolution gets 1/2 · (1, 2, 3, 4).
     g = trace.explain_gradient("conv", "kernel", at=(0, 1, 0, 0))
     assert g.terms.gradient.tolist() == [2, 1.5, 1, 0.5]
-    assert g.terms.factor.tolist() == [5, 4, 2, 1]  # the pixels that this tap lay on
+    assert g.terms.factor.tolist() == [5, 4, 2, 1]  # the pixels under this tap
     assert g.terms.place.tolist() == [[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]]
     assert g.total == g.value == 10 + 6 + 2 + 0.5
     g = trace.explain_gradient("conv", "bias", at=0)
@@ -413,12 +413,12 @@ def test_a_layer_of_your_own() -> None:
         ((0, 0, -1), "channels 0…3"),
     ],
 )
-def test_a_place_that_is_not_there(at: Any, message: str) -> None:
+def test_a_place_outside_the_output_is_refused(at: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         layers.Conv2D(4, 2, name="c").explain(X, at)
 
 
-def test_inputs_that_do_not_fit() -> None:
+def test_inputs_that_do_not_fit_are_refused() -> None:
     dense = layers.Dense(3, name="d")
     with pytest.raises(ValueError, match=r'"d" has its output at units 0…2\. Received at=3'):
         dense.explain(f32([1, 2]), at=3)
@@ -432,7 +432,7 @@ def test_inputs_that_do_not_fit() -> None:
         layers.Conv2D(4, 2).explain(X[0], at=(0, 0, 0))
 
 
-def test_nan_is_said_plainly() -> None:
+def test_nan_is_named_plainly() -> None:
     layer = with_weights(layers.Conv2D(1, 2, name="c"), X, kernel=[1, np.nan, 3, 4])
     e = layer.explain(X, at=(0, 0, 0))
     assert "Careful: 1 of the 4 numbers of c/kernel are NaN or infinite." in e.notes

@@ -1,4 +1,4 @@
-"""The gradient check: agrees with right layers, catches wrong ones, tells kinks from errors."""
+"""The gradient check passes right layers, catches wrong ones, and tells kinks from errors."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_the_numbers_of_one_dense_unit_by_hand():
 
 
 def test_the_numbers_of_cross_entropy_by_hand():
-    """Dense(2) with zero weights says 1/2 and 1/2: d loss / d bias = p - t, averaged."""
+    """Dense(2) with zero weights gives 1/2 and 1/2; d loss / d bias is the mean of p - t."""
     model = keras.Sequential([keras.Input((1,)), layers.Dense(2, activation="softmax")])
     model.set_weights([np.zeros((1, 2)), np.zeros(2)])
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -82,7 +82,7 @@ def test_the_numbers_of_cross_entropy_by_hand():
     assert found.passed
 
 
-# -- what is wrong is caught ----------------------------------------------------------------------
+# -- wrong gradients are caught -------------------------------------------------------------------
 
 
 class WrongDx(layers.Conv2D):
@@ -92,7 +92,7 @@ class WrongDx(layers.Conv2D):
 
 
 class WrongKernel(layers.Conv2D):
-    """The gradient of the kernel upside down."""
+    """Gives the kernel's gradient upside down."""
 
     def compute_gradients(self, dz, cache, need_dx):
         dx, grads = super().compute_gradients(dz, cache, need_dx)
@@ -100,7 +100,7 @@ class WrongKernel(layers.Conv2D):
 
 
 class WrongEdge(layers.Conv2D):
-    """One pixel of many: no sample of entries is likely to meet it."""
+    """Is wrong at one pixel of many, which a sample of entries would hardly include."""
 
     def compute_gradients(self, dz, cache, need_dx):
         dx, grads = super().compute_gradients(dz, cache, need_dx)
@@ -159,7 +159,7 @@ def test_a_gradient_of_another_shape_is_named():
 # -- kinks ----------------------------------------------------------------------------------------
 
 
-def test_relu_at_zero_is_a_kink_and_no_error():
+def test_relu_at_zero_is_a_kink_not_an_error():
     found = gradcheck(layers.ReLU(), np.zeros((2, 3)))
     (row,) = found.rows
     assert found.passed
@@ -174,7 +174,7 @@ def test_relu_at_zero_is_a_kink_and_no_error():
     assert "At a kink" in str(found)
 
 
-def test_ties_under_max_pooling_are_kinks_and_no_errors():
+def test_ties_under_max_pooling_are_kinks_not_errors():
     found = gradcheck(layers.MaxPooling2D(), np.ones((1, 2, 2, 1)))
     (row,) = found.rows
     assert found.passed
@@ -183,19 +183,19 @@ def test_ties_under_max_pooling_are_kinks_and_no_errors():
     assert given == [True, False, False, False]  # the first in reading order
 
 
-def test_a_kink_beside_the_point_is_stepped_around():
+def test_a_smaller_step_avoids_a_kink_near_the_point():
     found = gradcheck(layers.ReLU(), np.array([[3e-6, -3e-6, 1.0]]))
     assert found.passed
     assert found.rows[0].kinks == 0
 
 
 def test_where_several_kinks_meet_the_gradient_is_tested_beside_them():
-    """`GlobalMaxPooling2D` shares the gradient among equal maxima: neither slope."""
+    """`GlobalMaxPooling2D` shares the gradient among equal maxima, so it is neither slope."""
     found = gradcheck(layers.GlobalMaxPooling2D(), np.ones((1, 2, 2, 1)))
     assert found.passed, str(found)
     assert {entry.verdict for entry in found.rows[0].entries} == {"kink"}
     beside = sorted(abs(entry.analytic) for entry in found.rows[0].entries)
-    assert beside[-1] > 0  # one pixel has it all there, not a quarter
+    assert beside[-1] > 0  # there, one pixel has all of it, not a quarter
     assert "agrees close to the kink" in str(found)
 
 
@@ -205,19 +205,19 @@ def test_a_wrong_gradient_is_caught_at_kinks_too():
             return dz * 5, {}
 
     class Copied(layers.MaxPooling2D):
-        """Gives the gradient to all of a window."""
+        """Gives the gradient to every pixel of a window."""
 
         def compute_gradients(self, dz, cache, need_dx):
             return np.ones_like(cache["x"]) * dz, {}
 
     assert gradcheck(Five(), np.zeros((2, 3))).rows[0].verdict == "wrong"
     assert gradcheck(Five(), np.full((2, 3), 0.5)).rows[0].verdict == "wrong"
-    assert gradcheck(Copied(), np.ones((1, 2, 2, 1))).rows[0].verdict == "ok"  # one slope of two
+    assert gradcheck(Copied(), np.ones((1, 2, 2, 1))).rows[0].verdict == "ok"  # one of two slopes
     assert gradcheck(Copied(), random((1, 2, 2, 1))).rows[0].verdict == "wrong"
 
 
 def test_black_pictures_and_zero_biases_pass():
-    """Everything lies at ReLU's kink there: the usual first try."""
+    """Users often try these first, and everything lies at ReLU's kink."""
     model = keras.Sequential(
         [
             keras.Input((8, 8, 3)),
@@ -237,7 +237,7 @@ def test_black_pictures_and_zero_biases_pass():
 
 
 def graph():
-    """Two inputs, two outputs, a nested model and a layer that is used twice."""
+    """Return a model with two inputs, two outputs, a nested model and a layer used twice."""
     inner_input = keras.Input((4,))
     inner = keras.Model(inner_input, layers.Dense(4, activation="tanh")(inner_input), name="inner")
     first, second = keras.Input((4,)), keras.Input((4,))
@@ -291,7 +291,7 @@ def test_frozen_parameters_are_said_to_be_frozen():
     assert "Frozen, so backward gives no gradient: a/kernel, a/bias." in str(found)
 
 
-# -- the user's own stays as it is ----------------------------------------------------------------
+# -- the user's objects are not changed -----------------------------------------------------------
 
 
 def trained():
@@ -310,7 +310,7 @@ def trained():
     return model
 
 
-def test_nothing_of_the_users_is_touched():
+def test_gradcheck_changes_nothing_of_the_user_s():
     model, x = trained(), random((3, 6, 6, 1)).astype("float32")
     before, x_before = model.get_weights(), x.copy()
     optimizer, iterations = model.optimizer, model.optimizer.iterations
@@ -359,16 +359,16 @@ def test_the_same_seed_gives_the_same_sample():
 def test_small_arrays_are_tested_in_full_and_large_ones_sampled():
     found = gradcheck(layers.Conv2D(3, 3), random(PICTURE), entries=20)
     assert found["x"].tested == 20
-    assert found["x"].entries[-1].at is None  # all at once
+    assert found["x"].entries[-1].at is None  # all entries at once
     assert found["bias"].tested == 3
     assert all(entry.at is not None for entry in found["bias"].entries)
     scaled = gradcheck(layers.Rescaling(np.eye(7)[3]), random((9, 7)), entries=1)
     (entry,) = scaled["x"].entries[:-1]
     assert entry.at is not None
-    assert entry.at[1] == 3  # the one column with a gradient is never left out
+    assert entry.at[1] == 3  # the only column with a gradient is always tested
 
 
-# -- how it looks, and what it refuses ------------------------------------------------------------
+# -- how the check looks, and what it refuses -----------------------------------------------------
 
 
 def test_the_table():
@@ -417,7 +417,7 @@ def test_what_gradcheck_refuses():
         gradcheck(layer, x)
 
 
-def test_a_layer_that_is_random_by_itself_is_told():
+def test_a_layer_with_randomness_of_its_own_is_refused():
     class Noise(layers.ReLU):
         def compute(self, x, training):
             y, cache = super().compute(x, training)
@@ -427,7 +427,7 @@ def test_a_layer_that_is_random_by_itself_is_told():
         gradcheck(Noise(), random(ROW))
 
 
-def test_a_layer_that_insists_on_float32_is_told():
+def test_a_layer_that_insists_on_float32_is_refused():
     class Coarse(layers.ReLU):
         def compute(self, x, training):
             y, cache = super().compute(x, training)
@@ -437,8 +437,8 @@ def test_a_layer_that_insists_on_float32_is_told():
         gradcheck(Coarse(), random(ROW))
 
 
-def test_a_model_class_of_ones_own():
-    """What refers to its layers refers to those of the copy."""
+def test_a_model_class_of_your_own():
+    """The copy's references to layers are to the copy's own layers."""
 
     class Mine(keras.Sequential):
         def __init__(self):
@@ -456,8 +456,8 @@ def test_a_model_class_of_ones_own():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_what_a_normalization_makes_of_rounding_is_no_slope(seed):
-    """Of equal numbers: their variance is 0, or what rounding left, and divided by nearly that."""
+def test_rounding_errors_enlarged_by_a_normalization_are_not_slopes(seed):
+    """Equal numbers have variance 0 or a rounding error, and are divided by about its root."""
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([
         keras.Input((6, 5, 2)), layers.Conv2D(4, 1), layers.BatchNormalization(epsilon=1e-7)
@@ -471,7 +471,7 @@ def test_what_a_normalization_makes_of_rounding_is_no_slope(seed):
 @settings(deadline=None, max_examples=40)
 @given(graphs(), st.sampled_from([1.0, 255.0]), st.booleans(), st.integers(0, 99))
 def test_no_right_gradient_of_any_graph_is_called_wrong(make, scale, training, seed):
-    """Nor of any size of inputs; there are kinks everywhere."""
+    """Nor is it for inputs of any size, though there are kinks everywhere."""
     keras.utils.set_random_seed(seed)
     model = make(keras)
     x = np.abs(random((2, 6, 5, 2), seed)) * scale
@@ -480,7 +480,7 @@ def test_no_right_gradient_of_any_graph_is_called_wrong(make, scale, training, s
     assert all(row.verdict in ("ok", "kinks", "frozen") for row in found.rows), str(found)
 
 
-def test_pixels_as_integers_are_taken():
+def test_integer_pixels_are_accepted():
     pixels = np.arange(2 * 6 * 6 * 3, dtype="uint8").reshape(2, 6, 6, 3)
     model = keras.Sequential([keras.Input((6, 6, 3)), layers.Rescaling(1 / 255), layers.Flatten()])
     assert gradcheck(model, pixels).passed

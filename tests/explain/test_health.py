@@ -1,4 +1,4 @@
-"""The training-health check: what is healthy passes, each illness is named, nothing is changed."""
+"""The health check passes healthy models, names each illness, and changes nothing."""
 
 import math
 from unittest import mock
@@ -20,7 +20,7 @@ CHECKS = (
 
 
 def pictures(count=24, seed=0):
-    """Pixels 0 to 255 with a brightness for each class; sorted by class, as folders are."""
+    """Return pixels 0 to 255, each class of its own brightness, sorted by class as folders are."""
     y = np.repeat(np.arange(CLASSES), count // CLASSES)
     noise = np.random.default_rng(seed).integers(0, 120, (count, 10, 10, 3))
     x = noise + 45 * y[:, None, None, None]
@@ -57,7 +57,7 @@ def compiled(*first, loss="sparse_categorical_crossentropy", optimizer="adam", *
 SCALED = layers.Rescaling(1 / 127.5, -1)
 
 
-# -- the healthy ----------------------------------------------------------------------------------
+# -- healthy models -------------------------------------------------------------------------------
 
 
 def test_a_healthy_network():
@@ -81,7 +81,7 @@ def test_a_healthy_network():
         (losses.BinaryCrossentropy(label_smoothing=0.1), 1, "sigmoid", "column"),
     ],
 )
-def test_the_initial_loss_of_zero_weights_is_that_of_guessing(loss, units, last, kind):
+def test_zero_weights_have_the_initial_loss_of_guessing(loss, units, last, kind):
     model = compiled(SCALED, loss=loss, units=units, last=last)
     model.get_layer("end").set_weights([np.zeros((12, units)), np.zeros(units)])
     x, y = pictures()
@@ -94,14 +94,14 @@ def test_the_initial_loss_of_zero_weights_is_that_of_guessing(loss, units, last,
     )  # fmt: skip
     assert report["output and loss"].verdict == "ok"
     assert report["tiny batch"].verdict in ("ok", "look"), str(report)
-    # The last layer alone hears from the loss in the first step; it is no problem.
+    # In the first step, only the last layer gets a gradient; that is no problem.
     assert report.passed
     assert report["gradients"].measured == "none arrives at conv, hidden_0"
     assert "weights of end are all 0" in report["gradients"].sentence
 
 
-def test_the_layers_numbers_by_hand():
-    """One unit, w = 2, on x = 1 and x = 3: y = 2 and 6; sigmoid cross-entropy, targets 0 and 1."""
+def test_a_layer_s_numbers_by_hand():
+    """One unit with w = 2 maps x = 1, 3 to y = 2, 6; sigmoid cross-entropy, targets 0 and 1."""
     model = keras.Sequential([keras.Input((1,)), layers.Dense(1, name="one")])
     model.set_weights([[[2.0]], [0.0]])
     model.compile(optimizers.SGD(0.1), losses.BinaryCrossentropy(from_logits=True))
@@ -116,7 +116,7 @@ def test_the_layers_numbers_by_hand():
     assert row.step == pytest.approx(0.1 * abs(dw) / 2, rel=1e-5)
 
 
-# -- the ill --------------------------------------------------------------------------------------
+# -- ill models -----------------------------------------------------------------------------------
 
 
 def test_a_dead_network():
@@ -131,7 +131,7 @@ def test_a_dead_network():
     assert "none arrives at conv" in report["gradients"].measured
     assert report["tiny batch"].verdict == "problem"
     dead = {row.name: row.dead for row in report.layers if row.dead is not None}
-    assert dead == {"conv": 1, "hidden_0": 1}  # behind zeros, and with zero biases
+    assert dead == {"conv": 1, "hidden_0": 1}  # it gets only zeros, and has zero biases
 
 
 def test_some_dead_units_are_counted():
@@ -176,9 +176,9 @@ def test_scores_taken_for_probabilities():
 def test_probabilities_taken_for_scores():
     loss = losses.SparseCategoricalCrossentropy(from_logits=True)
     report = health(compiled(SCALED, loss=loss), *pictures())
-    assert report["output and loss"].verdict == "look"  # as in Keras, the loss sees through it
+    assert report["output and loss"].verdict == "look"  # as in Keras, the loss finds the logits
     model = network(SCALED)
-    x = layers.Reshape((CLASSES,))(model.outputs[0])  # and here it can't
+    x = layers.Reshape((CLASSES,))(model.outputs[0])  # and here it cannot
     model = keras.Model(model.inputs, x)
     model.compile("adam", loss)
     report = health(model, *pictures())
@@ -220,7 +220,7 @@ def test_gradients_that_vanish():
     assert report["gradients"].verdict == "look"
     assert "Vanishing" in report["gradients"].sentence
     assert "faint at conv" in report["gradients"].measured
-    # The same with ReLUs hears well.
+    # With ReLUs, gradients reach all layers.
     assert health(compiled(SCALED, deep=12), *pictures())["gradients"].verdict == "ok"
 
 
@@ -257,7 +257,7 @@ def test_nan_inputs_are_named():
     assert (report["inputs"].verdict, report["inputs"].measured) == ("problem", "NaN or infinity")
 
 
-def test_numbers_that_overflow_are_found_where_they_do():
+def test_overflow_is_found_in_the_layer_where_it_happens():
     model = compiled(SCALED)
     model.get_layer("conv").set_weights([np.full((3, 3, 3, 6), 1e38), np.zeros(6)])
     report = health(model, *pictures())
@@ -265,8 +265,8 @@ def test_numbers_that_overflow_are_found_where_they_do():
     assert report["activations"].measured == "NaN or infinity after conv"
 
 
-def test_a_network_that_answers_before_it_learns():
-    """Trained weights in a model that has made no step here."""
+def test_a_network_that_is_right_before_it_learns():
+    """The model has trained weights, but has taken no step itself."""
     model = compiled(SCALED)
     x, y = pictures()
     model.fit(x, y, epochs=60, verbose=0)
@@ -309,8 +309,8 @@ def test_a_model_that_is_not_built_stays_so():
     assert not model.built
 
 
-def test_examples_come_from_all_over_sorted_data():
-    """A data set's first examples are often of one class: those would be learned too easily."""
+def test_examples_come_from_everywhere_in_sorted_data():
+    """A data set's first examples are often of one class, and would be learned too easily."""
     x, y = pictures(400)
     seen = []
 
@@ -343,8 +343,8 @@ def test_loss_and_optimizer_may_be_given():
     assert "SGD(learning_rate=0.05)" in report.title
 
 
-def test_a_loss_of_ones_own():
-    """What guessing costs is not known then; all else is."""
+def test_a_loss_of_your_own():
+    """Only the cost of guessing is then unknown."""
 
     class Squared(losses.Loss):
         @classmethod
@@ -365,23 +365,23 @@ def test_a_loss_of_ones_own():
 
 
 def test_one_hot_targets_may_be_soft():
-    """A loss that cannot come to 0 is measured from the least that it can be."""
+    """A loss that cannot reach 0 is measured from the least it can be."""
     x, y = pictures()
     soft = np.eye(CLASSES)[y] * 0.6 + 0.1
     report = health(compiled(SCALED, loss="categorical_crossentropy"), x, soft)
     assert report["tiny batch"].verdict == "ok", str(report)
 
 
-def test_dropout_does_not_keep_a_batch_from_being_learned():
+def test_dropout_does_not_prevent_learning_a_batch():
     model = compiled(SCALED, layers.Dropout(0.9))
     assert health(model, *pictures())["tiny batch"].verdict == "ok"
     assert model.layers[1].rate == 0.9
 
 
-# -- the user's own stays as it is ----------------------------------------------------------------
+# -- the user's objects are not changed -----------------------------------------------------------
 
 
-def test_nothing_of_the_users_is_touched():
+def test_health_changes_nothing_of_the_user_s():
     model = compiled(SCALED, layers.BatchNormalization(), layers.Dropout(0.5))
     x, y = pictures()
     model.fit(x, y, epochs=2, verbose=0)
@@ -407,7 +407,7 @@ def test_nothing_of_the_users_is_touched():
 
 
 def test_the_check_is_short(capsys):
-    """At most so many steps, and silent where nobody watches."""
+    """It takes at most `steps` steps, and prints nothing without a terminal."""
     steps = []
 
     class Counting(optimizers.SGD):
@@ -417,11 +417,11 @@ def test_the_check_is_short(capsys):
 
     with mock.patch.object(optimizers, "get", side_effect=lambda config: Counting(1e-6)):
         health(compiled(SCALED), *pictures(), steps=7)
-    assert len(steps) == 1 + 7 + 7  # the measured one, its own optimizer's, and Adam's in its place
+    assert len(steps) == 1 + 7 + 7  # one measured, then its own optimizer's and Adam's
     assert capsys.readouterr() == ("", "")
 
 
-# -- how it looks, and what it refuses ------------------------------------------------------------
+# -- how the report looks, and what health refuses ------------------------------------------------
 
 
 def test_the_tables():
@@ -479,7 +479,7 @@ def test_what_health_refuses():
         (4, "sigmoid", "categorical_crossentropy", "4 units of sigmoid", 'activation="softmax"'),
     ],
 )
-def test_a_last_layer_that_does_not_belong_to_the_loss(units, last, loss, measured, sentence):
+def test_a_last_layer_that_does_not_match_the_loss(units, last, loss, measured, sentence):
     x, y = pictures(8)
     y = np.eye(CLASSES)[y] if units > 1 else (y > 1).astype("float32")[:, None]
     report = health(compiled(SCALED, units=units, last=last, loss=loss), x, y, steps=2)
@@ -489,7 +489,7 @@ def test_a_last_layer_that_does_not_belong_to_the_loss(units, last, loss, measur
     assert not report.passed
 
 
-def test_a_softmax_of_one_unit_on_the_way():
+def test_a_softmax_of_one_unit_in_the_middle():
     gate = layers.Conv2D(1, 1, activation="softmax", name="gate")
     x, y = pictures(8)
     check = health(compiled(SCALED, gate), x, y, steps=2)["output and loss"]
@@ -498,9 +498,9 @@ def test_a_softmax_of_one_unit_on_the_way():
 
 
 @pytest.mark.parametrize(("times", "measured"), [(0, "sums from 0 to 0"), (2, "sums from 2 to 2")])
-def test_targets_that_are_no_distribution(times, measured):
+def test_targets_that_are_not_a_distribution(times, measured):
     x, y = pictures(8)
-    # One-hot over twice the classes, so that twice the ones stay within 0 and 1.
+    # Rows with two ones each, so that targets that sum to 2 stay within 0 and 1.
     rows = np.eye(CLASSES)[y] if times == 0 else np.eye(CLASSES)[y] + np.eye(CLASSES)[(y + 1) % 4]
     report = health(
         compiled(SCALED, loss="categorical_crossentropy"), x, rows * min(times, 1), steps=2

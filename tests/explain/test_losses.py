@@ -1,4 +1,4 @@
-"""One loss at a time: its terms, and those of its gradient."""
+"""Terms explain one loss at a time, and its gradient."""
 
 import math
 from typing import Any
@@ -20,7 +20,7 @@ def traced(y_pred: Any, y: Any, loss: Any, activation: str = "linear") -> Any:
 
 
 def test_cross_entropy_from_logits() -> None:
-    """Scores 0 and log 3: probabilities 1/4 and 3/4."""
+    """Scores 0 and log 3 give probabilities 1/4 and 3/4."""
     trace = traced([[0, math.log(3)]] * 2, [0, 1], losses.SparseCategoricalCrossentropy(True))
     e = trace.explain_loss(0)
     assert e.total == pytest.approx(math.log(4), rel=1e-6)
@@ -53,7 +53,7 @@ def test_every_loss(kind: str, logits: bool, smoothing: float) -> None:
         pytest.skip("has no label smoothing, as in Keras")
     rng = np.random.default_rng(0)
     y_pred = rng.uniform(0.05, 0.95, (4, 3)).astype(np.float32)
-    y_pred[1] = [1e-9, 0.3, 1.0]  # cut off
+    y_pred[1] = [1e-9, 0.3, 1.0]  # these probabilities are cut off
     numbers = rng.integers(0, 3, 4)
     y = numbers if "Sparse" in kind else np.eye(3)[numbers]
     options = {} if "Sparse" in kind else {"label_smoothing": smoothing}
@@ -70,13 +70,13 @@ def test_every_loss(kind: str, logits: bool, smoothing: float) -> None:
     assert trace.loss == pytest.approx(total, rel=1e-5)
 
 
-def test_a_loss_that_overwhelms() -> None:
+def test_a_very_large_loss() -> None:
     trace = traced([[1000.0, -1000.0]], [1], losses.SparseCategoricalCrossentropy(True))
     assert trace.explain_loss().total == 2000.0
 
 
 def test_the_gradient_of_an_unlikely_class_is_as_exact_as_its_score() -> None:
-    """exp(-80.1) of a float32 -80.1 is off by 80 times its rounding."""
+    """exp(-80.1) is off by 80 times the rounding error of -80.1 in float32."""
     scores = np.float32([[3.3, -77.7, 0.1]])
     trace = traced(scores, [0], losses.SparseCategoricalCrossentropy(from_logits=True))
     for k in range(3):

@@ -1,4 +1,4 @@
-"""How explanations look: text that is rounded or exact, HTML that is sound and safe."""
+"""Explanations show as text, rounded or exact, and as HTML that is valid and safe."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -16,7 +16,7 @@ X = np.random.default_rng(0).normal(size=(2, 9, 8, 6)).astype(np.float32)
 
 
 class Page(HTMLParser):
-    """The tags of a piece of HTML, each closed in its turn."""
+    """Collects the tags of a piece of HTML, and asserts that each is closed in order."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def model(name: str = "conv") -> minicnn.Model:
 
 
 def shown(name: str = "conv") -> list[Any]:
-    """One of each thing that a notebook can show."""
+    """Return one of each object that a notebook can show."""
     net = model(name)
     trace = net.trace(X, y=[1, 2], loss="sparse_categorical_crossentropy")
     history = History()
@@ -80,7 +80,7 @@ def shown(name: str = "conv") -> list[Any]:
 
 
 @pytest.mark.parametrize("index", range(len(shown())))
-def test_html_is_sound(index: int) -> None:
+def test_html_is_valid(index: int) -> None:
     page = Page(shown()[index]._repr_html_())
     assert page.tags[0] == "div"
     assert not {"script", "link", "img", "style"} & set(page.tags), (
@@ -122,7 +122,7 @@ def test_numbers_are_rounded_for_reading_and_exact_on_request() -> None:
     assert show.number(np.float32(0.1), exact=True) == "0.10000000149011612"
 
 
-def test_many_terms_are_cut_short_but_not_lost() -> None:
+def test_many_terms_are_abridged_but_not_lost() -> None:
     x = np.random.default_rng(0).normal(size=(1, 40)).astype(np.float32)
     e = layers.Dense(2).explain(x, at=1)
     text = str(e)
@@ -162,8 +162,8 @@ def test_a_wide_window_is_a_list() -> None:
     assert "more, together" in text
 
 
-def test_colours_read_on_light_and_dark() -> None:
-    """Background and text colour are set together, and differ enough."""
+def test_text_is_legible_on_every_colour() -> None:
+    """Background and text colour are set together, with enough contrast."""
 
     def luminance(text: str) -> float:
         if text.startswith("#"):
@@ -193,7 +193,7 @@ def test_a_large_grid_is_cut() -> None:
     assert show.scale_of(np.zeros(0)) == 1.0
 
 
-def test_zeros_are_told_from_a_blank_grid() -> None:
+def test_a_grid_of_zeros_says_so() -> None:
     assert "kernel (all 0)" in show.html_grid("kernel", np.zeros((2, 2)), 1.0)
     assert "all 0" not in show.html_grid("kernel", np.eye(2), 1.0)
 
@@ -208,7 +208,7 @@ def test_zeros_are_told_from_a_blank_grid() -> None:
         ({"max_value": 6.0, "negative_slope": 0.5}, 2.0, "y[0] = x[0], at most 6"),
     ],
 )
-def test_a_relu_tells_its_limit(options: dict[str, float], x: float, formula: str) -> None:
+def test_a_relu_shows_its_limit(options: dict[str, float], x: float, formula: str) -> None:
     e = layers.ReLU(**options).explain(np.array([[x]], np.float32), at=0)
     assert e.formula == formula
     if options:

@@ -1,4 +1,4 @@
-"""A whole pass: its entries, names, nested models, paths, receptive fields."""
+"""A trace of a whole pass: its entries, names, nested models, paths and receptive fields."""
 
 import warnings
 from dataclasses import replace
@@ -20,7 +20,7 @@ LOSS = losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def small() -> minicnn.Model:
-    """A residual network with a nested model, 12×10 pixels, 4 classes."""
+    """Return a residual network with a nested model, for 12×10 pixels and 4 classes."""
     minicnn.utils.set_random_seed(3)
     inner = minicnn.Sequential(
         [
@@ -64,7 +64,7 @@ def test_every_layer_has_its_entry(trace: Trace) -> None:
     assert trace["inner"].y.shape == (3, 12, 10, 4)
 
 
-def test_backward_is_what_backward_gives(trace: Trace) -> None:
+def test_a_trace_has_the_gradients_that_backward_gives(trace: Trace) -> None:
     model = trace.model
     y, tape = model.forward(photos())
     found = model.loss_of_pass([0, 1, 3], y, tape, "sparse_categorical_crossentropy")
@@ -87,7 +87,7 @@ def test_a_trace_agrees_with_fit() -> None:
     assert trace.loss == pytest.approx(model.evaluate(photos(), np.array([0, 1, 3]), verbose=0))
 
 
-def test_names(trace: Trace) -> None:
+def test_entries_are_found_by_name(trace: Trace) -> None:
     assert trace["separable"] is trace["inner/separable"]
     assert trace[trace.model.get_layer("pool")] is trace["pool"]
     assert trace.explain("inner", at=(0, 0, 0)).name == "inner/norm"
@@ -103,7 +103,7 @@ def test_names(trace: Trace) -> None:
     assert trace[trace["conv"]] is trace["conv"]
 
 
-def test_two_layers_of_one_name_and_two_uses_of_one_layer() -> None:
+def test_two_layers_with_one_name_and_two_uses_of_one_layer() -> None:
     def base(name: str) -> minicnn.Model:
         return minicnn.Sequential([minicnn.Input((4,)), layers.Dense(4, name="dense")], name=name)
 
@@ -126,7 +126,7 @@ def test_two_layers_of_one_name_and_two_uses_of_one_layer() -> None:
         assert g.value == use.grads["kernel"][1, 2]
 
 
-def test_a_look_changes_nothing() -> None:
+def test_tracing_changes_nothing() -> None:
     model = small()
     model.compile("sgd", "sparse_categorical_crossentropy")
     before = model.get_weights()
@@ -202,7 +202,7 @@ def test_what_each_user_of_an_output_sends_back(trace: Trace) -> None:
         trace.explain_gradient("conv", "dy", at=(12, 0, 0))
 
 
-def test_a_side_branch_that_the_loss_does_not_see() -> None:
+def test_a_branch_outside_the_model_is_not_traced() -> None:
     inputs = minicnn.Input((4,))
     x = layers.Dense(3, name="main")(inputs)
     layers.Dense(2, name="aside")(x)
@@ -210,7 +210,7 @@ def test_a_side_branch_that_the_loss_does_not_see() -> None:
     assert [entry.name for entry in trace] == ["main"]
 
 
-def test_inputs_that_do_not_fit() -> None:
+def test_inputs_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expects x.shape=\(batch, 12, 10, 3\)"):
         small().trace(np.zeros((1, 30, 30, 3)))
     with pytest.raises(ValueError, match=r"x\[None\]"):
@@ -254,7 +254,7 @@ def test_where_nan_comes_from() -> None:
         model.trace(photos())
 
 
-def test_sound_models_warn_of_nothing() -> None:
+def test_a_model_without_nan_gives_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert small().trace(photos()).trouble == ""
@@ -264,7 +264,7 @@ def test_sound_models_warn_of_nothing() -> None:
 
 
 def follows(trace: Trace, path: Any) -> None:
-    """Each term took in exactly what the next link explains, and the last one a pixel."""
+    """Assert that each term's input is what the next link explains, and the last one's a pixel."""
     for link, following in zip(path.links, path.links[1:], strict=False):
         assert link.term.input == following.value
         assert tuple(link.term.place) == following.explanation.at
@@ -288,14 +288,14 @@ def test_the_path_to_the_pixels(trace: Trace) -> None:
 
 
 def test_the_path_by_hand() -> None:
-    """y = 2·3 - 1·5 + 4·1: above 0, and its largest positive term is 2·3."""
+    """y = 2·3 - 1·5 + 4·1 is above 0, and its largest positive term is 2·3."""
     dense = layers.Dense(1, use_bias=False, name="dense")
     model = minicnn.Sequential([minicnn.Input((3,)), layers.ReLU(name="relu"), dense])
     dense.set_weights([[[3], [-5], [1]]])
     trace = model.trace(np.array([[2, 1, 4]], np.float32))
     path = trace.why("dense", 0)
     assert [(link.term.input, link.term.weight) for link in path] == [(2, 3), (2, 1)]
-    assert path[0].share == 0.6  # of 6 + 4
+    assert path[0].share == 0.6  # 6 of 6 + 4
     assert path.end == "the model's input [0] = 2"
     dense.set_weights([[[3], [-15], [1]]])  # now the sum is below 0
     assert [link.term.input for link in trace.why("dense", 0)] == [1, 1]
@@ -309,7 +309,7 @@ def test_a_path_that_ends_early() -> None:
     assert "Every term is 0 here" in str(model.trace(np.ones((1, 2, 2, 1))).why("pad", (0, 0, 0)))
 
 
-def test_a_relu_that_is_off_has_a_history_too() -> None:
+def test_a_relu_that_is_off_has_a_path_too() -> None:
     model = minicnn.Sequential([minicnn.Input((1,)), layers.ReLU(name="relu")])
     path = model.trace(np.array([[-3.0]])).why("relu", 0)
     assert path.end == "the model's input [0] = -3"
@@ -329,7 +329,7 @@ def test_the_path_to_the_loss(trace: Trace) -> None:
 
 
 def test_the_path_of_a_separable_convolution_leads_through_both_stages() -> None:
-    """More channels between its stages than behind them: a place of one is none of the other."""
+    """There are more channels between the stages than after them, so places differ."""
     model = minicnn.Sequential(
         [
             minicnn.Input((5, 5, 3)),
@@ -352,7 +352,7 @@ def test_the_path_of_a_separable_convolution_leads_through_both_stages() -> None
     assert g.formula == "dh[0, 1, 5] = Σ over o of dz[0, 1, o]·pointwise_kernel[0, 0, 5, o]"
 
 
-def test_a_path_ends_where_nobody_has_told_what_happens() -> None:
+def test_a_path_ends_at_a_layer_without_an_explanation() -> None:
     class Halved(layers.Layer):
         def compute(self, x: Array, training: bool) -> Any:
             return x / 2, {}
@@ -376,7 +376,7 @@ def test_a_path_ends_where_nobody_has_told_what_happens() -> None:
         trace.why("h", 0)
 
 
-def test_a_path_begins_at_any_gradient(trace: Trace) -> None:
+def test_a_path_may_begin_at_any_gradient(trace: Trace) -> None:
     path = trace.why_gradient("conv", "dy", (2, 3, 1), example=1)
     assert path[0].value == trace["conv"].dy[1, 2, 3, 1]
     assert "Why the gradient dy[2, 3, 1] of conv is" in str(path)
@@ -389,7 +389,7 @@ def test_a_path_begins_at_any_gradient(trace: Trace) -> None:
 @settings(max_examples=25, deadline=None)
 @given(make=graphs(), data=st.data())
 def test_any_graph(make: Any, data: st.DataObject) -> None:
-    """Random graphs: everything is found, explained, followed; forward as in the plain pass."""
+    """In random graphs, outputs are the model's, and every entry can be explained and followed."""
     model = make(minicnn)
     x = np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=(2, 6, 5, 2))
     trace = model.trace(x)
@@ -414,7 +414,7 @@ def test_any_graph(make: Any, data: st.DataObject) -> None:
 
 
 def chain(*parts: Any, size: tuple[int, int] = (17, 13)) -> Trace:
-    """A chain whose units react to every pixel they see: no ReLU, no max."""
+    """Trace a chain without ReLU and max, so units react to every pixel they see."""
     minicnn.utils.set_random_seed(0)
     model = minicnn.Sequential([minicnn.Input((*size, 1)), *parts])
     return model.trace(np.random.default_rng(1).normal(size=(1, *size, 1)))
@@ -443,8 +443,8 @@ def test_a_receptive_field_at_the_edge_is_cut() -> None:
     assert trace.receptive_field("b", at=(0, 12, 1)).rows == (0, 2)
 
 
-def test_a_receptive_field_behind_an_upsampling() -> None:
-    """Units 4 to 6 of the larger image: the pixels 2 and 3 of each side."""
+def test_a_receptive_field_after_an_upsampling() -> None:
+    """Units 4 to 6 of the larger image come from pixels 2 and 3 along each axis."""
     trace = chain(layers.UpSampling2D(name="up"), layers.Conv2D(1, 3, name="conv"))
     seen = trace.receptive_field("conv", at=(4, 5))
     assert (seen.rows, seen.cols) == ((2, 3), (2, 3))
@@ -452,7 +452,7 @@ def test_a_receptive_field_behind_an_upsampling() -> None:
     assert trace.rows()[1][1][6:8] == ["≤ 2×2", "1/2×1/2"]
 
 
-def test_behind_a_dense_layer_all_pixels_matter(trace: Trace) -> None:
+def test_all_pixels_matter_to_a_dense_layer(trace: Trace) -> None:
     seen = trace.receptive_field("dense", at=2)
     assert (seen.rows, seen.cols) == ((0, 11), (0, 9))
     assert seen.whole
@@ -461,7 +461,7 @@ def test_behind_a_dense_layer_all_pixels_matter(trace: Trace) -> None:
     assert moved.agrees
 
 
-def test_a_unit_that_sees_padding_only() -> None:
+def test_a_unit_that_sees_only_padding() -> None:
     trace = chain(layers.ZeroPadding2D(3, name="pad"), layers.Conv2D(1, 2, name="conv"))
     assert (
         str(trace.receptive_field("conv", at=(0, 0))) == "conv[0, 0] sees no pixel, only padding."
@@ -500,7 +500,7 @@ def test_receptive_fields_are_what_changing_pixels_shows(data: st.DataObject) ->
     seen = moved.seen
     assert seen.formula is not None
     if seen.rows[0] > seen.rows[1] or seen.cols[0] > seen.cols[1]:
-        return  # padding only
+        return  # it sees only padding
     assert moved.reaches_all, str(moved)
     for axis, unit, (first, last_) in zip(seen.formula, at, (seen.rows, seen.cols), strict=True):
         low, high = axis.pixels(unit)
@@ -508,7 +508,7 @@ def test_receptive_fields_are_what_changing_pixels_shows(data: st.DataObject) ->
 
 
 def test_any_example_can_be_perturbed() -> None:
-    """relu(x - 1000) is off for all that noise makes of a black picture."""
+    """relu(x - 1000) is off for a black picture, whatever noise is added."""
     conv = layers.Conv2D(1, 1, activation="relu", name="conv")
     model = minicnn.Sequential([minicnn.Input((4, 4, 1)), conv])
     conv.set_weights([np.ones((1, 1, 1, 1)), np.full(1, -1000)])
@@ -519,7 +519,7 @@ def test_any_example_can_be_perturbed() -> None:
         trace.perturb("conv", at=(2, 3), example=2)
 
 
-def test_a_wrong_receptive_field_is_found_out(monkeypatch: Any) -> None:
+def test_a_wrong_receptive_field_is_noticed(monkeypatch: Any) -> None:
     model = minicnn.Sequential([minicnn.Input((9, 9, 1)), layers.Conv2D(1, 3, name="conv")])
     trace = model.trace(np.random.default_rng(0).random((1, 9, 9, 1)))
     wrong = trace.receptive_field("conv", at=(5, 5))
@@ -529,7 +529,7 @@ def test_a_wrong_receptive_field_is_found_out(monkeypatch: Any) -> None:
     assert not moved.agrees
 
 
-def test_a_dense_layer_on_a_map_sees_what_its_place_sees() -> None:
+def test_a_dense_layer_on_a_map_sees_only_what_its_place_sees() -> None:
     trace = chain(layers.Conv2D(2, 3), layers.Dense(3, name="dense"))
     seen = trace.receptive_field("dense", at=(2, 3))
     assert (seen.rows, seen.cols) == ((2, 4), (3, 5))
@@ -539,7 +539,7 @@ def test_a_dense_layer_on_a_map_sees_what_its_place_sees() -> None:
     assert moved.reaches_all
 
 
-def test_places_of_receptive_fields_that_are_not_there(trace: Trace) -> None:
+def test_receptive_fields_of_places_outside_the_output_are_refused(trace: Trace) -> None:
     with pytest.raises(ValueError, match=r"rows 0…11, columns 0…9. Received at=\(12, 0\)"):
         trace.receptive_field("conv", at=(12, 0))
     with pytest.raises(ValueError, match=r"expects at=\(row, column\), .* Received at=3"):
@@ -547,8 +547,8 @@ def test_places_of_receptive_fields_that_are_not_there(trace: Trace) -> None:
     assert trace.receptive_field("conv", at=(2, 3, 1)).at == (2, 3)
 
 
-def test_rounding_alone_is_not_seeing() -> None:
-    """Winograd computes tiles: a pixel next to a window can change the window's rounding."""
+def test_a_change_in_rounding_alone_does_not_count_as_seeing() -> None:
+    """Winograd computes tiles, so a pixel next to a window can change the rounding in it."""
     same = {"padding": "same", "activation": "tanh"}
     trace = chain(layers.Conv2D(16, 3, **same), layers.Conv2D(16, 3, name="b", **same))
     moved = trace.perturb("b", at=(8, 6))
@@ -558,15 +558,15 @@ def test_rounding_alone_is_not_seeing() -> None:
 
 
 def test_the_branches_of_a_graph_are_covered(trace: Trace) -> None:
-    """conv sees 3×3, the nested model behind it 5×5; the sum of both sees the larger."""
+    """conv sees 3×3 and the nested model after it 5×5; their sum sees the larger field."""
     seen = trace.receptive_field("add", at=(5, 5))
     assert (seen.rows, seen.cols) == ((3, 7), (3, 7))
     assert trace.receptive_field("top", at=(1, 1)).rows == (0, 9)
     assert trace.perturb("add", at=(5, 5)).agrees
 
 
-def test_branches_that_look_to_different_sides() -> None:
-    """One branch is shifted down and right by two, the other not: the sum sees both."""
+def test_branches_that_see_different_places() -> None:
+    """One branch is shifted down and right by two and the other is not; the sum sees both."""
     minicnn.utils.set_random_seed(0)
     inputs = minicnn.Input((9, 8, 1))
     x = layers.Conv2D(1, 1, name="base")(inputs)
@@ -580,7 +580,7 @@ def test_branches_that_look_to_different_sides() -> None:
         assert seen.formula is not None
         assert seen.formula[0].pixels(5) == (3, 5)
         moved = trace.perturb("sum", at=(5, 6))
-        assert (moved.rows, moved.cols) == ((3, 5), (4, 6))  # and none between
+        assert (moved.rows, moved.cols) == ((3, 5), (4, 6))  # and nothing between
         assert moved.reaches_all
         assert trace.receptive_field("sum", at=(1, 7)).rows == (1, 1), "above is padding"
 
@@ -605,7 +605,7 @@ def test_the_table(trace: Trace) -> None:
 
 
 def test_several_inputs_and_outputs() -> None:
-    """Two inputs of different sizes; the path says which of them it ends in."""
+    """The inputs have different sizes, and the path says which of them it ends in."""
     left, right = minicnn.Input((3,), name="left"), minicnn.Input((2,), name="right")
     joined = layers.Concatenate(name="both")([left, right])
     dense = layers.Dense(1, use_bias=False, name="dense")
@@ -627,7 +627,7 @@ def test_several_inputs_and_outputs() -> None:
         model.explain(xs, at=0)
 
 
-def test_a_nested_model_of_several_outputs_is_asked_by_its_layers() -> None:
+def test_the_layers_of_a_nested_model_with_several_outputs_are_explained() -> None:
     inputs = minicnn.Input((3,))
     a, b = layers.Dense(2, name="a")(inputs), layers.Dense(2, name="b")(inputs)
     inner = minicnn.Model(inputs, [a, b], name="inner")
@@ -653,5 +653,5 @@ def test_sample_weights_and_targets_as_fit_takes_them() -> None:
     assert trace.loss == pytest.approx(np.dot(weights, singles) / 3, rel=1e-5)
     assert not trace["conv"].dy[1].any(), "an example of weight 0 sends nothing back"
     g = trace.explain_loss_gradient(at=2, example=2)
-    assert g.terms.gradient.tolist() == [1.0, 1.0]  # 3 of 3 examples
+    assert g.terms.gradient.tolist() == [1.0, 1.0]  # weight 3, divided by 3 examples
     assert abs(g.difference) <= g.tolerance

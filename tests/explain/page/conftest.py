@@ -1,4 +1,4 @@
-"""A browser, and pages that several tests read."""
+"""A browser, and pages that several tests share."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser):
-    """Opens a page file; at the end nothing may have been complained of, asked for or popped up."""
+    """Return a function that opens a page; at the end, assert no errors, requests or dialogs."""
     contexts, complaints = [], []
 
     def open_it(path, width=1280, height=720, scheme="light", **options):

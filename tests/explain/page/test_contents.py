@@ -1,4 +1,4 @@
-"""What may stand in a page: texts, nested models, what does not fit, bad input."""
+"""What a page contains: texts, nested models, what it leaves out, and what it refuses."""
 
 import base64
 import json
@@ -51,8 +51,8 @@ def test_text_from_files_stays_text(tmp_path, opened):
     assert evil in tab.title()
 
 
-def test_what_does_not_fit_is_left_out_and_told(tmp_path, opened):
-    """Ever smaller limits: each page still opens, says what is missing, and is right."""
+def test_what_does_not_fit_is_left_out_and_listed(tmp_path, opened):
+    """As the limit shrinks, each page still opens, says what is missing, and is right."""
     inputs = Input((24, 24, 3))
     x = layers.Conv2D(64, 3, name="block1_conv")(inputs)
     x = layers.BatchNormalization(name="block1_bn")(x)
@@ -106,14 +106,14 @@ def facts_of(path):
 
 
 def test_a_model_that_fits_with_11_bits_keeps_all_kernels(tmp_path, opened):
-    """Its large layer is stored as halves, and what-if and backward work as in any other page."""
+    """Its large layer is stored in 16-bit floats, but what-if and backward work as in any page."""
     model, x = with_a_large_dense(), photo((12, 12, 3))
     assert model.get_layer("large").kernel.value.size == 27_648
     path = build(model, x, tmp_path / "page.html", limit=110_000)
     facts = facts_of(path)
     weights = {n["name"]: n["params"]["kernel"] for n in facts["nodes"] if n["params"]}
     halves = {name: facts["arrays"][w["at"]]["half"] for name, w in weights.items()}
-    assert halves == {"conv": False, "large": True, "classes": False}  # only as many as it takes
+    assert halves == {"conv": False, "large": True, "classes": False}  # only as many as needed
     assert not any(w["kept"] for w in weights.values())
     tab = opened(path)
     assert "weights of large are stored with 11 bits" in tab.locator(".notes").inner_text()
@@ -139,20 +139,20 @@ def test_a_model_that_fits_with_11_bits_keeps_all_kernels(tmp_path, opened):
     np.testing.assert_allclose(found, dx, atol=1e-2 * np.abs(dx).max())
 
 
-def test_what_a_cut_page_cannot_compute_is_grey_beforehand(tmp_path, opened):
-    """The largest layer alone is cut, as far as it takes; and nothing is offered that fails."""
+def test_what_a_cut_page_cannot_compute_is_disabled(tmp_path, opened):
+    """Only the largest layer is cut, as far as needed, and the page offers nothing that fails."""
     model, x = with_a_large_dense(), photo((12, 12, 3))
     path = build(model, x, tmp_path / "page.html", limit=60_000)
     facts = facts_of(path)
     kept = {n["name"]: n["params"]["kernel"]["kept"] for n in facts["nodes"] if n["params"]}
     assert kept["conv"] is kept["classes"] is None
     assert 16 < len(kept["large"]) < 96
-    assert sum((2 if a["half"] else 4) * a["n"] for a in facts["arrays"]) > 0.95 * 45_000  # filled
+    assert sum((2 if a["half"] else 4) * a["n"] for a in facts["arrays"]) > 0.95 * 45_000  # full
     tab, why = opened(path), f"{96 - len(kept['large'])} of the 96 units of large are left out"
     open_layer(tab, "large")
     assert tab.get_by_role("tab", name="What if").is_disabled()
     assert why in tab.locator(".reason").inner_text()
-    open_layer(tab, "conv")  # a change here can be followed to `large`, and no further
+    open_layer(tab, "conv")  # the page can follow a change here to `large`, but no further
     tab.get_by_role("tab", name="What if").click()
     assert why in tab.locator(".whatif .reason").inner_text()
     assert tab.locator(".off .classes").count() == 1
@@ -164,7 +164,7 @@ def test_what_a_cut_page_cannot_compute_is_grey_beforehand(tmp_path, opened):
     assert tab.evaluate("page.state.mode") == "forward"
     changed(tab, lambda: tab.evaluate("void page.resetChanges()"))
     assert tab.locator(".reason.under-top").count() == 0
-    open_layer(tab, "classes")  # behind the cut all is whole
+    open_layer(tab, "classes")  # after the cut, everything is there
     tab.get_by_role("tab", name="What if").click()
     assert tab.locator(".reason, .off").count() == 0
     tab.evaluate("page.overview()")
@@ -173,8 +173,8 @@ def test_what_a_cut_page_cannot_compute_is_grey_beforehand(tmp_path, opened):
     assert why in tab.locator(".outcome").inner_text()
 
 
-def test_light_layers_behind_a_gap_are_stored(tmp_path, opened):
-    """An output that is left out takes none with it that would fit."""
+def test_small_layers_after_a_gap_are_stored(tmp_path, opened):
+    """Leaving one output out does not leave out others that fit."""
     inputs = Input((32, 32, 3))
     x = layers.Conv2D(16, 3, padding="same", name="wide")(inputs)
     x = layers.MaxPooling2D(4, name="pool")(x)
@@ -190,7 +190,7 @@ def test_light_layers_behind_a_gap_are_stored(tmp_path, opened):
     assert tab.locator(".tick.off").count() == 0
 
 
-def test_a_photo_of_whole_pixels_loses_nothing_to_11_bits(tmp_path):
+def test_a_photo_of_integer_pixels_loses_nothing_to_11_bits(tmp_path):
     model = seeded(Sequential([Input((64, 64, 3)), layers.Flatten(), layers.Dense(2)]))
     facts = facts_of(build(model, photo((64, 64, 3)), tmp_path / "page.html", limit=170_000))
     assert facts["arrays"][facts["nodes"][0]["y"]] | {"at": 0} == {
@@ -220,7 +220,7 @@ def test_a_small_cnn_takes_less_than_five_megabytes():
     assert json.loads(re.search(r'id="data">(.*?)</script>', page)[1])["notes"] == []
 
 
-def test_nested_models_are_laid_open(tmp_path, opened):
+def test_nested_models_are_expanded(tmp_path, opened):
     convolution = layers.Conv2D(4, 3, name="inside")
     inner = Sequential([Input((8, 8, 3)), convolution, layers.ReLU()], name="base")
     inputs = Input((8, 8, 3))
@@ -240,7 +240,7 @@ def test_nested_models_are_laid_open(tmp_path, opened):
     np.testing.assert_allclose(found, dx, rtol=1e-4, atol=1e-6)
 
 
-def test_a_layer_of_the_user_s_own_is_shown_without_its_arithmetic(tmp_path, opened):
+def test_a_layer_of_your_own_is_shown_without_its_arithmetic(tmp_path, opened):
     class Square(layers.Layer):
         def compute(self, x, training):
             return x * x, {"x": x}
@@ -255,7 +255,7 @@ def test_a_layer_of_the_user_s_own_is_shown_without_its_arithmetic(tmp_path, ope
     tab.evaluate("page.setMode('backward')")
 
 
-def test_training_hides_the_arithmetic_of_what_differs_in_it_alone():
+def test_training_hides_only_the_arithmetic_of_layers_that_it_changes():
     x = inputs = Input((6, 6, 3))
     for layer in (layers.ZeroPadding2D(), layers.Dropout(0.5), layers.BatchNormalization()):
         x = layer(x, training=True)
@@ -339,7 +339,7 @@ def test_an_old_page_stays_if_the_new_one_fails(tmp_path):
         build(small_cnn(), photo((12, 12, 3)), tmp_path / "no" / "page.html")
 
 
-def test_the_page_holds_its_modules_as_they_are():
+def test_the_page_contains_its_modules_unchanged():
     folder = Path(page_room.__file__).parent
     sources = {f"page/{p.relative_to(folder).as_posix()}": p for p in folder.rglob("*.js")}
     page = build(small_cnn(), photo((12, 12, 3)))

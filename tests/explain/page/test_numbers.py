@@ -1,6 +1,6 @@
-"""The numbers on the page: every layer, option and gradient beside minicnn's.
+"""The numbers on the page agree with minicnn's for every layer, option and gradient.
 
-In a real browser, from a file, without a network.
+A real browser opens the page from a file, without internet.
 """
 
 import json
@@ -37,7 +37,7 @@ def test_any_cell_of_any_layer_is_the_sum_that_the_page_shows(everything, opened
     for entry in tape.entries:
         shape = entry.y.shape[1:]
         places = [[int(rng.integers(n)) for n in shape] for _ in range(12)]
-        places += [[0] * len(shape), [n - 1 for n in shape]]  # where the padding is
+        places += [[0] * len(shape), [n - 1 for n in shape]]  # near the padding
         found = numbers(
             tab,
             "a[1].map((at) => page.explain(page.net, a[0], at).value)",
@@ -51,10 +51,10 @@ def test_padded_taps_are_marked_and_count_for_nothing(everything, opened):
     model, x, path = everything
     tab = opened(path)
     open_layer(tab, "conv")
-    tab.evaluate("page.moveTo([0, 0, 0])")  # 14 pixels: the one zero stands below and right
+    tab.evaluate("page.moveTo([0, 0, 0])")  # with 14 pixels, the one zero goes below and right
     assert tab.locator(".grid-of .padded").count() == 0
     tab.evaluate("page.moveTo([6, 6, 0])")
-    assert tab.locator(".grid-of .padded").count() == 3 * 5 * 2  # patch and products
+    assert tab.locator(".grid-of .padded").count() == 3 * 5 * 2  # in the patch and in the products
     window = functional.conv2d(
         model.forward(x)[1]["pad"].y,
         model.get_layer("conv").kernel.value,
@@ -104,7 +104,7 @@ def test_every_layer_explains_its_input_s_gradient(everything, opened):
         open_layer(tab, name)
         assert tab.locator(".arithmetic").get_attribute("data-form") != "none", name
         assert tab.locator(".tick.off").count() == 0, name
-    # All ways that lead from one layer add up to its gradient.
+    # What all consumers of a layer send back adds up to its gradient.
     errors = numbers(
         tab,
         """page.net.nodes.slice(0, -1).map((node) => {
@@ -122,7 +122,7 @@ def test_every_layer_explains_its_input_s_gradient(everything, opened):
     assert errors.max() < 1e-4
 
 
-def test_the_loss_and_another_class_of_it(everything, opened):
+def test_the_loss_of_one_class_and_of_another(everything, opened):
     model, x, path = everything
     p = model.forward(x)[0][0]
     tab = opened(path)
@@ -137,7 +137,7 @@ def test_the_loss_and_another_class_of_it(everything, opened):
 
 
 def picture_to_picture(last):
-    """A model without classes: its output is an image."""
+    """Return a model without classes, whose output is an image."""
     model = Sequential(
         [
             *(Input((10, 10, 3)), layers.Rescaling(1 / 255)),
@@ -201,20 +201,20 @@ def test_without_classes_backward_starts_from_one_number_of_the_output(
         build(model, x, y=(99, 0, 0))
 
 
-def test_features_are_no_scores(tmp_path):
+def test_features_are_not_taken_for_scores(tmp_path):
     model = Sequential([Input((6, 6, 3)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()])
     facts = re.search(r'id="data">(.*?)</script>', build(model, photo((6, 6, 3))))[1]
     assert json.loads(facts)["kind"] == ""
 
 
 def test_a_trace_of_another_loss_makes_a_page(tmp_path):
-    labels = layers.Dense(3, activation="sigmoid")  # several of which may be true
+    labels = layers.Dense(3, activation="sigmoid")  # several of them may be true
     model = Sequential([Input((6, 6, 1)), layers.Flatten(), labels])
     trace = model.trace(photo((6, 6, 1)), y=[[0, 1, 1]], loss="binary_crossentropy")
     assert trace.to_html(tmp_path / "page.html").exists()
 
 
-def test_of_several_outputs_the_reader_chooses_one(tmp_path, opened):
+def test_the_reader_chooses_one_of_several_outputs(tmp_path, opened):
     inputs = Input((6, 6, 3))
     x = layers.Conv2D(4, 3, name="conv")(inputs)
     kind = layers.Dense(3, activation="softmax", name="kind")(layers.Flatten()(x))
@@ -244,7 +244,7 @@ def test_the_engine_agrees_with_minicnn_for_random_layers(everything, opened):
     tab = opened(everything[2])
     rng = np.random.default_rng(5)
     for layer in random_layers():
-        x = np.round(rng.normal(size=(1, 9, 8, 4)), 1).astype("float32")  # with ties
+        x = np.round(rng.normal(size=(1, 9, 8, 4)), 1).astype("float32")  # rounded, to have ties
         layer.forward(x)
         signs = [1 if "variance" in w.path else rng.choice([-1, 1], w.shape) for w in layer.weights]
         layer.set_weights([rng.uniform(0.2, 1, w.shape) * s for w, s in zip(layer.weights, signs)])

@@ -1,4 +1,4 @@
-"""The page as its reader meets it: keys, colours, phones, paper, and what it says."""
+"""The page as readers use it: with keys, a mouse, a phone or paper, and what it says."""
 
 import re
 
@@ -22,7 +22,7 @@ def test_everything_can_be_done_with_the_keyboard(everything, opened):
                     ("[", [2, 2, 1])):  # fmt: skip
         tab.keyboard.press(key)
         assert tab.evaluate("page.state.at") == at, key
-    assert tab.evaluate("document.activeElement.dataset.focus") == "out"  # also after redrawing
+    assert tab.evaluate("document.activeElement.dataset.focus") == "out"  # even after redrawing
     wait(tab, "document.querySelector('.live').textContent.includes('row 2, column 2')")
     tab.keyboard.press(" ")
     wait(tab, "page.state.at[1] !== 2")
@@ -65,7 +65,7 @@ def test_the_largest_terms_lead_to_the_photo_and_to_the_loss(everything, opened)
     assert "comes from the loss" in tab.locator(".arithmetic").inner_text()
 
 
-def test_the_way_from_pooled_images_leads_to_their_one_place(everything, opened):
+def test_the_path_from_pooled_images_leads_to_their_only_place(everything, opened):
     tab = opened(everything[2])
     open_layer(tab, "squeeze")
     go_backward(tab)
@@ -79,7 +79,7 @@ def test_the_mouse_drags_the_window(everything, opened):
     tab = opened(everything[2])
     open_layer(tab, "conv")
     tab.evaluate("page.moveTo([0, 0, 1])")
-    box = tab.locator("[data-focus=out]").bounding_box()  # 7 rows, 7 columns
+    box = tab.locator("[data-focus=out]").bounding_box()  # 7 rows and 7 columns
     at = lambda row, col: [box["x"] + 4 + 37 * (col + 0.5), box["y"] + 4 + 37 * (row + 0.5)]  # noqa: E731
     tab.mouse.move(*at(1, 1))
     tab.mouse.down()
@@ -105,7 +105,7 @@ def test_play_slides_the_window(everything, opened):
     assert tab.get_by_role("button", name="Play").is_visible()
 
 
-def test_tabs_grids_and_news_speak_to_a_screen_reader(everything, opened):
+def test_a_screen_reader_reads_tabs_grids_and_changes(everything, opened):
     tab = opened(everything[2])
     open_layer(tab, "conv")
     live = tab.locator(".live").element_handle()
@@ -123,7 +123,7 @@ def test_tabs_grids_and_news_speak_to_a_screen_reader(everything, opened):
     tab.keyboard.press("Enter")
     assert tab.evaluate("page.state.term") == 3
     wait(tab, "document.querySelector('.live').textContent.includes('scores')")
-    assert live.is_visible()  # the same element, not a copy: else nothing is read out
+    assert live.is_visible()  # the same element; screen readers would not read a copy
 
 
 def test_a_long_network_stays_beside_the_classes(tmp_path, opened):
@@ -164,7 +164,7 @@ def test_another_stride_keeps_the_place(tmp_path, opened):
     assert tab.evaluate("page.state.at") == [2, 5, 1]
 
 
-def test_of_a_concatenation_the_input_behind_the_number_is_shown(everything, opened):
+def test_a_concatenation_shows_the_input_that_the_number_comes_from(everything, opened):
     tab = opened(everything[2])
     open_layer(tab, "concat")
     for channel, name in ((2, "mean"), (9, "relu")):
@@ -176,7 +176,7 @@ def test_of_a_concatenation_the_input_behind_the_number_is_shown(everything, ope
     ("width", "height", "scheme"),
     [
         *((1280, 720, "light"), (390, 844, "dark"), (1920, 1080, "dark")),
-        (320, 640, "light"),  # to which a desktop's page shrinks when it is enlarged four times
+        (320, 640, "light"),  # the width of a desktop's page at 400 % zoom
     ],
 )
 def test_it_fits_and_everything_has_a_name(everything, opened, width, height, scheme):
@@ -225,7 +225,7 @@ def test_an_image_that_a_map_responds_to_grows(tmp_path, opened):
     assert float(now) > float(before) + 0.1
 
 
-def test_the_field_of_a_cell_is_what_pixels_change_it(tmp_path, opened):
+def test_a_cell_s_field_has_the_pixels_that_change_it(tmp_path, opened):
     model, x = small_cnn(), photo((12, 12, 3))
     tab = opened(build(model, x, tmp_path / "page.html"))
     open_layer(tab, "second")
@@ -249,7 +249,7 @@ def test_the_ends_of_a_scale_are_not_taken_for_the_extremes(plain_page, opened):
     end = float(re.search(r"≥ ([\d.]+)", said)[1])
     beyond = 100 * float((np.abs(y) > end * 1.001).mean())
     assert f"{beyond:.1f} %" in said
-    open_layer(tab, "scores")  # few numbers: all of them are within, and listed
+    open_layer(tab, "scores")  # it has few numbers, so all are listed
     assert "beyond" not in tab.locator(".bench").inner_text()
 
 
@@ -275,13 +275,13 @@ def test_zeros_are_marked(plain_page, opened):
     assert "bias" not in tab.locator(".sum").inner_text()  # it has none
 
 
-def test_a_relu_tells_its_limit(plain_page, everything, opened):
+def test_a_relu_shows_its_limit(plain_page, everything, opened):
     tab = opened(plain_page[2])
     open_layer(tab, "relu6")
     assert tab.locator(".arithmetic h3").inner_text() == "y = min(max(x, 0), 6)"
     assert "min(max(x, 0), 6)" in tab.locator(".facts").inner_text()
     heights = tab.locator(".graph").get_attribute("points").split()
-    assert heights[-1].split(",")[1] == heights[-4].split(",")[1]  # the flat end is drawn, too
+    assert heights[-1].split(",")[1] == heights[-4].split(",")[1]  # the graph includes the flat end
     open_layer(tab, "hidden")
     assert "relu6: min(max(z, 0), 6)" in tab.locator(".facts").inner_text()
     tab = opened(everything[2])
@@ -289,7 +289,7 @@ def test_a_relu_tells_its_limit(plain_page, everything, opened):
     assert "x above 0, 0.1 · x below, at most 0.4" in tab.locator(".facts").inner_text()
 
 
-def test_a_dense_layer_has_units_and_no_maps(plain_page, opened):
+def test_a_dense_layer_has_units_not_maps(plain_page, opened):
     tab = opened(plain_page[2])
     for name in ("hidden", "scores"):
         open_layer(tab, name)
@@ -299,12 +299,12 @@ def test_a_dense_layer_has_units_and_no_maps(plain_page, opened):
             labels = tab.locator(".bench [aria-label]").evaluate_all(
                 "(a) => a.map((e) => e.ariaLabel)"
             )
-            said = re.sub(r"\(\d+, \d+\) map \d+", "", " ".join([text, *labels]))  # of its inputs
+            said = re.sub(r"\(\d+, \d+\) map \d+", "", " ".join([text, *labels]))  # input places
             assert not re.search(r"\b(map|pixel|cell|channel)s?\b", said), (name, choice, said)
     assert "click a unit to change it" in tab.locator(".bench").inner_text()
 
 
-def test_the_cell_that_opens_first_lies_inside(plain_page, everything, opened):
+def test_the_first_cell_shown_is_away_from_padding(plain_page, everything, opened):
     model, x, path = plain_page
     y = model.forward(x)[1]["conv"].y[0]
     assert np.unravel_index(y.argmax(), y.shape)[:2] in {(0, 0), (0, 1), (1, 0)}
@@ -314,13 +314,13 @@ def test_the_cell_that_opens_first_lies_inside(plain_page, everything, opened):
     row, column, channel = np.unravel_index(inner.argmax(), inner.shape)
     assert tab.evaluate("page.state.at") == [row + 1, column + 1, channel]
     assert tab.locator(".grid-of .padded").count() == 0
-    open_layer(tab, "relu6")  # has no window: that of the layer before counts
+    open_layer(tab, "relu6")  # it has no window, so that of the layer before counts
     assert tab.evaluate("page.state.at") == [row + 1, column + 1, channel]
     tab = opened(everything[2])
-    # The padding of ZeroPadding2D is no picture either: ((1, 0), (2, 1)) around 13×11.
+    # Zeros of ZeroPadding2D are padding, too: ((1, 0), (2, 1)) around 13×11.
     assert tab.evaluate("page.net.innerCells(2, false)") == [1, 13, 2, 12]
     assert tab.evaluate(f"page.net.innerCells({_id(tab, 'conv')}, true)") == [1, 5, 1, 5]
-    pool = _id(tab, "max_pool")  # sees as far as the edges; its own window need not
+    pool = _id(tab, "max_pool")  # its field reaches the edges; its window need not
     assert tab.evaluate("(id) => page.net.innerCells(id, true)", pool) is None
     assert tab.evaluate("(id) => page.net.innerCells(id, false)", pool) == [1, 2, 1, 2]
     go_backward(tab)
@@ -329,7 +329,7 @@ def test_the_cell_that_opens_first_lies_inside(plain_page, everything, opened):
 
 
 def test_copies_of_a_pixel_see_what_it_sees(everything, opened):
-    """The layer "up" makes two rows of each row that "dropout" passes on."""
+    """The layer "up" makes two rows of each row that it gets from "dropout"."""
     tab = opened(everything[2])
     up, below = _id(tab, "up"), _id(tab, "dropout")
     fields = "([id, rows]) => rows.map((row) => page.net.field(id, [row, 1, 0]))"
@@ -356,7 +356,7 @@ def test_a_page_is_no_taller_than_the_window_needs(plain_page, opened, size):
             assert high <= window
 
 
-def test_on_paper_it_is_a_light_desktop_s_and_nothing_is_cut(everything, opened, tmp_path):
+def test_it_prints_as_on_a_light_desktop_and_nothing_is_cut_off(everything, opened, tmp_path):
     tab = opened(everything[2], 390, 844, "dark")
     ground = "getComputedStyle(document.body).backgroundColor"
     dark = tab.evaluate(ground)
@@ -379,7 +379,7 @@ def test_on_paper_it_is_a_light_desktop_s_and_nothing_is_cut(everything, opened,
     tab.evaluate("page.openLayer(3)")
     assert tab.locator(".side").count() == 2
     tops = tab.locator(".bench > *").evaluate_all("(a) => a.map((e) => e.offsetTop)")
-    assert len(set(tops)) == 1  # three columns, as on a desk
+    assert len(set(tops)) == 1  # three columns, as on a desktop
     assert beyond() == []
     for control in ("Play", "Network", "Help", "Backward", "Its largest term"):
         for button in tab.get_by_role("button", name=control).all():
@@ -392,5 +392,5 @@ def test_on_paper_it_is_a_light_desktop_s_and_nothing_is_cut(everything, opened,
     tab.emulate_media(media="null")
     printed = tab.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
     width, height = map(float, re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", printed).groups())
-    assert width > height  # sheets lie on their side
-    assert tab.locator(".strip-of-network").count() == 0  # and the screen is as it was
+    assert width > height  # the sheets are landscape
+    assert tab.locator(".strip-of-network").count() == 0  # and the screen is as before

@@ -1,4 +1,4 @@
-"""What if: another pixel or weight, in the browser and in minicnn."""
+"""What-if changes of pixels and weights give the same in the browser and in minicnn."""
 
 import numpy as np
 from pages import changed, class_probabilities, go_backward, numbers, open_layer, photo, small_cnn
@@ -25,7 +25,7 @@ def test_what_if_agrees_with_minicnn(tmp_path, opened):
     def check(other, picture=x):
         wanted = functional.softmax(other.forward(picture)[0])[0]
         np.testing.assert_allclose(class_probabilities(tab), wanted, rtol=2e-4, atol=1e-6)
-        assert np.abs(wanted - real).max() > 1e-3  # a change that changes something
+        assert np.abs(wanted - real).max() > 1e-3  # the change has an effect
 
     kernel = model.get_layer("first").kernel.value
     changed(tab, lambda: set_to("weight 0, 2", 2.5))
@@ -63,7 +63,7 @@ def test_another_pixel_of_the_photo_changes_the_classes(tmp_path, opened):
     x[0, 4, 5] = 900
     wanted = functional.softmax(model.forward(x)[0])[0]
     np.testing.assert_allclose(class_probabilities(tab), wanted, rtol=2e-4, atol=1e-6)
-    go_backward(tab)  # gradients of the changed network
+    go_backward(tab)  # now gradients are those of the changed network
     y, tape = model.forward(x)
     p = functional.softmax(y)
     p[0, tab.evaluate("page.net.target")] -= 1
@@ -72,7 +72,7 @@ def test_another_pixel_of_the_photo_changes_the_classes(tmp_path, opened):
     np.testing.assert_allclose(found, dx, rtol=1e-3, atol=1e-4 * np.abs(dx).max())
 
 
-def test_a_change_that_does_not_fit_the_next_layer_is_told(tmp_path, opened):
+def test_a_change_that_does_not_fit_the_next_layer_is_refused(tmp_path, opened):
     convolution = layers.Conv2D(2, 3, name="conv")
     model = Sequential([Input((8, 8, 3)), convolution, layers.Flatten(), layers.Dense(2)])
     tab = opened(build(model, photo((8, 8, 3)), tmp_path / "page.html"))
