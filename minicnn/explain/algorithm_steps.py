@@ -1,16 +1,16 @@
-"""One convolution by three algorithms: loops, a matrix product, and Winograd's.
+"""Compute one convolution by three algorithms: loops, a matrix product, and Winograd's.
 
     lesson = convolution_steps(x, w, b, algorithm="winograd")
     print(lesson)                      # every intermediate array, with the formula that makes it
-    print(compare_algorithms(x, w))    # how many operations, how much memory, how they round
+    print(compare_algorithms(x, w))    # operations, memory and rounding of each
 
 This is plain NumPy, easy to read; the fast twins are in `minicnn.kernels`. x is (batch, height,
 width, channels), w (rows, columns, channels, filters).
 
 **What is counted.** `multiplications` are those of pixels by weights: the work that grows with
-channels times filters. Places of the window that lie on padding count, too, as they do in the fast
-kernels. `transform_multiplications` are Winograd's, by constants such as 4 or 1/6; each involves
-only one image or one kernel. `additions` are all additions and subtractions.
+channels times filters. Places of the window on padding count, too, since the fast kernels also
+multiply there. `transform_multiplications` are Winograd's, by constants such as 4 or 1/6; each
+involves only one image or one kernel. `additions` are all additions and subtractions.
 """
 
 import math
@@ -28,11 +28,11 @@ Array = np.ndarray
 
 # -- Winograd's three matrices, F(4x4, 3x3) -------------------------------------------------------
 #
-# A tile of 4x4 outputs, from a patch d of 6x6 pixels and a kernel g of 3x3 weights:
+# A tile y of 4x4 outputs comes from a patch d of 6x6 pixels and a kernel g of 3x3 weights:
 #
-#     y = AT [(G g GT) * (BT d B)] A           * element by element
+#     y = AT [(G g GT) * (BT d B)] A           * multiplies element by element
 #
-# Each row of G and BT is the value of a polynomial at 0, 1, -1, 2, -2 and infinity.
+# The rows of G and BT evaluate a polynomial at 0, 1, -1, 2, -2 and infinity.
 
 G = np.array(
     [
@@ -65,16 +65,16 @@ AT = np.array(
     float,
 )
 
-# (multiplications, additions) of one 6x6 patch, one 3x3 kernel and one 4x4 tile, where the matrices
-# are written as sums that share their parts, as `minicnn.kernels.winograd` has them.
+# (multiplications, additions) for one 6x6 patch, one 3x3 kernel and one 4x4 tile, if the matrices
+# are applied as sums with shared parts, as in `minicnn.kernels.winograd`.
 _PATCH, _KERNEL, _TILE = (84, 144), (54, 54), (30, 100)
 
 ALGORITHMS = ("loops", "im2col", "winograd")
-_ROWS, _COLUMNS = 16, 12  # a matrix up to this size is printed in full, a larger one in part
+_ROWS, _COLUMNS = 16, 12  # matrices up to this size are printed in full, larger ones in part
 
 
 class Step(NamedTuple):
-    """An intermediate array and its formula; `shown` is a matrix from it, as `cut` says."""
+    """An intermediate array and its formula; `shown` is the part of it that `cut` names."""
 
     title: str
     formula: str
@@ -109,7 +109,7 @@ class Lesson:
         return f"A convolution as {_NAMES[self.algorithm]}"
 
     def costs(self) -> str:
-        """The counts, as a sentence."""
+        """Return the counts as a sentence."""
         constants = ""
         if self.transform_multiplications:
             constants = f", {self.transform_multiplications:,} by constants"
@@ -157,14 +157,14 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def _tidy(matrix: Array) -> Array:
-    """Show what rounding has left of a zero as 0, for legibility."""
+    """Replace rounding errors by the 0 that they stand for, for legibility."""
     least = 8 * np.finfo(matrix.dtype).eps * show.scale_of(matrix)
     tidy: Array = np.where(np.abs(matrix) < least, 0, matrix)
     return tidy
 
 
 def _cells(matrix: Array) -> list[list[str]]:
-    """The numbers as text; a large matrix's corner, with dots."""
+    """Return the numbers as text; of a large matrix, its corner, with dots."""
     down, across = matrix.shape[0] > _ROWS, matrix.shape[1] > _COLUMNS
     rows = [[show.number(v) for v in row[:_COLUMNS]] + ["…"] * across for row in matrix[:_ROWS]]
     return rows + [["…"] * len(rows[0])] * down
@@ -232,7 +232,7 @@ def _checked(
 
 
 def _why_not(algorithm: str, how: shapes.Window) -> str:
-    """Why Winograd's algorithm cannot do this convolution; empty if it can."""
+    """Return why Winograd's algorithm cannot do this convolution; an empty text if it can."""
     if algorithm != "winograd":
         return ""
     if how.kernel != (3, 3):
@@ -253,7 +253,7 @@ def _padded(x: Array, how: shapes.Window, size: Pair) -> Array:
 
 
 def _reach(how: shapes.Window) -> Pair:
-    """How many padded pixels the windows cover, in rows and in columns."""
+    """Return how many padded pixels the windows cover, in rows and in columns."""
     rows, columns = (
         (out - 1) * stride + (kernel - 1) * dilation + 1
         for out, stride, kernel, dilation in zip(how.out, how.strides, how.kernel, how.dilation)
@@ -262,7 +262,7 @@ def _reach(how: shapes.Window) -> Pair:
 
 
 def _patch(padded: Array, how: shapes.Window, oy: int, ox: int) -> Array:
-    """The pixels in the window of output (oy, ox): (batch, rows, columns, channels)."""
+    """Return the pixels in the window of output (oy, ox), as (batch, rows, columns, channels)."""
     rows, columns = (
         slice(o * stride, o * stride + (kernel - 1) * dilation + 1, dilation)
         for o, stride, kernel, dilation in zip((oy, ox), how.strides, how.kernel, how.dilation)
@@ -271,7 +271,7 @@ def _patch(padded: Array, how: shapes.Window, oy: int, ox: int) -> Array:
 
 
 def _under_tap(padded: Array, how: shapes.Window, i: int, j: int) -> Array:
-    """The pixel under tap (i, j) of every window: (batch, out height, out width, channels)."""
+    """Return the pixel under tap (i, j) of all windows: (batch, rows, columns, channels)."""
     rows, columns = (
         slice(tap * dilation, tap * dilation + (out - 1) * stride + 1, stride)
         for tap, dilation, out, stride in zip((i, j), how.dilation, how.out, how.strides)
@@ -286,7 +286,7 @@ def _places(how: shapes.Window) -> Iterator[tuple[int, int]]:
 
 
 def _start_formula(how: shapes.Window) -> str:
-    """Where the window of an output begins."""
+    """Return the index of p under tap (i, j) of output (oy, ox)'s window, as a formula."""
     parts = [
         f"o{axis}{f'·{stride}' if stride > 1 else ''} + "
         f"{name}{f'·{dilation}' if dilation > 1 else ''}"
@@ -309,7 +309,7 @@ def _plus_bias(b: Array | None) -> str:
 
 
 def _sums(x: Array, w: Array, how: shapes.Window, bias: bool) -> tuple[int, int]:
-    """(multiplications, additions) of the definition."""
+    """Return the (multiplications, additions) that the definition takes."""
     outputs = len(x) * math.prod(how.out) * w.shape[3]
     terms = math.prod(w.shape[:3])
     return outputs * terms, outputs * (terms - 1 + bias)
@@ -321,7 +321,7 @@ def _loops(x: Array, w: Array, b: Array | None, how: shapes.Window) -> Lesson:
     for i in range(w.shape[0]):
         for j in range(w.shape[1]):
             for c in range(w.shape[2]):
-                # This does all places at once; each still adds its products in the loops' order.
+                # This computes all places at once, but each adds its products in the loops' order.
                 y += _under_tap(padded, how, i, j)[..., c, None] * w[i, j, c]
     y = y if b is None else y + b
     first = _patch(padded, how, 0, 0)
@@ -388,7 +388,7 @@ def _winograd(x: Array, w: Array, b: Array | None, how: shapes.Window) -> Lesson
     g, bt, at = (matrix.astype(x.dtype) for matrix in (G, BT, AT))
     down, across = (-(-out // 4) for out in how.out)
     padded = _padded(x, how, (4 * down + 2, 4 * across + 2))
-    # 6x6 patches, four pixels apart: (batch, tiles, 6, 6, channels).
+    # 6x6 patches, four pixels apart, as (batch, tiles, 6, 6, channels).
     corners = [(4 * row, 4 * column) for row in range(down) for column in range(across)]
     d = np.stack([padded[:, r : r + 6, c : c + 6] for r, c in corners], axis=1)
     u = np.einsum("pi,ijco,qj->pqco", g, w, g)
@@ -451,9 +451,9 @@ def _winograd(x: Array, w: Array, b: Array | None, how: shapes.Window) -> Lesson
 
 
 class Comparison(NamedTuple):
-    """One algorithm's costs in float32.
+    """The costs and rounding of one algorithm in float32.
 
-    Differences are the largest absolute ones: from the loops, and from the loops in float64.
+    `from_loops` is the largest difference from the loops, `from_exact` from the loops in float64.
     """
 
     algorithm: str
@@ -466,9 +466,9 @@ class Comparison(NamedTuple):
 
 
 class Comparisons:
-    """The result of `compare_algorithms`: `rows`, `["winograd"]`; prints as a table.
+    """The result of `compare_algorithms`: its `rows`, or `["winograd"]` alone; it prints a table.
 
-    `left_out` says why an algorithm is not among them. `scale` is the largest |y|.
+    `left_out` says why an algorithm is missing. `scale` is the largest |y|.
     """
 
     def __init__(
@@ -527,12 +527,12 @@ def compare_algorithms(
     padding: str = "valid",
     dilation_rate: Any = (1, 1),
 ) -> Comparisons:
-    """Operations, memory and rounding of each algorithm on the same convolution, in float32.
+    """Compare the algorithms' operations, memory and rounding on one convolution, in float32.
 
-    An algorithm that can't compute it is left out, and `left_out` says why. How long they take is
-    another matter (`python -m benchmarks`): fewer operations are not always faster.
+    An algorithm that cannot compute it is left out, and `left_out` says why. Fewer operations are
+    not always faster: `python -m benchmarks` measures the time.
 
-    Raises `TypeError` and `ValueError` as `convolution_steps`.
+    Raises `TypeError` and `ValueError` like `convolution_steps`.
     """
     who = "compare_algorithms"
     how = _checked(x, w, b, strides, padding, dilation_rate, who)

@@ -1,7 +1,7 @@
-"""One output of a layer as the sum that makes it, term by term, in float64.
+"""Explain one output of a layer as the sum that makes it, term by term, in float64.
 
 Each kind of layer has one function here, which lists the terms `input × weight` and the bias of one
-place of its output. `activation_steps` then applies the activation in the same way for all layers.
+place in its output. `activation_steps` then applies the activation, in the same way for all layers.
 Register a function for a layer of your own with
 
     @sums(MyLayer)
@@ -65,12 +65,12 @@ def sums(*kinds: type[Layer]) -> Callable[[Function], Function]:
     """Register a function for layers of these classes and their subclasses.
 
         @sums(Double)
-        def double(layer, xs, cache, spot):        # which number: spot.at, spot.shape, spot.example
+        def double(layer, xs, cache, spot):        # spot says which number: at, shape, example
             terms = make_terms([spot.at], inputs=xs[0][spot.at], weights=2.0)
             return Sum(terms, f"y{list(spot.at)} = 2·x{list(spot.at)}")
 
-    `xs` has one example of each input; `make_terms` takes a place in x, the number there and its
-    weight for each term. `explain_output` adds the layer's activation.
+    `xs` has one example of each input; `make_terms` takes, for each term, a place in x, the number
+    there and its weight. `explain_output` adds the layer's activation.
     """
 
     def register(function: Function) -> Function:
@@ -134,7 +134,7 @@ def _function_for(layer: Layer) -> Function:
 
 
 def inputs_of(layer: Layer, x: Any, example: int) -> list[Array]:
-    """One example of each input of the layer, in the dtype that the layer computes in."""
+    """Return one example of each input of the layer, in the dtype that the layer computes in."""
     several = x if isinstance(x, (list, tuple)) else [x]
     return [np.asarray(item[example], layer.dtype) for item in several]
 
@@ -143,7 +143,7 @@ def inputs_of(layer: Layer, x: Any, example: int) -> list[Array]:
 
 
 def find_spot(who: str, y: Array, at: Any, example: Any = 0, what: str = "output") -> Spot:
-    """`at` and `example` checked against an array (batch, …)."""
+    """Check `at` and `example` against an array (batch, …), and return them as a spot."""
     if not isinstance(example, (int, np.integer)) or isinstance(example, bool):
         raise ValueError(f"{who} expects example to be an integer. Received {example!r}.")
     if not 0 <= example < len(y):
@@ -160,7 +160,7 @@ _AXES = {1: ("units",), 2: ("columns", "channels"), 3: ("rows", "columns", "chan
 def check_place(
     who: str, shape: Sequence[int], at: Any, what: str, names: Sequence[str] = ()
 ) -> tuple[int, ...]:
-    """`at` as a tuple of ints that index an array of this shape; otherwise `ValueError`."""
+    """Return `at` as a tuple of ints that index an array of this shape, or raise `ValueError`."""
     given = at if isinstance(at, (tuple, list)) or np.ndim(at) else (at,)
     if not shape and len(given):
         raise ValueError(f"{who} has one of its {what} an example: at=(). Received at={at!r}.")
@@ -180,7 +180,7 @@ def check_place(
 
 
 def trouble(layer: Layer | None, terms: Terms) -> list[str]:
-    """Warnings about what makes a sum worthless: NaN or infinity among inputs or weights."""
+    """Return warnings about NaN or infinity among inputs or weights, which make a sum worthless."""
     found = []
     for variable in [] if layer is None else layer.weights:
         bad = int((~np.isfinite(variable.value)).sum())
@@ -199,7 +199,7 @@ def trouble(layer: Layer | None, terms: Terms) -> list[str]:
 
 
 def window_of(layer: Any, size: Sequence[int]) -> shapes.Window:
-    """The geometry of a convolution's or pooling's window over an input of this size."""
+    """Return the geometry of a convolution's or pooling's window over an input of this size."""
     kernel = layer.kernel_size if hasattr(layer, "kernel_size") else layer.pool_size
     return shapes.window(
         (size[0], size[1]),
@@ -212,7 +212,7 @@ def window_of(layer: Any, size: Sequence[int]) -> shapes.Window:
 
 
 def place_window(window: shapes.Window, row: int, col: int) -> Window:
-    """The places in the input of the taps of the output at (row, col)."""
+    """Return the places in the input of the taps of the output at (row, col)."""
     rows, cols = (
         tuple(o * s - b + i * d for i in range(k))
         for o, s, b, k, d in zip(
@@ -223,7 +223,7 @@ def place_window(window: shapes.Window, row: int, col: int) -> Window:
 
 
 def taps(x: Array, where: Window, channels: Sequence[int]) -> tuple[Array, Array, Array]:
-    """For all taps their places, values and whether they are padding: by row, column, channel."""
+    """Return all taps' places, values and whether they are padding, by row, column and channel."""
     grid = np.meshgrid(where.rows, where.cols, channels, indexing="ij")
     rows, cols, depth = (axis.ravel() for axis in grid)
     padded = (rows < 0) | (rows >= x.shape[0]) | (cols < 0) | (cols >= x.shape[1])
@@ -234,7 +234,7 @@ def taps(x: Array, where: Window, channels: Sequence[int]) -> tuple[Array, Array
 
 
 def _sliding(where: Window, dilation: shapes.Pair) -> str:
-    """`1+i, 2+j`: the index of x in a formula."""
+    """Return the index of x in a formula, such as `1+i, 2+j`."""
     texts = []
     for taps_, letter, step in zip((where.rows, where.cols), "ij", dilation, strict=True):
         moving = letter if step == 1 else f"{step}{letter}"
@@ -243,7 +243,7 @@ def _sliding(where: Window, dilation: shapes.Pair) -> str:
 
 
 def _over(**ranges: int) -> str:
-    """`i = 0…2, j = 0…2`."""
+    """Return the ranges of a formula's indices, such as `i = 0…2, j = 0…2`."""
     return ",  " + ", ".join(f"{k} = {show.span(range(n))}" for k, n in ranges.items())
 
 
@@ -282,18 +282,18 @@ def _conv2d(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 
 def by_winograd(layer: Any, window: shapes.Window, dtype: np.dtype) -> bool:
-    """Whether minicnn computes this convolution, in large batches, with Winograd's algorithm."""
+    """Return whether minicnn uses Winograd's algorithm for this convolution, in large batches."""
     channels, filters = layer.kernel.shape[2], layer.filters // layer.groups
     return algorithms.choose(window, dtype, channels, filters, images=2**20) == "winograd"
 
 
 def tile_magnitude(layer: Any, window: shapes.Window, x: Array, at: Any, w: Array) -> float | None:
-    """The size of the numbers that Winograd's algorithm rounds; None if the layer does not use it.
+    """Return the size of the numbers that Winograd's algorithm rounds, or None if it is not used.
 
-    Winograd adds up whole tiles, 4×4 outputs from 6×6 pixels, and subtracts what does not belong to
-    an output: pixels next to its window cancel, except for their rounding. `x` is the example
-    (rows, columns, channels) that the kernel `w` (3, 3, channels) slides over, `at` the middle
-    pixel.
+    Winograd's algorithm adds up whole tiles, 4×4 outputs from 6×6 pixels, and subtracts what does
+    not belong to an output, so pixels next to its window cancel, except for their rounding. `x` is
+    the example (rows, columns, channels) that the kernel `w` (3, 3, channels) slides over, and `at`
+    is the middle pixel.
     """
     if not by_winograd(layer, window, x.dtype):
         return None
@@ -340,7 +340,7 @@ def _depthwise(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @sums(layers.SeparableConv2D)
 def _separable(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    """A separable convolution; its terms lead to x in one step: weight = depthwise · pointwise."""
+    """A separable convolution's terms lead to x in one step: weight = depthwise · pointwise."""
     (x,), (row, col, unit) = xs, spot.at
     geometry = window_of(layer, x.shape)
     where = place_window(geometry, row, col)
@@ -392,7 +392,7 @@ def _zero_padding(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @sums(layers.MaxPooling2D)
 def _max_pooling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    """Max pooling: the maximum has weight 1, the others 0; of equal numbers the first counts."""
+    """The maximum has weight 1, the others 0; among equal numbers, the first is the maximum."""
     (x,), (row, col, channel) = xs, spot.at
     geometry = window_of(layer, x.shape)
     where = place_window(geometry, row, col)
@@ -411,7 +411,7 @@ def _max_pooling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @sums(layers.GlobalMaxPooling2D)
 def _global_max(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    """Global max pooling: equal maxima share, each with weight 1 / their number."""
+    """Equal maxima share the output: each has weight 1 / their number."""
     (x,), channel = xs, spot.at[-1]
     places, values = _whole_map(x, channel)
     maxima = _largest(values, np.ones(len(values), bool))
@@ -424,7 +424,7 @@ def _global_max(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 
 def _largest(values: Array, real: Array) -> Array:
-    """The indices of the largest real values, in reading order; NaN counts as the largest."""
+    """Return the indices of the largest `real` values, in reading order; NaN counts as largest."""
     candidates = np.flatnonzero(real)
     invalid = candidates[np.isnan(values[candidates])]
     if invalid.size:
@@ -506,7 +506,7 @@ def _dense(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 
 def one(spot: Spot, x: Array, weight: float = 1.0) -> Terms:
-    """The only term of an output that depends on x at the same place alone."""
+    """Return the only term of an output that depends only on x at the same place."""
     return make_terms(np.array([spot.at], np.intp).reshape(1, -1), x[spot.at], weight)
 
 
@@ -567,7 +567,7 @@ def _concatenate(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @sums(layers.BatchNormalization)
 def _batch_normalization(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    """One term: y = x·scale + (beta - mean·scale), scale = gamma / √(variance + epsilon)."""
+    """It has one term: y = x·scale + (beta - mean·scale), scale = gamma / √(variance + epsilon)."""
     (x,), channel = xs, spot.at[-1]
     value, mean, variance = (
         float(v) for v in (x[spot.at], cache["mean"][channel], cache["variance"][channel])

@@ -1,12 +1,12 @@
-"""One entry of a gradient as the sum that makes it, term by term, in float64.
+"""Explain one entry of a gradient as the sum that makes it, term by term, in float64.
 
 In `explain_gradient(entry, what, at)`, `what` is the name of a parameter ("kernel", "bias",
-"gamma", …); "dx", the gradient of the layer's input; "dz", that of the sum before its activation;
-or "dh", that between the two stages of a SeparableConv2D. Each term is a `gradient` of the layer's
-output times a `factor`: an input, a weight, or a slope.
+"gamma", …); or "dx", the gradient of the layer's input; "dz", that of the sum before its
+activation; or "dh", that between the two stages of a SeparableConv2D. Each term is a `gradient` of
+the layer's output times a `factor`, which is an input, a weight, or a slope.
 
-As in `arithmetic`, each kind of layer has its functions here, and `@gradient_of(MyLayer, "dx")`
-(`gradient_sum`) adds more.
+As in `arithmetic`, each kind of layer has its functions here, and the decorator
+`@gradient_of(MyLayer, "dx")` of `gradient_sum` adds more.
 """
 
 from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ def explain_gradient(
         example, source: for dx, dh and dz, the example, and for dx the index of the input.
 
     Raises `ValueError` for a trace without gradients, a gradient that the layer does not have, and
-    a place outside of it.
+    a place outside it.
     """
     layer, who = entry.layer, f"{entry.layer.label}'s {what}"
     _check_what(entry, what)
@@ -123,7 +123,7 @@ def _check_what(entry: TraceEntry, what: Any) -> None:
 
 
 def _given(entry: TraceEntry, what: str, source: Any) -> Array:
-    """The array that backward computed."""
+    """Return the array that backward computed."""
     if what in entry.grads:
         return entry.grads[what]
     if what == "dz":
@@ -161,7 +161,7 @@ def _function_for(layer: Layer, what: str) -> Function:
 def _kernel_terms(
     dz: Array, x: Array, geometry: shapes.Window, tap: Sequence[int], channel: int, unit: int
 ) -> Terms:
-    """The terms of a kernel's gradient: dz of every window times the pixel under this tap."""
+    """Return a kernel gradient's terms: dz of every window times the pixel under this tap."""
     examples, places, gradients = all_positions(dz, unit)
     rows, cols = (
         places[:, axis] * geometry.strides[axis]
@@ -200,7 +200,7 @@ def _scaled(letter: str, stride: int, offset: int) -> str:
 
 
 def _outputs_on(pixel: int, axis: int, geometry: shapes.Window) -> list[tuple[int, int]]:
-    """(tap, output) of all windows that cover this pixel, along one axis."""
+    """Return (tap, output) of all windows that cover this pixel, along one axis."""
     found = []
     for tap in range(geometry.kernel[axis]):
         distance = pixel + geometry.before[axis] - tap * geometry.dilation[axis]
@@ -213,9 +213,9 @@ def _outputs_on(pixel: int, axis: int, geometry: shapes.Window) -> list[tuple[in
 def _pixel_terms(
     dz: Array, query: Query, geometry: shapes.Window, units: Sequence[int], weight: Any
 ) -> Terms:
-    """dz of all windows that cover a pixel times `weight(i, j)`, one number for each of `units`.
+    """Return terms of dx: dz of all windows that cover a pixel, in all `units`, times weights.
 
-    `weight` returns these numbers and their places in the kernel: (values, places).
+    `weight(i, j)` returns (values, places): a weight for each unit, and its place in the kernel.
     """
     places, gradients, factors, kernel_places = [], [], [], []
     for i, row in _outputs_on(query.at[0], 0, geometry):
@@ -249,7 +249,7 @@ def _conv2d_kernel(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gr
     each = layer.kernel.shape[2]
     channel = unit // (layer.filters // layer.groups) * each + c
     magnitude = None
-    if by_winograd(layer, geometry, x.dtype):  # in its tiles every dz meets the pixels around it
+    if by_winograd(layer, geometry, x.dtype):  # in its tiles, dz also multiplies pixels nearby
         most = np.abs(x[..., channel]).max(axis=(1, 2), initial=0.0).astype(np.float64)
         magnitude = float((np.abs(dz[..., unit]).sum(axis=(1, 2)) * most).sum())
     return GradientSum(
@@ -270,7 +270,7 @@ def _conv2d_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradie
     def weight(i: int, j: int) -> tuple[Array, list[Any]]:
         return kernel[i, j, c, units], [(i, j, c, unit) for unit in units]
 
-    # Output (r, c) has its middle tap on this pixel: the flipped kernel slides over dz around it.
+    # The flipped kernel slides over dz, around the output whose middle tap is on this pixel.
     middle = [query.at[axis] + geometry.before[axis] - 1 for axis in (0, 1)]
     sent = dz[query.example][:, :, units]
     return GradientSum(
@@ -308,7 +308,7 @@ def _depthwise_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gra
 
 
 def _own_filters(dz: Array, query: Query, geometry: shapes.Window, kernel: Array) -> Terms:
-    """The terms of dx through a depthwise kernel: each channel has its own filters."""
+    """Return the terms of dx through a depthwise kernel, where each channel has its own filters."""
     c, copies = query.at[2], kernel.shape[3]
     units = [c * copies + copy for copy in range(copies)]
 
@@ -322,7 +322,7 @@ _BETWEEN = "dh, the gradient between the stages: Σ over o of dz[…, o]·pointw
 
 
 def _dh(entry: TraceEntry) -> Array:
-    """The gradient between the two stages, computed as the layer's own backward does."""
+    """Compute the gradient between the two stages, as the layer's own backward does."""
     layer: Any = entry.layer
     dh = functional.conv2d_backward(
         np.ascontiguousarray(entry.dz),
@@ -558,7 +558,7 @@ def _concatenate_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> G
 
 
 def _normalized(layer: Any, entry: TraceEntry, c: int) -> tuple[Array, float]:
-    """x̂ of a channel at all positions, and 1 / √(σ² + ε), in float64."""
+    """Return x̂ of a channel at all positions, and 1 / √(σ² + ε), in float64."""
     mean, variance = (float(entry.cache[key][c]) for key in ("mean", "variance"))
     inverse = 1 / np.sqrt(variance + layer.epsilon)
     return (entry.xs[0][..., c].astype(np.float64) - mean) * inverse, float(inverse)

@@ -1,18 +1,18 @@
-"""Check whether a network can learn, before a long training run: a table with advice.
+"""Check whether a network can learn, before a long training run, and give advice in a table.
 
 The checks are those that practitioners do by hand (Karpathy, "A Recipe for Training Neural
 Networks", 2019; Stanford's CS231n notes, "Neural Networks Part 3"). Their limits are not laws: they
 are an order of magnitude or more away from where healthy networks usually are.
 
-| check | remarkable when | why |
+| check | worth a look when | why |
 |---|---|---|
-| inputs | beyond 30, or within 0.05 of zero, where the first weights are | initializers assume inputs of about unit variance (Glorot and Bengio 2010; He et al. 2015) |
-| output and loss | softmax of one unit; a softmax with a loss for independent units, or a sigmoid with a loss for one choice | the loss then does not mean what was intended, or nothing |
+| inputs | beyond 30, or within 0.05 of zero, at the first layer with weights | initializers assume inputs of about unit variance (Glorot and Bengio 2010; He et al. 2015) |
+| output and loss | softmax of one unit; a softmax with a loss for independent units, or a sigmoid with a loss for one choice | the loss then means something else than intended, or nothing |
 | targets | one-hot rows that do not sum to 1 | cross-entropy compares distributions |
 | loss before training | above 1.5 times that of guessing, or below half of it | equal scores for all classes cost log(classes) |
 | a tiny batch | its loss falls by less than 90 % in the given steps; a problem if by less than half | a network that can't learn 8 examples by heart has a bug (Karpathy) |
 | dead ReLUs | more than half of a layer's units are 0 on the whole batch | no gradient passes a unit that is always 0 (CS231n) |
-| activations | a standard deviation below 1e-4 or above 1e3 | signals that fade or grow from layer to layer (He et al. 2015; Mishkin and Matas 2016) |
+| activations | a standard deviation below 1e-4 or above 1e3 | signals fade or grow from layer to layer (He et al. 2015; Mishkin and Matas 2016) |
 | gradients | a layer's, relative to its weights, below 1e-5 of the largest; norms above 1e3 | vanishing and exploding gradients (Glorot and Bengio 2010; Pascanu et al. 2013) |
 | step / weights | outside 1e-5 … 0.3 | "somewhere around 1e-3" is healthy (CS231n); an optimizer's first step may be larger |
 
@@ -56,15 +56,15 @@ Array = np.ndarray
 
 LARGE_INPUT, SMALL_INPUT = 30.0, 0.05
 HIGH_LOSS, LOW_LOSS = 1.5, 0.5  # times the loss of guessing
-LEARNED, SLOW = 0.1, 0.5  # the share of a tiny batch's loss that may be left
+LEARNED, SLOW = 0.1, 0.5  # the share of a tiny batch's loss that may remain
 _SIGNS = {"ok": "✓", "look": "!", "problem": "✗", "skipped": "–"}
 _WIDTH = 100
 
 
 class Health:
-    """The result: `checks`, `layers`, `passed`, `report["dead ReLUs"]`; prints as tables.
+    """The report: `checks`, or `report["dead ReLUs"]` alone, and `layers`; it prints tables.
 
-    `passed`: no check is a "problem".
+    `passed` means that no check is a "problem".
     """
 
     def __init__(self, title: str, checks: list[Check], layers: list[LayerHealth]) -> None:
@@ -82,7 +82,7 @@ class Health:
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """Sum the checks up in one sentence."""
         counts = {
             kind: sum(check.verdict == kind for check in self.checks)
             for kind in ("problem", "look")
@@ -165,11 +165,11 @@ def health(
         print(minicnn.explain.health(model, x, y))
 
     Args:
-        x, y: data as `fit` takes them. From arrays the check takes `examples` examples, evenly
-            spread (data are often sorted by class); from a data set, the first batch.
+        x, y: data as `fit` takes them. The check uses `examples` examples spread evenly over
+            arrays (data are often sorted by class), or the first batch of a data set.
         loss, optimizer: replace those that the model was compiled with.
         tiny, steps: how many examples the model should learn by heart, and in how many steps at
-            most. That takes as long as this many steps of `fit`: use fewer for a large network.
+            most. They take as long as in `fit`, so use fewer for a large network.
 
     Raises:
         TypeError: `model` is not a model.
@@ -193,7 +193,7 @@ def health(
     if any(check.verdict == "problem" for check in stopped):
         return Health(title, stopped, [])
     y_pred, tape = body.forward(x, training=True)
-    wrong = _pass_loss(body, loss, y, y_pred, tape)  # raises where they do not fit
+    wrong = _pass_loss(body, loss, y, y_pred, tape)  # raises an error if they do not fit
     y = wrong.targets
     uses = list(_uses(tape))
     rows = layer_rows(uses)
@@ -221,7 +221,7 @@ def health(
     return Health(title, checks, rows)
 
 
-# -- what is given --------------------------------------------------------------------------------
+# -- the arguments --------------------------------------------------------------------------------
 
 
 def _compiled_loss(model: Model, loss: Any, who: str) -> losses.Loss:
@@ -230,12 +230,12 @@ def _compiled_loss(model: Model, loss: Any, who: str) -> losses.Loss:
     if loss is None:
         raise ValueError(f"{who}: compile the model with a loss first, or pass loss=….")
     found = copy.copy(losses.get(loss))
-    found.reduction = "sum_over_batch_size"  # the mean of the examples, to compare it with guessing
+    found.reduction = "sum_over_batch_size"  # the examples' mean, to compare with guessing
     return found
 
 
 def _optimizer_config(model: Model, optimizer: Any) -> dict[str, Any]:
-    """A function that makes a new optimizer with the same settings."""
+    """Return the config from which to make new optimizers with the same settings."""
     if optimizer is None:
         optimizer = getattr(model, "optimizer", None) or "adam"
     found = optimizers.get(optimizer)
@@ -253,10 +253,10 @@ def _arrays(x: Any) -> list[Array]:
 
 
 def _some(x: Any, y: Any, examples: int, who: str) -> tuple[Any, Any]:
-    """Examples spread over the arrays, or a data set's first batch."""
+    """Return examples spread over the arrays, or a data set's first batch."""
     if is_arrays(x):
         x, y = as_arrays(x, "x"), as_arrays(y, "y")
-        make_batches(x, y)  # raises where they are not of one length
+        make_batches(x, y)  # raises an error if their lengths differ
         count = len(_arrays(x)[0])
         chosen = np.unique(np.linspace(0, count - 1, min(examples, count)).astype(int))
         x, y = take(x, chosen), take(y, chosen)
@@ -271,7 +271,7 @@ def _some(x: Any, y: Any, examples: int, who: str) -> tuple[Any, Any]:
 
 
 def _uses(tape: Tape, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The names and entries of all layers, including those of nested models."""
+    """Yield the names and entries of all layers, including those of nested models."""
     for entry in tape.entries:
         name = prefix + entry.layer.name
         if isinstance(entry.cache, Tape):
@@ -309,7 +309,7 @@ def _check_finite(x: Any) -> list[Check]:
 
 
 def _check_numbers(uses: list[tuple[str, Any]]) -> Check:
-    """The first layer whose output is not finite."""
+    """Find the first layer whose output is not finite."""
     for name, entry in uses:
         outputs = entry.y if isinstance(entry.y, list) else [entry.y]
         if not all(np.isfinite(y).all() for y in outputs):
@@ -367,7 +367,7 @@ def _check_inputs(uses: list[tuple[str, Any]]) -> Check:
 
 
 def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]:
-    """Whether the last layer and the loss agree on what the numbers mean."""
+    """Check whether the last layer and the loss agree on what the numbers mean."""
     name = "output and loss"
     softmax = loss.activation == "softmax"
     ends = bool(loss.activation) and model.ends_in(loss.activation)
@@ -432,14 +432,14 @@ def _check_targets(loss: losses.Loss, y: Array, y_pred: Array) -> list[Check]:
 
 
 def _pass_loss(model: Model, loss: losses.Loss, y: Any, y_pred: Any, tape: Tape) -> LossOfPass:
-    """The loss as training computes it; another check tells if loss and last layer disagree."""
+    """Return the loss as training computes it; `_check_output` says if it misfits the model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model.loss_of_pass(y, y_pred, tape, loss)
 
 
 def _guess(model: Model, loss: losses.Loss, y: Array, y_pred: Array, wrong: LossOfPass) -> float:
-    """The loss of giving each class the same probability; NaN if that is unknown."""
+    """Return the loss of giving each class the same probability; NaN if that is unknown."""
     if not loss.activation:
         return math.nan
     one_of_many = y_pred.shape[-1] > 1 and (
@@ -533,7 +533,7 @@ def _learn(
 
 
 def _least_loss(loss: losses.Loss, y: Array, y_pred_shape: tuple[int, ...]) -> float:
-    """The loss of perfect predictions: 0, except with soft or smoothed targets."""
+    """Return the loss of perfect predictions, which is 0 except with soft or smoothed targets."""
     _, cache = loss.forward(y, np.full(y_pred_shape, 0.5, np.float64), from_logits=False)
     target, smoothing = cache["y_true"], loss.label_smoothing
     share = 1 / target.shape[-1] if loss.activation == "softmax" else 0.5
