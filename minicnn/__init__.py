@@ -18,6 +18,7 @@ from minicnn import (
     applications,
     callbacks,
     config,
+    constraints,
     datasets,
     functional,
     initializers,
@@ -29,6 +30,7 @@ from minicnn import (
     optimizers,
     plots,
     preprocessing,
+    regularizers,
     saving,
     utils,
 )
@@ -53,6 +55,7 @@ __all__ = [
     "applications",
     "callbacks",
     "config",
+    "constraints",
     "datasets",
     "explain",
     "functional",
@@ -65,6 +68,7 @@ __all__ = [
     "optimizers",
     "plots",
     "preprocessing",
+    "regularizers",
     "saving",
     "utils",
 ]

@@ -226,6 +226,7 @@ def _normalization_cases() -> Iterator[Case]:
 
 
 def _moving_cases() -> Iterator[Case]:
+    yield Case("ActivityRegularization", {"l1": 0.1, "l2": 0.2})
     yield Case("Dropout", {"rate": 0.5})
     yield Case("Dropout", {"rate": 0.0}, training=True)
     yield Case("Flatten", {})

@@ -40,7 +40,13 @@ class Variable:
     but a computing network (`reading`) asked for it. `is_parameter` tells a parameter (kernel,
     gamma) from a statistic (moving mean). `trainable = False` freezes this parameter until its
     layer is unfrozen; whether training updates it also depends on its layer's `trainable`.
+
+    `regularizer` and `constraint` may be assigned: an object of `minicnn.regularizers`, whose
+    penalty the loss includes, and a function of the values that ends each step of the optimizer.
     """
+
+    regularizer: Any = None
+    constraint: Any = None
 
     def __init__(self, value: Array, name: str, layer_name: str, trainable: bool = True) -> None:
         self._value, self.name, self.trainable = value, name, trainable
@@ -87,6 +93,21 @@ class Variable:
         shapes.check_numbers(array, "value", who)
         shapes.check_shape(array, self.shape, "value", who)
         self.value[...] = array
+
+    def penalty(self) -> float:
+        """Return what the regularizer adds to the loss."""
+        found: float = self.regularizer.forward(self.value, self.path)
+        return found
+
+    def dpenalty(self) -> Array:
+        """Return d penalty / d value."""
+        found: Array = self.regularizer.backward(self.value, self.path)
+        return found
+
+    def constrain(self) -> None:
+        """Replace the values by what the constraint makes of them."""
+        if self.constraint is not None:
+            self.assign(self.constraint(self.value))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         with reading():

@@ -34,7 +34,6 @@ resnet50 resnet_v2 vgg16 vgg19
 _FOLDERS = "folders of photos, or write_clothing_sample, which draws some"
 _QUIET = "verbose=0 of fit, evaluate and predict"
 _DTYPE = 'dtype="float32" or "float64" of a layer, or minicnn.config.set_floatx for all'
-_REGULARIZE = "weight_decay of an optimizer, or a Dropout layer"
 _SAVE = 'save("model.keras"), or to_json for the architecture alone'
 _TRANSFORM = "ImageDataGenerator({}).random_transform(x)"
 
@@ -48,16 +47,14 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "Loss": "minicnn.losses.Loss",
         "Metric": "minicnn.metrics.Metric",
         "Optimizer": "minicnn.optimizers.Optimizer",
-        "Regularizer": _REGULARIZE,
+        "Regularizer": "minicnn.regularizers.Regularizer",
         "Variable": "minicnn.layers.Variable",
         "backend": "NumPy, the only backend here. clear_session is in minicnn.utils, floatx in "
         "minicnn.config, and model.optimizer.learning_rate is a plain number to read and to set",
-        "constraints": "LambdaCallback(on_train_batch_end=…), and assign the weights in it",
         "export": 'model.save("model.keras")',
         "keras": "minicnn itself: import minicnn as keras",
         "ops": "NumPy, and minicnn.functional for what layers compute",
         "random": "numpy.random; what minicnn draws is seeded by minicnn.utils.set_random_seed",
-        "regularizers": _REGULARIZE,
         "version": "minicnn.__version__",
     },
     "minicnn.applications": {

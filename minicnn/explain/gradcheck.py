@@ -5,8 +5,8 @@
 for entries of x and of every parameter w. The check samples entries of large arrays; one more test,
 along a random direction, covers all entries of the array (after HIPS/autograd, `test_util.py`).
 
-**What L is.** With targets y, L is the loss. Without them, L = sum of dy * y(x) for a fixed random
-dy: then `backward(dy)` must give the gradients of L.
+**What L is.** With targets y, L is the loss, with a model's regularizers. Without them, L = sum of
+dy * y(x) for a fixed random dy: then `backward(dy)` must give the gradients of L.
 
 **Kinks.** ReLU at 0, or two equal pixels under max pooling, have one slope to the left and another
 to the right. A difference across a kink is not a gradient and does not disprove one. The two
@@ -26,6 +26,7 @@ import numpy as np
 from minicnn import losses, shapes
 from minicnn.explain import copies, show
 from minicnn.layers.base import Layer
+from minicnn.layers.penalties import with_penalties
 from minicnn.models import Model
 
 Array = np.ndarray
@@ -337,7 +338,7 @@ class _Function:
         if isinstance(self.clone, Model):
             y_pred: Any = outputs[0] if len(outputs) == 1 else outputs
             found = self.clone.loss_of_pass(self.y, y_pred, cache, self.loss)
-            return found.value, found.cache, found.at_logits
+            return found.value + found.penalty, found.cache, found.at_logits
         value, loss_cache = self.loss.forward(np.asarray(self.y), outputs[0])
         return float(value), loss_cache, False
 
@@ -350,7 +351,11 @@ class _Function:
         else:
             _, loss_cache, at_logits = self._loss(outputs, cache)
             dy = self.loss.backward(loss_cache)
-            dx, grads = self.clone.backward(dy, cache, at_logits=at_logits)
+            if isinstance(self.clone, Model):
+                dx, grads = self.clone.backward(dy, cache, at_logits=at_logits, penalized=True)
+                grads = with_penalties(grads, self.clone.trainable_variables_by_name())
+            else:
+                dx, grads = self.clone.backward(dy, cache, at_logits=at_logits)
         several = list(dx) if isinstance(dx, (list, tuple)) else [dx]
         given = dict(zip(self.arrays, several)) | dict(grads)
         found = {}

@@ -90,11 +90,23 @@ def explain_gradient(
         value=value,
         steps=found.steps,
         result=total,
-        notes=[*found.notes, *trouble(layer, found.terms)],
+        notes=[*found.notes, *_penalty(layer, what, query.at, value), *trouble(layer, found.terms)],
         magnitude=found.magnitude,
         epsilon=float(np.finfo(array.dtype).eps),
         of=found.of,
     )
+
+
+def _penalty(layer: Layer, what: str, at: tuple[int, ...], value: float) -> list[str]:
+    """Return what a weight's regularizer adds to its gradient, as a sentence, if it has one."""
+    variable = next((v for v in layer.weights_list if v.name == what and v.trainable), None)
+    if variable is None or variable.regularizer is None:
+        return []
+    added = float(variable.dpenalty()[at])
+    return [
+        f"This is the gradient of the loss alone. {type(variable.regularizer).__name__} of the "
+        f"{what} adds {show.number(added)}, so the optimizer gets {show.number(value + added)}."
+    ]
 
 
 _PARAMETER_AXES = {

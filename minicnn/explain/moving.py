@@ -8,7 +8,7 @@ from minicnn import layers
 from minicnn.explain import show
 from minicnn.explain.arithmetic import Spot, Sum, sums
 from minicnn.explain.explanation import make_gradient_terms, make_terms
-from minicnn.explain.gradient_sum import GradientSum, Query, gradient_of, one_output
+from minicnn.explain.gradient_sum import GradientSum, Query, gradient_of, one_output, same_place
 from minicnn.explain.trace_entry import TraceEntry
 
 Array = np.ndarray
@@ -22,6 +22,21 @@ def copied(x: Array, spot: Spot, place: tuple[int, ...], formula: str | None = N
 
 
 # -- moved ---------------------------------------------------------------------------------------
+
+
+@sums(layers.ActivityRegularization)
+def _passed_on(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    found = copied(xs[0], spot, spot.at)
+    found.notes.append(
+        f"The loss includes {layer.l1:g}·|x| + {layer.l2:g}·x² for it, divided by the number of "
+        "examples."
+    )
+    return found
+
+
+@gradient_of(layers.ActivityRegularization, what="dx")
+def _passed_on_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    return same_place(query, dz, 1.0)
 
 
 @sums(layers.Permute)

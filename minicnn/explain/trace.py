@@ -119,7 +119,7 @@ class Trace:
 
     @property
     def loss(self) -> float | None:
-        """The loss of the batch; None without targets."""
+        """The loss of the batch, without what regularizers add; None without targets."""
         return None if self.found is None else self.found.value
 
     # -- finding -------------------------------------------------------------------------------
@@ -373,7 +373,11 @@ class Trace:
         examples = len(self.x[0] if isinstance(self.x, list) else self.x)
         text = f"{self.model.label}: {show.count(examples, 'example')}"
         text += ", in training mode" if self.training else ""
-        return text if self.loss is None else f"{text}, loss {show.number(self.loss)}"
+        if self.found is None:
+            return text
+        text += f", loss {show.number(self.found.value)}"
+        penalty = self.found.penalty
+        return f"{text} (and {show.number(penalty)} of regularizers)" if penalty else text
 
     def __str__(self) -> str:
         header, rows = self.rows()

@@ -72,7 +72,11 @@ def fuse(
         found = users[node.outputs[0]]
         alone = len(found) == 1 and node.outputs[0] not in graph.outputs
         takes_it_as_it_is = alone and found[0].layer.dtype == node.layer.dtype
-        return found[0] if takes_it_as_it_is and len(found[0].inputs) == 1 else None
+        if not takes_it_as_it_is or len(found[0].inputs) != 1:
+            return None
+        # The loss needs an output that it penalizes by itself.
+        penalized = any(each.layer.penalizes_outputs() for each in (node, found[0]))
+        return None if penalized else found[0]
 
     new = {symbol: symbol for symbol in graph.inputs}
     folds: list[Fold] = []
@@ -83,7 +87,8 @@ def fuse(
         if type(layer) in PRODUCTS:
             done = _foldable(node, only_user, training)
             layers = tuple(part.layer for part in done)
-            if len(done) > 1 or only_limits(layer.activation_name):
+            limited = only_limits(layer.activation_name) and not layer.penalizes_outputs()
+            if len(done) > 1 or limited:
                 uses = [other for other in graph.nodes if other.layer is layer]
                 # The layer may be used elsewhere, too, folded or not: each use has its own name.
                 several = f" (use {uses.index(node) + 1})" if len(uses) > 1 else ""
@@ -125,7 +130,7 @@ def _settings_of(kind: Any) -> Callable[[Layer], Any]:
     if kind not in (*PRODUCTS, BatchNormalization, Activation, ReLU, MaxPooling2D):
         return lambda layer: None
     names = [name for name in kind._arguments() if name != "activation"]
-    return operator.attrgetter("activation_name", *names)
+    return operator.attrgetter("activation_name", "activity_regularizer", *names)
 
 
 def _is_fixed_normalization(node: Node) -> bool:

@@ -99,6 +99,10 @@ class Graph:
         shapes = [known[symbol] for symbol in node.inputs]
         return shapes[0] if node.single_input and not node.layer.takes_list else shapes
 
+    def penalized_nodes(self) -> set[Node]:
+        """Return the nodes whose outputs the loss needs, for an `activity_regularizer`."""
+        return {node for node in self.nodes if node.layer.penalizes_outputs()}
+
     # -- backward ----------------------------------------------------------------------------------
 
     def learning_nodes(self) -> set[Node]:
@@ -117,10 +121,12 @@ class Graph:
         needed: Collection[Node],
         at_logits: bool = False,
         visit: Visitor | None = None,
+        penalized: bool = False,
     ) -> tuple[list[Array | None], dict[Variable, Array]]:
         """Return the gradients of the inputs and of the weights, through the nodes in `needed`.
 
-        `at_logits` says that the output's gradient is already the one before its activation.
+        `at_logits` says that the output's gradient is already the one before its activation;
+        `penalized`, that the loss includes the layers' `activity_regularizer`.
         """
         received: dict[KerasTensor, Array] = {}
         for symbol, dy in zip(self.outputs, dys, strict=True):
@@ -130,7 +136,8 @@ class Graph:
         for entry in reversed(entries):
             node, layer = entry.node, entry.layer
             incoming = [received.pop(symbol, None) for symbol in node.outputs]
-            if node not in needed or all(dy is None for dy in incoming):
+            adds = penalized and layer.penalizes_outputs()
+            if node not in needed or (all(dy is None for dy in incoming) and not adds):
                 continue
             dy = _filled(incoming, entry.y)
             clamped = self._clamped_before(node) if visit is None else None
@@ -141,8 +148,10 @@ class Graph:
                 dy = activation.backward(dy, entry.y)
                 undone.add(clamped)
             here = node in undone or (at_logits and node is self.outputs[0].node)
+            if adds:
+                dy = _with_activity(dy, entry, here)
             wanted = [self.producer[symbol] in needed for symbol in node.inputs]
-            dx, own = layer.backward_within(dy, entry.cache, any(wanted), here, visit)
+            dx, own = layer.backward_within(dy, entry.cache, any(wanted), here, visit, adds)
             if visit is not None:
                 visit(entry, BackwardStep(dy, dx, own, here))
             variables = layer.learning_variables_by_name()
@@ -163,7 +172,9 @@ class Graph:
         before = self.producer[symbol]
         alone = self.uses[symbol] == 1 and symbol not in self.outputs
         ours = type(before.layer).backward is Layer.backward  # and so it knows `at_logits`
-        return before if alone and ours and only_limits(before.layer.activation_name) else None
+        free = not before.layer.penalizes_outputs()  # or its dy would lack the penalty's
+        limits = only_limits(before.layer.activation_name)
+        return before if alone and ours and free and limits else None
 
     # -- copying -----------------------------------------------------------------------------------
 
@@ -280,6 +291,17 @@ def _sorted(
 def _accumulate(sums: dict[Any, Array], key: Any, gradient: Array) -> None:
     """Add to the sum of this key without writing into an array that others may hold."""
     sums[key] = sums[key] + gradient if key in sums else gradient
+
+
+def _with_activity(dy: Any, entry: TapeEntry, at_logits: bool) -> Any:
+    """Return dy with the gradient of the layer's `activity_regularizer`, if it has one itself."""
+    added = entry.layer.activity_gradient(entry.y)
+    if added is None:
+        return dy
+    if at_logits and entry.cache.y is not None:  # dy is the gradient before the activation
+        activation = by_name.activation(entry.cache.activation)
+        added = activation.gradient(added, entry.cache.z, entry.cache.y)
+    return dy + added
 
 
 def _filled(incoming: list[Array | None], y: Any) -> Any:

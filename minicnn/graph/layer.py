@@ -230,6 +230,10 @@ class GraphLayer(Layer):
                 )
         return self.graph.shapes(input_shapes)
 
+    def penalizes_outputs(self) -> bool:
+        """Return whether a layer in it has an `activity_regularizer`."""
+        return bool(self.graph.penalized_nodes())
+
     def differs_in_training(self) -> bool:
         """Return whether `training=True` changes what a layer computes, or a layer's weights."""
         return any(

@@ -82,16 +82,17 @@ class Network(GraphLayer):
     def run_for_training(self, x: Any) -> tuple[Array, Tape]:
         """Return `(y, tape)` with training on; the tape keeps only what the trainable part needs.
 
-        It also keeps the last layer's entry, even of a frozen network: the loss may need its
-        logits.
+        It also keeps what the loss may need, even of a frozen network: the last layer's entry, for
+        its logits, and those of layers with an `activity_regularizer`.
         """
         graph = self._graph_for(x)
         learning = graph.learning_nodes() if self.trainable and not self.fixed else set()
-        return self._run(x, True, learning | {graph.last})
+        return self._run(x, True, learning | graph.penalized_nodes() | {graph.last})
 
-    def run_keeping_last(self, x: Any) -> tuple[Array, Tape]:
-        """Return `(y, tape)` as in inference; the tape keeps only the last layer's entry."""
-        return self._run(x, False, {self._graph_for(x).last})
+    def run_for_loss(self, x: Any) -> tuple[Array, Tape]:
+        """Return `(y, tape)` as in inference; the tape keeps only what the loss may need."""
+        graph = self._graph_for(x)
+        return self._run(x, False, graph.penalized_nodes() | {graph.last})
 
     def _run(self, x: Any, training: bool, keep: Collection[Node] = ()) -> tuple[Any, Tape]:
         graph = self._graph_for(x)
@@ -196,21 +197,29 @@ class Network(GraphLayer):
         need_dx: bool = True,
         at_logits: bool = False,
         visit: Visitor | None = None,
+        penalized: bool = False,
     ) -> tuple[Any, Grads]:
         """Return `(dx, grads)` for `dy` = d loss / d y, given the tape of the pass.
 
         `grads` has the keys of `trainable_variables_by_name()`. With `need_dx=False` the layers
         before the first trainable one do no work. `at_logits` (see `Layer.backward`) is for one
         output. `visit(entry, step)` receives the gradients of each entry, including those of nested
-        networks, when they are computed: nothing else keeps them.
+        networks, when they are computed: nothing else keeps them. `penalized` adds the gradients of
+        each `activity_regularizer`, for a loss that includes `tape.activity_penalty()`.
         """
         if not self.trainable and not need_dx and visit is None:
             return (None if len(self.graph.inputs) == 1 else [None]), {}
-        dx, grads = self.backward_within(dy, cache, need_dx, at_logits, visit)
+        dx, grads = self.backward_within(dy, cache, need_dx, at_logits, visit, penalized)
         return dx, grads if self.trainable else {}
 
     def backward_within(
-        self, dy: Any, cache: Any, need_dx: bool, at_logits: bool, visit: Visitor | None = None
+        self,
+        dy: Any,
+        cache: Any,
+        need_dx: bool,
+        at_logits: bool,
+        visit: Visitor | None = None,
+        penalized: bool = False,
     ) -> tuple[Any, Grads]:
         """Go backward within a larger network, where this one's own `trainable` does not count."""
         if not isinstance(cache, Tape) or cache.model is not self:
@@ -230,7 +239,7 @@ class Network(GraphLayer):
             needed = set(graph.nodes)
         else:
             needed = set() if self.fixed else graph.learning_nodes()
-        dx, found = graph.backward(dys, cache.entries, needed, at_logits, visit)
+        dx, found = graph.backward(dys, cache.entries, needed, at_logits, visit, penalized)
         # A branch that no gradient reached gets zeros.
         grads = {
             name: found[variable] if variable in found else np.zeros_like(variable.value)

@@ -56,5 +56,7 @@ def split(graph: Graph, trained: Collection[Variable]) -> Split | None:
 
 
 def _repeats(node: Node) -> bool:
-    """Return whether training computes here what inference does, and changes nothing."""
+    """Return whether training computes here what inference does, and adds nothing to the loss."""
+    if node.layer.penalizes_outputs():
+        return False
     return node.training is False or not node.layer.differs_in_training()

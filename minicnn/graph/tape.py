@@ -31,6 +31,12 @@ class TapeEntry:
         layer: Layer = self.node.layer
         return layer
 
+    def activity_penalty(self) -> float:
+        """Return what the output adds to the loss, by the layer's `activity_regularizer`."""
+        if isinstance(self.cache, Tape):
+            return self.cache.activity_penalty()
+        return self.layer.activity_penalty(self.y)
+
 
 @dataclass
 class Tape:
@@ -39,6 +45,10 @@ class Tape:
     entries: list[TapeEntry] = field(default_factory=list)
     y: Any = None
     model: Any = field(default=None, repr=False)  # the network that ran
+
+    def activity_penalty(self) -> float:
+        """Return what the outputs of the layers add to the loss, those in nested models, too."""
+        return sum(entry.activity_penalty() for entry in self.entries)
 
     def __getitem__(self, name: str) -> TapeEntry:
         """Return the (first) entry of the layer of this name."""

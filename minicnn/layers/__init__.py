@@ -8,6 +8,7 @@ from minicnn.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, 
 from minicnn.layers.base import Layer
 from minicnn.layers.convolutional import Conv2D, DepthwiseConv2D, SeparableConv2D, ZeroPadding2D
 from minicnn.layers.core import (
+    ActivityRegularization,
     Dense,
     Dropout,
     Flatten,
@@ -57,6 +58,7 @@ LAYERS: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in (
         Activation,
+        ActivityRegularization,
         Add,
         Average,
         AveragePooling2D,

@@ -102,6 +102,8 @@ class Layer(WithWeights, WithNodes, Configurable):
         trainable: False freezes the layer: no gradients for its parameters, no updates.
         dtype: "float32" or "float64"; `minicnn.config.floatx()` if not given.
         input_shape: without the batch axis; lets a `Sequential` start without an `Input`.
+        activity_regularizer: a penalty on y (`minicnn.regularizers`); for each weight that learns,
+            a layer also takes a regularizer and a constraint (`minicnn.layers.penalties`).
     """
 
     activation_name: str = "linear"  # the name of `activation`, which `forward` applies last
@@ -117,9 +119,11 @@ class Layer(WithWeights, WithNodes, Configurable):
         input_shape: Sequence[int | None] | None = None,
         **unknown: Any,
     ) -> None:
+        penalties = {key: unknown.pop(key) for key in self.penalty_settings() if key in unknown}
         if unknown:
             self._refuse(next(iter(unknown)))
         self.name = name if name is not None else unique_name(snake_case(type(self).__name__))
+        self._take_penalties(penalties)
         self._trainable = bool(trainable)
         self.dtype = config.standardize_dtype(dtype)
         self.given_input_shape = None
@@ -185,7 +189,7 @@ class Layer(WithWeights, WithNodes, Configurable):
 
     @classmethod
     def _refuse(cls, argument: str) -> None:
-        known = [*cls._arguments(), "name", "trainable", "dtype"]
+        known = [*cls._arguments(), *cls.penalty_settings(), "name", "trainable", "dtype"]
         shapes.refuse_argument(argument, known, _INSTEAD, cls.__name__)
 
     @property
@@ -320,9 +324,15 @@ class Layer(WithWeights, WithNodes, Configurable):
         return self.forward(x, training)[0]
 
     def backward_within(
-        self, dy: Any, cache: Any, need_dx: bool, at_logits: bool, visit: Any = None
+        self,
+        dy: Any,
+        cache: Any,
+        need_dx: bool,
+        at_logits: bool,
+        visit: Any = None,
+        penalized: bool = False,
     ) -> tuple[Any, Grads]:
-        """Go backward as part of a graph; a nested network passes `visit` on."""
+        """Go backward as part of a graph; a nested network passes `visit` and `penalized` on."""
         return self.backward(dy, cache, need_dx=need_dx, at_logits=at_logits)
 
     def last_activation(self) -> str | None:
@@ -450,7 +460,7 @@ class Layer(WithWeights, WithNodes, Configurable):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that recreate this layer, as Keras writes them."""
         own = {name: _plain(getattr(self, name)) for name in self._arguments()}
-        own |= self.carried
+        own |= self._penalty_config() | self.carried
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, **own}
 
     @classmethod
@@ -458,10 +468,10 @@ class Layer(WithWeights, WithNodes, Configurable):
         """Return a new layer from `get_config()`'s dict, Keras's or ours.
 
         Settings that only Keras's layer has may be there, switched off. Those that only matter in
-        training (regularizers, constraints, initializers) are kept in `carried` and written back.
+        training (a regularizer that minicnn lacks, say) are kept in `carried` and written back.
         Raises `ValueError` for settings that change the layer's output.
         """
-        known = {*cls._arguments(), "name", "trainable", "dtype"}
+        known = {*cls._arguments(), *cls.penalty_settings(), "name", "trainable", "dtype"}
         label = f'{cls.__name__} "{printable(config.get("name"))}"'
         arguments, carried_on = carried.sort_settings(config, known, label)
         try:
@@ -475,12 +485,7 @@ class Layer(WithWeights, WithNodes, Configurable):
 
 
 # Arguments that Keras's layers take, or once took, and what to use here instead.
-_PARTS = ("activity", "beta", "bias", "depthwise", "gamma", "kernel", "pointwise")
-_REGULARIZE = "weight_decay of the optimizer, or a Dropout layer"
-_CONSTRAIN = "a LambdaCallback(on_train_batch_end=…) that assigns the weights"
 _INSTEAD = {
-    **{f"{part}_regularizer": _REGULARIZE for part in _PARTS},
-    **{f"{part}_constraint": _CONSTRAIN for part in _PARTS},
     "batch_input_shape": "input_shape, which leaves the batch out",
     "input_dim": "input_shape=(size,)",
     "weights": "set_weights, once the layer is built",

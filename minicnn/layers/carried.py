@@ -1,8 +1,9 @@
 """Settings of Keras's layers that a file may hold and minicnn lacks, and when each one matters.
 
-never            a neutral value (`groups=1`, an L2 of 0), or one that changes no number here
-in training      regularizers and constraints: the layer keeps them, so that saving the model writes
-                 them back; `predict` does not need them, and training warns about them
+never            a neutral value (`groups=1`), or one that changes no number here
+in training      regularizers and constraints of the user's own class, or of weights that the layer
+                 lacks: the layer keeps them, so that saving the model writes them back; `predict`
+                 does not need them, and training warns about them
 in prediction    everything else: the file is refused
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import initializers
+from minicnn.layers import penalties
 
 # Settings that change no number here: how and where to compute, or how to initialize weights that
 # the layer does not have. (Keras 2's separable convolutions write a `kernel_initializer`.)
@@ -29,14 +31,13 @@ _WITHOUT_EFFECT = {
     "renorm_momentum",
     "synchronized",  # over several devices
 }
+_ENDINGS = tuple(penalties.ENDINGS)
 _NEUTRAL = {
     "data_format": ("channels_last",),
     "depth_multiplier": (1,),
     "groups": (1,),
     "mode": (0,),  # Keras 1's BatchNormalization: each channel
 }
-_ENDINGS = ("_regularizer", "_constraint")
-_NUMBERS = ("l1", "l2", "factor")  # of regularizers
 
 
 def sort_settings(
@@ -53,6 +54,11 @@ def sort_settings(
             arguments["input_shape"] = value[1:]
         elif key in known and key.endswith("_initializer"):
             arguments[key] = initializer(value, label)
+        elif key in known and key.endswith(_ENDINGS):
+            try:
+                arguments[key] = penalties.get(key, value)
+            except (ValueError, TypeError, AttributeError):  # of the user's own class
+                kept[key] = value
         elif key in known:
             arguments[key] = tuple(value) if isinstance(value, list) else value
         elif without_effect(key, value):
@@ -71,17 +77,7 @@ def without_effect(setting: str, value: Any) -> bool:
     """Return whether a layer that lacks this setting computes and trains the same without it."""
     if value is None or value is False or setting in _WITHOUT_EFFECT:
         return True
-    if setting.endswith("_regularizer"):
-        return _weighs_nothing(value)
     return isinstance(value, (int, str)) and value in _NEUTRAL.get(setting, ())
-
-
-def _weighs_nothing(regularizer: Any) -> bool:
-    """Return whether this is an L1, L2 or L1L2 that multiplies by 0."""
-    config = regularizer.get("config") if isinstance(regularizer, dict) else None
-    if not isinstance(config, dict) or regularizer.get("class_name") not in ("L1", "L2", "L1L2"):
-        return False
-    return not any(config.get(number) for number in _NUMBERS)
 
 
 def only_trains(setting: str) -> bool:

@@ -129,7 +129,8 @@ class Conv2D(_Convolution):
 
     Args (Keras's names and defaults): `filters`; `kernel_size`, `strides`, `dilation_rate`: an int
     or (rows, columns); `padding`: "valid" or "same"; `groups`: splits channels and filters into
-    groups that do not see each other; `activation`; `use_bias`; initializers.
+    groups that do not see each other; `activation`; `use_bias`; initializers, regularizers and
+    constraints (`minicnn.layers.penalties`).
     """
 
     def __init__(
@@ -253,7 +254,7 @@ class DepthwiseConv2D(_Convolution):
     def build(self, input_shape: Shape) -> None:
         channels = known_channels(input_shape, self.label)
         shape = (*self.kernel_size, channels, self.depth_multiplier)
-        self.kernel = self.add_weight("kernel", shape, self.depthwise_initializer)
+        self.kernel = self.add_weight("kernel", shape, self.depthwise_initializer, part="depthwise")
         self.bias = None
         if self.use_bias:
             filters = channels * self.depth_multiplier
@@ -338,9 +339,13 @@ class SeparableConv2D(_Convolution):
             "depthwise_kernel",
             (*self.kernel_size, channels, self.depth_multiplier),
             self.depthwise_initializer,
+            part="depthwise",
         )
         self.pointwise_kernel = self.add_weight(
-            "pointwise_kernel", (1, 1, deep, self.filters), self.pointwise_initializer
+            "pointwise_kernel",
+            (1, 1, deep, self.filters),
+            self.pointwise_initializer,
+            part="pointwise",
         )
         self.bias = None
         if self.use_bias:

@@ -1,4 +1,4 @@
-"""Dense, Dropout, and the layers that only move or rescale numbers."""
+"""Dense, Dropout, and the layers that pass numbers on, move them or rescale them."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import functional, initializers, shapes
+from minicnn import functional, initializers, regularizers, shapes
 from minicnn._support import seeding
 from minicnn._support.settings import plain
 from minicnn._support.variable import Variable
@@ -61,6 +61,10 @@ class InputLayer(Layer):
     @classmethod
     def _arguments(cls) -> list[str]:
         return ["batch_shape"]  # what a config holds; the other arguments also say it
+
+    @classmethod
+    def penalty_settings(cls) -> list[str]:
+        return []
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return x, {}
@@ -233,6 +237,31 @@ class Dropout(Layer):
         if self.rate == 1:
             return np.zeros_like(dz), {}
         return functional.dropout_backward(dz, cache["mask"], self.rate, self.label), {}
+
+
+class ActivityRegularization(Layer):
+    """y = x. The loss includes a penalty on x, for each example: l1 * sum |x| + l2 * sum x².
+
+    It is a layer for what every layer takes as `activity_regularizer`. No weights.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        try:
+            self.activity_regularizer = regularizers.L1L2(l1, l2)
+        except ValueError as error:
+            raise ValueError(f"{self.label}: {error}") from error
+        self.l1, self.l2 = l1, l2
+
+    @classmethod
+    def penalty_settings(cls) -> list[str]:
+        return []  # l1 and l2 say it
+
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
+        return x, {}
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        return dz, {}
 
 
 class Flatten(Layer):

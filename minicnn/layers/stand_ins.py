@@ -6,7 +6,6 @@ of the same name takes its place, keeps its settings, and writes them back when 
 
 from typing import Any
 
-from minicnn.layers import carried
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer
 
 _NOISE = {
@@ -84,25 +83,6 @@ class StandIn(Layer):
         return dz, {}
 
 
-class ActivityRegularization(StandIn):
-    """y = x. In training, Keras also adds to the loss; minicnn warns that it does not."""
-
-    @property
-    def switched_off(self) -> bool:
-        return not (self.settings.get("l1") or self.settings.get("l2"))
-
-    def differs_in_training(self) -> bool:
-        return False
-
-    def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
-        numbers = {key: self.settings.get(key) for key in ("l1", "l2")}
-        shown = carried.shown("", {"class_name": type(self).__name__, "config": numbers})
-        return [] if self.switched_off else [(shown.lstrip("="), self.name)]
-
-    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return x, {}
-
-
 class _ImageChange(StandIn):
     instead = (
         "Rebuild the model without it, copy the weights, and let ImageDataGenerator of "
@@ -112,7 +92,6 @@ class _ImageChange(StandIn):
 
 # Real classes, so that summaries, files and messages name them as Keras does.
 STAND_INS: dict[str, type[StandIn]] = {
-    "ActivityRegularization": ActivityRegularization,
     **{name: type(name, (StandIn,), {"__module__": __name__}) for name in _NOISE},
     **{
         name: type(name, (_ImageChange,), {"__module__": __name__})

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn import initializers, shapes
 from minicnn._support.variable import Variable
+from minicnn.layers.penalties import WithPenalties
 
 Array = np.ndarray
 
@@ -56,7 +57,7 @@ def weight_budget(limit: float) -> Iterator[None]:
         _budget.reset(token)
 
 
-class WithWeights:
+class WithWeights(WithPenalties):
     """The weights of a layer, in the order in which `add_weight` made them, as in Keras's files."""
 
     # Attributes that `Layer` defines.
@@ -68,9 +69,20 @@ class WithWeights:
     _trainable: bool
 
     def add_weight(
-        self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True
+        self,
+        name: str,
+        shape: Sequence[int],
+        initializer: Any,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        part: str | None = None,
     ) -> Variable:
-        """Create a weight; the order of the calls is the order in Keras's files."""
+        """Create a weight; the order of the calls is the order in Keras's files.
+
+        It gets the layer's own regularizer and constraint for this `part` of it (by default the
+        weight's name), such as `kernel_regularizer`, or those that are given.
+        """
         count = math.prod(shape)
         if count > LARGEST_WEIGHT:
             raise ValueError(
@@ -92,6 +104,7 @@ class WithWeights:
             if not (value.flags.behaved and value.flags.c_contiguous):
                 value = value.copy()  # JAX's arrays, or a file's, cannot be written to
         variable = Variable(value, name, self.name, trainable)
+        self._restrain(variable, part or name, regularizer, constraint)
         self.weights_list.append(variable)
         return variable
 

@@ -213,17 +213,14 @@ class Optimizer(Averaging, Configurable):
         self._calls += 1
         try:
             grads = dict(grads)
-            grads = dict(grads)
             if self._is_due(grads, variables):
                 self._step(grads, variables)
         finally:
             self._call_rate = None
-        for variable in variables.values():
-            constraint = getattr(variable, "constraint", None)
-            if constraint is not None:
-                variable.value[...] = constraint(variable.value)
         if self.use_ema:
             self._average(before)
+        for variable in variables.values():  # after the averages, which may replace the weights
+            variable.constrain()
 
     def _is_due(self, grads: dict[str, Array], variables: dict[str, Variable]) -> bool:
         """Return whether to make a step now; else add the gradients to those that wait."""

@@ -4,6 +4,8 @@ y_pred, tape = forward(x)              what does the model say?
 loss, cache  = loss(y, y_pred)         how wrong is it?
 grads        = backward(dloss, tape)   which weight is to blame, and how much?
 optimizer.apply(grads, weights)        a small step down
+
+Regularizers (`minicnn.regularizers`) add penalties to the loss, and their gradients to `grads`.
 """
 
 import warnings
@@ -14,7 +16,8 @@ import numpy as np
 
 from minicnn import losses
 from minicnn import metrics as metrics_module
-from minicnn.graph import Network
+from minicnn.graph import Network, Tape
+from minicnn.layers.penalties import with_penalties
 from minicnn.training.batches import Batch, only
 from minicnn.training.compiling import Compiling, logged_names
 
@@ -26,9 +29,10 @@ class LossOfPass(NamedTuple):
 
     loss: losses.Loss
     targets: Array
-    value: float
+    value: float  # without `penalty`, what regularizers add
     cache: dict[str, Any]
     at_logits: bool
+    penalty: float
 
 
 class Stepping(Compiling):
@@ -41,10 +45,12 @@ class Stepping(Compiling):
         y = self._targets(batch.y, y_pred)
         value, cache, at_logits = self._loss_of(y, y_pred, tape, batch.sample_weight, model)
         _, grads = model.backward(
-            self.loss.backward(cache), tape, need_dx=False, at_logits=at_logits
+            self.loss.backward(cache), tape, need_dx=False, at_logits=at_logits, penalized=True
         )
+        value += self.penalty(tape)
         if grads:
             variables = model.trainable_variables_by_name()
+            grads = with_penalties(grads, variables)
             if compiled.optimizer_is_ours:  # some weights may have been unfrozen since
                 compiled.optimizer.build(list(variables.values()))
             compiled.optimizer.apply(grads, variables)
@@ -59,12 +65,13 @@ class Stepping(Compiling):
     def _test_step(self, batch: Batch, model: Network) -> None:
         model = model.ready_for(batch.x, fold=True)
         # The loss needs the logits only if the model ends in its softmax or sigmoid.
-        if model.ends_in(self.loss.activation):
-            y_pred, tape = model.run_keeping_last(batch.x)
+        if model.ends_in(self.loss.activation) or model.penalizes_outputs():
+            y_pred, tape = model.run_for_loss(batch.x)
         else:
             y_pred, tape = model.run(batch.x, training=False), None
         y = self._targets(batch.y, y_pred)
         value, _, _ = self._loss_of(y, y_pred, tape, batch.sample_weight, model)
+        value += self.penalty(tape)
         self._update_metrics(value, y, y_pred, batch.sample_weight)
 
     def _loss_of(
@@ -85,6 +92,10 @@ class Stepping(Compiling):
             value, cache = loss.forward(y, z, sample_weight, from_logits=True)
         self._warn(loss, y, y_pred, sample_weight, z is not None)
         return float(np.mean(value)), cache, z is not None
+
+    def penalty(self, tape: Tape | None) -> float:
+        """Return what regularizers add to the loss: of weights, and of the outputs in this pass."""
+        return sum(self.losses) + (0.0 if tape is None else tape.activity_penalty())
 
     def _warn(
         self, loss: losses.Loss, y: Array, y_pred: Array, sample_weight: Any, at_logits: bool
@@ -125,7 +136,7 @@ class Stepping(Compiling):
         chosen = self.loss if loss is None else losses.get(loss)
         targets = self._targets(y, y_pred)
         found = self._loss_of(targets, y_pred, tape, sample_weight, self, chosen)
-        return LossOfPass(chosen, targets, *found)
+        return LossOfPass(chosen, targets, *found, self.penalty(tape))
 
     def _targets(self, y: Any, y_pred: Any) -> Array:
         if isinstance(y_pred, list):

@@ -32,7 +32,7 @@ def every_layer():
     m = layers.MaxPooling2D(3, strides=2, padding="same", name="max_pool")(x)
     v = layers.AveragePooling2D(3, strides=2, padding="same", name="average_pool")(x)
     x = layers.Add(name="add_pools")([m, v])
-    x = layers.Dropout(0.3, name="dropout")(x)
+    x = layers.Dropout(0.3, name="dropout")(layers.ActivityRegularization(0.1, name="activity")(x))
     f = layers.Flatten(name="flatten")(layers.Reshape((4, 3, -1), name="reshape")(x))
     g = layers.GlobalAveragePooling2D(name="average")(x)
     t = layers.GlobalMaxPooling2D(name="largest")(x)
@@ -130,6 +130,7 @@ def random_layers():
         layers.Softmax(),
         layers.Softmax(axis=1),
         layers.Softmax(axis=-2),
+        layers.ActivityRegularization(0.1, 0.2),
         layers.LeakyReLU(0.1),
         layers.ELU(0.5),
         layers.PReLU(),

@@ -44,6 +44,7 @@ USES = [
     Use("SeparableConv2D", {"filters": 3, "kernel_size": 2, "strides": 2, "use_bias": False}),
     Use("Dense", {"units": 3, "activation": "softmax"}, (2, 5)),
     Use("Dense", {"units": 2, "use_bias": False}, (2, 3, 5)),
+    Use("ActivityRegularization", {"l1": 0.1, "l2": 0.2}),
     Use("ReLU", {"max_value": 1.0, "negative_slope": 0.1, "threshold": 0.2}),
     Use("Activation", {"activation": "relu6"}),
     Use("Activation", {"activation": "tanh"}),

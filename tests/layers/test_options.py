@@ -41,10 +41,14 @@ BAD_OPTIONS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.Conv2D(4, 3, activaton="relu"), 'argument "activaton". Did you mean "activat'),
     (lambda: layers.Conv2D(4, 3, frobnicate=1), 'argument "frobnicate". It takes filters, kernel'),
     (
-        lambda: layers.Conv2D(4, 3, kernel_regularizer="l2"),
-        "Use weight_decay .*Dropout",
+        lambda: layers.Conv2D(4, 3, kernel_regularizer="l3"),
+        "Conv2D \".*\"'s kernel_regularizer: A regularizer is .*Received 'l3'",
     ),
-    (lambda: layers.Dense(4, bias_constraint=1), "Use a LambdaCallback.on_train_batch_end"),
+    (lambda: layers.Dense(4, bias_constraint=1), "'s bias_constraint: A constraint .*Received 1"),
+    (lambda: layers.Dense(4, kernel_regulariser="l2"), 'Did you mean "kernel_regularizer"'),
+    (lambda: layers.DepthwiseConv2D(3, kernel_regularizer="l2"), 'argument "kernel_regularizer"'),
+    (lambda: layers.MaxPooling2D(2, kernel_constraint="non_neg"), 'argument "kernel_constraint"'),
+    (lambda: layers.Flatten(activity_regularizer="l3"), "activity_regularizer: .*Received 'l3'"),
     (lambda: layers.Dense(4, input_dim=8), r"Use input_shape=\(size,\)"),
     (lambda: layers.Conv2D(4, 3, data_format="channels_first"), "channels_last.*channels_first"),
     (lambda: layers.Conv2D(4, 3, kernel_initializer="he"), "initializer .*he_normal.*'he'"),
@@ -64,6 +68,9 @@ BAD_OPTIONS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.BatchNormalization(momentum=1.5), r"momentum in \[0, 1\].*1.5"),
     (lambda: layers.BatchNormalization(epsilon=0), "epsilon > 0.*epsilon=0"),
     (lambda: layers.BatchNormalization(axis="last"), "axis to be an integer. Received 'last'"),
+    (lambda: layers.ActivityRegularization(-1), "l1 to be a finite number >= 0. Received -1"),
+    (lambda: layers.ActivityRegularization(l2="a"), "l2 .*Received 'a'"),
+    (lambda: layers.ActivityRegularization(activity_regularizer="l2"), "activity_regularizer"),
     (lambda: layers.Dropout(1.5), r"rate in \[0, 1\]. Received 1.5"),
     (lambda: layers.Dropout(-0.1), "rate .*Received -0.1"),
     (lambda: layers.Dropout("half"), "rate .*Received 'half'"),
@@ -237,8 +244,6 @@ def test_an_unsupported_setting_that_changes_the_output_is_refused(
 
 NEUTRAL: list[tuple[str, dict[str, Any]]] = [
     ("Dense", {"lora_rank": None, "quantization_config": None, "autocast": True}),
-    ("Dense", {"bias_regularizer": {"class_name": "L2", "config": {"l2": 0.0}}}),
-    ("Dense", {"kernel_regularizer": {"class_name": "L1L2", "config": {"l1": 0, "l2": 0.0}}}),
     ("Dense", {"activity_regularizer": None, "kernel_constraint": None, "dynamic": False}),
     ("DepthwiseConv2D", {"groups": 1, "kernel_initializer": "glorot_uniform"}),
     ("SeparableConv2D", {"groups": 1, "kernel_initializer": {"class_name": "Orthogonal"}}),
@@ -265,10 +270,10 @@ def test_a_setting_at_its_neutral_value_is_ignored(layer: str, config_: dict[str
 
 def test_settings_that_only_training_uses_are_carried_along() -> None:
     asked: dict[str, Any] = {
-        "kernel_regularizer": {"class_name": "L2", "config": {"l2": 0.25}},
-        "bias_regularizer": "l1",
-        "kernel_constraint": {"class_name": "MaxNorm", "config": {"max_value": 2, "axis": 0}},
-        "activity_regularizer": {"class_name": "L1L2", "config": {"l1": 0.5, "l2": 0.0}},
+        "kernel_regularizer": {"class_name": "Cubes", "config": {"l3": 0.25}},
+        "bias_regularizer": "mine",
+        "kernel_constraint": {"class_name": "Even", "config": {"max_value": 2, "axis": 0}},
+        "activity_regularizer": {"class_name": "L1L2", "config": {"l1": 0.5, "l3": 0.0}},
         "kernel_initializer": {"class_name": "STFT", "config": {"gain": 1.0, "seed": None}},
         "bias_initializer": {"class_name": "MyZeros", "config": {"a": 1}},
     }
@@ -276,10 +281,10 @@ def test_settings_that_only_training_uses_are_carried_along() -> None:
     assert {key: layer.get_config()[key] for key in asked} == asked
     assert layers.Dense.from_config(layer.get_config()).get_config() == layer.get_config()
     assert layer.lacking() == [
-        ("kernel_regularizer=L2(l2=0.25)", "it"),
-        ("bias_regularizer='l1'", "it"),
-        ("kernel_constraint=MaxNorm(max_value=2, axis=0)", "it"),
-        ("activity_regularizer=L1L2(l1=0.5, l2=0)", "it"),
+        ("kernel_regularizer=Cubes(l3=0.25)", "it"),
+        ("bias_regularizer='mine'", "it"),
+        ("kernel_constraint=Even(max_value=2, axis=0)", "it"),
+        ("activity_regularizer=L1L2(l1=0.5, l3=0)", "it"),
     ]
     with pytest.raises(ValueError, match=r"does not have the initializer STFT.*new weig"):
         layer.build((None, 3))

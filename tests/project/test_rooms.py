@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("kernels",),
     ("functional",),
     ("losses",),
-    ("initializers", "metrics", "optimizers"),
+    ("constraints", "initializers", "metrics", "optimizers", "regularizers"),
     ("layers",),
     ("activations", "callbacks", "saving"),
     ("graph",),

@@ -12,6 +12,7 @@ import pytest
 import minicnn
 from minicnn import callbacks, models
 from minicnn import layers as k
+from minicnn.constraints import MaxNorm
 from minicnn.layers import LAYERS, Input
 
 Array = np.ndarray
@@ -23,7 +24,14 @@ def every_layer() -> Any:
         k.Rescaling(1 / 127.5, -1.0),
         k.ZeroPadding2D(((1, 0), (2, 1))),
         k.Conv2D(
-            4, 3, activation="relu6", padding="same", groups=1, kernel_initializer="he_normal"
+            4,
+            3,
+            activation="relu6",
+            padding="same",
+            groups=1,
+            kernel_initializer="he_normal",
+            kernel_regularizer="l1_l2",
+            kernel_constraint=MaxNorm(2, axis=(0, 1, 2)),
         ),
         k.BatchNormalization(scale=False),
         k.DepthwiseConv2D(3, depth_multiplier=2, dilation_rate=2),
@@ -41,8 +49,9 @@ def every_layer() -> Any:
         k.LeakyReLU(0.2),
         k.ELU(0.5),
         k.PReLU("random_uniform", shared_axes=[1, 2]),
-        k.Softmax(axis=1),
+        k.Softmax(axis=1, activity_regularizer="l2"),
         k.Dropout(0.3, seed=1),
+        k.ActivityRegularization(0.1, 0.2),
         k.Reshape((-1, 4)),
         k.Flatten(),
         k.RepeatVector(2),

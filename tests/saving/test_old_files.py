@@ -179,11 +179,11 @@ def test_a_description_with_settings_that_only_training_needs(tmp_path: Path) ->
     config = json.loads(chain().to_json())
     conv = config["config"]["layers"][1]["config"]
     conv["kernel_initializer"] = {"class_name": "STFT", "config": {}}
-    conv["kernel_regularizer"] = {"class_name": "L2", "config": {"l2": 0.25}}
+    conv["kernel_regularizer"] = {"class_name": "Cubes", "config": {"l3": 0.25}}
     with pytest.warns(UserWarning, match="description|text") as said:
         model = models.model_from_json(json.dumps(config))
     (message,) = [str(warning.message) for warning in said]
-    assert "does not have kernel_regularizer=L2(l2=0.25) of conv2d" in message
+    assert "does not have kernel_regularizer=Cubes(l3=0.25) of conv2d" in message
     assert "initializers STFT of conv2d: until load_weights, those weights come" in message
     assert model.get_weights()[0].std() > 0.1
     again = json.loads(model.to_json())["config"]["layers"][1]["config"]
@@ -227,7 +227,8 @@ def every_layer(keras: Any) -> Any:
     x = k.Cropping2D(((0, 1), (1, 0)))(k.ZeroPadding2D(((0, 1), (1, 0)))(x))
     size = x.shape[1:3]
     x = k.CenterCrop(*size)(k.Resizing(12, 13, interpolation="nearest")(x))
-    x = k.Conv2D(4, 3, kernel_regularizer=keras.regularizers.L1L2(0.0, 0.0))(x)
+    x = k.Conv2D(4, 3, kernel_regularizer=keras.regularizers.L1L2(0.1, 0.2))(x)
+    x = k.ActivityRegularization(0.1, 0.2)(x)
     x = k.ReLU(max_value=6.0)(k.BatchNormalization(fused=True)(x))
     y = k.SeparableConv2D(4, 3, padding="same")(k.DepthwiseConv2D(3, padding="same")(x))
     base = keras.Sequential(
@@ -445,7 +446,7 @@ def test_variants_of_how_a_model_was_compiled(keras_2: Any, tmp_path: Path) -> N
 
 
 def trained_with_more(keras: Any) -> Any:
-    """Return a model with regularizers, constraints, initializers and layers that minicnn lacks."""
+    """Return a model with what only training needs, and with layers that minicnn lacks."""
     k, settings = keras.layers, {"kernel_regularizer": keras.regularizers.L2(0.25)}
     return keras.Sequential(
         [
@@ -473,20 +474,14 @@ def test_a_file_with_more_for_training_predicts(which: str, name: str, tmp_path:
     model.save(tmp_path / name)
     ours, (message,) = warned_of(tmp_path / name)
     np.testing.assert_allclose(ours.predict(photos(), verbose=0), expected, rtol=1e-4, atol=1e-6)
-    assert "kernel_regularizer=L2(l2=0.25) of one and two" in message
-    assert "kernel_constraint=MaxNorm(max_value=2, axis=0) of two" in message
-    assert "activity_regularizer=L1(l1=0.5) of three" in message
-    assert "ActivityRegularization(l1=0, l2=0.5) of activity" in message
+    assert not re.search("regularizer|constraint|ActivityRegularization", message)
     assert 'RandomFlip "flip", RandomRotation "rotation", SpatialDropout2D "spatial" and' in message
     lines: list[str] = []
     ours.summary(print_fn=lines.append)
     assert any("GaussianNoise" in line for line in lines)
     ours.compile("sgd", "categorical_crossentropy")
     y = np.eye(3, dtype="f")[[0, 1, 2, 0]]
-    with (
-        pytest.raises(ValueError, match=r'RandomFlip "flip" only predicts here.*ImageDataGenera'),
-        pytest.warns(UserWarning, match="minicnn trains without kernel_regularizer=L2"),
-    ):
+    with pytest.raises(ValueError, match=r'RandomFlip "flip" only predicts here.*ImageDataGenera'):
         ours.fit(photos(), y, verbose=0)
     # Keras 3 gets back what it, or Keras 2, wrote.
     keras = pytest.importorskip("keras")
@@ -550,7 +545,7 @@ def test_training_says_once_what_it_lacks_of_layers_that_learn() -> None:
     config = chain().get_config()
     for number, name in ((1, "conv"), (3, "dense")):
         own = config["layers"][number]["config"]
-        own |= {"kernel_regularizer": {"class_name": "L2", "config": {"l2": 0.5}}, "name": name}
+        own |= {"kernel_regularizer": {"class_name": "Cubes", "config": {"l3": 0.5}}, "name": name}
     model = minicnn.Sequential.from_config(config)
     x, y = photos(), np.eye(2, dtype="f")[[0, 1, 1, 0]]
 
@@ -562,17 +557,17 @@ def test_training_says_once_what_it_lacks_of_layers_that_learn() -> None:
 
     model.compile("sgd", "categorical_crossentropy")
     (message,) = told(lambda: model.fit(x, y, verbose=0, epochs=2))
-    assert "minicnn trains without kernel_regularizer=L2(l2=0.5) of conv and dense" in message
+    assert "minicnn trains without kernel_regularizer=Cubes(l3=0.5) of conv and dense" in message
     assert told(lambda: model.train_on_batch(x, y)) == []
     (message,) = told(lambda: model.evaluate(x, y, verbose=0))
     assert (
-        "minicnn computes the loss without kernel_regularizer=L2(l2=0.5) of conv and dense"
+        "minicnn computes the loss without kernel_regularizer=Cubes(l3=0.5) of conv and dense"
         in message
     )
     model.layers[0].trainable = False
     model.compile("sgd", "categorical_crossentropy")
     (message,) = told(lambda: model.fit(x, y, verbose=0))
-    assert "L2(l2=0.5) of dense, which it does not have" in message
+    assert "Cubes(l3=0.5) of dense, which it does not have" in message
     model.layers[-1].trainable = False
     model.compile("sgd", "categorical_crossentropy")
     (message,) = told(lambda: model.fit(x, y, verbose=0))
@@ -585,4 +580,4 @@ def test_training_says_once_what_it_lacks_of_layers_that_learn() -> None:
     model.layers[0].trainable = False
     model.compile("sgd", "categorical_crossentropy")
     (message,) = told(lambda: model.fit(x, y, verbose=0))
-    assert "activity_regularizer=L2(l2=0.5) of conv" in message
+    assert "activity_regularizer=Cubes(l3=0.5) of conv" in message

@@ -92,18 +92,33 @@ function explainFlatten({ x, at, y }) {
   };
 }
 
-function explainDropout({ x, at, c }) {
+function explainPassedOn({ x, at }, text) {
   const o = offsetOf(x.shape, at);
   return {
     form: "copy",
     from: [{ at, value: x.data[o], input: 0 }],
     value: x.data[o],
     total: x.data[o],
-    text:
-      "Dropout works in training only: there it sets each number to 0 with probability " +
-      `${c.rate}, and divides the others by ${short(1 - c.rate)}. Here it passes all of ` +
-      "them on.",
+    text,
   };
+}
+
+function explainDropout(cell) {
+  const { rate } = cell.c;
+  return explainPassedOn(
+    cell,
+    "Dropout works in training only: there it sets each number to 0 with probability " +
+      `${rate}, and divides the others by ${short(1 - rate)}. Here it passes all of them on.`,
+  );
+}
+
+function explainActivityRegularization(cell) {
+  const { l1, l2 } = cell.c;
+  return explainPassedOn(
+    cell,
+    `It passes all numbers on. In training, the loss includes ${l1} times their absolute ` +
+      `values and ${l2} times their squares; the page's loss leaves that out.`,
+  );
 }
 
 function explainZeroPadding2D({ layer, x, at, last }) {
@@ -224,6 +239,11 @@ export const Dropout = {
   backward: backwardDropout,
   explain: explainDropout,
   explainInput: explainInputSamePlace,
+};
+
+export const ActivityRegularization = {
+  ...Dropout,
+  explain: explainActivityRegularization,
 };
 
 export const Flatten = {

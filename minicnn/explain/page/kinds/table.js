@@ -26,6 +26,7 @@ import {
   Subtract,
 } from "page/kinds/merging.js";
 import {
+  ActivityRegularization,
   Dropout,
   Flatten,
   InputLayer,
@@ -50,7 +51,8 @@ export const KINDS = {
   ...{ MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D },
   ...{ BatchNormalization, Rescaling },
   ...{ Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU },
-  ...{ InputLayer, Dropout, Flatten, Reshape, Permute, RepeatVector, ZeroPadding2D },
+  ...{ InputLayer, Dropout, ActivityRegularization },
+  ...{ Flatten, Reshape, Permute, RepeatVector, ZeroPadding2D },
   ...{ UpSampling2D, Resizing, CenterCrop, Cropping2D },
   ...{ Add, Average, Maximum, Minimum, Multiply, Subtract, Concatenate },
 };
