@@ -99,6 +99,25 @@ def _convolution_cases() -> Iterator[Case]:
 
     for shape in _SHAPES:
         for padding in both:
+            for more in (
+                {"kernel_size": 3},
+                {"kernel_size": 3, "strides": 2},
+                {"kernel_size": 4, "strides": 2},
+                {"kernel_size": (2, 3), "strides": (1, 3)},
+                {"kernel_size": 2, "strides": 3, "activation": "relu"},
+                {"kernel_size": 3, "strides": 2, "output_padding": 0, "use_bias": False},
+                {"kernel_size": (3, 5), "strides": (2, 3), "output_padding": (1, 2)},
+            ):
+                yield Case("Conv2DTranspose", {"filters": 5, "padding": padding, **more}, shape)
+    for padding in both:
+        yield Case("Conv2DTranspose", {"filters": 3, "kernel_size": 1, "padding": padding})
+        dilated = {"filters": 3, "kernel_size": 3, "dilation_rate": (1, 2), "padding": padding}
+        yield Case("Conv2DTranspose", dilated)
+        wide = {"filters": 12, "kernel_size": 3, "padding": padding}
+        yield Case("Conv2DTranspose", wide, (2, 9, 8, 9))
+
+    for shape in _SHAPES:
+        for padding in both:
             for strides in (1, 2):
                 options = {"kernel_size": 3, "padding": padding, "strides": strides}
                 yield Case("DepthwiseConv2D", options, shape)

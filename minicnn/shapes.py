@@ -10,6 +10,14 @@ A window of `kernel` pixels, spread by `dilation`, slides over `size` pixels in 
 
 "same" puts the odd zero after the input, not before it, and with a stride above 1 the padding
 depends on the size of the input. This is TensorFlow's rule, and so Keras's.
+
+The windows of a transposed convolution lie on its output, one for each of the `size` input pixels:
+
+    whole = (size - 1) * stride + extent                      pixels that the windows cover
+    "valid":  out = whole + output_padding                    by default max(stride - extent, 0)
+    "same":   out = size * stride, or, with an output_padding,
+                    (size - 1) * stride + extent % 2 + output_padding
+              cut off before = max(whole - out, 0) // 2
 """
 
 import difflib
@@ -250,6 +258,68 @@ def window(
     return Window(kernel, strides, dilation, before, (out[0], out[1]))
 
 
+def transposed_output(
+    size: int,
+    kernel: int,
+    stride: int,
+    padding: str,
+    dilation: int = 1,
+    output_padding: int | None = None,
+) -> Pair:
+    """Return how many pixels a transposed convolution makes of `size`, and how many it cuts off.
+
+    The second number counts those before the first pixel of the output.
+    """
+    extent = (kernel - 1) * dilation + 1
+    whole = (size - 1) * stride + extent
+    if padding == "same":
+        fixed = (size - 1) * stride + extent % 2
+        out = size * stride if output_padding is None else fixed + output_padding
+        return out, max(whole - out, 0) // 2
+    return whole + (max(stride - extent, 0) if output_padding is None else output_padding), 0
+
+
+def transposed_window(
+    size: Pair,
+    kernel: Pair,
+    strides: Pair,
+    padding: str,
+    dilation: Pair,
+    output_padding: Pair | None,
+    who: str,
+) -> tuple[Window, Pair]:
+    """Return the window of a transposed convolution, and the size of its output.
+
+    The window slides over the output; `Window.out` is `size`, that of the input. Raises a
+    `ValueError` for an input or output without pixels, and for a window out of all proportion.
+    """
+    check_extent(size, kernel, strides, padding, dilation, who)
+    more = (None, None) if output_padding is None else output_padding
+    (height, above), (width, beside) = (
+        transposed_output(n, k, s, padding, d, m)
+        for n, k, s, d, m in zip(size, kernel, strides, dilation, more, strict=True)
+    )
+    if min(*size, height, width) < 1:
+        raise ValueError(
+            f"{who} expects an input with pixels, of which it makes at least one. Received "
+            f"{size[0]}x{size[1]}, of which it makes {max(height, 0)}x{max(width, 0)}."
+        )
+    return Window(kernel, strides, dilation, (above, beside), size), (height, width)
+
+
+def check_output_padding(value: Any, strides: Pair, who: str) -> Pair | None:
+    """Return a transposed convolution's `output_padding` as a pair below its strides, or None."""
+    if value is None:
+        return None
+    found = pair(value, "output_padding", who, minimum=0)
+    if found[0] >= strides[0] or found[1] >= strides[1]:
+        raise ValueError(
+            f"{who} expects an output_padding smaller than its strides. "
+            f"Received output_padding={found}, strides={strides}."
+        )
+    return found
+
+
 def check_extent(
     size: Pair, kernel: Pair, strides: Pair, padding: str, dilation: Pair, who: str
 ) -> None:
@@ -301,7 +371,7 @@ class ReceptiveField(NamedTuple):
         kernel: int | Fraction,
         stride: int | Fraction,
         dilation: int = 1,
-        padding: int = 0,
+        padding: int | Fraction = 0,
     ) -> "ReceptiveField":
         slack = self.step * max(1 - stride, 0)
         return ReceptiveField(

@@ -65,6 +65,52 @@ def test_output_size(given: tuple, expected: int) -> None:
     assert output_size(*given) == expected
 
 
+# size, kernel, stride, padding, dilation, output_padding -> pixels, and how many are cut off before
+TRANSPOSED = [
+    ((3, 3, 1, "valid"), (5, 0)),
+    ((3, 3, 2, "valid"), (7, 0)),
+    ((3, 2, 3, "valid"), (9, 0)),  # the stride is larger than the window: a column without a stamp
+    ((3, 2, 3, "valid", 1, 0), (8, 0)),
+    ((3, 3, 2, "valid", 1, 1), (8, 0)),
+    ((3, 3, 1, "valid", 2), (7, 0)),
+    ((3, 3, 1, "same"), (3, 1)),
+    ((3, 4, 1, "same"), (3, 1)),  # three too many: one before, two after
+    ((3, 3, 2, "same"), (6, 0)),
+    ((3, 4, 2, "same"), (6, 1)),
+    ((3, 5, 2, "same"), (6, 1)),
+    ((3, 2, 3, "same"), (9, 0)),
+    ((3, 3, 2, "same", 1, 0), (5, 1)),
+    ((3, 3, 2, "same", 1, 1), (6, 0)),
+    ((3, 4, 2, "same", 1, 0), (4, 2)),
+    ((3, 3, 1, "same", 2), (3, 2)),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), TRANSPOSED)
+def test_transposed_output(given: tuple, expected: tuple[int, int]) -> None:
+    assert shapes.transposed_output(*given) == expected
+
+
+def test_a_transposed_convolution_leads_back_to_the_size_it_came_from() -> None:
+    """Of the sizes that a convolution makes equally small, `output_padding` chooses one."""
+    for (size, kernel, stride, dilation), padding in itertools.product(
+        GEOMETRIES, ("valid", "same")
+    ):
+        small = output_size(size, kernel, stride, padding, dilation)
+        if small < 1:
+            continue
+        back = [
+            shapes.transposed_output(small, kernel, stride, padding, dilation, more)
+            for more in range(stride)
+        ]
+        extent = (kernel - 1) * dilation + 1
+        if padding == "valid" or extent % 2:
+            assert size in [out for out, _ in back]
+        for out, cut in back:
+            if out > 0 and padding == "same" and output_size(out, 1, stride, "same") == small:
+                assert cut == same_padding(out, kernel, stride, dilation)[0]
+
+
 @pytest.mark.parametrize("size", [2, 4])
 def test_the_output_size_is_below_1_where_no_window_fits(size: int) -> None:
     assert output_size(size, 3, 1, "valid", dilation=2) < 1

@@ -10,14 +10,16 @@
     print(convolution_steps(x, w, algorithm="winograd"))    # how does a fast algorithm work?
 
 `arithmetic` has the sums of layers, `gradients` those of their gradients, `activation_layers` both
-for activations, `merging_layers` for sums and products, `field` the receptive
-fields, `algorithm_steps` the algorithms, `show` the formatting.
+for activations, `merging_layers` for sums and products, `moving` for moved numbers and resized
+images, `transposed` for transposed convolutions, `field` the receptive fields, `algorithm_steps`
+the algorithms, `show` the formatting.
 """
 
 from minicnn.explain import (  # noqa: F401 - they register what they explain
     activation_layers,
     merging_layers,
     moving,
+    transposed,
 )
 from minicnn.explain.algorithm_steps import compare_algorithms, convolution_steps
 from minicnn.explain.arithmetic import Spot, Sum, sums

@@ -242,12 +242,13 @@ def _sliding(where: Window, dilation: shapes.Pair) -> str:
     return ", ".join(texts)
 
 
-def _over(**ranges: int) -> str:
+def over(**ranges: int) -> str:
     """Return the ranges of a formula's indices, such as `i = 0…2, j = 0…2`."""
     return ",  " + ", ".join(f"{k} = {show.span(range(n))}" for k, n in ranges.items())
 
 
-def _bias(layer: Any, unit: int) -> float:
+def bias_of(layer: Any, unit: int) -> float:
+    """The bias of a unit; 0 if the layer has none."""
     return 0.0 if layer.bias is None else float(layer.bias.value[unit])
 
 
@@ -272,18 +273,19 @@ def _conv2d(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
         make_terms(places, values, w.ravel(), padded=padded),
         f"y{show.place(spot.at)} = Σ x[{_sliding(where, geometry.dilation)}, {depth}]·"
         f"kernel[i, j, c, {unit}]{bias}"
-        + _over(i=kernel.shape[0], j=kernel.shape[1], c=each),
-        bias=_bias(layer, unit),
+        + over(i=kernel.shape[0], j=kernel.shape[1], c=each),
+        bias=bias_of(layer, unit),
         notes=_group_note(layer, first, each),
         window=where,
         grid=kernel.shape[:3],
-        magnitude=None if tile is None else tile + abs(_bias(layer, unit)),
+        magnitude=None if tile is None else tile + abs(bias_of(layer, unit)),
     )  # fmt: skip
 
 
 def by_winograd(layer: Any, window: shapes.Window, dtype: np.dtype) -> bool:
     """Return whether minicnn uses Winograd's algorithm for this convolution, in large batches."""
-    channels, filters = layer.kernel.shape[2], layer.filters // layer.groups
+    channels, filters = layer.kernel.shape[2:]
+    filters //= getattr(layer, "groups", 1)
     return algorithms.choose(window, dtype, channels, filters, images=2**20) == "winograd"
 
 
@@ -331,8 +333,8 @@ def _depthwise(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     return Sum(
         make_terms(places, values, kernel[:, :, channel, copy].ravel(), padded=padded),
         f"y{show.place(spot.at)} = Σ x[{_sliding(where, geometry.dilation)}, {channel}]·"
-        f"kernel[i, j, {channel}, {copy}]{bias}" + _over(i=kernel.shape[0], j=kernel.shape[1]),
-        bias=_bias(layer, unit),
+        f"kernel[i, j, {channel}, {copy}]{bias}" + over(i=kernel.shape[0], j=kernel.shape[1]),
+        bias=bias_of(layer, unit),
         window=where,
         grid=(*kernel.shape[:2], 1),
     )
@@ -358,15 +360,15 @@ def _separable(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
         (np.arange(len(h)), h, point, h * point),
         dtype=[("channel", int), ("input", float), ("weight", float), ("product", float)],
     )
-    mixed = exact_sum([*stages.product.tolist(), _bias(layer, unit)])
+    mixed = exact_sum([*stages.product.tolist(), bias_of(layer, unit)])
     return Sum(
         make_terms(places, values, weights, padded=padded),
         f"y{show.place(spot.at)} = Σ h[{row}, {col}, m]·pointwise_kernel[0, 0, m, {unit}]{bias}"
-        + _over(m=len(h))
+        + over(m=len(h))
         + f";   h[{row}, {col}, m] = Σ x[{_sliding(where, geometry.dilation)}, c]·"
         + ("depthwise_kernel[i, j, c, 0], m = c" if multiplier == 1 else
            f"depthwise_kernel[i, j, c, k], m = {multiplier}c + k"),
-        bias=_bias(layer, unit),
+        bias=bias_of(layer, unit),
         steps=[
             Step("h·pointwise", f"Σ over the {len(h)} filtered channels h, + bias", mixed, stages)
         ],
@@ -401,7 +403,7 @@ def _max_pooling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     return Sum(
         _chosen(places, values, padded, maxima[:1]),
         f"y{show.place(spot.at)} = max x[{_sliding(where, (1, 1))}, {channel}]"
-        + _over(i=geometry.kernel[0], j=geometry.kernel[1]),
+        + over(i=geometry.kernel[0], j=geometry.kernel[1]),
         notes=_maximum_notes(places, maxima, "the first of them gets the gradient")
         + (["Padding counts as -∞: it is never the maximum."] if padded.any() else []),
         window=where,
@@ -417,7 +419,7 @@ def _global_max(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     maxima = _largest(values, np.ones(len(values), bool))
     return Sum(
         _chosen(places, values, np.zeros(len(values), bool), maxima),
-        f"y{show.place(spot.at)} = max x[i, j, {channel}]" + _over(i=x.shape[0], j=x.shape[1]),
+        f"y{show.place(spot.at)} = max x[i, j, {channel}]" + over(i=x.shape[0], j=x.shape[1]),
         notes=_maximum_notes(places, maxima, "they share the gradient"),
         grid=(x.shape[0], x.shape[1], 1),
     )
@@ -459,7 +461,7 @@ def _average_pooling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum
     return Sum(
         make_terms(places, values, np.where(padded, 0.0, 1 / real), padded=padded),
         f"y{show.place(spot.at)} = Σ x[{_sliding(where, (1, 1))}, {channel}] / {real}"
-        + _over(i=geometry.kernel[0], j=geometry.kernel[1]),
+        + over(i=geometry.kernel[0], j=geometry.kernel[1]),
         notes=["Padding is not counted."] if padded.any() else [],
         window=where,
         grid=(*geometry.kernel, 1),
@@ -473,7 +475,7 @@ def _global_average(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     return Sum(
         make_terms(places, values, 1 / len(values)),
         f"y{show.place(spot.at)} = Σ x[i, j, {channel}] / {len(values)}"
-        + _over(i=x.shape[0], j=x.shape[1]),
+        + over(i=x.shape[0], j=x.shape[1]),
         grid=(x.shape[0], x.shape[1], 1),
     )
 
@@ -500,8 +502,8 @@ def _dense(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
             x[spot.at[:-1]],
             layer.kernel.value[:, unit],
         ),
-        f"y{show.place(spot.at)} = Σ x[{before}k]·kernel[k, {unit}]{bias}" + _over(k=len(features)),
-        bias=_bias(layer, unit),
+        f"y{show.place(spot.at)} = Σ x[{before}k]·kernel[k, {unit}]{bias}" + over(k=len(features)),
+        bias=bias_of(layer, unit),
     )
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from minicnn import layers
+from minicnn import layers, shapes
 from minicnn._support.terminal import printable
 from minicnn.explain import show
 from minicnn.explain.arithmetic import window_of
+from minicnn.explain.gradients import outputs_on
 from minicnn.explain.trace_entry import TraceEntry
 from minicnn.shapes import ReceptiveField
 
@@ -94,9 +96,19 @@ def _cover(parts: Sequence[ReceptiveField]) -> ReceptiveField:
     return ReceptiveField(before + after, max(part.step for part in parts), before, exact)
 
 
-def _before(entry: TraceEntry) -> tuple[int, int]:
+def _before(entry: TraceEntry) -> tuple[int | Fraction, int | Fraction]:
     """How many rows of padding the layer itself adds above, and columns on the left."""
     layer: Any = entry.layer
+    if isinstance(layer, layers.Conv2DTranspose):
+        kernel, _, dilation = layer.receptive_window()
+        geometry = layer.window(entry.xs[0].shape[1:3])[0]
+        rows, columns = (
+            (taps - 1) * step - Fraction(cut, stride)
+            for taps, step, cut, stride in zip(
+                kernel, dilation, geometry.before, geometry.strides, strict=True
+            )
+        )
+        return rows, columns
     if isinstance(layer, layers.ZeroPadding2D):
         return layer.padding[0][0], layer.padding[1][0]
     if isinstance(layer, layers.Cropping2D):
@@ -169,6 +181,9 @@ def _through(entry: TraceEntry, lines: Lines) -> Lines | None:
     x = entry.xs[0]
     if window is None or x.ndim != 4:
         return None
+    if isinstance(entry.layer, layers.Conv2DTranspose):
+        geometry = entry.layer.window(x.shape[1:3])[0]
+        return [_stamping(lines[axis], axis, geometry) for axis in (0, 1)]
     kernel, strides, dilation = window
     before = _before(entry)
     found = []
@@ -178,3 +193,9 @@ def _through(entry: TraceEntry, lines: Lines) -> Lines | None:
         taps = np.unique(first[:, None] + np.arange(int(kernel[axis])) * dilation[axis])
         found.append(taps[(taps >= 0) & (taps < x.shape[1 + axis])])
     return found
+
+
+def _stamping(lines: Array, axis: int, geometry: shapes.Window) -> Array:
+    """Return the lines of a transposed convolution's input whose stamps reach these lines."""
+    pairs = [pair for line in lines.tolist() for pair in outputs_on(line, axis, geometry)]
+    return np.unique(np.array([pixel for _, pixel in pairs], int))

@@ -74,8 +74,8 @@ def explain_gradient(
         query = Query(spot.at, spot.example, source)
         value = float(array[(spot.example, *spot.at)])
     else:
-        names = _PARAMETER_AXES.get(what) if array.ndim == 4 else None
-        query = Query(check_place(who, array.shape, at, "entries", names or ()))
+        names = _axes_of(layer, what) if array.ndim == 4 else ()
+        query = Query(check_place(who, array.shape, at, "entries", names))
         value = float(array[query.at])
     found = _function_for(layer, what)(layer, entry, entry.dz, query)  # type: ignore[arg-type]
     total = exact_sum(found.terms.product.tolist())
@@ -114,6 +114,13 @@ _PARAMETER_AXES = {
     "depthwise_kernel": ("rows", "columns", "channels", "copies"),
     "pointwise_kernel": ("rows", "columns", "channels", "filters"),
 }
+
+
+def _axes_of(layer: Layer, what: str) -> tuple[str, ...]:
+    """Return the names of the axes of a kernel for images."""
+    if isinstance(layer, layers.Conv2DTranspose):
+        return "rows", "columns", "filters", "channels"
+    return _PARAMETER_AXES.get(what, ())
 
 
 def _check_what(entry: TraceEntry, what: Any) -> None:
@@ -211,7 +218,7 @@ def _scaled(letter: str, stride: int, offset: int) -> str:
     return text if offset == 0 else f"{text}{offset:+d}"
 
 
-def _outputs_on(pixel: int, axis: int, geometry: shapes.Window) -> list[tuple[int, int]]:
+def outputs_on(pixel: int, axis: int, geometry: shapes.Window) -> list[tuple[int, int]]:
     """Return (tap, output) of all windows that cover this pixel, along one axis."""
     found = []
     for tap in range(geometry.kernel[axis]):
@@ -230,8 +237,8 @@ def _pixel_terms(
     `weight(i, j)` returns (values, places): a weight for each unit, and its place in the kernel.
     """
     places, gradients, factors, kernel_places = [], [], [], []
-    for i, row in _outputs_on(query.at[0], 0, geometry):
-        for j, col in _outputs_on(query.at[1], 1, geometry):
+    for i, row in outputs_on(query.at[0], 0, geometry):
+        for j, col in outputs_on(query.at[1], 1, geometry):
             values, where = weight(i, j)
             places += [(row, col, unit) for unit in units]
             gradients += dz[query.example, row, col, units].tolist()
@@ -260,15 +267,22 @@ def _conv2d_kernel(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gr
     geometry = window_of(layer, x.shape[1:])
     each = layer.kernel.shape[2]
     channel = unit // (layer.filters // layer.groups) * each + c
-    magnitude = None
-    if by_winograd(layer, geometry, x.dtype):  # in its tiles, dz also multiplies pixels nearby
-        most = np.abs(x[..., channel]).max(axis=(1, 2), initial=0.0).astype(np.float64)
-        magnitude = float((np.abs(dz[..., unit]).sum(axis=(1, 2)) * most).sum())
     return GradientSum(
         _kernel_terms(dz, x, geometry, (i, j), channel, unit),
         _kernel_formula("kernel", query, geometry, channel, unit),
-        magnitude=magnitude,
+        magnitude=winograd_sum(layer, geometry, x[..., channel], dz[..., unit]),
     )
+
+
+def winograd_sum(layer: Any, window: shapes.Window, x: Array, dz: Array) -> float | None:
+    """Return the size of what Winograd's algorithm rounds for a kernel's gradient, or None.
+
+    In its tiles, dz also multiplies pixels of x nearby. Both are (batch, rows, columns).
+    """
+    if not by_winograd(layer, window, x.dtype):
+        return None
+    most = np.abs(x).max(axis=(1, 2), initial=0.0).astype(np.float64)
+    return float((np.abs(dz).sum(axis=(1, 2)) * most).sum())
 
 
 @gradient_of(layers.Conv2D, what="dx")
@@ -442,8 +456,8 @@ def _pooled_terms(
 ) -> Terms:
     pairs = [
         (i, j, (row, col))
-        for i, row in _outputs_on(query.at[0], 0, geometry)
-        for j, col in _outputs_on(query.at[1], 1, geometry)
+        for i, row in outputs_on(query.at[0], 0, geometry)
+        for j, col in outputs_on(query.at[1], 1, geometry)
     ]
     places = np.array([(*place, query.at[2]) for _, _, place in pairs], np.intp).reshape(-1, 3)
     taps = np.array([(i, j) for i, j, _ in pairs], np.intp).reshape(-1, 2)

@@ -8,6 +8,7 @@ array.
 
     convolution         conv2d
     pooled_convolution  conv2d_max_pool2d, which never stores what the pooling drops
+    transposed          conv2d_transpose
     depthwise           depthwise_conv2d
     pooling             max_pool2d, average_pool2d, global_average_pool2d, global_max_pool2d
     padding             zero_padding2d
@@ -177,6 +178,10 @@ from minicnn.functional.resizing import (
     resize,
     resize_backward,
 )
+from minicnn.functional.transposed import (
+    conv2d_transpose,
+    conv2d_transpose_backward,
+)
 from minicnn.functional.upsampling import (
     up_sampling2d,
     up_sampling2d_backward,
@@ -212,6 +217,8 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "conv2d_transpose",
+    "conv2d_transpose_backward",
     "cropping2d",
     "cropping2d_backward",
     "dense",

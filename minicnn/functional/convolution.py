@@ -45,8 +45,6 @@ def check_convolution(
     groups = shapes.positive_int(groups, "groups", name)
     padding = shapes.choice(padding, ("valid", "same"), "padding", name)
     algorithm = shapes.choice(algorithm, ALGORITHMS, "algorithm", name)
-    if 0 in w.shape:
-        raise ValueError(f"{name} expects a w that is not empty. Received w.shape={w.shape}.")
     if filters is None:
         filters = w.shape[3]
     if filters % groups:
@@ -54,24 +52,37 @@ def check_convolution(
             f"{name} expects a number of filters that its {groups} groups divide. "
             f"Received w.shape={w.shape}."
         )
-    if x.shape[3] != w.shape[2] * groups:
-        raise ValueError(
-            f"{name} expects {w.shape[2] * groups} input channels. Received x.shape={x.shape}."
-        )
+    check_arrays(x, w, b, w.shape[2] * groups, filters, name)
+    height, width = x.shape[1:3]
+    kernel = (w.shape[0], w.shape[1])
+    window = window_of((height, width), kernel, strides, padding, dilation, name)
+    check_algorithm(algorithm, window, x.dtype, name)
+    return Convolution(window, padding, groups, algorithm)
+
+
+def check_arrays(
+    x: Array, w: Array, b: Array | None, channels: int, filters: int, name: str
+) -> None:
+    """Check arrays of the right rank: x has these channels, and b a number for each filter."""
+    if 0 in w.shape:
+        raise ValueError(f"{name} expects a w that is not empty. Received w.shape={w.shape}.")
+    if x.shape[3] != channels:
+        raise ValueError(f"{name} expects {channels} input channels. Received x.shape={x.shape}.")
     if b is not None:
         shapes.check_array(b, 1, "b", name)
         shapes.check_shape(b, (filters,), "b", name)
     shapes.check_same_dtype({"x": x, "w": w, "b": b}, name)
-    height, width = x.shape[1:3]
-    kernel = (w.shape[0], w.shape[1])
-    window = window_of((height, width), kernel, strides, padding, dilation, name)
+
+
+def check_algorithm(algorithm: str, window: shapes.Window, dtype: np.dtype, name: str) -> None:
+    """Raise a `ValueError` if this algorithm cannot compute with such a window and dtype."""
     known = algorithms.ALGORITHMS.get(algorithm)
-    if known is not None and not known.can(window, x.dtype):
+    if known is not None and not known.can(window, dtype):
+        (rows, columns), strides, dilation = window.kernel, window.strides, window.dilation
         raise ValueError(
-            f'{name} expects {known.needs} for algorithm="{algorithm}". Received {x.dtype}, '
-            f"a {kernel[0]}x{kernel[1]} kernel, strides={strides}, dilation_rate={dilation}."
+            f'{name} expects {known.needs} for algorithm="{algorithm}". Received {dtype}, '
+            f"a {rows}x{columns} kernel, strides={strides}, dilation_rate={dilation}."
         )
-    return Convolution(window, padding, groups, algorithm)
 
 
 def algorithm_for(how: Convolution, x: Array, w: Array) -> Any:

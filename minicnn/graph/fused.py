@@ -18,6 +18,7 @@ from minicnn._support.variable import Computed, Variable
 from minicnn.layers import (
     BatchNormalization,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Layer,
@@ -76,6 +77,8 @@ class FusedLayer(Layer):
         assert scale is not None
         if isinstance(self.layer, DepthwiseConv2D):  # ends in (channels, multiplier)
             scale = scale.reshape(kernel.shape[2:])
+        elif isinstance(self.layer, Conv2DTranspose):  # ends in (filters, channels)
+            scale = scale[:, None]
         scaled: Array = kernel.value * scale
         return scaled
 
@@ -225,6 +228,15 @@ def _conv2d(layer: Conv2D, x: Array, end: Scaling, limits: str) -> tuple[Array, 
     return y, {"x": x}
 
 
+def _conv2d_transpose(
+    layer: Conv2DTranspose, x: Array, end: Scaling, limits: str
+) -> tuple[Array, Kept]:
+    y = functional.conv2d_transpose(
+        x, layer.kernel.value, end.bias, scale=end.scale, activation=limits, **layer._options
+    )
+    return y, {"x": x}
+
+
 def _depthwise_conv2d(
     layer: DepthwiseConv2D, x: Array, end: Scaling, limits: str
 ) -> tuple[Array, Kept]:
@@ -253,6 +265,7 @@ def _dense(layer: Dense, x: Array, end: Scaling, limits: str) -> tuple[Array, Ke
 
 PRODUCTS: dict[type, Callable[[Any, Array, Scaling, str], tuple[Array, Kept]]] = {
     Conv2D: _conv2d,
+    Conv2DTranspose: _conv2d_transpose,
     DepthwiseConv2D: _depthwise_conv2d,
     SeparableConv2D: _separable_conv2d,
     Dense: _dense,

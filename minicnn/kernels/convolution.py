@@ -57,16 +57,21 @@ def _lines_of_images(*arguments: Any) -> int:
 
 
 @kernel(tasks=_lines_of_images, writes="dx", vectorize=True)
-def col2im(task, tasks, cols, kernel, strides, dilation, before, out, dx):
-    """Set dx[n, iy, ix, c] to the sum of all places of `cols` that im2col copied it to.
+def col2im(task, tasks, cols, kernel, strides, dilation, before, out, bias, clamp, dx):
+    """Set dx[n, iy, ix, c] to bias[c] + the sum of all places of `cols` that im2col copied it to.
 
-    Each task owns whole lines of dx and collects what belongs there in a fixed order.
+    An empty `bias` is 0; `clamp` has the least and the most that a result may be, or nothing. Each
+    task owns whole lines of dx and collects what belongs there in a fixed order.
     """
     images, height, width, channels = dx.shape
     rows, columns = kernel
     for line in range(*share(images * height, task, tasks)):
         n, iy = line // height, line % height
-        dx[n, iy] = 0
+        if len(bias) == 0:
+            dx[n, iy] = 0
+        else:
+            for ix in range(width):
+                dx[n, iy, ix] = bias
         for i in range(rows):
             oy = iy + before[0] - i * dilation[0]
             if oy < 0 or oy % strides[0] != 0 or oy // strides[0] >= out[0]:
@@ -82,6 +87,12 @@ def col2im(task, tasks, cols, kernel, strides, dilation, before, out, dx):
                     received = cols[patches + ox, first : first + channels]
                     for c in range(channels):
                         pixel[c] += received[c]
+        if len(clamp) != 0:
+            for ix in range(width):
+                pixel = dx[n, iy, ix]
+                for c in range(channels):
+                    v = pixel[c]
+                    pixel[c] = clamp[0] if v < clamp[0] else (clamp[1] if v > clamp[1] else v)
 
 
 @kernel(tasks=lambda rows, sums: len(sums), writes="sums", vectorize=True)

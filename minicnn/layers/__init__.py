@@ -43,6 +43,7 @@ from minicnn.layers.pooling import (
 from minicnn.layers.reshaping import Cropping2D, Permute, RepeatVector
 from minicnn.layers.resizing import CenterCrop, Resizing
 from minicnn.layers.symbols import KerasTensor, Node
+from minicnn.layers.transposed import Conv2DTranspose
 from minicnn.layers.upsampling import UpSampling2D
 
 # Keras's second names for the same layers.
@@ -51,6 +52,7 @@ MaxPool2D = MaxPooling2D
 GlobalAvgPool2D = GlobalAveragePooling2D
 GlobalMaxPool2D = GlobalMaxPooling2D
 Convolution2D = Conv2D
+Convolution2DTranspose = Conv2DTranspose
 DepthwiseConvolution2D = DepthwiseConv2D
 SeparableConvolution2D = SeparableConv2D
 
@@ -66,6 +68,7 @@ LAYERS: dict[str, type[Layer]] = {
         CenterCrop,
         Concatenate,
         Conv2D,
+        Conv2DTranspose,
         Cropping2D,
         Dense,
         DepthwiseConv2D,
@@ -118,6 +121,7 @@ __all__ = [
     *LAYERS,
     "AvgPool2D",
     "Convolution2D",
+    "Convolution2DTranspose",
     "DepthwiseConvolution2D",
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",

@@ -41,7 +41,7 @@ def known_channels(input_shape: Shape, who: str) -> int:
     return input_shape[-1]
 
 
-class _Convolution(Layer):
+class Convolution(Layer):
     """The arguments and shapes that all convolutions share."""
 
     input_rank = 4
@@ -95,7 +95,7 @@ class _Convolution(Layer):
         )
         return input_shape[0], height, width, filters
 
-    def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
+    def receptive_window(self) -> tuple[shapes.Pair, shapes.Steps, shapes.Pair]:
         return self.kernel_size, self.strides, self.dilation_rate
 
     def _positions(self, input_shape: Shape) -> int | None:
@@ -114,7 +114,7 @@ def check_data_format(data_format: str | None, who: str) -> str:
     return "channels_last"
 
 
-class Conv2D(_Convolution):
+class Conv2D(Convolution):
     """2D convolution: each of `filters` kernels slides over the image and sums what it covers.
 
         z[n, oy, ox, o] = bias[o] + sum over i, j, c of x[n, iy, ix, c] * kernel[i, j, c, o]
@@ -177,7 +177,7 @@ class Conv2D(_Convolution):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.built:
-            _check_channels(self.kernel.shape[2] * self.groups, input_shape, self.label)
+            check_channels(self.kernel.shape[2] * self.groups, input_shape, self.label)
         return self._out(input_shape, self.filters)
 
     def parameter_formula(self) -> str:
@@ -212,12 +212,13 @@ def kernel_grads(dw: Array | None, db: Array | None, layer: Any) -> Grads:
     return {"kernel": dw, "bias": db} if layer.use_bias and db is not None else {"kernel": dw}
 
 
-def _check_channels(expected: int, input_shape: Shape, who: str) -> None:
+def check_channels(expected: int, input_shape: Shape, who: str) -> None:
+    """Raise a `ValueError` for an input with another number of channels."""
     if input_shape[-1] != expected:
         raise ValueError(f"{who} expects {expected} input channels. Received shape {input_shape}.")
 
 
-class DepthwiseConv2D(_Convolution):
+class DepthwiseConv2D(Convolution):
     """Depthwise convolution: `depth_multiplier` kernels filter each channel by itself.
 
         z[n, oy, ox, c * multiplier + m] = bias[c * multiplier + m]
@@ -262,7 +263,7 @@ class DepthwiseConv2D(_Convolution):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.built:
-            _check_channels(self.kernel.shape[2], input_shape, self.label)
+            check_channels(self.kernel.shape[2], input_shape, self.label)
         return self._out(
             input_shape, known_channels(input_shape, self.label) * self.depth_multiplier
         )
@@ -293,7 +294,7 @@ class DepthwiseConv2D(_Convolution):
         return dx, kernel_grads(dw, db, self)
 
 
-class SeparableConv2D(_Convolution):
+class SeparableConv2D(Convolution):
     """A depthwise convolution that looks around, then a 1x1 convolution that mixes the channels.
 
         h = depthwise_conv2d(x, depthwise_kernel)                 no bias, no activation between
@@ -353,7 +354,7 @@ class SeparableConv2D(_Convolution):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.built:
-            _check_channels(self.depthwise_kernel.shape[2], input_shape, self.label)
+            check_channels(self.depthwise_kernel.shape[2], input_shape, self.label)
         return self._out(input_shape, self.filters)
 
     def parameter_formula(self) -> str:

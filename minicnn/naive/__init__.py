@@ -143,6 +143,10 @@ from minicnn.naive.resizing import (
     resize,
     resize_backward,
 )
+from minicnn.naive.transposed import (
+    conv2d_transpose,
+    conv2d_transpose_backward,
+)
 from minicnn.naive.upsampling import (
     up_sampling2d,
     up_sampling2d_backward,
@@ -171,6 +175,8 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "conv2d_transpose",
+    "conv2d_transpose_backward",
     "cropping2d",
     "cropping2d_backward",
     "dense",

@@ -264,6 +264,8 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
         raise ValueError(f"{label} has no kernels to draw: it is not a convolution.")
     if not np.isfinite(w).all():
         raise ValueError(f"{label} has NaN or infinity among its weights, so it cannot be drawn.")
+    if hasattr(layer, "output_padding"):  # a transposed convolution: (…, filters, channels)
+        w = w.swapaxes(2, 3)
     rows, columns, channels = w.shape[:3]
     depthwise = hasattr(layer, "depth_multiplier")
     if channel is not None and (depthwise or channel not in range(channels)):

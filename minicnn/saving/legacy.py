@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.layers import Conv2D
+from minicnn.layers import Conv2D, Conv2DTranspose
 from minicnn.layers.base import Layer
 from minicnn.saving import hdf5, weights
 from minicnn.saving.limits import parse_json, shortened
@@ -74,13 +74,13 @@ def _flipped(model: Any) -> set[int]:
     """Return the kernels that Keras on Theano kept flipped along rows and columns.
 
     Theano computed convolutions as mathematicians define them, with a flipped kernel. When Keras
-    2.0 to 2.3 load such a file on another backend, they flip the kernels of Conv2D and no others.
+    2.0 to 2.3 load such a file on another backend, they flip the kernels of these and no others.
     """
     found = set()
     for layer in model.layers:
         if hasattr(layer, "layers"):
             found |= _flipped(layer)
-        elif isinstance(layer, Conv2D):
+        elif isinstance(layer, (Conv2D, Conv2DTranspose)):
             found.add(id(layer.kernel))
     return found
 

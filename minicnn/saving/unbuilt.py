@@ -9,7 +9,14 @@ refused.
 from collections.abc import Iterator
 from typing import Any
 
-from minicnn.layers import Conv2D, Dense, DepthwiseConv2D, Layer, SeparableConv2D
+from minicnn.layers import (
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    Layer,
+    SeparableConv2D,
+)
 from minicnn.saving import hdf5, weights
 
 _CHANNELS = 1009  # a prime: no other size of an image has it by chance
@@ -80,6 +87,8 @@ def _of_kernel(model: Any, kernel: tuple[int, ...] | None) -> tuple[Any, ...] | 
         if isinstance(layer, (Conv2D, DepthwiseConv2D, SeparableConv2D)) and len(kernel) == 4:
             groups = layer.groups if isinstance(layer, Conv2D) else 1
             return None, None, None, kernel[2] * groups
+        if isinstance(layer, Conv2DTranspose) and len(kernel) == 4:
+            return None, None, None, kernel[3]
         if not _keeps_channels(layer):
             return None
     return None

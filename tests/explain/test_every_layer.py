@@ -143,6 +143,22 @@ def test_windows_of_any_shape(data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("strides", [1, 2])
+def test_stamps_of_many_channels(strides: int) -> None:
+    """With strides of 1 and so many channels, Winograd's algorithm computes it."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(2, 12, 13, 9)) * 100).astype(np.float32)
+    layer = layers.Conv2DTranspose(10, 3, strides, padding="same", name="up")
+    trace = with_a_loss(layer, x).trace(x, y=[0, 1], loss="sparse_categorical_crossentropy")
+    for _ in range(20):
+        agrees(trace.explain("up", place(trace[layer].y.shape[1:], rng)))
+        agrees(trace.explain_gradient("up", "dx", place(x.shape[1:], rng)))
+        agrees(trace.explain_gradient("up", "kernel", place(layer.kernel.shape, rng)))
+    with pytest.raises(ValueError, match=r"rows 0…2, columns 0…2, filters 0…9, channels 0…8"):
+        trace.explain_gradient("up", "kernel", (3, 0, 0, 0))
+
+
+@pytest.mark.slow
 def test_winograd_s_rounding_is_called_rounding() -> None:
     """Its tiles add pixels outside the window and subtract them again, even for empty windows."""
     rng = np.random.default_rng(0)

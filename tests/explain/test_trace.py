@@ -474,7 +474,7 @@ def test_a_unit_that_sees_only_padding() -> None:
 def test_receptive_fields_are_what_changing_pixels_shows(data: st.DataObject) -> None:
     parts: list[Any] = []
     for _ in range(data.draw(st.integers(1, 3))):
-        kinds = ["conv", "dilated", "average", "pad", "crop", "depthwise", "up"]
+        kinds = ["conv", "dilated", "average", "pad", "crop", "depthwise", "up", "transposed"]
         kind = data.draw(st.sampled_from(kinds))
         padding = data.draw(st.sampled_from(["valid", "same"]))
         kernel, stride = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 2))
@@ -486,6 +486,9 @@ def test_receptive_fields_are_what_changing_pixels_shows(data: st.DataObject) ->
             parts.append(layers.AveragePooling2D(kernel, stride, padding))
         elif kind == "depthwise":
             parts.append(layers.DepthwiseConv2D(kernel, stride, padding))
+        elif kind == "transposed":
+            more = data.draw(st.sampled_from([None, stride - 1]))
+            parts.append(layers.Conv2DTranspose(2, kernel + 1, stride, padding, more))
         elif kind == "up":
             parts.append(layers.UpSampling2D((stride, kernel)))
         elif kind == "crop":

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from operations import DTYPES, FEW, MANY, SEEDS, WAYS, Array, assert_same, convolutions, picture
+from operations import (
+    DTYPES,
+    FEW,
+    MANY,
+    SEEDS,
+    WAYS,
+    Array,
+    assert_same,
+    convolutions,
+    picture,
+    transposed_convolutions,
+)
 
 from minicnn import functional, kernels, naive, shapes
 from minicnn.functional import algorithms, buffers, epilogue
@@ -29,6 +40,35 @@ def test_every_algorithm_gives_the_same(algorithm: str, data: st.DataObject, see
     expected = operation.backward(naive, dy, *arrays)
     for name, a, b in zip(operation.shapes, found, expected, strict=True):
         assert_same(a, b, exact, f"d{name}, {operation.options}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", WAYS)
+@MANY
+@given(data=st.data(), seed=SEEDS)
+def test_every_algorithm_transposed_gives_the_same(
+    algorithm: str, data: st.DataObject, seed: int
+) -> None:
+    """With what follows on the way: a scale, an activation."""
+    operation = data.draw(transposed_convolutions(algorithm=algorithm))
+    rng = np.random.default_rng(seed)
+    arrays, exact = operation.arrays(np.float32, rng), operation.exact
+    y = operation.forward(functional, *arrays, algorithm=algorithm)
+    assert_same(y, operation.forward(naive, *arrays), exact, f"y, {operation.options}")
+    dy = operation.gradient_for(y, rng)
+    found = operation.backward(functional, dy, *arrays, algorithm=algorithm)
+    expected = operation.backward(naive, dy, *arrays)
+    for name, a, b in zip(operation.shapes, found, expected, strict=True):
+        assert_same(a, b, exact, f"d{name}, {operation.options}")
+    more: dict[str, Any] = {"algorithm": algorithm}
+    for activation, limits in ON_THE_WAY.items():
+        found = operation.forward(functional, *arrays, activation=activation, **more)
+        np.testing.assert_array_equal(found, np.clip(y, *limits))
+    x, w, *b = arrays
+    scale = rng.integers(-2, 3, w.shape[2]).astype(np.float32)
+    found = operation.forward(functional, x, w, *b, scale=scale, **more)
+    wanted = operation.forward(functional, x, w * scale[:, None], *b, **more)
+    np.testing.assert_array_equal(found, wanted)
 
 
 ON_THE_WAY = {"relu": (0, np.inf), "relu6": (0, 6)}

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,50 @@ def test_conv2d_dilation_and_stride_by_hand() -> None:
     )
     y = functional.conv2d(X3, W2, strides=(1, 2))
     np.testing.assert_array_equal(y, picture([[5421], [8754]]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_conv2d_transpose_by_hand(dtype: type) -> None:
+    """Each pixel stamps the kernel; the digits show which stamps lie on each other."""
+    x, w = picture([[1, 2], [3, 4]], dtype), W2.astype(dtype)
+    y = functional.conv2d_transpose(x, w, np.array([0.5], dtype))
+    whole = np.array([[1, 12, 20], [103, 1234, 2040], [300, 3400, 4000]])
+    np.testing.assert_array_equal(y, picture(whole + 0.5))
+    dy = picture([[1, 0, 0], [0, 2, 0], [0, 0, 3]], dtype)
+    dx, dw, db = functional.conv2d_transpose_backward(dy, x, w)
+    np.testing.assert_array_equal(dx, picture([[1 + 2000, 200], [20, 2 + 3000]]))
+    np.testing.assert_array_equal(dw[:, :, 0, 0], [[1 + 8, 6], [4, 2 + 12]])
+    np.testing.assert_array_equal(db, [6])
+
+
+def test_conv2d_transpose_strides_and_padding_by_hand() -> None:
+    x, w = picture([[1, 2], [3, 4]]), W2
+    apart = [[1, 10, 2, 20], [100, 1000, 200, 2000], [3, 30, 4, 40], [300, 3000, 400, 4000]]
+    for padding in ("valid", "same"):
+        y = functional.conv2d_transpose(x, w, strides=2, padding=padding)
+        np.testing.assert_array_equal(y, picture(apart))
+    # "same" makes two rows of the three that an even kernel stamps, and cuts the last one off.
+    y = functional.conv2d_transpose(x, w, padding="same")
+    np.testing.assert_array_equal(y, picture([[1, 12], [103, 1234]]))
+    y = functional.conv2d_transpose(x, np.ones((3, 3, 1, 1)), padding="same")
+    np.testing.assert_array_equal(y, picture([[10, 10], [10, 10]]))
+    # Kernel 3, stride 2: five columns whole; "same" keeps the first four, by default.
+    line, ones = picture([[1, 2]]), np.array([1.0, 10.0, 100.0]).reshape(1, 3, 1, 1)
+    across: dict[str, Any] = {"strides": (1, 2)}
+    for more, wanted in (
+        ({}, [1, 10, 102, 20, 200]),
+        ({"output_padding": (0, 1)}, [1, 10, 102, 20, 200, 0]),
+        ({"padding": "same"}, [1, 10, 102, 20]),
+        ({"padding": "same", "output_padding": (0, 1)}, [1, 10, 102, 20]),
+        ({"padding": "same", "output_padding": 0}, [10, 102, 20]),
+    ):
+        y = functional.conv2d_transpose(line, ones, **across, **more)
+        np.testing.assert_array_equal(y.ravel(), wanted, err_msg=str(more))
+    # A stride beyond the kernel: pixels without a stamp have the bias alone.
+    y = functional.conv2d_transpose(line, ones[:, :1], np.array([0.5]), strides=(1, 3))
+    np.testing.assert_array_equal(y.ravel(), [1.5, 0.5, 0.5, 2.5, 0.5, 0.5])
+    y = functional.conv2d_transpose(line, ones, dilation_rate=(1, 2))
+    np.testing.assert_array_equal(y.ravel(), [1, 2, 10, 20, 100, 200])
 
 
 def test_conv2d_channels_and_groups_by_hand() -> None:

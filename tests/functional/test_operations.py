@@ -125,6 +125,7 @@ def test_inputs_stay_as_they_are(name: str, data: st.DataObject, seed: int) -> N
     ("name", "more"),
     [("dense", {})]
     + [("conv2d", {"algorithm": way}) for way in WAYS]
+    + [("conv2d_transpose", {"algorithm": way}) for way in WAYS]
     + [("depthwise_conv2d", {"algorithm": way}) for way in ("auto", "naive")]
     + [("conv2d", {"groups": 2}), ("conv2d", {"strides": 2})],
 )

@@ -25,6 +25,10 @@ ON_PICTURES: dict[str, Callable[[Any], Any]] = {
     "conv2d backward": lambda x: functional.conv2d_backward(
         ones(2, 3, 3, 6), x, ones(3, 3, 4, 6), name="conv2d backward"
     ),
+    "conv2d_transpose": lambda x: functional.conv2d_transpose(x, ones(3, 3, 6, 4)),
+    "transpose backward": lambda x: functional.conv2d_transpose_backward(
+        ones(2, 7, 7, 6), x, ones(3, 3, 6, 4), name="transpose backward"
+    ),
     "depthwise_conv2d": lambda x: functional.depthwise_conv2d(x, ones(3, 3, 4, 1)),
     "depthwise backward": lambda x: functional.depthwise_conv2d_backward(
         ones(2, 3, 3, 4), x, ones(3, 3, 4, 1), name="depthwise backward"
@@ -136,6 +140,52 @@ def test_bad_depthwise_convolutions(change: dict, error: type[Exception], match:
     refuse(error, match, "dw1", lambda: functional.depthwise_conv2d(**arguments, name="dw1"))
 
 
+# What is wrong with a transposed convolution, all else being x (2, 5, 5, 4), w (3, 3, 6, 4).
+BAD_TRANSPOSED: list[tuple[dict, type[Exception], str]] = [
+    ({"x": ones(2, 5, 5, 6)}, ValueError, r"4 input channels\. Received x.shape=\(2, 5, 5, 6\)"),
+    ({"x": ones(2, 0, 5, 4)}, ValueError, r"an input with pixels.* Received 0x5, of which"),
+    ({"w": ones(3, 3, 4)}, ValueError, r"w with 4 dimensions"),
+    ({"w": ones(0, 3, 6, 4)}, ValueError, r"w that is not empty\. Received w.shape=\(0, 3, 6, 4"),
+    ({"w": ones(3, 3, 6, 4, dtype=np.float64)}, TypeError, r"one dtype.*'w': 'float64'"),
+    ({"b": ones(4)}, ValueError, r"b.shape=\(6,\)\. Received b.shape=\(4,\)"),
+    ({"strides": 0}, ValueError, r"strides to be an integer >= 1 or a pair .* Received 0\."),
+    ({"dilation_rate": 0}, ValueError, r"dilation_rate .* Received 0\."),
+    ({"padding": "full"}, ValueError, r'"valid", "same"\. Received \'full\''),
+    ({"output_padding": -1}, ValueError, r"output_padding to be an integer >= 0 .* Received -1"),
+    ({"output_padding": 1}, ValueError, r"smaller than its strides\. Received .*=\(1, 1\), str"),
+    ({"output_padding": (0, 2), "strides": 2}, ValueError, r"smaller than its strides"),
+    ({"output_padding": "same"}, ValueError, r"output_padding .* Received 'same'"),
+    (
+        {"x": ones(2, 1, 5, 4), "w": ones(2, 2, 6, 4), "padding": "same", "output_padding": 0},
+        ValueError,
+        r"Received 1x5, of which it makes 0x4\.",
+    ),
+    ({"algorithm": "fft"}, ValueError, r'algorithm to be one of "auto", .* Received \'fft\'\.'),
+    (
+        {"strides": 2, "algorithm": "winograd"},
+        ValueError,
+        r'3x3 kernel, strides=1 .*"winograd"\. Received float32, .*strides=\(2, 2\)',
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "match"), BAD_TRANSPOSED)
+def test_no_transposed_convolution(change: dict, error: type[Exception], match: str) -> None:
+    arguments = {"x": ones(2, 5, 5, 4), "w": ones(3, 3, 6, 4), "b": ones(6)} | change
+    refuse(error, match, "up1", lambda: functional.conv2d_transpose(**arguments, name="up1"))
+    if "b" not in change:
+        del arguments["b"]
+        backward = functional.conv2d_transpose_backward
+        refuse(error, match, "up1", lambda: backward(ones(2, 7, 7, 6), **arguments, name="up1"))
+
+
+def test_no_scale_of_a_transposed_convolution() -> None:
+    match = r"scale.shape=\(6,\)\. Received scale.shape=\(4,\)"
+    given = ones(2, 5, 5, 4), ones(3, 3, 6, 4)
+    transposed = functional.conv2d_transpose
+    refuse(ValueError, match, "conv2d_transpose", lambda: transposed(*given, scale=ones(4)))
+
+
 # One bad option of pooling x (2, 5, 7, 4) in 2x2 windows, stride 2, "valid", and its error.
 BAD_POOLS = [
     ({"pool_size": 0}, r"pool_size to be an integer >= 1 or a pair of them\. Received 0\."),
@@ -179,6 +229,10 @@ BACKWARD: dict[str, tuple[tuple[int, ...], Callable[[Any], Any]]] = {
     "conv2d": (
         (2, 3, 3, 6),
         lambda dy: functional.conv2d_backward(dy, ones(2, 5, 5, 4), ones(3, 3, 4, 6)),
+    ),
+    "conv2d_transpose": (
+        (2, 7, 7, 6),
+        lambda dy: functional.conv2d_transpose_backward(dy, ones(2, 5, 5, 4), ones(3, 3, 6, 4)),
     ),
     "depthwise_conv2d": (
         (2, 3, 3, 8),

@@ -61,6 +61,8 @@ LINEAR: dict[str, Callable[[bool], layers.Layer]] = {
     "Conv2D": lambda b: layers.Conv2D(6, 3, strides=2, padding="same", use_bias=b),
     "Conv2D in groups": lambda b: layers.Conv2D(6, 3, groups=2, use_bias=b),
     "Conv2D dilated": lambda b: layers.Conv2D(5, 2, dilation_rate=2, use_bias=b),
+    "Conv2DTranspose": lambda b: layers.Conv2DTranspose(6, 3, strides=2, use_bias=b),
+    "Conv2DTranspose, 3x3": lambda b: layers.Conv2DTranspose(9, 3, padding="same", use_bias=b),
     "DepthwiseConv2D": lambda b: layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=b),
     "SeparableConv2D": lambda b: layers.SeparableConv2D(5, 3, depth_multiplier=2, use_bias=b),
     "Dense": lambda b: layers.Dense(5, use_bias=b),

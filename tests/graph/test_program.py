@@ -100,6 +100,26 @@ def test_the_steps_of_a_program() -> None:
     assert program.constant_bytes > 0
 
 
+@pytest.mark.parametrize(("kernel", "strides"), [(2, 2), (3, 1), (4, 2), (1, 1), (12, 5)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_decoder_is_made_of_kernels_alone(kernel: int, strides: int, dtype: str) -> None:
+    """Its bias, the normalization and the ReLU are added on the way, also by few pixels."""
+    x = inputs = Input((3, 4, 9), dtype=dtype)
+    x = layers.ZeroPadding2D(dtype=dtype)(x)
+    x = layers.Conv2DTranspose(10, kernel, strides, "same", dtype=dtype)(x)
+    outputs = layers.ReLU(dtype=dtype)(layers.BatchNormalization(dtype=dtype)(x))
+    model = Model(inputs, outputs)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.3, 1, w.shape) for w in model.get_weights()])
+    found = Program(model.form(training=False).graph, [(2, 3, 4, 9)])
+    assert not any(isinstance(step, Call) for step in found.steps)
+    for seed in (0, 1):
+        x = np.random.default_rng(seed).standard_normal((2, 3, 4, 9)).astype(dtype)
+        (y,) = found.run([x]) or [None]
+        np.testing.assert_array_equal(y, plain(model, x))
+        assert 0 < (y == 0).sum() < y.size
+
+
 def test_arrays_that_are_not_needed_at_the_same_time_share_memory() -> None:
     net = Sequential([Input((16, 16, 4))] + [layers.Conv2D(4, 1) for _ in range(10)])
     one = 16 * 16 * 4 * 4

@@ -148,6 +148,47 @@ def pooled_convolutions(draw: st.DrawFn, batch: int | None = None) -> Operation:
     return Operation(plain.shapes, forward, backward, options, exact=True)
 
 
+@st.composite
+def transposed_convolutions(
+    draw: st.DrawFn, batch: int | None = None, algorithm: str = "auto"
+) -> Operation:
+    """What `algorithm` can do, with an `output_padding` or without."""
+    side = st.integers(1, 4)
+    two = lambda values: draw(st.tuples(values, values))  # noqa: E731
+    kernel, strides, dilation = two(st.integers(1, 3)), two(st.integers(1, 3)), (1, 1)
+    if algorithm == "winograd":
+        kernel, strides = (3, 3), (1, 1)
+    elif algorithm != "direct":
+        dilation = two(st.integers(1, 3))
+    size = two(side)
+    padding = draw(st.sampled_from(["valid", "same"]))
+    options: dict[str, Any] = {"strides": strides, "padding": padding, "dilation_rate": dilation}
+    if draw(st.booleans()):
+        more = tuple(draw(st.integers(0, stride - 1)) for stride in strides)
+        axes = zip(size, kernel, strides, dilation, more, strict=True)
+        made = [shapes.transposed_output(n, k, s, padding, d, m)[0] for n, k, s, d, m in axes]
+        if min(made) > 0:
+            options["output_padding"] = more
+    channels, filters = draw(st.integers(1, 3)), draw(st.sampled_from([1, 2, 3, 33]))
+    sizes = {
+        "x": (draw_batch(draw, batch), *size, channels),
+        "w": (*kernel, filters, channels),
+    }
+    if draw(st.booleans()):
+        sizes["b"] = (filters,)
+
+    def forward(m: ModuleType, x: Array, w: Array, b: Array | None = None, **more: Any) -> Array:
+        return m.conv2d_transpose(x, w, b, **options, **more)
+
+    def backward(
+        m: ModuleType, dy: Array, x: Array, w: Array, b: Array | None = None, **more: Any
+    ) -> tuple:
+        found = m.conv2d_transpose_backward(dy, x, w, **options, **more)
+        return found[: 2 if b is None else 3]
+
+    return Operation(sizes, forward, backward, options, exact=algorithm != "winograd")
+
+
 def draw_batch(draw: st.DrawFn, batch: int | None) -> int:
     return draw(st.integers(1, 3)) if batch is None else batch
 
@@ -533,6 +574,7 @@ def losses(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
 OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "conv2d": convolutions,
     "conv2d_max_pool2d": pooled_convolutions,
+    "conv2d_transpose": transposed_convolutions,
     "depthwise_conv2d": depthwise_convolutions,
     "max_pool2d": max_pools,
     "average_pool2d": average_pools,

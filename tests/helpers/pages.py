@@ -37,6 +37,7 @@ def every_layer():
     g = layers.GlobalAveragePooling2D(name="average")(x)
     t = layers.GlobalMaxPooling2D(name="largest")(x)
     s = layers.UpSampling2D((2, 1), name="up")(x)
+    s = layers.Conv2DTranspose(12, (3, 2), 2, "same", activation="relu", name="stamps")(s)
     s = layers.Resizing(5, 4, "bicubic", name="resizing")(layers.Cropping2D(1, name="crop")(s))
     s = layers.Permute((2, 1, 3), name="permute")(layers.CenterCrop(2, 1, name="center")(s))
     gate = layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(x)
@@ -142,6 +143,10 @@ def random_layers():
         layers.GlobalMaxPooling2D(keepdims=True),
         layers.GlobalAveragePooling2D(keepdims=True),
         layers.ZeroPadding2D(((0, 2), (1, 3))),
+        layers.Conv2DTranspose(5, (3, 2), (2, 3), activation="tanh"),
+        layers.Conv2DTranspose(5, 3, 2, "same", output_padding=0),
+        layers.Conv2DTranspose(5, 4, 2, "same", output_padding=(1, 0), use_bias=False),
+        layers.Conv2DTranspose(5, 2, 1, "same", dilation_rate=(1, 2)),
         layers.UpSampling2D((2, 3)),
         layers.UpSampling2D((2, 3), interpolation="bilinear"),
         layers.Resizing(4, 13, "nearest"),

@@ -331,6 +331,24 @@ def test_global_pooling_by_hand() -> None:
     assert layers.GlobalMaxPooling2D(keepdims=True)(x).shape == (1, 1, 1, 1)
 
 
+def test_conv2d_transpose_by_hand() -> None:
+    """1 and 2 stamp 1, 10, 100 at strides of 2: they meet in the middle."""
+    kernel = np.array([1, 10, 100], np.float32).reshape(1, 3, 1, 1)
+    x = picture([1, 2])
+    layer = made(layers.Conv2DTranspose(1, (1, 3), strides=(1, 2)), x, kernel, [-100.0])
+    y, dy = [-99, -90, 2, -80, 100], [1, 2, 3, 4, 5]
+    grads = {"kernel": [1 + 2 * 3, 2 + 2 * 4, 3 + 2 * 5], "bias": [15]}
+    check_by_hand(layer, x, y, dy, [321, 543], **grads)
+    layer.activation = "relu"
+    grads = {"kernel": [2 * 3, 0, 3 + 2 * 5], "bias": [8]}
+    check_by_hand(layer, x, [0, 0, 2, 0, 100], dy, [300, 503], **grads)
+    # An image comes back to its size after a convolution with strides, odd or even.
+    for size in (5, 6):
+        small = layers.Conv2D(1, 3, 2, "same")(np.ones((1, size, size, 1), np.float32))
+        back = layers.Conv2DTranspose(1, 3, 2, "same", output_padding=(size + 1) % 2)(small)
+        assert back.shape == (1, size, size, 1)
+
+
 def test_batch_normalization_by_hand() -> None:
     """The batch 1, 3 has mean 2 and variance 1; epsilon 3 halves x - 2; gamma is 4, beta 1."""
     x = np.array([[1], [3]], np.float32)

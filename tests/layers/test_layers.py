@@ -38,6 +38,12 @@ USES = [
     Use("Conv2D", {"filters": 4, "kernel_size": 2, "groups": 2, "activation": "relu"}),
     Use("Conv2D", {"filters": 2, "kernel_size": 2, "dilation_rate": 2, "activation": "tanh"}),
     Use("Conv2D", {"filters": 3, "kernel_size": 1, "use_bias": False, "activation": "sigmoid"}),
+    Use("Conv2DTranspose", {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"}),
+    Use("Conv2DTranspose", {"filters": 2, "kernel_size": (2, 3), "activation": "relu"}),
+    Use("Conv2DTranspose", {"filters": 2, "kernel_size": 2, "strides": 3, "use_bias": False}),
+    Use("Conv2DTranspose", {"filters": 2, "kernel_size": 4, "strides": 2, "output_padding": 1}),
+    Use("Conv2DTranspose", {"filters": 9, "kernel_size": 3, "padding": "same"}, (2, 6, 5, 9)),
+    Use("Conv2DTranspose", {"filters": 2, "kernel_size": 2, "dilation_rate": 2}),
     Use("DepthwiseConv2D", {"kernel_size": 3, "depth_multiplier": 2}),
     Use("DepthwiseConv2D", {"kernel_size": 2, "use_bias": False, "activation": "relu6"}),
     Use("SeparableConv2D", {"filters": 3, "kernel_size": 3, "activation": "softmax"}),
@@ -418,6 +424,12 @@ def convolution_in_loops(kind: str, layer: Any, x: Array, dy: Array) -> tuple[An
             "3·3·4 + (4+1)·16",
             25 * (36 + 64),
         ),
+        (
+            layers.Conv2DTranspose(6, 3, 2, use_bias=False),
+            (None, 5, 4, 7),
+            "(3·3·7)·6",
+            20 * 9 * 7 * 6,
+        ),
         (layers.Dense(10), (None, 128), "(128+1)·10", 1280),
         (layers.BatchNormalization(), (None, 5, 5, 7), "4·7", None),
     ],
@@ -438,6 +450,10 @@ def test_an_unknown_size_costs_an_unknown_amount() -> None:
     layer(layers.Input((None, None, 3)))
     assert layer.multiply_adds((None, None, None, 3)) is None
     assert layer.compute_output_shape((None, None, 9, 3)) == (None, None, 7, 4)
+    layer = layers.Conv2DTranspose(4, 3, 2, "same", output_padding=0)
+    layer(layers.Input((None, None, 3)))
+    assert layer.multiply_adds((None, 5, None, 3)) is None
+    assert layer.compute_output_shape((None, None, 9, 3)) == (None, None, 17, 4)
 
 
 def test_the_cache_shows_what_the_pass_kept() -> None:

@@ -55,6 +55,11 @@ BAD_OPTIONS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.Conv2D(4, 3, name=""), "name to be a non-empty string"),
     (lambda: layers.Conv2D(4, 3, name="a/b"), "name .*a/b"),
     (lambda: layers.Conv2D(4, 3, dtype="float16"), "dtype must be .*float16"),
+    (lambda: layers.Conv2DTranspose(0, 3), "filters .*Received 0"),
+    (lambda: layers.Conv2DTranspose(4, 3, output_padding=1), "output_padding smaller than its str"),
+    (lambda: layers.Conv2DTranspose(4, 3, 2, output_padding=(0, -1)), "output_padding .*, -1"),
+    (lambda: layers.Conv2DTranspose(4, 3, 2, dilation_rate=2), "strides or dilation_rate to be 1"),
+    (lambda: layers.Conv2DTranspose(4, 3, groups=2), 'not take the argument "groups"'),
     (lambda: layers.DepthwiseConv2D(3, depth_multiplier=0), "depth_multiplier .*Received 0"),
     (lambda: layers.SeparableConv2D(0, 3), "filters .*Received 0"),
     (lambda: layers.Dense(0), "units .*Received 0"),
@@ -155,6 +160,15 @@ BAD_INPUTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.Conv2D(2, 9)(x(1, 8, 8, 3)), "at least 9x9 pixels.*Received 8x8"),
     (lambda: layers.Conv2D(2, 5, dilation_rate=2)(x(1, 8, 8, 3)), "at least 9x9.*Received 8x8"),
     (lambda: layers.Conv2D(2, 3, groups=2)(x(1, 8, 8, 3)), "groups"),
+    (lambda: layers.Conv2DTranspose(2, 3)(x(1, 0, 8, 3)), "input with pixels.*Received 0x8"),
+    (lambda: layers.Conv2DTranspose(2, 3)(x(8, 8, 3)), r"4 dimensions.*x\.shape=\(8, 8, 3\)"),
+    (lambda: shown(layers.Conv2DTranspose(2, 3), 1, 8, 8, 3)(x(1, 8, 8, 2)), "3 input channels"),
+    (
+        lambda: layers.Conv2DTranspose(2, 2, padding="same", output_padding=0, name="t")(
+            layers.Input((1, 8, 3))
+        ),
+        'Conv2DTranspose "t" expects an input with pixels.*Received 1x8, of which it makes 0x7',
+    ),
     (lambda: layers.DepthwiseConv2D(9)(x(1, 8, 8, 3)), "at least 9x9"),
     (lambda: shown(layers.DepthwiseConv2D(3), 1, 8, 8, 3)(x(1, 8, 8, 2)), "3 input channels"),
     (lambda: shown(layers.SeparableConv2D(2, 3), 1, 8, 8, 3)(x(1, 8, 8, 2)), "3 input channels"),
@@ -341,6 +355,7 @@ def test_second_names_are_the_same_layers() -> None:
         "GlobalAvgPool2D": "GlobalAveragePooling2D",
         "GlobalMaxPool2D": "GlobalMaxPooling2D",
         "Convolution2D": "Conv2D",
+        "Convolution2DTranspose": "Conv2DTranspose",
         "SeparableConvolution2D": "SeparableConv2D",
         "DepthwiseConvolution2D": "DepthwiseConv2D",
     }.items():

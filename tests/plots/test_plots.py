@@ -186,6 +186,10 @@ def test_depthwise_and_separable_kernels():
     drawn = pictures(plots.kernels(depthwise))
     assert np.allclose(drawn[3], depthwise.kernel.value[:, :, 1, 1])
     assert len(drawn) == 6
+    stamps = convolution(5, filters=2, kind=layers.Conv2DTranspose)
+    drawn = pictures(plots.kernels(stamps, channel=3))
+    assert np.allclose(drawn[1], stamps.kernel.value[:, :, 1, 3])
+    assert len(drawn) == 2
     separable = convolution(4, kind=layers.SeparableConv2D)
     assert len(pictures(plots.kernels(separable))) == 4
 

@@ -22,6 +22,8 @@ HUGE = (LARGEST_STEP + 1, 2**31, 2**32, 2**63, 2**64, 10**5000)
 WINDOWS: dict[str, Callable[[int], Any]] = {
     "kernel_size": lambda n: layers.Conv2D(1, n),
     "kernel_size, one of two": lambda n: layers.DepthwiseConv2D((1, n)),
+    "kernel_size, transposed": lambda n: layers.Conv2DTranspose(1, n),
+    "strides, transposed": lambda n: layers.Conv2DTranspose(1, 3, (1, n)),
     "pool_size": lambda n: layers.MaxPooling2D(n, strides=1, padding="same"),
     "strides": lambda n: layers.DepthwiseConv2D(3, strides=n),
     "strides of a pooling": lambda n: layers.AveragePooling2D(2, strides=(n, 1)),
@@ -105,6 +107,8 @@ def test_the_error_about_a_weight_or_output_too_large_for_memory_names_its_layer
         layers.Dense(2, name="wide")(layers.Flatten()(wide))
     with pytest.raises(MemoryError, match='ZeroPadding2D "z" needs more memory than there is'):
         layers.ZeroPadding2D(LARGEST_STEP, name="z")(X)
+    with pytest.raises(MemoryError, match='Conv2DTranspose "t" needs more memory than there is'):
+        layers.Conv2DTranspose(1, 1, LARGEST_STEP, name="t")(X)
     with pytest.raises(MemoryError, match='UpSampling2D "u" needs more memory than there is'):
         layers.UpSampling2D(LARGEST_STEP, name="u")(X)
 

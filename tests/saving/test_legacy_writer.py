@@ -38,6 +38,7 @@ def every_layer() -> Any:
         k.SeparableConv2D(4, 3, strides=2, padding="same", use_bias=False),
         k.ReLU(6.0, negative_slope=0.1),
         k.MaxPooling2D(2, padding="same", strides=1),
+        k.Conv2DTranspose(4, 3, strides=1, padding="same"),
         k.UpSampling2D((1, 2)),
         k.UpSampling2D((1, 2), interpolation="bilinear"),
         k.Cropping2D(((0, 1), (1, 1))),

@@ -66,6 +66,7 @@ TOLD_BY_A_KERNEL: dict[str, Callable[[], list[Any]]] = {
         layers.GlobalAveragePooling2D(),
         layers.Dense(2),
     ],
+    "Conv2DTranspose": lambda: [Input((6, 6, 4)), layers.Conv2DTranspose(3, 2, strides=2)],
     "DepthwiseConv2D": lambda: [Input((6, 6, 4)), layers.DepthwiseConv2D(3, depth_multiplier=2)],
     "SeparableConv2D": lambda: [Input((6, 6, 4)), layers.SeparableConv2D(3, 3)],
     "a chain in a chain": lambda: [

@@ -22,7 +22,10 @@ _SMALL = 2**12  # arrays of up to this many numbers are always kept whole
 
 # The page does not compute the output of such a layer again as often as it needs it; of the others,
 # the light ones, it does.
-_HEAVY = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "InputLayer", "Softmax")
+_HEAVY = (
+    *("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "Dense"),
+    *("InputLayer", "Softmax"),
+)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ and the window's geometry. Each allocates, calls its kernels, and returns new ar
 
     forward(x, w, window, epilogue)
         y, and the winners of a pooling that remembers them, else None
-    input_gradient(dy, w, window, size)
-        dx, for x of `size` (height, width)
+    input_gradient(dy, w, window, size, epilogue)
+        dx, for x of `size` (height, width); a transposed convolution's forward pass, to which the
+        epilogue adds a bias and an activation's limits
     weight_gradient(dy, x, window)
         dw and db
     pooled_weight_gradient(dy, winners, pool, x, window)
@@ -41,7 +42,7 @@ class Algorithm(NamedTuple):
     """One algorithm; `needs` says in words what it can be used for."""
 
     forward: Callable[[Array, Array, shapes.Window, Epilogue], tuple[Array, Array | None]]
-    input_gradient: Callable[[Array, Array, shapes.Window, Pair], Array]
+    input_gradient: Callable[..., Array]
     weight_gradient: Callable[[Array, Array, shapes.Window], tuple[Array, Array]]  # dw, db
     can: Callable[[shapes.Window, np.dtype], bool]
     needs: str

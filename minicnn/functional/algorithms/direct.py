@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from minicnn import kernels, shapes
+from minicnn.compiler import recording
 from minicnn.functional import buffers
 from minicnn.functional.epilogue import (
     NO_POOLING,
@@ -84,12 +85,15 @@ def flipped(w: Array, columns: int | None = None) -> Array:
     Its last axis has `columns` places, with 0 beyond the channels; by default as many as channels.
     """
     rows, width, channels, filters = w.shape
-    found = buffers.empty((rows, width, filters, columns or channels), w.dtype)
+    empty = np.empty if recording.once(w) else buffers.empty  # a program's weights, or memory
+    found = empty((rows, width, filters, columns or channels), w.dtype)
     kernels.convolution.flip(shapes.contiguous(w), found)
     return found
 
 
-def input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
+def input_gradient(
+    dy: Array, w: Array, window: shapes.Window, size: Pair, epilogue: Epilogue = PLAIN
+) -> Array:
     """Compute dx, which is a convolution too: of dy with the kernel flipped.
 
     Along one axis, pixel s * q + p of x (s the stride) was seen by the taps r, r + s, r + 2 * s, …
@@ -97,10 +101,11 @@ def input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Ar
     a convolution of dy with these taps, moving by one pixel: s * s of them make dx.
     """
     dx = buffers.empty((dy.shape[0], *size, w.shape[2]), dy.dtype)
-    plain = PLAIN.packed(w.shape[2], dy.dtype)
+    end = epilogue.packed(w.shape[2], dy.dtype)
     rows, columns = (_phases(window, size, axis) for axis in (0, 1))
     if len(rows) < window.strides[0] or len(columns) < window.strides[1]:
-        dx[...] = 0  # strides that pass over pixels
+        bias = 0 if epilogue.bias is None else epilogue.bias
+        dx[...] = np.clip(bias, *epilogue.limits)  # strides that pass over pixels
     for p_row, r_row, before_row, out_row in rows:
         for p_column, r_column, before_column, out_column in columns:
             taps = flipped(w[r_row :: window.strides[0], r_column :: window.strides[1]])
@@ -112,7 +117,7 @@ def input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Ar
                 (out_row, out_column),
             )
             first = p_row, p_column
-            _forward_into(dx, dy, taps, plain, phase, first=first, steps=window.strides)
+            _forward_into(dx, dy, taps, end, phase, first=first, steps=window.strides)
     return dx
 
 

@@ -13,7 +13,7 @@ from minicnn import kernels, shapes
 from minicnn.compiler import recording
 from minicnn.functional import buffers
 from minicnn.functional.algorithms.matmul import matmul
-from minicnn.functional.epilogue import Epilogue, pooled
+from minicnn.functional.epilogue import PLAIN, UNBOUNDED, Epilogue, clamp_of, pooled
 from minicnn.functional.sums import sum_positions
 from minicnn.shapes import Pair
 
@@ -76,21 +76,27 @@ def forward(
     return pooled(y, epilogue.pooling, epilogue.limits)
 
 
-def input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
+def input_gradient(
+    dy: Array, w: Array, window: shapes.Window, size: Pair, epilogue: Epilogue = PLAIN
+) -> Array:
     """dcols = dy @ w^T, and each patch pixel adds to its x."""
     channels, filters = w.shape[2:]
     matrix = w.reshape(-1, filters)
     dx = buffers.empty((dy.shape[0], *size, channels), dy.dtype)
+    nothing = np.empty(0, dy.dtype)
+    bias = nothing if epilogue.bias is None else shapes.contiguous(epilogue.bias)
+    clamp = nothing if epilogue.limits == UNBOUNDED else clamp_of(epilogue.limits, dy.dtype)
     for block in _image_blocks(len(dy), channels, window, dy.dtype):
         received = dy[block].reshape(-1, filters)
         if is_matrix_product(window):
-            matmul(received, matrix, b_transposed=True, out=dx[block].reshape(-1, channels))
+            rows = dx[block].reshape(-1, channels)
+            matmul(received, matrix, b_transposed=True, epilogue=epilogue, out=rows)
             continue
         cols = _scratch_matrix(len(received), len(matrix), dy.dtype)
         matmul(received, matrix, b_transposed=True, out=cols)
         kernels.convolution.col2im(
             cols, window.kernel, window.strides, window.dilation, window.before, window.out,
-            dx[block],
+            bias, clamp, dx[block],
         )  # fmt: skip
     return dx
 

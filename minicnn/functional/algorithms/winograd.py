@@ -97,13 +97,15 @@ def forward(
     return pooled(y, epilogue.pooling, epilogue.limits)
 
 
-def input_gradient(dy: Array, w: Array, window: shapes.Window, size: Pair) -> Array:
+def input_gradient(
+    dy: Array, w: Array, window: shapes.Window, size: Pair, epilogue: Epilogue = PLAIN
+) -> Array:
     """Compute dx, which is a convolution too: of dy with the kernel flipped."""
     channels = w.shape[2]
     columns = kernels.winograd.padded(channels, kernels.winograd.COLUMNS)
     before = 2 - window.before[0], 2 - window.before[1]
     back = window._replace(before=before, out=size)
-    return _forward_of(dy, flipped(w, columns), back, channels)[0]
+    return _forward_of(dy, flipped(w, columns), back, channels, epilogue)[0]
 
 
 def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:

@@ -2,7 +2,8 @@
 // Where one number comes from: the terms of its sum, forward and backward.
 //
 // An explanation is {form, …, total, value}; `form` says how to draw it:
-//   window    groups of taps {row, col, i, j, input, weight, product, padded}, one per channel
+//   window    groups of taps {row, col, i, j, input, weight, product, padded}, one per channel; of
+//             the size `grid` where the window `w` is not one over the input
 //   separable   the same, and `terms` that mix the groups
 //   terms     a list {label, input, weight, product}, with a title of its own or the usual one
 //   pool      taps of one channel, and which of them is the maximum

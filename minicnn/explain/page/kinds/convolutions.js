@@ -33,7 +33,7 @@ function conv(x, kernel, bias, w, groups, z, rows) {
   );
 }
 
-function* convBackward(dz, x, kernel, w, groups) {
+export function* convolutionBackward(dz, x, kernel, w, groups) {
   const channels = x.shape[2];
   const filters = kernel.shape[3];
   const inner = channels / groups;
@@ -128,7 +128,7 @@ function hidden(layer, x) {
 
 function* backwardConv2D({ layer, x, p, c, dz }) {
   const grads = {};
-  const found = yield* convBackward(dz, x, p.kernel, layerWindow(layer, x.shape), c.groups);
+  const found = yield* convolutionBackward(dz, x, p.kernel, layerWindow(layer, x.shape), c.groups);
   grads.kernel = found.dk;
   if (p.bias) grads.bias = biasGradient(dz);
   return { dxs: [found.dx], grads };
@@ -146,7 +146,7 @@ function* backwardSeparableConv2D({ layer, x, p, out, dz }) {
   const grads = {};
   const w = layerWindow(layer, x.shape);
   const h = out.h ?? hidden(layer, x);
-  const first = yield* convBackward(dz, h, p.pointwise_kernel, pointwiseWindow(h.shape), 1);
+  const first = yield* convolutionBackward(dz, h, p.pointwise_kernel, pointwiseWindow(h.shape), 1);
   const second = yield* depthwiseBackward(first.dx, x, p.depthwise_kernel, w);
   grads.depthwise_kernel = second.dk;
   grads.pointwise_kernel = first.dk;
@@ -270,13 +270,17 @@ function explainInputSeparableConv2D({ k, dz, w, p, c, at }) {
 const convolutionWindow = (c, shape) =>
   windowOf(shape, pair(c.kernel_size), pair(c.strides), c.padding, pair(c.dilation_rate));
 
-function* forwardConv2D({ layer, x, p, c }) {
-  const w = layerWindow(layer, x.shape);
-  const z = array([...w.out, p.kernel.shape[3]]);
-  for (const rows of rowParts(w, size(p.kernel.shape))) {
-    conv(x, p.kernel, p.bias, w, c.groups, z, rows);
+export function* convolved(x, kernel, w, bias = null, groups = 1) {
+  const z = array([...w.out, kernel.shape[3]]);
+  for (const rows of rowParts(w, size(kernel.shape))) {
+    conv(x, kernel, bias, w, groups, z, rows);
     yield;
   }
+  return z;
+}
+
+function* forwardConv2D({ layer, x, p, c }) {
+  const z = yield* convolved(x, p.kernel, layerWindow(layer, x.shape), p.bias, c.groups);
   return { z, y: activate(activationOf(layer), z), h: null };
 }
 
@@ -290,7 +294,7 @@ function* forwardDepthwiseConv2D({ layer, x, p }) {
   return { z, y: activate(activationOf(layer), z), h: null };
 }
 
-function* forwardSeparableConv2D({ layer, x, p, c }) {
+function* forwardSeparableConv2D({ layer, x, p }) {
   const w = layerWindow(layer, x.shape);
   const first = p.depthwise_kernel;
   const deep = array([...w.out, first.shape[2] * first.shape[3]]);
@@ -299,17 +303,12 @@ function* forwardSeparableConv2D({ layer, x, p, c }) {
     yield;
   }
   const h = rounded(deep);
-  const z = array([...w.out, c.filters]);
-  const one = pointwiseWindow(h.shape);
-  for (const rows of rowParts(one, size(p.pointwise_kernel.shape))) {
-    conv(h, p.pointwise_kernel, p.bias, one, 1, z, rows);
-    yield;
-  }
+  const z = yield* convolved(h, p.pointwise_kernel, pointwiseWindow(h.shape), p.bias);
   return { z, y: activate(activationOf(layer), z), h };
 }
 
 // The taps with which one channel of the output reads the input at `at`.
-function tapsBack(w, at, from, channels, channel, weight) {
+export function tapsBack(w, at, from, channels, channel, weight) {
   const list = [];
   for (let i = 0; i < w.kernel[0]; i++) {
     for (let j = 0; j < w.kernel[1]; j++) {
@@ -324,7 +323,7 @@ function tapsBack(w, at, from, channels, channel, weight) {
   return list;
 }
 
-const windowsBack = (w, groups, extra = {}) => ({
+export const windowsBack = (w, groups, extra = {}) => ({
   form: "window",
   back: true,
   w,

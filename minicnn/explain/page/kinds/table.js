@@ -43,10 +43,11 @@ import {
   MaxPooling2D,
 } from "page/kinds/pooling.js";
 import { CenterCrop, Cropping2D, Resizing, UpSampling2D } from "page/kinds/sampling.js";
+import { Conv2DTranspose } from "page/kinds/transposed.js";
 
 /** @type {Record<string, Kind>} */
 export const KINDS = {
-  ...{ Conv2D, DepthwiseConv2D, SeparableConv2D },
+  ...{ Conv2D, DepthwiseConv2D, SeparableConv2D, Conv2DTranspose },
   Dense,
   ...{ MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D },
   ...{ BatchNormalization, Rescaling },

@@ -6,7 +6,7 @@ import { explainInput } from "page/explain/numbers.js";
 import { arithmetic } from "page/views/forms.js";
 import { channelAmong, sourceOf } from "page/views/forward.js";
 import { layout } from "page/views/pictures.js";
-import { cellMark, inputChooser, side } from "page/views/side.js";
+import { boxAround, cellMark, inputChooser, side } from "page/views/side.js";
 import { placeText } from "page/views/spots.js";
 import { follow } from "page/views/sums.js";
 
@@ -67,15 +67,6 @@ function outputMarks(found, dx, dz, at) {
     return [cellMark(row, column)];
   }
   return [];
-}
-
-function boxAround(taps) {
-  const rows = taps.map((t) => t.row);
-  const cols = taps.map((t) => t.col);
-  const row = Math.min(...rows);
-  const col = Math.min(...cols);
-  const height = Math.max(...rows) - row + 1;
-  return { row, col, height, width: Math.max(...cols) - col + 1, kind: "window" };
 }
 
 function inputGradient(app, source, dx) {

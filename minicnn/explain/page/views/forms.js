@@ -14,10 +14,12 @@ import {
 } from "page/views/sums.js";
 
 const PATCH = { a: "patch", b: "kernel", of: "channel" };
+const STAMPS = { a: "pixels", b: "kernel", of: "channel" };
 const SENT_BACK = { a: "dL/dz", b: "kernel", of: "filter" };
 
 const FORMS = {
-  window: (app, e, channel) => windowSum(app, e, channel, e.back ? SENT_BACK : PATCH),
+  window: (app, e, channel) =>
+    windowSum(app, e, channel, e.back ? SENT_BACK : e.stamped ? STAMPS : PATCH),
   separable: separableSum,
   terms: termsSum,
   pool: poolSum,
@@ -43,7 +45,7 @@ function separableSum(app, e, channel) {
   const group = e.groups.find((g) => g.channel === channel) ?? e.groups[0];
   return [
     h("h3", {}, "First each channel by itself, then a weighted sum of all"),
-    h("div.taps", {}, tapRow(app, group, e.w, { a: "patch", b: "depthwise", of: "channel" }, e)),
+    h("div.taps", {}, tapRow(app, group, { a: "patch", b: "depthwise", of: "channel" }, e)),
     termTable(e.terms, {
       what: "mixture",
       heads: ["h", "pointwise"],

@@ -7,7 +7,7 @@ import { explain, missing } from "page/explain/numbers.js";
 import { arithmetic } from "page/views/forms.js";
 import { photoOnly } from "page/views/photo.js";
 import { isPhoto, layout } from "page/views/pictures.js";
-import { cellMark, inputChooser, outerPad, side, windowMarks } from "page/views/side.js";
+import { boxAround, cellMark, inputChooser, outerPad, side, windowMarks } from "page/views/side.js";
 import { placeText } from "page/views/spots.js";
 import { follow } from "page/views/sums.js";
 
@@ -75,6 +75,10 @@ function inputMarks(found, x, which, at, term) {
     const winner = found.taps?.find((t) => t.won);
     const marks = windowMarks(found.w, at[0], at[1]);
     return winner ? [...marks, cellMark(winner.row, winner.col)] : marks;
+  }
+  if (found.stamped) {
+    const taps = found.groups[0].taps.filter((t) => !t.padded);
+    return taps.length ? [boxAround(taps)] : [];
   }
   if (found.form === "global" && found.winner) {
     return [cellMark(found.winner.row, found.winner.col)];

@@ -213,3 +213,13 @@ export function windowMarks(w, oy, ox) {
 }
 
 export const cellMark = (row, col, kind = "cell") => ({ row, col, height: 1, width: 1, kind });
+
+// The smallest window over all taps.
+export function boxAround(taps) {
+  const rows = taps.map((t) => t.row);
+  const cols = taps.map((t) => t.col);
+  const row = Math.min(...rows);
+  const col = Math.min(...cols);
+  const height = Math.max(...rows) - row + 1;
+  return { row, col, height, width: Math.max(...cols) - col + 1, kind: "window" };
+}

@@ -2,7 +2,7 @@
 // The parts of a sum: taps, terms, their total, and what minicnn computed.
 import { bar, numberGrid, sumLine, termTable, verdict } from "page/cells.js";
 import { exact, fmt, h, screen_, unitFor } from "page/draw.js";
-import { unravel } from "page/engine/arrays.js";
+import { size, unravel } from "page/engine/arrays.js";
 import { largestTerm, softmaxLines } from "page/explain/numbers.js";
 import { placeText } from "page/views/spots.js";
 
@@ -124,8 +124,8 @@ export function closing(e) {
 export const biasOf = (e) =>
   e.bias === null ? [] : [["+", e.bias === 0 ? "bias: zero" : (e.biasName ?? "bias"), e.bias]];
 
-export function tapRow(app, group, w, names, e) {
-  const [kh, kw] = w.kernel;
+export function tapRow(app, group, names, e) {
+  const [kh, kw] = e.grid ?? e.w.kernel;
   const at = (i, j) => group.taps[i * kw + j];
   const largest = (key) =>
     e.groups.reduce((m, g) => g.taps.reduce((n, t) => Math.max(n, Math.abs(t[key])), m), 1e-12);
@@ -170,16 +170,25 @@ export function tapRow(app, group, w, names, e) {
   );
 }
 
+function windowTitle(e, names) {
+  if (e.hidden) return "The gradient that the depthwise half of the layer sends back";
+  const each = `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each`;
+  if (e.back) return `${each} sending its gradient × its weight`;
+  return e.stamped
+    ? `${each} with the pixels whose stamps reach this place`
+    : `${each} the patch times the kernel`;
+}
+
 export function windowSum(app, e, channel, names) {
   const { state } = app;
-  const cells = e.w.kernel[0] * e.w.kernel[1];
+  const cells = size(e.grid ?? e.w.kernel);
   const visible = state.more + (screen_.height > 860 ? 2 : 0);
   if (cells === 1 && e.groups.length > 1) {
     const terms = e.groups.map((g) => ({ ...g.taps[0], channel: g.channel }));
     return [
       h("h3", {}, `A 1×1 kernel: ${terms.length} ${names.of}s, each times its weight`),
       termTable(terms, {
-        heads: [names.a === "patch" ? "input" : "dL/dz", "weight"],
+        heads: [names.a === "dL/dz" ? "dL/dz" : "input", "weight"],
         limit: 10,
         name: (t) => `${names.of} ${t.channel}`,
         onpick: (t) => app.pickGroup(t.channel, e),
@@ -195,21 +204,11 @@ export function windowSum(app, e, channel, names) {
   const shownGroups = first.slice(0, visible);
   const rest = first.slice(visible);
   return [
-    h(
-      "h3",
-      {},
-      e.back
-        ? e.hidden
-          ? "The gradient that the depthwise half of the layer sends back"
-          : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each sending ` +
-            "its gradient × its weight"
-        : `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each the ` +
-            "patch times the kernel",
-    ),
+    h("h3", {}, windowTitle(e, names)),
     h(
       "div.taps",
       {},
-      shownGroups.map((g) => tapRow(app, g, e.w, names, e)),
+      shownGroups.map((g) => tapRow(app, g, names, e)),
       rest.length
         ? h(
             "p.rest",

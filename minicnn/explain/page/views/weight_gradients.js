@@ -81,6 +81,7 @@ function entryOf(chosen, name, shape) {
 
 function axisNames(node, name, shape, dz) {
   if (shape.length === 4) {
+    if (node.type === "Conv2DTranspose") return ["row", "column", "filter", "channel"];
     const deep = name === "depthwise_kernel" || node.type === "DepthwiseConv2D";
     return ["row", "column", "channel", deep ? "multiplier" : "filter"];
   }
@@ -160,6 +161,7 @@ function inputChannel(net, id, name, at, x) {
   if (x.shape.length !== 3) return 0;
   if (!["kernel", "depthwise_kernel"].includes(name)) return Math.min(at.at(-1), x.shape[2] - 1);
   const { type, config, params } = net.layer(id);
+  if (type === "Conv2DTranspose") return at[3];
   if (type !== "Conv2D") return at[2];
   const [, , inner, filters] = params.kernel.shape;
   return Math.floor(at[3] / (filters / (config.groups ?? 1))) * inner + at[2];
@@ -168,6 +170,7 @@ function inputChannel(net, id, name, at, x) {
 // The map or unit of the output to which the weight contributes.
 function outputUnit(node, name, at, shape) {
   if (name === "depthwise_kernel") return 0;
+  if (node.type === "Conv2DTranspose" && name === "kernel") return at[2];
   const deep = node.type === "DepthwiseConv2D" && name === "kernel";
   return deep ? at[2] * shape[3] + at[3] : at.at(-1);
 }

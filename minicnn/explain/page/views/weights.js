@@ -39,7 +39,9 @@ export function weights(app) {
 function weightPicture(app, name, p) {
   if (p.shape.length === 1) return vectorOf(app, p);
   if (p.shape.length !== 4 || p.shape[0] * p.shape[1] === 1) return matrixOf(p);
-  if (app.net.nodes[app.state.node].type !== "Conv2D") return kernelsOfChannels(app, p);
+  const { type } = app.net.nodes[app.state.node];
+  if (type === "Conv2DTranspose") return kernelOfMap(app, p, true);
+  if (type !== "Conv2D") return kernelsOfChannels(app, p);
   return name === "kernel" && p.shape[2] === 3 ? colourKernels(app, p) : kernelOfMap(app, p);
 }
 
@@ -92,15 +94,16 @@ function colourKernels(app, p) {
   return [h("p.note", {}, about), h("div.kernels.large", {}, unitsOf(p).slice(0, 96).map(kernel))];
 }
 
-// The kernel of the chosen map: an image for each channel that it reads.
-function kernelOfMap(app, p) {
+// The kernel of the chosen map: an image for each channel that it reads. `transposed`: maps are the
+// last axis but one.
+function kernelOfMap(app, p, transposed = false) {
   const chosen = chosenUnit(app.state);
-  const column = unitsOf(p).indexOf(chosen);
+  const column = transposed ? chosen : unitsOf(p).indexOf(chosen);
   if (column < 0) return h("p.void", {}, "The kernel of this map is left out of this page.");
-  const channels = p.shape[2];
+  const channels = p.shape[transposed ? 3 : 2];
   const top = scaleOf(p);
   const kernel = (_, c) => {
-    const a = slice(p, c, column);
+    const a = transposed ? slice(p, column, c) : slice(p, c, column);
     return tile(() => mapPicture(a, 0, top), {
       name: `channel ${c}`,
       zero: allZeros(a.data),

@@ -108,11 +108,15 @@ function kernelEditor(app) {
 function tapsEditor(app, name, p, column) {
   const { net, state } = app;
   const id = state.node;
-  const [kh, kw, channels] = p.shape;
+  const [kh, kw] = p.shape;
+  const { type } = net.nodes[id];
+  const transposed = type === "Conv2DTranspose"; // [row, column, map, channel]
+  const channels = p.shape[transposed ? 3 : 2];
   const n = p.kept ? p.kept.length : p.shape.at(-1);
   const c = Math.min(state.inChannel ?? 0, channels - 1);
-  const offset = (i, j) => ((i * kw + j) * channels + c) * n + column;
-  const whose = net.nodes[id].type === "Conv2D" ? `, map ${state.at.at(-1)}` : "";
+  const [third, fourth] = transposed ? [state.at.at(-1), c] : [c, column];
+  const offset = (i, j) => ((i * kw + j) * p.shape[2] + third) * n + fourth;
+  const whose = transposed || type === "Conv2D" ? `, map ${state.at.at(-1)}` : "";
   const tap = (t) => {
     const [i, j] = [Math.floor(t / kw), t % kw];
     const apply = (v) =>
