@@ -619,7 +619,7 @@ print(compilation.count, machine.processor().name)
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="levels of x86-64")
 def test_kernels_compiled_in_advance(tmp_path: Path) -> None:
-    """They are for another processor, in a folder of its name; whoever uses it compiles none."""
+    """They are for another processor, in a folder of its name; a process using it compiles none."""
     model, folder = tmp_path / "model.keras", tmp_path / "kernels"
     net = Sequential(
         [

@@ -51,7 +51,7 @@ def test_the_window_lies_partly_in_the_padding() -> None:
 
 
 def test_strides_make_same_padding_uneven() -> None:
-    """4 pixels, stride 2, 3 taps: one row of zeros, below."""
+    """With 4 pixels, stride 2 and 3 taps, the one row of zeros goes below."""
     x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
     layer = with_weights(layers.Conv2D(1, 3, 2, "same"), x, kernel=np.arange(9), bias=[1])
     e = layer.explain(x, at=(1, 0, 0))

@@ -1,4 +1,4 @@
-"""One random call of each operation, and whether it agrees with its plain loops.
+"""Random calls of each operation, and the check that they agree with its plain loops.
 
 `OPERATIONS` describes each operation once: which arrays it takes, with random shapes and options,
 and how to call it forward and backward. `tests/functional/test_operations.py` puts all of them

@@ -213,7 +213,7 @@ def plain():
     model.get_layer("hidden").bias.value[:] = 0
     x = np.full((1, 24, 24, 1), 0.01, "float32")
     x[0, 12, 12] = 1
-    x[0, 0, 0] = 3  # the strongest answer, and its window lies in the padding
+    x[0, 0, 0] = 3  # the strongest answer, but its window reaches into the padding
     return model, x
 
 

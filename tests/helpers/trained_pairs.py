@@ -18,7 +18,7 @@ BATCH = 8
 def build(module: Any, last: str | None = None, units: int = CLASSES) -> Any:
     """Convolution, normalization, ReLU, pooling, dense: the layers of a small photo classifier.
 
-    The same lines make a model of minicnn and of Keras.
+    The same lines build it with minicnn and with Keras.
     """
     layers = module.layers
     return module.Sequential(

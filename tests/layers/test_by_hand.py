@@ -28,7 +28,7 @@ def check_by_hand(layer: Any, x: Any, y: Any, dy: Any, dx: Any, **grads: Any) ->
 
 
 def test_conv2d_by_hand() -> None:
-    """Top left: 1·1 + 2·0 + 4·0 + 5·2 + 0.5 = 11.5; bottom right without the ReLU 5 + 18 + 0.5."""
+    """Top left is 1·1 + 2·0 + 4·0 + 5·2 + 0.5 = 11.5, bottom right 5 + 18 + 0.5 = 23.5."""
     layer = made(layers.Conv2D(1, 2), NINE, [1, 0, 0, 2], [0.5])
     check_by_hand(
         layer,

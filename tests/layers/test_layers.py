@@ -149,7 +149,7 @@ def test_every_layer_is_in_the_table() -> None:
 @every_use
 @both_modes
 def test_gradients_agree_with_differences(use: Use, training: bool) -> None:
-    """dx and the gradient of every parameter, in float64, through the layer's own methods."""
+    """dx and all parameters' gradients agree in float64, through the layer's own methods."""
     layer, x = build(use, "float64")
     names = list(layer.params)
     statistics = [v for v in layer.weights if not v.trainable]

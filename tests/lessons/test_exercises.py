@@ -259,7 +259,7 @@ def test_a_right_answer_may_be_an_array(key, answer):
     assert checking.verdict(checking.EXERCISES[key].check, answer) == ""
 
 
-def test_a_check_gives_copies_to_the_learners_function():
+def test_a_check_gives_copies_to_the_learner_s_function():
     def spoil(image):
         image[:] = image[:, ::-1].copy()
         return image

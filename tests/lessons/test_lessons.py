@@ -263,7 +263,7 @@ def test_cells_are_read_with_their_lines():
 
 
 @every_lesson
-def test_the_notebook_has_the_scripts_cells(script):
+def test_the_notebook_has_the_script_s_cells(script):
     """Written back in percent format, it is the script again."""
     parts = []
     for cell in lessons.notebook(script)["cells"]:
@@ -290,7 +290,7 @@ def test_the_notebook_is_valid(script):
     assert made == lessons.notebook(library.read(script.path))  # and the same each time
 
 
-def test_notebooks_are_written_and_a_learners_work_is_kept(tmp_path):
+def test_notebooks_are_written_and_a_learner_s_work_is_kept(tmp_path):
     folder = tmp_path / "new" / "folder"
     paths = lessons.write_notebooks(folder)
     assert sorted(paths) == sorted(folder.iterdir())

@@ -115,7 +115,7 @@ def test_the_course_gives_the_same_on_keras_and_minicnn(
     # Decoding, order and initial weights are the same, so only rounding differs.
     for part, wanted in theirs.items():
         found = ours[part]
-        if part.endswith("random"):  # dropout draws other numbers
+        if part.endswith("random"):  # dropout draws different numbers
             assert list(found) == list(wanted)
         elif part == "checkpoints":
             assert [name[:12] for name in found] == [name[:12] for name in wanted]

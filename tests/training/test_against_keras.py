@@ -24,7 +24,7 @@ from trained_pairs import (
 import minicnn
 
 keras = pytest.importorskip("keras")
-pytestmark = [pytest.mark.keras, pytest.mark.slow]  # most fits are
+pytestmark = [pytest.mark.keras, pytest.mark.slow]  # most fits are slow
 
 
 # -- the optimizers --------------------------------------------------------------------------------

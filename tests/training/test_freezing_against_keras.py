@@ -20,7 +20,7 @@ from trained_pairs import (
 import minicnn
 
 keras = pytest.importorskip("keras")
-pytestmark = [pytest.mark.keras, pytest.mark.slow]  # most fits are
+pytestmark = [pytest.mark.keras, pytest.mark.slow]  # most fits are slow
 
 
 def nested(module: Any, training: bool | None = None, trainable: bool = True) -> Any:

@@ -488,7 +488,7 @@ def test_compile_again_refuses_an_optimizer_that_has_not_seen_a_layer() -> None:
     m.fit(X, Y, verbose=0)
     m.compile(optimizer, "sparse_categorical_crossentropy")
     m.layers[-1].trainable = True
-    m.fit(X, Y, verbose=0)  # it has seen all of them by now
+    m.fit(X, Y, verbose=0)  # by now it has seen all layers
     other = optimizers.Adam()
     m.layers[0].trainable = False
     m.compile(other, "sparse_categorical_crossentropy")
