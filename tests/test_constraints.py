@@ -1,4 +1,4 @@
-"""Constraints: what they make of weights by hand and in Keras, names and configs both ways."""
+"""Constraints change weights as by hand and in Keras, and have Keras's names and configs."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from minicnn import constraints
 from minicnn.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 
 Array = np.ndarray
-W = np.array([[3.0, 0.3], [-4.0, 0.4]])  # the columns have the norms 5 and 0.5
+W = np.array([[3.0, 0.3], [-4.0, 0.4]])  # the columns have norms 5 and 0.5
 
 BY_HAND: list[tuple[Constraint, Any]] = [
     (MaxNorm(1.0), [[0.6, 0.3], [-0.8, 0.4]]),
@@ -21,7 +21,7 @@ BY_HAND: list[tuple[Constraint, Any]] = [
     (UnitNorm(), [[0.6, 0.6], [-0.8, 0.8]]),
     (UnitNorm(axis=(0, 1)), W / 25.25**0.5),
     (MinMaxNorm(1.0, 2.0), [[1.2, 0.6], [-1.6, 0.8]]),
-    # Halfway: norms 5 and 0.5 become 3.5 and 0.75.
+    # Halfway to the limits, norms 5 and 0.5 become 3.5 and 0.75.
     (MinMaxNorm(1.0, 2.0, rate=0.5), [[2.1, 0.45], [-2.8, 0.6]]),
     (Constraint(), W),
 ]
@@ -45,7 +45,7 @@ def test_by_hand(constraint: Constraint, expected: Any) -> None:
         np.float32, st.tuples(*[st.integers(1, 5)] * 2), elements=st.floats(-3, 3, width=32)
     )
 )
-def test_the_norms_are_where_they_must_be(w: Array) -> None:
+def test_norms_end_up_within_their_limits(w: Array) -> None:
     def norms(w: Array) -> Array:
         return np.sqrt((w.astype(np.float64) ** 2).sum(axis=0))
 

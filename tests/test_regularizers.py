@@ -1,4 +1,4 @@
-"""Regularizers: penalties by hand, gradients that are their slopes, names and configs both ways."""
+"""Regularizers have penalties by hand, the right gradients, and Keras's names and configs."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ BY_HAND: list[tuple[Regularizer, float, Any]] = [
     (L2(0.5), 14.5, [[3.0, -4.0], [0.0, 2.0]]),  # 0.5 * (9 + 16 + 0 + 4)
     (L1L2(1.0, 0.5), 23.5, [[4.0, -5.0], [0.0, 3.0]]),
     (L1L2(), 0.0, [[0.0, 0.0], [0.0, 0.0]]),
-    # n[0] = (0.6, -0.8), n[1] = (0, 1): the only pair's product is -0.8. The gradient of 0.8 by
-    # x[0] is -(n[1] - n[0] * -0.8) / 5 = -(0.48, 0.36) / 5; by x[1] it is -(0.6, 0) / 2.
+    # n[0] = (0.6, -0.8) and n[1] = (0, 1) are the only pair, with product -0.8. The gradient of 0.8
+    # by x[0] is -(n[1] - n[0] * -0.8) / 5 = -(0.48, 0.36) / 5; by x[1] it is -(0.6, 0) / 2.
     (OrthogonalRegularizer(10.0), 8.0, [[-0.96, -0.72], [-3.0, 0.0]]),
 ]
 REGULARIZERS = [
@@ -59,7 +59,7 @@ def test_one_row_has_no_pair_and_a_row_of_zeros_no_direction() -> None:
 @given(x=arrays.arrays(np.float64, st.tuples(*[st.integers(2, 5)] * 2), elements=st.floats(-2, 2)))
 @pytest.mark.parametrize("regularizer", REGULARIZERS, ids=title)
 def test_the_gradient_is_the_slope(regularizer: Regularizer, x: Array) -> None:
-    # Away from 0, where |x| has a corner, and along a random direction.
+    # The slope is along a random direction, away from 0, where |x| has a kink.
     x = x + np.where(x < 0, -0.3, 0.3) + 0.01 * np.random.default_rng(0).standard_normal(x.shape)
     d = np.random.default_rng(1).standard_normal(x.shape)
     h = 1e-6
@@ -137,7 +137,7 @@ def test_what_is_refused(make: Any, message: str) -> None:
 
 
 class Cubes(Regularizer):
-    """One of the user's own, as the module's docstring has it."""
+    """The user's regularizer that the module's docstring shows."""
 
     def __call__(self, x: Any) -> float:
         return 0.01 * (np.abs(x) ** 3).sum()
@@ -146,7 +146,7 @@ class Cubes(Regularizer):
         return 0.03 * x * np.abs(x)
 
 
-def test_what_a_regularizer_of_ones_own_returns_is_checked() -> None:
+def test_what_a_regularizer_of_your_own_returns_is_checked() -> None:
     assert Cubes().forward(X, "w") == pytest.approx(0.01 * (27 + 64 + 8))
     np.testing.assert_allclose(Cubes().backward(X, "w"), [[0.27, -0.48], [0, 0.12]])
 

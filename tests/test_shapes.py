@@ -65,16 +65,16 @@ def test_output_size(given: tuple, expected: int) -> None:
     assert output_size(*given) == expected
 
 
-# size, kernel, stride, padding, dilation, output_padding -> pixels, and how many are cut off before
+# size, kernel, stride, padding, dilation, output_padding -> pixels, and pixels cut off before them
 TRANSPOSED = [
     ((3, 3, 1, "valid"), (5, 0)),
     ((3, 3, 2, "valid"), (7, 0)),
-    ((3, 2, 3, "valid"), (9, 0)),  # the stride is larger than the window: a column without a stamp
+    ((3, 2, 3, "valid"), (9, 0)),  # the stride exceeds the window: some columns get no stamp
     ((3, 2, 3, "valid", 1, 0), (8, 0)),
     ((3, 3, 2, "valid", 1, 1), (8, 0)),
     ((3, 3, 1, "valid", 2), (7, 0)),
     ((3, 3, 1, "same"), (3, 1)),
-    ((3, 4, 1, "same"), (3, 1)),  # three too many: one before, two after
+    ((3, 4, 1, "same"), (3, 1)),  # of three too many, one is before and two after
     ((3, 3, 2, "same"), (6, 0)),
     ((3, 4, 2, "same"), (6, 1)),
     ((3, 5, 2, "same"), (6, 1)),
@@ -91,8 +91,8 @@ def test_transposed_output(given: tuple, expected: tuple[int, int]) -> None:
     assert shapes.transposed_output(*given) == expected
 
 
-def test_a_transposed_convolution_leads_back_to_the_size_it_came_from() -> None:
-    """Of the sizes that a convolution makes equally small, `output_padding` chooses one."""
+def test_a_transposed_convolution_can_restore_the_size_before_a_convolution() -> None:
+    """Among sizes that a convolution reduces to the same size, `output_padding` chooses one."""
     for (size, kernel, stride, dilation), padding in itertools.product(
         GEOMETRIES, ("valid", "same")
     ):

@@ -248,7 +248,7 @@ def over(**ranges: int) -> str:
 
 
 def bias_of(layer: Any, unit: int) -> float:
-    """The bias of a unit; 0 if the layer has none."""
+    """Return the bias of a unit, or 0 if the layer has none."""
     return 0.0 if layer.bias is None else float(layer.bias.value[unit])
 
 

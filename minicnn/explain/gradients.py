@@ -98,7 +98,7 @@ def explain_gradient(
 
 
 def _penalty(layer: Layer, what: str, at: tuple[int, ...], value: float) -> list[str]:
-    """Return what a weight's regularizer adds to its gradient, as a sentence, if it has one."""
+    """Return a sentence about what a weight's regularizer, if any, adds to its gradient."""
     variable = next((v for v in layer.weights_list if v.name == what and v.trainable), None)
     if variable is None or variable.regularizer is None:
         return []

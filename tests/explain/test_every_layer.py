@@ -145,7 +145,7 @@ def test_windows_of_any_shape(data: st.DataObject) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("strides", [1, 2])
 def test_stamps_of_many_channels(strides: int) -> None:
-    """With strides of 1 and so many channels, Winograd's algorithm computes it."""
+    """With strides of 1 and so many channels, Winograd's algorithm computes the layer."""
     rng = np.random.default_rng(0)
     x = (rng.normal(size=(2, 12, 13, 9)) * 100).astype(np.float32)
     layer = layers.Conv2DTranspose(10, 3, strides, padding="same", name="up")

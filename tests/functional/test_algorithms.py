@@ -46,10 +46,10 @@ def test_every_algorithm_gives_the_same(algorithm: str, data: st.DataObject, see
 @pytest.mark.parametrize("algorithm", WAYS)
 @MANY
 @given(data=st.data(), seed=SEEDS)
-def test_every_algorithm_transposed_gives_the_same(
+def test_every_algorithm_gives_the_same_transposed_convolution(
     algorithm: str, data: st.DataObject, seed: int
 ) -> None:
-    """With what follows on the way: a scale, an activation."""
+    """It gives the same with a fused scale or activation, too."""
     operation = data.draw(transposed_convolutions(algorithm=algorithm))
     rng = np.random.default_rng(seed)
     arrays, exact = operation.arrays(np.float32, rng), operation.exact

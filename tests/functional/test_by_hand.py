@@ -48,7 +48,7 @@ def test_conv2d_dilation_and_stride_by_hand() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_conv2d_transpose_by_hand(dtype: type) -> None:
-    """Each pixel stamps the kernel; the digits show which stamps lie on each other."""
+    """Each pixel stamps the kernel; the digits show which stamps overlap."""
     x, w = picture([[1, 2], [3, 4]], dtype), W2.astype(dtype)
     y = functional.conv2d_transpose(x, w, np.array([0.5], dtype))
     whole = np.array([[1, 12, 20], [103, 1234, 2040], [300, 3400, 4000]])
@@ -66,12 +66,12 @@ def test_conv2d_transpose_strides_and_padding_by_hand() -> None:
     for padding in ("valid", "same"):
         y = functional.conv2d_transpose(x, w, strides=2, padding=padding)
         np.testing.assert_array_equal(y, picture(apart))
-    # "same" makes two rows of the three that an even kernel stamps, and cuts the last one off.
+    # Of the three rows that an even kernel stamps, "same" keeps two and cuts off the last.
     y = functional.conv2d_transpose(x, w, padding="same")
     np.testing.assert_array_equal(y, picture([[1, 12], [103, 1234]]))
     y = functional.conv2d_transpose(x, np.ones((3, 3, 1, 1)), padding="same")
     np.testing.assert_array_equal(y, picture([[10, 10], [10, 10]]))
-    # Kernel 3, stride 2: five columns whole; "same" keeps the first four, by default.
+    # Kernel 3 and stride 2 stamp five columns; by default, "same" keeps the first four.
     line, ones = picture([[1, 2]]), np.array([1.0, 10.0, 100.0]).reshape(1, 3, 1, 1)
     across: dict[str, Any] = {"strides": (1, 2)}
     for more, wanted in (
@@ -83,7 +83,7 @@ def test_conv2d_transpose_strides_and_padding_by_hand() -> None:
     ):
         y = functional.conv2d_transpose(line, ones, **across, **more)
         np.testing.assert_array_equal(y.ravel(), wanted, err_msg=str(more))
-    # A stride beyond the kernel: pixels without a stamp have the bias alone.
+    # If the stride is larger than the kernel, pixels without a stamp have only the bias.
     y = functional.conv2d_transpose(line, ones[:, :1], np.array([0.5]), strides=(1, 3))
     np.testing.assert_array_equal(y.ravel(), [1.5, 0.5, 0.5, 2.5, 0.5, 0.5])
     y = functional.conv2d_transpose(line, ones, dilation_rate=(1, 2))

@@ -24,7 +24,7 @@ def test_nan_and_infinity_show(name: str, dtype: type, data: st.DataObject, seed
     with np.errstate(all="ignore"):
         dy = operation.gradient_for(operation.forward(functional, *arrays), rng)
         # An infinite dy times a padding zero is NaN, if a way multiplies them at all: not compared.
-        # A transposed convolution has its zeros around dy.
+        # In a transposed convolution, the padding zeros are around dy.
         zeros = operation.options.get("padding") == "same"
         if not (zeros and name == "conv2d_transpose"):
             spoil(arrays[0], rng)

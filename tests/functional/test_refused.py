@@ -140,7 +140,7 @@ def test_bad_depthwise_convolutions(change: dict, error: type[Exception], match:
     refuse(error, match, "dw1", lambda: functional.depthwise_conv2d(**arguments, name="dw1"))
 
 
-# What is wrong with a transposed convolution, all else being x (2, 5, 5, 4), w (3, 3, 6, 4).
+# One bad argument of a transposed convolution of x (2, 5, 5, 4), w (3, 3, 6, 4), and its error.
 BAD_TRANSPOSED: list[tuple[dict, type[Exception], str]] = [
     ({"x": ones(2, 5, 5, 6)}, ValueError, r"4 input channels\. Received x.shape=\(2, 5, 5, 6\)"),
     ({"x": ones(2, 0, 5, 4)}, ValueError, r"an input with pixels.* Received 0x5, of which"),
@@ -170,7 +170,7 @@ BAD_TRANSPOSED: list[tuple[dict, type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("change", "error", "match"), BAD_TRANSPOSED)
-def test_no_transposed_convolution(change: dict, error: type[Exception], match: str) -> None:
+def test_bad_transposed_convolutions(change: dict, error: type[Exception], match: str) -> None:
     arguments = {"x": ones(2, 5, 5, 4), "w": ones(3, 3, 6, 4), "b": ones(6)} | change
     refuse(error, match, "up1", lambda: functional.conv2d_transpose(**arguments, name="up1"))
     if "b" not in change:
@@ -179,7 +179,7 @@ def test_no_transposed_convolution(change: dict, error: type[Exception], match: 
         refuse(error, match, "up1", lambda: backward(ones(2, 7, 7, 6), **arguments, name="up1"))
 
 
-def test_no_scale_of_a_transposed_convolution() -> None:
+def test_a_bad_scale_of_a_transposed_convolution() -> None:
     match = r"scale.shape=\(6,\)\. Received scale.shape=\(4,\)"
     given = ones(2, 5, 5, 4), ones(3, 3, 6, 4)
     transposed = functional.conv2d_transpose

@@ -103,7 +103,7 @@ def test_the_steps_of_a_program() -> None:
 @pytest.mark.parametrize(("kernel", "strides"), [(2, 2), (3, 1), (4, 2), (1, 1), (12, 5)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_decoder_is_made_of_kernels_alone(kernel: int, strides: int, dtype: str) -> None:
-    """Its bias, the normalization and the ReLU are added on the way, also by few pixels."""
+    """Bias, normalization and ReLU are fused into it, even for few pixels."""
     x = inputs = Input((3, 4, 9), dtype=dtype)
     x = layers.ZeroPadding2D(dtype=dtype)(x)
     x = layers.Conv2DTranspose(10, kernel, strides, "same", dtype=dtype)(x)

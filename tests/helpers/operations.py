@@ -152,7 +152,7 @@ def pooled_convolutions(draw: st.DrawFn, batch: int | None = None) -> Operation:
 def transposed_convolutions(
     draw: st.DrawFn, batch: int | None = None, algorithm: str = "auto"
 ) -> Operation:
-    """What `algorithm` can do, with an `output_padding` or without."""
+    """Draw one that `algorithm` can compute, with or without `output_padding`."""
     side = st.integers(1, 4)
     two = lambda values: draw(st.tuples(values, values))  # noqa: E731
     kernel, strides, dilation = two(st.integers(1, 3)), two(st.integers(1, 3)), (1, 1)

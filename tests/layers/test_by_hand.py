@@ -332,7 +332,7 @@ def test_global_pooling_by_hand() -> None:
 
 
 def test_conv2d_transpose_by_hand() -> None:
-    """1 and 2 stamp 1, 10, 100 at strides of 2: they meet in the middle."""
+    """Pixels 1 and 2 stamp 1, 10, 100 with a stride of 2, and overlap in the middle."""
     kernel = np.array([1, 10, 100], np.float32).reshape(1, 3, 1, 1)
     x = picture([1, 2])
     layer = made(layers.Conv2DTranspose(1, (1, 3), strides=(1, 2)), x, kernel, [-100.0])
@@ -342,7 +342,7 @@ def test_conv2d_transpose_by_hand() -> None:
     layer.activation = "relu"
     grads = {"kernel": [2 * 3, 0, 3 + 2 * 5], "bias": [8]}
     check_by_hand(layer, x, [0, 0, 2, 0, 100], dy, [300, 503], **grads)
-    # An image comes back to its size after a convolution with strides, odd or even.
+    # After a strided convolution, an image of odd or even size gets its size back.
     for size in (5, 6):
         small = layers.Conv2D(1, 3, 2, "same")(np.ones((1, size, size, 1), np.float32))
         back = layers.Conv2DTranspose(1, 3, 2, "same", output_padding=(size + 1) % 2)(small)

@@ -1,4 +1,4 @@
-"""Regularizers and constraints of layers: which layers take which, and where they end up."""
+"""Layers take regularizers and constraints for each weight, and write them into their config."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from minicnn.regularizers import L1, L2
 
 Array = np.ndarray
 
-# What needs an argument, and an input's shape; for each weight the first word of its settings.
+# Required arguments, an input's shape, and the first word of each weight's settings.
 WITH_WEIGHTS: dict[str, tuple[dict[str, Any], tuple[int, ...], dict[str, str]]] = {
     "Dense": ({"units": 2}, (3,), {"kernel": "kernel", "bias": "bias"}),
     "Conv2D": ({"filters": 2, "kernel_size": 2}, (4, 4, 3), {"kernel": "kernel", "bias": "bias"}),
@@ -29,7 +29,7 @@ WITH_WEIGHTS: dict[str, tuple[dict[str, Any], tuple[int, ...], dict[str, str]]] 
 
 
 @pytest.mark.parametrize("name", WITH_WEIGHTS)
-def test_each_weight_that_learns_gets_its_own(name: str) -> None:
+def test_each_trainable_weight_gets_its_own_settings(name: str) -> None:
     options, shape, parts = WITH_WEIGHTS[name]
     given: dict[str, Any] = {
         f"{part}_regularizer": L2(i + 1) for i, part in enumerate(parts.values())
@@ -56,7 +56,7 @@ def test_each_weight_that_learns_gets_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*WITH_WEIGHTS, "Flatten", "MaxPooling2D", "Dropout", "Add"])
-def test_without_them_nothing_is_written(name: str) -> None:
+def test_a_config_has_no_settings_that_were_not_given(name: str) -> None:
     options = WITH_WEIGHTS.get(name, ({"rate": 0.5} if name == "Dropout" else {}, (), {}))[0]
     layer = LAYERS[name](**options)
     assert layer.activity_regularizer is None
@@ -67,7 +67,7 @@ def test_without_them_nothing_is_written(name: str) -> None:
     assert penalized.get_config()["activity_regularizer"]["class_name"] == "L1"
 
 
-def test_a_layer_tells_its_penalties() -> None:
+def test_a_layer_s_losses_are_its_penalties() -> None:
     layer = layers.Dense(
         2, kernel_regularizer=L2(0.5), bias_regularizer="l1", kernel_initializer="ones"
     )
@@ -81,7 +81,7 @@ def test_a_layer_tells_its_penalties() -> None:
     assert len(layer.losses) == 2
 
 
-def test_a_model_s_penalties_are_those_of_its_layers_that_learn() -> None:
+def test_a_model_s_penalties_are_those_of_its_trainable_layers() -> None:
     def dense(name: str, l2: float) -> layers.Layer:
         return layers.Dense(2, kernel_regularizer=L2(l2), kernel_initializer="ones", name=name)
 
@@ -98,7 +98,7 @@ def test_a_model_s_penalties_are_those_of_its_layers_that_learn() -> None:
 
 
 class Scale(layers.Layer):
-    """A layer of the user's own, which passes a regularizer and a constraint on."""
+    """A user's layer whose weight has a regularizer and a constraint."""
 
     def build(self, input_shape: Any) -> None:
         self.kernel = self.add_weight(
@@ -112,7 +112,7 @@ class Scale(layers.Layer):
         return dz * self.kernel.value, {"kernel": (dz * cache["x"]).sum(axis=0)}
 
 
-def test_a_layer_of_ones_own() -> None:
+def test_a_layer_of_your_own() -> None:
     layer = Scale()
     layer(np.ones((2, 3), np.float32))
     assert layer.losses == [pytest.approx(0.03)]
@@ -136,7 +136,7 @@ def test_a_constraint_must_keep_the_shape() -> None:
         layer.kernel.constrain()
 
 
-def test_what_only_keras_s_class_has_is_carried_along() -> None:
+def test_a_regularizer_that_minicnn_lacks_is_carried_along() -> None:
     mine = {"class_name": "Mine", "config": {"a": 1}, "registered_name": "me>Mine"}
     layer = layers.Dense.from_config(
         {"name": "it", "units": 2, "kernel_regularizer": mine, "bias_constraint": "non_neg"}
@@ -163,7 +163,7 @@ def test_activity_regularization_by_hand() -> None:
     y, cache = layer.forward(x)
     np.testing.assert_array_equal(y, x)
     np.testing.assert_array_equal(layer.backward(x, cache)[0], x)
-    # 0.5 * (1 + 2 + 0 + 4) + 0.25 * (1 + 4 + 0 + 16), for each of 2 examples
+    # 0.5 * (1 + 2 + 0 + 4) + 0.25 * (1 + 4 + 0 + 16), divided by 2 examples
     assert layer.activity_penalty(y) == pytest.approx((3.5 + 5.25) / 2)
     expected = np.array([[1.0, -1.5], [0.0, 2.5]]) / 2
     np.testing.assert_allclose(layer.activity_gradient(y), expected)

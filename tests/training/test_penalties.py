@@ -1,4 +1,4 @@
-"""Training with regularizers and constraints: what the loss includes, and what a step does."""
+"""In training, the loss includes regularizers' penalties, and constraints end each step."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ Y = np.array([[1.0], [2.0]], np.float32)
 
 
 def line(**options: Any) -> Any:
-    """y = x @ kernel, with kernel (1, -1): the errors are -1 - 1 = -2 and -1 - 2 = -3."""
+    """y = x @ kernel with kernel (1, -1), so the errors are -1 - 1 = -2 and -1 - 2 = -3."""
     model = minicnn.Sequential(
         [minicnn.Input((2,)), layers.Dense(1, use_bias=False, name="dense", **options)]
     )
@@ -26,26 +26,26 @@ def line(**options: Any) -> Any:
     return model
 
 
-def test_the_loss_includes_the_penalty_and_the_step_its_gradient() -> None:
+def test_the_loss_includes_the_penalty_and_a_step_includes_its_gradient() -> None:
     model = line(kernel_regularizer=L2(0.5))
     assert model.losses == [1.0]  # 0.5 * (1 + 1)
-    assert model.evaluate(X, Y, verbose=0) == pytest.approx(6.5 + 1.0)  # (4 + 9) / 2, and it
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(6.5 + 1.0)  # (4 + 9) / 2, plus that
     assert model.train_on_batch(X, Y) == pytest.approx(7.5)
     # d mse / d kernel = mean of 2 * error * x = (-2 * 1 - 3 * 3, -2 * 2 - 3 * 4) = (-11, -16).
     np.testing.assert_allclose(model.get_weights()[0].ravel(), [1 + 1.1 - 0.1, -1 + 1.6 + 0.1])
 
 
-def test_the_penalty_of_the_output_is_that_of_an_example() -> None:
+def test_the_penalty_of_an_output_is_per_example() -> None:
     model = line(activity_regularizer=L2(0.5))
     assert model.losses == []
-    # y = (-1, -1): 0.5 * (1 + 1) / 2 examples; its gradient by y is y / 2.
+    # y = (-1, -1) costs 0.5 * (1 + 1) / 2 examples; the gradient by y is y / 2.
     assert model.evaluate(X, Y, verbose=0) == pytest.approx(6.5 + 0.5)
     assert model.train_on_batch(X, Y) == pytest.approx(7.0)
     dkernel = np.array([-11, -16]) + np.array([-0.5 * 1 - 0.5 * 3, -0.5 * 2 - 0.5 * 4])
     np.testing.assert_allclose(model.get_weights()[0].ravel(), [1, -1] - 0.1 * dkernel, rtol=1e-6)
 
 
-def test_metrics_and_validation_and_what_is_only_evaluated() -> None:
+def test_validation_includes_penalties_and_metrics_do_not() -> None:
     model = line(kernel_regularizer=L1(1.0), activity_regularizer=L1(1.0))
     model.compile(optimizers.SGD(0.0), "mse", metrics=["mae"])
     found = model.fit(X, Y, validation_data=(X[:1], Y[:1]), verbose=0, batch_size=1).history
@@ -67,15 +67,15 @@ def test_a_frozen_layer_s_weights_cost_nothing_but_its_output_does() -> None:
 
 def test_a_constraint_ends_each_step() -> None:
     model = line(kernel_constraint=MaxNorm(1.0))
-    assert np.abs(model.get_weights()[0]).max() == 1.0  # the first values stay
+    assert np.abs(model.get_weights()[0]).max() == 1.0  # initial values are not constrained
     model.train_on_batch(X, Y)
     step = np.array([2.1, 0.6])
     found = model.get_weights()[0].ravel()
     np.testing.assert_allclose(found, step / np.sqrt((step**2).sum()), rtol=1e-5)
 
 
-def test_the_averages_of_weights_come_before_the_constraint() -> None:
-    """As in Keras: an average that replaces a weight is constrained, too."""
+def test_averaging_weights_comes_before_the_constraint() -> None:
+    """As in Keras, an average that replaces a weight is constrained, too."""
     model = line(kernel_constraint=MaxNorm(1.0))
     model.compile(optimizers.SGD(0.1, use_ema=True, ema_overwrite_frequency=1), "mse")
     model.train_on_batch(X, Y)
@@ -98,7 +98,7 @@ class Wrong(Cubes):
 
 
 def classifier(own: Any, last: str | None = "softmax") -> Any:
-    """Penalties at a convolution that is fused, at max pooling, in a nested model, at the end."""
+    """It has penalties at a fused convolution, at max pooling, in a nested model and at the end."""
     k = layers
     inside = minicnn.Input((2, 2, 3))
     base = minicnn.Model(inside, k.Conv2D(3, 1, activity_regularizer=own, name="in")(inside))
@@ -127,7 +127,7 @@ def test_gradients_of_a_loss_with_penalties_are_slopes(last: str | None, trainin
 
 
 def test_fusing_keeps_what_the_loss_penalizes() -> None:
-    """The form that computes in fewer steps gives the same loss, in training and after it."""
+    """The fused form gives the same loss, in training and in inference."""
     minicnn.utils.set_random_seed(0)
     model = classifier(L1(0.1))
     model.compile(optimizers.SGD(0.0), "categorical_crossentropy")
@@ -141,7 +141,7 @@ def test_fusing_keeps_what_the_loss_penalizes() -> None:
         assert step(x, y) == pytest.approx(found.value + found.penalty, rel=1e-5)
 
 
-def test_features_are_not_computed_once_where_an_output_is_penalized() -> None:
+def test_a_base_whose_output_is_penalized_is_not_computed_once() -> None:
     def model(**options: Any) -> Any:
         made = minicnn.Sequential(
             [minicnn.Input((2,)), layers.Dense(2, trainable=False, **options), layers.Dense(1)]

@@ -1,4 +1,4 @@
-"""Regularizers and constraints beside Keras: the same losses and weights, step for step."""
+"""Regularizers and constraints give Keras's losses and weights, step by step."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ STEPS = 20
 
 
 def restrained(module: Any, last: str | None = None) -> Any:
-    """Each kind of weight with a regularizer, a constraint or both, and penalties of outputs."""
+    """Every kind of weight has a regularizer, a constraint or both, and outputs have penalties."""
     layers, r, c = module.layers, module.regularizers, module.constraints
     inside = module.Input((6, 6, 4))
     base = module.Sequential(
@@ -79,7 +79,7 @@ def restrained(module: Any, last: str | None = None) -> Any:
 
 
 def follow(models: tuple[Any, Any], tolerance: float = 1e-3) -> None:
-    """Train both, and compare losses, weights and what they evaluate to."""
+    """Train both, and compare losses, weights and evaluations."""
     (ours, theirs), rtol = models, 2e-4
     x, classes = photos(5 * BATCH)
     found, expected = [], []
@@ -118,7 +118,7 @@ def test_every_optimizer_follows_keras(name: str) -> None:
             "loss": logits_loss(module),
         },
     )
-    # Lion's steps are of one size: a sum that rounding alone makes positive is a whole step.
+    # Lion's steps all have one size, so a rounding error in a sum's sign costs a whole step.
     follow(models, 1e-2 if name == "Lion" else 1e-3)
 
 
@@ -130,7 +130,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_way_to_make_a_step_follows_keras(variant: str) -> None:
+def test_every_variant_of_a_step_follows_keras(variant: str) -> None:
     models = pair_of_models(restrained)
     compile_both(
         models,
@@ -143,7 +143,7 @@ def test_every_way_to_make_a_step_follows_keras(variant: str) -> None:
 
 
 @pytest.mark.parametrize("last", ["softmax", "sigmoid"])
-def test_a_penalty_behind_the_activation_from_whose_input_the_loss_comes(last: str) -> None:
+def test_a_penalty_after_the_activation_whose_logits_the_loss_takes(last: str) -> None:
     models = pair_of_models(lambda module: restrained(module, last))
     loss = {"softmax": "categorical_crossentropy", "sigmoid": "binary_crossentropy"}[last]
     compile_both(models, lambda module: {"optimizer": module.optimizers.SGD(0.05), "loss": loss})
@@ -182,7 +182,7 @@ def test_frozen_layers_follow_keras(what: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
-def test_files_both_ways_go_on_alike(suffix: str, tmp_path: Path) -> None:
+def test_training_goes_on_from_files_both_ways(suffix: str, tmp_path: Path) -> None:
 
     def compile_again(models: tuple[Any, Any]) -> None:
         compile_both(
@@ -198,12 +198,12 @@ def test_files_both_ways_go_on_alike(suffix: str, tmp_path: Path) -> None:
     read = minicnn.models.load_model(tmp_path / f"theirs.{suffix}")
     read_by_keras = keras.models.load_model(tmp_path / f"ours.{suffix}")
     assert read.lacking() == []
-    if suffix == "h5":  # from which Keras does not go on, not even with a file of its own
+    if suffix == "h5":  # Keras cannot go on training from .h5, even from its own
         compile_again((read, read_by_keras))
     follow((read, read_by_keras))
 
 
-def test_a_clone_is_restrained_alike() -> None:
+def test_a_clone_has_the_same_regularizers_and_constraints() -> None:
     models = pair_of_models(restrained)
     clones = tuple(
         module.models.clone_model(model)
