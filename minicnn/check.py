@@ -248,6 +248,18 @@ def _moving_cases() -> Iterator[Case]:
     yield Case("ActivityRegularization", {"l1": 0.1, "l2": 0.2})
     yield Case("Dropout", {"rate": 0.5})
     yield Case("Dropout", {"rate": 0.0}, training=True)
+    for layer in ("RandomRotation", "RandomZoom", "RandomContrast", "RandomBrightness"):
+        yield Case(layer, {("height_factor" if layer == "RandomZoom" else "factor"): 0.5})
+    yield Case("RandomTranslation", {"height_factor": 0.5, "width_factor": 0.5})
+    yield Case("RandomFlip", {})
+    yield Case("RandomCrop", {"height": 9, "width": 8})
+    for layer in ("GaussianDropout", "AlphaDropout", "SpatialDropout2D"):
+        yield Case(layer, {"rate": 0.5})
+        yield Case(layer, {"rate": 0.0}, training=True)
+    yield Case("SpatialDropout1D", {"rate": 0.5}, (2, 5, 4))
+    yield Case("SpatialDropout1D", {"rate": 0.0}, (2, 5, 4), training=True)
+    yield Case("GaussianNoise", {"stddev": 0.5})
+    yield Case("GaussianNoise", {"stddev": 0.0}, training=True)
     yield Case("Flatten", {})
     yield Case("Flatten", {}, (3, 5))
     yield Case("Permute", {"dims": (3, 1, 2)})
@@ -327,7 +339,7 @@ def _run_keras(layer: Any, xs: list[Array], dy: Array, case: Case) -> dict[str, 
     tensors = [tf.constant(x) for x in xs]
     statistics = [v for v in layer.weights if "moving" in v.name]
     kwargs = {}
-    if case.layer in ("BatchNormalization", "Dropout"):
+    if layer._call_has_training_arg:
         kwargs["training"] = case.training
     with tf.GradientTape() as tape:
         tape.watch(tensors)

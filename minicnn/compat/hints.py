@@ -84,13 +84,8 @@ INSTEAD: dict[str, Mapping[str, str]] = {
     },
     "minicnn.layers": {
         "Lambda": "a class of your own (minicnn.layers.base shows one)",
-        "RandomBrightness": _AUGMENT.format("brightness_range=…"),
-        "RandomFlip": _AUGMENT.format("horizontal_flip=True, vertical_flip=True"),
-        "RandomRotation": _AUGMENT.format("rotation_range=…"),
         "RandomShear": _AUGMENT.format("shear_range=…"),
-        "RandomTranslation": _AUGMENT.format("width_shift_range=…, height_shift_range=…"),
-        "RandomZoom": _AUGMENT.format("zoom_range=…"),
-        "experimental": "minicnn.layers itself, or " + _AUGMENT.format("…"),
+        "experimental": "minicnn.layers itself",
     },
     "minicnn.optimizers": {
         "legacy": "minicnn.optimizers itself",

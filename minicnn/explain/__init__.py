@@ -11,14 +11,16 @@
 
 `arithmetic` has the sums of layers, `gradients` those of their gradients, `activation_layers` both
 for activations, `merging_layers` for sums and products, `moving` for moved numbers and resized
-images, `transposed` for transposed convolutions, `field` the receptive fields, `algorithm_steps`
-the algorithms, `show` the formatting.
+images, `transposed` for transposed convolutions, `random_layers` and `random_images` for what draws
+in training, `field` the receptive fields, `algorithm_steps` the algorithms, `show` the formatting.
 """
 
 from minicnn.explain import (  # noqa: F401 - they register what they explain
     activation_layers,
     merging_layers,
     moving,
+    random_images,
+    random_layers,
     transposed,
 )
 from minicnn.explain.algorithm_steps import compare_algorithms, convolution_steps

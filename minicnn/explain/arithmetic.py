@@ -529,20 +529,6 @@ def _rescaling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     return Sum(terms, f"y{place} = x{place}·scale + offset", offset)
 
 
-@sums(layers.Dropout)
-def _dropout(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    (x,), place, mask = xs, show.place(spot.at), cache["mask"]
-    if mask is None:
-        note = "Dropout changes nothing here: it works only in training (training=True)."
-        return Sum(one(spot, x), f"y{place} = x{place}", notes=[note])
-    if not mask[(spot.example, *spot.at)]:
-        terms = make_terms(np.array([spot.at]), x[spot.at], 0.0, 0.0)
-        return Sum(terms, f"y{place} = 0", notes=["Dropped in this pass."])
-    kept = float(x.dtype.type(1 / (1 - layer.rate)))
-    note = "Kept in this pass, and scaled up to make up for the dropped ones."
-    return Sum(one(spot, x, kept), f"y{place} = x{place} / (1 - {layer.rate:g})", notes=[note])
-
-
 @sums(layers.Flatten, layers.Reshape)
 def _reshape(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     (x,) = xs

@@ -14,7 +14,8 @@ from minicnn._support.variable import Computed
 from minicnn.explain.restoring import restored
 from minicnn.graph import Network
 from minicnn.graph.fused import FusedLayer
-from minicnn.layers import Dropout, InputLayer, Layer
+from minicnn.layers import InputLayer, Layer
+from minicnn.layers.noise import RandomLayer
 from minicnn.training import Trainer
 
 
@@ -24,7 +25,7 @@ def copied(source: Layer, dtype: str | None = None) -> Any:
     left_out = [id(model._compiled) for model in all_layers(source) if isinstance(model, Trainer)]
     clone = copy.deepcopy(source, dict.fromkeys(left_out))
     for layer in all_layers(clone):
-        if isinstance(layer, Dropout) and layer._generator is None:
+        if isinstance(layer, RandomLayer) and layer._generator is None:
             layer._generator = np.random.default_rng(0)
         if dtype is not None:
             layer.dtype = dtype
@@ -44,10 +45,10 @@ def build(layer: Layer, x: Any) -> None:
             layer(x)
 
 
-def restart_dropout(layer: Any, seed: int) -> None:
-    """Reset a copy's dropout, so that the next pass after each such call draws the same masks."""
+def restart_random_layers(layer: Any, seed: int) -> None:
+    """Reset a copy's generators, so that the next pass after each such call draws the same."""
     for inner in all_layers(layer):
-        if isinstance(inner, Dropout):
+        if isinstance(inner, RandomLayer):
             inner._generator = np.random.default_rng(seed)
 
 

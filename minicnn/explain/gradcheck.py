@@ -327,7 +327,7 @@ class _Function:
         self.dy = [rng.standard_normal(a.shape) for a in outputs]
 
     def _forward(self) -> tuple[list[Array], Any]:
-        copies.restart_dropout(self.clone, self.seed)
+        copies.restart_random_layers(self.clone, self.seed)
         y, cache = self.clone.forward(self.x, self.training)
         outputs = list(y) if isinstance(y, (list, tuple)) else [y]
         return [np.array(a) for a in outputs], cache  # y may be x itself, which changes

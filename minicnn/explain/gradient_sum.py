@@ -93,6 +93,16 @@ def same_place(query: Query, dz: Array, factor: float, text: str = "") -> Gradie
     return one_output(query, dz, query.at, factor, f"dx{place} = dz{place}{text}")
 
 
+def of_nothing(query: Query, note: str) -> GradientSum:
+    """The gradient of an input that no output depends on."""
+    nowhere = np.empty((0, len(query.at)), np.intp)
+    return GradientSum(
+        make_gradient_terms(query.example, nowhere, [], [], nowhere),
+        f"dx{show.place(query.at)} = 0",
+        notes=[note],
+    )
+
+
 def softmax_dz(dy: Array, y: Array, query: Query) -> GradientSum:
     """The gradient of a softmax's input, which all units of its place depend on."""
     *before, k = query.at

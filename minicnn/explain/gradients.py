@@ -555,17 +555,6 @@ def _rescaling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gra
     return same_place(query, dz, float(scale), " · scale")
 
 
-@gradient_of(layers.Dropout, what="dx")
-def _dropout_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    mask = entry.cache["mask"]
-    if mask is None:
-        return same_place(query, dz, 1.0)
-    if not mask[(query.example, *query.at)]:
-        return same_place(query, dz, 0.0, " · 0, it was dropped")
-    kept = float(dz.dtype.type(1 / (1 - layer.rate)))
-    return same_place(query, dz, kept, f" / (1 - {layer.rate:g})")
-
-
 @gradient_of(layers.Flatten, layers.Reshape, what="dx")
 def _reshape_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     flat = np.ravel_multi_index(query.at, entry.xs[0].shape[1:])

@@ -7,8 +7,9 @@ import numpy as np
 
 from minicnn import optimizers
 from minicnn.explain import copies, show
-from minicnn.layers import Dropout, ReLU
+from minicnn.layers import ReLU
 from minicnn.layers.base import Layer
+from minicnn.layers.noise import RandomLayer
 from minicnn.models import Model, Tape
 from minicnn.training import LossOfPass
 
@@ -68,12 +69,12 @@ def _is_relu(layer: Layer) -> bool:
 
 
 def calm_copy(model: Model, x: Any) -> Any:
-    """Return a copy without Dropout: what is measured should not depend on luck."""
+    """Return a copy whose layers draw nothing: what is measured should not depend on luck."""
     clone = copies.copied(model)
     copies.build(clone, x)
     for layer in copies.all_layers(clone):
-        if isinstance(layer, Dropout):
-            layer.rate = 0
+        if isinstance(layer, RandomLayer):
+            layer.is_still = True
     return clone
 
 

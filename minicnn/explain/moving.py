@@ -8,8 +8,17 @@ from minicnn import layers
 from minicnn.explain import show
 from minicnn.explain.arithmetic import Spot, Sum, sums
 from minicnn.explain.explanation import make_gradient_terms, make_terms
-from minicnn.explain.gradient_sum import GradientSum, Query, gradient_of, one_output, same_place
+from minicnn.explain.gradient_sum import (
+    GradientSum,
+    Query,
+    gradient_of,
+    of_nothing,
+    one_output,
+    same_place,
+)
 from minicnn.explain.trace_entry import TraceEntry
+from minicnn.functional.resizing import Sampling
+from minicnn.shapes import Pair
 
 Array = np.ndarray
 
@@ -88,16 +97,7 @@ def _cropping_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Grad
     inside = all(0 <= i < size for i, size in zip(at, dz.shape[1:], strict=True))
     if inside:
         return one_output(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
-    return _of_nothing(query, "The layer cuts this pixel off: no output depends on it.")
-
-
-def _of_nothing(query: Query, note: str) -> GradientSum:
-    nowhere = np.empty((0, len(query.at)), np.intp)
-    return GradientSum(
-        make_gradient_terms(query.example, nowhere, [], [], nowhere),
-        f"dx{show.place(query.at)} = 0",
-        notes=[note],
-    )
+    return of_nothing(query, "The layer cuts this pixel off: no output depends on it.")
 
 
 # -- resized -------------------------------------------------------------------------------------
@@ -115,8 +115,12 @@ def _up_sampling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @sums(layers.Resizing, layers.CenterCrop)
 def _sampled(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    (x,), (row, col, channel) = xs, spot.at
-    where = layer.sampling(x.shape[:2])
+    return sampled_sum(layer, layer.sampling(xs[0].shape[:2]), xs[0], spot)
+
+
+def sampled_sum(layer: Any, where: Sampling, x: Array, spot: Spot) -> Sum:
+    """The sum of an output that rows and columns of x make, as `where` says."""
+    row, col, channel = spot.at
     rows, row_weights = _of(where.rows, row)
     columns, column_weights = _of(where.columns, col)
     places = np.array([(r, c, channel) for r in rows for c in columns], np.intp).reshape(-1, 3)
@@ -171,13 +175,17 @@ def _up_sampling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> G
 
 @gradient_of(layers.Resizing, layers.CenterCrop, what="dx")
 def _sampled_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    size = entry.xs[0].shape[1:3]
+    return sampled_dx(layer.sampling(size), size, dz, query)
+
+
+def sampled_dx(where: Sampling, size: Pair, dz: Array, query: Query) -> GradientSum:
+    """The gradient of a pixel of an image of this size, whose result was made as `where` says."""
     row, col, channel = query.at
-    height, width = entry.xs[0].shape[1:3]
-    where = layer.sampling((height, width))
-    rows, row_weights = _of(where.rows.transposed(height), row)
-    columns, column_weights = _of(where.columns.transposed(width), col)
+    rows, row_weights = _of(where.rows.transposed(size[0]), row)
+    columns, column_weights = _of(where.columns.transposed(size[1]), col)
     if not len(rows) or not len(columns):
-        return _of_nothing(query, "No pixel of the result is made of this one.")
+        return of_nothing(query, "No pixel of the result is made of this one.")
     places = np.array([(r, c, channel) for r in rows for c in columns], np.intp)
     here = np.tile(np.array(query.at, np.intp), (len(places), 1))
     return GradientSum(

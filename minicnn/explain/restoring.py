@@ -7,7 +7,8 @@ import numpy as np
 
 from minicnn._support import seeding
 from minicnn._support.variable import Computed
-from minicnn.layers import Dropout, Layer
+from minicnn.layers import Layer
+from minicnn.layers.noise import RandomLayer
 
 
 @contextmanager
@@ -37,5 +38,5 @@ def _generators(layer: Layer) -> Iterator[np.random.Generator]:
     while stack:
         inner = stack.pop()
         stack += getattr(inner, "layers", [])
-        if isinstance(inner, Dropout) and inner._generator is not None:
+        if isinstance(inner, RandomLayer) and inner._generator is not None:
             yield inner._generator

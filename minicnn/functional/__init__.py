@@ -16,13 +16,13 @@ array.
     resizing            resize
     reshaping           permute, repeat_vector, cropping2d
     dense               dense
-    elementwise         relu, sigmoid, tanh, softmax, dropout
+    elementwise         relu, sigmoid, tanh, softmax, dropout, alpha_dropout
     activations         elu, silu, gelu, softplus, …, whose gradients take their input; prelu
     by_name             the activations that layers take, by their names
     merging             add, multiply, subtract, average, maximum, minimum, concatenate
     normalization       batch_moments, batch_normalization
     losses              categorical_crossentropy, binary_crossentropy
-    images              affine_transform
+    images              affine_transform, warp
 
     algorithms/         the algorithms of convolution, and the choice between them
     epilogue            what happens to a sum before it is stored
@@ -104,6 +104,8 @@ from minicnn.functional.depthwise import (
     depthwise_conv2d_backward,
 )
 from minicnn.functional.elementwise import (
+    alpha_dropout,
+    alpha_dropout_backward,
     dropout,
     dropout_backward,
     relu,
@@ -118,6 +120,8 @@ from minicnn.functional.elementwise import (
 from minicnn.functional.images import (
     FILL_MODES,
     affine_transform,
+    warp,
+    warp_backward,
 )
 from minicnn.functional.losses import (
     EPSILON,
@@ -198,6 +202,8 @@ __all__ = [
     "add",
     "add_backward",
     "affine_transform",
+    "alpha_dropout",
+    "alpha_dropout_backward",
     "average",
     "average_backward",
     "average_pool2d",
@@ -299,6 +305,8 @@ __all__ = [
     "tanh_shrink_backward",
     "up_sampling2d",
     "up_sampling2d_backward",
+    "warp",
+    "warp_backward",
     "zero_padding2d",
     "zero_padding2d_backward",
 ]

@@ -115,19 +115,53 @@ def dropout(x: Array, mask: Array, rate: float, name: str = "dropout") -> Array:
 
     `rate` in [0, 1) is the share that is dropped (Srivastava et al. 2014, scaled while training).
     """
-    shapes.check_array(x, None, "x", name)
+    _check_mask(x, mask, rate, "x", name)
+    return np.where(mask, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
+
+
+def _check_mask(x: Array, mask: Array, rate: float, argument: str, name: str) -> None:
+    shapes.check_array(x, None, argument, name)
     if not isinstance(mask, np.ndarray) or mask.dtype != bool:
         received = getattr(mask, "dtype", type(mask).__name__)
         raise TypeError(f"{name} expects mask to be an array of booleans. Received {received}.")
     shapes.check_shape(mask, x.shape, "mask", name)
     if not 0 <= rate < 1:
         raise ValueError(f"{name} expects rate to be at least 0 and below 1. Received {rate!r}.")
-    return np.where(mask, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
 
 
 def dropout_backward(dy: Array, mask: Array, rate: float, name: str = "dropout") -> Array:
     """dx = dy / (1 - rate) where the mask is True, else 0."""
     return dropout(dy, mask, rate, name)
+
+
+SATURATED = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946
+"""What SELU has far below 0: minus its alpha times its scale."""
+
+
+def alpha_factors(rate: float) -> tuple[float, float]:
+    """Return `(a, b)`, with which a * x + b has the mean 0 and the variance 1 again."""
+    a = ((1 - rate) * (1 + rate * SATURATED**2)) ** -0.5
+    return a, -a * SATURATED * rate
+
+
+def alpha_dropout(x: Array, mask: Array, rate: float, name: str = "alpha_dropout") -> Array:
+    """y = a * (x where the boolean `mask` is True, else s) + b, s being what SELU has far below 0.
+
+    a = ((1 - rate) * (1 + rate * s²))^(-1/2) and b = -a * s * rate let numbers with the mean 0 and
+    the variance 1 keep both; `rate` in [0, 1) is the share that is dropped (Klambauer et al. 2017).
+    """
+    _check_mask(x, mask, rate, "x", name)
+    a, b = alpha_factors(rate)
+    real = x.dtype.type
+    return np.where(mask, x * real(a) + real(b), real(a * SATURATED + b))
+
+
+def alpha_dropout_backward(
+    dy: Array, mask: Array, rate: float, name: str = "alpha_dropout"
+) -> Array:
+    """dx = a * dy where the mask is True, else 0."""
+    _check_mask(dy, mask, rate, "dy", name)
+    return np.where(mask, dy * dy.dtype.type(alpha_factors(rate)[0]), dy.dtype.type(0))
 
 
 def relu6(z: Array) -> Array:

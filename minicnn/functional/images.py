@@ -1,4 +1,4 @@
-"""An affine transform rotates, shifts, shears or zooms one image."""
+"""Affine transforms rotate, shift, shear or zoom images: one, or each of a batch in its own way."""
 
 from typing import Any
 
@@ -57,3 +57,99 @@ def affine_transform(
             shapes.contiguous(x), matrix, offset, order, FILL_MODES.index(mode), float(cval), y
         )
     return y
+
+
+# -- a batch, each image in its own way ----------------------------------------------------------
+
+
+def warp(
+    x: Array,
+    transforms: Array,
+    interpolation: str = "bilinear",
+    fill_mode: str = "reflect",
+    fill_value: float = 0.0,
+    name: str = "warp",
+) -> Array:
+    """Each image of a batch is rotated, shifted, sheared or zoomed in its own way.
+
+        y[n, i, j] = x[n] at row b0 * j + b1 * i + b2, column a0 * j + a1 * i + a2
+
+    `x` is (batch, height, width, channels) and `transforms` (batch, 6): a0, a1, a2, b0, b1, b2 of
+    each image. x is read from the nearest pixel ("nearest") or between four ("bilinear"). Outside
+    the image lies `fill_value` ("constant"), the edge ("nearest"), the mirror image ("reflect") or
+    the image again ("wrap"). The numbers are those of `keras.ops.image.affine_transform` on
+    TensorFlow, whose places are float32; those of `affine_transform` are SciPy's, which differ at
+    the edges.
+
+    Raises `TypeError` or `ValueError` for arrays of other shapes and kinds, and for other options.
+    """
+    shapes.check_array(x, 4, "x", name)
+    if not shapes.is_number(fill_value):
+        raise ValueError(f"{name} expects fill_value to be a number. Received {fill_value!r}.")
+    rows, columns = places(transforms, x.shape, interpolation, fill_mode, name)
+    y = buffers.empty(x.shape, x.dtype)
+    if y.size:
+        kernels.warp.sample(shapes.contiguous(x), rows, columns, float(fill_value), y)
+    return y
+
+
+def warp_backward(
+    dy: Array,
+    transforms: Array,
+    interpolation: str = "bilinear",
+    fill_mode: str = "reflect",
+    name: str = "warp",
+) -> Array:
+    """dx of `warp`: each pixel gets dy of the places that it was read at, times its weight there.
+
+    This is the gradient. TensorFlow returns something near it: dy, warped back.
+    """
+    shapes.check_array(dy, 4, "dy", name)
+    rows, columns = places(transforms, dy.shape, interpolation, fill_mode, name)
+    dx = buffers.empty(dy.shape, dy.dtype)
+    if dx.size:
+        kernels.warp.sample_backward(shapes.contiguous(dy), rows, columns, dx)
+    return dx
+
+
+def places(
+    transforms: Array, shape: tuple[int, ...], interpolation: str, fill_mode: str, name: str
+) -> tuple[Array, Array]:
+    """Return where in x each pixel of y is read: rows and columns, (batch, height, width) each."""
+    interpolation = shapes.choice(interpolation, ("nearest", "bilinear"), "interpolation", name)
+    fill_mode = shapes.choice(fill_mode, FILL_MODES, "fill_mode", name)
+    shapes.check_array(transforms, 2, "transforms", name)
+    shapes.check_shape(transforms, (shape[0], 6), "transforms", name)
+    if not np.isfinite(transforms).all():
+        raise ValueError(f"{name} expects finite numbers. Received {transforms.tolist()}.")
+    single = np.float32
+    i, j = np.arange(shape[1], dtype=single)[:, None], np.arange(shape[2], dtype=single)
+    factors = transforms.astype(single).reshape(-1, 6, 1, 1).transpose(1, 0, 2, 3)
+    found = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for (by_j, by_i, start), size in zip((factors[3:], factors[:3]), shape[1:3], strict=True):
+            place = _inside(by_j * j + by_i * i + start, size, fill_mode)
+            if interpolation == "nearest":
+                place = np.trunc(place + np.copysign(single(0.5), place))
+            found.append(shapes.contiguous(place))
+    return found[0], found[1]
+
+
+def _inside(place: Array, size: int, fill_mode: str) -> Array:
+    """Return where a place beyond the `size` pixels of an axis is read, as TensorFlow does."""
+    if fill_mode == "constant":  # two pixels away there is nothing but the constant
+        return np.nan_to_num(place.clip(-2, size + 1), nan=-2)
+    last = size - 1
+    if fill_mode != "nearest" and last > 0:
+        below, above = place < 0, place > last
+        if fill_mode == "reflect":  # d c b a | a b c d | d c b a
+            period = 2 * size
+            left = np.fmod(place, period)
+            left = np.where(left < -size, left + period, -left - 1)
+            right = np.fmod(place, period)
+            right = np.where(right >= size, period - right - 1, right)
+        else:  # a b c d | a b c d | a b c d, as long as a place is not much farther away
+            left = place + size * (np.trunc(-place / last) + 1)
+            right = place - size * np.trunc(place / last)
+        place = np.where(below, left, np.where(above, right, place))
+    return np.nan_to_num(place.clip(0, last))

@@ -54,11 +54,12 @@ class Graph:
     # -- running -----------------------------------------------------------------------------------
 
     def run(
-        self, arrays: Sequence[Array], training: bool, keep: Collection[Node] = ()
+        self, arrays: Sequence[Array], training: bool | None, keep: Collection[Node] = ()
     ) -> tuple[list[Array], list[TapeEntry]]:
         """Return the outputs for these inputs, and an entry for each node in `keep`.
 
-        An array is dropped as soon as no later node needs it.
+        An array is dropped as soon as no later node needs it. With `training=None` each layer does
+        what it does in a call without it.
         """
         values: dict[KerasTensor, Any] = dict(zip(self.inputs, arrays, strict=True))
         uses = dict(self.uses)
@@ -68,7 +69,9 @@ class Graph:
                 continue
             taken = [values[symbol] for symbol in node.inputs]
             given = taken[0] if node.single_input else taken
-            effective = training if node.training is None else node.training
+            effective: Any = training if node.training is None else node.training
+            if effective is None:
+                effective = node.layer.training_by_default
             if node in keep:
                 y, cache = node.layer.forward(given, effective)
                 entries.append(TapeEntry(node, given, y, cache))

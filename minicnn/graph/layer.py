@@ -38,6 +38,7 @@ class GraphLayer(Layer):
     and its weights, and computes the same numbers, or a part of them. A `fixed` one never learns.
     """
 
+    training_by_default = None  # each of its layers decides
     nesting = 1  # how many networks deep it is, counting itself
     fixed = False
 

@@ -54,7 +54,7 @@ class Network(GraphLayer):
         """Return `(y, tape)`; the tape keeps every layer's input, output and cache."""
         return self._run(x, training, set(self._graph_for(x).nodes))
 
-    def run(self, x: Any, training: bool = False) -> Any:
+    def run(self, x: Any, training: bool | None = False) -> Any:
         """Return y alone; arrays are dropped as soon as no later layer needs them."""
         return self._run(x, training)[0]
 
@@ -94,7 +94,7 @@ class Network(GraphLayer):
         graph = self._graph_for(x)
         return self._run(x, False, graph.penalized_nodes() | {graph.last})
 
-    def _run(self, x: Any, training: bool, keep: Collection[Node] = ()) -> tuple[Any, Tape]:
+    def _run(self, x: Any, training: bool | None, keep: Collection[Node] = ()) -> tuple[Any, Tape]:
         graph = self._graph_for(x)
         results, entries = graph.run(self._input_values(x), training, keep)
         y = results if self.ends.listed_outputs and len(results) > 1 else results[0]
@@ -109,12 +109,14 @@ class Network(GraphLayer):
     def __call__(self, x: Any, training: bool | None = None) -> Any:
         """Run on arrays and return y, or nest this network in a larger graph of symbols.
 
+        Without `training` only layers that change images at random do what they do in training.
         `base(symbol, training=False)` holds in `fit`, too; Keras 3's `fit` overrides it (see
         `Layer.__call__`).
         """
         if is_symbolic(x):
             return super().__call__(x, training)
-        return self.as_given(self.run(x, training=bool(training)))
+        training = self.training_by_default if training is None else bool(training)
+        return self.as_given(self.run(x, training=training))
 
     # -- inputs ------------------------------------------------------------------------------------
 

@@ -1,10 +1,8 @@
-"""Moving the pixels of one picture: rotate, shift, shear, zoom.
-
-One task a picture: a batch has several pictures, and its reader several threads.
-"""
+"""Moving the pixels of pictures: rotate, shift, shear, zoom."""
 
 from minicnn.compiler.kernel import kernel
 from minicnn.compiler.language import function
+from minicnn.kernels.tasks import share, shares
 
 CONSTANT, NEAREST, REFLECT, WRAP = range(4)
 
@@ -31,6 +29,7 @@ def _inside(position, size, mode):
     return -1.0
 
 
+# One task: a batch has several pictures, and its reader several threads.
 @kernel(tasks=lambda *_: 1, writes="y", vectorize=True)
 def affine_transform(task, x, matrix, offset, order, mode, cval, y):
     """y[i, j] = x at matrix · (i, j) + offset, by the nearest (order 0) or the 4 nearest pixels."""
@@ -59,3 +58,57 @@ def affine_transform(task, x, matrix, offset, order, mode, cval, y):
                 above = x[top, left, c] * (1.0 - right) + x[top, east, c] * right
                 below = x[bottom, left, c] * (1.0 - right) + x[bottom, east, c] * right
                 y[i, j, c] = above * (1.0 - down) + below * down
+
+
+@function
+def _floor(position):
+    """Round down what is at least -2."""
+    return int(position + 2.0) - 2
+
+
+@kernel(
+    tasks=lambda x, rows, columns, fill, y: shares(y.shape[0] * y.shape[1], y[0, 0].size),
+    writes="y",
+    vectorize=True,
+)
+def sample(task, tasks, x, rows, columns, fill, y):
+    """y[n, i, j] = the pixels around (rows[n, i, j], columns[n, i, j]), the nearer the more.
+
+    Around each image lies `fill`.
+    """
+    images, height, width, channels = y.shape
+    for line in range(*share(images * height, task, tasks)):
+        n, i = line // height, line % height
+        for j in range(width):
+            pixel, row, column = y[n, i, j], rows[n, i, j], columns[n, i, j]
+            pixel[:] = 0
+            top, left = _floor(row), _floor(column)
+            for r in range(top, top + 2):
+                for s in range(left, left + 2):
+                    weight = (1 - abs(row - r)) * (1 - abs(column - s))
+                    if weight > 0:
+                        if 0 <= r < x.shape[1] and 0 <= s < x.shape[2]:
+                            near = x[n, r, s]
+                            for c in range(channels):
+                                pixel[c] += weight * near[c]
+                        else:
+                            for c in range(channels):
+                                pixel[c] += weight * fill
+
+
+@kernel(tasks=lambda dy, rows, columns, dx: len(dx), writes="dx", vectorize=True)
+def sample_backward(n, dy, rows, columns, dx):
+    """dx: each pixel gets dy of the places around which it lies, the nearer the more."""
+    _, height, width, channels = dx.shape
+    dx[n] = 0
+    for i in range(dy.shape[1]):
+        for j in range(dy.shape[2]):
+            received, row, column = dy[n, i, j], rows[n, i, j], columns[n, i, j]
+            top, left = _floor(row), _floor(column)
+            for r in range(max(top, 0), min(top + 2, height)):
+                for s in range(max(left, 0), min(left + 2, width)):
+                    weight = (1 - abs(row - r)) * (1 - abs(column - s))
+                    if weight > 0:
+                        pixel = dx[n, r, s]
+                        for c in range(channels):
+                            pixel[c] += weight * received[c]

@@ -10,7 +10,6 @@ from minicnn.layers.convolutional import Conv2D, DepthwiseConv2D, SeparableConv2
 from minicnn.layers.core import (
     ActivityRegularization,
     Dense,
-    Dropout,
     Flatten,
     Input,
     InputLayer,
@@ -33,12 +32,29 @@ from minicnn.layers.merging import (
     multiply,
     subtract,
 )
+from minicnn.layers.noise import (
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+)
 from minicnn.layers.normalization import BatchNormalization
 from minicnn.layers.pooling import (
     AveragePooling2D,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
     MaxPooling2D,
+)
+from minicnn.layers.random_images import (
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
 )
 from minicnn.layers.reshaping import Cropping2D, Permute, RepeatVector
 from minicnn.layers.resizing import CenterCrop, Resizing
@@ -62,6 +78,7 @@ LAYERS: dict[str, type[Layer]] = {
         Activation,
         ActivityRegularization,
         Add,
+        AlphaDropout,
         Average,
         AveragePooling2D,
         BatchNormalization,
@@ -75,6 +92,8 @@ LAYERS: dict[str, type[Layer]] = {
         Dropout,
         ELU,
         Flatten,
+        GaussianDropout,
+        GaussianNoise,
         GlobalAveragePooling2D,
         GlobalMaxPooling2D,
         InputLayer,
@@ -85,6 +104,13 @@ LAYERS: dict[str, type[Layer]] = {
         Multiply,
         PReLU,
         Permute,
+        RandomBrightness,
+        RandomContrast,
+        RandomCrop,
+        RandomFlip,
+        RandomRotation,
+        RandomTranslation,
+        RandomZoom,
         ReLU,
         RepeatVector,
         Rescaling,
@@ -92,6 +118,8 @@ LAYERS: dict[str, type[Layer]] = {
         Resizing,
         SeparableConv2D,
         Softmax,
+        SpatialDropout1D,
+        SpatialDropout2D,
         Subtract,
         UpSampling2D,
         ZeroPadding2D,

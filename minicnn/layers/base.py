@@ -109,6 +109,8 @@ class Layer(WithWeights, WithNodes, Configurable):
     activation_name: str = "linear"  # the name of `activation`, which `forward` applies last
     input_rank: int | None = None  # the rank of x that the layer needs; None for any
     takes_list = False  # Add, Concatenate: forward takes a list of arrays
+    takes_integers = False  # Rescaling, Resizing, …: x may be a photo's uint8 pixels
+    training_by_default: bool | None = False  # what a call without `training` means
 
     def __init__(
         self,
@@ -374,6 +376,8 @@ class Layer(WithWeights, WithNodes, Configurable):
         return x
 
     def _prepare_array(self, x: Any) -> Array:
+        if self.takes_integers and isinstance(x, np.ndarray) and x.dtype.kind in "iu":
+            x = x.astype(self.dtype)
         x = shapes.check_array(x, self.input_rank, "x", self.label)
         return shapes.contiguous(x, self.dtype)
 
@@ -412,6 +416,7 @@ class Layer(WithWeights, WithNodes, Configurable):
         overrides it; there, `base.trainable = False` is what keeps BatchNormalization unchanged.
         """
         if not is_symbolic(x):
+            training = self.training_by_default if training is None else training
             return self.forward(x, training=bool(training))[0]
         inputs = list(x) if isinstance(x, (list, tuple)) else [x]
         for item in inputs:

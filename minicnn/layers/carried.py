@@ -22,6 +22,7 @@ from minicnn.layers import penalties
 _WITHOUT_EFFECT = {
     "autocast",
     "bias_initializer",
+    "bounding_box_format",  # of layers that change images, which here come without boxes
     "dynamic",
     "fused",
     "implementation",
@@ -29,6 +30,7 @@ _WITHOUT_EFFECT = {
     "kernel_initializer",
     "renorm_clipping",
     "renorm_momentum",
+    "rng_type",  # of Keras 2
     "synchronized",  # over several devices
 }
 _ENDINGS = tuple(penalties.ENDINGS)

@@ -1,4 +1,4 @@
-"""Dense, Dropout, and the layers that pass numbers on, move them or rescale them."""
+"""Dense, and the layers that pass numbers on, move them or rescale them."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from minicnn import functional, initializers, regularizers, shapes
-from minicnn._support import seeding
 from minicnn._support.settings import plain
 from minicnn._support.variable import Variable
 from minicnn.layers.base import (
@@ -164,81 +163,6 @@ def _check_features(input_shape: Shape, features: int | None, who: str) -> None:
         raise ValueError(f"{who} expects an input (batch, ..., {wanted}). Received {input_shape}.")
 
 
-class Dropout(Layer):
-    """During training, sets a random share `rate` of x to 0 and divides the rest by 1 - rate.
-
-    Otherwise y = x. `noise_shape` has x's sizes (None fits any), or 1 where neighbours are set to 0
-    together: (None, 1, 1, channels) drops whole feature maps. `seed` is an integer or a
-    `numpy.random.Generator`; without one the masks come from the generator that `set_random_seed`
-    restarts. The surprise: the scaling happens during training, so that prediction needs none
-    (Srivastava et al. 2014, section 10). No weights.
-    """
-
-    def __init__(
-        self, rate: float, noise_shape: Any = None, seed: Any = None, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        if not shapes.is_number(rate) or not 0 <= rate <= 1:
-            raise ValueError(f"{self.label} expects rate in [0, 1]. Received {rate!r}.")
-        seeding.check_seed(seed, self.label)
-        self.rate, self.seed = rate, seed
-        self.noise_shape = self._noise_shape(noise_shape)
-        # Created once: each pass continues the sequence, so that no two masks are the same.
-        self._generator = None if seed is None else seeding.generator(seed)
-
-    def _noise_shape(self, given: Any) -> tuple[int | None, ...] | None:
-        if given is None:
-            return None
-        if not isinstance(given, (tuple, list, np.ndarray)):
-            raise ValueError(
-                f"{self.label} expects noise_shape to be a tuple of sizes, 1 and None. "
-                f"Received {given!r}."
-            )
-        return tuple(
-            None
-            if size is None
-            else shapes.positive_int(size, "each size of noise_shape", self.label)
-            for size in given
-        )
-
-    def differs_in_training(self) -> bool:
-        return self.rate > 0
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        return config | {"seed": self.seed if isinstance(self.seed, int) else None}
-
-    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        if not training or self.rate == 0:
-            return x, {"mask": None}
-        if self.rate == 1:
-            return np.zeros_like(x), {"mask": np.zeros(x.shape, bool)}
-        rng = self._generator or seeding.default_generator()
-        mask = rng.random(self._mask_shape(x), dtype=np.float32) >= self.rate
-        mask = np.broadcast_to(mask, x.shape)
-        return functional.dropout(x, mask, self.rate, self.label), {"mask": mask}
-
-    def _mask_shape(self, x: Array) -> tuple[int, ...]:
-        if self.noise_shape is None:
-            return x.shape
-        sizes = zip(self.noise_shape, x.shape, strict=False)
-        if len(self.noise_shape) != x.ndim or any(n not in (None, 1, size) for n, size in sizes):
-            raise ValueError(
-                f"{self.label} expects noise_shape={self.noise_shape} to have the sizes of x, "
-                f"1 or None. Received x.shape={x.shape}."
-            )
-        return tuple(
-            size if n is None else n for n, size in zip(self.noise_shape, x.shape, strict=True)
-        )
-
-    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        if cache["mask"] is None:
-            return dz, {}
-        if self.rate == 1:
-            return np.zeros_like(dz), {}
-        return functional.dropout_backward(dz, cache["mask"], self.rate, self.label), {}
-
-
 class ActivityRegularization(Layer):
     """y = x. The loss includes a penalty on x, for each example: l1 * sum |x| + l2 * sum x².
 
@@ -335,19 +259,16 @@ class Reshape(Layer):
 class Rescaling(Layer):
     """y = x * scale + offset: `Rescaling(1/255)` maps pixels 0…255 to 0…1. No weights.
 
-    `scale` and `offset` are numbers, or have one number for each channel. This is the only layer
-    that takes integers, too: a photo's uint8 pixels.
+    `scale` and `offset` are numbers, or have one number for each channel. x may have integers, such
+    as a photo's uint8 pixels; y is always of the layer's dtype.
     """
+
+    takes_integers = True
 
     def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scale = _numbers(scale, "scale", self.label)
         self.offset = _numbers(offset, "offset", self.label)
-
-    def _prepare_array(self, x: Any) -> Array:
-        if isinstance(x, np.ndarray) and x.dtype.kind in "iu":
-            x = x.astype(self.dtype)
-        return super()._prepare_array(x)
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         scale, offset = np.array(self.scale, x.dtype), np.array(self.offset, x.dtype)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from minicnn import functional, shapes
 from minicnn.functional import resizing
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
@@ -14,6 +12,7 @@ class _Sampled(Layer):
     """A layer whose every pixel is a weighted sum of pixels: `sampling` says of which."""
 
     input_rank = 4
+    takes_integers = True
     fill_value: float = 0.0
     height: int
     width: int
@@ -27,11 +26,6 @@ class _Sampled(Layer):
 
     def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
         return None
-
-    def _prepare_array(self, x: Any) -> Array:
-        if isinstance(x, np.ndarray) and x.dtype.kind in "iu":  # a photo's uint8 pixels
-            x = x.astype(self.dtype)
-        return super()._prepare_array(x)
 
 
 class Resizing(_Sampled):

@@ -8,21 +8,13 @@ from typing import Any
 
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer
 
-_NOISE = {
-    "AlphaDropout": "rate",
-    "GaussianDropout": "rate",
-    "GaussianNoise": "stddev",
-    "SpatialDropout1D": "rate",
-    "SpatialDropout2D": "rate",
-    "SpatialDropout3D": "rate",
-}
+_NOISE = {"SpatialDropout3D": "rate"}
 """For each layer, the setting that switches it off when it is 0."""
 
 _IMAGE_CHANGES = """
-AugMix CutMix MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter
-RandomContrast RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale
-RandomHeight RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation
-RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom
+AugMix CutMix MixUp RandAugment RandomColorDegeneration RandomColorJitter RandomElasticTransform
+RandomErasing RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert
+RandomPerspective RandomPosterization RandomSaturation RandomSharpness RandomShear RandomWidth
 """
 
 # Settings that Keras 2 wrote into the configs of such layers and Keras 3 does not take.
@@ -43,7 +35,7 @@ class StandIn(Layer):
             dtype=settings.get("dtype"),
             input_shape=None if shape is None else shape[1:],
         )
-        spatial = type(self).__name__.startswith("SpatialDropout")
+        spatial = type(self).__name__ == "SpatialDropout3D"
         self.settings = {
             key: value
             for key, value in settings.items()
@@ -85,8 +77,8 @@ class StandIn(Layer):
 
 class _ImageChange(StandIn):
     instead = (
-        "Rebuild the model without it, copy the weights, and let ImageDataGenerator of "
-        "minicnn.preprocessing.image change the images"
+        "Rebuild the model without it, copy the weights, and let RandomFlip, RandomRotation and "
+        "their like of minicnn.layers change the images"
     )
 
 

@@ -70,6 +70,8 @@ from minicnn.naive.depthwise import (
     depthwise_conv2d_backward,
 )
 from minicnn.naive.elementwise import (
+    alpha_dropout,
+    alpha_dropout_backward,
     dropout,
     dropout_backward,
     relu,
@@ -83,6 +85,8 @@ from minicnn.naive.elementwise import (
 )
 from minicnn.naive.images import (
     affine_transform,
+    warp,
+    warp_backward,
 )
 from minicnn.naive.losses import (
     binary_crossentropy,
@@ -156,6 +160,8 @@ __all__ = [
     "add",
     "add_backward",
     "affine_transform",
+    "alpha_dropout",
+    "alpha_dropout_backward",
     "average",
     "average_backward",
     "average_pool2d",
@@ -259,6 +265,8 @@ __all__ = [
     "unpool",
     "up_sampling2d",
     "up_sampling2d_backward",
+    "warp",
+    "warp_backward",
     "zero_padding2d",
     "zero_padding2d_backward",
 ]

@@ -108,3 +108,25 @@ def dropout(x: Array, mask: Array, rate: float) -> Array:
 def dropout_backward(dy: Array, mask: Array, rate: float) -> Array:
     """dx = dy / (1 - rate) where the mask is True, else 0."""
     return dropout(dy, mask, rate)
+
+
+_SATURATED = -1.7580993408473766  # what SELU has far below 0: -alpha * scale
+
+
+def alpha_dropout(x: Array, mask: Array, rate: float) -> Array:
+    """y = a * (x if kept else s) + b: numbers with the mean 0 and the variance 1 keep both."""
+    s = _SATURATED
+    a = 1 / math.sqrt((1 - rate) * (1 + rate * s * s))
+    y = np.zeros_like(x)
+    for p in np.ndindex(x.shape):
+        y[p] = a * (x[p] if mask[p] else s) - a * s * rate
+    return y
+
+
+def alpha_dropout_backward(dy: Array, mask: Array, rate: float) -> Array:
+    """dx = a * dy where the mask is True, else 0."""
+    a = 1 / math.sqrt((1 - rate) * (1 + rate * _SATURATED * _SATURATED))
+    dx = np.zeros_like(dy)
+    for p in np.ndindex(dy.shape):
+        dx[p] = a * dy[p] if mask[p] else 0.0
+    return dx

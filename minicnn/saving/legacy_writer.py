@@ -15,8 +15,11 @@ from minicnn.saving.keras_file import KERAS_VERSION, metadata_json
 
 _MODELS = ("Functional", "Sequential")
 # Settings that Keras 2 does not know, and the values with which they say nothing.
+_CHANNELS_LAST = {"data_format": "channels_last"}
 _NEWER: dict[str, dict[str, Any]] = {
-    "CenterCrop": {"data_format": "channels_last"},
+    **dict.fromkeys(["CenterCrop", "RandomBrightness", "RandomCrop", "RandomFlip"], _CHANNELS_LAST),
+    **dict.fromkeys(["RandomRotation", "RandomTranslation", "RandomZoom"], _CHANNELS_LAST),
+    "RandomContrast": {**_CHANNELS_LAST, "value_range": (0, 255)},
     "Resizing": {
         "antialias": False,
         "data_format": "channels_last",

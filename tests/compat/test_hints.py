@@ -21,7 +21,10 @@ from minicnn.optimizers import Optimizer
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("layers.RandomFlip", r"^minicnn\.layers has no RandomFlip\. Use ImageDataGenerator\(hor"),
+        (
+            "layers.RandomShear",
+            r"^minicnn\.layers has no RandomShear\. Use ImageDataGenerator",
+        ),
         ("layers.Conv2d", r"has no Conv2d\. Did you mean Conv2D\? It has Activation, Activi"),
         ("layers.LSTM", r"has no LSTM\. It has Activation.* For more, use Keras itself\.$"),
         ("layers.experimental", r"Use minicnn\.layers itself"),

@@ -415,6 +415,17 @@ def test_dropout_by_hand() -> None:
     np.testing.assert_array_equal(functional.dropout_backward(x, mask, 0.5), [[2, 0], [0, 8]])
 
 
+def test_alpha_dropout_by_hand() -> None:
+    """s² = 3.0909131, a = (0.5 * (1 + 0.5 * s²))^(-1/2), b = 0.5 * 1.7580993 * a."""
+    x, mask = np.array([1.0, 2.0]), np.array([True, False])
+    a, b = 0.8864049, 0.7791939
+    found = functional.alpha_dropout(x, mask, 0.5)
+    np.testing.assert_allclose(found, [a + b, -1.7580993 * a + b], rtol=1e-6)
+    found = functional.alpha_dropout_backward(x, mask, 0.5)
+    np.testing.assert_allclose(found, [a, 0], rtol=1e-6)
+    np.testing.assert_array_equal(functional.alpha_dropout(x, np.array([True] * 2), 0.0), x)
+
+
 def test_merging_by_hand() -> None:
     a, b, c = np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]]), np.array([[100.0, 200.0]])
     np.testing.assert_array_equal(functional.add([a, b, c]), [[111, 222]])

@@ -47,6 +47,7 @@ ON_PICTURES: dict[str, Callable[[Any], Any]] = {
     "up_sampling2d": functional.up_sampling2d,
     "resize": lambda x: functional.resize(x, (3, 3)),
     "cropping2d": functional.cropping2d,
+    "warp": lambda x: functional.warp(x, ones(2, 6)),
 }
 
 
@@ -303,6 +304,7 @@ def test_a_gradient_of_another_type(name: str) -> None:
 
 
 F = functional
+IMAGES = ones(2, 3, 3, 1)
 MASK = np.ones((2, 3), bool)
 NO_CLASS = r"expects x.shape=\(\.\.\., classes\), at least one class\. Received x.shape="
 REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
@@ -476,6 +478,18 @@ REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
     ),
     ("dropout", ValueError, r"below 1\. Received 1\.0", lambda: F.dropout(ones(2, 3), MASK, 1.0)),
     ("dropout", ValueError, r"Received -0\.1", lambda: F.dropout_backward(ones(2, 3), MASK, -0.1)),
+    (
+        "alpha_dropout",
+        ValueError,
+        r"mask.shape=\(2, 4\)",
+        lambda: F.alpha_dropout(ones(2, 4), MASK, 0.5),
+    ),
+    (
+        "alpha_dropout",
+        ValueError,
+        r"below 1\. Received 1",
+        lambda: F.alpha_dropout_backward(ones(2, 3), MASK, 1),
+    ),
     # add, concatenate
     ("add", ValueError, "at least one array", lambda: F.add([])),
     (
@@ -562,6 +576,38 @@ REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
         TypeError,
         "one dtype",
         lambda: F.binary_crossentropy_backward(ones(2), ones(2, dtype=np.float64)),
+    ),
+    # warp
+    (
+        "warp",
+        ValueError,
+        r"transforms.shape=\(2, 6\)",
+        lambda: F.warp(IMAGES, ones(1, 6)),
+    ),
+    (
+        "warp",
+        TypeError,
+        "transforms to be a NumPy",
+        lambda: F.warp(IMAGES, [[1.0] * 6] * 2),
+    ),
+    ("warp", ValueError, "finite numbers", lambda: F.warp(IMAGES, ones(2, 6) * np.inf)),
+    (
+        "warp",
+        ValueError,
+        "interpolation .*'area'",
+        lambda: F.warp(IMAGES, ones(2, 6), "area"),
+    ),
+    (
+        "warp",
+        ValueError,
+        "fill_mode .*'mirror'",
+        lambda: F.warp_backward(IMAGES, ones(2, 6), fill_mode="mirror"),
+    ),
+    (
+        "warp",
+        ValueError,
+        "fill_value to be a number. Received None",
+        lambda: F.warp(IMAGES, ones(2, 6), fill_value=None),
     ),
     # affine_transform
     (

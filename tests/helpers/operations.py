@@ -9,7 +9,7 @@ so the fast version and the loops must agree to the last bit, however they order
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -467,6 +467,43 @@ def dropouts(draw: st.DrawFn, batch: int | None = None) -> Operation:
     )
 
 
+@st.composite
+def warps(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    """Near and far, upside down and enlarged; and shifts by whole pixels and halves."""
+    shape = (draw_batch(draw, batch), draw(st.integers(1, 6)), draw(st.integers(1, 6)),
+             draw(st.sampled_from([1, 3, 9])))  # fmt: skip
+    rng = np.random.default_rng(draw(SEEDS))
+    transforms = rng.uniform(-2, 2, (shape[0], 6))
+    transforms[:, 2::3] *= draw(st.sampled_from([1, 4, 30]))
+    if draw(st.booleans()):
+        transforms = np.tile([1.0, 0, 0, 0, 1, 0], (shape[0], 1))
+        transforms[:, 2::3] = rng.integers(-9, 10, (shape[0], 2)) / 2
+    how = (
+        draw(st.sampled_from(["nearest", "bilinear"])),
+        draw(st.sampled_from(["reflect", "wrap", "constant", "nearest"])),
+    )
+    fill = draw(st.sampled_from([0.0, 2.5])) if batch is None else 0.0
+    transforms = transforms.astype(np.float32)
+    return Operation(
+        {"x": shape},
+        lambda m, x: m.warp(x, transforms, *how, fill),
+        lambda m, dy, x: (m.warp_backward(dy, transforms, *how),),
+        {"how": how, "fill_value": fill},
+    )
+
+
+@st.composite
+def alpha_dropouts(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    found = draw(dropouts(batch))
+    mask = np.random.default_rng(draw(SEEDS)).random(found.shapes["x"]) < 0.6
+    rate = found.options["rate"]
+    return replace(
+        found,
+        forward=lambda m, x: m.alpha_dropout(x, mask, rate),
+        backward=lambda m, dy, x: (m.alpha_dropout_backward(dy, mask, rate),),
+    )
+
+
 def merges(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
     """Describe a merge of arrays, element by element; one array may have size 1 in some axes."""
 
@@ -594,6 +631,8 @@ OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "activations": activations_of_input,
     "prelu": prelus,
     "dropout": dropouts,
+    "alpha_dropout": alpha_dropouts,
+    "warp": warps,
     "add": merges("add"),
     **{name: merges(name) for name in ("average", "maximum", "minimum", "multiply", "subtract")},
     "concatenate": concatenations,

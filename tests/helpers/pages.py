@@ -33,17 +33,24 @@ def every_layer():
     v = layers.AveragePooling2D(3, strides=2, padding="same", name="average_pool")(x)
     x = layers.Add(name="add_pools")([m, v])
     x = layers.Dropout(0.3, name="dropout")(layers.ActivityRegularization(0.1, name="activity")(x))
+    x = layers.SpatialDropout2D(0.3, name="spatial")(layers.GaussianNoise(0.1, name="noise")(x))
+    x = layers.AlphaDropout(0.3, name="alpha")(layers.GaussianDropout(0.1, name="gaussian")(x))
+    x = layers.RandomFlip(name="flip")(layers.RandomRotation(0.1, name="rotation")(x))
+    x = layers.RandomTranslation(0.1, 0.1, name="shift")(layers.RandomZoom(0.1, name="zoom")(x))
+    x = layers.RandomBrightness(0.1, name="bright")(layers.RandomContrast(0.1, name="contrast")(x))
     f = layers.Flatten(name="flatten")(layers.Reshape((4, 3, -1), name="reshape")(x))
     g = layers.GlobalAveragePooling2D(name="average")(x)
     t = layers.GlobalMaxPooling2D(name="largest")(x)
     s = layers.UpSampling2D((2, 1), name="up")(x)
     s = layers.Conv2DTranspose(12, (3, 2), 2, "same", activation="relu", name="stamps")(s)
     s = layers.Resizing(5, 4, "bicubic", name="resizing")(layers.Cropping2D(1, name="crop")(s))
+    s = layers.RandomCrop(4, 3, name="part")(s)
     s = layers.Permute((2, 1, 3), name="permute")(layers.CenterCrop(2, 1, name="center")(s))
     gate = layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(x)
     s = layers.Multiply(name="excite")([s, gate])
     u = layers.Flatten(name="flatten_up")(s)
-    g = layers.Flatten(name="flatten_copies")(layers.RepeatVector(2, name="copies")(g))
+    g = layers.SpatialDropout1D(0.3, name="steps")(layers.RepeatVector(2, name="copies")(g))
+    g = layers.Flatten(name="flatten_copies")(g)
     x = layers.Concatenate(name="join")([f, g, t, u])
     x = layers.Dense(7, activation="gelu", name="hidden")(x)
     x = layers.Activation("log_softmax", name="logarithms")(x)
@@ -158,6 +165,10 @@ def random_layers():
         layers.Resizing(14, 3, pad_to_aspect_ratio=True, fill_value=0.5),
         layers.CenterCrop(4, 5),
         layers.CenterCrop(4, 11),
+        layers.RandomCrop(4, 11),
+        layers.RandomCrop(14, 3),
+        layers.RandomFlip(),
+        layers.GaussianNoise(0.5),
         layers.Cropping2D(((1, 2), (0, 3))),
         layers.Permute((3, 1, 2)),
         layers.Reshape((-1, 4)),

@@ -75,6 +75,24 @@ USES = [
     Use("BatchNormalization", {}),
     Use("BatchNormalization", {"center": False, "scale": False}, (3, 4)),
     Use("Dropout", {"rate": 0.3}),
+    Use("SpatialDropout1D", {"rate": 0.3}, (2, 6, 5)),
+    Use("SpatialDropout2D", {"rate": 0.3}),
+    Use("GaussianNoise", {"stddev": 0.2}),
+    Use("GaussianDropout", {"rate": 0.3}),
+    Use("AlphaDropout", {"rate": 0.3}),
+    Use("AlphaDropout", {"rate": 0.3, "noise_shape": (None, 1, 5, 4)}),
+    Use("RandomFlip", {}),
+    Use("RandomFlip", {"mode": "horizontal"}),
+    Use("RandomRotation", {"factor": 0.2}),
+    Use("RandomRotation", {"factor": (-0.5, 0.1), "fill_mode": "wrap"}),
+    Use("RandomTranslation", {"height_factor": 0.4, "width_factor": (0.1, 0.6)}),
+    Use("RandomZoom", {"height_factor": 0.5, "fill_mode": "constant", "fill_value": 2.0}),
+    Use("RandomZoom", {"height_factor": 0.5, "width_factor": 0.1, "interpolation": "nearest"}),
+    Use("RandomCrop", {"height": 4, "width": 3}),
+    Use("RandomCrop", {"height": 7, "width": 4}),
+    Use("RandomContrast", {"factor": (0.9, 0.5), "value_range": (-100, 100)}),
+    Use("RandomContrast", {"factor": 0.9, "value_range": (-1.25, 1.25)}),
+    Use("RandomBrightness", {"factor": 0.9, "value_range": (-1.25, 1.25)}),
     Use("Flatten", {}),
     Use("Reshape", {"target_shape": (4, -1)}),
     Use("ZeroPadding2D", {"padding": ((0, 1), (2, 0))}),
@@ -235,7 +253,7 @@ def test_a_config_makes_the_layer_again(use: Use) -> None:
     assert copy.name == layer.name
     copy.forward(x)
     copy.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(copy(x), layer(x))
+    np.testing.assert_array_equal(copy(x, training=False), layer(x, training=False))
     assert copy.get_config() == layer.get_config()
 
 
@@ -245,7 +263,7 @@ def test_a_symbol_and_an_array_agree(use: Use) -> None:
     layer, x = build(use)
     symbols = [layers.Input(use.shape[1:]) for _ in range(use.inputs)]
     out = layer(symbols if use.inputs > 1 else symbols[0])
-    y = layer(x)
+    y = layer(x, training=False)
     assert (out.shape, out.dtype) == ((None, *y.shape[1:]), "float32")
     np.testing.assert_array_equal(minicnn.Model(symbols, out).predict(x, verbose=0), y)
 
@@ -310,11 +328,9 @@ def test_dy_of_another_shape_is_refused(use: Use) -> None:
 def test_anything_but_an_array_of_floats_is_refused(use: Use, bad: Any, error: type) -> None:
     layer, x = build(use)
     wrong = [bad(a) for a in as_list(x)]
-    if (
-        use.layer in ("CenterCrop", "Rescaling", "Resizing")
-        and getattr(wrong[0], "dtype", None) == np.int64
-    ):
-        np.testing.assert_array_equal(layer(wrong[0]), layer(wrong[0].astype(np.float32)))
+    if layer.takes_integers and getattr(wrong[0], "dtype", None) == np.int64:
+        expected = layer(wrong[0].astype(np.float32), training=False)
+        np.testing.assert_array_equal(layer(wrong[0], training=False), expected)
         return
     with pytest.raises(error, match=re.escape(layer.label)) as raised:
         layer(wrong if use.inputs > 1 else wrong[0])

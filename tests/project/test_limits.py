@@ -33,6 +33,7 @@ WINDOWS: dict[str, Callable[[int], Any]] = {
     "cropping": lambda n: layers.Cropping2D(((0, n), (0, 0))),
     "height": lambda n: layers.Resizing(n, 2),
     "width": lambda n: layers.CenterCrop(2, n),
+    "width of a random part": lambda n: layers.RandomCrop(2, n),
     "size of a function": lambda n: functional.resize(X, (n, 2)),
     "strides of a function": lambda n: functional.conv2d(X, W, strides=n),
     "dilation_rate of a function": lambda n: functional.depthwise_conv2d(X, W, dilation_rate=n),

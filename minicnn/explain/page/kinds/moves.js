@@ -92,6 +92,27 @@ function explainFlatten({ x, at, y }) {
   };
 }
 
+// What layers do that only work in training.
+const share = (c) => `with probability ${c.rate}`;
+const rest = (c) => `and divides the others by ${short(1 - c.rate)}`;
+const IN_TRAINING = {
+  Dropout: (c) => `it sets each number to 0 ${share(c)}, ${rest(c)}`,
+  SpatialDropout1D: (c) => `it sets each channel to 0 ${share(c)}, ${rest(c)}`,
+  SpatialDropout2D: (c) => `it sets each feature map to 0 ${share(c)}, ${rest(c)}`,
+  GaussianNoise: (c) => `it adds noise with the standard deviation ${short(c.stddev)}`,
+  GaussianDropout: (c) =>
+    `it multiplies each number by a random one near 1, with the variance ` +
+    `${short(c.rate / (1 - c.rate))}`,
+  AlphaDropout: (c) =>
+    `it replaces each number by -1.758 ${share(c)}, and rescales all to the old mean and variance`,
+  RandomFlip: (c) => `it flips an image (${c.mode}) with probability 0.5`,
+  RandomRotation: () => "it rotates each image by a random angle",
+  RandomTranslation: () => "it shifts each image at random",
+  RandomZoom: () => "it zooms each image at random",
+  RandomContrast: () => "it changes each image's contrast at random",
+  RandomBrightness: () => "it makes each image brighter or darker at random",
+};
+
 function explainPassedOn({ x, at }, text) {
   const o = offsetOf(x.shape, at);
   return {
@@ -104,11 +125,11 @@ function explainPassedOn({ x, at }, text) {
 }
 
 function explainDropout(cell) {
-  const { rate } = cell.c;
+  const { type } = cell.layer;
   return explainPassedOn(
     cell,
-    "Dropout works in training only: there it sets each number to 0 with probability " +
-      `${rate}, and divides the others by ${short(1 - rate)}. Here it passes all of them on.`,
+    `${type} works in training only: there ${IN_TRAINING[type](cell.c)}. ` +
+      "Here it passes all numbers on.",
   );
 }
 

@@ -10,6 +10,8 @@ const WHERE = {
     return resized([height, width], [height * rows, width * columns], c);
   },
   Resizing: (c, shape) => resized(shape, [c.height, c.width], c),
+  // What it does when nothing trains.
+  RandomCrop: (c, shape) => resized(shape, [c.height, c.width], { crop_to_aspect_ratio: true }),
   CenterCrop: (c, shape) => {
     const rows = shape[0] - c.height;
     const columns = shape[1] - c.width;
@@ -76,6 +78,7 @@ function backwardSampling({ layer, x, dy }) {
 const TEXT = {
   UpSampling2D: (c) => `Each pixel becomes a block of ${pair(c.size).join("×")} equal pixels.`,
   Resizing: () => "The pixel nearest to this place.",
+  RandomCrop: () => "A pixel of the middle of the image.",
   CenterCrop: () => "A pixel of the middle of the image.",
   Cropping2D: (c) => `The layer cuts ${c.cropping[0][0]} rows off above, ${c.cropping[1][0]} left.`,
 };

@@ -9,7 +9,7 @@ import { placeText } from "page/views/spots.js";
 export function featureName(app, e, t) {
   const { net } = app;
   const source = net.nodes[e.node.inputs[0]];
-  if (source.type === "Dropout") return featureName(app, { node: source }, t);
+  if (/Dropout|Noise/.test(source.type)) return featureName(app, { node: source }, t);
   if (source.type === "Flatten") {
     const shape = net.shape(source.inputs[0]);
     if (shape.length === 3) {

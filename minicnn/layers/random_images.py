@@ -1,0 +1,512 @@
+"""Random changes of images in training: flips, rotations, shifts, zooms, crops, colours.
+
+    augment = Sequential([RandomFlip("horizontal"), RandomRotation(0.1), RandomZoom(0.1)])
+
+as the first layers of a model, which then changes what it trains on and predicts as ever; or for a
+data set: `dataset.map(lambda x, y: (augment(x, training=True), y))`. As in Keras, such a layer that
+is called by itself, `augment(x)`, changes x: only `predict`, `evaluate` and `training=False` mean
+that nothing trains.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import functional, shapes
+from minicnn.functional import resizing
+from minicnn.layers.base import Array, Cache, Grads, Kept, Shape
+from minicnn.layers.convolutional import check_data_format
+from minicnn.layers.noise import RandomLayer
+
+Drawn = Any  # what `get_random_transformation` returns
+Range = tuple[float, float]
+
+
+class RandomImageLayer(RandomLayer):
+    """Changes each image of a batch in a way of its own; passes them on when nothing trains.
+
+    As in Keras, `get_random_transformation(images)` draws how, and `transform_images` does it. x
+    is (batch, height, width, channels), or one image; it may have integers, and y is always of the
+    layer's dtype. The gradient goes back through the change that was drawn.
+    """
+
+    input_rank = 4
+    takes_integers = True
+    training_by_default = True
+
+    def __init__(self, data_format: str | None = None, seed: Any = None, **kwargs: Any) -> None:
+        super().__init__(seed, **kwargs)
+        self.data_format = check_data_format(data_format, self.label)
+
+    def __call__(self, x: Any, training: bool | None = None) -> Any:
+        """Run on images, by default in training mode, or add the layer to a graph of symbols."""
+        if isinstance(x, np.ndarray) and x.ndim == 3:
+            return super().__call__(x[None], training)[0]
+        return super().__call__(x, training)
+
+    def get_random_transformation(
+        self, data: Array, training: bool = True, seed: Any = None
+    ) -> Drawn:
+        """Draw how to change these images; None if `training` is False."""
+        shape = np.shape(data)
+        if len(shape) not in (3, 4):
+            raise ValueError(
+                f"{self.label} expects an image (height, width, channels) or a batch of them. "
+                f"Received data.shape={shape}."
+            )
+        rng = self.generator() if seed is None else np.random.default_rng(seed)
+        return self.draw(rng, shape if len(shape) == 4 else (1, *shape)) if training else None
+
+    def transform_images(
+        self, images: Array, transformation: Drawn, training: bool = True
+    ) -> Array:
+        """Return images changed as `get_random_transformation` has drawn it."""
+        images = self._prepare(images)
+        return self.changed(images, transformation)[0] if training else images
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
+        """Draw a change for each image of a batch of this shape."""
+        raise NotImplementedError
+
+    def changed(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
+        """Return the changed images, and what the gradient needs besides `drawn`."""
+        raise NotImplementedError
+
+    def unchanged(self, x: Array) -> tuple[Array, Kept]:
+        """Return what the layer makes of x when nothing trains."""
+        return x, {}
+
+    def gradient(self, dz: Array, drawn: Drawn, cache: Cache) -> Array:
+        """Return dx through the change that was drawn."""
+        raise NotImplementedError
+
+    def unchanged_gradient(self, dz: Array, cache: Cache) -> Array:
+        return dz
+
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
+        if not training or not self.differs_in_training():
+            y, kept = self.unchanged(x)
+            return y, {"transformation": None, **kept}
+        drawn = self.draw(self.generator(), x.shape)
+        y, kept = self.changed(x, drawn)
+        return y, {"transformation": drawn, **kept}
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if not need_dx:
+            return None, {}
+        drawn = cache["transformation"]
+        if drawn is None:
+            return self.unchanged_gradient(dz, cache), {}
+        return self.gradient(dz, drawn, cache), {}
+
+
+def _limits(
+    value: Any, argument: str, who: str, least: float = -1, most: float = 1, above: bool = False
+) -> Range:
+    """Return the lower and the upper limit that a number, or two, stand for, as in Keras.
+
+    `above` says that the limits are above `least`, not only at it.
+    """
+    several = isinstance(value, (tuple, list)) and len(value) == 2
+    both = tuple(value) if several else (value, value)
+    if not all(
+        shapes.is_number(v) and least <= v <= most and not (above and v == least) for v in both
+    ):
+        opening = "(" if above else "["
+        raise ValueError(
+            f"{who} expects {argument} to be a number in {opening}{least}, {most}], or two. "
+            f"Received {value!r}."
+        )
+    low, high = (min(both), max(both)) if several else (max(-abs(value), least), abs(value))
+    return float(low), float(high)
+
+
+def _uniform(rng: np.random.Generator, limits: Range, count: int) -> Array:
+    """Return `count` random numbers between the limits, of shape (count, 1)."""
+    return rng.uniform(*limits, (count, 1)).astype(np.float32)
+
+
+# -- moved ---------------------------------------------------------------------------------------
+
+
+class RandomFlip(RandomImageLayer):
+    """During training, flips each image with probability 1/2. No weights.
+
+    `mode` "horizontal" exchanges left and right, "vertical" top and bottom. The surprise, as in
+    Keras: "horizontal_and_vertical", the default, does both or neither, which turns an image by
+    180 degrees; two layers flip independently. `seed` as in `Dropout`.
+    """
+
+    def __init__(
+        self,
+        mode: str = "horizontal_and_vertical",
+        seed: Any = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data_format, seed, **kwargs)
+        modes = ("horizontal", "vertical", "horizontal_and_vertical")
+        self.mode = shapes.choice(mode, modes, "mode", self.label)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
+        return {"flips": rng.random((shape[0], 1, 1, 1)) <= 0.5}
+
+    def _flipped(self, x: Array, flips: Array) -> Array:
+        rows = slice(None, None, -1 if "vertical" in self.mode else 1)
+        columns = slice(None, None, -1 if "horizontal" in self.mode else 1)
+        return np.where(flips, x[:, rows, columns], x)
+
+    def changed(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
+        return self._flipped(x, drawn["flips"]), {}
+
+    def gradient(self, dz: Array, drawn: Drawn, cache: Cache) -> Array:
+        return self._flipped(dz, drawn["flips"])
+
+
+class _Warping(RandomImageLayer):
+    """A layer that reads each pixel of y at another place of x, as a transform says."""
+
+    def __init__(
+        self,
+        fill_mode: str,
+        interpolation: str,
+        seed: Any,
+        fill_value: float,
+        data_format: str | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data_format, seed, **kwargs)
+        self.fill_mode = shapes.choice(
+            fill_mode, ("reflect", "wrap", "constant", "nearest"), "fill_mode", self.label
+        )
+        self.interpolation = shapes.choice(
+            interpolation, ("nearest", "bilinear"), "interpolation", self.label
+        )
+        if not shapes.is_number(fill_value):
+            raise ValueError(
+                f"{self.label} expects fill_value to be a number. Received {fill_value!r}."
+            )
+        self.fill_value = float(fill_value)
+
+    def transforms(self, drawn: Drawn, size: shapes.Pair) -> Array:
+        """Return the six numbers of each image's transform (see `functional.warp`)."""
+        raise NotImplementedError
+
+    def changed(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
+        transforms = self.transforms(drawn, x.shape[1:3])
+        y = functional.warp(
+            x, transforms, self.interpolation, self.fill_mode, self.fill_value, self.label
+        )
+        return y, {"transforms": transforms}
+
+    def gradient(self, dz: Array, drawn: Drawn, cache: Cache) -> Array:
+        return functional.warp_backward(
+            dz, cache["transforms"], self.interpolation, self.fill_mode, self.label
+        )
+
+
+def _stacked(count: int, *numbers: Any) -> Array:
+    """Return float32 (count, 6) of six numbers, each alone or (count, 1)."""
+    columns = [np.broadcast_to(np.float32(n), (count, 1)) for n in numbers]
+    return np.concatenate(columns, axis=1)
+
+
+class RandomRotation(_Warping):
+    """During training, rotates each image about its middle by a random angle. No weights.
+
+    The angle is between `factor` times a full turn either way, or between two such factors;
+    positive ones turn counter-clockwise. Each pixel is read between four ("bilinear") or from the
+    nearest. What comes from outside the image is, by `fill_mode`, its mirror image ("reflect"), the
+    image again ("wrap"), the edge ("nearest") or `fill_value` ("constant"). `seed` as in `Dropout`.
+
+    The surprise: Keras on TensorFlow has another dx, the gradient rotated back; here dx is the
+    transposed sum, as differences say.
+    """
+
+    def __init__(
+        self,
+        factor: Any,
+        fill_mode: str = "reflect",
+        interpolation: str = "bilinear",
+        seed: Any = None,
+        fill_value: float = 0.0,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
+        self.factor = _limits(factor, "factor", self.label)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
+        low, high = self.factor
+        angle = _uniform(rng, (low * 360, high * 360), shape[0])[:, 0]
+        return {"angle": angle, "rotation_matrix": self._matrix(angle, shape[1:3])}
+
+    @staticmethod
+    def _matrix(angle: Array, size: tuple[int, ...]) -> Array:
+        """Return Keras's matrix: rows x, y, 1 of the place that a pixel is read at, and 0 0."""
+        radians = angle[:, None] * np.float32(np.pi / 180)
+        cos, sin = np.cos(radians), np.sin(radians)
+        middle_x, middle_y = (size[1] - 1) / 2, (size[0] - 1) / 2
+        start_x = middle_x - middle_x * cos + middle_y * sin
+        start_y = middle_y - middle_x * sin - middle_y * cos
+        six = _stacked(len(angle), cos, -sin, start_x, sin, cos, start_y)
+        return np.concatenate([six, np.zeros_like(six[:, :2])], axis=1)
+
+    def transforms(self, drawn: Drawn, size: shapes.Pair) -> Array:
+        return np.ascontiguousarray(drawn["rotation_matrix"][:, :6])
+
+
+class RandomTranslation(_Warping):
+    """During training, shifts each image down or up, and right or left. No weights.
+
+    `height_factor` and `width_factor` are shares of the size, either way, or two limits; positive
+    numbers shift down, and to the right. `fill_mode`, `interpolation`, `fill_value` and `seed` as
+    in `RandomRotation`, and so is the gradient.
+    """
+
+    def __init__(
+        self,
+        height_factor: Any,
+        width_factor: Any,
+        fill_mode: str = "reflect",
+        interpolation: str = "bilinear",
+        seed: Any = None,
+        fill_value: float = 0.0,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
+        self._height = _limits(height_factor, "height_factor", self.label)
+        self._width = _limits(width_factor, "width_factor", self.label)
+        self.height_factor, self.width_factor = height_factor, width_factor
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
+        down = _uniform(rng, self._height, shape[0]) * np.float32(shape[1])
+        right = _uniform(rng, self._width, shape[0]) * np.float32(shape[2])
+        return {"translations": np.concatenate([right, down], axis=1)}
+
+    def transforms(self, drawn: Drawn, size: shapes.Pair) -> Array:
+        right, down = np.split(drawn["translations"], 2, axis=1)
+        return _stacked(len(right), 1, 0, -right, 0, 1, -down)
+
+
+class RandomZoom(_Warping):
+    """During training, zooms each image out or in, about its middle. No weights.
+
+    `height_factor` says how much of the image's height comes into it or goes from it, either way,
+    or between two limits: 0.2 zooms out, until the rows are 1.2 times as many, -0.2 zooms in.
+    `width_factor` does so for columns; without it they are zoomed as much as the rows, and nothing
+    is distorted. `fill_mode`, `interpolation`, `fill_value` and `seed` as in `RandomRotation`, and
+    so is the gradient.
+    """
+
+    def __init__(
+        self,
+        height_factor: Any,
+        width_factor: Any = None,
+        fill_mode: str = "reflect",
+        interpolation: str = "bilinear",
+        seed: Any = None,
+        fill_value: float = 0.0,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
+        self._height = self._zooms(height_factor, "height_factor")
+        alike = width_factor is None
+        self._width = None if alike else self._zooms(width_factor, "width_factor")
+        self.height_factor, self.width_factor = height_factor, width_factor
+
+    def _zooms(self, factor: Any, argument: str) -> Range:
+        low, high = _limits(factor, argument, self.label, above=True)
+        return 1 + low, 1 + high
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
+        rows = _uniform(rng, self._height, shape[0])
+        columns = rows if self._width is None else _uniform(rng, self._width, shape[0])
+        return {"height_zoom": rows, "width_zoom": columns}
+
+    def transforms(self, drawn: Drawn, size: shapes.Pair) -> Array:
+        rows, columns = drawn["height_zoom"], drawn["width_zoom"]
+        left = np.float32((size[1] - 1) / 2) * (1 - columns)
+        top = np.float32((size[0] - 1) / 2) * (1 - rows)
+        return _stacked(len(rows), columns, 0, left, 0, rows, top)
+
+
+class RandomCrop(RandomImageLayer):
+    """During training, cuts a random part, (`height`, `width`), out of a batch. No weights.
+
+        y[n, i, j, c] = x[n, i + top, j + left, c]
+
+    All images of a batch are cut at the same place. When nothing trains, the largest middle part
+    that has the shape of the result is resized (bilinear). `seed` as in `Dropout`.
+
+    The surprises: a batch that is not larger in both directions is cut in its middle where it is
+    larger, and resized, so that it is distorted, as in Keras. And Keras 3 itself passes images on
+    as they are when nothing trains, whatever their size, although its documentation says what is
+    done here and what Keras 2 did.
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        seed: Any = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data_format, seed, **kwargs)
+        self.height, self.width = shapes.pair((height, width), "(height, width)", self.label)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape[0], self.height, self.width, input_shape[3]
+
+    def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
+        return None
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
+        rows, columns = shape[1] - self.height, shape[2] - self.width
+        if rows > 0 and columns > 0:
+            return int(rng.integers(rows + 1)), int(rng.integers(columns + 1))
+        other = shape[2] * self.height / self.width, shape[1] * self.width / self.height
+        parts = [max(min(size, int(o)), 1) for size, o in zip(shape[1:3], other, strict=True)]
+        return (shape[1] - parts[0]) // 2, (shape[2] - parts[1]) // 2
+
+    def sampling(self, size: shapes.Pair, drawn: Drawn = None) -> resizing.Sampling:
+        """Return which rows and columns of an image of this size make those of the result."""
+        target = self.height, self.width
+        if drawn is None:
+            return resizing.sampling(size, target, crop_to_aspect_ratio=True)
+        part = min(self.height, size[0] - drawn[0]), min(self.width, size[1] - drawn[1])
+        found = resizing.sampling(part, target)
+        moved = [t._replace(source=t.source + start) for t, start in zip(found, drawn, strict=True)]
+        return resizing.Sampling(*moved)
+
+    def _sampled(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
+        if 0 in x.shape[1:3]:
+            raise ValueError(
+                f"{self.label} expects images with pixels. Received x.shape={x.shape}."
+            )
+        size = x.shape[1:3]
+        if 0 in x.shape:
+            y = np.zeros((len(x), self.height, self.width, x.shape[3]), x.dtype)
+        else:
+            y = resizing.sample(x, self.sampling(size, drawn))
+        return y, {"size": size}
+
+    def changed(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
+        return self._sampled(x, drawn)
+
+    def unchanged(self, x: Array) -> tuple[Array, Kept]:
+        return self._sampled(x, None)
+
+    def gradient(self, dz: Array, drawn: Drawn, cache: Cache) -> Array:
+        size = cache["size"]
+        if 0 in dz.shape:
+            return np.zeros((len(dz), *size, dz.shape[3]), dz.dtype)
+        return resizing.sample_backward(dz, self.sampling(size, drawn), size)
+
+    def unchanged_gradient(self, dz: Array, cache: Cache) -> Array:
+        return self.gradient(dz, None, cache)
+
+
+# -- colours -------------------------------------------------------------------------------------
+
+
+class _Colouring(RandomImageLayer):
+    """A layer that changes colours and keeps them within `value_range`."""
+
+    def __init__(self, value_range: Any, seed: Any, data_format: str | None, **kwargs: Any) -> None:
+        super().__init__(data_format, seed, **kwargs)
+        several = isinstance(value_range, (tuple, list)) and len(value_range) == 2
+        if not several or not all(map(shapes.is_number, value_range)):
+            raise ValueError(
+                f"{self.label} expects value_range to be two numbers (low, high). "
+                f"Received {value_range!r}."
+            )
+        self.value_range: Any = tuple(value_range)
+
+    def recoloured(self, x: Array, drawn: Drawn) -> Array:
+        """Return the changed colours, whatever their range."""
+        raise NotImplementedError
+
+    def changed(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
+        z = self.recoloured(x, drawn)
+        low, high = self.value_range
+        return z.clip(low, high).astype(x.dtype), {"inside": (z >= low) & (z <= high)}
+
+
+class RandomContrast(_Colouring):
+    """During training, moves each image's colours away from their mean, or towards it. No weights.
+
+        y = clip((x - m) * f + m, low, high),   m = the mean of x over the image's pixels
+
+    for each channel by itself; `value_range` is (low, high). f is random between 1 - lower and
+    1 + upper; `factor` is (lower, upper), from 0 to 1, the smaller one first or not. `seed` as in
+    `Dropout`. The surprise, as in Keras: one number u means (0, u), and the contrast only grows.
+    """
+
+    def __init__(
+        self,
+        factor: Any,
+        value_range: Any = (0, 255),
+        seed: Any = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(value_range, seed, data_format, **kwargs)
+        self.factor = _limits(factor, "factor", self.label, least=0)
+        if self.value_range[0] > self.value_range[1]:
+            raise ValueError(
+                f"{self.label} expects value_range to be (low, high). Received {value_range!r}."
+            )
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
+        factor = _uniform(rng, (1 - self.factor[0], 1 + self.factor[1]), shape[0])
+        return {"contrast_factor": factor.reshape(-1, 1, 1, 1)}
+
+    def recoloured(self, x: Array, drawn: Drawn) -> Array:
+        mean = x.mean(axis=(1, 2), keepdims=True)
+        colours: Array = (x - mean) * drawn["contrast_factor"].astype(x.dtype) + mean
+        return colours
+
+    def gradient(self, dz: Array, drawn: Drawn, cache: Cache) -> Array:
+        factor = drawn["contrast_factor"].astype(dz.dtype)
+        dz = np.where(cache["inside"], dz, dz.dtype.type(0))
+        dx: Array = dz * factor + (1 - factor) * dz.mean(axis=(1, 2), keepdims=True)
+        return dx
+
+
+class RandomBrightness(_Colouring):
+    """During training, makes each image brighter or darker. No weights.
+
+        y = clip(x + f * (high - low), low, high)
+
+    `value_range` is (low, high); f is random between -`factor` and `factor`, or between its two
+    numbers, from -1 (all black) to 1 (all white). `seed` as in `Dropout`. The surprise: pixels of
+    0 … 1 need `value_range=(0, 1)`, or they all become white or black.
+    """
+
+    def __init__(
+        self,
+        factor: Any,
+        value_range: Any = (0, 255),
+        seed: Any = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(value_range, seed, data_format, **kwargs)
+        self.factor = _limits(factor, "factor", self.label)
+        self.value_range = sorted(self.value_range)  # a list, as in Keras's configs
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
+        low, high = self.value_range
+        delta = _uniform(rng, self.factor, shape[0]) * np.float32(high - low)
+        return {"rgb_delta": delta.reshape(-1, 1, 1, 1)}
+
+    def recoloured(self, x: Array, drawn: Drawn) -> Array:
+        brighter: Array = x + drawn["rgb_delta"].astype(x.dtype)
+        return brighter
+
+    def gradient(self, dz: Array, drawn: Drawn, cache: Cache) -> Array:
+        return np.where(cache["inside"], dz, dz.dtype.type(0))
