@@ -242,6 +242,44 @@ def _normalization_cases() -> Iterator[Case]:
             yield Case("BatchNormalization", options, (4, 9, 8, 4), training=training)
     frozen = {"trainable": False}
     yield Case("BatchNormalization", frozen, (4, 9, 8, 4), training=True)
+    given: tuple[dict[str, Any], ...] = (
+        {},
+        {"axis": None},
+        {"axis": [1, -1]},
+        {"invert": True},
+        {"mean": [1.0, 2.0, 3.0, 4.0], "variance": [4.0, 1.0, 0.25, 0.0625]},
+        {"mean": 2.0, "variance": 0.0},
+        {"axis": (2, 3), "mean": [[1.0, 2.0, 3.0, 4.0]], "variance": [[4.0, 1.0, 2.0, 3.0]]},
+    )
+    for options in given:
+        yield Case("Normalization", options)
+    yield from _example_normalization_cases()
+
+
+def _example_normalization_cases() -> Iterator[Case]:
+    for options in (
+        {},
+        {"axis": [1, 2, 3], "epsilon": 1e-6},
+        {"axis": 1},
+        {"axis": (2, 3)},
+        {"center": False},
+        {"scale": False},
+        {"rms_scaling": True},
+        {"rms_scaling": True, "scale": False, "epsilon": 0.5},
+    ):
+        yield Case("LayerNormalization", options)
+    yield Case("LayerNormalization", {"center": False, "scale": False}, (3, 7))
+    for options in (
+        {"groups": 1},
+        {"groups": 2, "epsilon": 1e-5},
+        {"groups": -1, "center": False},
+        {"groups": 4, "scale": False},
+    ):
+        yield Case("GroupNormalization", options)
+    yield Case("GroupNormalization", {"groups": 2, "center": False, "scale": False}, (3, 6))
+    for axis in (-1, 1, [1, 2]):
+        yield Case("UnitNormalization", {"axis": axis})
+    yield Case("UnitNormalization", {}, (4, 9))
 
 
 def _moving_cases() -> Iterator[Case]:
@@ -262,6 +300,7 @@ def _moving_cases() -> Iterator[Case]:
     yield Case("GaussianNoise", {"stddev": 0.0}, training=True)
     yield Case("Flatten", {})
     yield Case("Flatten", {}, (3, 5))
+    yield Case("Identity", {}, (3, 5))
     yield Case("Permute", {"dims": (3, 1, 2)})
     yield Case("Permute", {"dims": (2, 1)}, (2, 5, 3))
     yield Case("RepeatVector", {"n": 3}, (4, 5))
@@ -299,6 +338,7 @@ def compare(case: Case, seed: int = 0) -> list[Difference]:
     theirs(xs if case.inputs > 1 else xs[0])  # builds the weights
     weights = [_weight(variable, rng) for variable in theirs.weights]
     theirs.set_weights(weights)
+    getattr(theirs, "finalize_state", lambda: None)()  # Normalization computes with copies
     given: Any = xs if case.inputs > 1 else xs[0]
     ours.forward(given)
     ours.set_weights(weights)
@@ -328,7 +368,9 @@ def relative_difference(found: Any, expected: Any) -> float:
 def _weight(variable: Any, rng: np.random.Generator) -> Array:
     """Return values unlike the initial zeros and ones; a variance must be positive."""
     value = 0.5 * rng.standard_normal(tuple(variable.shape))
-    if variable.name in ("gamma", "moving_variance"):
+    if variable.name == "count":
+        return np.zeros((), np.int64)
+    if variable.name in ("gamma", "moving_variance", "variance"):
         value = 0.5 + np.abs(value)
     return value.astype(np.float32)
 

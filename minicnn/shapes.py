@@ -121,6 +121,36 @@ def sides(value: Any, argument: str, who: str) -> tuple[Pair, Pair]:
     return both, both
 
 
+def axes(value: Any, who: str) -> tuple[int, ...]:
+    """Return the argument `axis`, an integer or several, as a tuple."""
+    listed = list(value) if isinstance(value, (tuple, list, np.ndarray)) else [value]
+    for axis in listed:
+        if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
+            raise ValueError(
+                f"{who} expects axis to be an integer or a list of them. "
+                f"Received {_shortened(value)}."
+            )
+    return tuple(int(axis) for axis in listed)
+
+
+def axes_of_examples(
+    value: tuple[int, ...], shape: Sequence[int | None], who: str
+) -> tuple[int, ...]:
+    """Return the axes of an array of this shape, counted from 0 and sorted.
+
+    Raises a `ValueError` for an axis that examples do not have (0 is that of the batch), and for
+    one that is named twice.
+    """
+    rank = len(shape)
+    found = sorted(axis + rank if axis < 0 else axis for axis in value)
+    if any(not 0 < axis < rank for axis in found) or len(set(found)) < len(found):
+        raise ValueError(
+            f"{who} expects axis={value} to name axes of its inputs, each once, without the "
+            f"batch's. Received {tuple(shape)}."
+        )
+    return tuple(found)
+
+
 def choice(value: Any, options: Collection[str], argument: str, who: str) -> str:
     """Return `value` in lower case if it is one of `options`, or raise a `ValueError`."""
     if type(value) is str and value in options:

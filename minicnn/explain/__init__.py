@@ -19,6 +19,8 @@ from minicnn.explain import (  # noqa: F401 - they register what they explain
     activation_layers,
     merging_layers,
     moving,
+    normalizing,
+    operations,
     random_images,
     random_layers,
     transposed,

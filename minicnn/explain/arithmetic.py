@@ -512,7 +512,7 @@ def one(spot: Spot, x: Array, weight: float = 1.0) -> Terms:
     return make_terms(np.array([spot.at], np.intp).reshape(1, -1), x[spot.at], weight)
 
 
-@sums(layers.Activation, layers.InputLayer)
+@sums(layers.Activation, layers.Identity, layers.InputLayer)
 def _unchanged(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     place = show.place(spot.at)
     return Sum(one(spot, xs[0]), f"y{place} = x{place}")

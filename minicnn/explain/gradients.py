@@ -544,7 +544,7 @@ def _dense_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradien
     return GradientSum(terms, formula)
 
 
-@gradient_of(layers.Activation, what="dx")
+@gradient_of(layers.Activation, layers.Identity, what="dx")
 def _passed_on(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     return same_place(query, dz, 1.0)
 

@@ -11,12 +11,14 @@ from minicnn.explain.arithmetic import Spot, Sum, sums
 from minicnn.explain.explanation import make_gradient_terms, make_terms
 from minicnn.explain.gradient_sum import GradientSum, Query, gradient_of
 from minicnn.explain.trace_entry import TraceEntry
+from minicnn.layers.applications import CustomScaleLayer
+from minicnn.layers.arithmetic import Divide
 
 Array = np.ndarray
 
 _MERGES = (
     *(layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Multiply),
-    layers.Subtract,
+    *(layers.Subtract, Divide, CustomScaleLayer),
 )
 
 
@@ -27,6 +29,8 @@ def _own(x: Array, place: tuple[int, ...]) -> tuple[int, ...]:
 
 def _slopes(layer: Any, values: list[float]) -> list[float]:
     """How much y changes with each input."""
+    if isinstance(layer, CustomScaleLayer):
+        return [1.0, layer.scale]
     xs = [np.array([v]) for v in values]
     backward = getattr(naive, f"{layer.operation}_backward")
     return [float(dx[0]) for dx in backward(np.ones(1), xs)]
@@ -40,6 +44,9 @@ def _merge(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     names = [f"x{n}{show.place(place)}" for n, place in enumerate(places)]
     left = f"y{show.place(spot.at)} = "
     sources = np.arange(len(xs))
+    if isinstance(layer, Divide):
+        terms = make_terms(np.array(places[:1]), values[0], 1 / np.float64(values[1]), source=0)
+        return Sum(terms, left + " / ".join(names))
     if layer.operation == "multiply":
         terms = make_terms(np.array(places[:1]), values[0], math.prod(values[1:]), source=0)
         return Sum(terms, left + "·".join(names))
@@ -47,6 +54,8 @@ def _merge(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     right = {"add": " + ", "subtract": " - ", "average": " + "}.get(layer.operation, ", ").join(
         names
     )
+    if isinstance(layer, CustomScaleLayer):
+        right = f"{names[0]} + {layer.scale:g}·{names[1]}"
     if layer.operation == "average":
         right = f"({right}) / {len(xs)}"
     if layer.operation in ("maximum", "minimum"):
@@ -73,7 +82,11 @@ def _merge_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradien
     ]
     received = dz[(query.example, *places.T)]
     text = {"add": "", "subtract": "·(±1)", "average": f" / {len(xs)}"}.get(layer.operation)
-    if text is None:
+    if isinstance(layer, Divide):
+        text = ("/x1", "·(-x0/x1²)")[query.source]
+    elif isinstance(layer, CustomScaleLayer):
+        text = f"·{layer.scale:g}" if query.source else ""
+    elif text is None:
         text = "·(all others)" if layer.operation == "multiply" else " where it is the one chosen"
     left = f"dx{query.source}{show.place(query.at)} = "
     total = "dz" if len(places) == 1 else f"Σ over {len(places)} places of dz"

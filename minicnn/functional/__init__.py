@@ -19,8 +19,9 @@ array.
     elementwise         relu, sigmoid, tanh, softmax, dropout, alpha_dropout
     activations         elu, silu, gelu, softplus, …, whose gradients take their input; prelu
     by_name             the activations that layers take, by their names
-    merging             add, multiply, subtract, average, maximum, minimum, concatenate
+    merging             add, multiply, subtract, divide, average, maximum, minimum, concatenate
     normalization       batch_moments, batch_normalization
+    example_normalization  layer_normalization, group_normalization, unit_normalization
     losses              categorical_crossentropy, binary_crossentropy
     images              affine_transform, warp
 
@@ -117,6 +118,14 @@ from minicnn.functional.elementwise import (
     tanh,
     tanh_backward,
 )
+from minicnn.functional.example_normalization import (
+    group_normalization,
+    group_normalization_backward,
+    layer_normalization,
+    layer_normalization_backward,
+    unit_normalization,
+    unit_normalization_backward,
+)
 from minicnn.functional.images import (
     FILL_MODES,
     affine_transform,
@@ -137,6 +146,8 @@ from minicnn.functional.merging import (
     average_backward,
     concatenate,
     concatenate_backward,
+    divide,
+    divide_backward,
     maximum,
     maximum_backward,
     minimum,
@@ -231,6 +242,8 @@ __all__ = [
     "dense_backward",
     "depthwise_conv2d",
     "depthwise_conv2d_backward",
+    "divide",
+    "divide_backward",
     "dropout",
     "dropout_backward",
     "elu",
@@ -243,6 +256,8 @@ __all__ = [
     "global_average_pool2d_backward",
     "global_max_pool2d",
     "global_max_pool2d_backward",
+    "group_normalization",
+    "group_normalization_backward",
     "hard_shrink",
     "hard_shrink_backward",
     "hard_sigmoid",
@@ -251,6 +266,8 @@ __all__ = [
     "hard_silu_backward",
     "hard_tanh",
     "hard_tanh_backward",
+    "layer_normalization",
+    "layer_normalization_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "log_sigmoid",
@@ -303,6 +320,8 @@ __all__ = [
     "tanh_backward",
     "tanh_shrink",
     "tanh_shrink_backward",
+    "unit_normalization",
+    "unit_normalization_backward",
     "up_sampling2d",
     "up_sampling2d_backward",
     "warp",

@@ -93,6 +93,25 @@ def subtract_backward(dy: Array, xs: Sequence[Array], name: str = "subtract") ->
     return [_down(dy.copy(), first.shape), _down(-dy, second.shape)]
 
 
+def divide(xs: Sequence[Array], name: str = "divide") -> Array:
+    """y = x0 / x1, of two arrays; infinite or NaN where x1 is 0."""
+    _check_several(xs, name)
+    _check_two(xs, name)
+    _shape_of(xs, name)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.divide(*xs)
+
+
+def divide_backward(dy: Array, xs: Sequence[Array], name: str = "divide") -> list[Array]:
+    """dx0 = dy / x1, dx1 = -dy * x0 / x1**2, summed along the axes of size 1."""
+    dy = _checked(dy, xs, name)
+    _check_two(xs, name)
+    first, second = xs
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        slope = dy / second
+        return [_down(slope, first.shape), _down(-slope * (first / second), second.shape)]
+
+
 def _check_two(xs: Sequence[Array], name: str) -> None:
     if len(xs) != 2:
         raise ValueError(f"{name} expects two arrays. Received {len(xs)}.")

@@ -5,16 +5,23 @@ from typing import TYPE_CHECKING, Any
 from minicnn._support.variable import Variable
 from minicnn.compat import hints
 from minicnn.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from minicnn.layers.adapted import Normalization
 from minicnn.layers.base import Layer
 from minicnn.layers.convolutional import Conv2D, DepthwiseConv2D, SeparableConv2D, ZeroPadding2D
 from minicnn.layers.core import (
     ActivityRegularization,
     Dense,
     Flatten,
+    Identity,
     Input,
     InputLayer,
     Rescaling,
     Reshape,
+)
+from minicnn.layers.example_normalization import (
+    GroupNormalization,
+    LayerNormalization,
+    UnitNormalization,
 )
 from minicnn.layers.merging import (
     Add,
@@ -96,12 +103,16 @@ LAYERS: dict[str, type[Layer]] = {
         GaussianNoise,
         GlobalAveragePooling2D,
         GlobalMaxPooling2D,
+        GroupNormalization,
+        Identity,
         InputLayer,
+        LayerNormalization,
         LeakyReLU,
         Maximum,
         MaxPooling2D,
         Minimum,
         Multiply,
+        Normalization,
         PReLU,
         Permute,
         RandomBrightness,
@@ -121,6 +132,7 @@ LAYERS: dict[str, type[Layer]] = {
         SpatialDropout1D,
         SpatialDropout2D,
         Subtract,
+        UnitNormalization,
         UpSampling2D,
         ZeroPadding2D,
     )

@@ -109,6 +109,7 @@ class Layer(WithWeights, WithNodes, Configurable):
     activation_name: str = "linear"  # the name of `activation`, which `forward` applies last
     input_rank: int | None = None  # the rank of x that the layer needs; None for any
     takes_list = False  # Add, Concatenate: forward takes a list of arrays
+    keras_module = "keras.layers"  # where Keras has the class, as its files say
     takes_integers = False  # Rescaling, Resizing, …: x may be a photo's uint8 pixels
     training_by_default: bool | None = False  # what a call without `training` means
 

@@ -188,6 +188,16 @@ class ActivityRegularization(Layer):
         return dz, {}
 
 
+class Identity(Layer):
+    """y = x. It holds the place of a layer that a variant of a model has. No weights."""
+
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
+        return x, {}
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        return dz, {}
+
+
 class Flatten(Layer):
     """Reshapes (batch, height, width, channels) to (batch, height * width * channels)."""
 

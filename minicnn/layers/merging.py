@@ -10,7 +10,7 @@ from minicnn.layers.core import Rescaling
 from minicnn.layers.symbols import KerasTensor
 
 
-class _Merge(Layer):
+class Merge(Layer):
     """A layer that merges several inputs element by element, `operation` by name.
 
     Shapes are equal, or 1 in an axis, which then counts for all places along it, as in a
@@ -21,7 +21,7 @@ class _Merge(Layer):
     operation: str
 
     def build(self, input_shape: Sequence[Shape]) -> None:
-        two = self.operation == "subtract"
+        two = self.operation in ("divide", "subtract")
         if len(input_shape) < 2 or (two and len(input_shape) > 2):
             wanted = "2" if two else "at least 2"
             raise ValueError(f"{self.label} expects {wanted} inputs. Received {len(input_shape)}.")
@@ -53,7 +53,7 @@ def _merged_size(axis: Sequence[int | None]) -> int | None:
     return known[0] if known else None if None in axis else 1
 
 
-class Add(_Merge):
+class Add(Merge):
     """y = x0 + x1 + …, element by element: the residual connection. No weights.
 
     Each input receives dy unchanged; one of size 1 in an axis, its sum along that axis.
@@ -73,31 +73,31 @@ class Add(_Merge):
         return functional.add_backward(dz, cache["xs"], self.label), {}
 
 
-class Multiply(_Merge):
+class Multiply(Merge):
     """y = x0 * x1 * …, element by element. No weights. `x * y` of symbols is this layer."""
 
     operation = "multiply"
 
 
-class Subtract(_Merge):
+class Subtract(Merge):
     """y = x0 - x1, element by element, of two inputs. No weights."""
 
     operation = "subtract"
 
 
-class Average(_Merge):
+class Average(Merge):
     """y = (x0 + x1 + …) / n, element by element. No weights."""
 
     operation = "average"
 
 
-class Maximum(_Merge):
+class Maximum(Merge):
     """y = the largest of x0, x1, …, element by element. Of equal ones the first gets dy."""
 
     operation = "maximum"
 
 
-class Minimum(_Merge):
+class Minimum(Merge):
     """y = the smallest of x0, x1, …, element by element. Of equal ones the first gets dy."""
 
     operation = "minimum"

@@ -32,10 +32,10 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 class KerasTensor:
     """A symbol for a layer's output while a model is defined: a shape with None for the batch.
 
-    Symbols can be added, subtracted and multiplied: `x + y` is `Add()([x, y])`, `x * y` is
-    `Multiply()([x, y])`. They can also be combined by +, -, * and / with a number, or with one for
-    each channel: `x * 2 + 1` is two `Rescaling` layers. Other arithmetic, and `x[:, 0]`, raise
-    `TypeError`.
+    Arithmetic makes layers, as in Keras. `x + y` of symbols is `Add()([x, y])`, `x * y` is
+    `Multiply()([x, y])`, and there are `x - y` and `x / y`. With a number, or with one for each
+    channel, `x * 2 + 1` is two `Rescaling` layers. With a number there are also `1 / x` and
+    `x ** 2`; `x[..., :3]` takes a part. Other arithmetic raises `TypeError`.
     """
 
     __array_priority__ = 1000.0  # NumPy leaves `array + x` to the symbol
@@ -80,19 +80,30 @@ class KerasTensor:
         return self * other
 
     def __truediv__(self, other: Any) -> Any:
+        if isinstance(other, KerasTensor):
+            return _operators["divide"]([self, other], dtype=self.dtype)
         with np.errstate(divide="ignore"):  # Rescaling refuses infinity
             return _operators["rescale"](self, 1.0 / _constant(other, self), 0.0)
 
+    def __rtruediv__(self, other: Any) -> Any:
+        return _operators["reciprocal"](self, _number(other, self))
+
+    def __pow__(self, other: Any) -> Any:
+        return _operators["power"](self, _number(other, self))
+
+    def __getitem__(self, key: Any) -> Any:
+        return _operators["get_item"](self, key)
+
     def _no_layer(self, *others: Any) -> Any:
         raise TypeError(
-            f"{self!r} is a symbol: minicnn supports x + y, x - y and x * y of symbols, and +, -, "
-            "*, / with numbers on the right. For the rest write a layer of your own "
-            "(minicnn.layers.base shows one)."
+            f"{self!r} is a symbol: minicnn supports +, -, * and / with symbols and numbers, and "
+            "x ** 2. For the rest write a layer of your own (minicnn.layers.base shows one)."
         )
 
-    __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = _no_layer
-    __rfloordiv__ = __mod__ = __rmod__ = __abs__ = __invert__ = __getitem__ = _no_layer
+    __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = __rfloordiv__ = _no_layer
+    __mod__ = __rmod__ = __abs__ = __invert__ = _no_layer
     __lt__ = __le__ = __gt__ = __ge__ = _no_layer
+    __iter__ = _no_layer  # or Python would ask for x[0], x[1], …
 
     def __bool__(self) -> bool:
         raise TypeError(f"{self!r} is a symbol, neither true nor false.")
@@ -114,6 +125,15 @@ def _constant(value: Any, symbol: KerasTensor, sign: str = "") -> Array:
             f"Received {value!r}."
         )
     return array.astype(float)
+
+
+def _number(value: Any, symbol: KerasTensor) -> float:
+    array = _constant(value, symbol)
+    if array.ndim:
+        raise TypeError(
+            f"{symbol!r} is a symbol: here it can be combined with a number. Received {value!r}."
+        )
+    return float(array)
 
 
 class Node:

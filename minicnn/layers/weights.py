@@ -77,12 +77,15 @@ class WithWeights(WithPenalties):
         regularizer: Any = None,
         constraint: Any = None,
         part: str | None = None,
+        dtype: str | None = None,
     ) -> Variable:
         """Create a weight; the order of the calls is the order in Keras's files.
 
         It gets the layer's own regularizer and constraint for this `part` of it (by default the
-        weight's name), such as `kernel_regularizer`, or those that are given.
+        weight's name), such as `kernel_regularizer`, or those that are given. `dtype` is
+        the layer's own unless it is given: "int64" for a count.
         """
+        dtype = dtype or self.dtype
         count = math.prod(shape)
         if count > LARGEST_WEIGHT:
             raise ValueError(
@@ -91,10 +94,10 @@ class WithWeights(WithPenalties):
             )
         budget = _budget.get()
         if budget is not None:
-            value = budget.placeholder(tuple(shape), self.dtype, f"{self.label}'s {name}")
+            value = budget.placeholder(tuple(shape), dtype, f"{self.label}'s {name}")
         else:
             try:
-                value = initializers.get(initializer)(shape, self.dtype)
+                value = initializers.get(initializer)(shape, dtype)
             except MemoryError as error:
                 raise MemoryError(
                     f"{self.label}'s {name}, of shape {tuple(shape)}, needs more memory than "

@@ -12,7 +12,10 @@ from typing import Any, TypeVar
 from minicnn._support.settings import plain_throughout
 from minicnn.graph import Graph, Network
 from minicnn.layers import LAYERS, InputLayer, KerasTensor, Layer, Node
+from minicnn.layers.applications import APPLICATIONS
+from minicnn.layers.arithmetic import OPERATIONS, Operation
 from minicnn.layers.stand_ins import STAND_INS
+from minicnn.saving import functions
 from minicnn.saving.limits import check_nesting
 
 _networks: dict[str, type[Network]] = {}
@@ -36,14 +39,15 @@ def network(*names: str) -> Callable[[Kind], Kind]:
 def serialize_layer(layer: Layer) -> dict[str, Any]:
     """Return a layer as Keras's files describe it."""
     name = getattr(layer, "keras_class_name", type(layer).__name__)
-    module = {"Functional": "keras.src.models.functional", "Sequential": "keras"}
+    config = layer.keras_config() if isinstance(layer, Operation) else layer.get_config()
     data: dict[str, Any] = {
-        "module": module.get(name, "keras.layers"),
+        "module": layer.keras_module,
         "class_name": name,
-        "config": plain_throughout(layer.get_config()),
-        "registered_name": "Functional" if name == "Functional" else None,
+        "config": plain_throughout(config),
+        # Keras names a class twice if its module is not one for users.
+        "registered_name": name if layer.keras_module.startswith("keras.src.") else None,
     }
-    if layer.nodes and layer.nodes[-1].inputs:
+    if layer.nodes and layer.nodes[-1].inputs and not isinstance(layer, Operation):
         node = layer.nodes[-1]
         shapes = [list(tensor.shape) for tensor in node.inputs]
         data["build_config"] = {"input_shape": shapes[0] if node.single_input else shapes}
@@ -94,6 +98,8 @@ def _describe_node(node: Node, numbers: dict[Node, int]) -> dict[str, Any]:
         for symbol in node.inputs
     ]
     kwargs = {} if node.training is None else {"training": node.training}
+    if isinstance(node.layer, Operation):
+        return {"args": node.layer.call_arguments(symbols), "kwargs": kwargs}
     return {"args": [symbols[0] if node.single_input else symbols], "kwargs": kwargs}
 
 
@@ -106,14 +112,15 @@ def _is_functional(layer: Layer | None) -> bool:
 
 def layer_from_config(data: dict[str, Any]) -> Any:
     """Return the layer or model that a file describes; run no code that the file names."""
-    classes: dict[str, type[Layer]] = {**LAYERS, **STAND_INS, **_networks}
+    classes: dict[str, type[Layer]] = {**LAYERS, **APPLICATIONS, **OPERATIONS}
+    classes |= {**STAND_INS, **_networks}
     name = data.get("class_name")
     config = data.get("config")
     if name not in classes:
         called = f' "{config.get("name")}"' if isinstance(config, dict) else ""
         raise ValueError(
             f"Layer{called} is of class {name!r}, which minicnn does not have. "
-            f"It has {', '.join(c for c in classes if c not in STAND_INS)}."
+            f"It has {', '.join(c for c in classes if c in LAYERS or c in _networks)}."
         )
     if not isinstance(config, dict):
         raise ValueError(f"A {name} is described without a config. Received {config!r}.")
@@ -128,7 +135,7 @@ def ends_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
     check_nesting({"config": config})
     made: dict[str, Layer] = {}
     uses: dict[str, deque[dict[str, Any]]] = {}
-    for data in config["layers"]:
+    for data in map(functions.as_layer, config["layers"]):
         layer = layer_from_config(data)
         name = data.get("name", layer.name)
         if name in made:

@@ -33,6 +33,7 @@ class Model(Trainer):
     """
 
     keras_class_name = "Functional"
+    keras_module = "keras.src.models.functional"
     metadata: dict[str, Any]  # saved in the model's file: anything that JSON can hold
 
     def __init__(

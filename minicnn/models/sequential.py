@@ -24,6 +24,7 @@ class Sequential(Model):
     """
 
     keras_class_name = "Sequential"
+    keras_module = "keras"
 
     def __init__(
         self,

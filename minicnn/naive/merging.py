@@ -56,6 +56,16 @@ def subtract_backward(dy: Array, xs: Sequence[Array]) -> list[Array]:
     return _each_slope(dy, xs, lambda v, n: (1, -1)[n])
 
 
+def divide(xs: Sequence[Array]) -> Array:
+    """y = x0 / x1."""
+    return _merged(xs, lambda v: v[0] / v[1])
+
+
+def divide_backward(dy: Array, xs: Sequence[Array]) -> list[Array]:
+    """dx0 = dy / x1, dx1 = -dy * x0 / x1**2."""
+    return _each_slope(dy, xs, lambda v, n: (1 / v[1], -v[0] / v[1] ** 2)[n])
+
+
 def average(xs: Sequence[Array]) -> Array:
     """y = (x0 + x1 + …) / n."""
     return _merged(xs, lambda v: sum(v) / len(v))

@@ -265,14 +265,44 @@ def _with_modern_nodes(layer: dict[str, Any], shift: dict[Any, int]) -> dict[str
 def _modern_node(node: Any, layer: dict[str, Any], shift: dict[Any, int]) -> Any:
     if not isinstance(node, list):
         return node
+    if layer.get("class_name") in ("TFOpLambda", "SlicingOpLambda"):
+        return _call_of_function(node, shift)
     tensors = []
     kwargs: dict[str, Any] = {}
     for name, use, index, *rest in node:
         kwargs = rest[0] if rest else {}
-        address = [name, max(use - shift.get(name, 0), 0), index]
-        tensors.append({"class_name": "__keras_tensor__", "config": {"keras_history": address}})
+        tensors.append(_tensor(name, use, index, shift))
     single = len(tensors) == 1 and layer.get("class_name") not in _CALLED_ON_LISTS
     return {"args": [tensors[0] if single else tensors], "kwargs": kwargs}
+
+
+def _tensor(name: Any, use: int, index: int, shift: dict[Any, int]) -> dict[str, Any]:
+    address = [name, max(use - shift.get(name, 0), 0), index]
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": address}}
+
+
+def _call_of_function(node: list[Any], shift: dict[Any, int]) -> dict[str, Any]:
+    """Return the call of one of tf's functions, whose first argument has the others with it.
+
+    ["a", 0, 0, {"y": 2.0}]    ["_CONSTANT_VALUE", -1, 2.0, {"y": ["a", 0, 0]}]
+    [["a", 0, 0, {"axis": -1}], ["b", 0, 0, {"axis": -1}]]
+    """
+
+    def argument(value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        if len(value) < 3 or not isinstance(value[0], str):
+            return [argument(item) for item in value]
+        return (
+            value[2]
+            if value[0] == "_CONSTANT_VALUE"
+            else _tensor(value[0], value[1], value[2], shift)
+        )
+
+    last = node if isinstance(node[0], str) else node[0]
+    others = last[3] if len(last) > 3 else {}
+    kwargs = {key: argument(value) for key, value in others.items()}
+    return {"args": [argument(node)], "kwargs": kwargs}
 
 
 def _ends(ends: Any, layers: list[dict[str, Any]]) -> Any:

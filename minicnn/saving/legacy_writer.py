@@ -124,6 +124,11 @@ def _write_names(group: Any, attribute: str, names: list[str]) -> None:
 def _described(data: dict[str, Any]) -> dict[str, Any]:
     """Return Keras 2's description of a layer or model, made from Keras 3's."""
     kind, config = data["class_name"], dict(data["config"])
+    if data.get("module", "").startswith("keras.src.ops."):
+        raise ValueError(
+            f'Layer "{config["name"]}" is the function {kind}, which no .h5 file can hold for '
+            "Keras: save the model as .keras."
+        )
     if kind == "InputLayer":
         config = {
             "name": config["name"],

@@ -490,6 +490,50 @@ REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
         r"below 1\. Received 1",
         lambda: F.alpha_dropout_backward(ones(2, 3), MASK, 1),
     ),
+    # normalization of examples
+    (
+        "layer_normalization",
+        ValueError,
+        r"axis=\(2,\) .* without the batch's. Received \(2, 3\)",
+        lambda: F.layer_normalization(ones(2, 3), axis=2),
+    ),
+    (
+        "layer_normalization",
+        ValueError,
+        r"gamma.shape=\(3,\). Received gamma.shape=\(2,\)",
+        lambda: F.layer_normalization(ones(2, 3), ones(2)),
+    ),
+    (
+        "layer_normalization",
+        ValueError,
+        "at least one number along axis=-1",
+        lambda: F.layer_normalization(ones(2, 0)),
+    ),
+    (
+        "layer_normalization",
+        ValueError,
+        r"dy.shape=\(2, 3\)",
+        lambda: F.layer_normalization_backward(ones(2, 2), ones(2, 3)),
+    ),
+    (
+        "group_normalization",
+        ValueError,
+        r"that 2 groups can share. Received x.shape=\(2, 3\)",
+        lambda: F.group_normalization(ones(2, 3), 2),
+    ),
+    (
+        "group_normalization",
+        TypeError,
+        "one dtype",
+        lambda: F.group_normalization(ones(2, 4), 2, ones(4, dtype=np.float64)),
+    ),
+    (
+        "unit_normalization",
+        ValueError,
+        "axis to be an integer",
+        lambda: F.unit_normalization(ones(2, 4), "a"),  # type: ignore[arg-type]
+    ),
+    ("unit_normalization", TypeError, "int64", lambda: F.unit_normalization(ones(2, dtype=int))),
     # add, concatenate
     ("add", ValueError, "at least one array", lambda: F.add([])),
     (
@@ -499,6 +543,7 @@ REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
         lambda: F.add([ones(2, 3), ones(2, 2)]),
     ),
     ("subtract", ValueError, "two arrays. Received 3", lambda: F.subtract([ones(2)] * 3)),
+    ("divide", ValueError, "two arrays. Received 1", lambda: F.divide([ones(2)])),
     ("multiply", ValueError, "or 1 in an axis", lambda: F.multiply([ones(2, 3), ones(3)])),
     ("average", ValueError, "at least one array", lambda: F.average([])),
     ("maximum", TypeError, "one dtype", lambda: F.maximum([ones(2), ones(2, dtype=np.float64)])),

@@ -510,9 +510,11 @@ def merges(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
     @st.composite
     def operations(draw: st.DrawFn, batch: int | None = None) -> Operation:
         shape = draw(any_shape(batch))
-        count = 2 if name == "subtract" else draw(st.integers(1, 3))
+        count = 2 if name in ("divide", "subtract") else draw(st.integers(1, 3))
         other = [shape[0], *(draw(st.sampled_from([1, size])) for size in shape[1:])]
         sizes = {f"x{n}": tuple(other) if n == 1 else shape for n in range(count)}
+        if name == "divide":  # by nothing near 0
+            sizes["probabilities"] = sizes.pop("x1")
 
         def apart(xs: tuple[Array, ...]) -> list[Array]:
             return [x + 0.0137 * n for n, x in enumerate(xs)]  # no ties
@@ -576,6 +578,62 @@ def training_batch_normalizations(draw: st.DrawFn) -> Operation:
 
 
 @st.composite
+def layer_normalizations(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    shape = draw(any_shape(batch))
+    axes = draw(st.lists(st.integers(1, len(shape) - 1), min_size=1, unique=True))
+    options = {
+        "axis": draw(st.sampled_from([axes, [i - len(shape) for i in axes]])),
+        "epsilon": draw(st.sampled_from([1e-3, 0.5])),
+        "rms_scaling": draw(st.booleans()),
+    }
+    sizes = tuple(shape[i] for i in sorted(axes))
+
+    def backward(m: ModuleType, dy: Array, x: Array, *parameters: Array) -> tuple:
+        gamma = parameters[0] if parameters else None
+        return m.layer_normalization_backward(dy, x, gamma, **options)[: 1 + len(parameters)]
+
+    parameters = {"gamma": sizes, "beta": sizes} if draw(st.booleans()) else {}
+    return Operation(
+        {"x": shape, **parameters},
+        lambda m, *arrays: m.layer_normalization(*arrays, **options),
+        backward,
+        options,
+    )
+
+
+@st.composite
+def group_normalizations(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    *outer, size = draw(any_shape(batch))
+    groups, epsilon = draw(st.integers(1, 3)), draw(st.sampled_from([1e-3, 0.5]))
+    channels = (size * groups,)
+
+    def backward(m: ModuleType, dy: Array, x: Array, *parameters: Array) -> tuple:
+        gamma = parameters[0] if parameters else None
+        found = m.group_normalization_backward(dy, x, groups, gamma, epsilon)
+        return found[: 1 + len(parameters)]
+
+    parameters = {"gamma": channels, "beta": channels} if draw(st.booleans()) else {}
+    return Operation(
+        {"x": (*outer, *channels), **parameters},
+        lambda m, x, *parameters: m.group_normalization(x, groups, *parameters, epsilon=epsilon),
+        backward,
+        {"groups": groups, "epsilon": epsilon},
+    )
+
+
+@st.composite
+def unit_normalizations(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    shape = draw(any_shape(batch))
+    axis = draw(st.sampled_from([-1, tuple(range(1, len(shape)))]))
+    return Operation(
+        {"x": shape},
+        lambda m, x: m.unit_normalization(x, axis),
+        lambda m, dy, x: (m.unit_normalization_backward(dy, x, axis),),
+        {"axis": axis},
+    )
+
+
+@st.composite
 def moments(draw: st.DrawFn) -> Operation:
     return Operation(
         {"x": draw(any_shape(None))}, lambda m, x: np.stack(m.batch_moments(x)), None, {}
@@ -634,9 +692,13 @@ OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "alpha_dropout": alpha_dropouts,
     "warp": warps,
     "add": merges("add"),
-    **{name: merges(name) for name in ("average", "maximum", "minimum", "multiply", "subtract")},
+    **{name: merges(name) for name in ("average", "divide", "maximum")},
+    **{name: merges(name) for name in ("minimum", "multiply", "subtract")},
     "concatenate": concatenations,
     "batch_normalization": batch_normalizations,
+    "layer_normalization": layer_normalizations,
+    "group_normalization": group_normalizations,
+    "unit_normalization": unit_normalizations,
     "categorical_crossentropy": losses("categorical_crossentropy"),
     "binary_crossentropy": losses("binary_crossentropy"),
 }

@@ -11,12 +11,14 @@ def every_layer():
     """Return a model with all of minicnn's layers in one graph with branches."""
     inputs = Input((13, 11, 3), name="photo")
     x = layers.Rescaling([1 / 255, 1 / 200, 1 / 100], -0.2, name="rescaling")(inputs)
-    x = layers.ZeroPadding2D(((1, 0), (2, 1)), name="pad")(x)
+    x = layers.Normalization(name="normalization")(x)
+    x = layers.ZeroPadding2D(((1, 0), (2, 1)), name="pad")(layers.Identity(name="same")(x))
     a = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="conv")(x)
     b = layers.Conv2D(6, (1, 3), padding="same", dilation_rate=2, groups=3, name="grouped")(
         layers.Conv2D(6, 1, strides=2, padding="same", activation="tanh", name="pointwise")(x)
     )
     b = layers.BatchNormalization(name="bn")(b)
+    b = layers.GroupNormalization(2, name="groups")(layers.LayerNormalization(name="layer")(b))
     b = layers.ReLU(max_value=0.4, negative_slope=0.1, name="relu")(b)
     c = layers.DepthwiseConv2D(
         3, padding="same", depth_multiplier=2, activation="relu6", name="depthwise"
@@ -52,7 +54,7 @@ def every_layer():
     g = layers.SpatialDropout1D(0.3, name="steps")(layers.RepeatVector(2, name="copies")(g))
     g = layers.Flatten(name="flatten_copies")(g)
     x = layers.Concatenate(name="join")([f, g, t, u])
-    x = layers.Dense(7, activation="gelu", name="hidden")(x)
+    x = layers.Dense(7, activation="gelu", name="hidden")(layers.UnitNormalization(name="unit")(x))
     x = layers.Activation("log_softmax", name="logarithms")(x)
     x = layers.Dense(5, name="scores")(x)
     outputs = layers.Softmax(name="softmax")(x)
@@ -99,6 +101,23 @@ def numbers(tab, expression, argument=None):
     return np.array(tab.evaluate(f"(a) => {expression}", argument), float)
 
 
+def normalizing_layers():
+    return [
+        layers.BatchNormalization(scale=False),
+        layers.BatchNormalization(center=False),
+        layers.Normalization(axis=(1, 3), invert=True),
+        layers.Normalization(axis=None),
+        layers.Normalization((2, 3), mean=[[1, 2, 3, 4]], variance=[[4, 1, 2, 3]]),
+        layers.LayerNormalization(),
+        layers.LayerNormalization([1, -1], rms_scaling=True),
+        layers.LayerNormalization((1, 2, 3), scale=False),
+        layers.GroupNormalization(2),
+        layers.GroupNormalization(-1, center=False),
+        layers.UnitNormalization(),
+        layers.UnitNormalization([1, 2]),
+    ]
+
+
 def random_layers():
     rng = np.random.default_rng(7)
     pick = lambda *options: options[rng.integers(len(options))]  # noqa: E731
@@ -129,9 +148,8 @@ def random_layers():
         cases.append(kinds[number % len(kinds)]())
     return [
         *cases,
+        *normalizing_layers(),
         layers.Dense(6, activation="softmax"),
-        layers.BatchNormalization(scale=False),
-        layers.BatchNormalization(center=False),
         layers.ReLU(6.0),
         layers.ReLU(negative_slope=0.3, threshold=0.5),
         layers.Activation("softmax"),

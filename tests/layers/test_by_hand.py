@@ -374,6 +374,114 @@ def test_a_frozen_normalization_stays_in_inference() -> None:
     np.testing.assert_array_equal(layer.moving_mean.value, [0])
 
 
+def test_layer_normalization_by_hand() -> None:
+    """1, 3: mean 2, variance 1, epsilon 3, so x̂ is -1/2 and 1/2; then gamma 4 and 2, beta 1 and 0.
+
+    With dy 1 and 0, g is 4 and 0: its mean is 2, that of g·x̂ is -1; dx = (g - 2 + x̂) / 2.
+    """
+    x = np.array([[1, 3]], np.float32)
+    layer = made(layers.LayerNormalization(epsilon=3.0), x, [4, 2], [1, 0])
+    dx = [(4 - 2 - 0.5) / 2, (0 - 2 + 0.5) / 2]
+    check_by_hand(layer, x, [-1, 1], [1, 0], dx, gamma=[-0.5, 0], beta=[1, 0])
+    # The mean stays: x / 2. dx = (g - x̂ mean(g·x / 2)) / 2, and that mean is 1.
+    layer = made(layers.LayerNormalization(epsilon=3.0, rms_scaling=True), x, [4, 2])
+    check_by_hand(layer, x, [2, 3], [1, 0], [(4 + 0.5) / 2, -0.25], gamma=[0.5, 0])
+
+
+def test_group_normalization_by_hand() -> None:
+    """Two groups, of channels 0, 1 and 2, 3; in each mean 2 and 0, variance 1 and 0, epsilon 3."""
+    x = np.array([[1, 3, 0, 0]], np.float32)
+    layer = made(layers.GroupNormalization(2, epsilon=3.0), x, [4, 2, 1, 1], [1, 0, 5, 6])
+    dx = [(4 - 2 - 0.5) / 2, (0 - 2 + 0.5) / 2, 0, 0]
+    grads = {"gamma": [-0.5, 0, 0, 0], "beta": [1, 0, 1, 1]}
+    check_by_hand(
+        layer, x, [-1, 1, 5, 6], [1, 0, 1, 1], np.array(dx) / [1, 1, 3**0.5, 3**0.5], **grads
+    )
+    # The places of a group count together: rows 1 and 3.
+    layer = layers.GroupNormalization(1, epsilon=3.0)
+    np.testing.assert_allclose(layer(picture([1], [3])).ravel(), [-0.5, 0.5])
+
+
+def test_unit_normalization_by_hand() -> None:
+    """(3, 4) has the length 5; of dy = (1, 0), 3/5 lies along it."""
+    x = np.array([[3, 4]], np.float32)
+    dx = [(1 - 0.6 * 0.6) / 5, (0 - 0.6 * 0.8) / 5]
+    check_by_hand(layers.UnitNormalization(), x, [0.6, 0.8], [1, 0], dx)
+    check_by_hand(layers.UnitNormalization(), 0 * x, [0, 0], [1, 0], [1e12, 0])
+
+
+def test_normalization_by_hand() -> None:
+    x = np.array([[1, 10], [3, 10]], np.float32)
+    layer = layers.Normalization()
+    layer.adapt(x)  # means 2 and 10, variances 1 and 0
+    for weight, wanted in zip(layer.get_weights(), [[2, 10], [1, 0], 0], strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+    assert layer.get_weights()[2].dtype == np.int64
+    np.testing.assert_array_equal(layer(x), [[-1, 0], [1, 0]])
+    check_by_hand(layer, x, [-1, 0, 1, 0], [2, 1, 4, 3], [2, 1e7, 4, 3e7])  # never divides by 0
+    given = layers.Normalization(mean=3, variance=4.0)
+    check_by_hand(given, x, [-1, 3.5, 0, 3.5], [2, 4, 6, 8], [1, 2, 3, 4])
+    back = layers.Normalization(mean=[3, 0], variance=[4, 1], invert=True)
+    check_by_hand(back, x, [5, 10, 9, 10], [1, 2, 3, 4], [2, 2, 6, 4])
+    np.testing.assert_array_equal(given(np.array([[5, 1]], np.uint8)), [[1, -1]])
+    np.testing.assert_array_equal(given.mean, [[3, 3]])
+    assert (given.weights, given.input_mean, given.get_config()["variance"]) == ([], 3, 4)
+
+
+def test_normalization_adapts_to_batches_as_to_their_array() -> None:
+    rng = np.random.default_rng(0)
+    x = (1000 + rng.normal(size=(700, 3, 2))).astype(np.float32)
+    of_rows = layers.Normalization(axis=(1, 2))
+    of_rows.adapt(x)
+    np.testing.assert_allclose(of_rows.mean[0], x.mean(0, dtype=np.float64), rtol=1e-7)
+    np.testing.assert_allclose(of_rows.variance[0], x.var(0, dtype=np.float64), rtol=1e-5)
+
+    class Sequence:
+        """Has no end but its length, like an iterator over a folder."""
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            return x[index * 100 : index * 600 + 100], np.zeros(1)
+
+    ways: dict[str, Any] = {
+        "array": x,
+        "list": [x[:1], x[1:1], x[1:]],
+        "tuples": ((part, None) for part in (x[:100], x[100:])),
+        "sequence": Sequence(),
+    }
+    for axis in (None, -1, 1):
+        for how, data in ways.items():
+            if how != "tuples" or axis is None:  # a generator can be read once
+                layer = layers.Normalization(axis=axis)
+                layer.adapt(data)
+                layer.adapt(data if how != "tuples" else x)  # forgets the first time
+                others = {None: (0, 1, 2), -1: (0, 1), 1: (0, 2)}[axis]
+                mean, variance, _ = layer.get_weights()
+                np.testing.assert_allclose(mean, x.mean(others, np.float64), rtol=1e-7)
+                np.testing.assert_allclose(variance, x.var(others, np.float64), rtol=1e-5)
+
+
+def test_what_normalization_cannot_adapt_to() -> None:
+    layer = layers.Normalization(name="n")
+    for data, message in (
+        (5, "expects an array, or batches. Received int"),
+        ({"a": 1}, "Received dict"),
+        ([], "at least one example"),
+        (np.zeros((0, 3)), "at least one example"),
+        (["a"], "batches of numbers"),
+        (np.arange(3.0), "without the batch's"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=f'Normalization "n" .*{message}'):
+            layer.adapt(data)
+    layer.adapt(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"have \(3,\) along .*Received \(2, 4\)"):
+        layer.adapt(np.ones((2, 4)))
+    with pytest.raises(ValueError, match="has nothing to adapt"):
+        layers.Normalization(mean=1, variance=1).adapt(np.ones((2, 3)))
+
+
 def test_moving_layers_by_hand() -> None:
     x = picture([1, 2], [3, 4])
     check_by_hand(layers.Flatten(), x, [1, 2, 3, 4], [5, 6, 7, 8], [5, 6, 7, 8])

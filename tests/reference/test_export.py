@@ -112,12 +112,12 @@ def test_onnx_agrees_with_the_model_in_batches_of_every_size(options, tmp_path, 
 @pytest.mark.slow
 def test_a_file_that_minicnn_cannot_open_says_so(options, tmp_path, capsys):
     inputs = keras.Input((48, 48, 3))
-    x = keras.layers.Conv2D(4, 3, strides=3)(keras.layers.UnitNormalization()(inputs))
+    x = keras.layers.Conv2D(4, 3, strides=3)(keras.layers.RMSNormalization()(inputs))
     keras.Model(inputs, x).save(tmp_path / "base.keras")
     path = tmp_path / "run" / "model.keras"
     told = ["--base", str(tmp_path / "base.keras"), "--epochs", "1", "--output", str(path.parent)]
     assert training.run([*options, *told]) == 0
-    why = "minicnn cannot open it.*'UnitNormalization', which minicnn does not have"
+    why = "minicnn cannot open it.*'RMSNormalization', which minicnn does not have"
     assert re.search(why, capsys.readouterr().out)
     assert export.run([str(path), "--output", str(tmp_path / "out")]) == 0
     assert re.search(why, capsys.readouterr().out)

@@ -22,6 +22,9 @@ def every_layer() -> Any:
     return [
         Input((8, 8, 3)),
         k.Rescaling(1 / 127.5, -1.0),
+        k.Normalization(),
+        k.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0]),
+        k.Identity(),
         k.ZeroPadding2D(((1, 0), (2, 1))),
         k.Conv2D(
             4,
@@ -34,6 +37,9 @@ def every_layer() -> Any:
             kernel_constraint=MaxNorm(2, axis=(0, 1, 2)),
         ),
         k.BatchNormalization(scale=False),
+        k.GroupNormalization(2),
+        k.LayerNormalization(center=False),
+        k.UnitNormalization(),
         k.DepthwiseConv2D(3, depth_multiplier=2, dilation_rate=2),
         k.SeparableConv2D(4, 3, strides=2, padding="same", use_bias=False),
         k.ReLU(6.0, negative_slope=0.1),

@@ -223,7 +223,8 @@ def keras_2() -> Any:
 def every_layer(keras: Any) -> Any:
     k = keras.layers
     inputs = keras.Input(SHAPE)
-    x = k.ZeroPadding2D(1)(k.Rescaling(2.0, offset=-1.0)(inputs))
+    x = k.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])(k.Identity()(inputs))
+    x = k.ZeroPadding2D(1)(k.Rescaling(2.0, offset=-1.0)(k.Normalization()(x)))
     x = k.AveragePooling2D((1, 2))(k.UpSampling2D((1, 2), interpolation="bilinear")(x))
     x = k.Cropping2D(((0, 1), (1, 0)))(k.ZeroPadding2D(((0, 1), (1, 0)))(x))
     size = x.shape[1:3]
@@ -235,6 +236,7 @@ def every_layer(keras: Any) -> Any:
     x = k.Conv2D(4, 3, kernel_regularizer=keras.regularizers.L1L2(0.1, 0.2))(x)
     x = k.ActivityRegularization(0.1, 0.2)(x)
     x = k.ReLU(max_value=6.0)(k.BatchNormalization(fused=True)(x))
+    x = k.UnitNormalization()(k.GroupNormalization(2)(k.LayerNormalization()(x)))
     y = k.SeparableConv2D(4, 3, padding="same")(k.DepthwiseConv2D(3, padding="same")(x))
     base = keras.Sequential(
         [keras.Input((8, 6, 4)), k.Conv2D(4, 1), k.BatchNormalization(), k.Activation("relu")],

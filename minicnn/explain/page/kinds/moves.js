@@ -43,7 +43,7 @@ function readingOrder(shape, at, o) {
   );
 }
 
-function forwardDropout({ x }) {
+function forwardUnchanged({ x }) {
   return { y: x };
 }
 
@@ -64,7 +64,7 @@ function forwardZeroPadding2D({ layer, x }) {
   return { y: zeroPadded(layer, x) };
 }
 
-function backwardDropout({ dy }) {
+function backwardUnchanged({ dy }) {
   return { dxs: [dy], grads: {} };
 }
 
@@ -140,6 +140,10 @@ function explainActivityRegularization(cell) {
     `It passes all numbers on. In training, the loss includes ${l1} times their absolute ` +
       `values and ${l2} times their squares; the page's loss leaves that out.`,
   );
+}
+
+function explainIdentity(cell) {
+  return explainPassedOn(cell, "Identity passes every number on as it is.");
 }
 
 function explainZeroPadding2D({ layer, x, at, last }) {
@@ -253,11 +257,18 @@ const moved = {
 export const Permute = moved;
 export const RepeatVector = moved;
 
-export const InputLayer = { forward: forwardDropout, backward: backwardDropout };
+export const InputLayer = { forward: forwardUnchanged, backward: backwardUnchanged };
+
+export const Identity = {
+  forward: forwardUnchanged,
+  backward: backwardUnchanged,
+  explain: explainIdentity,
+  explainInput: explainInputSamePlace,
+};
 
 export const Dropout = {
-  forward: forwardDropout,
-  backward: backwardDropout,
+  forward: forwardUnchanged,
+  backward: backwardUnchanged,
   explain: explainDropout,
   explainInput: explainInputSamePlace,
 };

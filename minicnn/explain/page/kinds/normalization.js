@@ -1,6 +1,6 @@
 // @ts-check
 // Layers that scale and shift each channel.
-import { array, biasGradient, map, offsetOf } from "page/engine/arrays.js";
+import { array, biasGradient, map, offsetOf, unravel } from "page/engine/arrays.js";
 import { short, signed } from "page/explain/terms.js";
 
 const perChannel = (v, n) => (Array.isArray(v) ? v : new Array(n).fill(v));
@@ -129,6 +129,75 @@ function explainInputRescaling({ at, k, dy, c }) {
   };
 }
 
+// The mean or the variance that counts for a place: there is one for each place along the axes.
+function statistic({ config, params }, name, at) {
+  const axes = config.axis.map((a) => (a < 0 ? a + at.length : a - 1)).sort((a, b) => a - b);
+  const place = axes.map((axis) => at[axis]);
+  let found = config[name];
+  if (found === null) return params[name].data[offsetOf(params[name].shape, place)];
+  let depth = 0;
+  for (let inner = found; Array.isArray(inner); inner = inner[0]) depth++;
+  for (const i of place.slice(place.length - depth)) found = found[found.length === 1 ? 0 : i];
+  return found;
+}
+
+function statistics(layer, at) {
+  const mean = statistic(layer, "mean", at);
+  const variance = statistic(layer, "variance", at);
+  return { mean, variance, deviation: Math.max(Math.sqrt(variance), 1e-7) };
+}
+
+function forwardByStatistics({ layer, x, c }) {
+  return {
+    y: map(x, (v, i) => {
+      const { mean, deviation } = statistics(layer, unravel(x.shape, i));
+      return c.invert ? v * deviation + mean : (v - mean) / deviation;
+    }),
+  };
+}
+
+function backwardByStatistics({ layer, c, dy }) {
+  const dx = map(dy, (d, i) => {
+    const { deviation } = statistics(layer, unravel(dy.shape, i));
+    return c.invert ? d * deviation : d / deviation;
+  });
+  return { dxs: [dx], grads: {} };
+}
+
+function explainByStatistics({ layer, x, at, c }) {
+  const { mean, variance, deviation } = statistics(layer, at);
+  const input = x.data[offsetOf(x.shape, at)];
+  const value = c.invert ? input * deviation + mean : (input - mean) / deviation;
+  const root = `√${short(variance)} = ${short(deviation)}`;
+  const lines = c.invert
+    ? [
+        ["x", "what comes in", input],
+        ["× √variance", `× ${root}`, input * deviation],
+        ["+ mean", `+ ${signed(mean)}`, value],
+      ]
+    : [
+        ["x", "what comes in", input],
+        ["x − mean", `− ${signed(mean)}, the mean of the data`, input - mean],
+        ["÷ √variance", `÷ ${root}`, value],
+      ];
+  return { form: "steps", value, total: value, lines };
+}
+
+function explainInputByStatistics({ layer, at, dy, c }) {
+  const { deviation } = statistics(layer, at);
+  const d = dy.data[offsetOf(dy.shape, at)];
+  const total = c.invert ? d * deviation : d / deviation;
+  const sign = c.invert ? "×" : "÷";
+  return {
+    form: "steps",
+    total,
+    lines: [
+      ["dy", "gradient of the output here", d],
+      [`${sign} √variance`, `${sign} ${short(deviation)}`, total],
+    ],
+  };
+}
+
 function gammaWeight({ layer, x, dy, units, last, n, add, width }) {
   const s = normalization(layer, last);
   for (let o = 0; o < n; o++) {
@@ -149,6 +218,13 @@ export const BatchNormalization = {
   explain: explainNormalization,
   explainInput: explainInputNormalization,
   weights: { gamma: gammaWeight, beta: betaWeight },
+};
+
+export const Normalization = {
+  forward: forwardByStatistics,
+  backward: backwardByStatistics,
+  explain: explainByStatistics,
+  explainInput: explainInputByStatistics,
 };
 
 export const Rescaling = {

@@ -17,6 +17,11 @@ import { Activation, ELU, LeakyReLU, PReLU, ReLU, Softmax } from "page/kinds/act
 import { Conv2D, DepthwiseConv2D, SeparableConv2D } from "page/kinds/convolutions.js";
 import { Dense } from "page/kinds/dense.js";
 import {
+  GroupNormalization,
+  LayerNormalization,
+  UnitNormalization,
+} from "page/kinds/example_normalization.js";
+import {
   Add,
   Average,
   Concatenate,
@@ -29,13 +34,14 @@ import {
   ActivityRegularization,
   Dropout,
   Flatten,
+  Identity,
   InputLayer,
   Permute,
   RepeatVector,
   Reshape,
   ZeroPadding2D,
 } from "page/kinds/moves.js";
-import { BatchNormalization, Rescaling } from "page/kinds/normalization.js";
+import { BatchNormalization, Normalization, Rescaling } from "page/kinds/normalization.js";
 import {
   AveragePooling2D,
   GlobalAveragePooling2D,
@@ -50,9 +56,10 @@ export const KINDS = {
   ...{ Conv2D, DepthwiseConv2D, SeparableConv2D, Conv2DTranspose },
   Dense,
   ...{ MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D },
-  ...{ BatchNormalization, Rescaling },
+  ...{ BatchNormalization, Normalization, Rescaling },
+  ...{ GroupNormalization, LayerNormalization, UnitNormalization },
   ...{ Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU },
-  ...{ InputLayer, ActivityRegularization },
+  ...{ InputLayer, Identity, ActivityRegularization },
   ...{ Flatten, Reshape, Permute, RepeatVector, ZeroPadding2D },
   ...{ Dropout, SpatialDropout1D: Dropout, SpatialDropout2D: Dropout, AlphaDropout: Dropout },
   ...{ GaussianNoise: Dropout, GaussianDropout: Dropout, RandomFlip: Dropout },

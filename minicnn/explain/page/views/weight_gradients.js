@@ -85,8 +85,11 @@ function axisNames(node, name, shape, dz) {
     const deep = name === "depthwise_kernel" || node.type === "DepthwiseConv2D";
     return ["row", "column", "channel", deep ? "multiplier" : "filter"];
   }
+  if (node.type === "LayerNormalization" && shape.length > 1) {
+    return ["row", "column", "channel"].slice(-shape.length);
+  }
   if (shape.length === 2) return ["feature", "unit"];
-  if (node.type === "BatchNormalization") return [dz.shape.length === 3 ? "map" : "number"];
+  if (node.type.endsWith("Normalization")) return [dz.shape.length === 3 ? "map" : "number"];
   return [node.type === "Dense" ? "unit" : "filter"];
 }
 

@@ -1,0 +1,369 @@
+"""Functions that a file names as if they were layers, described as the layers that compute them.
+
+What `x * 2` of a symbol makes in Keras 3, and in Keras 2:
+
+    {"module": "keras.src.ops.numpy", "class_name": "Multiply", …}     called with (tensor, 2.0)
+    {"class_name": "TFOpLambda", "config": {"function": "math.multiply", …}, …}
+
+`as_layer` makes of it the description of a `Rescaling`. Nothing is looked up outside this table.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Layer = tuple[str, dict[str, Any], list[Any]]  # the layer's class, its config, its inputs
+
+
+class _Call(NamedTuple):
+    """A call of a function: its arguments, and the settings that have names."""
+
+    arguments: list[Any]
+    settings: dict[str, Any]
+
+    @property
+    def tensors(self) -> list[Any]:
+        return [argument for argument in self.arguments if is_tensor(argument)]
+
+    @property
+    def only(self) -> list[Any]:
+        """The only argument; settings may follow."""
+        tensors = self.tensors
+        if len(tensors) != 1 or not is_tensor(self.arguments[0]):
+            raise ValueError(f"is called with {len(tensors)} tensors")
+        return tensors
+
+
+_FUNCTIONS: dict[str, Callable[[_Call], Layer]] = {}
+
+
+def _function(*names: str) -> Callable[[Callable[[_Call], Layer]], Callable[[_Call], Layer]]:
+    """Register what becomes of functions with these names: Keras 3's class, or a path in `tf`."""
+
+    def register(translate: Callable[[_Call], Layer]) -> Callable[[_Call], Layer]:
+        _FUNCTIONS.update(dict.fromkeys(names, translate))
+        return translate
+
+    return register
+
+
+def as_layer(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a layer in place of a function's; any other as it is.
+
+    Raises `ValueError` for a function that minicnn has no layer for.
+    """
+    function = _name_of(data)
+    if function is None:
+        return data
+    name = data.get("name", data.get("config", {}).get("name"))
+    who = f'Layer "{name}" is the function {function!r}, which'
+    if function not in _FUNCTIONS:
+        raise ValueError(f"{who} minicnn does not have as a layer.")
+    settings = {k: v for k, v in data["config"].items() if k not in ("name", "function")}
+    found: list[Layer] = []
+    for node in data.get("inbound_nodes", []):
+        given = {k: v for k, v in node.get("kwargs", {}).items() if k != "name"}
+        arguments = [*node.get("args", []), *given.values()]
+        try:
+            found.append(_FUNCTIONS[function](_Call(arguments, {**settings, **given})))
+        except ValueError as error:
+            raise ValueError(f"{who} {error}: not supported.") from error
+    if not found or len({json.dumps(layer[:2]) for layer in found}) > 1:
+        raise ValueError(f"{who} is called with several settings: not supported.")
+    kind, config, _ = found[0]
+    several = kind in _OF_LISTS
+    return {
+        "class_name": kind,
+        "config": {"name": name, **config},
+        "name": name,
+        "inbound_nodes": [
+            {"args": [inputs if several else inputs[0]], "kwargs": {}} for _, _, inputs in found
+        ],
+    }
+
+
+def _name_of(data: dict[str, Any]) -> str | None:
+    """Return the function's name; None for a layer."""
+    kind, config = data.get("class_name"), data.get("config")
+    if kind in ("TFOpLambda", "SlicingOpLambda") and isinstance(config, dict):
+        return str(config.get("function"))
+    module = data.get("module")
+    if isinstance(module, str):
+        return str(kind) if module.startswith("keras.src.ops.") else None
+    # Keras 3's `.h5` has no modules; but every layer has `trainable` in its config.
+    nodes = data.get("inbound_nodes") or [None]
+    if not isinstance(nodes[0], dict) or not isinstance(config, dict) or "trainable" in config:
+        return None
+    return str(kind) if kind in _FUNCTIONS else None
+
+
+# -- arguments -------------------------------------------------------------------------------------
+
+
+def is_tensor(value: Any) -> bool:
+    """Return whether a file's value stands for what a layer computed."""
+    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
+
+
+def _constant(value: Any) -> Any:
+    """Return a number, or a list of one for each channel."""
+    if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
+        value = value["config"]["value"]
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    listed = value if isinstance(value, list) else [value]
+    if any(isinstance(n, bool) or not isinstance(n, (int, float)) for n in listed) or not listed:
+        raise ValueError(f"is called with {value!r:.100}")
+    return value
+
+
+def _combined(call: _Call) -> tuple[Any, Any]:
+    """Return the two arguments of a function: tensors, or a tensor and a constant."""
+    pair = call.arguments[:2]
+    if len(pair) < 2 or not any(map(is_tensor, pair)):
+        raise ValueError(f"is called with {len(pair)} arguments")
+    x, y = (value if is_tensor(value) else _constant(value) for value in pair)
+    return x, y
+
+
+def _each(f: Callable[[float], float], value: Any) -> Any:
+    """Return f of a number, or of each in a list."""
+    return [f(n) for n in value] if isinstance(value, list) else f(value)
+
+
+def _rescaled(x: Any, scale: Any, offset: Any) -> Layer:
+    return "Rescaling", {"scale": scale, "offset": offset}, [x]
+
+
+# -- arithmetic ------------------------------------------------------------------------------------
+
+_OF_LISTS = {
+    *("Add", "Concatenate", "Divide", "Maximum", "Minimum", "Multiply", "Stack", "Subtract"),
+}
+
+
+@_function("Add", "__operators__.add", "math.add", "nn.bias_add")
+def _add(call: _Call) -> Layer:
+    x, y = _combined(call)
+    if is_tensor(x) and is_tensor(y):
+        return "Add", {}, [x, y]
+    return _rescaled(x, 1.0, y) if is_tensor(x) else _rescaled(y, 1.0, x)
+
+
+@_function("Subtract", "math.subtract")
+def _subtract(call: _Call) -> Layer:
+    x, y = _combined(call)
+    if is_tensor(x) and is_tensor(y):
+        return "Subtract", {}, [x, y]
+    return _rescaled(x, 1.0, _each(lambda n: -n, y)) if is_tensor(x) else _rescaled(y, -1.0, x)
+
+
+@_function("Multiply", "math.multiply")
+def _multiply(call: _Call) -> Layer:
+    x, y = _combined(call)
+    if is_tensor(x) and is_tensor(y):
+        return "Multiply", {}, [x, y]
+    return _rescaled(x, y, 0.0) if is_tensor(x) else _rescaled(y, x, 0.0)
+
+
+@_function("Divide", "TrueDivide", "math.truediv", "math.divide", "realdiv")
+def _divide(call: _Call) -> Layer:
+    x, y = _combined(call)
+    if is_tensor(x) and is_tensor(y):
+        return "Divide", {}, [x, y]
+    if not is_tensor(x):
+        return "Reciprocal", {"numerator": x}, [y]
+    if 0 in (y if isinstance(y, list) else [y]):
+        raise ValueError("divides by 0")
+    return _rescaled(x, _each(lambda n: 1 / n, y), 0.0)
+
+
+@_function("Negative", "math.negative")
+def _negative(call: _Call) -> Layer:
+    return _rescaled(call.only[0], -1.0, 0.0)
+
+
+@_function("Power", "math.pow")
+def _power(call: _Call) -> Layer:
+    x, y = _combined(call)
+    if not is_tensor(x) or is_tensor(y):
+        raise ValueError("has a tensor as its exponent")
+    return "Power", {"exponent": y}, [x]
+
+
+@_function("Square", "math.square")
+def _square(call: _Call) -> Layer:
+    return "Power", {"exponent": 2.0}, call.only
+
+
+@_function("Sqrt", "math.sqrt")
+def _sqrt(call: _Call) -> Layer:
+    return "Power", {"exponent": 0.5}, call.only
+
+
+@_function("Maximum", "math.maximum")
+def _maximum(call: _Call) -> Layer:
+    x, y = _combined(call)
+    if is_tensor(x) and is_tensor(y):
+        return "Maximum", {}, [x, y]
+    if 0 not in (x, y):
+        raise ValueError("is called with a number other than 0")
+    return "ReLU", {}, [x if is_tensor(x) else y]
+
+
+@_function("Minimum", "math.minimum")
+def _minimum(call: _Call) -> Layer:
+    x, y = _combined(call)
+    if not (is_tensor(x) and is_tensor(y)):
+        raise ValueError("is called with a number")
+    return "Minimum", {}, [x, y]
+
+
+@_function("Clip", "clip_by_value")
+def _clip(call: _Call) -> Layer:
+    low = call.settings.get("x_min", call.settings.get("clip_value_min"))
+    high = _constant(call.settings.get("x_max", call.settings.get("clip_value_max")))
+    if low != 0:
+        raise ValueError("has a least value other than 0")
+    return "ReLU", {"max_value": high}, call.only
+
+
+# -- activations -----------------------------------------------------------------------------------
+
+_ACTIVATIONS = {
+    "elu": ("Elu", "nn.elu"),
+    "exponential": ("Exp", "math.exp"),
+    "hard_sigmoid": ("HardSigmoid",),
+    "hard_silu": ("HardSilu",),
+    "log_softmax": ("LogSoftmax", "nn.log_softmax"),
+    "relu": ("Relu", "nn.relu"),
+    "relu6": ("Relu6", "nn.relu6"),
+    "selu": ("Selu", "nn.selu"),
+    "sigmoid": ("Sigmoid", "nn.sigmoid", "math.sigmoid", "sigmoid"),
+    "silu": ("Silu", "nn.silu", "nn.swish"),
+    "softmax": ("Softmax", "nn.softmax"),
+    "softplus": ("Softplus", "nn.softplus", "math.softplus"),
+    "softsign": ("Softsign", "nn.softsign", "math.softsign"),
+    "tanh": ("Tanh", "math.tanh", "nn.tanh"),
+}
+# Settings of these functions, and the values with which they are what the name says.
+_USUAL = {"alpha": 1.0, "axis": -1, "beta": 1.0}
+
+
+def _activation(activation: str) -> Callable[[_Call], Layer]:
+    def translate(call: _Call) -> Layer:
+        for setting, value in call.settings.items():
+            usual = setting not in _USUAL or value in (None, _USUAL[setting])
+            if not usual and not is_tensor(value):
+                raise ValueError(f"has {setting}={value!r:.100}")
+        return "Activation", {"activation": activation}, call.only
+
+    return translate
+
+
+for _name, _names in _ACTIVATIONS.items():
+    _function(*_names)(_activation(_name))
+
+
+@_function("Gelu", "nn.gelu")
+def _gelu(call: _Call) -> Layer:
+    if call.settings.get("approximate"):
+        raise ValueError("approximates")
+    return "Activation", {"activation": "gelu"}, call.only
+
+
+@_function("LeakyRelu", "nn.leaky_relu")
+def _leaky_relu(call: _Call) -> Layer:
+    slope = call.settings.get("negative_slope", call.settings.get("alpha", 0.2))
+    return "LeakyReLU", {"negative_slope": slope}, call.only
+
+
+# -- shapes ----------------------------------------------------------------------------------------
+
+
+@_function("GetItem", "__operators__.getitem")
+def _get_item(call: _Call) -> Layer:
+    x, key = call.arguments[0], call.settings.get("slice_spec", call.arguments[-1])
+    if not is_tensor(x) or len(call.arguments) != 2:
+        raise ValueError(f"is called with {len(call.arguments)} arguments")
+    return "GetItem", {"key": key}, [x]
+
+
+@_function("Reshape", "reshape")
+def _reshape(call: _Call) -> Layer:
+    shape = call.settings.get("newshape", call.settings.get("shape"))
+    if not isinstance(shape, list) or len(shape) < 2 or shape[0] not in (-1, None):
+        raise ValueError(f"has the shape {shape!r:.100}")
+    sizes = [-1 if size is None else size for size in shape[1:]]
+    return "Reshape", {"target_shape": sizes}, call.only
+
+
+@_function("Transpose", "transpose", "compat.v1.transpose")
+def _transpose(call: _Call) -> Layer:
+    axes = call.settings.get("axes", call.settings.get("perm"))
+    if not isinstance(axes, list) or not axes or axes[0] != 0:
+        raise ValueError(f"has the axes {axes!r:.100}")
+    return "Permute", {"dims": axes[1:]}, call.only
+
+
+def _joining(layer: str) -> Callable[[_Call], Layer]:
+    def translate(call: _Call) -> Layer:
+        tensors = call.arguments[0]
+        if not isinstance(tensors, list) or not all(map(is_tensor, tensors)):
+            raise ValueError("is called without a list of tensors")
+        return layer, {"axis": call.settings.get("axis", 0)}, tensors
+
+    return translate
+
+
+_function("Concatenate", "concat")(_joining("Concatenate"))
+_function("Stack", "stack")(_joining("Stack"))
+
+
+def _key(call: _Call, part: int | None) -> Layer:
+    """A slice that has this part in the place of an axis."""
+    axis, whole = call.settings.get("axis"), {"start": None, "stop": None, "step": None}
+    if isinstance(axis, list) and len(axis) == 1:
+        axis = axis[0]
+    if axis == -1:
+        return "GetItem", {"key": [{"class_name": "__ellipsis__"}, part]}, call.only
+    if not isinstance(axis, int) or not 0 < axis < 10:
+        raise ValueError(f"has axis={axis!r:.100}")
+    return "GetItem", {"key": [*[whole] * axis, part]}, call.only
+
+
+@_function("ExpandDims", "expand_dims")
+def _expand_dims(call: _Call) -> Layer:
+    return _key(call, None)
+
+
+@_function("Squeeze", "squeeze", "compat.v1.squeeze")
+def _squeeze(call: _Call) -> Layer:
+    return _key(call, 0)
+
+
+def _over_images(layer: str) -> Callable[[_Call], Layer]:
+    def translate(call: _Call) -> Layer:
+        axis = call.settings.get("axis")
+        if axis not in ([1, 2], [2, 1], [-3, -2], [-2, -3]):
+            raise ValueError(f"has axis={axis!r:.100} rather than [1, 2]")
+        keepdims = bool(call.settings.get("keepdims", False))
+        return layer, {"keepdims": keepdims}, call.only
+
+    return translate
+
+
+_function("Mean", "math.reduce_mean")(_over_images("GlobalAveragePooling2D"))
+_function("Max", "math.reduce_max")(_over_images("GlobalMaxPooling2D"))
+
+
+@_function("Identity", "identity")
+def _identity(call: _Call) -> Layer:
+    return "Identity", {}, call.only
+
+
+@_function("Cast", "cast")
+def _cast(call: _Call) -> Layer:
+    if call.settings.get("dtype") not in ("float32", "float64"):
+        raise ValueError(f"has dtype={call.settings.get('dtype')!r:.100}")
+    return "Identity", {}, call.only
