@@ -24,7 +24,7 @@ class FakeModel:
     """Has what callbacks use of a model, and records what was saved."""
 
     stop_training = False
-    metrics = (metrics.BinaryAccuracy(name="accuracy"),)
+    metrics_by_name = {"accuracy": metrics.BinaryAccuracy(name="accuracy")}
 
     def __init__(self) -> None:
         self.weights = [np.zeros(1)]

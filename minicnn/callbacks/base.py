@@ -70,7 +70,7 @@ class Monitor(Callback):
         if self.mode != "auto":
             return
         name = self.monitor.removeprefix("val_")
-        rises = {metric.name: metric.rises for metric in self.model.metrics}
+        rises = {name: metric.rises for name, metric in self.model.metrics_by_name.items()}
         known = {"loss": False} | {name: up for name, up in rises.items() if up is not None}
         if name not in known:
             raise ValueError(

@@ -38,9 +38,9 @@ class Graph:
         self.uses = Counter(symbol for node in self.nodes for symbol in node.inputs)
 
     @property
-    def last(self) -> Node:
-        """The node that computes the (first) output."""
-        return self.producer[self.outputs[0]]
+    def ends(self) -> set[Node]:
+        """The nodes that compute the outputs."""
+        return {self.producer[symbol] for symbol in self.outputs}
 
     def use_numbers(self) -> dict[Node, int]:
         """Return for each node which of its layer's uses in this graph it is, from 0."""
@@ -122,15 +122,16 @@ class Graph:
         dys: Sequence[Array],
         entries: Sequence[TapeEntry],
         needed: Collection[Node],
-        at_logits: bool = False,
+        at_logits: Sequence[bool] = (),
         visit: Visitor | None = None,
         penalized: bool = False,
     ) -> tuple[list[Array | None], dict[Variable, Array]]:
         """Return the gradients of the inputs and of the weights, through the nodes in `needed`.
 
-        `at_logits` says that the output's gradient is already the one before its activation;
+        `at_logits` says of which outputs the gradient is already the one before the activation;
         `penalized`, that the loss includes the layers' `activity_regularizer`.
         """
+        exact = {symbol.node for symbol, flag in zip(self.outputs, at_logits) if flag}
         received: dict[KerasTensor, Array] = {}
         for symbol, dy in zip(self.outputs, dys, strict=True):
             _accumulate(received, symbol, dy)
@@ -150,7 +151,7 @@ class Graph:
                 activation = by_name.activation(clamped.layer.activation_name)
                 dy = activation.backward(dy, entry.y)
                 undone.add(clamped)
-            here = node in undone or (at_logits and node is self.outputs[0].node)
+            here = node in undone or node in exact
             if adds:
                 dy = _with_activity(dy, entry, here)
             wanted = [self.producer[symbol] in needed for symbol in node.inputs]

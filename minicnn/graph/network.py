@@ -5,7 +5,7 @@ It checks what comes from outside and passes it to its `Graph`.
 
 import math
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,17 +82,17 @@ class Network(GraphLayer):
     def run_for_training(self, x: Any) -> tuple[Array, Tape]:
         """Return `(y, tape)` with training on; the tape keeps only what the trainable part needs.
 
-        It also keeps what the loss may need, even of a frozen network: the last layer's entry, for
-        its logits, and those of layers with an `activity_regularizer`.
+        It also keeps what the loss may need, even of a frozen network: the entries of the outputs'
+        layers, for their logits, and those of layers with an `activity_regularizer`.
         """
         graph = self._graph_for(x)
         learning = graph.learning_nodes() if self.trainable and not self.fixed else set()
-        return self._run(x, True, learning | graph.penalized_nodes() | {graph.last})
+        return self._run(x, True, learning | graph.penalized_nodes() | graph.ends)
 
     def run_for_loss(self, x: Any) -> tuple[Array, Tape]:
         """Return `(y, tape)` as in inference; the tape keeps only what the loss may need."""
         graph = self._graph_for(x)
-        return self._run(x, False, graph.penalized_nodes() | {graph.last})
+        return self._run(x, False, graph.penalized_nodes() | graph.ends)
 
     def _run(self, x: Any, training: bool | None, keep: Collection[Node] = ()) -> tuple[Any, Tape]:
         graph = self._graph_for(x)
@@ -197,17 +197,18 @@ class Network(GraphLayer):
         dy: Any,
         cache: Any,
         need_dx: bool = True,
-        at_logits: bool = False,
+        at_logits: bool | Sequence[bool] = False,
         visit: Visitor | None = None,
         penalized: bool = False,
     ) -> tuple[Any, Grads]:
         """Return `(dx, grads)` for `dy` = d loss / d y, given the tape of the pass.
 
         `grads` has the keys of `trainable_variables_by_name()`. With `need_dx=False` the layers
-        before the first trainable one do no work. `at_logits` (see `Layer.backward`) is for one
-        output. `visit(entry, step)` receives the gradients of each entry, including those of nested
-        networks, when they are computed: nothing else keeps them. `penalized` adds the gradients of
-        each `activity_regularizer`, for a loss that includes `tape.activity_penalty()`.
+        before the first trainable one do no work. `at_logits` (see `Layer.backward`) may be a list,
+        with an entry for each output. `visit(entry, step)` receives the gradients of each entry,
+        including those of nested networks, when they are computed: nothing else keeps them.
+        `penalized` adds the gradients of each `activity_regularizer`, for a loss that includes
+        `tape.activity_penalty()`.
         """
         if not self.trainable and not need_dx and visit is None:
             return (None if len(self.graph.inputs) == 1 else [None]), {}
@@ -219,7 +220,7 @@ class Network(GraphLayer):
         dy: Any,
         cache: Any,
         need_dx: bool,
-        at_logits: bool,
+        at_logits: bool | Sequence[bool],
         visit: Visitor | None = None,
         penalized: bool = False,
     ) -> tuple[Any, Grads]:
@@ -241,7 +242,8 @@ class Network(GraphLayer):
             needed = set(graph.nodes)
         else:
             needed = set() if self.fixed else graph.learning_nodes()
-        dx, found = graph.backward(dys, cache.entries, needed, at_logits, visit, penalized)
+        exact = [at_logits] * len(dys) if isinstance(at_logits, bool) else at_logits
+        dx, found = graph.backward(dys, cache.entries, needed, exact, visit, penalized)
         # A branch that no gradient reached gets zeros.
         grads = {
             name: found[variable] if variable in found else np.zeros_like(variable.value)
@@ -253,27 +255,31 @@ class Network(GraphLayer):
 
     # -- what the loss asks ------------------------------------------------------------------------
 
-    def logits(self, cache: Any, activation: str) -> Array | None:
-        """Return what went into the only output's activation, if it is this one, or None."""
-        graph = self.graph
-        if len(graph.outputs) != 1 or not self.ends_in(activation):
+    def logits(self, cache: Any, activation: str, output: int | None = None) -> Array | None:
+        """Return what went into the output's activation, if it is this one, or None."""
+        if not self.ends_in(activation, output):
             return None
-        entry = next(e for e in reversed(cache.entries) if e.node is graph.last)
+        node = self.graph.outputs[output or 0].node
+        entry = next(e for e in reversed(cache.entries) if e.node is node)
         return entry.layer.logits(entry.cache, activation)
 
-    def last_activation(self) -> str | None:
-        """Return the activation that makes the only output; None if the output is used inside."""
-        if not self.built or len(self.graph.outputs) != 1:
+    def last_activation(self, output: int | None = None) -> str | None:
+        """Return the activation that makes this output, or the only one.
+
+        It is None if something else uses the output, too.
+        """
+        if not self.built or (output is None and len(self.graph.outputs) != 1):
             return None
-        (output,) = self.graph.outputs
-        if output in self.graph.uses:
+        symbol = self.graph.outputs[output or 0]
+        alone = symbol not in self.graph.uses and self.graph.outputs.count(symbol) == 1
+        if not alone or len(symbol.node.outputs) != 1:
             return None
-        layer: Layer = output.node.layer
+        layer: Layer = symbol.node.layer
         return layer.last_activation()
 
-    def ends_in(self, activation: str) -> bool:
-        """Return whether this activation makes the only output, which nothing else uses."""
-        return self.last_activation() == activation
+    def ends_in(self, activation: str, output: int | None = None) -> bool:
+        """Return whether this activation makes the output, which nothing else uses."""
+        return self.last_activation(output) == activation
 
     def constant_softmaxes(self) -> list[str]:
         """Return the labels of layers whose softmax has one unit, which is 1 for any input."""
@@ -361,7 +367,12 @@ class Network(GraphLayer):
         (border,) = parts.fixed.outputs
         return FeatureSplit(
             Network(parts.fixed, name=f"{self.name}_body", stands_for=self),
-            Network(parts.learning, name=f"{self.name}_head", stands_for=self),
+            Network(
+                parts.learning,
+                self.ends._replace(listed_inputs=False),
+                name=f"{self.name}_head",
+                stands_for=self,
+            ),
             tuple(layer.name for layer in parts.layers),
             border.shape,
             np.dtype(border.dtype).itemsize,

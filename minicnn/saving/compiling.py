@@ -7,7 +7,7 @@ warning says what is missing.
 """
 
 import warnings
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -26,19 +26,24 @@ def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
     if not isinstance(settings, dict) or not settings:
         return False
     lost: list[str] = []
+    several = model.built and len(model.output_names) > 1
     try:
-        loss = _loss(settings.get("loss"), settings.get("loss_weights"))
+        loss = _losses(settings, len(model.output_names)) if several else _loss(settings)
     except _LackingError as error:
-        warnings.warn(
-            f"{source}: the model is loaded but not compiled: minicnn does not have {error}. "
-            "Call compile before fit or evaluate.",
-            stacklevel=4,
-        )
+        _warn_of_no_loss(f"minicnn does not have {error}", source)
         return False
     optimizer = _optimizer(settings.get("optimizer"), lost)
-    watched = _metrics(settings.get("metrics"), lost)
-    weighted = _metrics(settings.get("weighted_metrics"), lost)
-    model.compile(optimizer, loss, metrics=watched, weighted_metrics=weighted)
+    watched, weighted = (
+        _metrics_of_outputs(settings.get(key), model.output_names, lost)
+        if several
+        else _metrics(settings.get(key), lost)
+        for key in ("metrics", "weighted_metrics")
+    )
+    try:
+        model.compile(optimizer, loss, settings.get("loss_weights") or None, watched, weighted)
+    except ValueError as error:  # its lists or dicts do not fit the outputs
+        _warn_of_no_loss(shortened(error), source)
+        return False
     if lost:
         warnings.warn(
             f"{source}: the model is compiled without {', '.join(lost)}, which minicnn does not "
@@ -46,6 +51,14 @@ def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
             stacklevel=4,
         )
     return True
+
+
+def _warn_of_no_loss(reason: str, source: str) -> None:
+    warnings.warn(
+        f"{source}: the model is loaded but not compiled: {reason.rstrip('.')}. Call compile "
+        "before fit or evaluate.",
+        stacklevel=5,
+    )
 
 
 def _made(get: Any, description: Any, what: str) -> Any:
@@ -118,16 +131,29 @@ _CLASSES = {
 # ---------------------------------------------------------------------------------------------
 
 
-def _loss(description: Any, weight: Any) -> Any:
-    found = _listed(description)
+def _loss(settings: dict[str, Any]) -> Any:
+    """Return the loss of a model with one output."""
+    found = _listed(settings.get("loss"))
     if len(found) > 1:
-        raise _LackingError(f"a loss for each of {len(found)} outputs")
-    if any(value != 1 for value in _listed(weight)):
-        raise _LackingError(f"loss_weights={shortened(weight)}")
-    if not found:
-        return None
-    plain = _plain(found[0])
-    made = _made(losses.get, plain, "loss")
+        raise _LackingError(f"a loss for each of {len(found)} outputs, which the model has not")
+    return _one_loss(found[0]) if found else None
+
+
+def _losses(settings: dict[str, Any], outputs: int) -> Any:
+    """Return the losses of a model with several outputs, in a list or a dict."""
+    loss = settings.get("loss")
+    if isinstance(loss, (list, tuple)):
+        return [_one_loss(part) for part in loss]
+    if is_named(loss):
+        return {name: _one_loss(part) for name, part in loss.items()}
+    one = _one_loss(loss)
+    return one if one is None else [one] * outputs
+
+
+def _one_loss(description: Any) -> Any:
+    """Return a loss, by its name if the file has no more; None for None."""
+    plain = _plain(description)
+    made = None if plain is None else _made(losses.get, plain, "loss")
     return plain if isinstance(plain, str) else made
 
 
@@ -144,11 +170,34 @@ def _metrics(description: Any, lost: list[str]) -> list[Any]:
     return found
 
 
+def _metrics_of_outputs(description: Any, names: list[str], lost: list[str]) -> Any:
+    """Return the metrics of several outputs, a list for each, in a list or a dict."""
+    if is_named(description):
+        return {key: _without(key, _metrics(part, lost)) for key, part in description.items()}
+    parts = description if isinstance(description, (list, tuple)) else []
+    if len(parts) != len(names):
+        return [_metrics(part, lost) for part in parts]  # which `compile` refuses
+    return [_without(name, _metrics(part, lost)) for name, part in zip(names, parts)]
+
+
+def _without(output: str, found: list[Any]) -> list[Any]:
+    """Return an output's metrics without its name, which Keras 2 writes before theirs."""
+    for metric in found:
+        if not isinstance(metric, str):
+            metric.name = metric.name.removeprefix(f"{output}_")
+    return found
+
+
+def is_named(description: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether this is a dict under the outputs' names, and describes no single thing."""
+    return isinstance(description, dict) and "class_name" not in description
+
+
 def _listed(description: Any) -> list[Any]:
     """Return the entries for all outputs, given in lists or under names, as one list."""
     if description is None:
         return []
-    if isinstance(description, dict) and "class_name" not in description:
+    if is_named(description):
         description = list(description.values())
     if isinstance(description, (list, tuple)):
         return [item for part in description for item in _listed(part)]

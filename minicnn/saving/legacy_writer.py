@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import losses
 from minicnn.saving.keras_file import KERAS_VERSION, metadata_json
 
 _MODELS = ("Functional", "Sequential")
@@ -169,7 +170,9 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _alone(value: Any) -> Any:
-    """Return an initializer or a dtype as Keras 2 has it, without Keras 3's module."""
+    """Return an initializer or a loss, say, as Keras 2 has it, without Keras 3's module."""
+    if isinstance(value, list):
+        return [_alone(item) for item in value]
     if isinstance(value, dict) and "class_name" in value:
         return {"class_name": value["class_name"], "config": value["config"]}
     return value
@@ -202,14 +205,21 @@ def _end(end: list[Any], layers: list[dict[str, Any]]) -> list[Any]:
     return _address([name, use - (kind == "Functional"), index], own)
 
 
+def _in_full(loss: Any) -> Any:
+    """Return losses by their full names: of "mse" Keras 3 makes a metric when it reads an .h5."""
+    if isinstance(loss, list):
+        return [_in_full(one) for one in loss]
+    return losses.full_name(loss) if isinstance(loss, str) else loss
+
+
 def _training_config(model: Any) -> dict[str, Any]:
     config = model.get_compile_config()
     optimizer = config.pop("optimizer")
     return {
-        "loss": _alone(config["loss"]),
-        "metrics": [_alone(metric) for metric in config["metrics"]],
-        "weighted_metrics": [_alone(metric) for metric in config["weighted_metrics"] or []] or None,
-        "loss_weights": None,
+        "loss": _in_full(_alone(config["loss"])),
+        "metrics": _alone(config["metrics"]),
+        "weighted_metrics": _alone(config["weighted_metrics"]),
+        "loss_weights": config["loss_weights"],
         "optimizer_config": {
             "class_name": optimizer["class_name"],
             # Keras 2 before 2.11 does not know some of these, nor need those that are off.

@@ -26,6 +26,42 @@ class Batch(NamedTuple):
     sample_weight: Any = None
 
 
+class Columns(list[Any]):
+    """Targets, or weights of examples: an array for each output of a model, or None."""
+
+
+def columns_of(
+    column: Any, names: list[str], with_loss: list[bool], what: str, who: str
+) -> Columns | None:
+    """Return targets or weights of examples for several outputs.
+
+    They are given in a list in the outputs' order, or in a dict under their `names`. Targets may
+    leave out outputs without a loss. One array of weights is for all outputs. Raises `ValueError`
+    for anything else.
+    """
+    if column is None or isinstance(column, Columns):
+        return column
+    needed = [name for name, needs in zip(names, with_loss, strict=True) if needs]
+    if isinstance(column, Mapping):
+        missing = set(needed) - set(column) if what == "y" else set()
+        if not missing and set(column) <= set(names):
+            return Columns(column.get(name) for name in names)
+    elif isinstance(column, (list, tuple)) and all(np.ndim(a) or a is None for a in column):
+        if len(column) == len(names):
+            return Columns(column)
+        if len(column) == len(needed):
+            return columns_of(dict(zip(needed, column)), names, with_loss, what, who)
+    elif what != "y":
+        return Columns([column] * len(names))
+    received = list(column) if isinstance(column, Mapping) else type(column).__name__
+    if isinstance(column, (list, tuple)):
+        received = f"{received} of {len(column)}"
+    raise ValueError(
+        f"{who} expects {what} to be a list of arrays, or a dict, for the outputs {names}. "
+        f"Received {received}."
+    )
+
+
 class Batches:
     """Base class: `epoch()` yields the `steps` batches of an epoch (None: not known yet)."""
 
@@ -76,7 +112,7 @@ class ArrayBatches(Batches):
         shuffle: bool = False,
     ) -> None:
         self.columns = [x, y, sample_weight]
-        lengths = {len(a) for column in self.columns for a in _flat(column)}
+        lengths = {len(a) for column in self.columns for a in flat(column)}
         if len(lengths) != 1:
             raise ValueError(
                 "x, y and sample_weight must have one entry per example. "
@@ -108,11 +144,14 @@ class ArrayBatches(Batches):
         return ArrayBatches(features, y, sample_weight, self.batch_size, self.shuffle)
 
 
-def _flat(column: Any) -> list[Array]:
+def flat(column: Any) -> list[Array]:
+    """Return the arrays of an array, or of a list or dict of them; none for None."""
     if column is None:
         return []
     if isinstance(column, Mapping):
         return list(column.values())
+    if isinstance(column, Columns):
+        return [array for array in column if array is not None]
     return list(column) if isinstance(column, (list, tuple)) else [column]
 
 
@@ -122,6 +161,8 @@ def take(column: Any, chosen: Any) -> Any:
         return None
     if isinstance(column, Mapping):
         return {key: value[chosen] for key, value in column.items()}
+    if isinstance(column, Columns):
+        return Columns(take(value, chosen) for value in column)
     if isinstance(column, (list, tuple)):
         return [value[chosen] for value in column]
     return column[chosen]
@@ -291,8 +332,10 @@ def as_batch(item: Any) -> Batch:
 
 def batch_of(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
     """Return a batch; take y and sample_weight out of a list that holds them for one output."""
+    if isinstance(y, Columns):
+        return Batch(x, y, sample_weight)
     if isinstance(y, (list, tuple)) or isinstance(sample_weight, (list, tuple)):
-        first = next(iter(_flat(x)), ())
+        first = next(iter(flat(x)), ())
         count = len(first) if hasattr(first, "__len__") else 1
         y, sample_weight = only(y, count), only(sample_weight, count)
     return Batch(x, y, sample_weight)
@@ -367,15 +410,20 @@ def is_arrays(x: Any) -> bool:
 def as_columns(x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
     """Return arguments of `fit` as arrays: x as one, or a list or dict of them; the others as one.
 
-    Raises `TypeError` for anything but arrays of numbers.
+    For several outputs the others are `Columns`. Raises `TypeError` for anything but arrays of
+    numbers.
     """
     x = as_arrays(x, "x")
-    count = len(next(iter(_flat(x)), ()))
+    count = len(next(iter(flat(x)), ()))
     named = (("y", y), ("sample_weight", sample_weight))
-    y, sample_weight = (
-        None if column is None else _as_array(only(column, count), name) for name, column in named
-    )
+    y, sample_weight = (_as_column(column, name, count) for name, column in named)
     return x, y, sample_weight
+
+
+def _as_column(column: Any, name: str, count: int) -> Any:
+    if isinstance(column, Columns):
+        return Columns(_as_column(array, f"{name}[{i}]", 0) for i, array in enumerate(column))
+    return None if column is None else _as_array(only(column, count), name)
 
 
 def as_arrays(column: Any, name: str) -> Any:

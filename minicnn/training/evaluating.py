@@ -22,7 +22,7 @@ class Evaluating(Stepping):
         """Return x as the model takes it, and y and weights taken out of their dicts."""
         if is_arrays(x):
             x = self.as_inputs(x)
-        return x, self._of_output(y, "y"), self._of_output(sample_weight, "sample_weight")
+        return x, self._of_outputs(y, "y"), self._of_outputs(sample_weight, "sample_weight")
 
     def _callbacks(
         self, callbacks: list[Callback], verbose: str | int, params: dict[str, Any]

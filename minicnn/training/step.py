@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import losses
-from minicnn import metrics as metrics_module
 from minicnn.graph import Network, Tape
+from minicnn.layers.base import Grads
 from minicnn.layers.penalties import with_penalties
-from minicnn.training.batches import Batch, only
-from minicnn.training.compiling import Compiling, logged_names
+from minicnn.training.batches import Batch, columns_of, only
+from minicnn.training.compiling import Compiling
 
 Array = np.ndarray
 
@@ -35,6 +35,15 @@ class LossOfPass(NamedTuple):
     penalty: float
 
 
+class LossOfOutput(NamedTuple):
+    """The loss of one output, and what its gradient needs."""
+
+    loss: losses.Loss
+    value: float
+    cache: dict[str, Any]
+    at_logits: bool
+
+
 class Stepping(Compiling):
     """A network that can take a step: forward, loss, backward, optimizer."""
 
@@ -42,12 +51,10 @@ class Stepping(Compiling):
         compiled = self._as_compiled("optimizer")
         model = model.ready_for(batch.x, fold=True, training=True)
         y_pred, tape = model.run_for_training(batch.x)
-        y = self._targets(batch.y, y_pred)
-        value, cache, at_logits = self._loss_of(y, y_pred, tape, batch.sample_weight, model)
-        _, grads = model.backward(
-            self.loss.backward(cache), tape, need_dx=False, at_logits=at_logits, penalized=True
-        )
-        value += self.penalty(tape)
+        ys, y_preds, weights = self._for_each_output(batch, y_pred)
+        found = self._losses_of(ys, y_preds, weights, tape, model)
+        penalty = self.penalty(tape)
+        grads = self._grads_of(found, y_preds, tape, model)
         if grads:
             variables = model.trainable_variables_by_name()
             grads = with_penalties(grads, variables)
@@ -60,19 +67,62 @@ class Stepping(Compiling):
             warnings.warn(
                 f"{self.label} has no trainable weights: it learns nothing.", stacklevel=3
             )
-        self._update_metrics(value, y, y_pred, batch.sample_weight)
+        self._update_metrics(found, penalty, ys, y_preds, weights)
 
     def _test_step(self, batch: Batch, model: Network) -> None:
         model = model.ready_for(batch.x, fold=True)
-        # The loss needs the logits only if the model ends in its softmax or sigmoid.
-        if model.ends_in(self.loss.activation) or model.penalizes_outputs():
+        outputs = self._as_compiled("loss").outputs
+        # The loss needs the logits only if an output ends in its softmax or sigmoid.
+        exact = any(
+            output.loss is not None and model.ends_in(output.loss.activation, number)
+            for number, output in enumerate(outputs)
+        )
+        if exact or model.penalizes_outputs():
             y_pred, tape = model.run_for_loss(batch.x)
         else:
             y_pred, tape = model.run(batch.x, training=False), None
-        y = self._targets(batch.y, y_pred)
-        value, _, _ = self._loss_of(y, y_pred, tape, batch.sample_weight, model)
-        value += self.penalty(tape)
-        self._update_metrics(value, y, y_pred, batch.sample_weight)
+        ys, y_preds, weights = self._for_each_output(batch, y_pred)
+        found = self._losses_of(ys, y_preds, weights, tape, model)
+        self._update_metrics(found, self.penalty(tape), ys, y_preds, weights)
+
+    def _for_each_output(self, batch: Batch, y_pred: Any) -> tuple[list[Any], list[Any], list[Any]]:
+        """Return targets, predictions and weights of examples: lists with an entry per output."""
+        if not isinstance(y_pred, list):
+            return [self._targets(batch.y, y_pred)], [y_pred], [batch.sample_weight]
+        outputs = self._as_compiled("loss").outputs
+        if batch.y is None:
+            raise ValueError(f"{self.label} needs targets y to train or to be evaluated.")
+        ys = [
+            None if y is None and output.loss is None else self._targets(y, one, output.name)
+            for y, one, output in zip(batch.y, y_pred, outputs, strict=True)
+        ]
+        weights = [None] * len(outputs) if batch.sample_weight is None else batch.sample_weight
+        return ys, y_pred, list(weights)
+
+    def _losses_of(
+        self, ys: list[Any], y_preds: list[Any], weights: list[Any], tape: Any, model: Network
+    ) -> list[LossOfOutput | None]:
+        """Return the loss of each output; None for an output without one."""
+        return [
+            None
+            if output.loss is None
+            else self._loss_of(y, y_pred, tape, weight, model, output.loss, number)
+            for number, (output, y, y_pred, weight) in enumerate(
+                zip(self._as_compiled("loss").outputs, ys, y_preds, weights, strict=True)
+            )
+        ]
+
+    def _grads_of(
+        self, found: list[LossOfOutput | None], y_preds: list[Any], tape: Any, model: Network
+    ) -> Grads:
+        """Return the gradients of the sum of these losses, without those of weights' penalties."""
+        dys = []
+        for one, output, y_pred in zip(found, self._as_compiled("loss").outputs, y_preds):
+            dy = np.zeros_like(y_pred) if one is None else one.loss.backward(one.cache)
+            dys.append(dy if output.weight is None else dy * dy.dtype.type(output.weight))
+        at_logits = [one is not None and one.at_logits for one in found]
+        _, grads = model.backward(dys, tape, need_dx=False, at_logits=at_logits, penalized=True)
+        return grads
 
     def _loss_of(
         self,
@@ -81,32 +131,39 @@ class Stepping(Compiling):
         tape: Any,
         sample_weight: Any,
         model: Network,
-        loss: losses.Loss | None = None,
-    ) -> tuple[float, dict[str, Any], bool]:
-        """Return the loss, computed from the logits if the model ends in its activation."""
-        loss = loss or self.loss
-        z = None if tape is None else model.logits(tape, loss.activation)
+        loss: losses.Loss,
+        number: int = 0,
+    ) -> LossOfOutput:
+        """Return the loss, computed from the logits if this output ends in its activation."""
+        z = None if tape is None else model.logits(tape, loss.activation, number)
         if z is None:
             value, cache = loss.forward(y, y_pred, sample_weight)
         else:
             value, cache = loss.forward(y, z, sample_weight, from_logits=True)
-        self._warn(loss, y, y_pred, sample_weight, z is not None)
-        return float(np.mean(value)), cache, z is not None
+        self._warn(loss, y, y_pred, sample_weight, z is not None, number)
+        return LossOfOutput(loss, float(np.mean(value)), cache, z is not None)
 
     def penalty(self, tape: Tape | None) -> float:
         """Return what regularizers add to the loss: of weights, and of the outputs in this pass."""
         return sum(self.losses) + (0.0 if tape is None else tape.activity_penalty())
 
     def _warn(
-        self, loss: losses.Loss, y: Array, y_pred: Array, sample_weight: Any, at_logits: bool
+        self,
+        loss: losses.Loss,
+        y: Array,
+        y_pred: Array,
+        sample_weight: Any,
+        at_logits: bool,
+        number: int,
     ) -> None:
         """Warn of what can be computed but is probably a mistake, once for each `compile`."""
-        ours = self._compiled is not None and loss is self._compiled.loss
+        outputs = [] if self._compiled is None else self._compiled.outputs
+        ours = any(loss is output.loss for output in outputs)
         told = self._compiled.told if self._compiled is not None and ours else set()
         found = loss.doubts(y, y_pred, sample_weight)
-        if "output" not in told:
-            told.add("output")
-            misfit = loss.misfit(self.last_activation(), y_pred)
+        if f"output {number}" not in told:
+            told.add(f"output {number}")
+            misfit = loss.misfit(self.last_activation(number), y_pred)
             if not misfit and at_logits and loss.from_logits:
                 misfit = (
                     f"from_logits=True, but the model ends in {loss.activation}; the loss uses "
@@ -128,7 +185,12 @@ class Stepping(Compiling):
 
         Raises `ValueError` without a loss, and for targets that do not fit.
         """
-        if loss is None and (self._compiled is None or self._compiled.loss is None):
+        if isinstance(y_pred, list):
+            raise ValueError(
+                f"{self.label} has {len(y_pred)} outputs, each with a loss of its own; this is for "
+                "a model with one."
+            )
+        if loss is None and (self._compiled is None or not self._compiled.has_loss):
             raise ValueError(
                 f"{self.label} has no loss to go backward from: compile it with one, or pass "
                 'loss="categorical_crossentropy", for example.'
@@ -136,64 +198,81 @@ class Stepping(Compiling):
         chosen = self.loss if loss is None else losses.get(loss)
         targets = self._targets(y, y_pred)
         found = self._loss_of(targets, y_pred, tape, sample_weight, self, chosen)
-        return LossOfPass(chosen, targets, *found, self.penalty(tape))
+        _, value, cache, at_logits = found
+        return LossOfPass(chosen, targets, value, cache, at_logits, self.penalty(tape))
 
-    def _targets(self, y: Any, y_pred: Any) -> Array:
-        if isinstance(y_pred, list):
-            raise ValueError(
-                f"{self.label} has {len(y_pred)} outputs; training supports models with one."
-            )
+    def _targets(self, y: Any, y_pred: Any, name: str = "") -> Array:
+        """Return the targets of an output as its loss takes them; `name` if there are several."""
         if y is None:
-            raise ValueError(f"{self.label} needs targets y to train or to be evaluated.")
-        y = np.asarray(only(self._of_output(y, "y"), len(y_pred)))
+            of = f" of output {name!r}" if name else ""
+            raise ValueError(f"{self.label} needs targets y{of} to train or to be evaluated.")
+        y = y if name else only(self._of_outputs(y, "y"), len(y_pred))
+        y = np.asarray(y)
         if y.ndim == 1 and y_pred.ndim == 2 and y_pred.shape[-1] == 1:
             y = y[:, None]  # as Keras does, so that "accuracy" compares columns
         return y
 
-    def _update_metrics(self, value: float, y: Array, y_pred: Array, sample_weight: Any) -> None:
+    def _update_metrics(
+        self,
+        found: list[LossOfOutput | None],
+        penalty: float,
+        ys: list[Any],
+        y_preds: list[Any],
+        weights: list[Any],
+    ) -> None:
         compiled = self._as_compiled("metrics")
-        if compiled.metrics is None:
-            compiled.metrics = [
-                metrics_module.get(m, y.shape, y_pred.shape) for m in compiled.metric_identifiers
-            ]
-            compiled.weighted_metrics = [
-                metrics_module.get(m, y.shape, y_pred.shape) for m in compiled.weighted_identifiers
-            ]
-        compiled.loss_mean.update_state(value, sample_weight=len(y_pred))
-        for metric in compiled.metrics:
-            metric.update_state(y, y_pred)
-        for metric in compiled.weighted_metrics:
-            metric.update_state(y, y_pred, sample_weight)
+        total = penalty
+        for output, one, y, y_pred, weight in zip(compiled.outputs, found, ys, y_preds, weights):
+            if one is not None:
+                total += one.value * (1.0 if output.weight is None else output.weight)
+                output.loss_mean.update_state(one.value, sample_weight=len(y_pred))
+            if not output.metric_identifiers and not output.weighted_identifiers:
+                continue
+            if y is None:
+                raise ValueError(
+                    f"{self.label} needs targets y of output {output.name!r} for its metrics."
+                )
+            if output.metrics is None:
+                output.make_metrics(y.shape, y_pred.shape)
+            for metric in output.metrics or []:
+                metric.update_state(y, y_pred)
+            for metric in output.weighted_metrics:
+                metric.update_state(y, y_pred, weight)
+        compiled.loss_mean.update_state(total, sample_weight=len(y_preds[0]))
 
     def _logs(self) -> dict[str, float]:
-        """Return loss and metrics so far, sorted by name, as in Keras's logs."""
-        compiled = self._as_compiled("metrics")
-        found = {"loss": compiled.loss_mean.result()}
-        plain, weighted = compiled.metrics or [], compiled.weighted_metrics
-        names = logged_names(plain, weighted)
-        found |= {n: m.result() for n, m in zip(names, [*plain, *weighted], strict=True)}
-        return dict(sorted(found.items()))
+        """Return losses and metrics so far, sorted by name, as in Keras's logs."""
+        return {name: m.result() for name, m in sorted(self.metrics_by_name.items())}
 
     def reset_metrics(self) -> None:
         """Restart the means of the loss and the metrics."""
         compiled = self._as_compiled("metrics")
-        every = (compiled.loss_mean, *(compiled.metrics or []), *compiled.weighted_metrics)
-        for metric in every:
-            metric.reset_state()
+        compiled.loss_mean.reset_state()
+        for output in compiled.outputs:
+            output.reset()
 
     def _in_order(self, logs: Mapping[str, float]) -> Any:
         """Return [loss, metrics…], or the loss alone if there are no metrics, as Keras does."""
         values = [logs[name] for name in self.metrics_names]
         return values if len(values) > 1 else values[0]
 
-    def _of_output(self, column: Any, what: str) -> Any:
-        """Return the array in `{"name of the output": array}`."""
+    def _of_outputs(self, column: Any, what: str) -> Any:
+        """Return the array in `{"name of the output": array}`; for several outputs, `Columns`."""
+        names = self.output_names if self.built else []
+        if len(names) > 1:
+            return columns_of(column, names, self._with_loss(), what, self.label)
         if not isinstance(column, Mapping):
             return column
-        names = self.output_names if self.built else list(column)
+        names = names or list(column)
         if len(column) != 1 or list(column) != names:
             raise ValueError(
                 f"{self.label} expects {what} to be an array, or a dict with it under the output's "
                 f"name, {names}. Received {list(column)}."
             )
         return column[names[0]]
+
+    def _with_loss(self) -> list[bool]:
+        """Return for each output whether it has a loss; all have one before `compile`."""
+        if self._compiled is None:
+            return [True] * len(self.output_names)
+        return [output.loss is not None for output in self._compiled.outputs]

@@ -21,6 +21,7 @@ from minicnn.training.batches import (
     batch_of,
     check_class_weight,
     class_weights,
+    flat,
     is_arrays,
     make_batches,
     take,
@@ -59,15 +60,17 @@ class Trainer(Evaluating):
         Args:
             x, y: arrays with one entry per example; or x alone as a sequence or iterable of batches
                 (x, y) or (x, y, sample_weight), or a generator of them. Arrays may be in a list, or
-                in a dict under the names of the inputs and of the output; a list may also hold
-                examples. Images (n, h, w) fit an input (h, w, 1), numbers (n,) an input (1,).
+                in a dict under the names of the inputs and of the outputs, as they must be for
+                several; for one, a list may also hold examples. Images (n, h, w) fit an input
+                (h, w, 1), numbers (n,) an input (1,).
             batch_size: examples per step, for arrays; by default 32.
             epochs, initial_epoch: trains epochs `initial_epoch` … `epochs - 1`.
             verbose: see `minicnn.callbacks.progress_for`.
             validation_split: the last share of the arrays, before shuffling, is for validation.
             validation_data: (x, y), (x, y, sample_weight), or anything that x may be.
             shuffle: new order of examples (arrays) or of batches (sequences) in each epoch.
-            class_weight, sample_weight: weights for each example's loss.
+            class_weight, sample_weight: weights for each example's loss; sample_weight may be a
+                list or a dict for several outputs, or one array for all of them.
             steps_per_epoch, validation_steps: the largest number of batches in an epoch; needed for
                 a generator that never ends. Each epoch of training starts where the last one
                 stopped, each validation starts anew. An epoch ends where the data end, with a
@@ -90,7 +93,7 @@ class Trainer(Evaluating):
         _check_whole_number("epochs", epochs, 1)
         _check_whole_number("initial_epoch", initial_epoch, 0)
         _check_whole_number("validation_freq", validation_freq, 1)
-        check_class_weight(class_weight)
+        self._check_class_weight(class_weight)
         if class_weight is not None and sample_weight is not None:
             raise ValueError("Pass class_weight or sample_weight, not both.")
         compiled = self._as_compiled("optimizer")
@@ -260,12 +263,25 @@ class Trainer(Evaluating):
             return
         if arrays.columns[1] is None:
             raise ValueError(f"{self.label} needs targets y in validation_data: pass (x, y).")
-        shape = self.output_shape if self.built else None
-        if not isinstance(shape, tuple) or None in shape[1:]:
+        sizes = [symbol.shape[1:] for symbol in self.graph.outputs] if self.built else [(None,)]
+        if any(None in size for size in sizes):
             return  # only the data will tell
+        outputs = self._as_compiled("loss").outputs
         for batch in itertools.islice(arrays.epoch(), validation.steps):
-            y_pred = np.full((len(batch.y), *shape[1:]), 0.5, np.float32)  # any value will do
-            self.loss.forward(self._targets(batch.y, y_pred), y_pred, batch.sample_weight)
+            count = len(flat(batch.y)[0])
+            y_pred: Any = [np.full((count, *size), 0.5, np.float32) for size in sizes]  # any value
+            columns = self._for_each_output(batch, y_pred if len(sizes) > 1 else y_pred[0])
+            for output, y, one, weight in zip(outputs, *columns, strict=True):
+                if output.loss is not None:
+                    output.loss.forward(y, one, weight)
+
+    def _check_class_weight(self, class_weight: Any) -> None:
+        check_class_weight(class_weight)
+        if class_weight is not None and self.built and len(self.graph.outputs) > 1:
+            raise ValueError(
+                f"class_weight is for models with one output, and {self.label} has "
+                f"{len(self.graph.outputs)}: pass sample_weight, a list or a dict of weights."
+            )
 
     def train_on_batch(
         self,
@@ -278,7 +294,7 @@ class Trainer(Evaluating):
         """Make one step on one batch; return its loss and metrics from before the step."""
         self._check_compiled("train_on_batch")
         self._warn_of_lacking()
-        check_class_weight(class_weight)
+        self._check_class_weight(class_weight)
         batch = batch_of(*self._data(x, y, sample_weight))
         if class_weight is not None:
             if sample_weight is not None:

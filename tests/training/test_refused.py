@@ -18,7 +18,8 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: model(loss=None).fit(X, Y), "loss=.*needed for fit"),
     (lambda: model(loss="crossentropy"), "A loss is .*'crossentropy'"),
     (lambda: model(optimizer="ftrl"), "An optimizer is .*'ftrl'"),
-    (lambda: model(loss_weights=[2.0]), r"does not support loss_weights=\[2.0\]"),
+    (lambda: model(loss_weights=["a"]), r"loss_weights to be finite numbers. Received \['a'\]"),
+    (lambda: model(loss_weights=[1.0, 2.0]), r"loss_weights for each of 1 outputs, .*Received 2"),
     (lambda: model(weighted_metrics="accuracy"), "weighted_metrics is a list"),
     (
         lambda: model(steps_per_execution=4),

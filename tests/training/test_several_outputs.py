@@ -1,0 +1,246 @@
+"""Models with several outputs: losses and metrics of each, by hand, and every form of the data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import callbacks, layers, losses, metrics, models, optimizers
+
+Array = np.ndarray
+X = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+Y = {"a": np.array([[1.0], [2.0]], np.float32), "b": np.array([[3.0], [3.0]], np.float32)}
+LISTED = [Y["a"], Y["b"]]
+
+
+def fork(loss: Any = "mse", rate: float = 0.1, **options: Any) -> Any:
+    """Two lines through 0: a is x[0] - x[1], always -1; b is x[0] + x[1], 3 and 7."""
+    inputs = minicnn.Input((2,))
+    a, b = (layers.Dense(1, use_bias=False, name=name)(inputs) for name in "ab")
+    model = minicnn.Model(inputs, [a, b])
+    model.set_weights([np.array([[1], [-1]], "f"), np.array([[1], [1]], "f")])
+    model.compile(optimizers.SGD(rate), loss, **options)
+    return model
+
+
+def test_the_loss_is_the_weighted_sum_and_each_one_is_in_the_logs() -> None:
+    model = fork(["mse", "mae"], loss_weights=[2.0, 10.0], metrics=[None, ["mse"]])
+    assert model.metrics_names == ["loss", "a_loss", "b_loss", "b_mse"]
+    # a: (4 + 9) / 2 = 6.5;  b: (0 + 4) / 2 = 2, squared (0 + 16) / 2 = 8
+    assert model.evaluate(X, LISTED, verbose=0) == [pytest.approx(v) for v in (33, 6.5, 2, 8)]
+    logs = model.train_on_batch(X, Y, return_dict=True)
+    assert logs == {k: pytest.approx(v) for k, v in zip(model.metrics_names, (33, 6.5, 2, 8))}
+    a, b = (w.ravel() for w in model.get_weights())
+    np.testing.assert_allclose(a, [1 + 0.2 * 11, -1 + 0.2 * 16], rtol=1e-6)  # d mse: -11, -16
+    np.testing.assert_allclose(
+        b, [1 - 1.0 * 1.5, 1 - 1.0 * 2], rtol=1e-6
+    )  # (0, 0) and x[1], halved
+
+
+FORMS: dict[str, Any] = {
+    "list": LISTED,
+    "tuple": tuple(LISTED),
+    "dict": Y,
+    "flat": [y[:, 0] for y in LISTED],
+    "lists": {"b": [[3], [3]], "a": [[1.0], [2.0]]},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_targets_come_in_many_forms(form: str) -> None:
+    y = FORMS[form] if form != "lists" else {k: np.array(v) for k, v in FORMS[form].items()}
+    model = fork()
+    expected = [pytest.approx(v) for v in (14.5, 6.5, 8)]
+    assert model.evaluate(X, y, verbose=0, batch_size=1) == expected
+    assert model.test_on_batch(X, y) == expected
+
+    class Sequence:
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, index: int) -> Any:
+            return X, y
+
+    assert model.evaluate(Sequence(), verbose=0) == expected
+    assert model.evaluate(iter([(X, y)]), verbose=0) == expected
+
+
+@pytest.mark.parametrize(
+    "loss", ["mse", ["mse", "mse"], {"b": "mse", "a": losses.MeanSquaredError()}]
+)
+def test_losses_come_in_many_forms(loss: Any) -> None:
+    assert fork(loss).evaluate(X, Y, verbose=0) == [pytest.approx(v) for v in (14.5, 6.5, 8)]
+
+
+def test_an_output_may_have_no_loss() -> None:
+    for loss in ([None, "mse"], {"a": None, "b": "mse"}):
+        model = fork(loss, metrics={"b": "mae"})
+        for y in (LISTED, Y, [Y["b"]], {"b": Y["b"]}):
+            assert model.evaluate(X, y, verbose=0) == [pytest.approx(8), pytest.approx(2)]
+        before = model.get_weights()
+        model.fit(X, [Y["b"]], verbose=0, validation_data=(X, {"b": Y["b"]}), epochs=2)
+        np.testing.assert_array_equal(model.get_weights()[0], before[0])
+        assert (model.get_weights()[1] != before[1]).all()
+        assert list(model.history.history) == ["b_mae", "loss", "val_b_mae", "val_loss"]
+    watched = fork([None, "mse"], metrics=["mae", None])
+    assert watched.evaluate(X, LISTED, verbose=0) == [pytest.approx(8), pytest.approx(2.5)]
+    with pytest.raises(ValueError, match="needs targets y of output 'a' for its metrics"):
+        watched.evaluate(X, {"b": Y["b"]}, verbose=0)
+
+
+def test_weights_of_examples_are_of_one_output_or_of_all() -> None:
+    model = fork(weighted_metrics={"a": ["mse"], "b": ["mse"]})
+    w = np.array([1.0, 0.0])
+    one: Any
+    for one in (w, [w, w], {"a": w, "b": w}):
+        found = model.evaluate(X, Y, sample_weight=one, verbose=0, return_dict=True)
+        assert (found["a_loss"], found["b_loss"]) == (pytest.approx(2), pytest.approx(0))
+        assert (found["a_mse"], found["b_mse"]) == (pytest.approx(4), pytest.approx(0))
+    for one in ([None, w], {"b": w}):
+        found = model.evaluate(X, LISTED, sample_weight=one, verbose=0, return_dict=True)
+        assert (found["a_loss"], found["b_loss"]) == (pytest.approx(6.5), pytest.approx(0))
+
+
+def test_an_output_that_is_used_inside_or_twice() -> None:
+    """Each of its losses counts, and none is computed from the logits."""
+    inputs = minicnn.Input((2,))
+    first = layers.Dense(3, "softmax", name="first")(inputs)
+    second = layers.Dense(3, "softmax", name="second")(first)
+    model = minicnn.Model(inputs, [second, first])
+    model.compile(optimizers.SGD(0.1), "categorical_crossentropy")
+    y = np.eye(3)[[0, 2]]
+    before = model.get_weights()
+    loss = model.train_on_batch(X, [y, y])[0]
+    assert loss == pytest.approx(
+        sum(float(-np.log(p[[0, 1], [0, 2]]).mean()) for p in _predictions(model, before)), rel=1e-5
+    )
+    assert model.evaluate(X, [y, y], verbose=0)[0] < loss
+    assert model.last_activation(0) == "softmax"
+    assert model.last_activation(1) is None
+
+
+def _predictions(model: Any, weights: list[Array]) -> list[Array]:
+    after = model.get_weights()
+    model.set_weights(weights)
+    found: list[Array] = model.predict(X, verbose=0)
+    model.set_weights(after)
+    return found
+
+
+def test_a_frozen_base_runs_once_for_all_outputs() -> None:
+    inputs = minicnn.Input((2,))
+    base = layers.Dense(3, "tanh", trainable=False, name="base")(inputs)
+    outputs = [layers.Dense(1, name=name)(base) for name in "ab"]
+
+    def trained(reuse: bool) -> Any:
+        model = minicnn.Model(inputs, outputs)
+        model.set_weights([np.full(w.shape, 0.3, np.float32) for w in model.get_weights()])
+        model.compile(optimizers.SGD(0.01), "mse")
+        fitted = model.fit(
+            X, Y, epochs=3, batch_size=1, verbose=0, reuse_features=reuse, validation_data=(X, Y)
+        )
+        assert fitted.computed_once == (("base",) if reuse else ())
+        return fitted.history
+
+    minicnn.utils.set_random_seed(0)
+    once = trained(True)
+    minicnn.utils.set_random_seed(0)
+    assert once == trained(False)
+    assert list(once) == ["a_loss", "b_loss", "loss", "val_a_loss", "val_b_loss", "val_loss"]
+
+
+def test_callbacks_know_what_to_watch() -> None:
+    model = fork(metrics=["mae", metrics.MeanAbsoluteError(name="off")])
+    stop = callbacks.EarlyStopping("a_loss", patience=1)
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[stop, callbacks.EarlyStopping("b_off")])
+    with pytest.raises(ValueError, match="works for loss, a_loss, b_loss, a_mae, b_off"):
+        model.fit(X, Y, verbose=0, callbacks=callbacks.EarlyStopping("off"))
+
+
+def test_names_of_equal_metrics() -> None:
+    model = fork(metrics=[["mae", "mae"], None], weighted_metrics=[["mae"], ["mae"]])
+    names = ["loss", "a_loss", "b_loss", "a_mae", "a_mae_1", "a_weighted_mae", "b_mae"]
+    assert model.metrics_names == names
+    assert list(model.evaluate(X, Y, verbose=0, return_dict=True)) == sorted(names)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_file_keeps_how_it_was_compiled(suffix: str, tmp_path: Path) -> None:
+    def custom() -> Any:
+        return fork(
+            {"a": losses.Huber(0.5), "b": None},
+            loss_weights={"a": 2, "b": 1},
+            metrics={"a": ["mae", metrics.MeanSquaredError(name="square")]},
+            weighted_metrics=[None, ["mae"]],
+        )
+
+    names = ["mean_squared_error", "log_cosh"]  # "mse" would be so in an .h5
+    for model in (fork(names, loss_weights=[2.0, 0.5]), fork(names[0]), custom()):
+        model.save(tmp_path / f"m.{suffix}")
+        again = models.load_model(tmp_path / f"m.{suffix}")
+        assert again.get_compile_config() == model.get_compile_config()
+        assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+        again.train_on_batch(X, Y)
+        model.train_on_batch(X, Y)
+        for found, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_a_file_with_losses_for_other_outputs_is_not_compiled(tmp_path: Path) -> None:
+    import json
+    import zipfile
+
+    fork().save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as file:
+        held = {name: file.read(name) for name in file.namelist()}
+    config = json.loads(held["config.json"])
+    for settings in ({"loss": ["mse"] * 3}, {"loss_weights": [1, "a"]}, {"metrics": [["mae"]]}):
+        changed = config | {"compile_config": config["compile_config"] | settings}
+        with zipfile.ZipFile(tmp_path / "m.keras", "w") as file:
+            for name, data in (held | {"config.json": json.dumps(changed).encode()}).items():
+                file.writestr(name, data)
+        with pytest.warns(UserWarning, match="loaded but not compiled: .*expects|list with an ent"):
+            assert not models.load_model(tmp_path / "m.keras").compiled
+
+
+REFUSED: list[tuple[Any, str]] = [
+    (lambda: fork(["mse"]), r"expects loss for each of 2 outputs, \['a', 'b'\]. Received 1"),
+    (lambda: fork({"a": "mse"}), r"expects loss for the outputs \['a', 'b'\]. Received \['a'\]"),
+    (lambda: fork({"a": "mse", "c": "mse"}), r"Received \['a', 'c'\]"),
+    (lambda: fork(loss_weights=[1, 2]), "a loss for each output next to loss_weights"),
+    (lambda: fork(["mse"] * 2, loss_weights=3), "loss_weights for each of 2 outputs.*Received 3"),
+    (lambda: fork(["mse"] * 2, loss_weights=[1, "a"]), "finite numbers"),
+    (lambda: fork(metrics=["mae"]), r"metrics is a list with an entry for each of .*\['mae'\]"),
+    (lambda: fork(metrics={"c": "mae"}), "or a dict under their names"),
+    (lambda: fork(metrics="mae"), "metrics is a list"),
+    (lambda: fork(weighted_metrics=[["oops"], None]), "A metric is .*'oops'"),
+    (lambda: fork().fit(X, Y["a"]), r"a list of arrays, or a dict.*Received ndarray"),
+    (lambda: fork().fit(X, [Y["a"]] * 3), "Received list of 3"),
+    (lambda: fork().fit(X, {"a": Y["a"]}), r"Received \['a'\]"),
+    (lambda: fork().fit(X), "needs targets y"),
+    (lambda: fork().fit(X, [Y["a"], Y["b"][:1]]), r"one entry per example. .*\[1, 2\]"),
+    (lambda: fork().fit(X, [Y["a"], np.ones((2, 3))]), r"y_true.shape=\(2, 1\)"),
+    (lambda: fork().fit(X, Y, class_weight={0: 1.0}), "class_weight is for models with one output"),
+    (lambda: fork().fit(X, Y, validation_data=(X, Y["a"])), "Received ndarray"),
+    (lambda: fork().fit(X, Y, validation_data=(X, [Y["a"], np.ones((2, 2))])), "y_true.shape"),
+    (lambda: fork().fit(X, Y, sample_weight=[np.ones(2)] * 3), "sample_weight to be a list"),
+    (lambda: fork().loss, "2 outputs, each with a loss of its own"),
+    (lambda: fork().trace(X, Y), "2 outputs, each with a loss of its own; this is for"),
+    (lambda: minicnn.explain.gradcheck(fork(), X, Y, "mse"), "2 outputs, each with"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED)
+def test_what_does_not_fit_is_refused(make: Any, message: str) -> None:
+    with pytest.raises((ValueError, AttributeError), match=message):
+        make()
+
+
+def test_outputs_of_one_name_are_refused() -> None:
+    inputs = minicnn.Input((2,))
+    shared = layers.Dense(2, name="shared")
+    model = minicnn.Model(inputs, [shared(inputs), shared(shared(inputs))])
+    with pytest.raises(ValueError, match="several outputs of the name 'shared'"):
+        model.compile("sgd", "mse")
