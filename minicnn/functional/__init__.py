@@ -25,6 +25,7 @@ array.
     losses              categorical_crossentropy, binary_crossentropy
     images              affine_transform, warp
 
+    channelwise         each channel by itself, for depthwise and grouped convolutions
     algorithms/         the algorithms of convolution, and the choice between them
     epilogue            what happens to a sum before it is stored
     buffers             memory that is used again
@@ -41,7 +42,8 @@ Convolutions take `algorithm`:
 - `"winograd"` 3x3 kernels with strides 1 and a quarter of the multiplications; rounding errors are
   about ten times those of the others. float32, without dilation.
 - `"auto"`    "winograd" from 8 channels and 8 filters on, else "direct", else "im2col", whichever
-  comes first of those that can (`minicnn.functional.algorithms.choose`).
+  comes first of those that can (`minicnn.functional.algorithms.choose`). Where each group is one
+  channel, none of them: then there is no sum over channels.
 """
 
 from minicnn.functional.activations import (

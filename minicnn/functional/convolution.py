@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import naive, shapes
-from minicnn.functional import algorithms
+from minicnn.functional import algorithms, channelwise
 from minicnn.functional.checks import check_gradient, window_of
 from minicnn.functional.elementwise import limits_of
-from minicnn.functional.epilogue import NO_POOLING, Epilogue
+from minicnn.functional.epilogue import NO_POOLING, Epilogue, pooled
 from minicnn.shapes import Pair
 
 Array = np.ndarray
@@ -94,6 +94,16 @@ def algorithm_for(how: Convolution, x: Array, w: Array) -> Any:
     return algorithms.ALGORITHMS[name]
 
 
+def is_channelwise(how: Convolution, w: Array) -> bool:
+    """Whether each group is one channel, as in ConvNeXt: then there is no sum over channels."""
+    return how.algorithm == "auto" and how.groups > 1 and w.shape[2] == 1
+
+
+def _by_channel(w: Array, groups: int) -> Array:
+    """(rows, columns, 1, filters) as the kernel of a depthwise convolution."""
+    return w.reshape(*w.shape[:2], groups, -1)
+
+
 def split_channels(x: Array, groups: int) -> list[Array]:
     """Each group's own channels, contiguous."""
     if groups == 1:
@@ -172,6 +182,10 @@ def convolve(
         if not pooling.remember:
             return naive.max_pool2d(y, pooling.size, pooling.size), None
         return naive.largest_of_blocks(y, pooling.size, limits)
+    if is_channelwise(how, w):
+        w = w if scale is None else w * scale
+        y = channelwise.forward(x, _by_channel(w, groups), b, limits, window)
+        return pooled(y, pooling, limits)
     forward = algorithm_for(how, x, w).forward
     parts = zip(
         split_channels(x, groups),
@@ -214,9 +228,17 @@ def conv2d_backward(
             dy, x, w, window.strides, padding.lower(), window.dilation, groups
         )
         return found[0] if need_dx else None, *(found[1:] if need_dw else (None, None))
+    dx = dw = db = None
+    if is_channelwise(how, w):
+        each = _by_channel(w, groups)
+        if need_dx:
+            dx = channelwise.input_gradient(dy, x.shape, each, window)
+        if need_dw:
+            dw, db = channelwise.weight_gradient(dy, x, each.shape, window)
+            dw = dw.reshape(w.shape)
+        return dx, dw, db
     chosen = algorithm_for(how, x, w)
     dys, xs, ws = (split_channels(a, groups) for a in (dy, x, w))
-    dx = dw = db = None
     if need_dx:
         size = x.shape[1], x.shape[2]
         dxs = [chosen.input_gradient(*part, window, size) for part in zip(dys, ws, strict=True)]

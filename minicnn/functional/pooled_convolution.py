@@ -13,6 +13,7 @@ from minicnn.functional.convolution import (
     check_scale,
     conv2d_backward,
     convolve,
+    is_channelwise,
     join_channels,
     split_channels,
 )
@@ -118,7 +119,7 @@ def conv2d_max_pool2d_backward(
         )
     shapes.check_shape(winners, dy.shape, "winners", name)
     chosen = None
-    if how.algorithm != "naive":
+    if how.algorithm != "naive" and not is_channelwise(how, w):
         chosen = algorithm_for(how, x, w)
     pooled = None if chosen is None else chosen.pooled_weight_gradient
     options: dict[str, Any] = {
@@ -127,7 +128,7 @@ def conv2d_max_pool2d_backward(
     }  # fmt: skip
     dx = dw = db = None
     if need_dx or (need_dw and pooled is None):
-        spread = naive.unpool if chosen is None else unpool
+        spread = naive.unpool if how.algorithm == "naive" else unpool
         dz = spread(dy, shapes.contiguous(winners), pool, window.out)
         dx, dw, db = conv2d_backward(
             dz, x, w, need_dx=need_dx, need_dw=need_dw and pooled is None, **options

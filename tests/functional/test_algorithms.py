@@ -103,6 +103,35 @@ def test_a_fused_scale_equals_a_scaled_kernel(
     np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "options", [{}, {"strides": 2, "padding": "same"}, {"dilation_rate": 2, "padding": "same"}]
+)
+def test_a_group_for_each_channel_is_a_depthwise_convolution(options: Any, dtype: Any) -> None:
+    """As ConvNeXt has it; with several filters for each channel, too."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 9, 8, 3)).astype(dtype)
+    w = rng.standard_normal((3, 3, 1, 6)).astype(dtype)
+    b, scale = (rng.standard_normal(6).astype(dtype) for _ in range(2))
+    of_each = w.reshape(3, 3, 3, 2)
+    y = functional.conv2d(x, w, b, groups=3, **options)
+    np.testing.assert_array_equal(y, functional.depthwise_conv2d(x, of_each, b, **options))
+    found = functional.conv2d(x, w, b, groups=3, scale=scale, activation="relu6", **options)
+    wanted = functional.conv2d(x, w * scale, b, groups=3, algorithm="im2col", **options)
+    np.testing.assert_allclose(found, np.clip(wanted, 0, 6), rtol=1e-4, atol=1e-5)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    gradients = functional.conv2d_backward(dy, x, w, groups=3, **options)
+    slow = functional.conv2d_backward(dy, x, w, groups=3, algorithm="im2col", **options)
+    for one, other in zip(gradients, slow, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    assert functional.conv2d_backward(dy, x, w, groups=3, need_dw=False, **options)[1:] == (
+        None,
+        None,
+    )
+    assert functional.conv2d_backward(dy, x, w, groups=3, need_dx=False, **options)[0] is None
+
+
 def test_convolution_and_max_pooling_by_hand() -> None:
     """y is 2 * x + 1, clipped to 0 to 6; the blocks' maxima are 3 (a tie), 6, 0 and 5 (a tie)."""
     x = picture([[1, 1, 9, 2], [0, -1, 1, 1], [-4, -3, 2, 1], [-2, -5, 0, 2]])
