@@ -17,8 +17,8 @@ are an order of magnitude or more away from where healthy networks usually are.
 | step / weights | outside 1e-5 … 0.3 | "somewhere around 1e-3" is healthy (CS231n); an optimizer's first step may be larger |
 
 Everything is measured in training mode (BatchNormalization with the batch's statistics), but
-with Dropout and its kin switched off, on copies: the model, its weights and its optimizer stay as
-they are.
+with Dropout and its kin switched off, on copies: the model, its weights and its optimizer are not
+changed.
 """  # noqa: E501 - a table
 
 import copy

@@ -254,7 +254,7 @@ def theirs(kind: type) -> Any:
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
 def test_configs_are_keras_s_and_go_both_ways(kind: type) -> None:
     """Settings that both have they write alike, tuples as tuples, and each reads the other's."""
-    more = {"seed": 3} if kind is layers.RandomCrop else {}  # for which Keras draws one
+    more = {"seed": 3} if kind is layers.RandomCrop else {}  # else Keras draws one
     oracle = theirs(kind)(**needed(kind), **more)
     made = kind(**needed(kind), **more)
     ours, expected = made.get_config(), oracle.get_config()

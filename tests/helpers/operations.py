@@ -469,7 +469,7 @@ def dropouts(draw: st.DrawFn, batch: int | None = None) -> Operation:
 
 @st.composite
 def warps(draw: st.DrawFn, batch: int | None = None) -> Operation:
-    """Near and far, upside down and enlarged; and shifts by whole pixels and halves."""
+    """Draw warps near and far, upside down or enlarged, and shifts by whole and half pixels."""
     shape = (draw_batch(draw, batch), draw(st.integers(1, 6)), draw(st.integers(1, 6)),
              draw(st.sampled_from([1, 3, 9])))  # fmt: skip
     rng = np.random.default_rng(draw(SEEDS))
@@ -513,7 +513,7 @@ def merges(name: str) -> Callable[..., st.SearchStrategy[Operation]]:
         count = 2 if name in ("divide", "subtract") else draw(st.integers(1, 3))
         other = [shape[0], *(draw(st.sampled_from([1, size])) for size in shape[1:])]
         sizes = {f"x{n}": tuple(other) if n == 1 else shape for n in range(count)}
-        if name == "divide":  # by nothing near 0
+        if name == "divide":  # the divisor is never near 0
             sizes["probabilities"] = sizes.pop("x1")
 
         def apart(xs: tuple[Array, ...]) -> list[Array]:

@@ -1,4 +1,4 @@
-"""The layers that arithmetic with symbols makes: Divide, Reciprocal, Power, GetItem."""
+"""Arithmetic on symbols makes the layers Divide, Reciprocal, Power and GetItem."""
 
 from typing import Any
 
@@ -39,8 +39,8 @@ def test_by_hand() -> None:
     assert GetItem((slice(None), None, 0))(a).shape == (1, 1)
 
 
-def test_what_division_by_0_gives() -> None:
-    """Infinity and NaN, as in NumPy and Keras, without a warning; no other number changes."""
+def test_division_by_0_gives_infinity_or_nan() -> None:
+    """As in NumPy and Keras, there is no warning, and no other number changes."""
     zero, one = np.array([[0, 1]], np.float32), np.array([[1, 1]], np.float32)
     y, cache = Divide().forward([one, zero])
     np.testing.assert_array_equal(y, [[np.inf, 1]])
@@ -64,7 +64,7 @@ def slices(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[Any, ...]]:
         first = draw(st.integers(-size, size - 1))
         step = draw(st.sampled_from([None, 1, 2, -1]))
         parts.append(draw(st.sampled_from([first, slice(first, None, step), slice(None)])))
-    if draw(st.booleans()):  # in the middle only if it stands for no axis
+    if draw(st.booleans()):  # in the middle only where it covers no axis
         every = sum(part is not None for part in parts) == len(shape)
         parts.insert(draw(st.integers(1, len(parts))) if every else len(parts), Ellipsis)
     return shape, tuple(parts)
@@ -92,13 +92,13 @@ def test_slices_are_numpy_s(case: tuple[tuple[int, ...], tuple[Any, ...]]) -> No
     assert layer.backward(empty, cache)[0].shape == (0, *shape[1:])
 
 
-def test_a_size_that_is_not_known_yet() -> None:
+def test_slices_of_an_unknown_size() -> None:
     x = Input((None, 5, 3))
     assert (x[:, 2:].shape, x[:, 0].shape) == ((None, None, 5, 3), (None, 5, 3))
     assert x[..., :1].shape == (None, None, 5, 1)
 
 
-def test_gradients_are_what_differences_say() -> None:
+def test_gradients_agree_with_differences() -> None:
     rng = np.random.default_rng(0)
     for layer, count in ((Divide(), 2), (Reciprocal(2.5), 1), (Power(2.5), 1)):
         layer.dtype = "float64"
@@ -120,7 +120,7 @@ def small() -> Model:
     return Model(x.node.inputs[0], layers.Dense(2)(layers.Flatten()(y)))
 
 
-def test_a_model_of_them_trains_and_makes_itself_again() -> None:
+def test_a_model_of_them_trains_and_its_config_makes_it_again() -> None:
     minicnn.utils.set_random_seed(0)
     model = small()
     x = np.random.default_rng(0).standard_normal((4, 8, 8, 3)).astype(np.float32)
@@ -135,7 +135,7 @@ def test_a_model_of_them_trains_and_makes_itself_again() -> None:
     assert {type(layer).__name__ for layer in again.layers} >= set(OPERATIONS)
 
 
-def test_where_their_numbers_come_from() -> None:
+def test_their_numbers_are_explained() -> None:
     model, rng = small(), np.random.default_rng(0)
     x = rng.standard_normal((2, 8, 8, 3)).astype(np.float32)
     trace = model.trace(x, y=np.zeros((2, 2)), loss="mse")

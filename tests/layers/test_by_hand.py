@@ -375,21 +375,21 @@ def test_a_frozen_normalization_stays_in_inference() -> None:
 
 
 def test_layer_normalization_by_hand() -> None:
-    """1, 3: mean 2, variance 1, epsilon 3, so x̂ is -1/2 and 1/2; then gamma 4 and 2, beta 1 and 0.
+    """1, 3 has mean 2, variance 1; epsilon 3 makes x̂ -1/2, 1/2; gamma is 4, 2 and beta 1, 0.
 
-    With dy 1 and 0, g is 4 and 0: its mean is 2, that of g·x̂ is -1; dx = (g - 2 + x̂) / 2.
+    With dy = 1, 0, g is 4, 0 with mean 2, and g·x̂ has mean -1, so dx = (g - 2 + x̂) / 2.
     """
     x = np.array([[1, 3]], np.float32)
     layer = made(layers.LayerNormalization(epsilon=3.0), x, [4, 2], [1, 0])
     dx = [(4 - 2 - 0.5) / 2, (0 - 2 + 0.5) / 2]
     check_by_hand(layer, x, [-1, 1], [1, 0], dx, gamma=[-0.5, 0], beta=[1, 0])
-    # The mean stays: x / 2. dx = (g - x̂ mean(g·x / 2)) / 2, and that mean is 1.
+    # The mean is not subtracted: x̂ = x / 2, dx = (g - x̂ mean(g·x̂)) / 2, and that mean is 1.
     layer = made(layers.LayerNormalization(epsilon=3.0, rms_scaling=True), x, [4, 2])
     check_by_hand(layer, x, [2, 3], [1, 0], [(4 + 0.5) / 2, -0.25], gamma=[0.5, 0])
 
 
 def test_group_normalization_by_hand() -> None:
-    """Two groups, of channels 0, 1 and 2, 3; in each mean 2 and 0, variance 1 and 0, epsilon 3."""
+    """Groups of channels 0, 1 and 2, 3 have means 2 and 0, variances 1 and 0; epsilon is 3."""
     x = np.array([[1, 3, 0, 0]], np.float32)
     layer = made(layers.GroupNormalization(2, epsilon=3.0), x, [4, 2, 1, 1], [1, 0, 5, 6])
     dx = [(4 - 2 - 0.5) / 2, (0 - 2 + 0.5) / 2, 0, 0]
@@ -397,13 +397,13 @@ def test_group_normalization_by_hand() -> None:
     check_by_hand(
         layer, x, [-1, 1, 5, 6], [1, 0, 1, 1], np.array(dx) / [1, 1, 3**0.5, 3**0.5], **grads
     )
-    # The places of a group count together: rows 1 and 3.
+    # All places of a group count together, here the rows 1 and 3.
     layer = layers.GroupNormalization(1, epsilon=3.0)
     np.testing.assert_allclose(layer(picture([1], [3])).ravel(), [-0.5, 0.5])
 
 
 def test_unit_normalization_by_hand() -> None:
-    """(3, 4) has the length 5; of dy = (1, 0), 3/5 lies along it."""
+    """(3, 4) has length 5, and the part of dy = (1, 0) along it is 3/5."""
     x = np.array([[3, 4]], np.float32)
     dx = [(1 - 0.6 * 0.6) / 5, (0 - 0.6 * 0.8) / 5]
     check_by_hand(layers.UnitNormalization(), x, [0.6, 0.8], [1, 0], dx)
@@ -428,7 +428,7 @@ def test_normalization_by_hand() -> None:
     assert (given.weights, given.input_mean, given.get_config()["variance"]) == ([], 3, 4)
 
 
-def test_normalization_adapts_to_batches_as_to_their_array() -> None:
+def test_normalization_adapts_to_batches_as_to_one_array() -> None:
     rng = np.random.default_rng(0)
     x = (1000 + rng.normal(size=(700, 3, 2))).astype(np.float32)
     of_rows = layers.Normalization(axis=(1, 2))
@@ -437,7 +437,7 @@ def test_normalization_adapts_to_batches_as_to_their_array() -> None:
     np.testing.assert_allclose(of_rows.variance[0], x.var(0, dtype=np.float64), rtol=1e-5)
 
     class Sequence:
-        """Has no end but its length, like an iterator over a folder."""
+        """Ends only by its length, like an iterator over a folder."""
 
         def __len__(self) -> int:
             return 2
@@ -453,17 +453,17 @@ def test_normalization_adapts_to_batches_as_to_their_array() -> None:
     }
     for axis in (None, -1, 1):
         for how, data in ways.items():
-            if how != "tuples" or axis is None:  # a generator can be read once
+            if how != "tuples" or axis is None:  # a generator can be read only once
                 layer = layers.Normalization(axis=axis)
                 layer.adapt(data)
-                layer.adapt(data if how != "tuples" else x)  # forgets the first time
+                layer.adapt(data if how != "tuples" else x)  # it forgets the first data
                 others = {None: (0, 1, 2), -1: (0, 1), 1: (0, 2)}[axis]
                 mean, variance, _ = layer.get_weights()
                 np.testing.assert_allclose(mean, x.mean(others, np.float64), rtol=1e-7)
                 np.testing.assert_allclose(variance, x.var(others, np.float64), rtol=1e-5)
 
 
-def test_what_normalization_cannot_adapt_to() -> None:
+def test_data_that_normalization_cannot_adapt_to() -> None:
     layer = layers.Normalization(name="n")
     for data, message in (
         (5, "expects an array, or batches. Received int"),

@@ -1,4 +1,4 @@
-"""Dropout's kin: what they draw in training, and that they draw nothing otherwise."""
+"""Dropout's kin draw random numbers in training, and none otherwise."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ def ones(kind: str) -> Array:
 
 
 @every_kind
-def test_it_passes_numbers_on_at_inference(kind: str) -> None:
+def test_it_changes_nothing_at_inference(kind: str) -> None:
     layer, x = made(kind), ones(kind)
     y, cache = layer.forward(x)
     np.testing.assert_array_equal(y, x)
@@ -111,7 +111,7 @@ def test_alpha_dropout_s_noise_shape_drops_together() -> None:
 
 
 @every_kind
-def test_nothing_to_draw_is_nothing_in_training(kind: str) -> None:
+def test_a_rate_of_0_changes_nothing_in_training(kind: str) -> None:
     off = dict.fromkeys(NOISY[kind], 0.0)
     layer, x = made(kind, **off), ones(kind)
     assert not layer.differs_in_training()
@@ -137,7 +137,7 @@ def network() -> minicnn.Sequential:
     )
 
 
-def test_a_network_of_them_learns_and_repeats_with_its_seed() -> None:
+def test_a_network_of_them_learns_and_the_seed_repeats_it() -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 64)
     x = (rng.standard_normal((64, 6, 6, 2)) + y[:, None, None, None]).astype("f")
@@ -150,7 +150,7 @@ def test_a_network_of_them_learns_and_repeats_with_its_seed() -> None:
     assert losses[0][-1] < 0.7 * losses[0][0]
 
 
-def test_explanations_and_checks_hold_the_noise() -> None:
+def test_explanations_and_checks_use_the_same_noise() -> None:
     x = np.random.default_rng(0).standard_normal((2, 6, 6, 2)).astype("f")
     model = network()
     trace = model.trace(x, training=True)

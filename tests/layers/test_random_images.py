@@ -1,4 +1,4 @@
-"""Random changes of images: what is drawn, by hand and beside Keras; and what comes of it."""
+"""Random changes of images are those computed by hand and in Keras, and come from a seed."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from minicnn.layers import LAYERS
 
 Array = np.ndarray
 
-# Each layer with all of its options, one value of each and then another.
+# Each layer with values for all its options.
 KINDS: list[tuple[str, dict[str, Any]]] = [
     ("RandomFlip", {"mode": "horizontal"}),
     ("RandomFlip", {"mode": "vertical"}),
@@ -81,7 +81,7 @@ def test_a_shift_by_hand(fill_mode: str, expected: Any) -> None:
 
 
 def test_a_rotation_by_hand() -> None:
-    """By a quarter of a turn, counter-clockwise: the right column becomes the top row."""
+    """After a quarter turn, counter-clockwise, the right column is the top row."""
     layer, x = layers.RandomRotation(0.5), images(1, 3, 3, 1)
     angle = np.array([90.0], "f")
     drawn = {"angle": angle, "rotation_matrix": layer._matrix(angle, (3, 3))}
@@ -89,7 +89,7 @@ def test_a_rotation_by_hand() -> None:
 
 
 def test_a_zoom_by_hand() -> None:
-    """Twice as many columns: the outer ones come from beyond the edge."""
+    """It shows twice as many columns, and the outer ones come from beyond the edge."""
     layer = layers.RandomZoom(0.5, 0.5, "constant")
     drawn = {"height_zoom": np.array([[1.0]], "f"), "width_zoom": np.array([[2.0]], "f")}
     assert after(layer, drawn) == [[[0, 2, 0], [0, 5, 0]]]
@@ -105,7 +105,7 @@ def test_colours_by_hand() -> None:
 
 def test_a_crop_by_hand() -> None:
     assert after(layers.RandomCrop(1, 2), (1, 1)) == [[[5, 6]]]
-    layer = layers.RandomCrop(2, 2)  # when nothing trains, the middle: half of each outer column
+    layer = layers.RandomCrop(2, 2)  # at inference, it crops the middle
     y, cache = layer.forward(grid())
     assert y[..., 0].tolist() == [[[1, 2], [4, 5]]]
     assert layer.backward(np.ones_like(y), cache)[0][..., 0].tolist() == [[[1, 1, 0], [1, 1, 0]]]
@@ -114,7 +114,7 @@ def test_a_crop_by_hand() -> None:
 # -- what is drawn ---------------------------------------------------------------------------------
 
 
-def test_what_is_drawn_lies_within_the_limits() -> None:
+def test_draws_lie_within_their_limits() -> None:
     many = (4000, 8, 10, 1)
     rng = np.random.default_rng(1)
 
@@ -162,7 +162,7 @@ def test_draws_come_from_the_seed(kind: str, options: dict[str, Any]) -> None:
 
 
 @every_kind
-def test_nothing_changes_when_nothing_trains(kind: str, options: dict[str, Any]) -> None:
+def test_nothing_changes_at_inference(kind: str, options: dict[str, Any]) -> None:
     layer, x = LAYERS[kind](**options), images()
     y, cache = layer.forward(x)
     if kind == "RandomCrop":
@@ -173,8 +173,8 @@ def test_nothing_changes_when_nothing_trains(kind: str, options: dict[str, Any])
         np.testing.assert_array_equal(layer.backward(x, cache)[0], x)
 
 
-def test_an_image_alone_integers_and_the_default() -> None:
-    """As in Keras, a layer that is called by itself changes its images."""
+def test_a_single_image_integers_and_the_default() -> None:
+    """As in Keras, a layer that is called directly changes its images."""
     photo = np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)
     y = layers.RandomRotation(0.5, seed=1)(photo)
     assert (y.shape, y.dtype) == ((6, 5, 3), "float32")
@@ -204,7 +204,7 @@ def test_a_transformation_can_be_drawn_and_used_again() -> None:
     assert layer.get_random_transformation(x, training=False) is None
 
 
-# -- beside Keras ----------------------------------------------------------------------------------
+# -- agreement with Keras --------------------------------------------------------------------------
 
 
 @pytest.mark.keras
@@ -223,7 +223,7 @@ def test_a_draw_changes_images_as_in_keras(kind: str, options: dict[str, Any]) -
 
 @pytest.mark.keras
 def test_keras_s_draws_have_the_same_limits() -> None:
-    """The other way round: from the same uniform numbers Keras draws the same change."""
+    """Over many images, the smallest and largest draws are nearly the same."""
     keras = pytest.importorskip("keras")
     x = images(400, 8, 10, 1)
     for kind, options in KINDS:
@@ -241,7 +241,7 @@ def test_keras_s_draws_have_the_same_limits() -> None:
 
 @pytest.mark.keras
 def test_gradients_of_colours_flips_and_crops_are_keras_s() -> None:
-    """Those of warps are not: TensorFlow warps dy back, which is only near the gradient."""
+    """Those of warps are not: TensorFlow warps dy back, which only approximates the gradient."""
     keras = pytest.importorskip("keras")
     import tensorflow as tf
 
@@ -287,7 +287,7 @@ def augmented() -> minicnn.Sequential:
 
 
 def stripes() -> tuple[Array, Array]:
-    """Images with stripes across or down."""
+    """Return images with horizontal or vertical stripes, and their classes."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 96)
     wave = 0.5 + 0.4 * np.sin(np.arange(12) * 2 + rng.uniform(0, 6, (96, 1)))
@@ -308,7 +308,7 @@ def test_a_network_learns_from_changed_images() -> None:
     np.testing.assert_array_equal(model.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
-def test_a_data_set_is_changed_as_it_passes() -> None:
+def test_a_data_set_is_changed_as_it_is_read() -> None:
     x, y = stripes()
     data = ImageDataset(lambda: iter([(x, y)]), 1)
     augment = minicnn.Sequential([layers.RandomFlip(seed=1), layers.RandomZoom(0.2, seed=2)])
@@ -319,7 +319,7 @@ def test_a_data_set_is_changed_as_it_passes() -> None:
     assert not np.array_equal(a, b), "each epoch has changes of its own"
 
 
-def test_explanations_and_checks_hold_the_draw() -> None:
+def test_explanations_and_checks_use_the_same_draw() -> None:
     x = stripes()[0][:3]
     model = augmented()
     trace = model.trace(x, y=[0, 1, 0], loss=LOSS, training=True)

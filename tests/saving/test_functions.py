@@ -1,4 +1,4 @@
-"""Functions that files name as layers: those of `keras.ops`, and of `tf` in Keras 2's files."""
+"""Files name functions as layers: those of `keras.ops`, and of `tf` in Keras 2's files."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def tensor(name: str = "a") -> dict[str, Any]:
 
 
 def called(kind: str, *args: Any, **config: Any) -> dict[str, Any]:
-    """A function of Keras 3, called once."""
+    """Return what Keras 3 writes for a function that is called once."""
     return {
         "module": "keras.src.ops.numpy",
         "class_name": kind,
@@ -130,7 +130,7 @@ def test_arithmetic_is_saved(tmp_path: Path) -> None:
     again = models.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
     assert again.to_json() == model.to_json()
-    model.save_weights(tmp_path / "w.h5")  # weights alone do not name functions
+    model.save_weights(tmp_path / "w.h5")  # a file of weights names no functions
     with pytest.raises(
         ValueError, match=r'Layer "get_item.*" is the function GetItem, .*save .* \.keras'
     ):
@@ -138,11 +138,11 @@ def test_arithmetic_is_saved(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.keras", "w.h5"]
 
 
-# -- beside Keras ----------------------------------------------------------------------------------
+# -- agreement with Keras --------------------------------------------------------------------------
 
 
 def uses(k: Any, x: Any, c: Any) -> list[Any]:
-    """What the operators of symbols can do, in both of Keras's versions."""
+    """Return what operators make of symbols, in both versions of Keras."""
     row = np.array([1.0, 2.0, 3.0], "float32")
     return [
         *(x + 3.0, 3.0 + x, 3.0 - x, x - 1, x * (1 / 6), 2.0 * x, x / 2, 2 / (x + 9.0), -x),
@@ -207,7 +207,7 @@ def test_functions_of_keras_3_both_ways(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     theirs = model_of(keras, [uses, of_keras])
     theirs.save(tmp_path / "m.keras")
-    theirs.save(tmp_path / "m.h5")  # which Keras itself cannot read again
+    theirs.save(tmp_path / "m.h5")  # Keras itself cannot read this again
     for name in ("m.keras", "m.h5"):
         assert_equal_to(models.load_model(tmp_path / name), theirs)
     ours = models.from_keras(theirs)

@@ -1,4 +1,4 @@
-"""Models with several outputs: losses and metrics of each, by hand, and every form of the data."""
+"""Models with several outputs: losses and metrics of each, by hand, and every form of data."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ LISTED = [Y["a"], Y["b"]]
 
 
 def fork(loss: Any = "mse", rate: float = 0.1, **options: Any) -> Any:
-    """Two lines through 0: a is x[0] - x[1], always -1; b is x[0] + x[1], 3 and 7."""
+    """It has two outputs: a is x[0] - x[1], always -1, and b is x[0] + x[1], 3 and 7."""
     inputs = minicnn.Input((2,))
     a, b = (layers.Dense(1, use_bias=False, name=name)(inputs) for name in "ab")
     model = minicnn.Model(inputs, [a, b])
@@ -28,12 +28,12 @@ def fork(loss: Any = "mse", rate: float = 0.1, **options: Any) -> Any:
 def test_the_loss_is_the_weighted_sum_and_each_one_is_in_the_logs() -> None:
     model = fork(["mse", "mae"], loss_weights=[2.0, 10.0], metrics=[None, ["mse"]])
     assert model.metrics_names == ["loss", "a_loss", "b_loss", "b_mse"]
-    # a: (4 + 9) / 2 = 6.5;  b: (0 + 4) / 2 = 2, squared (0 + 16) / 2 = 8
+    # a: (4 + 9) / 2 = 6.5;  b: (0 + 4) / 2 = 2, and squared (0 + 16) / 2 = 8
     assert model.evaluate(X, LISTED, verbose=0) == [pytest.approx(v) for v in (33, 6.5, 2, 8)]
     logs = model.train_on_batch(X, Y, return_dict=True)
     assert logs == {k: pytest.approx(v) for k, v in zip(model.metrics_names, (33, 6.5, 2, 8))}
     a, b = (w.ravel() for w in model.get_weights())
-    np.testing.assert_allclose(a, [1 + 0.2 * 11, -1 + 0.2 * 16], rtol=1e-6)  # d mse: -11, -16
+    np.testing.assert_allclose(a, [1 + 0.2 * 11, -1 + 0.2 * 16], rtol=1e-6)  # d mse = (-11, -16)
     np.testing.assert_allclose(
         b, [1 - 1.0 * 1.5, 1 - 1.0 * 2], rtol=1e-6
     )  # (0, 0) and x[1], halved
@@ -90,7 +90,7 @@ def test_an_output_may_have_no_loss() -> None:
         watched.evaluate(X, {"b": Y["b"]}, verbose=0)
 
 
-def test_weights_of_examples_are_of_one_output_or_of_all() -> None:
+def test_sample_weights_are_for_one_output_or_for_all() -> None:
     model = fork(weighted_metrics={"a": ["mse"], "b": ["mse"]})
     w = np.array([1.0, 0.0])
     one: Any
@@ -103,8 +103,8 @@ def test_weights_of_examples_are_of_one_output_or_of_all() -> None:
         assert (found["a_loss"], found["b_loss"]) == (pytest.approx(6.5), pytest.approx(0))
 
 
-def test_an_output_that_is_used_inside_or_twice() -> None:
-    """Each of its losses counts, and none is computed from the logits."""
+def test_an_output_that_also_feeds_another_layer() -> None:
+    """The losses of both outputs count, and its own does not use the logits."""
     inputs = minicnn.Input((2,))
     first = layers.Dense(3, "softmax", name="first")(inputs)
     second = layers.Dense(3, "softmax", name="second")(first)
@@ -151,7 +151,7 @@ def test_a_frozen_base_runs_once_for_all_outputs() -> None:
     assert list(once) == ["a_loss", "b_loss", "loss", "val_a_loss", "val_b_loss", "val_loss"]
 
 
-def test_callbacks_know_what_to_watch() -> None:
+def test_callbacks_may_monitor_the_loss_of_one_output() -> None:
     model = fork(metrics=["mae", metrics.MeanAbsoluteError(name="off")])
     stop = callbacks.EarlyStopping("a_loss", patience=1)
     model.fit(X, Y, epochs=2, verbose=0, callbacks=[stop, callbacks.EarlyStopping("b_off")])
@@ -159,7 +159,7 @@ def test_callbacks_know_what_to_watch() -> None:
         model.fit(X, Y, verbose=0, callbacks=callbacks.EarlyStopping("off"))
 
 
-def test_names_of_equal_metrics() -> None:
+def test_metrics_with_one_name_get_different_names() -> None:
     model = fork(metrics=[["mae", "mae"], None], weighted_metrics=[["mae"], ["mae"]])
     names = ["loss", "a_loss", "b_loss", "a_mae", "a_mae_1", "a_weighted_mae", "b_mae"]
     assert model.metrics_names == names
@@ -176,7 +176,7 @@ def test_a_file_keeps_how_it_was_compiled(suffix: str, tmp_path: Path) -> None:
             weighted_metrics=[None, ["mae"]],
         )
 
-    names = ["mean_squared_error", "log_cosh"]  # "mse" would be so in an .h5
+    names = ["mean_squared_error", "log_cosh"]  # an .h5 would hold "mse" in full
     for model in (fork(names, loss_weights=[2.0, 0.5]), fork(names[0]), custom()):
         model.save(tmp_path / f"m.{suffix}")
         again = models.load_model(tmp_path / f"m.{suffix}")
@@ -238,7 +238,7 @@ def test_what_does_not_fit_is_refused(make: Any, message: str) -> None:
         make()
 
 
-def test_outputs_of_one_name_are_refused() -> None:
+def test_two_outputs_with_one_name_are_refused() -> None:
     inputs = minicnn.Input((2,))
     shared = layers.Dense(2, name="shared")
     model = minicnn.Model(inputs, [shared(inputs), shared(shared(inputs))])

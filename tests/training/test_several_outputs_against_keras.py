@@ -1,4 +1,4 @@
-"""Several outputs beside Keras: the same names in the logs, and the same numbers, step for step."""
+"""Models with several outputs log Keras's names, and give Keras's numbers step by step."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ Array = np.ndarray
 
 
 def head(module: Any) -> Any:
-    """A classifier, a yes or no, two numbers, and the map that the three of them share."""
+    """It outputs a class, a yes or no, two numbers, and the map that these three share."""
     layers = module.layers
     inputs = module.Input((12, 12, 3))
     x = layers.Conv2D(4, 3, strides=2, activation="relu", kernel_regularizer="l2")(inputs)
@@ -110,7 +110,7 @@ def test_a_fit_follows_keras(name: str) -> None:
         lambda module: {"optimizer": module.optimizers.SGD(0.02, 0.5), **SETTINGS[name](module)},
     )
     x, y = data()
-    held_x, held_y = data(16, seed=2)  # Keras weights the losses of unequal batches equally
+    held_x, held_y = data(16, seed=2)  # equal batches: Keras weights unequal ones alike
     if name != "dicts":
         y, held_y = listed(y), listed(held_y)  # type: ignore[assignment]
     options: dict[str, Any] = {"epochs": 3, "batch_size": 8, "verbose": 0, "shuffle": False}
@@ -130,9 +130,9 @@ def test_a_fit_follows_keras(name: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["one array", "a list"])
-def test_weights_of_examples_follow_keras(form: str) -> None:
+def test_sample_weights_follow_keras(form: str) -> None:
     models = ours, theirs = pair_of_models(head)
-    # One array of weights has to fit the losses of all outputs: the map's has three axes.
+    # One array of weights must fit all outputs' losses, but the map's have three axes.
     changed = {} if form == "a list" else {"loss": [*listed(LOSSES)[:3], None]}
     compile_both(
         models,
@@ -155,8 +155,8 @@ def test_weights_of_examples_follow_keras(form: str) -> None:
     assert_weights_close(ours, theirs, 2e-3)
 
 
-def test_logits_beyond_what_a_float_of_a_probability_tells() -> None:
-    """The losses of a softmax and of a sigmoid are exact where their outputs are 0 or 1."""
+def test_losses_use_logits_where_probabilities_round_to_0_or_1() -> None:
+    """So losses after a softmax or a sigmoid are exact even there."""
 
     def make(module: Any) -> Any:
         inputs = module.Input((4,))
@@ -201,7 +201,7 @@ def test_files_both_ways(suffix: str, name: str, tmp_path: Path) -> None:
     theirs.save(tmp_path / f"theirs.{suffix}")
     ours.save(tmp_path / f"ours.{suffix}")
     read = minicnn.models.load_model(tmp_path / f"theirs.{suffix}")
-    # Keras cannot read "mse" among the metrics of an .h5, not even of its own.
+    # Keras cannot read "mse" among the metrics of an .h5, even in its own files.
     readable = suffix == "keras" or name in ("objects", "one loss")
     read_by_keras = keras.models.load_model(tmp_path / f"ours.{suffix}") if readable else read
     expected = theirs.evaluate(x, listed(y), verbose=0, return_dict=True)
