@@ -62,6 +62,7 @@ def cases() -> Iterator[Case]:
     """Yield every layer with every option, and the edge cases in which implementations differ."""
     yield from _convolution_cases()
     yield from _pooling_cases()
+    yield from _line_cases()
     yield from _element_cases()
     yield from _normalization_cases()
     yield from _moving_cases()
@@ -188,6 +189,43 @@ def _pooling_cases() -> Iterator[Case]:
             for values in ("normal", "ties", "negative"):
                 yield Case(layer, {"keepdims": keepdims}, (2, 9, 8, 4), values)
                 yield Case(layer, {"keepdims": keepdims}, (1, 1, 1, 3), values)
+
+
+def _line_cases() -> Iterator[Case]:
+    for shape in ((2, 9, 4), (1, 8, 4), (3, 5, 4)):
+        for padding in ("valid", "same", "causal"):
+            for more in (
+                {},
+                {"strides": 2},
+                {"dilation_rate": 2},
+                {"groups": 2, "activation": "relu"},
+                {"use_bias": False, "strides": 3},
+            ):
+                options = {"filters": 6, "kernel_size": 3, "padding": padding, **more}
+                yield Case("Conv1D", options, shape)
+        for padding in ("valid", "same"):
+            for strides in (1, 2):
+                window = {"kernel_size": 3, "padding": padding, "strides": strides}
+                yield Case("DepthwiseConv1D", {**window, "depth_multiplier": 2}, shape)
+                yield Case("SeparableConv1D", {**window, "filters": 5}, shape)
+                yield Case("Conv1DTranspose", {**window, "filters": 5}, shape)
+                for layer in ("MaxPooling1D", "AveragePooling1D"):
+                    options = {"pool_size": 2, "padding": padding, "strides": strides}
+                    yield Case(layer, options, shape)
+                    yield Case(layer, {"pool_size": 3, "padding": padding}, shape, "ties")
+            options = {"filters": 3, "kernel_size": 4, "strides": 3, "output_padding": 1}
+            yield Case("Conv1DTranspose", {**options, "padding": padding}, shape)
+    wide = {"filters": 12, "kernel_size": 5, "padding": "same"}
+    yield Case("Conv1D", wide, (2, 70, 9))
+    yield Case("SeparableConv1D", {**wide, "depth_multiplier": 2, "activation": "tanh"}, (2, 20, 9))
+    for keepdims in (False, True):
+        for layer in ("GlobalAveragePooling1D", "GlobalMaxPooling1D"):
+            yield Case(layer, {"keepdims": keepdims}, (2, 9, 4), "ties")
+    for size in (1, 3):
+        yield Case("UpSampling1D", {"size": size}, (2, 5, 4))
+    for side in (1, (2, 0)):
+        yield Case("ZeroPadding1D", {"padding": side}, (2, 5, 4))
+        yield Case("Cropping1D", {"cropping": side}, (2, 5, 4))
 
 
 def _element_cases() -> Iterator[Case]:

@@ -17,6 +17,7 @@ in training, `field` the receptive fields, `algorithm_steps` the algorithms, `sh
 
 from minicnn.explain import (  # noqa: F401 - they register what they explain
     activation_layers,
+    lines,
     merging_layers,
     moving,
     normalizing,

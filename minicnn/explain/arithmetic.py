@@ -89,7 +89,7 @@ def explain_output(
     """
     name = name or layer.name
     spot = find_spot(layer.label, y, at, example)
-    found = _function_for(layer)(layer, inputs_of(layer, x, spot.example), cache, spot)
+    found = function_for(layer)(layer, inputs_of(layer, x, spot.example), cache, spot)
     total = exact_sum([*found.terms.product.tolist(), found.bias])
     steps, formula = list(found.steps), found.formula
     result = total
@@ -121,7 +121,8 @@ def explain_output(
     )
 
 
-def _function_for(layer: Layer) -> Function:
+def function_for(layer: Layer) -> Function:
+    """Return the function that explains numbers of the layer. Raises `UnknownError`."""
     for cls in type(layer).__mro__:
         if cls in SUMS:
             return SUMS[cls]
@@ -318,7 +319,7 @@ def _fused(layer: FusedLayer, xs: list[Array], cache: Any, spot: Spot) -> Sum:
             f"{layer.label} computes a convolution and its max pooling as one: ask the model that "
             "it was made from, whose layers are separate."
         )
-    return _function_for(layer.layer)(layer.with_weights(), xs, cache, spot)
+    return function_for(layer.layer)(layer.with_weights(), xs, cache, spot)
 
 
 @sums(layers.DepthwiseConv2D)

@@ -362,6 +362,11 @@ def exact_sum(values: Sequence[float]) -> float:
 
 
 def _window_text(window: Window) -> str:
+    if not window.rows:
+        text = f"window: steps {show.span(window.cols)} of x"
+        if any(window.before):
+            text += f" (with the padding before it: {show.span(window.padded_cols)})"
+        return text
     text = f"window: rows {show.span(window.rows)}, columns {show.span(window.cols)} of x"
     if any(window.before):
         text += (

@@ -49,6 +49,7 @@ from minicnn.explain.gradient_sum import (
 )
 from minicnn.explain.trace_entry import TraceEntry
 from minicnn.layers import Layer
+from minicnn.layers.lines import OnLines
 
 Array = np.ndarray
 
@@ -74,10 +75,10 @@ def explain_gradient(
         query = Query(spot.at, spot.example, source)
         value = float(array[(spot.example, *spot.at)])
     else:
-        names = _axes_of(layer, what) if array.ndim == 4 else ()
+        names = _axes_of(layer, what) if array.ndim in (3, 4) else ()
         query = Query(check_place(who, array.shape, at, "entries", names))
         value = float(array[query.at])
-    found = _function_for(layer, what)(layer, entry, entry.dz, query)  # type: ignore[arg-type]
+    found = function_for(layer, what)(layer, entry, entry.dz, query)  # type: ignore[arg-type]
     total = exact_sum(found.terms.product.tolist())
     return Explanation(
         name=entry.name,
@@ -117,10 +118,13 @@ _PARAMETER_AXES = {
 
 
 def _axes_of(layer: Layer, what: str) -> tuple[str, ...]:
-    """Return the names of the axes of a kernel for images."""
-    if isinstance(layer, layers.Conv2DTranspose):
-        return "rows", "columns", "filters", "channels"
-    return _PARAMETER_AXES.get(what, ())
+    """Return the names of the axes of a kernel; none for other weights."""
+    names = _PARAMETER_AXES.get(what, ())
+    on_lines = isinstance(layer, OnLines)
+    kind = layer.kind if isinstance(layer, OnLines) else type(layer)
+    if issubclass(kind, layers.Conv2DTranspose):
+        names = "rows", "columns", "filters", "channels"
+    return ("steps", *names[2:]) if on_lines and names else names
 
 
 def _check_what(entry: TraceEntry, what: Any) -> None:
@@ -160,7 +164,8 @@ def _given(entry: TraceEntry, what: str, source: Any) -> Array:
     return part
 
 
-def _function_for(layer: Layer, what: str) -> Function:
+def function_for(layer: Layer, what: str) -> Function:
+    """Return the function that explains this gradient of the layer. Raises `UnknownError`."""
     if what == "dz":
         return _activation
     for cls in type(layer).__mro__:

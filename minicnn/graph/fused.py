@@ -17,15 +17,20 @@ from minicnn import functional
 from minicnn._support.variable import Computed, Variable
 from minicnn.layers import (
     BatchNormalization,
+    Conv1D,
+    Conv1DTranspose,
     Conv2D,
     Conv2DTranspose,
     Dense,
+    DepthwiseConv1D,
     DepthwiseConv2D,
     Layer,
+    SeparableConv1D,
     SeparableConv2D,
 )
 from minicnn.layers.base import Array, Cache, Grads, Kept, Shape
 from minicnn.layers.convolutional import kernel_grads
+from minicnn.layers.lines import OnLines
 from minicnn.shapes import Pair, ReceptiveField, Steps
 
 
@@ -75,9 +80,10 @@ class FusedLayer(Layer):
         *_, kernel = [v for v in self.layer.weights_list if v.name != "bias"]
         scale = self.scaling().scale
         assert scale is not None
-        if isinstance(self.layer, DepthwiseConv2D):  # ends in (channels, multiplier)
-            scale = scale.reshape(kernel.shape[2:])
-        elif isinstance(self.layer, Conv2DTranspose):  # ends in (filters, channels)
+        kind = self.layer.kind if isinstance(self.layer, OnLines) else type(self.layer)
+        if kind is DepthwiseConv2D:  # ends in (channels, multiplier)
+            scale = scale.reshape(kernel.shape[-2:])
+        elif kind is Conv2DTranspose:  # ends in (filters, channels)
             scale = scale[:, None]
         scaled: Array = kernel.value * scale
         return scaled
@@ -256,6 +262,11 @@ def _separable_conv2d(
     return y, {"x": x, "h": h}
 
 
+def _on_lines(layer: OnLines, x: Array, end: Scaling, limits: str) -> tuple[Array, Kept]:
+    of_images = PRODUCTS[layer.kind]
+    return layer.as_lines(x, *of_images(layer.image, layer.as_image(x), end, limits))
+
+
 def _dense(layer: Dense, x: Array, end: Scaling, limits: str) -> tuple[Array, Kept]:
     w = layer.kernel.value
     if end.scale is not None:
@@ -269,4 +280,5 @@ PRODUCTS: dict[type, Callable[[Any, Array, Scaling, str], tuple[Array, Kept]]] =
     DepthwiseConv2D: _depthwise_conv2d,
     SeparableConv2D: _separable_conv2d,
     Dense: _dense,
+    **dict.fromkeys((Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv1D), _on_lines),
 }

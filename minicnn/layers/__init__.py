@@ -23,6 +23,19 @@ from minicnn.layers.example_normalization import (
     LayerNormalization,
     UnitNormalization,
 )
+from minicnn.layers.lines import (
+    AveragePooling1D,
+    Conv1D,
+    Conv1DTranspose,
+    Cropping1D,
+    DepthwiseConv1D,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
+    MaxPooling1D,
+    SeparableConv1D,
+    UpSampling1D,
+    ZeroPadding1D,
+)
 from minicnn.layers.merging import (
     Add,
     Average,
@@ -70,6 +83,13 @@ from minicnn.layers.transposed import Conv2DTranspose
 from minicnn.layers.upsampling import UpSampling2D
 
 # Keras's second names for the same layers.
+AvgPool1D = AveragePooling1D
+MaxPool1D = MaxPooling1D
+GlobalAvgPool1D = GlobalAveragePooling1D
+GlobalMaxPool1D = GlobalMaxPooling1D
+Convolution1D = Conv1D
+Convolution1DTranspose = Conv1DTranspose
+SeparableConvolution1D = SeparableConv1D
 AvgPool2D = AveragePooling2D
 MaxPool2D = MaxPooling2D
 GlobalAvgPool2D = GlobalAveragePooling2D
@@ -87,21 +107,28 @@ LAYERS: dict[str, type[Layer]] = {
         Add,
         AlphaDropout,
         Average,
+        AveragePooling1D,
         AveragePooling2D,
         BatchNormalization,
         CenterCrop,
         Concatenate,
+        Conv1D,
         Conv2D,
+        Conv1DTranspose,
         Conv2DTranspose,
+        Cropping1D,
         Cropping2D,
         Dense,
+        DepthwiseConv1D,
         DepthwiseConv2D,
         Dropout,
         ELU,
         Flatten,
         GaussianDropout,
         GaussianNoise,
+        GlobalAveragePooling1D,
         GlobalAveragePooling2D,
+        GlobalMaxPooling1D,
         GlobalMaxPooling2D,
         GroupNormalization,
         Identity,
@@ -109,6 +136,7 @@ LAYERS: dict[str, type[Layer]] = {
         LayerNormalization,
         LeakyReLU,
         Maximum,
+        MaxPooling1D,
         MaxPooling2D,
         Minimum,
         Multiply,
@@ -127,13 +155,16 @@ LAYERS: dict[str, type[Layer]] = {
         Rescaling,
         Reshape,
         Resizing,
+        SeparableConv1D,
         SeparableConv2D,
         Softmax,
         SpatialDropout1D,
         SpatialDropout2D,
         Subtract,
         UnitNormalization,
+        UpSampling1D,
         UpSampling2D,
+        ZeroPadding1D,
         ZeroPadding2D,
     )
 }
@@ -159,17 +190,24 @@ def deserialize(config: dict[str, Any]) -> Any:
 
 __all__ = [
     *LAYERS,
+    "AvgPool1D",
     "AvgPool2D",
+    "Convolution1D",
     "Convolution2D",
+    "Convolution1DTranspose",
     "Convolution2DTranspose",
     "DepthwiseConvolution2D",
+    "GlobalAvgPool1D",
     "GlobalAvgPool2D",
+    "GlobalMaxPool1D",
     "GlobalMaxPool2D",
     "Input",
     "KerasTensor",
     "Layer",
+    "MaxPool1D",
     "MaxPool2D",
     "Node",
+    "SeparableConvolution1D",
     "SeparableConvolution2D",
     "Variable",
     "deserialize",

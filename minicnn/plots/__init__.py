@@ -260,6 +260,8 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
         )
     if w is None and not getattr(layer, "built", True):
         raise ValueError(f"{label} has no kernels yet: it makes them when it first sees an input.")
+    if w is not None and w.ndim == 3 and hasattr(layer, "as_image"):  # of lines
+        w = w[None]
     if w is None or w.ndim != 4:
         raise ValueError(f"{label} has no kernels to draw: it is not a convolution.")
     if not np.isfinite(w).all():

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.layers import Conv2D, Conv2DTranspose
+from minicnn.layers import Conv1D, Conv2D, Conv2DTranspose
 from minicnn.layers.base import Layer
 from minicnn.saving import hdf5, weights
 from minicnn.saving.limits import parse_json, shortened
@@ -80,9 +80,14 @@ def _flipped(model: Any) -> set[int]:
     for layer in model.layers:
         if hasattr(layer, "layers"):
             found |= _flipped(layer)
-        elif isinstance(layer, (Conv2D, Conv2DTranspose)):
+        elif isinstance(layer, (Conv1D, Conv2D, Conv2DTranspose)):
             found.add(id(layer.kernel))
     return found
+
+
+def _turned(kernel: np.ndarray) -> np.ndarray:
+    """Return the kernel flipped along all axes but the last two, those of channels and filters."""
+    return np.flip(kernel, tuple(range(kernel.ndim - 2)))
 
 
 def _weight_names(group: hdf5.Group, layer_name: str) -> list[str]:
@@ -108,7 +113,7 @@ def _layer_assignments(
     for variable, array in zip(variables, arrays, strict=True):
         who = f"{layer.label}'s {variable.name}"
         value = group.array(f"{name}/{array}", variable.shape, who)
-        found.append((variable, value[::-1, ::-1] if id(variable) in flipped else value))
+        found.append((variable, _turned(value) if id(variable) in flipped else value))
     return found
 
 

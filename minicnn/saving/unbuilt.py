@@ -9,14 +9,9 @@ refused.
 from collections.abc import Iterator
 from typing import Any
 
-from minicnn.layers import (
-    Conv2D,
-    Conv2DTranspose,
-    Dense,
-    DepthwiseConv2D,
-    Layer,
-    SeparableConv2D,
-)
+from minicnn.layers import Conv2DTranspose, Dense, Layer
+from minicnn.layers.convolutional import Convolution
+from minicnn.layers.lines import OnLines
 from minicnn.saving import hdf5, weights
 
 _CHANNELS = 1009  # a prime: no other size of an image has it by chance
@@ -84,25 +79,32 @@ def _of_kernel(model: Any, kernel: tuple[int, ...] | None) -> tuple[Any, ...] | 
     for layer in _leaves(model):
         if isinstance(layer, Dense) and len(kernel) == 2:
             return None, kernel[0]
-        if isinstance(layer, (Conv2D, DepthwiseConv2D, SeparableConv2D)) and len(kernel) == 4:
-            groups = layer.groups if isinstance(layer, Conv2D) else 1
-            return None, None, None, kernel[2] * groups
-        if isinstance(layer, Conv2DTranspose) and len(kernel) == 4:
-            return None, None, None, kernel[3]
+        rank = 3 if isinstance(layer, OnLines) else 4
+        kind = _of_images(layer)
+        if issubclass(kind, Convolution) and len(kernel) == rank:
+            transposed = issubclass(kind, Conv2DTranspose)  # ends in (filters, channels)
+            channels = kernel[-1] if transposed else kernel[-2] * getattr(layer, "groups", 1)
+            return *(None for _ in range(rank - 1)), channels
         if not _keeps_channels(layer):
             return None
     return None
 
 
+def _of_images(layer: Layer) -> type[Layer]:
+    """Return the layer's class, or that of the layer of images that computes it."""
+    return layer.kind if isinstance(layer, OnLines) else type(layer)
+
+
 def _keeps_channels(layer: Layer) -> bool:
     """Return whether the layer has no weights, and maps images to images with as many channels."""
-    if layer.takes_list or type(layer).build is not Layer.build:
+    if layer.takes_list or _of_images(layer).build is not Layer.build:
         return False
+    images = *(None for _ in range((layer.input_rank or 4) - 1)), _CHANNELS
     try:
-        shape = layer.compute_output_shape((None, None, None, _CHANNELS))
+        shape = layer.compute_output_shape(images)
     except ValueError:
         return False
-    return len(shape) == 4 and shape[-1] == _CHANNELS
+    return len(shape) == len(images) and shape[-1] == _CHANNELS
 
 
 def _leaves(model: Any) -> Iterator[Any]:

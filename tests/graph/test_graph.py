@@ -63,10 +63,22 @@ LINEAR: dict[str, Callable[[bool], layers.Layer]] = {
     "Conv2D dilated": lambda b: layers.Conv2D(5, 2, dilation_rate=2, use_bias=b),
     "Conv2DTranspose": lambda b: layers.Conv2DTranspose(6, 3, strides=2, use_bias=b),
     "Conv2DTranspose, 3x3": lambda b: layers.Conv2DTranspose(9, 3, padding="same", use_bias=b),
+    "Conv1D": lambda b: layers.Conv1D(6, 3, padding="causal", use_bias=b),
+    "Conv1D in groups": lambda b: layers.Conv1D(6, 3, groups=2, use_bias=b),
+    "Conv1DTranspose": lambda b: layers.Conv1DTranspose(6, 3, strides=2, use_bias=b),
+    "DepthwiseConv1D": lambda b: layers.DepthwiseConv1D(3, depth_multiplier=2, use_bias=b),
+    "SeparableConv1D": lambda b: layers.SeparableConv1D(5, 3, use_bias=b),
     "DepthwiseConv2D": lambda b: layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=b),
     "SeparableConv2D": lambda b: layers.SeparableConv2D(5, 3, depth_multiplier=2, use_bias=b),
     "Dense": lambda b: layers.Dense(5, use_bias=b),
 }
+
+
+def inputs_for(kind: str) -> Array:
+    """Return a batch of lines or of images, as this kind of layer takes them."""
+    return photos((2, 8, 4) if "1D" in kind else (2, 8, 6, 4))
+
+
 CLAMPS: dict[str, Callable[[], list[layers.Layer]]] = {
     "nothing": list,
     "relu": lambda: [layers.Activation("relu")],
@@ -85,7 +97,8 @@ def test_every_kind_folds(kind: str, use_bias: bool, normalization: Any, clamp: 
     if normalization is not None:
         chain.append(layers.BatchNormalization(**normalization))
     chain += CLAMPS[clamp]()
-    folded = assert_folds_to(shaken(Sequential([Input((8, 6, 4)), *chain])), 1)
+    x = inputs_for(kind)
+    folded = assert_folds_to(shaken(Sequential([Input(x.shape[1:]), *chain])), 1, x)
     assert folded.layers[1].name == chain[0].name
 
 
@@ -577,15 +590,16 @@ def test_the_plan_says_what_became_of_each_layer() -> None:
 @pytest.mark.parametrize("kind", LINEAR)
 def test_a_fused_layer_explains_its_numbers(kind: str) -> None:
     chain = [LINEAR[kind](False), layers.BatchNormalization(), layers.ReLU()]
-    model = shaken(Sequential([Input((8, 6, 4)), *chain])).inference_model()
-    trace = model.trace(photos())
-    at = (1, 0, 2)
+    x = inputs_for(kind)
+    model = shaken(Sequential([Input(x.shape[1:]), *chain])).inference_model()
+    trace = model.trace(x)
+    at = (1, 0, 2)[-x.ndim + 1 :]
     found = trace.explain(model.layers[1].name, at)
     np.testing.assert_allclose(found.result, trace.y[(0, *at)], rtol=1e-5, atol=1e-5)
     pooled = [layers.Conv2D(5, 3, name="first"), layers.MaxPooling2D()]
     pooled_model = Sequential([Input((8, 6, 4)), *pooled]).inference_model()
     with pytest.raises(ValueError, match="ask the model that it was made from"):
-        pooled_model.trace(photos()).explain("first", at)
+        pooled_model.trace(photos()).explain("first", (1, 0, 2))
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
@@ -593,16 +607,17 @@ def test_a_fused_layer_explains_its_numbers(kind: str) -> None:
 def test_a_copy_of_a_folded_model_has_weights_of_its_own(
     kind: str, copied: Callable[[Model], Model]
 ) -> None:
+    x = inputs_for(kind)
     chain = [LINEAR[kind](True), layers.BatchNormalization(), layers.ReLU()]
-    model = shaken(Sequential([Input((8, 6, 4)), *chain]))
+    model = shaken(Sequential([Input(x.shape[1:]), *chain]))
     again = copied(model.inference_model())
-    wanted = model.predict(photos(), verbose=0)
+    wanted = model.predict(x, verbose=0)
     weights = again.get_weights()
     model.set_weights([2 * w for w in model.get_weights()])
-    np.testing.assert_array_equal(again.predict(photos(), verbose=0), wanted)
+    np.testing.assert_array_equal(again.predict(x, verbose=0), wanted)
     for mine, before in zip(again.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(mine, before)
-    assert explain.gradcheck(again, photos()).passed
+    assert explain.gradcheck(again, x).passed
 
 
 def test_a_copy_keeps_the_order_in_which_a_layer_was_called() -> None:

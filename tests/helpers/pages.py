@@ -53,7 +53,19 @@ def every_layer():
     u = layers.Flatten(name="flatten_up")(s)
     g = layers.SpatialDropout1D(0.3, name="steps")(layers.RepeatVector(2, name="copies")(g))
     g = layers.Flatten(name="flatten_copies")(g)
-    x = layers.Concatenate(name="join")([f, g, t, u])
+    line = layers.Reshape((12, 16), name="lines")(x)
+    line = layers.Conv1D(6, 3, 2, "causal", activation="relu", name="causal")(line)
+    line = layers.ZeroPadding1D((1, 2), name="pad_line")(layers.UpSampling1D(name="up_line")(line))
+    line = layers.SeparableConv1D(6, 3, activation="tanh", name="separable_line")(line)
+    line = layers.DepthwiseConv1D(3, depth_multiplier=2, name="depthwise_line")(line)
+    line = layers.Conv1DTranspose(5, 3, 2, "same", name="stamps_line")(line)
+    line = layers.MaxPooling1D(3, 2, name="max_line")(layers.Cropping1D(1, name="crop_line")(line))
+    line = layers.AveragePooling1D(3, 1, "same", name="average_line")(line)
+    ends = [
+        layers.GlobalMaxPooling1D(name="largest_line")(line),
+        layers.GlobalAveragePooling1D(name="mean_line")(line),
+    ]
+    x = layers.Concatenate(name="join")([f, g, t, u, *ends])
     x = layers.Dense(7, activation="gelu", name="hidden")(layers.UnitNormalization(name="unit")(x))
     x = layers.Activation("log_softmax", name="logarithms")(x)
     x = layers.Dense(5, name="scores")(x)
@@ -168,6 +180,7 @@ def random_layers():
         layers.GlobalMaxPooling2D(keepdims=True),
         layers.GlobalAveragePooling2D(keepdims=True),
         layers.ZeroPadding2D(((0, 2), (1, 3))),
+        *layers_of_lines(),
         layers.Conv2DTranspose(5, (3, 2), (2, 3), activation="tanh"),
         layers.Conv2DTranspose(5, 3, 2, "same", output_padding=0),
         layers.Conv2DTranspose(5, 4, 2, "same", output_padding=(1, 0), use_bias=False),
@@ -191,6 +204,23 @@ def random_layers():
         layers.Permute((3, 1, 2)),
         layers.Reshape((-1, 4)),
         layers.Rescaling(0.5, [1.0, 2.0, 3.0, 4.0]),
+    ]
+
+
+def layers_of_lines():
+    return [
+        layers.Conv1D(5, 3, 2, "same", activation="tanh"),
+        layers.Conv1D(6, 3, padding="causal", dilation_rate=2, groups=2),
+        layers.DepthwiseConv1D(3, depth_multiplier=2),
+        layers.SeparableConv1D(5, 3, 2, activation="relu"),
+        layers.Conv1DTranspose(5, 3, 2, output_padding=0),
+        layers.MaxPooling1D(3, 2, "same"),
+        layers.AveragePooling1D(3, padding="same"),
+        layers.GlobalAveragePooling1D(keepdims=True),
+        layers.GlobalMaxPooling1D(),
+        layers.UpSampling1D(3),
+        layers.ZeroPadding1D((2, 0)),
+        layers.Cropping1D((2, 0)),
     ]
 
 

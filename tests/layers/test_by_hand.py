@@ -1,6 +1,8 @@
 """Each layer gives the answer that was computed by hand."""
 
+import copy
 import json
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -347,6 +349,60 @@ def test_conv2d_transpose_by_hand() -> None:
         small = layers.Conv2D(1, 3, 2, "same")(np.ones((1, size, size, 1), np.float32))
         back = layers.Conv2DTranspose(1, 3, 2, "same", output_padding=(size + 1) % 2)(small)
         assert back.shape == (1, size, size, 1)
+
+
+def line(*numbers: float) -> Array:
+    return np.array(numbers, np.float32)[None, :, None]
+
+
+def test_layers_of_lines_by_hand() -> None:
+    x = line(1, 2, 3, 4)
+    kernel = np.array([1, 10, 100], np.float32).reshape(3, 1, 1)
+    layer = made(layers.Conv1D(1, 3), x, kernel, [0.5])
+    grads = {"kernel": [1 + 4, 2 + 6, 3 + 8], "bias": [3]}
+    check_by_hand(layer, x, [321.5, 432.5], [1, 2], [1, 12, 120, 200], **grads)
+    # Causal: all zeros before the line, so the last weight is for the present.
+    layer = made(layers.Conv1D(1, 3, padding="causal", use_bias=False), x, kernel)
+    y, dy = [100, 210, 321, 432], [0, 0, 1, 0]
+    check_by_hand(layer, x, y, dy, [1, 10, 100, 0], kernel=[1, 2, 3])
+    layer = made(layers.Conv1D(1, 2, dilation_rate=2, padding="causal"), x, kernel[:2], [0.0])
+    np.testing.assert_array_equal(layer(x).ravel(), [10, 20, 31, 42])
+    layer = made(layers.Conv1DTranspose(1, 3, 2, use_bias=False), line(1, 2), kernel)
+    check_by_hand(
+        layer, line(1, 2), [1, 10, 102, 20, 200], [1, 0, 0, 0, 1], [1, 100], kernel=[1, 0, 2]
+    )
+    two = np.array([[1, 10], [2, 20], [3, 30]], np.float32)[None]
+    layer = made(layers.DepthwiseConv1D(2, use_bias=False), two, [1, 2, 10, 20])
+    np.testing.assert_array_equal(layer(two)[0], [[1 + 20, 20 + 400], [2 + 30, 40 + 600]])
+    pooled = layers.MaxPooling1D()
+    check_by_hand(pooled, line(3, 1, 2, 5, 9), [3, 5], [1, 2], [1, 0, 0, 2, 0])
+    pooled = layers.AveragePooling1D(2, padding="same")
+    check_by_hand(pooled, line(3, 1, 5), [2, 5], [2, 4], [1, 1, 4])
+    check_by_hand(layers.GlobalMaxPooling1D(), line(3, 1, 3), [3], [4], [2, 0, 2])
+    check_by_hand(layers.GlobalAveragePooling1D(), line(3, 1, 2), [2], [3], [1, 1, 1])
+    check_by_hand(layers.UpSampling1D(2), line(3, 1), [3, 3, 1, 1], [1, 2, 3, 4], [3, 7])
+    check_by_hand(layers.ZeroPadding1D((1, 2)), line(3), [0, 3, 0, 0], [1, 2, 3, 4], [2])
+    check_by_hand(layers.Cropping1D((1, 0)), line(3, 1), [1], [7], [0, 7])
+
+
+def test_a_line_is_an_image_one_pixel_high() -> None:
+    """The weights are the layer's own: the layer of images sees what is assigned to them."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 9, 4)).astype("f")
+    layer = layers.Conv1D(3, 3, strides=2, padding="same")
+    other = layers.Conv2D(3, (1, 3), strides=(1, 2), padding="same")
+    layer(x), other(x[:, None])
+    for _ in range(2):
+        layer.kernel.assign(rng.standard_normal((3, 4, 3)))
+        other.set_weights([w[None] if w.ndim == 3 else w for w in layer.get_weights()])
+        np.testing.assert_array_equal(layer(x), other(x[:, None])[:, 0])
+    layer.strides = (1,)  # a setting, too
+    assert layer(x).shape == (2, 9, 3)
+    twin = copy.deepcopy(layer)
+    twin.kernel.assign(np.zeros((3, 4, 3)))
+    assert layer(x).any()
+    assert not twin(x).any()
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(layer))(x), layer(x))
 
 
 def test_batch_normalization_by_hand() -> None:

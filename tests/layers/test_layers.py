@@ -32,6 +32,7 @@ class Use(NamedTuple):
     inputs: int = 1
 
 
+LINES = (2, 7, 4)  # batch, steps, channels
 USES = [
     Use("Conv2D", {"filters": 3, "kernel_size": 3}),
     Use("Conv2D", {"filters": 4, "kernel_size": (2, 3), "strides": 2, "padding": "same"}),
@@ -44,6 +45,22 @@ USES = [
     Use("Conv2DTranspose", {"filters": 2, "kernel_size": 4, "strides": 2, "output_padding": 1}),
     Use("Conv2DTranspose", {"filters": 9, "kernel_size": 3, "padding": "same"}, (2, 6, 5, 9)),
     Use("Conv2DTranspose", {"filters": 2, "kernel_size": 2, "dilation_rate": 2}),
+    Use("Conv1D", {"filters": 3, "kernel_size": 3, "padding": "causal"}, LINES),
+    Use("Conv1D", {"filters": 4, "kernel_size": 3, "strides": 2, "groups": 2}, LINES),
+    Use(
+        "Conv1D", {"filters": 2, "kernel_size": 2, "dilation_rate": 2, "activation": "relu"}, LINES
+    ),
+    Use("Conv1D", {"filters": 2, "kernel_size": 1, "padding": "causal", "use_bias": False}, LINES),
+    Use("DepthwiseConv1D", {"kernel_size": 3, "padding": "same", "activation": "relu6"}, LINES),
+    Use("SeparableConv1D", {"filters": 3, "kernel_size": 2, "depth_multiplier": 2}, LINES),
+    Use("Conv1DTranspose", {"filters": 3, "kernel_size": 3, "strides": 2}, LINES),
+    Use("MaxPooling1D", {"pool_size": 3, "strides": 2, "padding": "same"}, LINES),
+    Use("AveragePooling1D", {"pool_size": 3, "padding": "same"}, LINES),
+    Use("GlobalMaxPooling1D", {}, LINES),
+    Use("GlobalAveragePooling1D", {"keepdims": True}, LINES),
+    Use("UpSampling1D", {"size": 3}, LINES),
+    Use("ZeroPadding1D", {"padding": (2, 0)}, LINES),
+    Use("Cropping1D", {"cropping": (2, 0)}, LINES),
     Use("DepthwiseConv2D", {"kernel_size": 3, "depth_multiplier": 2}),
     Use("DepthwiseConv2D", {"kernel_size": 2, "use_bias": False, "activation": "relu6"}),
     Use("SeparableConv2D", {"filters": 3, "kernel_size": 3, "activation": "softmax"}),

@@ -23,6 +23,18 @@ WITH_WEIGHTS: dict[str, tuple[dict[str, Any], tuple[int, ...], dict[str, str]]] 
         (4, 4, 3),
         {"depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise", "bias": "bias"},
     ),
+    "Conv2DTranspose": (
+        {"filters": 2, "kernel_size": 2},
+        (4, 4, 3),
+        {"kernel": "kernel", "bias": "bias"},
+    ),
+    "Conv1D": ({"filters": 2, "kernel_size": 2}, (4, 3), {"kernel": "kernel", "bias": "bias"}),
+    "DepthwiseConv1D": ({"kernel_size": 2}, (4, 3), {"kernel": "depthwise", "bias": "bias"}),
+    "SeparableConv1D": (
+        {"filters": 2, "kernel_size": 2},
+        (4, 3),
+        {"depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise", "bias": "bias"},
+    ),
     "BatchNormalization": ({}, (4, 4, 3), {"gamma": "gamma", "beta": "beta"}),
     "PReLU": ({}, (3,), {"alpha": "alpha"}),
 }

@@ -190,6 +190,10 @@ def test_depthwise_and_separable_kernels():
     drawn = pictures(plots.kernels(stamps, channel=3))
     assert np.allclose(drawn[1], stamps.kernel.value[:, :, 1, 3])
     assert len(drawn) == 2
+    along = layers.Conv1D(6, 5)
+    along.build((None, 9, 2))
+    drawn = pictures(plots.kernels(along, channel=1))
+    assert np.allclose(drawn[4], along.kernel.value[None, :, 1, 4])
     separable = convolution(4, kind=layers.SeparableConv2D)
     assert len(pictures(plots.kernels(separable))) == 4
 

@@ -72,6 +72,15 @@ def every_layer() -> Any:
         k.AlphaDropout(0.1),
         k.Reshape((-1, 4)),
         k.SpatialDropout1D(0.2),
+        k.ZeroPadding1D((1, 0)),
+        k.Conv1D(6, 3, padding="causal", activation="tanh"),
+        k.UpSampling1D(2),
+        k.DepthwiseConv1D(3, depth_multiplier=2),
+        k.MaxPooling1D(2),
+        k.SeparableConv1D(5, 3, padding="same"),
+        k.AveragePooling1D(2, strides=1, padding="same"),
+        k.Conv1DTranspose(4, 3, strides=2),
+        k.Cropping1D((1, 2)),
         k.Flatten(),
         k.RepeatVector(2),
         k.Flatten(),
@@ -89,16 +98,18 @@ def nested(kind: str, last: bool) -> Any:
     if kind == "Functional":
         start = Input((6, 6, 2))
         base: Any = minicnn.Model(start, k.Conv2D(3, 3)(start), name="base")
-        start = Input((6,))
+        start = Input((12,))
         head: Any = minicnn.Model(start, k.Dense(2)(start))
     else:
         base = minicnn.Sequential([Input((6, 6, 2)), k.Conv2D(3, 3)], name="base")
-        head = minicnn.Sequential([Input((6,)), k.Dense(2)])
+        head = minicnn.Sequential([Input((12,)), k.Dense(2)])
     inputs = Input((6, 6, 2))
     a, b = base(inputs, training=False), base(k.Activation("tanh")(inputs))
     x = k.Average()([k.Add()([a, b]), k.Subtract()([a, b]), k.Multiply()([a, b])])
     x = k.Maximum()([x, k.Minimum()([a, b])])
-    x = k.Concatenate()([k.GlobalAveragePooling2D()(x), k.GlobalMaxPooling2D()(x)])
+    line = k.Reshape((-1, 3))(x)
+    ends = [k.GlobalAveragePooling1D()(line), k.GlobalMaxPooling1D()(line)]
+    x = k.Concatenate()([k.GlobalAveragePooling2D()(x), k.GlobalMaxPooling2D()(x), *ends])
     return minicnn.Model(inputs, head(x) if last else k.Dense(2)(x))
 
 

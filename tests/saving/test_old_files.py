@@ -93,6 +93,26 @@ def test_theano_s_kernels_are_flipped(tmp_path: Path) -> None:
     np.testing.assert_array_equal(other.get_weights()[0], kernel)
 
 
+def test_of_which_layers_theano_s_kernels_are_flipped(tmp_path: Path) -> None:
+    """Those that Keras 2 flips, along all axes but those of channels and filters."""
+
+    def made() -> Any:
+        kinds = [
+            *(layers.Conv2DTranspose(2, 3), layers.SeparableConv2D(2, 3), layers.Reshape((-1, 2))),
+            *(layers.Conv1D(2, 3), layers.DepthwiseConv1D(2)),
+        ]
+        return minicnn.Sequential([minicnn.Input(SHAPE), *kinds])
+
+    model, other = made(), made()
+    old_weights(model, tmp_path / "w.h5", backend="theano", keras_version="2.1.6")
+    other.load_weights(tmp_path / "w.h5")
+    for mine, read in zip(model.layers, other.layers, strict=True):
+        for before, after in zip(mine.get_weights(), read.get_weights(), strict=True):
+            flips = {"Conv2DTranspose": (0, 1), "Conv1D": (0,)}.get(type(mine).__name__, ())
+            expected = np.flip(before, flips) if before.ndim > 1 else before
+            np.testing.assert_array_equal(after, expected)
+
+
 def test_an_hdf5_file_may_begin_with_a_user_block(tmp_path: Path) -> None:
     model, other = chain(), chain()
     old_weights(model, tmp_path / "w.h5", keras_version="2.1.6")
@@ -256,7 +276,14 @@ def every_layer(keras: Any) -> Any:
     flat = k.SpatialDropout1D(0.2)(k.Permute((2, 1))(k.Reshape((2, -1))(x)))
     flat = k.Flatten()(flat)
     flat = k.Flatten()(k.RepeatVector(2)(flat))
-    x = k.Concatenate()([k.GlobalAveragePooling2D()(x), k.GlobalMaxPooling2D()(x), flat])
+    line = k.Conv1D(6, 3, padding="causal", strides=2)(
+        k.ZeroPadding1D((1, 2))(k.Reshape((-1, 4))(x))
+    )
+    line = k.DepthwiseConv1D(3, padding="same", depth_multiplier=2)(k.UpSampling1D(2)(line))
+    line = k.Conv1DTranspose(5, 3, strides=2, output_padding=1)(k.SeparableConv1D(6, 2)(line))
+    line = k.MaxPooling1D(2)(k.AveragePooling1D(2, strides=1)(k.Cropping1D((1, 0))(line)))
+    ends = [k.GlobalAveragePooling1D()(line), k.GlobalMaxPooling1D(keepdims=False)(line)]
+    x = k.Concatenate()([k.GlobalAveragePooling2D()(x), k.GlobalMaxPooling2D()(x), flat, *ends])
     model = keras.Model(inputs, k.Softmax()(k.Dense(3)(k.Dropout(0.3)(x))))
     rng = np.random.default_rng(5)
     model.set_weights([rng.uniform(0.2, 0.6, w.shape).astype("f") for w in model.get_weights()])

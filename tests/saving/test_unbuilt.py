@@ -67,6 +67,13 @@ TOLD_BY_A_KERNEL: dict[str, Callable[[], list[Any]]] = {
         layers.Dense(2),
     ],
     "Conv2DTranspose": lambda: [Input((6, 6, 4)), layers.Conv2DTranspose(3, 2, strides=2)],
+    "Conv1D": lambda: [
+        Input((6, 4)),
+        layers.ZeroPadding1D(),
+        layers.MaxPooling1D(),
+        layers.Conv1D(6, 3, groups=2),
+    ],
+    "Conv1DTranspose": lambda: [Input((6, 4)), layers.Conv1DTranspose(3, 2, strides=2)],
     "DepthwiseConv2D": lambda: [Input((6, 6, 4)), layers.DepthwiseConv2D(3, depth_multiplier=2)],
     "SeparableConv2D": lambda: [Input((6, 6, 4)), layers.SeparableConv2D(3, 3)],
     "a chain in a chain": lambda: [

@@ -24,7 +24,7 @@ _SMALL = 2**12  # arrays of up to this many numbers are always kept whole
 # the light ones, it does.
 _HEAVY = (
     *("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "Dense"),
-    *("InputLayer", "Softmax"),
+    *("Conv1D", "Conv1DTranspose", "DepthwiseConv1D", "SeparableConv1D", "InputLayer", "Softmax"),
 )
 
 

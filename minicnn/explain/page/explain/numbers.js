@@ -89,6 +89,7 @@ export function largestTerm(net, e) {
       group.taps.filter((t) => !t.padded),
       "product",
     );
+  const spot = (row, col, channel) => (e.line ? [row, channel] : [row, col, channel]);
   switch (e.form) {
     case "window": {
       const found = most(
@@ -98,27 +99,21 @@ export function largestTerm(net, e) {
           .map((f) => ({ ...f, product: f.t.product })),
         "product",
       );
-      return (
-        found && {
-          at: [
-            found.t.row,
-            found.t.col,
-            e.filter?.(found.t.row, found.t.col, found.g.channel) ?? found.g.channel,
-          ],
-          input: 0,
-        }
-      );
+      if (!found) return null;
+      const { row, col } = found.t;
+      const { channel } = found.g;
+      return { at: spot(row, col, e.filter?.(row, col, channel) ?? channel), input: 0 };
     }
     case "separable": {
       const group = most(e.groups, "scaled");
       const tap = inner(group);
-      return tap && { at: [tap.row, tap.col, group.channel], input: 0 };
+      return tap && { at: spot(tap.row, tap.col, group.channel), input: 0 };
     }
     case "terms": {
       const t = most(e.terms, "product");
       if (!t) return null;
       return {
-        at: t.row === undefined ? [...e.at.slice(0, -1), t.index] : [t.row, t.col, e.at[2]],
+        at: t.row === undefined ? [...e.at.slice(0, -1), t.index] : spot(t.row, t.col, e.at.at(-1)),
         input: 0,
       };
     }
@@ -130,7 +125,7 @@ export function largestTerm(net, e) {
           e.taps.filter((tap) => !tap.padded),
           "input",
         );
-      return { at: [t.row, t.col, e.at.at(-1)], input: 0 };
+      return { at: spot(t.row, t.col, e.at.at(-1)), input: 0 };
     }
     case "copy": {
       const f = most(e.from, "value");

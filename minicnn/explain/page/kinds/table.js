@@ -16,6 +16,7 @@
 import { Activation, ELU, LeakyReLU, PReLU, ReLU, Softmax } from "page/kinds/activations.js";
 import { Conv2D, DepthwiseConv2D, SeparableConv2D } from "page/kinds/convolutions.js";
 import { Dense } from "page/kinds/dense.js";
+import { ofLines } from "page/kinds/lines.js";
 import {
   GroupNormalization,
   LayerNormalization,
@@ -52,7 +53,23 @@ import { CenterCrop, Cropping2D, Resizing, UpSampling2D } from "page/kinds/sampl
 import { Conv2DTranspose } from "page/kinds/transposed.js";
 
 /** @type {Record<string, Kind>} */
+const LINES = {
+  Conv1D: ofLines(Conv2D),
+  Conv1DTranspose: ofLines(Conv2DTranspose),
+  DepthwiseConv1D: ofLines(DepthwiseConv2D),
+  SeparableConv1D: ofLines(SeparableConv2D),
+  MaxPooling1D: ofLines(MaxPooling2D),
+  AveragePooling1D: ofLines(AveragePooling2D),
+  GlobalAveragePooling1D: ofLines(GlobalAveragePooling2D),
+  GlobalMaxPooling1D: ofLines(GlobalMaxPooling2D),
+  UpSampling1D: ofLines(UpSampling2D),
+  ZeroPadding1D: ofLines(ZeroPadding2D),
+  Cropping1D: ofLines(Cropping2D),
+};
+
+/** @type {Record<string, Kind>} */
 export const KINDS = {
+  ...LINES,
   ...{ Conv2D, DepthwiseConv2D, SeparableConv2D, Conv2DTranspose },
   Dense,
   ...{ MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D },

@@ -52,7 +52,7 @@ function channelSentFrom(state, found, out) {
 // The marks on the output's gradient: the cells that are computed from this number.
 function outputMarks(found, dx, dz, at) {
   const out = layout(dz.shape);
-  if (found?.w || found?.pooled) {
+  if (found?.w || found?.grid || found?.pooled) {
     const taps = found.pooled ? found.terms : found.groups[0].taps.filter((t) => !t.padded);
     return taps.length ? [boxAround(taps)] : [];
   }

@@ -110,7 +110,7 @@ const meanOrMax = (e) =>
     : sumLine([["max", "", e.value, true]]);
 
 function poolSum(app, e) {
-  const [kh, kw] = e.w.kernel;
+  const [kh, kw] = e.grid ?? e.w.kernel;
   const limit = Math.max(1e-12, ...e.taps.map((t) => Math.abs(t.input)));
   const unpadded = e.count < e.taps.length ? ", without the padding" : "";
   const cell = (i, j) => {

@@ -76,8 +76,8 @@ function inputMarks(found, x, which, at, term) {
     const marks = windowMarks(found.w, at[0], at[1]);
     return winner ? [...marks, cellMark(winner.row, winner.col)] : marks;
   }
-  if (found.stamped) {
-    const taps = found.groups[0].taps.filter((t) => !t.padded);
+  if (found.grid) {
+    const taps = (found.groups?.[0].taps ?? found.taps).filter((t) => !t.padded);
     return taps.length ? [boxAround(taps)] : [];
   }
   if (found.form === "global" && found.winner) {

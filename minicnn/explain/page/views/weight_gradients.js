@@ -88,6 +88,11 @@ function axisNames(node, name, shape, dz) {
   if (node.type === "LayerNormalization" && shape.length > 1) {
     return ["row", "column", "channel"].slice(-shape.length);
   }
+  if (shape.length === 3 && node.type.includes("1D")) {
+    return axisNames({ ...node, type: node.type.replace("1D", "2D") }, name, [1, ...shape], dz)
+      .slice(1)
+      .map((axis) => axis.replace("column", "step"));
+  }
   if (shape.length === 2) return ["feature", "unit"];
   if (node.type.endsWith("Normalization")) return [dz.shape.length === 3 ? "map" : "number"];
   return [node.type === "Dense" ? "unit" : "filter"];

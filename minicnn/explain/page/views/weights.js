@@ -38,11 +38,19 @@ export function weights(app) {
 
 function weightPicture(app, name, p) {
   if (p.shape.length === 1) return vectorOf(app, p);
-  if (p.shape.length !== 4 || p.shape[0] * p.shape[1] === 1) return matrixOf(p);
   const { type } = app.net.nodes[app.state.node];
+  if (type.includes("1D")) {
+    const shape = p.shape.length === 3 ? [1, ...p.shape] : p.shape;
+    return kernelPicture(app, type.replace("1D", "2D"), { ...p, shape });
+  }
+  return kernelPicture(app, type, p, name === "kernel");
+}
+
+function kernelPicture(app, type, p, ofImages = false) {
+  if (p.shape.length !== 4 || p.shape[0] * p.shape[1] === 1) return matrixOf(p);
   if (type === "Conv2DTranspose") return kernelOfMap(app, p, true);
   if (type !== "Conv2D") return kernelsOfChannels(app, p);
-  return name === "kernel" && p.shape[2] === 3 ? colourKernels(app, p) : kernelOfMap(app, p);
+  return ofImages && p.shape[2] === 3 ? colourKernels(app, p) : kernelOfMap(app, p);
 }
 
 const chosenUnit = (state) => state.at?.at(-1) ?? 0;

@@ -93,8 +93,9 @@ function kernelEditor(app) {
   const { type, params } = net.layer(id);
   const name = ["kernel", "depthwise_kernel"].find((key) => params[key]);
   if (!name) return null;
-  const p = params[name];
-  const last = type === "Conv2D" || type === "Dense" ? state.at.at(-1) : 0;
+  const { shape } = params[name];
+  const p = { ...params[name], shape: shape.length === 3 ? [1, ...shape] : shape }; // of a line
+  const last = ["Conv1D", "Conv2D", "Dense"].includes(type) ? state.at.at(-1) : 0;
   const column = p.kept ? p.kept.indexOf(last) : last;
   if (column < 0) {
     return h("p.void", {}, `The kernel of this ${net.unitWord(id)} is left out of this page.`);
@@ -110,13 +111,13 @@ function tapsEditor(app, name, p, column) {
   const id = state.node;
   const [kh, kw] = p.shape;
   const { type } = net.nodes[id];
-  const transposed = type === "Conv2DTranspose"; // [row, column, map, channel]
+  const transposed = type.endsWith("Transpose"); // [row, column, map, channel]
   const channels = p.shape[transposed ? 3 : 2];
   const n = p.kept ? p.kept.length : p.shape.at(-1);
   const c = Math.min(state.inChannel ?? 0, channels - 1);
   const [third, fourth] = transposed ? [state.at.at(-1), c] : [c, column];
   const offset = (i, j) => ((i * kw + j) * p.shape[2] + third) * n + fourth;
-  const whose = transposed || type === "Conv2D" ? `, map ${state.at.at(-1)}` : "";
+  const whose = transposed || ["Conv1D", "Conv2D"].includes(type) ? `, map ${state.at.at(-1)}` : "";
   const tap = (t) => {
     const [i, j] = [Math.floor(t / kw), t % kw];
     const apply = (v) =>
@@ -242,7 +243,10 @@ function windowEditor(app) {
           value: c.padding,
           onchange: (e) => app.changeConfig(id, { padding: e.target.value }),
         },
-        optionsOf(["valid", "same"], c.padding),
+        optionsOf(
+          c.padding === "causal" ? ["valid", "same", "causal"] : ["valid", "same"],
+          c.padding,
+        ),
       ),
     ),
   );
