@@ -21,6 +21,8 @@ from minicnn._support import progress
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import check_regular
 from minicnn._support.terminal import printable
+from minicnn.callbacks.averages import SwapEMAWeights
+from minicnn.callbacks.backup import BackupAndRestore
 from minicnn.callbacks.base import Callback, Logs, Monitor
 from minicnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from minicnn.compat import hints
@@ -29,6 +31,7 @@ if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",
@@ -41,6 +44,7 @@ __all__ = [
     "ProgressBar",
     "Quiet",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
     "TerminateOnNaN",
     "logs_text",
     "progress_for",

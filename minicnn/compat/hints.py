@@ -62,7 +62,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "imagenet_utils": "minicnn.applications.xception or minicnn.applications.mobilenet",
     },
     "minicnn.callbacks": {
-        "BackupAndRestore": "ModelCheckpoint, load_model, and initial_epoch in fit",
         "ProgbarLogger": "verbose=1 of fit",
         "TensorBoard": "CSVLogger",
     },

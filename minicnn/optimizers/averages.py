@@ -34,15 +34,20 @@ class Averaging:
         momentum = self.ema_momentum if steps_before else 0.0
         frequency = self.ema_overwrite_frequency
         replace = frequency is not None and (steps_before + 1) % frequency == 0
-        for variable, slots in self._state.values():
-            average, w = slots["average"], variable.value
+        for variable, average in self.averages():
+            w = variable.value
             average *= w.dtype.type(momentum)
             average += w * w.dtype.type(1 - momentum)
             if replace:
                 w[...] = average
 
+    def averages(self) -> list[tuple[Variable, Array]]:
+        """Return each weight with its average; none without `use_ema`, or before the first step."""
+        if not self.use_ema:
+            return []
+        return [(variable, slots["average"]) for variable, slots in self._state.values()]
+
     def finalize_variable_values(self, var_list: Any = None) -> None:
         """With `use_ema`, replace the weights by their averages; `fit` does so at its end."""
-        if self.use_ema:
-            for variable, slots in self._state.values():
-                variable.value[...] = slots["average"]
+        for variable, average in self.averages():
+            variable.value[...] = average

@@ -33,6 +33,7 @@ class Trainer(Evaluating):
     """A network that learns; `Model` adds how it is made and saved."""
 
     stop_training = False  # a callback sets this: no further batch, no further epoch
+    first_epoch = 0  # of the last `fit`; a callback may set it when training begins
     history: History  # of the last `fit`
 
     def fit(
@@ -119,24 +120,24 @@ class Trainer(Evaluating):
             verbose,
             {"epochs": epochs, "steps": training.steps, "verbose": verbose},
         )
-        self.stop_training = False
-        logs: dict[str, float] = {}
+        self.stop_training, self.first_epoch = False, initial_epoch
+        events.call("on_train_begin")
+        first, logs = self.first_epoch, {}
         # What training and validation read, and the part of the model that they run.
         train_on: tuple[Batches, Network] = training, self
         validate_on: tuple[Batches | None, Network] = validation, self
-        if reuse_features and epochs - initial_epoch > 1:
+        if reuse_features and epochs - first > 1:
             show = verbose != 0
             train_on, validate_on, history.computed_once = self._reuse(training, validation, show)
-        events.call("on_train_begin")
         try:
-            for epoch in range(initial_epoch, epochs):
+            for epoch in range(first, epochs):
                 self.reset_metrics()
                 events.call("on_epoch_begin", epoch)
                 if history.computed_once and not self._still_fixed(history.computed_once):
                     training.catch_up(train_on[0])  # a callback has unfrozen something
                     train_on, validate_on = (training, self), (validation, self)
                 found = self._epoch(*train_on, class_weight, events)
-                if found is None and epoch == initial_epoch:
+                if found is None and epoch == first:
                     raise ValueError("The training data ended before the epoch had a batch.")
                 if found is None:
                     warnings.warn(

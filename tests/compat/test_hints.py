@@ -31,7 +31,7 @@ from minicnn.optimizers import Optimizer
         ("optimizers.legacy", r"Use minicnn\.optimizers itself"),
         ("optimizers.Ftrl", r"It has Adadelta, Adafactor, Adagrad, Adam, AdamW, "),
         ("losses.CTC", r"It has BinaryCrossentropy, BinaryFocalCrossentropy"),
-        ("callbacks.BackupAndRestore", r"Use ModelCheckpoint, load_model, and initial_epoch"),
+        ("callbacks.ProgbarLogger", r"Use verbose=1 of fit"),
         ("utils.Sequence", r"any class with __len__ and __getitem__"),
         ("applications.VGG16", r"Xception or MobileNet"),
         ("preprocessing.image.random_zoom", r"zoom_range"),

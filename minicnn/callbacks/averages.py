@@ -1,0 +1,66 @@
+"""A callback that evaluates and saves the averages of the weights, while training goes on."""
+
+import numpy as np
+
+from minicnn.callbacks.base import Callback, Logs
+
+
+class SwapEMAWeights(Callback):
+    """Puts the averages in the place of the weights while the model is evaluated, or predicts.
+
+    The optimizer keeps them if it has `use_ema=True`. With `swap_on_epoch` they are also there from
+    the end of an epoch to the beginning of the next one, so that a `ModelCheckpoint` that comes
+    later in the list saves them. Training always goes on with the weights themselves; at the end of
+    `fit` the averages replace them, as `use_ema` says.
+
+    One thing differs from Keras, which leaves the averages in the model after `predict`: here the
+    weights are put back. Raises `ValueError` for an optimizer without averages.
+    """
+
+    def __init__(self, swap_on_epoch: bool = False) -> None:
+        self.swap_on_epoch = bool(swap_on_epoch)
+        self._kept: list[np.ndarray] | None = None  # the weights, while the averages are in place
+
+    def _swap_in(self) -> None:
+        optimizer = self.model.optimizer
+        if not optimizer.use_ema:
+            raise ValueError(
+                "SwapEMAWeights expects an optimizer that keeps averages of the weights: "
+                f"{type(optimizer).__name__}(…, use_ema=True)."
+            )
+        if self._kept is None:
+            averages = optimizer.averages()
+            self._kept = [variable.numpy() for variable, _ in averages]
+            for variable, average in averages:
+                variable.assign(average)
+
+    def _swap_out(self) -> None:
+        if self._kept is not None:
+            for (variable, _), value in zip(self.model.optimizer.averages(), self._kept):
+                variable.assign(value)
+            self._kept = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._kept = None
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._swap_out()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.swap_on_epoch:
+            self._swap_in()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._kept = None  # `fit` has put the averages in their place for good
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        self._swap_in()
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        self._swap_out()
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        self._swap_in()
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        self._swap_out()

@@ -1,0 +1,177 @@
+"""A callback that lets an interrupted training go on where its last backup was made."""
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn._support import seeding
+from minicnn._support.atomic import make_folder, replacing
+from minicnn.callbacks.base import Callback, Logs
+
+
+class BackupAndRestore(Callback):
+    """Keeps the state of training in a folder; the next `fit` goes on from there.
+
+        model.fit(x, y, epochs=100, callbacks=[BackupAndRestore("backup")])
+
+    Run the same program again after an interrupt, a crash or a power cut: `fit` begins with the
+    epoch after the last backup, and the end is what it would have been. For that a backup has the
+    weights, the optimizer's state and learning rate, and the random generators of minicnn and of
+    its layers. What has a state of its own besides (other callbacks, a data set with a seed,
+    NumPy's global generator) starts anew, as in Keras. Put it last in the list, after callbacks
+    that change the learning rate.
+
+    Args (Keras's):
+        backup_dir: a folder for this training alone; it is made if it does not exist.
+        save_freq: "epoch", or a number of batches. A backup made within an epoch leads back to the
+            beginning of that epoch, with the weights of the backup.
+        double_checkpoint: keep the backup before the last one, too, for a damaged disk.
+        delete_checkpoint: delete the backup at the end of `fit`, or the next one begins at its end.
+
+    A backup is written beside the old one and then takes its place, so there is always a whole one.
+    Raises `ValueError` before the model has weights, and for a backup of another model.
+    """
+
+    def __init__(
+        self,
+        backup_dir: str | os.PathLike[str],
+        save_freq: str | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        if not str(backup_dir):
+            raise ValueError("BackupAndRestore expects backup_dir to be a folder. Received ''.")
+        whole = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq >= 1
+        if save_freq != "epoch" and not whole:
+            raise ValueError(
+                'BackupAndRestore expects save_freq to be "epoch" or a number of batches. '
+                f"Received {save_freq!r}."
+            )
+        self.backup_dir, self.save_freq = str(backup_dir), save_freq
+        self.double_checkpoint = bool(double_checkpoint)
+        self.delete_checkpoint = bool(delete_checkpoint)
+        self._epoch = self._batches = 0
+
+    @property
+    def _files(self) -> tuple[Path, Path]:
+        """The last backup, and the one before it."""
+        folder = Path(self.backup_dir)
+        return folder / "latest.npz", folder / "previous.npz"
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        if not self.model.built:
+            raise ValueError(
+                f"BackupAndRestore expects a model that has weights, and {self.model.label} has "
+                "none yet: start it with an Input, or call it on data."
+            )
+        make_folder(Path(self.backup_dir))
+        self._batches = 0
+        problem: ValueError | None = None
+        for path in self._files:
+            if not path.exists():
+                continue
+            try:
+                self._restore(path)
+            except ValueError as error:
+                problem = problem or error
+            else:
+                return
+        if problem is not None:
+            raise problem
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if isinstance(self.save_freq, int):
+            self._batches += 1
+            if self._batches % self.save_freq == 0:
+                self._save(self._epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(epoch + 1)
+        self._epoch = epoch + 1
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.delete_checkpoint:
+            for path in self._files:
+                path.unlink(missing_ok=True)
+            if not any(Path(self.backup_dir).iterdir()):
+                Path(self.backup_dir).rmdir()
+
+    def _save(self, epoch: int) -> None:
+        """Write a backup from which training goes on with this epoch."""
+        model, optimizer = self.model, self.model.optimizer
+        weights = model.get_weights()
+        state = [array for _, array in optimizer.state(model.trainable_weights)]
+        about = {
+            "epoch": epoch,
+            "learning_rate": optimizer.learning_rate if optimizer.has_own_rate else None,
+            "generators": [generator.bit_generator.state for generator in _generators(model)],
+        }
+        latest, previous = self._files
+        if self.double_checkpoint and latest.exists():
+            latest.replace(previous)
+        arrays = {f"weight {i}": array for i, array in enumerate(weights)}
+        arrays |= {f"optimizer {i}": array for i, array in enumerate(state)}
+        with replacing(latest) as temporary, temporary.open("wb") as file:
+            np.savez(file, about=np.array(json.dumps(about)), **arrays)
+
+    def _restore(self, path: Path) -> None:
+        """Take the state from a backup. Raises `ValueError`, and changes nothing, if it cannot."""
+        try:
+            with np.load(path, allow_pickle=False) as held:
+                found = {name: held[name] for name in held.files}
+            about = json.loads(str(found.pop("about")))
+            epoch, states = int(about["epoch"]), list(about["generators"])
+        except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{str(path)!r} is no backup of training, or a damaged one ({error}): delete it to "
+                "begin anew."
+            ) from error
+        model, optimizer = self.model, self.model.optimizer
+        generators = list(_generators(model))
+        weights, state = (
+            [found[f"{kind} {i}"] for i in range(len(found)) if f"{kind} {i}" in found]
+            for kind in ("weight", "optimizer")
+        )
+        before, trained = model.get_weights(), model.trainable_weights
+        try:
+            model.set_weights(weights)
+            if len(states) != len(generators):
+                raise ValueError(
+                    f"{model.label} has {len(generators)} random generators. Received "
+                    f"{len(states)}."
+                )
+            optimizer.build(trained)
+            optimizer.set_state(trained, state)
+        except ValueError as error:
+            model.set_weights(before)
+            raise ValueError(
+                f"{str(path)!r} is the backup of another training: choose another backup_dir, or "
+                f"delete it. {error}"
+            ) from error
+        model.resume_optimizer()
+        if about["learning_rate"] is not None:
+            optimizer.learning_rate = about["learning_rate"]  # the state has it as a float32
+        for generator, its_state in zip(generators, states, strict=True):
+            generator.bit_generator.state = its_state
+        model.first_epoch = epoch
+
+
+def _generators(model: Any) -> Iterator[np.random.Generator]:
+    """Yield what training draws from: minicnn's own generator and those of layers with a seed."""
+    yield seeding.default_generator()
+    stack = list(model.layers)
+    while stack:
+        layer = stack.pop()
+        stack += getattr(layer, "layers", [])
+        generator = getattr(layer, "_generator", None)
+        if isinstance(generator, np.random.Generator):
+            yield generator
