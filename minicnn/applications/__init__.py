@@ -6,12 +6,56 @@ Each module has the network, the `preprocess_input` that its weights were traine
 
 from typing import TYPE_CHECKING
 
-from minicnn.applications import mobilenet, xception
+from minicnn.applications import (
+    densenet,
+    inception_v3,
+    mobilenet,
+    mobilenet_v2,
+    resnet,
+    resnet50,
+    resnet_v2,
+    vgg16,
+    vgg19,
+    xception,
+)
+from minicnn.applications.densenet import DenseNet121, DenseNet169, DenseNet201
+from minicnn.applications.inception_v3 import InceptionV3
 from minicnn.applications.mobilenet import MobileNet
+from minicnn.applications.mobilenet_v2 import MobileNetV2
+from minicnn.applications.resnet import ResNet50, ResNet101, ResNet152
+from minicnn.applications.resnet_v2 import ResNet50V2, ResNet101V2, ResNet152V2
+from minicnn.applications.vgg16 import VGG16
+from minicnn.applications.vgg19 import VGG19
 from minicnn.applications.xception import Xception
 from minicnn.compat import hints
 
-__all__ = ["MobileNet", "Xception", "mobilenet", "xception"]
+__all__ = [
+    "VGG16",
+    "VGG19",
+    "DenseNet121",
+    "DenseNet169",
+    "DenseNet201",
+    "InceptionV3",
+    "MobileNet",
+    "MobileNetV2",
+    "ResNet50",
+    "ResNet50V2",
+    "ResNet101",
+    "ResNet101V2",
+    "ResNet152",
+    "ResNet152V2",
+    "Xception",
+    "densenet",
+    "inception_v3",
+    "mobilenet",
+    "mobilenet_v2",
+    "resnet",
+    "resnet50",
+    "resnet_v2",
+    "vgg16",
+    "vgg19",
+    "xception",
+]
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)

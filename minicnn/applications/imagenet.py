@@ -15,6 +15,7 @@ from minicnn import shapes
 from minicnn._support.download import get_file
 from minicnn._support.reading import read_regular
 from minicnn.layers import (
+    Dense,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
     Input,
@@ -25,6 +26,8 @@ from minicnn.layers.base import activation_name
 from minicnn.layers.weights import weight_budget
 from minicnn.models import Model
 
+Body = Callable[[Any], Any]
+Top = Callable[[Any, int, str], Any]  # of x, the number of classes, and the activation
 ImageShape = tuple[int | None, int | None, int]
 
 _STORE = "https://storage.googleapis.com"
@@ -34,7 +37,10 @@ CLASS_INDEX = (  # file, address and MD5 of the names of the classes
     f"{_STORE}/download.tensorflow.org/data/imagenet_class_index.json",
     "c2c37ea517e94d9795004a39431a14cb",
 )
-_LARGEST_WEIGHTS = 512 * 2**20  # bytes; Xception's file has 92 million
+# Of ImageNet's photos, as published with the networks that use them.
+MEAN_BGR = (103.939, 116.779, 123.68)
+MEAN_RGB, DEVIATION_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_LARGEST_WEIGHTS = 2**30  # bytes; VGG19's file has 575 million
 
 
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
@@ -44,23 +50,70 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     dtype. For a symbol it adds a `Rescaling` layer. (Keras overwrites a float array; this function
     does not.)
     """
+    if isinstance(x, KerasTensor):
+        _check_last(data_format)
+        return Rescaling(1 / 127.5, offset=-1.0)(x)
+    array, dtype = _images(x, data_format)
+    y = np.divide(array, dtype.type(127.5), dtype=dtype)
+    y -= dtype.type(1)
+    return y
+
+
+def subtract_mean(x: Any, data_format: str | None = None) -> Any:
+    """Turn RGB into BGR and subtract the mean pixel of ImageNet, in a new array.
+
+    The first networks came from Caffe, which read photos so; pixels stay in their scale of 0 to
+    255. `x` is as for the other networks, with three channels. The surprise: no layer here changes
+    the order of channels, so that a symbol is refused.
+    """
+    if isinstance(x, KerasTensor):
+        raise ValueError(
+            "preprocess_input of this network turns RGB into BGR, which no layer does: call it on "
+            f"arrays, before the model. Received {x!r}."
+        )
+    array, dtype = _images(x, data_format, channels=3)
+    y = array[..., ::-1].astype(dtype)
+    y -= np.array(MEAN_BGR, dtype)
+    return y
+
+
+def standardize(x: Any, data_format: str | None = None) -> Any:
+    """Scale pixels to [0, 1], subtract ImageNet's mean and divide by its deviation: a new array.
+
+    `x` is as for the other networks, with three channels. For a symbol it adds a `Rescaling` layer.
+    """
+    if isinstance(x, KerasTensor):
+        _check_last(data_format)
+        scale = [1 / (255 * deviation) for deviation in DEVIATION_RGB]
+        offset = [-m / deviation for m, deviation in zip(MEAN_RGB, DEVIATION_RGB, strict=True)]
+        return Rescaling(scale, offset)(x)
+    array, dtype = _images(x, data_format, channels=3)
+    y = np.divide(array, dtype.type(255), dtype=dtype)
+    y -= np.array(MEAN_RGB, dtype)
+    y /= np.array(DEVIATION_RGB, dtype)
+    return y
+
+
+def _check_last(data_format: str | None) -> None:
     if data_format not in (None, "channels_last"):
         raise ValueError(
             f'preprocess_input expects data_format="channels_last". Received {data_format!r}.'
         )
-    if isinstance(x, KerasTensor):
-        return Rescaling(1 / 127.5, offset=-1.0)(x)
+
+
+def _images(
+    x: Any, data_format: str | None, channels: int | None = None
+) -> tuple[np.ndarray, np.dtype]:
+    """Return images as an array, and the dtype of the result; raise for anything else."""
+    _check_last(data_format)
     array = np.asarray(x)
     shapes.check_numbers(array, "x", "preprocess_input")
-    if array.ndim not in (3, 4):
+    if array.ndim not in (3, 4) or channels not in (None, array.shape[-1]):
         raise ValueError(
             "preprocess_input expects an image (height, width, 3) or a batch of them. "
             f"Received x.shape={array.shape}."
         )
-    dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
-    y = np.divide(array, dtype.type(127.5), dtype=dtype)
-    y -= dtype.type(1)
-    return y
+    return array, array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
 
 
 def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
@@ -103,8 +156,12 @@ def application(
     pooling: str | None,
     input_tensor: Any,
     name: str,
+    pool_names: tuple[str | None, str | None] = (None, None),
 ) -> Model:
-    """Return a network made of its body and its classifier, with the weights asked for."""
+    """Return a network made of its body and its classifier, with the weights asked for.
+
+    `pool_names` are those of the poolings "avg" and "max" that take the classifier's place.
+    """
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'{who} expects pooling to be None, "avg" or "max". Received {pooling!r}.')
     # Weights that a file will fill need no initial values.
@@ -114,9 +171,9 @@ def application(
         if include_top:
             x = top(x)
         elif pooling == "avg":
-            x = GlobalAveragePooling2D()(x)
+            x = GlobalAveragePooling2D(name=pool_names[0])(x)
         elif pooling == "max":
-            x = GlobalMaxPooling2D()(x)
+            x = GlobalMaxPooling2D(name=pool_names[1])(x)
         model = Model(inputs, x, name=name)
     if weights == "imagenet":
         weights = get_file(
@@ -125,6 +182,94 @@ def application(
     if weights is not None:
         model.load_weights(weights)
     return model
+
+
+def average_and_dense(x: Any, classes: int, activation: str) -> Any:
+    """The usual classifier: the mean of each map, and a dense layer."""
+    x = GlobalAveragePooling2D(name="avg_pool")(x)
+    return Dense(classes, activation=activation, name="predictions")(x)
+
+
+def builder(
+    who: str,
+    body: Body,
+    checksums: tuple[str, str],
+    *,
+    module: str,
+    about: str,
+    folder: str | None = None,
+    name: str | None = None,
+    size: int = 224,
+    smallest: int = 32,
+    top: Top = average_and_dense,
+    pool_names: tuple[str | None, str | None] = (None, None),
+) -> Callable[..., Model]:
+    """Return the function that makes a network; its name and its arguments are Keras's.
+
+    `checksums` are the MD5s of the weights with the classifier and without. They are in `folder` of
+    the store, which by default has the name of the `module`. The network was trained on images of
+    `size`, and refuses smaller ones than `smallest`. `name` is that of the model, and of the
+    weights; by default `who` in lower case.
+    """
+    own_name = name or who.lower()
+    folder = folder or module.rpartition(".")[2]
+
+    def build(
+        include_top: bool = True,
+        weights: Any = "imagenet",
+        input_tensor: KerasTensor | None = None,
+        input_shape: Sequence[int | None] | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Any = "softmax",
+        name: str = own_name,
+    ) -> Model:
+        check_weights(who, weights, include_top, classes)
+        activation = check_classifier(who, classifier_activation, weights, include_top)
+        ending = "" if include_top else "_notop"
+        file = f"{own_name}_weights_tf_dim_ordering_tf_kernels{ending}.h5"
+        return application(
+            who,
+            body,
+            lambda x: top(x, classes, activation),
+            input_shape=image_shape(who, input_shape, size, smallest, include_top, weights),
+            include_top=include_top,
+            weights=weights,
+            weights_url=f"{WEIGHTS_STORE}/{folder}/{file}",
+            weights_md5=checksums[0 if include_top else 1],
+            pooling=pooling,
+            input_tensor=input_tensor,
+            name=name,
+            pool_names=pool_names,
+        )
+
+    build.__name__ = build.__qualname__ = who
+    build.__doc__ = _ABOUT.format(who=who, about=about, size=size, smallest=smallest)
+    build.__module__ = module
+    return build
+
+
+_ABOUT = """The {who} network; arguments, layer names and weights are Keras's.
+
+    {about}
+
+    Input: (batch, height, width, 3), at least {smallest} pixels a side, {size} as it was trained,
+    as this module's `preprocess_input` returns it. Output: probabilities (batch, classes); without
+    the top the maps of the last block, or a number for each map with `pooling`.
+
+    Args:
+        include_top: whether the classifier is at the end.
+        weights: "imagenet" downloads Keras's published file (once, into `~/.keras`); the path of
+            a weights file; or None for random ones.
+        input_tensor: an `Input` to start from; `input_shape` is not needed then.
+        input_shape: without the batch; only ({size}, {size}, 3) for ImageNet's classifier.
+        pooling: None, "avg" or "max": what follows the last block if `include_top=False`.
+        classes, classifier_activation: settings of the classifier.
+
+    Raises:
+        ValueError: for arguments that contradict each other; for weights that do not fit.
+        ConnectionError: the weights cannot be downloaded.
+    """
 
 
 def check_weights(who: str, weights: Any, include_top: bool, classes: int) -> None:

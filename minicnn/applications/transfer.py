@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minicnn import layers, losses, optimizers
-from minicnn.applications import MobileNet, Xception
+from minicnn.applications import InceptionV3, MobileNet, MobileNetV2, ResNet50V2, Xception
 from minicnn.models import Model, load_model
 
 NETWORKS: dict[str, Callable[..., Model]] = {
     "xception": Xception,
     "mobilenet": MobileNet,
+    "mobilenet_v2": MobileNetV2,
+    "inception_v3": InceptionV3,
+    "resnet50v2": ResNet50V2,
 }
 # What the base expects of a pixel: how to scale it from 0 … 255.
 INPUT_RANGES = {
@@ -48,7 +51,7 @@ class Settings(NamedTuple):
 
 
 def load_base(base: str | os.PathLike[str], image_size: int) -> Model:
-    """Return the base: "xception" or "mobilenet" with ImageNet's weights, or a file's network.
+    """Return the base: a network of this name with ImageNet's weights, or a file's network.
 
     Raises `ValueError` for a network that does not end in feature maps, or does not take images of
     this size; `FileNotFoundError`, `ConnectionError` as `load_model` and `get_file`.

@@ -10,7 +10,6 @@ A separable convolution first looks at each channel by itself (3×3 depthwise), 
 channels at each pixel (1×1): 3·3·728 + 728·728 weights, where a full one has 3·3·728·728.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from minicnn.applications import imagenet
@@ -21,78 +20,15 @@ from minicnn.layers import (
     Add,
     BatchNormalization,
     Conv2D,
-    Dense,
-    GlobalAveragePooling2D,
     KerasTensor,
     MaxPooling2D,
     SeparableConv2D,
 )
-from minicnn.models import Model
 
 __all__ = ["Xception", "decode_predictions", "preprocess_input"]
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)
-
-
-_FILE = f"{imagenet.WEIGHTS_STORE}/xception/xception_weights_tf_dim_ordering_tf_kernels"
-_WITH_TOP = (f"{_FILE}.h5", "0a58e3b7378bc2990ea3b43d5981f1f6")
-_WITHOUT_TOP = (f"{_FILE}_notop.h5", "b0042744bf5b25fce3cb969f33bebb97")
-
-
-def Xception(  # noqa: N802 - Keras's name
-    include_top: bool = True,
-    weights: Any = "imagenet",
-    input_tensor: KerasTensor | None = None,
-    input_shape: Sequence[int | None] | None = None,
-    pooling: str | None = None,
-    classes: int = 1000,
-    classifier_activation: Any = "softmax",
-    name: str = "xception",
-) -> Model:
-    """The Xception network; arguments, layer names and weights are Keras's.
-
-        base = Xception(weights="imagenet", include_top=False, input_shape=(150, 150, 3))
-
-    Input: (batch, height, width, 3), at least 71 pixels a side, 299 as it was trained, values in
-    [-1, 1] (`preprocess_input`). Output: probabilities (batch, classes); without the top
-    (batch, rows, columns, 2048), or (batch, 2048) with `pooling`.
-
-    Args:
-        include_top: whether the classifier is at the end.
-        weights: "imagenet" downloads Keras's published file (once, into `~/.keras`); the path of
-            a weights file; or None for random ones.
-        input_tensor: an `Input` to start from; `input_shape` is not needed then.
-        input_shape: without the batch; only (299, 299, 3) for ImageNet's classifier.
-        pooling: None, "avg" or "max": what follows the last block if `include_top=False`.
-        classes, classifier_activation: settings of the classifier.
-
-    Raises:
-        ValueError: for arguments that contradict each other; for weights that do not fit.
-        ConnectionError: the weights cannot be downloaded.
-    """
-    who = "Xception"
-    imagenet.check_weights(who, weights, include_top, classes)
-    activation = imagenet.check_classifier(who, classifier_activation, weights, include_top)
-
-    def top(x: KerasTensor) -> KerasTensor:
-        x = GlobalAveragePooling2D(name="avg_pool")(x)
-        return Dense(classes, activation=activation, name="predictions")(x)  # type: ignore[no-any-return]
-
-    url, md5 = _WITH_TOP if include_top else _WITHOUT_TOP
-    return imagenet.application(
-        who,
-        _body,
-        top,
-        input_shape=imagenet.image_shape(who, input_shape, 299, 71, include_top, weights),
-        include_top=include_top,
-        weights=weights,
-        weights_url=url,
-        weights_md5=md5,
-        pooling=pooling,
-        input_tensor=input_tensor,
-        name=name,
-    )
 
 
 def _body(x: KerasTensor) -> Any:
@@ -144,3 +80,14 @@ def _separable(x: Any, filters: int, name: str) -> Any:
 
 def _relu(x: Any, name: str) -> Any:
     return Activation("relu", name=name)(x)
+
+
+Xception = imagenet.builder(
+    "Xception",
+    _body,
+    ("0a58e3b7378bc2990ea3b43d5981f1f6", "b0042744bf5b25fce3cb969f33bebb97"),
+    module=__name__,
+    about="Depthwise separable convolutions with shortcuts.",
+    size=299,
+    smallest=71,
+)

@@ -38,15 +38,15 @@ def add_to(commands: Any) -> None:
         "--base",
         type=lambda text: str(local_path(text)),
         default="xception",
-        help="xception (default) or mobilenet, with ImageNet weights, downloaded once; or a "
-        "model file whose output is features",
+        help="xception (default), mobilenet, mobilenet_v2, inception_v3 or resnet50v2, with "
+        "ImageNet weights, downloaded once; or a model file whose output is features",
     )
     command.add_argument(
         "--input-range",
         choices=("signed", "unit", "pixels"),
         default="signed",
-        help="the range of pixels that the base expects: signed, from -1 to 1, as xception and "
-        "mobilenet do (default); unit, from 0 to 1; pixels, from 0 to 255",
+        help="the range of pixels that the base expects: signed, from -1 to 1, as the named "
+        "ones do (default); unit, from 0 to 1; pixels, from 0 to 255",
     )
     command.add_argument(
         "--learning-rate",

@@ -20,16 +20,16 @@ from types import ModuleType
 from typing import Any
 
 _AUGMENT = "ImageDataGenerator({}) of minicnn.preprocessing.image"
-_NETWORK = "Xception or MobileNet, or load_model with a .keras file that Keras wrote"
+_NETWORK = (
+    "ResNet50V2, MobileNetV2 or another network of minicnn.applications, or load_model with a "
+    ".keras file that Keras wrote"
+)
 _NETWORKS = """
-ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169
-DenseNet201 EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4
-EfficientNetB5 EfficientNetB6 EfficientNetB7 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2
-EfficientNetV2B3 EfficientNetV2L EfficientNetV2M EfficientNetV2S InceptionResNetV2 InceptionV3
-MobileNetV2 MobileNetV3Large MobileNetV3Small NASNetLarge NASNetMobile ResNet101 ResNet101V2
-ResNet152 ResNet152V2 ResNet50 ResNet50V2 VGG16 VGG19 convnext densenet efficientnet
-efficientnet_v2 inception_resnet_v2 inception_v3 mobilenet_v2 mobilenet_v3 nasnet resnet
-resnet50 resnet_v2 vgg16 vgg19
+ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge EfficientNetB0 EfficientNetB1
+EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7
+EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L EfficientNetV2M
+EfficientNetV2S InceptionResNetV2 MobileNetV3Large MobileNetV3Small NASNetLarge NASNetMobile
+convnext efficientnet efficientnet_v2 inception_resnet_v2 mobilenet_v3 nasnet
 """
 _FOLDERS = "folders of photos, or write_clothing_sample, which draws some"
 _QUIET = "verbose=0 of fit, evaluate and predict"
@@ -59,7 +59,7 @@ INSTEAD: dict[str, Mapping[str, str]] = {
     },
     "minicnn.applications": {
         **dict.fromkeys(_NETWORKS.split(), _NETWORK),
-        "imagenet_utils": "minicnn.applications.xception or minicnn.applications.mobilenet",
+        "imagenet_utils": "the network's own module, such as minicnn.applications.resnet",
     },
     "minicnn.callbacks": {
         "ProgbarLogger": "verbose=1 of fit",

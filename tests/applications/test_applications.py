@@ -1,7 +1,9 @@
 """Known networks have Keras's names and numbers, and their helpers refuse wrong input."""
 
 import hashlib
+import importlib
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,23 @@ from downloads import Server, files
 
 import minicnn
 from minicnn import Input, Model, applications, layers, utils
-from minicnn.applications import MobileNet, Xception, imagenet, mobilenet, xception
+from minicnn.applications import (
+    MobileNet,
+    MobileNetV2,
+    ResNet50V2,
+    Xception,
+    densenet,
+    imagenet,
+    inception_v3,
+    mobilenet,
+    mobilenet_v2,
+    resnet,
+    resnet50,
+    resnet_v2,
+    vgg16,
+    vgg19,
+    xception,
+)
 
 Array = np.ndarray
 
@@ -50,6 +68,42 @@ def test_mobilenet_has_the_paper_s_size() -> None:
     assert half.count_params() == 829_536
 
 
+# keras.io/api/applications has the sizes with the classifier.
+SIZES: dict[str, tuple[int, int, int]] = {  # with it, without it, and the maps of the last block
+    "VGG16": (138_357_544, 14_714_688, 512),
+    "VGG19": (143_667_240, 20_024_384, 512),
+    "ResNet50": (25_636_712, 23_587_712, 2048),
+    "ResNet101": (44_707_176, 42_658_176, 2048),
+    "ResNet152": (60_419_944, 58_370_944, 2048),
+    "ResNet50V2": (25_613_800, 23_564_800, 2048),
+    "ResNet101V2": (44_675_560, 42_626_560, 2048),
+    "ResNet152V2": (60_380_648, 58_331_648, 2048),
+    "MobileNetV2": (3_538_984, 2_257_984, 1280),
+    "DenseNet121": (8_062_504, 7_037_504, 1024),
+    "DenseNet169": (14_307_880, 12_642_880, 1664),
+    "DenseNet201": (20_242_984, 18_321_984, 1920),
+    "InceptionV3": (23_851_784, 21_802_784, 2048),
+}
+SMALL = ("ResNet50V2", "MobileNetV2", "DenseNet121")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in SMALL else pytest.param(name, marks=pytest.mark.slow) for name in SIZES],
+)
+def test_a_network_has_its_published_size(name: str) -> None:
+    whole, bare, maps = SIZES[name]
+    build = getattr(applications, name)
+    assert build(weights=None).count_params() == whole
+    base = build(weights=None, include_top=False)
+    assert base.count_params() == bare
+    assert base.output_shape == (None, None, None, maps)
+    pooled = build(weights=None, include_top=False, pooling="max", input_shape=(96, 96, 3))
+    assert pooled.output_shape == (None, maps)
+    assert name in (build.__name__, repr(build))
+    assert f"The {name} network" in str(build.__doc__)
+
+
 def test_a_network_may_start_from_your_own_input() -> None:
     inputs = Input((71, 80, 3), name="photo")
     model = Xception(weights=None, include_top=False, input_tensor=inputs)
@@ -74,11 +128,29 @@ def shaken(model: Any) -> Any:
     return model
 
 
+AVERAGE = {"pooling": "avg"}
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "Xception": ("Xception", {"input_shape": (75, 71, 3), "include_top": False}),
     "Xception with its top": ("Xception", {"input_shape": (71, 71, 3), "classes": 7}),
     "MobileNet": ("MobileNet", {"input_shape": (40, 64, 3), "include_top": False}),
     "MobileNet with its top": ("MobileNet", {"input_shape": (64, 64, 3), "alpha": 0.5}),
+    "VGG16": ("VGG16", {"input_shape": (32, 40, 3), "include_top": False}),
+    "VGG16 with its top": ("VGG16", {"input_shape": (32, 32, 3), "classes": 7}),
+    "VGG19": ("VGG19", {"input_shape": (40, 32, 3), "include_top": False, "pooling": "max"}),
+    "ResNet50": ("ResNet50", {"input_shape": (33, 40, 3), "include_top": False}),
+    "ResNet101": ("ResNet101", {"input_shape": (32, 32, 3), "classes": 7}),
+    "ResNet152": ("ResNet152", {"input_shape": (40, 33, 3), "include_top": False, **AVERAGE}),
+    "ResNet50V2": ("ResNet50V2", {"input_shape": (40, 33, 3), "include_top": False}),
+    "ResNet101V2": ("ResNet101V2", {"input_shape": (32, 32, 3), "classes": 7}),
+    "ResNet152V2": ("ResNet152V2", {"input_shape": (40, 33, 3), "include_top": False, **AVERAGE}),
+    "MobileNetV2": ("MobileNetV2", {"input_shape": (40, 65, 3), "include_top": False}),
+    "narrow MobileNetV2": ("MobileNetV2", {"input_shape": (96, 96, 3), "alpha": 0.35}),
+    "wide MobileNetV2": ("MobileNetV2", {"input_shape": (33, 32, 3), "alpha": 1.3, "classes": 7}),
+    "DenseNet121": ("DenseNet121", {"input_shape": (33, 40, 3), "include_top": False}),
+    "DenseNet169": ("DenseNet169", {"input_shape": (32, 32, 3), "include_top": False, **AVERAGE}),
+    "DenseNet201": ("DenseNet201", {"input_shape": (40, 32, 3), "classes": 7}),
+    "InceptionV3": ("InceptionV3", {"input_shape": (75, 92, 3), "include_top": False}),
+    "InceptionV3 with its top": ("InceptionV3", {"input_shape": (76, 75, 3), "classes": 7}),
 }
 
 
@@ -93,6 +165,19 @@ def keras_network(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any], 
     return name, arguments, theirs, x, np.asarray(theirs(x, training=False))
 
 
+def plain_config(layer: Any) -> dict[str, Any]:
+    """What a layer computes, in the same words for both libraries."""
+    config = json.loads(json.dumps(layer.get_config(), default=str))
+    ndim = len(layer.output.shape)
+    if "axis" in config:
+        config["axis"] %= ndim
+    keys = """
+        name units filters kernel_size strides padding dilation_rate groups use_bias activation
+        pool_size axis momentum epsilon center scale max_value rate depth_multiplier keepdims
+    """
+    return {key: config[key] for key in keys.split() if key in config}
+
+
 @pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])
@@ -105,11 +190,15 @@ def test_keras_s_weights_give_keras_s_numbers(
     ours = getattr(applications, name)(weights=path, **arguments)
     assert [layer.name for layer in ours.layers] == [layer.name for layer in theirs.layers]
     assert ours.name == theirs.name
+    assert [plain_config(layer) for layer in ours.layers] == [
+        plain_config(layer) for layer in theirs.layers
+    ]
     np.testing.assert_allclose(
         ours.predict(x, verbose=0), wanted, rtol=0, atol=1e-4 * np.abs(wanted).max()
     )
     assert np.ptp(wanted) > 0.1 * np.abs(wanted).max()
     # By name, the weights also load into a network with another end.
+    utils.clear_session()  # for the names of layers that are only numbered
     other = getattr(applications, name)(weights=None, **arguments)
     tail = Model(other.inputs, layers.Flatten(name="tail")(other.layers[-3].output))
     tail.load_weights(path, by_name=True)
@@ -168,26 +257,75 @@ def test_imagenet_s_weights_are_downloaded_once(
 
 
 @pytest.mark.parametrize("include_top", [True, False])
-def test_xception_checks_what_it_downloads(
-    include_top: bool,
-    server: Server,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_what_is_downloaded_is_checked(
+    include_top: bool, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = "_WITH_TOP" if include_top else "_WITHOUT_TOP"
-    url, md5 = getattr(xception, kind)
-    assert url.startswith("https://storage.googleapis.com/tensorflow/keras-applications/xception/")
-    assert len(md5) == len(hashlib.md5().hexdigest())
-    monkeypatch.setattr(xception, kind, (server.url("whole/x.h5"), md5))
-    with pytest.raises(ValueError, match=f"checksum is not {md5}"):
-        Xception(include_top=include_top)
+    monkeypatch.setattr(imagenet, "WEIGHTS_STORE", server.url("whole").rstrip("/"))
+    for build, folder in ((Xception, "xception"), (ResNet50V2, "resnet")):
+        with pytest.raises(ValueError, match=r"checksum is not [0-9a-f]{32}"):
+            build(include_top=include_top)
+        ending = "" if include_top else "_notop"
+        name = f"{build.__name__.lower()}_weights_tf_dim_ordering_tf_kernels{ending}.h5"
+        assert server.asked[-1] == f"whole/{folder}/{name}"
     assert files(tmp_path) == []
+
+
+@pytest.mark.keras
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Xception", "MobileNet", *SIZES])
+@pytest.mark.parametrize("include_top", [True, False])
+def test_weights_are_where_keras_finds_them(
+    name: str, include_top: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same address, the same checksum."""
+    keras = pytest.importorskip("keras")
+    from keras.src.utils import file_utils
+
+    class Asked(Exception):  # noqa: N818 - it says what was asked for
+        pass
+
+    def ours(_: Any, url: str, md5: str | None, **more: Any) -> None:
+        raise Asked(url, md5)
+
+    def theirs(_: str, url: str, cache_subdir: str, file_hash: str | None = None) -> None:
+        raise Asked(url, file_hash)
+
+    monkeypatch.setattr(imagenet, "get_file", ours)
+    monkeypatch.setattr(file_utils, "get_file", theirs)
+    found = []
+    for library in (applications, keras.applications):
+        small = {} if include_top else {"input_shape": (96, 96, 3)}
+        with pytest.raises(Asked) as asked:
+            getattr(library, name)(include_top=include_top, **small)
+        found.append(asked.value.args)
+    assert found[0] == found[1]
+
+
+def test_mobilenet_v2_s_weights_depend_on_the_size(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = MobileNetV2(weights=None, alpha=0.35, include_top=False)
+    source.save_weights(tmp_path / "w.weights.h5")
+    server.content = (tmp_path / "w.weights.h5").read_bytes()
+    monkeypatch.setattr(imagenet, "WEIGHTS_STORE", server.url("whole").rstrip("/"))
+    file = "whole/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_{}_no_top.h5"
+    model = MobileNetV2(alpha=0.35, include_top=False, input_shape=(96, 96, 3))
+    assert server.asked[-1] == file.format(96)
+    assert model.name == "mobilenetv2_0.35_96"
+    with pytest.warns(UserWarning, match="uses the weights of 224"):
+        MobileNetV2(alpha=0.35, include_top=False, input_shape=(100, 96, 3))
+    assert server.asked[-1] == file.format(224)
+    with pytest.raises(ValueError, match=r"alpha among 0.35, .*Received alpha=0.4"):
+        MobileNetV2(alpha=0.4)
 
 
 # -- preprocess_input and decode_predictions -------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [xception, mobilenet])
+SIGNED = (xception, mobilenet, mobilenet_v2, resnet_v2, inception_v3)
+
+
+@pytest.mark.parametrize("module", SIGNED)
 def test_preprocess_input_leaves_its_argument_alone(module: Any) -> None:
     x = np.array([[[0.0, 127.5, 255.0]]], np.float32)
     y = module.preprocess_input(x)
@@ -198,12 +336,29 @@ def test_preprocess_input_leaves_its_argument_alone(module: Any) -> None:
     assert module.preprocess_input(x[None]).shape == (1, 1, 1, 3)
 
 
+def test_preprocess_input_of_older_networks() -> None:
+    x = np.array([[[255, 0, 127.5]]], np.float32)
+    for module in (vgg16, vgg19, resnet, resnet50):  # BGR, less the mean
+        y = module.preprocess_input(x)
+        np.testing.assert_allclose(y, [[[23.561, -116.779, 131.32]]], rtol=1e-6)
+        with pytest.raises(ValueError, match="RGB into BGR, which no layer does"):
+            module.preprocess_input(Input((4, 4, 3)))
+    y = densenet.preprocess_input(x)
+    expected = [[[(1 - 0.485) / 0.229, -0.456 / 0.224, (0.5 - 0.406) / 0.225]]]
+    np.testing.assert_allclose(y, expected, rtol=1e-6)
+    inputs = Input((1, 1, 3))
+    model = Model(inputs, densenet.preprocess_input(inputs))
+    np.testing.assert_allclose(model.predict(x[None], verbose=0)[0], expected, rtol=1e-5)
+    np.testing.assert_array_equal(x, np.float32([[[255, 0, 127.5]]]))
+
+
 @pytest.mark.keras
-def test_preprocess_input_equals_keras_s_to_the_bit() -> None:
+@pytest.mark.parametrize("module", [*SIGNED, vgg16, vgg19, resnet, resnet50, densenet])
+def test_preprocess_input_equals_keras_s_to_the_bit(module: Any) -> None:
     keras = pytest.importorskip("keras")
-    x = np.arange(256, dtype=np.float32).reshape(2, 8, 16, 1)
-    theirs = keras.applications.xception.preprocess_input(x.copy())
-    np.testing.assert_array_equal(xception.preprocess_input(x), theirs)
+    x = np.random.default_rng(0).integers(0, 256, (2, 8, 16, 3)).astype(np.float32)
+    theirs = getattr(keras.applications, module.__name__.split(".")[-1])
+    np.testing.assert_array_equal(module.preprocess_input(x), theirs.preprocess_input(x.copy()))
 
 
 def test_preprocess_input_of_a_symbol_is_a_layer() -> None:
@@ -223,6 +378,8 @@ def test_preprocess_input_of_a_symbol_is_a_layer() -> None:
             ValueError,
             "channels_last",
         ),
+        (lambda: vgg16.preprocess_input(np.zeros((2, 2, 1))), ValueError, "height, width, 3"),
+        (lambda: densenet.preprocess_input(np.zeros((2, 3))), ValueError, "an image"),
         (lambda: xception.decode_predictions(np.zeros(1000)), ValueError, r"\(batch, 1000\)"),
         (lambda: xception.decode_predictions(np.zeros((1, 10))), ValueError, "1000 classes"),
         (lambda: xception.decode_predictions(np.zeros((1, 1000)), top=0), ValueError, "top"),
@@ -269,7 +426,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize("network", [Xception, MobileNet])
+@pytest.mark.parametrize("network", [Xception, MobileNet, MobileNetV2, ResNet50V2])
 @pytest.mark.parametrize(("arguments", "message"), WRONG)
 def test_bad_or_conflicting_arguments_are_refused(
     network: Callable[..., Model], arguments: dict[str, Any], message: str
@@ -294,3 +451,9 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_networks_are_found_where_keras_has_them() -> None:
     assert minicnn.applications.xception.Xception is minicnn.applications.Xception
     assert minicnn.applications.mobilenet.MobileNet is minicnn.applications.MobileNet
+    assert resnet50.ResNet50 is resnet.ResNet50 is applications.ResNet50
+    for name in SIZES:
+        build = getattr(applications, name)
+        module = importlib.import_module(build.__module__)
+        assert getattr(module, name) is build
+        assert pickle.loads(pickle.dumps(build)) is build

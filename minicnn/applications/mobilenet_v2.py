@@ -1,0 +1,165 @@
+"""MobileNetV2: narrow maps, wide blocks between them (Sandler et al. 2018, arXiv:1801.04381).
+
+A block widens its input six times by a 1×1 convolution, looks at each map by itself (3×3
+depthwise), and narrows it again, without an activation. Blocks that keep size and width add their
+input.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from minicnn.applications import imagenet
+from minicnn.applications.imagenet import decode_predictions, preprocess_input
+from minicnn.compat import hints
+from minicnn.layers import (
+    Add,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    GlobalAveragePooling2D,
+    KerasTensor,
+    ReLU,
+    ZeroPadding2D,
+)
+from minicnn.models import Model
+
+__all__ = ["MobileNetV2", "decode_predictions", "preprocess_input"]
+
+if not TYPE_CHECKING:
+    __getattr__ = hints.of_module(__name__)
+
+# (filters, how often, stride of the first), of table 2; the first block widens nothing
+_BLOCKS = ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
+_TRAINED_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+_TRAINED_SIZES = (96, 128, 160, 192, 224)
+
+
+def MobileNetV2(  # noqa: N802 - Keras's name
+    input_shape: Sequence[int | None] | None = None,
+    alpha: float = 1.0,
+    include_top: bool = True,
+    weights: Any = "imagenet",
+    input_tensor: KerasTensor | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str | None = None,
+) -> Model:
+    """The MobileNetV2 network; arguments, layer names and weights are Keras's.
+
+    Input: (batch, height, width, 3), at least 32 pixels a side, values in [-1, 1]
+    (`preprocess_input`). Output: probabilities (batch, classes); without the top
+    (batch, rows, columns, 1280), or without rows and columns with `pooling`.
+
+    Args:
+        input_shape: without the batch; by default (224, 224, 3) with `include_top`.
+        alpha: the width: each layer has about `alpha` times the filters of the paper.
+        include_top, weights, pooling, classes, classifier_activation, input_tensor: as in
+            `Xception`. ImageNet's weights exist for alpha 0.35, 0.5, 0.75, 1, 1.3 and 1.4, trained
+            at 96, 128, 160, 192 and 224 pixels; all other sizes use those for 224, with a warning.
+
+    Raises:
+        ValueError: for arguments that contradict each other; for weights that do not fit.
+        ConnectionError: the weights cannot be downloaded.
+    """
+    who = "MobileNetV2"
+    imagenet.check_weights(who, weights, include_top, classes)
+    activation = imagenet.check_classifier(who, classifier_activation, weights, include_top)
+    given = input_tensor.shape[1:3] if input_shape is None and input_tensor is not None else None
+    sides = tuple(input_shape or ())[:2] if given is None else given
+    square = len(set(sides)) == 1 and sides[0] in _TRAINED_SIZES
+    trained = int(sides[0] or 224) if square else 224
+    shape = imagenet.image_shape(who, input_shape, trained, 32, include_top, weights)
+    if weights == "imagenet":
+        if alpha not in _TRAINED_WIDTHS:
+            raise ValueError(
+                f"{who} has ImageNet's weights for alpha among "
+                f"{', '.join(map(str, _TRAINED_WIDTHS))}. Received alpha={alpha}."
+            )
+        if not square and shape[:2] != (224, 224):
+            warnings.warn(
+                f"{who} was trained at 96, 128, 160, 192 and 224 pixels; for input_shape={shape} "
+                "it uses the weights of 224.",
+                stacklevel=2,
+            )
+    file = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{trained}"
+
+    def top(x: KerasTensor) -> Any:
+        y = GlobalAveragePooling2D()(x)
+        return Dense(classes, activation=activation, name="predictions")(y)
+
+    return imagenet.application(
+        who,
+        lambda x: _body(x, alpha),
+        top,
+        input_shape=shape,
+        include_top=include_top,
+        weights=weights,
+        weights_url=f"{imagenet.WEIGHTS_STORE}/mobilenet_v2/{file}"
+        f"{'' if include_top else '_no_top'}.h5",
+        weights_md5=None,  # Keras publishes none; the one that the server sends is used
+        pooling=pooling,
+        input_tensor=input_tensor,
+        # Keras's name, in which None stands for a size that is not fixed.
+        name=name or f"mobilenetv2_{alpha:0.2f}_{trained if weights == 'imagenet' else shape[0]}",
+    )
+
+
+def _body(x: Any, alpha: float) -> Any:
+    x = Conv2D(_eights(32 * alpha), 3, strides=2, padding="same", use_bias=False, name="Conv1")(x)
+    x = ReLU(6.0, name="Conv1_relu")(_normalized(x, "bn_Conv1"))
+    number = 0
+    for filters, count, first in _BLOCKS:
+        for repeated in range(count):
+            x = _block(x, int(filters * alpha), 1 if repeated else first, number)
+            number += 1
+    last = _eights(1280 * alpha) if alpha > 1 else 1280
+    x = Conv2D(last, 1, use_bias=False, name="Conv_1")(x)
+    return ReLU(6.0, name="out_relu")(_normalized(x, "Conv_1_bn"))
+
+
+def _block(x: Any, filters: int, strides: int, number: int) -> Any:
+    channels, y = x.shape[-1], x
+    prefix = f"block_{number}_" if number else "expanded_conv_"
+    if number:
+        y = _pointwise(y, 6 * channels, f"{prefix}expand")
+        y = ReLU(6.0, name=f"{prefix}expand_relu")(y)
+    if strides == 2:
+        y = ZeroPadding2D(_padding(y.shape[1:3]), name=f"{prefix}pad")(y)
+    y = DepthwiseConv2D(
+        3,
+        strides=strides,
+        use_bias=False,
+        padding="same" if strides == 1 else "valid",
+        name=f"{prefix}depthwise",
+    )(y)
+    y = _normalized(y, f"{prefix}depthwise_BN")
+    y = ReLU(6.0, name=f"{prefix}depthwise_relu")(y)
+    y = _pointwise(y, _eights(filters), f"{prefix}project")
+    if strides == 1 and y.shape[-1] == channels:
+        return Add(name=f"{prefix}add")([x, y])
+    return y
+
+
+def _pointwise(x: Any, filters: int, name: str) -> Any:
+    x = Conv2D(filters, 1, padding="same", use_bias=False, name=name)(x)
+    return _normalized(x, f"{name}_BN")
+
+
+def _normalized(x: Any, name: str) -> Any:
+    return BatchNormalization(epsilon=1e-3, momentum=0.999, name=name)(x)
+
+
+def _padding(size: Sequence[int | None]) -> Any:
+    """Return the border that makes windows with the stride 2 lie as TensorFlow lays them."""
+    if size[0] is None:
+        return ((0, 1), (0, 1))
+    return tuple((n % 2, 1) for n in size if n is not None)
+
+
+def _eights(filters: float) -> int:
+    """Return the multiple of 8 that is nearest, but not less than nine tenths."""
+    found = max(8, int(filters + 4) // 8 * 8)
+    return found + 8 if found < 0.9 * filters else found
