@@ -545,7 +545,7 @@ def test_transfer_with_augmentation_computes_the_base_each_time(photos, base, tm
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (("--base", "resnet"), "The base is one of xception, mobilenet or a model file."),
+        (("--base", "resnet"), "The base is one of xception, mobilenet, mobilenet_v2, "),
         (("--image-size", 2), "Conv2D"),
         (("--dropout", "1.5"), "rate in [0, 1]"),
     ],
