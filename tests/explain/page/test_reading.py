@@ -318,7 +318,7 @@ def test_the_first_cell_shown_is_away_from_padding(plain_page, everything, opene
     assert tab.evaluate("page.state.at") == [row + 1, column + 1, channel]
     tab = opened(everything[2])
     # Zeros of ZeroPadding2D are padding, too: ((1, 0), (2, 1)) around 13×11.
-    assert tab.evaluate("page.net.innerCells(2, false)") == [1, 13, 2, 12]
+    assert tab.evaluate(f"page.net.innerCells({_id(tab, 'pad')}, false)") == [1, 13, 2, 12]
     assert tab.evaluate(f"page.net.innerCells({_id(tab, 'conv')}, true)") == [1, 5, 1, 5]
     pool = _id(tab, "max_pool")  # its field reaches the edges; its window need not
     assert tab.evaluate("(id) => page.net.innerCells(id, true)", pool) is None
