@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trained_pairs import pair_of_models
 
 import minicnn
 from minicnn import callbacks, layers, optimizers
@@ -83,6 +82,7 @@ def test_an_optimizer_without_averages_is_refused() -> None:
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
 def test_a_fit_follows_keras(swap_on_epoch: bool) -> None:
     keras = pytest.importorskip("keras")
+    from trained_pairs import pair_of_models
 
     def make(module: Any) -> Any:
         return module.Sequential([module.Input((2,)), module.layers.Dense(1, name="d")])

@@ -25,6 +25,7 @@ from minicnn.callbacks.averages import SwapEMAWeights
 from minicnn.callbacks.backup import BackupAndRestore
 from minicnn.callbacks.base import Callback, Logs, Monitor
 from minicnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
+from minicnn.callbacks.tensorboard import TensorBoard
 from minicnn.compat import hints
 
 if not TYPE_CHECKING:
@@ -45,6 +46,7 @@ __all__ = [
     "Quiet",
     "ReduceLROnPlateau",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
     "logs_text",
     "progress_for",

@@ -63,7 +63,7 @@ INSTEAD: dict[str, Mapping[str, str]] = {
     },
     "minicnn.callbacks": {
         "ProgbarLogger": "verbose=1 of fit",
-        "TensorBoard": "CSVLogger",
+        "RemoteMonitor": "CSVLogger",
     },
     "minicnn.config": {
         "disable_interactive_logging": _QUIET,

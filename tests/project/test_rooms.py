@@ -63,7 +63,7 @@ ONLY_IN = {
     "keras": ("check",),
     "tensorflow": ("check",),
 }
-LAZY = {"IPython", "PIL", "h5py", "keras", "matplotlib", "rich", "tensorflow"}
+LAZY = {"IPython", "PIL", "h5py", "keras", "matplotlib", "rich", "tensorboard", "tensorflow"}
 KNOWN_LIBRARIES = {"numpy", *ONLY_IN, *LAZY}
 
 
