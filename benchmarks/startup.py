@@ -1,10 +1,11 @@
-"""Measure a fresh process: its imports, its first prediction, the memory of `predict` and `fit`.
+"""Measure a fresh process: imports, the first prediction and epoch, the memory of both.
 
 Each round starts a new process for each side, in the opposite order every other round. Both run the
 same lines, since minicnn has Keras's names; they have the same weights, and their first predictions
 are compared. TensorFlow's import is only `import tensorflow`, and its first prediction is
 `model(x)`, its fastest, which traces no graph. minicnn is measured with the compiled code of an
-earlier process, and once with an empty `MINICNN_CACHE_DIR`, as right after the installation.
+earlier process, and in other rounds with an empty `MINICNN_CACHE_DIR`, as right after the
+installation.
 """
 
 import tempfile
@@ -17,6 +18,7 @@ from benchmarks.harness import OURS, Job, Row, Session, Times, difference
 from benchmarks.networks import sides_with_library
 
 SUBJECT = "startup"
+_IMAGES = 1000  # of 64x64 pixels, as `minicnn demo` trains on
 
 _CODE = """
 import json, time
@@ -35,7 +37,7 @@ from benchmarks import built
 model = built.small_cnn(library, 64)
 rng = np.random.default_rng(0)
 model.set_weights([rng.standard_normal(w.shape) * 0.05 for w in model.get_weights()])
-x = rng.standard_normal((256, 64, 64, 3), np.float32)
+x = rng.standard_normal(({images}, 64, 64, 3), np.float32)
 built = time.perf_counter()
 y = np.asarray({call})
 done = time.perf_counter()
@@ -47,7 +49,9 @@ if {work!r} == "predict":
 if {work!r} == "fit":
     loss = library.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(library.optimizers.Adam(), loss)
-    model.fit(x, np.eye(10, dtype=np.float32)[np.arange(256) % 10], batch_size=32, verbose=0)
+    y = np.eye(10, dtype=np.float32)[np.arange(len(x)) % 10]
+    history = model.fit(x, y, batch_size=32, shuffle=False, verbose=0)
+    told["epoch"], told["loss"] = time.perf_counter() - start, history.history["loss"]
     told["memory"] = peak_memory()
 print(json.dumps(told))
 """
@@ -70,10 +74,12 @@ def jobs(session: Session) -> list[Job]:
     ]
 
 
-def _told(session: Session, library: str, work: str = "", **environment: str) -> dict[str, Any]:
+def _told(
+    session: Session, library: str, work: str = "", images: int = 256, **environment: str
+) -> dict[str, Any]:
     code = _CODE.format(
-        library=library, work=work, memory=processes.PEAK_MEMORY, threads=session.threads,
-        **_SIDES[library],
+        library=library, work=work, images=images, memory=processes.PEAK_MEMORY,
+        threads=session.threads, **_SIDES[library],
     )  # fmt: skip
     found: dict[str, Any] = processes.fresh(code, environment)
     return found
@@ -111,12 +117,24 @@ def _warm(session: Session) -> list[Row]:
 
 def _cold(session: Session) -> list[Row]:
     """TensorFlow keeps no compiled code: its first process is like any other."""
-    row = _row("first process's first prediction", "import to first prediction, empty cache")
-    for side, library in sides_with_library(session):
-        with tempfile.TemporaryDirectory() as empty:
-            told = _told(session, library, MINICNN_CACHE_DIR=empty)
-        row.times[side] = Times([[told["total"]]], "fresh process")
-    return [row]
+    first = _row("first process's first prediction", "import to first prediction, empty cache")
+    epoch = _row("first process's first epoch", f"import to the end of {_IMAGES} images' epoch")
+    sides = sides_with_library(session)
+    found: dict[str, list[dict[str, Any]]] = {side: [] for side, _ in sides}
+    for number in range(1 if session.quick else 3):
+        for side, library in reversed(sides) if number % 2 else sides:
+            with tempfile.TemporaryDirectory() as empty:
+                found[side].append(_told(session, library, "fit", _IMAGES, MINICNN_CACHE_DIR=empty))
+    if len(sides) > 1:
+        ours, theirs = ([np.asarray(found[side][0]["loss"])] for side, _ in sides)
+        epoch.judge = sides[-1][0]
+        epoch.differences = {OURS: difference(ours, theirs), epoch.judge: 0.0}
+        if epoch.disagreeing:
+            return [epoch]
+    for row, key in ((first, "total"), (epoch, "epoch")):
+        for side, told in found.items():
+            row.times[side] = Times([[each[key]] for each in told], "fresh process")
+    return [first, epoch]
 
 
 def _memory(session: Session, work: str) -> list[Row]:

@@ -229,3 +229,12 @@ def _unread() -> int:
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
     return BROKEN_PIPE
+
+
+def bytes_text(count: float) -> str:
+    """Return a number of bytes in the unit that suits it, such as `1.50 KB`."""
+    for unit in ("B", "KB", "MB"):
+        if count < 1024:
+            return f"{count:.2f} {unit}"
+        count /= 1024
+    return f"{count:.2f} GB"

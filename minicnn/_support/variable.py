@@ -71,8 +71,11 @@ class Variable:
         return sys.getrefcount(self._value)
 
     def is_equal(self, copy: Array) -> bool:
-        """Whether the array has the numbers of `copy`, NaN where it has NaN."""
-        return np.array_equal(copy, self._value, equal_nan=True)
+        """Return whether the array is `copy`, bit for bit; so NaN is equal to itself."""
+        found, bits = self._value, f"u{copy.itemsize}"
+        if (found.shape, found.dtype) != (copy.shape, copy.dtype) or not found.flags.c_contiguous:
+            return np.array_equal(copy, found, equal_nan=True)
+        return bool((found.view(bits) == copy.view(bits)).all())
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -84,7 +84,7 @@ class Entry:
 
     def __init__(self, name: str, about: str) -> None:
         """`about`: all that its machine code depends on besides the machine."""
-        self.key = f"{about}\n{_about_machine()}".encode()
+        self.key = f"{about}\n{about_machine()}".encode()
         self.file_name = f"{name}-{hashlib.sha256(self.key).hexdigest()[:20]}.o"
 
     def read(self) -> bytes | None:
@@ -104,7 +104,7 @@ class Entry:
         for folder in folders():
             try:
                 if _is_trusted(folder, make=True):
-                    return _write(folder / self.file_name, self.key, code)
+                    return write(folder / self.file_name, self.key, code)
             except OSError as error:  # no room, no right to
                 why = error
         _warn_once(
@@ -114,7 +114,8 @@ class Entry:
 
 
 @functools.cache
-def _about_machine() -> str:
+def about_machine() -> str:
+    """Return what machine code depends on besides its source."""
     import llvmlite
 
     from minicnn.compiler import machine
@@ -125,7 +126,7 @@ def _about_machine() -> str:
 
 
 def _read(path: Path, key: bytes) -> bytes:
-    """What `_write` wrote for this key. Raises an `OSError` or `ValueError` if it is not that."""
+    """What `write` wrote for this key. Raises an `OSError` or `ValueError` if it is not that."""
     if not stat.S_ISREG(path.lstat().st_mode):  # a link leads elsewhere, a pipe never ends
         raise ValueError(f"{path} is no regular file")
     with path.open("rb") as file:
@@ -139,7 +140,8 @@ def _read(path: Path, key: bytes) -> bytes:
     return content
 
 
-def _write(path: Path, key: bytes, content: bytes) -> None:
+def write(path: Path, key: bytes, content: bytes) -> None:
+    """Write the machine code with its digest, whole or not at all."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
@@ -157,11 +159,11 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-_warned = False
+warned = False  # in this process
 
 
 def _warn_once(message: str) -> None:
-    global _warned
-    if not _warned:
-        _warned = True
+    global warned
+    if not warned:
+        warned = True
         warnings.warn(message, RuntimeWarning, stacklevel=2)

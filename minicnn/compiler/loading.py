@@ -42,7 +42,7 @@ def entry(python: Callable[..., Any]) -> int:
 
 building = threading.RLock()  # a child that was forked in between could not go on building
 forks.wait_for(sys.modules[__name__], "building", seconds=60)
-_known: dict[str, int] = {}  # addresses of what is loaded
+known: dict[str, int] = {}  # addresses of what is loaded
 
 
 def loaded(
@@ -54,11 +54,11 @@ def loaded(
 ) -> int:
     """Return the address of a function in machine code: loaded already, from the disk, or new."""
     with interrupts.waiting(), building:
-        if symbol in _known:
-            return _known[symbol]
+        if symbol in known:
+            return known[symbol]
         from minicnn.compiler import machine
 
-        entry = cache.Entry(name, f"{symbol}\n{_digest(python.__code__.co_filename)}")
+        entry = cache.Entry(name, f"{symbol}\n{digest(python.__code__.co_filename)}")
         code = entry.read()
         if code is None:
             compilation.begins(name)
@@ -70,8 +70,8 @@ def loaded(
         required, _, body = code.partition(b"\n")
         for other in required.decode().split():
             _load_separate(other)
-        _known[symbol] = machine.load(body, symbol)
-        return _known[symbol]
+        known[symbol] = machine.load(body, symbol)
+        return known[symbol]
 
 
 def _compiled(symbol: str, write: Callable[["Module"], None], vectorize: bool) -> bytes:
@@ -98,7 +98,7 @@ def _load_separate(symbol: str) -> None:
 
 
 @functools.cache
-def _digest(file: str) -> str:
+def digest(file: str) -> str:
     """Return the digest of all files that a kernel in this file is made of."""
     here = Path(__file__).parent
     files = {*here.glob("*.py"), *(here.parent / "kernels").glob("*.py"), Path(file)}

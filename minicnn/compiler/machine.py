@@ -89,6 +89,17 @@ def _level_of_folder() -> str:
 
 
 @functools.cache
+def level_1_ways() -> int:
+    """Return how many lines of a core's level-1 cache may lie at one place; 8 if nobody says."""
+    try:
+        return int(
+            Path("/sys/devices/system/cpu/cpu0/cache/index0/ways_of_associativity").read_text()
+        )
+    except (OSError, ValueError):
+        return 8
+
+
+@functools.cache
 def _target_machine() -> llvm.TargetMachine:
     wanted = processor()
     target = llvm.Target.from_triple(wanted.triple)

@@ -26,11 +26,11 @@ import numpy as np
 from minicnn._support import interrupts
 from minicnn.compiler import loading
 
-_SCRATCH = 2**24  # bytes for each thread; the system gives only those that are used
+SCRATCH = 2**24  # bytes for each thread; the system gives only those that are used
 _IDLE = 4000  # rounds, about 0.2 ms, in which a thread looks for work before it sleeps
 
 
-def _cores() -> int:
+def cores() -> int:
     """Return how many cores this process may use."""
     wanted = os.environ.get("MINICNN_NUM_THREADS", "")
     if wanted:
@@ -39,11 +39,11 @@ def _cores() -> int:
                 f"MINICNN_NUM_THREADS expects a whole number from 1 on. Received {wanted!r}."
             )
         return int(wanted)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(cores or 1, _quota(Path("/sys/fs/cgroup")))
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(found or 1, quota(Path("/sys/fs/cgroup")))
 
 
-def _quota(groups: Path) -> int:
+def quota(groups: Path) -> int:
     """Return how many cores' time a container may use; very many if it has no limit.
 
     Threads beyond that would spend it waiting for each other. (Linux's control groups, version 2
@@ -53,9 +53,9 @@ def _quota(groups: Path) -> int:
     files.append([groups / "cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period")])
     for paths in files:
         with contextlib.suppress(OSError, ValueError):
-            quota, period = map(int, " ".join(path.read_text() for path in paths).split())
-            if quota > 0 and period > 0:
-                return max(1, -(-quota // period))
+            time, period = map(int, " ".join(path.read_text() for path in paths).split())
+            if time > 0 and period > 0:
+                return max(1, -(-time // period))
     return 2**16
 
 
@@ -69,9 +69,9 @@ class _Context(threading.local):
         """Return the address of this thread's context."""
         if self.team is not team:
             # For the arrays that kernels make; the system gives only the pages that are used.
-            self.scratch = np.empty(_SCRATCH, np.uint8)
+            self.scratch = np.empty(SCRATCH, np.uint8)
             begin = self.scratch.ctypes.data
-            numbers = begin + -begin % 64, begin + _SCRATCH, team.state.ctypes.data, _give_way()
+            numbers = begin + -begin % 64, begin + SCRATCH, team.state.ctypes.data, _give_way()
             self.numbers = np.array(numbers, np.int64)
             self.team, self.address = team, self.numbers.ctypes.data
         return self.address
@@ -173,7 +173,7 @@ def count() -> int:
     """Return how many threads compute."""
     global _count
     if _count is None:
-        _count = _cores()
+        _count = cores()
     return _count
 
 
@@ -227,10 +227,11 @@ class Table:
         code.run_table(self._place, len(self._rows), *how)
 
 
-def _in_child() -> None:
+def forget_team() -> None:
+    """Have a new team made when one is needed next, as in a child that has none."""
     global _team, _starting
     _team, _starting = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(after_in_child=forget_team)

@@ -48,7 +48,7 @@ class _Lease:
     def __del__(self) -> None:
         global _interrupted
         try:
-            _give_back(self._block)
+            give_back(self._block)
         except KeyboardInterrupt:  # Python would only print it here: `empty` raises it
             _interrupted = True
 
@@ -81,7 +81,8 @@ def _taken(size: int) -> _Block | None:
     return None
 
 
-def _give_back(block: _Block) -> None:
+def give_back(block: _Block) -> None:
+    """Keep a block for an array to come, as long as not too much is kept."""
     _free.setdefault(block.size, []).append(block)
     _free.move_to_end(block.size)
     kept = sum([size * len(blocks) for size, blocks in list(_free.items())])

@@ -170,7 +170,7 @@ def check_scale(scale: Array | None, x: Array, w: Array, name: str) -> None:
 def convolve(
     how: Convolution, x: Array, w: Array, epilogue: Epilogue
 ) -> tuple[Array, Array | None]:
-    """Compute a checked convolution: y, and the winners of a pooling that remembers them."""
+    """Compute a checked convolution: y, and the argmax of a pooling that remembers it."""
     window, groups = how.window, how.groups
     scale, b, limits, pooling = epilogue
     if how.algorithm == "naive":
@@ -194,8 +194,8 @@ def convolve(
         strict=True,
     )
     found = [forward(part, kernel, window, end) for part, kernel, end in parts]
-    winners = [numbers for _, numbers in found if numbers is not None]
-    return join_channels([y for y, _ in found]), join_channels(winners) if winners else None
+    argmax = [numbers for _, numbers in found if numbers is not None]
+    return join_channels([y for y, _ in found]), join_channels(argmax) if argmax else None
 
 
 def conv2d_backward(

@@ -87,8 +87,8 @@ def clamp_of(limits: Limits, dtype: np.dtype) -> Array:
     return np.array(limits, dtype)
 
 
-def winners_for(y: Array, pooling: Pooling) -> Array:
-    """Memory for the winners' numbers; it is empty if they are not wanted."""
+def argmax_for(y: Array, pooling: Pooling) -> Array:
+    """Return memory for the argmax of each block; it is empty if that is not wanted."""
     return buffers.empty(y.shape if pooling.remember else (0, 0, 0, 0), np.uint8)
 
 
@@ -108,13 +108,13 @@ def pooled(y: Array, pooling: Pooling, limits: Limits) -> tuple[Array, Array | N
     if not pooling.remember:
         kernels.pooling.max_forward(y, pool, pool, (0, 0), found)
         return found, None
-    winners = winners_for(found, pooling)
-    kernels.pooling.max_of_blocks(y, pool, stops_of(limits, y.dtype), found, winners)
-    return found, winners
+    argmax = argmax_for(found, pooling)
+    kernels.pooling.max_of_blocks(y, pool, stops_of(limits, y.dtype), found, argmax)
+    return found, argmax
 
 
-def unpool(dy: Array, winners: Array, pool: Pair, size: Pair) -> Array:
-    """The gradient of what was pooled, of `size` (height, width): each winner gets its dy."""
+def unpool(dy: Array, argmax: Array, pool: Pair, size: Pair) -> Array:
+    """Return the gradient of what was pooled, of `size`: the largest of each block gets its dy."""
     dx = buffers.empty((len(dy), *size, dy.shape[3]), dy.dtype)
-    kernels.pooling.unpool(dy, winners, pool, dx)
+    kernels.pooling.unpool(dy, argmax, pool, dx)
     return dx

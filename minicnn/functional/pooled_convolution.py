@@ -23,7 +23,7 @@ from minicnn.shapes import Pair
 
 Array = np.ndarray
 
-LARGEST_BLOCK = kernels.NOBODY  # numbers of which `conv2d_max_pool2d` can name the winner
+LARGEST_BLOCK = kernels.NOBODY  # numbers of which `conv2d_max_pool2d` can name the largest
 
 
 def conv2d_max_pool2d(
@@ -41,7 +41,7 @@ def conv2d_max_pool2d(
     remember: bool = False,
     name: str = "conv2d_max_pool2d",
 ) -> tuple[Array, Array | None]:
-    """`(y, winners)` of a convolution and the max pooling of its results in blocks, side by side.
+    """`(y, argmax)` of a convolution and the max pooling of its results in blocks, side by side.
 
         y = max_pool2d(conv2d(x, w, b, …), pool_size)
 
@@ -51,12 +51,12 @@ def conv2d_max_pool2d(
 
     Args:
         pool_size: (rows, columns) of the blocks, side by side, whose largest number is kept.
-        remember: whether to return the winners, too, of which `conv2d_max_pool2d_backward` needs
-            nothing more; else they are None.
+        remember: whether to return the argmax, too, which is all that `conv2d_max_pool2d_backward`
+            needs to know; else it is None.
 
     The other arguments as in `conv2d`; y is (batch, out_height // rows, out_width // columns,
-    filters). `winners` has y's shape, in uint8: each winner's number in its block, in reading
-    order, the first of those that are equal, or 255 where no gradient passes because y is at a
+    filters). `argmax` has y's shape, in uint8: the place of each block's largest in reading
+    order (the first of those that are equal), or 255 where no gradient passes because y is at a
     limit of the activation.
 
     Raises as `conv2d`, and a `ValueError` for blocks larger than the result or, with `remember`,
@@ -79,14 +79,14 @@ def _check_blocks(pool_size: Any, window: shapes.Window, remember: bool, name: s
     if remember and math.prod(pool) > LARGEST_BLOCK:
         raise ValueError(
             f"{name} expects a pool_size of {LARGEST_BLOCK} numbers at most to remember the "
-            f"winners. Received {pool}."
+            f"argmax. Received {pool}."
         )
     return pool
 
 
 def conv2d_max_pool2d_backward(
     dy: Array,
-    winners: Array,
+    argmax: Array,
     x: Array,
     w: Array,
     pool_size: int | Pair = (2, 2),
@@ -101,23 +101,23 @@ def conv2d_max_pool2d_backward(
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Gradients `(dx, dw, db)` of `conv2d_max_pool2d`, given `dy` of its output's shape.
 
-        dz[n, oy, ox, o] = dy of its block if `winners` names it, else 0
+        dz[n, oy, ox, o] = dy of its block if `argmax` names it, else 0
         dx, dw, db       = conv2d_backward(dz, x, w, …)
 
-    So the gradient of the activation is in it. Raises as `conv2d_backward`, and for winners that
-    are not uint8 of dy's shape.
+    So the gradient of the activation is in it. Raises as `conv2d_backward`, and for an argmax
+    that is not uint8 of dy's shape.
     """
     how = check_convolution(x, w, None, strides, padding, dilation_rate, groups, algorithm, name)
     window, groups = how.window, how.groups
     pool = _check_blocks(pool_size, window, True, name)
     size = window.out[0] // pool[0], window.out[1] // pool[1]
     dy = check_gradient(dy, (x.shape[0], *size, w.shape[3]), x, name)
-    if not isinstance(winners, np.ndarray) or winners.dtype != np.uint8:
+    if not isinstance(argmax, np.ndarray) or argmax.dtype != np.uint8:
         raise TypeError(
-            f"{name} expects winners to be a uint8 array. "
-            f"Received {getattr(winners, 'dtype', winners)}."
+            f"{name} expects argmax to be a uint8 array. "
+            f"Received {getattr(argmax, 'dtype', argmax)}."
         )
-    shapes.check_shape(winners, dy.shape, "winners", name)
+    shapes.check_shape(argmax, dy.shape, "argmax", name)
     chosen = None
     if how.algorithm != "naive" and not is_channelwise(how, w):
         chosen = algorithm_for(how, x, w)
@@ -129,12 +129,12 @@ def conv2d_max_pool2d_backward(
     dx = dw = db = None
     if need_dx or (need_dw and pooled is None):
         spread = naive.unpool if how.algorithm == "naive" else unpool
-        dz = spread(dy, shapes.contiguous(winners), pool, window.out)
+        dz = spread(dy, shapes.contiguous(argmax), pool, window.out)
         dx, dw, db = conv2d_backward(
             dz, x, w, need_dx=need_dx, need_dw=need_dw and pooled is None, **options
         )
     if need_dw and pooled is not None:
-        dys, numbers, xs = (split_channels(a, groups) for a in (dy, winners, x))
+        dys, numbers, xs = (split_channels(a, groups) for a in (dy, argmax, x))
         parts = zip(dys, numbers, xs, strict=True)
         sums = [pooled(d, number, pool, part, window) for d, number, part in parts]
         dw, db = (join_channels(list(parts)) for parts in zip(*sums, strict=True))

@@ -67,7 +67,7 @@ def max_pool2d_backward(
     padding: str = "valid",
     name: str = "max_pool2d",
 ) -> Array:
-    """dx of `max_pool2d`: the winner of each window gets its dy.
+    """dx of `max_pool2d`: the largest of each window gets its dy.
 
     Of equal pixels the first one in reading order wins, as in TensorFlow. Windows that overlap add
     up.
@@ -173,7 +173,7 @@ def global_max_pool2d_backward(dy: Array, x: Array, name: str = "global_max_pool
     """
     _check_pixels(x, name)
     dy = check_gradient(dy, (x.shape[0], x.shape[3]), x, name)
-    winners = x == x.max(axis=(1, 2), keepdims=True)
-    # A NaN equals nothing, not even itself: without a winner nobody gets a share.
-    share = dy / np.maximum(winners.sum(axis=(1, 2)), 1).astype(dy.dtype)
-    return np.where(winners, share[:, None, None, :], dy.dtype.type(0))
+    largest = x == x.max(axis=(1, 2), keepdims=True)
+    # A NaN equals nothing, not even itself: where nothing is the largest, nobody gets a share.
+    share = dy / np.maximum(largest.sum(axis=(1, 2)), 1).astype(dy.dtype)
+    return np.where(largest, share[:, None, None, :], dy.dtype.type(0))

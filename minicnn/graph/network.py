@@ -43,10 +43,11 @@ class Network(GraphLayer):
     def __init__(self, graph: Graph | None, ends: Ends = SINGLE, **options: Any) -> None:
         self._forms: dict[bool, _Form] = {}  # for inference and for training
         self._programs: Programs | None = None
+        self._largest: tuple[Graph, int | None] | None = None  # bytes of its largest output
         super().__init__(graph, ends, **options)
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_forms": {}, "_programs": None}
+        return super().__getstate__() | {"_forms": {}, "_programs": None, "_largest": None}
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -64,20 +65,23 @@ class Network(GraphLayer):
         inputs = self._input_values(x)
         if is_users(self):
             return self.run(x)
-        if self._programs is None or self._programs.graph is not graph:
-            self._programs = Programs(graph)
-        results = self._programs.run(inputs)
+        results = self._programs_of(graph).run(inputs)
         return results if self.ends.listed_outputs and len(results) > 1 else results[0]
 
     def program(self, batch_size: int) -> Program:
-        """A program of its own for batches of this size; see `Model.inference_program`."""
+        """Return the program for batches of this size; see `Model.inference_program`."""
         shapes: list[Any] = [(batch_size, *symbol.shape[1:]) for symbol in self.graph.inputs]
         if is_users(self) or any(size is None for shape in shapes for size in shape):
             raise ValueError(
                 f"{self.label} has no program: it expects a model of minicnn's own classes, with "
                 f"inputs of known size. Received inputs {[s.shape for s in self.graph.inputs]}."
             )
-        return Programs(self.graph).made(tuple(shapes))
+        return self._programs_of(self.graph).of(*shapes)
+
+    def _programs_of(self, graph: Graph) -> Programs:
+        if self._programs is None or self._programs.graph is not graph:
+            self._programs = Programs(graph)
+        return self._programs
 
     def run_for_training(self, x: Any) -> tuple[Array, Tape]:
         """Return `(y, tape)` with training on; the tape keeps only what the trainable part needs.
@@ -383,7 +387,9 @@ class Network(GraphLayer):
 
         It is unknown if a size is, or if a layer of the user's own may look at the whole batch.
         """
-        largest = self._largest_output()
+        if self._largest is None or self._largest[0] is not self.graph:
+            self._largest = self.graph, self._largest_output()
+        largest = self._largest[1]
         return None if largest is None else max(1, HELD // max(largest, 1))
 
     def _largest_output(self) -> int | None:

@@ -6,6 +6,8 @@ next step reads it, the two can often be one:
 - A border of zeros is not written: the kernels that slide a window have zeros of their own.
 - The lines of a depthwise convolution go into the matrix product that follows while they are in
   the cache.
+- What is added to a matrix product, as in every residual block, and a ReLU after that, are computed
+  while the product is in the cache.
 """
 
 from collections import Counter
@@ -23,10 +25,15 @@ _Joined = Callable[[Step, Step], Step | None]
 
 
 class Planned(NamedTuple):
-    """A step of a program, and the layer that asked for it."""
+    """A step of a program, the layer that asked for it, and what it costs.
+
+    `multiply_adds` are those of the layer (of both, if two steps became one); a layer of several
+    steps has them at its last one, the product.
+    """
 
     step: Step | Call
     layer: Layer
+    multiply_adds: int
 
 
 def arrays_of(step: Step | Call) -> list[Array]:
@@ -40,16 +47,16 @@ def arrays_of(step: Step | Call) -> list[Array]:
 def rewritten(planned: Iterable[Planned], kept: Iterable[Array]) -> list[Planned]:
     """Return steps that compute the arrays `kept`, and all that they need, as `planned` does."""
     found = list(planned)
-    for joined in (_without_border, _depthwise_in_product):
+    for joined in (_without_border, _depthwise_in_product, _with_addition, _with_relu):
         found = _pairs_joined(found, {id(root_of(array)) for array in kept}, joined)
     return found
 
 
 def _pairs_joined(planned: list[Planned], kept: set[int], joined: _Joined) -> list[Planned]:
     """Return the steps with each pair as one, where `joined(first, second)` finds one."""
-    uses = Counter(id(root_of(a)) for step, _ in planned for a in _distinct(arrays_of(step)))
+    uses = Counter(id(root_of(a)) for step, *_ in planned for a in _distinct(arrays_of(step)))
     found: list[Planned | None] = list(planned)
-    for place, (first, _) in enumerate(planned):
+    for place, (first, _, cost) in enumerate(planned):
         if not isinstance(first, Step):
             continue
         written = root_of(first.arguments[first.kernel.written[0]])
@@ -59,7 +66,9 @@ def _pairs_joined(planned: list[Planned], kept: set[int], joined: _Joined) -> li
             if other is not None and _uses(other.step, written):
                 step = joined(first, other.step) if isinstance(other.step, Step) else None
                 if step is not None:
-                    found[place], found[reader] = None, other._replace(step=step)
+                    both = cost + other.multiply_adds
+                    found[place] = None
+                    found[reader] = other._replace(step=step, multiply_adds=both)
                 break
     return [each for each in found if each is not None]
 
@@ -116,9 +125,42 @@ def _depthwise_in_product(first: Step, second: Step) -> Step | None:
     a, ready, epilogue, c = (_argument(second, name) for name in ("a", "ready", "epilogue", "c"))
     pixels = root_of(a) is root_of(y) and a.shape == (y.size // y.shape[3], y.shape[3])
     whole = pixels and not _argument(second, "a_transposed") and len(c) == 1
-    enough = y.size // y.shape[3] >= _BLOCKS * kernels.matmul.BLOCK_ROWS
+    enough = y.size // y.shape[3] >= _BLOCKS * kernels.separable.PIXELS
     if not (whole and enough and len(ready)):
         return None
     joined = kernels.separable.forward
-    arguments = (*first.arguments[:-1], y.shape[1:3], ready, epilogue, c[0])
+    added, bounds = (_argument(second, name) for name in ("added", "bounds"))
+    arguments = (*first.arguments[:-1], y.shape[1:3], ready, epilogue, added, bounds, c[0])
     return Step(joined, arguments, joined.tasks(*arguments))
+
+
+_PRODUCTS = ("matmul.product", "separable.forward")
+
+
+def _with_addition(first: Step, second: Step) -> Step | None:
+    """Return a matrix product to which something is added."""
+    if first.kernel.label not in _PRODUCTS or second.kernel.label != "elementwise.add":
+        return None
+    c, added = _argument(first, "c"), _argument(first, "added")
+    *terms, y = second.arguments
+    others = [term for term in terms if root_of(term) is not root_of(c)]
+    in_place = any(root_of(term) is root_of(y) for term in others)
+    if c.size != y.size or len(others) != 1 or in_place or len(added) or _parts(first) > 1:
+        return None
+    return _with(first, added=others[0].reshape(c.shape[-2:]), c=y.reshape(c.shape))
+
+
+def _with_relu(first: Step, second: Step) -> Step | None:
+    """Return a matrix product to which something is added, and then a ReLU."""
+    if first.kernel.label not in _PRODUCTS or second.kernel.label != "elementwise.relu":
+        return None
+    c, added, bounds = (_argument(first, name) for name in ("c", "added", "bounds"))
+    _, y, cap, slope, threshold = second.arguments
+    if not len(added) or np.isfinite(bounds).any() or c.size != y.size or slope or threshold:
+        return None
+    return _with(first, bounds=np.array([0, cap], c.dtype), c=y.reshape(c.shape))
+
+
+def _parts(product: Step) -> int:
+    c = _argument(product, "c")
+    return len(c) if c.ndim == 3 else 1

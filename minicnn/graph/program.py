@@ -20,11 +20,11 @@ same order.
 import functools
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn._support.terminal import printable
+from minicnn._support.terminal import bytes_text, printable
 from minicnn.compiler import recording
 from minicnn.compiler.recording import Call, Live, NotKernelsError, Recorder, Step, root_of
 from minicnn.compiler.threads import Table
@@ -42,9 +42,11 @@ _ALIGNMENT = 64  # bytes: a cache line, and a vector register
 class Program:
     """What a graph computes for inputs of these shapes; see the module.
 
-    `steps` has a `Step` for each kernel and a `Call` for what Python computes, in order, and
-    `layers` the layer of each step. `arena_bytes` is the memory for all that they compute,
-    `constant_bytes` that of the packed weights. One Python thread at a time runs a program.
+    `steps` has a `Step` for each kernel and a `Call` for what Python computes, in order; `layers`
+    the layer of each step, and `multiply_adds` what it costs (a layer's are at its last step).
+    `arena_bytes` is the memory for all that they compute, `blocks` says who has which part of it
+    when, and `constant_bytes` is the memory of the packed weights. One Python thread at a time
+    runs a program. `minicnn.plots.program` draws it.
     """
 
     def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -52,8 +54,10 @@ class Program:
         planned.steps = peephole.rewritten(planned.steps, planned.outputs)
         layout = _Layout(planned)
         self.arena_bytes, self.constant_bytes = layout.size, layout.constant_bytes
-        self.steps = [layout.placed(step) for step, _ in planned.steps]
-        self.layers = [layer for _, layer in planned.steps]
+        self.blocks = layout.blocks
+        self.steps = [layout.placed(each.step) for each in planned.steps]
+        self.layers = [each.layer for each in planned.steps]
+        self.multiply_adds = [each.multiply_adds for each in planned.steps]
         self._inputs = [layout.array(array) for array in planned.inputs]
         self._outputs = [layout.array(array) for array in planned.outputs]
         self._parts: list[Table | Call] = []
@@ -86,12 +90,14 @@ class Program:
             self._lock.release()
 
     def __str__(self) -> str:
-        """A line for each step: the layer, the kernel, its tasks, what it writes."""
+        """A line for each step: the layer, the kernel, its tasks, its cost, what it writes."""
         lines = [
-            f"{len(self.steps)} steps, {self.arena_bytes / 2**20:.1f} MB of memory, "
-            f"{self.constant_bytes / 2**20:.1f} MB of packed weights"
+            f"{len(self.steps)} steps, {_millions(sum(self.multiply_adds))} million multiply-adds, "
+            f"{bytes_text(self.arena_bytes)} of memory, "
+            f"{bytes_text(self.constant_bytes)} of packed weights"
         ]
-        for number, (step, layer) in enumerate(zip(self.steps, self.layers, strict=True), 1):
+        rows = zip(self.steps, self.layers, self.multiply_adds, strict=True)
+        for number, (step, layer, cost) in enumerate(rows, 1):
             if isinstance(step, Call):
                 what, tasks, written = "Python", "", [place.shape for place in step.outputs]
             else:
@@ -100,8 +106,13 @@ class Program:
                 written = [step.arguments[k].shape for k in step.kernel.written]
             shapes = " ".join(str(shape) for shape in written if 0 not in shape)
             name = printable(layer.name)
-            lines.append(f"{number:4}  {name:24}  {what:24}  {tasks:10}  {shapes}")
+            costs = f"{_millions(cost)} M" if cost else ""
+            lines.append(f"{number:4}  {name:24}  {what:24}  {tasks:10}  {costs:>10}  {shapes}")
         return "\n".join(lines)
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.2f}"
 
 
 def _table(steps: Sequence[Step]) -> Table:
@@ -157,11 +168,17 @@ class _Plan:
         self.recorder.steps = []
         run = functools.partial(layer.run, training=training)
         self.recorder.call(run, given, outputs)
-        self._take_steps(layer)
+        self._take_steps(layer, given)
         return outputs
 
-    def _take_steps(self, layer: Layer) -> None:
-        self.steps += [Planned(step, layer) for step in self.recorder.steps]
+    def _take_steps(self, layer: Layer, given: Any) -> None:
+        shape = [array.shape for array in given] if isinstance(given, list) else given.shape
+        images = shape[0][0] if isinstance(given, list) else shape[0]
+        costs = [0] * len(self.recorder.steps)
+        if costs:
+            costs[-1] = images * (layer.multiply_adds(shape) or 0)
+        pairs = zip(self.recorder.steps, costs, strict=True)
+        self.steps += [Planned(step, layer, cost) for step, cost in pairs]
 
     def _recorded(self, layer: Layer, given: Any) -> list[Array] | None:
         """What the layer computes by kernels alone; None if it does not."""
@@ -174,8 +191,22 @@ class _Plan:
         found = y if isinstance(y, list) else [y]
         if not all(type(array) is Live and self.recorder.is_live(array) for array in found):
             return None
-        self._take_steps(layer)
+        self._take_steps(layer, given)
         return found
+
+
+class Block(NamedTuple):
+    """A part of the arena, and from which step to which one an array lies there.
+
+    Step 0 is before the first one, where an input is written; an output stays for one step more
+    than there are.
+    """
+
+    offset: int
+    size: int
+    first: int
+    last: int
+    shape: tuple[int, ...]
 
 
 class _Layout:
@@ -187,7 +218,7 @@ class _Layout:
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         constants: dict[int, int] = {}
-        for number, (step, _) in enumerate(plan.steps):
+        for number, (step, *_) in enumerate(plan.steps):
             for array in arrays_of(step):
                 root = root_of(array)
                 if self._is_live(array):
@@ -207,6 +238,11 @@ class _Layout:
         self._offsets, self.size = _offsets(
             [(key, first[key], last[key], self._roots[key].nbytes) for key in self._roots]
         )
+        self.blocks = [
+            Block(offset, root.nbytes, first[key] + 1, last[key] + 1, root.shape)
+            for key, offset in self._offsets.items()
+            for root in (self._roots[key],)
+        ]
         memory = np.empty(self.size + _ALIGNMENT, np.uint8)
         begin = -memory.ctypes.data % _ALIGNMENT
         self._arena = memory[begin : begin + self.size]

@@ -92,27 +92,34 @@ class Programs:
             results = None if program is None else program.run(inputs)
             return self.graph.run(inputs, training=False)[0] if results is None else results
 
+    def of(self, *shapes: tuple[int, ...]) -> Program:
+        """Return the program that `run` uses for inputs of these shapes."""
+        with self._lock, variable.reading():
+            self._drop_old()
+            return self._kept(shapes)
+
     def _program_for(self, shapes: Shapes) -> Program | None:
+        self._drop_old()
+        if shapes in self._programs or (shapes in self._came and all(map(all, shapes))):
+            return self._kept(shapes)
+        # A program takes longer to make than to compute once without it.
+        self._came[shapes] = None
+        if len(self._came) > _REMEMBERED:
+            self._came.popitem(last=False)
+        return None
+
+    def _drop_old(self) -> None:
         if self._programs and (self._watch is None or not self._watch.sees_nothing_new()):
             self._programs.clear()
+
+    def _kept(self, shapes: Shapes) -> Program:
         if shapes in self._programs:
             self._programs.move_to_end(shapes)
             return self._programs[shapes]
-        if shapes not in self._came or any(0 in shape for shape in shapes):
-            # A program takes longer to make than to compute once without it.
-            self._came[shapes] = None
-            if len(self._came) > _REMEMBERED:
-                self._came.popitem(last=False)
-            return None
         if not self._programs:
             self._watch = _Watch(_weights_of(self.graph))
         while len(self._programs) >= _KEPT:
             self._programs.popitem(last=False)
         buffers.release()  # what waits for a network's arrays to come again: they will not
-        self._programs[shapes] = self.made(shapes)
+        self._programs[shapes] = Program(self.graph, shapes)
         return self._programs[shapes]
-
-    def made(self, shapes: Shapes) -> Program:
-        """A new program for inputs of these shapes."""
-        with variable.reading():
-            return Program(self.graph, shapes)

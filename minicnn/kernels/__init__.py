@@ -22,7 +22,7 @@ from types import ModuleType
 
 from minicnn._support import forks, interrupts
 
-NOBODY = 255  # a winner's number where there is none
+NOBODY = 255  # the argmax where no number gets a gradient
 
 _ROOMS = (
     "convolution",

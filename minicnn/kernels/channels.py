@@ -139,49 +139,50 @@ def _largest_of(
     """Return the largest of x[t][c], t < `count`, and its t (int32): the first of equals."""
     build, lanes = compiler.builder, here.vector.count
     places = ir.VectorType(I32, lanes)
-    most, winner = compiler.alloca(here.vector), compiler.alloca(places)
+    most, argmax = compiler.alloca(here.vector), compiler.alloca(places)
     build.store(here.load(here.entry(x_rows, whole(0)), moved), most)
-    build.store(_all_alike(compiler, whole(0), I32, lanes), winner)
+    build.store(_all_alike(compiler, whole(0), I32, lanes), argmax)
     with compiler.counted(count, first=whole(1)) as t:
         x, m = here.load(here.entry(x_rows, t), moved), build.load(most, typ=here.vector)
         won, place = wins(compiler, x, m), _all_alike(compiler, t, I32, lanes)
         build.store(build.select(won, x, m), most)
-        build.store(build.select(won, place, build.load(winner, typ=places)), winner)
-    return build.load(most, typ=here.vector), build.load(winner, typ=places)
+        build.store(build.select(won, place, build.load(argmax, typ=places)), argmax)
+    return build.load(most, typ=here.vector), build.load(argmax, typ=places)
 
 
-def unless_stopped(compiler: Compiler, winner: Any, most: Any, stops: Any) -> Any:
-    """Return the winner's number (uint8); `NOBODY` where the largest is at a limit or beyond."""
+def unless_stopped(compiler: Compiler, argmax: Any, most: Any, stops: Any) -> Any:
+    """Return the argmax (uint8); `NOBODY` where the largest is at a limit or beyond."""
     build, (low, high) = compiler.builder, stops
     stopped = build.or_(build.fcmp_ordered("<=", most, low), build.fcmp_ordered(">=", most, high))
-    nobody = ir.Constant(winner.type, [NOBODY] * winner.type.count)
-    return build.select(stopped, nobody, winner)
+    nobody = ir.Constant(argmax.type, [NOBODY] * argmax.type.count)
+    return build.select(stopped, nobody, argmax)
 
 
 def _find_largest(
     compiler: Compiler, element: Scalar,
-    x_rows: Any, count: Any, y: Any, winners: Any, stops: Any, channels: Any, results: Any,
+    x_rows: Any, count: Any, y: Any, argmax: Any, stops: Any, channels: Any, results: Any,
     *steps: Any,
 ) -> None:  # fmt: skip
     """y[c] = the largest of x[t][c], t < `count`, which is 1 at least; the rest as `add_products`.
 
-    And winners[c] (uint8) = its t, of equal ones the first, unless the address of winners is 0.
+    And argmax[c] (uint8) = its t, of equal ones the first, unless the address of argmax is 0.
     NaN wins over everything. Where y is the least or the most that an activation lets be, at
-    `stops`, no gradient passes: there the winner is `NOBODY`. The steps are x's, y's, winners'.
+    `stops`, no gradient passes: there the argmax is `NOBODY`. The steps are x's, y's and those of
+    argmax.
     """
     build = compiler.builder
-    wanted = build.icmp_signed("!=", winners, whole(0))
+    wanted = build.icmp_signed("!=", argmax, whole(0))
 
     def write(here: _Channels) -> None:
         bounds = limits(compiler, stops, here.vector, here.size)
         with compiler.counted(results) as result:
-            x_moved, y_moved, winners_moved = (build.mul(result, step) for step in steps)
-            most, winner = _largest_of(compiler, here, x_rows, count, x_moved)
+            x_moved, y_moved, argmax_moved = (build.mul(result, step) for step in steps)
+            most, places = _largest_of(compiler, here, x_rows, count, x_moved)
             here.store(most, y, y_moved)
             with build.if_then(wanted):
-                winner = build.trunc(winner, ir.VectorType(I8, here.vector.count))
-                found = unless_stopped(compiler, winner, most, bounds)
-                store(compiler, found, here.bytes_at(winners, winners_moved), 1)
+                places = build.trunc(places, ir.VectorType(I8, here.vector.count))
+                found = unless_stopped(compiler, places, most, bounds)
+                store(compiler, found, here.bytes_at(argmax, argmax_moved), 1)
 
     _along_channels(compiler, element, channels, write, widths=_FEW)
 
@@ -189,13 +190,13 @@ def _find_largest(
 find_largest = Separate(_find_largest, count=10, name="find_largest")
 
 
-def _give_to_winners(
+def _give_to_argmax(
     compiler: Compiler, element: Scalar,
-    dy: Any, winners: Any, dx_rows: Any, count: Any, channels: Any, results: Any, *steps: Any,
+    dy: Any, argmax: Any, dx_rows: Any, count: Any, channels: Any, results: Any, *steps: Any,
 ) -> None:  # fmt: skip
-    """dx[t][c] = dy[c] where t is winners[c], else 0: `find_largest` backwards.
+    """dx[t][c] = dy[c] where t is argmax[c], else 0: `find_largest` backwards.
 
-    The steps are dy's, winners', dx's.
+    The steps are those of dy, argmax and dx.
     """
     build = compiler.builder
 
@@ -203,19 +204,19 @@ def _give_to_winners(
         lanes = here.vector.count
         nothing = ir.Constant(here.vector, [0.0] * lanes)
         with compiler.counted(results) as result:
-            dy_moved, winners_moved, dx_moved = (build.mul(result, step) for step in steps)
+            dy_moved, argmax_moved, dx_moved = (build.mul(result, step) for step in steps)
             received = here.load(dy, dy_moved)
-            place = here.bytes_at(winners, winners_moved)
-            winner = load(compiler, place, ir.VectorType(I8, lanes), 1)
+            address = here.bytes_at(argmax, argmax_moved)
+            places = load(compiler, address, ir.VectorType(I8, lanes), 1)
             with compiler.counted(count) as t:
-                won = build.icmp_signed("==", winner, _all_alike(compiler, t, I8, lanes))
+                won = build.icmp_signed("==", places, _all_alike(compiler, t, I8, lanes))
                 share = build.select(won, received, nothing)
                 here.store(share, here.entry(dx_rows, t), dx_moved)
 
     _along_channels(compiler, element, channels, write, widths=_FEW)
 
 
-give_to_winners = Separate(_give_to_winners, count=9, name="give_to_winners")
+give_to_argmax = Separate(_give_to_argmax, count=9, name="give_to_argmax")
 
 
 def _give_to_largest(
@@ -237,11 +238,11 @@ def _give_to_largest(
         nothing = ir.Constant(here.vector, [0.0] * lanes)
         with compiler.counted(results) as result:
             x_moved, dy_moved = (build.mul(result, step) for step in steps)
-            _, winner = _largest_of(compiler, here, x_rows, count, x_moved)
+            _, argmax = _largest_of(compiler, here, x_rows, count, x_moved)
             received = here.load(dy, dy_moved)
             with compiler.counted(count) as t:
                 place = here.entry(dx_rows, t)
-                won = build.icmp_signed("==", winner, _all_alike(compiler, t, I32, lanes))
+                won = build.icmp_signed("==", argmax, _all_alike(compiler, t, I32, lanes))
                 share = build.select(won, received, nothing)
                 with build.if_else(adds) as (further, first):
                     with further:

@@ -19,7 +19,7 @@ import numpy as np
 from minicnn.compiler.kernel import kernel
 from minicnn.compiler.language import function
 from minicnn.kernels.microkernel import tile
-from minicnn.kernels.pooling import largest, to_winners
+from minicnn.kernels.pooling import largest, to_argmax
 from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors
 from minicnn.kernels.tasks import share
 
@@ -66,7 +66,7 @@ def _padded_lines(x, n, first, before, lines):
 @function
 def _forward_band(
     x, n, top, bottom, packed, epilogue, kernel, strides, before, width, first, steps, pool, lines,
-    wide, spare, y, winners, stops,
+    wide, spare, y, argmax, stops,
 ):  # fmt: skip
     """Compute output lines `top` to `bottom` of image n from `lines` of x and, if need be, `wide`.
 
@@ -111,7 +111,7 @@ def _forward_band(
             to = first[0] + line * steps[0], first[1]
             pixel, results = y[n, to[0], to[1]], width // pool[1]
             wide_step, step = pool[1] * wide.shape[1] * 4, steps[1] * filters * 4
-            numbers = winners[n, to[0], to[1]] if len(winners) > 0 else nobody
+            numbers = argmax[n, to[0], to[1]] if len(argmax) > 0 else nobody
             largest(rows, pixel, numbers, stops, results, wide_step, step)
 
 
@@ -120,9 +120,9 @@ def _bands_of_images(*arguments: Any) -> int:
     return len(x) * bands
 
 
-@kernel(tasks=_bands_of_images, writes="y winners")
+@kernel(tasks=_bands_of_images, writes="y argmax")
 def forward(
-    task, x, packed, epilogue, kernel, strides, before, bands, out, first, steps, pool, y, winners,
+    task, x, packed, epilogue, kernel, strides, before, bands, out, first, steps, pool, y, argmax,
     stops,
 ):  # fmt: skip
     """Compute the output (`out` pixels an image) for weights `packed` by `pack`.
@@ -130,7 +130,7 @@ def forward(
     `epilogue` (panels, 4, COLUMNS) has each filter's scale, shift, least and most.
 
     Output pixel (oy, ox) is written to y's pixel `first` + `steps` * (oy, ox). With a `pool`, of
-    which `out` is a multiple, only the largest of so many is, and to (oy, ox) // pool; winners,
+    which `out` is a multiple, only the largest of so many is, and to (oy, ox) // pool; argmax,
     unless it is empty, says which one (`channels.find_largest`, also for `stops`). Each task
     computes one of `bands` bands of lines of an image.
     """
@@ -149,7 +149,7 @@ def forward(
         spare = np.empty(columns, x.dtype)
         _forward_band(
             x, n, top, bottom, packed, epilogue, kernel, strides, before, out[1], first,
-            steps, pool, lines, wide, spare, y, winners, stops,
+            steps, pool, lines, wide, spare, y, argmax, stops,
         )  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def _copy_panel(dy, first, count, received):
 
 
 @function
-def _unpool_panel(dy, winners, n, first, offset, used, pool, received):
+def _unpool_panel(dy, argmax, n, first, offset, used, pool, received):
     """`_copy_panel` of the lines that dy's, from the first on, are the pooled ones of."""
     rows = np.empty(pool[0] * pool[1], np.int64)
     if used < COLUMNS:
@@ -180,13 +180,13 @@ def _unpool_panel(dy, winners, n, first, offset, used, pool, received):
         for k in range(len(rows)):
             rows[k] = received[line * pool[0] + k // pool[1], k % pool[1]].address
         pixel = dy[n, first + line, 0, offset : offset + used]
-        numbers = winners[n, first + line, 0, offset : offset + used]
-        to_winners(pixel, numbers, rows, dy.shape[2], dy.shape[3] * 4, pool[1] * COLUMNS * 4)
+        numbers = argmax[n, first + line, 0, offset : offset + used]
+        to_argmax(pixel, numbers, rows, dy.shape[2], dy.shape[3] * 4, pool[1] * COLUMNS * 4)
 
 
 @function
 def _add_units(
-    dy, winners, pool, x, begin, end, kernel, strides, before, bands, lines, received, spare, sums
+    dy, argmax, pool, x, begin, end, kernel, strides, before, bands, lines, received, spare, sums
 ):
     """Add the units' dw to `sums` (window entries, panels * COLUMNS)."""
     channels, filters = x.shape[3], dy.shape[3]
@@ -211,9 +211,9 @@ def _add_units(
             for panel in range(wide // COLUMNS):
                 offset = panel * COLUMNS
                 used = min(COLUMNS, filters - offset)
-                if len(winners) > 0:
+                if len(argmax) > 0:
                     pooled, place = top // pool[0], received[:height]
-                    _unpool_panel(dy, winners, n, pooled, offset, used, pool, place)
+                    _unpool_panel(dy, argmax, n, pooled, offset, used, pool, place)
                 else:
                     _copy_panel(dy[n, top : top + height], offset, used, received)
                 for first in range(0, count, ROWS):
@@ -228,12 +228,12 @@ def _add_units(
 
 
 @kernel(tasks=lambda *arguments: len(arguments[-1]), writes="partial")
-def backward_weight(group, dy, winners, pool, x, kernel, strides, before, bands, partial):
+def backward_weight(group, dy, argmax, pool, x, kernel, strides, before, bands, partial):
     """Add each group's dw to partial[group] (window entries, panels * COLUMNS).
 
     A group is a share of the units, the bands of lines of all images, `bands` to an image. If
-    winners is not empty, dy is what the `pool` received, whose numbers they are: each goes to its
-    winner's place as it is needed, and all of dy is never written.
+    argmax is not empty, dy is what the `pool` received: each of its numbers goes to the pixel that
+    argmax names as it is needed, and all of dy is never written.
     """
     images, channels = x.shape[0], x.shape[3]
     out_width = dy.shape[2] * pool[1]
@@ -247,6 +247,6 @@ def backward_weight(group, dy, winners, pool, x, kernel, strides, before, bands,
     spare = np.zeros(wide, x.dtype)
     begin, end = share(images * bands, group, groups)
     _add_units(
-        dy, winners, pool, x, begin, end, kernel, strides, before, bands, lines, received, spare,
+        dy, argmax, pool, x, begin, end, kernel, strides, before, bands, lines, received, spare,
         partial[group],
     )  # fmt: skip

@@ -71,14 +71,14 @@ def clamped_grid_transform(along: Along, size: int, name: str) -> Separate:
 def pooled_grid_transform(along: Along, size: int, pool: int, name: str) -> Separate:
     """`clamped_grid_transform` that keeps only the largest of each `pool` x `pool` results.
 
-    And, unless `winners` is 0, their numbers, as `find_largest` does: behind `clamp` come
-    `winners, winners_row, winners_column, stops`.
+    And, unless `argmax` is 0, their numbers, as `find_largest` does: behind `clamp` come
+    `argmax, argmax_row, argmax_column, stops`.
     """
 
     def transform(compiler: Compiler, element: Scalar, *numbers: Any) -> None:
         build = compiler.builder
         source, target, clamp = numbers[:3], numbers[3:6], numbers[6]
-        winners, stops = numbers[7:10], numbers[10]
+        argmax, stops = numbers[7:10], numbers[10]
         bounds = limits(compiler, clamp, _VECTOR, 4)
         results = _grid_of(compiler, along, size, source)
         places = ir.VectorType(I8, LANES)
@@ -86,19 +86,19 @@ def pooled_grid_transform(along: Along, size: int, pool: int, name: str) -> Sepa
         for i, j in itertools.product(range(len(results) // pool), repeat=2):
             lines = results[i * pool : (i + 1) * pool]
             most, *others = [v for line in lines for v in line[j * pool : (j + 1) * pool]]
-            winner = ir.Constant(places, [0] * LANES)
+            place = ir.Constant(places, [0] * LANES)
             for number, other in enumerate(others, 1):
                 won = wins(compiler, other, most)
                 most = build.select(won, other, most)
-                winner = build.select(won, ir.Constant(places, [number] * LANES), winner)
+                place = build.select(won, ir.Constant(places, [number] * LANES), place)
             most = clamped(compiler, most, bounds)
             store(compiler, most, _place(compiler, target, i, j), 4)
-            found[i, j] = most, winner
-        with build.if_then(build.icmp_signed("!=", winners[0], whole(0))):
+            found[i, j] = most, place
+        with build.if_then(build.icmp_signed("!=", argmax[0], whole(0))):
             stopped = limits(compiler, stops, _VECTOR, 4)
-            for (i, j), (most, winner) in found.items():
-                number = unless_stopped(compiler, winner, most, stopped)
-                store(compiler, number, _place(compiler, winners, i, j), 1)
+            for (i, j), (most, place) in found.items():
+                number = unless_stopped(compiler, place, most, stopped)
+                store(compiler, number, _place(compiler, argmax, i, j), 1)
 
     return Separate(transform, 11, name, FLOAT32, along.__module__)
 

@@ -17,8 +17,8 @@ so few rows, `HEIGHTS[1]`, that b is used once.
 Of a the tile takes one number at a time, so it is read where it lies: a tile's rows of it come from
 memory once and stay near while all of the block's panels pass by, which come from the level-2
 cache. Only two kinds of a are copied first, a block's part for each run: a transposed one, whose
-steps would each be on another page, and one whose rows, 2 KB long or a multiple, all want the same
-few places of the cache.
+steps would each be on another page, and one whose rows all want the same few places of the level-1
+cache (`collide`).
 
 The numbers: on one core whose multipliers end at 165 GFLOP/s, 140 to 155 on large matrices, as much
 as OpenBLAS there; with a transposed (a weight's gradient) 100 to 130.
@@ -29,19 +29,30 @@ long sums (a weight's gradient) is the sum itself cut into `parts`, which the ca
 order.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
+from minicnn.compiler import machine
 from minicnn.compiler.kernel import kernel
 from minicnn.compiler.language import function
 from minicnn.kernels.microkernel import tile
-from minicnn.kernels.simd import COLUMNS, HEIGHTS, LANES, ROWS, copy_vectors, transpose_square
+from minicnn.kernels.simd import (
+    COLUMNS,
+    HEIGHTS,
+    LANES,
+    ROWS,
+    VECTORS,
+    add_vectors,
+    copy_vectors,
+    transpose_square,
+)
 
 _DEPTH = 768  # steps at a time, at most: as many of a tile's rows stay near
 BLOCK_ROWS = 8 * ROWS  # of a block: 8 tiles one above the other
 PANELS = 8  # tiles side by side in a block, at most: their part of b stays in a level-2 cache
-_COLLIDE = 2048  # bytes: rows so far apart, or a multiple, want the same places of the cache
+_PLACES = 4096  # bytes: lines so far apart, or a multiple, want the same place of a level-1 cache
 _LINE = 16  # float32 in a line of the cache
 _TASKS = 16  # as many as keep the cores busy
 
@@ -66,6 +77,16 @@ def packed_shape(
     wide = COLUMNS * 4 // itemsize
     worth_it = rows > (HEIGHTS[1] if for_good else BLOCK_ROWS)
     return -(-columns // wide) if worth_it else 0, depth, wide
+
+
+def collide(row_bytes: int) -> bool:
+    """Return whether a tile's rows, so long, and b's lines do not fit into a level-1 cache.
+
+    An AVX-512 tile has 14 rows. Where they are 2 KB long, seven want the same place. There is room
+    for eight or twelve lines, depending on the processor.
+    """
+    places = _PLACES // math.gcd(row_bytes, _PLACES)
+    return -(-ROWS // places) + VECTORS > machine.level_1_ways()
 
 
 @function
@@ -209,6 +230,24 @@ def add_block(
                     c[top + row + r, column : column + width] = edge[r, at : at + width]
 
 
+@function
+def add_to_block(added, bounds, top, left, height, width, c):
+    """c += `added` (rows, columns) in the block that begins at (top, left); then keep the bounds.
+
+    The block is near still, as `add_block` left it. The bounds are those of a ReLU: what is at the
+    least or below becomes the least.
+    """
+    right = min(left + width, c.shape[1])
+    whole = (right - left) // COLUMNS * COLUMNS if c.itemsize == 4 else 0
+    low, high = bounds[0], bounds[1]
+    for r in range(top, min(top + height, c.shape[0])):
+        for o in range(left, left + whole, COLUMNS):
+            add_vectors(added[r, o:].address, c[r, o:].address, bounds.address)
+        for o in range(left + whole, right):
+            v = c[r, o] + added[r, o]
+            c[r, o] = low if v <= low else (high if v > high else v)
+
+
 def _blocks(*arguments: Any) -> int:
     panels, c = arguments[-2:]
     parts, rows, columns = c.shape
@@ -217,23 +256,27 @@ def _blocks(*arguments: Any) -> int:
 
 
 @kernel(tasks=_blocks, writes="c")
-def product(task, a, a_transposed, b, b_transposed, ready, epilogue, panels, c):
+def product(
+    task, a, a_transposed, b, b_transposed, ready, epilogue, added, bounds, copies, panels, c
+):  # fmt: skip
     """c[part] = a @ b over the part's share of the steps; some matrices lie transposed.
 
-    c (parts, rows, columns). `epilogue` (panels, 4, columns of a panel) has each column's scale,
-    shift, least and most (`microkernel.tile`), or is empty. All arrays are of one dtype.
+    c (parts, rows, columns). b may be empty if it is `ready`, in panels. `copies` says to copy a
+    first; one that lies transposed always is. `epilogue` (panels, 4, columns of a panel) has each
+    column's scale, shift, least and most (`microkernel.tile`), or is empty. What is `added` to c
+    and how large the result may be (`add_to_block`) has c's size, or is empty; then there is one
+    part. All arrays are of one dtype.
     """
     parts, rows, columns = c.shape
     depth = a.shape[0] if a_transposed else a.shape[1]
     wide = COLUMNS * 4 // c.itemsize
     above = -(-rows // BLOCK_ROWS)
     beside = -(-columns // (wide * panels))
-    collide = not a_transposed and a.shape[1] * a.itemsize % _COLLIDE == 0
     run, height = run_of(-(-depth // parts), a_transposed), min(BLOCK_ROWS, rows)
     if a_transposed:
         lines = run, odd_lines(height)
     else:
-        lines = height if collide else 0, odd_lines(run)
+        lines = height if copies else 0, odd_lines(run)
     packed = np.empty((0 if len(ready) else panels, run, wide), c.dtype)
     copied = np.empty(lines, c.dtype)
     edge = np.zeros((ROWS, panels * wide), c.dtype)
@@ -245,3 +288,5 @@ def product(task, a, a_transposed, b, b_transposed, ready, epilogue, panels, c):
         a, a_transposed, b, b_transposed, epilogue, top, left, across, begin, end, run, copied,
         ready, packed, edge, c[part],
     )  # fmt: skip
+    if len(added):
+        add_to_block(added, bounds, top, left, BLOCK_ROWS, across * wide, c[part])

@@ -1,8 +1,8 @@
 """Pooling windows: which pixels are under each; `channels` finds the largest of them.
 
-`max_forward` remembers nothing: `max_backward` finds the winners in x again. A convolution that is
-pooled on the way has no such x, which is what it saves: it keeps each winner's number in its block,
-one byte (`max_of_blocks` does so for any x), and `unpool` goes back.
+`max_forward` remembers nothing: `max_backward` finds the argmax in x again. A convolution that is
+pooled on the way has no such x, which is what it saves: it keeps each block's argmax, one
+byte (`max_of_blocks` does so for any x), and `unpool` goes back.
 
 Neighbours along a line that lie inside it go to `channels` together: their windows have the same
 pixels, moved on.
@@ -18,8 +18,8 @@ from minicnn.kernels import NOBODY
 from minicnn.kernels.channels import (
     add_products,
     find_largest,
+    give_to_argmax,
     give_to_largest,
-    give_to_winners,
 )
 from minicnn.kernels.tasks import share, shares
 
@@ -30,14 +30,14 @@ def _lines_of(y: Any, window: Any) -> int:
 
 
 @function
-def largest(x_rows, y, winners, stops, results, x_step, y_step):
+def largest(x_rows, y, argmax, stops, results, x_step, y_step):
     """y[c] = the largest of x[t][c], whose addresses are in `x_rows`.
 
-    And winners[c] = the t of the first one, if winners is not empty; see `channels.find_largest`,
+    And argmax[c] = the t of the first one, if argmax is not empty; see `channels.find_largest`,
     also for `stops`. The same for so many `results`: from one to the next all x[t] move by `x_step`
     bytes, and y by `y_step`.
     """
-    numbers = winners.address if winners.size > 0 else 0
+    numbers = argmax.address if argmax.size > 0 else 0
     find_largest(
         y, x_rows.address, len(x_rows), y.address, numbers, stops.address, y.size, results,
         x_step, y_step, y_step // y.itemsize,
@@ -45,10 +45,10 @@ def largest(x_rows, y, winners, stops, results, x_step, y_step):
 
 
 @function
-def to_winners(dy, winners, dx_rows, results, dy_step, dx_step):
-    """dx[t][c] = dy[c] where t = winners[c], else 0, for so many `results` as in `largest`."""
-    give_to_winners(
-        dy, dy.address, winners.address, dx_rows.address, len(dx_rows), dy.size, results,
+def to_argmax(dy, argmax, dx_rows, results, dy_step, dx_step):
+    """dx[t][c] = dy[c] where t = argmax[c], else 0, for so many `results` as in `largest`."""
+    give_to_argmax(
+        dy, dy.address, argmax.address, dx_rows.address, len(dx_rows), dy.size, results,
         dy_step, dy_step // dy.itemsize, dx_step,
     )  # fmt: skip
 
@@ -153,41 +153,41 @@ def max_backward(task, dy, x, kernel, strides, before, apart, dx):
         _max_line_backward(dy, x, n, oy, kernel, strides, before, add, x_rows, dx_rows, dx)
 
 
-@kernel(tasks=lambda x, pool, stops, y, winners: _lines_of(y, pool), writes="y winners")
-def max_of_blocks(task, tasks, x, pool, stops, y, winners):
-    """y = the largest of each `pool` pixels side by side, and the winners' numbers."""
+@kernel(tasks=lambda x, pool, stops, y, argmax: _lines_of(y, pool), writes="y argmax")
+def max_of_blocks(task, tasks, x, pool, stops, y, argmax):
+    """y = the largest of each `pool` pixels side by side, and its argmax."""
     images, height, width, channels = y.shape
     pixel = channels * x.itemsize
     rows = np.empty(pool[0] * pool[1], np.int64)
     for line in range(*share(images * height, task, tasks)):
         n, oy = line // height, line % height
         _pixels_under(x, n, oy * pool[0], 0, pool, rows)
-        largest(rows, y[n, oy, 0], winners[n, oy, 0], stops, width, pool[1] * pixel, pixel)
+        largest(rows, y[n, oy, 0], argmax[n, oy, 0], stops, width, pool[1] * pixel, pixel)
 
 
-@kernel(tasks=lambda dy, winners, pool, dx: len(dx) * (dy.shape[1] + 1), writes="dx")
-def unpool(line, dy, winners, pool, dx):
-    """dx = dy at each block's winner, 0 elsewhere and in what no block has."""
+@kernel(tasks=lambda dy, argmax, pool, dx: len(dx) * (dy.shape[1] + 1), writes="dx")
+def unpool(line, dy, argmax, pool, dx):
+    """dx = dy at each block's largest, 0 elsewhere and in what no block has."""
     pixel = dx.shape[3] * dx.itemsize
     down, across = dy.shape[1], dy.shape[2]
     n, oy = line // (down + 1), line % (down + 1)
     if oy < down:
         rows = np.empty(pool[0] * pool[1], np.int64)
         _pixels_under(dx, n, oy * pool[0], 0, pool, rows)
-        to_winners(dy[n, oy, 0], winners[n, oy, 0], rows, across, pixel, pool[1] * pixel)
+        to_argmax(dy[n, oy, 0], argmax[n, oy, 0], rows, across, pixel, pool[1] * pixel)
         for iy in range(oy * pool[0], (oy + 1) * pool[0]):
             dx[n, iy, across * pool[1] :] = 0
     else:
         dx[n, down * pool[0] :] = 0
 
 
-@kernel(tasks=lambda dy, winners, sums: len(sums), writes="sums", vectorize=True)
-def sums_of_winners(part, dy, winners, sums):
+@kernel(tasks=lambda dy, argmax, sums: len(sums), writes="sums", vectorize=True)
+def sums_at_argmax(part, dy, argmax, sums):
     """sums[part, c] = the sum of part of dy's (rows, channels), except those that nobody gets."""
     total = sums[part]
     total[:] = 0
     for r in range(*share(len(dy), part, len(sums))):
-        received, numbers = dy[r], winners[r]
+        received, numbers = dy[r], argmax[r]
         for c in range(len(received)):
             total[c] += received[c] if numbers[c] != NOBODY else 0
 

@@ -14,9 +14,10 @@ import numpy as np
 from minicnn.compiler.kernel import kernel
 from minicnn.compiler.language import function
 from minicnn.kernels.depthwise import add_pixels
-from minicnn.kernels.matmul import BLOCK_ROWS, PANELS, add_block, odd_lines, run_of
+from minicnn.kernels.matmul import PANELS, add_block, add_to_block, odd_lines, run_of
 from minicnn.kernels.simd import ROWS
 
+PIXELS = 48 // ROWS * ROWS  # whose products are made at once: whole tiles
 _NEAR = 2**13  # numbers of filtered pixels that stay in a level-1 cache
 _TASKS = 32  # at least, if there are as many blocks: enough for the threads to share evenly
 
@@ -40,21 +41,23 @@ def _filtered(x, w, b, clamp, strides, dilation, before, out, first, last, h):
 @function
 def _pixels(pixels, depth):
     """Return the pixels of a task: as many as stay near, so few that there are enough tasks."""
-    near = _NEAR // (depth * BLOCK_ROWS)
-    return BLOCK_ROWS * max(1, min(near, pixels // (_TASKS * BLOCK_ROWS)))
+    near = _NEAR // (depth * PIXELS)
+    return PIXELS * max(1, min(near, pixels // (_TASKS * PIXELS)))
 
 
 def _tasks(*arguments: Any) -> int:
-    ready, _, c = arguments[-3:]
+    ready, c = arguments[-5], arguments[-1]
     return -(-len(c) // _pixels(len(c), ready.shape[1]))
 
 
 @kernel(tasks=_tasks, writes="c")
-def forward(task, x, w, b, clamp, strides, dilation, before, out, ready, epilogue, c):
+def forward(
+    task, x, w, b, clamp, strides, dilation, before, out, ready, epilogue, added, bounds, c
+):  # fmt: skip
     """c (pixels, filters) of all `out` (lines, columns) pixels of each image of x.
 
-    `w`, `b`, `clamp` and the window are those of `depthwise.forward`; `ready` and `epilogue` those
-    of `matmul.product`.
+    `w`, `b`, `clamp` and the window are those of `depthwise.forward`; `ready`, `epilogue`,
+    `added` and `bounds` those of `matmul.product`.
     """
     depth, wide = ready.shape[1], ready.shape[2]
     pixels = _pixels(len(c), depth)
@@ -64,11 +67,13 @@ def forward(task, x, w, b, clamp, strides, dilation, before, out, ready, epilogu
     _filtered(x, w, b, clamp, strides, dilation, before, out, first, last, h)
     nothing, packed = np.empty((0, 0), x.dtype), np.empty((0, 0, wide), x.dtype)
     edge = np.zeros((ROWS, PANELS * wide), x.dtype)
-    for top in range(0, last - first, BLOCK_ROWS):
-        block = c[first + top : min(first + top + BLOCK_ROWS, last)]
+    for top in range(0, last - first, PIXELS):
+        block = c[first + top : min(first + top + PIXELS, last)]
         for panel in range(0, len(ready), PANELS):
             panels = min(PANELS, len(ready) - panel)
             add_block(
                 h[top:], False, h, False, epilogue, 0, panel * wide, panels, 0, depth,
                 run_of(depth, False), nothing, ready, packed, edge, block,
             )  # fmt: skip
+        if len(added):
+            add_to_block(added, bounds, first + top, 0, len(block), c.shape[1], c)

@@ -101,6 +101,21 @@ def copy_vectors(compiler: Compiler, source: Number, target: Number) -> None:
 
 
 @builtin
+def add_vectors(compiler: Compiler, source: Number, target: Number, bounds: Number) -> None:
+    """target[o] += source[o] for `COLUMNS` float32; then as `elementwise.relu` between the bounds.
+
+    All three are addresses; at the bounds' are the least and the most.
+    """
+    build, vector = compiler.builder, ir.VectorType(ir.FloatType(), COLUMNS)
+    low, high = limits(compiler, bounds.value, vector, 4)
+    first, second = (load(compiler, place.value, vector, 4) for place in (target, source))
+    total = build.fadd(first, second)
+    raised = build.select(build.fcmp_ordered("<=", total, low), low, total)
+    lowered = build.select(build.fcmp_ordered(">", raised, high), high, raised)
+    store(compiler, lowered, target.value, 4)
+
+
+@builtin
 def transpose_square(
     compiler: Compiler, source: Any, source_row: Any, target: Any, target_row: Any
 ) -> None:

@@ -257,14 +257,14 @@ def _multiply_panel(points, depth, count, packed, left, channels, bias, panel, p
 
 
 @function
-def _write_panel(products, first, count, clamp, panel, grid, pool, y, winners, stops):
+def _write_panel(products, first, count, clamp, panel, grid, pool, y, argmax, stops):
     """Write one panel of filters of tiles `first` to `first + count` of y, from their products."""
     _, out_height, out_width, filters = y.shape
     down, across = grid
     side, product_bytes = 4 // pool, products.size // POINTS * 4
     used = min(COLUMNS, filters - panel * COLUMNS)
     corner = np.empty((4, 4, COLUMNS), np.float32)  # for tiles of which not all is wanted
-    winners_corner = np.empty((2, 2, COLUMNS), np.uint8)
+    argmax_corner = np.empty((2, 2, COLUMNS), np.uint8)
     for t in range(count):
         n, place = (first + t) // (down * across), (first + t) % (down * across)
         top, left = place // across * side, place % across * side
@@ -273,10 +273,10 @@ def _write_panel(products, first, count, clamp, panel, grid, pool, y, winners, s
         if whole:
             place = ((n * out_height + top) * out_width + left) * filters + panel * COLUMNS
             target, column, row = y.address + place * 4, filters * 4, out_width * filters * 4
-            number, next_number, line = winners.address + place, filters, out_width * filters
+            number, next_number, line = argmax.address + place, filters, out_width * filters
         else:
             target, column, row = corner.address, COLUMNS * 4, 4 * COLUMNS * 4
-            number, next_number, line = winners_corner.address, COLUMNS, 2 * COLUMNS
+            number, next_number, line = argmax_corner.address, COLUMNS, 2 * COLUMNS
         for v in range(0, COLUMNS * 4, LANES * 4):
             made = products.address + t * COLUMNS * 4 + v
             if pool == 1:
@@ -287,7 +287,7 @@ def _write_panel(products, first, count, clamp, panel, grid, pool, y, winners, s
             else:
                 _largest_pixels(
                     made, 6 * product_bytes, product_bytes, target + v, row, column,
-                    clamp.address, number + v // 4 if len(winners) > 0 else 0, line,
+                    clamp.address, number + v // 4 if len(argmax) > 0 else 0, line,
                     next_number, stops.address,
                 )  # fmt: skip
         if not whole:
@@ -295,9 +295,9 @@ def _write_panel(products, first, count, clamp, panel, grid, pool, y, winners, s
                 for j in range(wide):
                     begin, end = panel * COLUMNS, panel * COLUMNS + used
                     y[n, top + i, left + j, begin:end] = corner[i, j, :used]
-                    if len(winners) > 0:
-                        numbers = winners_corner[i, j, :used]
-                        winners[n, top + i, left + j, begin:end] = numbers
+                    if len(argmax) > 0:
+                        numbers = argmax_corner[i, j, :used]
+                        argmax[n, top + i, left + j, begin:end] = numbers
 
 
 @function
@@ -311,13 +311,13 @@ def _blocks(*arguments: Any) -> int:
     return -(-tiles_of((len(y), y.shape[1] * pool, y.shape[2] * pool)) // block)
 
 
-@kernel(tasks=_blocks, writes="y winners")
-def forward(task, x, packed, bias, clamp, before, block, pool, y, winners, stops):
+@kernel(tasks=_blocks, writes="y argmax")
+def forward(task, x, packed, bias, clamp, before, block, pool, y, argmax, stops):
     """y of x for the weights `packed` by `transform_weights`, `block` tiles at a time.
 
     `bias` has whole panels; `clamp` is the least and the most that a number of y may be. With a
     `pool` of 2 instead of 1, y has only the largest of each 2x2 pixels (`tiles_of` those), and
-    winners, unless it is empty, says which (`channels.find_largest`, also for `stops`).
+    argmax, unless it is empty, says which (`channels.find_largest`, also for `stops`).
     """
     grid, depth = _grid(y, pool), padded(x.shape[3], LANES)
     first = task * block
@@ -330,7 +330,7 @@ def forward(task, x, packed, bias, clamp, before, block, pool, y, winners, stops
         _transform_tile(x, first + t, before, grid, patch, place, points.size // POINTS * 4)
     for panel in range(packed.shape[0]):
         _multiply_panel(points, depth, count, packed[panel], 0, x.shape[3], bias, panel, products)
-        _write_panel(products, first, count, clamp, panel, grid, pool, y, winners, stops)
+        _write_panel(products, first, count, clamp, panel, grid, pool, y, argmax, stops)
 
 
 @kernel(tasks=lambda x, before, tiles, pool, y, points: tiles, writes="points")
@@ -342,8 +342,8 @@ def transform_few(tile_number, x, before, tiles, pool, y, points):
     _transform_tile(x, tile_number, before, _grid(y, pool), patch, place, points.size // POINTS * 4)
 
 
-@kernel(tasks=lambda points, tiles, w, *_: w.shape[3] // COLUMNS, writes="y winners")
-def multiply_few(panel, points, tiles, w, bias, clamp, pool, y, winners, stops):
+@kernel(tasks=lambda points, tiles, w, *_: w.shape[3] // COLUMNS, writes="y argmax")
+def multiply_few(panel, points, tiles, w, bias, clamp, pool, y, argmax, stops):
     """`forward` of w (3, 3, channels, whole panels), given all points, where they `are_few`.
 
     There the weights are most of the work: they become four times as many numbers. So a task
@@ -360,7 +360,7 @@ def multiply_few(panel, points, tiles, w, bias, clamp, pool, y, winners, stops):
             place = packed[c * COLUMNS :].address
             _transform_filters(w, left + c, panel, place, packed.size // POINTS * 4)
         _multiply_panel(points, depth, tiles, packed, left, some, bias, panel, products)
-    _write_panel(products, 0, tiles, clamp, panel, _grid(y, pool), pool, y, winners, stops)
+    _write_panel(products, 0, tiles, clamp, panel, _grid(y, pool), pool, y, argmax, stops)
 
 
 @function

@@ -1,6 +1,5 @@
 """Conv2D, DepthwiseConv2D, SeparableConv2D, ZeroPadding2D."""
 
-import math
 from typing import Any
 
 from minicnn import functional, initializers, shapes
@@ -98,10 +97,13 @@ class Convolution(Layer):
     def receptive_window(self) -> tuple[shapes.Pair, shapes.Steps, shapes.Pair]:
         return self.kernel_size, self.strides, self.dilation_rate
 
-    def _positions(self, input_shape: Shape) -> int | None:
-        """Return at how many places of the output each filter computes a number."""
+    def multiply_adds(self, input_shape: Shape) -> int | None:
+        """Return the multiplications for one image: each place of the output uses all kernels."""
         _, height, width, _ = self._out(input_shape, 1)
-        return None if height is None or width is None else height * width
+        if height is None or width is None:
+            return None
+        kernels = [w.value.size for w in self.weights_list if w is not self.bias]
+        return height * width * sum(kernels)
 
 
 def check_data_format(data_format: str | None, who: str) -> str:
@@ -183,10 +185,6 @@ class Conv2D(Convolution):
     def parameter_formula(self) -> str:
         rows, columns, channels, filters = self.kernel.shape
         return f"({rows}·{columns}·{channels}{'+1' if self.use_bias else ''})·{filters}"
-
-    def multiply_adds(self, input_shape: Shape) -> int | None:
-        positions = self._positions(input_shape)
-        return None if positions is None else positions * math.prod(self.kernel.shape)
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         w, b = self.kernel.value, self._bias
@@ -273,10 +271,6 @@ class DepthwiseConv2D(Convolution):
         filters = f"{channels}·{multiplier}" if multiplier > 1 else f"{channels}"
         return f"({rows}·{columns}{'+1' if self.use_bias else ''})·{filters}"
 
-    def multiply_adds(self, input_shape: Shape) -> int | None:
-        positions = self._positions(input_shape)
-        return None if positions is None else positions * math.prod(self.kernel.shape)
-
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return functional.depthwise_conv2d(x, self.kernel.value, self._bias, **self._window), {
             "x": x
@@ -361,13 +355,6 @@ class SeparableConv2D(Convolution):
         rows, columns, channels, multiplier = self.depthwise_kernel.shape
         deep = f"{channels}·{multiplier}" if multiplier > 1 else f"{channels}"
         return f"{rows}·{columns}·{deep} + ({deep}{'+1' if self.use_bias else ''})·{self.filters}"
-
-    def multiply_adds(self, input_shape: Shape) -> int | None:
-        positions = self._positions(input_shape)
-        if positions is None:
-            return None
-        kernels = (self.depthwise_kernel, self.pointwise_kernel)
-        return positions * sum(math.prod(kernel.shape) for kernel in kernels)
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         h = functional.depthwise_conv2d(x, self.depthwise_kernel.value, **self._window)

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 import minicnn as keras
-from minicnn import functional
+from minicnn import functional, plots
 from minicnn.lessons import Lesson, draw
 
 lesson = Lesson(11)
@@ -324,6 +324,7 @@ lesson.show(draw.lifetimes(sizes, lifetimes, found, "The arena"))
 # %%
 print(f"a place for each result: {13 * 32 * 32 * 32 * 4 / 1024:.0f} KB")
 print(f"the program's arena: {program.arena_bytes / 1024:.0f} KB")
+lesson.show(plots.program(program, "Our program"))
 
 # %% [markdown]
 # Room for two results, used in turn: six of the 13 are never written (see above), and the others

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from minicnn._support.terminal import printable
+from minicnn._support.terminal import bytes_text, printable
 from minicnn.graph.network import Network
 from minicnn.graph.receptive import Field, fields
 from minicnn.layers.base import Layer
@@ -130,9 +130,9 @@ def totals(model: Network, lines: list[Row]) -> list[str]:
     costs = [row.multiply_adds for row in lines]
     cost = "unknown" if None in costs else f"{sum(c for c in costs if c is not None):,}"
     return [
-        f" Total params: {total:,} ({_bytes_text(total * bytes_each)})",
-        f" Trainable params: {trained:,} ({_bytes_text(trained * bytes_each)})",
-        f" Non-trainable params: {frozen:,} ({_bytes_text(frozen * bytes_each)})",
+        f" Total params: {total:,} ({bytes_text(total * bytes_each)})",
+        f" Trainable params: {trained:,} ({bytes_text(trained * bytes_each)})",
+        f" Non-trainable params: {frozen:,} ({bytes_text(frozen * bytes_each)})",
         f" Multiply-adds per example: {cost}",
     ]
 
@@ -169,7 +169,7 @@ def inference_plan(model: Network, folds: list[Any]) -> list[str]:
     spared = [fold.values_spared for fold in folds]
     if None not in spared:
         size = sum(spared) * max(v.value.itemsize for v in model.weights)
-        lines += ["", f"Per example, {_bytes_text(size)} less is written to memory and read again."]
+        lines += ["", f"Per example, {bytes_text(size)} less is written to memory and read again."]
     return lines
 
 
@@ -178,14 +178,6 @@ def _field_text(field: Field) -> str:
         return "all"
     exact = all(axis.exact for axis in field)
     return f"{'' if exact else '≤ '}{field[0].most}x{field[1].most}"
-
-
-def _bytes_text(count: float) -> str:
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1024 or unit == "GB":
-            return f"{count:.2f} {unit}"
-        count /= 1024
-    raise AssertionError
 
 
 def _escape(text: str) -> str:

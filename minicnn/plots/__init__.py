@@ -16,6 +16,7 @@ import numpy as np
 from minicnn._support.terminal import printable
 from minicnn.plots import figures
 from minicnn.plots.figures import BLUE, COLOURS, ORANGE, new_figure, save, set_title, whole_numbers
+from minicnn.plots.programs import program
 
 Array = np.ndarray
 
@@ -614,6 +615,7 @@ __all__ = [
     "kernels",
     "new_figure",
     "predictions",
+    "program",
     "save",
     "set_title",
     "sweep",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import shapes
-from minicnn._support.terminal import printable
+from minicnn._support.terminal import bytes_text, printable
 from minicnn.callbacks import Callback, CallbackList, History
 from minicnn.graph import Network
 from minicnn.training import features
@@ -198,7 +198,7 @@ class Trainer(Evaluating):
             size = features.size(parts.feature_shape, once.example_count() or 0, parts.itemsize)
             print(
                 f"Computed once, because they do not learn: {names} ({len(parts.names)} layers; "
-                f"{(size or 0) / 2**20:.1f} MB of features kept)."
+                f"{bytes_text(size or 0)} of features kept)."
             )
         return (once, parts.head), validated, parts.names
 

@@ -165,7 +165,7 @@ def test_an_interrupt_while_memory_is_freed_is_not_lost(monkeypatch) -> None:
 
     array = buffers.empty((2**18,), np.float32)
     with monkeypatch.context() as patch:
-        patch.setattr(buffers, "_give_back", give_back)
+        patch.setattr(buffers, "give_back", give_back)
         del array
     with pytest.raises(KeyboardInterrupt):
         buffers.empty((1,), np.float32)

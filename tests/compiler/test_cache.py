@@ -49,7 +49,7 @@ DAMAGES = {
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty folder for kernels, of which no warning has been given yet."""
     monkeypatch.setenv("MINICNN_CACHE_DIR", str(tmp_path / "kernels"))
-    monkeypatch.setattr(cache, "_warned", False)
+    monkeypatch.setattr(cache, "warned", False)
     return tmp_path / "kernels"
 
 
@@ -58,7 +58,7 @@ def met(element: str = "float32") -> tuple[bytes, int]:
     handed: list[bytes] = []
     before = compilation.count
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loading, "_known", {})
+        patch.setattr(loading, "known", {})
         patch.setattr(machine, "load", lambda code, _: handed.append(code) or 1)
         array = np.zeros(1, element)
         kernel.Kernel(tiny, lambda x: x.size).prepared((array,))
@@ -98,7 +98,7 @@ def test_the_file_of_one_processor_is_not_another_s(place: Path, monkeypatch) ->
     here = machine.processor()
     met()
     content = entry_of(place).read_bytes()
-    cache._about_machine.cache_clear()
+    cache.about_machine.cache_clear()
     try:
         monkeypatch.setattr(machine, "processor", lambda: here._replace(name="another"))
         other = cache.Entry("test_cache.tiny", "about")
@@ -109,7 +109,7 @@ def test_the_file_of_one_processor_is_not_another_s(place: Path, monkeypatch) ->
         assert list(place.glob("*.o")) == [entry_of(place)]
     finally:
         monkeypatch.undo()
-        cache._about_machine.cache_clear()
+        cache.about_machine.cache_clear()
 
 
 def test_a_disk_that_is_full_costs_a_compilation(place: Path, monkeypatch) -> None:
@@ -166,10 +166,10 @@ def test_no_code_runs_that_another_user_can_have_written(
     name = entry.name.rpartition("-")[0]
     assert name == "test_cache.tiny"
     symbol = f"{tiny.__module__}.{tiny.__qualname__}_plain_float32[1]"
-    about = f"{symbol}\n{loading._digest(__file__)}"
+    about = f"{symbol}\n{loading.digest(__file__)}"
     ours = cache.Entry(name, about)
     assert ours.file_name == entry.name
-    cache._write(entry, ours.key, b"\nforeign code")
+    cache.write(entry, ours.key, b"\nforeign code")
     assert content != entry.read_bytes()
     entry.chmod(file)
     place.chmod(folder)

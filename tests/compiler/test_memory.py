@@ -16,11 +16,11 @@ LARGE = 2**14 - 100  # as many numbers nearly fill a thread's memory
 @pytest.fixture
 def small_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give each thread 128 KiB."""
-    monkeypatch.setattr(threads, "_SCRATCH", 2**17)
-    monkeypatch.setattr(threads, "_team", None)
+    monkeypatch.setattr(threads, "SCRATCH", 2**17)
+    threads.forget_team()
     threads.set_count(2)
     yield
-    threads._team = None
+    threads.forget_team()
 
 
 def large(task, y, size):

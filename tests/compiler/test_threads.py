@@ -141,6 +141,5 @@ def test_as_many_threads_compute_as_are_set() -> None:
 
 def test_the_number_of_threads_is_that_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MINICNN_NUM_THREADS", raising=False)
-    monkeypatch.setattr(threads, "_count", None)
     monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
-    assert config.num_threads() == 3
+    assert threads.cores() == 3

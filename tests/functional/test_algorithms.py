@@ -136,12 +136,12 @@ def test_convolution_and_max_pooling_by_hand() -> None:
     """y is 2 * x + 1, clipped to 0 to 6; the blocks' maxima are 3 (a tie), 6, 0 and 5 (a tie)."""
     x = picture([[1, 1, 9, 2], [0, -1, 1, 1], [-4, -3, 2, 1], [-2, -5, 0, 2]])
     w, b = np.full((1, 1, 1, 1), 2.0), np.ones(1)
-    y, winners = functional.conv2d_max_pool2d(x, w, b, 2, activation="relu6", remember=True)
+    y, argmax = functional.conv2d_max_pool2d(x, w, b, 2, activation="relu6", remember=True)
     np.testing.assert_array_equal(y, picture([[3, 6], [0, 5]]))
-    assert winners is not None
-    np.testing.assert_array_equal(winners[0, :, :, 0], [[0, 255], [255, 0]])
+    assert argmax is not None
+    np.testing.assert_array_equal(argmax[0, :, :, 0], [[0, 255], [255, 0]])
     dy = picture([[10, 20], [30, 40]])
-    dx, dw, db = functional.conv2d_max_pool2d_backward(dy, winners, x, w, 2)
+    dx, dw, db = functional.conv2d_max_pool2d_backward(dy, argmax, x, w, 2)
     expected = [[20, 0, 0, 0], [0, 0, 0, 0], [0, 0, 80, 0], [0, 0, 0, 0]]
     np.testing.assert_array_equal(dx, picture(expected))
     np.testing.assert_array_equal(dw.ravel(), [10 * 1 + 40 * 2])
@@ -171,22 +171,22 @@ def test_fused_max_pooling_equals_pooling_afterwards(
     options = {"pool_size": pool, **given_options}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(buffers, "empty", guarded.empty)
-        y, winners = functional.conv2d_max_pool2d(
+        y, argmax = functional.conv2d_max_pool2d(
             x, w, *b, activation=activation, remember=True, **options
         )
         alone, nothing = functional.conv2d_max_pool2d(x, w, *b, activation=activation, **options)
         assert nothing is None
         dy = guarded.copy(rng.integers(-3, 4, y.shape).astype(np.float32))
         _, *grads = functional.conv2d_max_pool2d_backward(
-            dy, winners, x, w, need_dx=False, **options
+            dy, argmax, x, w, need_dx=False, **options
         )
-        found = functional.conv2d_max_pool2d_backward(dy, winners, x, w, **options)
+        found = functional.conv2d_max_pool2d_backward(dy, argmax, x, w, **options)
     guarded.check()
     limits = ON_THE_WAY.get(activation, (-np.inf, np.inf))
     expected, numbers = naive.largest_of_blocks(z, pool, limits)
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(alone, expected)
-    np.testing.assert_array_equal(winners, numbers)
+    np.testing.assert_array_equal(argmax, numbers)
     if broken:  # NaN times a loser's dy of 0: not every way multiplies there
         return
     dz = naive.unpool(dy, numbers, pool, z.shape[1:3])
@@ -207,7 +207,7 @@ def test_fused_max_pooling_of_larger_results(algorithm: str, pool: Any, size: An
     x, w = x.astype(np.float32), w.astype(np.float32)
     options: dict[str, Any] = {"padding": "same", "algorithm": algorithm}
     z = functional.conv2d(x, w, activation="relu6", **options)
-    y, winners = functional.conv2d_max_pool2d(
+    y, argmax = functional.conv2d_max_pool2d(
         x, w, None, pool, activation="relu6", remember=True, **options
     )
     np.testing.assert_array_equal(y, functional.max_pool2d(z, pool))
@@ -215,13 +215,13 @@ def test_fused_max_pooling_of_larger_results(algorithm: str, pool: Any, size: An
     received = functional.max_pool2d_backward(dy, z, pool)
     dz = functional.relu_backward(received, z, max_value=6.0)
     wanted = functional.conv2d_backward(dz, x, w, **options)
-    found = functional.conv2d_max_pool2d_backward(dy, winners, x, w, pool, **options)
+    found = functional.conv2d_max_pool2d_backward(dy, argmax, x, w, pool, **options)
     for name, ours, twin in zip(["x", "w", "b"], found, wanted, strict=True):
         assert_same(ours, twin, algorithm != "winograd", f"d{name}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_winners_for_any_number_of_channels(dtype: type) -> None:
+def test_the_largest_for_any_number_of_channels(dtype: type) -> None:
     """364 channels fill whole vectors and leave a rest; z has ties, NaN and clipped numbers."""
     rng = np.random.default_rng(3)
     z = rng.integers(-2, 7, (2, 7, 5, 364)).astype(dtype)
@@ -229,14 +229,14 @@ def test_winners_for_any_number_of_channels(dtype: type) -> None:
     pooling = epilogue.Pooling((3, 2), remember=True)
     for limits in ((0.0, 6.0), (0.0, np.inf), epilogue.UNBOUNDED):
         clipped = np.clip(z, *limits)
-        y, winners = epilogue.pooled(clipped, pooling, limits)
+        y, argmax = epilogue.pooled(clipped, pooling, limits)
         expected, numbers = naive.largest_of_blocks(clipped, (3, 2), limits)
         assert (numbers == 255).any() == (limits != epilogue.UNBOUNDED)
         assert (numbers[expected == np.inf] != 255).all()
         np.testing.assert_array_equal(y, expected)
-        np.testing.assert_array_equal(winners, numbers)
+        np.testing.assert_array_equal(argmax, numbers)
         dy = rng.standard_normal(y.shape).astype(dtype)
-        dz = epilogue.unpool(dy, winners, (3, 2), z.shape[1:3])
+        dz = epilogue.unpool(dy, argmax, (3, 2), z.shape[1:3])
         np.testing.assert_array_equal(dz, naive.unpool(dy, numbers, (3, 2), z.shape[1:3]))
 
 
@@ -250,16 +250,16 @@ def test_bad_arguments_of_convolution_and_max_pooling() -> None:
     with pytest.raises(ValueError, match=r"pool_size of 255 numbers at most.*\(16, 16\)"):
         both(x, w, pool_size=16, remember=True)
     for algorithm in ("auto", "naive"):
-        y, winners = both(x, w, pool_size=16, algorithm=algorithm)
+        y, argmax = both(x, w, pool_size=16, algorithm=algorithm)
         assert y.shape == (1, 1, 1, 1)
-        assert winners is None
-    y, winners = both(x, w, remember=True)
+        assert argmax is None
+    y, argmax = both(x, w, remember=True)
     with pytest.raises(ValueError, match=r"dy.shape=\(1, 9, 10, 1\)"):
-        back(y[:, 1:], winners, x, w)
-    with pytest.raises(ValueError, match=r"winners.shape=\(1, 9, 10, 1\).*\(1, 8, 10, 1\)"):
-        back(y, winners[:, 1:], x, w)
-    for wrong in (None, winners.astype(np.int32)):
-        with pytest.raises(TypeError, match="winners to be a uint8 array"):
+        back(y[:, 1:], argmax, x, w)
+    with pytest.raises(ValueError, match=r"argmax.shape=\(1, 9, 10, 1\).*\(1, 8, 10, 1\)"):
+        back(y, argmax[:, 1:], x, w)
+    for wrong in (None, argmax.astype(np.int32)):
+        with pytest.raises(TypeError, match="argmax to be a uint8 array"):
             back(y, wrong, x, w)
 
 

@@ -147,11 +147,11 @@ def test_wide_max_pooling(stride: int, padding: str, dtype: str) -> None:
     patches = patches[:, ::stride, ::stride].reshape(2, -1, -(-patches.shape[2] // stride), 364, 9)
     y = patches.max(axis=-1)
     dy = rng.integers(-3, 4, y.shape).astype(dtype)
-    winners = patches.argmax(axis=-1)  # the first maximum; NaN is the largest
+    argmax = patches.argmax(axis=-1)  # the first maximum; NaN is the largest
     spread = np.zeros_like(padded)
     views = np.lib.stride_tricks.sliding_window_view(spread, (3, 3), (1, 2), writeable=True)
     for k in range(9):
-        views[:, ::stride, ::stride, :, k // 3, k % 3] += dy * (winners == k)
+        views[:, ::stride, ::stride, :, k // 3, k % 3] += dy * (argmax == k)
     dx = spread[:, around[1][0] :, around[2][0] :][:, : x.shape[1], : x.shape[2]]
     np.testing.assert_array_equal(functional.max_pool2d(x, 3, stride, padding), y)
     found = functional.max_pool2d_backward(dy, x, 3, stride, padding)
@@ -159,7 +159,7 @@ def test_wide_max_pooling(stride: int, padding: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "pool", "steps", "padding", "winners"),
+    ("size", "pool", "steps", "padding", "argmax"),
     [
         ((5, 5), 2, 2, "valid", [(1, 1), (1, 3), (3, 1), (3, 3)]),  # a row and a column remain
         ((5, 5), 2, 3, "valid", [(1, 1), (1, 4), (4, 1), (4, 4)]),  # some lie between windows
@@ -169,13 +169,13 @@ def test_wide_max_pooling(stride: int, padding: str, dtype: str) -> None:
     ],
 )
 def test_max_pool2d_leaves_no_pixel_of_dx_unwritten(
-    size: tuple, pool: int, steps: int, padding: str, winners: list, monkeypatch: pytest.MonkeyPatch
+    size: tuple, pool: int, steps: int, padding: str, argmax: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buffers, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype))
     x = np.arange(float(math.prod(size))).reshape(1, *size, 1)
     dx = functional.max_pool2d_backward(np.ones((1, 2, 2, 1)), x, pool, steps, padding)
     expected = np.zeros((1, *size, 1))
-    for row, column in winners:
+    for row, column in argmax:
         expected[0, row, column] = 1
     np.testing.assert_array_equal(dx, expected)
 

@@ -547,7 +547,7 @@ def test_a_model_without_pooling_trains_as_it_is() -> None:
     assert "FusedLayer" in kinds(unbuilt.training_model())
 
 
-def test_a_block_too_large_for_a_winner_s_number_is_not_folded() -> None:
+def test_a_block_too_large_for_its_argmax_is_not_folded() -> None:
     model = Sequential([Input((16, 16, 3)), layers.Conv2D(4, 1), layers.MaxPooling2D(16)])
     assert model.training_model() is model
     assert kinds(model.inference_model())[1:] == ["Conv2D", "MaxPooling2D"]

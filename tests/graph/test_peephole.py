@@ -118,3 +118,87 @@ def test_a_result_that_is_needed_elsewhere_is_written() -> None:
     y = layers.Conv2D(7, 1)(h)
     program = checked(Model(inputs, [h, y]), 2, 41, 43, 5)
     assert labels(program) == ["depthwise.forward", "matmul.product"]
+
+
+def residual(
+    size: tuple[int, int, int], filters: int, after: Any = None, dtype: str = "float32"
+) -> Model:
+    """A block of ResNet's: what goes in is added to what the convolution computes."""
+    inputs = Input(size, dtype=dtype)
+    x = layers.Conv2D(filters, 1, dtype=dtype)(inputs)
+    y = layers.Conv2D(filters, 1, dtype=dtype)(x)
+    y = layers.BatchNormalization(dtype=dtype)(y)
+    y = layers.Add(dtype=dtype)([x, y])
+    return Model(inputs, y if after is None else after(y))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "after", [None, layers.ReLU(dtype=None), layers.ReLU(0.5)], ids=["alone", "ReLU", "capped"]
+)
+@pytest.mark.parametrize(
+    ("size", "filters"), [((5, 3, 4), 7), ((20, 21, 33), 64), ((13, 12, 40), 300), ((1, 1, 3), 33)]
+)
+def test_an_addition_and_a_relu_go_into_the_product(
+    size: tuple[int, int, int], filters: int, after: Any, dtype: str
+) -> None:
+    last = None if after is None else type(after)(after.max_value, dtype=dtype)
+    program = checked(residual(size, filters, last, dtype), 2, *size)
+    assert labels(program) == ["matmul.product"] * 2
+    assert program.multiply_adds[1] == 2 * size[0] * size[1] * filters**2
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_addition_goes_into_the_product_of_a_separable_convolution(threads: int) -> None:
+    before = minicnn.config.num_threads()
+    minicnn.config.set_num_threads(threads)
+    try:
+        inputs = Input((41, 43, 37))
+        x = layers.DepthwiseConv2D(3, padding="same")(inputs)
+        y = layers.Add()([layers.Conv2D(37, 1)(x), inputs])
+        program = checked(Model(inputs, layers.ReLU()(y)), 2, 41, 43, 37)
+    finally:
+        minicnn.config.set_num_threads(before)
+    assert labels(program) == ["separable.forward"]
+
+
+def test_what_is_not_a_number_stays_so_through_an_addition_and_a_relu() -> None:
+    model = residual((3, 2, 4), 40, layers.ReLU())
+    x = np.ones((1, 3, 2, 4), np.float32)
+    x[0, 0, 0, 0], x[0, 1, 1, 2] = np.nan, np.inf
+    form = model.form(training=False)
+    (y,) = Program(form.graph, [x.shape]).run([x])  # type: ignore[misc]
+    np.testing.assert_array_equal(y, form.run(x))
+    assert np.isnan(y[0, 0, 0]).all()
+
+
+def test_additions_that_stay_steps_of_their_own() -> None:
+    inputs = Input((6, 5, 8))
+    y = layers.Conv2D(8, 1, name="product")(inputs)
+    kept = checked(Model(inputs, [layers.Add()([y, inputs]), y]), 1, 6, 5, 8)
+    assert labels(kept) == ["matmul.product", "elementwise.add"]  # y is needed elsewhere
+    twice = checked(Model(inputs, layers.Add()([y, y])), 1, 6, 5, 8)
+    assert labels(twice) == ["matmul.product", "elementwise.add"]
+    # The third is added to the sum of the first two, which lies where the result will lie.
+    three = layers.Add()([inputs, layers.MaxPooling2D(1)(inputs), y])
+    assert labels(checked(Model(inputs, three), 1, 6, 5, 8))[-1] == "elementwise.add"
+    first = layers.Add()([y, inputs, layers.MaxPooling2D(1)(inputs)])
+    assert "elementwise.add" in labels(checked(Model(inputs, first), 1, 6, 5, 8))
+
+
+@pytest.mark.parametrize(
+    "after", [layers.ReLU(negative_slope=0.1), layers.ReLU(threshold=0.2)], ids=["leaky", "above"]
+)
+def test_a_relu_of_another_kind_stays_a_step(after: Any) -> None:
+    inputs = Input((6, 5, 8))
+    y = layers.Add()([layers.Conv2D(8, 1)(inputs), inputs])
+    after = type(after).from_config(after.get_config())
+    program = checked(Model(inputs, after(y)), 1, 6, 5, 8)
+    assert labels(program) == ["matmul.product", "elementwise.relu"]
+
+
+def test_a_sum_that_is_needed_elsewhere_is_not_rectified() -> None:
+    inputs = Input((6, 5, 8))
+    y = layers.Add()([layers.Conv2D(8, 1)(inputs), inputs])
+    program = checked(Model(inputs, layers.Add()([layers.ReLU()(y), y])), 1, 6, 5, 8)
+    assert labels(program) == ["matmul.product", "elementwise.relu", "elementwise.add"]

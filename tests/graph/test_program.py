@@ -120,6 +120,44 @@ def test_a_decoder_is_made_of_kernels_alone(kernel: int, strides: int, dtype: st
         assert 0 < (y == 0).sum() < y.size
 
 
+def test_what_the_steps_cost() -> None:
+    model = network()
+    program = model.inference_program(3)
+    rows = zip(program.steps, program.layers, program.multiply_adds, strict=True)
+    costs = {layer.name: cost for _, layer, cost in rows if cost}
+    first, depthwise, pointwise = 3 * 10 * 8 * 9 * 27, 3 * 5 * 4 * 9 * 9, 3 * 5 * 4 * 9 * 9
+    # The strided convolution sees 18 channels of 7x6 pixels: 3x3 places.
+    assert list(costs.values()) == [first, depthwise + pointwise, 3 * 9 * 5 * 4 * 18, 3 * 4 * 5]
+    assert sum(program.multiply_adds) == 3 * model.multiply_adds((3, 12, 10, 3))
+    header, *lines = str(program).splitlines()
+    assert f"{sum(program.multiply_adds) / 1e6:.2f} million multiply-adds" in header
+    assert [line for line in lines if "0.06 M" in line] == [lines[1]]  # the first convolution
+
+
+def test_steps_that_became_one_cost_as_much_as_both() -> None:
+    net = Sequential(
+        [
+            Input((64, 64, 8)),
+            layers.DepthwiseConv2D(3, padding="same", use_bias=False),
+            layers.Conv2D(32, 1),
+        ]
+    )
+    program = net.inference_program()
+    assert [step.kernel.label for step in program.steps] == ["separable.forward"]
+    assert program.multiply_adds == [64 * 64 * 8 * (9 + 32)]
+
+
+def test_when_each_array_has_its_part_of_the_memory() -> None:
+    program = network().inference_program(2)
+    for block in program.blocks:
+        assert 0 <= block.first <= block.last <= len(program.steps) + 1
+        assert block.offset + block.size <= program.arena_bytes
+    # The images are there before the first step, and the answer stays after the last.
+    assert [block.shape for block in program.blocks if block.first == 0] == [(2, 12, 10, 3)]
+    stay = [block.shape for block in program.blocks if block.last == len(program.steps) + 1]
+    assert stay == [(2, 4)]
+
+
 def test_arrays_that_are_not_needed_at_the_same_time_share_memory() -> None:
     net = Sequential([Input((16, 16, 4))] + [layers.Conv2D(4, 1) for _ in range(10)])
     one = 16 * 16 * 4 * 4
@@ -220,6 +258,28 @@ def test_a_program_is_kept_as_long_as_nothing_changes() -> None:
     model.get_weights()
     model.predict(x, verbose=0)
     assert before in kept.values()
+
+
+def test_the_program_that_a_user_looks_at_is_the_one_that_predicts() -> None:
+    model = network()
+    x = images()
+    program = model.inference_program(2)
+    assert model.inference_program(2) is program
+    settled(model, x)
+    form = model.form(training=False)
+    assert form._programs._program_for((x.shape,)) is program
+    # It does not hold weights as a user might, who could write into them at any time.
+    assert form._programs._watch._copies == []
+
+
+def test_an_old_program_that_a_user_keeps_holds_few_weights() -> None:
+    net = Sequential([Input((20, 20, 3)), layers.Conv2D(40, 1), layers.Flatten(), layers.Dense(2)])
+    old, x = net.inference_program(2), images(2, (20, 20, 3))
+    net.layers[0].kernel.assign(net.layers[0].kernel.numpy() + 1)
+    y = settled(net, x)
+    held = net.form(training=False)._programs._watch._copies
+    assert "kernel" not in {weight.name for weight, _ in held if weight.shape == (1, 1, 3, 40)}
+    assert not np.array_equal(old.run([x])[0], y)
 
 
 def test_programs_of_two_sizes_are_kept_and_a_size_seen_once_gets_none() -> None:

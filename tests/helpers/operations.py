@@ -141,8 +141,8 @@ def pooled_convolutions(draw: st.DrawFn, batch: int | None = None) -> Operation:
 
     def backward(m: ModuleType, dy: Array, x: Array, w: Array, b: Array | None = None) -> tuple:
         more = {"remember": True} if m is functional else {}
-        _, winners = m.conv2d_max_pool2d(x, w, b, **options, **more)
-        found = m.conv2d_max_pool2d_backward(dy, winners, x, w, **options)
+        _, argmax = m.conv2d_max_pool2d(x, w, b, **options, **more)
+        found = m.conv2d_max_pool2d_backward(dy, argmax, x, w, **options)
         return found[: 2 if b is None else 3]
 
     return Operation(plain.shapes, forward, backward, options, exact=True)

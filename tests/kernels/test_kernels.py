@@ -24,11 +24,11 @@ from minicnn.functional.algorithms.matmul import matmul
 def test_the_number_of_threads_that_the_environment_names(given: str, monkeypatch) -> None:
     monkeypatch.setenv("MINICNN_NUM_THREADS", given)
     if not given:  # it counts as not set
-        assert threads._cores() == len(os.sched_getaffinity(0))
+        assert threads.cores() == len(os.sched_getaffinity(0))
         return
     expected = f"expects a whole number from 1 on. Received '{given}'."
     with pytest.raises(ValueError, match=expected):
-        threads._cores()
+        threads.cores()
 
 
 def compiled_for() -> dict[str, int]:
@@ -265,4 +265,4 @@ def test_a_container_has_as_many_threads_as_it_may_use_cores(
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert threads._quota(tmp_path) == cores
+    assert threads.quota(tmp_path) == cores

@@ -56,11 +56,11 @@ for name, layer in {
     found[name] = [digest(a) for a in (y, dx, *grads.values())]
 w = rng.standard_normal((3, 3, 18, 37)).astype("float32")
 for way in ("direct", "winograd", "im2col"):
-    y, winners = functional.conv2d_max_pool2d(
+    y, argmax = functional.conv2d_max_pool2d(
         x, w, activation="relu", algorithm=way, remember=True
     )
-    grads = functional.conv2d_max_pool2d_backward(np.cos(y), winners, x, w, algorithm=way)
-    found["pooled " + way] = [digest(a) for a in (y, winners, *grads)]
+    grads = functional.conv2d_max_pool2d_backward(np.cos(y), argmax, x, w, algorithm=way)
+    found["pooled " + way] = [digest(a) for a in (y, argmax, *grads)]
 few = layers.Conv2D(64, 3)
 y, cache = few.forward(x[:1])
 dx, grads = few.backward(np.cos(y), cache)
@@ -79,7 +79,7 @@ model.compile("adam", "sparse_categorical_crossentropy")
 model.fit(np.concatenate([x] * 4), np.arange(20) % 4, batch_size=8, epochs=2, verbose=0)
 found["training"] = [digest(w) for w in model.get_weights()]
 compiled = compilation.count
-loaded = len(loading._known) - compiled
+loaded = len(loading.known) - compiled
 print(json.dumps({
     "found": found, "compiled": compiled, "loaded": loaded, "threads": threads.count(),
 }))
@@ -162,10 +162,10 @@ def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path)
         "    dx, dw, db = functional.conv2d_backward(y, x, w, padding='same', algorithm=way)\n"
         "    found |= {f'{way} y': y, f'{way} dx': dx, f'{way} dw': dw}\n"
         "    options = {'activation': 'relu', 'padding': 'same', 'algorithm': way}\n"
-        "    y, winners = functional.conv2d_max_pool2d(x, w, remember=True, **options)\n"
+        "    y, argmax = functional.conv2d_max_pool2d(x, w, remember=True, **options)\n"
         "    options.pop('activation')\n"
-        "    dw = functional.conv2d_max_pool2d_backward(y, winners, x, w, **options)[1]\n"
-        "    found |= {f'{way} pooled': y, f'{way} winners': winners, f'{way} pooled dw': dw}\n"
+        "    dw = functional.conv2d_max_pool2d_backward(y, argmax, x, w, **options)[1]\n"
+        "    found |= {f'{way} pooled': y, f'{way} argmax': argmax, f'{way} pooled dw': dw}\n"
         "z = functional.depthwise_conv2d(x, deep)\n"
         "dx, dw, _ = functional.depthwise_conv2d_backward(z, x, deep)\n"
         "found |= {'depthwise y': z, 'depthwise dx': dx, 'depthwise dw': dw}\n"
@@ -197,7 +197,7 @@ def test_another_cpu_computes_the_same_within_rounding(cpu: str, tmp_path: Path)
         dx, dw, _ = naive.conv2d_backward(y, x, w, padding="same")
         pooled = np.maximum(naive.max_pool2d(y), 0)
         for way in ("direct", "winograd"):
-            dz = naive.unpool(pooled, found[f"{way} winners"], (2, 2), y.shape[1:3])
+            dz = naive.unpool(pooled, found[f"{way} argmax"], (2, 2), y.shape[1:3])
             _, pooled_dw, _ = naive.conv2d_backward(dz, x, w, padding="same")
             found_names = ("y", "dx", "dw", "pooled", "pooled dw")
             for name, values in zip(found_names, (y, dx, dw, pooled, pooled_dw), strict=True):
@@ -259,7 +259,7 @@ def test_without_a_folder_for_the_cache_it_still_runs(tmp_path: Path) -> None:
     code = (
         "import minicnn.compiler.cache as cache\n"
         "def refuse(*_): raise OSError('read-only')\n"
-        "cache._write = refuse\n"
+        "cache.write = refuse\n"
         "import numpy as np, minicnn\n"
         "x = np.arange(16, dtype='float32').reshape(1, 4, 4, 1)\n"
         "print(minicnn.__file__)\n"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from minicnn import Input, Model, Sequential, layers
-from minicnn.models import summary
+from minicnn._support.terminal import bytes_text
 
 
 def lines(model: Model, width: int | None = None) -> list[str]:
@@ -153,7 +153,7 @@ def test_a_model_without_shapes_says_what_to_do() -> None:
     ],
 )
 def test_bytes_are_written_for_people(count: int, text: str) -> None:
-    assert summary._bytes_text(count) == text
+    assert bytes_text(count) == text
 
 
 def windows() -> list[tuple[str, list[Any], str]]:

@@ -53,6 +53,35 @@ def pictures(figure):
     return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
 
 
+# -- programs -------------------------------------------------------------------------------------
+
+
+def test_a_program_has_a_bar_for_each_cost_and_a_box_for_each_array():
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 2)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 3, name="first"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, name="last"),
+        ]
+    )
+    program = model.inference_program(1)
+    figure = plots.program(program, "a $ program")
+    found = words(figure)
+    above, below = figure.axes
+    heights = [bar.get_height() for bar in above.patches[: len(program.steps)]]
+    assert heights == pytest.approx([cost / 1e6 for cost in program.multiply_adds])
+    assert heights == pytest.approx([0, 6 * 6 * 4 * 18 / 1e6, 0, 0, 12 / 1e6])
+    assert {"a $ program", "Python: 0.0", "direct: 0.0"} <= set(found)
+    boxes = [(*box.get_xy(), box.get_width(), box.get_height()) for box in below.patches]
+    assert len(boxes) == len(program.blocks)
+    assert (-0.5, 2) in [(x, width) for x, _, width, _ in boxes]  # the image, until step 1
+    assert max(y + height for _, y, _, height in boxes) == pytest.approx(program.arena_bytes / 1024)
+    with pytest.raises(TypeError, match=r"model\.inference_program\(\) returns.*Received Sequen"):
+        plots.program(model)
+
+
 # -- training runs --------------------------------------------------------------------------------
 
 

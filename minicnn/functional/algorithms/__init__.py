@@ -4,13 +4,13 @@ All of them take what `minicnn.functional` has checked: contiguous arrays of one
 and the window's geometry. Each allocates, calls its kernels, and returns new arrays.
 
     forward(x, w, window, epilogue)
-        y, and the winners of a pooling that remembers them, else None
+        y, and the argmax of a pooling that remembers them, else None
     input_gradient(dy, w, window, size, epilogue)
         dx, for x of `size` (height, width); a transposed convolution's forward pass, to which the
         epilogue adds a bias and an activation's limits
     weight_gradient(dy, x, window)
         dw and db
-    pooled_weight_gradient(dy, winners, pool, x, window)
+    pooled_weight_gradient(dy, argmax, pool, x, window)
         the same, given what the pooling received
     can(window, dtype)
         whether the algorithm can compute this convolution
@@ -34,6 +34,8 @@ Array = np.ndarray
 # With fewer channels or filters than this, Winograd's transforms cost more than they save.
 _WINOGRAD_CHANNELS = 8
 
+# So many channels of a pixel cost much more to multiply than to copy.
+_MANY_CHANNELS = 256
 # So many numbers of a small kernel stay in the cache, however often they are read.
 _SMALL_KERNEL = 2**16
 
@@ -62,7 +64,9 @@ def choose(window: shapes.Window, dtype: np.dtype, channels: int, filters: int, 
     # Of so few pixels "direct" has few tasks, and each of them reads the whole kernel.
     small = math.prod(window.kernel) * channels * filters <= _SMALL_KERNEL
     few = images * math.prod(window.out) <= kernels.matmul.BLOCK_ROWS and not small
-    return "direct" if ALGORITHMS["direct"].can(window, dtype) and not few else "im2col"
+    cheap_copy = window.kernel == (1, 1) and channels >= _MANY_CHANNELS  # with strides: see above
+    can = ALGORITHMS["direct"].can(window, dtype) and not few and not cheap_copy
+    return "direct" if can else "im2col"
 
 
 ALGORITHMS = {

@@ -16,9 +16,9 @@ from minicnn.functional.epilogue import (
     PLAIN,
     Epilogue,
     Pooling,
+    argmax_for,
     pooled,
     stops_of,
-    winners_for,
 )
 from minicnn.functional.sums import PARTS, sum_positions
 from minicnn.shapes import Pair
@@ -28,7 +28,7 @@ Array = np.ndarray
 # What "direct" makes is pooled as soon as there is so much of it: it is in a level-2 cache still.
 _POOLED_BYTES = 2**18
 
-_NO_WINNERS, _NO_STOPS = np.empty((0, 0, 0, 0), np.uint8), np.full(2, np.nan, np.float32)
+_NO_ARGMAX, _NO_STOPS = np.empty((0, 0, 0, 0), np.uint8), np.full(2, np.nan, np.float32)
 
 
 def _bands(images: int, out_height: int) -> int:
@@ -48,10 +48,10 @@ def forward(
     height, width = window.out[0] // pool[0], window.out[1] // pool[1]
     y = buffers.empty((x.shape[0], height, width, w.shape[3]), x.dtype)
     wanted = window._replace(out=(height * pool[0], width * pool[1]))
-    winners = winners_for(y, pooling)
+    argmax = argmax_for(y, pooling)
     end, stops = epilogue.packed(w.shape[3], x.dtype), stops_of(limits, x.dtype)
-    _forward_into(y, x, w, end, wanted, pool=pool, winners=winners, stops=stops)
-    return y, winners if pooling.remember else None
+    _forward_into(y, x, w, end, wanted, pool=pool, argmax=argmax, stops=stops)
+    return y, argmax if pooling.remember else None
 
 
 def _forward_into(
@@ -63,7 +63,7 @@ def _forward_into(
     first: Pair = (0, 0),
     steps: Pair = (1, 1),
     pool: Pair = (1, 1),
-    winners: Array = _NO_WINNERS,
+    argmax: Array = _NO_ARGMAX,
     stops: Array = _NO_STOPS,
 ) -> None:
     """Write the result to y's pixels `first`, `first + steps`, …; of each `pool` the largest."""
@@ -75,7 +75,7 @@ def _forward_into(
         bands = max(bands, min(lines, -(-band_bytes // _POOLED_BYTES)))
     kernels.direct.forward(
         x, packed, epilogue, window.kernel, window.strides, window.before, bands, window.out, first,
-        steps, pool, y, winners, stops,
+        steps, pool, y, argmax, stops,
     )  # fmt: skip
 
 
@@ -138,28 +138,28 @@ def _phases(window: shapes.Window, size: Pair, axis: int) -> list[tuple[int, int
 
 def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
     """dw, summed up in registers for groups of bands of lines; and db."""
-    return _weight_sums(dy, _NO_WINNERS, (1, 1), x, window), sum_positions(dy)
+    return _weight_sums(dy, _NO_ARGMAX, (1, 1), x, window), sum_positions(dy)
 
 
 def pooled_weight_gradient(
-    dy: Array, winners: Array, pool: Pair, x: Array, window: shapes.Window
+    dy: Array, argmax: Array, pool: Pair, x: Array, window: shapes.Window
 ) -> tuple[Array, Array]:
-    """The same; of each block only the winner has a gradient."""
-    dw = _weight_sums(dy, winners, pool, x, window)
+    """The same; of each block only the largest has a gradient."""
+    dw = _weight_sums(dy, argmax, pool, x, window)
     rows = dy.reshape(-1, dy.shape[3])
     sums = np.empty((PARTS, rows.shape[1]))
-    kernels.pooling.sums_of_winners(rows, winners.reshape(rows.shape), sums)
+    kernels.pooling.sums_at_argmax(rows, argmax.reshape(rows.shape), sums)
     return dw, sums.sum(axis=0).astype(dy.dtype)
 
 
-def _weight_sums(dy: Array, winners: Array, pool: Pair, x: Array, window: shapes.Window) -> Array:
+def _weight_sums(dy: Array, argmax: Array, pool: Pair, x: Array, window: shapes.Window) -> Array:
     channels, filters = x.shape[3], dy.shape[3]
     bands = _bands(len(x), dy.shape[1])
     groups = max(1, min(PARTS // 2, len(x) * bands))
     entries = math.prod(window.kernel) * channels
     partial = np.zeros((groups, entries, kernels.direct.padded_filters(filters)), x.dtype)
     kernels.direct.backward_weight(
-        dy, winners, pool, x, window.kernel, window.strides, window.before, bands,
+        dy, argmax, pool, x, window.kernel, window.strides, window.before, bands,
         partial,
     )  # fmt: skip
     dw = shapes.contiguous(partial.sum(axis=0)[:, :filters])

@@ -5,7 +5,7 @@ import numpy as np
 from minicnn import kernels, shapes
 from minicnn.compiler import recording
 from minicnn.functional import buffers
-from minicnn.functional.epilogue import PLAIN, UNBOUNDED, Epilogue
+from minicnn.functional.epilogue import PLAIN, UNBOUNDED, Epilogue, clamp_of
 
 Array = np.ndarray
 
@@ -34,14 +34,17 @@ def matmul(
     ready = buffers.empty(ready_shape, a.dtype)
     if len(ready):
         kernels.matmul.pack(b, b_transposed, ready)
+        b = np.empty((0, 0), a.dtype)  # not read any more: a program need not keep it
     factors = a, a_transposed, b, b_transposed, ready
+    copies = not a_transposed and kernels.matmul.collide(a.shape[1] * a.itemsize)
     nothing = np.empty((0, 4, kernels.simd.COLUMNS), a.dtype)
+    how = np.empty((0, 0), a.dtype), clamp_of(UNBOUNDED, a.dtype), copies, panels
     if parts == 1:
         end = nothing if epilogue.is_plain else epilogue.packed(columns, a.dtype)
-        kernels.matmul.product(*factors, end, panels, out[None])
+        kernels.matmul.product(*factors, end, *how, out[None])
         return out
     sums = buffers.empty((parts, rows, columns), a.dtype)
-    kernels.matmul.product(*factors, nothing, panels, sums)
+    kernels.matmul.product(*factors, nothing, *how, sums)
     np.sum(sums, axis=0, out=out)
     if epilogue.scale is not None:
         out *= epilogue.scale

@@ -15,10 +15,10 @@ from minicnn.functional.epilogue import (
     NO_POOLING,
     PLAIN,
     Epilogue,
+    argmax_for,
     clamp_of,
     pooled,
     stops_of,
-    winners_for,
 )
 from minicnn.shapes import Pair
 
@@ -44,11 +44,11 @@ def can(window: shapes.Window, dtype: np.dtype) -> bool:
 def pays(window: shapes.Window, images: int) -> bool:
     """Return whether Winograd takes less time than 9 multiplications for each pixel and weight.
 
-    Measured, for each weight: a tile of 4x4 pixels takes as long as 4 pixels of a matrix product,
-    and the transform of the weight as long as 40.
+    Measured, for each weight: a tile of 4x4 pixels takes as long as 4 or 5 pixels of a matrix
+    product, and the transform of the weight as long as 40.
     """
     tiles = kernels.winograd.tiles_of((images, *window.out))
-    return 40 + 4 * tiles < images * math.prod(window.out)
+    return 40 + 5 * tiles < images * math.prod(window.out)
 
 
 def _forward_of(
@@ -60,11 +60,11 @@ def _forward_of(
     channels, columns = w.shape[2:]
     height, width = window.out[0] // pool, window.out[1] // pool
     y = buffers.empty((x.shape[0], height, width, filters), x.dtype)
-    winners = winners_for(y, pooling)
+    argmax = argmax_for(y, pooling)
     bias = _whole_bias(epilogue.bias, columns)
     tiles = fast.tiles_of((len(x), height * pool, width * pool))
     clamp, stops = clamp_of(limits, x.dtype), stops_of(limits, x.dtype)
-    result = pool, y, winners, stops
+    result = pool, y, argmax, stops
     if fast.are_few(tiles, channels, columns):
         depth = fast.padded(channels, fast.LANES)
         points = np.empty(fast.scratch_size(tiles, depth), x.dtype)
@@ -79,7 +79,7 @@ def _forward_of(
         (fast.transform_weights if kept else fast.transform_weights.in_each_run)(w, packed)
         block = fast.block_size(tiles, channels)
         fast.forward(x, packed, bias, clamp, window.before, block, *result)
-    return y, winners if pooling.remember else None
+    return y, argmax if pooling.remember else None
 
 
 def forward(
