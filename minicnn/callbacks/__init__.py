@@ -24,6 +24,7 @@ from minicnn._support.terminal import printable
 from minicnn.callbacks.averages import SwapEMAWeights
 from minicnn.callbacks.backup import BackupAndRestore
 from minicnn.callbacks.base import Callback, Logs, Monitor
+from minicnn.callbacks.finder import LearningRateFinder
 from minicnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from minicnn.callbacks.tensorboard import TensorBoard
 from minicnn.compat import hints
@@ -39,6 +40,7 @@ __all__ = [
     "EarlyStopping",
     "History",
     "LambdaCallback",
+    "LearningRateFinder",
     "LearningRateScheduler",
     "LinePerEpoch",
     "ModelCheckpoint",

@@ -66,6 +66,43 @@ def curves(history: Any, title: str = "") -> Any:
     return figure
 
 
+def learning_rates(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    suggestion: float | None = None,
+    title: str = "",
+) -> Any:
+    """Plot the loss of each step over its learning rate, as `LearningRateFinder` records them.
+
+    The dots are the steps, the line is the `smoothed` loss, and a vertical line marks the
+    `suggestion`. Returns a `Figure`. Raises `ImportError` without matplotlib and `ValueError`
+    without a step.
+    """
+    if not len(rates):
+        raise ValueError("There is nothing to plot: no step was made. Received no rates.")
+    finite = [loss for loss in smoothed if math.isfinite(loss)] or [0.0]
+    figure = new_figure(6.4, 4.2)
+    axes = figure.subplots()
+    (dots,) = axes.plot(rates, losses, ".", color=figures.GREY, markersize=4)
+    (line,) = axes.plot(rates, smoothed, color=BLUE)
+    drawn, labels = [dots, line], ["each step", "smoothed"]
+    if suggestion is not None:
+        drawn.append(axes.axvline(suggestion, color=ORANGE, linestyle="--"))
+        labels.append(f"suggested: {suggestion:.2g}")
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel(figures.unit("loss"))
+    room = 0.1 * (max(finite) - min(finite)) or 0.1
+    lowest = min(loss for loss in [*losses, *finite] if math.isfinite(loss))
+    axes.set_ylim(lowest - room, max(finite) + room)  # steps that explode are above it
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figures.legend(axes, drawn, labels)
+    set_title(figure, title)
+    return figure
+
+
 def sweep(runs: Mapping[str, Any], metric: str = "accuracy", title: str = "") -> Any:
     """Plot one metric (or the "loss") of several runs over the epochs, on one scale.
 
