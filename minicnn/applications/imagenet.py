@@ -164,6 +164,11 @@ def application(
     """
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'{who} expects pooling to be None, "avg" or "max". Received {pooling!r}.')
+    if not isinstance(input_tensor, (KerasTensor, type(None))):
+        raise TypeError(
+            f"{who} expects input_tensor to be a symbol, which Input returns. "
+            f"Received {type(input_tensor).__name__}."
+        )
     # Weights that a file will fill need no initial values.
     with nullcontext() if weights is None else weight_budget(math.inf):
         inputs = Input(input_shape) if input_tensor is None else input_tensor
@@ -287,6 +292,12 @@ def check_weights(who: str, weights: Any, include_top: bool, classes: int) -> No
         )
 
 
+def check_width(who: str, alpha: Any) -> None:
+    """Check the factor of the number of filters."""
+    if not shapes.is_number(alpha) or alpha <= 0:
+        raise ValueError(f"{who} expects alpha to be a number above 0. Received {alpha!r}.")
+
+
 def check_classifier(who: str, activation: Any, weights: Any, include_top: bool) -> str:
     """Return the name of the classifier's activation; with loaded weights, softmax or linear."""
     found = activation_name(activation, who)
@@ -296,6 +307,11 @@ def check_classifier(who: str, activation: Any, weights: Any, include_top: bool)
             f"Received {activation!r}."
         )
     return found
+
+
+def square_size(shape: Sequence[int | None], sizes: Sequence[int]) -> int | None:
+    """Return the side of a square image if it is among these sizes; otherwise None."""
+    return shape[0] if shape[0] == shape[1] and shape[0] in sizes else None
 
 
 def image_shape(
@@ -310,9 +326,9 @@ def image_shape(
     fixed = (default, default, 3)
     if given is None:
         return fixed if include_top else (None, None, 3)
+    if not isinstance(given, (tuple, list, np.ndarray)) or len(given) != 3:
+        raise ValueError(f"{who} expects input_shape=(height, width, channels). Received {given}.")
     shape = tuple(given)
-    if len(shape) != 3:
-        raise ValueError(f"{who} expects input_shape=(height, width, channels). Received {shape}.")
     height, width, channels = shape
     for size in (height, width):
         if size is not None:

@@ -81,9 +81,10 @@ def MobileNet(  # noqa: N802 - Keras's name
     """
     who = "MobileNet"
     imagenet.check_weights(who, weights, include_top, classes)
+    imagenet.check_width(who, alpha)
     activation = imagenet.check_classifier(who, classifier_activation, weights, include_top)
-    square = input_shape is not None and input_shape[0] == input_shape[1]
-    rows = input_shape[0] if square and input_shape and input_shape[0] in _TRAINED_SIZES else None
+    shape = imagenet.image_shape(who, input_shape, 224, 32, include_top, None)
+    rows = imagenet.square_size(shape, _TRAINED_SIZES)
     shape = imagenet.image_shape(who, input_shape, rows or 224, 32, include_top, weights)
     if weights == "imagenet":
         if depth_multiplier != 1 or alpha not in _TRAINED_WIDTHS:

@@ -66,11 +66,13 @@ def MobileNetV2(  # noqa: N802 - Keras's name
     """
     who = "MobileNetV2"
     imagenet.check_weights(who, weights, include_top, classes)
+    imagenet.check_width(who, alpha)
     activation = imagenet.check_classifier(who, classifier_activation, weights, include_top)
-    given = input_tensor.shape[1:3] if input_shape is None and input_tensor is not None else None
-    sides = tuple(input_shape or ())[:2] if given is None else given
-    square = len(set(sides)) == 1 and sides[0] in _TRAINED_SIZES
-    trained = int(sides[0] or 224) if square else 224
+    shape = imagenet.image_shape(who, input_shape, 224, 32, include_top, None)
+    from_tensor = input_shape is None and isinstance(input_tensor, KerasTensor)
+    sides = input_tensor.shape[1:3] if from_tensor and input_tensor is not None else shape[:2]
+    rows = imagenet.square_size(sides, _TRAINED_SIZES)
+    trained = rows or 224
     shape = imagenet.image_shape(who, input_shape, trained, 32, include_top, weights)
     if weights == "imagenet":
         if alpha not in _TRAINED_WIDTHS:
@@ -78,7 +80,7 @@ def MobileNetV2(  # noqa: N802 - Keras's name
                 f"{who} has ImageNet's weights for alpha among "
                 f"{', '.join(map(str, _TRAINED_WIDTHS))}. Received alpha={alpha}."
             )
-        if not square and shape[:2] != (224, 224):
+        if rows is None and shape[:2] != (224, 224):
             warnings.warn(
                 f"{who} was trained at 96, 128, 160, 192 and 224 pixels; for input_shape={shape} "
                 "it uses the weights of 224.",
@@ -154,9 +156,7 @@ def _normalized(x: Any, name: str) -> Any:
 
 def _padding(size: Sequence[int | None]) -> Any:
     """Return the border that makes windows with the stride 2 lie as TensorFlow lays them."""
-    if size[0] is None:
-        return ((0, 1), (0, 1))
-    return tuple((n % 2, 1) for n in size if n is not None)
+    return tuple((0 if n is None else n % 2, 1) for n in size)
 
 
 def _eights(filters: float) -> int:

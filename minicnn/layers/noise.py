@@ -146,6 +146,10 @@ def _mask_shape(
 class _SpatialDropout(_Masking):
     """Dropout of whole feature maps."""
 
+    @classmethod
+    def penalty_settings(cls) -> list[str]:
+        return []  # Keras's layer takes none
+
     def mask_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (x_shape[0], *(1 for _ in x_shape[1:-1]), x_shape[-1])
 

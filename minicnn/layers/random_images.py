@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import functional, shapes
+from minicnn._support import seeding
 from minicnn.functional import resizing
 from minicnn.layers.base import Array, Cache, Grads, Kept, Shape
 from minicnn.layers.convolutional import check_data_format
@@ -54,7 +55,8 @@ class RandomImageLayer(RandomLayer):
                 f"{self.label} expects an image (height, width, channels) or a batch of them. "
                 f"Received data.shape={shape}."
             )
-        rng = self.generator() if seed is None else np.random.default_rng(seed)
+        seeding.check_seed(seed, self.label)
+        rng = self.generator() if seed is None else seeding.generator(seed)
         return self.draw(rng, shape if len(shape) == 4 else (1, *shape)) if training else None
 
     def transform_images(
@@ -62,7 +64,15 @@ class RandomImageLayer(RandomLayer):
     ) -> Array:
         """Return images changed as `get_random_transformation` has drawn it."""
         images = self._prepare(images)
-        return self.changed(images, transformation)[0] if training else images
+        if not training:
+            return images
+        try:
+            return self.changed(images, transformation)[0]
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.label} expects what its get_random_transformation returned for such "
+                f"images. Received transformation={transformation!r}."
+            ) from error
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
         """Draw a change for each image of a batch of this shape."""
@@ -119,6 +129,11 @@ def _limits(
         )
     low, high = (min(both), max(both)) if several else (max(-abs(value), least), abs(value))
     return float(low), float(high)
+
+
+def _check_pixels(x: Array, who: str) -> None:
+    if 0 in x.shape[1:3]:
+        raise ValueError(f"{who} expects images with pixels. Received x.shape={x.shape}.")
 
 
 def _uniform(rng: np.random.Generator, limits: Range, count: int) -> Array:
@@ -383,10 +398,7 @@ class RandomCrop(RandomImageLayer):
         return resizing.Sampling(*moved)
 
     def _sampled(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
-        if 0 in x.shape[1:3]:
-            raise ValueError(
-                f"{self.label} expects images with pixels. Received x.shape={x.shape}."
-            )
+        _check_pixels(x, self.label)
         size = x.shape[1:3]
         if 0 in x.shape:
             y = np.zeros((len(x), self.height, self.width, x.shape[3]), x.dtype)
@@ -466,6 +478,7 @@ class RandomContrast(_Colouring):
         return {"contrast_factor": factor.reshape(-1, 1, 1, 1)}
 
     def recoloured(self, x: Array, drawn: Drawn) -> Array:
+        _check_pixels(x, self.label)
         mean = x.mean(axis=(1, 2), keepdims=True)
         colours: Array = (x - mean) * drawn["contrast_factor"].astype(x.dtype) + mean
         return colours

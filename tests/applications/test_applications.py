@@ -416,6 +416,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"classes": 10}, "1000 classes. Received classes=10"),
     ({"input_shape": (150, 150, 3)}, r"expects input_shape=\(\d+, \d+, 3\)"),
     ({"include_top": False, "input_shape": (150, 150)}, r"\(height, width, channels\)"),
+    ({"include_top": False, "input_shape": 150}, r"\(height, width, channels\). Received 150"),
     ({"include_top": False, "input_shape": (20, 150, 3)}, "each size of input_shape"),
     ({"include_top": False, "input_shape": (150, 150, 1)}, "expects 3 channels"),
     ({"include_top": False, "weights": None, "input_shape": (150, 150, 0)}, "channels of"),
@@ -424,6 +425,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"classifier_activation": "relu"}, '"softmax" or None'),
     ({"weights": None, "classifier_activation": "swoosh"}, "activation to be one of"),
 ]
+
+
+@pytest.mark.parametrize("network", [MobileNet, MobileNetV2])
+@pytest.mark.parametrize("alpha", [0, -1.0, "wide", None, float("nan")])
+def test_a_width_is_a_number_above_zero(network: Callable[..., Model], alpha: Any) -> None:
+    with pytest.raises(ValueError, match=r"alpha to be a number above 0\. Received"):
+        network(weights=None, alpha=alpha)
+
+
+def test_an_input_tensor_is_a_symbol() -> None:
+    with pytest.raises(TypeError, match=r"input_tensor to be a symbol, .*Received ndarray"):
+        MobileNetV2(weights=None, include_top=False, input_tensor=np.zeros((1, 32, 32, 3)))
 
 
 @pytest.mark.parametrize("network", [Xception, MobileNet, MobileNetV2, ResNet50V2])

@@ -119,6 +119,10 @@ BAD_OPTIONS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.SpatialDropout1D(2), r"rate in \[0, 1\]. Received 2"),
     (lambda: layers.SpatialDropout2D(0.5, "channels_first"), "channels_last.*channels_first"),
     (lambda: layers.SpatialDropout2D(0.5, noise_shape=(1,)), 'not take the argument "noise_shape'),
+    (
+        lambda: layers.SpatialDropout1D(0.5, activity_regularizer="l2"),
+        'not take the argument "activity_regularizer"',
+    ),
     (lambda: layers.GaussianNoise(1.5), r"stddev in \[0, 1\]. Received 1.5"),
     (lambda: layers.GaussianNoise(None), "stddev .*Received None"),
     (lambda: layers.GaussianDropout(-1), "rate .*Received -1"),
@@ -299,6 +303,21 @@ BAD_INPUTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.GaussianDropout(1)(x(3, 4), training=True), "rate < 1 in training.*Received 1"),
     (lambda: layers.RandomFlip()(x(3, 4)), "4 dimensions"),
     (lambda: layers.RandomCrop(4, 4)(x(1, 0, 8, 3)), "images with pixels"),
+    (lambda: layers.RandomContrast(0.5)(x(1, 0, 8, 3)), "images with pixels"),
+    (
+        lambda: layers.RandomFlip().transform_images(x(1, 8, 8, 3), None),
+        "what its get_random_transformation returned .*Received transformation=None",
+    ),
+    (
+        lambda: layers.RandomZoom(0.5).transform_images(x(1, 8, 8, 3), {"angle": 1}),
+        "get_random_transformation returned",
+    ),
+    (
+        lambda: layers.RandomTranslation(0.5, 0.5).transform_images(
+            x(1, 8, 8, 3), {"translations": np.zeros((2, 2))}
+        ),
+        r"transforms.shape=\(1, 6\)",
+    ),
     (lambda: layers.RandomZoom(0.5).get_random_transformation(x(3, 4)), r"data.shape=\(3, 4\)"),
     (lambda: layers.SpatialDropout1D(0.5)(x(3, 4)), "3 dimensions"),
     (lambda: layers.SpatialDropout2D(0.5)(x(3, 4, 5)), "4 dimensions"),
