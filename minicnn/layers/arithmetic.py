@@ -15,6 +15,8 @@ from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
 from minicnn.layers.merging import Merge
 from minicnn.layers.symbols import KerasTensor
 
+_LONGEST_KEY = 16
+
 
 class Operation(Layer):
     """Base class of these layers. No weights."""
@@ -107,6 +109,11 @@ class GetItem(Operation):
         self.key = tuple(_part(part, self.label) for part in listed)
         if self.key.count(Ellipsis) > 1:
             raise ValueError(f"{self.label} expects one ... in key. Received {key!r}.")
+        if len(self.key) > _LONGEST_KEY:
+            raise ValueError(
+                f"{self.label} expects a key of at most {_LONGEST_KEY} parts. "
+                f"Received {len(self.key)}."
+            )
 
     def call_arguments(self, inputs: list[Any]) -> list[Any]:
         return [*inputs, [_described(part) for part in self.key]]

@@ -62,6 +62,10 @@ KINDS: dict[str, Callable[[Any, Any, Options], Any]] = {
     "nested": _nested,
     "dropout": lambda lib, x, o: lib.layers.Dropout(0.3)(x),
     "rescale": lambda lib, x, o: lib.layers.Rescaling(0.5, offset=0.25)(x),
+    "layer norm": lambda lib, x, o: lib.layers.LayerNormalization(scale=o["scale"])(x),
+    "group norm": lambda lib, x, o: lib.layers.GroupNormalization(1, center=o["bias"])(x),
+    "numbers": lambda lib, x, o: (x * 2.0 - 1.0) / (1.0 + x * x),
+    "slice": lambda lib, x, o: x[..., ::-1],
 }
 
 # Ends of a graph: functions of the library's layers and the symbol so far.

@@ -165,6 +165,7 @@ def test_their_numbers_are_explained() -> None:
         (lambda x: GetItem(slice(None, 2.0)), r"key .*Received slice\(None, 2.0, None\)"),
         (lambda x: GetItem(slice(0, 1, 0)), "key .*Received slice"),
         (lambda x: GetItem((..., 0, ...)), "one ... in key"),
+        (lambda x: GetItem([None] * 99), "at most 16 parts. Received 99"),
         (lambda x: GetItem(0)(x), r"whole batch: .*key=\(0,\) for 2 axes"),
         (lambda x: GetItem((slice(0, 1), 0))(x), "whole batch"),
         (lambda x: GetItem((..., 0, 0, 0))(x), "whole batch|axes of its key"),
