@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn._support.atomic import make_folder
+from minicnn._support.terminal import pip_install
 from minicnn.callbacks.base import Callback, Logs
 
 Array = np.ndarray
@@ -93,7 +94,7 @@ class TensorBoard(Callback):
         except ImportError:
             raise ImportError(
                 "The callback TensorBoard writes with the package tensorboard: "
-                "pip install tensorboard"
+                f"{pip_install('tensorboard')}"
             ) from None
         for argument, value in (
             ("profile_batch", profile_batch),

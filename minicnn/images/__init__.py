@@ -14,10 +14,12 @@ from minicnn.images.files import (
     load_photo,
     save_img,
 )
+from minicnn.images.frames import DataFrameIterator
 from minicnn.images.iterators import DirectoryIterator, Iterator, NumpyArrayIterator
 
 __all__ = [
     "BadImageError",
+    "DataFrameIterator",
     "DirectoryIterator",
     "ImageDataGenerator",
     "ImageDataset",

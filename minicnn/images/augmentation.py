@@ -14,12 +14,13 @@ import numpy as np
 from minicnn import config, functional, shapes
 from minicnn._support.settings import PlainArguments
 from minicnn.images.files import array_to_img, check_channels_last, img_to_array
-from minicnn.images.iterators import DirectoryIterator, NumpyArrayIterator, random_state
+from minicnn.images.flows import Flowing
+from minicnn.images.iterators import random_state
 
 Array = np.ndarray
 
 
-class ImageDataGenerator(PlainArguments):
+class ImageDataGenerator(Flowing, PlainArguments):
     """Augments and scales images, like Keras's class of the same name.
 
     - `rotation_range`: up to this many degrees either way. `shear_range`: the same, in degrees.
@@ -135,80 +136,6 @@ class ImageDataGenerator(PlainArguments):
         self.mean: Array | None = None
         self.std: Array | None = None
         self.zca_whitening_matrix: Array | None = None
-
-    # -- from images to batches ---------------------------------------------------------------
-
-    def flow(
-        self,
-        x: Any,
-        y: Any = None,
-        batch_size: int = 32,
-        shuffle: bool = True,
-        sample_weight: Any = None,
-        seed: int | None = None,
-        save_to_dir: Any = None,
-        save_prefix: str = "",
-        save_format: str = "png",
-        ignore_class_split: bool = False,
-        subset: str | None = None,
-    ) -> NumpyArrayIterator:
-        """Return batches of the images in an array; see `NumpyArrayIterator`."""
-        return NumpyArrayIterator(
-            x,
-            y,
-            self,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            sample_weight=sample_weight,
-            seed=seed,
-            save_to_dir=save_to_dir,
-            save_prefix=save_prefix,
-            save_format=save_format,
-            ignore_class_split=ignore_class_split,
-            subset=subset,
-            dtype=self.dtype,
-        )
-
-    def flow_from_directory(
-        self,
-        directory: Any,
-        target_size: tuple[int, int] = (256, 256),
-        color_mode: str = "rgb",
-        classes: list[str] | None = None,
-        class_mode: str | None = "categorical",
-        batch_size: int = 32,
-        shuffle: bool = True,
-        seed: int | None = None,
-        save_to_dir: Any = None,
-        save_prefix: str = "",
-        save_format: str = "png",
-        follow_links: bool = False,
-        subset: str | None = None,
-        interpolation: str = "nearest",
-        keep_aspect_ratio: bool = False,
-        on_bad_image: str = "error",
-    ) -> DirectoryIterator:
-        """Return batches of the photos in class folders; see `DirectoryIterator`."""
-        return DirectoryIterator(
-            directory,
-            self,
-            target_size=target_size,
-            color_mode=color_mode,
-            classes=classes,
-            class_mode=class_mode,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            save_to_dir=save_to_dir,
-            save_prefix=save_prefix,
-            save_format=save_format,
-            follow_links=follow_links,
-            subset=subset,
-            interpolation=interpolation,
-            keep_aspect_ratio=keep_aspect_ratio,
-            dtype=self.dtype,
-            on_bad_image=on_bad_image,
-        )
 
     # -- one image ----------------------------------------------------------------------------
 

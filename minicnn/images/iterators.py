@@ -285,7 +285,7 @@ class NumpyArrayIterator(_Images):
                     f"Received x.shape={x.shape}, {argument}.shape={column.shape}."
                 )
         if subset is not None:
-            split = _split(image_data_generator, subset, len(x))
+            split = split_of(image_data_generator, subset, len(x))
             if y is not None and not ignore_class_split:
                 first = int(len(x) * image_data_generator._validation_split)
                 if not np.array_equal(np.unique(y[:first]), np.unique(y[first:])):
@@ -329,7 +329,44 @@ class NumpyArrayIterator(_Images):
         return inputs, self.y[numbers], self.sample_weight[numbers]
 
 
-class DirectoryIterator(_Images):
+class Photos(_Images):
+    """Base class of the iterators that read photos: `filepaths` names them."""
+
+    def __init__(
+        self,
+        paths: list[str],
+        image_data_generator: Any,
+        target_size: tuple[int, int],
+        color_mode: str,
+        interpolation: str,
+        keep_aspect_ratio: bool,
+        who: str,
+        **options: Any,
+    ) -> None:
+        self._filepaths = paths
+        self.target_size = shapes.pair(target_size, "target_size", who)
+        self.color_mode = shapes.choice(color_mode, COLOR_MODES, "color_mode", who)
+        self.interpolation, self.keep_aspect_ratio = interpolation, keep_aspect_ratio
+        image_shape = (*self.target_size, COLOR_MODES[self.color_mode])
+        super().__init__(len(paths), image_data_generator, image_shape=image_shape, **options)
+
+    @property
+    def filepaths(self) -> list[str]:
+        """Where each photo is."""
+        return self._filepaths
+
+    def _read(self, number: int) -> Array:
+        image = load_img(
+            self._filepaths[number],
+            self.color_mode,
+            self.target_size,
+            self.interpolation,
+            self.keep_aspect_ratio,
+        )
+        return np.array(img_to_array(image, dtype=self.dtype))
+
+
+class DirectoryIterator(Photos):
     """Batches of the photos in `directory`, one folder per class.
 
     `class_indices` maps class names to numbers, `classes` holds the class number of each photo,
@@ -371,14 +408,11 @@ class DirectoryIterator(_Images):
         who = "flow_from_directory"
         check_channels_last(data_format, who)
         self.directory = check_directory(directory, who)
-        self.target_size = shapes.pair(target_size, "target_size", who)
-        self.color_mode = shapes.choice(color_mode, COLOR_MODES, "color_mode", who)
         if class_mode not in CLASS_MODES:
             raise ValueError(
                 f"{who} expects class_mode to be one of {CLASS_MODES}. Received {class_mode!r}."
             )
         self.class_mode, self.subset = class_mode, subset
-        self.interpolation, self.keep_aspect_ratio = interpolation, keep_aspect_ratio
         names = list(classes) if classes else class_folders(self.directory)
         for name in names:
             check_directory(Path(self.directory, name), f"{who}, class {name!r},")
@@ -392,7 +426,7 @@ class DirectoryIterator(_Images):
             folder = Path(self.directory, name)
             found, passed_over[name] = list_images(folder, self.white_list_formats, follow_links)
             if subset is not None:
-                found = found[_split(image_data_generator, subset, len(found))]
+                found = found[split_of(image_data_generator, subset, len(found))]
             paths += found
             numbers += [number] * len(found)
         if not classes:
@@ -412,7 +446,6 @@ class DirectoryIterator(_Images):
                 f"{who} found no photos ({', '.join(self.white_list_formats)}) in the "
                 f"{len(names)} class folders of {self.directory!r}.{instead}"
             )
-        self._filepaths = paths
         self.filenames = [os.path.relpath(path, self.directory) for path in paths]
         self.samples = len(paths)
         self.classes = np.array(numbers, np.int32)
@@ -424,21 +457,21 @@ class DirectoryIterator(_Images):
         if class_mode not in (None, "input") and subset != "validation":
             check_no_class_is_empty(used, passed_over, "warn", who)
         super().__init__(
-            self.samples,
+            paths,
             image_data_generator,
-            batch_size,
-            shuffle,
-            seed,
-            (*self.target_size, COLOR_MODES[self.color_mode]),
-            dtype,
-            save_to_dir,
-            save_prefix,
-            save_format,
+            target_size,
+            color_mode,
+            interpolation,
+            keep_aspect_ratio,
+            who,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            dtype=dtype,
+            save_to_dir=save_to_dir,
+            save_prefix=save_prefix,
+            save_format=save_format,
         )
-
-    @property
-    def filepaths(self) -> list[str]:
-        return self._filepaths
 
     @property
     def labels(self) -> Array:
@@ -446,16 +479,6 @@ class DirectoryIterator(_Images):
 
     def _alone(self) -> bool:
         return self.class_mode != "input"
-
-    def _read(self, number: int) -> Array:
-        image = load_img(
-            self._filepaths[number],
-            self.color_mode,
-            self.target_size,
-            self.interpolation,
-            self.keep_aspect_ratio,
-        )
-        return np.array(img_to_array(image, dtype=self.dtype))
 
     def _with_labels(self, x: Array, numbers: Array) -> Any:
         if self.class_mode is None:
@@ -468,7 +491,7 @@ class DirectoryIterator(_Images):
         return x, labels.astype(self.dtype)
 
 
-def _split(generator: Any, subset: str, count: int) -> slice:
+def split_of(generator: Any, subset: str, count: int) -> slice:
     """Return which of `count` images belong to the subset; validation is first, as in Keras."""
     subset = shapes.choice(subset, SUBSETS, "subset", "flow")
     share = generator._validation_split

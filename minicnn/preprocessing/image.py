@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from minicnn.compat import hints
 from minicnn.images import (
+    DataFrameIterator,
     DirectoryIterator,
     ImageDataGenerator,
     NumpyArrayIterator,
@@ -14,6 +15,7 @@ from minicnn.images import (
 )
 
 __all__ = [
+    "DataFrameIterator",
     "DirectoryIterator",
     "ImageDataGenerator",
     "NumpyArrayIterator",
