@@ -6,6 +6,9 @@ A file's first bytes say what it is, not its name: Keras 2 wrote HDF5 under the 
     .weights.h5          weights and the optimizer's state (`weights`)        read and written
     .h5 of Keras 2       whole models, weights alone (`legacy`,               read and written
                          `legacy_writer`)
+    .h5 of Keras 1       the same, under older names (`keras_1`)              read
+
+Any of them may hold images with the channels first (`channels_first`).
 
 Nothing is unpickled, no class is looked up outside minicnn's own table, no code runs, no link is
 followed; nothing grows out of proportion to the file (`limits`, and the layers' `WeightBudget`). A

@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn.layers import Conv1D, Conv2D, Conv2DTranspose
 from minicnn.layers.base import Layer
-from minicnn.saving import hdf5, weights
+from minicnn.saving import hdf5, keras_1, weights
 from minicnn.saving.limits import parse_json, shortened
 
 _MODELS = ("Functional", "Model", "Sequential")
@@ -58,10 +58,10 @@ def read_weights(
         pairs = list(zip(wanted, full))
     assignments: weights.Assignments = []
     skipped = []
-    flipped = _flipped(model) if group.text("backend") == "theano" else set()
+    kernels = _Kernels(model, file, group)
     for layer, name in pairs:
         try:
-            assignments += _layer_assignments(layer, group, name, saved[name], flipped)
+            assignments += _layer_assignments(layer, group, name, saved[name], kernels)
         except ValueError:
             if not skip_mismatch:
                 raise
@@ -85,11 +85,6 @@ def _flipped(model: Any) -> set[int]:
     return found
 
 
-def _turned(kernel: np.ndarray) -> np.ndarray:
-    """Return the kernel flipped along all axes but the last two, those of channels and filters."""
-    return np.flip(kernel, tuple(range(kernel.ndim - 2)))
-
-
 def _weight_names(group: hdf5.Group, layer_name: str) -> list[str]:
     layer_group = group.group(layer_name)
     if layer_group is None:
@@ -100,8 +95,33 @@ def _weight_names(group: hdf5.Group, layer_name: str) -> list[str]:
     return layer_group.names("weight_names")
 
 
+class _Kernels:
+    """How the kernels in a file lie: as Keras 2 has them, turned, or flipped."""
+
+    def __init__(self, model: Any, file: hdf5.Group, group: hdf5.Group) -> None:
+        self._group = group
+        self._flipped = _flipped(model) if group.text("backend") == "theano" else set()
+        version = group.text("keras_version") or "1"
+        self._of_keras_1 = version.startswith(("0.", "1"))
+        written = file.text("model_config") if self._of_keras_1 else None
+        described = None if written is None else parse_json(written, "model_config", file.source)
+        self._theano_ordered = keras_1.theano_ordered(described)
+
+    def read(self, variable: Any, path: str, who: str) -> np.ndarray:
+        """Return the variable's value from the array at this path."""
+        shape, turned = variable.shape, lambda array: array
+        if self._of_keras_1:
+            theano = variable.path.rpartition("/")[0] in self._theano_ordered
+            shape, turned = keras_1.kernel_reader(self._group.shape(path), shape, theano)
+        value: np.ndarray = turned(self._group.array(path, shape, who))
+        if id(variable) not in self._flipped:
+            return value
+        # Along all axes but those of channels and filters.
+        return np.flip(value, tuple(range(value.ndim - 2)))
+
+
 def _layer_assignments(
-    layer: Layer, group: hdf5.Group, name: str, arrays: list[str], flipped: set[int]
+    layer: Layer, group: hdf5.Group, name: str, arrays: list[str], kernels: _Kernels
 ) -> weights.Assignments:
     variables = layer.trainable_weights + layer.non_trainable_weights
     if len(arrays) != len(variables):
@@ -112,8 +132,7 @@ def _layer_assignments(
     found: weights.Assignments = []
     for variable, array in zip(variables, arrays, strict=True):
         who = f"{layer.label}'s {variable.name}"
-        value = group.array(f"{name}/{array}", variable.shape, who)
-        found.append((variable, _turned(value) if id(variable) in flipped else value))
+        found.append((variable, kernels.read(variable, f"{name}/{array}", who)))
     return found
 
 
@@ -229,7 +248,8 @@ def read_metadata(file: hdf5.Group) -> dict[str, Any]:
 
 
 def modern(data: dict[str, Any]) -> dict[str, Any]:
-    """Return Keras 2's description of a model or layer as Keras 3 would write it."""
+    """Return Keras 1's or 2's description of a model or layer as Keras 3 would write it."""
+    data = keras_1.renamed(data)
     config, kind = data.get("config"), data.get("class_name")
     if isinstance(config, list):  # Sequential before Keras 2.2.3
         config = {"layers": config}

@@ -1,0 +1,182 @@
+"""Keras 1's names of layers and arguments (2015 to 2017), as Keras 2 calls them.
+
+    Convolution2D(nb_filter=8, nb_row=3, nb_col=3, border_mode="same", subsample=[1, 1],
+                  dim_ordering="th", init="uniform", W_regularizer=…, bias=True)
+    Conv2D(filters=8, kernel_size=[3, 3], padding="same", strides=[1, 1],
+           data_format="channels_first", kernel_initializer="random_uniform",
+           kernel_regularizer=…, use_bias=True)
+
+The old names occur in no later file, so each description says by itself how old it is. Where the
+channels came first (`dim_ordering="th"`, Theano's), kernels lay the other way round: (filters,
+channels, rows, columns).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Description = dict[str, Any]
+
+_CLASSES = {
+    "AtrousConvolution1D": "Conv1D",
+    "AtrousConvolution2D": "Conv2D",
+    "Convolution1D": "Conv1D",
+    "Convolution2D": "Conv2D",
+    "SeparableConvolution2D": "SeparableConv2D",
+}
+_MERGES = {
+    "ave": "Average",
+    "concat": "Concatenate",
+    "max": "Maximum",
+    "mul": "Multiply",
+    "sum": "Add",
+}
+_ARGUMENTS = {
+    "W_constraint": "kernel_constraint",
+    "W_regularizer": "kernel_regularizer",
+    "atrous_rate": "dilation_rate",
+    "b_constraint": "bias_constraint",
+    "b_regularizer": "bias_regularizer",
+    "beta_init": "beta_initializer",
+    "bias": "use_bias",
+    "border_mode": "padding",
+    "depthwise_init": "depthwise_initializer",
+    "filter_length": "kernel_size",
+    "gamma_init": "gamma_initializer",
+    "init": "kernel_initializer",
+    "input_dtype": "dtype",
+    "length": "size",
+    "nb_filter": "filters",
+    "output_dim": "units",
+    "p": "rate",
+    "pointwise_init": "pointwise_initializer",
+    "pool_length": "pool_size",
+    "sigma": "stddev",
+    "stride": "strides",
+    "subsample": "strides",
+    "subsample_length": "strides",
+}
+# Layers whose arguments these are; of another layer the same name may mean something else.
+_KNOWN = {
+    *_CLASSES.values(),
+    *("AveragePooling1D", "AveragePooling2D", "BatchNormalization", "Cropping2D", "Dense"),
+    *("Dropout", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling2D"),
+    *("GlobalMaxPooling2D", "InputLayer", "MaxPooling1D", "MaxPooling2D", "PReLU"),
+    *("SpatialDropout1D", "SpatialDropout2D", "UpSampling1D", "UpSampling2D"),
+    *("ZeroPadding1D", "ZeroPadding2D"),
+}
+_FIRST_LAYER = ("input_dim", "input_length")  # `batch_input_shape` says it, too
+_DATA_FORMATS = {"th": "channels_first", "tf": "channels_last"}
+_INITIALIZERS = {
+    "normal": "random_normal",
+    "one": "ones",
+    "uniform": "random_uniform",
+    "zero": "zeros",
+}
+_SIDES = ("top_pad", "bottom_pad", "left_pad", "right_pad")
+
+
+def renamed(data: Description) -> Description:
+    """Return the description of a layer of Keras 1 in Keras 2's words; any other as it is."""
+    config, kind = data.get("config"), data.get("class_name")
+    if not isinstance(config, dict):
+        return data
+    if kind == "Merge" and config.get("mode") in _MERGES and "layers" not in config:
+        return _merge(data, config)
+    kind = _CLASSES.get(str(kind), kind)
+    if kind not in _KNOWN:
+        return data
+    names = dict(_ARGUMENTS)
+    if kind == "PReLU":
+        names["init"] = "alpha_initializer"
+    new: Description = {}
+    for key, value in config.items():
+        if key in ("nb_row", "nb_col", *_FIRST_LAYER):
+            continue
+        if key == "dim_ordering":
+            new["data_format"] = _DATA_FORMATS.get(value, value)
+        elif key != "weights" or value is not None:
+            name = names.get(key, str(key))
+            new[name] = _value(name, value)
+    if "nb_row" in config and "nb_col" in config:
+        new["kernel_size"] = [config["nb_row"], config["nb_col"]]
+    if kind in ("ZeroPadding1D", "ZeroPadding2D"):
+        new["padding"] = _padding(new.get("padding"))
+    return {**data, "class_name": kind, "config": new}
+
+
+def _merge(data: Description, config: Description) -> Description:
+    kind = _MERGES[config["mode"]]
+    new: Description = {key: config[key] for key in ("name", "trainable") if key in config}
+    if kind == "Concatenate":
+        new["axis"] = config.get("concat_axis", -1)
+    return {**data, "class_name": kind, "config": new}
+
+
+def _value(key: str, value: Any) -> Any:
+    """Return a setting's value as Keras 2 writes it."""
+    if key.endswith("_initializer") and isinstance(value, str):
+        return _INITIALIZERS.get(value, value)
+    if not isinstance(value, dict) or "name" not in value or "class_name" in value:
+        return value
+    settings = {name: number for name, number in value.items() if name != "name"}
+    if key.endswith("_regularizer") and settings.keys() <= {"l1", "l2"}:
+        return {"class_name": "L1L2", "config": settings}
+    if key.endswith("_constraint"):
+        if "m" in settings:
+            settings["max_value"] = settings.pop("m")
+        return {"class_name": value["name"], "config": settings}
+    return value
+
+
+def _padding(value: Any) -> Any:
+    """Return the rows and columns of zeros, which Keras 1 also gave as four numbers or by name."""
+    if isinstance(value, dict):
+        value = [value.get(side, 0) for side in (_SIDES if "top_pad" in value else _SIDES[2:])]
+    if isinstance(value, list) and len(value) == 4:
+        return [value[:2], value[2:]]
+    return value
+
+
+# ---------------------------------------------------------------------------------------------
+# Weights
+# ---------------------------------------------------------------------------------------------
+
+
+def theano_ordered(data: Any) -> set[str]:
+    """Return the names of all layers, nested ones too, with `dim_ordering="th"`."""
+    found: set[str] = set()
+    config = data.get("config") if isinstance(data, dict) else None
+    inside = config if isinstance(config, list) else (config or {}).get("layers")
+    for layer in inside if isinstance(inside, list) else []:
+        found |= theano_ordered(layer)
+    if isinstance(config, dict) and config.get("dim_ordering") == "th":
+        found.add(str(config.get("name")))
+    return found
+
+
+def kernel_reader(
+    shape: tuple[int, ...] | None, wanted: tuple[int, ...], theano: bool
+) -> tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]:
+    """Return the shape in which a file of Keras 1 holds a kernel, and how to read it from there.
+
+    `shape` is that of the array in the file. Of another kind of array it is `wanted` itself.
+    """
+    if shape is None or len(shape) != 4:
+        return wanted, _same
+    if len(wanted) == 3:  # of a convolution along lines: those were images, too
+        size, channels, filters = wanted
+        if shape == (size, 1, channels, filters):
+            return shape, lambda array: array[:, 0]
+        if shape == (filters, channels, size, 1):
+            return shape, lambda array: array.transpose(2, 3, 1, 0)[:, 0]
+    if len(wanted) == 4:
+        turned = (wanted[3], wanted[2], wanted[0], wanted[1])
+        if shape == turned and (theano or shape != wanted):
+            return shape, lambda array: array.transpose(2, 3, 1, 0)
+    return wanted, _same
+
+
+def _same(array: np.ndarray) -> np.ndarray:
+    return array
