@@ -1,4 +1,4 @@
-"""BackupAndRestore: whatever ends training, the same program goes on and ends with the same."""
+"""BackupAndRestore: however training is stopped, the same program resumes and ends the same."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def network(optimizer: Any = None, units: int = 8) -> Any:
 
 
 class Crash(callbacks.Callback):
-    """Raises an error in this epoch, before this batch."""
+    """Interrupts training in this epoch, before this batch."""
 
     def __init__(self, epoch: int, batch: int = 0) -> None:
         self.at, self.now = (epoch, batch), 0
@@ -96,14 +96,14 @@ def test_it_ends_as_if_nothing_had_happened(name: str, crash: Crash, tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         fit(network(MAKE[name]()), tmp_path / "b", *more, crash)
     resumed = network(MAKE[name]())
-    minicnn.utils.set_random_seed(99)  # a new process has drawn other numbers
+    minicnn.utils.set_random_seed(99)  # a new process draws different numbers
     found = fit(resumed, tmp_path / "b", *more)
     assert found.epoch == list(range(crash.at[0], EPOCHS))
     for key, values in expected.items():
         assert found.history[key] == values[crash.at[0] :], key
     for a, b in zip(state(resumed), state(whole), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not (tmp_path / "b").exists()  # there is nothing left to go on with
+    assert not (tmp_path / "b").exists()  # no backup is left
 
 
 PROGRAM = """
@@ -149,7 +149,7 @@ def test_a_killed_process_goes_on(tmp_path: Path) -> None:
 def test_a_backup_within_an_epoch_leads_to_its_beginning(tmp_path: Path) -> None:
     model = network()
     with pytest.raises(KeyboardInterrupt):
-        fit(model, tmp_path / "b", Crash(1, 2), save_freq=2)  # an epoch has 3 batches: backup at 4
+        fit(model, tmp_path / "b", Crash(1, 2), save_freq=2)  # at 3 batches an epoch, it saves at 4
     held = np.load(tmp_path / "b" / "latest.npz")
     assert json.loads(str(held["about"]))["epoch"] == 1
     assert held["optimizer 0"] == 4  # steps
@@ -164,7 +164,7 @@ def test_what_is_kept_and_what_is_deleted(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["latest.npz", "previous.npz"]
     model = network()
     found = fit(model, folder, delete_checkpoint=False)
-    assert found.epoch == []  # all is done
+    assert found.epoch == []  # nothing is left to do
     assert found.history == {}
     fit(model, folder, epochs=EPOCHS + 1, delete_checkpoint=False)
     assert model.optimizer.iterations == (EPOCHS + 1) * 3
@@ -173,7 +173,7 @@ def test_what_is_kept_and_what_is_deleted(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
 
 
-def test_a_damaged_backup_gives_way_to_the_one_before_it(tmp_path: Path) -> None:
+def test_instead_of_a_damaged_backup_the_previous_one_is_used(tmp_path: Path) -> None:
     folder = tmp_path / "b"
     with pytest.raises(KeyboardInterrupt):
         fit(network(), folder, Crash(3), double_checkpoint=True)

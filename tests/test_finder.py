@@ -1,4 +1,4 @@
-"""LearningRateFinder: its rates, its losses by hand, where it stops, and what it leaves behind."""
+"""LearningRateFinder: its rates, its losses by hand, where it stops, and what it restores."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ Array = np.ndarray
 
 
 def valley(optimizer: Any = None, weight: float = 3.0) -> Any:
-    """y = w * x for x = 1 and the target 1: the loss is (w - 1)², as in the lesson."""
+    """y = w * x with x = 1 and target 1, so the loss is (w - 1)², as in the lesson."""
     model = minicnn.Sequential([minicnn.Input((1,)), layers.Dense(1, use_bias=False)])
     model.set_weights([np.array([[weight]], np.float32)])
     model.compile(optimizer or optimizers.SGD(0.5), "mse")
@@ -40,7 +40,7 @@ def test_by_hand() -> None:
     assert finder.smoothed[2] == pytest.approx(means / (1 - 0.125), rel=1e-6)
 
 
-def test_everything_is_as_before() -> None:
+def test_everything_is_restored() -> None:
     model = valley(optimizers.Adam(0.25, use_ema=True))
     model.train_on_batch(X, X)
     state = [a.copy() for _, a in model.optimizer.state(model.trainable_weights)]
@@ -63,14 +63,14 @@ def test_it_suggests_a_rate_that_learns_and_stops_where_the_loss_explodes() -> N
     assert finder.suggestion is not None
     lowest = finder.rates[int(np.argmin(finder.smoothed))]
     assert finder.suggestion == lowest / 10
-    assert 1e-3 < finder.suggestion < 1.0  # above 1 the loss rises
+    assert 1e-3 < finder.suggestion < 1.0  # above 1, the loss rises
     trained = valley(optimizers.SGD(finder.suggestion))
     before = trained.evaluate(X, X, verbose=0)
     fit(trained, None, epochs=5)
     assert trained.evaluate(X, X, verbose=0) < 0.5 * before
 
 
-def test_the_loss_is_that_of_the_batch_alone() -> None:
+def test_each_loss_is_that_of_one_batch() -> None:
     x = np.array([[1.0], [2.0], [3.0]], np.float32)
     model = valley()
     finder = LearningRateFinder(1e-9, 2e-9, steps=3)
@@ -78,9 +78,9 @@ def test_the_loss_is_that_of_the_batch_alone() -> None:
     np.testing.assert_allclose(finder.losses, [9, 36, 81], rtol=1e-5)
 
 
-def test_no_fall_no_suggestion() -> None:
+def test_a_loss_that_never_falls_gives_no_suggestion() -> None:
     finder = LearningRateFinder(steps=5)
-    fit(valley(weight=1.0), finder)  # at the bottom already
+    fit(valley(weight=1.0), finder)  # it is already at the minimum
     assert finder.suggestion is None
     assert LearningRateFinder().suggestion is None
 
@@ -94,7 +94,7 @@ def test_nan_stops_it() -> None:
     assert model.get_weights()[0].item() == 3.0
 
 
-def test_too_few_steps_are_told() -> None:
+def test_too_few_steps_give_a_warning() -> None:
     with pytest.warns(UserWarning, match="made 4 of 100 steps, up to the rate .*more epochs"):
         fit(valley(), LearningRateFinder(), epochs=1)
 

@@ -1,4 +1,4 @@
-"""SwapEMAWeights: who sees the averages of the weights, and who the weights."""
+"""SwapEMAWeights: when a model has the averages of its weights, and when the weights."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(weights, [2.1, 0.6], rtol=1e-6)
     model.train_on_batch(X, Y)
     weights = model.get_weights()[0]
-    average = 0.5 * np.array([2.1, 0.6]) + 0.5 * weights.ravel()  # the first average is the weight
+    average = 0.5 * np.array([2.1, 0.6]) + 0.5 * weights.ravel()  # the first average is the weights
     swap = SwapEMAWeights()
     y = model.predict(X, verbose=0, callbacks=[swap])
     np.testing.assert_allclose(y.ravel(), X @ average, rtol=1e-5)
@@ -40,7 +40,7 @@ def test_by_hand() -> None:
     assert model.evaluate(X, Y, verbose=0) != pytest.approx(loss, rel=1e-3)
 
 
-def test_a_checkpoint_at_the_end_of_an_epoch_has_them(tmp_path: Path) -> None:
+def test_a_checkpoint_at_the_end_of_an_epoch_has_the_averages(tmp_path: Path) -> None:
     for swap_on_epoch in (False, True):
         seen: list[Array] = []
         model = line()

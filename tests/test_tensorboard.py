@@ -1,4 +1,4 @@
-"""TensorBoard: the events that Keras writes, and what TensorBoard makes of the model."""
+"""The TensorBoard callback writes Keras's events, and TensorBoard can draw the model."""
 
 import json
 import subprocess
@@ -112,7 +112,7 @@ def test_the_events_are_keras_s(options: dict[str, Any], tmp_path: Path) -> None
             }
             for who in ("ours", "theirs")
         )
-        # Keras 3 writes the model's name before a weight's.
+        # Keras 3 puts the model's name before a weight's.
         expected = {
             (tag.removeprefix(f"{theirs.name}/"), *rest): v for (tag, *rest), v in expected.items()
         }
@@ -120,7 +120,7 @@ def test_the_events_are_keras_s(options: dict[str, Any], tmp_path: Path) -> None
         expected = {key: value for key, value in expected.items() if key[0] != "keras" and key[2]}
         found.pop(("keras", 0, "graph_keras_model"), None)
         expected.pop(("keras", 0, "graph_keras_model"), None)
-        if options.get("update_freq") == 2:  # Keras leaves out epochs that end between two
+        if options.get("update_freq") == 2:  # Keras omits epochs that end between updates
             found = {key: value for key, value in found.items() if key in expected}
         assert found.keys() == expected.keys()
         for key, value in expected.items():

@@ -122,7 +122,7 @@ def explain_output(
 
 
 def function_for(layer: Layer) -> Function:
-    """Return the function that explains numbers of the layer. Raises `UnknownError`."""
+    """Return the function that explains the layer's outputs, or raise `UnknownError`."""
     for cls in type(layer).__mro__:
         if cls in SUMS:
             return SUMS[cls]

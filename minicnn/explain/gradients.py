@@ -165,7 +165,7 @@ def _given(entry: TraceEntry, what: str, source: Any) -> Array:
 
 
 def function_for(layer: Layer, what: str) -> Function:
-    """Return the function that explains this gradient of the layer. Raises `UnknownError`."""
+    """Return the function that explains this gradient of the layer, or raise `UnknownError`."""
     if what == "dz":
         return _activation
     for cls in type(layer).__mro__:

@@ -69,7 +69,7 @@ def test_mobilenet_has_the_paper_s_size() -> None:
 
 
 # keras.io/api/applications has the sizes with the classifier.
-SIZES: dict[str, tuple[int, int, int]] = {  # with it, without it, and the maps of the last block
+SIZES: dict[str, tuple[int, int, int]] = {  # with it, without it, maps of the last block
     "VGG16": (138_357_544, 14_714_688, 512),
     "VGG19": (143_667_240, 20_024_384, 512),
     "ResNet50": (25_636_712, 23_587_712, 2048),
@@ -166,7 +166,7 @@ def keras_network(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any], 
 
 
 def plain_config(layer: Any) -> dict[str, Any]:
-    """What a layer computes, in the same words for both libraries."""
+    """Return what a layer computes, in the same words for both libraries."""
     config = json.loads(json.dumps(layer.get_config(), default=str))
     ndim = len(layer.output.shape)
     if "axis" in config:
@@ -198,7 +198,7 @@ def test_keras_s_weights_give_keras_s_numbers(
     )
     assert np.ptp(wanted) > 0.1 * np.abs(wanted).max()
     # By name, the weights also load into a network with another end.
-    utils.clear_session()  # for the names of layers that are only numbered
+    utils.clear_session()  # some names of layers are only numbered
     other = getattr(applications, name)(weights=None, **arguments)
     tail = Model(other.inputs, layers.Flatten(name="tail")(other.layers[-3].output))
     tail.load_weights(path, by_name=True)
@@ -277,7 +277,7 @@ def test_what_is_downloaded_is_checked(
 def test_weights_are_where_keras_finds_them(
     name: str, include_top: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same address, the same checksum."""
+    """Address and checksum are Keras's."""
     keras = pytest.importorskip("keras")
     from keras.src.utils import file_utils
 
@@ -429,12 +429,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize("network", [MobileNet, MobileNetV2])
 @pytest.mark.parametrize("alpha", [0, -1.0, "wide", None, float("nan")])
-def test_a_width_is_a_number_above_zero(network: Callable[..., Model], alpha: Any) -> None:
+def test_a_width_must_be_a_number_above_zero(network: Callable[..., Model], alpha: Any) -> None:
     with pytest.raises(ValueError, match=r"alpha to be a number above 0\. Received"):
         network(weights=None, alpha=alpha)
 
 
-def test_an_input_tensor_is_a_symbol() -> None:
+def test_an_input_tensor_must_be_a_symbol() -> None:
     with pytest.raises(TypeError, match=r"input_tensor to be a symbol, .*Received ndarray"):
         MobileNetV2(weights=None, include_top=False, input_tensor=np.zeros((1, 32, 32, 3)))
 

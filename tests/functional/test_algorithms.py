@@ -221,7 +221,7 @@ def test_fused_max_pooling_of_larger_results(algorithm: str, pool: Any, size: An
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_largest_for_any_number_of_channels(dtype: type) -> None:
+def test_maxima_for_any_number_of_channels(dtype: type) -> None:
     """364 channels fill whole vectors and leave a rest; z has ties, NaN and clipped numbers."""
     rng = np.random.default_rng(3)
     z = rng.integers(-2, 7, (2, 7, 5, 364)).astype(dtype)

@@ -123,7 +123,7 @@ def test_a_result_that_is_needed_elsewhere_is_written() -> None:
 def residual(
     size: tuple[int, int, int], filters: int, after: Any = None, dtype: str = "float32"
 ) -> Model:
-    """A block of ResNet's: what goes in is added to what the convolution computes."""
+    """Return a block as in ResNet, which adds its input to what a convolution computes."""
     inputs = Input(size, dtype=dtype)
     x = layers.Conv2D(filters, 1, dtype=dtype)(inputs)
     y = layers.Conv2D(filters, 1, dtype=dtype)(x)
@@ -162,7 +162,7 @@ def test_an_addition_goes_into_the_product_of_a_separable_convolution(threads: i
     assert labels(program) == ["separable.forward"]
 
 
-def test_what_is_not_a_number_stays_so_through_an_addition_and_a_relu() -> None:
+def test_nan_passes_through_an_addition_and_a_relu() -> None:
     model = residual((3, 2, 4), 40, layers.ReLU())
     x = np.ones((1, 3, 2, 4), np.float32)
     x[0, 0, 0, 0], x[0, 1, 1, 2] = np.nan, np.inf
@@ -172,14 +172,14 @@ def test_what_is_not_a_number_stays_so_through_an_addition_and_a_relu() -> None:
     assert np.isnan(y[0, 0, 0]).all()
 
 
-def test_additions_that_stay_steps_of_their_own() -> None:
+def test_additions_that_are_not_merged() -> None:
     inputs = Input((6, 5, 8))
     y = layers.Conv2D(8, 1, name="product")(inputs)
     kept = checked(Model(inputs, [layers.Add()([y, inputs]), y]), 1, 6, 5, 8)
     assert labels(kept) == ["matmul.product", "elementwise.add"]  # y is needed elsewhere
     twice = checked(Model(inputs, layers.Add()([y, y])), 1, 6, 5, 8)
     assert labels(twice) == ["matmul.product", "elementwise.add"]
-    # The third is added to the sum of the first two, which lies where the result will lie.
+    # The third is added to the sum of the first two, which is already in the result's place.
     three = layers.Add()([inputs, layers.MaxPooling2D(1)(inputs), y])
     assert labels(checked(Model(inputs, three), 1, 6, 5, 8))[-1] == "elementwise.add"
     first = layers.Add()([y, inputs, layers.MaxPooling2D(1)(inputs)])
@@ -189,7 +189,7 @@ def test_additions_that_stay_steps_of_their_own() -> None:
 @pytest.mark.parametrize(
     "after", [layers.ReLU(negative_slope=0.1), layers.ReLU(threshold=0.2)], ids=["leaky", "above"]
 )
-def test_a_relu_of_another_kind_stays_a_step(after: Any) -> None:
+def test_a_relu_of_another_kind_is_not_merged(after: Any) -> None:
     inputs = Input((6, 5, 8))
     y = layers.Add()([layers.Conv2D(8, 1)(inputs), inputs])
     after = type(after).from_config(after.get_config())

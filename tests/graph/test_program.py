@@ -120,13 +120,13 @@ def test_a_decoder_is_made_of_kernels_alone(kernel: int, strides: int, dtype: st
         assert 0 < (y == 0).sum() < y.size
 
 
-def test_what_the_steps_cost() -> None:
+def test_the_cost_of_each_step() -> None:
     model = network()
     program = model.inference_program(3)
     rows = zip(program.steps, program.layers, program.multiply_adds, strict=True)
     costs = {layer.name: cost for _, layer, cost in rows if cost}
     first, depthwise, pointwise = 3 * 10 * 8 * 9 * 27, 3 * 5 * 4 * 9 * 9, 3 * 5 * 4 * 9 * 9
-    # The strided convolution sees 18 channels of 7x6 pixels: 3x3 places.
+    # The strided convolution makes 3x3 places from 18 channels of 7x6 pixels.
     assert list(costs.values()) == [first, depthwise + pointwise, 3 * 9 * 5 * 4 * 18, 3 * 4 * 5]
     assert sum(program.multiply_adds) == 3 * model.multiply_adds((3, 12, 10, 3))
     header, *lines = str(program).splitlines()
@@ -134,7 +134,7 @@ def test_what_the_steps_cost() -> None:
     assert [line for line in lines if "0.06 M" in line] == [lines[1]]  # the first convolution
 
 
-def test_steps_that_became_one_cost_as_much_as_both() -> None:
+def test_merged_steps_cost_as_much_as_single_ones() -> None:
     net = Sequential(
         [
             Input((64, 64, 8)),
@@ -147,12 +147,12 @@ def test_steps_that_became_one_cost_as_much_as_both() -> None:
     assert program.multiply_adds == [64 * 64 * 8 * (9 + 32)]
 
 
-def test_when_each_array_has_its_part_of_the_memory() -> None:
+def test_each_array_s_lifetime_and_place_in_memory() -> None:
     program = network().inference_program(2)
     for block in program.blocks:
         assert 0 <= block.first <= block.last <= len(program.steps) + 1
         assert block.offset + block.size <= program.arena_bytes
-    # The images are there before the first step, and the answer stays after the last.
+    # The images are there before the first step, and the result remains after the last.
     assert [block.shape for block in program.blocks if block.first == 0] == [(2, 12, 10, 3)]
     stay = [block.shape for block in program.blocks if block.last == len(program.steps) + 1]
     assert stay == [(2, 4)]
@@ -260,7 +260,7 @@ def test_a_program_is_kept_as_long_as_nothing_changes() -> None:
     assert before in kept.values()
 
 
-def test_the_program_that_a_user_looks_at_is_the_one_that_predicts() -> None:
+def test_the_program_shown_to_users_is_the_one_that_predicts() -> None:
     model = network()
     x = images()
     program = model.inference_program(2)
@@ -268,7 +268,7 @@ def test_the_program_that_a_user_looks_at_is_the_one_that_predicts() -> None:
     settled(model, x)
     form = model.form(training=False)
     assert form._programs._program_for((x.shape,)) is program
-    # It does not hold weights as a user might, who could write into them at any time.
+    # It does not hold weights as a user would, who might write into them at any time.
     assert form._programs._watch._copies == []
 
 

@@ -1,4 +1,4 @@
-"""The layers that Keras has for its own networks alone."""
+"""Layers that Keras has only for its own networks."""
 
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def cases() -> list[tuple[Any, Any]]:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_gradients_are_what_differences_say(training: bool) -> None:
+def test_gradients_agree_with_differences(training: bool) -> None:
     for layer, x in cases():
 
         def run(arrays: tuple[Array, ...], layer: Any = layer, x: Any = x) -> Any:
@@ -84,7 +84,7 @@ def test_gradients_are_what_differences_say(training: bool) -> None:
         )
 
 
-def test_where_their_numbers_come_from() -> None:
+def test_their_numbers_are_explained() -> None:
     rng = np.random.default_rng(0)
     for layer, x in cases()[:3]:
         layer.dtype = "float32"

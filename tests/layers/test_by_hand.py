@@ -361,7 +361,7 @@ def test_layers_of_lines_by_hand() -> None:
     layer = made(layers.Conv1D(1, 3), x, kernel, [0.5])
     grads = {"kernel": [1 + 4, 2 + 6, 3 + 8], "bias": [3]}
     check_by_hand(layer, x, [321.5, 432.5], [1, 2], [1, 12, 120, 200], **grads)
-    # Causal: all zeros before the line, so the last weight is for the present.
+    # Causal padding puts all zeros before the line, so the last weight is for the present.
     layer = made(layers.Conv1D(1, 3, padding="causal", use_bias=False), x, kernel)
     y, dy = [100, 210, 321, 432], [0, 0, 1, 0]
     check_by_hand(layer, x, y, dy, [1, 10, 100, 0], kernel=[1, 2, 3])
@@ -386,7 +386,7 @@ def test_layers_of_lines_by_hand() -> None:
 
 
 def test_a_line_is_an_image_one_pixel_high() -> None:
-    """The weights are the layer's own: the layer of images sees what is assigned to them."""
+    """Assigning to the layer's own weights changes what its layer for images computes."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 9, 4)).astype("f")
     layer = layers.Conv1D(3, 3, strides=2, padding="same")
@@ -396,7 +396,7 @@ def test_a_line_is_an_image_one_pixel_high() -> None:
         layer.kernel.assign(rng.standard_normal((3, 4, 3)))
         other.set_weights([w[None] if w.ndim == 3 else w for w in layer.get_weights()])
         np.testing.assert_array_equal(layer(x), other(x[:, None])[:, 0])
-    layer.strides = (1,)  # a setting, too
+    layer.strides = (1,)  # so does a setting
     assert layer(x).shape == (2, 9, 3)
     twin = copy.deepcopy(layer)
     twin.kernel.assign(np.zeros((3, 4, 3)))

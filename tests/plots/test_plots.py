@@ -76,7 +76,7 @@ def test_a_program_has_a_bar_for_each_cost_and_a_box_for_each_array():
     assert {"a $ program", "Python: 0.0", "direct: 0.0"} <= set(found)
     boxes = [(*box.get_xy(), box.get_width(), box.get_height()) for box in below.patches]
     assert len(boxes) == len(program.blocks)
-    assert (-0.5, 2) in [(x, width) for x, _, width, _ in boxes]  # the image, until step 1
+    assert (-0.5, 2) in [(x, width) for x, _, width, _ in boxes]  # the image lives until step 1
     assert max(y + height for _, y, _, height in boxes) == pytest.approx(program.arena_bytes / 1024)
     with pytest.raises(TypeError, match=r"model\.inference_program\(\) returns.*Received Sequen"):
         plots.program(model)

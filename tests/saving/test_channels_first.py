@@ -1,4 +1,4 @@
-"""Models with data_format="channels_first" open: they take, return and compute what they did."""
+"""Models with data_format="channels_first" open, and take, return and compute the same."""
 
 import copy
 import inspect
@@ -152,7 +152,7 @@ def test_a_file_opens_and_is_written_again(make: Any, suffix: str, tmp_path: Pat
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
 def test_a_file_of_keras_2_opens(make: Any, tmp_path: Path) -> None:
-    """TensorFlow's CPU does not compute what Keras 2 asks of it: Keras 3 does."""
+    """On a CPU, TensorFlow cannot run Keras 2's layers, so the same model in Keras 3 computes."""
     old, keras = library("tf_keras"), library()
     model, twin = shaken(make(old)), make(keras)
     twin.set_weights(model.get_weights())
@@ -201,7 +201,7 @@ def after(*names: str) -> list[dict[str, Any]]:
     return [{"args": [symbols[0] if len(symbols) == 1 else symbols], "kwargs": {}}]
 
 
-def test_a_model_without_it_stays_what_it_is() -> None:
+def test_a_model_with_channels_last_is_not_changed() -> None:
     data = sequential(described("Flatten", "f", data_format="channels_last"))
     assert channels_first.converted(data) is data
     before = copy.deepcopy(data := sequential(conv("c")))
@@ -219,7 +219,7 @@ def test_keras_2_s_chains_begin_with_any_layer() -> None:
 
 
 def test_by_hand() -> None:
-    """A 1x1 kernel adds 1·red + 10·green + 100·blue; the rows and columns stay."""
+    """A 1x1 kernel computes 1·red + 10·green + 100·blue, and keeps rows and columns in place."""
     config = {"filters": 1, "kernel_size": [1, 1], "data_format": FIRST, "use_bias": False}
     data = sequential(described("Conv2D", "c", **config))
     model = minicnn.layers.deserialize(channels_first.converted(data))
@@ -257,8 +257,8 @@ def test_what_cannot_be_converted_is_refused(data: dict[str, Any], message: str)
 
 
 @pytest.mark.keras
-def test_layers_that_would_come_in_another_order_are_refused() -> None:
-    """A PReLU, of the file's axes, makes one of two equal branches longer."""
+def test_a_change_in_the_order_of_layers_is_refused() -> None:
+    """A PReLU keeps the file's axes, which makes one of two equal branches longer."""
     keras = library()
     k = keras.layers
     inputs = keras.Input(IMAGES)
@@ -277,7 +277,7 @@ def test_a_layer_that_does_nothing_in_prediction_stays_where_it_is() -> None:
     assert model.get_layer("hue").get_config()["data_format"] == FIRST
 
 
-def test_nothing_is_warned_of() -> None:
+def test_opening_gives_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         minicnn.layers.deserialize(channels_first.converted(sequential(conv("c"))))

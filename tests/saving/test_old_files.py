@@ -93,8 +93,8 @@ def test_theano_s_kernels_are_flipped(tmp_path: Path) -> None:
     np.testing.assert_array_equal(other.get_weights()[0], kernel)
 
 
-def test_of_which_layers_theano_s_kernels_are_flipped(tmp_path: Path) -> None:
-    """Those that Keras 2 flips, along all axes but those of channels and filters."""
+def test_which_layers_have_theano_s_kernels_flipped(tmp_path: Path) -> None:
+    """They are the layers that Keras 2 flips, along all axes but those of channels and filters."""
 
     def made() -> Any:
         kinds = [
