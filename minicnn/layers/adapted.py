@@ -7,13 +7,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minicnn import shapes
-from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
+from minicnn.layers.axes import AlongAxes
+from minicnn.layers.base import Array, Cache, Grads, Kept, Shape
 
 _SMALLEST = 1e-7  # deviation to divide by: Keras's `epsilon()`
 _ROWS = 256  # examples of an array whose statistics are found at once
 
 
-class Normalization(Layer):
+class Normalization(AlongAxes):
     """y = (x - mean) / max(√variance, 1e-7): features with mean 0 and standard deviation 1.
 
     `adapt(data)` sets both to those of some data; or they are given, or come from a file. Until
@@ -77,17 +78,9 @@ class Normalization(Layer):
         return {**super().get_config(), **given}
 
     def build(self, input_shape: Shape) -> None:
-        kept = shapes.axes_of_examples(self.axis, input_shape, self.label)
-        sizes = tuple(input_shape[axis] for axis in kept)
-        if None in sizes:
-            raise ValueError(
-                f"{self.label} expects inputs of a known size along axis={self.axis}. "
-                f"Received {input_shape}."
-            )
-        self._kept = kept
-        self._sizes: tuple[int, ...] = tuple(size for size in sizes if size is not None)
+        self._find_sizes(input_shape)
         self._broadcast = tuple(
-            (size or 0) if axis in kept else 1 for axis, size in enumerate(input_shape)
+            (size or 0) if axis in self._axes else 1 for axis, size in enumerate(input_shape)
         )
         if self.input_mean is None:
             self.adapt_mean = self.add_weight("mean", self._sizes, "zeros", False)
@@ -101,21 +94,6 @@ class Normalization(Layer):
                 f"{self.label} has mean and variance of shape {np.shape(self.input_mean)} for "
                 f"axis={self.axis}. Received inputs of shape {input_shape}."
             ) from None
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        if self.built:
-            self._check(input_shape)
-        return input_shape
-
-    def _check(self, shape: Any) -> None:
-        fits = len(shape) == len(self._broadcast) and all(
-            shape[axis] in (None, size) for axis, size in zip(self._kept, self._sizes, strict=True)
-        )
-        if not fits:
-            raise ValueError(
-                f"{self.label} expects inputs that have {self._sizes} along axis={self.axis}. "
-                f"Received {shape}."
-            )
 
     def parameter_formula(self) -> str:
         return f"2·{math.prod(self._sizes)}+1" if self.weights else ""
@@ -166,7 +144,7 @@ class Normalization(Layer):
             self._check(x.shape)
             if not x.size:
                 continue
-            others = tuple(axis for axis in range(x.ndim) if axis not in self._kept)
+            others = tuple(axis for axis in range(x.ndim) if axis not in self._axes)
             here = math.prod(x.shape[axis] for axis in others)
             own = x.mean(axis=others, dtype=np.float64, keepdims=True)
             # The sum of squares of two parts (Chan, Golub and LeVeque 1979).

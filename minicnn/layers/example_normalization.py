@@ -5,6 +5,7 @@ from typing import Any
 
 from minicnn import functional, initializers, shapes
 from minicnn._support.variable import Variable
+from minicnn.layers.axes import AlongAxes, as_given
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
 from minicnn.layers.convolutional import known_channels
 
@@ -45,7 +46,7 @@ class _Scaled(Layer):
         return {name: grad for name, (weight, grad) in found.items() if weight is not None}
 
 
-class LayerNormalization(_Scaled):
+class LayerNormalization(AlongAxes, _Scaled):
     """Shifts and scales each example to mean `beta` and standard deviation `gamma` along `axis`.
 
         y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
@@ -71,43 +72,18 @@ class LayerNormalization(_Scaled):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        listed = shapes.axes(axis, self.label)
-        if not listed:
-            raise ValueError(f"{self.label} expects axis to name an axis. Received {axis!r}.")
-        self.axis = listed if isinstance(axis, (tuple, list)) else listed[0]
+        self.axis = as_given(axis, self.label)
         self.rms_scaling = bool(rms_scaling)
         self._take(epsilon, center, scale, beta_initializer, gamma_initializer)
 
     def build(self, input_shape: Shape) -> None:
-        axes = shapes.axes_of_examples(shapes.axes(self.axis, ""), input_shape, self.label)
-        sizes = [input_shape[axis] for axis in axes]
-        if None in sizes or 0 in sizes:
-            raise ValueError(
-                f"{self.label} expects inputs of a known size along axis={self.axis}, at least 1. "
-                f"Received {input_shape}."
-            )
-        self._rank, self._axes = len(input_shape), axes
-        self._sizes = tuple(size for size in sizes if size is not None)
+        self._find_sizes(input_shape)
         rms = self.rms_scaling
         self._add_weights(self._sizes, self.scale or rms, self.center and not rms)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        if self.built:
-            self._check(input_shape)
-        return input_shape
-
-    def _check(self, shape: Any) -> None:
-        fits = len(shape) == self._rank and all(
-            shape[axis] in (None, size) for axis, size in zip(self._axes, self._sizes, strict=True)
-        )
-        if not fits:
-            raise ValueError(
-                f"{self.label} expects inputs that have {self._sizes} along axis={self.axis}. "
-                f"Received {tuple(shape)}."
-            )
-
     def receptive_window(self) -> tuple[shapes.Steps, shapes.Steps, shapes.Pair] | None:
-        return super().receptive_window() if self.axis in (-1, (-1,)) else None
+        last = self.built and self._axes == (self._rank - 1,)
+        return super().receptive_window() if last else None
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         self._check(x.shape)
@@ -209,10 +185,7 @@ class UnitNormalization(Layer):
 
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        listed = shapes.axes(axis, self.label)
-        if not listed:
-            raise ValueError(f"{self.label} expects axis to name an axis. Received {axis!r}.")
-        self.axis = listed if isinstance(axis, (tuple, list)) else listed[0]
+        self.axis = as_given(axis, self.label)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         shapes.axes_of_examples(shapes.axes(self.axis, ""), input_shape, self.label)
