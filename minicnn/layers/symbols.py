@@ -154,6 +154,7 @@ class Node:
         self.single_input = single  # called on a symbol rather than on a list
         self.outputs: list[KerasTensor] = []
         self.index = len(layer.nodes)
+        self.repeats = False  # whether it is another node's use again, on a new Input
         self.listed = listed  # whether it is in its layer's `nodes`; not so in rewritten graphs
         if listed:
             layer.nodes.append(self)
@@ -172,12 +173,13 @@ class WithNodes:
     nodes: list[Node]
 
     def _only_node(self, what: str) -> Node:
-        if len(self.nodes) != 1:
+        own = [node for node in self.nodes if not node.repeats]
+        if len(own) != 1:
             raise AttributeError(
-                f"{self.label} has been used {len(self.nodes)} times in a graph, "
+                f"{self.label} has been used {len(own)} times in a graph, "
                 f"so it has no single {what}."
             )
-        return self.nodes[0]
+        return own[0]
 
     @property
     def input(self) -> Any:

@@ -116,8 +116,14 @@ def layer_from_config(data: dict[str, Any]) -> Any:
     classes |= {**STAND_INS, **_networks}
     name = data.get("class_name")
     config = data.get("config")
+    called = f' "{config.get("name")}"' if isinstance(config, dict) else ""
+    if name == "Lambda":
+        raise ValueError(
+            f"Layer{called} is a Lambda: it holds a function in Python, and minicnn runs no code "
+            "from a file. Build the model here, with a layer of your own in its place "
+            "(minicnn.layers.base shows one), and read the weights with load_weights."
+        )
     if name not in classes:
-        called = f' "{config.get("name")}"' if isinstance(config, dict) else ""
         raise ValueError(
             f"Layer{called} is of class {name!r}, which minicnn does not have. "
             f"It has {', '.join(c for c in classes if c in LAYERS or c in _networks)}."

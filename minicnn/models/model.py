@@ -9,6 +9,7 @@ from minicnn import saving
 from minicnn.graph import Graph, Network
 from minicnn.graph.layer import Ends
 from minicnn.graph.program import Program
+from minicnn.graph.rewriting import cut
 from minicnn.layers import KerasTensor
 from minicnn.layers.base import unique_name
 from minicnn.models import config as configuration
@@ -25,11 +26,14 @@ class Model(Trainer):
         outputs = Dense(10)(GlobalAveragePooling2D()(x))
         model = Model(inputs, outputs)
 
+    An input may also be what a layer returned: `Model(layer.output, model.output)` has the layers
+    behind it, the same ones, on a new `Input`.
+
     `trainable=False` freezes the model and each layer in it. (Keras's constructor freezes only the
     model itself; its layers learn within a larger one.)
 
-    Raises `ValueError` if an input was not made by `Input`, if an output depends on an `Input` that
-    is not among `inputs`, or if two layers share a name.
+    Raises `ValueError` if an output depends on an `Input` that is not among `inputs`, or if two
+    layers share a name.
     """
 
     keras_class_name = "Functional"
@@ -46,14 +50,10 @@ class Model(Trainer):
     ) -> None:
         name = name or unique_name("functional")
         self._start(None, Ends.of(inputs, outputs), name, trainable, dtype)
-        starts = _symbols(inputs, "inputs")
-        for symbol in starts:
-            if symbol.node.inputs:
-                raise ValueError(
-                    f"{self.label} expects inputs made by Input. Received {symbol!r}, which is "
-                    "computed: call the layers after it on a new Input."
-                )
-        self._set_graph(Graph(starts, _symbols(outputs, "outputs"), self.label))
+        starts, ends = _symbols(inputs, "inputs"), _symbols(outputs, "outputs")
+        if any(symbol.node.inputs for symbol in starts):
+            starts, ends = cut(starts, ends, lambda: unique_name("input_layer"))
+        self._set_graph(Graph(starts, ends, self.label))
         self._freeze_unless(trainable)
 
     def _start(

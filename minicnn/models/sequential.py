@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from minicnn.graph import Graph
-from minicnn.graph.layer import SINGLE
+from minicnn.graph.layer import SINGLE, fits
 from minicnn.layers import InputLayer, KerasTensor, Layer
 from minicnn.layers.base import unique_name
 from minicnn.models import config as configuration
@@ -20,7 +22,7 @@ class Sequential(Model):
                             Dense(10)])
 
     Without an `Input` (or `input_shape=` on the first layer) the chain is built when it first sees
-    data.
+    data; it takes images of other sizes, too, if its layers do.
     """
 
     keras_class_name = "Sequential"
@@ -103,6 +105,28 @@ class Sequential(Model):
             if not isinstance(layer, InputLayer):
                 tensor = layer(tensor)
         self._set_chain(start, tensor)
+
+    def _graph_for(self, x: Any) -> Graph:
+        """Return the graph; without an Input it takes images of other sizes, too, as in Keras."""
+        graph = super()._graph_for(x)
+        if isinstance(self._chain[0], (InputLayer, Model)):
+            return graph
+        shape, known = np.shape(self.as_inputs(x)), graph.inputs[0].shape
+        if len(shape) == len(known) and not fits(shape, known):
+            self._open(tuple(a if a == b else None for a, b in zip(shape, known, strict=True)))
+        return self.graph
+
+    def _open(self, shape: tuple[int | None, ...]) -> None:
+        """Build the chain for inputs of more sizes, if its layers allow that; else do nothing."""
+        before = self.graph
+        nodes = {layer: layer.nodes for layer in self._chain}
+        for layer in self._chain:
+            layer.nodes = [node for node in layer.nodes if node not in before.nodes]
+        try:
+            self.build(shape)
+        except ValueError:
+            for layer, own in nodes.items():
+                layer.nodes = own
 
     def _set_chain(self, start: KerasTensor, end: KerasTensor) -> None:
         self._set_graph(Graph([start], [end], self.label))
