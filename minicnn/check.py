@@ -328,6 +328,8 @@ def _moving_cases() -> Iterator[Case]:
         yield Case(layer, {("height_factor" if layer == "RandomZoom" else "factor"): 0.5})
     yield Case("RandomTranslation", {"height_factor": 0.5, "width_factor": 0.5})
     yield Case("RandomFlip", {})
+    yield Case("MixUp", {})
+    yield Case("CutMix", {"factor": (0.2, 0.8)})
     yield Case("RandomCrop", {"height": 9, "width": 8})
     for layer in ("GaussianDropout", "AlphaDropout", "SpatialDropout2D"):
         yield Case(layer, {"rate": 0.5})

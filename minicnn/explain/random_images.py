@@ -193,3 +193,54 @@ def _coloured_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Grad
         f"dx{show.place(query.at)} = factor·dy{show.place(query.at)} + (1 - factor)·mean of dy",
         notes=["Each x changed the mean, so all of dy within value_range counts."],
     )
+
+
+# -- mixed ---------------------------------------------------------------------------------------
+
+_MIXED = (layers.CutMix, layers.MixUp)
+
+
+def _shares(layer: Any, drawn: Any, at: tuple[int, ...]) -> Array:
+    """How much of itself each image of the batch kept at this place."""
+    if isinstance(layer, layers.MixUp):
+        return np.asarray(drawn["mix_weight"], np.float64)
+    return 1.0 - drawn["batch_masks"][(slice(None), *at)]
+
+
+@sums(*_MIXED)
+def _mixed(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    (x,), drawn, place = xs, cache["transformation"], show.place(spot.at)
+    if drawn is None:
+        return unchanged(layer, x, spot)
+    w = float(_shares(layer, drawn, spot.at)[spot.example])
+    other = int(drawn["permutation_order"][spot.example])
+    mixed_in = float(cache["x"][(other, *spot.at)])
+    return Sum(
+        one(spot, x, w),
+        f"y{place} = w·x{place} + (1 - w)·{show.number(mixed_in)}",
+        (1 - w) * mixed_in,
+        notes=[f"In this pass image {other} was mixed in, and w is {show.number(w)} here."],
+        magnitude=abs(mixed_in) + abs(float(x[spot.at])),
+    )
+
+
+@gradient_of(*_MIXED, what="dx")
+def _mixed_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    drawn = entry.cache["transformation"]
+    if drawn is None:
+        return same_place(query, dz, 1.0)
+    shares, example = _shares(layer, drawn, query.at), query.example
+    into = int(np.flatnonzero(drawn["permutation_order"] == example)[0])
+    examples = np.array([example, into])
+    at = np.array([query.at, query.at], np.intp)
+    return GradientSum(
+        make_gradient_terms(
+            examples,
+            at,
+            dz[(examples, *np.array(query.at)[:, None])],
+            np.array([shares[example], 1 - shares[into]]),
+            at,
+        ),
+        f"dx{show.place(query.at)} = w·dy{show.place(query.at)} + (1 - w)·dy of image {into}",
+        notes=[f"In this pass this image was mixed into image {into}."],
+    )

@@ -52,6 +52,7 @@ from minicnn.layers.merging import (
     multiply,
     subtract,
 )
+from minicnn.layers.mixing import CutMix, MixUp
 from minicnn.layers.noise import (
     AlphaDropout,
     Dropout,
@@ -118,6 +119,7 @@ LAYERS: dict[str, type[Layer]] = {
         Conv2DTranspose,
         Cropping1D,
         Cropping2D,
+        CutMix,
         Dense,
         DepthwiseConv1D,
         DepthwiseConv2D,
@@ -139,6 +141,7 @@ LAYERS: dict[str, type[Layer]] = {
         MaxPooling1D,
         MaxPooling2D,
         Minimum,
+        MixUp,
         Multiply,
         Normalization,
         PReLU,

@@ -110,7 +110,7 @@ class RandomImageLayer(RandomLayer):
         return self.gradient(dz, drawn, cache), {}
 
 
-def _limits(
+def limits(
     value: Any, argument: str, who: str, least: float = -1, most: float = 1, above: bool = False
 ) -> Range:
     """Return the lower and the upper limit that a number, or two, stand for, as in Keras.
@@ -249,7 +249,7 @@ class RandomRotation(_Warping):
         **kwargs: Any,
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self.factor = _limits(factor, "factor", self.label)
+        self.factor = limits(factor, "factor", self.label)
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
         low, high = self.factor
@@ -291,8 +291,8 @@ class RandomTranslation(_Warping):
         **kwargs: Any,
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self._height = _limits(height_factor, "height_factor", self.label)
-        self._width = _limits(width_factor, "width_factor", self.label)
+        self._height = limits(height_factor, "height_factor", self.label)
+        self._width = limits(width_factor, "width_factor", self.label)
         self.height_factor, self.width_factor = height_factor, width_factor
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
@@ -333,7 +333,7 @@ class RandomZoom(_Warping):
         self.height_factor, self.width_factor = height_factor, width_factor
 
     def _zooms(self, factor: Any, argument: str) -> Range:
-        low, high = _limits(factor, argument, self.label, above=True)
+        low, high = limits(factor, argument, self.label, above=True)
         return 1 + low, 1 + high
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
@@ -467,7 +467,7 @@ class RandomContrast(_Colouring):
         **kwargs: Any,
     ) -> None:
         super().__init__(value_range, seed, data_format, **kwargs)
-        self.factor = _limits(factor, "factor", self.label, least=0)
+        self.factor = limits(factor, "factor", self.label, least=0)
         if self.value_range[0] > self.value_range[1]:
             raise ValueError(
                 f"{self.label} expects value_range to be (low, high). Received {value_range!r}."
@@ -509,7 +509,7 @@ class RandomBrightness(_Colouring):
         **kwargs: Any,
     ) -> None:
         super().__init__(value_range, seed, data_format, **kwargs)
-        self.factor = _limits(factor, "factor", self.label)
+        self.factor = limits(factor, "factor", self.label)
         self.value_range = sorted(self.value_range)  # a list, as in Keras's configs
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:

@@ -12,7 +12,7 @@ _NOISE = {"SpatialDropout3D": "rate"}
 """For each layer, the setting that switches it off when it is 0."""
 
 _IMAGE_CHANGES = """
-AugMix CutMix MixUp RandAugment RandomColorDegeneration RandomColorJitter RandomElasticTransform
+AugMix RandAugment RandomColorDegeneration RandomColorJitter RandomElasticTransform
 RandomErasing RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert
 RandomPerspective RandomPosterization RandomSaturation RandomSharpness RandomShear RandomWidth
 """

@@ -40,6 +40,7 @@ def every_layer():
     x = layers.RandomFlip(name="flip")(layers.RandomRotation(0.1, name="rotation")(x))
     x = layers.RandomTranslation(0.1, 0.1, name="shift")(layers.RandomZoom(0.1, name="zoom")(x))
     x = layers.RandomBrightness(0.1, name="bright")(layers.RandomContrast(0.1, name="contrast")(x))
+    x = layers.MixUp(name="mix")(layers.CutMix(name="cut")(x))
     f = layers.Flatten(name="flatten")(layers.Reshape((4, 3, -1), name="reshape")(x))
     g = layers.GlobalAveragePooling2D(name="average")(x)
     t = layers.GlobalMaxPooling2D(name="largest")(x)

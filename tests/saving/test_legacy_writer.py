@@ -175,7 +175,7 @@ def library(name: str) -> Any:
 def test_some_test_writes_every_layer() -> None:
     used = {type(layer).__name__ for layer in every_layer() if isinstance(layer, k.Layer)}
     used |= {type(layer).__name__ for layer in nested("Functional", True).layers}
-    assert set(LAYERS) <= used | {"InputLayer"}
+    assert set(LAYERS) <= used | {"InputLayer", "CutMix", "MixUp"}  # which Keras 2 lacks
 
 
 @pytest.mark.parametrize("reader", READERS)

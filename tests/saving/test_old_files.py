@@ -296,7 +296,7 @@ def every_layer(keras: Any) -> Any:
 def test_every_layer_of_keras_2(keras_2: Any, tmp_path: Path) -> None:
     model = every_layer(keras_2)
     kinds = {type(layer).__name__ for layer in [*model.layers, *model.get_layer("base").layers]}
-    assert {"Sequential", "ThresholdedReLU", *LAYERS} == kinds
+    assert {"Sequential", "ThresholdedReLU", *LAYERS} - {"CutMix", "MixUp"} == kinds
     expected = model(photos()).numpy()
     model.save(tmp_path / "m.h5")
     model.save(tmp_path / "m.keras")

@@ -111,6 +111,8 @@ const IN_TRAINING = {
   RandomZoom: () => "it zooms each image at random",
   RandomContrast: () => "it changes each image's contrast at random",
   RandomBrightness: () => "it makes each image brighter or darker at random",
+  MixUp: () => "it blends each image with another one of its batch",
+  CutMix: () => "it pastes a part of another image of the batch into each one",
 };
 
 function explainPassedOn({ x, at }, text) {

@@ -81,7 +81,7 @@ export const KINDS = {
   ...{ Dropout, SpatialDropout1D: Dropout, SpatialDropout2D: Dropout, AlphaDropout: Dropout },
   ...{ GaussianNoise: Dropout, GaussianDropout: Dropout, RandomFlip: Dropout },
   ...{ RandomRotation: Dropout, RandomTranslation: Dropout, RandomZoom: Dropout },
-  ...{ RandomContrast: Dropout, RandomBrightness: Dropout },
+  ...{ RandomContrast: Dropout, RandomBrightness: Dropout, MixUp: Dropout, CutMix: Dropout },
   ...{ UpSampling2D, Resizing, CenterCrop, Cropping2D, RandomCrop: Resizing },
   ...{ Add, Average, Maximum, Minimum, Multiply, Subtract, Concatenate },
 };
