@@ -25,7 +25,16 @@ from minicnn._support.atomic import replacing
 from minicnn.compat import hints
 from minicnn.layers import carried
 from minicnn.layers.weights import weight_budget
-from minicnn.saving import channels_first, hdf5, keras_file, legacy, legacy_writer, unbuilt, weights
+from minicnn.saving import (
+    channels_first,
+    functions,
+    hdf5,
+    keras_file,
+    legacy,
+    legacy_writer,
+    unbuilt,
+    weights,
+)
 from minicnn.saving.compiling import compile_as_saved
 from minicnn.saving.limits import allowance, check_nesting, shortened
 
@@ -191,7 +200,7 @@ def built(config: dict[str, Any], build: Build, source: str) -> Any:
     """Return the model that a config of Keras 2 or 3 describes; every error is a `ValueError`."""
     try:
         check_nesting(config)
-        described = legacy.modern(config)  # Keras 2 wrote .keras files, too
+        described = functions.as_layers(legacy.modern(config))  # Keras 2 wrote .keras files, too
         model = build(channels_first.converted(described))
         channels_first.check_order(model, described)
         return model

@@ -74,12 +74,21 @@ def as_layer(data: dict[str, Any]) -> dict[str, Any]:
     several = kind in _OF_LISTS
     return {
         "class_name": kind,
-        "config": {"name": name, **config},
+        "config": {"name": name, "trainable": True, **config},
         "name": name,
         "inbound_nodes": [
             {"args": [inputs if several else inputs[0]], "kwargs": {}} for _, _, inputs in found
         ],
     }
+
+
+def as_layers(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's description without functions, in the models within it, too."""
+    config = data.get("config")
+    layers = config.get("layers") if isinstance(config, dict) else None
+    if not isinstance(config, dict) or not isinstance(layers, list):
+        return data
+    return {**data, "config": {**config, "layers": [as_layers(as_layer(one)) for one in layers]}}
 
 
 def _name_of(data: dict[str, Any]) -> str | None:

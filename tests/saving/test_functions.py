@@ -61,8 +61,12 @@ def test_a_function_becomes_the_layer_that_computes_it(
     data: dict[str, Any], kind: str, config: dict[str, Any], inputs: Any
 ) -> None:
     found = functions.as_layer(data)
-    assert (found["class_name"], found["config"]) == (kind, {"name": "it", **config})
+    assert (found["class_name"], found["config"]) == (
+        kind,
+        {"name": "it", "trainable": True, **config},
+    )
     assert found["inbound_nodes"] == [{"args": [inputs], "kwargs": {}}]
+    assert functions.as_layer(found) is found
 
 
 def test_a_layer_stays_as_it_is() -> None:
@@ -232,6 +236,20 @@ def test_functions_of_tf_in_keras_2_s_files(tmp_path: Path) -> None:
     again = models.model_from_json(json.dumps(json.loads(theirs.to_json())))
     again.load_weights(tmp_path / "m.h5")
     assert_equal_to(again, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.keras
+def test_functions_beside_layers_with_their_channels_first(tmp_path: Path) -> None:
+    """Numbers of a row go along the columns, which the file has last."""
+    keras = pytest.importorskip("keras")
+    inputs = keras.Input((4, 4, 3))
+    x = keras.layers.ZeroPadding2D(0, data_format="channels_first")(inputs)
+    row = np.array([1.0, 2.0, 4.0], "float32")
+    ys = [x + row, x * 2.0 - 1.0, keras.ops.mean(x, axis=[1, 2]), x[:, :1], keras.ops.relu(x)]
+    theirs = keras.Model(inputs, ys)
+    theirs.save(tmp_path / "m.keras")
+    assert_equal_to(models.load_model(tmp_path / "m.keras"), theirs)
 
 
 @pytest.mark.slow
