@@ -11,6 +11,7 @@ from minicnn.applications import (
     inception_v3,
     mobilenet,
     mobilenet_v2,
+    mobilenet_v3,
     resnet,
     resnet50,
     resnet_v2,
@@ -22,6 +23,7 @@ from minicnn.applications.densenet import DenseNet121, DenseNet169, DenseNet201
 from minicnn.applications.inception_v3 import InceptionV3
 from minicnn.applications.mobilenet import MobileNet
 from minicnn.applications.mobilenet_v2 import MobileNetV2
+from minicnn.applications.mobilenet_v3 import MobileNetV3Large, MobileNetV3Small
 from minicnn.applications.resnet import ResNet50, ResNet101, ResNet152
 from minicnn.applications.resnet_v2 import ResNet50V2, ResNet101V2, ResNet152V2
 from minicnn.applications.vgg16 import VGG16
@@ -38,6 +40,8 @@ __all__ = [
     "InceptionV3",
     "MobileNet",
     "MobileNetV2",
+    "MobileNetV3Large",
+    "MobileNetV3Small",
     "ResNet50",
     "ResNet50V2",
     "ResNet101",
@@ -49,6 +53,7 @@ __all__ = [
     "inception_v3",
     "mobilenet",
     "mobilenet_v2",
+    "mobilenet_v3",
     "resnet",
     "resnet50",
     "resnet_v2",

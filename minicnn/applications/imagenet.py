@@ -40,7 +40,7 @@ CLASS_INDEX = (  # file, address and MD5 of the names of the classes
 # Of ImageNet's photos, as published with the networks that use them.
 MEAN_BGR = (103.939, 116.779, 123.68)
 MEAN_RGB, DEVIATION_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_LARGEST_WEIGHTS = 2**30  # bytes; VGG19's file has 575 million
+_LARGEST_WEIGHTS = 2**31  # bytes; ConvNeXtXLarge's file has 1.4 billion
 
 
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
@@ -92,6 +92,16 @@ def standardize(x: Any, data_format: str | None = None) -> Any:
     y -= np.array(MEAN_RGB, dtype)
     y /= np.array(DEVIATION_RGB, dtype)
     return y
+
+
+def unchanged(x: Any, data_format: str | None = None) -> Any:
+    """Return `x` as it is: pixels from 0 to 255 go into the network, whose first layers scale them.
+
+    It is here because Keras has it, so that all networks are used alike. Raises `ValueError` for a
+    `data_format` other than "channels_last".
+    """
+    _check_last(data_format)
+    return x
 
 
 def _check_last(data_format: str | None) -> None:
@@ -157,10 +167,12 @@ def application(
     input_tensor: Any,
     name: str,
     pool_names: tuple[str | None, str | None] = (None, None),
+    bare_end: Body | None = None,
 ) -> Model:
     """Return a network made of its body and its classifier, with the weights asked for.
 
-    `pool_names` are those of the poolings "avg" and "max" that take the classifier's place.
+    `pool_names` are those of the poolings "avg" and "max" that take the classifier's place, and
+    `bare_end` is what follows there, with or without a pooling.
     """
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'{who} expects pooling to be None, "avg" or "max". Received {pooling!r}.')
@@ -179,6 +191,8 @@ def application(
             x = GlobalAveragePooling2D(name=pool_names[0])(x)
         elif pooling == "max":
             x = GlobalMaxPooling2D(name=pool_names[1])(x)
+        if bare_end is not None and not include_top:
+            x = bare_end(x)
         model = Model(inputs, x, name=name)
     if weights == "imagenet":
         weights = get_file(
@@ -193,6 +207,57 @@ def average_and_dense(x: Any, classes: int, activation: str) -> Any:
     """The usual classifier: the mean of each map, and a dense layer."""
     x = GlobalAveragePooling2D(name="avg_pool")(x)
     return Dense(classes, activation=activation, name="predictions")(x)
+
+
+def network(
+    who: str,
+    body: Body,
+    top: Top,
+    files: tuple[str, str],
+    checksums: tuple[str, str],
+    *,
+    size: int,
+    smallest: int,
+    include_top: bool,
+    weights: Any,
+    input_tensor: Any,
+    input_shape: Sequence[int | None] | None,
+    pooling: str | None,
+    classes: int,
+    classifier_activation: Any,
+    name: str,
+    pool_names: tuple[str | None, str | None] = (None, None),
+    bare_end: Body | None = None,
+) -> Model:
+    """Return a network, after a check of the arguments that all networks have.
+
+    `files` are the addresses of ImageNet's weights with the classifier and without, in the store,
+    and `checksums` theirs. The network was trained on images of `size`, and refuses smaller ones
+    than `smallest`.
+    """
+    check_weights(who, weights, include_top, classes)
+    activation = check_classifier(who, classifier_activation, weights, include_top)
+    which = 0 if include_top else 1
+    return application(
+        who,
+        body,
+        lambda x: top(x, classes, activation),
+        input_shape=image_shape(who, input_shape, size, smallest, include_top, weights),
+        include_top=include_top,
+        weights=weights,
+        weights_url=address(files[which]),
+        weights_md5=checksums[which],
+        pooling=pooling,
+        input_tensor=input_tensor,
+        name=name,
+        pool_names=pool_names,
+        bare_end=bare_end,
+    )
+
+
+def address(file: str) -> str:
+    """Return where a file of the store is, or an address that is whole already."""
+    return file if file.startswith("https:") else f"{WEIGHTS_STORE}/{file}"
 
 
 def builder(
@@ -211,13 +276,13 @@ def builder(
 ) -> Callable[..., Model]:
     """Return the function that makes a network; its name and its arguments are Keras's.
 
-    `checksums` are the MD5s of the weights with the classifier and without. They are in `folder` of
-    the store, which by default has the name of the `module`. The network was trained on images of
-    `size`, and refuses smaller ones than `smallest`. `name` is that of the model, and of the
+    `checksums`, `size` and `smallest` are those of `network`. The weights are in `folder` of the
+    store, which by default has the name of the `module`. `name` is that of the model, and of the
     weights; by default `who` in lower case.
     """
     own_name = name or who.lower()
     folder = folder or module.rpartition(".")[2]
+    file = f"{folder}/{own_name}_weights_tf_dim_ordering_tf_kernels"
 
     def build(
         include_top: bool = True,
@@ -229,31 +294,53 @@ def builder(
         classifier_activation: Any = "softmax",
         name: str = own_name,
     ) -> Model:
-        check_weights(who, weights, include_top, classes)
-        activation = check_classifier(who, classifier_activation, weights, include_top)
-        ending = "" if include_top else "_notop"
-        file = f"{own_name}_weights_tf_dim_ordering_tf_kernels{ending}.h5"
-        return application(
+        return network(
             who,
             body,
-            lambda x: top(x, classes, activation),
-            input_shape=image_shape(who, input_shape, size, smallest, include_top, weights),
+            top,
+            (f"{file}.h5", f"{file}_notop.h5"),
+            checksums,
+            size=size,
+            smallest=smallest,
             include_top=include_top,
             weights=weights,
-            weights_url=f"{WEIGHTS_STORE}/{folder}/{file}",
-            weights_md5=checksums[0 if include_top else 1],
-            pooling=pooling,
             input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
             name=name,
             pool_names=pool_names,
         )
 
+    return described(build, who, module, about, size, smallest)
+
+
+def described(
+    build: Callable[..., Model],
+    who: str,
+    module: str,
+    about: str,
+    size: int,
+    smallest: int = 32,
+    include_preprocessing: bool = False,
+) -> Callable[..., Model]:
+    """Give the function that makes a network its name, its module and its docstring."""
     build.__name__ = build.__qualname__ = who
-    build.__doc__ = _ABOUT.format(who=who, about=about, size=size, smallest=smallest)
+    build.__doc__ = _ABOUT.format(
+        who=who,
+        about=about,
+        size=size,
+        smallest=smallest,
+        scaling=_SCALING if include_preprocessing else "",
+    )
     build.__module__ = module
     return build
 
 
+_SCALING = """include_preprocessing: whether the first layers scale pixels from 0 … 255; without
+            them the network takes pixels that are already scaled.
+        """
 _ABOUT = """The {who} network; arguments, layer names and weights are Keras's.
 
     {about}
@@ -266,7 +353,7 @@ _ABOUT = """The {who} network; arguments, layer names and weights are Keras's.
         include_top: whether the classifier is at the end.
         weights: "imagenet" downloads Keras's published file (once, into `~/.keras`); the path of
             a weights file; or None for random ones.
-        input_tensor: an `Input` to start from; `input_shape` is not needed then.
+        {scaling}input_tensor: an `Input` to start from; `input_shape` is not needed then.
         input_shape: without the batch; only ({size}, {size}, 3) for ImageNet's classifier.
         pooling: None, "avg" or "max": what follows the last block if `include_top=False`.
         classes, classifier_activation: settings of the classifier.
@@ -307,6 +394,19 @@ def check_classifier(who: str, activation: Any, weights: Any, include_top: bool)
             f"Received {activation!r}."
         )
     return found
+
+
+def whole_filters(filters: float, divisor: int = 8) -> int:
+    """Return the multiple of `divisor` that is nearest, but not less than nine tenths."""
+    found = max(divisor, int(filters + divisor / 2) // divisor * divisor)
+    return found + divisor if found < 0.9 * filters else found
+
+
+def border(x: Any, kernel_size: int) -> Any:
+    """Return the border that makes windows with the stride 2 lie as TensorFlow lays them."""
+    half = kernel_size // 2
+    odd = [0 if n is None else n % 2 for n in x.shape[1:3]]
+    return tuple((half - 1 + n, half) for n in odd)
 
 
 def square_size(shape: Sequence[int | None], sizes: Sequence[int]) -> int | None:

@@ -10,7 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from minicnn.applications import imagenet
-from minicnn.applications.imagenet import decode_predictions, preprocess_input
+from minicnn.applications.imagenet import (
+    border,
+    decode_predictions,
+    preprocess_input,
+    whole_filters,
+)
 from minicnn.compat import hints
 from minicnn.layers import (
     Add,
@@ -110,14 +115,21 @@ def MobileNetV2(  # noqa: N802 - Keras's name
 
 
 def _body(x: Any, alpha: float) -> Any:
-    x = Conv2D(_eights(32 * alpha), 3, strides=2, padding="same", use_bias=False, name="Conv1")(x)
+    x = Conv2D(
+        whole_filters(32 * alpha),
+        3,
+        strides=2,
+        padding="same",
+        use_bias=False,
+        name="Conv1",
+    )(x)
     x = ReLU(6.0, name="Conv1_relu")(_normalized(x, "bn_Conv1"))
     number = 0
     for filters, count, first in _BLOCKS:
         for repeated in range(count):
             x = _block(x, int(filters * alpha), 1 if repeated else first, number)
             number += 1
-    last = _eights(1280 * alpha) if alpha > 1 else 1280
+    last = whole_filters(1280 * alpha) if alpha > 1 else 1280
     x = Conv2D(last, 1, use_bias=False, name="Conv_1")(x)
     return ReLU(6.0, name="out_relu")(_normalized(x, "Conv_1_bn"))
 
@@ -129,7 +141,7 @@ def _block(x: Any, filters: int, strides: int, number: int) -> Any:
         y = _pointwise(y, 6 * channels, f"{prefix}expand")
         y = ReLU(6.0, name=f"{prefix}expand_relu")(y)
     if strides == 2:
-        y = ZeroPadding2D(_padding(y.shape[1:3]), name=f"{prefix}pad")(y)
+        y = ZeroPadding2D(border(y, 3), name=f"{prefix}pad")(y)
     y = DepthwiseConv2D(
         3,
         strides=strides,
@@ -139,7 +151,7 @@ def _block(x: Any, filters: int, strides: int, number: int) -> Any:
     )(y)
     y = _normalized(y, f"{prefix}depthwise_BN")
     y = ReLU(6.0, name=f"{prefix}depthwise_relu")(y)
-    y = _pointwise(y, _eights(filters), f"{prefix}project")
+    y = _pointwise(y, whole_filters(filters), f"{prefix}project")
     if strides == 1 and y.shape[-1] == channels:
         return Add(name=f"{prefix}add")([x, y])
     return y
@@ -152,14 +164,3 @@ def _pointwise(x: Any, filters: int, name: str) -> Any:
 
 def _normalized(x: Any, name: str) -> Any:
     return BatchNormalization(epsilon=1e-3, momentum=0.999, name=name)(x)
-
-
-def _padding(size: Sequence[int | None]) -> Any:
-    """Return the border that makes windows with the stride 2 lie as TensorFlow lays them."""
-    return tuple((0 if n is None else n % 2, 1) for n in size)
-
-
-def _eights(filters: float) -> int:
-    """Return the multiple of 8 that is nearest, but not less than nine tenths."""
-    found = max(8, int(filters + 4) // 8 * 8)
-    return found + 8 if found < 0.9 * filters else found

@@ -28,8 +28,8 @@ _NETWORKS = """
 ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge EfficientNetB0 EfficientNetB1
 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7
 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L EfficientNetV2M
-EfficientNetV2S InceptionResNetV2 MobileNetV3Large MobileNetV3Small NASNetLarge NASNetMobile
-convnext efficientnet efficientnet_v2 inception_resnet_v2 mobilenet_v3 nasnet
+EfficientNetV2S InceptionResNetV2 NASNetLarge NASNetMobile
+convnext efficientnet efficientnet_v2 inception_resnet_v2 nasnet
 """
 _FOLDERS = "folders of photos, or write_clothing_sample, which draws some"
 _QUIET = "verbose=0 of fit, evaluate and predict"

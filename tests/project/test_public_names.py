@@ -29,6 +29,7 @@ MODULES = [
     "minicnn.applications.inception_v3",
     "minicnn.applications.mobilenet",
     "minicnn.applications.mobilenet_v2",
+    "minicnn.applications.mobilenet_v3",
     "minicnn.applications.resnet",
     "minicnn.applications.resnet50",
     "minicnn.applications.resnet_v2",
