@@ -16,7 +16,7 @@ array.
     resizing            resize
     reshaping           permute, repeat_vector, cropping2d
     dense               dense
-    elementwise         relu, sigmoid, tanh, softmax, dropout, alpha_dropout
+    elementwise         rescaling, relu, sigmoid, tanh, softmax, dropout, alpha_dropout
     activations         elu, silu, gelu, softplus, …, whose gradients take their input; prelu
     by_name             the activations that layers take, by their names
     merging             add, multiply, subtract, divide, average, maximum, minimum, concatenate
@@ -113,6 +113,8 @@ from minicnn.functional.elementwise import (
     dropout_backward,
     relu,
     relu_backward,
+    rescaling,
+    rescaling_backward,
     sigmoid,
     sigmoid_backward,
     softmax,
@@ -294,6 +296,8 @@ __all__ = [
     "relu_backward",
     "repeat_vector",
     "repeat_vector_backward",
+    "rescaling",
+    "rescaling_backward",
     "resize",
     "resize_backward",
     "selu",

@@ -225,9 +225,8 @@ def squareplus_backward(dy: Array, x: Array, b: float = 4.0, name: str = "square
 def hard_sigmoid(x: Array, name: str = "hard_sigmoid") -> Array:
     """y = min(max(x + 3, 0), 6) / 6, as in Keras 3; Keras 2's was min(max(0.2 x + 0.5, 0), 1)."""
     x = _checked(x, name)
-    y = x + x.dtype.type(3)
-    np.clip(y, 0, 6, out=y)
-    y /= x.dtype.type(6)
+    y = buffers.empty(x.shape, x.dtype)
+    kernels.elementwise.hard_sigmoid(shapes.contiguous(x).reshape(-1), y.reshape(-1))
     return y
 
 
@@ -239,17 +238,19 @@ def hard_sigmoid_backward(dy: Array, x: Array, name: str = "hard_sigmoid") -> Ar
 
 def hard_silu(x: Array, name: str = "hard_silu") -> Array:
     """y = x * hard_sigmoid(x); also called hard_swish."""
-    y = hard_sigmoid(x, name)
-    y *= x
+    x = _checked(x, name)
+    y = buffers.empty(x.shape, x.dtype)
+    kernels.elementwise.hard_silu(shapes.contiguous(x).reshape(-1), y.reshape(-1))
     return y
 
 
 def hard_silu_backward(dy: Array, x: Array, name: str = "hard_silu") -> Array:
     """dx = dy * (2x + 3) / 6 between -3 and 3, 0 below, dy above."""
     dy, x = _both(dy, x, name)
-    inside = np.where(np.abs(x) < 3, x / x.dtype.type(6), x.dtype.type(0))
-    slope = hard_sigmoid(x, name) + inside
-    return np.where(slope != 0, dy * slope, x.dtype.type(0))
+    dx = buffers.empty(x.shape, x.dtype)
+    flat = (shapes.contiguous(array).reshape(-1) for array in (dy, x))
+    kernels.elementwise.hard_silu_backward(*flat, dx.reshape(-1))
+    return dx
 
 
 def hard_tanh(x: Array, name: str = "hard_tanh") -> Array:

@@ -15,6 +15,40 @@ from minicnn.functional.epilogue import UNBOUNDED, Limits
 Array = np.ndarray
 
 
+def rescaling(
+    x: Array, scale: float | Array, offset: float | Array = 0.0, name: str = "rescaling"
+) -> Array:
+    """y = x * scale + offset; both are numbers, or arrays with a number for each channel."""
+    shapes.check_array(x, None, "x", name)
+    values = [_of_channels(v, x, what, name) for v, what in ((scale, "scale"), (offset, "offset"))]
+    size = max(value.size for value in values)
+    y = buffers.empty(x.shape, x.dtype)
+    if size == 1:
+        numbers = (value[0] for value in values)
+        kernels.elementwise.rescale(shapes.contiguous(x).reshape(-1), *numbers, y.reshape(-1))
+    else:
+        lines = [shapes.contiguous(np.broadcast_to(value, (size,))) for value in values]
+        pixels, into = (a.reshape(-1, size) for a in (shapes.contiguous(x), y))
+        kernels.elementwise.rescale_channels(pixels, *lines, into)
+    return y
+
+
+def rescaling_backward(dy: Array, scale: float | Array, name: str = "rescaling") -> Array:
+    """dx = dy * scale."""
+    return rescaling(dy, scale, 0.0, name)
+
+
+def _of_channels(value: float | Array, x: Array, what: str, name: str) -> Array:
+    found = np.asarray(value, x.dtype).reshape(-1)
+    if np.ndim(value) > 1 or (found.size != 1 and x.shape[-1:] != found.shape):
+        channels = f" or one for each of {x.shape[-1]} channels" if x.ndim else ""
+        raise ValueError(
+            f"{name} expects {what} to be a number{channels}. "
+            f"Received {what}.shape={np.shape(value)}."
+        )
+    return found
+
+
 def relu(
     x: Array,
     max_value: float | None = None,

@@ -61,8 +61,29 @@ def add_backward(dy: Array, xs: Sequence[Array], name: str = "add") -> list[Arra
 def multiply(xs: Sequence[Array], name: str = "multiply") -> Array:
     """y = x0 * x1 * …."""
     _check_several(xs, name)
-    _shape_of(xs, name)
+    shape = _shape_of(xs, name)
+    if len(xs) == 2 and all(x.shape == shape or _for_channels(x, shape) for x in xs):
+        return _product(*xs, shape)
     return _folded(np.multiply, xs)
+
+
+def _for_channels(x: Array, shape: tuple[int, ...]) -> bool:
+    """Return whether x has a factor for each channel of each image: (n, 1, 1, c)."""
+    return len(shape) > 2 and x.shape == (shape[0], *(1 for _ in shape[1:-1]), shape[-1])
+
+
+def _product(x0: Array, x1: Array, shape: tuple[int, ...]) -> Array:
+    """Return x0 * x1; one of them may have a factor for each channel."""
+    y = buffers.empty(shape, x0.dtype)
+    full, other = (x0, x1) if x0.shape == shape else (x1, x0)
+    full, other = shapes.contiguous(full), shapes.contiguous(other)
+    if other.shape == shape:
+        kernels.elementwise.multiply(full.reshape(-1), other.reshape(-1), y.reshape(-1))
+    else:
+        size = shape[0], math.prod(shape[1:-1]), shape[-1]
+        factors = other.reshape(size[0], size[2])
+        kernels.elementwise.multiply_channels(full.reshape(size), factors, y.reshape(size))
+    return y
 
 
 def multiply_backward(dy: Array, xs: Sequence[Array], name: str = "multiply") -> list[Array]:

@@ -27,6 +27,85 @@ def add(task, x0, x1, y):
 
 
 @kernel(tasks=_tasks, writes="y", vectorize=True)
+def multiply(task, x0, x1, y):
+    """y = x0 * x1."""
+    begin, end = _range(task, y)
+    for i in range(begin, end):
+        y[i] = x0[i] * x1[i]
+
+
+def _lines(x: Any, *_: Any) -> int:
+    return x.shape[0] * -(-x.shape[1] * x.shape[2] // NUMBERS)
+
+
+@kernel(tasks=_lines, writes="y", vectorize=True)
+def multiply_channels(task, x, factors, y):
+    """y[n, p, c] = x[n, p, c] * factors[n, c], for each pixel p of each image n."""
+    _, pixels, channels = x.shape
+    shares = -(-pixels * channels // NUMBERS)
+    n, share = task // shares, task % shares
+    for p in range(pixels * share // shares, pixels * (share + 1) // shares):
+        for c in range(channels):
+            y[n, p, c] = x[n, p, c] * factors[n, c]
+
+
+@kernel(tasks=_tasks, writes="y", vectorize=True)
+def rescale(task, x, scale, offset, y):
+    """y = x * scale + offset, which are numbers."""
+    begin, end = _range(task, y)
+    for i in range(begin, end):
+        y[i] = x[i] * scale + offset
+
+
+@kernel(tasks=_tasks, writes="y", vectorize=True)
+def rescale_channels(task, x, scale, offset, y):
+    """y[p, c] = x[p, c] * scale[c] + offset[c], for each pixel p."""
+    pixels, channels = x.shape
+    tasks = -(-x.size // NUMBERS)
+    for p in range(pixels * task // tasks, pixels * (task + 1) // tasks):
+        for c in range(channels):
+            y[p, c] = x[p, c] * scale[c] + offset[c]
+
+
+@function
+def _hard_sigmoid(v, zero, six):
+    """Return v + 3, kept between 0 and 6, over 6; NaN of NaN."""
+    raised = v + 3
+    above = zero if raised < zero else raised
+    return (six if above > six else above) / six
+
+
+@kernel(tasks=_tasks, writes="y", vectorize=True)
+def hard_sigmoid(task, x, y):
+    """y = min(max(x + 3, 0), 6) / 6."""
+    begin, end = _range(task, y)
+    zero, six = x.dtype.type(0), x.dtype.type(6)
+    for i in range(begin, end):
+        y[i] = _hard_sigmoid(x[i], zero, six)
+
+
+@kernel(tasks=_tasks, writes="y", vectorize=True)
+def hard_silu(task, x, y):
+    """y = x * hard_sigmoid(x)."""
+    begin, end = _range(task, y)
+    zero, six = x.dtype.type(0), x.dtype.type(6)
+    for i in range(begin, end):
+        y[i] = _hard_sigmoid(x[i], zero, six) * x[i]
+
+
+@kernel(tasks=_tasks, writes="dx", vectorize=True)
+def hard_silu_backward(task, dy, x, dx):
+    """dx = dy * (hard_sigmoid(x) + x / 6 where it lies between -3 and 3); 0 where that is 0."""
+    begin, end = _range(task, dx)
+    zero, six = x.dtype.type(0), x.dtype.type(6)
+    for i in range(begin, end):
+        v = x[i]
+        inside = v / six if abs(v) < 3 else zero
+        slope = _hard_sigmoid(v, zero, six) + inside
+        dx[i] = zero if slope == 0 else dy[i] * slope
+
+
+@kernel(tasks=_tasks, writes="y", vectorize=True)
 def relu(task, x, y, cap, slope, threshold):
     """y = min(x, cap) above the threshold, slope * (x - threshold) below; `cap` may be infinite."""
     begin, end = _range(task, y)

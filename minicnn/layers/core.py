@@ -281,17 +281,10 @@ class Rescaling(Layer):
         self.offset = _numbers(offset, "offset", self.label)
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        scale, offset = np.array(self.scale, x.dtype), np.array(self.offset, x.dtype)
-        for argument, value in (("scale", scale), ("offset", offset)):
-            if value.ndim and x.shape[-1] != value.size:
-                raise ValueError(
-                    f"{self.label} has {argument} for {value.size} channels. "
-                    f"Received x.shape={x.shape}."
-                )
-        return x * scale + offset, {}
+        return functional.rescaling(x, self.scale, self.offset, self.label), {}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        return dz * np.array(self.scale, dz.dtype), {}
+        return functional.rescaling_backward(dz, self.scale, self.label), {}
 
 
 def _numbers(value: Any, argument: str, who: str) -> Any:

@@ -7,6 +7,20 @@ import numpy as np
 Array = np.ndarray
 
 
+def rescaling(x: Array, scale: float | Array, offset: float | Array = 0.0) -> Array:
+    """y = x * scale + offset, each a number, or one for each channel."""
+    y = np.zeros_like(x)
+    for p in np.ndindex(x.shape):
+        of_channel = (v if np.ndim(v) == 0 else v[p[-1]] for v in (scale, offset))
+        y[p] = x[p] * next(of_channel) + next(of_channel)
+    return y
+
+
+def rescaling_backward(dy: Array, scale: float | Array) -> Array:
+    """dx = dy * scale."""
+    return rescaling(dy, scale, 0.0)
+
+
 def relu(
     x: Array, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0
 ) -> Array:

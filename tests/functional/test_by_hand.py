@@ -349,6 +349,14 @@ def test_activations_whose_gradient_takes_x(name: str) -> None:
         assert_same(backward(dy, x), getattr(naive, f"{name}_backward")(dy, x), False, "dx")
 
 
+def test_rescaling_by_hand() -> None:
+    x = np.array([[1.0, 2.0], [-3.0, 0.0]])
+    np.testing.assert_array_equal(functional.rescaling(x, 2.0, 1.0), [[3, 5], [-5, 1]])
+    of_each = functional.rescaling(x, np.array([2.0, 10.0]), [1.0, -1.0])
+    np.testing.assert_array_equal(of_each, [[3, 19], [-5, -1]])
+    np.testing.assert_array_equal(functional.rescaling_backward(x, [2.0, 10.0]), [[2, 20], [-6, 0]])
+
+
 def test_activations_of_the_input_by_hand() -> None:
     """At log 3 the sigmoid is 3/4, and tanh(softplus) 15/17 (e^softplus is 4)."""
     three, half = np.array([np.log(3)]), np.array([-np.log(2)])

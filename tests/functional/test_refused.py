@@ -542,6 +542,18 @@ REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
         r"inputs of one shape, or 1 in an axis\. Received \[\(2, 3\), \(2, 2\)\]",
         lambda: F.add([ones(2, 3), ones(2, 2)]),
     ),
+    (
+        "rescaling",
+        ValueError,
+        r"scale to be a number or one for each of 3 channels\. Received scale\.shape=\(2,\)",
+        lambda: F.rescaling(ones(2, 3), np.ones(2)),
+    ),
+    (
+        "rescaling",
+        TypeError,
+        "int64",
+        lambda: F.rescaling_backward(ones(2, dtype=int), 2, "rescaling"),
+    ),
     ("subtract", ValueError, "two arrays. Received 3", lambda: F.subtract([ones(2)] * 3)),
     ("divide", ValueError, "two arrays. Received 1", lambda: F.divide([ones(2)])),
     ("multiply", ValueError, "or 1 in an axis", lambda: F.multiply([ones(2, 3), ones(3)])),

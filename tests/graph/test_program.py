@@ -90,7 +90,7 @@ def test_the_steps_of_a_program() -> None:
     program = model.inference_program(3)
     steps = zip(program.steps, program.layers, strict=True)
     in_python = [layer.name for step, layer in steps if isinstance(step, Call)]
-    assert in_python == ["rescaling", "last"]  # NumPy does the scaling and softmax
+    assert in_python == ["last"]  # NumPy computes the softmax
     assert len([layer for layer in program.layers if layer.name == "last"]) == 2  # and product
     text = str(program)
     assert "direct.forward" in text
@@ -156,6 +156,23 @@ def test_each_array_s_lifetime_and_place_in_memory() -> None:
     assert [block.shape for block in program.blocks if block.first == 0] == [(2, 12, 10, 3)]
     stay = [block.shape for block in program.blocks if block.last == len(program.steps) + 1]
     assert stay == [(2, 4)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_block_that_squeezes_and_excites_is_made_of_kernels_alone(dtype: str) -> None:
+    """As those of EfficientNet and MobileNetV3 are."""
+    inputs = Input((7, 6, 5), dtype=dtype)
+    x = layers.Rescaling([1.0, 2.0, 3.0, 4.0, 5.0], offset=0.5, dtype=dtype)(inputs)
+    x = layers.Activation("hard_silu", dtype=dtype)(x)
+    s = layers.GlobalAveragePooling2D(keepdims=True, dtype=dtype)(x)
+    s = layers.Conv2D(2, 1, activation="silu", dtype=dtype)(s)
+    s = layers.Conv2D(5, 1, activation="hard_sigmoid", dtype=dtype)(s)
+    s = layers.Rescaling(0.5, dtype=dtype)(s)
+    y = layers.Multiply(dtype=dtype)([layers.Multiply(dtype=dtype)([x, s]), x])
+    model = Model(inputs, y)
+    given = images(3, (7, 6, 5)).astype(dtype)
+    np.testing.assert_array_equal(settled(model, given), plain(model, given))
+    assert not any(isinstance(step, Call) for step in model.inference_program(3).steps)
 
 
 def test_arrays_that_are_not_needed_at_the_same_time_share_memory() -> None:

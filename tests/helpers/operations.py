@@ -387,6 +387,20 @@ def any_shape(draw: st.DrawFn, batch: int | None) -> tuple[int, ...]:
 
 
 @st.composite
+def rescalings(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    shape = draw(any_shape(batch))
+    scale, offset = (
+        draw(st.sampled_from([1.5, np.arange(1.0, 1 + shape[-1])])) for _ in ("scale", "offset")
+    )
+    return Operation(
+        {"x": shape},
+        lambda m, x: m.rescaling(x, scale, offset),
+        lambda m, dy, x: (m.rescaling_backward(dy, scale),),
+        {"scale": scale, "offset": offset},
+    )
+
+
+@st.composite
 def relus(draw: st.DrawFn, batch: int | None = None) -> Operation:
     options = {
         "max_value": draw(st.sampled_from([None, 2.0, 6.0])),
@@ -682,6 +696,7 @@ OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "permute": permutations,
     "repeat_vector": repetitions,
     "dense": denses,
+    "rescaling": rescalings,
     "relu": relus,
     "sigmoid": from_output("sigmoid"),
     "tanh": from_output("tanh"),

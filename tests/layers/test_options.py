@@ -300,7 +300,7 @@ BAD_INPUTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.Concatenate()([x(2, 3, 3, 1), x(2, 3, 4, 1)]), "last axis"),
     (lambda: layers.Concatenate(axis=1)([x(2, 3, 3, 1)] * 2), "axis=-1.*axis=1"),
     (lambda: layers.Reshape((4, 4))(x(2, 15)), r"target_shape=\(4, 4\).*\(2, 15\)"),
-    (lambda: layers.Rescaling([1.0, 2.0])(x(1, 3)), r"scale for 2 channels.*\(1, 3\)"),
+    (lambda: layers.Rescaling([1.0, 2.0])(x(1, 3)), r"Rescaling.*for each of 3 channels.*\(2,\)"),
     (lambda: layers.Dropout(0.5, (1, 2))(x(3, 4), training=True), "noise_shape"),
     (lambda: layers.AlphaDropout(0.5, (1, 2))(x(3, 4), training=True), "noise_shape"),
     (lambda: layers.AlphaDropout(1.0)(x(3, 4), training=True), "rate < 1 in training.*Received 1"),
