@@ -7,7 +7,9 @@ of Keras's array; float32 rounding alone gives about 1e-6.
 Keras is imported only when a check runs.
 """
 
-from collections.abc import Iterator
+import inspect
+import operator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +22,8 @@ from minicnn.layers.base import Layer
 Array = np.ndarray
 
 TOLERANCE = 1e-4
+
+_NO_THINGS = ("deserialize", "get", "serialize")  # names of functions about the others
 
 
 class Case(NamedTuple):
@@ -468,6 +472,24 @@ def import_keras() -> Any:
             f"The backend is {keras.config.backend()!r} now."
         )
     return keras
+
+
+def keras_names(keras: Any, modules: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the public classes and functions of these modules of Keras, each thing once.
+
+    Of several names for the same thing, its own counts: AveragePooling2D, not AvgPool2D.
+    """
+    found = {}
+    for path in modules:
+        module = operator.attrgetter(path)(keras)
+        things: dict[int, str] = {}
+        for name, thing in sorted(vars(module).items()):
+            if name[0] == "_" or inspect.ismodule(thing) or name in _NO_THINGS:
+                continue
+            if id(thing) not in things or name == thing.__name__:
+                things[id(thing)] = name
+        found[path] = tuple(sorted(things.values()))
+    return found
 
 
 def run(layers: list[str] | None = None) -> bool:

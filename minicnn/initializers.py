@@ -273,8 +273,15 @@ class Identity(Initializer):
         return (self.gain * np.eye(shape[0], shape[1])).astype(dtype)
 
 
-IdentityInitializer = Identity
-OrthogonalInitializer = Orthogonal
+# Keras's second names for the same classes.
+IdentityInitializer = identity = Identity
+OrthogonalInitializer = orthogonal = Orthogonal
+constant, ones, zeros = Constant, Ones, Zeros
+glorot_normal, glorot_uniform = GlorotNormal, GlorotUniform
+he_normal, he_uniform = HeNormal, HeUniform
+lecun_normal, lecun_uniform = LecunNormal, LecunUniform
+random_normal, random_uniform = RandomNormal, RandomUniform
+truncated_normal, variance_scaling = TruncatedNormal, VarianceScaling
 
 _CLASSES: dict[str, type[Initializer]] = {
     "zeros": Zeros,

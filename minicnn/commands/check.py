@@ -20,6 +20,12 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("layers", nargs="*", metavar="LAYER", help="such as Conv2D; default: all")
+    command.add_argument(
+        "--list",
+        action="store_true",
+        help="list what Keras has, what of it is here, and what to use instead of the rest; "
+        "works without Keras, too",
+    )
     command.set_defaults(run=run)
 
 
@@ -27,4 +33,11 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from minicnn import check
 
+    if options.list:
+        from minicnn.commands import listing
+
+        if options.layers:
+            raise ValueError(f"--list lists everything: leave out {options.layers[0]!r}.")
+        listing.show()
+        return 0
     return 0 if check.run(options.layers) else 1

@@ -19,6 +19,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
+_ADAPTIVE = "GlobalAveragePooling2D or GlobalMaxPooling2D, or a pool_size that gives this size"
 _AUGMENT = "ImageDataGenerator({}) of minicnn.preprocessing.image"
 _NETWORK = (
     "ResNet50V2, MobileNetV2 or another network of minicnn.applications, or load_model with a "
@@ -31,7 +32,46 @@ EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNet
 EfficientNetV2S InceptionResNetV2 NASNetLarge NASNetMobile
 convnext efficientnet efficientnet_v2 inception_resnet_v2 nasnet
 """
+# Layers for other data than images and lines.
+_VOLUMES = """
+AdaptiveAveragePooling3D AdaptiveMaxPooling3D AveragePooling3D AvgPool3D Conv3D Conv3DTranspose
+Convolution3D Convolution3DTranspose Cropping3D GlobalAveragePooling3D GlobalAvgPool3D
+GlobalMaxPool3D GlobalMaxPooling3D MaxPool3D MaxPooling3D SpatialDropout3D UpSampling3D
+ZeroPadding3D
+"""
+_SEQUENCES = """
+AdditiveAttention Attention Bidirectional ConvLSTM1D ConvLSTM2D ConvLSTM3D GRU GRUCell
+GroupQueryAttention LSTM LSTMCell Masking MultiHeadAttention RNN SimpleRNN SimpleRNNCell
+StackedRNNCells TimeDistributed
+"""
+_TABLES = """
+CategoryEncoding Discretization Embedding HashedCrossing Hashing IntegerLookup ReversibleEmbedding
+StringLookup TextVectorization
+"""
+OTHER_DATA = {
+    **dict.fromkeys(_VOLUMES.split(), "volumes"),
+    **dict.fromkeys([*_SEQUENCES.split(), "CTC", "ctc"], "sequences"),
+    **dict.fromkeys(_TABLES.split(), "text and tables"),
+    **dict.fromkeys(["MelSpectrogram", "STFT", "STFTSpectrogram"], "sound"),
+    "MaxNumBoundingBoxes": "boxes around things",
+}
+_BESIDE_IMAGES = {
+    name: f"Keras itself for {data}: minicnn computes images, lines and features"
+    for name, data in OTHER_DATA.items()
+}
+_CHANGED_AT_RANDOM = """
+AugMix RandAugment RandomColorDegeneration RandomColorJitter RandomElasticTransform RandomErasing
+RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization
+RandomSaturation RandomSharpness
+"""
+_CHANGED_ALIKE = """
+AutoContrast ContrastLimitedAdaptiveHistogramEqualization Equalization Solarization
+"""
 _FOLDERS = "folders of photos, or write_clothing_sample, which draws some"
+_OTHER_CODE = "layers of minicnn alone: code of other libraries does not run in it"
+_OWN_LAYER = "a class of your own (minicnn.layers.base shows one)"
+_OWN_LOSS = "a loss of your own (minicnn.losses.Loss shows one)"
+_OWN_METRIC = "a metric of your own: a function f(y_true, y_pred), or a class like those here"
 _QUIET = "verbose=0 of fit, evaluate and predict"
 _DTYPE = 'dtype="float32" or "float64" of a layer, or minicnn.config.set_floatx for all'
 _SAVE = 'save("model.keras"), or to_json for the architecture alone'
@@ -61,7 +101,9 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         **dict.fromkeys(_NETWORKS.split(), _NETWORK),
         "imagenet_utils": "the network's own module, such as minicnn.applications.resnet",
     },
+    "minicnn.activations": dict.fromkeys(["glu", "sparsemax", "threshold"], _OWN_LAYER),
     "minicnn.callbacks": {
+        "OrbaxCheckpoint": "BackupAndRestore, or ModelCheckpoint",
         "ProgbarLogger": "verbose=1 of fit",
         "RemoteMonitor": "CSVLogger",
     },
@@ -82,11 +124,49 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "smart_resize": "load_img(path, target_size=…, keep_aspect_ratio=True)",
     },
     "minicnn.layers": {
-        "Lambda": "a class of your own (minicnn.layers.base shows one)",
+        **{name: use for name, use in _BESIDE_IMAGES.items() if name not in ("CTC", "ctc", "STFT")},
+        **dict.fromkeys(
+            [f"Adaptive{kind}Pooling{rank}D" for kind in ("Average", "Max") for rank in (1, 2)],
+            _ADAPTIVE,
+        ),
+        **dict.fromkeys(
+            _CHANGED_AT_RANDOM.split(),
+            "RandomFlip, RandomRotation, RandomContrast and their like",
+        ),
+        **dict.fromkeys(_CHANGED_ALIKE.split(), "a function of your own in dataset.map"),
+        **dict.fromkeys(["FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"], _OTHER_CODE),
+        **dict.fromkeys(
+            ["Dot", "RMSNormalization", "SpectralNormalization", "Wrapper", "dot"], _OWN_LAYER
+        ),
+        "EinsumDense": "Dense, which takes inputs with more axes, too",
+        "InputSpec": "a ValueError in compute_output_shape, as the layers here raise it",
+        "Lambda": _OWN_LAYER,
+        "Pipeline": "Sequential",
         "RandomShear": _AUGMENT.format("shear_range=…"),
         "experimental": "minicnn.layers itself",
     },
+    "minicnn.initializers": {"STFT": _BESIDE_IMAGES["STFT"]},
+    "minicnn.losses": {
+        **dict.fromkeys(["CTC", "ctc"], _BESIDE_IMAGES["CTC"]),
+        **dict.fromkeys(
+            [
+                *("CategoricalGeneralizedCrossEntropy", "Circle"),
+                *("categorical_generalized_cross_entropy", "circle"),
+            ],
+            _OWN_LOSS,
+        ),
+    },
+    "minicnn.metrics": dict.fromkeys(
+        [
+            *("ConcordanceCorrelation", "PearsonCorrelation", "R2Score"),
+            *("concordance_correlation", "pearson_correlation"),
+        ],
+        _OWN_METRIC,
+    ),
     "minicnn.optimizers": {
+        **dict.fromkeys(["Ftrl", "Lamb", "Muon", "ScheduleFreeAdamW"], "Adam, AdamW or another"),
+        **dict.fromkeys(["MultiOptimizer", "OptimizerMap"], "one optimizer for all weights"),
+        "LossScaleOptimizer": "the optimizer itself: float32 needs no scaled loss",
         "legacy": "minicnn.optimizers itself",
     },
     "minicnn.saving": {

@@ -14,6 +14,7 @@ import pytest
 
 import minicnn
 from minicnn import commands, datasets, lessons
+from minicnn.commands import listing
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -138,6 +139,11 @@ def test_commands_of_the_reference_exist():
         if hasattr(found, "__path__"):  # of a package, __main__ runs
             found = importlib.import_module(f"{module}.__main__")
         found.parser().parse_args(told)
+
+
+def test_counts_of_names_are_those_of_the_list():
+    told = listing.summary(list(listing.entries()))
+    assert told in " ".join(README.split()), f"README should say: {told}"
 
 
 def test_extras_exist():
