@@ -1,5 +1,6 @@
 """Layers take regularizers and constraints for each weight, and write them into their config."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,7 @@ WITH_WEIGHTS: dict[str, tuple[dict[str, Any], tuple[int, ...], dict[str, str]]] 
         (4, 4, 3),
         {"kernel": "kernel", "bias": "bias"},
     ),
-    "Conv1D": ({"filters": 2, "kernel_size": 2}, (4, 3), {"kernel": "kernel", "bias": "bias"}),
-    "DepthwiseConv1D": ({"kernel_size": 2}, (4, 3), {"kernel": "depthwise", "bias": "bias"}),
-    "SeparableConv1D": (
-        {"filters": 2, "kernel_size": 2},
-        (4, 3),
-        {"depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise", "bias": "bias"},
-    ),
-    "BatchNormalization": ({}, (4, 4, 3), {"gamma": "gamma", "beta": "beta"}),
-    "PReLU": ({}, (3,), {"alpha": "alpha"}),
+    "LayerNormalization": ({}, (4, 3), {"gamma": "gamma", "beta": "beta"}),
 }
 
 
@@ -65,6 +58,19 @@ def test_each_trainable_weight_gets_its_own_settings(name: str) -> None:
     }
     assert again.lacking() == []
     assert set(layer.penalty_settings()) == {*given, "activity_regularizer"}
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_a_layer_takes_what_keras_s_takes(name: str) -> None:
+    keras = pytest.importorskip("keras")
+    theirs = {
+        argument
+        for cls in getattr(keras.layers, name).__mro__
+        for argument in inspect.signature(cls.__init__).parameters
+        if argument.endswith(("_regularizer", "_constraint"))
+    } - {"activity_regularizer"}
+    assert set(LAYERS[name].penalty_settings()) - {"activity_regularizer"} == theirs
 
 
 @pytest.mark.parametrize("name", [*WITH_WEIGHTS, "Flatten", "MaxPooling2D", "Dropout", "Add"])
