@@ -44,8 +44,8 @@ def test_names_are_grouped_by_what_to_use_and_counted():
         "callbacks: 0 of 1 are here\n  not here: RemoteMonitor. Use CSVLogger.",
         "Of Keras's 5 layers, losses and so on, 2 are here (2 of 4 layers); files with 0 more open "
         "for\n"
-        "prediction; 2 are for other data, such as volumes, sequences and text; the other 1 are not "
-        "here.",
+        "prediction; 2 are for other data, such as volumes, sequences and text; the other 1 are "
+        "not here.",
     ]
 
 
