@@ -14,6 +14,7 @@ import numpy as np
 
 import minicnn as keras
 from minicnn import functional, plots
+from minicnn.graph.program import Program
 from minicnn.lessons import Lesson, draw
 
 lesson = Lesson(11)
@@ -229,7 +230,8 @@ print(f"a row of pixels:  {32 * 32 * 4 / 1024:.0f} KB")
 
 # %% [markdown]
 # So the joined step computes a few rows, multiplies them while they are still in the cache, and
-# forgets them. The whole result never exists.
+# forgets them. The whole result never exists. (In a residual block, a product is joined in the same
+# way to the addition and the ReLU after it.)
 #
 # ## Weights, packed once
 #
@@ -382,7 +384,7 @@ times = {
 for name, value in times.items():
     print(f"{name:27} {value:7.2f} ms")
 lesson.show(draw.bars(times, "One photo through the network", "milliseconds on this computer"))
-print(f"to make the program: {milliseconds(lambda: model.inference_program(1), 3):.2f} ms")
+print(f"to make the program: {milliseconds(lambda: Program(folded.graph, [x.shape]), 3):.2f} ms")
 
 # %% [markdown]
 # In a batch of 32 the photos share what it costs to prepare, so there is less to gain. And even the
