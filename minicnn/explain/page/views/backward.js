@@ -53,7 +53,10 @@ function channelSentFrom(state, found, out) {
 function outputMarks(found, dx, dz, at) {
   const out = layout(dz.shape);
   if (found?.w || found?.grid || found?.pooled) {
-    const taps = found.pooled ? found.terms : found.groups[0].taps.filter((t) => !t.padded);
+    const groups = found.line ? found.groups : found.groups?.slice(0, 1); // a line has all channels
+    const taps = found.pooled
+      ? found.terms
+      : groups.flatMap((g) => g.taps.filter((t) => !t.padded));
     return taps.length ? [boxAround(taps)] : [];
   }
   if (found?.form === "copy") {

@@ -77,8 +77,9 @@ function inputMarks(found, x, which, at, term) {
     return winner ? [...marks, cellMark(winner.row, winner.col)] : marks;
   }
   if (found.grid) {
-    const taps = (found.groups?.[0].taps ?? found.taps).filter((t) => !t.padded);
-    return taps.length ? [boxAround(taps)] : [];
+    const taps = found.taps ?? found.groups.flatMap((g) => g.taps);
+    const real = taps.filter((t) => !t.padded);
+    return real.length ? [boxAround(real)] : [];
   }
   if (found.form === "global" && found.winner) {
     return [cellMark(found.winner.row, found.winner.col)];
