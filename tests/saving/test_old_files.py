@@ -437,7 +437,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
         None,
         r"the loss CategoricalCrossentropy with axis=1\.",
     ),
-    "a weighed loss": ({"loss_weights": [0.5]}, None, r"does not have loss_weights=\[0\.5\]"),
+    "a weighed loss": ({"loss_weights": [0.5]}, "Adam", None),
     "decay": (
         {"optimizer_config": {"class_name": "SGD", "config": {"lr": 0.5, "decay": 0.01}}},
         "SGD",
