@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING
 
 from minicnn import (
     activations,
-    applications,
     callbacks,
     config,
     constraints,
-    datasets,
     functional,
     initializers,
     layers,
@@ -28,20 +26,19 @@ from minicnn import (
     models,
     naive,
     optimizers,
-    plots,
-    preprocessing,
     regularizers,
     saving,
-    utils,
 )
 from minicnn.compat import hints
 from minicnn.layers import Input, KerasTensor, Layer
 from minicnn.models import Model, Sequential
 
+# What a first prediction does not need is imported when it is first used.
 if TYPE_CHECKING:
-    from minicnn import explain
+    from minicnn import applications, datasets, explain, plots, preprocessing, utils
 else:
-    __getattr__ = hints.of_module(__name__, later=["explain"])
+    _LATER = ["applications", "datasets", "explain", "plots", "preprocessing", "utils"]
+    __getattr__ = hints.of_module(__name__, later=_LATER)
 
 __version__ = "0.1.0"
 

@@ -63,7 +63,7 @@ def multiply(xs: Sequence[Array], name: str = "multiply") -> Array:
     _check_several(xs, name)
     shape = _shape_of(xs, name)
     if len(xs) == 2 and all(x.shape == shape or _for_channels(x, shape) for x in xs):
-        return _product(*xs, shape)
+        return _product(xs[0], xs[1], shape)
     return _folded(np.multiply, xs)
 
 

@@ -9,10 +9,10 @@ Array = np.ndarray
 
 def rescaling(x: Array, scale: float | Array, offset: float | Array = 0.0) -> Array:
     """y = x * scale + offset, each a number, or one for each channel."""
+    scales, offsets = (np.broadcast_to(v, x.shape) for v in (scale, offset))
     y = np.zeros_like(x)
     for p in np.ndindex(x.shape):
-        of_channel = (v if np.ndim(v) == 0 else v[p[-1]] for v in (scale, offset))
-        y[p] = x[p] * next(of_channel) + next(of_channel)
+        y[p] = x[p] * scales[p] + offsets[p]
     return y
 
 
