@@ -27,8 +27,7 @@ _Joined = Callable[[Step, Step], Step | None]
 class Planned(NamedTuple):
     """A step of a program, the layer that asked for it, and what it costs.
 
-    `multiply_adds` are those of the layer (of both, if two steps became one); a layer of several
-    steps has them at its last one, the product.
+    `multiply_adds` are those of the layer, or the step's share; of both, if two steps became one.
     """
 
     step: Step | Call

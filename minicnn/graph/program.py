@@ -43,7 +43,7 @@ class Program:
     """What a graph computes for inputs of these shapes; see the module.
 
     `steps` has a `Step` for each kernel and a `Call` for what Python computes, in order; `layers`
-    the layer of each step, and `multiply_adds` what it costs (a layer's are at its last step).
+    the layer of each step, and `multiply_adds` what it costs (`_shared_out`).
     `arena_bytes` is the memory for all that they compute, `blocks` says who has which part of it
     when, and `constant_bytes` is the memory of the packed weights. One Python thread at a time
     runs a program. `minicnn.plots.program` draws it.
@@ -99,15 +99,14 @@ class Program:
         rows = zip(self.steps, self.layers, self.multiply_adds, strict=True)
         for number, (step, layer, cost) in enumerate(rows, 1):
             if isinstance(step, Call):
-                what, tasks, written = "Python", "", [place.shape for place in step.outputs]
+                what, tasks = "Python", ""
             else:
                 what = step.kernel.label
                 tasks = f"{step.tasks} task{'s' if step.tasks > 1 else ''}"
-                written = [step.arguments[k].shape for k in step.kernel.written]
-            shapes = " ".join(str(shape) for shape in written if 0 not in shape)
+            shapes = " ".join(str(array.shape) for array in _written(step) if array.size)
             name = printable(layer.name)
             costs = f"{_millions(cost)} M" if cost else ""
-            lines.append(f"{number:4}  {name:24}  {what:24}  {tasks:10}  {costs:>10}  {shapes}")
+            lines.append(f"{number:4}  {name:24}  {what:29}  {tasks:10}  {costs:>10}  {shapes}")
         return "\n".join(lines)
 
 
@@ -174,9 +173,7 @@ class _Plan:
     def _take_steps(self, layer: Layer, given: Any) -> None:
         shape = [array.shape for array in given] if isinstance(given, list) else given.shape
         images = shape[0][0] if isinstance(given, list) else shape[0]
-        costs = [0] * len(self.recorder.steps)
-        if costs:
-            costs[-1] = images * (layer.multiply_adds(shape) or 0)
+        costs = _shared_out(images * (layer.multiply_adds(shape) or 0), self.recorder.steps)
         pairs = zip(self.recorder.steps, costs, strict=True)
         self.steps += [Planned(step, layer, cost) for step, cost in pairs]
 
@@ -193,6 +190,37 @@ class _Plan:
             return None
         self._take_steps(layer, given)
         return found
+
+
+# The kernels that do a layer's multiplications; others prepare for them, or change the results.
+_MULTIPLY = (
+    "depthwise.forward",
+    "direct.forward",
+    "matmul.product",
+    "winograd.forward",
+    "winograd.multiply_few",
+)
+
+
+def _shared_out(cost: int, steps: Sequence[Step | Call]) -> list[int]:
+    """Return each step's part of a layer's multiply-adds.
+
+    Those that multiply have them, of two kinds the later one; images in several parts share them.
+    """
+    labels = [step.kernel.label if isinstance(step, Step) else "" for step in steps]
+    multiply = [label for label in labels if label in _MULTIPLY] or labels
+    sizes = [
+        sum(array.size for array in _written(step)) if label == multiply[-1] else 0
+        for step, label in zip(steps, labels, strict=True)
+    ]
+    return [cost * size // max(sum(sizes), 1) for size in sizes]
+
+
+def _written(step: Step | Call) -> list[Array]:
+    """Return the arrays that a step writes."""
+    if isinstance(step, Call):
+        return list(step.outputs)
+    return [step.arguments[number] for number in step.kernel.written]
 
 
 class Block(NamedTuple):
