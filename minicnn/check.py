@@ -355,6 +355,13 @@ def _moving_cases() -> Iterator[Case]:
     yield Case("Add", {}, inputs=2)
     yield Case("Add", {}, inputs=3)
     yield Case("Concatenate", {}, inputs=2)
+    for normalize in (False, True):
+        more = {"normalize": normalize}
+        yield Case("Dot", {"axes": 1, **more}, (4, 6), inputs=2)
+        yield Case("Dot", {"axes": -1, **more}, (2, 3, 4), inputs=2, second=(2, 4))
+        yield Case("Dot", {"axes": (1, 2), **more}, (2, 3, 5), inputs=2, second=(2, 4, 3))
+        yield Case("Dot", {"axes": [2, 1], **more}, (2, 3, 5, 2), inputs=2, second=(2, 5))
+        yield Case("Dot", {"axes": (3, 1), **more}, (2, 3, 2, 4), inputs=2, second=(2, 4, 2, 3))
     yield Case("Concatenate", {"axis": -1}, inputs=3)
 
 

@@ -121,13 +121,13 @@ def sides(value: Any, argument: str, who: str) -> tuple[Pair, Pair]:
     return both, both
 
 
-def axes(value: Any, who: str) -> tuple[int, ...]:
-    """Return the argument `axis`, an integer or several, as a tuple."""
+def axes(value: Any, who: str, argument: str = "axis") -> tuple[int, ...]:
+    """Return an argument such as `axis`, an integer or several, as a tuple."""
     listed = list(value) if isinstance(value, (tuple, list, np.ndarray)) else [value]
     for axis in listed:
         if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
             raise ValueError(
-                f"{who} expects axis to be an integer or a list of them. "
+                f"{who} expects {argument} to be an integer or a list of them. "
                 f"Received {_shortened(value)}."
             )
     return tuple(int(axis) for axis in listed)

@@ -11,6 +11,7 @@ from minicnn.explain.arithmetic import Spot, Sum, sums
 from minicnn.explain.explanation import make_gradient_terms, make_terms
 from minicnn.explain.gradient_sum import GradientSum, Query, gradient_of
 from minicnn.explain.trace_entry import TraceEntry
+from minicnn.functional.dot import axes_of
 from minicnn.layers.applications import CustomScaleLayer
 from minicnn.layers.arithmetic import Divide
 
@@ -63,6 +64,64 @@ def _merge(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     products = [v * w if w else 0.0 for v, w in zip(values, weights, strict=True)]
     terms = make_terms(np.array(places), values, weights, products, source=sources)
     return Sum(terms, left + right)
+
+
+def _vectors(layer: Any, xs: list[Array]) -> tuple[list[Array], list[Array], tuple[int, int]]:
+    """Both inputs of a Dot as (places, k), what each vector is multiplied by, and the axes."""
+    pair, _ = axes_of([(1, *x.shape) for x in xs], layer.axes, layer.label)
+    rows, scales = [], []
+    for x, axis in zip(xs, pair, strict=True):
+        moved = np.moveaxis(x.astype(np.float64), axis - 1, -1)
+        rows.append(moved.reshape(-1, moved.shape[-1]))
+        lengths = np.maximum(np.sqrt(np.square(rows[-1]).sum(axis=1)), 1e-7)
+        scales.append(1 / lengths if layer.normalize else np.ones(len(lengths)))
+    return rows, scales, pair
+
+
+@sums(layers.Dot)
+def _dot(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
+    """The numbers of x0 along the axis; their weights are those of x1."""
+    rows, scales, (axis, _) = _vectors(layer, xs)
+    i, j = divmod(int(np.ravel_multi_index(spot.at, spot.shape)), len(rows[1]))
+    others = [n for at, n in enumerate(xs[0].shape) if at != axis - 1]
+    place = np.unravel_index(i, others) if others else ()
+    places = [np.insert(np.array(place, np.intp), axis - 1, k) for k in range(rows[0].shape[1])]
+    weights = rows[1][j] * scales[0][i] * scales[1][j]
+    what = "cosine of the angle between them" if layer.normalize else "Σ over k of x0[k]·x1[k]"
+    notes = []
+    if layer.normalize:
+        notes = [
+            f"The lengths are {show.number(1 / scales[0][i])} and {show.number(1 / scales[1][j])}."
+        ]
+    terms = make_terms(np.array(places), rows[0][i], weights, source=0)
+    return Sum(terms, f"y{show.place(spot.at)} = {what}", notes=notes)
+
+
+@gradient_of(layers.Dot, what="dx")
+def _dot_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
+    """All outputs of this number's vector; if normalized, less what would change its length."""
+    xs = [x[query.example] for x in entry.xs]
+    rows, scales, pair = _vectors(layer, xs)
+    source, axis = query.source, pair[query.source] - 1
+    others = [n for at, n in enumerate(xs[source].shape) if at != axis]
+    at = [n for here, n in enumerate(query.at) if here != axis]
+    own = int(np.ravel_multi_index(at, others)) if others else 0
+    other, k = rows[1 - source] * scales[1 - source][:, None], query.at[axis]
+    factors = other[:, k]
+    if layer.normalize:
+        unit = rows[source][own] * scales[source][own]
+        factors = (factors - unit[k] * (other @ unit)) * scales[source][own]
+    count = len(rows[1])
+    flat = own * count + np.arange(count) if source == 0 else np.arange(len(rows[0])) * count + own
+    places = np.stack(np.unravel_index(flat, dz.shape[1:]), axis=1)
+    received = dz[(query.example, *places.T)]
+    text = f"dx{source}{show.place(query.at)} = Σ dy·x{1 - source} over {len(places)} outputs"
+    if layer.normalize:
+        text += ", less what would change the length"
+    terms = make_gradient_terms(query.example, places, received, factors, places)
+    return GradientSum(
+        terms, text, magnitude=float((np.abs(received) * np.abs(other).max(axis=1)).sum())
+    )
 
 
 @gradient_of(*_MERGES, what="dx")

@@ -20,6 +20,7 @@ array.
     activations         elu, silu, gelu, softplus, …, whose gradients take their input; prelu
     by_name             the activations that layers take, by their names
     merging             add, multiply, subtract, divide, average, maximum, minimum, concatenate
+    dot                 dot
     normalization       batch_moments, batch_normalization
     example_normalization  layer_normalization, group_normalization, unit_normalization
     losses              categorical_crossentropy, binary_crossentropy
@@ -105,6 +106,10 @@ from minicnn.functional.dense import (
 from minicnn.functional.depthwise import (
     depthwise_conv2d,
     depthwise_conv2d_backward,
+)
+from minicnn.functional.dot import (
+    dot,
+    dot_backward,
 )
 from minicnn.functional.elementwise import (
     alpha_dropout,
@@ -248,6 +253,8 @@ __all__ = [
     "depthwise_conv2d_backward",
     "divide",
     "divide_backward",
+    "dot",
+    "dot_backward",
     "dropout",
     "dropout_backward",
     "elu",

@@ -10,7 +10,6 @@ from minicnn.functional.checks import check_gradient
 
 Array = np.ndarray
 Axes = tuple[int, ...]
-_LARGEST = 1e12  # what a vector of nearly 0 is multiplied by at most, as in Keras
 
 
 def layer_normalization(
@@ -95,27 +94,37 @@ def group_normalization_backward(
 
 
 def unit_normalization(
-    x: Array, axis: int | Sequence[int] = -1, name: str = "unit_normalization"
+    x: Array,
+    axis: int | Sequence[int] = -1,
+    epsilon: float = 1e-12,
+    name: str = "unit_normalization",
 ) -> Array:
-    """y = x / sqrt(sum of x**2), the sum along `axis`: vectors of length 1. 0 stays 0."""
-    return x * _inverse_norm(x, _axes_of(x, axis, name))
+    """y = x / sqrt(sum of x**2), the sum along `axis`: vectors of length 1.
+
+    A vector shorter than `epsilon` is divided by that, so that 0 stays 0.
+    """
+    return x * _inverse_norm(x, _axes_of(x, axis, name), epsilon)
 
 
 def unit_normalization_backward(
-    dy: Array, x: Array, axis: int | Sequence[int] = -1, name: str = "unit_normalization"
+    dy: Array,
+    x: Array,
+    axis: int | Sequence[int] = -1,
+    epsilon: float = 1e-12,
+    name: str = "unit_normalization",
 ) -> Array:
     """dx = (dy - y * sum of dy * y) / sqrt(sum of x**2): only what turns the vector counts."""
     axes = _axes_of(x, axis, name)
-    dy, inverse = check_gradient(dy, x.shape, x, name), _inverse_norm(x, axes)
+    dy, inverse = check_gradient(dy, x.shape, x, name), _inverse_norm(x, axes, epsilon)
     y = x * inverse
-    along = np.where(inverse < _LARGEST, (dy * y).sum(axis=axes, keepdims=True), 0)
+    along = np.where(inverse < x.dtype.type(1 / epsilon), (dy * y).sum(axis=axes, keepdims=True), 0)
     return ((dy - y * along.astype(x.dtype)) * inverse).astype(x.dtype, copy=False)
 
 
-def _inverse_norm(x: Array, axes: Axes) -> Array:
+def _inverse_norm(x: Array, axes: Axes, epsilon: float) -> Array:
     with np.errstate(divide="ignore", over="ignore"):
         inverse = 1 / np.sqrt(np.square(x).sum(axis=axes, keepdims=True))
-    return np.minimum(inverse, x.dtype.type(_LARGEST))
+    return np.minimum(inverse, x.dtype.type(1 / epsilon))
 
 
 def _axes_of(x: Array, axis: int | Sequence[int], name: str) -> Axes:

@@ -195,7 +195,8 @@ class UnitNormalization(Layer):
         return super().receptive_window() if self.axis in (-1, (-1,)) else None
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return functional.unit_normalization(x, self.axis, self.label), {"x": x}
+        return functional.unit_normalization(x, self.axis, name=self.label), {"x": x}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        return functional.unit_normalization_backward(dz, cache["x"], self.axis, self.label), {}
+        dx = functional.unit_normalization_backward(dz, cache["x"], self.axis, name=self.label)
+        return dx, {}

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from minicnn import functional
+from minicnn import functional, shapes
+from minicnn.functional.dot import axes_of
 from minicnn.layers import symbols
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
 from minicnn.layers.core import Rescaling
@@ -138,6 +139,47 @@ class Concatenate(Layer):
         return functional.concatenate_backward(dz, cache["channels"], self.label), {}
 
 
+class Dot(Layer):
+    """y = the dot products of x0 and x1 along `axes`: an axis of both, or one of each. No weights.
+
+        y[n, …, ___] = sum over k of x0[n, …, k, …] * x1[n, _, k, _]
+
+    y has the other axes of x0, then those of x1; (batch, 1) if there are none. With `normalize`
+    each vector is divided by its length first: y is the cosine of the angle between two of them.
+    """
+
+    takes_list = True
+
+    def __init__(self, axes: Any, normalize: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        listed = shapes.axes(axes, self.label, "axes")
+        several = isinstance(axes, (tuple, list))
+        if len(listed) != (2 if several else 1) or 0 in listed:
+            raise ValueError(
+                f"{self.label} expects axes to be an integer or two, and not 0, the batch. "
+                f"Received {axes!r}."
+            )
+        self.axes: Any = listed if several else listed[0]
+        self.normalize = bool(normalize)
+
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
+        return axes_of(input_shape, self.axes, self.label)[1]
+
+    def build(self, input_shape: Sequence[Shape]) -> None:
+        self.compute_output_shape(input_shape)
+
+    def receptive_window(self) -> tuple[shapes.Steps, shapes.Steps, shapes.Pair] | None:
+        return None
+
+    def compute(self, x: list[Array], training: bool) -> tuple[Array, Kept]:
+        return functional.dot(x, self.axes, self.normalize, self.label), {"xs": x}
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if not need_dx:
+            return [None, None], {}
+        return functional.dot_backward(dz, cache["xs"], self.axes, self.normalize, self.label), {}
+
+
 @symbols.operator("add")
 def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
     """Return `Add(**kwargs)(inputs)`."""
@@ -168,6 +210,11 @@ def minimum(inputs: Sequence[Any], **kwargs: Any) -> Any:
 def subtract(inputs: Sequence[Any], **kwargs: Any) -> Any:
     """Return `Subtract(**kwargs)(inputs)`."""
     return Subtract(**kwargs)(inputs)
+
+
+def dot(inputs: Sequence[Any], axes: Any = -1, **kwargs: Any) -> Any:
+    """Return `Dot(axes, **kwargs)(inputs)`."""
+    return Dot(axes, **kwargs)(inputs)
 
 
 def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:

@@ -69,6 +69,10 @@ from minicnn.naive.depthwise import (
     depthwise_conv2d,
     depthwise_conv2d_backward,
 )
+from minicnn.naive.dot import (
+    dot,
+    dot_backward,
+)
 from minicnn.naive.elementwise import (
     alpha_dropout,
     alpha_dropout_backward,
@@ -203,6 +207,8 @@ __all__ = [
     "depthwise_conv2d_backward",
     "divide",
     "divide_backward",
+    "dot",
+    "dot_backward",
     "dropout",
     "dropout_backward",
     "elu",

@@ -7,7 +7,6 @@ import numpy as np
 
 Array = np.ndarray
 Place = tuple[int, ...]
-_LARGEST = 1e12
 
 
 def layer_normalization(
@@ -101,29 +100,30 @@ def group_normalization_backward(
     return dx, dgamma, dbeta
 
 
-def unit_normalization(x: Array, axis: int | Sequence[int] = -1) -> Array:
-    """y = x / sqrt(sum of x**2), the sum along `axis`, but at most 1e12 * x."""
+def unit_normalization(x: Array, axis: int | Sequence[int] = -1, epsilon: float = 1e-12) -> Array:
+    """y = x / sqrt(sum of x**2), the sum along `axis`, but at most x / epsilon."""
     y = np.zeros_like(x)
     for places in _together(x, _axes(x, axis)):
         for p in places:
-            y[p] = x[p] * _inverse_norm(x, places)
+            y[p] = x[p] * _inverse_norm(x, places, epsilon)
     return y
 
 
-def unit_normalization_backward(dy: Array, x: Array, axis: int | Sequence[int] = -1) -> Array:
+def unit_normalization_backward(
+    dy: Array, x: Array, axis: int | Sequence[int] = -1, epsilon: float = 1e-12
+) -> Array:
     """dx = (dy - y * sum of dy * y) / sqrt(sum of x**2)."""
     dx = np.zeros_like(x)
     for places in _together(x, _axes(x, axis)):
-        inverse = _inverse_norm(x, places)
-        along = sum(dy[p] * x[p] * inverse for p in places) if inverse < _LARGEST else 0.0
+        inverse = _inverse_norm(x, places, epsilon)
+        along = sum(dy[p] * x[p] * inverse for p in places) if inverse < 1 / epsilon else 0.0
         for p in places:
             dx[p] = (dy[p] - x[p] * inverse * along) * inverse
     return dx
 
 
-def _inverse_norm(x: Array, places: list[Place]) -> float:
-    norm = math.sqrt(sum(float(x[p]) ** 2 for p in places))
-    return min(1 / norm, _LARGEST) if norm else _LARGEST
+def _inverse_norm(x: Array, places: list[Place], epsilon: float) -> float:
+    return 1 / max(math.sqrt(sum(float(x[p]) ** 2 for p in places)), epsilon)
 
 
 def _moments(x: Array, places: list[Place], epsilon: float) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from minicnn.saving.limits import parse_json, shortened
 
 _MODELS = ("Functional", "Model", "Sequential")
 _CALLED_ON_LISTS = (
-    *("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"),
+    *("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"),
 )
 
 

@@ -27,6 +27,7 @@ from minicnn.preprocessing.image import ImageDataGenerator
 
 # Arguments that constructors need because they have no default.
 NEEDED = {
+    "axes": 1,
     "activation": "relu",
     "dims": (2, 1),
     "factor": 0.5,

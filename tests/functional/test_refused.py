@@ -490,6 +490,17 @@ REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
         r"below 1\. Received 1",
         lambda: F.alpha_dropout_backward(ones(2, 3), MASK, 1),
     ),
+    # dot
+    ("dot", ValueError, "expects two inputs.*Received 1", lambda: F.dot([ones(2, 3)], 1)),
+    ("dot", ValueError, "axes=0, without the batch's", lambda: F.dot([ones(2, 3)] * 2, 0)),
+    ("dot", ValueError, "axes to be an integer", lambda: F.dot([ones(2, 3)] * 2, "a")),  # type: ignore[arg-type]
+    ("dot", TypeError, "one dtype", lambda: F.dot([ones(2, 3), ones(2, 3, dtype=np.float64)], 1)),
+    (
+        "dot",
+        ValueError,
+        r"dy.shape=\(2, 1\)",
+        lambda: F.dot_backward(ones(2, 2), [ones(2, 3)] * 2, 1),
+    ),
     # normalization of examples
     (
         "layer_normalization",

@@ -557,6 +557,27 @@ def concatenations(draw: st.DrawFn, batch: int | None = None) -> Operation:
 
 
 @st.composite
+def dots(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    count, size = draw_batch(draw, batch), draw(st.integers(1, 4))
+    rests = [draw(st.lists(st.integers(1, 3), max_size=2)) for _ in range(2)]
+    axes = [draw(st.integers(1, len(rest) + 1)) for rest in rests]
+    sizes = [
+        (count, *rest[: axis - 1], size, *rest[axis - 1 :])
+        for rest, axis in zip(rests, axes, strict=True)
+    ]
+    normalize = draw(st.booleans())
+    if draw(st.booleans()):
+        axes = [axis - len(shape) for axis, shape in zip(axes, sizes, strict=True)]
+    return Operation(
+        {"x0": sizes[0], "x1": sizes[1]},
+        lambda m, *xs: m.dot(xs, axes, normalize),
+        lambda m, dy, *xs: tuple(m.dot_backward(dy, xs, axes, normalize)),
+        {"axes": axes, "normalize": normalize},
+        exact=not normalize,
+    )
+
+
+@st.composite
 def batch_normalizations(draw: st.DrawFn, batch: int | None = None) -> Operation:
     """As in prediction, the mean and the variance come from elsewhere."""
     shape, options = draw(any_shape(batch)), {"epsilon": draw(st.sampled_from([1e-3, 0.5]))}
@@ -710,6 +731,7 @@ OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     **{name: merges(name) for name in ("average", "divide", "maximum")},
     **{name: merges(name) for name in ("minimum", "multiply", "subtract")},
     "concatenate": concatenations,
+    "dot": dots,
     "batch_normalization": batch_normalizations,
     "layer_normalization": layer_normalizations,
     "group_normalization": group_normalizations,

@@ -66,6 +66,9 @@ def every_layer():
         layers.GlobalMaxPooling1D(name="largest_line")(line),
         layers.GlobalAveragePooling1D(name="mean_line")(line),
     ]
+    products = layers.Dot((1, 1), name="dot")([line, line])
+    ends += [layers.Dot(1, normalize=True, name="cosine")(ends)]
+    ends += [layers.Flatten(name="flatten_products")(products)]
     x = layers.Concatenate(name="join")([f, g, t, u, *ends])
     x = layers.Dense(7, activation="gelu", name="hidden")(layers.UnitNormalization(name="unit")(x))
     x = layers.Activation("log_softmax", name="logarithms")(x)

@@ -458,6 +458,25 @@ def test_group_normalization_by_hand() -> None:
     np.testing.assert_allclose(layer(picture([1], [3])).ravel(), [-0.5, 0.5])
 
 
+def test_dot_by_hand() -> None:
+    a, b = np.array([[3, 4]], np.float32), np.array([[1, 2]], np.float32)
+    y, cache = layers.Dot(1).forward([a, b])
+    np.testing.assert_array_equal(y, [[11]])
+    dx, _ = cache.layer.backward(np.array([[2]], np.float32), cache)
+    np.testing.assert_array_equal(dx, [[[2, 4]], [[6, 8]]])
+    # (3, 4) has the length 5, (0, 2) the length 2: their cosine is 4/5.
+    y, cache = layers.Dot(1, normalize=True).forward([a, np.array([[0, 2]], np.float32)])
+    np.testing.assert_allclose(y, [[0.8]], rtol=1e-6)
+    dx, _ = cache.layer.backward(np.array([[1]], np.float32), cache)
+    np.testing.assert_allclose(dx[0], [[-0.6 * 0.8 / 5, (1 - 0.8 * 0.8) / 5]], rtol=1e-5)
+    np.testing.assert_allclose(dx[1], [[0.6 / 2, 0]], atol=1e-6)
+    x = np.arange(6, dtype=np.float32).reshape(1, 3, 2)
+    y = layers.Dot((1, 1))([x, x])  # of its columns 0, 2, 4 and 1, 3, 5
+    np.testing.assert_array_equal(y, [[[20, 26], [26, 35]]])
+    assert layers.Dot((2, 1))([layers.Input((4, 2)), layers.Input((2, 7))]).shape == (None, 4, 7)
+    np.testing.assert_array_equal(layers.dot([a, b], axes=-1), [[11]])
+
+
 def test_unit_normalization_by_hand() -> None:
     """(3, 4) has length 5, and the part of dy = (1, 0) along it is 3/5."""
     x = np.array([[3, 4]], np.float32)

@@ -151,6 +151,8 @@ USES = [
     Use("Maximum", {}, inputs=2),
     Use("Minimum", {}, inputs=2),
     Use("Concatenate", {}, inputs=2),
+    Use("Dot", {"axes": 1}, (3, 4), inputs=2),
+    Use("Dot", {"axes": (1, -2), "normalize": True}, (2, 3, 3), inputs=2),
 ]
 
 

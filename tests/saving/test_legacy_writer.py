@@ -115,7 +115,11 @@ def nested(kind: str, last: bool) -> Any:
 
 def two_of_each() -> Any:
     a, b, shared = Input((4,), name="a"), Input((4,), name="b"), k.Dense(3)
-    return minicnn.Model([a, b], [k.Add()([shared(a), shared(b)]), k.Concatenate()([a, b])])
+    ends = [
+        k.Add()([shared(a), shared(b)]),
+        k.Concatenate()([a, b, k.Dot(1, normalize=True)([a, b])]),
+    ]
+    return minicnn.Model([a, b], ends)
 
 
 def deep() -> Any:
@@ -174,7 +178,8 @@ def library(name: str) -> Any:
 
 def test_some_test_writes_every_layer() -> None:
     used = {type(layer).__name__ for layer in every_layer() if isinstance(layer, k.Layer)}
-    used |= {type(layer).__name__ for layer in nested("Functional", True).layers}
+    for model in (nested("Functional", True), two_of_each()):
+        used |= {type(layer).__name__ for layer in model.layers}
     assert set(LAYERS) <= used | {"InputLayer", "CutMix", "MixUp"}  # which Keras 2 lacks
 
 

@@ -283,6 +283,7 @@ def every_layer(keras: Any) -> Any:
     line = k.Conv1DTranspose(5, 3, strides=2, output_padding=1)(k.SeparableConv1D(6, 2)(line))
     line = k.MaxPooling1D(2)(k.AveragePooling1D(2, strides=1)(k.Cropping1D((1, 0))(line)))
     ends = [k.GlobalAveragePooling1D()(line), k.GlobalMaxPooling1D(keepdims=False)(line)]
+    ends += [k.Dot(1, normalize=True)(ends), k.Flatten()(k.Dot((1, 1))([line, line]))]
     x = k.Concatenate()([k.GlobalAveragePooling2D()(x), k.GlobalMaxPooling2D()(x), flat, *ends])
     model = keras.Model(inputs, k.Softmax()(k.Dense(3)(k.Dropout(0.3)(x))))
     rng = np.random.default_rng(5)

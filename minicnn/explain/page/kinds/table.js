@@ -17,6 +17,7 @@ import { Activation, ELU, LeakyReLU, PReLU, ReLU, Softmax } from "page/kinds/act
 import { Conv2D, DepthwiseConv2D, SeparableConv2D } from "page/kinds/convolutions.js";
 import { Dense } from "page/kinds/dense.js";
 import { ofLines } from "page/kinds/lines.js";
+import { Dot } from "page/kinds/dot.js";
 import {
   GroupNormalization,
   LayerNormalization,
@@ -83,5 +84,5 @@ export const KINDS = {
   ...{ RandomRotation: Dropout, RandomTranslation: Dropout, RandomZoom: Dropout },
   ...{ RandomContrast: Dropout, RandomBrightness: Dropout, MixUp: Dropout, CutMix: Dropout },
   ...{ UpSampling2D, Resizing, CenterCrop, Cropping2D, RandomCrop: Resizing },
-  ...{ Add, Average, Maximum, Minimum, Multiply, Subtract, Concatenate },
+  ...{ Add, Average, Maximum, Minimum, Multiply, Subtract, Concatenate, Dot },
 };
