@@ -13,18 +13,26 @@ from minicnn.shapes import Pair, Steps
 
 
 class Ends(NamedTuple):
-    """Whether symbols were given in a list or a tuple; arrays are returned in the same."""
+    """Whether symbols were given in a list, a tuple or a dict; arrays are returned in the same.
+
+    What is in a dict is in the order of its sorted keys, as in Keras.
+    """
 
     listed_inputs: bool = False
     listed_outputs: bool = False
     tuple_outputs: bool = False
+    input_keys: tuple[str, ...] = ()
+    output_keys: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, inputs: Any, outputs: Any) -> "Ends":
         """Return the ends of a network from `inputs` to `outputs`."""
-        several = (list, tuple)
+        several = (list, tuple, dict)
         return cls(
-            isinstance(inputs, several), isinstance(outputs, several), isinstance(outputs, tuple)
+            isinstance(inputs, several),
+            isinstance(outputs, several),
+            isinstance(outputs, tuple),
+            *(tuple(sorted(end)) if isinstance(end, dict) else () for end in (inputs, outputs)),
         )
 
 
@@ -125,6 +133,11 @@ class GraphLayer(Layer):
         return [symbol.name for symbol in self._require_graph("outputs", AttributeError).outputs]
 
     @property
+    def target_names(self) -> list[str]:
+        """The names of the outputs in training: the keys of a dict, or else `output_names`."""
+        return list(self.ends.output_keys) or self.output_names
+
+    @property
     def input_shape(self) -> Any:
         """The shape of the input, or a list of shapes; None means an unknown size."""
         return _one([t.shape for t in self._require_graph("inputs", AttributeError).inputs])
@@ -135,7 +148,10 @@ class GraphLayer(Layer):
         return _one([t.shape for t in self._require_graph("outputs", AttributeError).outputs])
 
     def as_given(self, outputs: Any) -> Any:
-        """Return several outputs as Keras does: in a tuple, if the network was made with one."""
+        """Return outputs as Keras does: in a tuple or a dict, if the network was made with one."""
+        if self.ends.output_keys:
+            several = outputs if isinstance(outputs, list) else [outputs]
+            return dict(zip(self.ends.output_keys, several, strict=True))
         return tuple(outputs) if self.ends.tuple_outputs and isinstance(outputs, list) else outputs
 
     # -- weights -----------------------------------------------------------------------------------
@@ -213,7 +229,8 @@ class GraphLayer(Layer):
             KerasTensor(shape, symbol.dtype, node, index)
             for index, (shape, symbol) in enumerate(zip(found, self.graph.outputs))
         ]
-        return node.outputs[0] if len(node.outputs) == 1 else self.as_given(list(node.outputs))
+        made = list(node.outputs)
+        return self.as_given(made if len(made) > 1 else made[0])
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of y (or a list of shapes) for an input or inputs of these shapes."""

@@ -117,6 +117,8 @@ class Network(GraphLayer):
         `base(symbol, training=False)` holds in `fit`, too; Keras 3's `fit` overrides it (see
         `Layer.__call__`).
         """
+        if isinstance(x, dict) and any(map(is_symbolic, x.values())):
+            x = self._inputs_in_order(x)
         if is_symbolic(x):
             return super().__call__(x, training)
         training = self.training_by_default if training is None else bool(training)
@@ -160,14 +162,17 @@ class Network(GraphLayer):
         self._graph_for(x)
         return self._input_values(x)
 
+    def _inputs_in_order(self, x: dict[str, Any]) -> list[Any]:
+        """Return the items of a dict under the inputs' names in the order of the inputs."""
+        names = [symbol.name for symbol in self.graph.inputs]
+        missing = [name for name in names if name not in x]
+        if missing:
+            raise ValueError(f"{self.label} expects inputs {missing}. Received {list(x)}.")
+        return [x[name] for name in names]
+
     def _input_values(self, x: Any) -> list[Array]:
         inputs = self.graph.inputs
-        if isinstance(x, dict):
-            missing = [symbol.name for symbol in inputs if symbol.name not in x]
-            if missing:
-                raise ValueError(f"{self.label} expects inputs {missing}. Received {list(x)}.")
-            x = [x[symbol.name] for symbol in inputs]
-        x = self.as_inputs(x)
+        x = self.as_inputs(self._inputs_in_order(x) if isinstance(x, dict) else x)
         arrays = list(x) if isinstance(x, (list, tuple)) else [x]
         if len(arrays) != len(inputs):
             raise ValueError(f"{self.label} expects {len(inputs)} inputs. Received {len(arrays)}.")
@@ -373,7 +378,7 @@ class Network(GraphLayer):
             Network(parts.fixed, name=f"{self.name}_body", stands_for=self),
             Network(
                 parts.learning,
-                self.ends._replace(listed_inputs=False),
+                self.ends._replace(listed_inputs=False, input_keys=()),
                 name=f"{self.name}_head",
                 stands_for=self,
             ),

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from minicnn._support.settings import plain_throughout
 from minicnn.graph import Graph, Network
+from minicnn.graph.layer import Ends
 from minicnn.layers import LAYERS, InputLayer, KerasTensor, Layer, Node
 from minicnn.layers.applications import APPLICATIONS
 from minicnn.layers.arithmetic import OPERATIONS, Operation
@@ -54,7 +55,7 @@ def serialize_layer(layer: Layer) -> dict[str, Any]:
     return data
 
 
-def describe_graph(graph: Graph, listed_inputs: bool, listed_outputs: bool) -> dict[str, Any]:
+def describe_graph(graph: Graph, ends: Ends) -> dict[str, Any]:
     """Return the graph as Keras writes it: each layer with its uses (nodes) in the graph."""
     own, numbers = set(graph.nodes), graph.use_numbers()
     described = []
@@ -64,8 +65,10 @@ def describe_graph(graph: Graph, listed_inputs: bool, listed_outputs: bool) -> d
         described.append(serialize_layer(layer) | {"name": layer.name, "inbound_nodes": uses})
     return {
         "layers": described,
-        "input_layers": _describe_ends(graph.inputs, listed_inputs, numbers),
-        "output_layers": _describe_ends(graph.outputs, listed_outputs, numbers),
+        "input_layers": _describe_ends(graph.inputs, ends.listed_inputs, ends.input_keys, numbers),
+        "output_layers": _describe_ends(
+            graph.outputs, ends.listed_outputs, ends.output_keys, numbers
+        ),
     }
 
 
@@ -74,14 +77,16 @@ def _address(symbol: KerasTensor, numbers: dict[Node, int]) -> list[Any]:
 
 
 def _describe_ends(
-    symbols: Sequence[KerasTensor], as_list: bool, numbers: dict[Node, int]
-) -> list[Any]:
+    symbols: Sequence[KerasTensor], as_list: bool, keys: tuple[str, ...], numbers: dict[Node, int]
+) -> Any:
     # In these lists, but nowhere else, Keras counts a nested functional model's own graph as its
     # first use.
     ends = []
     for symbol in symbols:
         name, use, index = _address(symbol, numbers)
         ends.append([name, use + _is_functional(symbol.node.layer), index])
+    if keys:
+        return dict(zip(keys, ends, strict=True))
     return ends if as_list else ends[0]
 
 
@@ -134,7 +139,7 @@ def layer_from_config(data: dict[str, Any]) -> Any:
 
 
 def ends_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the inputs and outputs of a graph of new layers, in lists where the config has lists.
+    """Return the inputs and outputs of a graph of new layers, in lists or dicts as in the config.
 
     Raises `ValueError` if the config contradicts itself or needs what minicnn lacks.
     """
@@ -188,11 +193,7 @@ def ends_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
     def ends(key: str) -> Any:
         value = config[key]
         if isinstance(value, dict):
-            raise ValueError(
-                f'Model "{config.get("name")}" has its {key.removesuffix("_layers")}s in a '
-                f"dict, {list(value)}, which minicnn does not support. In Keras, "
-                "Model([...], [...]) of the same symbols is the same model with lists."
-            )
+            return {name: end_at(address) for name, address in value.items()}
         if len(value) == 3 and isinstance(value[0], str):
             return end_at(value)
         return [end_at(address) for address in value]

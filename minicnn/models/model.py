@@ -26,6 +26,9 @@ class Model(Trainer):
         outputs = Dense(10)(GlobalAveragePooling2D()(x))
         model = Model(inputs, outputs)
 
+    Several inputs, or outputs, are in a list, a tuple or a dict; arrays come in the same. In a dict
+    they have the order of its sorted keys, as in Keras.
+
     An input may also be what a layer returned: `Model(layer.output, model.output)` has the layers
     behind it, the same ones, on a new `Input`.
 
@@ -51,6 +54,12 @@ class Model(Trainer):
         name = name or unique_name("functional")
         self._start(None, Ends.of(inputs, outputs), name, trainable, dtype)
         starts, ends = _symbols(inputs, "inputs"), _symbols(outputs, "outputs")
+        wrong = [key for key, s in zip(self.ends.input_keys, starts) if key != s.name]
+        if wrong:
+            raise ValueError(
+                f"{self.label} expects a dict of inputs to have their names as keys: "
+                f"Input(…, name={wrong[0]!r}). Received {inputs!r}."
+            )
         if any(symbol.node.inputs for symbol in starts):
             starts, ends = cut(starts, ends, lambda: unique_name("input_layer"))
         self._set_graph(Graph(starts, ends, self.label))
@@ -99,8 +108,8 @@ class Model(Trainer):
 
     @property
     def output(self) -> Any:
-        """The symbol that the model computes (a list or tuple, as given, if there are several)."""
-        return self.outputs[0] if len(self.outputs) == 1 else self.as_given(self.outputs)
+        """The symbol that the model computes (a list, tuple or dict, as given, of several)."""
+        return self.as_given(self.outputs if len(self.outputs) > 1 else self.outputs[0])
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -264,10 +273,7 @@ class Model(Trainer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the graph as Keras writes it: each layer with its uses (nodes) in this model."""
-        ends = self.ends
-        described = configuration.describe_graph(
-            self.graph, ends.listed_inputs, ends.listed_outputs
-        )
+        described = configuration.describe_graph(self.graph, self.ends)
         return {"name": self.name, "trainable": self.trainable, **described}
 
     @classmethod
@@ -279,6 +285,8 @@ class Model(Trainer):
 
 
 def _symbols(value: Any, what: str) -> list[KerasTensor]:
+    if isinstance(value, dict):
+        value = [value[key] for key in sorted(value)]
     symbols = list(value) if isinstance(value, (list, tuple)) else [value]
     if not symbols or not all(isinstance(symbol, KerasTensor) for symbol in symbols):
         raise TypeError(

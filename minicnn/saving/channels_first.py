@@ -313,6 +313,8 @@ class _Graph:
         return self.moved[address, wanted]
 
     def _ends(self, ends: Any) -> Any:
+        if isinstance(ends, dict):
+            return {key: self._ends(end) for key, end in ends.items()}
         if isinstance(ends, list) and len(ends) == 3 and isinstance(ends[0], str):
             name, use, index = ends
             if not self.last.get((name, use)):

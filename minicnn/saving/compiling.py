@@ -26,15 +26,16 @@ def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
     if not isinstance(settings, dict) or not settings:
         return False
     lost: list[str] = []
-    several = model.built and len(model.output_names) > 1
+    names = model.target_names if model.built else []
+    several = len(names) > 1
     try:
-        loss = _losses(settings, len(model.output_names)) if several else _loss(settings)
+        loss = _losses(settings, len(names)) if several else _loss(settings)
     except _LackingError as error:
         _warn_of_no_loss(f"minicnn does not have {error}", source)
         return False
     optimizer = _optimizer(settings.get("optimizer"), lost)
     watched, weighted = (
-        _metrics_of_outputs(settings.get(key), model.output_names, lost)
+        _metrics_of_outputs(settings.get(key), names, lost)
         if several
         else _metrics(settings.get(key), lost)
         for key in ("metrics", "weighted_metrics")

@@ -333,7 +333,7 @@ def _call_of_function(node: list[Any], shift: dict[Any, int]) -> dict[str, Any]:
 def _ends(ends: Any, layers: list[dict[str, Any]]) -> Any:
     """Renumber a nested Sequential's first use, 1 in Keras 2, 0 in Keras 3 (Functional: 1, 1)."""
     if isinstance(ends, dict):
-        return ends  # `Model.from_config` refuses it
+        return {key: _ends(end, layers) for key, end in ends.items()}
     shifted = {
         _name(layer)
         for layer in layers

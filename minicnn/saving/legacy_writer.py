@@ -22,6 +22,8 @@ _NEWER: dict[str, dict[str, Any]] = {
     "ZeroPadding1D": _CHANNELS_LAST,
     **dict.fromkeys(["CenterCrop", "RandomBrightness", "RandomCrop", "RandomFlip"], _CHANNELS_LAST),
     **dict.fromkeys(["RandomRotation", "RandomTranslation", "RandomZoom"], _CHANNELS_LAST),
+    "LayerNormalization": {"rms_scaling": False},
+    "ZeroPadding1D": _CHANNELS_LAST,
     "RandomContrast": {**_CHANNELS_LAST, "value_range": (0, 255)},
     "Resizing": {
         "antialias": False,
@@ -154,9 +156,7 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
             again = 2 if layer["name"] in models else 1
             layer["inbound_nodes"] = [node for node in nodes for _ in range(again)]
         for ends in ("input_layers", "output_layers"):
-            found, layers = config[ends], config["layers"]
-            alone = isinstance(found[0], str)
-            config[ends] = _end(found, layers) if alone else [_end(end, layers) for end in found]
+            config[ends] = _ends(config[ends], config["layers"])
     else:
         newer = _NEWER.get(kind, {})
         # Keras finds a layer that is an activation only by its module.
@@ -198,6 +198,13 @@ def _node(node: dict[str, Any], models: set[str]) -> list[Any]:
         [*_address(tensor["config"]["keras_history"], models), node["kwargs"]]
         for tensor in (tensors if isinstance(tensors, list) else [tensors])
     ]
+
+
+def _ends(found: Any, layers: list[dict[str, Any]]) -> Any:
+    """Return the addresses of a model's inputs or outputs: one, a list, or a dict."""
+    if isinstance(found, dict):
+        return {key: _end(end, layers) for key, end in found.items()}
+    return _end(found, layers) if isinstance(found[0], str) else [_end(e, layers) for e in found]
 
 
 def _end(end: list[Any], layers: list[dict[str, Any]]) -> list[Any]:

@@ -8,7 +8,7 @@ from minicnn import losses, optimizers
 from minicnn import metrics as metrics_module  # `compile` has an argument of that name
 from minicnn.graph import Network
 from minicnn.layers import carried
-from minicnn.training.outputs import Output, by_name, described, outputs_of
+from minicnn.training.outputs import Output, by_name, described, is_named, outputs_of
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Compiling(Network):
         weights of examples (`sample_weight`, `class_weight`) count for, too.
 
         A model with several outputs takes one loss for all of them, a list in their order, or a
-        dict under their names (`model.output_names`); None leaves an output without a loss. The
+        dict under their names (`model.target_names`); None leaves an output without a loss. The
         loss is the sum of them all, each multiplied by its `loss_weights`; the logs also have each
         one by itself, without that weight, as "NAME_loss". Metrics are in such a list or dict, too,
         and are called "NAME_accuracy" in the logs.
@@ -122,7 +122,12 @@ class Compiling(Network):
                     "loss_weights and metrics; models here run batch by batch, and fit's "
                     "sample_weight weights examples."
                 )
-        names = self.output_names if self.built else [""]
+        names = self.target_names if self.built else [""]
+        if self.ends.output_keys:  # then Keras's dicts may leave outputs out
+            loss, loss_weights = (
+                dict.fromkeys(names) | given if is_named(given) else given
+                for given in (loss, loss_weights)
+            )
         repeated = [name for name in names if names.count(name) > 1]
         if repeated:
             raise ValueError(

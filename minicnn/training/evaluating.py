@@ -126,7 +126,7 @@ class Evaluating(Stepping):
         events.call("on_predict_end")
         if isinstance(parts[0], list):
             return self.as_given([np.concatenate(ys) for ys in zip(*parts, strict=True)])
-        return np.concatenate(parts)
+        return self.as_given(np.concatenate(parts))
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False

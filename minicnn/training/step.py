@@ -258,7 +258,7 @@ class Stepping(Compiling):
 
     def _of_outputs(self, column: Any, what: str) -> Any:
         """Return the array in `{"name of the output": array}`; for several outputs, `Columns`."""
-        names = self.output_names if self.built else []
+        names = self.target_names if self.built else []
         if len(names) > 1:
             return columns_of(column, names, self._with_loss(), what, self.label)
         if not isinstance(column, Mapping):
@@ -274,5 +274,5 @@ class Stepping(Compiling):
     def _with_loss(self) -> list[bool]:
         """Return for each output whether it has a loss; all have one before `compile`."""
         if self._compiled is None:
-            return [True] * len(self.output_names)
+            return [True] * len(self.target_names)
         return [output.loss is not None for output in self._compiled.outputs]

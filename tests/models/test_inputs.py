@@ -68,12 +68,31 @@ def test_a_model_made_for_one_batch_size_takes_any() -> None:
         again(random(32, 5, 6, 2))
 
 
-@pytest.mark.parametrize("key", ["input_layers", "output_layers"])
-def test_inputs_and_outputs_in_a_dict_are_refused(key: str) -> None:
-    config = several_ends().get_config()
-    config[key] = {"left": config[key][0], "right": config[key][1]}
-    with pytest.raises(ValueError, match=rf"{key[:-7]}s in a dict, \['left', 'right'\], which"):
-        Model.from_config(config)
+def test_inputs_and_outputs_in_a_dict() -> None:
+    """They have the order of the sorted keys, as in Keras, and arrays come in a dict, too."""
+    a, b = Input((2,), name="a"), Input((3,), name="b")
+    x, y = layers.Dense(1, name="x")(a), layers.Dense(2, name="y")(b)
+    model = Model({"b": b, "a": a}, {"q": x, "p": y})
+    assert [symbol.name for symbol in (*model.inputs, *model.outputs)] == ["a", "b", "y", "x"]
+    assert (model.target_names, model.output_names) == (["p", "q"], ["y", "x"])
+    assert {key: symbol.name for key, symbol in model.output.items()} == {"p": "y", "q": "x"}
+    given = {"a": random(4, 2), "b": random(4, 3)}
+    for found in (model(given), model.predict(given, verbose=0), model.predict_on_batch(given)):
+        assert {key: value.shape for key, value in found.items()} == {"p": (4, 2), "q": (4, 1)}
+    nested = model({"b": b, "a": a})
+    assert list(nested) == ["p", "q"]
+    again = Model.from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    larger = Model([a, b], layers.Concatenate()([nested["q"], nested["p"]]))
+    np.testing.assert_array_equal(
+        larger([given["a"], given["b"]]), np.concatenate([model(given)["q"], model(given)["p"]], 1)
+    )
+    alone = Model(a, {"only": x})
+    assert list(alone.predict(given["a"], verbose=0)) == list(alone(given["a"])) == ["only"]
+    with pytest.raises(ValueError, match=r"their names as keys: Input\(…, name='left'\)"):
+        Model({"left": a}, x)
+    with pytest.raises(ValueError, match=r"expects inputs \['b'\]. Received \['a'\]"):
+        model({"a": given["a"]})
 
 
 def test_a_sum_in_a_keras_config_is_read_as_add() -> None:

@@ -200,12 +200,31 @@ def test_a_sum_of_symbols_is_read_as_add(suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_inputs_in_a_dict_are_refused_in_a_sentence(suffix: str, tmp_path: Path) -> None:
-    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
-    model = keras.Model({"a": a, "b": b}, {"y": keras.layers.Add(name="y")([a, b])})
-    model.save(tmp_path / f"m{suffix}")
-    with pytest.raises(ValueError, match=r"inputs in a dict, \['a', 'b'\], which minicnn does not"):
-        models.load_model(tmp_path / f"m{suffix}")
+def test_inputs_and_outputs_in_a_dict_go_both_ways(suffix: str, tmp_path: Path) -> None:
+    def make(library: Any) -> Any:
+        k = library.layers
+        a, b = library.Input((3,), name="a"), library.Input((4,), name="b")
+        x, y = k.Dense(2, name="first")(a), k.Dense(3, name="second")(b)
+        return library.Model({"b": b, "a": a}, {"z": x, "y": k.Concatenate(name="last")([x, y])})
+
+    theirs, ours = shaken(make(keras)), make(minicnn)
+    ours.set_weights(theirs.get_weights())
+    x = {"a": photos()[:, 0, 0], "b": np.ones((2, 4), "f")}
+    expected = theirs.predict(x, verbose=0)
+    theirs.save(tmp_path / f"theirs{suffix}")
+    ours.save(tmp_path / f"ours{suffix}")
+    for model in (
+        ours,
+        models.load_model(tmp_path / f"theirs{suffix}"),
+        models.from_keras(theirs),
+        models.clone_model(ours),
+        keras.saving.load_model(tmp_path / f"ours{suffix}"),
+    ):
+        model.set_weights(theirs.get_weights())
+        found = model.predict(x, verbose=0)
+        assert found.keys() == expected.keys() == {"y", "z"}
+        for key, value in expected.items():
+            np.testing.assert_allclose(found[key], value, rtol=1e-5)
 
 
 def test_from_keras_takes_models_only() -> None:

@@ -438,7 +438,8 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
         None,
         r"the loss CategoricalCrossentropy with axis=1\.",
     ),
-    "a weighed loss": ({"loss_weights": [0.5]}, "Adam", None),
+    "a weighted loss": ({"loss_weights": [0.5]}, "Adam", None),
+    "weights of other outputs": ({"loss_weights": [1, 2]}, None, "not compiled: compile expects"),
     "decay": (
         {"optimizer_config": {"class_name": "SGD", "config": {"lr": 0.5, "decay": 0.01}}},
         "SGD",

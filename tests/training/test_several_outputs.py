@@ -205,6 +205,28 @@ def test_a_file_with_losses_for_other_outputs_is_not_compiled(tmp_path: Path) ->
             assert not models.load_model(tmp_path / "m.keras").compiled
 
 
+def test_outputs_in_a_dict_train_under_its_keys() -> None:
+    """A loss may leave outputs out there, as in Keras."""
+    start = fork()
+    model = minicnn.Model(start.inputs, {"two": start.outputs[0], "one": start.outputs[1]})
+    model.compile(optimizers.SGD(0.1), "mse", metrics={"two": ["mae"]})
+    y = {"one": Y["b"], "two": Y["a"]}
+    found = model.evaluate(X, y, verbose=0, return_dict=True)
+    assert list(found) == ["loss", "one_loss", "two_loss", "two_mae"]
+    assert found["loss"] == pytest.approx(14.5)
+    assert found["two_loss"] == pytest.approx(6.5)
+    assert model.evaluate(X, [Y["b"], Y["a"]], verbose=0)[0] == pytest.approx(14.5)
+    model.compile("sgd", {"two": "mse"}, loss_weights={"two": 2.0})
+    assert model.evaluate(X, {"two": Y["a"]}, verbose=0) == pytest.approx(13)
+    with pytest.raises(ValueError, match=r"for the outputs \['one', 'two'\]. Received"):
+        model.compile("sgd", {"a": "mse"})
+    alone = minicnn.Model(start.inputs, {"only": start.outputs[0]})
+    alone.compile("sgd", {"only": "mse"}, metrics={"only": ["mae"]})
+    expected = [pytest.approx(6.5), pytest.approx(2.5)]
+    assert alone.evaluate(X, {"only": Y["a"]}, verbose=0) == expected
+    assert alone.evaluate(X, Y["a"], verbose=0) == expected
+
+
 REFUSED: list[tuple[Any, str]] = [
     (lambda: fork(["mse"]), r"expects loss for each of 2 outputs, \['a', 'b'\]. Received 1"),
     (lambda: fork({"a": "mse"}), r"expects loss for the outputs \['a', 'b'\]. Received \['a'\]"),

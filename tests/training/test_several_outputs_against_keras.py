@@ -242,3 +242,44 @@ def test_files_of_keras_2(suffix: str, tmp_path: Path) -> None:
             if not key.endswith("loss"):  # Keras 2 writes the output's name twice
                 continue
             assert again[key] == pytest.approx(value, rel=1e-3), key
+
+
+@pytest.mark.parametrize("loss", ["all", "some", "one for all"])
+def test_outputs_in_a_dict_follow_keras(loss: str, tmp_path: Path) -> None:
+    def make(module: Any) -> Any:
+        whole = head(module)
+        keys = ["d", "c", "b", "a"]
+        return module.Model(whole.input, dict(zip(keys, whole.outputs)))
+
+    given: dict[str, Any] = {"d": LOSSES["kind"], "b": "mse", "c": LOSSES["big"], "a": "mse"}
+    given = {"d": LOSSES["kind"], "b": "mse"} if loss == "some" else given
+    weights = {key: 0.1 * number for number, key in enumerate(given, 1)}
+    models = ours, theirs = pair_of_models(make)
+    compile_both(
+        models,
+        lambda module: {
+            "optimizer": module.optimizers.SGD(0.02),
+            "loss": "mse" if loss == "one for all" else given,
+            "loss_weights": None if loss == "one for all" else weights,
+            "metrics": {"d": ["accuracy"], "a": ["mae"]},
+        },
+    )
+    x, named = data()
+    y = dict(zip(["d", "c", "b", "a"], listed(named)))
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 8, "verbose": 0, "shuffle": False}
+    expected = theirs.fit(x, y, **options).history
+    found = ours.fit(x, y, **options).history
+    assert list(found) == list(expected)
+    for key, values in expected.items():
+        np.testing.assert_allclose(found[key], values, rtol=2e-4, atol=1e-6, err_msg=key)
+    theirs.save(tmp_path / "theirs.keras")
+    ours.save(tmp_path / "ours.keras")
+    logs = theirs.evaluate(x, y, verbose=0, return_dict=True, batch_size=24)
+    for model in (
+        minicnn.models.load_model(tmp_path / "theirs.keras"),
+        keras.models.load_model(tmp_path / "ours.keras"),
+    ):
+        again = model.evaluate(x, y, verbose=0, return_dict=True, batch_size=24)
+        assert list(again) == list(logs)
+        for key, value in logs.items():
+            assert again[key] == pytest.approx(value, rel=1e-3, abs=1e-6), key
