@@ -135,9 +135,7 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         ),
         **dict.fromkeys(_CHANGED_ALIKE.split(), "a function of your own in dataset.map"),
         **dict.fromkeys(["FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"], _OTHER_CODE),
-        **dict.fromkeys(
-            ["Dot", "RMSNormalization", "SpectralNormalization", "Wrapper", "dot"], _OWN_LAYER
-        ),
+        **dict.fromkeys(["RMSNormalization", "SpectralNormalization", "Wrapper"], _OWN_LAYER),
         "EinsumDense": "Dense, which takes inputs with more axes, too",
         "InputSpec": "a ValueError in compute_output_shape, as the layers here raise it",
         "Lambda": _OWN_LAYER,
