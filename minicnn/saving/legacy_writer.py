@@ -18,8 +18,6 @@ _MODELS = ("Functional", "Sequential")
 # Settings that Keras 2 does not know, and the values with which they say nothing.
 _CHANNELS_LAST = {"data_format": "channels_last"}
 _NEWER: dict[str, dict[str, Any]] = {
-    "LayerNormalization": {"rms_scaling": False},
-    "ZeroPadding1D": _CHANNELS_LAST,
     **dict.fromkeys(["CenterCrop", "RandomBrightness", "RandomCrop", "RandomFlip"], _CHANNELS_LAST),
     **dict.fromkeys(["RandomRotation", "RandomTranslation", "RandomZoom"], _CHANNELS_LAST),
     "LayerNormalization": {"rms_scaling": False},
