@@ -182,6 +182,12 @@ def test_instead_of_a_damaged_backup_the_previous_one_is_used(tmp_path: Path) ->
         latest.write_bytes(damaged)
         with pytest.raises(KeyboardInterrupt):
             fit(network(), folder, Crash(2))
+    whole = (folder / "previous.npz").read_bytes()
+    entry = whole.index(b"PK\x01\x02")  # of the first array, in the archive's directory
+    for place in (6, 8, 10):  # the version, that it is encrypted, how it is compressed
+        latest.write_bytes(whole[: entry + place] + b"\xff" + whole[entry + place + 1 :])
+        with pytest.raises(KeyboardInterrupt):
+            fit(network(), folder, Crash(2))
     (folder / "previous.npz").unlink()
     with pytest.raises(ValueError, match=r"latest.npz' is no backup of training, or a damaged one"):
         fit(network(), folder)
@@ -200,6 +206,37 @@ def test_a_backup_of_another_model_changes_nothing(tmp_path: Path) -> None:
             fit(model, folder)
         for a, b in zip(model.get_weights(), before, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"epoch": -1}, "is no backup of training, or a damaged one"),
+        ({"epoch": "1"}, "is no backup of training, or a damaged one"),
+        ({"learning_rate": "slow"}, "is the backup of another training"),
+        ({"generators": [{}, {}]}, "is the backup of another training"),
+        ({"generators": ["a", "b"]}, "is the backup of another training"),
+        ({}, "is no backup of training, or a damaged one"),
+    ],
+)
+def test_a_backup_with_another_content_changes_nothing(
+    changed: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "b"
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(), folder, Crash(2))
+    latest = folder / "latest.npz"
+    with np.load(latest) as held:
+        arrays = {name: held[name] for name in held.files}
+    about = json.loads(str(arrays.pop("about")))
+    about = about | changed if changed else {"epoch": 1, "generators": about["generators"]}
+    np.savez(latest, about=np.array(json.dumps(about)), **arrays)
+    model = network()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message):
+        fit(model, folder)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_nothing_in_a_backup_is_unpickled(tmp_path: Path) -> None:
@@ -237,6 +274,7 @@ def test_a_frozen_part_is_computed_after_its_weights_are_back(tmp_path: Path) ->
     ("make", "message"),
     [
         (lambda: BackupAndRestore(""), "backup_dir to be a folder"),
+        (lambda: BackupAndRestore(None), "backup_dir to be a folder. Received None"),  # type: ignore[arg-type]
         (lambda: BackupAndRestore("b", save_freq="batch"), "Received 'batch'"),
         (lambda: BackupAndRestore("b", save_freq=0), "a number of batches. Received 0"),
         (lambda: BackupAndRestore("b", save_freq=True), "Received True"),

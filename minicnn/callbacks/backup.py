@@ -2,14 +2,15 @@
 
 import json
 import os
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn import shapes
 from minicnn._support import seeding
+from minicnn._support.archives import DAMAGED
 from minicnn._support.atomic import make_folder, replacing
 from minicnn.callbacks.base import Callback, Logs
 
@@ -44,8 +45,10 @@ class BackupAndRestore(Callback):
         double_checkpoint: bool = False,
         delete_checkpoint: bool = True,
     ) -> None:
-        if not str(backup_dir):
-            raise ValueError("BackupAndRestore expects backup_dir to be a folder. Received ''.")
+        if not isinstance(backup_dir, (str, os.PathLike)) or not str(backup_dir):
+            raise ValueError(
+                f"BackupAndRestore expects backup_dir to be a folder. Received {backup_dir!r}."
+            )
         whole = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq >= 1
         if save_freq != "epoch" and not whole:
             raise ValueError(
@@ -129,8 +132,9 @@ class BackupAndRestore(Callback):
             with np.load(path, allow_pickle=False) as held:
                 found = {name: held[name] for name in held.files}
             about = json.loads(str(found.pop("about")))
-            epoch, states = int(about["epoch"]), list(about["generators"])
-        except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+            epoch = shapes.positive_int(about["epoch"], "the epoch", "A backup", minimum=0)
+            rate, states = about["learning_rate"], list(about["generators"])
+        except (ValueError, TypeError, *DAMAGED) as error:
             raise ValueError(
                 f"{str(path)!r} is no backup of training, or a damaged one ({error}): delete it to "
                 "begin anew."
@@ -142,6 +146,7 @@ class BackupAndRestore(Callback):
             for kind in ("weight", "optimizer")
         )
         before, trained = model.get_weights(), model.trainable_weights
+        drawn = [generator.bit_generator.state for generator in generators]
         try:
             model.set_weights(weights)
             if len(states) != len(generators):
@@ -149,20 +154,25 @@ class BackupAndRestore(Callback):
                     f"{model.label} has {len(generators)} random generators. Received "
                     f"{len(states)}."
                 )
+            _continue(generators, states)
             optimizer.build(trained)
             optimizer.set_state(trained, state)
-        except ValueError as error:
+            if rate is not None:
+                optimizer.learning_rate = rate  # the state has it as a float32
+        except (KeyError, TypeError, ValueError) as error:
             model.set_weights(before)
+            _continue(generators, drawn)
             raise ValueError(
                 f"{str(path)!r} is the backup of another training: choose another backup_dir, or "
                 f"delete it. {error}"
             ) from error
         model.resume_optimizer()
-        if about["learning_rate"] is not None:
-            optimizer.learning_rate = about["learning_rate"]  # the state has it as a float32
-        for generator, its_state in zip(generators, states, strict=True):
-            generator.bit_generator.state = its_state
         model.first_epoch = epoch
+
+
+def _continue(generators: list[np.random.Generator], states: list[Any]) -> None:
+    for generator, state in zip(generators, states, strict=True):
+        generator.bit_generator.state = state
 
 
 def _generators(model: Any) -> Iterator[np.random.Generator]:

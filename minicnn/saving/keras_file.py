@@ -12,12 +12,12 @@ import datetime
 import io
 import json
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn._support.archives import DAMAGED
 from minicnn.saving import hdf5, weights
 from minicnn.saving.limits import LARGEST_JSON, allowance, parse_json, shortened
 
@@ -84,16 +84,7 @@ class KerasFile:
                 self.config = _read_json(archive, "config.json", source)
                 self.metadata = _read_json(archive, "metadata.json", source)
                 self.weights = io.BytesIO(_read(archive, WEIGHTS, largest, source))
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            KeyError,
-            EOFError,
-            OSError,
-            OverflowError,
-            RuntimeError,  # an encrypted member
-            NotImplementedError,
-        ) as error:
+        except DAMAGED as error:
             reason = shortened(error) or type(error).__name__
             raise ValueError(f"{source} is not a complete .keras file: {reason}.") from error
 
