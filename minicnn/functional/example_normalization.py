@@ -156,7 +156,9 @@ def _grouped(x: Array, groups: int, found: dict[str, Array | None], name: str) -
     """x as (batch, places, groups, channels of each)."""
     groups = shapes.positive_int(groups, "groups", name)
     axes = _axes_of(x, -1, name)
-    if x.shape[-1] % groups or not all(x.shape[1:]):
+    if not all(x.shape[1:]):
+        raise ValueError(f"{name} expects examples that have numbers. Received x.shape={x.shape}.")
+    if x.shape[-1] % groups:
         raise ValueError(
             f"{name} expects channels that {groups} groups can share. Received x.shape={x.shape}."
         )

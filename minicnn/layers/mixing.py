@@ -43,7 +43,10 @@ class _Mixing(RandomImageLayer):
         labels = labels.astype(self.dtype)
         if not training:
             return labels
-        order, w = transformation["permutation_order"], transformation["mix_weight"]
+        try:
+            order, w = transformation["permutation_order"], transformation["mix_weight"]
+        except (KeyError, TypeError) as error:
+            raise self._unfit(transformation) from error
         if labels.shape[:1] != order.shape or labels.ndim != 2:
             raise ValueError(
                 f"{self.label} expects one-hot labels of shape ({len(order)}, classes). "

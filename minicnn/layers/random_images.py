@@ -49,7 +49,7 @@ class RandomImageLayer(RandomLayer):
         self, data: Array, training: bool = True, seed: Any = None
     ) -> Drawn:
         """Draw how to change these images; None if `training` is False."""
-        shape = np.shape(data)
+        shape = data.shape if isinstance(data, np.ndarray) else ()
         if len(shape) not in (3, 4):
             raise ValueError(
                 f"{self.label} expects an image (height, width, channels) or a batch of them. "
@@ -63,16 +63,27 @@ class RandomImageLayer(RandomLayer):
         self, images: Array, transformation: Drawn, training: bool = True
     ) -> Array:
         """Return images changed as `get_random_transformation` has drawn it."""
+        if isinstance(images, np.ndarray) and images.ndim == 3:
+            return self.transform_images(images[None], transformation, training)[0]
         images = self._prepare(images)
         if not training:
             return images
         try:
+            self._check_count(transformation, len(images))
             return self.changed(images, transformation)[0]
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{self.label} expects what its get_random_transformation returned for such "
-                f"images. Received transformation={transformation!r}."
-            ) from error
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise self._unfit(transformation) from error
+
+    def _check_count(self, drawn: Drawn, count: int) -> None:
+        """Raise a `ValueError` unless it was drawn for so many images, or for any number."""
+        if isinstance(drawn, dict) and any(np.shape(v)[:1] != (count,) for v in drawn.values()):
+            raise ValueError(f"It is not for {count} images.")
+
+    def _unfit(self, transformation: Any) -> ValueError:
+        return ValueError(
+            f"{self.label} expects what its get_random_transformation returned for such images. "
+            f"Received transformation={transformation!r}."
+        )
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
         """Draw a change for each image of a batch of this shape."""

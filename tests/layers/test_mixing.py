@@ -146,6 +146,13 @@ REFUSED: list[tuple[Any, str]] = [
     (lambda m: m({"images": images(), "labels": np.eye(3)}), r"labels.shape=\(3, 3\)"),
     (lambda m: m({"images": images(), "labels": ["a", "b"]}), "labels"),
     (lambda m: m({"images": np.ones(3), "labels": LABELS}), "an image"),
+    (lambda m: m({"images": [[1], [2, 3]], "labels": LABELS}), "an image"),
+    (lambda m: m.transform_labels(LABELS, {"a": 1}), "what its get_random_transformation returned"),
+    (lambda m: m.transform_labels(LABELS, None), "what its get_random_transformation returned"),
+    (
+        lambda m: m.transform_images(images(), m.get_random_transformation(images()[:1])),
+        "what its get_random_transformation returned for such images",
+    ),
 ]
 
 

@@ -51,6 +51,8 @@ def test_its_numbers_come_from_the_seed(kind: str) -> None:
     np.testing.assert_array_equal(a, drawn(seed=3)[0])
     np.testing.assert_array_equal(a, drawn(seed=np.random.default_rng(3))[0])
     assert not np.array_equal(a, drawn(seed=4)[0])
+    again = LAYERS[kind].from_config(made(kind, seed=3).get_config())
+    np.testing.assert_array_equal(a, again(x, training=True))
     utils.set_random_seed(5)
     c = drawn()[0]
     utils.set_random_seed(5)

@@ -259,9 +259,10 @@ BAD_INPUTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.Conv1D(2, 3)(layers.Input((8, None))), "known number of channels"),
     (lambda: layers.MaxPooling1D(9)(x(1, 8, 3)), "at least 9 steps, .*Received 8 steps"),
     (lambda: layers.AveragePooling1D(9)(layers.Input((8, 3))), "at least 9 .*Received 8 steps"),
-    (lambda: layers.GlobalMaxPooling1D()(x(2, 0, 3)), r"Received x\.shape=\(2, 0, 3\)"),
+    (lambda: layers.GlobalMaxPooling1D()(x(2, 0, 3)), r"one step\. Received x\.shape=\(2, 0, 3\)"),
     (lambda: layers.Cropping1D(4)(x(1, 8, 3)), r"lines of over 8 steps.*\(1, 8, 3\)"),
-    (lambda: layers.Conv1DTranspose(2, 3)(x(1, 0, 3)), "Received 0 steps, of which it makes"),
+    (lambda: layers.GroupNormalization(2)(x(1, 0, 4)), r"that have numbers.*\(1, 0, 4\)"),
+    (lambda: layers.Conv1DTranspose(2, 3)(x(1, 0, 3)), "with steps, .*Received 0 steps, of which"),
     (lambda: layers.DepthwiseConv2D(9)(x(1, 8, 8, 3)), "at least 9x9"),
     (lambda: shown(layers.DepthwiseConv2D(3), 1, 8, 8, 3)(x(1, 8, 8, 2)), "3 input channels"),
     (lambda: shown(layers.SeparableConv2D(2, 3), 1, 8, 8, 3)(x(1, 8, 8, 2)), "3 input channels"),
@@ -328,7 +329,7 @@ BAD_INPUTS: list[tuple[Callable[[], Any], str]] = [
         lambda: layers.RandomTranslation(0.5, 0.5).transform_images(
             x(1, 8, 8, 3), {"translations": np.zeros((2, 2))}
         ),
-        r"transforms.shape=\(1, 6\)",
+        "for such images. .*'translations'",
     ),
     (lambda: layers.RandomZoom(0.5).get_random_transformation(x(3, 4)), r"data.shape=\(3, 4\)"),
     (lambda: layers.SpatialDropout1D(0.5)(x(3, 4)), "3 dimensions"),

@@ -154,6 +154,8 @@ def test_draws_come_from_the_seed(kind: str, options: dict[str, Any]) -> None:
 
     for a, b in zip(changed(3), changed(np.random.default_rng(3)), strict=True):
         np.testing.assert_array_equal(a, b)
+    again: Any = LAYERS[kind].from_config(LAYERS[kind](**options, seed=3).get_config())
+    np.testing.assert_array_equal(again(x, training=True), changed(3)[0])
     if kind != "RandomCrop":
         first = changed(3)
         assert not np.array_equal(first[0], first[1]), "each pass draws anew"
@@ -204,6 +206,20 @@ def test_a_transformation_can_be_drawn_and_used_again() -> None:
     again = layer.get_random_transformation(x, seed=7)["translations"]
     np.testing.assert_array_equal(again, layer.get_random_transformation(x, seed=7)["translations"])
     assert layer.get_random_transformation(x, training=False) is None
+    alone = layer.get_random_transformation(x[0])
+    y = layer.transform_images(x[:1], alone)
+    np.testing.assert_array_equal(layer.transform_images(x[0], alone), y[0])
+
+
+@every_kind
+def test_a_transformation_for_other_images_is_refused(kind: str, options: dict[str, Any]) -> None:
+    layer, x = LAYERS[kind](**options), images()
+    few = layer.get_random_transformation(x[:2])
+    for drawn in (few, {}, 3, "a"):
+        if kind == "RandomCrop" and drawn is few:  # it cuts any number of images alike
+            continue
+        with pytest.raises(ValueError, match="expects what its get_random_transformation"):
+            layer.transform_images(x, drawn)
 
 
 # -- agreement with Keras --------------------------------------------------------------------------
