@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import config, shapes
-from minicnn._support.settings import Configurable, serialized
+from minicnn._support.settings import Configurable, made_from, serialized
 from minicnn.compat import hints
 
 if not TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Constraint(Configurable):
         axes = tuple(axis) if isinstance(axis, list) else axis
         try:
             return np.sqrt(np.square(w).sum(axis=axes, keepdims=True))
-        except ValueError:  # of NumPy, for an axis that w does not have
+        except (ValueError, OverflowError):  # of NumPy, for an axis that w does not have
             raise ValueError(
                 f"{type(self).__name__} expects a weight that has the axis {axis}. "
                 f"Received shape {w.shape}."
@@ -154,12 +154,9 @@ def get(identifier: Any) -> Callable[[Array], Any] | None:
         return None
     if isinstance(identifier, type) and issubclass(identifier, Constraint):
         return identifier()
-    if isinstance(identifier, dict) and identifier.get("class_name") in _BY_CLASS_NAME:
-        return _BY_CLASS_NAME[identifier["class_name"]].from_config(identifier.get("config", {}))
-    if isinstance(identifier, str):
-        found = _CLASSES.get(identifier) or _BY_CLASS_NAME.get(identifier)
-        if found is not None:
-            return found()
+    found: Constraint | None = made_from(identifier, _CLASSES | _BY_CLASS_NAME)
+    if found is not None:
+        return found
     if callable(identifier) and not isinstance(identifier, type):
         function: Callable[[Array], Any] = identifier
         return function

@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn import shapes
 from minicnn._support import seeding
-from minicnn._support.settings import Configurable, plain_throughout, serialized
+from minicnn._support.settings import Configurable, made_from, plain_throughout, serialized
 from minicnn.compat import hints
 
 if not TYPE_CHECKING:
@@ -313,15 +313,9 @@ def get(identifier: Any) -> Initializer:
     """
     if isinstance(identifier, Initializer):
         return identifier
-    if isinstance(identifier, dict):
-        cls, config = identifier.get("class_name"), identifier.get("config", {})
-        if cls in _BY_CLASS_NAME:
-            return _BY_CLASS_NAME[cls].from_config(config)
-        identifier = cls
-    if isinstance(identifier, str):
-        found = _CLASSES.get(identifier) or _BY_CLASS_NAME.get(identifier)
-        if found is not None:
-            return found()
+    found: Initializer | None = made_from(identifier, _CLASSES | _BY_CLASS_NAME)
+    if found is not None:
+        return found
     raise ValueError(
         f"An initializer is an object of minicnn.initializers or one of {', '.join(_CLASSES)}. "
         f"Received {identifier!r}."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import config, shapes
-from minicnn._support.settings import Configurable, serialized
+from minicnn._support.settings import Configurable, made_from, serialized
 from minicnn.compat import hints
 
 if not TYPE_CHECKING:
@@ -61,7 +61,9 @@ class Regularizer(Configurable):
     def backward(self, x: Array, who: str) -> Array:
         """Return the gradient in the dtype of x, checked to have its shape."""
         dx = np.asarray(self.gradient(x))
-        shapes.check_shape(dx, x.shape, "the gradient", f"{type(self).__name__} of {who}")
+        who = f"{type(self).__name__} of {who}"
+        shapes.check_numbers(dx, "the gradient", who)
+        shapes.check_shape(dx, x.shape, "the gradient", who)
         return dx.astype(x.dtype, copy=False)
 
     def get_config(self) -> dict[str, Any]:
@@ -196,14 +198,11 @@ def get(identifier: Any) -> Regularizer | None:
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Regularizer):
         return identifier()
-    if isinstance(identifier, dict) and identifier.get("class_name") in _BY_CLASS_NAME:
-        return _BY_CLASS_NAME[identifier["class_name"]].from_config(identifier.get("config", {}))
-    if identifier == "l1_l2":
+    if isinstance(identifier, str) and identifier == "l1_l2":
         return L1L2(0.01, 0.01)
-    if isinstance(identifier, str):
-        found = _CLASSES.get(identifier) or _BY_CLASS_NAME.get(identifier)
-        if found is not None:
-            return found()
+    found: Regularizer | None = made_from(identifier, _CLASSES | _BY_CLASS_NAME)
+    if found is not None:
+        return found
     hint = ""
     if callable(identifier):
         hint = (

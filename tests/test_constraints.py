@@ -102,6 +102,7 @@ def test_names() -> None:
         (lambda: MinMaxNorm(rate=float("inf")), "rate .*Received inf"),
         (lambda: MaxNorm(axis=2)(W), r"MaxNorm expects a weight that has the axis 2. .*\(2, 2\)"),
         (lambda: UnitNorm(axis=(0, 0))(W), r"axis \[0, 0\]"),
+        (lambda: UnitNorm(axis=2**70)(W), "has the axis 1180591620717411303424"),
         (lambda: constraints.get("max"), "one of max_norm, non_neg.*Received 'max'"),
         (lambda: constraints.get(3), "Received 3"),
         (lambda: constraints.serialize(abs), "cannot hold a constraint that is a function"),

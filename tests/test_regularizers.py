@@ -146,7 +146,14 @@ class Cubes(Regularizer):
         return 0.03 * x * np.abs(x)
 
 
+class Named(Cubes):
+    def gradient(self, x: Array) -> Array:
+        return np.full(x.shape, "steep")
+
+
 def test_what_a_regularizer_of_your_own_returns_is_checked() -> None:
+    with pytest.raises(TypeError, match="Named of w expects the gradient to be numbers"):
+        Named().backward(X, "w")
     assert Cubes().forward(X, "w") == pytest.approx(0.01 * (27 + 64 + 8))
     np.testing.assert_allclose(Cubes().backward(X, "w"), [[0.27, -0.48], [0, 0.12]])
 

@@ -8,6 +8,7 @@ layer or an optimizer keeps.
 import functools
 import inspect
 import re
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -60,6 +61,12 @@ class PlainArguments:
         cls.__init__ = __init__  # type: ignore[method-assign]
 
 
+def check_config(config: Any, who: str) -> None:
+    """Raise a `ValueError` unless `config` is a dict."""
+    if not isinstance(config, Mapping):
+        raise ValueError(f"{who} expects its config to be a dict. Received {config!r}.")
+
+
 class Configurable(PlainArguments):
     """Base class of what settings define: `get_config` returns them, `from_config` takes them."""
 
@@ -73,8 +80,9 @@ class Configurable(PlainArguments):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return a new object from `get_config()`'s dict, Keras's or ours.
 
-        Raises `ValueError` for an argument that it does not take.
+        Raises `ValueError` for an argument that it does not take, and for what is no dict.
         """
+        check_config(config, cls.__name__)
         kept = {key: value for key, value in config.items() if key not in cls._ignored_keys}
         known = inspect.signature(cls).parameters
         if not any(p.kind is p.VAR_KEYWORD for p in known.values()):  # otherwise `cls` checks them
@@ -82,6 +90,19 @@ class Configurable(PlainArguments):
                 if key not in known:
                     shapes.refuse_argument(key, list(known), {}, cls.__name__)
         return cls(**kept)
+
+
+def made_from(identifier: Any, classes: Mapping[str, Any]) -> Any:
+    """Return the object that a name or a saved config stands for, or None if no class has the name.
+
+    A config is `{"class_name": …, "config": …}`. Raises `ValueError` for arguments that the class
+    does not take.
+    """
+    config: Any = {}
+    if isinstance(identifier, dict):
+        identifier, config = identifier.get("class_name"), identifier.get("config", {})
+    cls = classes.get(identifier) if isinstance(identifier, str) else None
+    return None if cls is None else cls.from_config(config)
 
 
 def serialized(thing: Any, module: str) -> dict[str, Any]:

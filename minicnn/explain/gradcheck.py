@@ -286,6 +286,10 @@ def _loss(source: Layer, y: Any, loss: Any, who: str) -> losses.Loss | None:
         return None
     if loss is None:
         loss = getattr(source, "loss", None)
+        if loss is None and len(getattr(source, "output_names", ())) > 1:
+            raise ValueError(
+                f"{who}: a model with several outputs is checked without targets. Pass x alone."
+            )
         if loss is None:
             raise ValueError(
                 f'{who}: targets need a loss. Pass loss="categorical_crossentropy", or compile '

@@ -228,6 +228,10 @@ def health(
 def _compiled_loss(model: Model, loss: Any, who: str) -> losses.Loss:
     if loss is None:
         loss = getattr(model, "loss", None)
+    if model.built and len(model.output_names) > 1:
+        raise ValueError(
+            f"{who} is for a model with one output. Received one with {len(model.output_names)}."
+        )
     if loss is None:
         raise ValueError(f"{who}: compile the model with a loss first, or pass loss=….")
     found = copy.copy(losses.get(loss))

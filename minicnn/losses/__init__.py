@@ -23,7 +23,7 @@ takes a row of pixels for one example; only "sum" and "none" show that.)
 
 from typing import TYPE_CHECKING, Any
 
-from minicnn._support.settings import serialized
+from minicnn._support.settings import made_from, serialized
 from minicnn.compat import hints
 from minicnn.losses.base import Loss
 from minicnn.losses.crossentropy import (
@@ -158,12 +158,13 @@ def get(identifier: Any) -> Loss:
         return identifier()
     if isinstance(identifier, dict) and identifier.get("class_name") == "function":
         identifier = identifier.get("config")  # how Keras writes its function `keras.losses.…`
-    if isinstance(identifier, dict) and identifier.get("class_name") in _CLASSES:
-        cls = _CLASSES[identifier["class_name"]]
-        config = dict(identifier.get("config", {}))
-        if config.get("reduction") == "auto":  # Keras 2's name for the default
-            del config["reduction"]
-        return cls.from_config(config)
+    if isinstance(identifier, dict):
+        config = identifier.get("config", {})
+        if isinstance(config, dict) and config.get("reduction") == "auto":  # Keras 2's default
+            config = {key: value for key, value in config.items() if key != "reduction"}
+        found: Loss | None = made_from({**identifier, "config": config}, _CLASSES)
+        if found is not None:
+            return found
     hint = ""
     if callable(identifier) and not isinstance(identifier, type):
         for function, of_function in OF_CLASS.items():

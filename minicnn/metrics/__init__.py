@@ -237,7 +237,7 @@ def get(
     if isinstance(identifier, type) and issubclass(identifier, Metric):
         identifier = identifier.__name__ if identifier.__name__ in _CLASSES else identifier()
         return get(identifier)
-    if identifier in ("accuracy", "acc"):
+    if isinstance(identifier, str) and identifier in ("accuracy", "acc"):
         if target_shape is None or output_shape is None:
             raise ValueError(
                 f"metrics.get expects target_shape and output_shape to tell which metric "
@@ -276,10 +276,14 @@ def _named(name: str) -> Metric | None:
 
 def _from_config(data: dict[str, Any]) -> Metric | None:
     kind, config = data.get("class_name"), data.get("config")
+    if not isinstance(kind, str):
+        return None
     if kind == "function":  # how Keras writes its function `keras.metrics.…`
         if isinstance(config, str) and config in METRICS:
             return _named(config)
-        return MeanMetricWrapper(_FUNCTIONS[config]) if config in _FUNCTIONS else None
+        if isinstance(config, str) and config in _FUNCTIONS:
+            return MeanMetricWrapper(_FUNCTIONS[config])
+        return None
     if not isinstance(config, dict):
         config = {}
     if kind in _CLASSES:
@@ -289,7 +293,9 @@ def _from_config(data: dict[str, Any]) -> Metric | None:
         function = config.get("fn")  # a name in Keras 2's files
         if isinstance(function, dict):
             function = function.get("config")
-        if function not in METRICS and function not in _FUNCTIONS:
+        if not isinstance(function, str) or (
+            function not in METRICS and function not in _FUNCTIONS
+        ):
             return None
         left = {k: v for k, v in config.items() if k not in ("fn", "name", "dtype")}
         name = config.get("name")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from minicnn import kernels, shapes
-from minicnn._support.settings import Configurable, plain_throughout
+from minicnn._support.settings import Configurable, check_config, plain_throughout
 from minicnn._support.variable import Variable
 from minicnn.compat import hints
 from minicnn.optimizers import schedules
@@ -404,6 +404,7 @@ class Optimizer(Averaging, Configurable):
         Settings that only Keras's optimizer has may be there, switched off. Raises `ValueError` if
         one is switched on.
         """
+        check_config(config, cls.__name__)
         for key in _SWITCHED_OFF:
             if config.get(key):
                 raise ValueError(f"{cls.__name__} does not support {key}={config[key]!r}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import shapes
-from minicnn._support.settings import Configurable, serialized
+from minicnn._support.settings import Configurable, made_from, serialized
 from minicnn.compat import hints
 
 if not TYPE_CHECKING:
@@ -267,11 +267,12 @@ def deserialize(config: Any) -> LearningRateSchedule:
 
     Raises `ValueError` for one that minicnn lacks.
     """
-    kind = config.get("class_name") if isinstance(config, dict) else config
-    if not isinstance(config, dict) or kind not in _CLASSES:
+    described = isinstance(config, dict)
+    found: LearningRateSchedule | None = made_from(config, _CLASSES) if described else None
+    if found is None:
+        kind = config.get("class_name") if described else config
         raise ValueError(
             f"A schedule is an object of minicnn.optimizers.schedules: {', '.join(_CLASSES)}. "
             f"Received {kind!r}."
         )
-    made: LearningRateSchedule = _CLASSES[kind].from_config(config.get("config") or {})
-    return made
+    return found

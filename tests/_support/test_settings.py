@@ -320,6 +320,40 @@ def test_from_config_refuses_what_it_does_not_know() -> None:
         metrics.get("accuracy")
 
 
+DESCRIBES_NOTHING = [
+    *({}, {"class_name": ["L2"]}, {"class_name": None}, {"class_name": "function", "config": []}),
+    *(3.5, [1, 2], np.ones(3), object()),
+]
+
+
+@pytest.mark.parametrize("bad", DESCRIBES_NOTHING)
+def test_what_describes_nothing_is_refused(bad: Any) -> None:
+    gets = [
+        *(initializers.get, regularizers.get, constraints.get, losses.get, optimizers.get),
+        *(metrics.get, optimizers.schedules.deserialize),
+    ]
+    for get in gets:
+        with pytest.raises(ValueError, match="Received"):
+            get(bad)
+
+
+@pytest.mark.parametrize(
+    ("get", "name"),
+    [
+        (initializers.get, "HeNormal"),
+        (regularizers.get, "L2"),
+        (constraints.get, "MaxNorm"),
+        (losses.get, "MeanSquaredError"),
+        (optimizers.get, "Adam"),
+        (optimizers.schedules.deserialize, "CosineDecay"),
+    ],
+)
+def test_a_config_is_a_dict(get: Any, name: str) -> None:
+    for config in (3, [1, 2], "l2", None):
+        with pytest.raises(ValueError, match=f"{name} expects its config to be a dict. Received"):
+            get({"class_name": name, "config": config})
+
+
 def test_window_settings_are_tuples() -> None:
     utils.clear_session()
     conv = layers.Conv2D(2, 3, strides=[2, 1])

@@ -408,6 +408,11 @@ def test_what_gradcheck_refuses():
         gradcheck(layers.Dense(2), x, entries=0)
     with pytest.raises(ValueError, match="a loss needs targets"):
         gradcheck(layers.Dense(2), x, loss="binary_crossentropy")
+    inputs = keras.Input((2,))
+    two = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(1)(inputs)])
+    two.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="several outputs is checked without targets"):
+        gradcheck(two, x, [x, x])
     with pytest.raises(ValueError, match="targets need a loss"):
         gradcheck(layers.Dense(2), x, [0, 1, 1])
     layer = layers.Dense(2, name="d")

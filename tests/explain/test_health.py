@@ -447,12 +447,22 @@ def test_html_escapes_names():
     assert html.count("<table") == 2
 
 
+def two_outputs():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Flatten()(inputs)
+    model = keras.Model(inputs, [layers.Dense(4, "softmax")(x), layers.Dense(4, "softmax")(x)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
 def test_what_health_refuses():
     x, y = pictures()
     with pytest.raises(TypeError, match=r"health expects a model\. Received Dense"):
         health(layers.Dense(2), x, y)
     with pytest.raises(ValueError, match="compile the model with a loss first"):
         health(network(SCALED), x, y)
+    with pytest.raises(ValueError, match=r"a model with one output\. Received one with 2"):
+        health(two_outputs(), x, [y, y])
     with pytest.raises(ValueError, match="needs targets y"):
         health(compiled(SCALED), x)
     with pytest.raises(ValueError, match="steps to be an integer >= 1"):
