@@ -194,3 +194,52 @@ def lifetimes(
     axes.set_ylabel(f"place in memory ({unit})")
     whole_numbers(axes.xaxis)
     return figure
+
+
+def spread(groups: Mapping[str, Any], title: str = "", x_label: str = "", digits: int = 3) -> Any:
+    """A dot for each number of an entry; a bar marks the mean, plus and minus the deviation.
+
+    The standard deviation (of a sample: divided by n - 1) shows how much luck there is.
+    """
+    figure = _figure(6.4, 0.45 * len(groups) + 1.2, title)
+    axes = figure.subplots()
+    for place, values in enumerate(groups.values()):
+        values = np.asarray(values, dtype=float)
+        mean, deviation = values.mean(), values.std(ddof=1)
+        axes.plot(values, [place] * len(values), "o", color=COLOURS[0], alpha=0.5, markersize=5)
+        axes.errorbar(mean, place + 0.25, xerr=deviation, fmt="|", color=COLOURS[1], capsize=3)
+        axes.annotate(
+            f"{mean:.{digits}f} ± {deviation:.{digits}f}",
+            (mean, place + 0.3),
+            (0, -4),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize="x-small",
+        )
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.set_ylim(len(groups) - 0.2, -0.5)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel(x_label)
+    return figure
+
+
+def histogram(groups: Mapping[str, Any], title: str = "", x_label: str = "", bins: int = 60) -> Any:
+    """How many numbers of each entry lie where: one outline for each, all with the same bins."""
+    figure = _figure(6.4, 3.6, title)
+    axes = figure.subplots()
+    bound = max(float(np.abs(values).max()) for values in groups.values())
+    for index, (name, values) in enumerate(groups.items()):
+        axes.hist(
+            np.ravel(values),
+            np.linspace(-bound, bound, bins + 1),
+            histtype="step",
+            linewidth=1.5,
+            linestyle=_STYLES[index % len(_STYLES)],
+            color=COLOURS[index % len(COLOURS)],
+            label=name,
+        )
+    axes.set_xlabel(x_label)
+    axes.set_ylabel("how many")
+    figure.legend(loc="outside right center", frameon=False, fontsize="small")
+    return figure

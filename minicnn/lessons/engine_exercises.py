@@ -1,4 +1,4 @@
-"""The exercises from lesson 9 on, which look inside the engine: checks, hints and solutions.
+"""The exercises of lessons 9 to 11, which look inside the engine: checks, hints and solutions.
 
 `checking` says what a check is and how it gets an answer.
 """

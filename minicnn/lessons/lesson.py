@@ -10,7 +10,11 @@ import numpy as np
 
 from minicnn import datasets, images, plots
 from minicnn._support.terminal import install_extra
-from minicnn.lessons import engine_exercises, exercises  # noqa: F401 - they fill EXERCISES
+from minicnn.lessons import (  # noqa: F401 - they fill EXERCISES
+    engine_exercises,
+    exercises,
+    training_exercises,
+)
 from minicnn.lessons.checking import EXERCISES, verdict
 
 COUNTS = {"train": 40, "validation": 20, "test": 20}  # of each kind

@@ -163,5 +163,5 @@ lesson.check(2, join)
 
 # %% [markdown]
 # **You now know** what an inner layer can do, why it needs the ReLU, and that validation decides
-# whether it pays. (The course goes on with what helps against overfitting, dropout and mirrored
-# images: `minicnn transfer --inner 100 --dropout 0,0.2,0.5` and `--augment`.)
+# whether it pays. (The course goes on with what helps against overfitting: dropout, which is lesson
+# 12, and mirrored images, `minicnn transfer --augment`.)

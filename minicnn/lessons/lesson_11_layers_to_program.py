@@ -445,3 +445,5 @@ lesson.check(3, duration)
 # %% [markdown]
 # **You now know** what happens between `model.predict(x)` and the processor: whatever comes out the
 # same for every photo is done once, and what is left is a short table of arithmetic.
+#
+# Lesson 12 goes back to the course, and to training.

@@ -204,6 +204,50 @@ WRONG = {
             ("sum(-(-count // 4) for count in tasks)", "right for 4 threads"),
         )
     ],
+    (12, 1): [
+        (f"def dropout(x, kept, rate):\n    return {result}", hint)
+        for result, hint in (
+            ("x * kept", "the zeros are right"),
+            ("x * kept / rate", "the share that is dropped"),
+            ("x * kept * (1 - rate)", "makes the rest smaller"),
+            ("x * ~kept / (1 - rate)", "True stays"),
+            ("x / (1 - rate)", "nothing was dropped"),
+            ("x * kept / kept.mean()", "the same number for every mask"),
+            ("x", "that is prediction"),
+            ("x * kept * 3", "0 where kept is False"),
+            ("x[0]", "should have shape (2, 4)"),
+        )
+    ],
+    (12, 2): [
+        (f"def step(w, dw, l2, rate):\n    return {result}", hint)
+        for result, hint in (
+            ("w - rate * dw", "without the penalty"),
+            ("w - rate * (dw + l2 * w)", "the slope of w² is 2w"),
+            ("w - rate * (dw + l2 * w**2)", "the penalty itself"),
+            ("w + rate * (dw + 2 * l2 * w)", "uphill"),
+            ("w - rate * (dw - 2 * l2 * w)", "rewards large weights"),
+            ("w - rate * dw - 2 * l2 * w", "also multiplies"),
+            ("dw + 2 * l2 * w", "that is the gradient"),
+            ("rate * (dw + 2 * l2 * w)", "that is the step"),
+            ("w * 0", "not yet"),
+        )
+    ],
+    (12, 3): [
+        (
+            "def differ(a, b):\n"
+            f"    d, v = a.mean() - b.mean(), a.var(ddof=1)\n    return {result}",
+            hint,
+        )
+        for result, hint in (
+            ("abs(d) > 0", "always differ a little"),
+            ("d > 2 * (2 * v / 5) ** 0.5", "which comes first"),
+            ("abs(d) > 2 * (2 * v) ** 0.5", "too strict"),
+            ("abs(d) > (2 * v / 5) ** 0.5", "too lenient"),
+            ("abs(d) > 2 * (v / 5) ** 0.5", "too lenient"),
+            ("abs(d) > 0.02", "may be luck"),
+            ("d", "should return True or False"),
+        )
+    ],
 }
 
 
@@ -269,8 +313,8 @@ def test_a_check_gives_copies_to_the_learner_s_function():
 
 def test_the_lesson_object_says_what_is_wrong(monkeypatch, capsys):
     pytest.importorskip("matplotlib")
-    with pytest.raises(ValueError, match=r"lessons 1 to 11\. Received number=12"):
-        lessons.Lesson(12)
+    with pytest.raises(ValueError, match=r"lessons 1 to 12\. Received number=13"):
+        lessons.Lesson(13)
     lesson = lessons.Lesson(1)
     with pytest.raises(ValueError, match=r"exercises 1 to 2\. Received number=3"):
         lesson.check(3, 1)
@@ -356,3 +400,22 @@ def test_figures_have_labelled_scales(tmp_path):
         for n in (4, 2)
     )
     assert folded < 8 < wide
+
+
+def test_runs_are_drawn_with_their_mean_and_deviation():
+    pytest.importorskip("matplotlib")
+    (axes,) = draw.spread({"a": [1, 3], "b": [2, 2, 2]}, "A title", "loss", digits=1).axes
+    dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"]
+    assert dots == [[[1, 0], [3, 0]], [[2, 1]] * 3]
+    assert [text.get_text() for text in axes.texts] == ["2.0 ± 1.4", "2.0 ± 0.0"]  # √2
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    (bar,) = axes.containers[0].lines[2][0].get_segments()
+    np.testing.assert_allclose(bar[:, 0], [2 - 2**0.5, 2 + 2**0.5])
+
+
+def test_a_histogram_counts_all_groups_in_the_same_bins():
+    pytest.importorskip("matplotlib")
+    (axes,) = draw.histogram({"a": [-2, 0.5, 0.5], "b": [[0.1], [1.5]]}, bins=4).axes
+    counts = [patch.get_xy()[:, 1].tolist()[1:-1:2] for patch in axes.patches]
+    assert counts == [[1, 0, 2, 0], [0, 0, 1, 1]]
+    assert {patch.get_xy()[0, 0] for patch in axes.patches} == {-2}

@@ -97,6 +97,30 @@ assert 0 < abs(one - three).max() < 1e-5 and abs(folded(x) - one_by_one(x)).max(
 assert (new_w, new_b, arena) == (3, -3.5, 192) and keras.config.num_threads() == threads
 assert (model.predict(x, verbose=0) == before).all()
 """,
+    12: """
+for size, history in grown.items():
+    losses = history["val_loss"]
+    assert history["loss"][-1] < 0.15 < min(losses) < losses[-1] - 0.02
+lowest = [np.argmin(grown[size]["val_loss"]) for size in (10, 100, 1000)]
+assert lowest == sorted(lowest, reverse=True)
+ends = [grown[size]["val_loss"][-1] for size in (10, 100, 1000)]
+assert ends == sorted(ends)
+assert accuracies.std(ddof=1) < np.sqrt(0.82 * 0.18 / 200)
+assert masked.dx.any() and 4 <= len(dropped) < len(columns) and (columns == rows).all()
+assert last(rates[0.8], "val_loss").max() < last(plain, "val_loss").min() - 0.05
+means = {rate: last(h, "val_accuracy").mean() for rate, h in rates.items()}
+assert max(means.values()) - min(means.values()) < 0.035
+assert last(rates[0.8], "accuracy").mean() < means[0.8] < honest["accuracy"] - 0.05
+drawn = longer[0]["val_loss"]
+assert np.argmin(plain[0]["val_loss"]) < 20 < np.argmin(drawn) < 120
+assert np.mean(drawn[-10:]) > min(drawn) + 0.03
+shares = [np.mean(np.abs(trained[name]) < 0.05) for name in ("nothing", "AdamW 0.3", "L2 0.003")]
+assert shares == sorted(shares) and shares[0] < 0.25 and shares[2] > 0.5
+assert max(e.max() for e in entropies.values()) < last(plain, "val_loss").min()
+assert all(abs(entropies[n].mean() - entropies["nothing"].mean()) < 0.025 for n in (
+    "dropout 0.2", "dropout 0.5", "AdamW 0.3"))
+assert entropies["dropout 0.8"].mean() > entropies["nothing"].mean()
+""",
 }
 
 
@@ -161,11 +185,12 @@ def test_cells_of_a_notebook_run_in_order(tmp_path, monkeypatch, capsys):
 # -- their contents ------------------------------------------------------------------------------
 
 
-def test_there_are_eleven_and_eight_follow_the_course():
-    assert [script.number for script in SCRIPTS] == list(range(1, 12))
-    assert [script.section for script in SCRIPTS] == [f"8.{n}" for n in range(1, 9)] + [""] * 3
+def test_there_are_twelve_and_nine_follow_the_course():
+    assert [script.number for script in SCRIPTS] == list(range(1, 13))
+    sections = [f"8.{n}" for n in range(1, 9)] + [""] * 3 + ["8.9"]
+    assert [script.section for script in SCRIPTS] == sections
     assert [script.path.name[:10] for script in SCRIPTS] == [
-        f"lesson_{n:02d}_" for n in range(1, 12)
+        f"lesson_{n:02d}_" for n in range(1, 13)
     ]
 
 
@@ -228,7 +253,8 @@ def test_a_term_is_explained_before_it_is_used():
         if cell.kind == "markdown"
     ]
     for term in ("one-hot", "layers", "filter", "bias", "parameters", "softmax", "epoch", "loss",
-                 "optimizer", "receptive field", "overfitting", "callback"):  # fmt: skip
+                 "optimizer", "receptive field", "overfitting", "callback", "regularization",
+                 "standard error", "weight decay"):  # fmt: skip
         first = next(text for text in texts if re.search(rf"\b{term}\b", text))
         assert re.search(rf"[*`]{term}", first), (term, first)
 
@@ -326,8 +352,8 @@ def test_the_command_lists_them(capsys):
 
 def test_the_command_writes_notebooks(tmp_path, capsys):
     assert commands.main(["lessons", "--notebooks", str(tmp_path / "nb")]) == 0
-    assert "Wrote 11 notebooks" in capsys.readouterr().out
-    assert len(list((tmp_path / "nb").iterdir())) == 11
+    assert "Wrote 12 notebooks" in capsys.readouterr().out
+    assert len(list((tmp_path / "nb").iterdir())) == 12
 
 
 @pytest.mark.slow
@@ -368,7 +394,7 @@ def test_it_waits_for_predictions_on_a_terminal(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--run", "12"], "There are lessons 1 to 11. Received 12."),
+        (["--run", "13"], "There are lessons 1 to 12. Received 13."),
         (["--notebooks", "file"], "'file' cannot be a folder: there is a file in its place"),
         (["--notebooks", "file/below"], "cannot be a folder: there is a file in its place"),
         (["--run", "1", "--output", "file"], "'file/figures' cannot be a folder"),
