@@ -158,6 +158,35 @@ def test_a_backup_within_an_epoch_leads_to_its_beginning(tmp_path: Path) -> None
     assert again.optimizer.iterations == 4 + 3 * 3
 
 
+def test_the_learning_rate_comes_back_to_the_last_bit(tmp_path: Path) -> None:
+    model = network()
+    model.optimizer.learning_rate = 1 / 3  # no float32
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, tmp_path / "b", Crash(1))
+    again = network()
+    fit(again, tmp_path / "b")
+    assert again.optimizer.learning_rate == 1 / 3
+
+
+def test_a_layer_may_be_unfrozen_where_training_goes_on(tmp_path: Path) -> None:
+    class Unfreezes(callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.model.layers[0].trainable = epoch > 0
+
+    def frozen() -> Any:
+        model = network()
+        model.layers[0].trainable = False
+        return model
+
+    whole, resumed = frozen(), frozen()
+    fit(whole, tmp_path / "whole", Unfreezes())
+    with pytest.raises(KeyboardInterrupt):
+        fit(frozen(), tmp_path / "b", Unfreezes(), Crash(1))
+    fit(resumed, tmp_path / "b", Unfreezes())
+    for a, b in zip(state(resumed), state(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_what_is_kept_and_what_is_deleted(tmp_path: Path) -> None:
     folder = tmp_path / "b"
     fit(network(), folder, delete_checkpoint=False, double_checkpoint=True)

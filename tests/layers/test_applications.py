@@ -29,6 +29,8 @@ def test_by_hand() -> None:
     dx, grads = layer.backward(B, cache)
     np.testing.assert_array_equal(dx, [[1.5, 12]])
     np.testing.assert_array_equal(grads["gamma"], [3, 8])
+    layer.trainable = False
+    assert layer.backward(B, layer.forward(A)[1])[1] == {}
     np.testing.assert_array_equal(LayerScale(0.25, 2)(A), A / 4)
     layer = CustomScaleLayer(0.5)
     y, cache = layer.forward([A, B])

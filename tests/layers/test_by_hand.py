@@ -333,6 +333,12 @@ def test_global_pooling_by_hand() -> None:
     assert layers.GlobalMaxPooling2D(keepdims=True)(x).shape == (1, 1, 1, 1)
 
 
+def test_conv2d_transpose_of_a_size_that_only_the_image_will_tell() -> None:
+    layer = layers.Conv2DTranspose(2, 3, strides=2)
+    assert layer(layers.Input((None, 5, 1))).shape == (None, None, 11, 2)
+    assert layer(layers.Input((5, None, 1))).shape == (None, 11, None, 2)
+
+
 def test_conv2d_transpose_by_hand() -> None:
     """Pixels 1 and 2 stamp 1, 10, 100 with a stride of 2, and overlap in the middle."""
     kernel = np.array([1, 10, 100], np.float32).reshape(1, 3, 1, 1)

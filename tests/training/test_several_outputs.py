@@ -74,6 +74,12 @@ def test_losses_come_in_many_forms(loss: Any) -> None:
     assert fork(loss).evaluate(X, Y, verbose=0) == [pytest.approx(v) for v in (14.5, 6.5, 8)]
 
 
+def test_a_dict_finds_outputs_by_their_names_in_any_order() -> None:
+    by_name: dict[str, Any] = {"b": "mae", "a": "mse"}
+    model = fork(by_name, loss_weights={"b": 10.0, "a": 2.0}, metrics={"b": ["mse"]})
+    assert model.evaluate(X, Y, verbose=0) == [pytest.approx(v) for v in (33, 6.5, 2, 8)]
+
+
 def test_an_output_may_have_no_loss() -> None:
     for loss in ([None, "mse"], {"a": None, "b": "mse"}):
         model = fork(loss, metrics={"b": "mae"})
