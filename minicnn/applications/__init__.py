@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from minicnn.applications import (
     densenet,
+    efficientnet,
+    efficientnet_v2,
     inception_v3,
     mobilenet,
     mobilenet_v2,
@@ -20,6 +22,25 @@ from minicnn.applications import (
     xception,
 )
 from minicnn.applications.densenet import DenseNet121, DenseNet169, DenseNet201
+from minicnn.applications.efficientnet import (
+    EfficientNetB0,
+    EfficientNetB1,
+    EfficientNetB2,
+    EfficientNetB3,
+    EfficientNetB4,
+    EfficientNetB5,
+    EfficientNetB6,
+    EfficientNetB7,
+)
+from minicnn.applications.efficientnet_v2 import (
+    EfficientNetV2B0,
+    EfficientNetV2B1,
+    EfficientNetV2B2,
+    EfficientNetV2B3,
+    EfficientNetV2L,
+    EfficientNetV2M,
+    EfficientNetV2S,
+)
 from minicnn.applications.inception_v3 import InceptionV3
 from minicnn.applications.mobilenet import MobileNet
 from minicnn.applications.mobilenet_v2 import MobileNetV2
@@ -37,6 +58,21 @@ __all__ = [
     "DenseNet121",
     "DenseNet169",
     "DenseNet201",
+    "EfficientNetB0",
+    "EfficientNetB1",
+    "EfficientNetB2",
+    "EfficientNetB3",
+    "EfficientNetB4",
+    "EfficientNetB5",
+    "EfficientNetB6",
+    "EfficientNetB7",
+    "EfficientNetV2B0",
+    "EfficientNetV2B1",
+    "EfficientNetV2B2",
+    "EfficientNetV2B3",
+    "EfficientNetV2L",
+    "EfficientNetV2M",
+    "EfficientNetV2S",
     "InceptionV3",
     "MobileNet",
     "MobileNetV2",
@@ -50,6 +86,8 @@ __all__ = [
     "ResNet152V2",
     "Xception",
     "densenet",
+    "efficientnet",
+    "efficientnet_v2",
     "inception_v3",
     "mobilenet",
     "mobilenet_v2",

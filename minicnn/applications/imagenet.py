@@ -30,11 +30,11 @@ Body = Callable[[Any], Any]
 Top = Callable[[Any, int, str], Any]  # of x, the number of classes, and the activation
 ImageShape = tuple[int | None, int | None, int]
 
-_STORE = "https://storage.googleapis.com"
-WEIGHTS_STORE = f"{_STORE}/tensorflow/keras-applications"
+STORE = "https://storage.googleapis.com"
+WEIGHTS_STORE = f"{STORE}/tensorflow/keras-applications"
 CLASS_INDEX = (  # file, address and MD5 of the names of the classes
     "imagenet_class_index.json",
-    f"{_STORE}/download.tensorflow.org/data/imagenet_class_index.json",
+    f"{STORE}/download.tensorflow.org/data/imagenet_class_index.json",
     "c2c37ea517e94d9795004a39431a14cb",
 )
 # Of ImageNet's photos, as published with the networks that use them.
@@ -162,17 +162,19 @@ def application(
     include_top: bool,
     weights: Any,
     weights_url: str,
-    weights_md5: str | None,
+    weights_checksum: str | None,
     pooling: str | None,
     input_tensor: Any,
     name: str,
     pool_names: tuple[str | None, str | None] = (None, None),
     bare_end: Body | None = None,
+    weights_name: str | None = None,
 ) -> Model:
     """Return a network made of its body and its classifier, with the weights asked for.
 
     `pool_names` are those of the poolings "avg" and "max" that take the classifier's place, and
-    `bare_end` is what follows there, with or without a pooling.
+    `bare_end` is what follows there, with or without a pooling. `weights_name` is that of the file
+    in Keras's cache, by default the one of its address.
     """
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'{who} expects pooling to be None, "avg" or "max". Received {pooling!r}.')
@@ -196,7 +198,11 @@ def application(
         model = Model(inputs, x, name=name)
     if weights == "imagenet":
         weights = get_file(
-            None, weights_url, weights_md5, cache_subdir="models", largest=_LARGEST_WEIGHTS
+            weights_name,
+            weights_url,
+            weights_checksum,
+            cache_subdir="models",
+            largest=_LARGEST_WEIGHTS,
         )
     if weights is not None:
         model.load_weights(weights)
@@ -228,12 +234,13 @@ def network(
     name: str,
     pool_names: tuple[str | None, str | None] = (None, None),
     bare_end: Body | None = None,
+    cached: tuple[str | None, str | None] = (None, None),
 ) -> Model:
     """Return a network, after a check of the arguments that all networks have.
 
-    `files` are the addresses of ImageNet's weights with the classifier and without, in the store,
-    and `checksums` theirs. The network was trained on images of `size`, and refuses smaller ones
-    than `smallest`.
+    `files` are the addresses of ImageNet's weights with the classifier and without, in the store;
+    `checksums` are theirs, and `cached` their names in Keras's cache. The network was trained on
+    images of `size`, and refuses smaller ones than `smallest`.
     """
     check_weights(who, weights, include_top, classes)
     activation = check_classifier(who, classifier_activation, weights, include_top)
@@ -246,12 +253,13 @@ def network(
         include_top=include_top,
         weights=weights,
         weights_url=address(files[which]),
-        weights_md5=checksums[which],
+        weights_checksum=checksums[which],
         pooling=pooling,
         input_tensor=input_tensor,
         name=name,
         pool_names=pool_names,
         bare_end=bare_end,
+        weights_name=cached[which],
     )
 
 
@@ -396,10 +404,10 @@ def check_classifier(who: str, activation: Any, weights: Any, include_top: bool)
     return found
 
 
-def whole_filters(filters: float, divisor: int = 8) -> int:
-    """Return the multiple of `divisor` that is nearest, but not less than nine tenths."""
-    found = max(divisor, int(filters + divisor / 2) // divisor * divisor)
-    return found + divisor if found < 0.9 * filters else found
+def whole_filters(filters: float, least: float = 0.9) -> int:
+    """Return the multiple of 8 that is nearest, but not less than the share `least` of filters."""
+    found = max(8, int(filters + 4) // 8 * 8)
+    return found + 8 if found < least * filters else found
 
 
 def border(x: Any, kernel_size: int) -> Any:

@@ -117,7 +117,7 @@ def MobileNet(  # noqa: N802 - Keras's name
         include_top=include_top,
         weights=weights,
         weights_url=f"{imagenet.WEIGHTS_STORE}/mobilenet/{file}.h5",
-        weights_md5=None,  # Keras publishes none; the one that the server sends is used
+        weights_checksum=None,  # Keras publishes none; the one that the server sends is used
         pooling=pooling,
         input_tensor=input_tensor,
         # Keras's name, in which None stands for a size that is not fixed.

@@ -106,7 +106,7 @@ def MobileNetV2(  # noqa: N802 - Keras's name
         weights=weights,
         weights_url=f"{imagenet.WEIGHTS_STORE}/mobilenet_v2/{file}"
         f"{'' if include_top else '_no_top'}.h5",
-        weights_md5=None,  # Keras publishes none; the one that the server sends is used
+        weights_checksum=None,  # Keras publishes none; the one that the server sends is used
         pooling=pooling,
         input_tensor=input_tensor,
         # Keras's name, in which None stands for a size that is not fixed.

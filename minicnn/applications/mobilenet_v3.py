@@ -136,7 +136,7 @@ def _network(who: str, kind: str, blocks: Sequence[_Block], last: int) -> Any:
             weights_url=imagenet.address(
                 f"mobilenet_v3/weights_mobilenet_v3_{trained}_float{ending}.h5"
             ),
-            weights_md5=_CHECKSUMS.get(trained, (None, None))[0 if include_top else 1],
+            weights_checksum=_CHECKSUMS.get(trained, (None, None))[0 if include_top else 1],
             pooling=pooling,
             input_tensor=input_tensor,
             name=name,

@@ -26,11 +26,8 @@ _NETWORK = (
     ".keras file that Keras wrote"
 )
 _NETWORKS = """
-ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge EfficientNetB0 EfficientNetB1
-EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7
-EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L EfficientNetV2M
-EfficientNetV2S InceptionResNetV2 NASNetLarge NASNetMobile
-convnext efficientnet efficientnet_v2 inception_resnet_v2 nasnet
+ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge InceptionResNetV2 NASNetLarge
+NASNetMobile convnext inception_resnet_v2 nasnet
 """
 # Layers for other data than images and lines.
 _VOLUMES = """

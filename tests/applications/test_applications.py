@@ -22,6 +22,8 @@ from minicnn.applications import (
     ResNet50V2,
     Xception,
     densenet,
+    efficientnet,
+    efficientnet_v2,
     imagenet,
     inception_v3,
     mobilenet,
@@ -88,8 +90,26 @@ SIZES: dict[str, tuple[int, int, int]] = {  # with it, without it, maps of the l
     "InceptionV3": (23_851_784, 21_802_784, 2048),
     "MobileNetV3Small": (2_554_968, 939_120, 576),
     "MobileNetV3Large": (5_507_432, 2_996_352, 960),
+    "EfficientNetB0": (5_330_571, 4_049_571, 1280),
+    "EfficientNetB1": (7_856_239, 6_575_239, 1280),
+    "EfficientNetB2": (9_177_569, 7_768_569, 1408),
+    "EfficientNetB3": (12_320_535, 10_783_535, 1536),
+    "EfficientNetB4": (19_466_823, 17_673_823, 1792),
+    "EfficientNetB5": (30_562_527, 28_513_527, 2048),
+    "EfficientNetB6": (43_265_143, 40_960_143, 2304),
+    "EfficientNetB7": (66_658_687, 64_097_687, 2560),
+    "EfficientNetV2B0": (7_200_312, 5_919_312, 1280),
+    "EfficientNetV2B1": (8_212_124, 6_931_124, 1280),
+    "EfficientNetV2B2": (10_178_374, 8_769_374, 1408),
+    "EfficientNetV2B3": (14_467_622, 12_930_622, 1536),
+    "EfficientNetV2S": (21_612_360, 20_331_360, 1280),
+    "EfficientNetV2M": (54_431_388, 53_150_388, 1280),
+    "EfficientNetV2L": (119_027_848, 117_746_848, 1280),
 }
-SMALL = ("ResNet50V2", "MobileNetV2", "DenseNet121", "MobileNetV3Small")
+SMALL = (
+    *("ResNet50V2", "MobileNetV2", "DenseNet121", "MobileNetV3Small"),
+    *("EfficientNetB0", "EfficientNetV2B0"),
+)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +184,22 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         "MobileNetV3Large",
         {"input_shape": (32, 47, 3), "minimalistic": True, "include_top": False, **AVERAGE},
     ),
+    "EfficientNetB0": ("EfficientNetB0", {"input_shape": (33, 40, 3), "include_top": False}),
+    "EfficientNetB3": ("EfficientNetB3", {"input_shape": (32, 32, 3), "classes": 7}),
+    "EfficientNetB7": (
+        "EfficientNetB7",
+        {"input_shape": (32, 35, 3), "include_top": False, **AVERAGE},
+    ),
+    "EfficientNetV2B0": ("EfficientNetV2B0", {"input_shape": (40, 33, 3), "include_top": False}),
+    "EfficientNetV2B3": ("EfficientNetV2B3", {"input_shape": (32, 32, 3), "classes": 7}),
+    "EfficientNetV2S": (
+        "EfficientNetV2S",
+        {"input_shape": (32, 40, 3), "include_top": False, "pooling": "max"},
+    ),
+    "EfficientNetV2M without scaling": (
+        "EfficientNetV2M",
+        {"input_shape": (32, 32, 3), "include_top": False, "include_preprocessing": False},
+    ),
     "InceptionV3": ("InceptionV3", {"input_shape": (75, 92, 3), "include_top": False}),
     "InceptionV3 with its top": ("InceptionV3", {"input_shape": (76, 75, 3), "classes": 7}),
 }
@@ -187,10 +223,11 @@ def plain_config(layer: Any) -> dict[str, Any]:
     config = json.loads(json.dumps(layer.get_config(), default=str))
     ndim = len(layer.output.shape)
     if "axis" in config:
-        config["axis"] %= ndim
+        config["axis"] = np.mod(config["axis"], ndim).ravel().tolist()
     keys = """
         name units filters kernel_size strides padding dilation_rate groups use_bias activation
         pool_size axis momentum epsilon center scale max_value rate depth_multiplier keepdims
+        offset mean variance noise_shape target_shape
     """
     return {key: config[key] for key in keys.split() if key in config}
 
@@ -365,7 +402,7 @@ def test_mobilenet_v3_says_for_which_sizes_its_weights_are(
 
 
 SIGNED = (xception, mobilenet, mobilenet_v2, resnet_v2, inception_v3)
-SCALING = (mobilenet_v3,)
+SCALING = (mobilenet_v3, efficientnet, efficientnet_v2)
 
 
 @pytest.mark.parametrize("module", SIGNED)

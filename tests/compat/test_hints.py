@@ -38,7 +38,7 @@ from minicnn.optimizers import Optimizer
         ("losses.Foo", r"It has BinaryCrossentropy, BinaryFocalCrossentropy"),
         ("callbacks.ProgbarLogger", r"Use verbose=1 of fit"),
         ("utils.Sequence", r"any class with __len__ and __getitem__"),
-        ("applications.EfficientNetB0", r"Use ResNet50V2, MobileNetV2 or another network of mini"),
+        ("applications.NASNetLarge", r"Use ResNet50V2, MobileNetV2 or another network of mini"),
         ("preprocessing.image.random_zoom", r"zoom_range"),
         ("utils.np_utils", r"Use minicnn\.utils itself"),
         ("utils.plot_model", r"Use model\.summary\(\)"),

@@ -25,6 +25,8 @@ MODULES = [
     "minicnn.activations",
     "minicnn.applications",
     "minicnn.applications.densenet",
+    "minicnn.applications.efficientnet",
+    "minicnn.applications.efficientnet_v2",
     "minicnn.applications.imagenet",
     "minicnn.applications.inception_v3",
     "minicnn.applications.mobilenet",
