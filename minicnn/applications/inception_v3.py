@@ -27,25 +27,25 @@ Step = tuple[int, Any]  # filters and the window of a convolution
 
 
 def _body(x: Any) -> Any:
-    x = _convolution(x, 32, 3, strides=2, padding="valid")
-    x = _convolution(x, 32, 3, padding="valid")
-    x = _convolution(x, 64, 3)
+    x = convolution(x, 32, 3, strides=2, padding="valid")
+    x = convolution(x, 32, 3, padding="valid")
+    x = convolution(x, 64, 3)
     x = MaxPooling2D(3, strides=2)(x)
-    x = _convolution(x, 80, 1, padding="valid")
-    x = _convolution(x, 192, 3, padding="valid")
+    x = convolution(x, 80, 1, padding="valid")
+    x = convolution(x, 192, 3, padding="valid")
     x = MaxPooling2D(3, strides=2)(x)
     # 35×35 pixels, of an image of 299×299
     for number, pooled in enumerate((32, 64, 64)):
         x = _block_35(x, pooled, f"mixed{number}")
-    y = _convolution(x, 384, 3, strides=2, padding="valid")
-    z = _convolution(_chain(x, (64, 1), (96, 3)), 96, 3, strides=2, padding="valid")
+    y = convolution(x, 384, 3, strides=2, padding="valid")
+    z = convolution(chain(x, (64, 1), (96, 3)), 96, 3, strides=2, padding="valid")
     x = Concatenate(name="mixed3")([y, z, MaxPooling2D(3, strides=2)(x)])
     # 17×17 pixels
     for number, filters in enumerate((128, 160, 160, 192), start=4):
         x = _block_17(x, filters, f"mixed{number}")
-    y = _convolution(_chain(x, (192, 1)), 320, 3, strides=2, padding="valid")
-    z = _chain(x, (192, 1), (192, (1, 7)), (192, (7, 1)))
-    z = _convolution(z, 192, 3, strides=2, padding="valid")
+    y = convolution(chain(x, (192, 1)), 320, 3, strides=2, padding="valid")
+    z = chain(x, (192, 1), (192, (1, 7)), (192, (7, 1)))
+    z = convolution(z, 192, 3, strides=2, padding="valid")
     x = Concatenate(name="mixed8")([y, z, MaxPooling2D(3, strides=2)(x)])
     # 8×8 pixels
     for number in (0, 1):
@@ -55,10 +55,10 @@ def _body(x: Any) -> Any:
 
 def _block_35(x: Any, pooled: int, name: str) -> Any:
     branches = [
-        _chain(x, (64, 1)),
-        _chain(x, (48, 1), (64, 5)),
-        _chain(x, (64, 1), (96, 3), (96, 3)),
-        _pooled(x, pooled),
+        chain(x, (64, 1)),
+        chain(x, (48, 1), (64, 5)),
+        chain(x, (64, 1), (96, 3), (96, 3)),
+        averaged(x, pooled),
     ]
     return Concatenate(name=name)(branches)
 
@@ -66,36 +66,39 @@ def _block_35(x: Any, pooled: int, name: str) -> Any:
 def _block_17(x: Any, filters: int, name: str) -> Any:
     flat, upright = (filters, (1, 7)), (filters, (7, 1))
     branches = [
-        _chain(x, (192, 1)),
-        _chain(x, (filters, 1), flat, (192, (7, 1))),
-        _chain(x, (filters, 1), upright, flat, upright, (192, (1, 7))),
-        _pooled(x, 192),
+        chain(x, (192, 1)),
+        chain(x, (filters, 1), flat, (192, (7, 1))),
+        chain(x, (filters, 1), upright, flat, upright, (192, (1, 7))),
+        averaged(x, 192),
     ]
     return Concatenate(name=name)(branches)
 
 
 def _block_8(x: Any, inner: str, name: str) -> Any:
-    single = _chain(x, (320, 1))
-    y = _chain(x, (384, 1))
-    y = Concatenate(name=inner)([_chain(y, (384, (1, 3))), _chain(y, (384, (3, 1)))])
-    z = _chain(x, (448, 1), (384, 3))
-    z = Concatenate()([_chain(z, (384, (1, 3))), _chain(z, (384, (3, 1)))])
-    return Concatenate(name=name)([single, y, z, _pooled(x, 192)])
+    single = chain(x, (320, 1))
+    y = chain(x, (384, 1))
+    y = Concatenate(name=inner)([chain(y, (384, (1, 3))), chain(y, (384, (3, 1)))])
+    z = chain(x, (448, 1), (384, 3))
+    z = Concatenate()([chain(z, (384, (1, 3))), chain(z, (384, (3, 1)))])
+    return Concatenate(name=name)([single, y, z, averaged(x, 192)])
 
 
-def _chain(x: Any, *steps: Step) -> Any:
+def chain(x: Any, *steps: Step) -> Any:
+    """Convolutions one after the other, each with its filters and its window."""
     for filters, kernel_size in steps:
-        x = _convolution(x, filters, kernel_size)
+        x = convolution(x, filters, kernel_size)
     return x
 
 
-def _pooled(x: Any, filters: int) -> Any:
-    return _chain(AveragePooling2D(3, strides=1, padding="same")(x), (filters, 1))
+def averaged(x: Any, filters: int) -> Any:
+    """Return the mean of each pixel and its neighbours, and then a 1×1 convolution."""
+    return chain(AveragePooling2D(3, strides=1, padding="same")(x), (filters, 1))
 
 
-def _convolution(
+def convolution(
     x: Any, filters: int, kernel_size: Any, strides: int = 1, padding: str = "same"
 ) -> Any:
+    """A convolution without bias, normalized, and ReLU."""
     x = Conv2D(filters, kernel_size, strides=strides, padding=padding, use_bias=False)(x)
     return Activation("relu")(BatchNormalization(scale=False)(x))
 

@@ -12,7 +12,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minicnn import layers, losses, optimizers
-from minicnn.applications import InceptionV3, MobileNet, MobileNetV2, ResNet50V2, Xception
+from minicnn.applications import (
+    ConvNeXtTiny,
+    EfficientNetB0,
+    EfficientNetV2B0,
+    InceptionResNetV2,
+    InceptionV3,
+    MobileNet,
+    MobileNetV2,
+    MobileNetV3Large,
+    MobileNetV3Small,
+    NASNetMobile,
+    ResNet50V2,
+    Xception,
+)
 from minicnn.models import Model, load_model
 
 NETWORKS: dict[str, Callable[..., Model]] = {
@@ -21,6 +34,17 @@ NETWORKS: dict[str, Callable[..., Model]] = {
     "mobilenet_v2": MobileNetV2,
     "inception_v3": InceptionV3,
     "resnet50v2": ResNet50V2,
+    "inception_resnet_v2": InceptionResNetV2,
+    "nasnet_mobile": NASNetMobile,
+    "mobilenet_v3_small": MobileNetV3Small,
+    "mobilenet_v3_large": MobileNetV3Large,
+    "efficientnetb0": EfficientNetB0,
+    "efficientnetv2-b0": EfficientNetV2B0,
+    "convnext_tiny": ConvNeXtTiny,
+}
+_SCALING = {  # the networks whose first layers scale pixels themselves
+    *("mobilenet_v3_small", "mobilenet_v3_large"),
+    *("efficientnetb0", "efficientnetv2-b0", "convnext_tiny"),
 }
 # What the base expects of a pixel: how to scale it from 0 … 255.
 INPUT_RANGES = {
@@ -48,6 +72,11 @@ class Settings(NamedTuple):
     @property
     def file_name(self) -> str:
         return f"lr-{self.learning_rate:g}-inner-{self.size_inner}-drop-{self.droprate:g}.keras"
+
+
+def input_range_of(base: str | os.PathLike[str]) -> str:
+    """Return the range that a network of this name expects of pixels; of a file, "signed"."""
+    return "pixels" if str(base) in _SCALING else "signed"
 
 
 def load_base(base: str | os.PathLike[str], image_size: int) -> Model:

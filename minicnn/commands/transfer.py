@@ -38,15 +38,16 @@ def add_to(commands: Any) -> None:
         "--base",
         type=lambda text: str(local_path(text)),
         default="xception",
-        help="xception (default), mobilenet, mobilenet_v2, inception_v3 or resnet50v2, with "
-        "ImageNet weights, downloaded once; or a model file whose output is features",
+        help="xception (default), mobilenet, mobilenet_v2, mobilenet_v3_small, "
+        "mobilenet_v3_large, inception_v3, inception_resnet_v2, resnet50v2, nasnet_mobile, "
+        "efficientnetb0, efficientnetv2-b0 or convnext_tiny, with ImageNet weights, downloaded "
+        "once; or a model file whose output is features",
     )
     command.add_argument(
         "--input-range",
         choices=("signed", "unit", "pixels"),
-        default="signed",
-        help="the range of pixels that the base expects: signed, from -1 to 1, as the named "
-        "ones do (default); unit, from 0 to 1; pixels, from 0 to 255",
+        help="the range of pixels that the base expects: signed, from -1 to 1; unit, from 0 to 1; "
+        "pixels, from 0 to 255. Default: what a named base expects, and signed for a file",
     )
     command.add_argument(
         "--learning-rate",
@@ -91,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
     # The photos need not stay in memory: the features do, and augmented photos are new each time.
     train, validation, test = class_folders(options, keep=False)
     base = transfer.load_base(options.base, options.image_size)
+    input_range = options.input_range or transfer.input_range_of(options.base)
     make_folder(output)
     runs: dict[str, dict[str, list[float]]] = {}
     for number, setting in enumerate(settings, start=1):
@@ -98,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
         seeding.set_random_seed(options.seed)
         clear_session()  # so that layers have the same names in all files
         model = transfer.make_model(
-            base, len(train.class_names), options.image_size, setting, options.input_range
+            base, len(train.class_names), options.image_size, setting, input_range
         )
         if number == 1:
             model.summary()

@@ -21,14 +21,6 @@ from typing import Any
 
 _ADAPTIVE = "GlobalAveragePooling2D or GlobalMaxPooling2D, or a pool_size that gives this size"
 _AUGMENT = "ImageDataGenerator({}) of minicnn.preprocessing.image"
-_NETWORK = (
-    "ResNet50V2, MobileNetV2 or another network of minicnn.applications, or load_model with a "
-    ".keras file that Keras wrote"
-)
-_NETWORKS = """
-ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge InceptionResNetV2 NASNetLarge
-NASNetMobile convnext inception_resnet_v2 nasnet
-"""
 # Layers for other data than images and lines.
 _VOLUMES = """
 AdaptiveAveragePooling3D AdaptiveMaxPooling3D AveragePooling3D AvgPool3D Conv3D Conv3DTranspose
@@ -95,7 +87,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "version": "minicnn.__version__",
     },
     "minicnn.applications": {
-        **dict.fromkeys(_NETWORKS.split(), _NETWORK),
         "imagenet_utils": "the network's own module, such as minicnn.applications.resnet",
     },
     "minicnn.activations": dict.fromkeys(["glu", "sparsemax", "threshold"], _OWN_LAYER),

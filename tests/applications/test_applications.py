@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -21,21 +22,26 @@ from minicnn.applications import (
     MobileNetV3Small,
     ResNet50V2,
     Xception,
+    convnext,
     densenet,
     efficientnet,
     efficientnet_v2,
     imagenet,
+    inception_resnet_v2,
     inception_v3,
     mobilenet,
     mobilenet_v2,
     mobilenet_v3,
+    nasnet,
     resnet,
     resnet50,
     resnet_v2,
+    transfer,
     vgg16,
     vgg19,
     xception,
 )
+from minicnn.layers.weights import weight_budget
 
 Array = np.ndarray
 
@@ -105,10 +111,18 @@ SIZES: dict[str, tuple[int, int, int]] = {  # with it, without it, maps of the l
     "EfficientNetV2S": (21_612_360, 20_331_360, 1280),
     "EfficientNetV2M": (54_431_388, 53_150_388, 1280),
     "EfficientNetV2L": (119_027_848, 117_746_848, 1280),
+    "ConvNeXtTiny": (28_589_128, 27_820_128, 768),
+    "ConvNeXtSmall": (50_223_688, 49_454_688, 768),
+    "ConvNeXtBase": (88_591_464, 87_566_464, 1024),
+    "ConvNeXtLarge": (197_767_336, 196_230_336, 1536),
+    "ConvNeXtXLarge": (350_196_968, 348_147_968, 2048),
+    "InceptionResNetV2": (55_873_736, 54_336_736, 1536),
+    "NASNetMobile": (5_326_716, 4_269_716, 1056),
+    "NASNetLarge": (88_949_818, 84_916_818, 4032),
 }
 SMALL = (
     *("ResNet50V2", "MobileNetV2", "DenseNet121", "MobileNetV3Small"),
-    *("EfficientNetB0", "EfficientNetV2B0"),
+    *("EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny", "NASNetMobile"),
 )
 
 
@@ -119,11 +133,14 @@ SMALL = (
 def test_a_network_has_its_published_size(name: str) -> None:
     whole, bare, maps = SIZES[name]
     build = getattr(applications, name)
-    assert build(weights=None).count_params() == whole
-    base = build(weights=None, include_top=False)
+    with weight_budget(math.inf):  # no initial values
+        model = build(weights=None)
+        base = build(weights=None, include_top=False)
+        pooled = build(weights=None, include_top=False, pooling="max", input_shape=(96, 96, 3))
+    assert model.count_params() == whole
     assert base.count_params() == bare
-    assert base.output_shape == (None, None, None, maps)
-    pooled = build(weights=None, include_top=False, pooling="max", input_shape=(96, 96, 3))
+    fixed = {"NASNetMobile": (7, 7), "NASNetLarge": (11, 11)}.get(name, (None, None))
+    assert base.output_shape == (None, *fixed, maps)
     assert pooled.output_shape == (None, maps)
     assert name in (build.__name__, repr(build))
     assert f"The {name} network" in str(build.__doc__)
@@ -196,10 +213,32 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         "EfficientNetV2S",
         {"input_shape": (32, 40, 3), "include_top": False, "pooling": "max"},
     ),
-    "EfficientNetV2M without scaling": (
-        "EfficientNetV2M",
+    "EfficientNetV2B1 without scaling": (
+        "EfficientNetV2B1",
         {"input_shape": (32, 32, 3), "include_top": False, "include_preprocessing": False},
     ),
+    "ConvNeXtTiny": ("ConvNeXtTiny", {"input_shape": (33, 40, 3), "include_top": False}),
+    "ConvNeXtTiny with its top": (
+        "ConvNeXtTiny",
+        {"input_shape": (32, 32, 3), "classes": 7, "name": "mine"},
+    ),
+    "ConvNeXtSmall without scaling": (
+        "ConvNeXtSmall",
+        {
+            "input_shape": (32, 35, 3),
+            "include_top": False,
+            "include_preprocessing": False,
+            **AVERAGE,
+        },
+    ),
+    "InceptionResNetV2": ("InceptionResNetV2", {"input_shape": (75, 92, 3), "include_top": False}),
+    "InceptionResNetV2 with its top": (
+        "InceptionResNetV2",
+        {"input_shape": (76, 75, 3), "classes": 7},
+    ),
+    "NASNetMobile": ("NASNetMobile", {"input_shape": (40, 33, 3), "include_top": False}),
+    "NASNetMobile with its top": ("NASNetMobile", {"input_shape": (64, 64, 3), "classes": 7}),
+    "NASNetLarge": ("NASNetLarge", {"input_shape": (32, 47, 3), "include_top": False, **AVERAGE}),
     "InceptionV3": ("InceptionV3", {"input_shape": (75, 92, 3), "include_top": False}),
     "InceptionV3 with its top": ("InceptionV3", {"input_shape": (76, 75, 3), "classes": 7}),
 }
@@ -232,6 +271,31 @@ def plain_config(layer: Any) -> dict[str, Any]:
     return {key: config[key] for key in keys.split() if key in config}
 
 
+def assert_same_layers(ours: Any, theirs: Any) -> None:
+    assert ours.name == theirs.name
+    assert [layer.name for layer in ours.layers] == [each.name for each in theirs.operations]
+    assert [plain_config(layer) for layer in ours.layers] == [
+        plain_config(each) for each in theirs.operations
+    ]
+
+
+# Rounding grows through so many layers, so that float32 predictions say little of these.
+DEEP = ("EfficientNetB5", "EfficientNetV2M", "EfficientNetV2L", "ConvNeXtBase")
+
+
+@pytest.mark.slow
+@pytest.mark.keras
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_networks_have_keras_s_layers(name: str) -> None:
+    keras = pytest.importorskip("keras")
+    keras.utils.clear_session()
+    theirs = getattr(keras.applications, name)(weights=None)
+    with weight_budget(math.inf):  # no initial values
+        ours = getattr(applications, name)(weights=None)
+    assert_same_layers(ours, theirs)
+    assert [w.shape for w in ours.weights] == [tuple(w.shape) for w in theirs.weights]
+
+
 @pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])
@@ -242,11 +306,7 @@ def test_keras_s_weights_give_keras_s_numbers(
     path = tmp_path / f"x{suffix}"
     (theirs.save_weights if suffix == ".weights.h5" else theirs.save)(path)
     ours = getattr(applications, name)(weights=path, **arguments)
-    assert [layer.name for layer in ours.layers] == [each.name for each in theirs.operations]
-    assert ours.name == theirs.name
-    assert [plain_config(layer) for layer in ours.layers] == [
-        plain_config(each) for each in theirs.operations
-    ]
+    assert_same_layers(ours, theirs)
     np.testing.assert_allclose(
         ours.predict(x, verbose=0), wanted, rtol=0, atol=1e-4 * np.abs(wanted).max()
     )
@@ -398,11 +458,24 @@ def test_mobilenet_v3_says_for_which_sizes_its_weights_are(
         MobileNetV3Large(weights=None, dropout_rate=-0.5)
 
 
+@pytest.mark.parametrize("name", ["NASNetMobile", "NASNetLarge"])
+def test_nasnet_needs_a_fixed_size(name: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"{name} expects images of a fixed size.*\(None, 64, 3\)"
+    ):
+        getattr(applications, name)(weights=None, include_top=False, input_shape=(None, 64, 3))
+    with pytest.raises(ValueError, match=r"fixed size.*\(None, None, 3\)"):
+        getattr(applications, name)(weights=None, input_tensor=Input((None, None, 3)))
+
+
 # -- preprocess_input and decode_predictions -------------------------------------------------------
 
 
-SIGNED = (xception, mobilenet, mobilenet_v2, resnet_v2, inception_v3)
-SCALING = (mobilenet_v3, efficientnet, efficientnet_v2)
+SIGNED = (
+    *(xception, mobilenet, mobilenet_v2, resnet_v2, inception_v3),
+    *(inception_resnet_v2, nasnet),
+)
+SCALING = (mobilenet_v3, efficientnet, efficientnet_v2, convnext)
 
 
 @pytest.mark.parametrize("module", SIGNED)
@@ -547,6 +620,14 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     MobileNet(weights=None, alpha=0.25, include_top=False).save_weights(tmp_path / "m.weights.h5")
     with pytest.raises(ValueError, match="kernel has shape"):
         MobileNet(weights=tmp_path / "m.weights.h5", alpha=0.5, include_top=False)
+
+
+def test_a_base_of_transfer_learning_gets_the_pixels_that_it_expects() -> None:
+    for name, build in transfer.NETWORKS.items():
+        module = importlib.import_module(build.__module__)
+        scales_itself = module.preprocess_input is imagenet.unchanged
+        assert transfer.input_range_of(name) == ("pixels" if scales_itself else "signed")
+    assert transfer.input_range_of("base.keras") == "signed"
 
 
 def test_networks_are_found_where_keras_has_them() -> None:
