@@ -324,6 +324,19 @@ def test_keras_s_weights_give_keras_s_numbers(
 
 @pytest.mark.slow
 @pytest.mark.keras
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetV2B0", "ConvNeXtTiny"])
+def test_keras_opens_a_network_that_is_built_here(name: str, tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    ours = getattr(applications, name)(weights=None, input_shape=(32, 40, 3), classes=7)
+    ours.save(tmp_path / "model.keras")
+    theirs = keras.models.load_model(tmp_path / "model.keras")
+    x = np.random.default_rng(1).uniform(0, 255, (2, 32, 40, 3)).astype(np.float32)
+    wanted = np.asarray(theirs(x, training=False))
+    np.testing.assert_allclose(ours.predict(x, verbose=0), wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.keras
 @pytest.mark.parametrize("size", [150, 299])
 def test_xception_at_usual_sizes(size: int, tmp_path: Path) -> None:
     """One file of weights serves Xception with and without its top; each predicts one photo."""
