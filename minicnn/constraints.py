@@ -38,12 +38,7 @@ class Constraint(Configurable):
         return dict(vars(self))
 
     def _checked(self, argument: str, value: Any) -> Any:
-        if not shapes.is_number(value) or value < 0:
-            raise ValueError(
-                f"{type(self).__name__} expects {argument} to be a finite number >= 0. "
-                f"Received {value!r}."
-            )
-        return value
+        return shapes.number(value, argument, type(self).__name__, least=0)
 
     def _checked_axis(self, axis: Any) -> Any:
         several = isinstance(axis, (tuple, list))

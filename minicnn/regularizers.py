@@ -71,12 +71,7 @@ class Regularizer(Configurable):
         return dict(vars(self))
 
     def _checked(self, argument: str, value: Any) -> float:
-        if not shapes.is_number(value) or value < 0:
-            raise ValueError(
-                f"{type(self).__name__} expects {argument} to be a finite number >= 0. "
-                f"Received {value!r}."
-            )
-        return float(value)
+        return float(shapes.number(value, argument, type(self).__name__, least=0))
 
 
 class L1(Regularizer):

@@ -83,6 +83,14 @@ def is_number(value: Any) -> bool:
         return False
 
 
+def number(value: Any, argument: str, who: str, least: float | None = None) -> Any:
+    """Return `value`, or raise a `ValueError` unless it is a finite number, of at least `least`."""
+    if not is_number(value) or (least is not None and value < least):
+        wanted = "a number" if least is None else f"a finite number >= {least}"
+        raise ValueError(f"{who} expects {argument} to be {wanted}. Received {value!r}.")
+    return value
+
+
 def check_name(name: Any, who: str, slash: bool = True) -> None:
     """Raise a `ValueError` unless files can hold the text `name`; `slash` allows "/" in it."""
     fine = isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and (slash or "/" not in name)

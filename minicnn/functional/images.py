@@ -84,8 +84,7 @@ def warp(
     Raises `TypeError` or `ValueError` for arrays of other shapes and kinds, and for other options.
     """
     shapes.check_array(x, 4, "x", name)
-    if not shapes.is_number(fill_value):
-        raise ValueError(f"{name} expects fill_value to be a number. Received {fill_value!r}.")
+    shapes.number(fill_value, "fill_value", name)
     rows, columns = places(transforms, x.shape, interpolation, fill_mode, name)
     y = buffers.empty(x.shape, x.dtype)
     if y.size:

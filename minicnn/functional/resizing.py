@@ -213,8 +213,7 @@ def resize(
     new = shapes.pair(size, "size", name)
     where = _checked(x.shape, new, interpolation, antialias, crop_to_aspect_ratio,
                      pad_to_aspect_ratio, name)  # fmt: skip
-    if not shapes.is_number(fill_value):
-        raise ValueError(f"{name} expects fill_value to be a number. Received {fill_value!r}.")
+    shapes.number(fill_value, "fill_value", name)
     if 0 in x.shape:
         return buffers.empty((len(x), *new, x.shape[3]), x.dtype)
     return sample(x, where, fill_value)

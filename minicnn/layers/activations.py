@@ -174,9 +174,7 @@ class ELU(Layer):
 
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not shapes.is_number(alpha):
-            raise ValueError(f"{self.label} expects alpha to be a number. Received {alpha!r}.")
-        self.alpha = float(alpha)
+        self.alpha = float(shapes.number(alpha, "alpha", self.label))
 
     def as_activation(self) -> str | None:
         return by_name.named("elu", alpha=self.alpha)

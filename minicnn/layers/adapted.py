@@ -132,7 +132,7 @@ class Normalization(AlongAxes):
         """Set mean and variance to those of `data`: an array, or batches, one after the other.
 
         A batch `(x, y, …)` counts with its x. What was set before is forgotten. Raises `ValueError`
-        if the layer was made with `mean` and `variance`, or if `data` is empty.
+        if the layer was made with `mean` and `variance`, if `data` is empty, or not finite.
         """
         if self.input_mean is not None:
             raise ValueError(
@@ -154,7 +154,15 @@ class Normalization(AlongAxes):
             mean, count = mean + apart * (here / together), together
         if not count:
             raise ValueError(f"{self.label} expects data with at least one example.")
-        for weight, value in zip(self.weights, (mean, spread / count), strict=False):
+        with np.errstate(over="ignore"):
+            found = [value.astype(self.dtype) for value in (mean, spread / count)]
+        if not all(np.isfinite(value).all() for value in found):
+            first, second = (value.ravel()[:3].tolist() for value in found)
+            raise ValueError(
+                f"{self.label} expects data whose mean and variance are finite {self.dtype} "
+                f"numbers. Received {first} and {second} for the first places."
+            )
+        for weight, value in zip(self.weights, found, strict=False):
             weight.assign(value.reshape(self._sizes))
 
     def _batches(self, data: Any) -> Iterator[Array]:

@@ -21,11 +21,7 @@ class LayerScale(Layer):
 
     def __init__(self, init_values: float, projection_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not shapes.is_number(init_values):
-            raise ValueError(
-                f"{self.label} expects init_values to be a number. Received {init_values!r}."
-            )
-        self.init_values = init_values
+        self.init_values = shapes.number(init_values, "init_values", self.label)
         self.projection_dim = shapes.positive_int(projection_dim, "projection_dim", self.label)
 
     def build(self, input_shape: Shape) -> None:
@@ -90,9 +86,7 @@ class CustomScaleLayer(Merge):
 
     def __init__(self, scale: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not shapes.is_number(scale):
-            raise ValueError(f"{self.label} expects scale to be a number. Received {scale!r}.")
-        self.scale = scale
+        self.scale = shapes.number(scale, "scale", self.label)
 
     def build(self, input_shape: Any) -> None:
         if len(input_shape) != 2:

@@ -47,7 +47,7 @@ class Reciprocal(Operation):
 
     def __init__(self, numerator: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.numerator = _number(numerator, "numerator", self.label)
+        self.numerator = float(shapes.number(numerator, "numerator", self.label))
 
     def call_arguments(self, inputs: list[Any]) -> list[Any]:
         return [self.numerator, *inputs]
@@ -71,7 +71,7 @@ class Power(Operation):
 
     def __init__(self, exponent: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.exponent = _number(exponent, "exponent", self.label)
+        self.exponent = float(shapes.number(exponent, "exponent", self.label))
 
     def call_arguments(self, inputs: list[Any]) -> list[Any]:
         return [*inputs, self.exponent]
@@ -86,12 +86,6 @@ class Power(Operation):
             return np.zeros_like(dz), {}
         with np.errstate(all="ignore"):
             return dz * exponent * cache["x"] ** (exponent - 1), {}
-
-
-def _number(value: Any, argument: str, who: str) -> float:
-    if not shapes.is_number(value):
-        raise ValueError(f"{who} expects {argument} to be a number. Received {value!r}.")
-    return float(value)
 
 
 class GetItem(Operation):

@@ -208,11 +208,7 @@ class _Warping(RandomImageLayer):
         self.interpolation = shapes.choice(
             interpolation, ("nearest", "bilinear"), "interpolation", self.label
         )
-        if not shapes.is_number(fill_value):
-            raise ValueError(
-                f"{self.label} expects fill_value to be a number. Received {fill_value!r}."
-            )
-        self.fill_value = float(fill_value)
+        self.fill_value = float(shapes.number(fill_value, "fill_value", self.label))
 
     def transforms(self, drawn: Drawn, size: shapes.Pair) -> Array:
         """Return the six numbers of each image's transform (see `functional.warp`)."""

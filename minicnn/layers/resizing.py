@@ -73,11 +73,7 @@ class Resizing(_Sampled):
                 f"{self.label} expects crop_to_aspect_ratio or pad_to_aspect_ratio. Received both."
             )
         self.fill_mode = shapes.choice(fill_mode, ("constant",), "fill_mode", self.label)
-        if not shapes.is_number(fill_value):
-            raise ValueError(
-                f"{self.label} expects fill_value to be a number. Received {fill_value!r}."
-            )
-        self.fill_value = float(fill_value)
+        self.fill_value = float(shapes.number(fill_value, "fill_value", self.label))
         self.antialias = bool(antialias)
 
     @property

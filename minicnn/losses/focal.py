@@ -83,10 +83,7 @@ class BinaryFocalCrossentropy(_Focal):
     ) -> None:
         super().__init__(reduction=reduction, name=name)
         self._set(alpha, gamma, from_logits, label_smoothing, axis)
-        if not shapes.is_number(alpha):
-            raise ValueError(
-                f"{type(self).__name__} expects alpha to be a number. Received {alpha!r}."
-            )
+        shapes.number(alpha, "alpha", type(self).__name__)
         self.apply_class_balancing = bool(apply_class_balancing)
 
     @classmethod

@@ -27,12 +27,8 @@ class Tversky(Loss):
         axis: int | Sequence[int] | None = None,
     ) -> None:
         super().__init__(reduction=reduction, name=name)
-        for argument, value in (("alpha", alpha), ("beta", beta)):
-            if not shapes.is_number(value):
-                raise ValueError(
-                    f"{type(self).__name__} expects {argument} to be a number. Received {value!r}."
-                )
-        self.alpha, self.beta = float(alpha), float(beta)
+        self.alpha = float(shapes.number(alpha, "alpha", type(self).__name__))
+        self.beta = float(shapes.number(beta, "beta", type(self).__name__))
         axes = axis if isinstance(axis, (list, tuple)) else [] if axis is None else [axis]
         if not all(isinstance(a, int) and not isinstance(a, bool) for a in axes):
             raise ValueError(

@@ -113,9 +113,7 @@ class BinaryIoU(IoU):
         name: str | None = None,
     ) -> None:
         super().__init__(2, target_class_ids, name)
-        if not shapes.is_number(threshold):
-            raise ValueError(f"BinaryIoU expects threshold to be a number. Received {threshold!r}.")
-        self.threshold = threshold
+        self.threshold = shapes.number(threshold, "threshold", "BinaryIoU")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         said = np.asarray(y_pred, np.float32) >= np.float32(self.threshold)

@@ -40,10 +40,7 @@ class LearningRateSchedule(Configurable):
 
     def _check(self, steps: str = "decay_steps", **numbers: Any) -> None:
         for argument, value in numbers.items():
-            if not shapes.is_number(value):
-                raise ValueError(
-                    f"{type(self).__name__} expects {argument} to be a number. Received {value!r}."
-                )
+            shapes.number(value, argument, type(self).__name__)
         if steps in numbers and numbers[steps] <= 0:
             raise ValueError(
                 f"{type(self).__name__} expects {steps} > 0. Received {numbers[steps]!r}."

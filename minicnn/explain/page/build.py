@@ -113,7 +113,7 @@ def _one_image(model: Any, x: Any) -> Array:
     x = np.asarray(x)
     if x.dtype.kind not in "fiub":
         raise TypeError(f"A page expects x to be numbers. Received dtype {x.dtype}.")
-    x = x[None] if x.ndim == 3 else x[:1]
+    given, x = x.shape, x[None] if x.ndim == 3 else x[:1]
     if not model.built:
         model.build(x.shape)
     if len(model.inputs) != 1:
@@ -121,7 +121,7 @@ def _one_image(model: Any, x: Any) -> Array:
     if len(model.inputs[0].shape) != 4 or x.ndim != 4 or not x.size:
         raise ValueError(
             f"A page shows models that look at images, (batch, height, width, channels). "
-            f"{model.label} takes {model.inputs[0].shape}. Received x.shape={x.shape}."
+            f"{model.label} takes {model.inputs[0].shape}. Received x.shape={given}."
         )
     return x.astype(model.inputs[0].dtype)
 
