@@ -23,7 +23,7 @@ from benchmarks import threads as cpu  # imports of NumPy come later: its thread
 if TYPE_CHECKING:
     from benchmarks.harness import Job, Row, Session
 
-SUBJECTS = ("layers", "networks", "training", "startup", "scaling")
+SUBJECTS = ("layers", "networks", "training", "loading", "startup", "scaling")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -165,7 +165,7 @@ def table(rows: Sequence[Row], limits: Limits | None) -> tuple[list[str], list[l
     """Head and lines of a subject's table."""
     names = side_names(rows)
     work = any(row.flops or row.bytes for row in rows)
-    photos = any(row.subject in ("networks", "training") for row in rows)
+    photos = any(row.subject in ("networks", "training", "loading") for row in rows)
     head = ["what", "batch", "work"]
     for name in names:
         head += [name, "way"] if name == THEIRS else [name]

@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn import shapes
 from minicnn._support import seeding
+from minicnn.functional import buffers
 from minicnn.images.files import (
     COLOR_MODES,
     RESIZE_INTERPOLATIONS,
@@ -204,7 +205,8 @@ class _Photos(ImageDataset):
         paths: list[str],
         labels: Array | None,
         class_names: list[str] | None,
-        read: Callable[[str], Array],
+        read: Callable[[str, Array], Any],
+        shape: tuple[int, ...],
         batch_size: int | None,
         shuffle: bool,
         seed: int,
@@ -213,7 +215,8 @@ class _Photos(ImageDataset):
         features: Array | None = None,
     ) -> None:
         self._features = features
-        self._paths, self._labels, self._read = paths, labels, read
+        self._paths, self._labels = paths, labels
+        self._read, self._shape = read, shape  # of a photo's pixels, which `read` writes
         self._batch_size, self._shuffle, self._seed = batch_size, shuffle, seed
         self._epoch = 0
         self._pixels: dict[int, Array] | None = {} if keep else None
@@ -225,16 +228,21 @@ class _Photos(ImageDataset):
 
         In float32 an RGB pixel takes 12 bytes, an image of 64x64 pixels 49 kB.
         """
+        return self._again(keep=True)
+
+    def _again(self, keep: bool = False, features: Array | None = None) -> "_Photos":
         return _Photos(
             self._paths,
             self._labels,
             self.class_names,
             self._read,
+            self._shape,
             self._batch_size,
             self._shuffle,
             self._seed,
             self.skipped,
-            keep=True,
+            keep,
+            features,
         )
 
     # -- for `features`: the same photos in each epoch, read by number ----------------------------
@@ -245,21 +253,24 @@ class _Photos(ImageDataset):
 
     def read_examples(self, numbers: Array) -> Array:
         """Return the photos with these numbers."""
-        return np.stack(self._photos(numbers))
+        kept = self._pixels
+        if kept is None:
+            return self._decoded(numbers)
+        missing = [int(i) for i in numbers if int(i) not in kept]
+        for i, x in zip(missing, self._decoded(missing)):
+            kept[i] = x.copy()  # alone: a view would keep its whole batch
+        return np.stack([kept[int(i)] for i in numbers])
+
+    def _decoded(self, numbers: Sequence[int] | Array) -> Array:
+        """Return the photos with these numbers, from their files."""
+        # The memory of the batch before is used again: fresh memory costs as much as decoding.
+        x = buffers.empty((len(numbers), *self._shape), np.float32)
+        in_threads(lambda i: self._read(self._paths[numbers[i]], x[i]), range(len(numbers)))
+        return x
 
     def with_features(self, features: Array) -> "_Photos":
         """Return a data set of the same batches with `features[number]` in place of each photo."""
-        twin = _Photos(
-            self._paths,
-            self._labels,
-            self.class_names,
-            self._read,
-            self._batch_size,
-            self._shuffle,
-            self._seed,
-            self.skipped,
-            features=features,
-        )
+        twin = self._again(features=features)
         twin._epoch = self._epoch
         return twin
 
@@ -283,15 +294,6 @@ class _Photos(ImageDataset):
             if self._batch_size is None:
                 x, y = x[0], None if y is None else y[0]
             yield x if y is None else (x, y)
-
-    def _photos(self, numbers: Array) -> list[Array]:
-        kept = self._pixels
-        if kept is None:
-            return in_threads(self._read, [self._paths[i] for i in numbers])
-        missing = [int(i) for i in numbers if int(i) not in kept]
-        for i, x in zip(missing, in_threads(self._read, [self._paths[i] for i in missing])):
-            kept[i] = x
-        return [kept[int(i)] for i in numbers]
 
 
 def image_dataset_from_directory(
@@ -377,10 +379,11 @@ def image_dataset_from_directory(
     if shuffle:
         found.shuffle(seed)
 
+    shape = (*image_size, COLOR_MODES[color_mode])
     fit = "crop" if crop_to_aspect_ratio else "pad" if pad_to_aspect_ratio else "stretch"
 
-    def read(path: str) -> Array:
-        return load_photo(path, image_size, interpolation, color_mode, fit)
+    def read(path: str, x: Array) -> None:
+        load_photo(path, image_size, interpolation, color_mode, fit, out=x)
 
     def dataset(part: _Found, shuffled: bool) -> ImageDataset:
         if not part.paths:
@@ -389,7 +392,7 @@ def image_dataset_from_directory(
                 f"{len(found.paths)} in {directory!r}."
             )
         y = None if label_mode is None else part.labels(label_mode)
-        return _Photos(part.paths, y, part.names, read, batch_size, shuffled, seed, skipped)
+        return _Photos(part.paths, y, part.names, read, shape, batch_size, shuffled, seed, skipped)
 
     if not validation_split:
         return dataset(found, shuffle)

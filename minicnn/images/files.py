@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import config, shapes
+from minicnn import config, kernels, shapes
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import NotRegularError, TooLargeError, read_regular
 
@@ -104,11 +104,14 @@ def open_image(path: PathLike | bytes | io.BytesIO) -> "Image":
 
 @cache
 def _formats() -> list[str]:
-    """Return Pillow's formats except PostScript, which is a program that may never end."""
+    """Return Pillow's formats except PostScript, which is a program that may never end.
+
+    Pillow tries one after the other, so those of most photos come first.
+    """
     from PIL import Image
 
     Image.init()
-    return [name for name in Image.ID if name != "EPS"]
+    return ["JPEG", "PNG", *(name for name in Image.ID if name not in ("JPEG", "PNG", "EPS"))]
 
 
 def _with_plain_colours(image: "Image", name: str) -> "Image":
@@ -258,12 +261,14 @@ def load_photo(
     interpolation: str = "bilinear",
     color_mode: str = "rgb",
     fit: str = "stretch",
+    out: Array | None = None,
 ) -> Array:
     """Return a photo as a float32 array (height, width, channels) with values from 0 to 255.
 
     It is exactly what `image_dataset_from_directory` makes of the photo, so that a model sees a new
     photo as it saw the training photos. `fit` is "stretch", "crop" (the middle, in the target's
-    proportions) or "pad" (black borders). Raises what `open_image` raises.
+    proportions) or "pad" (black borders). `out` is where the pixels go, if it is given. Raises what
+    `open_image` raises.
     """
     x = decode_photo(path, color_mode)
     height, width = image_size
@@ -276,10 +281,11 @@ def load_photo(
         exact = old / (old / new).max()
         inner = max(int(exact[0]), 1), max(int(exact[1]), 1)
         top, left = ((new - exact) / 2).astype(int)
-        y = np.zeros((height, width, x.shape[2]), np.float32)
+        y = np.empty((height, width, x.shape[2]), np.float32) if out is None else out
+        y[...] = 0
         y[top : top + inner[0], left : left + inner[1]] = resize(x, inner, interpolation)
         return y
-    return resize(x, image_size, interpolation)
+    return resize(x, image_size, interpolation, out)
 
 
 def decode_photo(path: PathLike | bytes | io.BytesIO, color_mode: str = "rgb") -> Array:
@@ -307,37 +313,26 @@ def decode_photo(path: PathLike | bytes | io.BytesIO, color_mode: str = "rgb") -
 RESIZE_INTERPOLATIONS = ("bilinear", "nearest")
 
 
-def resize(x: Array, size: tuple[int, int], interpolation: str = "bilinear") -> Array:
+def resize(
+    x: Array, size: tuple[int, int], interpolation: str = "bilinear", out: Array | None = None
+) -> Array:
     """Resize `x` (height, width, channels) to another size, in float32, like `tf.image.resize`.
 
     A new pixel's centre is at (i + 1/2) · old / new - 1/2 of the old image ("half pixel centres");
     "bilinear" weights the four pixels around it, "nearest" takes the one it is in. An image is not
-    smoothed before it is made smaller: fine patterns may flicker (aliasing).
+    smoothed before it is made smaller: fine patterns may flicker (aliasing). `out` is where the
+    pixels go, if it is given.
     """
-    height, width = size
-    if x.shape[:2] == (height, width):
-        return x.astype(np.float32)
-    if interpolation == "nearest":
+    y = np.empty((*size, x.shape[2]), np.float32) if out is None else out
+    if x.shape[:2] == tuple(size):
+        y[...] = x
+    elif interpolation == "nearest":
         rows, columns = (_nearest(n, old) for n, old in zip(size, x.shape[:2]))
-        return x[rows][:, columns].astype(np.float32)
-    top, bottom, down = _between(height, x.shape[0])
-    left, right, across = _between(width, x.shape[1])
-    down, across = down[:, None, None], across[None, :, None]
-
-    def row(index: Array) -> Array:
-        line = x[index].astype(np.float32)
-        a = line[:, left]
-        b: Array = line[:, right]
-        b -= a
-        b *= across
-        b += a
-        return b
-
-    above, below = row(top), row(bottom)
-    below -= above
-    below *= down
-    below += above
-    return below
+        y[...] = x[rows][:, columns]
+    else:
+        x = np.ascontiguousarray(x, None if x.dtype == np.uint8 else np.float32)
+        kernels.warp.resize(x, *_between(size[0], x.shape[0]), *_between(size[1], x.shape[1]), y)
+    return y
 
 
 def _centres(new: int, old: int) -> Array:
@@ -350,9 +345,12 @@ def _nearest(new: int, old: int) -> Array:
 
 
 def _between(new: int, old: int) -> tuple[Array, Array, Array]:
-    """Return for each new pixel the two old ones around it, and how far it is to the second."""
+    """Return for each new pixel the two old ones around it, and how far it is to the second.
+
+    How far is a float32 number, as in TensorFlow, in a float64 array, as the kernel takes it.
+    """
     position = _centres(new, old) - np.float32(0.5)
     floor = np.floor(position)
     before = np.maximum(floor, 0).astype(np.intp)
     after = np.minimum(np.ceil(position), old - 1).astype(np.intp)
-    return before, after, position - floor
+    return before, after, (position - floor).astype(np.float64)

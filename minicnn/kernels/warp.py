@@ -1,5 +1,7 @@
 """Moving the pixels of pictures: rotate, shift, shear, zoom."""
 
+import numpy as np
+
 from minicnn.compiler.kernel import kernel
 from minicnn.compiler.language import function
 from minicnn.kernels.tasks import share, shares
@@ -58,6 +60,34 @@ def affine_transform(task, x, matrix, offset, order, mode, cval, y):
                 above = x[top, left, c] * (1.0 - right) + x[top, east, c] * right
                 below = x[bottom, left, c] * (1.0 - right) + x[bottom, east, c] * right
                 y[i, j, c] = above * (1.0 - down) + below * down
+
+
+# One task, too. Each product is exact, in float64, and rounded before it is added: so these are
+# TensorFlow's float32 numbers, bit for bit, whether or not one instruction multiplies and adds.
+@kernel(tasks=lambda *_: 1, writes="y", vectorize=True)
+def resize(task, x, top, bottom, down, left, right, across, y):
+    """y[i, j] = x between rows top[i] and bottom[i], and between columns left[j] and right[j].
+
+    down[i] and across[j], in float64, say how far it is to the second of the two.
+    """
+    height, width, channels = y.shape
+    lines = np.empty((2, width * channels), y.dtype)  # rows of x as wide as y: even ones, odd ones
+    held = np.empty(2, top.dtype)  # which they are
+    held[0], held[1] = -1, -1
+    for i in range(height):
+        for r in range(top[i], bottom[i] + 1):
+            if held[r % 2] != r:
+                held[r % 2] = r
+                wide, row = lines[r % 2], x[r]
+                for j in range(width):
+                    west, east, share_of_east = row[left[j]], row[right[j]], across[j]
+                    for c in range(channels):
+                        near = y.dtype.type(west[c])
+                        far = y.dtype.type(east[c])
+                        wide[j * channels + c] = near + y.dtype.type((far - near) * share_of_east)
+        above, below, line = lines[top[i] % 2], lines[bottom[i] % 2], y[i].reshape(-1)
+        for k in range(width * channels):
+            line[k] = above[k] + y.dtype.type((below[k] - above[k]) * down[i])
 
 
 @function

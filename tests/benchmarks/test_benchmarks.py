@@ -17,6 +17,7 @@ from benchmarks import (
     harness,
     layers,
     limits,
+    loading,
     networks,
     on_tensorflow,
     on_torch,
@@ -276,7 +277,7 @@ def test_titles_name_one_row_each():
         session = Session(1, quick)
         jobs = [
             job
-            for subject in (layers, networks, training, startup, scaling)
+            for subject in (layers, networks, training, loading, startup, scaling)
             for job in subject.jobs(session)
         ]
         titles = [job.title for job in jobs]
@@ -287,6 +288,25 @@ def test_a_quick_run_measures_less():
     assert {c.group for c in operations.cases() if c.quick} >= {operations.CONV3, operations.OTHER}
     for subject in (layers, networks, training):
         assert 0 < len(subject.jobs(Session(1, quick=True))) < len(subject.jobs(Session(1))) / 2
+
+
+# -- loading ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_photos_are_read_by_a_process_of_their_own(monkeypatch):
+    monkeypatch.setattr(loading, "_SIDE", 20)
+    times, memory = loading._rows(Session(1, quick=True, wanted=(OURS,)), 40, 16)
+    assert (times.work, times.photos, memory.unit) == ("to 16×16", 40, "bytes")
+    assert 0 < times.times[OURS].median < 100
+    assert 2**24 < memory.times[OURS].median < 2**31
+
+
+def test_linked_photos_are_few_files(tmp_path):
+    loading._write(tmp_path, 45)
+    found = sorted(tmp_path.rglob("*.jpg"))
+    assert len(found) == 45
+    assert len({path.stat().st_ino for path in found}) == 20
 
 
 # -- training --------------------------------------------------------------------------------------
@@ -390,7 +410,9 @@ def test_json_has_every_sample_and_comes_back(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("subject", ["layers", "networks", "training", "startup", "scaling"])
+@pytest.mark.parametrize(
+    "subject", ["layers", "networks", "training", "loading", "startup", "scaling"]
+)
 def test_pictures(subject, tmp_path):
     pytest.importorskip("matplotlib")
     from PIL import Image

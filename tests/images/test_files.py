@@ -288,6 +288,27 @@ def test_nearest_by_hand():
     assert files.resize(x, (2, 1), "nearest")[:, 0, 0].tolist() == [1, 3]
 
 
+def test_bytes_by_hand():
+    """Three pixels become two, whose centres lie a quarter into the first and the last pair."""
+    x = np.array([[[0], [8], [40]], [[100], [108], [140]]], np.uint8)
+    np.testing.assert_array_equal(files.resize(x, (2, 2))[..., 0], [[2, 32], [102, 132]])
+    np.testing.assert_array_equal(files.resize(x, (1, 2))[..., 0], [[52, 82]])
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("size", [(5, 9), (3, 20), (7, 8), (15, 4)])
+def test_pixels_go_where_out_says(size, interpolation):
+    """Bytes, floats and a part of an image give the same numbers, in a row of a batch, too."""
+    x = np.random.default_rng(0).integers(0, 256, (9, 8, 3), np.uint8)[:7]
+    expected = files.resize(x, size, interpolation)
+    assert expected.dtype == np.float32
+    batch = np.full((3, *size, 3), -1, np.float32)
+    found = files.resize(x[:, ::-1].astype(np.float64)[:, ::-1], size, interpolation, out=batch[1])
+    assert np.shares_memory(found, batch)
+    np.testing.assert_array_equal(batch[1], expected)
+    assert (batch[[0, 2]] == -1).all()
+
+
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
 @settings(max_examples=50, deadline=None)
 def test_resizing_stays_between_the_extremes_and_keeps_a_uniform_colour(h, w, to_h, to_w):

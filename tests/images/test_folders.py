@@ -8,6 +8,7 @@ from photos import BAD_KINDS, bad_file, dataset, flow, labels_of, write_photos
 from PIL import Image
 
 from minicnn import images
+from minicnn.images import folders
 
 WAYS = pytest.mark.parametrize("read", [flow, dataset], ids=["flow", "dataset"])
 
@@ -193,3 +194,15 @@ def test_bad_options_of_flow_from_directory(photos, arguments, sentence):
 def test_bad_options_of_the_dataset(photos, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         dataset(photos, **arguments)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 100])
+def test_threads_return_results_in_order_and_raise_what_is_raised(count):
+    assert folders.in_threads(lambda n: n * n, range(count)) == [n * n for n in range(count)]
+
+    def refuse(n):
+        raise ValueError(f"no {n}")
+
+    if count:
+        with pytest.raises(ValueError, match="no 0"):
+            folders.in_threads(refuse, range(count))

@@ -1,0 +1,111 @@
+"""Measure reading photos that memory need not hold: time and peak memory of an epoch.
+
+`image_dataset_from_directory` reads a folder of drawn JPEG photos, shuffled, in batches of 32, with
+all threads, and nothing is done with the batches. Each round is a fresh process for each side, in
+the opposite order every other round; it reads two batches before the epoch that counts. The photos
+are links to a few files, so they come from the system's memory, not from the disk. Two sizes of
+folder show that memory does not grow with it. The mean of all pixels is compared: decoders differ
+by a few of 255 levels.
+"""
+
+import itertools
+import os
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import processes
+from benchmarks.harness import OURS, Job, Row, Session, Times, difference
+from benchmarks.networks import sides_with_library
+from minicnn.datasets import CLOTHING_CLASSES, draw_clothing
+
+SUBJECT = "loading"
+_BATCH = 32
+_SIDE = 224  # pixels of a photo
+_DRAWN = 20  # photos that differ
+
+_CODE = """
+import json, time
+import {library} as library
+import numpy as np
+if "{library}" == "keras":
+    import tensorflow as tf
+    tf.config.threading.set_intra_op_parallelism_threads({threads})
+    tf.config.threading.set_inter_op_parallelism_threads({threads})
+photos = library.utils.image_dataset_from_directory(
+    {folder!r}, image_size=({side}, {side}), batch_size={batch}, shuffle=True, seed=1, verbose=False
+)
+for x, y in photos.take(2):
+    pass
+sums, count = 0.0, 0
+start = time.perf_counter()
+for x, y in photos:
+    sums, count = sums + float(np.asarray(x)[::8].mean(dtype=float)), count + len(x)
+took = time.perf_counter() - start
+{memory}
+told = {{"time": took, "count": count, "y": sums / len(photos), "memory": peak_memory()}}
+print(json.dumps(told))
+"""
+
+
+def jobs(session: Session) -> list[Job]:
+    """Small and large folders, of photos that keep their size and of photos that do not."""
+    counts = (96,) if session.quick else (500, 2000)
+    return [
+        Job(f"{count} photos {_SIDE}×{_SIDE}, {_work(side)}", partial(_rows, session, count, side))
+        for count, side in itertools.product(counts, (_SIDE, 150))
+    ]
+
+
+def _work(side: int) -> str:
+    return "as they are" if side == _SIDE else f"to {side}×{side}"
+
+
+def _rows(session: Session, count: int, side: int) -> list[Row]:
+    name, work = f"{count} photos {_SIDE}×{_SIDE}", _work(side)
+    rows = {
+        "time": Row(SUBJECT, "read photos", name, work, _BATCH, photos=count),
+        "memory": Row(
+            SUBJECT, "peak memory of reading photos", name, f"{work}, memory", _BATCH, unit="bytes"
+        ),
+    }
+    sides = sides_with_library(session)
+    found: dict[str, list[dict[str, Any]]] = {side_name: [] for side_name, _ in sides}
+    with tempfile.TemporaryDirectory() as folder:
+        _write(Path(folder), count)
+        for number in range(1 if session.quick else 5):
+            for side_name, library in reversed(sides) if number % 2 else sides:
+                code = _CODE.format(
+                    library=library, folder=folder, side=side, batch=_BATCH,
+                    threads=session.threads, memory=processes.PEAK_MEMORY,
+                )  # fmt: skip
+                found[side_name].append(processes.fresh(code, {}))
+    if len(sides) > 1:
+        ours, theirs = ([np.array([found[name][0]["y"]])] for name, _ in sides)
+        for row in rows.values():
+            row.tolerance, row.judge = 1e-2, sides[-1][0]
+            row.differences = {OURS: difference(ours, theirs), row.judge: 0.0}
+            if row.disagreeing:
+                return list(rows.values())
+    for key, row in rows.items():
+        for name, told in found.items():
+            row.times[name] = Times([[float(each[key])] for each in told], "fresh process")
+    return list(rows.values())
+
+
+def _write(folder: Path, count: int) -> None:
+    """Draw a few photos, and link them as often as is asked for, in a folder for each class."""
+    rng = np.random.default_rng(0)
+    drawn: list[Path] = []
+    for number in range(count):
+        kind = CLOTHING_CLASSES[number % len(CLOTHING_CLASSES)]
+        path = folder / kind / f"{number:05d}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        if number < _DRAWN:
+            draw_clothing(kind, rng, _SIDE).save(path, quality=90)
+            drawn.append(path)
+        else:
+            os.link(drawn[number % _DRAWN], path)
