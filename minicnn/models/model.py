@@ -239,22 +239,30 @@ class Model(Trainer):
         self,
         line_length: int | None = None,
         print_fn: Callable[[str], Any] | None = None,
+        *,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
         **unknown: Any,
     ) -> None:
         """Print a table: shapes, parameters and their formula, multiply-adds, receptive field.
 
-        `print_fn` gets the text line by line, as in Keras. Raises `ValueError` if Keras's other
-        arguments ask for more.
+        Args:
+            line_length: the table's width, in characters.
+            print_fn: gets the text, line by line.
+            expand_nested: show the layers of nested models, too; there the receptive field counts
+                pixels of the nested model's input.
+            show_trainable: add a column that says which layers learn (Y or N; - without weights).
+
+        Raises `ValueError` if Keras's other arguments ask for more.
         """
         for argument, value in unknown.items():
             if value not in (None, False):
                 raise ValueError(
-                    f"summary does not support {argument}={value!r}. It takes line_length and "
-                    "print_fn; a nested model has a summary of its own: "
-                    "model.get_layer(name).summary()."
+                    f"summary does not support {argument}={value!r}. It takes line_length, "
+                    "print_fn, expand_nested and show_trainable."
                 )
         self._require_graph("layers to show")
-        summaries.print_summary(self, line_length, print_fn)
+        summaries.print_summary(self, line_length, print_fn, expand_nested, show_trainable)
 
     # -- config ------------------------------------------------------------------------------------
 

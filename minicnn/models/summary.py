@@ -29,11 +29,21 @@ class Row(NamedTuple):
     multiply_adds: int | None
     field: Field
     connected_to: list[str]
+    depth: int = 0  # in how many nested models the layer is
 
 
-def rows(model: Network) -> list[Row]:
-    """Return the table's lines, one per use of a layer, in the order of computation."""
-    seen: set[Layer] = set()
+def rows(
+    model: Network,
+    expand_nested: bool = False,
+    depth: int = 0,
+    seen: set[Layer] | None = None,
+) -> list[Row]:
+    """Return the table's lines, one per use of a layer, in the order of computation.
+
+    With `expand_nested`, the lines of a nested model follow its own; its layers see pixels of its
+    own input.
+    """
+    seen = set() if seen is None else seen
     result = []
     found = fields(model.graph)
     for node in model.graph.nodes:
@@ -42,30 +52,40 @@ def rows(model: Network) -> list[Row]:
         parameters = 0 if layer in seen else layer.count_params()
         seen.add(layer)
         shapes: Any = [symbol.shape for symbol in node.inputs]
+        expanded = expand_nested and isinstance(layer, Network)
+        formula = "see below" if expanded else layer.parameter_formula()
         given = shapes if layer.takes_list or len(shapes) != 1 else shapes[0]
         result.append(
             Row(
                 layer,
                 output.shape,
                 parameters,
-                layer.parameter_formula() if parameters else "",
+                formula if parameters else "",
                 layer.multiply_adds(given) if node.inputs else 0,
                 found[output],
                 [symbol.name for symbol in node.inputs],
+                depth,
             )
         )
+        if expanded and isinstance(layer, Network):
+            result += rows(layer, True, depth + 1, seen)
     return result
 
 
-def _is_chain(model: Network) -> bool:
-    return all(
+def _is_chain(model: Network, expand_nested: bool) -> bool:
+    nested = [layer for layer in model.layers if expand_nested and isinstance(layer, Network)]
+    return all(_is_chain(layer, True) for layer in nested) and all(
         len(node.inputs) <= 1 and (not node.inputs or node.inputs[0] in previous.outputs)
         for previous, node in itertools.pairwise(model.graph.nodes)
     )
 
 
 def print_summary(
-    model: Network, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None
+    model: Network,
+    line_length: int | None = None,
+    print_fn: Callable[[str], Any] | None = None,
+    expand_nested: bool = False,
+    show_trainable: bool = False,
 ) -> None:
     """Print the table (to the terminal, a notebook, or line by line through `print_fn`)."""
     from rich.console import Console
@@ -85,14 +105,16 @@ def print_summary(
     table.add_column("= formula", overflow="fold")
     table.add_column("Multiply-adds", justify="right")
     table.add_column("Sees", justify="right")
-    chain = _is_chain(model)
+    chain = _is_chain(model, expand_nested)
     if not chain:
         table.add_column("Connected to", overflow="fold")
-    lines = rows(model)
+    if show_trainable:
+        table.add_column("Trainable", justify="center")
+    lines = rows(model, expand_nested)
     learning = {id(variable) for variable in model.trainable_weights}
     for row in lines:
         cells = [
-            f"{_escape(row.layer.name)} [dim]({type(row.layer).__name__})[/dim]"
+            f"{_nesting(row)}{_escape(row.layer.name)} [dim]({type(row.layer).__name__})[/dim]"
             f"{_frozen(row.layer, learning)}",
             shape_text(row.output_shape),
             f"{row.parameters:,}" if row.parameters else "0",
@@ -102,14 +124,20 @@ def print_summary(
         ]
         if not chain:
             cells.append(_escape(", ".join(row.connected_to)))
+        if show_trainable:
+            cells.append("-" if not row.layer.weights else "Y" if row.layer.trainable else "N")
         table.add_row(*cells)
     console.print(table)
-    for line in totals(model, lines):
+    for line in totals(model, [row for row in lines if not row.depth]):
         console.print(line, highlight=False)
     if print_fn is not None:
         assert isinstance(console.file, io.StringIO)
         for line in console.file.getvalue().splitlines():
             print_fn(line)
+
+
+def _nesting(row: Row) -> str:
+    return "   " * row.depth + "└ " if row.depth else ""
 
 
 def _frozen(layer: Any, learning: set[int]) -> str:

@@ -132,9 +132,53 @@ def test_it_prints_without_print_fn(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_keras_s_other_arguments_are_refused_in_a_sentence() -> None:
-    with pytest.raises(ValueError, match=r"expand_nested=True\. .*get_layer\(name\)\.summary"):
-        small().summary(expand_nested=True)
-    small().summary(expand_nested=False, print_fn=len)
+    with pytest.raises(ValueError, match=r"layer_range=\['a', 'b'\]\. It takes line_len"):
+        small().summary(layer_range=["a", "b"])
+    small().summary(layer_range=None, print_fn=len)
+
+
+def nested() -> Model:
+    inner = Sequential(
+        [Input((8, 8, 3)), layers.Conv2D(4, 3, name="conv"), layers.ReLU(name="relu")], name="inner"
+    )
+    inner.trainable = False
+    inputs = Input((10, 10, 3), name="photo")
+    x = layers.Cropping2D(1, name="crop")(inputs)
+    x = layers.Flatten(name="flat")(inner(x))
+    return Model(inputs, layers.Dense(2, name="head")(x), name="outer")
+
+
+def test_the_layers_of_a_nested_model_follow_it() -> None:
+    """What they see begins with the nested model's input; the totals count them once."""
+    found: list[str] = []
+    nested().summary(print_fn=found.append, expand_nested=True, show_trainable=True)
+    body = [[c.strip() for c in line.split("│")[1:-1]] for line in found if "│" in line]
+    assert [row[3] for row in body if row[3]] == ["see below", "(3·3·3+1)·4", "(144+1)·2"]
+    assert [(row[0].partition(" (")[0], *row[2:3], *row[5:]) for row in body] == [
+        ("photo", "0", "1x1", "-"),
+        ("crop", "0", "1x1", "-"),
+        ("inner", "112", "3x3", "N"),
+        ("└ input_layer", "0", "1x1", "-"),
+        ("└ conv", "112", "3x3", "N"),
+        ("└ relu", "0", "3x3", "-"),
+        ("flat", "0", "all", "-"),
+        ("head", "290", "all", "Y"),
+    ]
+    assert found[-4:-1] == lines(nested())[-4:-1]
+    assert found[-4].startswith(" Total params: 402 ")
+    assert found[-1] == " Multiply-adds per example: 4,176"  # 6·6·(3·3·3)·4 + 144·2
+
+
+def test_a_nested_model_that_is_used_twice_counts_once() -> None:
+    inner = Sequential([Input((4,)), layers.Dense(4, name="dense")], name="inner")
+    inputs = Input((4,), name="given")
+    model = Model(inputs, layers.Add(name="sum")([inner(inputs), inner(inner(inputs))]))
+    found: list[str] = []
+    model.summary(print_fn=found.append, expand_nested=True)
+    body = [[c.strip() for c in line.split("│")[1:-1]] for line in found if "│" in line]
+    counts = [row[2] for row in body if row[0].startswith("└ dense")]
+    assert sorted(counts, reverse=True) == ["20", "0", "0"]
+    assert all(len(row) == 7 for row in body), "what is connected to what"
 
 
 def test_a_model_without_shapes_says_what_to_do() -> None:
