@@ -45,6 +45,12 @@ def plain_throughout(value: Any) -> Any:
     return plain(value)
 
 
+@functools.lru_cache(maxsize=1000)
+def parameters_of(function: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a function or a class by name; Python takes long to find them."""
+    return inspect.signature(function).parameters
+
+
 class PlainArguments:
     """Base class whose constructors receive their arguments through `plain`."""
 
@@ -84,7 +90,7 @@ class Configurable(PlainArguments):
         """
         check_config(config, cls.__name__)
         kept = {key: value for key, value in config.items() if key not in cls._ignored_keys}
-        known = inspect.signature(cls).parameters
+        known = parameters_of(cls)  # type: ignore[arg-type]  # mypy doubts that a class has a hash
         if not any(p.kind is p.VAR_KEYWORD for p in known.values()):  # otherwise `cls` checks them
             for key in kept:
                 if key not in known:

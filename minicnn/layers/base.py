@@ -34,7 +34,6 @@ weights on first use, and apply the activation:
 """
 
 import functools
-import inspect
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -42,7 +41,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import config, initializers, shapes
-from minicnn._support.settings import Configurable, plain, plain_throughout, snake_case
+from minicnn._support.settings import (
+    Configurable,
+    parameters_of,
+    plain,
+    plain_throughout,
+    snake_case,
+)
 from minicnn._support.terminal import printable
 from minicnn._support.variable import Variable
 from minicnn.compat import hints
@@ -187,7 +192,7 @@ class Layer(WithWeights, WithNodes, Configurable):
         """Return the names of the constructor's own arguments, in order."""
         if cls.__init__ is Layer.__init__:
             return []
-        names = inspect.signature(cls.__init__).parameters
+        names = parameters_of(cls.__init__)
         return [n for n in names if n not in ("self", "kwargs")]
 
     @classmethod
