@@ -1,4 +1,4 @@
-"""Twelve lessons: the course's subjects, and what the engine and the processor do.
+"""Thirteen lessons: the course's subjects, and what the engine and the processor do.
 
 Each is a script of cells that runs from top to bottom and needs no internet connection.
 `minicnn lessons` lists them, runs them, or writes them as notebooks. A lesson begins with

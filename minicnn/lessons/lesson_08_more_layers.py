@@ -163,5 +163,5 @@ lesson.check(2, join)
 
 # %% [markdown]
 # **You now know** what an inner layer can do, why it needs the ReLU, and that validation decides
-# whether it pays. (The course goes on with what helps against overfitting: dropout, which is lesson
-# 12, and mirrored images, `minicnn transfer --augment`.)
+# whether it pays. (Lessons 12 and 13 go on with what helps against overfitting: dropout, and more
+# images from few.)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.lessons.checking import array_of, called, exercise, first_of, same
+from minicnn.lessons.checking import array_of, called, exercise, first_of, number_of, same
 
 # -- 12: regularization and dropout --------------------------------------------------------------
 
@@ -123,5 +123,85 @@ def _differ(answer: Any) -> str:
             "too lenient: add the errors of both means, √(s₁²/n + s₂²/n), and take twice as much.",
         ),
         (few, "right for five starts, but with three of them the same difference may be luck."),
+        otherwise="",
+    )
+
+
+# -- 13: augmentation ----------------------------------------------------------------------------
+
+
+@exercise(13, 1, "degrees = 0.1 * 360")
+def _degrees(answer: Any) -> str:
+    found = number_of(answer)
+    return first_of(
+        (same(found, 36), ""),
+        (same(found, 18), "a full turn is 360 degrees, and it may turn by 0.1 of one either way."),
+        (same(found, 72), "that is from one end to the other: 36 degrees to each side."),
+        (same(found, 0.1), "0.1 is a share of a full turn. How many degrees is that?"),
+        (same(found, np.degrees(0.1), 1e-2), "0.1 is not in radians, but a share of a full turn."),
+        otherwise="not yet: 0.1 of a full turn.",
+    )
+
+
+@exercise(
+    13,
+    2,
+    """
+def flip_some(images, rng):
+    mirrored = rng.random(len(images)) < 0.5
+    return np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+""",
+)
+def _flip_some(answer: Any) -> str:
+    x = np.random.default_rng(0).normal(size=(100, 3, 4, 3))
+    found = array_of(answer, x, np.random.default_rng(1), like=x)
+    flipped = {
+        name: np.array([same(a, b) for a, b in zip(found, other)])
+        for name, other in (
+            ("nothing", x),
+            ("mirror", x[:, :, ::-1]),
+            ("upside", x[:, ::-1]),
+            ("colours", x[..., ::-1]),
+        )
+    }
+    mirrored = flipped["mirror"]
+    return first_of(
+        (bool(flipped["nothing"].all()), "no image was mirrored."),
+        (bool(mirrored.all()), "all images were mirrored: each should have a coin of its own."),
+        (
+            bool(flipped["upside"].any()),
+            "some are upside down: axis 1 is the rows; reverse axis 2.",
+        ),
+        (bool(flipped["colours"].any()), "in some, red and blue are swapped: reverse axis 2."),
+        (
+            not (mirrored | flipped["nothing"]).all(),
+            "not yet: each image should be as it was, or mirrored from left to right.",
+        ),
+        (
+            not 30 <= mirrored.sum() <= 70,
+            f"of 100 images {mirrored.sum()} were mirrored; about half of them should be.",
+        ),
+        (
+            same(found, array_of(answer, x, np.random.default_rng(2), like=x)),
+            "another rng should mirror other images: draw the coins from it.",
+        ),
+        otherwise="",
+    )
+
+
+@exercise(13, 3, 'allowed = ["b", "d", "e"]')
+def _allowed(answer: Any) -> str:
+    letters = answer if isinstance(answer, (str, list, tuple, set)) else ()
+    found = {str(letter).lower() for letter in letters} - {",", " "}
+    if not found or not found <= set("abcde"):
+        return f"not yet: answer with a list of letters from a to e. It is {answer!r}."
+    missing = sorted(set("bde") - found)
+    return first_of(
+        (
+            "a" in found,
+            'a: a mirrored "turn left" is a "turn right", and its label would be wrong.',
+        ),
+        ("c" in found, 'c: "turn left", turned by 180 degrees, points to the right.'),
+        (bool(missing), f"{', '.join(missing)}: the label stays right, and such photos can come."),
         otherwise="",
     )

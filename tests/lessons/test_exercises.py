@@ -248,6 +248,35 @@ WRONG = {
             ("d", "should return True or False"),
         )
     ],
+    (13, 1): [
+        ("degrees = 18", "a full turn is 360"),
+        ("degrees = 72", "to each side"),
+        ("degrees = 0.1", "How many degrees"),
+        ("degrees = 5.73", "not in radians"),
+        ("degrees = 10", "0.1 of a full turn"),
+    ],
+    (13, 2): [
+        (
+            f"def flip_some(x, rng):\n    coins = rng.random(100) < {share}\n    return {result}",
+            hint,
+        )
+        for share, result, hint in (
+            (0.5, "x", "no image was mirrored"),
+            (0.5, "x[:, :, ::-1]", "a coin of its own"),
+            (0.5, "np.stack([a[::-1] if c else a for a, c in zip(x, coins)])", "upside down"),
+            (0.5, "np.stack([a[..., ::-1] if c else a for a, c in zip(x, coins)])", "swapped"),
+            (0.5, "x * 2", "as it was, or mirrored"),
+            (0.1, "np.stack([a[:, ::-1] if c else a for a, c in zip(x, coins)])", "about half"),
+            (0.5, "np.stack([a[:, ::-1] if n % 2 else a for n, a in enumerate(x)])", "another rng"),
+        )
+    ],
+    (13, 3): [
+        ("allowed = ['a', 'b', 'd', 'e']", "turn right"),
+        ("allowed = ['b', 'c']", "180 degrees"),
+        ("allowed = ['b', 'd']", "e: the label stays right"),
+        ("allowed = ['x']", "letters from a to e"),
+        ("allowed = 3", "letters from a to e"),
+    ],
 }
 
 
@@ -313,8 +342,8 @@ def test_a_check_gives_copies_to_the_learner_s_function():
 
 def test_the_lesson_object_says_what_is_wrong(monkeypatch, capsys):
     pytest.importorskip("matplotlib")
-    with pytest.raises(ValueError, match=r"lessons 1 to 12\. Received number=13"):
-        lessons.Lesson(13)
+    with pytest.raises(ValueError, match=r"lessons 1 to 13\. Received number=14"):
+        lessons.Lesson(14)
     lesson = lessons.Lesson(1)
     with pytest.raises(ValueError, match=r"exercises 1 to 2\. Received number=3"):
         lesson.check(3, 1)

@@ -121,6 +121,20 @@ assert all(abs(entropies[n].mean() - entropies["nothing"].mean()) < 0.025 for n 
     "dropout 0.2", "dropout 0.5", "AdamW 0.3"))
 assert entropies["dropout 0.8"].mean() > entropies["nothing"].mean()
 """,
+    13: """
+assert as_they_come and batch.shape == (10, 64, 64, 3)
+mirrored = [(a[:, ::-1] == one).all() for a in shown[1:5]]
+assert any(mirrored) and not all(mirrored)
+assert min(shares[n] for n in ("mirrored", "red and blue swapped")) > shares["as it is"] - 0.03
+assert shares["18 degrees"] < shares["as it is"] - 0.05
+assert shares["a quarter turn"] < 1 / 6 < 0.35 < shares["upside down"] < 0.7
+error = np.sqrt(sum(last(n, "val_loss").var(ddof=1) / 3 for n in ("nothing", "mirrored")))
+assert last("nothing", "val_loss").mean() - last("mirrored", "val_loss").mean() > 2 * error
+best = [last(n, "val_accuracy").mean() for n in ("nothing", "mirrored", "all three")]
+assert max(best) - min(best) < 0.03
+assert last("any angle", "val_accuracy").max() < min(best) - 0.05
+assert last("all three", "accuracy").max() < 0.93 and unchanged > last("all three", "accuracy")[-1]
+""",
 }
 
 
@@ -185,12 +199,12 @@ def test_cells_of_a_notebook_run_in_order(tmp_path, monkeypatch, capsys):
 # -- their contents ------------------------------------------------------------------------------
 
 
-def test_there_are_twelve_and_nine_follow_the_course():
-    assert [script.number for script in SCRIPTS] == list(range(1, 13))
-    sections = [f"8.{n}" for n in range(1, 9)] + [""] * 3 + ["8.9"]
+def test_there_are_thirteen_and_ten_follow_the_course():
+    assert [script.number for script in SCRIPTS] == list(range(1, 14))
+    sections = [f"8.{n}" for n in range(1, 9)] + [""] * 3 + ["8.9", "8.10"]
     assert [script.section for script in SCRIPTS] == sections
     assert [script.path.name[:10] for script in SCRIPTS] == [
-        f"lesson_{n:02d}_" for n in range(1, 13)
+        f"lesson_{n:02d}_" for n in range(1, 14)
     ]
 
 
@@ -254,7 +268,7 @@ def test_a_term_is_explained_before_it_is_used():
     ]
     for term in ("one-hot", "layers", "filter", "bias", "parameters", "softmax", "epoch", "loss",
                  "optimizer", "receptive field", "overfitting", "callback", "regularization",
-                 "standard error", "weight decay"):  # fmt: skip
+                 "standard error", "weight decay", "augmentation"):  # fmt: skip
         first = next(text for text in texts if re.search(rf"\b{term}\b", text))
         assert re.search(rf"[*`]{term}", first), (term, first)
 
@@ -352,8 +366,8 @@ def test_the_command_lists_them(capsys):
 
 def test_the_command_writes_notebooks(tmp_path, capsys):
     assert commands.main(["lessons", "--notebooks", str(tmp_path / "nb")]) == 0
-    assert "Wrote 12 notebooks" in capsys.readouterr().out
-    assert len(list((tmp_path / "nb").iterdir())) == 12
+    assert "Wrote 13 notebooks" in capsys.readouterr().out
+    assert len(list((tmp_path / "nb").iterdir())) == 13
 
 
 @pytest.mark.slow
@@ -394,7 +408,7 @@ def test_it_waits_for_predictions_on_a_terminal(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--run", "13"], "There are lessons 1 to 12. Received 13."),
+        (["--run", "14"], "There are lessons 1 to 13. Received 14."),
         (["--notebooks", "file"], "'file' cannot be a folder: there is a file in its place"),
         (["--notebooks", "file/below"], "cannot be a folder: there is a file in its place"),
         (["--run", "1", "--output", "file"], "'file/figures' cannot be a folder"),
