@@ -171,7 +171,7 @@ INSTEAD: dict[str, Mapping[str, str]] = {
 
 # Arguments, and attributes, that Keras's optimizers once had.
 OPTIMIZER_ARGUMENTS = {
-    "decay": "LambdaCallback(on_epoch_begin=…), and set model.optimizer.learning_rate in it",
+    "decay": "learning_rate=optimizers.schedules.InverseTimeDecay(rate, 1, decay)",
     "lr": "learning_rate",
 }
 
