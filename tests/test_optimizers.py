@@ -245,7 +245,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: Adam(epsilon=-1), "epsilon .*-1"),
     (lambda: RMSprop(epsilon="x"), "epsilon .*'x'"),
     (lambda: Adam(lr=0.1), r'Adam does not take the argument "lr"\. Use learning_rate\.$'),
-    (lambda: SGD(decay=1e-6), r'argument "decay"\. Use LambdaCallback'),
+    (lambda: SGD(decay=1e-6), r'argument "decay"\. Use learning_rate=.*InverseTimeDecay'),
     (lambda: SGD(momentun=0.9), r'argument "momentun"\. Did you mean "momentum"\?$'),
     (
         lambda: SGD(foo=1),
