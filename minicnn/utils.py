@@ -1,9 +1,12 @@
 """Small helpers under Keras's names."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn._support.atomic import replacing
 from minicnn._support.download import get_file
 from minicnn._support.seeding import set_random_seed
 from minicnn.compat import hints
@@ -15,6 +18,7 @@ from minicnn.images import (
     save_img,
 )
 from minicnn.layers.base import clear_session
+from minicnn.models import Model, diagram
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
@@ -32,6 +36,52 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     return np.eye(count, dtype=np.float32)[whole]
 
 
+def plot_model(
+    model: Any,
+    to_file: str | os.PathLike[str] | None = "model.svg",
+    show_shapes: bool = False,
+    show_dtype: bool = False,
+    show_layer_names: bool = False,
+    *,
+    show_layer_activations: bool = False,
+    show_trainable: bool = False,
+    **unknown: Any,
+) -> diagram.Drawing:
+    """Draw a model as SVG, write it to a file, and return it; a notebook shows it.
+
+    It needs neither Graphviz nor another library. The layers of a nested model are not shown: draw
+    `model.get_layer(name)`.
+
+    Args:
+        to_file: a path that ends in `.svg`, or None to write none.
+        show_shapes: the shapes of inputs and outputs.
+        show_dtype: the kind of numbers.
+        show_layer_names: the layers' names, not only their classes.
+        show_layer_activations: the activations.
+        show_trainable: whether layers with weights learn or are frozen.
+
+    Raises `ValueError` for another kind of file, for Keras's other arguments, and for a model that
+    has no graph yet; `TypeError` for what is no model.
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"plot_model expects a model. Received {type(model).__name__}.")
+    for argument, value in unknown.items():
+        raise ValueError(
+            "plot_model takes to_file and the arguments show_…, and draws from top to bottom. "
+            f"Received {argument}={value!r}."
+        )
+    if to_file is not None and Path(to_file).suffix.lower() != ".svg":
+        raise ValueError(
+            f'plot_model draws SVG: it expects to_file to end in ".svg". Received {to_file!r}.'
+        )
+    settings = show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable
+    drawing = diagram.draw(model, lambda node: diagram.description(node, *settings))
+    if to_file is not None:
+        with replacing(to_file) as temporary:
+            temporary.write_text(drawing, "utf-8")
+    return drawing
+
+
 __all__ = [
     "array_to_img",
     "clear_session",
@@ -39,6 +89,7 @@ __all__ = [
     "image_dataset_from_directory",
     "img_to_array",
     "load_img",
+    "plot_model",
     "save_img",
     "set_random_seed",
     "to_categorical",

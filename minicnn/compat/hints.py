@@ -163,9 +163,8 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "PyDataset": "any class with __len__ and __getitem__, which fit accepts",
         "Sequence": "any class with __len__ and __getitem__, which fit accepts",
         "disable_interactive_logging": _QUIET,
-        "model_to_dot": "model.summary()",
+        "model_to_dot": "plot_model(model), which draws without Graphviz",
         "np_utils": "minicnn.utils itself",
-        "plot_model": "model.summary()",
     },
 }
 

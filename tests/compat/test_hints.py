@@ -41,7 +41,7 @@ from minicnn.optimizers import Optimizer
         ("applications.imagenet_utils", r"Use the network's own module, such as minicnn\.appl"),
         ("preprocessing.image.random_zoom", r"zoom_range"),
         ("utils.np_utils", r"Use minicnn\.utils itself"),
-        ("utils.plot_model", r"Use model\.summary\(\)"),
+        ("utils.model_to_dot", r"Use plot_model\(model\)"),
         ("random", r"^minicnn has no random\. Use numpy\.random"),
         ("keras", r"import minicnn as keras"),
         ("ops", r"^minicnn has no ops\. Use NumPy"),
