@@ -30,6 +30,13 @@ class Columns(list[Any]):
     """Targets, or weights of examples: an array for each output of a model, or None."""
 
 
+def _may_be_column(value: Any) -> bool:
+    """Return whether this may hold targets or weights of one output."""
+    if hasattr(value, "__array__"):
+        return np.ndim(value) > 0
+    return value is None or isinstance(value, (list, tuple))
+
+
 def columns_of(
     column: Any, names: list[str], with_loss: list[bool], what: str, who: str
 ) -> Columns | None:
@@ -46,7 +53,7 @@ def columns_of(
         missing = set(needed) - set(column) if what == "y" else set()
         if not missing and set(column) <= set(names):
             return Columns(column.get(name) for name in names)
-    elif isinstance(column, (list, tuple)) and all(np.ndim(a) or a is None for a in column):
+    elif isinstance(column, (list, tuple)) and all(map(_may_be_column, column)):
         if len(column) == len(names):
             return Columns(column)
         if len(column) == len(needed):
@@ -423,7 +430,7 @@ def as_columns(x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, A
 def _as_column(column: Any, name: str, count: int) -> Any:
     if isinstance(column, Columns):
         return Columns(_as_column(array, f"{name}[{i}]", 0) for i, array in enumerate(column))
-    return None if column is None else _as_array(only(column, count), name)
+    return None if column is None else as_array(only(column, count), name)
 
 
 def as_arrays(column: Any, name: str) -> Any:
@@ -431,14 +438,15 @@ def as_arrays(column: Any, name: str) -> Any:
     if column is None:
         return None
     if isinstance(column, Mapping):
-        return {key: _as_array(value, f"{name}[{key!r}]") for key, value in column.items()}
+        return {key: as_array(value, f"{name}[{key!r}]") for key, value in column.items()}
     # A list of arrays is one array per input; a list of numbers or of lists is one array.
     if isinstance(column, (list, tuple)) and all(getattr(a, "ndim", 0) >= 1 for a in column):
-        return [_as_array(value, f"{name}[{i}]") for i, value in enumerate(column)]
-    return _as_array(column, name)
+        return [as_array(value, f"{name}[{i}]") for i, value in enumerate(column)]
+    return as_array(column, name)
 
 
-def _as_array(value: Any, name: str) -> Array:
+def as_array(value: Any, name: str) -> Array:
+    """Return an array of numbers with an axis of examples, or raise `TypeError`, `ValueError`."""
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths

@@ -18,7 +18,7 @@ from minicnn import losses
 from minicnn.graph import Network, Tape
 from minicnn.layers.base import Grads
 from minicnn.layers.penalties import with_penalties
-from minicnn.training.batches import Batch, columns_of, only
+from minicnn.training.batches import Batch, as_array, columns_of, only
 from minicnn.training.compiling import Compiling
 
 Array = np.ndarray
@@ -207,7 +207,7 @@ class Stepping(Compiling):
             of = f" of output {name!r}" if name else ""
             raise ValueError(f"{self.label} needs targets y{of} to train or to be evaluated.")
         y = y if name else only(self._of_outputs(y, "y"), len(y_pred))
-        y = np.asarray(y)
+        y = as_array(y, f"y of output {name!r}" if name else "y")
         if y.ndim == 1 and y_pred.ndim == 2 and y_pred.shape[-1] == 1:
             y = y[:, None]  # as Keras does, so that "accuracy" compares columns
         return y

@@ -349,6 +349,12 @@ def test_activations_whose_gradient_takes_x(name: str) -> None:
         assert_same(backward(dy, x), getattr(naive, f"{name}_backward")(dy, x), False, "dx")
 
 
+def test_factors_of_channels_reach_all_pixels() -> None:
+    x = np.arange(1, 2 * 130 * 127 * 3 + 1, dtype=np.float32).reshape(2, 130, 127, 3)
+    factors = np.array([[2, 4, 8], [16, 32, 64]], np.float32).reshape(2, 1, 1, 3)  # exact
+    np.testing.assert_array_equal(functional.multiply([x, factors]), x * factors)
+
+
 def test_rescaling_by_hand() -> None:
     x = np.array([[1.0, 2.0], [-3.0, 0.0]])
     np.testing.assert_array_equal(functional.rescaling(x, 2.0, 1.0), [[3, 5], [-5, 1]])

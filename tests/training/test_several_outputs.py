@@ -248,6 +248,8 @@ REFUSED: list[tuple[Any, str]] = [
     (lambda: fork().fit(X, [Y["a"]] * 3), "Received list of 3"),
     (lambda: fork().fit(X, {"a": Y["a"]}), r"Received \['a'\]"),
     (lambda: fork().fit(X), "needs targets y"),
+    (lambda: fork().fit(X, [[[1], [2, 3]], Y["b"]]), r"y\[0\] must be an array of numbers"),
+    (lambda: fork().train_on_batch(X, [[[1], [2, 3]], Y["b"]]), "y of output 'a' must be an array"),
     (lambda: fork().fit(X, [Y["a"], Y["b"][:1]]), r"one entry per example. .*\[1, 2\]"),
     (lambda: fork().fit(X, [Y["a"], np.ones((2, 3))]), r"y_true.shape=\(2, 1\)"),
     (lambda: fork().fit(X, Y, class_weight={0: 1.0}), "class_weight is for models with one output"),
@@ -262,7 +264,7 @@ REFUSED: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("make", "message"), REFUSED)
 def test_what_does_not_fit_is_refused(make: Any, message: str) -> None:
-    with pytest.raises((ValueError, AttributeError), match=message):
+    with pytest.raises((ValueError, TypeError, AttributeError), match=message):
         make()
 
 
