@@ -20,6 +20,8 @@ _CHANNELS_LAST = {"data_format": "channels_last"}
 _NEWER: dict[str, dict[str, Any]] = {
     **dict.fromkeys(["CenterCrop", "RandomBrightness", "RandomCrop", "RandomFlip"], _CHANNELS_LAST),
     **dict.fromkeys(["RandomRotation", "RandomTranslation", "RandomZoom"], _CHANNELS_LAST),
+    "LayerNormalization": {"rms_scaling": False},
+    "ZeroPadding1D": _CHANNELS_LAST,
     "RandomContrast": {**_CHANNELS_LAST, "value_range": (0, 255)},
     "Resizing": {
         "antialias": False,

@@ -12,6 +12,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
+from minicnn.compiler import threads
 from minicnn.images import BadImageError, ImageDataGenerator, image_dataset_from_directory
 from reference import data
 from reference.batches import Batches, pixels
@@ -418,7 +419,8 @@ def test_photos_that_do_not_fit_in_memory_are_decoded_on_request(clothes, monkey
 
 
 @pytest.mark.slow
-def test_photos_that_are_kept_take_their_memory_once(clothes):
+def test_photos_that_are_kept_take_their_memory_once(clothes, monkeypatch):
+    monkeypatch.setattr(threads, "SCRATCH", 2**17)  # of each thread that reads; mostly untouched
     train = data.find(clothes).train
     photos = train.keep(np.tile(np.arange(len(train)), 6))
     tracemalloc.start()
