@@ -1,6 +1,7 @@
-"""The default number type, as in `keras.config`, and how many threads compute.
+"""The default number type, as in `keras.config`, and what a computation may use.
 
-Numbers are float32 unless you ask for float64; threads are as many as the process has cores.
+Numbers are float32 unless you ask for float64; threads are as many as the process has cores;
+`predict` may keep packed weights of any size.
 """
 
 from typing import TYPE_CHECKING
@@ -30,6 +31,30 @@ def set_floatx(value: str) -> None:
 def epsilon() -> float:
     """Return 1e-7, as Keras: how far a loss keeps probabilities from 0 and 1 in a logarithm."""
     return 1e-7
+
+
+_program_bytes: int | None = None
+
+
+def program_bytes() -> int | None:
+    """Return the most bytes of weights that `predict` packs for a network; None is no limit."""
+    return _program_bytes
+
+
+def set_program_bytes(n: int | None) -> None:
+    """Have `predict` do without a program where a network has more than `n` bytes of weights.
+
+    A program (`Model.inference_program`) has all weights once more, packed. With 0 there is none,
+    and predictions have the same numbers, only later. None, the default, is no limit. Raises
+    `ValueError` if `n` is neither None nor a whole number from 0 on.
+    """
+    global _program_bytes
+    whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
+    if n is not None and (not whole or n < 0):
+        raise ValueError(
+            f"set_program_bytes expects a whole number from 0 on, or None. Received n={n!r}."
+        )
+    _program_bytes = None if n is None else int(n)
 
 
 def num_threads() -> int:

@@ -85,6 +85,10 @@ class Variable:
     def dtype(self) -> str:
         return self._value.dtype.name
 
+    @property
+    def nbytes(self) -> int:
+        return self._value.nbytes
+
     def numpy(self) -> Array:
         """Return a copy of the values."""
         with reading():

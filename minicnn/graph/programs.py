@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minicnn import config
 from minicnn._support import variable
 from minicnn._support.variable import Computed, Variable
 from minicnn.functional import buffers
@@ -99,6 +100,10 @@ class Programs:
             return self._kept(shapes)
 
     def _program_for(self, shapes: Shapes) -> Program | None:
+        most = config.program_bytes()
+        if most is not None and most < sum(w.nbytes for w in _weights_of(self.graph)):
+            self._programs.clear()
+            return None
         self._drop_old()
         if shapes in self._programs or (shapes in self._came and all(map(all, shapes))):
             return self._kept(shapes)

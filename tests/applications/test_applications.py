@@ -5,7 +5,7 @@ import importlib
 import json
 import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +244,25 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+# Rounding grows through so many layers, so that float32 predictions say little of these.
+DEEP = ("EfficientNetB5", "EfficientNetV2M", "EfficientNetV2L", "ConvNeXtBase")
+# The smallest of a family says as much; `-m large` runs these, too.
+LARGE = (
+    *("ConvNeXtSmall", "DenseNet169", "DenseNet201", "EfficientNetB7", "EfficientNetV2S"),
+    *("NASNetLarge", "ResNet101", "ResNet101V2", "ResNet152", "ResNet152V2", "VGG19"),
+)
+
+
+def marked(names: Iterable[str]) -> list[Any]:
+    """Return the names as parameters; those of large networks are marked."""
+    marks = [pytest.mark.slow, pytest.mark.large]
+    return [
+        pytest.param(name, marks=marks) if name.startswith((*LARGE, *DEEP)) else name
+        for name in names
+    ]
+
+
+@pytest.fixture(scope="module", params=marked(NETWORKS))
 def keras_network(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any], Any, Array, Array]:
     """Return a network's name, its arguments, Keras's network, x, and its prediction for x."""
     keras = pytest.importorskip("keras")
@@ -279,13 +297,9 @@ def assert_same_layers(ours: Any, theirs: Any) -> None:
     ]
 
 
-# Rounding grows through so many layers, so that float32 predictions say little of these.
-DEEP = ("EfficientNetB5", "EfficientNetV2M", "EfficientNetV2L", "ConvNeXtBase")
-
-
 @pytest.mark.slow
 @pytest.mark.keras
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("name", marked(DEEP))
 def test_deep_networks_have_keras_s_layers(name: str) -> None:
     keras = pytest.importorskip("keras")
     keras.utils.clear_session()
@@ -399,7 +413,7 @@ def test_what_is_downloaded_is_checked(
 
 @pytest.mark.keras
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Xception", "MobileNet", *SIZES])
+@pytest.mark.parametrize("name", marked(["Xception", "MobileNet", *SIZES]))
 @pytest.mark.parametrize("include_top", [True, False])
 def test_weights_are_where_keras_finds_them(
     name: str, include_top: bool, monkeypatch: pytest.MonkeyPatch

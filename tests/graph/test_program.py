@@ -299,6 +299,25 @@ def test_an_old_program_that_a_user_keeps_holds_few_weights() -> None:
     assert not np.array_equal(old.run([x])[0], y)
 
 
+def test_programs_can_be_limited_and_declined() -> None:
+    model, x = network(), images()
+    weights = sum(4 * weight.value.size for weight in model.weights)
+    expected = settled(model, x)
+    form = model.form(training=False)
+    try:
+        for most, kept in ((0, False), (None, True), (weights - 1, False), (weights, True)):
+            minicnn.config.set_program_bytes(most)
+            assert minicnn.config.program_bytes() == most
+            for _ in range(2):
+                np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+            assert form._programs.holds(x.shape) == kept
+    finally:
+        minicnn.config.set_program_bytes(None)
+    for wrong in (-1, 1.5, True, "all"):
+        with pytest.raises(ValueError, match=r"from 0 on, or None\. Received n="):
+            minicnn.config.set_program_bytes(wrong)  # type: ignore[arg-type]
+
+
 def test_programs_of_two_sizes_are_kept_and_a_size_seen_once_gets_none() -> None:
     model = network()
     for count in (1, 4, 1, 4, 7, 3, 3):

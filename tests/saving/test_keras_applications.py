@@ -77,7 +77,11 @@ def apart(found: Any, wanted: Any) -> float:
     return float(np.abs(np.asarray(found) - wanted).max() / np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+LARGE = ("EfficientNetV2S", "InceptionResNetV2", "VGG19")
+NAMES = [pytest.param(n, marks=pytest.mark.large) if n in LARGE else n for n in FAMILIES]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_network_of_the_family_opens_and_predicts_as_keras(name: str, tmp_path: Path) -> None:
     theirs = family(name)
     x = photos(theirs, 2)
@@ -112,7 +116,7 @@ def _exactly() -> Any:
 
 
 @pytest.mark.usefixtures("_exactly")
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_step_of_training_has_keras_s_gradients(name: str, tmp_path: Path) -> None:
     import tensorflow as tf
 
