@@ -77,11 +77,18 @@ def apart(found: Any, wanted: Any) -> float:
     return float(np.abs(np.asarray(found) - wanted).max() / np.abs(wanted).max())
 
 
-LARGE = ("EfficientNetV2S", "InceptionResNetV2", "VGG19")
-NAMES = [pytest.param(n, marks=pytest.mark.large) if n in LARGE else n for n in FAMILIES]
+# `-m large` runs the others, too.
+PREDICTING = [n for n in FAMILIES if n not in ("EfficientNetV2S", "InceptionResNetV2", "VGG19")]
+LEARNING = ["EfficientNetB0", "MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+def families(small: list[str]) -> list[Any]:
+    """Return all names as parameters; those that are not small are marked."""
+    large = pytest.mark.large
+    return [name if name in small else pytest.param(name, marks=large) for name in FAMILIES]
+
+
+@pytest.mark.parametrize("name", families(PREDICTING))
 def test_a_network_of_the_family_opens_and_predicts_as_keras(name: str, tmp_path: Path) -> None:
     theirs = family(name)
     x = photos(theirs, 2)
@@ -116,7 +123,7 @@ def _exactly() -> Any:
 
 
 @pytest.mark.usefixtures("_exactly")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", families(LEARNING))
 def test_a_step_of_training_has_keras_s_gradients(name: str, tmp_path: Path) -> None:
     import tensorflow as tf
 
