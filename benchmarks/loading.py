@@ -43,10 +43,11 @@ for x, y in photos.take(2):
 sums, count = 0.0, 0
 start = time.perf_counter()
 for x, y in photos:
-    sums, count = sums + float(np.asarray(x)[::8].mean(dtype=float)), count + len(x)
+    seen = np.asarray(x)[:, ::8, ::8]  # the same pixels of each photo, whatever the order
+    sums, count = sums + float(seen.mean(axis=(1, 2, 3), dtype=float).sum()), count + len(x)
 took = time.perf_counter() - start
 {memory}
-told = {{"time": took, "count": count, "y": sums / len(photos), "memory": peak_memory()}}
+told = {{"time": took, "count": count, "y": sums / count, "memory": peak_memory()}}
 print(json.dumps(told))
 """
 
