@@ -4,8 +4,8 @@
 all threads, and nothing is done with the batches. Each round is a fresh process for each side, in
 the opposite order every other round; it reads two batches before the epoch that counts. The photos
 are links to a few files, so they come from the system's memory, not from the disk. Two sizes of
-folder show that memory does not grow with it. The mean of all pixels is compared: decoders differ
-by a few of 255 levels.
+folder show that memory does not grow with it. The mean over some pixels of every photo is
+compared: decoders differ by a few of 255 levels.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Measure a fresh process: imports, the first prediction and epoch, the memory of both.
+"""Measure a fresh process: imports, first prediction, first epoch, peak memory.
 
 Each round starts a new process for each side, in the opposite order every other round. Both run the
 same lines, since minicnn has Keras's names; they have the same weights, and their first predictions

@@ -40,6 +40,11 @@ else:
     _LATER = ["applications", "datasets", "explain", "plots", "preprocessing", "utils"]
     __getattr__ = hints.of_module(__name__, later=_LATER)
 
+
+def __dir__() -> list[str]:  # a notebook completes these names before they are imported
+    return sorted({*globals(), *__all__})
+
+
 __version__ = "0.1.0"
 
 __all__ = [

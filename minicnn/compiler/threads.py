@@ -228,7 +228,7 @@ class Table:
 
 
 def forget_team() -> None:
-    """Have a new team made when one is needed next, as in a child that has none."""
+    """Forget the team, so that the next computation makes one: a forked child has no threads."""
     global _team, _starting
     _team, _starting = None, threading.Lock()
 

@@ -205,7 +205,8 @@ _MULTIPLY = (
 def _shared_out(cost: int, steps: Sequence[Step | Call]) -> list[int]:
     """Return each step's part of a layer's multiply-adds.
 
-    Those that multiply have them, of two kinds the later one; images in several parts share them.
+    The steps that multiply get them. Where a layer multiplies with two kinds of kernel, the later
+    kind gets all; several steps of that kind share them in proportion to what they write.
     """
     labels = [step.kernel.label if isinstance(step, Step) else "" for step in steps]
     multiply = [label for label in labels if label in _MULTIPLY] or labels
@@ -224,10 +225,10 @@ def _written(step: Step | Call) -> list[Array]:
 
 
 class Block(NamedTuple):
-    """A part of the arena, and from which step to which one an array lies there.
+    """A part of the arena, and the steps between which an array lies there.
 
-    Step 0 is before the first one, where an input is written; an output stays for one step more
-    than there are.
+    Steps count from 1. An input is there from step 0 on, before the first one, and an output stays
+    until one step after the last.
     """
 
     offset: int

@@ -80,10 +80,10 @@ def packed_shape(
 
 
 def collide(row_bytes: int) -> bool:
-    """Return whether a tile's rows, so long, and b's lines do not fit into a level-1 cache.
+    """Return whether a level-1 cache is too small for a tile's rows, so long, and b's lines.
 
-    An AVX-512 tile has 14 rows. Where they are 2 KB long, seven want the same place. There is room
-    for eight or twelve lines, depending on the processor.
+    An AVX-512 tile has 14 rows. Where they are 2 KB long, seven of them want the same place, which
+    has room for eight or twelve lines, depending on the processor.
     """
     places = _PLACES // math.gcd(row_bytes, _PLACES)
     return -(-ROWS // places) + VECTORS > machine.level_1_ways()
@@ -232,10 +232,10 @@ def add_block(
 
 @function
 def add_to_block(added, bounds, top, left, height, width, c):
-    """c += `added` (rows, columns) in the block that begins at (top, left); then keep the bounds.
+    """c += `added` (rows, columns) in the block that begins at (top, left), within the bounds.
 
-    The block is near still, as `add_block` left it. The bounds are those of a ReLU: what is at the
-    least or below becomes the least.
+    The block is still in the cache, where `add_block` left it. The bounds are those of a ReLU: what
+    is at the least or below becomes the least.
     """
     right = min(left + width, c.shape[1])
     whole = (right - left) // COLUMNS * COLUMNS if c.itemsize == 4 else 0
@@ -263,9 +263,9 @@ def product(
 
     c (parts, rows, columns). b may be empty if it is `ready`, in panels. `copies` says to copy a
     first; one that lies transposed always is. `epilogue` (panels, 4, columns of a panel) has each
-    column's scale, shift, least and most (`microkernel.tile`), or is empty. What is `added` to c
-    and how large the result may be (`add_to_block`) has c's size, or is empty; then there is one
-    part. All arrays are of one dtype.
+    column's scale, shift, least and most (`microkernel.tile`), or is empty. `added` is
+    empty, or has c's size; then c has one part, to which `add_to_block` adds it within the
+    `bounds`. All arrays are of one dtype.
     """
     parts, rows, columns = c.shape
     depth = a.shape[0] if a_transposed else a.shape[1]

@@ -102,9 +102,9 @@ def copy_vectors(compiler: Compiler, source: Number, target: Number) -> None:
 
 @builtin
 def add_vectors(compiler: Compiler, source: Number, target: Number, bounds: Number) -> None:
-    """target[o] += source[o] for `COLUMNS` float32; then as `elementwise.relu` between the bounds.
+    """target[o] += source[o] for `COLUMNS` float32, limited as by `elementwise.relu`.
 
-    All three are addresses; at the bounds' are the least and the most.
+    All three are addresses; at that of the bounds lie the least and the most.
     """
     build, vector = compiler.builder, ir.VectorType(ir.FloatType(), COLUMNS)
     low, high = limits(compiler, bounds.value, vector, 4)

@@ -179,9 +179,10 @@ class Model(Trainer):
         """Return the program by which `predict` computes a batch of this size.
 
         `predict` makes one when a size of batch comes for the second time, and keeps it until
-        weights or settings change. `print` shows its steps, and how much memory they need; see
-        `minicnn.graph.program`. Raises `ValueError` for a model whose input has an unknown size
-        besides that of the batch, and for a class of your own, which only Python can run.
+        weights or settings change; yours has the old ones then, so ask for it again. `print` shows
+        its steps, and how much memory they need; see `minicnn.graph.program`. Raises `ValueError`
+        for a model whose input has an unknown size besides that of the batch, and for a class of
+        your own, which only Python can run.
         """
         return self.form(training=False).program(batch_size)
 

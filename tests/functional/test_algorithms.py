@@ -132,6 +132,21 @@ def test_a_group_for_each_channel_is_a_depthwise_convolution(options: Any, dtype
     assert functional.conv2d_backward(dy, x, w, groups=3, need_dx=False, **options)[0] is None
 
 
+@pytest.mark.parametrize(("channels", "chosen"), [(256, "im2col"), (255, "direct")])
+def test_pixels_of_many_channels_are_copied_for_a_pointwise_convolution_with_strides(
+    channels: int, chosen: str
+) -> None:
+    window = shapes.window((38, 38), (1, 1), (2, 2), "valid", (1, 1), "conv")
+    assert algorithms.choose(window, np.dtype(np.float32), channels, 512, 32) == chosen
+
+
+@pytest.mark.parametrize(("images", "chosen"), [(1, "im2col"), (8, "direct"), (32, "winograd")])
+def test_winograd_is_chosen_only_where_its_tiles_pay(images: int, chosen: str) -> None:
+    """5x5 pixels are 2x2 tiles of 4x4, of which more than half is not wanted."""
+    window = shapes.window((5, 5), (3, 3), (1, 1), "same", (1, 1), "conv")
+    assert algorithms.choose(window, np.dtype(np.float32), 512, 512, images) == chosen
+
+
 def test_convolution_and_max_pooling_by_hand() -> None:
     """y is 2 * x + 1, clipped to 0 to 6; the blocks' maxima are 3 (a tie), 6, 0 and 5 (a tie)."""
     x = picture([[1, 1, 9, 2], [0, -1, 1, 1], [-4, -3, 2, 1], [-2, -5, 0, 2]])

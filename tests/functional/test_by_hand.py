@@ -355,6 +355,15 @@ def test_factors_of_channels_reach_all_pixels() -> None:
     np.testing.assert_array_equal(functional.multiply([x, factors]), x * factors)
 
 
+def test_factors_of_channels_by_hand() -> None:
+    """Each image has its own, whichever of the two comes first."""
+    x = np.arange(1.0, 9).reshape(2, 1, 2, 2)
+    factors = np.array([[10.0, 100.0], [-1.0, 0.5]]).reshape(2, 1, 1, 2)
+    expected = [[[[10, 200], [30, 400]]], [[[-5, 3], [-7, 4]]]]
+    np.testing.assert_array_equal(functional.multiply([x, factors]), expected)
+    np.testing.assert_array_equal(functional.multiply([factors, x]), expected)
+
+
 def test_rescaling_by_hand() -> None:
     x = np.array([[1.0, 2.0], [-3.0, 0.0]])
     np.testing.assert_array_equal(functional.rescaling(x, 2.0, 1.0), [[3, 5], [-5, 1]])

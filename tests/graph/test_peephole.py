@@ -28,7 +28,8 @@ def checked(model: Any, *shape: int) -> Program:
     expected = expected if isinstance(expected, list) else [expected]
     for y, z in zip(program.run([x]), expected, strict=True):  # type: ignore[arg-type]
         assert y.std() > 0
-        np.testing.assert_array_equal(y, z)
+        bits = f"u{y.itemsize}"  # 0 and -0 differ, too
+        np.testing.assert_array_equal(y.view(bits), z.view(bits))
     return program
 
 
@@ -118,6 +119,23 @@ def test_a_result_that_is_needed_elsewhere_is_written() -> None:
     y = layers.Conv2D(7, 1)(h)
     program = checked(Model(inputs, [h, y]), 2, 41, 43, 5)
     assert labels(program) == ["depthwise.forward", "matmul.product"]
+
+
+def test_a_relu_after_an_addition_makes_minus_zero_zero() -> None:
+    """Where an instruction multiplies and adds, -1e-60 becomes -0; and -0 + -0 is -0."""
+    inputs = Input((1, 1, 33))
+    y = layers.Conv2D(33, 1, use_bias=False, name="product")(inputs)
+    model = Model(inputs, layers.ReLU()(layers.Add()([y, inputs])))
+    kernel = np.zeros((1, 1, 33, 33), np.float32)
+    kernel[0, 0, -1] = -1e-30
+    model.get_layer("product").set_weights([kernel])
+    x = np.full((1, 1, 1, 33), -0.0, np.float32)
+    x[..., -1] = 1e-30
+    form = model.form(training=False)
+    program = Program(form.graph, [x.shape])
+    assert labels(program) == ["matmul.product"]
+    (found,) = program.run([x])  # type: ignore[misc]
+    np.testing.assert_array_equal(found.view("u4"), form.run(x).view("u4"))
 
 
 def residual(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import functional, kernels
-from minicnn.compiler import kernel, threads
+from minicnn.compiler import kernel, machine, threads
 from minicnn.functional.algorithms.matmul import matmul
 
 
@@ -204,6 +204,26 @@ def test_the_matrix_product_of_any_sizes(sizes: tuple[int, int, int], seed: int)
     np.testing.assert_allclose(matmul(a, b), expected, rtol=1e-10, atol=1e-9)
     found = matmul(a.astype("float32"), b.astype("float32"))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_are_copied_first_have_the_same_products(dtype: str, monkeypatch) -> None:
+    """Whether they are depends on the processor's cache."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((130, 70)).astype(dtype), rng.standard_normal((70, 45)).astype(dtype)
+    found = []
+    for ways in (1, 1000):
+        monkeypatch.setattr(machine, "level_1_ways", lambda ways=ways: ways)
+        assert kernels.matmul.collide(a.strides[0]) == (ways == 1)
+        found.append(matmul(a, b))
+    np.testing.assert_array_equal(*found)
+
+
+def test_rows_collide_where_they_are_as_far_apart_as_a_cache_is_long(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "level_1_ways", lambda: kernels.simd.ROWS + 1)
+    assert kernels.matmul.collide(4096)  # all rows want one place, which two lines of b share
+    assert not kernels.matmul.collide(2048)  # every other row
+    assert not kernels.matmul.collide(4096 + 64)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -34,7 +34,7 @@ Array = np.ndarray
 # With fewer channels or filters than this, Winograd's transforms cost more than they save.
 _WINOGRAD_CHANNELS = 8
 
-# So many channels of a pixel cost much more to multiply than to copy.
+# With so many channels, a pixel takes much longer to multiply than to copy.
 _MANY_CHANNELS = 256
 # So many numbers of a small kernel stay in the cache, however often they are read.
 _SMALL_KERNEL = 2**16
@@ -64,9 +64,10 @@ def choose(window: shapes.Window, dtype: np.dtype, channels: int, filters: int, 
     # Of so few pixels "direct" has few tasks, and each of them reads the whole kernel.
     small = math.prod(window.kernel) * channels * filters <= _SMALL_KERNEL
     few = images * math.prod(window.out) <= kernels.matmul.BLOCK_ROWS and not small
-    cheap_copy = window.kernel == (1, 1) and channels >= _MANY_CHANNELS  # with strides: see above
-    can = ALGORITHMS["direct"].can(window, dtype) and not few and not cheap_copy
-    return "direct" if can else "im2col"
+    # A 1x1 kernel that gets here has strides: im2col copies only the pixels that it uses.
+    cheap_copy = window.kernel == (1, 1) and channels >= _MANY_CHANNELS
+    direct = ALGORITHMS["direct"].can(window, dtype) and not few and not cheap_copy
+    return "direct" if direct else "im2col"
 
 
 ALGORITHMS = {
