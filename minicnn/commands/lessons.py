@@ -15,7 +15,7 @@ def add_to(commands: Any) -> None:
     this = this_program()
     command = commands.add_parser(
         "lessons",
-        help="thirteen lessons, from the data to the processor: list, run, or write as notebooks",
+        help="lessons, from the data to the processor: list, run, or write as notebooks",
         description=(
             "Lists the lessons; with --run shows one in the terminal, cell by cell, and runs it;\n"
             "with --notebooks writes all of them for Jupyter. The lessons work offline."

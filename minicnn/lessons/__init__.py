@@ -1,4 +1,4 @@
-"""Thirteen lessons: the course's subjects, and what the engine and the processor do.
+"""The lessons: the course's subjects, and what the engine and the processor do.
 
 Each is a script of cells that runs from top to bottom and needs no internet connection.
 `minicnn lessons` lists them, runs them, or writes them as notebooks. A lesson begins with

@@ -89,7 +89,7 @@ def find(number: int) -> Script:
     for script in found:
         if script.number == number:
             return script
-    raise ValueError(f"There are lessons 1 to {len(found)}. Received {number}.")
+    raise ValueError(f"There are lessons 1 to {found[-1].number}. Received {number}.")
 
 
 def print_list() -> None:

@@ -17,7 +17,7 @@ EXERCISES = list(checking.EXERCISES)
 
 def exercise_cell(lesson: int, number: int) -> str:
     """Return the code cell that ends with this exercise's check."""
-    found = [c for c in SCRIPTS[lesson - 1].cells if f"lesson.check({number}, " in c.text]
+    found = [c for c in lessons.find(lesson).cells if f"lesson.check({number}, " in c.text]
     assert [cell.kind for cell in found] == ["code"]
     return found[0].text
 
