@@ -325,3 +325,31 @@ def test_lists_of_gradients_and_weights_as_in_keras() -> None:
         SGD().apply([np.ones(2)], weights())
     with pytest.raises(ValueError, match=r"apply\(grads, trainable_variables\)"):
         SGD().apply([np.ones(2)])
+
+
+# -- previews --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}])
+@pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
+def test_a_preview_is_the_step_that_follows_and_changes_nothing(
+    name: str, settings: dict[str, float]
+) -> None:
+    rng = np.random.default_rng(3)
+    optimizer = optimizers.OPTIMIZERS[name](0.1, weight_decay=0.1, **settings)
+    variables = {
+        key: Variable(rng.normal(size=(2, 3)).astype(np.float32), key, "layer") for key in "ab"
+    }
+    optimizer.exclude_from_weight_decay(var_names=["b"])
+    for _ in range(3):
+        grads = {key: rng.normal(size=(2, 3)).astype(np.float32) for key in "ab"}
+        weights = {key: v.numpy() for key, v in variables.items()}
+        count = optimizer.iterations
+        found = {key: optimizer.preview(grads, variables, key) for key in "ab"}
+        assert optimizer.iterations == count
+        for key, v in variables.items():
+            assert np.array_equal(v.value, weights[key])
+        optimizer.apply(grads, variables)
+        for key, v in variables.items():
+            assert np.array_equal(v.value, found[key].value), (name, key)
+        assert (found["a"].decay, found["b"].decay) == (pytest.approx(0.01), 0.0)

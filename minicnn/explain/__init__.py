@@ -3,6 +3,7 @@
     trace = model.trace(x)                        # or model.trace(x, y=labels)
     print(trace.explain("conv2d", at=(4, 7, 0)))  # which pixels, which weights, what sum
     print(trace.explain_gradient("conv2d", "kernel", at=(0, 0, 0, 0)))
+    print(trace.explain_update("conv2d", "kernel", at=(0, 0, 0, 0)))  # what a step does to it
     print(trace.why("dense", at=(3,)))            # down to the pixels
     print(layer.explain(x, at=(4, 7, 0)))         # a layer by itself
     print(gradcheck(layer, x))                    # are its gradients right?
@@ -12,7 +13,8 @@
 `arithmetic` has the sums of layers, `gradients` those of their gradients, `activation_layers` both
 for activations, `merging_layers` for sums and products, `moving` for moved numbers and resized
 images, `transposed` for transposed convolutions, `random_layers` and `random_images` for what draws
-in training, `field` the receptive fields, `algorithm_steps` the algorithms, `show` the formatting.
+in training, `update` a weight's step in training, `field` the receptive fields, `algorithm_steps`
+the algorithms, `show` the formatting.
 """
 
 from minicnn.explain import (  # noqa: F401 - they register what they explain
@@ -42,6 +44,7 @@ from minicnn.explain.health import Health, health
 from minicnn.explain.path import Link, Path
 from minicnn.explain.trace import Moved, Trace
 from minicnn.explain.trace_entry import TraceEntry
+from minicnn.explain.update import Update
 
 __all__ = [
     "Explanation",
@@ -58,6 +61,7 @@ __all__ = [
     "Sum",
     "Trace",
     "TraceEntry",
+    "Update",
     "Window",
     "compare_algorithms",
     "convolution_steps",

@@ -3,6 +3,7 @@
     trace.entries                                    every layer's x, y, cache, dx, dy, grads
     trace.explain("conv2d", at=(row, col, channel))  one output, term by term
     trace.explain_gradient("conv2d", "kernel", at=(i, j, c, o))
+    trace.explain_update("conv2d", "kernel", at=(i, j, c, o))     what a step does to a weight
     trace.why("dense", at=(3,))                      down to the pixels, along the largest terms
     trace.receptive_field("conv2d_1", at=(row, col))
 
@@ -26,6 +27,7 @@ from minicnn.explain.explanation import Explanation
 from minicnn.explain.gradients import explain_gradient
 from minicnn.explain.restoring import restored
 from minicnn.explain.trace_entry import Source, TraceEntry
+from minicnn.explain.update import Update, explain_update
 from minicnn.graph import BackwardStep, Tape, TapeEntry
 from minicnn.layers import InputLayer, Layer
 from minicnn.models import Model
@@ -78,7 +80,7 @@ class Trace:
         self.found: LossOfPass | None = None
         if y is not None:
             self._go_backward(y, tape, loss, sample_weight)
-        self.trouble = self._find_trouble()
+        self.trouble = _find_trouble(self)
         if self.trouble:
             warnings.warn(self.trouble, stacklevel=3)
 
@@ -229,6 +231,35 @@ class Trace:
     def explain_loss_gradient(self, at: Any, example: int = 0) -> Explanation:
         """The gradient that backward begins with, for one score or probability."""
         return losses.explain_loss_gradient(self._need_gradients(), at, example)
+
+    def explain_update(
+        self, layer: Any, weight: str = "kernel", at: Any = 0, optimizer: Any = None
+    ) -> Update:
+        """Explain what the next step of training does to one weight, example by example.
+
+            gradient = Σ over the examples of their shares, update = -rate·m / (√v + ε) (Adam)
+
+        The step is the one that the model's optimizer would make now with this trace's gradients;
+        nothing changes. So trace in training mode, before the step. A share above 0 pushes the
+        weight down. The surprise: with BatchNormalization in training mode each example also acts
+        through the others' shares, since all of them make the mean and the variance.
+
+        Args:
+            layer, weight, at: a place in a weight, as in `explain_gradient`.
+            optimizer: one to use instead of the compiled one: an object, or a name for a new one.
+
+        Raises `ValueError` for a trace without gradients, a frozen layer, a place outside the
+        weight, and optimizers and penalties whose step is no sum over the examples of one batch.
+        """
+        self._need_gradients()
+        wanted = self._leaf(layer)
+        uses = [e for e in self.entries if e.layer is wanted.layer and e.dy is not None]
+        made = explain_update(self.model, self.grads, uses or [wanted], weight, at, optimizer)
+        if self.model.differs_in_training() and not self.training:
+            made.notes.append(
+                "fit makes its steps in training mode: trace with training=True to see those."
+            )
+        return made
 
     def why(self, layer: Any, at: Any, example: int = 0) -> path.Path:
         """The path of the largest contributions, from a number down to a pixel."""
@@ -392,25 +423,6 @@ class Trace:
         parts += [show.html_text(self.trouble)] if self.trouble else []
         return show.html_block(self.title, parts)
 
-    def _find_trouble(self) -> str:
-        """A sentence about where NaN or infinity first appeared; "" if there is none."""
-        inputs = self.x if isinstance(self.x, list) else [self.x]
-        if not all(np.isfinite(x).all() for x in inputs):
-            return f"{self.model.label}: there is NaN or infinity in x already."
-        for entry in self.entries:
-            for variable in entry.layer.weights:
-                if not np.isfinite(variable.value).all():
-                    return (
-                        f"{self.model.label}: there is NaN or infinity among the weights "
-                        f"{variable.path}; the numbers behind it mean nothing."
-                    )
-            if not np.isfinite(entry.y).all():
-                return (
-                    f"{self.model.label}: NaN or infinity first appears in the output of "
-                    f"{entry.name}, though what went into it is finite."
-                )
-        return ""
-
 
 @dataclass(frozen=True, repr=False)
 class Moved:
@@ -453,3 +465,23 @@ def _inputs(model: Model, x: Any) -> Any:
     """The arrays for the model's inputs, in their dtypes."""
     values = list(model.input_values(x))
     return values[0] if len(values) == 1 else values
+
+
+def _find_trouble(trace: Trace) -> str:
+    """A sentence about where NaN or infinity first appeared; "" if there is none."""
+    inputs = trace.x if isinstance(trace.x, list) else [trace.x]
+    if not all(np.isfinite(x).all() for x in inputs):
+        return f"{trace.model.label}: there is NaN or infinity in x already."
+    for entry in trace.entries:
+        for variable in entry.layer.weights:
+            if not np.isfinite(variable.value).all():
+                return (
+                    f"{trace.model.label}: there is NaN or infinity among the weights "
+                    f"{variable.path}; the numbers behind it mean nothing."
+                )
+        if not np.isfinite(entry.y).all():
+            return (
+                f"{trace.model.label}: NaN or infinity first appears in the output of "
+                f"{entry.name}, though what went into it is finite."
+            )
+    return ""

@@ -15,6 +15,7 @@ from minicnn.compat import hints
 from minicnn.optimizers import schedules
 from minicnn.optimizers.base import Optimizer
 from minicnn.optimizers.more import Adadelta, Adafactor, Adagrad, Adamax, Lion, Nadam
+from minicnn.optimizers.previews import NextStep
 from minicnn.optimizers.usual import SGD, Adam, AdamW, RMSprop
 
 if not TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "Adamax",
     "Lion",
     "Nadam",
+    "NextStep",
     "Optimizer",
     "RMSprop",
     "deserialize",

@@ -15,6 +15,7 @@ from minicnn._support.variable import Variable
 from minicnn.compat import hints
 from minicnn.optimizers import schedules
 from minicnn.optimizers.averages import Averaging
+from minicnn.optimizers.previews import Previewing
 from minicnn.optimizers.schedules import LearningRateSchedule
 
 if not TYPE_CHECKING:
@@ -30,7 +31,7 @@ _SWITCHED_OFF = ("loss_scale_factor", "decay")
 _WITHOUT_EFFECT = ("jit_compile", "is_legacy_optimizer")  # on any number
 
 
-class Optimizer(Averaging, Configurable):
+class Optimizer(Averaging, Previewing, Configurable):
     """The base class has the learning rate, clipping and weight decay.
 
     Subclasses define `_slot_groups` and `_update`.

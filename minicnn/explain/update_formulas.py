@@ -1,0 +1,123 @@
+"""What an optimizer adds to a weight in one step, in float64, with the numbers on the way.
+
+Each optimizer has one function here, from the gradient g of one weight, its state before the step
+and the learning rate to the update. `learning_rate` of the formulas in `minicnn.optimizers` is the
+rate; t counts the steps from 1.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from minicnn import optimizers
+from minicnn.explain import show
+from minicnn.explain.explanation import Step
+from minicnn.optimizers import Optimizer
+
+
+@dataclass
+class UpdateSum:
+    """An update: its formula, the numbers on the way, and what is added to the weight."""
+
+    formula: str
+    steps: list[Step]
+    update: float
+    magnitude: float  # of what was added up on the way to the update
+
+
+class Given(NamedTuple):
+    """What a formula is of: the gradient g, the slots before the step, the rate, the step's t."""
+
+    g: float
+    slots: dict[str, float]
+    rate: float
+    t: int
+
+    def slot(self, name: str) -> float:
+        return self.slots.get(name, 0.0)
+
+
+def _sgd(optimizer: Any, given: Given) -> UpdateSum:
+    step, m = given.rate * given.g, optimizer.momentum
+    rate, g = show.number(given.rate), show.number(given.g)
+    if not m:
+        steps = [Step("update", f"-{rate}·{g}", -step)]
+        return UpdateSum("w += update,  update = -rate·g", steps, -step, abs(step))
+    old = given.slot("momentum")
+    v = m * old - step
+    steps = [Step("v", f"{m:g}·{show.number(old)} - {rate}·{g}", v)]
+    if not optimizer.nesterov:
+        steps.append(Step("update", "v", v))
+        return UpdateSum(
+            "w += update,  update = v,  v = momentum·v - rate·g", steps, v, abs(m * old) + abs(step)
+        )
+    update = m * v - step
+    steps.append(Step("update", f"{m:g}·{show.number(v)} - {rate}·{g}", update))
+    formula = "w += update,  update = momentum·v - rate·g,  v = momentum·v - rate·g"
+    return UpdateSum(formula, steps, update, abs(m * m * old) + 2 * abs(step))
+
+
+def _adam(optimizer: Any, given: Given) -> UpdateSum:
+    g, t, b1, b2 = given.g, given.t, optimizer.beta_1, optimizer.beta_2
+    m0, v0 = given.slot("momentum"), given.slot("velocity")
+    m, v = m0 + (g - m0) * (1 - b1), v0 + (g * g - v0) * (1 - b2)
+    rate = given.rate * math.sqrt(1 - b2**t) / (1 - b1**t)
+    shown, square = show.number(g), show.number(g * g)
+    steps = [
+        Step("m", f"{b1:g}·{show.number(m0)} + {1 - b1:g}·{shown}", m),
+        Step("v", f"{b2:g}·{show.number(v0)} + {1 - b2:g}·{square}", v),
+    ]
+    spread, lost = v, (1 - b2) * (v0 + g * g)
+    if optimizer.amsgrad:
+        spread = max(v, given.slot("velocity_hat"))
+        steps.append(Step("v̂", "the largest v so far", spread))
+    root = math.sqrt(spread) + optimizer.epsilon
+    corrected = f"{show.number(given.rate)}·√(1 - {b2:g}^{t}) / (1 - {b1:g}^{t})"
+    update = -rate * m / root if root else math.nan
+    steps += [
+        Step("rate", corrected, rate),
+        Step("√v + ε", f"√{show.number(spread)} + {optimizer.epsilon:g}", root),
+        Step("update", "-rate·m / (√v + ε)", update),
+    ]
+    size = rate * (abs(m0) + abs(g)) / root if root else math.nan
+    size *= 1 + (lost / spread if spread else 0.0)
+    return UpdateSum("w += update,  update = -rate·m / (√v + ε)", steps, update, size)
+
+
+def _rmsprop(optimizer: Any, given: Given) -> UpdateSum:
+    g, rho, v0 = given.g, optimizer.rho, given.slot("velocity")
+    v = rho * v0 + (1 - rho) * g * g
+    square = show.number(g * g)
+    steps = [Step("v", f"{rho:g}·{show.number(v0)} + {1 - rho:g}·{square}", v)]
+    spread, under, lost = v + optimizer.epsilon, "v + ε", v + optimizer.epsilon
+    if optimizer.centered:
+        old = given.slot("average_gradient")
+        mean = rho * old + (1 - rho) * g
+        steps.append(
+            Step("mean", f"{rho:g}·{show.number(old)} + {1 - rho:g}·{show.number(g)}", mean)
+        )
+        spread, under, lost = spread - mean * mean, "v - mean² + ε", lost + mean * mean
+    root = math.sqrt(spread) if spread > 0 else math.nan
+    step = given.rate * g / root
+    size = abs(step) * (1 + lost / spread) if spread else math.nan
+    steps.append(Step(f"√({under})", "", root))
+    formula = f"update = -rate·g / √({under})"
+    if optimizer.momentum:
+        old = given.slot("momentum")
+        kept = optimizer.momentum * old
+        steps.append(
+            Step("s", f"{optimizer.momentum:g}·{show.number(old)} + rate·g / root", kept + step)
+        )
+        step, size = kept + step, size + abs(kept)
+        formula = f"update = -s,  s = momentum·s + rate·g / √({under})"
+    steps.append(Step("update", formula.split(",")[0].removeprefix("update = "), -step))
+    return UpdateSum(f"w += update,  {formula}", steps, -step, size)
+
+
+FORMULAS: dict[type[Optimizer], Callable[[Any, Given], UpdateSum]] = {
+    optimizers.SGD: _sgd,
+    optimizers.Adam: _adam,
+    optimizers.AdamW: _adam,
+    optimizers.RMSprop: _rmsprop,
+}
