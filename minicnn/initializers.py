@@ -1,20 +1,23 @@
-"""Keras's initializers draw the first values of weights from a seeded `numpy.random.Generator`.
+"""Keras's initializers draw the first values of weights, from a seed the numbers that Keras draws.
 
-The distributions are Keras's, but the generator is NumPy's: the same seed gives other weights than
-in Keras.
+    GlorotUniform(seed=1)((3, 4))    the numbers of Keras on TensorFlow (`minicnn/_support/philox`)
+
+Normal ones may differ in the last bit of float32, those of `Orthogonal` a little more. Without a
+seed, the numbers come from the `numpy.random.Generator` that `set_random_seed` restarts, and differ
+from Keras's; so do those of a generator that is passed as the seed.
 
 `fan_in` counts the inputs of one output, `fan_out` the outputs of one input: for a kernel of shape
 (rows, columns, in, out) they are rows * columns * in and rows * columns * out.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import shapes
-from minicnn._support import seeding
+from minicnn._support import philox, seeding
 from minicnn._support.settings import Configurable, made_from, plain_throughout, serialized
 from minicnn.compat import hints
 
@@ -44,9 +47,26 @@ class Initializer(Configurable):
                 )
         seeding.check_seed(self.seed, type(self).__name__)
 
-    def _rng(self) -> np.random.Generator:
-        # As in Keras, an integer seed makes every call return the same numbers.
-        return seeding.generator(self.seed)
+    # As in Keras, an integer seed makes every call return the same numbers.
+
+    def _uniform(self, low: float, high: float, shape: Sequence[int], dtype: str) -> Array:
+        """Return numbers in [low, high)."""
+        if _is_integer(self.seed):
+            return _as_keras(philox.uniform, self.seed, low, high, shape, dtype)
+        return seeding.generator(self.seed).uniform(low, high, tuple(shape)).astype(dtype)
+
+    def _normal(self, mean: float, stddev: float, shape: Sequence[int], dtype: str) -> Array:
+        """Return normally distributed numbers."""
+        if _is_integer(self.seed):
+            return _as_keras(philox.normal, self.seed, mean, stddev, shape, dtype)
+        return seeding.generator(self.seed).normal(mean, stddev, tuple(shape)).astype(dtype)
+
+    def _truncated(self, mean: float, stddev: float, shape: Sequence[int], dtype: str) -> Array:
+        """Return normally distributed numbers within two stddevs of the mean."""
+        if _is_integer(self.seed):
+            return _as_keras(philox.truncated_normal, self.seed, mean, stddev, shape, dtype)
+        values = _truncated_normal(seeding.generator(self.seed), shape)
+        return (mean + stddev * values).astype(dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that recreate this initializer; a generator becomes seed None."""
@@ -54,6 +74,18 @@ class Initializer(Configurable):
         if isinstance(self.seed, np.random.Generator):
             config["seed"] = None
         return config
+
+
+def _is_integer(seed: Any) -> bool:
+    return isinstance(seed, (int, np.integer))
+
+
+def _as_keras(
+    draw: Callable[..., Array], seed: Any, a: float, b: float, shape: Sequence[int], dtype: str
+) -> Array:
+    """Return the numbers that Keras draws; of other dtypes than float64, those of float32."""
+    name = np.dtype(dtype).name
+    return draw(int(seed), a, b, shape, name if name == "float64" else "float32").astype(name)
 
 
 class Zeros(Initializer):
@@ -93,7 +125,7 @@ class RandomNormal(Initializer):
             raise ValueError(f"RandomNormal expects stddev >= 0. Received {stddev!r}.")
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
-        return self._rng().normal(self.mean, self.stddev, tuple(shape)).astype(dtype)
+        return self._normal(self.mean, self.stddev, shape, dtype)
 
 
 class RandomUniform(Initializer):
@@ -104,7 +136,7 @@ class RandomUniform(Initializer):
         self._check(minval=minval, maxval=maxval)
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
-        return self._rng().uniform(self.minval, self.maxval, tuple(shape)).astype(dtype)
+        return self._uniform(self.minval, self.maxval, shape, dtype)
 
 
 class TruncatedNormal(Initializer):
@@ -115,8 +147,7 @@ class TruncatedNormal(Initializer):
         self._check(mean=mean, stddev=stddev)
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
-        values = _truncated_normal(self._rng(), shape)
-        return (self.mean + self.stddev * values).astype(dtype)
+        return self._truncated(self.mean, self.stddev, shape, dtype)
 
 
 def _truncated_normal(rng: np.random.Generator, shape: Sequence[int]) -> Array:
@@ -163,14 +194,12 @@ class VarianceScaling(Initializer):
         fan_in, fan_out = compute_fans(shape)
         n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, n)
-        rng = self._rng()
         if self.distribution == "uniform":
             limit = math.sqrt(3 * variance)
-            return rng.uniform(-limit, limit, tuple(shape)).astype(dtype)
+            return self._uniform(-limit, limit, shape, dtype)
         if self.distribution == "untruncated_normal":
-            return rng.normal(0, math.sqrt(variance), tuple(shape)).astype(dtype)
-        stddev = math.sqrt(variance) / 0.87962566103423978
-        return (stddev * _truncated_normal(rng, shape)).astype(dtype)
+            return self._normal(0.0, math.sqrt(variance), shape, dtype)
+        return self._truncated(0.0, math.sqrt(variance) / 0.87962566103423978, shape, dtype)
 
 
 def compute_fans(shape: Sequence[int]) -> tuple[float, float]:
@@ -251,7 +280,8 @@ class Orthogonal(Initializer):
             )
         rows, columns = math.prod(shape[:-1]), shape[-1]
         size = max(rows, columns), min(rows, columns)
-        q, r = np.linalg.qr(self._rng().standard_normal(size))
+        drawn = self._normal(0.0, 1.0, size, dtype if _is_integer(self.seed) else "float64")
+        q, r = np.linalg.qr(drawn.astype(np.float64))
         q = q * np.sign(np.diag(r))  # or the directions would not be equally likely
         if rows < columns:
             q = q.T

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minicnn import config, initializers, utils
-from minicnn._support import seeding
+from minicnn import config, initializers, layers, utils
+from minicnn._support import philox, seeding
 from minicnn.initializers import compute_fans
 
 SHAPE = (3, 3, 40, 60)  # fan_in 360, fan_out 540
@@ -85,7 +85,8 @@ def test_seeds() -> None:
     assert not np.array_equal(he((4, 5)), initializers.HeNormal(seed=4)((4, 5)))
     going_on = initializers.HeNormal(seed=np.random.default_rng(3))
     first = going_on((4, 5))
-    np.testing.assert_array_equal(first, he((4, 5)))
+    again = initializers.HeNormal(seed=np.random.default_rng(3))
+    np.testing.assert_array_equal(first, again((4, 5)))
     assert not np.array_equal(first, going_on((4, 5)))
     assert going_on.get_config() == {"seed": None}
     utils.set_random_seed(8)
@@ -94,6 +95,88 @@ def test_seeds() -> None:
     utils.set_random_seed(8)
     np.testing.assert_array_equal(a, initializers.HeNormal()((4, 5)))
     assert not np.array_equal(a, b)
+
+
+# Keras 3.15 on TensorFlow 2.21 has drawn these.
+FROM_KERAS = {
+    "glorot_uniform": [
+        [0.82922614, -0.08767891, 0.21972716],
+        [-0.23530674, -0.5407265, -0.12203431],
+    ],
+    "he_normal": [[0.14398205, -0.5604845, 0.71756744], [-0.896798, -1.0343677, -0.45378962]],
+    "random_normal": [
+        [0.0063325153, -0.024650829, 0.031559538],
+        [-0.039442327, 0.028415445, -0.077849686],
+    ],
+}
+
+
+@pytest.mark.parametrize("name", FROM_KERAS)
+def test_a_seed_draws_the_numbers_that_keras_drew(name: str) -> None:
+    w = initializers.get({"class_name": name, "config": {"seed": 1}})((2, 3))
+    np.testing.assert_allclose(w, FROM_KERAS[name], rtol=3e-7)
+
+
+SEEDED: list[tuple[str, dict[str, Any]]] = [
+    *[(name, {}) for name in EXPECTED],
+    ("random_uniform", {"minval": -0.3, "maxval": 0.7}),
+    ("random_normal", {"mean": 0.3, "stddev": 2.0}),
+    ("truncated_normal", {"mean": 0.3, "stddev": 2.0}),
+    ("variance_scaling", {"scale": 2.0, "mode": "fan_out", "distribution": "uniform"}),
+    ("variance_scaling", {"mode": "fan_avg", "distribution": "untruncated_normal"}),
+]
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "options"), SEEDED)
+def test_a_seed_draws_keras_s_numbers(name: str, options: dict[str, Any], dtype: str) -> None:
+    """Uniform numbers agree bit by bit; the logarithms and sines in normal ones, to the last."""
+    keras = pytest.importorskip("keras")
+    for seed, shape in (
+        (0, (5,)),
+        (1, (3, 4)),
+        (7, (3, 3, 5, 2)),
+        (2**31, (1,)),
+        (2**40 + 3, (31, 33)),
+        (5, (0, 3)),
+    ):
+        described = {"class_name": name, "config": {**options, "seed": seed}}
+        ours = initializers.get(described)(shape, dtype)
+        theirs = np.asarray(keras.initializers.get(described)(shape, dtype))
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+        if "uniform" in (name.split("_")[-1], options.get("distribution")):
+            np.testing.assert_array_equal(ours, theirs)
+        else:
+            few = 4 * float(np.finfo(dtype).eps)
+            np.testing.assert_allclose(ours, theirs, rtol=few, atol=few)
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4), (3, 2, 4, 5), (1, 6)])
+def test_a_seed_makes_keras_s_orthogonal_matrix(shape: tuple[int, ...]) -> None:
+    keras = pytest.importorskip("keras")
+    ours = initializers.Orthogonal(gain=1.5, seed=3)(shape)
+    theirs = np.asarray(keras.initializers.Orthogonal(gain=1.5, seed=3)(shape))
+    np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+@pytest.mark.keras
+def test_a_layer_starts_with_keras_s_weights() -> None:
+    keras = pytest.importorskip("keras")
+    ours = layers.Conv2D(4, 3, kernel_initializer=initializers.HeUniform(seed=11))
+    theirs = keras.layers.Conv2D(4, 3, kernel_initializer=keras.initializers.HeUniform(seed=11))
+    ours.build((None, 8, 8, 3))
+    theirs.build((None, 8, 8, 3))
+    np.testing.assert_array_equal(ours.get_weights()[0], theirs.get_weights()[0])
+
+
+def test_many_truncated_numbers_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part has no influence on the next one."""
+    whole = initializers.TruncatedNormal(seed=2)((50, 50))
+    monkeypatch.setattr(philox, "_AT_ONCE", 7)
+    np.testing.assert_array_equal(whole, initializers.TruncatedNormal(seed=2)((50, 50)))
+    assert np.abs(whole).max() < 0.1
 
 
 def test_constants_by_hand() -> None:
