@@ -56,7 +56,6 @@ RandomSaturation RandomSharpness
 _CHANGED_ALIKE = """
 AutoContrast ContrastLimitedAdaptiveHistogramEqualization Equalization Solarization
 """
-_FOLDERS = "folders of photos, or write_clothing_sample, which draws some"
 _OTHER_CODE = "layers of minicnn alone: code of other libraries does not run in it"
 _OWN_LAYER = "a class of your own (minicnn.layers.base shows one)"
 _OWN_LOSS = "a loss of your own (minicnn.losses.Loss shows one)"
@@ -100,7 +99,12 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "dtype_policy": "floatx",
         "set_dtype_policy": "set_floatx",
     },
-    "minicnn.datasets": dict.fromkeys(["cifar10", "cifar100", "fashion_mnist", "mnist"], _FOLDERS),
+    "minicnn.datasets": {
+        **dict.fromkeys(["imdb", "reuters"], "Keras itself for text: minicnn computes images"),
+        **dict.fromkeys(
+            ["boston_housing", "california_housing"], "Keras itself for tables, or a CSV file"
+        ),
+    },
     "minicnn.preprocessing.image": {
         "apply_affine_transform": "ImageDataGenerator(…).apply_transform(x, transform_parameters)",
         "random_brightness": _TRANSFORM.format("brightness_range=…"),

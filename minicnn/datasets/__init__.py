@@ -1,4 +1,9 @@
-"""The sample data set: drawn clothes in a folder tree like that of clothing-dataset-small.
+"""Data sets: those that Keras downloads, and the sample of drawn clothes.
+
+    (x_train, y_train), (x_test, y_test) = minicnn.datasets.mnist.load_data()
+
+and so for `fashion_mnist`, `cifar10` and `cifar100`. The sample needs no network: it is a folder
+tree like that of clothing-dataset-small.
 
 DIR/train/dress/dress-0000.jpg, …    DIR/validation/…    DIR/test/…
 """
@@ -16,11 +21,20 @@ import numpy as np
 from minicnn._support.progress import Bar
 from minicnn._support.reading import read_regular
 from minicnn.compat import hints
-from minicnn.datasets import drawing
+from minicnn.datasets import cifar10, cifar100, drawing, fashion_mnist, mnist
 from minicnn.datasets.drawing import CLOTHING_CLASSES, draw_clothing
 from minicnn.shapes import pair, positive_int
 
-__all__ = ["CLOTHING_CLASSES", "SAMPLE_COUNTS", "draw_clothing", "write_clothing_sample"]
+__all__ = [
+    "CLOTHING_CLASSES",
+    "SAMPLE_COUNTS",
+    "cifar10",
+    "cifar100",
+    "draw_clothing",
+    "fashion_mnist",
+    "mnist",
+    "write_clothing_sample",
+]
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)

@@ -52,7 +52,7 @@ from minicnn.optimizers import Optimizer
         ("applications.EfficientNetB8", r"Did you mean EfficientNetB7\?"),
         ("applications.xception.Foo", r"^minicnn\.applications\.xception has no Foo\. It has Xcep"),
         ("applications.mobilenet.MobileNetV2", r"has no MobileNetV2\. Did you mean MobileNet\?"),
-        ("datasets.cifar10", r"Use folders of photos, or write_clothing_sample"),
+        ("datasets.imdb", r"Use Keras itself for text"),
         ("saving.load_weights", r"Use model\.load_weights\(filepath\)"),
         ("config.set_dtype_policy", r"Use set_floatx"),
         ("backend", r"clear_session is in minicnn\.utils"),
@@ -79,7 +79,7 @@ def test_the_error_says_what_to_use(path: str, message: str) -> None:
             r"^cannot import name 'LSTM' from 'minicnn\.lay",
         ),
         ("from minicnn import backend", r"^cannot import name 'backend' from 'minicnn' "),
-        ("from minicnn.datasets import mnist", r"^cannot import name 'mnist' from 'minicnn\.data"),
+        ("from minicnn.datasets import imdb", r"^cannot import name 'imdb' from 'minicnn\.datas"),
         ("import minicnn.backend as K", r"^No module named 'minicnn\.backend'$"),
         (
             "from minicnn.utils.np_utils import to_categorical",

@@ -13,12 +13,13 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Records the paths it is asked for, and answers with its `content`."""
+    """Records the paths it is asked for, and answers with its `content`, or that of a name."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
         self.asked: list[str] = []
         self.content = CONTENT
+        self.contents: dict[str, bytes] = {}
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def url(self, path: str) -> str:
@@ -32,7 +33,7 @@ class Answers(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        content = self.server.content
+        content = self.server.contents.get(Path(self.path).name, self.server.content)
         name = self.path.strip("/").split("/")[0]
         name = "to" if "/proxied/to" in self.path else name
         self.server.asked.append(self.path.strip("/"))
