@@ -1,11 +1,14 @@
 """`minicnn predict` names what a photo shows."""
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minicnn._support.arguments import local_path, positive
+from minicnn._support.atomic import make_folder
 from minicnn._support.terminal import printable, say, this_program
 from minicnn.commands.photos import add_model_options, check_photo, photo_size, read_photo
 
@@ -27,6 +30,13 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--plan", action="store_true", help="first show which layers run as one step, and why"
     )
+    command.add_argument(
+        "--heatmaps",
+        type=Path,
+        metavar="FOLDER",
+        help="also draw which parts of each photo speak for its most likely class, by four "
+        "methods, into FOLDER/NAME.png (needs matplotlib)",
+    )
     command.set_defaults(run=run)
 
 
@@ -37,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
 
     for path in options.images:
         check_photo(path)
+    if options.heatmaps is not None:
+        _check_heatmaps(options.heatmaps, options.images)
     model = load_model(options.model, compile=False)
     names = options.classes or model.metadata.get("class_names")
     size = photo_size(model, options)
@@ -59,4 +71,29 @@ def run(options: argparse.Namespace) -> int:
         say(f"{printable(path)}:")
         for index in np.argsort(-p, kind="stable")[: options.top]:
             say(f"  {p[index]:6.1%}  {printable(names[index])}")
+        if options.heatmaps is not None:
+            model.metadata["class_names"] = list(names)
+            say(f"  heat maps: {printable(_draw(model, photo, options.heatmaps, path))}")
     return 0
+
+
+def _check_heatmaps(folder: Path, images: Sequence[Path]) -> None:
+    """Make the folder, and raise `ValueError` if two photos would have one figure."""
+    names: dict[str, Path] = {}
+    for path in images:
+        other = names.setdefault(path.stem, path)
+        if other is not path:
+            raise ValueError(
+                f"The heat maps of {str(other)!r} and {str(path)!r} would be one file, "
+                f"{path.stem}.png: pass photos of different names."
+            )
+    make_folder(folder)
+
+
+def _draw(model: Any, photo: np.ndarray, folder: Path, path: Path) -> Path:
+    """Draw the heat maps of a photo, and return the figure's path."""
+    from minicnn import explain, plots
+
+    trace = model.trace(photo[None])
+    figure = plots.heatmaps([trace.heatmap(method) for method in explain.HEATMAPS])
+    return plots.save(figure, folder / f"{path.stem}.png")

@@ -8,13 +8,14 @@
     print(layer.explain(x, at=(4, 7, 0)))         # a layer by itself
     print(gradcheck(layer, x))                    # are its gradients right?
     print(health(model, x, y))                    # can the model learn?
+    print(trace.heatmap("grad_cam"))              # which parts of the photo speak for a class?
     print(convolution_steps(x, w, algorithm="winograd"))    # how does a fast algorithm work?
 
 `arithmetic` has the sums of layers, `gradients` those of their gradients, `activation_layers` both
 for activations, `merging_layers` for sums and products, `moving` for moved numbers and resized
 images, `transposed` for transposed convolutions, `random_layers` and `random_images` for what draws
-in training, `update` a weight's step in training, `field` the receptive fields, `algorithm_steps`
-the algorithms, `show` the formatting.
+in training, `update` a weight's step in training, `field` the receptive fields, `heatmap` the heat
+maps, `algorithm_steps` the algorithms, `show` the formatting.
 """
 
 from minicnn.explain import (  # noqa: F401 - they register what they explain
@@ -41,20 +42,25 @@ from minicnn.explain.field import SeenPixels
 from minicnn.explain.gradcheck import GradientCheck, gradcheck
 from minicnn.explain.gradient_sum import GradientSum, Query, gradient_of
 from minicnn.explain.health import Health, health
+from minicnn.explain.heatmap import HEATMAPS, Heatmap
 from minicnn.explain.path import Link, Path
+from minicnn.explain.randomized import SanityCheck
 from minicnn.explain.trace import Moved, Trace
 from minicnn.explain.trace_entry import TraceEntry
 from minicnn.explain.update import Update
 
 __all__ = [
+    "HEATMAPS",
     "Explanation",
     "GradientCheck",
     "GradientSum",
     "Health",
+    "Heatmap",
     "Link",
     "Moved",
     "Path",
     "Query",
+    "SanityCheck",
     "SeenPixels",
     "Spot",
     "Step",

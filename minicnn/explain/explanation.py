@@ -122,7 +122,7 @@ class Explanation:
     """Why one number is what it is: `print` it, show it in a notebook, or read its fields.
 
     `what` is "y" for an output; "dx", "dy", "dz", "dh" or a parameter's name for a gradient;
-    "loss".
+    "loss"; "heat", "share" or "α" for a heat map.
     """
 
     name: str  # the layer's, with the nested models around it: "base/conv2d"
@@ -231,6 +231,8 @@ class Explanation:
     def _said(self) -> str:
         if self.what == "loss":
             return "the loss said"
+        if self.what in ("heat", "share", "α"):
+            return "the heat map said"
         return "backward said" if self.is_gradient else "the layer said"
 
     def _grids(self, exact: bool, most: int | None) -> list[str]:

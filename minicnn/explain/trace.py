@@ -25,6 +25,7 @@ from minicnn.explain import loss as losses
 from minicnn.explain.arithmetic import check_place, find_spot
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.gradients import explain_gradient
+from minicnn.explain.heatmap import Heatmap, make_heatmap
 from minicnn.explain.restoring import restored
 from minicnn.explain.trace_entry import Source, TraceEntry
 from minicnn.explain.update import Update, explain_update
@@ -66,20 +67,21 @@ class Trace:
             given = "loss" if loss is not None else "sample_weight"
             raise ValueError(f"{model.label}: trace takes {given} with targets y only.")
         self.model, self.training = model, bool(training)
-        self.y, tape = _forward(model, x, self.training)
+        self.y, self._tape = _forward(model, x, self.training)
         self.x = _inputs(model, x)
         self.entries: list[TraceEntry] = []
         self._nested: dict[str, TraceEntry] = {}
         self._ends: dict[TraceEntry, list[Source]] = {}  # where a nested model's outputs come from
         self._of_tape: dict[int, TraceEntry] = {}
         where: dict[int, Source] = {id(tensor): i for i, tensor in enumerate(model.inputs)}
-        self._outputs = self._read(model, tape, "", where)
+        self._outputs = self._read(model, self._tape, "", where)
         self._fields: dict[TraceEntry, field.Axes] = {}
         for entry in self.entries:
             self._fields[entry] = field.closed_form(entry, self._fields)
         self.found: LossOfPass | None = None
         if y is not None:
-            self._go_backward(y, tape, loss, sample_weight)
+            self.found = model.loss_of_pass(y, self.y, self._tape, loss, sample_weight)
+            self.go_backward(self.found.loss.backward(self.found.cache), self.found.at_logits)
         self.trouble = _find_trouble(self)
         if self.trouble:
             warnings.warn(self.trouble, stacklevel=3)
@@ -107,17 +109,19 @@ class Trace:
                 where[id(node.outputs[0])] = entry
         return [where[id(tensor)] for tensor in model.outputs]
 
-    def _go_backward(self, y: Any, tape: Tape, loss: Any, sample_weight: Any) -> None:
-        found = self.model.loss_of_pass(y, self.y, tape, loss, sample_weight)
+    def go_backward(self, dy: Any, at_logits: bool = False) -> None:
+        """Fill in the entries' gradients, given that of the output (or of what its activation got).
+
+        A trace with targets has gone backward from its loss; this starts elsewhere, such as at one
+        class's score.
+        """
 
         def visit(item: TapeEntry, step: BackwardStep) -> None:
             entry = self._of_tape[id(item)]
             entry.dy, entry.dx, entry.grads = step.dy, step.dx, step.grads
             entry.at_logits = step.at_logits
 
-        dy = found.loss.backward(found.cache)
-        self.dx, self.grads = self.model.backward(dy, tape, at_logits=found.at_logits, visit=visit)
-        self.found = found
+        self.dx, self.grads = self.model.backward(dy, self._tape, at_logits=at_logits, visit=visit)
 
     @property
     def loss(self) -> float | None:
@@ -276,6 +280,30 @@ class Trace:
         entry = self._leaf(layer)
         return path.why_gradient(entry, what, first, self.consumers, self.explain_loss_gradient)
 
+    def heatmap(
+        self,
+        method: str = "grad_cam",
+        class_index: Any = None,
+        layer: Any = None,
+        example: int = 0,
+        **options: Any,
+    ) -> Heatmap:
+        """Which parts of one photo speak for a class: see `minicnn.explain.heatmap`.
+
+        Args:
+            method: "grad_cam", "occlusion", "gradient_x_input" or "integrated_gradients".
+            class_index: a number, or a name of the model's `metadata`; by default the class that
+                is most likely. For an output without classes, a place in it.
+            layer: for "grad_cam", the layer whose maps it weighs; by default the last with maps.
+            example: which photo of the batch.
+            options: `size`, `stride`, `fill` of "occlusion"; `steps`, `baseline` of
+                "integrated_gradients".
+
+        The photo passes through the model again, in inference mode. Raises `ValueError` for a
+        model or an option that does not fit.
+        """
+        return make_heatmap(self, method, class_index, layer, example, options)
+
     def _need_gradients(self) -> LossOfPass:
         if self.found is None:
             raise ValueError(
@@ -369,35 +397,7 @@ class Trace:
         header += ["step", "smallest", "largest", "zeros"]
         if self.found is not None:
             header += ["‖dy‖", "‖grads‖"]
-        return header, [self._row(entry) for entry in self.entries]
-
-    def _row(self, entry: TraceEntry) -> list[str]:
-        layer, y, axes = entry.layer, entry.y, self._fields[entry]
-        shape = [x.shape for x in entry.xs] if layer.takes_list else entry.xs[0].shape
-        cost = layer.multiply_adds(shape)
-        count = layer.count_params()
-        sees = "all" if axes is None else f"{axes[0].most}×{axes[1].most}"
-        if axes is not None and not all(axis.exact for axis in axes):
-            sees = f"≤ {sees}"
-        step = "" if axes is None else f"{axes[0].step}×{axes[1].step}"
-        row = [
-            f"{entry.name} ({type(layer).__name__})",
-            entry.x_shape,
-            entry.y_shape,
-            f"{count:,}",
-            layer.parameter_formula() if count else "",
-            "?" if cost is None else f"{cost:,}",
-            sees,
-            step,
-            show.number(y.min()) if y.size else "",
-            show.number(y.max()) if y.size else "",
-            f"{float((y == 0).mean()):.0%}" if y.size else "",
-        ]
-        if self.found is not None:
-            row.append("" if entry.dy is None else show.number(np.linalg.norm(entry.dy)))
-            sizes = [float(np.linalg.norm(g)) for g in entry.grads.values()]
-            row.append(show.number(np.linalg.norm(sizes)) if sizes else "")
-        return row
+        return header, [_row(self, entry) for entry in self.entries]
 
     @property
     def title(self) -> str:
@@ -485,3 +485,32 @@ def _find_trouble(trace: Trace) -> str:
                 f"{entry.name}, though what went into it is finite."
             )
     return ""
+
+
+def _row(trace: Trace, entry: TraceEntry) -> list[str]:
+    layer, y, axes = entry.layer, entry.y, trace._fields[entry]
+    shape = [x.shape for x in entry.xs] if layer.takes_list else entry.xs[0].shape
+    cost = layer.multiply_adds(shape)
+    count = layer.count_params()
+    sees = "all" if axes is None else f"{axes[0].most}×{axes[1].most}"
+    if axes is not None and not all(axis.exact for axis in axes):
+        sees = f"≤ {sees}"
+    step = "" if axes is None else f"{axes[0].step}×{axes[1].step}"
+    row = [
+        f"{entry.name} ({type(layer).__name__})",
+        entry.x_shape,
+        entry.y_shape,
+        f"{count:,}",
+        layer.parameter_formula() if count else "",
+        "?" if cost is None else f"{cost:,}",
+        sees,
+        step,
+        show.number(y.min()) if y.size else "",
+        show.number(y.max()) if y.size else "",
+        f"{float((y == 0).mean()):.0%}" if y.size else "",
+    ]
+    if trace.found is not None:
+        row.append("" if entry.dy is None else show.number(np.linalg.norm(entry.dy)))
+        sizes = [float(np.linalg.norm(g)) for g in entry.grads.values()]
+        row.append(show.number(np.linalg.norm(sizes)) if sizes else "")
+    return row

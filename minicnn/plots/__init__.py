@@ -15,7 +15,19 @@ import numpy as np
 
 from minicnn._support.terminal import printable
 from minicnn.plots import figures
-from minicnn.plots.figures import BLUE, COLOURS, ORANGE, new_figure, save, set_title, whole_numbers
+from minicnn.plots.figures import (
+    BLUE,
+    COLOURS,
+    ORANGE,
+    as_photos,
+    image_grid,
+    new_figure,
+    save,
+    set_title,
+    show_images,
+    whole_numbers,
+)
+from minicnn.plots.heat import heatmaps, sanity_check
 from minicnn.plots.programs import program
 
 Array = np.ndarray
@@ -179,97 +191,6 @@ def _history(history: Any) -> dict[str, list[float]]:
 # -- what a network sees --------------------------------------------------------------------------
 
 
-def _grid_size(count: int, width: float) -> tuple[int, int]:
-    """Return (rows, columns): about `width` times as many columns as rows, with few left empty."""
-    ideal = math.sqrt(count * width)
-    across = min(range(1, count + 1), key=lambda n: (-count % n) / count + abs(n - ideal) / ideal)
-    return -(-count // across), across
-
-
-def _grid(
-    count: int,
-    image_size: Sequence[int],
-    title: str,
-    cell: float = 1.0,
-    beside: float = 0.0,
-    below: float = 0.0,
-    caption: str = "",
-) -> tuple[Any, list[Any]]:
-    """Return a figure with `count` small images, and their axes, without ticks.
-
-    `image_size` is (height, width) of each, `cell` the inches of its longer side; `beside` is left
-    for a colour bar, `below` under each image. The layout is computed here: with so many axes,
-    matplotlib's own layout takes seconds.
-    """
-    high, wide = (cell * size / max(image_size) for size in image_size)
-    rows, across = _grid_size(count, 2 * high / wide)
-    gap, side = 0.08, 0.1
-    row_height = high + 0.22 + below
-    grid_width = across * (wide + gap) - gap
-    width = max(5.5 if caption else 4.2, grid_width + beside + 2 * side)
-    title = figures.wrapped(title, width)
-    caption = figures.wrapped(caption, width, 8)
-    top = 0.58 + 0.2 * title.count("\n")
-    bottom = 0.34 + 0.15 * caption.count("\n") if caption else 0.1
-    height = top + rows * row_height - 0.22 + bottom
-    left = (width - grid_width - beside) / 2
-    figure = new_figure(width, height, "none")
-    figure.suptitle(title, y=1 - 0.08 / height, va="top", fontsize=12, parse_math=False)
-    if caption:
-        figure.text(0.5, 0.1 / height, caption, ha="center", fontsize=9, color=figures.GREY)
-    cells = []
-    for number in range(count):
-        row, column = divmod(number, across)
-        x, y = left + column * (wide + gap), height - top - row * row_height - high
-        axes = figure.add_axes((x / width, y / height, wide / width, high / height))
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_color("#b0b0b0")
-        cells.append(axes)
-    return figure, cells
-
-
-@functools.cache
-def _signed() -> Any:
-    """Return the colours: blue below zero, orange above, white at zero."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list(
-        "signed", ["#003c78", BLUE, "white", ORANGE, "#7a3000"]
-    )
-
-
-def _show(
-    figure: Any, cells: Sequence[Any], images: Sequence[Array], label: str, signed: bool
-) -> None:
-    """Draw the images on one colour scale, with its bar; NaN is pink."""
-    from matplotlib import colormaps
-
-    finite = [pixels[np.isfinite(pixels)] for pixels in images]
-    low = min((float(part.min()) for part in finite if part.size), default=0.0)
-    high = max((float(part.max()) for part in finite if part.size), default=1.0)
-    size = max(-low, high) or 1.0
-    signed = signed or low < 0
-    colours = (_signed() if signed else colormaps["cividis"]).with_extremes(bad=figures.PINK)
-    options = {"cmap": colours, "vmin": -size if signed else 0.0, "vmax": size}
-    images = [np.where(np.isfinite(pixels), pixels, np.nan) for pixels in images]
-    for axes, pixels in zip(cells, images):
-        image = axes.imshow(pixels, interpolation="nearest", **options)
-    boxes = [axes.get_position() for axes in cells]
-    right, bottom, top = (
-        max(b.x1 for b in boxes),
-        min(b.y0 for b in boxes),
-        max(b.y1 for b in boxes),
-    )
-    width, height = figure.get_size_inches()
-    long = min(top - bottom, 4 / height)  # long enough to read it
-    place = (right + 0.14 / width, (top + bottom - long) / 2, 0.13 / width, long)
-    bar = figure.colorbar(image, cax=figure.add_axes(place))
-    bar.ax.tick_params(labelsize=8)
-    bar.set_label(label, fontsize=9)
-    bar.outline.set_visible(False)
-
-
 def _counted(total: int, noun: str, most: int | None = None) -> str:
     limit = "" if most is None or total <= most else f"the first {most} of "
     return f"{limit}{total} {noun}{'' if total == 1 else 's'}"
@@ -335,7 +256,7 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
         if colour
         else ""
     )
-    figure, cells = _grid(
+    figure, cells = image_grid(
         count, (rows, columns), title, beside=0.0 if colour else 0.85, caption=caption
     )
     zero = [not w.reshape(rows * columns, channels, -1)[..., k].any() for k in range(w.shape[3])]
@@ -344,7 +265,7 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
         said = f"{number} (all 0)" if nothing else str(number)
         axes.set_title(said, fontsize=8, color=figures.GREY, pad=2)
     if not colour:
-        _show(figure, cells, images[:count], what, signed=True)
+        show_images(figure, cells, images[:count], what, signed=True)
         return figure
     for axes, pixels in zip(cells, images):
         axes.imshow(pixels, interpolation="nearest")
@@ -383,7 +304,7 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
     height, width, channels = y.shape
     count = min(channels, most)
     title = f"{layer_name}: {_counted(channels, 'feature map', most)} of {height}×{width}"
-    figure, cells = _grid(count, (height, width), title, beside=0.85)
+    figure, cells = image_grid(count, (height, width), title, beside=0.85)
     for number, axes in enumerate(cells):
         said = ""
         if not y[..., number].any():
@@ -391,7 +312,7 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
         elif not np.isfinite(y[..., number]).all():
             said = " (NaN: pink)"
         axes.set_title(f"{number}{said}", fontsize=8, color=figures.GREY, pad=2)
-    _show(figure, cells, list(np.moveaxis(y[..., :count], -1, 0)), "output", signed=False)
+    show_images(figure, cells, list(np.moveaxis(y[..., :count], -1, 0)), "output", signed=False)
     return figure
 
 
@@ -609,11 +530,13 @@ def predictions(
         title = f"{int((said.argmax(axis=1) == true).sum())} of {len(x)} right"
     if shown < len(x):
         title += f"; the first {shown}"
-    figure, cells = _grid(shown, x.shape[1:3], title, cell=1.7, below=0.0 if true is None else 0.22)
+    figure, cells = image_grid(
+        shown, x.shape[1:3], title, cell=1.7, below=0.0 if true is None else 0.22
+    )
     wide = 1.7 * x.shape[2] / max(x.shape[1:3])
     letters = figures.letters(wide, 10)  # of size 9, and bold
     names = _names(class_names, count, letters - 5)
-    for axes, photo, row, number in zip(cells, _photos(x[:shown]), said, range(shown)):
+    for axes, photo, row, number in zip(cells, as_photos(x[:shown]), said, range(shown)):
         axes.imshow(photo, cmap="gray" if photo.ndim == 2 else None, vmin=0, vmax=1)
         guess = int(row.argmax())
         wrong = true is not None and guess != true[number]
@@ -629,19 +552,6 @@ def predictions(
     return figure
 
 
-def _photos(x: Array) -> Array:
-    """Return images with numbers from 0 to 1, whatever they came as; gray ones lose an axis."""
-    x = x.astype(float)
-    finite = x[np.isfinite(x)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if high > 1.5:
-        x = x / 255
-    elif low < 0:
-        x = (x + 1) / 2
-    x = np.clip(np.nan_to_num(x), 0, 1)
-    return x[..., 0] if x.shape[3] == 1 else x
-
-
 __all__ = [
     "BLUE",
     "COLOURS",
@@ -649,10 +559,12 @@ __all__ = [
     "confusion_matrix",
     "curves",
     "feature_maps",
+    "heatmaps",
     "kernels",
     "new_figure",
     "predictions",
     "program",
+    "sanity_check",
     "save",
     "set_title",
     "sweep",

@@ -153,3 +153,116 @@ def draw_epochs(
     if best is not None:
         axes.plot(best + 1, values[best], "o", color=colour, fillstyle="none", markersize=9)
     return drawn
+
+
+# -- grids of images ------------------------------------------------------------------------------
+
+
+def _grid_size(count: int, width: float) -> tuple[int, int]:
+    """Return (rows, columns): about `width` times as many columns as rows, with few left empty."""
+    ideal = math.sqrt(count * width)
+    across = min(range(1, count + 1), key=lambda n: (-count % n) / count + abs(n - ideal) / ideal)
+    return -(-count // across), across
+
+
+def image_grid(
+    count: int,
+    image_size: Sequence[int],
+    title: str,
+    cell: float = 1.0,
+    beside: float = 0.0,
+    below: float = 0.0,
+    caption: str = "",
+) -> tuple[Any, list[Any]]:
+    """Return a figure with `count` small images, and their axes, without ticks.
+
+    `image_size` is (height, width) of each, `cell` the inches of its longer side; `beside` is left
+    for a colour bar, `below` under each image. The layout is computed here: with so many axes,
+    matplotlib's own layout takes seconds.
+    """
+    high, wide = (cell * size / max(image_size) for size in image_size)
+    rows, across = _grid_size(count, 2 * high / wide)
+    gap, side = 0.08, 0.1
+    row_height = high + 0.22 + below
+    grid_width = across * (wide + gap) - gap
+    width = max(5.5 if caption else 4.2, grid_width + beside + 2 * side)
+    title = wrapped(title, width)
+    caption = wrapped(caption, width, 8)
+    top = 0.58 + 0.2 * title.count("\n")
+    bottom = 0.34 + 0.15 * caption.count("\n") if caption else 0.1
+    height = top + rows * row_height - 0.22 + bottom
+    left = (width - grid_width - beside) / 2
+    figure = new_figure(width, height, "none")
+    figure.suptitle(title, y=1 - 0.08 / height, va="top", fontsize=12, parse_math=False)
+    if caption:
+        figure.text(0.5, 0.1 / height, caption, ha="center", fontsize=9, color=GREY)
+    cells = []
+    for number in range(count):
+        row, column = divmod(number, across)
+        x, y = left + column * (wide + gap), height - top - row * row_height - high
+        axes = figure.add_axes((x / width, y / height, wide / width, high / height))
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_color("#b0b0b0")
+        cells.append(axes)
+    return figure, cells
+
+
+@functools.cache
+def signed_colours() -> Any:
+    """Return the colours: blue below zero, orange above, white at zero."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list(
+        "signed", ["#003c78", BLUE, "white", ORANGE, "#7a3000"]
+    )
+
+
+def show_images(
+    figure: Any, cells: Sequence[Any], images: Sequence[Array], label: str, signed: bool
+) -> None:
+    """Draw the images on one colour scale, with its bar; NaN is pink."""
+    from matplotlib import colormaps
+
+    finite = [pixels[np.isfinite(pixels)] for pixels in images]
+    low = min((float(part.min()) for part in finite if part.size), default=0.0)
+    high = max((float(part.max()) for part in finite if part.size), default=1.0)
+    size = max(-low, high) or 1.0
+    signed = signed or low < 0
+    colours = (signed_colours() if signed else colormaps["cividis"]).with_extremes(bad=PINK)
+    options = {"cmap": colours, "vmin": -size if signed else 0.0, "vmax": size}
+    images = [np.where(np.isfinite(pixels), pixels, np.nan) for pixels in images]
+    for axes, pixels in zip(cells, images):
+        image = axes.imshow(pixels, interpolation="nearest", **options)
+    colour_bar(figure, cells, image, label)
+
+
+def colour_bar(figure: Any, cells: Sequence[Any], image: Any, label: str) -> Any:
+    """Draw the image's colour bar to the right of a grid, where `beside` left room for it."""
+    boxes = [axes.get_position() for axes in cells]
+    right, bottom, top = (
+        max(b.x1 for b in boxes),
+        min(b.y0 for b in boxes),
+        max(b.y1 for b in boxes),
+    )
+    width, height = figure.get_size_inches()
+    long = min(top - bottom, 4 / height)  # long enough to read it
+    place = (right + 0.14 / width, (top + bottom - long) / 2, 0.13 / width, long)
+    bar = figure.colorbar(image, cax=figure.add_axes(place))
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label(label, fontsize=9)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def as_photos(x: Array) -> Array:
+    """Return images with numbers from 0 to 1, whatever they came as; gray ones lose an axis."""
+    x = x.astype(float)
+    finite = x[np.isfinite(x)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if high > 1.5:
+        x = x / 255
+    elif low < 0:
+        x = (x + 1) / 2
+    x = np.clip(np.nan_to_num(x), 0, 1)
+    return x[..., 0] if x.shape[3] == 1 else x

@@ -104,6 +104,25 @@ def test_predict(photos, trained, capsys):
 
 
 @pytest.mark.slow
+def test_predict_draws_heat_maps(photos, trained, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    images = [photos / "test" / "night" / "0.png", photos / "test" / "day" / "1.png"]
+    folder = tmp_path / "new" / "maps"
+    assert run("predict", trained / "model.keras", *images, "--heatmaps", folder) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [lines[3], lines[7]] == [f"  heat maps: {folder / name}.png" for name in "01"]
+    for name in ("0.png", "1.png"):
+        with Image.open(folder / name) as picture:
+            assert picture.width > 600
+            assert np.asarray(picture.convert("L")).std() > 10
+    same = [*images, photos / "test" / "day" / "0.png"]
+    model = trained / "model.keras"
+    assert_fails(capsys, "would be one file, 0.png", "predict", model, *same, "--heatmaps", folder)
+    file = photos / "test" / "day" / "0.png"
+    assert_fails(capsys, "cannot be a folder", "predict", model, file, "--heatmaps", file)
+
+
+@pytest.mark.slow
 def test_train_without_a_validation_folder(photos, tmp_path, capsys):
     data = photos / "train"
     arguments = ("--output", tmp_path, "--epochs", 1, "--head", "flatten", *SMALL)

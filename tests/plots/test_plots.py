@@ -626,3 +626,78 @@ def test_drawing_needs_no_screen_and_leaves_pyplot_alone():
     )
     root = Path(keras.__file__).parents[1]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+# -- heat maps ------------------------------------------------------------------------------------
+
+
+def looking():
+    """Return a trace of two photos through a small network of three classes."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 6, 3)),
+            layers.Conv2D(4, 3, padding="same", activation="relu", name="conv"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax", name="classes"),
+        ]
+    )
+    model.metadata = {"class_names": ["$hat$", "pants", "shoes"]}
+    return model.trace(np.random.default_rng(2).random((2, 8, 6, 3)))
+
+
+@pytest.mark.slow
+def test_heat_maps_lie_over_the_photo():
+    trace = looking()
+    methods = ["grad_cam", "occlusion", "gradient_x_input"]
+    heats = [trace.heatmap(method, class_index=0) for method in methods]
+    figure = plots.heatmaps(heats)
+    found = words(figure)
+    assert 'What speaks for "$hat$"' in found
+    titles = [axes.get_title() for axes in figure.axes[:4]]
+    assert titles == ["the photo", "Grad-CAM", "occlusion", "gradient × input"]
+    photo, *maps = pictures(figure)[:4]
+    np.testing.assert_allclose(photo, trace.x[0], rtol=1e-6)
+    assert [m.shape for m in maps] == [(8, 6, 3)] * 3
+    # The strongest number has the strongest colour: orange if it speaks for the class.
+    for heat, drawn in zip(heats, maps):
+        strongest = np.unravel_index(np.abs(heat.pixels).argmax(), (8, 6))
+        red, _, blue = drawn[strongest]
+        assert (red > blue) == (heat.pixels[strongest] > 0)
+        nothing = drawn[heat.pixels == 0]
+        assert np.allclose(nothing, nothing[:, :1])  # grey
+    top = np.quantile(np.abs(heats[2].pixels), 0.99)
+    assert f"full colour from ±{top:.2g}" in found
+    several = plots.heatmaps([heats[0], trace.heatmap(class_index=1)], title="two $classes")
+    assert {"two $classes", 'Grad-CAM, "pants"'} <= set(words(several))
+    assert heats[0].plot("mine").get_suptitle() == "mine"
+
+
+def test_what_is_no_heat_map_is_refused():
+    trace = looking()
+    heat = trace.heatmap("gradient_x_input")
+    for wrong in (heat, [heat, trace], "heat", None):
+        with pytest.raises(TypeError, match=r"expects a list of what trace\.heatmap\(\) returns"):
+            plots.heatmaps(wrong)
+    with pytest.raises(ValueError, match=r"at least one heat map\. Received none"):
+        plots.heatmaps([])
+    with pytest.raises(ValueError, match="maps of several photos"):
+        plots.heatmaps([heat, trace.heatmap("gradient_x_input", example=1)])
+    with pytest.raises(TypeError, match=r"what heat\.sanity_check\(\) returns. Received Gradient"):
+        plots.sanity_check(heat)
+
+
+@pytest.mark.slow
+def test_a_network_that_forgets():
+    check = looking().heatmap(class_index=1).sanity_check()
+    figure = check.plot()
+    titles = [axes.get_title() for axes in figure.axes[:4]]
+    assert titles[:2] == ["the photo", "Grad-CAM"]
+    assert [title.split(":")[0] for title in titles[2:]] == ["classes", "conv"]
+    assert 'Grad-CAM of "pants", beside that of a network that forgets' in words(figure)
+
+
+def test_photos_with_other_channels_are_drawn_in_grey():
+    model = keras.Sequential([keras.Input((4, 4, 2)), layers.Flatten(), layers.Dense(2)])
+    heat = model.trace(np.ones((1, 4, 4, 2))).heatmap("gradient_x_input")
+    assert pictures(heat.plot())[0].shape == (4, 4)

@@ -5,6 +5,7 @@ and `kinds/` compute layers forward and backward, `explain/` finds the terms of 
 draw.
 """
 
-from minicnn.explain.page.build import build, kind_of
+from minicnn.explain.classes import kind_of
+from minicnn.explain.page.build import build
 
 __all__ = ["build", "kind_of"]

@@ -17,10 +17,10 @@ import numpy as np
 
 from minicnn._support.atomic import replacing
 from minicnn.explain.arithmetic import check_place
+from minicnn.explain.classes import kind_of
 from minicnn.explain.page.document import data_uri, page_of, pixel_range
 from minicnn.explain.page.passes import backward, uses_of
 from minicnn.explain.page.plan import best_plan, says
-from minicnn.layers import Dense
 from minicnn.layers.base import Array
 from minicnn.models import Model
 
@@ -147,21 +147,6 @@ def _one_output(model: Model, output: int | str | None) -> tuple[Model, list[str
         return model, []
     says = f"Of the model's outputs ({', '.join(names)}) this page shows {names[number]}."
     return Model(model.inputs, model.outputs[number], name=model.name), [says]
-
-
-def kind_of(model: Model, output: Array) -> str:
-    """What the output says about classes: "softmax", "sigmoid", "logits", or "" for nothing."""
-    if output.ndim != 2:
-        return ""
-    if output.shape[1] == 1:
-        return "sigmoid" if model.ends_in("sigmoid") else ""
-    if model.ends_in("softmax"):
-        return "softmax"
-    last = model.outputs[0].node.layer
-    while isinstance(last, Model):
-        last = last.outputs[0].node.layer
-    # Pooled or flattened features are not scores.
-    return "logits" if isinstance(last, Dense) and last.activation_name == "linear" else ""
 
 
 def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) -> int:

@@ -1,0 +1,113 @@
+"""What an output says about classes, and one class's score, probability and gradients."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import functional
+from minicnn.explain.arithmetic import check_place
+from minicnn.layers import Dense
+from minicnn.models import Model
+
+Array = np.ndarray
+
+
+def kind_of(model: Model, output: Array) -> str:
+    """What the output says about classes: "softmax", "sigmoid", "logits", or "" for nothing."""
+    if output.ndim != 2:
+        return ""
+    if output.shape[1] == 1:
+        return "sigmoid" if model.ends_in("sigmoid") else ""
+    if model.ends_in("softmax"):
+        return "softmax"
+    last = model.outputs[0].node.layer
+    while isinstance(last, Model):
+        last = last.outputs[0].node.layer
+    # Pooled or flattened features are not scores.
+    return "logits" if isinstance(last, Dense) and last.activation_name == "linear" else ""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class's score and probability, for any photos, and the score's gradients.
+
+    The score is what goes into the last softmax or sigmoid: the probability's gradient nearly
+    vanishes where the network is sure, the score's does not. For a single sigmoid unit, the score
+    of class 0 is that of class 1 with the other sign. An output without classes (`kind_of` is "")
+    has no probability: there the score is one number of the output.
+    """
+
+    model: Model
+    kind: str
+    index: int  # of the class, or of the number in the flattened output
+    name: str
+
+    @property
+    def has_probability(self) -> bool:
+        return bool(self.kind)
+
+    def scores(self, y: Array, tape: Any) -> Array:
+        """Return the scores of a pass, one for each photo."""
+        activation = self.kind if self.kind in ("softmax", "sigmoid") else ""
+        z = self.model.logits(tape, activation) if activation else y
+        assert z is not None
+        return (
+            z[:, 0] * self._sign if self.kind == "sigmoid" else z.reshape(len(z), -1)[:, self.index]
+        )
+
+    def probabilities(self, y: Array) -> Array:
+        """Return the probabilities of a pass; without classes, the numbers themselves."""
+        if self.kind == "sigmoid":
+            return y[:, 0] if self.index else 1 - y[:, 0]
+        p = functional.softmax(y) if self.kind == "logits" else y
+        return p.reshape(len(p), -1)[:, self.index]
+
+    def start(self, y: Array) -> tuple[Array, bool]:
+        """Return `dy` and `at_logits` for a backward pass from the score of each photo."""
+        dy = np.zeros_like(y)
+        if self.kind == "sigmoid":
+            dy[:, 0] = self._sign
+        else:
+            dy.reshape(len(dy), -1)[:, self.index] = 1
+        return dy, self.kind in ("softmax", "sigmoid")
+
+    def gradients(self, x: Array) -> tuple[Array, Array]:
+        """Return the scores of these photos, and the gradient of each score by its pixels."""
+        y, tape = self.model.forward(x)
+        dy, at_logits = self.start(y)
+        dx, _ = self.model.backward(dy, tape, at_logits=at_logits)
+        return self.scores(y, tape), dx
+
+    @property
+    def _sign(self) -> int:
+        return 1 if self.index else -1
+
+
+def class_score(model: Model, y: Any, class_index: Any = None) -> ClassScore:
+    """Return the score of a class of `model`, which gave `y` for one photo.
+
+    `class_index` is a number or a name of the model's `metadata`; by default it is the most likely
+    class. For an output without classes it is a place in it, by default that of the largest number.
+    Raises `ValueError` for a class that the model does not have, or for several outputs.
+    """
+    if isinstance(y, list):
+        raise ValueError(
+            f"{model.label} has {len(y)} outputs, and a heat map is of one: cut the others off "
+            "with Model(model.input, output)."
+        )
+    kind, names = kind_of(model, y), list(model.metadata.get("class_names") or [])
+    sizes = (2,) if kind == "sigmoid" else y.shape[1:]
+    if class_index is None:
+        index = int(y[0, 0] > 0.5) if kind == "sigmoid" else int(y[0].argmax())
+    elif isinstance(class_index, str):
+        if class_index not in names:
+            there = f"Its classes are {', '.join(names)}." if names else "It names no classes."
+            raise ValueError(f"{model.label} has no class {class_index!r}. {there}")
+        index = names.index(class_index)
+    else:
+        axes = ("classes",) if len(sizes) == 1 else ()
+        place = check_place(model.label, sizes, class_index, "output", axes)
+        index = int(np.ravel_multi_index(place, sizes))
+    name = names[index] if len(sizes) == 1 and index < len(names) else ""
+    return ClassScore(model, kind, index, name)

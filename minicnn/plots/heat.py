@@ -1,0 +1,106 @@
+"""Draws heat maps over the photo that they are about."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn._support.terminal import printable
+from minicnn.plots.figures import (
+    GREY,
+    as_photos,
+    colour_bar,
+    image_grid,
+    letters,
+    short,
+    signed_colours,
+)
+
+Array = np.ndarray
+
+_MOST = 0.8  # of the photo that the strongest colour hides
+_INSIDE = 0.99  # of a map's numbers are within the scale
+_CELL = 1.9  # inches
+
+
+def heatmaps(heats: Sequence[Any], title: str = "") -> Any:
+    """Plot a photo and, beside it, each heat map over the same photo in grey.
+
+        plots.heatmaps([trace.heatmap(method) for method in explain.HEATMAPS])
+
+    Orange speaks for the class, blue against it. Each map has a scale of its own, whose end is
+    written below it: maps of different methods measure different things. One number in a hundred is
+    beyond the end, so that a few large ones do not hide the rest. Returns a `Figure`. Raises
+    `ImportError` without matplotlib, `TypeError` for anything but a list of heat maps and
+    `ValueError` if it is empty, or if they are of different photos.
+    """
+    heats = list(heats) if isinstance(heats, (list, tuple)) else [None]
+    if not all(hasattr(heat, "pixels") and hasattr(heat, "class_text") for heat in heats):
+        raise TypeError("heatmaps expects a list of what trace.heatmap() returns.")
+    if not heats:
+        raise ValueError("heatmaps expects at least one heat map. Received none.")
+    photo = heats[0].photo
+    if not all(np.array_equal(heat.photo, photo) for heat in heats):
+        raise ValueError("heatmaps expects maps of one photo. Received maps of several photos.")
+    classes = list(dict.fromkeys(heat.class_text for heat in heats))
+    if not title:
+        title = f"What speaks for {', '.join(classes)}"
+    names = [heat.called + f", {heat.class_text}" * (len(classes) > 1) for heat in heats]
+    return _draw(photo, [heat.pixels for heat in heats], names, title)
+
+
+def sanity_check(check: Any, title: str = "") -> Any:
+    """Plot a heat map, and the maps of the same network while it forgets, layer by layer.
+
+    `check` is what `heat.sanity_check()` returns; above each map stand the layer down to which the
+    network has forgotten, and the correlation with the true map. Returns a `Figure`. Raises
+    `ImportError` without matplotlib, and `TypeError` for anything but a check.
+    """
+    if not hasattr(check, "correlations"):
+        raise TypeError(
+            "sanity_check expects what heat.sanity_check() returns. "
+            f"Received {type(check).__name__}."
+        )
+    heat = check.heat
+    names = [heat.called]
+    for layer, correlation in zip(check.layers, check.correlations):
+        number = "constant" if np.isnan(correlation) else f"{correlation:.2f}"
+        names.append(f"{short(layer, 20)}: {number}")
+    maps = [heat.pixels, *(heat.enlarged(values) for values in check.maps)]
+    return _draw(heat.photo, maps, names, title or check.title)
+
+
+def _draw(photo: Array, maps: Sequence[Array], names: Sequence[str], title: str) -> Any:
+    """Draw the photo and the maps over it, with a colour bar for all of them."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    figure, cells = image_grid(
+        len(maps) + 1, photo.shape[:2], printable(title), cell=_CELL, beside=0.9, below=0.2
+    )
+    (shown,) = as_photos(
+        photo[None] if photo.shape[2] == 3 else photo.mean(axis=2)[None, ..., None]
+    )
+    grey = shown.mean(axis=2) if shown.ndim == 3 else shown
+    colours = signed_colours()
+    room = letters(_CELL * photo.shape[1] / max(photo.shape[:2]), 8)
+    cells[0].imshow(shown, cmap="gray", vmin=0, vmax=1)
+    cells[0].set_title("the photo", fontsize=8, color=GREY, pad=2)
+    for axes, pixels, name in zip(cells[1:], maps, names):
+        top = float(np.quantile(np.abs(pixels), _INSIDE)) or float(np.abs(pixels).max())
+        axes.imshow(overlay(grey, pixels, top, colours), interpolation="nearest")
+        axes.set_title(short(name, room), fontsize=8, color=GREY, pad=2, parse_math=False)
+        axes.set_xlabel(f"full colour from ±{top:.2g}" if top else "all 0", fontsize=8, color=GREY)
+    scale = ScalarMappable(Normalize(-1, 1), colours)
+    bar = colour_bar(figure, cells, scale, "")
+    bar.set_ticks([-1, 0, 1], labels=["against it", "0", "for it"])
+    return figure
+
+
+def overlay(grey: Array, pixels: Array, top: float, colours: Any) -> Array:
+    """Return the map over a pale grey photo, as colours: the larger a number, the less photo."""
+    share = np.clip(pixels / (top or 1.0), -1, 1)
+    opaque = _MOST * np.abs(share)[..., None]
+    pale = (0.35 + 0.6 * grey)[..., None]
+    found: Array = (1 - opaque) * pale + opaque * colours((share + 1) / 2)[..., :3]
+    return found
