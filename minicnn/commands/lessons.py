@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support import terminal
-from minicnn._support.arguments import positive
+from minicnn._support.arguments import local_path, positive
 from minicnn._support.terminal import quoted, say, this_program
 
 
@@ -24,6 +24,7 @@ def add_to(commands: Any) -> None:
             "examples:\n"
             f"  {this} lessons\n"
             f"  {this} lessons --run 1\n"
+            f"  {this} lessons --run 5 --data clothing-dataset-small\n"
             f"  {this} lessons --notebooks lessons"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -31,6 +32,13 @@ def add_to(commands: Any) -> None:
     action = command.add_mutually_exclusive_group()
     action.add_argument("--run", dest="number", type=positive, metavar="N", help="run lesson N")
     action.add_argument("--notebooks", type=Path, metavar="DIR", help="write them as .ipynb files")
+    command.add_argument(
+        "--data",
+        type=local_path,
+        metavar="DIR",
+        help="for --run and --notebooks: photos, DIR/train/dress/*.jpg and so on, in place of the "
+        "drawn clothes",
+    )
     command.add_argument(
         "--output",
         type=Path,
@@ -48,11 +56,13 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from minicnn import lessons
 
+    if options.data is not None and options.number is None and options.notebooks is None:
+        raise ValueError("--data goes with --run or --notebooks.")
     if options.number is not None:
-        seconds = lessons.run(options.number, options.output)
+        seconds = lessons.run(options.number, options.output, options.data)
         say(f"Computed for {seconds:.0f} seconds. Figures: {options.output / 'figures'}")
     elif options.notebooks is not None:
-        paths = lessons.write_notebooks(options.notebooks, options.overwrite)
+        paths = lessons.write_notebooks(options.notebooks, options.overwrite, options.data)
         say(f"Wrote {len(paths)} notebooks into the folder {str(options.notebooks)!r}.")
         say("Open them with Jupyter:")
         if importlib.util.find_spec("jupyterlab") is None:

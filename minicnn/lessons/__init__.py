@@ -18,6 +18,7 @@ from minicnn.lessons.library import (
     print_list,
     run,
     scripts,
+    with_photos,
     write_notebooks,
 )
 from minicnn.lessons.pretrain import KNOWN, PRETRAINED
@@ -33,5 +34,6 @@ __all__ = [
     "print_list",
     "run",
     "scripts",
+    "with_photos",
     "write_notebooks",
 ]

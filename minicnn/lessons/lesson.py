@@ -1,8 +1,9 @@
 """What a lesson works with: images, a place for figures, checks and solutions."""
 
 import importlib.util
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from minicnn.lessons import (  # noqa: F401 - they fill EXERCISES
     training_exercises,
 )
 from minicnn.lessons.checking import EXERCISES, verdict
+from minicnn.lessons.photos import check_photos, copy_photos, what_changes
 
 COUNTS = {"train": 40, "validation": 20, "test": 20}  # of each kind
 SIZE = 64
@@ -24,10 +26,12 @@ SIZE = 64
 class Lesson:
     """The lesson with this number, while somebody works on it.
 
-    Raises `ValueError` if there is no such lesson, and `ImportError` without matplotlib.
+    `data` is a folder of photos, `train/KIND/*.jpg` and so on, to use in place of the drawn
+    clothes. Raises `ValueError` if there is no such lesson, `FileNotFoundError` if the folder does
+    not have the ten kinds, and `ImportError` without matplotlib.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, data: str | os.PathLike[str] | None = None) -> None:
         if not any(lesson == number for lesson, _ in EXERCISES):
             raise ValueError(
                 f"There are lessons 1 to {max(EXERCISES)[0]}. Received number={number!r}."
@@ -36,20 +40,43 @@ class Lesson:
             raise ImportError(f"The lessons draw figures with matplotlib: {install_extra('plot')}")
         self.number = number
         self.solved: dict[int, bool] = {}
+        self.data = None if data is None else check_photos(data)
         self._figures = 0
+        if self.data is not None:
+            print(what_changes(number, self.data))
 
-    def clothes(self, directory: str = "clothes") -> Path:
-        """The sample data set, 64×64: `clothes/train/dress/*.jpg`, …; the first call draws it."""
-        return datasets.write_clothing_sample(directory, COUNTS, size=SIZE)
+    def clothes(
+        self,
+        directory: str = "clothes",
+        size: int | tuple[int, int] = SIZE,
+        counts: Mapping[str, int] = COUNTS,
+    ) -> Path:
+        """The images in folders, `clothes/train/dress/*.jpg`, …; the first call makes them.
+
+        They are drawn, or copied from the photos of `data`. `size` is the side in pixels, or
+        (height, width); `counts` says how many there are of each kind.
+        """
+        if self.data is None:
+            return datasets.write_clothing_sample(directory, counts, size=size)
+        height, width = (size, size) if isinstance(size, int) else size
+        return copy_photos(self.data, f"{directory}-{self.data.name}", counts, (height, width))
 
     def photos(
-        self, split: str, kinds: Sequence[str] = datasets.CLOTHING_CLASSES, count: int | None = None
+        self,
+        split: str,
+        kinds: Sequence[str] = datasets.CLOTHING_CLASSES,
+        count: int | None = None,
+        size: int = SIZE,
+        folder: str | os.PathLike[str] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The first `count` images of each kind: pixels (n, 64, 64, 3), one-hot labels."""
-        folder = self.clothes() / split
+        """The first `count` images of each kind: pixels (n, size, size, 3), one-hot labels.
+
+        They are those of `clothes()`, or of another `folder` that it made.
+        """
+        place = (self.clothes() if folder is None else Path(folder)) / split
         count = COUNTS[split] if count is None else count
-        paths = [path for kind in kinds for path in sorted((folder / kind).iterdir())[:count]]
-        x = np.stack([images.load_photo(path, (SIZE, SIZE)) for path in paths])
+        paths = [path for kind in kinds for path in sorted((place / kind).iterdir())[:count]]
+        x = np.stack([images.load_photo(path, (size, size)) for path in paths])
         y = np.repeat(np.eye(len(kinds), dtype=np.float32), count, axis=0)
         return x, y
 

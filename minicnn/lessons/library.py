@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from minicnn._support import terminal
 from minicnn._support.atomic import make_folder, replacing
 from minicnn._support.reading import TooLargeError, read_regular
+from minicnn.lessons.photos import check_photos
 
 FOLDER = Path(__file__).parent
 PREDICT = "**Before you run this:**"  # a lesson asks for a prediction with these words
@@ -41,6 +42,11 @@ class Script(NamedTuple):
     minutes: int  # to read
     seconds: int  # to compute
     cells: tuple[Cell, ...]
+
+    @property
+    def takes_photos(self) -> bool:
+        """Whether it gets its images from `Lesson`, which can take photos instead."""
+        return any(re.search(r"\blesson\.(clothes|photos)\(", cell.text) for cell in self.cells)
 
 
 def cells(source: str) -> tuple[Cell, ...]:
@@ -90,6 +96,23 @@ def find(number: int) -> Script:
         if script.number == number:
             return script
     raise ValueError(f"There are lessons 1 to {found[-1].number}. Received {number}.")
+
+
+def with_photos(script: Script, data: str | os.PathLike[str]) -> Script:
+    """The lesson with the photos of this folder in place of the drawn clothes.
+
+    Raises `FileNotFoundError` if the folder does not have the ten kinds, and `ValueError` for a
+    lesson that does not get its images from `Lesson`.
+    """
+    folder = check_photos(data)
+    if not script.takes_photos:
+        raise ValueError(
+            f"Lesson {script.number} does not use the images of clothes, so it cannot take photos."
+        )
+    plain, changed = f"Lesson({script.number})", f"Lesson({script.number}, data={str(folder)!r})"
+    return script._replace(
+        cells=tuple(cell._replace(text=cell.text.replace(plain, changed)) for cell in script.cells)
+    )
 
 
 def print_list() -> None:
@@ -144,21 +167,31 @@ def notebook(script: Script) -> dict[str, Any]:
     }
 
 
-def write_notebooks(directory: str | os.PathLike[str], overwrite: bool = False) -> list[Path]:
+def write_notebooks(
+    directory: str | os.PathLike[str],
+    overwrite: bool = False,
+    data: str | os.PathLike[str] | None = None,
+) -> list[Path]:
     """Write each lesson as `lesson_….ipynb` into a folder, which is created if it is missing.
 
-    Raises `NotADirectoryError` if `directory` is a file, and `FileExistsError`, before anything is
-    written, if a notebook there has other content (a learner's work) and `overwrite` is not set.
+    With `data`, a folder of photos, the lessons that can take photos use them (see `with_photos`,
+    also for errors). Raises `NotADirectoryError` if `directory` is a file, and `FileExistsError`,
+    before anything is written, if a notebook there has other content (a learner's work) and
+    `overwrite` is not set.
     """
     directory = Path(directory)
-    make_folder(directory)
     texts = {
         directory / script.path.with_suffix(".ipynb").name: json.dumps(
-            notebook(script), ensure_ascii=False, indent=1
+            notebook(
+                script if data is None or not script.takes_photos else with_photos(script, data)
+            ),
+            ensure_ascii=False,
+            indent=1,
         )
         + "\n"
         for script in scripts()
     }
+    make_folder(directory)
     if not overwrite:
         for path, text in texts.items():
             if path.exists() and not _holds(path, text.encode()):
@@ -182,17 +215,22 @@ def _holds(path: Path, content: bytes) -> bool:
 # -- in the terminal -----------------------------------------------------------------------------
 
 
-def run(number: int, directory: str | os.PathLike[str]) -> float:
+def run(
+    number: int,
+    directory: str | os.PathLike[str],
+    data: str | os.PathLike[str] | None = None,
+) -> float:
     """Show a lesson in the terminal, cell by cell, and run it; returns the seconds it computed.
 
-    The lesson writes its images and figures into `directory`. In an interactive terminal a cell
-    whose result the reader should predict waits for the Enter key.
+    The lesson writes its images and figures into `directory`; `data` is a folder of photos to use
+    in place of the drawn clothes (see `with_photos`, also for errors). In an interactive terminal a
+    cell whose result the reader should predict waits for the Enter key.
     """
     from rich.console import Console
     from rich.markdown import Markdown
     from rich.syntax import Syntax
 
-    script = find(number)
+    script = find(number) if data is None else with_photos(find(number), data)
     directory = Path(directory)
     make_folder(directory / "figures")
     console = Console()
@@ -210,9 +248,13 @@ def run(number: int, directory: str | os.PathLike[str]) -> float:
                     console.input("[dim]Your prediction? Enter runs the cell. [/dim]")
                 wait = False
             start = time.perf_counter()
-            # Blank lines before the code make an error name the line of the file.
-            code = compile("\n" * cell.line + cell.text, str(script.path), "exec")
-            exec(code, names)
+            execute(script, cell, names)
             spent += time.perf_counter() - start
             console.print()
     return spent
+
+
+def execute(script: Script, cell: Cell, names: dict[str, Any]) -> None:
+    """Run a cell of code; `names` are the variables that the cells share."""
+    # Blank lines before the code make an error name the line of the file.
+    exec(compile("\n" * cell.line + cell.text, str(script.path), "exec"), names)
