@@ -9,11 +9,13 @@ const browser = [
     "addEventListener",
     "atob",
     "clearTimeout",
+    "createImageBitmap",
     "devicePixelRatio",
     "document",
     "getComputedStyle",
   ],
-  ...["innerHeight", "innerWidth", "matchMedia", "setTimeout", "window"],
+  ...["history", "innerHeight", "innerWidth", "location", "matchMedia", "navigator"],
+  ...["setTimeout", "window"],
 ];
 
 export default [

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minicnn._support.arguments import local_path
 from minicnn._support.atomic import check_place
 from minicnn._support.terminal import say, this_program
@@ -17,16 +19,17 @@ def add_to(commands: Any) -> None:
         "explain",
         help="write a page that shows where every number of a model comes from",
         description=(
-            "Runs the model on one photo, forward and backward, and writes an interactive page:\n"
+            "Runs the model on a photo, forward and backward, and writes an interactive page:\n"
             "every map of every layer, every number as the sum that makes it, the gradients, and\n"
             "what would happen if a weight or a pixel were different. The page is one file and\n"
-            "works offline. It leaves out what is too big for it, and says what that is."
+            "works offline. It leaves out what is too big for it, and says what that is. It\n"
+            "switches between several photos, and shows what differs in each layer."
         ),
         epilog=f"example:\n  {this} explain runs/minicnn/model.keras photo.jpg -o page.html",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("model", type=local_path, metavar="MODEL", help="a .keras file")
-    command.add_argument("image", type=local_path, metavar="IMAGE")
+    command.add_argument("images", type=local_path, nargs="+", metavar="IMAGE")
     command.add_argument(
         "-o",
         "--output",
@@ -57,7 +60,8 @@ def run(options: argparse.Namespace) -> int:
     from minicnn.explain import page
     from minicnn.models import load_model
 
-    check_photo(options.image)
+    for path in options.images:
+        check_photo(path)
     check_place(options.output)
     model = load_model(options.model, compile=False)
     shape = model.input_shape if model.built else None
@@ -69,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     size = photo_size(model, options)
     if size is None:
         raise ValueError(f"{str(options.model)!r} takes photos of any size: pass --image-size.")
-    photo = read_photo(options.image, size, model, options)
+    photos = [read_photo(path, size, model, options) for path in options.images]
     target = options.target
     names = options.classes or model.metadata.get("class_names") or ()
     if target is not None and target not in names:
@@ -78,13 +82,20 @@ def run(options: argparse.Namespace) -> int:
             target = tuple(int(number) for number in numbers)
     path = page.build(
         model,
-        photo[None],
+        np.stack(photos),
         options.output,
         y=target,
         output=options.head,
         class_names=options.classes,
-        photo=options.image,
-        title=f"{options.model.name} looks at {options.image.name}",
+        photo=options.images,
+        title=f"{options.model.name} looks at {_listed(options.images)}",
     )
     say(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")
     return 0
+
+
+def _listed(paths: list[Path]) -> str:
+    first, *others = (path.name for path in paths)
+    return (
+        first if not others else f"{first} and {len(others)} other photo{'s' * (len(others) > 1)}"
+    )

@@ -372,6 +372,11 @@ def test_explain_writes_a_page(photos, trained, tmp_path, capsys):
     assert run("explain", trained / "model.keras", image, "-o", page, "--class", "day") == 0
     text = page.read_text(encoding="utf-8")
     assert json.loads(text.split('id="data">')[1].split("</script>")[0])["target"] == 0
+    others = [photos / "test" / "day" / f"{number}.png" for number in (0, 1)]
+    assert run("explain", trained / "model.keras", image, *others, "-o", page) == 0
+    facts = json.loads(page.read_text("utf-8").split('id="data">')[1].split("</script>")[0])
+    assert [photo["name"] for photo in facts["photos"]] == ["1.png", "0.png", "1.png"]
+    assert facts["title"] == "model.keras looks at 1.png and 2 other photos"
 
 
 def test_explain_shows_the_output_and_the_number_that_were_asked_for(photos, tmp_path):

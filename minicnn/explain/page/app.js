@@ -1,5 +1,6 @@
 // @ts-check
 // The page's actions: how buttons and keys change the state, and when the page is redrawn.
+import { Trail } from "page/address.js";
 import { fmt, h } from "page/draw.js";
 import { array, offsetOf, size } from "page/engine/arrays.js";
 import { backward, forward } from "page/engine/passes.js";
@@ -7,6 +8,7 @@ import { explain, explainInput } from "page/explain/numbers.js";
 import { explainWeight } from "page/explain/weights.js";
 import { listen } from "page/keys.js";
 import { Net, inflate } from "page/net.js";
+import { listenForPhotos } from "page/photos/arriving.js";
 import { render, renderBench } from "page/screen.js";
 import { choose, chosenAt, isBackward, looked, newState, settle, sourceNode } from "page/state.js";
 import { layout } from "page/views/pictures.js";
@@ -25,11 +27,13 @@ export class App {
     this.timer = undefined;
     this.said = undefined;
     this.work = 0; // numbers the long computations: a later one ends those before it
+    this.trail = new Trail(this);
     document.body.append(this.live); // never redrawn: screen readers follow an element
     Object.assign(this, { array, forward, backward, explain, explainInput, explainWeight });
   }
 
   render() {
+    this.trail.keep();
     render(this);
   }
 
@@ -106,6 +110,24 @@ export class App {
     card_.focus({ preventScroll: true });
   }
 
+  // Goes to a place that an address names.
+  async goTo({ view, node, at, mode, tab, which, photo, other }) {
+    const { net, state } = this;
+    if (photo !== net.shown && !(await this.showPhoto(photo))) return;
+    const comparing = view === "compare" || tab === "compare";
+    if (comparing && !(await this.compareWith(other))) return;
+    if (mode !== state.mode) await this.setMode(mode);
+    if (mode !== state.mode) throw new Error(`Backward is not available. ${net.noBackward}`);
+    Object.assign(state, { tab, notice: "" });
+    if (view !== "layer") return view === "overview" ? this.overview() : this.set({ view });
+    this.openLayer(node);
+    state.which = which;
+    if (at) choose(state, at);
+    else if (which) settle(net, state);
+    this.render();
+    this.tell();
+  }
+
   chooseMap(k) {
     const at = chosenAt(this.state);
     if (!at) return;
@@ -121,6 +143,7 @@ export class App {
 
   moveTo(at) {
     choose(this.state, at);
+    this.trail.keep();
     renderBench(this);
     this.tell();
   }
@@ -202,6 +225,7 @@ export class App {
   async setTarget(k, mode = this.state.mode) {
     const { net } = this;
     net.target = k;
+    net.targetChosen = true;
     net.forget();
     if (!(await this.gradients())) return;
     if (mode !== this.state.mode) await this.setMode(mode);
@@ -210,10 +234,59 @@ export class App {
     this.say(`${what}: ${fmt(net.loss())}`);
   }
 
+  // -- photos -------------------------------------------------------------------------------------
+
+  // Computes what the page shows of a photo; returns whether it is still wanted then.
+  async computed(photo) {
+    const isCurrent = this.begin();
+    const slow = this.announceLater(`Computing ${this.net.photos[photo].name} …`);
+    const done = await this.net.compute(photo, isCurrent);
+    clearTimeout(slow);
+    if (isCurrent()) this.state.busy = "";
+    return done;
+  }
+
+  async showPhoto(photo) {
+    const { net, state } = this;
+    const before = net.shown;
+    this.stop();
+    if (!(await this.computed(photo))) return false;
+    const isCurrent = this.begin();
+    if (!(await net.show(photo, isCurrent))) return false;
+    if (isBackward(state) && !(await this.gradients())) return false;
+    if (state.other === photo) state.other = before;
+    this.dream = null;
+    this.render();
+    this.count();
+    const p = net.probabilities();
+    const most = p ? `, most likely ${net.className(p.indexOf(Math.max(...p)))}` : "";
+    this.say(`${net.photo.name}${most}`);
+    return true;
+  }
+
+  // Makes another photo ready to be compared with the one shown.
+  async compareWith(photo) {
+    if (!(await this.computed(photo))) return false;
+    this.state.other = photo;
+    return true;
+  }
+
+  // Compares two photos: in all layers, or (tab) in one.
+  async compare(patch, photo = this.state.other) {
+    const { net } = this;
+    if (!(await this.compareWith(photo ?? (net.shown + 1) % net.photos.length))) return;
+    this.set(patch);
+    this.say(`Compared with ${net.photos[this.state.other].name}`);
+  }
+
+  chooseTab(tab) {
+    return tab === "compare" ? this.compare({ tab }) : this.set({ tab });
+  }
+
   // -- what if ------------------------------------------------------------------------------------
 
   async recompute() {
-    const { net, root, state } = this;
+    const { net, state } = this;
     const isCurrent = this.begin();
     const slow = this.announceLater("Computing …");
     const shapeIn = () => net.shape(sourceNode(net, state) ?? 0);
@@ -227,9 +300,15 @@ export class App {
     if (state.inAt) state.inAt = sameSpot(state.inAt, into, shapeIn());
     if (isBackward(state)) await this.gradients();
     this.render();
-    root.dataset.computed = String(Number(root.dataset.computed ?? 0) + 1);
+    this.count();
     const p = net.probabilities();
     if (p) this.say(`Most likely now: ${net.className(p.indexOf(Math.max(...p)))}`);
+  }
+
+  // Tells tests that something is computed.
+  count() {
+    const { dataset } = this.root;
+    dataset.computed = String(Number(dataset.computed ?? 0) + 1);
   }
 
   changeParam(id, name, change) {
@@ -268,8 +347,10 @@ async function start() {
     const bytes = await inflate(document.getElementById("numbers").textContent.trim());
     const app = new App(new Net(facts, bytes));
     listen(app);
+    listenForPhotos(app);
     app.render();
     window.page = app; // for the console, and for tests
+    if (location.hash) await app.trail.follow();
     root.dataset.ready = "true";
   } catch (error) {
     root.replaceChildren(h("p.loading", {}, `This page failed to load: ${error.message}`));

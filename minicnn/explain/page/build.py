@@ -3,8 +3,9 @@
     build(model, x, "page.html", class_names=["dress", …])
 
 The page holds the graph, the weights, and the outputs and gradients of all layers, as base64 of
-little-endian numbers; its modules compute everything else from them in the browser. `best_plan`
-leaves out as little as possible of what is too big, and the page says what that is.
+little-endian numbers; its modules compute everything else from them in the browser, also what the
+layers make of other images. `best_plan` leaves out as little as possible of what is too big, and
+the page says what that is.
 """
 
 import math
@@ -19,12 +20,13 @@ from minicnn._support.atomic import replacing
 from minicnn.explain.arithmetic import check_place
 from minicnn.explain.classes import kind_of
 from minicnn.explain.page.document import data_uri, page_of, pixel_range
-from minicnn.explain.page.passes import backward, uses_of
+from minicnn.explain.page.passes import backward, is_exact_half, uses_of
 from minicnn.explain.page.plan import best_plan, says
 from minicnn.layers.base import Array
 from minicnn.models import Model
 
 LIMIT = 24_000_000  # characters of numbers in a page
+MOST_PHOTOS = 24
 _CEILINGS = {"relu6": 6, **dict.fromkeys(("hard_sigmoid", "hard_tanh", "sigmoid", "softmax"), 1)}
 _CEILINGS |= {"sparse_sigmoid": 1, "tanh": 1}
 
@@ -43,28 +45,37 @@ def build(
 ) -> Any:
     """Build the page of `model` looking at `x`; return it as text, or write it and return `path`.
 
+    A place on the page has an address: "page.html#conv2d_1/11,30,6/backward" opens the layer
+    conv2d_1 at row 11, column 30 and map 6 of its input's gradient (without "/backward" of its
+    output).
+
     Args:
         model: a `Sequential` or `Model` whose input is one image.
-        x: (1, height, width, channels), or without the batch axis; of several examples the first
-            is taken.
+        x: (n, height, width, channels), or without the batch axis. The page begins with the first
+            image, and can switch to the others (24 at most) and compare two of them.
         y: where backward starts. The class that the loss is for: a number, a class name or a
             one-hot row; by default the most likely one. For a model without classes, the place of
             a number in its output; by default the largest number.
         output: for a model with several outputs, the one to show, by its number or its layer's
             name; by default the first.
         class_names: one for each class; by default the model's own (`model.metadata`).
-        photo: a path or `PIL` image to show larger beside what the model sees.
+        photo: a path or `PIL` image to show larger beside what the model sees; of several images
+            a list.
         title: the title of the page; by default the model's name.
         limit: how many characters the page's numbers may take; the page leaves out what does not
             fit.
 
     Raises:
         ValueError: x is not an image for this model; weights or outputs are NaN or infinite; names
-            or y do not fit the model; the model is too big for the page, whatever is left out.
+            or y do not fit the model; the model is too big for the page, whatever is left out, or
+            too big to compute the outputs for other images there.
     """
-    x = _one_image(model, x)
-    _check_finite(model, x)
-    names = list(class_names or model.metadata.get("class_names") or [])
+    images = _images(model, x)
+    pictures = _pictures(images, photo)
+    x = images[:1]
+    _check_finite(model, images)
+    metadata = model.metadata
+    names = list(class_names or metadata.get("class_names") or [])
     model, notes = _one_output(model, output)
     scores, tape = model.forward(x)
     uses, places = uses_of(model, tape, x)
@@ -85,10 +96,11 @@ def build(
         "kind": kind,
         "target": target,
         "output": last,
-        "photo": None if photo is None else data_uri(photo),
-        "range": pixel_range(x),
+        "range": pixel_range(images),
+        "interpolation": "nearest" if metadata.get("interpolation") == "nearest" else "bilinear",
     }
-    found = best_plan(uses, limit)
+    others = _Others(images[1:])
+    found = best_plan(uses, limit - others.characters)
     if found is None:
         raise ValueError(
             f"{model.label} is too big for a page of {limit / 1e6:.0f} million characters, even "
@@ -96,6 +108,10 @@ def build(
             "Model(model.input, model.get_layer(name).output)."
         )
     plan, described, arrays = found
+    others.check(model, described)
+    arrays.limit = limit
+    pixels = [described[0]["y"], *(arrays.add(image, others.half) for image in others.images)]
+    facts["photos"] = [{**p, "at": at} for p, at in zip(pictures, pixels, strict=True)]
     numbers = arrays.text()
     notes += says(plan, uses, described)
     facts |= {"nodes": described, "arrays": arrays.table, "notes": notes}
@@ -107,13 +123,52 @@ def build(
     return Path(path)
 
 
-def _one_image(model: Any, x: Any) -> Array:
+class _Others:
+    """The images after the first, of which the page has the pixels alone."""
+
+    def __init__(self, images: Array) -> None:
+        self.images = images
+        self.half = is_exact_half(images)
+        self.characters = images.size * (2 if self.half else 4) * 4 // 3 + 8 * len(images)
+
+    def check(self, model: Model, described: list[dict[str, Any]]) -> None:
+        """Raise a `ValueError` if the page lacks what it needs to compute their outputs."""
+        if not len(self.images):
+            return
+        for node in described:
+            cut = any(weight["kept"] for weight in node["params"].values())
+            if cut or not node["known"]:
+                why = "some of its kernels are left out" if cut else "has no formula on the page"
+                raise ValueError(
+                    f"A page of several images computes their outputs, and cannot for "
+                    f"{model.label}: {node['type']} {node['name']!r}: {why}. Pass one image."
+                )
+
+
+def _pictures(images: Array, photo: Any) -> list[dict[str, Any]]:
+    """The name of each image, and the photo to show for it."""
+    photos = list(photo) if isinstance(photo, (list, tuple)) else [photo]
+    if isinstance(photo, (list, tuple)) and len(photos) != len(images):
+        raise ValueError(
+            f"A page expects a photo for each image. Received {len(photos)} for {len(images)}."
+        )
+    photos += [None] * (len(images) - len(photos))
+    return [
+        {
+            "name": Path(p).name if isinstance(p, (str, os.PathLike)) else f"photo {k}",
+            "picture": None if p is None else data_uri(p),
+        }
+        for k, p in enumerate(photos)
+    ]
+
+
+def _images(model: Any, x: Any) -> Array:
     if not isinstance(model, Model):
         raise TypeError(f"A page shows a Model or Sequential. Received {type(model).__name__}.")
     x = np.asarray(x)
     if x.dtype.kind not in "fiub":
         raise TypeError(f"A page expects x to be numbers. Received dtype {x.dtype}.")
-    given, x = x.shape, x[None] if x.ndim == 3 else x[:1]
+    given, x = x.shape, x[None] if x.ndim == 3 else x
     if not model.built:
         model.build(x.shape)
     if len(model.inputs) != 1:
@@ -123,6 +178,8 @@ def _one_image(model: Any, x: Any) -> Array:
             f"A page shows models that look at images, (batch, height, width, channels). "
             f"{model.label} takes {model.inputs[0].shape}. Received x.shape={given}."
         )
+    if len(x) > MOST_PHOTOS:
+        raise ValueError(f"A page has {MOST_PHOTOS} images at most. Received x.shape={given}.")
     return x.astype(model.inputs[0].dtype)
 
 

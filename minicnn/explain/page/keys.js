@@ -1,6 +1,7 @@
 // @ts-check
 // Keys, and other events of the window: a new colour scheme, a new size, printing.
 import { screen_ } from "page/draw.js";
+import { help } from "page/screen.js";
 import { chosenAt, looked } from "page/state.js";
 
 export function listen(app) {
@@ -21,12 +22,14 @@ function onKey(app, event) {
   }
   const typing = ["INPUT", "SELECT"].includes(event.target.tagName);
   const pressing = event.target.tagName === "BUTTON";
-  if (event.key === "Escape" && state.view === "layer") return app.overview();
+  if (event.key === "Escape" && state.view !== "overview") return app.overview();
   if (typing) return;
   const inLayer = state.view === "layer";
   const keys = {
     f: () => app.setMode("forward"),
     b: () => app.setMode("backward"),
+    p: () => app.showPhoto((app.net.shown + 1) % app.net.photos.length),
+    "?": () => help(app),
     ...(inLayer ? layerKeys(app) : {}),
     ...(inLayer && !pressing
       ? {

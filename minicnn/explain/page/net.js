@@ -50,7 +50,11 @@ export class Net {
     this.range = facts.range;
     this.classes = facts.classes;
     this.title = facts.title;
-    this.photo = facts.photo;
+    this.interpolation = facts.interpolation;
+    // Each has `values`, the outputs of all layers for it as far as the page knows them.
+    this.photos = facts.photos.map((photo) => ({ ...photo, values: new Map() }));
+    this.shown = 0; // which of them
+    this.targetChosen = false; // by the reader, for all photos
     this.notes = facts.notes;
     this.bytes = bytes;
     this.target0 = this.target; // the class whose gradients are stored
@@ -100,6 +104,14 @@ export class Net {
     for (const name of Object.keys(node.params)) params[name] = this.param(id, name);
     const config = { ...node.config, ...this.changedConfigs.get(node.key) };
     return { type: node.type, config, params };
+  }
+
+  // The same without changes.
+  originalLayer(id) {
+    const { type, config, params: described } = this.nodes[id];
+    const params = {};
+    for (const name of Object.keys(described)) params[name] = this.originalParam(id, name);
+    return { type, config, params };
   }
 
   // Why the page cannot compute the whole layer, or "".
@@ -169,7 +181,6 @@ export class Net {
     this.changedParams = new Map();
     this.changedConfigs = new Map();
     this.changedCells = new Map(); // node → Map(offset → value)
-    this.values = new Map();
     this.before = new WeakMap(); // y → what went into the activation that made it
     this.alternatives = new Map(); // node → array, or why there is none
     this.forget();
@@ -187,33 +198,37 @@ export class Net {
 
   // Whether the stored gradients are those of the loss and the network shown.
   get asStored() {
-    return !this.changed && this.target === this.target0;
+    return !this.changed && this.target === this.target0 && this.shown === 0;
   }
 
-  // What minicnn computed: stored, or computed again if that is quick; null if left out.
-  original(id) {
-    if (!this.values.has(id)) {
-      const node = this.nodes[id];
-      const stored = this.numbers(node.y);
-      let value = stored && array(node.shape, stored);
-      if (!value && node.light) {
-        const xs = node.inputs.map((input) => this.original(input));
-        const params = {};
-        for (const name of Object.keys(node.params)) params[name] = this.originalParam(id, name);
-        if (xs.every(Boolean)) {
-          value = forward({ type: node.type, config: node.config, params }, xs).y;
-        }
-      }
-      this.values.set(id, value);
-    }
-    return this.values.get(id);
+  // The output for the unchanged network and the photo shown; null if left out.
+  original = (id) => this.valueOf(this.shown, id);
+
+  // The same for one of the photos: what minicnn computed is stored for the first one, or computed
+  // again if that is quick; for the others it is computed beforehand (`compute`).
+  valueOf(photo, id) {
+    const { values } = this.photos[photo];
+    if (!values.has(id)) values.set(id, photo ? null : this.storedValue(id));
+    return values.get(id);
   }
 
-  isStored = (id) => this.nodes[id].y !== null;
+  storedValue(id) {
+    const node = this.nodes[id];
+    const stored = this.numbers(node.y);
+    if (stored || !node.light) return stored && array(node.shape, stored);
+    const xs = node.inputs.map((input) => this.valueOf(0, input));
+    return xs.every(Boolean) ? forward(this.originalLayer(id), xs).y : null;
+  }
+
+  isStored = (id) => this.shown === 0 && this.nodes[id].y !== null;
 
   hasOriginal(id) {
     const node = this.nodes[id];
-    return this.isStored(id) || (node.light && node.inputs.every((n) => this.hasOriginal(n)));
+    return (
+      this.shown > 0 ||
+      this.isStored(id) ||
+      (node.light && node.inputs.every((n) => this.hasOriginal(n)))
+    );
   }
 
   // Whether the page knows y(id), without computing it.
@@ -239,6 +254,54 @@ export class Net {
     return typeof found === "string"
       ? found
       : `The outputs of ${this.nodes[id].name} are left out of this page, to keep it small.`;
+  }
+
+  // -- photos -------------------------------------------------------------------------------------
+
+  get photo() {
+    return this.photos[this.shown];
+  }
+
+  // Why the page shows only the photo that it was made for, or "".
+  get obstacleToPhotos() {
+    return this.nodes.map(({ id }) => this.obstacle(id)).find(Boolean) ?? "";
+  }
+
+  // The pixels of a photo, as the model sees them.
+  pixelsOf(photo) {
+    const { shape } = this.nodes[0];
+    const given = this.photos[photo];
+    return given.x ?? array(shape, this.numbers(given.at));
+  }
+
+  // Computes all layers' outputs for a photo. `current` says whether to go on.
+  async compute(photo, current = () => true) {
+    if (photo === 0 || this.photos[photo].values.size) return true;
+    const values = new Map([[0, this.pixelsOf(photo)]]);
+    for (const { id, inputs } of this.nodes.slice(1)) {
+      const xs = inputs.map((input) => values.get(input));
+      values.set(id, (await forwardAsync(this.originalLayer(id), xs, breathe)).y);
+      await breathe();
+      if (!current()) return false;
+    }
+    this.photos[photo].values = values;
+    return true;
+  }
+
+  // Shows a photo whose outputs are computed; what-if changes of weights stay.
+  async show(photo, current) {
+    this.shown = photo;
+    this.changedCells.clear();
+    this.alternatives = new Map();
+    this.forget();
+    if (!this.targetChosen) this.target = photo ? this.likeliest() : this.target0;
+    return !this.changed || (await this.recompute(current));
+  }
+
+  // The class that the photo shown most likely belongs to; without classes, the chosen number.
+  likeliest() {
+    const p = this.probabilities(this.original(this.output));
+    return p ? p.indexOf(Math.max(...p)) : this.target;
   }
 
   // Recomputes everything behind the changes. `current` says whether to go on.

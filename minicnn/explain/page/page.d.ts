@@ -78,7 +78,15 @@ interface GraphNode {
   grads: Record<string, number>;
 }
 
-/** What build.py knows of the model and the photo. */
+/** A photo that the page shows: its image as a URL, and its pixels or where they lie. */
+interface Photo {
+  name: string;
+  picture: string | null;
+  at?: number;
+  x?: Tensor;
+}
+
+/** What build.py knows of the model and the photos. */
 interface Facts {
   title: string;
   model: string;
@@ -86,8 +94,9 @@ interface Facts {
   kind: "softmax" | "sigmoid" | "logits" | "";
   target: number;
   output: number;
-  photo: string | null;
+  photos: Photo[];
   range: [number, number];
+  interpolation: "bilinear" | "nearest";
   nodes: GraphNode[];
   arrays: StoredArray[];
   notes: string[];

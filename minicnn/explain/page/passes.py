@@ -35,9 +35,7 @@ class Use:
     @functools.cached_property
     def is_exact_half(self) -> bool:
         """Whether 11 bits store the output exactly, such as pixels from 0 to 255."""
-        return bool(np.abs(self.y).max(initial=0) < 65504) and np.array_equal(
-            self.y.astype(np.float16), self.y
-        )
+        return is_exact_half(self.y)
 
     @functools.cached_property
     def strongest(self) -> Array:
@@ -45,6 +43,12 @@ class Use:
         rows = self.y.reshape(-1, self.y.shape[-1])
         strength = rows[0] if self.last else np.abs(rows).mean(axis=0)
         return np.argsort(-strength, kind="stable")
+
+
+def is_exact_half(x: Array) -> bool:
+    """Return whether 11 bits store these numbers exactly, such as pixels from 0 to 255."""
+    small = bool(np.abs(x).max(initial=0) < 65504)
+    return small and np.array_equal(x.astype(np.float16), x)
 
 
 def uses_of(model: Model, tape: Tape, x: Array) -> tuple[list[Use], dict[int, dict[int, int]]]:

@@ -1,8 +1,11 @@
 // @ts-check
 // The page as a whole: its head, the view, the notes below, and the help.
+import { openDialog } from "page/dialogs.js";
 import { count, h, theme } from "page/draw.js";
+import { photoStrip } from "page/photos/strip.js";
 import { isBackward } from "page/state.js";
 import { bench } from "page/views/bench.js";
+import { comparison } from "page/views/compare.js";
 import { layerView } from "page/views/layer.js";
 import { overview } from "page/views/overview.js";
 
@@ -32,12 +35,14 @@ function keepingFocus(root, draw) {
   }
 }
 
+const VIEWS = { overview, layer: layerView, compare: comparison };
+
 export function render(app) {
   const { root, state } = app;
   keepingFocus(root, () =>
     root.replaceChildren(
       ...header(app),
-      h("main", { id: "main" }, state.view === "overview" ? overview(app) : layerView(app)),
+      h("main", { id: "main" }, VIEWS[state.view](app)),
       footer(app.net),
     ),
   );
@@ -75,7 +80,7 @@ function header(app) {
     h(
       "header.top",
       {},
-      net.photo ? h("img.thumb", { src: net.photo, alt: "" }) : null,
+      photoStrip(app),
       h(
         "div.title",
         {},
@@ -127,6 +132,7 @@ function header(app) {
         h("span.word", {}, " Help"),
       ),
     ),
+    state.notice ? h("p.reason.under-top.notice", { role: "alert" }, state.notice) : null,
     why && !isBackward(state)
       ? h("p.reason.under-top", {}, `Backward is not available. ${why}`)
       : null,
@@ -141,8 +147,8 @@ function footer(net) {
   );
 }
 
-function help(app) {
-  const { net, root } = app;
+export function help(app) {
+  const { net } = app;
   const keys = [
     ["Tab", "go to the next control"],
     ["Enter", "open the layer, the map or the cell"],
@@ -152,6 +158,8 @@ function help(app) {
     [". and ,", "go one cell forward or back"],
     ["[ and ]", "go to the previous or next map or unit"],
     ["F and B", "switch to forward or backward"],
+    ["P", "go to the next photo"],
+    ["?", "show this help"],
   ];
   const dialog = h(
     "dialog.help",
@@ -179,10 +187,5 @@ function help(app) {
       : null,
     h("form", { method: "dialog" }, h("button.primary", {}, "Close")),
   );
-  document.body.append(dialog);
-  dialog.addEventListener("close", () => {
-    dialog.remove();
-    root.querySelector('[data-focus="help"]')?.focus();
-  });
-  dialog.showModal();
+  openDialog(app, dialog, "help");
 }

@@ -22,6 +22,8 @@ export function newState() {
     speed: 3,
     open: new Set(),
     busy: "",
+    notice: "", // what the page could not do
+    other: null, // the photo to compare with
   };
 }
 

@@ -19,7 +19,8 @@ def browser():
             pytest.fail(reason)
         pytest.skip(reason)
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        arguments = ["--no-sandbox", "--use-fake-device-for-media-stream"]  # a camera of its own
+        started = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield started
         started.close()
 
@@ -29,7 +30,7 @@ def opened(browser):
     """Return a function that opens a page; at the end, assert no errors, requests or dialogs."""
     contexts, complaints = [], []
 
-    def open_it(path, width=1280, height=720, scheme="light", **options):
+    def open_it(path, width=1280, height=720, scheme="light", address="", **options):
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, **options
         )
@@ -42,7 +43,7 @@ def opened(browser):
             "request",
             lambda r: r.url.startswith(("file:", "data:")) or complaints.append(f"asks {r.url}"),
         )
-        tab.goto(path.as_uri())
+        tab.goto(f"{path.as_uri()}{address}")
         tab.wait_for_selector("#app[data-ready=true]")
         return tab
 

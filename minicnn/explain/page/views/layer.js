@@ -14,6 +14,7 @@ export function layerView(app) {
   const tabs = tabsOf(net, id, back);
   const off = tabsOff(net, id, back, state.which);
   const open = tabs.filter(([name]) => !off[name]).map(([name]) => name);
+  if (state.other === null && state.tab === "compare") state.tab = "number";
   const usual = open.includes("number") ? "number" : (open[0] ?? "number");
   const tab = open.includes(state.tab) ? state.tab : usual;
   const reasons = new Map();
@@ -86,18 +87,19 @@ function tabsOf(net, id, back) {
       : [
           ["places", "Where it looks"],
           ["whatif", "What if …"],
+          ...(net.photos.length > 1 ? [["compare", "Two photos"]] : []),
         ]),
   ];
 }
 
 function tabList(app, tabs, off, chosen) {
   const open = tabs.filter(([name]) => !off[name]).map(([name]) => name);
-  const onkeydown = (event) => {
+  const onkeydown = async (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by || !open.length) return;
     const next = open[(open.indexOf(chosen) + by + open.length) % open.length];
-    app.set({ tab: next });
-    document.getElementById(`tab-${next}`).focus();
+    await app.chooseTab(next);
+    document.getElementById(`tab-${next}`)?.focus();
   };
   const tab = ([name, text]) =>
     h(
@@ -111,7 +113,7 @@ function tabList(app, tabs, off, chosen) {
         "data-focus": `tab-${name}`,
         disabled: Boolean(off[name]),
         title: off[name] || null,
-        onclick: () => app.set({ tab: name }),
+        onclick: () => app.chooseTab(name),
       },
       text,
     );

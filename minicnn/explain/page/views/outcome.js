@@ -4,9 +4,11 @@ import { sumLine } from "page/cells.js";
 import { h, percent, shapeText } from "page/draw.js";
 import { size, unravel } from "page/engine/arrays.js";
 
-export function classBars(net, limit = 10, compact = false) {
-  const p = net.probabilities();
-  const old = net.alternatives.has(net.output) ? net.probabilities(net.original(net.output)) : null;
+// `given`: the probabilities; if null, those for the photo shown, beside those before a change.
+export function classBars(net, limit = 10, compact = false, given = null) {
+  const p = given ?? net.probabilities();
+  const changed = !given && net.alternatives.has(net.output);
+  const old = changed ? net.probabilities(net.original(net.output)) : null;
   if (!p) {
     return h(
       "p.note",

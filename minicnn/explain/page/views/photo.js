@@ -41,7 +41,12 @@ export function photoOnly(app) {
           ? "Red, green, blue: the numbers that go into the network."
           : "The numbers that go into the network.",
       ),
-      net.photo ? h("img.original", { src: net.photo, alt: "The original photo" }) : null,
+      net.photo.picture
+        ? h("img.original", {
+            src: net.photo.picture,
+            alt: `The original photo, ${net.photo.name}`,
+          })
+        : null,
     ),
   ];
 }

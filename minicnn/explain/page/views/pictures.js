@@ -43,6 +43,9 @@ export function picture(net, id, a, channel) {
   return mapPicture(a, channel, topFor(a));
 }
 
+// The network's input as one image.
+export const inputPicture = (net, x) => picture(net, 0, x, isPhoto(net, 0) ? -1 : 0);
+
 // Draws a canvas when it comes into sight.
 const watcher = new IntersectionObserver(
   (entries) => {

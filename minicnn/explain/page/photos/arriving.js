@@ -1,0 +1,55 @@
+// @ts-check
+// Photos that the reader adds: dropped, pasted, chosen, taken or drawn. They stay in the page.
+import { decoded, obstacleToReading, seenBy, thumbnail } from "page/photos/read.js";
+
+const MOST = 24;
+
+// Adds a picture, as decoded(file) gives it, and shows it.
+export async function addPicture(app, name, picture) {
+  const { net } = app;
+  if (net.photos.length >= MOST) throw new Error(`The page holds ${MOST} photos at most.`);
+  net.photos.push({
+    name,
+    picture: thumbnail(picture),
+    x: seenBy(net, picture),
+    values: new Map(),
+  });
+  await app.showPhoto(net.photos.length - 1);
+}
+
+// Adds each of the files that is a picture; says which are not.
+export async function addFiles(app, files) {
+  const obstacle = obstacleToReading(app.net);
+  if (obstacle) return notice(app, `The page cannot look at another photo. ${obstacle}`);
+  for (const file of files) {
+    try {
+      await addPicture(app, file.name || "pasted picture", await decoded(file));
+    } catch (error) {
+      notice(app, error.message);
+    }
+  }
+}
+
+export function notice(app, text) {
+  app.state.notice = text;
+  app.render();
+  app.say(text);
+}
+
+const filesOf = (transfer) => [...(transfer?.files ?? [])];
+
+export function listenForPhotos(app) {
+  addEventListener("dragover", (event) => {
+    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+  });
+  addEventListener("drop", (event) => {
+    const files = filesOf(event.dataTransfer);
+    if (!files.length) return;
+    event.preventDefault(); // otherwise the browser leaves the page and shows the file
+    addFiles(app, files);
+  });
+  addEventListener("paste", (event) => {
+    const files = filesOf(event.clipboardData);
+    if (files.length) addFiles(app, files);
+  });
+}

@@ -1,0 +1,89 @@
+// @ts-check
+// From a picture to the numbers that the model sees, as `minicnn.images.load_photo` makes them.
+import { array } from "page/engine/arrays.js";
+import { resized } from "page/engine/sampling.js";
+
+const MOST_PIXELS = 100_000_000;
+
+// [scale, offset] of the ranges of numbers that a photo's pixels are known to be given in.
+const RANGES = [
+  [1, 0],
+  [255, 0],
+  [127.5, 127.5],
+];
+
+// Why the page cannot look at other photos than those it was made with, or "".
+export function obstacleToReading(net) {
+  const channels = net.nodes[0].shape.at(-1);
+  if (net.nodes[0].shape.length !== 3 || ![1, 3, 4].includes(channels)) {
+    return `The network takes ${channels} channels, and a photo has 1, 3 or 4.`;
+  }
+  if (!RANGES.some(([scale, offset]) => scale === net.range[0] && offset === net.range[1])) {
+    return "How this network's numbers come from a photo's pixels is not known to the page.";
+  }
+  return net.obstacleToPhotos;
+}
+
+/**
+ * The pixels of a file: {width, height, data}, four bytes each. A camera's rotation is undone.
+ * @param {Blob} file
+ */
+export async function decoded(file) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
+  } catch {
+    throw new Error(`${nameOf(file)} is not an image that this browser can read.`);
+  }
+  const { width, height } = bitmap;
+  if (width * height > MOST_PIXELS) {
+    throw new Error(`${nameOf(file)} is too large: ${width} × ${height} pixels.`);
+  }
+  return pixelsOf(bitmap, width, height);
+}
+
+const nameOf = (file) => /** @type {File} */ (file).name || "The picture";
+
+export function pixelsOf(source, width, height) {
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(source, 0, 0, width, height);
+  return { width, height, data: context.getImageData(0, 0, width, height).data, canvas };
+}
+
+// As Pillow makes gray of colours.
+const gray = (d, o) => (d[o] * 19595 + d[o + 1] * 38470 + d[o + 2] * 7471 + 0x8000) >> 16;
+
+// The numbers that go into the network.
+export function seenBy(net, { width, height, data }) {
+  const [rows, columns, channels] = net.nodes[0].shape;
+  const [scale, offset] = net.range;
+  const where = resized([height, width], [rows, columns], { interpolation: net.interpolation });
+  const x = array([rows, columns, channels], new Float32Array(rows * columns * channels));
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) {
+      for (let c = 0; c < channels; c++) {
+        let v = 0;
+        for (const [row, a] of where.rows[i]) {
+          for (const [column, b] of where.columns[j]) {
+            const o = 4 * (row * width + column);
+            v += a * b * (channels === 1 ? gray(data, o) : data[o + c]);
+          }
+        }
+        x.data[(i * columns + j) * channels + c] = (v - offset) / scale;
+      }
+    }
+  }
+  return x;
+}
+
+// A smaller copy for the page to show, as the address of its data.
+export function thumbnail({ canvas, width, height }, most = 640) {
+  const scale = Math.min(1, most / Math.max(width, height));
+  const small = document.createElement("canvas");
+  small.width = Math.max(1, Math.round(width * scale));
+  small.height = Math.max(1, Math.round(height * scale));
+  small.getContext("2d").drawImage(canvas, 0, 0, small.width, small.height);
+  return small.toDataURL("image/jpeg", 0.85);
+}

@@ -1,0 +1,108 @@
+// @ts-check
+// The photos as buttons, and the ways to add another one.
+import { openDialog } from "page/dialogs.js";
+import { h } from "page/draw.js";
+import { addFiles } from "page/photos/arriving.js";
+import { takePhoto } from "page/photos/camera.js";
+import { drawPicture } from "page/photos/drawing.js";
+import { obstacleToReading } from "page/photos/read.js";
+import { inputPicture, lazyPicture } from "page/views/pictures.js";
+
+export function photoStrip(app) {
+  const { net } = app;
+  const several = net.photos.length > 1;
+  return h(
+    "div.photos",
+    { role: "group", "aria-label": "Photos" },
+    net.photos.map((photo, k) => photoButton(app, photo, k, several)),
+    several
+      ? h(
+          "button.quiet",
+          {
+            "aria-pressed": String(app.state.view === "compare"),
+            "data-focus": "compare",
+            title: "Show two photos side by side, layer by layer",
+            onclick: () => app.compare({ view: "compare" }),
+          },
+          "Compare",
+        )
+      : null,
+    h(
+      "button.quiet.add-photo",
+      {
+        "data-focus": "add-photo",
+        "aria-label": "Add a photo",
+        title: obstacleToReading(net) || "Add a photo: choose, take or draw one",
+        disabled: Boolean(obstacleToReading(net)),
+        onclick: () => addDialog(app),
+      },
+      "+",
+    ),
+  );
+}
+
+function photoButton(app, { name, picture }, k, several) {
+  const { net } = app;
+  const image = picture ? h("img.thumb", { src: picture, alt: "" }) : null;
+  if (!several) return image;
+  const seen = () => inputPicture(net, net.pixelsOf(k));
+  return h(
+    "button.photo",
+    {
+      "aria-pressed": String(k === net.shown),
+      "aria-label": `Photo ${k}: ${name}`,
+      title: name,
+      "data-focus": `photo-${k}`,
+      onclick: () => app.showPhoto(k),
+    },
+    image ?? lazyPicture(seen, { class: "thumb" }),
+  );
+}
+
+function addDialog(app) {
+  const files = /** @type {HTMLInputElement} */ (
+    h("input", { type: "file", accept: "image/*", multiple: true, hidden: true })
+  );
+  const way = (key, text, does, act) =>
+    h(
+      "li",
+      {},
+      h("button.primary", { type: "button", "data-focus": key, onclick: act }, text),
+      h("span", {}, does),
+    );
+  const dialog = /** @type {HTMLDialogElement} */ (
+    h(
+      "dialog.help.adding",
+      { "aria-label": "Add a photo" },
+      h("h2", {}, "Add a photo"),
+      h(
+        "p",
+        {},
+        "It stays in this page: nothing is sent. You can also drop files on the page, or paste " +
+          "a picture.",
+      ),
+      h(
+        "ul",
+        {},
+        way("add-files", "Choose files", "from this device", () => files.click()),
+        navigator.mediaDevices
+          ? way("add-camera", "Use the camera", "and take a photo", () => {
+              dialog.close();
+              takePhoto(app);
+            })
+          : null,
+        way("add-drawing", "Draw", "a picture by hand", () => {
+          dialog.close();
+          drawPicture(app);
+        }),
+      ),
+      files,
+      h("form", { method: "dialog" }, h("button.quiet", {}, "Close")),
+    )
+  );
+  files.addEventListener("change", () => {
+    dialog.close();
+    addFiles(app, files.files);
+  });
+  openDialog(app, dialog, "add-photo");
+}
