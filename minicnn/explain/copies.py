@@ -14,6 +14,7 @@ from minicnn._support.variable import Computed
 from minicnn.explain.restoring import restored
 from minicnn.graph import Network
 from minicnn.graph.fused import FusedLayer
+from minicnn.graph.limited import LimitedNormalization
 from minicnn.layers import InputLayer, Layer
 from minicnn.layers.noise import RandomLayer
 from minicnn.training import Trainer
@@ -57,6 +58,8 @@ def all_layers(layer: Any) -> Iterator[Layer]:
     yield layer
     if isinstance(layer, FusedLayer):
         yield from filter(None, (layer.layer, layer.normalization))
+    if isinstance(layer, LimitedNormalization):
+        yield layer.layer
     if isinstance(layer, Network):
         for inner in layer.graph.layers if layer.built else layer.layers:
             yield from all_layers(inner)

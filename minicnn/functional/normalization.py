@@ -5,6 +5,8 @@ import numpy as np
 from minicnn import kernels, shapes
 from minicnn.functional import buffers
 from minicnn.functional.checks import check_gradient
+from minicnn.functional.elementwise import limits_of
+from minicnn.functional.epilogue import UNBOUNDED, clamp_of, stops_of
 from minicnn.functional.sums import PARTS
 
 Array = np.ndarray
@@ -50,18 +52,21 @@ def batch_normalization(
     beta: Array,
     epsilon: float = 1e-3,
     name: str = "batch_normalization",
+    activation: str = "linear",
 ) -> Array:
-    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, per channel (last axis).
+    """y = activation(gamma * (x - mean) / sqrt(variance + epsilon) + beta).
 
-    All of `mean`, `variance`, `gamma`, `beta` have the shape (channels,).
+    Per channel (last axis): `mean`, `variance`, `gamma` and `beta` have the shape (channels,). An
+    activation that only has limits ("relu", "relu6") costs no time here; others are refused with a
+    `ValueError`.
     """
     rows = _rows(x, name)
     _check_per_channel(x, {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}, name)
+    limits = clamp_of(limits_of(activation, name), x.dtype)
     scale = (gamma / np.sqrt(variance + x.dtype.type(epsilon))).astype(x.dtype)
     y = buffers.empty(x.shape, x.dtype)
-    kernels.normalization.forward(
-        rows, shapes.contiguous(mean), scale, shapes.contiguous(beta), y.reshape(rows.shape)
-    )
+    mean, beta = shapes.contiguous(mean), shapes.contiguous(beta)
+    kernels.normalization.forward(rows, mean, scale, beta, *limits, y.reshape(rows.shape))
     return y
 
 
@@ -75,6 +80,8 @@ def batch_normalization_backward(
     training: bool = False,
     need_dx: bool = True,
     name: str = "batch_normalization",
+    beta: Array | None = None,
+    activation: str = "linear",
 ) -> tuple[Array | None, Array, Array]:
     """`(dx, dgamma, dbeta)` of `batch_normalization`; z = (x - mean) / sqrt(variance + epsilon).
 
@@ -84,30 +91,40 @@ def batch_normalization_backward(
 
     In training `mean` and `variance` must be the batch's own (`batch_moments(x)`): each x moved
     them, hence the two extra terms (Ioffe and Szegedy 2015, section 3).
+
+    With an `activation`, dy is the gradient behind it, and counts as 0 where a limit stops it. To
+    see where, the function computes gamma * z + beta once more, and so needs `beta`.
     """
     rows = _rows(x, name)
-    _check_per_channel(x, {"mean": mean, "variance": variance, "gamma": gamma}, name)
+    beta = np.zeros_like(gamma) if beta is None else beta
+    _check_per_channel(x, {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}, name)
     dy = check_gradient(dy, x.shape, x, name).reshape(rows.shape)
-    mean = shapes.contiguous(mean)
+    limits, mean = limits_of(activation, name), shapes.contiguous(mean)
+    scale = (gamma / np.sqrt(variance + x.dtype.type(epsilon))).astype(x.dtype)  # as forward has it
+    limited = scale, shapes.contiguous(beta), *stops_of(limits, x.dtype)
+    free, kernel = limits == UNBOUNDED, kernels.normalization
     sums = np.empty((PARTS, 2, rows.shape[1]))
-    kernels.normalization.backward_sums(dy, rows, mean, sums)
+    if free:
+        kernel.backward_sums(dy, rows, mean, sums)
+    else:
+        kernel.limited_sums(dy, rows, mean, *limited, sums)
     total, centered = sums.sum(axis=0)
     inverse = 1 / np.sqrt(variance.astype(np.float64) + epsilon)
     dgamma, dbeta = (centered * inverse).astype(x.dtype), total.astype(x.dtype)
     if not need_dx:
         return None, dgamma, dbeta
-    dx, scale = buffers.empty(x.shape, x.dtype), (gamma * inverse).astype(x.dtype)
+    dx = buffers.empty(x.shape, x.dtype)
+    result = dx.reshape(rows.shape)
     if training:
-        kernels.normalization.backward_input(
-            dy,
-            rows,
-            mean,
-            scale,
-            (total / len(rows)).astype(x.dtype),
-            (centered * inverse**2 / len(rows)).astype(x.dtype),
-            dx.reshape(rows.shape),
-        )
-    else:  # dx = (dy - 0) * scale + 0, whatever x is
+        share_of_mean = (total / len(rows)).astype(x.dtype)
+        slope = (centered * inverse**2 / len(rows)).astype(x.dtype)
+        if free:
+            kernel.backward_input(dy, rows, mean, scale, share_of_mean, slope, result)
+        else:
+            kernel.limited_input(dy, rows, mean, *limited, share_of_mean, slope, result)
+    elif free:  # dx = (dy - 0) * scale + 0, whatever x is
         zero = np.zeros_like(scale)
-        kernels.normalization.forward(dy, zero, scale, zero, dx.reshape(rows.shape))
+        kernel.forward(dy, zero, scale, zero, *clamp_of(limits, x.dtype), result)
+    else:
+        kernel.limited_fixed(dy, rows, mean, *limited, result)
     return dx, dgamma, dbeta

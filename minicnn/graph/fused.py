@@ -215,7 +215,7 @@ class FusedLayer(Layer):
 
 def _scale_and_shift(normalization: Any) -> tuple[Array, Array]:
     """Return what a normalization does at inference, x * scale + shift, in float64."""
-    gamma, beta = normalization._scale_and_shift()
+    gamma, beta = normalization.scale_and_shift()
     variance = normalization.moving_variance.value.astype(np.float64)
     scale = gamma / np.sqrt(variance + normalization.epsilon)
     return scale, beta - normalization.moving_mean.value * scale

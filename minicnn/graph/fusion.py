@@ -13,7 +13,7 @@ product multiplies by scale while it copies the kernel, which it does anyway. A 
 applied while the result is in registers. (Jacob et al. 2018, section 3.2.) And where max pooling
 follows, it takes the largest of a block of results while they are in the cache, and the others are
 not written to memory (`functional.conv2d_max_pool2d`). Training, too, fuses a layer with its own
-ReLU and the pooling that follows.
+ReLU and the pooling that follows, and a normalization with the ReLU that follows.
 
 The graph and its layers do not change; the fused graph shares their weights.
 """
@@ -30,6 +30,7 @@ import numpy as np
 from minicnn import functional
 from minicnn.graph.fused import PRODUCTS, FusedLayer
 from minicnn.graph.graph import Graph
+from minicnn.graph.limited import LimitedNormalization
 from minicnn.graph.rewriting import use
 from minicnn.layers import (
     Activation,
@@ -78,21 +79,24 @@ def fuse(
         penalized = any(each.layer.penalizes_outputs() for each in (node, found[0]))
         return None if penalized else found[0]
 
+    def use_name(node: Node) -> str:
+        """Return the layer's name; with a number if the graph uses it elsewhere, folded or not."""
+        uses = [other for other in graph.nodes if other.layer is node.layer]
+        several = f" (use {uses.index(node) + 1})" if len(uses) > 1 else ""
+        return node.layer.name + several
+
     new = {symbol: symbol for symbol in graph.inputs}
     folds: list[Fold] = []
     for node in graph.nodes:
         if node.outputs[0] in new:  # an input, or folded into an earlier layer
             continue
         layer, done = nested.get(node.layer, node.layer), [node]
-        if type(layer) in PRODUCTS:
+        if type(layer) in PRODUCTS or type(layer) is BatchNormalization:
             done = _foldable(node, only_user, training)
             layers = tuple(part.layer for part in done)
             limited = only_limits(layer.activation_name) and not layer.penalizes_outputs()
-            if len(done) > 1 or limited:
-                uses = [other for other in graph.nodes if other.layer is layer]
-                # The layer may be used elsewhere, too, folded or not: each use has its own name.
-                several = f" (use {uses.index(node) + 1})" if len(uses) > 1 else ""
-                layer = _fused(layers, layer.name + several, training)
+            if len(done) > 1 or (limited and type(layer) in PRODUCTS):
+                layer = _fused(layers, use_name(node), training)
                 if len(done) > 1:
                     folds.append(Fold(layer, layers, _values(node, len(layers) - 1)))
         made = use(layer, [new[symbol] for symbol in node.inputs], node, done[-1])
@@ -104,9 +108,13 @@ def fuse(
 def _foldable(node: Node, only_user: Callable[[Node], Node | None], training: bool) -> list[Node]:
     """Return the node and those after it that can be computed with it, in order.
 
-    In training that is max pooling alone, because gradients must pass through all others.
+    In training a convolution is computed with the max pooling after it alone, because gradients
+    must pass through all others; and a normalization, with the activation after it.
     """
     found, following = [node], only_user(node)
+    if type(node.layer) is BatchNormalization:
+        limited = training and following is not None and _is_limiter(following)
+        return [node, following] if limited and following else found
     if node.layer.activation_name == "linear" and not training:
         for fits in (_is_fixed_normalization, _is_limiter):
             if following is not None and fits(following):
@@ -162,9 +170,11 @@ def _limits(layer: Layer) -> str | None:
     return name if name is not None and only_limits(name) else None
 
 
-def _fused(layers: Sequence[Layer], name: str, training: bool) -> FusedLayer:
+def _fused(layers: Sequence[Layer], name: str, training: bool) -> Layer:
     """Return one layer that does what these do; `_foldable` says which they may be."""
     first, *others = layers
+    if isinstance(first, BatchNormalization):
+        return LimitedNormalization(first, name, str(_limits(others[0])))
     found: dict[str, Any] = {"limits": first.activation_name}
     for other in others:
         if isinstance(other, BatchNormalization):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.compiler.kernel import kernel
+from minicnn.compiler.language import function
 from minicnn.kernels.tasks import share, shares
 
 
@@ -34,15 +35,16 @@ def _rows(x: Any, *_: Any) -> int:
 
 
 @kernel(tasks=_rows, writes="y", vectorize=True)
-def forward(task, tasks, x, mean, scale, beta, y):
-    """y[r, c] = (x[r, c] - mean[c]) * scale[c] + beta[c]."""
+def forward(task, tasks, x, mean, scale, beta, low, high, y):
+    """y[r, c] = (x[r, c] - mean[c]) * scale[c] + beta[c], kept between low and high."""
     for r in range(*share(len(x), task, tasks)):
         row, result = x[r], y[r]
         for c in range(len(row)):
-            result[c] = (row[c] - mean[c]) * scale[c] + beta[c]
+            v = (row[c] - mean[c]) * scale[c] + beta[c]
+            result[c] = low if v < low else (high if v > high else v)
 
 
-@kernel(tasks=lambda dy, rows, mean, sums: len(sums), writes="sums", vectorize=True)
+@kernel(tasks=lambda *given: len(given[-1]), writes="sums", vectorize=True)
 def backward_sums(block, dy, rows, mean, sums):
     """sums[block, 0, c] = sum of dy, sums[block, 1, c] = sum of dy * (x - mean), in float64."""
     total, centered = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
@@ -63,3 +65,53 @@ def backward_input(task, tasks, dy, x, mean, scale, share_of_mean, slope, dx):
         for c in range(len(row)):
             centered = row[c] - mean[c]
             result[c] = scale[c] * (received[c] - share_of_mean[c] - slope[c] * centered)
+
+
+# The same behind an activation that keeps z = (x - mean) * scale + beta between low and high: dz is
+# dy where that leaves z as it is, else 0. Where memory decides the speed, to compute z once more
+# takes less time than to write dz and read it.
+
+
+@function
+def _passed(dy, z, low, high, zero):
+    """Return dy where the limits leave z as it is, else 0; there is no limit where it is NaN."""
+    return zero if z <= low or z >= high else dy
+
+
+@kernel(tasks=lambda *given: len(given[-1]), writes="sums", vectorize=True)
+def limited_sums(block, dy, rows, mean, scale, beta, low, high, sums):
+    """sums[block, 0, c] = sum of dz, sums[block, 1, c] = sum of dz * (x - mean), in float64."""
+    total, products = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    zero = rows.dtype.type(0)
+    for r in range(*share(len(rows), block, len(sums))):
+        row, received = rows[r], dy[r]
+        for c in range(len(row)):
+            centered = row[c] - mean[c]
+            dz = _passed(received[c], centered * scale[c] + beta[c], low, high, zero)
+            total[c] += dz
+            products[c] += dz * centered
+    sums[block, 0] = total
+    sums[block, 1] = products
+
+
+@kernel(tasks=_rows, writes="dx", vectorize=True)
+def limited_input(task, tasks, dy, x, mean, scale, beta, low, high, share_of_mean, slope, dx):
+    """dx[r, c] = scale[c] * (dz[r, c] - share[c] - slope[c] * (x[r, c] - mean[c]))."""
+    zero = x.dtype.type(0)
+    for r in range(*share(len(x), task, tasks)):
+        row, received, result = x[r], dy[r], dx[r]
+        for c in range(len(row)):
+            centered = row[c] - mean[c]
+            dz = _passed(received[c], centered * scale[c] + beta[c], low, high, zero)
+            result[c] = scale[c] * (dz - share_of_mean[c] - slope[c] * centered)
+
+
+@kernel(tasks=_rows, writes="dx", vectorize=True)
+def limited_fixed(task, tasks, dy, x, mean, scale, beta, low, high, dx):
+    """dx[r, c] = scale[c] * dz[r, c]: mean and variance are fixed, whatever x is."""
+    zero = x.dtype.type(0)
+    for r in range(*share(len(x), task, tasks)):
+        row, received, result = x[r], dy[r], dx[r]
+        for c in range(len(row)):
+            z = (row[c] - mean[c]) * scale[c] + beta[c]
+            result[c] = scale[c] * _passed(received[c], z, low, high, zero)

@@ -85,35 +85,40 @@ class BatchNormalization(Layer):
     def differs_in_training(self) -> bool:
         return self.trainable
 
-    def _scale_and_shift(self) -> tuple[Array, Array]:
+    def scale_and_shift(self) -> tuple[Array, Array]:
+        """Return gamma and beta, as arrays, whether or not the layer learns them."""
         shape, dtype = self.moving_mean.shape, self.dtype
         gamma = self.gamma.value if self.gamma else initializers.Ones()(shape, dtype)
         beta = self.beta.value if self.beta else initializers.Zeros()(shape, dtype)
         return gamma, beta
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        training = training and self.trainable
+    def statistics(self, x: Array, training: bool) -> tuple[Array, Array]:
+        """Return mean and variance: in training the batch's, which the moving ones follow."""
         if x.shape[-1] != self.moving_mean.shape[0]:
             raise ValueError(
                 f"{self.label} expects {self.moving_mean.shape[0]} channels. "
                 f"Received x.shape={x.shape}."
             )
-        if training:
-            mean, variance = functional.batch_moments(x, self.label)
-            for moving, batch in (
-                (self.moving_mean.value, mean),
-                (self.moving_variance.value, variance),
-            ):
-                moving *= moving.dtype.type(self.momentum)
-                moving += batch * batch.dtype.type(1 - self.momentum)
-        else:
-            mean, variance = self.moving_mean.numpy(), self.moving_variance.numpy()
-        gamma, beta = self._scale_and_shift()
+        if not training:
+            return self.moving_mean.numpy(), self.moving_variance.numpy()
+        mean, variance = functional.batch_moments(x, self.label)
+        for moving, batch in (
+            (self.moving_mean.value, mean),
+            (self.moving_variance.value, variance),
+        ):
+            moving *= moving.dtype.type(self.momentum)
+            moving += batch * batch.dtype.type(1 - self.momentum)
+        return mean, variance
+
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
+        training = training and self.trainable
+        mean, variance = self.statistics(x, training)
+        gamma, beta = self.scale_and_shift()
         y = functional.batch_normalization(x, mean, variance, gamma, beta, self.epsilon, self.label)
         return y, {"x": x, "mean": mean, "variance": variance, "training": training}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        gamma, _ = self._scale_and_shift()
+        gamma, _ = self.scale_and_shift()
         dx, dgamma, dbeta = functional.batch_normalization_backward(
             dz,
             cache["x"],
@@ -125,11 +130,9 @@ class BatchNormalization(Layer):
             need_dx,
             self.label,
         )
-        if not self.trainable:
-            return dx, {}
-        grads: Grads = {}
-        if self.gamma:
-            grads["gamma"] = dgamma
-        if self.beta:
-            grads["beta"] = dbeta
-        return dx, grads
+        return dx, self.grads(dgamma, dbeta)
+
+    def grads(self, dgamma: Array, dbeta: Array) -> Grads:
+        """Return the gradients of the weights that the layer has; none if it is frozen."""
+        both = ("gamma", self.gamma, dgamma), ("beta", self.beta, dbeta)
+        return {name: found for name, weight, found in both if weight and self.trainable}

@@ -478,10 +478,11 @@ def test_a_frozen_base_is_computed_as_in_inference() -> None:
     for a, b in zip(base.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
     base.trainable = True
-    assert model.training_model() is model, "nothing is to be folded now"
+    assert len(model.training_model().get_layer("base").graph.nodes) == 3, "gradients pass"
     in_training = Model(inputs, base(inputs))
     base.trainable = False
-    assert in_training.training_model() is in_training, "it was not called with training=False"
+    nodes = in_training.training_model().get_layer("base").graph.nodes
+    assert len(nodes) == 3, "it was not called with training=False"
 
 
 def test_a_base_that_is_frozen_after_it_was_folded_learns_nothing() -> None:
