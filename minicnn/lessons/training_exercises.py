@@ -205,3 +205,76 @@ def _allowed(answer: Any) -> str:
         (bool(missing), f"{', '.join(missing)}: the label stays right, and such photos can come."),
         otherwise="",
     )
+
+
+# -- 18: a larger model --------------------------------------------------------------------------
+
+
+@exercise(18, 1, "seconds = 60 * (299 / 150) ** 2")
+def _larger_epoch(answer: Any) -> str:
+    found = number_of(answer)
+    return first_of(
+        (abs(found - 240) <= 5, ""),
+        (
+            abs(found - 120) <= 3,
+            "twice as high and twice as wide: the pixels are not twice as many.",
+        ),
+        (abs(found - 480) <= 12, "an image has two sides that grow; the channels stay."),
+        (same(found, 60), "each pixel of a map is computed, and there are more of them."),
+        (abs(found - 4) <= 0.1, "that is how many times as long. How many seconds is it?"),
+        otherwise="not yet: the number of pixels grows with the square of the side.",
+    )
+
+
+@exercise(18, 2, "parameters = [(2048 + 1) * 10, (10 * 10 * 2048 + 1) * 10]")
+def _two_heads(answer: Any) -> str:
+    if not isinstance(answer, (list, tuple)) or len(answer) != 2:
+        return f"not yet: answer with two numbers, [..., ...]. It is {answer!r}."
+    found = [number_of(part) for part in answer]
+    return first_of(
+        (found == [20_490, 2_048_010], ""),
+        (found == [2_048_010, 20_490], "the other way round: the average makes 2048 numbers."),
+        (found == [20_480, 2_048_000], "these are the kernels; each unit also has a bias."),
+        (found[0] == 20_490, "the first is right. Flatten keeps all 10 · 10 · 2048 numbers."),
+        (found[1] == 2_048_010, "the second is right. The average leaves one number per channel."),
+        otherwise="not yet: (numbers that come in + 1) · 10.",
+    )
+
+
+@exercise(
+    18,
+    3,
+    """
+def choose(runs):
+    best = max(runs, key=lambda size: np.mean(runs[size]))
+
+    def error(a, b):
+        return np.sqrt(np.var(a, ddof=1) / len(a) + np.var(b, ddof=1) / len(b))
+
+    return min(
+        size
+        for size in runs
+        if np.mean(runs[best]) - np.mean(runs[size]) <= 2 * error(runs[best], runs[size])
+    )
+""",
+)
+def _choose(answer: Any) -> str:
+    runs = {
+        256: [0.71, 0.72, 0.73],
+        64: [0.60, 0.61, 0.62],
+        96: [0.836, 0.846, 0.856],
+        128: [0.85, 0.86, 0.87],  # 0.014 above 96 x 96: the error of the difference is 0.008
+    }
+    found = called(answer, runs)
+    wide = called(answer, {64: [0.5, 0.6, 0.7], 128: [0.55, 0.65, 0.75]})
+    few = called(answer, {64: [0.80] * 9 + [0.81], 128: [0.82] * 9 + [0.83]})
+    return first_of(
+        (found == 128, "128 is the best, but it beats 96 by no more than luck may give."),
+        (found == 64, "that is the smallest; it is far worse than the best."),
+        (found == 256, "256 is the largest, and worse than 128: compare with the best."),
+        (found in (0.846, 0.86), "that is an accuracy. Which size reached it?"),
+        (found != 96, f"not yet: it chose {found!r}; 96 is as good as the best, except for luck."),
+        (wide != 64, "not yet: where the starts lie far apart, a difference of 0.05 may be luck."),
+        (few != 128, "nearly: where all starts agree, a difference of 0.02 is no luck."),
+        otherwise="",
+    )

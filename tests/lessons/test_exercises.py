@@ -277,6 +277,43 @@ WRONG = {
         ("allowed = ['x']", "letters from a to e"),
         ("allowed = 3", "letters from a to e"),
     ],
+    (18, 1): [
+        ("seconds = 120", "not twice as many"),
+        ("seconds = 480", "two sides that grow"),
+        ("seconds = 60", "more of them"),
+        ("seconds = (299 / 150) ** 2", "how many times as long"),
+        ("seconds = '240'", "should be a number"),
+    ],
+    (18, 2): [
+        ("parameters = [2048010, 20490]", "other way round"),
+        ("parameters = [20480, 2048000]", "has a bias"),
+        ("parameters = [20490, 20490]", "Flatten keeps"),
+        ("parameters = [2048010, 2048010]", "one number per channel"),
+        ("parameters = 20490", "two numbers"),
+        ("parameters = [1, 2]", "numbers that come in"),
+    ],
+    (18, 3): [
+        (f"def choose(runs):\n    {body}", part)
+        for body, part in (
+            ("return max(runs, key=lambda s: np.mean(runs[s]))", "no more than luck"),
+            ("return min(runs)", "far worse than the best"),
+            ("return max(runs)", "compare with the best"),
+            ("return max(np.mean(a) for a in runs.values())", "Which size reached it"),
+            ("return 80", "it chose 80"),
+            (
+                "b = max(np.mean(a) for a in runs.values())\n"
+                "    return min(s for s in runs if b - np.mean(runs[s]) < 0.02)",
+                "may be luck",
+            ),
+            (
+                "b = max(runs, key=lambda s: np.mean(runs[s]))\n"
+                "    return min(s for s in runs if np.mean(runs[b]) - np.mean(runs[s])\n"
+                "               <= 2 * np.hypot(np.std(runs[b], ddof=1), np.std(runs[s], ddof=1))\n"
+                "               + 0.015)",
+                "is no luck",
+            ),
+        )
+    ],
 }
 
 

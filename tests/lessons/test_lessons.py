@@ -135,6 +135,21 @@ assert max(best) - min(best) < 0.03
 assert last("any angle", "val_accuracy").max() < min(best) - 0.05
 assert last("all three", "accuracy").max() < 0.93 and unchanged > last("all three", "accuracy")[-1]
 """,
+    18: """
+assert all(costs[2 * size] == 4 * costs[size] for size in (32, 48, 64))
+assert "the same 60,512" in text
+assert {base.count_params() for base in bases.values()} == {60_512}
+means = {size: found["val_accuracy"].mean() for size, found in results.items()}
+assert max(means, key=means.get) == 64
+assert max(means[32], means[128]) < means[64] - 0.12 and abs(means[32] - means[128]) < 0.05
+assert abs(restored["val_accuracy"].mean() - means[64]) < 0.03
+losses = [found["val_loss"].mean() for found in (results[64], restored, results[32])]
+assert losses[0] + 0.05 < losses[1] < losses[2] - 0.2
+sizes = {name: model.count_params() for name, model in networks.items()}
+assert 6 < sizes["Xception"] / sizes["MobileNet"] < 7.5
+assert all(8 < giga["Xception"][n] / giga["MobileNet"][n] < 9 for n in (150, 299))
+assert 0.4 < giga["MobileNet"][299] / giga["Xception"][150] < 0.6
+""",
 }
 
 
