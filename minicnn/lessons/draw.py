@@ -128,8 +128,12 @@ def lines(
     x_label: str = "epoch",
     y_label: str = "",
     y_range: tuple[float, float] | None = None,
+    log: bool = False,
 ) -> Any:
-    """One line for each entry; without `x` the values stand at 1, 2, 3 and so on."""
+    """One line for each entry; without `x` the values stand at 1, 2, 3 and so on.
+
+    With `log` each step up the axis multiplies the value by the same factor.
+    """
     figure = _figure(6.4, 3.8, title)
     axes = figure.subplots()
     for index, (name, values) in enumerate(curves.items()):
@@ -144,6 +148,8 @@ def lines(
         )
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
+    if log:
+        axes.set_yscale("log")
     if y_range:
         axes.set_ylim(y_range)
     axes.grid(alpha=0.3)
@@ -241,5 +247,34 @@ def histogram(groups: Mapping[str, Any], title: str = "", x_label: str = "", bin
         )
     axes.set_xlabel(x_label)
     axes.set_ylabel("how many")
+    figure.legend(loc="outside right center", frameon=False, fontsize="small")
+    return figure
+
+
+def descents(
+    loss: Any, paths: Mapping[str, Any], title: str = "", names: Sequence[str] = ("w₀", "w₁")
+) -> Any:
+    """The places (n, 2) that each path visits, on the contour lines of a loss of two weights.
+
+    `loss` maps an array (..., 2) of places to an array (...) of losses.
+    """
+    figure = _figure(6.8, 4.2, title)
+    axes = figure.subplots()
+    everything = np.concatenate([np.asarray(path, dtype=float) for path in paths.values()])
+    low, high = everything.min(axis=0), everything.max(axis=0)
+    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    grid = np.stack(np.meshgrid(*(np.linspace(low[n], high[n], 120) for n in (0, 1))), axis=-1)
+    axes.contour(grid[..., 0], grid[..., 1], np.sqrt(loss(grid)), 9, colors="lightgrey")
+    for index, (name, path) in enumerate(paths.items()):
+        axes.plot(
+            *np.asarray(path).T,
+            _STYLES[index % len(_STYLES)],
+            color=COLOURS[index % len(COLOURS)],
+            marker="o",
+            markersize=3,
+            label=name,
+        )
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
     figure.legend(loc="outside right center", frameon=False, fontsize="small")
     return figure

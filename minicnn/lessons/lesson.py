@@ -12,6 +12,7 @@ import numpy as np
 from minicnn import datasets, images, plots
 from minicnn._support.terminal import install_extra
 from minicnn.lessons import (  # noqa: F401 - they fill EXERCISES
+    block_exercises,
     engine_exercises,
     exercises,
     training_exercises,

@@ -277,6 +277,58 @@ WRONG = {
         ("allowed = ['x']", "letters from a to e"),
         ("allowed = 3", "letters from a to e"),
     ],
+    (14, 1): [
+        (
+            "def normalize(x, gamma, beta, epsilon):\n"
+            "    c, v = x - x.mean(axis=0), x.var(axis=0)\n"
+            f"    return {result}",
+            hint,
+        )
+        for result, hint in (
+            ("c / np.sqrt(v + epsilon)", "multiply it by gamma"),
+            ("gamma * (c / np.sqrt(v + epsilon) + beta)", "beta comes after gamma"),
+            ("beta * c / np.sqrt(v + epsilon) + gamma", "swapped"),
+            ("gamma * c / np.sqrt(v) + beta", "add epsilon"),
+            ("gamma * c / (np.sqrt(v) + epsilon) + beta", "before the root"),
+            ("gamma * c / (v + epsilon) + beta", "take the root"),
+            ("gamma * c / np.sqrt(x.var(axis=0, ddof=1) + epsilon) + beta", "not by n − 1"),
+            (
+                "gamma * (x - x.mean(axis=1)[:, None]) / np.sqrt(x.var(axis=1)[:, None] + epsilon)"
+                " + beta",
+                "each example by itself",
+            ),
+            ("gamma * (x - x.mean()) / np.sqrt(x.var() + epsilon) + beta", "one mean for all"),
+            ("gamma * x / np.sqrt(v + epsilon) + beta", "the mean got lost"),
+            ("x", "not yet: gamma"),
+            ("x[0]", "should have shape (3, 2)"),
+        )
+    ],
+    (14, 2): [
+        ("moving_mean = 10", "still on its way"),
+        ("moving_mean = 1", "two more"),
+        ("moving_mean = 3", "what is *missing*"),
+        ("moving_mean = 7.29", "still missing"),
+        ("moving_mean = 9.99", "the share of the *old* value"),
+        ("moving_mean = 5", "three times"),
+    ],
+    (14, 3): [
+        (
+            "def backward(dy, z, scale):\n"
+            f"    mean, along = dy.mean(axis=0), (dy * z).mean(axis=0)\n    return {result}",
+            hint,
+        )
+        for result, hint in (
+            ("scale * dy", "the gradient in prediction"),
+            ("scale * (dy - mean)", "right for the mean"),
+            ("scale * (dy - z * along)", "right for the variance"),
+            ("scale * (dy - mean - along)", "multiplied by z"),
+            ("dy - mean - z * along", "multiplied by scale"),
+            ("scale * (dy + mean + z * along)", "the signs"),
+            ("scale * (dy - 6 * mean - z * 6 * along)", "not the sums"),
+            ("scale * (dy - dy.mean() - z * (dy * z).mean())", "its own means"),
+            ("z", "each mean over axis 0"),
+        )
+    ],
     (18, 1): [
         ("seconds = 120", "not twice as many"),
         ("seconds = 480", "two sides that grow"),
@@ -460,6 +512,8 @@ def test_figures_have_labelled_scales(tmp_path):
     (alone,) = draw.lines({"loss": [3, 2, 1]}, y_label="loss").axes
     assert alone.get_ylabel() == "loss"
     assert not alone.figure.legends
+    assert alone.get_yscale() == "linear"
+    assert draw.lines({"norm": [1, 0.1]}, log=True).axes[0].get_yscale() == "log"
     assert len(draw.lines({"a": [1, 2], "b": [2, 1]}).legends) == 1
     assert all(tick == round(tick) for tick in alone.get_xticks())
     wide, folded = (
@@ -486,3 +540,15 @@ def test_a_histogram_counts_all_groups_in_the_same_bins():
     counts = [patch.get_xy()[:, 1].tolist()[1:-1:2] for patch in axes.patches]
     assert counts == [[1, 0, 2, 0], [0, 0, 1, 1]]
     assert {patch.get_xy()[0, 0] for patch in axes.patches} == {-2}
+
+
+def test_descents_are_drawn_on_the_contours_of_their_loss():
+    pytest.importorskip("matplotlib")
+    path = np.array([[-4, 1], [0, 0]])
+    figure = draw.descents(lambda w: (w**2).sum(axis=-1), {"SGD": path, "Adam": path / 2})
+    (axes,) = figure.axes
+    drawn = [line.get_xydata().tolist() for line in axes.lines]
+    assert drawn == [path.tolist(), [[-2, 0.5], [0, 0]]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["SGD", "Adam"]
+    assert axes.get_xlabel() == "w₀"
+    assert len(axes.collections[0].get_paths()) > 5

@@ -135,6 +135,28 @@ assert max(best) - min(best) < 0.03
 assert last("any angle", "val_accuracy").max() < min(best) - 0.05
 assert last("all three", "accuracy").max() < 0.93 and unchanged > last("all three", "accuracy")[-1]
 """,
+    14: """
+assert f"{batch[..., 0].size:,}" == "81,920" and moving_variance.shape == (3,)
+values = list(pixel.values())
+assert (values[0] == values[1]).all() and (values[2] != values[3]).all()
+ends_at = [round(followed["momentum 0.99"][n - 1], 2) for n in (1, 10, 100, 500)]
+assert ends_at == [0.05, 0.48, 3.17, 4.97]
+assert first[0] > 0.85 and max(first[1:]) < 0.6  # it knows more than it says
+assert second[0] > 0.9 and second[1] > 0.7 and third[0] == first[0] and third[1] > 0.9
+assert not dx.any()
+dx = gradients[True].ravel()
+assert dx.all() and abs(dx.sum()) < 1e-9
+assert (gradients[False].ravel() != 0).tolist() == [1] + [0] * 5
+assert np.allclose(by_hand.ravel(), dx) and np.allclose(nudged, dx, atol=1e-6)
+small, large = (np.linalg.norm(traces[n]["conv"].grads["kernel"]) for n in (1, 10))
+assert abs(small / large - 10) < 0.05 and abs(traces[1].loss - traces[10].loss) < 0.001
+assert np.abs(traces[1]["conv"].grads["bias"]).max() < 1e-6
+assert min(losses[-1] for (_, normal), losses in ends.items() if not normal) > 1.1
+assert ends[1.0, True][-1] < ends[0.1, True][-1] < 0.5 and 0.9 < ends[0.01, True][-1] < 1.1
+assert old > 0.75 and 0.3 < spoiled < old - 0.2
+assert moved == {(True, True): [True, True], (True, False): [True, False],
+                 (False, True): [False, False], (False, False): [False, False]}
+""",
     18: """
 assert all(costs[2 * size] == 4 * costs[size] for size in (32, 48, 64))
 assert "the same 60,512" in text

@@ -1,0 +1,127 @@
+"""The exercises of lessons 14 to 17, on the building blocks: checks, hints and solutions.
+
+`checking` says what a check is and how it gets an answer.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.lessons.checking import array_of, exercise, first_of, number_of, same
+
+# -- 14: batch normalization ---------------------------------------------------------------------
+
+
+@exercise(
+    14,
+    1,
+    """
+def normalize(x, gamma, beta, epsilon):
+    z = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + epsilon)
+    return gamma * z + beta
+""",
+)
+def _normalize(answer: Any) -> str:
+    x = np.array([[1.0, 4.0], [2.0, -4.0], [6.0, 0.0]])
+    gamma, beta, epsilon = np.array([2.0, 0.5]), np.array([1.0, -3.0]), 0.5
+    found = array_of(answer, x, gamma, beta, epsilon, like=x)
+    mean, variance = x.mean(axis=0), x.var(axis=0)
+
+    def scaled(centered: Any, deviation: Any) -> Any:
+        return gamma * centered / deviation + beta
+
+    deviation = np.sqrt(variance + epsilon)
+    z = (x - mean) / deviation
+    across = x - x.mean(axis=1, keepdims=True)
+    return first_of(
+        (same(found, gamma * z + beta), ""),
+        (same(found, z), "that is z: multiply it by gamma and add beta."),
+        (same(found, gamma * (z + beta)), "beta comes after gamma, and is not scaled."),
+        (same(found, beta * z + gamma), "gamma scales and beta shifts: you have swapped them."),
+        (
+            same(found, scaled(x - mean, np.sqrt(variance))),
+            "nearly: add epsilon to the variance.",
+        ),
+        (
+            same(found, scaled(x - mean, np.sqrt(variance) + epsilon)),
+            "nearly: epsilon is added to the variance, before the root is taken.",
+        ),
+        (
+            same(found, scaled(x - mean, variance + epsilon)),
+            "take the root: divide by the standard deviation, not by the variance.",
+        ),
+        (
+            same(found, scaled(x - mean, np.sqrt(x.var(axis=0, ddof=1) + epsilon))),
+            "nearly: this variance is divided by n, not by n − 1.",
+        ),
+        (
+            same(found, scaled(across, np.sqrt(x.var(axis=1, keepdims=True) + epsilon))),
+            "that normalizes each example by itself: take the mean over the batch, axis 0.",
+        ),
+        (
+            same(found, scaled(x - x.mean(), np.sqrt(x.var() + epsilon))),
+            "that is one mean for all: each channel has its own.",
+        ),
+        (same(found, scaled(x, deviation)), "the mean got lost: subtract it first."),
+        otherwise="not yet: gamma · (x − mean) / √(variance + epsilon) + beta, in each channel.",
+    )
+
+
+@exercise(14, 2, "moving_mean = 10 * (1 - 0.9**3)  # 1.0, then 1.9, then 2.71")
+def _moving_mean(answer: Any) -> str:
+    found = number_of(answer)
+    return first_of(
+        (same(found, 2.71), ""),
+        (same(found, 10), "that is the mean of the batches. The moving mean is still on its way."),
+        (same(found, 1), "right for the first batch: there are two more."),
+        (same(found, 3), "each batch adds a tenth of what is *missing*, not a tenth of the mean."),
+        (same(found, 7.29), "that is what is still missing after three batches."),
+        (
+            same(found, 9.99),
+            "momentum is the share of the *old* value here. (In PyTorch it is the share of the new "
+            "one.)",
+        ),
+        otherwise="not yet: new = old · 0.9 + 10 · 0.1, three times, beginning at 0.",
+    )
+
+
+@exercise(
+    14,
+    3,
+    """
+def backward(dy, z, scale):
+    return scale * (dy - dy.mean(axis=0) - z * (dy * z).mean(axis=0))
+""",
+)
+def _backward(answer: Any) -> str:
+    rng = np.random.default_rng(0)
+    z, dy = rng.normal(size=(2, 6, 3))
+    z = (z - z.mean(axis=0)) / z.std(axis=0)
+    scale = np.array([0.5, 2.0, -1.0])
+    found = array_of(answer, dy, z, scale, like=z)
+    mean, along = dy.mean(axis=0), (dy * z).mean(axis=0)
+    return first_of(
+        (same(found, scale * (dy - mean - z * along)), ""),
+        (
+            same(found, scale * dy),
+            "that is the gradient in prediction. In training x also moves the mean and the "
+            "variance.",
+        ),
+        (same(found, scale * (dy - mean)), "right for the mean. x moves the variance, too."),
+        (same(found, scale * (dy - z * along)), "right for the variance. x moves the mean, too."),
+        (same(found, scale * (dy - mean - along)), "nearly: the last term is multiplied by z."),
+        (same(found, dy - mean - z * along), "nearly: all of it is multiplied by scale."),
+        (
+            same(found, scale * (dy + mean + z * along)),
+            "the signs: what all examples share is subtracted.",
+        ),
+        (
+            same(found, scale * (dy - dy.sum(axis=0) - z * (dy * z).sum(axis=0))),
+            "take the means over the batch, not the sums.",
+        ),
+        (
+            same(found, scale * (dy - dy.mean() - z * (dy * z).mean())),
+            "each channel has its own means: over axis 0 alone.",
+        ),
+        otherwise="not yet: scale · (dy − mean of dy − z · mean of dy · z), each mean over axis 0.",
+    )
