@@ -22,6 +22,7 @@ from minicnn.explain.classes import kind_of
 from minicnn.explain.page.document import data_uri, page_of, pixel_range
 from minicnn.explain.page.passes import backward, is_exact_half, uses_of
 from minicnn.explain.page.plan import best_plan, says
+from minicnn.explain.page.wording import wording
 from minicnn.layers.base import Array
 from minicnn.models import Model
 
@@ -99,6 +100,7 @@ def build(
         "range": pixel_range(images),
         "interpolation": "nearest" if metadata.get("interpolation") == "nearest" else "bilinear",
     }
+    facts["kinds"] = {type(use.layer).__name__: wording(use.layer) for use in uses}
     others = _Others(images[1:])
     found = best_plan(uses, limit - others.characters)
     if found is None:

@@ -21,7 +21,7 @@ function onKey(app, event) {
     return;
   }
   const typing = ["INPUT", "SELECT"].includes(event.target.tagName);
-  const pressing = event.target.tagName === "BUTTON";
+  const pressing = ["BUTTON", "SUMMARY"].includes(event.target.tagName);
   if (event.key === "Escape" && state.view !== "overview") return app.overview();
   if (typing) return;
   const inLayer = state.view === "layer";

@@ -44,6 +44,7 @@ export class Net {
   constructor(facts, bytes) {
     this.nodes = facts.nodes;
     this.arrays = facts.arrays;
+    this.kinds = facts.kinds;
     this.kind = facts.kind;
     this.target = facts.target;
     this.output = facts.output;

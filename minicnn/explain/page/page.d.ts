@@ -91,6 +91,8 @@ interface Facts {
   title: string;
   model: string;
   classes: string[];
+  /** What each class of layers computes, in words and as a formula. */
+  kinds: Record<string, { does: string; formula: string }>;
   kind: "softmax" | "sigmoid" | "logits" | "";
   target: number;
   output: number;

@@ -4,6 +4,7 @@ import { openDialog } from "page/dialogs.js";
 import { count, h, theme } from "page/draw.js";
 import { photoStrip } from "page/photos/strip.js";
 import { isBackward } from "page/state.js";
+import { tour } from "page/tour.js";
 import { bench } from "page/views/bench.js";
 import { comparison } from "page/views/compare.js";
 import { layerView } from "page/views/layer.js";
@@ -185,7 +186,12 @@ export function help(app) {
     net.notes.length
       ? [h("h2", {}, "What is left out"), net.notes.map((note) => h("p", {}, note))]
       : null,
-    h("form", { method: "dialog" }, h("button.primary", {}, "Close")),
+    h(
+      "form",
+      { method: "dialog" },
+      h("button.quiet", { onclick: () => tour(app) }, "Take the tour"),
+      h("button.primary", {}, "Close"),
+    ),
   );
   openDialog(app, dialog, "help");
 }

@@ -21,6 +21,7 @@ export function newState() {
     playing: false,
     speed: 3,
     open: new Set(),
+    formula: false, // whether the layer's formula is shown
     busy: "",
     notice: "", // what the page could not do
     other: null, // the photo to compare with
@@ -90,7 +91,9 @@ export function settle(net, state, channel = null) {
   const map = (a) =>
     a?.shape.length === 3 && channel !== null ? Math.min(channel, a.shape[2] - 1) : null;
   const kept = Object.values(node.params).find((p) => p.kept)?.kept;
-  if (!isBackward(state) && y) {
+  if (!isBackward(state) && y && state.node === 0) {
+    state.at = y.shape.map((n, axis) => (axis < y.shape.length - 1 ? n >> 1 : (channel ?? 0)));
+  } else if (!isBackward(state) && y) {
     state.at = strongestCell(y, false, map(y), kept, [
       net.innerCells(state.node, true),
       net.innerCells(state.node, false),

@@ -4,6 +4,7 @@ import { count, h } from "page/draw.js";
 import { SCALAR } from "page/engine/curves.js";
 import { activationOf } from "page/engine/functions.js";
 import { CURVES } from "page/kinds/activations.js";
+import { purposeOf } from "page/kinds/purposes.js";
 import { bench } from "page/views/bench.js";
 import { filmstrip, transport } from "page/views/filmstrip.js";
 
@@ -25,6 +26,7 @@ export function layerView(app) {
     "section.layer",
     { "aria-label": `Layer ${net.nodes[id].name}` },
     layerHead(app, id),
+    purpose(app, id),
     filmstrip(app),
     h("div.tabs", {}, tabList(app, tabs, off, tab), transport(app, off[tab] ? "" : tab)),
     [...reasons].map(([why, names]) =>
@@ -74,6 +76,32 @@ function layerHead(app, id) {
     walk(1, "›"),
     h("h2", {}, node.name, " ", h("small", {}, node.type)),
     h("span.facts", {}, facts.filter(Boolean).join("   ·   ")),
+  );
+}
+
+// What the layer is for, and its formula.
+function purpose(app, id) {
+  const { type } = app.net.nodes[id];
+  const { does, formula } = app.net.kinds[type];
+  const says = purposeOf(type);
+  return h(
+    "div.purpose",
+    {},
+    h("p", {}, says || does),
+    says && does
+      ? h(
+          "details",
+          {
+            open: app.state.formula,
+            ontoggle: (event) => {
+              app.state.formula = event.target.open;
+            },
+          },
+          h("summary", { "data-focus": "formula" }, "formula"),
+          h("p", {}, does),
+          formula ? h("pre", {}, formula) : null,
+        )
+      : null,
   );
 }
 

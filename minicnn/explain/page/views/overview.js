@@ -1,6 +1,8 @@
 // @ts-check
 // The whole network: cards in columns and lanes, and edges between them.
 import { count, h, legendOfEach, screen_ } from "page/draw.js";
+import { forgetHint, wasSeen } from "page/hints.js";
+import { tour } from "page/tour.js";
 import { card } from "page/views/card.js";
 import { classPanel } from "page/views/outcome.js";
 
@@ -187,6 +189,29 @@ function caption(app, items) {
     "div.caption",
     {},
     h("p", {}, about),
+    wasSeen("tour") || screen_.printing
+      ? null
+      : h(
+          "span.hint",
+          { "data-hint": "tour" },
+          h(
+            "button.primary",
+            { "data-focus": "tour", onclick: () => tour(app) },
+            "New here? A tour in six steps",
+          ),
+          h(
+            "button.quiet",
+            {
+              "aria-label": "No tour",
+              "data-focus": "no-tour",
+              onclick: () => {
+                forgetHint("tour");
+                app.render();
+              },
+            },
+            "×",
+          ),
+        ),
     net.nodes.length > 24 && groups.length
       ? h(
           "button.quiet",
