@@ -1,12 +1,12 @@
 """`image_dataset_from_directory`: photos in class folders as batches to iterate over.
 
-An `ImageDataset` starts anew each time it is iterated over. Threads decode the next batch while one
-is used; `cache()` decodes once and keeps the pixels.
+An `ImageDataset` starts anew each time it is iterated over. Threads decode the next batches while
+one is used; `cache()` decodes once and keeps the pixels.
 """
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,10 +31,11 @@ from minicnn.images.folders import (
     class_folders,
     count_skipped,
     drop_unreadable,
-    in_threads,
     list_images,
+    photo_threads,
     say,
     say_passed_over,
+    shares,
     told,
 )
 
@@ -43,6 +44,7 @@ Array = np.ndarray
 LABEL_MODES = ("int", "categorical", "binary", None)
 SUBSETS = ("training", "validation", "both")
 _WHO = "image_dataset_from_directory"
+_AHEAD = 2  # batches that are read while one is used: no thread ever waits for another one's photo
 _END = object()
 
 
@@ -253,20 +255,32 @@ class _Photos(ImageDataset):
 
     def read_examples(self, numbers: Array) -> Array:
         """Return the photos with these numbers."""
-        kept = self._pixels
-        if kept is None:
-            return self._decoded(numbers)
-        missing = [int(i) for i in numbers if int(i) not in kept]
-        for i, x in zip(missing, self._decoded(missing)):
-            kept[i] = x.copy()  # alone: a view would keep its whole batch
-        return np.stack([kept[int(i)] for i in numbers])
+        with photo_threads() as threads:
+            return self._begun(numbers, threads)()
 
-    def _decoded(self, numbers: Sequence[int] | Array) -> Array:
-        """Return the photos with these numbers, from their files."""
-        # The memory of the batch before is used again: fresh memory costs as much as decoding.
-        x = buffers.empty((len(numbers), *self._shape), np.float32)
-        in_threads(lambda i: self._read(self._paths[numbers[i]], x[i]), range(len(numbers)))
-        return x
+    def _begun(self, numbers: Array, threads: Executor) -> Callable[[], Array]:
+        """Have threads read the photos with these numbers; return what waits for them."""
+        kept = self._pixels
+        missing = numbers if kept is None else [int(i) for i in numbers if int(i) not in kept]
+        # The memory of a batch before is used again: fresh memory costs as much as decoding.
+        x = buffers.empty((len(missing), *self._shape), np.float32)
+
+        def read(part: slice) -> None:
+            for i, pixels in zip(missing[part], x[part]):
+                self._read(self._paths[i], pixels)
+
+        futures = [threads.submit(read, part) for part in shares(len(missing))]
+
+        def finished() -> Array:
+            for future in futures:
+                future.result()
+            if kept is None:
+                return x
+            for i, pixels in zip(missing, x):
+                kept[i] = pixels.copy()  # alone: a view would keep its whole batch
+            return np.stack([kept[int(i)] for i in numbers])
+
+        return finished
 
     def with_features(self, features: Array) -> "_Photos":
         """Return a data set of the same batches with `features[number]` in place of each photo."""
@@ -279,21 +293,33 @@ class _Photos(ImageDataset):
         self._epoch = twin._epoch
 
     def _batches(self) -> Iterator[Any]:
-        return _map_ahead(None, self._epoch_of_batches(), 2)
-
-    def _epoch_of_batches(self) -> Iterator[Any]:
         order = np.arange(len(self._paths))
         if self._shuffle:  # a new order in each epoch, the same for the same seed
             order = np.random.default_rng([self._seed, self._epoch]).permutation(len(order))
         self._epoch += 1
         step = self._batch_size or 1
-        for first in range(0, len(order), step):
-            numbers = order[first : first + step]
-            x = self.read_examples(numbers) if self._features is None else self._features[numbers]
-            y = None if self._labels is None else self._labels[numbers]
-            if self._batch_size is None:
-                x, y = x[0], None if y is None else y[0]
-            yield x if y is None else (x, y)
+        with photo_threads() as threads:
+            begun: deque[tuple[Array, Callable[[], Array]]] = deque()
+            try:
+                for first in range(0, len(order), step):
+                    numbers = order[first : first + step]
+                    begun.append((numbers, self._begun_batch(numbers, threads)))
+                    if len(begun) > _AHEAD:
+                        yield self._batch(*begun.popleft())
+                while begun:
+                    yield self._batch(*begun.popleft())
+            finally:
+                threads.shutdown(cancel_futures=True)
+
+    def _begun_batch(self, numbers: Array, threads: Executor) -> Callable[[], Array]:
+        features = self._features
+        return self._begun(numbers, threads) if features is None else lambda: features[numbers]
+
+    def _batch(self, numbers: Array, finished: Callable[[], Array]) -> Any:
+        x, y = finished(), None if self._labels is None else self._labels[numbers]
+        if self._batch_size is None:
+            x, y = x[0], None if y is None else y[0]
+        return x if y is None else (x, y)
 
 
 def image_dataset_from_directory(

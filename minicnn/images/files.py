@@ -14,7 +14,7 @@ read. Both ways ignore a camera's EXIF rotation.
 import io
 import os
 import warnings
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ import numpy as np
 from minicnn import config, kernels, shapes
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import NotRegularError, TooLargeError, read_regular
+from minicnn.images import pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,18 +66,24 @@ def open_image(path: PathLike | bytes | io.BytesIO) -> "Image":
     damaged, cut off or no regular file (a pipe or a device may have no end), or is larger than
     `MAX_BYTES` or `MAX_PIXELS` (which is found out before it is read or takes memory).
     """
+    if isinstance(path, io.BytesIO):
+        return _opened(path, "the bytes")
+    return _opened(io.BytesIO(_contents(path)), repr(os.fsdecode(path)))
+
+
+def _contents(path: PathLike | bytes) -> bytes:
+    """Return the bytes of a photo's file."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"path should be path-like or io.BytesIO. Received {type(path).__name__}.")
+    try:
+        return read_regular(path, "photo", MAX_BYTES)
+    except (NotRegularError, TooLargeError) as error:
+        raise BadImageError(str(error)) from None
+
+
+def _opened(data: io.BytesIO, name: str) -> "Image":
     from PIL import Image
 
-    if isinstance(path, io.BytesIO):
-        data, name = path, "the bytes"
-    elif isinstance(path, (str, bytes, os.PathLike)):
-        try:
-            data = io.BytesIO(read_regular(path, "photo", MAX_BYTES))
-        except (NotRegularError, TooLargeError) as error:
-            raise BadImageError(str(error)) from None
-        name = repr(os.fsdecode(path))
-    else:
-        raise TypeError(f"path should be path-like or io.BytesIO. Received {type(path).__name__}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below
@@ -270,8 +277,10 @@ def load_photo(
     proportions) or "pad" (black borders). `out` is where the pixels go, if it is given. Raises what
     `open_image` raises.
     """
-    x = decode_photo(path, color_mode)
+    x = _decoded(path, color_mode, image_size)
     height, width = image_size
+    if out is None:
+        out = np.empty((height, width, COLOR_MODES[color_mode]), np.float32)
     if fit == "crop":
         left, top, right, bottom = _middle(x.shape[1], x.shape[0], width, height)
         x = x[top:bottom, left:right]
@@ -281,10 +290,10 @@ def load_photo(
         exact = old / (old / new).max()
         inner = max(int(exact[0]), 1), max(int(exact[1]), 1)
         top, left = ((new - exact) / 2).astype(int)
-        y = np.empty((height, width, x.shape[2]), np.float32) if out is None else out
-        y[...] = 0
-        y[top : top + inner[0], left : left + inner[1]] = resize(x, inner, interpolation)
-        return y
+        part = np.empty((*inner, out.shape[2]), np.float32)
+        out[...] = 0
+        out[top : top + inner[0], left : left + inner[1]] = resize(x, inner, interpolation, part)
+        return out
     return resize(x, image_size, interpolation, out)
 
 
@@ -295,7 +304,24 @@ def decode_photo(path: PathLike | bytes | io.BytesIO, color_mode: str = "rgb") -
     cosine transform. Palettes become colours; an alpha channel is dropped for "rgb" and
     "grayscale"; of 16 bits the upper 8 remain; of an animation the first frame.
     """
-    image = open_image(path)
+    return _decoded(path, color_mode)[:, :, : COLOR_MODES[color_mode]]
+
+
+def _decoded(
+    path: PathLike | bytes | io.BytesIO, color_mode: str, plain_size: tuple[int, int] | None = None
+) -> Array:
+    """Return a photo's pixels; those of "rgb" may have a fourth byte, without a meaning.
+
+    A photo of the `plain_size` has none: NumPy converts it to float32 the fastest.
+    """
+    if color_mode == "rgb" and not isinstance(path, io.BytesIO):
+        content = _contents(path)
+        found = pixels.of_jpeg(content, MAX_PIXELS, plain_size)
+        if found is not None:
+            return found
+        image = _opened(io.BytesIO(content), repr(os.fsdecode(path)))
+    else:
+        image = open_image(path)
     if image.mode in ("I", "I;16", "I;16B", "I;16L"):
         gray = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         gray = gray[:, :, None]
@@ -306,8 +332,12 @@ def decode_photo(path: PathLike | bytes | io.BytesIO, color_mode: str = "rgb") -
     mode = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[color_mode]
     if image.mode == "P" and mode == "L":
         image = image.convert("RGB")
-    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+    if image.mode != mode:
+        image = image.convert(mode)
+    if mode != "L" and image.size != (plain_size or (0, 0))[::-1]:
+        return pixels.in_place(image)
+    found = np.asarray(image)
+    return found[:, :, None] if found.ndim == 2 else found
 
 
 RESIZE_INTERPOLATIONS = ("bilinear", "nearest")
@@ -321,17 +351,19 @@ def resize(
     A new pixel's centre is at (i + 1/2) · old / new - 1/2 of the old image ("half pixel centres");
     "bilinear" weights the four pixels around it, "nearest" takes the one it is in. An image is not
     smoothed before it is made smaller: fine patterns may flicker (aliasing). `out` is where the
-    pixels go, if it is given.
+    pixels go, if it is given; if it has fewer channels than x, it takes the first ones.
     """
     y = np.empty((*size, x.shape[2]), np.float32) if out is None else out
-    if x.shape[:2] == tuple(size):
-        y[...] = x
-    elif interpolation == "nearest":
+    if interpolation == "nearest" and x.shape[:2] != tuple(size):
         rows, columns = (_nearest(n, old) for n, old in zip(size, x.shape[:2]))
-        y[...] = x[rows][:, columns]
-    else:
-        x = np.ascontiguousarray(x, None if x.dtype == np.uint8 else np.float32)
-        kernels.warp.resize(x, *_between(size[0], x.shape[0]), *_between(size[1], x.shape[1]), y)
+        x = x[rows][:, columns]
+    in_vectors = x.dtype == np.uint8 and x.shape[2] == 4
+    if x.shape[:2] == tuple(size) and not in_vectors:
+        y[...] = x[:, :, : y.shape[2]]
+        return y
+    x = np.ascontiguousarray(x, None if x.dtype == np.uint8 else np.float32)
+    compute = kernels.warp.resize_pixels if in_vectors else kernels.warp.resize
+    compute(x, *_between(size[0], x.shape[0]), *_between(size[1], x.shape[1]), y)
     return y
 
 
@@ -344,13 +376,11 @@ def _nearest(new: int, old: int) -> Array:
     return np.minimum(np.floor(_centres(new, old)).astype(np.intp), old - 1)
 
 
+@lru_cache(64)
 def _between(new: int, old: int) -> tuple[Array, Array, Array]:
-    """Return for each new pixel the two old ones around it, and how far it is to the second.
-
-    How far is a float32 number, as in TensorFlow, in a float64 array, as the kernel takes it.
-    """
+    """Return for each new pixel the two old ones around it, and how far it is to the second."""
     position = _centres(new, old) - np.float32(0.5)
     floor = np.floor(position)
     before = np.maximum(floor, 0).astype(np.intp)
     after = np.minimum(np.ceil(position), old - 1).astype(np.intp)
-    return before, after, (position - floor).astype(np.float64)
+    return before, after, position - floor

@@ -26,18 +26,29 @@ PHOTO_ENDINGS = tuple(sorted((*ENDINGS, ".jfif", ".ppm", ".tif", ".tiff", ".webp
 THREADS = max(1, min(os.cpu_count() or 1, 8))
 
 
+def photo_threads() -> ThreadPoolExecutor:
+    """Return threads that read photos; they end with the `with` that they are used in."""
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="minicnn-photos")
+
+
+def shares(count: int) -> list[slice]:
+    """Cut so many photos into a few at a time.
+
+    Handing one out takes as long as a tenth of a small photo.
+    """
+    step = max(1, min(count // (4 * THREADS), 8))
+    return [slice(first, first + step) for first in range(0, count, step)]
+
+
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Return `[function(item) for item in items]`, made by threads that end with the call."""
     listed = list(items)
-    # A few items at a time: handing one out takes as long as a tenth of a small photo.
-    step = max(1, min(len(listed) // (4 * THREADS), 8))
-    parts = [listed[first : first + step] for first in range(0, len(listed), step)]
 
-    def made(part: list[Item]) -> list[Result]:
-        return [function(item) for item in part]
+    def made(part: slice) -> list[Result]:
+        return [function(item) for item in listed[part]]
 
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="minicnn-photos") as threads:
-        return [result for part in threads.map(made, parts) for result in part]
+    with photo_threads() as threads:
+        return [result for part in threads.map(made, shares(len(listed))) for result in part]
 
 
 def check_directory(directory: Any, who: str) -> str:

@@ -1,9 +1,15 @@
 """Moving the pixels of pictures: rotate, shift, shear, zoom."""
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
 
 from minicnn.compiler.kernel import kernel
-from minicnn.compiler.language import function
+from minicnn.compiler.language import builtin, function
+from minicnn.compiler.translate import Compiler
+from minicnn.compiler.values import FLOAT32, I8, Number
+from minicnn.kernels.simd import load, spread, store
 from minicnn.kernels.tasks import share, shares
 
 CONSTANT, NEAREST, REFLECT, WRAP = range(4)
@@ -62,13 +68,47 @@ def affine_transform(task, x, matrix, offset, order, mode, cval, y):
                 y[i, j, c] = above * (1.0 - down) + below * down
 
 
-# One task, too. Each product is exact, in float64, and rounded before it is added: so these are
-# TensorFlow's float32 numbers, bit for bit, whether or not one instruction multiplies and adds.
+# What follows is to give TensorFlow's float32 numbers, bit for bit, so each product is rounded
+# before it is added, also where one instruction could multiply and add.
+
+
+@builtin
+def _product(compiler: Compiler, a: Any, b: Any) -> Number:
+    """Return a * b in float32, rounded."""
+    factors = (compiler.converted(factor, FLOAT32) for factor in (a, b))
+    return Number(FLOAT32, compiler.builder.fmul(*factors))
+
+
+@builtin
+def _blend_pixels(compiler: Compiler, near: Any, far: Any, share: Any, target: Any) -> None:
+    """target[c] = near[c] + (far[c] - near[c]) * share for four channels; from bytes to float32.
+
+    All but the share are addresses.
+    """
+    build, vector = compiler.builder, ir.VectorType(FLOAT32.ir, 4)
+
+    def pixel(place: Any) -> Any:
+        found = load(compiler, place.value, ir.VectorType(I8, 4), 1)
+        return build.uitofp(found, vector)
+
+    first, second = pixel(near), pixel(far)
+    part = spread(compiler, compiler.converted(share, FLOAT32), vector)
+    store(compiler, build.fadd(first, build.fmul(build.fsub(second, first), part)), target.value, 4)
+
+
+@function
+def _between(above, below, share, y):
+    """y = the line between two others, at this share of the way."""
+    for k in range(y.size):
+        y[k] = above[k] + _product(below[k] - above[k], share)
+
+
+# One task, too.
 @kernel(tasks=lambda *_: 1, writes="y", vectorize=True)
 def resize(task, x, top, bottom, down, left, right, across, y):
     """y[i, j] = x between rows top[i] and bottom[i], and between columns left[j] and right[j].
 
-    down[i] and across[j], in float64, say how far it is to the second of the two.
+    down[i] and across[j], in float32, say how far it is to the second of the two.
     """
     height, width, channels = y.shape
     lines = np.empty((2, width * channels), y.dtype)  # rows of x as wide as y: even ones, odd ones
@@ -80,14 +120,35 @@ def resize(task, x, top, bottom, down, left, right, across, y):
                 held[r % 2] = r
                 wide, row = lines[r % 2], x[r]
                 for j in range(width):
-                    west, east, share_of_east = row[left[j]], row[right[j]], across[j]
+                    west, east = row[left[j]], row[right[j]]
                     for c in range(channels):
                         near = y.dtype.type(west[c])
                         far = y.dtype.type(east[c])
-                        wide[j * channels + c] = near + y.dtype.type((far - near) * share_of_east)
-        above, below, line = lines[top[i] % 2], lines[bottom[i] % 2], y[i].reshape(-1)
-        for k in range(width * channels):
-            line[k] = above[k] + y.dtype.type((below[k] - above[k]) * down[i])
+                        wide[j * channels + c] = near + _product(far - near, across[j])
+        _between(lines[top[i] % 2], lines[bottom[i] % 2], down[i], y[i].reshape(-1))
+
+
+@kernel(tasks=lambda *_: 1, writes="y", vectorize=True)
+def resize_pixels(task, x, top, bottom, down, left, right, across, y):
+    """`resize` for pixels of four bytes each, of which y takes the first ones: three times as fast.
+
+    A vector holds a pixel.
+    """
+    height, width, channels = y.shape
+    size = width * channels
+    lines = np.empty((2, size + 4), y.dtype)  # the last pixel's vector may go beyond
+    held = np.empty(2, top.dtype)
+    held[0], held[1] = -1, -1
+    for i in range(height):
+        for r in range(top[i], bottom[i] + 1):
+            if held[r % 2] != r:
+                held[r % 2] = r
+                wide, row = lines[r % 2], x[r]
+                for j in range(width):
+                    near, far = row[left[j]].address, row[right[j]].address
+                    _blend_pixels(near, far, across[j], wide.address + 4 * j * channels)
+        above, below = lines[top[i] % 2], lines[bottom[i] % 2]
+        _between(above[:size], below[:size], down[i], y[i].reshape(-1))
 
 
 @function

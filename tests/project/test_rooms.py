@@ -63,7 +63,10 @@ ONLY_IN = {
     "keras": ("check",),
     "tensorflow": ("check",),
 }
-LAZY = {"IPython", "PIL", "h5py", "keras", "matplotlib", "rich", "tensorboard", "tensorflow"}
+LAZY = {
+    *("IPython", "PIL", "h5py", "keras", "matplotlib", "rich", "simplejpeg", "tensorboard"),
+    "tensorflow",
+}
 KNOWN_LIBRARIES = {"numpy", *ONLY_IN, *LAZY}
 
 
