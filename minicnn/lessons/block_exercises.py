@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.lessons.checking import array_of, exercise, first_of, number_of, same
+from minicnn.lessons.checking import array_of, called, exercise, first_of, number_of, same
 
 # -- 14: batch normalization ---------------------------------------------------------------------
 
@@ -124,4 +124,91 @@ def _backward(answer: Any) -> str:
             "each channel has its own means: over axis 0 alone.",
         ),
         otherwise="not yet: scale · (dy − mean of dy − z · mean of dy · z), each mean over axis 0.",
+    )
+
+
+# -- 17: how Adam moves a weight -----------------------------------------------------------------
+
+
+@exercise(
+    17,
+    1,
+    """
+def adam_step(w, g, m, v, t, rate):
+    m = 0.9 * m + 0.1 * g
+    v = 0.999 * v + 0.001 * g**2
+    step = rate * m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-7)
+    return w - step, m, v
+""",
+)
+def _adam_step(answer: Any) -> str:
+    w, g = np.array([1.0, -2.0]), np.array([3.0, -0.5])
+    m, v, t, rate = np.array([0.4, 0.2]), np.array([0.5, 0.02]), 3, 0.1
+    found = called(answer, w, g, m, v, t, rate)
+    if not isinstance(found, (tuple, list)) or len(found) != 3:
+        return "not yet: return three things, the new w, m and v."
+    new_w, new_m, new_v = (np.asarray(part, dtype=float) for part in found)
+    next_m, next_v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+    if not same(new_m, next_m):
+        return first_of(
+            (same(new_m, 0.1 * m + 0.9 * g), "m keeps 0.9 of the old value, not 0.1."),
+            (same(new_m, 0.9 * m + g), "m is a mean: 0.9 of the old and 0.1 of the gradient."),
+            (same(new_m, next_m / (1 - 0.9**t)), "return m itself; only the step is corrected."),
+            otherwise="m is not right yet: 0.9 · m + 0.1 · g.",
+        )
+    if not same(new_v, next_v):
+        return first_of(
+            (same(new_v, 0.999 * v + 0.001 * g), "v is a mean of squares: square the gradient."),
+            (same(new_v, 0.9 * v + 0.1 * g**2), "v is slower: it keeps 0.999 of the old value."),
+            (same(new_v, next_v / (1 - 0.999**t)), "return v itself; only the step is corrected."),
+            otherwise="v is not right yet: 0.999 · v + 0.001 · g².",
+        )
+    corrected_m, corrected_v = next_m / (1 - 0.9**t), next_v / (1 - 0.999**t)
+    return first_of(
+        (same(new_w, w - rate * corrected_m / np.sqrt(corrected_v)), ""),
+        (
+            same(new_w, w - rate * next_m / np.sqrt(next_v)),
+            "m and v are right. Correct both, for having begun at 0, before you divide.",
+        ),
+        (same(new_w, w + rate * corrected_m / np.sqrt(corrected_v)), "uphill! Subtract the step."),
+        (same(new_w, w - rate * corrected_m / corrected_v), "take the root of v."),
+        (
+            same(new_w, w - rate * m / (1 - 0.9**t) / np.sqrt(v / (1 - 0.999**t))),
+            "the step uses the new m and v, not the old ones.",
+        ),
+        (
+            same(new_w, w - rate * g / np.sqrt(corrected_v)),
+            "the mean of the gradients, m, takes the place of the gradient.",
+        ),
+        (same(new_w, rate * corrected_m / np.sqrt(corrected_v)), "that is the step. Where is w?"),
+        otherwise="m and v are right; w − rate · m / (1 − 0.9ᵗ) / √(v / (1 − 0.999ᵗ)).",
+    )
+
+
+@exercise(17, 2, "length = 0.01 * 2 / (1 - 0.95)")
+def _length(answer: Any) -> str:
+    found = number_of(answer)
+    return first_of(
+        (same(found, 0.4), ""),
+        (same(found, 0.02), "that is the first step. Then the velocity adds up."),
+        (
+            same(found, 0.2),
+            "10 times as long would be a momentum of 0.9. Here it is 1 / (1 − 0.95).",
+        ),
+        (same(found, 0.019), "that is what is left of the first step in the second one."),
+        (same(found, 0.039), "that is the second step: the velocity goes on growing."),
+        (same(found, -0.4), "that is the velocity; its length has no sign."),
+        otherwise="not yet: 0.01 · 2 · (1 + 0.95 + 0.95² + …).",
+    )
+
+
+@exercise(17, 3, "count = 0.2 / 0.001  # each step is as long as the rate")
+def _count(answer: Any) -> str:
+    found = number_of(answer)
+    return first_of(
+        (same(found, 200), ""),
+        (found in (1, 0.2, 0.0002), "that would be SGD. Adam divides by the gradient's size."),
+        (same(found, 20), "Adam's default rate is 0.001, not 0.01."),
+        (same(found, 2000), "Adam's default rate is 0.001, not 0.0001."),
+        otherwise="not yet: each step is as long as the rate, 0.001.",
     )

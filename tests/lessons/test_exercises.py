@@ -329,6 +329,50 @@ WRONG = {
             ("z", "each mean over axis 0"),
         )
     ],
+    (17, 1): [
+        (
+            "def adam_step(w, g, m, v, t, rate):\n"
+            "    a, b = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2\n"
+            "    c, d = a / (1 - 0.9**t), np.sqrt(b / (1 - 0.999**t))\n"
+            f"    return {result}",
+            hint,
+        )
+        for result, hint in (
+            ("w - rate * c / d", "return three things"),
+            ("w, 0.1 * m + 0.9 * g, b", "keeps 0.9 of the old"),
+            ("w, 0.9 * m + g, b", "m is a mean"),
+            ("w, c, b", "return m itself"),
+            ("w, m, b", "m is not right yet"),
+            ("w, a, 0.999 * v + 0.001 * g", "square the gradient"),
+            ("w, a, 0.9 * v + 0.1 * g**2", "v is slower"),
+            ("w, a, d**2", "return v itself"),
+            ("w, a, v", "v is not right yet"),
+            ("w - rate * a / np.sqrt(b), a, b", "for having begun at 0"),
+            ("w + rate * c / d, a, b", "uphill"),
+            ("w - rate * c / d**2, a, b", "take the root"),
+            (
+                "w - rate * m / (1 - 0.9**t) / np.sqrt(v / (1 - 0.999**t)), a, b",
+                "not the old ones",
+            ),
+            ("w - rate * g / d, a, b", "takes the place of the gradient"),
+            ("rate * c / d, a, b", "Where is w"),
+            ("w, a, b", "m and v are right"),
+        )
+    ],
+    (17, 2): [
+        ("length = 0.02", "the first step"),
+        ("length = 0.2", "a momentum of 0.9"),
+        ("length = 0.019", "what is left"),
+        ("length = 0.039", "goes on growing"),
+        ("length = -0.4", "no sign"),
+        ("length = 2", "0.95²"),
+    ],
+    (17, 3): [
+        ("count = 1", "would be SGD"),
+        ("count = 20", "not 0.01"),
+        ("count = 2000", "not 0.0001"),
+        ("count = 5", "as long as the rate"),
+    ],
     (18, 1): [
         ("seconds = 120", "not twice as many"),
         ("seconds = 480", "two sides that grow"),

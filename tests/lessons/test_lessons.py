@@ -157,6 +157,21 @@ assert old > 0.75 and 0.3 < spoiled < old - 0.2
 assert moved == {(True, True): [True, True], (True, False): [True, False],
                  (False, True): [False, False], (False, False): [False, False]}
 """,
+    17: """
+assert np.allclose(paths["SGD"][1], [-4 + 0.036 * 4, 1 - 0.036 * 50])
+assert np.allclose([by_hand, float(w_adam.numpy()[0])], -0.02516, atol=1e-5)
+assert abs(float(w.numpy()[0]) - 10) < 0.05 and round(path[99], 2) == 6.34
+past = {name for name, path in paths.items() if path[:, 0].max() > 0.1}
+assert past == {"momentum", "Adam"} and valley(paths["RMSprop"][-1]) < 1e-6
+assert np.abs(lengths["with correction"] - 1).max() < 1e-6
+assert np.allclose(lengths["without"][[0, 9, 299]], [3.16, 6.53, 1.96], atol=0.01)
+assert abs(distance([0.001] * 100) - 0.1) < 0.001 and abs(distance([1000] * 100) - 0.1) < 0.001
+assert np.allclose([distances[s] for s in (0, 1, 3, 10)], [1, 0.7, 0.32, 0.1], atol=0.02)
+assert [row.example for row in update.shares if row.share < 0] == [3]
+assert update.change > 0 and sum(row.share == 0 for row in update.shares) == 1
+assert ends["SGD", 1000][1] < -1e14 and np.allclose(ends["Adam", 1], ends["Adam", 1000], atol=1e-4)
+assert steps[998] == 0 and 2.4 < steps[999] < 2.6 and 25 < steps.sum() < 26
+""",
     18: """
 assert all(costs[2 * size] == 4 * costs[size] for size in (32, 48, 64))
 assert "the same 60,512" in text
