@@ -20,7 +20,7 @@ class Server(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.content = CONTENT
         self.contents: dict[str, bytes] = {}
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=[0.01], daemon=True).start()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{path}"

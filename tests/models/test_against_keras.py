@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sessions import clear_session
 
 import minicnn
 
@@ -226,7 +227,7 @@ every_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
 
 def build_both(build: Callable[[Any], Any], seed: int = 0) -> tuple[Any, Any]:
     """Return (ours, theirs) with the same random weights, and names numbered from the start."""
-    keras.utils.clear_session()
+    clear_session(keras)
     minicnn.utils.clear_session()
     ours, theirs = build(minicnn), build(keras)
     rng = np.random.default_rng(seed)

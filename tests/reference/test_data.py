@@ -266,7 +266,7 @@ def github(clothes):
     files |= {"LICENSE": b"CC0", "train/hat/notes.txt": b"no photo", "code/run.py": b"print()"}
     made = GitHub(files)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, made))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     made.address = f"http://127.0.0.1:{server.server_port}"
     yield made
     server.shutdown()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_models import graphs
+from sessions import clear_session
 
 import minicnn
 from minicnn import layers, models, utils
@@ -26,7 +27,7 @@ SHAPE = (8, 6, 3)
 @pytest.fixture(autouse=True)
 def _start_anew() -> None:
     for library in (minicnn, keras):
-        library.utils.clear_session()
+        clear_session(library)
         library.utils.set_random_seed(0)
 
 
@@ -500,7 +501,7 @@ def test_a_keras_file_of_keras_2(tmp_path: Path) -> None:
 @given(make=graphs(), seed=st.integers(0, 2**16))
 def test_random_models_go_there_and_back(make: Any, seed: int, suffix: str, tmp_path: Path) -> None:
     for library in (minicnn, keras):
-        library.utils.clear_session()
+        clear_session(library)
     x = np.random.default_rng(seed).standard_normal((2, 6, 5, 2)).astype(np.float32)
     theirs = shaken(make(keras), seed)
     there, back = tmp_path / f"there{suffix}", tmp_path / f"back{suffix}"

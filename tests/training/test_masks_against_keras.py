@@ -86,8 +86,9 @@ def follow(models: tuple[Any, Any], x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-@pytest.mark.parametrize("up", ["Conv2DTranspose", "UpSampling2D"])
-@pytest.mark.parametrize("loss", ["Dice", "BinaryCrossentropy"])
+@pytest.mark.parametrize(
+    ("loss", "up"), [("Dice", "Conv2DTranspose"), ("BinaryCrossentropy", "UpSampling2D")]
+)
 def test_200_steps_of_a_u_net_follow_keras(
     clothes: tuple[np.ndarray, np.ndarray], loss: str, up: str
 ) -> None:
