@@ -1,4 +1,4 @@
-"""`minicnn lessons` lists the lessons, runs one, or writes them as notebooks."""
+"""`minicnn lessons` lists the lessons, runs one, or writes them as notebooks or for a teacher."""
 
 import argparse
 import importlib.util
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support import terminal
-from minicnn._support.arguments import local_path, positive
+from minicnn._support.arguments import listed, local_path, positive
 from minicnn._support.terminal import quoted, say, this_program
 
 
@@ -18,26 +18,34 @@ def add_to(commands: Any) -> None:
         help="lessons, from the data to the processor: list, run, or write as notebooks",
         description=(
             "Lists the lessons; with --run shows one in the terminal, cell by cell, and runs it;\n"
-            "with --notebooks writes all of them for Jupyter. The lessons work offline."
+            "with --notebooks writes all of them for Jupyter; with --teacher writes a plan,\n"
+            "slides, a worksheet and solutions for each. The lessons work offline."
         ),
         epilog=(
             "examples:\n"
             f"  {this} lessons\n"
             f"  {this} lessons --run 1\n"
             f"  {this} lessons --run 5 --data clothing-dataset-small\n"
-            f"  {this} lessons --notebooks lessons"
+            f"  {this} lessons --notebooks lessons\n"
+            f"  {this} lessons --teacher runs/teacher --only 4,5"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     action = command.add_mutually_exclusive_group()
     action.add_argument("--run", dest="number", type=positive, metavar="N", help="run lesson N")
     action.add_argument("--notebooks", type=Path, metavar="DIR", help="write them as .ipynb files")
+    action.add_argument(
+        "--teacher", type=Path, metavar="DIR", help="run them and write the teacher's pack: HTML"
+    )
     command.add_argument(
         "--data",
         type=local_path,
         metavar="DIR",
         help="for --run and --notebooks: photos, DIR/train/dress/*.jpg and so on, in place of the "
         "drawn clothes",
+    )
+    command.add_argument(
+        "--only", type=listed(positive), metavar="N,…", help="for --teacher: these lessons alone"
     )
     command.add_argument(
         "--output",
@@ -47,7 +55,9 @@ def add_to(commands: Any) -> None:
         help="for --run: where to write images and figures; default: runs/lessons",
     )
     command.add_argument(
-        "--overwrite", action="store_true", help="for --notebooks: replace changed notebooks, too"
+        "--overwrite",
+        action="store_true",
+        help="for --notebooks and --teacher: replace files that are there, too",
     )
     command.set_defaults(run=run)
 
@@ -58,6 +68,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.data is not None and options.number is None and options.notebooks is None:
         raise ValueError("--data goes with --run or --notebooks.")
+    if options.only is not None and options.teacher is None:
+        raise ValueError("--only goes with --teacher.")
     if options.number is not None:
         seconds = lessons.run(options.number, options.output, options.data)
         say(f"Computed for {seconds:.0f} seconds. Figures: {options.output / 'figures'}")
@@ -68,6 +80,9 @@ def run(options: argparse.Namespace) -> int:
         if importlib.util.find_spec("jupyterlab") is None:
             say(f"  {terminal.pip_install('jupyterlab')}")
         say(f"  {terminal.python()} -m jupyterlab {quoted(options.notebooks)}")
+    elif options.teacher is not None:
+        paths = lessons.write_pack(options.teacher, options.only or (), options.overwrite)
+        say(f"Wrote {len(paths)} pages. Begin with {str(paths[0])!r}.")
     else:
         lessons.print_list()
     return 0

@@ -1,7 +1,8 @@
 """The lessons: the course's subjects, and what the engine and the processor do.
 
 Each is a script of cells that runs from top to bottom and needs no internet connection.
-`minicnn lessons` lists them, runs them, or writes them as notebooks. A lesson begins with
+`minicnn lessons` lists them, runs them, or writes them as notebooks or for a teacher.
+A lesson begins with
 
     from minicnn.lessons import Lesson
     lesson = Lesson(4)
@@ -22,6 +23,7 @@ from minicnn.lessons.library import (
     write_notebooks,
 )
 from minicnn.lessons.pretrain import KNOWN, PRETRAINED
+from minicnn.lessons.teacher import write_pack
 
 __all__ = [
     "KNOWN",
@@ -36,4 +38,5 @@ __all__ = [
     "scripts",
     "with_photos",
     "write_notebooks",
+    "write_pack",
 ]

@@ -89,6 +89,7 @@ def test_commands_work_as_printed_one_after_the_other(tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "write_clothing_sample", draw_few)
     monkeypatch.setattr(lessons, "run", lambda number, folder, data: 0.0)
+    monkeypatch.setattr(lessons, "write_pack", lambda folder, numbers, overwrite: [folder])
     assert LINES.count(ACTIVATION) == 1
     active = False
     ran = []

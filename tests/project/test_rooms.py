@@ -64,8 +64,8 @@ ONLY_IN = {
     "tensorflow": ("check",),
 }
 LAZY = {
-    *("IPython", "PIL", "h5py", "keras", "matplotlib", "rich", "simplejpeg", "tensorboard"),
-    "tensorflow",
+    *("IPython", "PIL", "h5py", "keras", "markdown_it", "matplotlib", "pygments", "rich"),
+    *("simplejpeg", "tensorboard", "tensorflow"),
 }
 KNOWN_LIBRARIES = {"numpy", *ONLY_IN, *LAZY}
 

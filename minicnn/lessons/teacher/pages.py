@@ -1,0 +1,297 @@
+"""The pages of the teacher's pack as HTML, each a single file: plan, slides, worksheet, solutions.
+
+Text is Markdown, as in the lessons' cells. What a lesson prints, and everything that is not ours,
+is escaped.
+"""
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from typing import NamedTuple
+
+from minicnn.lessons.library import PREDICT, Cell, Script
+from minicnn.lessons.teacher.outline import (
+    QUESTION_MINUTES,
+    TASK_MINUTES,
+    Question,
+    Task,
+    blocks,
+    class_minutes,
+    parts,
+    questions,
+    tasks,
+)
+from minicnn.lessons.teacher.results import Result
+
+LONGEST = 560  # characters of text on a slide
+SHORT = 8  # lines of code, or of a result, that leave room for something else on a slide
+MOST_LINES = 14  # of a result in the plan
+
+
+class Links(NamedTuple):
+    """The names of a lesson's files in the pack."""
+
+    plan: str
+    slides: str
+    worksheet: str
+    solutions: str
+
+
+def links(script: Script) -> Links:
+    """The names of the files of a lesson, such as `05-plan.html`."""
+    start = f"{script.number:02d}" if script.number else "homework"
+    return Links(*(f"{start}-{name}.html" for name in Links._fields))
+
+
+# -- pieces --------------------------------------------------------------------------------------
+
+
+def markdown(text: str) -> str:
+    """Markdown as HTML; HTML in it is escaped, so that it shows as written."""
+    from markdown_it import MarkdownIt
+
+    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+
+
+def code(text: str) -> str:
+    """Python in colours."""
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    formatter = HtmlFormatter(noclasses=True, style="default", cssstyles="background:none")
+    return f'<div class="code">{highlight(text, PythonLexer(), formatter)}</div>'
+
+
+def shown(result: Result | None, lines: int | None = None) -> str:
+    """What a cell printed, at most so many lines of it, and its figures."""
+    if result is None:
+        return ""
+    text = result.text.splitlines()
+    if lines is not None and len(text) > lines:
+        text = [*text[:lines], "…"]
+    printed = f"<pre>{html.escape(chr(10).join(text))}</pre>" if text else ""
+    return printed + "".join(
+        f'<img alt="{html.escape(figure.title)}" src="{figure.address}">'
+        for figure in result.figures
+    )
+
+
+def page(title: str, body: str, kind: str, script: str = "") -> str:
+    """A whole page with the style of the pack; `kind` is the class of its body."""
+    style = _file("pack.css")
+    code = f"<script>{script}</script>\n" if script else ""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f'<body class="{kind}">\n{body}\n{code}</body>\n</html>\n'
+    )
+
+
+def _file(name: str) -> str:
+    return resources.files("minicnn.lessons.teacher").joinpath(name).read_text("utf-8")
+
+
+def _name(script: Script) -> str:
+    return f"Lesson {script.number}: {script.title}" if script.number else script.title
+
+
+# -- the plan ------------------------------------------------------------------------------------
+
+
+def plan(script: Script, found: Mapping[int, Result]) -> str:
+    """The plan of a lesson: times, what to ask and what the answer is, and the usual mistakes."""
+    course = f"Section {script.section} of the course. " if script.section else ""
+    others = "".join(
+        f' <a href="{name}">{kind}</a>'
+        for kind, name in zip(Links._fields[1:], links(script)[1:], strict=True)
+    )
+    rows, asked = "", ""
+    for part in parts(script):
+        rows += (
+            f"<tr><td>{html.escape(part.title)}</td><td>{len(part.questions) or ''}</td>"
+            f"<td>{part.minutes} min</td></tr>"
+        )
+        if part.questions:
+            asked += f"<h3>{html.escape(part.title)}</h3>"
+            asked += "".join(_asked(question, found) for question in part.questions)
+    work = tasks(script)
+    rows += f"<tr><td>Exercises</td><td></td><td>{TASK_MINUTES * len(work)} min</td></tr>"
+    rows += f'<tr class="sum"><td>In all</td><td></td><td>{class_minutes(script)} min</td></tr>'
+    body = (
+        f"<h1>{html.escape(_name(script))}</h1>\n<p>{course}{script.minutes} minutes to read, "
+        f"{script.seconds} seconds to compute.{others}</p>\n"
+        "<h2>Time</h2>\n<table><tr><th>part</th><th>questions</th><th>in class</th></tr>"
+        f"{rows}</table>\n<p><small>Reading time is shared out by the number of words; a question "
+        f"adds {QUESTION_MINUTES} minute, an exercise takes {TASK_MINUTES}.</small></p>\n"
+    )
+    if asked:
+        body += (
+            "<h2>What to ask</h2>\n<p>Ask before you run the cell, and let everybody write an "
+            f"answer down (the worksheet has the same questions).</p>\n{asked}\n"
+        )
+    body += "<h2>Exercises</h2>\n" + "".join(_task_plan(task) for task in work)
+    return page(_name(script), body, "plan")
+
+
+def _asked(question: Question, found: Mapping[int, Result]) -> str:
+    result = shown(found.get(question.cell.line), MOST_LINES)
+    after = f'<div class="say">{markdown(question.after)}</div>' if question.after else ""
+    return (
+        f'<article><div class="ask">{markdown(question.text)}</div>'
+        f"<details><summary>The cell</summary>{code(question.cell.text)}</details>"
+        f"{result}{after}</article>\n"
+    )
+
+
+def _task_plan(task: Task) -> str:
+    rows = "".join(
+        f"<tr><td>{f'<code>{html.escape(mistake.answer)}</code>' if mistake.answer else ''}</td>"
+        f"<td>{html.escape(mistake.sentence)}</td></tr>"
+        for mistake in task.mistakes
+    )
+    known = (
+        f"<table><tr><th>answer</th><th>what the check says</th></tr>{rows}</table>" if rows else ""
+    )
+    asked = markdown(f"**{task.number}.** {task.text}")
+    return f'<article><div class="ask">{asked}</div>{known}</article>'
+
+
+# -- solutions and worksheet ---------------------------------------------------------------------
+
+
+def solutions(script: Script) -> str:
+    """The exercises of a lesson with their solutions."""
+    body = f"<h1>{html.escape(_name(script))}: solutions</h1>\n" + "".join(
+        f"<article>{markdown(f'**{task.number}.** {task.text}')}{code(task.solution)}</article>\n"
+        for task in tasks(script)
+    )
+    return page(f"{_name(script)}: solutions", body, "solutions")
+
+
+def worksheet(script: Script) -> str:
+    """The questions and exercises of a lesson, with room to write, for print."""
+    body = (
+        f"<h1>{html.escape(_name(script))}</h1>\n"
+        '<p class="who">Name: <span></span> Date: <span></span></p>\n'
+    )
+    asked = questions(script)
+    if asked:
+        body += "<h2>Predict, then run</h2>\n"
+    for number, question in enumerate(asked, start=1):
+        body += (
+            f"<article>{markdown(f'**{number}.** {question.text}')}{code(question.cell.text)}"
+            f"{_room(2)}</article>\n"
+        )
+    body += "<h2>Exercises</h2>\n"
+    for task in tasks(script):
+        body += f"<article>{markdown(f'**{task.number}.** {task.text}')}{_room(6)}</article>\n"
+    return page(f"{_name(script)}: worksheet", body, "worksheet")
+
+
+def _room(lines: int) -> str:
+    return '<div class="room">' + "<div></div>" * lines + "</div>"
+
+
+# -- slides --------------------------------------------------------------------------------------
+
+
+def slides(script: Script, found: Mapping[int, Result]) -> str:
+    """The lesson as slides: a question stands above its cell, and the next slide has the result.
+
+    The arrow keys turn them, and each is a page when printed.
+    """
+    made = [*_slides(script, found)]
+    body = "\n".join(
+        f'<section class="{kind}"><div>{inner}</div></section>' for kind, inner in made
+    )
+    body += (
+        '\n<nav><button id="back" aria-label="previous slide">‹</button>'
+        '<output id="place"></output><button id="on" aria-label="next slide">›</button></nav>'
+    )
+    return page(_name(script), body, "slides", _file("slides.js"))
+
+
+def _slides(script: Script, found: Mapping[int, Result]) -> Iterator[tuple[str, str]]:
+    """Each slide: its kind, which is a class in `pack.css`, and what is on it."""
+    heading = question = ""
+    for cell in script.cells:
+        if cell.kind == "code":
+            if "lesson.check(" not in cell.text:  # the slide of an exercise is its text
+                yield from _cell(cell, heading, question, found.get(cell.line))
+            question = ""
+            continue
+        waiting: list[str] = []
+        for block in blocks(cell.text):
+            full = sum(map(len, waiting)) + len(block) > LONGEST
+            new = block.startswith(("#", PREDICT, "**1.**", "**2.**", "**3.**"))
+            if waiting and (full or new):
+                yield _text(heading, waiting)
+                waiting = []
+            if block.startswith("# "):
+                heading = block.lstrip("# ")
+                waiting = [block]
+            elif block.startswith("#"):
+                heading = block.lstrip("# ")
+            elif block.startswith(PREDICT):
+                question = block
+            else:
+                waiting.append(block)
+        if waiting:
+            yield _text(heading, waiting)
+
+
+def _cell(
+    cell: Cell, heading: str, question: str, result: Result | None
+) -> Iterator[tuple[str, str]]:
+    """The code, below the question if there is one, and then what it shows."""
+    if question:
+        yield "question", f"<header>{markdown(question)}</header>{code(cell.text)}"
+    elif result is None or cell.text.count("\n") >= SHORT:
+        yield "cell", _heading(heading) + code(cell.text)
+    else:
+        yield "result", _heading(heading) + code(cell.text) + shown(result)
+        return
+    if result is None:
+        return
+    if result.figures and result.text.count("\n") >= SHORT:  # each gets a slide
+        yield "result", _heading(heading) + shown(result._replace(figures=()))
+        result = result._replace(text="")
+    if result.text or result.figures:
+        yield "result", _heading(heading) + shown(result)
+
+
+def _heading(text: str) -> str:
+    return markdown(f"## {text}")
+
+
+def _text(heading: str, parts: Sequence[str]) -> tuple[str, str]:
+    text = "\n\n".join(parts)
+    if text.startswith("# "):
+        return "title", markdown(text)
+    return "text", _heading(heading) + markdown(text)
+
+
+# -- the first page ------------------------------------------------------------------------------
+
+
+def index(scripts: Sequence[Script]) -> str:
+    """The first page of the pack: all lessons with their times, and links to their files."""
+    rows = ""
+    for script in scripts:
+        names = links(script)
+        rows += (
+            f"<tr><td>{html.escape(_name(script))}</td><td>{script.section}</td>"
+            f"<td>{class_minutes(script)} min</td><td>"
+            + " ".join(f'<a href="{name}">{kind}</a>' for kind, name in names._asdict().items())
+            + "</td></tr>\n"
+        )
+    body = (
+        "<h1>The teacher's pack</h1>\n"
+        "<p>The pages follow from the lessons themselves: questions, cells and their results, "
+        "exercises, and what the checks know about wrong answers.</p>\n"
+        "<table><tr><th>lesson</th><th>course</th><th>in class</th><th></th></tr>\n"
+        f"{rows}</table>"
+    )
+    return page("The teacher's pack", body, "plan")

@@ -1,0 +1,185 @@
+"""The teacher's pack has what the lessons and their checks have, and what the cells show."""
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+
+from minicnn import commands, lessons
+from minicnn.lessons import checking, library, teacher
+from minicnn.lessons.checking import first_of, same
+from minicnn.lessons.teacher import outline, pages
+from minicnn.lessons.teacher.results import Figure, Result
+
+SOURCE = """# %% [markdown]
+# # Lesson 98: Cats
+#
+# *12 minutes to read, 3 seconds to compute*
+#
+# Cats & dogs.
+
+# %% [markdown]
+# ## Whiskers
+#
+# one two three four five six seven
+#
+# **Before you run this:** how many <b>whiskers</b>?
+
+# %%
+print(24)
+
+# %% [markdown]
+# Twenty-four.
+#
+# ```
+# a
+#
+# b
+# ```
+#
+# ## Exercises
+#
+# **1.** How many paws?
+
+# %%
+paws = ...
+lesson.check(1, paws)
+"""
+
+
+@pytest.fixture
+def cats(tmp_path, monkeypatch):
+    monkeypatch.setitem(checking.EXERCISES, (98, 1), checking.Exercise(paws, "paws = 4"))
+    path = tmp_path / "lesson_98_cats.py"
+    path.write_text(SOURCE, "utf-8")
+    return library.read(path)
+
+
+def paws(answer):
+    found = answer
+    if isinstance(found, str):
+        return f"a number, not {answer!r}, {answer!r}."
+    return first_of(
+        (found == 4, ""),
+        (found == 2, "look under the table."),
+        (found in (3, 5), "nearly."),
+        (abs(found - 40) < 1, "ten cats!"),
+        (same(found, [4]) and found, "a number, not a list."),
+        (len(str(found)) > 9, "too many."),
+        otherwise="not yet.",
+    )
+
+
+def test_the_mistakes_are_those_that_the_check_knows():
+    assert [tuple(mistake) for mistake in outline.mistakes(paws)] == [
+        ("", "a number, not …, …."),
+        ("2", "look under the table."),
+        ("3, 5", "nearly."),
+        ("40", "ten cats!"),
+        ("[4]", "a number, not a list."),
+        ("", "too many."),
+    ]
+
+
+def test_the_outline_of_a_lesson(cats):
+    assert outline.blocks("a\nb\n\n```\nc\n\nd\n```\n\n\ne") == ["a\nb", "```\nc\n\nd\n```", "e"]
+    question = outline.Question("How many <b>whiskers</b>?", cats.cells[2], "Twenty-four.")
+    assert outline.questions(cats) == [question]
+    first, second = outline.parts(cats)
+    assert (first.title, first.questions) == ("Introduction", ())
+    assert (second.title, second.questions) == ("Whiskers", (question,))
+    # Of 36 words, marks included, 15 are in the first part; a question takes a minute.
+    assert (first.minutes, second.minutes) == (5, 8)
+    (task,) = outline.tasks(cats)
+    assert task.text == "How many paws?"
+    assert task.start.startswith("paws = ...")
+    assert task.solution == "paws = 4"
+    assert outline.class_minutes(cats) == 5 + 8 + 5
+
+
+def test_the_pages_have_questions_results_mistakes_and_solutions(cats):
+    printed = Result("24 <script>", (Figure("Whiskers & co", "data:image/png;base64,AAAA"),))
+    found = {cats.cells[2].line: printed}
+    plan = pages.plan(cats, found)
+    assert "How many &lt;b&gt;whiskers&lt;/b&gt;?" in plan
+    assert "24 &lt;script&gt;" in plan
+    assert '<img alt="Whiskers &amp; co" src="data:image/png;base64,AAAA">' in plan
+    assert "Twenty-four." in plan
+    assert "<td><code>2</code></td><td>look under the table.</td>" in plan
+    assert "<td>In all</td><td></td><td>18 min</td>" in plan
+    sheet = pages.worksheet(cats)
+    assert "How many &lt;b&gt;whiskers&lt;/b&gt;?" in sheet
+    assert "How many paws?" in sheet
+    assert "24 &lt;" not in sheet  # neither results
+    assert "paws = 4" not in text_of(sheet)  # nor solutions
+    assert "paws = 4" in text_of(pages.solutions(cats))
+    slides = pages.slides(cats, found)
+    kinds = re.findall(r'<section class="(\w+)">', slides)
+    assert kinds == ["title", "text", "question", "result", "text", "text"]
+    assert 'href="98-plan.html"' in pages.index([cats])
+    for page in (plan, sheet, slides):
+        assert "<script>" not in page.replace(f"<script>{pages._file('slides.js')}", "")
+        assert not re.findall(r"(?:src|href)=\"(?!data:|98-)", page)
+
+
+def text_of(page):
+    return html.unescape(re.sub("<[^>]+>", "", page))
+
+
+@pytest.mark.parametrize("script", lessons.scripts(), ids=lambda s: s.path.stem)
+def test_every_lesson_has_an_outline(script):
+    asked = sum(library.PREDICT in cell.text for cell in script.cells)
+    assert sum(len(part.questions) for part in outline.parts(script)) == asked
+    assert [task.number for task in outline.tasks(script)] == checking.exercises_of(script.number)
+    assert all(task.mistakes for task in outline.tasks(script))
+    assert script.minutes < outline.class_minutes(script) < 3 * script.minutes + 20
+    sheet = text_of(pages.worksheet(script))
+    for task in outline.tasks(script):
+        assert text_of(pages.markdown(task.text)).split("\n")[0][:40] in sheet
+
+
+@pytest.mark.slow
+def test_the_command_runs_lessons_and_writes_the_pack(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    assert commands.main(["lessons", "--teacher", "pack", "--only", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "Running lesson 2: Images as arrays" in said
+    assert "Wrote 5 pages. Begin with 'pack/index.html'." in said
+    names = sorted(path.name for path in Path("pack").iterdir())
+    kinds = ["plan", "slides", "solutions", "worksheet"]
+    assert names == [*(f"02-{kind}.html" for kind in kinds), "index.html"]
+    plan = Path("pack/02-plan.html").read_text("utf-8")
+    assert "(64, 64, 3) float32 12288" in plan
+    assert 'alt="Its three channels" src="data:image/png;base64,' in plan
+    assert "rows come first" in plan
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pack"]
+
+    before = plan.encode()
+    assert commands.main(["lessons", "--teacher", "pack", "--only", "2"]) == 2
+    refused = capsys.readouterr().err
+    assert "'pack/index.html' is there already: name another folder, or pass --over" in refused
+    assert Path("pack/02-plan.html").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--only", "2"], "--only goes with --teacher."),
+        (["--teacher", "pack", "--only", "99"], "There are lessons 1 to "),
+        (["--teacher", "file"], "'file' cannot be a folder: there is a file in its place"),
+        (["--teacher", "pack", "--data", "photos"], "--data goes with --run or --notebooks."),
+    ],
+)
+def test_bad_options_of_the_pack_are_one_sentence(
+    arguments, sentence, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("something")
+    monkeypatch.setattr(teacher, "results", None)  # nothing is run
+    assert commands.main(["lessons", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
