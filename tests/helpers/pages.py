@@ -5,6 +5,8 @@ import time
 import numpy as np
 
 from minicnn import Input, Model, Sequential, functional, layers
+from minicnn.layers.applications import CustomScaleLayer, LayerScale, StochasticDepth
+from minicnn.layers.arithmetic import Divide, GetItem, Power, Reciprocal, Stack
 
 
 def every_layer():
@@ -85,6 +87,25 @@ def every_layer():
         ]
     )
     return model
+
+
+def every_operation():
+    """Return a model of layers that are made by arithmetic, and those of Keras's own networks."""
+    inputs = Input((6, 5, 3), name="photo")
+    a = layers.Rescaling(1 / 255, 0.5, name="above_zero")(inputs)
+    b = layers.Conv2D(3, 3, padding="same", activation="sigmoid", name="conv")(a)
+    x = Divide(name="divide")([a, b])
+    x = CustomScaleLayer(0.3, name="shortcut")([x, Reciprocal(2.0, name="reciprocal")(b)])
+    x = LayerScale(0.7, 3, name="scale")(Power(2, name="power")(x))
+    x = StochasticDepth(0.2, name="depth")(x)
+    part = GetItem((slice(None), slice(4, 0, -1), slice(None, None, 2)), name="part")(x)
+    row = GetItem((slice(None), 2, None), name="row")(x)
+    ends = [layers.Flatten()(part), layers.Flatten()(row)]
+    rows = [GetItem((slice(None), k), name=f"row_{k}")(x) for k in (0, -1)]
+    stacked = Stack(2, name="stack")(rows)
+    ends += [layers.Flatten()(stacked), layers.Flatten()(Stack(-1, name="last")(rows))]
+    outputs = layers.Dense(3, activation="softmax", name="classes")(layers.Concatenate()(ends))
+    return seeded(Model(inputs, outputs, name="every_operation"))
 
 
 def photo(shape=(13, 11, 3), seed=0):
@@ -185,6 +206,7 @@ def random_layers():
         layers.GlobalAveragePooling2D(keepdims=True),
         layers.ZeroPadding2D(((0, 2), (1, 3))),
         *layers_of_lines(),
+        *more_layers(),
         layers.Conv2DTranspose(5, (3, 2), (2, 3), activation="tanh"),
         layers.Conv2DTranspose(5, 3, 2, "same", output_padding=0),
         layers.Conv2DTranspose(5, 4, 2, "same", output_padding=(1, 0), use_bias=False),
@@ -208,6 +230,23 @@ def random_layers():
         layers.Permute((3, 1, 2)),
         layers.Reshape((-1, 4)),
         layers.Rescaling(0.5, [1.0, 2.0, 3.0, 4.0]),
+    ]
+
+
+def more_layers():
+    """Return layers that are made by arithmetic, and those of Keras's own networks."""
+    every = slice(None)
+    return [
+        Power(2),
+        Power(3.0),
+        Power(0),
+        GetItem((..., slice(1, 3))),
+        GetItem((every, slice(1, -1, 3), slice(None, None, -2), 2)),
+        GetItem((every, slice(-3, None), None, slice(7, 1, -1))),
+        GetItem((every, -1)),
+        GetItem((every, None, 0, slice(100))),
+        LayerScale(0.5, 4),
+        StochasticDepth(0.3),
     ]
 
 

@@ -51,9 +51,10 @@ def build(
     output).
 
     Args:
-        model: a `Sequential` or `Model` whose input is one image.
-        x: (n, height, width, channels), or without the batch axis. The page begins with the first
-            image, and can switch to the others (24 at most) and compare two of them.
+        model: a `Sequential` or `Model` whose input is one image, or line.
+        x: (n, height, width, channels), or lines, (n, steps, channels); or without the batch axis.
+            The page begins with the first image, and can switch to the others (24 at most) and
+            compare two of them.
         y: where backward starts. The class that the loss is for: a number, a class name or a
             one-hot row; by default the most likely one. For a model without classes, the place of
             a number in its output; by default the largest number.
@@ -170,18 +171,20 @@ def _images(model: Any, x: Any) -> Array:
     x = np.asarray(x)
     if x.dtype.kind not in "fiub":
         raise TypeError(f"A page expects x to be numbers. Received dtype {x.dtype}.")
-    given, x = x.shape, x[None] if x.ndim == 3 else x
     if not model.built:
-        model.build(x.shape)
+        model.build(x.shape if x.ndim == 4 else (1, *x.shape))
     if len(model.inputs) != 1:
         raise ValueError(f"{model.label} has {len(model.inputs)} inputs; a page shows one image.")
-    if len(model.inputs[0].shape) != 4 or x.ndim != 4 or not x.size:
+    rank = len(model.inputs[0].shape)
+    x = x[None] if x.ndim == rank - 1 else x
+    if rank not in (3, 4) or x.ndim != rank or not x.size:
         raise ValueError(
-            f"A page shows models that look at images, (batch, height, width, channels). "
-            f"{model.label} takes {model.inputs[0].shape}. Received x.shape={given}."
+            f"A page shows models that look at images, (batch, height, width, channels), or at "
+            f"lines, (batch, steps, channels). {model.label} takes {model.inputs[0].shape}. "
+            f"Received x.shape={x.shape}."
         )
     if len(x) > MOST_PHOTOS:
-        raise ValueError(f"A page has {MOST_PHOTOS} images at most. Received x.shape={given}.")
+        raise ValueError(f"A page has {MOST_PHOTOS} images at most. Received x.shape={x.shape}.")
     return x.astype(model.inputs[0].dtype)
 
 

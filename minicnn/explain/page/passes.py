@@ -9,8 +9,12 @@ import numpy as np
 
 from minicnn import functional
 from minicnn.layers import LAYERS
+from minicnn.layers.applications import APPLICATIONS
+from minicnn.layers.arithmetic import OPERATIONS
 from minicnn.layers.base import Array, Layer, Node
 from minicnn.models import Model, Tape
+
+_FORMULAS = LAYERS | OPERATIONS | APPLICATIONS  # the classes that the page has formulas for
 
 
 @dataclass(eq=False)
@@ -70,7 +74,7 @@ def uses_of(model: Model, tape: Tape, x: Array) -> tuple[list[Use], dict[int, di
                 continue
             found[id(node.outputs[0])] = len(uses)
             in_training = node.training and layer.differs_in_training()
-            known = LAYERS.get(type(layer).__name__) is type(layer) and not in_training
+            known = _FORMULAS.get(type(layer).__name__) is type(layer) and not in_training
             uses.append(Use(layer, layer.name, inputs, entry.y, path, known, _macs(node, entry.x)))
 
     walk(model, tape, [0], ())

@@ -322,12 +322,6 @@ def _overflowing():
             {},
             "look at images",
         ),
-        (
-            lambda: Sequential([Input((6, 1)), layers.Conv1D(2, 3), layers.Flatten()]),
-            np.zeros((2, 6, 1)),
-            {},
-            r"look at images.*Received x.shape=\(2, 6, 1\)",
-        ),
     ],
 )
 def test_bad_input_ends_in_one_sentence(make, x, options, message):

@@ -8,7 +8,16 @@ import re
 
 import numpy as np
 import pytest
-from pages import go_backward, numbers, open_layer, photo, random_layers, wait
+from pages import (
+    every_operation,
+    go_backward,
+    numbers,
+    open_layer,
+    photo,
+    random_layers,
+    seeded,
+    wait,
+)
 
 from minicnn import Input, Model, Sequential, functional, layers
 from minicnn.explain.page import build
@@ -63,6 +72,111 @@ def test_padded_taps_are_marked_and_count_for_nothing(everything, opened):
     )
     total = tab.evaluate("page.explain(page.net, page.state.node, [6, 6, 0]).total")
     assert total == pytest.approx(float(window[0, 6, 6, 0]), rel=1e-4)
+
+
+def check_every_cell_and_gradient(tab, model, x, seed=4):
+    """Assert that the page explains numbers and gradients of all layers as minicnn has them."""
+    y, tape = model.forward(x)
+    rng = np.random.default_rng(seed)
+    ids = tab.evaluate("Object.fromEntries(page.net.nodes.map((n) => [n.name, n.id]))")
+    for entry in tape.entries:
+        places = [[int(rng.integers(n)) for n in entry.y.shape[1:]] for _ in range(10)]
+        given = [ids[entry.layer.name], places]
+        found = numbers(tab, "a[1].map((at) => page.explain(page.net, a[0], at).value)", given)
+        wanted = [entry.y[0][tuple(at)] for at in places]
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5, err_msg=entry.layer.name)
+    go_backward(tab)
+    for name in list(ids)[1:]:
+        tab.evaluate(f"page.openLayer({ids[name]})")
+        assert tab.locator(".arithmetic").get_attribute("data-form") != "none", name
+        assert tab.locator(".tick.off").count() == 0, name
+    sums = numbers(
+        tab,
+        """page.net.nodes.slice(0, -1).flatMap((node) => {
+            const dy = page.net.dy(node.id);
+            const sent = (at) => [...new Set(node.consumers)].flatMap((next) =>
+                page.net.nodes[next].inputs.map((i, k) =>
+                    (i === node.id ? page.explainInput(page.net, next, at, k).value : 0)))
+                .reduce((a, b) => a + b, 0);
+            const most = Math.max(...dy.data.map(Math.abs)) || 1;
+            return [0.1, 0.5, 0.9].map((share) => {
+                const at = dy.shape.map((n) => Math.floor(share * n));
+                const o = at.reduce((sum, v, i) => sum * dy.shape[i] + v, 0);
+                return Math.abs(sent(at) - dy.data[o]) / most;
+            });
+        })""",
+    )
+    assert sums.max() < 1e-4
+    dy = y.copy()
+    dy[0, tab.evaluate("page.net.target")] -= 1
+    dx, grads = model.backward(dy, tape, at_logits=True)
+    found = numbers(tab, "Array.from(page.net.dy(0).data)").reshape(dx.shape)
+    np.testing.assert_allclose(found, dx, rtol=1e-3, atol=1e-4 * np.abs(dx).max())
+    for key, gradient in grads.items():
+        name, weight = key.split("/")
+        at = [int(rng.integers(n)) for n in gradient.shape]
+        total = tab.evaluate(
+            "(a) => page.explainWeight(page.net, a[0], a[1], a[2]).total", [ids[name], weight, at]
+        )
+        scale = float(np.abs(gradient).max())
+        assert total == pytest.approx(float(gradient[tuple(at)]), rel=1e-3, abs=1e-4 * scale), key
+
+
+def test_arithmetic_and_the_layers_of_keras_s_own_networks(tmp_path, opened):
+    model, x = every_operation(), photo((6, 5, 3))
+    tab = opened(build(model, x, tmp_path / "page.html"))
+    check_every_cell_and_gradient(tab, model, x)
+
+
+def test_a_network_of_lines(tmp_path, opened):
+    model = Sequential(
+        [
+            *(Input((14, 2)), layers.Conv1D(4, 3, activation="relu", name="conv")),
+            *(layers.MaxPooling1D(name="pool"), layers.Flatten(name="flatten")),
+            layers.Dense(3, activation="softmax", name="classes"),
+        ]
+    )
+    x = np.random.default_rng(2).normal(size=(2, 14, 2)).astype("float32")
+    tab = opened(build(seeded(model), x, tmp_path / "page.html"))
+    assert "the input" in tab.locator(".card").first.inner_text()
+    tab.evaluate("page.openLayer(0)")
+    assert tab.locator(".arithmetic h3").inner_text() == "Step 7"
+    assert tab.locator(".numbers .number").count() == 2
+    tab.keyboard.press("p")
+    wait(tab, "page.net.shown === 1")
+    found = numbers(tab, "Array.from(page.net.y(page.net.output).data)")
+    np.testing.assert_allclose(found, model.forward(x[1:])[0][0], rtol=1e-4)
+    tab.keyboard.press("p")
+    wait(tab, "page.net.shown === 0")
+    tab.evaluate("page.openLayer(1)")
+    assert tab.get_by_role("tab", name="Where it looks").is_disabled()
+    tab.get_by_role("tab", name="What if").click()
+    assert tab.locator(".whatif").count() == 1
+    assert "lines, not images" in tab.get_by_role("button", name="Add").get_attribute("title")
+    check_every_cell_and_gradient(tab, model, x[:1])
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Conv2D(5, 3, padding="same", activation="softmax", name="last"),
+        layers.Conv2D(5, 1, activation="softmax", name="last"),
+        layers.SeparableConv2D(5, 3, activation="softmax", name="last"),
+        layers.DepthwiseConv2D(3, depth_multiplier=2, activation="softmax", name="last"),
+        layers.Conv2DTranspose(4, 3, 2, activation="softmax", name="last"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_convolution_s_softmax_takes_the_sums_of_all_maps(tmp_path, opened, layer):
+    model, x = Sequential([Input((8, 7, 3)), layer]), photo((8, 7, 3)) / 255
+    tab = opened(build(seeded(model), x, tmp_path / "page.html"))
+    y = model.forward(x)[0][0]
+    places = [[0, 0, 0], [2, 3, 1], [4, 4, 2]]
+    found = numbers(tab, "a.map((at) => page.explain(page.net, 1, at).value)", places)
+    np.testing.assert_allclose(found, [y[tuple(at)] for at in places], rtol=1e-4)
+    tab.evaluate("page.openAt(1, [2, 3, 1])")
+    assert tab.locator(".tick.off").count() == 0
+    assert tab.locator(".softmax tbody tr").count() == y.shape[2]
 
 
 def loss_gradients(model, x, target):

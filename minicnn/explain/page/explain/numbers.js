@@ -67,7 +67,7 @@ export function explain(net, id, at) {
     total: NaN,
   };
   if (found.activation === "softmax") {
-    const scores = allScores(layer, x, at);
+    const scores = allScores({ ...given, w });
     if (!scores.some(Number.isNaN)) {
       Object.assign(found, {
         scores,
@@ -140,18 +140,24 @@ export function largestTerm(net, e) {
   }
 }
 
-function allScores(layer, x, at) {
-  if (layer.type !== "Dense") {
+// What the softmax gets for this place: the sum before it of each map or unit.
+function allScores(given) {
+  const { layer, x, y, at } = given;
+  if (["Activation", "Softmax"].includes(layer.type)) {
     const n = x.shape.at(-1);
     const start = offsetOf(x.shape, [...at.slice(0, -1), 0]);
     return Array.from(x.data.slice(start, start + n));
   }
+  const units = Array.from({ length: y.shape.at(-1) }, (_, k) => k);
+  if (layer.type !== "Dense") {
+    const ofMap = (k) => ({ ...given, at: [...at.slice(0, -1), k], last: k });
+    return units.map((k) => KINDS[layer.type].explain(ofMap(k)).z);
+  }
   const { kernel } = layer.params;
-  const [features, units] = kernel.shape;
   const start = offsetOf(x.shape, [...at.slice(0, -1), 0]);
-  return Array.from({ length: units }, (_, u) => {
+  return units.map((u) => {
     let z = biasAt(layer, u) ?? 0;
-    for (let k = 0; k < features; k++) z += x.data[start + k] * weightAt(kernel, k, u);
+    for (let k = 0; k < kernel.shape[0]; k++) z += x.data[start + k] * weightAt(kernel, k, u);
     return z;
   });
 }

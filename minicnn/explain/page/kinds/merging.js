@@ -52,6 +52,16 @@ const MERGES = {
     says: "The product of",
   },
   Subtract: { of: (v) => v[0] - v[1], slope: (v, n) => (n ? -1 : 1), says: "The difference of" },
+  Divide: {
+    of: (v) => v[0] / v[1],
+    slope: (v, n) => (n ? -v[0] / (v[1] * v[1]) : 1 / v[1]),
+    says: "The quotient of",
+  },
+  CustomScaleLayer: {
+    of: (v, c) => v[0] + c.scale * v[1],
+    slope: (v, n, c) => (n ? c.scale : 1),
+    says: "The sum of the first and a share of the second of",
+  },
 };
 
 function sum(values) {
@@ -75,33 +85,33 @@ function mergedShape(type, xs) {
   return shape;
 }
 
-function forwardMerge({ layer, xs }) {
+function forwardMerge({ layer, xs, c }) {
   const y = array(mergedShape(layer.type, xs));
   const { of } = MERGES[layer.type];
   const equal = xs.every((x) => x.data.length === y.data.length);
   for (let i = 0; i < y.data.length; i++) {
-    y.data[i] = of(equal ? xs.map((x) => x.data[i]) : valuesAt(xs, unravel(y.shape, i)));
+    y.data[i] = of(equal ? xs.map((x) => x.data[i]) : valuesAt(xs, unravel(y.shape, i)), c);
   }
   return { y };
 }
 
-function backwardMerge({ layer, xs, dy }) {
+function backwardMerge({ layer, xs, dy, c }) {
   const { slope } = MERGES[layer.type];
   const dxs = xs.map((x) => array(x.shape));
   for (let i = 0; i < dy.data.length; i++) {
     const at = unravel(dy.shape, i);
     const values = valuesAt(xs, at);
     xs.forEach((x, n) => {
-      dxs[n].data[offsetOf(x.shape, own(x, at))] += dy.data[i] * slope(values, n);
+      dxs[n].data[offsetOf(x.shape, own(x, at))] += dy.data[i] * slope(values, n, c);
     });
   }
   return { dxs, grads: {} };
 }
 
-function explainMerge({ layer, xs, at }) {
+function explainMerge({ layer, xs, at, c }) {
   const { of, says } = MERGES[layer.type];
   const values = valuesAt(xs, at);
-  const value = of(values);
+  const value = of(values, c);
   return {
     form: "copy",
     sum: true,
@@ -113,7 +123,7 @@ function explainMerge({ layer, xs, at }) {
   };
 }
 
-function explainInputMerge({ layer, xs, at, which, dy }) {
+function explainInputMerge({ layer, xs, at, which, dy, c }) {
   const { slope } = MERGES[layer.type];
   let total = 0;
   let received = 0;
@@ -123,7 +133,7 @@ function explainInputMerge({ layer, xs, at, which, dy }) {
     if (own(xs[which], to).join() !== at.join()) continue;
     places += 1;
     received += dy.data[i];
-    total += dy.data[i] * slope(valuesAt(xs, to), which);
+    total += dy.data[i] * slope(valuesAt(xs, to), which, c);
   }
   const where = places === 1 ? "gradient of the output here" : `added up over ${places} places`;
   return {
@@ -189,6 +199,8 @@ export const Maximum = merge;
 export const Minimum = merge;
 export const Multiply = merge;
 export const Subtract = merge;
+export const Divide = merge;
+export const CustomScaleLayer = merge;
 
 export const Concatenate = {
   forward: forwardConcatenate,

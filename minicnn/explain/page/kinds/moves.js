@@ -99,6 +99,9 @@ const IN_TRAINING = {
   Dropout: (c) => `it sets each number to 0 ${share(c)}, ${rest(c)}`,
   SpatialDropout1D: (c) => `it sets each channel to 0 ${share(c)}, ${rest(c)}`,
   SpatialDropout2D: (c) => `it sets each feature map to 0 ${share(c)}, ${rest(c)}`,
+  StochasticDepth: (c) =>
+    `it sets whole images to 0 with probability ${c.drop_path_rate}, and divides the others by ` +
+    short(1 - c.drop_path_rate),
   GaussianNoise: (c) => `it adds noise with the standard deviation ${short(c.stddev)}`,
   GaussianDropout: (c) =>
     `it multiplies each number by a random one near 1, with the variance ` +
@@ -192,72 +195,71 @@ function explainInputZeroPadding2D({ layer, at, k, dy }) {
   };
 }
 
-// The place in x of a place in y, for each kind that copies numbers to other places.
-const permuted = (c, at) => {
+// A kind that copies numbers to other places: `shape` is that of its output, `place` the place in x
+// of a place in y.
+export function movedBy({ shape, place, says }) {
+  const source = (c, x, y, o) => offsetOf(x.shape, place(c, unravel(y.shape, o), x.shape));
+  return {
+    forward({ x, c }) {
+      const y = array(shape(c, x.shape));
+      for (let o = 0; o < y.data.length; o++) y.data[o] = x.data[source(c, x, y, o)];
+      return { y };
+    },
+    backward({ x, c, dy }) {
+      const dx = array(x.shape);
+      for (let o = 0; o < dy.data.length; o++) dx.data[source(c, x, dy, o)] += dy.data[o];
+      return { dxs: [dx], grads: {} };
+    },
+    explain({ x, at, c }) {
+      const from = place(c, at, x.shape);
+      const value = x.data[offsetOf(x.shape, from)];
+      return {
+        form: "copy",
+        from: [{ at: from, value, input: 0 }],
+        value,
+        total: value,
+        text: says(c),
+      };
+    },
+  };
+}
+
+function permutedPlace(c, at) {
   const from = [];
   c.dims.forEach((axis, k) => {
     from[axis - 1] = at[k];
   });
   return from;
-};
-
-const SOURCE = { Permute: permuted, RepeatVector: (c, at) => at.slice(1) };
-
-const SHAPE = {
-  Permute: (c, shape) => c.dims.map((axis) => shape[axis - 1]),
-  RepeatVector: (c, shape) => [c.n, ...shape],
-};
-
-const DONE = {
-  Permute: (c) => `The axes change places: (${c.dims.join(", ")}).`,
-  RepeatVector: (c) => `Each number is there ${c.n} times.`,
-};
-
-function forwardMoved({ layer, x, c }) {
-  const y = array(SHAPE[layer.type](c, x.shape));
-  for (let o = 0; o < y.data.length; o++) {
-    y.data[o] = x.data[offsetOf(x.shape, SOURCE[layer.type](c, unravel(y.shape, o)))];
-  }
-  return { y };
 }
 
-function backwardMoved({ layer, x, c, dy }) {
-  const dx = array(x.shape);
-  for (let o = 0; o < dy.data.length; o++) {
-    dx.data[offsetOf(x.shape, SOURCE[layer.type](c, unravel(dy.shape, o)))] += dy.data[o];
-  }
-  return { dxs: [dx], grads: {} };
-}
-
-function explainMoved({ layer, x, at, c }) {
-  const from = SOURCE[layer.type](c, at);
-  const value = x.data[offsetOf(x.shape, from)];
-  const text = DONE[layer.type](c);
-  return { form: "copy", from: [{ at: from, value, input: 0 }], value, total: value, text };
-}
-
-function explainInputMoved({ layer, at, c, dy }) {
-  if (layer.type === "Permute") {
+export const Permute = {
+  ...movedBy({
+    shape: (c, shape) => c.dims.map((axis) => shape[axis - 1]),
+    place: permutedPlace,
+    says: (c) => `The axes change places: (${c.dims.join(", ")}).`,
+  }),
+  explainInput({ at, c, dy }) {
     const to = c.dims.map((axis) => at[axis - 1]);
     return gradientFrom(to, dy.data[offsetOf(dy.shape, to)]);
-  }
-  const terms = Array.from({ length: c.n }, (_, i) => {
-    const input = dy.data[offsetOf(dy.shape, [i, ...at])];
-    return { label: `copy ${i}`, note: "one of them", input, weight: 1, product: input, index: i };
-  });
-  const title = "Each copy of this number sends its gradient here";
-  return { form: "terms", back: true, pooled: true, title, terms, total: sumOf(terms) };
-}
-
-const moved = {
-  forward: forwardMoved,
-  backward: backwardMoved,
-  explain: explainMoved,
-  explainInput: explainInputMoved,
+  },
 };
 
-export const Permute = moved;
-export const RepeatVector = moved;
+export const RepeatVector = {
+  ...movedBy({
+    shape: (c, shape) => [c.n, ...shape],
+    place: (c, at) => at.slice(1),
+    says: (c) => `Each number is there ${c.n} times.`,
+  }),
+  explainInput({ at, c, dy }) {
+    const terms = Array.from({ length: c.n }, (_, i) => {
+      const input = dy.data[offsetOf(dy.shape, [i, ...at])];
+      const note = "one of them";
+      return { label: `copy ${i}`, note, input, weight: 1, product: input, index: i };
+    });
+    const title = "Each copy of this number sends its gradient here";
+    return { form: "terms", back: true, pooled: true, title, terms, total: sumOf(terms) };
+  },
+};
 
 export const InputLayer = { forward: forwardUnchanged, backward: backwardUnchanged };
 

@@ -27,6 +27,8 @@ import {
   Add,
   Average,
   Concatenate,
+  CustomScaleLayer,
+  Divide,
   Maximum,
   Minimum,
   Multiply,
@@ -44,6 +46,14 @@ import {
   ZeroPadding2D,
 } from "page/kinds/moves.js";
 import { BatchNormalization, Normalization, Rescaling } from "page/kinds/normalization.js";
+import {
+  GetItem,
+  LayerScale,
+  Power,
+  Reciprocal,
+  Stack,
+  StochasticDepth,
+} from "page/kinds/operations.js";
 import {
   AveragePooling2D,
   GlobalAveragePooling2D,
@@ -85,4 +95,6 @@ export const KINDS = {
   ...{ RandomContrast: Dropout, RandomBrightness: Dropout, MixUp: Dropout, CutMix: Dropout },
   ...{ UpSampling2D, Resizing, CenterCrop, Cropping2D, RandomCrop: Resizing },
   ...{ Add, Average, Maximum, Minimum, Multiply, Subtract, Concatenate, Dot },
+  ...{ Divide, Reciprocal, Power, GetItem, Stack },
+  ...{ LayerScale, StochasticDepth, CustomScaleLayer },
 };

@@ -15,7 +15,8 @@ const RANGES = [
 // Why the page cannot look at other photos than those it was made with, or "".
 export function obstacleToReading(net) {
   const channels = net.nodes[0].shape.at(-1);
-  if (net.nodes[0].shape.length !== 3 || ![1, 3, 4].includes(channels)) {
+  if (net.nodes[0].shape.length !== 3) return "The network takes lines, not images.";
+  if (![1, 3, 4].includes(channels)) {
     return `The network takes ${channels} channels, and a photo has 1, 3 or 4.`;
   }
   if (!RANGES.some(([scale, offset]) => scale === net.range[0] && offset === net.range[1])) {

@@ -49,7 +49,7 @@ export function card(app, item, { x, y, wide, many }) {
 }
 
 function cardType(item, node) {
-  if (node.type === "InputLayer") return "the photo";
+  if (node.type === "InputLayer") return node.shape.length === 3 ? "the photo" : "the input";
   return item.folded ? `${item.ids.length} layers` : node.type;
 }
 

@@ -53,7 +53,7 @@ function separableSum(app, e, channel) {
       name: (t) => `channel ${t.channel}`,
       onpick: (t) => app.set({ inChannel: t.channel }),
     }),
-    closing(e),
+    e.softmax ? softmaxSteps(app.net, e) : closing(e),
     verdictOf(app, e),
   ];
 }

@@ -189,7 +189,9 @@ function tabsOff(net, id, back, which) {
     off.weights = Object.keys(params).length ? net.gradientReason(id) || own || missing_ : "";
   } else {
     off.number = own;
-    off.places = own || (net.has(0) ? "" : net.reason(0));
+    const lines =
+      net.nodes[0].shape.length === 3 ? "" : "The network looks at a line, not a photo.";
+    off.places = lines || own || (net.has(0) ? "" : net.reason(0));
     off.whatif = id
       ? net.obstacle(id) || missing_
       : "To change pixels of the photo, open the next layer.";

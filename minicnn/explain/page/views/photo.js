@@ -11,8 +11,10 @@ export function photoOnly(app) {
   const { net, state } = app;
   const x = net.y(0);
   const at = state.at;
-  const place_ = layout(x.shape);
-  const [r, c] = place_.place(at);
+  const [r, c] = layout(x.shape).place(at);
+  const image = x.shape.length === 3;
+  const channels = x.shape.at(-1);
+  const where = image ? `Pixel at ${placeText(at).replace(/, map.*/, "")}` : `Step ${at[0]}`;
   return [
     side(app, {
       caption: "what the model sees",
@@ -22,18 +24,22 @@ export function photoOnly(app) {
       channel: isPhoto(net, 0) ? -1 : at[2],
       marks: [cellMark(r, c)],
       at,
-      onmove: (to) => app.moveTo([to[0], to[1], at[2]]),
+      onmove: (to) => app.moveTo([...to.slice(0, -1), image ? at[2] : to[1]]),
       focus: "out",
-      label: `The photo, ${placeText(at)}`,
+      label: `The ${image ? "photo" : "input"}, ${placeText(at)}`,
       size: Math.min(Math.max(300, mapSize()), screen_.width - 40),
     }),
     h(
       "div.arithmetic",
       { "data-form": "photo" },
-      h("h3", {}, `Pixel at ${placeText(at).replace(/, map.*/, "")}`),
-      numberGrid(1, x.shape[2], (_, k) => x.data[offsetOf(x.shape, [at[0], at[1], k])], topFor(x), {
-        label: "The pixel",
-      }),
+      h("h3", {}, where),
+      numberGrid(
+        1,
+        channels,
+        (_, k) => x.data[offsetOf(x.shape, [...at.slice(0, -1), k])],
+        topFor(x),
+        { label: image ? "The pixel" : "The step" },
+      ),
       h(
         "p.note",
         {},

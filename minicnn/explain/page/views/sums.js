@@ -193,7 +193,7 @@ export function windowSum(app, e, channel, names) {
         name: (t) => `${names.of} ${t.channel}`,
         onpick: (t) => app.pickGroup(t.channel, e),
       }),
-      closing(e),
+      e.softmax ? softmaxSteps(app.net, e) : closing(e),
       verdictOf(app, e),
     ];
   }
