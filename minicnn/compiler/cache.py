@@ -1,7 +1,8 @@
 """Compiled kernels on disk: one file each, used only if it is intact, trusted, and the right one.
 
 Whatever goes wrong with a file (it is damaged, truncated or foreign; the disk is full or read-only)
-costs one compilation and no more, and a good file replaces a bad one.
+costs one compilation and no more, and a good file replaces a bad one. Each change of a kernel makes
+a new file; what other versions wrote goes when it is old.
 
 Machine code runs, whoever wrote it. So files are read and written only in a folder that belongs to
 the user (or to root) and that nobody else may write to, and only files of which the same is true
@@ -11,15 +12,18 @@ kernels anew.
 
 import contextlib
 import functools
+import glob
 import hashlib
 import os
 import stat
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
 _DIGEST = hashlib.sha256().digest_size
+_OLD = 90 * 24 * 3600  # seconds
 
 
 def trusted(status: os.stat_result) -> bool:
@@ -84,7 +88,7 @@ class Entry:
 
     def __init__(self, name: str, about: str) -> None:
         """`about`: all that its machine code depends on besides the machine."""
-        self.key = f"{about}\n{about_machine()}".encode()
+        self.name, self.key = name, f"{about}\n{about_machine()}".encode()
         self.file_name = f"{name}-{hashlib.sha256(self.key).hexdigest()[:20]}.o"
 
     def read(self) -> bytes | None:
@@ -104,7 +108,8 @@ class Entry:
         for folder in folders():
             try:
                 if _is_trusted(folder, make=True):
-                    return write(folder / self.file_name, self.key, code)
+                    write(folder / self.file_name, self.key, code)
+                    return _remove_old(folder, self.name)
             except OSError as error:  # no room, no right to
                 why = error
         _warn_once(
@@ -157,6 +162,17 @@ def write(path: Path, key: bytes, content: bytes) -> None:
 def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):  # a folder of that name, or no right to: so it stays
         path.unlink()
+
+
+def _remove_old(folder: Path, name: str) -> None:
+    """Remove what other versions of minicnn or LLVM made of this kernel three months ago or more.
+
+    A version that is still in use compiles it once more.
+    """
+    with contextlib.suppress(OSError):  # the folder may have gone
+        for path in folder.glob(f"{glob.escape(name)}-{'[0-9a-f]' * 20}.o"):
+            if time.time() - path.lstat().st_mtime > _OLD:
+                _remove(path)
 
 
 warned = False  # in this process

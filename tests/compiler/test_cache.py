@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,6 +111,21 @@ def test_the_file_of_one_processor_is_not_another_s(place: Path, monkeypatch) ->
     finally:
         monkeypatch.undo()
         cache.about_machine.cache_clear()
+
+
+def test_old_versions_of_a_kernel_go_when_it_is_compiled_anew(place: Path) -> None:
+    place.mkdir()
+    digests = ["a" * 20, "b" * 20]
+    names = ["test_cache.tiny", "test_cache.tiny", "test_cache.other", "test_cache.tiny-tiny"]
+    paths = [place / f"{name}-{digest}.o" for name, digest in zip(names, digests * 2)]
+    paths.append(place / "test_cache.tiny-notes.o")
+    for path in paths:
+        path.write_bytes(b"machine code")
+        os.utime(path, (0, time.time() - 91 * 24 * 3600))
+    os.utime(paths[1], (0, time.time() - 89 * 24 * 3600))
+    met()
+    assert [path.exists() for path in paths] == [False, True, True, True, True]
+    assert met()[1] == 0, "the new file is still there"
 
 
 def test_a_disk_that_is_full_costs_a_compilation(place: Path, monkeypatch) -> None:
