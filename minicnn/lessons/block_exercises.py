@@ -127,6 +127,92 @@ def _backward(answer: Any) -> str:
     )
 
 
+# -- 16: separable convolutions ------------------------------------------------------------------
+
+
+@exercise(16, 1, "weights = 3 * 3 * 128 + 128 * 256")
+def _separable_weights(answer: Any) -> str:
+    found = number_of(answer)
+    return first_of(
+        (found == 33920, ""),
+        (
+            found == 9 * 128 * 256,
+            "that is the full convolution. Add, don't multiply.",
+        ),
+        (found == 128 * 256, "that is the pointwise step alone."),
+        (found == 9 * 128, "that is the depthwise step alone."),
+        (found == 9 * 256 + 128 * 256, "the depthwise step comes first: it has 128 channels."),
+        (found == 33920 + 256, "nearly: use_bias=False."),
+        (found == 128 + 128 * 256, "the depthwise step has 3·3 weights for each channel."),
+        otherwise="not yet: 3·3·channels for the first step, channels·filters for the second.",
+    )
+
+
+@exercise(
+    16,
+    2,
+    """
+def pointwise(x, w):
+    return x @ w
+""",
+)
+def _pointwise(answer: Any) -> str:
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(4, 5, 3)), rng.normal(size=(3, 3))
+    found = array_of(answer, x, w, like=x)
+    if not same(found, x @ w):
+        return first_of(
+            (same(found, x @ w.T), "transposed: w[c, o] is the weight from channel c to filter o."),
+            (
+                same(found, np.maximum(x @ w, 0)),
+                "nearly: there is no ReLU here.",
+            ),
+            (
+                same(found, x * np.diag(w)) or same(found, x * w.sum(axis=1)),
+                "each filter needs all channels of the pixel: a sum of products.",
+            ),
+            otherwise="not yet: at each pixel, result[o] = Σ over c of x[c] · w[c, o].",
+        )
+    wide = rng.normal(size=(3, 7))
+    wider = np.asarray(called(answer, x, wide))
+    return first_of(
+        (same(wider, x @ wide), ""),
+        otherwise=f"right for 3 filters; with 7 the shape should be (4, 5, 7), not {wider.shape}.",
+    )
+
+
+@exercise(
+    16,
+    3,
+    """
+def join(depthwise, pointwise):
+    return depthwise[:, :, :, None] * pointwise
+""",
+)
+def _join(answer: Any) -> str:
+    rng = np.random.default_rng(0)
+    depthwise, pointwise = rng.normal(size=(3, 3, 4)), rng.normal(size=(4, 5))
+    right = depthwise[..., None] * pointwise
+    found = np.asarray(called(answer, depthwise, pointwise), dtype=float)
+    return first_of(
+        (same(found, right), ""),
+        (
+            same(found, depthwise @ pointwise),
+            "that adds up the channels. The kernel keeps them apart: (3, 3, 4, 5).",
+        ),
+        (
+            same(found, right.transpose(0, 1, 3, 2)),
+            "the order is (rows, columns, channels in, filters).",
+        ),
+        (
+            found.shape != right.shape,
+            f"the kernel should have shape (3, 3, 4, 5), but it has {found.shape}.",
+        ),
+        (same(found, depthwise[..., None] + pointwise), "multiply the two, do not add them."),
+        otherwise="not yet: kernel[i, j, c, o] = depthwise[i, j, c] · pointwise[c, o].",
+    )
+
+
 # -- 17: how Adam moves a weight -----------------------------------------------------------------
 
 

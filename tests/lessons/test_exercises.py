@@ -329,6 +329,35 @@ WRONG = {
             ("z", "each mean over axis 0"),
         )
     ],
+    (16, 1): [
+        ("weights = 294912", "don't multiply"),
+        ("weights = 32768", "the pointwise step alone"),
+        ("weights = 1152", "the depthwise step alone"),
+        ("weights = 9 * 256 + 128 * 256", "it has 128 channels"),
+        ("weights = 34176", "use_bias=False"),
+        ("weights = 128 + 128 * 256", "3·3 weights for each"),
+        ("weights = 5", "for the second"),
+    ],
+    (16, 2): [
+        (f"def pointwise(x, w):\n    return {result}", hint)
+        for result, hint in (
+            ("x @ w.T", "transposed"),
+            ("np.maximum(x @ w, 0)", "no ReLU"),
+            ("x * np.diag(w)", "all channels of the pixel"),
+            ("x", "at each pixel"),
+            ("(x @ w)[..., :3]", "with 7 the shape"),
+        )
+    ],
+    (16, 3): [
+        (f"def join(d, p):\n    return {result}", hint)
+        for result, hint in (
+            ("d @ p", "adds up the channels"),
+            ("(d[..., None] * p).transpose(0, 1, 3, 2)", "the order is"),
+            ("d", "should have shape (3, 3, 4, 5)"),
+            ("d[..., None] + p", "do not add"),
+            ("2 * d[..., None] * p", "not yet: kernel"),
+        )
+    ],
     (17, 1): [
         (
             "def adam_step(w, g, m, v, t, rate):\n"

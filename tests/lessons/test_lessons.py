@@ -157,6 +157,21 @@ assert old > 0.75 and 0.3 < spoiled < old - 0.2
 assert moved == {(True, True): [True, True], (True, False): [True, False],
                  (False, True): [False, False], (False, False): [False, False]}
 """,
+    16: """
+blueness = mixed[0, ..., 3]
+assert blueness[:, :6].mean() < -0.2 < 0.1 < blueness[24:48, 16:28].mean()
+assert counts == {"full": (73728, 75497472), "separable": (8768, 8978432)}
+assert changed.sum(axis=(0, 1)).tolist() == [9, 0, 0] and difference < 1e-4
+assert all(0.33 < share < 0.39 for name, share in shares.items() if "learned" in name)
+assert all(0.18 < share < 0.24 for name, share in shares.items() if "random" in name)
+assert (len(separables), total) == (34, 22910480) and around / total < 0.01 < 0.85 < across / total
+assert 7.5 < (total - around - across + if_full) / total < 8.5
+assert 8.5 < multiplications_if_full / multiplications < 9
+assert [work[name] for name in ("full 3×3", "1×1 alone", "depthwise alone")] == [1152, 128, 9]
+full, separable, narrow = (accuracies[name] for name in candidates)
+assert min(full) > max(separable) and max(narrow) > min(separable)
+assert parameters == {"full": 24570, "separable": 4522, "full, narrow": 3032}
+""",
     17: """
 assert np.allclose(paths["SGD"][1], [-4 + 0.036 * 4, 1 - 0.036 * 50])
 assert np.allclose([by_hand, float(w_adam.numpy()[0])], -0.02516, atol=1e-5)
