@@ -2,6 +2,7 @@
 // The page as a whole: its head, the view, the notes below, and the help.
 import { openDialog } from "page/dialogs.js";
 import { count, h, theme } from "page/draw.js";
+import { saveDialog } from "page/paper/save.js";
 import { photoStrip } from "page/photos/strip.js";
 import { isBackward } from "page/state.js";
 import { tour } from "page/tour.js";
@@ -113,31 +114,49 @@ function header(app) {
         : null,
       state.busy ? h("span.busy", {}, state.busy) : null,
       h("span.grow"),
-      h(
-        "button.quiet",
-        {
-          "data-focus": "theme",
-          "aria-label": `Switch to ${theme() === "dark" ? "light" : "dark"} colours`,
-          onclick: () => {
-            document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
-            render(app);
-          },
-        },
-        h("span", { "aria-hidden": "true" }, theme() === "dark" ? "☀" : "☾"),
-        h("span.word", {}, theme() === "dark" ? " Light" : " Dark"),
-      ),
-      h(
-        "button.quiet",
-        { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help(app) },
-        "?",
-        h("span.word", {}, " Help"),
-      ),
+      tools(app),
     ),
     state.notice ? h("p.reason.under-top.notice", { role: "alert" }, state.notice) : null,
     why && !isBackward(state)
       ? h("p.reason.under-top", {}, `Backward is not available. ${why}`)
       : null,
   ].filter(Boolean);
+}
+
+// What is on every view: the colours, saving, the help.
+function tools(app) {
+  return [
+    h(
+      "button.quiet",
+      {
+        "data-focus": "theme",
+        "aria-label": `Switch to ${theme() === "dark" ? "light" : "dark"} colours`,
+        onclick: () => {
+          document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
+          render(app);
+        },
+      },
+      h("span", { "aria-hidden": "true" }, theme() === "dark" ? "☀" : "☾"),
+      h("span.word", {}, theme() === "dark" ? " Light" : " Dark"),
+    ),
+    h(
+      "button.quiet",
+      {
+        "data-focus": "save",
+        "aria-label": "Save this view",
+        title: "Save this view as SVG or PNG, print it, or copy its link",
+        onclick: () => saveDialog(app),
+      },
+      h("span", { "aria-hidden": "true" }, "⤓"),
+      h("span.word", {}, " Save"),
+    ),
+    h(
+      "button.quiet",
+      { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help(app) },
+      "?",
+      h("span.word", {}, " Help"),
+    ),
+  ];
 }
 
 function footer(net) {

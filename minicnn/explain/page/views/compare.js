@@ -97,9 +97,13 @@ function layerRow(app, node) {
     h("th", { scope: "row" }, open, " ", h("small", {}, type)),
     thumbs.map((make) => h("td", {}, lazyPicture(make))),
     h("td.strong", { title: exact(found.all) }, percent(found.all), share(found.all)),
-    h("td", {}, photo ? "" : `${app.net.unitWord(id)} ${most}`),
+    h("td", {}, photo ? "" : nameOf(app.net, id, most)),
   );
 }
+
+// A map, or a unit; a score has the name of its class.
+const nameOf = (net, id, k) =>
+  id === net.output ? net.unitName(id, k) : `${net.unitWord(id)} ${k}`;
 
 const one = (x, map, top) =>
   x.shape.length === 3 ? mapPicture(x, map, top) : vectorPicture(x.data, top);
@@ -232,7 +236,7 @@ function maps(app, a, b, at) {
         h(
           "button.pick",
           { "data-focus": `map-${k}`, onclick: () => app.chooseMap(k) },
-          a.shape.length === 1 ? net.unitName(state.node, k) : `${word} ${k}`,
+          nameOf(net, state.node, k),
         ),
       ),
       h("td", { title: exact(found.apart[k]) }, fmt(found.apart[k])),
