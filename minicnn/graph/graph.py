@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn import functional
 from minicnn._support.variable import Variable
 from minicnn.functional import by_name
 from minicnn.graph.tape import BackwardStep, TapeEntry, Visitor
@@ -294,7 +295,7 @@ def _sorted(
 
 def _accumulate(sums: dict[Any, Array], key: Any, gradient: Array) -> None:
     """Add to the sum of this key without writing into an array that others may hold."""
-    sums[key] = sums[key] + gradient if key in sums else gradient
+    sums[key] = functional.add([sums[key], gradient]) if key in sums else gradient
 
 
 def _with_activity(dy: Any, entry: TapeEntry, at_logits: bool) -> Any:

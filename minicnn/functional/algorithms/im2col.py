@@ -104,12 +104,13 @@ def input_gradient(
 def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
     """dw = cols^T @ dy."""
     channels, filters = x.shape[3], dy.shape[3]
-    dw = np.zeros((*window.kernel, channels, filters), x.dtype)
+    shape = (*window.kernel, channels, filters)
+    dw = None
     for block in _image_blocks(len(x), channels, window, x.dtype):
         received = dy[block].reshape(-1, filters)
-        product = matmul(_patches(x[block], window), received, a_transposed=True)
-        dw += product.reshape(dw.shape)
-    return dw, sum_positions(dy)
+        product = matmul(_patches(x[block], window), received, a_transposed=True).reshape(shape)
+        dw = product if dw is None else np.add(dw, product, out=dw)
+    return np.zeros(shape, x.dtype) if dw is None else dw, sum_positions(dy)
 
 
 def can(window: shapes.Window, dtype: np.dtype) -> bool:
