@@ -6,6 +6,7 @@ import { array, offsetOf, size } from "page/engine/arrays.js";
 import { backward, forward } from "page/engine/passes.js";
 import { explain, explainInput } from "page/explain/numbers.js";
 import { explainWeight } from "page/explain/weights.js";
+import { METHODS, forget, forgetful, spearman } from "page/heat.js";
 import { listen } from "page/keys.js";
 import { Net, inflate } from "page/net.js";
 import { listenForPhotos } from "page/photos/arriving.js";
@@ -22,6 +23,7 @@ export class App {
     this.net = net;
     this.state = newState();
     this.dream = null; // the image that was grown last
+    this.heat = null; // the heat maps that were made last
     this.root = document.getElementById("app");
     this.live = h("div.live", { "aria-live": "polite", role: "status" });
     this.timer = undefined;
@@ -30,6 +32,7 @@ export class App {
     this.trail = new Trail(this);
     document.body.append(this.live); // never redrawn: screen readers follow an element
     Object.assign(this, { array, forward, backward, explain, explainInput, explainWeight });
+    this.heatMaps = { METHODS, forget, forgetful, spearman };
   }
 
   render() {
@@ -204,6 +207,7 @@ export class App {
     if (mode === "forward") this.begin();
     else if (!(await this.gradients())) return;
     state.mode = mode;
+    if (state.view === "heat") state.view = "overview";
     if (mode === "backward" && state.view === "layer" && state.node === 0) {
       state.node = net.nodes[0].consumers[0];
     }
