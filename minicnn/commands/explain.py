@@ -9,6 +9,7 @@ import numpy as np
 from minicnn._support.arguments import local_path
 from minicnn._support.atomic import check_place
 from minicnn._support.terminal import say, this_program
+from minicnn.commands.learning import photos_to_learn_from
 from minicnn.commands.photos import add_model_options, check_photo, photo_size, read_photo
 
 
@@ -51,6 +52,13 @@ def add_to(commands: Any) -> None:
         help="for a model with several outputs: the layer whose output to show; "
         "default: the first output",
     )
+    command.add_argument(
+        "--data",
+        type=local_path,
+        metavar="DIR",
+        help="a folder with a subfolder of photos for each class: some of them go into the page, "
+        "where the model learns from them, step by step. For a model of clothes minicnn draws some",
+    )
     add_model_options(command)
     command.set_defaults(run=run)
 
@@ -88,6 +96,7 @@ def run(options: argparse.Namespace) -> int:
         output=options.head,
         class_names=options.classes,
         photo=options.images,
+        data=photos_to_learn_from(model, size, options),
         title=f"{options.model.name} looks at {_listed(options.images)}",
     )
     say(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")

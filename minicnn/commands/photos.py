@@ -60,7 +60,6 @@ def read_photo(
     path: Path, size: tuple[int, int], model: Any, options: argparse.Namespace
 ) -> np.ndarray:
     """Read a photo with the one of Keras's two resizing methods that training used."""
-    from minicnn.applications.transfer import INPUT_RANGES
     from minicnn.images import img_to_array, load_img, load_photo
 
     mode = {1: "grayscale", 4: "rgba"}.get(model.input_shape[-1], "rgb")
@@ -68,6 +67,13 @@ def read_photo(
         photo = img_to_array(load_img(path, mode, target_size=size), dtype="float32")
     else:
         photo = load_photo(path, size, color_mode=mode)
+    return as_input(photo, options)
+
+
+def as_input(pixels: np.ndarray, options: argparse.Namespace) -> np.ndarray:
+    """Scale pixels from 0 to 255 to the range that the model expects."""
+    from minicnn.applications.transfer import INPUT_RANGES
+
     scaling = INPUT_RANGES[options.input_range]
-    result: np.ndarray = photo * np.float32(scaling["scale"]) + np.float32(scaling["offset"])
+    result: np.ndarray = pixels * np.float32(scaling["scale"]) + np.float32(scaling["offset"])
     return result

@@ -1,8 +1,8 @@
 """The interactive page: one self-contained HTML file that shows where each number comes from.
 
 `build` runs the model and writes the page. The `.js` files are put into it as they are: `engine/`
-and `kinds/` compute layers forward and backward, `explain/` finds the terms of a number, `views/`
-draw.
+and `kinds/` compute layers forward and backward, `explain/` finds the terms of a number, `learn/`
+trains, `views/` draw.
 """
 
 from minicnn.explain.classes import kind_of

@@ -3,7 +3,7 @@
 //
 //   #conv2d_1/11,30,6/backward      a layer, a number of its output (backward: of its input)
 //   #/backward                      the network
-//   #:compare, #:heat               another view
+//   #:compare                       another view
 //
 // What follows is there only if it is not as usual: the direction, the tab, which input of the
 // layer (input=1), which photo (photo=2, counted from 0).
@@ -58,6 +58,9 @@ export function readAddress(net, text) {
     found.other ??= (found.photo + 1) % net.photos.length;
     checkNumber(found.other, net.photos.length, "photo");
   }
+  if (found.view === "learn" && !net.learning) {
+    throw new Error("This page has no photos to learn from.");
+  }
   if (found.view === "layer") checkPlace(net, found);
   return found;
 }
@@ -70,7 +73,7 @@ function decoded(part) {
   }
 }
 
-const VIEWS = ["compare", "heat"];
+const VIEWS = ["compare", "learn"];
 
 function viewNamed(name) {
   if (!VIEWS.includes(name)) throw new Error(`This page has no view “${name}”.`);

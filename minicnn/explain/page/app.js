@@ -6,12 +6,13 @@ import { array, offsetOf, size } from "page/engine/arrays.js";
 import { backward, forward } from "page/engine/passes.js";
 import { explain, explainInput } from "page/explain/numbers.js";
 import { explainWeight } from "page/explain/weights.js";
-import { METHODS, forget, forgetful, spearman } from "page/heat.js";
 import { listen } from "page/keys.js";
 import { Net, inflate } from "page/net.js";
+import { Course } from "page/learn/course.js";
 import { listenForPhotos } from "page/photos/arriving.js";
-import { render, renderBench } from "page/screen.js";
+import { render, renderBench, renderLearning } from "page/screen.js";
 import { choose, chosenAt, isBackward, looked, newState, settle, sourceNode } from "page/state.js";
+import { stepSaid } from "page/views/learn.js";
 import { layout } from "page/views/pictures.js";
 import { placeText, sameSpot } from "page/views/spots.js";
 
@@ -23,7 +24,7 @@ export class App {
     this.net = net;
     this.state = newState();
     this.dream = null; // the image that was grown last
-    this.heat = null; // the heat maps that were made last
+    this.course = null; // of the training, once it was opened
     this.root = document.getElementById("app");
     this.live = h("div.live", { "aria-live": "polite", role: "status" });
     this.timer = undefined;
@@ -32,7 +33,6 @@ export class App {
     this.trail = new Trail(this);
     document.body.append(this.live); // never redrawn: screen readers follow an element
     Object.assign(this, { array, forward, backward, explain, explainInput, explainWeight });
-    this.heatMaps = { METHODS, forget, forgetful, spearman };
   }
 
   render() {
@@ -122,6 +122,7 @@ export class App {
     if (mode !== state.mode) await this.setMode(mode);
     if (mode !== state.mode) throw new Error(`Backward is not available. ${net.noBackward}`);
     Object.assign(state, { tab, notice: "" });
+    if (view === "learn") return this.openLearning();
     if (view !== "layer") return view === "overview" ? this.overview() : this.set({ view });
     this.openLayer(node);
     state.which = which;
@@ -177,6 +178,7 @@ export class App {
   stop() {
     clearTimeout(this.timer);
     this.state.playing = false;
+    if (this.course) this.course.playing = false;
   }
 
   play(on, quiet = false) {
@@ -203,11 +205,11 @@ export class App {
       return this.say(`Backward is not available. ${net.noBackward}`);
     }
     this.stop();
+    if (state.view === "learn") state.view = "overview";
     // The view stays as it is until all gradients are there.
     if (mode === "forward") this.begin();
     else if (!(await this.gradients())) return;
     state.mode = mode;
-    if (state.view === "heat") state.view = "overview";
     if (mode === "backward" && state.view === "layer" && state.node === 0) {
       state.node = net.nodes[0].consumers[0];
     }
@@ -285,6 +287,53 @@ export class App {
 
   chooseTab(tab) {
     return tab === "compare" ? this.compare({ tab }) : this.set({ tab });
+  }
+
+  // -- learning -----------------------------------------------------------------------------------
+
+  async openLearning() {
+    const { net, state } = this;
+    if (!net.learning || net.obstacleToLearning) return;
+    this.stop();
+    state.view = "learn";
+    const isNew = !this.course;
+    this.course ??= new Course(net, net.learning, (whole) => {
+      if (whole && state.view === "learn") this.render();
+      else renderLearning(this);
+      this.say(stepSaid(this.course));
+    });
+    this.render();
+    this.say("Learn: take a step, or play");
+    if (isNew) await this.course.begin();
+  }
+
+  // Takes over what the reader chose for the training.
+  async learn(patch) {
+    await this.course.choose(patch);
+    this.render();
+  }
+
+  learnLayer(id) {
+    const { course } = this;
+    course.show({ id });
+    return this.learnWeight({ id, name: course.facts.nodes[id].learns[0] });
+  }
+
+  // Watches another weight, or another number of it.
+  async learnWeight(patch) {
+    const { course } = this;
+    await course.watch({ ...course.watched, at: null, ...patch });
+    this.render();
+  }
+
+  // Shows the whole network with the weights of this step, as a what-if.
+  lookInside() {
+    const { course, net, state } = this;
+    net.reset();
+    for (const [key, p] of course.report.weights) net.changedParams.set(key, { ...p, kept: null });
+    this.stop();
+    state.view = "overview";
+    return this.recompute();
   }
 
   // -- what if ------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import numpy as np
 from minicnn._support.atomic import replacing
 from minicnn.explain.arithmetic import check_place
 from minicnn.explain.classes import kind_of
+from minicnn.explain.page import learning
 from minicnn.explain.page.document import data_uri, page_of, pixel_range
 from minicnn.explain.page.passes import backward, is_exact_half, uses_of
 from minicnn.explain.page.plan import best_plan, says
@@ -42,6 +43,7 @@ def build(
     class_names: Sequence[str] | None = None,
     photo: Any = None,
     title: str | None = None,
+    data: Any = None,
     limit: int = LIMIT,
 ) -> Any:
     """Build the page of `model` looking at `x`; return it as text, or write it and return `path`.
@@ -64,13 +66,15 @@ def build(
         photo: a path or `PIL` image to show larger beside what the model sees; of several images
             a list.
         title: the title of the page; by default the model's name.
+        data: (x, y), images and their classes, from which the model can learn in the page: in
+            batches of them in turn, so shuffle them before. The page keeps as many as fit.
         limit: how many characters the page's numbers may take; the page leaves out what does not
             fit.
 
     Raises:
-        ValueError: x is not an image for this model; weights or outputs are NaN or infinite; names
-            or y do not fit the model; the model is too big for the page, whatever is left out, or
-            too big to compute the outputs for other images there.
+        ValueError: x is not an image for this model; weights or outputs are NaN or infinite; names,
+            y or data do not fit the model; the model is too big for the page, whatever is left out,
+            or too big to compute the outputs for other images there.
     """
     images = _images(model, x)
     pictures = _pictures(images, photo)
@@ -102,6 +106,10 @@ def build(
         "interpolation": "nearest" if metadata.get("interpolation") == "nearest" else "bilinear",
     }
     facts["kinds"] = {type(use.layer).__name__: wording(use.layer) for use in uses}
+    if data is not None:
+        count = 2 if kind == "sigmoid" else scores.shape[-1]
+        given = learning.examples(data, model, count if kind else 2**31)
+        facts["learning"] = learning.facts_of(model, uses, kind, *given)
     others = _Others(images[1:])
     found = best_plan(uses, limit - others.characters)
     if found is None:

@@ -30,6 +30,8 @@ function onKey(app, event) {
     b: () => app.setMode("backward"),
     p: () => app.showPhoto((app.net.shown + 1) % app.net.photos.length),
     "?": () => help(app),
+    l: () => app.openLearning(),
+    ...(state.view === "learn" ? learnKeys(app, pressing) : {}),
     ...(inLayer ? layerKeys(app) : {}),
     ...(inLayer && !pressing
       ? {
@@ -42,6 +44,14 @@ function onKey(app, event) {
   if (!keys[key]) return;
   event.preventDefault();
   keys[key]();
+}
+
+function learnKeys({ course }, pressing) {
+  return {
+    ".": () => course.take(),
+    ",": () => course.step && course.go(course.step - 1),
+    ...(pressing ? {} : { " ": () => course.play(!course.playing) }),
+  };
 }
 
 function layerKeys(app) {

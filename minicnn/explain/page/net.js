@@ -16,15 +16,7 @@ import { KINDS } from "page/kinds/table.js";
 // Their rows and columns are not those of their inputs.
 const MIXING = new Set(["Permute", "Reshape"]);
 
-const WORK = 12; // milliseconds between two pauses; browsers make each pause last four or more
-let rested = 0;
-
-// Lets the browser respond, if it has waited for a while.
-export async function breathe() {
-  if (Date.now() - rested < WORK) return;
-  await new Promise((resolve) => setTimeout(resolve));
-  rested = Date.now();
-}
+export const breathe = () => new Promise((resolve) => setTimeout(resolve));
 
 // The value of each of the 65,536 half-precision numbers.
 const HALVES = Float32Array.from({ length: 65536 }, (_, h) => {
@@ -65,6 +57,7 @@ export class Net {
     this.shown = 0; // which of them
     this.targetChosen = false; // by the reader, for all photos
     this.notes = facts.notes;
+    this.learning = facts.learning ?? null;
     this.bytes = bytes;
     this.target0 = this.target; // the class whose gradients are stored
     this.decoded = new Map();
@@ -149,6 +142,15 @@ export class Net {
       if (why) return why;
     }
     return "";
+  }
+
+  // Why the model cannot learn in the page, or "".
+  get obstacleToLearning() {
+    if (this.learning.obstacle) return this.learning.obstacle;
+    const cut = this.nodes.find(({ id }) => this.obstacle(id));
+    if (cut) return this.obstacle(cut.id);
+    const half = this.nodes.find(({ id }) => this.hasHalfWeights(id));
+    return half ? `The weights of ${half.name} are stored with 11 bits, too few to learn.` : "";
   }
 
   // Why the page cannot follow a change of a layer (`own`) or of its output to the end, or "".

@@ -86,6 +86,28 @@ interface Photo {
   x?: Tensor;
 }
 
+/** How a weight begins: uniform from low to high, a value, or in a way the page lacks (kind). */
+interface InitialWeight {
+  shape: number[];
+  low: number;
+  high: number;
+  value: number | null;
+  own: number | null;
+  kind: string;
+}
+
+/** What learning.py knows: the examples, and which weights learn. */
+interface Learning {
+  obstacle: string;
+  nodes: { learns: string[]; alters: boolean; seed: number | null }[];
+  initial: Record<string, InitialWeight>;
+  optimizer: { name: string; rate: number };
+  y: number[];
+  shape: number[];
+  palette: number[] | null;
+  pixels: string;
+}
+
 /** What build.py knows of the model and the photos. */
 interface Facts {
   title: string;
@@ -102,6 +124,7 @@ interface Facts {
   nodes: GraphNode[];
   arrays: StoredArray[];
   notes: string[];
+  learning?: Learning;
 }
 
 /** What the page knows of a layer's class: see kinds/table.js. */
@@ -118,25 +141,4 @@ interface Kind {
 
 interface Window {
   page: unknown;
-}
-
-/** What a heat map is of: a class or number, Grad-CAM's layer, and weights instead of the own. */
-interface HeatChoice {
-  target: number;
-  node: number | null;
-  forgotten: Map<string, Record<string, Param>> | null;
-}
-
-/** One of the methods of heat.js; `passes`: about how many forward passes it takes. */
-interface HeatMethod {
-  name: string;
-  formula: string;
-  can: string;
-  cannot: string;
-  compute: (
-    net: any,
-    choice: HeatChoice,
-    progress: (done: number, all: number) => boolean,
-  ) => Promise<any>;
-  passes: (net: any) => number;
 }

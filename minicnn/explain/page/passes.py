@@ -27,6 +27,7 @@ class Use:
     y: Array
     path: tuple[str, ...] = ()
     known: bool = True  # whether the page has the formula
+    alters: bool = False  # whether it works differently in training
     macs: int = 0
     last: bool = False
     dy: Array | None = None
@@ -61,13 +62,16 @@ def uses_of(model: Model, tape: Tape, x: Array) -> tuple[list[Use], dict[int, di
     uses = [Use(start, start.name, [], x)]
     places: dict[int, dict[int, int]] = {}
 
-    def walk(model: Model, tape: Tape, given: list[int], path: tuple[str, ...]) -> None:
+    def walk(
+        model: Model, tape: Tape, given: list[int], path: tuple[str, ...], fixed: bool = False
+    ) -> None:
         found = places[id(tape)] = {id(t): n for t, n in zip(model.inputs, given)}
         for entry in tape.entries:
             layer, node = entry.layer, entry.node
             inputs = [found[id(tensor)] for tensor in node.inputs]
             if isinstance(layer, Model):
-                walk(layer, entry.cache, inputs, (*path, layer.name))
+                still = fixed or node.training is False
+                walk(layer, entry.cache, inputs, (*path, layer.name), still)
                 inner = places[id(entry.cache)]
                 ends = [inner[id(tensor)] for tensor in layer.outputs]
                 found |= {id(t): n for t, n in zip(node.outputs, ends)}
@@ -75,7 +79,9 @@ def uses_of(model: Model, tape: Tape, x: Array) -> tuple[list[Use], dict[int, di
             found[id(node.outputs[0])] = len(uses)
             in_training = node.training and layer.differs_in_training()
             known = _FORMULAS.get(type(layer).__name__) is type(layer) and not in_training
-            uses.append(Use(layer, layer.name, inputs, entry.y, path, known, _macs(node, entry.x)))
+            alters = not fixed and node.training is not False and layer.differs_in_training()
+            macs = _macs(node, entry.x)
+            uses.append(Use(layer, layer.name, inputs, entry.y, path, known, alters, macs))
 
     walk(model, tape, [0], ())
     uses[-1].last = True

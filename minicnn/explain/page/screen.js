@@ -8,8 +8,8 @@ import { isBackward } from "page/state.js";
 import { tour } from "page/tour.js";
 import { bench } from "page/views/bench.js";
 import { comparison } from "page/views/compare.js";
-import { heatView } from "page/views/heat.js";
 import { layerView } from "page/views/layer.js";
+import { learnView, renderParts } from "page/views/learn.js";
 import { overview } from "page/views/overview.js";
 
 function keepingFocus(root, draw) {
@@ -38,7 +38,7 @@ function keepingFocus(root, draw) {
   }
 }
 
-const VIEWS = { overview, layer: layerView, compare: comparison, heat: heatView };
+const VIEWS = { overview, layer: layerView, compare: comparison, learn: learnView };
 
 export function render(app) {
   const { root, state } = app;
@@ -58,25 +58,18 @@ export function renderBench(app) {
   keepingFocus(app.root, () => place_.replaceChildren(...[bench(app, currentTab(app))].flat()));
 }
 
+// Draws only what a step of training changes.
+export function renderLearning(app) {
+  if (app.state.view !== "learn") return;
+  keepingFocus(app.root, () => renderParts(app));
+}
+
 const currentTab = ({ root, state }) =>
   root.querySelector('.tab[aria-selected="true"]')?.dataset.focus.slice(4) ?? state.tab;
 
 function header(app) {
   const { net, state } = app;
   const why = net.noBackward;
-  const off = (name) => (name === "backward" && !isBackward(state) ? why : "");
-  const mode = (name, text) =>
-    h(
-      "button",
-      {
-        "aria-pressed": String(state.mode === name),
-        "data-focus": `mode-${name}`,
-        disabled: Boolean(off(name)),
-        title: off(name) || null,
-        onclick: () => app.setMode(name),
-      },
-      text,
-    );
   const weights = net.nodes.reduce((n, node) => n + node.count, 0);
   const macs = net.nodes.reduce((n, node) => n + node.macs, 0);
   return [
@@ -96,12 +89,7 @@ function header(app) {
             "multiply-adds",
         ),
       ),
-      h(
-        "div.switch",
-        { role: "group", "aria-label": "Direction" },
-        mode("forward", "Forward →"),
-        mode("backward", "← Backward"),
-      ),
+      modes(app),
       net.changed
         ? h(
             "button.badge",
@@ -160,6 +148,46 @@ function tools(app) {
   ];
 }
 
+// Forward, backward, and learning, if the page has photos for it.
+function modes(app) {
+  const { net, state } = app;
+  const off = (name) => (name === "backward" && !isBackward(state) ? net.noBackward : "");
+  const mode = (name, text) =>
+    h(
+      "button",
+      {
+        "aria-pressed": String(state.view !== "learn" && state.mode === name),
+        "data-focus": `mode-${name}`,
+        disabled: Boolean(off(name)),
+        title: off(name) || null,
+        onclick: () => app.setMode(name),
+      },
+      text,
+    );
+  return h(
+    "div.switch",
+    { role: "group", "aria-label": "Direction" },
+    mode("forward", "Forward →"),
+    mode("backward", "← Backward"),
+    net.learning ? learnButton(app) : null,
+  );
+}
+
+function learnButton(app) {
+  const why = app.net.obstacleToLearning;
+  return h(
+    "button",
+    {
+      "aria-pressed": String(app.state.view === "learn"),
+      "data-focus": "mode-learn",
+      disabled: Boolean(why),
+      title: why || null,
+      onclick: () => app.openLearning(),
+    },
+    "Learn",
+  );
+}
+
 function footer(net) {
   return h(
     "footer.notes",
@@ -179,6 +207,7 @@ export function help(app) {
     [". and ,", "go one cell forward or back"],
     ["[ and ]", "go to the previous or next map or unit"],
     ["F and B", "switch to forward or backward"],
+    ["L", "let the network learn: then . and , go a step on or back, Space plays"],
     ["P", "go to the next photo"],
     ["?", "show this help"],
   ];

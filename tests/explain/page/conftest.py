@@ -8,6 +8,8 @@ from pages import NAMES, every_layer, photo, plain
 
 from minicnn.explain.page import build
 
+OWN = ("file:", "data:", "blob:")  # addresses of what a page has itself
+
 
 @pytest.fixture(scope="session")
 def browser():
@@ -41,7 +43,7 @@ def opened(browser):
         tab.on("dialog", lambda d: (complaints.append(f"dialog: {d.message}"), d.dismiss()))
         tab.on(
             "request",
-            lambda r: r.url.startswith(("file:", "data:")) or complaints.append(f"asks {r.url}"),
+            lambda r: r.url.startswith(OWN) or complaints.append(f"asks {r.url}"),
         )
         tab.goto(f"{path.as_uri()}{address}")
         tab.wait_for_selector("#app[data-ready=true]")

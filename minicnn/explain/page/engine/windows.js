@@ -1,6 +1,9 @@
 // @ts-check
 // Windows over rows and columns: where each tap of a kernel or a pooling window lies.
-import { KINDS } from "page/kinds/table.js";
+
+// The kinds of layers, which kinds/table.js tells of: it imports those that import this module.
+const KNOWN = {};
+export const tellKinds = (kinds) => Object.assign(KNOWN, kinds);
 
 // The geometry of a window over (height, width); "same" puts an odd zero below and to the right.
 export function windowOf(shape, kernel, strides, padding, dilation = [1, 1]) {
@@ -63,4 +66,4 @@ export function* rowParts(w, cost) {
 
 // The window of a layer, or null if the layer has none.
 export const layerWindow = (layer, shape) =>
-  KINDS[layer.type]?.window?.(layer.config, shape) ?? null;
+  KNOWN[layer.type]?.window?.(layer.config, shape) ?? null;

@@ -62,6 +62,7 @@ import {
 } from "page/kinds/pooling.js";
 import { CenterCrop, Cropping2D, Resizing, UpSampling2D } from "page/kinds/sampling.js";
 import { Conv2DTranspose } from "page/kinds/transposed.js";
+import { tellKinds } from "page/engine/windows.js";
 
 /** @type {Record<string, Kind>} */
 const LINES = {
@@ -98,3 +99,5 @@ export const KINDS = {
   ...{ Divide, Reciprocal, Power, GetItem, Stack },
   ...{ LayerScale, StochasticDepth, CustomScaleLayer },
 };
+
+tellKinds(KINDS);

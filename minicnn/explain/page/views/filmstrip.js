@@ -64,7 +64,7 @@ const ICONS = {
   pause: "M3 2h3v10H3z M8 2h3v10H8z",
 };
 
-const icon = (name) =>
+export const icon = (name) =>
   h(
     "svg.icon",
     { viewBox: "0 0 14 14", width: 13, height: 13, "aria-hidden": "true" },

@@ -1,0 +1,45 @@
+// @ts-check
+// The source of a worker, made of the page's modules. Workers do not use the page's import map, so
+// each module becomes a function with a scope of its own, after those that it imports.
+const IMPORT = /^import \{([^}]*)\} from "(page\/[^"]+)";$/gm;
+const EXPORT = /^export (?=(?:async )?(?:function\*?|class|const|let) ([\w$]+))/gm;
+
+function sourcesOf(imports) {
+  const decoder = new TextDecoder();
+  return (name) => {
+    const binary = atob(imports[name].split(",")[1]);
+    return decoder.decode(Uint8Array.from(binary, (c) => c.charCodeAt(0)));
+  };
+}
+
+/**
+ * @param {string} entry such as "page/learn/worker.js"
+ * @param {Record<string, string>} imports the page's import map: data: URLs by name
+ */
+export function bundle(entry, imports) {
+  const sourceOf = sourcesOf(imports);
+  const parts = ['"use strict";', "const modules = {};"];
+  const seen = new Set();
+  const visit = (name) => {
+    if (seen.has(name)) return;
+    seen.add(name);
+    const source = sourceOf(name);
+    for (const [, , other] of source.matchAll(IMPORT)) visit(other);
+    const names = [...source.matchAll(EXPORT)].map(([, exported]) => exported);
+    const body = source
+      .replace(IMPORT, (_, list, other) => {
+        return `const {${list.replace(/ as /g, ": ")}} = modules["${other}"];`;
+      })
+      .replace(EXPORT, "");
+    parts.push(`modules["${name}"] = (() => {\n${body}\nreturn { ${names.join(", ")} };\n})();`);
+  };
+  visit(entry);
+  return parts.join("\n");
+}
+
+// A worker that runs this module of the page.
+export function workerOf(entry) {
+  const { imports } = JSON.parse(document.querySelector('script[type="importmap"]').textContent);
+  const source = new Blob([bundle(entry, imports)], { type: "text/javascript" });
+  return new Worker(URL.createObjectURL(source));
+}

@@ -1,0 +1,45 @@
+// @ts-check
+// What runs in the worker: a Learner, which messages make go on. Each message is answered with what
+// the view shows.
+import { Learner } from "page/learn/learner.js";
+
+let learner = null;
+let images = [];
+let shown = null; // {id, example}: which maps are shown
+
+function report(started) {
+  const { history, step, state } = learner;
+  return {
+    step,
+    milliseconds: performance.now() - started,
+    history: history.map(({ loss, accuracy, rate }) => ({ loss, accuracy, rate })),
+    batch: step ? history[step - 1] : null,
+    weights: [...state.weights].map(([key, { shape, data }]) => [key, shape, data]),
+    explanation: learner.explanation(),
+    maps: shown && learner.maps(shown.id, images[shown.example]),
+  };
+}
+
+const ACTIONS = {
+  start({ net, weights, xs, photo, ...settings }) {
+    images = [...xs, photo]; // the last one is the page's own
+    learner = new Learner({ net, xs, weights: new Map(weights), ...settings });
+  },
+  step: ({ count }) => learner.go(learner.step + count),
+  go: ({ step }) => learner.go(step),
+  rate: ({ rate }) => learner.setRate(rate),
+  watch: ({ key, offset }) => learner.watch(key, offset),
+  show: ({ id, example }) => {
+    shown = { id, example: example < 0 ? images.length - 1 : example };
+  },
+};
+
+addEventListener("message", ({ data }) => {
+  const started = performance.now();
+  try {
+    ACTIONS[data.action](data);
+    postMessage({ answers: data.number, report: report(started) });
+  } catch (error) {
+    postMessage({ answers: data.number, error: error.message });
+  }
+});

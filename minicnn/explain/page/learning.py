@@ -1,0 +1,182 @@
+"""What a page needs so that the model learns in it: examples, and what learns how.
+
+The page trains with the cross-entropy, as minicnn does with the same batches; `facts_of` says in
+one sentence why it cannot train a model.
+"""
+
+import base64
+import math
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import initializers, optimizers, regularizers
+from minicnn.explain.page.passes import Use
+from minicnn.layers.base import Array, Layer
+from minicnn.models import Model
+
+_MOST_MULTIPLY_ADDS = 60e6  # of one example: the page should make a step in a few seconds
+_MOST_WEIGHTS = 2_000_000
+_MOST_BYTES = 1_500_000  # of pixels in the page
+_IN_TRAINING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "BatchNormalization")
+_OPTIMIZERS = (optimizers.SGD, optimizers.RMSprop, optimizers.Adam, optimizers.AdamW)
+_PENALTIES = (regularizers.L1, regularizers.L2, regularizers.L1L2)
+
+
+def examples(data: Any, model: Model, classes: int) -> tuple[Array, Array]:
+    """Return images and class numbers, as many as fit into a page; `ValueError` if they do not fit.
+
+    `data` is (x, y): images as `fit` takes them, and class numbers or one-hot rows.
+    """
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise ValueError(f"A page learns from data=(x, y). Received {type(data).__name__}.")
+    x, y = (np.asarray(part) for part in data)
+    shape = tuple(model.inputs[0].shape[1:])
+    fits = x.ndim == 4 and all(n in (None, m) for n, m in zip(shape, x.shape[1:], strict=True))
+    if not fits or not len(x) or x.dtype.kind not in "fiub":
+        raise ValueError(
+            f"A page's data expect images for {model.label}, (examples, "
+            f"{', '.join(map(str, shape))}). Received x.shape={x.shape}, dtype {x.dtype}."
+        )
+    if not np.isfinite(x).all():
+        raise ValueError("The data have NaN or infinite pixels, from which nothing can be learned.")
+    if y.ndim == 2 and y.shape[1] == classes and classes > 1:
+        y = y.argmax(axis=1)
+    y = y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y
+    whole = y.ndim == 1 and y.dtype.kind in "fiub" and bool((y == np.round(y)).all())
+    if not whole or len(y) != len(x) or y.min() < 0 or y.max() >= classes:
+        raise ValueError(
+            f"A page's data expect a class from 0 to {classes - 1} for each of {len(x)} images. "
+            f"Received y.shape={y.shape}, dtype {y.dtype}."
+        )
+    most = max(8, _MOST_BYTES // math.prod(x.shape[1:]))
+    return x[:most].astype(np.float32), y[:most].astype(int)
+
+
+def facts_of(model: Model, uses: list[Use], kind: str, x: Array, y: Array) -> dict[str, Any]:
+    """Return what the page is told; with `obstacle`, a sentence, if it cannot train the model."""
+    trained = {id(variable) for variable in model.trainable_weights}
+    nodes = [
+        {
+            "learns": [v.name for v in use.layer.weights if id(v) in trained],
+            "alters": use.alters,
+            "seed": seed if isinstance(seed := getattr(use.layer, "seed", None), int) else None,
+        }
+        for use in uses
+    ]
+    obstacle = _obstacle(model, uses, kind)
+    if obstacle:
+        return {"obstacle": obstacle}
+    return {
+        "obstacle": "",
+        "nodes": nodes,
+        "initial": _initial(uses),
+        "optimizer": _optimizer(model),
+        "y": y.tolist(),
+        **_packed(x),
+    }
+
+
+def _obstacle(model: Model, uses: list[Use], kind: str) -> str:
+    """Say why the page cannot train the model; "" if it can."""
+    if not kind:
+        return "The page trains classifiers, and this model does not end in one score per class."
+    if not model.trainable_weights:
+        return "The model has no weights that learn."
+    for use in uses:
+        found = _obstacle_in(use)
+        if found:
+            return found
+    cost = sum(use.macs for use in uses)
+    if cost > _MOST_MULTIPLY_ADDS:
+        return (
+            f"A step would take too long here: {cost / 1e6:,.0f} million multiply-adds a photo, "
+            f"and the page trains models of up to {_MOST_MULTIPLY_ADDS / 1e6:.0f}."
+        )
+    if model.count_params() > _MOST_WEIGHTS:
+        return (
+            f"The page trains up to {_MOST_WEIGHTS:,} weights. This model has "
+            f"{model.count_params():,}."
+        )
+    return ""
+
+
+def _obstacle_in(use: Use) -> str:
+    layer, who = use.layer, f"{use.name} ({type(use.layer).__name__})"
+    if not use.known:
+        return f"The page has no formula for {who} here."
+    if use.alters and type(layer).__name__ not in _IN_TRAINING:
+        return f"In training {who} draws random numbers that the page does not draw."
+    if getattr(layer, "noise_shape", None) is not None:
+        return f"{who} has a noise_shape, which the page does not know."
+    if layer.penalizes_outputs():
+        return f"{who} has an activity_regularizer, which the page does not compute."
+    for variable in layer.trainable_weights:
+        penalty, constraint = variable.regularizer, variable.constraint
+        if penalty is not None and type(penalty) not in _PENALTIES:
+            return f"{who} has the regularizer {type(penalty).__name__}, which the page lacks."
+        if constraint is not None:
+            return f"{who} has the constraint {type(constraint).__name__}, which the page lacks."
+    return ""
+
+
+def _initial(uses: list[Use]) -> dict[str, Any]:
+    """Describe how each weight begins, in the order in which layers draw."""
+    return {
+        "/".join([*use.path, use.layer.name, variable.name]): {
+            "shape": list(variable.shape),
+            **_beginning(use.layer, variable.name, variable.shape),
+        }
+        for use in uses
+        for variable in use.layer.weights
+    }
+
+
+def _beginning(layer: Layer, name: str, shape: Sequence[int]) -> dict[str, Any]:
+    """Return `low` and `high` of a uniform weight, the `value` of a constant one, or the `kind`."""
+    chosen = getattr(layer, f"{name}_initializer", None)
+    found: dict[str, Any] = {"low": 0.0, "high": 0.0, "value": None, "own": None, "kind": ""}
+    if isinstance(chosen, initializers.VarianceScaling) and chosen.distribution == "uniform":
+        fan_in, fan_out = initializers.compute_fans(shape)
+        n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[chosen.mode]
+        limit = math.sqrt(3 * chosen.scale / max(1.0, n))
+        found |= {"low": -limit, "high": limit}
+    elif isinstance(chosen, initializers.RandomUniform):
+        found |= {"low": chosen.minval, "high": chosen.maxval}
+    elif isinstance(chosen, initializers.Zeros):
+        found["value"] = 0.0
+    elif isinstance(chosen, initializers.Ones):
+        found["value"] = 1.0
+    elif isinstance(chosen, initializers.Constant) and np.ndim(chosen.value) == 0:
+        found["value"] = float(chosen.value)
+    else:
+        found["kind"] = "numbers of its own" if chosen is None else type(chosen).__name__
+    seed = getattr(chosen, "seed", None)
+    if seed is not None:
+        own = isinstance(seed, int) and seed < 2**32
+        found |= {"own": seed} if own else {"kind": "a generator of its own"}
+    return found
+
+
+def _optimizer(model: Model) -> dict[str, Any]:
+    """Return the name and the rate of the compiled optimizer if the page has it, else Adam."""
+    if model.compiled and type(model.optimizer) in _OPTIMIZERS:
+        own, usual = model.optimizer.get_config(), type(model.optimizer)().get_config()  # type: ignore[call-arg]
+        left_out = ("learning_rate", "name")
+        same = all(own.get(key) == value for key, value in usual.items() if key not in left_out)
+        if same and model.optimizer.has_own_rate:
+            return {"name": type(model.optimizer).__name__, "rate": model.optimizer.learning_rate}
+    return {"name": "Adam", "rate": 0.001}
+
+
+def _packed(x: Array) -> dict[str, Any]:
+    """Describe images: as bytes that point into a palette, if there are at most 256 numbers."""
+    found, places = np.unique(x, return_inverse=True)
+    if len(found) <= 256:
+        palette, numbers = found.tolist(), places.astype("u1").tobytes()
+    else:
+        palette, numbers = None, x.astype("<f4").tobytes()
+    text = base64.b64encode(zlib.compress(numbers, 9)).decode("ascii")
+    return {"shape": list(x.shape[1:]), "palette": palette, "pixels": text}

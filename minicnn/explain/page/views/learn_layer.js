@@ -1,0 +1,129 @@
+// @ts-check
+// A layer while it learns: its kernels, what the last step added to them, and its maps.
+import { colourPicture, fmt, h, mapPicture, topOf, vectorPicture } from "page/draw.js";
+
+const MOST = 32; // kernels or maps that are shown
+
+export function layerPicker(app) {
+  const { course, net } = app;
+  const ids = net.nodes.filter(({ id }) => course.facts.nodes[id].learns.length).map((n) => n.id);
+  const onchange = (e) => app.learnLayer(Number(e.target.value));
+  return h(
+    "select",
+    {
+      value: course.watched.id,
+      "data-focus": "learn-layer",
+      "aria-label": "Layer",
+      onchange,
+    },
+    ids.map((id) =>
+      h(
+        "option",
+        { value: id, selected: id === course.watched.id ? true : null },
+        net.nodes[id].name,
+      ),
+    ),
+  );
+}
+
+export function layerNow(app) {
+  const { course, net } = app;
+  const { report, watched } = course;
+  if (!report) return h("p.loading", {}, "Unpacking the photos …");
+  const p = report.weights.get(`${net.nodes[watched.id].key}/${watched.name}`);
+  const moved = report.explanation?.moved;
+  return [
+    h("h3", {}, `${watched.name} now`, h("small", {}, ` ${p.shape.join(" × ")}, ±${top(p.data)}`)),
+    pictures(app, p, "now"),
+    moved
+      ? [
+          h("h3", {}, `What step ${course.step} added`, h("small", {}, ` ±${top(moved)}`)),
+          pictures(app, { shape: p.shape, data: moved }, "added"),
+        ]
+      : null,
+    maps(app),
+  ];
+}
+
+const top = (data) => fmt(topOf(data));
+
+// One kernel for each filter, in the channel of the chosen weight; a matrix; or a row of numbers.
+function pictures(app, p, which) {
+  const { course, net } = app;
+  const { type } = net.nodes[course.watched.id];
+  const scale = Math.max(1e-12, topOf(p.data));
+  if (p.shape.length === 4 && p.shape[0] * p.shape[1] > 1) {
+    return kernels(app, p, scale, which, type);
+  }
+  const columns = p.shape.at(-1);
+  const rows = Math.min(p.data.length / columns, 96);
+  const a = { shape: [rows, columns, 1], data: p.data };
+  return h(
+    `div.learn-matrix${rows === 1 ? ".row-of" : ""}`,
+    { role: "img", "aria-label": `${course.watched.name} ${which}, ${rows} × ${columns}` },
+    mapPicture(a, 0, scale),
+  );
+}
+
+function kernels(app, p, scale, which, type) {
+  const { course } = app;
+  const [kh, kw, channels, n] = p.shape;
+  const at = course.watched.at ?? [kh >> 1, kw >> 1, 0, -1];
+  const deep = type.startsWith("Depthwise") || course.watched.name === "depthwise_kernel";
+  const inColour = channels === 3 && !deep && type !== "Conv2DTranspose";
+  const count = deep ? channels * n : n;
+  const value = (tap, channel, k) => p.data[(tap * channels + channel) * n + k];
+  const one = (k) => {
+    const place = deep ? [Math.floor(k / n), k % n] : [at[2], k];
+    const data = Float32Array.from({ length: kh * kw }, (_, tap) => value(tap, ...place));
+    return mapPicture({ shape: [kh, kw, 1], data }, 0, scale);
+  };
+  const coloured = (k) => {
+    const data = Float32Array.from({ length: kh * kw * 3 }, (_, i) =>
+      value(Math.floor(i / 3), i % 3, k),
+    );
+    return colourPicture({ shape: [kh, kw, 3], data }, [127.5 / scale, 127.5]);
+  };
+  const tile = (_, k) => {
+    const place = deep ? [Math.floor(k / n), k % n] : [at[2], k];
+    const chosen = place[0] === at[2] && place[1] === at[3];
+    const name = deep ? `channel ${place[0]}` : `filter ${k}`;
+    return h(
+      `button.kernel${chosen ? ".chosen" : ""}`,
+      {
+        "aria-label": `${name} ${which}`,
+        "aria-pressed": String(chosen),
+        title: name,
+        "data-focus": `learn-${which}-${k}`,
+        onclick: () => app.learnWeight({ at: [at[0], at[1], ...place] }),
+      },
+      inColour ? coloured(k) : one(k),
+    );
+  };
+  return h("div.learn-tiles", {}, Array.from({ length: Math.min(count, MOST) }, tile));
+}
+
+function maps(app) {
+  const { course, net } = app;
+  const { report, shown } = course;
+  if (!report.maps) return null;
+  const whose =
+    shown.example < 0 ? "the photo" : `the ${net.className(course.facts.y[shown.example])}`;
+  const { shape, data } = report.maps;
+  const title = h("h3", {}, `${net.nodes[shown.id].name} looks at ${whose} now`);
+  const scale = Math.max(1e-12, topOf(data));
+  if (shape.length !== 3) {
+    return [title, h("div.learn-matrix", {}, vectorPicture(data, scale))];
+  }
+  const map = (_, k) =>
+    h("span.learn-map", { title: `map ${k}` }, mapPicture(report.maps, k, scale));
+  const count = Math.min(shape[2], MOST);
+  return [
+    title,
+    h(
+      "div.learn-maps",
+      { role: "img", "aria-label": `${count} maps of ${net.nodes[shown.id].name}` },
+      Array.from({ length: count }, map),
+    ),
+  ];
+}

@@ -1,0 +1,317 @@
+"""The network learns on the page, in the same steps as in minicnn.
+
+The page's steps run in a worker; a test asks for some, waits, and compares weights and losses.
+"""
+
+import numpy as np
+import pytest
+from pages import NAMES, numbers, seeded, wait
+
+import minicnn
+from minicnn import Input, Model, Sequential, layers, losses, optimizers
+from minicnn.explain.page import build
+
+LOSS = losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def small(last="logits"):
+    """Return a small CNN for 12×12 pixels; `last` is what its output says."""
+    model = Sequential(
+        [
+            Input((12, 12, 3)),
+            layers.Rescaling(1 / 255, name="rescaling"),
+            layers.Conv2D(4, 3, padding="same", activation="relu", name="first"),
+            layers.MaxPooling2D(name="pool"),
+            layers.Conv2D(6, 3, activation="tanh", kernel_regularizer="l2", name="second"),
+            layers.GlobalAveragePooling2D(name="average"),
+            layers.Dense(5, activation="softmax" if last == "softmax" else None, name="scores"),
+        ]
+    )
+    return seeded(model)
+
+
+def in_training():
+    """Return a network whose layers differ in training, one of them twice, one frozen."""
+    inputs = Input((12, 12, 3))
+    x = layers.Rescaling(1 / 255, name="rescaling")(inputs)
+    x = layers.Conv2D(4, 3, strides=2, padding="same", name="first")(x)
+    x = layers.BatchNormalization(momentum=0.5, name="norm")(x)
+    x = layers.SpatialDropout2D(0.25, name="maps")(layers.ReLU(name="relu")(x))
+    twice = layers.DepthwiseConv2D(3, padding="same", name="twice")
+    x = layers.Add(name="add")([x, twice(twice(x))])
+    frozen = layers.BatchNormalization(trainable=False, name="frozen")
+    x = layers.Flatten(name="flatten")(frozen(x))
+    x = layers.Dropout(0.5, seed=3, name="dropout")(layers.Dropout(0.25, name="drop")(x))
+    model = Model(inputs, layers.Dense(5, name="scores")(x))
+    minicnn.utils.set_random_seed(2)
+    return minicnn.models.clone_model(model)
+
+
+def photos(count=12, size=12):
+    rng = np.random.default_rng(4)
+    x = rng.integers(0, 256, (count, size, size, 3)).astype(np.float32)
+    y = np.arange(count) % 5
+    x[np.arange(count), :, y] += 40  # something to learn
+    return np.minimum(x, 255), y
+
+
+def page_of(tmp_path, model, **options):
+    x, y = photos()
+    return build(model, x[:1], tmp_path / "page.html", class_names=NAMES, data=(x, y), **options)
+
+
+def open_learning(tab):
+    tab.get_by_role("button", name="Learn", exact=True).click()
+    wait(tab, "page.course?.report && page.course.images")
+
+
+def choose(tab, **choice):
+    tab.evaluate("(c) => page.learn(c)", choice)
+
+
+def take(tab, steps):
+    """Go on to a step on the page, and return weights, losses and accuracies."""
+    tab.evaluate("(n) => page.course.go(n)", steps)
+    wait(tab, f"page.course.step === {steps}", seconds=60)
+    found = tab.evaluate(
+        """() => ({
+            weights: [...page.course.report.weights].map(([k, p]) => [k, Array.from(p.data)]),
+            history: page.course.report.history,
+        })"""
+    )
+    history = found["history"]
+    return dict(found["weights"]), *([h[k] for h in history] for k in ("loss", "accuracy"))
+
+
+def train(model, optimizer, steps, batch):
+    """Make the same steps in Python: the examples in turn, round and round."""
+    x, y = photos()
+    model.compile(optimizer, LOSS if model.layers[-1].activation_name == "linear" else
+                  "sparse_categorical_crossentropy", metrics=["accuracy"])  # fmt: skip
+    logs = []
+    for step in range(steps):
+        these = np.arange(step * batch, (step + 1) * batch) % len(x)
+        logs.append(model.train_on_batch(x[these], y[these]))
+    weights = {v.path: v.numpy() for v in model.weights}
+    return weights, *zip(*logs, strict=True)
+
+
+def compare(found, wanted, tolerance=2e-4):
+    weights, loss, accuracy = found
+    assert set(weights) == set(wanted[0])
+    for path, w in wanted[0].items():
+        np.testing.assert_allclose(weights[path], w.ravel(), rtol=0, atol=tolerance, err_msg=path)
+    np.testing.assert_allclose(loss, wanted[1], rtol=1e-4)
+    np.testing.assert_allclose(accuracy, wanted[2], atol=1e-6)
+
+
+OPTIMIZERS = {
+    "SGD": optimizers.SGD(0.05),
+    "SGD, momentum": optimizers.SGD(0.05, momentum=0.9),
+    "SGD, Nesterov": optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+    "RMSprop": optimizers.RMSprop(0.05),
+    "Adam": optimizers.Adam(0.05),
+    "AdamW": optimizers.AdamW(0.05),
+}
+
+
+def test_twenty_steps_are_those_of_minicnn(tmp_path, opened):
+    tab = opened(page_of(tmp_path, small()))
+    open_learning(tab)
+    for name, optimizer in OPTIMIZERS.items():
+        choose(tab, optimizer=name, batch=4)
+        choose(tab, rate=0.05)
+        found = take(tab, 20)
+        wanted = train(small(), optimizer, 20, 4)
+        compare(found, wanted)
+        assert wanted[1][-1] < wanted[1][0], name
+
+
+def test_layers_that_differ_in_training_do_so_on_the_page(tmp_path, opened):
+    """Dropout draws minicnn's masks; batch normalization takes the batch, and moves its means."""
+    model = in_training()
+    tab = opened(page_of(tmp_path, model))
+    open_learning(tab)
+    choose(tab, optimizer="SGD", batch=4)
+    found = take(tab, 10)
+    minicnn.utils.set_random_seed(0)  # of the page's masks
+    compare(found, train(model, optimizers.SGD(0.01), 10, 4))
+
+
+def test_a_softmax_or_sigmoid_at_the_end(tmp_path, opened):
+    model = small("softmax")
+    tab = opened(page_of(tmp_path, model))
+    open_learning(tab)
+    choose(tab, optimizer="SGD", batch=8)
+    compare(take(tab, 6), train(model, optimizers.SGD(0.01), 6, 8))
+
+
+def test_new_weights_are_those_of_a_seed(tmp_path, opened):
+    model = small()
+    tab = opened(page_of(tmp_path, model))
+    open_learning(tab)
+    choose(tab, **{"from": "new", "seed": 7})
+    minicnn.utils.set_random_seed(7)
+    fresh = minicnn.models.clone_model(model)
+    found = dict(
+        tab.evaluate("() => [...page.course.weights()].map(([k, p]) => [k, Array.from(p.data)])")
+    )
+    for variable in fresh.weights:
+        np.testing.assert_array_equal(
+            np.float32(found[variable.path]), variable.numpy().ravel(), err_msg=variable.path
+        )
+
+
+def test_going_back_and_on_again_gives_the_same_numbers(tmp_path, opened):
+    tab = opened(page_of(tmp_path, in_training()))
+    open_learning(tab)
+    weights = "[...page.course.report.weights.values()].flatMap((p) => Array.from(p.data))"
+    take(tab, 4)
+    at_four, why = numbers(tab, weights), tab.evaluate("page.course.report.explanation.shares")
+    take(tab, 5)
+    tab.get_by_label("Step", exact=True).fill("4")
+    wait(tab, "page.course.step === 4")
+    assert np.array_equal(numbers(tab, weights), at_four)
+    assert tab.evaluate("page.course.report.explanation.shares") == why
+    assert "step 4 of 5" in tab.locator(".learn-count").inner_text()
+    # Another learning rate makes another future.
+    tab.get_by_label("learning rate").fill("0.5")
+    tab.get_by_label("learning rate").press("Enter")
+    wait(tab, "page.course.steps === 4")
+    take(tab, 5)
+    assert tab.evaluate("page.course.report.history.map((h) => h.rate)") == [*[0.001] * 4, 0.5]
+
+
+def test_a_weight_s_step_is_explained_as_in_python(tmp_path, opened):
+    tab = opened(page_of(tmp_path, small()))
+    open_learning(tab)
+    assert "Take a step" in tab.locator(".learn-weight .void").inner_text()
+    choose(tab, optimizer="Adam", batch=4)
+    take(tab, 2)
+    tab.get_by_label("Layer", exact=True).select_option(label="second")
+    tab.get_by_label("Index 3 of 6").fill("2")
+    tab.get_by_label("Index 3 of 6").press("Enter")
+    wait(
+        tab, "page.course.watched.at?.[3] === 2 && page.course.report.explanation.offset % 6 === 2"
+    )
+    take(tab, 3)
+    model, (x, y) = small(), photos()
+    train(model, optimizers.Adam(0.001), 2, 4)
+    at = tuple(tab.evaluate("page.course.watched.at"))
+    update = model.trace(x[8:12], y=y[8:12]).explain_update("second", "kernel", at=at)
+    found = tab.evaluate("page.course.report.explanation")
+    assert found["step"] == update.step == 3
+    shares = {one["example"] - 8: one["share"] for one in found["shares"]}
+    for one in update.shares:
+        assert shares[one.example] == pytest.approx(one.share, rel=1e-3, abs=1e-8)
+    assert found["after"] == pytest.approx(update.value, rel=1e-5)
+    lines = {step.name: step.value for step in update.steps}
+    shown = {
+        line.locator("b").first.inner_text(): line.locator("b").last.get_attribute("title")
+        for line in tab.locator(".learn-lines li").all()
+    }
+    for name in ("penalty", "m", "v", "rate", "√v + ε", "update"):
+        text = shown["+ penalty" if name == "penalty" else name].replace("−", "-")
+        assert float(text) == pytest.approx(lines[name], rel=2e-3), name
+    assert tab.locator(".learn-weight .tick.off").count() == 0
+    pushed = tab.locator(".learn-shares tbody tr").all()
+    assert len(pushed) == 4
+    for row in pushed:
+        below = "−" in row.locator("td.strong").inner_text()
+        assert row.locator("td").last.inner_text() == ("up" if below else "down")
+
+
+def test_learning_with_keys_and_names(tmp_path, opened):
+    tab = opened(page_of(tmp_path, small()))
+    tab.keyboard.press("l")
+    wait(tab, "page.course?.report && page.course.images")
+    assert tab.get_by_role("button", name="Back to the start").is_disabled()
+    tab.keyboard.press(".")
+    wait(tab, "page.course.step === 1")
+    loss = tab.evaluate("page.course.report.history[0].loss")
+    wait(tab, f"document.querySelector('.live').textContent.includes('loss {loss:.3f}')")
+    assert tab.get_by_role("img", name="Loss: ").count() == 1
+    assert tab.get_by_role("button", name="filter 0 now").count() == 1
+    tab.keyboard.press(" ")
+    wait(tab, "page.course.step >= 4")
+    assert tab.get_by_role("button", name="Pause").count() == 1
+    tab.keyboard.press(" ")
+    wait(tab, "!page.course.playing")
+    tab.get_by_role("button", name="Back to the start").click()
+    wait(tab, "page.course.step === 0")
+    tab.keyboard.press("Escape")
+    assert tab.locator(".overview").count() == 1
+    assert tab.evaluate("page.course.playing") is False
+
+
+def test_the_page_responds_while_it_learns(tmp_path, opened):
+    """The steps are made in a worker: in the meantime the page answers."""
+    tab = opened(page_of(tmp_path, small()))
+    open_learning(tab)
+    tab.evaluate("() => { page.course.go(400); }")
+    assert tab.evaluate("[page.course.waiting.size, page.course.step]") == [1, 0]
+    tab.get_by_label("Layer", exact=True).select_option(label="scores")
+    assert tab.evaluate("page.course.watched.name") == "kernel"
+    wait(tab, "page.course.step === 400 && page.course.report.explanation.key === 'scores/kernel'")
+
+
+def test_a_photo_of_the_batch_goes_through_the_layer_and_the_network_is_seen_inside(
+    tmp_path, opened
+):
+    tab = opened(page_of(tmp_path, small()))
+    open_learning(tab)
+    choose(tab, optimizer="SGD, momentum", batch=4)
+    choose(tab, rate=0.2)
+    take(tab, 6)
+    tab.locator(".learn-photo").nth(1).click()
+    wait(tab, "page.course.shown.example >= 0")
+    model, x = small(), photos()[0]
+    train(model, optimizers.SGD(0.2, momentum=0.9), 6, 4)
+    example = tab.evaluate("page.course.shown.example")
+    wait(tab, "page.course.waiting.size === 0")
+    _, tape = model.forward(x[[example]])
+    maps = numbers(tab, "Array.from(page.course.report.maps.data)")
+    np.testing.assert_allclose(maps, tape["first"].y.ravel(), rtol=1e-3, atol=1e-4)
+    # Now every number of the network is that of the step.
+    tab.get_by_role("button", name="Look inside").click()
+    wait(tab, "page.state.view === 'overview' && page.net.alternatives.size > 3")
+    scores = numbers(tab, "Array.from(page.net.y(page.net.output).data)")
+    np.testing.assert_allclose(scores, model.predict(x[:1], verbose=0)[0], rtol=1e-3, atol=1e-4)
+    tab.get_by_role("button", name="What-if is on").click()
+    wait(tab, "!page.net.changed")
+
+
+def test_learning_has_an_address(tmp_path, opened):
+    page = page_of(tmp_path, small())
+    tab = opened(page, address="#:learn")
+    wait(tab, "page.course?.report && page.course.images")
+    assert tab.get_by_role("button", name="Take a step").count() == 1
+    model = small()
+    without = build(model, photos()[0][:1], tmp_path / "without.html")
+    tab = opened(without, address="#:learn")
+    assert "no photos to learn from" in tab.locator(".notice").inner_text()
+    assert tab.get_by_role("button", name="Learn", exact=True).count() == 0
+
+
+def test_a_page_says_why_a_model_cannot_learn_there(tmp_path, opened):
+    model = Sequential(
+        [Input((12, 12, 3)), layers.RandomFlip(name="flip"), layers.Flatten(), layers.Dense(5)]
+    )
+    tab = opened(page_of(tmp_path, seeded(model)))
+    button = tab.get_by_role("button", name="Learn", exact=True)
+    assert button.is_disabled()
+    assert "flip (RandomFlip) draws random numbers" in button.get_attribute("title")
+
+
+def test_weights_that_the_page_cannot_draw_are_not_offered(tmp_path, opened):
+    model = Sequential(
+        [
+            *(Input((12, 12, 3)), layers.Rescaling(1 / 255), layers.Flatten()),
+            layers.Dense(5, kernel_initializer="he_normal", name="scores"),
+        ]
+    )
+    tab = opened(page_of(tmp_path, model))
+    open_learning(tab)
+    option = tab.get_by_label("Start from").locator("option[value=new]")
+    assert option.is_disabled()
+    assert "scores/kernel starts from HeNormal" in option.get_attribute("title")
