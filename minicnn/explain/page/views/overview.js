@@ -4,26 +4,9 @@ import { count, h, legendOfEach, screen_ } from "page/draw.js";
 import { forgetHint, wasSeen } from "page/hints.js";
 import { tour } from "page/tour.js";
 import { card } from "page/views/card.js";
+import { minimap } from "page/views/minimap.js";
 import { classPanel } from "page/views/outcome.js";
-
-// The layout: `items` are layers or folded blocks, each in a column and a lane.
-function planOf(items) {
-  const lanes = Math.max(...items.map((i) => i.lane)) + 1;
-  const columns = Math.max(...items.map((i) => i.column)) + 1;
-  const narrow = screen_.width < 821;
-  const room = screen_.width - (narrow ? 0 : 330);
-  const tall = Math.max(360, screen_.height - 165);
-  // As wide as the window allows if all columns fit into it; otherwise they scroll.
-  const fits = !narrow && columns * 96 <= room;
-  const gap = fits ? (room / columns > 150 ? 64 : 50) : items.some((i) => i.folded) ? 70 : 58;
-  const wide = fits ? Math.floor(Math.min(104, room / columns - gap)) : narrow ? 56 : 64;
-  const fitting = Math.max(2, Math.min(8, Math.floor((tall / lanes - 76) / (wide + 4))));
-  const many = narrow ? (lanes > 1 ? 2 : 4) : fitting; // images on a card
-  const stepX = wide + gap;
-  const laneY = many * (wide + 4) + 74;
-  const middle = (lane) => lane * laneY + 44 + (many * (wide + 4)) / 2;
-  return { lanes, columns, room, gap, wide, many, stepX, laneY, middle };
-}
+import { planOf } from "page/views/plan.js";
 
 // Edges past other layers run along a free lane, or else below the lane where they start.
 class Roads {
@@ -46,7 +29,7 @@ class Roads {
     if (lane !== undefined) return this.plan.middle(lane);
     const n = this.below.get(from.lane) ?? 0;
     this.below.set(from.lane, n + 1);
-    return (from.lane + 1) * this.plan.laneY - 2 - 5 * n;
+    return this.plan.tops[from.lane + 1] - 2 - 5 * n;
   }
 }
 
@@ -105,7 +88,7 @@ export function overview(app) {
   const { net, state } = app;
   const items = overviewItems(net, state.open);
   const back = state.mode === "backward";
-  const plan = planOf(items);
+  const plan = planOf(net, items);
   const roads = new Roads(items, plan);
   const svg = h("svg.edges", { "aria-hidden": "true" });
   const cards = [];
@@ -119,16 +102,28 @@ export function overview(app) {
       reaches.push(found.reach);
     }
     labels.push(...labelsBefore(net, item, items, plan));
-    const y = item.lane * plan.laneY;
-    reaches.push([item.column, item.column, y, y + plan.laneY]);
-    cards.push([item.column, card(app, item, { ...plan, x: item.column * plan.stepX, y })]);
+    const [y, below] = plan.tops.slice(item.lane);
+    reaches.push([item.column, item.column, y, below]);
+    const where = { x: item.column * plan.stepX, y, wide: plan.wide, many: plan.many[item.lane] };
+    cards.push([item.column, card(app, item, where)]);
   }
   const width = plan.columns * plan.stepX;
-  const height = plan.lanes * plan.laneY + (roads.below.size ? 14 : 8);
+  const height = plan.tops[plan.lanes] + (roads.below.size ? 14 : 8);
   svg.setAttribute("width", width);
   svg.setAttribute("height", height);
   svg.append(...labels);
   const network = strips({ svg, cards, reaches, width, height }, plan);
+  const scroller = h(
+    "div.scroller",
+    {
+      tabindex: 0,
+      role: "group",
+      "aria-label": "Layers, scroll sideways",
+      "data-focus": "scroller",
+      "data-scroll": "scroller",
+    },
+    network,
+  );
   return h(
     "section.overview",
     { "aria-label": "The whole network" },
@@ -137,17 +132,7 @@ export function overview(app) {
       "div.river",
       {},
       screen_.printing ? classPanel(app) : null,
-      h(
-        "div.scroller",
-        {
-          tabindex: 0,
-          role: "group",
-          "aria-label": "Layers, scroll sideways",
-          "data-focus": "scroller",
-          "data-scroll": "scroller",
-        },
-        network,
-      ),
+      h("div.shore", {}, scroller, plan.scrolls ? minimap(items, plan, scroller) : null),
       screen_.printing ? null : classPanel(app),
     ),
   );

@@ -1,0 +1,80 @@
+"""The page fills the window, shows where there is more, and says what its colours mean."""
+
+import numpy as np
+import pytest
+from pages import photo, seeded, wait
+
+from minicnn import Input, Model, Sequential, layers
+from minicnn.explain.page import build
+
+
+def chain(length, filters=16):
+    """Return a model of many convolutions, one after the other."""
+    stack = [layers.Conv2D(filters, 3, padding="same", name=f"conv{k}") for k in range(length)]
+    ends = [layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax", name="classes")]
+    return seeded(Sequential([Input((16, 16, 3)), *stack, *ends]))
+
+
+def residual():
+    """Return a model with a short second path."""
+    inputs = Input((16, 16, 3))
+    x = layers.Conv2D(16, 3, padding="same", name="conv")(inputs)
+    y = layers.Conv2D(16, 3, padding="same", activation="relu", name="a")(x)
+    y = layers.Conv2D(16, 3, padding="same", name="b")(y)
+    x = layers.Add(name="add")([y, layers.Conv2D(16, 1, name="short")(x)])
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    return seeded(Model(inputs, layers.Dense(3, name="scores")(x)))
+
+
+def images(tab, name):
+    return tab.locator(f'.card[data-layer="{name}"] canvas').count()
+
+
+@pytest.fixture(scope="module")
+def long_page(tmp_path_factory):
+    return build(chain(18), photo((16, 16, 3)), tmp_path_factory.mktemp("long") / "page.html")
+
+
+def test_layers_out_of_sight_are_announced_and_reached(long_page, opened):
+    tab = opened(long_page)
+    status = tab.locator(".minimap-status")
+    wait(tab, "document.querySelector('.minimap-status').textContent.includes('more →')")
+    assert "←" not in status.inner_text()
+    assert tab.locator(".minimap-layer").count() == 21
+    box = tab.locator(".minimap-track").bounding_box()
+    tab.mouse.click(box["x"] + box["width"] - 4, box["y"] + 8)
+    wait(tab, "document.querySelector('.minimap-status').textContent.startsWith('←')")
+    assert "→" not in status.inner_text()
+    right = tab.locator(".scroller").bounding_box()
+    last = tab.locator('.card[data-layer="classes"]').bounding_box()
+    assert last["x"] + last["width"] <= right["x"] + right["width"]
+    sight = tab.locator(".minimap-sight").bounding_box()
+    assert sight["x"] + sight["width"] == pytest.approx(box["x"] + box["width"], abs=3)
+
+
+def test_no_minimap_where_all_layers_are_in_sight(tmp_path, opened):
+    tab = opened(build(chain(4), photo((16, 16, 3)), tmp_path / "page.html"))
+    assert tab.locator(".minimap").count() == 0
+    inside = tab.evaluate(
+        "(s => s.scrollWidth <= s.clientWidth)(document.querySelector('.scroller'))"
+    )
+    assert inside
+
+
+def test_a_window_is_full_of_maps_whatever_the_network(tmp_path, long_page, opened):
+    tab = opened(long_page, 1920, 1080)
+    assert images(tab, "conv3") > 8
+    bottom = tab.evaluate("document.querySelector('.network').getBoundingClientRect().bottom")
+    assert 0.8 * 1080 < bottom < 1080
+    page = build(residual(), photo((16, 16, 3)), tmp_path / "page.html")
+    for size, most, few in (((1280, 720), 4, 1), ((1920, 1080), 4, 1)):
+        tab = opened(page, *size)
+        assert images(tab, "a") >= most
+        assert images(tab, "short") >= few
+        assert images(tab, "short") < images(tab, "a")
+        high = tab.evaluate("document.documentElement.scrollHeight")
+        assert high <= size[1]
+    x = np.zeros((1, 16, 16, 3))
+    tab = opened(build(chain(1, filters=3), x, tmp_path / "page.html"))
+    wide = tab.locator('.card[data-layer="conv0"] canvas').first.bounding_box()["width"]
+    assert wide > 80  # few layers have large images
