@@ -243,6 +243,7 @@ def network(
     images of `size`, and refuses smaller ones than `smallest`.
     """
     check_weights(who, weights, include_top, classes)
+    check_input(who, input_tensor, input_shape)
     activation = check_classifier(who, classifier_activation, weights, include_top)
     which = 0 if include_top else 1
     return application(
@@ -385,6 +386,18 @@ def check_weights(who: str, weights: Any, include_top: bool, classes: int) -> No
             f'{who} expects weights to be None (random), "imagenet", or the path of a weights '
             f"file. Received {weights!r}."
         )
+
+
+def check_input(who: str, tensor: Any, shape: Any) -> None:
+    """Check that an input tensor and an input shape, if both are given, do not contradict."""
+    if isinstance(tensor, KerasTensor) and isinstance(shape, (tuple, list, np.ndarray)):
+        own, given = tuple(tensor.shape[1:]), tuple(shape)
+        alike = all(a is None or b is None or a == b for a, b in zip(own, given))
+        if len(own) != len(given) or not alike:
+            raise ValueError(
+                f"{who} expects no input_shape beside input_tensor, or its own, {own}. "
+                f"Received input_shape={given}."
+            )
 
 
 def check_width(who: str, alpha: Any) -> None:

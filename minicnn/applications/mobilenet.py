@@ -81,6 +81,7 @@ def MobileNet(  # noqa: N802 - Keras's name
     """
     who = "MobileNet"
     imagenet.check_weights(who, weights, include_top, classes)
+    imagenet.check_input(who, input_tensor, input_shape)
     imagenet.check_width(who, alpha)
     activation = imagenet.check_classifier(who, classifier_activation, weights, include_top)
     shape = imagenet.image_shape(who, input_shape, 224, 32, include_top, None)

@@ -71,6 +71,7 @@ def MobileNetV2(  # noqa: N802 - Keras's name
     """
     who = "MobileNetV2"
     imagenet.check_weights(who, weights, include_top, classes)
+    imagenet.check_input(who, input_tensor, input_shape)
     imagenet.check_width(who, alpha)
     activation = imagenet.check_classifier(who, classifier_activation, weights, include_top)
     shape = imagenet.image_shape(who, input_shape, 224, 32, include_top, None)

@@ -105,6 +105,7 @@ def _network(who: str, kind: str, blocks: Sequence[_Block], last: int) -> Any:
         name: str = who,
     ) -> Model:
         imagenet.check_weights(who, weights, include_top, classes)
+        imagenet.check_input(who, input_tensor, input_shape)
         imagenet.check_width(who, alpha)
         activation = imagenet.check_classifier(who, classifier_activation, weights, include_top)
         shape = imagenet.image_shape(who, input_shape, 224, 32, False, weights)

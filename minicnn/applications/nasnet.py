@@ -206,7 +206,7 @@ def _nasnet(
             include_top=include_top,
             weights=weights,
             input_tensor=input_tensor,
-            input_shape=(size, size, 3) if input_shape is None else input_shape,
+            input_shape=input_shape if input_tensor is not None else input_shape or (size, size, 3),
             pooling=pooling,
             classes=classes,
             classifier_activation=classifier_activation,

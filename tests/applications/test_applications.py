@@ -630,6 +630,31 @@ def test_a_width_must_be_a_number_above_zero(network: Callable[..., Model], alph
         network(weights=None, alpha=alpha)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Xception", "MobileNet", "MobileNetV2", "MobileNetV3Small", "NASNetMobile", "EfficientNetB0"],
+)
+def test_an_input_tensor_and_another_input_shape_are_refused(name: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"its own, \(64, 64, 3\)\. Received input_shape=\(96, 64, 3\)"
+    ):
+        getattr(applications, name)(
+            weights=None,
+            include_top=False,
+            input_tensor=Input((64, 64, 3)),
+            input_shape=(96, 64, 3),
+        )
+
+
+def test_an_input_tensor_beside_its_own_shape_is_taken() -> None:
+    inputs = Input((64, 64, 3))
+    for shape in ((64, 64, 3), (None, None, 3), None):
+        model = MobileNetV2(
+            weights=None, include_top=False, input_tensor=inputs, input_shape=shape, alpha=0.35
+        )
+        assert model.input_shape == (None, 64, 64, 3)
+
+
 def test_an_input_tensor_must_be_a_symbol() -> None:
     with pytest.raises(TypeError, match=r"input_tensor to be a symbol, .*Received ndarray"):
         MobileNetV2(weights=None, include_top=False, input_tensor=np.zeros((1, 32, 32, 3)))
