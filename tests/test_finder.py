@@ -111,6 +111,9 @@ def test_it_plots(tmp_path: Path) -> None:
     assert [len(line.get_xdata()) for line in axes.lines[:2]] == [len(finder.rates)] * 2
     assert axes.lines[2].get_xdata()[0] == finder.suggestion
     assert (tmp_path / "rates.png").stat().st_size > 1000
+    with pytest.raises(ValueError, match=r"suffixes .*\.png, .*Received '.*rates\.abc'"):
+        finder.plot(tmp_path / "rates.abc")
+    assert not (tmp_path / "rates.abc").exists()
 
 
 @pytest.mark.parametrize(

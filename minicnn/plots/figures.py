@@ -58,9 +58,18 @@ def rendered(figure: Any, kind: str, dpi: int) -> bytes:
 
 
 def save(figure: Any, path: str | os.PathLike[str]) -> Path:
-    """Write the figure as PNG (or as the suffix says), whole or not at all."""
+    """Write the figure as PNG (or as the suffix says), whole or not at all.
+
+    Raises `ValueError` for a suffix that matplotlib does not write.
+    """
     path = Path(path)
-    drawn = rendered(figure, path.suffix.lstrip(".") or "png", 144)
+    kind, kinds = path.suffix.lstrip(".").lower() or "png", figure.canvas.get_supported_filetypes()
+    if kind not in kinds:
+        suffixes = ", ".join(f".{known}" for known in sorted(kinds))
+        raise ValueError(
+            f"A plot's file expects one of the suffixes {suffixes}. Received {str(path)!r}."
+        )
+    drawn = rendered(figure, kind, 144)
     with replacing(path) as temporary:
         temporary.write_bytes(drawn)
     return path
