@@ -41,7 +41,8 @@ class Trace:
     """A pass through `model`, also backward if `y` is given.
 
     Attributes: `x`, `y` (the model's output), `entries` in the order of computation (with the
-    layers of nested models), `loss` (a number, None without targets), `training`.
+    layers of nested models), `loss` (a number, None without targets), `training`. The loss and the
+    gradients are without what regularizers add, which `trace["conv2d"].penalties` has.
 
     Args:
         model: a `Model` or `Sequential`.

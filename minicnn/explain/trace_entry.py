@@ -23,8 +23,9 @@ class TraceEntry:
     """One use of a layer: `x` (a list for several inputs), `y`, its cache, and its gradients.
 
     `dy`, `dx` and `grads` are None, None and {} without a backward pass, or if no gradient reached
-    the layer. `name` includes the nested models around the layer, as in "base/conv2d", and ":2"
-    for its second use.
+    the layer. `grads` are those of the loss alone, without what regularizers add (`penalties`).
+    `name` includes the nested models around the layer, as in "base/conv2d", and ":2" for its second
+    use.
     """
 
     name: str
@@ -64,6 +65,16 @@ class TraceEntry:
         activation = by_name.activation(self.layer.activation_name)
         dy = np.ascontiguousarray(self.dy)
         return activation.gradient(dy, self.cache.get("z"), self.cache["y"])
+
+    @property
+    def penalties(self) -> dict[str, Array]:
+        """What regularizers add to `grads`, with the weights as they are now; {} without any.
+
+        The optimizer gets `grads["kernel"] + penalties["kernel"]`; of a layer that is used more
+        than once, the sum of all uses' `grads`, and the penalty once.
+        """
+        weights = self.layer.trainable_weights
+        return {v.name: v.dpenalty() for v in weights if v.regularizer is not None}
 
     def explain(self, at: Any, example: int = 0) -> Explanation:
         """Where `y[example, *at]` comes from."""

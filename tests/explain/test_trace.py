@@ -87,6 +87,22 @@ def test_a_trace_agrees_with_fit() -> None:
     assert trace.loss == pytest.approx(model.evaluate(photos(), np.array([0, 1, 3]), verbose=0))
 
 
+def test_gradients_and_penalties_together_are_what_the_optimizer_gets() -> None:
+    dense = layers.Dense(2, kernel_regularizer=minicnn.regularizers.L2(0.5), name="dense")
+    model = minicnn.Sequential([minicnn.Input((3,)), dense])
+    model.compile(minicnn.optimizers.SGD(1.0), losses.MeanSquaredError())
+    x, y = np.eye(3, dtype="f"), np.ones((3, 2), "f")
+    entry, before = model.trace(x, y)["dense"], model.get_weights()
+    added = entry.penalties
+    assert list(added) == ["kernel"]
+    np.testing.assert_allclose(added["kernel"], before[0], rtol=1e-6)  # 2 * 0.5 * w
+    model.train_on_batch(x, y)
+    step = before[0] - model.get_weights()[0]
+    np.testing.assert_allclose(entry.grads["kernel"] + added["kernel"], step, atol=1e-6)
+    dense.trainable = False
+    assert model.trace(x, y)["dense"].penalties == {}
+
+
 def test_entries_are_found_by_name(trace: Trace) -> None:
     assert trace["separable"] is trace["inner/separable"]
     assert trace[trace.model.get_layer("pool")] is trace["pool"]
