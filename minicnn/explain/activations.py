@@ -18,6 +18,7 @@ _FORMULAS: dict[str, tuple[str, str]] = {
     "gelu": ("z·P(z), P = (1 + erf(z/√2)) / 2", "P(z) + z·P'(z)"),
     "hard_shrink": ("z where |z| > 0.5, else 0", "1 where |z| > 0.5, else 0"),
     "hard_sigmoid": ("min(max(z + 3, 0), 6) / 6", "1/6 where -3 < z < 3, else 0"),
+    "hard_sigmoid(slope=0.2)": ("min(max(0.2·z + 0.5, 0), 1)", "0.2 where 0 < y < 1, else 0"),
     "hard_silu": ("z·min(max(z + 3, 0), 6) / 6", "(2z + 3)/6 where -3 < z < 3, 1 above, 0 below"),
     "hard_tanh": ("min(max(z, -1), 1)", "1 where -1 ≤ z ≤ 1, else 0"),
     "leaky_relu": ("z above 0, negative_slope·z below", "1 where z > 0, else negative_slope"),
@@ -65,10 +66,8 @@ def activation_steps(
             return [Step("eᶻ", "", e), Step("y", "σ(z) = eᶻ / (1 + eᶻ)", e / (1 + e))]
         e = math.exp(-z)
         return [Step("e⁻ᶻ", "", e), Step("y", "σ(z) = 1 / (1 + e⁻ᶻ)", 1 / (1 + e))]
-    plain, numbers = parts(activation)
-    text = _FORMULAS.get(plain, (f"{activation}(z)", ""))[0]
     y = z if math.isnan(z) else value_of(activation, z)
-    return [Step("y", text + _listed(numbers), y)]
+    return [Step("y", _formulas(activation)[0], y)]
 
 
 def value_of(activation: str, z: float) -> float:
@@ -90,13 +89,17 @@ def slope_of(activation: str, z: float, y: float) -> tuple[float, str]:
         return float(0 < y < (6 if activation == "relu6" else math.inf)), _OF_OUTPUT[activation]
     plain, numbers = parts(activation)
     slopes = getattr(naive, f"{plain}_backward")(np.ones(1), np.array([z]), **numbers)
-    return float(slopes[0]), _FORMULAS[plain][1] + _listed(numbers)
+    return float(slopes[0]), _formulas(activation)[1]
 
 
-def _listed(numbers: dict[str, float]) -> str:
-    if not numbers:
-        return ""
-    return ", " + ", ".join(f"{key} = {value}" for key, value in numbers.items())
+def _formulas(activation: str) -> tuple[str, str]:
+    """How the activation computes y, and its slope, with the numbers in its name."""
+    plain, numbers = parts(activation)
+    if activation in _FORMULAS or plain not in _FORMULAS:
+        return _FORMULAS.get(activation, (f"{activation}(z)", ""))
+    listed = "".join(f", {key} = {value}" for key, value in numbers.items())
+    y, slope = _FORMULAS[plain]
+    return y + listed, slope + listed
 
 
 def softmax_steps(scores: Array, k: int) -> list[Step]:

@@ -222,18 +222,29 @@ def squareplus_backward(dy: Array, x: Array, b: float = 4.0, name: str = "square
     return found
 
 
-def hard_sigmoid(x: Array, name: str = "hard_sigmoid") -> Array:
-    """y = min(max(x + 3, 0), 6) / 6, as in Keras 3; Keras 2's was min(max(0.2 x + 0.5, 0), 1)."""
+def hard_sigmoid(x: Array, name: str = "hard_sigmoid", slope: float = 1 / 6) -> Array:
+    """y = min(max(slope * x + 1/2, 0), 1); 1/6 is Keras 3's slope, 0.2 was that of Keras 1 and 2.
+
+    Models in files of Keras 1 and 2 keep theirs.
+    """
     x = _checked(x, name)
+    if slope != 1 / 6:
+        y: Array = (x * x.dtype.type(slope) + x.dtype.type(0.5)).clip(0, 1)
+        return y
     y = buffers.empty(x.shape, x.dtype)
     kernels.elementwise.hard_sigmoid(shapes.contiguous(x).reshape(-1), y.reshape(-1))
     return y
 
 
-def hard_sigmoid_backward(dy: Array, x: Array, name: str = "hard_sigmoid") -> Array:
-    """dx = dy / 6 between -3 and 3, else 0."""
+def hard_sigmoid_backward(
+    dy: Array, x: Array, name: str = "hard_sigmoid", slope: float = 1 / 6
+) -> Array:
+    """dx = dy * slope where y lies between 0 and 1, else 0."""
     dy, x = _both(dy, x, name)
-    return np.where(np.abs(x) < 3, dy / x.dtype.type(6), x.dtype.type(0))
+    if slope == 1 / 6:
+        return np.where(np.abs(x) < 3, dy / x.dtype.type(6), x.dtype.type(0))
+    inside = np.abs(x * x.dtype.type(slope)) < x.dtype.type(0.5)
+    return np.where(inside, dy * x.dtype.type(slope), x.dtype.type(0))
 
 
 def hard_silu(x: Array, name: str = "hard_silu") -> Array:

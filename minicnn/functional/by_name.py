@@ -67,7 +67,7 @@ ACTIVATIONS: dict[str, ActivationFunction] = {
 ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 """Keras's second names."""
 
-_WITH_NUMBERS = ("relu", "leaky_relu", "elu")
+_WITH_NUMBERS = ("relu", "leaky_relu", "elu", "hard_sigmoid")
 
 
 def named(name: str, **numbers: Any) -> str:

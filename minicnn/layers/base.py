@@ -576,9 +576,13 @@ _LAYER_OF = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU"}
 
 
 def activation_in_file(name: str) -> Any:
-    """Return an activation as Keras's files have it: its name, or the layer with its numbers."""
+    """Return an activation as Keras's files have it: its name, or the layer with its numbers.
+
+    Keras 3 has no layer for `hard_sigmoid(slope=0.2)`, which comes from files of Keras 1 and 2: it
+    refuses that name, instead of computing something else.
+    """
     plain, numbers = by_name.parts(name)
-    if not numbers:
+    if plain not in _LAYER_OF or not numbers:
         return name
     return {
         "module": "keras.layers",

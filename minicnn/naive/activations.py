@@ -170,14 +170,14 @@ def squareplus_backward(dy: Array, x: Array, b: float = 4.0) -> Array:
     return _times(dy, lambda v: (1 + v / math.sqrt(v * v + b)) / 2, x)
 
 
-def hard_sigmoid(x: Array) -> Array:
-    """y = min(max(x + 3, 0), 6) / 6: a sigmoid of straight lines."""
-    return _each(lambda v: min(max(v + 3, 0.0), 6.0) / 6, x)
+def hard_sigmoid(x: Array, slope: float = 1 / 6) -> Array:
+    """y = min(max(slope * x + 1/2, 0), 1): a sigmoid of straight lines."""
+    return _each(lambda v: min(max(slope * v + 0.5, 0.0), 1.0), x)
 
 
-def hard_sigmoid_backward(dy: Array, x: Array) -> Array:
-    """dx = dy / 6 between -3 and 3, else 0."""
-    return _times(dy, lambda v: 1 / 6 if -3 < v < 3 else 0.0, x)
+def hard_sigmoid_backward(dy: Array, x: Array, slope: float = 1 / 6) -> Array:
+    """dx = dy * slope where y lies between 0 and 1, else 0."""
+    return _times(dy, lambda v: slope if abs(v) < 0.5 / slope else 0.0, x)
 
 
 def hard_silu(x: Array) -> Array:

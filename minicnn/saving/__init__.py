@@ -29,6 +29,7 @@ from minicnn.saving import (
     channels_first,
     functions,
     hdf5,
+    keras_1,
     keras_file,
     legacy,
     legacy_writer,
@@ -111,7 +112,8 @@ def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True)
             model.metadata = legacy.read_metadata(file)
     else:
         archive = keras_file.KerasFile(found, source)
-        model = _built_from(found, archive.config, build, source)
+        described = {"keras_version": archive.version, **archive.config}
+        model = _built_from(found, described, build, source)
         with archive.weights_file(source) as file:
             with weight_budget(allowance(found.stat().st_size)):
                 unbuilt.build(model, archive.config, file)
@@ -203,6 +205,7 @@ def built(config: dict[str, Any], build: Build, source: str) -> Any:
         described = functions.as_layers(legacy.modern(config))  # Keras 2 wrote .keras files, too
         model = build(channels_first.converted(described))
         channels_first.check_order(model, described)
+        keras_1.check_sizes(model, config)
         return model
     except ValueError as error:
         raise ValueError(f"{source} cannot be loaded. {shortened(error, 2000)}") from error

@@ -23,6 +23,7 @@ _CLASSES = {
     "AtrousConvolution2D": "Conv2D",
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
+    "Deconvolution2D": "Conv2DTranspose",
     "SeparableConvolution2D": "SeparableConv2D",
 }
 _MERGES = {
@@ -94,6 +95,8 @@ def renamed(data: Description) -> Description:
     for key, value in config.items():
         if key in ("nb_row", "nb_col", *_FIRST_LAYER):
             continue
+        if kind == "Conv2DTranspose" and key == "output_shape":  # see `check_sizes`
+            continue
         if key == "dim_ordering":
             new["data_format"] = _DATA_FORMATS.get(value, value)
         elif key != "weights" or value is not None:
@@ -104,6 +107,32 @@ def renamed(data: Description) -> Description:
     if kind in ("ZeroPadding1D", "ZeroPadding2D"):
         new["padding"] = _padding(new.get("padding"))
     return {**data, "class_name": kind, "config": new}
+
+
+def check_sizes(model: Any, data: Any) -> None:
+    """Raise `ValueError` if a `Deconvolution2D` of Keras 1 made a larger output than it does here.
+
+    Its output could have any of several sizes, and `output_shape` said which. Keras 2 computes it.
+    """
+    layers = data.get("config") if isinstance(data, dict) else None
+    layers = layers.get("layers") if isinstance(layers, dict) else layers
+    for one in layers if isinstance(layers, list) else []:
+        config = one.get("config") if isinstance(one, dict) else None
+        if not isinstance(config, dict):
+            continue
+        if isinstance(config.get("layers"), list):
+            check_sizes(model.get_layer(config.get("name", one.get("name"))), one)
+        given = config.get("output_shape")
+        if one.get("class_name") != "Deconvolution2D" or not isinstance(given, list):
+            continue
+        layer = model.get_layer(config["name"])
+        size = given[2:4] if config.get("dim_ordering") == "th" else given[1:3]
+        own = list(layer.output.shape[1:3])
+        if any(a is not None and b is not None and a != b for a, b in zip(own, size)):
+            raise ValueError(
+                f"{layer.label} makes maps of {own[0]}x{own[1]}. The file's output_shape={given} "
+                "asks for others."
+            )
 
 
 def _merge(data: Description, config: Description) -> Description:
@@ -157,12 +186,18 @@ def theano_ordered(data: Any) -> set[str]:
 
 
 def kernel_reader(
-    shape: tuple[int, ...] | None, wanted: tuple[int, ...], theano: bool
+    shape: tuple[int, ...] | None, wanted: tuple[int, ...], theano: bool, transposed: bool = False
 ) -> tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]:
     """Return the shape in which a file of Keras 1 holds a kernel, and how to read it from there.
 
-    `shape` is that of the array in the file. Of another kind of array it is `wanted` itself.
+    `shape` is that of the array in the file. Of another kind of array it is `wanted` itself. A
+    `transposed` convolution's has its channels before its filters, as that of any other.
     """
+    if transposed and len(wanted) == 4:
+        rows, columns, filters, channels = wanted
+        if theano:
+            return (filters, channels, rows, columns), lambda array: array.transpose(2, 3, 0, 1)
+        return (rows, columns, channels, filters), lambda array: array.transpose(0, 1, 3, 2)
     if shape is None or len(shape) != 4:
         return wanted, _same
     if len(wanted) == 3:  # of a convolution along lines: those were images, too

@@ -107,12 +107,15 @@ class _Kernels:
         described = None if written is None else parse_json(written, "model_config", file.source)
         self._theano_ordered = keras_1.theano_ordered(described)
 
-    def read(self, variable: Any, path: str, who: str) -> np.ndarray:
+    def read(self, variable: Any, path: str, layer: Layer) -> np.ndarray:
         """Return the variable's value from the array at this path."""
+        who = f"{layer.label}'s {variable.name}"
         shape, turned = variable.shape, lambda array: array
         if self._of_keras_1:
             theano = variable.path.rpartition("/")[0] in self._theano_ordered
-            shape, turned = keras_1.kernel_reader(self._group.shape(path), shape, theano)
+            transposed = isinstance(layer, Conv2DTranspose)
+            found = self._group.shape(path)
+            shape, turned = keras_1.kernel_reader(found, shape, theano, transposed)
         value: np.ndarray = turned(self._group.array(path, shape, who))
         if id(variable) not in self._flipped:
             return value
@@ -131,8 +134,7 @@ def _layer_assignments(
         )
     found: weights.Assignments = []
     for variable, array in zip(variables, arrays, strict=True):
-        who = f"{layer.label}'s {variable.name}"
-        found.append((variable, kernels.read(variable, f"{name}/{array}", who)))
+        found.append((variable, kernels.read(variable, f"{name}/{array}", layer)))
     return found
 
 
@@ -234,6 +236,7 @@ def read_config(file: hdf5.Group) -> dict[str, Any]:
             f"{source} holds weights without the model: make the model, then load_weights."
         )
     config = parse_json(written, "model_config", source)
+    config["keras_version"] = file.text("keras_version") or "1"
     training = file.text("training_config")
     if training is not None:
         settings = parse_json(training, "training_config", source)
@@ -248,7 +251,12 @@ def read_metadata(file: hdf5.Group) -> dict[str, Any]:
 
 
 def modern(data: dict[str, Any]) -> dict[str, Any]:
-    """Return Keras 1's or 2's description of a model or layer as Keras 3 would write it."""
+    """Return Keras 1's or 2's description of a model or layer as Keras 3 would write it.
+
+    A model's `keras_version`, if it has one, says which Keras wrote it.
+    """
+    if is_old(str(data.get("keras_version", "3"))):
+        data = _with_old_activations(data)
     data = keras_1.renamed(data)
     config, kind = data.get("config"), data.get("class_name")
     if isinstance(config, list):  # Sequential before Keras 2.2.3
@@ -269,6 +277,20 @@ def modern(data: dict[str, Any]) -> dict[str, Any]:
             layers = [_with_modern_nodes(layer, shift) for layer in layers]
         config["layers"] = layers
     return {**data, "class_name": kind, "config": config}
+
+
+def _with_old_activations(data: Any) -> Any:
+    """Return a description in which `hard_sigmoid` has the slope that it had before Keras 3."""
+    if isinstance(data, list):
+        return [_with_old_activations(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    return {
+        key: "hard_sigmoid(slope=0.2)"
+        if key == "activation" and value == "hard_sigmoid"
+        else _with_old_activations(value)
+        for key, value in data.items()
+    }
 
 
 def _name(layer: dict[str, Any]) -> Any:

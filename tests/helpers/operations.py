@@ -445,6 +445,7 @@ def activations_of_input(draw: st.DrawFn, batch: int | None = None) -> Operation
         "leaky_relu": {"negative_slope": 0.3},
         "gelu": {"approximate": True},
         "hard_shrink": {"threshold": 0.25},
+        "hard_sigmoid": {"slope": 0.2},
         "soft_shrink": {"threshold": 0.25},
         "squareplus": {"b": 2.0},
     }

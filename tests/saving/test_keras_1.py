@@ -207,6 +207,97 @@ def test_a_graph_of_keras_1_opens(tmp_path: Path) -> None:
     assert model.output_shape == (None, 4, 8)
 
 
+def deconvolution(ordering: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Return an encoder and a decoder, whose last layer makes maps of this size."""
+    order = {"dim_ordering": ordering}
+    maps = [None, *size, 4] if ordering == "tf" else [None, 4, *size]
+    start = [None, *SHAPE] if ordering == "tf" else [None, 3, 9, 8]
+    first = {"batch_input_shape": start, "input_dtype": "float32"}
+    window = {"nb_filter": 4, "nb_row": 3, "nb_col": 2, "border_mode": "valid"}
+    more = {"subsample": [2, 2], "output_shape": maps, **order}
+    last = layer("Deconvolution2D", "deconvolution2d_1", **of_weights(**window, **more))
+    described = [convolution("convolution2d_1", 5, 2, 2, **order, **first), last]
+    return {"class_name": "Sequential", "config": described}
+
+
+@pytest.mark.parametrize("ordering", ["tf", "th"])
+def test_a_deconvolution_of_keras_1_opens(ordering: str, tmp_path: Path) -> None:
+    """Its kernel has channels before filters, where Keras 2's has filters before channels."""
+    model = minicnn.Sequential(
+        [Input(SHAPE), layers.Conv2D(5, 2), layers.Conv2DTranspose(4, (3, 2), strides=2)]
+    )
+    weights = weights_of(shaken(model), ["convolution2d_1", "deconvolution2d_1"])
+    kernel = weights["deconvolution2d_1"][0]
+    weights["deconvolution2d_1"][0] = kernel.transpose(
+        (0, 1, 3, 2) if ordering == "tf" else (2, 3, 0, 1)
+    )
+    if ordering == "th":
+        first = weights["convolution2d_1"][0]
+        weights["convolution2d_1"][0] = first.transpose(3, 2, 0, 1)
+    config = deconvolution(ordering, model.output_shape[1:3])
+    found = models.load_model(written(tmp_path / "m.h5", config, weights))
+    x = photos()
+    given = x if ordering == "tf" else np.moveaxis(x, -1, 1)
+    y = found.predict(given)
+    np.testing.assert_allclose(
+        y if ordering == "tf" else np.moveaxis(y, 1, -1), model.predict(x), rtol=1e-5
+    )
+    with pytest.raises(ValueError, match=r"makes maps of 17x14\. The file's output_shape="):
+        models.load_model(written(tmp_path / "m.h5", deconvolution(ordering, (18, 14)), weights))
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("ordering", ["tf", "th"])
+def test_keras_2_turns_the_kernel_likewise(ordering: str) -> None:
+    found = pytest.importorskip("tf_keras.src.saving.legacy.hdf5_format")
+    tf_keras = pytest.importorskip("tf_keras")
+    channels = "channels_last" if ordering == "tf" else "channels_first"
+    layer = tf_keras.layers.Conv2DTranspose(4, (3, 2), data_format=channels)
+    layer.build((None, 8, 8, 5) if ordering == "tf" else (None, 5, 8, 8))
+    shape = (3, 2, 5, 4) if ordering == "tf" else (4, 5, 3, 2)
+    kernel = np.random.default_rng(0).standard_normal(shape)
+    (theirs,) = found.preprocess_weights_for_loading(layer, [kernel], "1", "tensorflow")
+    own, turned = keras_1.kernel_reader(shape, (3, 2, 4, 5), ordering == "th", transposed=True)
+    assert own == shape
+    np.testing.assert_array_equal(turned(kernel), theirs)
+
+
+@pytest.mark.parametrize("version", ["1.2.2", "2.15.0", "3.15.1"])
+def test_a_hard_sigmoid_is_computed_as_then(version: str, tmp_path: Path) -> None:
+    """Keras 3 has another slope, so that the same name means another function."""
+    dense = layer("Dense", "d", units=1, activation="hard_sigmoid", batch_input_shape=[None, 1])
+    after = layer("Activation", "a", activation="hard_sigmoid")
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": [dense, after]}}
+    path = written(tmp_path / "m.h5", config, {"d": [np.ones((1, 1), "f"), np.zeros(1, "f")]})
+    with h5py.File(path, "a") as file:
+        file.attrs["keras_version"] = version.encode()
+    x = np.array([[-9.0], [-2.75], [-1.0], [0.0], [2.0], [2.75], [9.0]], "f")
+
+    def then(z: Array) -> Array:
+        return np.clip(0.2 * z + 0.5 if version < "3" else z / 6 + 0.5, 0, 1)
+
+    model = models.load_model(path)
+    np.testing.assert_allclose(model.predict(x), then(then(x)), atol=1e-6)
+    for name in ("again.keras", "again.h5"):
+        model.save(tmp_path / name)
+        again = models.load_model(tmp_path / name)
+        np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    text = json.dumps({**config, "keras_version": version})
+    described = models.model_from_json(text)
+    described.set_weights(model.get_weights())
+    np.testing.assert_array_equal(described.predict(x), model.predict(x))
+    slope = "hard_sigmoid(slope=0.2)" if version < "3" else "hard_sigmoid"
+    assert [one.activation_name for one in model.layers] == [slope, slope]
+
+
+@pytest.mark.keras
+def test_keras_2_has_this_hard_sigmoid() -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    x = np.linspace(-4, 4, 33, dtype="f")
+    theirs = np.asarray(tf_keras.layers.Activation("hard_sigmoid")(x))
+    np.testing.assert_allclose(minicnn.functional.hard_sigmoid(x, slope=0.2), theirs, atol=1e-7)
+
+
 RENAMED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     (
         layer("AtrousConvolution2D", "a", nb_filter=2, nb_row=3, nb_col=1, atrous_rate=[2, 2]),
@@ -217,6 +308,13 @@ RENAMED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         layer("SeparableConvolution2D", "s", nb_filter=2, nb_row=3, nb_col=3, pointwise_init="one"),
         "SeparableConv2D",
         {"filters": 2, "kernel_size": [3, 3], "pointwise_initializer": "ones"},
+    ),
+    (
+        layer(
+            "Deconvolution2D", "d", nb_filter=2, nb_row=3, nb_col=1, output_shape=[None, 4, 4, 2]
+        ),
+        "Conv2DTranspose",
+        {"filters": 2, "kernel_size": [3, 1]},
     ),
     (layer("UpSampling1D", "u", length=3), "UpSampling1D", {"size": 3}),
     (layer("GaussianNoise", "n", sigma=0.5), "GaussianNoise", {"stddev": 0.5}),

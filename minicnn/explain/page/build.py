@@ -29,7 +29,11 @@ from minicnn.models import Model
 
 LIMIT = 24_000_000  # characters of numbers in a page
 MOST_PHOTOS = 24
-_CEILINGS = {"relu6": 6, **dict.fromkeys(("hard_sigmoid", "hard_tanh", "sigmoid", "softmax"), 1)}
+_CEILINGS = {
+    "relu6": 6,
+    **dict.fromkeys(("hard_sigmoid", "hard_sigmoid(slope=0.2)", "hard_tanh"), 1),
+    **dict.fromkeys(("sigmoid", "softmax"), 1),
+}
 _CEILINGS |= {"sparse_sigmoid": 1, "tanh": 1}
 
 

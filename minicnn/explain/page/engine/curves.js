@@ -130,6 +130,14 @@ export const SCALAR = {
     corners: [-3, 3],
     ofInput: true,
   },
+  // That of Keras 1 and 2, in models from their files.
+  "hard_sigmoid(slope=0.2)": {
+    y: (z) => clip(0.2 * z + 0.5, 0, 1),
+    slope: (z) => (z > -2.5 && z < 2.5 ? 0.2 : 0),
+    text: "min(max(0.2 · z + 0.5, 0), 1)",
+    corners: [-2.5, 2.5],
+    ofInput: true,
+  },
   hard_silu: {
     y: (z) => z * hardSigmoid(z),
     slope: (z) => hardSigmoid(z) + (z > -3 && z < 3 ? z / 6 : 0),
