@@ -67,7 +67,7 @@ def open_image(path: PathLike | bytes | io.BytesIO) -> "Image":
     `MAX_BYTES` or `MAX_PIXELS` (which is found out before it is read or takes memory).
     """
     if isinstance(path, io.BytesIO):
-        return _opened(path, "the bytes")
+        return _opened(path, "what was received")
     return _opened(io.BytesIO(_contents(path)), repr(os.fsdecode(path)))
 
 

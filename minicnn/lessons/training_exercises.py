@@ -3,10 +3,12 @@
 `checking` says what a check is and how it gets an answer.
 """
 
+import io
 from typing import Any
 
 import numpy as np
 
+from minicnn import images
 from minicnn.lessons.checking import array_of, called, exercise, first_of, number_of, same
 
 # -- 12: regularization and dropout --------------------------------------------------------------
@@ -276,5 +278,100 @@ def _choose(answer: Any) -> str:
         (found != 96, f"not yet: it chose {found!r}; 96 is as good as the best, except for luck."),
         (wide != 64, "not yet: where the starts lie far apart, a difference of 0.05 may be luck."),
         (few != 128, "nearly: where all starts agree, a difference of 0.02 is no luck."),
+        otherwise="",
+    )
+
+
+# -- 19: using the model -------------------------------------------------------------------------
+
+
+@exercise(
+    19,
+    1,
+    """
+def prepare(photo):
+    red_first = photo[:, :, ::-1].astype(np.float32)
+    return (red_first / 127.5 - 1)[np.newaxis]
+""",
+)
+def _prepare(answer: Any) -> str:
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    found = np.asarray(called(answer, photo))
+    if found.shape == (64, 64, 3):
+        return "a batch has one axis more, in front: (1, 64, 64, 3)."
+    if found.shape != (1, 64, 64, 3):
+        return f"the result should have shape (1, 64, 64, 3), but it has {found.shape}."
+    found = found[0].astype(np.float64)
+    red_first = photo[:, :, ::-1] / 1.0
+    return first_of(
+        (same(found, red_first / 127.5 - 1), ""),
+        (same(found, photo / 127.5 - 1), "the range is right; the model takes red first."),
+        (
+            same(found, red_first / 255) or same(found, photo / 255),
+            "the model was trained with -1 to 1, not with 0 to 1.",
+        ),
+        (same(found, red_first) or same(found, photo), "the pixels still reach from 0 to 255."),
+        (same(found, red_first[::-1] / 127.5 - 1), "upside down: reverse the last axis alone."),
+        (
+            same(found, (red_first - 128) / 128) or same(found, red_first / 128 - 1),
+            "nearly: the largest pixel is 255, so divide by 127.5.",
+        ),
+        otherwise="not yet: reverse the last axis, then pixel / 127.5 − 1, as float32.",
+    )
+
+
+@exercise(19, 2, 'files = ["keras", "h5", "weights"]')
+def _which_file(answer: Any) -> str:
+    if not isinstance(answer, (list, tuple)) or len(answer) != 3:
+        return f"not yet: answer with a list of three names. It is {answer!r}."
+    found = [str(name).lower().strip(".") for name in answer]
+    if not set(found) <= {"keras", "h5", "weights"}:
+        return f"not yet: the names are keras, h5 and weights. Yours are {answer!r}."
+    return first_of(
+        (found == ["keras", "h5", "weights"], ""),
+        (found[0] == "weights", "a: numbers alone know neither layers nor class names."),
+        (found[0] == "h5", "a: that would do, too, but today's format is .keras."),
+        (found[1] == "keras", "b: .keras came with Keras 3; Keras 2 reads .h5."),
+        (found[1] == "weights", "b: they would have to build the layers first."),
+        (found[2] != "weights", "c: it has the layers already: numbers alone are enough."),
+        otherwise="",
+    )
+
+
+@exercise(
+    19,
+    3,
+    """
+def status(body):
+    if len(body) > 1_000_000:
+        return 413
+    try:
+        images.load_photo(io.BytesIO(body), (64, 64))
+    except images.BadImageError:
+        return 400
+    return 200
+""",
+)
+def _status(answer: Any) -> str:
+    file = io.BytesIO()
+    images.save_img(file, np.full((8, 8, 3), 200.0), file_format="png", scale=False)
+    photo = file.getvalue()
+    padded = photo + bytes(1_000_000)  # a photo all the same: Pillow reads to its end mark
+
+    def says(body: bytes) -> Any:
+        try:
+            return called(answer, body)
+        except images.BadImageError:
+            return "an error"
+
+    text, large, empty, cut = (says(b) for b in (b"text", padded, b"", photo[: len(photo) // 2]))
+    return first_of(
+        (says(photo) != 200, f"a photo should get 200; yours says {says(photo)!r}."),
+        ("an error" in (text, empty, cut), "an error would end the request: catch BadImageError."),
+        (text != 400, f"a text is no photo: 400. Yours says {text!r}."),
+        (empty != 400, f"nothing at all is no photo: 400. Yours says {empty!r}."),
+        (cut != 400, f"a photo that was cut off should get 400; yours says {cut!r}. Read it."),
+        (large != 413, f"a photo of more than a million bytes should get 413, not {large!r}."),
+        (says(bytes(2_000_000)) != 413, "look at the size first, and only then at what it is."),
         otherwise="",
     )

@@ -439,6 +439,54 @@ WRONG = {
             ),
         )
     ],
+    (19, 1): [
+        (f"def prepare(photo):\n    return {body}", part)
+        for body, part in (
+            ("photo[:, :, ::-1] / 127.5 - 1", "one axis more"),
+            ("photo.T[None]", "should have shape (1, 64, 64, 3)"),
+            ("photo[None] / 127.5 - 1", "red first"),
+            ("photo[None, :, :, ::-1] / 255", "not with 0 to 1"),
+            ("photo[None] / 255", "not with 0 to 1"),
+            ("photo[None, :, :, ::-1]", "from 0 to 255"),
+            ("photo[None, ::-1, :, ::-1] / 127.5 - 1", "upside down"),
+            ("photo[None, :, :, ::-1] / 128 - 1", "divide by 127.5"),
+            ("photo[None] * 0", "reverse the last axis"),
+        )
+    ],
+    (19, 2): [
+        ("files = ['weights', 'h5', 'keras']", "a: numbers alone"),
+        ("files = ['h5', 'h5', 'weights']", "a: that would do"),
+        ("files = ['keras', 'keras', 'weights']", "b: .keras came"),
+        ("files = ['keras', 'weights', 'weights']", "b: they would"),
+        ("files = ['keras', 'h5', '.h5']", "c: it has"),
+        ("files = ['keras', 'h5', 'pickle']", "the names are keras"),
+        ("files = 'keras'", "a list of three names"),
+    ],
+    (19, 3): [
+        (f"import io\nfrom minicnn import images\ndef status(body):\n    {body}", part)
+        for body, part in (
+            ("return 400", "a photo should get 200"),
+            (
+                "if len(body) > 10**6:\n        return 413\n"
+                "    images.load_photo(io.BytesIO(body), (64, 64))\n    return 200",
+                "catch BadImageError",
+            ),
+            ("return 200", "a text is no photo"),
+            ("return 200 if body[:4] != b'text' else 400", "nothing at all"),
+            ("return 200 if body[:4] == b'\\x89PNG' else 400", "cut off"),
+            (
+                "try:\n        images.load_photo(io.BytesIO(body), (64, 64))\n"
+                "    except images.BadImageError:\n        return 400\n    return 200",
+                "413, not 200",
+            ),
+            (
+                "try:\n        images.load_photo(io.BytesIO(body), (64, 64))\n"
+                "    except images.BadImageError:\n        return 400\n"
+                "    return 413 if len(body) > 10**6 else 200",
+                "the size first",
+            ),
+        )
+    ],
 }
 
 

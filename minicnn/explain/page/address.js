@@ -3,7 +3,7 @@
 //
 //   #conv2d_1/11,30,6/backward      a layer, a number of its output (backward: of its input)
 //   #/backward                      the network
-//   #:compare                       another view
+//   #:compare, #:heat               another view
 //
 // What follows is there only if it is not as usual: the direction, the tab, which input of the
 // layer (input=1), which photo (photo=2, counted from 0).
@@ -73,7 +73,7 @@ function decoded(part) {
   }
 }
 
-const VIEWS = ["compare", "learn"];
+const VIEWS = ["compare", "heat", "learn"];
 
 function viewNamed(name) {
   if (!VIEWS.includes(name)) throw new Error(`This page has no view “${name}”.`);

@@ -6,6 +6,7 @@ import { array, offsetOf, size } from "page/engine/arrays.js";
 import { backward, forward } from "page/engine/passes.js";
 import { explain, explainInput } from "page/explain/numbers.js";
 import { explainWeight } from "page/explain/weights.js";
+import { METHODS, forget, forgetful, spearman } from "page/heat.js";
 import { listen } from "page/keys.js";
 import { Net, inflate } from "page/net.js";
 import { Course } from "page/learn/course.js";
@@ -24,6 +25,7 @@ export class App {
     this.net = net;
     this.state = newState();
     this.dream = null; // the image that was grown last
+    this.heat = null; // the heat maps that were made last
     this.course = null; // of the training, once it was opened
     this.root = document.getElementById("app");
     this.live = h("div.live", { "aria-live": "polite", role: "status" });
@@ -33,6 +35,7 @@ export class App {
     this.trail = new Trail(this);
     document.body.append(this.live); // never redrawn: screen readers follow an element
     Object.assign(this, { array, forward, backward, explain, explainInput, explainWeight });
+    this.heatMaps = { METHODS, forget, forgetful, spearman };
   }
 
   render() {
@@ -210,6 +213,7 @@ export class App {
     if (mode === "forward") this.begin();
     else if (!(await this.gradients())) return;
     state.mode = mode;
+    if (state.view === "heat") state.view = "overview";
     if (mode === "backward" && state.view === "layer" && state.node === 0) {
       state.node = net.nodes[0].consumers[0];
     }

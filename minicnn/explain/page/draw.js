@@ -250,6 +250,24 @@ export function colourPicture(a, range, channels = a.shape[2]) {
   });
 }
 
+// A map over a pale (or dark) grey photo: the larger a number, the less photo.
+export function overlayPicture(photo, range, pixels, top) {
+  const [height, width, channels] = photo.shape;
+  const t = colours();
+  const [ground, light] = theme() === "dark" ? [25, 0.45] : [90, 0.6];
+  return dataOf(height, width, (i, out, o) => {
+    let grey = 0;
+    for (let c = 0; c < channels; c++) {
+      grey += (photo.data[i * channels + c] * range[0] + range[1]) / channels;
+    }
+    const opaque = top > 0 ? 0.8 * Math.min(1, Math.abs(pixels.data[i]) / top) : 0;
+    const k = 3 * step(pixels.data[i], top);
+    for (let c = 0; c < 3; c++) {
+      out[o + c] = (1 - opaque) * (ground + light * grey) + opaque * t[k + c];
+    }
+  });
+}
+
 // The best grid for n numbers of a vector: rows × columns.
 export function vectorShape(n) {
   if (n <= 24) return [n, 1];

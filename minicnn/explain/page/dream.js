@@ -2,8 +2,7 @@
 // What a map responds to most: gradient ascent on the image.
 import { colourPicture, fmt, h } from "page/draw.js";
 import { array, size } from "page/engine/arrays.js";
-import { backwardAsync, forwardAsync } from "page/engine/passes.js";
-import { breathe } from "page/net.js";
+import { ancestors, backwardFrom, forwardTo } from "page/runs.js";
 
 const STEPS = 32;
 
@@ -32,14 +31,6 @@ export function dreamPanel(app, id, at) {
     status,
     h("button.primary", { "data-focus": "dream", onclick: start }, "Grow an image"),
   ];
-}
-
-function ancestors(net, id) {
-  const found = new Set([id]);
-  for (let n = id; n >= 0; n--) {
-    if (found.has(n)) for (const input of net.nodes[n].inputs) found.add(input);
-  }
-  return [...found].sort((a, b) => a - b);
 }
 
 function dreamObstacle(net, id) {
@@ -94,20 +85,10 @@ async function grow(app, id, unit, canvas, status) {
     canvas.getContext("2d").drawImage(app.dream.picture, 0, 0);
     status.textContent = says;
     if (step === STEPS) return app.say(says);
-    const g = await backwardFrom(net, chain, id, outs, gradient);
-    ascend(x, g, pixelLimits(net), 0.04 * (1 - step / (2 * STEPS)));
+    const got = await backwardFrom(net, chain, id, outs, gradient);
+    ascend(x, got.get(0).data, pixelLimits(net), 0.04 * (1 - step / (2 * STEPS)));
     if (step % 2 && step < STEPS - 2) smooth(x);
   }
-}
-
-async function forwardTo(net, chain, x) {
-  /** @type {Map<number, Output>} */
-  const outs = new Map([[0, { y: x, z: x }]]);
-  for (const n of chain.slice(1)) {
-    const xs = net.nodes[n].inputs.map((k) => outs.get(k).y);
-    outs.set(n, await forwardAsync(net.layer(n), xs, breathe));
-  }
-  return outs;
 }
 
 // Where the gradient starts. Softmax gives the strongest cells the most weight, so that the image
@@ -126,26 +107,6 @@ function pull(out, unit) {
     gradient.data[o] = Math.exp((values[k] - value) / (2 * spread));
   });
   return { value, cells: n, gradient };
-}
-
-// The gradient of the pixels.
-async function backwardFrom(net, chain, id, outs, gradient) {
-  const got = new Map([[id, gradient]]);
-  for (const k of [...chain].reverse()) {
-    if (k === 0 || !got.has(k)) continue;
-    const { inputs } = net.nodes[k];
-    const xs = inputs.map((i) => outs.get(i).y);
-    const dz = k === id ? got.get(k) : undefined;
-    const passed = await backwardAsync(breathe, net.layer(k), xs, outs.get(k), got.get(k), dz);
-    inputs.forEach((i, j) => {
-      const old = got.get(i);
-      const dx = passed.dxs[j];
-      const sum = (v, o) => v + old.data[o];
-      got.set(i, old ? array(dx.shape, Float64Array.from(dx.data, sum)) : dx);
-    });
-    await breathe();
-  }
-  return got.get(0)?.data;
 }
 
 // One step along the gradient, by `share` of the range of the pixels.

@@ -16,7 +16,15 @@ import { KINDS } from "page/kinds/table.js";
 // Their rows and columns are not those of their inputs.
 const MIXING = new Set(["Permute", "Reshape"]);
 
-export const breathe = () => new Promise((resolve) => setTimeout(resolve));
+const WORK = 12; // milliseconds between two pauses; browsers make each pause last four or more
+let rested = 0;
+
+// Lets the browser respond, if it has waited for a while.
+export async function breathe() {
+  if (Date.now() - rested < WORK) return;
+  await new Promise((resolve) => setTimeout(resolve));
+  rested = Date.now();
+}
 
 // The value of each of the 65,536 half-precision numbers.
 const HALVES = Float32Array.from({ length: 65536 }, (_, h) => {

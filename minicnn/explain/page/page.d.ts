@@ -142,3 +142,24 @@ interface Kind {
 interface Window {
   page: unknown;
 }
+
+/** What a heat map is of: a class or number, Grad-CAM's layer, and weights instead of the own. */
+interface HeatChoice {
+  target: number;
+  node: number | null;
+  forgotten: Map<string, Record<string, Param>> | null;
+}
+
+/** One of the methods of heat.js; `passes`: about how many forward passes it takes. */
+interface HeatMethod {
+  name: string;
+  formula: string;
+  can: string;
+  cannot: string;
+  compute: (
+    net: any,
+    choice: HeatChoice,
+    progress: (done: number, all: number) => boolean,
+  ) => Promise<any>;
+  passes: (net: any) => number;
+}

@@ -8,6 +8,7 @@ import { isBackward } from "page/state.js";
 import { tour } from "page/tour.js";
 import { bench } from "page/views/bench.js";
 import { comparison } from "page/views/compare.js";
+import { heatView } from "page/views/heat.js";
 import { layerView } from "page/views/layer.js";
 import { learnView, renderParts } from "page/views/learn.js";
 import { overview } from "page/views/overview.js";
@@ -38,7 +39,13 @@ function keepingFocus(root, draw) {
   }
 }
 
-const VIEWS = { overview, layer: layerView, compare: comparison, learn: learnView };
+const VIEWS = {
+  overview,
+  layer: layerView,
+  compare: comparison,
+  heat: heatView,
+  learn: learnView,
+};
 
 export function render(app) {
   const { root, state } = app;

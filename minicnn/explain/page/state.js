@@ -22,6 +22,7 @@ export function newState() {
     speed: 3,
     open: new Set(),
     formula: false, // whether the layer's formula is shown
+    heat: null, // what the heat maps are of, see views/heat.js
     busy: "",
     notice: "", // what the page could not do
     other: null, // the photo to compare with

@@ -3,6 +3,7 @@
 import { sumLine } from "page/cells.js";
 import { h, percent, shapeText } from "page/draw.js";
 import { size, unravel } from "page/engine/arrays.js";
+import { heatObstacle, openHeat } from "page/views/heat.js";
 
 // `given`: the probabilities; if null, those for the photo shown, beside those before a change.
 export function classBars(net, limit = 10, compact = false, given = null) {
@@ -57,6 +58,13 @@ export function classPanel(app) {
     h("h2", {}, back ? `L: ${net.goal}` : net.kind ? "What it sees" : "What comes out"),
     back && net.y(net.output) ? (net.kind ? lossOfClass(app) : chosenNumber(app)) : null,
     classBars(net),
+    heatObstacle(net)
+      ? null
+      : h(
+          "button.quiet.follow",
+          { "data-focus": "heat", onclick: () => openHeat(app) },
+          net.kind ? "Why did it decide so?" : "Why is it so?",
+        ),
   );
 }
 

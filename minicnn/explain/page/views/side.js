@@ -50,19 +50,9 @@ export function side(app, what) {
     });
     if (onmove) {
       body.dataset.focus = focus;
-      body.addEventListener("keydown", (event) => {
-        const by = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[
-          event.key
-        ];
-        if (!by) return;
-        event.preventDefault();
-        const [r, c] = place_.place(what.at);
-        const row = r + by[0];
-        const col = c + by[1];
-        if (row >= 0 && row < place_.rows && col >= 0 && col < place_.columns) {
-          onmove(place_.at(row, col, Math.max(channel, 0)));
-        }
-      });
+      arrowsMove(body, place_, place_.place(what.at), (r, c) =>
+        onmove(place_.at(r, c, Math.max(channel, 0))),
+      );
     }
   }
   const zero = a.shape.length === 3 && channel >= 0 && zeroMaps(a)[channel];
@@ -83,6 +73,19 @@ export function side(app, what) {
       : legend(topFor(a), a.data, a.shape.length === 3 && a.shape[2] > 1 ? "all maps: " : ""),
     chooser,
   );
+}
+
+// Arrow keys move a cell within rows and columns.
+export function arrowsMove(element, { rows, columns }, [row, column], move) {
+  element.addEventListener("keydown", (event) => {
+    const by = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[
+      event.key
+    ];
+    if (!by) return;
+    event.preventDefault();
+    const [r, c] = [row + by[0], column + by[1]];
+    if (r >= 0 && r < rows && c >= 0 && c < columns) move(r, c);
+  });
 }
 
 function vectorList(app, { id, a, onmove, at, focus, label }) {

@@ -1,0 +1,421 @@
+// @ts-check
+// Why did it decide so? Four heat maps over the photo, side by side, and the sum behind a cell.
+import { mapView, sumLine, termTable } from "page/cells.js";
+import { exact, fmt, h, legend, overlayPicture, screen_ } from "page/draw.js";
+import { unravel } from "page/engine/arrays.js";
+import {
+  METHODS,
+  STEPS,
+  cost,
+  endOf,
+  forget,
+  forgetful,
+  lastMaps,
+  layersWithMaps,
+  obstacle,
+  spearman,
+} from "page/heat.js";
+import { breathe } from "page/net.js";
+import { inputPicture } from "page/views/pictures.js";
+import { arrowsMove } from "page/views/side.js";
+
+const AT_ONCE = 4e9; // multiply-adds that are computed without being asked for
+
+export function openHeat(app) {
+  const { net, root, state } = app;
+  app.stop();
+  state.view = "heat";
+  state.heat = { ...(state.heat ?? usual(net)), target: net.target };
+  app.render();
+  root.querySelector('[data-focus="back"]')?.focus({ preventScroll: true });
+  app.say("Heat maps: which parts of the photo speak for the class");
+}
+
+const usual = (net) => ({
+  ...{ node: lastMaps(net), forgotten: 0, method: "grad_cam", at: null, target: net.target },
+});
+
+// Why the page has no heat maps, or "".
+export function heatObstacle(net) {
+  if (net.nodes[0].shape.length !== 3) return "Heat maps are of photos.";
+  const lost = [0, net.output].find((n) => !net.has(n));
+  return lost === undefined ? "" : net.reason(lost);
+}
+
+export function heatView(app) {
+  const { net, state } = app;
+  state.heat ??= usual(net);
+  const why = heatObstacle(net);
+  if (why) return h("section.heat", {}, backToNetwork(app), h("p.void", {}, why));
+  if (isStale(app)) start(app);
+  const width = pictureWidth();
+  const chosen = app.heat.maps[state.heat.method];
+  return h(
+    "section.heat",
+    { "aria-label": "Heat maps" },
+    head(app),
+    h("p.note", {}, introduction(net)),
+    h(
+      "div.heats",
+      { style: { gridTemplateColumns: `repeat(auto-fit, minmax(${width}px, max-content))` } },
+      thePhoto(app, width),
+      Object.keys(METHODS).map((method) => mapOf(app, method, width)),
+    ),
+    chosen?.values
+      ? h("div.arithmetic", { "data-form": "heat" }, sumOf(app, state.heat.method, chosen))
+      : null,
+  );
+}
+
+const introduction = (net) =>
+  `Orange speaks for ${net.kind ? "the class" : "a larger number"}, blue against it. Each method ` +
+  "answers another question, and none tells why the network learned to look there. Choose a cell " +
+  "to see its sum.";
+
+function pictureWidth() {
+  if (screen_.width < 700) return Math.min(300, screen_.width - 46);
+  return Math.max(180, Math.min(330, Math.floor((screen_.width - 48 - 4 * 22) / 5) - 8));
+}
+
+// -- computing ------------------------------------------------------------------------------------
+
+const subjectOf = ({ net, state: { heat } }) => [
+  ...[net.alternatives, net.shown, heat.target, heat.forgotten],
+];
+
+// Whether the maps are of another photo or class, of changed weights, or of a network that forgot.
+function isStale(app) {
+  const now = subjectOf(app);
+  return !app.heat || app.heat.subject.some((part, n) => part !== now[n]);
+}
+
+// Forgets the maps, and makes those that take only a moment.
+function start(app) {
+  const { net, state } = app;
+  const subject = subjectOf(app);
+  const old = app.heat;
+  const alike = old && subject.slice(0, -1).every((part, n) => part === old.subject[n]);
+  app.heat = { subject, maps: {}, real: alike && state.heat.forgotten ? old.real : {} };
+  const quick = Object.keys(METHODS).filter((method) => {
+    const choice = choiceOf(app);
+    return !obstacle(net, method, choice) && cost(net, method, choice) <= AT_ONCE;
+  });
+  make(app, quick);
+}
+
+const choiceOf = ({ net, state: { heat } }) => ({
+  target: heat.target,
+  node: heat.node,
+  forgotten: heat.forgotten ? forget(net, heat.forgotten) : null,
+});
+
+// Makes these maps, one after the other, until other work begins or the view is left.
+async function make(app, methods) {
+  const { net, root, state } = app;
+  const isCurrent = app.begin();
+  const here = app.heat;
+  const goesOn = () => isCurrent() && app.heat === here && state.view === "heat";
+  for (const method of methods) here.maps[method] = { busy: true };
+  await breathe();
+  for (const method of methods) {
+    if (!goesOn()) break;
+    const text = root.querySelector(`[data-heat="${method}"] .void`);
+    const progress = (done, all) => {
+      if (text) text.textContent = `computing … ${done} of ${all}`;
+      return goesOn();
+    };
+    const found = await METHODS[method].compute(net, choiceOf(app), progress);
+    if (!found || !goesOn()) break;
+    here.maps[method] = found;
+    if (!state.heat.forgotten) here.real[method] = found;
+    if (method === state.heat.method) state.heat.at = strongest(found.values);
+    app.render();
+  }
+  for (const method of methods) if (here.maps[method].busy) delete here.maps[method];
+  if (!goesOn()) return;
+  root.dataset.heats = String(Number(root.dataset.heats ?? 0) + 1);
+  app.say(`Heat maps of ${targetName(app)}`);
+}
+
+function strongest(values) {
+  let best = 0;
+  values.data.forEach((v, o) => {
+    if (Math.abs(v) > Math.abs(values.data[best])) best = o;
+  });
+  return unravel(values.shape, best);
+}
+
+function targetName({ net, state: { heat } }) {
+  if (net.kind) return net.className(heat.target);
+  return `${net.nodes[net.output].name}[${unravel(net.shape(net.output), heat.target).join(", ")}]`;
+}
+
+// -- the head -------------------------------------------------------------------------------------
+
+function head(app) {
+  const { net, state } = app;
+  const { heat } = state;
+  const layers = layersWithMaps(net);
+  const set = (patch) => app.set({ heat: { ...heat, ...patch } });
+  const setNode = (node) => {
+    set({ node });
+    delete app.heat.real.grad_cam;
+    if (!app.heat.maps.grad_cam?.busy) make(app, ["grad_cam"]);
+  };
+  return h(
+    "header.layer-head",
+    {},
+    backToNetwork(app),
+    h("h2", {}, "Why did it decide so?"),
+    h("span.pickers", {}, [
+      net.kind
+        ? select("heat-class", "what speaks for", classesOf(net), heat.target, (target) =>
+            set({ target }),
+          )
+        : h("span", {}, targetName(app)),
+      layers.length
+        ? select(
+            "heat-layer",
+            "Grad-CAM of",
+            layers.map(({ id, name }) => [id, name]),
+            heat.node,
+            setNode,
+          )
+        : null,
+      select("heat-forgotten", "the network", memories(net), heat.forgotten, (forgotten) =>
+        set({ forgotten }),
+      ),
+    ]),
+  );
+}
+
+const backToNetwork = (app) =>
+  h(
+    "button.quiet.back-to",
+    { onclick: () => app.overview(), "data-focus": "back", title: "Esc" },
+    "← Network",
+  );
+
+const classesOf = (net) => [...net.probabilities().keys()].map((k) => [k, net.className(k)]);
+
+const memories = (net) => [
+  [0, "as it is"],
+  ...forgetful(net).map(({ name }, n) => [n + 1, `forgets ${n ? "down to " : ""}${name}`]),
+];
+
+const select = (key, label, options, value, apply) =>
+  h(
+    "label",
+    {},
+    `${label} `,
+    h(
+      "select",
+      { "data-focus": key, value, onchange: (e) => apply(Number(e.target.value)) },
+      options.map(([k, text]) =>
+        h("option", { value: k, selected: k === value ? true : null }, text),
+      ),
+    ),
+  );
+
+// -- the maps -------------------------------------------------------------------------------------
+
+function thePhoto(app, width) {
+  const { net, state } = app;
+  const x = net.y(0);
+  const p = net.probabilities();
+  return h(
+    "figure.side",
+    {},
+    h("figcaption", {}, "The photo"),
+    mapView({
+      picture: inputPicture(net, x),
+      ...{ height: x.shape[0], width: x.shape[1], size: width, label: "The photo" },
+    }),
+    state.heat.forgotten
+      ? null
+      : h(
+          "p.note",
+          {},
+          p
+            ? `p(${targetName(app)}) = ${fmt(p[state.heat.target])}`
+            : `${targetName(app)} = ${fmt(net.y(net.output).data[state.heat.target])}`,
+        ),
+  );
+}
+
+function mapOf(app, method, width) {
+  const { state } = app;
+  const { name, formula, can, cannot } = METHODS[method];
+  const found = app.heat.maps[method];
+  const chosen = method === state.heat.method;
+  return h(
+    `figure.side${chosen ? ".chosen" : ""}`,
+    { "data-heat": method },
+    h("figcaption", { title: formula }, name),
+    found?.values ? canvasOf(app, method, found, width) : waiting(app, method, found, width),
+    found?.values ? legend(endOf(found.pixels), found.values.data) : null,
+    correlation(app, method, found),
+    h("p.note", {}, can, " ", h("b", {}, "But: "), cannot),
+  );
+}
+
+function waiting(app, method, found, width) {
+  const { net } = app;
+  const choice = choiceOf(app);
+  const why = obstacle(net, method, choice);
+  const [height, across] = net.nodes[0].shape;
+  const style = {
+    width: `${width}px`,
+    minHeight: `${(width * height) / Math.max(height, across)}px`,
+  };
+  if (why) return h("p.void", { style }, `Not available. ${why}`);
+  if (found?.busy) return h("p.void", { style }, "computing …");
+  return h(
+    "p.void",
+    { style },
+    h(
+      "button.primary",
+      { "data-focus": `make-${method}`, onclick: () => (make(app, [method]), app.render()) },
+      "Compute",
+    ),
+    h("span", {}, ` ${Math.round(cost(net, method, choice) / 1e9)} G multiply-adds`),
+  );
+}
+
+// The cell of a map in pixels of the photo: [row, column, height, width].
+function boxOf(app, method, found, [row, column]) {
+  const [height, width] = app.net.nodes[0].shape;
+  const [rows, columns] = found.values.shape;
+  if (method === "occlusion") return [found.rows[row], found.columns[column], ...found.side];
+  return [(row * height) / rows, (column * width) / columns, ...[height / rows, width / columns]];
+}
+
+// The cell whose middle is nearest to a pixel.
+function cellAt(app, method, found, pixel) {
+  return [0, 1].map((axis) => {
+    const middle = (i) => {
+      const box = boxOf(app, method, found, axis ? [0, i] : [i, 0]);
+      return box[axis] + box[axis + 2] / 2 - 0.5;
+    };
+    const far = (i) => Math.abs(middle(i) - pixel[axis]);
+    let best = 0;
+    for (let i = 1; i < found.values.shape[axis]; i++) if (far(i) < far(best)) best = i;
+    return best;
+  });
+}
+
+function canvasOf(app, method, found, width) {
+  const { net, state } = app;
+  const x = net.y(0);
+  const [rows, columns] = found.values.shape;
+  const own = method === state.heat.method;
+  const at = own && state.heat.at ? state.heat.at : strongest(found.values);
+  const move = (r, c) => {
+    if (own && r === at[0] && c === at[1]) return;
+    app.set({ heat: { ...state.heat, method, at: [r, c] } });
+    const value = found.values.data[r * columns + c];
+    app.say(`${METHODS[method].name}, row ${r}, column ${c}: ${fmt(value)}`);
+    // After the click, which lost its canvas when the view was drawn again.
+    setTimeout(() => focusMap(app, method));
+  };
+  const [row, col, high, wide] = boxOf(app, method, found, at);
+  const canvas = mapView({
+    picture: overlayPicture(x, net.range, found.pixels, endOf(found.pixels)),
+    ...{ height: x.shape[0], width: x.shape[1], size: width, at: [-1, -1] },
+    marks: own ? [{ row, col, height: high, width: wide, kind: "cell" }] : [],
+    label: `${METHODS[method].name}: row ${at[0]}, column ${at[1]} of ${rows} × ${columns}`,
+    onmove: (r, c) => move(...cellAt(app, method, found, [r, c])),
+  });
+  canvas.dataset.focus = `heat-${method}`;
+  arrowsMove(canvas, { rows, columns }, at, move);
+  return canvas;
+}
+
+function focusMap({ root }, method) {
+  /** @type {HTMLElement | null} */
+  const canvas = root.querySelector(`[data-focus="heat-${method}"]`);
+  canvas?.focus({ preventScroll: true });
+}
+
+// Beside the true map, that of a network that forgot.
+function correlation(app, method, found) {
+  const real = app.heat.real[method];
+  if (!app.state.heat.forgotten || !found?.values || !real) return null;
+  const [a, b] = [real.values.data, found.values.data];
+  const text = (v) => (Number.isNaN(v) ? "–" : v.toFixed(2).replace("-", "−"));
+  return h(
+    "p.verdict",
+    {
+      "data-correlation": spearman(a, b),
+      title: "Spearman’s rank correlation. A map that hardly changes explains the photo only.",
+    },
+    "correlation with the true map ",
+    h("b", {}, text(spearman(a, b))),
+    ", of the sizes ",
+    h("b", {}, text(spearman(a.map(Math.abs), b.map(Math.abs)))),
+  );
+}
+
+// -- the sum --------------------------------------------------------------------------------------
+
+function sumOf(app, method, found) {
+  const { state } = app;
+  const at = state.heat.at ?? strongest(found.values);
+  const value = found.values.data[at[0] * found.values.shape[1] + at[1]];
+  const title = h("h3", {}, `${METHODS[method].name} at row ${at[0]}, column ${at[1]}`);
+  const formula = h("p.note", {}, METHODS[method].formula);
+  if (method === "occlusion") {
+    const [sum, photo] = occlusionSum(app, found, at, value);
+    return [h("div.sum-of", {}, title, formula, sum), photo];
+  }
+  const { terms, total } = found.terms(at);
+  const cam = method === "grad_cam";
+  const gradient = method === "gradient_x_input" ? "gradient" : "mean gradient";
+  const sum = cam
+    ? [
+        ["Σ", "A·α", total],
+        ["→", "max(Σ, 0)", value, true],
+      ]
+    : [["=", "Σ", value, true]];
+  return [
+    h(
+      "div.sum-of",
+      {},
+      ...[title, formula, sumLine(sum)],
+      method === "integrated_gradients" ? whole(found) : null,
+    ),
+    termTable(terms, {
+      heads: cam ? ["A", "α"] : ["pixel", gradient],
+      limit: screen_.height > 860 ? 10 : 6,
+      onpick: cam ? (t) => app.openAt(state.heat.node, [...at, t.index]) : null,
+    }),
+  ];
+}
+
+function occlusionSum(app, found, at, value) {
+  const x = found.covered(at);
+  const without = found.without.data[at[0] * found.columns.length + at[1]];
+  return [
+    sumLine([
+      ["", "p(photo)", found.p],
+      ["−", "p(covered)", without],
+      ["=", "", value, true],
+    ]),
+    mapView({
+      picture: inputPicture(app.net, x),
+      ...{ height: x.shape[0], width: x.shape[1], size: 150, label: "The covered photo" },
+    }),
+  ];
+}
+
+// Completeness: all shares together are what the score gains.
+const whole = ({ total, score, baseline }) =>
+  h(
+    "p.verdict",
+    { "data-total": total, "data-gain": score - baseline },
+    "All shares of the map add up to ",
+    h("b", { title: exact(total) }, fmt(total)),
+    "; from the baseline to the photo the score gains ",
+    h("b", { title: exact(score - baseline) }, fmt(score - baseline)),
+    `. The rest is the error of ${STEPS} steps.`,
+  );
