@@ -313,12 +313,15 @@ class Trace:
             )
         return self.found
 
-    def to_html(self, path: str | os.PathLike[str], example: int = 0, **options: Any) -> Any:
+    def to_html(
+        self, path: str | os.PathLike[str] | None = None, example: int = 0, **options: Any
+    ) -> Any:
         """Write an interactive page about one example, which works offline.
 
         `options`: see `minicnn.explain.page.build` (`class_names`, `photo`, `title`). The page's
         loss is the cross-entropy of the trace's target, if the model has classes. Returns the
-        path. Raises `ValueError` for models that do not fit into a page.
+        path; without one, the page as a string that a notebook shows in its cell. Raises
+        `ValueError` for models that do not fit into a page.
         """
         from minicnn.explain import page
 
@@ -327,7 +330,8 @@ class Trace:
         spot = find_spot(self.model.label, self.x, (0,) * (self.x.ndim - 1), example)
         if self.found is not None and page.kind_of(self.model, self.y):
             options.setdefault("y", self.found.targets[spot.example])
-        return page.build(self.model, self.x[spot.example, None], path, **options)
+        built = page.build(self.model, self.x[spot.example, None], path, **options)
+        return page.Page(built) if path is None else built
 
     # -- receptive fields ------------------------------------------------------------------------
 

@@ -220,7 +220,8 @@ lesson.show(trace.why("probabilities", at=winner))
 # (This is only one path of thousands: the last column says what share of each sum it carries.)
 #
 # All of this is also on an interactive page, with every window and every sum: open `shirt.html` in
-# a browser. It works offline, so you can mail it to a friend.
+# a browser. It works offline, so you can mail it to a friend. (In a notebook,
+# `trace.to_html(class_names=known)`, without a file's name, shows it in the cell.)
 
 # %%
 print("Wrote", trace.to_html("shirt.html", class_names=known))

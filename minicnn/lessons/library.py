@@ -145,8 +145,28 @@ def print_list() -> None:
 # -- notebooks -----------------------------------------------------------------------------------
 
 
+# The second cell of a notebook, in plain Python, so that every editor and service runs it.
+INSTALL = """\
+# In Colab, or wherever minicnn is missing, this installs it: from a wheel that you have put beside
+# the notebook, otherwise from the package index. Elsewhere it does nothing.
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("minicnn") is None:
+    wheels = sorted(map(str, Path().glob("minicnn_engine-*.whl"))) or ["minicnn-engine"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, f"{wheels[-1]}[plot]"], check=True)"""
+
+
 def notebook(script: Script) -> dict[str, Any]:
-    """The lesson as a Jupyter notebook (nbformat 4.5): the same cells, without output."""
+    """The lesson as a Jupyter notebook (nbformat 4.5): the same cells, without output.
+
+    After the first one there is a cell that installs minicnn where it is missing.
+    """
+    first, *others = script.cells
+    cells = [first, Cell("code", INSTALL, first.line), *others]
     return {
         "cells": [
             {
@@ -156,7 +176,7 @@ def notebook(script: Script) -> dict[str, Any]:
                 "source": cell.text.splitlines(keepends=True),
             }
             | ({"execution_count": None, "outputs": []} if cell.kind == "code" else {})
-            for place, cell in enumerate(script.cells, start=1)
+            for place, cell in enumerate(cells, start=1)
         ],
         "metadata": {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

@@ -275,17 +275,6 @@ def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workpl
             assert np.asarray(image.convert("L")).std() > 5, f"{name} is nearly blank"
 
 
-@pytest.mark.slow
-def test_cells_of_a_notebook_run_in_order(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("matplotlib")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for cell in lessons.notebook(lessons.find(2))["cells"]:
-        if cell["cell_type"] == "code":
-            exec("".join(cell["source"]), names)
-    assert "(32, 64, 64, 3) (32, 10)" in capsys.readouterr().out
-
-
 # -- their contents ------------------------------------------------------------------------------
 
 
@@ -393,9 +382,11 @@ def test_cells_are_read_with_their_lines():
 
 @every_lesson
 def test_the_notebook_has_the_script_s_cells(script):
-    """Written back in percent format, it is the script again."""
+    """Written back in percent format, without the cell that installs, it is the script again."""
+    first, install, *others = lessons.notebook(script)["cells"]
+    assert "".join(install["source"]) == library.INSTALL
     parts = []
-    for cell in lessons.notebook(script)["cells"]:
+    for cell in (first, *others):
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             lines = [f"# {line}".rstrip() for line in text.split("\n")]
@@ -407,6 +398,21 @@ def test_the_notebook_has_the_script_s_cells(script):
         return re.sub(r"\n+# %%", "\n# %%", source.strip())
 
     assert squeezed("\n".join(parts)) == squeezed(script.path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("wheel", [True, False])
+def test_the_first_cell_installs_minicnn_where_it_is_missing(wheel, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(subprocess, "run", lambda words, check: ran.append(words))
+    if wheel:
+        (tmp_path / "minicnn_engine-1.0-py3-none-any.whl").touch()
+    exec(library.INSTALL, {})
+    assert ran == []  # it is here
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    exec(library.INSTALL, {})
+    what = "minicnn_engine-1.0-py3-none-any.whl" if wheel else "minicnn-engine"
+    assert ran == [[sys.executable, "-m", "pip", "install", "--quiet", f"{what}[plot]"]]
 
 
 @every_lesson

@@ -7,5 +7,6 @@ trains, `views/` draw.
 
 from minicnn.explain.classes import kind_of
 from minicnn.explain.page.build import build
+from minicnn.explain.page.shown import Page
 
-__all__ = ["build", "kind_of"]
+__all__ = ["Page", "build", "kind_of"]
