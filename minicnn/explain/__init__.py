@@ -15,7 +15,8 @@
 for activations, `merging_layers` for sums and products, `moving` for moved numbers and resized
 images, `transposed` for transposed convolutions, `random_layers` and `random_images` for what draws
 in training, `update` a weight's step in training, `field` the receptive fields, `heatmap` the heat
-maps, `algorithm_steps` the algorithms, `show` the formatting.
+maps, `preferred` the images that a map likes best, `algorithm_steps` the algorithms, `show` the
+formatting.
 """
 
 from minicnn.explain import (  # noqa: F401 - they register what they explain
@@ -44,6 +45,7 @@ from minicnn.explain.gradient_sum import GradientSum, Query, gradient_of
 from minicnn.explain.health import Health, health
 from minicnn.explain.heatmap import HEATMAPS, Heatmap
 from minicnn.explain.path import Link, Path
+from minicnn.explain.preferred import PreferredImage, preferred_image
 from minicnn.explain.randomized import SanityCheck
 from minicnn.explain.trace import Moved, Trace
 from minicnn.explain.trace_entry import TraceEntry
@@ -59,6 +61,7 @@ __all__ = [
     "Link",
     "Moved",
     "Path",
+    "PreferredImage",
     "Query",
     "SanityCheck",
     "SeenPixels",
@@ -76,5 +79,6 @@ __all__ = [
     "health",
     "make_gradient_terms",
     "make_terms",
+    "preferred_image",
     "sums",
 ]

@@ -27,7 +27,7 @@ from minicnn.plots.figures import (
     show_images,
     whole_numbers,
 )
-from minicnn.plots.heat import heatmaps, sanity_check
+from minicnn.plots.heat import heatmaps, preferred_images, sanity_check
 from minicnn.plots.programs import program
 
 Array = np.ndarray
@@ -563,6 +563,7 @@ __all__ = [
     "kernels",
     "new_figure",
     "predictions",
+    "preferred_images",
     "program",
     "sanity_check",
     "save",

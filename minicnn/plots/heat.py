@@ -1,4 +1,4 @@
-"""Draws heat maps over the photo that they are about."""
+"""Draws heat maps over the photo that they are about, and images that a network likes best."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -68,6 +68,34 @@ def sanity_check(check: Any, title: str = "") -> Any:
         names.append(f"{short(layer, 20)}: {number}")
     maps = [heat.pixels, *(heat.enlarged(values) for values in check.maps)]
     return _draw(heat.photo, maps, names, title or check.title)
+
+
+def preferred_images(found: Sequence[Any], title: str = "") -> Any:
+    """Plot images that maps or classes like best, each with its name.
+
+        plots.preferred_images([preferred_image(model, "conv", k) for k in range(12)])
+
+    Images with other than 1 or 3 channels are drawn as the mean of their channels. Returns a
+    `Figure`. Raises `ImportError` without matplotlib, `TypeError` for anything but a list of what
+    `preferred_image` returns and `ValueError` if it is empty, or if they differ in size.
+    """
+    found = list(found) if isinstance(found, (list, tuple)) else [None]
+    if not all(hasattr(one, "value_range") and hasattr(one, "pixels") for one in found):
+        raise TypeError("preferred_images expects a list of what preferred_image() returns.")
+    sizes = {one.image.shape[:2] for one in found}
+    if len(sizes) != 1:
+        received = "none" if not sizes else f"images of {', '.join(map(str, sorted(sizes)))}"
+        raise ValueError(
+            f"preferred_images expects at least one image, all of one size. Received {received}."
+        )
+    title = title or "What is liked best"
+    figure, cells = image_grid(len(found), found[0].image.shape[:2], printable(title), cell=_CELL)
+    room = letters(_CELL, 8)
+    for axes, one in zip(cells, found):
+        x = one.pixels if one.pixels.shape[2] == 3 else one.pixels.mean(axis=2)
+        axes.imshow(np.clip(x, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(short(one.name, room), fontsize=8, color=GREY, pad=2, parse_math=False)
+    return figure
 
 
 def _draw(photo: Array, maps: Sequence[Array], names: Sequence[str], title: str) -> Any:

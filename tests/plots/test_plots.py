@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minicnn as keras
-from minicnn import layers, plots
+from minicnn import explain, layers, plots
 from minicnn.callbacks import History
 
 HISTORY = {
@@ -701,3 +701,17 @@ def test_photos_with_other_channels_are_drawn_in_grey():
     model = keras.Sequential([keras.Input((4, 4, 2)), layers.Flatten(), layers.Dense(2)])
     heat = model.trace(np.ones((1, 4, 4, 2))).heatmap("gradient_x_input")
     assert pictures(heat.plot())[0].shape == (4, 4)
+
+
+def test_images_that_are_liked_best():
+    model = looking().model
+    found = [explain.preferred_image(model, "conv", k, steps=1) for k in range(3)]
+    figure = plots.preferred_images(found, "$liked$")
+    assert [axes.get_title() for axes in figure.axes] == [f"conv, channel {k}" for k in range(3)]
+    assert "$liked$" in words(figure)
+    np.testing.assert_allclose(pictures(figure)[1], found[1].pixels)
+    assert found[0].plot().get_suptitle() == "What is liked best"
+    with pytest.raises(ValueError, match=r"at least one image, all of one size\. Received none"):
+        plots.preferred_images([])
+    with pytest.raises(TypeError, match=r"a list of what preferred_image\(\) returns"):
+        plots.preferred_images(found[0])
