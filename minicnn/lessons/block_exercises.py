@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.layers import Input, KerasTensor
 from minicnn.lessons.checking import array_of, called, exercise, first_of, number_of, same
+from minicnn.models import Model
 
 # -- 14: batch normalization ---------------------------------------------------------------------
 
@@ -124,6 +126,117 @@ def _backward(answer: Any) -> str:
             "each channel has its own means: over axis 0 alone.",
         ),
         otherwise="not yet: scale · (dy − mean of dy − z · mean of dy · z), each mean over axis 0.",
+    )
+
+
+# -- 15: residual connections --------------------------------------------------------------------
+
+
+@exercise(
+    15,
+    1,
+    """
+def residual_backward(dy, x, w):
+    through = dy * (x @ w > 0)
+    return dy + through @ w.T
+""",
+)
+def _residual_backward(answer: Any) -> str:
+    x = np.array([[1.0, -2.0], [-3.0, 1.0]])
+    w = np.array([[1.0, 2.0], [3.5, -2.0]])  # x @ w has other signs than x
+    dy = np.array([[1.0, -1.0], [2.0, 4.0]])
+    found = array_of(answer, dy, x, w, like=x)
+    gate = x @ w > 0
+    through = (dy * gate) @ w.T
+    return first_of(
+        (same(found, dy + through), ""),
+        (same(found, through), "that is what comes back through f. The shortcut brings dy."),
+        (same(found, dy), "that is what the shortcut brings. Add what comes back through f."),
+        (
+            same(found, dy + dy @ w.T),
+            "the ReLU is a gate: nothing passes where x @ w was negative.",
+        ),
+        (same(found, dy + (dy * gate) @ w), "nearly: back through x @ w goes with w.T."),
+        (
+            same(found, dy * (x + np.maximum(x @ w, 0) > 0) + through)
+            or same(found, dy + (dy * (x > 0)) @ w.T),
+            "the gate belongs to x @ w, the number that went into the ReLU, and to f alone.",
+        ),
+        (same(found, dy * through), "the two ways are added, not multiplied."),
+        otherwise="not yet: dy + (dy · (x @ w > 0)) @ w.T.",
+    )
+
+
+@exercise(15, 2, "weights = 64 * 128")
+def _projection(answer: Any) -> str:
+    found = number_of(answer)
+    return first_of(
+        (found == 64 * 128, ""),
+        (found == 9 * 64 * 128, "the window is 1×1, not 3×3: the shortcut need not look around."),
+        (found == 64 * 128 + 128, "nearly: it has no bias."),
+        (found == 64 * 128 / 4, "the strides leave out places, not weights."),
+        (found in (64, 128), "each of the 128 filters has a weight for each of the 64 channels."),
+        (
+            found == 64 * 128 * 16 * 16,
+            "those are the multiplications: the same weights serve all places.",
+        ),
+        otherwise="not yet: window · channels in · filters, with a window of 1×1.",
+    )
+
+
+@exercise(
+    15,
+    3,
+    """
+def residual_block(x, filters, strides):
+    y = layers.Conv2D(filters, 3, strides=strides, padding="same", activation="relu")(x)
+    y = layers.Conv2D(filters, 3, padding="same")(y)
+    if strides > 1 or x.shape[-1] != filters:
+        x = layers.Conv2D(filters, 1, strides=strides, padding="same")(x)
+    return layers.ReLU()(layers.Add()([x, y]))
+""",
+)
+def _block(answer: Any) -> str:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.5, 1, (1, 8, 8, 4)).astype(np.float32)
+
+    def built(filters: int, strides: int) -> Model:
+        symbol = Input((8, 8, 4))
+        result = called(answer, symbol, filters, strides)
+        if not isinstance(result, KerasTensor):
+            raise TypeError(f"the function should return a symbol, but it returned {result!r}")
+        return Model(symbol, result)
+
+    def outputs(model: Model, kernels: float, others: float) -> np.ndarray:
+        model.set_weights(
+            [np.full_like(w, kernels if w.ndim > 1 else others) for w in model.get_weights()]
+        )
+        return np.asarray(model(x))
+
+    plain = built(4, 1)
+    if plain.output_shape != (None, 8, 8, 4):
+        return f"with 4 filters the shape should stay (8, 8, 4). It is {plain.output_shape[1:]}."
+    windows = [w.shape[0] for w in plain.get_weights() if w.ndim == 4]
+    if windows.count(3) != 2:
+        return f"a block has two convolutions of 3×3. Yours has {windows.count(3)}."
+    if not same(outputs(plain, 0.0, 0.0), x):
+        return first_of(
+            (1 in windows, "x has the right shape already: add it as it is, without a projection."),
+            otherwise="with all weights 0, f is 0, and x should come through: add it at the end.",
+        )
+    if len(plain.get_weights()) == 4 and same(outputs(plain, 0.0, -0.25), x):
+        return "with a ReLU at its end f can only add. Put that ReLU after the Add."
+    try:
+        smaller = built(8, 2)
+    except ValueError as error:
+        return (
+            "right with 4 filters and strides=1. With 8 and 2 the shapes differ, and the shortcut "
+            f"needs a 1×1 convolution: {' '.join(str(error).split())}"
+        )
+    return first_of(
+        (smaller.output_shape == (None, 4, 4, 8), ""),
+        otherwise="with 8 filters and strides=2 the shape should be (4, 4, 8). It is "
+        f"{smaller.output_shape[1:]}.",
     )
 
 

@@ -329,6 +329,60 @@ WRONG = {
             ("z", "each mean over axis 0"),
         )
     ],
+    (15, 1): [
+        (f"def residual_backward(dy, x, w):\n    return {result}", hint)
+        for result, hint in (
+            ("(dy * (x @ w > 0)) @ w.T", "The shortcut brings dy"),
+            ("dy", "what the shortcut brings"),
+            ("dy + dy @ w.T", "the ReLU is a gate"),
+            ("dy + (dy * (x @ w > 0)) @ w", "goes with w.T"),
+            ("dy + (dy * (x > 0)) @ w.T", "the gate belongs to x @ w"),
+            (
+                "dy * (x + np.maximum(x @ w, 0) > 0) + (dy * (x @ w > 0)) @ w.T",
+                "the gate belongs to x @ w",
+            ),
+            ("dy * ((dy * (x @ w > 0)) @ w.T)", "not multiplied"),
+            ("x", "not yet: dy +"),
+        )
+    ],
+    (15, 2): [
+        ("weights = 73728", "not 3×3"),
+        ("weights = 8320", "no bias"),
+        ("weights = 2048", "places, not weights"),
+        ("weights = 128", "each of the 128 filters"),
+        ("weights = 64 * 128 * 256", "the multiplications"),
+        ("weights = 7", "a window of 1×1"),
+    ],
+    (15, 3): [
+        (
+            "def residual_block(x, filters, strides):\n"
+            "    c = minicnn.layers.Conv2D\n"
+            "    relu, add = minicnn.layers.ReLU(), minicnn.layers.Add()\n"
+            "    y = c(filters, 3, strides=strides, padding='same', activation='relu')(x)\n"
+            f"    {body}",
+            hint,
+        )
+        for body, hint in (
+            ("return 3", "should return a symbol"),
+            ("return c(5, 3)(y)", "should stay (8, 8, 4)"),
+            ("return relu(add([x, y]))", "two convolutions of 3×3"),
+            ("return relu(c(filters, 3, padding='same')(y))", "x should come through"),
+            (
+                "s = c(filters, 1, strides=strides)(x)\n"
+                "    return relu(add([s, c(filters, 3, padding='same')(y)]))",
+                "without a projection",
+            ),
+            ("return add([x, relu(c(filters, 3, padding='same')(y))])", "f can only add"),
+            ("return relu(add([x, c(filters, 3, padding='same')(y)]))", "needs a 1×1 convolution"),
+            (
+                "y = c(filters, 3, padding='same')(y)\n"
+                "    x = x if strides == 1 else c(1, 1, strides=2)(x)\n"
+                "    y = y if strides == 1 else c(4, 1)(y)\n"
+                "    return relu(add([x, y]))",
+                "the shape should be (4, 4, 8)",
+            ),
+        )
+    ],
     (16, 1): [
         ("weights = 294912", "don't multiply"),
         ("weights = 32768", "the pointwise step alone"),

@@ -163,6 +163,24 @@ assert old > 0.75 and 0.3 < spoiled < old - 0.2
 assert moved == {(True, True): [True, True], (True, False): [True, False],
                  (False, True): [False, False], (False, False): [False, False]}
 """,
+    15: """
+assert [len(norms) for norms in back.values()] == [10, 20, 30]
+for norms in back.values():
+    assert 0.65 < (norms[0] / norms[-1]) ** (1 / (len(norms) - 1)) < 0.75
+assert 1e-6 < back["30 layers"][0] / back["30 layers"][-1] < 1e-4
+assert report["activations"].sentence.startswith("Signals fade")
+assert report["tiny batch"].verdict == "problem"
+assert np.linalg.norm(shortcut) > np.linalg.norm(through)
+assert np.allclose(shortcut + through, before.dy)
+assert 1 < compared["with shortcuts"][0] / compared["with shortcuts"][-1] < 10
+ends = {name: values[-1] for name, values in losses.items()}
+assert ends["30, plain"] > 2 > 1.5 > ends["6, plain"] > ends["6, with shortcuts"]
+assert ends["before"] < 0.4 < ends["after"] < 1.1 < 1.4 < ends["inside"]
+assert normalized[0] / normalized[-1] > 100 and (len(adds), len(projections)) == (12, 4)
+assert projection.count_params() == 512 and round(with_shortcuts, 2) == 6.73
+assert means["inside"][-1] > 2 * means["after"][-1] > 6 * means["after"][0] > 1
+assert np.ptp(means["before"]) < 0.01 and (np.diff(means["after"]) > 0).all()
+""",
     16: """
 blueness = mixed[0, ..., 3]
 assert blueness[:, :6].mean() < -0.2 < 0.1 < blueness[24:48, 16:28].mean()
