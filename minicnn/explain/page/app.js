@@ -14,8 +14,8 @@ import { listenForPhotos } from "page/photos/arriving.js";
 import { render, renderBench, renderLearning } from "page/screen.js";
 import { choose, chosenAt, isBackward, looked, newState, settle, sourceNode } from "page/state.js";
 import { stepSaid } from "page/views/learn.js";
-import { layout } from "page/views/pictures.js";
-import { placeText, sameSpot } from "page/views/spots.js";
+import { layout, placeIn } from "page/views/pictures.js";
+import { sameSpot } from "page/views/spots.js";
 
 const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds per cell, by speed
 
@@ -162,7 +162,7 @@ export class App {
     const at = chosenAt(state);
     if (!a || !at) return;
     const whose = isBackward(state) ? sourceNode(net, state) : state.node;
-    const what = `${isBackward(state) ? "gradient of " : ""}${placeText(at, net.unitWord(whose))}`;
+    const what = `${isBackward(state) ? "gradient of " : ""}${placeIn(net, whose, at)}`;
     this.say(`${what}: ${fmt(a.data[offsetOf(a.shape, at)])}`);
   }
 

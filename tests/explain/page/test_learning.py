@@ -231,7 +231,7 @@ def test_learning_with_keys_and_names(tmp_path, opened):
     loss = tab.evaluate("page.course.report.history[0].loss")
     wait(tab, f"document.querySelector('.live').textContent.includes('loss {loss:.3f}')")
     assert tab.get_by_role("img", name="Loss: ").count() == 1
-    assert tab.get_by_role("button", name="filter 0 now").count() == 1
+    assert tab.get_by_role("button", name="map 0 now").count() == 1
     tab.keyboard.press(" ")
     wait(tab, "page.course.step >= 4")
     assert tab.get_by_role("button", name="Pause").count() == 1

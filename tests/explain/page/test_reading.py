@@ -126,7 +126,7 @@ def test_a_screen_reader_reads_tabs_grids_and_changes(everything, opened):
         assert tab.get_by_role("tab", name=name).get_attribute("aria-selected") == "true"
         assert name in tab.evaluate("document.activeElement.textContent")
         assert tab.get_by_role("tabpanel", name=name).count() == 1
-    patch = tab.get_by_role("table", name=re.compile("^patch of channel")).first
+    patch = tab.get_by_role("table", name=re.compile("^patch of map")).first
     assert patch.get_by_role("row").count() == 3
     assert patch.get_by_role("cell").count() == 9
     open_layer(tab, "scores")

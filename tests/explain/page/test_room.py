@@ -78,3 +78,43 @@ def test_a_window_is_full_of_maps_whatever_the_network(tmp_path, long_page, open
     tab = opened(build(chain(1, filters=3), x, tmp_path / "page.html"))
     wide = tab.locator('.card[data-layer="conv0"] canvas').first.bounding_box()["width"]
     assert wide > 80  # few layers have large images
+
+
+def test_a_map_is_reached_by_its_number(tmp_path, opened):
+    tab = opened(build(chain(2, filters=40), photo((16, 16, 3)), tmp_path / "page.html"))
+    tab.evaluate("page.openLayer(1)")
+    field = tab.get_by_label("Go to the map with this number")
+    field.fill("33")
+    field.press("Enter")
+    assert tab.evaluate("page.state.at[2]") == 33
+    frame, film = (tab.locator(of).bounding_box() for of in (".frame.chosen", ".film"))
+    assert film["x"] <= frame["x"] < film["x"] + film["width"]  # the film scrolls to it
+    field.fill("99")
+    field.press("Enter")
+    assert tab.evaluate("page.state.at[2]") == 39
+    tab.evaluate("page.openLayer(0)")
+    assert tab.get_by_label("Go to the map with this number").count() == 0
+
+
+def test_a_map_has_one_name_and_those_of_a_photo_their_colours(long_page, opened):
+    tab = opened(long_page)
+    titles = (
+        tab.locator(".card").first.locator("canvas").evaluate_all("(a) => a.map((e) => e.title)")
+    )
+    assert titles[:4] == ["the photo", "red", "green", "blue"]
+    tab.evaluate("page.openLayer(0)")
+    assert tab.locator(".frame").all_inner_texts() == ["red", "green", "blue"]
+    tab.evaluate("page.openLayer(1)")
+    assert {"red", "green", "blue"} == set(tab.locator(".tag").all_inner_texts())
+    tab.evaluate("page.openLayer(2)")
+    assert all(text.startswith("map ") for text in tab.locator(".tag").all_inner_texts())
+    for mode in ("forward", "backward"):
+        tab.evaluate(f"page.setMode('{mode}')")
+        for name in tab.evaluate("[...document.querySelectorAll('.tab')].map((e) => e.id)"):
+            tab.locator(f"#{name}").click()
+            labels = tab.locator("main [aria-label]").evaluate_all(
+                "(a) => a.map((e) => e.ariaLabel)"
+            )
+            said = " ".join([tab.locator(".layer .bench").inner_text(), *labels])
+            assert "channel" not in said, (mode, name)
+            assert "filter" not in said, (mode, name)

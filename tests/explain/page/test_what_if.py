@@ -56,8 +56,8 @@ def test_another_pixel_of_the_photo_changes_the_classes(tmp_path, opened):
     open_layer(tab, "rescaling")
     tab.get_by_role("tab", name="What if").click()
     tab.evaluate("page.set({ pixel: { node: 0, at: [4, 5, 0] } })")
-    for k in range(3):
-        field = tab.get_by_label(f"pixel channel {k}")
+    for colour in ("red", "green", "blue"):
+        field = tab.get_by_label(f"pixel: {colour}")
         changed(tab, lambda f=field: (f.fill("900"), f.press("Enter")))
     x = x.copy()
     x[0, 4, 5] = 900

@@ -167,8 +167,8 @@ function explainConcatenate({ at, xs, x, last }) {
     value,
     total: value,
     text:
-      `${x.shape.length === 3 ? "Channel" : "Number"} ${last} of the output is ` +
-      `${x.shape.length === 3 ? "channel" : "number"} ${k} of input ${n}.`,
+      `${x.shape.length === 3 ? "Map" : "Number"} ${last} of the output is ` +
+      `${x.shape.length === 3 ? "map" : "number"} ${k} of input ${n}.`,
   };
 }
 
@@ -181,8 +181,7 @@ function explainInputConcatenate({ at, xs, x, k, which, dy }) {
     from: [{ at: to, value: v, back: true }],
     total: v,
     text:
-      `The gradient of the output's ${x.shape.length === 3 ? "channel" : "number"} ` +
-      `${start + k}.`,
+      `The gradient of the output's ${x.shape.length === 3 ? "map" : "number"} ` + `${start + k}.`,
   };
 }
 

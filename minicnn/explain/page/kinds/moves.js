@@ -38,8 +38,8 @@ function readingOrder(shape, at, o) {
   const [, width, channels] = shape;
   const [r, c, k] = at;
   return (
-    `row ${r} · ${width} columns · ${channels} channels + column ${c} · ${channels} ` +
-    `channels + channel ${k} = ${o}`
+    `row ${r} · ${width} columns · ${channels} maps + column ${c} · ${channels} ` +
+    `maps + map ${k} = ${o}`
   );
 }
 

@@ -13,7 +13,7 @@ const PURPOSES = {
   Conv2D:
     "Looks for small patterns everywhere, one for each map: edges and colours in early layers, " +
     "parts of things in later ones.",
-  DepthwiseConv2D: "Looks for a pattern in each channel by itself, with few weights.",
+  DepthwiseConv2D: "Looks for a pattern in each map by itself, with few weights.",
   SeparableConv2D: "Looks for patterns as a convolution does, with far fewer weights.",
   Conv2DTranspose: "Makes an image larger, with patterns that it has learned.",
   Dense:
@@ -54,7 +54,7 @@ const PURPOSES = {
   Stack: "Hands on what several paths found, along a new axis.",
   Reciprocal: "Makes large numbers small and small ones large.",
   Power: "Makes differences between numbers larger, or smaller.",
-  LayerScale: "Decides for each channel how much of it goes on.",
+  LayerScale: "Decides for each map how much of it goes on.",
   GetItem: "Hands on a part of the numbers.",
   Identity: "Marks a place in the network; it passes all numbers on.",
   Flatten: "Lists the numbers of all maps in a row, for a layer that weighs them.",

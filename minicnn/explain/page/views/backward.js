@@ -127,8 +127,8 @@ function filterStepper(app, channel, n) {
   return h(
     "span.stepper",
     {},
-    step(-1, "Previous filter", "f-", "‹"),
-    h("span", {}, `filter ${channel} of ${n}`),
-    step(1, "Next filter", "f+", "›"),
+    step(-1, "Previous map", "f-", "‹"),
+    h("span", {}, `map ${channel} of ${n}`),
+    step(1, "Next map", "f+", "›"),
   );
 }

@@ -2,7 +2,7 @@
 // The card of a layer, or of a folded block, in the overview.
 import { allZeros, count, h, shapeText, vectorPicture, vectorShape, zeroMaps } from "page/draw.js";
 import { size } from "page/engine/arrays.js";
-import { isPhoto, lazyPicture, picture, topFor } from "page/views/pictures.js";
+import { isPhoto, lazyPicture, mapName, picture, topFor } from "page/views/pictures.js";
 
 // What a card shows of a layer: its outputs, or their gradients.
 const shown = (app, id) => (app.state.mode === "backward" ? app.net.dy(id) : app.net.y(id));
@@ -88,7 +88,7 @@ function pictures(app, id, value, wide, many) {
       style,
       "data-map": k,
       class: zero ? "zero" : null,
-      title: k < 0 ? "the photo" : `map ${k}${zero ? ", all zeros" : ""}`,
+      title: k < 0 ? "the photo" : `${mapName(net, id, k)}${zero ? ", all zeros" : ""}`,
     });
   };
   return {

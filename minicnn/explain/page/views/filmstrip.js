@@ -1,7 +1,8 @@
 // @ts-check
 // The maps of a layer in a row, and the buttons that slide the window.
 import { h, mapPicture, zeroMaps } from "page/draw.js";
-import { lazyPicture, topFor } from "page/views/pictures.js";
+import { lazyPicture, mapName, topFor } from "page/views/pictures.js";
+import { indexInput } from "page/views/whatif.js";
 
 export function filmstrip(app) {
   const { net, state } = app;
@@ -12,7 +13,7 @@ export function filmstrip(app) {
   if (!a || a.shape.length !== 3) return null;
   const chosen = back ? state.inAt?.[2] : state.at[2];
   const kept = back ? null : Object.values(net.nodes[id].params).find((p) => p.kept)?.kept;
-  return h(
+  const film = h(
     "div.film",
     {
       role: "listbox",
@@ -31,16 +32,27 @@ export function filmstrip(app) {
         }
       },
     },
-    Array.from({ length: a.shape[2] }, (_, k) => frame(app, a, k, chosen, kept)),
+    Array.from({ length: a.shape[2] }, (_, k) => frame(app, about, a, k, chosen, kept)),
   );
+  return h("div.film-row", {}, a.shape[2] > 12 ? jump(app, chosen, a.shape[2]) : null, film);
 }
 
-function frame(app, a, k, chosen, kept) {
+// A field for the number of a map to go to.
+const jump = (app, chosen, n) =>
+  h(
+    "label.jump",
+    {},
+    "map ",
+    indexInput(chosen, n, "Go to the map with this number", "jump", (k) => app.chooseMap(k)),
+    h("small", {}, `of ${n}`),
+  );
+
+function frame(app, id, a, k, chosen, kept) {
   const zero = zeroMaps(a)[k];
   const gone = kept && !kept.includes(k);
   const classes = [k === chosen && ".chosen", gone && ".dim", zero && ".zero"];
   const lost = gone ? ", its kernel is left out of this page" : "";
-  const name = `map ${k}${zero ? ", all zeros" : ""}${lost}`;
+  const name = `${mapName(app.net, id, k)}${zero ? ", all zeros" : ""}${lost}`;
   return h(
     `span.frame${classes.filter(Boolean).join("")}`,
     {
@@ -52,7 +64,7 @@ function frame(app, a, k, chosen, kept) {
       onclick: () => app.chooseMap(k),
     },
     lazyPicture(() => mapPicture(a, k, topFor(a))),
-    h("small", {}, k),
+    h("small", {}, mapName(app.net, id, k, "").trim()),
   );
 }
 

@@ -2,6 +2,7 @@
 // How the page draws an explanation: one function for each form.
 import { curve, numberGrid, sumLine, termTable } from "page/cells.js";
 import { exact, fmt, h, screen_ } from "page/draw.js";
+import { placeIn } from "page/views/pictures.js";
 import { placeText } from "page/views/spots.js";
 import {
   biasOf,
@@ -13,9 +14,9 @@ import {
   windowSum,
 } from "page/views/sums.js";
 
-const PATCH = { a: "patch", b: "kernel", of: "channel" };
-const STAMPS = { a: "pixels", b: "kernel", of: "channel" };
-const SENT_BACK = { a: "dL/dz", b: "kernel", of: "filter" };
+const PATCH = { a: "patch", b: "kernel", of: "map" };
+const STAMPS = { a: "pixels", b: "kernel", of: "map" };
+const SENT_BACK = { a: "dL/dz", b: "kernel", of: "map" };
 
 const FORMS = {
   window: (app, e, channel) =>
@@ -44,13 +45,13 @@ export function arithmetic(app, e, channel) {
 function separableSum(app, e, channel) {
   const group = e.groups.find((g) => g.channel === channel) ?? e.groups[0];
   return [
-    h("h3", {}, "First each channel by itself, then a weighted sum of all"),
-    h("div.taps", {}, tapRow(app, group, { a: "patch", b: "depthwise", of: "channel" }, e)),
+    h("h3", {}, "First each map by itself, then a weighted sum of all"),
+    h("div.taps", {}, tapRow(app, group, { a: "patch", b: "depthwise", of: "map" }, e)),
     termTable(e.terms, {
       what: "mixture",
       heads: ["h", "pointwise"],
       limit: 7,
-      name: (t) => `channel ${t.channel}`,
+      name: (t) => `map ${t.channel}`,
       onpick: (t) => app.set({ inChannel: t.channel }),
     }),
     e.softmax ? softmaxSteps(app.net, e) : closing(e),
@@ -186,7 +187,7 @@ function copyOf(app, e) {
       "li",
       {},
       f.back ? "gradient at " : `${net.nodes[e.node.inputs[f.input]].name}: `,
-      placeText(f.at),
+      f.back ? placeText(f.at) : placeIn(net, e.node.inputs[f.input], f.at),
       h("b", { title: exact(f.value) }, fmt(f.value)),
     );
   return [

@@ -6,7 +6,7 @@ import { place } from "page/engine/windows.js";
 import { explain, missing } from "page/explain/numbers.js";
 import { arithmetic } from "page/views/forms.js";
 import { photoOnly } from "page/views/photo.js";
-import { isPhoto, layout } from "page/views/pictures.js";
+import { layout, mapName } from "page/views/pictures.js";
 import { boxAround, cellMark, inputChooser, outerPad, side, windowMarks } from "page/views/side.js";
 import { placeText } from "page/views/spots.js";
 import { follow } from "page/views/sums.js";
@@ -94,8 +94,7 @@ function inputMarks(found, x, which, at, term) {
 function inputNote(net, source, x, channel) {
   if (!x) return "";
   if (x.shape.length !== 3 || x.shape[2] === 1) return shapeText(x.shape);
-  const colour_ = isPhoto(net, source) ? ` (${["red", "green", "blue"][channel] ?? channel})` : "";
-  return `${shapeText(x.shape)}, channel ${channel}${colour_}`;
+  return `${shapeText(x.shape)}, ${mapName(net, source, channel)}`;
 }
 
 function inputOf(app, found, { which, channel, only }) {

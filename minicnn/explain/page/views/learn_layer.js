@@ -87,7 +87,7 @@ function kernels(app, p, scale, which, type) {
   const tile = (_, k) => {
     const place = deep ? [Math.floor(k / n), k % n] : [at[2], k];
     const chosen = place[0] === at[2] && place[1] === at[3];
-    const name = deep ? `channel ${place[0]}` : `filter ${k}`;
+    const name = `map ${deep ? place[0] : k}`;
     return h(
       `button.kernel${chosen ? ".chosen" : ""}`,
       {

@@ -3,7 +3,7 @@
 import { numberGrid } from "page/cells.js";
 import { h, screen_, shapeText } from "page/draw.js";
 import { offsetOf } from "page/engine/arrays.js";
-import { isPhoto, layout, topFor } from "page/views/pictures.js";
+import { isPhoto, layout, placeIn, topFor } from "page/views/pictures.js";
 import { cellMark, mapSize, side } from "page/views/side.js";
 import { placeText } from "page/views/spots.js";
 
@@ -26,7 +26,7 @@ export function photoOnly(app) {
       at,
       onmove: (to) => app.moveTo([...to.slice(0, -1), image ? at[2] : to[1]]),
       focus: "out",
-      label: `The ${image ? "photo" : "input"}, ${placeText(at)}`,
+      label: `The ${image ? "photo" : "input"}, ${placeIn(net, 0, at)}`,
       size: Math.min(Math.max(300, mapSize()), screen_.width - 40),
     }),
     h(

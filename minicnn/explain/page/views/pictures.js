@@ -10,6 +10,7 @@ import {
   vectorShape,
 } from "page/draw.js";
 import { offsetOf, size, unravel } from "page/engine/arrays.js";
+import { placeText } from "page/views/spots.js";
 
 // How an array of this shape is laid out: {rows, columns, channels,
 // at(row, col, channel), place(at)}.
@@ -71,5 +72,13 @@ export function lazyPicture(make, attributes = {}) {
   else watcher.observe(canvas);
   return canvas;
 }
+
+// The name of a map: those of a photo are its colours.
+export const mapName = (net, id, k, word = "map") =>
+  isPhoto(net, id) && net.nodes[id].shape[2] === 3 ? ["red", "green", "blue"][k] : `${word} ${k}`;
+
+// The place of a number in a layer's output, in words.
+export const placeIn = (net, id, at) =>
+  placeText(at, net.unitWord(id)).replace(/map (\d+)$/, (_, k) => mapName(net, id, Number(k)));
 
 export const isPhoto = (net, id) => id === 0 && [1, 3].includes(net.nodes[0].shape[2]);

@@ -4,7 +4,7 @@ import { bar, mapView } from "page/cells.js";
 import { exact, fmt, h, legend, screen_, zeroMaps } from "page/draw.js";
 import { offsetOf, size, unravel } from "page/engine/arrays.js";
 import { place } from "page/engine/windows.js";
-import { isPhoto, layout, picture, topFor } from "page/views/pictures.js";
+import { isPhoto, layout, mapName, picture, topFor } from "page/views/pictures.js";
 
 // How large to draw a map: two stand beside the arithmetic, or above it on a phone.
 const roomy = () => screen_.width >= 1600 && screen_.height >= 860;
@@ -124,7 +124,7 @@ function vectorList(app, { id, a, onmove, at, focus, label }) {
   );
 }
 
-// Controls for the input (of Add, Concatenate) and the channel that the left side shows.
+// Controls for the input (of Add, Concatenate) and the map that the left side shows.
 export function inputChooser(app, channels, channel, apply) {
   const { net, state } = app;
   const inputs = net.nodes[state.node].inputs;
@@ -151,6 +151,7 @@ export function inputChooser(app, channels, channel, apply) {
     );
   }
   if (channels > 1 && apply) {
+    const source = inputs[state.which] ?? inputs[0];
     const to = (k) => apply((k + channels) % channels);
     parts.push(
       h(
@@ -158,13 +159,13 @@ export function inputChooser(app, channels, channel, apply) {
         {},
         h(
           "button",
-          { "aria-label": "Previous channel", "data-focus": "ch-", onclick: () => to(channel - 1) },
+          { "aria-label": "Previous map", "data-focus": "ch-", onclick: () => to(channel - 1) },
           "‹",
         ),
-        h("span", {}, `channel ${channel} of ${channels}`),
+        h("span", {}, `${mapName(net, source, channel)}, of ${channels}`),
         h(
           "button",
-          { "aria-label": "Next channel", "data-focus": "ch+", onclick: () => to(channel + 1) },
+          { "aria-label": "Next map", "data-focus": "ch+", onclick: () => to(channel + 1) },
           "›",
         ),
       ),

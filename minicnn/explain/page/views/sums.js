@@ -4,6 +4,7 @@ import { bar, numberGrid, sumLine, termTable, verdict } from "page/cells.js";
 import { exact, fmt, h, screen_, unitFor } from "page/draw.js";
 import { size, unravel } from "page/engine/arrays.js";
 import { largestTerm, softmaxLines } from "page/explain/numbers.js";
+import { mapName, placeIn } from "page/views/pictures.js";
 import { placeText } from "page/views/spots.js";
 
 export function featureName(app, e, t) {
@@ -74,7 +75,7 @@ export function follow(app, e) {
     return h(
       "button.quiet.follow",
       { "data-focus": "follow", onclick: () => app.openAt(source, next.at) },
-      `↤ Its largest term comes from ${net.nodes[source].name}, ${placeText(next.at)}`,
+      `↤ Its largest term comes from ${net.nodes[source].name}, ${placeIn(net, source, next.at)}`,
     );
   }
   const after = e.node.consumers[0];
@@ -124,7 +125,12 @@ export function closing(e) {
 export const biasOf = (e) =>
   e.bias === null ? [] : [["+", e.bias === 0 ? "bias: zero" : (e.biasName ?? "bias"), e.bias]];
 
+// The map that the taps of a group are of: of the input or, backward, of the output.
+const groupName = (app, e, k) =>
+  e.back ? `map ${k}` : mapName(app.net, e.node.inputs[app.state.which] ?? e.node.inputs[0], k);
+
 export function tapRow(app, group, names, e) {
+  const name = groupName(app, e, group.channel);
   const [kh, kw] = e.grid ?? e.w.kernel;
   const at = (i, j) => group.taps[i * kw + j];
   const largest = (key) =>
@@ -142,7 +148,7 @@ export function tapRow(app, group, names, e) {
         kw,
         (i, j) => ({ value: at(i, j)[key], padded: padded && at(i, j).padded }),
         limit,
-        { label: `${what} of ${names.of} ${group.channel}` },
+        { label: `${what} of ${name}` },
       ),
     );
   return h(
@@ -155,7 +161,7 @@ export function tapRow(app, group, names, e) {
         title: `show this ${names.of} at the side`,
         "data-focus": `group-${group.channel}`,
       },
-      `${names.of} ${group.channel}`,
+      name,
     ),
     grid("input", inTop, names.a, true),
     h("span.sign", {}, "×"),
@@ -190,7 +196,7 @@ export function windowSum(app, e, channel, names) {
       termTable(terms, {
         heads: [names.a === "dL/dz" ? "dL/dz" : "input", "weight"],
         limit: 10,
-        name: (t) => `${names.of} ${t.channel}`,
+        name: (t) => groupName(app, e, t.channel),
         onpick: (t) => app.pickGroup(t.channel, e),
       }),
       e.softmax ? softmaxSteps(app.net, e) : closing(e),

@@ -4,6 +4,7 @@
 import { numberGrid, sumLine, termTable, verdict } from "page/cells.js";
 import { h, screen_, unitFor } from "page/draw.js";
 import { explainWeight } from "page/explain/weights.js";
+import { mapName } from "page/views/pictures.js";
 import { cellMark, side } from "page/views/side.js";
 import { indexInput, optionsOf } from "page/views/whatif.js";
 
@@ -34,7 +35,7 @@ export function weightGradients(app) {
   return [
     side(app, {
       caption: `in: ${net.nodes[node.inputs[0]].name}`,
-      note: x.shape.length === 3 ? `channel ${inChannel}` : "",
+      note: x.shape.length === 3 ? mapName(net, node.inputs[0], inChannel) : "",
       id: node.inputs[0],
       a: x,
       channel: inChannel,
@@ -81,12 +82,12 @@ function entryOf(chosen, name, shape) {
 
 function axisNames(node, name, shape, dz) {
   if (shape.length === 4) {
-    if (node.type === "Conv2DTranspose") return ["row", "column", "filter", "channel"];
+    if (node.type === "Conv2DTranspose") return ["row", "column", "map", "from map"];
     const deep = name === "depthwise_kernel" || node.type === "DepthwiseConv2D";
-    return ["row", "column", "channel", deep ? "multiplier" : "filter"];
+    return ["row", "column", deep ? "map" : "from map", deep ? "multiplier" : "map"];
   }
   if (node.type === "LayerNormalization" && shape.length > 1) {
-    return ["row", "column", "channel"].slice(-shape.length);
+    return ["row", "column", "map"].slice(-shape.length);
   }
   if (shape.length === 3 && node.type.includes("1D")) {
     return axisNames({ ...node, type: node.type.replace("1D", "2D") }, name, [1, ...shape], dz)
@@ -95,7 +96,7 @@ function axisNames(node, name, shape, dz) {
   }
   if (shape.length === 2) return ["feature", "unit"];
   if (node.type.endsWith("Normalization")) return [dz.shape.length === 3 ? "map" : "number"];
-  return [node.type === "Dense" ? "unit" : "filter"];
+  return [node.type === "Dense" ? "unit" : "map"];
 }
 
 function pickers(app, names, name, shape, at, dz) {

@@ -11,7 +11,7 @@ import {
   shapeText,
   topOf,
 } from "page/draw.js";
-import { lazyPicture } from "page/views/pictures.js";
+import { lazyPicture, mapName } from "page/views/pictures.js";
 
 export function weights(app) {
   const { net, state } = app;
@@ -92,13 +92,12 @@ function colourKernels(app, p) {
   };
   const kernel = (filter, column) =>
     tile(() => rgb(column), {
-      name: `filter ${filter}`,
+      name: `map ${filter}`,
       chosen: filter === chosenUnit(app.state),
       zero: [0, 1, 2].every((c) => allZeros(slice(p, c, column).data)),
       onclick: () => app.chooseMap(filter),
     });
-  const about =
-    "Each kernel as an image: red, green and blue are its three channels, grey is zero.";
+  const about = "Each kernel as an image: what it reads of red, green and blue; grey is zero.";
   return [h("p.note", {}, about), h("div.kernels.large", {}, unitsOf(p).slice(0, 96).map(kernel))];
 }
 
@@ -113,14 +112,13 @@ function kernelOfMap(app, p, transposed = false) {
   const kernel = (_, c) => {
     const a = transposed ? slice(p, column, c) : slice(p, c, column);
     return tile(() => mapPicture(a, 0, top), {
-      name: `channel ${c}`,
+      name: mapName(app.net, app.net.nodes[app.state.node].inputs[0], c),
       zero: allZeros(a.data),
       onclick: () => app.set({ inChannel: c, tab: "number" }),
     });
   };
   const about =
-    `The kernel of map ${chosen}: one image for each of the ${channels} channels ` +
-    "that it reads.";
+    `The kernel of map ${chosen}: one image for each of the ${channels} maps ` + "that it reads.";
   return [
     h("p.note", {}, about),
     h("div.kernels", {}, Array.from({ length: Math.min(channels, 256) }, kernel)),
@@ -136,14 +134,14 @@ function kernelsOfChannels(app, p) {
   const kernel = (_, k) => {
     const a = slice(p, Math.floor(k / n), k % n);
     return tile(() => mapPicture(a, 0, top), {
-      name: `channel ${k}`,
+      name: `map ${k}`,
       chosen: k === chosenUnit(state),
       zero: allZeros(a.data),
       onclick: () => app.chooseMap(Math.min(k, most)),
     });
   };
   return [
-    h("p.note", {}, "One image for each channel: the layer filters each by itself."),
+    h("p.note", {}, "One image for each map: the layer filters each by itself."),
     h("div.kernels", {}, Array.from({ length: Math.min(p.shape[2] * n, 256) }, kernel)),
     legend(top, p.data, "all kernels: "),
   ];

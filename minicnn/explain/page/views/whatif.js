@@ -4,7 +4,7 @@ import { mapView } from "page/cells.js";
 import { fmt, h, legend, mapPicture, vectorPicture, vectorShape } from "page/draw.js";
 import { offsetOf } from "page/engine/arrays.js";
 import { classBars } from "page/views/outcome.js";
-import { isPhoto, layout, topFor } from "page/views/pictures.js";
+import { isPhoto, layout, mapName, topFor } from "page/views/pictures.js";
 import { cellMark, halfSize, side } from "page/views/side.js";
 import { placeText, sameSpot, startPixel } from "page/views/spots.js";
 
@@ -116,8 +116,10 @@ function tapsEditor(app, name, p, column) {
   const n = p.kept ? p.kept.length : p.shape.at(-1);
   const c = Math.min(state.inChannel ?? 0, channels - 1);
   const [third, fourth] = transposed ? [state.at.at(-1), c] : [c, column];
+  const source = `from ${mapName(net, net.nodes[id].inputs[0], c)}`;
   const offset = (i, j) => ((i * kw + j) * p.shape[2] + third) * n + fourth;
-  const whose = transposed || ["Conv1D", "Conv2D"].includes(type) ? `, map ${state.at.at(-1)}` : "";
+  const whose =
+    transposed || ["Conv1D", "Conv2D"].includes(type) ? ` to map ${state.at.at(-1)}` : "";
   const tap = (t) => {
     const [i, j] = [Math.floor(t / kw), t % kw];
     const apply = (v) =>
@@ -136,13 +138,13 @@ function tapsEditor(app, name, p, column) {
   return h(
     "fieldset",
     {},
-    h("legend", {}, `${name}: channel ${c}${whose}`),
+    h("legend", {}, `${name}: ${source}${whose}`),
     channels > 1
       ? h(
           "label",
           {},
-          "channel ",
-          indexInput(c, channels, "Channel of the kernel", "wc", chooseChannel),
+          "from map ",
+          indexInput(c, channels, "The map that the kernel reads", "wc", chooseChannel),
         )
       : null,
     h(
@@ -267,12 +269,12 @@ function pixelEditor(app, source, x, pixel) {
     const at = inner.map ? [pixel[0], pixel[1], k] : pixel;
     const offset = offsetOf(x.shape, at);
     const label = inner.map
-      ? `pixel channel ${k}`
+      ? `${cellWord(net, source, x)}: ${colours[k] ?? `map ${k}`}`
       : `value of ${placeText(pixel, net.unitWord(source))}`;
     return h(
       "label",
       {},
-      inner.map ? `${colours[k] ?? `channel ${k}`} ` : "",
+      inner.map ? `${colours[k] ?? `map ${k}`} ` : "",
       numberInput(x.data[offset], label, `px-${k}`, (v) => app.changeCell(source, offset, v), true),
     );
   };
