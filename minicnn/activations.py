@@ -3,36 +3,35 @@
 from typing import TYPE_CHECKING, Any
 
 from minicnn.compat import hints
-from minicnn.functional import ACTIVATIONS
-from minicnn.functional.by_name import activation
+from minicnn.ops.activations import function_of
 
-celu = ACTIVATIONS["celu"].forward
-elu = ACTIVATIONS["elu"].forward
-exponential = ACTIVATIONS["exponential"].forward
-gelu = ACTIVATIONS["gelu"].forward
-hard_shrink = ACTIVATIONS["hard_shrink"].forward
-hard_sigmoid = ACTIVATIONS["hard_sigmoid"].forward
-hard_silu = ACTIVATIONS["hard_silu"].forward
-hard_tanh = ACTIVATIONS["hard_tanh"].forward
-leaky_relu = ACTIVATIONS["leaky_relu"].forward
-linear = ACTIVATIONS["linear"].forward
-log_sigmoid = ACTIVATIONS["log_sigmoid"].forward
-log_softmax = ACTIVATIONS["log_softmax"].forward
-mish = ACTIVATIONS["mish"].forward
-relu = ACTIVATIONS["relu"].forward
-relu6 = ACTIVATIONS["relu6"].forward
-selu = ACTIVATIONS["selu"].forward
-sigmoid = ACTIVATIONS["sigmoid"].forward
-silu = ACTIVATIONS["silu"].forward
-soft_shrink = ACTIVATIONS["soft_shrink"].forward
-softmax = ACTIVATIONS["softmax"].forward
-softplus = ACTIVATIONS["softplus"].forward
-softsign = ACTIVATIONS["softsign"].forward
-sparse_plus = ACTIVATIONS["sparse_plus"].forward
-sparse_sigmoid = ACTIVATIONS["sparse_sigmoid"].forward
-squareplus = ACTIVATIONS["squareplus"].forward
-tanh = ACTIVATIONS["tanh"].forward
-tanh_shrink = ACTIVATIONS["tanh_shrink"].forward
+celu = function_of("celu")
+elu = function_of("elu")
+exponential = function_of("exponential")
+gelu = function_of("gelu")
+hard_shrink = function_of("hard_shrink")
+hard_sigmoid = function_of("hard_sigmoid")
+hard_silu = function_of("hard_silu")
+hard_tanh = function_of("hard_tanh")
+leaky_relu = function_of("leaky_relu")
+linear = function_of("linear")
+log_sigmoid = function_of("log_sigmoid")
+log_softmax = function_of("log_softmax")
+mish = function_of("mish")
+relu = function_of("relu")
+relu6 = function_of("relu6")
+selu = function_of("selu")
+sigmoid = function_of("sigmoid")
+silu = function_of("silu")
+soft_shrink = function_of("soft_shrink")
+softmax = function_of("softmax")
+softplus = function_of("softplus")
+softsign = function_of("softsign")
+sparse_plus = function_of("sparse_plus")
+sparse_sigmoid = function_of("sparse_sigmoid")
+squareplus = function_of("squareplus")
+tanh = function_of("tanh")
+tanh_shrink = function_of("tanh_shrink")
 
 # Keras's second names for the same functions.
 hard_swish, swish = hard_silu, silu
@@ -42,7 +41,7 @@ def get(identifier: Any) -> Any:
     """Return the activation function of this name; None means `linear`."""
     from minicnn.layers.base import activation_name
 
-    return activation(activation_name(identifier, "activations.get")).forward
+    return function_of(activation_name(identifier, "activations.get"))
 
 
 def serialize(activation: Any) -> Any:

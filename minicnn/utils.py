@@ -19,6 +19,14 @@ from minicnn.images import (
 )
 from minicnn.layers.base import clear_session
 from minicnn.models import Model, diagram
+from minicnn.saving.objects import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
@@ -83,13 +91,19 @@ def plot_model(
 
 
 __all__ = [
+    "CustomObjectScope",
     "array_to_img",
     "clear_session",
+    "custom_object_scope",
+    "get_custom_objects",
     "get_file",
+    "get_registered_name",
+    "get_registered_object",
     "image_dataset_from_directory",
     "img_to_array",
     "load_img",
     "plot_model",
+    "register_keras_serializable",
     "save_img",
     "set_random_seed",
     "to_categorical",

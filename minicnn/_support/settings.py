@@ -62,9 +62,14 @@ class PlainArguments:
 
         @functools.wraps(own)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-            own(self, *plain(args), **{key: plain(value) for key, value in kwargs.items()})
+            args, kwargs = plain(args), {key: plain(value) for key, value in kwargs.items()}
+            self._take_arguments(args, kwargs)
+            own(self, *args, **kwargs)
 
         cls.__init__ = __init__  # type: ignore[method-assign]
+
+    def _take_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Receive the arguments before each constructor does, the outermost class's first."""
 
 
 def check_config(config: Any, who: str) -> None:

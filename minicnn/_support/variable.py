@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 
 from minicnn import shapes
+from minicnn._support.operators import Operators, no_gradient
 from minicnn._support.terminal import printable
 
 Array = np.ndarray
 
 
 class _Here(threading.local):
-    """Whether this Python thread only reads weights."""
+    """What this Python thread does with weights: only read them, keep them, or record their use."""
 
     reading = False
+    keeping = False
+    tape: Any = None  # the `minicnn.ops.tape.Tape` that records
 
 
 _here = _Here()
@@ -33,7 +36,32 @@ def reading() -> Iterator[None]:
         _here.reading = before
 
 
-class Variable:
+@contextlib.contextmanager
+def keeping() -> Iterator[None]:
+    """Within, `assign` does nothing in this Python thread: a layer is only tried out."""
+    before, _here.keeping = _here.keeping, True
+    try:
+        yield
+    finally:
+        _here.keeping = before
+
+
+@contextlib.contextmanager
+def recording(tape: Any) -> Iterator[None]:
+    """Within, operations of this Python thread are recorded on the tape; on none if it is None."""
+    before, _here.tape = _here.tape, tape
+    try:
+        yield
+    finally:
+        _here.tape = before
+
+
+def recorder() -> Any:
+    """Return the tape that records in this Python thread; None if none does."""
+    return _here.tape
+
+
+class Variable(Operators):
     """One weight array with a name. `np.asarray(variable)` and `variable.numpy()` give its values.
 
     `value` is the array itself, which optimizers update in place; `taken` counts how often anyone
@@ -96,10 +124,28 @@ class Variable:
 
     def assign(self, value: Any) -> None:
         """Copy `value` in; `ValueError` if its shape differs, `TypeError` if it has no numbers."""
-        array, who = np.asarray(value), f'Variable "{self.path}"'
+        array, who = np.asarray(_given(value)), f'Variable "{self.path}"'
         shapes.check_numbers(array, "value", who)
         shapes.check_shape(array, self.shape, "value", who)
-        self.value[...] = array
+        if _here.keeping:
+            return
+        if _here.tape is None:
+            self.value[...] = array
+        else:  # what the tape has recorded still needs the old array
+            self.value = np.array(array, self.dtype)
+
+    def assign_add(self, value: Any) -> None:
+        """Add `value` to the values."""
+        self.assign(self.numpy() + np.asarray(_given(value)))
+
+    def assign_sub(self, value: Any) -> None:
+        """Subtract `value` from the values."""
+        self.assign(self.numpy() - np.asarray(_given(value)))
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if _here.tape is not None:
+            return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+        return getattr(ufunc, method)(*map(_given, inputs), **kwargs)
 
     def penalty(self) -> float:
         """Return what the regularizer adds to the loss."""
@@ -117,12 +163,19 @@ class Variable:
             self.assign(self.constraint(self.value))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if _here.tape is not None and self.trainable:
+            raise TypeError(no_gradient(f'NumPy\'s function of the weight "{self.path}"'))
         with reading():
             value = self.value
         return np.array(value, dtype=dtype, copy=True if copy is None else copy)
 
     def __repr__(self) -> str:
         return f"<Variable path={printable(self.path)}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def _given(value: Any) -> Any:
+    """Return the array of a weight or of a recorded tensor; anything else as it is."""
+    return value.value if isinstance(value, Operators) else value
 
 
 class Computed(Variable):

@@ -181,7 +181,7 @@ def _generators(model: Any) -> Iterator[np.random.Generator]:
     stack = list(model.layers)
     while stack:
         layer = stack.pop()
-        stack += getattr(layer, "layers", [])
+        stack += getattr(layer, "layers", [within for _, within in layer.sublayers()])
         generator = getattr(layer, "_generator", None)
         if isinstance(generator, np.random.Generator):
             yield generator

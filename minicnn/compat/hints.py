@@ -57,7 +57,7 @@ _CHANGED_ALIKE = """
 AutoContrast ContrastLimitedAdaptiveHistogramEqualization Equalization Solarization
 """
 _OTHER_CODE = "layers of minicnn alone: code of other libraries does not run in it"
-_OWN_LAYER = "a class of your own (minicnn.layers.base shows one)"
+_OWN_LAYER = "a class of your own with call (minicnn.layers.calling shows one)"
 _OWN_LOSS = "a loss of your own (minicnn.losses.Loss shows one)"
 _OWN_METRIC = "a metric of your own: a function f(y_true, y_pred), or a class like those here"
 _QUIET = "verbose=0 of fit, evaluate and predict"
@@ -81,7 +81,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "minicnn.config, and model.optimizer.learning_rate is a plain number to read and to set",
         "export": 'model.save("model.keras")',
         "keras": "minicnn itself: import minicnn as keras",
-        "ops": "NumPy, and minicnn.functional for what layers compute",
         "random": "numpy.random; what minicnn draws is seeded by minicnn.utils.set_random_seed",
         "version": "minicnn.__version__",
     },
@@ -181,7 +180,6 @@ OPTIMIZER_ARGUMENTS = {
 # The same for objects, by their class's name: attributes that Keras has, or once had.
 OF_OBJECTS: dict[str, Mapping[str, str]] = {
     "Layer": {
-        "call": "forward, or the object itself: it is a function of x",
         "get_input_at": "nodes[index].inputs",
         "get_output_at": "nodes[index].outputs",
         "input_shape": "input.shape",

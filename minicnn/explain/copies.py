@@ -63,3 +63,5 @@ def all_layers(layer: Any) -> Iterator[Layer]:
     if isinstance(layer, Network):
         for inner in layer.graph.layers if layer.built else layer.layers:
             yield from all_layers(inner)
+    for _, inner in layer.sublayers():  # of one's own
+        yield from all_layers(inner)

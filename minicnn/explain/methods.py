@@ -99,7 +99,7 @@ def model_html(model: Model) -> str:
             f"{row.parameters:,}",
             row.formula,
             "?" if row.multiply_adds is None else f"{row.multiply_adds:,}",
-            "all" if row.field is None else f"{row.field[0].size}×{row.field[1].size}",
+            summary.field_text(row.field),
             ", ".join(row.connected_to),
         ]
         for row in lines

@@ -37,6 +37,6 @@ def _generators(layer: Layer) -> Iterator[np.random.Generator]:
     stack = [layer]
     while stack:
         inner = stack.pop()
-        stack += getattr(inner, "layers", [])
+        stack += getattr(inner, "layers", [within for _, within in inner.sublayers()])
         if isinstance(inner, RandomLayer) and inner._generator is not None:
             yield inner._generator

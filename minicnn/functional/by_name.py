@@ -95,8 +95,8 @@ def _with_numbers(name: str) -> ActivationFunction:
         raise KeyError(name)
     forward, backward = ACTIVATIONS[plain].forward, ACTIVATIONS[plain].backward
 
-    def changed(z: Array) -> Array:
-        return forward(z, **numbers)
+    def changed(x: Array) -> Array:
+        return forward(x, **numbers)
 
     changed.__name__ = name
     changed.__doc__ = f"y = {name}, see `{plain}`."

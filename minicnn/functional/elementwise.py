@@ -198,14 +198,14 @@ def alpha_dropout_backward(
     return np.where(mask, dy * dy.dtype.type(alpha_factors(rate)[0]), dy.dtype.type(0))
 
 
-def relu6(z: Array) -> Array:
-    """y = min(max(z, 0), 6)."""
-    return relu(z, max_value=6.0)
+def relu6(x: Array) -> Array:
+    """y = min(max(x, 0), 6)."""
+    return relu(x, max_value=6.0)
 
 
-def linear(z: Array) -> Array:
-    """y = z."""
-    return z
+def linear(x: Array) -> Array:
+    """y = x."""
+    return x
 
 
 # The activations that only keep z between two limits: they can be a convolution's epilogue.

@@ -16,6 +16,7 @@ from minicnn.functional import by_name
 from minicnn.graph.tape import BackwardStep, TapeEntry, Visitor
 from minicnn.layers import KerasTensor, Layer, MaxPooling2D, Node
 from minicnn.layers.base import Array, Shape, only_limits
+from minicnn.layers.calling import CallCache
 
 
 class Graph:
@@ -300,7 +301,8 @@ def _accumulate(sums: dict[Any, Array], key: Any, gradient: Array) -> None:
 
 def _with_activity(dy: Any, entry: TapeEntry, at_logits: bool) -> Any:
     """Return dy with the gradient of the layer's `activity_regularizer`, if it has one itself."""
-    added = entry.layer.activity_gradient(entry.y)
+    within = isinstance(entry.cache, CallCache)  # whose tape adds it
+    added = None if within else entry.layer.activity_gradient(entry.y)
     if added is None:
         return dy
     if at_logits and entry.cache.y is not None:  # dy is the gradient before the activation

@@ -6,6 +6,7 @@ from minicnn._support.terminal import printable
 from minicnn._support.variable import Variable
 from minicnn.graph.graph import Graph
 from minicnn.graph.receptive import fields
+from minicnn.layers import called
 from minicnn.layers.base import Array, Layer, Shape
 from minicnn.layers.symbols import KerasTensor, Node
 from minicnn.saving.limits import LARGEST_NESTING
@@ -71,7 +72,13 @@ class GraphLayer(Layer):
         if name == "_graph":
             super().__setattr__(name, value)
         else:
+            if self.calls:
+                called.check_name(type(self).__name__, name)
             object.__setattr__(self, name, value)
+
+    @classmethod
+    def _adopt_call(cls) -> None:
+        """Do nothing: the `call` of a network runs its graph."""
 
     def _set_graph(self, graph: Graph) -> None:
         self._graph, self.built = graph, True
@@ -101,9 +108,8 @@ class GraphLayer(Layer):
 
     def _require_graph(self, what: str, error: type[Exception] = ValueError) -> Graph:
         if self._graph is None or not self.built:
-            raise error(
-                f"{self.label} has no {what} yet: start it with an Input, or call it on data."
-            )
+            start = "build it for a shape" if self.calls else "start it with an Input"
+            raise error(f"{self.label} has no {what} yet: {start}, or call it on data.")
         return self._graph
 
     @property

@@ -17,6 +17,7 @@ from minicnn.graph.program import Program
 from minicnn.graph.programs import Programs
 from minicnn.graph.split import split
 from minicnn.graph.tape import Tape, Visitor
+from minicnn.layers import calling
 from minicnn.layers.base import Array, Grads, Layer, Shape, changes
 from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
 from minicnn.shapes import shape_text
@@ -121,8 +122,11 @@ class Network(GraphLayer):
             x = self._inputs_in_order(x)
         if is_symbolic(x):
             return super().__call__(x, training)
-        training = self.training_by_default if training is None else bool(training)
-        return self.as_given(self.run(x, training=training))
+        return self.as_given(calling.recorded(self, x, training))
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """Return y for x; a model of your own defines this (`minicnn.models.subclassed`)."""
+        return self(x, training)
 
     # -- inputs ------------------------------------------------------------------------------------
 

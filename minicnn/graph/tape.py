@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from minicnn.layers.base import Grads, Layer
+from minicnn.layers.calling import CallCache
 from minicnn.layers.symbols import Node
 
 
@@ -33,7 +34,7 @@ class TapeEntry:
 
     def activity_penalty(self) -> float:
         """Return what the output adds to the loss, by the layer's `activity_regularizer`."""
-        if isinstance(self.cache, Tape):
+        if isinstance(self.cache, (Tape, CallCache)):
             return self.cache.activity_penalty()
         return self.layer.activity_penalty(self.y)
 

@@ -227,7 +227,7 @@ class PReLU(Layer):
                 f"{self.label} learns a number for each place, so it expects known sizes, or "
                 f"shared_axes that have the unknown ones. Received {input_shape}."
             )
-        self.alpha = self.add_weight("alpha", tuple(sizes), self.alpha_initializer)
+        self.alpha = self.add_weight(tuple(sizes), self.alpha_initializer, name="alpha")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.built:

@@ -83,9 +83,10 @@ class Normalization(AlongAxes):
             (size or 0) if axis in self._axes else 1 for axis, size in enumerate(input_shape)
         )
         if self.input_mean is None:
-            self.adapt_mean = self.add_weight("mean", self._sizes, "zeros", False)
-            self.adapt_variance = self.add_weight("variance", self._sizes, "ones", False)
-            self.count = self.add_weight("count", (), "zeros", False, dtype="int64")
+            fixed: dict[str, Any] = {"trainable": False}
+            self.adapt_mean = self.add_weight(self._sizes, "zeros", **fixed, name="mean")
+            self.adapt_variance = self.add_weight(self._sizes, "ones", **fixed, name="variance")
+            self.count = self.add_weight((), "zeros", "int64", **fixed, name="count")
             return
         try:
             np.broadcast_to(self.input_mean, self._sizes)

@@ -27,7 +27,7 @@ class LayerScale(Layer):
     def build(self, input_shape: Shape) -> None:
         self.compute_output_shape(input_shape)
         start = initializers.Constant(self.init_values)
-        self.gamma = self.add_weight("gamma", (self.projection_dim,), start)
+        self.gamma = self.add_weight((self.projection_dim,), start, name="gamma")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if input_shape[-1] != self.projection_dim:

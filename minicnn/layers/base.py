@@ -7,13 +7,15 @@
 keeps nothing of a pass. `grads` has the keys of `layer.params`, or none if the layer is frozen. No
 weight is updated here: that is the optimizer's work.
 
-A layer of your own is a class with three methods, and `build` if it has weights:
+A layer of your own is a class with Keras's `call`, whose gradients a tape finds
+(`minicnn.layers.calling` shows one), or with these three methods, which say how it goes backward;
+and with `build`, if it has weights:
 
     class Scale(Layer):
         # y = x * kernel, channel by channel
 
         def build(self, input_shape):
-            self.kernel = self.add_weight("kernel", (input_shape[-1],), "ones")
+            self.kernel = self.add_weight((input_shape[-1],), "ones", name="kernel")
 
         def compute_output_shape(self, input_shape):
             return input_shape
@@ -52,10 +54,11 @@ from minicnn._support.terminal import printable
 from minicnn._support.variable import Variable
 from minicnn.compat import hints
 from minicnn.functional import by_name
-from minicnn.layers import carried
+from minicnn.layers import called, calling, carried, own_config
 from minicnn.layers.cache import Cache
 from minicnn.layers.symbols import KerasTensor, Node, WithNodes, is_symbolic
 from minicnn.layers.weights import WithWeights
+from minicnn.ops.activations import function_of
 
 Array = np.ndarray
 Shape = tuple[int | None, ...]
@@ -90,6 +93,57 @@ def clear_session() -> None:
 _activating: dict[str, type["Layer"]] = {}  # layers that can be used as an activation, by name
 
 
+class WithActivation:
+    """The activation that a layer applies last, by its name."""
+
+    activation_name: str = "linear"
+    calls = False  # whether the class defines Keras's `call`, which applies what it applies
+
+    # What `Layer` defines.
+    label: Any
+
+    @classmethod
+    def _arguments(cls) -> list[str]:
+        raise NotImplementedError
+
+    @property
+    def activation(self) -> Callable[[Array], Array]:
+        """The function of `minicnn.activations` that the layer applies last; may be assigned.
+
+        The next pass applies the assigned one: None removes an activation (it is `linear` then); a
+        name, a function of `minicnn.activations` or Keras's, or a layer such as `Softmax()`
+        replaces it. Raises `ValueError` for a function whose gradient minicnn lacks. As in Keras,
+        only layers with the argument `activation` have one; others raise `AttributeError`.
+        """
+        if not self._may_be_activated():
+            raise AttributeError(f"{self.label} has no activation.")
+        own: Any = vars(self).get("activation")
+        return function_of(self.activation_name) if own is None else own
+
+    @activation.setter
+    def activation(self, value: Any) -> None:
+        if not self._may_be_activated():
+            raise AttributeError(
+                f"{self.label} has no activation: put Activation({value!r}) after it."
+            )
+        vars(self).pop("activation", None)
+        try:
+            self.activation_name = activation_name(value, self.label)
+        except ValueError:
+            if not self.calls or not callable(value):
+                raise
+            vars(self)["activation"] = value  # of the user's own, which `call` applies
+
+    def _may_be_activated(self) -> bool:
+        # A class of the user's own may set it in `__init__`, whatever its arguments.
+        own = not type(self).__module__.startswith("minicnn.")
+        return own or "activation" in self._arguments()
+
+    def as_activation(self) -> str | None:
+        """Return the name of the activation that the whole layer is; None if it is none."""
+        return None
+
+
 class _Changes:
     """How often an attribute of any layer was assigned to: what was made of layers may be old."""
 
@@ -99,7 +153,7 @@ class _Changes:
 changes = _Changes()
 
 
-class Layer(WithWeights, WithNodes, Configurable):
+class Layer(WithActivation, WithWeights, WithNodes, Configurable):
     """Base class of all layers; see this module's docstring for the contract.
 
     Args:
@@ -111,7 +165,6 @@ class Layer(WithWeights, WithNodes, Configurable):
             a layer also takes a regularizer and a constraint (`minicnn.layers.penalties`).
     """
 
-    activation_name: str = "linear"  # the name of `activation`, which `forward` applies last
     input_rank: int | None = None  # the rank of x that the layer needs; None for any
     takes_list = False  # Add, Concatenate: forward takes a list of arrays
     keras_module = "keras.layers"  # where Keras has the class, as its files say
@@ -151,6 +204,8 @@ class Layer(WithWeights, WithNodes, Configurable):
         __getattr__ = hints.of_object
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if self.calls:
+            called.check_name(type(self).__name__, name)
         changes.count += 1
         super().__setattr__(name, value)
 
@@ -165,20 +220,31 @@ class Layer(WithWeights, WithNodes, Configurable):
 
             @functools.wraps(own)
             def build(self: Layer, input_shape: Any) -> None:
-                weights = len(self.weights_list)
+                weights = list(self.weights_list)
                 try:
                     own(self, input_shape)
                 except BaseException:  # an interrupt, too: the next try starts afresh
-                    del self.weights_list[weights:]
+                    self.weights_list[:] = weights
                     raise
                 self.built = True
 
             cls.build = build  # type: ignore[method-assign]
+        if "call" in vars(cls):
+            cls._adopt_call()
         if isinstance(vars(cls).get("activation"), str):  # a constant of the class
             cls.activation_name = activation_name(vars(cls)["activation"], cls.__name__)
             del cls.activation  # type: ignore[misc]
         if "as_activation" in vars(cls):
             _activating.setdefault(cls.__name__, cls)
+
+    def _take_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not type(self).__module__.startswith("minicnn."):  # for `get_config`
+            vars(self).setdefault("_given", (args, kwargs))
+
+    @classmethod
+    def _adopt_call(cls) -> None:
+        """Give a class that defines `call` what follows from it."""
+        called.adopt(cls)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy or pickle without `nodes`: each graph adds its uses to its own copy of the layer."""
@@ -217,38 +283,6 @@ class Layer(WithWeights, WithNodes, Configurable):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={printable(self.name)}, built={self.built}>"
-
-    # -- activation -----------------------------------------------------------------------------
-
-    @property
-    def activation(self) -> Callable[[Array], Array]:
-        """The function of `minicnn.activations` that the layer applies last; may be assigned.
-
-        The next pass applies the assigned one: None removes an activation (it is `linear` then); a
-        name, a function of `minicnn.activations` or Keras's, or a layer such as `Softmax()`
-        replaces it. Raises `ValueError` for a function whose gradient minicnn lacks. As in Keras,
-        only layers with the argument `activation` have one; others raise `AttributeError`.
-        """
-        if not self._may_be_activated():
-            raise AttributeError(f"{self.label} has no activation.")
-        return by_name.activation(self.activation_name).forward
-
-    @activation.setter
-    def activation(self, value: Any) -> None:
-        if not self._may_be_activated():
-            raise AttributeError(
-                f"{self.label} has no activation: put Activation({value!r}) after it."
-            )
-        self.activation_name = activation_name(value, self.label)
-
-    def _may_be_activated(self) -> bool:
-        # A class of the user's own may set it in `__init__`, whatever its arguments.
-        own = not type(self).__module__.startswith("minicnn.")
-        return own or "activation" in self._arguments()
-
-    def as_activation(self) -> str | None:
-        """Return the name of the activation that the whole layer is; None if it is none."""
-        return None
 
     # -- shapes and costs ----------------------------------------------------------------------
 
@@ -347,6 +381,17 @@ class Layer(WithWeights, WithNodes, Configurable):
         """Return the name of the activation that makes y."""
         return self.activation_name
 
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """Return y for x, an array or a tensor; a layer of your own may define this instead.
+
+        See `minicnn.layers.calling`. `super().call(x)` there is the layer that it is derived from.
+        """
+        return calling.recorded(calling.Inherited(self, Layer), x, training)
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a number that `call` has computed to the loss of this pass."""
+        calling.add_loss(self, loss)
+
     def compute(self, x: Any, training: bool) -> tuple[Array, Kept]:
         """Return `(z, kept)`: y before the activation, and a new dict of what the gradients need.
 
@@ -422,8 +467,7 @@ class Layer(WithWeights, WithNodes, Configurable):
         overrides it; there, `base.trainable = False` is what keeps BatchNormalization unchanged.
         """
         if not is_symbolic(x):
-            training = self.training_by_default if training is None else training
-            return self.forward(x, training=bool(training))[0]
+            return calling.recorded(self, x, training)
         inputs = list(x) if isinstance(x, (list, tuple)) else [x]
         for item in inputs:
             if not isinstance(item, KerasTensor):
@@ -470,9 +514,20 @@ class Layer(WithWeights, WithNodes, Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that recreate this layer, as Keras writes them."""
-        own = {name: _plain(getattr(self, name)) for name in self._arguments()}
+        own = self._own_arguments()
         own |= self._penalty_config() | self.carried
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, **own}
+
+    def _own_arguments(self) -> dict[str, Any]:
+        """Return the constructor's own arguments, as attributes of their names, or as given."""
+        names = self._arguments()
+        if "_given" not in vars(self):
+            return {name: _plain(getattr(self, name)) for name in names}
+        found = own_config.arguments(self, names)
+        plain_ones = {"activation", *(n for n in names if n.endswith("_initializer"))}
+        return {
+            name: _plain(value) if name in plain_ones else value for name, value in found.items()
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -482,6 +537,8 @@ class Layer(WithWeights, WithNodes, Configurable):
         training (a regularizer that minicnn lacks, say) are kept in `carried` and written back.
         Raises `ValueError` for settings that change the layer's output.
         """
+        if not cls.__module__.startswith("minicnn."):
+            return own_config.made(cls, config)
         known = {*cls._arguments(), *cls.penalty_settings(), "name", "trainable", "dtype"}
         label = f'{cls.__name__} "{printable(config.get("name"))}"'
         arguments, carried_on = carried.sort_settings(config, known, label)
@@ -536,11 +593,11 @@ def activation_name(activation: Any, who: str) -> str:
     name, hint = activation, ""
     if callable(activation):
         own: Any = getattr(activation, "__name__", None)
-        if _is_known(own) and by_name.activation(own).forward is activation:
+        if _is_known(own) and activation in (function_of(own), by_name.activation(own).forward):
             return str(own)
         if str(getattr(activation, "__module__", "")).split(".")[0] == "keras":
             name = own
-        hint = " A function of your own goes into a layer of your own (see minicnn.layers.base)."
+        hint = " A function of your own goes into the call of a layer of your own."
     name = by_name.ALIASES.get(name, name) if isinstance(name, str) else name
     if not _is_known(name):
         names = ", ".join(f'"{name}"' for name in by_name.ACTIVATIONS)

@@ -172,10 +172,10 @@ class Conv2D(Convolution):
                 f"Received an input of shape {input_shape}."
             )
         shape = (*self.kernel_size, channels // self.groups, self.filters)
-        self.kernel = self.add_weight("kernel", shape, self.kernel_initializer)
+        self.kernel = self.add_weight(shape, self.kernel_initializer, name="kernel")
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer)
+            self.bias = self.add_weight((self.filters,), self.bias_initializer, name="bias")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.built:
@@ -253,11 +253,13 @@ class DepthwiseConv2D(Convolution):
     def build(self, input_shape: Shape) -> None:
         channels = known_channels(input_shape, self.label)
         shape = (*self.kernel_size, channels, self.depth_multiplier)
-        self.kernel = self.add_weight("kernel", shape, self.depthwise_initializer, part="depthwise")
+        self.kernel = self.add_weight(
+            shape, self.depthwise_initializer, name="kernel", part="depthwise"
+        )
         self.bias = None
         if self.use_bias:
             filters = channels * self.depth_multiplier
-            self.bias = self.add_weight("bias", (filters,), self.bias_initializer)
+            self.bias = self.add_weight((filters,), self.bias_initializer, name="bias")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.built:
@@ -331,20 +333,20 @@ class SeparableConv2D(Convolution):
         channels = known_channels(input_shape, self.label)
         deep = channels * self.depth_multiplier
         self.depthwise_kernel = self.add_weight(
-            "depthwise_kernel",
             (*self.kernel_size, channels, self.depth_multiplier),
             self.depthwise_initializer,
+            name="depthwise_kernel",
             part="depthwise",
         )
         self.pointwise_kernel = self.add_weight(
-            "pointwise_kernel",
             (1, 1, deep, self.filters),
             self.pointwise_initializer,
+            name="pointwise_kernel",
             part="pointwise",
         )
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer)
+            self.bias = self.add_weight((self.filters,), self.bias_initializer, name="bias")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.built:

@@ -128,10 +128,12 @@ class Dense(Layer):
     def build(self, input_shape: Shape) -> None:
         _check_features(input_shape, None, self.label)
         features = known_channels(input_shape, self.label)
-        self.kernel = self.add_weight("kernel", (features, self.units), self.kernel_initializer)
+        self.kernel = self.add_weight(
+            (features, self.units), self.kernel_initializer, name="kernel"
+        )
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight("bias", (self.units,), self.bias_initializer)
+            self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         _check_features(input_shape, self.kernel.shape[0] if self.built else None, self.label)

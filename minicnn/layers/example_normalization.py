@@ -27,8 +27,8 @@ class _Scaled(Layer):
         self.gamma_initializer = initializers.get(gamma_initializer)
 
     def _add_weights(self, shape: tuple[int, ...], gamma: bool, beta: bool) -> None:
-        self.gamma = self.add_weight("gamma", shape, self.gamma_initializer) if gamma else None
-        self.beta = self.add_weight("beta", shape, self.beta_initializer) if beta else None
+        self.gamma = self.add_weight(shape, self.gamma_initializer, name="gamma") if gamma else None
+        self.beta = self.add_weight(shape, self.beta_initializer, name="beta") if beta else None
 
     def parameter_formula(self) -> str:
         found = self.weights

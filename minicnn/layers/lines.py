@@ -130,9 +130,9 @@ class OnLines(Layer):
         except ValueError as error:
             raise _of_lines(error) from None
 
-    def _add_own(self, name: str, shape: Any, *rest: Any, **more: Any) -> Variable:
+    def _add_own(self, shape: Any, *rest: Any, name: str, **more: Any) -> Variable:
         """Create a weight for a layer of images, without the axis of size 1."""
-        own = self.add_weight(name, shape[1:] if len(shape) == 4 else shape, *rest, **more)
+        own = self.add_weight(shape[1:] if len(shape) == 4 else shape, *rest, name=name, **more)
         setattr(self, name, own)
         return own
 

@@ -62,13 +62,16 @@ class BatchNormalization(Layer):
                 f"(batch, ..., channels). Received axis={self.axis}, shape {input_shape}."
             )
         shape = (known_channels(input_shape, self.label),)
-        self.gamma = self.add_weight("gamma", shape, self.gamma_initializer) if self.scale else None
-        self.beta = self.add_weight("beta", shape, self.beta_initializer) if self.center else None
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(shape, self.gamma_initializer, name="gamma")
+        if self.center:
+            self.beta = self.add_weight(shape, self.beta_initializer, name="beta")
         self.moving_mean = self.add_weight(
-            "moving_mean", shape, self.moving_mean_initializer, trainable=False
+            shape, self.moving_mean_initializer, trainable=False, name="moving_mean"
         )
         self.moving_variance = self.add_weight(
-            "moving_variance", shape, self.moving_variance_initializer, trainable=False
+            shape, self.moving_variance_initializer, trainable=False, name="moving_variance"
         )
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn._support.terminal import printable
+from minicnn.ops.tape import Symbolic
 
 Array = np.ndarray
 Shape = tuple[int | None, ...]
@@ -29,7 +30,7 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return register
 
 
-class KerasTensor:
+class KerasTensor(Symbolic):
     """A symbol for a layer's output while a model is defined: a shape with None for the batch.
 
     Arithmetic makes layers, as in Keras. `x + y` of symbols is `Add()([x, y])`, `x * y` is
@@ -97,7 +98,7 @@ class KerasTensor:
     def _no_layer(self, *others: Any) -> Any:
         raise TypeError(
             f"{self!r} is a symbol: minicnn supports +, -, * and / with symbols and numbers, and "
-            "x ** 2. For the rest write a layer of your own (minicnn.layers.base shows one)."
+            "x ** 2. For the rest write a layer of your own (minicnn.layers.calling shows one)."
         )
 
     __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = __rfloordiv__ = _no_layer

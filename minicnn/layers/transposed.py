@@ -64,10 +64,10 @@ class Conv2DTranspose(Convolution):
 
     def build(self, input_shape: Shape) -> None:
         shape = (*self.kernel_size, self.filters, known_channels(input_shape, self.label))
-        self.kernel = self.add_weight("kernel", shape, self.kernel_initializer)
+        self.kernel = self.add_weight(shape, self.kernel_initializer, name="kernel")
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer)
+            self.bias = self.add_weight((self.filters,), self.bias_initializer, name="bias")
 
     def window(self, size: shapes.Pair) -> tuple[shapes.Window, shapes.Pair]:
         """Return the window that slides over the output, and the output's size, for this input."""

@@ -68,23 +68,34 @@ class WithWeights(WithPenalties):
     weights_list: list[Variable]
     _trainable: bool
 
+    def sublayers(self) -> Iterator[tuple[str, Any]]:
+        """Yield the layers within this one, each with the path of its attribute; here none."""
+        yield from ()
+
     def add_weight(
         self,
-        name: str,
-        shape: Sequence[int],
-        initializer: Any,
+        shape: Any = (),
+        initializer: Any = None,
+        dtype: str | None = None,
         trainable: bool = True,
         regularizer: Any = None,
         constraint: Any = None,
+        *,
+        name: str | None = None,
         part: str | None = None,
-        dtype: str | None = None,
     ) -> Variable:
         """Create a weight; the order of the calls is the order in Keras's files.
 
-        It gets the layer's own regularizer and constraint for this `part` of it (by default the
-        weight's name), such as `kernel_regularizer`, or those that are given. `dtype` is
-        the layer's own unless it is given: "int64" for a count.
+        The initializer is "glorot_uniform" unless one is given. The weight gets the layer's own
+        regularizer and constraint for this `part` of it (by default the weight's name), such as
+        `kernel_regularizer`, or those that are given. `dtype` is the layer's own unless it is
+        given: "int64" for a count. `add_weight(name, shape, initializer)` is understood, too.
         """
+        if isinstance(shape, str):
+            name, shape, initializer, dtype = shape, initializer, dtype, None
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        initializer = "glorot_uniform" if initializer is None else initializer
+        name = self._unused(name or "variable")
         dtype = dtype or self.dtype
         count = math.prod(shape)
         if count > LARGEST_WEIGHT:
@@ -108,8 +119,16 @@ class WithWeights(WithPenalties):
                 value = value.copy()  # JAX's arrays, or a file's, cannot be written to
         variable = Variable(value, name, self.name, trainable)
         self._restrain(variable, part or name, regularizer, constraint)
-        self.weights_list.append(variable)
+        # Those that learn come first, as in Keras's files.
+        first = sum(weight.is_parameter for weight in self.weights_list)
+        self.weights_list.insert(first if trainable else len(self.weights_list), variable)
         return variable
+
+    def _unused(self, name: str) -> str:
+        """Return the name, with a number if a weight has it already."""
+        known = {weight.name for weight in self.weights_list}
+        numbered = (f"{name}_{number}" for number in range(1, len(known) + 1))
+        return next(n for n in [name, *numbered] if n not in known)
 
     @property
     def trainable(self) -> bool:
@@ -121,6 +140,8 @@ class WithWeights(WithPenalties):
         if value:  # also unfreezes weights that were frozen one by one, as in Keras
             for variable in self.weights_list:
                 variable.trainable = variable.is_parameter
+        for _, layer in self.sublayers():
+            layer.trainable = bool(value)
 
     def learning_variables_by_name(self) -> dict[str, Variable]:
         """Return what training updates if this is a layer of a model that learns.
@@ -132,7 +153,8 @@ class WithWeights(WithPenalties):
     @property
     def weights(self) -> list[Variable]:
         """All weights, trainable or not, in Keras's order."""
-        return list(self.weights_list)
+        within = [weight for _, layer in self.sublayers() for weight in layer.weights]
+        return list({id(weight): weight for weight in [*self.weights_list, *within]}.values())
 
     variables = weights
 
@@ -157,12 +179,22 @@ class WithWeights(WithPenalties):
 
     def trainable_variables_by_name(self) -> dict[str, Variable]:
         """Return what training updates, under the keys that `backward`'s `grads` have."""
-        return {v.name: v for v in self.weights_list if v.trainable} if self.trainable else {}
+        if not self.trainable:
+            return {}
+        found = [(v.name, v) for v in self.weights_list if v.trainable]
+        for path, layer in self.sublayers():
+            within = layer.learning_variables_by_name()
+            found += [(f"{path}/{key}", variable) for key, variable in within.items()]
+        once = {id(variable): (key, variable) for key, variable in reversed(found)}
+        return dict(reversed(once.values()))
 
     @property
     def params(self) -> dict[str, Array]:
         """The parameters by name, frozen or not, without the statistics."""
-        return {v.name: v.value for v in self.weights_list if v.trainable}
+        found = {v.name: v.value for v in self.weights_list if v.trainable}
+        for path, layer in self.sublayers():
+            found |= {f"{path}/{key}": value for key, value in layer.params.items()}
+        return found
 
     def get_weights(self) -> list[Array]:
         """Return copies of all weights, in Keras's order."""

@@ -5,6 +5,7 @@
 A symbol's address is `[layer name, which of its uses in this graph, which output]`.
 """
 
+import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -12,11 +13,12 @@ from typing import Any, TypeVar
 from minicnn._support.settings import plain_throughout
 from minicnn.graph import Graph, Network
 from minicnn.graph.layer import Ends
+from minicnn.graph.network import is_users
 from minicnn.layers import LAYERS, InputLayer, KerasTensor, Layer, Node
 from minicnn.layers.applications import APPLICATIONS
 from minicnn.layers.arithmetic import OPERATIONS, Operation
 from minicnn.layers.stand_ins import STAND_INS
-from minicnn.saving import functions
+from minicnn.saving import functions, objects
 from minicnn.saving.limits import check_nesting
 
 _networks: dict[str, type[Network]] = {}
@@ -39,6 +41,8 @@ def network(*names: str) -> Callable[[Kind], Kind]:
 
 def serialize_layer(layer: Layer) -> dict[str, Any]:
     """Return a layer as Keras's files describe it."""
+    if _is_own(layer):
+        return _serialize_own(layer)
     name = getattr(layer, "keras_class_name", type(layer).__name__)
     config = layer.keras_config() if isinstance(layer, Operation) else layer.get_config()
     data: dict[str, Any] = {
@@ -48,11 +52,47 @@ def serialize_layer(layer: Layer) -> dict[str, Any]:
         # Keras names a class twice if its module is not one for users.
         "registered_name": name if layer.keras_module.startswith("keras.src.") else None,
     }
-    if layer.nodes and layer.nodes[-1].inputs and not isinstance(layer, Operation):
-        node = layer.nodes[-1]
-        shapes = [list(tensor.shape) for tensor in node.inputs]
-        data["build_config"] = {"input_shape": shapes[0] if node.single_input else shapes}
+    if not isinstance(layer, Operation):
+        data |= _build_config(layer)
     return data
+
+
+def _build_config(layer: Layer) -> dict[str, Any]:
+    """Return the shape of the input for which the layer was built; nothing if there is none."""
+    if not layer.nodes or not layer.nodes[-1].inputs:
+        return {}
+    node = layer.nodes[-1]
+    shapes = [list(tensor.shape) for tensor in node.inputs]
+    return {"build_config": {"input_shape": shapes[0] if node.single_input else shapes}}
+
+
+def _is_own(layer: Layer) -> bool:
+    """Return whether files name the layer's class, which is the user's own."""
+    return is_users(layer) and (layer.calls or not isinstance(layer, Network))
+
+
+def _serialize_own(layer: Layer) -> dict[str, Any]:
+    """Return a layer or model of the user's own class, as Keras's files describe it.
+
+    Raises `ValueError` if its `get_config` returns what JSON cannot hold.
+    """
+    kind = type(layer)
+    config = layer.get_config()
+    try:
+        config = json.loads(json.dumps(plain_throughout(config)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{layer.label} expects get_config to return what JSON can hold; define it, and "
+            f"from_config. Received {error}."
+        ) from error
+    built: Any = getattr(layer, "build_config", lambda: _build_config(layer))()
+    return {
+        "module": kind.__module__,
+        "class_name": kind.__name__,
+        "config": config,
+        "registered_name": objects.get_registered_name(kind),
+        **built,
+    }
 
 
 def describe_graph(graph: Graph, ends: Ends) -> dict[str, Any]:
@@ -121,21 +161,40 @@ def layer_from_config(data: dict[str, Any]) -> Any:
     classes |= {**STAND_INS, **_networks}
     name = data.get("class_name")
     config = data.get("config")
+    own = _own_class(data)
+    if own is not None and isinstance(config, dict):
+        return own.from_config(config)
     called = f' "{config.get("name")}"' if isinstance(config, dict) else ""
     if name == "Lambda":
         raise ValueError(
             f"Layer{called} is a Lambda: it holds a function in Python, and minicnn runs no code "
             "from a file. Build the model here, with a layer of your own in its place "
-            "(minicnn.layers.base shows one), and read the weights with load_weights."
+            "(minicnn.layers.calling shows one), and read the weights with load_weights."
         )
     if name not in classes:
+        known = ", ".join(c for c in classes if c in LAYERS or c in _networks)
         raise ValueError(
-            f"Layer{called} is of class {name!r}, which minicnn does not have. "
-            f"It has {', '.join(c for c in classes if c in LAYERS or c in _networks)}."
+            f"Layer{called} is of class {name!r}, which minicnn does not have. If it is a class of "
+            f"your own, pass custom_objects={{{name!r}: …}}. It has {known}."
         )
     if not isinstance(config, dict):
         raise ValueError(f"A {name} is described without a config. Received {config!r}.")
     return classes[name].from_config(config)
+
+
+def _own_class(data: dict[str, Any]) -> Any:
+    """Return the class of the user's own that a file names, if it was registered or passed.
+
+    Raises `ValueError` for what is no class of layers.
+    """
+    for name in (data.get("registered_name"), data.get("class_name")):
+        found = objects.get_registered_object(name) if isinstance(name, str) else None
+        if found is None:
+            continue
+        if not isinstance(found, type) or not issubclass(found, Layer):
+            raise ValueError(f"custom_objects has no layer class under {name!r}, but {found!r}.")
+        return found
+    return None
 
 
 def ends_from_config(config: dict[str, Any]) -> tuple[Any, Any]:

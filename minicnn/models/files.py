@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from minicnn import saving
+from minicnn.graph.network import is_users
 from minicnn.layers import Layer
 from minicnn.layers.carried import weights_follow
 from minicnn.layers.weights import weight_budget
 from minicnn.models.config import layer_from_config, serialize_layer
 from minicnn.models.model import Model
+from minicnn.saving import objects
 from minicnn.saving.limits import MismatchError, parse_json, plain
 from minicnn.saving.weights import read_state
 
@@ -25,21 +27,20 @@ def load_model(
 ) -> Model:
     """Load the model in a `.keras` or an old `.h5` file: its weights, and how it was compiled.
 
-    No code that the file names is run, so there are no custom objects and no unsafe mode. With
-    `compile` the optimizer continues where it stopped. If the file asks for training settings that
-    minicnn lacks, a warning names them and the model is loaded for prediction.
+    `custom_objects` are classes of layers and models of your own, under the names that the file has
+    for them; those of `register_keras_serializable` are known. No code that the file names is run,
+    so there is no unsafe mode. With `compile` the optimizer continues where it stopped. If the file
+    asks for training settings that minicnn lacks, a warning names them and the model is loaded for
+    prediction.
 
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: it is damaged, is no model, or needs a layer or option that minicnn lacks.
     """
-    if custom_objects:
-        raise ValueError(
-            f"load_model knows minicnn's own layers only. Received custom_objects={custom_objects}."
-        )
     if not safe_mode:
         raise ValueError("load_model has no safe_mode=False: no code in a model file is ever run.")
-    model = saving.read_model(filepath, _model, compile)
+    with objects.custom_object_scope(custom_objects):
+        model = saving.read_model(filepath, _model, compile)
     assert isinstance(model, Model)
     model.resume_optimizer()
     return model
@@ -90,11 +91,6 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
     No code that the text names is run. Raises `TypeError` for anything but a text, and `ValueError`
     if it describes no model, or a layer or option that minicnn lacks.
     """
-    if custom_objects:
-        raise ValueError(
-            "model_from_json knows minicnn's own layers only. "
-            f"Received custom_objects={custom_objects}."
-        )
     if not isinstance(json_string, (str, bytes)):
         raise TypeError(
             "model_from_json expects the text that to_json returned. "
@@ -102,7 +98,7 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
         )
     source = "The text for model_from_json"
     config = parse_json(json_string, "description of a model", source)
-    with weights_follow():
+    with weights_follow(), objects.custom_object_scope(custom_objects):
         model = saving.built(config, _model, source)
     saving.compile_as_saved(model, config, source)
     saving.warn_of_lacking(model, source, weights_to_come=True)
@@ -132,7 +128,19 @@ def clone_model(model: Model) -> Model:
     """
     if not isinstance(model, Model):
         raise TypeError(f"clone_model expects a model. Received {type(model).__name__}.")
-    return type(model).from_config(model.get_config())
+    with objects.custom_object_scope(_own_classes(model)):
+        return type(model).from_config(model.get_config())
+
+
+def _own_classes(model: Model) -> dict[str, Any]:
+    """Return the classes of the user's own that are in a model, under the names of files."""
+    found: dict[str, Any] = {}
+    for layer in model.layers:
+        if is_users(layer):
+            found[objects.get_registered_name(type(layer))] = type(layer)
+        if isinstance(layer, Model):
+            found |= _own_classes(layer)
+    return found
 
 
 def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from minicnn import saving
+from minicnn._support.settings import snake_case
 from minicnn.graph import Graph, Network
-from minicnn.graph.layer import Ends
+from minicnn.graph.layer import SINGLE, Ends
 from minicnn.graph.program import Program
 from minicnn.graph.rewriting import cut
-from minicnn.layers import KerasTensor
+from minicnn.layers import KerasTensor, called
 from minicnn.layers.base import unique_name
 from minicnn.models import config as configuration
+from minicnn.models import subclassed
 from minicnn.models import summary as summaries
 from minicnn.training import Trainer
 
@@ -41,16 +43,26 @@ class Model(Trainer):
 
     keras_class_name = "Functional"
     keras_module = "keras.src.models.functional"
+    _body: Any = None  # of a class that defines `call`
     metadata: dict[str, Any]  # saved in the model's file: anything that JSON can hold
 
     def __init__(
         self,
-        inputs: Any,
-        outputs: Any,
+        inputs: Any = None,
+        outputs: Any = None,
         name: str | None = None,
         trainable: bool = True,
         dtype: Any = None,
     ) -> None:
+        if self.calls != (inputs is None and outputs is None):
+            raise ValueError(
+                f"{type(self).__name__} expects inputs and outputs, or else a class that defines "
+                f"call. Received inputs={inputs!r}, outputs={outputs!r}."
+            )
+        if self.calls:
+            own = unique_name(snake_case(type(self).__name__))
+            self._start(None, SINGLE, name or own, trainable, dtype)
+            return
         name = name or unique_name("functional")
         self._start(None, Ends.of(inputs, outputs), name, trainable, dtype)
         starts, ends = _symbols(inputs, "inputs"), _symbols(outputs, "outputs")
@@ -64,6 +76,11 @@ class Model(Trainer):
             starts, ends = cut(starts, ends, lambda: unique_name("input_layer"))
         self._set_graph(Graph(starts, ends, self.label))
         self._freeze_unless(trainable)
+
+    @classmethod
+    def _adopt_call(cls) -> None:
+        """Give a class that defines `call` what follows from it."""
+        called.adopt(cls, subclassed.Subclassed)
 
     def _start(
         self,

@@ -27,7 +27,7 @@ class Row(NamedTuple):
     parameters: int
     formula: str
     multiply_adds: int | None
-    field: Field
+    field: Field | str  # text where it is not known
     connected_to: list[str]
     depth: int = 0  # in how many nested models the layer is
 
@@ -44,6 +44,8 @@ def rows(
     own input.
     """
     seen = set() if seen is None else seen
+    if model.calls:
+        return _rows_of_calls(model, depth, seen)
     result = []
     found = fields(model.graph)
     for node in model.graph.nodes:
@@ -72,7 +74,25 @@ def rows(
     return result
 
 
+def _rows_of_calls(model: Any, depth: int, seen: set[Layer]) -> list[Row]:
+    """Return a line per use of a layer in a model's own `call`, as the trial of it showed them."""
+    held = model.layers
+    result = []
+    for layer, given, made in model.trial().calls:
+        if not any(layer is own for own in held):
+            continue  # a layer in one of them
+        several = layer.takes_list or len(given) != 1
+        cost = layer.multiply_adds(given if several else given[0])
+        parameters = 0 if layer in seen else layer.count_params()
+        seen.add(layer)
+        formula = layer.parameter_formula() if parameters else ""
+        result.append(Row(layer, made[0], parameters, formula, cost, "?", [], depth))
+    return result
+
+
 def _is_chain(model: Network, expand_nested: bool) -> bool:
+    if model.calls:
+        return True  # nothing is known of what is connected
     nested = [layer for layer in model.layers if expand_nested and isinstance(layer, Network)]
     return all(_is_chain(layer, True) for layer in nested) and all(
         len(node.inputs) <= 1 and (not node.inputs or node.inputs[0] in previous.outputs)
@@ -120,7 +140,7 @@ def print_summary(
             f"{row.parameters:,}" if row.parameters else "0",
             row.formula,
             "?" if row.multiply_adds is None else f"{row.multiply_adds:,}",
-            _field_text(row.field),
+            field_text(row.field),
         ]
         if not chain:
             cells.append(_escape(", ".join(row.connected_to)))
@@ -201,9 +221,10 @@ def inference_plan(model: Network, folds: list[Any]) -> list[str]:
     return lines
 
 
-def _field_text(field: Field) -> str:
-    if field is None:
-        return "all"
+def field_text(field: Field | str) -> str:
+    """Return how many pixels a unit sees, as the table says it."""
+    if field is None or isinstance(field, str):
+        return field or "all"
     exact = all(axis.exact for axis in field)
     return f"{'' if exact else '≤ '}{field[0].most}x{field[1].most}"
 

@@ -10,9 +10,9 @@ A file's first bytes say what it is, not its name: Keras 2 wrote HDF5 under the 
 
 Any of them may hold images with the channels first (`channels_first`).
 
-Nothing is unpickled, no class is looked up outside minicnn's own table, no code runs, no link is
-followed; nothing grows out of proportion to the file (`limits`, and the layers' `WeightBudget`). A
-file is written whole or not at all.
+Nothing is unpickled, no class is looked up outside minicnn's own table and that of the user's own
+(`objects`), no code runs, no link is followed; nothing grows out of proportion to the file
+(`limits`, and the layers' `WeightBudget`). A file is written whole or not at all.
 """
 
 import os
@@ -33,11 +33,20 @@ from minicnn.saving import (
     keras_file,
     legacy,
     legacy_writer,
+    symbolic,  # noqa: F401 - it registers what operations on symbols make
     unbuilt,
     weights,
 )
 from minicnn.saving.compiling import compile_as_saved
 from minicnn.saving.limits import allowance, check_nesting, shortened
+from minicnn.saving.objects import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 
 _HDF5 = (".h5", ".hdf5")
 MODEL_SUFFIXES = (keras_file.SUFFIX, *_HDF5)
@@ -45,7 +54,16 @@ WEIGHTS_SUFFIXES = (weights.SUFFIX, *_HDF5)
 _ZIP = b"PK"
 Build = Callable[[dict[str, Any]], Any]
 
-__all__ = ["load_model", "save_model"]
+__all__ = [
+    "CustomObjectScope",
+    "custom_object_scope",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "load_model",
+    "register_keras_serializable",
+    "save_model",
+]
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)
@@ -77,6 +95,11 @@ def write_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True
         raise ValueError(
             f"{model.label} has no weights yet: it makes them when it first sees an input."
         )
+    if target.suffix in _HDF5 and model.calls:
+        raise ValueError(
+            f"{model.label} is of a class of your own, which Keras's old format cannot describe: "
+            'save expects a path that ends in ".keras" then.'
+        )
     with replacing(target) as temporary:
         if target.suffix in _HDF5:
             temporary.write_bytes(legacy_writer.model_to_bytes(model))
@@ -88,6 +111,11 @@ def write_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = Tr
     """Write weights to `path`: `.weights.h5`, or `.h5` alone for the old format."""
     target = _target(path, WEIGHTS_SUFFIXES, "save_weights", overwrite)
     modern = str(path).endswith(weights.SUFFIX)
+    if not modern and model.calls:
+        raise ValueError(
+            f"{model.label} is of a class of your own: save_weights expects a path that ends in "
+            f"{weights.SUFFIX!r} then. Received {str(path)!r}."
+        )
     with replacing(target) as temporary:
         temporary.write_bytes((weights if modern else legacy_writer).weights_to_bytes(model))
 

@@ -82,6 +82,16 @@ def as_layer(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def layer_of(function: str, arguments: list[Any], settings: dict[str, Any]) -> Layer:
+    """Return the layer for a function: its class, its configuration, and its inputs.
+
+    Raises `ValueError` if there is none.
+    """
+    if function not in _FUNCTIONS:
+        raise ValueError("makes no layer")
+    return _FUNCTIONS[function](_Call(arguments, settings))
+
+
 def as_layers(data: dict[str, Any]) -> dict[str, Any]:
     """Return a model's description without functions, in the models within it, too."""
     config = data.get("config")

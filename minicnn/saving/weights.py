@@ -18,6 +18,7 @@ Keras 2 wrote another layout under the same suffix; `minicnn.saving.legacy` read
 """
 
 import io
+import itertools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -44,17 +45,33 @@ def layer_paths(model: Any, met: set[int] | None = None) -> Iterator[tuple[str, 
     A layer that is used both here and in a nested model has only the first of its paths.
     """
     met = set() if met is None else met
-    counts: Counter[str] = Counter()
-    for layer in model.layers:
-        kind = snake_case(getattr(layer, "keras_class_name", type(layer).__name__))
-        path = f"layers/{kind}" + (f"_{counts[kind]}" if counts[kind] else "")
-        counts[kind] += 1
+    for path, layer in _within(model):
         if id(layer) in met:
             continue
         met.add(id(layer))
         yield path, layer
-        if hasattr(layer, "layers"):
-            yield from ((f"{path}/{inner}", nested) for inner, nested in layer_paths(layer, met))
+        yield from ((f"{path}/{inner}", nested) for inner, nested in layer_paths(layer, met))
+
+
+def _within(layer: Any) -> list[tuple[str, Layer]]:
+    """Return the layers in a layer, with their paths; those of one's own by their attributes.
+
+    As Keras goes through the attributes of a model of one's own by name, it comes to the list
+    `layers`, too: what has a name behind that has a path like those in other models.
+    """
+    counts: Counter[str] = Counter()
+    found = []
+    for inner in getattr(layer, "layers", ()):
+        kind = snake_case(getattr(inner, "keras_class_name", type(inner).__name__))
+        found.append((f"layers/{kind}" + (f"_{counts[kind]}" if counts[kind] else ""), inner))
+        counts[kind] += 1
+    return sorted([*layer.sublayers(), *found], key=_order) if layer.calls else found
+
+
+def _order(pair: tuple[str, Layer]) -> tuple[bool, str]:
+    """Sort by the attribute's name, those that begin with "_" last, as in Keras."""
+    attribute = pair[0].split("/")[0]
+    return attribute.startswith("_"), attribute
 
 
 def old_layer_paths(
@@ -137,6 +154,8 @@ def weights_to_bytes(model: Any) -> memoryview:
 def write_weights(model: Any, file: Any) -> None:
     """Write the model's weights, and its optimizer's state, into an open `h5py.File`."""
     file.create_group("vars").attrs["name"] = model.name
+    for index, variable in enumerate(model.weights_list):  # its own, if its class defines `call`
+        file[f"vars/{index}"] = variable.value
     for path, layer in layer_paths(model):
         group = file.create_group(f"{path}/vars")
         group.attrs["name"] = layer.name
@@ -168,7 +187,7 @@ def read_weights(
         places = old_layer_paths(model, file)
     else:
         places, taken = layer_paths(model), set[str]()
-    for path, layer in places:
+    for path, layer in itertools.chain([("", model)], places):
         if not layer.weights_list:
             continue
         if taken is not None:
@@ -246,7 +265,7 @@ def assign(model: Any, assignments: Assignments, skipped: list[str], source: str
 
 
 def _layer_assignments(layer: Layer, file: hdf5.Group, path: str) -> Assignments:
-    group = file.group(f"{path}/vars")
+    group = file.group(f"{path}/vars" if path else "vars")
     expected = len(layer.weights_list)
     found = 0 if group is None else len(group.keys())
     if group is None or found != expected:

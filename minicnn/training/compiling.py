@@ -10,6 +10,9 @@ from minicnn.graph import Network
 from minicnn.layers import carried
 from minicnn.training.outputs import Output, by_name, described, is_named, outputs_of
 
+# Methods of Keras's that a model of one's own may define, and that training here does not call.
+_STEPS = ("compute_loss", "compute_metrics", "predict_step", "test_step", "train_step")
+
 
 @dataclass
 class Compiled:
@@ -183,6 +186,13 @@ class Compiling(Network):
             raise ValueError(f"{self.label}: call compile(optimizer, loss) before {method}.")
         if not self._compiled.has_loss:
             raise ValueError(f"{self.label}: compile(…, loss=…) is needed for {method}.")
+        for name in _STEPS:
+            if hasattr(type(self), name):
+                raise ValueError(
+                    f"{type(self).__name__} defines {name}, which {method} does not call: write "
+                    "the loop with train_on_batch, or a loss with its gradient "
+                    "(minicnn.losses.Loss shows one), or use add_loss in call."
+                )
         if method in ("fit", "train_on_batch"):
             self.optimizer.check_ready()
 

@@ -61,6 +61,7 @@ MODULES = [
     "minicnn.metrics",
     "minicnn.models",
     "minicnn.naive",
+    "minicnn.ops",
     "minicnn.optimizers",
     "minicnn.plots",
     "minicnn.preprocessing",

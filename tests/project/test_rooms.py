@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("compiler",),
     ("kernels",),
     ("functional",),
-    ("losses",),
+    ("losses", "ops"),
     ("constraints", "initializers", "metrics", "optimizers", "regularizers"),
     ("layers",),
     ("activations", "callbacks", "saving"),

@@ -411,7 +411,8 @@ HOSTILE_CONFIGS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "code by name": (
         lambda layer: layer | {"class_name": "system", "module": "os", "registered_name": "os"},
-        r'Layer "dense" is of class .system., which minicnn does not have. It has Activation',
+        r'Layer "dense" is of class .system., which minicnn does not have. If it is a class of your'
+        r" own, pass custom_objects=\{'system': …\}. It has Activation",
     ),
     "an unknown option": (
         lambda layer: layer | {"config": layer["config"] | {"lora_rank": 4}},
@@ -474,8 +475,10 @@ def test_models_nested_too_deeply_are_refused(depth: int, tmp_path: Path) -> Non
 
 def test_custom_code_is_refused(tmp_path: Path) -> None:
     Sequential([Input((3,)), layers.Dense(2)]).save(tmp_path / "m.keras")
-    with pytest.raises(ValueError, match=r"minicnn's own layers only\. Received custom_objects"):
-        models.load_model(tmp_path / "m.keras", custom_objects={"Mine": object})
+    with pytest.raises(ValueError, match=r"has no layer class under 'Dense', but <class 'object'>"):
+        models.load_model(tmp_path / "m.keras", custom_objects={"Dense": object})
+    with pytest.raises(TypeError, match=r"a dict of names and classes\. Received list"):
+        models.load_model(tmp_path / "m.keras", custom_objects=[object])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no safe_mode=False"):
         models.load_model(tmp_path / "m.keras", safe_mode=False)
 

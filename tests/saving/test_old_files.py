@@ -228,8 +228,8 @@ def test_a_description_of_something_else_is_refused(text: str, message: str) -> 
 def test_a_description_is_a_text() -> None:
     with pytest.raises(TypeError, match=r"expects the text that to_json returned\. Received dict"):
         models.model_from_json({})  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="knows minicnn's own layers only"):
-        models.model_from_json("{}", custom_objects={"a": 1})
+    with pytest.raises(TypeError, match=r"a dict of names and classes\. Received int"):
+        models.model_from_json("{}", custom_objects=1)  # type: ignore[arg-type]
 
 
 # -- files that Keras 2 writes in the test ---------------------------------------------------------

@@ -1,0 +1,190 @@
+"""`Called`: the methods that a class of one's own gets when it defines Keras's `call`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minicnn._support.settings import parameters_of
+from minicnn.layers import calling
+from minicnn.layers.calling import CallCache
+from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
+from minicnn.layers.tracking import tracked
+
+Array = np.ndarray
+
+
+class Called:
+    """What follows from `call`: passes, shapes, the layers within. `adopt` gives it to a class."""
+
+    # What `Layer` defines, or the class itself.
+    label: Any
+    dtype: Any
+    nodes: Any
+    call: Any
+    takes_list: Any
+    learning_variables_by_name: Any
+    activity_regularizer: Any
+    _build_for: Any
+
+    def sublayers(self) -> Iterator[tuple[str, Any]]:
+        """Yield the layers in its attributes, each with its path, such as "blocks/dense_1"."""
+        from minicnn.layers.base import Layer
+
+        return tracked(self, Layer)
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run `call` on arrays or tensors and return y, or add the layer to a graph of symbols."""
+        if "weights_list" not in vars(self):
+            raise RuntimeError(
+                f"{type(self).__name__} has an __init__ that does not call super().__init__()."
+            )
+        given = [*args, *kwargs.values()]
+        if is_symbolic(x) or any(map(is_symbolic, given)):
+            training = kwargs.pop(
+                "training", args[0] if args and not is_symbolic(args[0]) else None
+            )
+            if any(map(is_symbolic, [*args, *kwargs.values()])) or isinstance(x, dict):
+                raise TypeError(
+                    f"{self.label} expects its symbols in one argument: a symbol, or a list of "
+                    "symbols that its call takes apart."
+                )
+            several = isinstance(x, (list, tuple))
+            return self._connect(list(x) if several else [x], training, not several)
+        return calling.called(self, x, *args, **kwargs)
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Any, CallCache]:
+        """Return `(y, cache)`; the cache has the tape of the pass."""
+        return calling.forward(self, x, training)
+
+    def run(self, x: Any, training: bool = False) -> Any:
+        """Return y alone, recording nothing."""
+        return calling.run(self, x, training)
+
+    def backward(
+        self, dy: Any, cache: Any, need_dx: bool = True, at_logits: bool = False
+    ) -> tuple[Any, dict[str, Array]]:
+        """Return `(dx, grads)`, by the tape of the pass."""
+        return calling.backward(self, dy, cache, need_dx, at_logits)
+
+    def backward_within(
+        self,
+        dy: Any,
+        cache: Any,
+        need_dx: bool,
+        at_logits: bool,
+        visit: Any = None,
+        penalized: bool = False,
+    ) -> tuple[Any, dict[str, Array]]:
+        """Go backward as part of a graph."""
+        return calling.backward(self, dy, cache, need_dx, at_logits, penalized)
+
+    def logits(self, cache: Any, activation: str) -> Array | None:
+        """Return what went into the activation that made the output, if it is this one, or None."""
+        return calling.logits(cache, activation)
+
+    # -- shapes and costs --------------------------------------------------------------------------
+
+    def _connect(self, inputs: list[Any], training: bool | None, single: bool) -> Any:
+        for symbol in inputs:
+            if not isinstance(symbol, KerasTensor):
+                raise TypeError(
+                    f"{self.label} expects symbols or arrays, not both. "
+                    f"Received {type(symbol).__name__} among symbols."
+                )
+        shapes = [symbol.shape for symbol in inputs]
+        self.takes_list = not single
+        found = self._tried(shapes[0] if single else shapes)
+        own = self.compute_output_shape(shapes[0] if single else shapes)
+        if not found.several:
+            found.shapes[:] = [tuple(own)]
+        node = Node(self, inputs, training, single)
+        node.outputs = [
+            KerasTensor(shape, self.dtype, node, index) for index, shape in enumerate(found.shapes)
+        ]
+        return list(node.outputs) if found.several else node.outputs[0]
+
+    def _tried(self, input_shape: Any) -> calling.Trial:
+        """Return what the layer gave on zeros of this shape; its weights are there then."""
+        found = calling.tried(self, input_shape)
+        vars(self).update(_last=found.activation, _trial=found)
+        return found
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of y, or a list of shapes, as zeros of the input's shape show it."""
+        found = self._tried(input_shape)
+        return found.shapes if found.several else found.shapes[0]
+
+    def last_activation(self) -> str | None:
+        """Return the name of the activation that made y, or None."""
+        found: str | None = vars(self).get("_last")
+        return None if self.penalizes_outputs() else found
+
+    def differs_in_training(self) -> bool:
+        """Return whether `call` asks for `training`, or a layer within differs."""
+        asks = "training" in parameters_of(type(self).call)
+        return asks or any(layer.differs_in_training() for _, layer in self.sublayers())
+
+    def penalizes_outputs(self) -> bool:
+        """Return whether it, or a layer within, adds to the loss."""
+        own = self.activity_regularizer is not None or vars(self).get("adds_loss", False)
+        return own or any(layer.penalizes_outputs() for _, layer in self.sublayers())
+
+    def parameter_formula(self) -> str:
+        """Return no formula: nothing here knows what `call` computes."""
+        return ""
+
+    def multiply_adds(self, input_shape: Any) -> int | None:
+        """Return None: nothing here knows what `call` costs."""
+        return None
+
+    def receptive_window(self) -> None:
+        """Return None: an output may depend on all of the input."""
+        return None
+
+
+# What passes and files depend on, under names that Keras leaves to its users.
+_TAKEN = frozenset(
+    [
+        *("activity_gradient", "activity_penalty", "as_activation", "as_given", "as_inputs"),
+        *("backward", "backward_within", "build_config", "constant_softmaxes", "ends_in"),
+        *("examples_at_once", "explain", "folds", "form", "forward", "graph", "infer"),
+        *("input_values", "label", "lacking", "lacking_in_training", "last_activation"),
+        *("learning_variables_by_name", "logits", "loss_of_pass", "metrics_by_name"),
+        *("output_names", "params", "penalizes_outputs", "penalty", "penalty_settings"),
+        *("program", "ready_for", "resume_optimizer", "run", "run_for_loss", "run_for_training"),
+        *("serialize", "split_at_features", "sublayers", "target_names", "trace"),
+        *("trainable_variables_by_name", "trial"),
+    ]
+)
+
+
+def check_name(who: str, name: str) -> None:
+    """Raise an `AttributeError` for a name that a class of one's own cannot give to a thing."""
+    if name in _TAKEN:
+        raise AttributeError(
+            f"{who} cannot have something of its own called {name}: minicnn uses that name for a "
+            f"method of layers and models. Choose another, such as {name}_."
+        )
+
+
+def adopt(kind: Any, methods: type = Called) -> None:
+    """Give a class that defines `call` what follows from it, unless it defines that itself.
+
+    Raises `AttributeError` if it defines what minicnn needs itself.
+    """
+    if not kind.__module__.startswith("minicnn."):
+        for name in vars(kind):
+            check_name(kind.__name__, name)
+    kind.calls = True
+    for name, value in vars(methods).items():
+        owner = next((c for c in kind.__mro__ if name in vars(c)), object)
+        ours = owner.__module__.startswith(("minicnn.", "builtins"))
+        if (
+            owner is not kind
+            and ours
+            and (callable(value) or isinstance(value, (property, classmethod)))
+        ):
+            setattr(kind, name, value)

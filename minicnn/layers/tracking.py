@@ -1,0 +1,48 @@
+"""Finds the layers that a layer of one's own holds, in attributes, and in lists and dicts there.
+
+    self.conv = Conv2D(8, 3)                       conv
+    self.blocks = [Dense(4), Dense(4)]             blocks/dense, blocks/dense_1
+
+The paths are those of Keras's files: in a list or dict, a layer has its class in snake case.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from minicnn._support.settings import snake_case
+
+# Attributes of minicnn's own that hold layers, or much else.
+_OURS = {
+    *("_body", "_chain", "_compiled", "_forms", "_graph", "_image", "_largest", "_programs"),
+    *("carried", "_given", "history", "metadata", "nodes", "stands_for", "weights_list"),
+}
+
+
+def tracked(owner: Any, kind: type) -> Iterator[tuple[str, Any]]:
+    """Yield the path and the layer, an instance of `kind`, for each layer in an object, once."""
+    met = {id(owner)}
+    for name, value in vars(owner).items():
+        if name not in _OURS:
+            yield from _within(name, value, kind, met)
+
+
+def _within(path: str, value: Any, kind: type, met: set[int]) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, kind):
+        if id(value) not in met:
+            met.add(id(value))
+            yield path, value
+    elif isinstance(value, (list, tuple, dict)):
+        counts: Counter[str] = Counter()
+        for item in value.values() if isinstance(value, dict) else value:
+            if isinstance(item, kind):
+                own = getattr(item, "keras_class_name", type(item).__name__)
+                name = snake_case(own)
+            elif isinstance(item, (list, tuple, dict)) and id(item) not in met:
+                met.add(id(item))  # a list may hold itself
+                name = "container"
+            else:
+                continue
+            number = counts[name]
+            counts[name] += 1
+            yield from _within(f"{path}/{name}" + (f"_{number}" if number else ""), item, kind, met)

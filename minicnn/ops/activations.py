@@ -1,0 +1,84 @@
+"""Activations as operations: those of `minicnn.functional`, with their gradients."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from minicnn import config
+from minicnn._support.operators import operations
+from minicnn.functional import ACTIVATIONS, by_name
+from minicnn.ops.operation import operation
+
+Array = np.ndarray
+
+
+@functools.cache
+def function_of(name: str) -> Any:
+    """Return the operation of the activation of this name; `KeyError` if there is none.
+
+    The name may have numbers, as in `leaky_relu(negative_slope=0.1)`.
+    """
+    found = by_name.activation(name)
+
+    @functools.wraps(found.forward)
+    def function(x: Array, **settings: Any) -> Any:
+        x = np.asarray(x, x.dtype if np.asarray(x).dtype.kind == "f" else config.floatx())
+        y = found.forward(x, **settings)
+        needed = x if found.of_input or settings else y
+        return y, lambda dy: found.backward(np.ascontiguousarray(dy), needed, **settings)
+
+    made = operation(function)
+    made.__name__ = name
+    if name not in ACTIVATIONS:
+        operations.pop(name)  # one with other numbers is no function of `minicnn.ops`
+    return made
+
+
+def _over(name: str, x: Any, axis: int) -> Any:
+    """Return softmax or its logarithm over this axis."""
+    move = operations["moveaxis"]
+    if axis in (-1, len(x.shape) - 1):
+        return function_of(name)(x)
+    return move(function_of(name)(move(x, axis, -1)), -1, axis)
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """Return exp(x) divided by its sum over the axis: shares, which add up to 1."""
+    return _over("softmax", x, axis)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """Return the logarithm of `softmax`, from which nothing overflows."""
+    return _over("log_softmax", x, axis)
+
+
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """Return x * P(x), P the share of a normal distribution below x; see `minicnn.functional`.
+
+    As in Keras, this function approximates by default, and the activation "gelu" does not.
+    """
+    return function_of("gelu")(x, approximate=approximate)
+
+
+celu = function_of("celu")
+elu = function_of("elu")
+hard_shrink = function_of("hard_shrink")
+hard_sigmoid = function_of("hard_sigmoid")
+hard_silu = hard_swish = function_of("hard_silu")
+hard_tanh = function_of("hard_tanh")
+leaky_relu = function_of("leaky_relu")
+log_sigmoid = function_of("log_sigmoid")
+relu = function_of("relu")
+relu6 = function_of("relu6")
+selu = function_of("selu")
+sigmoid = function_of("sigmoid")
+silu = swish = function_of("silu")
+soft_shrink = function_of("soft_shrink")
+softplus = function_of("softplus")
+softsign = function_of("softsign")
+sparse_plus = function_of("sparse_plus")
+sparse_sigmoid = function_of("sparse_sigmoid")
+squareplus = function_of("squareplus")
+tanh = function_of("tanh")
+tanh_shrink = function_of("tanh_shrink")

@@ -1,0 +1,226 @@
+"""Functions through which no gradient flows: their results are plain arrays, constants for a tape.
+
+Where a result jumps, as that of `floor` or `x > 0`, its derivative is 0 everywhere else.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn import config
+from minicnn._support.operators import operations
+from minicnn.ops.operation import operation, value_of
+from minicnn.ops.tape import Symbolic, Tensor
+
+Array = np.ndarray
+
+
+def _named(call: Callable[..., Any], name: str, says: str) -> Callable[..., Any]:
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = says
+    operations[name] = call
+    return call
+
+
+def _of_two(function: Callable[..., Any], name: str, says: str) -> Callable[..., Any]:
+    """Return an operation of two arrays, tensors or weights that is a function of NumPy."""
+
+    def call(x1: Any, x2: Any) -> Array:
+        return np.asarray(function(constant(x1), constant(x2)))
+
+    return _named(call, name, says)
+
+
+def _of_one(function: Callable[..., Any], name: str, says: str) -> Callable[..., Any]:
+    """Return an operation of one array, tensor or weight that is a function of NumPy."""
+
+    def call(x: Any) -> Array:
+        return np.asarray(function(constant(x)))
+
+    return _named(call, name, says)
+
+
+def constant(value: Any) -> Any:
+    """Return the array of a tensor or a weight, of a list the array, a number as it is.
+
+    Raises `TypeError` for a symbol, which has no values.
+    """
+    if isinstance(value, Symbolic):
+        raise TypeError(
+            f"{value!r} is a symbol without values, and this operation makes no layer: use it in "
+            "the call of a layer of your own."
+        )
+    return value_of(value)
+
+
+equal = _of_two(np.equal, "equal", "Return where x1 is x2.")
+not_equal = _of_two(np.not_equal, "not_equal", "Return where x1 is not x2.")
+greater = _of_two(np.greater, "greater", "Return where x1 is larger than x2.")
+greater_equal = _of_two(np.greater_equal, "greater_equal", "Return where x1 is at least x2.")
+less = _of_two(np.less, "less", "Return where x1 is smaller than x2.")
+less_equal = _of_two(np.less_equal, "less_equal", "Return where x1 is at most x2.")
+logical_and = _of_two(np.logical_and, "logical_and", "Return where both hold.")
+logical_or = _of_two(np.logical_or, "logical_or", "Return where one of both holds, or both.")
+logical_not = _of_one(np.logical_not, "logical_not", "Return where x does not hold.")
+isnan = _of_one(np.isnan, "isnan", "Return where x is NaN.")
+isinf = _of_one(np.isinf, "isinf", "Return where x is infinite.")
+isfinite = _of_one(np.isfinite, "isfinite", "Return where x is a number, and finite.")
+floor = _of_one(np.floor, "floor", "Return the largest whole number up to x.")
+ceil = _of_one(np.ceil, "ceil", "Return the smallest whole number from x on.")
+sign = _of_one(np.sign, "sign", "Return -1, 0 or 1.")
+
+
+def any(x: Any, axis: Any = None, keepdims: bool = False) -> Array:
+    """Return whether any number along these axes is not 0."""
+    return np.asarray(np.any(constant(x), axis, keepdims=keepdims))
+
+
+def all(x: Any, axis: Any = None, keepdims: bool = False) -> Array:
+    """Return whether no number along these axes is 0."""
+    return np.asarray(np.all(constant(x), axis, keepdims=keepdims))
+
+
+def round(x: Any, decimals: int = 0) -> Array:
+    """Return x rounded to this many decimals."""
+    return np.asarray(np.round(constant(x), decimals))
+
+
+def argsort(x: Any, axis: int = -1) -> Array:
+    """Return the order that sorts x along an axis."""
+    return np.asarray(np.argsort(constant(x), axis, kind="stable"), np.int32)
+
+
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Return the place of the largest number along an axis, or among all numbers."""
+    return np.asarray(np.argmax(constant(x), axis, keepdims=keepdims), np.int32)
+
+
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Return the place of the smallest number along an axis, or among all numbers."""
+    return np.asarray(np.argmin(constant(x), axis, keepdims=keepdims), np.int32)
+
+
+def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Array:
+    """Return rows of zeros with a 1 at the place x; all zeros for a number of no class."""
+    places = np.asarray(constant(x))[..., None] == np.arange(num_classes)
+    return np.moveaxis(places.astype(dtype or config.floatx()), -1, axis)
+
+
+# -- new arrays ------------------------------------------------------------------------------------
+
+
+def zeros(shape: Any, dtype: Any = None) -> Array:
+    """Return zeros of this shape."""
+    return np.zeros(shape, dtype or config.floatx())
+
+
+def ones(shape: Any, dtype: Any = None) -> Array:
+    """Return ones of this shape."""
+    return np.ones(shape, dtype or config.floatx())
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Array:
+    """Return an array of this shape with one value in it."""
+    return np.full(shape, constant(fill_value), dtype or config.floatx())
+
+
+def zeros_like(x: Any, dtype: Any = None) -> Array:
+    """Return zeros in the shape of x."""
+    return np.zeros_like(constant(x), dtype)
+
+
+def ones_like(x: Any, dtype: Any = None) -> Array:
+    """Return ones in the shape of x."""
+    return np.ones_like(constant(x), dtype)
+
+
+def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Array:
+    """Return an array in the shape of x with one value in it."""
+    return np.full_like(constant(x), constant(fill_value), dtype)
+
+
+def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Array:
+    """Return the numbers from `start` to before `stop`; from 0 if there is no `stop`."""
+    first: Any = 0 if stop is None else start
+    found: Array = np.arange(first, start if stop is None else stop, step or 1, dtype)  # type: ignore[call-overload]
+    usual = {"i": "int32", "f": config.floatx()}[found.dtype.kind] if dtype is None else dtype
+    return found.astype(usual)
+
+
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None) -> Any:
+    """Return `num` numbers at equal distances."""
+    return np.linspace(start, stop, num, endpoint, dtype=dtype or config.floatx())
+
+
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Array:  # noqa: N803
+    """Return a matrix of zeros with ones on its diagonal."""
+    return np.eye(N, M, k, dtype or config.floatx())
+
+
+identity = eye
+
+
+# -- what an array is ------------------------------------------------------------------------------
+
+
+def shape(x: Any) -> tuple[int, ...]:
+    """Return the shape."""
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+
+
+def ndim(x: Any) -> int:
+    """Return the number of axes."""
+    return len(shape(x))
+
+
+def size(x: Any) -> int:
+    """Return the number of numbers."""
+    return int(np.prod(shape(x)))
+
+
+def dtype(x: Any) -> str:
+    """Return the name of the kind of numbers, such as "float32"."""
+    return np.dtype(getattr(x, "dtype", None) or np.asarray(constant(x)).dtype).name
+
+
+def is_tensor(x: Any) -> bool:
+    """Return whether x is an array, a tensor of a tape, or a symbol."""
+    return isinstance(x, (np.ndarray, Tensor, Symbolic))
+
+
+def stop_gradient(variable: Any) -> Array:
+    """Return the array, as a constant: no gradient flows through it."""
+    return np.array(constant(variable))
+
+
+def convert_to_numpy(x: Any) -> Array:
+    """Return the array, through which no gradient flows."""
+    return np.array(constant(x))
+
+
+# -- the same numbers ------------------------------------------------------------------------------
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """Return x as this kind of numbers; the gradient passes between kinds of real numbers."""
+    kind = np.dtype(dtype)
+    return _cast(x, kind.name) if kind.kind == "f" else np.asarray(constant(x)).astype(kind)
+
+
+@operation
+def _cast(x: Array, dtype: Any) -> Any:
+    return np.asarray(x).astype(dtype), lambda dy: dy
+
+
+def convert_to_tensor(x: Any, dtype: Any = None) -> Any:
+    """Return x as an array, or a tensor as it is; as this kind of numbers, if one is given."""
+    if dtype is not None:
+        return cast(x, dtype)
+    return x if isinstance(x, (Tensor, Symbolic)) else np.asarray(constant(x))
+
+
+@operation
+def copy(x: Array) -> Any:
+    """Return the same numbers in a new array."""
+    return np.array(x), lambda dy: dy

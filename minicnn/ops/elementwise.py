@@ -1,0 +1,196 @@
+"""Operations on each number by itself: each formula with its derivative beside it.
+
+Of two arrays, an axis of size 1 counts for all places along it, and so does one that is missing.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.ops.operation import operation
+
+Array = np.ndarray
+
+# -- two arrays ------------------------------------------------------------------------------------
+
+
+@operation
+def add(x1: Array, x2: Array) -> Any:
+    """Return x1 + x2."""
+    return x1 + x2, lambda dy: dy, lambda dy: dy
+
+
+@operation
+def subtract(x1: Array, x2: Array) -> Any:
+    """Return x1 - x2."""
+    return x1 - x2, lambda dy: dy, lambda dy: -dy
+
+
+@operation
+def multiply(x1: Array, x2: Array) -> Any:
+    """Return x1 * x2; each one's gradient is dy times the other."""
+    return x1 * x2, lambda dy: dy * x2, lambda dy: dy * x1
+
+
+@operation
+def divide(x1: Array, x2: Array) -> Any:
+    """Return x1 / x2."""
+    y = np.true_divide(x1, x2)
+    return y, lambda dy: dy / x2, lambda dy: -dy * y / x2
+
+
+@operation
+def power(x1: Array, x2: Array) -> Any:
+    """Return x1 ** x2; below 0, a power that is no whole number is NaN."""
+    y = np.power(x1, x2)
+
+    def dx1(dy: Array) -> Array:
+        return np.where(np.equal(x2, 0), 0, dy * x2 * np.power(x1, np.subtract(x2, 1)))
+
+    def dx2(dy: Array) -> Array:
+        return np.where(np.greater(x1, 0), dy * y * np.log(x1), 0)
+
+    return y, dx1, dx2
+
+
+@operation
+def maximum(x1: Array, x2: Array) -> Any:
+    """Return the larger of x1 and x2, which gets dy; of equal ones x1."""
+    first = np.greater_equal(x1, x2)
+    return np.maximum(x1, x2), lambda dy: dy * first, lambda dy: dy * ~first
+
+
+@operation
+def minimum(x1: Array, x2: Array) -> Any:
+    """Return the smaller of x1 and x2, which gets dy; of equal ones x1."""
+    first = np.less_equal(x1, x2)
+    return np.minimum(x1, x2), lambda dy: dy * first, lambda dy: dy * ~first
+
+
+@operation
+def where(condition: Array, x1: Array, x2: Array) -> Any:
+    """Return x1 where the condition holds, x2 elsewhere; the one that was taken gets dy."""
+    taken = np.asarray(condition, bool)
+    nothing = None  # no gradient leads to a condition
+    return np.where(taken, x1, x2), nothing, lambda dy: dy * taken, lambda dy: dy * ~taken
+
+
+# -- one array -------------------------------------------------------------------------------------
+
+
+@operation
+def negative(x: Array) -> Any:
+    """Return -x."""
+    return np.negative(x), lambda dy: -dy
+
+
+@operation
+def abs(x: Array) -> Any:
+    """Return x without its sign; at 0 the gradient is 0."""
+    return np.abs(x), lambda dy: dy * np.sign(x)
+
+
+@operation
+def square(x: Array) -> Any:
+    """Return x ** 2."""
+    return np.square(x), lambda dy: dy * 2 * x
+
+
+@operation
+def sqrt(x: Array) -> Any:
+    """Return the root of x; NaN below 0."""
+    y = np.sqrt(x)
+    return y, lambda dy: dy / (2 * y)
+
+
+@operation
+def rsqrt(x: Array) -> Any:
+    """Return 1 / sqrt(x)."""
+    y = 1 / np.sqrt(x)
+    return y, lambda dy: dy * y**3 * -0.5
+
+
+@operation
+def reciprocal(x: Array) -> Any:
+    """Return 1 / x."""
+    y = np.true_divide(1, x)
+    return y, lambda dy: -dy * y * y
+
+
+@operation
+def exp(x: Array) -> Any:
+    """Return e ** x, which is its own derivative."""
+    y = np.exp(x)
+    return y, lambda dy: dy * y
+
+
+@operation
+def expm1(x: Array) -> Any:
+    """Return e ** x - 1, exact for a small x, too."""
+    y = np.expm1(x)
+    return y, lambda dy: dy * (y + 1)
+
+
+@operation
+def log(x: Array) -> Any:
+    """Return the natural logarithm of x."""
+    return np.log(x), lambda dy: dy / x
+
+
+@operation
+def log1p(x: Array) -> Any:
+    """Return log(1 + x), exact for a small x, too."""
+    return np.log1p(x), lambda dy: dy / (1 + x)
+
+
+@operation
+def log2(x: Array) -> Any:
+    """Return the logarithm of x to the base 2."""
+    return np.log2(x), lambda dy: dy / (x * float(np.log(2)))
+
+
+@operation
+def log10(x: Array) -> Any:
+    """Return the logarithm of x to the base 10."""
+    return np.log10(x), lambda dy: dy / (x * float(np.log(10)))
+
+
+@operation
+def sin(x: Array) -> Any:
+    """Return sin(x)."""
+    return np.sin(x), lambda dy: dy * np.cos(x)
+
+
+@operation
+def cos(x: Array) -> Any:
+    """Return cos(x)."""
+    return np.cos(x), lambda dy: -dy * np.sin(x)
+
+
+@operation
+def tan(x: Array) -> Any:
+    """Return tan(x)."""
+    y = np.tan(x)
+    return y, lambda dy: dy * (1 + y * y)
+
+
+@operation
+def arctan(x: Array) -> Any:
+    """Return the angle whose tangent is x."""
+    return np.arctan(x), lambda dy: dy / (1 + np.square(x))
+
+
+@operation
+def clip(x: Array, x_min: float, x_max: float) -> Any:
+    """Return x between these limits; beyond them the gradient is 0."""
+    inside = np.greater_equal(x, x_min) & np.less_equal(x, x_max)
+    return np.clip(x, x_min, x_max), lambda dy: dy * inside
+
+
+@operation
+def nan_to_num(x: Array, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    """Return x with numbers in place of NaN and infinity, where the gradient is 0."""
+    return np.nan_to_num(x, True, nan, posinf, neginf), lambda dy: dy * np.isfinite(x)
+
+
+true_divide, absolute = divide, abs

@@ -1,0 +1,96 @@
+"""Convolutions and pooling of images (batch, height, width, channels), without a layer."""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import functional
+from minicnn.ops.operation import operation
+
+Array = np.ndarray
+
+
+def _check_order(data_format: Any, name: str) -> None:
+    if data_format not in (None, "channels_last"):
+        raise ValueError(
+            f'{name} expects data_format="channels_last". Received data_format={data_format!r}.'
+        )
+
+
+@operation
+def conv(
+    inputs: Array,
+    kernel: Array,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+) -> Any:
+    """Return the images convolved with the kernel (rows, columns, channels, filters)."""
+    _check_order(data_format, "conv")
+    x, w, how = _ready(inputs, kernel, strides, padding, dilation_rate)
+    back = functional.conv2d_backward
+    return (
+        functional.conv2d(x, w, name="conv", **how),
+        lambda dy: back(np.ascontiguousarray(dy), x, w, need_dw=False, name="conv", **how)[0],
+        lambda dy: back(np.ascontiguousarray(dy), x, w, need_dx=False, name="conv", **how)[1],
+    )
+
+
+@operation
+def depthwise_conv(
+    inputs: Array,
+    kernel: Array,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+) -> Any:
+    """Return each channel convolved with kernels of its own (rows, columns, channels, each)."""
+    _check_order(data_format, "depthwise_conv")
+    x, w, how = _ready(inputs, kernel, strides, padding, dilation_rate)
+    how |= {"name": "depthwise_conv"}
+    back = functional.depthwise_conv2d_backward
+    return (
+        functional.depthwise_conv2d(x, w, **how),
+        lambda dy: back(np.ascontiguousarray(dy), x, w, need_dw=False, **how)[0],
+        lambda dy: back(np.ascontiguousarray(dy), x, w, need_dx=False, **how)[1],
+    )
+
+
+def _ready(
+    inputs: Array, kernel: Array, strides: Any, padding: str, dilation_rate: Any
+) -> tuple[Array, Array, dict[str, Any]]:
+    how = {"strides": strides, "padding": padding, "dilation_rate": dilation_rate}
+    return np.ascontiguousarray(inputs), np.ascontiguousarray(kernel), how
+
+
+@operation
+def max_pool(
+    inputs: Array,
+    pool_size: Any,
+    strides: Any = None,
+    padding: str = "valid",
+    data_format: Any = None,
+) -> Any:
+    """Return the largest number under each window, which gets dy; of equal ones the first."""
+    _check_order(data_format, "max_pool")
+    x, how = np.ascontiguousarray(inputs), (pool_size, strides, padding, "max_pool")
+    back = functional.max_pool2d_backward
+    return functional.max_pool2d(x, *how), lambda dy: back(np.ascontiguousarray(dy), x, *how)
+
+
+@operation
+def average_pool(
+    inputs: Array,
+    pool_size: Any,
+    strides: Any = None,
+    padding: str = "valid",
+    data_format: Any = None,
+) -> Any:
+    """Return the mean of the pixels under each window, of which each gets its share of dy."""
+    _check_order(data_format, "average_pool")
+    x, how = np.ascontiguousarray(inputs), (pool_size, strides, padding, "average_pool")
+    back = functional.average_pool2d_backward
+    y = functional.average_pool2d(x, *how)
+    return y, lambda dy: back(np.ascontiguousarray(dy), x.shape, *how)

@@ -1,0 +1,124 @@
+"""Operations that make one number of many, along some axes or all of them."""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.ops.elementwise import divide, minimum, multiply, rsqrt, sqrt, square, subtract
+from minicnn.ops.operation import operation
+
+Array = np.ndarray
+Axis = int | tuple[int, ...] | list[int] | None
+
+
+def _axes(axis: Axis) -> int | tuple[int, ...] | None:
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
+def _kept(dy: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
+    """Return dy with the axes of x: those that were reduced have the size 1."""
+    if keepdims or axis is None:
+        return np.reshape(dy, dy.shape if keepdims else (1,) * np.ndim(x))
+    return np.expand_dims(dy, _axes(axis))  # type: ignore[arg-type]
+
+
+@operation
+def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Return the sum along these axes; each number gets dy."""
+    y = np.sum(x, _axes(axis), keepdims=keepdims)
+    return y, lambda dy: _kept(dy, x, axis, keepdims)
+
+
+@operation
+def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Return the mean along these axes; each number gets its share of dy."""
+    y = np.mean(x, _axes(axis), keepdims=keepdims)
+    share = y.size / np.size(x) if np.size(x) else 0.0
+    return y, lambda dy: _kept(dy, x, axis, keepdims) * share
+
+
+@operation
+def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
+    """Return the largest along these axes; of k equal ones, each gets dy / k."""
+    more = {} if initial is None else {"initial": initial}
+    y = np.max(x, _axes(axis), keepdims=keepdims, **more)
+    return y, lambda dy: _to_equal(dy, x, y, axis, keepdims)
+
+
+@operation
+def min(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
+    """Return the smallest along these axes; of k equal ones, each gets dy / k."""
+    more = {} if initial is None else {"initial": initial}
+    y = np.min(x, _axes(axis), keepdims=keepdims, **more)
+    return y, lambda dy: _to_equal(dy, x, y, axis, keepdims)
+
+
+def _to_equal(dy: Array, x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
+    equal = x == _kept(y, x, axis, keepdims)
+    count = np.maximum(equal.sum(_axes(axis), keepdims=True), 1)
+    found: Array = equal * (_kept(dy, x, axis, keepdims) / count.astype(dy.dtype))
+    return found
+
+
+@operation
+def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Return log(sum of exp(x)), of which nothing overflows; the gradient is dy * softmax(x)."""
+    largest = np.max(x, _axes(axis), keepdims=True)
+    largest = np.where(np.isfinite(largest), largest, 0)
+    whole = np.log(np.sum(np.exp(x - largest), _axes(axis), keepdims=True)) + largest
+    y = whole if keepdims else np.squeeze(whole, _axes(axis))
+    return y, lambda dy: _kept(dy, x, axis, keepdims) * np.exp(x - whole)
+
+
+@operation
+def cumsum(x: Array, axis: int | None = None) -> Any:
+    """Return the sums of all numbers up to each one; each gets dy of its own and of all later."""
+    y = np.cumsum(x, axis)
+
+    def dx(dy: Array) -> Array:
+        return np.flip(np.cumsum(np.flip(dy, axis), axis), axis).reshape(x.shape)
+
+    return y, dx
+
+
+# -- made of the others, and so are their gradients ------------------------------------------------
+
+
+def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Return the mean of the squared distances from the mean."""
+    return mean(square(subtract(x, mean(x, axis, True))), axis, keepdims)
+
+
+def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Return the root of the variance."""
+    return sqrt(var(x, axis, keepdims))
+
+
+def moments(x: Any, axes: Axis, keepdims: bool = False) -> Any:
+    """Return mean and variance along these axes."""
+    return mean(x, axes, keepdims), var(x, axes, keepdims)
+
+
+def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Return the length of x, or of its vectors: the root of the sum of the squares.
+
+    Raises `ValueError` for another norm.
+    """
+    if ord not in (None, 2, "euclidean", "fro"):
+        raise ValueError(f"norm expects ord=2, the length of vectors. Received ord={ord!r}.")
+    return sqrt(sum(square(x), axis, keepdims))
+
+
+def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float = 1e-7) -> Any:
+    """Return x divided by the length of each of its vectors. Raises `ValueError` for an order."""
+    if order != 2:
+        raise ValueError(f"normalize expects order=2, the length. Received order={order!r}.")
+    length = sum(square(x), axis, True)
+    return multiply(x, minimum(rsqrt(length), 1 / epsilon))
+
+
+def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
+    """Return the mean along these axes, each number counted by its weight."""
+    if weights is None:
+        return mean(x, axis)
+    return divide(sum(multiply(x, weights), axis), sum(weights, axis))

@@ -1,0 +1,171 @@
+"""Layers and models of one's own: the same class on Keras and on minicnn gives the same numbers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicnn
+
+keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.keras
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(40, 4, 4, 2)).astype("float32"), RNG.integers(0, 3, 40)
+
+
+def network(k: Any) -> Any:
+    """A class of models that uses what tutorials use, on Keras or on minicnn."""
+    layers, ops = k.layers, k.ops
+
+    class Linear(layers.Layer):
+        def __init__(self, units: int, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.units = units
+
+        def build(self, input_shape: Any) -> None:
+            self.count = self.add_weight(initializer="zeros", trainable=False)
+            self.w = self.add_weight(
+                shape=(input_shape[-1], self.units),
+                initializer="random_normal",
+                regularizer="l2",
+                trainable=True,
+            )
+            self.b = self.add_weight(shape=(self.units,), initializer="zeros", trainable=True)
+
+        def call(self, x: Any) -> Any:
+            self.count.assign(self.count + 1)
+            return ops.matmul(x, self.w) + self.b
+
+    class Attention(layers.Layer):
+        def __init__(self, size: int, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.query, self.key, self.value = (layers.Dense(size) for _ in range(3))
+            self.scale = size**-0.5
+
+        def call(self, x: Any) -> Any:
+            scores = ops.einsum("bqd,bkd->bqk", self.query(x), self.key(x)) * self.scale
+            return ops.matmul(ops.softmax(scores, axis=-1), self.value(x))
+
+    class Penalty(layers.Layer):
+        def call(self, x: Any) -> Any:
+            self.add_loss(1e-3 * ops.sum(ops.square(x)))
+            return x
+
+    class Net(k.Model):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.conv = layers.Conv2D(6, 3, padding="same", activation="relu")
+            self.norm = layers.BatchNormalization()
+            self.attention, self.punish = Attention(6), Penalty()
+            self.lines = [Linear(7), Linear(5)]
+            self.layer_norm = layers.LayerNormalization()
+            self.chain = k.Sequential(
+                [layers.Dense(6, activation="gelu", activity_regularizer="l2"), layers.Dense(6)]
+            )
+            self.head = layers.Dense(3, activation="softmax")
+
+        def call(self, x: Any, training: bool = False) -> Any:
+            x = self.norm(self.conv(x))
+            x = ops.reshape(x, (-1, 16, 6))
+            x = self.punish(self.layer_norm(x + self.attention(x)))
+            x = x + self.chain(x)
+            x = ops.concatenate([ops.mean(x, axis=1), ops.max(x, axis=1)], axis=-1)
+            for line in self.lines:
+                x = ops.tanh(line(x))
+            return self.head(x)
+
+    return Net
+
+
+def pair(make: Callable[[Any], Any] = network) -> tuple[Any, Any]:
+    """Return a model on each, with the same weights, compiled alike."""
+    theirs, ours = make(keras)(), make(minicnn)()
+    theirs(X[:2])
+    ours(X[:2])
+    assert [w.shape for w in theirs.weights] == [w.shape for w in ours.weights]
+    ours.set_weights(theirs.get_weights())
+    for model, k in ((theirs, keras), (ours, minicnn)):
+        model.compile(
+            k.optimizers.SGD(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
+    return theirs, ours
+
+
+@pytest.mark.slow
+def test_twenty_steps_of_training(tmp_path: Path) -> None:
+    theirs, ours = pair()
+    np.testing.assert_allclose(
+        ours.predict(X, verbose=0), theirs.predict(X, verbose=0), rtol=1e-4, atol=1e-6
+    )
+    before = ours.get_weights()
+    for model in (theirs, ours):  # one step of plain descent: the change is the gradient
+        model.train_on_batch(X, Y)
+    for old, a, b in zip(before, theirs.get_weights(), ours.get_weights(), strict=True):
+        np.testing.assert_allclose(b - old, a - old, rtol=2e-3, atol=2e-6)
+    histories = [
+        model.fit(X, Y, batch_size=10, epochs=5, shuffle=False, verbose=0).history
+        for model in (theirs, ours)
+    ]
+    for name, values in histories[0].items():
+        np.testing.assert_allclose(histories[1][name], values, rtol=1e-4, err_msg=name)
+    found = [model.evaluate(X, Y, verbose=0) for model in (theirs, ours)]
+    np.testing.assert_allclose(*found, rtol=1e-4)
+    # Each reads the other's weights: the paths in the files are the same.
+    other = network(minicnn)()
+    other(X[:2])
+    theirs.save_weights(tmp_path / "k.weights.h5")
+    other.load_weights(tmp_path / "k.weights.h5")
+    np.testing.assert_allclose(other.predict(X, verbose=0), theirs.predict(X, verbose=0), atol=1e-5)
+    ours.save_weights(tmp_path / "m.weights.h5")
+    theirs.load_weights(tmp_path / "m.weights.h5")
+    np.testing.assert_allclose(ours.predict(X, verbose=0), theirs.predict(X, verbose=0), atol=1e-5)
+
+
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "arithmetic": lambda o, x: o.divide(o.add(x, 1.0), o.exp(o.negative(x)) + 2) ** 2,
+    "maximum": lambda o, x: o.maximum(x, 0.5) - o.minimum(x, o.flip(x, axis=1)),
+    "power": lambda o, x: o.power(o.abs(x) + 0.1, 1.5) + o.rsqrt(o.square(x) + 1),
+    "reduce": lambda o, x: o.std(x, axis=1, keepdims=True) + o.var(x, axis=[1, 2], keepdims=True),
+    "largest": lambda o, x: o.max(x, axis=(1, 2)) - o.min(x, axis=-1)[:, 0, :2],
+    "logsumexp": lambda o, x: o.logsumexp(x, axis=-1) + o.log1p(o.abs(x[..., 0])),
+    "norm": lambda o, x: o.normalize(x, axis=-1) + o.norm(x, axis=-1, keepdims=True),
+    "shapes": lambda o, x: o.transpose(o.reshape(x, (-1, 8, 4)), (0, 2, 1)),
+    "repeat": lambda o, x: o.repeat(x, 2, axis=1) * o.tile(x, (1, 2, 1, 1)),
+    "roll": lambda o, x: o.roll(x, 1, axis=2) + o.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, 1:],
+    "join": lambda o, x: o.concatenate(o.split(x, 2, axis=-1), axis=1),
+    "stack": lambda o, x: o.stack(o.unstack(x, axis=-1), axis=1),
+    "take": lambda o, x: o.take(x, [0, 0, 2], axis=1) * o.expand_dims(o.squeeze(x[:, :3, :1]), 2),
+    "where": lambda o, x: o.where(x > 0, x * 2, o.clip(x, -0.5, 0.0)),
+    "matmul": lambda o, x: o.matmul(x, o.transpose(x, (0, 1, 3, 2))),
+    "tensordot": lambda o, x: o.tensordot(x, o.ones((2, 3)), axes=1),
+    "activations": lambda o, x: o.gelu(x) + o.silu(x) + o.leaky_relu(x) + o.softmax(x, axis=1),
+    "cumsum": lambda o, x: o.cumsum(x, axis=1) * o.one_hot(o.argmax(x, axis=-1), 2),
+    "conv": lambda o, x: o.conv(x, o.ones((2, 2, 2, 3)) * 0.1, strides=1, padding="same"),
+    "pool": lambda o, x: o.max_pool(x, 2) + o.average_pool(x, 2, strides=2, padding="same"),
+    "depthwise": lambda o, x: o.depthwise_conv(x, o.ones((3, 3, 2, 1)), padding="valid"),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_and_their_gradients(name: str) -> None:
+    tf = pytest.importorskip("tensorflow")
+    from minicnn.ops.tape import Tape
+
+    function = OPERATIONS[name]
+    with tf.GradientTape() as recorded:
+        given = tf.convert_to_tensor(X[:3])
+        recorded.watch(given)
+        theirs = function(keras.ops, given)
+    dy = np.random.default_rng(1).normal(size=theirs.shape).astype("float32")
+    expected = recorded.gradient(theirs, given, dy).numpy()
+    tape = Tape()
+    with tape:
+        x = tape.watch(X[:3])
+        ours = function(minicnn.ops, x)
+    assert ours.dtype == "float32"
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(tape.gradients([(ours, dy)], [x])[0], expected, rtol=2e-3, atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(function(minicnn.ops, X[:3])), ours.numpy())
