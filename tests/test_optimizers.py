@@ -86,9 +86,81 @@ def test_weight_decay_by_hand() -> None:
     assert steps(SGD(0.5, weight_decay=0.5), 4.0, [1.0]) == [4 - 4 * 0.25 - 0.5]
 
 
+def test_ftrl_by_hand() -> None:
+    """A = 1, then 1 + 9 = 10, whose power is itself here; z = 3 - (10 - 1) / 0.5 * 2 = -33."""
+    optimizer = optimizers.Ftrl(
+        0.5, learning_rate_power=-1, initial_accumulator_value=1, l1_regularization_strength=3
+    )
+    assert steps(optimizer, 2.0, [3.0]) == pytest.approx([(33 - 3) / 20])
+    # While z stays within l1 of 0, so does the weight.
+    optimizer = optimizers.Ftrl(0.5, l1_regularization_strength=3)
+    assert steps(optimizer, 0.0, [1.0, 1.0]) == [0, 0]
+    # No gradient, and nothing to start from: no number to divide by.
+    assert steps(optimizers.Ftrl(initial_accumulator_value=0), 2.0, [0.0]) == [2]
+
+
+def test_lamb_by_hand() -> None:
+    """Adam's first step is the gradient's sign; Lamb's is as long as the weight, times the rate."""
+    assert steps(optimizers.Lamb(0.1, epsilon=0), 4.0, [5.0]) == pytest.approx([4 - 0.1 * 4])
+    assert steps(optimizers.Lamb(0.1, epsilon=0), 0.0, [5.0]) == pytest.approx([-0.1])
+    assert steps(optimizers.Lamb(0.1), 4.0, [0.0]) == [4]
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4)])
+def test_muon_makes_all_directions_alike(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    u, _, vt = np.linalg.svd(rng.normal(size=shape), full_matrices=False)
+    s = u @ np.diag(np.linspace(0.3, 3, min(shape))) @ vt
+    found = np.linalg.svd(optimizers.Muon().orthogonal(s), compute_uv=False)
+    assert 0.65 < found.min() <= found.max() < 1.25
+    # With these numbers the iteration ends in u v^T itself.
+    exact = optimizers.Muon(muon_a=1.875, muon_b=-1.25, muon_c=0.375, ns_steps=20)
+    np.testing.assert_allclose(exact.orthogonal(s), u @ vt, atol=1e-6)
+    w = Variable(np.zeros(shape), "kernel", "dense")
+    exact.apply({"w": s}, {"w": w})
+    rate = 0.001 * 0.2 * np.sqrt(5 if 5 in shape else 4)
+    np.testing.assert_allclose(w.value, -rate * u @ vt, atol=1e-8)
+
+
+def test_muon_takes_adam_for_what_is_no_matrix() -> None:
+    muon = optimizers.Muon(exclude_layers=["head"])
+    kinds = {
+        "dense/kernel": ((3, 4), False),
+        "dense/bias": ((4,), True),
+        "conv/kernel": ((3, 3, 2, 4), True),
+        "head/kernel": ((3, 4), True),
+        "token_embedding/table": ((3, 4), True),
+    }
+    made = []
+    for path, (shape, adam) in kinds.items():
+        layer, name = path.split("/")
+        made.append(Variable(np.zeros(shape), name, layer))
+        assert muon.uses_adam(made[-1]) is adam
+    muon.build(made)
+    names = [name for name, _ in muon.state(made)]
+    assert names[2:] == [
+        *("dense/kernel_momentum", "dense/bias_momentum", "dense/bias_velocity"),
+        *("conv/kernel_momentum", "conv/kernel_velocity"),
+        *("head/kernel_momentum", "head/kernel_velocity"),
+        *("token_embedding/table_momentum", "token_embedding/table_velocity"),
+    ]
+    assert [shape for _, shape in muon.state_shapes(made)][2:5] == [(3, 4), (4,), (4,)]
+
+
 # -- agreement with Keras (training/test_against_keras.py trains networks) ------------------------
 
-MORE = ("AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Adafactor", "Lion")
+MORE = (
+    "AdamW",
+    "Adamax",
+    "Nadam",
+    "Adagrad",
+    "Adadelta",
+    "Adafactor",
+    "Lion",
+    "Ftrl",
+    "Lamb",
+    "Muon",
+)
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {}),
     ("SGD", {"learning_rate": 0.1, "momentum": 0.9}),
@@ -103,6 +175,22 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("AdamW", {"learning_rate": 0.1, "weight_decay": 0.5, "amsgrad": True, "clipnorm": 0.5}),
     ("Adafactor", {"learning_rate": 0.5, "clip_threshold": 0.5, "relative_step": False}),
     ("Adadelta", {"learning_rate": 1.0, "rho": 0.5}),
+    (
+        "Ftrl",
+        {
+            "learning_rate": 0.2,
+            "learning_rate_power": -0.7,
+            "initial_accumulator_value": 0.5,
+            "l1_regularization_strength": 0.1,
+            "l2_regularization_strength": 0.2,
+            "l2_shrinkage_regularization_strength": 0.05,
+            "beta": 0.3,
+        },
+    ),
+    ("Lamb", {"learning_rate": 0.05, "beta_1": 0.5, "weight_decay": 0.1, "clipvalue": 0.2}),
+    ("Muon", {"learning_rate": 0.05, "nesterov": False, "rms_rate": None, "ns_steps": 3}),
+    ("Muon", {"learning_rate": 0.05, "exclude_layers": ["layer|variable"], "adam_lr_ratio": 0.5}),
+    ("Muon", {"learning_rate": 0.05, "weight_decay": None, "adam_weight_decay": 0.1}),
     ("Adagrad", {"learning_rate": 0.5, "initial_accumulator_value": 0.0, "global_clipnorm": 0.5}),
     ("Adam", {"use_ema": True, "learning_rate": 0.1, "ema_momentum": 0.5}),
     ("SGD", {"use_ema": True, "ema_overwrite_frequency": 3, "learning_rate": 0.1}),
@@ -251,7 +339,16 @@ BAD: list[tuple[Callable[[], Any], str]] = [
         lambda: SGD(foo=1),
         r"takes learning_rate, momentum, nesterov, .*, gradient_accumulation_steps\.$",
     ),
-    (lambda: optimizers.get("ftrl"), "sgd, adam, rmsprop, .*Received 'ftrl'"),
+    (lambda: optimizers.get("ftrs"), "sgd, adam, rmsprop, .*Received 'ftrs'"),
+    (lambda: optimizers.Ftrl(learning_rate_power=1), "learning_rate_power to be a number <= 0"),
+    (lambda: optimizers.Ftrl(beta=-1), "Ftrl expects beta to be a number >= 0"),
+    (lambda: optimizers.Ftrl(l1_regularization_strength="a"), "l1_regularization_strength .*'a'"),
+    (lambda: steps(optimizers.Ftrl(0), 1.0, [1.0]), "expects one above 0. Received 0"),
+    (lambda: optimizers.Lamb(beta_2=1), r"Lamb expects beta_2 in \[0, 1\)"),
+    (lambda: optimizers.Muon(momentum=1), r"Muon expects momentum in \[0, 1\)"),
+    (lambda: optimizers.Muon(ns_steps=0), "Muon expects ns_steps .*0"),
+    (lambda: optimizers.Muon(exclude_layers="dense"), "a list of texts. Received 'dense'"),
+    (lambda: optimizers.Muon(muon_a="a"), "Muon expects muon_a .*'a'"),
     (lambda: SGD(use_ema=True, ema_momentum=2), r"ema_momentum in \[0, 1\]. Received 2"),
     (lambda: SGD(use_ema=True, ema_overwrite_frequency=0), "ema_overwrite_frequency .*0"),
     (lambda: SGD(gradient_accumulation_steps=1), "gradient_accumulation_steps .*>= 2. Received 1"),

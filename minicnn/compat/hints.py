@@ -153,7 +153,7 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         _OWN_METRIC,
     ),
     "minicnn.optimizers": {
-        **dict.fromkeys(["Ftrl", "Lamb", "Muon", "ScheduleFreeAdamW"], "Adam, AdamW or another"),
+        **dict.fromkeys(["ScheduleFreeAdamW"], "Adam, AdamW or another"),
         **dict.fromkeys(["MultiOptimizer", "OptimizerMap"], "one optimizer for all weights"),
         "LossScaleOptimizer": "the optimizer itself: float32 needs no scaled loss",
         "legacy": "minicnn.optimizers itself",

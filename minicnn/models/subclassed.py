@@ -21,7 +21,7 @@ import numpy as np
 
 from minicnn._support.settings import parameters_of
 from minicnn._support.variable import Variable
-from minicnn.graph import Graph
+from minicnn.graph import Graph, Network
 from minicnn.graph.layer import Ends, fits
 from minicnn.layers import InputLayer, KerasTensor, Layer, calling
 from minicnn.layers.calling import Trial
@@ -169,7 +169,7 @@ class Subclassed:
     def _connect(self, inputs: list[KerasTensor], training: bool | None, single: bool) -> Any:
         shapes = [symbol.shape for symbol in inputs]
         self._build_for(shapes[0] if single else shapes)
-        return _model()._connect(self, inputs, training, single)
+        return Network._connect(self, inputs, training, single)  # type: ignore[arg-type]
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class Subclassed:
                 f"{type(self).__name__} has an __init__ that does not call super().__init__()."
             )
         if is_symbolic(list(x.values()) if isinstance(x, dict) else x):
-            return _model().__call__(self, x, *args, **kwargs)
+            return Network.__call__(self, x, *args, **kwargs)  # type: ignore[arg-type]
         return calling.called(self, x, *args, **kwargs)
 
     def as_inputs(self, x: Any) -> Any:
@@ -232,9 +232,3 @@ class Subclassed:
     def from_config(cls, config: dict[str, Any]) -> Any:
         """Return a new model from `get_config()`'s dict; it has no weights before it is built."""
         return Layer.from_config.__func__(cls, config)  # type: ignore[attr-defined]
-
-
-def _model() -> Any:
-    from minicnn.models.model import Model
-
-    return Model

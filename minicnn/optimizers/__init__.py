@@ -14,6 +14,7 @@ from minicnn._support.settings import serialized
 from minicnn.compat import hints
 from minicnn.optimizers import schedules
 from minicnn.optimizers.base import Optimizer
+from minicnn.optimizers.further import Ftrl, Lamb, Muon
 from minicnn.optimizers.more import Adadelta, Adafactor, Adagrad, Adamax, Lion, Nadam
 from minicnn.optimizers.previews import NextStep
 from minicnn.optimizers.usual import SGD, Adam, AdamW, RMSprop
@@ -29,7 +30,10 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "Ftrl",
+    "Lamb",
     "Lion",
+    "Muon",
     "Nadam",
     "NextStep",
     "Optimizer",
@@ -42,7 +46,10 @@ __all__ = [
 
 OPTIMIZERS: dict[str, type[Any]] = {
     cls.__name__.lower(): cls
-    for cls in (SGD, Adam, RMSprop, AdamW, Adamax, Nadam, Adagrad, Adadelta, Adafactor, Lion)
+    for cls in (
+        *(SGD, Adam, RMSprop, AdamW, Adamax, Nadam, Adagrad, Adadelta, Adafactor, Lion),
+        *(Ftrl, Lamb, Muon),
+    )
 }
 
 

@@ -240,14 +240,18 @@ class Optimizer(Averaging, Previewing, Configurable):
 
     def _step(self, grads: dict[str, Array], variables: dict[str, Variable]) -> None:
         clipped = self._clip(grads)
-        if self.weight_decay is not None:
-            for variable in variables.values():
-                if self._decays(variable):
-                    w = variable.value
-                    w -= w * w.dtype.type(self.weight_decay * self.learning_rate)
+        for variable in variables.values():
+            decay = self._decay_of(variable)
+            if decay is not None and self._decays(variable):
+                w = variable.value
+                w -= w * w.dtype.type(decay * self.learning_rate)
         self._before_updates()
         for key, variable in variables.items():
             self._update(variable.value, clipped[key], self.slots(variable))
+
+    def _decay_of(self, variable: Variable) -> float | None:
+        """Return the `weight_decay` of this weight."""
+        return self.weight_decay
 
     def _before_updates(self) -> None:
         """Prepare a step of all weights."""
@@ -289,10 +293,15 @@ class Optimizer(Averaging, Previewing, Configurable):
     def slots(self, variable: Variable) -> dict[str, Array]:
         """Return the optimizer's state for this weight; zeros at first."""
         if id(variable) not in self._state:
-            names = [name for group in self._groups() for name in group]
+            known = [name for group in self._groups() for name in group]
+            names = [name for name in known if self._has_slot(variable, name)]
             made = {name: self._new_slot(variable, name) for name in names}
             self._state[id(variable)] = (variable, made)
         return self._state[id(variable)][1]
+
+    def _has_slot(self, variable: Variable, slot: str) -> bool:
+        """Return whether this weight has this slot."""
+        return True
 
     def _groups(self) -> tuple[tuple[str, ...], ...]:
         """Return the groups of slots in the order of Keras's files."""
@@ -343,7 +352,13 @@ class Optimizer(Averaging, Previewing, Configurable):
         return [("iteration", ()), *(rate if self.has_own_rate else []), *slots, *own]
 
     def _places(self, variables: Sequence[Variable]) -> list[tuple[Variable, str]]:
-        return [(v, slot) for group in self._groups() for v in variables for slot in group]
+        return [
+            (v, slot)
+            for group in self._groups()
+            for v in variables
+            for slot in group
+            if self._has_slot(v, slot)
+        ]
 
     def set_state(self, variables: Sequence[Variable], arrays: Sequence[Any]) -> None:
         """Take over `state`'s arrays. Raises `ValueError` where their number or shapes differ."""

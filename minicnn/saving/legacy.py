@@ -177,6 +177,7 @@ _SLOTS = {
     "AdamW": {"m": "momentum", "v": "velocity", "vhat": "velocity_hat"},
     "Adamax": {"m": "momentum", "u": "norm", "v": "norm"},
     "Nadam": {"m": "momentum", "v": "velocity"},
+    "Ftrl": {"accumulator": "accumulator", "linear": "linear"},
     "Lion": {"m": "momentum"},
     "RMSprop": {
         "rms": "velocity",
