@@ -15,6 +15,8 @@ Rooms, lowest floor first; each imports only from those above it in this list:
     batches        the order of the training photos, the same after an interruption
     figures        intervals, plots, pages
     fitting        one training run: checkpoints, resuming
+    served         what runs on a server, without this project
+    serve          the folder for a server
     train, sweep, evaluate, predict, export, course
                    the steps; each is a function to import and a command with --help
 

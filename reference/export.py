@@ -1,10 +1,13 @@
 """Export a trained model as `.keras` (Keras, minicnn), TFLite (phones) or ONNX (other runtimes).
 
     python -m reference.export runs/reference/model.keras --format tflite,onnx
+    python -m reference.export runs/reference/model.keras --format onnx --serve served
 
 Each file for another runtime gets a .json beside it with class names, image size and interpolation;
-pixels go in as float32 from 0 to 255, logits come out. If a file's runtime is installed, the export
-runs the file on some images and compares the result with the model's.
+pixels go in as float32, by default from 0 to 255, and logits come out. A file that gets pixels of
+another range answers with an error, where the pixels show it, and not with nonsense. If a file's
+runtime is installed, the export runs the file on some images and compares the result with the
+model's. `--serve` writes a folder that runs on a server (`reference.serve`).
 """
 
 import argparse
@@ -20,11 +23,12 @@ import keras
 import numpy as np
 
 from minicnn._support.atomic import replacing
-from minicnn._support.terminal import pip_install, say
-from reference import backend
+from minicnn._support.terminal import pip_install, python, quoted, say
+from reference import backend, serve
 from reference import model as models
-from reference.console import main, make_parser, reason
-from reference.model import Saved
+from reference.console import check_output, main, make_parser, reason
+from reference.model import INPUT_RANGES, Saved
+from reference.served import app
 
 Array = np.ndarray
 
@@ -32,14 +36,23 @@ FORMATS = ("keras", "tflite", "onnx")
 TOLERANCE = 1e-3  # relative to the largest logit
 
 
-def export(saved: Saved, source: Path, target: Path, kind: str) -> float | None:
+def export(
+    saved: Saved, source: Path, target: Path, kind: str, input_range: str = "pixels"
+) -> float | None:
     """Write the model to `target`; returns the largest relative difference of its logits.
 
-    The difference is None if nothing here can run the file: its runtime is not installed, or
-    minicnn lacks one of the layers. Raises `ImportError` if packages that write the format are
-    missing, and `ValueError` if Keras cannot write it or the file does not agree with the model.
+    `input_range` is the range of pixels that the file takes: "pixels" (0 to 255), "signed" (-1 to
+    1), "unit" (0 to 1). The difference is None if nothing here can run the file: its runtime is not
+    installed, or minicnn lacks one of the layers. Raises `ImportError` if packages that write the
+    format are missing, and `ValueError` if Keras cannot write it or the file does not agree with
+    the model.
     """
     if kind == "keras":
+        if input_range != "pixels":
+            raise ValueError(
+                "A .keras file has its preprocessing inside, and takes pixels from 0 to 255. "
+                f"Received --input-range {input_range}: it is for {' and '.join(_SHAPES)}."
+            )
         difference = None if models.minicnn_lacks(source) else _compare(saved, source, kind)
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
@@ -47,15 +60,18 @@ def export(saved: Saved, source: Path, target: Path, kind: str) -> float | None:
         return difference
     _check_packages(kind)
     target.parent.mkdir(parents=True, exist_ok=True)
+    model = with_range(saved.model, input_range, guard=kind == "tflite")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         written = Path(folder) / target.name
         # Keras's exporter to ONNX asks for a model that has been called.
-        saved.model(np.zeros((1, *saved.model.input_shape[1:]), np.float32), training=False)
+        model(np.zeros((1, *model.input_shape[1:]), np.float32), training=False)
         try:
-            saved.model.export(
+            model.export(
                 str(written), format={"tflite": "litert", "onnx": "onnx"}[kind], verbose=False
             )
-            difference = _compare(saved, written, kind)
+            if kind == "onnx":
+                add_guard(written, input_range)
+            difference = _compare(saved, written, kind, input_range)
         except Exception as error:  # one of the many converters may raise anything
             raise ValueError(
                 f"Keras on {keras.backend.backend()} makes no {kind} file of this model that its "
@@ -63,16 +79,87 @@ def export(saved: Saved, source: Path, target: Path, kind: str) -> float | None:
             ) from error
         written.replace(target)
     about = saved.about
+    low, high = app.RANGES[input_range]
     told = {
         "class_names": about.class_names,
         "image_size": about.image_size,
         "interpolation": about.interpolation,
-        "input": f"float32 {_SHAPES[kind].format(about.image_size)}, red green blue from 0 to 255",
+        "input_range": input_range,
+        "input": f"float32 {_SHAPES[kind].format(about.image_size)}, red green blue from {low:g} "
+        f"to {high:g}",
         "output": "logits (photos, classes); softmax makes probabilities of them",
     }
     with replacing(target.with_name(target.name + ".json")) as temporary:
         temporary.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
     return difference
+
+
+# ---------------------------------------------------------------------------------------------
+# The range of the input
+# ---------------------------------------------------------------------------------------------
+
+
+def with_range(model: keras.Model, input_range: str, guard: bool = False) -> keras.Model:
+    """The model for pixels of this range.
+
+    With `guard`, pixels that are certainly of another one look for a number outside a table: an
+    error in TFLite, which has no other way to stop.
+    """
+    scale, offset = INPUT_RANGES[input_range]
+    x = inputs = keras.Input(model.input_shape[1:], name="photo")
+    if guard:
+        low, high = _limits(input_range)
+        outside = keras.ops.logical_or(keras.ops.any(x < low), keras.ops.any(x > high))
+        x = x + keras.ops.take(np.zeros(1, np.float32), keras.ops.cast(outside, "int32") * 9)
+    if input_range != "pixels":
+        x = keras.layers.Rescaling(1 / scale, -offset / scale, name="to_pixels")(x)
+    return keras.Model(inputs, model(x), name="classifier")
+
+
+def add_guard(path: Path, input_range: str) -> None:
+    """Let an ONNX file refuse pixels that are certainly of another range, by an error that says so.
+
+    ONNX has no operation that raises an error; but one that looks for a number outside a table
+    does, and ONNX Runtime's message has its name.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    graph = model.graph
+    name = graph.input[0].name
+    for node in graph.node:
+        node.input[:] = ["checked_photo" if part == name else part for part in node.input]
+    low, high = _limits(input_range)
+    for label, value in (("low", low), ("high", high)):
+        graph.initializer.append(
+            numpy_helper.from_array(np.array(value, np.float32), f"photo_{label}")
+        )
+    graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "photo_table"))
+    least, most = app.RANGES[input_range]
+    sentence = f"This model expects red, green and blue from {least:g} to {most:g}."
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("ReduceMin", [name], "photo_least", {"keepdims": 0}),
+        ("ReduceMax", [name], "photo_most", {"keepdims": 0}),
+        ("Less", ["photo_least", "photo_low"], "photo_below", {}),
+        ("Greater", ["photo_most", "photo_high"], "photo_above", {}),
+        ("Or", ["photo_below", "photo_above"], "photo_outside", {}),
+        ("Cast", ["photo_outside"], "photo_index", {"to": TensorProto.INT64}),
+        ("Gather", ["photo_table", "photo_index"], "photo_zero", {"name": sentence}),
+        ("Add", [name, "photo_zero"], "checked_photo", {}),
+    ]
+    for number, (kind, inputs, output, more) in enumerate(steps):
+        graph.node.insert(number, helper.make_node(kind, inputs, [output], **more))
+    graph.input[0].doc_string = sentence
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _limits(input_range: str) -> tuple[float, float]:
+    """What no pixel of this range goes below or above, rounding aside."""
+    low, high = app.RANGES[input_range]
+    margin = (high - low) / 1000
+    return low - margin, high + margin
 
 
 # The input of each format, for a user who has only the file.
@@ -102,12 +189,13 @@ def _check_packages(kind: str) -> None:
         )
 
 
-def _compare(saved: Saved, path: Path, kind: str) -> float | None:
+def _compare(saved: Saved, path: Path, kind: str, input_range: str = "pixels") -> float | None:
     """Compare on several photos at once and on one: a file may be fixed to one batch size."""
     size = saved.about.image_size
     pictures = np.random.default_rng(0).uniform(0, 255, (5, size, size, 3)).astype(np.float32)
     wanted = keras.ops.convert_to_numpy(saved.model.predict_on_batch(pictures))
-    found = [run_file(path, part, kind) for part in (pictures[:4], pictures[4:])]
+    scaled = app.scaled(pictures, input_range)
+    found = [run_file(path, part, kind) for part in (scaled[:4], scaled[4:])]
     known = [rows for rows in found if rows is not None]
     if not known:
         return None
@@ -149,6 +237,20 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--output", type=Path, default=Path("export"), metavar="DIR", help="default: export"
     )
+    made.add_argument(
+        "--input-range",
+        choices=tuple(app.RANGES),
+        default="pixels",
+        help="the pixels that a TFLite or ONNX file takes: pixels, from 0 to 255 (default); "
+        "signed, from -1 to 1, as programs prepare them for Xception; unit, from 0 to 1",
+    )
+    made.add_argument(
+        "--serve",
+        type=Path,
+        metavar="DIR",
+        help="write a folder that runs on a server, with the file of the one --format: HTTP, AWS "
+        "Lambda, Dockerfile, self-test; keras runs on minicnn, without TensorFlow",
+    )
     return made
 
 
@@ -157,11 +259,19 @@ def command(options: argparse.Namespace) -> None:
     unknown = [kind for kind in kinds if kind not in FORMATS]
     if unknown:
         raise ValueError(f"--format is of {', '.join(FORMATS)}. Received {', '.join(unknown)}.")
+    if options.serve is not None:
+        if len(kinds) > 1:
+            raise ValueError(f"--serve takes one --format. Received {', '.join(kinds)}.")
+        check_output("--serve", options.serve)
+        serve.check_free(options.serve)
     backend.make_exact()
     saved = models.load(options.model)
+    if options.serve is not None:
+        _serve(saved, options, kinds[0])
+        return
     for kind in kinds:
         target = options.output / f"{options.model.stem}.{kind}"
-        difference = export(saved, options.model, target, kind)
+        difference = export(saved, options.model, target, kind, options.input_range)
         told = "not compared: its runtime is not installed"
         if difference is not None:
             told = f"logits within {difference:.0e} of the model's"
@@ -170,6 +280,21 @@ def command(options: argparse.Namespace) -> None:
         elif kind == "keras":
             told = f"for Keras alone: minicnn cannot open it: {models.minicnn_lacks(options.model)}"
         say(f"Wrote {target} ({target.stat().st_size / 2**20:.1f} MB; {told}).")
+
+
+def _serve(saved: Saved, options: argparse.Namespace, kind: str) -> None:
+    if kind == "keras" and (lacking := models.minicnn_lacks(options.model)):
+        raise ValueError(
+            f"A folder for --format keras runs on minicnn, which cannot open this model "
+            f"({lacking}). Try --format onnx."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / f"model.{kind}"
+        export(saved, options.model, target, kind, options.input_range)
+        untested = serve.write_folder(saved, target, options.serve, kind, options.input_range)
+    passed = f"its self-test has not run: {untested}" if untested else "it passed its self-test"
+    say(f"Wrote {options.serve}, which runs on a server; {passed}. For example:")
+    say(f"  {python()} {quoted(options.serve / 'app.py')}")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

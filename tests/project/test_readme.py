@@ -121,6 +121,9 @@ def test_commands_work_as_printed_one_after_the_other(tmp_path, monkeypatch, cap
             if "reference.train" in words:  # makes what the next command reads
                 Path("runs/reference").mkdir(parents=True, exist_ok=True)
                 Path("runs/reference/model.keras").touch()
+            if "--serve" in words:
+                Path("served").mkdir()
+                Path("served/app.py").touch()
     assert {"demo", "lessons", "train", "predict", "explain", "transfer", "check"} == set(ran)
     assert_git_ignores(tmp_path)
 
