@@ -2,6 +2,7 @@
 
 python -m benchmarks                                    minicnn beside its peers, on a CPU
 KERAS_BACKEND=jax python -m benchmarks.accelerator      the reference on a GPU (or on a CPU)
+python -m benchmarks.page                               the interactive page, in a browser
 
 The files of the first, in reading order:
 

@@ -33,6 +33,19 @@ function conv(x, kernel, bias, w, groups, z, rows) {
   );
 }
 
+// For each place the filters whose gradient is not 0: ReLU and pooling leave most of them at 0.
+function filtersToVisit(dz) {
+  const filters = dz.shape.at(-1);
+  const places = dz.data.length / filters;
+  const starts = new Int32Array(places + 1);
+  const list = new Int32Array(dz.data.length);
+  for (let place_ = 0, n = 0; place_ < places; place_++) {
+    for (let f = 0; f < filters; f++) if (dz.data[place_ * filters + f] !== 0) list[n++] = f;
+    starts[place_ + 1] = n;
+  }
+  return { starts, list };
+}
+
 export function* convolutionBackward(dz, x, kernel, w, groups) {
   const channels = x.shape[2];
   const filters = kernel.shape[3];
@@ -45,16 +58,20 @@ export function* convolutionBackward(dz, x, kernel, w, groups) {
   const dk = array(kernel.shape);
   const DX = dx.data;
   const DK = dk.data;
+  const { starts, list } = filtersToVisit(dz);
   const visit = (from, to, tap) => {
-    for (let c = 0; c < channels; c++) {
+    const [first, end] = [starts[to], starts[to + 1]];
+    for (let c = 0; c < channels && first < end; c++) {
       const group = (c / inner) | 0;
       const value = X[from * channels + c];
-      let k = (tap * inner + (c % inner)) * filters + group * each;
+      const k = (tap * inner + (c % inner)) * filters;
       let sum = 0;
-      let o = to * filters + group * each;
-      for (const end = o + each; o < end; o++, k++) {
-        sum += D[o] * K[k];
-        DK[k] += D[o] * value;
+      for (let n = first; n < end; n++) {
+        const f = list[n];
+        if (groups > 1 && ((f / each) | 0) !== group) continue;
+        const d = D[to * filters + f];
+        sum += d * K[k + f];
+        DK[k + f] += d * value;
       }
       DX[from * channels + c] += sum;
     }
