@@ -9,6 +9,8 @@ from minicnn._support import terminal
 from minicnn._support.arguments import listed, local_path, positive
 from minicnn._support.terminal import quoted, say, this_program
 
+HOMEWORK = 0  # as in `minicnn.lessons`, which takes time to import
+
 
 def add_to(commands: Any) -> None:
     """Add this command and its options to the parser of `minicnn`."""
@@ -32,7 +34,9 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     action = command.add_mutually_exclusive_group()
-    action.add_argument("--run", dest="number", type=positive, metavar="N", help="run lesson N")
+    action.add_argument(
+        "--run", dest="number", type=_number, metavar="N", help="run lesson N, or the homework"
+    )
     action.add_argument("--notebooks", type=Path, metavar="DIR", help="write them as .ipynb files")
     action.add_argument(
         "--teacher", type=Path, metavar="DIR", help="run them and write the teacher's pack: HTML"
@@ -60,6 +64,11 @@ def add_to(commands: Any) -> None:
         help="for --notebooks and --teacher: replace files that are there, too",
     )
     command.set_defaults(run=run)
+
+
+def _number(text: str) -> int:
+    """Return the number of a lesson, or that of the homework."""
+    return HOMEWORK if text == "homework" else positive(text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -10,11 +10,13 @@ A lesson begins with
 and uses `lesson` to get its images, to show figures, to check exercises and to print solutions.
 """
 
+from minicnn.lessons.checking import HOMEWORK
 from minicnn.lessons.lesson import Lesson
 from minicnn.lessons.library import (
     Cell,
     Script,
     find,
+    homework,
     notebook,
     print_list,
     run,
@@ -26,12 +28,14 @@ from minicnn.lessons.pretrain import KNOWN, PRETRAINED
 from minicnn.lessons.teacher import write_pack
 
 __all__ = [
+    "HOMEWORK",
     "KNOWN",
     "PRETRAINED",
     "Cell",
     "Lesson",
     "Script",
     "find",
+    "homework",
     "notebook",
     "print_list",
     "run",

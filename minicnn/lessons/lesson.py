@@ -15,6 +15,7 @@ from minicnn.lessons import (  # noqa: F401 - they fill EXERCISES
     block_exercises,
     engine_exercises,
     exercises,
+    homework_exercises,
     training_exercises,
 )
 from minicnn.lessons.checking import EXERCISES, verdict

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from minicnn._support import terminal
 from minicnn._support.atomic import make_folder, replacing
 from minicnn._support.reading import TooLargeError, read_regular
+from minicnn.lessons.checking import HOMEWORK
 from minicnn.lessons.photos import check_photos
 
 FOLDER = Path(__file__).parent
@@ -73,14 +74,20 @@ def _uncommented(lines: Sequence[str]) -> str:
 def read(path: Path) -> Script:
     """Read a lesson's file and split it into cells."""
     parts = cells(path.read_text("utf-8"))
-    title = re.match(r"# Lesson (\d+): (.+)\n\n\*(.+)\*", parts[0].text)
+    title = re.match(r"# (?:Lesson (\d+)|Homework): (.+)\n\n\*(.+)\*", parts[0].text)
     times = title and re.search(
         r"(?:Section ([\d.]+).* )?(\d+) minutes to read, (\d+) seconds? to", title[3]
     )
     if not title or not times:
         raise ValueError(f"{path.name} does not begin with a title and the times that it takes.")
     return Script(
-        int(title[1]), path, title[2], times[1] or "", int(times[2]), int(times[3]), parts
+        int(title[1] or HOMEWORK),
+        path,
+        title[2],
+        times[1] or "",
+        int(times[2]),
+        int(times[3]),
+        parts,
     )
 
 
@@ -89,8 +96,15 @@ def scripts() -> list[Script]:
     return [read(path) for path in sorted(FOLDER.glob("lesson_*.py"))]
 
 
+def homework() -> Script:
+    """The homework, which is a script as the lessons are; its number is `HOMEWORK`."""
+    return read(FOLDER / "homework_clothes.py")
+
+
 def find(number: int) -> Script:
     """The lesson with this number. Raises `ValueError` if there is no such lesson."""
+    if number == HOMEWORK:
+        return homework()
     found = scripts()
     for script in found:
         if script.number == number:
@@ -109,9 +123,14 @@ def with_photos(script: Script, data: str | os.PathLike[str]) -> Script:
         raise ValueError(
             f"Lesson {script.number} does not use the images of clothes, so it cannot take photos."
         )
-    plain, changed = f"Lesson({script.number})", f"Lesson({script.number}, data={str(folder)!r})"
+    changed = [
+        re.sub(
+            r"\bLesson\((\w+)\)", lambda found: f"Lesson({found[1]}, data={str(folder)!r})", c.text
+        )
+        for c in script.cells
+    ]
     return script._replace(
-        cells=tuple(cell._replace(text=cell.text.replace(plain, changed)) for cell in script.cells)
+        cells=tuple(cell._replace(text=text) for cell, text in zip(script.cells, changed))
     )
 
 
@@ -132,6 +151,7 @@ def print_list() -> None:
     console.print(table)
     this = terminal.this_program()
     console.print(
+        f"\nHomework:          {this} lessons --run homework"
         f"\nIn the terminal:   {this} lessons --run 1"
         f"\nAs notebooks:      {this} lessons --notebooks lessons"
         f"\nCell by cell:      open the scripts in an editor: {FOLDER}"
@@ -192,7 +212,7 @@ def write_notebooks(
     overwrite: bool = False,
     data: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
-    """Write each lesson as `lesson_….ipynb` into a folder, which is created if it is missing.
+    """Write the lessons and the homework as `.ipynb` files into a folder; make it if need be.
 
     With `data`, a folder of photos, the lessons that can take photos use them (see `with_photos`,
     also for errors). Raises `NotADirectoryError` if `directory` is a file, and `FileExistsError`,
@@ -209,7 +229,7 @@ def write_notebooks(
             indent=1,
         )
         + "\n"
-        for script in scripts()
+        for script in [*scripts(), homework()]
     }
     make_folder(directory)
     if not overwrite:

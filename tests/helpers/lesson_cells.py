@@ -10,6 +10,7 @@ ROOT = Path(minicnn.__file__).parents[1]
 
 
 SCRIPTS = lessons.scripts()
+ALL = [*SCRIPTS, lessons.homework()]
 
 
 EXERCISES = list(checking.EXERCISES)

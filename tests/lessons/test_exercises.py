@@ -12,6 +12,53 @@ from minicnn import lessons
 from minicnn.lessons import checking, draw
 
 WRONG = {
+    (0, 1): [
+        ("parameters = 896", "the convolution's"),
+        ("parameters = 1_968_192", "the 64 units'"),
+        ("parameters = 7_874_497", "without pooling"),
+        ("parameters = 1_969_218", "two units at the end"),
+        ("parameters = 2_098_241", "cuts a pixel off"),
+        ("parameters = 5", "Flatten gives"),
+    ],
+    (0, 2): [
+        ("loss = 'categorical crossentropy'", "a row of probabilities"),
+        ("loss = minicnn.losses.MeanSquaredError()", "its gradient vanishes"),
+        ("loss = 'cosine_similarity'", "the angle"),
+        ("loss = 'hinge'", "one of the four names"),
+    ],
+    (0, 3): [
+        ("median = [0.5, 0.8]", "take np.median of it"),
+        ("median = 85.0", "from 0 to 1"),
+        ("median = 0.5", "look at class_mode"),
+        ("median = 0.0", "never right"),
+        ("median = 0.99", "of all ten"),
+        ("median = 0.65", "Check rescale"),
+    ],
+    (0, 4): [
+        ("deviation = [0.7, 0.2]", "take np.std of it"),
+        ("deviation = 0.4", "how far they spread"),
+        ("deviation = 0.15 ** 2", "square root"),
+        ("deviation = 300", "Check rescale"),
+        ("deviation = 0", "of all ten epochs"),
+    ],
+    (0, 5): [
+        ("test_loss = 1234.5", "does the new generator have rescale"),
+        ("test_loss = 0.693", "guessing"),
+        ("test_loss = 0.4", "before augmentation"),
+        ("test_loss = 0.01", "val_loss"),
+    ],
+    (0, 6): [
+        ("test_accuracy = 93", "from 0 to 1"),
+        ("test_accuracy = 0.5", "guessing"),
+        ("test_accuracy = 0.8", "changed training images"),
+        ("test_accuracy = 0.1", "the last five of ten"),
+    ],
+    (0, 7): [
+        ("dress = 0.8", "class 1. The folders"),
+        ("dress = 20", "from 0 to 1"),
+        ("dress = 0.5", "prefers one"),
+        ("dress = 0.4", "add up to 1"),
+    ],
     (1, 1): [("accuracy = 0.5", "count images"), ("accuracy = 90", "from 0 to 1")],
     (1, 2): [
         ("def split(p, s):\n    return p, p[:int(s * len(p))]", "in both parts"),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lesson_cells import ROOT, SCRIPTS, exercise_cell, solved_cell
+from lesson_cells import ALL, ROOT, SCRIPTS, exercise_cell, solved_cell
 from PIL import Image
 
 import minicnn
@@ -253,7 +253,7 @@ def workplace(tmp_path_factory):
 
 
 @pytest.mark.slow
-@every_lesson
+@pytest.mark.parametrize("script", ALL, ids=lambda s: s.path.stem)
 def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workplace):
     pytest.importorskip("matplotlib")
     numbers = checking.exercises_of(script.number)
@@ -479,8 +479,8 @@ def test_the_command_lists_them(capsys):
 
 def test_the_command_writes_notebooks(tmp_path, capsys):
     assert commands.main(["lessons", "--notebooks", str(tmp_path / "nb")]) == 0
-    assert f"Wrote {len(SCRIPTS)} notebooks" in capsys.readouterr().out
-    assert len(list((tmp_path / "nb").iterdir())) == len(SCRIPTS)
+    assert f"Wrote {len(ALL)} notebooks" in capsys.readouterr().out
+    assert len(list((tmp_path / "nb").iterdir())) == len(ALL)
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from lesson_cells import ALL
 
-from minicnn import commands, lessons
+from minicnn import commands
 from minicnn.lessons import checking, library, teacher
 from minicnn.lessons.checking import first_of, same
 from minicnn.lessons.teacher import outline, pages
@@ -127,13 +128,14 @@ def text_of(page):
     return html.unescape(re.sub("<[^>]+>", "", page))
 
 
-@pytest.mark.parametrize("script", lessons.scripts(), ids=lambda s: s.path.stem)
+@pytest.mark.parametrize("script", ALL, ids=lambda s: s.path.stem)
 def test_every_lesson_has_an_outline(script):
     asked = sum(library.PREDICT in cell.text for cell in script.cells)
     assert sum(len(part.questions) for part in outline.parts(script)) == asked
     assert [task.number for task in outline.tasks(script)] == checking.exercises_of(script.number)
     assert all(task.mistakes for task in outline.tasks(script))
     assert script.minutes < outline.class_minutes(script) < 3 * script.minutes + 20
+    assert pages.name_of(script) in pages.index(ALL).replace("&#x27;", "'")
     sheet = text_of(pages.worksheet(script))
     for task in outline.tasks(script):
         assert text_of(pages.markdown(task.text)).split("\n")[0][:40] in sheet

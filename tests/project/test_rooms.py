@@ -80,7 +80,7 @@ class Import(NamedTuple):
 
 def is_lesson(path: Path) -> bool:
     """Return whether this is a script that is run, not imported, and uses minicnn as readers do."""
-    return path.parent.name == "lessons" and path.name.startswith("lesson_")
+    return path.parent.name == "lessons" and path.name.startswith(("lesson_", "homework_clothes"))
 
 
 def source_files() -> list[Path]:

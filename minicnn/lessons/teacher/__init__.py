@@ -23,12 +23,13 @@ def write_pack(
 ) -> list[Path]:
     """Run the lessons and write the pack into a folder; return the paths, the first page first.
 
-    `numbers` are the lessons to take; by default all of them. Raises `ValueError` for a number
-    without a lesson, `NotADirectoryError` if `directory` is a file, and `FileExistsError`, before
-    anything is run, if a file of the pack is there already and `overwrite` is not set.
+    `numbers` are the lessons to take; by default all of them, and the homework. Raises `ValueError`
+    for a number without a lesson, `NotADirectoryError` if `directory` is a file, and
+    `FileExistsError`, before anything is run, if a file of the pack is there already and
+    `overwrite` is not set.
     """
     directory = Path(directory)
-    scripts = [library.find(number) for number in numbers] or library.scripts()
+    scripts = [library.find(n) for n in numbers] or [*library.scripts(), library.homework()]
     first = directory / "index.html"
     paths = [first, *(directory / name for script in scripts for name in pages.links(script))]
     make_folder(directory)
@@ -39,7 +40,7 @@ def write_pack(
         )
     with tempfile.TemporaryDirectory(prefix="minicnn-lessons-") as workplace:
         for script in scripts:
-            say(f"Running lesson {script.number}: {script.title}")
+            say(f"Running {pages.name_of(script)}")
             found = results(script, Path(workplace))
             names = pages.links(script)
             _write(directory / names.plan, pages.plan(script, found))

@@ -5,10 +5,12 @@ is escaped.
 """
 
 import html
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import NamedTuple
 
+from minicnn.lessons.checking import HOMEWORK
 from minicnn.lessons.library import PREDICT, Cell, Script
 from minicnn.lessons.teacher.outline import (
     QUESTION_MINUTES,
@@ -39,7 +41,7 @@ class Links(NamedTuple):
 
 def links(script: Script) -> Links:
     """The names of the files of a lesson, such as `05-plan.html`."""
-    start = f"{script.number:02d}" if script.number else "homework"
+    start = "homework" if script.number == HOMEWORK else f"{script.number:02d}"
     return Links(*(f"{start}-{name}.html" for name in Links._fields))
 
 
@@ -93,8 +95,10 @@ def _file(name: str) -> str:
     return resources.files("minicnn.lessons.teacher").joinpath(name).read_text("utf-8")
 
 
-def _name(script: Script) -> str:
-    return f"Lesson {script.number}: {script.title}" if script.number else script.title
+def name_of(script: Script) -> str:
+    """The title with the number, as in "Lesson 2: Images as arrays"."""
+    kind = "Homework" if script.number == HOMEWORK else f"Lesson {script.number}"
+    return f"{kind}: {script.title}"
 
 
 # -- the plan ------------------------------------------------------------------------------------
@@ -120,7 +124,7 @@ def plan(script: Script, found: Mapping[int, Result]) -> str:
     rows += f"<tr><td>Exercises</td><td></td><td>{TASK_MINUTES * len(work)} min</td></tr>"
     rows += f'<tr class="sum"><td>In all</td><td></td><td>{class_minutes(script)} min</td></tr>'
     body = (
-        f"<h1>{html.escape(_name(script))}</h1>\n<p>{course}{script.minutes} minutes to read, "
+        f"<h1>{html.escape(name_of(script))}</h1>\n<p>{course}{script.minutes} minutes to read, "
         f"{script.seconds} seconds to compute.{others}</p>\n"
         "<h2>Time</h2>\n<table><tr><th>part</th><th>questions</th><th>in class</th></tr>"
         f"{rows}</table>\n<p><small>Reading time is shared out by the number of words; a question "
@@ -132,7 +136,7 @@ def plan(script: Script, found: Mapping[int, Result]) -> str:
             f"answer down (the worksheet has the same questions).</p>\n{asked}\n"
         )
     body += "<h2>Exercises</h2>\n" + "".join(_task_plan(task) for task in work)
-    return page(_name(script), body, "plan")
+    return page(name_of(script), body, "plan")
 
 
 def _asked(question: Question, found: Mapping[int, Result]) -> str:
@@ -163,17 +167,17 @@ def _task_plan(task: Task) -> str:
 
 def solutions(script: Script) -> str:
     """The exercises of a lesson with their solutions."""
-    body = f"<h1>{html.escape(_name(script))}: solutions</h1>\n" + "".join(
+    body = f"<h1>{html.escape(name_of(script))}: solutions</h1>\n" + "".join(
         f"<article>{markdown(f'**{task.number}.** {task.text}')}{code(task.solution)}</article>\n"
         for task in tasks(script)
     )
-    return page(f"{_name(script)}: solutions", body, "solutions")
+    return page(f"{name_of(script)}: solutions", body, "solutions")
 
 
 def worksheet(script: Script) -> str:
     """The questions and exercises of a lesson, with room to write, for print."""
     body = (
-        f"<h1>{html.escape(_name(script))}</h1>\n"
+        f"<h1>{html.escape(name_of(script))}</h1>\n"
         '<p class="who">Name: <span></span> Date: <span></span></p>\n'
     )
     asked = questions(script)
@@ -187,7 +191,7 @@ def worksheet(script: Script) -> str:
     body += "<h2>Exercises</h2>\n"
     for task in tasks(script):
         body += f"<article>{markdown(f'**{task.number}.** {task.text}')}{_room(6)}</article>\n"
-    return page(f"{_name(script)}: worksheet", body, "worksheet")
+    return page(f"{name_of(script)}: worksheet", body, "worksheet")
 
 
 def _room(lines: int) -> str:
@@ -210,7 +214,7 @@ def slides(script: Script, found: Mapping[int, Result]) -> str:
         '\n<nav><button id="back" aria-label="previous slide">‹</button>'
         '<output id="place"></output><button id="on" aria-label="next slide">›</button></nav>'
     )
-    return page(_name(script), body, "slides", _file("slides.js"))
+    return page(name_of(script), body, "slides", _file("slides.js"))
 
 
 def _slides(script: Script, found: Mapping[int, Result]) -> Iterator[tuple[str, str]]:
@@ -225,7 +229,7 @@ def _slides(script: Script, found: Mapping[int, Result]) -> Iterator[tuple[str, 
         waiting: list[str] = []
         for block in blocks(cell.text):
             full = sum(map(len, waiting)) + len(block) > LONGEST
-            new = block.startswith(("#", PREDICT, "**1.**", "**2.**", "**3.**"))
+            new = block.startswith(("#", PREDICT)) or re.match(r"\*\*\d\.\*\*", block)
             if waiting and (full or new):
                 yield _text(heading, waiting)
                 waiting = []
@@ -282,7 +286,7 @@ def index(scripts: Sequence[Script]) -> str:
     for script in scripts:
         names = links(script)
         rows += (
-            f"<tr><td>{html.escape(_name(script))}</td><td>{script.section}</td>"
+            f"<tr><td>{html.escape(name_of(script))}</td><td>{script.section}</td>"
             f"<td>{class_minutes(script)} min</td><td>"
             + " ".join(f'<a href="{name}">{kind}</a>' for kind, name in names._asdict().items())
             + "</td></tr>\n"
