@@ -15,6 +15,7 @@ import { render, renderBench, renderLearning } from "page/screen.js";
 import { choose, chosenAt, isBackward, looked, newState, settle, sourceNode } from "page/state.js";
 import { stepSaid } from "page/views/learn.js";
 import { layout, placeIn } from "page/views/pictures.js";
+import { chooseScale } from "page/views/scale.js";
 import { sameSpot } from "page/views/spots.js";
 
 const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds per cell, by speed
@@ -40,6 +41,7 @@ export class App {
 
   render() {
     this.trail.keep();
+    chooseScale(this);
     render(this);
   }
 

@@ -321,16 +321,16 @@ export function legend(top, data, whose = "") {
 }
 
 // The same for images that each have a scale of their own.
-export function legendOfEach(what) {
+export function legendOfEach(what, [low, high] = ["−", "+"]) {
   return h(
     "div.legend",
     {
       role: "img",
-      "aria-label": `Colours from below zero (blue) over 0 to above zero (orange), ${what}`,
+      "aria-label": `Colours from ${low} (blue) over 0 to ${high} (orange), ${what}`,
     },
     h("span.legend-what", {}, what),
-    h("span", {}, "−"),
+    h("span", {}, low),
     bar_(),
-    h("span", {}, "+"),
+    h("span", {}, high),
   );
 }

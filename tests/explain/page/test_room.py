@@ -1,5 +1,7 @@
 """The page fills the window, shows where there is more, and says what its colours mean."""
 
+import re
+
 import numpy as np
 import pytest
 from pages import photo, seeded, wait
@@ -118,3 +120,56 @@ def test_a_map_has_one_name_and_those_of_a_photo_their_colours(long_page, opened
             said = " ".join([tab.locator(".layer .bench").inner_text(), *labels])
             assert "channel" not in said, (mode, name)
             assert "filter" not in said, (mode, name)
+
+
+def end_of(values):
+    """Return where the colour scale of these numbers ends."""
+    found = np.sort(np.abs(values).ravel())
+    return found[min(found.size - 1, int(found.size * 0.998))]
+
+
+def legend_of(tab):
+    said = tab.locator(".side").last.locator(".legend").inner_text().replace("−", "-")
+    return float(re.search(r"[≥+] ?([\d.]+)", said)[1]), said
+
+
+def test_colours_have_the_scale_of_a_layer_a_map_or_the_network(tmp_path, opened):
+    model, x = residual(), photo((16, 16, 3)) / 255
+    tab = opened(build(model, x, tmp_path / "page.html"))
+    ys = {entry.layer.name: entry.y[0] for entry in model.forward(x)[1].entries}
+    foot = tab.locator('.card[data-layer="a"] .card-foot').inner_text()
+    assert float(re.search(r"±([\d.]+)", foot)[1]) == pytest.approx(end_of(ys["a"]), rel=1e-2)
+    tab.evaluate("page.openAt(2, [3, 3, 5])")
+    assert tab.evaluate("page.net.nodes[2].name") == "a"
+    end, said = legend_of(tab)
+    assert end == pytest.approx(end_of(ys["a"]), rel=1e-2)
+    assert "all maps: " in said
+    scale = tab.get_by_label("Scale of the colours")
+    scale.focus()
+    scale.select_option("each map its own")
+    end, said = legend_of(tab)
+    assert end == pytest.approx(end_of(ys["a"][:, :, 5]), rel=1e-2)
+    assert "this map: " in said
+    assert tab.evaluate("document.activeElement.dataset.focus") == "scale"
+    scale.select_option("one for all layers")
+    end, _ = legend_of(tab)
+    assert end == pytest.approx(max(end_of(y) for y in ys.values()), rel=1e-2)
+    tab.keyboard.press("Escape")
+    tab.evaluate("page.overview()")
+    told = tab.locator(".scales .legend").inner_text().replace("−", "-")
+    assert float(re.search(r"\+([\d.]+)", told)[1]) == pytest.approx(end, rel=1e-2)
+    scale.select_option("each layer its own")
+
+
+def test_a_histogram_has_axes(long_page, opened):
+    tab = opened(long_page, address="#conv1/weights")
+    kernel = chain(18).get_layer("conv1").kernel.value
+    said = tab.locator(".histogram").first.locator("text").all_text_contents()
+    most, zero, low, middle, high = (float(s.replace("−", "-")) for s in said)
+    reach = np.abs(kernel).max()
+    counts = np.histogram(kernel, 41, (-reach, reach))[0]
+    assert most == pytest.approx(counts.max(), abs=2)
+    assert (zero, middle) == (0, 0)
+    np.testing.assert_allclose([-low, high], reach, rtol=1e-2)
+    name = tab.locator(".histogram").first.get_attribute("aria-label")
+    assert "in one of 41 equal intervals" in name

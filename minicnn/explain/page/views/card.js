@@ -2,7 +2,8 @@
 // The card of a layer, or of a folded block, in the overview.
 import { allZeros, count, h, shapeText, vectorPicture, vectorShape, zeroMaps } from "page/draw.js";
 import { size } from "page/engine/arrays.js";
-import { isPhoto, lazyPicture, mapName, picture, topFor } from "page/views/pictures.js";
+import { isPhoto, lazyPicture, mapName, picture } from "page/views/pictures.js";
+import { endText, scaleFor } from "page/views/scale.js";
 
 // What a card shows of a layer: its outputs, or their gradients.
 const shown = (app, id) => (app.state.mode === "backward" ? app.net.dy(id) : app.net.y(id));
@@ -21,8 +22,9 @@ export function card(app, item, { x, y, wide, many }) {
   const { thumbs, hidden } = value
     ? pictures(app, id, value, wide, many)
     : { thumbs: [h("span.void", { title: why }, back ? "no gradient" : "left out")], hidden: 0 };
+  const zero = value && allZeros(value.data);
   const foot = [
-    value && allZeros(value.data) ? "all zeros" : "",
+    zero ? "all zeros" : value && (id > 0 || back) ? endText(value) : "",
     hidden ? `+ ${hidden} map${hidden > 1 ? "s" : ""}` : "",
   ];
   const height = `${many * (wide + 4) - 4}px`;
@@ -44,7 +46,11 @@ export function card(app, item, { x, y, wide, many }) {
     h("span.card-name", {}, item.folded ? item.folded.split("/").at(-1) : node.name),
     h("span.card-type", {}, cardType(item, node)),
     h("span.thumbs", { style: { width: `${wide}px`, height } }, thumbs),
-    h("span.card-foot", {}, foot.filter(Boolean).join(", ")),
+    h(
+      "span.card-foot",
+      {},
+      foot.filter(Boolean).map((line) => h("span", {}, line)),
+    ),
   );
 }
 
@@ -84,7 +90,7 @@ function pictures(app, id, value, wide, many) {
   const list = photo ? (shape[2] === 1 ? [-1] : [-1, 0, 1, 2]) : strongest(value, many);
   const thumb = (k) => {
     const zero = k >= 0 && zeroMaps(value)[k];
-    return lazyPicture(() => picture(net, id, value, k), {
+    return lazyPicture(() => picture(net, id, value, k, scaleFor(value, k)), {
       style,
       "data-map": k,
       class: zero ? "zero" : null,
@@ -102,7 +108,7 @@ function vectorThumb(value, wide, many) {
   const [rows, columns] = n > 24 ? vectorShape(n) : [n, 1];
   const tall = Math.min(many * (wide + 4) - 4, rows * (n > 24 ? 8 : 20));
   const width = Math.min(wide, n > 24 ? Math.max(24, (tall * columns) / rows) : 22);
-  return lazyPicture(() => vectorPicture(value.data, topFor(value)), {
+  return lazyPicture(() => vectorPicture(value.data, scaleFor(value)), {
     style: { width: `${width}px`, height: `${tall}px` },
   });
 }

@@ -1,7 +1,8 @@
 // @ts-check
 // The maps of a layer in a row, and the buttons that slide the window.
 import { h, mapPicture, zeroMaps } from "page/draw.js";
-import { lazyPicture, mapName, topFor } from "page/views/pictures.js";
+import { lazyPicture, mapName } from "page/views/pictures.js";
+import { scaleChooser, scaleFor } from "page/views/scale.js";
 import { indexInput } from "page/views/whatif.js";
 
 export function filmstrip(app) {
@@ -63,7 +64,7 @@ function frame(app, id, a, k, chosen, kept) {
       title: name,
       onclick: () => app.chooseMap(k),
     },
-    lazyPicture(() => mapPicture(a, k, topFor(a))),
+    lazyPicture(() => mapPicture(a, k, scaleFor(a, k))),
     h("small", {}, mapName(app.net, id, k, "").trim()),
   );
 }
@@ -96,6 +97,7 @@ export function transport(app, tab) {
   return h(
     "div.transport",
     { role: "group", "aria-label": "Slide the window" },
+    scaleChooser(app),
     button("first", "To the first cell", "", () => app.move("first")),
     button("prev", "One cell back", "", () => app.move(-1)),
     button("play", state.playing ? "Pause" : "Play", state.playing ? "Pause" : "Play", () =>

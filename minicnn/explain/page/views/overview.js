@@ -1,12 +1,13 @@
 // @ts-check
 // The whole network: cards in columns and lanes, and edges between them.
-import { count, h, legendOfEach, screen_ } from "page/draw.js";
+import { count, h, screen_ } from "page/draw.js";
 import { forgetHint, wasSeen } from "page/hints.js";
 import { tour } from "page/tour.js";
 import { card } from "page/views/card.js";
 import { minimap } from "page/views/minimap.js";
 import { classPanel } from "page/views/outcome.js";
 import { planOf } from "page/views/plan.js";
+import { legendOfNetwork } from "page/views/scale.js";
 
 // Edges past other layers run along a free lane, or else below the lane where they start.
 class Roads {
@@ -207,7 +208,7 @@ function caption(app, items) {
           folded ? "Unfold all blocks" : "Fold the blocks",
         )
       : null,
-    legendOfEach("each layer’s own scale, within which 99.8 % of its numbers are"),
+    legendOfNetwork(app),
   );
 }
 

@@ -38,10 +38,10 @@ export function topFor(a) {
   return tops.get(a.data);
 }
 
-export function picture(net, id, a, channel) {
-  if (a.shape.length !== 3) return vectorPicture(a.data, topFor(a));
+export function picture(net, id, a, channel, top = topFor(a)) {
+  if (a.shape.length !== 3) return vectorPicture(a.data, top);
   if (id === 0 && channel === -1) return colourPicture(a, net.range);
-  return mapPicture(a, channel, topFor(a));
+  return mapPicture(a, channel, top);
 }
 
 // The network's input as one image.

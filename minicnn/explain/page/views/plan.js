@@ -4,7 +4,7 @@
 import { screen_ } from "page/draw.js";
 
 const LEAST_COLUMN = 96; // pixels, with the gap before the next one
-const AROUND = 76; // pixels of a card that are not maps: its name, its class, its foot
+const AROUND = 88; // pixels of a card that are not maps: its name, its class, its foot
 const PANEL = 330; // pixels of the classes and of the margins
 const HEAD = 165; // pixels above and below the network
 const MINIMAP = 36;

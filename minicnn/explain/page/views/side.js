@@ -4,7 +4,8 @@ import { bar, mapView } from "page/cells.js";
 import { exact, fmt, h, legend, screen_, zeroMaps } from "page/draw.js";
 import { offsetOf, size, unravel } from "page/engine/arrays.js";
 import { place } from "page/engine/windows.js";
-import { isPhoto, layout, mapName, picture, topFor } from "page/views/pictures.js";
+import { isPhoto, layout, mapName, picture } from "page/views/pictures.js";
+import { scaleFor, scaledNumbers } from "page/views/scale.js";
 
 // How large to draw a map: two stand beside the arithmetic, or above it on a phone.
 const roomy = () => screen_.width >= 1600 && screen_.height >= 860;
@@ -38,7 +39,7 @@ export function side(app, what) {
   if (list) body = vectorList(app, what);
   else {
     body = mapView({
-      picture: picture(app.net, id, a, channel),
+      picture: picture(app.net, id, a, channel, scaleFor(a, channel)),
       height: place_.rows,
       width: place_.columns,
       pad,
@@ -70,7 +71,7 @@ export function side(app, what) {
     body,
     list || (channel === -1 && isPhoto(app.net, id))
       ? null
-      : legend(topFor(a), a.data, a.shape.length === 3 && a.shape[2] > 1 ? "all maps: " : ""),
+      : legend(scaleFor(a, channel), ...scaledNumbers(a, channel)),
     chooser,
   );
 }
@@ -90,7 +91,7 @@ export function arrowsMove(element, { rows, columns }, [row, column], move) {
 
 function vectorList(app, { id, a, onmove, at, focus, label }) {
   const { net } = app;
-  const top = topFor(a);
+  const top = scaleFor(a);
   const chosen = at ? offsetOf(a.shape, at) : -1;
   return h(
     "ul.units",

@@ -3,6 +3,7 @@
 import {
   allZeros,
   colourPicture,
+  count,
   exact,
   fmt,
   h,
@@ -196,29 +197,10 @@ function stats(data) {
   const bins = new Array(41).fill(0);
   const reach = Math.max(Math.abs(low), Math.abs(high)) || 1;
   for (const v of data) bins[Math.min(40, Math.floor(((v / reach + 1) / 2) * 41))]++;
-  const most = Math.max(...bins);
   return h(
     "div.stats",
     {},
-    h(
-      "svg.histogram",
-      {
-        viewBox: "0 0 164 40",
-        width: 164,
-        height: 40,
-        role: "img",
-        "aria-label": `Histogram from ${fmt(-reach)} to ${fmt(reach)}`,
-      },
-      bins.map((n, i) =>
-        h("rect", {
-          x: i * 4,
-          y: 40 - (38 * n) / most,
-          width: 3,
-          height: (38 * n) / most,
-          class: i < 20 ? "below" : i > 20 ? "above" : "",
-        }),
-      ),
-    ),
+    histogram(bins, reach),
     h(
       "dl",
       {},
@@ -229,5 +211,42 @@ function stats(data) {
         ["largest", high],
       ].map(([name, v]) => [h("dt", {}, name), h("dd", { title: exact(v) }, fmt(v))]),
     ),
+  );
+}
+
+// How many numbers are in each of the 41 intervals from −reach to reach.
+function histogram(bins, reach) {
+  const most = Math.max(...bins);
+  const [left, wide, high] = [34, 164, 60];
+  const label = (x, y, anchor, text) =>
+    h("text", { x, y, "text-anchor": anchor, class: "axis-text" }, text);
+  const y = (n) => 6 + high - (high * n) / most;
+  return h(
+    "svg.histogram",
+    {
+      viewBox: `0 0 ${left + wide + 12} ${high + 24}`,
+      width: left + wide + 12,
+      height: high + 24,
+      role: "img",
+      "aria-label":
+        `Histogram from ${fmt(-reach)} to ${fmt(reach)}: at most ${count(most)} numbers ` +
+        "in one of 41 equal intervals",
+    },
+    h("line", { x1: left, x2: left + wide, y1: y(0), y2: y(0), class: "axis" }),
+    h("line", { x1: left - 3, x2: left, y1: y(most), y2: y(most), class: "axis" }),
+    label(left - 5, y(most) + 4, "end", count(most)),
+    label(left - 5, y(0) + 1, "end", "0"),
+    bins.map((n, i) =>
+      h("rect", {
+        x: left + i * 4,
+        y: y(n),
+        width: 3,
+        height: y(0) - y(n),
+        class: i < 20 ? "below" : i > 20 ? "above" : "",
+      }),
+    ),
+    label(left, y(0) + 15, "start", fmt(-reach)),
+    label(left + wide / 2, y(0) + 15, "middle", "0"),
+    label(left + wide, y(0) + 15, "end", fmt(reach)),
   );
 }
