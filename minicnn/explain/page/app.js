@@ -310,7 +310,7 @@ export class App {
     });
     this.render();
     this.say("Learn: take a step, or play");
-    if (isNew) await this.course.begin();
+    await (isNew ? this.course.begin() : this.course.show({}));
   }
 
   // Takes over what the reader chose for the training.

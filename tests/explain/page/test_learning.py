@@ -144,6 +144,20 @@ def test_a_softmax_or_sigmoid_at_the_end(tmp_path, opened):
     open_learning(tab)
     choose(tab, optimizer="SGD", batch=8)
     compare(take(tab, 6), train(model, optimizers.SGD(0.01), 6, 8))
+    x, y = photos()
+    ends = layers.Dense(1, activation="sigmoid", name="score")
+    model = seeded(
+        Sequential([Input((12, 12, 3)), layers.Rescaling(1 / 255), layers.Flatten(), ends])
+    )
+    page = build(model, x[:1], tmp_path / "two.html", class_names=["a", "b"], data=(x, y > 2))
+    tab = opened(page)
+    open_learning(tab)
+    choose(tab, optimizer="SGD", batch=4)
+    choose(tab, rate=0.1)
+    found = take(tab, 6)
+    model.compile(optimizers.SGD(0.1), "binary_crossentropy", metrics=["accuracy"])
+    logs = [model.train_on_batch(x[i : i + 4], y[i : i + 4] > 2) for i in (0, 4, 8, 0, 4, 8)]
+    compare(found, ({v.path: v.numpy() for v in model.weights}, *zip(*logs, strict=True)))
 
 
 def test_new_weights_are_those_of_a_seed(tmp_path, opened):
@@ -279,6 +293,23 @@ def test_a_photo_of_the_batch_goes_through_the_layer_and_the_network_is_seen_ins
     np.testing.assert_allclose(scores, model.predict(x[:1], verbose=0)[0], rtol=1e-3, atol=1e-4)
     tab.get_by_role("button", name="What-if is on").click()
     wait(tab, "!page.net.changed")
+
+
+def test_a_rate_that_is_too_large_is_seen_and_undone(tmp_path, opened):
+    tab = opened(page_of(tmp_path, small()))
+    open_learning(tab)
+    choose(tab, optimizer="SGD, momentum", batch=4)
+    choose(tab, rate=1000)
+    tab.evaluate("page.course.go(40)")
+    wait(tab, "page.course.step === 40", seconds=60)
+    assert "The loss is no number any more" in tab.locator(".learn-curves").inner_text()
+    tab.get_by_role("button", name="Back to the start").click()
+    wait(tab, "page.course.step === 0")
+    choose(tab, rate=0.01)
+    assert all(np.isfinite(take(tab, 3)[1]))
+    tab.get_by_label("learning rate").fill("-1")
+    tab.get_by_label("learning rate").press("Enter")
+    assert tab.get_by_label("learning rate").input_value() == "0.01"
 
 
 def test_learning_has_an_address(tmp_path, opened):

@@ -120,11 +120,10 @@ export class Course {
       net: this.network(),
       weights: [...this.weights()],
       xs: this.images,
-      photo: this.net.original(0),
       targets: this.facts.y,
       ...{ optimizer, rate, batch, seed },
     });
-    this.ask({ action: "show", ...this.shown });
+    this.show({});
     return this.watch(this.watched);
   }
 
@@ -163,9 +162,11 @@ export class Course {
     return this.ask({ action: "watch", key: `${this.net.nodes[id].key}/${name}`, offset });
   }
 
+  // Shows the maps of a layer (id) for one of the examples, or -1: for the page's photo.
   show(patch) {
     Object.assign(this.shown, patch);
-    return this.ask({ action: "show", ...this.shown });
+    const photo = this.shown.example < 0 ? this.net.original(0) : null;
+    return this.ask({ action: "show", ...this.shown, photo });
   }
 
   async play(on) {

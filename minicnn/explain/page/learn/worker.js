@@ -5,7 +5,7 @@ import { Learner } from "page/learn/learner.js";
 
 let learner = null;
 let images = [];
-let shown = null; // {id, example}: which maps are shown
+let shown = null; // {id, x}: the maps of which layer are shown, and for which image
 
 function report(started) {
   const { history, step, state } = learner;
@@ -16,21 +16,21 @@ function report(started) {
     batch: step ? history[step - 1] : null,
     weights: [...state.weights].map(([key, { shape, data }]) => [key, shape, data]),
     explanation: learner.explanation(),
-    maps: shown && learner.maps(shown.id, images[shown.example]),
+    maps: shown && learner.maps(shown.id, shown.x),
   };
 }
 
 const ACTIONS = {
-  start({ net, weights, xs, photo, ...settings }) {
-    images = [...xs, photo]; // the last one is the page's own
+  start({ net, weights, xs, ...settings }) {
+    images = xs;
     learner = new Learner({ net, xs, weights: new Map(weights), ...settings });
   },
   step: ({ count }) => learner.go(learner.step + count),
   go: ({ step }) => learner.go(step),
   rate: ({ rate }) => learner.setRate(rate),
   watch: ({ key, offset }) => learner.watch(key, offset),
-  show: ({ id, example }) => {
-    shown = { id, example: example < 0 ? images.length - 1 : example };
+  show: ({ id, example, photo }) => {
+    shown = { id, x: photo ?? images[example] };
   },
 };
 

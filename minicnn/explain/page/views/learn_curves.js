@@ -20,6 +20,9 @@ export function curves(app) {
       height: 104,
       top: 1,
     }),
+    history.length && !Number.isFinite(history[Math.max(0, course.step - 1)].loss)
+      ? h("p.reason", {}, "The loss is no number any more: go back, and lower the learning rate.")
+      : null,
     h(
       "p.note",
       {},
@@ -44,9 +47,9 @@ function means(values, n) {
 function chart({ step }, values, pass, { name, text, tick, height, top = 0 }) {
   const most = top || Math.max(1e-9, ...values.filter(Number.isFinite));
   const x = (i) => LEFT + ((WIDTH - LEFT - 6) * i) / Math.max(1, values.length - 1);
-  const y = (v) => 8 + (height - BOTTOM - 8) * (1 - Math.min(v, most) / most);
-  const line = (list) =>
-    list.map((v, i) => `${x(i).toFixed(1)},${y(Number.isFinite(v) ? v : most).toFixed(1)}`);
+  const share = (v) => (Number.isFinite(v) ? Math.min(v, most) / most : 1);
+  const y = (v) => 8 + (height - BOTTOM - 8) * (1 - share(v));
+  const line = (list) => list.map((v, i) => `${x(i).toFixed(1)},${y(v).toFixed(1)}`);
   const smooth = means(values, pass);
   const now = step ? smooth[step - 1] : NaN;
   const said = step ? `${name} ${text(values[step - 1])}` : name;
