@@ -8,6 +8,14 @@ import numpy as np
 
 from minicnn._support.atomic import replacing
 from minicnn._support.download import get_file
+from minicnn._support.objects import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 from minicnn._support.seeding import set_random_seed
 from minicnn.compat import hints
 from minicnn.images import (
@@ -19,14 +27,6 @@ from minicnn.images import (
 )
 from minicnn.layers.base import clear_session
 from minicnn.models import Model, diagram
-from minicnn.saving.objects import (
-    CustomObjectScope,
-    custom_object_scope,
-    get_custom_objects,
-    get_registered_name,
-    get_registered_object,
-    register_keras_serializable,
-)
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from minicnn import shapes
+from minicnn._support.objects import get_registered_name
 
 
 def snake_case(name: str) -> str:
@@ -122,5 +123,10 @@ def serialized(thing: Any, module: str) -> dict[str, Any]:
         "module": module,
         "class_name": getattr(thing, "keras_class_name", type(thing).__name__),
         "config": plain_throughout(thing.get_config()),
-        "registered_name": None,
+        "registered_name": None if is_ours(type(thing)) else get_registered_name(type(thing)),
     }
+
+
+def is_ours(kind: Any) -> bool:
+    """Return whether a class or function is minicnn's, rather than the user's own."""
+    return str(kind.__module__).startswith("minicnn.")

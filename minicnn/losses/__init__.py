@@ -23,6 +23,7 @@ takes a row of pixels for one example; only "sum" and "none" show that.)
 
 from typing import TYPE_CHECKING, Any
 
+from minicnn._support.objects import get_registered_name
 from minicnn._support.settings import made_from, serialized
 from minicnn.compat import hints
 from minicnn.losses.base import Loss
@@ -56,6 +57,7 @@ from minicnn.losses.functions import (
 )
 from minicnn.losses.hinges import CategoricalHinge, Hinge, SquaredHinge
 from minicnn.losses.overlap import Dice, Tversky
+from minicnn.losses.own import LossFunctionWrapper
 from minicnn.losses.regression import (
     CosineSimilarity,
     Huber,
@@ -149,8 +151,8 @@ def full_name(name: str) -> str:
 def get(identifier: Any) -> Loss:
     """Return a loss from an object, a name ("mse"), a function of this module or a saved config.
 
-    Raises `ValueError` for anything else. A function of your own has no gradient here: write a
-    `Loss` with it.
+    A function of your own is one, too (`LossFunctionWrapper`). Raises `ValueError` for anything
+    else.
     """
     if isinstance(identifier, Loss):
         return identifier
@@ -165,7 +167,6 @@ def get(identifier: Any) -> Loss:
         found: Loss | None = made_from({**identifier, "config": config}, _CLASSES)
         if found is not None:
             return found
-    hint = ""
     if callable(identifier) and not isinstance(identifier, type):
         for function, of_function in OF_CLASS.items():
             if function is identifier:
@@ -173,22 +174,27 @@ def get(identifier: Any) -> Loss:
         name = getattr(identifier, "__name__", "")
         if str(getattr(identifier, "__module__", "")).split(".")[0] == "keras" and name in LOSSES:
             return LOSSES[name]()
-        hint = (
-            " A function of your own needs its gradient: make a class of minicnn.losses.Loss with "
-            "the methods call(y_true, y_pred) and gradient(y_true, y_pred)."
-        )
+        return LossFunctionWrapper(identifier)
     if isinstance(identifier, str):
         cls_found = LOSSES.get(full_name(identifier)) or _CLASSES.get(identifier)
         if cls_found is not None:
             return cls_found()
     raise ValueError(
         f"A loss is an object of minicnn.losses or one of {', '.join(LOSSES)}. "
-        f"Received {identifier!r}.{hint}"
+        f"Received {identifier!r}."
     )
 
 
 def serialize(loss: Loss) -> dict[str, Any]:
     """Return the loss as Keras writes it into a model's config."""
+    if isinstance(loss, LossFunctionWrapper):
+        name = get_registered_name(loss.fn)
+        return {
+            "module": loss.fn.__module__,
+            "class_name": "function",
+            "config": name,
+            "registered_name": name,
+        }
     return serialized(loss, "keras.losses")
 
 

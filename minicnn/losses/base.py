@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import shapes
-from minicnn._support.settings import Configurable
+from minicnn._support.settings import Configurable, is_ours, parameters_of
+from minicnn._support.variable import recorder
+from minicnn.ops.tape import Tensor
 
 Array = np.ndarray
 
@@ -17,17 +19,19 @@ _REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", 
 class Loss(Configurable):
     """Base class: checks targets, weights examples, reduces.
 
-    A loss of your own defines two methods. Both get all examples at once, targets and predictions
-    in one shape:
+    A loss of your own is a function of (y_true, y_pred), or a class with `call`. It computes with
+    `minicnn.ops` one number for each example, from all examples at once:
 
         class Squared(Loss):
-            def call(self, y_true, y_pred):
-                return ((y_pred - y_true) ** 2).mean(axis=-1)      # one number for each example
+            def call(self, y_true, y_pred):                        # in one shape
+                return ops.mean(ops.square(y_pred - y_true), axis=-1)
+
+        model.compile("adam", Squared())
+
+    It may say what its gradient is; then `call` may also compute with NumPy:
 
             def gradient(self, y_true, y_pred):
                 return 2 * (y_pred - y_true) / y_pred.shape[-1]    # d call / d y_pred
-
-        model.compile("adam", Squared())
 
     `minicnn.explain.gradcheck(model, x, y=y)` says whether the two belong together.
     """
@@ -63,12 +67,27 @@ class Loss(Configurable):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the loss of predictions `y_pred` for targets `y_true`; see the module."""
+        if isinstance(y_pred, Tensor):  # in the call of a layer of one's own
+            return self._recorded(y_true, y_pred, sample_weight)
         y_pred = np.asarray(y_pred)
         value = self.forward(y_true, y_pred, sample_weight)[0]
         doubts = [self.misfit(None, y_pred), *self.doubts(y_true, y_pred, sample_weight).values()]
         for doubt in filter(None, doubts):
             warnings.warn(f"{type(self).__name__}: {doubt}", stacklevel=2)
         return value
+
+    def _recorded(self, y_true: Any, y_pred: Tensor, sample_weight: Any = None) -> Any:
+        """Return the value as a tensor of the tape that records."""
+        given = y_true.value if isinstance(y_true, Tensor) else y_true
+        value, cache = self.forward(given, y_pred.value, sample_weight)
+        factor = cache["factor"]
+
+        def gradients(dys: Any, *_: Any) -> list[Any]:
+            dy = np.asarray(dys[0], factor.dtype)
+            return [self.backward({**cache, "factor": factor * dy})]
+
+        results = recorder().record(self.name, [np.asarray(value)], [y_pred], gradients)
+        return results[0]
 
     def misfit(self, last: str | None, y_pred: Array) -> str:
         """Return a sentence on why a model's outputs do not suit this loss; "" if they may.
@@ -207,11 +226,10 @@ class Loss(Configurable):
         raise NotImplementedError(f"{type(self).__name__} has no call(self, y_true, y_pred).")
 
     def gradient(self, y_true: Array, y_pred: Array) -> Array:
-        """Return d call / d y_pred, in the predictions' shape; a loss of your own defines this."""
-        raise NotImplementedError(
-            f"{type(self).__name__} has no gradient(self, y_true, y_pred): it can evaluate, but "
-            "nothing can learn from it."
-        )
+        """Return d call / d y_pred, in the predictions' shape; by default a tape finds it."""
+        from minicnn.losses import own
+
+        return own.slopes(self, y_true, y_pred)
 
     def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
         return self.call(y_true, y_pred)
@@ -226,7 +244,14 @@ class Loss(Configurable):
             "reduction": self.reduction,
             "from_logits": self.from_logits,
         }
-        return config | {"label_smoothing": self.label_smoothing, "axis": -1}
+        config |= {"label_smoothing": self.label_smoothing, "axis": -1}
+        if is_ours(type(self)):
+            return config
+        names = parameters_of(type(self).__init__)
+        own = {name: vars(self)[name] for name in names if name in vars(self)}
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in names.values())
+        shared = {"name": self.name, "reduction": self.reduction}
+        return {key: value for key, value in shared.items() if takes_all or key in names} | own
 
 
 def range_of(values: Array) -> str:

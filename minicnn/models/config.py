@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from minicnn._support import objects
 from minicnn._support.settings import plain_throughout
 from minicnn.graph import Graph, Network
 from minicnn.graph.layer import Ends
@@ -18,7 +19,7 @@ from minicnn.layers import LAYERS, InputLayer, KerasTensor, Layer, Node
 from minicnn.layers.applications import APPLICATIONS
 from minicnn.layers.arithmetic import OPERATIONS, Operation
 from minicnn.layers.stand_ins import STAND_INS
-from minicnn.saving import functions, objects
+from minicnn.saving import functions
 from minicnn.saving.limits import check_nesting
 
 _networks: dict[str, type[Network]] = {}

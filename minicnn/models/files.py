@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from minicnn import saving
+from minicnn._support import objects
 from minicnn.graph.network import is_users
 from minicnn.layers import Layer
 from minicnn.layers.carried import weights_follow
 from minicnn.layers.weights import weight_budget
 from minicnn.models.config import layer_from_config, serialize_layer
 from minicnn.models.model import Model
-from minicnn.saving import objects
 from minicnn.saving.limits import MismatchError, parse_json, plain
 from minicnn.saving.weights import read_state
 

@@ -11,7 +11,7 @@ A file's first bytes say what it is, not its name: Keras 2 wrote HDF5 under the 
 Any of them may hold images with the channels first (`channels_first`).
 
 Nothing is unpickled, no class is looked up outside minicnn's own table and that of the user's own
-(`objects`), no code runs, no link is followed; nothing grows out of proportion to the file
+(`_support.objects`), no code runs, no link is followed; nothing grows out of proportion to the file
 (`limits`, and the layers' `WeightBudget`). A file is written whole or not at all.
 """
 
@@ -22,6 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn._support.atomic import replacing
+from minicnn._support.objects import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 from minicnn.compat import hints
 from minicnn.layers import carried
 from minicnn.layers.weights import weight_budget
@@ -39,14 +47,6 @@ from minicnn.saving import (
 )
 from minicnn.saving.compiling import compile_as_saved
 from minicnn.saving.limits import allowance, check_nesting, shortened
-from minicnn.saving.objects import (
-    CustomObjectScope,
-    custom_object_scope,
-    get_custom_objects,
-    get_registered_name,
-    get_registered_object,
-    register_keras_serializable,
-)
 
 _HDF5 = (".h5", ".hdf5")
 MODEL_SUFFIXES = (keras_file.SUFFIX, *_HDF5)

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from minicnn import losses, metrics, optimizers
+from minicnn._support.objects import own_object
 from minicnn.layers import carried
 from minicnn.saving.limits import shortened
 
@@ -153,14 +154,28 @@ def _losses(settings: dict[str, Any], outputs: int) -> Any:
 
 def _one_loss(description: Any) -> Any:
     """Return a loss, by its name if the file has no more; None for None."""
+    own = own_object(description)
+    if own is not None:
+        return _of_own(own, description)
     plain = _plain(description)
     made = None if plain is None else _made(losses.get, plain, "loss")
     return plain if isinstance(plain, str) else made
 
 
+def _of_own(own: Any, description: Any) -> Any:
+    """Return the user's function, or a new object of the user's class with its configuration."""
+    config = description.get("config") if isinstance(description, dict) else None
+    made: Any = own
+    return made.from_config(config or {}) if isinstance(own, type) else own
+
+
 def _metrics(description: Any, lost: list[str]) -> list[Any]:
     found = []
     for item in _listed(description):
+        own = own_object(item) or own_object(_function_of(item))
+        if own is not None:
+            found.append(_of_own(own, item))
+            continue
         plain = _plain(item)
         try:
             made = _made(lambda d: metrics.get(d, (1, 2), (1, 2)), plain, "metric")
@@ -169,6 +184,12 @@ def _metrics(description: Any, lost: list[str]) -> list[Any]:
         else:
             found.append(plain if isinstance(plain, str) else made)
     return found
+
+
+def _function_of(description: Any) -> Any:
+    """Return what a file says of the function of a metric, or None."""
+    config = description.get("config") if isinstance(description, dict) else None
+    return config.get("fn") if isinstance(config, dict) else None
 
 
 def _metrics_of_outputs(description: Any, names: list[str], lost: list[str]) -> Any:

@@ -256,14 +256,6 @@ def test_a_loss_of_your_own_trains() -> None:
     assert explain.gradcheck(mine, x[:2], y=y[:2]).passed
 
 
-def test_a_function_of_your_own_needs_a_gradient() -> None:
-    def mine(y_true: Array, y_pred: Array) -> Array:
-        return y_pred - y_true
-
-    with pytest.raises(ValueError, match=r"needs its gradient: .*call\(y_true, y_pred\) and grad"):
-        network(minicnn, mine, masks=True)
-
-
 @pytest.mark.parametrize(
     ("use", "message"),
     [

@@ -17,7 +17,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: plain().train_on_batch(X, Y), "before train_on_batch"),
     (lambda: model(loss=None).fit(X, Y), "loss=.*needed for fit"),
     (lambda: model(loss="crossentropy"), "A loss is .*'crossentropy'"),
-    (lambda: model(optimizer="ftrl"), "An optimizer is .*'ftrl'"),
+    (lambda: model(optimizer="ftrs"), "An optimizer is .*'ftrs'"),
     (lambda: model(loss_weights=["a"]), r"loss_weights to be finite numbers. Received \['a'\]"),
     (lambda: model(loss_weights=[1.0, 2.0]), r"loss_weights for each of 1 outputs, .*Received 2"),
     (lambda: model(weighted_metrics="accuracy"), "weighted_metrics is a list"),

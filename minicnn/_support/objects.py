@@ -49,6 +49,20 @@ def get_registered_object(
     return None
 
 
+def own_object(description: Any) -> Any:
+    """Return the user's own class or function that a file's description names, or None."""
+    if isinstance(description, str):
+        return get_registered_object(description)
+    if not isinstance(description, dict):
+        return None
+    config = description.get("config")
+    names = [description.get("registered_name"), description.get("class_name")]
+    if description.get("class_name") == "function":
+        names.append(config)
+    found = (get_registered_object(name) for name in names if isinstance(name, str))
+    return next((thing for thing in found if thing is not None), None)
+
+
 def get_custom_objects() -> dict[str, Any]:
     """Return the dict of all that is registered, itself."""
     return _registered
