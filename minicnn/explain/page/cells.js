@@ -46,8 +46,12 @@ export function mapView(options) {
   if (options.onmove) {
     const move = (event) => {
       const box = canvas.getBoundingClientRect();
-      const row = clamp(Math.floor((event.clientY - box.top - edge) / s) - top, options.height);
-      const col = clamp(Math.floor((event.clientX - box.left - edge) / s) - left, options.width);
+      const zoom = box.width / (columns * s + 2 * edge); // of a presentation
+      const [x, y] = [event.clientX - box.left, event.clientY - box.top].map(
+        (v) => v / zoom - edge,
+      );
+      const row = clamp(Math.floor(y / s) - top, options.height);
+      const col = clamp(Math.floor(x / s) - left, options.width);
       if (event.type === "pointerdown" || row !== options.at[0] || col !== options.at[1]) {
         options.onmove(row, col);
       }

@@ -30,14 +30,16 @@ const SCALES = {
 let table = null;
 let tableTheme = "";
 
-// The window as the layout sees it; printing takes a desktop's size and light colours.
+// The window as the layout sees it; printing takes a desktop's size and light colours. `zoom`: how
+// much larger than usual everything is.
 export const screen_ = {
   printing: false,
+  zoom: 1,
   get width() {
-    return this.printing ? 1280 : innerWidth;
+    return this.printing ? 1280 : innerWidth / this.zoom;
   },
   get height() {
-    return this.printing ? 720 : innerHeight;
+    return this.printing ? 720 : innerHeight / this.zoom;
   },
 };
 

@@ -1,6 +1,7 @@
 // @ts-check
 // Keys, and other events of the window: a new colour scheme, a new size, printing.
 import { screen_ } from "page/draw.js";
+import { isPresenting, listenForScreen, present } from "page/presenting.js";
 import { help } from "page/screen.js";
 import { chosenAt, looked } from "page/state.js";
 
@@ -13,6 +14,7 @@ export function listen(app) {
     resized = setTimeout(() => app.render(), 120);
   });
   listenForPrinting(app);
+  listenForScreen(app);
 }
 
 function onKey(app, event) {
@@ -29,6 +31,7 @@ function onKey(app, event) {
     f: () => app.setMode("forward"),
     b: () => app.setMode("backward"),
     p: () => app.showPhoto((app.net.shown + 1) % app.net.photos.length),
+    v: () => present(app, !isPresenting()),
     "?": () => help(app),
     l: () => app.openLearning(),
     ...(state.view === "learn" ? learnKeys(app, pressing) : {}),

@@ -5,6 +5,7 @@ import { count, h, theme } from "page/draw.js";
 import { saveDialog } from "page/paper/save.js";
 import { photoStrip } from "page/photos/strip.js";
 import { isBackward } from "page/state.js";
+import { isPresenting, present } from "page/presenting.js";
 import { tour } from "page/tour.js";
 import { bench } from "page/views/bench.js";
 import { comparison } from "page/views/compare.js";
@@ -138,6 +139,21 @@ function tools(app) {
     h(
       "button.quiet",
       {
+        "data-focus": "present",
+        "aria-label": isPresenting() ? "End the presentation" : "Present to a class",
+        "aria-pressed": String(isPresenting()),
+        title: "Larger, over the whole screen (V)",
+        onclick: () => present(app, !isPresenting()),
+      },
+      h(
+        "svg.icon",
+        { viewBox: "0 0 14 14", width: 14, height: 14, "aria-hidden": "true" },
+        h("path", { d: "M1 1h4v2H3v2H1z M9 1h4v4h-2V3H9z M1 9h2v2h2v2H1z M11 9h2v4H9v-2h2z" }),
+      ),
+    ),
+    h(
+      "button.quiet",
+      {
         "data-focus": "save",
         "aria-label": "Save this view",
         title: "Save this view as SVG or PNG, print it, or copy its link",
@@ -216,6 +232,7 @@ export function help(app) {
     ["F and B", "switch to forward or backward"],
     ["L", "let the network learn: then . and , go a step on or back, Space plays"],
     ["P", "go to the next photo"],
+    ["V", "present to a class: larger, over the whole screen"],
     ["?", "show this help"],
   ];
   const dialog = h(

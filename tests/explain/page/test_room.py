@@ -173,3 +173,25 @@ def test_a_histogram_has_axes(long_page, opened):
     np.testing.assert_allclose([-low, high], reach, rtol=1e-2)
     name = tab.locator(".histogram").first.get_attribute("aria-label")
     assert "in one of 41 equal intervals" in name
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
+def test_presenting_makes_all_larger_and_the_mouse_still_finds_cells(tmp_path, opened, size):
+    tab = opened(build(residual(), photo((16, 16, 3)), tmp_path / "page.html"), *size)
+    tab.evaluate("page.openLayer(2)")
+    before = tab.locator(".arithmetic .number").first.bounding_box()["width"]
+    tab.keyboard.press("v")
+    wait(tab, "document.fullscreenElement !== null")
+    tab.wait_for_timeout(300)
+    after = tab.locator(".arithmetic .number").first.bounding_box()["width"]
+    assert after == before if size[0] == 1280 else after > 1.1 * before  # a small screen is full
+    assert not tab.get_by_role("button", name="Save this view").is_visible()
+    box = tab.locator('[data-focus="out"]').bounding_box()
+    for row, column in ((0, 0), (5, 9), (15, 15)):
+        x, y = ((n + 0.5) / 16 for n in (column, row))
+        tab.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        assert tab.evaluate("page.state.at.slice(0, 2)") == [row, column]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
+    tab.get_by_role("button", name="End the presentation").click()
+    wait(tab, "document.fullscreenElement === null && !document.querySelector('.presenting')")
+    assert tab.locator(".arithmetic .number").first.bounding_box()["width"] == before
