@@ -42,7 +42,7 @@ layer = layers.BatchNormalization()
 print("largest difference from the layer:", np.abs(layer(x, training=True) - z).max())
 
 # %% [markdown]
-# They don't differ at all: however a channel is scaled and shifted, the result is the same. (The
+# They don't differ at all: however a channel is stretched and shifted, the result is the same. (The
 # layer's own numbers are a little smaller. It adds `epsilon`, 0.001, to each variance, so that it
 # never divides by zero.)
 #
@@ -458,7 +458,7 @@ lesson.check(1, normalize)
 
 # %% [markdown]
 # **2.** A layer has a momentum of 0.9, and its moving mean begins at 0. Three batches come, each
-# with the mean 10. What is the moving mean?
+# with the mean 10. What is the moving mean then?
 
 # %%
 moving_mean = ...

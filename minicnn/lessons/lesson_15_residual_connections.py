@@ -3,9 +3,9 @@
 #
 # *20 minutes to read, 15 seconds to compute*
 #
-# In 2014 the deepest networks that people could train had some 20 layers; two years later they had
-# more than a hundred. In between lies an idea that fits into one line: `y = x + f(x)`. Xception has
-# it in nearly every block. This lesson measures, layer by layer, what goes wrong in a deep network
+# In 2014 the deepest networks that people could train had some 20 layers; at the end of 2015 one
+# had 152. In between lies an idea that fits into one line: `y = x + f(x)`. Xception has it in
+# nearly every block. This lesson measures, layer by layer, what goes wrong in a deep network
 # without it, and what the plus sign does about that.
 
 # %%
@@ -144,7 +144,7 @@ print(f"with shortcuts:    {with_shortcuts:.2f}")
 residual = make_model(30, "after", False)
 trace = residual.trace(x[::10], y=y[::10])
 shortcut, through = trace["add15"].dx[0], trace["conv15"].dx
-(before,) = trace["add15"].sources[:1]  # the layer in front of the block
+before = trace["add15"].sources[0]  # the layer in front of the block
 for name, gradient in (("shortcut", shortcut), ("through f", through), ("together", before.dy)):
     print(f"{name:9}: norm {np.linalg.norm(gradient):.5f}")
 print("the sum of both:", np.allclose(shortcut + through, before.dy, atol=1e-9))
@@ -313,8 +313,8 @@ def residual_backward(dy, x, w):
 lesson.check(1, residual_backward)
 
 # %% [markdown]
-# **2.** A block makes 32×32 pixels with 64 channels into 16×16 with 128. How many weights has its
-# projection? (It has no bias.)
+# **2.** A block turns 32×32 pixels with 64 channels into 16×16 with 128. How many weights does its
+# projection have? (It has no bias.)
 
 # %%
 weights = ...

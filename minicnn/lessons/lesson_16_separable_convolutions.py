@@ -327,7 +327,7 @@ lesson.show(figure)
 #
 # ## Exercises
 #
-# **1.** How many weights has `SeparableConv2D(256, 3, use_bias=False)` behind 128 channels?
+# **1.** How many weights does `SeparableConv2D(256, 3, use_bias=False)` have behind 128 channels?
 
 # %%
 weights = ...

@@ -222,7 +222,7 @@ for g in (0.001, 1000):
     print(f"gradient {g:6}: {distance([g] * 100):.4f}")
 
 # %% [markdown]
-# By 100 · 0.001 = 0.1, both times. But only since the gradient was always the same. In training
+# By 100 · 0.001 = 0.1, both times. But only because the gradient was always the same. In training
 # each batch has different images, and they do not agree.
 #
 # **Before you run this:** the mean of the gradients is 1, but they scatter around it with a
@@ -324,9 +324,9 @@ for name, make in (("SGD", lambda: optimizers.SGD(0.02)), ("Adam", lambda: optim
         print(f"{name:4} loss times {factor:4}: {ends[name, factor]}")
 
 # %% [markdown]
-# SGD is thrown out of the valley. Adam does not notice: the factor is above and below the line, and
-# cancels. The same goes for a loss that is the sum over a batch instead of its mean. For SGD you
-# would have to find a new learning rate.
+# SGD is thrown out of the valley. Adam does not notice: the factor is above and below the fraction
+# line, and cancels. The same goes for a loss that is the sum over a batch instead of its mean. For
+# SGD you would have to find a new learning rate.
 #
 # ## A weight that is seldom asked
 #

@@ -364,7 +364,8 @@ def test_a_term_is_explained_before_it_is_used():
     ]
     for term in ("one-hot", "layers", "filter", "bias", "parameters", "softmax", "epoch", "loss",
                  "optimizer", "receptive field", "overfitting", "callback", "regularization",
-                 "standard error", "weight decay", "augmentation"):  # fmt: skip
+                 "standard error", "weight decay", "augmentation", "moving average", "momentum",
+                 "vanishing gradient", "projection"):  # fmt: skip
         first = next(text for text in texts if re.search(rf"\b{term}\b", text))
         assert re.search(rf"[*`]{term}", first), (term, first)
 
