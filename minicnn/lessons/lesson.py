@@ -16,6 +16,7 @@ from minicnn.lessons import (  # noqa: F401 - they fill EXERCISES
     engine_exercises,
     exercises,
     homework_exercises,
+    looking_exercises,
     training_exercises,
 )
 from minicnn.lessons.checking import EXERCISES, verdict

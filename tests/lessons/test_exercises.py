@@ -588,6 +588,73 @@ WRONG = {
             ),
         )
     ],
+    (20, 1): [
+        (f"def grad_cam(maps, gradients):\n    return {code}", hint)
+        for code, hint in (
+            ("(maps * gradients.mean(axis=(0, 1))).sum(axis=2)", "becomes 0"),
+            ("np.maximum((maps * gradients.sum(axis=(0, 1))).sum(axis=2), 0)", "not the sum"),
+            ("np.maximum((maps * gradients).sum(axis=2), 0)", "its own gradient"),
+            ("np.maximum(maps * gradients.mean(axis=(0, 1)), 0).sum(axis=2)", "channels first"),
+            ("np.maximum((maps * gradients.mean(axis=(0, 1))).mean(axis=2), 0)", "only for α"),
+            ("np.maximum(maps.sum(axis=2), 0)", "has a weight"),
+            ("maps[..., 0]", "not yet: max("),
+            ("maps", "should have shape"),
+        )
+    ],
+    (20, 2): [
+        (
+            "def occlusion(p, photo, row, column, size, colour):\n    before, x = p(photo), "
+            f"photo.copy()\n    {code}",
+            hint,
+        )
+        for code, hint in (
+            (
+                "photo[row : row + size, column : column + size] = colour\n"
+                "    return before - p(photo)",
+                "change a copy",
+            ),
+            (
+                "photo[row : row + size, column : column + size] = colour\n"
+                "    return p(photo) - p(photo)",
+                "the photo itself was covered",
+            ),
+            (
+                "x[row : row + size, column : column + size] = colour\n    return p(x) - before",
+                "covering adds",
+            ),
+            (
+                "x[row : row + size, column : column + size] = colour\n    return p(x)",
+                "that is p(covered)",
+            ),
+            ("return before", "nothing was covered"),
+            (
+                "x[column : column + size, row : row + size] = colour\n    return before - p(x)",
+                "rows come first",
+            ),
+            (
+                "x[row : row + size, column : column + size] = 0\n    return before - p(x)",
+                "not 0",
+            ),
+            (
+                "x[row : row + size + 1, column : column + size + 1] = colour\n"
+                "    return before - p(x)",
+                "too large",
+            ),
+            (
+                "x[row : row + size, column : column + size] = colour\n    return p(x) / before",
+                "not a ratio",
+            ),
+            ("return 7", "not yet: p(photo)"),
+            ("return p(photo[0])", "p takes a photo of shape"),
+        )
+    ],
+    (20, 3): [
+        ("follows = ['a', 'b', 'c']", "how often"),
+        ("follows = 'bcd'", "What is weaker"),
+        ("follows = ['b', 'c', 'e']", "where, not why"),
+        ("follows = ['b']", "c: this does follow"),
+        ("follows = ['x']", "letters from a to e"),
+    ],
 }
 
 

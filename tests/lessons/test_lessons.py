@@ -243,6 +243,27 @@ assert [status for status, _ in replies] == [200, 400, 400]
 assert list(replies[0][1])[0] == "pants" == done.stdout.strip()
 assert sum(sizes.values()) < 500
 """,
+    20: """
+assert np.allclose(heat.weights, kernel / 16, atol=1e-6)
+assert np.allclose(by_hand, heat.values, atol=1e-5)
+assert abs(shares.total - shares.gain) < 0.02 * shares.gain
+for found in heats[:2]:  # the middle of the body, and nothing on the sleeves and the wall
+    place = np.unravel_index(found.pixels.argmax(), (64, 64))
+    assert 16 <= place[0] < 48 and 16 <= place[1] < 48, place
+assert accuracies == {"with tags": 1.0, "without tags": 0.5}
+assert cheater.predict(without[0], verbose=0)[:, 1].round().mean() < 0.05
+off = [[r + 16 <= 50 or c + 16 <= 48 for c in covered.columns] for r in covered.rows]
+assert covered.values[np.array(off)].max() < 0.05 < 0.99 < covered.values.max()
+warm = maps_of_skirt[0].values
+assert warm[3, 3] < 0.5 * warm.max() and warm[0].max() > 0.5 * warm.max()
+assert hidden.values.max() < 1e-4 and p_without < 0.05 < 0.99 < hidden.probability
+assert all(abs(f.total - f.gain) < 0.02 * f.gain for f in attributed.values())
+assert correlations["black"] < 0 and correlations["white"] < 0.9
+cam, product = (checks[name] for name in ("grad_cam", "gradient_x_input"))
+assert max(map(abs, cam.correlations)) < 0.2 and product.correlations[0] < -0.3
+assert product.sizes[0] > 0.5 > 5 * cam.sizes[0] - 0.1
+assert p_shirt > 0.99 and liked[3].values[-1] > 10 * heat.score
+""",
 }
 
 
@@ -365,7 +386,7 @@ def test_a_term_is_explained_before_it_is_used():
     for term in ("one-hot", "layers", "filter", "bias", "parameters", "softmax", "epoch", "loss",
                  "optimizer", "receptive field", "overfitting", "callback", "regularization",
                  "standard error", "weight decay", "augmentation", "moving average", "momentum",
-                 "vanishing gradient", "projection"):  # fmt: skip
+                 "vanishing gradient", "projection", "heat map"):  # fmt: skip
         first = next(text for text in texts if re.search(rf"\b{term}\b", text))
         assert re.search(rf"[*`]{term}", first), (term, first)
 
