@@ -179,9 +179,9 @@ print(f"p(skirt) with two tags: {hidden.probability:.3f}, with both covered: {p_
 
 # %% [markdown]
 # Nothing: whichever tag is covered, the other one still does the job. (The map has colours all the
-# same, but look at its scale: full colour is less than a millionth. Every map can be stretched until
-# something glows.) Occlusion reports a fact, but about one square at a time. It does not see what is
-# there twice, as in most photos eyes, sleeves and wheels are.
+# same, but look at its scale: full colour begins at nearly 0. Any map can be stretched until
+# something glows.) Occlusion reports a fact, but about one square at a time. It does not see what
+# is there twice, as in most photos eyes, sleeves and wheels are.
 #
 # ## How gradient × input and integrated gradients mislead
 #
