@@ -122,7 +122,9 @@ function header(app) {
 
 // What is on every view: the colours, saving, the help.
 function tools(app) {
-  return [
+  return h(
+    "div.tools",
+    {},
     h(
       "button.quiet",
       {
@@ -168,7 +170,7 @@ function tools(app) {
       "?",
       h("span.word", {}, " Help"),
     ),
-  ];
+  );
 }
 
 // Forward, backward, and learning, if the page has photos for it.
