@@ -14,7 +14,7 @@ training has changed them since, the explanation's `difference` shows it.
 import difflib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -314,9 +314,15 @@ class Trace:
         return self.found
 
     def to_html(
-        self, path: str | os.PathLike[str] | None = None, example: int = 0, **options: Any
+        self,
+        path: str | os.PathLike[str] | None = None,
+        example: int | Sequence[int] = 0,
+        **options: Any,
     ) -> Any:
         """Write an interactive page about one example, which works offline.
+
+        Of a list of examples the page begins with the first, switches to the others, and shows in
+        which layers two of them differ.
 
         `options`: see `minicnn.explain.page.build` (`class_names`, `photo`, `title`). The page's
         loss is the cross-entropy of the trace's target, if the model has classes. Returns the
@@ -327,10 +333,14 @@ class Trace:
 
         if isinstance(self.x, list):
             raise ValueError(f"{self.model.label} has several inputs; a page shows one image.")
-        spot = find_spot(self.model.label, self.x, (0,) * (self.x.ndim - 1), example)
+        given = list(example) if isinstance(example, (Sequence, np.ndarray)) else [example]
+        if not given:
+            raise ValueError(f"{self.model.label}: a page shows at least one example. Received [].")
+        place = (0,) * (self.x.ndim - 1)
+        examples = [find_spot(self.model.label, self.x, place, k).example for k in given]
         if self.found is not None and page.kind_of(self.model, self.y):
-            options.setdefault("y", self.found.targets[spot.example])
-        built = page.build(self.model, self.x[spot.example, None], path, **options)
+            options.setdefault("y", self.found.targets[examples[0]])
+        built = page.build(self.model, self.x[examples], path, **options)
         return page.Page(built) if path is None else built
 
     # -- receptive fields ------------------------------------------------------------------------

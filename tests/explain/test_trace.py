@@ -1,5 +1,6 @@
 """A trace of a whole pass: its entries, names, nested models, paths and receptive fields."""
 
+import json
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -238,6 +239,11 @@ def test_a_trace_writes_itself_as_a_page(trace: Trace, tmp_path: Any) -> None:
     assert path.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
     with pytest.raises(ValueError, match="saw the examples 0…2"):
         trace.to_html(tmp_path / "other.html", example=3)
+    several = trace.to_html(example=[2, 0])
+    facts = json.loads(several.split('id="data">')[1].split("</script>")[0])
+    assert [photo["name"] for photo in facts["photos"]] == ["photo 0", "photo 1"]
+    with pytest.raises(ValueError, match=r"at least one example\. Received \[\]"):
+        trace.to_html(example=[])
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
 
 

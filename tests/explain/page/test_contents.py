@@ -353,4 +353,4 @@ def test_the_page_contains_its_modules_unchanged():
         source = sources[name].read_text("utf-8")
         assert base64.b64decode(data).decode("utf-8").startswith(source)
         assert set(re.findall(r'^(?:import|\}) .*from "([^"]+)";$', source, re.M)) <= held.keys()
-    assert page_room.__all__ == ["build", "kind_of"]
+    assert page_room.__all__ == ["Page", "build", "kind_of"]
