@@ -321,7 +321,10 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         try:
             z, kept = self.compute(x, training)
         except MemoryError as error:
-            raise MemoryError(f"{self.label} needs more memory than there is: {error}.") from error
+            raise MemoryError(
+                f"{self.label} needs more memory than there is: {error}. "
+                "A smaller batch would need less."
+            ) from error
         if self.activation_name == "linear":
             return z, Cache(self, kept, z.shape)
         y = self._activated(z)

@@ -34,7 +34,10 @@ def window_output_shape(
 def known_channels(input_shape: Shape, who: str) -> int:
     """Return the number of channels or features; raise a `ValueError` if it is None or 0."""
     if input_shape[-1] is None:
-        raise ValueError(f"{who} expects a known number of channels. Received {input_shape}.")
+        raise ValueError(
+            f"{who} expects a known number of channels, as in Input((None, None, 3)). "
+            f"Received {input_shape}."
+        )
     if input_shape[-1] == 0:
         raise ValueError(f"{who} expects at least one channel or feature. Received {input_shape}.")
     return input_shape[-1]

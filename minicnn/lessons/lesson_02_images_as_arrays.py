@@ -124,7 +124,8 @@ print(batch.shape)
 
 # %% [markdown]
 # `image_dataset_from_directory` does all of this for a folder: it finds the classes (the names of
-# the folders, in alphabetical order), reads the photos, and makes batches.
+# the folders, in alphabetical order), reads the photos, several at a time, and makes batches. (The
+# `workers` that older notebooks pass to `fit` are not needed.)
 
 # %%
 train = keras.utils.image_dataset_from_directory(

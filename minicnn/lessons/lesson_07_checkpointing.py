@@ -109,6 +109,9 @@ print("after training:  ", model.evaluate(*validation, verbose=0))
 print("best checkpoint: ", best.evaluate(*validation, verbose=0))
 
 # %% [markdown]
+# The run repeated itself: with `set_random_seed` minicnn computes the same numbers again, with any
+# number of threads. (TensorFlow also needs `tf.config.experimental.enable_op_determinism()`.)
+#
 # `best` reaches exactly the accuracy in the file's name. And yet this number is a little too good:
 # out of fifteen epochs we took the one that did best *on these images*. That is what `test` is for,
 # once, at the end.

@@ -245,7 +245,8 @@ lesson.show(draw.images((batch + 1) * 127.5, title="A batch of the training gene
 # %% [markdown]
 # (Here the border is filled with the nearest pixel: another default.) A common mistake is to use
 # the first generator for validation, too. Nothing fails, but the accuracy is that of changed
-# images.
+# images. Another one is to scale the pixels (`rescale`, `preprocessing_function`) in one generator
+# and not in the other: then the loss jumps to hundreds or thousands.
 #
 # ## Exercises
 #

@@ -186,6 +186,11 @@ class BinaryCrossentropy(Probabilities):
     def _shape_hint(self, y_true: Array, y_pred: Array) -> str:
         if y_true.ndim < y_pred.ndim:
             return " Class numbers as targets go with SparseCategoricalCrossentropy."
+        if y_true.shape[-1] > y_pred.shape[-1] == 1:
+            return (
+                " One-hot rows as targets go with CategoricalCrossentropy and a unit for each "
+                'class; for one unit read the images with class_mode="binary".'
+            )
         return ""
 
     @classmethod

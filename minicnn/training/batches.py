@@ -391,9 +391,12 @@ def make_batches(
     elif hasattr(x, "__iter__"):
         batches = IterableBatches(x)
     else:
+        hint = ""
+        if hasattr(x, "flow_from_directory"):
+            hint = " Pass what its flow or flow_from_directory returns."
         raise TypeError(
             "Data must be arrays, a sequence or iterable of batches, or a generator. "
-            f"Received {type(x).__name__}."
+            f"Received {type(x).__name__}.{hint}"
         )
     return _limited(batches, steps)
 

@@ -28,6 +28,8 @@ from minicnn.training.batches import (
 )
 from minicnn.training.evaluating import Evaluating, close_bars, listed, warn_of_early_end
 
+FAR = 1_000  # for a cross-entropy: guessing among a thousand classes costs 7
+
 
 class Trainer(Evaluating):
     """A network that learns; `Model` adds how it is made and saved."""
@@ -238,13 +240,24 @@ class Trainer(Evaluating):
             training.steps = step + 1
         elif not self.stop_training:
             warn_of_early_end("training data", step + 1, training)
-        if np.isnan(logs["loss"]):
+        self._warn_of_loss(logs["loss"])
+        return logs
+
+    def _warn_of_loss(self, loss: float) -> None:
+        """Warn of a loss that shows a mistake, and say where to look for it."""
+        if np.isnan(loss):
             warnings.warn(
                 f"{self.label}: the loss became NaN. Are there NaN among the inputs, or is the "
                 f"learning rate ({self.optimizer.learning_rate:g}) too large?",
-                stacklevel=3,
+                stacklevel=4,
             )
-        return logs
+        elif loss > FAR and "crossentropy" in getattr(self.loss, "name", ""):
+            warnings.warn(
+                f"{self.label}: the loss is above {FAR:,}, and guessing costs only log(classes). "
+                "Are the pixels scaled, in each generator (rescale, preprocess_input)? "
+                "minicnn.explain.health(model, x, y) looks at it.",
+                stacklevel=4,
+            )
 
     def _validation_batches(self, data: Any, batch_size: int | None, steps: int | None) -> Batches:
         if isinstance(data, (tuple, list)):

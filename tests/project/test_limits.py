@@ -108,7 +108,7 @@ def test_the_error_about_a_weight_or_output_too_large_for_memory_names_its_layer
     wide = Input((2**31 - 1, 2**31 - 1, 1))
     with pytest.raises(ValueError, match='Dense "wide"\'s kernel would have the shape'):
         layers.Dense(2, name="wide")(layers.Flatten()(wide))
-    with pytest.raises(MemoryError, match='ZeroPadding2D "z" needs more memory than there is'):
+    with pytest.raises(MemoryError, match=r'ZeroPadding2D "z" needs more memory .*smaller batch'):
         layers.ZeroPadding2D(LARGEST_STEP, name="z")(X)
     with pytest.raises(MemoryError, match='Conv2DTranspose "t" needs more memory than there is'):
         layers.Conv2DTranspose(1, 1, LARGEST_STEP, name="t")(X)

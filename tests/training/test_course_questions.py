@@ -1,0 +1,95 @@
+"""Mistakes that the course's FAQ knows are answered in a sentence where they are made.
+
+CONTRIBUTING lists the questions, and where each has its answer.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import layers
+from minicnn.preprocessing.image import ImageDataGenerator
+
+ROOT = Path(__file__).parents[2]
+
+
+def model(units=1, activation="sigmoid", loss="binary_crossentropy"):
+    minicnn.utils.set_random_seed(0)
+    made = minicnn.Sequential(
+        [minicnn.Input((4, 4, 3)), layers.Flatten(), layers.Dense(units, activation=activation)]
+    )
+    made.compile("sgd", loss, metrics=["accuracy"])
+    return made
+
+
+def pixels(n=8):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, 4, 4, 3)).astype("float32"), np.arange(n) % 2
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_the_generator_itself_instead_of_its_batches(method):
+    with pytest.raises(TypeError, match=r"Received ImageDataGenerator\. Pass what its flow or"):
+        getattr(model(), method)(ImageDataGenerator(rescale=1 / 255), verbose=0)
+
+
+def test_categorical_labels_for_a_single_unit():
+    x, y = pixels()
+    with pytest.raises(ValueError, match=r'One-hot rows .* read the images with class_mode="bin'):
+        model().fit(x, np.eye(2)[y], verbose=0)
+    with pytest.raises(ValueError, match=r"Class numbers as targets go with Sparse"):
+        model(2, "softmax", "categorical_crossentropy").fit(x, y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "loss"),
+    [
+        (1, "sigmoid", "binary_crossentropy"),
+        (2, "softmax", "sparse_categorical_crossentropy"),
+    ],
+)
+def test_pixels_that_nobody_has_scaled(units, activation, loss):
+    x, y = pixels()
+    made = model(units, activation, loss)
+    made.optimizer.learning_rate = 1
+    with pytest.warns(UserWarning, match=r"the loss is above 1,000, .* Are the pixels scaled"):
+        made.fit(x, y, epochs=2, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(units, activation, loss).fit(x / 255, y, epochs=2, verbose=0)
+        made = model(1, None, "mse")  # there a large loss may be right
+        made.optimizer.learning_rate = 0
+        made.fit(x, 1000.0 * y, verbose=0)
+
+
+def test_channels_that_are_not_known():
+    with pytest.raises(ValueError, match=r"of channels, as in Input\(\(None, None, 3\)\)\. Rec"):
+        layers.Conv2D(2, 3)(minicnn.Input((None, None, None)))
+
+
+def test_weights_for_a_model_that_has_none_yet(tmp_path):
+    made = minicnn.Sequential([layers.Dense(2)])
+    with pytest.raises(ValueError, match="has no weights yet: start it with an Input, or call it"):
+        made.load_weights(tmp_path / "x.weights.h5")
+
+
+def test_arguments_of_the_past():
+    with pytest.raises(ValueError, match=r'not take the argument "lr"\. Use learning_rate'):
+        minicnn.optimizers.SGD(lr=0.1)
+    with pytest.raises(AttributeError, match=r"no fit_generator\. Use fit, which takes generators"):
+        model().fit_generator(None)
+
+
+def test_the_summary_says_where_the_parameters_come_from(capsys):
+    minicnn.Sequential([minicnn.Input((150, 150, 3)), layers.Conv2D(32, 3)]).summary()
+    said = capsys.readouterr().out
+    assert "│    896 │ (3·3·3+1)·32 │" in said
+
+
+def test_contributing_lists_the_questions():
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text("utf-8")
+    rows = text.split("## The course's questions")[1].split("\n## ")[0].splitlines()
+    assert sum(row.startswith("| ") for row in rows) > 12
