@@ -4,6 +4,7 @@ import { Trail } from "page/address.js";
 import { fmt, h } from "page/draw.js";
 import { array, offsetOf, size } from "page/engine/arrays.js";
 import { backward, forward } from "page/engine/passes.js";
+import { Waves } from "page/engine/waves.js";
 import { explain, explainInput } from "page/explain/numbers.js";
 import { explainWeight } from "page/explain/weights.js";
 import { METHODS, forget, forgetful, spearman } from "page/heat.js";
@@ -36,7 +37,7 @@ export class App {
     this.trail = new Trail(this);
     document.body.append(this.live); // never redrawn: screen readers follow an element
     Object.assign(this, { array, forward, backward, explain, explainInput, explainWeight });
-    this.heatMaps = { METHODS, forget, forgetful, spearman };
+    this.heatMaps = { METHODS, forget, forgetful, spearman, Waves };
   }
 
   render() {

@@ -1,14 +1,18 @@
 // @ts-check
-// What a map responds to most: gradient ascent on the image.
+// What a map responds to most: gradient ascent on the waves that an image is made of, as in
+// minicnn/explain/preferred.py, which says why.
 import { colourPicture, fmt, h } from "page/draw.js";
-import { array, size } from "page/engine/arrays.js";
+import { array, map, size } from "page/engine/arrays.js";
+import { Waves } from "page/engine/waves.js";
 import { ancestors, backwardFrom, forwardTo } from "page/runs.js";
 
-const STEPS = 32;
+const STEPS = 64;
+const RATE = 0.03; // of Adam's steps
 
 const BEGINNING =
-  "Starts from grey noise and changes the pixels, step by step, so that this number grows " +
-  "(gradient ascent, computed in this page).";
+  "Starts from grey noise and changes the waves that the image is made of, step by step, so that " +
+  "this number grows (gradient ascent, computed in this page). Before each step the image moves " +
+  "a little, so that what grows does not depend on where it lies.";
 
 export function dreamPanel(app, id, at) {
   const { net, dream } = app;
@@ -35,6 +39,7 @@ export function dreamPanel(app, id, at) {
 
 function dreamObstacle(net, id) {
   if (id === 0) return "This is the photo itself.";
+  if (net.nodes[0].shape.length !== 3) return "Not available: this network does not take images.";
   const chain = ancestors(net, id);
   const blocked = chain.map((n) => net.obstacle(n)).find(Boolean);
   if (blocked) return `Not available in this page: ${blocked}`;
@@ -52,17 +57,76 @@ function pixelLimits(net) {
   return [-shift / scale, (255 - shift) / scale];
 }
 
-// Grey with a little noise, which is always the same.
-function greyNoise(net) {
-  const [low, high] = pixelLimits(net);
-  const shape = net.nodes[0].shape;
-  const x = array(shape, new Float32Array(size(shape)));
+// Random numbers that are always the same, between 0 and 1.
+function lottery() {
   let seed = 7;
-  for (let i = 0; i < x.data.length; i++) {
+  return () => {
     seed = (seed * 1664525 + 1013904223) % 4294967296;
-    x.data[i] = low + (high - low) * (0.47 + (0.06 * seed) / 4294967296);
+    return (seed + 0.5) / 4294967296;
+  };
+}
+
+const normal = (draw) => Math.sqrt(-2 * Math.log(draw())) * Math.cos(2 * Math.PI * draw());
+
+// Moves an image by rows and columns, around its edges.
+function moved(x, by) {
+  const [down, right] = by;
+  const [rows, columns, channels] = x.shape;
+  const y = array(x.shape, new Float32Array(x.data.length));
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      const to = ((r + down + rows) % rows) * columns + ((c + right + columns) % columns);
+      const from = (r * columns + c) * channels;
+      y.data.set(x.data.subarray(from, from + channels), to * channels);
+    }
   }
-  return x;
+  return y;
+}
+
+// An image that grows: the strengths of its waves, and what Adam keeps of their gradients.
+class Growing {
+  constructor(net) {
+    const { shape } = net.nodes[0];
+    this.draw = lottery();
+    this.waves = new Waves(shape);
+    this.limits = pixelLimits(net);
+    this.reach = Math.floor(Math.max(shape[0], shape[1]) / 16);
+    const n = size(this.waves.shape);
+    this.strengths = Float64Array.from({ length: n }, () => 0.01 * normal(this.draw));
+    this.first = new Float64Array(n);
+    this.second = new Float64Array(n);
+    this.steps = 0;
+  }
+
+  image() {
+    const [low, high] = this.limits;
+    this.share = map(this.waves.image(this.strengths), (v) => 1 / (1 + Math.exp(-v)));
+    const pixels = map(this.share, (v) => low + (high - low) * v);
+    return array(pixels.shape, Float32Array.from(pixels.data));
+  }
+
+  // How far the image moves before a step.
+  move() {
+    return [0, 1].map(() => Math.floor(this.draw() * (2 * this.reach + 1)) - this.reach);
+  }
+
+  // One step of Adam along the gradient of the pixels.
+  ascend(dx) {
+    const [low, high] = this.limits;
+    const slope = map(
+      dx,
+      (v, o) => v * (high - low) * this.share.data[o] * (1 - this.share.data[o]),
+    );
+    const gradient = this.waves.gradient(slope);
+    const t = ++this.steps;
+    for (let o = 0; o < gradient.length; o++) {
+      const g = gradient[o];
+      this.first[o] = 0.9 * this.first[o] + 0.1 * g;
+      this.second[o] = 0.999 * this.second[o] + 0.001 * g * g;
+      const mean = this.first[o] / (1 - 0.9 ** t);
+      this.strengths[o] += (RATE * mean) / (Math.sqrt(this.second[o] / (1 - 0.999 ** t)) + 1e-12);
+    }
+  }
 }
 
 // Grows the image step by step and shows it, until other work begins or the image is removed.
@@ -70,10 +134,12 @@ async function grow(app, id, unit, canvas, status) {
   const { net } = app;
   const isCurrent = app.begin();
   const chain = ancestors(net, id);
-  const x = greyNoise(net);
+  const growing = new Growing(net);
   let first = null;
   for (let step = 0; step <= STEPS; step++) {
-    const outs = await forwardTo(net, chain, x);
+    const x = growing.image();
+    const move = step < STEPS ? growing.move() : [0, 0];
+    const outs = await forwardTo(net, chain, moved(x, move));
     const { value, cells, gradient } = pull(outs.get(id), unit);
     first ??= value;
     if (!isCurrent() || !canvas.isConnected) return;
@@ -86,8 +152,8 @@ async function grow(app, id, unit, canvas, status) {
     status.textContent = says;
     if (step === STEPS) return app.say(says);
     const got = await backwardFrom(net, chain, id, outs, gradient);
-    ascend(x, got.get(0).data, pixelLimits(net), 0.04 * (1 - step / (2 * STEPS)));
-    if (step % 2 && step < STEPS - 2) smooth(x);
+    const back = move.map((by) => -by);
+    growing.ascend(moved(got.get(0), back));
   }
 }
 
@@ -107,35 +173,4 @@ function pull(out, unit) {
     gradient.data[o] = Math.exp((values[k] - value) / (2 * spread));
   });
   return { value, cells: n, gradient };
-}
-
-// One step along the gradient, by `share` of the range of the pixels.
-function ascend(x, g, [low, high], share) {
-  const rms = Math.sqrt(g.reduce((s, v) => s + v * v, 0) / g.length) || 1;
-  const by = (high - low) * share;
-  for (let i = 0; i < g.length; i++) {
-    const move = Math.max(-3, Math.min(3, g[i] / rms)) * by;
-    x.data[i] = Math.max(low, Math.min(high, x.data[i] + move));
-  }
-}
-
-// A little blur: without it the image would be nothing but fine noise.
-function smooth(x) {
-  const [rows, columns, channels] = x.shape;
-  const old = Float32Array.from(x.data);
-  const at = (r, c, k) =>
-    old[
-      (Math.max(0, Math.min(rows - 1, r)) * columns + Math.max(0, Math.min(columns - 1, c))) *
-        channels +
-        k
-    ];
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) {
-      for (let k = 0; k < channels; k++) {
-        x.data[(r * columns + c) * channels + k] =
-          0.6 * at(r, c, k) +
-          0.1 * (at(r - 1, c, k) + at(r + 1, c, k) + at(r, c - 1, k) + at(r, c + 1, k));
-      }
-    }
-  }
 }

@@ -6,6 +6,7 @@ from pages import NAMES, open_layer, photo, seeded, small_cnn, wait, with_a_larg
 
 from minicnn import Input, Model, Sequential, explain, layers
 from minicnn.explain.page import build
+from minicnn.explain.preferred import Waves
 from minicnn.explain.randomized import spearman
 
 MAKE = """async ([method, target, node]) => {
@@ -254,3 +255,20 @@ def test_an_address_leads_to_the_maps_and_another_photo_makes_others(tmp_path, o
     found = tab.evaluate("Array.from(page.heat.maps.gradient_x_input.values.data)")
     close = {"rtol": 1e-3, "atol": 1e-4 * np.abs(wanted).max()}
     np.testing.assert_allclose(found, wanted.ravel(), **close)
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 3), (4, 7, 1), (3, 3, 2)])
+def test_images_are_made_of_minicnn_s_waves(everything, opened, shape):
+    waves, rng = Waves(shape), np.random.default_rng(5)
+    strengths, dy = rng.normal(size=waves.shape), rng.normal(size=shape)
+    found = opened(everything[2]).evaluate(
+        """([shape, strengths, dy]) => {
+            const waves = new page.heatMaps.Waves(shape);
+            const image = waves.image(Float64Array.from(strengths));
+            const gradient = waves.gradient(page.array(shape, Float64Array.from(dy)));
+            return [Array.from(image.data), Array.from(gradient)];
+        }""",
+        [list(shape), strengths.ravel().tolist(), dy.ravel().tolist()],
+    )
+    for ours, theirs in zip(found, (waves.image(strengths), waves.gradient(dy))):
+        np.testing.assert_allclose(ours, theirs.ravel(), rtol=1e-9, atol=1e-9)

@@ -230,7 +230,7 @@ def test_an_image_that_a_map_responds_to_grows(tmp_path, opened):
     tab.get_by_role("tab", name="Where it looks").click()
     assert tab.locator(".crop").count() > 1
     tab.get_by_role("button", name="Grow an image").click()
-    wait(tab, "document.querySelector('[data-dream]').textContent.includes('After 32')")
+    wait(tab, "document.querySelector('[data-dream]').textContent.includes('After 64')")
     said = tab.locator("[data-dream]").inner_text().replace("−", "-")
     now, before = re.findall(r"is (-?[\d.]+); with grey noise it was (-?[\d.]+)\.", said)[0]
     assert float(now) > float(before) + 0.1
