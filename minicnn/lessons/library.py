@@ -140,7 +140,7 @@ def print_list() -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading, justify in (("lesson", "right"), ("", "left"), ("course", "left")):
+    for heading, justify in (("", "right"), ("lesson", "left"), ("course", "left")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     table.add_column("to read", justify="right")
     table.add_column("to compute", justify="right")
@@ -154,6 +154,7 @@ def print_list() -> None:
         f"\nHomework:          {this} lessons --run homework"
         f"\nIn the terminal:   {this} lessons --run 1"
         f"\nAs notebooks:      {this} lessons --notebooks lessons"
+        f"\nFor a class:       {this} lessons --teacher runs/teacher"
         f"\nCell by cell:      open the scripts in an editor: {FOLDER}"
         "\n\nThe first runs take some seconds more: minicnn compiles what it needs, once.",
         soft_wrap=True,
