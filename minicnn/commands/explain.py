@@ -9,6 +9,7 @@ import numpy as np
 from minicnn._support.arguments import local_path
 from minicnn._support.atomic import check_place
 from minicnn._support.terminal import say, this_program
+from minicnn.commands.checkpoints import checkpoints_in
 from minicnn.commands.learning import photos_to_learn_from
 from minicnn.commands.photos import add_model_options, check_photo, photo_size, read_photo
 
@@ -59,6 +60,14 @@ def add_to(commands: Any) -> None:
         help="a folder with a subfolder of photos for each class: some of them go into the page, "
         "where the model learns from them, step by step. For a model of clothes minicnn draws some",
     )
+    command.add_argument(
+        "--checkpoints",
+        type=local_path,
+        nargs="+",
+        metavar="FILE",
+        help="files of ModelCheckpoint, or their folder: the page slides over them, in the order "
+        "of the numbers in their names, and shows how maps and kernels came about",
+    )
     add_model_options(command)
     command.set_defaults(run=run)
 
@@ -97,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
         class_names=options.classes,
         photo=options.images,
         data=photos_to_learn_from(model, size, options),
+        checkpoints=checkpoints_in(options.checkpoints or [], model),
         title=f"{options.model.name} looks at {_listed(options.images)}",
     )
     say(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")

@@ -14,6 +14,7 @@ import { Course } from "page/learn/course.js";
 import { listenForPhotos } from "page/photos/arriving.js";
 import { render, renderBench, renderLearning } from "page/screen.js";
 import { choose, chosenAt, isBackward, looked, newState, settle, sourceNode } from "page/state.js";
+import { Timeline } from "page/views/checkpoints.js";
 import { stepSaid } from "page/views/learn.js";
 import { layout, placeIn } from "page/views/pictures.js";
 import { chooseScale } from "page/views/scale.js";
@@ -29,6 +30,7 @@ export class App {
     this.dream = null; // the image that was grown last
     this.heat = null; // the heat maps that were made last
     this.course = null; // of the training, once it was opened
+    this.timeline = null; // of the checkpoints, if the page has some
     this.root = document.getElementById("app");
     this.live = h("div.live", { "aria-live": "polite", role: "status" });
     this.timer = undefined;
@@ -43,6 +45,7 @@ export class App {
   render() {
     this.trail.keep();
     chooseScale(this);
+    this.timeline?.update();
     render(this);
   }
 
@@ -394,6 +397,13 @@ export class App {
     return this.recompute();
   }
 
+  showCheckpoint(k) {
+    const { net } = this;
+    net.takeCheckpoint(k < net.checkpoints.length ? k : null);
+    this.timeline.update();
+    return this.recompute();
+  }
+
   resetChanges() {
     this.net.reset();
     return this.recompute();
@@ -406,6 +416,7 @@ async function start() {
     const facts = JSON.parse(document.getElementById("data").textContent);
     const bytes = await inflate(document.getElementById("numbers").textContent.trim());
     const app = new App(new Net(facts, bytes));
+    if (app.net.checkpoints.length) app.timeline = new Timeline(app);
     listen(app);
     listenForPhotos(app);
     app.render();

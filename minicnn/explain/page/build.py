@@ -20,6 +20,8 @@ from minicnn._support.atomic import replacing
 from minicnn.explain.arithmetic import check_place
 from minicnn.explain.classes import kind_of
 from minicnn.explain.page import learning
+from minicnn.explain.page.checkpoints import described as described_checkpoints
+from minicnn.explain.page.checkpoints import weights_of
 from minicnn.explain.page.document import data_uri, page_of, pixel_range
 from minicnn.explain.page.passes import backward, is_exact_half, uses_of
 from minicnn.explain.page.plan import best_plan, says
@@ -48,6 +50,7 @@ def build(
     photo: Any = None,
     title: str | None = None,
     data: Any = None,
+    checkpoints: Any = None,
     limit: int = LIMIT,
 ) -> Any:
     """Build the page of `model` looking at `x`; return it as text, or write it and return `path`.
@@ -72,6 +75,8 @@ def build(
         title: the title of the page; by default the model's name.
         data: (x, y), images and their classes, from which the model can learn in the page: in
             batches of them in turn, so shuffle them before. The page keeps as many as fit.
+        checkpoints: {name: model or weights} of other times of the training, in order: the page
+            slides between them and the model.
         limit: how many characters the page's numbers may take; the page leaves out what does not
             fit.
 
@@ -86,6 +91,7 @@ def build(
     _check_finite(model, images)
     metadata = model.metadata
     names = list(class_names or metadata.get("class_names") or [])
+    whole, before = model, weights_of(model, checkpoints or {})
     model, notes = _one_output(model, output)
     scores, tape = model.forward(x)
     uses, places = uses_of(model, tape, x)
@@ -127,6 +133,8 @@ def build(
     arrays.limit = limit
     pixels = [described[0]["y"], *(arrays.add(image, others.half) for image in others.images)]
     facts["photos"] = [{**p, "at": at} for p, at in zip(pictures, pixels, strict=True)]
+    if before:
+        facts["checkpoints"] = described_checkpoints(whole, before, uses, described, arrays)
     numbers = arrays.text()
     notes += says(plan, uses, described)
     facts |= {"nodes": described, "arrays": arrays.table, "notes": notes}

@@ -66,6 +66,7 @@ export class Net {
     this.targetChosen = false; // by the reader, for all photos
     this.notes = facts.notes;
     this.learning = facts.learning ?? null;
+    this.checkpoints = facts.checkpoints ?? [];
     this.bytes = bytes;
     this.target0 = this.target; // the class whose gradients are stored
     this.decoded = new Map();
@@ -197,12 +198,22 @@ export class Net {
   // -- values -------------------------------------------------------------------------------------
 
   reset() {
+    this.checkpoint = null; // the number of the one that is shown; null: the model itself
     this.changedParams = new Map();
     this.changedConfigs = new Map();
     this.changedCells = new Map(); // node → Map(offset → value)
     this.before = new WeakMap(); // y → what went into the activation that made it
     this.alternatives = new Map(); // node → array, or why there is none
     this.forget();
+  }
+
+  // Takes the weights of a checkpoint; null: those of the model.
+  takeCheckpoint(k) {
+    this.reset();
+    this.checkpoint = k;
+    for (const [key, { shape, at }] of Object.entries(this.checkpoints[k]?.weights ?? {})) {
+      this.changedParams.set(key, { shape, data: this.numbers(at), kept: null });
+    }
   }
 
   forget() {

@@ -86,6 +86,13 @@ interface Photo {
   x?: Tensor;
 }
 
+/** The weights that differ from the model's at another time of its training. */
+interface Checkpoint {
+  name: string;
+  half: boolean;
+  weights: Record<string, { shape: number[]; at: number }>;
+}
+
 /** How a weight begins: uniform from low to high, a value, or in a way the page lacks (kind). */
 interface InitialWeight {
   shape: number[];
@@ -125,6 +132,7 @@ interface Facts {
   arrays: StoredArray[];
   notes: string[];
   learning?: Learning;
+  checkpoints?: Checkpoint[];
 }
 
 /** What the page knows of a layer's class: see kinds/table.js. */

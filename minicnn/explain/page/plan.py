@@ -50,7 +50,7 @@ class _Plan:
     kernels: Mapping[tuple[int, str], _Part] = field(default_factory=dict)
 
 
-class _Arrays:
+class Arrays:
     """Numbers one after the other, and a table of where each array starts."""
 
     def __init__(self, limit: int) -> None:
@@ -123,7 +123,7 @@ def _large_kernels(uses: list[Use]) -> list[_Kernel]:
     return sorted(found.values(), key=lambda kernel: -kernel.size)
 
 
-_Found = tuple[_Plan, list[dict[str, Any]], _Arrays]
+_Found = tuple[_Plan, list[dict[str, Any]], Arrays]
 
 
 def best_plan(uses: list[Use], limit: int) -> _Found | None:
@@ -148,7 +148,7 @@ def best_plan(uses: list[Use], limit: int) -> _Found | None:
 
 
 def _tried(uses: list[Use], plan: _Plan, limit: int) -> _Found | None:
-    arrays = _Arrays(limit)
+    arrays = Arrays(limit)
     described = _describe(uses, plan, arrays)
     return (plan, described, arrays) if arrays.fits else None
 
@@ -157,7 +157,7 @@ def _with_half_kernels(
     uses: list[Use], plan: _Plan, kernels: list[_Kernel], limit: int
 ) -> _Found | None:
     """Keep all kernels whole, and as few of the largest as possible with 11 bits."""
-    arrays = _Arrays(limit + sum(6 * kernel.size for kernel in kernels))
+    arrays = Arrays(limit + sum(6 * kernel.size for kernel in kernels))
     _describe(uses, plan, arrays)
     too_much = arrays.bytes - limit * 3 // 4
     parts: dict[tuple[int, str], _Part] = {}
@@ -262,7 +262,7 @@ def _is_light(use: Use) -> bool:
     return use.known and type(use.layer).__name__ not in _HEAVY
 
 
-def _describe(uses: list[Use], plan: _Plan, arrays: _Arrays) -> list[dict[str, Any]]:
+def _describe(uses: list[Use], plan: _Plan, arrays: Arrays) -> list[dict[str, Any]]:
     groups = _groups(uses)
     feeds: dict[int, list[Use]] = {}
     for use in uses:
@@ -332,7 +332,7 @@ def _is_large(layer: Layer, name: str) -> bool:
     return (name == "kernel" and kind in ("Conv2D", "Dense")) or name == "pointwise_kernel"
 
 
-def _weight(value: Array, part: _Part, use: Use, arrays: _Arrays) -> dict[str, Any]:
+def _weight(value: Array, part: _Part, use: Use, arrays: Arrays) -> dict[str, Any]:
     """Describe a weight; a kernel that is kept in part keeps those of the strongest maps."""
     kept = None
     if part.filters is not None and use.y.ndim > 1 and part.filters < use.y.shape[-1]:

@@ -106,7 +106,9 @@ function header(app) {
               "data-focus": "badge",
               title: "Back to the real network",
             },
-            "What-if is on · reset",
+            net.checkpoint === null
+              ? "What-if is on · reset"
+              : `${net.checkpoints[net.checkpoint].name} · back to the model`,
           )
         : null,
       state.busy ? h("span.busy", {}, state.busy) : null,
