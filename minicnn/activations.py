@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from minicnn.compat import hints
+from minicnn.ops import activations as operations
 from minicnn.ops.activations import function_of
 
 celu = function_of("celu")
@@ -32,6 +33,9 @@ sparse_sigmoid = function_of("sparse_sigmoid")
 squareplus = function_of("squareplus")
 tanh = function_of("tanh")
 tanh_shrink = function_of("tanh_shrink")
+
+# Functions that no layer takes by its name: one halves the channels, the other needs numbers.
+glu, threshold = operations.glu, operations.threshold
 
 # Keras's second names for the same functions.
 hard_swish, swish = hard_silu, silu
@@ -63,6 +67,7 @@ __all__ = [
     "exponential",
     "gelu",
     "get",
+    "glu",
     "hard_shrink",
     "hard_sigmoid",
     "hard_silu",
@@ -89,6 +94,7 @@ __all__ = [
     "swish",
     "tanh",
     "tanh_shrink",
+    "threshold",
 ]
 
 if not TYPE_CHECKING:

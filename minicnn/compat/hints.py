@@ -87,7 +87,9 @@ INSTEAD: dict[str, Mapping[str, str]] = {
     "minicnn.applications": {
         "imagenet_utils": "the network's own module, such as minicnn.applications.resnet",
     },
-    "minicnn.activations": dict.fromkeys(["glu", "sparsemax", "threshold"], _OWN_LAYER),
+    "minicnn.activations": {
+        "sparsemax": "softmax, whose numbers add up to 1; those of Keras 3.15's sparsemax do not",
+    },
     "minicnn.callbacks": {
         "OrbaxCheckpoint": "BackupAndRestore, or ModelCheckpoint",
         "ProgbarLogger": "verbose=1 of fit",

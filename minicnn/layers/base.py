@@ -600,7 +600,7 @@ def activation_name(activation: Any, who: str) -> str:
             return str(own)
         if str(getattr(activation, "__module__", "")).split(".")[0] == "keras":
             name = own
-        hint = " A function of your own goes into the call of a layer of your own."
+        hint = " Any other function goes into the call of a layer of your own."
     name = by_name.ALIASES.get(name, name) if isinstance(name, str) else name
     if not _is_known(name):
         names = ", ".join(f'"{name}"' for name in by_name.ACTIVATIONS)

@@ -11,7 +11,7 @@ import numpy as np
 from minicnn import shapes
 from minicnn.losses.base import Array, Loss
 from minicnn.ops.operation import check_ours
-from minicnn.ops.tape import Tape, Tensor
+from minicnn.ops.tape import Tape, Tensor, summed_to
 
 Function = Callable[[Any, Any], Any]
 
@@ -59,10 +59,12 @@ class LossFunctionWrapper(Loss):
         return {"name": self.name, "reduction": self.reduction, "fn": self.fn, **self.options}
 
 
-def slopes(loss: Loss, y_true: Array, y_pred: Array) -> Array:
-    """Return d call / d y_pred of a loss without a `gradient`, by a tape.
+def slopes(loss: Loss, y_true: Array, y_pred: Array, factor: Array) -> Array:
+    """Return d value / d y_pred of a loss without a `gradient`, by a tape.
 
-    Raises `NotImplementedError` if its `call` computes with what a tape cannot record.
+    `factor` has what each example's loss counts in the value. An example's loss may depend on the
+    predictions for others, too. Raises `NotImplementedError` if its `call` computes with what a
+    tape cannot record.
     """
     tape = Tape()
     try:
@@ -79,5 +81,5 @@ def slopes(loss: Loss, y_true: Array, y_pred: Array) -> Array:
             f"{loss.name} is no function of the predictions that a tape can follow: it expects "
             f"call to compute with minicnn.ops. Received {type(value).__name__}."
         )
-    (dy,) = tape.gradients([(value, np.ones(value.shape, value.dtype))], [given])
-    return np.zeros_like(y_pred) if dy is None else dy
+    (dy,) = tape.gradients([(value, summed_to(factor, value.shape))], [given])
+    return np.zeros_like(y_pred) if dy is None else np.ascontiguousarray(dy)

@@ -30,6 +30,7 @@ from minicnn.ops.activations import (
     celu,
     elu,
     gelu,
+    glu,
     hard_shrink,
     hard_sigmoid,
     hard_silu,
@@ -53,6 +54,7 @@ from minicnn.ops.activations import (
     swish,
     tanh,
     tanh_shrink,
+    threshold,
 )
 from minicnn.ops.constants import (
     all,
@@ -218,6 +220,7 @@ __all__ = [
     "full_like",
     "gelu",
     "get_item",
+    "glu",
     "greater",
     "greater_equal",
     "hard_shrink",
@@ -304,6 +307,7 @@ __all__ = [
     "tanh",
     "tanh_shrink",
     "tensordot",
+    "threshold",
     "tile",
     "transpose",
     "true_divide",

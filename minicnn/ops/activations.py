@@ -61,6 +61,28 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     return function_of("gelu")(x, approximate=approximate)
 
 
+@operation
+def threshold(x: Array, threshold: float, default_value: float) -> Any:
+    """Return x above the threshold, and `default_value` elsewhere, where the gradient is 0."""
+    above = np.greater(x, threshold)
+    return np.where(above, x, default_value), lambda dy: dy * above
+
+
+@operation
+def glu(x: Array, axis: int = -1) -> Any:
+    """Return the first half of an axis times sigmoid of the second: a gate for each number.
+
+        y = a * s, s = sigmoid(b)        da = dy * s        db = dy * a * s * (1 - s)
+
+    Raises `ValueError` for an axis of an odd size.
+    """
+    if not x.ndim or x.shape[axis] % 2:
+        raise ValueError(f"glu expects an axis of an even size. Received x.shape={x.shape}.")
+    a, b = np.split(x, 2, axis)
+    s = 1 / (1 + np.exp(-b))
+    return a * s, lambda dy: np.concatenate([dy * s, dy * a * s * (1 - s)], axis)
+
+
 celu = function_of("celu")
 elu = function_of("elu")
 hard_shrink = function_of("hard_shrink")

@@ -47,7 +47,7 @@ from minicnn.optimizers import Optimizer
         ("ops.cholesky", r"^minicnn\.ops has no cholesky"),
         ("metrics.R2Score", r"a function f\(y_true, y_pred\)"),
         ("initializers.STFT", "Keras itself for sound"),
-        ("activations.glu", r"a class of your own"),
+        ("activations.sparsemax", r"softmax, whose numbers add up to 1"),
         ("preprocessing.text", "image"),
         ("applications.EfficientNetB8", r"Did you mean EfficientNetB7\?"),
         ("applications.xception.Foo", r"^minicnn\.applications\.xception has no Foo\. It has Xcep"),

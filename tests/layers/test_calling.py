@@ -468,7 +468,7 @@ def test_an_activation_of_ones_own() -> None:
     y, _cache = layer.forward(X)
     layer.activation = None
     np.testing.assert_allclose(y, layer(X) * 3, rtol=1e-6)
-    with pytest.raises(ValueError, match="A function of your own goes into the call"):
+    with pytest.raises(ValueError, match="Any other function goes into the call"):
         layers.Dense(2, activation=lambda x: x)
 
 

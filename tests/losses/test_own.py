@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gradients import check_gradients
 
 import minicnn
 from minicnn import explain, layers, losses, models, ops
@@ -74,6 +75,26 @@ def test_by_hand() -> None:
     value, cache = one.forward(np.zeros((2, 1)), np.array([[1.0], [3.0]]))
     assert value == 5
     assert one.backward(cache).tolist() == [[1], [3]]
+
+
+def test_an_example_s_loss_may_depend_on_the_others() -> None:
+    def contrast(y_true: Any, y_pred: Any) -> Any:
+        alike = ops.matmul(y_pred, ops.transpose(y_pred))
+        return ops.logsumexp(alike, axis=1) - ops.sum(y_pred * y_true, axis=1)
+
+    targets, predictions = Y.astype("float64"), X[:, 1:].astype("float64")
+    weights = np.arange(6) / 4
+    for reduction in ("sum_over_batch_size", "sum", "mean_with_sample_weight"):
+        loss = losses.LossFunctionWrapper(contrast, reduction)
+        check_gradients(
+            lambda p, loss=loss: np.asarray(loss.forward(targets, p, weights)[0]),
+            lambda dy, p, loss=loss: [dy * loss.backward(loss.forward(targets, p, weights)[1])],
+            [predictions],
+            RNG,
+        )
+    one = losses.get(lambda y, p: ops.sum(p * y))  # one loss, counted by the examples' weights
+    _, cache = one.forward(np.ones((2, 1)), np.ones((2, 1)), sample_weight=[1.0, 2.0])
+    assert one.backward(cache).tolist() == [[1.5], [1.5]]
 
 
 def test_a_known_loss_within_a_layer() -> None:

@@ -142,6 +142,7 @@ OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "matmul": lambda o, x: o.matmul(x, o.transpose(x, (0, 1, 3, 2))),
     "tensordot": lambda o, x: o.tensordot(x, o.ones((2, 3)), axes=1),
     "activations": lambda o, x: o.gelu(x) + o.silu(x) + o.leaky_relu(x) + o.softmax(x, axis=1),
+    "gates": lambda o, x: o.glu(x, axis=1) + o.threshold(x, 0.3, -1.0)[:, :2],
     "cumsum": lambda o, x: o.cumsum(x, axis=1) * o.one_hot(o.argmax(x, axis=-1), 2),
     "conv": lambda o, x: o.conv(x, o.ones((2, 2, 2, 3)) * 0.1, strides=1, padding="same"),
     "pool": lambda o, x: o.max_pool(x, 2) + o.average_pool(x, 2, strides=2, padding="same"),

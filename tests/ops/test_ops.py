@@ -111,6 +111,9 @@ CASES: dict[str, tuple[Callable[..., Any], list[Array]]] = {
     "softmax": (lambda x: ops.softmax(x, axis=1), [IMAGES]),
     "log_softmax": (lambda x: ops.log_softmax(x, axis=0), [ROWS]),
     "gelu": (ops.gelu, [ROWS]),
+    "glu": (ops.glu, [ROWS]),
+    "glu of rows": (lambda x: ops.glu(x, axis=1), [uniform(2, 4, 3)]),
+    "threshold": (lambda x: ops.threshold(x, 0.5, -3.0), [ROWS]),
     "relu of some slope": (lambda x: ops.relu(x, negative_slope=0.3, max_value=1.5), [ROWS]),
     "conv": (lambda x, w: ops.conv(x, w, (2, 1), "same"), [IMAGES, KERNEL]),
     "depthwise_conv": (
@@ -190,6 +193,8 @@ def test_by_hand() -> None:
         (lambda x: ops.where(x > 2, x * 3, x), [1.0, 3.0], [1.0, 3.0]),
         (lambda x: np.array([4.0]) * x + np.maximum(x, 0), [3.0], [5.0]),
         (lambda x: np.exp(-x), [0.0], [-1.0]),
+        (lambda x: ops.glu(x), [6.0, 0.0], [0.5, 1.5]),
+        (lambda x: ops.threshold(x, 1.0, 7.0) * x, [1.0, 2.0], [7.0, 4.0]),
         (lambda x: abs(x) @ np.array([2.0, 3.0]), [-1.0, 1.0], [-2.0, 3.0]),
     ],
 )
@@ -295,6 +300,12 @@ def test_what_cannot_be_recorded_says_so(call: Any, says: str) -> None:
         (lambda x: ops.einsum("...i->i", x), r"einsum expects subscripts such as"),
         (lambda x: ops.einsum("ij", x), r"einsum expects subscripts such as"),
         (lambda x: ops.einsum("ij,j->i", x), r"einsum expects 2 operands\. Received 1"),
+        (lambda x: ops.glu(x), r"glu expects an axis of an even size. Received x.shape=\(2, 3\)"),
+        (lambda x: layers.Dense(4, activation="glu"), "Dense .* expects activation to be one of"),
+        (
+            lambda x: layers.Dense(4, activation=ops.glu),
+            "goes into the call of a layer of your own",
+        ),
         (lambda x: ops.norm(x, ord=1), r"norm expects ord=2.*Received ord=1"),
         (lambda x: ops.normalize(x, order=1), r"normalize expects order=2.*Received order=1"),
         (lambda x: ops.pad(x, 1, "reflect"), r'pad expects mode="constant"\. Received'),
