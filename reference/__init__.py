@@ -9,15 +9,16 @@ Rooms, lowest floor first; each imports only from those above it in this list:
     backend        which library computes (TensorFlow, JAX, torch), on which device, how precisely
     on_tensorflow  the only file that imports tensorflow
     on_jax         the only file that imports jax: several processes, one training
+    lists          which photo is in which split, if folders do not say it
     data           class folders, the download, checks, pixels
     model          the frozen base, the head behind it, and the model file
     features       the frozen base's output for each photo, computed once and kept
     batches        the order of the training photos, the same after an interruption
-    figures        intervals, plots, pages
+    report         pages of text, tables and figures
     fitting        one training run: checkpoints, resuming
     served         what runs on a server, without this project
     serve          the folder for a server
-    train, sweep, evaluate, predict, export, course
+    data (audit), train, sweep, evaluate, predict, export, course
                    the steps; each is a function to import and a command with --help
 
 Keras itself says which backend computes: `KERAS_BACKEND=jax python -m reference.train …`.

@@ -105,7 +105,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         required=True,
         metavar="DIR",
-        help='class folders train/, validation/, test/; or "download" (the course\'s photos), or '
+        help="class folders train/, validation/, test/; or class folders alone, which are divided; "
+        'or a list that reference.data has written; or "download" (the course\'s photos), or '
         '"sample" (drawn here, works offline)',
     )
     add("--image-size", type=positive, default=150, metavar="PX", help="side length; default: 150")

@@ -2,7 +2,8 @@
 
     DIR/train/CLASS/*.jpg    DIR/validation/CLASS/*.jpg    DIR/test/CLASS/*.jpg (may be missing)
 
-`python -m reference.data --data DIR` reads every photo, names the bad ones, and prints a table.
+Class folders alone are divided into splits, and a list names photos itself (`reference.lists`).
+`python -m reference.data --data DIR` reads every photo and reports on it (`reference.audit`).
 `minicnn.images` decodes and resizes photos here, in training, evaluation and prediction, and in
 minicnn itself: a network sees a new photo in the same way as its training photos.
 """
@@ -16,10 +17,12 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from minicnn._support.atomic import replacing
 from minicnn._support.download import fetch
@@ -35,13 +38,23 @@ from minicnn.images.folders import (
     say_passed_over,
     told,
 )
-from reference.console import main, make_parser, progress
+from reference import lists
+from reference.console import progress
 
 Array = np.ndarray
 
 SPLITS = ("train", "validation", "test")
 SMALLEST, LARGEST = 16, 2048  # pixels per side
 INTERPOLATIONS = ("bilinear", "nearest")
+
+
+@cache
+def endings() -> tuple[str, ...]:
+    """The endings of photos that are read: all usual ones that the installed Pillow decodes."""
+    Image.init()
+    more = (".avif", ".jp2", ".jpe", ".pgm", ".pnm", ".qoi", ".tga")
+    known = [ending for ending in more if Image.EXTENSION.get(ending) in Image.OPEN]
+    return tuple(sorted({*PHOTO_ENDINGS, *known}))
 
 
 @dataclass(frozen=True)
@@ -142,24 +155,89 @@ def find(folder: str | Path) -> Splits:
     split, a class without photos, class folders that differ between splits.
     """
     folder = Path(folder)
+    if folder.suffix == ".csv" and not folder.is_dir():
+        return _listed(folder)
     if not folder.is_dir():
         raise FileNotFoundError(
             f'There is no folder {str(folder)!r}. --data takes a folder, "download" for the '
             'course\'s clothing photos, or "sample" for drawn ones that need no network.'
         )
+    inner = class_folders(str(folder), hidden=False)
+    if len(inner) > 1 and not {name.lower() for name in inner} & _LIKE_SPLITS:
+        return _divided(find_split(folder, "all"))
     for name in SPLITS[:2]:
         if not (folder / name).is_dir():
-            found = ", ".join(sorted(p.name for p in folder.iterdir() if p.is_dir())) or "none"
             raise FileNotFoundError(
                 f"{str(folder)!r} should have the folders train and validation, with a folder per "
-                f"class in each. {name} is missing; its folders are: {found}."
+                f"class in each. {name} is missing; its folders are: {', '.join(inner) or 'none'}."
             )
     train, validation = (find_split(folder / name, name) for name in SPLITS[:2])
     test = find_split(folder / "test", "test") if (folder / "test").is_dir() else None
-    for other in (validation, test):
-        if other is not None and other.class_names != train.class_names:
-            raise ValueError(_difference(train, other))
-    return Splits(train, validation, test)
+    return _checked(Splits(train, validation, test))
+
+
+# Folders with one of these names are no class: a data set that has one is not a flat one.
+_LIKE_SPLITS = {*SPLITS, "training", "valid", "val", "dev", "testing"}
+
+
+def _checked(splits: Splits) -> Splits:
+    for other in splits[1:]:
+        if other is not None and other.class_names != splits.train.class_names:
+            raise ValueError(_difference(splits.train, other))
+    return splits
+
+
+def _divided(photos: Photos) -> Splits:
+    """Divide the photos of class folders, which have no splits."""
+    check_enough(photos, len(SPLITS), "one for each split")
+    found = lists.divided(photos.labels, lists.SHARES)
+    parts = [replace(photos.keep(found[name]), name=name) for name in SPLITS]
+    told = ", ".join(f"{len(part)} {part.name}" for part in parts)
+    say(f"There is no train folder: each class is divided at random, always in this way: {told}.")
+    return Splits(*parts)
+
+
+def check_enough(photos: Photos, least: int, why: str) -> None:
+    """Raise a `ValueError` that names the classes with fewer photos than `least`."""
+    counts = np.bincount(photos.labels, minlength=len(photos.class_names))
+    few = [f"{name} ({n})" for name, n in zip(photos.class_names, counts) if n < least]
+    if few:
+        raise ValueError(
+            f"Each class needs {least} photos, {why}. There are fewer of {', '.join(few)}."
+        )
+
+
+def _listed(path: Path) -> Splits:
+    """The splits in a list (see `reference.lists`)."""
+    rows = lists.read(path, SPLITS)
+    missing = [name for name in SPLITS[:2] if name not in rows]
+    if missing:
+        raise ValueError(f"{str(path)!r} has no photos for {' and '.join(missing)}.")
+    found = []
+    for name in SPLITS:
+        photos = sorted(rows.get(name, []), key=lambda row: row[0])
+        names = tuple(sorted({label for label, _ in photos}))
+        labels = np.array([names.index(label) for label, _ in photos], np.intp)
+        found.append(Photos(name, tuple(photo for _, photo in photos), labels, names))
+    train, validation, test = found
+    return _checked(Splits(train, validation, test if len(test) else None))
+
+
+def find_one(folder: str | Path, name: str) -> Photos:
+    """The photos of one split alone: of a folder without looking into the others."""
+    folder = Path(folder)
+    if (folder / name).is_dir():
+        return find_split(folder / name, name)
+    if folder.is_dir() and _LIKE_SPLITS & set(class_folders(str(folder))):
+        found = None
+    else:
+        found = dict(zip(SPLITS, find(folder), strict=True))[name]
+    if found is None:
+        raise FileNotFoundError(
+            f"{str(folder)!r} has no {name} photos. --split validation judges by the validation "
+            "photos, which chose the model: what they say is a little too good."
+        )
+    return found
 
 
 def find_split(folder: Path, name: str) -> Photos:
@@ -172,7 +250,7 @@ def find_split(folder: Path, name: str) -> Photos:
             f"{str(folder)!r} should have a folder per class, at least two. "
             f"Found {', '.join(classes) or 'none'}."
         )
-    listings = {label: list_images(folder / label, PHOTO_ENDINGS) for label in classes}
+    listings = {label: list_images(folder / label, endings()) for label in classes}
     found = [listing.paths for listing in listings.values()]
     empty = [
         f"{label} (in its folder: {told(listing.passed_over) or 'nothing'})"
@@ -181,7 +259,7 @@ def find_split(folder: Path, name: str) -> Photos:
     ]
     if empty:
         raise ValueError(
-            f"{str(folder)!r}: no photos ({', '.join(PHOTO_ENDINGS)}) of {', '.join(empty)}."
+            f"{str(folder)!r}: no photos ({', '.join(endings())}) of {', '.join(empty)}."
         )
     say_passed_over(
         {label: len(listing.paths) for label, listing in listings.items()},
@@ -221,13 +299,29 @@ def check(photos: Photos, skip: bool = False, show: bool = True) -> Photos:
         return photos
     told = told_bad(list(bad.values()), len(photos), photos.name)
     if not skip:
-        raise BadImageError(f"{told} --skip-bad-images leaves them out.")
+        raise BadImageError(f"{told}{_ADVICE}")
     say(f"Left out: {told}")
     kept = photos.keep([index for index in range(len(photos)) if index not in bad])
     gone = [n for i, n in enumerate(photos.class_names) if not (kept.labels == i).any()]
     if gone:
         raise ValueError(f"{photos.name}: no readable photo of {', '.join(gone)} is left.")
     return kept
+
+
+def check_all(splits: Splits) -> None:
+    """Decode every photo of all splits; raise one `BadImageError` that names all bad ones."""
+    told = []
+    for photos in splits:
+        try:
+            if photos is not None:
+                check(photos)
+        except BadImageError as error:
+            told.append(str(error).removesuffix(_ADVICE))
+    if told:
+        raise BadImageError(" ".join(told) + _ADVICE)
+
+
+_ADVICE = " --skip-bad-images leaves them out."
 
 
 def told_bad(reasons: Sequence[str], count: int, where: str) -> str:
@@ -274,9 +368,7 @@ def decoded(
             if not bad:
                 yield np.stack([pixels for pixels in batch if pixels is not None])
     if bad:
-        raise BadImageError(
-            f"{told_bad(sorted(bad), len(paths), photos.name)} --skip-bad-images leaves them out."
-        )
+        raise BadImageError(f"{told_bad(sorted(bad), len(paths), photos.name)}{_ADVICE}")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -433,44 +525,15 @@ def locate(data: str, cache: str | Path | None = None) -> Path:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = make_parser(
-        "data",
-        "Reads every photo of a data set, names the bad ones, and counts the photos of each class.",
-        "examples:\n"
-        "  python -m reference.data --data download\n"
-        "  python -m reference.data --data photos --skip-bad-images",
-    )
-    made.add_argument(
-        "--data",
-        required=True,
-        metavar="DIR",
-        help='class folders train/, validation/, test/; or "download" (the course\'s photos), or '
-        '"sample" (drawn here, works offline)',
-    )
-    made.add_argument(
-        "--skip-bad-images", action="store_true", help="count the good photos, name the others"
-    )
-    return made
+    from reference import audit
 
-
-def command(options: argparse.Namespace) -> None:
-    folder = locate(options.data)
-    splits = [photos for photos in find(folder) if photos is not None]
-    checked = [check(photos, options.skip_bad_images) for photos in splits]
-    names = splits[0].class_names
-    width = max(len(name) for name in names)
-    say(f"{folder}")
-    say(f"{'':{width}}" + "".join(f"{photos.name:>12}" for photos in checked))
-    for number, name in enumerate(names):
-        counts = [int((photos.labels == number).sum()) for photos in checked]
-        say(f"{name:{width}}" + "".join(f"{count:>12}" for count in counts))
-    say(f"{'all':{width}}" + "".join(f"{len(photos):>12}" for photos in checked))
-    if len(splits) < len(SPLITS):
-        say("There is no test folder, so a model trained on these photos cannot be tested.")
+    return audit.parser()
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    return main(parser(), command, None if arguments is None else list(arguments))
+    from reference import audit
+
+    return audit.run(arguments)
 
 
 __all__ = ["Photos", "Reader", "Splits", "check", "decoded", "download", "find", "locate"]

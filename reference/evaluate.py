@@ -265,13 +265,8 @@ def parser() -> argparse.ArgumentParser:
 def command(options: argparse.Namespace) -> None:
     backend.make_exact()
     saved = models.load(options.model)
-    folder = data.locate(options.data) / options.split
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {str(folder)!r}. --split validation judges by the validation "
-            "photos, which chose the model: what they say is a little too good."
-        )
-    photos = data.check(data.find_split(folder, options.split), options.skip_bad_images)
+    found = data.find_one(data.locate(options.data), options.split)
+    photos = data.check(found, options.skip_bad_images)
     validation = saved.about.training.get("val_accuracy") if options.split == "test" else None
     judged = evaluate(saved, photos, validation)
     output = options.output or options.model.parent

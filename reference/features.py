@@ -19,9 +19,10 @@ import PIL
 
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
+from minicnn.images import BadImageError
 from reference.backend import Machine
 from reference.console import progress
-from reference.data import Photos, Reader, decoded
+from reference.data import Photos, Reader, Splits, check_all, decoded
 from reference.model import Base
 
 Array = np.ndarray
@@ -97,6 +98,30 @@ def extract(
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, features=x, about=np.array(json.dumps(about)))
     return Features(x, photos.one_hot(), reader.image_size, computed)
+
+
+def extract_both(
+    splits: Splits,
+    reader: Reader,
+    base: Base,
+    machine: Machine,
+    cache: str | Path | None = None,
+    show: bool = True,
+    batch_size: int = BATCH,
+) -> tuple[Features, Features]:
+    """The vectors of training and validation photos (see `extract`).
+
+    Raises one `BadImageError` that names the bad photos of all splits.
+    """
+    try:
+        train, validation = (
+            extract(photos, reader, base, machine, cache, show, batch_size)
+            for photos in (splits.train, splits.validation)
+        )
+    except BadImageError:
+        check_all(splits)
+        raise
+    return train, validation
 
 
 def _read(path: Path, about: dict[str, Any], count: int) -> Array | None:

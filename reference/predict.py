@@ -21,10 +21,11 @@ from minicnn._support.arguments import positive
 from minicnn._support.download import check_url, fetch
 from minicnn._support.terminal import printable, say
 from minicnn.images import BadImageError
-from minicnn.images.folders import PHOTO_ENDINGS, list_images
+from minicnn.images.folders import list_images
 from reference import backend
 from reference import model as models
 from reference.console import main, make_parser
+from reference.data import endings
 from reference.evaluate import probabilities
 from reference.model import Saved
 
@@ -51,9 +52,9 @@ def expand(sources: Sequence[str]) -> list[str]:
             check_url(source, SCHEMES)
             found.append(source)
         elif Path(source).is_dir():
-            photos = list_images(source, PHOTO_ENDINGS).paths
+            photos = list_images(source, endings()).paths
             if not photos:
-                raise FileNotFoundError(f"{source} has no photos ({', '.join(PHOTO_ENDINGS)}).")
+                raise FileNotFoundError(f"{source} has no photos ({', '.join(endings())}).")
             found += photos
         elif Path(source).exists():  # reading it will tell if it is not a photo
             found.append(source)

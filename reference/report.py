@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support.atomic import replacing
+from minicnn._support.terminal import printable
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -59,6 +60,17 @@ class Page:
             f'<div class="wide"><table><thead>{line(head, "th")}</thead>'
             f"<tbody>{body}</tbody></table></div>"
         )
+
+    def photos(self, images: Sequence[Any], caption: str) -> None:
+        """Add Pillow images side by side, and a caption below them."""
+        parts = []
+        for image in images:
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=80)
+            data = base64.b64encode(buffer.getvalue()).decode()
+            parts.append(f'<img alt="" src="data:image/jpeg;base64,{data}"> ')
+        text = html.escape(printable(caption))
+        self._parts.append(f"<figure>{''.join(parts)}<figcaption>{text}</figcaption></figure>")
 
     def picture(self, figure: Any, description: str) -> None:
         """Add a matplotlib figure; `description` is for readers who cannot see it."""

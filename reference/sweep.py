@@ -349,10 +349,8 @@ def three_sweeps(
     `told` with each sweep when it is done; by default that prints the table.
     """
     start = time.perf_counter()
-    train, validation = (
-        features.extract(photos, reader, base, machine, cache, batch_size=settings.batch_size)
-        for photos in splits[:2]
-        if photos is not None
+    train, validation = features.extract_both(
+        splits, reader, base, machine, cache, batch_size=settings.batch_size
     )
     chosen = [settings.seed + number for number in range(seeds)]
     found = []

@@ -22,6 +22,7 @@ import numpy as np
 from minicnn import plots
 from minicnn._support.arguments import count, positive, rate, share
 from minicnn._support.terminal import pip_install, python, quoted, say
+from minicnn.images import BadImageError
 from reference import backend, data, evaluate, features, fitting
 from reference import model as models
 from reference.backend import Machine
@@ -122,14 +123,9 @@ class _Run:
         # The features come first: each process computes its own, before they become one.
         self.found: tuple[features.Features, features.Features] | None = None
         if not settings.augment:
-            train_x, validation_x = (
-                features.extract(
-                    photos, reader, base, machine, cache, self.verbose > 0, settings.batch_size
-                )
-                for photos in splits[:2]
-                if photos is not None
+            self.found = features.extract_both(
+                splits, reader, base, machine, cache, self.verbose > 0, settings.batch_size
             )
-            self.found = train_x, validation_x
         self.read: tuple[Any, Any] | None = None
         if machine.processes is not None:
             machine.processes.distribute()
@@ -443,7 +439,10 @@ def prepare(options: argparse.Namespace) -> tuple[Machine, Splits, Reader, Base]
         checked = [None if p is None else data.check(p, skip=True) for p in splits]
         splits = Splits(*checked)  # type: ignore[arg-type]
     elif splits.test is not None:
-        data.check(splits.test)  # read only at the end, when it would be too late for bad news
+        try:
+            data.check(splits.test)  # read only at the end, when it would be too late for bad news
+        except BadImageError:
+            data.check_all(splits)  # which names those of the other splits, too
     with machine.scope():
         base = models.load_base(
             options.base, options.image_size, options.weights, options.input_range

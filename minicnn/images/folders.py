@@ -106,7 +106,7 @@ def list_images(
         for name in sorted(names):
             if name.lower().endswith(tuple(endings)):
                 paths.append(str(Path(folder, name)))
-            elif not name.startswith(".") and name.lower() not in _LEFT_ABOUT:
+            elif not is_left_about(name):
                 others[_kind(name)] += 1
     return Listing(paths, +others)
 
@@ -133,7 +133,9 @@ def count_skipped(
             passed_over[name]["unreadable photo"] += 1
 
 
-_LEFT_ABOUT = ("thumbs.db", "desktop.ini", "icon\r")
+def is_left_about(name: str) -> bool:
+    """Return whether a file is one that systems leave in folders, and no user has put there."""
+    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini", "icon\r")
 
 
 def _kind(name: str) -> str:

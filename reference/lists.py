@@ -1,0 +1,96 @@
+"""Which photo belongs to which split, if folders do not say it: a list in a file, or a division.
+
+A list is CSV with the columns split, class, path; a path is relative to the list's folder. A data
+set of class folders alone, without train/ and validation/, is divided here: within each class, at
+random, always in the same way, so that no later run trains on an earlier run's test photos.
+"""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from minicnn._support.atomic import replacing
+from minicnn._support.reading import read_regular
+
+Array = np.ndarray
+Rows = dict[str, list[tuple[str, str]]]  # the class and the path of each photo, by split
+
+COLUMNS = ["split", "class", "path"]
+SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
+_LARGEST = 2**28  # bytes
+
+
+def write(path: Path, rows: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    """Write a list of photos, completely or not at all."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for split, photos in rows.items():
+            for label, photo in photos:
+                table.writerow([split, label, os.path.relpath(photo, path.parent)])
+
+
+def read(path: Path, splits: Sequence[str]) -> Rows:
+    """Read a list of photos: the class and the path of each, by split.
+
+    Raises `ValueError` for a file that is no such list, or names a photo twice.
+    """
+    try:
+        lines = read_regular(path, "list of photos", _LARGEST).decode("utf-8").splitlines()
+        table = csv.reader(lines, strict=True)
+        rows = list(table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{str(path)!r} is no list of photos: {error}.") from None
+    if not rows or rows[0] != COLUMNS:
+        raise ValueError(
+            f"{str(path)!r} is no list of photos: its first line should be {','.join(COLUMNS)}."
+        )
+    found: Rows = {}
+    seen: set[str] = set()
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != 3 or row[0] not in splits or not row[1] or not row[2]:
+            raise ValueError(
+                f"{str(path)!r}, line {number}, should name one of {', '.join(splits)}, a class "
+                f"and a path. Received {','.join(row)!r}."
+            )
+        split, label, photo = row
+        if photo in seen:
+            raise ValueError(f"{str(path)!r}, line {number}: {photo!r} is there twice.")
+        seen.add(photo)
+        found.setdefault(split, []).append((label, str(path.parent / photo)))
+    return found
+
+
+def divided(labels: Array, shares: Mapping[str, float], seed: int = 0) -> dict[str, list[int]]:
+    """Divide photos among splits, each class in these shares: the indices of each split, in order.
+
+    Each split gets at least one photo of each class; the first one takes what is left over.
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[int]] = {name: [] for name in shares}
+    first, *others = shares
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label)).tolist()
+        count = len(rows)
+        for name in others:
+            size = max(1, round(shares[name] * count))
+            found[name] += rows[:size]
+            del rows[:size]
+        found[first] += rows
+    return {name: sorted(rows) for name, rows in found.items()}
+
+
+def folds(labels: Array, count: int, seed: int = 0) -> list[Array]:
+    """Divide photos into `count` folds with equal shares of each class; the indices of each."""
+    rng = np.random.default_rng(seed)
+    fold = np.empty(len(labels), np.intp)
+    start = 0
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        # Go on where the last class ended, so that the folds have equally many photos.
+        fold[rows] = (start + np.arange(len(rows))) % count
+        start += len(rows)
+    return [np.flatnonzero(fold == number) for number in range(count)]
