@@ -35,10 +35,13 @@ def main() -> None:
         tab = browser.new_page(viewport={"width": 1280, "height": 720})
         tab.goto(path.as_uri())
         tab.wait_for_selector("#app[data-ready=true]")
+        tab.get_by_role("button", name="No tour").click()
+        tab.wait_for_timeout(500)  # the browser draws what is in sight
         tab.screenshot(path=PICTURES / "page-network.png")
         convolution = [layer.name for layer in model.layers if layer.name.endswith("conv")][1]
         tab.locator(f'.card[data-layer="{convolution}"]').click(position={"x": 20, "y": 8})
         tab.wait_for_selector(".verdict")
+        tab.wait_for_timeout(500)
         tab.screenshot(path=PICTURES / "page-number.png")
         browser.close()
 

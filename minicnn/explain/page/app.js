@@ -272,6 +272,7 @@ export class App {
     if (isBackward(state) && !(await this.gradients())) return false;
     if (state.other === photo) state.other = before;
     this.dream = null;
+    this.course?.show({}); // which shows the maps of this photo, too
     this.render();
     this.count();
     const p = net.probabilities();

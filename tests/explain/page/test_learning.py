@@ -295,6 +295,18 @@ def test_a_photo_of_the_batch_goes_through_the_layer_and_the_network_is_seen_ins
     wait(tab, "!page.net.changed")
 
 
+def test_the_maps_are_those_of_the_photo_shown(tmp_path, opened):
+    model, (x, y) = small(), photos()
+    tab = opened(build(model, x[:2], tmp_path / "page.html", class_names=NAMES, data=(x, y)))
+    open_learning(tab)
+    for number in (1, 0):
+        tab.get_by_role("button", name=f"Photo {number}:").click()
+        wait(tab, f"page.net.shown === {number} && page.course.waiting.size === 0")
+        maps = numbers(tab, "Array.from(page.course.report.maps.data)")
+        wanted = model.forward(x[number, None])[1]["first"].y
+        np.testing.assert_allclose(maps, wanted.ravel(), rtol=1e-3, atol=1e-4)
+
+
 def test_a_rate_that_is_too_large_is_seen_and_undone(tmp_path, opened):
     tab = opened(page_of(tmp_path, small()))
     open_learning(tab)

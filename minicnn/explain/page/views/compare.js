@@ -103,7 +103,9 @@ function layerRow(app, node) {
 
 // A map, or a unit; a score has the name of its class.
 const nameOf = (net, id, k) =>
-  id === net.output ? net.unitName(id, k) : `${net.unitWord(id)} ${k}`;
+  id === net.output && net.shape(id).length === 1
+    ? net.unitName(id, k)
+    : `${net.unitWord(id)} ${k}`;
 
 const one = (x, map, top) =>
   x.shape.length === 3 ? mapPicture(x, map, top) : vectorPicture(x.data, top);
