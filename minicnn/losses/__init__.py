@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn._support.objects import get_registered_name
 from minicnn._support.settings import made_from, serialized
 from minicnn.compat import hints
+from minicnn.losses import own
 from minicnn.losses.base import Loss
 from minicnn.losses.crossentropy import (
     BinaryCrossentropy,
@@ -57,7 +58,6 @@ from minicnn.losses.functions import (
 )
 from minicnn.losses.hinges import CategoricalHinge, Hinge, SquaredHinge
 from minicnn.losses.overlap import Dice, Tversky
-from minicnn.losses.own import LossFunctionWrapper
 from minicnn.losses.regression import (
     CosineSimilarity,
     Huber,
@@ -151,7 +151,7 @@ def full_name(name: str) -> str:
 def get(identifier: Any) -> Loss:
     """Return a loss from an object, a name ("mse"), a function of this module or a saved config.
 
-    A function of your own is one, too (`LossFunctionWrapper`). Raises `ValueError` for anything
+    A function of your own is one, too (`own.LossFunctionWrapper`). Raises `ValueError` for anything
     else.
     """
     if isinstance(identifier, Loss):
@@ -174,7 +174,7 @@ def get(identifier: Any) -> Loss:
         name = getattr(identifier, "__name__", "")
         if str(getattr(identifier, "__module__", "")).split(".")[0] == "keras" and name in LOSSES:
             return LOSSES[name]()
-        return LossFunctionWrapper(identifier)
+        return own.LossFunctionWrapper(identifier)
     if isinstance(identifier, str):
         cls_found = LOSSES.get(full_name(identifier)) or _CLASSES.get(identifier)
         if cls_found is not None:
@@ -187,7 +187,7 @@ def get(identifier: Any) -> Loss:
 
 def serialize(loss: Loss) -> dict[str, Any]:
     """Return the loss as Keras writes it into a model's config."""
-    if isinstance(loss, LossFunctionWrapper):
+    if isinstance(loss, own.LossFunctionWrapper):
         name = get_registered_name(loss.fn)
         return {
             "module": loss.fn.__module__,

@@ -85,7 +85,7 @@ def test_an_example_s_loss_may_depend_on_the_others() -> None:
     targets, predictions = Y.astype("float64"), X[:, 1:].astype("float64")
     weights = np.arange(6) / 4
     for reduction in ("sum_over_batch_size", "sum", "mean_with_sample_weight"):
-        loss = losses.LossFunctionWrapper(contrast, reduction)
+        loss = losses.own.LossFunctionWrapper(contrast, reduction)
         check_gradients(
             lambda p, loss=loss: np.asarray(loss.forward(targets, p, weights)[0]),
             lambda dy, p, loss=loss: [dy * loss.backward(loss.forward(targets, p, weights)[1])],
@@ -159,7 +159,7 @@ def test_what_has_no_gradient_evaluates_only(loss: Any, says: str) -> None:
             lambda: losses.get(lambda y, p: p[:2]).forward(Y, Y),
             "expects call to return one number for each example",
         ),
-        (lambda: losses.LossFunctionWrapper("mse"), "expects a function. Received 'mse'"),
+        (lambda: losses.own.LossFunctionWrapper("mse"), "expects a function. Received 'mse'"),
     ],
 )
 def test_what_is_wrong_is_said(act: Callable[[], Any], says: str) -> None:
