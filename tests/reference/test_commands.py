@@ -25,7 +25,7 @@ from reference import train as training
 from reference.data import Photos
 from reference.evaluate import Judged
 
-COMMANDS = ("data", "train", "sweep", "evaluate", "predict", "export", "course")
+COMMANDS = ("data", "train", "sweep", "folds", "evaluate", "predict", "export", "course")
 
 
 # ---------------------------------------------------------------------------------------------

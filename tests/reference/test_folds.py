@@ -1,0 +1,58 @@
+"""`reference.folds` judges each photo by heads that have not seen it, with an honest interval."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from reference import folds
+
+
+def test_folds_judge_each_photo_once_in_each_repeat():
+    labels = np.repeat([0, 1, 2], [10, 7, 5])
+    parts = folds.fold_parts(labels, 3, 2)
+    assert len(parts) == 6
+    for part in parts:
+        assert sorted([*part.train, *part.judged]) == list(range(22))
+    for repeat in (parts[:3], parts[3:]):
+        assert sorted(np.concatenate([part.judged for part in repeat])) == list(range(22))
+    assert any(a.judged.tolist() != b.judged.tolist() for a, b in zip(parts[:3], parts[3:]))
+
+
+def test_splits_judge_a_fifth_of_each_class():
+    labels = np.repeat([0, 1], [20, 10])
+    for part in folds.split_parts(labels, 3, 0.2):
+        assert np.bincount(labels[part.judged]).tolist() == [4, 2]
+        assert sorted([*part.train, *part.judged]) == list(range(30))
+
+
+def test_the_interval_by_hand():
+    """Two folds: s = 0.01 / √2, t of one degree of freedom is 12.706, and √(1/2 + 1)."""
+    part = folds.Part("", np.arange(10), np.arange(10))
+    found = folds.estimate([0.5, 0.51], [part, part])
+    spread = 0.01 / np.sqrt(2)
+    assert found.mean == pytest.approx(0.505)
+    assert found.high - found.mean == pytest.approx(12.7062 * spread * np.sqrt(1.5), rel=1e-4)
+    assert found.mean - found.low == pytest.approx(12.7062 * spread * np.sqrt(1.5), rel=1e-4)
+    assert found.naive[1] - found.mean == pytest.approx(12.7062 * spread * np.sqrt(0.5), rel=1e-4)
+    assert str(folds.estimate([0.9, 0.6], [part, part])).endswith("0.000 to 1.000)")
+
+
+@pytest.mark.parametrize("told", [["--folds", "1"], ["--splits", "1"]])
+def test_one_part_has_no_interval(options, told, capsys):
+    assert folds.run([*options, *told]) == 2
+    assert "needs at least --folds 2" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command(options, tmp_path, capsys):
+    told = ["--folds", "3", "--epochs", "2", "--learning-rate", "0.05", "--output", str(tmp_path)]
+    assert folds.run([*options, *told]) == 0
+    assert "95 % interval" in capsys.readouterr().out
+    with (tmp_path / "folds.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["judged"]) for row in rows] == [60, 60, 60]
+    assert [int(row["trained on"]) for row in rows] == [120] * 3
+    assert all(0.1 < float(row["accuracy"]) <= 1 for row in rows)
+    assert folds.run([*options, *told[2:], "--folds", "19"]) == 2
+    assert "Each class needs 19 photos" in capsys.readouterr().err
