@@ -4,6 +4,7 @@
 import { array, map, size } from "page/engine/arrays.js";
 import { probabilities } from "page/engine/loss.js";
 import { forward } from "page/engine/passes.js";
+import { weightAt } from "page/explain/terms.js";
 import { ancestors, backwardFrom, descendants, forwardTo } from "page/runs.js";
 
 export const STEPS = 24; // of integrated gradients
@@ -57,13 +58,23 @@ export const layersWithMaps = (net) =>
 export const lastMaps = (net) =>
   layersWithMaps(net).findLast(({ id }) => net.shape(id)[0] * net.shape(id)[1] > 1)?.id ?? null;
 
+// The kernel of a last dense layer of which the page has only some units, if it has that of the
+// target: this is enough for the gradient of its score.
+function keptKernel(net, { target, forgotten }) {
+  const kernel = net.nodes[net.output].type === "Dense" ? net.param(net.output, "kernel") : null;
+  return !forgotten && kernel?.kept?.includes(target) ? kernel : null;
+}
+
 // Why the page cannot make a heat map by this method, or "".
 export function obstacle(net, method, choice) {
   if (method === "grad_cam" && choice.node === null) return "No layer has maps.";
   const all = ancestors(net, net.output);
   const short = method === "grad_cam" && !choice.forgotten;
   const needed = short ? descendants(net, all, choice.node) : all.slice(1);
-  const why = needed.map((n) => net.obstacle(n)).find(Boolean);
+  const onlyGradient = ["grad_cam", "gradient_x_input"].includes(method);
+  const enough = onlyGradient && keptKernel(net, choice);
+  const whole = needed.filter((n) => !(enough && n === net.output));
+  const why = whole.map((n) => net.obstacle(n)).find(Boolean);
   const lost = (short ? [choice.node, ...needed.flatMap((n) => net.nodes[n].inputs)] : [0]).find(
     (n) => !net.has(n),
   );
@@ -122,6 +133,13 @@ function probabilityOf({ net, target }, out) {
 // Gradients of the score, before those of the layers in `chain`.
 async function gradientsOf(of, outs, chain = of.chain) {
   const { net, layerOf, target } = of;
+  const kernel = keptKernel(net, of);
+  if (kernel) {
+    const [source] = net.nodes[net.output].inputs;
+    const before = chain.filter((n) => n !== net.output);
+    const dx = map(outs.get(source).y, (_, k) => weightAt(kernel, k, target));
+    return backwardFrom(net, before, source, outs, dx, layerOf, false);
+  }
   const start = array(outs.get(net.output).y.shape);
   if (net.kind === "sigmoid") start.data[0] = target ? 1 : -1;
   else start.data[target] = 1;

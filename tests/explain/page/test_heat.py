@@ -217,6 +217,34 @@ def test_what_a_cut_page_cannot_compute_is_said(tmp_path, opened):
     assert all("Not available." in text and "units of large are left out" in text for text in said)
 
 
+def test_the_weights_of_one_class_are_enough_for_its_gradients(tmp_path, opened):
+    """Of a last layer with many classes a page has only those that are likely."""
+    model = seeded(
+        Sequential(
+            [
+                *(Input((12, 12, 3)), layers.Rescaling(1 / 255)),
+                layers.Conv2D(8, 3, padding="same", activation="relu", name="maps"),
+                *(layers.MaxPooling2D(), layers.Flatten()),
+                layers.Dense(200, activation="softmax", name="classes"),
+            ]
+        )
+    )
+    x = photo((12, 12, 3))
+    tab = opened(build(model, x, tmp_path / "page.html", limit=90_000))
+    kept = tab.evaluate("page.net.nodes.at(-1).params.kernel.kept")
+    assert 4 <= len(kept) < 200
+    open_heat(tab)
+    target = tab.evaluate("page.state.heat.target")
+    assert target in kept
+    assert tab.locator("[data-heat] canvas").count() == 2
+    trace, node = model.trace(x), tab.evaluate("page.state.heat.node")
+    layer = tab.evaluate("(node) => page.net.nodes[node].name", node)
+    for method, options in (("grad_cam", {"layer": layer}), ("gradient_x_input", {})):
+        wanted = trace.heatmap(method, target, **options).values
+        found = np.reshape(tab.evaluate(MAKE, [method, target, node])["values"], wanted.shape)
+        np.testing.assert_allclose(found, wanted, rtol=5e-2, atol=5e-3 * np.abs(wanted).max())
+
+
 def test_a_network_without_maps_or_classes_has_the_other_maps(tmp_path, opened):
     inputs = Input((6, 6, 3))
     outputs = layers.Dense(2, activation="tanh", name="two")(layers.Flatten()(inputs))
