@@ -324,6 +324,24 @@ def test_a_rate_that_is_too_large_is_seen_and_undone(tmp_path, opened):
     assert tab.get_by_label("learning rate").input_value() == "0.01"
 
 
+def test_of_a_large_matrix_the_part_around_the_weight_is_shown(tmp_path, opened):
+    tab = opened(page_of(tmp_path, in_training()))
+    open_learning(tab)
+    tab.get_by_label("Layer", exact=True).select_option(label="scores")
+    take(tab, 1)
+    for row, text in ((140, "inputs 48 to 143 of 144"), (0, "inputs 0 to 95 of 144")):
+        tab.get_by_label("Index 0 of 144").fill(str(row))
+        tab.get_by_label("Index 0 of 144").press("Enter")
+        wait(tab, f"page.course.watched.at[0] === {row}")
+        assert tab.locator(".learn-layer .note", has_text=text).count() == 2
+    before, after = (
+        tab.evaluate(f"page.course.report.explanation.{what}") for what in ("w", "after")
+    )
+    kernel = numbers(tab, "Array.from(page.course.report.weights.get('scores/kernel').data)")
+    at = tab.evaluate("page.course.watched.at")
+    assert kernel.reshape(144, 5)[tuple(at)] == after != before
+
+
 def test_learning_has_an_address(tmp_path, opened):
     page = page_of(tmp_path, small())
     tab = opened(page, address="#:learn")

@@ -2,7 +2,8 @@
 // A layer while it learns: its kernels, what the last step added to them, and its maps.
 import { colourPicture, fmt, h, mapPicture, topOf, vectorPicture } from "page/draw.js";
 
-const MOST = 32; // kernels or maps that are shown
+const MOST = 27; // kernels or maps that are shown
+const ROWS = 96; // of a matrix
 
 export function layerPicker(app) {
   const { course, net } = app;
@@ -47,6 +48,15 @@ export function layerNow(app) {
 
 const top = (data) => fmt(topOf(data));
 
+// The first of `most` numbers below n that include k.
+const firstOf = (n, k, most) => Math.max(0, Math.min(n - most, k - (most >> 1)));
+
+// Which of n are shown, if they are not all.
+function shownNote(what, first, most, n) {
+  if (n <= most) return null;
+  return h("p.note", {}, `${what} ${first} to ${first + most - 1} of ${n}`);
+}
+
 // One kernel for each filter, in the channel of the chosen weight; a matrix; or a row of numbers.
 function pictures(app, p, which) {
   const { course, net } = app;
@@ -56,13 +66,18 @@ function pictures(app, p, which) {
     return kernels(app, p, scale, which, type);
   }
   const columns = p.shape.at(-1);
-  const rows = Math.min(p.data.length / columns, 96);
-  const a = { shape: [rows, columns, 1], data: p.data };
-  return h(
-    `div.learn-matrix${rows === 1 ? ".row-of" : ""}`,
-    { role: "img", "aria-label": `${course.watched.name} ${which}, ${rows} × ${columns}` },
-    mapPicture(a, 0, scale),
-  );
+  const all = p.data.length / columns;
+  const rows = Math.min(all, ROWS);
+  const first = firstOf(all, course.watched.at?.[0] ?? 0, rows);
+  const data = p.data.subarray(first * columns, (first + rows) * columns);
+  return [
+    h(
+      `div.learn-matrix${rows === 1 ? ".row-of" : ""}`,
+      { role: "img", "aria-label": `${course.watched.name} ${which}, ${rows} × ${columns}` },
+      mapPicture({ shape: [rows, columns, 1], data }, 0, scale),
+    ),
+    shownNote("inputs", first, rows, all),
+  ];
 }
 
 function kernels(app, p, scale, which, type) {
@@ -84,7 +99,10 @@ function kernels(app, p, scale, which, type) {
     );
     return colourPicture({ shape: [kh, kw, 3], data }, [127.5 / scale, 127.5]);
   };
-  const tile = (_, k) => {
+  const chosenOne = Math.max(0, deep ? at[2] * n + at[3] : at[3]);
+  const first = firstOf(count, chosenOne, Math.min(count, MOST));
+  const tile = (_, i) => {
+    const k = first + i;
     const place = deep ? [Math.floor(k / n), k % n] : [at[2], k];
     const chosen = place[0] === at[2] && place[1] === at[3];
     const name = `map ${deep ? place[0] : k}`;
@@ -100,7 +118,10 @@ function kernels(app, p, scale, which, type) {
       inColour ? coloured(k) : one(k),
     );
   };
-  return h("div.learn-tiles", {}, Array.from({ length: Math.min(count, MOST) }, tile));
+  return [
+    h("div.learn-tiles", {}, Array.from({ length: Math.min(count, MOST) }, tile)),
+    shownNote("filters", first, MOST, count),
+  ];
 }
 
 function maps(app) {
