@@ -10,6 +10,7 @@ from minicnn.layers import calling
 from minicnn.layers.calling import CallCache
 from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
 from minicnn.layers.tracking import tracked
+from minicnn.layers.weights import WithWeights
 
 Array = np.ndarray
 
@@ -29,9 +30,7 @@ class Called:
 
     def sublayers(self) -> Iterator[tuple[str, Any]]:
         """Yield the layers in its attributes, each with its path, such as "blocks/dense_1"."""
-        from minicnn.layers.base import Layer
-
-        return tracked(self, Layer)
+        return tracked(self, WithWeights)
 
     # -- running -----------------------------------------------------------------------------------
 

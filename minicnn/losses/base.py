@@ -9,6 +9,7 @@ import numpy as np
 from minicnn import shapes
 from minicnn._support.settings import Configurable, is_ours, parameters_of
 from minicnn._support.variable import recorder
+from minicnn.losses import taped
 from minicnn.ops.tape import Tensor
 
 Array = np.ndarray
@@ -152,9 +153,7 @@ class Loss(Configurable):
         """Return d value / d y_pred (with reduction "none", the gradient of the sum)."""
         y_pred = cache["y_pred"]
         if type(self).gradient is Loss.gradient and type(self)._gradient is Loss._gradient:
-            from minicnn.losses import own
-
-            return own.slopes(self, cache["y_true"], y_pred, cache["factor"])
+            return taped.slopes(self, cache["y_true"], y_pred, cache["factor"])
         dy = np.asarray(self._gradient(cache["y_true"], y_pred, cache["from_logits"]))
         shapes.check_shape(dy, y_pred.shape, "the gradient", type(self).__name__)
         result: Array = dy * self._spread(cache["factor"], y_pred)
@@ -233,6 +232,9 @@ class Loss(Configurable):
         """Return d call / d y_pred, in the predictions' shape; without it, a tape finds it."""
         raise NotImplementedError(f"{type(self).__name__} has no gradient(self, y_true, y_pred).")
 
+    def _without_gradient(self) -> str:
+        return f"{type(self).__name__} has no gradient, and"
+
     def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
         return self.call(y_true, y_pred)
 
@@ -300,6 +302,9 @@ class Termwise(Loss):
         found = np.zeros_like(y)
         found[k] = self.slopes(t, y, from_logits)[k]
         return found
+
+    def _without_gradient(self) -> str:
+        return f"{type(self).__name__} has no gradient, and"
 
     def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
         terms = self.terms(y_true, y_pred, from_logits)
