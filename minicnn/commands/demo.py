@@ -69,7 +69,7 @@ def next_steps(output: Path, data: Path, image: Path) -> list[tuple[str, str]]:
     train = ("train", "--data", data, "--head", "flatten", "--augment", "--epochs", 20)
     steps: list[tuple[str, tuple[object, ...]]] = [
         (
-            "A page that shows where each number of the network comes from",
+            "A page that shows where each number of the network comes from, and lets it learn",
             ("explain", model, image, "-o", output / "page.html"),
         ),
         ("Lessons, from pixels to backpropagation", ("lessons",)),

@@ -115,9 +115,95 @@ def _rmsprop(optimizer: Any, given: Given) -> UpdateSum:
     return UpdateSum(f"w += update,  {formula}", steps, -step, size)
 
 
+def _adagrad(optimizer: Any, given: Given) -> UpdateSum:
+    old, square = given.slot("accumulator"), given.g * given.g
+    a = old + square
+    root = math.sqrt(a + optimizer.epsilon)
+    update = -given.rate * given.g / root if root else math.nan
+    steps = [
+        Step("a", f"{show.number(old)} + {show.number(square)}, with g²", a),
+        Step("√(a + ε)", "", root),
+        Step("update", "-rate·g / √(a + ε)", update),
+    ]
+    return UpdateSum("w += update,  update = -rate·g / √(a + ε)", steps, update, abs(update))
+
+
+def _adadelta(optimizer: Any, given: Given) -> UpdateSum:
+    rho, epsilon = optimizer.rho, optimizer.epsilon
+    old, d = given.slot("accumulated_grad"), given.slot("accumulated_delta_var")
+    square = show.number(given.g * given.g)
+    a = rho * old + (1 - rho) * given.g * given.g
+    below = math.sqrt(a + epsilon)
+    step = math.sqrt(d + epsilon) * given.g / below if below else math.nan
+    steps = [
+        Step("a", f"{rho:g}·{show.number(old)} + {1 - rho:g}·{square}, with g²", a),
+        Step("step", f"√({show.number(d)} + ε)·g / √({show.number(a)} + ε)", step),
+        Step("update", "-rate·step", -given.rate * step),
+    ]
+    formula = "w += update,  update = -rate·step,  step = √(d + ε)·g / √(a + ε)"
+    return UpdateSum(formula, steps, -given.rate * step, abs(given.rate * step))
+
+
+def _adamax(optimizer: Any, given: Given) -> UpdateSum:
+    g, b1, b2 = given.g, optimizer.beta_1, optimizer.beta_2
+    m0, u0 = given.slot("momentum"), given.slot("norm")
+    m, u = m0 + (g - m0) * (1 - b1), max(b2 * u0, abs(g))
+    rate, root = given.rate / (1 - b1**given.t), u + optimizer.epsilon
+    update = -rate * m / root if root else math.nan
+    steps = [
+        Step("m", f"{b1:g}·{show.number(m0)} + {1 - b1:g}·{show.number(g)}", m),
+        Step("u", f"the larger of {b2:g}·{show.number(u0)} and |{show.number(g)}|", u),
+        Step("rate", f"{show.number(given.rate)} / (1 - {b1:g}^{given.t})", rate),
+        Step("update", "-rate·m / (u + ε)", update),
+    ]
+    size = rate * (abs(m0) + abs(g)) / root if root else math.nan
+    return UpdateSum("w += update,  update = -rate·m / (u + ε)", steps, update, size)
+
+
+def _nadam(optimizer: Any, given: Given) -> UpdateSum:
+    g, t, b1, b2 = given.g, given.t, optimizer.beta_1, optimizer.beta_2
+    m0, v0 = given.slot("momentum"), given.slot("velocity")
+    m, v = m0 + (g - m0) * (1 - b1), v0 + (g * g - v0) * (1 - b2)
+    now, then = (b1 * (1 - 0.5 * 0.96**step) for step in (t, t + 1))
+    product = math.prod(b1 * (1 - 0.5 * 0.96**step) for step in range(1, t + 1))
+    of_m, of_g = then / (1 - product * then), (1 - now) / (1 - product)
+    ahead, root = of_m * m + of_g * g, math.sqrt(v / (1 - b2**t)) + optimizer.epsilon
+    update = -given.rate * ahead / root if root else math.nan
+    steps = [
+        Step("m", f"{b1:g}·{show.number(m0)} + {1 - b1:g}·{show.number(g)}", m),
+        Step("v", f"{b2:g}·{show.number(v0)} + {1 - b2:g}·{show.number(g * g)}", v),
+        Step("step", f"{show.number(of_m)}·m + {show.number(of_g)}·g", ahead),
+        Step("√v̂ + ε", f"√({show.number(v)} / (1 - {b2:g}^{t})) + ε", root),
+        Step("update", "-rate·step / (√v̂ + ε)", update),
+    ]
+    lost = (1 - b2) * (v0 + g * g) / v if v else 0.0
+    size = given.rate * (of_m * (abs(m0) + abs(g)) + of_g * abs(g)) / root if root else math.nan
+    # The state keeps the product of all momentums so far in float32, rounded at each step.
+    formula = "w += update,  update = -rate·step / (√v̂ + ε),  step = c·m + d·g"
+    return UpdateSum(formula, steps, update, size * (1 + lost + t))
+
+
+def _lion(optimizer: Any, given: Given) -> UpdateSum:
+    b1, m = optimizer.beta_1, given.slot("momentum")
+    mixed = b1 * m + (1 - b1) * given.g
+    sign = math.nan if math.isnan(mixed) else (mixed > 0) - (mixed < 0)
+    update = -given.rate * sign
+    steps = [
+        Step("c", f"{b1:g}·{show.number(m)} + {1 - b1:g}·{show.number(given.g)}", mixed),
+        Step("update", "-rate·(the sign of c)", update),
+    ]
+    formula = "w += update,  update = -rate·sign(c),  c = beta_1·m + (1 - beta_1)·g"
+    return UpdateSum(formula, steps, update, abs(update))
+
+
 FORMULAS: dict[type[Optimizer], Callable[[Any, Given], UpdateSum]] = {
     optimizers.SGD: _sgd,
     optimizers.Adam: _adam,
     optimizers.AdamW: _adam,
     optimizers.RMSprop: _rmsprop,
+    optimizers.Adagrad: _adagrad,
+    optimizers.Adadelta: _adadelta,
+    optimizers.Adamax: _adamax,
+    optimizers.Nadam: _nadam,
+    optimizers.Lion: _lion,
 }

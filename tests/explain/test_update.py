@@ -102,6 +102,26 @@ def test_a_negative_share_pushes_the_weight_up_and_further_examples_are_added_up
             {"mean": 1.25, "s": 0.5 / math.sqrt(4.6875), "update": -0.5 / math.sqrt(4.6875)},
             1 - 0.5 / math.sqrt(4.6875),
         ),
+        # a = 11 + 25
+        (optimizers.Adagrad(0.6, 11.0, 0.0), {"a": 36.0, "√(a + ε)": 6.0, "update": -0.5}, 0.5),
+        # a = 0.25·25, √a = 2.5, and √ε of the steps so far is 0.5, of a's a little more
+        (
+            optimizers.Adadelta(0.5, rho=0.75, epsilon=0.25),
+            {"a": 6.25, "step": 0.5 * 5 / math.sqrt(6.5), "update": -1.25 / math.sqrt(6.5)},
+            1 - 1.25 / math.sqrt(6.5),
+        ),
+        (
+            optimizers.Adamax(0.25, beta_1=0.5, epsilon=0.0),
+            {"m": 2.5, "u": 5.0, "rate": 0.5, "update": -0.25},
+            0.75,
+        ),
+        # mu(1) = 0.5·0.52 = 0.26, mu(2) = 0.5·0.5392 = 0.2696, the roots of g² and of v̂ are 5
+        (
+            optimizers.Nadam(0.25, beta_1=0.5, beta_2=0.75, epsilon=0.0),
+            {"m": 2.5, "v": 6.25, "step": 2.5 * 0.2696 / (1 - 0.26 * 0.2696) + 5.0, "√v̂ + ε": 5.0},
+            1 - 0.05 * (2.5 * 0.2696 / (1 - 0.26 * 0.2696) + 5.0),
+        ),
+        (optimizers.Lion(0.25, beta_1=0.5), {"c": 2.5, "update": -0.25}, 0.75),
         # first w -= 0.1·0.5·w, and then the gradient
         (optimizers.SGD(0.1, weight_decay=0.5), {"decay": -0.05, "update": -0.5}, 0.45),
         (optimizers.SGD(0.1, clipvalue=2.0), {"g clipped": 2.0, "update": -0.2}, 0.8),
@@ -186,6 +206,11 @@ OPTIMIZERS = [
     optimizers.AdamW(0.01, weight_decay=0.1, global_clipnorm=0.1),
     optimizers.RMSprop(0.01),
     optimizers.RMSprop(0.01, momentum=0.5, centered=True, clipvalue=0.01, use_ema=True),
+    optimizers.Adagrad(0.1),
+    optimizers.Adadelta(10.0),
+    optimizers.Adamax(0.01),
+    optimizers.Nadam(0.01),
+    optimizers.Lion(0.01),
 ]
 
 
@@ -244,7 +269,7 @@ def test_another_optimizer_can_be_asked_what_it_would_do() -> None:
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "Nadam"])
 def test_keras_makes_the_same_step(name: str) -> None:
     import keras
 
@@ -279,7 +304,7 @@ def test_what_is_no_weight_of_the_layer_is_refused() -> None:
 @pytest.mark.parametrize(
     ("optimizer", "says"),
     [
-        (optimizers.Lion(), "knows the steps of SGD, Adam, AdamW, RMSprop. Received Lion"),
+        (optimizers.Adafactor(), "knows the steps of SGD, Adam, .*, Lion. Received Adafactor"),
         (
             optimizers.SGD(gradient_accumulation_steps=2),
             r"step of one batch. Received SGD\(gradient_accumulation_steps=2\)",
