@@ -331,6 +331,18 @@ def _moving_cases() -> Iterator[Case]:
     for layer in ("RandomRotation", "RandomZoom", "RandomContrast", "RandomBrightness"):
         yield Case(layer, {("height_factor" if layer == "RandomZoom" else "factor"): 0.5})
     yield Case("RandomTranslation", {"height_factor": 0.5, "width_factor": 0.5})
+    for layer in ("RandomSharpness", "RandomShear", "RandomErasing", "RandomGaussianBlur"):
+        yield Case(layer, {"x_factor" if layer == "RandomShear" else "factor": 0.5})
+    for layer in ("RandomHue", "RandomSaturation", "RandomColorDegeneration", "RandomGrayscale"):
+        yield Case(layer, {"factor": 0.5}, (2, 7, 6, 3))
+    yield Case("RandomInvert", {"factor": 0.5})
+    yield Case("RandomPosterization", {"factor": 4})
+    yield Case("Solarization", {"threshold_factor": 0.5})
+    yield Case("AutoContrast", {"value_range": (-2, 2)})
+    yield Case("AutoContrast", {"value_range": (0, 1)}, training=True)
+    yield Case("Equalization", {"value_range": (-3, 3)})
+    yield Case("RandomColorJitter", {"hue_factor": 0.5, "contrast_factor": 0.5}, (2, 7, 6, 3))
+    yield Case("RandAugment", {}, (2, 7, 6, 3))
     yield Case("RandomFlip", {})
     yield Case("MixUp", {})
     yield Case("CutMix", {"factor": (0.2, 0.8)})

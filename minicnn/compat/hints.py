@@ -20,7 +20,6 @@ from types import ModuleType
 from typing import Any
 
 _ADAPTIVE = "GlobalAveragePooling2D or GlobalMaxPooling2D, or a pool_size that gives this size"
-_AUGMENT = "ImageDataGenerator({}) of minicnn.preprocessing.image"
 # Layers for other data than images and lines.
 _VOLUMES = """
 AdaptiveAveragePooling3D AdaptiveMaxPooling3D AveragePooling3D AvgPool3D Conv3D Conv3DTranspose
@@ -48,14 +47,7 @@ _BESIDE_IMAGES = {
     name: f"Keras itself for {data}: minicnn computes images, lines and features"
     for name, data in OTHER_DATA.items()
 }
-_CHANGED_AT_RANDOM = """
-AugMix RandAugment RandomColorDegeneration RandomColorJitter RandomElasticTransform RandomErasing
-RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization
-RandomSaturation RandomSharpness
-"""
-_CHANGED_ALIKE = """
-AutoContrast ContrastLimitedAdaptiveHistogramEqualization Equalization Solarization
-"""
+_CHANGED_AT_RANDOM = "AugMix RandomElasticTransform RandomPerspective"
 _OTHER_CODE = "layers of minicnn alone: code of other libraries does not run in it"
 _OWN_LAYER = "a class of your own with call (minicnn.layers.calling shows one)"
 _OWN_LOSS = "a loss of your own (minicnn.losses.Loss shows one)"
@@ -126,14 +118,13 @@ INSTEAD: dict[str, Mapping[str, str]] = {
             _CHANGED_AT_RANDOM.split(),
             "RandomFlip, RandomRotation, RandomContrast and their like",
         ),
-        **dict.fromkeys(_CHANGED_ALIKE.split(), "a function of your own in dataset.map"),
+        "ContrastLimitedAdaptiveHistogramEqualization": "Equalization",
         **dict.fromkeys(["FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"], _OTHER_CODE),
         **dict.fromkeys(["RMSNormalization", "SpectralNormalization", "Wrapper"], _OWN_LAYER),
         "EinsumDense": "Dense, which takes inputs with more axes, too",
         "InputSpec": "a ValueError in compute_output_shape, as the layers here raise it",
         "Lambda": _OWN_LAYER,
         "Pipeline": "Sequential",
-        "RandomShear": _AUGMENT.format("shear_range=…"),
         "experimental": "minicnn.layers itself",
     },
     "minicnn.initializers": {"STFT": _BESIDE_IMAGES["STFT"]},

@@ -13,10 +13,10 @@
 
 `arithmetic` has the sums of layers, `gradients` those of their gradients, `activation_layers` both
 for activations, `merging_layers` for sums and products, `moving` for moved numbers and resized
-images, `transposed` for transposed convolutions, `random_layers` and `random_images` for what draws
-in training, `update` a weight's step in training, `field` the receptive fields, `heatmap` the heat
-maps, `preferred` the images that a map likes best, `algorithm_steps` the algorithms, `show` the
-formatting.
+images, `transposed` for transposed convolutions, `random_layers`, `random_images` and
+`random_colours` for what draws in training, `update` a weight's step in training, `field` the
+receptive fields, `heatmap` the heat maps, `preferred` the images that a map likes best,
+`algorithm_steps` the algorithms, `show` the formatting.
 """
 
 from minicnn.explain import (  # noqa: F401 - they register what they explain
@@ -26,6 +26,7 @@ from minicnn.explain import (  # noqa: F401 - they register what they explain
     moving,
     normalizing,
     operations,
+    random_colours,
     random_images,
     random_layers,
     transposed,

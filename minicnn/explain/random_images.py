@@ -56,9 +56,14 @@ def _flip_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradient
     return one_output(query, dz, at, 1.0, f"dx{show.place(query.at)} = dy{show.place(at)}")
 
 
-# -- rotated, shifted, zoomed --------------------------------------------------------------------
+# -- rotated, sheared, shifted, zoomed ------------------------------------------------------------
 
-_WARPED = (layers.RandomRotation, layers.RandomTranslation, layers.RandomZoom)
+_WARPED = (
+    layers.RandomRotation,
+    layers.RandomShear,
+    layers.RandomTranslation,
+    layers.RandomZoom,
+)
 
 
 def _read_at(layer: Any, cache: Any, shape: tuple[int, ...], example: int) -> tuple[Array, Array]:

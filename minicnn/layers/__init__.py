@@ -70,14 +70,35 @@ from minicnn.layers.pooling import (
     GlobalMaxPooling2D,
     MaxPooling2D,
 )
-from minicnn.layers.random_images import (
+from minicnn.layers.random_colours import (
+    AutoContrast,
+    Equalization,
     RandomBrightness,
+    RandomColorDegeneration,
     RandomContrast,
+    RandomGrayscale,
+    RandomHue,
+    RandomInvert,
+    RandomPosterization,
+    RandomSaturation,
+    Solarization,
+)
+from minicnn.layers.random_details import (
+    RandomErasing,
+    RandomGaussianBlur,
+    RandomSharpness,
+)
+from minicnn.layers.random_images import (
     RandomCrop,
     RandomFlip,
     RandomRotation,
+    RandomShear,
     RandomTranslation,
     RandomZoom,
+)
+from minicnn.layers.random_sequences import (
+    RandAugment,
+    RandomColorJitter,
 )
 from minicnn.layers.reshaping import Cropping2D, Permute, RepeatVector
 from minicnn.layers.resizing import CenterCrop, Resizing
@@ -109,6 +130,7 @@ LAYERS: dict[str, type[Layer]] = {
         ActivityRegularization,
         Add,
         AlphaDropout,
+        AutoContrast,
         Average,
         AveragePooling1D,
         AveragePooling2D,
@@ -128,6 +150,7 @@ LAYERS: dict[str, type[Layer]] = {
         Dot,
         Dropout,
         ELU,
+        Equalization,
         Flatten,
         GaussianDropout,
         GaussianNoise,
@@ -149,11 +172,23 @@ LAYERS: dict[str, type[Layer]] = {
         Normalization,
         PReLU,
         Permute,
+        RandAugment,
         RandomBrightness,
+        RandomColorDegeneration,
+        RandomColorJitter,
         RandomContrast,
         RandomCrop,
+        RandomErasing,
         RandomFlip,
+        RandomGaussianBlur,
+        RandomGrayscale,
+        RandomHue,
+        RandomInvert,
+        RandomPosterization,
         RandomRotation,
+        RandomSaturation,
+        RandomSharpness,
+        RandomShear,
         RandomTranslation,
         RandomZoom,
         ReLU,
@@ -164,6 +199,7 @@ LAYERS: dict[str, type[Layer]] = {
         SeparableConv1D,
         SeparableConv2D,
         Softmax,
+        Solarization,
         SpatialDropout1D,
         SpatialDropout2D,
         Subtract,

@@ -142,12 +142,13 @@ def limits(
     return float(low), float(high)
 
 
-def _check_pixels(x: Array, who: str) -> None:
+def check_pixels(x: Array, who: str) -> None:
+    """Raise a `ValueError` for images without pixels."""
     if 0 in x.shape[1:3]:
         raise ValueError(f"{who} expects images with pixels. Received x.shape={x.shape}.")
 
 
-def _uniform(rng: np.random.Generator, limits: Range, count: int) -> Array:
+def uniform(rng: np.random.Generator, limits: Range, count: int) -> Array:
     """Return `count` random numbers between the limits, of shape (count, 1)."""
     return rng.uniform(*limits, (count, 1)).astype(np.float32)
 
@@ -260,7 +261,7 @@ class RandomRotation(_Warping):
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
         low, high = self.factor
-        angle = _uniform(rng, (low * 360, high * 360), shape[0])[:, 0]
+        angle = uniform(rng, (low * 360, high * 360), shape[0])[:, 0]
         return {"angle": angle, "rotation_matrix": self._matrix(angle, shape[1:3])}
 
     @staticmethod
@@ -303,8 +304,8 @@ class RandomTranslation(_Warping):
         self.height_factor, self.width_factor = height_factor, width_factor
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
-        down = _uniform(rng, self._height, shape[0]) * np.float32(shape[1])
-        right = _uniform(rng, self._width, shape[0]) * np.float32(shape[2])
+        down = uniform(rng, self._height, shape[0]) * np.float32(shape[1])
+        right = uniform(rng, self._width, shape[0]) * np.float32(shape[2])
         return {"translations": np.concatenate([right, down], axis=1)}
 
     def transforms(self, drawn: Drawn, size: shapes.Pair) -> Array:
@@ -344,8 +345,8 @@ class RandomZoom(_Warping):
         return 1 + low, 1 + high
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
-        rows = _uniform(rng, self._height, shape[0])
-        columns = rows if self._width is None else _uniform(rng, self._width, shape[0])
+        rows = uniform(rng, self._height, shape[0])
+        columns = rows if self._width is None else uniform(rng, self._width, shape[0])
         return {"height_zoom": rows, "width_zoom": columns}
 
     def transforms(self, drawn: Drawn, size: shapes.Pair) -> Array:
@@ -353,6 +354,57 @@ class RandomZoom(_Warping):
         left = np.float32((size[1] - 1) / 2) * (1 - columns)
         top = np.float32((size[0] - 1) / 2) * (1 - rows)
         return _stacked(len(rows), columns, 0, left, 0, rows, top)
+
+
+class RandomShear(_Warping):
+    """During training, shears each image: a square becomes a parallelogram. No weights.
+
+        y[i, j] = x[i + shear_y * j, j + shear_x * i]
+
+    shear_x is random between the numbers of `x_factor`, from 0 to 1, and shear_y between those of
+    `y_factor`; half of the images are sheared the other way. One number u means from -u to u.
+    `fill_mode`, `interpolation`, `fill_value` and `seed` as in `RandomRotation`, and so is the
+    gradient. The surprise, as in Keras: the first row and column stay where they are.
+    """
+
+    def __init__(
+        self,
+        x_factor: Any = 0.0,
+        y_factor: Any = 0.0,
+        interpolation: str = "bilinear",
+        fill_mode: str = "reflect",
+        fill_value: float = 0.0,
+        data_format: str | None = None,
+        seed: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
+        self.x_factor = self._shears(x_factor, "x_factor")
+        self.y_factor = self._shears(y_factor, "y_factor")
+
+    def _shears(self, factor: Any, argument: str) -> Range:
+        if isinstance(factor, (tuple, list)) and len(factor) == 2 and factor[0] == -factor[1]:
+            factor = factor[1]  # as Keras writes a single number
+        low, high = limits(factor, argument, self.label, least=0)
+        return (low, high) if isinstance(factor, (tuple, list)) else (-high, high)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments; Keras takes no negative number back."""
+        config = super().get_config()
+        for name in ("x_factor", "y_factor"):
+            low, high = config[name]
+            config[name] = high if low < 0 else [low, high]
+        return config
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
+        way = np.where(rng.random((shape[0], 1)) > 0.5, np.float32(-1), np.float32(1))
+        down = uniform(rng, self.y_factor, shape[0])
+        right = uniform(rng, self.x_factor, shape[0])
+        return {"shear_factor": np.concatenate([right, down], axis=1) * way}
+
+    def transforms(self, drawn: Drawn, size: shapes.Pair) -> Array:
+        right, down = np.split(drawn["shear_factor"], 2, axis=1)
+        return _stacked(len(right), 1, right, 0, down, 1, 0)
 
 
 class RandomCrop(RandomImageLayer):
@@ -405,7 +457,7 @@ class RandomCrop(RandomImageLayer):
         return resizing.Sampling(*moved)
 
     def _sampled(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
-        _check_pixels(x, self.label)
+        check_pixels(x, self.label)
         size = x.shape[1:3]
         if 0 in x.shape:
             y = np.zeros((len(x), self.height, self.width, x.shape[3]), x.dtype)
@@ -427,106 +479,3 @@ class RandomCrop(RandomImageLayer):
 
     def unchanged_gradient(self, dz: Array, cache: Cache) -> Array:
         return self.gradient(dz, None, cache)
-
-
-# -- colours -------------------------------------------------------------------------------------
-
-
-class _Colouring(RandomImageLayer):
-    """A layer that changes colours and keeps them within `value_range`."""
-
-    def __init__(self, value_range: Any, seed: Any, data_format: str | None, **kwargs: Any) -> None:
-        super().__init__(data_format, seed, **kwargs)
-        several = isinstance(value_range, (tuple, list)) and len(value_range) == 2
-        if not several or not all(map(shapes.is_number, value_range)):
-            raise ValueError(
-                f"{self.label} expects value_range to be two numbers (low, high). "
-                f"Received {value_range!r}."
-            )
-        self.value_range: Any = tuple(value_range)
-
-    def recoloured(self, x: Array, drawn: Drawn) -> Array:
-        """Return the changed colours, whatever their range."""
-        raise NotImplementedError
-
-    def changed(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
-        z = self.recoloured(x, drawn)
-        low, high = self.value_range
-        return z.clip(low, high).astype(x.dtype), {"inside": (z >= low) & (z <= high)}
-
-
-class RandomContrast(_Colouring):
-    """During training, moves each image's colours away from their mean, or towards it. No weights.
-
-        y = clip((x - m) * f + m, low, high),   m = the mean of x over the image's pixels
-
-    for each channel by itself; `value_range` is (low, high). f is random between 1 - lower and
-    1 + upper; `factor` is (lower, upper), from 0 to 1, the smaller one first or not. `seed` as in
-    `Dropout`. The surprise, as in Keras: one number u means (0, u), and the contrast only grows.
-    """
-
-    def __init__(
-        self,
-        factor: Any,
-        value_range: Any = (0, 255),
-        seed: Any = None,
-        data_format: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(value_range, seed, data_format, **kwargs)
-        self.factor = limits(factor, "factor", self.label, least=0)
-        if self.value_range[0] > self.value_range[1]:
-            raise ValueError(
-                f"{self.label} expects value_range to be (low, high). Received {value_range!r}."
-            )
-
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
-        factor = _uniform(rng, (1 - self.factor[0], 1 + self.factor[1]), shape[0])
-        return {"contrast_factor": factor.reshape(-1, 1, 1, 1)}
-
-    def recoloured(self, x: Array, drawn: Drawn) -> Array:
-        _check_pixels(x, self.label)
-        mean = x.mean(axis=(1, 2), keepdims=True)
-        colours: Array = (x - mean) * drawn["contrast_factor"].astype(x.dtype) + mean
-        return colours
-
-    def gradient(self, dz: Array, drawn: Drawn, cache: Cache) -> Array:
-        factor = drawn["contrast_factor"].astype(dz.dtype)
-        dz = np.where(cache["inside"], dz, dz.dtype.type(0))
-        dx: Array = dz * factor + (1 - factor) * dz.mean(axis=(1, 2), keepdims=True)
-        return dx
-
-
-class RandomBrightness(_Colouring):
-    """During training, makes each image brighter or darker. No weights.
-
-        y = clip(x + f * (high - low), low, high)
-
-    `value_range` is (low, high); f is random between -`factor` and `factor`, or between its two
-    numbers, from -1 (all black) to 1 (all white). `seed` as in `Dropout`. The surprise: pixels of
-    0 … 1 need `value_range=(0, 1)`, or they all become white or black.
-    """
-
-    def __init__(
-        self,
-        factor: Any,
-        value_range: Any = (0, 255),
-        seed: Any = None,
-        data_format: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(value_range, seed, data_format, **kwargs)
-        self.factor = limits(factor, "factor", self.label)
-        self.value_range = sorted(self.value_range)  # a list, as in Keras's configs
-
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
-        low, high = self.value_range
-        delta = _uniform(rng, self.factor, shape[0]) * np.float32(high - low)
-        return {"rgb_delta": delta.reshape(-1, 1, 1, 1)}
-
-    def recoloured(self, x: Array, drawn: Drawn) -> Array:
-        brighter: Array = x + drawn["rgb_delta"].astype(x.dtype)
-        return brighter
-
-    def gradient(self, dz: Array, drawn: Drawn, cache: Cache) -> Array:
-        return np.where(cache["inside"], dz, dz.dtype.type(0))

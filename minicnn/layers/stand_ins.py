@@ -11,11 +11,7 @@ from minicnn.layers.base import Array, Cache, Grads, Kept, Layer
 _NOISE = {"SpatialDropout3D": "rate"}
 """For each layer, the setting that switches it off when it is 0."""
 
-_IMAGE_CHANGES = """
-AugMix RandAugment RandomColorDegeneration RandomColorJitter RandomElasticTransform
-RandomErasing RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert
-RandomPerspective RandomPosterization RandomSaturation RandomSharpness RandomShear RandomWidth
-"""
+_IMAGE_CHANGES = "AugMix RandomElasticTransform RandomHeight RandomPerspective RandomWidth"
 
 # Settings that Keras 2 wrote into the configs of such layers and Keras 3 does not take.
 _OF_KERAS_2 = ("batch_input_shape", "rng_type")

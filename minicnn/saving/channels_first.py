@@ -118,6 +118,11 @@ class _Layer:
                 f'"{self.config["activation"]}", which Keras computes along the columns: minicnn '
                 "cannot convert that."
             )
+        if self.is_first and self.kind == "AutoContrast":
+            raise ValueError(
+                f'{self.label} has data_format="channels_first", for which Keras stretches each '
+                "column of pixels, not each channel: minicnn cannot convert that."
+            )
 
     @property
     def label(self) -> str:

@@ -22,8 +22,8 @@ from minicnn.optimizers import Optimizer
     ("path", "message"),
     [
         (
-            "layers.RandomShear",
-            r"^minicnn\.layers has no RandomShear\. Use ImageDataGenerator",
+            "layers.AugMix",
+            r"^minicnn\.layers has no AugMix\. Use RandomFlip, RandomRotation",
         ),
         ("layers.Conv2d", r"has no Conv2d\. Did you mean Conv2D\? It has Activation, Activi"),
         ("layers.Foo", r"has no Foo\. It has Activation.* For more, use Keras itself\.$"),

@@ -23,3 +23,12 @@ def made(layer: Any, x: Any, *weights: Any) -> Any:
         [np.array(w, np.float32).reshape(v.shape) for w, v in zip(weights, layer.weights)]
     )
     return layer
+
+
+NOT_IN_KERAS_2 = {
+    *("AutoContrast", "CutMix", "Equalization", "MixUp", "RandAugment", "RandomColorDegeneration"),
+    *("RandomColorJitter", "RandomErasing", "RandomGaussianBlur", "RandomGrayscale", "RandomHue"),
+    *("RandomInvert", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomShear"),
+    "Solarization",
+}
+"""Layers that Keras 3 has and Keras 2 has not."""

@@ -9,10 +9,24 @@ from minicnn.layers.applications import CustomScaleLayer, LayerScale, Stochastic
 from minicnn.layers.arithmetic import Divide, GetItem, Power, Reciprocal, Stack
 
 
+def recoloured(inputs):
+    """Return a symbol after the layers that change colours and details."""
+    x = layers.AutoContrast(name="stretch")(layers.RandAugment(name="augment")(inputs))
+    x = layers.RandomHue(0.1, name="hue")(layers.RandomSaturation(0.5, name="saturation")(x))
+    x = layers.RandomGrayscale(name="gray")(layers.RandomColorDegeneration(0.1, name="dull")(x))
+    x = layers.RandomColorJitter(hue_factor=0.1, name="jitter")(layers.Equalization(name="even")(x))
+    x = layers.RandomInvert(name="invert")(layers.RandomPosterization(4, name="bits")(x))
+    x = layers.Solarization(name="sun")(layers.RandomSharpness(0.5, name="sharp")(x))
+    x = layers.RandomGaussianBlur(name="blur")(layers.RandomErasing(name="erasing")(x))
+    x = layers.RandomShear(0.1, name="shear")(x)
+    return x
+
+
 def every_layer():
     """Return a model with all of minicnn's layers in one graph with branches."""
     inputs = Input((13, 11, 3), name="photo")
-    x = layers.Rescaling([1 / 255, 1 / 200, 1 / 100], -0.2, name="rescaling")(inputs)
+    x = recoloured(inputs)
+    x = layers.Rescaling([1 / 255, 1 / 200, 1 / 100], -0.2, name="rescaling")(x)
     x = layers.Normalization(name="normalization")(x)
     x = layers.ZeroPadding2D(((1, 0), (2, 1)), name="pad")(layers.Identity(name="same")(x))
     a = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="conv")(x)
@@ -222,6 +236,7 @@ def random_layers():
         layers.Resizing(14, 3, pad_to_aspect_ratio=True, fill_value=0.5),
         layers.CenterCrop(4, 5),
         layers.CenterCrop(4, 11),
+        layers.AutoContrast((-2, 1)),
         layers.RandomCrop(4, 11),
         layers.RandomCrop(14, 3),
         layers.RandomFlip(),

@@ -33,6 +33,7 @@ class Use(NamedTuple):
 
 
 LINES = (2, 7, 4)  # batch, steps, channels
+COLOURS = (2, 6, 5, 3)  # red, green and blue
 USES = [
     Use("Conv2D", {"filters": 3, "kernel_size": 3}),
     Use("Conv2D", {"filters": 4, "kernel_size": (2, 3), "strides": 2, "padding": "same"}),
@@ -119,6 +120,23 @@ USES = [
     Use("RandomZoom", {"height_factor": 0.5, "width_factor": 0.1, "interpolation": "nearest"}),
     Use("RandomCrop", {"height": 4, "width": 3}),
     Use("RandomCrop", {"height": 7, "width": 4}),
+    Use("RandomShear", {"x_factor": 0.4, "y_factor": (0.1, 0.3)}),
+    Use("RandomErasing", {"scale": 0.5, "fill_value": 0.5}),
+    Use("RandomErasing", {"factor": (0.5, 1.0), "value_range": (-1, 1)}),
+    Use("RandomGaussianBlur", {"kernel_size": (3, 5), "value_range": (-100, 100)}),
+    Use("RandomSharpness", {"factor": 0.9, "value_range": (-100, 100)}),
+    Use("RandomGrayscale", {"factor": 0.5}, COLOURS),
+    Use("RandomColorDegeneration", {"factor": (-0.5, 0.9), "value_range": (-100, 100)}, COLOURS),
+    Use("RandomHue", {"factor": 0.5, "value_range": (-100, 100)}, COLOURS),
+    Use("RandomSaturation", {"factor": (0.4, 0.6), "value_range": (0, 1)}, COLOURS),
+    Use("RandomInvert", {"value_range": (-1, 1)}),
+    Use("RandomPosterization", {"factor": 4, "value_range": (-4, 4)}),
+    Use("Solarization", {"addition_factor": 0.2, "threshold_factor": 0.9, "value_range": (-9, 9)}),
+    Use("AutoContrast", {"value_range": (-2, 2)}),
+    Use("Equalization", {"bins": 9, "value_range": (-4, 4)}),
+    Use("RandomColorJitter", {"brightness_factor": 0.1, "value_range": (-100, 100)}, COLOURS),
+    Use("RandomColorJitter", {"hue_factor": 0.1, "contrast_factor": 0.5}, COLOURS),
+    Use("RandAugment", {"factor": 0.1, "value_range": (-100, 100)}, COLOURS),
     Use("RandomContrast", {"factor": (0.9, 0.5), "value_range": (-100, 100)}),
     Use("RandomContrast", {"factor": 0.9, "value_range": (-1.25, 1.25)}),
     Use("RandomBrightness", {"factor": 0.9, "value_range": (-1.25, 1.25)}),

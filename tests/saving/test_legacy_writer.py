@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from layer_uses import NOT_IN_KERAS_2
 
 import minicnn
 from minicnn import callbacks, models
@@ -180,7 +181,7 @@ def test_some_test_writes_every_layer() -> None:
     used = {type(layer).__name__ for layer in every_layer() if isinstance(layer, k.Layer)}
     for model in (nested("Functional", True), two_of_each()):
         used |= {type(layer).__name__ for layer in model.layers}
-    assert set(LAYERS) <= used | {"InputLayer", "CutMix", "MixUp"}  # which Keras 2 lacks
+    assert set(LAYERS) <= used | {"InputLayer"} | NOT_IN_KERAS_2
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -8,6 +8,7 @@ const range = (n, first = 0) => Array.from({ length: n }, (_, i) => first + i);
 // The axes that numbers are normalized along, of an example that has `rank` of them.
 function axesOf({ config, type }, rank) {
   if (type === "GroupNormalization") return [rank - 1];
+  if (type === "AutoContrast") return [0, 1];
   const axes = Array.isArray(config.axis) ? config.axis : [config.axis];
   return axes.map((a) => (a < 0 ? a + rank : a - 1)).sort((a, b) => a - b);
 }
@@ -255,5 +256,111 @@ export const UnitNormalization = {
   backward: backwardUnit,
   explain: explainUnit,
   explainInput: explainInputUnit,
+  ...places,
+};
+
+// -- to the whole range --------------------------------------------------------------------------
+
+// Of the numbers at these offsets: the least and the most, how often each is there, and by how
+// much they are stretched.
+function stretchOf(layer, x, offsets) {
+  const [low, high] = layer.config.value_range;
+  let [least, most] = [Infinity, -Infinity];
+  for (const o of offsets) {
+    least = Math.min(least, x.data[o]);
+    most = Math.max(most, x.data[o]);
+  }
+  const often = (v) => offsets.reduce((n, o) => n + (x.data[o] === v ? 1 : 0), 0);
+  const flat = least === most;
+  const scale = flat ? 1 : (high - low) / (most - least);
+  return { low, least, most, scale, flat, often };
+}
+
+function forwardStretch({ layer, x }) {
+  const y = array(x.shape);
+  eachGroup(layer, x.shape, (offsets) => {
+    const s = stretchOf(layer, x, offsets);
+    for (const o of offsets) {
+      y.data[o] = s.flat ? x.data[o] : s.low + s.scale * (x.data[o] - s.least);
+    }
+  });
+  return { y };
+}
+
+// What moving the least and the most would do to all numbers of a group.
+function limitsMoved(x, dy, offsets, s) {
+  let [toLeast, toMost] = [0, 0];
+  for (const o of offsets) {
+    const share = (x.data[o] - s.least) / (s.most - s.least);
+    toMost += dy.data[o] * share;
+    toLeast += dy.data[o] * (1 - share);
+  }
+  return { toLeast: toLeast / s.often(s.least), toMost: toMost / s.often(s.most) };
+}
+
+const limitPart = (v, s, moved) =>
+  (v === s.least ? moved.toLeast : 0) + (v === s.most ? moved.toMost : 0);
+
+function backwardStretch({ layer, x, dy }) {
+  const dx = array(x.shape);
+  eachGroup(layer, x.shape, (offsets) => {
+    const s = stretchOf(layer, x, offsets);
+    const moved = s.flat ? null : limitsMoved(x, dy, offsets, s);
+    for (const o of offsets) {
+      dx.data[o] = moved ? s.scale * (dy.data[o] - limitPart(x.data[o], s, moved)) : dy.data[o];
+    }
+  });
+  return { dxs: [dx], grads: {} };
+}
+
+function explainStretch({ layer, x, at }) {
+  const s = stretchOf(layer, x, together(layer, x.shape, at));
+  const input = x.data[offsetOf(x.shape, at)];
+  if (s.flat) {
+    const lines = [["x", "the channel has one colour, and stays as it is", input]];
+    return { form: "steps", value: input, total: input, lines };
+  }
+  const above = input - s.least;
+  const value = s.low + s.scale * above;
+  return {
+    form: "steps",
+    value,
+    total: value,
+    lines: [
+      ["x", "what comes in", input],
+      ["− least", `− ${signed(s.least)}, the channel's darkest pixel`, above],
+      ["× scale", `× ${short(s.scale)}, so that the lightest pixel gets to the end`, value - s.low],
+      ["+ low", `+ ${signed(s.low)}, where the range begins`, value],
+    ],
+  };
+}
+
+function explainInputStretch({ layer, x, at, dy }) {
+  const offsets = together(layer, x.shape, at);
+  const s = stretchOf(layer, x, offsets);
+  const o = offsetOf(x.shape, at);
+  const received = dy.data[o];
+  const rest = s.flat ? 0 : limitPart(x.data[o], s, limitsMoved(x, dy, offsets, s));
+  const total = s.scale * (received - rest);
+  return {
+    form: "steps",
+    total,
+    lines: [
+      ["dy", "gradient of the output here", received],
+      [
+        "− limits",
+        `− ${signed(rest)}, as the darkest or the lightest pixel of all`,
+        received - rest,
+      ],
+      ["× scale", `× ${short(s.scale)}`, total],
+    ],
+  };
+}
+
+export const AutoContrast = {
+  forward: forwardStretch,
+  backward: backwardStretch,
+  explain: explainStretch,
+  explainInput: explainInputStretch,
   ...places,
 };

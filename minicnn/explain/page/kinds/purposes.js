@@ -29,6 +29,7 @@ const PURPOSES = {
   GroupNormalization: BALANCES,
   UnitNormalization: "Makes vectors of length 1, so that only their direction counts.",
   Normalization: "Brings the pixels into the range that the network learned with.",
+  AutoContrast: "Makes dim photos clear: each channel gets all of the range of colours.",
   Rescaling: "Brings the pixels into the range that the network learned with.",
   ...Object.fromEntries(
     ["Activation", "ReLU", "LeakyReLU", "ELU", "PReLU"].map((type) => [type, CURVE]),
@@ -70,7 +71,10 @@ const PURPOSES = {
   ...Object.fromEntries(
     [
       ...["RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomContrast"],
-      ...["RandomBrightness", "MixUp", "CutMix"],
+      ...["RandomBrightness", "MixUp", "CutMix", "RandomShear", "RandomErasing", "RandomHue"],
+      ...["RandomGaussianBlur", "RandomSharpness", "RandomGrayscale", "RandomSaturation"],
+      ...["RandomColorDegeneration", "RandomColorJitter", "RandomInvert", "RandomPosterization"],
+      ...["Solarization", "Equalization", "RandAugment"],
     ].map((type) => [type, VARIES]),
   ),
 };

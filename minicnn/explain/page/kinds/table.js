@@ -19,6 +19,7 @@ import { Dense } from "page/kinds/dense.js";
 import { ofLines } from "page/kinds/lines.js";
 import { Dot } from "page/kinds/dot.js";
 import {
+  AutoContrast,
   GroupNormalization,
   LayerNormalization,
   UnitNormalization,
@@ -94,6 +95,11 @@ export const KINDS = {
   ...{ GaussianNoise: Dropout, GaussianDropout: Dropout, RandomFlip: Dropout },
   ...{ RandomRotation: Dropout, RandomTranslation: Dropout, RandomZoom: Dropout },
   ...{ RandomContrast: Dropout, RandomBrightness: Dropout, MixUp: Dropout, CutMix: Dropout },
+  ...{ RandomShear: Dropout, RandomErasing: Dropout, RandomGaussianBlur: Dropout },
+  ...{ RandomSharpness: Dropout, RandomGrayscale: Dropout, RandomColorDegeneration: Dropout },
+  ...{ RandomHue: Dropout, RandomSaturation: Dropout, RandomColorJitter: Dropout },
+  ...{ RandomInvert: Dropout, RandomPosterization: Dropout, Solarization: Dropout },
+  ...{ Equalization: Dropout, RandAugment: Dropout, AutoContrast },
   ...{ UpSampling2D, Resizing, CenterCrop, Cropping2D, RandomCrop: Resizing },
   ...{ Add, Average, Maximum, Minimum, Multiply, Subtract, Concatenate, Dot },
   ...{ Divide, Reciprocal, Power, GetItem, Stack },
