@@ -43,6 +43,11 @@ def main() -> None:
         tab.wait_for_selector(".verdict")
         tab.wait_for_timeout(500)
         tab.screenshot(path=PICTURES / "page-number.png")
+        tab.keyboard.press("Escape")
+        tab.get_by_role("button", name="Why did it decide so?").click()
+        tab.wait_for_selector('[data-heat="integrated_gradients"] canvas', timeout=60_000)
+        tab.wait_for_timeout(500)
+        tab.screenshot(path=PICTURES / "page-heat.png")
         browser.close()
 
 
