@@ -52,9 +52,9 @@ class ClassScore:
         activation = self.kind if self.kind in ("softmax", "sigmoid") else ""
         z = self.model.logits(tape, activation) if activation else y
         assert z is not None
-        return (
-            z[:, 0] * self._sign if self.kind == "sigmoid" else z.reshape(len(z), -1)[:, self.index]
-        )
+        if self.kind == "sigmoid":
+            return z[:, 0] * self._sign
+        return z.reshape(len(z), -1)[:, self.index]
 
     def probabilities(self, y: Array) -> Array:
         """Return the probabilities of a pass; without classes, the numbers themselves."""
@@ -65,7 +65,7 @@ class ClassScore:
 
     def start(self, y: Array) -> tuple[Array, bool]:
         """Return `dy` and `at_logits` for a backward pass from the score of each photo."""
-        dy = np.zeros_like(y)
+        dy = np.zeros(y.shape, y.dtype)  # in reading order, which y need not be in
         if self.kind == "sigmoid":
             dy[:, 0] = self._sign
         else:

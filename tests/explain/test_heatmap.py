@@ -208,6 +208,14 @@ def test_a_number_of_an_output_without_classes() -> None:
     assert trace.heatmap().of.index == trace.y.argmax()
 
 
+def test_a_number_of_an_output_whose_axes_are_swapped() -> None:
+    model = minicnn.Sequential([minicnn.Input((3, 4, 2)), layers.Permute((2, 1, 3))])
+    x = np.arange(24, dtype=np.float32).reshape(1, 3, 4, 2)
+    heat = model.trace(x).heatmap("gradient_x_input", class_index=(3, 1, 0))
+    assert heat.score == x[0, 1, 3, 0]
+    assert heat.values[1, 3] == x[0, 1, 3, 0] == heat.values.sum()
+
+
 def test_grad_cam_takes_any_layer_with_maps() -> None:
     trace = cnn().trace(photos())
     assert trace.heatmap().entry.name == "join"  # type: ignore[attr-defined]
