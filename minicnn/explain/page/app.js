@@ -8,6 +8,7 @@ import { Waves } from "page/engine/waves.js";
 import { explain, explainInput } from "page/explain/numbers.js";
 import { explainWeight } from "page/explain/weights.js";
 import { METHODS, forget, forgetful, spearman } from "page/heat.js";
+import { forgetHint } from "page/hints.js";
 import { listen } from "page/keys.js";
 import { Net, inflate } from "page/net.js";
 import { Course } from "page/learn/course.js";
@@ -88,6 +89,7 @@ export class App {
     Object.assign(state, { view: "layer", node: id, which: 0, more: 3, weight: null });
     this.stop();
     this.dream = null;
+    forgetHint("open");
     settle(net, state, channel);
     this.render();
     /** @type {HTMLElement | null} */
@@ -156,6 +158,7 @@ export class App {
 
   moveTo(at) {
     choose(this.state, at);
+    forgetHint("move");
     this.trail.keep();
     renderBench(this);
     this.tell();

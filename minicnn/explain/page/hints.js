@@ -1,7 +1,7 @@
 // @ts-check
 // Hints for a new reader. Each goes away when it is closed or has become needless; the browser
 // remembers that for later pages, if it allows a page to.
-import { h } from "page/draw.js";
+import { h, screen_ } from "page/draw.js";
 
 const KEY = "minicnn-hints";
 let seen;
@@ -29,23 +29,20 @@ export function forgetHint(name) {
   }
 }
 
-// The hint of this name with a button to close it, or null if it was seen; `more` comes between.
-export function hint(app, name, text, more = null) {
-  if (wasSeen(name)) return null;
+// The hint of this name with a button to close it, or null if it was seen.
+export function hint(app, name, content, label) {
+  if (wasSeen(name) || screen_.printing) return null;
   const close = () => {
     forgetHint(name);
     app.render();
   };
   return h(
-    "p.hint",
+    "span.hint",
     { "data-hint": name },
-    text,
-    " ",
-    more,
-    h(
-      "button.quiet",
-      { "aria-label": "Close this hint", "data-focus": `hint-${name}`, onclick: close },
-      "×",
-    ),
+    content,
+    h("button.quiet", { "aria-label": label, "data-focus": `no-${name}`, onclick: close }, "×"),
   );
 }
+
+// Words that are there until the reader has done what they say.
+export const untilDone = (name, text) => (wasSeen(name) || screen_.printing ? "" : text);

@@ -68,6 +68,20 @@ def test_the_invitation_goes_away_for_good(small_page, opened):
     tab.get_by_role("dialog", name="Tour, step 1 of 6").wait_for()
 
 
+def test_hints_go_away_when_the_reader_has_done_what_they_say(small_page, opened):
+    tab = opened(small_page)
+    assert "Open a layer to see its maps" in tab.locator(".caption").inner_text()
+    open_layer(tab, "first")
+    assert "press an arrow to move" in tab.locator(".side").last.inner_text()
+    tab.locator('[data-focus="out"]').press("ArrowRight")
+    assert "press an arrow" not in tab.locator(".side").last.inner_text()
+    tab.keyboard.press("Escape")
+    assert "Open a layer" not in tab.locator(".caption").inner_text()
+    tab.reload()
+    tab.wait_for_selector("#app[data-ready=true]")
+    assert "Open a layer" not in tab.locator(".caption").inner_text()
+
+
 def test_each_layer_says_what_it_is_for_and_its_formula(small_page, opened):
     tab = opened(small_page)
     open_layer(tab, "first")

@@ -4,6 +4,7 @@ import { fmt, h, shapeText } from "page/draw.js";
 import { offsetOf, unravel } from "page/engine/arrays.js";
 import { place } from "page/engine/windows.js";
 import { explain, missing } from "page/explain/numbers.js";
+import { untilDone } from "page/hints.js";
 import { arithmetic } from "page/views/forms.js";
 import { photoOnly } from "page/views/photo.js";
 import { layout, mapName } from "page/views/pictures.js";
@@ -129,7 +130,7 @@ function outputOf(app, y) {
   const [row, column] = layout(y.shape).place(at);
   return side(app, {
     caption: `out: ${net.nodes[id].name}`,
-    note: where,
+    note: [where, untilDone("move", "click or press an arrow to move")].filter(Boolean).join("; "),
     id,
     a: y,
     channel: at[2] ?? 0,

@@ -1,7 +1,7 @@
 // @ts-check
 // The whole network: cards in columns and lanes, and edges between them.
 import { count, h, screen_ } from "page/draw.js";
-import { forgetHint, wasSeen } from "page/hints.js";
+import { hint, untilDone } from "page/hints.js";
 import { tour } from "page/tour.js";
 import { card } from "page/views/card.js";
 import { minimap } from "page/views/minimap.js";
@@ -169,35 +169,21 @@ function caption(app, items) {
     state.mode === "backward"
       ? `Backward, from right to left: how L, ${net.goal}, changes with each number. ` +
         "Orange: a larger number makes L larger; blue: it makes L smaller."
-      : "Forward: from the photo to the model's output. Open a layer to see its maps, a map to " +
-        "see its cells, a cell to see its sum.";
+      : "Forward: from the photo to the model's output. " +
+        untilDone(
+          "open",
+          "Open a layer to see its maps, a map to see its cells, a cell to see its sum.",
+        );
+  const invitation = h(
+    "button.primary",
+    { "data-focus": "tour", onclick: () => tour(app) },
+    "New here? A tour in six steps",
+  );
   return h(
     "div.caption",
     {},
     h("p", {}, about),
-    wasSeen("tour") || screen_.printing
-      ? null
-      : h(
-          "span.hint",
-          { "data-hint": "tour" },
-          h(
-            "button.primary",
-            { "data-focus": "tour", onclick: () => tour(app) },
-            "New here? A tour in six steps",
-          ),
-          h(
-            "button.quiet",
-            {
-              "aria-label": "No tour",
-              "data-focus": "no-tour",
-              onclick: () => {
-                forgetHint("tour");
-                app.render();
-              },
-            },
-            "×",
-          ),
-        ),
+    hint(app, "tour", invitation, "No tour"),
     net.nodes.length > 24 && groups.length
       ? h(
           "button.quiet",
