@@ -24,9 +24,12 @@ Rooms, lowest floor first; each imports only from those above it in this list:
 Keras itself says which backend computes: `KERAS_BACKEND=jax python -m reference.train …`.
 """
 
+import importlib
 import os
+import re
 import signal
 import sys
+import tempfile
 from types import FrameType, TracebackType
 
 # Keep TensorFlow from listing every CPU feature it finds on stderr.
@@ -46,8 +49,31 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
     `minicnn._support.early` does the same; importing it would import NumPy before benchmarks
     has set its threads.
     """
-    os.write(2, f"python -m {_command()}: interrupted.\n".encode())
+    os.write(_stderr, f"python -m {_command()}: interrupted.\n".encode())
     os._exit(130)
+
+
+# TensorFlow logs these while it is imported, whatever TF_CPP_MIN_LOG_LEVEL says.
+_NOISE = re.compile(rb"(WARNING: All log messages before absl|[IW]\d{4} |[IW]0000 |To enable the )")
+_stderr = 2  # where it is while Keras is imported
+
+
+def _import_keras() -> None:
+    """Import Keras, and the backend with it, and pass on all but the backend's noise."""
+    global _stderr
+    with tempfile.TemporaryFile() as log:
+        _stderr = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            importlib.import_module("keras")
+        finally:
+            os.dup2(_stderr, 2)
+            os.close(_stderr)
+            _stderr = 2
+            log.seek(0)
+            for line in log:
+                if not _NOISE.match(line):
+                    os.write(2, line)
 
 
 def _in_one_line(
@@ -78,3 +104,5 @@ if _command():  # a program or a notebook that imports this has a way of its own
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         _interrupted.until_run = True  # type: ignore[attr-defined]
         signal.signal(signal.SIGINT, _interrupted)
+    if _command().startswith("reference.") and _command() != "reference.data":
+        _import_keras()

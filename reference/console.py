@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +18,31 @@ Command = Callable[[argparse.Namespace], None]
 
 @contextmanager
 def progress(title: str, total: int, show: bool = True) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar with the time left in a terminal; yields `advance(count)`."""
+    """Show a progress bar with the time left in a terminal; yields `advance(count)`.
+
+    Elsewhere, as in a log, a line says now and then how far the work is.
+    """
     with Bar(show=None if show else False).open(title, total) as bar:
-        yield bar.advance
+        yield bar.advance if bar.is_open or not show else _lines(title, total)
+
+
+LINE_SECONDS = 15.0  # from one line of progress to the next
+
+
+def _lines(title: str, total: int) -> Callable[[int], None]:
+    start = told = time.monotonic()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal told, done
+        done += count
+        now = time.monotonic()
+        if now - told >= LINE_SECONDS and done < total:
+            told = now
+            left = (now - start) / done * (total - done)
+            terminal.say(f"{title}: {done} of {total}, about {left:.0f} s left.")
+
+    return advance
 
 
 def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str] | None) -> int:
@@ -44,7 +68,8 @@ def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str]
 def check_output(option: str, folder: Path | None) -> None:
     """Raise `NotADirectoryError` if the folder, or one above it, is a file.
 
-    Raises `ValueError` for a new folder that is named like a model file: that must be a mistake.
+    Raises `ValueError` for a new folder that is named like a model file: that must be a mistake;
+    and an `OSError` if no file can be written there, before the work whose result would be lost.
     """
     if folder is None:
         return
@@ -57,6 +82,14 @@ def check_output(option: str, folder: Path | None) -> None:
         check_folder(folder)
     except NotADirectoryError as error:
         raise NotADirectoryError(f"{option} names a folder. {error}") from None
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise type(error)(
+            f"{option} {folder}: no file can be written into {str(there)!r}: {error.strerror}."
+        ) from None
 
 
 def reason(error: Exception) -> str:
@@ -174,7 +207,13 @@ def add_backend_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make a seed give the same numbers every time on a GPU, too; slower",
     )
-    add("--seed", type=seed(bits=31), default=0, metavar="N", help="default: 0")
+    add(
+        "--seed",
+        type=seed(bits=31),
+        default=0,
+        metavar="N",
+        help="default: 0; TensorFlow, JAX and torch draw different numbers from the same seed",
+    )
     add(
         "--strategy",
         choices=("none", "mirrored", "multiworker"),

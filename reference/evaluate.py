@@ -22,7 +22,7 @@ from minicnn._support.atomic import replacing
 from minicnn._support.terminal import printable, say
 from reference import backend, data, features
 from reference import model as models
-from reference.console import main, make_parser
+from reference.console import check_output, main, make_parser
 from reference.data import Photos
 from reference.model import Saved
 
@@ -263,6 +263,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def command(options: argparse.Namespace) -> None:
+    check_output("--output", options.output or options.model.parent)
     backend.make_exact()
     saved = models.load(options.model)
     found = data.find_one(data.locate(options.data), options.split)

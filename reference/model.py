@@ -14,6 +14,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -217,6 +218,11 @@ def _from_file(path: Path) -> keras.Model:
             "no code. Open it where it was made and save it as .keras."
         )
     check_regular(path, "model file")
+    if not zipfile.is_zipfile(path):  # of an empty one Keras says that it does not exist
+        raise ValueError(
+            f"{path} is no .keras file, or is damaged: its {path.stat().st_size:,} bytes are no "
+            "archive."
+        )
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a damaged archive makes of itself
@@ -503,6 +509,18 @@ def read_about(path: str | Path) -> About:
             f"reference.train wrote do ({type(error).__name__}: {error})."
         ) from error
     return about
+
+
+def check_whole(path: Path) -> None:
+    """Raise a `ValueError` if a model file is damaged anywhere, without loading it."""
+    read_about(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: {error}.") from None
+    if bad is not None:
+        raise ValueError(f"{path} is damaged: its part {bad} does not have its checksum.")
 
 
 class Saved(NamedTuple):

@@ -315,9 +315,13 @@ class Sweeps:
     epochs: int
     seconds: float
     naive_seconds: float | None
+    computed: bool = True  # the features, in these seconds; otherwise they came from the cache
 
     def speed(self) -> str:
-        told = f"{self.epochs} epochs in {self.seconds:.0f} s, the pass of the base included"
+        passed = "the pass of the base included"
+        if not self.computed:
+            passed = "without the pass of the base, whose features were in the cache"
+        told = f"{self.epochs} epochs in {self.seconds:.0f} s, {passed}"
         if self.naive_seconds is None:
             return f"{told}."
         plain = self.naive_seconds * self.epochs
@@ -374,7 +378,7 @@ def three_sweeps(
     if compare:
         say("\nTiming one epoch of the plain way …")
         naive = naive_epoch_seconds(splits, base, settings, reader, machine)
-    return Sweeps(found, done, seconds, naive)
+    return Sweeps(found, done, seconds, naive, train.computed or validation.computed)
 
 
 def print_sweep(found: Sweep) -> None:

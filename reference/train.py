@@ -9,6 +9,7 @@ It also does so while its last blocks are fine-tuned.
 """
 
 import argparse
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -153,6 +154,7 @@ class _Run:
                     f"{self.model_path}, the best epoch so far, is gone from beside "
                     f"{self.state_path.name}: put it back, or start anew, without --resume."
                 )
+            models.check_whole(self.model_path)
             self.history = self.state.history
             self.fine_tuning_since = self.state.fine_tuning_since
         if resume and self.machine.processes is not None:
@@ -350,15 +352,28 @@ def augmented(whole: keras.Model, seed: int) -> keras.Model:
 
 
 def _first_of(network: keras.Model, name: str) -> keras.Layer:
-    """The first layer whose name is, or starts with, `name`."""
+    """The first layer of this name, or of the block of this name: "block14", "conv_dw_13".
+
+    "conv" names no block in MobileNet, where everything from conv1 to conv_dw_13 begins like this:
+    it would be the whole base.
+    """
     for layer in network.layers:
-        if layer.name.startswith(name):
+        block = _block(layer.name)
+        inside = block is None or name.startswith(block)
+        if name == layer.name or (inside and layer.name.startswith(f"{name}_")):
             return layer
-    names = list(dict.fromkeys(layer.name.split("_")[0] for layer in network.layers))
+    learning = [layer.name for layer in network.layers if layer.weights]
+    blocks = list(dict.fromkeys(_block(name) or name for name in learning))
     raise ValueError(
-        f"--fine-tune names the first layer of the base that learns, such as {names[-1]}. "
-        f"{network.name} has none that starts with {name!r}. It has: {', '.join(names)}."
+        f"--fine-tune names the first layer or block of the base that learns, such as "
+        f"{blocks[-1]}. {network.name} has none called {name!r}. It has: {', '.join(blocks)}."
     )
+
+
+def _block(name: str) -> str | None:
+    """The start of a layer's name up to its first whole number."""
+    found = re.match(r".*?\d+[a-z]?(?=_|$)", name)
+    return found[0] if found else None
 
 
 # ---------------------------------------------------------------------------------------------
@@ -393,7 +408,7 @@ def parser() -> argparse.ArgumentParser:
         help="flip, shift and zoom the training photos at random: then the features cannot be "
         "kept, and each epoch takes as long as a pass of the base")  # fmt: skip
     add("--fine-tune", metavar="LAYER",
-        help="then also train the base, from the layer with this (start of a) name on")  # fmt: skip
+        help="then also train the base, from this layer or block on, such as block14")  # fmt: skip
     add("--fine-tune-epochs", type=positive, default=5, metavar="N", help="default: 5")
     add("--fine-tune-rate", type=rate, default=1e-5, metavar="LR", help="default: 0.00001")
     add("--class-weights", action="store_true", help="let rare classes count as much as others")

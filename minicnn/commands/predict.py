@@ -1,6 +1,7 @@
 """`minicnn predict` names what a photo shows."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ def add_to(commands: Any) -> None:
     command.add_argument("model", type=local_path, metavar="MODEL", help="a .keras file")
     command.add_argument("images", type=local_path, nargs="+", metavar="IMAGE")
     command.add_argument("--top", type=positive, default=3, metavar="N", help="default: 3")
+    command.add_argument(
+        "--json", action="store_true", help="one JSON object per line, for programs"
+    )
     add_model_options(command)
     command.add_argument(
         "--plan", action="store_true", help="first show which layers run as one step, and why"
@@ -62,19 +66,37 @@ def run(options: argparse.Namespace) -> int:
             f"{str(options.model)!r} distinguishes {model.output_shape[-1]} classes. "
             f"Received {len(names)} names."
         )
+    if options.plan and options.json:
+        raise ValueError("--plan prints a table for people, and --json is for programs: pass one.")
     if options.plan:
         model.print_inference_plan()
     for path in options.images:
         photo = read_photo(path, size, model, options)
         scores = model.predict(photo[None], verbose=0)
         p = scores[0] if model.ends_in("softmax") else functional.softmax(scores)[0]
-        say(f"{printable(path)}:")
-        for index in np.argsort(-p, kind="stable")[: options.top]:
-            say(f"  {p[index]:6.1%}  {printable(names[index])}")
+        best = [(names[i], float(p[i])) for i in np.argsort(-p, kind="stable")[: options.top]]
+        drawn = None
         if options.heatmaps is not None:
             model.metadata["class_names"] = list(names)
-            say(f"  heat maps: {printable(_draw(model, photo, options.heatmaps, path))}")
+            drawn = _draw(model, photo, options.heatmaps, path)
+        (_say_json if options.json else _say)(path, best, drawn)
     return 0
+
+
+def _say(path: Path, best: Sequence[tuple[str, float]], drawn: Path | None) -> None:
+    say(f"{printable(path)}:")
+    for name, p in best:
+        say(f"  {p:6.1%}  {printable(name)}")
+    if drawn is not None:
+        say(f"  heat maps: {printable(drawn)}")
+
+
+def _say_json(path: Path, best: Sequence[tuple[str, float]], drawn: Path | None) -> None:
+    """Print an object on one line, as `reference.predict` does."""
+    told: dict[str, Any] = {"photo": str(path), "classes": {name: round(p, 6) for name, p in best}}
+    if drawn is not None:
+        told["heatmaps"] = str(drawn)
+    say(json.dumps(told).replace("\x7f", "\\u007f"))  # JSON does not escape this one
 
 
 def _check_heatmaps(folder: Path, images: Sequence[Path]) -> None:

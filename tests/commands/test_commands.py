@@ -103,6 +103,19 @@ def test_predict(photos, trained, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+def test_predict_prints_json_for_programs(photos, trained, capsys):
+    image = photos / "test" / "night" / "0.png"
+    assert run("predict", trained / "model.keras", image, "--top", 2) == 0
+    wanted = re.findall(r"([\d.]+)%  (\S+)", capsys.readouterr().out)
+    assert run("predict", trained / "model.keras", image, "--top", 2, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["photo"] == str(image)
+    shown = [(f"{100 * p:.1f}", name) for name, p in found["classes"].items()]
+    assert shown == wanted
+    model = trained / "model.keras"
+    assert_fails(capsys, "--plan prints a table", "predict", model, image, "--json", "--plan")
+
+
 @pytest.mark.slow
 def test_predict_draws_heat_maps(photos, trained, tmp_path, capsys):
     pytest.importorskip("matplotlib")

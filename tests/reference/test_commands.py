@@ -5,9 +5,11 @@ import importlib
 import json
 import re
 import shutil
+import subprocess
 import sys
 import threading
 import time
+import zipfile
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -126,6 +128,94 @@ def test_a_checkpoint_s_name_in_place_of_the_folder_is_refused(name, tmp_path, c
 )
 def test_the_reason_of_an_error_is_its_first_sentence(error, said):
     assert console.reason(error) == said
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(tmp_path, monkeypatch, capsys):
+    def full(dir):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(console.tempfile, "TemporaryFile", full)
+    assert training.run(["--data", "nowhere", "--output", str(tmp_path / "new" / "run")]) == 2
+    err = capsys.readouterr().err
+    assert f"no file can be written into {str(tmp_path)!r}: Read-only file system." in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_terminal_lines_say_how_far_the_work_is(monkeypatch, capsys):
+    monkeypatch.setattr(console, "LINE_SECONDS", 0.0)
+    with console.progress("Reading", 4) as advance:
+        for _ in range(4):
+            advance(1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(", about")[0] for line in lines] == [f"Reading: {i} of 4" for i in (1, 2, 3)]
+    with console.progress("Reading", 4, show=False) as advance:
+        advance(1)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_commands_begin_without_noise_on_stderr():
+    """TensorFlow logs lines while it is imported; what else is written there stays."""
+    command = [sys.executable, "-m", "reference.train", "--data", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("python -m reference.train: There is no folder 'nowhere'")
+    assert done.stderr.count("\n") == 1
+
+
+def named(*names):
+    layers = [SimpleNamespace(name=name, weights=[1]) for name in names]
+    return SimpleNamespace(name="net", layers=layers)
+
+
+MOBILENET = named("conv1", "conv1_bn", "conv_dw_1", "conv_dw_1_bn", "conv_pw_1", "conv_dw_12")
+
+
+@pytest.mark.parametrize(
+    ("network", "name", "first"),
+    [
+        (MOBILENET, "conv_dw_1", "conv_dw_1"),
+        (MOBILENET, "conv_dw_1_bn", "conv_dw_1_bn"),
+        (named("conv1", "conv5_block2_1_conv", "conv5_block3_1_conv"), "conv5_block3",
+         "conv5_block3_1_conv"),
+        (named("block1_conv", "block14_sepconv1", "block14_sepconv2"), "block14",
+         "block14_sepconv1"),
+        (named("block7a_expand_conv", "top_conv", "top_bn"), "top", "top_conv"),
+        (named("conv2d", "conv2d_1", "dense"), "conv2d_1", "conv2d_1"),
+    ],
+)  # fmt: skip
+def test_fine_tuning_begins_at_a_layer_or_a_block(network, name, first):
+    assert training._first_of(network, name).name == first
+
+
+@pytest.mark.parametrize("name", ["conv", "conv_dw", "conv_", "", "block"])
+def test_fine_tuning_does_not_take_half_a_name_for_the_whole_base(name):
+    with pytest.raises(
+        ValueError, match=r"such as conv_dw_12.*conv1, conv_dw_1, conv_pw"
+    ):
+        training._first_of(MOBILENET, name)
+
+
+def test_an_empty_or_damaged_base_is_not_called_missing(tmp_path):
+    (tmp_path / "base.keras").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"is no \.keras file, or is damaged: its 0 bytes"):
+        models.load_base(str(tmp_path / "base.keras"), 48)
+
+
+def test_a_damaged_model_is_not_resumed(trained, tmp_path):
+    models.check_whole(trained / "model.keras")
+    whole = (trained / "model.keras").read_bytes()
+    damaged = bytearray(whole)
+    with zipfile.ZipFile(trained / "model.keras") as archive:
+        weights = archive.getinfo("model.weights.h5")
+    damaged[weights.header_offset + 2000] ^= 255
+    path = tmp_path / "model.keras"
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"is damaged: its part model\.weights\.h5"):
+        models.check_whole(path)
+    path.write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match="does not say its class names"):
+        models.check_whole(path)
 
 
 def test_a_missing_gpu_is_refused(options, capsys, monkeypatch):

@@ -143,3 +143,10 @@ def test_a_page_shows_text_as_text(tmp_path):
     text = (tmp_path / "page.html").read_text()
     for wanted in ("&lt;b&gt;title", "a &amp; b", "<th>&lt;i&gt;</th>", "<td>1 &lt; 2</td>"):
         assert wanted in text
+
+
+def test_the_speed_says_where_the_features_came_from():
+    assert "the pass of the base included" in sweep.Sweeps([], 30, 5.0, None).speed()
+    told = sweep.Sweeps([], 30, 5.0, 10.0, computed=False).speed()
+    assert "without the pass of the base, whose features were in the cache" in told
+    assert told.endswith("60 times as long.")
