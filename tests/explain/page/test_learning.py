@@ -164,16 +164,17 @@ def test_new_weights_are_those_of_a_seed(tmp_path, opened):
     model = small()
     tab = opened(page_of(tmp_path, model))
     open_learning(tab)
-    choose(tab, **{"from": "new", "seed": 7})
-    minicnn.utils.set_random_seed(7)
-    fresh = minicnn.models.clone_model(model)
-    found = dict(
-        tab.evaluate("() => [...page.course.weights()].map(([k, p]) => [k, Array.from(p.data)])")
-    )
-    for variable in fresh.weights:
-        np.testing.assert_array_equal(
-            np.float32(found[variable.path]), variable.numpy().ravel(), err_msg=variable.path
+    for seed in (7, 0, 2**32 - 1):
+        choose(tab, **{"from": "new", "seed": seed})
+        minicnn.utils.set_random_seed(seed)
+        fresh = minicnn.models.clone_model(model)
+        found = dict(
+            tab.evaluate("[...page.course.weights()].map(([k, p]) => [k, Array.from(p.data)])")
         )
+        for variable in fresh.weights:
+            np.testing.assert_array_equal(
+                np.float32(found[variable.path]), variable.numpy().ravel(), err_msg=variable.path
+            )
 
 
 def test_going_back_and_on_again_gives_the_same_numbers(tmp_path, opened):
@@ -340,6 +341,21 @@ def test_of_a_large_matrix_the_part_around_the_weight_is_shown(tmp_path, opened)
     kernel = numbers(tab, "Array.from(page.course.report.weights.get('scores/kernel').data)")
     at = tab.evaluate("page.course.watched.at")
     assert kernel.reshape(144, 5)[tuple(at)] == after != before
+
+
+def test_a_browser_that_refuses_the_worker_gets_a_sentence(tmp_path, opened):
+    tab = opened(page_of(tmp_path, small()))
+    tab.evaluate(
+        """() => {
+            window.Worker = class {
+                postMessage() { setTimeout(() => this.onerror({ message: "not here" })); }
+            };
+            page.openLearning();
+        }"""
+    )
+    wait(tab, "page.course.error !== ''")
+    says = tab.locator(".learn-error").inner_text()
+    assert says == "The page could not start its worker: not here."
 
 
 def test_learning_has_an_address(tmp_path, opened):

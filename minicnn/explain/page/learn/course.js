@@ -106,6 +106,13 @@ export class Course {
     this.changed(found && Boolean(this.watched.at));
   }
 
+  // Without its worker the page cannot learn.
+  fail(message) {
+    this.playing = false;
+    this.error = `The page could not start its worker: ${message || "the browser refuses it"}.`;
+    this.changed();
+  }
+
   // Starts over with what was chosen.
   async begin() {
     this.playing = false;
@@ -113,6 +120,7 @@ export class Course {
     if (!this.worker) {
       this.worker = workerOf("page/learn/worker.js");
       this.worker.onmessage = (event) => this.hear(event.data);
+      this.worker.onerror = (event) => this.fail(event.message);
     }
     const { optimizer, rate, batch, seed } = this.choice;
     this.ask({
