@@ -13,7 +13,7 @@ are an order of magnitude or more away from where healthy networks usually are.
 | a tiny batch | its loss falls by less than 90 % in the given steps; a problem if by less than half | a network that can't learn 8 examples by heart has a bug (Karpathy) |
 | dead ReLUs | more than half of a layer's units are 0 on the whole batch | no gradient passes a unit that is always 0 (CS231n) |
 | activations | a standard deviation below 1e-4 or above 1e3 | signals fade or grow from layer to layer (He et al. 2015; Mishkin and Matas 2016) |
-| gradients | a layer's, relative to its weights, below 1e-5 of the largest; norms above 1e3 | vanishing and exploding gradients (Glorot and Bengio 2010; Pascanu et al. 2013) |
+| gradients | a layer's, relative to its weights, below 1e-5 of the largest, or of the gradient that the loss begins with; norms above 1e3 | vanishing and exploding gradients (Glorot and Bengio 2010; Pascanu et al. 2013) |
 | step / weights | outside 1e-5 … 0.3 | "somewhere around 1e-3" is healthy (CS231n); an optimizer's first step may be larger |
 
 Everything is measured in training mode (BatchNormalization with the batch's statistics), but
@@ -205,7 +205,8 @@ def health(
     answers = [*_check_output(body, loss, y_pred), *_check_targets(loss, wrong.targets, y_pred)]
     guess = _guess(body, loss, y, y_pred, wrong)
     initial = _check_initial_loss(wrong.value, guess, y_pred, loss, _steps_made(model))
-    rows = with_gradients(rows, uses, body, tape, wrong, optimizer_config)
+    dy = wrong.loss.backward(wrong.cache)
+    rows = with_gradients(rows, uses, body, tape, wrong, dy, optimizer_config)
     checks = [
         *stopped,
         inputs,
@@ -213,7 +214,7 @@ def health(
         initial,
         check_dead(rows, count),
         check_activations(rows),
-        check_gradients(rows),
+        check_gradients(rows, dy),
         check_steps(rows, optimizer_config),
         _check_tiny(
             model, loss, optimizer_config, x, y, guess, y_pred.shape[1:], min(tiny, count), steps

@@ -17,7 +17,7 @@ Array = np.ndarray
 
 DEAD = 0.5  # of a layer's units
 FADED, GROWN = 1e-4, 1e3  # standard deviation of a layer's output
-VANISHING = 1e-5  # of the largest layer's gradient / weight
+VANISHING = 1e-5  # of the largest layer's gradient / weight, or of the loss's gradient
 NO_GRADIENT = 1e-12  # gradient / weight
 EXPLODING = 1e3  # norm of a layer's gradient
 SMALL_STEP, LARGE_STEP = 1e-5, 0.3  # step / weight
@@ -42,7 +42,7 @@ class LayerHealth(NamedTuple):
     std: float
     dead: float | None  # share of the units that are 0 for every example and at every place
     gradient: float | None  # norm of the gradient of the layer's parameters
-    relative: float | None  # of its largest parameter: norm of the gradient / norm of the weights
+    relative: float | None  # of its largest parameters: norm of the gradient / norm of the weights
     step: float | None  # norm of the optimizer's first step / norm of the weights
 
 
@@ -84,10 +84,10 @@ def with_gradients(
     model: Model,
     tape: Tape,
     wrong: LossOfPass,
+    dy: Array,
     optimizer_config: dict[str, Any],
 ) -> list[LayerHealth]:
     """Return the rows with the gradients of this pass, and what a new optimizer makes of them."""
-    dy = wrong.loss.backward(wrong.cache)
     _, grads = model.backward(dy, tape, need_dx=False, at_logits=wrong.at_logits)
     variables = model.trainable_variables_by_name()
     before = {key: v.numpy() for key, v in variables.items()}
@@ -99,12 +99,16 @@ def with_gradients(
     for row, (_, entry) in zip(rows, uses):
         own = [keys[id(v)] for v in entry.layer.weights_list if id(v) in keys]
         if own:
-            largest = max(own, key=lambda key: before[key].size)
-            weight = _norm(before[largest])
-            step = _norm(variables[largest].value - before[largest])
+            # Of a normalization those are gamma and beta: gamma alone may have no gradient, if
+            # another normalization follows, whose output does not change with its input's scale.
+            size = max(before[key].size for key in own)
+            largest = [key for key in own if before[key].size == size]
+            weight = math.hypot(*(_norm(before[key]) for key in largest))
+            slope = math.hypot(*(_norm(grads[key]) for key in largest))
+            step = math.hypot(*(_norm(variables[k].value - before[k]) for k in largest))
             row = row._replace(
                 gradient=math.sqrt(sum(_norm(grads[key]) ** 2 for key in own)),
-                relative=_norm(grads[largest]) / weight if weight else None,
+                relative=slope / weight if weight else None,
                 step=step / weight if weight else None,
             )
         found.append(row)
@@ -118,6 +122,12 @@ def _norm(array: Array) -> float:
 
 def _worst(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _span(names: list[str]) -> str:
+    """Return the layers' names in the order of computation, or the ends of a long list."""
+    short = f"{names[0]} … {names[-1]}, {len(names)} layers"
+    return short if len(names) > 3 else ", ".join(names)
 
 
 def check_dead(rows: list[LayerHealth], examples: int) -> Check:
@@ -184,14 +194,23 @@ def check_activations(rows: list[LayerHealth]) -> Check:
     return Check(name, "ok", measured, "Signals neither fade nor grow much.")
 
 
-def check_gradients(rows: list[LayerHealth]) -> Check:
-    """Check whether gradients vanish or explode."""
+def check_gradients(rows: list[LayerHealth], dy: Array) -> Check:
+    """Check whether gradients vanish or explode on their way back; the loss begins with dy.
+
+    The surprise: in a deep network that fades both ways, each kernel's gradient is a product of a
+    faded signal and a faded gradient. So the last layers' are as faint as the first ones', and
+    beside each other all look well; only beside dy they do not.
+    """
     name = "gradients"
     learning = [row for row in rows if row.gradient is not None]
     if not learning:
         return Check(name, "skipped", "nothing learns", "Every layer with weights is frozen.")
     norms = [row.gradient or 0.0 for row in learning]
-    measured = f"norms {show.number(min(norms))} … {show.number(max(norms))}"
+    low, high = (f(learning, key=lambda row: row.gradient or 0.0) for f in (min, max))
+    measured = (
+        f"norms {show.number(low.gradient)} ({low.name}) … "
+        f"{show.number(high.gradient)} ({high.name})"
+    )
     if not all(map(math.isfinite, norms)):
         return Check(
             name, "problem", measured, "Gradients are not finite: the first step breaks the model."
@@ -221,19 +240,30 @@ def check_gradients(rows: list[LayerHealth]) -> Check:
             measured,
             "Exploding: smaller inputs, or clipnorm=1.0 in the optimizer, tame the first steps.",
         )
-    compared = [row for row in learning if row.relative]
+    # A LayerScale starts near 0, so its own relative gradient is huge.
+    compared = [row for row in learning if row.relative and row.kind != "LayerScale"]
     largest = max((row.relative or 0.0 for row in compared), default=0.0)
-    limit = max(VANISHING * largest, NO_GRADIENT)
+    limit = max(VANISHING * max(largest, _norm(dy)), NO_GRADIENT)
     faint = [row.name for row in compared if (row.relative or 0.0) < limit]
-    if faint:
+    if not faint:
+        return Check(name, "ok", measured, "A gradient reaches every layer.")
+    measured += f"; faint at {_span(faint)}"
+    if any(row.kind == "LayerScale" for row in learning) and faint[0] != compared[0].name:
         return Check(
             name,
-            "look",
-            f"{measured}; faint at {_worst(faint)}",
-            "Vanishing: these layers hardly learn; ReLU in place of sigmoid or "
-            "tanh, BatchNormalization, or a residual Add help.",
+            "ok",
+            measured,
+            "A LayerScale starts near 0, so that at first hardly any gradient enters its block: "
+            "this is meant to be so, and a few steps change it. Past the blocks it arrives.",
         )
-    return Check(name, "ok", measured, "A gradient reaches every layer.")
+    return Check(
+        name,
+        "look",
+        measured,
+        "Vanishing: of the gradient that the loss begins with, hardly anything is left for the "
+        "weights of these layers. A residual Add, BatchNormalization, he_normal weights behind "
+        "ReLUs, or ReLU in place of sigmoid or tanh help.",
+    )
 
 
 def check_steps(rows: list[LayerHealth], optimizer_config: dict[str, Any]) -> Check:

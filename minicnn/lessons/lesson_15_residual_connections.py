@@ -98,7 +98,7 @@ lesson.show(figure)
 
 # %%
 report = explain.health(make_model(30, "plain", False), x, y, steps=20)
-for name in ("activations", "tiny batch"):
+for name in ("activations", "gradients", "tiny batch"):
     print(f"{name}: {report[name].measured}\n    {report[name].sentence}")
 
 # %% [markdown]

@@ -10,6 +10,7 @@ import minicnn as keras
 from minicnn import layers, losses, optimizers
 from minicnn._support import seeding
 from minicnn.explain import health
+from minicnn.layers.applications import LayerScale
 from minicnn.layers.base import _name_counts
 
 CLASSES = 4
@@ -112,8 +113,9 @@ def test_a_layer_s_numbers_by_hand():
     assert (row.name, row.kind, row.output_shape, row.dead) == ("one", "Dense", (2, 1), None)
     assert (row.mean, row.std) == (4, 2)
     assert row.gradient == pytest.approx(math.hypot(dw, db), rel=1e-5)
-    assert row.relative == pytest.approx(abs(dw) / 2, rel=1e-5)
-    assert row.step == pytest.approx(0.1 * abs(dw) / 2, rel=1e-5)
+    # Kernel and bias are of one size, so both count: √(dw² + db²) / √(2² + 0²).
+    assert row.relative == pytest.approx(math.hypot(dw, db) / 2, rel=1e-5)
+    assert row.step == pytest.approx(0.1 * math.hypot(dw, db) / 2, rel=1e-5)
 
 
 # -- ill models -----------------------------------------------------------------------------------
@@ -222,6 +224,81 @@ def test_gradients_that_vanish():
     assert "faint at conv" in report["gradients"].measured
     # With ReLUs, gradients reach all layers.
     assert health(compiled(SCALED, deep=12), *pictures())["gradients"].verdict == "ok"
+
+
+def plain_or_residual(depth, residual):
+    """Return `depth` convolutions in a row, alone or in pairs with a shortcut."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((10, 10, 3))
+    x = layers.Conv2D(8, 3, strides=2, activation="relu", name="stem")(SCALED(inputs))
+    for number in range(0, depth, 2):
+        y = x
+        for name in (f"conv_{number}", f"conv_{number + 1}"):
+            y = layers.Conv2D(8, 3, padding="same", activation="relu", name=name)(y)
+        x = layers.Add()([x, y]) if residual else y
+    x = layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, layers.Dense(4, activation="softmax", name="end")(x))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_gradients_that_vanish_where_the_signal_has_faded_too():
+    """The last kernel's gradient is as faint as the first one's: only the loss's tells."""
+    report = health(plain_or_residual(40, False), *pictures(), steps=1)
+    relative = [row.relative for row in report.layers if row.relative is not None]
+    assert min(relative) > 1e-4 * max(relative)
+    assert report["gradients"].verdict == "look"
+    assert "faint at stem … end, 42 layers" in report["gradients"].measured
+    residual = health(plain_or_residual(40, True), *pictures(), steps=1)
+    assert residual["gradients"].verdict == "ok"
+    assert residual["gradients"].sentence == "A gradient reaches every layer."
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MobileNet", "MobileNetV2", "ResNet50V2", "Xception", "VGG16"])
+def test_gradients_of_fresh_networks(name):
+    keras.utils.set_random_seed(0)
+    base = getattr(keras.applications, name)(
+        include_top=False, weights=None, pooling="avg", input_shape=(71, 71, 3)
+    )
+    model = keras.Sequential([base, layers.Dense(4, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 71, 71, 3)).astype("float32")
+    report = health(model, x, np.arange(4), steps=1, tiny=1)
+    assert report["gradients"].verdict == "ok"
+
+
+def test_a_normalization_before_another_one_needs_no_gradient_for_its_scale():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((10, 10, 3)),
+            layers.BatchNormalization(epsilon=1e-7, name="first"),
+            layers.ReLU(),
+            layers.BatchNormalization(epsilon=1e-7, name="second"),
+            layers.Flatten(),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x, y = pictures()
+    assert health(model, x / 255, y, steps=1)["gradients"].verdict == "ok"
+
+
+def test_a_block_whose_scale_starts_near_zero_is_meant_to_be_so():
+    """ConvNeXt's LayerScale starts at 1e-6, and so do the gradients in front of it."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((10, 10, 3))
+    x = layers.Conv2D(4, 3, strides=3, name="stem")(SCALED(inputs))
+    y = layers.Conv2D(4, 3, padding="same", name="inside")(x)
+    x = layers.Add()([x, LayerScale(1e-7, 4, name="scale")(y)])
+    end = layers.Dense(4, activation="softmax", name="end")(layers.Flatten()(x))
+    model = keras.Model(inputs, end)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    check = health(model, *pictures(), steps=1)["gradients"]
+    assert check.verdict == "ok"
+    assert "faint at inside" in check.measured
+    assert "LayerScale" in check.sentence
 
 
 @pytest.mark.slow
