@@ -190,9 +190,7 @@ def test_fine_tuning_begins_at_a_layer_or_a_block(network, name, first):
 
 @pytest.mark.parametrize("name", ["conv", "conv_dw", "conv_", "", "block"])
 def test_fine_tuning_does_not_take_half_a_name_for_the_whole_base(name):
-    with pytest.raises(
-        ValueError, match=r"such as conv_dw_12.*conv1, conv_dw_1, conv_pw"
-    ):
+    with pytest.raises(ValueError, match=r"such as conv_dw_12.*conv1, conv_dw_1, conv_pw"):
         training._first_of(MOBILENET, name)
 
 

@@ -28,15 +28,17 @@ def assert_same_maps(tab, model, x, target, class_index, layer):
         heat = trace.heatmap(method, class_index, **options)
         found = tab.evaluate(MAKE, [method, target, node])
         assert tuple(found["shape"]) == heat.values.shape
-        close = {"rtol": 2e-3, "atol": 2e-3 * float(np.abs(heat.values).max()) + 1e-7}
+        close = {"rtol": 2e-3, "atol": 2e-3 * float(np.abs(heat.values).max())}
         np.testing.assert_allclose(
             np.reshape(found["values"], heat.values.shape), heat.values, **close, err_msg=method
         )
         np.testing.assert_allclose(
             np.reshape(found["pixels"], x.shape[1:3]), heat.pixels, **close, err_msg=method
         )
-    assert found["total"] == pytest.approx(heat.total, rel=1e-3)
-    assert found["score"] - found["baseline"] == pytest.approx(heat.gain, rel=1e-3)
+    # Large shares of both signs may add up to nearly nothing.
+    rounding = 1e-3 * float(np.abs(heat.values).sum())
+    assert found["total"] == pytest.approx(heat.total, abs=rounding)
+    assert found["score"] - found["baseline"] == pytest.approx(heat.gain, abs=rounding)
 
 
 @pytest.mark.slow
