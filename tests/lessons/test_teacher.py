@@ -124,6 +124,17 @@ def test_the_pages_have_questions_results_mistakes_and_solutions(cats):
         assert not re.findall(r"(?:src|href)=\"(?!data:|98-)", page)
 
 
+def test_a_slide_has_one_figure():
+    one, two = (Figure(name, "data:image/png;base64,AAAA") for name in ("one", "two"))
+    text = "\n".join("abcdefghij")
+    pieces = [
+        pages._pieces(result)
+        for result in (None, Result("", ()), Result("a", (one,)), Result(text, (one, two)))
+    ]
+    assert pieces[:3] == [[], [], [Result("a", (one,))]]
+    assert pieces[3] == [Result(text, ()), Result("", (one,)), Result("", (two,))]
+
+
 def text_of(page):
     return html.unescape(re.sub("<[^>]+>", "", page))
 

@@ -252,18 +252,23 @@ def _cell(
     """The code, below the question if there is one, and then what it shows."""
     if question:
         yield "question", f"<header>{markdown(question)}</header>{code(cell.text)}"
-    elif result is None or cell.text.count("\n") >= SHORT:
+    elif cell.text.count("\n") >= SHORT or len(_pieces(result)) != 1:
         yield "cell", _heading(heading) + code(cell.text)
     else:
-        yield "result", _heading(heading) + code(cell.text) + shown(result)
+        yield "result", _heading(heading) + code(cell.text) + shown(_pieces(result)[0])
         return
-    if result is None:
-        return
-    if result.figures and result.text.count("\n") >= SHORT:  # each gets a slide
-        yield "result", _heading(heading) + shown(result._replace(figures=()))
-        result = result._replace(text="")
-    if result.text or result.figures:
-        yield "result", _heading(heading) + shown(result)
+    for piece in _pieces(result):
+        yield "result", _heading(heading) + shown(piece)
+
+
+def _pieces(result: Result | None) -> list[Result]:
+    """What goes onto one slide each: a short text and a figure; else each figure by itself."""
+    if result is None or not (result.text or result.figures):
+        return []
+    if len(result.figures) <= 1 and result.text.count("\n") < SHORT:
+        return [result]
+    texts = [result._replace(figures=())] if result.text else []
+    return [*texts, *(Result("", (figure,)) for figure in result.figures)]
 
 
 def _heading(text: str) -> str:
