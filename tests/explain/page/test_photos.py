@@ -266,6 +266,19 @@ def test_two_photos_are_compared_layer_by_layer(three, opened):
     assert tab.locator(".overview").count() == 1
 
 
+def test_two_photos_are_compared_without_what_if_changes(three, opened):
+    model, x, path = three
+    tab = opened(path)
+    changed(tab, lambda: tab.evaluate("void page.changeParam(2, 'bias', (b) => b.fill(50))"))
+    tab.get_by_role("button", name="Compare").click()
+    tab.locator(".comparison").wait_for()
+    assert "Both are of the unchanged network" in tab.locator(".comparison").inner_text()
+    a, b = (model.forward(x[k, None])[1]["first"].y for k in (0, 1))
+    apart = float(tab.locator('[data-layer="first"]').get_attribute("data-apart"))
+    norm = np.linalg.norm
+    assert apart == pytest.approx(norm(b - a) / (norm(a) + norm(b)), rel=1e-4)
+
+
 def test_one_photo_has_nothing_to_compare_with(tmp_path, opened):
     tab = opened(build(small_cnn(), photo((12, 12, 3)), tmp_path / "page.html"))
     assert tab.get_by_role("button", name="Compare").count() == 0

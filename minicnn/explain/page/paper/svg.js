@@ -55,6 +55,7 @@ class Picture {
     const style = getComputedStyle(element);
     const visible = element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
     if (!visible && style.display !== "contents") return; // which has no box, but children
+    if (element.matches("[type=range], [type=file]")) return; // which only a hand would use
     const box = this.place(element.getBoundingClientRect());
     const within = this.group(element, style, box, into);
     if (box.width && box.height) this.addBox(style, box, within);
@@ -185,7 +186,6 @@ class Picture {
   }
 
   addValue(element, style, { x, y, width, height }, into) {
-    if (element.type === "range" || element.type === "file") return;
     const text = element.selectedOptions?.[0]?.textContent ?? element.value;
     const left = style.textAlign !== "right";
     const inset = parseFloat(style.paddingLeft) + 2;

@@ -12,6 +12,8 @@ import { optionsOf } from "page/views/whatif.js";
 
 const FORMULA = "‖b − a‖ / (‖a‖ + ‖b‖)";
 
+const whoseNumbers = (net) => (net.changed ? " Both are of the unchanged network." : "");
+
 const known = new WeakMap(); // output for one photo → output for another → distances
 
 function distancesOf(a, b) {
@@ -39,7 +41,7 @@ export function comparison(app) {
         {},
         `How far apart the two photos are in each layer: ${FORMULA}, 0 % if all numbers are ` +
           "equal, 100 % if they are opposite or one of the two is zero. Beside it the map that " +
-          "differs most.",
+          `differs most.${whoseNumbers(net)}`,
       ),
       otherChooser(app),
     ),
@@ -216,7 +218,7 @@ function sums({ net, state }, a, b, at) {
     h(
       "p.note",
       { "data-apart": found.all },
-      `The layer's outputs are ${percent(found.all)} apart: ${FORMULA}.`,
+      `The layer's outputs are ${percent(found.all)} apart: ${FORMULA}.${whoseNumbers(net)}`,
     ),
   ];
 }
