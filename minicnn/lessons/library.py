@@ -235,7 +235,7 @@ def write_notebooks(
     make_folder(directory)
     if not overwrite:
         for path, text in texts.items():
-            if path.exists() and not _holds(path, text.encode()):
+            if path.exists() and not holds(path, text.encode(), "notebook"):
                 raise FileExistsError(
                     f"{str(path)!r} has been changed: name another folder, or pass --overwrite."
                 )
@@ -245,10 +245,10 @@ def write_notebooks(
     return list(texts)
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def holds(path: Path, content: bytes, what: str) -> bool:
     """Whether the file has exactly this content; a longer file is not read."""
     try:
-        return read_regular(path, "notebook", len(content)) == content
+        return read_regular(path, what, len(content)) == content
     except (OSError, TooLargeError):
         return False
 

@@ -158,7 +158,7 @@ def test_the_command_runs_lessons_and_writes_the_pack(tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     assert commands.main(["lessons", "--teacher", "pack", "--only", "2"]) == 0
     said = capsys.readouterr().out
-    assert "Running lesson 2: Images as arrays" in said
+    assert "Running Lesson 2: Images as arrays" in said
     assert "Wrote 5 pages. Begin with 'pack/index.html'." in said
     names = sorted(path.name for path in Path("pack").iterdir())
     kinds = ["plan", "slides", "solutions", "worksheet"]
@@ -174,6 +174,60 @@ def test_the_command_runs_lessons_and_writes_the_pack(tmp_path, monkeypatch, cap
     refused = capsys.readouterr().err
     assert "'pack/index.html' is there already: name another folder, or pass --over" in refused
     assert Path("pack/02-plan.html").read_bytes() == before
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch):
+    """Return the numbers of the lessons that "run"; lesson 3 is interrupted at first."""
+    numbers = []
+
+    def results(script, workplace):
+        numbers.append(script.number)
+        if script.number == 3 and numbers.count(3) == 1:
+            raise KeyboardInterrupt
+        return {}
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(teacher, "results", results)
+    return numbers
+
+
+PACK = ["lessons", "--teacher", "pack", "--only", "2,3,4"]
+
+
+@pytest.mark.slow
+def test_an_interrupted_pack_goes_on(ran, capsys):
+    assert commands.main(PACK) == 130
+    assert "The same command goes on with this lesson." in capsys.readouterr().out
+    assert len(list(Path("pack").iterdir())) == 4  # lesson 2's files, and no index
+    plan = Path("pack/02-plan.html")
+    written = plan.stat().st_mtime_ns
+    Path("pack/notes.txt").write_text("mine", "utf-8")
+    Path("pack/03-worksheet.html").write_bytes(pages.worksheet(library.find(3)).encode())
+    assert commands.main(PACK) == 0
+    said = capsys.readouterr().out
+    assert "There already: Lesson 2: Images as arrays (1 of 3)" in said
+    assert "Running Lesson 3: A pretrained network (2 of 3; some" in said
+    assert "Wrote 13 pages. Begin with 'pack/index.html'." in said
+    assert ran == [2, 3, 3, 4]
+    assert plan.stat().st_mtime_ns == written
+    assert len(list(Path("pack").iterdir())) == 14
+    assert commands.main(PACK) == 2  # it is whole
+    assert "'pack/index.html' is there already" in capsys.readouterr().err
+    assert commands.main([*PACK, "--overwrite"]) == 0
+    assert ran == [2, 3, 3, 4, 2, 3, 4]
+    assert Path("pack/notes.txt").read_text("utf-8") == "mine"
+
+
+@pytest.mark.parametrize("name", ["03-plan.html", "03-worksheet.html", "index.html"])
+def test_a_file_of_someone_else_is_left_as_it_is(name, ran, capsys):
+    Path("pack").mkdir()
+    Path("pack", name).write_text("mine", "utf-8")
+    assert commands.main(PACK) == 2
+    assert f"'pack/{name}' is there already: name another" in capsys.readouterr().err
+    assert ran == []
+    assert [path.name for path in Path("pack").iterdir()] == [name]
+    assert Path("pack", name).read_text("utf-8") == "mine"
 
 
 @pytest.mark.parametrize(
