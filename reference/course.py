@@ -107,8 +107,9 @@ def course(
             )
 
     done = three_sweeps(
-        splits, base, settings, reader, machine, cache, seeds, drop_epochs=drop_epochs, told=told
-    )
+        splits, base, settings, reader, machine, cache, seeds, drop_epochs=drop_epochs, told=told,
+        kept=output / "sweeps", resume=resume,
+    )  # fmt: skip
     write_trials(output / "trials.csv", done.found)
     winner = max((found.best for found in done.found), key=lambda trial: trial.best)
     write_winner(output / "sweeps.keras", winner, base, splits, reader, machine)

@@ -9,10 +9,13 @@ which differences are that small.
 
 import argparse
 import csv
+import hashlib
+import json
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -332,6 +335,70 @@ class Sweeps:
         )
 
 
+# ---------------------------------------------------------------------------------------------
+# Finished sweeps, for a run that goes on
+# ---------------------------------------------------------------------------------------------
+
+
+def _about(
+    labelled: Sequence[tuple[str, Settings]],
+    seeds: Sequence[int],
+    train: Features,
+    validation: Features,
+    machine: Machine,
+) -> str:
+    """Everything that a sweep's result depends on, as text."""
+    arrays = hashlib.sha256()
+    for part in (train, validation):
+        arrays.update(np.ascontiguousarray(part.x).data)
+        arrays.update(np.ascontiguousarray(part.y).data)
+    values = [[label, asdict(settings)] for label, settings in labelled]
+    where = [machine.version, machine.device, machine.precision, keras.__version__]
+    return json.dumps([values, list(seeds), arrays.hexdigest(), where])
+
+
+def write_sweep(path: Path, found: Sweep, about: str) -> None:
+    """Write a finished sweep, completely or not at all."""
+    rows, arrays = [], dict[str, Any]()
+    for i, row in enumerate(found.rows):
+        rows.append((row.label, [(asdict(t.settings), t.history) for t in row.trials]))
+        for j, trial in enumerate(row.trials):
+            arrays[f"{i}-{j}-right"] = trial.right
+            arrays |= {f"{i}-{j}-{k:03d}": weights for k, weights in enumerate(trial.weights)}
+    told = {
+        "about": about, "title": found.title, "photos": found.photos,
+        "prefer_small": found.prefer_small, "rows": rows,
+    }  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, told=np.array(json.dumps(told)), **arrays)
+
+
+def read_sweep(path: Path, about: str) -> Sweep | None:
+    """Read a finished sweep; None if there is none, or (with a sentence) if it is another one."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            told = json.loads(str(file["told"]))
+            rows = []
+            for i, (label, trials) in enumerate(told["rows"]):
+                made = []
+                for j, (settings, history) in enumerate(trials):
+                    names = sorted(n for n in file.files if re.fullmatch(rf"{i}-{j}-\d+", n))
+                    weights, right = [file[name] for name in names], file[f"{i}-{j}-right"]
+                    made.append(Trial(Settings(**settings), history, weights, right))
+                rows.append(Row(label, made))
+            found = Sweep(told["title"], rows, told["photos"], told["prefer_small"])
+    except Exception as error:  # reading a damaged archive may raise anything
+        say(f"{path} is damaged ({error}): computed anew.")
+        return None
+    if told["about"] != about:
+        say(f"{path} is of other settings, photos or versions: computed anew.")
+        return None
+    return found
+
+
 def three_sweeps(
     splits: Splits,
     base: Base,
@@ -346,11 +413,14 @@ def three_sweeps(
     drop_epochs: int = 30,
     compare: bool = False,
     told: Callable[[Sweep], None] | None = None,
+    kept: Path | None = None,
+    resume: bool = False,
 ) -> Sweeps:
     """Compare learning rates, then inner sizes at the best rate, then dropout rates at that size.
 
     With `compare` this also times one epoch without cached features, in the same run. It calls
-    `told` with each sweep when it is done; by default that prints the table.
+    `told` with each sweep when it is done; by default that prints the table. The folder `kept` gets
+    a file of each finished sweep, and with `resume` those that are there are not computed again.
     """
     start = time.perf_counter()
     train, validation = features.extract_both(
@@ -369,16 +439,23 @@ def three_sweeps(
             continue
         labelled = made(replace(current, epochs=epochs), values)
         small = title == "inner size"
-        found.append(sweep(title, labelled, chosen, train, validation, machine, prefer_small=small))
+        path = None if kept is None else kept / f"{title.replace(' ', '-')}.npz"
+        about = _about(labelled, chosen, train, validation, machine)
+        done = read_sweep(path, about) if path is not None and resume else None
+        if done is None:
+            done = sweep(title, labelled, chosen, train, validation, machine, prefer_small=small)
+            if path is not None:
+                write_sweep(path, done, about)
+        found.append(done)
         current = replace(found[-1].chosen.settings, seed=settings.seed)
         (told or print_sweep)(found[-1])
     seconds = time.perf_counter() - start
-    done = sum(len(t.history["loss"]) for s in found for row in s.rows for t in row.trials)
+    count = sum(len(t.history["loss"]) for s in found for row in s.rows for t in row.trials)
     naive = None
     if compare:
         say("\nTiming one epoch of the plain way …")
         naive = naive_epoch_seconds(splits, base, settings, reader, machine)
-    return Sweeps(found, done, seconds, naive, train.computed or validation.computed)
+    return Sweeps(found, count, seconds, naive, train.computed or validation.computed)
 
 
 def print_sweep(found: Sweep) -> None:

@@ -7,9 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from reference import course, data, evaluate, report, sweep
+from reference import backend, course, data, evaluate, features, report, sweep
 from reference import model as models
 from reference import train as training
+from reference.features import Features
 
 
 def trial(accuracies, right):
@@ -134,6 +135,62 @@ def test_the_course_ends_in_one_report(options, tmp_path, capsys, eagerly):
     assert found["accuracy"] == judged.accuracy
     assert f"{found['accuracy']:.3f}" in page[places[-1] :]
     assert "Wrote" in capsys.readouterr().out
+    kept = sorted(path.name for path in (tmp_path / "sweeps").iterdir())
+    assert kept == ["drop-rate.npz", "inner-size.npz", "learning-rate.npz"]
+
+
+def test_a_finished_sweep_is_kept(tmp_path, capsys):
+    first, second = trial([0.5, 0.9], [1, 0]), trial([0.8], [1, 1])
+    first.weights = [np.arange(6.0).reshape(2, 3), np.ones(3)]
+    rows = [sweep.Row("0.1", [first]), sweep.Row("0.2", [second, second])]
+    wanted = sweep.Sweep("inner size", rows, 2, prefer_small=True)
+    path = tmp_path / "new" / "sweep.npz"
+    assert sweep.read_sweep(path, "about") is None
+    sweep.write_sweep(path, wanted, "about")
+    found = sweep.read_sweep(path, "about")
+    assert found.table() == wanted.table()
+    assert found.sentence() == wanted.sentence()
+    assert found.rows[0].trials[0].settings == first.settings
+    assert found.rows[0].trials[0].history == first.history
+    assert found.rows[1].trials[0].right.tolist() == [True, True]
+    for a, b in zip(found.rows[0].trials[0].weights, first.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert capsys.readouterr().out == ""
+    assert sweep.read_sweep(path, "other") is None
+    assert "other settings, photos or versions: computed anew" in capsys.readouterr().out
+    path.write_bytes(path.read_bytes()[:-50])
+    assert sweep.read_sweep(path, "about") is None
+    assert "is damaged" in capsys.readouterr().out
+
+
+def test_finished_sweeps_are_not_computed_again(tmp_path, monkeypatch):
+    tried = []
+
+    def try_head(settings, train, validation, machine):
+        tried.append(settings)
+        made = trial([settings.learning_rate, settings.droprate], [1, 0])
+        made.settings = settings
+        return made
+
+    vectors = Features(np.ones((2, 3), np.float32), np.eye(2, dtype=np.float32), 48, True)
+    monkeypatch.setattr(sweep, "try_head", try_head)
+    monkeypatch.setattr(features, "extract_both", lambda *told, **more: (vectors, vectors))
+
+    def run(resume, drops=(0.2, 0.5)):
+        before = len(tried)
+        done = sweep.three_sweeps(
+            None, None, training.Settings(), None, backend.default(), None, 1, (0.1, 0.2), (4,),
+            drops, told=lambda found: None, kept=tmp_path, resume=resume,
+        )  # fmt: skip
+        return len(tried) - before, [found.table() for found in done.found]
+
+    count, wanted = run(resume=True)
+    assert count == 5
+    assert run(resume=True) == (0, wanted)
+    assert run(resume=False) == (5, wanted)
+    (tmp_path / "inner-size.npz").unlink()  # the run was killed
+    assert run(resume=True) == (1, wanted)
+    assert run(resume=True, drops=(0.3,))[0] == 1  # another question
 
 
 def test_a_page_shows_text_as_text(tmp_path):
