@@ -88,11 +88,14 @@ function layerRow(app, node) {
   const found = distancesOf(a, b);
   const most = found.apart.indexOf(Math.max(...found.apart));
   const photo = isPhoto(app.net, id);
-  const top = Math.max(topFor(a), topFor(b));
-  const draw = (x, end) => () =>
-    photo && x !== null ? inputPicture(app.net, x) : one(x, most, end);
-  const change = difference(a, b);
-  const thumbs = [draw(a, top), draw(b, top), () => one(change, most, topOf(change.data))];
+  // Drawn when they come into sight: a network has many layers.
+  const draw = (x) =>
+    photo ? inputPicture(app.net, x) : one(x, most, Math.max(topFor(a), topFor(b)));
+  const drawChange = () => {
+    const change = difference(a, b);
+    return one(change, most, topOf(change.data));
+  };
+  const thumbs = [() => draw(a), () => draw(b), drawChange];
   return h(
     "tr",
     { "data-layer": name, "data-apart": found.all },
