@@ -64,11 +64,11 @@ def input_gradient(dy: Array, x_shape: tuple[int, ...], w: Array, window: shapes
 
 
 def weight_gradient(
-    dy: Array, x: Array, w_shape: tuple[int, ...], window: shapes.Window
-) -> tuple[Array, Array]:
-    """dw and db."""
+    dy: Array, x: Array, w_shape: tuple[int, ...], window: shapes.Window, need_db: bool = True
+) -> tuple[Array, Array | None]:
+    """dw and db; None for db if it is not needed."""
     parts = max(1, min(PARTS, len(dy) * window.out[0]))
     partial = np.empty((parts, *window.kernel, dy.shape[3]), x.dtype)
     geometry = window.strides, window.dilation, window.before
     kernels.depthwise.backward_weight(dy, _repeat_channels(x, w_shape[3]), *geometry, partial)
-    return partial.sum(axis=0).reshape(w_shape), sum_positions(dy)
+    return partial.sum(axis=0).reshape(w_shape), sum_positions(dy) if need_db else None

@@ -210,6 +210,7 @@ def conv2d_backward(
     need_dx: bool = True,
     need_dw: bool = True,
     name: str = "conv2d",
+    need_db: bool = True,
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Gradients `(dx, dw, db)` of `conv2d`, given `dy` of the shape of its output.
 
@@ -217,7 +218,8 @@ def conv2d_backward(
         dw[i, j, c, o]   = sum of dy[n, oy, ox, o] * x[n, iy, ix, c]    over all windows
         db[o]            = sum of dy[n, oy, ox, o]
 
-    What is not needed (`need_dx=False`; `need_dw=False` for dw and db) costs nothing and is None.
+    What is not needed (`need_dx=False`; `need_dw=False` for dw and db; `need_db=False` for db, as
+    without a bias) costs nothing and is None.
     Raises as `conv2d`, and a `ValueError` for a `dy` of another shape than y.
     """
     how = check_convolution(x, w, None, strides, padding, dilation_rate, groups, algorithm, name)
@@ -227,14 +229,15 @@ def conv2d_backward(
         found = naive.conv2d_backward(
             dy, x, w, window.strides, padding.lower(), window.dilation, groups
         )
-        return found[0] if need_dx else None, *(found[1:] if need_dw else (None, None))
+        dw, db = found[1:] if need_dw else (None, None)
+        return found[0] if need_dx else None, dw, db if need_db else None
     dx = dw = db = None
     if is_channelwise(how, w):
         each = _by_channel(w, groups)
         if need_dx:
             dx = channelwise.input_gradient(dy, x.shape, each, window)
         if need_dw:
-            dw, db = channelwise.weight_gradient(dy, x, each.shape, window)
+            dw, db = channelwise.weight_gradient(dy, x, each.shape, window, need_db)
             dw = dw.reshape(w.shape)
         return dx, dw, db
     chosen = algorithm_for(how, x, w)
@@ -244,6 +247,7 @@ def conv2d_backward(
         dxs = [chosen.input_gradient(*part, window, size) for part in zip(dys, ws, strict=True)]
         dx = join_channels(dxs)
     if need_dw:
-        sums = [chosen.weight_gradient(*part, window) for part in zip(dys, xs, strict=True)]
-        dw, db = (join_channels(list(parts)) for parts in zip(*sums, strict=True))
+        parts = zip(dys, xs, strict=True)
+        dws, dbs = zip(*(chosen.weight_gradient(*part, window, need_db) for part in parts))
+        dw, db = join_channels(list(dws)), join_channels(list(dbs)) if need_db else None
     return dx, dw, db

@@ -69,6 +69,7 @@ def depthwise_conv2d_backward(
     need_dx: bool = True,
     need_dw: bool = True,
     name: str = "depthwise_conv2d",
+    need_db: bool = True,
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Gradients `(dx, dw, db)` of `depthwise_conv2d`; see `conv2d_backward` for the arguments."""
     how = _check_depthwise(x, w, None, strides, padding, dilation_rate, algorithm, name)
@@ -78,8 +79,12 @@ def depthwise_conv2d_backward(
         dx, dw, db = naive.depthwise_conv2d_backward(
             dy, x, w, window.strides, padding.lower(), window.dilation
         )
-        return dx if need_dx else None, dw if need_dw else None, db if need_dw else None
+        return (
+            dx if need_dx else None,
+            dw if need_dw else None,
+            db if need_dw and need_db else None,
+        )
     found = channelwise.input_gradient(dy, x.shape, w, window) if need_dx else None
     if not need_dw:
         return found, None, None
-    return found, *channelwise.weight_gradient(dy, x, w.shape, window)
+    return found, *channelwise.weight_gradient(dy, x, w.shape, window, need_db)

@@ -142,5 +142,5 @@ def conv2d_transpose_backward(
     chosen = algorithms.ALGORITHMS[how.algorithm]
     x, w = shapes.contiguous(x), shapes.contiguous(w)
     dx = chosen.forward(dy, w, how.window, PLAIN)[0] if need_dx else None
-    dw = chosen.weight_gradient(x, dy, how.window)[0] if need_dw else None
+    dw = chosen.weight_gradient(x, dy, how.window, need_db=False)[0] if need_dw else None
     return dx, dw, sum_positions(dy) if need_dw else None

@@ -201,6 +201,7 @@ class Conv2D(Convolution):
             groups=self.groups,
             need_dx=need_dx,
             need_dw=self.trainable,
+            need_db=self.use_bias,
             **self._window,
         )
         return dx, kernel_grads(dw, db, self)
@@ -288,6 +289,7 @@ class DepthwiseConv2D(Convolution):
             self.kernel.value,
             need_dx=need_dx,
             need_dw=self.trainable,
+            need_db=self.use_bias,
             **self._window,
         )
         return dx, kernel_grads(dw, db, self)
@@ -373,6 +375,7 @@ class SeparableConv2D(Convolution):
             self.pointwise_kernel.value,
             need_dx=need_dx or self.trainable,
             need_dw=self.trainable,
+            need_db=self.use_bias,
             name=self.label,
         )
         if dh is None:
@@ -383,6 +386,7 @@ class SeparableConv2D(Convolution):
             self.depthwise_kernel.value,
             need_dx=need_dx,
             need_dw=self.trainable,
+            need_db=False,
             **self._window,
         )
         if dd is None or dp is None:

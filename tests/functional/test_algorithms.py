@@ -21,7 +21,8 @@ from operations import (
 )
 
 from minicnn import functional, kernels, naive, shapes
-from minicnn.functional import algorithms, buffers, epilogue
+from minicnn.functional import algorithms, buffers, channelwise, epilogue
+from minicnn.layers import LAYERS
 
 
 @pytest.mark.slow
@@ -40,6 +41,59 @@ def test_every_algorithm_gives_the_same(algorithm: str, data: st.DataObject, see
     expected = operation.backward(naive, dy, *arrays)
     for name, a, b in zip(operation.shapes, found, expected, strict=True):
         assert_same(a, b, exact, f"d{name}, {operation.options}")
+
+
+def random(*shape: int) -> Array:
+    return np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("algorithm", ["winograd", "direct", "im2col", "naive", "auto"])
+def test_db_that_is_not_needed_is_none(algorithm: str, groups: int) -> None:
+    x, w = random(2, 9, 8, 16), random(3, 3, 16 // groups, 16)
+    dy = random(2, 7, 6, 16)
+    whole = functional.conv2d_backward(dy, x, w, groups=groups, algorithm=algorithm)
+    dx, dw, db = functional.conv2d_backward(
+        dy, x, w, groups=groups, algorithm=algorithm, need_db=False
+    )
+    np.testing.assert_array_equal(dx, whole[0])
+    np.testing.assert_array_equal(dw, whole[1])
+    assert db is None
+    assert whole[2] is not None
+
+
+@pytest.mark.parametrize("algorithm", ["naive", "auto"])
+def test_db_of_a_depthwise_convolution_that_is_not_needed_is_none(algorithm: str) -> None:
+    x, w, dy = random(2, 6, 5, 3), random(3, 3, 3, 2), random(2, 4, 3, 6)
+    whole = functional.depthwise_conv2d_backward(dy, x, w, algorithm=algorithm)
+    dx, dw, db = functional.depthwise_conv2d_backward(dy, x, w, algorithm=algorithm, need_db=False)
+    np.testing.assert_array_equal(dx, whole[0])
+    np.testing.assert_array_equal(dw, whole[1])
+    assert db is None
+    assert whole[2] is not None
+
+
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize("kind", ["Conv2D", "DepthwiseConv2D", "SeparableConv2D"])
+def test_a_layer_sums_up_db_only_for_a_bias(
+    kind: str, use_bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sum reads all of dy once more."""
+    options = {"kernel_size": 3, "use_bias": use_bias}
+    layer = LAYERS[kind](**options, **({} if kind == "DepthwiseConv2D" else {"filters": 3}))
+    y, cache = layer.forward(random(2, 6, 5, 3), training=True)
+    summed: list[Array] = []
+    sum_positions = channelwise.sum_positions
+
+    def counted(dy: Array) -> Array:
+        summed.append(dy)
+        return sum_positions(dy)
+
+    for module in (algorithms.direct, algorithms.im2col, channelwise):
+        monkeypatch.setattr(module, "sum_positions", counted)
+    _, grads = layer.backward(y, cache)
+    assert len(summed) == use_bias
+    assert ("bias" in grads) == use_bias
 
 
 @pytest.mark.slow

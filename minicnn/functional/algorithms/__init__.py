@@ -8,8 +8,8 @@ and the window's geometry. Each allocates, calls its kernels, and returns new ar
     input_gradient(dy, w, window, size, epilogue)
         dx, for x of `size` (height, width); a transposed convolution's forward pass, to which the
         epilogue adds a bias and an activation's limits
-    weight_gradient(dy, x, window)
-        dw and db
+    weight_gradient(dy, x, window, need_db)
+        dw and db; None for db if it is not needed
     pooled_weight_gradient(dy, argmax, pool, x, window)
         the same, given what the pooling received
     can(window, dtype)
@@ -45,7 +45,7 @@ class Algorithm(NamedTuple):
 
     forward: Callable[[Array, Array, shapes.Window, Epilogue], tuple[Array, Array | None]]
     input_gradient: Callable[..., Array]
-    weight_gradient: Callable[[Array, Array, shapes.Window], tuple[Array, Array]]  # dw, db
+    weight_gradient: Callable[..., tuple[Array, Array | None]]  # dw, db
     can: Callable[[shapes.Window, np.dtype], bool]
     needs: str
     # Where it is None, `unpool` makes the dy that `weight_gradient` takes.

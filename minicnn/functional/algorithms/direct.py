@@ -136,9 +136,12 @@ def _phases(window: shapes.Window, size: Pair, axis: int) -> list[tuple[int, int
     return found
 
 
-def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
+def weight_gradient(
+    dy: Array, x: Array, window: shapes.Window, need_db: bool = True
+) -> tuple[Array, Array | None]:
     """dw, summed up in registers for groups of bands of lines; and db."""
-    return _weight_sums(dy, _NO_ARGMAX, (1, 1), x, window), sum_positions(dy)
+    dw = _weight_sums(dy, _NO_ARGMAX, (1, 1), x, window)
+    return dw, sum_positions(dy) if need_db else None
 
 
 def pooled_weight_gradient(

@@ -101,7 +101,9 @@ def input_gradient(
     return dx
 
 
-def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
+def weight_gradient(
+    dy: Array, x: Array, window: shapes.Window, need_db: bool = True
+) -> tuple[Array, Array | None]:
     """dw = cols^T @ dy."""
     channels, filters = x.shape[3], dy.shape[3]
     shape = (*window.kernel, channels, filters)
@@ -110,7 +112,8 @@ def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, 
         received = dy[block].reshape(-1, filters)
         product = matmul(_patches(x[block], window), received, a_transposed=True).reshape(shape)
         dw = product if dw is None else np.add(dw, product, out=dw)
-    return np.zeros(shape, x.dtype) if dw is None else dw, sum_positions(dy)
+    db = sum_positions(dy) if need_db else None
+    return np.zeros(shape, x.dtype) if dw is None else dw, db
 
 
 def can(window: shapes.Window, dtype: np.dtype) -> bool:

@@ -108,7 +108,9 @@ def input_gradient(
     return _forward_of(dy, flipped(w, columns), back, channels, epilogue)[0]
 
 
-def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, Array]:
+def weight_gradient(
+    dy: Array, x: Array, window: shapes.Window, need_db: bool = True
+) -> tuple[Array, Array | None]:
     """Sum up products of transformed tiles of x and dy, and transform the sum to dw; and db."""
     channels, filters = x.shape[3], dy.shape[3]
     fast = kernels.winograd
@@ -128,4 +130,5 @@ def weight_gradient(dy: Array, x: Array, window: shapes.Window) -> tuple[Array, 
         fast.backward_weight_in_groups(dy, x, window.before, x_points, dy_points, sums, db)
     dw = np.empty((3, 3, channels, columns), x.dtype)
     fast.transform_sums(sums, dw)
-    return shapes.contiguous(dw[..., :filters]), db.sum(axis=0)[:filters].astype(x.dtype)
+    found = db.sum(axis=0)[:filters].astype(x.dtype) if need_db else None
+    return shapes.contiguous(dw[..., :filters]), found
