@@ -50,8 +50,6 @@ _BESIDE_IMAGES = {
 _CHANGED_AT_RANDOM = "AugMix RandomElasticTransform RandomPerspective"
 _OTHER_CODE = "layers of minicnn alone: code of other libraries does not run in it"
 _OWN_LAYER = "a class of your own with call (minicnn.layers.calling shows one)"
-_OWN_LOSS = "a loss of your own (minicnn.losses.Loss shows one)"
-_OWN_METRIC = "a metric of your own: a function f(y_true, y_pred), or a class like those here"
 _QUIET = "verbose=0 of fit, evaluate and predict"
 _DTYPE = 'dtype="float32" or "float64" of a layer, or minicnn.config.set_floatx for all'
 _SAVE = 'save("model.keras"), or to_json for the architecture alone'
@@ -128,23 +126,7 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "experimental": "minicnn.layers itself",
     },
     "minicnn.initializers": {"STFT": _BESIDE_IMAGES["STFT"]},
-    "minicnn.losses": {
-        **dict.fromkeys(["CTC", "ctc"], _BESIDE_IMAGES["CTC"]),
-        **dict.fromkeys(
-            [
-                *("CategoricalGeneralizedCrossEntropy", "Circle"),
-                *("categorical_generalized_cross_entropy", "circle"),
-            ],
-            _OWN_LOSS,
-        ),
-    },
-    "minicnn.metrics": dict.fromkeys(
-        [
-            *("ConcordanceCorrelation", "PearsonCorrelation", "R2Score"),
-            *("concordance_correlation", "pearson_correlation"),
-        ],
-        _OWN_METRIC,
-    ),
+    "minicnn.losses": dict.fromkeys(["CTC", "ctc"], _BESIDE_IMAGES["CTC"]),
     "minicnn.optimizers": {
         **dict.fromkeys(["ScheduleFreeAdamW"], "Adam, AdamW or another"),
         **dict.fromkeys(["MultiOptimizer", "OptimizerMap"], "one optimizer for all weights"),

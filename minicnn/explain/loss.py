@@ -36,6 +36,7 @@ def explain_loss(found: LossOfPass, example: int = 0, at: Any = ()) -> Explanati
     loss, cache = found.loss, found.cache
     if isinstance(loss, losses.Tversky):
         return overlap.explain_loss(found, loss, example, at)
+    _check_known(loss)
     _check_axis(loss, cache["y_pred"])
     alone = copy.copy(loss)
     alone.reduction = "none"
@@ -50,10 +51,9 @@ def explain_loss(found: LossOfPass, example: int = 0, at: Any = ()) -> Explanati
     elif isinstance(loss, losses.BinaryCrossentropy):
         inputs, formula = _binary_losses(t, y, cache)
         weights, steps = np.full(len(t), 1 / len(t)), []
-    elif isinstance(loss, Termwise):
-        inputs, weights, steps, formula = _terms_of(loss, t, y, cache)
     else:
-        raise _unknown(loss)
+        assert isinstance(loss, Termwise)
+        inputs, weights, steps, formula = _terms_of(loss, t, y, cache)
     products = np.where(weights == 0, 0.0, inputs * weights)
     terms = make_terms(np.arange(len(t))[:, None], inputs, weights, products)
     total = exact_sum(terms.product.tolist())
@@ -93,11 +93,14 @@ def _limits(y_pred: Array) -> tuple[float, float]:
     return float(number(functional.EPSILON)), float(number(1 - functional.EPSILON))
 
 
-def _unknown(loss: losses.Loss) -> UnknownError:
-    return UnknownError(
-        f"{type(loss).__name__} is a loss that minicnn.explain does not know. It knows "
-        f"{', '.join(cls.__name__ for cls in losses.LOSSES.values())}."
-    )
+def _check_known(loss: losses.Loss) -> None:
+    known = (*_CLASSES, losses.BinaryCrossentropy, Termwise)
+    if not isinstance(loss, known):
+        kinds = [cls for cls in losses.LOSSES.values() if issubclass(cls, (*known, losses.Tversky))]
+        raise UnknownError(
+            f"{type(loss).__name__} is a loss that minicnn.explain does not know. It knows "
+            f"{', '.join(cls.__name__ for cls in kinds)}."
+        )
 
 
 def _reduction(loss: losses.Loss, each: Array) -> str:
@@ -181,6 +184,7 @@ def explain_loss_gradient(found: LossOfPass, at: Any, example: int = 0) -> Expla
     dy = loss.backward(cache)
     if isinstance(loss, losses.Tversky):
         return overlap.explain_gradient(found, loss, dy, example, at)
+    _check_known(loss)
     _check_axis(loss, dy)
     spot = find_spot(type(loss).__name__, dy, at, example, "gradients")
     *before, k = spot.at
@@ -192,10 +196,9 @@ def explain_loss_gradient(found: LossOfPass, at: Any, example: int = 0) -> Expla
         factors_at = np.full((len(factors), 1), k)
     elif isinstance(loss, _CLASSES):
         factors, factors_at, formula = _class_slopes(loss, t, y, k, cache)
-    elif isinstance(loss, Termwise):
-        factors, factors_at, formula = _influences(loss, t, y, k, cache)
     else:
-        raise _unknown(loss)
+        assert isinstance(loss, Termwise)
+        factors, factors_at, formula = _influences(loss, t, y, k, cache)
     places = np.tile(np.array(spot.at, np.intp), (len(factors), 1))
     terms = make_gradient_terms(spot.example, places, share, factors, factors_at)
     # exp of a score is as exact as the score: the rounding of -80 is 80 times that of 1.

@@ -40,7 +40,9 @@ from minicnn.losses.functions import (
     binary_focal_crossentropy,
     categorical_crossentropy,
     categorical_focal_crossentropy,
+    categorical_generalized_cross_entropy,
     categorical_hinge,
+    circle,
     cosine_similarity,
     dice,
     hinge,
@@ -57,6 +59,7 @@ from minicnn.losses.functions import (
     tversky,
 )
 from minicnn.losses.hinges import CategoricalHinge, Hinge, SquaredHinge
+from minicnn.losses.of_numbers import CategoricalGeneralizedCrossEntropy, Circle
 from minicnn.losses.overlap import Dice, Tversky
 from minicnn.losses.regression import (
     CosineSimilarity,
@@ -78,7 +81,9 @@ __all__ = [
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
     "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
     "CategoricalHinge",
+    "Circle",
     "CosineSimilarity",
     "Dice",
     "Hinge",
@@ -98,7 +103,9 @@ __all__ = [
     "binary_focal_crossentropy",
     "categorical_crossentropy",
     "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "circle",
     "cosine_similarity",
     "deserialize",
     "dice",

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.losses import crossentropy, focal, hinges, overlap, regression
+from minicnn.losses import crossentropy, focal, hinges, of_numbers, overlap, regression
 from minicnn.losses.base import Array, Loss
 from minicnn.ops.tape import Tensor
 
@@ -150,6 +150,23 @@ def squared_hinge(y_true: Any, y_pred: Any) -> Array:
     return _each(hinges.SquaredHinge(), y_true, y_pred)
 
 
+def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float = 0.5) -> Array:
+    """Return the losses of `CategoricalGeneralizedCrossEntropy`."""
+    return _each(of_numbers.CategoricalGeneralizedCrossEntropy(q), y_true, y_pred)
+
+
+def circle(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    remove_diagonal: bool = True,
+    gamma: float = 80.0,
+    margin: float = 0.4,
+) -> Array:
+    """Return the losses of `Circle`."""
+    return _each(of_numbers.Circle(gamma, margin, remove_diagonal), y_true, y_pred)
+
+
 def tversky(
     y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None
 ) -> Array:
@@ -177,5 +194,7 @@ OF_CLASS = {
     sparse_categorical_crossentropy: crossentropy.SparseCategoricalCrossentropy,
     squared_hinge: hinges.SquaredHinge,
     tversky: overlap.Tversky,
+    categorical_generalized_cross_entropy: of_numbers.CategoricalGeneralizedCrossEntropy,
+    circle: of_numbers.Circle,
 }
 """Each function, and the class of which it returns the losses."""

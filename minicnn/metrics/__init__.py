@@ -75,6 +75,13 @@ from minicnn.metrics.of_losses import (
     SparseCategoricalCrossentropy,
     SquaredHinge,
 )
+from minicnn.metrics.regression import (
+    ConcordanceCorrelation,
+    PearsonCorrelation,
+    R2Score,
+    concordance_correlation,
+    pearson_correlation,
+)
 
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)
@@ -88,6 +95,7 @@ __all__ = [
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
     "CategoricalHinge",
+    "ConcordanceCorrelation",
     "CosineSimilarity",
     "F1Score",
     "FBetaScore",
@@ -107,9 +115,11 @@ __all__ = [
     "Metric",
     "OneHotIoU",
     "OneHotMeanIoU",
+    "PearsonCorrelation",
     "Poisson",
     "Precision",
     "PrecisionAtRecall",
+    "R2Score",
     "Recall",
     "RecallAtPrecision",
     "RootMeanSquaredError",
@@ -130,6 +140,7 @@ __all__ = [
     "categorical_crossentropy",
     "categorical_focal_crossentropy",
     "categorical_hinge",
+    "concordance_correlation",
     "deserialize",
     "get",
     "hinge",
@@ -140,6 +151,7 @@ __all__ = [
     "mean_absolute_percentage_error",
     "mean_squared_error",
     "mean_squared_logarithmic_error",
+    "pearson_correlation",
     "poisson",
     "serialize",
     "sparse_categorical_accuracy",
@@ -193,6 +205,9 @@ _CLASSES: dict[str, type[Any]] = {
         RootMeanSquaredError,
         SparseCategoricalCrossentropy,
         SquaredHinge,
+        ConcordanceCorrelation,
+        PearsonCorrelation,
+        R2Score,
     )
 }
 METRICS: dict[str, type[Any]] = {snake_case(name): cls for name, cls in _CLASSES.items()}
@@ -207,6 +222,8 @@ _SHORT_NAMES = {
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "binary_accuracy": binary_accuracy,
     "categorical_accuracy": categorical_accuracy,
+    "concordance_correlation": concordance_correlation,
+    "pearson_correlation": pearson_correlation,
     "sparse_categorical_accuracy": sparse_categorical_accuracy,
     "sparse_top_k_categorical_accuracy": sparse_top_k_categorical_accuracy,
     "top_k_categorical_accuracy": top_k_categorical_accuracy,

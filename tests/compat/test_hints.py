@@ -45,7 +45,6 @@ from minicnn.optimizers import Optimizer
         ("random", r"^minicnn has no random\. Use numpy\.random"),
         ("keras", r"import minicnn as keras"),
         ("ops.cholesky", r"^minicnn\.ops has no cholesky"),
-        ("metrics.R2Score", r"a function f\(y_true, y_pred\)"),
         ("initializers.STFT", "Keras itself for sound"),
         ("activations.sparsemax", r"softmax, whose numbers add up to 1"),
         ("preprocessing.text", "image"),

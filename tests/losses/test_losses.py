@@ -383,8 +383,8 @@ def test_metrics_are_keras_s(metric: str) -> None:
         (lambda: metrics.CategoricalAccuracy()([0, 1], P), r"shape \(2, 3\). Received \(2,\)"),
         (lambda: metrics.SparseCategoricalAccuracy()([0] * 3, P), r"shape \(2,\). Received \(3,\)"),
         (lambda: metrics.BinaryAccuracy()([0, 1], P), r"shape \(2, 3\)"),
-        (lambda: metrics.get("r2_score", (1, 2), (1, 2)), "one of \"accuracy\", .*'r2_score'"),
-        (lambda: metrics.get({"class_name": "R2Score"}, (1, 2), (1, 2)), "R2Score"),
+        (lambda: metrics.get("r3_score", (1, 2), (1, 2)), "one of \"accuracy\", .*'r3_score'"),
+        (lambda: metrics.get({"class_name": "R2Scores"}, (1, 2), (1, 2)), "R2Scores"),
     ],
 )
 def test_a_metric_that_does_not_fit_is_refused(use: Callable[[], Any], message: str) -> None:
