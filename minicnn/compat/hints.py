@@ -134,6 +134,8 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "legacy": "minicnn.optimizers itself",
     },
     "minicnn.saving": {
+        "deserialize_keras_object": "minicnn.layers.deserialize(config), and its like elsewhere",
+        "serialize_keras_object": "minicnn.layers.serialize(layer), and its like elsewhere",
         "load_weights": "model.load_weights(filepath)",
         "save_weights": "model.save_weights(filepath)",
     },
