@@ -393,7 +393,7 @@ class RandomShear(_Warping):
         config = super().get_config()
         for name in ("x_factor", "y_factor"):
             low, high = config[name]
-            config[name] = high if low < 0 else [low, high]
+            config[name] = high if low < 0 else (low, high)
         return config
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:

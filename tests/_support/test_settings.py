@@ -41,7 +41,7 @@ NEEDED = {
     "precision": 0.5,
     "rate": 0.5,
     "recall": 0.5,
-    "scale": 2.0,
+    "scale": 0.5,
     "sensitivity": 0.5,
     "shape": (4, 4),
     "specificity": 0.5,
@@ -52,6 +52,8 @@ NEEDED = {
     "width": 4,
     "width_factor": 0.5,
 }
+# Where a class needs another value.
+OF_ITS_OWN = {"RandomPosterization": {"factor": 4}}
 # Settings whose default is None, each with a number that it may be.
 OPTIONAL = {
     "clipnorm": 1.0,
@@ -68,7 +70,12 @@ BASES = (
     "MeanMetricWrapper",
 )
 # Settings that Keras computes with but leaves out of its own configs.
-LEFT_OUT = {"CosineSimilarity": {"axis"}, "Huber": {"delta"}, "Identity": {"gain"}}
+LEFT_OUT = {
+    "CosineSimilarity": {"axis"},
+    "Huber": {"delta"},
+    "Identity": {"gain"},
+    "RandomGrayscale": {"seed"},
+}
 
 
 def kinds() -> list[type]:
@@ -90,10 +97,11 @@ def kinds() -> list[type]:
 
 
 def needed(kind: type) -> dict[str, Any]:
+    values = NEEDED | OF_ITS_OWN.get(kind.__name__, {})
     return {
-        name: NEEDED[name]
+        name: values[name]
         for name, parameter in inspect.signature(kind).parameters.items()
-        if name in NEEDED and (parameter.default is parameter.empty or name == "shape")
+        if name in values and (parameter.default is parameter.empty or name == "shape")
     }
 
 
@@ -102,7 +110,8 @@ def numbers(kind: type) -> dict[str, Any]:
     found = dict(inspect.signature(kind).parameters)
     if issubclass(kind, optimizers.Optimizer):
         found |= inspect.signature(optimizers.Optimizer).parameters
-    values = {name: NEEDED.get(name, OPTIONAL.get(name, p.default)) for name, p in found.items()}
+    known = {**OPTIONAL, **NEEDED, **OF_ITS_OWN.get(kind.__name__, {})}
+    values = {name: known.get(name, p.default) for name, p in found.items()}
     return {name: v for name, v in values.items() if isinstance(v, (bool, int, float, tuple))}
 
 
