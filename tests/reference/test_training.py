@@ -228,9 +228,7 @@ def test_fine_tuning_changes_the_last_blocks_and_nothing_before_them(learn, tiny
 
 
 def test_an_unknown_layer_to_fine_tune_lists_the_blocks(learn):
-    with pytest.raises(
-        ValueError, match=r"none that starts with 'block9'. It has: .*block1, block2"
-    ):
+    with pytest.raises(ValueError, match=r"none called 'block9'. It has: block1, block2"):
         learn(replace(QUICK, fine_tune="block9"))
 
 
