@@ -483,6 +483,9 @@ class AutoContrast(Colouring):
     def get_config(self) -> dict[str, Any]:
         return {key: value for key, value in super().get_config().items() if key != "seed"}
 
+    def receptive_window(self) -> tuple[shapes.Steps, shapes.Steps, shapes.Pair] | None:
+        return None  # every pixel of the photo counts for each
+
     def differs_in_training(self) -> bool:
         return False
 

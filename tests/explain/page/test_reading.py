@@ -339,10 +339,13 @@ def test_the_first_cell_shown_is_away_from_padding(plain_page, everything, opene
     assert tab.locator(".grid-of .padded").count() < 9 * 6 * 2
 
 
-def test_copies_of_a_pixel_see_what_it_sees(everything, opened):
-    """The layer "up" makes two rows of each row that it gets from "dropout"."""
-    tab = opened(everything[2])
-    up, below = _id(tab, "up"), _id(tab, "dropout")
+def test_copies_of_a_pixel_see_what_it_sees(tmp_path, opened):
+    """The layer "up" makes two rows of each row that it gets from "below"."""
+    x = Input((12, 9, 3))
+    below = layers.Conv2D(4, 3, strides=3, padding="same", name="below")
+    model = Sequential([x, below, layers.UpSampling2D((2, 1), name="up")])
+    tab = opened(build(model, photo((12, 9, 3)), tmp_path / "page.html"))
+    up, below = _id(tab, "up"), _id(tab, "below")
     fields = "([id, rows]) => rows.map((row) => page.net.field(id, [row, 1, 0]))"
     found = tab.evaluate(fields, [below, [0, 3]])
     assert found[0] != found[1]
