@@ -182,7 +182,7 @@ def dockerfile(kind: str) -> str:
     )
     steps = (
         "COPY requirements.txt ./\n"
-        "RUN pip install --no-cache-dir -r requirements.txt\n"
+        "RUN python -m pip --no-cache-dir install -r requirements.txt\n"
         "COPY . ./\n"
         f"{compiled}"
         "RUN python app.py --check\n"
