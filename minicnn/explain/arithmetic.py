@@ -123,14 +123,30 @@ def explain_output(
 
 def function_for(layer: Layer) -> Function:
     """Return the function that explains the layer's outputs, or raise `UnknownError`."""
-    for cls in type(layer).__mro__:
+    for cls in kinds_of(layer):
         if cls in SUMS:
             return SUMS[cls]
+    if layer.calls:
+        raise UnknownError(unexplained(layer))
     raise UnknownError(
         f"{layer.label} is of a kind that minicnn.explain does not know: define how a number of "
         f"the layer is computed, with @minicnn.explain.sums({type(layer).__name__}) above a "
         "function(layer, xs, cache, spot) that returns a minicnn.explain.Sum; "
         "help(minicnn.explain.sums) has an example."
+    )
+
+
+def kinds_of(layer: Layer) -> tuple[type, ...]:
+    """Return the classes whose explanation holds for a layer: not those before its own `call`."""
+    return type(layer).__mro__[:1] if layer.calls else type(layer).__mro__
+
+
+def unexplained(layer: Layer) -> str:
+    """Say what can be seen of a layer or model that defines `call`."""
+    return (
+        f"{layer.label} defines call, which minicnn.explain cannot take apart: its trace shows "
+        "what goes in and comes out, with gradients. A model that is made of symbols, "
+        "Model(inputs, outputs), explains each of its layers."
     )
 
 

@@ -21,9 +21,11 @@ from minicnn.explain.arithmetic import (
     by_winograd,
     check_place,
     find_spot,
+    kinds_of,
     place_window,
     tile_magnitude,
     trouble,
+    unexplained,
     window_of,
 )
 from minicnn.explain.explanation import (
@@ -168,9 +170,11 @@ def function_for(layer: Layer, what: str) -> Function:
     """Return the function that explains this gradient of the layer, or raise `UnknownError`."""
     if what == "dz":
         return _activation
-    for cls in type(layer).__mro__:
+    for cls in kinds_of(layer):
         if (cls, what) in GRADIENTS:
             return GRADIENTS[cls, what]
+    if layer.calls:
+        raise UnknownError(unexplained(layer))
     raise UnknownError(
         f"{layer.label} is of a kind whose {what} minicnn.explain does not know: define it, with "
         f"@minicnn.explain.gradient_of({type(layer).__name__}, what={what!r}) above a "

@@ -97,7 +97,7 @@ def with_gradients(
     keys = {id(v): key for key, v in variables.items()}
     found = []
     for row, (_, entry) in zip(rows, uses):
-        own = [keys[id(v)] for v in entry.layer.weights_list if id(v) in keys]
+        own = [keys[id(v)] for v in entry.layer.weights if id(v) in keys]
         if own:
             # Of a normalization those are gamma and beta: gamma alone may have no gradient, if
             # another normalization follows, whose output does not change with its input's scale.

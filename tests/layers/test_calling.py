@@ -478,5 +478,16 @@ def test_explaining_says_that_it_is_unknown() -> None:
     assert trace["mine"].y.shape == (5, 2)
     assert set(trace["mine"].grads) == {"w", "b"}
     assert "mine (MyDense)" in str(trace)
-    with pytest.raises(ValueError, match=r'MyDense "mine" is of a kind that minicnn\.explain does'):
-        trace.explain("mine", at=0)
+    for ask in (
+        lambda: trace.explain("mine", at=0),
+        lambda: trace.explain_gradient("mine", "w", (0, 0)),
+    ):
+        with pytest.raises(ValueError, match=r'MyDense "mine" defines call, which .* cannot take'):
+            ask()
+
+    class Doubled(layers.Dense):
+        def call(self, x: Any) -> Any:
+            return super().call(x) * 2.0
+
+    with pytest.raises(ValueError, match=r'Doubled "twice" defines call'):
+        Doubled(2, name="twice").explain(X, at=0)

@@ -280,8 +280,10 @@ def test_a_trace_shows_what_goes_in_and_out() -> None:
     trace = model.trace(X[:2], y=Y[:2], loss="sparse_categorical_crossentropy")
     assert trace["mine"].y.shape == (2, 3)
     assert "conv/kernel" in trace["mine"].grads
-    with pytest.raises(ValueError, match=r'Small "mine" is of a kind that minicnn\.explain does'):
+    with pytest.raises(ValueError, match=r'Small "mine" defines call, .* each of its layers'):
         trace.explain("mine", at=0)
+    found = explain.health(model, X, Y, loss="sparse_categorical_crossentropy")
+    assert "A gradient reaches every layer" in str(found)
 
 
 class Stepping(minicnn.Model):
