@@ -19,6 +19,7 @@ little, so that no kink is met exactly. A wrong gradient is wrong there, too.
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from minicnn.explain import copies, show
 from minicnn.layers.base import Layer
 from minicnn.layers.penalties import with_penalties
 from minicnn.models import Model
+from minicnn.training.outputs import outputs_of
 
 Array = np.ndarray
 
@@ -207,7 +209,8 @@ def gradcheck(
     Args:
         x: an array, or a list of them if the layer or model takes several.
         y: targets as `fit` takes them; L is then the loss, otherwise a random sum of the output.
-        loss: a loss or its name; by default the one that the model was compiled with.
+        loss: a loss or its name; by default the one that the model was compiled with. For several
+            outputs as `compile` takes them; L is their sum, compiled ones with their weights.
         training: run in training mode: BatchNormalization with the batch's statistics, Dropout
             with one fixed mask.
         entries: how many of each array's entries are tested; smaller arrays are tested in full.
@@ -279,24 +282,34 @@ def _numbers(x: Any, who: str) -> Array:
     return np.array(array, np.float64)
 
 
-def _loss(source: Layer, y: Any, loss: Any, who: str) -> losses.Loss | None:
+def _loss(source: Layer, y: Any, loss: Any, who: str) -> Any:
+    """Return the loss, or a list of `Output`s if there are several; None without targets."""
     if y is None:
         if loss is not None:
             raise ValueError(f"{who}: a loss needs targets. Pass y, too.")
         return None
+    names = source.target_names if isinstance(source, Model) and source.built else []
+    if len(names) > 1:
+        compiled = source._compiled if isinstance(source, Model) else None
+        outputs = outputs_of(names, loss, None, None, None) if loss is not None else None
+        outputs = outputs or (compiled.outputs if compiled is not None else [])
+        if not any(output.loss for output in outputs):
+            raise ValueError(f"{who}: targets need losses. Pass loss=[…], or compile the model.")
+        return [replace(output, loss=output.loss and _summed(output.loss)) for output in outputs]
     if loss is None:
         loss = getattr(source, "loss", None)
-        if loss is None and len(getattr(source, "output_names", ())) > 1:
-            raise ValueError(
-                f"{who}: a model with several outputs is checked without targets. Pass x alone."
-            )
         if loss is None:
             raise ValueError(
                 f'{who}: targets need a loss. Pass loss="categorical_crossentropy", or compile '
                 "the model with one."
             )
-    found = copy.copy(losses.get(loss))
-    if found.reduction == "none":  # whose gradient is that of the sum
+    return _summed(losses.get(loss))
+
+
+def _summed(loss: losses.Loss) -> losses.Loss:
+    """Return a copy that is a number: the gradient of reduction "none" is that of the sum."""
+    found = copy.copy(loss)
+    if found.reduction == "none":
         found.reduction = "sum"
     return found
 
@@ -310,7 +323,7 @@ class _Function:
         x: Any,
         arrays: dict[str, Array],
         y: Any,
-        loss: losses.Loss | None,
+        loss: Any,
         training: bool,
         seed: int,
         who: str,
@@ -336,15 +349,15 @@ class _Function:
         outputs = list(y) if isinstance(y, (list, tuple)) else [y]
         return [np.array(a) for a in outputs], cache  # y may be x itself, which changes
 
-    def _loss(self, outputs: list[Array], cache: Any) -> tuple[float, Any, bool]:
-        """The loss as training computes it: from the logits if the model ends in softmax."""
-        assert self.loss is not None
+    def _loss(self, outputs: list[Array], cache: Any) -> tuple[float, Any, Any]:
+        """The loss as training computes it, dy, and whether it is that of the logits."""
         if isinstance(self.clone, Model):
             y_pred: Any = outputs[0] if len(outputs) == 1 else outputs
-            found = self.clone.loss_of_pass(self.y, y_pred, cache, self.loss)
-            return found.value + found.penalty, found.cache, found.at_logits
+            found = self.clone.losses_of_pass(self.y, y_pred, cache, self.loss)
+            value = sum(one.value for one in found if one) + self.clone.penalty(cache)
+            return value, *self.clone.dy_of_pass(found, y_pred)
         value, loss_cache = self.loss.forward(np.asarray(self.y), outputs[0])
-        return float(value), loss_cache, False
+        return float(value), self.loss.backward(loss_cache), False
 
     def gradients(self) -> dict[str, Array]:
         """Backward's gradient of every array; `ValueError` if one is missing or does not fit."""
@@ -353,8 +366,7 @@ class _Function:
             dy: Any = self.dy if len(self.dy) > 1 else self.dy[0]
             dx, grads = self.clone.backward(dy, cache)
         else:
-            _, loss_cache, at_logits = self._loss(outputs, cache)
-            dy = self.loss.backward(loss_cache)
+            _, dy, at_logits = self._loss(outputs, cache)
             if isinstance(self.clone, Model):
                 dx, grads = self.clone.backward(dy, cache, at_logits=at_logits, penalized=True)
                 grads = with_penalties(grads, self.clone.trainable_variables_by_name())

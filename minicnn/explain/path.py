@@ -159,7 +159,7 @@ def why_gradient(
     what: str,
     e: Explanation,
     consumers: Callable[[TraceEntry], list[tuple[TraceEntry, int]]],
-    loss_gradient: Callable[[Any, int], Explanation],
+    loss_gradient: Callable[[TraceEntry, Any, int], Explanation],
 ) -> Path:
     """Go from `e`, one entry of a gradient, up to the loss: at each layer to the largest term."""
     title = f"Why the gradient {what}{show.place(e.at)} of {entry.name} is {show.number(e.value)}"
@@ -182,7 +182,7 @@ def _sender(
     e: Explanation,
     term: Any,
     consumers: Callable[[TraceEntry], list[tuple[TraceEntry, int]]],
-    loss_gradient: Callable[[Any, int], Explanation],
+    loss_gradient: Callable[[TraceEntry, Any, int], Explanation],
 ) -> tuple[TraceEntry, Explanation]:
     """Return what the term's gradient is made of, and the layer that this is a gradient of."""
     place, example = tuple(int(i) for i in term.place), int(term.example)
@@ -196,7 +196,7 @@ def _sender(
         return entry, explain_gradient(entry, "dz", place, example)
     users = consumers(entry)
     if not users:
-        return entry, loss_gradient(place, example)
+        return entry, loss_gradient(entry, place, example)
     if len(users) > 1 and e.what != "dy":
         return entry, gathered(entry, place, example, users)
     entry, source = users[int(term.source) if e.what == "dy" else 0]

@@ -21,23 +21,22 @@ from typing import Any
 import numpy as np
 
 from minicnn.explain import field, path, show
-from minicnn.explain import loss as losses
 from minicnn.explain.arithmetic import check_place, find_spot
-from minicnn.explain.explanation import Explanation
+from minicnn.explain.explanation import Explanation, UnknownError
 from minicnn.explain.gradients import explain_gradient
 from minicnn.explain.heatmap import Heatmap, make_heatmap
 from minicnn.explain.restoring import restored
 from minicnn.explain.trace_entry import Source, TraceEntry
+from minicnn.explain.trace_losses import LossesOfTrace
 from minicnn.explain.update import Update, explain_update
 from minicnn.graph import BackwardStep, Tape, TapeEntry
 from minicnn.layers import InputLayer, Layer
 from minicnn.models import Model
-from minicnn.training import LossOfPass
 
 Array = np.ndarray
 
 
-class Trace:
+class Trace(LossesOfTrace):
     """A pass through `model`, also backward if `y` is given.
 
     Attributes: `x`, `y` (the model's output), `entries` in the order of computation (with the
@@ -47,8 +46,10 @@ class Trace:
     Args:
         model: a `Model` or `Sequential`.
         x: a batch, as `predict` takes it.
-        y: targets, as `fit` takes them; without them there is no backward pass.
-        loss: a loss to use instead of the compiled one: an object or a name.
+        y: targets, as `fit` takes them; without them there is no backward pass. For several
+            outputs a list, or a dict under their names; the gradients are those of the sum.
+        loss: a loss to use instead of the compiled one: an object or a name; for several outputs
+            as `compile` takes them.
         training: run in training mode, with the dropout masks of the next step; nothing changes.
         sample_weight: weights for each example's loss.
 
@@ -79,10 +80,10 @@ class Trace:
         self._fields: dict[TraceEntry, field.Axes] = {}
         for entry in self.entries:
             self._fields[entry] = field.closed_form(entry, self._fields)
-        self.found: LossOfPass | None = None
+        self.found = []
         if y is not None:
-            self.found = model.loss_of_pass(y, self.y, self._tape, loss, sample_weight)
-            self.go_backward(self.found.loss.backward(self.found.cache), self.found.at_logits)
+            self.found = model.losses_of_pass(y, self.y, self._tape, loss, sample_weight)
+            self.go_backward(*model.dy_of_pass(self.found, self.y))
         self.trouble = _find_trouble(self)
         if self.trouble:
             warnings.warn(self.trouble, stacklevel=3)
@@ -110,7 +111,7 @@ class Trace:
                 where[id(node.outputs[0])] = entry
         return [where[id(tensor)] for tensor in model.outputs]
 
-    def go_backward(self, dy: Any, at_logits: bool = False) -> None:
+    def go_backward(self, dy: Any, at_logits: bool | list[bool] = False) -> None:
         """Fill in the entries' gradients, given that of the output (or of what its activation got).
 
         A trace with targets has gone backward from its loss; this starts elsewhere, such as at one
@@ -123,11 +124,6 @@ class Trace:
             entry.at_logits = step.at_logits
 
         self.dx, self.grads = self.model.backward(dy, self._tape, at_logits=at_logits, visit=visit)
-
-    @property
-    def loss(self) -> float | None:
-        """The loss of the batch, without what regularizers add; None without targets."""
-        return None if self.found is None else self.found.value
 
     # -- finding -------------------------------------------------------------------------------
 
@@ -223,19 +219,11 @@ class Trace:
         entry = self._leaf(layer)
         if what != "dy" or entry.dy is None:
             return explain_gradient(entry, what, at, example, source)
-        users = self.consumers(entry)
+        users = self._users(entry)
         if not users:
-            return self.explain_loss_gradient(at, example)
+            return self._loss_gradient_of(entry, at, example)
         spot = find_spot(f"{entry.layer.label}'s dy", entry.dy, at, example, "entries")
         return path.gathered(entry, spot.at, spot.example, users)
-
-    def explain_loss(self, example: int = 0, at: Any = ()) -> Explanation:
-        """The loss of one example, with one term per class."""
-        return losses.explain_loss(self._need_gradients(), example, at)
-
-    def explain_loss_gradient(self, at: Any, example: int = 0) -> Explanation:
-        """The gradient that backward begins with, for one score or probability."""
-        return losses.explain_loss_gradient(self._need_gradients(), at, example)
 
     def explain_update(
         self, layer: Any, weight: str = "kernel", at: Any = 0, optimizer: Any = None
@@ -279,7 +267,7 @@ class Trace:
         """
         first = self.explain_gradient(layer, what, at, example, source)
         entry = self._leaf(layer)
-        return path.why_gradient(entry, what, first, self.consumers, self.explain_loss_gradient)
+        return path.why_gradient(entry, what, first, self._users, self._loss_gradient_of)
 
     def heatmap(
         self,
@@ -305,13 +293,15 @@ class Trace:
         """
         return make_heatmap(self, method, class_index, layer, example, options)
 
-    def _need_gradients(self) -> LossOfPass:
-        if self.found is None:
-            raise ValueError(
-                f"This trace of {self.model.label} went forward only: model.trace(x, y=labels) "
-                "goes backward, too."
+    def _users(self, entry: TraceEntry) -> list[tuple[TraceEntry, int]]:
+        """The consumers, from which all of the entry's dy comes, or none: then it is the loss's."""
+        users, times = self.consumers(entry), self._outputs.count(entry)
+        if self.found and times + bool(users) > 1:
+            raise UnknownError(
+                f"{entry.layer.label} is an output of {self.model.label} and other layers or "
+                "outputs use it, too: its dy is a sum of gradients that is not explained."
             )
-        return self.found
+        return users
 
     def to_html(
         self,
@@ -338,8 +328,8 @@ class Trace:
             raise ValueError(f"{self.model.label}: a page shows at least one example. Received [].")
         place = (0,) * (self.x.ndim - 1)
         examples = [find_spot(self.model.label, self.x, place, k).example for k in given]
-        if self.found is not None and page.kind_of(self.model, self.y):
-            options.setdefault("y", self.found.targets[examples[0]])
+        if len(self.found) == 1 and page.kind_of(self.model, self.y):
+            options.setdefault("y", self._loss_of(None).targets[examples[0]])
         built = page.build(self.model, self.x[examples], path, **options)
         return page.Page(built) if path is None else built
 
@@ -410,7 +400,7 @@ class Trace:
         """The trace as a table: header, and one row for each entry."""
         header = ["layer", "input", "output", "parameters", "= formula", "multiply-adds", "sees"]
         header += ["step", "smallest", "largest", "zeros"]
-        if self.found is not None:
+        if self.found:
             header += ["‖dy‖", "‖grads‖"]
         return header, [_row(self, entry) for entry in self.entries]
 
@@ -419,10 +409,10 @@ class Trace:
         examples = len(self.x[0] if isinstance(self.x, list) else self.x)
         text = f"{self.model.label}: {show.count(examples, 'example')}"
         text += ", in training mode" if self.training else ""
-        if self.found is None:
+        if self.loss is None:
             return text
-        text += f", loss {show.number(self.found.value)}"
-        penalty = self.found.penalty
+        text += f", loss {show.number(self.loss)}"
+        penalty = next(found.penalty for found in self.found if found)
         return f"{text} (and {show.number(penalty)} of regularizers)" if penalty else text
 
     def __str__(self) -> str:
@@ -524,7 +514,7 @@ def _row(trace: Trace, entry: TraceEntry) -> list[str]:
         show.number(y.max()) if y.size else "",
         f"{float((y == 0).mean()):.0%}" if y.size else "",
     ]
-    if trace.found is not None:
+    if trace.found:
         row.append("" if entry.dy is None else show.number(np.linalg.norm(entry.dy)))
         sizes = [float(np.linalg.norm(g)) for g in entry.grads.values()]
         row.append(show.number(np.linalg.norm(sizes)) if sizes else "")

@@ -242,8 +242,10 @@ class Model(Trainer):
 
         Args:
             x: a batch, as `predict` takes it.
-            y: targets, as `fit` takes them.
-            loss: an object or a name, to be used instead of the compiled loss.
+            y: targets, as `fit` takes them: for several outputs a list, or a dict under their
+                names; the loss is then the sum of theirs, each times its loss weight.
+            loss: an object or a name, to be used instead of the compiled loss; for several outputs
+                as `compile` takes them.
             training: compute as in training (dropout, batch statistics); the model does not change.
             sample_weight: a weight for each example's loss.
 

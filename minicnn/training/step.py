@@ -20,12 +20,16 @@ from minicnn.layers.base import Grads
 from minicnn.layers.penalties import with_penalties
 from minicnn.training.batches import Batch, as_array, columns_of, only
 from minicnn.training.compiling import Compiling
+from minicnn.training.outputs import Output, outputs_of
 
 Array = np.ndarray
 
 
 class LossOfPass(NamedTuple):
-    """A loss, its value, and what `backward(loss.backward(cache), tape, at_logits=…)` needs."""
+    """A loss, its value, and what `backward(loss.backward(cache), tape, at_logits=…)` needs.
+
+    Of several outputs each has one, in which its loss weight is a factor of value and cache.
+    """
 
     loss: losses.Loss
     targets: Array
@@ -200,6 +204,61 @@ class Stepping(Compiling):
         found = self._loss_of(targets, y_pred, tape, sample_weight, self, chosen)
         _, value, cache, at_logits = found
         return LossOfPass(chosen, targets, value, cache, at_logits, self.penalty(tape))
+
+    def losses_of_pass(
+        self, y: Any, y_pred: Any, tape: Any, loss: Any = None, sample_weight: Any = None
+    ) -> list[LossOfPass | None]:
+        """Return how wrong each output was, None for one without a loss; `fit` adds them up.
+
+        `loss` replaces what was compiled: for several outputs a list or a dict, as in `compile`,
+        or `Output`s. Raises what `loss_of_pass` raises.
+        """
+        if not isinstance(y_pred, list):
+            return [self.loss_of_pass(y, y_pred, tape, loss, sample_weight)]
+        if loss is None and (self._compiled is None or not self._compiled.has_loss):
+            raise ValueError(
+                f"{self.label} has no losses to go backward from: compile it with one for each of "
+                f"its {len(y_pred)} outputs."
+            )
+        outputs = self._as_compiled("loss").outputs if loss is None else loss
+        if not isinstance(outputs, list) or not all(isinstance(one, Output) for one in outputs):
+            outputs = outputs_of(self.target_names, loss, None, None, None)
+        needed = [output.loss is not None for output in outputs]
+        names = self.target_names
+        ys: Any = columns_of(y, names, needed, "y", self.label)
+        if ys is None:
+            raise ValueError(f"{self.label} needs targets y to train or to be evaluated.")
+        weights = columns_of(sample_weight, names, needed, "sample_weight", self.label)
+        found = []
+        for number, (output, one) in enumerate(zip(outputs, y_pred, strict=True)):
+            weight = None if weights is None else weights[number]
+            found.append(self._share_of(output, ys[number], one, tape, weight, number))
+        return found
+
+    def _share_of(
+        self, output: Output, y: Any, y_pred: Array, tape: Any, sample_weight: Any, number: int
+    ) -> LossOfPass | None:
+        """Return what this output's loss is in the sum."""
+        if output.loss is None:
+            return None
+        t = self._targets(y, y_pred, output.name)
+        found = self._loss_of(t, y_pred, tape, sample_weight, self, output.loss, number)
+        weight = 1.0 if output.weight is None else output.weight
+        factor = found.cache["factor"]
+        cache = found.cache | {"factor": factor * factor.dtype.type(weight)}
+        value, penalty = found.value * weight, self.penalty(tape)
+        return LossOfPass(found.loss, t, value, cache, found.at_logits, penalty)
+
+    @staticmethod
+    def dy_of_pass(found: list[LossOfPass | None], y_pred: Any) -> tuple[Any, list[bool]]:
+        """Return `(dy, at_logits)`, as `backward` takes them, of what `losses_of_pass` found."""
+        ys = y_pred if isinstance(y_pred, list) else [y_pred]
+        dys = [
+            np.zeros_like(y) if one is None else one.loss.backward(one.cache)
+            for one, y in zip(found, ys, strict=True)
+        ]
+        at_logits = [one is not None and one.at_logits for one in found]
+        return dys if len(dys) > 1 else dys[0], at_logits
 
     def _targets(self, y: Any, y_pred: Any, name: str = "") -> Array:
         """Return the targets of an output as its loss takes them; `name` if there are several."""

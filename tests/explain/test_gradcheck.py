@@ -255,6 +255,26 @@ def test_a_graph_with_nested_and_shared_layers_passes():
     assert sum(name.startswith("inner/") for name in names) == 2
 
 
+@pytest.mark.parametrize("loss", [None, ["mae", "huber"], [None, "mse"]])
+def test_the_loss_of_several_outputs_is_their_weighted_sum(loss):
+    inputs = keras.Input((4,))
+    x = layers.Dense(4, kernel_regularizer="l2", name="body")(inputs)
+    kinds = layers.Dense(3, activation="softmax", name="kind")(x)
+    model = keras.Model(inputs, [kinds, layers.Dense(2, name="size")(x)])
+    model.compile(
+        "sgd",
+        {
+            "kind": "categorical_crossentropy",
+            "size": keras.losses.MeanSquaredError(reduction="none"),
+        },
+        loss_weights={"kind": 0.5, "size": 3},
+    )
+    y = {"kind": np.eye(3)[[0, 2, 1]], "size": random((3, 2), 1)}
+    found = gradcheck(model, random((3, 4)), y, loss)
+    assert found.passed, str(found)
+    assert {row.name for row in found.rows if row.verdict == "ok"} >= {"body/kernel", "size/kernel"}
+
+
 @pytest.mark.parametrize(
     ("units", "last", "loss", "y"),
     [
@@ -410,9 +430,10 @@ def test_what_gradcheck_refuses():
         gradcheck(layers.Dense(2), x, loss="binary_crossentropy")
     inputs = keras.Input((2,))
     two = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(1)(inputs)])
-    two.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="several outputs is checked without targets"):
+    with pytest.raises(ValueError, match="targets need losses"):
         gradcheck(two, x, [x, x])
+    with pytest.raises(ValueError, match="for each of 2 outputs"):
+        gradcheck(two, x, [x, x], loss=["mse"])
     with pytest.raises(ValueError, match="targets need a loss"):
         gradcheck(layers.Dense(2), x, [0, 1, 1])
     layer = layers.Dense(2, name="d")

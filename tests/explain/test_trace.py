@@ -642,7 +642,7 @@ def test_several_inputs_and_outputs() -> None:
     assert trace["both"].x_shape == "3 + 2"
     assert trace.why("dense", 0, example=1).end == "the model's input 1 [1] = 3"
     assert "2 examples" in str(trace)
-    with pytest.raises(ValueError, match="this is for a model with one"):
+    with pytest.raises(ValueError, match="y to be a list of arrays, or a dict, for the outputs"):
         model.trace(xs, y=[0, 1], loss=LOSS)
     with pytest.raises(ValueError, match="several inputs"):
         trace.to_html("page.html")

@@ -39,6 +39,72 @@ def test_the_loss_is_the_weighted_sum_and_each_one_is_in_the_logs() -> None:
     )  # (0, 0) and x[1], halved
 
 
+def test_a_trace_goes_backward_from_the_weighted_sum() -> None:
+    model = fork(["mse", "mae"], loss_weights=[2.0, 10.0])
+    trace = model.trace(X, y=Y)
+    assert trace.loss == pytest.approx(33)
+    assert "loss 33" in str(trace)
+    # a is -1, -1 where 1, 2 are wanted: 2·2·(y - t) / 2;  b is 3, 7 where 3, 3 are: 10·sign / 2
+    np.testing.assert_allclose(trace["a"].dy, [[-4], [-6]])
+    np.testing.assert_allclose(trace["b"].dy, [[0], [5]])
+    assert {key: dw.ravel().tolist() for key, dw in trace.grads.items()} == {
+        "a/kernel": [-4 * 1 - 6 * 3, -4 * 2 - 6 * 4],
+        "b/kernel": [5 * 3, 5 * 4],
+    }
+    before = model.get_weights()
+    model.train_on_batch(X, Y)
+    for w, now, dw in zip(before, model.get_weights(), trace.grads.values()):
+        np.testing.assert_allclose(now, w - 0.1 * dw, rtol=1e-6)
+
+
+def test_a_trace_explains_the_loss_of_each_output() -> None:
+    trace = fork(["mse", "mae"], loss_weights=[2.0, 10.0]).trace(X, y=LISTED)
+    assert trace.explain_loss(1, output="a").total == pytest.approx(9)
+    assert trace.explain_loss(1, output=1).total == pytest.approx(4)
+    for output, dy in (("a", -6), ("b", 5)):
+        for found in (
+            trace.explain_loss_gradient(0, 1, output=output),
+            trace.explain_gradient(output, "dy", at=0, example=1),
+        ):
+            assert found.total == pytest.approx(dy)
+            assert found.difference == 0
+    path = trace.why_gradient("b", "kernel", at=(0, 0))
+    assert [link.explanation.name for link in path.links][-1] == "MeanAbsoluteError"
+    for wrong in (None, 2, "c", True):
+        with pytest.raises(ValueError, match=rf"expects output='a' or 'b'\. Received {wrong!r}"):
+            trace.explain_loss(output=wrong)
+
+
+def test_an_output_without_a_loss_gives_no_gradient() -> None:
+    trace = fork([None, "mae"]).trace(X, y={"b": Y["b"]}, sample_weight={"b": np.array([1, 3])})
+    np.testing.assert_array_equal(trace["a"].dy, [[0], [0]])
+    np.testing.assert_allclose(trace["b"].dy, [[0], [1.5]])
+    assert trace.explain_loss(1).total == pytest.approx(4)  # there is no other loss
+    with pytest.raises(ValueError, match=r"expects output='b'\. Received 'a'"):
+        trace.explain_loss(output="a")
+    other = fork().trace(X, y=Y, loss={"a": "mae", "b": None})
+    np.testing.assert_allclose(other["a"].dy, [[-0.5], [-0.5]])
+    np.testing.assert_array_equal(other["b"].dy, [[0], [0]])
+    model = fork()
+    bare = minicnn.Model(model.inputs, model.outputs)
+    with pytest.raises(ValueError, match="no losses to go backward from: compile it with one for"):
+        bare.trace(X, y=Y)
+
+
+def test_an_output_that_is_used_further_says_that_its_gradient_is_a_sum() -> None:
+    inputs = minicnn.Input((2,))
+    a = layers.Dense(1, use_bias=False, name="a")(inputs)
+    model = minicnn.Model(inputs, [a, layers.Dense(1, use_bias=False, name="b")(a)])
+    model.set_weights([np.array([[1], [-1]], "f"), np.array([[2]], "f")])
+    model.compile("sgd", "mse")
+    trace = model.trace(X, y=Y)  # a is -1, -1 and b is -2, -2
+    np.testing.assert_allclose(trace["a"].dy, [[-2 - 5 * 2], [-3 - 5 * 2]])
+    assert trace.explain_gradient("a", "kernel", at=(0, 0)).total == pytest.approx(-12 - 39)
+    with pytest.raises(ValueError, match="its dy is a sum of gradients that is not explained"):
+        trace.explain_gradient("a", "dy", at=0)
+    assert "not explained" in str(trace.why_gradient("a", "kernel", at=(0, 0)))
+
+
 FORMS: dict[str, Any] = {
     "list": LISTED,
     "tuple": tuple(LISTED),
@@ -257,8 +323,8 @@ REFUSED: list[tuple[Any, str]] = [
     (lambda: fork().fit(X, Y, validation_data=(X, [Y["a"], np.ones((2, 2))])), "y_true.shape"),
     (lambda: fork().fit(X, Y, sample_weight=[np.ones(2)] * 3), "sample_weight to be a list"),
     (lambda: fork().loss, "2 outputs, each with a loss of its own"),
-    (lambda: fork().trace(X, Y), "2 outputs, each with a loss of its own; this is for"),
-    (lambda: minicnn.explain.gradcheck(fork(), X, Y, "mse"), "2 outputs, each with"),
+    (lambda: fork().trace(X, Y["a"]), "y to be a list of arrays, or a dict, for the outputs"),
+    (lambda: minicnn.explain.gradcheck(fork(), X, Y["a"]), "y to be a list of arrays, or a dict"),
 ]
 
 
