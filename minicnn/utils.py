@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn import shapes
 from minicnn._support.atomic import replacing
 from minicnn._support.download import get_file
 from minicnn._support.objects import (
@@ -50,40 +51,54 @@ def plot_model(
     show_shapes: bool = False,
     show_dtype: bool = False,
     show_layer_names: bool = False,
-    *,
+    rankdir: str = "TB",
+    expand_nested: bool = False,
+    dpi: float = 200,
     show_layer_activations: bool = False,
     show_trainable: bool = False,
     **unknown: Any,
 ) -> diagram.Drawing:
     """Draw a model as SVG, write it to a file, and return it; a notebook shows it.
 
-    It needs neither Graphviz nor another library. The layers of a nested model are not shown: draw
-    `model.get_layer(name)`.
+    It needs neither Graphviz nor another library.
 
     Args:
         to_file: a path that ends in `.svg`, or None to write none.
         show_shapes: the shapes of inputs and outputs.
         show_dtype: the kind of numbers.
         show_layer_names: the layers' names, not only their classes.
+        rankdir: "TB" draws from top to bottom, "LR" from left to right.
+        expand_nested: draw a nested model's layers, in another colour, instead of one box.
+        dpi: the size at which the drawing is shown: 100 halves that of 200. It stays sharp.
         show_layer_activations: the activations.
         show_trainable: whether layers with weights learn or are frozen.
 
-    Raises `ValueError` for another kind of file, for Keras's other arguments, and for a model that
-    has no graph yet; `TypeError` for what is no model.
+    Raises `ValueError` for another kind of file, for another argument or direction, and for a model
+    that has no graph yet; `TypeError` for what is no model.
     """
     if not isinstance(model, Model):
         raise TypeError(f"plot_model expects a model. Received {type(model).__name__}.")
     for argument, value in unknown.items():
         raise ValueError(
-            "plot_model takes to_file and the arguments show_…, and draws from top to bottom. "
+            "plot_model takes to_file, rankdir, expand_nested, dpi and the arguments show_…. "
             f"Received {argument}={value!r}."
         )
+    if rankdir not in ("TB", "LR"):
+        raise ValueError(f'plot_model expects rankdir to be "TB" or "LR". Received {rankdir!r}.')
+    if not shapes.is_number(dpi) or dpi <= 0:
+        raise ValueError(f"plot_model expects dpi to be a number above 0. Received {dpi!r}.")
     if to_file is not None and Path(to_file).suffix.lower() != ".svg":
         raise ValueError(
             f'plot_model draws SVG: it expects to_file to end in ".svg". Received {to_file!r}.'
         )
     settings = show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable
-    drawing = diagram.draw(model, lambda node: diagram.description(node, *settings))
+    drawing = diagram.draw(
+        model,
+        lambda node: diagram.description(node, *settings),
+        sideways=rankdir == "LR",
+        expanded=bool(expand_nested),
+        scale=dpi / 200,
+    )
     if to_file is not None:
         with replacing(to_file) as temporary:
             temporary.write_text(drawing, "utf-8")

@@ -11,7 +11,9 @@ from html import escape
 from typing import Any
 
 from minicnn._support.terminal import printable
+from minicnn.graph.graph import Graph
 from minicnn.graph.network import Network
+from minicnn.layers import KerasTensor
 from minicnn.layers.base import Node
 from minicnn.shapes import shape_text
 
@@ -32,35 +34,59 @@ class _Place:
 
     text: list[str] = field(default_factory=list)
     above: list["_Place"] = field(default_factory=list)
-    x: float = 0.0  # of its centre
+    nested: bool = False
+    sideways: bool = False
+    x: float = 0.0  # of its centre, along the row
     top: float = 0.0
     bottom: float = 0.0
 
     @property
-    def width(self) -> float:
-        longest = max((len(line) for line in self.text), default=0)
-        return longest * _LETTER + 2 * _MARGIN if self.text else _WAY
+    def size(self) -> tuple[float, float]:
+        """Return its extent along the row, and from row to row."""
+        if not self.text:
+            return _WAY, 0.0
+        width = max(map(len, self.text)) * _LETTER + 2 * _MARGIN
+        height = len(self.text) * _LINE + _MARGIN
+        return (height, width) if self.sideways else (width, height)
+
+    def point(self, x: float, y: float) -> str:
+        """Return a point as the file has it: sideways, rows are columns."""
+        return f"{y:.1f} {x:.1f}" if self.sideways else f"{x:.1f} {y:.1f}"
 
 
-def draw(model: Network, describe: Callable[[Node], list[str]]) -> Drawing:
-    """Return the drawing; `describe` returns the lines of text in a node's box."""
-    rows = _rows(model, describe)
+def draw(
+    model: Network,
+    describe: Callable[[Node], list[str]],
+    sideways: bool = False,
+    expanded: bool = False,
+    scale: float = 1.0,
+) -> Drawing:
+    """Return the drawing; `describe` returns the lines of text in a node's box.
+
+    Sideways, rows are columns from left to right. Expanded, a nested model's layers take the place
+    of its box. `scale` is of the size at which the drawing is shown.
+    """
+    rows = _rows(model, describe, sideways, expanded)
     top = float(_MARGIN)
     for row in rows:
-        height = max(len(place.text) for place in row) * _LINE + _MARGIN
+        depth = max(place.size[1] for place in row)
         _arrange(row)
         for place in row:
             place.top = top
-            place.bottom = top + (len(place.text) * _LINE + _MARGIN if place.text else height)
-        top += height + _ROW_GAP
+            place.bottom = top + (place.size[1] if place.text else depth)
+        top += depth + _ROW_GAP
     places = [place for row in rows for place in row]
-    left = min(place.x - place.width / 2 for place in places) - _MARGIN
-    right = max(place.x + place.width / 2 for place in places) + _MARGIN
-    size = f"{right - left:.0f} {top - _ROW_GAP + _MARGIN:.0f}"
-    width, height_text = size.split()
+    left = min(place.x - place.size[0] / 2 for place in places) - _MARGIN
+    right = max(place.x + place.size[0] / 2 for place in places) + _MARGIN
+    extent = [round(right - left), round(top - _ROW_GAP + _MARGIN)]
+    corner = [round(left), 0]
+    if sideways:
+        extent, corner = extent[::-1], corner[::-1]
+    (width, height), (x, y) = extent, corner
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left:.0f} 0 {size}" '
-        f'width="{width}" height="{height_text}" font-family="monospace" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{x} {y} {width} {height}" '
+        f'width="{width * scale:g}" height="{height * scale:g}" font-family="monospace" '
+        'font-size="12">',
         '<g fill="none" stroke="#555">',
         *(_line(above, place) for place in places for above in place.above),
         "</g>",
@@ -70,26 +96,47 @@ def draw(model: Network, describe: Callable[[Node], list[str]]) -> Drawing:
     return Drawing("\n".join(lines) + "\n")
 
 
-def _rows(model: Network, describe: Callable[[Node], list[str]]) -> list[list[_Place]]:
-    graph = model._require_graph("layers to draw")
-    depth: dict[Node, int] = {}
-    boxes: dict[Node, _Place] = {}
-    ways: dict[tuple[Node, int], _Place] = {}  # where the line from a node passes a row
+def _rows(
+    model: Network, describe: Callable[[Node], list[str]], sideways: bool, expanded: bool
+) -> list[list[_Place]]:
+    depth: dict[_Place, int] = {}
+    ways: dict[tuple[_Place, int], _Place] = {}  # where the line from a box passes a row
     rows: list[list[_Place]] = []
-    for node in graph.nodes:
-        sources = [graph.producer[symbol] for symbol in node.inputs]
-        depth[node] = max((depth[source] + 1 for source in sources), default=0)
-        rows += [[] for _ in range(depth[node] + 1 - len(rows))]
-        boxes[node] = _Place([printable(line) for line in describe(node)])
+
+    def put(box: _Place, sources: list[_Place]) -> None:
+        depth[box] = max((depth[source] + 1 for source in sources), default=0)
+        rows.extend([] for _ in range(depth[box] + 1 - len(rows)))
         for source in dict.fromkeys(sources):
-            above = boxes[source]
-            for level in range(depth[source] + 1, depth[node]):
+            above = source
+            for level in range(depth[source] + 1, depth[box]):
                 if (source, level) not in ways:
-                    ways[source, level] = _Place(above=[above])
+                    ways[source, level] = _Place(above=[above], sideways=sideways)
                     rows[level].append(ways[source, level])
                 above = ways[source, level]
-            boxes[node].above.append(above)
-        rows[depth[node]].append(boxes[node])
+            box.above.append(above)
+        rows[depth[box]].append(box)
+
+    def add(graph: Graph, given: list[_Place], inside: str) -> list[_Place]:
+        """Put the boxes of a graph below those that it is given; return those of its outputs."""
+        made: dict[KerasTensor, _Place] = {}
+        outer = dict(zip(graph.inputs, given))
+        for node in graph.nodes:
+            sources = [made[symbol] for symbol in node.inputs]
+            sources += [outer[symbol] for symbol in node.outputs if symbol in outer]
+            layer: Any = node.layer
+            if expanded and node.inputs and getattr(layer, "_graph", None) is not None:
+                ends = add(
+                    layer._graph, sources, f"{inside}/{layer.name}" if inside else layer.name
+                )
+                made |= zip(node.outputs, ends)
+                continue
+            text = [*describe(node), *([f"in {inside}"] if inside else [])]
+            box = _Place([*map(printable, text)], nested=bool(inside), sideways=sideways)
+            put(box, sources)
+            made |= dict.fromkeys(node.outputs, box)
+        return [made[symbol] for symbol in graph.outputs]
+
+    add(model._require_graph("layers to draw"), [], "")
     return rows
 
 
@@ -102,8 +149,8 @@ def _arrange(row: list[_Place]) -> None:
     row.sort(key=wanted)
     x = 0.0
     for place in row:
-        place.x = x + place.width / 2
-        x += place.width + _GAP
+        place.x = x + place.size[0] / 2
+        x += place.size[0] + _GAP
     boxes = [place for place in row if place.text]
     shift = sum(wanted(box) - box.x for box in boxes) / len(boxes)
     for place in row:
@@ -111,29 +158,33 @@ def _arrange(row: list[_Place]) -> None:
 
 
 def _line(above: _Place, place: _Place) -> str:
-    middle = (above.bottom + place.top) / 2
+    middle, point = (above.bottom + place.top) / 2, place.point
     path = (
-        f"M{above.x:.1f} {above.bottom:.1f}C{above.x:.1f} {middle:.1f} {place.x:.1f} {middle:.1f} "
-        f"{place.x:.1f} {place.top:.1f}"
+        f"M{point(above.x, above.bottom)}C{point(above.x, middle)} {point(place.x, middle)} "
+        f"{point(place.x, place.top)}"
     )
     if place.text:
-        return f'<path d="{path}m-4 -7l4 7l4 -7"/>'
-    return f'<path d="{path}V{place.bottom:.1f}"/>'
+        tip = "m-7 -4l7 4l-7 4" if place.sideways else "m-4 -7l4 7l4 -7"
+        return f'<path d="{path}{tip}"/>'
+    return f'<path d="{path}{"H" if place.sideways else "V"}{place.bottom:.1f}"/>'
 
 
 def _box(place: _Place) -> list[str]:
     if not place.text:
         return []
-    left = place.x - place.width / 2
+    breadth, depth = place.size
+    corner = place.x - breadth / 2, place.top
+    left, top = corner[::-1] if place.sideways else corner
+    width, height = (depth, breadth) if place.sideways else (breadth, depth)
     found = [
-        f'<rect x="{left:.1f}" y="{place.top:.1f}" width="{place.width:.1f}" '
-        f'height="{place.bottom - place.top:.1f}" rx="4" fill="#f4f6fa" stroke="#555"/>'
+        f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" rx="4" '
+        f'fill="{"#fdf3e3" if place.nested else "#f4f6fa"}" stroke="#555"/>'
     ]
     for number, text in enumerate(place.text, 1):
-        y = place.top + number * _LINE - 1
+        y = top + number * _LINE - 1
         weight = ' font-weight="bold"' if number == 1 else ""
         found.append(
-            f'<text x="{place.x:.1f}" y="{y:.1f}" text-anchor="middle"{weight}>'
+            f'<text x="{left + width / 2:.1f}" y="{y:.1f}" text-anchor="middle"{weight}>'
             f"{escape(text)}</text>"
         )
     return found
