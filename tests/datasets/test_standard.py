@@ -94,9 +94,14 @@ def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path) -> None
 # -- Fashion-MNIST ---------------------------------------------------------------------------------
 
 
+def packed(content: bytes) -> bytes:
+    """Return the content as a gzip file, the same at any time of day."""
+    return gzip.compress(content, 1, mtime=0)
+
+
 def idx(x: Array) -> bytes:
     header = bytes([0, 0, 8, x.ndim]) + struct.pack(f">{x.ndim}I", *x.shape)
-    return gzip.compress(header + x.tobytes())
+    return packed(header + x.tobytes())
 
 
 def clothes(server: Server) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
@@ -124,10 +129,11 @@ def test_fashion_mnist(server: Server, tmp_path: Path) -> None:
         (b"plain", "gz' is damaged: Not a gzipped file"),
         (idx(pixels(4))[:-9], "gz' is damaged: Compressed file ended"),
         (idx(pixels(2, 2)), "is no IDX file of uint8 in 1 axes"),
-        (gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 9, 7])), r"shape \(9,\). It holds 1 bytes"),
+        (packed(bytes([0, 0, 8, 1, 0, 0, 0, 9, 7])), r"shape \(9,\). It holds 1 bytes"),
         (idx(pixels(3)), "part train has 4 images and 3 labels"),
-        (gzip.compress(bytes(2**26 + 1)), "holds more than the 67,108,864 bytes"),
+        (packed(bytes(2**26 + 1)), "holds more than the 67,108,864 bytes"),
     ],
+    ids=["plain", "cut off", "images for labels", "too short", "fewer labels", "too large"],
 )
 def test_other_clothes_are_refused(content: bytes, message: str, server: Server) -> None:
     clothes(server)
