@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cache
@@ -220,7 +221,7 @@ def network(
     body: Body,
     top: Top,
     files: tuple[str, str],
-    checksums: tuple[str, str],
+    checksums: tuple[str | None, str | None],
     *,
     size: int,
     smallest: int,
@@ -239,8 +240,9 @@ def network(
     """Return a network, after a check of the arguments that all networks have.
 
     `files` are the addresses of ImageNet's weights with the classifier and without, in the store;
-    `checksums` are theirs, and `cached` their names in Keras's cache. The network was trained on
-    images of `size`, and refuses smaller ones than `smallest`.
+    `checksums` are theirs (None: the one that the server sends is used), and `cached` their names
+    in Keras's cache. The network was trained on images of `size`, and refuses smaller ones than
+    `smallest`.
     """
     check_weights(who, weights, include_top, classes)
     check_input(who, input_tensor, input_shape)
@@ -430,9 +432,33 @@ def border(x: Any, kernel_size: int) -> Any:
     return tuple((half - 1 + n, half) for n in odd)
 
 
-def square_size(shape: Sequence[int | None], sizes: Sequence[int]) -> int | None:
-    """Return the side of a square image if it is among these sizes; otherwise None."""
-    return shape[0] if shape[0] == shape[1] and shape[0] in sizes else None
+def trained_size(
+    who: str,
+    given: Any,
+    sizes: Sequence[int],
+    include_top: bool,
+    weights: Any,
+    tensor: Any = None,
+) -> tuple[int, ImageShape]:
+    """Return the image size that the weights were trained at, and the network's input shape.
+
+    A square image of one of these `sizes` has weights of its own; all others use those of 224,
+    which a warning says if they are ImageNet's. Without a `given` shape, `tensor` has the size.
+    """
+    weights = weights if isinstance(weights, str) else None
+    shape = image_shape(who, given, 224, 32, include_top, None)
+    from_tensor = given is None and isinstance(tensor, KerasTensor)
+    height, width = tensor.shape[1:3] if from_tensor else shape[:2]
+    own = height == width and height in sizes
+    trained = height if own and height else 224
+    shape = image_shape(who, given, trained, 32, include_top, weights)
+    if weights == "imagenet" and not own and shape[:2] != (224, 224):
+        warnings.warn(
+            f"{who} was trained at {', '.join(map(str, sizes[:-1]))} and {sizes[-1]} pixels; for "
+            f"input_shape={shape} it uses the weights of 224.",
+            stacklevel=3,
+        )
+    return trained, shape
 
 
 def image_shape(

@@ -4,7 +4,6 @@ One plain convolution, then the thirteen blocks of table 1: a 3×3 depthwise con
 convolution, each followed by batch normalization and ReLU6.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,49 +79,41 @@ def MobileNet(  # noqa: N802 - Keras's name
         ConnectionError: the weights cannot be downloaded.
     """
     who = "MobileNet"
-    imagenet.check_weights(who, weights, include_top, classes)
-    imagenet.check_input(who, input_tensor, input_shape)
     imagenet.check_width(who, alpha)
-    activation = imagenet.check_classifier(who, classifier_activation, weights, include_top)
-    shape = imagenet.image_shape(who, input_shape, 224, 32, include_top, None)
-    rows = imagenet.square_size(shape, _TRAINED_SIZES)
-    shape = imagenet.image_shape(who, input_shape, rows or 224, 32, include_top, weights)
-    if weights == "imagenet":
-        if depth_multiplier != 1 or alpha not in _TRAINED_WIDTHS:
-            raise ValueError(
-                f"{who} has ImageNet's weights for depth_multiplier=1 and alpha among "
-                f"{', '.join(map(str, _TRAINED_WIDTHS))}. "
-                f"Received depth_multiplier={depth_multiplier}, alpha={alpha}."
-            )
-        if rows is None and shape[:2] != (224, 224):
-            warnings.warn(
-                f"{who} was trained at 128, 160, 192 and 224 pixels; for input_shape={shape} it "
-                "uses the weights of 224.",
-                stacklevel=2,
-            )
-    trained = rows or 224
-    file = f"mobilenet_{_TRAINED_WIDTHS.get(alpha)}_{trained}_tf{'' if include_top else '_no_top'}"
+    from_imagenet = isinstance(weights, str) and weights == "imagenet"
+    if from_imagenet and (depth_multiplier != 1 or alpha not in _TRAINED_WIDTHS):
+        raise ValueError(
+            f"{who} has ImageNet's weights for depth_multiplier=1 and alpha among "
+            f"{', '.join(map(str, _TRAINED_WIDTHS))}. "
+            f"Received depth_multiplier={depth_multiplier}, alpha={alpha}."
+        )
+    trained, shape = imagenet.trained_size(who, input_shape, _TRAINED_SIZES, include_top, weights)
+    file = f"mobilenet/mobilenet_{_TRAINED_WIDTHS.get(alpha)}_{trained}_tf"
 
-    def top(x: KerasTensor) -> KerasTensor:
+    def top(x: Any, classes: int, activation: str) -> Any:
         y = GlobalAveragePooling2D(keepdims=True)(x)
         y = Dropout(dropout, name="dropout")(y)
         y = Conv2D(classes, 1, padding="same", name="conv_preds")(y)
         y = Reshape((classes,), name="reshape_2")(y)
-        return Activation(activation, name="predictions")(y)  # type: ignore[no-any-return]
+        return Activation(activation, name="predictions")(y)
 
-    return imagenet.application(
+    return imagenet.network(
         who,
         lambda x: _body(x, alpha, depth_multiplier),
         top,
-        input_shape=shape,
+        (f"{file}.h5", f"{file}_no_top.h5"),
+        (None, None),  # Keras publishes none
+        size=trained,
+        smallest=32,
         include_top=include_top,
         weights=weights,
-        weights_url=f"{imagenet.WEIGHTS_STORE}/mobilenet/{file}.h5",
-        weights_checksum=None,  # Keras publishes none; the one that the server sends is used
-        pooling=pooling,
         input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
         # Keras's name, in which None stands for a size that is not fixed.
-        name=name or f"mobilenet_{alpha:0.2f}_{trained if weights == 'imagenet' else shape[0]}",
+        name=name or f"mobilenet_{alpha:0.2f}_{trained if from_imagenet else shape[0]}",
     )
 
 

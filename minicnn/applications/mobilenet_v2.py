@@ -5,7 +5,6 @@ depthwise), and narrows it again, without an activation. Blocks that keep size a
 input.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -70,49 +69,41 @@ def MobileNetV2(  # noqa: N802 - Keras's name
         ConnectionError: the weights cannot be downloaded.
     """
     who = "MobileNetV2"
-    imagenet.check_weights(who, weights, include_top, classes)
-    imagenet.check_input(who, input_tensor, input_shape)
     imagenet.check_width(who, alpha)
-    activation = imagenet.check_classifier(who, classifier_activation, weights, include_top)
-    shape = imagenet.image_shape(who, input_shape, 224, 32, include_top, None)
-    from_tensor = input_shape is None and isinstance(input_tensor, KerasTensor)
-    sides = input_tensor.shape[1:3] if from_tensor and input_tensor is not None else shape[:2]
-    rows = imagenet.square_size(sides, _TRAINED_SIZES)
-    trained = rows or 224
-    shape = imagenet.image_shape(who, input_shape, trained, 32, include_top, weights)
-    if weights == "imagenet":
-        if alpha not in _TRAINED_WIDTHS:
-            raise ValueError(
-                f"{who} has ImageNet's weights for alpha among "
-                f"{', '.join(map(str, _TRAINED_WIDTHS))}. Received alpha={alpha}."
-            )
-        if rows is None and shape[:2] != (224, 224):
-            warnings.warn(
-                f"{who} was trained at 96, 128, 160, 192 and 224 pixels; for input_shape={shape} "
-                "it uses the weights of 224.",
-                stacklevel=2,
-            )
-    file = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{trained}"
-
-    def top(x: KerasTensor) -> Any:
-        y = GlobalAveragePooling2D()(x)
-        return Dense(classes, activation=activation, name="predictions")(y)
-
-    return imagenet.application(
+    from_imagenet = isinstance(weights, str) and weights == "imagenet"
+    if from_imagenet and alpha not in _TRAINED_WIDTHS:
+        raise ValueError(
+            f"{who} has ImageNet's weights for alpha among "
+            f"{', '.join(map(str, _TRAINED_WIDTHS))}. Received alpha={alpha}."
+        )
+    trained, shape = imagenet.trained_size(
+        who, input_shape, _TRAINED_SIZES, include_top, weights, input_tensor
+    )
+    kind = f"tf_dim_ordering_tf_kernels_{float(alpha)}_{trained}"
+    file = f"mobilenet_v2/mobilenet_v2_weights_{kind}"
+    return imagenet.network(
         who,
         lambda x: _body(x, alpha),
-        top,
-        input_shape=shape,
+        _top,
+        (f"{file}.h5", f"{file}_no_top.h5"),
+        (None, None),  # Keras publishes none
+        size=trained,
+        smallest=32,
         include_top=include_top,
         weights=weights,
-        weights_url=f"{imagenet.WEIGHTS_STORE}/mobilenet_v2/{file}"
-        f"{'' if include_top else '_no_top'}.h5",
-        weights_checksum=None,  # Keras publishes none; the one that the server sends is used
-        pooling=pooling,
         input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
         # Keras's name, in which None stands for a size that is not fixed.
-        name=name or f"mobilenetv2_{alpha:0.2f}_{trained if weights == 'imagenet' else shape[0]}",
+        name=name or f"mobilenetv2_{alpha:0.2f}_{trained if from_imagenet else shape[0]}",
     )
+
+
+def _top(x: Any, classes: int, activation: str) -> Any:
+    y = GlobalAveragePooling2D()(x)
+    return Dense(classes, activation=activation, name="predictions")(y)
 
 
 def _body(x: Any, alpha: float) -> Any:

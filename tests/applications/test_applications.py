@@ -461,8 +461,11 @@ def test_mobilenet_v2_s_weights_depend_on_the_size(
     model = MobileNetV2(alpha=0.35, include_top=False, input_shape=(96, 96, 3))
     assert server.asked[-1] == file.format(96)
     assert model.name == "mobilenetv2_0.35_96"
-    with pytest.warns(UserWarning, match="uses the weights of 224"):
+    with pytest.warns(
+        UserWarning, match="96, 128, 160, 192 and 224 pixels.*uses the weights of 224"
+    ) as caught:
         MobileNetV2(alpha=0.35, include_top=False, input_shape=(100, 96, 3))
+    assert caught[0].filename == __file__  # it points at the line of whoever asked
     assert server.asked[-1] == file.format(224)
     with pytest.raises(ValueError, match=r"alpha among 0.35, .*Received alpha=0.4"):
         MobileNetV2(alpha=0.4)
