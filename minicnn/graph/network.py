@@ -190,12 +190,15 @@ class Network(GraphLayer):
                 f"{self.label} expects {argument} to be numbers. Received dtype {array.dtype}."
             )
         fitted = _of_rank(array, symbol.shape)
+        alone = (1, *array.shape)
+        if array.ndim > 1:  # `predict` takes the rows of one image for examples, 32 at a time
+            alone = (1, symbol.shape[1] or 1, *array.shape[1:])
         if not fits(fitted.shape, symbol.shape):
             expected = shape_text((None, *symbol.shape[1:])).replace("None", "batch", 1)
             hint = ""
             if array.ndim == 4 and fits(np.moveaxis(array, 1, -1).shape, symbol.shape):
                 hint = " Channels come last here: np.moveaxis(x, 1, -1)."
-            elif fits((1, *array.shape), symbol.shape):
+            elif fits(alone, symbol.shape):
                 hint = " One example needs its batch axis: x[None]."
             raise ValueError(
                 f"{self.label} expects {argument}.shape={expected}. "

@@ -159,3 +159,9 @@ def test_sizes_left_open_take_any_size() -> None:
         ValueError, match=r"x\.shape=\(batch, None, None, 2\)\. Received x\.shape=\(1"
     ):
         model(random(1, 8, 8, 3))
+
+
+def test_one_large_image_without_its_batch_is_known_though_predict_cuts_it_into_batches() -> None:
+    model = Sequential([Input((40, 40, 3)), GlobalAveragePooling2D()])
+    with pytest.raises(ValueError, match=r"One example needs its batch axis: x\[None\]\."):
+        model.predict(np.zeros((40, 40, 3)), verbose=0)
