@@ -156,7 +156,7 @@ def _residual_backward(answer: Any) -> str:
             same(found, dy + dy @ w.T),
             "the ReLU is a gate: nothing passes where x @ w was negative.",
         ),
-        (same(found, dy + (dy * gate) @ w), "nearly: back through x @ w goes with w.T."),
+        (same(found, dy + (dy * gate) @ w), "nearly: the way back through x @ w goes with w.T."),
         (
             same(found, dy * (x + np.maximum(x @ w, 0) > 0) + through)
             or same(found, dy + (dy * (x > 0)) @ w.T),
@@ -392,7 +392,7 @@ def _length(answer: Any) -> str:
         (same(found, 0.02), "that is the first step. Then the velocity adds up."),
         (
             same(found, 0.2),
-            "10 times as long would be a momentum of 0.9. Here it is 1 / (1 − 0.95).",
+            "a momentum of 0.9 makes steps 10 times as long. Here it is 1 / (1 − 0.95).",
         ),
         (same(found, 0.019), "that is what is left of the first step in the second one."),
         (same(found, 0.039), "that is the second step: the velocity goes on growing."),

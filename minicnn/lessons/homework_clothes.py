@@ -3,7 +3,7 @@
 #
 # *Module 8 of the course · 40 minutes to read, 10 seconds to compute*
 #
-# The lessons used a network that others had trained. Now you train one from scratch, as in the
+# Many lessons used a network that was trained already. Now you train one from scratch, as in the
 # course's own homework: dresses or skirts? Each question ends with a check. Numbers depend a little
 # on the processor, so a check accepts what lies near its own answer; the options are as far apart
 # as those of the course's form.
@@ -117,7 +117,7 @@ lesson.check(7, dress)
 # %% [markdown]
 # ## How it is marked
 #
-# One point for each question that is right. `lesson.solution(1)` shows a solution of the first.
+# One point for each right answer. `lesson.solution(1)` shows a solution to the first question.
 #
 # **You now know** how to build, train and judge a network without any help.
 

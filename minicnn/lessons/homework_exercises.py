@@ -62,7 +62,7 @@ def _loss(answer: Any) -> str:
         ),
         (
             found == "mean_squared_error",
-            "it works, but where the sigmoid is flat its gradient vanishes. Another one suits.",
+            "it works, but where the sigmoid is flat its gradient vanishes. Another suits better.",
         ),
         (found == "cosine_similarity", "the angle between two single numbers says nothing."),
         otherwise=f"not yet: answer with one of the four names. It is {answer!r}.",
@@ -150,10 +150,10 @@ def _test_loss(answer: Any) -> str:
     return first_of(
         (0.1 <= found <= 0.3, ""),
         (found > 3, "the loss has jumped: does the new generator have rescale=1 / 255, too?"),
-        (0.6 < found < 0.8, "log(2) = 0.69 is guessing. Was the model built again? It goes on."),
+        (0.6 < found < 0.8, "log(2) = 0.69 is guessing. Was the model built again? It must go on."),
         (
             0.3 < found <= 0.6,
-            "more than these epochs have. Is it the loss before augmentation, or a new model's?",
+            "these epochs have less. Is it the loss before augmentation, or a new model's?",
         ),
         otherwise='not yet: np.mean(augmented["val_loss"]), of the ten epochs with augmentation.',
     )
@@ -165,7 +165,7 @@ def _test_accuracy(answer: Any) -> str:
     return first_of(
         (0.88 <= found <= 0.98, ""),
         (found > 1, "accuracies go from 0 to 1."),
-        (abs(found - 0.5) < 0.05, "that is guessing. Was the model built again? It goes on."),
+        (abs(found - 0.5) < 0.05, "that is guessing. Was the model built again? It must go on."),
         (
             0.7 <= found < 0.88,
             "that may be the accuracy on the changed training images, or before augmentation.",

@@ -20,8 +20,8 @@ layers = keras.layers
 # %% [markdown]
 # ## Each channel by itself
 #
-# From each channel the layer subtracts the mean, and divides by the standard deviation. Here are
-# four examples with three channels.
+# From each channel the layer subtracts the channel's mean, and divides by the channel's standard
+# deviation. Here are four examples with three channels.
 #
 # **Before you run this:** the second column is five times the first one, plus 5. How will the two
 # differ when they are normalized?
@@ -106,10 +106,10 @@ print(f"largest change: {np.abs(after - before).max():.6f}")
 #
 # ## Training and prediction are two things
 #
-# The mean is the *batch's*. So in training it matters in whose company an image comes.
+# The mean is the *batch's*. So in training it matters which other images are in the batch.
 #
 # **Before you run this:** the same image of pants, once among dresses, once among hats. We look at
-# one of its pixels behind the layer, in training and in prediction. Which of the four results will
+# one of its pixels after the layer, in training and in prediction. Which of the four results will
 # be equal?
 
 # %%
@@ -127,7 +127,7 @@ for (mode, company), values in pixel.items():
 
 # %% [markdown]
 # In prediction an image gets the same answer in any company, or alone. So there the layer cannot
-# use the mean of the batch. It uses one that it has collected in training, the *moving average*:
+# use the mean of the batch. It uses a mean that it has collected in training, the *moving average*:
 #
 # `moving_mean = moving_mean · momentum + batch mean · (1 − momentum)`
 #
@@ -161,7 +161,7 @@ lesson.show(draw.lines(followed, None, "The moving mean follows", "batches", "mo
 # We train a small network on 160 images of four kinds for 8 epochs. That makes 5 batches in an
 # epoch, 40 steps in all.
 #
-# **Before you run this:** 0.99⁴⁰ is 0.67. So which share of its way has the moving mean gone? The
+# **Before you run this:** 0.99⁴⁰ is 0.67. So how much of the way has the moving mean gone? The
 # accuracy in training will be good. What about validation? And if we ask about the training images
 # once more, with `evaluate`?
 
@@ -206,12 +206,13 @@ print("training: {:.2f}   the same images, asked: {:.2f}   validation: {:.2f}".f
 # %% [markdown]
 # It looks like overfitting, but it is not: the network does badly on the very images that it has
 # learned from. In training it normalizes with the statistics of the batch, and does well. When we
-# ask, it uses the moving averages, and they have gone only a third of their way.
+# ask, it uses the moving averages, and they have gone only a third of the way.
 #
 # We can prove it. With a learning rate of 0 no weight that learns will move, but the moving
-# averages go on following.
+# averages still follow the batches.
 #
-# **Before you run this:** 60 more epochs, with the rate 0. What will the network know then?
+# **Before you run this:** 60 more epochs, with a learning rate of 0. What will the network know
+# then?
 
 
 # %%
@@ -245,7 +246,7 @@ third = history["accuracy"][-1], asked(quick, x, y), history["val_accuracy"][-1]
 print("training: {:.2f}   the same images, asked: {:.2f}   validation: {:.2f}".format(*third))
 
 # %% [markdown]
-# The first one is exactly as it was: in training nobody looks at the moving averages.
+# The first one is exactly as it was: in training the layer does not use the moving averages.
 #
 # ## A batch of one
 #
@@ -261,10 +262,10 @@ dx, _ = layer.backward(np.array([[1, 2, 3]], np.float32), cache)
 print("y:", out, " dx:", dx)
 
 # %% [markdown]
-# Nothing is left of the example, and nothing comes back: such a network cannot learn. Behind a
+# Nothing is left of the example, and nothing comes back: such a network cannot learn. After a
 # convolution it is not as bad, since there the mean is over all pixels of the image. But the fewer
 # numbers there are in a mean, the more it is a matter of luck. That is why batches of 16 and more
-# are usual, and why a last batch of one image can disturb a training.
+# are usual, and why a last batch of a single image can disturb the training.
 #
 # ## The gradient goes through the mean
 #
@@ -273,7 +274,7 @@ print("y:", out, " dx:", dx)
 #
 # **Before you run this:** six examples, one channel. The loss is the first y alone, so dy is 1, 0,
 # 0, 0, 0, 0. Which of the six x get a gradient in prediction, and which in training? What is the
-# sum of each?
+# sum of the six gradients in each case?
 
 # %%
 six = np.array([[1], [2], [4], [5], [7], [11]], np.float64)
@@ -296,13 +297,13 @@ lesson.show(figure)
 
 
 # %% [markdown]
-# In training all of them do, and the sum is 0: if all six grow by the same amount, the mean takes
-# it away again, so nothing changes. The formula has a term for each of the three ways:
+# In training all six of them do, and the sum is 0: if all six grow by the same amount, the mean
+# takes it away again, so nothing changes. The formula has a term for each of the three ways:
 #
 # `dx = gamma / √(variance + epsilon) · (dy − mean of dy − z · mean of dy · z)`
 #
-# First the way that there is in prediction, too; then the way through the mean; then the way
-# through the variance.
+# The first term is the way that exists in prediction, too; the second is the way through the mean;
+# the third, through the variance.
 #
 # **Before you run this:** we compute it by hand, and by nudging. Will the three agree?
 
@@ -326,7 +327,7 @@ print("by nudging:", np.round(nudged, 4))
 # already. The same goes for the *size* of the kernel.
 #
 # **Before you run this:** we multiply a convolution's kernel by 10. By how much does the result of
-# the normalization behind it change? And the kernel's gradient?
+# the normalization after it change? And the kernel's gradient?
 
 # %%
 net = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(8, 3, name="conv")])
@@ -344,9 +345,10 @@ for factor in (1, 10):
     print(f"kernel times {factor:2}: loss {traces[factor].loss:.4f}, gradients {sizes}")
 
 # %% [markdown]
-# The loss stays, and the gradient is a tenth. So a large kernel takes small steps and a small one
-# large steps, in comparison with its size; a step that was too long makes the next ones shorter. A
-# network with batch normalization forgives learning rates that others do not.
+# The loss stays the same, and the gradient is a tenth as large. So, in comparison with its size, a
+# large kernel takes small steps and a small kernel takes large ones; a step that was too long makes
+# the kernel larger, and so the next steps shorter. A network with batch normalization forgives
+# learning rates that others do not.
 #
 # **Before you run this:** SGD with rates of 0.01, 0.1 and 1, 20 epochs each, without normalization
 # and with it. Knowing nothing costs log(4) = 1.39. Where will the losses end?
@@ -373,8 +375,8 @@ lesson.show(draw.lines(curves, None, "Training without and with normalization", 
 # `quick` knows four kinds of clothes. Let it be our base. The new photos show other kinds, and they
 # were taken in the evening: their pixels are much darker.
 #
-# **Before you run this:** we show the base ten epochs of these photos, again with the rate 0. No
-# weight that learns will move. What will it know of its four old kinds afterwards?
+# **Before you run this:** we show the base ten epochs of these photos, again with a learning rate
+# of 0. No weight that learns will move. What will it know of its four old kinds afterwards?
 
 # %%
 others = ("shirt", "skirt", "longsleeve", "t-shirt")
@@ -393,15 +395,15 @@ quick.set_weights(weights)
 # The base has forgotten a good part of what it knew, and no gradient did it. Its moving averages
 # are those of the evening photos now, while its kernels expect those of the old ones.
 #
-# So there are *two* ways in which a base can change: by gradients, and by its statistics. And two
-# settings, which are easily confused:
+# So there are *two* ways in which a base can change: by gradients, and by its statistics. And there
+# are two settings, which are easily confused:
 #
 # * `base.trainable = False` freezes the weights. For a `BatchNormalization` it means more: it
 #   computes as in prediction, and its statistics stay as they are.
 # * `base(inputs, training=False)` makes the base compute as in prediction. Its weights still learn.
 #
 # **Before you run this:** four models, one for each combination, learn a new head for one epoch. In
-# which of them do the kernels move? In which the statistics?
+# which of them do the kernels move, and in which do the statistics?
 
 
 # %%
@@ -436,12 +438,12 @@ for trainable in (True, False):
 # %% [markdown]
 # Only the first combination moves the statistics. For a small data set, use the last one, as the
 # course does. To fine-tune afterwards, make the base trainable and leave `training=False` where it
-# is: the kernels learn, the statistics stay. (That is the second line of the table. Keras 3 would
-# compute the base in training mode then. Freeze its `BatchNormalization` layers, one by one: that
-# works in both.)
+# is: the kernels learn, the statistics stay. (That is the second line of the table. There Keras 3
+# would compute the base in training mode. If you freeze the base's `BatchNormalization` layers one
+# by one, it works in both.)
 #
-# And when the training is over, none of this costs anything: the statistics are fixed numbers, so
-# the layer melts into the convolution before it (lesson 11).
+# And when training is over, none of this costs anything: the statistics are fixed numbers, so the
+# layer melts into the convolution before it (lesson 11).
 #
 # ## Exercises
 #
@@ -478,4 +480,4 @@ lesson.check(3, backward)
 
 # %% [markdown]
 # **You now know** what batch normalization computes, why it is two layers in one, and why a base
-# keeps its statistics. Lesson 15 is about the other line that made deep networks possible.
+# keeps its statistics. Lesson 15 is about the other idea that made deep networks possible.

@@ -25,9 +25,9 @@ print(x.shape, y.shape)
 # %% [markdown]
 # ## What arrives at the first layer
 #
-# We stack convolutions of 16 filters, each with a ReLU. A first one, the *stem*, makes 8×8 pixels
-# with 16 channels of the image, and that shape stays. (The function can build a few more kinds of
-# network, which we explain when we need them.)
+# We stack convolutions of 16 filters, each with a ReLU. The first one, the *stem*, turns the image
+# into 8×8 pixels with 16 channels, and that shape stays from there on. (The function can build a
+# few more kinds of network, which we explain when we need them.)
 
 
 # %%
@@ -94,7 +94,7 @@ lesson.show(figure)
 # Each step up the axis multiplies by the same number, so a straight line means: the same share is
 # lost in each layer. After 30 layers a hundred-thousandth is left. That is a *vanishing gradient*.
 # On the way forward the signal fades just as much. `health` (lesson 9) looks at both, and tries to
-# teach the network eight images by heart.
+# make the network learn eight images by heart.
 
 # %%
 report = explain.health(make_model(30, "plain", False), x, y, steps=20)
@@ -110,15 +110,15 @@ for name in ("activations", "gradients", "tiny batch"):
 #
 # `y = x + f(x)`
 #
-# The layers need not make y any more, only what is missing from x to y, the *residual*. x itself
-# comes along the *shortcut*. And on the way back the gradient takes both ways, too:
+# The layers no longer have to make y, only what must be added to x to get it, the *residual*. x
+# itself comes along the *shortcut*. And on the way back the gradient takes both ways, too:
 #
 # `dx = dy + (what comes back through f)`
 #
 # Whatever f does to it, dy arrives.
 #
 # **Before you run this:** the smallest case: 20 layers, each of which multiplies by 0.1. How fast
-# does the output change with the input? And with a shortcut around each layer, y = x + 0.1 · x?
+# does the output change with the input? And how fast if each layer has a shortcut, y = x + 0.1 · x?
 
 # %%
 without, with_shortcuts = 0.1**20, (1 + 0.1) ** 20
@@ -162,16 +162,17 @@ figure = draw.lines(
 lesson.show(figure)
 
 # %% [markdown]
-# The gradient arrives. (It even grows a little: along each block something is added.)
+# The gradient arrives. (It even grows a little on its way back: each block adds something.)
 #
 # ## Does it learn?
 #
 # A network of 30 layers can do all that one of 6 layers can: 24 of its layers need only pass on
 # what they get. So it should not do *worse* on the images that it learns from. All of the following
-# have batch normalization behind each convolution, or the deep ones would not learn at all.
+# networks have batch normalization after each convolution; otherwise the deep ones would not learn
+# at all.
 #
-# **Before you run this:** 6 and 30 layers, plain and with shortcuts, 12 epochs. Order the four by
-# their loss on the training images.
+# **Before you run this:** networks of 6 and 30 layers, plain and with shortcuts, learn for 12
+# epochs. Order the four by their loss on the training images.
 
 # %%
 losses = {}
@@ -186,15 +187,15 @@ lesson.show(draw.lines(losses, None, "Deeper is worse, unless there are shortcut
 # %% [markdown]
 # The plain deep network hardly gets away from log(10) = 2.30. That is not overfitting: it does
 # badly on the very images that it learns from. A convolution that starts with random weights cannot
-# even pass on what it gets, and 24 of them in a row spoil it thoroughly. With shortcuts passing on
-# is what a block does by itself, when f is near 0. And batch normalization alone is no remedy:
+# even pass on what it gets, and 24 of them in a row spoil it thoroughly. With shortcuts, a block
+# passes its input on by itself whenever f is near 0. And batch normalization alone is no remedy:
 
 # %%
 normalized = gradients(make_model(30, "plain"))
 print(f"plain, normalized: first / last: {normalized[0] / normalized[-1]:.0f}")
 
 # %% [markdown]
-# Now the gradient *grows* on its way back, and the first layers are thrown about.
+# Now the gradient *grows* on its way back, and throws the first layers about.
 #
 # ## When the shapes differ
 #
@@ -227,8 +228,8 @@ print(f"projection: {projection.count_params():,} weights")
 print(f"the block:  {9 * 16 * 32 + 9 * 32 * 32:,} weights")
 
 # %% [markdown]
-# It is cheap, but it is no longer the identity, so networks have few of them: as many as the shape
-# changes.
+# It is cheap, but it is no longer the identity, so networks have few of them: one wherever the
+# shape changes.
 #
 # **Before you run this:** Xception has 14 blocks. How many of them have a shortcut? How many of
 # these are projections?
@@ -243,8 +244,8 @@ print(f"shortcuts: {len(adds)}, projections: {len(projections)}")
 # %% [markdown]
 # ## Where does the ReLU go?
 #
-# There are three places for it: after the sum, inside f as its last layer, or before f's first
-# convolution.
+# There are three places for the ReLU of a block: after the sum, inside f as its last layer, or
+# before f's first convolution.
 #
 # ```
 # after:   y = ReLU(x + f(x))           inside:  y = x + ReLU(f(x))
@@ -261,8 +262,8 @@ print("inside:", a + np.maximum(b, 0))
 print("before:", a + b)
 
 # %% [markdown]
-# "Inside" a block can only add to its input, never take away: the ReLU leaves no negative f. And
-# only "after" changes numbers on the shortcut itself: with f = 0, it would make 0 of the −2.
+# With "inside", a block can only add to its input, never take away: the ReLU leaves no negative f.
+# And only "after" changes numbers on the shortcut itself: with f = 0, it would turn the −2 into 0.
 #
 # **Before you run this:** 15 such blocks in a row. What happens to the mean of the numbers, from
 # block to block, in each of the three?
@@ -280,8 +281,9 @@ for kind in ("after", "inside", "before"):
 lesson.show(draw.lines(means, None, "The mean behind each block", "block", "mean"))
 
 # %% [markdown]
-# "Inside" the mean grows block by block. "After" it grows, too, more slowly. "Before" it stays
-# where it was: along the shortcut there is nothing but additions, from the first block to the last.
+# With "inside", the mean grows block by block. With "after", it grows, too, but more slowly. With
+# "before", it stays where it was: along the shortcut there is nothing but additions, from the first
+# block to the last.
 #
 # **Before you run this:** which of them learns fastest?
 
@@ -295,9 +297,9 @@ lesson.show(draw.lines(orders, None, "Thirty layers: where the ReLU is", y_label
 
 # %% [markdown]
 # "Before" is ahead by far in these short trainings, and "inside" is the worst. The inventors of
-# ResNet found the same in 2016, with up to a thousand layers: their second version, `ResNet50V2`,
-# has its ReLUs and normalizations before the convolutions. In Xception's middle, too, the ReLU
-# comes first.
+# ResNet found the same in 2016, with up to a thousand layers: their second version, as in
+# `ResNet50V2`, has its ReLUs and normalizations before the convolutions. In Xception's middle, too,
+# the ReLU comes first.
 #
 # ## Exercises
 #
@@ -334,5 +336,5 @@ def residual_block(x, filters, strides):
 lesson.check(3, residual_block)
 
 # %% [markdown]
-# **You now know** why depth alone makes a network worse, what a shortcut does forward and backward,
-# and where its ReLU belongs. Lesson 16 looks into Xception's blocks.
+# **You now know** why depth alone can make a network worse, what a shortcut does forward and
+# backward, and where its ReLU belongs. Lesson 16 looks into Xception's blocks.

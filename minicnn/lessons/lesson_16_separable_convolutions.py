@@ -4,9 +4,9 @@
 # *20 minutes to read, 12 seconds to compute*
 #
 # The course's network, Xception, has 36 convolutional layers, and 34 of them are not what lesson 4
-# called a convolution: they are `SeparableConv2D`. They do the same work in two steps that are much
-# cheaper than one. Their two halves, the 1×1 and the depthwise convolution, are in nearly every
-# network since.
+# called a convolution: they are `SeparableConv2D`. They do a similar job in two steps, which
+# together are much cheaper. Their two halves, the 1×1 and the depthwise convolution, have been in
+# many networks since.
 
 # %%
 import time
@@ -24,7 +24,8 @@ layers = keras.layers
 # ## Two jobs at once
 #
 # A 3×3 convolution does two jobs in one go. It looks *around*: at nine neighbouring pixels. And it
-# looks *across*: at all channels. Each of its filters has a weight of its own for each pair.
+# looks *across*: at all channels. Each of its filters has a weight of its own for each pair of a
+# pixel and a channel.
 #
 # **Before you run this:** 64 channels go in, 128 come out. How many weights (without a bias)? And
 # for an image of 32×32 pixels, how many multiplications?
@@ -44,7 +45,7 @@ print("weights and multiplications:", *(f"{count:,}" for count in cost(full)))
 # %% [markdown]
 # ## Across, but not around: the 1×1 convolution
 #
-# A window of 1×1 sees one pixel. It computes new channels from the old ones, at each pixel by
+# A window of 1×1 sees one pixel. It computes new channels from the old ones, for each pixel by
 # itself: a `Dense` layer for pixels. Here are four such filters; each has one weight for red, one
 # for green and one for blue.
 #
@@ -96,7 +97,7 @@ print("places that changed in red, green, blue:", changed.sum(axis=(0, 1)))
 # here.
 #
 # **Before you run this:** 64 channels in, 128 out, 3×3. How many weights do the two steps have
-# together? How many times fewer than the full convolution?
+# together? How many times fewer is that than the full convolution has?
 
 # %%
 separable = layers.SeparableConv2D(128, 3, padding="same", use_bias=False)
@@ -152,12 +153,12 @@ for block in (2, 3, 4):
 lesson.show(draw.bars(shares, "What a separable kernel catches", "share of the kernel's squares"))
 
 # %% [markdown]
-# More than of random numbers, but only about a third. So you cannot simply replace the convolutions
-# of a trained network. But a network that is trained with separable ones from the beginning finds
-# weights of its own. Is it a good bet that what is around and what is across can be looked at
-# separately? In 2017 François Chollet tried it on a large scale. His Xception had about as many
-# weights as the best network of the kind before it, Inception V3, and it was right about more of
-# ImageNet's images: 79.0% instead of 78.2%.
+# More than for random numbers, but still only about a third. So you cannot simply replace the
+# convolutions of a trained network. But a network that is trained with separable ones from the
+# beginning finds weights of its own. Is it a good bet that what is around and what is across can be
+# looked at separately? In 2017 François Chollet tried it on a large scale. His Xception had about
+# as many weights as the best network of the kind before it, Inception V3, and it was right about
+# more of ImageNet's images: 79.0% instead of 78.2%.
 #
 # ## How far they see
 #
@@ -173,15 +174,15 @@ for name, kind in {"separable": layers.SeparableConv2D, "full": layers.Conv2D}.i
 
 # %% [markdown]
 # Both see 5×5: the depthwise step looks just as far around as a full convolution does, and a 1×1
-# window adds nothing. Separable networks do not save on what they see.
+# window adds nothing. So separable convolutions do not save by seeing less.
 #
 # ## Xception
 #
 # We build it, with random weights. (That costs nothing but memory; nothing is downloaded.)
 #
-# **Before you run this:** it has 34 separable convolutions, most of them with 728 channels. Which
-# share of its weights looks around (depthwise), and which looks across (pointwise)? And how many
-# weights would it have if all 34 were full ones?
+# **Before you run this:** it has 34 separable convolutions, most of them with 728 channels. What
+# share of its weights looks around (depthwise), and what share looks across (pointwise)? And how
+# many weights would it have if all 34 were full ones?
 
 # %%
 xception = keras.applications.Xception(weights=None)
@@ -206,18 +207,19 @@ print(
 
 # %% [markdown]
 # Less than one percent of the weights looks around! All the rest mixes channels. With full
-# convolutions the network would have eight times as many weights, and nobody could train it on the
-# same computers. Chollet spent what he saved on width and depth: on 728 channels, and on 36 layers.
+# convolutions the network would have eight times as many weights, and could hardly be trained on
+# the same computers. Chollet spent what he saved on width and depth: on 728 channels, and on 36
+# layers.
 #
 # So this is how to read its plan: two plain convolutions at the bottom, where there are few
 # channels and little to save; then blocks of two or three separable convolutions, each with batch
 # normalization (lesson 14), and a shortcut around each block (lesson 15). There is no ReLU between
-# the two halves of a separable convolution: Chollet tried one, and it did harm.
+# the two halves of a separable convolution: Chollet tried one, and it made the network worse.
 #
 # ## The stopwatch
 #
-# **Before you run this:** eight times fewer multiplications. Will it take an eighth of the time? We
-# time 128 channels in and out, 32×32 pixels, a batch of 8.
+# **Before you run this:** a separable convolution needs eight times fewer multiplications. Will it
+# take an eighth of the time? We time 128 channels in and out, 32×32 pixels, a batch of 8.
 
 # %%
 photos = rng.normal(size=(8, 32, 32, 128)).astype(np.float32)
@@ -318,16 +320,17 @@ lesson.show(figure)
 # %% [markdown]
 # The full convolutions are ahead, but they cost nearly six times as much. With about the same
 # number of multiplications, the separable network and the narrow one do not differ by more than
-# luck (lesson 12). So here the separable convolutions bring nothing!
+# luck (lesson 12). So here the separable convolutions gain nothing!
 #
 # That is no contradiction. With 16 or 32 channels there is little to save: 1/32 + 1/9 of the
 # weights remain, and the narrow network saves as much by leaving channels out. With 728 channels it
-# is 1/728 + 1/9, on what would be by far the largest part of the network. What pays in a large
+# is 1/728 + 1/9, and of what would be by far the largest part of the network. What pays in a large
 # network need not pay in a small one. Measure.
 #
 # ## Exercises
 #
-# **1.** How many weights does `SeparableConv2D(256, 3, use_bias=False)` have behind 128 channels?
+# **1.** How many weights does `SeparableConv2D(256, 3, use_bias=False)` have if its input has 128
+# channels?
 
 # %%
 weights = ...

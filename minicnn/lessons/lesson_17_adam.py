@@ -4,8 +4,8 @@
 # *20 minutes to read, 3 seconds to compute*
 #
 # Backpropagation (lesson 9) says which way each weight should go. How *far* it goes is decided by
-# the optimizer. Nearly everybody writes `Adam` there, and 0.001 for its learning rate, and hopes.
-# Adam is two older ideas and one correction. This lesson adds them one at a time, by hand.
+# the optimizer. Nearly everybody chooses `Adam` with a learning rate of 0.001, and hopes. Adam is
+# two older ideas and one correction. This lesson adds them one at a time, by hand.
 
 # %%
 import numpy as np
@@ -88,7 +88,8 @@ print("the optimizer's:", np.round(moved[:3], 3), " last:", round(moved[-1], 3))
 # ## Second idea: divide by the usual size
 #
 # The two weights should not share one rate. *RMSprop* keeps, for each weight, a running mean of its
-# squared gradient, and divides by its root: by how large the gradient *usually* is.
+# squared gradient, and divides the gradient by the root of that mean: by how large the gradient
+# *usually* is.
 #
 # `size² = 0.9 · size² + 0.1 · gradient²` and then `w = w − rate · gradient / size`
 #
@@ -109,8 +110,8 @@ print("the optimizer:", path[1] - path[0])
 #
 # ## Adam: both, and a correction
 #
-# *Adam* takes a running mean of the gradient, `m`, in its numerator (that is the momentum), and the
-# root of a running mean of its square, `v`, below. Both begin at 0, and Adam corrects for that.
+# *Adam* divides a running mean of the gradient, `m` (that is the momentum), by the root of a
+# running mean of the squared gradient, `v`. Both begin at 0, and Adam corrects for that.
 #
 # ```
 # m = 0.9 · m + 0.1 · gradient                 v = 0.999 · v + 0.001 · gradient²
@@ -151,7 +152,7 @@ print(f"the optimizer's w: {float(w_adam.numpy()[0]):.5f}")
 # mean of 2, 2 and −1 is still positive.
 #
 # **Before you run this:** without the correction, the first step would divide 0.1 · gradient by
-# √0.001 · gradient. Would it be too short or too long, and how many times?
+# √0.001 · gradient. Would it be too short or too long, and by what factor?
 
 
 # %%
@@ -177,10 +178,10 @@ lesson.show(
 )
 
 # %% [markdown]
-# Too long, more than three times, and it gets worse before it gets better: m catches up within some
+# More than three times too long, and it gets worse before it gets better: m catches up within some
 # 20 steps, but v takes a thousand. With the correction every step is one rate long.
 #
-# And now the valley, with all four.
+# And now all four in the valley.
 #
 # **Before you run this:** which ones will go past the goal and have to come back?
 
@@ -199,7 +200,7 @@ lesson.show(draw.descents(valley, paths, "Down a narrow valley: four optimizers"
 # SGD zigzags and crawls. Momentum is quick, but swings past the goal. RMSprop and Adam set out
 # diagonally, as if both directions were equally steep: each weight has a rate of its own. (Adam has
 # momentum, too, so it also swings. In this smooth valley RMSprop is ahead. Where each batch says
-# something else, it pays to take the mean of several gradients.)
+# something different, it pays to take the mean of several gradients.)
 #
 # ## The rate is a length
 #
@@ -245,8 +246,8 @@ for scatter in (0, 1, 3, 10):
 # This is why 0.001 suits so many networks. Take lesson 6's head: 64 features, ten kinds.
 #
 # **Before you run this:** its kernel begins with random weights of up to √(6 / (64 + 10)) = 0.28.
-# How many steps of 0.001 does it take to move a weight that far? Lesson 6 made 20 epochs of 7
-# steps: how far can a weight move in that time?
+# How many steps of 0.001 does it take to move a weight that far? Lesson 6 trained for 20 epochs of
+# 7 steps: how far can a weight move in that time?
 
 # %%
 network = keras.models.load_model(PRETRAINED, compile=False)
@@ -314,7 +315,7 @@ lesson.show(update)
 # ## What Adam does not notice
 #
 # **Before you run this:** somebody multiplies the loss by 1000, so all gradients are 1000 times as
-# large. Where do five steps lead SGD in our valley, and where Adam?
+# large. Where do five steps lead SGD in our valley, and where do they lead Adam?
 
 # %%
 ends = {}
@@ -347,10 +348,11 @@ lesson.show(
 )
 
 # %% [markdown]
-# Two surprises. The first step is more than twice the rate: `v` has seen a thousand zeros, so this
-# gradient is far larger than usual. And the weight goes on moving without any gradient: `m` loses
-# only a tenth of it in each step. One gradient has moved the weight by some 25 rates. After a rare
-# image, Adam can jump; if a loss curve shows sudden peaks, a smaller rate or `clipnorm` helps.
+# Two surprises. The step that the gradient causes is more than twice the rate: `v` has seen a
+# thousand zeros, so this gradient is far larger than usual. And the weight goes on moving without
+# any gradient: `m` loses only a tenth of it in each step. One gradient has moved the weight by some
+# 25 rates. After a rare image, Adam can jump; if a loss curve shows sudden peaks, a smaller rate or
+# `clipnorm` helps.
 #
 # And what is "no gradient"? Epsilon decides.
 #
@@ -370,7 +372,7 @@ for g in (1, 1e-4, 1e-8):
 # `w = w − rate · decay · w` and then `w = w − rate · m' / √v'`
 #
 # **Before you run this:** the images always pull w upwards (the gradient is −1), the decay is 0.1.
-# Where does w come to rest? (Where both pulls are equally strong.)
+# Where does w come to rest? (That is where both pulls are equally strong.)
 
 # %%
 w = layers.Variable(np.zeros(1, np.float32), "w", "example")

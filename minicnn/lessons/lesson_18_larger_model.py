@@ -27,8 +27,8 @@ network = keras.models.load_model(PRETRAINED, compile=False)
 # A convolution slides its window over the image, however large that is. So we can take the layers
 # of lesson 3's network, with their weights, and put them behind an input of another size.
 #
-# **Before you run this:** twice as high, twice as wide. How many times as many multiplications are
-# that? And how many times as many weights?
+# **Before you run this:** twice as high, twice as wide. How many times as many multiplications is
+# that, and how many times as many weights?
 
 
 # %%
@@ -58,11 +58,11 @@ for size, base in bases.items():
 # training has to keep for the backward pass (lesson 9): if it runs out of memory, make the batch
 # smaller. The weights stay the same 60,512.
 #
-# That is so because *global average pooling* makes 64 numbers of maps of any size. A head that
+# That is so because *global average pooling* turns maps of any size into 64 numbers. A head that
 # begins with `Flatten` is another matter.
 #
-# **Before you run this:** how many parameters has a `Dense(10)` layer behind `Flatten`, for images
-# of 64×64 and of 128×128? And what happens if one gets the other's weights?
+# **Before you run this:** how many parameters does a `Dense(10)` layer have after `Flatten`, for
+# images of 64×64 and of 128×128? And what happens if one gets the other's weights?
 
 
 # %%
@@ -97,7 +97,7 @@ lesson.show(draw.images(shown, ["32×32", "64×64", "128×128"], "The same dress
 
 # %% [markdown]
 # **Before you run this:** the network learned its six kinds from images of 64×64. Sort the sizes
-# 32, 48, 64, 96 and 128 by the accuracy that you expect on validation.
+# 32, 48, 64, 96 and 128 by the accuracy that you expect on the validation images.
 
 
 # %%
@@ -126,15 +126,16 @@ accuracies = {f"{size}×{size}": found["val_accuracy"] for size, found in result
 lesson.show(draw.spread(accuracies, "Three random starts for each size", "validation accuracy"))
 
 # %% [markdown]
-# The best size is the one that the network was trained with. At 32×32 it is much worse, which
-# nobody would be surprised at: so little can be seen. But at 128×128 there is more to see than it
-# has ever seen before, and it is just as bad.
+# The best size is the one that the network was trained with. At 32×32 the accuracy is much worse,
+# which surprises nobody: so little can be seen. But at 128×128 there is more to see than the
+# network has ever seen before, and it does just as badly.
 #
 # ## Detail or scale?
 #
 # When an image gets smaller, two things happen. Its *details* are lost, and its *scale* changes: a
-# sleeve of 12 pixels has 6. A kernel of 3×3 looks for patterns of a certain size in pixels, and the
-# kernels behind it build on that. Which of the two does the damage?
+# sleeve that was 12 pixels wide is 6 pixels wide now. A kernel of 3×3 looks for patterns of a
+# certain size in pixels, and the kernels of later layers build on that. Which of the two does the
+# damage?
 #
 # We can tell them apart: we shrink the images to 32×32, and then enlarge them to 64×64 again. The
 # scale is the old one, but no detail comes back.
@@ -222,16 +223,16 @@ for name, model in networks.items():
     print(f"{name:10} {model.count_params() / 1e6:5.1f} million parameters   {counts}")
 
 # %% [markdown]
-# More than eight times as many; and MobileNet with 299×299 needs about half of what Xception needs
-# with 150×150. Parameters are what a file and the memory hold; multiplications are what takes the
-# time. Neither says how good a network is. That is a question for validation.
+# It needs more than eight times as many; and MobileNet with 299×299 needs about half of what
+# Xception needs with 150×150. Parameters are what a file and the memory hold; multiplications are
+# what takes the time. Neither says how good a network is. Only validation can tell.
 #
 # ## When it is not worth it
 #
 # * **The network was trained with smaller images.** You have seen it.
 # * **The photos are small themselves.** Enlarging adds no detail. (It may still be right, for the
 #   scale.)
-# * **The gain is luck.** With 341 validation photos one is 0.3%, and the standard error of an
+# * **The gain is luck.** With 341 validation photos one photo is 0.3%, and the standard error of an
 #   accuracy of 90% is 1.6% (lesson 12).
 # * **Somebody waits for the answer.** A service pays for each photo, not for training alone
 #   (lesson 19).
@@ -248,9 +249,9 @@ seconds = ...
 lesson.check(1, seconds)
 
 # %% [markdown]
-# **2.** For 299×299 the last maps of Xception are 10×10 with 2048 channels. How many parameters has
-# a `Dense(10)` layer behind `GlobalAveragePooling2D`, and how many behind `Flatten`? Answer with
-# two numbers, `[…, …]`.
+# **2.** For 299×299 the last maps of Xception are 10×10 with 2048 channels. How many parameters
+# does a `Dense(10)` layer have after `GlobalAveragePooling2D`, and how many after `Flatten`? Answer
+# with two numbers, `[…, …]`.
 
 # %%
 parameters = ...

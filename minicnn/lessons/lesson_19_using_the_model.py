@@ -32,8 +32,8 @@ preprocess_input = keras.applications.xception.preprocess_input
 
 # %% [markdown]
 # First we need a model. We take lesson 5's, a frozen base and a new head, now for all ten kinds.
-# The photos are those of a telephone, higher than wide: 160×120. `load_photo` reads them just as
-# `image_dataset_from_directory` does.
+# The photos are upright, as many from a phone are: 160×120, higher than wide. `load_photo` reads
+# them just as `image_dataset_from_directory` does.
 
 # %%
 folder = lesson.clothes("telephone", size=(160, 120), counts={"train": 20, "test": 20})
@@ -73,7 +73,7 @@ print("test accuracy:", model.evaluate(test, labels, verbose=0)[1])
 # |---|---|---|
 # | `.keras` | layers, weights, how it was compiled, our class names | minicnn, Keras 3 |
 # | `.h5` | the same, in the older format that the course uses | minicnn, Keras 2 and 3 |
-# | `.weights.h5` | numbers alone: weights, the optimizer's state | who builds the same layers |
+# | `.weights.h5` | numbers alone: weights, the optimizer's state | whoever builds the same layers |
 #
 # **Before you run this:** somebody gets one of these files from you and nothing else: not this
 # notebook, not your code. With which of the three can they classify a photo?
@@ -130,9 +130,9 @@ for index in np.argsort(-p[0])[:3]:
     print(f"{scores[0, index]:6.2f}  {p[0, index]:6.1%}  {opened.metadata['class_names'][index]}")
 
 # %% [markdown]
-# The names come from the file. A number does not say which class it is: it follows from the order
-# of the folders at training, which is alphabetical. Who types the list again in another order gets
-# wrong names, and no error.
+# The names come from the file. An index does not say which class it stands for: that follows from
+# the order of the folders in training, which is alphabetical. Whoever types the list again in
+# another order gets wrong names, and no error.
 #
 # ## A folder
 #
@@ -149,7 +149,7 @@ for path, index in list(zip(paths["test"], found))[80:84]:
     print(path.name, "is a picture of", names[index])
 
 # %% [markdown]
-# `shuffle=False` matters here. With shuffling, the predictions would come in another order than the
+# `shuffle=False` matters here. With shuffling, the predictions would not come in the order of the
 # files.
 #
 # ## Exactly as in training
@@ -199,8 +199,8 @@ for name in ("as in training", "0 to 255"):
     print(f"{name:14} mean probability of its answers: {sure[name]:.2f}")
 
 # %% [markdown]
-# * **Columns first**, **scaled twice** and **black borders** leave little or nothing. In training
-#   there was no black border, and everything was larger.
+# * **Columns first**, **scaled twice** and **black borders** leave little or nothing of the
+#   accuracy. In training there was no black border, and everything was larger.
 # * **0 to 255** and **0 to 1** are the dangerous ones: worse, but still right more often than not.
 #   With 0 to 255 the model is surer of its answers than ever (lesson 3).
 # * **Cut to a square** cuts off sleeves and hems.
@@ -229,8 +229,8 @@ print("accuracy with pixels from 0 to 255:", np.mean(p.argmax(axis=1) == labels.
 # Other programs can ask the model over HTTP: a photo comes, names and probabilities go back. Python
 # has a server in its standard library. This one listens on 127.0.0.1, which is this computer alone.
 #
-# A service gets all kinds of things. So it never reads more than a limit, and what is not a photo
-# gets an answer, too.
+# A service gets all kinds of things. So it never reads more than a limit allows, and what is not a
+# photo gets an answer, too.
 
 
 # %%
@@ -299,11 +299,11 @@ server.server_close()
 
 # %% [markdown]
 # (That is a service to learn from. One that strangers reach needs a server made for it, in front of
-# the model, and a limit on how many requests somebody may send.)
+# the model, and a limit on how many requests each client may send.)
 #
 # ## What the service needs
 #
-# The course goes on by making a service *small*: TensorFlow takes more than a gigabyte, and a cloud
+# The course goes on to make a service *small*: TensorFlow takes more than a gigabyte, and a cloud
 # that starts a program for each request has to load it each time.
 #
 # **Before you run this:** we wrote `import minicnn as keras`. Is TensorFlow in this process? Is
@@ -364,7 +364,7 @@ lesson.check(1, prepare)
 #
 # * a: you go on training tomorrow, with Keras 3, and want everything back, in today's format
 # * b: somebody who has Keras 2 wants to use the model
-# * c: a program builds the network itself, and is to get the numbers that you found
+# * c: a program builds the network itself, and needs only the numbers that you found
 
 # %%
 files = [..., ..., ...]

@@ -28,9 +28,9 @@ trace = network.trace(shirt)
 # ## Grad-CAM: which places of the last maps?
 #
 # The last maps of lesson 3's network, after the pooling, are 4×4 cells of 64 channels. *Grad-CAM*
-# gives each channel a weight α, the mean gradient of the class's *score* over the map's cells: by
-# how much the score would rise if all of the map did. Then each cell adds up its 64 numbers, each
-# times its α, and what is below zero becomes zero.
+# gives each channel a weight α, the mean gradient of the class's *score* over the map's cells: how
+# fast the score would rise, per cell, if all of the map did. Then each cell adds up its 64 numbers,
+# each times its α, and a sum below zero becomes zero.
 #
 # (The score is what goes into the softmax. The probability would not do: it is nearly 1 here, and
 # where it cannot rise, its gradient is nearly 0.)
@@ -48,7 +48,7 @@ print("the map by hand is the same:", np.allclose(by_hand, heat.values, atol=1e-
 lesson.show(draw.numbers([by_hand], ["shirt"], "Grad-CAM of a shirt: 4×4 sums", digits=1))
 
 # %% [markdown]
-# Each of these 16 numbers can be asked where it comes from.
+# You can ask of each of these 16 numbers where it comes from.
 
 # %%
 row, column = np.unravel_index(heat.values.argmax(), heat.values.shape)
@@ -61,8 +61,9 @@ lesson.show(heat.explain(at=(row, column)))
 #   away: p(photo) − p(covered).
 # * **gradient × input** multiplies each pixel by the gradient of the score there. If the score were
 #   a linear function, this would be each pixel's share in it.
-# * **integrated gradients** does so for many photos on the way from grey to this one, and takes the
-#   mean gradient. Then the shares of all pixels add up to what the score has gained on the way.
+# * **integrated gradients** multiplies each pixel by a mean of gradients: those at many photos on
+#   the way from a grey one to this one. Then the shares of all pixels add up to what the score has
+#   gained on the way.
 #
 # **Before you run this:** what will they mark: the sleeves, the buttons, the collar, the
 # background? And will the four agree?
@@ -130,9 +131,9 @@ accuracies = {
 lesson.show(draw.bars(accuracies, "The same validation photos", "accuracy"))
 
 # %% [markdown]
-# All right with tags, and without them no better than a coin: it calls nearly everything shorts.
-# The validation accuracy could not tell, because its photos had the same tags. No number from
-# photos of these shops could. But we can look.
+# With tags the network is always right, and without them it is no better than a coin: it calls
+# nearly everything shorts. The validation accuracy could not reveal that, because its photos had
+# the same tags. No number from photos of these shops could. But we can look.
 #
 # **Before you run this:** where will the four maps of a skirt be hot?
 
@@ -154,7 +155,8 @@ print(f"covering rows {covered.rows[row]}–{covered.rows[row] + 15}, columns "
 #
 # The other maps would not have told us so plainly. Grad-CAM is hot *beside* the tag, and at the
 # waistband: a cell of these maps sees a large part of the photo (lesson 4), and what is drawn over
-# a cell need not be what it answered to. And the maps of pixels are scattered over the whole skirt.
+# a cell need not be what it answered to. And the two maps that have a number for each pixel are
+# scattered over the whole skirt.
 #
 # ## How occlusion misleads
 #
@@ -179,9 +181,9 @@ print(f"p(skirt) with two tags: {hidden.probability:.3f}, with both covered: {p_
 
 # %% [markdown]
 # Nothing: whichever tag is covered, the other one still does the job. (The map has colours all the
-# same, but look at its scale: full colour begins at nearly 0. Any map can be stretched until
+# same, but look at its scale: full colour begins just above 0. Any map can be stretched until
 # something glows.) Occlusion reports a fact, but about one square at a time. It does not see what
-# is there twice, as in most photos eyes, sleeves and wheels are.
+# is there twice, as eyes, sleeves and wheels are in most photos.
 #
 # ## How gradient × input and integrated gradients mislead
 #
@@ -189,8 +191,8 @@ print(f"p(skirt) with two tags: {hidden.probability:.3f}, with both covered: {p_
 # (black) to 1 (white), and with the usual baseline, 0, "nothing" is grey.
 #
 # **Before you run this:** we ask for the shares in the shirt's score once more, with a black
-# baseline, and with a white one. All three maps add up to what the score gains. Do they agree where
-# that comes from?
+# baseline, and with a white one. All three maps add up to what the score gains. Do they agree on
+# where that comes from?
 
 # %%
 baselines = {"black": -1.0, "grey": 0.0, "white": 1.0}
@@ -208,13 +210,13 @@ for name, found in attributed.items():
 
 # %% [markdown]
 # All three are complete, and they are three different maps; black and grey even tend to disagree
-# about the sign. "How much does this pixel contribute" has no answer before somebody says: compared
-# with what?
+# about the sign. "How much does this pixel contribute" has no answer until somebody says what it is
+# compared with.
 #
 # ## Does the map depend on the network at all?
 #
-# A map that looks right may just show the photo: its edges, its bright parts. A *sanity check*
-# tells. It lets the network forget layer by layer, from the output down, by mixing up each layer's
+# A map that looks right may just show the photo: its edges, its bright parts. A *sanity check* can
+# tell. It lets the network forget layer by layer, from the output down, by mixing up each layer's
 # weights, and asks whether the map changes. If it does not, it never showed what was learned.
 #
 # **Before you run this:** only the last layer is forgotten, the one that tells shirts from hats.
@@ -227,18 +229,18 @@ for check in checks.values():
 lesson.show(plots.sanity_check(checks["gradient_x_input"], "Gradient × input, while it forgets"))
 
 # %% [markdown]
-# Grad-CAM has nothing to do with the true map any more, as it should be. In gradient × input many
-# signs have turned around, but look at the last column, which compares only the *sizes*: the same
-# pixels stand out as before, though nobody could say any more for which class. Pixels at edges have
-# large gradients whatever the last layer wants. Such maps are mostly shown as sizes, without signs.
-# They look convincing, and some of that is just the photo.
+# Grad-CAM's map has nothing to do with the true one any more, as it should be. In gradient × input
+# many signs have turned around, but look at the last column, which compares only the *sizes*: the
+# same pixels stand out as before, though nobody could say any more for which class. Pixels at edges
+# have large gradients whatever the last layer wants. Such maps are mostly shown as sizes, without
+# signs. They look convincing, and some of that is just the photo.
 #
 # ## What would it like best?
 #
 # We can also turn the question around, and grow an image out of noise: step by step each pixel
 # moves to where the score rises.
 #
-# **Before you run this:** what will grow for trousers, and what for a shirt?
+# **Before you run this:** what will grow for pants, and what for a shirt?
 
 # %%
 liked = [
@@ -251,10 +253,10 @@ print(f"p(shirt) of the last one: {p_shirt:.3f}, score {liked[3].values[-1]:.0f}
       f"of the real shirt: {heat.score:.0f}")  # fmt: skip
 
 # %% [markdown]
-# For trousers, edges from top to bottom; for a shirt, rows of buttons, over and over. No shirt
-# looks like that, and yet its score is far above that of any real one: what a class likes *best* is
-# not what it usually sees. It confirms what the maps have said, and shows how little the network
-# knows of a shirt.
+# For pants, edges from top to bottom; for a shirt, rows of buttons, over and over. No shirt looks
+# like that, and yet its score is far above that of any real one: what a class likes *best* is not
+# what it usually sees. It confirms what the maps have said, and shows how little the network knows
+# of a shirt.
 #
 # ## Exercises
 #

@@ -42,7 +42,7 @@ def _grad_cam(answer: Any) -> str:
         ),
         (
             same(found, np.maximum(maps * alpha, 0).sum(axis=2)),
-            "add up the channels first; then the sum becomes 0 if it is below.",
+            "add up the channels first; then a sum below 0 becomes 0.",
         ),
         (
             same(found, np.maximum(right / 4, 0)) or same(found, plain / 4),

@@ -1,4 +1,4 @@
-"""The exercises from lesson 12 on, which are about training again: checks, hints and solutions.
+"""The exercises of lessons 12, 13, 18 and 19: checks, hints and solutions.
 
 `checking` says what a check is and how it gets an answer.
 """
@@ -82,8 +82,8 @@ def _step(answer: Any) -> str:
             same(found, w - rate * dw - 2 * l2 * w),
             "nearly: the learning rate also multiplies the gradient of the penalty.",
         ),
-        (same(found, dw + 2 * l2 * w), "that is the gradient. Where do the weights end?"),
-        (same(found, rate * (dw + 2 * l2 * w)), "that is the step. Where do the weights end?"),
+        (same(found, dw + 2 * l2 * w), "that is the gradient. Where do the weights end up?"),
+        (same(found, rate * (dw + 2 * l2 * w)), "that is the step. Where do the weights end up?"),
         otherwise="not yet: new w = w − learning rate · (dw + 2 · l2 · w).",
     )
 
@@ -204,7 +204,7 @@ def _allowed(answer: Any) -> str:
             'a: a mirrored "turn left" is a "turn right", and its label would be wrong.',
         ),
         ("c" in found, 'c: "turn left", turned by 180 degrees, points to the right.'),
-        (bool(missing), f"{', '.join(missing)}: the label stays right, and such photos can come."),
+        (bool(missing), f"{', '.join(missing)}: the label stays right, and such photos do occur."),
         otherwise="",
     )
 
@@ -219,7 +219,7 @@ def _larger_epoch(answer: Any) -> str:
         (abs(found - 240) <= 5, ""),
         (
             abs(found - 120) <= 3,
-            "twice as high and twice as wide: the pixels are not twice as many.",
+            "twice as high and twice as wide: that is not twice as many pixels, but more.",
         ),
         (abs(found - 480) <= 12, "an image has two sides that grow; the channels stay."),
         (same(found, 60), "each pixel of a map is computed, and there are more of them."),
