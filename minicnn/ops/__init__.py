@@ -1,4 +1,4 @@
-"""Functions of arrays under Keras's names, with their gradients, for layers of your own.
+"""Functions on arrays under Keras's names, with their gradients, for layers of your own.
 
     class Scale(minicnn.layers.Layer):
         def build(self, input_shape):
@@ -7,9 +7,9 @@
         def call(self, x):
             return minicnn.ops.relu(x * self.scale)
 
-Of arrays, each function computes an array. In the `call` of a layer that learns it computes a
-tensor, and the tape notes what gradients need (`minicnn.ops.tape`). Of symbols it makes the layer
-that computes the same, if there is one, and else raises a `TypeError`.
+Given arrays, each function returns an array. In the `call` of a layer that learns it returns a
+tensor, and the tape notes what gradients need (`minicnn.ops.tape`). Given symbols, it makes the
+layer that computes the same, if there is one; otherwise it raises a `TypeError`.
 
     elementwise   add, multiply, exp, maximum, where, …     each formula with its derivative
     reductions    sum, mean, max, var, norm, …

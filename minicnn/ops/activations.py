@@ -17,7 +17,7 @@ Array = np.ndarray
 def function_of(name: str) -> Any:
     """Return the operation of the activation of this name; `KeyError` if there is none.
 
-    The name may have numbers, as in `leaky_relu(negative_slope=0.1)`.
+    The name may have settings, as in `leaky_relu(negative_slope=0.1)`.
     """
     found = by_name.activation(name)
 
@@ -31,7 +31,7 @@ def function_of(name: str) -> Any:
     made = operation(function)
     made.__name__ = name
     if name not in ACTIVATIONS:
-        operations.pop(name)  # one with other numbers is no function of `minicnn.ops`
+        operations.pop(name)  # one with settings is no function of `minicnn.ops`
     return made
 
 
@@ -49,7 +49,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
-    """Return the logarithm of `softmax`, from which nothing overflows."""
+    """Return the logarithm of `softmax`, computed so that nothing overflows."""
     return _over("log_softmax", x, axis)
 
 
@@ -63,7 +63,7 @@ def gelu(x: Any, approximate: bool = True) -> Any:
 
 @operation
 def threshold(x: Array, threshold: float, default_value: float) -> Any:
-    """Return x above the threshold, and `default_value` elsewhere, where the gradient is 0."""
+    """Return x where it is above the threshold, elsewhere `default_value`, with the gradient 0."""
     above = np.greater(x, threshold)
     return np.where(above, x, default_value), lambda dy: dy * above
 

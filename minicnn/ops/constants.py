@@ -1,6 +1,6 @@
 """Functions through which no gradient flows: their results are plain arrays, constants for a tape.
 
-Where a result jumps, as that of `floor` or `x > 0`, its derivative is 0 everywhere else.
+A result that jumps, such as that of `floor` or `x > 0`, has the derivative 0 between its jumps.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def _of_one(function: Callable[..., Any], name: str, says: str) -> Callable[...,
 
 
 def constant(value: Any) -> Any:
-    """Return the array of a tensor or a weight, of a list the array, a number as it is.
+    """Return a tensor, a weight or a list as an array, and a number as it is.
 
     Raises `TypeError` for a symbol, which has no values.
     """
@@ -54,15 +54,15 @@ def constant(value: Any) -> Any:
     return value_of(value)
 
 
-equal = _of_two(np.equal, "equal", "Return where x1 is x2.")
-not_equal = _of_two(np.not_equal, "not_equal", "Return where x1 is not x2.")
+equal = _of_two(np.equal, "equal", "Return where x1 equals x2.")
+not_equal = _of_two(np.not_equal, "not_equal", "Return where x1 differs from x2.")
 greater = _of_two(np.greater, "greater", "Return where x1 is larger than x2.")
 greater_equal = _of_two(np.greater_equal, "greater_equal", "Return where x1 is at least x2.")
 less = _of_two(np.less, "less", "Return where x1 is smaller than x2.")
 less_equal = _of_two(np.less_equal, "less_equal", "Return where x1 is at most x2.")
-logical_and = _of_two(np.logical_and, "logical_and", "Return where both hold.")
-logical_or = _of_two(np.logical_or, "logical_or", "Return where one of both holds, or both.")
-logical_not = _of_one(np.logical_not, "logical_not", "Return where x does not hold.")
+logical_and = _of_two(np.logical_and, "logical_and", "Return where both x1 and x2 are true.")
+logical_or = _of_two(np.logical_or, "logical_or", "Return where x1 or x2 is true, or both.")
+logical_not = _of_one(np.logical_not, "logical_not", "Return where x is false.")
 isnan = _of_one(np.isnan, "isnan", "Return where x is NaN.")
 isinf = _of_one(np.isinf, "isinf", "Return where x is infinite.")
 isfinite = _of_one(np.isfinite, "isfinite", "Return where x is a number, and finite.")
@@ -102,7 +102,7 @@ def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
 
 
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Array:
-    """Return rows of zeros with a 1 at the place x; all zeros for a number of no class."""
+    """Return rows of zeros with a 1 at the place x; all zeros for a number that is no class."""
     places = np.asarray(constant(x))[..., None] == np.arange(num_classes)
     return np.moveaxis(places.astype(dtype or config.floatx()), -1, axis)
 

@@ -1,6 +1,6 @@
 """Operations on each number by itself: each formula with its derivative beside it.
 
-Of two arrays, an axis of size 1 counts for all places along it, and so does one that is missing.
+If two arrays differ in shape, an axis of size 1, or a missing one, counts for all places along it.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ def divide(x1: Array, x2: Array) -> Any:
 
 @operation
 def power(x1: Array, x2: Array) -> Any:
-    """Return x1 ** x2; below 0, a power that is no whole number is NaN."""
+    """Return x1 ** x2; NaN where x1 is below 0 and x2 is not a whole number."""
     y = np.power(x1, x2)
 
     def dx1(dy: Array) -> Array:

@@ -73,7 +73,7 @@ def max_pool(
     padding: str = "valid",
     data_format: Any = None,
 ) -> Any:
-    """Return the largest number under each window, which gets dy; of equal ones the first."""
+    """Return the largest number under each window, which gets dy; of equal ones, the first does."""
     _check_order(data_format, "max_pool")
     x, how = np.ascontiguousarray(inputs), (pool_size, strides, padding, "max_pool")
     back = functional.max_pool2d_backward

@@ -1,11 +1,12 @@
-"""`operation`: makes a function of arrays one of tensors, weights and symbols, too.
+"""`operation` lets a function of arrays take tensors, weights and symbols, too.
 
     @operation
     def multiply(x1: Array, x2: Array) -> Any:
         return x1 * x2, lambda dy: dy * x2, lambda dy: dy * x1
 
-The function returns y, and then a gradient for each of its arrays, in their order: what turns dy
-into dx. It has the shape of y, or any that broadcasts to it; the tape sums it to the shape of x.
+The function returns y, and then a gradient for each of its arrays, in their order: a function that
+turns dy into dx. This dx has the shape of y, or one that broadcasts to it; the tape sums it to the
+shape of x.
 """
 
 import functools
@@ -36,8 +37,8 @@ def on_symbols(function: Callable[[str, dict[str, Any]], Any]) -> Callable[..., 
 def operation(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make the function an operation; the parameters annotated `Array` or `Arrays` are its inputs.
 
-    Of arrays and numbers it returns an array. While a tape records, it returns a tensor of any
-    tensor, or of any weight that learns.
+    Given arrays and numbers, the operation returns an array. While a tape records, it returns a
+    tensor if one of its inputs is a tensor or a weight that learns.
     """
     signature = inspect.signature(function)
     kinds = {name: p.annotation for name, p in signature.parameters.items()}
@@ -69,7 +70,7 @@ def operation(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_recorded(inputs: Sequence[Any]) -> bool:
-    """Return whether a tape records what is computed of these."""
+    """Return whether a tape records what is computed from these inputs."""
     tape = variable.recorder()
     return tape is not None and any(tape.tensor_of(value) is not None for value in inputs)
 
@@ -95,7 +96,8 @@ def _recorded(name: str, y: Array, inputs: list[Any], gradients: list[Any]) -> T
 def arrays_of(inputs: Sequence[Any]) -> list[Any]:
     """Return the arrays of tensors, weights and constants; Python's numbers stay as they are.
 
-    Constants that are no arrays have the usual dtype, and those beside tensors or weights theirs.
+    Constants that are no arrays get the usual dtype; beside tensors or weights, all constants get
+    the dtype of those.
     """
     values = [value_of(value) for value in inputs]
     ours = {

@@ -68,7 +68,7 @@ def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
 
 
 def dot(x1: Any, x2: Any) -> Any:
-    """Return the sums of products of x1's last axis and x2's last but one, as NumPy's `dot`."""
+    """Return sums of products over x1's last axis and x2's last but one, as NumPy's `dot` does."""
     if not len(getattr(x1, "shape", ())) or not len(getattr(x2, "shape", ())):
         return x1 * x2
     rank = len(x2.shape)

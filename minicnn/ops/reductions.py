@@ -1,4 +1,4 @@
-"""Operations that make one number of many, along some axes or all of them."""
+"""Operations that turn many numbers into one, along some axes or all of them."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
 
 @operation
 def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
-    """Return the largest along these axes; of k equal ones, each gets dy / k."""
+    """Return the largest number along these axes; of k equal ones, each gets dy / k."""
     more = {} if initial is None else {"initial": initial}
     y = np.max(x, _axes(axis), keepdims=keepdims, **more)
     return y, lambda dy: _to_equal(dy, x, y, axis, keepdims)
@@ -47,7 +47,7 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
 
 @operation
 def min(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
-    """Return the smallest along these axes; of k equal ones, each gets dy / k."""
+    """Return the smallest number along these axes; of k equal ones, each gets dy / k."""
     more = {} if initial is None else {"initial": initial}
     y = np.min(x, _axes(axis), keepdims=keepdims, **more)
     return y, lambda dy: _to_equal(dy, x, y, axis, keepdims)
@@ -62,7 +62,7 @@ def _to_equal(dy: Array, x: Array, y: Array, axis: Axis, keepdims: bool) -> Arra
 
 @operation
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Return log(sum of exp(x)), of which nothing overflows; the gradient is dy * softmax(x)."""
+    """Return log(sum of exp(x)) without overflow; the gradient is dy * softmax(x)."""
     largest = np.max(x, _axes(axis), keepdims=True)
     largest = np.where(np.isfinite(largest), largest, 0)
     whole = np.log(np.sum(np.exp(x - largest), _axes(axis), keepdims=True)) + largest
@@ -72,7 +72,7 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
 
 @operation
 def cumsum(x: Array, axis: int | None = None) -> Any:
-    """Return the sums of all numbers up to each one; each gets dy of its own and of all later."""
+    """Return the sum of all numbers up to each one, which gets dy of its own and all later sums."""
     y = np.cumsum(x, axis)
 
     def dx(dy: Array) -> Array:
@@ -102,7 +102,7 @@ def moments(x: Any, axes: Axis, keepdims: bool = False) -> Any:
 def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
     """Return the length of x, or of its vectors: the root of the sum of the squares.
 
-    Raises `ValueError` for another norm.
+    Raises `ValueError` for any other norm.
     """
     if ord not in (None, 2, "euclidean", "fro"):
         raise ValueError(f"norm expects ord=2, the length of vectors. Received ord={ord!r}.")
@@ -110,7 +110,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
 
 
 def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float = 1e-7) -> Any:
-    """Return x divided by the length of each of its vectors. Raises `ValueError` for an order."""
+    """Return x with each vector divided by its length. Raises `ValueError` if order is not 2."""
     if order != 2:
         raise ValueError(f"normalize expects order=2, the length. Received order={order!r}.")
     length = sum(square(x), axis, True)

@@ -72,7 +72,7 @@ def roll(x: Array, shift: Any, axis: Any = None) -> Any:
 
 @operation
 def repeat(x: Array, repeats: int, axis: int | None = None) -> Any:
-    """Return x with each number, or each part along the axis, repeated; it gets the sum of dy."""
+    """Return x with each number, or part along the axis, repeated; each gets the sum of its dy."""
     count = int(repeats)
 
     def dx(dy: Array) -> Array:
@@ -86,7 +86,7 @@ def repeat(x: Array, repeats: int, axis: int | None = None) -> Any:
 
 @operation
 def tile(x: Array, repeats: Any) -> Any:
-    """Return copies of x side by side, this many along each axis; it gets the sum of dy."""
+    """Return copies of x side by side, this many along each axis; x gets the sum of their dy."""
     counts = [int(count) for count in np.atleast_1d(repeats)]
     rank = builtins.max(len(counts), np.ndim(x))
     counts = [1] * (rank - len(counts)) + counts
@@ -103,9 +103,9 @@ def tile(x: Array, repeats: Any) -> Any:
 
 @operation
 def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
-    """Return x with this many numbers (before, after) along each axis, zeros by default.
+    """Return x with this many more numbers (before, after) along each axis, zeros by default.
 
-    Raises `ValueError` for another mode than "constant".
+    Raises `ValueError` for any mode other than "constant".
     """
     if mode != "constant":
         raise ValueError(f'pad expects mode="constant". Received mode={mode!r}.')
@@ -118,7 +118,7 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any =
 
 @operation
 def get_item(x: Array, key: Any) -> Any:
-    """Return x[key]; what is left out gets the gradient 0, what is taken twice the sum."""
+    """Return x[key]; what is left out gets the gradient 0, and what is taken twice gets the sum."""
     basic = all(
         part is None or part is Ellipsis or isinstance(part, (int, slice, np.integer))
         for part in (key if isinstance(key, tuple) else (key,))
@@ -201,5 +201,5 @@ def unstack(x: Any, num: int | None = None, axis: int = 0) -> list[Any]:
 
 
 def ravel(x: Any) -> Any:
-    """Return the numbers of x in one axis."""
+    """Return the numbers of x along one axis."""
     return reshape(x, (-1,))

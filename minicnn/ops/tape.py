@@ -6,9 +6,10 @@
         y = ops.sum(x * x)                     # two steps: multiply, sum
     (dx,) = tape.gradients([(y, 1.0)], [x])    # [2.0, 4.0]
 
-Each step keeps what it computed, of which tensors, and for each of these a function from dy to dx:
-the chain rule for this one operation. Backward walks the steps in reverse. When it comes to a step,
-everything that used its result has been passed, so dy is complete: the sum of what they sent.
+Each step keeps its results, the tensors they were computed from, and for each of those a function
+from dy to dx: the chain rule for this one operation. Backward walks the steps in reverse. When it
+comes to a step, it has passed every step that used its results, so dy is complete: the sum of what
+they sent.
 
 What Python decides on the way (`if`, `for`) needs no rule: the tape has the steps that were taken.
 `minicnn.layers.calling` records the `call` of a layer of one's own; a layer within it is one step.
@@ -136,7 +137,7 @@ class Tape:
         self._before.pop().__exit__(*error)
 
     def watch(self, value: Any) -> Tensor:
-        """Return the tensor that stands for an array, or for a weight, always the same one."""
+        """Return the tensor that stands for an array, or for a weight (always the same one)."""
         if not isinstance(value, Variable):
             return Tensor(value)
         if id(value) not in self._watched:
@@ -151,7 +152,7 @@ class Tape:
         gradients: StepGradients,
         logits: Any = None,
     ) -> tuple[Tensor, ...]:
-        """Note a step, of inputs that are tensors, weights or constants; return its tensors."""
+        """Note a step from inputs that are tensors, weights or constants; return its tensors."""
         outputs = tuple(map(Tensor, results))
         known = tuple(self.tensor_of(value) for value in inputs)
         self.steps.append(Step(name, outputs, known, gradients, logits))
@@ -178,8 +179,8 @@ class Tape:
     ) -> list[Array | None]:
         """Return d loss / d source for each source; None for one on which nothing depends.
 
-        `seeds` are the tensors that the loss depends on, each with its dy = d loss / d tensor. Of
-        the step `at_logits`, if one is given, it is the gradient before the step's activation.
+        `seeds` are the tensors that the loss depends on, each with its dy = d loss / d tensor. For
+        the step `at_logits`, if one is given, dy is the gradient before the step's activation.
         """
         kept = {id(source) for source in sources}
         depends = set(kept)

@@ -1,10 +1,9 @@
 // @ts-check
 // What each kind of layer is for, in a sentence.
 const LEARNS = "It works in training only; here it passes all numbers on.";
-const VARIES = `Shows the network each training photo a little different. ${LEARNS}`;
+const VARIES = `Shows the network each training photo a little changed. ${LEARNS}`;
 const FORGETS = `Keeps the network from learning the training photos by heart. ${LEARNS}`;
-const CURVE =
-  "Bends the numbers: without such a bend all layers together could only draw straight lines.";
+const CURVE = "Bends the numbers: without it all layers together could only draw straight lines.";
 const ARRANGES = "Arranges the numbers anew, as the next layer wants them, and computes nothing.";
 const BALANCES = "Keeps the numbers in a range in which the next layers learn well.";
 
@@ -22,14 +21,15 @@ const PURPOSES = {
     "Keeps how strong a pattern is and forgets where exactly, so that later layers see more of " +
     "the photo.",
   AveragePooling2D: "Makes the maps smaller, so that later layers see more of the photo.",
-  GlobalAveragePooling2D: "Asks of each map: how much of its pattern is in the photo, wherever?",
+  GlobalAveragePooling2D:
+    "Asks of each map: how much of its pattern is in the photo, wherever it is?",
   GlobalMaxPooling2D: "Asks of each map: is its pattern anywhere in the photo?",
   BatchNormalization: BALANCES,
   LayerNormalization: BALANCES,
   GroupNormalization: BALANCES,
   UnitNormalization: "Makes vectors of length 1, so that only their direction counts.",
   Normalization: "Brings the pixels into the range that the network learned with.",
-  AutoContrast: "Makes dim photos clear: each channel gets all of the range of colours.",
+  AutoContrast: "Makes dim photos clear: stretches each channel over the whole range of colours.",
   Rescaling: "Brings the pixels into the range that the network learned with.",
   ...Object.fromEntries(
     ["Activation", "ReLU", "LeakyReLU", "ELU", "PReLU"].map((type) => [type, CURVE]),
@@ -42,8 +42,8 @@ const PURPOSES = {
   GaussianNoise: FORGETS,
   StochasticDepth: FORGETS,
   ActivityRegularization: "Asks for small numbers: in training, large ones make the loss larger.",
-  Add: "Adds a shortcut, so that the layers it passes need only learn what to change.",
-  CustomScaleLayer: "Adds a shortcut, and what the layers beside it found, which counts less.",
+  Add: "Adds a shortcut, so that the layers it goes around need only learn what to change.",
+  CustomScaleLayer: "Adds to a shortcut what the layers beside it found, which counts less.",
   Average: "Takes the mean of what several paths found.",
   Maximum: "Takes what one of several paths found most strongly.",
   Minimum: "Takes what all of several paths found.",

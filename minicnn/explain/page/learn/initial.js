@@ -24,6 +24,6 @@ export function newWeights(initial, seed) {
 export function obstacleToNew(initial) {
   const other = Object.entries(initial).find(([, { kind }]) => kind);
   return other
-    ? `The page draws uniform numbers alone, and ${other[0]} starts from ${other[1].kind}.`
+    ? `The page can draw only uniform numbers, and ${other[0]} starts from ${other[1].kind}.`
     : "";
 }

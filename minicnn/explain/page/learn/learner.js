@@ -1,8 +1,8 @@
 // @ts-check
 // A network that learns, and can go back: its weights, the optimizer's state, snapshots of both.
 //
-// The batches are the examples in turn, round and round. Every step is computed from what was
-// there before it alone, so going back to a step and on again gives the same numbers.
+// The batches are the examples in turn, round and round. Every step depends on
+// nothing but what was there before it, so going back and on again gives the same numbers.
 import { look, penaltyOf, trainOn } from "page/learn/batch.js";
 import { OPTIMIZERS, apply } from "page/learn/optimizers.js";
 import { Generator } from "page/learn/random.js";

@@ -1,6 +1,6 @@
 // @ts-check
-// What runs in the worker: a Learner, which messages make go on. Each message is answered with what
-// the view shows.
+// What runs in the worker: a Learner, driven by messages. Each message is answered with
+// what the view shows.
 import { Learner } from "page/learn/learner.js";
 
 let learner = null;

@@ -1,5 +1,5 @@
 // @ts-check
-// A slider over the checkpoints of a training: the whole page shows the network of that time.
+// A slider over the checkpoints of a training: the whole page shows the network at that time.
 import { h } from "page/draw.js";
 
 export class Timeline {

@@ -37,7 +37,7 @@ const usual = (net) => ({
 
 // Why the page has no heat maps, or "".
 export function heatObstacle(net) {
-  if (net.nodes[0].shape.length !== 3) return "Heat maps are of photos.";
+  if (net.nodes[0].shape.length !== 3) return "Heat maps need a photo.";
   const lost = [0, net.output].find((n) => !net.has(n));
   return lost === undefined ? "" : net.reason(lost);
 }
@@ -69,8 +69,8 @@ export function heatView(app) {
 
 const introduction = (net) =>
   `Orange speaks for ${net.kind ? "the class" : "a larger number"}, blue against it. Each method ` +
-  "answers another question, and none tells why the network learned to look there. Choose a cell " +
-  "to see its sum.";
+  "answers a different question, and none tells why the network learned to look there. Choose a " +
+  "cell to see its sum.";
 
 function pictureWidth() {
   if (screen_.width < 700) return Math.min(300, screen_.width - 46);
@@ -347,7 +347,7 @@ function correlation(app, method, found) {
     "p.verdict",
     {
       "data-correlation": spearman(a, b),
-      title: "Spearman’s rank correlation. A map that hardly changes explains the photo only.",
+      title: "Spearman’s rank correlation. A map that hardly changes shows the photo alone.",
     },
     "correlation with the true map ",
     h("b", {}, text(spearman(a, b))),
