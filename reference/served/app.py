@@ -8,7 +8,7 @@
 `handler` is for AWS Lambda, and `application` for any WSGI server (gunicorn app:application).
 A photo becomes pixels exactly as the training photos did, and photos that arrive at the same time
 go through the model together. Before the first answer, the self-test compares pixels and logits of
-stored photos with those that the model had where it was exported.
+stored photos with those that they had where the model was exported.
 """
 
 import argparse
@@ -183,7 +183,7 @@ def _on_litert(path: Path) -> Callable[[Array], Array]:
 
 
 def _on_minicnn(path: Path) -> Callable[[Array], Array]:
-    if (FOLDER / "kernels").is_dir():  # compiled when the image of the container was made
+    if (FOLDER / "kernels").is_dir():  # compiled when the container image was built
         os.environ.setdefault("MINICNN_CACHE_DIR", str(FOLDER / "kernels"))
     from minicnn.models import load_model
 
@@ -344,7 +344,7 @@ def _photo_in(body: bytes, kind: str) -> bytes:
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """AWS Lambda: a request of a function URL or API Gateway, or {"photo": "base64"} directly."""
+    """AWS Lambda: a request from a function URL or API Gateway, or {"photo": "base64"} directly."""
     if "requestContext" not in event and "httpMethod" not in event:
         found = reply("POST", "/predict", "application/json", json.dumps(event).encode())
         if "error" in found.told:
@@ -483,7 +483,7 @@ def photos_in(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def predict(paths: Iterable[Path]) -> int:
-    """Print an answer for each photo, a JSON object per line; return 2 if one had none."""
+    """Print an answer for each photo, a JSON object per line; return 2 if a photo got an error."""
     asked, bad = service(), 0
     for path in photos_in(paths):
         try:
