@@ -273,12 +273,12 @@ means = {}
 for kind in ("after", "inside", "before"):
     trace = make_model(30, kind).trace(x[::10], training=True)
     ends = [trace[f"add{number:02d}"] for number in range(1, 30, 2)]
-    if kind == "after":  # the ReLU behind the sum belongs to the block
+    if kind == "after":  # the ReLU after the sum belongs to the block
         means[kind] = [float(np.maximum(entry.y, 0).mean()) for entry in ends]
     else:
         means[kind] = [float(entry.y.mean()) for entry in ends]
     print(f"{kind:6}: block 1 {means[kind][0]:.2f}, block 15 {means[kind][-1]:.2f}")
-lesson.show(draw.lines(means, None, "The mean behind each block", "block", "mean"))
+lesson.show(draw.lines(means, None, "The mean after each block", "block", "mean"))
 
 # %% [markdown]
 # With "inside", the mean grows block by block. With "after", it grows, too, but more slowly. With

@@ -329,7 +329,7 @@ for name, make in (("SGD", lambda: optimizers.SGD(0.02)), ("Adam", lambda: optim
 # line, and cancels. The same goes for a loss that is the sum over a batch instead of its mean. For
 # SGD you would have to find a new learning rate.
 #
-# ## A weight that is seldom asked
+# ## A weight that seldom gets a gradient
 #
 # Some weights get a gradient only once in a while: those behind a ReLU that is nearly always 0, for
 # example.

@@ -25,7 +25,7 @@ network = keras.models.load_model(PRETRAINED, compile=False)
 # ## The same weights, any size
 #
 # A convolution slides its window over the image, however large that is. So we can take the layers
-# of lesson 3's network, with their weights, and put them behind an input of another size.
+# of lesson 3's network, with their weights, and give them an input of another size.
 #
 # **Before you run this:** twice as high, twice as wide. How many times as many multiplications is
 # that, and how many times as many weights?
