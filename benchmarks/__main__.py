@@ -1,6 +1,6 @@
 """Measure how fast minicnn is beside its peers on the same cores of this machine.
 
-    python -m benchmarks                      all subjects, half an hour or more
+    python -m benchmarks                      all subjects, a quarter of an hour or more
     python -m benchmarks layers --quick       one of them, in under a minute
     python -m benchmarks --markdown --json speed.json --plot speed.png
 

@@ -133,7 +133,7 @@ def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
 def _amount(value: float, unit: str) -> str:
     """A value with three digits and a suitable unit: 0.0123 s is 12.3 ms."""
     if unit == "bytes":
-        return f"{value / 2**20:.0f} MB"
+        return f"{value / 1e6:.0f} MB"
     for factor, name in ((1.0, "s"), (1e-3, "ms")):
         if value >= factor:
             return f"{_digits(value / factor)} {name}"

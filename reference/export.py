@@ -282,7 +282,7 @@ def command(options: argparse.Namespace) -> None:
                 told += ", computed by minicnn"
         elif kind == "keras":
             told = f"for Keras alone: minicnn cannot open it: {models.minicnn_lacks(options.model)}"
-        say(f"Wrote {target} ({target.stat().st_size / 2**20:.1f} MB; {told}).")
+        say(f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB; {told}).")
 
 
 def _serve(saved: Saved, options: argparse.Namespace, kind: str) -> None:

@@ -527,7 +527,7 @@ def measure(times: int = 5) -> None:
         runs.append({"whole": whole - 10 * told["next"], **told})
     middle = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     print(
-        f"{file}: {(FOLDER / file).stat().st_size / 2**20:.1f} MB, packages {size / 2**20:.0f} MB. "
+        f"{file}: {(FOLDER / file).stat().st_size / 1e6:.1f} MB, packages {size / 1e6:.0f} MB. "
         f"A new process answers after {middle['whole']:.2f} s (the model loads in "
         f"{middle['load']:.2f} s, its first answer takes {1000 * middle['first']:.0f} ms), "
         f"then in {1000 * middle['next']:.0f} ms a photo."

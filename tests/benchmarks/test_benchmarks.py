@@ -387,7 +387,7 @@ def test_the_slope_of_a_square_is_two():
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [(1.234, "s", "1.23 s"), (0.0123, "s", "12.3 ms"), (4.5e-5, "s", "45.0 µs"),
-     (123.4, "s", "123 s"), (3 * 2**20, "bytes", "3 MB")],
+     (123.4, "s", "123 s"), (3_000_000, "bytes", "3 MB")],
 )  # fmt: skip
 def test_amounts(value, unit, text):
     assert report._amount(value, unit) == text
