@@ -47,13 +47,14 @@ class Seen(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Something about a photo; `other` is the photo that it is compared with."""
+    """Something about a photo; `other` is the photo that it is compared with, and its split."""
 
     kind: str
     split: str
     path: str
     why: str
     other: str = ""
+    other_split: str = ""
 
 
 @dataclass
@@ -185,7 +186,7 @@ def duplicates(splits: Sequence[Photos], seen: dict[str, Seen]) -> list[Finding]
             where = "" if split == other_split else f" in {other_split}"
             labels = "" if label == other_label else f", and one is {label}, one {other_label}"
             why = f"looks like {Path(other).name}{where}{labels}"
-            found.append(Finding("duplicates", split, path, why, other))
+            found.append(Finding("duplicates", split, path, why, other, other_split))
     return found
 
 
@@ -193,28 +194,30 @@ def doubted(splits: Sequence[Photos], vectors: Sequence[Array]) -> list[Finding]
     """Photos that have another label than nearly all photos with similar features.
 
     Features are compared by the angle between them. Of two wrong labels that support each other
-    this finds neither; and a rare kind of a class may be right, and lonely.
+    this finds neither; and a rare kind of a class may be right, and lonely. Fewer photos than a
+    photo should have neighbours say too little to doubt any.
     """
+    if sum(map(len, splits)) <= NEIGHBOURS:
+        return []
     x = np.concatenate(list(vectors)).astype(np.float32)
     x = x - x.mean(axis=0)
     x /= np.linalg.norm(x, axis=1, keepdims=True) + np.float32(1e-12)
     labels = np.concatenate([photos.labels for photos in splits])
     names = splits[0].class_names
     rows = [(photos.name, path) for photos in splits for path in photos.paths]
-    near = min(NEIGHBOURS, len(x) - 1)
     found = []
     for first in range(0, len(x), 1024):
         likeness = x[first : first + 1024] @ x.T
         likeness[np.arange(len(likeness)), np.arange(first, first + len(likeness))] = -2  # itself
-        nearest = np.argpartition(-likeness, near - 1, axis=1)[:, :near]
+        nearest = np.argpartition(-likeness, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
         for row, neighbours in enumerate(labels[nearest]):
             counts = np.bincount(neighbours, minlength=len(names))
             best, number = int(counts.argmax()), first + row
-            if best != labels[number] and counts[best] >= DOUBT * near / NEIGHBOURS:
+            if best != labels[number] and counts[best] >= DOUBT:
                 split, path = rows[number]
                 why = (
-                    f"is {names[labels[number]]}; of the {near} photos with the most similar "
-                    f"features, {counts[best]} are {names[best]}"
+                    f"is {names[labels[number]]}; of the {NEIGHBOURS} photos with the most "
+                    f"similar features, {counts[best]} are {names[best]}"
                 )
                 found.append(Finding("doubted", split, path, why))
     return found
@@ -264,7 +267,7 @@ def sentences(made: Audit) -> list[str]:
         )
     for kind, title in _TITLES.items():
         if found := made.of(kind):
-            across = sum(" in " in finding.why for finding in found) if kind == "duplicates" else 0
+            across = sum(finding.other_split not in ("", finding.split) for finding in found)
             more = f", {across} of them one in another split" if across else ""
             told.append(f"{title}: {len(found)}{more}.")
     if len(made.splits) < len(data.SPLITS):

@@ -119,6 +119,31 @@ def test_labels_are_doubted_by_hand():
     ]
 
 
+def test_a_few_photos_are_too_few_to_doubt_a_label():
+    labels = np.array([1] + [0] * 10)
+    x = np.tile([5.0, 0.0], (11, 1)) + np.random.default_rng(0).normal(scale=0.1, size=(11, 2))
+    paths = tuple(f"{i}" for i in range(11))
+    for count, doubts in ((0, []), (1, []), (2, []), (10, []), (11, ["0"])):
+        photos = Photos("train", paths[:count], labels[:count], ("a", "b"))
+        assert [finding.path for finding in audit.doubted([photos], [x[:count]])] == doubts
+
+
+def test_a_copy_in_the_same_split_is_not_counted_as_one_in_another(tmp_path):
+    paths = tuple(str(tmp_path / name) for name in ("dog in snow.jpg", "dog in test.jpg", "c.jpg"))
+    drawn = smooth(np.random.default_rng(0))
+    for path in paths:
+        drawn.save(path)
+    train = Photos("train", paths[:2], np.zeros(2, int), ("dog",))
+    test = Photos("test", paths[2:], np.zeros(1, int), ("dog",))
+    seen = {path: audit.look(path) for path in paths}
+    made = audit.Audit([train], seen, audit.duplicates([train], seen))
+    assert "Photos that look like another one: 1." in audit.sentences(made)
+    made = audit.Audit([train, test], seen, audit.duplicates([train, test], seen))
+    assert [finding.other_split for finding in made.findings] == ["test", "test"]
+    told = audit.sentences(made)
+    assert "Photos that look like another one: 2, 2 of them one in another split." in told
+
+
 @pytest.mark.slow
 def test_the_features_of_a_base_doubt_a_wrong_label(copy, tiny_base, tmp_path, capsys):
     told = ["--data", str(copy), "--output", str(tmp_path / "report"), "--base", str(tiny_base)]
