@@ -37,9 +37,12 @@ def reading() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def keeping() -> Iterator[None]:
-    """Within, `assign` does nothing in this Python thread: a layer is only tried out."""
-    before, _here.keeping = _here.keeping, True
+def keeping(on: bool = True) -> Iterator[None]:
+    """Within, `assign` does nothing in this Python thread: a layer is only tried out.
+
+    If `on` is False, it assigns: what a trial builds is there to stay.
+    """
+    before, _here.keeping = _here.keeping, on
     try:
         yield
     finally:

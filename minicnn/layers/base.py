@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import config, initializers, shapes
+from minicnn._support import variable
 from minicnn._support.settings import (
     Configurable,
     parameters_of,
@@ -222,7 +223,8 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
             def build(self: Layer, input_shape: Any) -> None:
                 weights = list(self.weights_list)
                 try:
-                    own(self, input_shape)
+                    with variable.keeping(False):  # a trial may be the first to build it
+                        own(self, input_shape)
                 except BaseException:  # an interrupt, too: the next try starts afresh
                     self.weights_list[:] = weights
                     raise

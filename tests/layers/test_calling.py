@@ -201,6 +201,74 @@ def test_a_trial_changes_no_weight() -> None:
     np.testing.assert_array_equal(layer.backward(np.ones_like(X), cache)[0], np.full_like(X, 2))
 
 
+class Starts(layers.Layer):
+    """Its `build` sets its weights, and those of a layer within; `call` counts."""
+
+    def build(self, input_shape: Any) -> None:
+        self.w = self.add_weight((3,), "zeros")
+        self.w.assign(np.arange(3.0))
+        self.count = self.add_weight((), "zeros", trainable=False)
+        self.count.assign_add(5.0)
+        self.inner = layers.Dense(1)
+        self.inner.build(input_shape)
+        self.inner.set_weights([np.ones((3, 1)), [2.0]])
+
+    def call(self, x: Any) -> Any:
+        self.count.assign_add(1.0)
+        return self.inner(x * self.w)
+
+
+class HoldsStarts(minicnn.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.starts = Starts()
+
+    def call(self, x: Any) -> Any:
+        return self.starts(x)
+
+
+@pytest.mark.parametrize("way", ["functional", "sequential", "model", "within", "alone"])
+def test_what_build_assigns_stays(way: str) -> None:
+    class Within(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.starts = Starts()
+
+        def call(self, x: Any) -> Any:
+            return self.starts(x) * 1.0
+
+    runs: Any = Starts()
+    starts = runs
+    if way == "functional":
+        runs = minicnn.Model(inputs := minicnn.Input((3,)), starts(inputs))
+    elif way == "sequential":
+        runs = minicnn.Sequential([minicnn.Input((3,)), starts])
+    elif way == "model":
+        runs = HoldsStarts()
+        starts = runs.starts
+    elif way == "within":
+        within = Within()
+        runs, starts = minicnn.Model(inputs := minicnn.Input((3,)), within(inputs)), within.starts
+    y = np.asarray(runs(np.array([[1.0, 2.0, 3.0]], np.float32)))
+    assert y.tolist() == [[0 + 2 + 6 + 2]]
+    assert starts.w.numpy().tolist() == [0, 1, 2]
+    assert float(starts.count.numpy()) == 6  # from 5, and trials do not count
+
+
+def test_a_trial_within_build_changes_no_weight() -> None:
+    class Tries(layers.Layer):
+        def build(self, input_shape: Any) -> None:
+            self.inner = Starts()
+            self.out = self.inner.compute_output_shape(input_shape)  # a trial
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)
+
+    layer = Tries()
+    assert layer(minicnn.Input((3,))).shape == (None, 1)
+    assert float(layer.inner.count.numpy()) == 5
+
+
 def test_losses_that_a_layer_adds() -> None:
     class Adds(layers.Layer):
         def __init__(self, **kwargs: Any) -> None:
