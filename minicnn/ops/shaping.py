@@ -23,7 +23,8 @@ def reshape(x: Array, newshape: Any) -> Any:
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Any:
     """Return x with its axes in this order, by default the reverse."""
     order = builtins.list(axes) if axes is not None else [*range(np.ndim(x))][::-1]
-    return np.transpose(x, order), lambda dy: np.transpose(dy, np.argsort(order))
+    y = np.transpose(x, order)
+    return y, lambda dy: np.transpose(dy, np.argsort([axis % x.ndim for axis in order]))
 
 
 @operation
@@ -113,7 +114,8 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any =
     inside = tuple(
         slice(before, before + size) for (before, _), size in zip(widths, np.shape(x), strict=True)
     )
-    return np.pad(x, widths, constant_values=constant_values or 0), lambda dy: dy[inside]
+    filling = 0 if constant_values is None else constant_values
+    return np.pad(x, widths, constant_values=filling), lambda dy: dy[inside]
 
 
 @operation

@@ -73,7 +73,9 @@ CASES: dict[str, tuple[Callable[..., Any], list[Array]]] = {
     "ravel": (ops.ravel, [ROWS]),
     "transpose": (ops.transpose, [IMAGES]),
     "transpose axes": (lambda x: ops.transpose(x, [0, 3, 1, 2]), [IMAGES]),
+    "transpose negative axes": (lambda x: ops.transpose(x, (-1, 0, -3, 2)), [IMAGES]),
     "moveaxis": (lambda x: ops.moveaxis(x, -1, 1), [IMAGES]),
+    "moveaxis of two": (lambda x: ops.moveaxis(x, (-1, 0), (1, -1)), [IMAGES]),
     "swapaxes": (lambda x: ops.swapaxes(x, 1, 3), [IMAGES]),
     "expand_dims": (lambda x: ops.expand_dims(x, [0, 2]), [ROWS]),
     "squeeze": (lambda x: ops.squeeze(x, 1), [ROWS[:, None]]),
@@ -84,6 +86,10 @@ CASES: dict[str, tuple[Callable[..., Any], list[Array]]] = {
     "repeat of all": (lambda x: ops.repeat(x, 2), [ROWS]),
     "tile": (lambda x: ops.tile(x, (2, 1, 3)), [ROWS]),
     "pad": (lambda x: ops.pad(x, ((1, 2), (0, 1))), [ROWS]),
+    "pad with two numbers": (
+        lambda x: ops.pad(x, ((1, 2), (0, 1)), constant_values=np.array([3.0, 4.0])),
+        [ROWS],
+    ),
     "get_item": (lambda x: x[1:, None, ::-2], [ROWS]),
     "get_item twice": (lambda x: x[[0, 2, 0]], [ROWS]),
     "take": (lambda x: ops.take(x, [3, 3, 0], 1), [ROWS]),
@@ -102,6 +108,10 @@ CASES: dict[str, tuple[Callable[..., Any], list[Array]]] = {
     "matmul of vectors": (ops.matmul, [LINE, LINE + 1]),
     "dot": (ops.dot, [ROWS, uniform(2, 4, 5)]),
     "tensordot": (lambda x, y: ops.tensordot(x, y, ([0, 1], [2, 0])), [ROWS, uniform(4, 2, 3)]),
+    "tensordot of negative axes": (
+        lambda x, y: ops.tensordot(x, y, ([-1, -2], [0, -1])),
+        [ROWS, uniform(4, 2, 3)],
+    ),
     "tensordot of the last": (lambda x, y: ops.tensordot(x, y, 1), [ROWS, uniform(4, 2)]),
     "einsum": (
         lambda x, y: ops.einsum("bqd, bkd -> bqk", x, y),
@@ -177,6 +187,11 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize(
     ("function", "x", "dx"),
     [
+        (
+            lambda x: ops.transpose(x, (-1, 0, 1)) * np.arange(6.0).reshape(3, 1, 2),
+            np.zeros((1, 2, 3)).tolist(),
+            [[[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]]],
+        ),
         (lambda x: ops.max(x, axis=1), [[1.0, 4.0, 4.0]], [[0.0, 0.5, 0.5]]),
         (lambda x: ops.maximum(x, 2.0), [1.0, 2.0, 3.0], [0.0, 1.0, 1.0]),
         (lambda x: ops.maximum(2.0, x), [1.0, 2.0, 3.0], [0.0, 0.0, 1.0]),
@@ -202,6 +217,12 @@ def test_gradients_by_hand(function: Any, x: list[Any], dx: list[Any]) -> None:
     y = function(np.array(x))
     found = gradients_of(function, [np.array(x)], np.ones_like(y))
     np.testing.assert_allclose(found[0], dx)
+
+
+def test_padding_with_several_numbers() -> None:
+    found = ops.pad(np.ones((1, 1)), 1, constant_values=np.array([[2.0, 3.0], [4.0, 5.0]]))
+    np.testing.assert_array_equal(found, [[4, 2, 5], [4, 1, 5], [4, 3, 5]])
+    np.testing.assert_array_equal(ops.pad([1], 1, constant_values=7), [7, 1, 7])
 
 
 def test_results_have_the_usual_dtype() -> None:
