@@ -94,6 +94,11 @@ def _opened(data: io.BytesIO, name: str) -> "Image":
                 f"at most {MAX_PIXELS:,} pixels are read."
             )
         image.load()
+        if image.im.size != image.size:  # a header that its plugin never compares with the pixels
+            raise BadImageError(
+                f"{name} is damaged: its header claims {image.width}x{image.height} pixels, but it "
+                f"has {image.im.size[0]}x{image.im.size[1]}."
+            )
     except Image.DecompressionBombError:
         raise BadImageError(
             f"{name} is too large: its header claims more than {MAX_PIXELS:,} pixels."
@@ -111,14 +116,16 @@ def _opened(data: io.BytesIO, name: str) -> "Image":
 
 @cache
 def _formats() -> list[str]:
-    """Return Pillow's formats except PostScript, which is a program that may never end.
+    """Return Pillow's formats except PostScript, which is a program that may never end, and IPTC.
 
+    In an IPTC file is another image, which Pillow opens in any format, so PostScript, too.
     Pillow tries one after the other, so those of most photos come first.
     """
     from PIL import Image
 
     Image.init()
-    return ["JPEG", "PNG", *(name for name in Image.ID if name not in ("JPEG", "PNG", "EPS"))]
+    first, never = ["JPEG", "PNG"], ["EPS", "IPTC"]
+    return first + [name for name in Image.ID if name not in first + never]
 
 
 def _with_plain_colours(image: "Image", name: str) -> "Image":

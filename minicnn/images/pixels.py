@@ -46,13 +46,22 @@ class _Lent:
 
 
 def in_place(image: "Image") -> Array:
-    """Return the pixels of an RGB or RGBA image, uint8 (height, width, 4), to be read only."""
+    """Return the pixels of an RGB or RGBA image, uint8 (height, width, 4), to be read only.
+
+    Raises `ValueError` for an image whose size is not that of its pixels: some of Pillow's plugins
+    believe a header and never look at what they have decoded.
+    """
     shape = image.height, image.width, 4
     try:
         _, capsule = image.__arrow_c_array__()
     except ValueError:  # a large image lies in several pieces
         return np.frombuffer(image.tobytes("raw", _BYTES[image.mode]), np.uint8).reshape(shape)
     pixels = _inside(capsule, b"arrow_array").contents.children[0].contents
+    if pixels.length != image.height * image.width * 4:
+        raise ValueError(
+            f"in_place expects {image.width}x{image.height} pixels of four bytes, as the image's "
+            f"size says. Received {pixels.length} bytes."
+        )
     return np.asarray(_Lent(capsule, pixels.buffers[1], shape))
 
 

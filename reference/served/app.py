@@ -75,6 +75,8 @@ def opened(data: bytes) -> Image.Image:
                 "read."
             )
         image.load()
+        if image.im.size != image.size:  # never compared by some of Pillow's plugins
+            raise BadPhotoError("The photo is damaged: it has not the size that its header says.")
     except (Image.DecompressionBombError, Image.UnidentifiedImageError):
         raise BadPhotoError("This is not an image that can be read.") from None
     except (BadPhotoError, MemoryError):
@@ -86,9 +88,14 @@ def opened(data: bytes) -> Image.Image:
 
 @cache
 def _formats() -> list[str]:
-    """Pillow's formats except PostScript, which is a program that may never end."""
+    """The formats of photos, as far as this Pillow has them.
+
+    Pillow knows more: PostScript is a program that may never end, and there are files with another
+    file inside, which Pillow opens whatever it is.
+    """
     Image.init()
-    return [name for name in Image.ID if name != "EPS"]
+    photos = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM")
+    return [name for name in photos if name in Image.OPEN]
 
 
 def pixels_of(data: bytes, size: int, interpolation: str) -> Array:

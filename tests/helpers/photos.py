@@ -32,6 +32,26 @@ def write_photos(folder, classes=("hat", "shirt"), each=3, size=(9, 7)):
     return folder
 
 
+def in_iptc(content, size, gray=False):
+    """Return an IPTC file that claims a size (width, height) and has another file inside."""
+
+    def field(number, kind, value):
+        return bytes([0x1C, number, kind]) + len(value).to_bytes(2, "big") + value
+
+    width, height = (side.to_bytes(4, "big") for side in size)
+    return b"".join(
+        [
+            field(3, 60, b"\x01\x00" if gray else b"\x03\x01"),  # layers, and whether of colours
+            field(3, 20, width), field(3, 30, height),
+            field(3, 120, b"\x05"),  # "JPEG", but Pillow opens whatever follows
+            field(8, 10, content), bytes(5),
+        ]
+    )  # fmt: skip
+
+
+PROGRAM = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n%%EndComments\n{} loop\n"
+
+
 def bad_file(folder, kind):
     """Write a broken picture of this kind; return its path and what the error says about it."""
     path = folder / f"{kind}.png"
@@ -64,9 +84,10 @@ def bad_file(folder, kind):
         os.truncate(path, files.MAX_BYTES + 1)
         return path, "has 268,435,457 bytes, more than the 268,435,456"
     if kind == "program":
-        path.write_bytes(
-            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n%%EndComments\n{} loop\n"
-        )
+        path.write_bytes(PROGRAM)
+        return path, "not an image"
+    if kind == "inside":
+        path.write_bytes(in_iptc(PROGRAM, (5, 5)))
         return path, "not an image"
     width = {"giant": 20_000, "colossal": 100_000}[kind]
     header = bytearray(good.getvalue())
@@ -79,7 +100,7 @@ def bad_file(folder, kind):
 
 
 BAD_KINDS = ("empty", "text", "truncated", "corrupt", "giant", "colossal")  # files
-BAD_KINDS += ("pipe", "device", "long", "program")
+BAD_KINDS += ("pipe", "device", "long", "program", "inside")
 
 
 def dataset(folder, **arguments):

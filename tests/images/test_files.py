@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from photos import BAD_KINDS, bad_file, flow, gradient
+from photos import BAD_KINDS, bad_file, flow, gradient, in_iptc
 from PIL import Image
 
 import minicnn as keras
@@ -229,6 +229,17 @@ def test_a_truncated_jpeg_is_named(tmp_path):
     (tmp_path / "a.jpg").write_bytes(data[: len(data) // 2])
     with pytest.raises(images.BadImageError, match=r"a\.jpg.*damaged"):
         keras.utils.load_img(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_a_size_that_is_not_that_of_the_pixels_is_damage(monkeypatch, gray):
+    """Pillow's plugin for IPTC keeps the size in the header, whatever is inside."""
+    monkeypatch.setattr(files, "_formats", lambda: ["IPTC"])
+    inner = io.BytesIO()
+    Image.new("L", (4, 4)).save(inner, "PNG")
+    assert files.decode_photo(io.BytesIO(in_iptc(inner.getvalue(), (4, 4), gray))).shape[0] == 4
+    with pytest.raises(images.BadImageError, match=r"damaged: its header claims 12x12 .* has 4x4"):
+        files.decode_photo(io.BytesIO(in_iptc(inner.getvalue(), (12, 12), gray)))
 
 
 def test_a_picture_too_large_for_memory_is_named_and_not_skipped(photos, monkeypatch):

@@ -45,6 +45,14 @@ def test_an_image_in_several_pieces_is_copied(mode: str) -> None:
     np.testing.assert_array_equal(found[:, :, : expected.shape[2]], expected)
 
 
+def test_pixels_of_another_size_than_the_image_says_are_refused() -> None:
+    """Its array would show memory that is not the image's."""
+    image = picture("RGB", 4, 4)
+    image._size = (12, 12)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"expects 12x12 .* Received 64 bytes"):
+        pixels.in_place(image)
+
+
 # -- JPEG ------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from photos import PROGRAM, in_iptc
 from PIL import Image
 
 from minicnn import functional
@@ -74,7 +75,9 @@ def test_bilinear_by_hand():
     [
         (b"no photo", "not an image"),
         (photo(form="JPEG")[:-500], "damaged"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (PROGRAM, "not an image"),
+        (in_iptc(PROGRAM, (5, 5)), "not an image"),
+        (photo(form="ICNS", size=(16, 16)), "not an image"),  # has another file inside
         (photo(size=(80, 80)), "80x80 pixels; at most 5,000"),
     ],
 )
@@ -82,6 +85,13 @@ def test_what_is_no_photo_is_refused(data, words, monkeypatch):
     monkeypatch.setattr(app, "MAX_PIXELS", 5000)
     with pytest.raises(app.BadPhotoError, match=words):
         app.pixels_of(data, 32, "bilinear")
+
+
+def test_a_size_that_is_not_that_of_the_pixels_is_refused(monkeypatch):
+    monkeypatch.setattr(app, "_formats", lambda: ["IPTC"])
+    file = in_iptc(photo("L", size=(4, 4)), (12, 12), gray=True)
+    with pytest.raises(app.BadPhotoError, match="not the size"):
+        app.pixels_of(file, 32, "bilinear")
 
 
 # ---------------------------------------------------------------------------------------------
