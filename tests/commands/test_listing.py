@@ -20,7 +20,7 @@ def test_verdicts():
     found = verdicts()
     assert found["layers.Conv2D"] == found["losses.mean_squared_error"] == "here"
     assert found["optimizers.schedules.CosineDecay"] == "here"
-    assert found["layers.RandomShear"] == "opens, predicts only"
+    assert found["layers.AugMix"] == "opens, predicts only"
     assert found["layers.Lambda"] == found["activations.sparsemax"] == "not here"
     assert found["layers.LSTM"] == found["layers.Conv3D"] == "not here, for other data"
 

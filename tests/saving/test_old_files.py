@@ -429,9 +429,9 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
     "a loss by function": ({"loss": FN}, "Adam", None),
     "metrics by output": ({"metrics": {"dense_1": ["acc", DENSE]}}, "Adam", None),
     "a metric more": (
-        {"metrics": [["accuracy", {"class_name": "R2Score", "config": {"name": "r2"}}]]},
+        {"metrics": [["accuracy", {"class_name": "Beauty", "config": {"name": "it"}}]]},
         "Adam",
-        "compiled without the metric R2Score, which minicnn does not have",
+        "compiled without the metric Beauty, which minicnn does not have",
     ),
     "a loss it lacks": ({"loss": "ctc"}, None, "not compiled: minicnn does not have the loss ctc."),
     "a loss with more": (

@@ -334,7 +334,9 @@ def test_of_a_large_matrix_the_part_around_the_weight_is_shown(tmp_path, opened)
         tab.get_by_label("Index 0 of 144").fill(str(row))
         tab.get_by_label("Index 0 of 144").press("Enter")
         wait(tab, f"page.course.watched.at[0] === {row}")
-        assert tab.locator(".learn-layer .note", has_text=text).count() == 2
+        notes = tab.locator(".learn-layer .note", has_text=text)
+        notes.first.wait_for()
+        assert notes.count() == 2
     before, after = (
         tab.evaluate(f"page.course.report.explanation.{what}") for what in ("w", "after")
     )
