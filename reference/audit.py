@@ -6,7 +6,6 @@ and, with a base, photos whose label their neighbours among the features doubt.
 """
 
 import argparse
-import csv
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,6 @@ import numpy as np
 from PIL import Image
 
 from minicnn._support.arguments import positive
-from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
 from minicnn.images import BadImageError, load_img
 from minicnn.images.folders import THREADS, is_left_about
@@ -303,10 +301,7 @@ def _thumbnail(path: str) -> Image.Image:
 
 def write_findings(made: Audit, path: Path) -> None:
     """Write all findings as CSV."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(Finding._fields)
-        rows.writerows(made.findings)
+    lists.write_csv(path, Finding._fields, made.findings)
 
 
 # ---------------------------------------------------------------------------------------------

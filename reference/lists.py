@@ -1,13 +1,15 @@
 """Which photo belongs to which split, if folders do not say it: a list in a file, or a division.
 
-A list is CSV with the columns split, class, path; a path is relative to the list's folder. A data
-set of class folders alone, without train/ and validation/, is divided here: within each class, at
-random, always in the same way, so that no later run trains on an earlier run's test photos.
+A list is CSV with the columns split, class, path; a path is relative to the list's folder, and may
+contain bytes that are not UTF-8. A data set of class folders alone, without train/ and validation/,
+is divided here: within each class, at random, always in the same way, so that no later run trains
+on an earlier run's test photos.
 """
 
 import csv
+import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +27,26 @@ _LARGEST = 2**28  # bytes
 
 def write(path: Path, rows: Mapping[str, Sequence[tuple[str, str]]]) -> None:
     """Write a list of photos, completely or not at all."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    write_csv(
+        path,
+        COLUMNS,
+        (
+            (split, label, os.path.relpath(photo, path.parent))
+            for split, photos in rows.items()
+            for label, photo in photos
+        ),
+    )
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table that may name files, whatever bytes their names consist of."""
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         table = csv.writer(file)
-        table.writerow(COLUMNS)
-        for split, photos in rows.items():
-            for label, photo in photos:
-                table.writerow([split, label, os.path.relpath(photo, path.parent)])
+        table.writerow(head)
+        table.writerows(rows)
 
 
 def read(path: Path, splits: Sequence[str]) -> Rows:
@@ -39,10 +55,11 @@ def read(path: Path, splits: Sequence[str]) -> Rows:
     Raises `ValueError` for a file that is no such list, or names a photo twice.
     """
     try:
-        lines = read_regular(path, "list of photos", _LARGEST).decode("utf-8").splitlines()
-        table = csv.reader(lines, strict=True)
-        rows = list(table)
-    except (UnicodeDecodeError, csv.Error) as error:
+        # Excel starts a file with a mark, which "utf-8-sig" takes away.
+        text = read_regular(path, "list of photos", _LARGEST).decode("utf-8-sig", "surrogateescape")
+        # A name may contain any character at which Python would split lines: csv knows better.
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
         raise ValueError(f"{str(path)!r} is no list of photos: {error}.") from None
     if not rows or rows[0] != COLUMNS:
         raise ValueError(

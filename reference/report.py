@@ -90,4 +90,5 @@ class Page:
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            temporary.write_text(page, "utf-8")
+            # A byte of a file's name that is no text appears as in Python, "\\udce9".
+            temporary.write_text(page, "utf-8", "backslashreplace")

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import shutil
+import sys
 from itertools import chain
 
 import numpy as np
@@ -16,6 +17,7 @@ from minicnn.images import BadImageError
 from reference import audit, data, lists
 from reference import train as training
 from reference.data import Photos
+from reference.report import Page
 
 
 @pytest.fixture
@@ -251,6 +253,45 @@ def test_a_list_names_photos_relative_to_its_folder(tmp_path):
     assert found.train.labels.tolist() == [0, 1]
     assert found.validation.paths[0].endswith("ä.jpg")
     assert found.test is None
+
+
+NAMES = ("a\u2028b.jpg", "c\x85d.jpg", "e\x0bf.jpg", "g\nh.jpg", "i\r.jpg", 'j,"k.jpg')
+
+
+def test_a_list_names_files_of_any_name_and_excel_may_have_saved_it(tmp_path):
+    rows = {
+        split: [("a", str(tmp_path / split / name)) for name in names]
+        for split, names in (("train", NAMES), ("test", ("caf\udce9.jpg", "é.jpg")))
+    }
+    path = tmp_path / "photos.csv"
+    lists.write(path, rows)
+    assert b"caf\xe9.jpg" in path.read_bytes()
+    assert lists.read(path, data.SPLITS) == rows
+    path.write_bytes("\ufeff".encode() + path.read_bytes())
+    assert lists.read(path, data.SPLITS) == rows
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its file names are bytes")
+def test_a_photo_whose_name_is_no_text_is_reported_and_listed(copy, tmp_path, capsys):
+    photo_of(copy, "train", "hat").rename(copy / "train" / "hat" / "caf\udce9.jpg")
+    (copy / "train" / "hat" / "na\udcefve.jpg").write_bytes(b"no photo")
+    output = tmp_path / "report"
+    told = ["--data", str(copy), "--output", str(output), "--drop", "unreadable"]
+    assert data.run(told) == 0
+    assert b"/na\xefve.jpg," in (output / "findings.csv").read_bytes()
+    assert r"na\udcefve.jpg" in (output / "report.html").read_text("utf-8")
+    splits = data.find(output / "photos.csv")
+    (named,) = (path for path in splits.train.paths if path.endswith("caf\udce9.jpg"))
+    assert data.Path(named).is_file()
+
+
+def test_a_page_shows_names_that_are_no_text(tmp_path):
+    page = Page("caf\udce9", "first")
+    page.heading("caf\udce9")
+    page.table(["caf\udce9"], [["caf\udce9"]])
+    page.code("caf\udce9")
+    page.write(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text("utf-8").count(r"caf\udce9") == 6
 
 
 @pytest.mark.slow

@@ -142,7 +142,8 @@ def build(
     if path is None:
         return page
     with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        # A byte of a photo's name that is no text appears as in Python, "\\udce9".
+        temporary.write_text(page, "utf-8", "backslashreplace")
     return Path(path)
 
 

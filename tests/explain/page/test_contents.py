@@ -354,3 +354,14 @@ def test_the_page_contains_its_modules_unchanged():
         assert base64.b64decode(data).decode("utf-8").startswith(source)
         assert set(re.findall(r'^(?:import|\}) .*from "([^"]+)";$', source, re.M)) <= held.keys()
     assert page_room.__all__ == ["Page", "build", "kind_of"]
+
+
+def test_a_photo_s_name_may_be_no_text(tmp_path):
+    model = Sequential([Input((6, 6, 3)), layers.Flatten(), layers.Dense(2)])
+    title, name = "model looks at caf\udce9.jpg", "caf\udce9"
+    path = build(
+        model, photo((6, 6, 3)), tmp_path / "page.html", class_names=[name, "b"], title=title
+    )
+    page = path.read_text("utf-8")
+    assert r"<title>model looks at caf\udce9.jpg · see inside</title>" in page
+    assert r'"caf\udce9"' in page  # JSON's way to write it
