@@ -43,6 +43,7 @@ Array = np.ndarray
 FOLDER = Path(__file__).parent
 
 MAX_BYTES = 10 * 2**20  # of an upload
+PARTS = 100  # of the JSON around an upload: lists, objects and commas
 MAX_PIXELS = 50_000_000  # of a photo: a small file may claim an image that no memory holds
 BATCH = 32  # photos that go through the model together, at most
 CONNECTIONS = 256  # at the same time; others wait
@@ -258,7 +259,7 @@ class Service:
     def __init__(self, model: Model, waiting: int = CONNECTIONS) -> None:
         self.model = model
         self._waiting: queue.Queue[tuple[Array, Future[Array]]] = queue.Queue(waiting)
-        self._decoders = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
+        self.decoders = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
         threading.Thread(target=self._work, daemon=True, name="model").start()
 
     def answer(self, data: bytes) -> dict[str, Any]:
@@ -266,7 +267,7 @@ class Service:
 
         Raises `BadPhotoError`, and `BusyError` if too many photos are waiting.
         """
-        with self._decoders:  # a photo takes much more memory than its file
+        with self.decoders:  # a photo takes much more memory than its file
             x = self.model.pixels(data)
         coming: Future[Array] = Future()
         try:
@@ -294,9 +295,17 @@ class Service:
                         coming.set_exception(error)
 
 
-@cache
+_one_at_a_time = threading.Lock()
+
+
 def service() -> Service:
-    """The service of this folder, made once, after the self-test."""
+    """The service of this folder, made once, after the self-test, whoever asks at that time."""
+    with _one_at_a_time:  # `cache` alone would let each of the first requests load the model
+        return _made()
+
+
+@cache
+def _made() -> Service:
     model = Model()
     model.check()
     return Service(model)
@@ -326,7 +335,10 @@ def reply(method: str, path: str, kind: str, body: bytes) -> Reply:
     if method != "POST":
         return Reply("405 Method Not Allowed", {"error": _USE})
     try:
-        return Reply("200 OK", service().answer(_photo_in(body, kind)))
+        asked = service()
+        with asked.decoders:  # JSON takes more memory than the photo in it
+            photo = _photo_in(body, kind)
+        return Reply("200 OK", asked.answer(photo))
     except BadPhotoError as error:
         return Reply("400 Bad Request", {"error": str(error)})
     except BusyError as error:
@@ -344,10 +356,14 @@ def _photo_in(body: bytes, kind: str) -> bytes:
     if not kind.startswith("application/json"):
         return body
     try:
-        told = json.loads(body)
-        return base64.b64decode(told["photo"], validate=True)
+        if sum(map(body.count, (b"[", b"{", b","))) > PARTS:  # each takes far more than its byte
+            raise ValueError
+        photo = base64.b64decode(json.loads(body)["photo"], validate=True)
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         raise BadPhotoError('JSON should be {"photo": "the photo in base64"}.') from None
+    if len(photo) > MAX_BYTES:
+        raise BadPhotoError(f"A photo has at most {MAX_BYTES:,} bytes.")
+    return photo
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -391,8 +407,10 @@ def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[
 
 def _received(environ: dict[str, Any]) -> Reply:
     length = environ.get("CONTENT_LENGTH") or ""
-    if environ["REQUEST_METHOD"] == "POST" and not length.isdecimal():
+    if environ["REQUEST_METHOD"] == "POST" and not length:
         return Reply("411 Length Required", {"error": "The request does not say its length."})
+    if length and not (length.isascii() and length.isdecimal() and len(length) < 16):
+        return Reply("400 Bad Request", {"error": "Content-Length should be a number of bytes."})
     count = int(length or 0)
     kind = environ.get("CONTENT_TYPE", "")
     if count > 2 * MAX_BYTES or (count > MAX_BYTES and not kind.startswith("application/json")):
@@ -430,13 +448,21 @@ class Server(ThreadingMixIn, WSGIServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         self._free.acquire()
         self._since[request] = time.monotonic()
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # the system may have no thread left
+            self._end(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._since.pop(request, None)
+            self._end(request)
+
+    def _end(self, request: Any) -> None:
+        """Let another connection begin, once for each that ends."""
+        if self._since.pop(request, None) is not None:
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -260,7 +260,12 @@ def test_the_self_test_says_what_differs(model, folder, monkeypatch):
         write(pixels, np.array([[5, 2, 3.01]]))
 
 
-IN_JSON = json.dumps({"photo": base64.b64encode(RED).decode()}).encode()
+def in_json(photo, **more):
+    told = {"photo": base64.b64encode(photo).decode(), **more}
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
+IN_JSON = in_json(RED)
 
 
 @pytest.mark.parametrize(
@@ -278,6 +283,10 @@ IN_JSON = json.dumps({"photo": base64.b64encode(RED).decode()}).encode()
         (("POST", "/predict", "application/json", b"[" * 300), 400, "base64"),
         (("POST", "/predict", "application/json", b'{"url": "http://a.b"}'), 400, "base64"),
         (("POST", "/predict", "application/json", b'{"photo": "!"}'), 400, "base64"),
+        (("POST", "/predict", "application/json", in_json(bytes(201))), 400, "at most 200 bytes"),
+        (("POST", "/predict", "application/json", in_json(RED, more=[1] * 50)), 200, "red"),
+        (("POST", "/predict", "application/json", in_json(RED, more=[1] * 101)), 400, "base64"),
+        (("POST", "/predict", "application/json", in_json(RED, more=[[]] * 50)), 400, "base64"),
     ],
 )
 def test_each_request_gets_its_answer(service, monkeypatch, request_of, status, words):
@@ -318,6 +327,10 @@ def test_the_wsgi_application(service, monkeypatch):
     assert ask(RED)[1]["class"] == "red"
     assert ask(RED, CONTENT_LENGTH="")[0] == "411"
     assert ask(RED, CONTENT_LENGTH=str(len(RED) + 1))[0] == "400"
+    for method in ("POST", "GET", "PUT"):
+        for length in ("-1", "abc", "1.5", "+1", "1_0", "9" * 5000, "٣"):
+            found = ask(RED, REQUEST_METHOD=method, CONTENT_LENGTH=length)
+            assert found == ("400", {"error": "Content-Length should be a number of bytes."})
     assert ask(b"", REQUEST_METHOD="HEAD", PATH_INFO="/health") == ("200", {})
     monkeypatch.setattr(app, "MAX_BYTES", 10)
     assert ask(RED)[0] == "413"
@@ -334,6 +347,37 @@ def test_a_client_that_sends_a_byte_now_and_then_is_ended(service, monkeypatch):
             client.sendall(b"POST /predict HTTP/1.1\r\nContent-Length: 99\r\n\r\nx")
             assert b"400" in client.recv(100)  # otherwise it would wait for the other bytes
         server.shutdown()
+
+
+def test_a_connection_that_gets_no_thread_makes_room_for_the_next(monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(app, "CONNECTIONS", 1)
+    with app.Server(("127.0.0.1", 0), app.Quiet) as server:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="new thread"):
+            server.process_request(object(), None)
+        assert not server._since
+        assert server._free.acquire(blocking=False)
+
+
+def test_the_first_requests_share_one_model(folder, monkeypatch):
+    made = []
+
+    class Slow:
+        def __init__(self):
+            made.append(self)
+            time.sleep(0.05)
+
+        def check(self):
+            pass
+
+    monkeypatch.setattr(app, "Model", Slow)
+    monkeypatch.setattr(app, "_made", app.cache(app._made.__wrapped__))
+    with ThreadPoolExecutor(8) as threads:
+        found = set(threads.map(lambda _: app.service(), range(8)))
+    assert len(found) == len(made) == 1
 
 
 # ---------------------------------------------------------------------------------------------
