@@ -36,6 +36,12 @@ NEEDED = {
     "tflite": {"ai-edge-litert": "2.1.0"},
 }
 
+# What is in each folder, and what may be besides: the model, its runtime, what running it adds.
+ALWAYS = {
+    "app.py", "model.json", "requirements.txt", "Dockerfile", ".dockerignore", "examples.npz",
+}  # fmt: skip
+OURS = ALWAYS | {*(f"model.{kind}" for kind in NEEDED), "kernels", "minicnn", "__pycache__"}
+
 
 def write_folder(
     saved: Saved, model_file: Path, folder: Path, kind: str, input_range: str
@@ -70,7 +76,8 @@ def write_folder(
             shutil.copytree(Path(minicnn.__file__).parent, new / "minicnn", ignore=unneeded)
         _write_examples(saved, new / "examples.npz", input_range)
         untested = _self_test(new, kind)
-        if folder.exists():  # checked above: it is one of ours, or empty
+        check_free(folder)  # the self-test takes a while
+        if folder.exists():  # it is one of ours, or empty
             shutil.rmtree(folder)
         new.replace(folder)
     return untested
@@ -78,7 +85,8 @@ def write_folder(
 
 def check_free(folder: Path) -> None:
     """Raise `FileExistsError` if the folder has anything in it that this does not write."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "examples.npz").is_file():
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and not ALWAYS <= names <= OURS:
         raise FileExistsError(
             f"--serve writes a new folder. {str(folder)!r} has other files in it: name another one."
         )

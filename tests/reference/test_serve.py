@@ -413,6 +413,24 @@ def test_what_cannot_be_served_is_refused(trained, tmp_path, capsys, told, words
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_a_folder_with_a_file_of_the_users_is_never_replaced(tmp_path):
+    """Not even one that was written here, or has a file of the same name as one of ours."""
+    serve.check_free(tmp_path / "new")
+    serve.check_free(tmp_path)  # empty
+    for name in sorted(serve.ALWAYS, reverse=True):
+        (tmp_path / name).touch()
+        if name != min(serve.ALWAYS):
+            with pytest.raises(FileExistsError, match="other files in it"):
+                serve.check_free(tmp_path)
+    serve.check_free(tmp_path)  # as it was written
+    for name in ("kernels", "minicnn", "__pycache__"):
+        (tmp_path / name).mkdir()
+    serve.check_free(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(FileExistsError, match="other files in it"):
+        serve.check_free(tmp_path)
+
+
 @pytest.mark.slow
 def test_a_served_model_answers_as_keras_at_once_and_after_a_kill(trained, clothes, tmp_path):
     served = tmp_path / "served"
