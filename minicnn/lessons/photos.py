@@ -77,9 +77,10 @@ def copy_photos(
 ) -> Path:
     """Write the first `counts` photos of each kind, resized, into `directory`, and return it.
 
-    What a split lacks comes from the end of `train`, so that no photo is in two splits. Damaged
-    photos are left out, and named. A copy of the same photos is used again. Raises `ValueError` if
-    there are too few photos, and `FileExistsError` for a folder that holds something else.
+    What a split lacks comes from the end of `train`, so that no photo is in two splits. Photos that
+    cannot be read are left out, and named. A copy of the same photos is used again. Raises
+    `ValueError` if there are too few photos, and `FileExistsError` for a folder that holds
+    something else.
     """
     data, directory = check_photos(data), Path(directory)
     record = json.dumps({"data": str(data), "counts": dict(counts), "size": size})
@@ -140,7 +141,7 @@ def _copy_next(waiting: list[Path], to: Path, size: tuple[int, int]) -> bool:
         path = waiting.pop(0)
         try:
             pixels = images.load_photo(path, size)
-        except images.BadImageError as error:
+        except (images.BadImageError, OSError) as error:  # a folder, a link to nothing
             say(f"Left out: {error}")
             continue
         images.save_img(to, np.rint(pixels), scale=False, quality=95)

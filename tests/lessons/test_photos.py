@@ -67,6 +67,17 @@ def test_a_damaged_photo_is_left_out_and_named(tmp_path, capsys):
     assert said.count("\n") == 1
 
 
+def test_a_link_to_nothing_and_a_folder_are_left_out_and_named(tmp_path, capsys):
+    data = write_photos(tmp_path / "photos", {"train": 2})
+    (data / "train" / "hat" / "00-a.jpg").mkdir()
+    (data / "train" / "hat" / "00-b.jpg").symlink_to(tmp_path / "gone.jpg")
+    made = copy_photos(data, tmp_path / "copy", {"train": 2}, (8, 8))
+    assert shades(made / "train" / "hat") == [shade("train", 0), shade("train", 1)]
+    first, second = capsys.readouterr().out.splitlines()
+    assert "00-a.jpg' is a folder" in first
+    assert "00-b.jpg'. It is a link to nothing." in second
+
+
 def test_a_copy_is_used_again_and_another_folder_is_left_alone(tmp_path):
     data = write_photos(tmp_path / "photos", {"train": 1})
     made = copy_photos(data, tmp_path / "copy", {"train": 1}, (8, 8))
