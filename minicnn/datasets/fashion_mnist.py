@@ -36,9 +36,5 @@ def load_data() -> fetching.DataSet:
 def _part(part: str, paths: dict[tuple[str, str], str]) -> tuple[fetching.Array, fetching.Array]:
     images = fetching.idx(paths[part, "images-idx3"], _LARGEST, 3)
     labels = fetching.idx(paths[part, "labels-idx1"], _LARGEST, 1)
-    if len(images) != len(labels):
-        raise fetching.BadDataError(
-            f"Fashion-MNIST should have a label for each image. Its part {part} has "
-            f"{len(images)} images and {len(labels)} labels."
-        )
+    fetching.check_images(images, labels, f"Fashion-MNIST's part {part}")
     return images, labels

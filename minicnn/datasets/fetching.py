@@ -30,6 +30,16 @@ def cache_folder() -> Path:
     return keras_home().expanduser() / "datasets"
 
 
+def check_images(x: Array, y: Array, name: str) -> None:
+    """Raise a `BadDataError` unless x is uint8 (n, 28, 28) and y uint8 (n,)."""
+    shapes = y.ndim == 1 and x.shape == (len(y), 28, 28)
+    if not shapes or not x.dtype == y.dtype == np.uint8:
+        raise BadDataError(
+            f"{name} should hold images, uint8 (n, 28, 28), with a label each, uint8 (n,). "
+            f"It holds {x.dtype} {x.shape} and {y.dtype} {y.shape}."
+        )
+
+
 def unpacked(path: str, largest: int) -> bytes:
     """Return what a gzip file holds. Raises `BadDataError` if it is damaged or holds more."""
     try:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn._support.archives import DAMAGED
 from minicnn._support.reading import open_regular
 from minicnn.compat import hints
 from minicnn.datasets import fetching
@@ -38,6 +37,8 @@ def load_data(path: str = "mnist.npz") -> fetching.DataSet:
             x_train, y_train, x_test, y_test = (arrays[name] for name in names)
     except fetching.BadDataError:
         raise
-    except (*DAMAGED, ValueError) as error:
+    except Exception as error:  # reading a damaged archive may raise anything
         raise fetching.BadDataError(f"{found!r} is damaged: {error}.") from None
+    fetching.check_images(x_train, y_train, f"{found!r}, train,")
+    fetching.check_images(x_test, y_test, f"{found!r}, test,")
     return (x_train, y_train), (x_test, y_test)

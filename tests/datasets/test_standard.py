@@ -6,6 +6,7 @@ import io
 import pickle
 import struct
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,55 @@ def test_another_mnist_is_refused(
         mnist.load_data()
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (pixels(3, 28, 28), pixels(2), r"test, should hold .*uint8 \(3, 28, 28\) and uint8 \(2,\)"),
+        (pixels(3, 28, 30), pixels(3), r"It holds uint8 \(3, 28, 30\)"),
+        (pixels(3, 28, 28).astype(float), pixels(3), r"It holds float64 \(3, 28, 28\)"),
+        (pixels(3, 28, 28), np.array(7, np.uint8), r"uint8 \(\)"),
+        (pixels(3, 28, 28), pixels(3).astype(str), "and <U3"),
+    ],
+)
+def test_arrays_that_are_no_digits_are_refused(
+    x: Array, y: Array, message: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = npz(x_train=pixels(1, 28, 28), y_train=pixels(1), x_test=x, y_test=y)
+    give(server, mnist, "mnist.npz", content, monkeypatch)
+    with pytest.raises(fetching.BadDataError, match=message):
+        mnist.load_data()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (10000000000000,)}",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (9, 28, 28)}",
+        "{'descr': '|u1', 'fortran_order': False, 3: 4}",
+        "(" * 5000,
+    ],
+    ids=["too large", "too short", "keys", "nested"],
+)
+def test_a_header_that_lies_is_refused(
+    header: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            archive.writestr(f"{name}.npy", start + f"{header}\n".encode() + bytes(9))
+    give(server, mnist, "mnist.npz", file.getvalue(), monkeypatch)
+    with pytest.raises(fetching.BadDataError, match=r"mnist.npz' is damaged: "):
+        mnist.load_data()
+
+
+def test_clothes_of_another_size_are_refused(server: Server) -> None:
+    clothes(server)
+    server.contents["train-images-idx3-ubyte.gz"] = idx(pixels(4, 30, 28))
+    with pytest.raises(fetching.BadDataError, match=r"part train .*It holds uint8 \(4, 30, 28\)"):
+        fashion_mnist.load_data()
+
+
 def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path) -> None:
     server.contents["mnist.npz"] = b"another file"
     with pytest.raises(ValueError, match="checksum is not 731c5ac"):
@@ -130,7 +180,7 @@ def test_fashion_mnist(server: Server, tmp_path: Path) -> None:
         (idx(pixels(4))[:-9], "gz' is damaged: Compressed file ended"),
         (idx(pixels(2, 2)), "is no IDX file of uint8 in 1 axes"),
         (packed(bytes([0, 0, 8, 1, 0, 0, 0, 9, 7])), r"shape \(9,\). It holds 1 bytes"),
-        (idx(pixels(3)), "part train has 4 images and 3 labels"),
+        (idx(pixels(3)), r"part train should hold .* uint8 \(4, 28, 28\) and uint8 \(3,\)"),
         (packed(bytes(2**26 + 1)), "holds more than the 67,108,864 bytes"),
     ],
     ids=["plain", "cut off", "images for labels", "too short", "fewer labels", "too large"],
