@@ -271,8 +271,7 @@ def test_another_optimizer_can_be_asked_what_it_would_do() -> None:
 @pytest.mark.keras
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "Nadam"])
 def test_keras_makes_the_same_step(name: str) -> None:
-    import keras
-
+    keras = pytest.importorskip("keras")
     update = explained(getattr(optimizers, name)(0.1))
     theirs = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     theirs.set_weights([np.array([[1.0]])])

@@ -90,6 +90,9 @@ def test_the_summary_says_where_the_parameters_come_from(capsys):
 
 
 def test_contributing_lists_the_questions():
-    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text("utf-8")
+    guide = ROOT / ".github" / "CONTRIBUTING.md"
+    if not guide.exists():
+        pytest.skip("this is no checkout")
+    text = guide.read_text("utf-8")
     rows = text.split("## The course's questions")[1].split("\n## ")[0].splitlines()
     assert sum(row.startswith("| ") for row in rows) > 12
