@@ -164,7 +164,7 @@ def find(folder: str | Path) -> Splits:
         )
     inner = class_folders(str(folder), hidden=False)
     if len(inner) > 1 and not {name.lower() for name in inner} & _LIKE_SPLITS:
-        return _divided(find_split(folder, "all"))
+        return _divided(find_split(folder, "all"), folder)
     for name in SPLITS[:2]:
         if not (folder / name).is_dir():
             raise FileNotFoundError(
@@ -187,13 +187,14 @@ def _checked(splits: Splits) -> Splits:
     return splits
 
 
-def _divided(photos: Photos) -> Splits:
+def _divided(photos: Photos, folder: Path) -> Splits:
     """Divide the photos of class folders, which have no splits."""
     check_enough(photos, len(SPLITS), "one for each split")
-    found = lists.divided(photos.labels, lists.SHARES)
+    names = [Path(path).relative_to(folder).as_posix() for path in photos.paths]
+    found = lists.divided_by_name(names, photos.labels)
     parts = [replace(photos.keep(found[name]), name=name) for name in SPLITS]
     told = ", ".join(f"{len(part)} {part.name}" for part in parts)
-    say(f"There is no train folder: each class is divided at random, always in this way: {told}.")
+    say(f"There is no train folder: each photo's name decides on its split: {told}.")
     return Splits(*parts)
 
 

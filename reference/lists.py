@@ -2,11 +2,12 @@
 
 A list is CSV with the columns split, class, path; a path is relative to the list's folder, and may
 contain bytes that are not UTF-8. A data set of class folders alone, without train/ and validation/,
-is divided here: within each class, at random, always in the same way, so that no later run trains
-on an earlier run's test photos.
+is divided here, by a hash of each photo's name: a photo stays in its split when others are added,
+so no later run trains on an earlier run's test photos.
 """
 
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -81,8 +82,38 @@ def read(path: Path, splits: Sequence[str]) -> Rows:
     return found
 
 
+def divided_by_name(names: Sequence[str], labels: Array) -> dict[str, list[int]]:
+    """Divide photos among the splits by a hash of their names: the indices of each split, in order.
+
+    A hash is a number from 0 to 1, and a photo is in test below 0.15, in validation below 0.3, else
+    in train (`SHARES`). So adding or deleting photos moves no other one, and a split's share of a
+    small class is not exact. The surprise: of a class that would be missing from a split, that
+    split takes the photo with the nearest hash, until a photo is added that belongs there.
+    """
+    places = np.array([_place(name) for name in names])
+    upwards = list(reversed(SHARES))
+    found: dict[str, list[int]] = {name: [] for name in SHARES}
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        rows = rows[np.argsort(places[rows], kind="stable")]
+        start, share = 0, 0.0
+        for number, split in enumerate(upwards[:-1], start=1):
+            share += SHARES[split]
+            end = int(np.searchsorted(places[rows], share))
+            end = min(max(end, start + 1), len(rows) - len(upwards) + number)  # one for each split
+            found[split] += rows[start:end].tolist()
+            start = end
+        found[upwards[-1]] += rows[start:].tolist()
+    return {split: sorted(rows) for split, rows in found.items()}
+
+
+def _place(name: str) -> float:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
 def divided(labels: Array, shares: Mapping[str, float], seed: int = 0) -> dict[str, list[int]]:
-    """Divide photos among splits, each class in these shares: the indices of each split, in order.
+    """Divide photos at random, each class in these shares: the indices of each split, in order.
 
     Each split gets at least one photo of each class; the first one takes what is left over.
     """

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import json
 import shutil
 import sys
@@ -184,15 +185,44 @@ def flat(clothes, tmp_path):
 
 def test_class_folders_alone_are_divided_always_in_the_same_way(flat, capsys):
     splits = data.find(flat)
-    assert "84" not in capsys.readouterr().out  # 12 - 2 - 2 photos of each class
-    assert [len(photos) for photos in splits] == [80, 20, 20]
-    for photos, each in zip(splits, (8, 2, 2), strict=True):
-        assert np.bincount(photos.labels).tolist() == [each] * 10
+    counts = [len(photos) for photos in splits]
+    assert "{} train, {} validation, {} test".format(*counts) in capsys.readouterr().out
+    for photos in splits:
+        assert (np.bincount(photos.labels, minlength=10) >= 1).all()
     paths = [path for photos in splits for path in photos.paths]
     assert sorted(paths) == sorted(str(path) for path in flat.rglob("*.jpg"))
     again = data.find(flat)
     assert [a.paths for a in again] == [b.paths for b in splits]
     assert data.find_one(flat, "test").paths == splits.test.paths
+    moved = data.find(flat.rename(flat.with_name("moved")))
+    for photos, others in zip(splits, moved, strict=True):
+        assert [path[len(str(flat)) :] for path in photos.paths] == [
+            path[len(str(flat.with_name("moved"))) :] for path in others.paths
+        ]
+
+
+def test_a_photo_s_name_decides_on_its_split_by_hand():
+    """Of 65536, the SHA-256 of hat/a.jpg and so on begin with these numbers; test ends at 9830."""
+    numbers = {"a": 0x3D9A, "b": 0x4A9F, "c": 0x3775, "d": 0x9C29, "e": 0x1423, "f": 0x4D2A,
+               "g": 0x7737, "h": 0x602A}  # fmt: skip
+    names = [f"hat/{letter}.jpg" for letter in numbers]
+    for name, number in zip(names, numbers.values(), strict=True):
+        assert int(hashlib.sha256(name.encode()).hexdigest()[:4], 16) == number
+    found = lists.divided_by_name(names, np.zeros(8, int))
+    assert found == {"train": [3, 5, 6, 7], "validation": [0, 1, 2], "test": [4]}
+    # Without a, b, c and e all belong into train: f is the nearest to the others, and then h.
+    found = lists.divided_by_name([names[i] for i in (3, 5, 6, 7)], np.zeros(4, int))
+    assert found == {"train": [0, 2], "validation": [3], "test": [1]}
+
+
+@pytest.mark.parametrize("count", [40, 41, 60, 299])
+def test_added_photos_move_none(count):
+    names = [f"hat/{i}.jpg" for i in range(300)]
+    before = lists.divided_by_name(names[:count], np.zeros(count, int))
+    after = lists.divided_by_name(names, np.zeros(300, int))
+    for split, rows in before.items():
+        assert rows == [row for row in after[split] if row < count]
+        assert abs(len(after[split]) / 300 - lists.SHARES[split]) < 0.05
 
 
 def test_a_class_with_too_few_photos_cannot_be_divided(flat):
@@ -205,10 +235,14 @@ def test_a_class_with_too_few_photos_cannot_be_divided(flat):
 @given(st.lists(st.integers(3, 40), min_size=1, max_size=5), st.integers(0, 3))
 def test_each_photo_is_in_one_split_and_each_class_in_all(counts, seed):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    found = lists.divided(labels, lists.SHARES, seed)
-    assert sorted(chain(*found.values())) == list(range(len(labels)))
-    for rows in found.values():
-        assert set(labels[rows]) == set(range(len(counts)))
+    names = [f"{seed}-{row}.jpg" for row in range(len(labels))]
+    for found in (
+        lists.divided(labels, lists.SHARES, seed),
+        lists.divided_by_name(names, labels),
+    ):
+        assert sorted(chain(*found.values())) == list(range(len(labels)))
+        for rows in found.values():
+            assert set(labels[rows]) == set(range(len(counts)))
 
 
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=5), st.integers(2, 5))
@@ -272,17 +306,23 @@ def test_a_list_names_files_of_any_name_and_excel_may_have_saved_it(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="its file names are bytes")
-def test_a_photo_whose_name_is_no_text_is_reported_and_listed(copy, tmp_path, capsys):
-    photo_of(copy, "train", "hat").rename(copy / "train" / "hat" / "caf\udce9.jpg")
-    (copy / "train" / "hat" / "na\udcefve.jpg").write_bytes(b"no photo")
+def test_a_photo_whose_name_is_no_text_is_reported_and_listed(tmp_path):
+    photos = tmp_path / "photos"
+    for split in ("train", "validation"):
+        for name in ("hat", "shoes"):
+            (photos / split / name).mkdir(parents=True)
+            Image.new("RGB", (9, 9)).save(photos / split / name / "caf\udce9.jpg")
+    (photos / "train" / "hat" / "na\udcefve.jpg").write_bytes(b"no photo")
     output = tmp_path / "report"
-    told = ["--data", str(copy), "--output", str(output), "--drop", "unreadable"]
+    told = ["--data", str(photos), "--output", str(output), "--drop", "unreadable"]
     assert data.run(told) == 0
     assert b"/na\xefve.jpg," in (output / "findings.csv").read_bytes()
     assert r"na\udcefve.jpg" in (output / "report.html").read_text("utf-8")
     splits = data.find(output / "photos.csv")
-    (named,) = (path for path in splits.train.paths if path.endswith("caf\udce9.jpg"))
-    assert data.Path(named).is_file()
+    assert len(splits.train) == len(splits.validation) == 2
+    for path in (*splits.train.paths, *splits.validation.paths):
+        assert path.endswith("caf\udce9.jpg")
+        assert data.Path(path).is_file()
 
 
 def test_a_page_shows_names_that_are_no_text(tmp_path):
@@ -299,4 +339,5 @@ def test_a_flat_folder_can_be_trained_on_and_tested(options, flat, tmp_path):
     output = tmp_path / "out"
     told = ["--data", str(flat), "--epochs", "1", "--output", str(output)]
     assert training.run([*options, *told]) == 0
-    assert json.loads((output / "evaluation.json").read_text())["photos"] == 20
+    wanted = len(data.find(flat).test)
+    assert json.loads((output / "evaluation.json").read_text())["photos"] == wanted
