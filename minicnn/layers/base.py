@@ -363,8 +363,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
 
     def logits(self, cache: Any, activation: str) -> Array | None:
         """Return what went into the activation if it is this one, or None."""
-        logits: Array | None = cache.z if cache.activation == activation else None
-        return logits
+        return cache.z if cache.activation == activation else None  # type: ignore[no-any-return]
 
     def run(self, x: Any, training: bool = False) -> Any:
         """Return y alone; a network keeps less for this than for `forward`."""
