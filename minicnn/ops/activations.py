@@ -8,17 +8,24 @@ import numpy as np
 from minicnn import config
 from minicnn._support.operators import operations
 from minicnn.functional import ACTIVATIONS, by_name
-from minicnn.ops.operation import operation
+from minicnn.ops.operation import of_symbols, operation, value_of
+from minicnn.ops.tape import Symbolic
 
 Array = np.ndarray
 
 
-@functools.cache
 def function_of(name: str) -> Any:
     """Return the operation of the activation of this name; `KeyError` if there is none.
 
     The name may have settings, as in `leaky_relu(negative_slope=0.1)`.
     """
+    over_axis = {"softmax": softmax, "log_softmax": log_softmax}
+    return over_axis[name] if name in over_axis else _own(name)
+
+
+@functools.cache
+def _own(name: str) -> Any:
+    """Return the activation of this name as `minicnn.functional` has it, as an operation."""
     found = by_name.activation(name)
 
     @functools.wraps(found.forward)
@@ -37,10 +44,12 @@ def function_of(name: str) -> Any:
 
 def _over(name: str, x: Any, axis: int) -> Any:
     """Return softmax or its logarithm over this axis."""
+    if isinstance(x, Symbolic):
+        return of_symbols(name, {"x": x, "axis": axis})
     move = operations["moveaxis"]
-    if axis in (-1, len(x.shape) - 1):
-        return function_of(name)(x)
-    return move(function_of(name)(move(x, axis, -1)), -1, axis)
+    if axis in (-1, np.ndim(value_of(x)) - 1):
+        return _own(name)(x)
+    return move(_own(name)(move(x, axis, -1)), -1, axis)
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

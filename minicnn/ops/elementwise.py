@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.ops.constants import constant
 from minicnn.ops.operation import operation
 
 Array = np.ndarray
@@ -67,9 +68,23 @@ def minimum(x1: Array, x2: Array) -> Any:
     return np.minimum(x1, x2), lambda dy: dy * first, lambda dy: dy * ~first
 
 
+def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
+    """Return x1 where the condition holds, x2 elsewhere; the one that was taken gets dy.
+
+    Without x1 and x2, the places where the condition holds: a list of arrays, one for each axis.
+    Raises `ValueError` for one of the two alone.
+    """
+    if x1 is None and x2 is None:
+        found = np.nonzero(np.atleast_1d(constant(condition)))
+        return [places.astype(np.int32) for places in found]
+    if x1 is None or x2 is None:
+        missing = "x1" if x1 is None else "x2"
+        raise ValueError(f"where expects both x1 and x2, or neither. Received {missing}=None.")
+    return _where(condition, x1, x2)
+
+
 @operation
-def where(condition: Array, x1: Array, x2: Array) -> Any:
-    """Return x1 where the condition holds, x2 elsewhere; the one that was taken gets dy."""
+def _where(condition: Array, x1: Array, x2: Array) -> Any:
     taken = np.asarray(condition, bool)
     nothing = None  # no gradient leads to a condition
     return np.where(taken, x1, x2), nothing, lambda dy: dy * taken, lambda dy: dy * ~taken

@@ -34,6 +34,11 @@ def on_symbols(function: Callable[[str, dict[str, Any]], Any]) -> Callable[..., 
     return function
 
 
+def of_symbols(name: str, given: dict[str, Any]) -> Any:
+    """Return the symbol of the layer that computes this operation of these arguments."""
+    return _on_symbols[0](name, given)
+
+
 def operation(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make the function an operation; the parameters annotated `Array` or `Arrays` are its inputs.
 
@@ -53,7 +58,7 @@ def operation(function: Callable[..., Any]) -> Callable[..., Any]:
         for key in listed:
             inputs += given[key]
         if any(isinstance(value, Symbolic) for value in inputs):
-            return _on_symbols[0](name, given)
+            return of_symbols(name, given)
         arrays = arrays_of(inputs)
         left = iter(arrays)
         given |= {key: next(left) for key in single if key in given}

@@ -37,11 +37,29 @@ class _Call(NamedTuple):
 _FUNCTIONS: dict[str, Callable[[_Call], Layer]] = {}
 
 
-def _function(*names: str) -> Callable[[Callable[[_Call], Layer]], Callable[[_Call], Layer]]:
-    """Register what becomes of functions with these names: Keras 3's class, or a path in `tf`."""
+# Settings that change nothing with these values, whatever the function; and what every layer has.
+_USUAL = {"alpha": 1.0, "axis": -1, "beta": 1.0, "conjugate": False, "data_format": "NHWC"}
+_OF_LAYERS = ("dtype", "name", "trainable")
+
+
+def _function(
+    *names: str, takes: tuple[str, ...] = ()
+) -> Callable[[Callable[[_Call], Layer]], Callable[[_Call], Layer]]:
+    """Register what becomes of functions with these names: Keras 3's class, or a path in `tf`.
+
+    The layer follows the settings that it `takes`; any other is refused unless it is the usual.
+    """
 
     def register(translate: Callable[[_Call], Layer]) -> Callable[[_Call], Layer]:
-        _FUNCTIONS.update(dict.fromkeys(names, translate))
+        def checked(call: _Call) -> Layer:
+            for name, value in call.settings.items():
+                tensors = value if isinstance(value, list) and value else [value]
+                known = name in (*takes, *_OF_LAYERS) or all(map(is_tensor, tensors))
+                if not known and value not in (None, _USUAL.get(name)):
+                    raise ValueError(f"has {name}={value!r:.100}")
+            return translate(call)
+
+        _FUNCTIONS.update(dict.fromkeys(names, checked))
         return translate
 
     return register
@@ -156,12 +174,13 @@ def _rescaled(x: Any, scale: Any, offset: Any) -> Layer:
 
 # -- arithmetic ------------------------------------------------------------------------------------
 
+_PAIR = ("x", "y", "x1", "x2", "bias", "value")  # as the functions call their two arguments
 _OF_LISTS = {
     *("Add", "Concatenate", "Divide", "Maximum", "Minimum", "Multiply", "Stack", "Subtract"),
 }
 
 
-@_function("Add", "__operators__.add", "math.add", "nn.bias_add")
+@_function("Add", "__operators__.add", "math.add", "nn.bias_add", takes=_PAIR)
 def _add(call: _Call) -> Layer:
     x, y = _combined(call)
     if is_tensor(x) and is_tensor(y):
@@ -169,7 +188,7 @@ def _add(call: _Call) -> Layer:
     return _rescaled(x, 1.0, y) if is_tensor(x) else _rescaled(y, 1.0, x)
 
 
-@_function("Subtract", "math.subtract")
+@_function("Subtract", "math.subtract", takes=_PAIR)
 def _subtract(call: _Call) -> Layer:
     x, y = _combined(call)
     if is_tensor(x) and is_tensor(y):
@@ -177,7 +196,7 @@ def _subtract(call: _Call) -> Layer:
     return _rescaled(x, 1.0, _each(lambda n: -n, y)) if is_tensor(x) else _rescaled(y, -1.0, x)
 
 
-@_function("Multiply", "math.multiply")
+@_function("Multiply", "math.multiply", takes=_PAIR)
 def _multiply(call: _Call) -> Layer:
     x, y = _combined(call)
     if is_tensor(x) and is_tensor(y):
@@ -185,7 +204,7 @@ def _multiply(call: _Call) -> Layer:
     return _rescaled(x, y, 0.0) if is_tensor(x) else _rescaled(y, x, 0.0)
 
 
-@_function("Divide", "TrueDivide", "math.truediv", "math.divide", "realdiv")
+@_function("Divide", "TrueDivide", "math.truediv", "math.divide", "realdiv", takes=_PAIR)
 def _divide(call: _Call) -> Layer:
     x, y = _combined(call)
     if is_tensor(x) and is_tensor(y):
@@ -202,7 +221,7 @@ def _negative(call: _Call) -> Layer:
     return _rescaled(call.only[0], -1.0, 0.0)
 
 
-@_function("Power", "math.pow")
+@_function("Power", "math.pow", takes=_PAIR)
 def _power(call: _Call) -> Layer:
     x, y = _combined(call)
     if not is_tensor(x) or is_tensor(y):
@@ -220,7 +239,7 @@ def _sqrt(call: _Call) -> Layer:
     return "Power", {"exponent": 0.5}, call.only
 
 
-@_function("Maximum", "math.maximum")
+@_function("Maximum", "math.maximum", takes=_PAIR)
 def _maximum(call: _Call) -> Layer:
     x, y = _combined(call)
     if is_tensor(x) and is_tensor(y):
@@ -230,7 +249,7 @@ def _maximum(call: _Call) -> Layer:
     return "ReLU", {}, [x if is_tensor(x) else y]
 
 
-@_function("Minimum", "math.minimum")
+@_function("Minimum", "math.minimum", takes=_PAIR)
 def _minimum(call: _Call) -> Layer:
     x, y = _combined(call)
     if not (is_tensor(x) and is_tensor(y)):
@@ -238,7 +257,10 @@ def _minimum(call: _Call) -> Layer:
     return "Minimum", {}, [x, y]
 
 
-@_function("Clip", "clip_by_value")
+_LIMITS = ("x_min", "x_max", "clip_value_min", "clip_value_max")
+
+
+@_function("Clip", "clip_by_value", takes=_LIMITS)
 def _clip(call: _Call) -> Layer:
     low = call.settings.get("x_min", call.settings.get("clip_value_min"))
     high = _constant(call.settings.get("x_max", call.settings.get("clip_value_max")))
@@ -250,48 +272,68 @@ def _clip(call: _Call) -> Layer:
 # -- activations -----------------------------------------------------------------------------------
 
 _ACTIVATIONS = {
-    "elu": ("Elu", "nn.elu"),
     "exponential": ("Exp", "math.exp"),
     "hard_sigmoid": ("HardSigmoid",),
     "hard_silu": ("HardSilu",),
     "log_softmax": ("LogSoftmax", "nn.log_softmax"),
-    "relu": ("Relu", "nn.relu"),
     "relu6": ("Relu6", "nn.relu6"),
     "selu": ("Selu", "nn.selu"),
     "sigmoid": ("Sigmoid", "nn.sigmoid", "math.sigmoid", "sigmoid"),
     "silu": ("Silu", "nn.silu", "nn.swish"),
-    "softmax": ("Softmax", "nn.softmax"),
     "softplus": ("Softplus", "nn.softplus", "math.softplus"),
     "softsign": ("Softsign", "nn.softsign", "math.softsign"),
     "tanh": ("Tanh", "math.tanh", "nn.tanh"),
 }
-# Settings of these functions, and the values with which they are what the name says.
-_USUAL = {"alpha": 1.0, "axis": -1, "beta": 1.0}
 
 
 def _activation(activation: str) -> Callable[[_Call], Layer]:
-    def translate(call: _Call) -> Layer:
-        for setting, value in call.settings.items():
-            usual = setting not in _USUAL or value in (None, _USUAL[setting])
-            if not usual and not is_tensor(value):
-                raise ValueError(f"has {setting}={value!r:.100}")
-        return "Activation", {"activation": activation}, call.only
-
-    return translate
+    return lambda call: ("Activation", {"activation": activation}, call.only)
 
 
 for _name, _names in _ACTIVATIONS.items():
     _function(*_names)(_activation(_name))
 
 
-@_function("Gelu", "nn.gelu")
+@_function("Relu", "nn.relu", takes=("max_value", "negative_slope", "threshold"))
+def _relu(call: _Call) -> Layer:
+    corners = {}
+    for name, usual in (("max_value", None), ("negative_slope", 0), ("threshold", 0)):
+        value = call.settings.get(name)
+        if isinstance(value, (list, dict, str)):
+            raise ValueError(f"has {name}={value!r:.100}")
+        if value not in (None, usual):
+            corners[name] = value
+    if not corners:
+        return "Activation", {"activation": "relu"}, call.only
+    return "ReLU", corners, call.only
+
+
+@_function("Elu", "nn.elu", takes=("alpha",))
+def _elu(call: _Call) -> Layer:
+    alpha = _constant(call.settings.get("alpha", 1.0))
+    if alpha == 1:
+        return "Activation", {"activation": "elu"}, call.only
+    return "ELU", {"alpha": alpha}, call.only
+
+
+@_function("Softmax", "nn.softmax", takes=("axis",))
+def _softmax(call: _Call) -> Layer:
+    axis = call.settings.get("axis")
+    if axis in (None, -1):
+        return "Activation", {"activation": "softmax"}, call.only
+    if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:
+        raise ValueError(f"has axis={axis!r:.100}")
+    return "Softmax", {"axis": axis}, call.only
+
+
+@_function("Gelu", "nn.gelu", takes=("approximate",))
 def _gelu(call: _Call) -> Layer:
     if call.settings.get("approximate"):
         raise ValueError("approximates")
     return "Activation", {"activation": "gelu"}, call.only
 
 
-@_function("LeakyRelu", "nn.leaky_relu")
+@_function("LeakyRelu", "nn.leaky_relu", takes=("negative_slope", "alpha"))
 def _leaky_relu(call: _Call) -> Layer:
     slope = call.settings.get("negative_slope", call.settings.get("alpha", 0.2))
     return "LeakyReLU", {"negative_slope": slope}, call.only
@@ -300,7 +342,7 @@ def _leaky_relu(call: _Call) -> Layer:
 # -- shapes ----------------------------------------------------------------------------------------
 
 
-@_function("GetItem", "__operators__.getitem")
+@_function("GetItem", "__operators__.getitem", takes=("key", "slice_spec"))
 def _get_item(call: _Call) -> Layer:
     x, key = call.arguments[0], call.settings.get("slice_spec", call.arguments[-1])
     if not is_tensor(x) or len(call.arguments) != 2:
@@ -308,7 +350,7 @@ def _get_item(call: _Call) -> Layer:
     return "GetItem", {"key": key}, [x]
 
 
-@_function("Reshape", "reshape")
+@_function("Reshape", "reshape", takes=("newshape", "shape"))
 def _reshape(call: _Call) -> Layer:
     shape = call.settings.get("newshape", call.settings.get("shape"))
     if not isinstance(shape, list) or len(shape) < 2 or shape[0] not in (-1, None):
@@ -317,7 +359,7 @@ def _reshape(call: _Call) -> Layer:
     return "Reshape", {"target_shape": sizes}, call.only
 
 
-@_function("Transpose", "transpose", "compat.v1.transpose")
+@_function("Transpose", "transpose", "compat.v1.transpose", takes=("axes", "perm"))
 def _transpose(call: _Call) -> Layer:
     axes = call.settings.get("axes", call.settings.get("perm"))
     if not isinstance(axes, list) or not axes or axes[0] != 0:
@@ -335,8 +377,8 @@ def _joining(layer: str) -> Callable[[_Call], Layer]:
     return translate
 
 
-_function("Concatenate", "concat")(_joining("Concatenate"))
-_function("Stack", "stack")(_joining("Stack"))
+_function("Concatenate", "concat", takes=("axis",))(_joining("Concatenate"))
+_function("Stack", "stack", takes=("axis",))(_joining("Stack"))
 
 
 def _key(call: _Call, part: int | None) -> Layer:
@@ -351,12 +393,12 @@ def _key(call: _Call, part: int | None) -> Layer:
     return "GetItem", {"key": [*[whole] * axis, part]}, call.only
 
 
-@_function("ExpandDims", "expand_dims")
+@_function("ExpandDims", "expand_dims", takes=("axis",))
 def _expand_dims(call: _Call) -> Layer:
     return _key(call, None)
 
 
-@_function("Squeeze", "squeeze", "compat.v1.squeeze")
+@_function("Squeeze", "squeeze", "compat.v1.squeeze", takes=("axis",))
 def _squeeze(call: _Call) -> Layer:
     return _key(call, 0)
 
@@ -372,8 +414,10 @@ def _over_images(layer: str) -> Callable[[_Call], Layer]:
     return translate
 
 
-_function("Mean", "math.reduce_mean")(_over_images("GlobalAveragePooling2D"))
-_function("Max", "math.reduce_max")(_over_images("GlobalMaxPooling2D"))
+_function("Mean", "math.reduce_mean", takes=("axis", "keepdims"))(
+    _over_images("GlobalAveragePooling2D")
+)
+_function("Max", "math.reduce_max", takes=("axis", "keepdims"))(_over_images("GlobalMaxPooling2D"))
 
 
 @_function("Identity", "identity")

@@ -219,6 +219,17 @@ def test_gradients_by_hand(function: Any, x: list[Any], dx: list[Any]) -> None:
     np.testing.assert_allclose(found[0], dx)
 
 
+def test_where_alone_returns_the_places() -> None:
+    rows, columns = ops.where([[1, 0], [0, 2]])
+    assert rows.tolist() == columns.tolist() == [0, 1]
+    assert rows.dtype == np.int32
+    (places,) = ops.where(np.array([True, False, True]))
+    assert places.tolist() == [0, 2]
+    tape = Tape()
+    with tape:  # of a tensor, too
+        assert ops.where(tape.watch(np.array([0.0, 3.0])) > 1)[0].tolist() == [1]
+
+
 def test_padding_with_several_numbers() -> None:
     found = ops.pad(np.ones((1, 1)), 1, constant_values=np.array([[2.0, 3.0], [4.0, 5.0]]))
     np.testing.assert_array_equal(found, [[4, 2, 5], [4, 1, 5], [4, 3, 5]])
@@ -327,6 +338,7 @@ def test_what_cannot_be_recorded_says_so(call: Any, says: str) -> None:
             lambda x: layers.Dense(4, activation=ops.glu),
             "goes into the call of a layer of your own",
         ),
+        (lambda x: ops.where(x > 1, x), r"where expects both x1 and x2.*Received x2=None"),
         (lambda x: ops.norm(x, ord=1), r"norm expects ord=2.*Received ord=1"),
         (lambda x: ops.normalize(x, order=1), r"normalize expects order=2.*Received order=1"),
         (lambda x: ops.pad(x, 1, "reflect"), r'pad expects mode="constant"\. Received'),
@@ -370,6 +382,17 @@ SYMBOLIC = {
     "expand_dims": (lambda x: ops.expand_dims(x, 1), "GetItem"),
     "split": (lambda x: ops.split(x, 3, axis=-1)[1], "GetItem"),
     "softmax": (lambda x: ops.softmax(x), "Activation"),
+    "softmax of the last": (lambda x: minicnn.activations.softmax(x, axis=-1), "Activation"),
+    "softmax of rows": (lambda x: minicnn.activations.softmax(x, axis=1), "Softmax"),
+    "softmax of columns": (lambda x: ops.softmax(x, -2), "Softmax"),
+    "log_softmax": (lambda x: minicnn.activations.log_softmax(x, axis=-1), "Activation"),
+    "relu with its defaults": (lambda x: ops.relu(x, None, 0.0, threshold=0), "Activation"),
+    "relu up to 0.5": (lambda x: ops.relu(x, max_value=0.5), "ReLU"),
+    "relu up to 0": (lambda x: ops.relu(x, max_value=0), "ReLU"),
+    "relu with a slope": (lambda x: minicnn.activations.relu(x, negative_slope=0.2), "ReLU"),
+    "relu from 0.3 on": (lambda x: minicnn.activations.relu(x, threshold=0.3), "ReLU"),
+    "elu": (lambda x: ops.elu(x, alpha=0.5), "ELU"),
+    "leaky_relu": (lambda x: ops.leaky_relu(x, negative_slope=0.4), "LeakyReLU"),
 }
 
 
@@ -389,6 +412,11 @@ def test_operations_on_symbols_make_layers(case: str) -> None:
     [
         (lambda x: ops.einsum("bhwc->bc", x), r"ops\.einsum makes no layer: not supported for"),
         (lambda x: ops.mean(x, axis=-1), r"ops\.mean has axis=-1 rather than \[1, 2\]: not"),
+        (lambda x: ops.max(x, axis=(1, 2), initial=9.0), r"ops\.max has initial=9\.0: not"),
+        (lambda x: ops.hard_sigmoid(x, slope=0.3), r"ops\.hard_sigmoid has slope=0\.3: not"),
+        (lambda x: ops.log_softmax(x, axis=1), r"ops\.log_softmax has axis=1: not supported"),
+        (lambda x: ops.softmax(x, axis=(1, 2)), r"ops\.softmax has axis=\[1, 2\]: not supported"),
+        (lambda x: ops.softmax(x, axis=0), r"ops\.softmax has axis=0: not supported"),
         (lambda x: ops.zeros_like(x), r"is a symbol without values, and this operation makes no"),
     ],
 )

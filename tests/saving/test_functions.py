@@ -49,6 +49,10 @@ AS_LAYERS: list[tuple[dict[str, Any], str, dict[str, Any], Any]] = [
     (called("Maximum", A, 0), "ReLU", {}, A),
     (called("Clip", A, x_min=0, x_max=6), "ReLU", {"max_value": 6}, A),
     (called("Relu6", A), "Activation", {"activation": "relu6"}, A),
+    (called("Relu", A, max_value=2), "ReLU", {"max_value": 2}, A),
+    (called("Elu", A, alpha=0.5), "ELU", {"alpha": 0.5}, A),
+    (called("Softmax", A, axis=1), "Softmax", {"axis": 1}, A),
+    (called("Softmax", A, axis=-1), "Activation", {"activation": "softmax"}, A),
     (called("GetItem", A, [ALL, 0]), "GetItem", {"key": [ALL, 0]}, A),
     (called("Reshape", A, newshape=[-1, 8, 2]), "Reshape", {"target_shape": [8, 2]}, A),
     (called("Concatenate", [A, B], axis=-1), "Concatenate", {"axis": -1}, [A, B]),
@@ -94,7 +98,12 @@ def test_a_layer_stays_as_it_is() -> None:
         (called("Maximum", A, 1), "a number other than 0"),
         (called("Minimum", A, 1), "is called with a number"),
         (called("Clip", A, x_min=-1, x_max=1), "least value other than 0"),
-        (called("Softmax", A, axis=1), "has axis=1"),
+        (called("Softmax", A, axis=[1, 2]), r"has axis=\[1, 2\]"),
+        (called("LogSoftmax", A, axis=1), "has axis=1"),
+        (called("Max", A, axis=[1, 2], initial=5.0), "has initial=5.0"),
+        (called("nn.bias_add", A, 3.0, data_format="NCHW"), "has data_format='NCHW'"),
+        (called("Sigmoid", A, steepness=2.0), "has steepness=2.0"),
+        (called("Relu", A, max_value=[1.0, 2.0]), r"has max_value=\[1\.0, 2\.0\]"),
         (called("Gelu", A, approximate=True), "approximates"),
         (called("Reshape", A, newshape=[2, 8]), r"has the shape \[2, 8\]"),
         (called("Transpose", A, axes=[1, 0]), r"has the axes \[1, 0\]"),
@@ -168,6 +177,8 @@ def of_keras(k: Any, x: Any, c: Any) -> list[Any]:
         *(ops.expand_dims(x, 1), ops.expand_dims(x, -1), ops.squeeze(x[..., :1], -1)),
         *(ops.maximum(x, c), ops.minimum(x, c), ops.sqrt(ops.square(x) + 1.0)),
         *(ops.cast(x, "float32"), ops.log_softmax(x), ops.elu(x), ops.selu(x), ops.softplus(x)),
+        *(ops.softmax(x, axis=1), ops.softmax(x, axis=3), ops.elu(x, alpha=0.5)),
+        k.activations.relu(x, negative_slope=0.1, max_value=0.5, threshold=0.2),
     ]
 
 
