@@ -107,12 +107,21 @@ def called(layer: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     with variable.recording(None):
         layer._build_for(_mapped(x, lambda value: tuple(value.shape)))
     with _calling(training):
-        y = layer.call(x, **named)
+        y = _mapped(layer.call(x, **named), _as_result)
     if layer.activity_regularizer is not None:
-        _penalize(layer, y)
+        _mapped(y, lambda one: _penalize(layer, one))
     if variable.recorder() is not None:
         variable.recorder().calls.append((layer, _shapes_of(x), _shapes_of(y)))
     return y
+
+
+def _as_result(y: Any) -> Any:
+    """Return a weight that `call` returned as its values, and as a tensor while a tape records."""
+    if not isinstance(y, Variable):
+        return y
+    tape = variable.recorder()
+    tensor = None if tape is None else tape.tensor_of(y)
+    return y.numpy() if tensor is None else operations["copy"](y)
 
 
 def _shapes_of(x: Any) -> list[Shape]:
@@ -122,14 +131,15 @@ def _shapes_of(x: Any) -> list[Shape]:
 
 
 def _penalize(layer: Any, y: Any) -> None:
-    """Add the layer's `activity_regularizer` of what its `call` returned to the tape's losses."""
+    """Add the layer's `activity_regularizer` of an output to the tape's losses."""
     tape = variable.recorder()
-    if tape is None or not isinstance(y, Tensor):
+    if tape is None:
         return
-    penalty = WithPenalties.activity_penalty(layer, y.value)
-    slope = WithPenalties.activity_gradient(layer, y.value)
+    value = np.asarray(value_of(y))
+    penalty = WithPenalties.activity_penalty(layer, value)
+    slope = WithPenalties.activity_gradient(layer, value)
     tape.losses += tape.record(
-        layer.name, [np.asarray(penalty, y.dtype)], [y], lambda dys, *_: [dys[0] * slope]
+        layer.name, [np.asarray(penalty, value.dtype)], [y], lambda dys, *_: [dys[0] * slope]
     )
 
 

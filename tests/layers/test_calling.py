@@ -374,6 +374,50 @@ def test_a_layer_that_returns_its_input_or_a_constant() -> None:
     assert not cache.layer.backward(y, cache)[0].any()
 
 
+def test_a_layer_that_returns_a_weight() -> None:
+    class Returns(layers.Layer):
+        def build(self, input_shape: Any) -> None:
+            self.w = self.add_weight((5, 3), "ones", name="w")
+            self.frozen = self.add_weight((5, 3), "ones", trainable=False, name="frozen")
+
+        def call(self, x: Any) -> Any:
+            return [self.w, x * self.w, self.frozen]
+
+    layer = Returns(activity_regularizer="l2")
+    ys, cache = layer.forward(X)
+    dy = np.full_like(X, 2.0)
+    dx, grads = layer.backward([dy, dy, dy], cache)
+    np.testing.assert_array_equal(grads["w"], 2 + 2 * X)
+    np.testing.assert_array_equal(dx, dy)
+    assert cache.activity_penalty() == pytest.approx(0.01 * (15 + (X * X).sum() + 15) / 5)
+    for y in [ys, layer.run(X), layer(X)]:
+        assert all(isinstance(one, np.ndarray) for one in y)
+        y[0][:], y[2][:] = 7.0, 7.0  # which are not the weights themselves
+    assert (layer.w.numpy() == 1).all()
+    assert (layer.frozen.numpy() == 1).all()
+
+
+@pytest.mark.keras
+@pytest.mark.slow
+def test_a_returned_weight_learns_as_in_keras() -> None:
+    import keras
+
+    def trained(k: Any) -> Any:
+        class Row(k.layers.Layer):  # type: ignore[misc]
+            def build(self, input_shape: Any) -> None:
+                self.w = self.add_weight(shape=(5, 3), initializer="ones")
+
+            def call(self, x: Any) -> Any:
+                return self.w
+
+        model = k.Sequential([k.Input((3,)), Row()])
+        model.compile(k.optimizers.SGD(0.1), "mse")
+        model.fit(X, X, batch_size=5, epochs=2, shuffle=False, verbose=0)
+        return model.get_weights()[0]
+
+    np.testing.assert_allclose(trained(minicnn), trained(keras), rtol=1e-5)
+
+
 def test_files_have_the_arguments_and_weights(tmp_path: Path) -> None:
     model = minicnn.Model(
         inputs := minicnn.Input((5, 5, 2)), MyDense(2, "tanh")(Block(0.0)(inputs))
