@@ -17,18 +17,17 @@ operation is a step, and each layer within, too; in any other pass it gets array
 `call` needs no gradients, but what it computes with must be operations and layers. Such a layer is
 `forward`'s and `backward`'s like any other: its cache has the tape.
 
+As on a tensor, `x += 1` makes a new array there; into x itself nothing can be written.
+
 Whether it is training passes from `call` to the layers within that are not told it.
 """
 
-import contextlib
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minicnn._support import variable
+from minicnn._support import values, variable
 from minicnn._support.operators import operations
 from minicnn._support.settings import parameters_of
 from minicnn._support.variable import Variable
@@ -40,28 +39,10 @@ Array = np.ndarray
 Shape = tuple[int | None, ...]
 
 
-class _Here(threading.local):
-    """Whether the `call` that runs in this Python thread is training; None outside of one."""
-
-    training: bool | None = None
-
-
-_here = _Here()
-
-
-@contextlib.contextmanager
-def _calling(training: bool | None) -> Iterator[None]:
-    before, _here.training = _here.training, training
-    try:
-        yield
-    finally:
-        _here.training = before
-
-
 def resolved(training: bool | None, default: bool | None) -> bool | None:
     """Return what a layer was told, or else the `call` around it, or else the default."""
     if training is None:
-        training = _here.training
+        training = values.is_training()
     return default if training is None else bool(training)
 
 
@@ -103,16 +84,18 @@ def called(layer: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     training = resolved(told, default if isinstance(default, bool) else False)
     if takes:
         named["training"] = training
-    x = _mapped(x, lambda value: _ready(value, layer))
+    x = _mapped(x, lambda value: values.protected(_ready(value, layer)))
+    named = {key: _mapped(value, values.protected) for key, value in named.items()}
+    outermost = values.is_training() is None
     with variable.recording(None):
         layer._build_for(_mapped(x, lambda value: tuple(value.shape)))
-    with _calling(training):
+    with values.calling(training):
         y = _mapped(layer.call(x, **named), _as_result)
     if layer.activity_regularizer is not None:
         _mapped(y, lambda one: _penalize(layer, one))
     if variable.recorder() is not None:
         variable.recorder().calls.append((layer, _shapes_of(x), _shapes_of(y)))
-    return y
+    return _mapped(y, values.plain) if outermost else y
 
 
 def _as_result(y: Any) -> Any:
@@ -121,7 +104,7 @@ def _as_result(y: Any) -> Any:
         return y
     tape = variable.recorder()
     tensor = None if tape is None else tape.tensor_of(y)
-    return y.numpy() if tensor is None else operations["copy"](y)
+    return values.within_call(y.numpy()) if tensor is None else operations["copy"](y)
 
 
 def _shapes_of(x: Any) -> list[Shape]:
@@ -181,7 +164,7 @@ def _is_numbers(x: Any) -> bool:
 
 def run(layer: Any, x: Any, training: bool | None) -> Any:
     """Return y, or a list of several, for an array or a list; nothing is recorded."""
-    with variable.recording(None), _calling(training):
+    with variable.recording(None), values.calling(training):
         return _results(layer, called(layer, x))[0]
 
 
@@ -190,10 +173,10 @@ def forward(layer: Any, x: Any, training: bool | None) -> tuple[Any, CallCache]:
     tape = Tape()
     several = isinstance(x, (list, tuple))
     inputs = [tape.watch(_ready(a, layer)) for a in (x if several else [x])]
-    with tape, _calling(training):
+    with tape, values.calling(training):
         y = called(layer, inputs if several else inputs[0])
-    values, tensors = _results(layer, y)
-    return values, CallCache(layer, tape, inputs, tensors, isinstance(values, list))
+    ys, tensors = _results(layer, y)
+    return ys, CallCache(layer, tape, inputs, tensors, isinstance(ys, list))
 
 
 def _results(layer: Any, y: Any) -> tuple[Any, list[Tensor]]:
@@ -209,12 +192,15 @@ def _results(layer: Any, y: Any) -> tuple[Any, list[Tensor]]:
             f"{layer.label} expects call to return an array, or a list of arrays. "
             f"Received {type(y).__name__}."
         )
-    values = [_ready(value.value if isinstance(value, Tensor) else value, layer) for value in found]
+    arrays = [
+        _ready(value.value if isinstance(value, Tensor) else values.plain(value), layer)
+        for value in found
+    ]
     tensors = [
         value if isinstance(value, Tensor) else Tensor(array)
-        for value, array in zip(found, values, strict=True)
+        for value, array in zip(found, arrays, strict=True)
     ]
-    return (values if several else values[0]), tensors
+    return (arrays if several else arrays[0]), tensors
 
 
 # ---------------------------------------------------------------------------------------------
@@ -278,17 +264,23 @@ def recorded(layer: Any, x: Any, training: bool | None) -> Any:
     training = resolved(training, layer.training_by_default)
     tape = variable.recorder()
     if tape is None and not _has_tensors(x):
-        return layer.run(x, training)
+        x = _mapped(x, values.plain)
+        with values.calling(None):
+            y = layer.run(x, training)
+        return _mapped(y, values.within_call)
     x = layer._inputs_in_order(x) if isinstance(x, dict) else x
     several = isinstance(x, (list, tuple)) and not _is_numbers(x)
     inputs = list(x) if several else [x]
     arrays = [np.asarray(value_of(value)) for value in inputs]
     given: Any = arrays if several else arrays[0]
     needed = not layer.built or is_recorded([*inputs, *layer.weights])
-    with variable.recording(None), _calling(None):
-        if tape is None or not needed:
-            return layer.run(given, training)
-        y, cache = layer.forward(given, training)
+    with variable.recording(None), values.calling(None):
+        if needed and tape is not None:
+            y, cache = layer.forward(given, training)
+        else:
+            y = layer.run(given, training)
+    if tape is None or not needed:
+        return _mapped(y, values.within_call)
     if not isinstance(layer, Inherited):  # which is a part of the layer itself
         tape.calls.append((layer, _shapes_of(given), _shapes_of(y)))
     passed = _Passed(layer, list(y) if isinstance(y, list) else [y], cache, isinstance(y, list))

@@ -3,6 +3,7 @@
 A result that jumps, such as that of `floor` or `x > 0`, has the derivative 0 between its jumps.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,21 @@ import numpy as np
 
 from minicnn import config
 from minicnn._support.operators import operations
+from minicnn._support.values import within_call
 from minicnn.ops.operation import operation, value_of
 from minicnn.ops.tape import Symbolic, Tensor
 
 Array = np.ndarray
+
+
+def _result(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function return what `call` computes with, within one."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return within_call(function(*args, **kwargs))
+
+    return call
 
 
 def _named(call: Callable[..., Any], name: str, says: str) -> Callable[..., Any]:
@@ -26,8 +38,8 @@ def _named(call: Callable[..., Any], name: str, says: str) -> Callable[..., Any]
 def _of_two(function: Callable[..., Any], name: str, says: str) -> Callable[..., Any]:
     """Return an operation of two arrays, tensors or weights that is a function of NumPy."""
 
-    def call(x1: Any, x2: Any) -> Array:
-        return np.asarray(function(constant(x1), constant(x2)))
+    def call(x1: Any, x2: Any) -> Any:
+        return within_call(np.asarray(function(constant(x1), constant(x2))))
 
     return _named(call, name, says)
 
@@ -35,8 +47,8 @@ def _of_two(function: Callable[..., Any], name: str, says: str) -> Callable[...,
 def _of_one(function: Callable[..., Any], name: str, says: str) -> Callable[..., Any]:
     """Return an operation of one array, tensor or weight that is a function of NumPy."""
 
-    def call(x: Any) -> Array:
-        return np.asarray(function(constant(x)))
+    def call(x: Any) -> Any:
+        return within_call(np.asarray(function(constant(x))))
 
     return _named(call, name, says)
 
@@ -71,36 +83,43 @@ ceil = _of_one(np.ceil, "ceil", "Return the smallest whole number from x on.")
 sign = _of_one(np.sign, "sign", "Return -1, 0 or 1.")
 
 
+@_result
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Array:
     """Return whether any number along these axes is not 0."""
     return np.asarray(np.any(constant(x), axis, keepdims=keepdims))
 
 
+@_result
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Array:
     """Return whether no number along these axes is 0."""
     return np.asarray(np.all(constant(x), axis, keepdims=keepdims))
 
 
+@_result
 def round(x: Any, decimals: int = 0) -> Array:
     """Return x rounded to this many decimals."""
     return np.asarray(np.round(constant(x), decimals))
 
 
+@_result
 def argsort(x: Any, axis: int = -1) -> Array:
     """Return the order that sorts x along an axis."""
     return np.asarray(np.argsort(constant(x), axis, kind="stable"), np.int32)
 
 
+@_result
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
     """Return the place of the largest number along an axis, or among all numbers."""
     return np.asarray(np.argmax(constant(x), axis, keepdims=keepdims), np.int32)
 
 
+@_result
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
     """Return the place of the smallest number along an axis, or among all numbers."""
     return np.asarray(np.argmin(constant(x), axis, keepdims=keepdims), np.int32)
 
 
+@_result
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Array:
     """Return rows of zeros with a 1 at the place x; all zeros for a number that is no class."""
     places = np.asarray(constant(x))[..., None] == np.arange(num_classes)
@@ -110,36 +129,43 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Arra
 # -- new arrays ------------------------------------------------------------------------------------
 
 
+@_result
 def zeros(shape: Any, dtype: Any = None) -> Array:
     """Return zeros of this shape."""
     return np.zeros(shape, dtype or config.floatx())
 
 
+@_result
 def ones(shape: Any, dtype: Any = None) -> Array:
     """Return ones of this shape."""
     return np.ones(shape, dtype or config.floatx())
 
 
+@_result
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Array:
     """Return an array of this shape with one value in it."""
     return np.full(shape, constant(fill_value), dtype or config.floatx())
 
 
+@_result
 def zeros_like(x: Any, dtype: Any = None) -> Array:
     """Return zeros in the shape of x."""
     return np.zeros_like(constant(x), dtype)
 
 
+@_result
 def ones_like(x: Any, dtype: Any = None) -> Array:
     """Return ones in the shape of x."""
     return np.ones_like(constant(x), dtype)
 
 
+@_result
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Array:
     """Return an array in the shape of x with one value in it."""
     return np.full_like(constant(x), constant(fill_value), dtype)
 
 
+@_result
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Array:
     """Return the numbers from `start` to before `stop`; from 0 if there is no `stop`."""
     first: Any = 0 if stop is None else start
@@ -148,11 +174,13 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     return found.astype(usual)
 
 
+@_result
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None) -> Any:
     """Return `num` numbers at equal distances."""
     return np.linspace(start, stop, num, endpoint, dtype=dtype or config.floatx())
 
 
+@_result
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Array:  # noqa: N803
     """Return a matrix of zeros with ones on its diagonal."""
     return np.eye(N, M, k, dtype or config.floatx())
@@ -189,6 +217,7 @@ def is_tensor(x: Any) -> bool:
     return isinstance(x, (np.ndarray, Tensor, Symbolic))
 
 
+@_result
 def stop_gradient(variable: Any) -> Array:
     """Return the array, as a constant: no gradient flows through it."""
     return np.array(constant(variable))

@@ -19,6 +19,7 @@ import numpy as np
 from minicnn import config
 from minicnn._support import variable
 from minicnn._support.operators import operations
+from minicnn._support.values import within_call
 from minicnn._support.variable import Variable
 from minicnn.ops.tape import Symbolic, Tensor
 
@@ -67,7 +68,7 @@ def operation(function: Callable[..., Any]) -> Callable[..., Any]:
             y, *gradients = function(**given)
         y = as_result(y, arrays)
         if not is_recorded(inputs):
-            return y
+            return within_call(y)
         return _recorded(name, y, inputs, gradients)
 
     operations[name] = call
@@ -144,7 +145,7 @@ def value_of(value: Any) -> Any:
             value = value.astype(config.floatx())
     if value.dtype.kind not in "fiub":
         raise TypeError(f"Operations expect numbers. Received dtype {value.dtype}.")
-    return value
+    return np.asarray(value)
 
 
 def check_ours(value: Any) -> None:

@@ -418,6 +418,103 @@ def test_a_returned_weight_learns_as_in_keras() -> None:
     np.testing.assert_allclose(trained(minicnn), trained(keras), rtol=1e-5)
 
 
+class InPlace(layers.Layer):
+    """Each `+=` makes a new tensor: `h` stays what it was."""
+
+    def build(self, input_shape: Any) -> None:
+        self.w = self.add_weight((input_shape[-1],), "ones", name="w")
+        self.dense = layers.Dense(3, kernel_initializer="ones")
+
+    def call(self, x: Any) -> Any:
+        h = ops.relu(x)
+        z = h
+        z += 1.0
+        total = ops.zeros(ops.shape(x))
+        first = total
+        for _ in range(2):
+            total += z * h
+        d = e = self.dense(x)
+        e *= 2.0
+        v = u = ops.reshape(self.w, (1, 3))
+        v -= 5.0
+        x += 10.0
+        x /= 2.0
+        x **= 2.0
+        return total + first + d * e + u * v + x
+
+
+def expected_in_place(x: Any) -> Any:
+    h, d = np.maximum(x, 0), x.sum(-1, keepdims=True)
+    return 2 * h * (h + 1) + 2 * d * d - 4 + ((x + 10) / 2) ** 2
+
+
+def test_in_place_operators_make_new_arrays() -> None:
+    x = X.copy()
+    layer = InPlace()
+    model = minicnn.Sequential([minicnn.Input((3,)), layer])
+
+    class Holds(minicnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = layer
+
+        def call(self, x: Any) -> Any:
+            x += 0.0
+            return self.inner(x)
+
+    holds = Holds()
+    for pass_ in (
+        layer,
+        layer.run,
+        lambda x: layer.forward(x)[0],
+        model,
+        lambda x: model.predict(x, verbose=0),
+        lambda x: holds.predict(x, verbose=0),
+        holds,
+    ):
+        y = pass_(x)
+        np.testing.assert_allclose(np.asarray(y), expected_in_place(X), rtol=1e-5)
+        assert type(y) is np.ndarray
+        assert y.flags.writeable
+        np.testing.assert_array_equal(x, X)
+    assert (layer.w.numpy() == 1).all()
+    model.compile("sgd", "mse")
+    model.fit(x, x, validation_data=(x, x), epochs=2, verbose=0)
+    model.evaluate(x, x, verbose=0)
+    np.testing.assert_array_equal(x, X)
+    check_gradients_of_in_place()
+
+
+def check_gradients_of_in_place() -> None:
+    layer = InPlace(dtype="float64")
+    x = X[:2].astype(float)
+    y, cache = layer.forward(x)
+    dx, grads = layer.backward(np.ones_like(y), cache)
+    d = x.sum(-1, keepdims=True)
+    relu = np.where(x > 0, 2 * (2 * x + 1), 0)
+    np.testing.assert_allclose(dx, relu + 12 * d + (x + 10) / 2)
+    np.testing.assert_allclose(grads["w"], np.full(3, 2 * (2 * 1 - 5)))
+
+
+def test_what_call_is_given_cannot_be_written_to() -> None:
+    class Writes(layers.Layer):
+        def call(self, x: Any, other: Any = None) -> Any:
+            (x if other is None else other)[0] = 1.0
+            return x
+
+    class Same(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x
+
+    with pytest.raises(ValueError, match="read-only"):
+        Writes().run(X)
+    with pytest.raises(ValueError, match="read-only"):
+        Writes()(X, X.copy())
+    for y in (Same()(X), Same().run(X)):
+        y[:] = 0.0  # it is the caller's
+    assert X.any()
+
+
 def test_files_have_the_arguments_and_weights(tmp_path: Path) -> None:
     model = minicnn.Model(
         inputs := minicnn.Input((5, 5, 2)), MyDense(2, "tanh")(Block(0.0)(inputs))
