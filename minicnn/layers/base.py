@@ -260,8 +260,8 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         """Return the names of the constructor's own arguments, in order."""
         if cls.__init__ is Layer.__init__:
             return []
-        names = parameters_of(cls.__init__)
-        return [n for n in names if n not in ("self", "kwargs")]
+        names = list(parameters_of(cls.__init__))[1:]  # without `self`, whatever it is called
+        return [name for name in names if name != "kwargs"]
 
     @classmethod
     def _refuse(cls, argument: str) -> None:

@@ -601,6 +601,25 @@ def test_a_config_of_ones_own() -> None:
         model.to_json()
 
 
+def test_self_may_have_another_name(tmp_path: Path) -> None:
+    class Other(layers.Layer):
+        def __init__(me, factor: float = 2.0, **options: Any) -> None:  # noqa: N805
+            super().__init__(**options)
+            me.factor = factor
+
+        def call(me, x: Any) -> Any:  # noqa: N805
+            return x * me.factor
+
+    layer = Other(3.0, name="it")
+    config = layer.get_config()
+    assert config == {"name": "it", "trainable": True, "dtype": "float32", "factor": 3.0}
+    assert Other.from_config(config).factor == 3.0
+    model = minicnn.Model(inputs := minicnn.Input((3,)), layer(inputs))
+    model.save(tmp_path / "m.keras")
+    again = models.load_model(tmp_path / "m.keras", custom_objects={"Other": Other})
+    np.testing.assert_array_equal(again.predict(X, verbose=0), X * 3)
+
+
 def returns(value: Any) -> Any:
     class Returns(layers.Layer):
         def call(self, x: Any) -> Any:
