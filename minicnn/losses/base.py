@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn import shapes
 from minicnn._support.settings import Configurable, is_ours, parameters_of
+from minicnn._support.values import protected
 from minicnn._support.variable import recorder
 from minicnn.losses import taped
 from minicnn.ops.tape import Tensor
@@ -236,10 +237,10 @@ class Loss(Configurable):
         return f"{type(self).__name__} has no gradient, and"
 
     def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
-        return self.call(y_true, y_pred)
+        return self.call(protected(y_true), protected(y_pred))
 
     def _gradient(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
-        return self.gradient(y_true, y_pred)
+        return self.gradient(protected(y_true), protected(y_pred))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that recreate this loss, as Keras writes them."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._support.values import protected
 from minicnn.ops.operation import check_ours
 from minicnn.ops.tape import Tape, Tensor, summed_to
 
@@ -24,7 +25,7 @@ def slopes(loss: Any, y_true: Array, y_pred: Array, factor: Array) -> Array:
     try:
         with tape:
             given = tape.watch(y_pred)
-            value = loss.call(y_true, given)
+            value = loss.call(protected(y_true), given)
     except (TypeError, AttributeError) as error:
         who = loss._without_gradient()
         raise NotImplementedError(f"{who} cannot be recorded on a tape. {error}") from error

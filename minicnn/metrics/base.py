@@ -7,6 +7,7 @@ import numpy as np
 
 from minicnn import shapes
 from minicnn._support.settings import Configurable, snake_case
+from minicnn._support.values import protected
 
 Array = np.ndarray
 
@@ -136,7 +137,8 @@ class MeanMetricWrapper(Metric):
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         try:
-            return np.asarray(self.fn(y_true, y_pred, **self.kwargs), np.float64)
+            given = protected(y_true), protected(y_pred)
+            return np.asarray(self.fn(*given, **self.kwargs), np.float64)
         except (TypeError, ValueError) as error:
             if type(self.fn).__module__.startswith("minicnn."):
                 raise

@@ -77,6 +77,33 @@ def test_by_hand() -> None:
     assert one.backward(cache).tolist() == [[1], [3]]
 
 
+def in_place(y_true: Any, y_pred: Any) -> Any:
+    e = y_pred
+    e -= y_true
+    y_true *= 0.0
+    return ops.mean(ops.square(e) + 0.0 * y_pred + y_true, axis=-1)
+
+
+class InPlace(losses.Loss):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return in_place(y_true, y_pred)
+
+
+@pytest.mark.parametrize("loss", [in_place, InPlace()])
+def test_in_place_operators_leave_the_data_as_they_are(loss: Any) -> None:
+    y = Y.copy()
+    own, known = trained(loss, y, [in_place]), trained("mse", Y, ["mse"])
+    np.testing.assert_array_equal(y, Y)
+    np.testing.assert_allclose(own.history.history["loss"], known.history.history["loss"], 1e-5)
+    for found, expected in zip(own.evaluate(X, y, verbose=0), known.evaluate(X, Y, verbose=0)):
+        assert found == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_array_equal(y, Y)
+    pred = own.predict(X, verbose=0)
+    before = pred.copy()
+    minicnn.metrics.MeanMetricWrapper(in_place).update_state(y, pred)
+    np.testing.assert_array_equal(pred, before)
+
+
 def test_an_example_s_loss_may_depend_on_the_others() -> None:
     def contrast(y_true: Any, y_pred: Any) -> Any:
         alike = ops.matmul(y_pred, ops.transpose(y_pred))
