@@ -110,7 +110,8 @@ def _by_own_statistics(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> S
     """One term: y = x·scale + (beta - mean·scale), scale = gamma / √(variance + epsilon)."""
     (x,), place = xs, show.place(spot.at)
     places = _together(layer, x.shape, spot.at)
-    mean, variance = _moments(x[tuple(places.T)].astype(np.float64))
+    together = x[tuple(places.T)].astype(np.float64)
+    mean, variance = _moments(together)
     here = np.array([spot.at])
     gamma = float(_parameter(layer, "gamma", here, 1.0)[0])
     beta = float(_parameter(layer, "beta", here, 0.0)[0])
@@ -132,7 +133,8 @@ def _by_own_statistics(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> S
         beta - taken * scale,
         steps,
         ["As one term: x·gamma/√(σ² + ε), and the rest is the bias: beta - μ·gamma/√(σ² + ε)."],
-        magnitude=abs(value * scale) + abs(mean * scale) + abs(beta),
+        # The mean may be far smaller than what it is of, but its rounding is not.
+        magnitude=(abs(value) + float(np.abs(together).mean())) * abs(scale) + abs(beta),
     )
 
 

@@ -400,7 +400,7 @@ def test_a_layer_that_returns_a_weight() -> None:
 @pytest.mark.keras
 @pytest.mark.slow
 def test_a_returned_weight_learns_as_in_keras() -> None:
-    import keras
+    keras = pytest.importorskip("keras")
 
     def trained(k: Any) -> Any:
         class Row(k.layers.Layer):  # type: ignore[misc]
