@@ -96,8 +96,11 @@ def roofline(axes: Any, rows: Sequence[Row], limits: Limits) -> None:
 
 def ratios(axes: Any, rows: Sequence[Row]) -> None:
     """Draw a bar for each name, the median of its rows' ratios, and a dot for each row."""
-    names = list(dict.fromkeys(row.name for row in rows))
-    found = {name: [row.ratio or 0.0 for row in rows if row.name == name] for name in names}
+    found: dict[str, list[float]] = {}
+    for row in rows:  # time and memory are never one bar
+        name = row.name if row.unit == "s" else f"{row.name}, memory"
+        found.setdefault(name, []).append(row.ratio or 0.0)
+    names = list(found)
     for place, name in enumerate(names):
         middle = statistics.median(found[name])
         axes.barh(place, middle, color=BLUE if middle >= 1 else ORANGE, alpha=0.55, height=0.7)
