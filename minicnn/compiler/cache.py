@@ -2,7 +2,8 @@
 
 Whatever goes wrong with a file (it is damaged, truncated or foreign; the disk is full or read-only)
 costs one compilation and no more, and a good file replaces a bad one. Each change of a kernel makes
-a new file; what other versions wrote goes when it is old.
+a new file. What other versions wrote goes when it is old, except in a folder that the user has
+named.
 
 Machine code runs, whoever wrote it. So files are read and written only in a folder that belongs to
 the user (or to root) and that nobody else may write to, and only files of which the same is true
@@ -60,11 +61,15 @@ def _users_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
 
 
+def _chosen() -> str:
+    """Return the folder that the user has named, or an empty text."""
+    return os.environ.get("MINICNN_CACHE_DIR", "")
+
+
 def folders() -> list[Path]:
     """Return the folders for kernels: the user's choice, or beside the program, else the user's."""
-    chosen = os.environ.get("MINICNN_CACHE_DIR", "")
-    if chosen:
-        return [Path(chosen)]
+    if _chosen():
+        return [Path(_chosen())]
     program = Path(__file__).parent
     found = [program / "__pycache__"] if program.exists() else []  # a zip file has no folders
     with contextlib.suppress(RuntimeError):  # no home
@@ -109,7 +114,9 @@ class Entry:
             try:
                 if _is_trusted(folder, make=True):
                     write(folder / self.file_name, self.key, code)
-                    return _remove_old(folder, self.name)
+                    if not _chosen():  # a folder of the user's own may serve other processors
+                        _remove_old(folder, self.name)
+                    return None
             except OSError as error:  # no room, no right to
                 why = error
         _warn_once(

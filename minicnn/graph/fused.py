@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn import functional
 from minicnn._support.variable import Computed, Variable
+from minicnn.graph.wrapped import WrappedLayer
 from minicnn.layers import (
     BatchNormalization,
     Conv1D,
@@ -24,7 +25,6 @@ from minicnn.layers import (
     Dense,
     DepthwiseConv1D,
     DepthwiseConv2D,
-    Layer,
     SeparableConv1D,
     SeparableConv2D,
 )
@@ -41,7 +41,7 @@ class Scaling(NamedTuple):
     bias: Array | None
 
 
-class FusedLayer(Layer):
+class FusedLayer(WrappedLayer):
     """A convolution or dense layer and the layers after it, computed as one.
 
     The weights belong to `layer`, which also says whether they learn. With a `normalization` they
@@ -59,13 +59,14 @@ class FusedLayer(Layer):
         pool_size: Pair | None = None,
         remember: bool = False,
     ) -> None:
-        self.layer, self.normalization, self.limits = layer, normalization, limits
+        self.normalization, self.limits = normalization, limits
         self.pool_size, self.remember = pool_size, remember
-        super().__init__(name=name, dtype=layer.dtype)
-        self.input_rank, self.built = layer.input_rank, True
+        super().__init__(layer, name)
+        self.input_rank = layer.input_rank
         if pool_size is None:
             self.activation_name = limits  # otherwise backward undoes it with the pooling
-        self.weights_list = layer.weights_list if normalization is None else self._computed()
+        if normalization is not None:
+            self.weights_list = self._computed()
 
     # -- weights -----------------------------------------------------------------------------------
 
@@ -111,21 +112,9 @@ class FusedLayer(Layer):
             layer.weights_list, layer.use_bias = self.weights_list, True
         return layer
 
-    @property
-    def trainable(self) -> bool:
-        """Whether the layer's weights learn."""
-        return bool(self.layer.trainable)
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self.layer.trainable = value
-
     def trainable_variables_by_name(self) -> dict[str, Variable]:
         """Return the layer's trainable variables; none if the weights are computed."""
-        if self.normalization is not None:
-            return {}
-        found: dict[str, Variable] = self.layer.trainable_variables_by_name()
-        return found
+        return {} if self.normalization is not None else super().trainable_variables_by_name()
 
     # -- shapes and costs --------------------------------------------------------------------------
 

@@ -10,40 +10,26 @@ a tape would keep until backward, is never written.
 from typing import Any
 
 from minicnn import functional
-from minicnn._support.variable import Variable
-from minicnn.layers import BatchNormalization, Layer
+from minicnn.graph.wrapped import WrappedLayer
+from minicnn.layers import BatchNormalization
 from minicnn.layers.base import Array, Cache, Grads, Kept, Shape
 
 
-class LimitedNormalization(Layer):
-    """A normalization and an activation that only has `limits`; the weights are the layer's."""
+class LimitedNormalization(WrappedLayer):
+    """A normalization and an activation that only has `limits`."""
 
     def __init__(self, layer: BatchNormalization, name: str, limits: str) -> None:
-        self.layer, self.limits = layer, limits
-        super().__init__(name=name, dtype=layer.dtype)
-        self.weights_list, self.built = layer.weights_list, True
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the layer's weights learn."""
-        return bool(self.layer.trainable)
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self.layer.trainable = value
-
-    def trainable_variables_by_name(self) -> dict[str, Variable]:
-        """Return the layer's trainable variables."""
-        found: dict[str, Variable] = self.layer.trainable_variables_by_name()
-        return found
+        self.limits = limits
+        super().__init__(layer, name)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the layer's output shape."""
-        return self.layer.compute_output_shape(input_shape)
+        found: Shape = self.layer.compute_output_shape(input_shape)
+        return found
 
     def differs_in_training(self) -> bool:
         """Return whether the layer does."""
-        return self.layer.differs_in_training()
+        return bool(self.layer.differs_in_training())
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         layer, training = self.layer, training and self.trainable
@@ -69,4 +55,5 @@ class LimitedNormalization(Layer):
             beta,
             self.limits,
         )
-        return dx, self.layer.grads(dgamma, dbeta)
+        grads: Grads = self.layer.grads(dgamma, dbeta)
+        return dx, grads

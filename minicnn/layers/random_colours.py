@@ -34,10 +34,17 @@ def check_value_range(value_range: Any, who: str) -> None:
 class Colouring(RandomImageLayer):
     """A layer that changes colours and keeps them within `value_range`."""
 
+    needs_colours = False  # red, green and blue; a gray image has neither hue nor saturation
+
     def __init__(self, value_range: Any, seed: Any, data_format: str | None, **kwargs: Any) -> None:
         super().__init__(data_format, seed, **kwargs)
         check_value_range(value_range, self.label)
         self.value_range: Any = tuple(value_range)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        if self.needs_colours:
+            check_colours(input_shape, self.label, gray=False)
+        return super().compute_output_shape(input_shape)
 
     def recoloured(self, x: Array, drawn: Drawn) -> Array:
         """Return the changed colours, whatever their range."""
@@ -223,6 +230,8 @@ class RandomColorDegeneration(Colouring):
     nothing and 1 leaves no colours. `value_range` is (low, high); `seed` as in `Dropout`.
     """
 
+    needs_colours = True
+
     def __init__(
         self,
         factor: Any,
@@ -234,10 +243,6 @@ class RandomColorDegeneration(Colouring):
         super().__init__(value_range, seed, data_format, **kwargs)
         self.factor = limits(factor, "factor", self.label)
         self.value_range = sorted(self.value_range)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        check_colours(input_shape, self.label, gray=False)
-        return input_shape
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
         return {"factor": uniform(rng, self.factor, shape[0]).reshape(-1, 1, 1, 1)}
@@ -265,6 +270,8 @@ class RandomHue(Colouring):
     The surprise: Keras on TensorFlow has no gradient through it; here there is one.
     """
 
+    needs_colours = True
+
     def __init__(
         self,
         factor: Any,
@@ -275,10 +282,6 @@ class RandomHue(Colouring):
     ) -> None:
         super().__init__(value_range, seed, data_format, **kwargs)
         self.factor = limits(factor, "factor", self.label, least=0)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        check_colours(input_shape, self.label, gray=False)
-        return input_shape
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
         way = np.where(rng.random(shape[0]) > 0.5, np.float32(-0.5), np.float32(0.5))
@@ -313,6 +316,8 @@ class RandomSaturation(Colouring):
     colours within theirs. Keras on TensorFlow has no gradient through it; here there is one.
     """
 
+    needs_colours = True
+
     def __init__(
         self,
         factor: Any,
@@ -324,10 +329,6 @@ class RandomSaturation(Colouring):
         super().__init__(value_range, seed, data_format, **kwargs)
         self.factor = limits(factor, "factor", self.label)
         self.value_range = sorted(self.value_range)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        check_colours(input_shape, self.label, gray=False)
-        return input_shape
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
         factor = uniform(rng, self.factor, shape[0])[:, 0]

@@ -113,8 +113,15 @@ def test_the_file_of_one_processor_is_not_another_s(place: Path, monkeypatch) ->
         cache.about_machine.cache_clear()
 
 
-def test_old_versions_of_a_kernel_go_when_it_is_compiled_anew(place: Path) -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_old_versions_of_a_kernel_go_when_it_is_compiled_anew(
+    place: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    """A folder that the user has named keeps them: other processors may use it."""
     place.mkdir()
+    if not named:
+        monkeypatch.delenv("MINICNN_CACHE_DIR")
+        monkeypatch.setattr(cache, "folders", lambda: [place])
     digests = ["a" * 20, "b" * 20]
     names = ["test_cache.tiny", "test_cache.tiny", "test_cache.other", "test_cache.tiny-tiny"]
     paths = [place / f"{name}-{digest}.o" for name, digest in zip(names, digests * 2)]
@@ -124,7 +131,7 @@ def test_old_versions_of_a_kernel_go_when_it_is_compiled_anew(place: Path) -> No
         os.utime(path, (0, time.time() - 91 * 24 * 3600))
     os.utime(paths[1], (0, time.time() - 89 * 24 * 3600))
     met()
-    assert [path.exists() for path in paths] == [False, True, True, True, True]
+    assert [path.exists() for path in paths] == [named, True, True, True, True]
     assert met()[1] == 0, "the new file is still there"
 
 
