@@ -122,3 +122,10 @@ def test_unfreezing_takes_effect() -> None:
     model.train_on_batch(x, y)
     for weight, old in zip(layer.weights, before):
         assert not np.array_equal(weight.numpy(), old)
+
+
+def test_freezing_what_stands_for_a_layer_freezes_the_layer() -> None:
+    model = network()
+    for layer in model.form(training=True).layers:
+        layer.trainable = False
+    assert not any(model.get_layer(name).trainable for name in ("shared", "last", "conv2d"))
