@@ -133,7 +133,8 @@ def make_parser(name: str, description: str, epilog: str = "") -> argparse.Argum
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("photos").add_argument
+    group = parser.add_argument_group("photos")
+    add = group.add_argument
     add(
         "--data",
         required=True,
@@ -143,10 +144,17 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         '"sample" (drawn here, works offline)',
     )
     add("--image-size", type=positive, default=150, metavar="PX", help="side length; default: 150")
-    add(
+    resizing = group.add_mutually_exclusive_group()
+    resizing.add_argument(
+        "--antialias",
+        action="store_true",
+        help="make each pixel of all pixels that it covers, as Pillow's bilinear resizing does; "
+        "default: bilinear between four pixels, as image_dataset_from_directory does",
+    )
+    resizing.add_argument(
         "--course-compatible",
         action="store_true",
-        help="resize to the nearest pixel, as flow_from_directory does; default: bilinear",
+        help="resize to the nearest pixel, as flow_from_directory does",
     )
     add(
         "--skip-bad-images",

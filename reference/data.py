@@ -28,8 +28,8 @@ from minicnn._support.atomic import replacing
 from minicnn._support.download import fetch
 from minicnn._support.reading import TooLargeError, open_regular, read_regular
 from minicnn._support.terminal import say
-from minicnn.images import BadImageError, img_to_array, load_img, load_photo
-from minicnn.images.files import MAX_BYTES
+from minicnn.images import BadImageError, load_img
+from minicnn.images.files import MAX_BYTES, READINGS, read_photo
 from minicnn.images.folders import (
     PHOTO_ENDINGS,
     THREADS,
@@ -45,7 +45,6 @@ Array = np.ndarray
 
 SPLITS = ("train", "validation", "test")
 SMALLEST, LARGEST = 16, 2048  # pixels per side
-INTERPOLATIONS = ("bilinear", "nearest")
 
 
 @cache
@@ -110,7 +109,10 @@ class Splits(NamedTuple):
 class Reader:
     """Read a file as pixels: float32 (image_size, image_size, 3), from 0 to 255.
 
-    "bilinear" reads as `image_dataset_from_directory` does, "nearest" as `flow_from_directory`.
+    "bilinear" reads as `image_dataset_from_directory` does, "nearest" as `flow_from_directory`,
+    and "antialias" as `load_img(interpolation="bilinear")`: Pillow smooths what it makes smaller.
+    Pillow is chosen for it, and not TensorFlow, since it computes with whole numbers and is there
+    with every runtime: all get the same pixels, bit for bit.
     """
 
     image_size: int
@@ -123,17 +125,14 @@ class Reader:
                 f"The image size should be a whole number of pixels from {SMALLEST} to {LARGEST}, "
                 f"such as 150 or 299. Received {size!r}."
             )
-        if self.interpolation not in INTERPOLATIONS:
+        if self.interpolation not in READINGS:
             raise ValueError(
-                f"interpolation should be one of {', '.join(INTERPOLATIONS)}. "
+                f"interpolation should be one of {', '.join(READINGS)}. "
                 f"Received {self.interpolation!r}."
             )
 
     def __call__(self, path: str | Path | io.BytesIO) -> Array:
-        size = (self.image_size, self.image_size)
-        if self.interpolation == "nearest":
-            return img_to_array(load_img(path, target_size=size), dtype="float32")
-        return load_photo(path, size)
+        return read_photo(path, (self.image_size, self.image_size), self.interpolation)
 
     def read(self, paths: Sequence[str]) -> Array:
         """These photos as one array. Raises `BadImageError` for the first bad one."""

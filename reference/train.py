@@ -443,7 +443,8 @@ def settings_from(options: argparse.Namespace) -> Settings:
 
 def prepare(options: argparse.Namespace) -> tuple[Machine, Splits, Reader, Base]:
     """Set up what every command starts with: the machine, the photos, and the base."""
-    reader = Reader(options.image_size, "nearest" if options.course_compatible else "bilinear")
+    reading = "nearest" if options.course_compatible else "bilinear"
+    reader = Reader(options.image_size, "antialias" if options.antialias else reading)
     if options.image_size in (229, 289):
         say(f"--image-size {options.image_size}: is 299, Xception's own size, meant? Going on.")
     machine = backend.start(options)

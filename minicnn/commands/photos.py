@@ -59,15 +59,14 @@ def photo_size(model: Any, options: argparse.Namespace) -> tuple[int, int] | Non
 def read_photo(
     path: Path, size: tuple[int, int], model: Any, options: argparse.Namespace
 ) -> np.ndarray:
-    """Read a photo with the one of Keras's two resizing methods that training used."""
-    from minicnn.images import img_to_array, load_img, load_photo
+    """Read a photo as training did, which is by TensorFlow's bilinear if nothing says how."""
+    from minicnn.images.files import READINGS
+    from minicnn.images.files import read_photo as read
 
     mode = {1: "grayscale", 4: "rgba"}.get(model.input_shape[-1], "rgb")
-    if model.metadata.get("interpolation") == "nearest":  # flow_from_directory
-        photo = img_to_array(load_img(path, mode, target_size=size), dtype="float32")
-    else:
-        photo = load_photo(path, size, color_mode=mode)
-    return as_input(photo, options)
+    reading = model.metadata.get("interpolation")
+    known = reading if isinstance(reading, str) and reading in READINGS else "bilinear"
+    return as_input(read(path, size, known, mode), options)
 
 
 def as_input(pixels: np.ndarray, options: argparse.Namespace) -> np.ndarray:

@@ -37,6 +37,9 @@ MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 
 COLOR_MODES = {"grayscale": 1, "rgb": 3, "rgba": 4}  # with their numbers of channels
+# How a model file says that its photos were read; all but "bilinear" are `load_img` with this
+# interpolation of Pillow's.
+READINGS = {"bilinear": None, "nearest": "nearest", "antialias": "bilinear"}
 PILLOW_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
 
 
@@ -302,6 +305,25 @@ def load_photo(
         out[top : top + inner[0], left : left + inner[1]] = resize(x, inner, interpolation, part)
         return out
     return resize(x, image_size, interpolation, out)
+
+
+def read_photo(
+    path: PathLike | bytes | io.BytesIO,
+    image_size: tuple[int, int],
+    reading: str = "bilinear",
+    color_mode: str = "rgb",
+) -> Array:
+    """Return a photo's pixels as a model's training read them: float32, from 0 to 255.
+
+    `reading` "bilinear" is `load_photo`; "nearest" and "antialias" are `load_img` with Pillow's
+    nearest and bilinear interpolation. Pillow's bilinear one makes a pixel of all pixels that it
+    covers (antialiasing), in whole numbers from 0 to 255: so every machine gets the same bits.
+    """
+    interpolation = READINGS[shapes.choice(reading, READINGS, "reading", "read_photo")]
+    if interpolation is None:
+        return load_photo(path, image_size, color_mode=color_mode)
+    image = load_img(path, color_mode, image_size, interpolation)
+    return img_to_array(image, dtype="float32")
 
 
 def decode_photo(path: PathLike | bytes | io.BytesIO, color_mode: str = "rgb") -> Array:

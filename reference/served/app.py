@@ -102,17 +102,21 @@ def _formats() -> list[str]:
 def pixels_of(data: bytes, size: int, interpolation: str) -> Array:
     """Return a photo's pixels, float32 (size, size, 3), red green blue from 0 to 255.
 
-    "bilinear" is TensorFlow's, between the four neighbours and without smoothing (Pillow smooths,
-    and so gives other pixels); "nearest" is Pillow's. EXIF's rotation is ignored, as in training.
+    "bilinear" is TensorFlow's, between the four neighbours and without smoothing; "antialias" is
+    Pillow's bilinear, which smooths what it makes smaller; "nearest" is Pillow's, too. EXIF's
+    rotation is ignored, as in training.
     """
     image = opened(data)
-    if interpolation == "nearest":
-        image = image.convert("RGB").resize((size, size), Image.Resampling.NEAREST)
+    if interpolation in _PILLOWS:
+        image = image.convert("RGB").resize((size, size), _PILLOWS[interpolation])
         return np.asarray(image, np.float32)
     if image.mode.startswith("I"):  # gray of 16 bits: the upper 8 remain
         gray = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return _bilinear(np.stack([gray] * 3, axis=2), size)
     return _bilinear(np.asarray(image.convert("RGB")), size)
+
+
+_PILLOWS = {"nearest": Image.Resampling.NEAREST, "antialias": Image.Resampling.BILINEAR}
 
 
 def _bilinear(x: Array, size: int) -> Array:

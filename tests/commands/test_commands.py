@@ -432,7 +432,7 @@ def test_explain_with_bad_files(photos, trained, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
-@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest", "antialias"])
 def test_a_photo_is_read_in_the_colours_that_the_model_takes(
     channels, mode, interpolation, tmp_path, capsys
 ):

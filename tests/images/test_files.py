@@ -294,6 +294,22 @@ def test_bilinear_by_hand():
     assert files.resize(x, (1, 2))[0, :, 0].tolist() == [(1 + 4) / 2, (25 + 36) / 2]
 
 
+def test_readings_by_hand(tmp_path):
+    """Four pixels a, b, c, d become two: (3a + 3b + c) / 7 with antialiasing, (a + b) / 2 without.
+
+    Pillow's triangle is 2 pixels wide to each side of the new pixel's centre, at 1 and at 3.
+    """
+    Image.fromarray(np.array([[[0] * 3, [0] * 3, [70] * 3, [140] * 3]], np.uint8)).save(
+        tmp_path / "a.png"
+    )
+    for reading, row in {"bilinear": [0, 105], "nearest": [0, 140], "antialias": [10, 90]}.items():
+        found = files.read_photo(tmp_path / "a.png", (1, 2), reading)
+        assert found.dtype == np.float32
+        assert found[0, :, 1].tolist() == row
+    with pytest.raises(ValueError, match=r"reading.*cubic"):
+        files.read_photo(tmp_path / "a.png", (1, 2), "cubic")
+
+
 def test_nearest_by_hand():
     x = np.arange(5, dtype=np.float32).reshape(5, 1, 1)
     assert files.resize(x, (2, 1), "nearest")[:, 0, 0].tolist() == [1, 3]

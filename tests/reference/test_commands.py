@@ -494,8 +494,9 @@ def test_minicnn_predicts_the_same_without_keras(trained, clothes, capsys):
 
 
 @pytest.mark.slow
-def test_minicnn_reads_photos_as_the_model_learned_to(options, clothes, tmp_path, capsys):
-    told = ["--course-compatible", "--epochs", "2", "--learning-rate", "0.05"]
+@pytest.mark.parametrize("reading", ["--course-compatible", "--antialias"])
+def test_minicnn_reads_photos_as_the_model_learned_to(reading, options, clothes, tmp_path, capsys):
+    told = [reading, "--epochs", "2", "--learning-rate", "0.05"]
     assert training.run([*options, *told, "--output", str(tmp_path)]) == 0
     capsys.readouterr()
     photo = str(sorted((clothes / "test" / "hat").iterdir())[0])

@@ -97,6 +97,13 @@ def test_photos_of_every_kind_are_found_and_the_rest_is_listed(copy, capsys):
 # ---------------------------------------------------------------------------------------------
 
 
+def flow_from(clothes, **options):
+    flow = ImageDataGenerator().flow_from_directory(
+        clothes / "train", target_size=(32, 32), shuffle=False, batch_size=5, **options
+    )
+    return next(flow)[0]
+
+
 def test_photos_are_read_as_by_both_of_keras_s_readers(clothes):
     train = data.find(clothes).train
     whole = image_dataset_from_directory(
@@ -104,13 +111,12 @@ def test_photos_are_read_as_by_both_of_keras_s_readers(clothes):
     )
     for index, (wanted, _) in zip(range(5), whole):
         np.testing.assert_array_equal(Reader(32)(train.paths[index]), wanted)
-    flow = ImageDataGenerator().flow_from_directory(
-        clothes / "train", target_size=(32, 32), shuffle=False, batch_size=5
-    )
     found = Reader(32, "nearest").read(train.paths[:5])
-    np.testing.assert_array_equal(found, next(flow)[0])
+    np.testing.assert_array_equal(found, flow_from(clothes))
     assert found.dtype == np.float32
     assert found.max() > 100
+    smooth = flow_from(clothes, interpolation="bilinear")
+    np.testing.assert_array_equal(Reader(32, "antialias").read(train.paths[:5]), smooth)
 
 
 @pytest.mark.parametrize("size", [8, 5000, 64.0, True, "64"])
@@ -120,7 +126,7 @@ def test_a_strange_image_size_is_refused(size):
 
 
 def test_an_unknown_interpolation_is_refused():
-    with pytest.raises(ValueError, match=r"bilinear, nearest.*'bicubic'"):
+    with pytest.raises(ValueError, match=r"bilinear, nearest, antialias.*'bicubic'"):
         Reader(64, "bicubic")
 
 

@@ -20,6 +20,7 @@ from photos import PROGRAM, in_iptc
 from PIL import Image
 
 from minicnn import functional
+from minicnn.images.files import READINGS
 from reference import export, predict, serve
 from reference import model as models
 from reference.data import Reader
@@ -43,7 +44,7 @@ def photo(mode="RGB", form="PNG", size=(37, 53)):
 # ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("interpolation", READINGS)
 @pytest.mark.parametrize(
     ("mode", "form"),
     [

@@ -89,7 +89,7 @@ def build(
     pictures = _pictures(images, photo)
     x = images[:1]
     _check_finite(model, images)
-    metadata = model.metadata
+    metadata, reading = model.metadata, model.metadata.get("interpolation")
     names = list(class_names or metadata.get("class_names") or [])
     whole, before = model, weights_of(model, checkpoints or {})
     model, notes = _one_output(model, output)
@@ -113,7 +113,7 @@ def build(
         "target": target,
         "output": last,
         "range": pixel_range(images),
-        "interpolation": "nearest" if metadata.get("interpolation") == "nearest" else "bilinear",
+        "interpolation": reading if reading in ("nearest", "antialias") else "bilinear",
     }
     facts["kinds"] = {type(use.layer).__name__: wording(use.layer) for use in uses}
     if data is not None:

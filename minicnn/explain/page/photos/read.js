@@ -1,5 +1,6 @@
 // @ts-check
-// From a picture to the numbers that the model sees, as `minicnn.images.load_photo` makes them.
+// From a picture to the numbers that the model sees, as `minicnn.images.files.read_photo` makes
+// them.
 import { array } from "page/engine/arrays.js";
 import { resized } from "page/engine/sampling.js";
 
@@ -60,7 +61,9 @@ const gray = (d, o) => (d[o] * 19595 + d[o + 1] * 38470 + d[o + 2] * 7471 + 0x80
 export function seenBy(net, { width, height, data }) {
   const [rows, columns, channels] = net.nodes[0].shape;
   const [scale, offset] = net.range;
-  const where = resized([height, width], [rows, columns], { interpolation: net.interpolation });
+  const antialias = net.interpolation === "antialias"; // Pillow's, which gives whole numbers
+  const interpolation = antialias ? "bilinear" : net.interpolation;
+  const where = resized([height, width], [rows, columns], { interpolation, antialias });
   const x = array([rows, columns, channels], new Float32Array(rows * columns * channels));
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
@@ -72,7 +75,8 @@ export function seenBy(net, { width, height, data }) {
             v += a * b * (channels === 1 ? gray(data, o) : data[o + c]);
           }
         }
-        x.data[(i * columns + j) * channels + c] = (v - offset) / scale;
+        const level = antialias ? Math.round(v) : v;
+        x.data[(i * columns + j) * channels + c] = (level - offset) / scale;
       }
     }
   }
