@@ -4,7 +4,8 @@
 
 This reports the test accuracy with its 95 % interval, macro-F1, a table by class, the confusion
 matrix, the most confident mistakes as a contact sheet, and the drop from validation to test: the
-validation photos chose the epoch and the settings, so they flatter a model a little.
+validation photos chose the epoch and the settings, so they flatter a model a little. A page shows
+which classes are confused, and what the network looked at (`reference.insight`).
 """
 
 import argparse
@@ -18,9 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import plots
+from minicnn._support.arguments import count
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import printable, say
-from reference import backend, data, features
+from reference import backend, data, features, insight, lists
 from reference import model as models
 from reference.console import check_output, main, make_parser
 from reference.data import Photos
@@ -213,8 +215,8 @@ def contact_sheet(judged: Judged, shown: int = SHOWN_MISTAKES) -> Any:
     return figure
 
 
-def write(judged: Judged, folder: Path) -> None:
-    """evaluation.json, report.txt, confusion.png and mistakes.png."""
+def write(judged: Judged, folder: Path) -> list[str]:
+    """Write the numbers and their pictures; return the names of the files."""
     folder.mkdir(parents=True, exist_ok=True)
     name = judged.photos.name
     low, high = interval(judged.accuracy, len(judged.photos))
@@ -230,14 +232,19 @@ def write(judged: Judged, folder: Path) -> None:
         "confusion": judged.confusion().tolist(),
         "mistakes": [judged.photos.paths[i] for i in judged.mistakes()],
     }
-    for file, text in (
-        ("evaluation.json", json.dumps(told, indent=2)),
-        ("report.txt", f"{judged.summary()}\n\n{judged.report()}"),
-    ):
+    texts = {
+        "evaluation.json": json.dumps(told, indent=2),
+        "report.txt": f"{judged.summary()}\n\n{judged.report()}",
+    }
+    for file, text in texts.items():
         with replacing(folder / file) as temporary:
             temporary.write_text(text + "\n", "utf-8")
+    lists.write_csv(folder / "confused.csv", *insight.pair_table(judged))
+    insight.write_probabilities(judged, folder / f"probabilities-{name}.csv")
     plots.save(confusion_picture(judged), folder / "confusion.png")
     plots.save(contact_sheet(judged), folder / "mistakes.png")
+    tables = ["confused.csv", f"probabilities-{name}.csv"]
+    return [*texts, *tables, "confusion.png", "mistakes.png"]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -249,7 +256,9 @@ def parser() -> argparse.ArgumentParser:
     made = make_parser(
         "evaluate",
         "Evaluates a model on photos that it has never seen: accuracy with its interval,\n"
-        "macro-F1, a table by class, the confusion matrix, the most confident mistakes.",
+        "macro-F1, a table by class, the confusion matrix, the most confident mistakes.\n\n"
+        "Writes into --output: evaluation.html (confused pairs; what the network looked at),\n"
+        "evaluation.json, report.txt, probabilities-SPLIT.csv, confused.csv, and pictures.",
         "example:\n  python -m reference.evaluate runs/reference/model.keras --data photos",
     )
     made.add_argument("model", type=Path, metavar="MODEL", help="a file that reference.train wrote")
@@ -259,6 +268,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--skip-bad-images", action="store_true", help="leave damaged photos out, by name"
     )
+    made.add_argument("--explain", type=count, default=0, metavar="N",
+        help="also write a page with every number (minicnn explain) of the N most confident "
+        "mistakes; default: 0, the commands alone")  # fmt: skip
     return made
 
 
@@ -271,10 +283,12 @@ def command(options: argparse.Namespace) -> None:
     validation = saved.about.training.get("val_accuracy") if options.split == "test" else None
     judged = evaluate(saved, photos, validation)
     output = options.output or options.model.parent
-    write(judged, output)  # before printing: the reader may close the pipe early
+    written = write(judged, output)  # before printing: the reader may close the pipe early
+    shown = max(SHOWN_MISTAKES, options.explain)
+    written += insight.write(judged, saved, options.model, output, shown, options.explain)
     say(judged.summary())
     say(judged.report())
-    say(f"Wrote evaluation.json, report.txt, confusion.png and mistakes.png into {output}.")
+    say(f"Wrote into {output}: {', '.join(written)}.")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

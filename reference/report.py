@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,11 @@ class Page:
 
     def code(self, text: str) -> None:
         self._parts.append(f"<pre>{html.escape(text)}</pre>")
+
+    def link(self, text: str, target: str) -> None:
+        """Add a link to a file beside the page."""
+        address = html.escape(urllib.parse.quote(target), quote=True)
+        self._parts.append(f'<p><a href="{address}">{html.escape(text)}</a></p>')
 
     def table(
         self, head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None
