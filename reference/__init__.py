@@ -5,6 +5,7 @@
 
 Rooms, lowest floor first; each imports only from those above it in this list:
 
+    config         options in a file, to and from which a run reads and writes them
     console        what the commands share: options, progress bars, errors in one sentence
     backend        which library computes (TensorFlow, JAX, torch), on which device, how precisely
     on_tensorflow  the only file that imports tensorflow

@@ -35,13 +35,7 @@ class Machine:
     processes: Any = None
 
     def describe(self) -> str:
-        parts = [
-            f"Keras {keras.__version__} on {self.version}",
-            self.device,
-            f"Pillow {PIL.__version__}",
-            self.precision,
-            f"seed {self.seed}",
-        ]
+        parts = [self.made_with, self.precision, f"seed {self.seed}"]
         if self.deterministic:
             parts.append("deterministic")
         if self.strategy is not None:
@@ -49,6 +43,13 @@ class Machine:
         if self.processes is not None:
             parts.append(f"process {self.processes.index} of {self.processes.count}")
         return ", ".join(parts)
+
+    @property
+    def made_with(self) -> str:
+        """What numbers depend on besides the options: versions, and the device."""
+        return (
+            f"Keras {keras.__version__} on {self.version}, {self.device}, Pillow {PIL.__version__}"
+        )
 
     @property
     def device(self) -> str:

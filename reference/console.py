@@ -12,6 +12,7 @@ from minicnn._support import terminal
 from minicnn._support.arguments import count, positive, seed
 from minicnn._support.atomic import check_folder
 from minicnn._support.progress import Bar
+from reference import config
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -50,7 +51,7 @@ def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str]
     given: list[int | None] = [None]
 
     def parsed() -> None:
-        options = parser.parse_args(arguments)
+        options = config.parse(parser, arguments)
         given[0] = getattr(options, "batch_size", None)
         for name in ("output", "cache"):
             check_output(f"--{name}", getattr(options, name, None))
@@ -195,6 +196,7 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_backend_options(parser: argparse.ArgumentParser) -> None:
+    config.add_option(parser)
     add = parser.add_argument_group("how to compute").add_argument
     add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: a GPU if present")
     add(

@@ -19,7 +19,7 @@ from minicnn import plots
 from minicnn._support.arguments import count, positive
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
-from reference import evaluate, fitting
+from reference import config, evaluate, fitting
 from reference import model as models
 from reference.backend import Machine
 from reference.console import (
@@ -208,6 +208,8 @@ def command(options: argparse.Namespace) -> None:
                 options.base, options.larger, options.weights, options.input_range
             )
         larger = other, Reader(options.larger, reader.interpolation)
+    options.output.mkdir(parents=True, exist_ok=True)
+    config.write(parser(), options, machine.made_with)
     page = course(
         splits, base, settings, options.output, machine, reader, options.cache, larger,
         options.seeds, options.drop_epochs, options.augment_epochs, options.resume,

@@ -20,7 +20,7 @@ import numpy as np
 from minicnn._support.arguments import count, positive, rate, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
-from reference import data, features, lists
+from reference import config, data, features, lists
 from reference.backend import Machine
 from reference.console import (
     add_backend_options,
@@ -180,6 +180,7 @@ def command(options: argparse.Namespace) -> None:
     )  # fmt: skip
     accuracies = measure(found, parts, settings, machine)
     options.output.mkdir(parents=True, exist_ok=True)
+    config.write(parser(), options, machine.made_with)
     path = options.output / "folds.csv"
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         table = csv.writer(file)

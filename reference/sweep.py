@@ -26,7 +26,7 @@ from minicnn import plots
 from minicnn._support.arguments import count, listed, positive, rate, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
-from reference import features, fitting
+from reference import config, features, fitting
 from reference import model as models
 from reference.backend import Machine
 from reference.batches import Batches
@@ -515,6 +515,7 @@ def command(options: argparse.Namespace) -> None:
     machine, splits, reader, base = prepare(options)
     settings = Settings(epochs=options.epochs, batch_size=options.batch_size, seed=options.seed)
     options.output.mkdir(parents=True, exist_ok=True)
+    config.write(parser(), options, machine.made_with)
     finished: list[Sweep] = []
 
     def told(found: Sweep) -> None:

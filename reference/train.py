@@ -12,7 +12,7 @@ import argparse
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from minicnn import plots
 from minicnn._support.arguments import count, positive, rate, share
 from minicnn._support.terminal import pip_install, python, quoted, say
 from minicnn.images import BadImageError
-from reference import backend, data, evaluate, features, fitting
+from reference import backend, config, data, evaluate, features, fitting
 from reference import model as models
 from reference.backend import Machine
 from reference.batches import Batches, pixels
@@ -66,14 +66,16 @@ def train(
     resume: bool = False,
     tensorboard: bool = False,
     verbose: int = 0,
+    begun: Callable[[], None] = lambda: None,
 ) -> Result:
     """Train, and write into `output`: model.keras (the best epoch), history.csv, state.npz.
 
-    With `resume` an interrupted run goes on after its last epoch, to the same result.
+    With `resume` an interrupted run goes on after its last epoch, to the same result. `begun` is
+    called when everything has been checked, and `output` is there.
     Raises `ValueError` for settings that do not fit, or a state of another run.
     """
     run = _Run(splits, base, settings, Path(output), machine, reader, cache, tensorboard, verbose)
-    return run.go(resume)
+    return run.go(resume, begun)
 
 
 class _Run:
@@ -143,7 +145,7 @@ class _Run:
             )
         self.base = base
 
-    def go(self, resume: bool) -> Result:
+    def go(self, resume: bool, begun: Callable[[], None]) -> Result:
         self.output.mkdir(parents=True, exist_ok=True)
         if self.machine.is_first:
             self._clear()
@@ -163,6 +165,8 @@ class _Run:
             self._check_shared(len(set(everywhere.tolist())) == 1)
         if self.state is not None and self.verbose:
             say(f"Going on after epoch {len(self.history['loss'])}.")
+        if self.machine.is_first:
+            begun()
         settings = self.settings
         if self.fine_tuning_since is None:
             learner = self._learner(settings.learning_rate, on_features=self.found is not None)
@@ -386,8 +390,9 @@ def parser() -> argparse.ArgumentParser:
         "train",
         "Trains a classifier of photos on a frozen base (transfer learning, with Keras).\n\n"
         "Writes into --output: model.keras (the best epoch by validation accuracy; class names,\n"
-        "image size and preprocessing are inside), history.csv, curves.png, state.npz (to go on\n"
-        "after an interruption: --resume), and what reference.evaluate writes for the test photos.",
+        "image size and preprocessing are inside), history.csv, curves.png, config.toml (all\n"
+        "options: --config does the same again), state.npz (to go on after an interruption:\n"
+        "--resume), and what reference.evaluate writes for the test photos.",
         "examples:\n"
         "  python -m reference.train --data download\n"
         "  python -m reference.train --data photos --inner 100 --dropout 0.2 --epochs 30\n"
@@ -450,6 +455,9 @@ def prepare(options: argparse.Namespace) -> tuple[Machine, Splits, Reader, Base]
     machine = backend.start(options)
     if machine.is_first:
         say(machine.describe())
+        before = getattr(options, "made_with", None)
+        if before not in (None, machine.made_with):
+            say(f"{options.config} is of a run with {before}: numbers may differ a little.")
     splits = data.find(data.locate(options.data))
     if options.skip_bad_images:
         checked = [None if p is None else data.check(p, skip=True) for p in splits]
@@ -478,6 +486,7 @@ def command(options: argparse.Namespace) -> None:
         result = train(
             splits, base, settings, options.output, machine, reader, options.cache,
             options.resume, options.tensorboard, verbose=1 if sys.stdout.isatty() else 2,
+            begun=lambda: config.write(parser(), options, machine.made_with),
         )  # fmt: skip
     except Exception as error:
         if machine.processes is not None:

@@ -88,7 +88,8 @@ def test_sweep_tries_each_setting_with_each_seed_and_keeps_the_best(
     judged = evaluate.evaluate(saved, data.find(clothes).validation)
     assert judged.accuracy == pytest.approx(best, abs=1e-6)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "trials.csv", "model.keras", "learning-rate.png", "inner-size.png", "drop-rate.png",
+        "trials.csv", "model.keras", "config.toml", "learning-rate.png", "inner-size.png",
+        "drop-rate.png",
     }  # fmt: skip
 
 
@@ -107,7 +108,9 @@ def test_a_killed_sweep_leaves_what_was_done(options, tmp_path, monkeypatch, eag
     rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
     assert len(rows) == 2 * 2
     assert {row["sweep"] for row in rows} == {"learning rate"}
-    assert {path.name for path in tmp_path.iterdir()} == {"trials.csv", "learning-rate.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "trials.csv", "config.toml", "learning-rate.png",
+    }  # fmt: skip
 
 
 @pytest.mark.slow

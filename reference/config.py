@@ -1,0 +1,141 @@
+"""Options in a TOML file: `--config run.toml`. Each run writes its own, with all of its options.
+
+    learning-rate = 0.01          # as --learning-rate 0.01
+    augment = true                # as --augment; --no-augment on the command line switches it off
+    drop-rates = [0.0, 0.2]       # as --drop-rates 0,0.2
+
+Options on the command line count more than those of the file.
+"""
+
+import argparse
+import difflib
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from minicnn._support.atomic import replacing
+from minicnn._support.reading import read_regular
+from minicnn._support.terminal import python, quoted, say
+
+_LARGEST = 2**20  # bytes
+_MADE_WITH = "made-with"  # not an option: the backend and the versions of the run
+# Where a run writes and goes on, and which of several processes it is, is not what it computes.
+_NOT_WRITTEN = ("help", "config", "output", "resume", "process_id")
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="TOML",
+        help="options by their names, as in the config.toml that each run writes; those on the "
+        "command line count more, and --no-NAME switches off what the file switches on",
+    )
+
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments, and before them those of the file that `--config` names.
+
+    Raises `ValueError` for a file that is no TOML, or has a key that is no option of the command;
+    what is wrong with a value the parser says.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    actions = {_name(action): action for action in parser._actions if action.option_strings}
+    if "config" not in actions:
+        return parser.parse_args(given)
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--config", type=Path)
+    path = finder.parse_known_args(given)[0].config
+    if path is None:
+        options = parser.parse_args(given)
+        if options.config is not None:
+            parser.error("--config should be written in full")
+        return options
+    found = read(path)
+    made_with = found.pop(_MADE_WITH, None)
+    told: list[str] = []
+    for key, value in found.items():
+        action = actions.get(key.replace("_", "-"))
+        if action is None or action.dest in ("help", "config"):
+            near = difflib.get_close_matches(key, actions, 1)
+            hint = f" Is {near[0]!r} meant?" if near else ""
+            raise ValueError(f"{path}: {parser.prog} has no option {key!r}.{hint}")
+        off = f"--no-{_name(action)}"
+        if action.nargs == 0 and off in given:
+            given = [word for word in given if word != off]
+            continue
+        told += _words(path, _name(action), action, value)
+    options = parser.parse_args([*told, *given])
+    options.made_with = made_with
+    return options
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The keys and values of a TOML file; `ValueError` if it is none."""
+    try:
+        return tomllib.loads(read_regular(path, "config file", _LARGEST).decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ValueError(f"{str(path)!r} is no TOML file: {error}.") from None
+
+
+def _name(action: argparse.Action) -> str:
+    return next((s[2:] for s in action.option_strings if s.startswith("--")), action.dest)
+
+
+def _words(path: Path, name: str, action: argparse.Action, value: Any) -> list[str]:
+    """The option with its value, as words of a command line."""
+    switch = action.nargs == 0
+    several = value if isinstance(value, list) else [value]
+    if (
+        (switch and not isinstance(value, bool))
+        or not all(isinstance(one, (str, int, float)) for one in several)
+        or (not switch and any(isinstance(one, bool) for one in several))
+    ):
+        wanted = "true or false" if switch else "a number, a text, or a list of them"
+        raise ValueError(f"{path}: {name} should be {wanted}. Received {value!r}.")
+    if switch:
+        return [f"--{name}"] if value else []
+    if isinstance(value, list) and action.nargs in ("+", "*"):
+        return [f"--{name}", *map(str, value)]
+    return [f"--{name}={','.join(map(str, several))}"]  # "=": a value may begin with a dash
+
+
+def write(parser: argparse.ArgumentParser, options: argparse.Namespace, made_with: str) -> None:
+    """Write all options of a run into its --output, so that `--config` repeats it."""
+    path = options.output / "config.toml"
+    again = quoted("-m", parser.prog.split()[-1], "--config", path, "--output", "runs/again")
+    lines = [f"# The same run again: {python()} {again}", f"{_MADE_WITH} = {_toml(made_with)}"]
+    for name, value in written(parser, options):
+        lines.append(f"{name} = {_toml(value)}")
+    try:
+        content = ("\n".join(lines) + "\n").encode()
+    except UnicodeEncodeError:
+        say(f"{path.name} is not written: TOML holds no name whose bytes are not text.")
+        return
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def written(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> Iterator[tuple[str, Any]]:
+    """The name and value of each option that says what a run computes."""
+    for action in parser._actions:
+        value = getattr(options, action.dest, None)
+        if action.option_strings and action.dest not in _NOT_WRITTEN and value is not None:
+            yield _name(action), value
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml, value))}]"
+    # TOML's texts are JSON's, but for two characters.
+    return re.sub("\x7f", r"\\u007f", json.dumps(str(value), ensure_ascii=False))

@@ -1,0 +1,126 @@
+"""Options in a file: what `--config` reads, and what each run writes."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicnn._support.arguments import listed, rate
+from reference import config, console, sweep
+from reference import train as training
+
+
+def parsed(tmp_path, text, *given, parser=None):
+    (tmp_path / "run.toml").write_text(text, "utf-8")
+    told = ["--config", str(tmp_path / "run.toml"), *given]
+    return config.parse(parser or training.parser(), told)
+
+
+def test_options_come_from_the_file_and_the_command_line_counts_more(tmp_path):
+    text = 'data = "-p h"\nlearning_rate = 1e-2\nepochs = 7\naugment = true\nresume = false\n'
+    found = parsed(tmp_path, text, "--epochs", "3")
+    assert (found.data, found.learning_rate, found.epochs) == ("-p h", 0.01, 3)
+    assert found.augment
+    assert not found.resume
+    found = parsed(tmp_path, text, "--no-augment", "--learning-rate=0.5")
+    assert not found.augment
+    assert found.learning_rate == 0.5
+    text = 'data = "p"\nlearning-rates = [0.1, 1]\ninner-sizes = 100\ndrop-rates = "0,0.5"\n'
+    found = parsed(tmp_path, text, parser=sweep.parser())
+    assert found.learning_rates == [0.1, 1.0]
+    assert (found.inner_sizes, found.drop_rates) == ([100], [0.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("learnig-rate = 1.0", "no option 'learnig-rate'. Is 'learning-rate' meant?"),
+        ("config = 'x'", "no option 'config'"),
+        ("[training]\nepochs = 3", "no option 'training'"),
+        ("augment = 1", "augment should be true or false. Received 1."),
+        ("epochs = true", "epochs should be a number, a text, or a list of them. Received True."),
+        ("epochs = [[1]]", "epochs should be a number"),
+        ("epochs = 2026-01-01", "epochs should be a number"),
+        ("epochs = ", "is no TOML file"),
+        ("epochs = 1\nepochs = 2", "is no TOML file"),
+        ("x = " + "[" * 50_000, "is no TOML file"),
+    ],
+)
+def test_a_file_of_other_things_is_refused(tmp_path, text, words, capsys):
+    (tmp_path / "run.toml").write_text(text)
+    assert training.run(["--config", str(tmp_path / "run.toml")]) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_value_is_checked_as_on_the_command_line(tmp_path, capsys):
+    for told in ("epochs = 0", 'epochs = "1.5"', "epochs = [1, 2]"):
+        with pytest.raises(SystemExit):
+            parsed(tmp_path, told)
+        assert "argument --epochs: expected a whole number" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        config.parse(training.parser(), ["--data", "x", "--conf", "run.toml"])
+    assert "should be written in full" in capsys.readouterr().err
+
+
+def test_a_file_that_is_missing_or_a_pipe_is_named(tmp_path, pipe, capsys):
+    for path in (tmp_path / "none.toml", pipe):
+        assert training.run(["--config", str(path)]) == 2
+        assert repr(str(path)) in capsys.readouterr().err
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: text != "")
+
+
+@given(texts, st.floats(1e-30, 1e30), st.lists(st.floats(1e-9, 1e9), min_size=1), st.booleans())
+def test_what_is_written_is_read_again(tmp_path_factory, text, number, several, switch):
+    parser = console.make_parser("train", "")
+    parser.add_argument("--text")
+    parser.add_argument("--number", type=float)
+    parser.add_argument("--several", type=listed(rate))
+    parser.add_argument("--more", type=float, nargs="+")
+    parser.add_argument("--switch", action="store_true")
+    parser.add_argument("--none")
+    parser.add_argument("--output", type=Path)
+    config.add_option(parser)
+    told = [f"--text={text}", f"--number={number!r}", "--several", ",".join(map(repr, several))]
+    told += ["--more", *map(repr, several), "--output", "x", *(["--switch"] if switch else [])]
+    options = config.parse(parser, told)
+    options.output = tmp_path_factory.mktemp("config")
+    config.write(parser, options, "Keras 3")
+    path = options.output / "config.toml"
+    assert tomllib.loads(path.read_text("utf-8"))["made-with"] == "Keras 3"
+    again = config.parse(parser, ["--config", str(path)])
+    assert again.made_with == "Keras 3"
+    for name in ("text", "number", "several", "more", "switch", "none"):
+        assert getattr(again, name) == getattr(options, name)
+    assert again.output is None
+
+
+def test_a_name_that_is_no_text_gets_no_file(tmp_path, capsys):
+    parser = training.parser()
+    told = ["--data", "caf\udce9", "--output", str(tmp_path)]
+    config.write(parser, parser.parse_args(told), "x")
+    assert list(tmp_path.iterdir()) == []
+    assert "config.toml is not written" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_file_that_a_run_writes_repeats_it(trained, tmp_path, capsys, monkeypatch):
+    told = ["--config", str(trained / "config.toml"), "--output", str(tmp_path / "again")]
+    text = (trained / "config.toml").read_text("utf-8")
+    found = tomllib.loads(text)
+    assert (found["epochs"], found["learning-rate"], found["augment"]) == (3, 0.05, False)
+    assert "output" not in found
+    assert training.run(told) == 0
+    assert "numbers may differ" not in capsys.readouterr().out
+    for name in ("history.csv", "probabilities-test.csv", "config.toml"):
+        again = (tmp_path / "again" / name).read_text().replace(str(tmp_path / "again"), "")
+        assert again == (trained / name).read_text().replace(str(trained), ""), name
+    other = tmp_path / "other.toml"
+    other.write_text(text.replace("Pillow", "Billow"))
+    assert training.run(["--config", str(other), "--base", "none"]) == 2
+    assert "Billow" in capsys.readouterr().out
