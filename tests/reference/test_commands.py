@@ -337,7 +337,8 @@ def test_data_counts_every_class_and_names_bad_photos(clothes, tmp_path, capsys)
 def test_train_writes_what_it_says(trained):
     assert {path.name for path in trained.iterdir()} == {
         "config.toml", "confused.csv", "confusion.png", "curves.png", "evaluation.json",
-        "history.csv", "mistakes.png", "model.keras", "probabilities-test.csv", "report.txt", "state.npz",
+        "history.csv", "mistakes.png", "model.keras", "probabilities-test.csv", "report.txt",
+        "state.npz",
     }  # fmt: skip
     for name in ("confusion.png", "curves.png", "mistakes.png"):
         with Image.open(trained / name) as picture:
