@@ -20,7 +20,7 @@ Rooms, lowest floor first; each imports only from those above it in this list:
     insight        the page of an evaluation: confused pairs, what the network looked at
     served         what runs on a server, without this project
     serve          the folder for a server
-    data (audit), train, sweep, folds, evaluate, predict, export, course
+    data (audit), train, sweep, folds, evaluate, compare, predict, export, course
                    the steps; each is a function to import and a command with --help
 
 Keras itself says which backend computes: `KERAS_BACKEND=jax python -m reference.train …`.

@@ -10,6 +10,7 @@ which classes are confused, and what the network looked at (`reference.insight`)
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,6 +53,35 @@ def interval(share: float, count: int) -> Interval:
 
     found = binomtest(round(share * count), count).proportion_ci(0.95, "wilson")
     return Interval(float(found.low), float(found.high))
+
+
+def mcnemar(right: Array, other: Array) -> float:
+    """How often luck alone makes two equally good models differ as much as these two did.
+
+    McNemar's exact test (McNemar 1947) on the photos that only one of them got right: if the models
+    are equally good, each of these is as likely to be the one's as the other's.
+    """
+    from scipy.stats import binomtest
+
+    gained, lost = int((right & ~other).sum()), int((other & ~right).sum())
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+
+
+def difference(right: Array, other: Array) -> Interval:
+    """The 95 % interval of accuracy(right) - accuracy(other) on the same n photos.
+
+        d ± 1.96 · √((g + l - d²) / (n + 2)),  d = g - l
+
+    with the shares g = (gained + 1) / (n + 2) and l = (lost + 1) / (n + 2) of photos that only the
+    one, or only the other got right (Bonett and Price 2012, "Adjusted Wald confidence interval for
+    a difference of binomial proportions based on paired data").
+    """
+    n = len(right) + 2
+    gained = (int((right & ~other).sum()) + 1) / n
+    lost = (int((other & ~right).sum()) + 1) / n
+    d = gained - lost
+    half = 1.959964 * math.sqrt((gained + lost - d * d) / n)
+    return Interval(max(-1.0, d - half), min(1.0, d + half))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,16 @@ pre { overflow-x: auto; } .machine { opacity: .75; }
 """
 
 
+def in_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as text, a line for each row."""
+    widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                  for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        for line in [head, *rows]
+    )  # fmt: skip
+
+
 class Page:
     """A page of parts in order; `write` writes the file completely or not at all."""
 

@@ -39,10 +39,11 @@ from reference.console import (
     progress,
 )
 from reference.data import Reader, Splits
-from reference.evaluate import interval
+from reference.evaluate import interval, mcnemar
 from reference.features import Features
 from reference.fitting import History, Settings
 from reference.model import About, Base
+from reference.report import in_columns
 from reference.train import prepare
 
 Array = np.ndarray
@@ -145,19 +146,9 @@ class Sweep:
         return max(row.trials, key=lambda trial: trial.best)
 
     def p_value(self, row: Row) -> float | None:
-        """How often luck alone makes two equally good models differ as much as these two did.
-
-        McNemar's exact test on the photos that one got right and the other wrong, first seeds.
-        """
-        from scipy.stats import binomtest
-
-        first, other = self.rows[self.best_row].trials[0].right, row.trials[0].right
-        gained, lost = int((first & ~other).sum()), int((other & ~first).sum())
-        if row is self.rows[self.best_row]:
-            return None
-        if gained + lost == 0:
-            return 1.0
-        return float(binomtest(gained, gained + lost).pvalue)
+        """McNemar's p of the best row's first seed and this row's; None for the best row itself."""
+        best = self.rows[self.best_row]
+        return None if row is best else mcnemar(best.trials[0].right, row.trials[0].right)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Head and rows, as text."""
@@ -460,14 +451,7 @@ def three_sweeps(
 
 def print_sweep(found: Sweep) -> None:
     """The table as text, and what it can say."""
-    head, rows = found.table()
-    widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
-                  for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
-        for line in [head, *rows]
-    ]  # fmt: skip
-    say("\n" + "\n".join(lines))
+    say("\n" + in_columns(*found.table()))
     say(found.sentence())
 
 

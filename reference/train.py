@@ -9,9 +9,11 @@ It also does so while its last blocks are fine-tuned.
 """
 
 import argparse
+import json
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,9 +24,10 @@ import numpy as np
 
 from minicnn import plots
 from minicnn._support.arguments import count, positive, rate, share
+from minicnn._support.atomic import replacing
 from minicnn._support.terminal import pip_install, python, quoted, say
 from minicnn.images import BadImageError
-from reference import backend, config, data, evaluate, features, fitting
+from reference import backend, config, data, evaluate, features, fitting, insight
 from reference import model as models
 from reference.backend import Machine
 from reference.batches import Batches, pixels
@@ -49,6 +52,7 @@ class Result:
     path: Path
     history: History
     about: About
+    computed: bool = True  # the features, if it used any; otherwise they came from the cache
 
     @property
     def best(self) -> float:
@@ -175,7 +179,8 @@ class _Run:
             self._fine_tune()
         if self.machine.is_first:
             fitting.write_history(self.output / "history.csv", self.history)
-        return Result(self.model_path, self.history, self._about())
+        computed = self.found is None or any(part.computed for part in self.found)
+        return Result(self.model_path, self.history, self._about(), computed)
 
     def _clear(self) -> None:
         """Remove what a kill in the middle of writing left: half a file under a hidden name."""
@@ -482,6 +487,7 @@ def command(options: argparse.Namespace) -> None:
     settings = settings_from(options)
     if settings.augment and machine.is_first:
         say("Augmented photos are new each time: the whole network runs in every epoch, uncached.")
+    start = time.perf_counter()
     try:
         result = train(
             splits, base, settings, options.output, machine, reader, options.cache,
@@ -495,12 +501,24 @@ def command(options: argparse.Namespace) -> None:
     if not machine.is_first:
         return
     plots.save(plots.curves(result.history, str(settings)), options.output / "curves.png")
+    told = {
+        "seconds": time.perf_counter() - start,
+        "resumed": options.resume,
+        "features_from_cache": not result.computed,
+        "made_with": machine.made_with,
+    }
+    with replacing(options.output / "run.json") as temporary:
+        temporary.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
     best = fitting.best_epoch(result.history)
     interval = evaluate.interval(result.best, len(splits.validation))
     say(f"\nBest validation accuracy: {result.best:.3f} {interval} in epoch {best + 1}.")
     say(f"Wrote {result.path}, history.csv and curves.png beside it.")
     if lacking := models.minicnn_lacks(result.path):
         say(f"The file is for Keras: minicnn cannot open it ({lacking}).")
+    if machine.processes is None:
+        saved = models.load(result.path)
+        judged = evaluate.evaluate(saved, splits.validation)
+        insight.write_probabilities(judged, options.output / "probabilities-validation.csv")
     if splits.test is None:
         say(
             "There is no test folder, so this model has not been tested: the validation photos "
@@ -510,7 +528,7 @@ def command(options: argparse.Namespace) -> None:
         judge = quoted("-m", "reference.evaluate", result.path, "--data", options.data)
         say(f"Now, in one process, for the test photos:\n  {python()} {judge}")
     else:
-        judged = evaluate.evaluate(models.load(result.path), splits.test, result.best)
+        judged = evaluate.evaluate(saved, splits.test, result.best)
         say(judged.summary())
         evaluate.write(judged, options.output)
 
