@@ -68,6 +68,13 @@ def add_to(commands: Any) -> None:
         help="files of ModelCheckpoint, or their folder: the page slides over them, in the order "
         "of the numbers in their names, and shows how maps and kernels came about",
     )
+    command.add_argument(
+        "--against",
+        type=local_path,
+        metavar="FILE",
+        help="another .keras file, such as the model before its training: the page shows each "
+        "photo in both networks, layer by layer, and which layers and weights differ most",
+    )
     add_model_options(command)
     command.set_defaults(run=run)
 
@@ -97,9 +104,10 @@ def run(options: argparse.Namespace) -> int:
         numbers = target.split(",")
         if all(number.isdecimal() for number in numbers):
             target = tuple(int(number) for number in numbers)
+    images = np.stack(photos)
     path = page.build(
         model,
-        np.stack(photos),
+        images,
         options.output,
         y=target,
         output=options.head,
@@ -107,10 +115,28 @@ def run(options: argparse.Namespace) -> int:
         photo=options.images,
         data=photos_to_learn_from(model, size, options),
         checkpoints=checkpoints_in(options.checkpoints or [], model),
+        against=_against(options, model, images),
+        name=options.model.name,
         title=f"{options.model.name} looks at {_listed(options.images)}",
     )
     say(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")
     return 0
+
+
+def _against(options: argparse.Namespace, model: Any, images: np.ndarray) -> Any:
+    """Return the model to compare with by its file's name, with the photos as it takes them."""
+    from minicnn.models import load_model
+
+    if options.against is None:
+        return None
+    other = load_model(options.against, compile=False)
+    own = argparse.Namespace(**{**vars(options), "model": options.against})
+    size = photo_size(other, own)
+    if size is None:
+        size = images.shape[1:3]
+    photos = np.stack([read_photo(path, size, other, own) for path in options.images])
+    same = photos.shape == images.shape and np.array_equal(photos, images)
+    return {options.against.name: other if same else (other, photos)}
 
 
 def _listed(paths: list[Path]) -> str:

@@ -8,6 +8,7 @@
     print(layer.explain(x, at=(4, 7, 0)))         # a layer by itself
     print(gradcheck(layer, x))                    # are its gradients right?
     print(health(model, x, y))                    # can the model learn?
+    print(compare_networks(before, after, x))     # which layers did the training change?
     print(trace.heatmap("grad_cam"))              # which parts of the photo speak for a class?
     print(convolution_steps(x, w, algorithm="winograd"))    # how does a fast algorithm work?
 
@@ -16,7 +17,7 @@ for activations, `merging_layers` for sums and products, `moving` for moved numb
 images, `transposed` for transposed convolutions, `random_layers`, `random_images` and
 `random_colours` for what draws in training, `update` a weight's step in training, `field` the
 receptive fields, `heatmap` the heat maps, `preferred` the images that a map likes best,
-`algorithm_steps` the algorithms, `show` the formatting.
+`comparison` two networks side by side, `algorithm_steps` the algorithms, `show` the formatting.
 """
 
 from minicnn.explain import (  # noqa: F401 - they register what they explain
@@ -33,6 +34,7 @@ from minicnn.explain import (  # noqa: F401 - they register what they explain
 )
 from minicnn.explain.algorithm_steps import compare_algorithms, convolution_steps
 from minicnn.explain.arithmetic import Spot, Sum, sums
+from minicnn.explain.comparison import LayerComparison, NetworkComparison, compare_networks
 from minicnn.explain.explanation import (
     Explanation,
     Step,
@@ -59,8 +61,10 @@ __all__ = [
     "GradientSum",
     "Health",
     "Heatmap",
+    "LayerComparison",
     "Link",
     "Moved",
+    "NetworkComparison",
     "Path",
     "PreferredImage",
     "Query",
@@ -74,6 +78,7 @@ __all__ = [
     "Update",
     "Window",
     "compare_algorithms",
+    "compare_networks",
     "convolution_steps",
     "gradcheck",
     "gradient_of",

@@ -6,7 +6,9 @@
 //   #:compare, #:heat               another view
 //
 // What follows is there only if it is not as usual: the direction, the tab, which input of the
-// layer (input=1), which photo (photo=2, counted from 0).
+// layer (input=1), which photo (photo=2, counted from 0). What it is compared with is another photo
+// (with=1) or another network (against=0).
+import { usualRival } from "page/rivals.js";
 import { isBackward, sourceNode } from "page/state.js";
 
 const TABS = ["weights", "places", "whatif", "compare"];
@@ -30,7 +32,7 @@ export function addressOf(net, state) {
     inLayer && state.tab !== USUAL_TAB ? state.tab : "",
     inLayer && state.which ? `input=${state.which}` : "",
     net.shown ? `photo=${net.shown}` : "",
-    comparing ? `with=${state.other}` : "",
+    comparing ? (state.rival === null ? `with=${state.other}` : `against=${state.rival}`) : "",
   ];
   const [first, ...rest] = parts;
   return [first, ...rest.filter(Boolean)].join("/");
@@ -40,12 +42,13 @@ export function addressOf(net, state) {
 const withoutPlace = (address) => address.replace(/\/[\d,]+(?=\/|$)/, "");
 
 /**
- * What an address names: {view, node, at, mode, tab, which, photo, other}.
- * @param {Net} net
+ * What an address names: {view, node, at, mode, tab, which, photo, other, rival}.
+ * @param {App} app
  * @param {string} text
  * @throws {Error} with a sentence for the user, if the page has no such place
  */
-export function readAddress(net, text) {
+export function readAddress(app, text) {
+  const { net } = app;
   const [first, ...rest] = text.split("/").map(decoded);
   /** @type {Record<string, any>} */
   const found = { view: "overview", mode: "forward", tab: USUAL_TAB, which: 0, photo: 0 };
@@ -53,16 +56,23 @@ export function readAddress(net, text) {
   else if (first) Object.assign(found, { view: "layer", node: layerNamed(net, first) });
   for (const part of rest) Object.assign(found, meaning(part));
   checkNumber(found.photo, net.photos.length, "photo");
-  if (found.view === "compare" || found.tab === "compare") {
-    if (net.photos.length < 2) throw new Error("This page has one photo, and compares two.");
-    found.other ??= (found.photo + 1) % net.photos.length;
-    checkNumber(found.other, net.photos.length, "photo");
-  }
+  if (found.view === "compare" || found.tab === "compare") checkComparison(app, found);
   if (found.view === "learn" && !net.learning) {
     throw new Error("This page has no photos to learn from.");
   }
   if (found.view === "layer") checkPlace(net, found);
   return found;
+}
+
+function checkComparison({ net, rivals }, found) {
+  if (found.other === undefined) found.rival ??= usualRival({ net, rivals });
+  if (found.rival !== null && found.rival !== undefined) {
+    return checkNumber(found.rival, rivals.length, "other network");
+  }
+  if (net.photos.length < 2) throw new Error("This page has one photo, and compares two.");
+  found.rival = null;
+  found.other ??= (found.photo + 1) % net.photos.length;
+  checkNumber(found.other, net.photos.length, "photo");
 }
 
 function decoded(part) {
@@ -90,9 +100,10 @@ function meaning(part) {
   if (/^\d+(,\d+)*$/.test(part)) return { at: part.split(",").map(Number) };
   if (part === "forward" || part === "backward") return { mode: part };
   if ([USUAL_TAB, ...TABS].includes(part)) return { tab: part };
-  const [, key, value] = /^(input|photo|with)=(\d+)$/.exec(part) ?? [];
+  const [, key, value] = /^(input|photo|with|against)=(\d+)$/.exec(part) ?? [];
   if (!key) throw new Error(`“${part}” in the address means nothing to this page.`);
-  return { [{ input: "which", photo: "photo", with: "other" }[key]]: Number(value) };
+  const names = { input: "which", photo: "photo", with: "other", against: "rival" };
+  return { [names[key]]: Number(value) };
 }
 
 function checkNumber(k, n, what) {
@@ -157,7 +168,7 @@ export class Trail {
     clearTimeout(this.later);
     this.following += 1;
     try {
-      await app.goTo(readAddress(app.net, location.hash.slice(1)));
+      await app.goTo(readAddress(app, location.hash.slice(1)));
     } catch (error) {
       app.state.notice = error.message;
       app.render();

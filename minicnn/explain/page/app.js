@@ -13,10 +13,12 @@ import { listen } from "page/keys.js";
 import { Net, inflate } from "page/net.js";
 import { Course } from "page/learn/course.js";
 import { listenForPhotos } from "page/photos/arriving.js";
+import { rivalsOf, usualRival } from "page/rivals.js";
 import { render, renderBench, renderLearning } from "page/screen.js";
 import { choose, chosenAt, isBackward, looked, newState, settle, sourceNode } from "page/state.js";
 import { Timeline } from "page/views/checkpoints.js";
 import { stepSaid } from "page/views/learn.js";
+import { sidesOf } from "page/views/pair.js";
 import { layout, placeIn } from "page/views/pictures.js";
 import { chooseScale } from "page/views/scale.js";
 import { sameSpot } from "page/views/spots.js";
@@ -24,9 +26,13 @@ import { sameSpot } from "page/views/spots.js";
 const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds per cell, by speed
 
 export class App {
-  /** @param {Net} net */
-  constructor(net) {
+  /**
+   * @param {Net} net
+   * @param {Rival[]} rivals
+   */
+  constructor(net, rivals) {
     this.net = net;
+    this.rivals = rivals;
     this.state = newState();
     this.dream = null; // the image that was grown last
     this.heat = null; // the heat maps that were made last
@@ -125,11 +131,11 @@ export class App {
   }
 
   // Goes to a place that an address names.
-  async goTo({ view, node, at, mode, tab, which, photo, other }) {
+  async goTo({ view, node, at, mode, tab, which, photo, other, rival }) {
     const { net, state } = this;
     if (photo !== net.shown && !(await this.showPhoto(photo))) return;
     const comparing = view === "compare" || tab === "compare";
-    if (comparing && !(await this.compareWith(other))) return;
+    if (comparing && !(await this.compareWith(other, rival))) return;
     if (mode !== state.mode) await this.setMode(mode);
     if (mode !== state.mode) throw new Error(`Backward is not available. ${net.noBackward}`);
     Object.assign(state, { tab, notice: "" });
@@ -256,10 +262,10 @@ export class App {
   // -- photos -------------------------------------------------------------------------------------
 
   // Computes what the page shows of a photo; returns whether it is still wanted then.
-  async computed(photo) {
+  async computed(photo, net = this.net) {
     const isCurrent = this.begin();
-    const slow = this.announceLater(`Computing ${this.net.photos[photo].name} …`);
-    const done = await this.net.compute(photo, isCurrent);
+    const slow = this.announceLater(`Computing ${net.photos[photo].name} …`);
+    const done = await net.compute(photo, isCurrent);
     clearTimeout(slow);
     if (isCurrent()) this.state.busy = "";
     return done;
@@ -270,6 +276,9 @@ export class App {
     const before = net.shown;
     this.stop();
     if (!(await this.computed(photo))) return false;
+    if (state.rival !== null && !(await this.computed(photo, this.rivals[state.rival].net))) {
+      return false;
+    }
     const isCurrent = this.begin();
     if (!(await net.show(photo, isCurrent))) return false;
     if (isBackward(state) && !(await this.gradients())) return false;
@@ -284,19 +293,25 @@ export class App {
     return true;
   }
 
-  // Makes another photo ready to be compared with the one shown.
-  async compareWith(photo) {
-    if (!(await this.computed(photo))) return false;
-    this.state.other = photo;
-    return true;
+  // Makes another photo, or another network, ready to be compared with what is shown.
+  async compareWith(other, rival) {
+    const { net, rivals, state } = this;
+    const done =
+      rival === null
+        ? await this.computed(other)
+        : await this.computed(net.shown, rivals[rival].net);
+    if (done) Object.assign(state, rival === null ? { other, rival } : { rival });
+    return done;
   }
 
-  // Compares two photos: in all layers, or (tab) in one.
-  async compare(patch, photo = this.state.other) {
-    const { net } = this;
-    if (!(await this.compareWith(photo ?? (net.shown + 1) % net.photos.length))) return;
+  // Compares two photos or networks: in all layers, or (tab) in one.
+  async compare(patch, chosen = null) {
+    const { net, state } = this;
+    const before = state.rival === null && state.other === null ? null : state;
+    const { other, rival } = chosen ?? before ?? { other: null, rival: usualRival(this) };
+    if (!(await this.compareWith(other ?? (net.shown + 1) % net.photos.length, rival))) return;
     this.set(patch);
-    this.say(`Compared with ${net.photos[this.state.other].name}`);
+    this.say(`Compared with ${sidesOf(this)[1].name}`);
   }
 
   chooseTab(tab) {
@@ -419,7 +434,7 @@ async function start() {
   try {
     const facts = JSON.parse(document.getElementById("data").textContent);
     const bytes = await inflate(document.getElementById("numbers").textContent.trim());
-    const app = new App(new Net(facts, bytes));
+    const app = new App(new Net(facts, bytes), rivalsOf(facts, bytes));
     if (app.net.checkpoints.length) app.timeline = new Timeline(app);
     listen(app);
     listenForPhotos(app);

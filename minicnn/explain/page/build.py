@@ -22,15 +22,16 @@ from minicnn.explain.classes import kind_of
 from minicnn.explain.page import learning
 from minicnn.explain.page.checkpoints import described as described_checkpoints
 from minicnn.explain.page.checkpoints import weights_of
-from minicnn.explain.page.document import data_uri, page_of, pixel_range
-from minicnn.explain.page.passes import backward, is_exact_half, uses_of
-from minicnn.explain.page.plan import best_plan, says
+from minicnn.explain.page.document import page_of, pixel_range
+from minicnn.explain.page.given import check_finite, images_of, one_output, pictures_of, reading_of
+from minicnn.explain.page.passes import Use, backward, check_outputs, is_exact_half, uses_of
+from minicnn.explain.page.plan import best_plan, is_cut, says
+from minicnn.explain.page.rivals import Rival, rivals_of
 from minicnn.explain.page.wording import wording
 from minicnn.layers.base import Array
 from minicnn.models import Model
 
 LIMIT = 24_000_000  # characters of numbers in a page
-MOST_PHOTOS = 24
 _CEILINGS = {
     "relu6": 6,
     **dict.fromkeys(("hard_sigmoid", "hard_sigmoid(slope=0.2)", "hard_tanh"), 1),
@@ -51,6 +52,8 @@ def build(
     title: str | None = None,
     data: Any = None,
     checkpoints: Any = None,
+    against: Any = None,
+    name: str | None = None,
     limit: int = LIMIT,
 ) -> Any:
     """Build the page of `model` looking at `x`; return it as text, or write it and return `path`.
@@ -77,43 +80,42 @@ def build(
             batches of them in turn, so shuffle them before. The page keeps as many as fit.
         checkpoints: {name: model or weights} of other times of the training, in order: the page
             slides between them and the model.
+        against: another model, or {name: model}: the page shows each photo in both networks side by
+            side, and in which layers and weights they differ. Layers are matched by name, kind and
+            shape. A model that takes other numbers: {name: (model, images)}.
+        name: what the page calls the model beside others; by default its own name.
         limit: how many characters the page's numbers may take; the page leaves out what does not
             fit.
 
     Raises:
         ValueError: x is not an image for this model; weights or outputs are NaN or infinite; names,
             y or data do not fit the model; the model is too big for the page, whatever is left out,
-            or too big to compute the outputs for other images there.
+            or too big to compute the outputs for other images, or of other networks, there.
     """
-    images = _images(model, x)
-    pictures = _pictures(images, photo)
+    images = images_of(model, x)
+    pictures = pictures_of(images, photo)
     x = images[:1]
-    _check_finite(model, images)
-    metadata, reading = model.metadata, model.metadata.get("interpolation")
-    names = list(class_names or metadata.get("class_names") or [])
+    check_finite(model, images)
+    names = list(class_names or model.metadata.get("class_names") or [])
     whole, before = model, weights_of(model, checkpoints or {})
-    model, notes = _one_output(model, output)
+    reading = reading_of(model)
+    model, notes = one_output(model, output)
     scores, tape = model.forward(x)
     uses, places = uses_of(model, tape, x)
-    for use in uses:
-        if not np.isfinite(use.y).all():
-            raise ValueError(
-                f"{use.layer.label} gives NaN or infinity for this image, so no number behind it "
-                "has an explanation: check the range of the pixels and the weights."
-            )
+    check_outputs(uses)
     kind = kind_of(model, scores)
     target = _target(model, kind, scores, y, names)
     backward(model, tape, places, uses, kind, scores, target)
     last = places[id(tape)][id(model.outputs[0])]
     facts: dict[str, Any] = {
         "title": title or model.name,
-        "model": model.name,
+        "model": name or model.name,
         "classes": names,
         "kind": kind,
         "target": target,
         "output": last,
         "range": pixel_range(images),
-        "interpolation": reading if reading in ("nearest", "antialias") else "bilinear",
+        "interpolation": reading,
     }
     facts["kinds"] = {type(use.layer).__name__: wording(use.layer) for use in uses}
     if data is not None:
@@ -121,18 +123,13 @@ def build(
         given = learning.examples(data, model, count if kind else 2**31)
         facts["learning"] = learning.facts_of(model, uses, kind, *given)
     others = _Others(images[1:])
-    found = best_plan(uses, limit - others.characters)
-    if found is None:
-        raise ValueError(
-            f"{model.label} is too big for a page of {limit / 1e6:.0f} million characters, even "
-            "with four kernels per layer: pass a smaller image, or show a part of the model with "
-            "Model(model.input, model.get_layer(name).output)."
-        )
-    plan, described, arrays = found
+    rivals = rivals_of(against, uses, images, names, output)
+    (plan, described, arrays), half = _planned(model, uses, limit, others, rivals)
     others.check(model, described)
     arrays.limit = limit
     pixels = [described[0]["y"], *(arrays.add(image, others.half) for image in others.images)]
     facts["photos"] = [{**p, "at": at} for p, at in zip(pictures, pixels, strict=True)]
+    facts["against"] = [rival.describe(described, pixels, arrays, half) for rival in rivals]
     if before:
         facts["checkpoints"] = described_checkpoints(whole, before, uses, described, arrays)
     numbers = arrays.text()
@@ -145,6 +142,28 @@ def build(
         # A byte of a photo's name that is no text appears as in Python, "\\udce9".
         temporary.write_text(page, "utf-8", "backslashreplace")
     return Path(path)
+
+
+def _planned(
+    model: Model, uses: list[Use], limit: int, others: "_Others", rivals: list[Rival]
+) -> tuple[Any, bool]:
+    """The best plan that leaves room for the rest, and whether rivals' weights take 11 bits."""
+    for half in (False, True) if rivals else (False,):
+        room = limit - others.characters - sum(rival.characters(half) for rival in rivals)
+        found = best_plan(uses, room)
+        if found is not None and not (rivals and is_cut(found[1])):
+            return found, half
+    if rivals:
+        listed = " and ".join(repr(rival.name) for rival in rivals)
+        raise ValueError(
+            f"{model.label} and {listed} do not fit into a page of {limit / 1e6:.0f} million "
+            "characters with all of their kernels, which it needs to compare them."
+        )
+    raise ValueError(
+        f"{model.label} is too big for a page of {limit / 1e6:.0f} million characters, even "
+        "with four kernels per layer: pass a smaller image, or show a part of the model with "
+        "Model(model.input, model.get_layer(name).output)."
+    )
 
 
 class _Others:
@@ -160,76 +179,13 @@ class _Others:
         if not len(self.images):
             return
         for node in described:
-            cut = any(weight["kept"] for weight in node["params"].values())
+            cut = is_cut([node])
             if cut or not node["known"]:
                 why = "some of its kernels are left out" if cut else "has no formula on the page"
                 raise ValueError(
                     f"A page of several images computes their outputs, and cannot for "
                     f"{model.label}: {node['type']} {node['name']!r}: {why}. Pass one image."
                 )
-
-
-def _pictures(images: Array, photo: Any) -> list[dict[str, Any]]:
-    """The name of each image, and the photo to show for it."""
-    photos = list(photo) if isinstance(photo, (list, tuple)) else [photo]
-    if isinstance(photo, (list, tuple)) and len(photos) != len(images):
-        raise ValueError(
-            f"A page expects a photo for each image. Received {len(photos)} for {len(images)}."
-        )
-    photos += [None] * (len(images) - len(photos))
-    return [
-        {
-            "name": Path(p).name if isinstance(p, (str, os.PathLike)) else f"photo {k}",
-            "picture": None if p is None else data_uri(p),
-        }
-        for k, p in enumerate(photos)
-    ]
-
-
-def _images(model: Any, x: Any) -> Array:
-    if not isinstance(model, Model):
-        raise TypeError(f"A page shows a Model or Sequential. Received {type(model).__name__}.")
-    x = np.asarray(x)
-    if x.dtype.kind not in "fiub":
-        raise TypeError(f"A page expects x to be numbers. Received dtype {x.dtype}.")
-    if not model.built:
-        model.build(x.shape if x.ndim == 4 else (1, *x.shape))
-    if len(model.inputs) != 1:
-        raise ValueError(f"{model.label} has {len(model.inputs)} inputs; a page shows one image.")
-    rank = len(model.inputs[0].shape)
-    x = x[None] if x.ndim == rank - 1 else x
-    if rank not in (3, 4) or x.ndim != rank or not x.size:
-        raise ValueError(
-            f"A page shows models that look at images, (batch, height, width, channels), or at "
-            f"lines, (batch, steps, channels). {model.label} takes {model.inputs[0].shape}. "
-            f"Received x.shape={x.shape}."
-        )
-    if len(x) > MOST_PHOTOS:
-        raise ValueError(f"A page has {MOST_PHOTOS} images at most. Received x.shape={x.shape}.")
-    return x.astype(model.inputs[0].dtype)
-
-
-def _check_finite(model: Model, x: Array) -> None:
-    if not np.isfinite(x).all():
-        raise ValueError("The image has NaN or infinite pixels, which have no explanation.")
-    for variable in model.weights:
-        if not np.isfinite(variable.value).all():
-            raise ValueError(
-                f"The weight {variable.path} has NaN or infinite values, which have no "
-                "explanation. Did the training diverge? A smaller learning rate helps."
-            )
-
-
-def _one_output(model: Model, output: int | str | None) -> tuple[Model, list[str]]:
-    """The part of the model that leads to one of its outputs, and a note about the others."""
-    names = [tensor.node.layer.name for tensor in model.outputs]
-    number = names.index(output) if output in names else output or 0
-    if not isinstance(number, int) or not 0 <= number < len(names):
-        raise ValueError(f"{model.label} has the outputs {names}. Received output={output!r}.")
-    if len(names) == 1:
-        return model, []
-    says = f"Of the model's outputs ({', '.join(names)}) this page shows {names[number]}."
-    return Model(model.inputs, model.outputs[number], name=model.name), [says]
 
 
 def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.explain.page.passes import Use
-from minicnn.explain.page.plan import Arrays
+from minicnn.explain.page.plan import Arrays, is_cut
 from minicnn.layers.base import Array
 from minicnn.models import Model
 
@@ -44,7 +44,7 @@ def described(
 
     Raises `ValueError` if they do not fit, and for a page with only some of the kernels.
     """
-    if any(weight["kept"] for node in nodes for weight in node["params"].values()):
+    if is_cut(nodes):
         raise ValueError(
             f"{model.label} is too big for a page with checkpoints: the page has only some kernels."
         )

@@ -59,10 +59,12 @@ export class Net {
     this.range = facts.range;
     this.classes = facts.classes;
     this.title = facts.title;
+    this.name = facts.model; // beside other networks
     this.interpolation = facts.interpolation;
     // Each has `values`, the outputs of all layers for it as far as the page knows them.
     this.photos = facts.photos.map((photo) => ({ ...photo, values: new Map() }));
-    this.shown = 0; // which of them
+    this.stored = facts.stored ?? 1; // of so many photos minicnn's outputs are in the page
+    this.shown = 0; // which photo
     this.targetChosen = false; // by the reader, for all photos
     this.notes = facts.notes;
     this.learning = facts.learning ?? null;
@@ -228,7 +230,8 @@ export class Net {
 
   // Whether the stored gradients are those of the loss and the network shown.
   get asStored() {
-    return !this.changed && this.target === this.target0 && this.shown === 0;
+    const own = this.shown === 0 && this.stored > 0;
+    return own && !this.changed && this.target === this.target0;
   }
 
   // The output for the unchanged network and the photo shown; null if left out.
@@ -238,8 +241,8 @@ export class Net {
   // again if that is quick; for the others it is computed beforehand (`compute`).
   valueOf(photo, id) {
     const { values } = this.photos[photo];
-    if (!values.has(id)) values.set(id, photo ? null : this.storedValue(id));
-    return values.get(id);
+    if (photo < this.stored && !values.has(id)) values.set(id, this.storedValue(id));
+    return values.get(id) ?? null;
   }
 
   storedValue(id) {
@@ -250,12 +253,12 @@ export class Net {
     return xs.every(Boolean) ? forward(this.originalLayer(id), xs).y : null;
   }
 
-  isStored = (id) => this.shown === 0 && this.nodes[id].y !== null;
+  isStored = (id) => this.shown < this.stored && this.nodes[id].y !== null;
 
   hasOriginal(id) {
     const node = this.nodes[id];
     return (
-      this.shown > 0 ||
+      this.shown >= this.stored ||
       this.isStored(id) ||
       (node.light && node.inputs.every((n) => this.hasOriginal(n)))
     );
@@ -306,7 +309,7 @@ export class Net {
 
   // Computes all layers' outputs for a photo. `current` says whether to go on.
   async compute(photo, current = () => true) {
-    if (photo === 0 || this.photos[photo].values.size) return true;
+    if (photo < this.stored || this.photos[photo].values.size) return true;
     const values = new Map([[0, this.pixelsOf(photo)]]);
     for (const { id, inputs } of this.nodes.slice(1)) {
       const xs = inputs.map((input) => values.get(input));

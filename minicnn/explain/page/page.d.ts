@@ -93,6 +93,32 @@ interface Checkpoint {
   weights: Record<string, { shape: number[]; at: number }>;
 }
 
+/** Another network that the page was made with: its own facts, and which layers are which. */
+interface RivalFacts {
+  name: string;
+  nodes: GraphNode[];
+  classes: string[];
+  kind: Facts["kind"];
+  target: number;
+  output: number;
+  range: [number, number];
+  interpolation: Facts["interpolation"];
+  pixels: number[];
+  pairs: [number, number][];
+}
+
+/**
+ * A network to compare with; `pairs` leads from the page's layers to its own, `back` back. `asked`:
+ * the page was made to compare it, and it is no checkpoint.
+ */
+interface Rival {
+  name: string;
+  asked: boolean;
+  net: Net;
+  pairs: Map<number, number>;
+  back: Map<number, number>;
+}
+
 /** How a weight begins: uniform from low to high, a value, or in a way the page lacks (kind). */
 interface InitialWeight {
   shape: number[];
@@ -133,6 +159,8 @@ interface Facts {
   notes: string[];
   learning?: Learning;
   checkpoints?: Checkpoint[];
+  against?: RivalFacts[];
+  stored?: number; // of how many photos minicnn's outputs are in the page: 1 if not said
 }
 
 /** What the page knows of a layer's class: see kinds/table.js. */

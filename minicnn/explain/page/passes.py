@@ -93,6 +93,16 @@ def uses_of(model: Model, tape: Tape, x: Array) -> tuple[list[Use], dict[int, di
     return uses, places
 
 
+def check_outputs(uses: list[Use]) -> None:
+    """Raise a `ValueError` if a layer's output has NaN or infinity."""
+    for use in uses:
+        if not np.isfinite(use.y).all():
+            raise ValueError(
+                f"{use.layer.label} gives NaN or infinity for this image, so no number behind it "
+                "has an explanation: check the range of the pixels and the weights."
+            )
+
+
 def _macs(node: Node, x: Any) -> int:
     shape: Any = [a.shape for a in x] if isinstance(x, (list, tuple)) else x.shape
     return int(node.layer.multiply_adds(shape) or 0)

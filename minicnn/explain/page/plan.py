@@ -46,7 +46,7 @@ class _Plan:
     weight_gradients: bool = True
     half: bool = False  # outputs and gradients with 11 bits instead of 24
     half_photo: bool = False
-    outputs: float = math.inf  # size of the largest output that is kept
+    outputs: float = math.inf  # size of the largest output that is kept; below 0: no image, either
     kernels: Mapping[tuple[int, str], _Part] = field(default_factory=dict)
 
 
@@ -122,6 +122,8 @@ def _large_kernels(uses: list[Use]) -> list[_Kernel]:
     }
     return sorted(found.values(), key=lambda kernel: -kernel.size)
 
+
+Weights = dict[int, dict[str, Any]]  # of each layer, by its id: where each weight lies
 
 _Found = tuple[_Plan, list[dict[str, Any]], Arrays]
 
@@ -208,6 +210,11 @@ def _filled(found: _Found, kernels: list[_Kernel]) -> _Plan:
     return replace(plan, kernels=parts)
 
 
+def is_cut(described: list[dict[str, Any]]) -> bool:
+    """Whether the page lacks some kernels of these uses of layers."""
+    return any(weight["kept"] for node in described for weight in node["params"].values())
+
+
 _BITS = "with 11 bits (about 3 digits), so sums agree to that."
 
 
@@ -262,13 +269,22 @@ def _is_light(use: Use) -> bool:
     return use.known and type(use.layer).__name__ not in _HEAVY
 
 
-def _describe(uses: list[Use], plan: _Plan, arrays: Arrays) -> list[dict[str, Any]]:
+def describe_lean(uses: list[Use], weights: Weights, arrays: Arrays) -> list[dict[str, Any]]:
+    """Describe a network of which the page has the weights, and computes all else."""
+    bare = _Plan(light=False, gradients=0, weight_gradients=False, outputs=-1)
+    return _describe(uses, bare, arrays, weights)
+
+
+def _describe(
+    uses: list[Use], plan: _Plan, arrays: Arrays, known: Weights | None = None
+) -> list[dict[str, Any]]:
+    """Describe each use of a layer; of `known` layers the weights are in the page already."""
     groups = _groups(uses)
     feeds: dict[int, list[Use]] = {}
     for use in uses:
         for source in use.inputs:
             feeds.setdefault(source, []).append(use)
-    weights: dict[int, dict[str, Any]] = {}
+    weights = dict(known or {})
     there: list[bool] = []  # whether the page knows the output of each use
     described = []
     for number, use in enumerate(uses):
@@ -283,7 +299,7 @@ def _describe(uses: list[Use], plan: _Plan, arrays: Arrays) -> list[dict[str, An
         # The page computes a light layer's output again, unless it lacks the layer's input.
         light = _is_light(use)
         again = light and not plan.light and all(there[source] for source in use.inputs)
-        small = use.y.size <= plan.outputs or number == 0
+        small = use.y.size <= plan.outputs or (number == 0 and plan.outputs >= 0)
         y = use.y[0] if small and not again else None
         there.append(again or y is not None)
         # The page can compute a gradient quickly if all layers behind it are light.

@@ -26,6 +26,7 @@ export function newState() {
     busy: "",
     notice: "", // what the page could not do
     other: null, // the photo to compare with
+    rival: null, // the network to compare with; null: the same one, with the other photo
   };
 }
 

@@ -28,3 +28,13 @@ export function distances(a, b) {
     apart: Array.from(apart, Math.sqrt),
   };
 }
+
+// ‖a‖, ‖b‖ and ‖b − a‖.
+export function norms(a, b) {
+  const length = (at) => Math.sqrt(a.data.reduce((s, _, i) => s + at(i) ** 2, 0));
+  return {
+    a: length((i) => a.data[i]),
+    b: length((i) => b.data[i]),
+    change: length((i) => b.data[i] - a.data[i]),
+  };
+}

@@ -6,20 +6,18 @@ const MOST = 24;
 
 // Adds a picture, as decoded(file) gives it, and shows it.
 export async function addPicture(app, name, picture) {
-  const { net } = app;
+  const { net, rivals } = app;
   if (net.photos.length >= MOST) throw new Error(`The page holds ${MOST} photos at most.`);
-  net.photos.push({
-    name,
-    picture: thumbnail(picture),
-    x: seenBy(net, picture),
-    values: new Map(),
-  });
+  const small = thumbnail(picture);
+  for (const each of [net, ...rivals.map((rival) => rival.net)]) {
+    each.photos.push({ name, picture: small, x: seenBy(each, picture), values: new Map() });
+  }
   await app.showPhoto(net.photos.length - 1);
 }
 
 // Adds each of the files that is a picture; says which are not.
 export async function addFiles(app, files) {
-  const obstacle = obstacleToReading(app.net);
+  const obstacle = obstacleToReading(app);
   if (obstacle) return notice(app, `The page cannot look at another photo. ${obstacle}`);
   for (const file of files) {
     try {

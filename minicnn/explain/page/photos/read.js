@@ -14,7 +14,11 @@ const RANGES = [
 ];
 
 // Why the page cannot look at other photos than those it was made with, or "".
-export function obstacleToReading(net) {
+export function obstacleToReading({ net, rivals }) {
+  return [net, ...rivals.map((rival) => rival.net)].map(obstacleOf).find(Boolean) ?? "";
+}
+
+function obstacleOf(net) {
   const channels = net.nodes[0].shape.at(-1);
   if (net.nodes[0].shape.length !== 3) return "The network takes lines, not images.";
   if (![1, 3, 4].includes(channels)) {

@@ -15,13 +15,13 @@ export function photoStrip(app) {
     "div.photos",
     { role: "group", "aria-label": "Photos" },
     net.photos.map((photo, k) => photoButton(app, photo, k, several)),
-    several
+    several || app.rivals.length
       ? h(
           "button.quiet",
           {
             "aria-pressed": String(app.state.view === "compare"),
             "data-focus": "compare",
-            title: "Show two photos side by side, layer by layer",
+            title: `Show two ${several ? "photos" : "networks"} side by side, layer by layer`,
             onclick: () => app.compare({ view: "compare" }),
           },
           "Compare",
@@ -32,8 +32,8 @@ export function photoStrip(app) {
       {
         "data-focus": "add-photo",
         "aria-label": "Add a photo",
-        title: obstacleToReading(net) || "Add a photo: choose, take or draw one",
-        disabled: Boolean(obstacleToReading(net)),
+        title: obstacleToReading(app) || "Add a photo: choose, take or draw one",
+        disabled: Boolean(obstacleToReading(app)),
         onclick: () => addDialog(app),
       },
       "+",

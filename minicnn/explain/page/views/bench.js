@@ -1,7 +1,7 @@
 // @ts-check
 // The part of the page below the tabs.
 import { backwardNumber } from "page/views/backward.js";
-import { twoPhotos } from "page/views/compare.js";
+import { oneLayerOfTwo } from "page/views/compare_layer.js";
 import { forwardNumber } from "page/views/forward.js";
 import { weightGradients } from "page/views/weight_gradients.js";
 import { weights } from "page/views/weights.js";
@@ -11,7 +11,7 @@ import { places } from "page/views/where.js";
 export function bench(app, tab) {
   const { state } = app;
   if (tab === "whatif") return whatIf(app);
-  if (tab === "compare") return twoPhotos(app);
+  if (tab === "compare") return oneLayerOfTwo(app);
   if (tab === "places") return places(app);
   if (tab === "weights") return state.mode === "backward" ? weightGradients(app) : weights(app);
   return state.mode === "backward" ? backwardNumber(app) : forwardNumber(app);

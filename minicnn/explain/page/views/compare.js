@@ -1,37 +1,32 @@
 // @ts-check
-// Two photos side by side: in which layers, maps and numbers they differ.
-import { mapView } from "page/cells.js";
-import { exact, fmt, h, legend, mapPicture, percent, topOf, vectorPicture } from "page/draw.js";
-import { offsetOf } from "page/engine/arrays.js";
-import { difference, distances } from "page/engine/difference.js";
+// Two photos, or two networks, side by side in all layers: where they differ.
+import { exact, h, percent } from "page/draw.js";
+import { difference } from "page/engine/difference.js";
 import { classBars } from "page/views/outcome.js";
-import { inputPicture, isPhoto, layout, lazyPicture, topFor } from "page/views/pictures.js";
-import { cellMark, mapSize } from "page/views/side.js";
-import { clampAt, placeText } from "page/views/spots.js";
-import { optionsOf } from "page/views/whatif.js";
-
-const FORMULA = "‖b − a‖ / (‖a‖ + ‖b‖)";
-
-const whoseNumbers = (net) => (net.changed ? " Both are of the unchanged network." : "");
-
-const known = new WeakMap(); // output for one photo → output for another → distances
-
-function distancesOf(a, b) {
-  if (!known.has(a)) known.set(a, new WeakMap());
-  if (!known.get(a).has(b)) known.get(a).set(b, distances(a, b));
-  return known.get(a).get(b);
-}
-
-// The outputs of a layer of the unchanged network, for the photo shown and for the other one.
-const outputs = ({ net, state }, id) => [net.original(id), net.valueOf(state.other, id)];
-
-// -- all layers -----------------------------------------------------------------------------------
+import {
+  FORMULA,
+  apartOf,
+  comparedWords,
+  distancesOf,
+  nameOf,
+  obstacleToComparing,
+  one,
+  otherChooser,
+  outputs,
+  rivalOf,
+  share,
+  sidesOf,
+  topOfChange,
+  weightsApart,
+  whoseNumbers,
+} from "page/views/pair.js";
+import { inputPicture, isPhoto, lazyPicture, topFor } from "page/views/pictures.js";
 
 export function comparison(app) {
-  const { net } = app;
+  const what = comparedWords(app).toLowerCase();
   return h(
     "section.comparison",
-    { "aria-label": "Two photos, layer by layer" },
+    { "aria-label": `${comparedWords(app)}, layer by layer` },
     h(
       "div.caption",
       {},
@@ -39,11 +34,12 @@ export function comparison(app) {
       h(
         "p",
         {},
-        `How far apart the two photos are in each layer: ${FORMULA}, 0 % if all numbers are ` +
+        `How far apart the ${what} are in each layer: ${FORMULA}, 0 % if all numbers are ` +
           "equal, 100 % if they are opposite or one of the two is zero. Beside it the map that " +
-          `differs most.${whoseNumbers(net)}`,
+          `differs most.${whoseNumbers(app)}`,
       ),
       otherChooser(app),
+      rivalOf(app) ? h("p.most-apart", {}, mostApart(app)) : null,
     ),
     h(
       "div.river",
@@ -51,49 +47,63 @@ export function comparison(app) {
       h(
         "div.table-scroller",
         { tabindex: 0, role: "group", "aria-label": "Layers", "data-focus": "layers" },
-        h(
-          "table.compared",
-          {},
-          h("thead", {}, h("tr", {}, heads(app))),
-          h(
-            "tbody",
-            {},
-            net.nodes.map((node) => layerRow(app, node)),
-          ),
-        ),
+        h("table.compared", {}, h("thead", {}, h("tr", {}, heads(app))), h("tbody", {}, rows(app))),
       ),
-      net.kind ? h("div.two-outcomes", {}, outcomes(app)) : null,
+      h("div.two-outcomes", {}, outcomes(app)),
     ),
   );
 }
 
-function heads({ net, state }) {
-  const names = [net.photo.name, net.photos[state.other].name];
-  return ["layer", ...names.map((name, k) => `${"ab"[k]}: ${name}`), "b − a", "apart", "map"].map(
-    (text) => h("th", { scope: "col" }, text),
+// In words: how many layers the networks share, and which differ most.
+function mostApart(app) {
+  const { net } = app;
+  const { name, net: other, pairs } = rivalOf(app);
+  const alone = net.nodes.length - pairs.size;
+  const theirs = other.nodes.length - pairs.size;
+  const shared =
+    alone + theirs
+      ? `Of the layers, ${pairs.size} have the same name, kind and shape in both networks; ` +
+        `${alone} of ${net.name} and ${theirs} of ${name} stand alone. `
+      : "";
+  const most = (word, value) => {
+    const all = net.nodes.map((node) => ({ name: node.name, apart: value(node.id) ?? 0 }));
+    const two = all.sort((p, q) => q.apart - p.apart).slice(0, 2);
+    const told = two.filter((p) => p.apart > 0).map((p) => `${p.name} (${percent(p.apart)})`);
+    return told.length
+      ? `The ${word} differ most in ${told.join(" and ")}. `
+      : `The ${word} are equal. `;
+  };
+  return shared + most("outputs", (id) => apartOf(app, id)) + most("weights", weightsApart(app));
+}
+
+function heads(app) {
+  const names = sidesOf(app).map(({ name }, k) => `${"ab"[k]}: ${name}`);
+  const weights = rivalOf(app) ? ["weights apart"] : [];
+  return ["layer", ...names, "b − a", "apart", ...weights, "map"].map((text) =>
+    h("th", { scope: "col" }, text),
   );
 }
 
 function layerRow(app, node) {
   const { id, name, type } = node;
   const [a, b] = outputs(app, id);
+  if (!a || !b) {
+    const left = a && obstacleToComparing(app, id);
+    return left ? aloneRow(app, app.net, node, a, 0) : rowOf(name, type, "left out");
+  }
+  const found = distancesOf(a, b);
+  const most = found.apart.indexOf(Math.max(...found.apart));
   const open = h(
     "button.pick",
     { "data-focus": `row-${id}`, onclick: () => openAtMap(app, id, most) },
     name,
   );
-  if (!a || !b) {
-    return h("tr", {}, h("th", { scope: "row" }, name), h("td", { colspan: 5 }, "left out"));
-  }
-  const found = distancesOf(a, b);
-  const most = found.apart.indexOf(Math.max(...found.apart));
   const photo = isPhoto(app.net, id);
   // Drawn when they come into sight: a network has many layers.
   const draw = (x) =>
     photo ? inputPicture(app.net, x) : one(x, most, Math.max(topFor(a), topFor(b)));
   const drawChange = () => {
-    const change = difference(a, b);
-    return one(change, most, topOf(change.data));
+    return one(difference(a, b), most, topOfChange(a, b));
   };
   const thumbs = [() => draw(a), () => draw(b), drawChange];
   return h(
@@ -101,170 +111,75 @@ function layerRow(app, node) {
     { "data-layer": name, "data-apart": found.all },
     h("th", { scope: "row" }, open, " ", h("small", {}, type)),
     thumbs.map((make) => h("td", {}, lazyPicture(make))),
-    h("td.strong", { title: exact(found.all) }, percent(found.all), share(found.all)),
+    apartCell(found.all),
+    rivalOf(app) ? apartCell(weightsApart(app)(id), "weights") : null,
     h("td", {}, photo ? "" : nameOf(app.net, id, most)),
   );
 }
 
-// A map, or a unit; a score has the name of its class.
-const nameOf = (net, id, k) =>
-  id === net.output && net.shape(id).length === 1
-    ? net.unitName(id, k)
-    : `${net.unitWord(id)} ${k}`;
+const apartCell = (apart, what = "outputs") =>
+  apart === null
+    ? h("td", {}, "")
+    : h(
+        "td.strong",
+        { title: exact(apart), [`data-${what}`]: apart },
+        percent(apart),
+        share(apart),
+      );
 
-const one = (x, map, top) =>
-  x.shape.length === 3 ? mapPicture(x, map, top) : vectorPicture(x.data, top);
-
-const share = (part) =>
+const rowOf = (name, type, ...cells) =>
   h(
-    "span.class-bar",
-    { "aria-hidden": "true" },
-    h("span.class-fill", { style: { width: `${100 * part}%` } }),
+    "tr",
+    { "data-layer": name },
+    h("th", { scope: "row" }, name, " ", h("small", {}, type)),
+    cells.map((cell, k) => h("td", k === cells.length - 1 ? { colspan: 6 - k } : {}, cell)),
   );
+
+// A layer that only one of the two networks has: its strongest map on the side of its network.
+function aloneRow(app, net, { id, name, type }, x, side) {
+  const channels = x.shape.at(-1);
+  const sizes = new Float64Array(channels);
+  x.data.forEach((v, i) => (sizes[i % channels] += Math.abs(v)));
+  const most = sizes.indexOf(Math.max(...sizes));
+  const draw = () => (isPhoto(net, id) ? inputPicture(net, x) : one(x, most, topFor(x)));
+  const only = `only in ${sidesOf(app)[side].name}, ${x.shape.join(" × ")}`;
+  return rowOf(name, type, ...(side ? [""] : []), lazyPicture(draw), only);
+}
+
+// The rows of all layers; what only the other network has comes before the next layer of both.
+function rows(app) {
+  const rival = rivalOf(app);
+  const { nodes } = app.net;
+  if (!rival) return nodes.map((node) => layerRow(app, node));
+  const { net } = rival;
+  const { photo } = sidesOf(app)[1];
+  const strangers = net.nodes.filter(({ id }) => !rival.back.has(id));
+  const until = (end) => {
+    const found = [];
+    while (strangers.length && strangers[0].id < end) found.push(strangers.shift());
+    return found.map((node) => aloneRow(app, net, node, net.valueOf(photo, node.id), 1));
+  };
+  const all = nodes.flatMap((node) => [
+    ...until(rival.pairs.get(node.id) ?? 0),
+    layerRow(app, node),
+  ]);
+  return [...all, ...until(Infinity)];
+}
 
 function openAtMap(app, id, map) {
   app.state.tab = "compare";
   app.openLayer(id, map);
 }
 
-function otherChooser(app) {
-  const { net, state } = app;
-  const numbers = [...net.photos.keys()].filter((k) => k !== net.shown);
-  const names = numbers.map((k) => `${k}: ${net.photos[k].name}`);
-  return h(
-    "label",
-    {},
-    "b is ",
-    h(
-      "select",
-      {
-        "aria-label": "The photo to compare with",
-        "data-focus": "other",
-        onchange: (event) => app.compare({}, numbers[event.target.selectedIndex]),
-      },
-      optionsOf(names, names[numbers.indexOf(state.other)]),
-    ),
-  );
-}
-
 function outcomes(app) {
-  const { net, state } = app;
-  const last = net.output;
-  return outputs(app, last).map((y, k) =>
-    h(
-      "section.panel",
-      { "aria-label": `Classes of ${"ab"[k]}` },
-      h("h2", {}, `${"ab"[k]}: ${net.photos[k ? state.other : net.shown].name}`),
-      classBars(net, 10, true, net.probabilities(y)),
-    ),
+  return sidesOf(app).map(({ net, photo, name }, k) =>
+    net.kind
+      ? h(
+          "section.panel",
+          { "aria-label": `Classes of ${"ab"[k]}` },
+          h("h2", {}, `${"ab"[k]}: ${name}`),
+          classBars(net, 10, true, net.probabilities(net.valueOf(photo, net.output))),
+        )
+      : null,
   );
-}
-
-// -- one layer ------------------------------------------------------------------------------------
-
-export function twoPhotos(app) {
-  const { net, state } = app;
-  const id = state.node;
-  const [a, b] = outputs(app, id);
-  if (!a || !b) return h("p.void.wide", {}, net.reason(id));
-  const at = clampAt(state.at, a.shape); // a what-if change may have made the layer larger
-  const top = Math.max(topFor(a), topFor(b));
-  const change = difference(a, b);
-  const names = [net.photo.name, net.photos[state.other].name];
-  return [
-    oneOfTwo(app, `a: ${names[0]}`, a, at, top),
-    h(
-      "div.arithmetic",
-      { "data-form": "compare" },
-      otherChooser(app),
-      h(
-        "div.sums-of-two",
-        {},
-        h("div", {}, sums(app, a, b, at), maps(app, a, b, at)),
-        oneOfTwo(app, "b − a", change, at, topOf(change.data), mapSize() * 0.7),
-      ),
-    ),
-    oneOfTwo(app, `b: ${names[1]}`, b, at, top),
-  ];
-}
-
-function oneOfTwo(app, caption, x, at, top, px = mapSize()) {
-  const place = layout(x.shape);
-  const channel = place.map ? at[2] : 0;
-  const [row, column] = place.place(at);
-  const where = placeText(at, app.net.unitWord(app.state.node));
-  return h(
-    "figure.side",
-    {},
-    h("figcaption", {}, caption),
-    mapView({
-      picture: one(x, channel, top),
-      height: place.rows,
-      width: place.columns,
-      marks: [cellMark(row, column)],
-      size: px,
-      label: `${caption}, ${where}: ${fmt(x.data[offsetOf(x.shape, at)])}`,
-      onmove: (r, c) => app.moveTo(place.at(r, c, channel)),
-      at: [row, column],
-    }),
-    legend(top, x.data),
-  );
-}
-
-function sums({ net, state }, a, b, at) {
-  const found = distancesOf(a, b);
-  const [va, vb] = [a, b].map((x) => x.data[offsetOf(x.shape, at)]);
-  const line = (name, value) => [h("dt", {}, name), h("dd", { title: exact(value) }, fmt(value))];
-  return [
-    h("h3", {}, `At ${placeText(at, net.unitWord(state.node))}`),
-    h("dl.facts-of-two", {}, line("a", va), line("b", vb), line("b − a", vb - va)),
-    h(
-      "p.note",
-      { "data-apart": found.all },
-      `The layer's outputs are ${percent(found.all)} apart: ${FORMULA}.${whoseNumbers(net)}`,
-    ),
-  ];
-}
-
-// The maps or units that differ most, to choose from.
-function maps(app, a, b, at) {
-  const { net, state } = app;
-  const found = distancesOf(a, b);
-  const word = net.unitWord(state.node);
-  const most = [...found.apart.keys()].sort((i, j) => found.apart[j] - found.apart[i]).slice(0, 8);
-  const limit = Math.max(1e-12, found.apart[most[0]]);
-  const row = (k) =>
-    h(
-      "tr",
-      { class: k === at.at(-1) ? "own" : "" },
-      h(
-        "th",
-        { scope: "row" },
-        h(
-          "button.pick",
-          { "data-focus": `map-${k}`, onclick: () => app.chooseMap(k) },
-          nameOf(net, state.node, k),
-        ),
-      ),
-      h("td", { title: exact(found.apart[k]) }, fmt(found.apart[k])),
-      h("td", {}, percent(found.maps[k])),
-      h("td.bar-cell", {}, share(found.apart[k] / limit)),
-    );
-  return [
-    h("h3", {}, `The ${word}s that differ most`),
-    h(
-      "table.terms",
-      {},
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          ["", "‖b − a‖", "apart", ""].map((text) => h("th", { scope: "col" }, text)),
-        ),
-      ),
-      h("tbody", {}, most.map(row)),
-    ),
-  ];
 }

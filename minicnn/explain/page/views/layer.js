@@ -6,16 +6,18 @@ import { activationOf } from "page/engine/functions.js";
 import { CURVES } from "page/kinds/activations.js";
 import { purposeOf } from "page/kinds/purposes.js";
 import { bench } from "page/views/bench.js";
+import { comparedWords, obstacleToComparing } from "page/views/pair.js";
 import { filmstrip, transport } from "page/views/filmstrip.js";
 
 export function layerView(app) {
   const { net, state } = app;
   const id = state.node;
   const back = state.mode === "backward";
-  const tabs = tabsOf(net, id, back);
-  const off = tabsOff(net, id, back, state.which);
+  const tabs = tabsOf(app, id, back);
+  const off = { ...tabsOff(net, id, back, state.which), compare: obstacleToComparing(app, id) };
   const open = tabs.filter(([name]) => !off[name]).map(([name]) => name);
-  if (state.other === null && state.tab === "compare") state.tab = "number";
+  const chosen = state.other !== null || state.rival !== null;
+  if (!chosen && state.tab === "compare") state.tab = "number";
   const usual = open.includes("number") ? "number" : (open[0] ?? "number");
   const tab = open.includes(state.tab) ? state.tab : usual;
   const reasons = new Map();
@@ -105,7 +107,8 @@ function purpose(app, id) {
   );
 }
 
-function tabsOf(net, id, back) {
+function tabsOf(app, id, back) {
+  const { net, rivals } = app;
   const weights = Object.keys(net.nodes[id].params).length > 0;
   return [
     ["number", back ? "Its gradient" : "This number"],
@@ -115,7 +118,7 @@ function tabsOf(net, id, back) {
       : [
           ["places", "Where it looks"],
           ["whatif", "What if …"],
-          ...(net.photos.length > 1 ? [["compare", "Two photos"]] : []),
+          ...(net.photos.length > 1 || rivals.length ? [["compare", comparedWords(app)]] : []),
         ]),
   ];
 }

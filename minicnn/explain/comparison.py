@@ -1,0 +1,143 @@
+"""Two networks side by side: in which layers and weights they differ, such as after a training.
+
+print(compare_networks(before, after, x))
+
+apart = ‖b − a‖ / (‖a‖ + ‖b‖)      0: equal; 1: opposite, or one of the two is zero everywhere
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn.explain import show
+from minicnn.explain.matching import Place, matched
+from minicnn.explain.trace import Trace
+from minicnn.layers import Layer
+from minicnn.models import Model
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class LayerComparison:
+    """How far apart a layer's outputs and weights are; `weights` is None if it has none."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]  # of the output, with the batch
+    outputs: float
+    weights: float | None
+
+
+@dataclass(frozen=True)
+class NetworkComparison:
+    """Two networks, layer by layer: `print` it, or read its fields.
+
+    `layers` are those that both have, in the first network's order; `alone` are the names of the
+    others, of the first network and of the second.
+    """
+
+    first: str
+    second: str
+    layers: list[LayerComparison]
+    alone: tuple[list[str], list[str]]
+
+    @property
+    def title(self) -> str:
+        return f"{self.first} (a) and {self.second} (b): ‖b − a‖ / (‖a‖ + ‖b‖)"
+
+    def rows(self) -> tuple[list[str], list[list[str]]]:
+        """The layers as a table: header and rows."""
+        rows = [
+            [
+                layer.name,
+                layer.kind,
+                "×".join(map(str, layer.shape[1:])),
+                f"{layer.outputs:.1%}",
+                "" if layer.weights is None else f"{layer.weights:.1%}",
+            ]
+            for layer in self.layers
+        ]
+        return ["layer", "kind", "output", "outputs apart", "weights apart"], rows
+
+    def notes(self) -> list[str]:
+        """Which layers only one of the two networks has, in sentences."""
+        return [
+            f"Only {who} has {', '.join(names)}."
+            for who, names in zip((self.first, self.second), self.alone, strict=True)
+            if names
+        ]
+
+    def __str__(self) -> str:
+        header, rows = self.rows()
+        notes = [f"    {note}" for note in self.notes()]
+        return show.joined([self.title, "", *show.columns([header, *rows], left=3), *notes])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        header, rows = self.rows()
+        parts = [show.html_table(header, rows, left=3), *map(show.html_text, self.notes())]
+        return show.html_block(self.title, parts)
+
+
+def compare_networks(first: Model, second: Model, x: Any) -> NetworkComparison:
+    """Return in which layers two networks differ when they look at the same batch.
+
+    Layers are matched by name, kind and shape, or by their places if the networks are alike but for
+    names. Outputs are compared over the whole batch, weights together for each layer.
+
+    Args:
+        first, second: models that take the same input, such as before and after a training.
+        x: a batch, as `predict` takes it.
+
+    Raises `ValueError` for an x that does not fit one of them.
+    """
+    traces = [Trace(model, x) for model in (first, second)]
+    pairs = matched(*map(_places, traces))
+    entries = [(traces[0].entries[i], traces[1].entries[j]) for i, j in pairs]
+    layers = [
+        LayerComparison(
+            a.name,
+            type(a.layer).__name__,
+            a.y.shape,
+            _apart([a.y], [b.y]),
+            _weights(a.layer, b.layer),
+        )
+        for a, b in entries
+    ]
+    alone = tuple(
+        [e.name for k, e in enumerate(trace.entries) if k not in {pair[side] for pair in pairs}]
+        for side, trace in enumerate(traces)
+    )
+    return NetworkComparison(first.name, second.name, layers, (alone[0], alone[1]))
+
+
+def _places(trace: Trace) -> list[Place]:
+    numbers = {id(entry): k for k, entry in enumerate(trace.entries)}
+    return [
+        Place(
+            entry.name,
+            type(entry.layer).__name__,
+            entry.y.shape,
+            tuple(-1 if isinstance(s, int) else numbers[id(s)] for s in entry.sources),
+        )
+        for entry in trace.entries
+    ]
+
+
+def _weights(first: Layer, second: Layer) -> float | None:
+    theirs = {variable.name: variable.numpy() for variable in second.weights}
+    pairs = [(v.numpy(), theirs[v.name]) for v in first.weights if v.name in theirs]
+    pairs = [(a, b) for a, b in pairs if a.shape == b.shape]
+    return _apart([a for a, _ in pairs], [b for _, b in pairs]) if pairs else None
+
+
+def _apart(a: Iterable[Array], b: Iterable[Array]) -> float:
+    first, second = (
+        np.concatenate([np.ravel(part).astype(np.float64) for part in parts]) for parts in (a, b)
+    )
+    norms = float(np.linalg.norm(first) + np.linalg.norm(second))
+    return float(np.linalg.norm(second - first)) / norms if norms else 0.0

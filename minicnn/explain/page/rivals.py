@@ -1,0 +1,154 @@
+"""Other networks that look at the same photos, which a page shows beside the model's own.
+
+A page has their weights, as far as they differ from the model's, and computes their outputs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn.explain.classes import kind_of
+from minicnn.explain.matching import Place, matched
+from minicnn.explain.page.document import pixel_range
+from minicnn.explain.page.given import check_finite, images_of, one_output, reading_of
+from minicnn.explain.page.passes import Use, check_outputs, is_exact_half, uses_of
+from minicnn.explain.page.plan import Arrays, describe_lean
+from minicnn.layers.base import Array, Layer
+from minicnn.models import Model
+
+
+@dataclass(eq=False)
+class Rival:
+    """One of the other networks."""
+
+    name: str
+    images: Array  # as it takes them
+    uses: list[Use]
+    pairs: list[tuple[int, int]]  # uses of the page's own network, and of this one
+    facts: dict[str, Any]
+    own: bool  # whether it takes other numbers than the page's network
+    shared: dict[tuple[int, str], int]  # its layers' weights that are those of the page's uses
+
+    def characters(self, half: bool) -> int:
+        """How many characters of a page its numbers take."""
+        numbers = self.images.size + 2 * len(self.images) if self.own else 0
+        count = sum(
+            variable.value.size + 2
+            for layer in {id(use.layer): use.layer for use in self.uses}.values()
+            for variable in layer.weights
+            if (id(layer), variable.name) not in self.shared
+        )
+        return (4 * numbers + (2 if half else 4) * count) * 4 // 3 + 8
+
+    def describe(
+        self, described: list[dict[str, Any]], pixels: list[Any], arrays: Arrays, half: bool
+    ) -> dict[str, Any]:
+        """Add its numbers to the page's, and return what the page is told."""
+        weights = {
+            id(layer): {
+                v.name: {
+                    "shape": list(v.shape),
+                    "at": described[self.shared[id(layer), v.name]]["params"][v.name]["at"]
+                    if (id(layer), v.name) in self.shared
+                    else arrays.add(v.value, half),
+                    "kept": None,
+                }
+                for v in layer.weights
+            }
+            for layer in {id(use.layer): use.layer for use in self.uses}.values()
+        }
+        if self.own:
+            exact = is_exact_half(self.images)
+            pixels = [arrays.add(image, exact) for image in self.images]
+        nodes = describe_lean(self.uses, weights, arrays)
+        return {**self.facts, "nodes": nodes, "pixels": pixels, "pairs": self.pairs}
+
+
+def rivals_of(
+    against: Any, uses: list[Use], images: Array, names: list[str], output: Any
+) -> list[Rival]:
+    """Return the networks to compare that of `uses` with; see `build`."""
+    if against is None:
+        return []
+    named = against if isinstance(against, Mapping) else {getattr(against, "name", ""): against}
+    return [_rival(str(name), given, uses, images, names, output) for name, given in named.items()]
+
+
+def _rival(
+    name: str, given: Any, uses: list[Use], images: Array, names: list[str], output: Any
+) -> Rival:
+    own = isinstance(given, (tuple, list)) and len(given) == 2
+    model, x = given if own else (given, images)
+    if not isinstance(model, Model):
+        raise TypeError(
+            "A page expects against to be a model, or a dict from a name to a model or to (model, "
+            f"images). Received {type(model).__name__}."
+        )
+    _check_input(model, name, x, images)
+    x = images_of(model, x)
+    if len(x) != len(images):
+        raise ValueError(
+            f"{name!r} expects an image for each of the page's {len(images)}. "
+            f"Received x.shape={x.shape}."
+        )
+    check_finite(model, x)
+    told, reading = model.metadata.get("class_names") or [], reading_of(model)
+    model, _ = one_output(model, output if len(model.outputs) > 1 else None)
+    scores, tape = model.forward(x[:1])
+    theirs, places = uses_of(model, tape, x[:1])
+    check_outputs(theirs)
+    for use in theirs:
+        if not use.known:
+            raise ValueError(
+                f"A page computes the outputs of {name!r}, and has no formula for "
+                f"{type(use.layer).__name__} {use.name!r} there."
+            )
+    pairs = matched(_places(uses), _places(theirs))
+    kind = kind_of(model, scores)
+    classes = 2 if kind == "sigmoid" else scores.shape[-1]
+    facts = {
+        "name": name,
+        "kind": kind,
+        "target": 0,
+        "output": places[id(tape)][id(model.outputs[0])],
+        "classes": next((n for n in (list(told), names) if len(n) == classes), []),
+        "range": pixel_range(x),
+        "interpolation": reading,
+    }
+    shared = {
+        (id(theirs[j].layer), name): i
+        for i, j in pairs
+        for name in _equal_weights(uses[i].layer, theirs[j].layer)
+    }
+    return Rival(name, x, theirs, pairs, facts, own, shared)
+
+
+def _check_input(model: Model, name: str, x: Any, images: Array) -> None:
+    taken = model.input_shape if model.built else None
+    given = np.asarray(x).shape[-len(taken) + 1 :] if isinstance(taken, tuple) else ()
+    if taken and any(n not in (None, m) for n, m in zip(taken[1:], given, strict=True)):
+        raise ValueError(
+            f"{name!r} takes {taken}, and the page's images are {images.shape}: pass "
+            f"against={{{name!r}: (model, images)}} with the photos as it takes them."
+        )
+
+
+def _places(uses: list[Use]) -> list[Place]:
+    return [
+        Place(
+            "/".join([*use.path, use.name]) if number else "",
+            type(use.layer).__name__,
+            use.y.shape[1:],
+            tuple(use.inputs),
+        )
+        for number, use in enumerate(uses)
+    ]
+
+
+def _equal_weights(first: Layer, second: Layer) -> list[str]:
+    known = {variable.name: variable.value for variable in first.weights}
+    return [
+        v.name for v in second.weights if v.name in known and np.array_equal(known[v.name], v.value)
+    ]

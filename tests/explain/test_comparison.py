@@ -1,0 +1,71 @@
+"""Two networks layer by layer: literal answers, matching, and what is printed."""
+
+import numpy as np
+import pytest
+
+from minicnn import Input, Sequential, explain, layers
+
+
+def network(weights, name, middle=(), names=("double", "last")):
+    model = Sequential(
+        [
+            Input((2,)),
+            layers.Dense(2, use_bias=False, name=names[0]),
+            *middle,
+            layers.Dense(1, name=names[1]),
+        ],
+        name=name,
+    )
+    model.set_weights([np.array(w, float) for w in weights])
+    return model
+
+
+KERNELS = [[[1, 0], [0, 1]], [[1], [1]], [0]]
+
+
+def test_by_hand():
+    after = [[[1, 0], [0, 1]], [[3], [1]], [4]]
+    found = explain.compare_networks(network(KERNELS, "a"), network(after, "b"), [[3.0, 4.0]])
+    assert [layer.name for layer in found.layers] == ["double", "last"]
+    assert (found.layers[0].outputs, found.layers[0].weights) == (0, 0)
+    last = found.layers[1]
+    assert last.outputs == pytest.approx(10 / (7 + 17))  # 3 + 4, and 9 + 4 + 4
+    assert last.weights == pytest.approx(np.sqrt(4 + 16) / (np.sqrt(2) + np.sqrt(26)))
+    assert found.alone == ([], [])
+    assert str(found) == (
+        "a (a) and b (b): ‖b − a‖ / (‖a‖ + ‖b‖)\n\n"
+        "    layer   kind   output  outputs apart  weights apart\n"
+        "    double  Dense  2                0.0%           0.0%\n"
+        "    last    Dense  1               41.7%          68.7%"
+    )
+    assert "<td" in found._repr_html_()
+
+
+def test_networks_that_are_alike_but_for_names_match_by_place():
+    twin = network(KERNELS, "twin", names=("dense", "dense_1"))
+    found = explain.compare_networks(network(KERNELS, "a"), twin, np.ones((3, 2)))
+    assert [layer.outputs for layer in found.layers] == [0, 0]
+    assert found.notes() == []
+
+
+def test_layers_without_a_match_stand_alone():
+    deeper = [*KERNELS[:1], np.ones((2, 3)), [0, 0, 0], np.ones((3, 1)), [0]]
+    middle = [layers.ReLU(name="relu"), layers.Dense(3, name="wide")]
+    found = explain.compare_networks(
+        network(KERNELS, "a"), network(deeper, "b", middle), np.ones((1, 2))
+    )
+    assert [layer.name for layer in found.layers] == ["double", "last"]
+    assert found.layers[1].weights == 0  # of the biases alone: the kernels differ in shape
+    assert found.alone == ([], ["relu", "wide"])
+    assert str(found).endswith("    Only b has relu, wide.")
+    assert found.layers[1].outputs == pytest.approx(4 / 8)  # 1 + 1, and 3·(1 + 1)
+
+
+def test_zeros_and_a_batch_that_does_not_fit():
+    zeros = [np.zeros_like(w, float) for w in KERNELS]
+    found = explain.compare_networks(network(zeros, "a"), network(zeros, "b"), np.ones((1, 2)))
+    assert [layer.outputs for layer in found.layers] == [0, 0]
+    found = explain.compare_networks(network(zeros, "a"), network(KERNELS, "b"), np.ones((1, 2)))
+    assert [layer.outputs for layer in found.layers] == [1, 1]
+    with pytest.raises(ValueError, match="expects"):
+        explain.compare_networks(network(KERNELS, "a"), network(KERNELS, "b"), np.ones((1, 3)))
