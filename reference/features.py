@@ -5,6 +5,9 @@ learning rate and every seed. So one pass over the photos replaces all of them. 
 a checksum of everything that the vectors depend on: the photos, how they are read, the base and its
 weights, the precision, the device (a GPU rounds differently from a CPU), and the versions of the
 libraries. If anything changes, so does the file's name.
+
+While the last blocks of the base learn, too, the same holds for the maps before them: `first` is
+the number of the first layer that learns (see `reference.tuning`), None for a frozen base.
 """
 
 import hashlib
@@ -20,6 +23,7 @@ import PIL
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
 from minicnn.images import BadImageError
+from reference import tuning
 from reference.backend import Machine
 from reference.console import progress
 from reference.data import Photos, Reader, Splits, check_all, decoded
@@ -44,9 +48,12 @@ class Features:
         return len(self.x)
 
 
-def key(photos: Photos, reader: Reader, base: Base, machine: Machine) -> dict[str, Any]:
+def key(
+    photos: Photos, reader: Reader, base: Base, machine: Machine, first: int | None = None
+) -> dict[str, Any]:
     """Everything that the vectors depend on."""
-    return {
+    cut = {} if first is None else {"first": first}
+    return cut | {
         "form": _FORM,
         "photos": photos.sha256(),
         "image_size": reader.image_size,
@@ -73,6 +80,7 @@ def extract(
     cache: str | Path | None = None,
     show: bool = True,
     batch_size: int = BATCH,
+    first: int | None = None,
 ) -> Features:
     """The vectors of all photos, from the cache if they are there, otherwise computed and kept.
 
@@ -85,14 +93,14 @@ def extract(
             f"The base takes photos of {base.image_size} pixels a side. Received a reader for "
             f"{reader.image_size}: one run has one image size."
         )
-    about = key(photos, reader, base, machine)
+    about = key(photos, reader, base, machine, first)
     path = None if cache is None else path_for(cache, about)
     x = None if path is None else _read(path, about, len(photos))
     if machine.processes is not None and not machine.processes.agree(x is not None):
         x = None  # one process lacks them, and needs the others to compute them
     computed = x is None
     if x is None:
-        x = _compute(photos, reader, base, machine, show, batch_size)
+        x = _compute(photos, reader, base, machine, show, batch_size, first)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as temporary, temporary.open("wb") as file:
@@ -108,6 +116,7 @@ def extract_both(
     cache: str | Path | None = None,
     show: bool = True,
     batch_size: int = BATCH,
+    first: int | None = None,
 ) -> tuple[Features, Features]:
     """The vectors of training and validation photos (see `extract`).
 
@@ -115,7 +124,7 @@ def extract_both(
     """
     try:
         train, validation = (
-            extract(photos, reader, base, machine, cache, show, batch_size)
+            extract(photos, reader, base, machine, cache, show, batch_size, first)
             for photos in (splits.train, splits.validation)
         )
     except BadImageError:
@@ -142,16 +151,23 @@ def _read(path: Path, about: dict[str, Any], count: int) -> Array | None:
 
 
 def _compute(
-    photos: Photos, reader: Reader, base: Base, machine: Machine, show: bool, batch_size: int
+    photos: Photos,
+    reader: Reader,
+    base: Base,
+    machine: Machine,
+    show: bool,
+    batch_size: int,
+    first: int | None,
 ) -> Array:
     with machine.scope():
-        extractor = base.extractor()
+        extractor = base.extractor() if first is None else tuning.extractor(base, first)
     extractor.compile(jit_compile=machine.jit_compile(small=False))
     group = machine.processes
     part = slice(None) if group is None else group.share(len(photos))
     # Do not try a batch here that is too large for the memory in training.
     size = min(BATCH, batch_size)
-    x = outputs(extractor, photos, reader, f"Features of {photos.name}", show, part, size)
+    title = f"{'Features' if first is None else 'Maps'} of {photos.name}"
+    x = outputs(extractor, photos, reader, title, show, part, size)
     if not np.isfinite(x).all():
         raise ValueError(
             f"The base makes NaN or infinity of photos in {photos.name}: are its weights whole, "

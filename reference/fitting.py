@@ -8,7 +8,8 @@ was killed at any moment goes on to the same history and the same best model.
 
 import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,9 @@ import numpy as np
 
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import check_regular
+from reference import model as models
+from reference import tuning
+from reference.backend import Machine
 from reference.batches import Batches, InOrder
 
 Array = np.ndarray
@@ -39,9 +43,13 @@ class Settings:
     patience: int | None = None
     class_weights: bool = False
     augment: bool = False
-    fine_tune: str | None = None  # the first layer of the base that learns, by (start of) its name
-    fine_tune_epochs: int = 5
+    fine_tune: str | None = None  # from which block on the base learns; "block14,block13": stages
+    fine_tune_epochs: int = 5  # of each stage
     fine_tune_rate: float = 1e-5
+    block_decay: float = 1.0  # how fast a block learns, relative to the one behind it
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    ema: float = 0.0  # momentum of a moving average of the weights, which is what is judged; 0: off
 
     def __str__(self) -> str:
         words = [f"learning rate {self.learning_rate:g}"]
@@ -53,6 +61,15 @@ class Settings:
             words.append("augmented")
         if self.fine_tune:
             words.append(f"fine-tuned from {self.fine_tune}")
+        if self.fine_tune and self.block_decay != 1:
+            words.append(f"block decay {self.block_decay:g}")
+        for name, value in (
+            ("weight decay", self.weight_decay),
+            ("label smoothing", self.label_smoothing),
+            ("averaged with momentum", self.ema),
+        ):
+            if value:
+                words.append(f"{name} {value:g}")
         return ", ".join(words)
 
 
@@ -67,12 +84,68 @@ def balanced(y: Array) -> dict[int, float]:
     return {index: float(len(y) / (len(counts) * n)) for index, n in enumerate(counts)}
 
 
-def scores(logits: Array, y: Array) -> tuple[float, float]:
+def scores(logits: Array, y: Array, label_smoothing: float = 0.0) -> tuple[float, float]:
     """Mean cross-entropy and accuracy of logits, as `fit` reports them."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     right = logits.argmax(axis=1) == y.argmax(axis=1)
-    return float(-(y * log_p).sum(axis=1).mean()), float(right.mean())
+    smooth = y * (1 - label_smoothing) + label_smoothing / y.shape[1]
+    return float(-(smooth * log_p).sum(axis=1).mean()), float(right.mean())
+
+
+def compile_learner(
+    learner: keras.Model,
+    settings: Settings,
+    learning_rate: float,
+    machine: Machine,
+    steps: int | None = None,
+    factors: Sequence[float] = (),
+) -> None:
+    """Compile what `fit` trains, with the optimizer and the loss of the settings.
+
+    `steps` is the number of steps in an epoch of a small model, whose calls take longer than they
+    do; `factors` has one for each trainable variable, to multiply the learning rate with.
+    """
+    more = {"use_ema": bool(settings.ema), "ema_momentum": settings.ema or 0.99}
+    if set(factors) - {1.0}:
+        optimizer: keras.optimizers.Optimizer = tuning.AdamOfBlocks(
+            factors, learning_rate=learning_rate, weight_decay=settings.weight_decay, **more
+        )
+    elif settings.weight_decay:
+        optimizer = keras.optimizers.AdamW(learning_rate, settings.weight_decay, **more)
+    else:
+        optimizer = keras.optimizers.Adam(learning_rate, **more)
+    if settings.weight_decay:
+        # As usual, only kernels decay: nothing pulls a bias or a scale towards zero.
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    models.compile_for(
+        learner,
+        optimizer,
+        machine.jit_compile(small=steps is not None),
+        1 if steps is None else machine.steps_per_execution(steps),
+        settings.label_smoothing,
+    )
+
+
+def _averages(model: keras.Model) -> keras.callbacks.SwapEMAWeights | None:
+    """Keras's callback that exchanges weights and their moving averages while it validates."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    return keras.callbacks.SwapEMAWeights() if optimizer.use_ema else None
+
+
+@contextmanager
+def averaged(model: keras.Model) -> Iterator[None]:
+    """Let the model have the moving averages of its weights, if its optimizer keeps them."""
+    swap = _averages(model)
+    if swap is None:
+        yield
+        return
+    swap.set_model(model)
+    swap.on_test_begin()
+    try:
+        yield
+    finally:
+        swap.on_test_end()
 
 
 # ---------------------------------------------------------------------------------------------
@@ -100,7 +173,11 @@ class BestModel(keras.callbacks.ModelCheckpoint):
         self._write = write
 
     def set_model(self, model: Any) -> None:
-        super().set_model(_Saves(lambda: self._write(float(self.best))))
+        def write() -> None:
+            with averaged(model):
+                self._write(float(self.best))
+
+        super().set_model(_Saves(write))
 
 
 class _Saves:
@@ -123,7 +200,8 @@ class BestWeights(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self.best is None or logs["val_accuracy"] > self.best:
-            self.best, self.weights = logs["val_accuracy"], self.model.get_weights()
+            with averaged(self.model):
+                self.best, self.weights = logs["val_accuracy"], self.model.get_weights()
 
 
 class Record(keras.callbacks.Callback):
@@ -158,12 +236,14 @@ def is_over(history: History, patience: int | None, since: int = 0) -> bool:
 class ValidationHere(keras.callbacks.Callback):
     """Validate in one process alone, which `fit` cannot do if several train together."""
 
-    def __init__(self, logits: Callable[[], Array], y: Array) -> None:
+    def __init__(self, logits: Callable[[], Array], y: Array, label_smoothing: float) -> None:
         super().__init__()
-        self._logits, self._y = logits, y
+        self._logits, self._y, self._label_smoothing = logits, y, label_smoothing
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        logs["val_loss"], logs["val_accuracy"] = scores(self._logits(), self._y)
+        with averaged(self.model):
+            logits = self._logits()
+        logs["val_loss"], logs["val_accuracy"] = scores(logits, self._y, self._label_smoothing)
 
 
 def run_epochs(
@@ -178,13 +258,14 @@ def run_epochs(
     """Keras's `fit` over these epochs."""
     if not epochs:
         return
+    swap = _averages(model)
     model.fit(
         training,
         validation_data=validation,
         initial_epoch=epochs.start,
         epochs=epochs.stop,
         shuffle=False,
-        callbacks=[InOrder(training), *callbacks],
+        callbacks=[InOrder(training), *([] if swap is None else [swap]), *callbacks],
         class_weight=class_weight,
         verbose=verbose,
     )
@@ -213,11 +294,11 @@ def learning_variables(model: keras.Model) -> list[Any]:
 class State(NamedTuple):
     """Where an interrupted run stands: its history, and the values of `learning_variables`.
 
-    `fine_tuning_since` is the number of the first epoch of fine-tuning, None before it.
+    `stages` has the number of the first epoch of each stage of fine-tuning that has begun.
     """
 
     history: History
-    fine_tuning_since: int | None
+    stages: list[int]
     values: list[Array]
 
 
@@ -225,11 +306,11 @@ def write_state(
     path: Path,
     about: Mapping[str, Any],
     history: History,
-    fine_tuning_since: int | None,
+    stages: Sequence[int],
     model: keras.Model,
 ) -> None:
     """Write everything that the rest of the run depends on to one file, in one step."""
-    told = {"about": dict(about), "history": history, "fine_tuning_since": fine_tuning_since}
+    told = {"about": dict(about), "history": history, "stages": list(stages)}
     arrays = {
         f"v{number:05d}": keras.ops.convert_to_numpy(variable)
         for number, variable in enumerate(learning_variables(model))
@@ -245,7 +326,7 @@ def read_state(path: Path, about: Mapping[str, Any]) -> State:
             told = json.loads(str(file["told"]))
             values = [np.asarray(file[name]) for name in sorted(file.files) if name != "told"]
         before, now = told["about"], dict(about)
-        state = State(told["history"], told["fine_tuning_since"], values)
+        state = State(told["history"], told["stages"], values)
     except Exception as error:  # reading a damaged archive may raise anything
         raise ValueError(f"{path} is damaged ({error}): start anew, without --resume.") from error
     other = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))

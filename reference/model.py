@@ -97,11 +97,15 @@ class Base:
         return keras.Model(inputs, self.vectors(inputs), name="extractor")
 
     def vectors(self, inputs: Any) -> Any:
-        x = inputs
-        for layer in self.pixels.layers():
-            x = layer(x)
-        x = self.network(x, training=False)
-        return keras.layers.GlobalAveragePooling2D(name="vectors", dtype="float32")(x)
+        return self.pooled(self.maps(inputs, self.network))
+
+    def maps(self, inputs: Any, network: keras.Model) -> list[Any]:
+        """What the network, or a part of it, makes of photos, for each of the image sizes."""
+        return [network(through(self.pixels.layers(), inputs), training=False)]
+
+    def pooled(self, maps: list[Any]) -> Any:
+        """One vector a photo, of the base's last maps."""
+        return keras.layers.GlobalAveragePooling2D(name="vectors", dtype="float32")(maps[0])
 
 
 # ---------------------------------------------------------------------------------------------
@@ -359,22 +363,28 @@ def _classifier(base: Base, classes: int, size_inner: int, droprate: float) -> k
 
 def head_of(model: keras.Model) -> keras.Model:
     """The part of the model behind its vectors, as a model that shares its layers."""
-    start = model.get_layer("vectors")
-    layers = model.layers[model.layers.index(start) + 1 :]
-    inputs = keras.Input(start.output.shape[1:], name="features")
-    return keras.Model(inputs, through(layers, inputs), name="head")
+    inputs = keras.Input(model.get_layer("vectors").output.shape[1:], name="features")
+    return keras.Model(inputs, through(layers_of_head(model), inputs), name="head")
+
+
+def layers_of_head(model: keras.Model) -> list[keras.Layer]:
+    start = model.layers.index(model.get_layer("vectors"))
+    return list(model.layers[start + 1 :])
 
 
 def compile_for(
     model: keras.Model,
-    learning_rate: float,
+    optimizer: float | keras.optimizers.Optimizer,
     jit_compile: bool | str = "auto",
     steps_per_execution: int = 1,
+    label_smoothing: float = 0.0,
 ) -> None:
-    """Adam and cross-entropy on logits, watching accuracy."""
+    """Adam (with this rate, or another optimizer) and cross-entropy on logits, and accuracy."""
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        optimizer = keras.optimizers.Adam(learning_rate=optimizer)
     model.compile(
-        keras.optimizers.Adam(learning_rate=learning_rate),
-        keras.losses.CategoricalCrossentropy(from_logits=True),
+        optimizer,
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
         metrics=["accuracy"],
         jit_compile=jit_compile,
         steps_per_execution=steps_per_execution,

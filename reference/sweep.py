@@ -73,8 +73,8 @@ def try_head(settings: Settings, train: Features, validation: Features, machine:
         classes = train.y.shape[1]
         layers = models.head_layers(classes, settings.size_inner, settings.droprate)
         head = keras.Model(inputs, models.through(layers, inputs), name="head")
-        steps = machine.steps_per_execution(len(train) // settings.batch_size)
-        models.compile_for(head, settings.learning_rate, machine.jit_compile(small=True), steps)
+        steps = len(train) // settings.batch_size
+        fitting.compile_learner(head, settings, settings.learning_rate, machine, steps)
     best, history = fitting.BestWeights(), fitting.empty_history()
     fitting.run_epochs(
         head,

@@ -4,13 +4,13 @@
     python -m reference.train --data sample --base base.keras --inner 100 --dropout 0.2
 
 Without augmentation the base runs once over the photos and the head learns from its features
-(`reference.features`). Augmented photos are new in each epoch, so the whole network runs each time.
-It also does so while its last blocks are fine-tuned.
+(`reference.features`); while the base's last blocks learn, too, that holds for the blocks before
+them (`reference.tuning`). Augmented photos are new in each epoch, so the whole network runs each
+time.
 """
 
 import argparse
 import json
-import re
 import shutil
 import sys
 import time
@@ -27,10 +27,10 @@ from minicnn._support.arguments import count, positive, rate, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import pip_install, python, quoted, say
 from minicnn.images import BadImageError
-from reference import backend, config, data, evaluate, features, fitting, insight
+from reference import backend, config, data, evaluate, features, fitting, insight, tuning
 from reference import model as models
 from reference.backend import Machine
-from reference.batches import Batches, pixels
+from reference.batches import LARGEST_KEPT, Batches, pixels
 from reference.console import (
     add_backend_options,
     add_base_options,
@@ -43,6 +43,7 @@ from reference.fitting import History, Settings
 from reference.model import About, Base
 
 Array = np.ndarray
+_Rows = tuple[Any, Any]  # of the training and the validation photos: arrays, or what reads them
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class _Run:
         self.model_path, self.state_path = output / "model.keras", output / "state.npz"
         self.tensorboard = tensorboard
         if settings.fine_tune:
-            _first_of(base.network, settings.fine_tune)  # raises for an unknown name
+            tuning.stages(base.network, settings.fine_tune)  # raises for an unknown name
         if tensorboard:
             # Keras writes the logs with TensorFlow, whichever backend computes.
             needed = ("tensorboard", "tensorflow")
@@ -111,7 +112,7 @@ class _Run:
             if missing:
                 raise ImportError(f"--tensorboard needs it: {pip_install(*missing)}")
         self.history = fitting.empty_history()
-        self.fine_tuning_since: int | None = None
+        self.stages: list[int] = []  # the first epoch of each stage of fine-tuning
         self.state: fitting.State | None = None
         self.about = {
             **{name: value for name, value in asdict(settings).items() if "epochs" not in name},
@@ -130,9 +131,8 @@ class _Run:
         # The features come first: each process computes its own, before they become one.
         self.found: tuple[features.Features, features.Features] | None = None
         if not settings.augment:
-            self.found = features.extract_both(
-                splits, reader, base, machine, cache, self.verbose > 0, settings.batch_size
-            )
+            self.found = self._extract(base)
+        self.maps = self._maps(base) if settings.fine_tune and not settings.augment else None
         self.read: tuple[Any, Any] | None = None
         if machine.processes is not None:
             machine.processes.distribute()
@@ -162,7 +162,7 @@ class _Run:
                 )
             models.check_whole(self.model_path)
             self.history = self.state.history
-            self.fine_tuning_since = self.state.fine_tuning_since
+            self.stages = self.state.stages
         if resume and self.machine.processes is not None:
             done = np.array([len(self.history["loss"])])
             everywhere = self.machine.processes.gather(done, self.machine.processes.count)
@@ -172,11 +172,13 @@ class _Run:
         if self.machine.is_first:
             begun()
         settings = self.settings
-        if self.fine_tuning_since is None:
-            learner = self._learner(settings.learning_rate, on_features=self.found is not None)
-            self._epochs(learner, settings.epochs, since=0, on_features=self.found is not None)
+        if not self.stages:
+            learner = self._learner(settings.learning_rate, self.found)
+            self._epochs(learner, settings.epochs, 0, self.found)
         if settings.fine_tune:
-            self._fine_tune()
+            found = tuning.stages(self.base.network, settings.fine_tune)
+            for number in range(max(0, len(self.stages) - 1), len(found)):
+                self._fine_tune(number, found)
         if self.machine.is_first:
             fitting.write_history(self.output / "history.csv", self.history)
         computed = self.found is None or any(part.computed for part in self.found)
@@ -199,66 +201,85 @@ class _Run:
                 "folder for all of them: put it on a disk that every machine sees."
             )
 
-    def _fine_tune(self) -> None:
+    def _extract(self, base: Base, first: int | None = None) -> _Rows:
+        found = features.extract_both(
+            self.splits, self.reader, base, self.machine, self.cache, self.verbose > 0,
+            self.settings.batch_size, first,
+        )  # fmt: skip
+        return found[0].x, found[1].x
+
+    def _maps(self, base: Base) -> _Rows | None:
+        """What the part of the base that never learns makes of all photos, if memory holds it."""
+        assert self.settings.fine_tune is not None
+        first = tuning.stages(base.network, self.settings.fine_tune)[-1]
+        size = 4 * tuning.extractor(base, first).output_shape[-1] * len(self.splits.train)
+        if size <= LARGEST_KEPT:
+            return self._extract(base, first)
+        if self.verbose:
+            say(
+                f"The maps below {base.network.layers[first].name} would take {size / 2**30:.1f} "
+                f"GiB: the whole network runs in every epoch, uncached."
+            )
+        return None
+
+    def _fine_tune(self, number: int, firsts: list[int]) -> None:
         """Go on from the best epoch so far, and let the base's last layers learn, too, slowly."""
         settings = self.settings
-        assert settings.fine_tune is not None
-        network = self.base.network
-        first = network.layers.index(_first_of(network, settings.fine_tune))
-        network.trainable = True
-        for number, layer in enumerate(network.layers):
-            layer.trainable = number >= first
-        for layer in models.all_layers(network):
-            # BatchNormalization must keep its statistics: a few photos would make them worse. So
-            # freeze it; calling the base with `training=False` is not enough, since Keras 3's fit
-            # calls everything with training=True (keras issue 20285).
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
-        begins = self.fine_tuning_since is None
-        if self.fine_tuning_since is None:
-            self.fine_tuning_since = len(self.history["loss"])
+        tuning.thaw(self.base.network, firsts[number])
+        # The file has a fresh optimizer, for the weights that learn.
+        models.compile_for(self.whole, settings.fine_tune_rate)
+        self.whole.optimizer.build(self.whole.trainable_variables)
+        begins = number == len(self.stages)
+        if begins:
+            self.stages.append(len(self.history["loss"]))
             if self.machine.processes is not None:
                 self.machine.processes.agree(True)  # the first one has written the file
                 self._check_shared(self.model_path.is_file())
             with models.of_this_process():
                 best = models.load(self.model_path).model.get_weights()
             self.whole.set_weights(best)
-        learner = self._learner(settings.fine_tune_rate, on_features=False)
-        if begins:  # before the file holds anything else than the best head
+        learner = self._learner(settings.fine_tune_rate, self.maps, firsts[-1])
+        if begins:  # before the file holds anything else than the best one so far
             self._after_epoch(learner)
-        last = self.fine_tuning_since + settings.fine_tune_epochs
-        self._epochs(learner, last, self.fine_tuning_since, on_features=False)
+        since = self.stages[number]
+        self._epochs(learner, since + settings.fine_tune_epochs, since, self.maps)
 
-    def _learner(self, learning_rate: float, on_features: bool) -> keras.Model:
-        """The compiled part of the network that `fit` trains."""
+    def _learner(
+        self, learning_rate: float, rows: _Rows | None, cut: int | None = None
+    ) -> keras.Model:
+        """The compiled part of the network that `fit` trains: on `rows`, or on pixels."""
+        settings = self.settings
         with self.machine.scope():
-            if on_features:
+            if rows is None and settings.augment:
+                learner = augmented(self.whole, settings.seed)
+            elif rows is None:
+                learner = keras.Model(self.whole.inputs, self.whole.outputs)
+            elif cut is None:
                 learner = models.head_of(self.whole)
-            elif self.settings.augment:
-                learner = augmented(self.whole, self.settings.seed)
             else:
-                learner = self.whole
-            steps = len(self.splits.train) // self.settings.batch_size
-            models.compile_for(
+                learner = tuning.behind(self.whole, self.base, cut)
+            fitting.compile_learner(
                 learner,
+                settings,
                 learning_rate,
-                self.machine.jit_compile(small=on_features),
-                self.machine.steps_per_execution(steps) if on_features else 1,
+                self.machine,
+                len(self.splits.train) // settings.batch_size if rows and cut is None else None,
+                tuning.factors(learner, self.base.network, settings.block_decay),
             )
             # Now, by all processes and devices together: a state needs its variables.
             learner.optimizer.build(learner.trainable_variables)
         return learner
 
-    def _epochs(self, learner: keras.Model, last: int, since: int, on_features: bool) -> None:
+    def _epochs(self, learner: keras.Model, last: int, since: int, rows: _Rows | None) -> None:
         settings, group = self.settings, self.machine.processes
-        if self.state is not None and self.fine_tuning_since == self.state.fine_tuning_since:
+        if self.state is not None and len(self.stages) == len(self.state.stages):
             with self.machine.scope():
                 fitting.restore(learner, self.state.values)
             self.state = None
         done = len(self.history["loss"])
         if done >= last or fitting.is_over(self.history, settings.patience, since):
             return
-        x, validation_x = self._inputs(on_features)
+        x, validation_x = rows or self._pixels()
         y, validation_y = (photos.one_hot() for photos in self.splits[:2] if photos is not None)
         training = Batches(x, y, settings.batch_size, settings.seed, group)
         validation: Batches | None = Batches(validation_x, validation_y, settings.batch_size)
@@ -286,10 +307,7 @@ class _Run:
             self.verbose,
         )
 
-    def _inputs(self, on_features: bool) -> tuple[Any, Any]:
-        if on_features:
-            assert self.found is not None
-            return self.found[0].x, self.found[1].x
+    def _pixels(self) -> _Rows:
         if self.read is None:
             train_x, validation_x = (
                 pixels(photos, self.reader, self.verbose > 0)
@@ -311,14 +329,12 @@ class _Run:
             found = [run(x(rows) if callable(x) else x[rows]) for rows in parts]
             return np.asarray(group.gather(np.concatenate(found), len(y)))
 
-        return fitting.ValidationHere(logits, y)
+        return fitting.ValidationHere(logits, y, self.settings.label_smoothing)
 
     def _after_epoch(self, learner: keras.Model) -> None:
         if self.machine.is_first:
             fitting.write_history(self.output / "history.csv", self.history)
-            fitting.write_state(
-                self.state_path, self.about, self.history, self.fine_tuning_since, learner
-            )
+            fitting.write_state(self.state_path, self.about, self.history, self.stages, learner)
 
     def _write_model(self, accuracy: float) -> None:
         about = self._about()
@@ -360,31 +376,6 @@ def augmented(whole: keras.Model, seed: int) -> keras.Model:
     return keras.Model(inputs, whole(x), name="augmented")
 
 
-def _first_of(network: keras.Model, name: str) -> keras.Layer:
-    """The first layer of this name, or of the block of this name: "block14", "conv_dw_13".
-
-    "conv" names no block in MobileNet, where everything from conv1 to conv_dw_13 begins like this:
-    it would be the whole base.
-    """
-    for layer in network.layers:
-        block = _block(layer.name)
-        inside = block is None or name.startswith(block)
-        if name == layer.name or (inside and layer.name.startswith(f"{name}_")):
-            return layer
-    learning = [layer.name for layer in network.layers if layer.weights]
-    blocks = list(dict.fromkeys(_block(name) or name for name in learning))
-    raise ValueError(
-        f"--fine-tune names the first layer or block of the base that learns, such as "
-        f"{blocks[-1]}. {network.name} has none called {name!r}. It has: {', '.join(blocks)}."
-    )
-
-
-def _block(name: str) -> str | None:
-    """The start of a layer's name up to its first whole number."""
-    found = re.match(r".*?\d+[a-z]?(?=_|$)", name)
-    return found[0] if found else None
-
-
 # ---------------------------------------------------------------------------------------------
 # The command
 # ---------------------------------------------------------------------------------------------
@@ -417,10 +408,22 @@ def parser() -> argparse.ArgumentParser:
     add("--augment", action="store_true",
         help="flip, shift and zoom the training photos at random: then the features cannot be "
         "kept, and each epoch takes as long as a pass of the base")  # fmt: skip
-    add("--fine-tune", metavar="LAYER",
-        help="then also train the base, from this layer or block on, such as block14")  # fmt: skip
-    add("--fine-tune-epochs", type=positive, default=5, metavar="N", help="default: 5")
+    add("--fine-tune", metavar="LAYER,…",
+        help="then also train the base, from this layer or block on, such as block14; several are "
+        "stages, as in block14,block13")  # fmt: skip
+    add("--fine-tune-epochs", type=positive, default=5, metavar="N",
+        help="of each stage; default: 5")  # fmt: skip
     add("--fine-tune-rate", type=rate, default=1e-5, metavar="LR", help="default: 0.00001")
+    add("--block-decay", type=rate, default=1.0, metavar="D",
+        help="let each block of the base learn D times as fast as the one behind it, and the last "
+        "one D times as fast as the head; default: 1")  # fmt: skip
+    add("--weight-decay", type=share, default=0.0, metavar="D",
+        help="of the kernels, as AdamW does; default: 0")  # fmt: skip
+    add("--label-smoothing", type=share, default=0.0, metavar="S",
+        help="spread this part of each target over all classes; default: 0")  # fmt: skip
+    add("--ema", type=share, default=0.0, metavar="M",
+        help="judge and keep a moving average of the weights, with this momentum, such as 0.99; "
+        "default: 0, none")  # fmt: skip
     add("--class-weights", action="store_true", help="let rare classes count as much as others")
     add("--patience", type=positive, metavar="N",
         help="stop after N epochs without a better validation accuracy")  # fmt: skip
@@ -448,6 +451,10 @@ def settings_from(options: argparse.Namespace) -> Settings:
         fine_tune=options.fine_tune,
         fine_tune_epochs=options.fine_tune_epochs,
         fine_tune_rate=options.fine_tune_rate,
+        block_decay=options.block_decay,
+        weight_decay=options.weight_decay,
+        label_smoothing=options.label_smoothing,
+        ema=options.ema,
     )
 
 

@@ -21,7 +21,7 @@ from judgements import judged
 from PIL import Image
 
 import minicnn.commands
-from reference import backend, console, data, evaluate, predict
+from reference import backend, console, data, evaluate, predict, tuning
 from reference import model as models
 from reference import train as training
 from reference.data import Photos
@@ -187,13 +187,13 @@ MOBILENET = named("conv1", "conv1_bn", "conv_dw_1", "conv_dw_1_bn", "conv_pw_1",
     ],
 )  # fmt: skip
 def test_fine_tuning_begins_at_a_layer_or_a_block(network, name, first):
-    assert training._first_of(network, name).name == first
+    assert tuning.first_of(network, name).name == first
 
 
 @pytest.mark.parametrize("name", ["conv", "conv_dw", "conv_", "", "block"])
 def test_fine_tuning_does_not_take_half_a_name_for_the_whole_base(name):
     with pytest.raises(ValueError, match=r"such as conv_dw_12.*conv1, conv_dw_1, conv_pw"):
-        training._first_of(MOBILENET, name)
+        tuning.first_of(MOBILENET, name)
 
 
 def test_an_empty_or_damaged_base_is_not_called_missing(tmp_path):

@@ -235,11 +235,13 @@ def test_the_accelerator_benchmark_reports_every_rate(tiny_base, clothes, tmp_pa
 # ---------------------------------------------------------------------------------------------
 
 FLOORS = (
-    ("console", "lists", "served"), ("on_tensorflow", "on_jax"), ("backend",), ("data",),
-    ("model", "report"), ("features", "batches", "serve"), ("fitting", "audit"), ("evaluate",),
-    ("train", "predict", "export"), ("sweep",), ("course", "folds"),
+    ("config", "lists", "served"), ("console",), ("on_tensorflow", "on_jax"), ("backend",),
+    ("data",), ("model", "report"), ("tuning",), ("features", "batches", "serve"),
+    ("fitting", "audit", "insight"), ("evaluate",), ("train", "predict", "export", "compare"),
+    ("sweep",), ("course", "folds"),
 )  # fmt: skip
-DOORS = {("data", "audit")}  # the command, which reports on the data, leads up
+# The command, which reports on the data, leads up; and insight names the class of what it shows.
+DOORS = {("data", "audit"), ("insight", "evaluate")}
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(Path(reference.__file__).parent.glob("*.py"))
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from minicnn import losses
-from reference import backend, data, evaluate, features, fitting, sweep
+from reference import backend, batches, data, evaluate, features, fitting, sweep
 from reference import model as models
 from reference import train as training
 from reference.data import Reader
@@ -91,9 +91,20 @@ def test_scores_are_keras_s():
         rng.normal(size=(9, 4)).astype("f4") * 5,
         np.eye(4, dtype="f4")[rng.integers(0, 4, 9)],
     )
-    loss, accuracy = fitting.scores(logits, y)
-    assert loss == pytest.approx(float(losses.CategoricalCrossentropy(from_logits=True)(y, logits)))
-    assert accuracy == np.mean(logits.argmax(1) == y.argmax(1))
+    for smoothing in (0.0, 0.3):
+        loss, accuracy = fitting.scores(logits, y, smoothing)
+        keras_s = losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+        assert loss == pytest.approx(float(keras_s(y, logits)))
+        assert accuracy == np.mean(logits.argmax(1) == y.argmax(1))
+
+
+def test_weight_decay_shrinks_kernels_and_no_biases(machine):
+    head = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, bias_initializer="ones")])
+    kernel = np.asarray(head.weights[0])
+    fitting.compile_learner(head, replace(QUICK, weight_decay=0.1), 0.5, machine)
+    head.optimizer.apply([np.zeros((2, 3), "f4"), np.zeros(3, "f4")], head.trainable_variables)
+    np.testing.assert_allclose(head.weights[0], kernel * (1 - 0.1 * 0.5), rtol=1e-6)
+    np.testing.assert_array_equal(head.weights[1], np.ones(3))
 
 
 def test_balanced_weights_by_hand():
@@ -122,8 +133,8 @@ def test_a_state_of_another_run_is_refused(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("adam", "mse")
     path = tmp_path / "state.npz"
-    fitting.write_state(path, {"seed": 1, "base": "a"}, fitting.empty_history(), None, model)
-    assert fitting.read_state(path, {"seed": 1, "base": "a"}).fine_tuning_since is None
+    fitting.write_state(path, {"seed": 1, "base": "a"}, fitting.empty_history(), [], model)
+    assert fitting.read_state(path, {"seed": 1, "base": "a"}).stages == []
     with pytest.raises(ValueError, match=r"of another run \(base was a, is b; seed was 1, is 2\)"):
         fitting.read_state(path, {"seed": 2, "base": "b"})
     other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
@@ -142,7 +153,7 @@ def test_a_state_of_another_run_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_the_file_has_the_best_epoch_s_model(learn, splits, tmp_path):
-    result = learn(replace(QUICK, epochs=5))
+    result = learn(replace(QUICK, epochs=5, ema=0.8))
     accuracies = result.history["val_accuracy"]
     assert len(accuracies) == 5
     assert max(accuracies) > 0.3, "nothing was learned"
@@ -211,7 +222,9 @@ def test_augmentation_runs_the_whole_network_and_leaves_no_layer_in_the_file(lea
 
 
 @pytest.mark.slow
-def test_fine_tuning_changes_the_last_blocks_and_nothing_before_them(learn, tiny_base):
+def test_fine_tuning_changes_the_last_blocks_and_nothing_before_them(
+    learn, tiny_base, monkeypatch, eagerly
+):
     settings = replace(QUICK, epochs=1, fine_tune="block2", fine_tune_epochs=3, fine_tune_rate=0.01)
     result = learn(settings)
     assert len(result.history["loss"]) == 4
@@ -225,6 +238,10 @@ def test_fine_tuning_changes_the_last_blocks_and_nothing_before_them(learn, tiny
             same = np.array_equal(old, new)
             moves = layer.name == "block2_conv"  # and not block2_bn
             assert same is not moves, old.path
+    monkeypatch.setattr(training, "LARGEST_KEPT", 0)  # and pixels are decoded again and again
+    monkeypatch.setattr(batches, "LARGEST_KEPT", 0)
+    uncached = learn(settings, name="uncached").history
+    np.testing.assert_allclose(uncached["val_loss"], result.history["val_loss"], rtol=1e-4)
 
 
 def test_an_unknown_layer_to_fine_tune_lists_the_blocks(learn):
@@ -269,10 +286,16 @@ class Killed(BaseException):
     pass
 
 
-HEAD = replace(QUICK, epochs=4, size_inner=6, droprate=0.4)
+HEAD = replace(
+    QUICK, epochs=4, size_inner=6, droprate=0.4, ema=0.9, weight_decay=0.01, label_smoothing=0.1
+)
 FINE = replace(
     QUICK, epochs=2, augment=True, fine_tune="block2", fine_tune_epochs=2, fine_tune_rate=0.01
 )
+STAGES = replace(
+    QUICK, epochs=1, fine_tune="block2,block1", fine_tune_epochs=1, fine_tune_rate=0.01,
+    block_decay=0.5, ema=0.9,
+)  # fmt: skip
 
 
 @pytest.mark.slow
@@ -282,7 +305,7 @@ FINE = replace(
         (HEAD, "after the model"),
         (FINE, "before the model"),
         (FINE, "after the model"),
-        (FINE, "after the state"),
+        (STAGES, "after the state"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.fine_tune or "head",
 )

@@ -1,0 +1,179 @@
+"""Let the last blocks of the base learn, too: which blocks, in what order, and how fast.
+
+    --fine-tune block14,block13      a stage for each: first from block14 on, then from block13 on
+    --block-decay 0.5                a block learns half as fast as the one behind it
+
+What comes before the first block that ever learns (the cut) gives the same maps for a photo in
+every epoch. So, as with the features of a frozen base, it runs once over the photos.
+"""
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from reference import model as models
+from reference.model import Base
+
+# ---------------------------------------------------------------------------------------------
+# Blocks
+# ---------------------------------------------------------------------------------------------
+
+
+def first_of(network: keras.Model, name: str) -> keras.Layer:
+    """The first layer of this name, or of the block of this name: "block14", "conv_dw_13".
+
+    "conv" names no block in MobileNet, where everything from conv1 to conv_dw_13 begins like this:
+    it would be the whole base.
+    """
+    for layer in network.layers:
+        block = _block(layer.name)
+        inside = block is None or name.startswith(block)
+        if name == layer.name or (inside and layer.name.startswith(f"{name}_")):
+            return layer
+    learning = [layer.name for layer in network.layers if layer.weights]
+    blocks = list(dict.fromkeys(_block(name) or name for name in learning))
+    raise ValueError(
+        f"--fine-tune names the first layer or block of the base that learns, such as "
+        f"{blocks[-1]}. {network.name} has none called {name!r}. It has: {', '.join(blocks)}."
+    )
+
+
+def _block(name: str) -> str | None:
+    """The start of a layer's name up to its first whole number."""
+    found = re.match(r".*?\d+[a-z]?(?=_|$)", name)
+    return found[0] if found else None
+
+
+def stages(network: keras.Model, names: str) -> list[int]:
+    """The number of the first layer that learns, for each stage in "block14,block13".
+
+    Raises `ValueError` for an unknown name, and for a stage that does not begin below the others.
+    """
+    found = [network.layers.index(first_of(network, name.strip())) for name in names.split(",")]
+    if any(later >= earlier for earlier, later in itertools.pairwise(found)):
+        raise ValueError(
+            "--fine-tune names a stage after the other, each from a lower block on, such as "
+            f"block14,block13. Received {names!r}."
+        )
+    return found
+
+
+def thaw(network: keras.Model, first: int) -> None:
+    """Let the layers from number `first` on learn, but for their statistics."""
+    network.trainable = True
+    for number, layer in enumerate(network.layers):
+        layer.trainable = number >= first
+    for layer in models.all_layers(network):
+        # BatchNormalization must keep its statistics: a few photos would make them worse. So
+        # freeze it; calling the base with `training=False` is not enough, since Keras 3's fit
+        # calls everything with training=True (keras issue 20285).
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def factors(learner: keras.Model, network: keras.Model, decay: float) -> list[float]:
+    """How fast each trainable variable learns, relative to the head.
+
+    The last block of `network` learns `decay` times as fast as the head, the one before it
+    decay² times, and so on (Howard and Ruder 2018, "Universal language model fine-tuning").
+    """
+    depth: dict[int, int] = {}
+    block, number = None, 0
+    for layer in reversed(network.layers):
+        if not layer.trainable_variables:
+            continue
+        name = _block(layer.name) or layer.name
+        number += name != block
+        block = name
+        depth.update((id(variable), number) for variable in layer.trainable_variables)
+    return [decay ** depth.get(id(variable), 0) for variable in learner.trainable_variables]
+
+
+class AdamOfBlocks(keras.optimizers.AdamW):
+    """Keras's AdamW, with a factor of the learning rate for each variable.
+
+    It decays all weights at the rate of the head, as Keras does. It trains, and is in no file.
+    """
+
+    def __init__(self, factors: Sequence[float], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._factors = list(factors)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        factor = self._factors[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * factor)
+
+
+# ---------------------------------------------------------------------------------------------
+# The cut
+# ---------------------------------------------------------------------------------------------
+
+
+def extractor(base: Base, first: int) -> keras.Model:
+    """The part before layer number `first`: a photo in, all maps that cross the cut in one row."""
+    inputs = keras.Input((base.image_size, base.image_size, 3), name="photo")
+    rows = [
+        keras.layers.Flatten(dtype="float32")(y)
+        for maps in base.maps(inputs, _below(base.network, first))
+        for y in _listed(maps)
+    ]
+    row = rows[0] if len(rows) == 1 else keras.layers.Concatenate(dtype="float32")(rows)
+    return keras.Model(inputs, row, name="extractor")
+
+
+def behind(whole: keras.Model, base: Base, first: int) -> keras.Model:
+    """The part of `whole` from layer number `first` of its base on, for the rows of `extractor`.
+
+    It shares its layers with `whole`.
+    """
+    crossing = _crossing(base.network, first)
+    above = keras.Model(crossing, base.network.outputs[0], name="above")
+    photo = keras.Input((base.image_size, base.image_size, 3))
+    crossed = base.maps(photo, _below(base.network, first))
+    total = sum(math.prod(y.shape[1:]) for maps in crossed for y in _listed(maps))
+    inputs = keras.Input((total,), name="maps")
+    outputs, start = [], 0
+    for maps in crossed:
+        parts = []
+        for y in _listed(maps):
+            end = start + math.prod(y.shape[1:])
+            part = inputs if end - start == total else inputs[:, start:end]
+            parts.append(keras.layers.Reshape(y.shape[1:])(part))
+            start = end
+        outputs.append(above(parts[0] if len(parts) == 1 else parts, training=False))
+    logits = models.through(models.layers_of_head(whole), base.pooled(outputs))
+    return keras.Model(inputs, logits, name="upper")
+
+
+def _below(network: keras.Model, first: int) -> keras.Model:
+    """The part of the network before layer number `first`."""
+    # Keras makes no part of a model of a model that only has inputs.
+    maps = [keras.layers.Identity()(y) for y in _crossing(network, first)]
+    return keras.Model(network.inputs, maps, name="below")
+
+
+def _listed(maps: Any) -> list[Any]:
+    return maps if isinstance(maps, list) else [maps]
+
+
+def _crossing(network: keras.Model, first: int) -> list[Any]:
+    """The maps that layers from number `first` on take from those before it."""
+    operations = network.operations
+    start = operations.index(network.layers[first])
+    below = {id(operation) for operation in operations[:start]}
+    found, seen, waiting = [], set(), list(network.outputs)
+    while waiting:
+        y = waiting.pop(0)
+        if id(y) in seen:
+            continue
+        seen.add(id(y))
+        operation, node, _ = y._keras_history
+        if id(operation) in below or isinstance(operation, keras.layers.InputLayer):
+            found.append(y)
+        else:
+            waiting += operation._inbound_nodes[node].input_tensors
+    return found
