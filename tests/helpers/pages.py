@@ -135,6 +135,33 @@ def open_layer(tab, name):
     assert tab.locator(".layer-head h2").inner_text().startswith(name)
 
 
+def click_on_layers(tab, names):
+    """Open each of these layers with a click on its card; return what the page then says of it.
+
+    The clicks are made in the page itself, where a card must be what lies under the mouse.
+    """
+    return tab.evaluate(
+        """(names) => names.map((name) => {
+            page.overview();
+            const card = document.querySelector(`.card[data-layer="${name}"]`);
+            card.scrollIntoView({ block: "nearest", inline: "nearest" });
+            const { left, top } = card.getBoundingClientRect();
+            const hit = document.elementFromPoint(left + 20, top + 8);
+            if (!card.contains(hit)) throw new Error(`${name} is behind ${hit?.outerHTML}`);
+            hit.click();
+            const verdict = document.querySelector(".verdict");
+            return {
+                name, at: page.state.at,
+                title: document.querySelector(".layer-head h2").innerText,
+                form: document.querySelector(".arithmetic").dataset.form,
+                off: document.querySelectorAll(".tick.off").length,
+                verdict: verdict?.innerText, value: Number(verdict?.dataset.page),
+            };
+        })""",
+        names,
+    )
+
+
 def wait(tab, expression, argument=None, seconds=20):
     """Wait until the expression is true; Playwright's own wait needs `eval`, which pages forbid."""
     end = time.monotonic() + seconds

@@ -27,32 +27,84 @@ def browser():
         started.close()
 
 
-@pytest.fixture
-def opened(browser):
-    """Return a function that opens a page; at the end, assert no errors, requests or dialogs."""
-    contexts, complaints = [], []
+class Tabs:
+    """Tabs that tests use one after another: to start one takes longer than to open a page in it.
 
-    def open_it(path, width=1280, height=720, scheme="light", address="", **options):
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, **options
-        )
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("console", lambda m: complaints.append(f"console {m.type}: {m.text}"))
-        tab.on("pageerror", lambda error: complaints.append(f"error: {error.stack}"))
-        tab.on("dialog", lambda d: (complaints.append(f"dialog: {d.message}"), d.dismiss()))
-        tab.on(
-            "request",
-            lambda r: r.url.startswith(OWN) or complaints.append(f"asks {r.url}"),
-        )
+    Each test finds them as new: without storage, history, or a mouse over the page.
+    """
+
+    def __init__(self, browser):
+        self.browser, self.kept, self.used, self.complaints = browser, [], 0, []
+
+    def take(self, width, height, scheme, reduced_motion, **options):
+        """Return a tab that this test does not use yet; one with other options is a new one."""
+        size = {"width": width, "height": height}
+        if options:
+            media = {"color_scheme": scheme, "reduced_motion": reduced_motion}
+            return self._new(viewport=size, **media, **options)
+        if self.used == len(self.kept):
+            self.kept.append(self._new())
+        tab = self.kept[self.used]
+        self.used += 1
+        tab.set_viewport_size(size)
+        tab.emulate_media(color_scheme=scheme, reduced_motion=reduced_motion)
+        return tab
+
+    def _new(self, **options):
+        tab = self.browser.new_context(**options).new_page()
+        complain = self.complaints.append
+        tab.on("console", lambda m: complain(f"console {m.type}: {m.text}"))
+        tab.on("pageerror", lambda error: complain(f"error: {error.stack}"))
+        tab.on("dialog", lambda d: (complain(f"dialog: {d.message}"), d.dismiss()))
+        tab.on("request", lambda r: r.url.startswith(OWN) or complain(f"asks {r.url}"))
+        return tab
+
+    def give_back(self):
+        """Empty the tabs that the test used; close those that cannot be emptied or are not kept."""
+        for tab in self.kept[: self.used]:
+            try:
+                tab.evaluate("localStorage.clear()")
+                tab.goto("about:blank")
+                tab.mouse.move(0, 0)
+                tab.emulate_media(media="null")
+                session = tab.context.new_cdp_session(tab)
+                session.send("Page.resetNavigationHistory")
+                session.detach()
+            except Exception:
+                self.kept.remove(tab)
+        for context in self.browser.contexts:
+            if not any(tab.context is context for tab in self.kept):
+                context.close()
+        self.used = 0
+
+
+@pytest.fixture(scope="session")
+def tabs(browser):
+    return Tabs(browser)
+
+
+@pytest.fixture
+def opened(tabs):
+    """Return a function that opens a page; at the end, assert no errors, requests or dialogs."""
+    tabs.complaints.clear()
+
+    def open_it(
+        path,
+        width=1280,
+        height=720,
+        scheme="light",
+        address="",
+        reduced_motion="no-preference",
+        **options,
+    ):
+        tab = tabs.take(width, height, scheme, reduced_motion, **options)
         tab.goto(f"{path.as_uri()}{address}")
         tab.wait_for_selector("#app[data-ready=true]")
         return tab
 
     yield open_it
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    tabs.give_back()
+    assert tabs.complaints == []
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 from pages import (
+    click_on_layers,
     every_operation,
     go_backward,
     numbers,
@@ -26,15 +27,14 @@ from minicnn.explain.page import build
 def test_each_layer_opens_with_a_click_and_says_what_minicnn_says(everything, opened):
     model, x, path = everything
     tab, (_, tape) = opened(path), model.forward(x)
-    for entry in tape.entries:
-        open_layer(tab, entry.layer.name)
-        at = tab.evaluate("page.state.at")
-        assert tab.locator(".arithmetic").get_attribute("data-form") != "none", entry.layer.name
-        verdict = tab.locator(".verdict")
-        value = float(verdict.get_attribute("data-page"))
-        assert value == pytest.approx(float(entry.y[0][tuple(at)]), rel=1e-4, abs=1e-5)
-        assert "minicnn says" in verdict.inner_text()
-        assert verdict.locator(".tick.off").count() == 0, entry.layer.name
+    names = [entry.layer.name for entry in tape.entries]
+    for entry, said in zip(tape.entries, click_on_layers(tab, names), strict=True):
+        assert said["title"].startswith(entry.layer.name)
+        assert said["form"] != "none", said
+        wanted = float(entry.y[0][tuple(said["at"])])
+        assert said["value"] == pytest.approx(wanted, rel=1e-4, abs=1e-5), said
+        assert "minicnn says" in said["verdict"]
+        assert said["off"] == 0, said
 
 
 def test_any_cell_of_any_layer_is_the_sum_that_the_page_shows(everything, opened):
@@ -86,10 +86,9 @@ def check_every_cell_and_gradient(tab, model, x, seed=4):
         wanted = [entry.y[0][tuple(at)] for at in places]
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5, err_msg=entry.layer.name)
     go_backward(tab)
-    for name in list(ids)[1:]:
-        tab.evaluate(f"page.openLayer({ids[name]})")
-        assert tab.locator(".arithmetic").get_attribute("data-form") != "none", name
-        assert tab.locator(".tick.off").count() == 0, name
+    for said in click_on_layers(tab, list(ids)[1:]):
+        assert said["form"] != "none", said
+        assert said["off"] == 0, said
     sums = numbers(
         tab,
         """page.net.nodes.slice(0, -1).flatMap((node) => {
@@ -213,11 +212,11 @@ def test_every_layer_explains_its_input_s_gradient(everything, opened):
     _, _, path = everything
     tab = opened(path)
     go_backward(tab)
-    for name in tab.evaluate("page.net.nodes.slice(1).map((n) => n.name)"):
-        tab.evaluate("page.overview()")
-        open_layer(tab, name)
-        assert tab.locator(".arithmetic").get_attribute("data-form") != "none", name
-        assert tab.locator(".tick.off").count() == 0, name
+    names = tab.evaluate("page.net.nodes.slice(1).map((n) => n.name)")
+    for said in click_on_layers(tab, names):
+        assert said["title"].startswith(said["name"])
+        assert said["form"] != "none", said
+        assert said["off"] == 0, said
     # What all consumers of a layer send back adds up to its gradient.
     errors = numbers(
         tab,

@@ -42,38 +42,45 @@ def test_everything_can_be_done_with_the_keyboard(everything, opened):
     assert tab.get_by_role("dialog").count() == 0
 
 
-def followed(tab, layer):
-    """Follow the largest terms from this layer on; return the names of the layers on the way."""
-    open_layer(tab, layer)
-    seen = [layer]
-    while seen[-1] != "photo" and "in the border of zeros" not in words(tab, ".arithmetic"):
-        follow = tab.locator(".follow")
-        name = re.search(r"comes from (\w+),", follow.inner_text())[1]
-        follow.click()
-        assert words(tab, ".layer-head h2").split()[0] == name
-        assert tab.locator(".tick.off").count() == 0
-        seen.append(name)
-    return seen
-
-
-def words(tab, place):
-    return " ".join(tab.locator(place).all_inner_texts())
+def followed(tab):
+    """Follow the largest terms to the end; return what the page says of each on the way."""
+    steps = tab.evaluate(
+        """() => {
+            const words = (place) => document.querySelector(place)?.innerText ?? "", seen = [];
+            for (let promised = ""; ; document.querySelector(".follow").click()) {
+                const follow = words(".follow");
+                seen.push({
+                    promised, name: words(".layer-head h2").split(/\\s/)[0], id: page.state.node,
+                    off: document.querySelectorAll(".tick.off").length,
+                    arithmetic: words(".arithmetic"),
+                });
+                if (!follow) return seen;
+                promised = follow.match(/comes from (\\w+),/)[1];
+            }
+        }"""
+    )
+    assert not any(step["off"] for step in steps)
+    return steps
 
 
 def test_the_largest_terms_lead_to_the_photo_and_to_the_loss(everything, opened):
     _, _, path = everything
     tab = opened(path)
+    open_layer(tab, "softmax")
+    steps = followed(tab)
+    assert len(steps) > 10
     # All terms of a convolution may be 0; then the first one may lead to a border.
-    assert len(followed(tab, "softmax")) > 10
-    assert followed(tab, "conv")[-1] == "photo"
+    assert steps[-1]["name"] == "photo" or "border of zeros" in steps[-1]["arithmetic"]
+    open_layer(tab, "conv")
+    steps += followed(tab)
+    assert steps[-1]["name"] == "photo"
+    assert all(step["name"] == step["promised"] for step in steps if step["promised"])
     go_backward(tab)
     tab.evaluate("page.openLayer(1)")
-    while tab.locator(".follow").count():
-        before = tab.evaluate("page.state.node")
-        tab.locator(".follow").click()
-        assert tab.evaluate("page.state.node") > before
-        assert tab.locator(".tick.off").count() == 0
-    assert "comes from the loss" in tab.locator(".arithmetic").inner_text()
+    steps = followed(tab)
+    ids = [step["id"] for step in steps]
+    assert ids == sorted(set(ids))
+    assert "comes from the loss" in steps[-1]["arithmetic"]
 
 
 def test_the_path_from_pooled_images_leads_to_their_only_place(everything, opened):
@@ -183,6 +190,27 @@ def test_a_concatenation_shows_the_input_that_the_number_comes_from(everything, 
         assert tab.locator(".side figcaption").first.inner_text().startswith(f"in: {name}")
 
 
+# Of the network, and of each tab of these layers: how wide it is, what has no name, what is cut.
+AS_SHOWN = """(names) => {
+    const nodes = page.net.nodes.filter((n) => names.includes(n.name));
+    const tabs = ["number", "weights", "places", "whatif"];
+    const views = nodes.flatMap((node) => tabs.map((tab) => [node, tab]));
+    return [[null, ""], ...views].map(([node, tab]) => {
+        if (node) page.openLayer(node.id);
+        else page.overview();
+        if (node) page.set({ tab });
+        const all = (names) => [...document.querySelectorAll(names)];
+        return [
+            `${node?.name} ${tab}`, document.documentElement.scrollWidth,
+            all("button, select, input, canvas, svg, img").filter((e) =>
+                !(e.ariaLabel || e.textContent.trim() || e.closest("[aria-hidden=true]")
+                    || e.alt !== undefined || e.closest("label"))).map((e) => e.outerHTML),
+            all(".number").filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.textContent),
+        ];
+    });
+}"""
+
+
 @pytest.mark.parametrize(
     ("width", "height", "scheme"),
     [
@@ -192,28 +220,17 @@ def test_a_concatenation_shows_the_input_that_the_number_comes_from(everything, 
 )
 def test_it_fits_and_everything_has_a_name(everything, opened, width, height, scheme):
     tab = opened(everything[2], width, height, scheme, reduced_motion="reduce")
-    for mode, name in (
-        *(("forward", name) for name in ("conv", "bn", "scores", "softmax")),
-        *(("backward", name) for name in ("conv", "scores")),
+    for mode, names in (
+        ("forward", ("conv", "bn", "scores", "softmax")),
+        ("backward", ("conv", "scores")),
     ):
         tab.evaluate(f"page.setMode('{mode}')")
-        for show in ("page.overview()", f"page.openLayer({_id(tab, name)})"):
-            for choice in ("number", "weights", "places", "whatif"):
-                tab.evaluate(show)
-                tab.evaluate(f"page.set({{ tab: '{choice}' }})")
-                assert tab.evaluate("document.documentElement.scrollWidth") <= width
-                nameless = tab.evaluate(
-                    """[...document.querySelectorAll('button, select, input, canvas, svg, img')]
-                        .filter((e) => !(e.ariaLabel || e.textContent.trim()
-                          || e.closest('[aria-hidden=true]') || e.alt !== undefined
-                          || e.closest('label'))).map((e) => e.outerHTML)"""
-                )
-                assert nameless == []
-                cut = tab.evaluate(
-                    """[...document.querySelectorAll('.number')]
-                        .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.textContent)"""
-                )
-                assert cut == []
+        found = tab.evaluate(AS_SHOWN, names)
+        assert len(found) == 1 + 4 * len(names)
+        for what, wide, nameless, cut in found:
+            assert wide <= width, (mode, what)
+            assert nameless == [], (mode, what)
+            assert cut == [], (mode, what)
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (max(int(c) for c in re.findall(r"\d+", ground)) < 60) == (scheme == "dark")
     tab.get_by_role("button", name="Switch to").click()
