@@ -182,6 +182,19 @@ def test_photos_become_the_numbers_that_the_model_takes(
     np.testing.assert_allclose(outputs(tab)[0], wanted.ravel(), rtol=1e-5, atol=levels / scale)
 
 
+@pytest.mark.parametrize("ending", ["jpeg", "png"])
+def test_a_photo_is_not_turned_as_in_python(three, opened, ending):
+    tab = opened(three[2])
+    image, exif, file = Image.new("RGB", (24, 12), (200, 40, 90)), Image.Exif(), io.BytesIO()
+    image.paste((20, 90, 230), (0, 0, 12, 12))
+    exif[0x0112] = 6  # the camera was held upright: browsers turn the photo
+    image.save(file, ending, exif=exif.tobytes())
+    changed(tab, lambda: hand_over(tab, "drop", {f"new.{ending}": file.getvalue()}))
+    x = load_photo(file, (12, 12))
+    assert x[0, 0, 2] > 200 > x[0, -1, 2]  # blue is at the left
+    np.testing.assert_allclose(outputs(tab)[0], x.ravel(), rtol=1e-5, atol=2)
+
+
 def test_files_are_chosen_in_a_dialog(three, opened, tmp_path):
     (tmp_path / "one.png").write_bytes(png((16, 16), 1))
     (tmp_path / "two.png").write_bytes(png((16, 16), 2))

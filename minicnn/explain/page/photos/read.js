@@ -3,6 +3,7 @@
 // them.
 import { array } from "page/engine/arrays.js";
 import { resized } from "page/engine/sampling.js";
+import { withoutRotation } from "page/photos/rotation.js";
 
 const MOST_PIXELS = 100_000_000;
 
@@ -31,13 +32,14 @@ function obstacleOf(net) {
 }
 
 /**
- * The pixels of a file: {width, height, data}, four bytes each. A camera's rotation is undone.
+ * The pixels of a file: {width, height, data}, four bytes each, as minicnn reads them: not turned.
  * @param {Blob} file
  */
 export async function decoded(file) {
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
+    const plain = await withoutRotation(file);
+    bitmap = await createImageBitmap(plain, { colorSpaceConversion: "none" });
   } catch {
     throw new Error(`${nameOf(file)} is not an image that this browser can read.`);
   }
