@@ -129,7 +129,8 @@ class _Run:
         if settings.class_weights:
             self.class_weight = fitting.balanced(splits.train.one_hot())
         # The features come first: each process computes its own, before they become one.
-        self.found: tuple[features.Features, features.Features] | None = None
+        self.computed = False  # the features: in this run, not in an earlier one
+        self.found: _Rows | None = None
         if not settings.augment:
             self.found = self._extract(base)
         self.maps = self._maps(base) if settings.fine_tune and not settings.augment else None
@@ -181,7 +182,7 @@ class _Run:
                 self._fine_tune(number, found)
         if self.machine.is_first:
             fitting.write_history(self.output / "history.csv", self.history)
-        computed = self.found is None or any(part.computed for part in self.found)
+        computed = self.found is None or self.computed
         return Result(self.model_path, self.history, self._about(), computed)
 
     def _clear(self) -> None:
@@ -206,6 +207,7 @@ class _Run:
             self.splits, self.reader, base, self.machine, self.cache, self.verbose > 0,
             self.settings.batch_size, first,
         )  # fmt: skip
+        self.computed = self.computed or any(part.computed for part in found)
         return found[0].x, found[1].x
 
     def _maps(self, base: Base) -> _Rows | None:
