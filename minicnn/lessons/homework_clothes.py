@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Homework: A network of your own
 #
-# *Module 8 of the course · 40 minutes to read, 10 seconds to compute*
+# *Module 8 of the course · 10 minutes to read, 10 seconds to compute*
 #
 # Many lessons used a network that was trained already. Now you train one from scratch, as in the
 # course's own homework: dresses or skirts? Each question ends with a check. Numbers depend a little

@@ -10,7 +10,7 @@ from lesson_cells import ALL
 from minicnn import commands
 from minicnn.lessons import checking, library, teacher
 from minicnn.lessons.checking import first_of, same
-from minicnn.lessons.teacher import outline, pages
+from minicnn.lessons.teacher import deck, outline, pages, pieces
 from minicnn.lessons.teacher.results import Figure, Result
 
 SOURCE = """# %% [markdown]
@@ -58,7 +58,7 @@ def cats(tmp_path, monkeypatch):
 
 
 def paws(answer):
-    found = answer
+    found, claws = answer, [20]
     if isinstance(found, str):
         return f"a number, not {answer!r}, {answer!r}."
     return first_of(
@@ -68,6 +68,10 @@ def paws(answer):
         (abs(found - 40) < 1, "ten cats!"),
         (same(found, [4]) and found, "a number, not a list."),
         (len(str(found)) > 9, "too many."),
+        (found > 1, "fewer."),
+        (0.2 < found <= 1, "less than one paw?"),
+        (found.shape == (4,), "how many?"),
+        (same(claws, [found * 5]), "these are claws."),
         otherwise="not yet.",
     )
 
@@ -80,6 +84,10 @@ def test_the_mistakes_are_those_that_the_check_knows():
         ("40", "ten cats!"),
         ("[4]", "a number, not a list."),
         ("", "too many."),
+        ("above 1", "fewer."),
+        ("0.2 to 1", "less than one paw?"),
+        ("shape (4,)", "how many?"),
+        ("claws = [found * 5]", "these are claws."),
     ]
 
 
@@ -117,7 +125,10 @@ def test_the_pages_have_questions_results_mistakes_and_solutions(cats):
     assert "paws = 4" in text_of(pages.solutions(cats))
     slides = pages.slides(cats, found)
     kinds = re.findall(r'<section class="(\w+)">', slides)
-    assert kinds == ["title", "text", "question", "result", "text", "text"]
+    assert kinds == ["title", "question", "result", "text", "text"]
+    bar = re.search("<header>(.+?)</header>", slides, re.DOTALL)[1]
+    assert text_of(bar).startswith("one two three four")  # the text that leads to the question
+    assert "whiskers" in bar
     assert 'href="98-plan.html"' in pages.index([cats])
     for page in (plan, sheet, slides):
         assert "<script>" not in page.replace(f"<script>{pages._file('slides.js')}", "")
@@ -128,11 +139,55 @@ def test_a_slide_has_one_figure():
     one, two = (Figure(name, "data:image/png;base64,AAAA") for name in ("one", "two"))
     text = "\n".join("abcdefghij")
     pieces = [
-        pages._pieces(result)
+        deck._pieces(result)
         for result in (None, Result("", ()), Result("a", (one,)), Result(text, (one, two)))
     ]
     assert pieces[:3] == [[], [], [Result("a", (one,))]]
     assert pieces[3] == [Result(text, ()), Result("", (one,)), Result("", (two,))]
+
+
+def test_what_is_short_shares_a_slide_and_what_is_long_is_split():
+    slide = deck.Slide
+    joined = list(
+        deck._joined(
+            iter(
+                [
+                    slide("text", "A", "few words ", deck.LONGEST - 20),
+                    slide("cell", "A", "code"),
+                    slide("result", "A", "24 ", 300),
+                    slide("text", "A", "short", deck.LONGEST - 300),
+                    slide("result", "A", "25", 299),
+                    slide("text", "A", "too long", deck.LONGEST - 300),
+                    slide("result", "A", "26", 300),
+                    slide("text", "B", "another section", deck.LONGEST - 10),
+                ]
+            )
+        )
+    )
+    assert [(one.kind, one.body) for one in joined] == [
+        ("cell", "few words code"),
+        ("result", "24 short"),
+        ("result", "25"),
+        ("text", "too long"),
+        ("result", "26"),
+        ("text", "another section"),
+    ]
+    function = "def f():\n" + "    pass\n" * 11
+    parts = deck._split(f"{function}\n\n{function}\n\nx = 1\n\n\ny = 2")
+    assert parts == [function.strip(), f"{function}\n\nx = 1\n\ny = 2".replace("\n\n\n", "\n\n")]
+    assert deck._letters(["a" * 300]) == 300
+    assert deck._letters(["* a\n* b\n* c"]) == 3 * 55  # rows of a list
+
+
+def test_long_lines_of_a_result_are_wrapped_and_tables_are_not():
+    words = "  " + "word " * 40
+    table = "│" + " cell │" * 30
+    page = pieces.shown(Result(f"{words}\n{table}\nshort", ()))
+    lines = text_of(page).splitlines()
+    assert [len(line) <= pieces.LONGEST_LINE for line in lines] == [True, True, False, True]
+    assert lines[0].startswith("  word")
+    assert lines[1].startswith("  word")
+    assert lines[2:] == [table, "short"]
 
 
 def text_of(page):
@@ -145,6 +200,7 @@ def test_every_lesson_has_an_outline(script):
     assert sum(len(part.questions) for part in outline.parts(script)) == asked
     assert [task.number for task in outline.tasks(script)] == checking.exercises_of(script.number)
     assert all(task.mistakes for task in outline.tasks(script))
+    assert not [q.after for q in outline.questions(script) if q.after.endswith(":")]
     assert script.minutes < outline.class_minutes(script) < 3 * script.minutes + 20
     assert pages.name_of(script) in pages.index(ALL).replace("&#x27;", "'")
     sheet = text_of(pages.worksheet(script))

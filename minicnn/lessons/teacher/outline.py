@@ -16,6 +16,7 @@ from minicnn.lessons.checking import EXERCISES, Check, exercises_of
 from minicnn.lessons.library import PREDICT, Cell, Script
 
 QUESTION_MINUTES, TASK_MINUTES = 1, 5  # in class: to write down a prediction, to solve an exercise
+_SIGNS = {ast.Lt: "below", ast.LtE: "at most", ast.Gt: "above", ast.GtE: "at least"}
 
 
 class Question(NamedTuple):
@@ -71,7 +72,9 @@ def questions(script: Script) -> list[Question]:
         last = blocks(cell.text)[-1:] if cell.kind == "markdown" else []
         if last and last[0].startswith(PREDICT):
             later = (c.text for c in script.cells[place + 2 :] if c.kind == "markdown")
-            after = (blocks(next(later, "")) or [""])[0]
+            following = blocks(next(later, ""))
+            after = "\n\n".join(following[: 2 if following[0].endswith(":") else 1])
+            after = re.sub(r"\s[^.!?]+:$", "", after)  # it leads to the next cell
             text = last[0].removeprefix(PREDICT).strip()
             other = after.startswith(("#", PREDICT, "**1.**"))
             text = text[:1].upper() + text[1:]
@@ -168,16 +171,29 @@ def _sentence(value: ast.expr) -> str:
 
 
 def _answer(condition: ast.expr | None) -> str:
-    """The answer in a condition such as `found == X` or `abs(found - X) < 1`; "" for others."""
+    """The answers that a condition is about, such as `found == 3` or `0.5 < found <= 1`; "" else.
+
+    What an exercise calls by a name of its own keeps it: `same(b, b2)` is the answer "b = b2".
+    """
     match condition:
         case ast.BoolOp(values=[first, *_]):
             return _answer(first)
-        case ast.Call(func=ast.Name(id="same"), args=[ast.Name(id="found"), answer, *_]):
-            return ast.unparse(answer)
+        case ast.Call(func=ast.Name(id="same"), args=[ast.Name(id=name), answer, *_]):
+            return ("" if name == "found" else f"{name} = ") + ast.unparse(answer)
         case ast.Compare(left=ast.Name(id="found"), ops=[ast.Eq()], comparators=[answer]):
             return ast.unparse(answer)
         case ast.Compare(left=ast.Name(id="found"), ops=[ast.In()], comparators=[ast.Tuple(elts)]):
             return ", ".join(map(ast.unparse, elts))
+        case ast.Compare(
+            left=ast.Name(id="found"), ops=[op], comparators=[ast.Constant() as limit]
+        ):
+            return f"{_SIGNS[type(op)]} {ast.unparse(limit)}" if type(op) in _SIGNS else ""
+        case ast.Compare(left=ast.Constant() as low, comparators=[ast.Name(id="found"), high]):
+            return f"{ast.unparse(low)} to {ast.unparse(high)}"
+        case ast.Compare(
+            left=ast.Attribute(ast.Name(id="found"), "shape"), ops=[ast.Eq()], comparators=[shape]
+        ):
+            return f"shape {ast.unparse(shape)}"
         case ast.Compare(
             left=ast.Call(
                 func=ast.Name(id="abs"), args=[ast.BinOp(ast.Name(id="found"), ast.Sub(), x)]

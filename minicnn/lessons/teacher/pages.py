@@ -5,28 +5,27 @@ is escaped.
 """
 
 import html
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import NamedTuple
 
 from minicnn.lessons.checking import HOMEWORK
-from minicnn.lessons.library import PREDICT, Cell, Script
+from minicnn.lessons.library import Script
+from minicnn.lessons.teacher import deck
 from minicnn.lessons.teacher.outline import (
     QUESTION_MINUTES,
     TASK_MINUTES,
+    Mistake,
     Question,
     Task,
-    blocks,
     class_minutes,
     parts,
     questions,
     tasks,
 )
+from minicnn.lessons.teacher.pieces import code, markdown, shown
 from minicnn.lessons.teacher.results import Result
 
-LONGEST = 560  # characters of text on a slide
-SHORT = 8  # lines of code, or of a result, that leave room for something else on a slide
 MOST_LINES = 14  # of a result in the plan
 
 
@@ -45,49 +44,18 @@ def links(script: Script) -> Links:
     return Links(*(f"{start}-{name}.html" for name in Links._fields))
 
 
-# -- pieces --------------------------------------------------------------------------------------
-
-
-def markdown(text: str) -> str:
-    """Markdown as HTML; HTML in it is escaped, so that it shows as written."""
-    from markdown_it import MarkdownIt
-
-    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
-
-
-def code(text: str) -> str:
-    """Python in colours."""
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import PythonLexer
-
-    formatter = HtmlFormatter(noclasses=True, style="default", cssstyles="background:none")
-    return f'<div class="code">{highlight(text, PythonLexer(), formatter)}</div>'
-
-
-def shown(result: Result | None, lines: int | None = None) -> str:
-    """What a cell printed, at most so many lines of it, and its figures."""
-    if result is None:
-        return ""
-    text = result.text.splitlines()
-    if lines is not None and len(text) > lines:
-        text = [*text[:lines], "…"]
-    printed = f"<pre>{html.escape(chr(10).join(text))}</pre>" if text else ""
-    return printed + "".join(
-        f'<img alt="{html.escape(figure.title)}" src="{figure.address}">'
-        for figure in result.figures
-    )
+# -- a page --------------------------------------------------------------------------------------
 
 
 def page(title: str, body: str, kind: str, script: str = "") -> str:
     """A whole page with the style of the pack; `kind` is the class of its body."""
     style = _file("pack.css")
-    code = f"<script>{script}</script>\n" if script else ""
+    end = f"<script>{script}</script>\n" if script else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
-        f'<body class="{kind}">\n{body}\n{code}</body>\n</html>\n'
+        f'<body class="{kind}">\n{body}\n{end}</body>\n</html>\n'
     )
 
 
@@ -150,16 +118,21 @@ def _asked(question: Question, found: Mapping[int, Result]) -> str:
 
 
 def _task_plan(task: Task) -> str:
-    rows = "".join(
-        f"<tr><td>{f'<code>{html.escape(mistake.answer)}</code>' if mistake.answer else ''}</td>"
-        f"<td>{html.escape(mistake.sentence)}</td></tr>"
-        for mistake in task.mistakes
-    )
-    known = (
-        f"<table><tr><th>answer</th><th>what the check says</th></tr>{rows}</table>" if rows else ""
-    )
     asked = markdown(f"**{task.number}.** {task.text}")
-    return f'<article><div class="ask">{asked}</div>{known}</article>'
+    return f'<article><div class="ask">{asked}</div>{_known(task.mistakes)}</article>'
+
+
+def _known(mistakes: Sequence[Mistake]) -> str:
+    """The mistakes that a check knows as a table; without the answers if it names none."""
+    if not mistakes:
+        return ""
+    named = any(mistake.answer for mistake in mistakes)
+    rows = "<tr>" + ("<th>answer</th>" if named else "") + "<th>what the check says</th></tr>"
+    for mistake in mistakes:
+        answer = f"<code>{html.escape(mistake.answer)}</code>" if mistake.answer else ""
+        first = f"<td>{answer}</td>" if named else ""
+        rows += f"<tr>{first}<td>{html.escape(mistake.sentence)}</td></tr>"
+    return f"<table>{rows}</table>"
 
 
 # -- solutions and worksheet ---------------------------------------------------------------------
@@ -206,80 +179,15 @@ def slides(script: Script, found: Mapping[int, Result]) -> str:
 
     The arrow keys turn them, and each is a page when printed.
     """
-    made = [*_slides(script, found)]
     body = "\n".join(
-        f'<section class="{kind}"><div>{inner}</div></section>' for kind, inner in made
+        f'<section class="{kind}"><div>{inner}</div></section>'
+        for kind, inner in deck.slides(script, found)
     )
     body += (
         '\n<nav><button id="back" aria-label="previous slide">‹</button>'
         '<output id="place"></output><button id="on" aria-label="next slide">›</button></nav>'
     )
     return page(name_of(script), body, "slides", _file("slides.js"))
-
-
-def _slides(script: Script, found: Mapping[int, Result]) -> Iterator[tuple[str, str]]:
-    """Each slide: its kind, which is a class in `pack.css`, and what is on it."""
-    heading = question = ""
-    for cell in script.cells:
-        if cell.kind == "code":
-            if "lesson.check(" not in cell.text:  # the slide of an exercise is its text
-                yield from _cell(cell, heading, question, found.get(cell.line))
-            question = ""
-            continue
-        waiting: list[str] = []
-        for block in blocks(cell.text):
-            full = sum(map(len, waiting)) + len(block) > LONGEST
-            new = block.startswith(("#", PREDICT)) or re.match(r"\*\*\d\.\*\*", block)
-            if waiting and (full or new):
-                yield _text(heading, waiting)
-                waiting = []
-            if block.startswith("# "):
-                heading = block.lstrip("# ")
-                waiting = [block]
-            elif block.startswith("#"):
-                heading = block.lstrip("# ")
-            elif block.startswith(PREDICT):
-                question = block
-            else:
-                waiting.append(block)
-        if waiting:
-            yield _text(heading, waiting)
-
-
-def _cell(
-    cell: Cell, heading: str, question: str, result: Result | None
-) -> Iterator[tuple[str, str]]:
-    """The code, below the question if there is one, and then what it shows."""
-    if question:
-        yield "question", f"<header>{markdown(question)}</header>{code(cell.text)}"
-    elif cell.text.count("\n") >= SHORT or len(_pieces(result)) != 1:
-        yield "cell", _heading(heading) + code(cell.text)
-    else:
-        yield "result", _heading(heading) + code(cell.text) + shown(_pieces(result)[0])
-        return
-    for piece in _pieces(result):
-        yield "result", _heading(heading) + shown(piece)
-
-
-def _pieces(result: Result | None) -> list[Result]:
-    """What goes onto one slide each: a short text and a figure; else each figure by itself."""
-    if result is None or not (result.text or result.figures):
-        return []
-    if len(result.figures) <= 1 and result.text.count("\n") < SHORT:
-        return [result]
-    texts = [result._replace(figures=())] if result.text else []
-    return [*texts, *(Result("", (figure,)) for figure in result.figures)]
-
-
-def _heading(text: str) -> str:
-    return markdown(f"## {text}")
-
-
-def _text(heading: str, parts: Sequence[str]) -> tuple[str, str]:
-    text = "\n\n".join(parts)
-    if text.startswith("# "):
-        return "title", markdown(text)
-    return "text", _heading(heading) + markdown(text)
 
 
 # -- the first page ------------------------------------------------------------------------------
@@ -300,7 +208,9 @@ def index(scripts: Sequence[Script]) -> str:
         "<h1>The teacher's pack</h1>\n"
         "<p>The pages follow from the lessons themselves: questions, cells and their results, "
         "exercises, and what the checks know about wrong answers.</p>\n"
-        "<table><tr><th>lesson</th><th>course</th><th>in class</th><th></th></tr>\n"
+        "<p>The arrow keys turn the slides. Printed, each slide is a page, and a worksheet has "
+        "room to write.</p>\n"
+        '<table class="all"><tr><th>lesson</th><th>course</th><th>in class</th><th></th></tr>\n'
         f"{rows}</table>"
     )
     return page("The teacher's pack", body, "plan")

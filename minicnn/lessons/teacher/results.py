@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from minicnn.lessons.library import Script, execute
 
-_FIGURE = re.compile(r"^Figure: (.+) \((figures/\S+\.png)\)$", re.MULTILINE)
+_FIGURE = re.compile(r"^Figure: (.+) \((figures/\S+\.png)\)\n?", re.MULTILINE)
 
 
 class Figure(NamedTuple):

@@ -12,14 +12,13 @@ function show(number) {
   fit(all[at]);
 }
 
-/** Makes the text of a full slide smaller until it fits. */
+/** Makes the text of a full slide smaller until it fits, on a screen of any size and on paper. */
 function fit(slide) {
-  slide.style.fontSize = "";
-  const whole = parseFloat(getComputedStyle(slide).fontSize);
   const fits = () => slide.scrollHeight <= slide.clientHeight
     && [...slide.querySelectorAll("pre")].every((text) => text.scrollWidth <= text.clientWidth);
-  for (let share = 0.95; !fits() && share > 0.3; share -= 0.05) {
-    slide.style.fontSize = `${whole * share}px`;
+  for (let share = 1; share > 0.3; share -= 0.05) {
+    slide.style.setProperty("--share", share);
+    if (fits()) return;
   }
 }
 
@@ -35,6 +34,11 @@ addEventListener("keydown", (event) => {
 document.getElementById("back").onclick = () => show(at - 1);
 document.getElementById("on").onclick = () => show(at + 1);
 addEventListener("resize", () => fit(all[at]));
-addEventListener("beforeprint", () => all.forEach((slide) => { slide.hidden = false; fit(slide); }));
+addEventListener("beforeprint", () => all.forEach((slide) => {
+  slide.hidden = false;
+  slide.style.height = "56.25vw"; // as on paper
+  fit(slide);
+  slide.style.height = "";
+}));
 addEventListener("afterprint", () => show(at));
 show((parseInt(location.hash.slice(1), 10) || 1) - 1);
