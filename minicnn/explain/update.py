@@ -22,7 +22,8 @@ from minicnn.explain.arithmetic import trouble
 from minicnn.explain.explanation import Explanation, Step, Terms, UnknownError, exact_sum
 from minicnn.explain.gradients import explain_gradient
 from minicnn.explain.trace_entry import TraceEntry
-from minicnn.explain.update_formulas import FORMULAS, Given
+from minicnn.explain.update_formulas import Given
+from minicnn.explain.whole_formulas import FORMULAS
 from minicnn.layers.penalties import with_penalties
 from minicnn.models import Model
 from minicnn.optimizers import NextStep, Optimizer
@@ -267,12 +268,13 @@ def _make(made: Update, variable: Variable, dw: Array, taken: NextStep) -> None:
         name = f"-{show.number(taken.decay)}·{show.number(w)}, rate·weight_decay·w"
         made.steps.append(Step("decay", name, pull))
         w, size = w + pull, abs(pull)
-    slots = {name: float(slot[made.at]) for name, slot in taken.slots.items()}
-    found = FORMULAS[type(made.optimizer)](
-        made.optimizer, Given(g, slots, made.optimizer.learning_rate, made.step)
-    )
+    rate = made.optimizer.learning_rate
+    whole = taken.gradient.astype(np.float64), variable.numpy() * (1.0 - taken.decay)
+    given = Given(g, taken.slots, rate, made.step, made.at, w, *whole)
+    found = FORMULAS[type(made.optimizer)](made.optimizer, given)
     made.formula = found.formula
     made.steps += found.steps
+    made.notes += [found.note] if found.note else []
     made.result, made.magnitude = w + found.update, size + found.magnitude
 
 

@@ -10,10 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minicnn import optimizers
 from minicnn.explain import show
 from minicnn.explain.explanation import Step
 from minicnn.optimizers import Optimizer
+
+Array = np.ndarray
 
 
 @dataclass
@@ -24,18 +28,27 @@ class UpdateSum:
     steps: list[Step]
     update: float
     magnitude: float  # of what was added up on the way to the update
+    note: str = ""
 
 
 class Given(NamedTuple):
-    """What a formula is of: the gradient g, the slots before the step, the rate, the step's t."""
+    """What a formula is of: a weight's numbers, one of which (`at`) the step explains."""
 
-    g: float
-    slots: dict[str, float]
+    g: float  # the gradient there
+    slots: dict[str, Array]  # the state before the step
     rate: float
     t: int
+    at: tuple[int, ...]
+    w: float  # after weight decay
+    all_g: Array  # the whole weight's gradient, and the weight, in float64
+    all_w: Array
 
     def slot(self, name: str) -> float:
-        return self.slots.get(name, 0.0)
+        return float(self.slots[name][self.at]) if name in self.slots else 0.0
+
+    def all(self, name: str) -> Array:
+        """A slot of the whole weight, in float64."""
+        return np.asarray(self.slots[name], np.float64)
 
 
 def _sgd(optimizer: Any, given: Given) -> UpdateSum:
@@ -59,7 +72,16 @@ def _sgd(optimizer: Any, given: Given) -> UpdateSum:
 
 
 def _adam(optimizer: Any, given: Given) -> UpdateSum:
-    g, t, b1, b2 = given.g, given.t, optimizer.beta_1, optimizer.beta_2
+    return adam_step(
+        given, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon, optimizer.amsgrad
+    )
+
+
+def adam_step(
+    given: Given, b1: float, b2: float, epsilon: float, amsgrad: bool = False
+) -> UpdateSum:
+    """The step of Adam, which Muon makes for what is no matrix."""
+    g, t = given.g, given.t
     m0, v0 = given.slot("momentum"), given.slot("velocity")
     m, v = m0 + (g - m0) * (1 - b1), v0 + (g * g - v0) * (1 - b2)
     rate = given.rate * math.sqrt(1 - b2**t) / (1 - b1**t)
@@ -69,15 +91,15 @@ def _adam(optimizer: Any, given: Given) -> UpdateSum:
         Step("v", f"{b2:g}·{show.number(v0)} + {1 - b2:g}·{square}", v),
     ]
     spread, lost = v, (1 - b2) * (v0 + g * g)
-    if optimizer.amsgrad:
+    if amsgrad:
         spread = max(v, given.slot("velocity_hat"))
         steps.append(Step("v̂", "the largest v so far", spread))
-    root = math.sqrt(spread) + optimizer.epsilon
+    root = math.sqrt(spread) + epsilon
     corrected = f"{show.number(given.rate)}·√(1 - {b2:g}^{t}) / (1 - {b1:g}^{t})"
     update = -rate * m / root if root else math.nan
     steps += [
         Step("rate", corrected, rate),
-        Step("√v + ε", f"√{show.number(spread)} + {optimizer.epsilon:g}", root),
+        Step("√v + ε", f"√{show.number(spread)} + {epsilon:g}", root),
         Step("update", "-rate·m / (√v + ε)", update),
     ]
     size = rate * (abs(m0) + abs(g)) / root if root else math.nan
@@ -196,6 +218,33 @@ def _lion(optimizer: Any, given: Given) -> UpdateSum:
     return UpdateSum(formula, steps, update, abs(update))
 
 
+def _ftrl(optimizer: Any, given: Given) -> UpdateSum:
+    g, w, rate, p = given.g, given.w, given.rate, -optimizer.learning_rate_power
+    a, z0 = given.slot("accumulator"), given.slot("linear")
+    b = a + g * g
+    before, now = a**p, b**p
+    shrinkage = 2 * optimizer.l2_shrinkage_regularization_strength * w
+    pull = (now - before) / rate * w
+    z = z0 + g + shrinkage - pull
+    l1, l2 = optimizer.l1_regularization_strength, optimizer.l2_regularization_strength
+    divisor = now / rate + 2 * l2 + optimizer.beta / rate
+    cut = min(max(z, -l1), l1)
+    update = (cut - z) / divisor - w if divisor > 0 else 0.0
+    extra = f" + {show.number(shrinkage)}" if shrinkage else ""
+    sums = f"{show.number(z0)} + {show.number(g)}{extra} - {show.number(pull)}"
+    steps = [
+        Step("b", f"{show.number(a)} + {show.number(g * g)}, with g²", b),
+        Step("pull", f"({show.number(b)}^{p:g} - {show.number(a)}^{p:g}) / rate·w", pull),
+        Step("z", sums, z),
+        Step("divisor", f"b^{p:g} / rate + 2·{l2:g} + {optimizer.beta:g} / rate", divisor),
+        Step("update", f"(z kept within ±{l1:g} - z) / divisor - w", update),
+    ]
+    parts = abs(z0) + abs(g) + abs(shrinkage) + (now + before) / rate * abs(w) + l1
+    size = parts / divisor if divisor > 0 else 0.0
+    formula = "w += update,  update = (clip(z, ±l1) - z) / divisor - w"
+    return UpdateSum(formula, steps, update, size)
+
+
 FORMULAS: dict[type[Optimizer], Callable[[Any, Given], UpdateSum]] = {
     optimizers.SGD: _sgd,
     optimizers.Adam: _adam,
@@ -206,4 +255,5 @@ FORMULAS: dict[type[Optimizer], Callable[[Any, Given], UpdateSum]] = {
     optimizers.Adamax: _adamax,
     optimizers.Nadam: _nadam,
     optimizers.Lion: _lion,
+    optimizers.Ftrl: _ftrl,
 }

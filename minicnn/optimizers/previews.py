@@ -23,7 +23,6 @@ class Previewing:
     """The part of an optimizer that says what a step would do."""
 
     # What `Optimizer` defines.
-    weight_decay: float | None
     learning_rate: Any
     clipnorm: float | None
     clipvalue: float | None
@@ -32,6 +31,7 @@ class Previewing:
     slots: Any
     _clip: Any
     _decays: Any
+    _decay_of: Any
     _state: dict[int, tuple[Variable, dict[str, Array]]]
     _without_decay: tuple[set[int], list[str]]
 
@@ -51,10 +51,11 @@ class Previewing:
         held = self._state[id(original)][1] if id(original) in self._state else twin.slots(w)
         before = copy.deepcopy(held)
         twin._state = {id(w): (w, copy.deepcopy(held))}
-        decays = self.weight_decay is not None and self._decays(original)
+        weight_decay = self._decay_of(original)
+        decays = weight_decay is not None and self._decays(original)
         twin._without_decay = set() if decays else {id(w)}, []
         gradient = self._clip(grads)[key]  # a norm may be that of all gradients
         twin.clipnorm = twin.clipvalue = twin.global_clipnorm = None
         twin.apply({key: gradient}, {key: w})
-        decay = (self.weight_decay or 0.0) * self.learning_rate if decays else 0.0
+        decay = (weight_decay or 0.0) * self.learning_rate if decays else 0.0
         return NextStep(gradient, before, decay, w.value)

@@ -9,6 +9,7 @@ import pytest
 import minicnn
 from minicnn import constraints, layers, losses, optimizers, regularizers
 from minicnn.explain import Update
+from minicnn.explain.whole_formulas import FORMULAS
 
 Array = np.ndarray
 
@@ -122,6 +123,55 @@ def test_a_negative_share_pushes_the_weight_up_and_further_examples_are_added_up
             1 - 0.05 * (2.5 * 0.2696 / (1 - 0.26 * 0.2696) + 5.0),
         ),
         (optimizers.Lion(0.25, beta_1=0.5), {"c": 2.5, "update": -0.25}, 0.75),
+        # b = 11 + 25, √36 - √9 = 3, z = 5 - 3 / 0.5, and then 1 / (6 / 0.5)
+        (
+            optimizers.Ftrl(0.5, initial_accumulator_value=11.0),
+            {"b": 36.0, "pull": (6 - math.sqrt(11)) / 0.5, "divisor": 12.0},
+            -(5 - (6 - math.sqrt(11)) / 0.5) / 12,
+        ),
+        # |z| = 5 is within the limit: the weight becomes 0
+        (optimizers.Ftrl(1e6, l1_regularization_strength=6.0), {"update": -1.0}, 0.0),
+        # the quotient of the lengths is 1 / 1, since u = 5 / 5
+        (
+            optimizers.Lamb(0.25, beta_1=0.5, beta_2=0.75, epsilon=0.0),
+            {"m": 2.5, "v": 6.25, "u": 1.0, "‖w‖": 1.0, "‖u‖": 1.0, "update": -0.25},
+            0.75,
+        ),
+        # r, c and v are 25, u = 1, and the rate is 1·0.25
+        (
+            optimizers.Adafactor(0.25),
+            {"ρ": 0.25, "rms(w)": 1.0, "rate": 0.25, "r": 25.0, "c": 25.0, "v": 25.0, "u": 1.0},
+            0.75,
+        ),
+        # x = 1, and a round makes 2·1 - 1.5·1 + 0.25·1 = 0.75 of it; √1·0.5 of the rate
+        (
+            optimizers.Muon(
+                0.5,
+                muon_a=2.0,
+                muon_b=-1.5,
+                muon_c=0.25,
+                ns_steps=1,
+                momentum=0.5,
+                rms_rate=0.5,
+                weight_decay=0.25,
+            ),
+            {"decay": -0.125, "m": 5.0, "s": 7.5, "‖s‖": 7.5, "o": 0.75, "c": 0.5},
+            0.875 - 0.5 * 0.5 * 0.75,
+        ),
+        # not a matrix for Muon, but one that it leaves to Adam
+        (
+            optimizers.Muon(
+                0.25,
+                adam_beta_1=0.5,
+                adam_beta_2=0.75,
+                epsilon=0.0,
+                adam_weight_decay=None,
+                adam_lr_ratio=2,
+                exclude_layers=["line"],
+            ),
+            {"m": 2.5, "v": 6.25, "update": -0.5},
+            0.5,
+        ),
         # first w -= 0.1·0.5·w, and then the gradient
         (optimizers.SGD(0.1, weight_decay=0.5), {"decay": -0.05, "update": -0.5}, 0.45),
         (optimizers.SGD(0.1, clipvalue=2.0), {"g clipped": 2.0, "update": -0.2}, 0.8),
@@ -211,6 +261,13 @@ OPTIMIZERS = [
     optimizers.Adamax(0.01),
     optimizers.Nadam(0.01),
     optimizers.Lion(0.01),
+    optimizers.Ftrl(0.1, l1_regularization_strength=0.001, beta=0.1),
+    optimizers.Ftrl(0.1, -0.7, 0.2, 0.0, 0.01, l2_shrinkage_regularization_strength=0.01),
+    optimizers.Lamb(0.01, weight_decay=0.1),
+    optimizers.Adafactor(0.5, weight_decay=0.01),
+    optimizers.Adafactor(0.01, clip_threshold=0.1),
+    optimizers.Muon(0.01, adam_weight_decay=0.1),
+    optimizers.Muon(0.01, nesterov=False, rms_rate=None, weight_decay=None),
 ]
 
 
@@ -269,7 +326,7 @@ def test_another_optimizer_can_be_asked_what_it_would_do() -> None:
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "Nadam"])
+@pytest.mark.parametrize("name", [cls.__name__ for cls in FORMULAS])
 def test_keras_makes_the_same_step(name: str) -> None:
     keras = pytest.importorskip("keras")
     update = explained(getattr(optimizers, name)(0.1))
@@ -300,10 +357,14 @@ def test_what_is_no_weight_of_the_layer_is_refused() -> None:
         model.trace(x, y=y).explain_update("separable", "pointwise_kernel", (0, 0, 0, 0))
 
 
+class OwnSGD(optimizers.SGD):
+    """An optimizer of one's own, whose step may be anything."""
+
+
 @pytest.mark.parametrize(
     ("optimizer", "says"),
     [
-        (optimizers.Adafactor(), "knows the steps of SGD, Adam, .*, Lion. Received Adafactor"),
+        (OwnSGD(), "knows the steps of SGD, Adam, .*, Muon. Received OwnSGD"),
         (
             optimizers.SGD(gradient_accumulation_steps=2),
             r"step of one batch. Received SGD\(gradient_accumulation_steps=2\)",
