@@ -43,12 +43,15 @@ def pair_of_models(make: Callable[[Any], Any], seed: int = 0) -> tuple[Any, Any]
     return ours, theirs
 
 
-def compile_both(models: tuple[Any, Any], settings: Callable[[Any], dict[str, Any]]) -> None:
+def compile_both(
+    models: tuple[Any, Any], settings: Callable[[Any], dict[str, Any]], many_steps: bool = False
+) -> None:
     """Compile both models; `settings(module)` makes the arguments from minicnn or from Keras."""
     ours, theirs = models
     ours.compile(**settings(minicnn))
-    # XLA would spend seconds compiling what takes milliseconds to run here.
-    theirs.compile(**settings(keras), jit_compile=False)
+    # A few steps of Keras in Python take less time than tracing their graph, and XLA's compilation
+    # takes longer than all steps here.
+    theirs.compile(**settings(keras), run_eagerly=not many_steps, jit_compile=False)
 
 
 def photos(count: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -99,6 +99,7 @@ def test_200_steps_of_a_u_net_follow_keras(
             "optimizer": module.optimizers.SGD(0.005, momentum=0.9),
             "loss": getattr(module.losses, loss)(),
         },
+        many_steps=True,
     )
     losses = follow(models, *clothes)
     assert losses[-5:].mean() < 0.4 * losses[:5].mean()
@@ -109,6 +110,7 @@ def test_200_steps_of_an_autoencoder_follow_keras(clothes: tuple[np.ndarray, np.
     compile_both(
         models,
         lambda module: {"optimizer": module.optimizers.SGD(0.2, momentum=0.9), "loss": "mse"},
+        many_steps=True,
     )
     x, _ = clothes
     losses = follow(models, x, x)
